@@ -1,0 +1,87 @@
+"""What a place that keeps state and its lock must do."""
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from segctl.state.model import FileRef
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredHead:
+    """The bytes of a head and an opaque token that names exactly this version of them."""
+
+    data: bytes
+    version: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class LockInfo:
+    """Who holds a lock: an id to break it by, ``user@host``, process, command, since when.
+
+    ``since`` is seconds since 1970.
+    """
+
+    id: str
+    who: str
+    pid: int
+    command: str
+    since: float
+
+
+class Backend(Protocol):
+    """A place for one state: a head, immutable files, one journal, one lock.
+
+    Reading needs no lock and writes nothing.  Everything that writes is called with
+    the lock held.  After a crash at any byte the old or the new head is there, whole,
+    with every file that it names.
+    """
+
+    def read_head(self) -> StoredHead | None:
+        """Give the head, ``None`` where there is none; raises ``StateDamaged``."""
+
+    def replace_head(self, data: bytes, *, expected: str | None) -> StoredHead:
+        """Put a head in place of the version ``expected`` (``None``: of none at all).
+
+        The previous head is kept as history.  Raises ``StateChanged`` where another
+        version is there.
+        """
+
+    def path_of(self, ref: FileRef) -> Path:
+        """Give a local path at which an immutable file can be read.
+
+        Raises ``StateDamaged`` where it is missing or of another size.
+        """
+
+    def add_file(self, scratch: Path, *, rows: int) -> FileRef:
+        """Take a finished file into the state, durably, under the name of its content.
+
+        ``scratch`` is gone afterwards; adding the same content twice is fine.
+        """
+
+    def files(self) -> Iterator[str]:
+        """Give the names of all immutable files, referred to or not."""
+
+    def journal_folder(self) -> Path:
+        """Give the local folder in which the journal of a running apply stands."""
+
+    def scratch_folder(self) -> Path:
+        """Give a folder from which ``add_file`` is a rename, made when missing."""
+
+    def lock(self, *, command: str, timeout: float) -> AbstractContextManager[LockInfo]:
+        """Hold the lock, waiting at most ``timeout`` seconds for it.
+
+        Raises ``StateLocked`` with the holder's ``LockInfo``.  The lock ends with
+        the process that holds it, however that ends.
+        """
+
+    def holder(self) -> LockInfo | None:
+        """Give who holds the lock now, ``None`` where nobody does."""
+
+    def force_unlock(self, lock_id: str) -> None:
+        """Break the lock of that id; raises ``WrongUsage`` where there is no such lock."""
+
+    def check_writable(self, *, needed_bytes: int) -> None:
+        """Raise ``Stop`` where the state could not be written: permissions, disk space."""

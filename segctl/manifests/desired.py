@@ -1,0 +1,145 @@
+"""The desired state: everything the manifests ask for, sources not yet read.
+
+``compile.py`` makes it from documents; the engine and the planner read it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from segctl.diagnostics import Location
+from segctl.identity import Kind
+
+Format = Literal["csv", "tsv", "jsonl", "parquet", "txt"]
+Role = Literal["include", "exclude"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tolerance:
+    """What to do with invalid rows of a source: stop, or set them aside up to a share."""
+
+    skip: bool = False
+    max_invalid_percent: float = 100.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class InlineSource:
+    """Members written in the manifest, already checked; in order, may repeat."""
+
+    kind: Kind
+    values: tuple[str, ...] = field(repr=False)
+    location: Location
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileSource:
+    """One column of a file; ``path`` is relative to the workspace root as written."""
+
+    path: str
+    format: Format
+    column: str
+    kind: Kind
+    tolerance: Tolerance = Tolerance()
+    location: Location
+
+
+@dataclass(frozen=True, kw_only=True)
+class QuerySource:
+    """A SELECT over the workspace's files; ``parameters`` are bound, never pasted."""
+
+    sql: str
+    parameters: Mapping[str, str]
+    tolerance: Tolerance = Tolerance()
+    location: Location
+
+
+Source = InlineSource | FileSource | QuerySource
+
+
+@dataclass(frozen=True, kw_only=True)
+class MemberLoad:
+    """One source that fills (or is taken away from) the same segments for every row."""
+
+    source: Source
+    addresses: tuple[str, ...]
+    role: Role = "include"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableLoad:
+    """One source whose ``segment_column`` says for each row which segment it fills.
+
+    ``segments`` maps the column's values to addresses.  Rows with another value
+    are an error, or passed over and counted where ``ignore_others``.
+    """
+
+    name: str
+    source: FileSource | QuerySource
+    segment_column: str
+    segments: Mapping[str, str]
+    ignore_others: bool = False
+
+
+Load = MemberLoad | TableLoad
+
+
+@dataclass(frozen=True, kw_only=True)
+class Guards:
+    """Limits on how much one plan may change a segment.
+
+    ``max_remove_percent`` of the recorded members, from ``from_members``
+    recorded members up; ``allow_empty`` lets a segment lose all of them.
+    """
+
+    max_remove_percent: float = 30.0
+    from_members: int = 10
+    allow_empty: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lifecycle:
+    """What becomes of a segment whose manifest goes away."""
+
+    prevent_destroy: bool = False
+    on_remove: Literal["empty", "forget"] = "empty"
+
+
+@dataclass(frozen=True, kw_only=True)
+class DesiredSegment:
+    """One segment as declared; ``managed`` is false for ``members: unmanaged``."""
+
+    address: str
+    display_name: str
+    customer_segment_id: str
+    labels: Mapping[str, str]
+    managed: bool
+    guards: Guards
+    lifecycle: Lifecycle
+    location: Location
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProjectSettings:
+    """What ``segctl.yaml`` says, defaults filled in."""
+
+    name: str
+    base_url: str
+    concurrency: int = 3
+    settle_seconds: float = 30.0
+    max_destroys: int = 5
+    allowed_folders: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Desired:
+    """The whole workspace, compiled.
+
+    ``segments`` are sorted by address.  ``digest`` identifies the manifests and
+    ``segctl.yaml`` by their content before variables are filled in, whatever their
+    formatting: ``sha256:`` and 64 hexadecimal digits.
+    """
+
+    project: ProjectSettings
+    segments: tuple[DesiredSegment, ...]
+    loads: tuple[Load, ...]
+    digest: str

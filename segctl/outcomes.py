@@ -1,0 +1,130 @@
+"""What became of each request: the classes of outcome, and a ledger folded from a journal.
+
+Pure: ``journal.py`` keeps the records, ``applier.py`` makes them.  Replaying
+records twice equals replaying them once.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+Record = Mapping[str, Any]
+"""One line of a journal: a JSON object with a ``type``; see ``journal.py``."""
+
+
+class Outcome(StrEnum):
+    """What is known of one request.
+
+    ``ACKNOWLEDGED``: the service said that it accepted it (accepted is not applied:
+    skipped entries show only in the Error Stream).  ``REFUSED``: the service said
+    that it did not, for its content.  ``FAILED``: it said that it did not do it, for
+    another reason, or it never left.  ``UNCERTAIN``: sent, and no trustworthy answer.
+    """
+
+    ACKNOWLEDGED = "acknowledged"
+    REFUSED = "refused"
+    FAILED = "failed"
+    UNCERTAIN = "uncertain"
+    NOT_TRIED = "not tried"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """The provider's verdict on one request.
+
+    ``stop`` is true where the whole apply must end (credentials); ``detail`` is the
+    service's words, shortened; ``exists`` marks a create refused as a duplicate;
+    ``ids`` maps customer segment ids to CleverTap ids where a create told them.
+    ``attempts`` counts requests that left; ``throttled`` those answered 429.
+    """
+
+    outcome: Outcome
+    detail: str = ""
+    status: int | None = None
+    stop: bool = False
+    exists: bool = False
+    ids: Mapping[str, int] = field(default_factory=dict)
+    attempts: int = 1
+    throttled: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class RequestOutcome:
+    """The last known outcome of one update request; ``at`` is seconds since 1970."""
+
+    outcome: Outcome
+    at: float
+    detail: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CreateOutcome:
+    """The last known outcome of creating one target."""
+
+    outcome: Outcome
+    at: float
+    ct_segment_id: int | None = None
+    detail: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ledger:
+    """All outcomes of one apply: by request number, and by target index for creates.
+
+    ``blocked`` targets were not created, so nothing was sent to them: their pairs
+    count as not tried whatever became of the request they were planned in.
+    """
+
+    updates: Mapping[int, RequestOutcome] = field(default_factory=dict)
+    creates: Mapping[int, CreateOutcome] = field(default_factory=dict)
+    blocked: frozenset[int] = frozenset()
+    ended: bool = False
+
+    def count(self, outcome: Outcome) -> int:
+        """Give the number of update requests with this outcome."""
+        return sum(o.outcome is outcome for o in self.updates.values())
+
+
+def fold(records: Iterable[Record]) -> Ledger:
+    """Fold a journal's records into a ledger.
+
+    ``sent`` without a later ``outcome`` is uncertain.  An uncertain request stays so
+    only until a later record of the same request says better.
+    """
+    updates: dict[int, RequestOutcome] = {}
+    creates: dict[int, CreateOutcome] = {}
+    blocked: frozenset[int] = frozenset()
+    ended = False
+    for record in records:
+        match record["type"]:
+            case "sent":
+                updates[record["request"]] = RequestOutcome(
+                    outcome=Outcome.UNCERTAIN, at=record["at"], detail="no answer"
+                )
+            case "outcome":
+                updates[record["request"]] = RequestOutcome(
+                    outcome=Outcome(record["outcome"]),
+                    at=record["at"],
+                    detail=record.get("detail", ""),
+                )
+            case "create_sent":
+                for target in record["targets"]:
+                    creates[target] = CreateOutcome(
+                        outcome=Outcome.UNCERTAIN, at=record["at"], detail="no answer"
+                    )
+            case "create_outcome":
+                for target in record["targets"]:
+                    creates[target] = CreateOutcome(
+                        outcome=Outcome(record["outcome"]),
+                        at=record["at"],
+                        ct_segment_id=record.get("ids", {}).get(str(target)),
+                        detail=record.get("detail", ""),
+                    )
+            case "blocked":
+                blocked |= frozenset(record["targets"])
+            case "ended":
+                ended = True
+            case _:
+                pass  # written by a newer segctl; it may add kinds, never change one
+    return Ledger(updates=updates, creates=creates, blocked=blocked, ended=ended)
