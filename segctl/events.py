@@ -73,9 +73,7 @@ class ApplyEnded:
     interrupted: bool = False
 
 
-Event = (
-    Recovered | ApplyStarted | Settling | CreateDone | RequestDone | RateLimited | ApplyEnded
-)
+Event = Recovered | ApplyStarted | Settling | CreateDone | RequestDone | RateLimited | ApplyEnded
 Observer = Callable[[Event], None]
 
 

@@ -1,0 +1,1 @@
+"""What compares member sets; DuckDB in the process."""

@@ -1,0 +1,1 @@
+"""The user's YAML, from text to desired state; pure."""

@@ -1,0 +1,1 @@
+"""What would change, as a value: model, diff, guards, file format; pure."""

@@ -1,0 +1,1 @@
+"""Views of a plan and of the state: text, Markdown, JSON, HTML; pure."""

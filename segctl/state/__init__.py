@@ -1,0 +1,1 @@
+"""Our record of what we made and sent; pure."""
