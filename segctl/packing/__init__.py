@@ -1,0 +1,46 @@
+"""Packing: carry a delta in as few update requests as possible.
+
+A request carries entries, each a product of users and operations (an operation is
+one action on one segment).  ``docs/packing.md`` tells the problem and the method;
+``pack`` is the whole interface.
+"""
+
+import numpy as np
+
+from segctl.packing.assemble import assemble, empty, order_requests, send_naively
+from segctl.packing.bins import fill
+from segctl.packing.bound import floor, naive
+from segctl.packing.cover import expand, single_ops, whole_rows
+from segctl.packing.delta import canonical
+from segctl.packing.model import Bools, Ints, Limits, Packing
+
+__all__ = ["Limits", "Packing", "pack"]
+
+
+def pack(user: Ints, op: Ints, *, removal: Bools, limits: Limits | None = None) -> Packing:
+    """Pack the changes ``(user[i], op[i])``, all different, into few requests.
+
+    ``user`` and ``op`` are (N,) numbers from 0 on; ``removal[op]`` says which operations
+    remove.  The result depends on the set of changes alone: not on their order, nor on
+    the machine.  It never takes more requests than one operation at a time would.
+    """
+    limits = limits or Limits()
+    user, op = np.asarray(user, np.int64), np.asarray(op, np.int64)
+    if user.shape != op.shape or user.ndim != 1:
+        raise ValueError("user and op must be of one length: a change is one of each")
+    if len(user) == 0:
+        return empty()
+    delta = canonical(user, op, np.asarray(removal, np.bool_))
+    naively, least = naive(delta, limits), floor(delta, limits)
+    cover, pieces = send_naively(delta, limits)
+    for parts in (whole_rows(delta), single_ops(delta)):
+        if pieces.requests == least:
+            break
+        trial = expand(delta, parts, limits.segments)
+        filled = fill(
+            np.diff(trial.user_start), np.diff(trial.op_start), trial.removes(delta), limits
+        )
+        if filled.requests < pieces.requests:
+            cover, pieces = trial, filled
+    pieces = order_requests(cover, pieces, delta)
+    return assemble(delta, cover, pieces, naive=naively, floor=least)

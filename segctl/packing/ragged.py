@@ -1,0 +1,38 @@
+"""Ragged arrays: rows of unequal length kept as one flat array and its offsets."""
+
+import numpy as np
+
+from segctl.packing.model import Ints
+
+
+def offsets(lengths: Ints) -> Ints:
+    """Turn (R,) row lengths into (R + 1,) offsets."""
+    start = np.zeros(len(lengths) + 1, np.int64)
+    np.cumsum(lengths, out=start[1:])
+    return start
+
+
+def spans(begin: Ints, lengths: Ints) -> Ints:
+    """Concatenate the ranges ``begin[i] .. begin[i] + lengths[i]`` into one index array."""
+    start = offsets(lengths)
+    return np.arange(start[-1], dtype=np.int64) + np.repeat(begin - start[:-1], lengths)
+
+
+def take(start: Ints, flat: Ints, rows: Ints) -> tuple[Ints, Ints]:
+    """Pick rows of a ragged array, in the order given: (offsets, flat)."""
+    lengths = start[rows + 1] - start[rows]
+    return offsets(lengths), flat[spans(start[rows], lengths)]
+
+
+def sort_within(start: Ints, flat: Ints) -> Ints:
+    """Sort each row of a ragged array of non-negative numbers ascending."""
+    if len(flat) == 0:
+        return flat
+    width = int(flat.max()) + 1
+    row = np.repeat(np.arange(len(start) - 1, dtype=np.int64), np.diff(start))
+    key = row * width + flat
+    if bool((key[1:] > key[:-1]).all()):
+        return flat
+    key.sort()
+    result: Ints = key - row * width
+    return result
