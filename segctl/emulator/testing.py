@@ -1,0 +1,65 @@
+"""The emulator inside a test: a real server, in a thread, on a free port."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from queue import Queue
+
+from starlette.applications import Starlette
+
+from segctl.emulator.app import DEMO_ACCOUNT, DEMO_PASSCODE, create_app
+from segctl.emulator.server import run
+from segctl.emulator.settings import Settings
+
+HOST = "127.0.0.1"
+START_SECONDS = 30
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunningEmulator:
+    """A server that runs: its base URL, its application, one account's headers."""
+
+    url: str
+    app: Starlette
+    headers: Mapping[str, str]
+
+
+@contextmanager
+def running_emulator(
+    *,
+    data: Path | None = None,
+    accounts: Mapping[str, str] | None = None,
+    settings: Settings | None = None,
+    seed: int = 0,
+    clock: Callable[[], float] = time.time,
+) -> Iterator[RunningEmulator]:
+    """Run the emulator while the block lasts; the arguments are ``create_app``'s."""
+    app = create_app(data=data, accounts=accounts, settings=settings, seed=seed, clock=clock)
+    told: Queue[str | BaseException] = Queue()
+
+    def target() -> None:
+        try:
+            run(app, host=HOST, port=0, ready=told.put)
+        except BaseException as error:  # noqa: BLE001 - raised again in the test's thread
+            told.put(error)
+
+    thread = threading.Thread(target=target, name="emulator", daemon=True)
+    thread.start()
+    try:
+        url = told.get(timeout=START_SECONDS)
+        if isinstance(url, BaseException):
+            raise url
+        account, passcode = next(iter((accounts or {DEMO_ACCOUNT: DEMO_PASSCODE}).items()))
+        yield RunningEmulator(
+            url=url,
+            app=app,
+            headers={"X-CleverTap-Account-Id": account, "X-CleverTap-Passcode": passcode},
+        )
+    finally:
+        if thread.is_alive():
+            app.state.end()
+        thread.join(START_SECONDS)
+        app.state.service.store.close()
