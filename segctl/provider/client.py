@@ -1,0 +1,297 @@
+"""The two calls over HTTP: one method a call, which returns what became of the request.
+
+The only place with a connection and with credentials.  A request that may have
+left is never called failed: see ``segctl.outcomes``.
+"""
+
+import asyncio
+import string
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from types import TracebackType
+from typing import Protocol, Self
+
+import httpx
+
+from segctl import __version__
+from segctl.clock import Clock
+from segctl.errors import CredentialsRefused, Stop
+from segctl.outcomes import Answer, Outcome
+from segctl.provider.limiter import Limiter
+from segctl.provider.retry import Attempt, RetryPolicy, persist, seconds_asked
+from segctl.provider.wire import (
+    Entry,
+    NewSegment,
+    create_body,
+    judge_create,
+    judge_update,
+    masked_words,
+    update_body,
+)
+
+LARGEST_ANSWER = 1 << 20
+"""How many bytes of an answer are read; a longer one counts as unreadable."""
+
+_NEVER_LEFT = (
+    httpx.ConnectError,
+    httpx.ConnectTimeout,
+    httpx.PoolTimeout,
+    httpx.ProxyError,
+    httpx.UnsupportedProtocol,
+)
+_VISIBLE = frozenset(string.ascii_letters + string.digits + string.punctuation)
+_DEFAULT_POLICY = RetryPolicy()
+_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+
+
+class Provider(Protocol):
+    """What the applier needs of the service."""
+
+    async def create(self, segments: Sequence[NewSegment]) -> Answer:
+        """Create segments, at most 100."""
+
+    async def update(self, entries: Sequence[Entry]) -> Answer:
+        """Change memberships, at most 100 users and 100 segment actions in all."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Call:
+    """One of the two calls: its address, and the slots that the service grants it."""
+
+    name: str
+    url: httpx.URL
+    limiter: Limiter
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Credentials:
+    account_id: str
+    passcode: str = field(repr=False)
+
+    def __post_init__(self) -> None:
+        _check("CLEVERTAP_ACCOUNT_ID", self.account_id)
+        _check("CLEVERTAP_PASSCODE", self.passcode)
+
+
+def _check(variable: str, value: str) -> None:
+    """Refuse a value that cannot travel in a header, without showing it."""
+    if not value:
+        raise CredentialsRefused(
+            f"{variable} is not set or empty", hint=f"Set {variable} in the environment."
+        )
+    if not _VISIBLE.issuperset(value):
+        what = "a line break" if {"\n", "\r"} & set(value) else "a space or a special character"
+        raise CredentialsRefused(
+            f"{variable} contains {what}, which no CleverTap credential does",
+            hint=f"Set {variable} again; a value read from a file often ends in a line break.",
+        )
+
+
+def _base(base_url: str) -> httpx.URL:
+    try:
+        url = httpx.URL(base_url.rstrip("/"))
+    except (httpx.InvalidURL, ValueError):
+        url = httpx.URL("")
+    if url.scheme not in {"http", "https"} or not url.host or url.userinfo or url.query:
+        raise Stop(
+            "the service's base URL is not an address such as https://in1.api.clevertap.com",
+            hint="Correct the region or baseUrl in segctl.yaml, or CLEVERTAP_BASE_URL.",
+        )
+    return url
+
+
+def _unheard(call: str, seconds: float) -> None:
+    del call, seconds
+
+
+class CleverTapProvider:
+    """CleverTap's API Segments; an async context manager that holds the connections.
+
+    ``concurrency`` bounds the requests in flight of each call.  ``timeout``, in
+    seconds, bounds one attempt as a whole.  ``on_rate_limited`` is told the call
+    (``create`` or ``update``) and the wait in seconds after each 429.
+
+    Raises ``CredentialsRefused`` for credentials that cannot be sent and ``Stop``
+    for a base URL that is none.  The methods raise nothing for what the service or
+    the network does: it is all in the answer.
+    """
+
+    def __init__(
+        self,
+        *,
+        base_url: str,
+        account_id: str,
+        passcode: str,
+        clock: Clock,
+        chance: Callable[[], float],
+        concurrency: int = 3,
+        transport: httpx.AsyncBaseTransport | None = None,
+        timeout: float = 60.0,
+        on_rate_limited: Callable[[str, float], None] = _unheard,
+        policy: RetryPolicy = _DEFAULT_POLICY,
+    ) -> None:
+        self._credentials = _Credentials(account_id=account_id, passcode=passcode)
+        self._base = _base(base_url)
+        self._clock = clock
+        self._chance = chance
+        self._concurrency = concurrency
+        self._transport = transport
+        self._timeout = timeout
+        self._on_rate_limited = on_rate_limited
+        self._policy = policy
+        self._create = self._call("create", "/api/createSegment")
+        self._update = self._call("update", "/api/updateSegment")
+        self._http: httpx.AsyncClient | None = None
+
+    def _call(self, name: str, path: str) -> _Call:
+        return _Call(
+            name=name,
+            url=self._base.copy_with(path=self._base.path.rstrip("/") + path),
+            limiter=Limiter(concurrency=self._concurrency, clock=self._clock),
+        )
+
+    async def __aenter__(self) -> Self:
+        """Open the connection pool; nothing is sent yet."""
+        connections = 2 * self._concurrency  # both calls have slots of their own
+        direct = {f"all://{_bracketed(self._base.host)}": None}
+        self._http = httpx.AsyncClient(
+            transport=self._transport,
+            headers={
+                "X-CleverTap-Account-Id": self._credentials.account_id,
+                "X-CleverTap-Passcode": self._credentials.passcode,
+                "Content-Type": "application/json",
+                "Accept": "application/json",
+                "Accept-Encoding": "identity",
+                "User-Agent": f"segctl/{__version__}",
+            },
+            # shorter than the whole, so that it is known when a request never left
+            timeout=httpx.Timeout(self._timeout, connect=min(10.0, self._timeout / 2)),
+            limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections),
+            follow_redirects=False,  # credentials go to the named host only
+            # a proxy of the environment is for the network, not for this machine
+            mounts=direct if self._base.host in _LOOPBACK else None,
+        )
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close the connections."""
+        if self._http is not None:
+            await self._http.aclose()
+            self._http = None
+
+    async def create(self, segments: Sequence[NewSegment]) -> Answer:
+        """Create segments, at most 100."""
+        sent = tuple(segments)
+        return await self._send(
+            self._create,
+            create_body(sent),
+            lambda status, body: judge_create(status, body, sent, self._secrets),
+        )
+
+    async def update(self, entries: Sequence[Entry]) -> Answer:
+        """Change memberships, at most 100 users and 100 segment actions in all."""
+        sent = tuple(entries)
+
+        def judge(status: int, body: bytes) -> Answer:
+            users = {value for entry in sent for _, value in entry.users}
+            return judge_update(status, body, {*users, *self._secrets})
+
+        return await self._send(self._update, update_body(sent), judge)
+
+    @property
+    def _secrets(self) -> tuple[str, str]:
+        return self._credentials.passcode, self._credentials.account_id
+
+    async def _send(
+        self, call: _Call, body: bytes, judge: Callable[[int, bytes], Answer]
+    ) -> Answer:
+        async def attempt() -> Attempt:
+            async with call.limiter.slot() as slot:
+                tried = await self._attempt(call.url, body, judge)
+                if tried.answer.throttled:
+                    asked = min(tried.retry_after or 0.0, self._policy.longest_asked)
+                    call.limiter.throttled(slot, pause=asked)
+                elif tried.answer.outcome in {Outcome.ACKNOWLEDGED, Outcome.REFUSED}:
+                    call.limiter.answered()
+                return tried
+
+        return await persist(
+            attempt,
+            policy=self._policy,
+            clock=self._clock,
+            chance=self._chance,
+            on_throttled=lambda seconds: self._on_rate_limited(call.name, seconds),
+        )
+
+    async def _attempt(
+        self, url: httpx.URL, body: bytes, judge: Callable[[int, bytes], Answer]
+    ) -> Attempt:
+        try:
+            async with asyncio.timeout(self._timeout):
+                response, content = await self._exchange(url, body)
+        except _NEVER_LEFT as error:
+            return self._unreached(error)
+        except (TimeoutError, httpx.TimeoutException):
+            return _no_answer(f"no answer within {self._timeout:g} seconds")
+        except (httpx.RequestError, OSError):
+            return _no_answer("the connection was cut before the answer")
+        answer = judge(response.status_code, content)
+        again = answer.outcome is Outcome.UNCERTAIN or answer.throttled > 0
+        asked = seconds_asked(response.headers.get("Retry-After"), now=self._clock.now())
+        return Attempt(answer=self._advised(answer), again=again, retry_after=asked)
+
+    async def _exchange(self, url: httpx.URL, body: bytes) -> tuple[httpx.Response, bytes]:
+        """Send one request; gives its answer with as much of a body as can be trusted."""
+        if self._http is None:
+            raise RuntimeError("the provider is used outside its async with block")
+        request = self._http.build_request("POST", url, content=body)
+        response = await self._http.send(request, stream=True)
+        try:
+            return response, await _read(response)
+        finally:
+            await response.aclose()
+
+    def _unreached(self, error: httpx.RequestError) -> Attempt:
+        """Judge a request that never left, so was surely not applied."""
+        reason = masked_words(str(error) or type(error).__name__, self._secrets)
+        detail = f"could not connect to {self._base.host}: {reason}"
+        answer = Answer(outcome=Outcome.FAILED, detail=detail, attempts=0)
+        return Attempt(answer=answer, again=True)
+
+    def _advised(self, answer: Answer) -> Answer:
+        """Say what to do about refused credentials; a wrong region looks the same."""
+        if not answer.stop:
+            return answer
+        advice = (
+            f"{self._base.host}: {answer.detail}; check the credentials or region "
+            "(CLEVERTAP_ACCOUNT_ID, CLEVERTAP_PASSCODE, CLEVERTAP_BASE_URL or segctl.yaml)"
+        )
+        return replace(answer, detail=advice)
+
+
+def _no_answer(detail: str) -> Attempt:
+    return Attempt(answer=Answer(outcome=Outcome.UNCERTAIN, detail=detail), again=True)
+
+
+async def _read(response: httpx.Response) -> bytes:
+    """Read a body; nothing where it is cut or too long, so that only the status counts."""
+    content = bytearray()
+    try:
+        async for chunk in response.aiter_bytes():
+            content += chunk
+            if len(content) > LARGEST_ANSWER:
+                return b""
+    except httpx.TimeoutException:
+        raise
+    except httpx.RequestError:
+        return b""
+    return bytes(content)
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
