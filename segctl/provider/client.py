@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Protocol, Self
+from urllib.request import getproxies
 
 import httpx
 
@@ -19,6 +20,7 @@ from segctl.errors import CredentialsRefused, Stop
 from segctl.outcomes import Answer, Outcome
 from segctl.provider.limiter import Limiter
 from segctl.provider.retry import Attempt, RetryPolicy, persist, seconds_asked
+from segctl.provider.transport import CountedTransport
 from segctl.provider.wire import (
     Entry,
     NewSegment,
@@ -153,9 +155,8 @@ class CleverTapProvider:
     async def __aenter__(self) -> Self:
         """Open the connection pool; nothing is sent yet."""
         connections = 2 * self._concurrency  # both calls have slots of their own
-        direct = {f"all://{_bracketed(self._base.host)}": None}
         self._http = httpx.AsyncClient(
-            transport=self._transport,
+            transport=self._transport or self._direct(connections),
             headers={
                 "X-CleverTap-Account-Id": self._credentials.account_id,
                 "X-CleverTap-Passcode": self._credentials.passcode,
@@ -168,10 +169,18 @@ class CleverTapProvider:
             timeout=httpx.Timeout(self._timeout, connect=min(10.0, self._timeout / 2)),
             limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections),
             follow_redirects=False,  # credentials go to the named host only
-            # a proxy of the environment is for the network, not for this machine
-            mounts=direct if self._base.host in _LOOPBACK else None,
         )
         return self
+
+    def _direct(self, connections: int) -> httpx.AsyncBaseTransport | None:
+        """Give the transport of a direct connection, ``None`` to go by the environment's proxy.
+
+        A proxy is for the network, not for an emulator on this machine.
+        """
+        proxied = not {self._base.scheme, "all"}.isdisjoint(getproxies())
+        if proxied and self._base.host not in _LOOPBACK:
+            return None
+        return CountedTransport(connections=connections)
 
     async def __aexit__(
         self,
@@ -291,7 +300,3 @@ async def _read(response: httpx.Response) -> bytes:
     except httpx.RequestError:
         return b""
     return bytes(content)
-
-
-def _bracketed(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
