@@ -1,0 +1,71 @@
+# make demo and make test need Python 3.11 or newer with pip, make and git; the rest is set up here.
+# `make help` lists the targets.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.ONESHELL:
+.SILENT:
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+PYTHON_IN := .venv/bin/python
+READY := .venv/.ready
+
+# $(call step,what it is,command): say it, run it, and name it when it fails.
+define step
+printf '\n== %s\n' "$(1)"
+$(2) || { code=$$?; printf '\nmake $@: %s failed (exit %s)\n' "$(1)" "$$code" >&2; exit "$$code"; }
+endef
+
+.PHONY: help setup browser demo test lint format bench torture schemas clean
+
+help:
+	echo "make demo     plan and apply the CDNOW example on the emulator, and check every member"
+	echo "make test     every check and test"
+	echo "make lint     the checks alone"
+	echo "make format   rewrite what ruff can"
+	echo "make bench    what is in benchmarks/"
+	echo "make torture  the property tests again, with fresh chance and many more examples"
+	echo "make clean    remove what the others made, .venv too"
+
+$(READY): pyproject.toml constraints.txt .ci/setup
+	.ci/setup
+	touch $(READY)
+
+setup: $(READY)
+
+browser:
+	.ci/browser
+
+demo: $(READY)
+	$(PYTHON_IN) -m examples.demo
+
+lint: $(READY)
+	$(call step,ruff check,$(PYTHON_IN) -m ruff check .)
+	$(call step,ruff format,$(PYTHON_IN) -m ruff format --check .)
+	$(call step,mypy,$(PYTHON_IN) -m mypy)
+	$(call step,import-linter,$(PYTHON_IN) -m importlinter.cli lint)
+
+test: $(READY) browser lint
+	$(call step,pytest,$(PYTHON_IN) -m pytest -n 2 --cov --cov-report=term)
+	printf '\nmake test: everything passed\n'
+
+format: $(READY)
+	$(PYTHON_IN) -m ruff check --fix .
+	$(PYTHON_IN) -m ruff format .
+
+bench: $(READY)
+	for file in benchmarks/*.py; do
+	  grep -q '__main__' "$$file" || continue
+	  module=benchmarks.$$(basename "$$file" .py)
+	  $(call step,$$module,$(PYTHON_IN) -m "$$module")
+	done
+
+torture: $(READY)
+	echo "every property test with 2,000 examples and fresh chance; takes a while"
+	$(call step,pytest,HYPOTHESIS_PROFILE=torture $(PYTHON_IN) -m pytest -n 2 -m hypothesis)
+
+clean:
+	rm -rf .venv build dist htmlcov .coverage .coverage.* .hypothesis .pytest_cache .mypy_cache
+	rm -rf .ruff_cache .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,28 @@
+"""What all tests share: how Hypothesis works, and that nothing is skipped."""
+
+import os
+from collections.abc import Generator
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+_SLOW_MACHINES = [HealthCheck.too_slow]
+
+settings.register_profile("dev", deadline=None, database=None, suppress_health_check=_SLOW_MACHINES)
+settings.register_profile(
+    "ci", deadline=None, database=None, suppress_health_check=_SLOW_MACHINES, derandomize=True
+)
+settings.register_profile("torture", settings.get_profile("dev"), max_examples=2_000)
+settings.load_profile(
+    os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") else "dev")
+)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Fail a test that skips: a check that did not run proves nothing."""
+    report = yield
+    if report.skipped and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+        report.longrepr = f"skipped ({report.longrepr}); no test may be"
+    return report
