@@ -1,0 +1,250 @@
+"""State on the local disk: ``segctl.state.json`` and, beside it, ``segctl.state.d``.
+
+    segctl.state.json          the head
+    segctl.state.d/members/    immutable files, named by the SHA-256 of their bytes
+    segctl.state.d/history/    earlier heads: serial and the start of their SHA-256
+    segctl.state.d/journal/    the journal of a running apply
+    segctl.state.d/scratch/    files being written; emptied when the lock is taken
+    segctl.state.d/lock*       see ``local_lock.py``
+
+A file is durable before a head names it, and the head is replaced in one rename,
+so a crash at any byte leaves the old or the new state.
+"""
+
+import errno
+import hashlib
+import json
+import secrets
+import shutil
+import stat
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from segctl.backends.base import LockInfo, StoredHead
+from segctl.backends.local_lock import FileLock
+from segctl.clock import Clock
+from segctl.durable import Disk, explained, read_file, sha256_of, stop
+from segctl.errors import StateChanged, StateDamaged, Stop
+from segctl.state.codec import FILE_NAME
+from segctl.state.model import FileRef
+
+HEAD = "segctl.state.json"
+FOLDER = "segctl.state.d"
+
+_TEMPORARY_HEAD = ".segctl.state.json."
+_PARTS = ("members", "history", "journal", "scratch")
+
+
+def _short_id() -> str:
+    return secrets.token_hex(4)
+
+
+class LocalBackend:
+    """A state in the folder ``root``, which must exist; see ``backends/base.py``.
+
+    ``sleep`` passes the seconds between two looks at a lock that another run holds.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        *,
+        clock: Clock,
+        sleep: Callable[[float], None] = time.sleep,
+        new_id: Callable[[], str] = _short_id,
+        disk: Disk | None = None,
+    ) -> None:
+        self._root = root
+        self._head = root / HEAD
+        self._folder = root / FOLDER
+        self._new_id = new_id
+        self._disk = disk or Disk()
+        self._lock = FileLock(
+            self._folder, clock=clock, sleep=sleep, new_id=new_id, disk=self._disk
+        )
+
+    def read_head(self) -> StoredHead | None:
+        """Give the head, ``None`` where there is none; raises ``StateDamaged``, ``Stop``."""
+        try:
+            data = read_file(self._head)
+        except FileNotFoundError:
+            self._check_never_there()
+            return None
+        except IsADirectoryError as error:
+            raise StateDamaged(
+                f"{HEAD} is a folder, not a file.", hint="Move it away and put the state back."
+            ) from error
+        except OSError as error:
+            raise stop(error, f"read {HEAD}") from error
+        return StoredHead(data=data, version=hashlib.sha256(data).hexdigest())
+
+    def replace_head(self, data: bytes, *, expected: str | None) -> StoredHead:
+        """Put a head in place of the version ``expected``; raises ``StateChanged``, ``Stop``.
+
+        After an error of the disk either head may be there; both are whole.
+        """
+        with self._lock.held(), explained(f"write {HEAD}"):
+            current = self.read_head()
+            if (current.version if current else None) != expected:
+                raise StateChanged(
+                    f"{HEAD} was replaced by another writer while this run was at work.",
+                    hint="Nothing was overwritten. Run the same command again.",
+                )
+            if current:
+                self._keep(current)
+            temporary = self._root / f"{_TEMPORARY_HEAD}{self._new_id()}.tmp"
+            self._disk.replace(self._head, data, temporary=temporary)
+        return StoredHead(data=data, version=hashlib.sha256(data).hexdigest())
+
+    def path_of(self, ref: FileRef) -> Path:
+        """Give where an immutable file stands; raises ``StateDamaged``."""
+        if not FILE_NAME.fullmatch(ref.name):
+            raise StateDamaged("The state names a member file that cannot be one of its own.")
+        path = self._folder / "members" / ref.name
+        shown = f"{FOLDER}/members/{ref.name}"
+        try:
+            found = path.lstat()
+        except FileNotFoundError as error:
+            raise StateDamaged(f"{shown} is missing.", hint=_RESTORE) from error
+        except OSError as error:
+            raise stop(error, f"read {shown}") from error
+        if not stat.S_ISREG(found.st_mode):
+            raise StateDamaged(f"{shown} is not a regular file.", hint=_RESTORE)
+        if found.st_size != ref.bytes:
+            raise StateDamaged(
+                f"{shown} has {found.st_size:,} bytes instead of {ref.bytes:,}.", hint=_RESTORE
+            )
+        return path
+
+    def add_file(self, scratch: Path, *, rows: int) -> FileRef:
+        """Take a finished file of ``rows`` rows into the state, durably; raises ``Stop``."""
+        with explained(f"add a file to {FOLDER}/members"):
+            self._disk.restrict(scratch)
+            # Content before name: a name under members/ always stands for whole content.
+            self._disk.sync_file(scratch)
+            size = scratch.stat().st_size
+            name = f"{sha256_of(scratch)}.parquet"
+            self._disk.move(scratch, self._folder / "members" / name)
+        return FileRef(name=name, rows=rows, bytes=size)
+
+    def files(self) -> Iterator[str]:
+        """Give the names of all immutable files, referred to or not, sorted."""
+        with explained(f"list {FOLDER}/members"):
+            folder = self._folder / "members"
+            names = [path.name for path in folder.iterdir()] if folder.exists() else []
+        yield from sorted(name for name in names if FILE_NAME.fullmatch(name))
+
+    def journal_folder(self) -> Path:
+        """Give where the journal of a running apply stands; it may not exist yet."""
+        return self._folder / "journal"
+
+    def scratch_folder(self) -> Path:
+        """Give the folder for files being written, made when missing."""
+        folder = self._folder / "scratch"
+        with explained(f"make {FOLDER}/scratch"):
+            self._check_folders()
+            for path in (self._folder, folder):
+                self._disk.ensure_folder(path)
+        return folder
+
+    @contextmanager
+    def lock(self, *, command: str, timeout: float = 0.0) -> Iterator[LockInfo]:
+        """Hold the lock, waiting at most ``timeout`` seconds; raises ``StateLocked``."""
+        with explained(f"make {FOLDER}"):
+            self._check_folders()
+            self._disk.ensure_folder(self._folder)
+        info = self._lock.acquire(command=command, timeout=timeout)
+        try:
+            with explained(f"prepare {FOLDER}"):
+                for part in _PARTS:
+                    self._disk.ensure_folder(self._folder / part)
+                self._clean()
+            yield info
+        finally:
+            self._lock.release()
+
+    def holder(self) -> LockInfo | None:
+        """Give who holds the lock now, ``None`` where nobody does."""
+        return self._lock.holder()
+
+    def force_unlock(self, lock_id: str) -> None:
+        """Break the lock of that id; raises ``WrongUsage`` where there is no such lock.
+
+        A holder that is still alive finds out before it replaces the head.
+        """
+        self._lock.force(lock_id)
+
+    def check_writable(self, *, needed_bytes: int) -> None:
+        """Raise ``Stop`` where the state could not be written; tries every folder."""
+        for folder in (self._root, *(self._folder / part for part in _PARTS)):
+            shown = folder.relative_to(self._root.parent)
+            with explained(f"write in {shown}"):
+                probe = folder / f"{_TEMPORARY_HEAD}{self._new_id()}.tmp"
+                self._disk.write_new(probe, b"\0")
+                self._disk.unlink(probe)
+        free = shutil.disk_usage(self._folder).free
+        if free < needed_bytes:
+            raise Stop(
+                f"The disk with {FOLDER} has {_size(free)} free; "
+                f"this run may need {_size(needed_bytes)}.",
+                hint="Free some space, then run the same command again.",
+            )
+
+    def _check_folders(self) -> None:
+        """Refuse to write through a link: it may lead to a place that renames do not reach."""
+        for path in (self._folder, *(self._folder / part for part in _PARTS)):
+            with explained(f"write in {path.relative_to(self._root)}"):
+                if path.is_symlink():
+                    raise OSError(errno.ELOOP, "symbolic link")
+                if path.exists() and not path.is_dir():
+                    raise NotADirectoryError(errno.ENOTDIR, "Not a folder")
+
+    def _check_never_there(self) -> None:
+        """Tell a lost head from a first run: earlier heads exist only where one was replaced."""
+        try:
+            earlier = sorted(path.name for path in (self._folder / "history").glob("*.json"))
+        except OSError:
+            return
+        if earlier:
+            raise StateDamaged(
+                f"{HEAD} is missing, but {FOLDER}/history holds {len(earlier)} earlier state"
+                f"{'' if len(earlier) == 1 else 's'}, the last one {earlier[-1]}.",
+                hint=f"Put {HEAD} back. To start over although every member would be added "
+                f"again, move {FOLDER} away too.",
+            )
+
+    def _keep(self, head: StoredHead) -> None:
+        """Copy the head that is about to be replaced into the history."""
+        name = f"{_serial(head.data):08d}-{head.version[:8]}.json"
+        path = self._folder / "history" / name
+        if not path.exists():
+            temporary = self._folder / "scratch" / f"{name}.{self._new_id()}"
+            self._disk.replace(path, head.data, temporary=temporary)
+
+    def _clean(self) -> None:
+        """Remove what a process that died left half-written; nothing else is touched."""
+        for path in (self._folder / "scratch").iterdir():
+            self._disk.remove_tree(path)
+        for folder in (self._root, *(self._folder / part for part in _PARTS)):
+            for path in folder.glob(f"{_TEMPORARY_HEAD}*.tmp"):
+                self._disk.unlink(path)
+
+
+_RESTORE = (
+    "Restore it from a backup of the state's folder; `segctl state fsck` tells what else is wrong."
+)
+
+
+def _serial(data: bytes) -> int:
+    """Give the serial of a head, 0 of one so damaged that it tells none."""
+    try:
+        serial = json.loads(data)["serial"]
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return 0
+    return serial if isinstance(serial, int) and serial >= 0 else 0
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e6:,.1f} MB"

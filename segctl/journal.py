@@ -1,0 +1,248 @@
+"""The journal: the append-only record of one apply, from which it can be finished.
+
+    current/header.json       which apply: its id, the state it starts from, its plan
+    current/delta.parquet     the membership changes of the plan
+    current/batches.parquet   which of them travel in which request
+    current/log.jsonl         what happened, one JSON object a line
+
+The folder comes into being whole, by one rename, before the first request
+leaves.  A line is one write; a crash can tear the last one only, and its
+checksum (``crc``) tells.  Reading writes nothing, so that a plan can do it.
+"""
+
+import json
+import os
+import uuid
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Self
+
+from segctl.durable import Disk, explained, read_file, sha256_of, stop
+from segctl.errors import StateDamaged, Stop
+from segctl.outcomes import Record
+from segctl.plain import Misfit, dump, load
+
+VERSION = 1
+_CURRENT, _STAGED, _DONE = "current", "new-", "done-"
+_HEADER, _DELTA, _BATCHES, _LOG = "header.json", "delta.parquet", "batches.parquet", "log.jsonl"
+_ADVICE = (
+    "Put the journal's folder back from a backup. Do not delete it: it tells which "
+    "requests were sent and not yet taken into the state."
+)
+
+
+class Journal:
+    """The journal of one apply; one writer at a time, holding the state's lock."""
+
+    def __init__(self, folder: Path, *, header: Mapping[str, Any], disk: Disk) -> None:
+        self._folder = folder
+        self._header = MappingProxyType(dict(header))
+        self._disk = disk
+        self._descriptor: int | None = None
+        self._broken = ""
+
+    @classmethod
+    def create(
+        cls,
+        folder: Path,
+        *,
+        header: Mapping[str, Any],
+        delta: Path,
+        batches: Path,
+        disk: Disk | None = None,
+    ) -> Self:
+        """Begin a journal in ``folder``, durably: a crash afterwards finds all of it.
+
+        ``header`` is JSON; an ``id`` is added where it has none.  ``delta`` and
+        ``batches`` are copied.  Raises ``StateDamaged`` where a journal is there
+        already, ``Stop`` where it cannot be written.
+        """
+        disk = disk or Disk()
+        header = {"id": uuid.uuid4().hex, **header}
+        if os.path.lexists(folder / _CURRENT):
+            raise StateDamaged(
+                "The journal of an earlier apply is still there; it must be taken in first.",
+                hint="Run `segctl apply` again.",
+            )
+        with explained("write the journal"):
+            disk.ensure_folder(folder)
+            _clean(disk, folder)
+            staged = folder / f"{_STAGED}{header['id']}"
+            disk.make_folder(staged)
+            files = {
+                name: disk.copy_new(source, staged / name)
+                for name, source in ((_DELTA, delta), (_BATCHES, batches))
+            }
+            disk.write_new(staged / _LOG, b"")
+            disk.write_new(
+                staged / _HEADER, dump({"version": VERSION, "files": files, "header": header})
+            )
+            # The names in the folder before the folder's own name: ``current`` is never part empty.
+            disk.sync_folder(staged)
+            disk.move(staged, folder / _CURRENT)
+        return cls(folder, header=header, disk=disk)
+
+    @classmethod
+    def open(cls, folder: Path, *, disk: Disk | None = None) -> Self | None:
+        """Open the journal in ``folder``, ``None`` where there is none; writes nothing.
+
+        Raises ``StateDamaged`` where a part is missing or is not what was written.
+        """
+        current = folder / _CURRENT
+        if not os.path.lexists(current):
+            return None
+        try:
+            header = _checked(load(read_file(current / _HEADER)), current)
+        except Misfit as misfit:
+            raise StateDamaged(f"The journal cannot be read: {misfit}.", hint=_ADVICE) from misfit
+        except OSError as error:
+            name = Path(str(error.filename or _HEADER)).name
+            raise StateDamaged(
+                f"The journal cannot be read: {name}: {error.strerror}.", hint=_ADVICE
+            ) from error
+        return cls(folder, header=header, disk=disk or Disk())
+
+    @property
+    def id(self) -> str:
+        """The id of this apply, unique over all."""
+        return str(self._header["id"])
+
+    @property
+    def header(self) -> Mapping[str, Any]:
+        """What ``create`` was given, with the id."""
+        return self._header
+
+    @property
+    def delta(self) -> Path:
+        """Where the membership changes stand."""
+        return self._folder / _CURRENT / _DELTA
+
+    @property
+    def batches(self) -> Path:
+        """Where the batches stand."""
+        return self._folder / _CURRENT / _BATCHES
+
+    def records(self) -> Iterator[Record]:
+        """Give the records in order; writes nothing.
+
+        A torn last line is what a crash leaves, and is passed over: what it would have
+        said had not been promised to anyone.  Any other broken line raises
+        ``StateDamaged``.
+        """
+        for record, _ in self._lines():
+            yield record
+
+    def append(self, record: Record, *, durable: bool) -> None:
+        """Write one record; on the disk when this returns, where ``durable``.
+
+        Raises ``Stop`` where it cannot be written, and ever after: once a sync has
+        failed the system may have thrown away what it was to bring to the disk.
+        """
+        self.append_many([record], durable=durable)
+
+    def append_many(self, records: Iterable[Record], *, durable: bool) -> None:
+        """Write several records at once; see ``append``."""
+        if self._broken:
+            raise Stop(
+                f"The journal takes no more records after an error of the disk: {self._broken}.",
+                hint="Mend the disk, then run the same command again; it goes on from there.",
+            )
+        data = b"".join(_line(record) for record in records)
+        try:
+            if self._descriptor is None:
+                self._descriptor = self._open_log()
+            self._disk.write_all(self._descriptor, data)
+            if durable:
+                self._disk.sync(self._descriptor)
+        except OSError as error:
+            self._broken = error.strerror or str(error)
+            raise stop(error, "write the journal") from error
+
+    def close(self) -> None:
+        """Close the log; the journal stays."""
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            os.close(descriptor)
+
+    def remove(self) -> None:
+        """End the journal, once the state holds what it says; raises ``Stop``.
+
+        One durable rename ends it; a crash later only leaves rubbish, which the next
+        ``create`` clears away.
+        """
+        self.close()
+        with explained("remove the journal"):
+            self._disk.move(self._folder / _CURRENT, self._folder / f"{_DONE}{self.id}")
+            _clean(self._disk, self._folder)
+
+    def _open_log(self) -> int:
+        """Open the log to append, cutting off a torn line that the next would run into."""
+        whole = sum(size for _, size in self._lines())
+        path = self._folder / _CURRENT / _LOG
+        descriptor = self._disk.append(path)
+        if os.fstat(descriptor).st_size > whole:
+            self._disk.truncate(descriptor, whole)
+        return descriptor
+
+    def _lines(self) -> Iterator[tuple[Record, int]]:
+        """Give each whole line's record and its length in bytes."""
+        with explained("read the journal"):
+            data = read_file(self._folder / _CURRENT / _LOG)
+        start, number = 0, 0
+        while start < len(data):
+            # A line without its newline is torn, whatever it holds.
+            end = data.find(b"\n", start) + 1 or len(data)
+            line, start, number = data[start:end], end, number + 1
+            record = _record(line)
+            if record is None:
+                if end == len(data):
+                    return
+                raise StateDamaged(
+                    f"The journal cannot be read: line {number} of {_LOG} is not what was written.",
+                    hint=_ADVICE,
+                )
+            yield record, len(line)
+
+
+def _checked(document: Any, folder: Path) -> Mapping[str, Any]:
+    """Give the header of a journal whose files are those that it was begun with."""
+    if not isinstance(document, dict) or not isinstance(version := document.get("version"), int):
+        raise Misfit(f"{_HEADER} is not the header of a journal")
+    if version > VERSION:
+        raise Misfit(f"it has format {version}, written by a newer segctl: upgrade segctl")
+    files, header = document.get("files"), document.get("header")
+    if not isinstance(files, dict) or not isinstance(header, dict) or "id" not in header:
+        raise Misfit(f"{_HEADER} is not the header of a journal")
+    for name in (_DELTA, _BATCHES):
+        if sha256_of(folder / name) != files.get(name):
+            raise Misfit(f"{name} is not what was written")
+    if not (folder / _LOG).is_file():
+        raise Misfit(f"{_LOG} is missing")
+    return header
+
+
+def _line(record: Record) -> bytes:
+    """Write a record as one line that ends in a checksum of what stands before."""
+    body = json.dumps(dict(record), allow_nan=False, separators=(",", ":"))[:-1]
+    return f'{body},"crc":"{zlib.crc32(body.encode()):08x}"}}\n'.encode()
+
+
+def _record(line: bytes) -> Record | None:
+    """Read a line, ``None`` of one that is torn or garbled."""
+    body, mark, rest = line.rpartition(b',"crc":"')
+    if not mark or rest != b'%08x"}\n' % zlib.crc32(body):
+        return None
+    try:
+        record = json.loads(body + b"}")
+    except ValueError:
+        return None
+    return record if isinstance(record, dict) else None
+
+
+def _clean(disk: Disk, folder: Path) -> None:
+    """Remove what a crash left of journals that were begun or ended; never the current one."""
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith((_STAGED, _DONE)):
+            disk.remove_tree(path)

@@ -1,0 +1,249 @@
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from segctl.errors import StateDamaged
+from segctl.identity import SetDigest
+from segctl.manifests.desired import Guards, Lifecycle
+from segctl.state.codec import decode, encode
+from segctl.state.model import (
+    EMPTY,
+    FileRef,
+    MemberSet,
+    Pairs,
+    SegmentRecord,
+    State,
+    Tombstone,
+)
+
+GOLDEN = Path(__file__).parent / "golden" / "head-version-1.json"
+
+counts = st.integers(min_value=0, max_value=10**9)
+texts = st.text(st.characters(), max_size=20)
+names = st.from_regex(r"segment\.[A-Za-z0-9]{1,8}", fullmatch=True)
+refs = st.builds(
+    FileRef,
+    name=st.from_regex(r"[0-9a-f]{64}\.parquet", fullmatch=True),
+    rows=counts,
+    bytes=counts,
+)
+digests = st.builds(SetDigest, count=counts, total=st.integers(0, 2**128 - 1))
+records = st.builds(
+    SegmentRecord,
+    customer_segment_id=st.none() | texts,
+    ct_segment_id=st.none() | counts,
+    declared_name=texts,
+    remote_name=texts,
+    created=st.booleans(),
+    managed=st.booleans(),
+    labels=st.dictionaries(texts, texts, max_size=2),
+    guards=st.builds(
+        Guards,
+        max_remove_percent=st.floats(0, 100),
+        from_members=counts,
+        allow_empty=st.booleans(),
+    ),
+    lifecycle=st.builds(
+        Lifecycle, prevent_destroy=st.booleans(), on_remove=st.sampled_from(["empty", "forget"])
+    ),
+    members=st.builds(
+        MemberSet,
+        digest=digests,
+        base=st.none() | refs,
+        changes=st.lists(refs, max_size=2).map(tuple),
+    ),
+    pairs=st.builds(Pairs, file=st.none() | refs, uncertain=counts, refused=counts),
+)
+states = st.builds(
+    State,
+    lineage=texts,
+    serial=counts,
+    account=st.none() | texts,
+    host=st.none() | texts,
+    segments=st.dictionaries(names, records, max_size=3),
+    tombstones=st.lists(
+        st.builds(Tombstone, address=names, record=records, destroyed_at=st.floats(0, 1e11)),
+        max_size=2,
+    ).map(tuple),
+    folded=st.none() | texts,
+    unfinished=st.none() | texts,
+)
+
+
+def file(letter: str, rows: int) -> FileRef:
+    return FileRef(name=f"{letter * 64}.parquet", rows=rows, bytes=rows * 10)
+
+
+EXAMPLE = State(
+    lineage="5f0c",
+    serial=7,
+    account="TEST-ACCOUNT",
+    host="in1.api.clevertap.com",
+    segments={
+        "segment.gold": SegmentRecord(
+            customer_segment_id="SEG-GOLD",
+            ct_segment_id=1700000001,
+            declared_name="Gold ग्राहक",
+            remote_name="Gold Users",
+            labels={"team": "growth"},
+            guards=Guards(max_remove_percent=60.0),
+            lifecycle=Lifecycle(prevent_destroy=True),
+            members=MemberSet(
+                digest=SetDigest(count=12, total=255), base=file("a", 10), changes=(file("b", 2),)
+            ),
+            pairs=Pairs(file=file("c", 3), uncertain=2, refused=1),
+        ),
+        "segment.council": SegmentRecord(
+            customer_segment_id="council", declared_name="Council", remote_name="Council"
+        ),
+    },
+    tombstones=(
+        Tombstone(
+            address="segment.old",
+            record=SegmentRecord(
+                customer_segment_id=None,
+                ct_segment_id=1700000000,
+                declared_name="Old",
+                remote_name="Old",
+            ),
+            destroyed_at=1767323045.5,
+        ),
+    ),
+    folded="4be1",
+    unfinished=f"sha256:{'0' * 64}",
+)
+
+
+def damaged(data: bytes) -> str:
+    with pytest.raises(StateDamaged) as caught:
+        decode(data)
+    return caught.value.message
+
+
+@given(states)
+def test_decoding_an_encoded_state_gives_the_same_state(state: State) -> None:
+    assert decode(encode(state)) == state
+
+
+@given(states)
+def test_equal_states_have_equal_bytes(state: State) -> None:
+    assert encode(decode(encode(state))) == encode(state)
+
+
+def test_the_format_of_version_1_stays_as_it_is() -> None:
+    assert encode(EXAMPLE, segctl_version="0.1.0") == GOLDEN.read_bytes()
+    assert decode(GOLDEN.read_bytes()) == EXAMPLE
+
+
+def test_the_empty_state_can_be_written() -> None:
+    assert decode(encode(EMPTY)) == EMPTY
+
+
+def test_a_lone_surrogate_in_a_name_survives() -> None:
+    state = State(lineage="\ud800", serial=1)
+    assert decode(encode(state)) == state
+
+
+def test_a_head_cut_off_anywhere_is_refused() -> None:
+    whole = encode(EXAMPLE)
+    for length in range(len(whole.rstrip())):
+        assert damaged(whole[:length]).startswith("The state cannot be read: ")
+
+
+def test_an_empty_head_is_no_empty_state() -> None:
+    assert damaged(b"") == "The state cannot be read: the file is empty."
+    assert damaged(b" \n") == "The state cannot be read: the file is empty."
+
+
+def test_a_head_without_its_end_is_named_as_such() -> None:
+    cut = encode(State(lineage="5f0c", serial=7))[:60]
+    assert damaged(cut) == "The state cannot be read: the file ends in the middle of line 5."
+
+
+@pytest.mark.parametrize(
+    ("data", "problem"),
+    [
+        (b"serial: 4\n", "line 1, column 1: not JSON (Expecting value)"),
+        (b'{"a": 1,\n<<<<<<< ours\n', "the file holds the marks of a merge conflict"),
+        (b'{"a": "\xff"}', "byte 8 is not UTF-8"),
+        (b'{"version": 1, "version": 1}', 'the key "version" stands twice in one object'),
+        (b'{"version": NaN}', "NaN is not JSON"),
+        (b'{"version": ' + b"9" * 5000 + b"}", "the JSON holds a number that is too long"),
+        (b"[" * 100_000, "the JSON is nested too deep"),
+        (b"[]", 'it has no "version", so it is not a state of segctl'),
+        (b'{"serial": 4}', 'it has no "version", so it is not a state of segctl'),
+        (b'{"version": "1"}', "version: expected a whole number from 1 up"),
+        (b'{"version": 1}', "segctl_version: expected text"),
+        (b'{"version": 1, "segctl_version": "0.1.0"}', '"account" is missing'),
+    ],
+)
+def test_what_is_no_head_is_named(data: bytes, problem: str) -> None:
+    assert damaged(data) == f"The state cannot be read: {problem}."
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "problem"),
+    [
+        ('"serial": 7', '"serial": "7"', "serial: expected a whole number from 0 up, found text"),
+        (
+            '"serial": 7',
+            '"serial": -7',
+            "serial: expected a whole number from 0 up, found another number",
+        ),
+        ('"serial": 7', '"sreial": 7', '"serial" is missing'),
+        ('"serial": 7', '"serial": 7, "colour": 1', 'unknown field "colour"'),
+        (
+            '"rows": 10',
+            '"rows": null',
+            'segments["segment.gold"].members.base.rows: '
+            "expected a whole number from 0 up, found null",
+        ),
+        (
+            '"12:000',
+            '"12:0',
+            'segments["segment.gold"].members.digest: '
+            "expected a digest: a count, a colon and 32 hexadecimal digits",
+        ),
+        (
+            '"segment.gold"',
+            '"segment./etc"',
+            '"segment./etc" is not an address such as segment.gold',
+        ),
+        (
+            "a" * 64,
+            "../" * 20,
+            "a file of segment.gold is not named by 64 hexadecimal digits and .parquet",
+        ),
+        (
+            '"on_remove": "empty"',
+            '"on_remove": "burn"',
+            'segments["segment.council"].lifecycle.on_remove: expected one of empty, forget',
+        ),
+        (
+            "60.0",
+            "1e999",
+            'segments["segment.gold"].guards.max_remove_percent: '
+            "expected a number, found another number",
+        ),
+    ],
+)
+def test_a_wrong_value_is_named_with_its_place(old: str, new: str, problem: str) -> None:
+    text = encode(EXAMPLE).decode()
+    assert old in text
+    assert damaged(text.replace(old, new, 1).encode()) == f"The state cannot be read: {problem}."
+
+
+def test_a_newer_head_says_which_segctl_wrote_it() -> None:
+    data = b'{"version": 2, "segctl_version": "3.4.0", "whatever": []}'
+    with pytest.raises(StateDamaged) as caught:
+        decode(data)
+    assert caught.value.message.startswith("The state was written by segctl 3.4.0 in format 2; ")
+    assert caught.value.hint == "Upgrade segctl to 3.4.0 or newer."
+
+
+def test_the_advice_warns_of_starting_over() -> None:
+    with pytest.raises(StateDamaged) as caught:
+        decode(b"")
+    assert "every member would be added again" in caught.value.hint
