@@ -59,6 +59,18 @@ class RequestOutcome:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PairOutcome:
+    """One pair that fared otherwise than the request it was planned in."""
+
+    target: int
+    kind: str
+    value: str = field(repr=False)
+    outcome: Outcome
+    at: float
+    detail: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class CreateOutcome:
     """The last known outcome of creating one target."""
 
@@ -74,9 +86,11 @@ class Ledger:
 
     ``blocked`` targets were not created, so nothing was sent to them: their pairs
     count as not tried whatever became of the request they were planned in.
+    ``exceptions`` are pairs that fared otherwise than their request.
     """
 
     updates: Mapping[int, RequestOutcome] = field(default_factory=dict)
+    exceptions: tuple[PairOutcome, ...] = ()
     creates: Mapping[int, CreateOutcome] = field(default_factory=dict)
     blocked: frozenset[int] = frozenset()
     ended: bool = False
@@ -93,6 +107,7 @@ def fold(records: Iterable[Record]) -> Ledger:
     only until a later record of the same request says better.
     """
     updates: dict[int, RequestOutcome] = {}
+    exceptions: dict[int, list[PairOutcome]] = {}
     creates: dict[int, CreateOutcome] = {}
     blocked: frozenset[int] = frozenset()
     ended = False
@@ -102,12 +117,24 @@ def fold(records: Iterable[Record]) -> Ledger:
                 updates[record["request"]] = RequestOutcome(
                     outcome=Outcome.UNCERTAIN, at=record["at"], detail="no answer"
                 )
+                exceptions.pop(record["request"], None)
             case "outcome":
                 updates[record["request"]] = RequestOutcome(
                     outcome=Outcome(record["outcome"]),
                     at=record["at"],
                     detail=record.get("detail", ""),
                 )
+                exceptions[record["request"]] = [
+                    PairOutcome(
+                        target=pair["target"],
+                        kind=pair["kind"],
+                        value=pair["value"],
+                        outcome=Outcome(pair["outcome"]),
+                        at=record["at"],
+                        detail=pair.get("detail", ""),
+                    )
+                    for pair in record.get("except", ())
+                ]
             case "create_sent":
                 for target in record["targets"]:
                     creates[target] = CreateOutcome(
@@ -127,4 +154,10 @@ def fold(records: Iterable[Record]) -> Ledger:
                 ended = True
             case _:
                 pass  # written by a newer segctl; it may add kinds, never change one
-    return Ledger(updates=updates, creates=creates, blocked=blocked, ended=ended)
+    return Ledger(
+        updates=updates,
+        exceptions=tuple(pair for pairs in exceptions.values() for pair in pairs),
+        creates=creates,
+        blocked=blocked,
+        ended=ended,
+    )

@@ -40,7 +40,7 @@ class Pairs:
     """The pairs of a segment whose last request has no acknowledgement.
 
     The file has the columns ``kind``, ``value``, ``status`` (uncertain or
-    refused), ``action``, ``at`` (seconds since 1970) and ``detail``.
+    refused), ``action``, ``asked_at`` (seconds since 1970) and ``detail``.
     """
 
     file: FileRef | None = None

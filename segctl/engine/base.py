@@ -1,0 +1,214 @@
+"""What an engine must do: read rows, compare member sets, hold the result as columns.
+
+An engine moves members as columns and never as Python objects, but for the few
+that a reader is shown and the ones in flight.  One engine serves one plan or one
+apply; it keeps what it makes in a scratch folder of the caller's.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from segctl.identity import Kind, Problem, SetDigest
+from segctl.manifests.desired import Format, Tolerance
+from segctl.outcomes import Ledger
+from segctl.packing import Limits
+from segctl.plan.model import Sample
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inline:
+    """Values that stand in a manifest."""
+
+    kind: Kind
+    values: Sequence[str] = field(repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scan:
+    """One column of one file, read as text; ``path`` is resolved and may be read."""
+
+    path: Path
+    format: Format
+    column: str
+    kind: Kind
+    segment_column: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Select:
+    """A checked SELECT whose file names are resolved; it may read ``files`` alone.
+
+    It gives a column ``identity`` or ``guid``, or both with one of them NULL in each
+    row, and ``segment_column`` where given.
+    """
+
+    sql: str
+    parameters: Mapping[str, str]
+    files: tuple[Path, ...]
+    segment_column: str | None = None
+
+
+Rows = Inline | Scan | Select
+
+
+class RowsUnreadable(Exception):
+    """Rows could not be had: ``summary`` and ``detail`` are for the user to read.
+
+    ``line`` counts from 1 in the file at fault, 0 where that is not known.
+    """
+
+    def __init__(self, code: str, summary: str, detail: str = "", *, line: int = 0) -> None:
+        super().__init__(summary)
+        self.code = code
+        self.summary = summary
+        self.detail = detail
+        self.line = line
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadStats:
+    """What a load held: all rows, those equal to another, and the invalid ones by kind.
+
+    ``first`` gives for each problem the number of the first such row, from 1, where
+    the source has an order.  ``others`` counts the rows of a table whose segment is
+    not declared, by value, the most frequent first, at most ten of them.
+    """
+
+    rows: int
+    duplicates: int
+    invalid: Mapping[Problem, int] = field(default_factory=dict)
+    first: Mapping[Problem, int] = field(default_factory=dict)
+    others: tuple[tuple[str, int], ...] = ()
+    others_rows: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recorded:
+    """Where the recorded members and pairs of one target stand on this machine.
+
+    ``digest`` is that of the members; ``base_rows`` and ``change_rows`` size the files.
+    """
+
+    digest: SetDigest = SetDigest()
+    base: Path | None = None
+    base_rows: int = 0
+    change_rows: int = 0
+    changes: tuple[Path, ...] = ()
+    pairs: Path | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TargetDiff:
+    """How one target changes, counted in memberships."""
+
+    desired: int = 0
+    recorded: int = 0
+    add: int = 0
+    remove: int = 0
+    reasserted: int = 0
+    quarantined: int = 0
+    sample: Sample = field(default_factory=Sample)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Packed:
+    """Requests after packing; ``settle_from`` is the first that must wait for a settle time.
+
+    ``settled_at`` is when it may go, in seconds since 1970; requests from
+    ``settle_from`` on turn round pairs whose last request got no answer.
+    """
+
+    requests: int
+    naive: int
+    floor: int
+    settle_from: int
+    settled_at: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class EntryRows:
+    """One entry of a request: users × (target, action)."""
+
+    request: int
+    users: tuple[tuple[Kind, str], ...] = field(repr=False)
+    actions: tuple[tuple[int, str], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Folded:
+    """What an apply leaves of one target, as files in the scratch folder.
+
+    ``digest`` is that of the whole set afterwards.  Where the set ``moved``, either
+    ``change`` holds what changed or ``base`` the whole set (``None``: it is empty now).
+    ``pairs`` is ``None`` where no pair is left.
+    """
+
+    digest: SetDigest
+    moved: bool = False
+    change: Path | None = None
+    change_rows: int = 0
+    base: Path | None = None
+    pairs: Path | None = None
+    uncertain: int = 0
+    refused: int = 0
+
+
+class Engine(Protocol):
+    """Compares member sets; see the module for its life."""
+
+    def syntax_tree(self, sql: str) -> Mapping[str, Any]:
+        """Parse one SELECT into DuckDB's serialised tree; raises ``RowsUnreadable``."""
+
+    def load(
+        self,
+        rows: Rows,
+        *,
+        targets: Sequence[int] | Mapping[str, int],
+        exclude: bool = False,
+        tolerance: Tolerance,
+    ) -> LoadStats:
+        """Read a source into the desired members of its targets.
+
+        ``targets`` are indexes, or a mapping from values of the segment column.
+        Raises ``RowsUnreadable``; invalid rows are counted, and left out.
+        """
+
+    def record(self, target: int, recorded: Recorded, *, wanted: bool) -> None:
+        """Name what is recorded of a target; not ``wanted`` means that it is to be emptied."""
+
+    def diff(self) -> Mapping[int, TargetDiff]:
+        """Compare everything loaded with everything recorded."""
+
+    def delta_digest(self, keys: Sequence[str]) -> SetDigest:
+        """Digest the delta; ``keys`` are the wire names of the targets, by index."""
+
+    def pack(self, keys: Sequence[str], limits: Limits, *, settle_seconds: float) -> Packed:
+        """Pack the delta into requests, in an order that depends on its content alone."""
+
+    def save(self, delta: Path, batches: Path) -> None:
+        """Write the packed delta and the batches as Parquet."""
+
+    def take_delta(self, delta: Path, recorded: Mapping[int, Recorded]) -> int:
+        """Take a saved delta in place of a diff, less what is recorded as done since.
+
+        Gives the number of changes that are left.
+        """
+
+    def entries(self, batches: Path, *, start: int = 0) -> Iterator[EntryRows]:
+        """Stream the entries of saved batches in sending order, from request ``start``."""
+
+    def fold(
+        self,
+        delta: Path,
+        ledger: Ledger,
+        recorded: Mapping[int, Recorded],
+    ) -> Mapping[int, Folded]:
+        """Give what outcomes make of each recorded target."""
+
+    def digest(self, recorded: Recorded) -> SetDigest:
+        """Digest a recorded set in full."""
+
+    def close(self) -> None:
+        """Let go of everything held."""

@@ -1,0 +1,164 @@
+"""What an engine cannot read, said in the words of the user's files.
+
+DuckDB's own messages quote rows of the data; identities are personal, so only the
+kind of fault and the line number are taken from them.
+"""
+
+import re
+from collections.abc import Mapping
+from difflib import get_close_matches
+from typing import Any
+
+import duckdb
+
+from segctl.engine.base import Rows, RowsUnreadable, Scan, Select
+from segctl.engine.sql import name
+
+_LINE = re.compile(r"on Line: (\d+)|in line (\d+)")
+_READ_AS_TEXT = "CSV columns are read as text; cast them, such as CAST(amount AS DOUBLE)."
+
+
+def not_a_select(tree: Mapping[str, Any]) -> RowsUnreadable:
+    """Say why a text is not one SELECT."""
+    if tree.get("error_type") == "parser":
+        return RowsUnreadable("query-syntax", f"the query has a {tree['error_message']}")
+    return RowsUnreadable(
+        "query-not-select", "the query is not a SELECT", "Write one SELECT; it may begin with WITH."
+    )
+
+
+def no_column(column: str, there: list[str]) -> RowsUnreadable:
+    """Say that a file lacks a column, and which it has."""
+    near = get_close_matches(column, there, n=1)
+    listed = ", ".join(there[:10]) + (", …" if len(there) > 10 else "")
+    advice = f'Did you mean "{near[0]}"?' if near else f"It has: {listed}. Name one as `column`."
+    return RowsUnreadable("missing-column", f'the file has no column "{column}"', advice)
+
+
+def not_text(column: str, type_: str, file: str) -> RowsUnreadable:
+    """Say that a column holds no text, and how to make it text."""
+    return RowsUnreadable(
+        "column-not-text",
+        f'column "{column}" is {type_}, not text',
+        f"Cast it in a query: SELECT CAST({name(column)} AS VARCHAR) AS identity FROM '{file}'.",
+    )
+
+
+def not_text_in_json(column: str, wrong: Mapping[str, int]) -> RowsUnreadable:
+    """Say that a field of JSON lines holds no text."""
+    kinds = ", ".join(f"{rows:,} of type {type_}" for type_, rows in wrong.items())
+    return RowsUnreadable(
+        "column-not-text",
+        f'field "{column}" holds values that are not text: {kinds}',
+        'Write identities as strings, such as {"' + column + '": "0012345"}.',
+    )
+
+
+def both_keys(rows: int) -> RowsUnreadable:
+    """Say that rows name a user twice."""
+    return RowsUnreadable(
+        "both-keys",
+        f"the query gives both identity and guid in {rows:,} row{'' if rows == 1 else 's'}",
+        "One of the two must be NULL in each row.",
+    )
+
+
+def check_result(columns: Mapping[str, str], select: Select) -> str:
+    """Give the result columns that are wanted of a query, for a SELECT over it.
+
+    Raises ``RowsUnreadable`` where they are missing or hold no text.
+    """
+    there = {column.lower(): (column, type_) for column, type_ in columns.items()}
+    if len(there) < len(columns):
+        raise RowsUnreadable(
+            "query-columns", "the query gives two columns of the same name", "Name each once."
+        )
+    chosen = []
+    for key in ("identity", "guid"):
+        if key not in there:
+            chosen.append(f"NULL::VARCHAR AS {key}")
+            continue
+        column, type_ = there[key]
+        # A column of nothing but NULL has no type of its own.
+        if type_ not in ("VARCHAR", "NULL", '"NULL"') and not type_.startswith("ENUM"):
+            raise RowsUnreadable(
+                "column-not-text",
+                f"the query's column {key} is {type_}, not text",
+                f"Cast it: CAST(… AS VARCHAR) AS {key}; {_advice(type_)}",
+            )
+        chosen.append(f"{name(column)}::VARCHAR AS {key}")
+    if "identity" not in there and "guid" not in there:
+        raise RowsUnreadable(
+            "query-columns",
+            "the query gives neither a column identity nor a column guid",
+            f"It gives: {', '.join(columns)}. Rename one: SELECT … AS identity.",
+        )
+    if select.segment_column is None:
+        return ", ".join([*chosen, "NULL::VARCHAR AS label"])
+    if select.segment_column.lower() not in there:
+        raise no_column(select.segment_column, list(columns))
+    column, _ = there[select.segment_column.lower()]
+    return ", ".join([*chosen, f"{name(column)}::VARCHAR AS label"])
+
+
+def _advice(type_: str) -> str:
+    if type_ in ("DOUBLE", "FLOAT") or type_.startswith("DECIMAL"):
+        return "a number such as 10.0 is cast first to BIGINT if it stands for a whole one."
+    return "but where the file has leading zeros, read the column as text instead."
+
+
+def explained(error: duckdb.Error, rows: Rows) -> RowsUnreadable:
+    """Turn an error of DuckDB into the user's words."""
+    text = str(error)
+    found = _LINE.search(text)
+    line = int(found[1] or found[2]) if found else 0
+    if isinstance(rows, Select):
+        return _query_failed(error, text, line)
+    summary, detail = _unreadable(text)
+    if isinstance(rows, Scan) and rows.format == "jsonl" and line:
+        line -= 1 if line > 1 and "byte 1 in line" in text else 0
+    return RowsUnreadable("unreadable-file", summary, detail, line=line)
+
+
+def _unreadable(text: str) -> tuple[str, str]:
+    table = (
+        ("not utf-8", "the file is not UTF-8", "Save it as UTF-8."),
+        ("Invalid unicode", "the file is not UTF-8", "Save it as UTF-8."),
+        ("unterminated quote", "a quoted value does not end", 'Write a quote inside as "".'),
+        ("Expected Number of Columns", "a row has more or fewer values than the header", ""),
+        ("invalid state", "the file mixes line ends, or has a stray quote", "Use one line end."),
+        ("Malformed JSON", "a line is not JSON", "Write one JSON object a line."),
+        ("No magic bytes", "the file is not Parquet", ""),
+        ("too small to be a Parquet", "the file is not Parquet", ""),
+        ("gzip", "the file is not gzip, though its name ends in .gz", ""),
+        ("Out of Memory", "there is not enough memory to read it", ""),
+        ("No such file", "the file is gone", ""),
+        ("Permission denied", "the file may not be read", "Check its permissions."),
+    )
+    for mark, summary, detail in table:
+        if mark.lower() in text.lower():
+            return summary, detail
+    return "the file cannot be read", "Check that its format is what its name says."
+
+
+def _query_failed(error: duckdb.Error, text: str, line: int) -> RowsUnreadable:
+    """Explain a query's error; data may be quoted only in errors met while running."""
+    harmless = (duckdb.BinderException, duckdb.CatalogException, duckdb.ParserException)
+    first = text.split("\n", 1)[0].removeprefix("Binder Error: ").removeprefix("Catalog Error: ")
+    if isinstance(error, harmless):
+        advice = _READ_AS_TEXT if "cast" in text.lower() else ""
+        return RowsUnreadable("query-failed", f"the query fails: {first}", advice)
+    if isinstance(error, duckdb.PermissionException):
+        return RowsUnreadable(
+            "query-forbidden",
+            "the query reaches outside of the files it names",
+            "A query may read files of the workspace, named in single quotes, and nothing else.",
+        )
+    if isinstance(error, duckdb.ConversionException):
+        return RowsUnreadable(
+            "query-failed",
+            "the query fails: a value cannot be converted to the type it is cast to",
+            "Use TRY_CAST, and leave out the rows where it gives NULL.",
+        )
+    summary, detail = _unreadable(text)
+    return RowsUnreadable("query-failed", f"the query fails: {summary}", detail, line=line)

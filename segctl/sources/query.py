@@ -1,0 +1,221 @@
+"""A user's SELECT: what it may contain, and which files it reads.
+
+The text is checked against a list of what is allowed, not of what is forbidden: a
+SELECT can hold INSERT or COPY in a WITH clause, and functions that read anything.
+Each file name is replaced by the real files that it stands for, since the sealed
+database opens files by their exact names.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from segctl.engine.base import RowsUnreadable, Select
+from segctl.engine.sql import paths
+from segctl.sources.paths import Reach
+
+Tree = Mapping[str, Any]
+
+_NODES = frozenset({"SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "CTE_NODE"})
+_TABLES = frozenset(
+    {"BASE_TABLE", "TABLE_FUNCTION", "JOIN", "SUBQUERY", "EXPRESSION_LIST", "EMPTY", "PIVOT"}
+)
+_READERS = {
+    "read_csv": "csv",
+    "read_csv_auto": "csv",
+    "read_parquet": "parquet",
+    "parquet_scan": "parquet",
+    "read_json": "json",
+    "read_json_auto": "json",
+    "read_ndjson": "json",
+    "read_ndjson_auto": "json",
+}
+_GENERATORS = frozenset({"range", "generate_series", "unnest"})
+_SUFFIXES = {
+    ".csv": "csv",
+    ".tsv": "csv",
+    ".parquet": "parquet",
+    ".json": "json",
+    ".jsonl": "json",
+    ".ndjson": "json",
+}
+_FUNCTIONS = {"csv": "read_csv", "parquet": "read_parquet", "json": "read_json"}
+_TYPED = frozenset(
+    {"all_varchar", "types", "dtypes", "column_types", "columns", "auto_type_candidates"}
+)
+_FORBIDDEN = ("getenv", "getvariable", "current_setting", "write_log", "__internal", "duckdb_")
+
+
+@dataclass
+class _Found:
+    """What a walk through a tree finds: names of common tables, replacements in the text."""
+
+    common: set[str] = field(default_factory=set)
+    splices: list[tuple[int, int, str]] = field(default_factory=list)
+    files: list[Path] = field(default_factory=list)
+
+
+def prepare(
+    sql: str,
+    parameters: Mapping[str, str],
+    reach: Reach,
+    parse: Callable[[str], Tree],
+    *,
+    segment_column: str | None = None,
+) -> Select:
+    """Check a query and resolve its files; raises ``RowsUnreadable``."""
+    text = sql.strip().rstrip(";").rstrip()
+    tree = parse(text)
+    if len(tree["statements"]) != 1:
+        raise RowsUnreadable(
+            "query-not-select",
+            f"the query has {len(tree['statements'])} statements",
+            "Write one SELECT.",
+        )
+    found = _Found()
+    nodes = list(_walk(tree["statements"][0]["node"]))
+    for node in nodes:
+        found.common.update(entry["key"].lower() for entry in _common(node))
+    encoded = text.encode()
+    for node in nodes:
+        _check(node, encoded, reach, found)
+    for start, end, replacement in sorted(found.splices, reverse=True):
+        encoded = encoded[:start] + replacement.encode() + encoded[end:]
+    return Select(
+        sql=encoded.decode(),
+        parameters=parameters,
+        files=tuple(dict.fromkeys(found.files)),
+        segment_column=segment_column,
+    )
+
+
+def _walk(tree: Any) -> Iterator[Tree]:
+    """Give every object of the tree, outermost first."""
+    stack = [tree]
+    while stack:
+        part = stack.pop()
+        if isinstance(part, Mapping):
+            yield part
+            stack.extend(part.values())
+        elif isinstance(part, list):
+            stack.extend(part)
+
+
+def _common(node: Tree) -> list[Tree]:
+    map_ = node.get("cte_map")
+    recursive = [{"key": node["cte_name"]}] if node.get("cte_name") else []
+    return [*(map_["map"] if isinstance(map_, Mapping) else []), *recursive]
+
+
+def _check(node: Tree, text: bytes, reach: Reach, found: _Found) -> None:
+    kind = str(node.get("type", ""))
+    if kind.endswith("_NODE") and kind not in _NODES:
+        raise _forbidden(f"contains {kind.removesuffix('_QUERY_NODE').removesuffix('_NODE')}")
+    is_table = "sample" in node and "alias" in node and "class" not in node
+    if is_table and kind not in _TABLES:
+        raise _forbidden(f"reads from {kind.lower().replace('_', ' ')}")
+    if kind == "BASE_TABLE":
+        _resolve_table(node, text, reach, found)
+    elif kind == "TABLE_FUNCTION":
+        _resolve_function(node["function"], reach, found)
+    elif kind == "FUNCTION":
+        called = str(node.get("function_name", "")).lower()
+        if called.startswith(_FORBIDDEN):
+            raise _forbidden(f"calls {called}()")
+
+
+def _resolve_table(node: Tree, text: bytes, reach: Reach, found: _Found) -> None:
+    """Put the real files in place of a table that is a file name."""
+    table = str(node["table_name"])
+    if table.lower() in found.common and not node.get("schema_name"):
+        return
+    path = ".".join(node.get("qualified_name", {}).get("path", [table]))
+    suffix = next((s for s in Path(path.lower()).suffixes if s in _SUFFIXES), None)
+    if suffix is None:
+        raise RowsUnreadable(
+            "query-table",
+            f'the query reads a table "{path}", which does not exist',
+            "A query reads files: name one in single quotes, such as 'members/gold.parquet'.",
+        )
+    start = int(node["query_location"])
+    end = _end_of_name(text, start)
+    reader = _SUFFIXES[suffix]
+    files = reach.expand(path)
+    options = ", all_varchar = true, header = true" if reader == "csv" else ""
+    found.files.extend(files)
+    found.splices.append((start, end, f"{_FUNCTIONS[reader]}({paths(files)}{options})"))
+
+
+def _end_of_name(text: bytes, start: int) -> int:
+    """Give where a quoted name in the text ends; a doubled quote stands for one."""
+    quote = text[start : start + 1]
+    if quote not in (b"'", b'"'):
+        raise _forbidden("names a file without quotes")
+    end = start + 1
+    while end < len(text):
+        if text[end : end + 1] == quote:
+            if text[end + 1 : end + 2] != quote:
+                return end + 1
+            end += 1
+        end += 1
+    return end
+
+
+def _resolve_function(function: Tree, reach: Reach, found: _Found) -> None:
+    """Put the real files in place of the first argument of a reading function."""
+    called = str(function.get("function_name", "")).lower()
+    if called in _GENERATORS:
+        return
+    if called not in _READERS:
+        raise _forbidden(f"calls {called}()")
+    arguments = function["arguments"]
+    if not arguments or arguments[0].get("name"):
+        raise _forbidden(f"calls {called}() without a file name")
+    first = arguments[0]["expression"]
+    start = int(first["query_location"])
+    end = start + int(first["query_location_length"])
+    files = [file for name in _literals(first, called) for file in reach.expand(name)]
+    named = {_option(argument) for argument in arguments[1:]}
+    extra = ""
+    if _READERS[called] == "csv":
+        extra += "" if named & _TYPED else ", all_varchar = true"
+        extra += "" if "header" in named else ", header = true"
+    found.files.extend(files)
+    found.splices.append((start, end, paths(files) + extra))
+
+
+def _option(argument: Tree) -> str:
+    """Give the name of a named argument, written ``a := 1`` or ``a = 1``."""
+    if argument.get("name"):
+        return str(argument["name"]).lower()
+    left = argument["expression"].get("left", {})
+    return str((left.get("column_names") or [""])[0]).lower()
+
+
+def _literals(argument: Tree, called: str) -> list[str]:
+    """Give the file names in an argument: one string, or a list of strings."""
+    if argument.get("type") == "VALUE_CONSTANT":
+        literal = argument.get("literal", {})
+        if literal.get("kind") == "STRING":
+            return [str(literal["text"])]
+    elements = argument.get("arguments") or argument.get("children")
+    if argument.get("function_name") in ("list_value", "array") and elements:
+        return [
+            text
+            for element in elements
+            for text in _literals(element.get("expression", element), called)
+        ]
+    raise RowsUnreadable(
+        "query-forbidden",
+        f"the query computes the file name of {called}()",
+        "Write file names as strings in single quotes, so that they can be checked.",
+    )
+
+
+def _forbidden(what: str) -> RowsUnreadable:
+    return RowsUnreadable(
+        "query-forbidden",
+        f"the query {what}, which is not allowed",
+        "A query may read files of the workspace with SELECT, and nothing else.",
+    )
