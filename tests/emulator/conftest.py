@@ -1,0 +1,157 @@
+"""What the emulator's tests share: the application in-process, spoken to over ASGI."""
+
+import asyncio
+import json
+from collections.abc import Callable, Coroutine, Iterator
+from typing import Any
+
+import httpx
+import pytest
+from starlette.applications import Starlette
+
+from segctl.emulator.app import create_app
+
+ACCOUNTS = {"ACC-1": "pass-1", "ACC-2": "pass-2"}
+
+
+class Clock:
+    """A clock that moves when a test says so."""
+
+    def __init__(self) -> None:
+        self.now = 1_800_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Client:
+    """A client written from the vendor's pages alone, for one account."""
+
+    def __init__(self, app: Starlette, *, account: str = "ACC-1") -> None:
+        self.app = app
+        self.headers = {
+            "X-CleverTap-Account-Id": account,
+            "X-CleverTap-Passcode": ACCOUNTS.get(account, "?"),
+        }
+
+    def open(self) -> httpx.AsyncClient:
+        """An httpx client for tests that need several requests at once."""
+        return httpx.AsyncClient(
+            transport=httpx.ASGITransport(app=self.app),
+            base_url="http://emulator",
+            headers=self.headers,
+        )
+
+    def call(self, method: str, path: str, **options: Any) -> httpx.Response:
+        """One request."""
+
+        async def go() -> httpx.Response:
+            async with self.open() as client:
+                return await client.request(method, path, **options)
+
+        return asyncio.run(go())
+
+    def run(self, work: Callable[[httpx.AsyncClient], Coroutine[Any, Any, Any]]) -> Any:
+        """Some requests in one event loop."""
+
+        async def go() -> Any:
+            async with self.open() as client:
+                return await work(client)
+
+        return asyncio.run(go())
+
+    def create(self, *customer_ids: str) -> dict[str, int]:
+        """Create segments; the CleverTap ids by customer id."""
+        answer = self.call(
+            "POST",
+            "/api/createSegment",
+            json=[
+                {"segment_name": f"Name of {each}", "customer_segment_id": each}
+                for each in customer_ids
+            ],
+        )
+        assert answer.status_code == 200, answer.text
+        return {each["customer_segment_id"]: each["id"] for each in answer.json()}
+
+    def update(
+        self, users: list[Any], lines: list[Any], *more: tuple[list[Any], list[Any]]
+    ) -> httpx.Response:
+        """One update of one entry or more; a line may be (customer id, action)."""
+        return self.call("POST", "/api/updateSegment", json=body((users, lines), *more))
+
+    def read(self, path: str) -> Any:
+        """One of our own reads."""
+        answer = self.call("GET", f"/emulator/v1/{path}")
+        assert answer.status_code == 200, answer.text
+        if answer.headers["content-type"].startswith("application/x-ndjson"):
+            return [json.loads(line) for line in answer.text.splitlines()]
+        return answer.json()
+
+    def members(self, customer_id: str) -> list[str]:
+        """Who is in a segment, sorted."""
+        (number,) = [
+            each["ct_segment_id"]
+            for each in self.read("segments?account=" + self.headers["X-CleverTap-Account-Id"])
+            if each["customer_segment_id"] == customer_id and not each["deleted"]
+        ]
+        return [next(iter(each.values())) for each in self.read(f"segments/{number}/members")]
+
+    def error_types(self) -> list[str]:
+        """The types in the Error Stream, in order."""
+        return [each["Error Type"] for each in self.read("error-stream")]
+
+    def settings(self, **changes: Any) -> None:
+        """Turn switches."""
+        answer = self.call("PUT", "/emulator/v1/settings", json=changes)
+        assert answer.status_code == 200, answer.text
+
+    def faults(self, *rules: dict[str, Any], seed: int = 0) -> None:
+        """Ask for faults."""
+        answer = self.call("PUT", "/emulator/v1/faults", json={"seed": seed, "rules": list(rules)})
+        assert answer.status_code == 200, answer.text
+
+
+def body(*entries: tuple[list[Any], list[Any]]) -> dict[str, Any]:
+    """An update's body: users are identities unless they are objects."""
+    return {
+        "bulk_profiles": [
+            {
+                "user_profiles": [
+                    {"identity": user} if isinstance(user, str) else user for user in users
+                ],
+                "segments": [
+                    {"customer_segment_id": line[0], "action": line[1]}
+                    if isinstance(line, tuple)
+                    else line
+                    for line in lines
+                ],
+            }
+            for users, lines in entries
+        ]
+    }
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """A clock in the test's hand."""
+    return Clock()
+
+
+@pytest.fixture
+def app(clock: Clock) -> Iterator[Starlette]:
+    """An emulator in memory with two accounts."""
+    app = create_app(accounts=ACCOUNTS, clock=clock)
+    yield app
+    app.state.service.store.close()
+
+
+@pytest.fixture
+def client(app: Starlette) -> Client:
+    """The first account's client."""
+    return Client(app)
+
+
+@pytest.fixture
+def other(app: Starlette) -> Client:
+    """The second account's client."""
+    return Client(app, account="ACC-2")
