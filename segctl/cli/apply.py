@@ -1,0 +1,48 @@
+"""``segctl apply``: make CleverTap's segments as declared."""
+
+import click
+
+from segctl.cli import options
+from segctl.cli.applying import JsonRun, Run, check_can_ask
+from segctl.cli.common import common
+from segctl.cli.screen import Screen
+from segctl.errors import WrongUsage
+
+
+@click.command("apply", epilog="Example: segctl apply gold.plan")
+@click.argument("file", metavar="[FILE]", required=False)
+@options.auto_approve
+@click.option("--json", "as_json", is_flag=True, help="Stream JSON objects, one a line.")
+@options.targets
+@options.identities
+@options.lock_timeout
+@common
+def command(
+    screen: Screen,
+    *,
+    file: str | None,
+    auto_approve: bool,
+    as_json: bool,
+    targets: tuple[str, ...],
+    identities: str | None,
+    lock_timeout: float,
+) -> int:
+    """Make CleverTap's segments as declared.
+
+    Plans and asks for the word yes; or applies FILE, a plan that `segctl plan
+    --out` saved, as it was reviewed. Ctrl-C finishes what is in flight; the same
+    command again goes on from there. Needs CLEVERTAP_ACCOUNT_ID and
+    CLEVERTAP_PASSCODE in the environment.
+    """
+    if file and (targets or screen.variables):
+        raise WrongUsage("a saved plan is applied as it is, without --target or --var")
+    approved = auto_approve or file is not None
+    if as_json:
+        if not approved:
+            raise WrongUsage("--json cannot ask; add --auto-approve or the FILE of a saved plan")
+        run: Run = JsonRun(screen, verb="apply", saved=file)
+    else:
+        if not approved:
+            check_can_ask("apply")
+        run = Run(screen, verb="apply", asks=not approved, saved=file, identities=identities)
+    return run.go(targets=targets, destroy=False, lock_timeout=lock_timeout)

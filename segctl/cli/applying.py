@@ -1,0 +1,135 @@
+"""What ``apply`` and ``destroy`` share: show, ask, send, report."""
+
+import sys
+import time
+
+from segctl import __version__, operations
+from segctl.cli.interrupts import Interrupts
+from segctl.cli.options import identities_mode
+from segctl.cli.progress import JsonLines, Progress, for_people
+from segctl.cli.screen import Screen
+from segctl.cli.views import plan_view
+from segctl.errors import SegctlError, WrongUsage
+from segctl.events import ApplyEnded, Event
+from segctl.plan.model import Plan
+from segctl.render import phrases, report, stream
+from segctl.render.style import escaped
+from segctl.stopping import StopSignal
+
+_CANCELLED = 1
+
+
+class Run:
+    """One apply as the screen sees it: it shows the plan, asks, and reports the end."""
+
+    def __init__(
+        self,
+        screen: Screen,
+        *,
+        verb: str,
+        asks: bool,
+        saved: str | None,
+        identities: str | None,
+        progress: Progress | None = None,
+    ) -> None:
+        self._screen = screen
+        self._verb = verb
+        self._asks = asks
+        self._saved = saved
+        self._identities = identities
+        self._progress = progress or for_people(screen, time.monotonic)
+        self._stop = StopSignal()
+        self._interrupts = Interrupts(self._stop)
+
+    def go(self, *, targets: tuple[str, ...], destroy: bool, lock_timeout: float) -> int:
+        """Do it all; raises what ``operations.apply`` raises."""
+        with self._interrupts:
+            try:
+                applied = operations.apply(
+                    self._screen.context(),
+                    file=self._screen.path(self._saved) if self._saved else None,
+                    variables=self._screen.variables,
+                    targets=targets,
+                    destroy=destroy,
+                    lock_timeout=lock_timeout,
+                    approve=self.approve,
+                    observe=self.observe,
+                    stop=self._stop,
+                )
+            finally:
+                self._progress.close()
+        return 0 if applied.approved or applied.plan.is_empty else _CANCELLED
+
+    def approve(self, plan: Plan) -> bool:
+        """Show the plan and ask for the word ``yes``, unless that was given beforehand."""
+        self._show(plan)
+        if plan.is_empty:
+            return True
+        if self._asks and not self._answered_yes():
+            self._screen.out(f"\n{self._verb.title()} cancelled.\n")
+            return False
+        self._interrupts.arm()
+        return True
+
+    def observe(self, event: Event) -> None:
+        """Show progress, and the report at the end."""
+        self._progress(event)
+        if isinstance(event, ApplyEnded):
+            style = self._screen.out_style
+            self._screen.out("\n" + report.end_report(event, style=style))
+
+    def _show(self, plan: Plan) -> None:
+        style = self._screen.out_style
+        if self._saved:
+            summary = [f"Applying the saved plan {escaped(self._saved)}.", phrases.plan_line(plan)]
+            self._screen.out("\n".join([*summary, phrases.members_line(plan)]) + "\n")
+            return
+        mode = identities_mode(self._identities, view="text")
+        self._screen.out(plan_view(plan, view="text", identities=mode, style=style))
+
+    def _answered_yes(self) -> bool:
+        style = self._screen.out_style
+        self._screen.out(
+            f"\n{style.bold(f'Do you want to {self._verb} this?')}\n"
+            "  segctl will send the changes shown above. Only 'yes' is taken for a yes.\n\n"
+            f"  {style.bold('Enter a value:')} "
+        )
+        return sys.stdin.readline().strip() == "yes"
+
+
+class JsonRun(Run):
+    """The same as a stream of JSON objects, for machines; it never asks."""
+
+    def __init__(self, screen: Screen, *, verb: str, saved: str | None) -> None:
+        self._stream = JsonLines(screen.out, time.time, time.monotonic)
+        super().__init__(
+            screen, verb=verb, asks=False, saved=saved, identities=None, progress=self._stream
+        )
+
+    def go(self, *, targets: tuple[str, ...], destroy: bool, lock_timeout: float) -> int:
+        """Do it all; an error is told in the stream as well."""
+        self._stream.send(stream.version(__version__))
+        try:
+            return super().go(targets=targets, destroy=destroy, lock_timeout=lock_timeout)
+        except SegctlError as error:
+            for line in stream.error(error):
+                self._stream.send(line)
+            raise
+
+    def observe(self, event: Event) -> None:
+        """Stream the event."""
+        self._progress(event)
+
+    def _show(self, plan: Plan) -> None:
+        for line in stream.planned(plan):
+            self._stream.send(line)
+
+
+def check_can_ask(verb: str) -> None:
+    """Raise ``WrongUsage`` where nobody could answer the question."""
+    if not sys.stdin.isatty():
+        raise WrongUsage(
+            f"{verb} asks for the word yes, and standard input is no terminal",
+            hint=f"Review with `segctl plan --out FILE`, then `segctl apply FILE`; or run "
+            f"`segctl {verb} --auto-approve`.",
+        )

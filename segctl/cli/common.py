@@ -1,0 +1,84 @@
+"""The options that every command takes, and what they set up."""
+
+import functools
+import logging
+import sys
+from collections.abc import Callable
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+import click
+
+from segctl.cli.screen import Screen
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+LOG_LEVELS = ("debug", "info", "warning", "error")
+
+
+def _variables(
+    ctx: click.Context, param: click.Parameter, values: tuple[str, ...]
+) -> dict[str, str]:
+    pairs = {}
+    for value in values:
+        name, equals, text = value.partition("=")
+        if not equals or not name:
+            raise click.BadParameter("write it as NAME=VALUE.", ctx=ctx, param=param)
+        pairs[name] = text
+    return pairs
+
+
+_COMMON = (
+    click.option(
+        "-C",
+        "--chdir",
+        metavar="DIR",
+        type=click.Path(exists=True, file_okay=False),
+        default=".",
+        help="Work in this folder; other paths are relative to it.",
+    ),
+    click.option(
+        "--var",
+        "variables",
+        metavar="NAME=VALUE",
+        multiple=True,
+        callback=_variables,
+        help="Set a variable; may be repeated.",
+    ),
+    click.option("--no-color", is_flag=True, help="Print without colors, as NO_COLOR does."),
+    click.option(
+        "--log-level",
+        type=click.Choice(LOG_LEVELS),
+        default="warning",
+        help="How much to log to standard error.",
+    ),
+)
+
+
+def common(function: Callable[Concatenate[Screen, P], R]) -> Callable[..., R]:
+    """Add the options that every command takes; pass the ``Screen`` set up by them first."""
+
+    @functools.wraps(function)
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
+        values: dict[str, Any] = kwargs
+        screen = click.get_current_context().ensure_object(Screen)
+        screen.folder = values.pop("chdir")
+        screen.command = click.get_current_context().command_path.partition(" ")[2]
+        screen.variables = values.pop("variables")
+        screen.no_color = values.pop("no_color") or screen.no_color
+        _log(values.pop("log_level"), screen)
+        return function(screen, *args, **kwargs)
+
+    for option in reversed(_COMMON):
+        wrapper = option(wrapper)
+    return wrapper
+
+
+def _log(level: str, screen: Screen) -> None:
+    screen.debug = screen.debug or level == "debug"
+    logging.basicConfig(
+        level=level.upper(),
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+        stream=sys.stderr,
+        force=True,
+    )

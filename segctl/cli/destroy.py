@@ -1,0 +1,34 @@
+"""``segctl destroy``: remove all members of the managed segments."""
+
+import click
+
+from segctl.cli import options
+from segctl.cli.applying import Run, check_can_ask
+from segctl.cli.common import common
+from segctl.cli.screen import Screen
+
+
+@click.command("destroy", epilog="Example: segctl destroy --target 'trial-*'")
+@options.targets
+@options.auto_approve
+@options.identities
+@options.lock_timeout
+@common
+def command(
+    screen: Screen,
+    *,
+    targets: tuple[str, ...],
+    auto_approve: bool,
+    identities: str | None,
+    lock_timeout: float,
+) -> int:
+    """Remove all members of the managed segments.
+
+    CleverTap has no call that deletes a segment: its empty shell stays until it is
+    deleted in the dashboard, and a manifest that comes back takes it over again.
+    Asks for the word yes.
+    """
+    if not auto_approve:
+        check_can_ask("destroy")
+    run = Run(screen, verb="destroy", asks=not auto_approve, saved=None, identities=identities)
+    return run.go(targets=targets, destroy=True, lock_timeout=lock_timeout)

@@ -1,0 +1,71 @@
+"""``segctl emulator``: run a local CleverTap API Segments service."""
+
+import click
+
+from segctl.cli.common import common
+from segctl.cli.screen import Screen
+from segctl.errors import Stop
+from segctl.render.style import escaped
+
+
+@click.command("emulator", epilog="Example: segctl emulator --port 8787 --data .emulator")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Listen on this address.")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=8787, show_default=True, help="0: any free."
+)
+@click.option("--data", metavar="DIR", help="Keep the data here.  [default: in memory]")
+@click.option("--latency-ms", type=click.IntRange(min=0), default=0, help="Answer this much later.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of all chance.")
+@click.option("--faults", metavar="FILE", help="Inject the faults that this JSON file lists.")
+@click.option("--allow-remote", is_flag=True, help="Let --host be an address others can reach.")
+@common
+def command(
+    screen: Screen,
+    *,
+    host: str,
+    port: int,
+    data: str | None,
+    latency_ms: int,
+    seed: int,
+    faults: str | None,
+    allow_remote: bool,
+) -> None:
+    """Run a local CleverTap API Segments service.
+
+    Prints its address and the settings that make segctl use it; Ctrl-C ends it.
+    """
+    try:
+        from segctl.emulator import server  # noqa: PLC0415 - its libraries are an extra
+    except ModuleNotFoundError as missing:
+        if (missing.name or "").partition(".")[0] not in {"starlette", "uvicorn"}:
+            raise
+        raise Stop(
+            f"the emulator needs {missing.name}, which is not installed",
+            hint="Install it with: pip install 'segctl[emulator]'",
+        ) from missing
+
+    def ready(url: str) -> None:
+        screen.out(_welcome(url))
+
+    server.serve(
+        host=host,
+        port=port,
+        data=screen.path(data) if data else None,
+        latency_ms=latency_ms,
+        seed=seed,
+        accounts=None,
+        ready=ready,
+        faults=screen.path(faults) if faults else None,
+        allow_remote=allow_remote,
+    )
+
+
+def _welcome(url: str) -> str:
+    address = escaped(url)
+    return (
+        f"The emulator listens on {address} (Ctrl-C ends it). Use it with:\n\n"
+        "  export CLEVERTAP_ACCOUNT_ID=EMULATOR\n"
+        "  export CLEVERTAP_PASSCODE=emulator\n\n"
+        "and in segctl.yaml:\n\n"
+        f"  spec:\n    provider: {{baseUrl: {address}}}\n\n"
+    )

@@ -1,0 +1,52 @@
+"""Ctrl-C and SIGTERM during an apply: the first finishes what is in flight, the second leaves.
+
+Both are safe: the journal knows what was sent.
+"""
+
+import os
+import signal
+from types import FrameType
+from typing import Any, Self
+
+from segctl.stopping import StopSignal
+
+_FIRST = b"\nStopping: finishing what is in flight; press again to leave at once.\n"
+_SECOND = b"\nLeft at once. The journal knows what was sent; the next apply goes on from it.\n"
+_SHOW_CURSOR = b"\x1b[?25h"
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_STDERR = 2
+
+
+class Interrupts:
+    """Turns signals into a ``StopSignal`` once armed; a context manager that disarms."""
+
+    def __init__(self, stop: StopSignal) -> None:
+        self._stop = stop
+        self._before: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> Self:
+        """Do nothing yet: until something is sent, Ctrl-C simply ends the program."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Give the signals back to whoever had them."""
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        self._before.clear()
+
+    def arm(self) -> None:
+        """Take the signals over; call in the main thread, when sending may begin."""
+        for number in _SIGNALS:
+            self._before.setdefault(number, signal.signal(number, self._handle))
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        del number, frame
+        # os.write: printing from a handler may run into a half-done print.
+        if not self._stop.is_set:
+            os.write(_STDERR, _FIRST)
+            self._stop.set()
+            return
+        if os.isatty(_STDERR):
+            os.write(_STDERR, _SHOW_CURSOR)
+        os.write(_STDERR, _SECOND)
+        os._exit(130)

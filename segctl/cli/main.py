@@ -1,0 +1,118 @@
+"""The program: its commands as a static table, and the one place where errors become exit codes.
+
+``segctl --help`` answers from the table alone; a command's module, and with it
+the libraries that it needs, is imported when the command is called.
+"""
+
+import importlib
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from segctl import __version__
+from segctl.cli.screen import Screen
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+COMMANDS: Mapping[str, tuple[str, str]] = {
+    "init": ("init", "Make a workspace that plans cleanly."),
+    "validate": ("validate", "Check the workspace and report every problem."),
+    "fmt": ("fmt", "Rewrite the manifests in canonical form."),
+    "schema": ("schema", "Print a JSON Schema for editors."),
+    "plan": ("plan", "Show what an apply would change."),
+    "apply": ("apply", "Make CleverTap's segments as declared."),
+    "destroy": ("destroy", "Remove all members of the managed segments."),
+    "show": ("show", "Show a saved plan, or the state."),
+    "state": ("state", "Look into the state."),
+    "force-unlock": ("force_unlock", "Break a lock that a dead run left behind."),
+    "emulator": ("emulator", "Run a local CleverTap API Segments service."),
+    "version": ("version", "Print the version."),
+    "completion": ("completion", "Print a completion script for a shell."),
+}
+"""Each command's module in ``segctl.cli`` and the first sentence of its help."""
+
+
+class LazyGroup(click.Group):
+    """A group that knows its commands by name and imports one when it is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Give the commands in the order of the work."""
+        del ctx
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the command's module and give its ``command``."""
+        del ctx
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"segctl.cli.{COMMANDS[cmd_name][0]}")
+        found: click.Command = module.command
+        return found
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the table of commands without importing one."""
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, summary) for name, (_, summary) in COMMANDS.items()])
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command; a misspelled one gets the nearest names."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.exceptions.NoSuchCommand as error:
+            raise click.exceptions.NoSuchCommand(
+                error.command_name, possibilities=list(COMMANDS), ctx=ctx
+            ) from None
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> "list[CompletionItem]":
+        """Complete a command's name without importing one."""
+        from click.shell_completion import CompletionItem  # noqa: PLC0415 - for shells only
+
+        named = [
+            CompletionItem(name, help=summary)
+            for name, (_, summary) in COMMANDS.items()
+            if name.startswith(incomplete)
+        ]
+        return named + click.Command.shell_complete(self, ctx, incomplete)
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Start with: segctl init",
+)
+@click.version_option(__version__, prog_name="segctl", message="%(prog)s %(version)s")
+def cli() -> None:
+    """Terraform for audience segments: declare them in git, review the plan, apply it."""
+
+
+def execute(arguments: Sequence[str]) -> int:
+    """Run one command line and give its exit code; every error is reported on the way."""
+    screen = Screen(no_color="--no-color" in arguments)
+    try:
+        code = cli.main(args=list(arguments), prog_name="segctl", standalone_mode=False, obj=screen)
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the one place for all
+        # Imported late: a run that succeeds needs none of it.
+        from segctl.cli.failures import report  # noqa: PLC0415 - keeps --help quick
+
+        return report(error, screen)
+    return code if isinstance(code, int) else 0
+
+
+def run() -> None:
+    """Be the program ``segctl``."""
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal that lacks a character gets its escape, not a traceback.
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # text files
+    code = execute(sys.argv[1:])
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(code)

@@ -1,0 +1,69 @@
+"""``segctl plan``: show what an apply would change."""
+
+import click
+
+from segctl import operations
+from segctl.cli import options
+from segctl.cli.common import common
+from segctl.cli.screen import Screen
+from segctl.cli.views import FORMATS, plan_view
+from segctl.plan.model import Plan
+from segctl.render.report import recovered_line
+from segctl.render.style import escaped
+
+NO_CHANGES = 0
+CHANGES = 2
+REFUSED = 6
+
+
+@click.command("plan", epilog="Example: segctl plan --out gold.plan --target 'gold*'")
+@click.option("--out", metavar="FILE", help="Save the plan, to apply exactly it later.")
+@click.option(
+    "--format", "view", type=click.Choice(FORMATS), default="text", help="How to print the plan."
+)
+@click.option("--detailed-exitcode", is_flag=True, help="Exit 2 where there are changes.")
+@options.targets
+@click.option("--destroy", is_flag=True, help="Plan to destroy what is managed.")
+@options.identities
+@common
+def command(
+    screen: Screen,
+    *,
+    out: str | None,
+    view: str,
+    detailed_exitcode: bool,
+    targets: tuple[str, ...],
+    destroy: bool,
+    identities: str | None,
+) -> int:
+    """Show what an apply would change.
+
+    Reads the workspace and the state; needs no credentials and changes nothing.
+    Exits 6 where a guard refuses the plan.
+    """
+    planned = operations.plan(
+        screen.context(),
+        variables=screen.variables,
+        targets=targets,
+        destroy=destroy,
+        out=screen.path(out) if out else None,
+    )
+    mode = options.identities_mode(identities, view=view)
+    page = plan_view(planned.plan, view=view, identities=mode, style=screen.out_style)
+    screen.out(page)
+    if planned.recovered:
+        screen.err(recovered_line(planned.recovered, planning=True) + "\n")
+    if out and not planned.plan.refusals:
+        screen.err(_saved(out))
+    return _exit_code(planned.plan, detailed=detailed_exitcode)
+
+
+def _saved(out: str) -> str:
+    name = escaped(out)
+    return f"\nSaved the plan to {name}. To apply exactly this:\n  segctl apply {name}\n"
+
+
+def _exit_code(plan: Plan, *, detailed: bool) -> int:
+    if plan.refusals:
+        return REFUSED
+    return CHANGES if detailed and not plan.is_empty else NO_CHANGES

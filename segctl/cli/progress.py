@@ -1,0 +1,211 @@
+"""How far an apply has come: a bar on a terminal, plain lines elsewhere, or JSON objects."""
+
+import json
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+from segctl.cli.screen import Screen
+from segctl.events import (
+    ApplyEnded,
+    ApplyStarted,
+    CreateDone,
+    Event,
+    RateLimited,
+    Recovered,
+    RequestDone,
+    Settling,
+)
+from segctl.render import report, stream
+from segctl.render.phrases import counted, duration, number
+
+EVERY_SECONDS = 10.0
+"""How often plain lines and JSON tell the progress."""
+
+
+class Tally:
+    """What the events of one apply add up to."""
+
+    def __init__(self) -> None:
+        self.of_changes = self.of_requests = 0
+        self.changes = self.requests = self.throttled = 0
+
+    def count(self, event: Event) -> None:
+        """Take one event in."""
+        match event:
+            case ApplyStarted():
+                self.of_changes, self.of_requests = event.changes, event.requests
+            case RequestDone():
+                self.changes += event.changes
+                self.requests += 1
+            case RateLimited():
+                self.throttled += 1
+            case _:
+                pass  # tells no numbers
+
+    def __str__(self) -> str:
+        """Give one line: memberships, requests, and how often the service said 429."""
+        throttled = f", {counted(self.throttled, 'time')} rate limited" if self.throttled else ""
+        return (
+            f"{number(self.changes)} of {counted(self.of_changes, 'membership change')}, "
+            f"{number(self.requests)} of {counted(self.of_requests, 'request')}{throttled}"
+        )
+
+
+class Progress(Protocol):
+    """Observes an apply; ``close`` leaves the terminal as it was."""
+
+    def __call__(self, event: Event) -> None:
+        """Take one event in and show it."""
+
+    def close(self) -> None:
+        """Show nothing more."""
+
+
+class Lines:
+    """Plain lines: one for each request that creates segments, one every ten seconds."""
+
+    def __init__(self, say: Callable[[str], None], monotonic: Callable[[], float]) -> None:
+        self._say = say
+        self._monotonic = monotonic
+        self._tally = Tally()
+        self._next = 0.0
+
+    def __call__(self, event: Event) -> None:
+        """Count the event; say it if it is worth a line."""
+        self._tally.count(event)
+        match event:
+            case Recovered():
+                self._say(report.recovered_line(event, planning=False) + "\n")
+            case ApplyStarted():
+                self._next = self._monotonic() + EVERY_SECONDS
+            case Settling():
+                self._say(settling_line(event) + "\n")
+            case CreateDone():
+                self._say(report.create_line(event) + "\n")
+            case ApplyEnded():
+                self._say(f"{self._tally}\n")
+            case _ if self._monotonic() >= self._next:
+                self._next = self._monotonic() + EVERY_SECONDS
+                self._say(f"{self._tally}\n")
+            case _:
+                pass  # the next line will count it
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+class Bar:
+    """A bar on a terminal: memberships, requests, their rate, 429s, the time left."""
+
+    def __init__(self, *, colour: bool) -> None:
+        from rich.console import Console  # noqa: PLC0415 - slow, and for terminals only
+        from rich.progress import (  # noqa: PLC0415 - as above
+            BarColumn,
+            TextColumn,
+            TimeRemainingColumn,
+        )
+        from rich.progress import Progress as RichProgress  # noqa: PLC0415 - as above
+
+        console = Console(stderr=True, no_color=not colour, highlight=False)
+        self._bar = RichProgress(
+            TextColumn("Applying"),
+            BarColumn(),
+            TextColumn("{task.fields[told]}", markup=False),
+            TextColumn("{task.fields[rate]}", markup=False),
+            TimeRemainingColumn(),
+            console=console,
+            transient=True,
+        )
+        self._tally = Tally()
+        self._task = self._bar.add_task("apply", total=None, told="", rate="")
+
+    def __call__(self, event: Event) -> None:
+        """Count the event and move the bar; words of note go above it."""
+        self._tally.count(event)
+        match event:
+            case Recovered():
+                self._print(report.recovered_line(event, planning=False))
+            case Settling():
+                self._print(settling_line(event))
+            case CreateDone():
+                self._print(report.create_line(event))
+            case ApplyStarted():
+                self._bar.start()
+            case ApplyEnded():
+                self.close()
+            case _:
+                pass  # the bar counts it
+        speed = self._bar.tasks[0].speed
+        self._bar.update(
+            self._task,
+            total=max(self._tally.of_changes, 1),
+            completed=self._tally.changes,
+            told=str(self._tally),
+            rate=f"{speed:,.0f}/s" if speed else "",
+        )
+
+    def close(self) -> None:
+        """Take the bar away and show the cursor again."""
+        self._bar.stop()
+
+    def _print(self, line: str) -> None:
+        self._bar.console.print(line, markup=False)
+
+
+class JsonLines:
+    """One JSON object a line, on standard output."""
+
+    def __init__(
+        self,
+        write: Callable[[str], None],
+        now: Callable[[], float],
+        monotonic: Callable[[], float],
+    ) -> None:
+        self._write = write
+        self._now = now
+        self._monotonic = monotonic
+        self._tally = Tally()
+        self._next = 0.0
+
+    def __call__(self, event: Event) -> None:
+        """Write the event, and every ten seconds the progress."""
+        self._tally.count(event)
+        self.send(stream.event(event))
+        if isinstance(event, ApplyStarted):
+            self._next = self._monotonic() + EVERY_SECONDS
+        elif isinstance(event, RequestDone) and self._monotonic() >= self._next:
+            self._next = self._monotonic() + EVERY_SECONDS
+            self.send(
+                stream.progress(
+                    changes=self._tally.changes,
+                    of_changes=self._tally.of_changes,
+                    requests=self._tally.requests,
+                    of_requests=self._tally.of_requests,
+                )
+            )
+
+    def send(self, line: dict[str, Any]) -> None:
+        """Write one object with the time."""
+        stamp = datetime.fromtimestamp(self._now(), UTC).isoformat(timespec="milliseconds")
+        stamped = {**line, "@timestamp": stamp.replace("+00:00", "Z")}
+        self._write(json.dumps(stamped) + "\n")
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+def settling_line(event: Settling) -> str:
+    """Say why nothing happens for a while."""
+    return (
+        f"Waiting {duration(event.seconds)}: changes that got no answer are not turned "
+        "round before a late request can have arrived."
+    )
+
+
+def for_people(screen: Screen, monotonic: Callable[[], float]) -> Progress:
+    """Choose the bar where standard error is a terminal, plain lines elsewhere."""
+    if sys.stderr.isatty():
+        return Bar(colour=screen.err_style.colour)
+    return Lines(screen.err, monotonic)

@@ -1,0 +1,88 @@
+"""Where a run prints and how it looks there; light, since every run makes one."""
+
+import os
+import sys
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, TextIO
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from segctl.operations import Context
+    from segctl.render.style import Style
+
+
+class Screen:
+    """Standard output for results, standard error for everything else.
+
+    A reader that closes its end early (``segctl plan | head``) ends the printing,
+    not the work: an apply must not stop half way for it.
+    """
+
+    def __init__(self, *, no_color: bool = False) -> None:
+        self.folder = "."
+        self.variables: Mapping[str, str] = {}
+        self.no_color = no_color
+        self.command = ""
+        self.debug = bool(os.environ.get("SEGCTL_TRACEBACK"))
+
+    def out(self, text: str) -> None:
+        """Write a result to standard output."""
+        _write(sys.stdout, text)
+
+    def err(self, text: str) -> None:
+        """Write a message to standard error."""
+        _write(sys.stderr, text)
+
+    @property
+    def out_style(self) -> "Style":
+        """How to emphasise on standard output."""
+        return self._style(sys.stdout)
+
+    @property
+    def err_style(self) -> "Style":
+        """How to emphasise on standard error."""
+        return self._style(sys.stderr)
+
+    def path(self, name: str = "") -> "Path":
+        """Give the path of a file named on the command line, relative to ``--chdir``."""
+        from pathlib import Path  # noqa: PLC0415 - --help names no file
+
+        return Path(self.folder, name)
+
+    def context(self) -> "Context":
+        """Give the use cases what varies from run to run."""
+        import random  # noqa: PLC0415 - --help needs none of these
+
+        from segctl.clock import SystemClock  # noqa: PLC0415 - as above
+        from segctl.operations import Context  # noqa: PLC0415 - as above
+
+        return Context(
+            root=self.path(),
+            environment=os.environ,
+            clock=SystemClock(),
+            chance=random.random,
+            command=f"segctl {self.command}",
+        )
+
+    def _style(self, stream: TextIO) -> "Style":
+        from segctl.render.style import COLOUR, PLAIN  # noqa: PLC0415 - --help needs none
+
+        return COLOUR if _wants_colour(stream, no_color=self.no_color) else PLAIN
+
+
+def _wants_colour(stream: TextIO, *, no_color: bool) -> bool:
+    if no_color or os.environ.get("NO_COLOR"):
+        return False
+    if os.environ.get("FORCE_COLOR"):
+        return True
+    return stream.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def _write(stream: TextIO, text: str) -> None:
+    try:
+        stream.write(text)
+        stream.flush()
+    except BrokenPipeError:
+        # Whatever is still to be written goes nowhere, without an error each time.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -1,0 +1,39 @@
+"""``segctl show``: show a saved plan, or the state."""
+
+import click
+
+from segctl import operations
+from segctl.cli import options
+from segctl.cli.common import common
+from segctl.cli.screen import Screen
+from segctl.cli.views import FORMATS, plan_view
+from segctl.errors import WrongUsage
+from segctl.render import state_view
+
+
+@click.command("show", epilog="Example: segctl show gold.plan --format markdown")
+@click.argument("file", metavar="[FILE]", required=False)
+@click.option(
+    "--format", "view", type=click.Choice(FORMATS), default="text", help="How to print it."
+)
+@options.identities
+@common
+def command(screen: Screen, *, file: str | None, view: str, identities: str | None) -> None:
+    """Show a saved plan, or the state.
+
+    FILE is a plan that `segctl plan --out` saved. Without it, the state is shown,
+    as text or JSON.
+    """
+    if file:
+        plan = operations.read_plan(screen.path(file))
+        mode = options.identities_mode(identities, view=view)
+        screen.out(plan_view(plan, view=view, identities=mode, style=screen.out_style))
+        return
+    if view not in {"text", "json"}:
+        raise WrongUsage(f"the state is shown as text or json, not as {view}")
+    state = operations.read_state(screen.context())
+    screen.out(
+        state_view.json_text(state)
+        if view == "json"
+        else state_view.text(state, style=screen.out_style)
+    )

@@ -1,0 +1,28 @@
+"""The views of a plan by name; each is imported when it is asked for."""
+
+from segctl.plan.model import Plan
+from segctl.render.phrases import Identities
+from segctl.render.style import Style
+
+FORMATS = ("text", "markdown", "json", "html")
+
+
+def plan_view(plan: Plan, *, view: str, identities: Identities, style: Style) -> str:
+    """Give the plan in one of ``FORMATS``; only text has colours, JSON no identities."""
+    match view:
+        case "json":
+            from segctl.render import json_document  # noqa: PLC0415 - one view a run
+
+            return json_document.render(plan)
+        case "markdown":
+            from segctl.render import markdown  # noqa: PLC0415 - one view a run
+
+            return markdown.render(plan, identities=identities)
+        case "html":
+            from segctl.render import html  # noqa: PLC0415 - jinja2 is slow to import
+
+            return html.render(plan, identities=identities)
+        case _:
+            from segctl.render import text  # noqa: PLC0415 - one view a run
+
+            return text.render(plan, identities=identities, style=style)

@@ -1,0 +1,80 @@
+"""The plan as one HTML file that needs nothing else: for a build's artifacts and for mail.
+
+Its content security policy allows its own style sheet and nothing more, no script.
+"""
+
+import base64
+import hashlib
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from segctl.plan.model import Action, Change, Plan
+from segctl.render import phrases
+from segctl.render.phrases import MINUS, SHOWN_MEMBERS, Identities, identity_text
+from segctl.render.style import escaped
+
+_SPARK_WIDTH = 120
+
+
+def render(plan: Plan, *, identities: Identities = Identities.MASKED) -> str:
+    """Give the whole file."""
+    environment = Environment(
+        loader=PackageLoader("segctl.render"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters.update(number=phrases.number, plain=escaped, value=phrases.value_text)
+    css = environment.get_template("plan.css").render()
+    digest = base64.b64encode(hashlib.sha256(css.encode()).digest()).decode()
+    largest = max((max(c.members.before, c.members.after) for c in plan.changes), default=0)
+    return environment.get_template("plan.html").render(
+        plan=plan,
+        phrases=phrases,
+        minus=MINUS,
+        css=css,
+        css_digest=digest,
+        segments=[_segment(c, identities, largest) for c in phrases.shown_changes(plan)],
+        legend=[
+            (phrases.SYMBOLS[action].strip(), str(action), meaning, plan.count(action))
+            for action, meaning in phrases.LEGEND.items()
+            if plan.count(action)
+        ],
+    )
+
+
+def _segment(change: Change, identities: Identities, largest: int) -> dict[str, Any]:
+    counts = change.members
+    attributes = change.after or change.before
+    return {
+        "change": change,
+        "symbol": phrases.SYMBOLS[change.action].strip(),
+        "sentence": phrases.SENTENCES[change.action],
+        "name": attributes.display_name if attributes else "",
+        "id": attributes.customer_segment_id if attributes else None,
+        "lists_attributes": change.action in {Action.UPDATE, Action.REPLACE, Action.ADOPT},
+        "asides": phrases.aside_lines(counts),
+        "added": _sample(change.sample.add, identities),
+        "removed": _sample(change.sample.remove, identities),
+        "bar": _bar(change, largest),
+    }
+
+
+def _sample(sample: Any, identities: Identities) -> list[str]:
+    if identities is Identities.NONE:
+        return []
+    return [identity_text(kind, value, identities) for kind, value in sample[:SHOWN_MEMBERS]]
+
+
+def _bar(change: Change, largest: int) -> dict[str, float] | None:
+    """Give the widths of what stays, leaves and joins, to the scale of the largest segment."""
+    counts = change.members
+    if not largest:
+        return None
+    scale = _SPARK_WIDTH / max(largest + counts.remove, 1)
+    kept = max(counts.before - counts.remove, 0) * scale
+    gone, new = counts.remove * scale, counts.add * scale
+    return {"kept": round(kept, 2), "gone": round(gone, 2), "new": round(new, 2)}

@@ -1,0 +1,187 @@
+"""What all views say alike: numbers, symbols, sentences, summary lines, shown identities."""
+
+import json
+from collections.abc import Mapping
+from enum import StrEnum
+
+from segctl.identity import Kind, masked
+from segctl.plan.model import Action, Change, MemberCounts, Plan
+from segctl.render.style import escaped, quoted
+
+
+class Identities(StrEnum):
+    """How much of a user key a view shows: all, a hint, or nothing."""
+
+    FULL = "full"
+    MASKED = "masked"
+    NONE = "none"
+
+
+SYMBOLS: Mapping[Action, str] = {
+    Action.CREATE: "+",
+    Action.ADOPT: "=",
+    Action.UPDATE: "~",
+    Action.REPLACE: "-/+",
+    Action.DESTROY: "-",
+    Action.FORGET: ".",
+    Action.NO_OP: " ",
+}
+"""Terraform's where it has one; ``=`` and ``.`` are Pulumi's import and OpenTofu's forget."""
+
+LEGEND: Mapping[Action, str] = {
+    Action.CREATE: "create",
+    Action.ADOPT: "adopt (take over a segment that is already in CleverTap)",
+    Action.UPDATE: "update",
+    Action.REPLACE: "replace (empty the old segment, create a new one)",
+    Action.DESTROY: "destroy (remove all members; the empty segment stays in CleverTap)",
+    Action.FORGET: "forget (stop managing; members stay as they are)",
+}
+
+SENTENCES: Mapping[Action, str] = {
+    Action.CREATE: "will be created",
+    Action.ADOPT: "will be adopted",
+    Action.UPDATE: "will be updated",
+    Action.REPLACE: "must be replaced",
+    Action.DESTROY: "will be destroyed",
+    Action.FORGET: "will be forgotten",
+    Action.NO_OP: "is not changed",
+}
+
+NO_CHANGES = "No changes."
+MINUS = "\N{MINUS SIGN}"
+SHOWN_MEMBERS = 10
+"""How many members a view lists for each sign."""
+
+
+def number(value: int) -> str:
+    """Write a count with thousands separated."""
+    return f"{value:,}"
+
+
+def counted(value: int, noun: str, plural: str = "") -> str:
+    """Write a count and its noun, in the plural unless it is one."""
+    return f"{number(value)} {noun if value == 1 else plural or noun + 's'}"
+
+
+def duration(seconds: float) -> str:
+    """Write a time as people say it: seconds up to two minutes, then minutes, then hours."""
+    if seconds <= 0:
+        return "0 s"
+    if seconds < 120:
+        return f"{max(1, round(seconds))} s"
+    if seconds < 7200:
+        return f"{round(seconds / 60)} min"
+    return f"{seconds / 3600:.1f} h"
+
+
+def value_text(value: object) -> str:
+    """Write an attribute's value on one line, strings in quotes."""
+    match value:
+        case None:
+            return "(none)"
+        case str():
+            return quoted(value)
+        case bool():
+            return "true" if value else "false"
+        case Mapping():
+            return escaped(json.dumps(dict(value), ensure_ascii=False, sort_keys=True, default=str))
+        case _:
+            return escaped(str(value))
+
+
+def identity_text(kind: Kind, value: str, mode: Identities) -> str:
+    """Write one user key in quotes, in full or as a hint; a guid says that it is one."""
+    shown = quoted(value if mode is Identities.FULL else masked(value))
+    return shown if kind is Kind.IDENTITY else f"guid {shown}"
+
+
+def member_line(counts: MemberCounts) -> str:
+    """Give ``12,004 → 11,420 members, +16`` and the losses after a true minus sign."""
+    before, after = number(counts.before), number(counts.after)
+    size = f"{before} → {after} members" if counts.before != counts.after else f"{after} members"
+    signs = [f"+{number(counts.add)}"] if counts.add else []
+    signs += [f"{MINUS}{number(counts.remove)}"] if counts.remove else []
+    return f"{size}, {' '.join(signs)}" if signs else size
+
+
+def aside_lines(counts: MemberCounts) -> tuple[str, ...]:
+    """Say what is counted apart: changes sent again, and changes not sent at all."""
+    lines = []
+    if counts.reasserted:
+        lines.append(f"{number(counts.reasserted)} sent again: the last request got no answer")
+    if counts.quarantined:
+        lines.append(f"{number(counts.quarantined)} quarantined: refused by CleverTap, not sent")
+    return tuple(lines)
+
+
+def plan_line(plan: Plan) -> str:
+    """Give the first summary line; a replacement adds one segment and destroys one."""
+    replaced = plan.count(Action.REPLACE)
+    parts = [
+        f"{number(plan.count(Action.CREATE) + replaced)} to add",
+        f"{number(plan.count(Action.UPDATE))} to change",
+        f"{number(plan.count(Action.DESTROY) + replaced)} to destroy",
+    ]
+    parts += [
+        f"{number(plan.count(action))} to {action}"
+        for action in (Action.ADOPT, Action.FORGET)
+        if plan.count(action)
+    ]
+    return f"Plan: {', '.join(parts)}."
+
+
+def members_line(plan: Plan) -> str:
+    """Give the second summary line: memberships, requests, time and the bill."""
+    requests = plan.requests
+    parts = [f"{number(plan.members_add)} to add", f"{number(plan.members_remove)} to remove"]
+    if plan.reasserted:
+        parts.append(f"{number(plan.reasserted)} to send again")
+    return (
+        f"Members: {', '.join(parts)} in {counted(requests.update, 'request')} "
+        f"(naive {number(requests.naive)}, floor {number(requests.floor)}), "
+        f"about {duration(plan.estimate.seconds)}, "
+        f"{counted(plan.estimate.billable_events, 'billable event')}."
+    )
+
+
+def creates_line(plan: Plan) -> str:
+    """Say how many requests create segments, ahead of the members; empty without any."""
+    if not plan.requests.create:
+        return ""
+    created = sum(target.create for target in plan.targets)
+    segments = f"{counted(created, 'segment')} to create" if created else "Segments to create"
+    return f"Before that: {segments} in {counted(plan.requests.create, 'request')}."
+
+
+def no_changes_meaning(plan: Plan) -> str:
+    """Say in one line what ``No changes.`` means for this plan."""
+    if plan.destroy:
+        return "There is nothing to destroy."
+    if plan.targeted:
+        return "What --target picks is as declared; other segments were not looked at."
+    return "The state records every segment and member as declared; nothing needs to be sent."
+
+
+def target_note(plan: Plan) -> str:
+    """Say that the plan looked at a part only; empty where it looked at everything."""
+    if not plan.targeted:
+        return ""
+    patterns = ", ".join(escaped(pattern) for pattern in plan.targeted)
+    return f"Only segments picked by --target were looked at: {patterns}"
+
+
+def refusal_line(plan: Plan) -> str:
+    """Say that the plan cannot be applied; empty where it can."""
+    count = len(plan.refusals)
+    return f"This plan cannot be applied: {counted(count, 'error')} above." if count else ""
+
+
+def shown_changes(plan: Plan) -> tuple[Change, ...]:
+    """Give the changes that a reader must see: all but those without any effect."""
+    return tuple(c for c in plan.changes if c.action is not Action.NO_OP)
+
+
+def hidden_line(plan: Plan) -> str:
+    """Count the segments that stay as they are; empty without any."""
+    hidden = plan.count(Action.NO_OP)
+    return f"({counted(hidden, 'unchanged segment')} not shown)" if hidden else ""

@@ -1,0 +1,111 @@
+"""The state as text and as JSON: what is recorded of each segment, no members."""
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
+from typing import Any
+
+from segctl.render.json_document import FORMAT_VERSION
+from segctl.render.phrases import counted, number, value_text
+from segctl.render.style import PLAIN, Style, escaped, quoted
+from segctl.state.model import SegmentRecord, State
+
+
+def text(state: State, *, style: Style = PLAIN) -> str:
+    """Give the whole state as a page."""
+    if not state.lineage:
+        return "The state is empty: nothing was applied yet.\n"
+    head = {
+        "lineage": state.lineage,
+        "serial": state.serial,
+        "account": state.account,
+        "host": state.host,
+    }
+    blocks = ["\n".join(f"{name}: {escaped(str(value))}" for name, value in head.items()) + "\n"]
+    blocks += [segment(a, record, style=style) for a, record in sorted(state.segments.items())]
+    if state.tombstones:
+        count = counted(len(state.tombstones), "destroyed segment")
+        lines = [style.bold(f"# {count}: their shells are still in CleverTap")]
+        lines += [
+            f"#   {escaped(t.address)} = {quoted(t.record.remote_name)} "
+            f"({escaped(t.record.key)}, {counted(t.record.members.digest.count, 'member')} left)"
+            for t in state.tombstones
+        ]
+        blocks.append("\n".join(lines) + "\n")
+    return "\n".join(blocks)
+
+
+def addresses(names: Iterable[str]) -> str:
+    """Give addresses, sorted, one a line."""
+    return "".join(f"{escaped(name)}\n" for name in sorted(names))
+
+
+def segment(address: str, record: SegmentRecord, *, style: Style = PLAIN) -> str:
+    """Give one segment as a block."""
+    rows = list(_rows(record))
+    width = max(len(name) for name, _ in rows)
+    lines = [style.bold(f"# {escaped(address)}"), "segment " + _name(address) + " {"]
+    lines += [f"    {name:<{width}} = {value}" for name, value in rows]
+    return "\n".join([*lines, "}"]) + "\n"
+
+
+def _name(address: str) -> str:
+    return quoted(address.removeprefix("segment."))
+
+
+def _rows(record: SegmentRecord) -> Iterator[tuple[str, str]]:
+    yield "display_name", value_text(record.declared_name)
+    if record.remote_name != record.declared_name:
+        yield "name_in_clevertap", value_text(record.remote_name)
+    yield "customer_segment_id", value_text(record.customer_segment_id)
+    if record.ct_segment_id is not None:
+        yield "ct_segment_id", str(record.ct_segment_id)
+    if record.labels:
+        yield "labels", value_text(record.labels)
+    if not record.created:
+        yield "created", "not confirmed"
+    yield "members", number(record.members.digest.count) if record.managed else "not managed"
+    if record.pairs.uncertain:
+        yield "uncertain", number(record.pairs.uncertain)
+    if record.pairs.refused:
+        yield "refused", number(record.pairs.refused)
+    if record.lifecycle.prevent_destroy:
+        yield "prevent_destroy", "true"
+    if record.lifecycle.on_remove != "empty":
+        yield "on_remove", value_text(record.lifecycle.on_remove)
+
+
+def json_text(state: State) -> str:
+    """Give the state as a JSON document without members."""
+    document: dict[str, Any] = {
+        "format_version": FORMAT_VERSION,
+        "lineage": state.lineage or None,
+        "serial": state.serial,
+        "account": state.account,
+        "host": state.host,
+        "segments": [_object(a, record) for a, record in sorted(state.segments.items())],
+        "tombstones": [
+            {**_object(t.address, t.record), "destroyed_at": t.destroyed_at}
+            for t in state.tombstones
+        ],
+    }
+    return json.dumps(document, indent=2) + "\n"
+
+
+def _object(address: str, record: SegmentRecord) -> dict[str, Any]:
+    return {
+        "address": address,
+        "display_name": record.declared_name,
+        "remote_name": record.remote_name,
+        "customer_segment_id": record.customer_segment_id,
+        "ct_segment_id": record.ct_segment_id,
+        "created": record.created,
+        "managed": record.managed,
+        "labels": dict(record.labels),
+        "guards": asdict(record.guards),
+        "lifecycle": asdict(record.lifecycle),
+        "members": record.members.digest.count,
+        "members_digest": str(record.members.digest),
+        "uncertain": record.pairs.uncertain,
+        "refused": record.pairs.refused,
+    }
