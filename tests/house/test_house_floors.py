@@ -9,7 +9,15 @@ import pytest
 
 PACKAGE = Path(__file__).parents[2] / "segctl"
 
-WORDS = ("errors.py", "diagnostics.py", "address.py", "identity.py", "clock.py", "stopping.py")
+WORDS = (
+    "errors.py",
+    "diagnostics.py",
+    "address.py",
+    "identity.py",
+    "clock.py",
+    "plain.py",
+    "stopping.py",
+)
 PURE = ("manifests", "state", "plan", "packing", "outcomes.py", "events.py", "render")
 
 ROOMS = {

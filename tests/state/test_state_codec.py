@@ -197,14 +197,18 @@ def test_what_is_no_head_is_named(data: bytes, problem: str) -> None:
         (
             '"rows": 10',
             '"rows": null',
-            'segments["segment.gold"].members.base.rows: '
-            "expected a whole number from 0 up, found null",
+            (
+                'segments["segment.gold"].members.base.rows: '
+                "expected a whole number from 0 up, found null"
+            ),
         ),
         (
             '"12:000',
             '"12:0',
-            'segments["segment.gold"].members.digest: '
-            "expected a digest: a count, a colon and 32 hexadecimal digits",
+            (
+                'segments["segment.gold"].members.digest: '
+                "expected a digest: a count, a colon and 32 hexadecimal digits"
+            ),
         ),
         (
             '"segment.gold"',
@@ -224,8 +228,10 @@ def test_what_is_no_head_is_named(data: bytes, problem: str) -> None:
         (
             "60.0",
             "1e999",
-            'segments["segment.gold"].guards.max_remove_percent: '
-            "expected a number, found another number",
+            (
+                'segments["segment.gold"].guards.max_remove_percent: '
+                "expected a number, found another number"
+            ),
         ),
     ],
 )
