@@ -1,0 +1,350 @@
+"""The four kinds of document, as written: the one source of the JSON Schemas.
+
+Field names are camelCase in YAML.  Descriptions are shown by editors and in the
+diagnostics of missing fields, so each is a sentence that stands alone.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic.alias_generators import to_camel
+from pydantic.config import JsonDict
+
+from segctl.manifests.scalars import (
+    Boolean,
+    Decimal,
+    Given,
+    Line,
+    Name,
+    Percent,
+    Text,
+    VariableName,
+    Whole,
+    problem,
+)
+
+API_VERSION = "segctl/v1"
+
+Region = Literal["in1", "sg1", "us1", "aps3", "mec1", "eu1"]
+
+
+class _Written(BaseModel):
+    """Base of everything that is written in YAML."""
+
+    model_config = ConfigDict(
+        strict=True, extra="forbid", frozen=True, alias_generator=to_camel, defer_build=True
+    )
+
+
+class VariableDeclaration(_Written):
+    """A value that differs from run to run."""
+
+    default: Given[Text] = Field(
+        default=None, description="The value where neither --var nor the environment gives one."
+    )
+    description: Given[Text] = Field(
+        default=None, description="What the variable is for; shown to people only."
+    )
+
+
+class Provider(_Written):
+    """Which CleverTap service is written to, and how fast."""
+
+    region: Given[Region] = Field(
+        default=None, description="The region of the CleverTap account; in1 where left out."
+    )
+    base_url: Given[Line] = Field(
+        default=None,
+        description="The address of the service instead of a region, such as a local emulator's.",
+    )
+    concurrency: Annotated[Whole, Field(ge=1, le=100)] = Field(
+        default=3, description="Requests in flight per call; the service allows 3."
+    )
+    settle_seconds: Annotated[Decimal, Field(ge=0, le=86_400)] = Field(
+        default=30.0,
+        description="Seconds to wait before turning round a pair whose last request got no answer.",
+    )
+
+
+class StateSettings(_Written):
+    """Where the record of what was made and sent is kept."""
+
+    backend: Literal["local", "objectStore"] = Field(
+        default="local", description="The place of the state; local is the workspace folder."
+    )
+
+
+class GuardSettings(_Written):
+    """Limits on how much one plan may change this segment; they outlive the manifest."""
+
+    max_remove_percent: Given[Percent] = Field(
+        default=None, description="The share of the recorded members that one plan may remove."
+    )
+    from_members: Given[Annotated[Whole, Field(ge=0)]] = Field(
+        default=None, description="Segments with fewer recorded members may lose any share."
+    )
+    allow_empty: Given[Boolean] = Field(
+        default=None, description="Whether a segment with recorded members may become empty."
+    )
+
+
+class ProjectGuards(_Written):
+    """Limits on how much one plan may change; a segment may set its own."""
+
+    max_remove_percent: Percent = Field(
+        default=30.0, description="The share of a segment's recorded members a plan may remove."
+    )
+    from_members: Annotated[Whole, Field(ge=0)] = Field(
+        default=10, description="Segments with fewer recorded members may lose any share."
+    )
+    allow_empty: Boolean = Field(
+        default=False, description="Whether a segment with recorded members may become empty."
+    )
+    max_destroys: Annotated[Whole, Field(ge=0)] = Field(
+        default=5, description="How many segments one plan may destroy."
+    )
+
+
+class ProjectSpec(_Written):
+    """The settings of a workspace."""
+
+    provider: Provider = Field(default=Provider(), description="The CleverTap service.")
+    state: StateSettings = Field(default=StateSettings(), description="Where state is kept.")
+    variables: dict[VariableName, VariableDeclaration] = Field(
+        default={}, description="Values that ${var.NAME} and, in SQL, $NAME stand for."
+    )
+    guards: ProjectGuards = Field(default=ProjectGuards(), description="Limits on changes.")
+    allow_folders: list[Line] = Field(
+        default=[], description="Folders outside of the workspace that sources may read."
+    )
+
+
+class Metadata(_Written):
+    """What a document is called."""
+
+    name: Name = Field(description="The name, unique in the workspace.")
+
+
+class SegmentMetadata(Metadata):
+    """What a segment is called."""
+
+    labels: dict[Text, Text] = Field(
+        default={}, description="Notes for people and reports; never sent to CleverTap."
+    )
+
+
+class _Tolerant(_Written):
+    on_invalid: Literal["error", "skip"] = Field(
+        default="error",
+        description="What a NULL or empty value does: stop the plan, or be set aside and counted.",
+    )
+    max_invalid_percent: Given[Percent] = Field(
+        default=None,
+        description="With onInvalid: skip, the share of rows that may be set aside.",
+    )
+
+    @model_validator(mode="after")
+    def _share_needs_skip(self) -> "_Tolerant":
+        if self.max_invalid_percent is not None and self.on_invalid == "error":
+            raise problem(
+                "no-effect",
+                "maxInvalidPercent has no effect without onInvalid: skip.",
+                "Add onInvalid: skip, or remove it.",
+            )
+        return self
+
+
+class File(_Tolerant):
+    """One column of a file."""
+
+    path: Line = Field(description="The path of the file, relative to the workspace root.")
+    column: Line = Field(default="identity", description="The column that holds the members.")
+    kind: Literal["identity", "guid"] = Field(
+        default="identity", description="What the members are: identities, or CleverTap's guids."
+    )
+    format: Given[Literal["csv", "tsv", "jsonl", "parquet", "txt"]] = Field(
+        default=None, description="The format; by the file's extension where left out."
+    )
+
+
+class Query(_Tolerant):
+    """One SELECT over files; gives a column identity or guid, or both with one of them NULL."""
+
+    sql: Text = Field(description="A single SELECT; $NAME is the value of a variable.")
+
+
+_ONE_FORM: JsonDict = {"minProperties": 1, "maxProperties": 1}
+
+
+class MemberSource(_Written):
+    """Where members come from: exactly one of identities, guids, file and query."""
+
+    model_config = ConfigDict(json_schema_extra=_ONE_FORM)
+
+    identities: Given[list[Text]] = Field(
+        default=None, description="Members by the identity that the customer gave them."
+    )
+    guids: Given[list[Text]] = Field(
+        default=None, description="Members by the id that CleverTap gave their device."
+    )
+    file: Given[File] = Field(default=None, description="One column of a file.")
+    query: Given[Query] = Field(default=None, description="A SELECT over files.")
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> "MemberSource":
+        if len(self.model_fields_set) != 1:
+            raise problem(
+                "source-form",
+                "a source has exactly one of identities, guids, file and query.",
+                "Give each its own list item.",
+            )
+        return self
+
+
+class TableSource(_Written):
+    """Where a table comes from: a file or a query."""
+
+    model_config = ConfigDict(json_schema_extra=_ONE_FORM)
+
+    file: Given[File] = Field(default=None, description="A file with a column of members.")
+    query: Given[Query] = Field(default=None, description="A SELECT over files.")
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> "TableSource":
+        if len(self.model_fields_set) != 1:
+            summary = "the source of a table is either a file or a query."
+            raise problem("source-form", summary, "Keep one of them.")
+        return self
+
+
+def _members_form(value: object) -> str:
+    return "<word>" if isinstance(value, str) else "<sources>"
+
+
+Members = Annotated[
+    Annotated[list[MemberSource], Tag("<sources>")]
+    | Annotated[Literal["unmanaged"], Tag("<word>")],
+    Discriminator(_members_form),
+]
+"""A list of sources, or the word that leaves a segment's members alone."""
+
+
+class LifecycleSettings(_Written):
+    """What becomes of a segment whose manifest goes away; kept in state."""
+
+    prevent_destroy: Boolean = Field(
+        default=False, description="Whether a plan that would destroy the segment is refused."
+    )
+    on_remove: Literal["empty", "forget"] = Field(
+        default="empty",
+        description="empty removes the members from CleverTap; forget only drops our record.",
+    )
+
+
+class TableSegment(_Written):
+    """One segment of a table."""
+
+    display_name: Line = Field(
+        description="The segment's name in CleverTap, unique in the workspace."
+    )
+    customer_segment_id: Given[Line] = Field(
+        default=None, description="The segment's id on the wire; its name here where left out."
+    )
+    labels: dict[Text, Text] = Field(
+        default={}, description="Notes for people and reports; never sent to CleverTap."
+    )
+    guards: GuardSettings = Field(default=GuardSettings(), description="The segment's own limits.")
+    lifecycle: LifecycleSettings = Field(
+        default=LifecycleSettings(), description="What becomes of it without its manifest."
+    )
+
+
+class SegmentSpec(_Written):
+    """What a segment is, and who is in it."""
+
+    display_name: Line = Field(
+        description="The segment's name in CleverTap, unique in the workspace."
+    )
+    customer_segment_id: Given[Line] = Field(
+        default=None, description="The segment's id on the wire; metadata.name where left out."
+    )
+    members: Given[Members] = Field(
+        default=None,
+        description="The sources, whose union is the segment; or unmanaged, to leave "
+        "whatever is in it alone.",
+    )
+    exclude: list[MemberSource] = Field(
+        default=[], description="Sources of users who are never in it, whatever else says so."
+    )
+    guards: GuardSettings = Field(default=GuardSettings(), description="The segment's own limits.")
+    lifecycle: LifecycleSettings = Field(
+        default=LifecycleSettings(), description="What becomes of it without its manifest."
+    )
+
+
+class MembershipSpec(_Written):
+    """Users times segments."""
+
+    segments: Annotated[list[Text], Field(min_length=1)] = Field(
+        description="The names of the segments that every member is in."
+    )
+    members: list[MemberSource] = Field(description="The sources of the members.")
+
+
+class SegmentTableSpec(_Written):
+    """One table that says for each row which segment it fills."""
+
+    source: TableSource = Field(description="The table: a file or a query.")
+    segment_column: Line = Field(description="The column that says which segment a row fills.")
+    segments: Annotated[dict[Name, TableSegment], Field(min_length=1)] = Field(
+        description="The segments, by the column's values."
+    )
+    other_values: Literal["error", "ignore"] = Field(
+        default="error", description="What to do with rows whose segment is not listed."
+    )
+
+
+class _Headed(_Written):
+    api_version: Literal["segctl/v1"] = Field(description="The version of this format.")
+
+
+class ProjectDocument(_Headed):
+    """The settings of a workspace; stands in segctl.yaml."""
+
+    kind: Literal["Project"] = Field(description="The kind of the document.")
+    metadata: Metadata = Field(description="What the workspace is called.")
+    spec: ProjectSpec = Field(default=ProjectSpec(), description="The settings.")
+
+
+class SegmentDocument(_Headed):
+    """One segment."""
+
+    kind: Literal["Segment"] = Field(description="The kind of the document.")
+    metadata: SegmentMetadata = Field(description="What the segment is called.")
+    spec: SegmentSpec = Field(description="What it is, and who is in it.")
+
+
+class MembershipDocument(_Headed):
+    """Users times segments, for teams that own users rather than segments."""
+
+    kind: Literal["Membership"] = Field(description="The kind of the document.")
+    metadata: Metadata = Field(description="What the membership is called.")
+    spec: MembershipSpec = Field(description="Who is in which segments.")
+
+
+class SegmentTableDocument(_Headed):
+    """One table, many segments, read once."""
+
+    kind: Literal["SegmentTable"] = Field(description="The kind of the document.")
+    metadata: Metadata = Field(description="What the table is called.")
+    spec: SegmentTableSpec = Field(description="The table and its segments.")
+
+
+AnyDocument = ProjectDocument | SegmentDocument | MembershipDocument | SegmentTableDocument
+
+KINDS: dict[str, type[AnyDocument]] = {
+    "Project": ProjectDocument,
+    "Segment": SegmentDocument,
+    "Membership": MembershipDocument,
+    "SegmentTable": SegmentTableDocument,
+}

@@ -1,0 +1,121 @@
+"""How one value of a manifest is read: text as written, numbers, booleans, names.
+
+A field's type decides what an unquoted scalar means, never YAML: ``0012345`` is
+text where text is asked for, and a number only where a number is.
+"""
+
+import re
+from types import NoneType
+from typing import Annotated, Any, TypeVar, get_args
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+)
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, PydanticCustomError
+
+from segctl.address import NAME_PATTERN
+from segctl.manifests.tree import Unquoted
+
+_WHOLE = re.compile(r"0|-?[1-9][0-9]{0,17}")
+_DECIMAL = re.compile(r"-?(?:0|[1-9][0-9]{0,17})(?:\.[0-9]{1,18})?")
+_CONTROL = re.compile("[\\x00-\\x1f\\x7f-\\x9f\u2028\u2029]")
+
+
+class _AsWritten:
+    """Tells editors that an unquoted number or word is fine where text is asked for."""
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        json = handler(schema)
+        json["type"] = ["string", "number", "boolean"]
+        return json
+
+
+class _NotNull:
+    """Lets a field be left out, and not be there without a value."""
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        (inner,) = (kind for kind in get_args(source) if kind is not NoneType)
+        return handler.generate_schema(inner)
+
+
+def problem(code: str, summary: str, detail: str = "") -> PydanticCustomError:
+    """Give an error that ``explain.py`` shows in these words; ``{name}`` is the field's."""
+    return PydanticCustomError(code, "{summary}", {"summary": summary, "detail": detail})
+
+
+def _whole(value: Any) -> Any:
+    if isinstance(value, Unquoted) and _WHOLE.fullmatch(value):
+        return int(value)
+    raise problem("wrong-type", "{name} must be a whole number.", _found(value))
+
+
+def _decimal(value: Any) -> Any:
+    if isinstance(value, Unquoted) and _DECIMAL.fullmatch(value):
+        return float(value)
+    raise problem("wrong-type", "{name} must be a number.", _found(value))
+
+
+def _boolean(value: Any) -> Any:
+    if isinstance(value, Unquoted) and value in ("true", "false"):
+        return value == "true"
+    raise problem("wrong-type", "{name} must be true or false.", _found(value))
+
+
+def _found(value: Any) -> str:
+    """Say what stands there instead, in a sentence."""
+    if isinstance(value, Unquoted):
+        return f'Here it is "{value}".' if len(value) < 40 else ""
+    if isinstance(value, str):
+        return "Write it without quotes."
+    return f"Here it is {shape(value)}."
+
+
+def shape(value: object) -> str:
+    """Name the shape of a value, for messages."""
+    if value is None:
+        return "empty"
+    if isinstance(value, dict):
+        return "a mapping"
+    return "a list" if isinstance(value, list) else "a single value"
+
+
+def _line(value: str) -> str:
+    if not value.strip():
+        raise problem("blank", "{name} is blank.", "Write some text.")
+    if _CONTROL.search(value):
+        raise problem("control-character", "{name} has a control character in it.", "Remove it.")
+    if value != value.strip():
+        advice = "Remove it; it would become part of the name."
+        raise problem("white-space", "{name} has white space around it.", advice)
+    return value
+
+
+_T = TypeVar("_T")
+
+Given = Annotated[_T | None, _NotNull()]
+"""A field that may be left out (``None`` then); a null in its place is an error."""
+
+Text = Annotated[str, _AsWritten()]
+"""Any text, taken as written."""
+
+Line = Annotated[Text, AfterValidator(_line)]
+"""Text of one line, not blank, without white space around it."""
+
+Name = Annotated[Text, Field(pattern=f"^{NAME_PATTERN}$")]
+"""The name of an object."""
+
+VariableName = Annotated[str, Field(pattern="^[a-z_][a-z0-9_]*$")]
+
+Whole = Annotated[int, BeforeValidator(_whole)]
+Decimal = Annotated[float, BeforeValidator(_decimal)]
+Percent = Annotated[Decimal, Field(ge=0, le=100)]
+Boolean = Annotated[bool, BeforeValidator(_boolean)]

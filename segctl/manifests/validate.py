@@ -1,0 +1,324 @@
+"""What no single field can tell: how the documents of a workspace fit together."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+from urllib.parse import urlsplit
+
+from segctl.diagnostics import Diagnostic, Location, Severity
+from segctl.identity import DESCRIPTIONS, Problem, problem
+from segctl.manifests.contents import Declared, SourcePath, Written, declared, sources
+from segctl.manifests.desired import Format
+from segctl.manifests.documents import (
+    File,
+    MembershipDocument,
+    MemberSource,
+    ProjectDocument,
+    Provider,
+    Query,
+    SegmentDocument,
+    SegmentTableDocument,
+    TableSource,
+)
+from segctl.manifests.explain import MAX_ALIKE, and_more, nearest
+from segctl.manifests.tree import Document, Map, look
+from segctl.manifests.variables import Variables, parameters
+
+MAX_SEGMENTS = 2500
+"""Segments per account, by the service's documentation."""
+
+SERVICE_CONCURRENCY = 3
+
+_ADVICE = {
+    Problem.NULL: "Remove it.",
+    Problem.EMPTY: "Remove it.",
+    Problem.CONTROL: "Remove the character; values are sent exactly as written.",
+    Problem.SPACE: "Remove it; values are sent exactly as written.",
+    Problem.LONG: "Check the value.",
+    Problem.PLACEHOLDER: "Remove it.",
+}
+
+
+def check(
+    written: Sequence[Written], documents: Sequence[Document], variables: Variables
+) -> Iterator[Diagnostic]:
+    """Find what is wrong between documents.
+
+    ``documents`` are all of ours, those included that their models refused: a
+    Membership that names such a segment is no second mistake.
+    """
+    segments = list(declared(written))
+    yield from _duplicates(segments)
+    yield from _same_names(written)
+    yield from _too_many(segments)
+    names = _names(documents)
+    unmanaged = {s.name for s in segments if not s.managed}
+    for one in written:
+        document, content = one.document, one.content
+        if isinstance(content, MembershipDocument):
+            yield from _membership(document, content, names, unmanaged)
+        elif isinstance(content, ProjectDocument):
+            yield from _project(document, content)
+        elif isinstance(content, SegmentDocument) and content.spec.members == "unmanaged":
+            yield from _unmanaged(document, content)
+        for path, source in sources(one):
+            yield from _source(document, path, source, variables)
+
+
+def _names(documents: Iterable[Document]) -> set[str]:
+    names: set[str] = set()
+    for document in documents:
+        name = look(document.data, "metadata", "name")
+        table = look(document.data, "spec", "segments")
+        kind = look(document.data, "kind")
+        if kind == "Segment" and isinstance(name, str):
+            names.add(name)
+        elif kind == "SegmentTable" and isinstance(table, Map):
+            names.update(table)
+    return names
+
+
+def _duplicates(segments: Sequence[Declared]) -> Iterator[Diagnostic]:
+    by_name: dict[str, Declared] = {}
+    by_display: dict[str, Declared] = {}
+    by_id: dict[str, Declared] = {}
+    by_folded: dict[str, Declared] = {}
+    for segment in segments:
+        first = by_name.setdefault(segment.name, segment)
+        if first is not segment:
+            what = f'the segment name "{segment.name}"'
+            yield _twice("duplicate-address", what, first.at, segment.at)
+        other = by_display.setdefault(segment.display_name, segment)
+        if other is not segment:
+            what = f'the displayName "{segment.display_name}"'
+            yield _twice(
+                "duplicate-display-name", what, other.display_name_at, segment.display_name_at
+            )
+        other = by_id.setdefault(segment.customer_segment_id, segment)
+        if other is not segment:
+            if segment.customer_segment_id_at != segment.at or other.name != segment.name:
+                yield _same_id(segment, other)
+            continue
+        other = by_folded.setdefault(segment.customer_segment_id.casefold(), segment)
+        if other is not segment:
+            yield _nearly_same_id(segment, other)
+
+
+def _same_id(segment: Declared, other: Declared) -> Diagnostic:
+    what = f'the customerSegmentId "{segment.customer_segment_id}"'
+    return _twice(
+        "duplicate-customer-segment-id",
+        what,
+        other.customer_segment_id_at,
+        segment.customer_segment_id_at,
+    )
+
+
+def _nearly_same_id(segment: Declared, other: Declared) -> Diagnostic:
+    return Diagnostic(
+        code="similar-customer-segment-id",
+        summary=f'the customerSegmentIds "{other.customer_segment_id}" and '
+        f'"{segment.customer_segment_id}" differ in case only.',
+        detail=f"The first is at {other.customer_segment_id_at}. "
+        "Whether CleverTap tells them apart is not documented.",
+        location=segment.customer_segment_id_at,
+        severity=Severity.WARNING,
+    )
+
+
+def _twice(code: str, what: str, first: Location, second: Location) -> Diagnostic:
+    return Diagnostic(
+        code=code,
+        summary=f"{what} is used twice.",
+        detail=f"The first is at {first}. Change one of them.",
+        location=second,
+    )
+
+
+def _same_names(written: Iterable[Written]) -> Iterator[Diagnostic]:
+    """Memberships and tables go by their names in plans and messages."""
+    first: dict[tuple[str, str], Location] = {}
+    for one in written:
+        content = one.content
+        if isinstance(content, MembershipDocument | SegmentTableDocument):
+            at = one.document.at(("metadata", "name"))
+            key = content.kind, content.metadata.name
+            if first.setdefault(key, at) is not at:
+                yield _twice("duplicate-name", f'the {key[0]} name "{key[1]}"', first[key], at)
+
+
+def _too_many(segments: Sequence[Declared]) -> Iterator[Diagnostic]:
+    if len(segments) > MAX_SEGMENTS:
+        yield Diagnostic(
+            code="too-many-segments",
+            summary=f"{len(segments):,} segments are declared; "
+            f"CleverTap allows {MAX_SEGMENTS:,} in an account.",
+            detail=f"This is number {MAX_SEGMENTS + 1:,}. Remove some.",
+            location=segments[MAX_SEGMENTS].at,
+        )
+
+
+def _membership(
+    document: Document, content: MembershipDocument, names: set[str], unmanaged: set[str]
+) -> Iterator[Diagnostic]:
+    for i, name in enumerate(content.spec.segments):
+        location = document.at(("spec", "segments", i))
+        if name not in names:
+            yield Diagnostic(
+                code="unknown-segment",
+                summary=f'there is no segment "{name}".',
+                detail=nearest(name, sorted(names)) or "Declare it, or remove it here.",
+                location=location,
+            )
+        elif name in unmanaged:
+            yield Diagnostic(
+                code="unmanaged-segment",
+                summary=f'the segment "{name}" has members: unmanaged.',
+                detail="Remove it here, or let its manifest leave members out.",
+                location=location,
+            )
+        elif name in content.spec.segments[:i]:
+            yield Diagnostic(
+                code="repeated-segment",
+                summary=f'the segment "{name}" is named twice here.',
+                detail="Once is enough.",
+                location=location,
+                severity=Severity.WARNING,
+            )
+
+
+def _unmanaged(document: Document, content: SegmentDocument) -> Iterator[Diagnostic]:
+    if content.spec.exclude:
+        yield Diagnostic(
+            code="unmanaged-segment",
+            summary="exclude has no effect with members: unmanaged.",
+            detail="Remove one of them.",
+            location=document.at(("spec", "exclude"), key=True),
+        )
+
+
+def _project(document: Document, content: ProjectDocument) -> Iterator[Diagnostic]:
+    provider = content.spec.provider
+    if provider.concurrency > SERVICE_CONCURRENCY:
+        yield Diagnostic(
+            code="concurrency",
+            summary=f"concurrency is {provider.concurrency}; "
+            f"CleverTap allows {SERVICE_CONCURRENCY} requests in flight.",
+            detail="More are answered with 429 unless the account has a raised limit.",
+            location=document.at(("spec", "provider", "concurrency")),
+            severity=Severity.WARNING,
+        )
+    if content.spec.state.backend != "local":
+        yield Diagnostic(
+            code="state-backend",
+            summary="the backend objectStore is not part of this version.",
+            detail="Use backend: local.",
+            location=document.at(("spec", "state", "backend")),
+        )
+    yield from _address_of_service(document, provider)
+
+
+def _address_of_service(document: Document, provider: Provider) -> Iterator[Diagnostic]:
+    path = ("spec", "provider", "baseUrl")
+    if provider.base_url is None:
+        return
+    if provider.region is not None:
+        yield Diagnostic(
+            code="region-and-base-url",
+            summary="region and baseUrl are both given.",
+            detail="Keep one of them.",
+            location=document.at(path, key=True),
+        )
+    yield from check_url(provider.base_url, "baseUrl", document.at(path))
+
+
+def check_url(url: str, name: str, location: Location | None) -> Iterator[Diagnostic]:
+    """Tell what is wrong with the address of a service."""
+    problem, severity = _url_problem(url)
+    if problem:
+        yield Diagnostic(
+            code="base-url",
+            summary=f"{name} {problem}.",
+            detail="Write it as in https://in1.api.clevertap.com or http://127.0.0.1:8787.",
+            location=location,
+            severity=severity,
+        )
+
+
+def _url_problem(url: str) -> tuple[str, Severity]:
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        return "is not a URL", Severity.ERROR
+    if parts.scheme not in ("http", "https") or not host or any(c.isspace() for c in url):
+        return "is not an http:// or https:// URL", Severity.ERROR
+    if parts.username is not None or parts.query or parts.fragment:
+        return "has more in it than scheme, host, port and path", Severity.ERROR
+    if parts.scheme == "http" and host not in ("127.0.0.1", "localhost", "::1"):
+        return "is http://, which sends the passcode unencrypted", Severity.WARNING
+    return "", Severity.ERROR
+
+
+def _source(
+    document: Document, path: SourcePath, source: MemberSource | TableSource, variables: Variables
+) -> Iterator[Diagnostic]:
+    if source.file is not None:
+        yield from _file(document, (*path, "file"), source.file)
+    elif source.query is not None:
+        yield from _query(document, (*path, "query", "sql"), source.query, variables)
+    elif isinstance(source, MemberSource):
+        for field, values in (("identities", source.identities), ("guids", source.guids)):
+            yield from _identities(document, (*path, field), values or ())
+
+
+def _identities(
+    document: Document, path: SourcePath, values: Sequence[str]
+) -> Iterator[Diagnostic]:
+    """Check a list of user keys; the values themselves are personal data and not shown."""
+    wrong = [(i, p) for i, value in enumerate(values) if (p := problem(value))]
+    diagnostic = None
+    for i, reason in wrong[:MAX_ALIKE]:
+        diagnostic = Diagnostic(
+            code="invalid-identity",
+            summary=f"this {_SINGULAR[str(path[-1])]} is not usable: {DESCRIPTIONS[reason]}.",
+            detail=_ADVICE[reason],
+            location=document.at((*path, i)),
+        )
+        yield diagnostic
+    if diagnostic and len(wrong) > MAX_ALIKE:
+        yield and_more(diagnostic, len(wrong) - MAX_ALIKE)
+
+
+_SINGULAR = {"identities": "identity", "guids": "guid"}
+
+
+def _file(document: Document, path: SourcePath, file: File) -> Iterator[Diagnostic]:
+    if format_of(file) is None:
+        yield Diagnostic(
+            code="unknown-format",
+            summary="the format of this file cannot be told from its name.",
+            detail="Add format: csv, tsv, jsonl, parquet or txt.",
+            location=document.at((*path, "path")),
+        )
+
+
+def format_of(file: File) -> Format | None:
+    """Give the format of a file, by its extension where it is not declared."""
+    if file.format:
+        return file.format
+    name = file.path.lower()
+    for compression in (".gz", ".zst"):
+        name = name.removesuffix(compression)
+    by_extension: dict[str, Any] = {f".{f}": f for f in ("csv", "tsv", "jsonl", "parquet", "txt")}
+    return next((f for end, f in by_extension.items() if name.endswith(end)), None)
+
+
+def _query(
+    document: Document, path: SourcePath, query: Query, variables: Variables
+) -> Iterator[Diagnostic]:
+    location = document.at(path)
+    if not query.sql.strip():
+        yield Diagnostic(code="blank", summary="the query is blank.", location=location)
+    for name in parameters(query.sql):
+        if missing := variables.missing(name, location):
+            yield missing

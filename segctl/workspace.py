@@ -1,0 +1,184 @@
+"""The user's folder: finding and reading its manifests, and the first ones of a new one.
+
+What stands in the files is the business of ``manifests/``; here is what can go
+wrong with files themselves, each as a diagnostic.
+"""
+
+import os
+import stat
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from segctl.diagnostics import Diagnostic, Location, Severity
+from segctl.manifests.compile import PROJECT_FILE, compile_files, in_order
+from segctl.manifests.desired import Desired
+from segctl.manifests.parse import MAX_BYTES, too_large
+
+_SUFFIXES = (".yaml", ".yml")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loaded:
+    """A workspace, read and compiled.
+
+    ``desired`` is ``None`` where one of the ``diagnostics`` is an error.
+    ``passed_over`` are documents that are not ours, as ``file:line``; ``files``
+    is how many files were read.
+    """
+
+    desired: Desired | None
+    diagnostics: tuple[Diagnostic, ...]
+    passed_over: tuple[str, ...]
+    files: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ManifestFiles:
+    """The YAML files of a workspace by their paths below its root, in order.
+
+    ``links_out`` are symbolic links that lead out of the root, with their targets;
+    they are not followed.
+    """
+
+    contents: Mapping[str, bytes]
+    diagnostics: tuple[Diagnostic, ...]
+    links_out: Mapping[str, Path]
+
+
+def load(root: Path, *, variables: Mapping[str, str], environment: Mapping[str, str]) -> Loaded:
+    """Read and compile the workspace at ``root``; all problems are in the result.
+
+    ``variables`` are those of the command line; ``environment`` is looked at for
+    ``SEGCTL_VAR_…`` and ``CLEVERTAP_BASE_URL``.
+    """
+    read = read_manifests(root)
+    compiled = compile_files(read.contents, variables=variables, environment=environment)
+    allowed = [(root / folder).resolve() for folder in compiled.allowed_folders]
+    found = [
+        *read.diagnostics,
+        *_no_project(root, read),
+        *(_leads_out(file) for file, to in read.links_out.items() if not _within(to, allowed)),
+    ]
+    failed = any(d.severity is Severity.ERROR for d in found)
+    return Loaded(
+        desired=None if failed else compiled.desired,
+        diagnostics=in_order([*found, *compiled.diagnostics]),
+        passed_over=compiled.passed_over,
+        files=len(read.contents),
+    )
+
+
+def read_manifests(root: Path) -> ManifestFiles:
+    """Read every ``*.yaml`` and ``*.yml`` below ``root``; hidden files and folders are left out."""
+    contents: dict[str, bytes] = {}
+    found: list[Diagnostic] = []
+    links: dict[str, Path] = {}
+    for file, path in _walk(root, found, links):
+        content = _read(file, path)
+        if isinstance(content, Diagnostic):
+            found.append(content)
+        else:
+            contents[file] = content
+    return ManifestFiles(contents=contents, diagnostics=tuple(found), links_out=links)
+
+
+def _walk(
+    root: Path, found: list[Diagnostic], links: dict[str, Path]
+) -> Iterator[tuple[str, Path]]:
+    """Give manifests with their shown names, folder by folder, each folder in order of names."""
+    inside = [root.resolve()]
+    folders = [root]
+    while folders:
+        folder = folders.pop(0)
+        try:
+            with os.scandir(folder) as entries:
+                visible = sorted((e for e in entries if e.name[0] != "."), key=lambda e: e.name)
+        except OSError as error:
+            found.append(_unreadable(_shown(folder, root), error))
+            continue
+        for entry in visible:
+            path = folder / entry.name
+            if entry.is_symlink() and (entry.is_dir() or _is_manifest(path)):
+                target = path.resolve()
+                if not _within(target, inside):
+                    links[_shown(path, root)] = target
+                    continue
+            if _is_manifest(path):
+                yield _shown(path, root), path
+            elif entry.is_dir(follow_symlinks=False):
+                folders.append(path)
+
+
+def _is_manifest(path: Path) -> bool:
+    return path.suffix in _SUFFIXES
+
+
+def _within(path: Path, folders: list[Path]) -> bool:
+    return any(path.is_relative_to(folder) for folder in folders)
+
+
+def _shown(path: Path, root: Path) -> str:
+    """Give a path below the root as it can be printed, whatever bytes its name has."""
+    name = path.relative_to(root).as_posix() if path != root else str(root)
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
+def _read(file: str, path: Path) -> bytes | Diagnostic:
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            return _not_a_file(file, status.st_mode)
+        if status.st_size > MAX_BYTES:
+            return _too_large(file, status.st_size)
+        with path.open("rb") as stream:
+            content = stream.read(MAX_BYTES + 1)
+    except OSError as error:
+        return _unreadable(file, error)
+    return _too_large(file, len(content)) if len(content) > MAX_BYTES else content
+
+
+def _not_a_file(file: str, mode: int) -> Diagnostic:
+    what = "a folder" if stat.S_ISDIR(mode) else "a special file, such as a pipe or a device,"
+    return Diagnostic(
+        code="not-a-file",
+        summary=f"{what} stands where a manifest should.",
+        detail="Give it another name, or move it out of the workspace.",
+        location=Location(file=file),
+    )
+
+
+def _too_large(file: str, size: int) -> Diagnostic:
+    code, summary, detail = too_large(size)
+    return Diagnostic(code=code, summary=summary, detail=detail, location=Location(file=file))
+
+
+def _unreadable(file: str, error: OSError) -> Diagnostic:
+    return Diagnostic(
+        code="unreadable",
+        summary=f"this cannot be read: {error.strerror or type(error).__name__}.",
+        detail="Check that it exists and that you may read it.",
+        location=Location(file=file),
+    )
+
+
+def _leads_out(file: str) -> Diagnostic:
+    return Diagnostic(
+        code="link-out",
+        summary="this symbolic link leads out of the workspace and is not followed.",
+        detail="Copy what it points to; a folder of member files can be listed under "
+        f"spec.allowFolders in {PROJECT_FILE}.",
+        location=Location(file=file),
+    )
+
+
+def _no_project(root: Path, read: ManifestFiles) -> Iterator[Diagnostic]:
+    met = {d.location.file for d in read.diagnostics if d.location}
+    if PROJECT_FILE in {*read.contents, *read.links_out, *met} or _shown(root, root) in met:
+        return
+    yield Diagnostic(
+        code="project-missing",
+        summary=f"there is no {PROJECT_FILE} in this folder.",
+        detail='Run "segctl init" to begin a workspace, or name its folder with --chdir.',
+        location=Location(file=PROJECT_FILE),
+    )
