@@ -1,0 +1,217 @@
+"""What every backend does; see ``segctl/backends/base.py``."""
+
+import hashlib
+from collections.abc import Callable
+from contextlib import ExitStack
+
+import pytest
+
+from segctl.backends.base import Backend
+from segctl.errors import StateChanged, StateDamaged, StateLocked, WrongUsage
+from segctl.state.model import FileRef
+from tests.backends.conftest import FakeClock
+
+Another = Callable[[], Backend]
+
+
+def add(backend: Backend, content: bytes) -> FileRef:
+    scratch = backend.scratch_folder() / "new.parquet"
+    scratch.write_bytes(content)
+    ref = backend.add_file(scratch, rows=3)
+    assert not scratch.exists()
+    return ref
+
+
+def write(backend: Backend, data: bytes) -> str:
+    """Replace whatever head there is."""
+    with backend.lock(command="segctl apply", timeout=0):
+        current = backend.read_head()
+        return backend.replace_head(data, expected=current.version if current else None).version
+
+
+def test_a_new_place_has_no_head_no_files_and_no_holder(backend: Backend) -> None:
+    assert backend.read_head() is None
+    assert list(backend.files()) == []
+    assert backend.holder() is None
+
+
+def test_a_head_is_read_back_as_it_was_written(backend: Backend, another: Another) -> None:
+    version = write(backend, b'{"serial": 1}')
+    head = another().read_head()
+    assert head is not None
+    assert (head.data, head.version) == (b'{"serial": 1}', version)
+
+
+def test_another_content_is_another_version(backend: Backend) -> None:
+    assert write(backend, b'{"serial": 1}') != write(backend, b'{"serial": 2}')
+
+
+@pytest.mark.parametrize("expected", [None, "another"])
+def test_a_head_that_is_not_the_expected_one_is_not_replaced(
+    backend: Backend, expected: str | None
+) -> None:
+    write(backend, b'{"serial": 1}')
+    with (
+        backend.lock(command="segctl apply", timeout=0),
+        pytest.raises(StateChanged, match="was replaced by another writer"),
+    ):
+        backend.replace_head(b'{"serial": 2}', expected=expected)
+    head = backend.read_head()
+    assert head is not None
+    assert head.data == b'{"serial": 1}'
+
+
+def test_a_head_that_went_away_is_not_replaced(backend: Backend) -> None:
+    with backend.lock(command="segctl apply", timeout=0), pytest.raises(StateChanged):
+        backend.replace_head(b'{"serial": 2}', expected="of a head that was there")
+    assert backend.read_head() is None
+
+
+def test_a_head_is_not_replaced_without_the_lock(backend: Backend) -> None:
+    with pytest.raises(RuntimeError, match="without its lock"):
+        backend.replace_head(b'{"serial": 1}', expected=None)
+
+
+def test_a_file_is_named_by_its_content_and_read_back(backend: Backend, another: Another) -> None:
+    with backend.lock(command="segctl apply", timeout=0):
+        ref = add(backend, b"members")
+    digest = hashlib.sha256(b"members").hexdigest()
+    assert ref == FileRef(name=f"{digest}.parquet", rows=3, bytes=7)
+    assert another().path_of(ref).read_bytes() == b"members"
+
+
+def test_the_same_content_twice_is_one_file(backend: Backend) -> None:
+    with backend.lock(command="segctl apply", timeout=0):
+        refs = {add(backend, b"members"), add(backend, b"members"), add(backend, b"others")}
+    assert sorted(backend.files()) == sorted(ref.name for ref in refs)
+    assert len(refs) == 2
+
+
+def test_a_missing_file_is_damage(backend: Backend) -> None:
+    with pytest.raises(StateDamaged, match="is missing"):
+        backend.path_of(FileRef(name=f"{'0' * 64}.parquet", rows=1, bytes=1))
+
+
+def test_a_file_of_another_size_is_damage(backend: Backend) -> None:
+    with backend.lock(command="segctl apply", timeout=0):
+        ref = add(backend, b"members")
+    backend.path_of(ref).write_bytes(b"mem")
+    with pytest.raises(StateDamaged, match="has 3 bytes instead of 7"):
+        backend.path_of(ref)
+
+
+@pytest.mark.parametrize("name", ["../segctl.yaml", "/etc/passwd", "x", f"{'A' * 64}.parquet", ""])
+def test_a_name_that_is_no_digest_leads_nowhere(backend: Backend, name: str) -> None:
+    with pytest.raises(StateDamaged, match="cannot be one of its own"):
+        backend.path_of(FileRef(name=name, rows=1, bytes=1))
+
+
+def test_the_lock_tells_its_holder_and_ends(
+    backend: Backend, another: Another, clock: FakeClock
+) -> None:
+    with backend.lock(command="segctl apply", timeout=0) as info:
+        assert another().holder() == info
+        assert (info.command, info.since) == ("segctl apply", clock.time)
+    assert another().holder() is None
+
+
+def test_the_lock_ends_with_an_error_too(backend: Backend, another: Another) -> None:
+    with pytest.raises(ZeroDivisionError), backend.lock(command="segctl apply", timeout=0):
+        raise ZeroDivisionError
+    assert another().holder() is None
+
+
+def test_a_second_run_is_told_who_holds_the_lock(backend: Backend, another: Another) -> None:
+    with backend.lock(command="segctl apply", timeout=0) as info:
+        with pytest.raises(StateLocked) as caught, another().lock(command="segctl", timeout=0):
+            pass
+        assert caught.value.holder == info
+        assert caught.value.message == (
+            f"The state is locked by {info.who} (process {info.pid}, `segctl apply`) "
+            f"since 2026-01-02 03:04:05 UTC; lock ID {info.id}."
+        )
+        assert caught.value.hint == (
+            "Wait for it with --lock-timeout 60s. If that process hangs or is out of reach: "
+            f"segctl force-unlock {info.id}"
+        )
+
+
+def test_waiting_ends_when_the_lock_is_free(
+    backend: Backend, another: Another, clock: FakeClock
+) -> None:
+    with ExitStack() as first:
+        first.enter_context(backend.lock(command="segctl apply", timeout=0))
+        start = clock.time
+        clock.alarm = lambda: first.close() if clock.time >= start + 5 else None
+        with another().lock(command="segctl destroy", timeout=60) as info:
+            assert info.command == "segctl destroy"
+        assert 5 <= clock.time - start < 6
+
+
+def test_waiting_ends_with_its_time(backend: Backend, another: Another, clock: FakeClock) -> None:
+    with backend.lock(command="segctl apply", timeout=0):
+        start = clock.time
+        with pytest.raises(StateLocked), another().lock(command="segctl", timeout=3.2):
+            pass
+        assert clock.time - start == pytest.approx(3.2)
+
+
+def test_the_same_process_cannot_lock_twice(backend: Backend) -> None:
+    with (
+        backend.lock(command="segctl apply", timeout=0),
+        pytest.raises(StateLocked),
+        backend.lock(command="segctl apply", timeout=0),
+    ):
+        pass
+
+
+def test_a_broken_lock_lets_the_next_run_in(backend: Backend, another: Another) -> None:
+    with backend.lock(command="hanging", timeout=0) as info:
+        another().force_unlock(info.id)
+        assert another().holder() is None
+        with another().lock(command="next", timeout=0) as following:
+            assert another().holder() == following
+
+
+def test_who_lost_the_lock_cannot_replace_the_head(backend: Backend, another: Another) -> None:
+    with backend.lock(command="hanging", timeout=0) as info:
+        another().force_unlock(info.id)
+        with pytest.raises(StateChanged) as caught:
+            backend.replace_head(b'{"serial": 1}', expected=None)
+        assert caught.value.message == (
+            f"The lock {info.id} of this run was broken by `segctl force-unlock` "
+            "while it was running; the state was left as it is."
+        )
+    assert backend.read_head() is None
+
+
+def test_who_lost_the_lock_does_not_free_the_next_one(backend: Backend, another: Another) -> None:
+    with ExitStack() as lost:
+        info = lost.enter_context(backend.lock(command="hanging", timeout=0))
+        another().force_unlock(info.id)
+        with another().lock(command="next", timeout=0) as following:
+            lost.close()
+            assert another().holder() == following
+
+
+def test_only_the_lock_that_is_held_can_be_broken(backend: Backend, another: Another) -> None:
+    with backend.lock(command="segctl apply", timeout=0) as info:
+        with pytest.raises(WrongUsage) as caught:
+            another().force_unlock("id-99")
+        assert caught.value.message.startswith("There is no lock id-99. The state is locked by ")
+        assert caught.value.hint == f"If you mean that one: segctl force-unlock {info.id}"
+        assert another().holder() == info
+
+
+def test_a_free_lock_cannot_be_broken(backend: Backend) -> None:
+    with pytest.raises(WrongUsage, match="The state is not locked"):
+        backend.force_unlock("id-1")
+    write(backend, b"{}")
+    with pytest.raises(WrongUsage, match="The state is not locked"):
+        backend.force_unlock("id-1")
+
+
+def test_what_can_be_written_is_found_writable(backend: Backend) -> None:
+    with backend.lock(command="segctl apply", timeout=0):
+        backend.check_writable(needed_bytes=1)
+        assert list(backend.scratch_folder().iterdir()) == []

@@ -1,0 +1,270 @@
+import errno
+import os
+import signal
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from segctl.backends.local import LocalBackend
+from segctl.clock import SystemClock
+from segctl.durable import Disk
+from segctl.errors import StateDamaged, StateLocked, Stop
+from tests.backends.conftest import FakeClock
+
+HEAD = "segctl.state.json"
+FOLDER = "segctl.state.d"
+
+
+@pytest.fixture
+def local(root: Path, clock: FakeClock) -> LocalBackend:
+    return LocalBackend(root, clock=clock, sleep=clock.pass_)
+
+
+def write(local: LocalBackend, data: bytes) -> None:
+    with local.lock(command="segctl apply"):
+        scratch = local.scratch_folder() / "new"
+        scratch.write_bytes(data)
+        local.add_file(scratch, rows=1)
+        current = local.read_head()
+        local.replace_head(data, expected=current.version if current else None)
+
+
+def tree(root: Path) -> list[str]:
+    return sorted(str(path.relative_to(root)) for path in root.rglob("*"))
+
+
+@contextmanager
+def umask(mask: int) -> Iterator[None]:
+    before = os.umask(mask)
+    try:
+        yield
+    finally:
+        os.umask(before)
+
+
+def test_reading_makes_nothing(local: LocalBackend, root: Path) -> None:
+    local.read_head()
+    local.holder()
+    list(local.files())
+    local.journal_folder()
+    assert tree(root) == []
+
+
+@pytest.mark.parametrize("mask", [0o000, 0o077, 0o777])
+def test_files_are_for_their_owner_alone_whatever_the_umask(
+    local: LocalBackend, root: Path, mask: int
+) -> None:
+    with umask(mask):
+        write(local, b'{"serial": 1}')
+        write(local, b'{"serial": 2}')
+    modes = {path: stat.S_IMODE(path.stat().st_mode) for path in [root / HEAD, root / FOLDER]} | {
+        path: stat.S_IMODE(path.stat().st_mode) for path in (root / FOLDER).rglob("*")
+    }
+    assert {mode for path, mode in modes.items() if path.is_dir()} == {0o700}
+    assert {mode for path, mode in modes.items() if path.is_file()} == {0o600}
+
+
+def test_earlier_heads_are_kept_by_serial(local: LocalBackend, root: Path) -> None:
+    for serial in (1, 2, 3):
+        write(local, b'{"serial": %d}' % serial)
+    history = sorted((root / FOLDER / "history").iterdir())
+    assert [path.read_bytes() for path in history] == [b'{"serial": 1}', b'{"serial": 2}']
+    assert [path.name[:9] for path in history] == ["00000001-", "00000002-"]
+
+
+def test_an_unreadable_head_is_kept_too_when_it_is_replaced(
+    local: LocalBackend, root: Path
+) -> None:
+    (root / HEAD).write_bytes(b"cut o")
+    write(local, b'{"serial": 3}')
+    (kept,) = (root / FOLDER / "history").iterdir()
+    assert (kept.name[:9], kept.read_bytes()) == ("00000000-", b"cut o")
+
+
+def test_a_lost_head_is_told_from_a_first_run(local: LocalBackend, root: Path) -> None:
+    write(local, b'{"serial": 1}')
+    write(local, b'{"serial": 2}')
+    (root / HEAD).unlink()
+    with pytest.raises(StateDamaged) as caught:
+        local.read_head()
+    assert caught.value.message.startswith(
+        "segctl.state.json is missing, but segctl.state.d/history holds 1 earlier state, "
+        "the last one 00000001-"
+    )
+    assert "every member would be added again" in caught.value.hint
+
+
+def test_a_folder_in_place_of_the_head_is_damage(local: LocalBackend, root: Path) -> None:
+    (root / HEAD).mkdir()
+    with pytest.raises(StateDamaged, match=r"^segctl.state.json is a folder, not a file.$"):
+        local.read_head()
+
+
+def test_a_symbolic_link_in_place_of_the_head_is_refused(local: LocalBackend, root: Path) -> None:
+    (root / "elsewhere").write_bytes(b'{"serial": 1}')
+    (root / HEAD).symlink_to("elsewhere")
+    with pytest.raises(Stop) as caught:
+        local.read_head()
+    assert caught.value.message == "Cannot read segctl.state.json: symbolic link."
+    assert caught.value.hint == "Put the file itself in the place of the symbolic link."
+
+
+def test_a_pipe_in_place_of_the_head_does_not_hang(local: LocalBackend, root: Path) -> None:
+    os.mkfifo(root / HEAD)
+    with pytest.raises(Stop, match=r"^Cannot read segctl.state.json: Not a regular file.$"):
+        local.read_head()
+
+
+@pytest.mark.parametrize("part", ["", "members", "history", "journal", "scratch"])
+def test_a_symbolic_link_in_place_of_a_folder_is_refused(
+    local: LocalBackend, root: Path, part: str
+) -> None:
+    (root / "elsewhere").mkdir()
+    path = root / FOLDER / part
+    path.parent.mkdir(exist_ok=True)
+    path.symlink_to(root / "elsewhere")
+    with (
+        pytest.raises(Stop, match=r"^Cannot write in segctl.state.d.*: symbolic link.$"),
+        local.lock(command="segctl apply"),
+    ):
+        pass
+
+
+def test_a_file_in_place_of_the_folder_is_refused(local: LocalBackend, root: Path) -> None:
+    (root / FOLDER).write_bytes(b"")
+    with (
+        pytest.raises(Stop) as caught,
+        local.lock(command="segctl apply"),
+    ):
+        pass
+    assert caught.value.message == "Cannot write in segctl.state.d: Not a folder."
+    assert caught.value.hint == "A file stands where a folder should be."
+
+
+def test_taking_the_lock_clears_scratch_and_nothing_else(local: LocalBackend, root: Path) -> None:
+    write(local, b'{"serial": 1}')
+    before = tree(root)
+    (root / ".segctl.state.json.0a1b2c3d.tmp").write_bytes(b"half a he")
+    scratch = root / FOLDER / "scratch"
+    (scratch / "spill").mkdir()
+    (scratch / "spill" / "block").write_bytes(b"")
+    (scratch / "link").symlink_to(root / HEAD)
+    others = [root / "segctl.yaml", root / ".segctl.state.json", root / FOLDER / "members" / "note"]
+    for path in others:
+        path.write_bytes(b"kept")
+    with local.lock(command="segctl apply"):
+        pass
+    assert tree(root) == sorted([*before, *(str(path.relative_to(root)) for path in others)])
+
+
+def test_a_full_disk_is_found_before_anything_is_written(local: LocalBackend) -> None:
+    with (
+        local.lock(command="segctl apply"),
+        pytest.raises(Stop, match=r"^The disk with segctl.state.d has .* MB free; this run may "),
+    ):
+        local.check_writable(needed_bytes=10**18)
+
+
+class ReadOnly(Disk):
+    """A disk on which one folder takes no new files."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def create(self, path: Path) -> int:
+        if path.parent == self.folder:
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+        return super().create(path)
+
+
+@pytest.mark.parametrize("part", ["", "segctl.state.d/members", "segctl.state.d/history"])
+def test_a_read_only_folder_is_found_before_anything_is_written(
+    root: Path, clock: FakeClock, part: str
+) -> None:
+    local = LocalBackend(root, clock=clock, disk=ReadOnly(root / part))
+    with local.lock(command="segctl apply"), pytest.raises(Stop) as caught:
+        local.check_writable(needed_bytes=1)
+    shown = f"workspace/{part}".rstrip("/")
+    assert caught.value.message == f"Cannot write in {shown}: Read-only file system."
+    assert caught.value.hint == "The file system is mounted read-only; write access is needed."
+
+
+def test_a_lock_file_that_somebody_removed_is_a_lost_lock(local: LocalBackend, root: Path) -> None:
+    with local.lock(command="segctl apply"):
+        (root / FOLDER / "lock").unlink()
+        with pytest.raises(Stop, match=r"^The lock .* of this run was broken"):
+            local.replace_head(b"{}", expected=None)
+
+
+def test_a_holder_without_a_name_can_still_be_broken(local: LocalBackend, root: Path) -> None:
+    with local.lock(command="segctl apply"):
+        (root / FOLDER / "lock.json").write_bytes(b"{")
+        other = LocalBackend(root, clock=SystemClock())
+        with (
+            pytest.raises(StateLocked, match=r"by a process that left no name; lock ID unknown.$"),
+            other.lock(command="segctl apply"),
+        ):
+            pass
+        other.force_unlock("unknown")
+        with other.lock(command="segctl apply"):
+            pass
+
+
+HOLD = """
+import os, sys, time
+from pathlib import Path
+from segctl.backends.local import LocalBackend
+from segctl.clock import SystemClock
+with LocalBackend(Path(sys.argv[1]), clock=SystemClock()).lock(command="segctl apply"):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+@contextmanager
+def holding(root: Path) -> Iterator[subprocess.Popen[str]]:
+    """Run a process that holds the lock until its standard input ends."""
+    command = [sys.executable, "-c", HOLD, str(root)]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        yield process
+
+
+def test_the_lock_dies_with_its_process(local: LocalBackend, root: Path) -> None:
+    with holding(root) as process:
+        holder = local.holder()
+        assert holder is not None
+        assert holder.pid == process.pid
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        assert local.holder() is None
+        with local.lock(command="segctl apply"):
+            pass
+
+
+def test_another_process_is_kept_out(local: LocalBackend, root: Path) -> None:
+    with holding(root) as process:
+        with (
+            pytest.raises(StateLocked, match=rf"\(process {process.pid}, `segctl apply`\)"),
+            local.lock(command="segctl apply"),
+        ):
+            pass
+        process.communicate("")
+        with local.lock(command="segctl apply"):
+            pass
+
+
+def test_a_lock_waited_for_in_vain_leaves_the_state_alone(local: LocalBackend, root: Path) -> None:
+    with holding(root) as process:
+        before = tree(root)
+        with pytest.raises(StateLocked), local.lock(command="segctl apply"):
+            pass
+        assert tree(root) == before
+        process.communicate("")
