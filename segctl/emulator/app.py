@@ -7,17 +7,21 @@ from pathlib import Path
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from segctl.emulator import control
+from segctl.emulator import control, streams
 from segctl.emulator.calls import SYSTEM_ERROR, VendorCall, create_segment, update_segment
 from segctl.emulator.errors import InvalidSettingsError, RequestError
+from segctl.emulator.get_events import ask_for_events, events_page
+from segctl.emulator.guard import Guard
 from segctl.emulator.messages import fail
 from segctl.emulator.service import Service
 from segctl.emulator.settings import Settings
 from segctl.emulator.store import Store
+from segctl.emulator.upload import upload
 
 DEMO_ACCOUNT = "EMULATOR"
 DEMO_PASSCODE = "emulator"
@@ -46,7 +50,8 @@ def create_app(
     )
     service = Service(store=store, settings=settings, seed=seed, clock=clock, sleep=sleep)
     app = Starlette(
-        routes=[*vendor_routes(service), *control.routes()],
+        routes=[*vendor_routes(service), *control.routes(), *streams.routes()],
+        middleware=[Middleware(Guard, service=service)],
         exception_handlers={
             RequestError: refused,
             InvalidSettingsError: control.invalid_settings,
@@ -78,6 +83,26 @@ def vendor_routes(service: Service) -> list[BaseRoute]:
                 name="updateSegment",
                 handlers={"POST": update_segment},
                 limit=lambda settings: settings.max_in_flight,
+            ),
+            methods=["POST"],
+        ),
+        Route(
+            "/1/events.json",
+            VendorCall(
+                service,
+                name="getEvents",
+                handlers={"POST": ask_for_events, "GET": events_page},
+                limit=lambda settings: settings.get_events_in_flight,
+            ),
+            methods=["POST", "GET"],
+        ),
+        Route(
+            "/1/upload",
+            VendorCall(
+                service,
+                name="upload",
+                handlers={"POST": upload},
+                limit=lambda settings: settings.upload_in_flight,
             ),
             methods=["POST"],
         ),

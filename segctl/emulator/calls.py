@@ -45,9 +45,10 @@ def answer(document: Any, *, status: int = 200) -> Answer:
     return Answer(status=status, body=json.dumps(document).encode())
 
 
-def refusal(error: RequestError) -> Answer:
+def refusal(error: RequestError, *, headers: dict[str, str] | None = None) -> Answer:
     """Return the vendor's form of an error."""
-    return answer(fail(error), status=error.status)
+    body = json.dumps(fail(error)).encode()
+    return Answer(status=error.status, body=body, headers=headers or {})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,7 +137,7 @@ class VendorCall:
         except RequestError as error:
             await self._drain(request)
             service.count(self.name, str(error.status))
-            await _send(refusal(error), send)
+            await send_answer(refusal(error), send)
             return
         slot = service.in_flight.enter(account.id, self.name)
 
@@ -152,7 +153,7 @@ class VendorCall:
                 await self._drain(request)
                 slot.leave()
                 service.count(self.name, "429")
-                await _send(self._too_many(None), send)
+                await send_answer(self._too_many(None), send)
                 return
             await self._serve(request, account.id, send_and_leave, receive)
         finally:
@@ -165,7 +166,7 @@ class VendorCall:
             body = await read_body(request, limit=service.settings.max_body_bytes)
         except RequestError as error:
             service.count(self.name, str(error.status))
-            await _send(refusal(error), send)
+            await send_answer(refusal(error), send)
             return
         settings = service.settings
         delay = drawn.delay_ms + settings.latency_ms
@@ -183,7 +184,7 @@ class VendorCall:
         if drawn.slow_ms:
             await self._send_slowly(result, send, seconds=drawn.slow_ms / 1000)
         else:
-            await _send(result, send)
+            await send_answer(result, send)
 
     def _process(self, request: Request, account_id: str, body: bytes, drawn: Drawn) -> Answer:
         service = self.service
@@ -197,7 +198,7 @@ class VendorCall:
                     content_type=request.headers.get("content-type"),
                     depth=service.settings.max_json_depth,
                 )
-            return self.handlers[request.method](
+            return self._handler(request.method)(
                 service,
                 Incoming(
                     account=account,
@@ -208,6 +209,9 @@ class VendorCall:
             )
         except RequestError as error:
             return refusal(error)
+
+    def _handler(self, method: str) -> Handler:
+        return self.handlers["GET" if method == "HEAD" else method]
 
     def _spoil(self, result: Answer | None, drawn: Drawn) -> Answer:
         """Put a fault's answer in the place of the real one."""
@@ -279,7 +283,8 @@ async def _start(result: Answer, send: Send) -> None:
     )
 
 
-async def _send(result: Answer, send: Send) -> None:
+async def send_answer(result: Answer, send: Send) -> None:
+    """Send a whole answer."""
     await _start(result, send)
     await send({"type": "http.response.body", "body": result.body})
 

@@ -21,7 +21,8 @@ from segctl.emulator.errors import DataInUseError
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS accounts (
-    number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, passcode TEXT);
+    number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, passcode TEXT,
+    profile_points INTEGER NOT NULL DEFAULT 0);
 CREATE TABLE IF NOT EXISTS profiles (
     account INTEGER NOT NULL, number INTEGER NOT NULL, identity TEXT, guid TEXT,
     reach INTEGER NOT NULL DEFAULT 0, data TEXT,
@@ -143,6 +144,7 @@ class Database:
             for table in TABLES:
                 if table not in {"accounts", "meta"}:
                     connection.execute(f"DELETE FROM {table}")  # noqa: S608 - our own names
+            connection.execute("UPDATE accounts SET profile_points = 0")
             connection.execute("DELETE FROM meta WHERE key = 'checkpoint'")
 
     def note(self, key: str, value: str) -> None:

@@ -79,6 +79,9 @@ class Settings:
         most=1000,
         question="Data points for one event: itself and its four properties",
     )
+    data_points_per_profile_field: int = _limit(
+        1, least=0, most=1000, question="Data points for one profile field that is set"
+    )
     cursor_seconds: int = _limit(
         14_400, least=1, most=10_000_000, question="How long a Get Events cursor lives"
     )

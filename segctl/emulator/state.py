@@ -65,10 +65,10 @@ class Profiles:
     def rename(self, number: int, *, identity: str | None, guid: str | None) -> None:
         """Give a profile the keys that it lacks."""
         had_identity, had_guid = self.names[number]
-        if had_identity is None and identity is not None:
+        if had_identity is None and identity is not None and identity not in self.identities:
             self.identities[identity] = number
             had_identity = identity
-        if had_guid is None and guid is not None:
+        if had_guid is None and guid is not None and guid not in self.guids:
             self.guids[guid] = number
             had_guid = guid
         self.names[number] = (had_identity, had_guid)
@@ -151,7 +151,13 @@ class Account:
     by_customer_id: dict[str, Segment] = field(default_factory=dict)
     membership_changes: int = 0
     events: int = 0
-    data_points: int = 0
+    event_points: int = 0
+    profile_points: int = 0
+
+    @property
+    def data_points(self) -> int:
+        """What the account is billed for."""
+        return self.event_points + self.profile_points
 
     def live_segments(self) -> int:
         """How many segments are not deleted; there are 2,500 at most."""
@@ -162,6 +168,17 @@ class Account:
         self.segments[segment.id] = segment
         if segment.customer_id is not None:
             self.by_customer_id[segment.customer_id] = segment
+
+    def set_reach(self, number: int, flags: int) -> None:
+        """Give a profile its channels, and count them in every segment it is in."""
+        before = self.profiles.reach[number]
+        if before == flags:
+            return
+        self.profiles.reach[number] = flags
+        for segment in self.segments.values():
+            if number in segment.members:
+                segment.count_flags(before, sign=-1)
+                segment.count_flags(flags, sign=1)
 
     def take_members(self, saved: Mapping[int, bytes]) -> None:
         """Give the segments the members that were saved, and count who is reachable."""

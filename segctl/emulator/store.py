@@ -193,6 +193,52 @@ class Store:
         for listener in self._listeners:
             listener()
 
+    def save_profiles(
+        self,
+        account: Account,
+        records: Sequence[tuple[str | None, str | None, dict[str, Any]]],
+        *,
+        reach_of: Callable[[dict[str, Any]], int],
+        points_per_field: int,
+    ) -> None:
+        """Make or change profiles: identity, guid, and the fields to set on each."""
+        with self._change() as connection:
+            for identity, guid, fields in records:
+                number = self._profile_of(account.profiles, identity=identity, guid=guid)
+                row = connection.execute(
+                    "SELECT data FROM profiles WHERE account = ? AND number = ?",
+                    (account.number, number),
+                ).fetchone()
+                data = (json.loads(row[0]) if row and row[0] else {}) | fields
+                reach = reach_of(data)
+                connection.execute(
+                    "INSERT OR REPLACE INTO profiles VALUES (?, ?, ?, ?, ?, ?)",
+                    (
+                        account.number,
+                        number,
+                        *account.profiles.names[number],
+                        reach,
+                        json.dumps(data),
+                    ),
+                )
+                account.set_reach(number, reach)
+                account.profile_points += len(fields) * points_per_field
+            connection.execute(
+                "UPDATE accounts SET profile_points = ? WHERE number = ?",
+                (account.profile_points, account.number),
+            )
+        for listener in self._listeners:
+            listener()
+
+    @staticmethod
+    def _profile_of(profiles: Profiles, *, identity: str | None, guid: str | None) -> int:
+        for user in (User("identity", identity or ""), User("guid", guid or "")):
+            number = profiles.find(user) if user.value else None
+            if number is not None:
+                profiles.rename(number, identity=identity, guid=guid)
+                return number
+        return profiles.add(identity=identity, guid=guid)
+
     @staticmethod
     def _move(
         account: Account, change: Change, users: list[int], *, rules: UpdateRules
@@ -210,7 +256,7 @@ class Store:
         count = len(run.users)
         self.next_event = run.seq + count
         account.events += count
-        account.data_points += run.points
+        account.event_points += run.points
         if run.changed:
             account.membership_changes += count
             self._unsaved += count
@@ -249,7 +295,7 @@ class Store:
                         )
                         segment.dirty = False
             figures = {
-                account.id: [account.membership_changes, account.events, account.data_points]
+                account.id: [account.membership_changes, account.events, account.event_points]
                 for account in self.accounts.values()
             }
             self.database.note(
@@ -327,14 +373,14 @@ class Store:
         run = self.database.connection.execute
         for name in self._passcodes:
             run("INSERT OR IGNORE INTO accounts (id) VALUES (?)", (name,))
-        for number, name, passcode in run("SELECT number, id, passcode FROM accounts"):
-            known = self._passcodes.get(name, passcode)
-            if name in self.accounts:
-                self.accounts[name].passcode = known
-            else:
+        rows = run("SELECT number, id, passcode, profile_points FROM accounts")
+        for number, name, passcode, points in rows:
+            if name not in self.accounts:
                 self.accounts[name] = Account(
-                    number=number, id=name, passcode=known, profiles=Profiles(account=name)
+                    number=number, id=name, passcode=None, profiles=Profiles(account=name)
                 )
+            self.accounts[name].passcode = self._passcodes.get(name, passcode)
+            self.accounts[name].profile_points = points
 
     def _load_members(self, by_number: Mapping[int, Account]) -> None:
         saved = json.loads(self.database.noted("checkpoint") or '{"event": 1, "figures": {}}')
@@ -343,7 +389,7 @@ class Store:
             account = self.accounts[name]
             account.membership_changes = changes
             account.events = events
-            account.data_points = points
+            account.event_points = points
         bits = dict(self.database.connection.execute("SELECT segment, bits FROM members"))
         for account in by_number.values():
             account.take_members(bits)

@@ -1,0 +1,150 @@
+"""What leaves the emulator as it happens, or as a file: live streams and the export.
+
+Server-sent events need no library on either side: a browser's EventSource reads
+them, comes back by itself and says which event it had last.
+"""
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator, Iterator
+from itertools import islice
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route
+
+from segctl.emulator.control import (
+    LARGEST_NUMBER,
+    PREFIX,
+    account_of,
+    describe_all,
+    number_of,
+    service_of,
+)
+from segctl.emulator.events import EVENT_NAME, day, read_events, stamp
+from segctl.emulator.service import Service
+
+KEEP_ALIVE_SECONDS = 15.0
+FIGURES_SECONDS = 0.25
+EVENTS_AT_ONCE = 500
+
+
+def message(document: Any, *, event: str, number: int | None = None) -> str:
+    """Return one server-sent event."""
+    head = "" if number is None else f"id: {number}\n"
+    return f"{head}event: {event}\ndata: {json.dumps(document, ensure_ascii=False)}\n\n"
+
+
+def event_stream(pieces: AsyncIterator[str]) -> Response:
+    """Return server-sent events as a response that nobody stores."""
+    return StreamingResponse(
+        pieces, media_type="text/event-stream", headers={"cache-control": "no-store"}
+    )
+
+
+async def wait_for_change(service: Service, changed: asyncio.Event) -> bool:
+    """Wait until something changed, or a while; whether something did."""
+    lag = service.settings.visibility_lag_ms / 1000
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(changed.wait(), min(lag or KEEP_ALIVE_SECONDS, KEEP_ALIVE_SECONDS))
+    happened = changed.is_set()
+    changed.clear()
+    return happened
+
+
+@contextlib.contextmanager
+def subscription(service: Service) -> Iterator[asyncio.Event]:
+    """Hold an event that is set whenever members change."""
+    changed = asyncio.Event()
+    service.streams.add(changed)
+    try:
+        yield changed
+    finally:
+        service.streams.discard(changed)
+
+
+async def stream_events(request: Request) -> Response:
+    """Push membership events from now on, or from ``start``, at most ``limit`` of them."""
+    service = service_of(request)
+    account = account_of(request)
+    last = request.headers.get("last-event-id", "")
+    start = number_of(request, "start", service.store.next_event)
+    if last.isascii() and last.isdecimal() and len(last) < len(str(LARGEST_NUMBER)):
+        start = int(last) + 1
+    limit = number_of(request, "limit", LARGEST_NUMBER)
+
+    async def pieces() -> AsyncIterator[str]:
+        position, left = start, limit
+        yield ": membership events\n\n"
+        with subscription(service) as changed:
+            while left and not service.closing:
+                found = read_events(service, account=account, start=position)
+                page = list(islice(found, min(left, EVENTS_AT_ONCE)))
+                for event in page:
+                    yield message(event.line(), event="membership", number=event.seq)
+                if page:
+                    position, left = page[-1].seq + 1, left - len(page)
+                elif not await wait_for_change(service, changed):
+                    yield ": still here\n\n"
+
+    return event_stream(pieces())
+
+
+async def stream_figures(request: Request) -> Response:
+    """Push segments and stats whenever they change, a few times a second at most."""
+    service = service_of(request)
+    account = account_of(request)
+
+    async def pieces() -> AsyncIterator[str]:
+        with subscription(service) as changed:
+            while not service.closing:
+                figures = {
+                    "segments": describe_all(service, account),
+                    "stats": service.stats(account),
+                }
+                yield message(figures, event="figures")
+                await wait_for_change(service, changed)
+                await asyncio.sleep(FIGURES_SECONDS)
+
+    return event_stream(pieces())
+
+
+async def export_events(request: Request) -> Response:
+    """Give the events in the layout of the vendor's export: name first, then JSON lines."""
+    service = service_of(request)
+    account = account_of(request)
+    first = number_of(request, "from", 0)
+    last = number_of(request, "to", LARGEST_NUMBER)
+    object_id = service.settings.export_object_id == "present"
+
+    async def pieces() -> AsyncIterator[str]:
+        yield EVENT_NAME + "\n"
+        found = (
+            event
+            for event in read_events(service, account=account)
+            if first <= day(event.ts) <= last
+        )
+        while page := list(islice(found, EVENTS_AT_ONCE)):
+            yield "".join(
+                json.dumps(event.export_line(object_id=object_id), ensure_ascii=False) + "\n"
+                for event in page
+            )
+
+    now = service.clock()
+    name = f"{int(now)}-{stamp(now)}-{EVENT_NAME.replace(' ', '_')}-{day(now)}-0-0.json"
+    return StreamingResponse(
+        pieces(),
+        media_type="application/json",
+        headers={"content-disposition": f'attachment; filename="{name}"'},
+    )
+
+
+def routes() -> list[Route]:
+    """Return the streams and the export under our prefix."""
+    return [
+        Route(f"{PREFIX}/events/stream", stream_events, methods=["GET"]),
+        Route(f"{PREFIX}/figures/stream", stream_figures, methods=["GET"]),
+        Route(f"{PREFIX}/exports/events", export_events, methods=["GET"]),
+    ]

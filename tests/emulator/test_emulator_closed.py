@@ -1,0 +1,106 @@
+"""Closed by default: loopback only, no foreign pages, a passcode where others can connect."""
+
+import base64
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from segctl.emulator.errors import ExposedError
+from segctl.emulator.server import check_exposure, is_loopback
+
+if TYPE_CHECKING:
+    from tests.emulator.conftest import Client
+
+
+@pytest.mark.parametrize(
+    ("host", "loopback"),
+    [
+        ("127.0.0.1", True),
+        ("127.1.2.3", True),
+        ("::1", True),
+        ("localhost", True),
+        ("0.0.0.0", False),  # noqa: S104 - what must be refused
+        ("::", False),
+        ("192.168.0.1", False),
+        ("example.com", False),
+        ("", False),
+    ],
+)
+def test_loopback_is_told_from_the_rest(host: str, *, loopback: bool) -> None:
+    assert is_loopback(host) == loopback
+
+
+@pytest.mark.parametrize(
+    ("accounts", "allow_remote"),
+    [
+        (None, False),
+        ({"A": "secret"}, False),
+        (None, True),
+        ({}, True),
+        ({"A": ""}, True),
+        ({"A": "emulator"}, True),
+    ],
+)
+def test_another_host_needs_leave_and_a_passcode(accounts: Any, *, allow_remote: bool) -> None:
+    with pytest.raises(ExposedError):
+        check_exposure("0.0.0.0", accounts=accounts, allow_remote=allow_remote)  # noqa: S104 - what must be refused
+
+
+def test_with_both_another_host_is_served() -> None:
+    assert check_exposure("0.0.0.0", accounts={"A": "secret"}, allow_remote=True)  # noqa: S104 - allowed here
+    assert not check_exposure("127.0.0.1", accounts=None, allow_remote=False)
+
+
+@pytest.mark.parametrize("path", ["/emulator/v1/segments", "/", "/settings"])
+def test_where_others_connect_reads_and_pages_want_a_passcode(client: "Client", path: str) -> None:
+    client.app.state.service.protected = True
+    headers, client.headers = client.headers, {}
+    answer = client.call("GET", path)
+    assert answer.status_code == 401
+    assert answer.headers["www-authenticate"].startswith("Basic")
+    basic = base64.b64encode(b"ACC-1:pass-1").decode()
+    for given in (headers, {"Authorization": f"Basic {basic}"}):
+        assert client.call("GET", path, headers=given).status_code == 200
+    for wrong in ("Basic x", "Basic " + base64.b64encode(b"ACC-1:no").decode(), "Bearer x"):
+        assert client.call("GET", path, headers={"Authorization": wrong}).status_code == 401
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{"Origin": "https://evil.example"}, {"Origin": "null"}, {"Sec-Fetch-Site": "cross-site"}],
+)
+def test_a_page_of_another_site_changes_nothing(client: "Client", headers: Any) -> None:
+    client.create("gold")
+    assert client.call("POST", "/emulator/v1/reset", headers=headers).status_code == 403
+    assert len(client.read("segments")) == 1
+
+
+def test_our_own_pages_may_change_things(client: "Client") -> None:
+    headers = {"Origin": "http://emulator", "Sec-Fetch-Site": "same-origin"}
+    assert client.call("POST", "/emulator/v1/reset", headers=headers).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("127.0.0.1:8787", 200),
+        ("localhost", 200),
+        ("[::1]:80", 200),
+        ("in1.localhost:8787", 200),
+        ("in1.api.clevertap.com", 200),
+        ("rebound.example:8787", 403),
+        ("", 403),
+    ],
+)
+def test_a_server_on_loopback_answers_to_its_own_names(
+    client: "Client", host: str, status: int
+) -> None:
+    client.app.state.service.loopback_only = True
+    answer = client.call("GET", "/emulator/v1/stats", headers={"Host": host})
+    assert answer.status_code == status
+
+
+def test_pages_forbid_foreign_scripts_and_frames(client: "Client") -> None:
+    policy = client.call("GET", "/").headers["content-security-policy"]
+    assert "default-src 'self'" in policy
+    assert "frame-ancestors 'none'" in policy

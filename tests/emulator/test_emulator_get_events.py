@@ -1,0 +1,198 @@
+"""Get Events, the live stream and the export: three ways to read the system event."""
+
+import json
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+
+from segctl.emulator.testing import running_emulator
+
+if TYPE_CHECKING:
+    from tests.emulator.conftest import Client, Clock
+
+NAME = "Segment Membership Change"
+
+
+def ask(client: "Client", *, size: int = 50, **changes: Any) -> Any:
+    query = {"event_name": NAME, "from": 20270115, "to": 20270115, **changes}
+    return client.call("POST", f"/1/events.json?batch_size={size}", json=query)
+
+
+def pages(client: "Client", cursor: str) -> list[list[Any]]:
+    found = []
+    while cursor:
+        page = client.call("GET", "/1/events.json", params={"cursor": cursor}).json()
+        assert page["status"] == "success"
+        found.append(page["records"])
+        cursor = page.get("next_cursor", "")
+    return found
+
+
+def test_a_cursor_leads_through_all_records_in_order(client: "Client") -> None:
+    client.create("gold", "silver")
+    client.update([f"u{n}" for n in range(60)], [("gold", "ADD"), ("silver", "ADD")])
+    found = pages(client, ask(client, size=50).json()["cursor"])
+    assert [len(each) for each in found] == [50, 50, 20]
+    records = [record for page in found for record in page]
+    assert [each["profile"]["identity"] for each in records] == [f"u{n}" for n in range(60)] * 2
+    assert {each["event_props"]["Customer_Segment_ID"] for each in records[60:]} == {"silver"}
+
+
+def test_a_record_has_profile_time_and_properties(client: "Client") -> None:
+    number = client.create("gold")["gold"]
+    client.update(["a", {"guid": "g-1"}], [("gold", "ADD")])
+    (records,) = pages(client, ask(client).json()["cursor"])
+    assert records[0]["profile"]["identity"] == "a"
+    assert records[0]["profile"]["all_identities"] == ["a"]
+    assert records[1]["profile"] == {"objectId": "g-1"}
+    assert records[0]["ts"] == 20270115080000
+    assert records[0]["event_props"]["Segment ID"] == number
+
+
+def test_the_object_id_of_a_record_names_the_same_user(client: "Client") -> None:
+    client.create("gold")
+    client.update(["a"], [("gold", "ADD")])
+    (records,) = pages(client, ask(client).json()["cursor"])
+    client.update([{"guid": records[0]["profile"]["objectId"]}], [("gold", "REMOVE")])
+    assert client.members("gold") == []
+
+
+def test_only_the_days_asked_for_are_read(client: "Client", clock: "Clock") -> None:
+    client.create("gold")
+    client.update(["a"], [("gold", "ADD")])
+    clock.now += 86_400
+    client.update(["b"], [("gold", "ADD")])
+    for first, last, users in (
+        (15, 15, ["a"]),
+        (16, 16, ["b"]),
+        (15, 16, ["a", "b"]),
+        (17, 18, []),
+    ):
+        asked = ask(client, size=50, **days(first, last))
+        (records,) = pages(client, asked.json()["cursor"])
+        assert [each["profile"]["identity"] for each in records] == users
+
+
+def days(first: int, last: int) -> dict[str, Any]:
+    return {"from": 20270100 + first, "to": str(20270100 + last)}
+
+
+def test_other_events_have_no_records(client: "Client") -> None:
+    client.create("gold")
+    client.update(["a"], [("gold", "ADD")])
+    assert pages(client, ask(client, event_name="App Launched").json()["cursor"]) == [[]]
+
+
+def test_an_account_reads_its_own_events_only(client: "Client", other: "Client") -> None:
+    client.create("gold")
+    client.update(["a"], [("gold", "ADD")])
+    assert pages(other, ask(other).json()["cursor"]) == [[]]
+    stolen = ask(client).json()["cursor"]
+    assert other.call("GET", f"/1/events.json?cursor={stolen}").status_code == 400
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"event_name": 1},
+        {"event_name": ""},
+        {"from": "x"},
+        {"from": 20271301},
+        {"from": None},
+        {"from": 20280101},
+        {"to": True},
+    ],
+)
+def test_a_wrong_query_is_a_400(client: "Client", changes: Any) -> None:
+    assert ask(client, **changes).status_code == 400
+
+
+@pytest.mark.parametrize("size", ["0", "5001", "x", "-1"])
+def test_a_batch_is_from_1_to_5000(client: "Client", size: Any) -> None:
+    assert ask(client, size=size).status_code == 400
+
+
+@pytest.mark.parametrize("cursor", ["", "x", "e30", "W10", "\u00e4", "bnVsbA"])
+def test_a_cursor_that_is_not_ours_is_a_400(client: "Client", cursor: str) -> None:
+    assert client.call("GET", "/1/events.json", params={"cursor": cursor}).status_code == 400
+
+
+def test_a_cursor_expires(client: "Client", clock: "Clock") -> None:
+    cursor = ask(client).json()["cursor"]
+    clock.now += 14_401
+    assert client.call("GET", f"/1/events.json?cursor={cursor}").status_code == 400
+
+
+def test_get_events_wants_credentials(client: "Client") -> None:
+    client.headers = {}
+    assert ask(client).status_code == 401
+
+
+def test_the_export_is_the_events_name_and_then_json_lines(client: "Client") -> None:
+    client.create("gold")
+    client.update(["a", {"guid": "g-1"}], [("gold", "ADD")])
+    answer = client.call("GET", "/emulator/v1/exports/events?from=20270115&to=20270115")
+    first, *lines = answer.text.splitlines()
+    records = [json.loads(line) for line in lines]
+    assert first == NAME
+    assert [each["profile"] for each in records] == [{"identity": "a"}, {}]
+    assert records[0]["ts"] == 20270115080000
+    assert records[0]["eventProps"]["Action"] == "ADD"
+    assert "Segment_Membership_Change-20270115" in answer.headers["content-disposition"]
+
+
+def test_the_export_may_carry_object_ids(client: "Client") -> None:
+    client.settings(export_object_id="present")
+    client.create("gold")
+    client.update([{"guid": "g-1"}], [("gold", "ADD")])
+    answer = client.call("GET", "/emulator/v1/exports/events")
+    assert json.loads(answer.text.splitlines()[1])["profile"] == {"objectId": "g-1"}
+    assert client.call("GET", "/emulator/v1/exports/events?to=20270114").text == NAME + "\n"
+
+
+def data(lines: list[str]) -> list[Any]:
+    return [json.loads(line.removeprefix("data: ")) for line in lines if line.startswith("data: ")]
+
+
+def test_the_stream_gives_what_was_from_a_number_on(client: "Client") -> None:
+    client.create("gold")
+    client.update(["a", "b", "c"], [("gold", "ADD")])
+    answer = client.call("GET", "/emulator/v1/events/stream?start=2&limit=2")
+    assert answer.headers["content-type"].startswith("text/event-stream")
+    assert [each["profile"]["identity"] for each in data(answer.text.splitlines())] == ["b", "c"]
+    again = client.call("GET", "/emulator/v1/events/stream?limit=1", headers={"Last-Event-ID": "2"})
+    assert [each["seq"] for each in data(again.text.splitlines())] == [3]
+
+
+def test_the_stream_pushes_a_change_as_it_happens() -> None:
+    entry = {
+        "user_profiles": [{"identity": "a"}],
+        "segments": [{"customer_segment_id": "gold", "action": "ADD"}],
+    }
+    with (
+        running_emulator() as emulator,
+        httpx.Client(base_url=emulator.url, headers=emulator.headers) as http,
+    ):
+        with http.stream("GET", "/emulator/v1/events/stream?limit=1") as stream:
+            lines = stream.iter_lines()
+            assert next(lines).startswith(":")
+            http.post(
+                "/api/createSegment", json=[{"segment_name": "G", "customer_segment_id": "gold"}]
+            )
+            http.post("/api/updateSegment", json={"bulk_profiles": [entry]})
+            (event,) = data(list(lines))
+        assert event["profile"] == {"identity": "a"}
+        with http.stream("GET", "/emulator/v1/figures/stream") as stream:
+            figures = data(list(islice(stream.iter_lines(), 2)))
+        assert figures[0]["segments"][0]["members"] == 1
+
+
+def test_an_open_stream_does_not_keep_the_server_from_ending() -> None:
+    with running_emulator() as emulator:
+        http = httpx.Client(base_url=emulator.url)
+        stream = http.send(http.build_request("GET", "/emulator/v1/events/stream"), stream=True)
+        next(stream.iter_lines())
+    stream.close()
+    http.close()
