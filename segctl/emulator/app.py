@@ -18,6 +18,7 @@ from segctl.emulator.errors import InvalidSettingsError, RequestError
 from segctl.emulator.get_events import ask_for_events, events_page
 from segctl.emulator.guard import Guard
 from segctl.emulator.messages import fail
+from segctl.emulator.pages import routes as pages
 from segctl.emulator.service import Service
 from segctl.emulator.settings import Settings
 from segctl.emulator.store import Store
@@ -50,7 +51,7 @@ def create_app(
     )
     service = Service(store=store, settings=settings, seed=seed, clock=clock, sleep=sleep)
     app = Starlette(
-        routes=[*vendor_routes(service), *control.routes(), *streams.routes()],
+        routes=[*vendor_routes(service), *control.routes(), *streams.routes(), *pages.routes()],
         middleware=[Middleware(Guard, service=service)],
         exception_handlers={
             RequestError: refused,
