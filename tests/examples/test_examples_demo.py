@@ -1,0 +1,41 @@
+"""`make demo`, as a user sees it."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from examples import demo
+
+ROOT = Path(demo.__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def output() -> str:
+    """What one run of the demo prints; it must end with exit code 0."""
+    run = subprocess.run(
+        [sys.executable, "-m", "examples.demo"],
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+        timeout=240,
+        check=False,
+    )
+    assert run.returncode == 0, run.stdout
+    return run.stdout
+
+
+def test_the_demo_finds_every_member_in_place_both_months(output: str) -> None:
+    assert output.count("Every member is where it should be.") == len(demo.MONTH_ENDS)
+
+
+def test_the_demo_shows_a_plan_and_then_nothing_to_do_both_months(output: str) -> None:
+    assert output.count("Plan: ") == output.count("No changes.") == len(demo.MONTH_ENDS)
+
+
+def test_the_demo_leaves_nothing_in_the_example(output: str) -> None:
+    assert output
+    assert list(demo.CDNOW.glob("segctl.state*")) == []
