@@ -1,5 +1,7 @@
 """``segctl emulator``: run a local CleverTap API Segments service."""
 
+import os
+
 import click
 
 from segctl.cli.common import common
@@ -33,9 +35,12 @@ def command(
     """Run a local CleverTap API Segments service.
 
     Prints its address and the settings that make segctl use it; Ctrl-C ends it.
+    With --allow-remote, the account is that of CLEVERTAP_ACCOUNT_ID and
+    CLEVERTAP_PASSCODE, since anybody knows the emulator's own.
     """
     try:
         from segctl.emulator import server  # noqa: PLC0415 - its libraries are an extra
+        from segctl.emulator.errors import EmulatorError  # noqa: PLC0415 - as above
     except ModuleNotFoundError as missing:
         if (missing.name or "").partition(".")[0] not in {"starlette", "uvicorn"}:
             raise
@@ -44,20 +49,28 @@ def command(
             hint="Install it with: pip install 'segctl[emulator]'",
         ) from missing
 
-    def ready(url: str) -> None:
-        screen.out(_welcome(url))
+    try:
+        server.serve(
+            host=host,
+            port=port,
+            data=screen.path(data) if data else None,
+            latency_ms=latency_ms,
+            seed=seed,
+            accounts=_accounts() if allow_remote else None,
+            ready=lambda url: screen.out(_welcome(url)),
+            faults=screen.path(faults) if faults else None,
+            allow_remote=allow_remote,
+        )
+    except (EmulatorError, OSError, ValueError) as error:
+        # ValueError: the faults file is no JSON.
+        raise Stop(f"the emulator cannot start: {error}") from error
 
-    server.serve(
-        host=host,
-        port=port,
-        data=screen.path(data) if data else None,
-        latency_ms=latency_ms,
-        seed=seed,
-        accounts=None,
-        ready=ready,
-        faults=screen.path(faults) if faults else None,
-        allow_remote=allow_remote,
-    )
+
+def _accounts() -> dict[str, str] | None:
+    """Give the account that others may use; none leaves the demo's, which is then refused."""
+    account = os.environ.get("CLEVERTAP_ACCOUNT_ID")
+    passcode = os.environ.get("CLEVERTAP_PASSCODE")
+    return {account: passcode} if account and passcode else None
 
 
 def _welcome(url: str) -> str:

@@ -6,7 +6,7 @@ from segctl import operations
 from segctl.cli.common import common
 from segctl.cli.screen import Screen
 from segctl.cli.source_lines import source_lines
-from segctl.errors import InvalidInput
+from segctl.diagnostics import Severity
 from segctl.render import diagnostics
 from segctl.render.phrases import counted
 from segctl.render.style import escaped
@@ -21,21 +21,19 @@ def command(screen: Screen, *, as_json: bool) -> int:
     Each problem is given with file, line and column; exits 1 where there is one.
     Documents that are not segctl's are passed over and listed.
     """
-    try:
-        loaded = operations.validate(screen.context(), variables=screen.variables)
-    except InvalidInput as invalid:
-        if as_json:
-            screen.out(diagnostics.validation_document(invalid.diagnostics, ()))
-            return 1
-        raise
+    loaded = operations.validate(screen.context(), variables=screen.variables)
+    valid = loaded.desired is not None
     if as_json:
-        screen.out(diagnostics.validation_document(loaded.warnings, loaded.passed_over))
-        return 0
-    screen.err(
-        diagnostics.text(loaded.warnings, style=screen.err_style, source=source_lines(screen))
-    )
-    for name in loaded.passed_over:
-        screen.err(f"Passed over: {escaped(name)}\n")
+        screen.out(diagnostics.validation_document(loaded.diagnostics, loaded.passed_over))
+        return 0 if valid else 1
+    source = source_lines(screen)
+    screen.err(diagnostics.text(loaded.diagnostics, style=screen.err_style, source=source))
+    for where in loaded.passed_over:
+        screen.err(f"{escaped(where)}: passed over: not one of segctl's documents\n")
+    if loaded.desired is None:
+        errors = sum(d.severity is Severity.ERROR for d in loaded.diagnostics)
+        screen.err(f"The workspace is not valid: {counted(errors, 'error')}.\n")
+        return 1
     segments = counted(len(loaded.desired.segments), "segment")
-    screen.out(f"The workspace is valid: {segments}.\n")
+    screen.out(f"The workspace is valid: {segments} in {counted(loaded.files, 'file')}.\n")
     return 0

@@ -11,7 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from segctl.plan.model import Action, Change, Plan
 from segctl.render import phrases
-from segctl.render.phrases import MINUS, SHOWN_MEMBERS, Identities, identity_text
+from segctl.render.phrases import MINUS, Identities
 from segctl.render.style import escaped
 
 _SPARK_WIDTH = 120
@@ -37,9 +37,9 @@ def render(plan: Plan, *, identities: Identities = Identities.MASKED) -> str:
         minus=MINUS,
         css=css,
         css_digest=digest,
-        segments=[_segment(c, identities, largest) for c in phrases.shown_changes(plan)],
+        segments=[_segment(c, identities, largest) for c in phrases.by_danger(plan)],
         legend=[
-            (phrases.SYMBOLS[action].strip(), str(action), meaning, plan.count(action))
+            (phrases.SYMBOLS[action], meaning)
             for action, meaning in phrases.LEGEND.items()
             if plan.count(action)
         ],
@@ -57,16 +57,15 @@ def _segment(change: Change, identities: Identities, largest: int) -> dict[str, 
         "id": attributes.customer_segment_id if attributes else None,
         "lists_attributes": change.action in {Action.UPDATE, Action.REPLACE, Action.ADOPT},
         "asides": phrases.aside_lines(counts),
-        "added": _sample(change.sample.add, identities),
-        "removed": _sample(change.sample.remove, identities),
+        "samples": [
+            (sign, css, phrases.member_texts(sample, identities), phrases.more_line(sample, total))
+            for sign, css, sample, total in (
+                ("+", "plus", change.sample.add, counts.add),
+                (MINUS, "minus", change.sample.remove, counts.remove),
+            )
+        ],
         "bar": _bar(change, largest),
     }
-
-
-def _sample(sample: Any, identities: Identities) -> list[str]:
-    if identities is Identities.NONE:
-        return []
-    return [identity_text(kind, value, identities) for kind, value in sample[:SHOWN_MEMBERS]]
 
 
 def _bar(change: Change, largest: int) -> dict[str, float] | None:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from segctl.diagnostics import Severity
-from segctl.plan.model import Action, Change, Finding, Plan
+from segctl.plan.model import Change, Finding, Plan
 from segctl.render import phrases, text
 from segctl.render.phrases import MINUS, Identities, counted, number
 from segctl.render.style import escaped
@@ -18,19 +18,8 @@ LIMIT = 60_000
 
 _TABLE_SHARE = 0.5
 _LONGEST_VALUE = 300
-_SPECIAL = re.compile(r"[&<>\"'|`*_\[\]\\~^$]")
-_TRIGGER = re.compile(r"(?<=[@#!])(?=\w)")
+_SPECIAL = re.compile(r"[&<>\"'|`*_\[\]\\~^$]|[@#](?=\w)|:(?=//)")
 _ZERO_WIDTH_SPACE = "&#8203;"
-_ORDER = (
-    Action.DESTROY,
-    Action.REPLACE,
-    Action.FORGET,
-    Action.UPDATE,
-    Action.ADOPT,
-    Action.CREATE,
-)
-"""What can do harm comes first, so that a cut never hides it behind what cannot."""
-
 _CUT_SHORT = (
     "> [!WARNING]\n> Cut to fit into a comment: {what}. The summary above counts "
     "everything; `segctl show FILE` prints all of a saved plan."
@@ -39,7 +28,7 @@ _CUT_SHORT = (
 
 def render(plan: Plan, *, identities: Identities = Identities.MASKED, limit: int = LIMIT) -> str:
     """Give the comment, at most ``limit`` characters; what is left out is counted in it."""
-    changes = sorted(phrases.shown_changes(plan), key=lambda c: _ORDER.index(c.action))
+    changes = phrases.by_danger(plan)
     head = [*_summary(plan), *_findings(plan.findings, limit // 4)]
     foot = [f"<sub>Plan digest {_code(plan.digest)}</sub>", "<!-- segctl plan -->"]
     room = limit - _length([*head, *foot]) - len(_CUT_SHORT) - 200
@@ -53,8 +42,13 @@ def render(plan: Plan, *, identities: Identities = Identities.MASKED, limit: int
 def escape(value: str) -> str:
     """Give ``value`` as text that Markdown shows as it is, on one line, shortened if long."""
     shown = value if len(value) <= _LONGEST_VALUE else value[: _LONGEST_VALUE - 1] + "…"
-    entities = _SPECIAL.sub(lambda found: f"&#{ord(found[0])};", escaped(shown))
-    return _TRIGGER.sub(_ZERO_WIDTH_SPACE, entities.replace("://", "&#58;//"))
+    return _SPECIAL.sub(_entity, escaped(shown))
+
+
+def _entity(found: re.Match[str]) -> str:
+    # The forge reads mentions after it decoded entities, so these two are parted from their name.
+    gap = _ZERO_WIDTH_SPACE if found[0] in "@#" else ""
+    return f"&#{ord(found[0])};{gap}"
 
 
 def _code(value: str) -> str:
@@ -83,9 +77,11 @@ def _findings(findings: Sequence[Finding], room: int) -> list[str]:
 
 
 def _finding(found: Finding) -> str:
+    heading = "Note" if found.severity is Severity.INFO else found.severity.title()
     where = f"{_code(found.address)}: " if found.address else ""
-    detail = f" {escape(found.detail)}" if found.detail else ""
-    return f"- **{found.severity.title()}:** {where}{escape(found.summary)}{detail}"
+    lines = [f"- **{heading}:** {where}{escape(found.summary)}"]
+    lines += [f"  {escape(line)}" for line in found.detail.splitlines()]
+    return "\n".join(lines)
 
 
 def _table(rows: Iterable[str]) -> str:

@@ -1,8 +1,9 @@
 """What all views say alike: numbers, symbols, sentences, summary lines, shown identities."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
+from itertools import groupby
 
 from segctl.identity import Kind, masked
 from segctl.plan.model import Action, Change, MemberCounts, Plan
@@ -47,6 +48,15 @@ SENTENCES: Mapping[Action, str] = {
     Action.NO_OP: "is not changed",
 }
 
+_DANGER = (
+    Action.DESTROY,
+    Action.REPLACE,
+    Action.FORGET,
+    Action.UPDATE,
+    Action.ADOPT,
+    Action.CREATE,
+)
+
 NO_CHANGES = "No changes."
 MINUS = "\N{MINUS SIGN}"
 SHOWN_MEMBERS = 10
@@ -83,6 +93,8 @@ def value_text(value: object) -> str:
             return quoted(value)
         case bool():
             return "true" if value else "false"
+        case float():
+            return f"{value:g}"
         case Mapping():
             return escaped(json.dumps(dict(value), ensure_ascii=False, sort_keys=True, default=str))
         case _:
@@ -93,6 +105,21 @@ def identity_text(kind: Kind, value: str, mode: Identities) -> str:
     """Write one user key in quotes, in full or as a hint; a guid says that it is one."""
     shown = quoted(value if mode is Identities.FULL else masked(value))
     return shown if kind is Kind.IDENTITY else f"guid {shown}"
+
+
+def member_texts(sample: Sequence[tuple[Kind, str]], mode: Identities) -> tuple[str, ...]:
+    """Write at most ``SHOWN_MEMBERS`` user keys; hints that look alike share a line."""
+    if mode is Identities.NONE:
+        return ()
+    shown = [identity_text(kind, value, mode) for kind, value in sample[:SHOWN_MEMBERS]]
+    alike = ((text, len(list(group)) - 1) for text, group in groupby(shown))
+    return tuple(f"{text} and {more} like it" if more else text for text, more in alike)
+
+
+def more_line(sample: Sequence[object], total: int) -> str:
+    """Count the members that are not listed; empty where all or none are."""
+    shown = min(len(sample), SHOWN_MEMBERS)
+    return f"({number(total - shown)} more)" if 0 < shown < total else ""
 
 
 def member_line(counts: MemberCounts) -> str:
@@ -148,9 +175,8 @@ def creates_line(plan: Plan) -> str:
     """Say how many requests create segments, ahead of the members; empty without any."""
     if not plan.requests.create:
         return ""
-    created = sum(target.create for target in plan.targets)
-    segments = f"{counted(created, 'segment')} to create" if created else "Segments to create"
-    return f"Before that: {segments} in {counted(plan.requests.create, 'request')}."
+    segments = counted(sum(target.create for target in plan.targets), "segment")
+    return f"Before that: {segments} to create in {counted(plan.requests.create, 'request')}."
 
 
 def no_changes_meaning(plan: Plan) -> str:
@@ -158,13 +184,14 @@ def no_changes_meaning(plan: Plan) -> str:
     if plan.destroy:
         return "There is nothing to destroy."
     if plan.targeted:
-        return "What --target picks is as declared; other segments were not looked at."
+        patterns = ", ".join(escaped(pattern) for pattern in plan.targeted)
+        return f"Segments picked by --target {patterns} are as declared; others were not looked at."
     return "The state records every segment and member as declared; nothing needs to be sent."
 
 
 def target_note(plan: Plan) -> str:
-    """Say that the plan looked at a part only; empty where it looked at everything."""
-    if not plan.targeted:
+    """Say that a plan with changes looked at a part only; empty where it looked at everything."""
+    if plan.is_empty or not plan.targeted:
         return ""
     patterns = ", ".join(escaped(pattern) for pattern in plan.targeted)
     return f"Only segments picked by --target were looked at: {patterns}"
@@ -179,6 +206,11 @@ def refusal_line(plan: Plan) -> str:
 def shown_changes(plan: Plan) -> tuple[Change, ...]:
     """Give the changes that a reader must see: all but those without any effect."""
     return tuple(c for c in plan.changes if c.action is not Action.NO_OP)
+
+
+def by_danger(plan: Plan) -> tuple[Change, ...]:
+    """Give the same with what can do harm first: nobody should have to look for it."""
+    return tuple(sorted(shown_changes(plan), key=lambda change: _DANGER.index(change.action)))
 
 
 def hidden_line(plan: Plan) -> str:

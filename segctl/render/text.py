@@ -3,13 +3,14 @@
 from collections.abc import Iterator
 
 from segctl.diagnostics import Severity
-from segctl.identity import Kind
 from segctl.plan.model import Action, Attributes, Change, Finding, Plan
 from segctl.render import phrases
-from segctl.render.phrases import SHOWN_MEMBERS, Identities
+from segctl.render.phrases import Identities
 from segctl.render.style import PLAIN, Style, escaped, quoted
 
 _STEP = "    "
+_WIDEST = 40
+"""Columns that a path may take before its value goes out of line."""
 
 
 def render(plan: Plan, *, identities: Identities = Identities.FULL, style: Style = PLAIN) -> str:
@@ -85,7 +86,7 @@ def _attributes(change: Change, style: Style) -> Iterator[str]:
 
 
 def _changed(change: Change, style: Style) -> Iterator[str]:
-    width = max(len(escaped(a.path)) for a in change.attributes)
+    width = min(_WIDEST, max(len(escaped(a.path)) for a in change.attributes))
     arrow = style.yellow("->")
     for attribute in change.attributes:
         old, new = phrases.value_text(attribute.before), phrases.value_text(attribute.after)
@@ -115,26 +116,16 @@ def _members(change: Change, identities: Identities, style: Style) -> Iterator[s
     else:
         sign = style.yellow("~") if counts.sent else " "
         yield f"{_STEP}  {sign} {phrases.member_line(counts)}"
-    if identities is not Identities.NONE:
-        plus, minus = style.green("+"), style.red("-")
-        yield from _sampled(change.sample.add, counts.add, plus, identities, style)
-        yield from _sampled(change.sample.remove, counts.remove, minus, identities, style)
+    for sample, total, sign in (
+        (change.sample.add, counts.add, style.green("+")),
+        (change.sample.remove, counts.remove, style.red("-")),
+    ):
+        shown = phrases.member_texts(sample, identities)
+        yield from (f"{_STEP}      {sign} {member}" for member in shown)
+        if shown and (more := phrases.more_line(sample, total)):
+            yield style.dim(f"{_STEP}        # {more}")
     for line in phrases.aside_lines(counts):
         yield style.dim(f"{_STEP}    # {line}")
-
-
-def _sampled(
-    sample: tuple[tuple[Kind, str], ...],
-    total: int,
-    sign: str,
-    identities: Identities,
-    style: Style,
-) -> Iterator[str]:
-    shown = sample[:SHOWN_MEMBERS]
-    for kind, value in shown:
-        yield f"{_STEP}      {sign} {phrases.identity_text(kind, value, identities)}"
-    if shown and total > len(shown):
-        yield style.dim(f"{_STEP}        # ({phrases.number(total - len(shown))} more)")
 
 
 def _findings(plan: Plan, style: Style) -> Iterator[str]:
@@ -160,7 +151,7 @@ def finding(found: Finding, *, style: Style = PLAIN) -> Iterator[str]:
 
 def _summary(plan: Plan, style: Style) -> Iterator[str]:
     if note := phrases.target_note(plan):
-        yield from ([style.yellow(note), ""] if not plan.is_empty else ["", style.yellow(note)])
+        yield from (style.yellow(note), "")
     if not plan.is_empty:
         yield style.bold(phrases.plan_line(plan))
         yield phrases.members_line(plan)

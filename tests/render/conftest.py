@@ -1,0 +1,202 @@
+"""Plans built as values, for the views to show; each is one page that a reviewer may meet."""
+
+from collections.abc import Callable, Mapping
+
+import pytest
+
+from segctl.diagnostics import Severity
+from segctl.identity import Kind
+from segctl.manifests.desired import Guards, Lifecycle
+from segctl.plan.model import (
+    Action,
+    AttributeChange,
+    Attributes,
+    Change,
+    Estimate,
+    Finding,
+    MemberCounts,
+    Plan,
+    Requests,
+    Sample,
+    Target,
+)
+
+HOSTILE = 'x\x1b[2J\n| <script>alert(1)</script> @team `id` "q" \u202eevil ![a](http://b)'
+
+
+def users(prefix: str, count: int) -> tuple[tuple[Kind, str], ...]:
+    return tuple((Kind.IDENTITY, f"{prefix}{n:02}@example.com") for n in range(count))
+
+
+def attributes(name: str, key: str, **more: object) -> Attributes:
+    return Attributes(display_name=name, customer_segment_id=key, **more)  # type: ignore[arg-type]  # fields by name
+
+
+def plan(*changes: Change, **more: object) -> Plan:
+    fields: dict[str, object] = {
+        "lineage": "0b54a1c2",
+        "serial": 4,
+        "account": "TEST-ACCOUNT",
+        "host": "https://in1.api.clevertap.com",
+        "workspace_digest": "sha256:" + "1" * 64,
+        "digest": "sha256:" + "a" * 64,
+        "segctl_version": "0.1.0",
+        "changes": changes,
+        **more,
+    }
+    return Plan(**fields)  # type: ignore[arg-type]  # fields by name
+
+
+GOLD = Change(
+    address="segment.gold",
+    action=Action.UPDATE,
+    reason="16 members join, 600 leave",
+    before=attributes("Gold", "SEG-GOLD"),
+    after=attributes("Gold Users", "SEG-GOLD", labels={"team": "growth"}),
+    attributes=(
+        AttributeChange(path="display_name", before="Gold", after="Gold Users"),
+        AttributeChange(path="labels.team", before=None, after="growth"),
+        AttributeChange(path="guards.max_remove_percent", before=30.0, after=60.0),
+    ),
+    members=MemberCounts(before=12_004, after=11_420, add=16, remove=600),
+    sample=Sample(add=users("new", 10), remove=users("old", 10)),
+    target=0,
+)
+CREATED = Change(
+    address="segment.council",
+    action=Action.CREATE,
+    reason="no segment of this name is recorded",
+    after=attributes("Launch Council", "council"),
+    members=MemberCounts(after=2, add=2),
+    sample=Sample(add=((Kind.GUID, "abcde12345"), (Kind.IDENTITY, "CT123456"))),
+    target=1,
+)
+KEPT = Change(
+    address="segment.loyal",
+    action=Action.NO_OP,
+    reason="",
+    before=attributes("Loyal", "loyal"),
+    after=attributes("Loyal", "loyal"),
+    members=MemberCounts(before=310, after=310, quarantined=2),
+)
+ODDITIES = (
+    Change(
+        address="segment.adopted",
+        action=Action.ADOPT,
+        reason="its manifest is back, and CleverTap still has its shell",
+        after=attributes("Adopted", "adopted"),
+        members=MemberCounts(after=1, add=1),
+        sample=Sample(add=users("back", 1)),
+    ),
+    Change(
+        address="segment.gone",
+        action=Action.DESTROY,
+        reason="its manifest is gone",
+        before=attributes("Gone", "gone", lifecycle=Lifecycle(), guards=Guards()),
+        members=MemberCounts(before=12, remove=12),
+        sample=Sample(remove=users("leaver", 10)),
+    ),
+    Change(
+        address="segment.let-go",
+        action=Action.FORGET,
+        reason="its manifest is gone, and it was declared with onRemove: forget",
+        before=attributes("Let go", "let-go"),
+        members=MemberCounts(before=7, after=7),
+    ),
+    Change(
+        address="segment.moved",
+        action=Action.REPLACE,
+        reason="customerSegmentId changed, and CleverTap cannot rename",
+        before=attributes("Moved", "old-id"),
+        after=attributes("Moved", "new-id"),
+        attributes=(AttributeChange(path="customer_segment_id", before="old-id", after="new-id"),),
+        members=MemberCounts(before=3, after=4, add=4, remove=3, reasserted=2, quarantined=1),
+        sample=Sample(add=users("in", 4), remove=users("out", 3)),
+    ),
+    Change(
+        address="segment.hands-off",
+        action=Action.CREATE,
+        reason="no segment of this name is recorded",
+        after=attributes("Hands off", "hands-off", managed=False),
+    ),
+)
+
+PLANS: Mapping[str, Plan] = {
+    "everyday": plan(
+        CREATED,
+        GOLD,
+        KEPT,
+        targets=(
+            Target(address="segment.gold", customer_segment_id="SEG-GOLD", display_name="Gold"),
+            Target(
+                address="segment.council",
+                customer_segment_id="council",
+                display_name="Launch Council",
+                create=True,
+            ),
+        ),
+        requests=Requests(create=1, update=7, naive=9, floor=7),
+        estimate=Estimate(seconds=2.0, billable_events=618),
+        findings=(
+            Finding(
+                severity=Severity.WARNING,
+                code="rename",
+                address="segment.gold",
+                summary="CleverTap will go on calling it Gold",
+                detail="The service has no rename; change the name in the dashboard.",
+            ),
+        ),
+    ),
+    "unchanged": plan(KEPT),
+    "oddities": plan(
+        *ODDITIES,
+        requests=Requests(create=1, update=3, naive=6, floor=3),
+        estimate=Estimate(seconds=130.0, billable_events=1),
+        targeted=("segment.*",),
+        targets=tuple(
+            Target(address=a, customer_segment_id=a, display_name=a, create=True)
+            for a in ("segment.moved", "segment.hands-off")
+        ),
+    ),
+    "refused": plan(
+        ODDITIES[1],
+        requests=Requests(update=1, naive=1, floor=1),
+        estimate=Estimate(seconds=0.3, billable_events=12),
+        findings=(
+            Finding(
+                severity=Severity.ERROR,
+                code="guard-remove-percent",
+                address="segment.gone",
+                summary="100 % of its 12 recorded members would be removed; 30 % are allowed",
+                detail="Set spec.guards.maxRemovePercent to 100 in its manifest, if that is meant.",
+            ),
+            Finding(severity=Severity.INFO, code="duplicates", summary="3 duplicates were merged"),
+        ),
+    ),
+    "hostile": plan(
+        Change(
+            address="segment.trap",
+            action=Action.UPDATE,
+            reason=HOSTILE,
+            before=attributes("Trap", "trap"),
+            after=attributes(HOSTILE, HOSTILE, labels={HOSTILE: HOSTILE}),
+            attributes=(
+                AttributeChange(path="display_name", before="Trap", after=HOSTILE),
+                AttributeChange(path=f"labels.{HOSTILE}", before=None, after=HOSTILE),
+            ),
+            members=MemberCounts(before=1, after=2, add=1),
+            sample=Sample(add=((Kind.IDENTITY, HOSTILE),)),
+        ),
+        findings=(
+            Finding(severity=Severity.WARNING, code="trap", summary=HOSTILE, detail=HOSTILE),
+        ),
+        host=HOSTILE,
+        targeted=(HOSTILE,),
+    ),
+}
+
+
+@pytest.fixture
+def sample() -> Callable[[str], Plan]:
+    """Give a plan by its name."""
+    return PLANS.__getitem__

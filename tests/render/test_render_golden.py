@@ -1,0 +1,34 @@
+"""The pages as a reader sees them; SEGCTL_REGENERATE=1 writes them anew, for review like code."""
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+
+from segctl.plan.model import Plan
+from segctl.render import html, json_document, markdown, text
+from segctl.render.phrases import Identities
+
+GOLDEN = Path(__file__).parent / "golden"
+CASES = ("everyday", "unchanged", "oddities", "refused", "hostile")
+VIEWS: Mapping[str, Callable[[Plan], str]] = {
+    "plan.txt": text.render,
+    "masked.txt": lambda plan: text.render(plan, identities=Identities.MASKED),
+    "plan.md": markdown.render,
+    "plan.json": json_document.render,
+    "plan.html": html.render,
+}
+
+
+@pytest.mark.parametrize("view", VIEWS)
+@pytest.mark.parametrize("case", CASES)
+def test_a_page_reads_as_it_was_reviewed(
+    case: str, view: str, sample: Callable[[str], Plan]
+) -> None:
+    page = VIEWS[view](sample(case))
+    path = GOLDEN / case / view
+    if os.environ.get("SEGCTL_REGENERATE"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(page, encoding="utf-8")
+    assert page == path.read_text(encoding="utf-8")

@@ -1,0 +1,67 @@
+"""The HTML file: complete in itself, inert, and without identities."""
+
+import base64
+import hashlib
+import re
+from collections.abc import Callable
+from html.parser import HTMLParser
+
+import pytest
+
+from segctl.plan.model import Plan
+from segctl.render import html
+from segctl.render.phrases import Identities
+
+Sampler = Callable[[str], Plan]
+
+
+class Page(HTMLParser):
+    """The tags and attributes of a page, and its visible words."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.attributes: list[tuple[str, str | None]] = []
+        self.words = ""
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += attrs
+
+    def handle_data(self, data: str) -> None:
+        self.words += data
+
+
+def test_the_file_needs_nothing_from_outside(sample: Sampler) -> None:
+    page = Page(html.render(sample("everyday")))
+    assert not {"script", "link", "img", "iframe", "object"} & set(page.tags)
+    assert not {"href", "src", "style", "onclick"} & {name for name, _ in page.attributes}
+
+
+def test_the_policy_allows_exactly_the_style_sheet_in_it(sample: Sampler) -> None:
+    page = html.render(sample("everyday"))
+    (style,) = re.findall(r"<style>(.*?)</style>", page, re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    assert f"default-src 'none'; style-src 'sha256-{digest}'" in page
+
+
+def test_hostile_names_stay_text(sample: Sampler) -> None:
+    page = Page(html.render(sample("hostile")))
+    assert "script" not in page.tags
+    assert "<script>alert(1)</script>" in page.words
+    assert "\x1b" not in page.words
+    assert "\u202e" not in page.words
+
+
+@pytest.mark.parametrize("mode", [Identities.MASKED, Identities.NONE])
+def test_members_are_not_shown_in_full(mode: Identities, sample: Sampler) -> None:
+    page = Page(html.render(sample("everyday"), identities=mode))
+    assert "example.com" not in page.words
+    assert ("n…@e….com" in page.words) == (mode is Identities.MASKED)
+
+
+def test_the_summary_is_the_text_page_s(sample: Sampler) -> None:
+    words = Page(html.render(sample("everyday"))).words
+    assert "Plan: 1 to add, 1 to change, 0 to destroy." in words
+    assert "618 billable events." in words

@@ -1,0 +1,79 @@
+"""The plan document: as its JSON Schema says, and without a single identity."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from segctl.plan.model import Plan
+from segctl.render import json_document
+
+Sampler = Callable[[str], Plan]
+SCHEMA = json.loads(
+    (Path(__file__).parents[2] / "schemas" / "plan.schema.json").read_text(encoding="utf-8")
+)
+CASES = ("everyday", "unchanged", "oddities", "refused", "hostile")
+
+
+def document(plan: Plan) -> Any:
+    return json.loads(json_document.render(plan))
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_document_is_as_its_schema_says(case: str, sample: Sampler) -> None:
+    jsonschema.Draft202012Validator(SCHEMA).validate(document(sample(case)))
+
+
+def test_the_schema_itself_is_valid() -> None:
+    jsonschema.Draft202012Validator.check_schema(SCHEMA)
+
+
+def test_the_schema_knows_every_key_that_is_written(sample: Sampler) -> None:
+    written = document(sample("oddities"))
+    assert set(written) == set(SCHEMA["properties"]) == set(SCHEMA["required"])
+    change = SCHEMA["$defs"]["change"]
+    assert set(written["changes"][0]) == set(change["properties"]) == set(change["required"])
+
+
+def test_the_document_holds_no_identity(sample: Sampler) -> None:
+    page = json_document.render(sample("everyday"))
+    assert "@" not in page
+    assert "abcde12345" not in page
+
+
+def test_the_document_is_ascii_whatever_the_names(sample: Sampler) -> None:
+    assert json_document.render(sample("hostile")).isascii()
+
+
+def test_the_figures_are_the_plan_s(sample: Sampler) -> None:
+    written = document(sample("everyday"))
+    assert written["summary"] == {
+        "create": 1,
+        "adopt": 0,
+        "update": 1,
+        "replace": 0,
+        "destroy": 0,
+        "forget": 0,
+        "members_add": 18,
+        "members_remove": 600,
+    }
+    assert written["requests"] == {"create": 1, "update": 7, "naive": 9, "floor": 7}
+    assert written["estimate"] == {"seconds": 2.0, "billable_events": 618}
+    assert written["changes"][1]["members"] == {
+        "before": 12_004,
+        "after": 11_420,
+        "add": 16,
+        "remove": 600,
+        "reasserted": 0,
+        "quarantined": 0,
+    }
+
+
+def test_the_members_shown_do_not_change_the_document(sample: Sampler) -> None:
+    plan = sample("everyday")
+    bare = replace(plan, changes=tuple(replace(c, sample=type(c.sample)()) for c in plan.changes))
+    assert json_document.render(plan) == json_document.render(bare)

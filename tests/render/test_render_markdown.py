@@ -1,0 +1,112 @@
+"""The comment on a pull request: what is data stays data, and the size stays within limits."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import pytest
+
+from segctl.plan.model import MemberCounts, Plan
+from segctl.render import markdown
+
+Sampler = Callable[[str], Plan]
+
+
+def outside_fences(page: str) -> str:
+    """Give what a forge reads as markup."""
+    return "".join(page.split("```diff")[0::1][0:1]) + page.rpartition("```")[2]
+
+
+def grown(plan: Plan, count: int) -> Plan:
+    gold = plan.changes[1]
+    changes = tuple(replace(gold, address=f"segment.s{n:05}") for n in range(count))
+    return replace(plan, changes=(*plan.changes, *changes))
+
+
+def test_the_summary_comes_first(sample: Sampler) -> None:
+    page = markdown.render(sample("everyday"))
+    assert page.startswith("### Plan: 1 to add, 1 to change, 0 to destroy.\n\nMembers: 18 to add")
+
+
+def test_members_are_masked_unless_asked_for(sample: Sampler) -> None:
+    assert "example.com" not in markdown.render(sample("everyday"))
+
+
+def test_what_can_do_harm_heads_the_table(sample: Sampler) -> None:
+    rows = [row for row in markdown.render(sample("oddities")).splitlines() if row[:2] == "| "]
+    actions = [row.split(" | ")[2] for row in rows[1:]]
+    assert actions == ["destroy", "replace", "forget", "adopt", "create"]
+
+
+def test_hostile_names_become_neither_markup_nor_mentions(sample: Sampler) -> None:
+    markup = outside_fences(markdown.render(sample("hostile")))
+    for evil in ("<script", "@team", "`id`", "\x1b", "\u202e", "![a]", "](http"):
+        assert evil not in markup
+
+
+def test_a_pipe_in_a_name_splits_no_row(sample: Sampler) -> None:
+    page = markdown.render(sample("hostile"))
+    (row,) = [line for line in page.splitlines() if "segment.trap" in line and line[:2] == "| "]
+    assert row.count("|") == 8
+
+
+def test_backticks_in_a_name_do_not_end_the_fence(sample: Sampler) -> None:
+    plan = sample("hostile")
+    (trap,) = plan.changes
+    page = markdown.render(replace(plan, changes=(replace(trap, reason="```\n````"),)))
+    assert page.count("`````diff\n") == 1
+    assert page.count("\n`````\n") == 1
+
+
+@pytest.mark.parametrize("count", [50, 200, 2_500])
+def test_a_large_plan_stays_within_the_limit_and_says_what_is_missing(
+    count: int, sample: Sampler
+) -> None:
+    page = markdown.render(grown(sample("everyday"), count))
+    assert len(page) <= markdown.LIMIT
+    assert ("Cut to fit into a comment" in page) == (count > 50)
+    assert "Plan: 1 to add" in page
+
+
+def test_the_note_counts_what_was_cut(sample: Sampler) -> None:
+    page = markdown.render(grown(sample("everyday"), 2_500))
+    rows = sum(line.startswith("| <code>") for line in page.splitlines())
+    folds = page.count("<details>")
+    assert f"{2502 - rows:,} segments not in the table" in page
+    assert f"{2502 - folds:,} segments without details" in page
+
+
+def test_folds_are_cut_whole(sample: Sampler) -> None:
+    page = markdown.render(grown(sample("everyday"), 2_500))
+    assert page.count("<details>") == page.count("</details>") == page.count("```diff")
+
+
+def test_thousands_of_findings_leave_room_for_the_plan(sample: Sampler) -> None:
+    plan = sample("everyday")
+    page = markdown.render(replace(plan, findings=plan.findings * 3_000))
+    assert len(page) <= markdown.LIMIT
+    assert "more findings" in page
+    assert "segment.council" in page
+
+
+def test_a_very_long_name_is_shortened(sample: Sampler) -> None:
+    plan = sample("everyday")
+    long = replace(plan.changes[0], reason="x" * 100_000, members=MemberCounts(after=1, add=1))
+    page = markdown.render(replace(plan, changes=(long,)))
+    assert len(page) < 5_000
+
+
+class _Tags(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: set[str] = set()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        del attrs
+        self.seen.add(tag)
+
+
+def test_only_the_view_s_own_tags_occur(sample: Sampler) -> None:
+    parser = _Tags()
+    parser.feed(outside_fences(markdown.render(sample("hostile"))))
+    assert parser.seen <= {"code", "details", "summary", "sub"}
