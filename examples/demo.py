@@ -96,6 +96,7 @@ def segctl(workspace: Path, url: str, *arguments: str) -> str:
         },
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         encoding="utf-8",
         check=False,
     )
