@@ -151,15 +151,17 @@ class Disk:
             rest = rest[self.write(descriptor, rest) :]
 
     def write_new(self, path: Path, data: bytes) -> None:
-        """Make a file with this content, on the disk when this returns; not yet its name."""
+        """Make a file whose content, not yet its name, is on the disk when this returns."""
         with self.creating(path) as descriptor:
             self.write_all(descriptor, data)
             self.sync(descriptor)
 
     def replace(self, path: Path, data: bytes, *, temporary: Path) -> None:
         """Put a file in the place of another, so that a crash leaves one of the two, whole."""
-        self.write_new(temporary, data)
-        self.move(temporary, path)
+        with self.creating(temporary) as descriptor:
+            self.write_all(descriptor, data)
+            self.sync(descriptor)
+            self.move(temporary, path)
 
     def move(self, source: Path, target: Path) -> None:
         """Rename a file whose content is on the disk, durably."""

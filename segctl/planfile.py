@@ -71,7 +71,7 @@ def save(path: Path, *, plan: Plan, delta: Path, batches: Path, disk: Disk | Non
                 for name, source in ((_DELTA, delta), (_BATCHES, batches)):
                     _store(archive, name, source)
             disk.sync(descriptor)
-        disk.move(temporary, path)
+            disk.move(temporary, path)
 
 
 def read(path: Path) -> Plan:

@@ -19,7 +19,8 @@ SENT = {"type": "sent", "request": 1, "at": 5.5}
 DONE = {"type": "outcome", "request": 1, "outcome": "acknowledged", "at": 6.5}
 HEADER = {"id": "4be1", "lineage": "5f0c", "serial": 7, "plan": {"targets": ["gold"]}}
 
-scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
+numbers = st.integers() | st.floats(allow_nan=False, allow_infinity=False)
+scalars = st.none() | st.booleans() | numbers | st.text()
 records = st.dictionaries(st.text(), scalars | st.lists(scalars), max_size=4).map(
     lambda record: {"type": "x", **record}
 )
