@@ -14,8 +14,53 @@ from segctl.diagnostics import Diagnostic, Location, Severity
 from segctl.manifests.compile import PROJECT_FILE, compile_files, in_order
 from segctl.manifests.desired import Desired
 from segctl.manifests.parse import MAX_BYTES, too_large
+from segctl.manifests.schema import schema_text
 
 _SUFFIXES = (".yaml", ".yml")
+
+_PROJECT = """\
+# yaml-language-server: $schema=.segctl/project.schema.json
+apiVersion: segctl/v1
+kind: Project
+metadata:
+  name: my-segments
+spec:
+  provider:
+    # in1, sg1, us1, aps3, mec1 or eu1 (also the default European host).
+    region: in1
+    # To try things out on the local service of "segctl emulator", instead of region:
+    # baseUrl: http://127.0.0.1:8787
+"""
+
+_SEGMENT = """\
+# yaml-language-server: $schema=../.segctl/manifest.schema.json
+apiVersion: segctl/v1
+kind: Segment
+metadata:
+  name: gold
+spec:
+  displayName: Gold users
+  members:
+    - identities:
+        - ada@example.com
+        - grace@example.com
+    - file:
+        path: members/gold.csv
+        column: email
+"""
+
+_MEMBERS = """\
+email
+alan@example.com
+edsger@example.com
+"""
+
+_IGNORED = """\
+segctl.state.json
+segctl.state.json.*
+segctl.state.d/
+*.segplan
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,3 +227,18 @@ def _no_project(root: Path, read: ManifestFiles) -> Iterator[Diagnostic]:
         detail='Run "segctl init" to begin a workspace, or name its folder with --chdir.',
         location=Location(file=PROJECT_FILE),
     )
+
+
+def scaffold() -> Mapping[str, str]:
+    """Give the files of a new workspace, texts by paths, that validates and plans cleanly.
+
+    The schemas that the modelines name stand in a hidden folder beside them.
+    """
+    return {
+        PROJECT_FILE: _PROJECT,
+        "segments/gold.yaml": _SEGMENT,
+        "members/gold.csv": _MEMBERS,
+        ".segctl/project.schema.json": schema_text("project"),
+        ".segctl/manifest.schema.json": schema_text("manifest"),
+        ".gitignore": _IGNORED,
+    }

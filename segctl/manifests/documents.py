@@ -4,6 +4,7 @@ Field names are camelCase in YAML.  Descriptions are shown by editors and in the
 diagnostics of missing fields, so each is a sentence that stands alone.
 """
 
+import re
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
@@ -12,14 +13,15 @@ from pydantic.config import JsonDict
 
 from segctl.manifests.scalars import (
     Boolean,
-    Decimal,
+    Concurrency,
+    Count,
     Given,
     Line,
     Name,
     Percent,
+    Seconds,
     Text,
     VariableName,
-    Whole,
     problem,
 )
 
@@ -28,11 +30,26 @@ API_VERSION = "segctl/v1"
 Region = Literal["in1", "sg1", "us1", "aps3", "mec1", "eu1"]
 
 
+def _field_title(name: str, _field: object) -> str:
+    return name.replace("_", " ").capitalize()
+
+
+def _model_title(model: type) -> str:
+    name = model.__name__.removesuffix("Document").removesuffix("Settings")
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).capitalize()
+
+
 class _Written(BaseModel):
     """Base of everything that is written in YAML."""
 
     model_config = ConfigDict(
-        strict=True, extra="forbid", frozen=True, alias_generator=to_camel, defer_build=True
+        strict=True,
+        extra="forbid",
+        frozen=True,
+        defer_build=True,
+        alias_generator=to_camel,
+        field_title_generator=_field_title,
+        model_title_generator=_model_title,
     )
 
 
@@ -57,10 +74,10 @@ class Provider(_Written):
         default=None,
         description="The address of the service instead of a region, such as a local emulator's.",
     )
-    concurrency: Annotated[Whole, Field(ge=1, le=100)] = Field(
+    concurrency: Concurrency = Field(
         default=3, description="Requests in flight per call; the service allows 3."
     )
-    settle_seconds: Annotated[Decimal, Field(ge=0, le=86_400)] = Field(
+    settle_seconds: Seconds = Field(
         default=30.0,
         description="Seconds to wait before turning round a pair whose last request got no answer.",
     )
@@ -80,7 +97,7 @@ class GuardSettings(_Written):
     max_remove_percent: Given[Percent] = Field(
         default=None, description="The share of the recorded members that one plan may remove."
     )
-    from_members: Given[Annotated[Whole, Field(ge=0)]] = Field(
+    from_members: Given[Count] = Field(
         default=None, description="Segments with fewer recorded members may lose any share."
     )
     allow_empty: Given[Boolean] = Field(
@@ -94,15 +111,13 @@ class ProjectGuards(_Written):
     max_remove_percent: Percent = Field(
         default=30.0, description="The share of a segment's recorded members a plan may remove."
     )
-    from_members: Annotated[Whole, Field(ge=0)] = Field(
+    from_members: Count = Field(
         default=10, description="Segments with fewer recorded members may lose any share."
     )
     allow_empty: Boolean = Field(
         default=False, description="Whether a segment with recorded members may become empty."
     )
-    max_destroys: Annotated[Whole, Field(ge=0)] = Field(
-        default=5, description="How many segments one plan may destroy."
-    )
+    max_destroys: Count = Field(default=5, description="How many segments one plan may destroy.")
 
 
 class ProjectSpec(_Written):

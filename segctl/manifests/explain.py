@@ -82,7 +82,7 @@ def _words(
             words = f"{name} is missing in {_where(kind, path)}."
             return "missing-field", words, _description(model, path)
         case "extra_forbidden":
-            known = _fields(_at(model, path[:-1]))
+            known = known_fields(model, path[:-1])
             advice = nearest(str(path[-1]), known) or f"It knows {_listed(known)}."
             return "unknown-field", f"unknown field {name} in {_where(kind, path)}.", advice
         case "literal_error" if isinstance(value, str):
@@ -166,8 +166,10 @@ def _description(model: type[BaseModel], path: Path) -> str:
     )
 
 
-def _fields(model: Any) -> list[str]:
-    return [str(f.alias) for f in model.model_fields.values()] if _is_model(model) else []
+def known_fields(model: type[BaseModel], path: Path) -> list[str]:
+    """Give the fields of the mapping at a path in the model's order; none where keys are free."""
+    kind = _at(model, path)
+    return [str(f.alias) for f in kind.model_fields.values()] if _is_model(kind) else []
 
 
 def _is_model(kind: Any) -> bool:
@@ -179,9 +181,10 @@ def _at(model: Any, path: Path) -> Any:
     for step in path:
         model = _bare(model)
         if _is_model(model):
-            model = next(f.annotation for f in model.model_fields.values() if f.alias == step)
+            fields = model.model_fields.values()
+            model = next((f.annotation for f in fields if f.alias == step), None)
         else:
-            model = get_args(model)[-1]
+            model = (get_args(model) or (None,))[-1]
     return _bare(model)
 
 

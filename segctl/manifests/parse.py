@@ -31,7 +31,9 @@ MAX_DEPTH = 100
 MAX_ALIASED = 1_000_000
 """How many values all aliases of a file may repeat together."""
 
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""The source of events: libyaml, or PyYAML's own slower parser where it is absent."""
+
 _NULLS = frozenset(("", "~", "null", "Null", "NULL"))
 _STRING = "tag:yaml.org,2002:str"
 _PYTHON = "tag:yaml.org,2002:python/"
@@ -61,14 +63,15 @@ def parse(file: str, content: bytes) -> Parsed:
     """Read the documents of a file; empty ones are left out.  Raises nothing."""
     documents: list[Document] = []
     try:
-        text = _decode(file, content)
+        text = decode(file, content)
         documents.extend(d for d in _Events(file, text).documents() if d.data is not None)
     except _Unreadable as stop:
         return Parsed(documents=tuple(documents), diagnostics=(stop.diagnostic,))
     return Parsed(documents=tuple(documents), diagnostics=())
 
 
-def _decode(file: str, content: bytes) -> str:
+def decode(file: str, content: bytes) -> str:
+    """Give the text of a file with plain line ends; raises for what is not YAML's text at all."""
     here = Location(file=file)
     if len(content) > MAX_BYTES:
         raise _Unreadable(*too_large(len(content)), here)
@@ -124,7 +127,7 @@ class _Events:
         self.file = file
         self.aliased = 0
         self._text = text
-        self._loader = _LOADER(text)
+        self._loader = LOADER(text)
 
     def documents(self) -> Iterator[Document]:
         """Give the documents in order; raises ``_Unreadable`` where reading must end."""

@@ -115,7 +115,11 @@ Name = Annotated[Text, Field(pattern=f"^{NAME_PATTERN}$")]
 
 VariableName = Annotated[str, Field(pattern="^[a-z_][a-z0-9_]*$")]
 
-Whole = Annotated[int, BeforeValidator(_whole)]
-Decimal = Annotated[float, BeforeValidator(_decimal)]
-Percent = Annotated[Decimal, Field(ge=0, le=100)]
+_Whole = BeforeValidator(_whole)
+_Decimal = BeforeValidator(_decimal)
+
+Count = Annotated[int, Field(ge=0), _Whole]
+Concurrency = Annotated[int, Field(ge=1, le=100), _Whole]
+Percent = Annotated[float, Field(ge=0, le=100), _Decimal]
+Seconds = Annotated[float, Field(ge=0, le=86_400), _Decimal]
 Boolean = Annotated[bool, BeforeValidator(_boolean)]
