@@ -219,9 +219,14 @@ class CleverTapProvider:
     async def _send(
         self, call: _Call, body: bytes, judge: Callable[[int, bytes], Answer]
     ) -> Answer:
+        if self._http is None:
+            raise RuntimeError("the provider is used outside its async with block")
+        http = self._http
+
         async def attempt() -> Attempt:
+            request = http.build_request("POST", call.url, content=body)
             async with call.limiter.slot() as slot:
-                tried = await self._attempt(call.url, body, judge)
+                tried = await self._attempt(http, request, judge)
                 if tried.answer.throttled:
                     asked = min(tried.retry_after or 0.0, self._policy.longest_asked)
                     call.limiter.throttled(slot, pause=asked)
@@ -238,11 +243,14 @@ class CleverTapProvider:
         )
 
     async def _attempt(
-        self, url: httpx.URL, body: bytes, judge: Callable[[int, bytes], Answer]
+        self,
+        http: httpx.AsyncClient,
+        request: httpx.Request,
+        judge: Callable[[int, bytes], Answer],
     ) -> Attempt:
         try:
             async with asyncio.timeout(self._timeout):
-                response, content = await self._exchange(url, body)
+                response, content = await _exchange(http, request)
         except _NEVER_LEFT as error:
             return self._unreached(error)
         except (TimeoutError, httpx.TimeoutException):
@@ -253,17 +261,6 @@ class CleverTapProvider:
         again = answer.outcome is Outcome.UNCERTAIN or answer.throttled > 0
         asked = seconds_asked(response.headers.get("Retry-After"), now=self._clock.now())
         return Attempt(answer=self._advised(answer), again=again, retry_after=asked)
-
-    async def _exchange(self, url: httpx.URL, body: bytes) -> tuple[httpx.Response, bytes]:
-        """Send one request; gives its answer with as much of a body as can be trusted."""
-        if self._http is None:
-            raise RuntimeError("the provider is used outside its async with block")
-        request = self._http.build_request("POST", url, content=body)
-        response = await self._http.send(request, stream=True)
-        try:
-            return response, await _read(response)
-        finally:
-            await response.aclose()
 
     def _unreached(self, error: httpx.RequestError) -> Attempt:
         """Judge a request that never left, so was surely not applied."""
@@ -285,6 +282,17 @@ class CleverTapProvider:
 
 def _no_answer(detail: str) -> Attempt:
     return Attempt(answer=Answer(outcome=Outcome.UNCERTAIN, detail=detail), again=True)
+
+
+async def _exchange(
+    http: httpx.AsyncClient, request: httpx.Request
+) -> tuple[httpx.Response, bytes]:
+    """Send one request; gives its answer with as much of a body as can be trusted."""
+    response = await http.send(request, stream=True)
+    try:
+        return response, await _read(response)
+    finally:
+        await response.aclose()
 
 
 async def _read(response: httpx.Response) -> bytes:

@@ -93,12 +93,13 @@ def conclude(answers: list[Answer]) -> Answer:
     content says more: a later failure does not undo what may have been applied.
     """
     last = answers[-1]
+    doubts = [a for a in answers if a.outcome is Outcome.UNCERTAIN]
     total = replace(
         last,
+        doubted=bool(doubts),
         attempts=sum(a.attempts for a in answers),
         throttled=sum(a.throttled for a in answers),
     )
-    doubts = [a for a in answers if a.outcome is Outcome.UNCERTAIN]
     if last.outcome is not Outcome.FAILED or not doubts:
         return total
     return replace(

@@ -1,12 +1,17 @@
-"""Connections that are used again only when their last answer ended where it said.
+"""Connections of our own under httpx: a request leaves in one piece, an answer is counted.
 
-A second answer to one request (a faulty proxy) would sit in the connection's buffer
-and be taken for the answer to the next request: an acknowledgement of something
-that was never accepted.  HTTP/1.1 numbers no answers, so the bytes are counted, and a
-connection with one too many is closed.  Requests through a proxy of the environment
-go over httpx's own connections, without this check.
+Why not httpx's own.  A second answer to one request (a faulty proxy) would wait in a
+connection's buffer and be taken for the answer to the next request, an
+acknowledgement of something that was never accepted.  HTTP/1.1 numbers no answers;
+so a connection is used again only when its last answer ended exactly where it said
+and nothing has come in since.  And with three requests in flight every millisecond
+between an answer and the next request is lost: here header and body leave together,
+without turns of the event loop in between.
+
+Requests through a proxy of the environment go over httpx's own connections.
 """
 
+import asyncio
 import re
 import ssl
 from collections.abc import Iterable
@@ -17,6 +22,8 @@ import httpx
 
 _LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,18})[ \t]*\r\n", re.IGNORECASE)
 _LAST_CHUNK = b"\r\n0\r\n\r\n"
+_MOST_WAITING = 1 << 20
+"""How many bytes may wait to be read before a connection stops taking more."""
 
 
 def ends_where_it_says(answer: bytes | bytearray) -> bool:
@@ -30,25 +37,76 @@ def ends_where_it_says(answer: bytes | bytearray) -> bool:
     return end >= 0 and end + len(_LAST_CHUNK) == len(answer)
 
 
-class _CountedStream(httpcore.AsyncNetworkStream):
-    """Keeps what came in since the last request began.
+class _Inbox(asyncio.Protocol):
+    """Takes in what the service sends, whether or not somebody waits for it."""
 
-    The pool asks a stream that it would use again whether something waits to be
-    read, and closes it if so.
-    """
+    def __init__(self) -> None:
+        self.received = bytearray()
+        self.ended = False
+        self.error: Exception | None = None
+        self._transport: asyncio.ReadTransport | None = None
+        self._news: asyncio.Future[None] | None = None
 
-    def __init__(self, stream: httpcore.AsyncNetworkStream) -> None:
-        self._stream = stream
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        if isinstance(transport, asyncio.ReadTransport):
+            self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self.received += data
+        if len(self.received) > _MOST_WAITING and self._transport is not None:
+            self._transport.pause_reading()
+        self._tell()
+
+    def eof_received(self) -> None:
+        self.ended = True
+        self._tell()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.ended, self.error = True, exc
+        self._tell()
+
+    def _tell(self) -> None:
+        if self._news is not None and not self._news.done():
+            self._news.set_result(None)
+
+    async def take(self, most: int) -> bytes:
+        """Wait for bytes; none at the end of the connection, whose error is raised."""
+        if not self.received and not self.ended:
+            if self._transport is not None:
+                self._transport.resume_reading()
+            self._news = asyncio.get_running_loop().create_future()
+            await self._news
+        if not self.received and self.error is not None:
+            raise self.error
+        data = bytes(self.received[:most])
+        del self.received[:most]
+        return data
+
+
+class _Stream(httpcore.AsyncNetworkStream):
+    """One connection: writes are held back until an answer is waited for."""
+
+    def __init__(self, transport: asyncio.Transport, inbox: _Inbox) -> None:
+        self._transport = transport
+        self._inbox = inbox
+        self._unsent = bytearray()
         self._answer = bytearray()
-        self._answering = False
 
     async def read(
         self,
         max_bytes: int,
         timeout: float | None = None,  # noqa: ASYNC109 - httpcore's signature
     ) -> bytes:
-        data = await self._stream.read(max_bytes, timeout)
-        self._answering = True
+        if self._unsent:
+            self._transport.write(bytes(self._unsent))
+            self._unsent.clear()
+        try:
+            async with asyncio.timeout(timeout):
+                data = await self._inbox.take(max_bytes)
+        except TimeoutError as error:
+            raise httpcore.ReadTimeout from error
+        except (OSError, ssl.SSLError) as error:
+            raise httpcore.ReadError from error
         self._answer += data
         return data
 
@@ -57,13 +115,13 @@ class _CountedStream(httpcore.AsyncNetworkStream):
         buffer: bytes,
         timeout: float | None = None,  # noqa: ASYNC109 - httpcore's signature
     ) -> None:
-        if self._answering:
-            self._answering = False
+        del timeout
+        if not self._unsent:
             self._answer.clear()
-        await self._stream.write(buffer, timeout)
+        self._unsent += buffer
 
     async def aclose(self) -> None:
-        await self._stream.aclose()
+        self._transport.abort()
 
     async def start_tls(
         self,
@@ -71,16 +129,30 @@ class _CountedStream(httpcore.AsyncNetworkStream):
         server_hostname: str | None = None,
         timeout: float | None = None,  # noqa: ASYNC109 - httpcore's signature
     ) -> httpcore.AsyncNetworkStream:
-        return _CountedStream(await self._stream.start_tls(ssl_context, server_hostname, timeout))
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(timeout):
+                transport = await loop.start_tls(
+                    self._transport, self._inbox, ssl_context, server_hostname=server_hostname
+                )
+        except TimeoutError as error:
+            raise httpcore.ConnectTimeout from error
+        except (OSError, ssl.SSLError) as error:
+            raise httpcore.ConnectError(str(error)) from error
+        if transport is None:
+            raise httpcore.ConnectError("the connection was cut")
+        return _Stream(transport, self._inbox)
 
     def get_extra_info(self, info: str) -> Any:
-        if info == "is_readable" and self._answering and not ends_where_it_says(self._answer):
-            return True
-        return self._stream.get_extra_info(info)
+        """Answer the pool, which closes an idle connection with something to read."""
+        if info == "is_readable":
+            waiting = self._inbox.ended or self._inbox.received
+            return bool(waiting) or (bool(self._answer) and not ends_where_it_says(self._answer))
+        return self._transport.get_extra_info(info)
 
 
-class _CountedBackend(httpcore.AnyIOBackend):
-    """Opens counted streams."""
+class _Backend(httpcore.AsyncNetworkBackend):
+    """Opens connections on asyncio's event loop."""
 
     async def connect_tcp(
         self,
@@ -90,13 +162,25 @@ class _CountedBackend(httpcore.AnyIOBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.AsyncNetworkStream:
-        return _CountedStream(
-            await super().connect_tcp(host, port, timeout, local_address, socket_options)
-        )
+        del local_address, socket_options
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(timeout):
+                transport, inbox = await loop.create_connection(
+                    _Inbox, host, port, happy_eyeballs_delay=0.25
+                )
+        except TimeoutError as error:
+            raise httpcore.ConnectTimeout from error
+        except OSError as error:
+            raise httpcore.ConnectError(str(error)) from error
+        return _Stream(transport, inbox)
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
 
 
 class CountedTransport(httpx.AsyncHTTPTransport):
-    """httpx's transport over counted streams, at most ``connections`` of them."""
+    """httpx's transport over connections of our own, at most ``connections`` of them."""
 
     def __init__(self, *, connections: int) -> None:
         context = httpx.create_ssl_context()
@@ -106,5 +190,5 @@ class CountedTransport(httpx.AsyncHTTPTransport):
             max_connections=connections,
             max_keepalive_connections=connections,
             keepalive_expiry=5.0,
-            network_backend=_CountedBackend(),
+            network_backend=_Backend(),
         )
