@@ -58,13 +58,15 @@ class Run:
                 )
             finally:
                 self._progress.close()
-        return 0 if applied.approved or applied.plan.is_empty else _CANCELLED
+        if applied.plan.is_empty:
+            self._show(applied.plan)
+        elif applied.approved and applied.ended is None:
+            self._recorded()
+        return 0 if applied.approved else _CANCELLED
 
     def approve(self, plan: Plan) -> bool:
         """Show the plan and ask for the word ``yes``, unless that was given beforehand."""
         self._show(plan)
-        if plan.is_empty:
-            return True
         if self._asks and not self._answered_yes():
             self._screen.out(f"\n{self._verb.title()} cancelled.\n")
             return False
@@ -80,12 +82,17 @@ class Run:
 
     def _show(self, plan: Plan) -> None:
         style = self._screen.out_style
-        if self._saved:
+        if self._saved and not plan.is_empty:
             summary = [f"Applying the saved plan {escaped(self._saved)}.", phrases.plan_line(plan)]
             self._screen.out("\n".join([*summary, phrases.members_line(plan)]) + "\n")
             return
         mode = identities_mode(self._identities, view="text")
         self._screen.out(plan_view(plan, view="text", identities=mode, style=style))
+
+    def _recorded(self) -> None:
+        style = self._screen.out_style
+        done = style.green(style.bold("Apply complete."))
+        self._screen.out(f"\n{done} Recorded in the state; nothing had to be sent.\n")
 
     def _answered_yes(self) -> bool:
         style = self._screen.out_style
@@ -123,6 +130,9 @@ class JsonRun(Run):
     def _show(self, plan: Plan) -> None:
         for line in stream.planned(plan):
             self._stream.send(line)
+
+    def _recorded(self) -> None:
+        self._stream.send(stream.recorded())
 
 
 def check_can_ask(verb: str) -> None:

@@ -72,8 +72,14 @@ def _explain(error: SegctlError, screen: Screen) -> None:
         lines = (line for found in error.findings for line in text.finding(found, style=style))
         screen.err("".join(f"{line}\n" for line in lines))
     screen.err(f"{_heading(screen)} {_multiline(error.message)}\n")
-    if error.hint:
+    if error.hint and not _told(error):
         screen.err(f"  {_multiline(error.hint)}\n")
+
+
+def _told(error: SegctlError) -> bool:
+    """Tell whether a finding printed above says the same as the hint."""
+    findings = error.findings if isinstance(error, GuardRefused) else ()
+    return any(found.detail == error.hint for found in findings)
 
 
 def _bug(error: BaseException, screen: Screen) -> int:

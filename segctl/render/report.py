@@ -25,8 +25,8 @@ def outcome_counts(ended: ApplyEnded) -> str:
 
 
 def is_complete(ended: ApplyEnded) -> bool:
-    """Tell whether every request was acknowledged."""
-    left = ended.refused + ended.failed + ended.uncertain + ended.not_tried
+    """Tell whether every request was acknowledged, with every membership in it."""
+    left = ended.refused + ended.failed + ended.uncertain + ended.not_tried + ended.quarantined
     return not left and not ended.interrupted
 
 
@@ -45,6 +45,9 @@ def _advice(ended: ApplyEnded) -> Iterator[str]:
         yield "Uncertain: sent, and no trustworthy answer came back; the next apply sends it again."
     if ended.failed or ended.not_tried:
         yield "Failed or not tried: the same command again goes on from here."
+    if ended.quarantined:
+        count = counted(ended.quarantined, "membership")
+        yield f"Quarantined: {count} that CleverTap refused singly; they are not sent again."
     if ended.refused:
         yield "Refused: CleverTap did not accept the content; it is recorded and not sent again."
 

@@ -134,6 +134,11 @@ def event(happened: Event) -> Line:
     return line
 
 
+def recorded() -> Line:
+    """Give the end of an apply that had nothing to send."""
+    return _line("info", "Apply complete: recorded, nothing had to be sent", "apply_complete")
+
+
 def _batch(outcome: Outcome, message: str, **data: Any) -> Line:
     done = outcome is Outcome.ACKNOWLEDGED
     kind = "batch_complete" if done else "batch_errored"

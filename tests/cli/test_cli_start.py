@@ -1,0 +1,162 @@
+"""The start of the program: quick, light, and clear about what it was not given."""
+
+import json
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+
+from segctl import __version__
+from segctl.cli.main import COMMANDS, cli, execute
+
+HEAVY = ("pydantic", "duckdb", "yaml", "rich", "httpx", "jinja2", "numpy", "deepdiff", "starlette")
+ENTRY = "from segctl.cli.main import run; run()"
+
+
+def python(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False
+    )
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["pln"], []])
+def test_nothing_heavy_is_imported_before_a_command_is_called(arguments: list[str]) -> None:
+    code = (
+        "import sys\nfrom segctl.cli.main import execute\n"
+        f"execute({arguments!r})\n"
+        f"print('heavy:', [name for name in {HEAVY!r} if name in sys.modules])"
+    )
+    assert python(code).stdout.splitlines()[-1] == "heavy: []"
+
+
+def test_help_takes_little_more_than_an_empty_click_program() -> None:
+    empty = "import click\n@click.command()\ndef main(): pass\nmain()"
+
+    def least_work(code: str) -> float:
+        """Give processor seconds, which other programs on the machine do not stretch."""
+        seconds = []
+        for _ in range(7):
+            before = resource.getrusage(resource.RUSAGE_CHILDREN)
+            assert python(code, "--help").returncode == 0
+            after = resource.getrusage(resource.RUSAGE_CHILDREN)
+            seconds.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+        return min(seconds)
+
+    assert least_work(ENTRY) <= 1.5 * least_work(empty)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_static_table_says_what_the_command_says(name: str) -> None:
+    command = cli.get_command(click.Context(cli), name)
+    assert command is not None
+    assert command.name == name
+    assert (command.help or "").splitlines()[0] == COMMANDS[name][1]
+
+
+def leaves(name: str) -> list[click.Command]:
+    command = cli.get_command(click.Context(cli), name)
+    assert command is not None
+    return list(command.commands.values()) if isinstance(command, click.Group) else [command]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_takes_the_common_options_and_shows_an_example(name: str) -> None:
+    for command in leaves(name):
+        options = {option for parameter in command.params for option in parameter.opts}
+        assert {"-C", "--chdir", "--var", "--no-color", "--log-level"} <= options
+        assert (command.epilog or "").startswith("Example")
+
+
+@pytest.mark.parametrize("name", ["apply", "destroy"])
+def test_what_locks_takes_a_lock_timeout(name: str) -> None:
+    (command,) = leaves(name)
+    assert "--lock-timeout" in {o for parameter in command.params for o in parameter.opts}
+
+
+def test_a_misspelled_command_is_wrong_usage_and_told_the_nearest(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert execute(["pln"]) == 64
+    assert capsys.readouterr().err == (
+        "Usage: segctl [OPTIONS] COMMAND [ARGS]...\nTry 'segctl --help' for help.\n\n"
+        "Error: No such command 'pln'. Did you mean 'plan'?\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["plan", "--nope"], "No such option '--nope'."),
+        (["plan", "--var", "x"], "Invalid value for '--var': write it as NAME=VALUE."),
+        (["apply", "--lock-timeout", "soon"], "write seconds, or 30s, 5m, 1h."),
+        (["force-unlock"], "Missing argument 'ID'."),
+        (["plan", "-C", "nowhere"], "Directory 'nowhere' does not exist."),
+        (["completion", "tcsh"], "'tcsh' is not one of"),
+    ],
+)
+def test_wrong_usage_exits_64_and_says_what_is_wrong(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert execute(arguments) == 64
+    captured = capsys.readouterr()
+    assert message in captured.err
+    assert captured.out == ""
+
+
+def test_no_command_at_all_prints_the_help_and_is_wrong_usage(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert execute([]) == 64
+    assert "Commands:" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["-h"], ["--version"], ["plan", "--help"]])
+def test_asking_for_help_is_no_error(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert execute(arguments) == 0
+    assert capsys.readouterr().out
+
+
+def test_version_prints_the_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert execute(["version"]) == 0
+    assert capsys.readouterr().out.startswith(f"segctl {__version__}\n")
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_prints_a_script_that_asks_segctl(
+    shell: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert execute(["completion", shell]) == 0
+    assert "_SEGCTL_COMPLETE" in capsys.readouterr().out
+
+
+def test_a_shell_completes_commands() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", ENTRY],
+        env={
+            **os.environ,
+            "_SEGCTL_COMPLETE": "bash_complete",
+            "COMP_WORDS": "segctl st",
+            "COMP_CWORD": "1",
+        },
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "plain,state\n"
+
+
+@pytest.mark.parametrize("name", ["project", "manifest"])
+def test_schema_prints_a_json_schema(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert execute(["schema", name]) == 0
+    assert json.loads(capsys.readouterr().out)["title"] == f"segctl {name}"
+
+
+def test_paths_are_relative_to_chdir(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert execute(["show", "some.plan", "-C", str(tmp_path)]) == 1
+    assert str(tmp_path / "some.plan") in capsys.readouterr().err

@@ -1,0 +1,70 @@
+"""Problems in the user's files: like a compiler's, or as JSON."""
+
+import json
+
+import pytest
+
+from segctl.diagnostics import Diagnostic, Location, Severity
+from segctl.render import diagnostics
+
+PROBLEM = Diagnostic(
+    code="unknown-field",
+    summary="a Segment has no field memebers.",
+    detail="Did you mean members?\nSee `segctl schema manifest`.",
+    location=Location(file="a.yaml", line=2, column=3),
+)
+WARNING = Diagnostic(code="odd", summary="odd.", severity=Severity.WARNING)
+
+
+def test_a_problem_reads_like_a_compiler_s() -> None:
+    assert diagnostics.text([PROBLEM, WARNING]) == (
+        "a.yaml:2:3: error: a Segment has no field memebers.\n"
+        "    Did you mean members?\n"
+        "    See `segctl schema manifest`.\n"
+        "warning: odd.\n"
+    )
+
+
+def test_the_caret_points_at_the_column_even_after_escapes() -> None:
+    shown = diagnostics.text([PROBLEM], source=lambda _: "\t memebers: x\n").splitlines()
+    assert shown[1] == "    | \\t memebers: x"
+    assert shown[2] == "    |    ^"
+
+
+def test_a_place_in_a_whole_file_has_no_caret() -> None:
+    whole = Diagnostic(code="x", summary="too large.", location=Location(file="b.yaml"))
+    assert diagnostics.text([whole], source=lambda _: None) == "b.yaml: error: too large.\n"
+
+
+@pytest.mark.parametrize("evil", ["\x1b[2J", "\r", "\u202e"])
+def test_nothing_from_a_file_controls_the_terminal(evil: str) -> None:
+    problem = Diagnostic(
+        code="x", summary=evil, detail=evil, location=Location(file=evil, line=1, column=1)
+    )
+    shown = diagnostics.text([problem], source=lambda _: evil)
+    assert all(line.isprintable() for line in shown.split("\n"))
+
+
+def test_the_document_counts_and_lists() -> None:
+    document = json.loads(diagnostics.validation_document([PROBLEM, WARNING], ["x.yaml:1"]))
+    assert document == {
+        "format_version": "1.0",
+        "valid": False,
+        "error_count": 1,
+        "warning_count": 1,
+        "diagnostics": [
+            {
+                "severity": "error",
+                "code": "unknown-field",
+                "summary": "a Segment has no field memebers.",
+                "detail": "Did you mean members?\nSee `segctl schema manifest`.",
+                "range": {"filename": "a.yaml", "start": {"line": 2, "column": 3}},
+            },
+            {"severity": "warning", "code": "odd", "summary": "odd.", "detail": "", "range": None},
+        ],
+        "passed_over": ["x.yaml:1"],
+    }
+
+
+def test_warnings_alone_leave_a_workspace_valid() -> None:
+    assert json.loads(diagnostics.validation_document([WARNING], []))["valid"]

@@ -1,0 +1,160 @@
+"""What an apply tells: the report at its end, lines on the way, and the stream of JSON."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from segctl.diagnostics import Diagnostic, Location
+from segctl.errors import GuardRefused, InvalidInput, StateLocked
+from segctl.events import (
+    ApplyEnded,
+    ApplyStarted,
+    CreateDone,
+    Event,
+    RateLimited,
+    Recovered,
+    RequestDone,
+    Settling,
+)
+from segctl.outcomes import Outcome
+from segctl.plan.model import Plan
+from segctl.render import report, stream
+
+Sampler = Callable[[str], Plan]
+
+DONE = ApplyEnded(
+    acknowledged=7, refused=0, failed=0, uncertain=0, not_tried=0, changes=616, seconds=2.1
+)
+PART = replace(DONE, acknowledged=3, refused=1, failed=1, uncertain=1, not_tried=1, changes=12)
+
+
+def test_a_complete_apply_is_reported_with_all_five_outcomes() -> None:
+    assert report.end_report(DONE) == (
+        "Apply complete. 616 membership changes acknowledged in 2 s.\n"
+        "  Requests: 7 acknowledged, 0 refused, 0 failed, 0 uncertain, 0 not tried.\n"
+    )
+
+
+def test_an_incomplete_apply_says_what_becomes_of_the_rest() -> None:
+    assert report.end_report(PART) == (
+        "Apply incomplete. 12 membership changes acknowledged in 2 s.\n"
+        "  Requests: 3 acknowledged, 1 refused, 1 failed, 1 uncertain, 1 not tried.\n"
+        "  Uncertain: sent, and no trustworthy answer came back; the next apply sends it again.\n"
+        "  Failed or not tried: the same command again goes on from here.\n"
+        "  Refused: CleverTap did not accept the content; it is recorded and not sent again.\n"
+    )
+
+
+def test_single_memberships_refused_make_an_apply_incomplete() -> None:
+    lines = report.end_report(replace(DONE, quarantined=2)).splitlines()
+    assert lines[0].startswith("Apply incomplete.")
+    assert lines[-1] == (
+        "  Quarantined: 2 memberships that CleverTap refused singly; they are not sent again."
+    )
+
+
+def test_an_interrupted_apply_says_so() -> None:
+    assert report.end_report(replace(PART, interrupted=True)).startswith("Apply interrupted. ")
+
+
+@pytest.mark.parametrize(
+    ("event", "line"),
+    [
+        (
+            CreateDone(addresses=("segment.a", "segment.b"), outcome=Outcome.ACKNOWLEDGED),
+            "Created segment.a, segment.b",
+        ),
+        (
+            CreateDone(
+                addresses=tuple(f"segment.{n}" for n in range(100)),
+                outcome=Outcome.FAILED,
+                detail="500\x1b[2J",
+            ),
+            "Creating segment.0, segment.1, segment.2 and 97 more is failed: 500\\x1b[2J",
+        ),
+    ],
+)
+def test_a_request_that_creates_segments_is_one_line(event: CreateDone, line: str) -> None:
+    assert report.create_line(event) == line
+
+
+def test_a_recovery_says_what_was_found_and_what_becomes_of_it() -> None:
+    event = Recovered(acknowledged=1, uncertain=2)
+    found = (
+        "An earlier apply was interrupted; its journal shows 1 acknowledged request and 2 "
+        "without an answer. "
+    )
+    assert report.recovered_line(event, planning=True) == (found + "The next apply records them.")
+    assert report.recovered_line(event, planning=False) == (
+        found + "They are recorded in the state."
+    )
+
+
+def test_the_planned_stream_has_each_change_and_the_summary(sample: Sampler) -> None:
+    lines = list(stream.planned(sample("everyday")))
+    assert [line["type"] for line in lines] == [
+        "diagnostic",
+        "planned_change",
+        "planned_change",
+        "change_summary",
+    ]
+    assert lines[1]["change"]["address"] == "segment.council"
+    assert lines[1]["change"]["members"]["add"] == 2
+    assert lines[3]["changes"]["members_remove"] == 600
+
+
+def test_the_stream_holds_no_identity(sample: Sampler) -> None:
+    assert "example.com" not in str(list(stream.planned(sample("everyday"))))
+
+
+EVENTS: tuple[tuple[Event, str, str], ...] = (
+    (ApplyStarted(creates=1, requests=7, changes=616), "apply_start", "info"),
+    (CreateDone(addresses=("segment.a",), outcome=Outcome.ACKNOWLEDGED), "batch_complete", "info"),
+    (RequestDone(request=0, outcome=Outcome.ACKNOWLEDGED, changes=9), "batch_complete", "info"),
+    (RequestDone(request=1, outcome=Outcome.UNCERTAIN, changes=9), "batch_errored", "error"),
+    (RateLimited(call="updateSegment", seconds=0.5), "rate_limited", "warn"),
+    (Settling(seconds=30.0), "settling", "info"),
+    (Recovered(acknowledged=1, uncertain=0), "recovered", "info"),
+    (DONE, "apply_complete", "info"),
+    (PART, "apply_errored", "error"),
+)
+
+
+@pytest.mark.parametrize(("event", "kind", "level"), EVENTS)
+def test_every_event_has_terraform_s_keys(event: Event, kind: str, level: str) -> None:
+    line = stream.event(event)
+    assert (line["type"], line["@level"]) == (kind, level)
+    assert line["@message"]
+
+
+def test_invalid_input_is_streamed_problem_by_problem() -> None:
+    place = Location(file="a.yaml", line=2, column=3)
+    problem = Diagnostic(code="unknown-field", summary="no such field.", location=place)
+    (line,) = stream.error(InvalidInput([problem]))
+    assert line["diagnostic"] == {
+        "severity": "error",
+        "code": "unknown-field",
+        "summary": "no such field.",
+        "detail": "",
+        "range": {"filename": "a.yaml", "start": {"line": 2, "column": 3}},
+    }
+
+
+def test_what_ended_a_run_is_streamed_with_its_name_and_its_way_out() -> None:
+    (line,) = stream.error(StateLocked("the state is locked", hint="Wait."))
+    assert line["diagnostic"] == {
+        "severity": "error",
+        "code": "state-locked",
+        "summary": "the state is locked",
+        "detail": "Wait.",
+    }
+
+
+def test_a_refused_plan_streams_its_findings(sample: Sampler) -> None:
+    refusals = sample("refused").refusals
+    lines = list(stream.error(GuardRefused("1 guard refused the plan", findings=refusals)))
+    assert [line["diagnostic"]["code"] for line in lines] == [
+        "guard-remove-percent",
+        "guard-refused",
+    ]

@@ -1,0 +1,80 @@
+"""The state as a reader sees it: what is recorded of each segment, never who is in it."""
+
+import json
+
+import pytest
+
+from segctl.identity import SetDigest
+from segctl.render import state_view
+from segctl.state.model import EMPTY, MemberSet, Pairs, SegmentRecord, State, Tombstone
+
+GOLD = SegmentRecord(
+    customer_segment_id="SEG-GOLD",
+    ct_segment_id=12,
+    declared_name="Gold Users",
+    remote_name="Gold",
+    labels={"team": "growth"},
+    members=MemberSet(digest=SetDigest(count=12_004, total=7)),
+    pairs=Pairs(uncertain=3, refused=2),
+)
+PLAIN = SegmentRecord(customer_segment_id="loyal", declared_name="Loyal", remote_name="Loyal")
+STATE = State(
+    lineage="0b54a1c2",
+    serial=4,
+    account="TEST-ACCOUNT",
+    host="in1.api.clevertap.com",
+    segments={"segment.loyal": PLAIN, "segment.gold": GOLD},
+    tombstones=(Tombstone(address="segment.gone", record=PLAIN, destroyed_at=1.0),),
+)
+
+
+def test_an_empty_state_says_so() -> None:
+    assert state_view.text(EMPTY) == "The state is empty: nothing was applied yet.\n"
+
+
+def test_a_segment_shows_what_is_recorded_and_what_is_open() -> None:
+    assert state_view.segment("segment.gold", GOLD) == (
+        "# segment.gold\n"
+        'segment "gold" {\n'
+        '    display_name        = "Gold Users"\n'
+        '    name_in_clevertap   = "Gold"\n'
+        '    customer_segment_id = "SEG-GOLD"\n'
+        "    ct_segment_id       = 12\n"
+        '    labels              = {"team": "growth"}\n'
+        "    members             = 12,004\n"
+        "    uncertain           = 3\n"
+        "    refused             = 2\n"
+        "}\n"
+    )
+
+
+def test_the_page_names_history_account_and_tombstones() -> None:
+    page = state_view.text(STATE)
+    assert page.startswith(
+        "lineage: 0b54a1c2\nserial: 4\naccount: TEST-ACCOUNT\nhost: in1.api.clevertap.com\n"
+    )
+    assert page.index("segment.gold") < page.index("segment.loyal")
+    assert page.endswith(
+        "# 1 destroyed segment: their shells are still in CleverTap\n"
+        '#   segment.gone = "Loyal" (loyal, 0 members left)\n'
+    )
+
+
+def test_addresses_are_sorted_one_a_line() -> None:
+    assert state_view.addresses(STATE.segments) == "segment.gold\nsegment.loyal\n"
+
+
+def test_the_document_counts_members() -> None:
+    document = json.loads(state_view.json_text(STATE))
+    assert document["serial"] == 4
+    assert [s["address"] for s in document["segments"]] == ["segment.gold", "segment.loyal"]
+    assert document["segments"][0]["members"] == 12_004
+    assert document["tombstones"][0]["address"] == "segment.gone"
+
+
+@pytest.mark.parametrize("evil", ["\x1b[2J", "\n", "\u202e"])
+def test_a_recorded_name_controls_no_terminal(evil: str) -> None:
+    record = SegmentRecord(customer_segment_id=evil, declared_name=evil, remote_name="x")
+    page = state_view.segment("segment.trap", record)
+    assert len(page.splitlines()) == 7
+    assert all(line.isprintable() for line in page.splitlines())
