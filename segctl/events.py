@@ -61,7 +61,11 @@ class RateLimited:
 
 @dataclass(frozen=True, kw_only=True)
 class ApplyEnded:
-    """The apply is over; counts of update requests and of memberships by outcome."""
+    """The apply is over.
+
+    Counts of update requests by outcome; ``changes`` memberships were acknowledged and
+    ``quarantined`` ones refused singly, out of requests that were otherwise accepted.
+    """
 
     acknowledged: int
     refused: int
@@ -70,6 +74,7 @@ class ApplyEnded:
     not_tried: int
     changes: int
     seconds: float
+    quarantined: int = 0
     interrupted: bool = False
 
 

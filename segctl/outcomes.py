@@ -37,10 +37,12 @@ class Answer:
     service's words, shortened; ``exists`` marks a create refused as a duplicate;
     ``ids`` maps customer segment ids to CleverTap ids where a create told them.
     ``attempts`` counts requests that left; ``throttled`` those answered 429.
+    ``doubted`` is true where one of the attempts got no trustworthy answer.
     """
 
     outcome: Outcome
     detail: str = ""
+    doubted: bool = False
     status: int | None = None
     stop: bool = False
     exists: bool = False

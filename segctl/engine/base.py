@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from segctl.identity import Kind, Problem, SetDigest
-from segctl.manifests.desired import Format, Tolerance
+from segctl.manifests.desired import Format
 from segctl.outcomes import Ledger
 from segctl.packing import Limits
 from segctl.plan.model import Sample
@@ -101,7 +101,10 @@ class Recorded:
 
 @dataclass(frozen=True, kw_only=True)
 class TargetDiff:
-    """How one target changes, counted in memberships."""
+    """How one target changes, counted in memberships.
+
+    ``leaving`` counts recorded members that are removed, asserted again or not.
+    """
 
     desired: int = 0
     recorded: int = 0
@@ -109,6 +112,7 @@ class TargetDiff:
     remove: int = 0
     reasserted: int = 0
     quarantined: int = 0
+    leaving: int = 0
     sample: Sample = field(default_factory=Sample)
 
 
@@ -167,7 +171,6 @@ class Engine(Protocol):
         *,
         targets: Sequence[int] | Mapping[str, int],
         exclude: bool = False,
-        tolerance: Tolerance,
     ) -> LoadStats:
         """Read a source into the desired members of its targets.
 

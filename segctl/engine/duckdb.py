@@ -28,7 +28,6 @@ from segctl.engine.base import (
     TargetDiff,
 )
 from segctl.identity import Kind, Problem, SetDigest
-from segctl.manifests.desired import Tolerance
 from segctl.outcomes import Ledger
 from segctl.packing import Limits, Packing, pack
 from segctl.plan.model import Sample
@@ -83,10 +82,8 @@ class DuckEngine:
         *,
         targets: Sequence[int] | Mapping[str, int],
         exclude: bool = False,
-        tolerance: Tolerance,
     ) -> LoadStats:
         """Read a source into the desired members of its targets."""
-        del tolerance
         source = self._unchecked(rows)
         table = f"load_{next(self._numbers)}"
         labels = isinstance(targets, Mapping)
@@ -280,20 +277,20 @@ class DuckEngine:
 
     def _counted(self) -> dict[int, TargetDiff]:
         counts = {row[0]: row[1:] for row in self._db.execute(sql.COUNTS).fetchall()}
-        refused = {row[0]: row[1:] for row in self._db.execute(sql.QUARANTINED).fetchall()}
+        refused = dict(self._db.execute(sql.QUARANTINED).fetchall())
         samples = self._samples()
         result = {}
         for target, recorded in self._recorded.items():
-            add, remove, reasserted, gained = counts.get(target, (0, 0, 0, 0))
-            quarantined, _ = refused.get(target, (0, 0))
+            add, remove, reasserted, joining, leaving = counts.get(target, (0,) * 5)
             before = recorded.digest.count
             result[target] = TargetDiff(
-                desired=before + gained,
+                desired=before + joining - leaving,
                 recorded=before,
                 add=add,
                 remove=remove,
                 reasserted=reasserted,
-                quarantined=quarantined,
+                quarantined=refused.get(target, 0),
+                leaving=leaving,
                 sample=samples.get(target, Sample()),
             )
         return result

@@ -146,13 +146,13 @@ SELECT target,
        count(*) FILTER (WHERE action = 'ADD' AND NOT reasserted),
        count(*) FILTER (WHERE action = 'REMOVE' AND NOT reasserted),
        count(*) FILTER (WHERE reasserted),
-       count(*) FILTER (WHERE action = 'ADD' AND NOT recorded)
-           - count(*) FILTER (WHERE action = 'REMOVE' AND recorded)
+       count(*) FILTER (WHERE action = 'ADD' AND NOT recorded),
+       count(*) FILTER (WHERE action = 'REMOVE' AND recorded)
 FROM delta GROUP BY target
 """
 
 QUARANTINED = """
-SELECT c.target, count(*), count(*) FILTER (WHERE c.action = 'ADD')
+SELECT c.target, count(*)
 FROM compared AS c
 JOIN pairs AS p ON p.target = c.target AND p.value = c.value AND p.kind = c.kind
     AND p.status = 'refused' AND p.action = c.action

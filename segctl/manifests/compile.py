@@ -166,6 +166,7 @@ def _desired(
         segments=tuple(segments),
         loads=tuple(load for w in written for load in _loads(w, variables)),
         digest=digest,
+        variables=dict(sorted(variables.values.items())),
     )
 
 

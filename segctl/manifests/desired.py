@@ -136,10 +136,12 @@ class Desired:
 
     ``segments`` are sorted by address.  ``digest`` identifies the manifests and
     ``segctl.yaml`` by their content before variables are filled in, whatever their
-    formatting: ``sha256:`` and 64 hexadecimal digits.
+    formatting: ``sha256:`` and 64 hexadecimal digits.  ``variables`` are the values
+    that were filled in.
     """
 
     project: ProjectSettings
     segments: tuple[DesiredSegment, ...]
     loads: tuple[Load, ...]
     digest: str
+    variables: Mapping[str, str] = field(default_factory=dict)

@@ -154,7 +154,9 @@ class Plan:
 
     ``lineage``, ``serial``, ``account``, ``host`` and ``workspace_digest`` say what
     the plan was made against; ``digest`` identifies its content whatever machine or
-    engine made it.  ``targeted`` holds the ``--target`` patterns.
+    engine made it.  ``targeted`` holds the ``--target`` patterns.  Requests from
+    ``settle_from`` on turn round pairs whose last request got no answer, and leave
+    no earlier than ``settled_at`` (seconds since 1970).
     """
 
     lineage: str
@@ -164,6 +166,7 @@ class Plan:
     workspace_digest: str
     digest: str
     segctl_version: str
+    variables: Mapping[str, str] = field(default_factory=dict)
     destroy: bool = False
     targeted: tuple[str, ...] = ()
     changes: tuple[Change, ...] = ()
@@ -174,6 +177,8 @@ class Plan:
     max_destroys: int = 5
     settle_seconds: float = 30.0
     concurrency: int = 3
+    settle_from: int | None = None
+    settled_at: float = 0.0
 
     def count(self, *actions: Action) -> int:
         """Give the number of changes with one of these actions."""

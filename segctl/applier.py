@@ -1,0 +1,443 @@
+"""Send a plan's requests and record what becomes of each.
+
+Creates go first, then updates, ``concurrency`` at a time.  A request is in the
+journal before it leaves; what is not there afterwards was never sent.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from operator import attrgetter
+from typing import Any, Protocol
+
+from segctl.clock import Clock
+from segctl.engine.base import EntryRows
+from segctl.events import (
+    ApplyEnded,
+    ApplyStarted,
+    CreateDone,
+    Observer,
+    RequestDone,
+    Settling,
+)
+from segctl.identity import Kind
+from segctl.outcomes import Answer, Ledger, Outcome, Record, fold
+from segctl.plan.model import Action, Plan, Target
+from segctl.planner import CREATES_A_REQUEST
+from segctl.provider.client import Provider
+from segctl.provider.wire import Entry, NewSegment, SegmentAction
+from segctl.stopping import StopSignal
+
+HOPELESS = 8
+"""After so many requests in a row without an acknowledgement, the rest is not tried."""
+
+
+class Log(Protocol):
+    """What the applier needs of a journal."""
+
+    def append(self, record: Record, *, durable: bool) -> None:
+        """Write one record; on the disk when this returns, where ``durable``."""
+
+    def records(self) -> Iterator[Record]:
+        """Give the records in order."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sent:
+    """What an apply's requests came to; ``stopped`` says why it ended early, if it did."""
+
+    ledger: Ledger
+    ended: ApplyEnded
+    refused_credentials: str = ""
+    gave_up: str = ""
+
+
+@dataclass
+class _Tally:
+    """Counts kept while requests come back."""
+
+    in_row: int = 0
+    by_outcome: dict[Outcome, int] = field(default_factory=dict)
+    changes: int = 0
+
+
+class Applier:
+    """One apply of one plan; ``unsure`` are targets whose create was sent before, unanswered."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        *,
+        provider: Provider,
+        log: Log,
+        clock: Clock,
+        observe: Observer,
+        stop: StopSignal,
+        unsure: frozenset[int] = frozenset(),
+    ) -> None:
+        self._plan = plan
+        self._provider = provider
+        self._log = log
+        self._clock = clock
+        self._observe = observe
+        self._stop = stop
+        self._unsure = set(unsure)
+        self._blocked: set[int] = set()
+        self._why: dict[int, str] = {}
+        self._halt = asyncio.Event()
+        self._refused_credentials = ""
+        self._gave_up = ""
+        self._tally = _Tally()
+
+    async def run(self, entries: Iterable[EntryRows]) -> Sent:
+        """Send everything; ``entries`` come in sending order."""
+        loop = asyncio.get_running_loop()
+        self._stop.on_set(lambda: _wake(loop, self._halt))
+        begun = self._clock.monotonic()
+        plan = self._plan
+        changes = sum(change.members.sent for change in plan.changes)
+        self._observe(
+            ApplyStarted(
+                creates=sum(t.create for t in plan.targets),
+                requests=plan.requests.update,
+                changes=changes,
+            )
+        )
+        await self._create_all()
+        await self._update_all(entries)
+        self._log.append({"type": "ended", "at": self._clock.now()}, durable=True)
+        ledger = fold(self._log.records())
+        ended = self._ended(ledger, seconds=self._clock.monotonic() - begun)
+        self._observe(ended)
+        return Sent(
+            ledger=ledger,
+            ended=ended,
+            refused_credentials=self._refused_credentials,
+            gave_up=self._gave_up,
+        )
+
+    def _ended(self, ledger: Ledger, *, seconds: float) -> ApplyEnded:
+        tried = len(ledger.updates)
+        return ApplyEnded(
+            acknowledged=ledger.count(Outcome.ACKNOWLEDGED),
+            refused=ledger.count(Outcome.REFUSED),
+            failed=ledger.count(Outcome.FAILED),
+            uncertain=ledger.count(Outcome.UNCERTAIN),
+            not_tried=self._plan.requests.update - tried,
+            changes=self._tally.changes,
+            seconds=seconds,
+            quarantined=sum(p.outcome is Outcome.REFUSED for p in ledger.exceptions),
+            interrupted=self._stop.is_set,
+        )
+
+    @property
+    def _halted(self) -> bool:
+        return self._stop.is_set or self._halt.is_set()
+
+    # Creating
+
+    async def _create_all(self) -> None:
+        places = [place for place, target in enumerate(self._plan.targets) if target.create]
+        chunks = [
+            places[start : start + CREATES_A_REQUEST]
+            for start in range(0, len(places), CREATES_A_REQUEST)
+        ]
+        await self._in_parallel(self._create(chunk) for chunk in chunks)
+        created = {
+            place
+            for place, outcome in fold(self._log.records()).creates.items()
+            if outcome.outcome is Outcome.ACKNOWLEDGED
+        }
+        self._blocked = set(places) - created
+        self._blocked |= {
+            change.old_target
+            for change in self._plan.changes
+            if change.action is Action.REPLACE
+            and change.target in self._blocked
+            and change.old_target is not None
+        }
+        if self._blocked:
+            # Nothing may go to a segment that is not there: the service would accept the
+            # request and skip the entries, and we would take them for done.
+            record = {"type": "blocked", "targets": sorted(self._blocked)}
+            self._log.append(record, durable=True)
+
+    async def _create(self, places: Sequence[int]) -> None:
+        """Create some segments; halve a refused request until the bad one stands alone."""
+        if self._halted:
+            return
+        segments = [_new_segment(self._plan.targets[place]) for place in places]
+        sent = {"type": "create_sent", "targets": list(places), "at": self._clock.now()}
+        self._log.append(sent, durable=True)
+        answer = await self._provider.create(segments)
+        if answer.doubted:
+            self._unsure.update(places)
+        if answer.outcome is Outcome.REFUSED and len(places) > 1:
+            self._log_create(places, answer, Outcome.REFUSED)
+            middle = len(places) // 2
+            await self._create(places[:middle])
+            await self._create(places[middle:])
+            return
+        outcome = answer.outcome
+        if outcome is Outcome.REFUSED and answer.exists and self._unsure.issuperset(places):
+            # Our own journal or state shows an unfinished create of this very id and name.
+            outcome = Outcome.ACKNOWLEDGED
+        self._log_create(places, answer, outcome)
+        self._note(answer)
+        self._observe(
+            CreateDone(
+                addresses=tuple(self._plan.targets[place].address for place in places),
+                outcome=outcome,
+                detail=_advice(answer, outcome),
+            )
+        )
+
+    def _log_create(self, places: Sequence[int], answer: Answer, outcome: Outcome) -> None:
+        ids = {
+            str(place): answer.ids[key]
+            for place in places
+            if (key := self._plan.targets[place].customer_segment_id) in answer.ids and key
+        }
+        record = {
+            "type": "create_outcome",
+            "targets": list(places),
+            "outcome": str(outcome),
+            "at": self._clock.now(),
+            "ids": ids,
+            "detail": _advice(answer, outcome),
+        }
+        self._log.append(record, durable=True)
+
+    # Updating
+
+    async def _update_all(self, entries: Iterable[EntryRows]) -> None:
+        requests = groupby(entries, key=attrgetter("request"))
+        await self._in_parallel(
+            self._update(number, rows) async for number, rows in self._paced(requests)
+        )
+
+    async def _paced(
+        self, requests: Iterable[tuple[int, Iterable[EntryRows]]]
+    ) -> AsyncIterator[tuple[int, list[EntryRows]]]:
+        """Give the requests one by one, and let the settle time pass where it must."""
+        settled = False
+        for number, rows in requests:
+            late = self._plan.settle_from is not None and number >= self._plan.settle_from
+            if late and not settled:
+                await self._settle()
+                settled = True
+            yield number, list(rows)
+
+    async def _settle(self) -> None:
+        """Wait until an unanswered request of the opposite direction cannot be on its way."""
+        left = self._plan.settled_at - self._clock.now()
+        # A clock that was set back must not hold up an apply for longer than ever needed.
+        seconds = min(left, self._plan.settle_seconds)
+        if seconds > 0 and not self._halted:
+            self._observe(Settling(seconds=seconds))
+            await self._pause(seconds)
+
+    async def _pause(self, seconds: float) -> None:
+        sleep = asyncio.ensure_future(self._clock.sleep(seconds))
+        halt = asyncio.ensure_future(self._halt.wait())
+        _, pending = await asyncio.wait({sleep, halt}, return_when=asyncio.FIRST_COMPLETED)
+        for task in pending:
+            task.cancel()
+        await asyncio.gather(*pending, return_exceptions=True)
+
+    async def _update(self, number: int, rows: Sequence[EntryRows]) -> None:
+        entries = [entry for row in rows if (entry := self._entry(row))]
+        if self._halted or not entries:
+            return
+        sent = {"type": "sent", "request": number, "at": self._clock.now()}
+        self._log.append(sent, durable=True)
+        outcome, detail, exceptions, answer = await self._deliver(entries)
+        record = {
+            "type": "outcome",
+            "request": number,
+            "outcome": str(outcome),
+            "at": self._clock.now(),
+            "detail": detail,
+        }
+        if exceptions:
+            record["except"] = exceptions
+        # Not synced: if it is lost, the pairs are asserted once more, which is safe.
+        self._log.append(record, durable=False)
+        changes = _size(entries) - len(exceptions)
+        if outcome is Outcome.ACKNOWLEDGED:
+            self._tally.changes += changes
+        self._observe(
+            RequestDone(
+                request=number,
+                outcome=outcome,
+                changes=_size(entries),
+                attempts=answer.attempts,
+                throttled=answer.throttled,
+                detail=detail,
+            )
+        )
+
+    async def _deliver(
+        self, entries: Sequence["_Numbered"]
+    ) -> tuple[Outcome, str, list[dict[str, Any]], Answer]:
+        """Send entries; halve a refused request until each bad pair stands alone."""
+        answer = await self._provider.update([entry.wire for entry in entries])
+        self._note(answer)
+        if answer.outcome is not Outcome.REFUSED:
+            return answer.outcome, answer.detail, [], answer
+        if _size(entries) == 1:
+            return Outcome.ACKNOWLEDGED, answer.detail, _pairs(entries, answer), answer
+        if self._halted:
+            return Outcome.REFUSED, answer.detail, [], answer
+        exceptions: list[dict[str, Any]] = []
+        for half in _halves(entries):
+            outcome, detail, inner, last = await self._deliver(half)
+            exceptions += inner
+            if outcome is not Outcome.ACKNOWLEDGED:
+                failed = Answer(outcome=outcome, detail=detail)
+                if outcome is Outcome.REFUSED:
+                    failed = Answer(outcome=Outcome.FAILED, detail=detail)
+                exceptions += _pairs(half, failed)
+            answer = last
+        return Outcome.ACKNOWLEDGED, answer.detail, exceptions, answer
+
+    def _entry(self, row: EntryRows) -> "_Numbered | None":
+        """Give an entry without the segments that do not exist; ``None`` where none is left."""
+        actions = tuple(a for a in row.actions if a[0] not in self._blocked)
+        if not actions:
+            return None
+        return _Numbered.of(row.users, actions, self._plan.targets)
+
+    # Common to both
+
+    def _note(self, answer: Answer) -> None:
+        """Stop where going on is pointless."""
+        if answer.stop:
+            self._refused_credentials = answer.detail
+            self._halt.set()
+        if answer.outcome is Outcome.ACKNOWLEDGED:
+            self._tally.in_row = 0
+            return
+        self._tally.in_row += 1
+        if self._tally.in_row >= HOPELESS and not self._gave_up:
+            self._gave_up = answer.detail or str(answer.outcome)
+            self._halt.set()
+
+    async def _in_parallel(self, jobs: Any) -> None:
+        """Run jobs, ``concurrency`` at a time, taking each only when its turn comes."""
+        source = jobs if hasattr(jobs, "__anext__") else _asynchronous(jobs)
+        turn = asyncio.Lock()
+
+        async def work() -> None:
+            while True:
+                async with turn:
+                    job = await anext(source, None)
+                if job is None:
+                    return
+                await job
+
+        async with asyncio.TaskGroup() as group:
+            for _ in range(self._plan.concurrency):
+                group.create_task(work())
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Numbered:
+    """An entry as it travels, and its targets by index."""
+
+    wire: Entry
+    users: tuple[tuple[Kind, str], ...] = field(repr=False)
+    actions: tuple[tuple[int, str], ...]
+
+    @classmethod
+    def of(
+        cls,
+        users: tuple[tuple[Kind, str], ...],
+        actions: tuple[tuple[int, str], ...],
+        targets: Sequence[Target],
+    ) -> "_Numbered":
+        wire = Entry(
+            users=users,
+            actions=tuple(_segment_action(targets[place], action) for place, action in actions),
+        )
+        return cls(wire=wire, users=users, actions=actions)
+
+
+def _segment_action(target: Target, action: str) -> SegmentAction:
+    return SegmentAction(
+        action="ADD" if action == "ADD" else "REMOVE",
+        customer_segment_id=target.customer_segment_id,
+        ct_segment_id=None if target.customer_segment_id else target.ct_segment_id,
+    )
+
+
+def _new_segment(target: Target) -> NewSegment:
+    return NewSegment(
+        segment_name=target.display_name, customer_segment_id=target.customer_segment_id or ""
+    )
+
+
+def _size(entries: Sequence[_Numbered]) -> int:
+    return sum(len(entry.users) * len(entry.actions) for entry in entries)
+
+
+def _halves(entries: Sequence[_Numbered]) -> tuple[list[_Numbered], list[_Numbered]]:
+    """Split entries in two: between entries, else between users, else between actions."""
+    if len(entries) > 1:
+        middle = len(entries) // 2
+        return list(entries[:middle]), list(entries[middle:])
+    [entry] = entries
+    if len(entry.users) > 1:
+        middle = len(entry.users) // 2
+        return [_part(entry, users=entry.users[:middle])], [
+            _part(entry, users=entry.users[middle:])
+        ]
+    middle = len(entry.actions) // 2
+    return [_cut(entry, 0, middle)], [_cut(entry, middle, len(entry.actions))]
+
+
+def _part(entry: _Numbered, *, users: tuple[tuple[Kind, str], ...]) -> _Numbered:
+    wire = Entry(users=users, actions=entry.wire.actions)
+    return _Numbered(wire=wire, users=users, actions=entry.actions)
+
+
+def _cut(entry: _Numbered, start: int, end: int) -> _Numbered:
+    wire = Entry(users=entry.users, actions=entry.wire.actions[start:end])
+    return _Numbered(wire=wire, users=entry.users, actions=entry.actions[start:end])
+
+
+def _pairs(entries: Sequence[_Numbered], answer: Answer) -> list[dict[str, Any]]:
+    """Name each pair of some entries, with what became of it, for the journal."""
+    return [
+        {
+            "target": place,
+            "kind": str(kind),
+            "value": value,
+            "outcome": str(answer.outcome),
+            "detail": answer.detail,
+        }
+        for entry in entries
+        for kind, value in entry.users
+        for place, _ in entry.actions
+    ]
+
+
+def _advice(answer: Answer, outcome: Outcome) -> str:
+    if answer.exists and outcome is Outcome.REFUSED:
+        return (
+            f"{answer.detail}; a segment with this customerSegmentId or name exists already: "
+            "choose another customerSegmentId, or adopt the segment with `segctl import`"
+        )
+    return answer.detail
+
+
+async def _asynchronous(jobs: Iterable[Any]) -> AsyncIterator[Any]:
+    for job in jobs:
+        yield job
+
+
+def _wake(loop: asyncio.AbstractEventLoop, halt: asyncio.Event) -> None:
+    """Set an event from a signal handler, which runs between any two steps of the loop."""
+    if not loop.is_closed():
+        loop.call_soon_threadsafe(halt.set)

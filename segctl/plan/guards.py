@@ -1,0 +1,90 @@
+"""Limits on how much one plan may change, and what a plan tells its reviewer.
+
+What was recorded decides what is dangerous: a create is exempt, a destroy has a
+guard of its own, and a segment recorded as protected stays so until a plan that
+lifts the protection was applied.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from segctl.diagnostics import Severity
+from segctl.manifests.desired import Guards
+from segctl.plan.model import Action, Change, Finding
+
+
+@dataclass(frozen=True, kw_only=True)
+class Weighed:
+    """A change with what guards need to know: ``leaving`` of its recorded members."""
+
+    change: Change
+    leaving: int
+    protected: bool
+    draining: bool = False
+
+
+def check(weighed: Iterable[Weighed], *, max_destroys: int) -> tuple[Finding, ...]:
+    """Give a finding of severity error for each guard that the changes trip."""
+    items = tuple(weighed)
+    findings = [finding for item in items for finding in _segment(item)]
+    destroyed = [
+        item.change.address
+        for item in items
+        if item.change.action in (Action.DESTROY, Action.REPLACE) and not item.draining
+    ]
+    if len(destroyed) > max_destroys:
+        findings.append(
+            Finding(
+                severity=Severity.ERROR,
+                code="max-destroys",
+                summary=f"the plan destroys {len(destroyed):,} segments, more than "
+                f"spec.guards.maxDestroys allows ({max_destroys:,})",
+                detail="If that is meant, raise spec.guards.maxDestroys in segctl.yaml, "
+                "or destroy some at a time with --target.",
+            )
+        )
+    return tuple(findings)
+
+
+def _segment(item: Weighed) -> Iterator[Finding]:
+    change = item.change
+    if item.protected and change.action in (Action.DESTROY, Action.REPLACE):
+        yield Finding(
+            severity=Severity.ERROR,
+            code="prevent-destroy",
+            address=change.address,
+            summary=f"{change.address} is protected: spec.lifecycle.preventDestroy is true",
+            detail="If that is meant, apply its manifest with preventDestroy: false first.",
+        )
+    if change.action in (Action.UPDATE, Action.ADOPT) and change.after:
+        yield from _members(change, change.after.guards, item.leaving)
+
+
+def _members(change: Change, guards: Guards, leaving: int) -> Iterator[Finding]:
+    before, after = change.members.before, change.members.after
+    if not leaving:
+        return
+    if after == 0:
+        if not guards.allow_empty:
+            yield Finding(
+                severity=Severity.ERROR,
+                code="allow-empty",
+                address=change.address,
+                summary=f"{change.address} loses all of its {before:,} recorded members, and "
+                "spec.guards.allowEmpty is false",
+                detail="If that is meant, set spec.guards.allowEmpty: true in its manifest; "
+                "if not, look at its sources.",
+            )
+        return
+    percent = 100 * leaving / before
+    if before >= guards.from_members and percent > guards.max_remove_percent:
+        yield Finding(
+            severity=Severity.ERROR,
+            code="max-remove-percent",
+            address=change.address,
+            summary=f"{change.address} loses {leaving:,} of {before:,} members "
+            f"({percent:.1f}%), more than spec.guards.maxRemovePercent allows "
+            f"({guards.max_remove_percent:g}%)",
+            detail="If that is meant, raise spec.guards.maxRemovePercent in its manifest; "
+            "if not, look at its sources.",
+        )

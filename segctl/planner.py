@@ -1,0 +1,514 @@
+"""Make a plan: read the sources, compare them with the state, pack what differs."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from segctl import __version__
+from segctl.diagnostics import Diagnostic, Location, Severity
+from segctl.engine.base import Engine, LoadStats, Packed, Recorded, RowsUnreadable, TargetDiff
+from segctl.errors import InvalidInput
+from segctl.identity import DESCRIPTIONS
+from segctl.manifests.desired import (
+    Desired,
+    FileSource,
+    InlineSource,
+    Load,
+    QuerySource,
+    TableLoad,
+    Tolerance,
+)
+from segctl.packing import Limits
+from segctl.plan.diff import Draft, attribute_changes, draft
+from segctl.plan.guards import Weighed, check
+from segctl.plan.model import (
+    Action,
+    Change,
+    Estimate,
+    Finding,
+    MemberCounts,
+    Plan,
+    Requests,
+    Target,
+)
+from segctl.sources.paths import Reach
+from segctl.sources.reading import rows_of
+from segctl.state.advance import record_of
+from segctl.state.model import SegmentRecord, State
+
+SECONDS_A_REQUEST = 0.8
+"""A guess for estimates: the vendor's pages say only that a call may take a second or more."""
+
+CREATES_A_REQUEST = 100
+"""Segments in one createSegment request, by the vendor's page on API Segments."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Aim:
+    """What a plan is made for: which segments, and in which account of the service."""
+
+    account: str | None
+    host: str
+    patterns: tuple[str, ...] = ()
+    destroy: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Made:
+    """A plan with its member columns, as files in the scratch folder."""
+
+    plan: Plan
+    delta: Path
+    batches: Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Numbered:
+    """Drafts with their places among the plan's targets."""
+
+    drafts: tuple[Draft, ...]
+    targets: tuple[Target, ...]
+    own: Mapping[int, int]
+    old: Mapping[int, int]
+
+
+def make(
+    desired: Desired,
+    state: State,
+    aim: Aim,
+    *,
+    engine: Engine,
+    recorded_at: Mapping[str, Recorded],
+    root: Path,
+    scratch: Path,
+    limits: Limits,
+) -> Made:
+    """Plan from ``state`` to ``desired``; see ``Plan``.
+
+    ``recorded_at`` says for each recorded segment, by its name on the wire, where its
+    members stand on this machine.  Raises ``InvalidInput`` with all problems of all
+    sources at once.
+    """
+    numbered = _numbered(draft(desired.segments, state, patterns=aim.patterns, destroy=aim.destroy))
+    findings = [] if aim.destroy else _load(desired, numbered, engine, root)
+    _record(numbered, engine, recorded_at)
+    diffs = engine.diff()
+    keys = [target.key for target in numbered.targets]
+    packed = engine.pack(keys, limits, settle_seconds=desired.project.settle_seconds)
+    changes, weighed = _changes(numbered, diffs)
+    findings += _remarks(changes, numbered.drafts)
+    findings += check(weighed, max_destroys=desired.project.max_destroys)
+    plan = Plan(
+        lineage=state.lineage,
+        serial=state.serial,
+        account=state.account or aim.account,
+        host=aim.host,
+        workspace_digest=desired.digest,
+        digest="",
+        segctl_version=__version__,
+        variables=desired.variables,
+        destroy=aim.destroy,
+        targeted=aim.patterns,
+        changes=changes,
+        targets=numbered.targets,
+        findings=tuple(sorted(findings, key=lambda f: (f.severity, f.address or "", f.summary))),
+        max_destroys=desired.project.max_destroys,
+        settle_seconds=desired.project.settle_seconds,
+        concurrency=desired.project.concurrency,
+    )
+    plan = replace(plan, digest=_digest(plan, str(engine.delta_digest(keys))))
+    delta, batches = scratch / "delta.parquet", scratch / "batches.parquet"
+    engine.save(delta, batches)
+    return Made(plan=with_requests(plan, packed), delta=delta, batches=batches)
+
+
+def rest_of(
+    saved: Plan,
+    state: State,
+    delta: Path,
+    *,
+    engine: Engine,
+    recorded_at: Mapping[str, Recorded],
+    scratch: Path,
+    limits: Limits,
+) -> Made:
+    """Give what is left of a saved plan that was applied in part, packed anew.
+
+    A row is left where the state does not show it as done; a segment is created
+    where the state does not show it as there.
+    """
+    records = [record_of(state, target) for target in saved.targets]
+    targets = tuple(
+        replace(
+            target,
+            create=target.create and not (record and record.created),
+            ct_segment_id=record.ct_segment_id if record else target.ct_segment_id,
+        )
+        for target, record in zip(saved.targets, records, strict=True)
+    )
+    nothing = Recorded()
+    where = {
+        place: recorded_at.get(record.key, nothing) if record else nothing
+        for place, record in enumerate(records)
+    }
+    engine.take_delta(delta, where)
+    keys = [target.key for target in targets]
+    packed = engine.pack(keys, limits, settle_seconds=saved.settle_seconds)
+    rest, batches = scratch / "rest.parquet", scratch / "rest_batches.parquet"
+    engine.save(rest, batches)
+    changes = tuple(_rest_of(change, records) for change in saved.changes)
+    plan = replace(saved, targets=targets, changes=changes)
+    return Made(plan=with_requests(plan, packed), delta=rest, batches=batches)
+
+
+def _rest_of(change: Change, records: Sequence[SegmentRecord | None]) -> Change:
+    """Give a change without the part of it that the state shows as done."""
+    record = records[change.target] if change.target is not None else None
+    if change.action is Action.CREATE and record and record.created:
+        return replace(change, action=Action.UPDATE, reason="it was created already")
+    return change
+
+
+def with_requests(plan: Plan, packed: Packed) -> Plan:
+    """Give the plan with what its packing needs, and what that costs."""
+    creates = sum(target.create for target in plan.targets)
+    create_requests = -(-creates // CREATES_A_REQUEST)
+    rounds = -(-packed.requests // plan.concurrency) + -(-create_requests // plan.concurrency)
+    changes = sum(change.members.add + change.members.remove for change in plan.changes)
+    return replace(
+        plan,
+        requests=Requests(
+            create=create_requests,
+            update=packed.requests,
+            naive=packed.naive,
+            floor=packed.floor,
+        ),
+        estimate=Estimate(
+            seconds=round(rounds * SECONDS_A_REQUEST, 1),
+            billable_events=changes,
+        ),
+        settle_from=packed.settle_from if packed.settle_from < packed.requests else None,
+        settled_at=packed.settled_at,
+    )
+
+
+def _numbered(drafts: Sequence[Draft]) -> _Numbered:
+    targets: list[Target] = []
+    own: dict[int, int] = {}
+    old: dict[int, int] = {}
+    for place, item in enumerate(drafts):
+        if item.action is not Action.FORGET:
+            own[place] = len(targets)
+            targets.append(item.target())
+        if item.old:
+            old[place] = len(targets)
+            targets.append(replace(item, record=item.old, segment=None, old=None).target())
+    return _Numbered(drafts=tuple(drafts), targets=tuple(targets), own=own, old=old)
+
+
+def _record(numbered: _Numbered, engine: Engine, recorded_at: Mapping[str, Recorded]) -> None:
+    nothing = Recorded()
+    for place, item in enumerate(numbered.drafts):
+        if item.wanted is not None:
+            where = recorded_at.get(item.record.key, nothing) if item.record else nothing
+            engine.record(numbered.own[place], where, wanted=item.wanted)
+        if item.old:
+            where = recorded_at.get(item.old.key, nothing)
+            engine.record(numbered.old[place], where, wanted=False)
+
+
+# Sources
+
+
+def _load(desired: Desired, numbered: _Numbered, engine: Engine, root: Path) -> list[Finding]:
+    """Read every source that a planned segment needs; raises ``InvalidInput``."""
+    places = {
+        item.address: numbered.own[place]
+        for place, item in enumerate(numbered.drafts)
+        if item.wanted
+    }
+    reach = Reach(root=root, allowed=desired.project.allowed_folders)
+    problems: list[Diagnostic] = []
+    findings: list[Finding] = []
+    for load in desired.loads:
+        targets = _targets(load, places)
+        if not targets:
+            continue
+        try:
+            column = load.segment_column if isinstance(load, TableLoad) else None
+            rows = rows_of(load.source, reach, engine, segment_column=column)
+            exclude = not isinstance(load, TableLoad) and load.role == "exclude"
+            stats = engine.load(rows, targets=targets, exclude=exclude)
+        except RowsUnreadable as error:
+            problems.append(_unreadable(load, error))
+            continue
+        problems += _invalid(load, stats)
+        findings += _counted(load, stats)
+    if problems:
+        raise InvalidInput(problems)
+    return findings
+
+
+def _targets(load: Load, places: Mapping[str, int]) -> Sequence[int] | Mapping[str, int]:
+    if isinstance(load, TableLoad):
+        planned = {value: places.get(address, -1) for value, address in load.segments.items()}
+        return planned if any(place >= 0 for place in planned.values()) else {}
+    return [places[address] for address in load.addresses if address in places]
+
+
+def _name(load: Load) -> str:
+    """Name a source the way its author knows it."""
+    match load.source:
+        case FileSource(path=path):
+            return path
+        case QuerySource():
+            return "the query"
+        case InlineSource():
+            return "the list"
+
+
+def _where(load: Load) -> Location:
+    return load.source.location
+
+
+def _unreadable(load: Load, error: RowsUnreadable) -> Diagnostic:
+    summary = error.summary
+    if isinstance(load.source, FileSource):
+        at = f":{error.line}" if error.line else ""
+        if load.source.path not in summary:
+            summary = f"{load.source.path}{at}: {summary}"
+    elif error.line:
+        summary += f" (line {error.line} of a file that it reads)"
+    return Diagnostic(code=error.code, summary=summary, detail=error.detail, location=_where(load))
+
+
+def _tolerance(load: Load) -> Tolerance:
+    if isinstance(load.source, InlineSource):
+        return Tolerance()
+    return load.source.tolerance
+
+
+def _invalid(load: Load, stats: LoadStats) -> Iterable[Diagnostic]:
+    """Give what the user must mend before anything can be planned."""
+    tolerance = _tolerance(load)
+    bad = sum(stats.invalid.values())
+    if bad and not tolerance.skip:
+        for problem, rows in stats.invalid.items():
+            first = stats.first.get(problem)
+            yield Diagnostic(
+                code=f"invalid-identity-{problem}",
+                summary=f"{_name(load)}: {_rows(rows)} with {DESCRIPTIONS[problem]}"
+                + (f", the first is row {first:,}" if first else ""),
+                detail="Mend the data, or set onInvalid: skip to leave such rows out.",
+                location=_where(load),
+            )
+    elif bad and 100 * bad > tolerance.max_invalid_percent * stats.rows:
+        yield Diagnostic(
+            code="too-many-invalid",
+            summary=f"{_name(load)}: {bad:,} of {_rows(stats.rows)} are invalid, more than "
+            f"maxInvalidPercent allows ({tolerance.max_invalid_percent:g}%)",
+            detail="Mend the data, or raise maxInvalidPercent.",
+            location=_where(load),
+        )
+    if isinstance(load, TableLoad) and stats.others and not load.ignore_others:
+        listed = ", ".join(f'"{value}" ({_rows(rows)})' for value, rows in stats.others)
+        yield Diagnostic(
+            code="undeclared-segment",
+            summary=f"{_name(load)}: {_rows(stats.others_rows)} name segments that are not "
+            f"declared: {listed}",
+            detail="Declare them under spec.segments, or set otherValues: ignore.",
+            location=_where(load),
+        )
+
+
+def _counted(load: Load, stats: LoadStats) -> Iterable[Finding]:
+    where = f"{_where(load)}: {_name(load)}"
+    if stats.invalid and _tolerance(load).skip:
+        kinds = ", ".join(f"{rows:,} with {DESCRIPTIONS[p]}" for p, rows in stats.invalid.items())
+        yield Finding(
+            severity=Severity.WARNING,
+            code="rows-skipped",
+            summary=f"{where}: {_rows(sum(stats.invalid.values()))} of {stats.rows:,} left out: "
+            f"{kinds}",
+        )
+    if stats.duplicates:
+        yield Finding(
+            severity=Severity.INFO,
+            code="duplicate-rows",
+            summary=f"{where}: {_rows(stats.duplicates)} of {stats.rows:,} repeat another, "
+            "and count once",
+        )
+    if isinstance(load, TableLoad) and load.ignore_others and stats.others_rows:
+        yield Finding(
+            severity=Severity.INFO,
+            code="other-values",
+            summary=f"{where}: {_rows(stats.others_rows)} of {stats.rows:,} name segments that "
+            "are not declared, and are ignored",
+        )
+
+
+def _rows(count: int) -> str:
+    return f"{count:,} row{'' if count == 1 else 's'}"
+
+
+# Changes
+
+
+def _changes(
+    numbered: _Numbered, diffs: Mapping[int, TargetDiff]
+) -> tuple[tuple[Change, ...], list[Weighed]]:
+    changes: list[Change] = []
+    weighed: list[Weighed] = []
+    for place, item in enumerate(numbered.drafts):
+        own, old = numbered.own.get(place), numbered.old.get(place)
+        change, leaving = _change(item, diffs.get(own) if own is not None else None)
+        if old is not None:
+            change = _replaced(change, diffs[old])
+        change = replace(change, target=own, old_target=old)
+        changes.append(change)
+        recorded = item.old or item.record
+        weighed.append(
+            Weighed(
+                change=change,
+                leaving=leaving,
+                protected=bool(recorded and recorded.lifecycle.prevent_destroy),
+                draining=item.draining,
+            )
+        )
+    return tuple(changes), weighed
+
+
+def _change(item: Draft, diff: TargetDiff | None) -> tuple[Change, int]:
+    if diff is None:
+        count = item.record.members.digest.count if item.record else 0
+        diff = TargetDiff(desired=count, recorded=count)
+    members = MemberCounts(
+        before=diff.recorded,
+        after=diff.desired,
+        add=diff.add,
+        remove=diff.remove,
+        reasserted=diff.reasserted,
+        quarantined=diff.quarantined,
+    )
+    differing = attribute_changes(item.before, item.after)
+    action, reason = item.action, item.reason
+    if action is Action.UPDATE and not reason:
+        reason = _reason(members, bool(differing))
+        action = action if members.sent or differing else Action.NO_OP
+    change = Change(
+        address=item.address,
+        action=action,
+        reason=reason,
+        before=item.before,
+        after=item.after,
+        attributes=differing,
+        members=members,
+        sample=diff.sample,
+    )
+    return change, diff.leaving
+
+
+def _reason(members: MemberCounts, differs: bool) -> str:
+    parts = []
+    if members.add or members.remove:
+        parts.append("its members differ")
+    if members.reasserted:
+        parts.append("requests without an answer are sent again")
+    if differs:
+        parts.append("its manifest differs")
+    return " and ".join(parts)
+
+
+def _replaced(change: Change, old: TargetDiff) -> Change:
+    """Count the emptying of the segment that is replaced into the change."""
+    members = change.members
+    return replace(
+        change,
+        members=replace(
+            members,
+            before=old.recorded,
+            remove=members.remove + old.remove,
+            reasserted=members.reasserted + old.reasserted,
+            quarantined=members.quarantined + old.quarantined,
+        ),
+        sample=replace(change.sample, remove=old.sample.remove),
+    )
+
+
+def _remarks(changes: Sequence[Change], drafts: Sequence[Draft]) -> Iterable[Finding]:
+    for change, item in zip(changes, drafts, strict=True):
+        yield from _renamed(change, item)
+        if change.action in (Action.DESTROY, Action.REPLACE):
+            gone: SegmentRecord | None = item.old or item.record
+            if gone and not item.draining:
+                yield Finding(
+                    severity=Severity.INFO,
+                    code="delete-shell",
+                    address=change.address,
+                    summary=f'the emptied segment "{gone.remote_name}" ({gone.key}) '
+                    "stays in CleverTap",
+                    detail="The service has no delete call: delete it in the dashboard. "
+                    "If its manifest comes back before that, the segment is adopted.",
+                )
+        if change.members.quarantined:
+            yield Finding(
+                severity=Severity.WARNING,
+                code="quarantined",
+                address=change.address,
+                summary=f"{change.address}: {change.members.quarantined:,} refused earlier, "
+                "not sent again",
+            )
+        if change.members.reasserted:
+            yield Finding(
+                severity=Severity.INFO,
+                code="reasserted",
+                address=change.address,
+                summary=f"{change.address}: {change.members.reasserted:,} sent again, since their "
+                "last request got no answer",
+                detail="The service may bill a repeated ADD.",
+            )
+
+
+def _renamed(change: Change, item: Draft) -> Iterable[Finding]:
+    """Say that a new display name stays here: the service has no rename."""
+    if item.segment is None or item.record is None or not item.record.created:
+        return
+    declared, remote = item.segment.display_name, item.record.remote_name
+    known = item.record.declared_name if change.action is not Action.ADOPT else remote
+    if declared not in (remote, known):
+        yield Finding(
+            severity=Severity.WARNING,
+            code="no-rename",
+            address=change.address,
+            summary=f'{change.address} is declared as "{declared}"; the service goes on calling '
+            f'it "{remote}"',
+            detail="The service has no rename call; the new name is recorded in the state alone.",
+        )
+
+
+def _digest(plan: Plan, delta: str) -> str:
+    """Identify a plan by what it does and to what, not by how it is packed or told."""
+    told = {
+        "account": plan.account,
+        "host": plan.host,
+        "lineage": plan.lineage,
+        "serial": plan.serial,
+        "workspace": plan.workspace_digest,
+        "destroy": plan.destroy,
+        "delta": delta,
+        "changes": [
+            {
+                "address": change.address,
+                "action": change.action,
+                "before": asdict(change.before) if change.before else None,
+                "after": asdict(change.after) if change.after else None,
+                "members": asdict(change.members),
+            }
+            for change in plan.changes
+        ],
+        "targets": [target.key for target in plan.targets],
+    }
+    text = json.dumps(told, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"

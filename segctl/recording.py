@@ -1,0 +1,170 @@
+"""Take what an apply came to into the state: fold outcomes, keep files, advance the head."""
+
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from segctl.backends.base import Backend
+from segctl.engine.base import Engine, Folded, Recorded
+from segctl.errors import StateDamaged
+from segctl.events import Recovered
+from segctl.journal import Journal
+from segctl.outcomes import Ledger, Outcome, fold
+from segctl.plan import codec as plans
+from segctl.plan.model import Plan
+from segctl.state import codec as states
+from segctl.state.advance import Kept, Run, advance, record_of
+from segctl.state.model import EMPTY, FileRef, MemberSet, Pairs, SegmentRecord, State
+
+Keep = Callable[[Path, int], FileRef]
+"""Takes a scratch file of so many rows into the state, or pretends to."""
+
+Locate = Callable[[FileRef], Path]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Held:
+    """The state as a run sees it: its value, its version in the backend, where its files are."""
+
+    state: State
+    version: str | None
+    locate: Locate = field(repr=False)
+    recovered: Recovered | None = None
+
+    def recorded(self) -> dict[str, Recorded]:
+        """Give where the members of every recorded segment stand, by its name on the wire."""
+        state = self.state
+        records = (*state.segments.values(), *(t.record for t in state.tombstones))
+        return {record.key: recorded_at(record, self.locate) for record in records}
+
+
+def recorded_at(record: SegmentRecord, locate: Locate) -> Recorded:
+    """Give where the members of one segment stand."""
+    members, pairs = record.members, record.pairs
+    return Recorded(
+        digest=members.digest,
+        base=locate(members.base) if members.base else None,
+        base_rows=members.base.rows if members.base else 0,
+        changes=tuple(locate(ref) for ref in members.changes),
+        change_rows=sum(ref.rows for ref in members.changes),
+        pairs=locate(pairs.file) if pairs.file else None,
+    )
+
+
+def read(backend: Backend, engine: Callable[[], Engine]) -> Held:
+    """Read the state, the journal of an interrupted apply folded in; writes nothing."""
+    held = _head(backend)
+    journal = Journal.open(backend.journal_folder())
+    if journal is None or journal.id == held.state.folded:
+        return held
+    overlay: dict[str, Path] = {}
+
+    def keep(scratch: Path, rows: int) -> FileRef:
+        overlay[scratch.name] = scratch
+        return FileRef(name=scratch.name, rows=rows, bytes=scratch.stat().st_size)
+
+    def locate(ref: FileRef) -> Path:
+        return overlay.get(ref.name) or backend.path_of(ref)
+
+    state, recovered = _recovered(held, journal, engine(), keep)
+    return Held(state=state, version=held.version, locate=locate, recovered=recovered)
+
+
+def recover(backend: Backend, engine: Callable[[], Engine]) -> Held:
+    """Take the journal of an interrupted apply into the state; needs the lock."""
+    held = _head(backend)
+    journal = Journal.open(backend.journal_folder())
+    if journal is None:
+        return held
+    if journal.id == held.state.folded:  # the crash came between the head and this
+        journal.remove()
+        return held
+    state, recovered = _recovered(
+        held, journal, engine(), lambda scratch, rows: backend.add_file(scratch, rows=rows)
+    )
+    if state is not held.state:
+        held = write(backend, held, state)
+    journal.remove()
+    return replace(held, recovered=recovered)
+
+
+def write(backend: Backend, held: Held, state: State) -> Held:
+    """Replace the head; give the state as it is held from now on."""
+    stored = backend.replace_head(states.encode(state), expected=held.version)
+    return Held(state=state, version=stored.version, locate=backend.path_of)
+
+
+def take_in(
+    held: Held,
+    plan: Plan,
+    ledger: Ledger,
+    *,
+    delta: Path | None,
+    engine: Engine,
+    keep: Keep,
+    run: Run,
+) -> State:
+    """Give the state after an apply, its new files kept; ``delta`` as it was sent."""
+    state = held.state
+    if not state.lineage:
+        state = replace(state, lineage=str(uuid.uuid4()))
+    records = {place: record_of(state, target) for place, target in enumerate(plan.targets)}
+    kept: dict[int, Kept] = {}
+    if delta is not None:
+        where = {
+            place: recorded_at(record, held.locate) if record else Recorded()
+            for place, record in records.items()
+        }
+        for place, folded in engine.fold(delta, ledger, where).items():
+            kept[place] = _kept(records[place], folded, keep)
+    return advance(state, plan, ledger, kept, run)
+
+
+def _kept(record: SegmentRecord | None, folded: Folded, keep: Keep) -> Kept:
+    members = record.members if record else MemberSet()
+    if folded.moved and folded.change:
+        change = keep(folded.change, folded.change_rows)
+        changes = (*members.changes, change)
+        members = MemberSet(digest=folded.digest, base=members.base, changes=changes)
+    elif folded.moved:
+        base = keep(folded.base, folded.digest.count) if folded.base else None
+        members = MemberSet(digest=folded.digest, base=base)
+    if folded.pairs is None:
+        return Kept(members=members, pairs=Pairs())
+    file = keep(folded.pairs, folded.uncertain + folded.refused)
+    pairs = Pairs(file=file, uncertain=folded.uncertain, refused=folded.refused)
+    return Kept(members=members, pairs=pairs)
+
+
+def _head(backend: Backend) -> Held:
+    stored = backend.read_head()
+    if stored is None:
+        return Held(state=EMPTY, version=None, locate=backend.path_of)
+    state = states.decode(stored.data)
+    return Held(state=state, version=stored.version, locate=backend.path_of)
+
+
+def _recovered(held: Held, journal: Journal, engine: Engine, keep: Keep) -> tuple[State, Recovered]:
+    header = journal.header
+    state = held.state
+    if (header["lineage"], header["serial"]) != (state.lineage, state.serial):
+        raise StateDamaged(
+            f"an interrupted apply began from serial {header['serial']} of the state, which is "
+            f"at serial {state.serial} now",
+            hint="Put back the state that the apply began from; the journal tells what was sent.",
+        )
+    plan = plans.decode(header["plan"])
+    ledger = fold(journal.records())
+    run = Run(
+        journal=journal.id,
+        now=float(header["at"]),
+        account=header["account"],
+        host=header["host"],
+    )
+    if ledger.updates or ledger.creates:  # else it died before its first request
+        state = take_in(held, plan, ledger, delta=journal.delta, engine=engine, keep=keep, run=run)
+    return state, Recovered(
+        acknowledged=ledger.count(Outcome.ACKNOWLEDGED),
+        uncertain=ledger.count(Outcome.UNCERTAIN),
+    )
