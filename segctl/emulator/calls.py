@@ -292,6 +292,6 @@ async def send_answer(result: Answer, send: Send) -> None:
 def required_text(document: Any, name: str) -> str:
     """Return a string field of a document; raises RequestError 400."""
     value = document.get(name) if isinstance(document, dict) else None
-    if not isinstance(value, str) or not value:
-        raise incorrect(f"{name} must be a string")
+    if not isinstance(value, str) or not value or value.isspace():
+        raise incorrect(f"{name} must be a string that is not blank")
     return value

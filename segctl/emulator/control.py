@@ -5,7 +5,7 @@ more, so that a test can check what a client did.
 """
 
 import json
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from itertools import islice
 from typing import Any
 
@@ -18,6 +18,8 @@ from segctl.emulator.error_stream import as_csv, read_refusals
 from segctl.emulator.errors import InvalidSettingsError, RequestError
 from segctl.emulator.events import iso, read_events
 from segctl.emulator.faults import FAULTS, parse_plan
+from segctl.emulator.membership import ERROR_TYPES, NO_SEGMENT_ID
+from segctl.emulator.openapi import document
 from segctl.emulator.service import Service, account_by_name
 from segctl.emulator.settings import Settings
 from segctl.emulator.state import Account, Segment
@@ -25,7 +27,9 @@ from segctl.emulator.state import Account, Segment
 PREFIX = "/emulator/v1"
 NDJSON = "application/x-ndjson"
 LINES_AT_ONCE = 2000
-LARGEST_NUMBER = 2**62
+LARGEST_NUMBER = 2**53
+
+Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 def service_of(request: Request) -> Service:
@@ -44,9 +48,10 @@ def number_of(request: Request, name: str, default: int) -> int:
     text = request.query_params.get(name)
     if text is None:
         return default
-    if not text.isascii() or not text.isdecimal() or len(text) > len(str(LARGEST_NUMBER)):
-        raise incorrect(f"{name} must be a whole number")
-    return min(int(text), LARGEST_NUMBER)
+    plain = text.isascii() and text.isdecimal() and len(text) <= len(str(LARGEST_NUMBER))
+    if not plain or int(text) > LARGEST_NUMBER:
+        raise incorrect(f"{name} must be a whole number from 0 to {LARGEST_NUMBER}")
+    return int(text)
 
 
 def segment_of(request: Request) -> tuple[Account, Segment]:
@@ -140,6 +145,8 @@ async def delete_segments(request: Request) -> Response:
 async def error_stream(request: Request) -> Response:
     """List the skipped entries, as JSON or CSV, filtered by type, segment or user."""
     query = request.query_params
+    if query.get("type", NO_SEGMENT_ID) not in ERROR_TYPES:
+        raise incorrect(f"type must be one of {', '.join(ERROR_TYPES)}")
     found = read_refusals(
         service_of(request),
         account=account_of(request),
@@ -218,6 +225,11 @@ async def reset(request: Request) -> Response:
     return JSONResponse(service.stats(None))
 
 
+async def openapi(_request: Request) -> Response:
+    """Describe all of this for programs."""
+    return JSONResponse(document(prefix=PREFIX))
+
+
 def invalid_settings(_request: Request, error: Exception) -> Response:
     """Name every problem of a settings or faults document."""
     problems = list(error.problems) if isinstance(error, InvalidSettingsError) else []
@@ -229,7 +241,7 @@ def invalid_settings(_request: Request, error: Exception) -> Response:
 
 def routes() -> list[Route]:
     """Return all of them, under their prefix."""
-    table: list[tuple[str, str, Callable[[Request], Any]]] = [
+    table: list[tuple[str, str, Endpoint]] = [
         ("GET", "/segments", list_segments),
         ("POST", "/segments/delete", delete_segments),
         ("GET", "/segments/{ct_segment_id:int}", show_segment),
@@ -244,5 +256,21 @@ def routes() -> list[Route]:
         ("GET", "/faults", get_faults),
         ("PUT", "/faults", put_faults),
         ("POST", "/reset", reset),
+        ("GET", "/openapi.json", openapi),
     ]
-    return [Route(PREFIX + path, endpoint, methods=[method]) for method, path, endpoint in table]
+    by_path: dict[str, dict[str, Endpoint]] = {}
+    for method, path, endpoint in table:
+        by_path.setdefault(path, {})[method] = endpoint
+    return [
+        Route(PREFIX + path, by_method(endpoints), methods=list(endpoints))
+        for path, endpoints in by_path.items()
+    ]
+
+
+def by_method(endpoints: dict[str, Endpoint]) -> Endpoint:
+    """Return one endpoint for a path, so that its methods are known together."""
+
+    async def endpoint(request: Request) -> Response:
+        return await endpoints["GET" if request.method == "HEAD" else request.method](request)
+
+    return endpoint

@@ -13,6 +13,7 @@ from typing import Any
 
 from segctl.emulator.errors import InvalidSettingsError
 from segctl.emulator.membership import ERROR_TYPES, NOT_FOUND_OR_DELETED
+from segctl.emulator.settings import whole_number
 
 CALLS = ("createSegment", "updateSegment", "getEvents", "upload")
 BODIES = ("html", "fail", "truncated", "array")
@@ -79,7 +80,7 @@ def parse_plan(document: object, *, seed: int = 0) -> FaultPlan:
     if not isinstance(document, dict):
         raise InvalidSettingsError(problems=("faults are a JSON object",))
     problems = [f"{name}: no such field" for name in document if name not in {"seed", "rules"}]
-    given_seed = document.get("seed", seed)
+    given_seed = whole_number(document.get("seed", seed))
     if not isinstance(given_seed, int) or isinstance(given_seed, bool):
         problems.append("seed: a whole number")
     rules = document.get("rules", [])
@@ -87,17 +88,20 @@ def parse_plan(document: object, *, seed: int = 0) -> FaultPlan:
         problems.append("rules: an array")
         rules = []
     known = {each.name for each in fields(Rule)}
-    for index, rule in enumerate(rules):
-        if not isinstance(rule, dict):
+    parsed: list[dict[str, Any]] = []
+    for index, given in enumerate(rules):
+        if not isinstance(given, dict):
             problems.append(f"rules[{index}]: an object")
             continue
+        rule = {name: whole_number(value) for name, value in given.items()}
+        parsed.append(rule)
         problems.extend(f"rules[{index}].{name}: no such field" for name in rule.keys() - known)
         problems.extend(
             f"rules[{index}].{name}: {what}" for name, what in _rule_problems(rule).items()
         )
     if problems:
         raise InvalidSettingsError(problems=tuple(problems))
-    return FaultPlan(seed=given_seed, rules=tuple(Rule(**rule) for rule in rules))
+    return FaultPlan(seed=given_seed, rules=tuple(Rule(**rule) for rule in parsed))
 
 
 def _rule_problems(rule: dict[str, Any]) -> dict[str, str]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from segctl.emulator.bodies import incorrect
 from segctl.emulator.errors import RequestError
-from segctl.emulator.settings import Settings
+from segctl.emulator.settings import Settings, whole_number
 from segctl.emulator.state import Segment, User
 
 SUCCESS = {"success": True}
@@ -122,7 +122,7 @@ def _user(document: Any, *, settings: Settings) -> User:
 def _line(document: Any) -> SegmentLine:
     if not isinstance(document, dict):
         raise incorrect("an item of segments is no object")
-    ct_segment_id = document.get("ct_segment_id")
+    ct_segment_id = whole_number(document.get("ct_segment_id"))
     if isinstance(ct_segment_id, bool) or not isinstance(ct_segment_id, int | str | None):
         raise incorrect("ct_segment_id must be an integer")
     customer_segment_id = document.get("customer_segment_id")

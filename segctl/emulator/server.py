@@ -166,6 +166,7 @@ def run(
             server.should_exit = True
             app.state.service.close_streams()
 
+        app.state.loop = loop
         app.state.end = lambda: loop.call_soon_threadsafe(end)
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):

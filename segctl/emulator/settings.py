@@ -188,6 +188,7 @@ class Settings:
         """
         if not isinstance(document, dict):
             raise InvalidSettingsError(problems=("settings are a JSON object",))
+        document = {name: whole_number(value) for name, value in document.items()}
         known = {each.name: each for each in fields(self)}
         problems = [
             f"{name}: no such setting" if name not in known else problem
@@ -198,6 +199,11 @@ class Settings:
         if problems:
             raise InvalidSettingsError(problems=tuple(problems))
         return replace(self, **document)
+
+
+def whole_number(value: Any) -> Any:
+    """Return a number without a fraction as an integer: JSON does not tell 1.0 from 1."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _problem(*, name: str, value: object, metadata: Mapping[str, Any]) -> str:

@@ -136,7 +136,7 @@ async def export_events(request: Request) -> Response:
     name = f"{int(now)}-{stamp(now)}-{EVENT_NAME.replace(' ', '_')}-{day(now)}-0-0.json"
     return StreamingResponse(
         pieces(),
-        media_type="application/json",
+        media_type="text/plain",
         headers={"content-disposition": f'attachment; filename="{name}"'},
     )
 

@@ -1,5 +1,6 @@
 """The emulator inside a test: a real server, in a thread, on a free port."""
 
+import asyncio
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -11,7 +12,9 @@ from queue import Queue
 from starlette.applications import Starlette
 
 from segctl.emulator.app import DEMO_ACCOUNT, DEMO_PASSCODE, create_app
+from segctl.emulator.faults import FaultPlan
 from segctl.emulator.server import run
+from segctl.emulator.service import Service
 from segctl.emulator.settings import Settings
 
 HOST = "127.0.0.1"
@@ -20,11 +23,39 @@ START_SECONDS = 30
 
 @dataclass(frozen=True, kw_only=True)
 class RunningEmulator:
-    """A server that runs: its base URL, its application, one account's headers."""
+    """A server that runs: its base URL, its application, and one account's credentials."""
 
     url: str
     app: Starlette
-    headers: Mapping[str, str]
+    account: str
+    passcode: str
+    loop: asyncio.AbstractEventLoop
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The account's credentials as the vendor's two headers."""
+        return {"X-CleverTap-Account-Id": self.account, "X-CleverTap-Passcode": self.passcode}
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The same, and the URL, as segctl reads them from the environment."""
+        return {
+            "CLEVERTAP_ACCOUNT_ID": self.account,
+            "CLEVERTAP_PASSCODE": self.passcode,
+            "CLEVERTAP_BASE_URL": self.url,
+        }
+
+    def restart(self) -> None:
+        """Make it empty, with default settings and no faults."""
+
+        async def restart() -> None:
+            service: Service = self.app.state.service
+            service.change_settings(Settings())
+            service.change_faults(FaultPlan())
+            service.reset()
+
+        # In the server's own loop, where nothing else is in the middle of anything.
+        asyncio.run_coroutine_threadsafe(restart(), self.loop).result(START_SECONDS)
 
 
 @contextmanager
@@ -54,9 +85,7 @@ def running_emulator(
             raise url
         account, passcode = next(iter((accounts or {DEMO_ACCOUNT: DEMO_PASSCODE}).items()))
         yield RunningEmulator(
-            url=url,
-            app=app,
-            headers={"X-CleverTap-Account-Id": account, "X-CleverTap-Passcode": passcode},
+            url=url, app=app, account=account, passcode=passcode, loop=app.state.loop
         )
     finally:
         if thread.is_alive():
