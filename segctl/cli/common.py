@@ -2,13 +2,13 @@
 
 import functools
 import logging
-import sys
 from collections.abc import Callable
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import click
 
 from segctl.cli.screen import Screen
+from segctl.render.style import escaped
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -76,9 +76,21 @@ def common(function: Callable[Concatenate[Screen, P], R]) -> Callable[..., R]:
 
 def _log(level: str, screen: Screen) -> None:
     screen.debug = screen.debug or level == "debug"
-    logging.basicConfig(
-        level=level.upper(),
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-        stream=sys.stderr,
-        force=True,
-    )
+    root = logging.getLogger()
+    for handler in [h for h in root.handlers if isinstance(h, _ToScreen)]:
+        root.removeHandler(handler)
+    root.addHandler(_ToScreen(screen))
+    root.setLevel(level.upper())
+
+
+class _ToScreen(logging.Handler):
+    """Writes log records, with their time, to where the screen's messages go."""
+
+    def __init__(self, screen: Screen) -> None:
+        super().__init__()
+        self._screen = screen
+        self.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one record; line breaks and control characters in it are escaped."""
+        self._screen.err(escaped(self.format(record)) + "\n")

@@ -1,5 +1,6 @@
 """``segctl emulator``: run a local CleverTap API Segments service."""
 
+import errno
 import os
 
 import click
@@ -40,7 +41,7 @@ def command(
     """
     try:
         from segctl.emulator import server  # noqa: PLC0415 - its libraries are an extra
-        from segctl.emulator.errors import EmulatorError  # noqa: PLC0415 - as above
+        from segctl.emulator.errors import EmulatorError, ExposedError  # noqa: PLC0415 - as above
     except ModuleNotFoundError as missing:
         if (missing.name or "").partition(".")[0] not in {"starlette", "uvicorn"}:
             raise
@@ -61,9 +62,22 @@ def command(
             faults=screen.path(faults) if faults else None,
             allow_remote=allow_remote,
         )
-    except (EmulatorError, OSError, ValueError) as error:
+    except ExposedError as error:
+        hint = "Set CLEVERTAP_ACCOUNT_ID and CLEVERTAP_PASSCODE to values of your own."
+        raise Stop(f"the emulator cannot start: {error}", hint=hint) from error
+    except (EmulatorError, ValueError) as error:
         # ValueError: the faults file is no JSON.
         raise Stop(f"the emulator cannot start: {error}") from error
+    except OSError as error:
+        raise _unavailable(error, port) from error
+
+
+def _unavailable(error: OSError, port: int) -> Stop:
+    if error.errno == errno.EADDRINUSE:
+        hint = "End what listens there, or choose another with --port."
+        return Stop(f"port {port} is taken", hint=hint)
+    what = f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror)
+    return Stop(f"the emulator cannot start: {what}")
 
 
 def _accounts() -> dict[str, str] | None:
@@ -74,11 +88,10 @@ def _accounts() -> dict[str, str] | None:
 
 
 def _welcome(url: str) -> str:
-    address = escaped(url)
     return (
-        f"The emulator listens on {address} (Ctrl-C ends it). Use it with:\n\n"
-        "  export CLEVERTAP_ACCOUNT_ID=EMULATOR\n"
-        "  export CLEVERTAP_PASSCODE=emulator\n\n"
-        "and in segctl.yaml:\n\n"
-        f"  spec:\n    provider: {{baseUrl: {address}}}\n\n"
+        f"The emulator listens on {escaped(url)}. Ctrl-C ends it.\n"
+        "Let segctl use it, in another terminal, with:\n\n"
+        "  export CLEVERTAP_ACCOUNT_ID=EMULATOR CLEVERTAP_PASSCODE=emulator\n"
+        f"  export CLEVERTAP_BASE_URL={escaped(url)}\n\n"
+        "or, for good, with baseUrl below spec.provider in segctl.yaml.\n"
     )
