@@ -37,7 +37,7 @@ _ADVICE = {
 
 @contextmanager
 def explained(doing: str) -> Iterator[None]:
-    """Turn an ``OSError`` into ``Stop``; ``doing`` completes "Cannot …"."""
+    """Turn an ``OSError`` into ``Stop``; ``doing`` completes "cannot …"."""
     try:
         yield
     except OSError as error:
@@ -47,7 +47,7 @@ def explained(doing: str) -> Iterator[None]:
 def stop(error: OSError, doing: str) -> Stop:
     """Give the ``Stop`` that explains an ``OSError``, with advice where there is some."""
     reason = "symbolic link" if error.errno == errno.ELOOP else error.strerror or str(error)
-    return Stop(f"Cannot {doing}: {reason}.", hint=_ADVICE.get(error.errno or 0, ""))
+    return Stop(f"cannot {doing}: {reason}", hint=_ADVICE.get(error.errno or 0, ""))
 
 
 def read_file(path: Path) -> bytes:

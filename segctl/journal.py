@@ -63,7 +63,7 @@ class Journal:
         header = {"id": uuid.uuid4().hex, **header}
         if os.path.lexists(folder / _CURRENT):
             raise StateDamaged(
-                "The journal of an earlier apply is still there; it must be taken in first.",
+                "the journal of an earlier apply is still there; it must be taken in first",
                 hint="Run `segctl apply` again.",
             )
         with explained("write the journal"):
@@ -91,17 +91,16 @@ class Journal:
         Raises ``StateDamaged`` where a part is missing or is not what was written.
         """
         current = folder / _CURRENT
-        if not os.path.lexists(current):
+        place = _place(current)
+        if place is None:
             return None
         try:
             header = _checked(load(read_file(current / _HEADER)), current)
-        except Misfit as misfit:
-            raise StateDamaged(f"The journal cannot be read: {misfit}.", hint=_ADVICE) from misfit
-        except OSError as error:
-            name = Path(str(error.filename or _HEADER)).name
-            raise StateDamaged(
-                f"The journal cannot be read: {name}: {error.strerror}.", hint=_ADVICE
-            ) from error
+        except (Misfit, OSError) as error:
+            if _place(current) != place:
+                # A plan reads without the lock: an apply ended while we looked.
+                return cls.open(folder, disk=disk)
+            raise _damaged(error) from error
         return cls(folder, header=header, disk=disk or Disk())
 
     @property
@@ -146,7 +145,7 @@ class Journal:
         """Write several records at once; see ``append``."""
         if self._broken:
             raise Stop(
-                f"The journal takes no more records after an error of the disk: {self._broken}.",
+                f"the journal takes no more records after an error of the disk: {self._broken}",
                 hint="Mend the disk, then run the same command again; it goes on from there.",
             )
         data = b"".join(_line(record) for record in records)
@@ -200,7 +199,7 @@ class Journal:
                 if end == len(data):
                     return
                 raise StateDamaged(
-                    f"The journal cannot be read: line {number} of {_LOG} is not what was written.",
+                    f"the journal cannot be read: line {number} of {_LOG} is not what was written",
                     hint=_ADVICE,
                 )
             yield record, len(line)
@@ -221,6 +220,22 @@ def _checked(document: Any, folder: Path) -> Mapping[str, Any]:
     if not (folder / _LOG).is_file():
         raise Misfit(f"{_LOG} is missing")
     return header
+
+
+def _place(path: Path) -> tuple[int, int] | None:
+    """Tell one folder from another that has its name later."""
+    try:
+        found = path.lstat()
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _damaged(error: Misfit | OSError) -> StateDamaged:
+    problem = str(error)
+    if isinstance(error, OSError):
+        problem = f"{Path(str(error.filename or _HEADER)).name}: {error.strerror}"
+    return StateDamaged(f"the journal cannot be read: {problem}", hint=_ADVICE)
 
 
 def _line(record: Record) -> bytes:

@@ -132,7 +132,7 @@ def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
         except _UNREADABLE as error:
             if begins_as_zip:
                 raise _damaged(path, "its end is missing or garbled") from error
-            raise Stop(f"{path} is not a plan file of segctl.", hint=_ADVICE) from error
+            raise Stop(f"{path} is not a plan file of segctl", hint=_ADVICE) from error
         with archive:
             yield archive
 
@@ -144,7 +144,7 @@ def _member(path: Path, archive: zipfile.ZipFile, name: str) -> Iterator[IO[byte
         info = archive.getinfo(name)
     except KeyError as error:
         if name == _MANIFEST:
-            raise Stop(f"{path} is not a plan file of segctl.", hint=_ADVICE) from error
+            raise Stop(f"{path} is not a plan file of segctl", hint=_ADVICE) from error
         raise _damaged(path, f"{name} is missing") from error
     # Stored, as we write it: what is read is never larger than the file itself.
     if info.compress_type != zipfile.ZIP_STORED:
@@ -212,4 +212,4 @@ def _compare(path: Path, name: str, digest: str, hashes: Mapping[str, str]) -> N
 
 
 def _damaged(path: Path, what: str) -> Stop:
-    return Stop(f"The plan file {path} is damaged or was changed: {what}.", hint=_ADVICE)
+    return Stop(f"the plan file {path} is damaged or was changed: {what}", hint=_ADVICE)

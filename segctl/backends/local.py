@@ -74,7 +74,7 @@ class LocalBackend:
             return None
         except IsADirectoryError as error:
             raise StateDamaged(
-                f"{HEAD} is a folder, not a file.", hint="Move it away and put the state back."
+                f"{HEAD} is a folder, not a file", hint="Move it away and put the state back."
             ) from error
         except OSError as error:
             raise stop(error, f"read {HEAD}") from error
@@ -89,7 +89,7 @@ class LocalBackend:
             current = self.read_head()
             if (current.version if current else None) != expected:
                 raise StateChanged(
-                    f"{HEAD} was replaced by another writer while this run was at work.",
+                    f"{HEAD} was replaced by another writer while this run was at work",
                     hint="Nothing was overwritten. Run the same command again.",
                 )
             if current:
@@ -101,20 +101,20 @@ class LocalBackend:
     def path_of(self, ref: FileRef) -> Path:
         """Give where an immutable file stands; raises ``StateDamaged``."""
         if not FILE_NAME.fullmatch(ref.name):
-            raise StateDamaged("The state names a member file that cannot be one of its own.")
+            raise StateDamaged("the state names a member file that cannot be one of its own")
         path = self._folder / "members" / ref.name
         shown = f"{FOLDER}/members/{ref.name}"
         try:
             found = path.lstat()
         except FileNotFoundError as error:
-            raise StateDamaged(f"{shown} is missing.", hint=_RESTORE) from error
+            raise StateDamaged(f"{shown} is missing", hint=_RESTORE) from error
         except OSError as error:
             raise stop(error, f"read {shown}") from error
         if not stat.S_ISREG(found.st_mode):
-            raise StateDamaged(f"{shown} is not a regular file.", hint=_RESTORE)
+            raise StateDamaged(f"{shown} is not a regular file", hint=_RESTORE)
         if found.st_size != ref.bytes:
             raise StateDamaged(
-                f"{shown} has {found.st_size:,} bytes instead of {ref.bytes:,}.", hint=_RESTORE
+                f"{shown} has {found.st_size:,} bytes instead of {ref.bytes:,}", hint=_RESTORE
             )
         return path
 
@@ -187,8 +187,8 @@ class LocalBackend:
         free = shutil.disk_usage(self._folder).free
         if free < needed_bytes:
             raise Stop(
-                f"The disk with {FOLDER} has {_size(free)} free; "
-                f"this run may need {_size(needed_bytes)}.",
+                f"the disk with {FOLDER} has {_size(free)} free; "
+                f"this run may need {_size(needed_bytes)}",
                 hint="Free some space, then run the same command again.",
             )
 
@@ -210,7 +210,7 @@ class LocalBackend:
         if earlier:
             raise StateDamaged(
                 f"{HEAD} is missing, but {FOLDER}/history holds {len(earlier)} earlier state"
-                f"{'' if len(earlier) == 1 else 's'}, the last one {earlier[-1]}.",
+                f"{'' if len(earlier) == 1 else 's'}, the last one {earlier[-1]}",
                 hint=f"Put {HEAD} back. To start over although every member would be added "
                 f"again, move {FOLDER} away too.",
             )

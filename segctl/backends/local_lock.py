@@ -87,8 +87,8 @@ class FileLock:
         with self._guarded(fcntl.LOCK_EX):
             if not self._is_current(self._descriptor):
                 raise StateChanged(
-                    f"The lock {self._info.id} of this run was broken by `segctl force-unlock` "
-                    "while it was running; the state was left as it is.",
+                    f"the lock {self._info.id} of this run was broken by `segctl force-unlock` "
+                    "while it was running; the state was left as it is",
                     hint="Make sure that no other run is at work, then run the same command again.",
                 )
             yield
@@ -111,9 +111,9 @@ class FileLock:
                         self._disk.replace(self._path, b"", temporary=self._temporary())
                     return
         if holder is None:
-            raise WrongUsage("The state is not locked, so there is nothing to break.")
+            raise WrongUsage("the state is not locked, so there is nothing to break")
         raise WrongUsage(
-            f"There is no lock {lock_id}. {_sentence(holder)}",
+            f"there is no lock {lock_id}: {_described(holder)}",
             hint=f"If you mean that one: segctl force-unlock {holder.id}",
         )
 
@@ -188,7 +188,7 @@ class FileLock:
             while not _flock(descriptor, kind):
                 if self._clock.monotonic() >= deadline:
                     raise Stop(
-                        "Another segctl process stands still while it writes the state.",
+                        "another segctl process stands still while it writes the state",
                         hint="Let it go on, or end it; then run the same command again.",
                     )
                 self._sleep(0.01)
@@ -205,7 +205,7 @@ def _flock(descriptor: int, kind: int) -> bool:
         return False
     except OSError as error:
         raise Stop(
-            f"The file system cannot lock files: {error.strerror}.",
+            f"the file system cannot lock files: {error.strerror}",
             hint="Keep the workspace's state on a local disk.",
         ) from error
     return True
@@ -213,20 +213,20 @@ def _flock(descriptor: int, kind: int) -> bool:
 
 def _locked(holder: LockInfo) -> StateLocked:
     return StateLocked(
-        _sentence(holder),
+        _described(holder),
         holder=holder,
         hint="Wait for it with --lock-timeout 60s. "
         f"If that process hangs or is out of reach: segctl force-unlock {holder.id}",
     )
 
 
-def _sentence(holder: LockInfo) -> str:
+def _described(holder: LockInfo) -> str:
     if holder == _UNNAMED:
-        return "The state is locked by a process that left no name; lock ID unknown."
+        return "the state is locked by a process that left no name; lock ID unknown"
     since = datetime.fromtimestamp(holder.since, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
     return (
-        f"The state is locked by {holder.who} (process {holder.pid}, `{holder.command}`) "
-        f"since {since}; lock ID {holder.id}."
+        f"the state is locked by {holder.who} (process {holder.pid}, `{holder.command}`) "
+        f"since {since}; lock ID {holder.id}"
     )
 
 

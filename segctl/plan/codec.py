@@ -33,19 +33,19 @@ def decode(document: Mapping[str, Any]) -> Plan:
     try:
         return from_plain(Plan, document.get("plan"))
     except Misfit as misfit:
-        raise Stop(f"The saved plan cannot be read: {misfit}.", hint=_ADVICE) from misfit
+        raise Stop(f"the saved plan cannot be read: {misfit}", hint=_ADVICE) from misfit
 
 
 def check_version(document: Mapping[str, Any]) -> None:
     """Refuse a document of another format than ours; errors as in ``decode``."""
     version, writer = document.get("version"), document.get("segctl_version")
     if not isinstance(version, int) or isinstance(version, bool):
-        raise Stop("This is not a saved plan of segctl: it has no version.", hint=_ADVICE)
+        raise Stop("this is not a saved plan of segctl: it has no version", hint=_ADVICE)
     if version > VERSION:
         raise Stop(
-            f"The plan was saved by segctl {writer} in format {version}; "
-            f"this is segctl {__version__}, which reads format {VERSION}.",
+            f"the plan was saved by segctl {writer} in format {version}; "
+            f"this is segctl {__version__}, which reads format {VERSION}",
             hint=f"Upgrade segctl to {writer} or newer, or make a new plan.",
         )
     if version < VERSION:
-        raise StalePlan(f"The plan was saved by an older segctl ({writer}).", hint=_ADVICE)
+        raise StalePlan(f"the plan was saved by an older segctl ({writer})", hint=_ADVICE)

@@ -37,7 +37,7 @@ def decode(data: bytes) -> State:
     try:
         return _state(load(data))
     except Misfit as misfit:
-        raise StateDamaged(f"The state cannot be read: {misfit}.", hint=_ADVICE) from misfit
+        raise StateDamaged(f"the state cannot be read: {misfit}", hint=_ADVICE) from misfit
 
 
 def _state(head: Any) -> State:
@@ -49,8 +49,8 @@ def _state(head: Any) -> State:
         raise Misfit("expected a whole number from 1 up", place=".version")
     if version > VERSION:
         raise StateDamaged(
-            f"The state was written by segctl {writer} in format {version}; "
-            f"this is segctl {__version__}, which reads format {VERSION}.",
+            f"the state was written by segctl {writer} in format {version}; "
+            f"this is segctl {__version__}, which reads format {VERSION}",
             hint=f"Upgrade segctl to {writer} or newer.",
         )
     if not isinstance(writer, str):

@@ -127,8 +127,8 @@ def test_a_second_run_is_told_who_holds_the_lock(backend: Backend, another: Anot
             pass
         assert caught.value.holder == info
         assert caught.value.message == (
-            f"The state is locked by {info.who} (process {info.pid}, `segctl apply`) "
-            f"since 2026-01-02 03:04:05 UTC; lock ID {info.id}."
+            f"the state is locked by {info.who} (process {info.pid}, `segctl apply`) "
+            f"since 2026-01-02 03:04:05 UTC; lock ID {info.id}"
         )
         assert caught.value.hint == (
             "Wait for it with --lock-timeout 60s. If that process hangs or is out of reach: "
@@ -179,8 +179,8 @@ def test_who_lost_the_lock_cannot_replace_the_head(backend: Backend, another: An
         with pytest.raises(StateChanged) as caught:
             backend.replace_head(b'{"serial": 1}', expected=None)
         assert caught.value.message == (
-            f"The lock {info.id} of this run was broken by `segctl force-unlock` "
-            "while it was running; the state was left as it is."
+            f"the lock {info.id} of this run was broken by `segctl force-unlock` "
+            "while it was running; the state was left as it is"
         )
     assert backend.read_head() is None
 
@@ -198,16 +198,16 @@ def test_only_the_lock_that_is_held_can_be_broken(backend: Backend, another: Ano
     with backend.lock(command="segctl apply", timeout=0) as info:
         with pytest.raises(WrongUsage) as caught:
             another().force_unlock("id-99")
-        assert caught.value.message.startswith("There is no lock id-99. The state is locked by ")
+        assert caught.value.message.startswith("there is no lock id-99: the state is locked by ")
         assert caught.value.hint == f"If you mean that one: segctl force-unlock {info.id}"
         assert another().holder() == info
 
 
 def test_a_free_lock_cannot_be_broken(backend: Backend) -> None:
-    with pytest.raises(WrongUsage, match="The state is not locked"):
+    with pytest.raises(WrongUsage, match="the state is not locked"):
         backend.force_unlock("id-1")
     write(backend, b"{}")
-    with pytest.raises(WrongUsage, match="The state is not locked"):
+    with pytest.raises(WrongUsage, match="the state is not locked"):
         backend.force_unlock("id-1")
 
 

@@ -154,7 +154,7 @@ def test_an_error_of_the_disk_at_any_step_stops_in_words(tmp_path: Path, code: i
         if disk.steps < at:
             break
     assert len(stops) > 20
-    assert all(stop.message.startswith("Cannot ") and stop.hint for stop in stops)
+    assert all(stop.message.startswith("cannot ") and stop.hint for stop in stops)
 
 
 def test_every_earlier_head_is_in_the_history_whatever_crashed(tmp_path: Path) -> None:

@@ -1,4 +1,5 @@
 import errno
+import fcntl
 import os
 import signal
 import stat
@@ -14,6 +15,7 @@ from segctl.backends.local import LocalBackend
 from segctl.clock import SystemClock
 from segctl.durable import Disk
 from segctl.errors import StateDamaged, StateLocked, Stop
+from segctl.state.model import FileRef
 from tests.backends.conftest import FakeClock
 
 HEAD = "segctl.state.json"
@@ -101,7 +103,7 @@ def test_a_lost_head_is_told_from_a_first_run(local: LocalBackend, root: Path) -
 
 def test_a_folder_in_place_of_the_head_is_damage(local: LocalBackend, root: Path) -> None:
     (root / HEAD).mkdir()
-    with pytest.raises(StateDamaged, match=r"^segctl.state.json is a folder, not a file.$"):
+    with pytest.raises(StateDamaged, match=r"^segctl.state.json is a folder, not a file$"):
         local.read_head()
 
 
@@ -110,13 +112,13 @@ def test_a_symbolic_link_in_place_of_the_head_is_refused(local: LocalBackend, ro
     (root / HEAD).symlink_to("elsewhere")
     with pytest.raises(Stop) as caught:
         local.read_head()
-    assert caught.value.message == "Cannot read segctl.state.json: symbolic link."
+    assert caught.value.message == "cannot read segctl.state.json: symbolic link"
     assert caught.value.hint == "Put the file itself in the place of the symbolic link."
 
 
 def test_a_pipe_in_place_of_the_head_does_not_hang(local: LocalBackend, root: Path) -> None:
     os.mkfifo(root / HEAD)
-    with pytest.raises(Stop, match=r"^Cannot read segctl.state.json: Not a regular file.$"):
+    with pytest.raises(Stop, match=r"^cannot read segctl.state.json: Not a regular file$"):
         local.read_head()
 
 
@@ -129,7 +131,7 @@ def test_a_symbolic_link_in_place_of_a_folder_is_refused(
     path.parent.mkdir(exist_ok=True)
     path.symlink_to(root / "elsewhere")
     with (
-        pytest.raises(Stop, match=r"^Cannot write in segctl.state.d.*: symbolic link.$"),
+        pytest.raises(Stop, match=r"^cannot write in segctl.state.d.*: symbolic link$"),
         local.lock(command="segctl apply"),
     ):
         pass
@@ -142,7 +144,7 @@ def test_a_file_in_place_of_the_folder_is_refused(local: LocalBackend, root: Pat
         local.lock(command="segctl apply"),
     ):
         pass
-    assert caught.value.message == "Cannot write in segctl.state.d: Not a folder."
+    assert caught.value.message == "cannot write in segctl.state.d: Not a folder"
     assert caught.value.hint == "A file stands where a folder should be."
 
 
@@ -165,7 +167,7 @@ def test_taking_the_lock_clears_scratch_and_nothing_else(local: LocalBackend, ro
 def test_a_full_disk_is_found_before_anything_is_written(local: LocalBackend) -> None:
     with (
         local.lock(command="segctl apply"),
-        pytest.raises(Stop, match=r"^The disk with segctl.state.d has .* MB free; this run may "),
+        pytest.raises(Stop, match=r"^the disk with segctl.state.d has .* MB free; this run may "),
     ):
         local.check_writable(needed_bytes=10**18)
 
@@ -190,14 +192,14 @@ def test_a_read_only_folder_is_found_before_anything_is_written(
     with local.lock(command="segctl apply"), pytest.raises(Stop) as caught:
         local.check_writable(needed_bytes=1)
     shown = f"workspace/{part}".rstrip("/")
-    assert caught.value.message == f"Cannot write in {shown}: Read-only file system."
+    assert caught.value.message == f"cannot write in {shown}: Read-only file system"
     assert caught.value.hint == "The file system is mounted read-only; write access is needed."
 
 
 def test_a_lock_file_that_somebody_removed_is_a_lost_lock(local: LocalBackend, root: Path) -> None:
     with local.lock(command="segctl apply"):
         (root / FOLDER / "lock").unlink()
-        with pytest.raises(Stop, match=r"^The lock .* of this run was broken"):
+        with pytest.raises(Stop, match=r"^the lock .* of this run was broken"):
             local.replace_head(b"{}", expected=None)
 
 
@@ -206,13 +208,47 @@ def test_a_holder_without_a_name_can_still_be_broken(local: LocalBackend, root: 
         (root / FOLDER / "lock.json").write_bytes(b"{")
         other = LocalBackend(root, clock=SystemClock())
         with (
-            pytest.raises(StateLocked, match=r"by a process that left no name; lock ID unknown.$"),
+            pytest.raises(StateLocked, match=r"by a process that left no name; lock ID unknown$"),
             other.lock(command="segctl apply"),
         ):
             pass
         other.force_unlock("unknown")
         with other.lock(command="segctl apply"):
             pass
+
+
+def test_a_process_that_stands_still_at_the_head_is_waited_for_and_named(
+    local: LocalBackend, root: Path, clock: FakeClock
+) -> None:
+    write(local, b'{"serial": 1}')
+    start = clock.time
+    with (root / FOLDER / "lock.guard").open("rb") as guard:
+        fcntl.flock(guard, fcntl.LOCK_EX)
+        with pytest.raises(Stop) as caught, local.lock(command="segctl apply"):
+            pass
+    assert caught.value.message == "another segctl process stands still while it writes the state"
+    assert 10 <= clock.time - start < 11
+
+
+def test_a_file_system_without_locks_is_named(
+    local: LocalBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_locks(*_: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    with pytest.raises(Stop) as caught, local.lock(command="segctl apply"):
+        pass
+    assert caught.value.message == "the file system cannot lock files: No locks available"
+    assert caught.value.hint == "Keep the workspace's state on a local disk."
+
+
+def test_a_member_file_that_is_a_link_is_damage(local: LocalBackend, root: Path) -> None:
+    name = f"{'0' * 64}.parquet"
+    (root / FOLDER / "members").mkdir(parents=True)
+    (root / FOLDER / "members" / name).symlink_to("/dev/null")
+    with pytest.raises(StateDamaged, match=r"0.parquet is not a regular file$"):
+        local.path_of(FileRef(name=name, rows=0, bytes=0))
 
 
 HOLD = """

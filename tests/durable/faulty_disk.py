@@ -41,6 +41,7 @@ class FaultyDisk(Disk):
         self._error = error
         self._dead = False
         self._undo: list[_Undo] = []
+        self._moved: dict[Path, Path] = {}
 
     def written_elsewhere(self, path: Path, data: bytes) -> None:
         """Write a file as an engine does, without bringing it to the disk."""
@@ -51,7 +52,7 @@ class FaultyDisk(Disk):
     def create(self, path: Path) -> int:
         self._step()
         descriptor = super().create(path)
-        self._name(path, lambda: path.unlink(missing_ok=True))
+        self._name(path, lambda: self._now(path).unlink(missing_ok=True))
         return descriptor
 
     def append(self, path: Path) -> int:
@@ -85,8 +86,10 @@ class FaultyDisk(Disk):
         self._step()
         kept = self._keep(target)
         super().rename(source, target)
+        self._moved[source] = target
 
         def back() -> None:
+            del self._moved[source]
             target.rename(source)
             if kept:
                 os.link(kept, target)
@@ -126,6 +129,10 @@ class FaultyDisk(Disk):
             if self._loss in {"both", "names" if undo.names else "content"}:
                 undo.run()
         raise PowerCut
+
+    def _now(self, path: Path) -> Path:
+        """Give where a file made in a folder is, which may have got another name since."""
+        return self._moved.get(path.parent, path.parent) / path.name
 
     def _name(self, path: Path, run: Callable[[], object]) -> None:
         self._undo.append(_Undo(place=path.parent, names=True, run=run))

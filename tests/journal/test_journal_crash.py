@@ -17,7 +17,7 @@ DURABLE = (True, False, True)
 
 
 class Apply:
-    """The journal's part of an apply, and how far it came."""
+    """the journal's part of an apply, and how far it came."""
 
     def __init__(self, place: Path, *, at: int, loss: Loss) -> None:
         self.folder = place / "journal"

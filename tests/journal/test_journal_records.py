@@ -104,7 +104,7 @@ def test_a_line_is_json_for_other_tools_too(folder: Path) -> None:
 
 def test_a_second_journal_cannot_be_begun(folder: Path) -> None:
     create(folder)
-    with pytest.raises(StateDamaged, match="The journal of an earlier apply is still there"):
+    with pytest.raises(StateDamaged, match="the journal of an earlier apply is still there"):
         create(folder)
     assert list(folder.iterdir()) == [folder / "current"]
 
@@ -184,7 +184,7 @@ def test_a_broken_line_before_the_last_is_damage(
     with pytest.raises(StateDamaged) as caught:
         list(reopened(folder).records())
     assert caught.value.message == (
-        "The journal cannot be read: line 1 of log.jsonl is not what was written."
+        "the journal cannot be read: line 1 of log.jsonl is not what was written"
     )
     assert "Do not delete it" in caught.value.hint
 
@@ -218,14 +218,27 @@ def test_a_journal_with_a_wrong_part_is_damaged(
         path.write_bytes(content)
     with pytest.raises(StateDamaged) as caught:
         Journal.open(folder)
-    assert caught.value.message == f"The journal cannot be read: {problem}."
+    assert caught.value.message == f"the journal cannot be read: {problem}"
 
 
 def test_a_file_in_place_of_the_journal_is_damage(folder: Path) -> None:
     folder.mkdir()
     (folder / "current").write_bytes(b"")
-    with pytest.raises(StateDamaged, match=r"^The journal cannot be read: "):
+    with pytest.raises(StateDamaged, match=r"^the journal cannot be read: "):
         Journal.open(folder)
+
+
+def test_an_apply_that_ends_while_we_look_leaves_no_journal(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = create(folder)
+
+    def ended_meanwhile(path: Path) -> bytes:
+        journal.remove()
+        return path.read_bytes()
+
+    monkeypatch.setattr("segctl.journal.read_file", ended_meanwhile)
+    assert Journal.open(folder) is None
 
 
 class Failing(Disk):
@@ -258,12 +271,12 @@ def test_after_an_error_of_the_disk_no_record_is_taken(
     disk.failing = failing
     with pytest.raises(Stop) as first:
         journal.append(SENT, durable=True)
-    assert first.value.message == f"Cannot write the journal: {reason}."
+    assert first.value.message == f"cannot write the journal: {reason}"
     disk.failing = ""
     with pytest.raises(Stop) as second:
         journal.append(DONE, durable=True)
     assert second.value.message == (
-        f"The journal takes no more records after an error of the disk: {reason}."
+        f"the journal takes no more records after an error of the disk: {reason}"
     )
     journal.close()
 

@@ -90,6 +90,7 @@ plans = st.builds(
     workspace_digest=text,
     digest=text,
     segctl_version=text,
+    variables=labels,
     destroy=st.booleans(),
     targeted=some(text),
     changes=some(changes),
@@ -100,6 +101,8 @@ plans = st.builds(
     max_destroys=whole,
     settle_seconds=number,
     concurrency=whole,
+    settle_from=st.none() | whole,
+    settled_at=number,
 )
 
 EXAMPLE = Plan(
@@ -135,12 +138,12 @@ def test_an_encoded_plan_survives_as_json(plan: Plan) -> None:
 def test_a_newer_plan_says_which_segctl_saved_it() -> None:
     with pytest.raises(Stop) as caught:
         decode({**encode(EXAMPLE), "version": 2, "segctl_version": "3.4.0"})
-    assert caught.value.message.startswith("The plan was saved by segctl 3.4.0 in format 2; ")
+    assert caught.value.message.startswith("the plan was saved by segctl 3.4.0 in format 2; ")
     assert caught.value.hint == "Upgrade segctl to 3.4.0 or newer, or make a new plan."
 
 
 def test_an_older_plan_is_stale() -> None:
-    with pytest.raises(StalePlan, match=r"^The plan was saved by an older segctl \(0.0.1\).$"):
+    with pytest.raises(StalePlan, match=r"^the plan was saved by an older segctl \(0.0.1\)$"):
         decode({**encode(EXAMPLE), "version": 0, "segctl_version": "0.0.1"})
 
 
@@ -169,5 +172,5 @@ def test_a_wrong_value_is_named_with_its_place_and_not_quoted(
     assert old in document
     with pytest.raises(Stop) as caught:
         decode(json.loads(document.replace(old, new)))
-    assert caught.value.message.startswith(f"The saved plan cannot be read: {problem}")
+    assert caught.value.message.startswith(f"the saved plan cannot be read: {problem}")
     assert "abcde12345" not in caught.value.message

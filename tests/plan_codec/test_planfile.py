@@ -128,25 +128,25 @@ def test_any_zip_tool_can_look_inside(path: Path) -> None:
 def test_another_file_is_no_plan_file(path: Path, scratch: Path, content: bytes) -> None:
     path.write_bytes(content)
     stop = refusal(path, scratch)
-    assert stop.message == f"{path} is not a plan file of segctl."
+    assert stop.message == f"{path} is not a plan file of segctl"
     assert stop.hint == "Make a new one with `segctl plan --out FILE`."
 
 
 def test_another_zip_is_no_plan_file(path: Path, scratch: Path) -> None:
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("tfplan", b"")
-    assert refusal(path, scratch).message == f"{path} is not a plan file of segctl."
+    assert refusal(path, scratch).message == f"{path} is not a plan file of segctl"
 
 
 def test_a_missing_file_is_named(path: Path, scratch: Path) -> None:
     assert refusal(path, scratch).message == (
-        f"Cannot read the plan file {path}: No such file or directory."
+        f"cannot read the plan file {path}: No such file or directory"
     )
 
 
 def test_a_folder_in_its_place_is_named(path: Path, scratch: Path) -> None:
     path.mkdir()
-    assert refusal(path, scratch).message == f"Cannot read the plan file {path}: Is a directory."
+    assert refusal(path, scratch).message == f"cannot read the plan file {path}: Is a directory"
 
 
 def test_a_plan_file_cut_off_anywhere_is_refused(path: Path, scratch: Path) -> None:
@@ -155,7 +155,7 @@ def test_a_plan_file_cut_off_anywhere_is_refused(path: Path, scratch: Path) -> N
     for size in range(4, len(whole)):
         path.write_bytes(whole[:size])
         assert refusal(path, scratch).message == (
-            f"The plan file {path} is damaged or was changed: its end is missing or garbled."
+            f"the plan file {path} is damaged or was changed: its end is missing or garbled"
         )
 
 
@@ -185,7 +185,7 @@ def test_an_edited_part_is_refused(path: Path, scratch: Path, name: str) -> None
     save(path)
     remake(path, lambda part, data: data.replace(b"a", b"b") if part == name else data)
     assert refusal(path, scratch).message == (
-        f"The plan file {path} is damaged or was changed: {name} is not what was saved."
+        f"the plan file {path} is damaged or was changed: {name} is not what was saved"
     )
 
 
@@ -194,7 +194,7 @@ def test_a_missing_part_is_named(path: Path, scratch: Path, name: str) -> None:
     save(path)
     remake(path, lambda part, data: None if part == name else data)
     assert refusal(path, scratch).message == (
-        f"The plan file {path} is damaged or was changed: {name} is missing."
+        f"the plan file {path} is damaged or was changed: {name} is missing"
     )
 
 
@@ -202,7 +202,7 @@ def test_a_compressed_part_is_refused_unread(path: Path, scratch: Path) -> None:
     save(path)
     remake(path, lambda _, data: data, compression=zipfile.ZIP_DEFLATED)
     assert refusal(path, scratch).message == (
-        f"The plan file {path} is damaged or was changed: manifest.json is not what was saved."
+        f"the plan file {path} is damaged or was changed: manifest.json is not what was saved"
     )
 
 
@@ -213,7 +213,7 @@ def test_a_broken_manifest_is_refused(path: Path, scratch: Path, content: bytes)
     save(path)
     remake(path, lambda part, data: content if part == "manifest.json" else data)
     assert refusal(path, scratch).message.startswith(
-        f"The plan file {path} is damaged or was changed: manifest.json"
+        f"the plan file {path} is damaged or was changed: manifest.json"
     )
 
 
@@ -254,7 +254,7 @@ class Full(Disk):
 def test_a_full_disk_leaves_the_old_plan_file_and_nothing_else(path: Path, room: int) -> None:
     save(path)
     before = sorted(path.parent.iterdir())
-    with pytest.raises(Stop, match=r"^Cannot save the plan as .*: No space left on device.$"):
+    with pytest.raises(Stop, match=r"^cannot save the plan as .*: No space left on device$"):
         save(path, plan_of(8), disk=Full(room))
     assert planfile.read(path) == PLAN
     assert sorted(path.parent.iterdir()) == before
@@ -262,13 +262,13 @@ def test_a_full_disk_leaves_the_old_plan_file_and_nothing_else(path: Path, room:
 
 def test_a_full_disk_is_no_damaged_plan(path: Path, scratch: Path) -> None:
     save(path)
-    with pytest.raises(Stop, match=r"^Cannot write .*delta.parquet: No space left on device.$"):
+    with pytest.raises(Stop, match=r"^cannot write .*delta.parquet: No space left on device$"):
         planfile.load(path, scratch=scratch, disk=Full(10))
 
 
 def test_a_plan_is_not_saved_over_a_folder(path: Path) -> None:
     path.mkdir()
-    with pytest.raises(Stop, match=r"^Cannot save the plan as .*tfplan: Is a directory.$"):
+    with pytest.raises(Stop, match=r"^cannot save the plan as .*tfplan: Is a directory$"):
         save(path)
     assert [file.name for file in path.parent.iterdir() if file.name.startswith(".")] == []
 
@@ -283,7 +283,7 @@ def test_a_crash_while_saving_leaves_the_old_or_the_new_plan(tmp_path: Path, los
         disk = FaultyDisk(spare, at=at, loss=loss)
         with suppress(PowerCut):
             save(path, plan_of(8), disk=disk)
-        assert planfile.read(path) in {PLAN, plan_of(8)}
+        assert planfile.read(path) in (PLAN, plan_of(8))
         if disk.steps < at:
             assert planfile.read(path) == plan_of(8)
             return

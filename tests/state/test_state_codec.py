@@ -128,7 +128,7 @@ def test_decoding_an_encoded_state_gives_the_same_state(state: State) -> None:
 
 
 @given(states)
-def test_equal_states_have_equal_bytes(state: State) -> None:
+def test_a_state_read_and_written_again_has_the_same_bytes(state: State) -> None:
     assert encode(decode(encode(state))) == encode(state)
 
 
@@ -149,17 +149,17 @@ def test_a_lone_surrogate_in_a_name_survives() -> None:
 def test_a_head_cut_off_anywhere_is_refused() -> None:
     whole = encode(EXAMPLE)
     for length in range(len(whole.rstrip())):
-        assert damaged(whole[:length]).startswith("The state cannot be read: ")
+        assert damaged(whole[:length]).startswith("the state cannot be read: ")
 
 
 def test_an_empty_head_is_no_empty_state() -> None:
-    assert damaged(b"") == "The state cannot be read: the file is empty."
-    assert damaged(b" \n") == "The state cannot be read: the file is empty."
+    assert damaged(b"") == "the state cannot be read: the file is empty"
+    assert damaged(b" \n") == "the state cannot be read: the file is empty"
 
 
 def test_a_head_without_its_end_is_named_as_such() -> None:
     cut = encode(State(lineage="5f0c", serial=7))[:60]
-    assert damaged(cut) == "The state cannot be read: the file ends in the middle of line 5."
+    assert damaged(cut) == "the state cannot be read: the file ends in the middle of line 5"
 
 
 @pytest.mark.parametrize(
@@ -180,7 +180,7 @@ def test_a_head_without_its_end_is_named_as_such() -> None:
     ],
 )
 def test_what_is_no_head_is_named(data: bytes, problem: str) -> None:
-    assert damaged(data) == f"The state cannot be read: {problem}."
+    assert damaged(data) == f"the state cannot be read: {problem}"
 
 
 @pytest.mark.parametrize(
@@ -238,14 +238,14 @@ def test_what_is_no_head_is_named(data: bytes, problem: str) -> None:
 def test_a_wrong_value_is_named_with_its_place(old: str, new: str, problem: str) -> None:
     text = encode(EXAMPLE).decode()
     assert old in text
-    assert damaged(text.replace(old, new, 1).encode()) == f"The state cannot be read: {problem}."
+    assert damaged(text.replace(old, new, 1).encode()) == f"the state cannot be read: {problem}"
 
 
 def test_a_newer_head_says_which_segctl_wrote_it() -> None:
     data = b'{"version": 2, "segctl_version": "3.4.0", "whatever": []}'
     with pytest.raises(StateDamaged) as caught:
         decode(data)
-    assert caught.value.message.startswith("The state was written by segctl 3.4.0 in format 2; ")
+    assert caught.value.message.startswith("the state was written by segctl 3.4.0 in format 2; ")
     assert caught.value.hint == "Upgrade segctl to 3.4.0 or newer."
 
 
