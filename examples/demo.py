@@ -52,7 +52,7 @@ def emulator(log: Path) -> Iterator[str]:
     url = f"http://127.0.0.1:{port}"
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [SEGCTL, "emulator", "--port", str(port)],
+            [SEGCTL, "emulator", "--port", str(port), "--latency-ms", "20"],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -132,6 +132,20 @@ def check_members(url: str, as_of: date) -> None:
     print("Every member is where it should be.")
 
 
+def tell_requests(url: str) -> None:
+    """Say what the emulator counted; raises ``DemoFailed`` where too much was in flight."""
+    stats = httpx.get(f"{url}/emulator/v1/stats").raise_for_status().json()
+    answers = stats["requests"]["updateSegment"]
+    at_once = stats["max_in_flight"]["updateSegment"]
+    print(
+        f"The emulator answered {sum(answers.values())} updateSegment requests, "
+        f"{answers.get('429', 0)} of them with 429, at most {at_once} at a time, "
+        f"and counted {stats['membership_changes']:,} membership changes."
+    )
+    if at_once > 3:
+        raise DemoFailed("more requests were in flight than the service allows")
+
+
 def run(folder: Path) -> None:
     """Plan, apply and check one month-end after the other, in ``folder``."""
     workspace = folder / "cdnow"
@@ -147,6 +161,8 @@ def run(folder: Path) -> None:
                 raise DemoFailed("the plan after the apply is not empty")
             say("Compare the emulator's members with the same audiences in plain Python")
             check_members(url, as_of)
+        say("What the service saw")
+        tell_requests(url)
 
 
 def main() -> int:

@@ -35,6 +35,7 @@ ROOMS = {
     "jinja2": ("render", "emulator"),
     "starlette": ("emulator",),
     "uvicorn": ("emulator",),
+    "pytest": ("emulator/pytest_plugin.py",),
 }
 """Which part of the house each outside library belongs to; none may be used elsewhere."""
 
