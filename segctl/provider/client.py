@@ -5,6 +5,7 @@ left is never called failed: see ``segctl.outcomes``.
 """
 
 import asyncio
+import re
 import string
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -43,6 +44,7 @@ _NEVER_LEFT = (
 )
 _VISIBLE = frozenset(string.ascii_letters + string.digits + string.punctuation)
 _DEFAULT_POLICY = RetryPolicy()
+_HOST = re.compile(rb"[\w.:-]+")
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
@@ -94,7 +96,8 @@ def _base(base_url: str) -> httpx.URL:
         url = httpx.URL(base_url.rstrip("/"))
     except (httpx.InvalidURL, ValueError):
         url = httpx.URL("")
-    if url.scheme not in {"http", "https"} or not url.host or url.userinfo or url.query:
+    known = url.scheme in {"http", "https"} and _HOST.fullmatch(url.raw_host)
+    if not known or url.userinfo or url.query or url.fragment:
         raise Stop(
             "the service's base URL is not an address such as https://in1.api.clevertap.com",
             hint="Correct the region or baseUrl in segctl.yaml, or CLEVERTAP_BASE_URL.",

@@ -1,0 +1,280 @@
+"""The two calls, against a service in the process."""
+
+import asyncio
+import json
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import httpx
+import pytest
+
+from segctl import __version__
+from segctl.errors import CredentialsRefused, Stop
+from segctl.outcomes import Answer, Outcome
+from segctl.provider.client import LARGEST_ANSWER, CleverTapProvider
+from tests.provider.service import GOLD, OK, PASSCODE, InstantClock, Script, entry, provider
+
+UNREACHED = "could not connect to in1.api.clevertap.com"
+CUT = "the connection was cut before the answer"
+LATE = "no answer within 60 seconds"
+ODD = "contains a space or a special character, which no CleverTap credential does"
+Use = Callable[[CleverTapProvider], Awaitable[Answer]]
+
+
+def run(of: CleverTapProvider, use: Use = lambda p: p.update([entry()])) -> Answer:
+    async def go() -> Answer:
+        async with of as opened:
+            return await use(opened)
+
+    return asyncio.run(go())
+
+
+def ok() -> httpx.Response:
+    return httpx.Response(200, json=OK)
+
+
+def test_an_update_is_posted_with_the_vendors_headers() -> None:
+    script = Script(ok())
+    assert run(provider(script)).outcome is Outcome.ACKNOWLEDGED
+    request = script.requests[0]
+    assert (request.method, str(request.url)) == (
+        "POST",
+        "https://in1.api.clevertap.com/api/updateSegment",
+    )
+    assert request.headers["X-CleverTap-Account-Id"] == "ACC-1"
+    assert request.headers["X-CleverTap-Passcode"] == PASSCODE
+    assert request.headers["Content-Type"] == "application/json"
+    assert request.headers["User-Agent"] == f"segctl/{__version__}"
+    assert "bulk_profiles" in json.loads(request.content)
+
+
+@pytest.mark.parametrize("base", ["http://127.0.0.1:8787/x", "http://127.0.0.1:8787/x/"])
+def test_a_create_is_posted_below_the_base_url(base: str) -> None:
+    script = Script(httpx.Response(201, json=[{"id": 7}]))
+    answer = run(provider(script, base_url=base), lambda p: p.create([GOLD]))
+    assert answer.ids == {"SEG-1": 7}
+    assert str(script.requests[0].url) == "http://127.0.0.1:8787/x/api/createSegment"
+
+
+def test_a_doubtful_answer_is_tried_again_with_the_same_body() -> None:
+    script = Script(httpx.Response(503), httpx.Response(200), ok())
+    answer = run(provider(script))
+    assert (answer.outcome, answer.attempts) == (Outcome.ACKNOWLEDGED, 3)
+    assert len({r.content for r in script.requests}) == 1
+
+
+def test_a_429_is_told_and_tried_again() -> None:
+    told: list[tuple[str, float]] = []
+    script = Script(httpx.Response(429), httpx.Response(429, headers={"Retry-After": "9"}), ok())
+    answer = run(provider(script, on_rate_limited=lambda *what: told.append(what)))
+    assert (answer.outcome, answer.throttled) == (Outcome.ACKNOWLEDGED, 2)
+    assert told == [("update", 0.5), ("update", 9.0)]
+
+
+def test_an_endless_retry_after_is_capped() -> None:
+    clock = InstantClock()
+    script = Script(httpx.Response(429, headers={"Retry-After": "999999"}), ok())
+    run(provider(script, clock=clock))
+    assert clock.slept == [120.0]
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_refused_credentials_stop_at_once_and_say_where_to_look(status: int) -> None:
+    script = Script(httpx.Response(status, json={"error": f"ACC-1 with {PASSCODE} is not valid"}))
+    answer = run(provider(script))
+    assert (answer.outcome, answer.stop, len(script.requests)) == (Outcome.FAILED, True, 1)
+    assert answer.detail == (
+        f"in1.api.clevertap.com: the credentials were refused (HTTP {status}): "
+        "[hidden] with [hidden] is not valid; check the credentials or region "
+        "(CLEVERTAP_ACCOUNT_ID, CLEVERTAP_PASSCODE, CLEVERTAP_BASE_URL or segctl.yaml)"
+    )
+
+
+def test_credentials_refused_after_a_doubt_leave_the_doubt() -> None:
+    answer = run(provider(Script(httpx.ReadTimeout(""), httpx.Response(401))))
+    assert (answer.outcome, answer.stop) == (Outcome.UNCERTAIN, True)
+
+
+def test_a_refusal_hides_the_users_of_the_request() -> None:
+    script = Script(httpx.Response(400, json={"error": "ann-17 and bob-42 are invalid"}))
+    answer = run(provider(script), lambda p: p.update([entry("ann-17"), entry("bob-42")]))
+    assert (answer.outcome, answer.detail, len(script.requests)) == (
+        Outcome.REFUSED,
+        "[hidden] and [hidden] are invalid",
+        1,
+    )
+
+
+def test_a_redirect_is_not_followed() -> None:
+    script = Script(httpx.Response(307, headers={"Location": "https://elsewhere.example/"}))
+    assert run(provider(script)).outcome is Outcome.FAILED
+    assert len(script.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "outcome", "attempts", "detail"),
+    [
+        (httpx.ConnectError("refused"), Outcome.FAILED, 0, f"{UNREACHED}: refused"),
+        (httpx.ConnectTimeout(""), Outcome.FAILED, 0, f"{UNREACHED}: ConnectTimeout"),
+        (httpx.ReadTimeout(""), Outcome.UNCERTAIN, 6, LATE),
+        (httpx.WriteTimeout(""), Outcome.UNCERTAIN, 6, LATE),
+        (httpx.ReadError(""), Outcome.UNCERTAIN, 6, CUT),
+        (httpx.WriteError(""), Outcome.UNCERTAIN, 6, CUT),
+        (httpx.RemoteProtocolError(""), Outcome.UNCERTAIN, 6, CUT),
+        (ConnectionResetError(), Outcome.UNCERTAIN, 6, CUT),
+    ],
+)
+def test_a_request_that_may_have_left_is_never_called_failed(
+    error: Exception, outcome: Outcome, attempts: int, detail: str
+) -> None:
+    script = Script(error)
+    answer = run(provider(script))
+    assert (answer.outcome, answer.attempts, answer.detail) == (outcome, attempts, detail)
+    assert len(script.requests) == 6
+
+
+def test_an_answer_without_end_is_not_read_to_its_end() -> None:
+    read = 0
+
+    async def flood() -> AsyncIterator[bytes]:
+        nonlocal read
+        while True:
+            read += 1
+            yield b" " * 65_536
+
+    transport = httpx.MockTransport(lambda _: httpx.Response(400, content=flood()))
+    answer = run(provider(transport=transport))
+    assert answer.detail == "HTTP 400 without a reason"
+    assert read == LARGEST_ANSWER // 65_536 + 1
+
+
+def test_each_call_has_its_own_slots() -> None:
+    peak = dict.fromkeys(("createSegment", "updateSegment"), 0)
+    now = dict(peak)
+
+    async def serve(request: httpx.Request) -> httpx.Response:
+        name = request.url.path.rpartition("/")[2]
+        now[name] += 1
+        peak[name] = max(peak[name], now[name])
+        for _ in range(20):
+            await asyncio.sleep(0)
+        now[name] -= 1
+        return ok()
+
+    async def many(p: CleverTapProvider) -> Answer:
+        await asyncio.gather(
+            *(p.update([entry()]) for _ in range(9)), *(p.create([GOLD]) for _ in range(9))
+        )
+        return Answer(outcome=Outcome.ACKNOWLEDGED)
+
+    run(provider(transport=httpx.MockTransport(serve)), many)
+    assert peak == {"createSegment": 3, "updateSegment": 3}
+
+
+def test_a_waiting_request_holds_no_slot() -> None:
+    answers = [httpx.Response(429), ok(), ok()]
+    order: list[str] = []
+
+    def serve(request: httpx.Request) -> httpx.Response:
+        order.append(
+            json.loads(request.content)["bulk_profiles"][0]["user_profiles"][0]["identity"]
+        )
+        return answers.pop(0)
+
+    async def two(p: CleverTapProvider) -> Answer:
+        first, _ = await asyncio.gather(p.update([entry("a")]), p.update([entry("b")]))
+        return first
+
+    run(provider(transport=httpx.MockTransport(serve), concurrency=1), two)
+    assert order == ["a", "b", "a"]
+
+
+def test_a_cancelled_request_gives_its_slot_back() -> None:
+    async def serve(request: httpx.Request) -> httpx.Response:
+        if b"stuck" in request.content:
+            await asyncio.Event().wait()
+        return ok()
+
+    async def cancel_one(p: CleverTapProvider) -> Answer:
+        stuck = asyncio.ensure_future(p.update([entry("stuck")]))
+        await asyncio.sleep(0.01)
+        stuck.cancel()
+        return await p.update([entry("next")])
+
+    answer = run(provider(transport=httpx.MockTransport(serve), concurrency=1), cancel_one)
+    assert answer.outcome is Outcome.ACKNOWLEDGED
+
+
+@pytest.mark.parametrize(
+    ("passcode", "message"),
+    [
+        ("", "CLEVERTAP_PASSCODE is not set or empty"),
+        (
+            "secret\n",
+            "CLEVERTAP_PASSCODE contains a line break, which no CleverTap credential does",
+        ),
+        ("sécret", f"CLEVERTAP_PASSCODE {ODD}"),
+        (" secret", f"CLEVERTAP_PASSCODE {ODD}"),
+    ],
+)
+def test_a_passcode_that_cannot_travel_is_refused_without_being_shown(
+    passcode: str, message: str
+) -> None:
+    with pytest.raises(CredentialsRefused) as caught:
+        provider(passcode=passcode)
+    assert caught.value.message == message
+    assert "cret" not in caught.value.hint
+
+
+def test_an_account_id_is_checked_like_a_passcode() -> None:
+    with pytest.raises(CredentialsRefused, match="CLEVERTAP_ACCOUNT_ID contains a line break"):
+        provider(account_id="ACC\r\n")
+
+
+@pytest.mark.parametrize(
+    "base",
+    "|in1.api.clevertap.com|ftp://x|http://|https://u:p@x|https://x?y|http://[|http://x:y".split(
+        "|"
+    ),
+)
+def test_a_base_url_that_is_none_is_refused(base: str) -> None:
+    with pytest.raises(Stop, match="the service's base URL is not an address such as") as caught:
+        provider(base_url=base)
+    assert "CLEVERTAP_BASE_URL" in caught.value.hint
+
+
+def test_the_passcode_shows_in_no_representation_and_no_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    of = provider(Script(httpx.Response(400, json={"error": PASSCODE}), ok()))
+    answer = run(of)
+    shown = "".join([repr(of), str(of), repr(vars(of)), repr(answer), caplog.text])
+    assert "HTTP Request: POST" in caplog.text
+    assert PASSCODE not in shown
+
+
+def test_a_provider_outside_its_block_sends_nothing() -> None:
+    with pytest.raises(RuntimeError, match="the provider is used outside its async with block"):
+        asyncio.run(provider(Script(ok())).update([entry()]))
+
+
+@pytest.mark.parametrize(
+    ("base", "proxies", "direct"),
+    [
+        ("https://in1.api.clevertap.com", {}, True),
+        ("https://in1.api.clevertap.com", {"HTTP_PROXY": "http://p:1"}, True),
+        ("https://in1.api.clevertap.com", {"HTTPS_PROXY": "http://p:1"}, False),
+        ("https://in1.api.clevertap.com", {"ALL_PROXY": "http://p:1"}, False),
+        ("http://127.0.0.1:8787", {"HTTP_PROXY": "http://p:1"}, True),
+    ],
+)
+def test_a_proxy_of_the_environment_is_used_except_on_this_machine(
+    base: str, proxies: dict[str, str], direct: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+    for name, value in proxies.items():
+        monkeypatch.setenv(name, value)
+    assert (provider(base_url=base)._direct(6) is not None) is direct

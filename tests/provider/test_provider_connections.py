@@ -1,0 +1,194 @@
+"""Real connections on the loopback that are cut, late, short, or answer too much."""
+
+import asyncio
+import socket
+import ssl
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from segctl.outcomes import Answer, Outcome
+from segctl.provider.retry import RetryPolicy
+from segctl.provider.transport import ends_where_it_says
+from tests.provider.service import Step, Wire, entry, http, loopback, provider, say
+
+CERTIFICATE = Path(__file__).with_name("loopback.pem")
+"""Self-signed for 127.0.0.1, with its key, known to nobody."""
+
+ONCE = RetryPolicy(attempts=1)
+
+
+def run(*steps: Step | None, requests: int = 1, **options: Any) -> tuple[list[Answer], Wire]:
+    """Send requests one after the other; gives their answers and what the service saw."""
+
+    async def go() -> tuple[list[Answer], Wire]:
+        async with loopback(steps) as seen:
+            async with provider(base_url=seen.url, **options) as opened:
+                answers = [await opened.update([entry(f"u-{n}")]) for n in range(requests)]
+            return answers, seen
+
+    return asyncio.run(go())
+
+
+def outcomes(answers: Sequence[Answer]) -> list[Outcome]:
+    return [a.outcome for a in answers]
+
+
+def test_requests_share_a_connection() -> None:
+    answers, seen = run(say(http()), requests=3)
+    assert outcomes(answers) == [Outcome.ACKNOWLEDGED] * 3
+    assert (seen.connections, len(seen.bodies)) == (1, 3)
+
+
+def test_a_chunked_answer_is_read_and_its_connection_used_again() -> None:
+    chunked = (
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+        b'10\r\n{"success": true\r\n1\r\n}\r\n0\r\n\r\n'
+    )
+    answers, seen = run(say(chunked), requests=2)
+    assert outcomes(answers) == [Outcome.ACKNOWLEDGED] * 2
+    assert seen.connections == 1
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        None,
+        say(b"", close=True),
+        say(b"HTTP/1.1 200 O", close=True),
+        say(b"HTTP/1.1 200 OK\r\nContent-Length: 17\r\n\r\n", close=True),
+        say(http()[:-4], close=True),
+        say(b"not HTTP at all\r\n\r\n", close=True),
+        say(http(b"")),
+    ],
+)
+def test_an_answer_that_does_not_arrive_whole_confirms_nothing(step: Step | None) -> None:
+    answers, _ = run(step, policy=ONCE)
+    assert outcomes(answers) == [Outcome.UNCERTAIN]
+
+
+def test_a_cut_connection_is_tried_again_on_a_new_one() -> None:
+    answers, seen = run(say(b"", close=True), None, say(http()))
+    assert (answers[0].outcome, answers[0].attempts) == (Outcome.ACKNOWLEDGED, 3)
+    assert (seen.connections, len(seen.bodies)) == (3, 2)
+
+
+def test_a_refusal_counts_although_its_body_is_cut() -> None:
+    answers, _ = run(say(http(b"x" * 20, "400 Bad Request")[:-5], close=True))
+    assert outcomes(answers) == [Outcome.REFUSED]
+
+
+def test_a_second_answer_to_one_request_does_not_confirm_the_next() -> None:
+    answers, seen = run(say(http() * 2), say(http(b"", "400 Bad Request")), requests=2)
+    assert outcomes(answers) == [Outcome.ACKNOWLEDGED, Outcome.REFUSED]
+    assert (seen.connections, len(seen.bodies)) == (2, 2)
+
+
+def test_an_answer_that_never_comes_is_given_up() -> None:
+    async def never(writer: asyncio.StreamWriter) -> None:
+        del writer
+        await asyncio.Event().wait()
+
+    answers, _ = run(never, policy=ONCE, timeout=0.05)
+    assert outcomes(answers) == [Outcome.UNCERTAIN]
+    assert answers[0].detail == "no answer within 0.05 seconds"
+
+
+def test_an_answer_that_drips_is_given_up_as_a_whole() -> None:
+    async def drip(writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
+        while True:
+            writer.write(b" ")
+            await asyncio.sleep(0.01)
+
+    answers, _ = run(drip, policy=ONCE, timeout=0.1)
+    assert outcomes(answers) == [Outcome.UNCERTAIN]
+
+
+def test_a_closed_port_never_saw_the_request() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{free.getsockname()[1]}"
+
+    async def go() -> Answer:
+        async with provider(base_url=url) as opened:
+            return await opened.update([entry()])
+
+    answer = asyncio.run(go())
+    assert (answer.outcome, answer.attempts) == (Outcome.FAILED, 0)
+    assert answer.detail.startswith("could not connect to 127.0.0.1: ")
+
+
+def tls() -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(CERTIFICATE)
+    return context
+
+
+def run_tls(*steps: Step | None, requests: int = 1) -> tuple[list[Answer], Wire]:
+    async def go() -> tuple[list[Answer], Wire]:
+        async with loopback(steps, tls=tls()) as seen:
+            async with provider(base_url=seen.url, policy=ONCE) as opened:
+                answers = [await opened.update([entry()]) for _ in range(requests)]
+            return answers, seen
+
+    return asyncio.run(go())
+
+
+def test_a_trusted_certificate_is_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(CERTIFICATE))
+    answers, seen = run_tls(say(http()), requests=3)
+    assert outcomes(answers) == [Outcome.ACKNOWLEDGED] * 3
+    assert seen.connections == 1
+
+
+def test_a_second_answer_over_tls_does_not_confirm_the_next(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(CERTIFICATE))
+    answers, _ = run_tls(say(http() * 2), say(http(b"", "400 Bad Request")), requests=2)
+    assert outcomes(answers) == [Outcome.ACKNOWLEDGED, Outcome.REFUSED]
+
+
+def test_an_unknown_certificate_gets_no_request() -> None:
+    answers, seen = run_tls(say(http()))
+    assert (answers[0].outcome, answers[0].attempts, seen.bodies) == (Outcome.FAILED, 0, [])
+    assert "certificate verify failed" in answers[0].detail
+
+
+def test_a_service_without_tls_never_saw_the_request() -> None:
+    async def go() -> tuple[Answer, Wire]:
+        async with loopback([say(http())]) as seen:
+            url = seen.url.replace("http:", "https:")
+            async with provider(base_url=url, policy=ONCE, timeout=1.0) as opened:
+                return await opened.update([entry()]), seen
+
+    answer, seen = asyncio.run(go())
+    assert (answer.outcome, answer.attempts, seen.bodies) == (Outcome.FAILED, 0, [])
+
+
+@pytest.mark.parametrize(
+    ("answer", "whole"),
+    [
+        (http(), True),
+        (http()[:-1], False),
+        (http() + b"x", False),
+        (http() * 2, False),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", True),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nH", False),
+        (b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n{}", False),
+        (b"", False),
+    ],
+)
+def test_an_answer_ends_where_it_says_or_is_in_doubt(answer: bytes, whole: bool) -> None:
+    assert ends_where_it_says(answer) is whole
+
+
+@given(st.binary(max_size=60), st.binary(min_size=1, max_size=60))
+def test_no_surplus_goes_unseen(body: bytes, surplus: bytes) -> None:
+    assert ends_where_it_says(http(body))
+    assert not ends_where_it_says(http(body) + surplus)

@@ -1,0 +1,179 @@
+"""How many requests are in flight."""
+
+import asyncio
+from itertools import pairwise
+
+import pytest
+
+from segctl.provider.limiter import Limiter, Slot
+from tests.provider.service import InstantClock
+
+
+def limiter(concurrency: int = 3) -> Limiter:
+    return Limiter(concurrency=concurrency, clock=InstantClock())
+
+
+async def turns() -> None:
+    """Let every task that can run do so."""
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+class Holder:
+    """A task that holds a slot until told to let go."""
+
+    def __init__(self, of: Limiter) -> None:
+        self.slot: Slot | None = None
+        self.go = asyncio.Event()
+        self.task = asyncio.ensure_future(self._hold(of))
+
+    async def _hold(self, of: Limiter) -> None:
+        async with of.slot() as slot:
+            self.slot = slot
+            await self.go.wait()
+
+    async def let_go(self) -> None:
+        self.go.set()
+        await self.task
+        await turns()
+
+
+async def holders(of: Limiter, count: int) -> list[Holder]:
+    made = [Holder(of) for _ in range(count)]
+    await turns()
+    return made
+
+
+def holding(some: list[Holder]) -> list[bool]:
+    return [h.slot is not None for h in some]
+
+
+async def finish(some: list[Holder]) -> None:
+    for holder in some:
+        holder.go.set()
+    await asyncio.gather(*(h.task for h in some), return_exceptions=True)
+
+
+def test_no_more_than_concurrency_hold_a_slot_and_turns_are_fair() -> None:
+    async def go() -> None:
+        some = await holders(limiter(2), 4)
+        assert holding(some) == [True, True, False, False]
+        await some[1].let_go()
+        assert holding(some) == [True, True, True, False]
+        await finish(some)
+
+    asyncio.run(go())
+
+
+def test_a_429_halves_the_window_and_answers_open_it_again() -> None:
+    limits = limiter(8)
+    sizes = [limits.window]
+    limits.throttled(Slot(0))
+    sizes.append(limits.window)
+    for _ in range(30):
+        limits.answered()
+        sizes.append(limits.window)
+    assert sizes[:2] == [8, 4]
+    assert all(b - a in {0, 1} for a, b in pairwise(sizes[1:]))
+    assert sizes[-1] == 8
+
+
+def test_requests_refused_together_halve_the_window_once() -> None:
+    async def go() -> None:
+        limits = limiter(4)
+        some = await holders(limits, 4)
+        for holder in some:
+            assert holder.slot is not None
+            limits.throttled(holder.slot)
+        assert limits.window == 2
+        await finish(some)
+
+    asyncio.run(go())
+
+
+def test_one_request_always_remains_allowed() -> None:
+    limits = limiter(3)
+    for reductions in range(5):
+        limits.throttled(Slot(reductions))
+    assert limits.window == 1
+
+
+def test_a_smaller_window_lets_nobody_in_until_enough_have_left() -> None:
+    async def go() -> None:
+        limits = limiter(2)
+        some = await holders(limits, 3)
+        limits.throttled(Slot(0))
+        await some[0].let_go()
+        assert holding(some) == [True, True, False]
+        await some[1].let_go()
+        assert holding(some) == [True, True, True]
+        await finish(some)
+
+    asyncio.run(go())
+
+
+def test_a_cancelled_waiter_loses_its_turn_only() -> None:
+    async def go() -> None:
+        some = await holders(limiter(1), 3)
+        some[1].task.cancel()
+        await turns()
+        await some[0].let_go()
+        assert holding(some) == [True, False, True]
+        await finish(some)
+
+    asyncio.run(go())
+
+
+def test_a_waiter_cancelled_as_its_turn_comes_gives_the_slot_on() -> None:
+    async def go() -> None:
+        some = await holders(limiter(1), 3)
+        some[0].go.set()
+        await asyncio.sleep(0)  # the holder leaves and grants the slot to the second
+        some[1].task.cancel()
+        await turns()
+        assert holding(some) == [True, False, True]
+        await finish(some)
+
+    asyncio.run(go())
+
+
+def test_a_holder_that_fails_gives_its_slot_back() -> None:
+    async def go() -> None:
+        limits = limiter(1)
+        for _ in range(2):
+            with pytest.raises(ZeroDivisionError):
+                async with limits.slot():
+                    raise ZeroDivisionError
+
+    asyncio.run(go())
+
+
+def test_a_pause_that_the_service_asked_for_holds_everybody_back() -> None:
+    async def go() -> list[float]:
+        clock = InstantClock()
+        limits = Limiter(concurrency=3, clock=clock)
+        limits.throttled(Slot(0), pause=7.0)
+        for _ in range(2):
+            async with limits.slot():
+                pass
+        return clock.slept
+
+    assert asyncio.run(go()) == [7.0]
+
+
+def test_idle_time_saves_up_no_burst() -> None:
+    async def go() -> None:
+        clock = InstantClock()
+        limits = Limiter(concurrency=3, clock=clock)
+        limits.throttled(Slot(0))
+        await clock.sleep(3600)
+        some = await holders(limits, 3)
+        assert holding(some) == [True, False, False]
+        await finish(some)
+
+    asyncio.run(go())
+
+
+def test_nothing_less_than_one_request_can_be_allowed() -> None:
+    with pytest.raises(ValueError, match="at least one request must be allowed in flight"):
+        limiter(0)
