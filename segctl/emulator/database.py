@@ -8,13 +8,14 @@ saved now and then, with the place in the log up to which they are true.
 """
 
 import fcntl
+import os
 import sqlite3
+import weakref
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 from segctl.emulator.errors import DataInUseError
 
@@ -89,20 +90,28 @@ def unpack(blob: bytes) -> tuple[int, ...]:
     return tuple(numbers)
 
 
+def _release(connection: sqlite3.Connection, lock: int | None) -> None:
+    connection.close()
+    if lock is not None:
+        os.close(lock)
+
+
 class Database:
     """One connection to one file, held alone, or to memory."""
 
     def __init__(self, *, folder: Path | None) -> None:
-        self._lock: IO[str] | None = None
+        lock: int | None = None
         if folder is None:
             target = ":memory:"
         else:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._lock = self._hold(folder / "emulator.lock")
+            lock = self._hold(folder / "emulator.lock")
             target = str(folder / "emulator.sqlite3")
         # The server may live in another thread than the one that made it; one
         # event loop uses the connection, so there is no second user at a time.
         self.connection = sqlite3.connect(target, check_same_thread=False, isolation_level=None)
+        # Also when an application made for a test is simply forgotten.
+        self._give_up = weakref.finalize(self, _release, self.connection, lock)
         run = self.connection.execute
         run("PRAGMA journal_mode = WAL")
         # NORMAL: a commit has reached the operating system, so it outlives this
@@ -112,12 +121,12 @@ class Database:
         self.connection.executescript(SCHEMA)
 
     @staticmethod
-    def _hold(path: Path) -> IO[str]:
-        lock = path.open("w")
+    def _hold(path: Path) -> int:
+        lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            lock.close()
+            os.close(lock)
             raise DataInUseError(f"another emulator is using {path.parent}") from error
         return lock
 
@@ -134,9 +143,7 @@ class Database:
 
     def close(self) -> None:
         """Give up the file and the right to it."""
-        self.connection.close()
-        if self._lock is not None:
-            self._lock.close()
+        self._give_up()
 
     def clear(self) -> None:
         """Forget everything but the accounts and what is in ``meta``."""

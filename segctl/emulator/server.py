@@ -18,8 +18,8 @@ from starlette.types import Scope
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
 from segctl.emulator.app import DEMO_PASSCODE, create_app
-from segctl.emulator.errors import ExposedError
-from segctl.emulator.faults import parse_plan
+from segctl.emulator.errors import ExposedError, InvalidSettingsError
+from segctl.emulator.faults import FaultPlan, parse_plan
 
 GRACE_SECONDS = 5
 
@@ -94,7 +94,7 @@ def serve(
     is taken.
     """
     exposed = check_exposure(host, accounts=accounts, allow_remote=allow_remote)
-    plan = None if faults is None else parse_plan(json.loads(faults.read_text("utf-8")), seed=seed)
+    plan = None if faults is None else read_plan(faults, seed=seed)
     app = create_app(data=data, accounts=accounts, seed=seed)
     service = app.state.service
     if latency_ms:
@@ -107,6 +107,15 @@ def serve(
         run(app, host=host, port=port, ready=ready)
     finally:
         service.store.close()
+
+
+def read_plan(file: Path, *, seed: int) -> FaultPlan:
+    """Read a fault plan from a file; raises InvalidSettingsError or OSError."""
+    try:
+        document = json.loads(file.read_text("utf-8"))
+    except ValueError as error:
+        raise InvalidSettingsError(problems=(f"{file} is not JSON: {error}",)) from error
+    return parse_plan(document, seed=seed)
 
 
 def check_exposure(host: str, *, accounts: Mapping[str, str] | None, allow_remote: bool) -> bool:

@@ -1,0 +1,217 @@
+"""What was answered 200 is there after any end, and memory and file tell one story."""
+
+import json
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from segctl.emulator.app import create_app
+from segctl.emulator.database import Database
+from segctl.emulator.errors import DataInUseError
+from segctl.emulator.state import ADD, REMOVE, User
+from segctl.emulator.store import Change, NewSegment, Store, UpdateRules
+
+if TYPE_CHECKING:
+    from tests.emulator.conftest import Client
+
+HEADERS = {"X-CleverTap-Account-Id": "EMULATOR", "X-CleverTap-Passcode": "emulator"}
+START = (
+    "import sys; from pathlib import Path; from segctl.emulator.server import serve; "
+    "serve(port=0, data=Path(sys.argv[1]), ready=lambda url: print(url, flush=True))"
+)
+RULES = UpdateRules(points_per_event=1, noop_events=False, profile_on_remove=False)
+
+
+@contextmanager
+def process(folder: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """The real server, in a process of its own."""
+    with subprocess.Popen(
+        [sys.executable, "-c", START, str(folder)], stdout=subprocess.PIPE, text=True
+    ) as running:
+        assert running.stdout is not None
+        try:
+            yield running, running.stdout.readline().strip()
+        finally:
+            running.kill()
+
+
+def update(user: str, action: str = "ADD") -> dict[str, Any]:
+    line = {"customer_segment_id": "gold", "action": action}
+    return {"bulk_profiles": [{"user_profiles": [{"identity": user}], "segments": [line]}]}
+
+
+def test_what_was_answered_survives_kill_9_at_any_moment(tmp_path: Path) -> None:
+    chance = random.Random(7)  # noqa: S311 - when to kill
+    known: set[str] = set()
+    for start in range(6):
+        answered: list[str] = []
+        with process(tmp_path) as (running, url):
+            if start == 0:
+                body = [{"segment_name": "Gold", "customer_segment_id": "gold"}]
+                httpx.post(f"{url}/api/createSegment", json=body, headers=HEADERS)
+            found = members(url)
+            assert known <= found
+            assert figures_agree(url, found)
+            kill_at = chance.randrange(30, 150)
+
+            def work(lane: int) -> None:
+                with httpx.Client(base_url=url, headers=HEADERS) as http:
+                    for number in range(10_000):
+                        user = f"u-{start}-{lane}-{number}"  # noqa: B023 - the same
+                        try:
+                            answer = http.post("/api/updateSegment", json=update(user))
+                        except httpx.TransportError:
+                            return
+                        assert answer.json() == {"success": True}
+                        answered.append(user)  # noqa: B023 - the same
+                        if len(answered) == kill_at:  # noqa: B023 - the same
+                            running.kill()
+
+            lanes = [threading.Thread(target=work, args=(lane,)) for lane in range(3)]
+            for each in lanes:
+                each.start()
+            for each in lanes:
+                each.join()
+            assert running.wait() == -signal.SIGKILL
+        assert len(answered) >= kill_at
+        known = found | set(answered)
+
+
+def members(url: str) -> set[str]:
+    (segment,) = httpx.get(f"{url}/emulator/v1/segments").json()
+    lines = httpx.get(f"{url}/emulator/v1/segments/{segment['ct_segment_id']}/members").text
+    return {json.loads(line)["identity"] for line in lines.splitlines()}
+
+
+def figures_agree(url: str, found: set[str]) -> bool:
+    (segment,) = httpx.get(f"{url}/emulator/v1/segments").json()
+    stats = httpx.get(f"{url}/emulator/v1/stats").json()
+    return {segment["members"], stats["events"], stats["profiles"]} == {len(found)}
+
+
+@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_server_cleanly(tmp_path: Path, end: signal.Signals) -> None:
+    with process(tmp_path) as (running, url):
+        assert httpx.get(f"{url}/emulator/v1/stats").status_code == 200
+        os.kill(running.pid, end)
+        assert running.wait(20) == 0
+
+
+def test_everything_is_there_after_a_restart(client: "Client", tmp_path: Path) -> None:
+    def start() -> Any:
+        client.app = create_app(data=tmp_path, accounts={"ACC-1": "pass-1"})
+        return client.app.state.service.store
+
+    store = start()
+    client.create("gold", "silver", "gone")
+    client.update(["a", "b", {"guid": "g"}, ""], [("gold", "ADD"), ("silver", "ADD")])
+    client.update(["a"], [("silver", "REMOVE")])
+    number = client.read("segments")[2]["ct_segment_id"]
+    client.call("DELETE", f"/emulator/v1/segments/{number}")
+    client.settings(noop_changes="event")
+    client.faults({"fault": "latency", "ms": 1})
+    reads = ("segments", "error-stream", "events", "settings", "faults")
+    before = [client.read(each) for each in reads]
+    # A start from the log alone, then one from saved members.
+    store.database.close()
+    store = start()
+    assert [client.read(each) for each in reads] == before
+    store.close()
+    store = start()
+    assert [client.read(each) for each in reads] == before
+    client.create("next")
+    assert client.members("gold") == ["g", "a", "b"]
+    assert client.update(["x"], [("gone", "ADD")]).status_code == 200
+    assert client.error_types()[-1] == "API_SEGMENT_NOT_FOUND_OR_DELETED"
+    store.close()
+
+
+def test_a_data_folder_has_one_emulator_at_a_time(tmp_path: Path) -> None:
+    first = create_app(data=tmp_path)
+    with pytest.raises(DataInUseError, match="another emulator"):
+        create_app(data=tmp_path)
+    first.state.service.store.close()
+    create_app(data=tmp_path).state.service.store.close()
+
+
+def test_an_account_taken_on_is_kept(tmp_path: Path, client: "Client") -> None:
+    client.headers = {"X-CleverTap-Account-Id": "NEW", "X-CleverTap-Passcode": "secret"}
+    for start in range(2):
+        client.app = create_app(data=tmp_path)
+        if start == 0:
+            client.settings(unknown_accounts="adopt")
+            client.create("gold")
+        assert client.members("gold") == []
+        client.app.state.service.store.close()
+
+
+def test_a_write_that_fails_changes_nothing(
+    client: "Client", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client.create("gold")
+    client.update(["a"], [("gold", "ADD")])
+
+    def full(*_args: object) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Database, "add_runs", full)
+        with pytest.raises(sqlite3.OperationalError):
+            client.update(["b"], [("gold", "ADD")])
+    assert client.members("gold") == ["a"]
+    assert client.read("stats")["profiles"] == 1
+    client.update(["b"], [("gold", "ADD")])
+    assert client.members("gold") == ["a", "b"]
+
+
+users = st.lists(st.sampled_from([User("identity", f"u{n}") for n in range(12)]), max_size=6)
+steps = st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from([ADD, REMOVE]), users))
+
+
+@settings(max_examples=40, deadline=None)
+@given(steps)
+def test_the_store_is_a_set_of_users_for_each_segment(
+    tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, str, list[User]]]
+) -> None:
+    folder = tmp_path_factory.mktemp("data")
+
+    def start() -> Store:
+        return Store(
+            folder=folder, passcodes={"A": "p"}, clock=lambda: 1_800_000_000.0, checkpoint_every=7
+        )
+
+    store = start()
+    account = store.accounts["A"]
+    store.create(account, [NewSegment(name=each, customer_id=each) for each in "abc"])
+    model: dict[str, set[User]] = {each: set() for each in "abc"}
+    changes = 0
+    for name, action, those in steps:
+        before = len(model[name])
+        model[name] = model[name] | set(those) if action == ADD else model[name] - set(those)
+        changes += abs(len(model[name]) - before)
+        segment = account.by_customer_id[name]
+        change = Change(segment=segment, action=action, users=tuple(those))
+        store.apply(account, [change], [], rules=RULES)
+    for _ in range(2):
+        account = store.accounts["A"]
+        for name, those_in in model.items():
+            segment = account.by_customer_id[name]
+            assert {account.profiles.user(each) for each in segment.members} == those_in
+            assert segment.members.count == len(those_in)
+        assert account.membership_changes == account.events == account.event_points == changes
+        store.database.close()
+        store = start()
+    store.close()

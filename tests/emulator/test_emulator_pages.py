@@ -1,0 +1,255 @@
+"""The pages in a real browser: what they show, that they follow, what they change."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+from playwright.sync_api import Page, expect, sync_playwright
+
+from segctl.emulator.testing import RunningEmulator, running_emulator
+
+CHROMIUM = "/usr/bin/chromium"
+ARGUMENTS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
+PATHS = ("/", "/events", "/errors", "/settings", "/faults")
+
+
+class Site:
+    """An emulator, a client for it, and a browser's page that noted no complaint."""
+
+    def __init__(self, emulator: RunningEmulator, page: Page) -> None:
+        self.emulator = emulator
+        self.page = page
+        self.complaints: list[str] = []
+        page.on("console", lambda message: self.complaints.append(message.text))
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        page.on("dialog", lambda dialog: dialog.accept())
+
+    def call(self, method: str, path: str, json: Any = None) -> Any:
+        """One request."""
+        answer = httpx.request(
+            method, self.emulator.url + path, json=json, headers=self.emulator.headers
+        )
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    def create(self, name: str, customer_id: str) -> int:
+        """Make a segment."""
+        entry = {"segment_name": name, "customer_segment_id": customer_id}
+        return int(self.call("POST", "/api/createSegment", [entry])[0]["id"])
+
+    def add(self, customer_id: str, *users: str) -> None:
+        """Add members."""
+        entry = {
+            "user_profiles": [{"identity": user} for user in users],
+            "segments": [{"customer_segment_id": customer_id, "action": "ADD"}],
+        }
+        self.call("POST", "/api/updateSegment", {"bulk_profiles": [entry]})
+
+    def go(self, path: str) -> None:
+        """Open a page and wait until it is live."""
+        self.page.goto(self.emulator.url + path)
+        expect(self.page.locator("#live")).to_have_text("live")
+
+
+@pytest.fixture(scope="module")
+def opened() -> Iterator[tuple[RunningEmulator, Any]]:
+    """One emulator and one browser for all these tests."""
+    with running_emulator() as emulator, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield emulator, browser
+        browser.close()
+
+
+@pytest.fixture
+def site(opened: tuple[RunningEmulator, Any]) -> Iterator[Site]:
+    """An empty emulator and a new tab."""
+    emulator, browser = opened
+    emulator.restart()
+    page = browser.new_page()
+    site = Site(emulator, page)
+    yield site
+    page.close()
+    assert site.complaints == []
+
+
+def test_the_overview_lists_segments_and_follows_them(site: Site) -> None:
+    site.go("/")
+    expect(site.page.locator("main")).to_contain_text("No segment yet")
+    site.create("Gold Users", "SEG-GOLD")
+    site.add("SEG-GOLD", "a", "b")
+    row = site.page.locator("tbody tr")
+    expect(row).to_contain_text("Gold Users")
+    expect(row.locator("[data-count=members]")).to_have_text("2")
+    site.add("SEG-GOLD", "c")
+    expect(row.locator("[data-count=members]")).to_have_text("3")
+    expect(site.page.locator("[data-figure=data_points]")).to_have_text("15")
+
+
+def test_the_overview_can_be_filtered(site: Site) -> None:
+    site.create("Gold", "g")
+    site.create("Silver", "s")
+    site.go("/")
+    site.page.get_by_label("Filter segments").fill("silv")
+    expect(site.page.locator("tbody tr:visible")).to_have_count(1)
+
+
+def test_a_segments_page_shows_members_by_pages_and_finds_one(site: Site) -> None:
+    site.create("Gold", "g")
+    site.add("g", *[f"user-{n}" for n in range(60)])
+    site.add("g", *[f"user-{n}" for n in range(60, 150)])
+    site.go("/")
+    site.page.get_by_role("link", name="Gold").click()
+    expect(site.page.locator("tbody tr")).to_have_count(100)
+    site.page.get_by_role("button", name="Next").click()
+    expect(site.page.locator("tbody tr")).to_have_count(50)
+    site.page.get_by_label("Find a member").fill("user-14")
+    site.page.get_by_role("button", name="Find").click()
+    expect(site.page.locator("tbody tr")).to_have_count(11)
+
+
+def test_reach_follows_on_a_segments_page(site: Site) -> None:
+    number = site.create("Gold", "g")
+    site.add("g", "a")
+    site.go(f"/segments/{number}")
+    record = {"identity": "a", "type": "profile", "profileData": {"Email": "a@example.com"}}
+    site.call("POST", "/1/upload", {"d": [record]})
+    expect(site.page.locator("[data-count=email]")).to_have_text("1")
+
+
+def test_a_segment_is_deleted_as_in_the_dashboard(site: Site) -> None:
+    number = site.create("Gold", "g")
+    site.go(f"/segments/{number}")
+    site.page.get_by_role("button", name="Delete segment").click()
+    expect(site.page.locator(".badge")).to_have_text("deleted")
+    assert site.call("GET", "/emulator/v1/segments")[0]["deleted"] is True
+
+
+def test_events_appear_as_they_happen(site: Site) -> None:
+    site.create("Gold", "g")
+    site.go("/events")
+    site.add("g", "a", "b")
+    expect(site.page.locator("#events tr")).to_have_count(2)
+    expect(site.page.locator("#events tr").first).to_contain_text("b")
+    shown = site.page.locator("#events").inner_text()
+    site.go("/events")
+    assert site.page.locator("#events").inner_text() == shown
+
+
+def test_the_error_stream_is_filtered_by_type(site: Site) -> None:
+    site.create("Gold", "g")
+    site.add("nowhere", "a")
+    site.add("g", "")
+    site.go("/errors")
+    expect(site.page.locator("tbody tr")).to_have_count(2)
+    site.page.get_by_label("Type").select_option("API_SEGMENT_EMPTY_IDENTITY")
+    site.page.get_by_role("button", name="Filter").click()
+    expect(site.page.locator("tbody tr")).to_have_count(1)
+
+
+def test_settings_are_saved_and_marked(site: Site) -> None:
+    site.go("/settings")
+    site.page.get_by_label(re.compile("noop_changes")).select_option("event")
+    site.page.get_by_role("button", name="Save").click()
+    expect(site.page.locator(".saved")).to_have_text("Saved")
+    assert site.call("GET", "/emulator/v1/settings")["noop_changes"] == "event"
+    site.go("/settings")
+    expect(site.page.locator(".changed")).to_have_count(1)
+    site.page.get_by_role("button", name="Back to defaults").click()
+    expect(site.page.locator(".changed")).to_have_count(0)
+
+
+def test_faults_are_taken_from_an_example_or_refused_with_the_reason(site: Site) -> None:
+    site.go("/faults")
+    site.page.get_by_role("button", name="Busy service").click()
+    site.page.get_by_role("button", name="Save").click()
+    expect(site.page.locator(".saved")).to_have_text("Saved")
+    rules = site.call("GET", "/emulator/v1/faults")["rules"]
+    assert [each["fault"] for each in rules] == ["too_many_requests", "server_error"]
+    site.page.get_by_label("Plan, as JSON").fill('{"rules": [{"fault": "x"}]}')
+    site.page.get_by_role("button", name="Save").click()
+    expect(site.page.locator(".saved")).to_contain_text("rules[0].fault")
+    # The browser itself notes a refused request.
+    assert all("400" in each for each in site.complaints)
+    site.complaints.clear()
+
+
+def test_everything_can_be_emptied(site: Site) -> None:
+    site.create("Gold", "g")
+    site.go("/settings")
+    site.page.get_by_role("button", name="Empty everything").click()
+    expect(site.page.locator("#live")).to_have_text("live")
+    site.go("/")
+    expect(site.page.locator("main")).to_contain_text("No segment yet")
+
+
+def test_text_from_outside_is_shown_never_run(site: Site) -> None:
+    name = "<img src=x onerror=\"document.title='run'\"> & 'Größe'"
+    number = site.create(name, "<b>id</b>")
+    site.add("<b>id</b>", "<script>document.title='run'</script>")
+    for path in ("/", f"/segments/{number}", "/events"):
+        site.go(path)
+        assert site.page.title() != "run"
+        assert site.page.locator("main img, main script, td b").count() == 0
+    expect(site.page.locator("#events")).to_contain_text("<script>")
+
+
+CONTRAST = """() => {
+  const parse = (text) => text.match(/[\\d.]+/g).map(Number);
+  const light = ([r, g, b]) => {
+    const even = (v) => (v /= 255) <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4;
+    const [x, y, z] = [r, g, b].map(even);
+    return 0.2126 * x + 0.7152 * y + 0.0722 * z;
+  };
+  const ground = (node) => {
+    for (; node; node = node.parentElement) {
+      const colour = parse(getComputedStyle(node).backgroundColor);
+      if (colour.length < 4 || colour[3] > 0.99) return colour;
+    }
+    return [255, 255, 255];
+  };
+  const wrong = [];
+  for (const node of document.querySelectorAll("main *, header *, footer")) {
+    const own = [...node.childNodes].some((c) => c.nodeType === 3 && c.textContent.trim());
+    if (!own || !node.offsetParent) continue;
+    const [a, b] = [light(parse(getComputedStyle(node).color)), light(ground(node))];
+    const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+    if (ratio < 4.5) wrong.push(`${node.tagName} ${node.className} ${ratio.toFixed(2)}`);
+  }
+  for (const field of document.querySelectorAll("input:not([type=hidden]), select, textarea")) {
+    if (!field.labels.length && !field.ariaLabel) wrong.push(`no label: ${field.name}`);
+  }
+  if (document.documentElement.scrollWidth > innerWidth) wrong.push("wider than the window");
+  if (document.querySelectorAll("h1").length !== 1) wrong.push("not one h1");
+  return wrong;
+}"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1200, 390])
+def test_pages_can_be_read_by_everybody(site: Site, scheme: Any, width: int) -> None:
+    number = site.create("Gold", "g")
+    site.create("Gone", "x")
+    site.call("DELETE", f"/emulator/v1/segments/{number + 1}")
+    site.add("g", "a", "")
+    site.page.emulate_media(color_scheme=scheme)
+    site.page.set_viewport_size({"width": width, "height": 800})
+    for path in (*PATHS, f"/segments/{number}"):
+        site.go(path)
+        assert site.page.evaluate(CONTRAST) == [], path
+
+
+def test_the_keyboard_reaches_the_content_first(site: Site) -> None:
+    site.go("/settings")
+    site.page.keyboard.press("Tab")
+    site.page.keyboard.press("Enter")
+    assert site.page.evaluate("document.activeElement.id") == "content"
