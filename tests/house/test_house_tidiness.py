@@ -40,6 +40,22 @@ def test_no_file_records(pattern: re.Pattern[str]) -> None:
     assert found == []
 
 
+def test_every_link_between_documents_leads_somewhere() -> None:
+    links = [
+        (path, target)
+        for path in project_files()
+        if path.suffix == ".md"
+        for target in re.findall(
+            r"\]\((?!https?:)([^)#]+)[^)]*\)", path.read_text(encoding="utf-8")
+        )
+    ]
+    assert [
+        f"{path.relative_to(ROOT)}: {target}"
+        for path, target in links
+        if not (path.parent / target).exists()
+    ] == []
+
+
 def test_no_module_outgrows_five_hundred_lines() -> None:
     long = [
         str(path.relative_to(ROOT))
