@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from segctl.diagnostics import Diagnostic, Location, Severity
+from segctl.errors import Stop
 from segctl.manifests.compile import PROJECT_FILE, compile_files, in_order
 from segctl.manifests.desired import Desired
 from segctl.manifests.parse import MAX_BYTES, too_large
@@ -145,7 +146,7 @@ def _walk(
         for entry in visible:
             path = folder / entry.name
             if entry.is_symlink() and (entry.is_dir() or _is_manifest(path)):
-                target = path.resolve()
+                target = Path(os.path.realpath(path))
                 if not _within(target, inside):
                     links[_shown(path, root)] = target
                     continue
@@ -242,3 +243,46 @@ def scaffold() -> Mapping[str, str]:
         ".segctl/manifest.schema.json": schema_text("manifest"),
         ".gitignore": _IGNORED,
     }
+
+
+def initialise(folder: Path) -> tuple[str, ...]:
+    """Write the files of a new workspace into ``folder``; give their paths below it.
+
+    Raises ``Stop`` where one of them is there already, or cannot be written.
+    """
+    files = scaffold()
+    there = [file for file in files if os.path.lexists(folder / file)]
+    if there:
+        raise Stop(
+            f"{', '.join(there)} {'is' if len(there) == 1 else 'are'} there already",
+            hint="Nothing was written. Choose another folder.",
+        )
+    try:
+        for file, text in files.items():
+            (folder / file).parent.mkdir(parents=True, exist_ok=True)
+            (folder / file).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise Stop(
+            f"{folder} cannot be written to: {error.strerror}", hint="Choose another folder."
+        ) from None
+    return tuple(files)
+
+
+def rewrite(root: Path, file: str, text: str) -> None:
+    """Replace a manifest by its new text, written beside and moved into place.
+
+    Raises ``Stop`` where that cannot be; the file is then as it was.
+    """
+    path = (root / file).resolve()
+    beside = path.with_name(f".{path.name}.segctl-new")
+    try:
+        mode = stat.S_IMODE(path.stat().st_mode)
+        beside.write_text(text, encoding="utf-8")
+        beside.chmod(mode)
+        beside.replace(path)
+    except OSError as error:
+        beside.unlink(missing_ok=True)
+        raise Stop(
+            f"{file} cannot be rewritten: {error.strerror}",
+            hint="Check that you may write to it and its folder.",
+        ) from None

@@ -1,30 +1,17 @@
-"""What the documents of a workspace contain, whichever kind declares it: segments and sources."""
+"""What documents declare, read from their trees: segments and sources.
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+The checks between documents look at these, so that they find their problems in
+documents, too, that have others.  A value of a wrong type is simply not seen
+here; its model reports it.
+"""
+
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from segctl.diagnostics import Location
-from segctl.manifests.documents import (
-    AnyDocument,
-    GuardSettings,
-    LifecycleSettings,
-    MembershipDocument,
-    MemberSource,
-    SegmentDocument,
-    SegmentTableDocument,
-    TableSource,
-)
-from segctl.manifests.tree import Document
+from segctl.manifests.tree import Document, Map, Seq, Value, look
 
 SourcePath = tuple[str | int, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Written:
-    """A document and what its model read from it."""
-
-    document: Document
-    content: AnyDocument
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,77 +19,59 @@ class Declared:
     """A segment, from its own document or from a table."""
 
     name: str
-    display_name: str
+    display_name: str | None
     customer_segment_id: str
-    labels: Mapping[str, str]
-    managed: bool
-    guards: GuardSettings
-    lifecycle: LifecycleSettings
+    unmanaged: bool
     at: Location
     display_name_at: Location
     customer_segment_id_at: Location
 
 
-def declared(written: Iterable[Written]) -> Iterator[Declared]:
+def kind_of(document: Document) -> str:
+    """Give the kind of one of our documents."""
+    return _text(look(document.data, "kind")) or ""
+
+
+def declared(documents: Iterable[Document]) -> Iterator[Declared]:
     """Give every segment that is declared, in the order of the documents."""
-    for one in written:
-        if isinstance(one.content, SegmentDocument):
-            yield _of_document(one.document, one.content)
-        elif isinstance(one.content, SegmentTableDocument):
-            yield from _of_table(one.document, one.content)
+    for document in documents:
+        if kind_of(document) == "Segment":
+            name = _text(look(document.data, "metadata", "name"))
+            if name:
+                at = document.at(("metadata", "name"))
+                yield _declared(document, ("spec",), name, at)
+        elif kind_of(document) == "SegmentTable":
+            table = look(document.data, "spec", "segments")
+            for name in table if isinstance(table, Map) else ():
+                path = ("spec", "segments", name)
+                yield _declared(document, path, name, document.at(path, key=True))
 
 
-def _of_document(document: Document, content: SegmentDocument) -> Declared:
-    spec, name_at = content.spec, document.at(("metadata", "name"))
+def _declared(document: Document, path: tuple[str, ...], name: str, at: Location) -> Declared:
+    value = look(document.data, *path)
+    own_id = _text(look(value, "customerSegmentId"))
     return Declared(
-        name=content.metadata.name,
-        display_name=spec.display_name,
-        customer_segment_id=spec.customer_segment_id or content.metadata.name,
-        labels=content.metadata.labels,
-        managed=spec.members != "unmanaged",
-        guards=spec.guards,
-        lifecycle=spec.lifecycle,
-        at=name_at,
-        display_name_at=document.at(("spec", "displayName")),
-        customer_segment_id_at=document.at(("spec", "customerSegmentId"))
-        if spec.customer_segment_id
-        else name_at,
+        name=name,
+        display_name=_text(look(value, "displayName")),
+        customer_segment_id=own_id or name,
+        unmanaged=look(value, "members") == "unmanaged",
+        at=at,
+        display_name_at=document.at((*path, "displayName")),
+        customer_segment_id_at=document.at((*path, "customerSegmentId")) if own_id else at,
     )
 
 
-def _of_table(document: Document, content: SegmentTableDocument) -> Iterator[Declared]:
-    for name, segment in content.spec.segments.items():
-        path = ("spec", "segments", name)
-        name_at = document.at(path, key=True)
-        yield Declared(
-            name=name,
-            display_name=segment.display_name,
-            customer_segment_id=segment.customer_segment_id or name,
-            labels=segment.labels,
-            managed=True,
-            guards=segment.guards,
-            lifecycle=segment.lifecycle,
-            at=name_at,
-            display_name_at=document.at((*path, "displayName")),
-            customer_segment_id_at=document.at((*path, "customerSegmentId"))
-            if segment.customer_segment_id
-            else name_at,
-        )
-
-
-def sources(written: Written) -> Iterator[tuple[SourcePath, MemberSource | TableSource]]:
+def sources(document: Document) -> Iterator[tuple[SourcePath, Map]]:
     """Give every source of a document with its path."""
-    content = written.content
-    lists: dict[str, Sequence[MemberSource]] = {}
-    match content:
-        case SegmentTableDocument():
-            yield ("spec", "source"), content.spec.source
-        case SegmentDocument():
-            if isinstance(content.spec.members, list):
-                lists["members"] = content.spec.members
-            lists["exclude"] = content.spec.exclude
-        case MembershipDocument():
-            lists["members"] = content.spec.members
-    for field, items in lists.items():
-        for i, source in enumerate(items):
-            yield ("spec", field, i), source
+    table = look(document.data, "spec", "source")
+    if isinstance(table, Map):
+        yield ("spec", "source"), table
+    for field in ("members", "exclude"):
+        items = look(document.data, "spec", field)
+        for i, source in enumerate(items if isinstance(items, Seq) else ()):
+            if isinstance(source, Map):
+                yield ("spec", field, i), source
+
+
+def _text(value: Value) -> str | None:
+    return str(value) if isinstance(value, str) else None

@@ -148,28 +148,28 @@ class SegmentMetadata(Metadata):
     )
 
 
-class _Tolerant(_Written):
-    on_invalid: Literal["error", "skip"] = Field(
-        default="error",
-        description="What a NULL or empty value does: stop the plan, or be set aside and counted.",
-    )
-    max_invalid_percent: Given[Percent] = Field(
-        default=None,
-        description="With onInvalid: skip, the share of rows that may be set aside.",
-    )
-
-    @model_validator(mode="after")
-    def _share_needs_skip(self) -> "_Tolerant":
-        if self.max_invalid_percent is not None and self.on_invalid == "error":
-            raise problem(
-                "no-effect",
-                "maxInvalidPercent has no effect without onInvalid: skip.",
-                "Add onInvalid: skip, or remove it.",
-            )
-        return self
+OnInvalid = Annotated[
+    Literal["error", "skip"],
+    Field(
+        description="What a NULL or empty value does: stop the plan, or be set aside and counted."
+    ),
+]
+MaxInvalidPercent = Annotated[
+    Given[Percent],
+    Field(description="With onInvalid: skip, the share of rows that may be set aside."),
+]
 
 
-class File(_Tolerant):
+def _share_needs_skip(on_invalid: str, share: float | None) -> None:
+    if share is not None and on_invalid == "error":
+        raise problem(
+            "no-effect",
+            "maxInvalidPercent has no effect without onInvalid: skip.",
+            "Add onInvalid: skip, or remove it.",
+        )
+
+
+class File(_Written):
     """One column of a file."""
 
     path: Line = Field(description="The path of the file, relative to the workspace root.")
@@ -180,12 +180,26 @@ class File(_Tolerant):
     format: Given[Literal["csv", "tsv", "jsonl", "parquet", "txt"]] = Field(
         default=None, description="The format; by the file's extension where left out."
     )
+    on_invalid: OnInvalid = "error"
+    max_invalid_percent: MaxInvalidPercent = None
+
+    @model_validator(mode="after")
+    def _share_needs_skip(self) -> "File":
+        _share_needs_skip(self.on_invalid, self.max_invalid_percent)
+        return self
 
 
-class Query(_Tolerant):
+class Query(_Written):
     """One SELECT over files; gives a column identity or guid, or both with one of them NULL."""
 
     sql: Text = Field(description="A single SELECT; $NAME is the value of a variable.")
+    on_invalid: OnInvalid = "error"
+    max_invalid_percent: MaxInvalidPercent = None
+
+    @model_validator(mode="after")
+    def _share_needs_skip(self) -> "Query":
+        _share_needs_skip(self.on_invalid, self.max_invalid_percent)
+        return self
 
 
 _ONE_FORM: JsonDict = {"minProperties": 1, "maxProperties": 1}

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from segctl.diagnostics import Diagnostic
+from segctl.manifests.documents import MemberSource
 from segctl.manifests.scalars import shape
 from segctl.manifests.tree import Document, Path
 
@@ -31,12 +32,14 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 
 def explain(document: Document, model: type[BaseModel], error: ValidationError) -> list[Diagnostic]:
-    """Give a diagnostic for each thing that the model refused in a document."""
+    """Give a diagnostic for each thing that the model refused below a document's head."""
     kind = str(model.model_fields["kind"].annotation.__args__[0])  # type: ignore[union-attr]  # a Literal
     seen: Counter[tuple[Any, ...]] = Counter()
     found: list[Diagnostic] = []
     last: dict[tuple[Any, ...], Diagnostic] = {}
     for details in error.errors(include_url=False):
+        if details["loc"] == ("apiVersion",):
+            continue  # recognize.py has said so
         sort = (details["type"], *(p for p in details["loc"] if not isinstance(p, int)))
         seen[sort] += 1
         if seen[sort] <= MAX_ALIKE:
@@ -88,7 +91,9 @@ def _words(
         case "literal_error" if isinstance(value, str):
             return _wrong_choice(name, value, str(context["expected"]))
         case sort if sort in _SHAPES:
-            return _wrong_shape(_SHAPES[sort], name, value)
+            form = _at(model, path) is MemberSource and isinstance(value, str)
+            advice = "Write identities: [...] or guids: [...]." if form else ""
+            return _wrong_shape(_SHAPES[sort], name, value, advice)
         case sort if "summary" in context:
             return sort, str(context["summary"]).replace("{name}", name), str(context["detail"])
         case sort:
@@ -99,7 +104,7 @@ def _beyond_limit(sort: str, name: str, context: dict[str, Any]) -> tuple[str, s
     limits = {"less_than_equal": ("most", "le"), "greater_than_equal": ("least", "ge")}
     if sort in limits:
         word, key = limits[sort]
-        return "out-of-range", f"{name} must be at {word} {context[key]:,}.", ""
+        return "out-of-range", f"{name} must be at {word} {context[key]:g}.", ""
     if sort == "string_pattern_mismatch":
         return "bad-name", f"{name} cannot be used as a name.", _name_rule(context["pattern"])
     if sort == "too_short":
@@ -123,13 +128,13 @@ _SHAPES = {
 }
 
 
-def _wrong_shape(wanted: str, name: str, value: object) -> tuple[str, str, str]:
+def _wrong_shape(wanted: str, name: str, value: object, advice: str) -> tuple[str, str, str]:
     if value is None:
         advice = "Write one, or remove the line."
         if wanted == "text":
             advice = "Write one; put null, ~ or an empty text in quotes where it is meant."
         return "no-value", f"{name} has no value.", advice
-    return "wrong-type", f"{name} must be {wanted}.", f"Here it is {shape(value)}."
+    return "wrong-type", f"{name} must be {wanted}.", advice or f"Here it is {shape(value)}."
 
 
 def _name_rule(pattern: str) -> str:

@@ -116,17 +116,13 @@ class _Printer:
 
     def collection(self, part: Part, start: int, end: int, path: Path) -> list[str]:
         """Print a block collection; it has the lines ``start`` to ``end``, comments included."""
-        one = self._pair if part.is_map else self._item
+        print_entry = self._pair if part.is_map else self._item
         printed: list[tuple[str, list[str]]] = []
         for i, entry in enumerate(part.entries):
             limit = part.entries[i + 1].line if i + 1 < len(part.entries) else end
             stop = self._lead(part.column, entry.value.last + 1, limit)
             lead = _tidy(self._lines[start : entry.line])
-            body = (
-                self._pair(part, entry, stop, path)
-                if part.is_map
-                else self._item(part, entry, stop, path)
-            )
+            body = print_entry(part, entry, stop, path)
             printed.append((_bare(entry.key), [*lead, *body]))
             start = stop
         if part.is_map:
@@ -152,7 +148,8 @@ class _Printer:
         if not after.startswith(":") or (value.line > entry.line and not value.entries):
             raise Unusual
         text = after[1:].strip()
-        head = f"{entry.key}: {text}" if text else f"{entry.key}:"
+        note = after[1:].rstrip() if text.startswith("#") else f" {text}"
+        head = f"{entry.key}:{note}" if text else f"{entry.key}:"
         if value.entries:
             body = self.collection(value, entry.line + 1, stop, (*path, _bare(entry.key)))
             return [head, *_indented(body)]

@@ -148,13 +148,19 @@ class _Events:
         return event
 
     def _syntax(self, error: yaml.MarkedYAMLError) -> _Unreadable:
-        mark = error.problem_mark or error.context_mark
-        location = Location(file=self.file)
-        found = ""
-        if mark is not None:
-            location = Location(file=self.file, line=mark.line + 1, column=mark.column + 1)
-            found = self._text.split("\n")[mark.line][mark.column : mark.column + 1]
-        summary, detail = _in_words(error.problem or "", found)
+        problem, begun = error.problem or "", error.context_mark
+        unclosed = "end of stream" in problem
+        mark = begun if unclosed and begun else error.problem_mark or begun
+        if mark is None:
+            return _Unreadable("syntax", *_in_words(problem, ""), Location(file=self.file))
+        lines = self._text.split("\n")
+        line, column = mark.line, mark.column
+        if line >= len(lines):  # libyaml counts a line more where the last one has no end
+            line, column = len(lines) - 1, len(lines[-1])
+        summary, detail = _in_words(problem, lines[line][column : column + 1])
+        if begun and begun.line < line:
+            detail += f" It began on line {begun.line + 1}."
+        location = Location(file=self.file, line=line + 1, column=column + 1)
         return _Unreadable("syntax", summary, detail, location)
 
 
@@ -369,7 +375,7 @@ def _in_words(problem: str, found: str) -> tuple[str, str]:
         advice = "Check the indentation; put a value that holds a colon and a space in quotes."
         return "a colon does not fit here.", advice
     if "end of stream" in problem:
-        return "the file ends inside of a quoted text.", "Add the closing quote."
+        return "this quoted text has no end.", "Add the closing quote."
     problem = problem.replace("did not find expected", "expected").replace("<", "").replace(">", "")
     return f"not valid YAML: {problem}.", "Check indentation, quotes and brackets just before."
 

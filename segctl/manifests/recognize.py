@@ -18,7 +18,7 @@ _FOLDED = {kind.casefold() for kind in KINDS}
 
 @dataclass(frozen=True, kw_only=True)
 class Recognized:
-    """Our documents with a good head, places of those passed over, and near misses."""
+    """Our documents of a known kind, the places of those passed over, and near misses."""
 
     documents: tuple[Document, ...]
     passed_over: tuple[str, ...]
@@ -33,9 +33,8 @@ def recognize(documents: Iterable[Document]) -> Recognized:
     for document in documents:
         if isinstance(document.data, Map) and _is_ours(document.data):
             found += document.problems
-            head = list(_head_problems(document, document.data))
-            found += head
-            if not head:
+            found += _head_problems(document, document.data)
+            if _is_readable(document.data):
                 ours.append(document)
         else:
             found += _suspicion(document)
@@ -47,10 +46,21 @@ def _is_ours(data: Map) -> bool:
     version, kind = data.get("apiVersion"), data.get("kind")
     if isinstance(kind, str) and kind.casefold() in _FOLDED:
         return True
+    return _is_near(version)
+
+
+def _is_near(version: object) -> bool:
     return isinstance(version, str) and (
         version.casefold().startswith("segctl")
         or SequenceMatcher(None, version.casefold(), API_VERSION).ratio() > 0.8
     )
+
+
+def _is_readable(data: Map) -> bool:
+    """Tell whether the rest of a document can be checked whatever its apiVersion."""
+    kind = data.get("kind")
+    meant = "apiVersion" not in data or _is_near(data["apiVersion"])
+    return meant and isinstance(kind, str) and kind in KINDS
 
 
 def _head_problems(document: Document, data: Map) -> Iterable[Diagnostic]:
@@ -76,7 +86,7 @@ def _head_problems(document: Document, data: Map) -> Iterable[Diagnostic]:
             detail=f"It is one of {', '.join(KINDS)}.",
             location=document.at(),
         )
-    elif kind not in KINDS:
+    elif not isinstance(kind, str) or kind not in KINDS:
         guess = nearest(kind, KINDS) if isinstance(kind, str) else ""
         yield Diagnostic(
             code="kind",

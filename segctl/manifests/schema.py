@@ -45,8 +45,24 @@ def schema(name: SchemaName) -> dict[str, Any]:
     kind: Any = ProjectDocument if name == "project" else _Manifest
     json = TypeAdapter(kind).json_schema(schema_generator=_Generator)
     json.pop("discriminator", None)
+    _drop_repeated(json, json["$defs"])
     title = "segctl project" if name == "project" else "segctl manifest"
     return {"$schema": _Generator.schema_dialect, **json, "title": title}
+
+
+def _drop_repeated(json: Any, definitions: dict[str, Any]) -> None:
+    """Leave out of a reference what its definition says too.
+
+    pydantic does so or not by which models were used before; the file must not.
+    """
+    if isinstance(json, dict):
+        definition = definitions.get(str(json.get("$ref")).removeprefix("#/$defs/"), {})
+        for key in ("title", "description"):
+            if key in definition and definition[key] == json.get(key):
+                del json[key]
+    for below in json.values() if isinstance(json, dict) else json:
+        if isinstance(below, dict | list):
+            _drop_repeated(below, definitions)
 
 
 def schema_text(name: SchemaName) -> str:

@@ -1,26 +1,15 @@
 """What no single field can tell: how the documents of a workspace fit together."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from urllib.parse import urlsplit
 
 from segctl.diagnostics import Diagnostic, Location, Severity
 from segctl.identity import DESCRIPTIONS, Problem, problem
-from segctl.manifests.contents import Declared, SourcePath, Written, declared, sources
+from segctl.manifests.contents import Declared, SourcePath, declared, kind_of, sources
 from segctl.manifests.desired import Format
-from segctl.manifests.documents import (
-    File,
-    MembershipDocument,
-    MemberSource,
-    ProjectDocument,
-    Provider,
-    Query,
-    SegmentDocument,
-    SegmentTableDocument,
-    TableSource,
-)
+from segctl.manifests.documents import ProjectDocument, Provider
 from segctl.manifests.explain import MAX_ALIKE, and_more, nearest
-from segctl.manifests.tree import Document, Map, look
+from segctl.manifests.tree import Document, Map, Seq, look
 from segctl.manifests.variables import Variables, parameters
 
 MAX_SEGMENTS = 2500
@@ -38,43 +27,24 @@ _ADVICE = {
 }
 
 
-def check(
-    written: Sequence[Written], documents: Sequence[Document], variables: Variables
-) -> Iterator[Diagnostic]:
-    """Find what is wrong between documents.
+def check(documents: Sequence[Document], variables: Variables) -> Iterator[Diagnostic]:
+    """Find what is wrong between our documents, whose variables are filled in.
 
-    ``documents`` are all of ours, those included that their models refused: a
-    Membership that names such a segment is no second mistake.
+    Documents that their models refused are looked at all the same: one mistake
+    does not hide another.
     """
-    segments = list(declared(written))
+    segments = list(declared(documents))
     yield from _duplicates(segments)
-    yield from _same_names(written)
+    yield from _same_names(documents)
     yield from _too_many(segments)
-    names = _names(documents)
-    unmanaged = {s.name for s in segments if not s.managed}
-    for one in written:
-        document, content = one.document, one.content
-        if isinstance(content, MembershipDocument):
-            yield from _membership(document, content, names, unmanaged)
-        elif isinstance(content, ProjectDocument):
-            yield from _project(document, content)
-        elif isinstance(content, SegmentDocument) and content.spec.members == "unmanaged":
-            yield from _unmanaged(document, content)
-        for path, source in sources(one):
-            yield from _source(document, path, source, variables)
-
-
-def _names(documents: Iterable[Document]) -> set[str]:
-    names: set[str] = set()
+    names = {segment.name: segment for segment in segments}
     for document in documents:
-        name = look(document.data, "metadata", "name")
-        table = look(document.data, "spec", "segments")
-        kind = look(document.data, "kind")
-        if kind == "Segment" and isinstance(name, str):
-            names.add(name)
-        elif kind == "SegmentTable" and isinstance(table, Map):
-            names.update(table)
-    return names
+        if kind_of(document) == "Membership":
+            yield from _membership(document, names)
+        elif look(document.data, "spec", "members") == "unmanaged":
+            yield from _unmanaged(document)
+        for path, source in sources(document):
+            yield from _source(document, path, source, variables)
 
 
 def _duplicates(segments: Sequence[Declared]) -> Iterator[Diagnostic]:
@@ -87,8 +57,8 @@ def _duplicates(segments: Sequence[Declared]) -> Iterator[Diagnostic]:
         if first is not segment:
             what = f'the segment name "{segment.name}"'
             yield _twice("duplicate-address", what, first.at, segment.at)
-        other = by_display.setdefault(segment.display_name, segment)
-        if other is not segment:
+        other = by_display.setdefault(segment.display_name or segment.name, segment)
+        if segment.display_name and other is not segment and other.display_name:
             what = f'the displayName "{segment.display_name}"'
             yield _twice(
                 "duplicate-display-name", what, other.display_name_at, segment.display_name_at
@@ -134,16 +104,15 @@ def _twice(code: str, what: str, first: Location, second: Location) -> Diagnosti
     )
 
 
-def _same_names(written: Iterable[Written]) -> Iterator[Diagnostic]:
+def _same_names(documents: Iterable[Document]) -> Iterator[Diagnostic]:
     """Memberships and tables go by their names in plans and messages."""
     first: dict[tuple[str, str], Location] = {}
-    for one in written:
-        content = one.content
-        if isinstance(content, MembershipDocument | SegmentTableDocument):
-            at = one.document.at(("metadata", "name"))
-            key = content.kind, content.metadata.name
-            if first.setdefault(key, at) is not at:
-                yield _twice("duplicate-name", f'the {key[0]} name "{key[1]}"', first[key], at)
+    for document in documents:
+        kind, name = kind_of(document), look(document.data, "metadata", "name")
+        if kind in ("Membership", "SegmentTable") and isinstance(name, str):
+            at = document.at(("metadata", "name"))
+            if first.setdefault((kind, name), at) is not at:
+                yield _twice("duplicate-name", f'the {kind} name "{name}"', first[kind, name], at)
 
 
 def _too_many(segments: Sequence[Declared]) -> Iterator[Diagnostic]:
@@ -157,26 +126,28 @@ def _too_many(segments: Sequence[Declared]) -> Iterator[Diagnostic]:
         )
 
 
-def _membership(
-    document: Document, content: MembershipDocument, names: set[str], unmanaged: set[str]
-) -> Iterator[Diagnostic]:
-    for i, name in enumerate(content.spec.segments):
+def _membership(document: Document, segments: Mapping[str, Declared]) -> Iterator[Diagnostic]:
+    named = look(document.data, "spec", "segments")
+    named = named if isinstance(named, Seq) else Seq()
+    for i, name in enumerate(named):
         location = document.at(("spec", "segments", i))
-        if name not in names:
+        if not isinstance(name, str):
+            continue
+        if name not in segments:
             yield Diagnostic(
                 code="unknown-segment",
                 summary=f'there is no segment "{name}".',
-                detail=nearest(name, sorted(names)) or "Declare it, or remove it here.",
+                detail=nearest(name, segments) or "Declare it, or remove it here.",
                 location=location,
             )
-        elif name in unmanaged:
+        elif segments[name].unmanaged:
             yield Diagnostic(
                 code="unmanaged-segment",
                 summary=f'the segment "{name}" has members: unmanaged.',
                 detail="Remove it here, or let its manifest leave members out.",
                 location=location,
             )
-        elif name in content.spec.segments[:i]:
+        elif name in named[:i]:
             yield Diagnostic(
                 code="repeated-segment",
                 summary=f'the segment "{name}" is named twice here.',
@@ -186,22 +157,23 @@ def _membership(
             )
 
 
-def _unmanaged(document: Document, content: SegmentDocument) -> Iterator[Diagnostic]:
-    if content.spec.exclude:
+def _unmanaged(document: Document) -> Iterator[Diagnostic]:
+    if look(document.data, "spec", "exclude"):
         yield Diagnostic(
             code="unmanaged-segment",
-            summary="exclude has no effect with members: unmanaged.",
+            summary='"exclude" has no effect with members: unmanaged.',
             detail="Remove one of them.",
             location=document.at(("spec", "exclude"), key=True),
         )
 
 
-def _project(document: Document, content: ProjectDocument) -> Iterator[Diagnostic]:
+def check_project(document: Document, content: ProjectDocument) -> Iterator[Diagnostic]:
+    """Find what is wrong with the settings of a workspace."""
     provider = content.spec.provider
     if provider.concurrency > SERVICE_CONCURRENCY:
         yield Diagnostic(
             code="concurrency",
-            summary=f"concurrency is {provider.concurrency}; "
+            summary=f'"concurrency" is {provider.concurrency}; '
             f"CleverTap allows {SERVICE_CONCURRENCY} requests in flight.",
             detail="More are answered with 429 unless the account has a raised limit.",
             location=document.at(("spec", "provider", "concurrency")),
@@ -224,11 +196,11 @@ def _address_of_service(document: Document, provider: Provider) -> Iterator[Diag
     if provider.region is not None:
         yield Diagnostic(
             code="region-and-base-url",
-            summary="region and baseUrl are both given.",
+            summary='"region" and "baseUrl" are both given.',
             detail="Keep one of them.",
             location=document.at(path, key=True),
         )
-    yield from check_url(provider.base_url, "baseUrl", document.at(path))
+    yield from check_url(provider.base_url, '"baseUrl"', document.at(path))
 
 
 def check_url(url: str, name: str, location: Location | None) -> Iterator[Diagnostic]:
@@ -260,27 +232,35 @@ def _url_problem(url: str) -> tuple[str, Severity]:
 
 
 def _source(
-    document: Document, path: SourcePath, source: MemberSource | TableSource, variables: Variables
+    document: Document, path: SourcePath, source: Map, variables: Variables
 ) -> Iterator[Diagnostic]:
-    if source.file is not None:
-        yield from _file(document, (*path, "file"), source.file)
-    elif source.query is not None:
-        yield from _query(document, (*path, "query", "sql"), source.query, variables)
-    elif isinstance(source, MemberSource):
-        for field, values in (("identities", source.identities), ("guids", source.guids)):
-            yield from _identities(document, (*path, field), values or ())
+    for field, what in (("identities", "identity"), ("guids", "guid")):
+        values = source.get(field)
+        if isinstance(values, Seq):
+            yield from _identities(document, (*path, field), values, what)
+    file, form = look(source, "file", "path"), look(source, "file", "format")
+    if isinstance(file, str) and form is None and file.strip() and format_of(file) is None:
+        yield Diagnostic(
+            code="unknown-format",
+            summary="the format of this file cannot be told from its name.",
+            detail="Add format: csv, tsv, jsonl, parquet or txt.",
+            location=document.at((*path, "file", "path")),
+        )
+    sql = look(source, "query", "sql")
+    if isinstance(sql, str):
+        yield from _query(sql, document.at((*path, "query", "sql")), variables)
 
 
 def _identities(
-    document: Document, path: SourcePath, values: Sequence[str]
+    document: Document, path: SourcePath, values: Seq, what: str
 ) -> Iterator[Diagnostic]:
     """Check a list of user keys; the values themselves are personal data and not shown."""
-    wrong = [(i, p) for i, value in enumerate(values) if (p := problem(value))]
+    wrong = [(i, p) for i, v in enumerate(values) if isinstance(v, str) and (p := problem(v))]
     diagnostic = None
     for i, reason in wrong[:MAX_ALIKE]:
         diagnostic = Diagnostic(
             code="invalid-identity",
-            summary=f"this {_SINGULAR[str(path[-1])]} is not usable: {DESCRIPTIONS[reason]}.",
+            summary=f"this {what} is not usable: {DESCRIPTIONS[reason]}.",
             detail=_ADVICE[reason],
             location=document.at((*path, i)),
         )
@@ -289,36 +269,23 @@ def _identities(
         yield and_more(diagnostic, len(wrong) - MAX_ALIKE)
 
 
-_SINGULAR = {"identities": "identity", "guids": "guid"}
-
-
-def _file(document: Document, path: SourcePath, file: File) -> Iterator[Diagnostic]:
-    if format_of(file) is None:
-        yield Diagnostic(
-            code="unknown-format",
-            summary="the format of this file cannot be told from its name.",
-            detail="Add format: csv, tsv, jsonl, parquet or txt.",
-            location=document.at((*path, "path")),
-        )
-
-
-def format_of(file: File) -> Format | None:
-    """Give the format of a file, by its extension where it is not declared."""
-    if file.format:
-        return file.format
-    name = file.path.lower()
+def format_of(path: str) -> Format | None:
+    """Give the format that the extension of a file tells, compression aside."""
+    name = path.lower()
     for compression in (".gz", ".zst"):
         name = name.removesuffix(compression)
-    by_extension: dict[str, Any] = {f".{f}": f for f in ("csv", "tsv", "jsonl", "parquet", "txt")}
-    return next((f for end, f in by_extension.items() if name.endswith(end)), None)
+    formats: tuple[Format, ...] = ("csv", "tsv", "jsonl", "parquet", "txt")
+    return next((known for known in formats if name.endswith(f".{known}")), None)
 
 
-def _query(
-    document: Document, path: SourcePath, query: Query, variables: Variables
-) -> Iterator[Diagnostic]:
-    location = document.at(path)
-    if not query.sql.strip():
-        yield Diagnostic(code="blank", summary="the query is blank.", location=location)
-    for name in parameters(query.sql):
+def _query(sql: str, location: Location, variables: Variables) -> Iterator[Diagnostic]:
+    if not sql.strip():
+        yield Diagnostic(
+            code="blank",
+            summary="the query is blank.",
+            detail="Write one SELECT.",
+            location=location,
+        )
+    for name in parameters(sql):
         if missing := variables.missing(name, location):
             yield missing

@@ -94,7 +94,7 @@ def _without_value(name: str, project: Document) -> Diagnostic:
     return Diagnostic(
         code="variable-without-value",
         summary=f'the variable "{name}" has no value.',
-        detail=ways(name).capitalize(),
+        detail=f"I{ways(name)[1:]}",
         location=project.at(("spec", "variables", name), key=True),
     )
 
@@ -181,11 +181,23 @@ class _Filler:
         name = _NAME.fullmatch(match[1])
         location = self._document.at(path)
         if not name or not match[2]:
-            self.found.append(_malformed(location))
+            self.found.append(self._malformed(match, location))
             return match[0]
         if problem := self._variables.missing(name[1], location):
             self.found.append(problem)
         return self._variables.values.get(name[1], match[0])
+
+    def _malformed(self, match: re.Match[str], location: Location) -> Diagnostic:
+        name = match[1].strip()
+        advice = f"Write ${{var.NAME}}; {ways('NAME')}"
+        if name in self._variables.declared:
+            advice = f"Write ${{var.{name}}}."
+        return Diagnostic(
+            code="malformed-variable",
+            summary=f'"{match[0][:40]}" is not a reference to a variable.',
+            detail=f"{advice} Write $${{ where ${{ itself is meant.",
+            location=location,
+        )
 
     def _refuse_in_sql(self, sql: str, path: tuple[str | int, ...]) -> None:
         for name in re.findall(r"\$\{var\.(\w*)\}", sql):
@@ -198,15 +210,6 @@ class _Filler:
                     location=self._document.at(path),
                 )
             )
-
-
-def _malformed(location: Location) -> Diagnostic:
-    return Diagnostic(
-        code="malformed-variable",
-        summary="this is not a reference to a variable.",
-        detail=f"Write ${{var.NAME}}, where {ways('NAME')} Write $${{ where ${{ itself is meant.",
-        location=location,
-    )
 
 
 def parameters(sql: str) -> tuple[str, ...]:

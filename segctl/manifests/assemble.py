@@ -1,0 +1,199 @@
+"""From what the models read to the desired state; nothing can be wrong any more."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from segctl.address import segment_address
+from segctl.diagnostics import Location
+from segctl.identity import Kind
+from segctl.manifests import desired
+from segctl.manifests.documents import (
+    AnyDocument,
+    File,
+    GuardSettings,
+    LifecycleSettings,
+    MembershipDocument,
+    MemberSource,
+    ProjectDocument,
+    ProjectGuards,
+    Query,
+    SegmentDocument,
+    SegmentSpec,
+    SegmentTableDocument,
+    TableSegment,
+)
+from segctl.manifests.tree import Document
+from segctl.manifests.validate import format_of
+from segctl.manifests.variables import parameters
+
+DEFAULT_REGION = "in1"
+"""Where the vendor's own samples point."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Written:
+    """A document and what its model read from it."""
+
+    document: Document
+    content: AnyDocument
+
+
+def assemble(
+    project: ProjectDocument,
+    written: Sequence[Written],
+    *,
+    variables: Mapping[str, str],
+    base_url: str,
+    digest: str,
+) -> desired.Desired:
+    """Put the desired state together; ``base_url`` overrides the project's, if not empty."""
+    guards = project.spec.guards
+    segments = sorted((s for w in written for s in _segments(w, guards)), key=lambda s: s.address)
+    return desired.Desired(
+        project=_settings(project, base_url),
+        segments=tuple(segments),
+        loads=tuple(load for w in written for load in _loads(w, variables)),
+        digest=digest,
+        variables=dict(sorted(variables.items())),
+    )
+
+
+def _settings(project: ProjectDocument, base_url: str) -> desired.ProjectSettings:
+    spec = project.spec
+    provider = spec.provider
+    region = provider.region or DEFAULT_REGION
+    # eu1 is also the default European host, api.clevertap.com without a region.
+    url = base_url or provider.base_url or f"https://{region}.api.clevertap.com"
+    return desired.ProjectSettings(
+        name=project.metadata.name,
+        base_url=url.rstrip("/"),
+        concurrency=provider.concurrency,
+        settle_seconds=provider.settle_seconds,
+        max_destroys=spec.guards.max_destroys,
+        allowed_folders=tuple(spec.allow_folders),
+    )
+
+
+def _segments(written: Written, guards: ProjectGuards) -> Iterator[desired.DesiredSegment]:
+    document, content = written.document, written.content
+    if isinstance(content, SegmentDocument):
+        name, labels = content.metadata.name, content.metadata.labels
+        at = document.at(("metadata", "name"))
+        yield _segment(name, content.spec, labels, at, guards)
+    elif isinstance(content, SegmentTableDocument):
+        for name, segment in content.spec.segments.items():
+            at = document.at(("spec", "segments", name), key=True)
+            yield _segment(name, segment, segment.labels, at, guards)
+
+
+def _segment(
+    name: str,
+    spec: SegmentSpec | TableSegment,
+    labels: Mapping[str, str],
+    location: Location,
+    guards: ProjectGuards,
+) -> desired.DesiredSegment:
+    return desired.DesiredSegment(
+        address=segment_address(name),
+        display_name=spec.display_name,
+        customer_segment_id=spec.customer_segment_id or name,
+        labels=labels,
+        managed=isinstance(spec, TableSegment) or spec.members != "unmanaged",
+        guards=_guards(spec.guards, guards),
+        lifecycle=_lifecycle(spec.lifecycle),
+        location=location,
+    )
+
+
+def _guards(own: GuardSettings, project: ProjectGuards) -> desired.Guards:
+    set_here = own.model_dump(exclude_unset=True)
+    return desired.Guards(**(project.model_dump(exclude={"max_destroys"}) | set_here))
+
+
+def _lifecycle(written: LifecycleSettings) -> desired.Lifecycle:
+    return desired.Lifecycle(prevent_destroy=written.prevent_destroy, on_remove=written.on_remove)
+
+
+def _loads(written: Written, variables: Mapping[str, str]) -> Iterator[desired.Load]:
+    content = written.content
+    if isinstance(content, SegmentTableDocument):
+        yield _table(written.document, content, variables)
+    elif isinstance(content, SegmentDocument):
+        spec, names = content.spec, (content.metadata.name,)
+        members = spec.members if isinstance(spec.members, list) else []
+        yield from _members(written.document, "members", members, names, variables)
+        yield from _members(written.document, "exclude", spec.exclude, names, variables)
+    elif isinstance(content, MembershipDocument):
+        segments = dict.fromkeys(content.spec.segments)
+        yield from _members(written.document, "members", content.spec.members, segments, variables)
+
+
+def _members(
+    document: Document,
+    field: str,
+    sources: Iterable[MemberSource],
+    names: Iterable[str],
+    variables: Mapping[str, str],
+) -> Iterator[desired.MemberLoad]:
+    addresses = tuple(segment_address(name) for name in names)
+    for i, source in enumerate(sources):
+        yield desired.MemberLoad(
+            source=_source(source, document.at(("spec", field, i)), variables),
+            addresses=addresses,
+            role="exclude" if field == "exclude" else "include",
+        )
+
+
+def _table(
+    document: Document, content: SegmentTableDocument, variables: Mapping[str, str]
+) -> desired.TableLoad:
+    spec = content.spec
+    location = document.at(("spec", "source"))
+    return desired.TableLoad(
+        name=content.metadata.name,
+        source=_outside(spec.source.file, spec.source.query, location, variables),
+        segment_column=spec.segment_column,
+        segments={name: segment_address(name) for name in spec.segments},
+        ignore_others=spec.other_values == "ignore",
+    )
+
+
+def _source(
+    source: MemberSource, location: Location, variables: Mapping[str, str]
+) -> desired.Source:
+    inline = {Kind.IDENTITY: source.identities, Kind.GUID: source.guids}
+    for kind, values in inline.items():
+        if values is not None:
+            return desired.InlineSource(kind=kind, values=tuple(values), location=location)
+    return _outside(source.file, source.query, location, variables)
+
+
+def _outside(
+    file: File | None, query: Query | None, location: Location, variables: Mapping[str, str]
+) -> desired.FileSource | desired.QuerySource:
+    if query is not None:
+        return desired.QuerySource(
+            sql=query.sql,
+            parameters={name: variables[name] for name in parameters(query.sql)},
+            tolerance=_tolerance(query),
+            location=location,
+        )
+    format_ = file.format or format_of(file.path) if file else None
+    if file is None or format_ is None:
+        raise AssertionError("checked documents have a source of a known form")
+    return desired.FileSource(
+        path=file.path,
+        format=format_,
+        column=file.column,
+        kind=Kind(file.kind),
+        tolerance=_tolerance(file),
+        location=location,
+    )
+
+
+def _tolerance(source: File | Query) -> desired.Tolerance:
+    most = source.max_invalid_percent
+    return desired.Tolerance(
+        skip=source.on_invalid == "skip",
+        max_invalid_percent=100.0 if most is None else most,
+    )

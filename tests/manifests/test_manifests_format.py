@@ -1,0 +1,113 @@
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from segctl.manifests.format import format_file
+from segctl.manifests.parse import parse
+
+FOLDER = Path(__file__).parent / "golden_format"
+CASES = sorted(path.name for path in FOLDER.glob("*.yaml"))
+
+
+def formatted(text: str) -> str:
+    result = format_file("m.yaml", text.encode())
+    assert result.diagnostics == ()
+    assert result.text is not None
+    return result.text
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_file_becomes_its_canonical_form(case: str, golden: Callable[[Path, str], None]) -> None:
+    text = (FOLDER / case).read_text(encoding="utf-8")
+    golden(FOLDER / case.replace(".yaml", ".expected"), formatted(text))
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_formatting_twice_is_formatting_once(case: str) -> None:
+    once = formatted((FOLDER / case).read_text(encoding="utf-8"))
+    assert formatted(once) == once
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_every_comment_and_value_survives(case: str) -> None:
+    text = (FOLDER / case).read_text(encoding="utf-8")
+    after = formatted(text)
+    comments = [line.strip() for line in text.splitlines() if line.strip().startswith("#")]
+    assert sorted(c for c in comments if c not in after) == []
+    assert documents(text) == documents(after)
+
+
+def documents(text: str) -> list[Any]:
+    return [document.data for document in parse("m.yaml", text.encode()).documents]
+
+
+values = st.text("ab#:-'\" \n\\{}[]", max_size=12)
+keys = st.text("ab'- ", min_size=1, max_size=5)
+sources = st.one_of(
+    st.fixed_dictionaries({"guids": st.lists(values, max_size=3)}),
+    st.fixed_dictionaries({"file": st.fixed_dictionaries({"column": values, "path": values})}),
+)
+manifests = st.fixed_dictionaries(
+    {
+        "metadata": st.fixed_dictionaries(
+            {"labels": st.dictionaries(keys, values, max_size=3), "name": values}
+        ),
+        "spec": st.fixed_dictionaries(
+            {
+                "members": st.lists(sources, max_size=3),
+                "displayName": values,
+                "unknown": st.lists(st.lists(values, max_size=2), max_size=2),
+            }
+        ),
+        "kind": st.just("Segment"),
+        "apiVersion": st.just("segctl/v1"),
+    }
+)
+
+
+@given(manifests, st.integers(2, 7), st.sampled_from(["'", '"', None]), st.integers(10, 80))
+def test_formatting_never_changes_a_value(
+    manifest: dict[str, Any], indent: int, style: str | None, width: int
+) -> None:
+    text = yaml.safe_dump(manifest, indent=indent, default_style=style, width=width)
+    once = formatted(text)
+    assert documents(once) == documents(text)
+    assert formatted(once) == once
+
+
+@given(manifests, st.integers(2, 7), st.sampled_from(["|", ">"]))
+def test_block_texts_and_explicit_keys_keep_their_values_too(
+    manifest: dict[str, Any], indent: int, style: str
+) -> None:
+    text = yaml.safe_dump(manifest, indent=indent, default_style=style)
+    after = format_file("m.yaml", text.encode()).text
+    assert after is not None
+    assert documents(after) == documents(text)
+
+
+def test_documents_of_others_stay_as_they_are() -> None:
+    text = "kind:   Pod\nspec:\n      - a\n"
+    assert formatted(text) == text
+
+
+def test_a_file_that_cannot_be_read_is_not_formatted() -> None:
+    result = format_file("m.yaml", b"a: [b\n")
+    assert result.text is None
+    assert [d.code for d in result.diagnostics] == ["syntax"]
+
+
+def test_unusual_notation_is_left_as_it_is_and_said_so() -> None:
+    text = "apiVersion: segctl/v1\nkind:\n  Segment\nmetadata: {name: a}\n"
+    result = format_file("m.yaml", text.encode())
+    assert result.text == text
+    assert [str(d) for d in result.diagnostics] == [
+        (
+            "m.yaml: warning: the notation of this file is unusual; it is left as it is. "
+            "Anchors or explicit keys (?) on lines of their own are the common reasons."
+        )
+    ]
