@@ -99,7 +99,7 @@ class Lines:
 class Bar:
     """A bar on a terminal: memberships, requests, their rate, 429s, the time left."""
 
-    def __init__(self, *, colour: bool) -> None:
+    def __init__(self, monotonic: Callable[[], float], *, colour: bool) -> None:
         from rich.console import Console  # noqa: PLC0415 - slow, and for terminals only
         from rich.progress import (  # noqa: PLC0415 - as above
             BarColumn,
@@ -118,6 +118,8 @@ class Bar:
             console=console,
             transient=True,
         )
+        self._monotonic = monotonic
+        self._started = monotonic()
         self._tally = Tally()
         self._task = self._bar.add_task("apply", total=None, told="", rate="")
 
@@ -132,18 +134,20 @@ class Bar:
             case CreateDone():
                 self._print(report.create_line(event))
             case ApplyStarted():
+                self._started = self._monotonic()
                 self._bar.start()
             case ApplyEnded():
                 self.close()
             case _:
                 pass  # the bar counts it
-        speed = self._bar.tasks[0].speed
+        seconds = self._monotonic() - self._started
+        rate = f"{self._tally.requests / seconds:.1f} requests/s" if seconds >= 1 else ""
         self._bar.update(
             self._task,
             total=max(self._tally.of_changes, 1),
             completed=self._tally.changes,
             told=str(self._tally),
-            rate=f"{speed:,.0f}/s" if speed else "",
+            rate=rate,
         )
 
     def close(self) -> None:
@@ -207,5 +211,5 @@ def settling_line(event: Settling) -> str:
 def for_people(screen: Screen, monotonic: Callable[[], float]) -> Progress:
     """Choose the bar where standard error is a terminal, plain lines elsewhere."""
     if sys.stderr.isatty():
-        return Bar(colour=screen.err_style.colour)
+        return Bar(monotonic, colour=screen.err_style.colour)
     return Lines(screen.err, monotonic)

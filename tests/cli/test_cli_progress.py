@@ -91,10 +91,13 @@ def test_the_bar_counts_to_the_end_and_leaves_the_cursor_visible(
     monkeypatch.setattr(sys, "stderr", terminal)
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "160")
-    bar = Bar(colour=False)
-    for event in run_of_events(Ticks()):
+    clock = Ticks()
+    bar = Bar(clock, colour=False)
+    for event in run_of_events(clock):
         bar(event)
     bar.close()
     shown = terminal.getvalue()
     assert "Created segment.gold" in shown
+    assert "400 of 400 membership changes, 4 of 4 requests, 1 time rate limited" in shown
+    assert "0.4 requests/s" in shown
     assert shown.rindex("\x1b[?25h") > shown.rindex("\x1b[?25l")
