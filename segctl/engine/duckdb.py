@@ -5,6 +5,7 @@ folder.  User SQL runs in a second, sealed database, which may read the files th
 the query names and write one result file of ours.
 """
 
+import csv
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import count
@@ -116,22 +117,48 @@ class DuckEngine:
                 )
                 return f"SELECT '{kind}' AS kind, value, NULL::VARCHAR AS label FROM {table}"
             case Scan():
-                self._check_columns(rows)
-                return sql.rows_of(rows)
+                return self._scanned(rows)
             case Select():
                 return self._selected(rows)
 
-    def _check_columns(self, scan: Scan) -> None:
-        """Refuse a missing column, and one that holds no text."""
+    def _scanned(self, scan: Scan) -> str:
+        """Give a SELECT over a file; refuses a missing column, and one that holds no text."""
+        columns: list[str] = []
         try:
-            if scan.format == "jsonl":
+            if scan.format in ("csv", "tsv"):
+                columns = self._header(scan)
+            elif scan.format == "parquet":
+                self._check_types(scan)
+            elif scan.format == "jsonl":
                 self._check_json(scan)
-            if scan.format in ("txt", "jsonl"):
-                return
-            described = self._db.execute(f"DESCRIBE SELECT * FROM {sql.text_table(scan)}")
-            types = {row[0]: row[1] for row in described.fetchall()}
         except duckdb.Error as error:
             raise failures.explained(error, scan) from error
+        return sql.rows_of(scan, columns)
+
+    def _header(self, scan: Scan) -> list[str]:
+        """Read the names in the first line of a csv or tsv file."""
+        cursor = self._db.cursor()
+        try:
+            cursor.execute("SET preserve_insertion_order = true")
+            first = cursor.execute(
+                f"SELECT value FROM {sql.lines_of(scan.path)} LIMIT 1"
+            ).fetchone()
+        finally:
+            cursor.execute("SET preserve_insertion_order = false")
+            cursor.close()
+        text = str(first[0] or "") if first else ""
+        names = next(csv.reader([text], delimiter="\t" if scan.format == "tsv" else ","), [])
+        for column in filter(None, (scan.column, scan.segment_column)):
+            if column not in names:
+                raise failures.no_column(column, names)
+            if names.count(column) > 1:
+                raise failures.column_twice(column)
+        return [n if names.index(n) == i else f"{n} ({i})" for i, n in enumerate(names)]
+
+    def _check_types(self, scan: Scan) -> None:
+        table = f"read_parquet({sql.literal(str(scan.path))})"
+        described = self._db.execute(f"DESCRIBE SELECT * FROM {table}").fetchall()
+        types = {row[0]: row[1] for row in described}
         for column in filter(None, (scan.column, scan.segment_column)):
             if column not in types:
                 raise failures.no_column(column, list(types))

@@ -29,10 +29,19 @@ def not_a_select(tree: Mapping[str, Any]) -> RowsUnreadable:
 
 def no_column(column: str, there: list[str]) -> RowsUnreadable:
     """Say that a file lacks a column, and which it has."""
+    if not there:
+        return RowsUnreadable("missing-column", "the file is empty: it has no header line")
     near = get_close_matches(column, there, n=1)
     listed = ", ".join(there[:10]) + (", …" if len(there) > 10 else "")
     advice = f'Did you mean "{near[0]}"?' if near else f"It has: {listed}. Name one as `column`."
     return RowsUnreadable("missing-column", f'the file has no column "{column}"', advice)
+
+
+def column_twice(column: str) -> RowsUnreadable:
+    """Say that a header is ambiguous."""
+    return RowsUnreadable(
+        "missing-column", f'the file has two columns "{column}"', "Give each a name of its own."
+    )
 
 
 def not_text(column: str, type_: str, file: str) -> RowsUnreadable:

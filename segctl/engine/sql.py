@@ -16,8 +16,6 @@ from segctl.identity import (
     Problem,
 )
 
-CSV_DIALECT = "delim = ',', quote = '\"', escape = '\"', header = true, comment = '', skip = 0"
-TSV_DIALECT = "delim = '\t', quote = '\"', escape = '\"', header = true, comment = '', skip = 0"
 # A separator that no line has: lines of a text file are values as they stand.
 LINES = (
     "columns = {'value': 'VARCHAR'}, delim = '\x01\x02\x03', "
@@ -40,38 +38,56 @@ def paths(files: Sequence[Path]) -> str:
     return "[" + ", ".join(literal(str(file)) for file in files) + "]"
 
 
-def text_table(scan: Scan) -> str:
-    """Give the reading function of a file whose columns are known only when it is read."""
-    dialect = TSV_DIALECT if scan.format == "tsv" else CSV_DIALECT
-    file = literal(str(scan.path))
-    if scan.format == "parquet":
-        return f"read_parquet({file})"
-    return f"read_csv({file}, all_varchar = true, null_padding = false, {dialect})"
+def lines_of(file: Path) -> str:
+    """Give the reading function of a text file that has one column, ``value``: its lines."""
+    return f"read_csv({literal(str(file))}, auto_detect = false, {LINES})"
 
 
-def rows_of(scan: Scan) -> str:
-    """Give a SELECT of ``kind``, ``value`` and ``label`` over a file, unchecked."""
-    kind = literal(scan.kind)
-    file = literal(str(scan.path))
-    if scan.format == "txt":
-        table = f"read_csv({file}, auto_detect = false, {LINES})"
-        return f"SELECT {kind} AS kind, value, NULL::VARCHAR AS label FROM {table}"
-    if scan.format == "jsonl":
-        columns = {scan.column: "value"}
-        if scan.segment_column:
-            columns[scan.segment_column] = "label"
-        types = ", ".join(f"{literal(column)}: 'JSON'" for column in columns)
-        table = f"read_json({file}, format = 'newline_delimited', columns = {{{types}}})"
-        label = f"({name(scan.segment_column)}->>'$')" if scan.segment_column else "NULL::VARCHAR"
-        value = name(scan.column)
-        return (
-            f"SELECT {kind} AS kind, ({value}->>'$') AS value, {label} AS label, "
-            f"json_type({value}) AS type FROM {table}"
-        )
-    label = name(scan.segment_column) if scan.segment_column else "NULL"
+def delimited(scan: Scan, columns: Sequence[str]) -> str:
+    """Give the reading function of a csv or tsv file whose header is known.
+
+    Nothing is guessed: DuckDB would take one file for this dialect and the next
+    for that one.
+    """
+    types = ", ".join(f"{literal(column)}: 'VARCHAR'" for column in columns)
+    delimiter = "\t" if scan.format == "tsv" else ","
     return (
-        f"SELECT {kind} AS kind, {name(scan.column)} AS value, {label}::VARCHAR AS label "
-        f"FROM {text_table(scan)}"
+        f"read_csv({literal(str(scan.path))}, auto_detect = false, columns = {{{types}}}, "
+        f"delim = '{delimiter}', quote = '\"', escape = '\"', header = true)"
+    )
+
+
+def rows_of(scan: Scan, columns: Sequence[str] = ()) -> str:
+    """Give a SELECT of ``kind``, ``value`` and ``label`` over a file, unchecked.
+
+    ``columns`` are those of the header of a csv or tsv file.
+    """
+    kind = literal(scan.kind)
+    if scan.format == "txt":
+        return f"SELECT {kind} AS kind, value, NULL::VARCHAR AS label FROM {lines_of(scan.path)}"
+    if scan.format == "jsonl":
+        return _json_rows(scan)
+    if scan.format == "parquet":
+        table = f"read_parquet({literal(str(scan.path))})"
+    else:
+        table = delimited(scan, columns)
+    label = name(scan.segment_column) if scan.segment_column else "NULL"
+    value = name(scan.column)
+    return (
+        f"SELECT {kind} AS kind, {value}::VARCHAR AS value, {label}::VARCHAR AS label FROM {table}"
+    )
+
+
+def _json_rows(scan: Scan) -> str:
+    columns = dict.fromkeys(filter(None, (scan.column, scan.segment_column)))
+    types = ", ".join(f"{literal(column)}: 'JSON'" for column in columns)
+    file = literal(str(scan.path))
+    table = f"read_json({file}, format = 'newline_delimited', columns = {{{types}}})"
+    label = f"({name(scan.segment_column)}->>'$')" if scan.segment_column else "NULL::VARCHAR"
+    value = name(scan.column)
+    return (
+        f"SELECT {literal(scan.kind)} AS kind, ({value}->>'$') AS value, {label} AS label, "
+        f"json_type({value}) AS type FROM {table}"
     )
 
 

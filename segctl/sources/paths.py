@@ -32,6 +32,7 @@ class Reach:
             )
         try:
             real = (self.root / path).resolve()
+            there = real.exists()
         except (OSError, RuntimeError) as error:
             reason = getattr(error, "strerror", None) or "a loop of symbolic links"
             raise RowsUnreadable("unreadable-file", f"{path}: {reason.lower()}") from None
@@ -41,7 +42,7 @@ class Reach:
                 f"{path} lies outside of the workspace",
                 "Move it inside, or name its folder under spec.allowFolders in segctl.yaml.",
             )
-        if not real.exists():
+        if not there:
             raise RowsUnreadable(
                 "missing-file", f"there is no file {path}", "Paths start at the workspace root."
             )

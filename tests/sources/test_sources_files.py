@@ -1,0 +1,205 @@
+import gzip
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from segctl.engine.base import Inline, LoadStats, Recorded, RowsUnreadable, Scan
+from segctl.engine.duckdb import DuckEngine
+from segctl.identity import Kind, Problem, problem
+from segctl.manifests.desired import Format
+from segctl.sources.paths import Reach
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Iterator[DuckEngine]:
+    engine = DuckEngine(tmp_path, threads=1)
+    yield engine
+    engine.close()
+
+
+def scan(
+    engine: DuckEngine, path: Path, format_: Format, *, column: str = "identity"
+) -> tuple[LoadStats, list[str]]:
+    source = Scan(path=path, format=format_, column=column, kind=Kind.IDENTITY)
+    stats = engine.load(source, targets=[0])
+    engine.record(0, Recorded(), wanted=True)
+    [counts] = engine.diff().values()
+    return stats, [value for _, value in counts.sample.add]
+
+
+def refused(engine: DuckEngine, path: Path, format_: Format) -> str:
+    with pytest.raises(RowsUnreadable) as caught:
+        scan(engine, path, format_)
+    return f"{caught.value.summary} {caught.value.detail}".strip()
+
+
+PLAIN: list[tuple[Format, str]] = [
+    ("csv", 'x,identity\n1,00004\n2,"a,b"\n'),
+    ("csv", 'x,identity\r\n1,00004\r\n2,"a,b"\r\n'),
+    ("csv", '\ufeffidentity\n00004\n"a,b"\n'),
+    ("csv", 'identity\n00004\n"a,b"'),
+    ("tsv", "x\tidentity\n1\t00004\n2\ta,b\n"),
+    ("txt", "00004\na,b\n"),
+    ("txt", "\ufeff00004\r\na,b"),
+    ("jsonl", '{"identity": "00004", "x": 1}\n{"x": [1], "identity": "a,b"}\n'),
+]
+
+
+@pytest.mark.parametrize(("format_", "text"), PLAIN)
+@pytest.mark.parametrize("compressed", [False, True])
+def test_members_of_a_file_are_its_text_as_it_stands(
+    engine: DuckEngine, tmp_path: Path, format_: Format, text: str, compressed: bool
+) -> None:
+    path = tmp_path / (f"m.{format_}.gz" if compressed else f"m.{format_}")
+    path.write_bytes(gzip.compress(text.encode()) if compressed else text.encode())
+    stats, members = scan(engine, path, format_)
+    assert members == ["00004", "a,b"]
+    assert stats == LoadStats(rows=2, duplicates=0)
+
+
+def test_members_of_a_parquet_file_are_its_text(engine: DuckEngine, tmp_path: Path) -> None:
+    path = tmp_path / "m.parquet"
+    duckdb.sql(f"COPY (SELECT '00004' AS identity UNION ALL SELECT 'é😀') TO '{path}'")
+    assert scan(engine, path, "parquet")[1] == ["00004", "é😀"]
+
+
+def test_a_whole_number_in_json_is_taken_as_it_is_written(
+    engine: DuckEngine, tmp_path: Path
+) -> None:
+    path = tmp_path / "m.jsonl"
+    path.write_text('{"identity": 9007199254740993}\n')
+    assert scan(engine, path, "jsonl")[1] == ["9007199254740993"]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("m.csv", "id\na\n", 'the file has no column "identity" It has: id. Name one as `column`.'),
+        (
+            "m.csv",
+            "Identity\na\n",
+            'the file has no column "identity" Did you mean "Identity"?',
+        ),
+        ("m.csv", 'identity\n"a\n', 'a quoted value does not end Write a quote inside as "".'),
+        ("m.csv", "identity,x\na,b,c\n", "a row has more or fewer values than the header"),
+        (
+            "m.jsonl",
+            '{"identity": "a"}\nnope\n',
+            "a line is not JSON Write one JSON object a line.",
+        ),
+        ("m.parquet", "identity\na\n", "the file is not Parquet"),
+        ("m.csv.gz", "identity\na\n", "the file is not gzip, though its name ends in .gz"),
+        (
+            "m.jsonl",
+            '{"identity": 10.0}\n{"identity": true}\n{"identity": "a"}\n',
+            (
+                'field "identity" holds values that are not text: 1 of type BOOLEAN, '
+                '1 of type DOUBLE Write identities as strings, such as {"identity": "0012345"}.'
+            ),
+        ),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_explained(
+    engine: DuckEngine, tmp_path: Path, name: str, text: str, said: str
+) -> None:
+    path = tmp_path / name
+    path.write_text(text)
+    format_: Format = {"csv": "csv", "jsonl": "jsonl"}.get(name.split(".")[1], "parquet")  # type: ignore[assignment]  # a literal
+    assert refused(engine, path, format_) == said
+
+
+def test_a_file_that_is_not_utf8_is_explained_without_quoting_it(
+    engine: DuckEngine, tmp_path: Path
+) -> None:
+    path = tmp_path / "m.csv"
+    path.write_bytes(b"identity\nsecret\xff\n")
+    assert refused(engine, path, "csv") == "the file is not UTF-8 Save it as UTF-8."
+
+
+def test_a_column_that_is_not_text_says_how_to_cast(engine: DuckEngine, tmp_path: Path) -> None:
+    path = tmp_path / "m.parquet"
+    duckdb.sql(f"COPY (SELECT 10.0::DOUBLE AS identity) TO '{path}'")
+    assert refused(engine, path, "parquet") == (
+        'column "identity" is DOUBLE, not text Cast it in a query: '
+        "SELECT CAST(\"identity\" AS VARCHAR) AS identity FROM 'm.parquet'."
+    )
+
+
+def test_invalid_rows_are_counted_by_kind_with_the_first_of_each(
+    engine: DuckEngine, tmp_path: Path
+) -> None:
+    path = tmp_path / "m.csv"
+    path.write_text('identity,x\nok,1\n,2\n" sp",3\n"",4\nnull,5\nok,6\n')
+    stats, members = scan(engine, path, "csv")
+    assert stats.rows == 6
+    assert stats.duplicates == 2  # "ok" and the empty value
+    assert stats.invalid == {Problem.NULL: 2, Problem.PLACEHOLDER: 1, Problem.SPACE: 1}
+    assert stats.first == {Problem.NULL: 2, Problem.SPACE: 3, Problem.PLACEHOLDER: 5}
+    assert members == ["ok"]
+
+
+VALUES = [
+    *("a", "0012345", "NO", "a b", "é", "😀", "a" * 1023, "\u017f", "İ", "-10", "nanny", "00"),
+    *("", " ", "\u00a0", "\u3000\u2003", " a", "a\u00a0", "\ufeffa", "a\u200b"),
+    *("a\tb", "\x7f", "a\x85", "a\u2028b", "\n", "a" * 1024, "😀" * 1024),
+    *("null", "NaN", "N/A", "None", "0", "-1", "xxxxxx", "Undefined", "-Infinity"),
+]
+
+
+@pytest.mark.parametrize("value", VALUES)
+def test_sql_judges_a_value_as_python_does(engine: DuckEngine, value: str) -> None:
+    stats = engine.load(Inline(kind=Kind.IDENTITY, values=[value]), targets=[0])
+    expected = problem(value)
+    assert stats.invalid == ({expected: 1} if expected else {})
+
+
+# Which files may be read
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    root = tmp_path / "workspace"
+    root.mkdir()
+    (root / "in.csv").write_text("identity\na\n")
+    (tmp_path / "out.csv").write_text("identity\nb\n")
+    (root / "link.csv").symlink_to(tmp_path / "out.csv")
+    (root / "loop").symlink_to(root / "loop")
+    (root / "inner").symlink_to(root / "in.csv")
+    os.mkfifo(root / "pipe.csv")
+    return root
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("../out.csv", "../out.csv lies outside of the workspace"),
+        ("link.csv", "link.csv lies outside of the workspace"),
+        ("/etc/passwd", "/etc/passwd lies outside of the workspace"),
+        ("x/../../out.csv", "x/../../out.csv lies outside of the workspace"),
+        ("../none.csv", "../none.csv lies outside of the workspace"),
+        ("none.csv", "there is no file none.csv"),
+        (".", ". is a folder"),
+        ("pipe.csv", "pipe.csv is not a regular file"),
+        ("loop", "loop: a loop of symbolic links"),
+        ("a" * 300, f"{'a' * 300}: file name too long"),
+        ("a\0b", "the path is empty or has a NUL character"),
+        ("s3://bucket/x.csv", "s3://bucket/x.csv is not a file of the workspace"),
+    ],
+)
+def test_a_source_reads_only_what_is_its_own(root: Path, path: str, said: str) -> None:
+    with pytest.raises(RowsUnreadable) as caught:
+        Reach(root=root).resolve(path)
+    assert caught.value.summary == said
+
+
+def test_a_link_inside_of_the_workspace_may_be_followed(root: Path) -> None:
+    assert Reach(root=root).resolve("inner") == (root / "in.csv").resolve()
+
+
+@pytest.mark.parametrize("allowed", ["..", "/"])
+def test_a_folder_that_the_workspace_names_may_be_read(root: Path, allowed: str) -> None:
+    reach = Reach(root=root, allowed=(allowed,))
+    assert reach.resolve("link.csv") == (root.parent / "out.csv").resolve()

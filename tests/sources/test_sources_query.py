@@ -1,0 +1,207 @@
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from segctl.engine.base import LoadStats, Recorded, RowsUnreadable, Select
+from segctl.engine.duckdb import DuckEngine
+from segctl.sources.paths import Reach
+from segctl.sources.query import prepare
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Iterator[DuckEngine]:
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    engine = DuckEngine(scratch, threads=1)
+    yield engine
+    engine.close()
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    root = tmp_path / "workspace"
+    (root / "members").mkdir(parents=True)
+    (root / "members/a.csv").write_text(
+        "identity,day,amount\n00004,2024-01-02,9.5\n7,2024-02-01,1\n"
+    )
+    (root / "members/b'é.csv").write_text("identity,day,amount\nb,2024-01-02,9.5\n")
+    (tmp_path / "secret.csv").write_text("identity\nsecret\n")
+    (root / "members/link.csv").symlink_to(tmp_path / "secret.csv")
+    return root
+
+
+def load(engine: DuckEngine, root: Path, sql: str, **parameters: str) -> LoadStats:
+    select = prepare(sql, parameters, Reach(root=root), engine.syntax_tree)
+    return engine.load(select, targets=[0])
+
+
+def members(engine: DuckEngine) -> list[str]:
+    engine.record(0, Recorded(), wanted=True)
+    [counts] = engine.diff().values()
+    return [value for _, value in counts.sample.add]
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT identity FROM 'members/a.csv'",
+        "FROM 'members/a.csv' SELECT identity -- all of them",
+        "SELECT identity FROM read_csv('members/a.csv');",
+        "SELECT identity FROM read_csv(['members/a.csv'], delim = ',')",
+        "WITH t AS (SELECT * FROM 'members/a.csv') SELECT t.identity FROM t",
+        "SELECT identity FROM (FROM 'members/a.csv' UNION FROM 'members/a.csv')",
+        "SELECT identity FROM 'members/a.csv' WHERE identity IN (SELECT '7') OR identity < '1'",
+        "SELECT identity FROM 'members/[a]*.csv'",
+        "SELECT identity FROM 'members/a.csv' a JOIN 'members/a.csv' b USING (identity)",
+    ],
+)
+def test_columns_of_a_csv_file_are_text_and_keep_their_zeros(
+    engine: DuckEngine, root: Path, sql: str
+) -> None:
+    load(engine, root, sql)
+    assert members(engine) == ["00004", "7"]
+
+
+def test_a_variable_is_bound_and_never_pasted(engine: DuckEngine, root: Path) -> None:
+    hostile = "2024-01-02' OR ''='"
+    stats = load(
+        engine, root, "SELECT identity FROM 'members/a.csv' WHERE day = $as_of", as_of=hostile
+    )
+    assert stats.rows == 0
+
+
+def test_a_file_name_may_hold_quotes_and_other_letters(engine: DuckEngine, root: Path) -> None:
+    load(engine, root, "SELECT 'é' || identity AS identity FROM 'members/b''é.csv'")
+    assert members(engine) == ["éb"]
+
+
+def test_identity_and_guid_may_take_turns(engine: DuckEngine, root: Path) -> None:
+    load(engine, root, "SELECT 'a' AS identity, NULL AS guid UNION ALL SELECT NULL, 'g'")
+    assert members(engine) == ["g", "a"]
+
+
+FORBIDDEN = [
+    ("INSERT in WITH", "WITH x AS (INSERT INTO t VALUES (1) RETURNING 1) SELECT * FROM x"),
+    ("COPY in WITH", "WITH x AS (COPY (SELECT 1) TO 'members/new.csv') SELECT 1 AS identity"),
+    ("DELETE in WITH", "WITH x AS (DELETE FROM t RETURNING 1) SELECT * FROM x"),
+    ("read_text", "SELECT content AS identity FROM read_text('members/a.csv')"),
+    ("glob", "SELECT file AS identity FROM glob('*')"),
+    ("query()", "SELECT * FROM query('SELECT 1')"),
+    ("environment", "SELECT getenv('CLEVERTAP_PASSCODE') AS identity"),
+    ("settings", "SELECT name AS identity FROM duckdb_settings()"),
+    ("current_setting", "SELECT current_setting('temp_directory') AS identity"),
+    ("computed name", "SELECT identity FROM read_csv('members/' || 'a.csv')"),
+    ("variable name", "SELECT identity FROM read_csv($file)"),
+    ("computed in list", "SELECT identity FROM read_csv(['members/a.csv', 'x' || 'y'])"),
+    ("show", "SHOW TABLES"),
+    ("describe", "DESCRIBE SELECT 1"),
+    ("sniff", "SELECT * FROM sniff_csv('members/a.csv')"),
+    ("metadata", "SELECT * FROM parquet_metadata('members/a.csv')"),
+    ("in a subquery", "SELECT (SELECT content FROM read_text('members/a.csv')) AS identity"),
+    ("in a join", "SELECT 1 AS identity FROM 'members/a.csv', read_blob('members/a.csv')"),
+]
+
+
+@pytest.mark.parametrize("sql", [sql for _, sql in FORBIDDEN], ids=[name for name, _ in FORBIDDEN])
+def test_a_query_can_do_nothing_but_read_the_files_it_names(
+    engine: DuckEngine, root: Path, sql: str
+) -> None:
+    before = sorted(path.name for path in root.rglob("*"))
+    with pytest.raises(RowsUnreadable) as caught:
+        load(engine, root, sql, file="members/a.csv")
+    assert caught.value.code == "query-forbidden"
+    assert sorted(path.name for path in root.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "ATTACH 'x.db'",
+        "INSTALL httpfs",
+        "LOAD httpfs",
+        "SET enable_external_access = true",
+        "COPY (SELECT 1) TO 'members/a.csv'",
+        "CREATE TABLE t AS SELECT 1",
+        "SELECT 1; SELECT 2",
+        "EXPLAIN SELECT 1",
+        "CALL pragma_version()",
+        "PRAGMA version",
+        "",
+    ],
+)
+def test_a_query_is_one_select(engine: DuckEngine, root: Path, sql: str) -> None:
+    with pytest.raises(RowsUnreadable) as caught:
+        load(engine, root, sql)
+    assert caught.value.code == "query-not-select"
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["../secret.csv", "members/link.csv", "/etc/passwd.csv", "members/*.csv", "https://x/y.csv"],
+)
+def test_a_query_reads_no_file_outside_of_the_workspace(
+    engine: DuckEngine, root: Path, path: str
+) -> None:
+    with pytest.raises(RowsUnreadable) as caught:
+        load(engine, root, f"SELECT identity FROM '{path}'")
+    assert caught.value.code == "outside-workspace"
+
+
+def test_the_sealed_database_opens_only_the_files_that_were_resolved(
+    engine: DuckEngine, root: Path
+) -> None:
+    smuggled = Select(
+        sql=f"SELECT identity FROM read_csv('{root.parent}/secret.csv')", parameters={}, files=()
+    )
+    with pytest.raises(RowsUnreadable) as caught:
+        engine.load(smuggled, targets=[0])
+    assert caught.value.code == "query-forbidden"
+
+
+@pytest.mark.parametrize(
+    ("sql", "summary"),
+    [
+        (
+            "SELECT 10.0::DOUBLE AS identity",
+            "the query's column identity is DOUBLE, not text",
+        ),
+        (
+            "SELECT count(*) AS guid FROM 'members/a.csv'",
+            "the query's column guid is BIGINT, not text",
+        ),
+        (
+            "SELECT day FROM 'members/a.csv'",
+            "the query gives neither a column identity nor a column guid",
+        ),
+        (
+            "SELECT 'a' AS identity, 'b' AS guid",
+            "the query gives both identity and guid in 1 row",
+        ),
+        ("SELECT identity FROM nowhere", 'the query reads a table "nowhere", which does not exist'),
+        ("SELECT identity FROM 'members/none.csv'", "there is no file members/none.csv"),
+        ("SELECT identity FROM 'none/*.csv'", "no file matches none/*.csv"),
+    ],
+)
+def test_what_is_wrong_with_a_query_is_said_in_its_own_words(
+    engine: DuckEngine, root: Path, sql: str, summary: str
+) -> None:
+    with pytest.raises(RowsUnreadable) as caught:
+        load(engine, root, sql)
+    assert caught.value.summary == summary
+
+
+def test_a_missing_cast_is_explained(engine: DuckEngine, root: Path) -> None:
+    with pytest.raises(RowsUnreadable) as caught:
+        load(engine, root, "SELECT identity FROM 'members/a.csv' WHERE amount > 5")
+    assert "explicit cast" in caught.value.summary
+    assert caught.value.detail == (
+        "CSV columns are read as text; cast them, such as CAST(amount AS DOUBLE)."
+    )
+
+
+def test_a_value_that_cannot_be_cast_is_not_quoted(engine: DuckEngine, root: Path) -> None:
+    with pytest.raises(RowsUnreadable) as caught:
+        load(engine, root, "SELECT identity FROM 'members/a.csv' WHERE CAST(day AS INTEGER) > 1")
+    assert "2024" not in caught.value.summary + caught.value.detail
+    assert "cannot be converted" in caught.value.summary
