@@ -47,7 +47,7 @@ lint: $(READY)
 	$(call step,import-linter,$(PYTHON_IN) -m importlinter.cli lint)
 
 test: $(READY) browser lint
-	$(call step,pytest,$(PYTHON_IN) -m pytest -n 2 --cov --cov-report=term)
+	$(call step,pytest,HYPOTHESIS_PROFILE=ci $(PYTHON_IN) -m pytest -n 2 --cov --cov-report=term)
 	printf '\nmake test: everything passed\n'
 
 format: $(READY)
@@ -67,5 +67,5 @@ torture: $(READY)
 
 clean:
 	rm -rf .venv build dist htmlcov .coverage .coverage.* .hypothesis .pytest_cache .mypy_cache
-	rm -rf .ruff_cache .import_linter_cache
+	rm -rf .ruff_cache .import_linter_cache .cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
