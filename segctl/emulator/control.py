@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from itertools import islice
 from typing import Any
 
+from starlette.convertors import Convertor, register_url_convertor
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
@@ -30,6 +31,23 @@ LINES_AT_ONCE = 2000
 LARGEST_NUMBER = 2**53
 
 Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+class SegmentId(Convertor[int]):
+    """A segment's id in a path: Starlette's own ``int`` fails on thousands of digits."""
+
+    regex = "[0-9]{1,18}"
+
+    def convert(self, value: str) -> int:
+        """Read the id."""
+        return int(value)
+
+    def to_string(self, value: int) -> str:
+        """Write the id."""
+        return str(value)
+
+
+register_url_convertor("segment_id", SegmentId())
 
 
 def service_of(request: Request) -> Service:
@@ -244,9 +262,9 @@ def routes() -> list[Route]:
     table: list[tuple[str, str, Endpoint]] = [
         ("GET", "/segments", list_segments),
         ("POST", "/segments/delete", delete_segments),
-        ("GET", "/segments/{ct_segment_id:int}", show_segment),
-        ("DELETE", "/segments/{ct_segment_id:int}", delete_segment),
-        ("GET", "/segments/{ct_segment_id:int}/members", list_members),
+        ("GET", "/segments/{ct_segment_id:segment_id}", show_segment),
+        ("DELETE", "/segments/{ct_segment_id:segment_id}", delete_segment),
+        ("GET", "/segments/{ct_segment_id:segment_id}/members", list_members),
         ("GET", "/error-stream", error_stream),
         ("GET", "/events", list_events),
         ("GET", "/stats", stats),

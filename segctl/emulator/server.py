@@ -22,6 +22,7 @@ from segctl.emulator.errors import ExposedError, InvalidSettingsError
 from segctl.emulator.faults import FaultPlan, parse_plan
 
 GRACE_SECONDS = 5
+KEEP_ALIVE_SECONDS = 3600
 
 
 class Connections:
@@ -162,6 +163,9 @@ def run(
         log_level="warning",
         access_log=False,
         server_header=False,
+        # A client that waits between two requests must not lose its connection: that
+        # would be a fault nobody asked for.
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
     server = Server(

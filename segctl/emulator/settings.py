@@ -201,6 +201,20 @@ class Settings:
         return replace(self, **document)
 
 
+def alternatives() -> list[tuple[str, str | int]]:
+    """Return every choice of every switch that is not its default, by name.
+
+    A client that works with each of them works whatever the real service does.
+    """
+    return [
+        (each.name, choice)
+        for each in fields(Settings)
+        if each.metadata["kind"] == SWITCH
+        for choice in each.metadata["choices"]
+        if choice != each.default
+    ]
+
+
 def whole_number(value: Any) -> Any:
     """Return a number without a fraction as an integer: JSON does not tell 1.0 from 1."""
     return int(value) if isinstance(value, float) and value.is_integer() else value

@@ -116,6 +116,12 @@ def test_the_fourth_request_in_flight_is_a_429() -> None:
     assert sorted(statuses) == [400, 400, 400, 429, 429]
 
 
+@pytest.mark.parametrize(("path", "limit"), [("/1/events.json", 3), ("/1/upload", 15)])
+def test_get_events_and_upload_have_limits_of_their_own(path: str, limit: int) -> None:
+    statuses = asyncio.run(crowd([("ACC-1", path)] * (limit + 1), let_in=limit))
+    assert sorted(statuses) == [400] * limit + [429]
+
+
 def test_create_and_update_are_counted_apart() -> None:
     calls = [("ACC-1", UPDATE)] * 3 + [("ACC-1", CREATE)] * 3
     assert 429 not in asyncio.run(crowd(calls, let_in=6))

@@ -81,7 +81,7 @@ def routes() -> list[Route]:
     """Return the pages and what they are dressed in."""
     return [
         Route("/", overview),
-        Route("/segments/{ct_segment_id:int}", segment),
+        Route("/segments/{ct_segment_id:segment_id}", segment),
         Route("/events", events),
         Route("/errors", errors),
         Route("/settings", settings),
