@@ -298,9 +298,7 @@ def _words(document: Any) -> str:
 
 def _with_exists(answer: Answer, document: Any) -> Answer:
     """Mark a create that was refused as a duplicate."""
-    if answer.outcome is Outcome.REFUSED and (
-        answer.status == 409 or _class(answer.status or 0, document) == 409
-    ):
+    if answer.outcome is Outcome.REFUSED and _class(answer.status or 0, document) == 409:
         return replace(answer, exists=True)
     refused = answer.outcome is Outcome.REFUSED or (
         answer.outcome is Outcome.UNCERTAIN and 200 <= (answer.status or 0) < 300

@@ -36,6 +36,12 @@ class InstantClock:
         await asyncio.sleep(0)
 
 
+async def turns() -> None:
+    """Let the event loop go round often enough for all that can happen at once."""
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
 class Script:
     """Answers requests from a list; the last answer is repeated."""
 

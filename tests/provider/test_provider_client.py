@@ -12,7 +12,7 @@ from segctl import __version__
 from segctl.errors import CredentialsRefused, Stop
 from segctl.outcomes import Answer, Outcome
 from segctl.provider.client import LARGEST_ANSWER, CleverTapProvider
-from tests.provider.service import GOLD, OK, PASSCODE, InstantClock, Script, entry, provider
+from tests.provider.service import GOLD, OK, PASSCODE, InstantClock, Script, entry, provider, turns
 
 UNREACHED = "could not connect to in1.api.clevertap.com"
 CUT = "the connection was cut before the answer"
@@ -138,7 +138,7 @@ def test_an_answer_without_end_is_not_read_to_its_end() -> None:
 
     async def flood() -> AsyncIterator[bytes]:
         nonlocal read
-        while True:
+        while read < 100:
             read += 1
             yield b" " * 65_536
 
@@ -156,8 +156,7 @@ def test_each_call_has_its_own_slots() -> None:
         name = request.url.path.rpartition("/")[2]
         now[name] += 1
         peak[name] = max(peak[name], now[name])
-        for _ in range(20):
-            await asyncio.sleep(0)
+        await turns()
         now[name] -= 1
         return ok()
 
@@ -197,7 +196,7 @@ def test_a_cancelled_request_gives_its_slot_back() -> None:
 
     async def cancel_one(p: CleverTapProvider) -> Answer:
         stuck = asyncio.ensure_future(p.update([entry("stuck")]))
-        await asyncio.sleep(0.01)
+        await turns()
         stuck.cancel()
         return await p.update([entry("next")])
 

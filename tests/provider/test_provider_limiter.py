@@ -6,17 +6,11 @@ from itertools import pairwise
 import pytest
 
 from segctl.provider.limiter import Limiter, Slot
-from tests.provider.service import InstantClock
+from tests.provider.service import InstantClock, turns
 
 
 def limiter(concurrency: int = 3) -> Limiter:
     return Limiter(concurrency=concurrency, clock=InstantClock())
-
-
-async def turns() -> None:
-    """Let every task that can run do so."""
-    for _ in range(5):
-        await asyncio.sleep(0)
 
 
 class Holder:

@@ -63,6 +63,10 @@ def test_a_429_takes_nothing_from_the_patience_with_doubts() -> None:
     assert (answer.attempts, answer.throttled) == (9, 3)
 
 
+def test_waits_after_429s_grow_only_while_they_follow_each_other() -> None:
+    assert run(BUSY, BUSY, DOUBT, BUSY, DONE)[2] == [0.5, 1.0, 0.5]
+
+
 def test_what_never_left_is_failed_and_counts_no_attempt() -> None:
     answer, waits, _ = run(AWAY)
     assert (answer.outcome, answer.attempts, len(waits)) == (Outcome.FAILED, 0, 5)
