@@ -1,0 +1,103 @@
+import pytest
+
+from segctl.diagnostics import Severity
+from segctl.manifests.desired import Guards
+from segctl.plan.guards import Weighed, check
+from segctl.plan.model import Action, Attributes, Change, MemberCounts
+
+DEFAULT = Guards()
+
+
+def weighed(
+    before: int,
+    after: int,
+    *,
+    leaving: int | None = None,
+    action: Action = Action.UPDATE,
+    guards: Guards = DEFAULT,
+    protected: bool = False,
+    draining: bool = False,
+    name: str = "gold",
+) -> Weighed:
+    declared = Attributes(display_name="Gold", customer_segment_id="G", guards=guards)
+    change = Change(
+        address=f"segment.{name}",
+        action=action,
+        reason="",
+        after=None if action is Action.DESTROY else declared,
+        members=MemberCounts(before=before, after=after),
+    )
+    gone = before - after if leaving is None else leaving
+    return Weighed(change=change, leaving=gone, protected=protected, draining=draining)
+
+
+def codes(*items: Weighed, max_destroys: int = 5) -> list[str]:
+    return [finding.code for finding in check(items, max_destroys=max_destroys)]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        (100, 70, []),
+        (100, 69, ["max-remove-percent"]),
+        (10, 7, []),
+        (10, 6, ["max-remove-percent"]),
+        (9, 1, []),  # fewer than fromMembers
+        (9, 0, ["allow-empty"]),
+        (1, 0, ["allow-empty"]),
+        (0, 0, []),
+    ],
+)
+def test_a_segment_may_lose_its_share_of_recorded_members_and_not_all(
+    before: int, after: int, expected: list[str]
+) -> None:
+    assert codes(weighed(before, after)) == expected
+
+
+def test_members_that_are_replaced_one_for_one_count_as_lost() -> None:
+    assert codes(weighed(100, 100, leaving=31)) == ["max-remove-percent"]
+
+
+def test_the_guards_of_the_manifest_are_the_ones_that_hold() -> None:
+    loose = Guards(max_remove_percent=100, from_members=10, allow_empty=True)
+    assert codes(weighed(100, 1, guards=loose), weighed(100, 0, guards=loose)) == []
+    assert codes(weighed(5, 4, guards=Guards(max_remove_percent=10, from_members=0))) == [
+        "max-remove-percent"
+    ]
+
+
+@pytest.mark.parametrize("action", [Action.CREATE, Action.FORGET, Action.NO_OP])
+def test_what_cannot_lose_recorded_members_is_exempt(action: Action) -> None:
+    assert codes(weighed(0, 0, action=action)) == []
+
+
+def test_destroying_has_a_guard_of_its_own() -> None:
+    five = [weighed(100, 0, action=Action.DESTROY, name=f"s{n}") for n in range(5)]
+    replaced = weighed(100, 0, action=Action.REPLACE, leaving=0)
+    assert codes(*five) == []
+    assert codes(*five, replaced) == ["max-destroys"]
+    assert codes(*five, replaced, max_destroys=6) == []
+
+
+def test_going_on_with_a_destroy_counts_no_second_time() -> None:
+    going_on = weighed(100, 0, action=Action.DESTROY, draining=True)
+    assert codes(going_on, max_destroys=0) == []
+
+
+@pytest.mark.parametrize("action", [Action.DESTROY, Action.REPLACE])
+def test_a_protected_segment_is_not_destroyed(action: Action) -> None:
+    assert codes(weighed(0, 0, action=action, protected=True)) == ["prevent-destroy"]
+    assert codes(weighed(9, 8, protected=True)) == []
+
+
+def test_a_guard_names_its_setting_its_value_and_the_way_out() -> None:
+    [finding] = check([weighed(1000, 400)], max_destroys=5)
+    assert (finding.severity, finding.address) == (Severity.ERROR, "segment.gold")
+    assert finding.summary == (
+        "segment.gold loses 600 of 1,000 members (60.0%), more than "
+        "spec.guards.maxRemovePercent allows (30%)"
+    )
+    assert finding.detail == (
+        "If that is meant, raise spec.guards.maxRemovePercent in its manifest; "
+        "if not, look at its sources."
+    )
