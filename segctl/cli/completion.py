@@ -9,10 +9,7 @@ from segctl.cli.screen import Screen
 SHELLS = ("bash", "zsh", "fish")
 
 
-@click.command(
-    "completion",
-    epilog="Example: segctl completion bash > ~/.local/share/bash-completion/completions/segctl",
-)
+@click.command("completion", epilog="Example: source <(segctl completion bash)")
 @click.argument("shell", type=click.Choice(SHELLS))
 @common
 def command(screen: Screen, *, shell: str) -> None:

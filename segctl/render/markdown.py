@@ -78,7 +78,8 @@ def _findings(findings: Sequence[Finding], room: int) -> list[str]:
 
 def _finding(found: Finding) -> str:
     heading = "Note" if found.severity is Severity.INFO else found.severity.title()
-    where = f"{_code(found.address)}: " if found.address else ""
+    address = phrases.finding_address(found)
+    where = f"{_code(address)}: " if address else ""
     lines = [f"- **{heading}:** {where}{escape(found.summary)}"]
     lines += [f"  {escape(line)}" for line in found.detail.splitlines()]
     return "\n".join(lines)

@@ -6,7 +6,7 @@ from enum import StrEnum
 from itertools import groupby
 
 from segctl.identity import Kind, masked
-from segctl.plan.model import Action, Change, MemberCounts, Plan
+from segctl.plan.model import Action, Change, Finding, MemberCounts, Plan
 from segctl.render.style import escaped, quoted
 
 
@@ -181,10 +181,12 @@ def creates_line(plan: Plan) -> str:
 
 def no_changes_meaning(plan: Plan) -> str:
     """Say in one line what ``No changes.`` means for this plan."""
+    patterns = ", ".join(escaped(pattern) for pattern in plan.targeted)
+    if plan.targeted and not plan.changes:
+        return f"No segment, declared or recorded, is picked by --target {patterns}."
     if plan.destroy:
         return "There is nothing to destroy."
     if plan.targeted:
-        patterns = ", ".join(escaped(pattern) for pattern in plan.targeted)
         return f"Segments picked by --target {patterns} are as declared; others were not looked at."
     return "The state records every segment and member as declared; nothing needs to be sent."
 
@@ -195,6 +197,11 @@ def target_note(plan: Plan) -> str:
         return ""
     patterns = ", ".join(escaped(pattern) for pattern in plan.targeted)
     return f"Only segments picked by --target were looked at: {patterns}"
+
+
+def finding_address(found: Finding) -> str:
+    """Give the address to put before a finding; empty where its summary names it anyway."""
+    return found.address if found.address and found.address not in found.summary else ""
 
 
 def refusal_line(plan: Plan) -> str:

@@ -143,7 +143,8 @@ def finding(found: Finding, *, style: Style = PLAIN) -> Iterator[str]:
         found.severity, style.cyan
     )
     heading = paint(style.bold({Severity.INFO: "Note"}.get(found.severity, found.severity.title())))
-    where = f"{escaped(found.address)}: " if found.address else ""
+    address = phrases.finding_address(found)
+    where = f"{escaped(address)}: " if address else ""
     yield f"{heading}: {style.bold(where + escaped(found.summary))} {style.dim(f'[{found.code}]')}"
     for line in found.detail.splitlines():
         yield f"  {escaped(line)}"

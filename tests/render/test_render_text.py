@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from segctl.plan.model import Estimate, MemberCounts, Plan, Requests
+from segctl.diagnostics import Severity
+from segctl.plan.model import Estimate, Finding, MemberCounts, Plan, Requests
 from segctl.render import phrases, text
 from segctl.render.phrases import Identities
 from segctl.render.style import COLOUR, escaped, quoted
@@ -77,6 +78,11 @@ def test_no_changes_of_a_part_does_not_read_as_if_all_were_looked_at(sample: Sam
     )
 
 
+def test_a_target_that_picks_nothing_is_not_told_to_be_fine(sample: Sampler) -> None:
+    page = text.render(replace(sample("unchanged"), targeted=("golf",), changes=()))
+    assert page == "No changes. No segment, declared or recorded, is picked by --target golf.\n"
+
+
 @pytest.mark.parametrize("mode", [Identities.MASKED, Identities.NONE])
 def test_identities_are_shown_in_full_only_when_asked_for(
     mode: Identities, sample: Sampler
@@ -89,6 +95,13 @@ def test_identities_are_shown_in_full_only_when_asked_for(
 def test_hints_that_look_alike_share_a_line(sample: Sampler) -> None:
     page = text.render(sample("everyday"), identities=Identities.MASKED)
     assert '+ "n…@e….com" and 9 like it\n            # (6 more)' in page
+
+
+def test_a_finding_names_its_segment_once() -> None:
+    found = Finding(
+        severity=Severity.ERROR, code="x", address="segment.a", summary="segment.a is protected"
+    )
+    assert list(text.finding(found)) == ["Error: segment.a is protected [x]"]
 
 
 def test_plain_text_has_no_escape_sequences_and_colour_changes_nothing_else(
