@@ -60,6 +60,8 @@ def create_app(
             Exception: broken,
         },
     )
+    # The vendor's paths exactly: no redirect from a path with one slash more.
+    app.router.redirect_slashes = False
     app.state.service = service
     return app
 

@@ -141,6 +141,11 @@ class Database:
             raise
         self.connection.execute("COMMIT")
 
+    @property
+    def closed(self) -> bool:
+        """Whether the file was given up."""
+        return not self._give_up.alive
+
     def close(self) -> None:
         """Give up the file and the right to it."""
         self._give_up()

@@ -304,9 +304,10 @@ class Store:
         self._unsaved = 0
 
     def close(self) -> None:
-        """Save and give up the data folder."""
-        self.checkpoint()
-        self.database.close()
+        """Save and give up the data folder; a second call does nothing."""
+        if not self.database.closed:
+            self.checkpoint()
+            self.database.close()
 
     # -- reads ----------------------------------------------------------------
 

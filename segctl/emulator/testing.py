@@ -69,6 +69,7 @@ def running_emulator(
 ) -> Iterator[RunningEmulator]:
     """Run the emulator while the block lasts; the arguments are ``create_app``'s."""
     app = create_app(data=data, accounts=accounts, settings=settings, seed=seed, clock=clock)
+    app.state.service.loopback_only = True
     told: Queue[str | BaseException] = Queue()
 
     def target() -> None:

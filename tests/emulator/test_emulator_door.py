@@ -212,6 +212,7 @@ def test_a_huge_segment_id_is_a_segment_that_is_not_there(client: "Client") -> N
 def test_other_paths_and_methods_answer_in_the_vendors_form(client: "Client") -> None:
     assert client.call("GET", "/nowhere").json()["code"] == 404
     assert client.call("GET", UPDATE).json()["code"] == 405
+    assert client.call("POST", UPDATE + "/", json={}).json()["code"] == 404
 
 
 def test_our_own_failure_is_a_500_without_a_traceback(
