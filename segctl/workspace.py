@@ -145,7 +145,7 @@ def _walk(
             continue
         for entry in visible:
             path = folder / entry.name
-            if entry.is_symlink() and (entry.is_dir() or _is_manifest(path)):
+            if entry.is_symlink() and (path.is_dir() or _is_manifest(path)):
                 target = Path(os.path.realpath(path))
                 if not _within(target, inside):
                     links[_shown(path, root)] = target

@@ -68,7 +68,9 @@ class Provider(_Written):
     """Which CleverTap service is written to, and how fast."""
 
     region: Given[Region] = Field(
-        default=None, description="The region of the CleverTap account; in1 where left out."
+        default=None,
+        description="The region of the CleverTap account; in1 where left out, eu1 for the "
+        "default European host.",
     )
     base_url: Given[Line] = Field(
         default=None,

@@ -163,12 +163,8 @@ def _listed(words: Sequence[str]) -> str:
 
 
 def _description(model: type[BaseModel], path: Path) -> str:
-    parent = _at(model, path[:-1])
-    if not _is_model(parent):
-        return ""
-    return next(
-        (f.description or "" for f in parent.model_fields.values() if f.alias == path[-1]), ""
-    )
+    fields = _at(model, path[:-1]).model_fields.values()
+    return next(f.description or "" for f in fields if f.alias == path[-1])
 
 
 def known_fields(model: type[BaseModel], path: Path) -> list[str]:

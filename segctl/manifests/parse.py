@@ -150,9 +150,7 @@ class _Events:
     def _syntax(self, error: yaml.MarkedYAMLError) -> _Unreadable:
         problem, begun = error.problem or "", error.context_mark
         unclosed = "end of stream" in problem
-        mark = begun if unclosed and begun else error.problem_mark or begun
-        if mark is None:
-            return _Unreadable("syntax", *_in_words(problem, ""), Location(file=self.file))
+        mark: Any = begun if unclosed and begun else error.problem_mark
         lines = self._text.split("\n")
         line, column = mark.line, mark.column
         if line >= len(lines):  # libyaml counts a line more where the last one has no end

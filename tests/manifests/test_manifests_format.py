@@ -74,7 +74,9 @@ manifests = st.fixed_dictionaries(
 def test_formatting_never_changes_a_value(
     manifest: dict[str, Any], indent: int, style: str | None, width: int
 ) -> None:
-    text = yaml.safe_dump(manifest, indent=indent, default_style=style, width=width)
+    text = yaml.safe_dump(
+        manifest, indent=indent, default_style=style, width=width if style else 1_000
+    )
     once = formatted(text)
     assert documents(once) == documents(text)
     assert formatted(once) == once
@@ -101,8 +103,18 @@ def test_a_file_that_cannot_be_read_is_not_formatted() -> None:
     assert [d.code for d in result.diagnostics] == ["syntax"]
 
 
-def test_unusual_notation_is_left_as_it_is_and_said_so() -> None:
-    text = "apiVersion: segctl/v1\nkind:\n  Segment\nmetadata: {name: a}\n"
+@pytest.mark.parametrize(
+    "notation",
+    [
+        "spec:\n  ? displayName\n  : Gold\n",
+        "spec: &s\n  displayName:\n    Gold\n",
+        "spec:\n  &s\n  displayName: Gold\n",
+        "spec:\n  members:\n  -\n    a\n",
+        'spec:\n  displayName: "a\\ \n    b"\n',
+    ],
+)
+def test_unusual_notation_is_left_as_it_is_and_said_so(notation: str) -> None:
+    text = f"apiVersion: segctl/v1\nkind:   Segment\nmetadata: {{name: a}}\n{notation}"
     result = format_file("m.yaml", text.encode())
     assert result.text == text
     assert [str(d) for d in result.diagnostics] == [
@@ -111,3 +123,8 @@ def test_unusual_notation_is_left_as_it_is_and_said_so() -> None:
             "Anchors or explicit keys (?) on lines of their own are the common reasons."
         )
     ]
+
+
+def test_a_document_in_brackets_is_left_as_it_is() -> None:
+    text = "{kind:  Segment, apiVersion:   segctl/v1}\n"
+    assert formatted(text) == text

@@ -130,3 +130,17 @@ def test_a_hundred_thousand_members_compile_in_half_a_second(compiled: Compile) 
     started = time.process_time()
     assert compiled(manifest).desired is not None
     assert time.process_time() - started < 1
+
+
+def test_a_thousand_wrong_names_among_a_thousand_segments_take_no_time(compiled: Compile) -> None:
+    segments = "".join(
+        f"{{apiVersion: segctl/v1, kind: Segment, metadata: {{name: segment-{i}}},"
+        f" spec: {{displayName: S{i}}}}}\n---\n"
+        for i in range(1_000)
+    )
+    wrong = ", ".join(f"sgment-{i}" for i in range(1_000))
+    membership = (
+        "{apiVersion: segctl/v1, kind: Membership, metadata: {name: m},"
+        f" spec: {{members: [], segments: [{wrong}]}}}}"
+    )
+    assert len(compiled(segments + membership).diagnostics) == 1_000
