@@ -3,73 +3,38 @@
 ``cli/`` calls these and prints what they give back; nothing here prints.
 """
 
-import asyncio
-import shutil
-import tempfile
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from segctl import planfile, recording
 from segctl import workspace as workspaces
-from segctl.backends.base import Backend
-from segctl.backends.local import LocalBackend
-from segctl.clock import Clock
-from segctl.errors import (
-    AppliedInPart,
-    CredentialsRefused,
-    GuardRefused,
-    Interrupted,
-    InvalidInput,
-    StalePlan,
-    Stop,
-    WrongAccount,
-)
-from segctl.events import ApplyEnded, Observer, Recovered, ignore
-from segctl.journal import Journal
+from segctl.applying import Applied, Apply
+from segctl.context import Context, Desk, desk
+from segctl.errors import InvalidInput, StalePlan, Stop, WrongAccount
+from segctl.events import Observer, Recovered, ignore
 from segctl.manifests.desired import Desired
-from segctl.outcomes import Ledger
-from segctl.packing import Limits
-from segctl.plan import codec as plans
 from segctl.plan.model import Plan
-from segctl.state.advance import Run, is_complete, record_of
 from segctl.state.model import State
 from segctl.stopping import StopSignal
 
 if TYPE_CHECKING:
-    from segctl.applier import Sent
-    from segctl.engine.base import Engine
     from segctl.planner import Made
 
-_JOURNAL_MARGIN = 16 << 20
-"""Bytes that a journal's log, and the files folded from it, may need beyond the plan's own."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Context:
-    """Everything outside of a run: where it works, and what varies from run to run.
-
-    ``root`` is the workspace; ``environment`` the process's variables; ``chance``
-    gives numbers in [0, 1).
-    """
-
-    root: Path
-    environment: Mapping[str, str] = field(repr=False)
-    clock: Clock
-    chance: Callable[[], float]
-    command: str = "segctl"
-
-    def backend(self) -> Backend:
-        """Give the place where the workspace's state is kept."""
-        return LocalBackend(self.root, clock=self.clock)
-
-    @property
-    def account(self) -> str | None:
-        """The account named in the environment, if any."""
-        return self.environment.get("CLEVERTAP_ACCOUNT_ID") or None
+__all__ = [
+    "Applied",
+    "Context",
+    "Planned",
+    "apply",
+    "force_unlock",
+    "initialise",
+    "plan",
+    "read_plan",
+    "read_state",
+    "validate",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,15 +43,6 @@ class Planned:
 
     plan: Plan
     recovered: Recovered | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Applied:
-    """What an apply did; ``ended`` is ``None`` where there was nothing to send."""
-
-    plan: Plan
-    approved: bool
-    ended: ApplyEnded | None = None
 
 
 def initialise(folder: Path) -> tuple[str, ...]:
@@ -131,13 +87,9 @@ def plan(
     """
     desired = _desired(context, variables)
     backend = context.backend()
-    with _scratch() as scratch:
-        desk = _Desk(scratch)
-        try:
-            held = recording.read(backend, desk.engine)
-            made = _make(context, desired, held, desk, targets=targets, destroy=destroy)
-        finally:
-            desk.close()
+    with desk() as at:
+        held = recording.read(backend, at.engine)
+        made = _make(context, desired, held, at, targets=targets, destroy=destroy)
         if out is not None:
             planfile.save(out, plan=made.plan, delta=made.delta, batches=made.batches)
     return Planned(plan=made.plan, recovered=held.recovered)
@@ -150,12 +102,8 @@ def read_plan(file: Path) -> Plan:
 
 def read_state(context: Context) -> State:
     """Read the state, an interrupted apply folded in; ``EMPTY`` where there is none."""
-    with _scratch() as scratch:
-        desk = _Desk(scratch)
-        try:
-            return recording.read(context.backend(), desk.engine).state
-        finally:
-            desk.close()
+    with desk() as at:
+        return recording.read(context.backend(), at.engine).state
 
 
 def apply(
@@ -178,20 +126,17 @@ def apply(
     # A saved plan is pinned to the values that its variables had.
     desired = _desired(context, planfile.read(file).variables if file else variables)
     backend = context.backend()
-    with backend.lock(command=context.command, timeout=lock_timeout), _scratch() as scratch:
-        desk = _Desk(scratch)
-        try:
-            held = recording.recover(backend, desk.engine)
-            if held.recovered:
-                observe(held.recovered)
-            if file:
-                made = _take(context, file, desired, held, desk)
-            else:
-                made = _make(context, desired, held, desk, targets=targets, destroy=destroy)
-            base_url = desired.project.base_url
-            return _Apply(context, backend, held, desk, made, base_url, observe, stop).run(approve)
-        finally:
-            desk.close()
+    with backend.lock(command=context.command, timeout=lock_timeout), desk() as at:
+        held = recording.recover(backend, at.engine)
+        if held.recovered:
+            observe(held.recovered)
+        if file:
+            made = _take(context, file, desired, held, at)
+        else:
+            made = _make(context, desired, held, at, targets=targets, destroy=destroy)
+        return Apply(context, backend, held, at, made, desired.project.base_url, observe, stop).run(
+            approve
+        )
 
 
 def force_unlock(context: Context, lock_id: str) -> None:
@@ -200,39 +145,6 @@ def force_unlock(context: Context, lock_id: str) -> None:
 
 
 # Parts
-
-
-class _Desk:
-    """A scratch folder with the engines that work in it; each is opened when it is needed.
-
-    An engine serves one plan or one fold, so each use gets a fresh one.
-    """
-
-    def __init__(self, scratch: Path) -> None:
-        self.scratch = scratch
-        self._engines: list[Engine] = []
-
-    def engine(self) -> "Engine":
-        """Open an engine."""
-        from segctl.engine.duckdb import DuckEngine  # noqa: PLC0415 - heavy
-
-        engine = DuckEngine(self.scratch)
-        self._engines.append(engine)
-        return engine
-
-    def close(self) -> None:
-        """Close all engines."""
-        while self._engines:
-            self._engines.pop().close()
-
-
-@contextmanager
-def _scratch() -> Iterator[Path]:
-    folder = Path(tempfile.mkdtemp(prefix="segctl-"))
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _desired(context: Context, variables: Mapping[str, str]) -> Desired:
@@ -266,45 +178,45 @@ def _make(
     context: Context,
     desired: Desired,
     held: recording.Held,
-    desk: _Desk,
+    at: Desk,
     *,
     targets: tuple[str, ...],
     destroy: bool,
 ) -> "Made":
-    from segctl import planner  # noqa: PLC0415 - heavy
+    from segctl.packing import Limits  # noqa: PLC0415 - heavy
+    from segctl.planner import Aim, make  # noqa: PLC0415 - heavy
 
     host = _host(desired)
     _check_belongs(held.state, context.account, host)
-    return planner.make(
+    return make(
         desired,
         held.state,
-        planner.Aim(account=context.account, host=host, patterns=targets, destroy=destroy),
-        engine=desk.engine(),
+        Aim(account=context.account, host=host, patterns=targets, destroy=destroy),
+        engine=at.engine(),
         recorded_at=held.recorded(),
         root=context.root,
-        scratch=desk.scratch,
+        scratch=at.scratch,
         limits=Limits(),
     )
 
 
-def _take(
-    context: Context, file: Path, desired: Desired, held: recording.Held, desk: _Desk
-) -> "Made":
+def _take(context: Context, file: Path, desired: Desired, held: recording.Held, at: Desk) -> "Made":
     """Load a saved plan, or what is left of one that was applied in part."""
-    from segctl import planner  # noqa: PLC0415 - heavy
+    from segctl.packing import Limits  # noqa: PLC0415 - heavy
+    from segctl.planner import Made, rest_of  # noqa: PLC0415 - heavy
 
-    loaded = planfile.load(file, scratch=desk.scratch)
+    loaded = planfile.load(file, scratch=at.scratch)
     saved, state = loaded.plan, held.state
     _check_fresh(saved, state, desired, context.account, _host(desired))
     if (saved.lineage, saved.serial) == (state.lineage, state.serial):
-        return planner.Made(plan=saved, delta=loaded.delta, batches=loaded.batches)
-    return planner.rest_of(
+        return Made(plan=saved, delta=loaded.delta, batches=loaded.batches)
+    return rest_of(
         saved,
         state,
         loaded.delta,
-        engine=desk.engine(),
+        engine=at.engine(),
         recorded_at=held.recorded(),
-        scratch=desk.scratch,
+        scratch=at.scratch,
         limits=Limits(),
     )
 
@@ -331,182 +243,3 @@ def _check_fresh(
             f"{state.serial} now",
             hint=advice,
         )
-
-
-@dataclass(frozen=True)
-class _Apply:
-    """One apply of one plan, with everything at hand and the lock held."""
-
-    context: Context
-    backend: Backend
-    held: recording.Held
-    desk: _Desk
-    made: "Made"
-    base_url: str
-    observe: Observer
-    stop: StopSignal
-
-    def run(self, approve: Callable[[Plan], bool]) -> Applied:
-        """Ask, send and record; see ``apply``."""
-        plan = self.made.plan
-        if plan.refusals:
-            count = len(plan.refusals)
-            raise GuardRefused(
-                f"{count} guard{'' if count == 1 else 's'} refused the plan",
-                findings=plan.refusals,
-                hint=plan.refusals[0].detail,
-            )
-        if plan.is_empty:
-            if self.held.state.unfinished:  # nothing is left of it
-                recording.write(self.backend, self.held, self.held.state.next(unfinished=None))
-            return Applied(plan=plan, approved=True)
-        if not approve(plan):
-            return Applied(plan=plan, approved=False)
-        self._check_writable()
-        if not plan.requests.create and not plan.requests.update:
-            self._record(Ledger(), None)
-            return Applied(plan=plan, approved=True)
-        return self._send()
-
-    def _check_writable(self) -> None:
-        """Check what can fail before the first request leaves."""
-        sizes = sum(file.stat().st_size for file in (self.made.delta, self.made.batches))
-        self.backend.check_writable(needed_bytes=3 * sizes + _JOURNAL_MARGIN)
-
-    def _credentials(self) -> tuple[str, str]:
-        values = [
-            self.context.environment.get(name, "")
-            for name in ("CLEVERTAP_ACCOUNT_ID", "CLEVERTAP_PASSCODE")
-        ]
-        if not all(values):
-            raise CredentialsRefused(
-                "CLEVERTAP_ACCOUNT_ID and CLEVERTAP_PASSCODE are not both set",
-                hint="Set them in the environment; nothing was sent.",
-            )
-        return values[0], values[1]
-
-    def _send(self) -> Applied:
-        plan = self.made.plan
-        account, _ = self._credentials()
-        state = self.held.state
-        journal = Journal.create(
-            self.backend.journal_folder(),
-            header={
-                "lineage": state.lineage,
-                "serial": state.serial,
-                "account": account,
-                "host": plan.host,
-                "at": self.context.clock.now(),
-                "plan": plans.encode(plan),
-            },
-            delta=self.made.delta,
-            batches=self.made.batches,
-        )
-        try:
-            sent = asyncio.run(self._deliver(journal))
-        finally:
-            journal.close()
-        if sent.ledger.updates or sent.ledger.creates:
-            self._record(sent.ledger, journal)
-        journal.remove()
-        return self._concluded(sent)
-
-    async def _deliver(self, journal: Journal) -> "Sent":
-        from segctl.applier import Applier  # noqa: PLC0415 - heavy
-        from segctl.events import RateLimited  # noqa: PLC0415
-        from segctl.provider.client import CleverTapProvider  # noqa: PLC0415 - heavy
-
-        account, passcode = self._credentials()
-        plan = self.made.plan
-        unsure = frozenset(
-            place
-            for place, target in enumerate(plan.targets)
-            if target.create
-            and (record := record_of(self.held.state, target))
-            and record.remote_name == target.display_name
-        )
-        provider = CleverTapProvider(
-            base_url=self.base_url,
-            account_id=account,
-            passcode=passcode,
-            clock=self.context.clock,
-            chance=self.context.chance,
-            concurrency=plan.concurrency,
-            on_rate_limited=lambda call, seconds: self.observe(
-                RateLimited(call=call, seconds=seconds)
-            ),
-        )
-        entries = self.desk.engine().entries(journal.batches)
-        async with provider:
-            applier = Applier(
-                plan,
-                provider=provider,
-                log=journal,
-                clock=self.context.clock,
-                observe=self.observe,
-                stop=self.stop,
-                unsure=unsure,
-            )
-            return await applier.run(entries)
-
-    def _record(self, ledger: Ledger, journal: Journal | None) -> None:
-        """Advance the state by what was acknowledged, durably."""
-        plan = self.made.plan
-        run = Run(
-            journal=journal.id if journal else self.held.state.folded,
-            now=self.context.clock.now(),
-            account=self.context.account,
-            host=plan.host,
-        )
-        state = recording.take_in(
-            self.held,
-            plan,
-            ledger,
-            delta=journal.delta if journal else None,
-            engine=self.desk.engine(),
-            keep=lambda scratch, rows: self.backend.add_file(scratch, rows=rows),
-            run=run,
-        )
-        recording.write(self.backend, self.held, state)
-
-    def _concluded(self, sent: "Sent") -> Applied:
-        """Give the result, or raise what keeps it from being a success."""
-        applied = Applied(plan=self.made.plan, approved=True, ended=sent.ended)
-        again = "Run the same command again; it goes on from there."
-        if sent.refused_credentials:
-            if not sent.ended.acknowledged:
-                raise CredentialsRefused(sent.refused_credentials, hint="Nothing was applied.")
-            raise AppliedInPart(sent.refused_credentials, result=applied, hint=again)
-        if self.stop.is_set and not is_complete(self.made.plan, sent.ledger):
-            raise Interrupted("interrupted; what was acknowledged is recorded", hint=again)
-        if sent.gave_up:
-            raise AppliedInPart(
-                f"stopped after many requests in a row without success: {sent.gave_up}",
-                result=applied,
-                hint=again,
-            )
-        if not is_complete(self.made.plan, sent.ledger):
-            raise AppliedInPart(_left_over(sent), result=applied, hint=again)
-        return applied
-
-
-def _left_over(sent: "Sent") -> str:
-    """Say what is left of an apply, most telling first."""
-    ended = sent.ended
-    failed_creates = [o for o in sent.ledger.creates.values() if o.outcome != "acknowledged"]
-    parts = [
-        f"{count:,} {what}"
-        for count, what in (
-            (len(failed_creates), "segments not created"),
-            (ended.quarantined, "memberships refused and quarantined"),
-            (ended.refused, "requests refused"),
-            (ended.failed, "requests failed"),
-            (ended.uncertain, "requests without an answer"),
-            (ended.not_tried, "requests not tried"),
-        )
-        if count
-    ]
-    detail = next((o.detail for o in failed_creates if o.detail), "") or next(
-        (o.detail for o in sent.ledger.updates.values() if o.detail), ""
-    )
-    return "applied in part: " + ", ".join(parts) + (f" ({detail})" if detail else "")

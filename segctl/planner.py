@@ -7,19 +7,10 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from segctl import __version__
-from segctl.diagnostics import Diagnostic, Location, Severity
-from segctl.engine.base import Engine, LoadStats, Packed, Recorded, RowsUnreadable, TargetDiff
-from segctl.errors import InvalidInput
-from segctl.identity import DESCRIPTIONS
-from segctl.manifests.desired import (
-    Desired,
-    FileSource,
-    InlineSource,
-    Load,
-    QuerySource,
-    TableLoad,
-    Tolerance,
-)
+from segctl.diagnostics import Severity
+from segctl.engine.base import Engine, Packed, Recorded, TargetDiff
+from segctl.loading import load
+from segctl.manifests.desired import Desired
 from segctl.packing import Limits
 from segctl.plan.diff import Draft, attribute_changes, draft
 from segctl.plan.guards import Weighed, check
@@ -33,8 +24,6 @@ from segctl.plan.model import (
     Requests,
     Target,
 )
-from segctl.sources.paths import Reach
-from segctl.sources.reading import rows_of
 from segctl.state.advance import record_of
 from segctl.state.model import SegmentRecord, State
 
@@ -92,7 +81,8 @@ def make(
     sources at once.
     """
     numbered = _numbered(draft(desired.segments, state, patterns=aim.patterns, destroy=aim.destroy))
-    findings = [] if aim.destroy else _load(desired, numbered, engine, root)
+    places = {d.address: numbered.own[n] for n, d in enumerate(numbered.drafts) if d.wanted}
+    findings = load(desired, places, engine, root) if places else []
     _record(numbered, engine, recorded_at)
     diffs = engine.diff()
     keys = [target.key for target in numbered.targets]
@@ -217,140 +207,6 @@ def _record(numbered: _Numbered, engine: Engine, recorded_at: Mapping[str, Recor
         if item.old:
             where = recorded_at.get(item.old.key, nothing)
             engine.record(numbered.old[place], where, wanted=False)
-
-
-# Sources
-
-
-def _load(desired: Desired, numbered: _Numbered, engine: Engine, root: Path) -> list[Finding]:
-    """Read every source that a planned segment needs; raises ``InvalidInput``."""
-    places = {
-        item.address: numbered.own[place]
-        for place, item in enumerate(numbered.drafts)
-        if item.wanted
-    }
-    reach = Reach(root=root, allowed=desired.project.allowed_folders)
-    problems: list[Diagnostic] = []
-    findings: list[Finding] = []
-    for load in desired.loads:
-        targets = _targets(load, places)
-        if not targets:
-            continue
-        try:
-            column = load.segment_column if isinstance(load, TableLoad) else None
-            rows = rows_of(load.source, reach, engine, segment_column=column)
-            exclude = not isinstance(load, TableLoad) and load.role == "exclude"
-            stats = engine.load(rows, targets=targets, exclude=exclude)
-        except RowsUnreadable as error:
-            problems.append(_unreadable(load, error))
-            continue
-        problems += _invalid(load, stats)
-        findings += _counted(load, stats)
-    if problems:
-        raise InvalidInput(problems)
-    return findings
-
-
-def _targets(load: Load, places: Mapping[str, int]) -> Sequence[int] | Mapping[str, int]:
-    if isinstance(load, TableLoad):
-        planned = {value: places.get(address, -1) for value, address in load.segments.items()}
-        return planned if any(place >= 0 for place in planned.values()) else {}
-    return [places[address] for address in load.addresses if address in places]
-
-
-def _name(load: Load) -> str:
-    """Name a source the way its author knows it."""
-    match load.source:
-        case FileSource(path=path):
-            return path
-        case QuerySource():
-            return "the query"
-        case InlineSource():
-            return "the list"
-
-
-def _where(load: Load) -> Location:
-    return load.source.location
-
-
-def _unreadable(load: Load, error: RowsUnreadable) -> Diagnostic:
-    summary = error.summary
-    if isinstance(load.source, FileSource):
-        at = f":{error.line}" if error.line else ""
-        if load.source.path not in summary:
-            summary = f"{load.source.path}{at}: {summary}"
-    elif error.line:
-        summary += f" (line {error.line} of a file that it reads)"
-    return Diagnostic(code=error.code, summary=summary, detail=error.detail, location=_where(load))
-
-
-def _tolerance(load: Load) -> Tolerance:
-    if isinstance(load.source, InlineSource):
-        return Tolerance()
-    return load.source.tolerance
-
-
-def _invalid(load: Load, stats: LoadStats) -> Iterable[Diagnostic]:
-    """Give what the user must mend before anything can be planned."""
-    tolerance = _tolerance(load)
-    bad = sum(stats.invalid.values())
-    if bad and not tolerance.skip:
-        for problem, rows in stats.invalid.items():
-            first = stats.first.get(problem)
-            yield Diagnostic(
-                code=f"invalid-identity-{problem}",
-                summary=f"{_name(load)}: {_rows(rows)} with {DESCRIPTIONS[problem]}"
-                + (f", the first is row {first:,}" if first else ""),
-                detail="Mend the data, or set onInvalid: skip to leave such rows out.",
-                location=_where(load),
-            )
-    elif bad and 100 * bad > tolerance.max_invalid_percent * stats.rows:
-        yield Diagnostic(
-            code="too-many-invalid",
-            summary=f"{_name(load)}: {bad:,} of {_rows(stats.rows)} are invalid, more than "
-            f"maxInvalidPercent allows ({tolerance.max_invalid_percent:g}%)",
-            detail="Mend the data, or raise maxInvalidPercent.",
-            location=_where(load),
-        )
-    if isinstance(load, TableLoad) and stats.others and not load.ignore_others:
-        listed = ", ".join(f'"{value}" ({_rows(rows)})' for value, rows in stats.others)
-        yield Diagnostic(
-            code="undeclared-segment",
-            summary=f"{_name(load)}: {_rows(stats.others_rows)} name segments that are not "
-            f"declared: {listed}",
-            detail="Declare them under spec.segments, or set otherValues: ignore.",
-            location=_where(load),
-        )
-
-
-def _counted(load: Load, stats: LoadStats) -> Iterable[Finding]:
-    where = f"{_where(load)}: {_name(load)}"
-    if stats.invalid and _tolerance(load).skip:
-        kinds = ", ".join(f"{rows:,} with {DESCRIPTIONS[p]}" for p, rows in stats.invalid.items())
-        yield Finding(
-            severity=Severity.WARNING,
-            code="rows-skipped",
-            summary=f"{where}: {_rows(sum(stats.invalid.values()))} of {stats.rows:,} left out: "
-            f"{kinds}",
-        )
-    if stats.duplicates:
-        yield Finding(
-            severity=Severity.INFO,
-            code="duplicate-rows",
-            summary=f"{where}: {_rows(stats.duplicates)} of {stats.rows:,} repeat another, "
-            "and count once",
-        )
-    if isinstance(load, TableLoad) and load.ignore_others and stats.others_rows:
-        yield Finding(
-            severity=Severity.INFO,
-            code="other-values",
-            summary=f"{where}: {_rows(stats.others_rows)} of {stats.rows:,} name segments that "
-            "are not declared, and are ignored",
-        )
-
-
-def _rows(count: int) -> str:
-    return f"{count:,} row{'' if count == 1 else 's'}"
 
 
 # Changes

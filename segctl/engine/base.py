@@ -8,13 +8,15 @@ apply; it keeps what it makes in a scratch folder of the caller's.
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from segctl.identity import Kind, Problem, SetDigest
 from segctl.manifests.desired import Format
 from segctl.outcomes import Ledger
-from segctl.packing import Limits
 from segctl.plan.model import Sample
+
+if TYPE_CHECKING:
+    from segctl.packing import Limits
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -187,7 +189,7 @@ class Engine(Protocol):
     def delta_digest(self, keys: Sequence[str]) -> SetDigest:
         """Digest the delta; ``keys`` are the wire names of the targets, by index."""
 
-    def pack(self, keys: Sequence[str], limits: Limits, *, settle_seconds: float) -> Packed:
+    def pack(self, keys: Sequence[str], limits: "Limits", *, settle_seconds: float) -> Packed:
         """Pack the delta into requests, in an order that depends on its content alone."""
 
     def save(self, delta: Path, batches: Path) -> None:

@@ -60,13 +60,16 @@ def always(answer: Answer) -> Callable[[object], Answer]:
     return give
 
 
+ACCEPT = always(OK)
+
+
 class Service:
     """Answers creates and updates as a test says; counts what is in flight."""
 
     def __init__(
         self,
-        create: Callable[[Sequence[NewSegment]], Answer] = always(OK),
-        update: Callable[[Sequence[Entry]], Answer] = always(OK),
+        create: Callable[[Sequence[NewSegment]], Answer] = ACCEPT,
+        update: Callable[[Sequence[Entry]], Answer] = ACCEPT,
     ) -> None:
         self.answer_create, self.answer_update = create, update
         self.creates: list[list[str]] = []

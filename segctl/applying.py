@@ -1,0 +1,212 @@
+"""One apply: a plan is checked, approved, sent and recorded, with the lock held."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from segctl import recording
+from segctl.backends.base import Backend
+from segctl.context import Context, Desk
+from segctl.errors import AppliedInPart, CredentialsRefused, GuardRefused, Interrupted
+from segctl.events import ApplyEnded, Observer, RateLimited
+from segctl.journal import Journal
+from segctl.outcomes import Ledger
+from segctl.plan import codec as plans
+from segctl.plan.model import Plan
+from segctl.state.advance import Run, is_complete, record_of
+from segctl.stopping import StopSignal
+
+if TYPE_CHECKING:
+    from segctl.applier import Sent
+    from segctl.planner import Made
+
+JOURNAL_MARGIN = 16 << 20
+"""Bytes that a journal's log, and the files folded from it, may need beyond the plan's own."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Applied:
+    """What an apply did; ``ended`` is ``None`` where there was nothing to send."""
+
+    plan: Plan
+    approved: bool
+    ended: ApplyEnded | None = None
+
+
+@dataclass(frozen=True)
+class Apply:
+    """One apply of one plan, with everything at hand and the lock held."""
+
+    context: Context
+    backend: Backend
+    held: recording.Held
+    desk: Desk
+    made: "Made"
+    base_url: str
+    observe: Observer
+    stop: StopSignal
+
+    def run(self, approve: Callable[[Plan], bool]) -> Applied:
+        """Ask, send and record; see ``operations.apply``."""
+        plan = self.made.plan
+        if plan.refusals:
+            count = len(plan.refusals)
+            raise GuardRefused(
+                f"{count} guard{'' if count == 1 else 's'} refused the plan",
+                findings=plan.refusals,
+                hint=plan.refusals[0].detail,
+            )
+        if plan.is_empty:
+            if self.held.state.unfinished:  # nothing is left of it
+                recording.write(self.backend, self.held, self.held.state.next(unfinished=None))
+            return Applied(plan=plan, approved=True)
+        if not approve(plan):
+            return Applied(plan=plan, approved=False)
+        self._check_writable()
+        if not plan.requests.create and not plan.requests.update:
+            self._record(Ledger(), None)
+            return Applied(plan=plan, approved=True)
+        return self._send()
+
+    def _check_writable(self) -> None:
+        """Check what can fail before the first request leaves."""
+        sizes = sum(file.stat().st_size for file in (self.made.delta, self.made.batches))
+        self.backend.check_writable(needed_bytes=3 * sizes + JOURNAL_MARGIN)
+
+    def _credentials(self) -> tuple[str, str]:
+        values = [
+            self.context.environment.get(name, "")
+            for name in ("CLEVERTAP_ACCOUNT_ID", "CLEVERTAP_PASSCODE")
+        ]
+        if not all(values):
+            raise CredentialsRefused(
+                "CLEVERTAP_ACCOUNT_ID and CLEVERTAP_PASSCODE are not both set",
+                hint="Set them in the environment; nothing was sent.",
+            )
+        return values[0], values[1]
+
+    def _send(self) -> Applied:
+        plan = self.made.plan
+        account, _ = self._credentials()
+        state = self.held.state
+        journal = Journal.create(
+            self.backend.journal_folder(),
+            header={
+                "lineage": state.lineage,
+                "serial": state.serial,
+                "account": account,
+                "host": plan.host,
+                "at": self.context.clock.now(),
+                "plan": plans.encode(plan),
+            },
+            delta=self.made.delta,
+            batches=self.made.batches,
+        )
+        try:
+            sent = asyncio.run(self._deliver(journal))
+        finally:
+            journal.close()
+        if sent.ledger.updates or sent.ledger.creates:
+            self._record(sent.ledger, journal)
+        journal.remove()
+        return self._concluded(sent)
+
+    async def _deliver(self, journal: Journal) -> "Sent":
+        from segctl.applier import Applier  # noqa: PLC0415 - heavy
+        from segctl.provider.client import CleverTapProvider  # noqa: PLC0415 - heavy
+
+        account, passcode = self._credentials()
+        plan = self.made.plan
+        unsure = frozenset(
+            place
+            for place, target in enumerate(plan.targets)
+            if target.create
+            and (record := record_of(self.held.state, target))
+            and record.remote_name == target.display_name
+        )
+        provider = CleverTapProvider(
+            base_url=self.base_url,
+            account_id=account,
+            passcode=passcode,
+            clock=self.context.clock,
+            chance=self.context.chance,
+            concurrency=plan.concurrency,
+            on_rate_limited=lambda call, seconds: self.observe(
+                RateLimited(call=call, seconds=seconds)
+            ),
+        )
+        entries = self.desk.engine().entries(journal.batches)
+        async with provider:
+            applier = Applier(
+                plan,
+                provider=provider,
+                log=journal,
+                clock=self.context.clock,
+                observe=self.observe,
+                stop=self.stop,
+                unsure=unsure,
+            )
+            return await applier.run(entries)
+
+    def _record(self, ledger: Ledger, journal: Journal | None) -> None:
+        """Advance the state by what was acknowledged, durably."""
+        plan = self.made.plan
+        run = Run(
+            journal=journal.id if journal else self.held.state.folded,
+            now=self.context.clock.now(),
+            account=self.context.account,
+            host=plan.host,
+        )
+        state = recording.take_in(
+            self.held,
+            plan,
+            ledger,
+            delta=journal.delta if journal else None,
+            engine=self.desk.engine(),
+            keep=lambda scratch, rows: self.backend.add_file(scratch, rows=rows),
+            run=run,
+        )
+        recording.write(self.backend, self.held, state)
+
+    def _concluded(self, sent: "Sent") -> Applied:
+        """Give the result, or raise what keeps it from being a success."""
+        applied = Applied(plan=self.made.plan, approved=True, ended=sent.ended)
+        again = "Run the same command again; it goes on from there."
+        if sent.refused_credentials:
+            if not sent.ended.acknowledged:
+                raise CredentialsRefused(sent.refused_credentials, hint="Nothing was applied.")
+            raise AppliedInPart(sent.refused_credentials, result=applied, hint=again)
+        if self.stop.is_set and not is_complete(self.made.plan, sent.ledger):
+            raise Interrupted("interrupted; what was acknowledged is recorded", hint=again)
+        if sent.gave_up:
+            raise AppliedInPart(
+                f"stopped after many requests in a row without success: {sent.gave_up}",
+                result=applied,
+                hint=again,
+            )
+        if not is_complete(self.made.plan, sent.ledger):
+            raise AppliedInPart(_left_over(sent), result=applied, hint=again)
+        return applied
+
+
+def _left_over(sent: "Sent") -> str:
+    """Say what is left of an apply, most telling first."""
+    ended = sent.ended
+    failed_creates = [o for o in sent.ledger.creates.values() if o.outcome != "acknowledged"]
+    parts = [
+        f"{count:,} {what}"
+        for count, what in (
+            (len(failed_creates), "segments not created"),
+            (ended.quarantined, "memberships refused and quarantined"),
+            (ended.refused, "requests refused"),
+            (ended.failed, "requests failed"),
+            (ended.uncertain, "requests without an answer"),
+            (ended.not_tried, "requests not tried"),
+        )
+        if count
+    ]
+    detail = next((o.detail for o in failed_creates if o.detail), "") or next(
+        (o.detail for o in sent.ledger.updates.values() if o.detail), ""
+    )
+    return "applied in part: " + ", ".join(parts) + (f" ({detail})" if detail else "")
