@@ -111,13 +111,27 @@ def _location(file: str, before: str) -> Location:
 class _Open:
     """A collection that is being filled."""
 
-    __slots__ = ("anchor", "count", "key", "value")
+    __slots__ = ("anchor", "count", "height", "key", "value")
 
     def __init__(self, value: Map | Seq, anchor: str | None, count: int) -> None:
         self.value = value
         self.anchor = anchor
         self.count = count
+        self.height = 1
         self.key: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Anchored:
+    """A value that aliases may repeat; ``weight`` is ``None`` while it is still open.
+
+    ``weight`` counts the values in it, ``height`` the levels, what its own aliases
+    repeat included.
+    """
+
+    value: Value
+    weight: int | None = 1
+    height: int = 0
 
 
 class _Events:
@@ -169,7 +183,7 @@ class _Builder:
         self._events = events
         self._file = events.file
         self._problems: list[Diagnostic] = []
-        self._anchors: dict[str, tuple[Value, int | None]] = {}
+        self._anchors: dict[str, _Anchored] = {}
         self._unused: dict[str, Place] = {}
         self._stack: list[_Open] = []
         self._count = 0
@@ -240,29 +254,39 @@ class _Builder:
             is_key = bool(self._stack and self._is_key(self._stack[-1]))
             value = None if event.value in _NULLS and not is_key else Unquoted(event.value)
         if event.anchor:
-            self._anchors[event.anchor] = (value, 1)
+            self._anchors[event.anchor] = _Anchored(value=value)
             self._unused[event.anchor] = at
         self._put(value, at)
 
     def _open(self, event: CollectionStartEvent, at: Place) -> None:
         self._check_tag(event.tag, at)
-        if len(self._stack) == MAX_DEPTH:
+        self._check_depth(1, at)
+        value: Map | Seq = Map() if isinstance(event, MappingStartEvent) else Seq()
+        if event.anchor:
+            self._anchors[event.anchor] = _Anchored(value=value, weight=None)
+        self._put(value, at)
+        self._stack.append(_Open(value, event.anchor, self._count))
+
+    def _check_depth(self, height: int, at: Place) -> None:
+        if len(self._stack) + height > MAX_DEPTH:
             raise self._end(
                 "too-deep",
                 f"values are nested more than {MAX_DEPTH} levels deep here.",
                 "A manifest needs fewer than ten.",
                 at,
             )
-        value: Map | Seq = Map() if isinstance(event, MappingStartEvent) else Seq()
-        if event.anchor:
-            self._anchors[event.anchor] = (value, None)
-        self._put(value, at)
-        self._stack.append(_Open(value, event.anchor, self._count))
+
+    def _raise_to(self, height: int) -> None:
+        if self._stack:
+            self._stack[-1].height = max(self._stack[-1].height, height)
 
     def _close(self) -> None:
         done = self._stack.pop()
-        if done.anchor and self._anchors[done.anchor][0] is done.value:
-            self._anchors[done.anchor] = (done.value, self._count - done.count)
+        self._raise_to(done.height + 1)
+        if done.anchor and self._anchors[done.anchor].value is done.value:
+            self._anchors[done.anchor] = _Anchored(
+                value=done.value, weight=self._count - done.count, height=done.height
+            )
 
     def _alias(self, anchor: str, at: Place) -> None:
         if anchor not in self._anchors:
@@ -272,8 +296,8 @@ class _Builder:
                 'Put the value in quotes if it begins with "*".',
                 at,
             )
-        value, weight = self._anchors[anchor]
-        if weight is None:
+        anchored = self._anchors[anchor]
+        if anchored.weight is None:
             raise self._end(
                 "cyclic-alias",
                 f"the alias *{anchor} stands inside of its own value.",
@@ -281,8 +305,10 @@ class _Builder:
                 at,
             )
         self._unused.pop(anchor, None)
-        self._events.aliased += weight
-        self._count += weight
+        self._check_depth(anchored.height, at)
+        self._raise_to(anchored.height + 1)
+        self._events.aliased += anchored.weight
+        self._count += anchored.weight
         if self._events.aliased > MAX_ALIASED:
             raise self._end(
                 "alias-bomb",
@@ -290,7 +316,7 @@ class _Builder:
                 "Write long lists into a file source instead.",
                 at,
             )
-        self._put(value, at)
+        self._put(anchored.value, at)
 
     @staticmethod
     def _is_key(top: _Open) -> bool:

@@ -30,7 +30,20 @@ def laughs() -> bytes:
     return (first + "".join(levels)).encode()
 
 
+def tower() -> bytes:
+    """Nest nine levels in brackets and the rest through aliases."""
+    levels = (f"a{i}: &a{i} {'[' * 9}*a{i - 1}{']' * 9}\n" for i in range(1, 300))
+    return ("a0: &a0 [x]\n" + "".join(levels)).encode()
+
+
 HOSTILE = {
+    "a tower of aliases": (
+        tower(),
+        (
+            "m.yaml:12:20: error: values are nested more than 100 levels deep here. "
+            "A manifest needs fewer than ten."
+        ),
+    ),
     "a billion laughs": (
         laughs(),
         (
