@@ -5,14 +5,17 @@ one action on one segment).  ``docs/packing.md`` tells the problem and the metho
 ``pack`` is the whole interface.
 """
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from segctl.packing.assemble import assemble, empty, order_requests, send_naively
 from segctl.packing.bins import fill
 from segctl.packing.bound import floor, naive
-from segctl.packing.cover import expand, single_ops, whole_rows
-from segctl.packing.delta import canonical
+from segctl.packing.cover import Parts, expand, single_ops, whole_rows
+from segctl.packing.delta import Delta, canonical
 from segctl.packing.model import Bools, Ints, Limits, Packing
+from segctl.packing.improve import improve
 
 __all__ = ["Limits", "Packing", "pack"]
 
@@ -33,14 +36,21 @@ def pack(user: Ints, op: Ints, *, removal: Bools, limits: Limits | None = None) 
     delta = canonical(user, op, np.asarray(removal, np.bool_))
     naively, least = naive(delta, limits), floor(delta, limits)
     cover, pieces = send_naively(delta, limits)
-    for parts in (whole_rows(delta), single_ops(delta)):
-        if pieces.requests == least:
-            break
-        trial = expand(delta, parts, limits.segments)
+    for parts in _covers(delta, limits):
+        trial = expand(delta, parts, limits)
         filled = fill(
             np.diff(trial.user_start), np.diff(trial.op_start), trial.removes(delta), limits
         )
         if filled.requests < pieces.requests:
             cover, pieces = trial, filled
+        if pieces.requests == least:
+            break
     pieces = order_requests(cover, pieces, delta)
     return assemble(delta, cover, pieces, naive=naively, floor=least)
+
+
+def _covers(delta: Delta, limits: Limits) -> Iterator[Parts]:
+    """Yield covers to try, the cheap ones first."""
+    yield whole_rows(delta)
+    yield single_ops(delta)
+    yield from improve(delta, limits)

@@ -27,7 +27,7 @@ def empty() -> Packing:
 
 def send_naively(delta: Delta, limits: Limits) -> tuple[Cover, Pieces]:
     """Send one operation for up to ``limits.users`` users a request: the last resort."""
-    cover = expand(delta, single_ops(delta), limits.segments)
+    cover = expand(delta, single_ops(delta), limits)
     count = np.diff(cover.user_start)
     requests = -(-count // limits.users)
     entry = np.repeat(np.arange(len(count), dtype=np.int64), requests)

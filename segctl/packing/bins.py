@@ -2,17 +2,21 @@
 
 An entry of n users and s operations may be cut between users: each further piece
 costs s more operation slots, and nothing else.  So when user slots are what is
-scarce, entries in a row are cut every ``limits.users`` users and that is optimal for
-the cover (``by_ruler``).  When both run out together, requests are filled along the
-diagonal with a mixture of tall and wide entries (``by_shape``).
+scarce, entries in a row are cut every ``limits.users`` users, and that is the optimum
+for the cover (``_rule``).  When both run out together, the requests are filled all at
+once: wide entries are dealt out evenly, tall ones fit in between (``_deal``).
 """
 
+import heapq
 from dataclasses import dataclass
 
 import numpy as np
 
 from segctl.packing.model import Bools, Ints, Limits
 from segctl.packing.ragged import offsets
+from segctl.packing.shelves import Piece, Shelves
+
+Placed = tuple[int, int, int, int]  # entry, first user, end, request
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,13 +32,65 @@ class Pieces:
 
 def fill(users: Ints, ops: Ints, removes: Bools, limits: Limits) -> Pieces:
     """Pack entries of ``users[e]`` by ``ops[e]`` into requests; no entry is too wide."""
-    ruled = by_ruler(users, ops, removes, limits)
+    ruled = _rule(users, ops, removes, limits)
     if ruled is not None:
         return ruled
-    return by_shape(users, ops, removes, limits)
+    pieces = [
+        (n, s, e, 0) for e, (n, s) in enumerate(zip(users.tolist(), ops.tolist(), strict=True))
+    ]
+    together = _fill(pieces, 0, limits)
+    first = _with_removals(users, ops, removes)
+    if not bool(first.any()) or bool(first.all()):
+        return _table(together)
+    placed, left = _deal([pieces[e] for e in np.flatnonzero(first).tolist()], 0, limits, spare=0)
+    begun = max((p[3] + 1 for p in placed), default=0)
+    later = [pieces[e] for e in np.flatnonzero(~first).tolist()]
+    apart = placed + _fill(left + later, begun, limits)
+    if _requests(apart) <= _requests(together):
+        return _table(apart)
+    return _table(together)
 
 
-def by_ruler(users: Ints, ops: Ints, removes: Bools, limits: Limits) -> Pieces | None:
+def _requests(placed: list[Placed]) -> int:
+    return max(p[3] for p in placed) + 1
+
+
+def _table(placed: list[Placed]) -> Pieces:
+    table = np.array(placed, np.int64).reshape(-1, 4)
+    # requests that were planned and got nothing are no requests
+    used, request = np.unique(table[:, 3], return_inverse=True)
+    return Pieces(
+        entry=table[:, 0],
+        begin=table[:, 1],
+        end=table[:, 2],
+        request=request.astype(np.int64),
+        requests=len(used),
+    )
+
+
+def _with_removals(users: Ints, ops: Ints, removes: Bools) -> Bools:
+    """Pick the entries to be sent first: all that remove, and others that even them out.
+
+    If those that remove need relatively more user slots than the rest, the widest of
+    the rest join them, until both halves are shaped like the whole: then either fills
+    its requests as well as the whole would.
+    """
+    all_users, all_ops = int(users.sum()), int(ops.sum())
+    first = removes.copy()
+    lacking = int(ops[first].sum()) * all_users - int(users[first].sum()) * all_ops
+    rest = np.flatnonzero(~first)
+    balance = ops[rest] * all_users - users[rest] * all_ops  # > 0: wider than the whole
+    if lacking > 0:
+        balance = -balance
+    order = np.argsort(-balance * 1.0 / (users[rest] + ops[rest]), kind="stable")
+    brings = np.cumsum(balance[order])
+    count = int(np.searchsorted(np.maximum.accumulate(brings), abs(lacking), side="right"))
+    count = min(count, int((balance > 0).sum()))
+    first[rest[order[:count]]] = True
+    return first
+
+
+def _rule(users: Ints, ops: Ints, removes: Bools, limits: Limits) -> Pieces | None:
     """Lay the entries end to end and cut every ``limits.users`` users, if that fits.
 
     Wide entries are dealt out evenly among the others, so that it fits more often.
@@ -66,103 +122,183 @@ def by_ruler(users: Ints, ops: Ints, removes: Bools, limits: Limits) -> Pieces |
 def _interleaved(users: Ints, ops: Ints) -> Ints:
     """Order entries so that any stretch of users has about its share of operations."""
     order = np.lexsort((users, -ops))
-    wide = np.cumsum(ops[order]) * 2 <= int(ops.sum())
-    place = np.empty(len(order), np.float64)
-    for half in (wide, ~wide):
-        n = users[order[half]]
-        if len(n):
-            place[half] = (np.cumsum(n) - n / 2) / int(n.sum())
+    stratum = np.cumsum(ops[order]) * 16 // (int(ops.sum()) + 1)
+    end = np.cumsum(users[order])
+    bounds = np.searchsorted(stratum, np.arange(17))
+    edge = np.concatenate(([0], end))[bounds]
+    low, high = edge[stratum], edge[stratum + 1]
+    # halfway through an entry, as a share of its stratum; integers, alike on any machine
+    place = ((2 * end - users[order] - 2 * low) << 24) // (high - low)
     return order[np.argsort(place, kind="stable")]
 
 
-class _Stock:
-    """Entries waiting for a request, found by shape in a few integer operations.
+def _fill(pieces: list[Piece], begun: int, limits: Limits) -> list[Placed]:
+    """Fill requests from number ``begun`` on, in the best of a few ways."""
+    tries = [_deal_all(pieces, begun, limits, spare) for spare in (0, 2, 6)]
+    tries.append(_one_by_one(pieces, begun, limits))
+    return min(tries, key=_requests)
 
-    ``by_users[n]`` has bit s set while an entry of n users and s operations waits;
-    ``by_ops[s]`` the other way round.  Bit tricks on Python's integers find the
-    largest shape that still fits without walking through the entries.
+
+def _deal_all(pieces: list[Piece], begun: int, limits: Limits, spare: int) -> list[Placed]:
+    """Deal; deal again what was left; the last few go one by one."""
+    placed, left = _deal(pieces, begun, limits, spare)
+    for _ in range(3):
+        if not left:
+            return placed
+        now = max((p[3] + 1 for p in placed), default=begun)
+        if len(left) < 50:
+            break
+        more, left = _deal(left, now, limits, 0)
+        placed = placed + more
+    now = max((p[3] + 1 for p in placed), default=begun)
+    return placed + _one_by_one(left, now, limits)
+
+
+def _deal(
+    pieces: list[Piece], begun: int, limits: Limits, spare: int
+) -> tuple[list[Placed], list[Piece]]:
+    """Deal pieces out over as many requests as they need at least, plus 1 in 1000 ``spare``.
+
+    Returns what was placed, and the pieces for which there was no room.  Tall
+    pieces go to whoever has fewest users, up to the share the wide ones leave; then wide
+    pieces, widest first, to whoever has fewest operations, so that all requests end
+    up equally full; last, the tall ones kept back close the gaps, cut where they must be.
     """
+    if not pieces:
+        return [], []
+    users, ops = sum(p[0] for p in pieces), sum(p[1] for p in pieces)
+    wide = [p for p in pieces if p[0] * ops <= p[1] * users]
+    tall = sorted(
+        (p for p in pieces if p[0] * ops > p[1] * users), key=lambda p: (-p[0], p[1], p[2])
+    )
+    closing, whole = _keep_back(tall, users // 4, limits)
+    thin = sum(p[0] * p[1] for p in closing) // max(1, sum(p[0] for p in closing))
+    requests = max(1, users // limits.users, ops // limits.segments)
+    requests = max(-(-users // limits.users), -(-(ops + requests * thin // 2) // limits.segments))
+    requests += requests * spare // 1000
+    fill_users, fill_ops = [0] * requests, [0] * requests
+    placed: list[Placed] = []
 
-    def __init__(self) -> None:
-        self.shelf: dict[tuple[int, int], list[tuple[int, int]]] = {}
-        self.by_users: dict[int, int] = {}
-        self.by_ops: dict[int, int] = {}
-        self.tall = 0  # bit n: by_users[n] is not empty
-        self.wide = 0  # bit s: by_ops[s] is not empty
+    share = max(1, limits.users - -(-sum(p[0] for p in wide) // requests))
+    queue = [(0, b) for b in range(requests)]
+    for piece in _shortened(whole, min(share, max(1, limits.users // 2))):
+        n, s, entry, begin = piece
+        load, b = queue[0]
+        if load + n <= share and fill_ops[b] + s <= limits.segments:
+            placed.append((entry, begin, begin + n, begun + b))
+            fill_users[b] += n
+            fill_ops[b] += s
+            heapq.heapreplace(queue, (load + n, b))
+        else:
+            closing.append(piece)
 
-    def put(self, n: int, s: int, entry: int, begin: int) -> None:
-        """Shelve ``n`` users of ``entry``, from its user ``begin`` on."""
-        shelf = self.shelf.get((n, s))
-        if shelf:
-            shelf.append((entry, begin))
-            return
-        self.shelf[n, s] = [(entry, begin)]
-        self.by_users[n] = self.by_users.get(n, 0) | 1 << s
-        self.by_ops[s] = self.by_ops.get(s, 0) | 1 << n
-        self.tall |= 1 << n
-        self.wide |= 1 << s
-
-    def take(self, n: int, s: int) -> tuple[int, int]:
-        """Take the last entry of that shape that was put."""
-        shelf = self.shelf[n, s]
-        item = shelf.pop()
-        if not shelf:
-            self.by_users[n] ^= 1 << s
-            self.by_ops[s] ^= 1 << n
-            if not self.by_users[n]:
-                self.tall ^= 1 << n
-            if not self.by_ops[s]:
-                self.wide ^= 1 << s
-        return item
-
-    def widest(self, n: int, s: int) -> tuple[int, int] | None:
-        """Find the shape of most operations within n users and s operations."""
-        wide = self.wide & ((2 << s) - 1)
-        while wide:
-            width = wide.bit_length() - 1
-            tall = self.by_ops[width] & ((2 << n) - 1)
-            if tall:
-                return tall.bit_length() - 1, width
-            wide ^= 1 << width
-        return None
-
-    def tallest(self, n: int, s: int) -> tuple[int, int] | None:
-        """Find the shape of most users within n users and s operations."""
-        tall = self.tall & ((2 << n) - 1)
-        while tall:
-            height = tall.bit_length() - 1
-            wide = self.by_users[height] & ((2 << s) - 1)
-            if wide:
-                return height, wide.bit_length() - 1
-            tall ^= 1 << height
-        return None
-
-    def above(self, n: int, s: int) -> tuple[int, int] | None:
-        """Find a shape of more than n users, of fewest operations, within s operations."""
-        wide = self.wide & ((2 << s) - 1)
-        while wide:
-            width = (wide & -wide).bit_length() - 1
-            tall = self.by_ops[width] >> (n + 1) << (n + 1)
-            if tall:
-                return tall.bit_length() - 1, width
-            wide &= wide - 1
-        return None
+    reserve = min((p[1] for p in closing), default=0)
+    left = _deal_wide(wide, fill_users, fill_ops, placed, begun, limits, reserve)
+    left += _close(closing, fill_users, fill_ops, placed, begun, limits)
+    return placed, left
 
 
-def by_shape(users: Ints, ops: Ints, removes: Bools, limits: Limits) -> Pieces:
-    """Fill requests one by one, keeping both dimensions equally full on the way."""
-    stock = _Stock()
-    # what is put last is taken first: removals
-    for e in np.lexsort((-np.arange(len(users)), removes)).tolist():
-        stock.put(int(users[e]), int(ops[e]), e, 0)
-    left_users, left_ops = int(users.sum()), int(ops.sum())
-    pieces: list[tuple[int, int, int, int]] = []
-    request = 0
+def _keep_back(tall: list[Piece], most: int, limits: Limits) -> tuple[list[Piece], list[Piece]]:
+    """Keep back tall pieces that are cheap to cut, up to ``most`` users: (kept, others)."""
+    kept, others, held = [], [], 0
+    for piece in sorted(tall, key=lambda p: (p[1], -p[0], p[2])):
+        cheap = piece[0] * 8 >= limits.users and piece[1] * 10 <= limits.segments
+        if cheap and held < most:
+            kept.append(piece)
+            held += piece[0]
+        else:
+            others.append(piece)
+    return kept, sorted(others, key=lambda p: (-p[0], p[1], p[2]))
+
+
+def _shortened(pieces: list[Piece], share: int) -> list[Piece]:
+    """Cut pieces of more than ``share`` users evenly; tallest first."""
+    result = []
+    for n, s, entry, begin in pieces:
+        cuts = -(-n // share)
+        edges = [n * i // cuts for i in range(cuts + 1)]
+        result += [(b - a, s, entry, begin + a) for a, b in zip(edges, edges[1:], strict=False)]
+    result.sort(key=lambda p: -p[0])
+    return result
+
+
+def _deal_wide(
+    wide: list[Piece],
+    fill_users: list[int],
+    fill_ops: list[int],
+    placed: list[Placed],
+    begun: int,
+    limits: Limits,
+    reserve: int,
+) -> list[Piece]:
+    """Deal wide pieces to the requests with fewest operations; return the rest."""
+    room = limits.segments - reserve
+    queue = [(fill_ops[b], fill_users[b], b) for b in range(len(fill_ops))]
+    heapq.heapify(queue)
+    left: list[Piece] = []
+    for piece in sorted(wide, key=lambda p: (-p[1], -p[0], p[2])):
+        n, s, entry, begin = piece
+        aside = []
+        while queue and len(aside) < 32:
+            b = queue[0][2]
+            if fill_users[b] + n <= limits.users and fill_ops[b] + s <= room:
+                placed.append((entry, begin, begin + n, begun + b))
+                fill_users[b] += n
+                fill_ops[b] += s
+                heapq.heapreplace(queue, (fill_ops[b], fill_users[b], b))
+                break
+            aside.append(heapq.heappop(queue))
+        else:
+            left.append(piece)
+        for item in aside:
+            if item[1] < limits.users and item[0] < room:
+                heapq.heappush(queue, item)
+    return left
+
+
+def _close(
+    closing: list[Piece],
+    fill_users: list[int],
+    fill_ops: list[int],
+    placed: list[Placed],
+    begun: int,
+    limits: Limits,
+) -> list[Piece]:
+    """Fill each request's users up, with whole pieces if some fit exactly, else by a cut."""
+    stock = Shelves()
+    for piece in closing:
+        stock.put(piece)
+    for b in range(len(fill_users)):
+        while stock.tall and fill_users[b] < limits.users and fill_ops[b] < limits.segments:
+            n, s = limits.users - fill_users[b], limits.segments - fill_ops[b]
+            shapes = stock.exactly(n, s)
+            if not shapes:
+                shape = stock.above(n, s) or stock.tallest(n, s)
+                if shape is None:
+                    break
+                shapes = [shape]
+            for shape in shapes:
+                height, width, entry, begin = stock.take(shape)
+                taken = min(height, limits.users - fill_users[b])
+                placed.append((entry, begin, begin + taken, begun + b))
+                fill_users[b] += taken
+                fill_ops[b] += width
+                if taken < height:
+                    stock.put((height - taken, width, entry, begin + taken))
+    return sorted(stock.pieces())
+
+
+def _one_by_one(pieces: list[Piece], begun: int, limits: Limits) -> list[Placed]:
+    """Fill requests one after the other, keeping both dimensions equally full on the way."""
+    stock = Shelves()
+    for piece in sorted(pieces, key=lambda p: (-p[2], -p[3])):
+        stock.put(piece)
+    left_users, left_ops = sum(p[0] for p in pieces), sum(p[1] for p in pieces)
+    placed: list[Placed] = []
+    request = begun
     while stock.tall:
-        # what a request should hold, were the rest spread evenly over the fewest requests
-        scale = max(left_users * limits.segments, left_ops * limits.users)
-        aim_users = left_users * limits.users * limits.segments / scale
-        aim_ops = left_ops * limits.users * limits.segments / scale
+        # a request should hold users and operations in the ratio they are left in
+        aim_users, aim_ops = left_users, left_ops
         room_users, room_ops = limits.users, limits.segments
         while room_users and room_ops:
             used_users, used_ops = limits.users - room_users, limits.segments - room_ops
@@ -174,23 +310,15 @@ def by_shape(users: Ints, ops: Ints, removes: Bools, limits: Limits) -> Pieces:
                 shape = stock.above(room_users, room_ops)
                 if shape is None:
                     break
-            n, s = shape
-            entry, begin = stock.take(n, s)
+            n, s, entry, begin = stock.take(shape)
             taken = min(n, room_users)
             if taken < n:
-                stock.put(n - taken, s, entry, begin + taken)
+                stock.put((n - taken, s, entry, begin + taken))
                 left_ops += s
-            pieces.append((entry, begin, begin + taken, request))
+            placed.append((entry, begin, begin + taken, request))
             left_users -= taken
             left_ops -= s
             room_users -= taken
             room_ops -= s
         request += 1
-    table = np.array(pieces, np.int64).reshape(-1, 4)
-    return Pieces(
-        entry=table[:, 0],
-        begin=table[:, 1],
-        end=table[:, 2],
-        request=table[:, 3],
-        requests=request,
-    )
+    return placed

@@ -1,0 +1,216 @@
+"""Look for a cover that uses up user slots and operation slots at the same pace.
+
+The number of requests is about the greater of user slots / limits.users and
+operation slots / limits.segments.  For any price p between 0 and 1 the cover of least
+p * user slots + (1 - p) * operation slots is a best one for its own ratio of the two; so
+the search is over p, and, for each p, over covers.  Long rows are first split by
+mining; then rounds of splitting and joining follow, in which every row chooses anew
+among all subsets of a few of its parts, at prices that count who else chose them.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from segctl.packing.cover import Parts, join
+from segctl.packing.delta import Delta, mix
+from segctl.packing.mine import Spent, mine
+from segctl.packing.model import Ints, Limits
+from segctl.packing.ragged import offsets, sort_within, take
+from segctl.packing.subsets import UNIT, Split, Subsets, write_out
+
+SUBSETS = 8_000_000  # subsets looked at together: bounds memory, about 100 bytes each
+WIDEST = 8  # operations of a row that is split by looking at all its subsets
+WARM = 0.3  # what part of its possible users an unused pattern is hoped to get
+ROUNDS = 6  # rounds of regrouping the parts of long rows
+# operation slots are harder to fill than user slots, since cuts take some: how much harder
+# only filling will tell, so a best cover is kept for each guess
+SLACKS = (1.0, 1.01, 1.02, 1.04)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Fixed:
+    """What a round leaves alone, as it bears on its patterns."""
+
+    usage: Ints  # (P,) users of the round's patterns
+    users: int  # user slots in all
+    ops: int  # operation slots of patterns the round does not know
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Found:
+    """A split of a round: what it takes in requests, and the price it was found at."""
+
+    users: float
+    ops: float
+    price: float
+    split: Split
+
+    def score(self, slack: float) -> float:
+        """Guess the requests it takes; among equals the one of fewer slots is better."""
+        return max(self.users, self.ops * slack) + 0.01 * (self.users + self.ops)
+
+
+def improve(delta: Delta, limits: Limits) -> Iterator[Parts]:
+    """Yield covers that are worth filling into requests."""
+    size = delta.class_size
+    width = np.diff(delta.class_start)
+    widest = _affordable(width, min(WIDEST, limits.segments))
+    short, long = np.flatnonzero(width <= widest), np.flatnonzero(width > widest)
+    whole = _rows(delta, short)
+    none = whole.only(short[:0])
+    spent = Spent(users=0, ops=0, price=0.75)
+    covers = [none]
+    if len(short):
+        covers, price = _regroup(whole, none, none, size, limits, spent.price, 14)
+        if len(long) == 0:
+            yield from covers
+            return
+        users, ops = _slots(covers[0], size, limits)
+        spent = Spent(users=users, ops=ops, price=price)
+    start, cols = take(delta.class_start, delta.class_cols, long)
+    mined, spent = mine(start, cols, size[long], limits, spent)
+    mined = Parts(row=long[mined.row], start=mined.start, ops=mined.ops)
+    now = join([covers[0], mined])
+    yield now
+    price = spent.price
+    for number in range(ROUNDS):
+        mined = now.only(np.flatnonzero(width[now.row] > widest))
+        free, kept = _release(mined, widest, number, SUBSETS - int((1 << width[short]).sum()))
+        covers, price = _regroup(join([whole, free]), kept, now, size, limits, price, 4)
+        yield from covers
+        now = covers[0]
+
+
+def _rows(delta: Delta, rows: Ints) -> Parts:
+    start, cols = take(delta.class_start, delta.class_cols, rows)
+    return Parts(row=rows, start=start, ops=cols)
+
+
+def _affordable(width: Ints, most: int) -> int:
+    """Find the widest rows whose subsets can all be looked at together."""
+    count = np.bincount(np.minimum(width, most + 1), minlength=most + 2)
+    total = np.cumsum(count[: most + 1] << np.arange(most + 1))
+    return int(np.searchsorted(total, SUBSETS, side="right")) - 1
+
+
+def _slots(parts: Parts, size: Ints, limits: Limits) -> tuple[int, int]:
+    """Count the user slots and operation slots of a cover."""
+    _, first, pattern = np.unique(parts.digest(), return_index=True, return_inverse=True)
+    users = np.bincount(pattern, weights=size[parts.row]).astype(np.int64)
+    return int(users.sum()), int((np.diff(parts.start)[first] * -(-users // limits.users)).sum())
+
+
+def _release(parts: Parts, widest: int, salt: int, budget: int) -> tuple[Parts, Parts]:
+    """Group parts of the same row, other ones each time, into rows to be split anew.
+
+    Returns the groups, as rows of up to ``widest`` operations, and the parts left alone.
+    """
+    width = np.diff(parts.start)
+    order = np.lexsort((mix(np.arange(len(width)), salt + 500), parts.row))
+    row, wide = parts.row[order], width[order]
+    first = np.flatnonzero(np.concatenate(([True], row[1:] != row[:-1])))
+    end = np.cumsum(wide)
+    begin = end - wide
+    base = np.repeat(begin[first], np.diff(np.concatenate((first, [len(row)]))))
+    slot = (begin - base) // widest
+    fits = (end - base - 1) // widest == slot
+    fresh = np.concatenate(([True], (row[1:] != row[:-1]) | (slot[1:] != slot[:-1])))
+    group = np.cumsum(fresh) - 1
+    total = np.bincount(group, weights=wide * fits).astype(np.int64)
+    # a group of one part alone may still be split: all are worth a look, within the budget
+    lot = np.argsort(mix(np.arange(len(total)), salt + 900), kind="stable")
+    chosen = np.zeros(len(total), np.bool_)
+    chosen[lot[np.cumsum(1 << total[lot]) <= budget]] = True
+    free = fits & chosen[group]
+    picked = parts.only(order[free])
+    label = np.cumsum(np.diff(group[free], prepend=-1) != 0) - 1
+    length = np.bincount(label, weights=np.diff(picked.start)).astype(np.int64)
+    start = offsets(length)
+    rows = np.zeros(len(length), np.int64)
+    rows[label] = picked.row
+    merged = Parts(row=rows, start=start, ops=sort_within(start, picked.ops))
+    return merged, parts.only(np.sort(order[~free]))
+
+
+def _regroup(
+    rows: Parts, kept: Parts, now: Parts, size: Ints, limits: Limits, price: float, steps: int
+) -> tuple[list[Parts], float]:
+    """Split rows anew, and look for the price at which both kinds of slot are used alike.
+
+    Returns whole covers, ``kept`` included, and the price of the first.
+    """
+    subsets = Subsets(rows.start, rows.ops, size[rows.row])
+    fixed = _fixed(subsets, kept, size, limits)
+    low, high = -6.0, 6.0  # log odds of the price
+    odds = float(np.log2(price / (1 - price)))
+    step = 1.0 if len(now.row) == 0 else 0.1
+    estimate = np.minimum(subsets.support + fixed.usage, limits.users).astype(np.float64)
+    if len(now.row):
+        usage = subsets.usage_of(now.digest(), size[now.row])
+        estimate = np.where(usage > 0, np.minimum(usage, limits.users), WARM * estimate)
+        estimate = np.maximum(estimate, 1.0)
+    found: list[_Found | None] = [None for _ in SLACKS]
+    for _ in range(steps):
+        price = 1 / (1 + 2.0**-odds)
+        lead = 0.0
+        for split in _settle(subsets, fixed, estimate, price, limits):
+            lead = split.users - split.ops * SLACKS[1]
+            for i, slack in enumerate(SLACKS):
+                best = found[i]
+                if best is None or split.score(slack) < best.score(slack):
+                    found[i] = split
+        if lead > 0:
+            low = odds
+        else:
+            high = odds
+        if low > -6.0 and high < 6.0:
+            odds = (low + high) / 2
+        else:
+            odds = odds + step if lead > 0 else odds - step
+            step *= 2
+            if abs(odds) > 6.0:
+                break
+    covers: list[Parts] = []
+    different = {id(f): f for f in found if f is not None}
+    for one in different.values():
+        start, ops = write_out(one.split, rows.start, rows.ops)
+        covers.append(join([Parts(row=rows.row[one.split.row], start=start, ops=ops), kept]))
+    return covers, next(iter(different.values())).price
+
+
+def _fixed(subsets: Subsets, kept: Parts, size: Ints, limits: Limits) -> _Fixed:
+    digest = kept.digest()
+    users = size[kept.row]
+    usage = subsets.usage_of(digest, users)
+    at = np.minimum(np.searchsorted(subsets.hashes, digest), len(subsets.hashes) - 1)
+    unknown = np.flatnonzero(subsets.hashes[at] != digest)
+    ops = _slots(kept.only(unknown), size, limits)[1] if len(unknown) else 0
+    return _Fixed(usage=usage, users=int(users.sum() - usage.sum()), ops=ops)
+
+
+def _settle(
+    subsets: Subsets,
+    fixed: _Fixed,
+    estimate: npt.NDArray[np.float64],
+    price: float,
+    limits: Limits,
+) -> Iterator[_Found]:
+    """Let rows choose at estimated prices, and estimates follow what was chosen."""
+    width = subsets.width
+    for _ in range(4):
+        share = np.where(fixed.usage > 0, limits.users, estimate)
+        cost = np.rint(UNIT * (price + (1 - price) * width / share)).astype(np.int32)
+        split = subsets.split(cost)
+        usage = split.usage + fixed.usage
+        yield _Found(
+            users=(int(usage.sum()) + fixed.users) / limits.users,
+            ops=(int((width * -(-usage // limits.users)).sum()) + fixed.ops) / limits.segments,
+            price=price,
+            split=split,
+        )
+        estimate = np.where(
+            usage > 0, np.minimum(usage, limits.users), np.maximum(estimate * 0.5, 1.0)
+        )
