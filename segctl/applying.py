@@ -102,6 +102,7 @@ class Apply:
             },
             delta=self.made.delta,
             batches=self.made.batches,
+            disk=self.context.disk,
         )
         try:
             sent = asyncio.run(self._deliver(journal))
@@ -132,6 +133,7 @@ class Apply:
             clock=self.context.clock,
             chance=self.context.chance,
             concurrency=plan.concurrency,
+            transport=self.context.transport,
             on_rate_limited=lambda call, seconds: self.observe(
                 RateLimited(call=call, seconds=seconds)
             ),

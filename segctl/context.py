@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING
 from segctl.backends.base import Backend
 from segctl.backends.local import LocalBackend
 from segctl.clock import Clock
+from segctl.durable import Disk
 
 if TYPE_CHECKING:
     from segctl.engine.base import Engine
+    from segctl.provider.client import Transport
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,7 +23,8 @@ class Context:
     """Everything outside of a run: where it works, and what varies from run to run.
 
     ``root`` is the workspace; ``environment`` the process's variables; ``chance``
-    gives numbers in [0, 1).
+    gives numbers in [0, 1).  ``disk`` takes everything that must last, ``transport``
+    carries requests to the service (``None``: the network).
     """
 
     root: Path
@@ -29,10 +32,12 @@ class Context:
     clock: Clock
     chance: Callable[[], float]
     command: str = "segctl"
+    disk: Disk = field(default_factory=Disk)
+    transport: "Transport | None" = None
 
     def backend(self) -> Backend:
         """Give the place where the workspace's state is kept."""
-        return LocalBackend(self.root, clock=self.clock)
+        return LocalBackend(self.root, clock=self.clock, disk=self.disk)
 
     @property
     def account(self) -> str | None:

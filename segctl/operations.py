@@ -91,7 +91,9 @@ def plan(
         held = recording.read(backend, at.engine)
         made = _make(context, desired, held, at, targets=targets, destroy=destroy)
         if out is not None:
-            planfile.save(out, plan=made.plan, delta=made.delta, batches=made.batches)
+            planfile.save(
+                out, plan=made.plan, delta=made.delta, batches=made.batches, disk=context.disk
+            )
     return Planned(plan=made.plan, recovered=held.recovered)
 
 
@@ -127,7 +129,7 @@ def apply(
     desired = _desired(context, planfile.read(file).variables if file else variables)
     backend = context.backend()
     with backend.lock(command=context.command, timeout=lock_timeout), desk() as at:
-        held = recording.recover(backend, at.engine)
+        held = recording.recover(backend, at.engine, disk=context.disk)
         if held.recovered:
             observe(held.recovered)
         if file:

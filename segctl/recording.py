@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from segctl.backends.base import Backend
+from segctl.durable import Disk
 from segctl.engine.base import Engine, Folded, Recorded
 from segctl.errors import StateDamaged
 from segctl.events import Recovered
@@ -71,10 +72,10 @@ def read(backend: Backend, engine: Callable[[], Engine]) -> Held:
     return Held(state=state, version=held.version, locate=locate, recovered=recovered)
 
 
-def recover(backend: Backend, engine: Callable[[], Engine]) -> Held:
+def recover(backend: Backend, engine: Callable[[], Engine], *, disk: Disk) -> Held:
     """Take the journal of an interrupted apply into the state; needs the lock."""
     held = _head(backend)
-    journal = Journal.open(backend.journal_folder())
+    journal = Journal.open(backend.journal_folder(), disk=disk)
     if journal is None:
         return held
     if journal.id == held.state.folded:  # the crash came between the head and this

@@ -44,6 +44,10 @@ _NEVER_LEFT = (
 )
 _VISIBLE = frozenset(string.ascii_letters + string.digits + string.punctuation)
 _DEFAULT_POLICY = RetryPolicy()
+
+Transport = httpx.AsyncBaseTransport
+"""What carries requests to the service."""
+
 _HOST = re.compile(rb"[\w.:-]+")
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
