@@ -13,7 +13,7 @@ from segctl import planfile, recording
 from segctl import workspace as workspaces
 from segctl.applying import Applied, Apply
 from segctl.context import Context, Desk, desk
-from segctl.errors import InvalidInput, StalePlan, Stop, WrongAccount
+from segctl.errors import InvalidInput, StalePlan, WrongAccount
 from segctl.events import Observer, Recovered, ignore
 from segctl.manifests.desired import Desired
 from segctl.plan.model import Plan
@@ -50,21 +50,7 @@ def initialise(folder: Path) -> tuple[str, ...]:
 
     Raises ``Stop`` where one of them is there already.
     """
-    files = workspaces.scaffold()
-    there = [name for name in files if (folder / name).exists()]
-    if there:
-        raise Stop(
-            f"{folder / there[0]} is there already; nothing was written",
-            hint="Choose an empty folder: `segctl init DIR`.",
-        )
-    try:
-        for name, text in files.items():
-            path = folder / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise Stop(f"{error.filename or folder}: {(error.strerror or '').lower()}") from error
-    return tuple(files)
+    return workspaces.initialise(folder)
 
 
 def validate(context: Context, *, variables: Mapping[str, str]) -> workspaces.Loaded:
