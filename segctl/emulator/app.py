@@ -42,7 +42,8 @@ def create_app(
     ``data`` is the folder that keeps everything, None for memory.  ``accounts``
     maps account ids to passcodes; None is the one demo account.  ``settings``
     None takes those kept in ``data``, else the defaults.  No lifespan is needed.
-    Raises DataInUseError if another emulator has the folder.
+    Raises DataInUseError if another emulator has the folder, DataFormatError if
+    what is in it is not ours.
     """
     store = Store(
         folder=data,

@@ -261,11 +261,11 @@ class VendorCall:
     async def _send_slowly(self, result: Answer, send: Send, *, seconds: float) -> None:
         await _start(result, send)
         size = max(1, -(-len(result.body) // SLOW_PIECES))
-        for start in range(0, len(result.body), size):
+        for start in range(0, max(1, len(result.body)), size):
             await self.service.sleep(seconds / SLOW_PIECES)
             piece = result.body[start : start + size]
-            await send({"type": "http.response.body", "body": piece, "more_body": True})
-        await send({"type": "http.response.body", "body": b""})
+            more = start + size < len(result.body)
+            await send({"type": "http.response.body", "body": piece, "more_body": more})
 
 
 async def _start(result: Answer, send: Send) -> None:

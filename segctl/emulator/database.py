@@ -17,7 +17,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from segctl.emulator.errors import DataInUseError
+from segctl.emulator.errors import DataFormatError, DataInUseError
+
+VERSION = 1
+"""The format of the file; another one is refused, not guessed at."""
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -112,13 +115,28 @@ class Database:
         self.connection = sqlite3.connect(target, check_same_thread=False, isolation_level=None)
         # Also when an application made for a test is simply forgotten.
         self._give_up = weakref.finalize(self, _release, self.connection, lock)
+        try:
+            self._open(folder)
+        except sqlite3.DatabaseError as error:
+            self.close()
+            raise DataFormatError(f"{target}: {error}") from error
+
+    def _open(self, folder: Path | None) -> None:
         run = self.connection.execute
         run("PRAGMA journal_mode = WAL")
         # NORMAL: a commit has reached the operating system, so it outlives this
         # process, killed or not; only a power cut can take the last ones back.
         run("PRAGMA synchronous = NORMAL")
         run("PRAGMA cache_size = -65536")
+        (version,) = run("PRAGMA user_version").fetchone()
+        if version not in {0, VERSION}:
+            self.close()
+            raise DataFormatError(
+                f"{folder} was written by another version of the emulator (format {version}, "
+                f"this one is {VERSION})"
+            )
         self.connection.executescript(SCHEMA)
+        run(f"PRAGMA user_version = {VERSION}")
 
     @staticmethod
     def _hold(path: Path) -> int:

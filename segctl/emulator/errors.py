@@ -4,6 +4,7 @@ EmulatorError
 ├── RequestError           the caller's request is refused, in the vendor's form
 ├── InvalidSettingsError   a settings or faults document that cannot be taken
 ├── DataInUseError         another process has the data folder
+├── DataFormatError        the data folder holds something else
 ├── ExposedError           asked to listen beyond loopback without leave
 └── ConnectionCutError     a fault: the connection ends here, without an answer
 """
@@ -36,6 +37,10 @@ class InvalidSettingsError(EmulatorError):
 
 class DataInUseError(EmulatorError):
     """The data folder belongs to another emulator that is running."""
+
+
+class DataFormatError(EmulatorError):
+    """The data folder's file is not ours, damaged, or of another version."""
 
 
 class ExposedError(EmulatorError):

@@ -1,5 +1,6 @@
 """What was answered 200 is there after any end, and memory and file tell one story."""
 
+import contextlib
 import json
 import os
 import random
@@ -20,7 +21,7 @@ from hypothesis import strategies as st
 
 from segctl.emulator.app import create_app
 from segctl.emulator.database import Database
-from segctl.emulator.errors import DataInUseError
+from segctl.emulator.errors import DataFormatError, DataInUseError
 from segctl.emulator.state import ADD, REMOVE, User
 from segctl.emulator.store import Change, NewSegment, Store, UpdateRules
 
@@ -145,6 +146,20 @@ def test_a_data_folder_has_one_emulator_at_a_time(tmp_path: Path) -> None:
         create_app(data=tmp_path)
     first.state.service.store.close()
     create_app(data=tmp_path).state.service.store.close()
+
+
+@pytest.mark.parametrize("content", [b"no database" * 200, None])
+def test_a_file_that_is_not_ours_is_refused(tmp_path: Path, content: bytes | None) -> None:
+    file = tmp_path / "emulator.sqlite3"
+    if content is None:
+        create_app(data=tmp_path).state.service.store.close()
+        with contextlib.closing(sqlite3.connect(file)) as connection:
+            connection.execute("PRAGMA user_version = 9")
+    else:
+        file.write_bytes(content)
+    for _ in range(2):
+        with pytest.raises(DataFormatError, match="emulator"):
+            create_app(data=tmp_path)
 
 
 def test_an_account_taken_on_is_kept(tmp_path: Path, client: "Client") -> None:

@@ -7,7 +7,7 @@ import pytest
 from segctl.emulator.pages.html import el
 
 if TYPE_CHECKING:
-    from tests.emulator.conftest import Client
+    from tests.emulator.conftest import Client, Clock
 
 PATHS = ("/", "/events", "/errors", "/settings", "/faults")
 
@@ -28,6 +28,22 @@ def test_pages_of_one_account_show_that_account(client: "Client", other: "Client
     assert "Name of silver" not in client.call("GET", "/?account=ACC-1").text
     assert "Name of silver" in client.call("GET", "/?account=").text
     assert client.call("GET", "/?account=nobody").status_code == 404
+
+
+def test_the_newest_events_come_first_and_only_those_in_sight(
+    client: "Client", other: "Client", clock: "Clock"
+) -> None:
+    client.create("gold")
+    other.create("silver")
+    client.update(["early"], [("gold", "ADD")])
+    other.update(["foreign"], [("silver", "ADD")])
+    clock.now += 10
+    client.update(["late"], [("gold", "ADD")])
+    text = client.call("GET", "/events?account=ACC-1").text
+    assert "foreign" not in text
+    assert 0 < text.index("late") < text.index("early")
+    client.settings(visibility_lag_ms=5000)
+    assert "late" not in client.call("GET", "/events").text
 
 
 def test_assets_are_a_closed_list(client: "Client") -> None:

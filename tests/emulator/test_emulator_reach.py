@@ -83,6 +83,19 @@ def test_an_upload_ties_identity_and_object_id_together(client: "Client") -> Non
     assert client.members("gold") == ["a"]
 
 
+def test_an_upload_gives_a_profile_the_key_that_it_lacks(client: "Client") -> None:
+    client.create("gold")
+    client.update(["a", {"guid": "g-2"}], [("gold", "ADD")])
+    upload(
+        client,
+        {**profile("a", Name="A"), "objectId": "g-1"},
+        {**profile("b", Name="B"), "objectId": "g-2"},
+    )
+    assert client.members("gold") == ["a", "b"]
+    client.update([{"guid": "g-1"}, "b"], [("gold", "REMOVE")])
+    assert client.members("gold") == []
+
+
 def test_an_object_id_of_another_profile_is_not_taken_over(client: "Client") -> None:
     client.create("gold")
     client.update(["a", {"guid": "g-1"}], [("gold", "ADD")])
