@@ -335,3 +335,48 @@ def test_a_terminal_that_lacks_a_character_gets_its_escape(workspace: Path) -> N
         check=True,
     )
     assert "0 \\u2192 2 members" in done.stdout
+
+
+@pytest.mark.parametrize("form", [[], ["--json"]])
+@pytest.mark.usefixtures("emulator")
+def test_what_is_only_recorded_is_told_to_be_only_recorded(
+    form: list[str], segctl: Segctl, workspace: Path
+) -> None:
+    segctl("apply", "--auto-approve")
+    path = workspace / "gold.yaml"
+    labelled = path.read_text(encoding="utf-8").replace(
+        "{name: gold}", "{name: gold, labels: {a: b}}"
+    )
+    path.write_text(labelled, encoding="utf-8")
+    done = segctl("apply", "--auto-approve", *form)
+    assert done.code == 0
+    assert "nothing had to be sent" in done.out.splitlines()[-1]
+    assert segctl("plan").out.startswith("No changes.")
+
+
+def test_a_saved_plan_takes_neither_target_nor_variables(segctl: Segctl) -> None:
+    for more in (["--target", "gold"], ["--var", "a=b"]):
+        done = segctl("apply", "my.plan", *more)
+        assert done.code == 64
+        assert "a saved plan is applied as it is, without --target or --var" in done.err
+
+
+def test_what_is_passed_over_is_listed(segctl: Segctl, workspace: Path) -> None:
+    (workspace / "ci.yaml").write_text("on: push\n", encoding="utf-8")
+    done = segctl("validate")
+    assert done.code == 0
+    assert done.out == "The workspace is valid: 2 segments in 3 files.\n"
+    assert "ci.yaml:1: passed over: not one of segctl's documents\n" in done.err
+
+
+def test_a_lock_that_is_not_there_cannot_be_broken(segctl: Segctl) -> None:
+    done = segctl("force-unlock", "3f9a2c71")
+    assert done.code == 64
+    assert done.err.startswith("Error: the state is not locked")
+
+
+def test_a_held_lock_is_broken_by_its_id(segctl: Segctl, workspace: Path) -> None:
+    backend = LocalBackend(workspace, clock=SystemClock())
+    with backend.lock(command="segctl apply", timeout=0.0) as held:
+        done = segctl("force-unlock", held.id)
+        assert (done.code, done.out) == (0, f"Lock {held.id} is broken.\n")
