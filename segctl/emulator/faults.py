@@ -154,8 +154,7 @@ class Faults:
         """Begin a plan from its seed."""
         self.plan = plan
         self.injected.clear()
-        # The chance of a test bench is repeatable by purpose, and guards no secret.
-        self._chance = Random(plan.seed)  # noqa: S311
+        self._chance = Random(plan.seed)  # noqa: S311 - repeatable by purpose, guards nothing
         self._met = [0] * len(plan.rules)
         self._struck = [0] * len(plan.rules)
 

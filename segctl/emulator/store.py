@@ -115,6 +115,7 @@ class Store:
             )
             for segment in made:
                 account.add_segment(segment)
+        self._tell()
         return made
 
     def delete(self, account: Account, segments: Sequence[Segment]) -> None:
@@ -130,6 +131,7 @@ class Store:
                 segment.members = Bitmap()
                 segment.reachable = dict.fromkeys(segment.reachable, 0)
                 segment.dirty = True
+        self._tell()
 
     def apply(
         self,
@@ -190,8 +192,7 @@ class Store:
             )
         if self._unsaved >= self._checkpoint_every:
             self.checkpoint()
-        for listener in self._listeners:
-            listener()
+        self._tell()
 
     def save_profiles(
         self,
@@ -227,8 +228,7 @@ class Store:
                 "UPDATE accounts SET profile_points = ? WHERE number = ?",
                 (account.profile_points, account.number),
             )
-        for listener in self._listeners:
-            listener()
+        self._tell()
 
     @staticmethod
     def _profile_of(profiles: Profiles, *, identity: str | None, guid: str | None) -> int:
@@ -280,8 +280,7 @@ class Store:
         """Empty again: no segment, profile, event or refused entry."""
         self.database.clear()
         self._load()
-        for listener in self._listeners:
-            listener()
+        self._tell()
 
     def checkpoint(self) -> None:
         """Save the members, so that a start needs to read only what came later."""
@@ -312,8 +311,12 @@ class Store:
     # -- reads ----------------------------------------------------------------
 
     def listen(self, listener: Callable[[], None]) -> None:
-        """Call ``listener`` after each change of members."""
+        """Call ``listener`` after each change."""
         self._listeners.append(listener)
+
+    def _tell(self) -> None:
+        for listener in self._listeners:
+            listener()
 
     def seen(
         self, account: Account, segment: Segment, *, until: float | None

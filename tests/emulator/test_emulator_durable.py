@@ -192,6 +192,21 @@ def test_a_write_that_fails_changes_nothing(
     assert client.members("gold") == ["a", "b"]
 
 
+def test_a_full_disk_is_a_500_and_no_half_change(client: "Client") -> None:
+    client.create("gold")
+    client.update(["a"], [("gold", "ADD")])
+    connection = client.app.state.service.store.database.connection
+    (pages,) = connection.execute("PRAGMA page_count").fetchone()
+    connection.execute(f"PRAGMA max_page_count = {pages}")
+    big = [f"{n}" * 400 for n in range(100)]
+    with pytest.raises(sqlite3.OperationalError, match="full"):
+        client.update(big, [("gold", "ADD")])
+    connection.execute("PRAGMA max_page_count = 1000000")
+    assert client.members("gold") == ["a"]
+    client.update(big, [("gold", "ADD")])
+    assert client.read("segments")[0]["members"] == 101
+
+
 users = st.lists(st.sampled_from([User("identity", f"u{n}") for n in range(12)]), max_size=6)
 steps = st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from([ADD, REMOVE]), users))
 

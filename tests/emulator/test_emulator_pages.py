@@ -95,6 +95,16 @@ def test_the_overview_lists_segments_and_follows_them(site: Site) -> None:
     expect(site.page.locator("[data-figure=data_points]")).to_have_text("15")
 
 
+def test_the_overview_follows_creates_and_deletions(site: Site) -> None:
+    number = site.create("Gold", "g")
+    site.go("/")
+    site.create("Silver", "s")
+    expect(site.page.locator("tbody tr")).to_have_count(2)
+    site.call("DELETE", f"/emulator/v1/segments/{number}")
+    expect(site.page.locator("[data-figure=segments]")).to_have_text("1")
+    expect(site.page.locator(".badge")).to_have_text("deleted")
+
+
 def test_the_overview_can_be_filtered(site: Site) -> None:
     site.create("Gold", "g")
     site.create("Silver", "s")

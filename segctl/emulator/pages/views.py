@@ -77,6 +77,7 @@ def _segment_row(segment: dict[str, Any], *, several: bool) -> Html:
         el("td", number(segment["reachable"]["any"]), class_="num", data_count="reachable"),
         el("td", _time(segment["created_at"])),
         data_segment=segment["ct_segment_id"],
+        class_="deleted" if segment["deleted"] else None,
     )
 
 
@@ -129,7 +130,12 @@ def segment_page(
                 _time(iso(segment.created_at)),
             ],
         ),
-        el("div", _reach(figures), data_segment=segment.id),
+        el(
+            "div",
+            _reach(figures),
+            data_segment=segment.id,
+            class_="deleted" if segment.deleted else None,
+        ),
         el(
             "form",
             el(

@@ -24,6 +24,10 @@ function showFigures({ segments, stats }) {
   for (const segment of segments) {
     const home = document.querySelector(`[data-segment="${segment.ct_segment_id}"]`);
     if (!home) continue;
+    if (segment.deleted && !home.classList.contains("deleted")) {
+      location.reload();
+      return;
+    }
     const counts = { members: segment.members, ...segment.reachable, reachable: segment.reachable.any };
     for (const place of home.querySelectorAll("[data-count]")) put(place, counts[place.dataset.count]);
     for (const meter of home.querySelectorAll("[data-meter]")) {
