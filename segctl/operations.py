@@ -30,9 +30,11 @@ __all__ = [
     "apply",
     "force_unlock",
     "initialise",
+    "manifests",
     "plan",
     "read_plan",
     "read_state",
+    "rewrite",
     "validate",
 ]
 
@@ -56,6 +58,16 @@ def initialise(folder: Path) -> tuple[str, ...]:
 def validate(context: Context, *, variables: Mapping[str, str]) -> workspaces.Loaded:
     """Read and check the workspace."""
     return workspaces.load(context.root, variables=variables, environment=context.environment)
+
+
+def manifests(context: Context) -> workspaces.ManifestFiles:
+    """Read the text of every manifest of the workspace."""
+    return workspaces.read_manifests(context.root)
+
+
+def rewrite(context: Context, file: str, text: str) -> None:
+    """Put ``text`` in place of a manifest; raises ``Stop``."""
+    workspaces.rewrite(context.root, file, text)
 
 
 def plan(

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 COMMANDS: Mapping[str, tuple[str, str]] = {
     "init": ("init", "Make a workspace that plans cleanly."),
     "validate": ("validate", "Check the workspace and report every problem."),
+    "fmt": ("fmt", "Rewrite the manifests in canonical form."),
     "schema": ("schema", "Print a JSON Schema for editors."),
     "plan": ("plan", "Show what an apply would change."),
     "apply": ("apply", "Make CleverTap's segments as declared."),

@@ -30,7 +30,6 @@ ROOMS = {
     "pydantic": ("manifests", "state/codec.py", "plan/codec.py"),
     "pydantic_core": ("manifests",),
     "yaml": ("manifests",),
-    "ruamel": ("manifests",),
     "deepdiff": ("plan/diff.py",),
     "numpy": ("packing", "engine", "planfile.py"),
     "jinja2": ("render", "emulator"),
