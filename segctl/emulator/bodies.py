@@ -5,6 +5,7 @@ whatever arrives ends as a JSON value or as a refusal in the vendor's form.
 """
 
 import json
+import math
 from typing import Any, NoReturn
 
 from starlette.requests import Request
@@ -57,7 +58,7 @@ def parse_json(body: bytes, *, content_type: str | None, depth: int) -> Any:
     if charset not in {"", "utf-8", "utf8"}:
         raise incorrect("the body must be UTF-8")
     try:
-        value = json.loads(body.decode("utf-8"), parse_constant=_no_constant)
+        value = json.loads(body.decode("utf-8"), parse_constant=_no_constant, parse_float=_finite)
         if b"\\u" in body:
             # An escaped half of a surrogate pair is JSON, but no text.
             json.dumps(value, ensure_ascii=False).encode("utf-8")
@@ -85,6 +86,14 @@ def nested_deeper(value: Any, *, depth: int) -> bool:
 def _containers(value: Any) -> list[Any]:
     inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
     return [each for each in inner if isinstance(each, (dict, list))]
+
+
+def _finite(text: str) -> float:
+    """Read a number; one such as 1e999, JSON though it is, cannot be answered again."""
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text} is too large")
+    return number
 
 
 def _no_constant(name: str) -> NoReturn:

@@ -166,6 +166,7 @@ JSON = {"Content-Type": "application/json"}
         (b"nonsense", JSON),
         (b'{"bulk_profiles": NaN}', JSON),
         (b'{"bulk_profiles": ' + b"9" * 5000 + b"}", JSON),
+        (b'{"bulk_profiles": 1e999}', JSON),
         (b'"\xff\xfe"', JSON),
         (b'{"bulk_profiles": "\\ud800"}', JSON),
         (b"[" * 40 + b"]" * 40, JSON),
