@@ -33,6 +33,10 @@ HOPELESS = 8
 """After so many requests in a row without an acknowledgement, the rest is not tried."""
 
 
+ENOUGH = 20
+"""How many requests are answered before the share of refused ones says anything."""
+
+
 class Log(Protocol):
     """What the applier needs of a journal."""
 
@@ -58,6 +62,8 @@ class _Tally:
     """Counts kept while requests come back."""
 
     in_row: int = 0
+    answered: int = 0
+    refused: int = 0
     by_outcome: dict[Outcome, int] = field(default_factory=dict)
     changes: int = 0
 
@@ -279,11 +285,13 @@ class Applier:
         )
 
     async def _deliver(
-        self, entries: Sequence["_Numbered"]
+        self, entries: Sequence["_Numbered"], *, whole: bool = True
     ) -> tuple[Outcome, str, list[dict[str, Any]], Answer]:
         """Send entries; halve a refused request until each bad pair stands alone."""
         answer = await self._provider.update([entry.wire for entry in entries])
         self._note(answer)
+        if whole:
+            self._weigh(answer)
         if answer.outcome is not Outcome.REFUSED:
             return answer.outcome, answer.detail, [], answer
         if _size(entries) == 1:
@@ -292,7 +300,7 @@ class Applier:
             return Outcome.REFUSED, answer.detail, [], answer
         exceptions: list[dict[str, Any]] = []
         for half in _halves(entries):
-            outcome, detail, inner, last = await self._deliver(half)
+            outcome, detail, inner, last = await self._deliver(half, whole=False)
             exceptions += inner
             if outcome is not Outcome.ACKNOWLEDGED:
                 failed = Answer(outcome=outcome, detail=detail)
@@ -322,6 +330,16 @@ class Applier:
         self._tally.in_row += 1
         if self._tally.in_row >= HOPELESS and not self._gave_up:
             self._gave_up = answer.detail or str(answer.outcome)
+            self._halt.set()
+
+    def _weigh(self, answer: Answer) -> None:
+        """Stop where so many requests are refused that the fault is hardly in the entries."""
+        tally = self._tally
+        tally.answered += 1
+        tally.refused += answer.outcome is Outcome.REFUSED
+        share = 100 * tally.refused / tally.answered
+        if tally.answered >= ENOUGH and share > self._plan.max_refused_percent:
+            self._gave_up = self._gave_up or f"{share:.0f}% of the requests were refused"
             self._halt.set()
 
     async def _in_parallel(self, jobs: Any) -> None:

@@ -183,7 +183,6 @@ def _make(
     targets: tuple[str, ...],
     destroy: bool,
 ) -> "Made":
-    from segctl.packing import Limits  # noqa: PLC0415 - heavy
     from segctl.planner import Aim, make  # noqa: PLC0415 - heavy
 
     host = _host(desired)
@@ -196,13 +195,11 @@ def _make(
         recorded_at=held.recorded(),
         root=context.root,
         scratch=at.scratch,
-        limits=Limits(),
     )
 
 
 def _take(context: Context, file: Path, desired: Desired, held: recording.Held, at: Desk) -> "Made":
     """Load a saved plan, or what is left of one that was applied in part."""
-    from segctl.packing import Limits  # noqa: PLC0415 - heavy
     from segctl.planner import Made, rest_of  # noqa: PLC0415 - heavy
 
     loaded = planfile.load(file, scratch=at.scratch)
@@ -217,7 +214,6 @@ def _take(context: Context, file: Path, desired: Desired, held: recording.Held, 
         engine=at.engine(),
         recorded_at=held.recorded(),
         scratch=at.scratch,
-        limits=Limits(),
     )
 
 

@@ -72,7 +72,6 @@ def make(
     recorded_at: Mapping[str, Recorded],
     root: Path,
     scratch: Path,
-    limits: Limits,
 ) -> Made:
     """Plan from ``state`` to ``desired``; see ``Plan``.
 
@@ -86,6 +85,7 @@ def make(
     _record(numbered, engine, recorded_at)
     diffs = engine.diff()
     keys = [target.key for target in numbered.targets]
+    limits = Limits(counting=desired.project.counting)
     packed = engine.pack(keys, limits, settle_seconds=desired.project.settle_seconds)
     changes, weighed = _changes(numbered, diffs)
     findings += _remarks(changes, numbered.drafts)
@@ -106,6 +106,8 @@ def make(
         findings=tuple(sorted(findings, key=lambda f: (f.severity, f.address or "", f.summary))),
         max_destroys=desired.project.max_destroys,
         settle_seconds=desired.project.settle_seconds,
+        max_refused_percent=desired.project.max_refused_percent,
+        counting=desired.project.counting,
         concurrency=desired.project.concurrency,
     )
     plan = replace(plan, digest=_digest(plan, str(engine.delta_digest(keys))))
@@ -122,7 +124,6 @@ def rest_of(
     engine: Engine,
     recorded_at: Mapping[str, Recorded],
     scratch: Path,
-    limits: Limits,
 ) -> Made:
     """Give what is left of a saved plan that was applied in part, packed anew.
 
@@ -145,6 +146,7 @@ def rest_of(
     }
     engine.take_delta(delta, where)
     keys = [target.key for target in targets]
+    limits = Limits(counting=saved.counting)
     packed = engine.pack(keys, limits, settle_seconds=saved.settle_seconds)
     rest, batches = scratch / "rest.parquet", scratch / "rest_batches.parquet"
     engine.save(rest, batches)

@@ -69,6 +69,8 @@ def _settings(project: ProjectDocument, base_url: str) -> desired.ProjectSetting
         base_url=url.rstrip("/"),
         concurrency=provider.concurrency,
         settle_seconds=provider.settle_seconds,
+        counting=provider.counting,
+        max_refused_percent=provider.max_refused_percent,
         max_destroys=spec.guards.max_destroys,
         allowed_folders=tuple(spec.allow_folders),
     )

@@ -126,6 +126,8 @@ class ProjectSettings:
     base_url: str
     concurrency: int = 3
     settle_seconds: float = 30.0
+    counting: Literal["strict", "distinct"] = "strict"
+    max_refused_percent: float = 25.0
     max_destroys: int = 5
     allowed_folders: tuple[str, ...] = ()
 

@@ -83,6 +83,15 @@ class Provider(_Written):
         default=30.0,
         description="Seconds to wait before turning round a pair whose last request got no answer.",
     )
+    counting: Literal["strict", "distinct"] = Field(
+        default="strict",
+        description="How the limits of a request are counted, which the vendor leaves open: strict "
+        "sums over its entries, distinct counts each user and each segment action once.",
+    )
+    max_refused_percent: Percent = Field(
+        default=25.0,
+        description="The share of requests refused for their content at which an apply stops.",
+    )
 
 
 class StateSettings(_Written):

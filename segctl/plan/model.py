@@ -7,6 +7,7 @@ The member changes themselves travel beside it, as columns in Parquet files
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Literal
 
 from segctl.diagnostics import Severity
 from segctl.identity import Kind
@@ -176,6 +177,8 @@ class Plan:
     estimate: Estimate = Estimate()
     max_destroys: int = 5
     settle_seconds: float = 30.0
+    max_refused_percent: float = 25.0
+    counting: Literal["strict", "distinct"] = "strict"
     concurrency: int = 3
     settle_from: int | None = None
     settled_at: float = 0.0

@@ -319,6 +319,17 @@ def test_refusals_that_look_systematic_quarantine_nearly_nobody() -> None:
     assert sum(p.outcome is Outcome.REFUSED for p in run.sent.ledger.exceptions) <= 3
 
 
+def test_a_share_of_refused_requests_beyond_the_setting_ends_the_apply() -> None:
+    def update(entries: Sequence[Entry]) -> Answer:
+        values = {value for entry in entries for _, value in entry.users}
+        return REFUSED if "bad" in values else OK
+
+    rows = [row(n, *(["bad", f"u{n}"] if n % 3 == 0 else [f"u{n}"])) for n in range(100)]
+    run = Run(plan(target("G"), requests=100), Service(update=update), rows)
+    assert "% of the requests were refused" in run.sent.gave_up
+    assert 20 <= len(run.sent.ledger.updates) <= 24
+
+
 def test_a_request_to_stop_lets_what_is_in_flight_finish_and_sends_no_more() -> None:
     stop = StopSignal()
 
