@@ -72,6 +72,7 @@ def _settings(project: ProjectDocument, base_url: str) -> desired.ProjectSetting
         counting=provider.counting,
         max_refused_percent=provider.max_refused_percent,
         max_destroys=spec.guards.max_destroys,
+        retry_after_days=spec.rejects.retry_after_days,
         allowed_folders=tuple(spec.allow_folders),
     )
 

@@ -129,6 +129,7 @@ class ProjectSettings:
     counting: Literal["strict", "distinct"] = "strict"
     max_refused_percent: float = 25.0
     max_destroys: int = 5
+    retry_after_days: float | None = None
     allowed_folders: tuple[str, ...] = ()
 
 

@@ -15,6 +15,7 @@ from segctl.manifests.scalars import (
     Boolean,
     Concurrency,
     Count,
+    Days,
     Given,
     Line,
     Name,
@@ -131,6 +132,15 @@ class ProjectGuards(_Written):
     max_destroys: Count = Field(default=5, description="How many segments one plan may destroy.")
 
 
+class RejectSettings(_Written):
+    """What becomes of memberships that CleverTap refused."""
+
+    retry_after_days: Given[Days] = Field(
+        default=None,
+        description="Days after which a refused membership is sent again; never where left out.",
+    )
+
+
 class ProjectSpec(_Written):
     """The settings of a workspace."""
 
@@ -140,6 +150,9 @@ class ProjectSpec(_Written):
         default={}, description="Values that ${var.NAME} and, in SQL, $NAME stand for."
     )
     guards: ProjectGuards = Field(default=ProjectGuards(), description="Limits on changes.")
+    rejects: RejectSettings = Field(
+        default=RejectSettings(), description="Memberships that CleverTap refused."
+    )
     allow_folders: list[Line] = Field(
         default=[], description="Folders outside of the workspace that sources may read."
     )

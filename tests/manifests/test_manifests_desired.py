@@ -169,6 +169,13 @@ def test_the_settings_left_out_are_the_contracts_defaults(compiled: Compile) -> 
         30.0,
     )
     assert (project.max_destroys, project.allowed_folders) == (5, ())
+    assert project.retry_after_days is None
+
+
+def test_refused_members_are_sent_again_after_the_days_of_the_project(compiled: Compile) -> None:
+    desired = compiled(spec="{rejects: {retryAfterDays: 1.5}}").desired
+    assert desired is not None
+    assert desired.project.retry_after_days == 1.5
 
 
 @pytest.mark.parametrize("region", "in1 sg1 us1 aps3 mec1 eu1".split())
