@@ -14,8 +14,8 @@ from segctl.packing.bins import fill
 from segctl.packing.bound import floor, naive
 from segctl.packing.cover import Parts, expand, single_ops, whole_rows
 from segctl.packing.delta import Delta, canonical
-from segctl.packing.model import Bools, Ints, Limits, Packing
 from segctl.packing.improve import improve
+from segctl.packing.model import Bools, Ints, Limits, Packing
 
 __all__ = ["Limits", "Packing", "pack"]
 

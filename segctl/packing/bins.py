@@ -9,6 +9,7 @@ once: wide entries are dealt out evenly, tall ones fit in between (``_deal``).
 
 import heapq
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from segctl.packing.ragged import offsets
 from segctl.packing.shelves import Piece, Shelves
 
 Placed = tuple[int, int, int, int]  # entry, first user, end, request
+PATIENCE = 32  # full requests looked past for a piece
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +30,26 @@ class Pieces:
     end: Ints
     request: Ints
     requests: int
+
+
+class _Board:
+    """Requests that are filled all at once: what each holds, and where pieces went."""
+
+    def __init__(self, requests: int, begun: int, limits: Limits) -> None:
+        self.users = [0] * requests
+        self.ops = [0] * requests
+        self.begun = begun
+        self.limits = limits
+        self.placed: list[Placed] = []
+
+    def place(self, piece: Piece, b: int) -> Piece | None:
+        """Put a piece, or as much of it as there is room for, into b; return the rest."""
+        n, s, entry, begin = piece
+        taken = min(n, self.limits.users - self.users[b])
+        self.placed.append((entry, begin, begin + taken, self.begun + b))
+        self.users[b] += taken
+        self.ops[b] += s
+        return (n - taken, s, entry, begin + taken) if taken < n else None
 
 
 def fill(users: Ints, ops: Ints, removes: Bools, limits: Limits) -> Pieces:
@@ -176,26 +198,21 @@ def _deal(
     requests = max(1, users // limits.users, ops // limits.segments)
     requests = max(-(-users // limits.users), -(-(ops + requests * thin // 2) // limits.segments))
     requests += requests * spare // 1000
-    fill_users, fill_ops = [0] * requests, [0] * requests
-    placed: list[Placed] = []
+    board = _Board(requests, begun, limits)
 
     share = max(1, limits.users - -(-sum(p[0] for p in wide) // requests))
     queue = [(0, b) for b in range(requests)]
     for piece in _shortened(whole, min(share, max(1, limits.users // 2))):
-        n, s, entry, begin = piece
         load, b = queue[0]
-        if load + n <= share and fill_ops[b] + s <= limits.segments:
-            placed.append((entry, begin, begin + n, begun + b))
-            fill_users[b] += n
-            fill_ops[b] += s
-            heapq.heapreplace(queue, (load + n, b))
+        if load + piece[0] <= share and board.ops[b] + piece[1] <= limits.segments:
+            board.place(piece, b)
+            heapq.heapreplace(queue, (load + piece[0], b))
         else:
             closing.append(piece)
 
-    reserve = min((p[1] for p in closing), default=0)
-    left = _deal_wide(wide, fill_users, fill_ops, placed, begun, limits, reserve)
-    left += _close(closing, fill_users, fill_ops, placed, begun, limits)
-    return placed, left
+    left = _deal_wide(board, wide, limits.segments - min((p[1] for p in closing), default=0))
+    left += _close(board, closing)
+    return board.placed, left
 
 
 def _keep_back(tall: list[Piece], most: int, limits: Limits) -> tuple[list[Piece], list[Piece]]:
@@ -217,60 +234,44 @@ def _shortened(pieces: list[Piece], share: int) -> list[Piece]:
     for n, s, entry, begin in pieces:
         cuts = -(-n // share)
         edges = [n * i // cuts for i in range(cuts + 1)]
-        result += [(b - a, s, entry, begin + a) for a, b in zip(edges, edges[1:], strict=False)]
+        result += [(b - a, s, entry, begin + a) for a, b in pairwise(edges)]
     result.sort(key=lambda p: -p[0])
     return result
 
 
-def _deal_wide(
-    wide: list[Piece],
-    fill_users: list[int],
-    fill_ops: list[int],
-    placed: list[Placed],
-    begun: int,
-    limits: Limits,
-    reserve: int,
-) -> list[Piece]:
+def _deal_wide(board: _Board, wide: list[Piece], room: int) -> list[Piece]:
     """Deal wide pieces to the requests with fewest operations; return the rest."""
-    room = limits.segments - reserve
-    queue = [(fill_ops[b], fill_users[b], b) for b in range(len(fill_ops))]
+    queue = [
+        (ops, users, b) for b, (ops, users) in enumerate(zip(board.ops, board.users, strict=True))
+    ]
     heapq.heapify(queue)
     left: list[Piece] = []
     for piece in sorted(wide, key=lambda p: (-p[1], -p[0], p[2])):
-        n, s, entry, begin = piece
-        aside = []
-        while queue and len(aside) < 32:
-            b = queue[0][2]
-            if fill_users[b] + n <= limits.users and fill_ops[b] + s <= room:
-                placed.append((entry, begin, begin + n, begun + b))
-                fill_users[b] += n
-                fill_ops[b] += s
-                heapq.heapreplace(queue, (fill_ops[b], fill_users[b], b))
+        aside: list[tuple[int, int, int]] = []
+        while queue and len(aside) < PATIENCE:
+            ops, users, b = queue[0]
+            if users + piece[0] <= board.limits.users and ops + piece[1] <= room:
+                board.place(piece, b)
+                heapq.heapreplace(queue, (board.ops[b], board.users[b], b))
                 break
             aside.append(heapq.heappop(queue))
         else:
             left.append(piece)
-        for item in aside:
-            if item[1] < limits.users and item[0] < room:
-                heapq.heappush(queue, item)
+        for ops, users, b in aside:
+            if users < board.limits.users and ops < room:
+                heapq.heappush(queue, (ops, users, b))
     return left
 
 
-def _close(
-    closing: list[Piece],
-    fill_users: list[int],
-    fill_ops: list[int],
-    placed: list[Placed],
-    begun: int,
-    limits: Limits,
-) -> list[Piece]:
+def _close(board: _Board, closing: list[Piece]) -> list[Piece]:
     """Fill each request's users up, with whole pieces if some fit exactly, else by a cut."""
     stock = Shelves()
     for piece in closing:
         stock.put(piece)
-    for b in range(len(fill_users)):
-        while stock.tall and fill_users[b] < limits.users and fill_ops[b] < limits.segments:
-            n, s = limits.users - fill_users[b], limits.segments - fill_ops[b]
+    limits = board.limits
+    for b in range(len(board.users)):
+        while stock.tall and board.users[b] < limits.users and board.ops[b] < limits.segments:
+            n, s = limits.users - board.users[b], limits.segments - board.ops[b]
             shapes = stock.exactly(n, s)
             if not shapes:
                 shape = stock.above(n, s) or stock.tallest(n, s)
@@ -278,13 +279,9 @@ def _close(
                     break
                 shapes = [shape]
             for shape in shapes:
-                height, width, entry, begin = stock.take(shape)
-                taken = min(height, limits.users - fill_users[b])
-                placed.append((entry, begin, begin + taken, begun + b))
-                fill_users[b] += taken
-                fill_ops[b] += width
-                if taken < height:
-                    stock.put((height - taken, width, entry, begin + taken))
+                rest = board.place(stock.take(shape), b)
+                if rest:
+                    stock.put(rest)
     return sorted(stock.pieces())
 
 

@@ -23,11 +23,16 @@ from segctl.packing.subsets import UNIT, Split, Subsets, write_out
 
 SUBSETS = 8_000_000  # subsets looked at together: bounds memory, about 100 bytes each
 WIDEST = 8  # operations of a row that is split by looking at all its subsets
-WARM = 0.3  # what part of its possible users an unused pattern is hoped to get
-ROUNDS = 6  # rounds of regrouping the parts of long rows
+WARM = 0.1  # what part of its possible users an unused pattern is hoped to get
+ROUNDS = 4  # rounds of regrouping the parts of long rows
 # operation slots are harder to fill than user slots, since cuts take some: how much harder
 # only filling will tell, so a best cover is kept for each guess
 SLACKS = (1.0, 1.01, 1.02, 1.04)
+ENOUGH = 0.997  # a round that gains less than this is the last
+STEPS = 14  # prices tried on the way to balance, from a cold start
+DRIFT = 10  # choices made on the way to balance, from a good cover
+
+Estimate = npt.NDArray[np.float64]  # (P,) users a pattern will have, one believes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,9 +53,23 @@ class _Found:
     price: float
     split: Split
 
+    @property
+    def lead(self) -> float:
+        """Tell by how much user slots are scarcer than operation slots, in requests."""
+        return self.users - self.ops * SLACKS[1]
+
     def score(self, slack: float) -> float:
         """Guess the requests it takes; among equals the one of fewer slots is better."""
         return max(self.users, self.ops * slack) + 0.01 * (self.users + self.ops)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Round:
+    """Whole covers, and the price and the score of about the first."""
+
+    covers: list[Parts]
+    price: float
+    score: float
 
 
 def improve(delta: Delta, limits: Limits) -> Iterator[Parts]:
@@ -62,26 +81,29 @@ def improve(delta: Delta, limits: Limits) -> Iterator[Parts]:
     whole = _rows(delta, short)
     none = whole.only(short[:0])
     spent = Spent(users=0, ops=0, price=0.75)
-    covers = [none]
+    first = none
     if len(short):
-        covers, price = _regroup(whole, none, none, size, limits, spent.price, 14)
+        result = _regroup(whole, none, none, size, limits=limits, price=spent.price)
         if len(long) == 0:
-            yield from covers
+            yield from result.covers
             return
-        users, ops = _slots(covers[0], size, limits)
-        spent = Spent(users=users, ops=ops, price=price)
+        first = result.covers[0]
+        users, ops = _slots(first, size, limits)
+        spent = Spent(users=users, ops=ops, price=result.price)
     start, cols = take(delta.class_start, delta.class_cols, long)
     mined, spent = mine(start, cols, size[long], limits, spent)
     mined = Parts(row=long[mined.row], start=mined.start, ops=mined.ops)
-    now = join([covers[0], mined])
+    now = join([first, mined])
     yield now
-    price = spent.price
+    price, score = spent.price, float("inf")
     for number in range(ROUNDS):
         mined = now.only(np.flatnonzero(width[now.row] > widest))
         free, kept = _release(mined, widest, number, SUBSETS - int((1 << width[short]).sum()))
-        covers, price = _regroup(join([whole, free]), kept, now, size, limits, price, 4)
-        yield from covers
-        now = covers[0]
+        result = _regroup(join([whole, free]), kept, now, size, limits=limits, price=price)
+        yield from result.covers
+        if result.score > score * ENOUGH:
+            return
+        now, price, score = result.covers[0], result.price, result.score
 
 
 def _rows(delta: Delta, rows: Ints) -> Parts:
@@ -136,49 +158,35 @@ def _release(parts: Parts, widest: int, salt: int, budget: int) -> tuple[Parts, 
 
 
 def _regroup(
-    rows: Parts, kept: Parts, now: Parts, size: Ints, limits: Limits, price: float, steps: int
-) -> tuple[list[Parts], float]:
-    """Split rows anew, and look for the price at which both kinds of slot are used alike.
-
-    Returns whole covers, ``kept`` included, and the price of the first.
-    """
+    rows: Parts, kept: Parts, now: Parts, size: Ints, *, limits: Limits, price: float
+) -> _Round:
+    """Split rows anew, and look for the price at which both kinds of slot are used alike."""
     subsets = Subsets(rows.start, rows.ops, size[rows.row])
     fixed = _fixed(subsets, kept, size, limits)
-    low, high = -6.0, 6.0  # log odds of the price
-    odds = float(np.log2(price / (1 - price)))
-    step = 1.0 if len(now.row) == 0 else 0.1
-    estimate = np.minimum(subsets.support + fixed.usage, limits.users).astype(np.float64)
+    possible = np.minimum(subsets.support + fixed.usage, limits.users).astype(np.float64)
+    found: list[_Found | None] = [None for _ in SLACKS]
     if len(now.row):
         usage = subsets.usage_of(now.digest(), size[now.row])
-        estimate = np.where(usage > 0, np.minimum(usage, limits.users), WARM * estimate)
-        estimate = np.maximum(estimate, 1.0)
-    found: list[_Found | None] = [None for _ in SLACKS]
-    for _ in range(steps):
-        price = 1 / (1 + 2.0**-odds)
-        lead = 0.0
-        for split in _settle(subsets, fixed, estimate, price, limits):
-            lead = split.users - split.ops * SLACKS[1]
-            for i, slack in enumerate(SLACKS):
-                best = found[i]
-                if best is None or split.score(slack) < best.score(slack):
-                    found[i] = split
-        if lead > 0:
-            low = odds
-        else:
-            high = odds
-        if low > -6.0 and high < 6.0:
-            odds = (low + high) / 2
-        else:
-            odds = odds + step if lead > 0 else odds - step
-            step *= 2
-            if abs(odds) > 6.0:
-                break
+        known = np.where(usage > 0, np.minimum(usage, limits.users), WARM * possible)
+        tries = _drift(subsets, fixed, np.maximum(known, 1.0), price, limits)
+    else:
+        tries = _bisect(subsets, fixed, possible, price, limits)
+    for split in _bridged(subsets, fixed, tries, limits):
+        for i, slack in enumerate(SLACKS):
+            best = found[i]
+            if best is None or split.score(slack) < best.score(slack):
+                found[i] = split
     covers: list[Parts] = []
     different = {id(f): f for f in found if f is not None}
     for one in different.values():
         start, ops = write_out(one.split, rows.start, rows.ops)
         covers.append(join([Parts(row=rows.row[one.split.row], start=start, ops=ops), kept]))
-    return covers, next(iter(different.values())).price
+    middle = found[2]
+    return _Round(
+        covers=covers,
+        price=next(iter(different.values())).price,
+        score=middle.score(SLACKS[2]) if middle else float("inf"),
+    )
 
 
 def _fixed(subsets: Subsets, kept: Parts, size: Ints, limits: Limits) -> _Fixed:
@@ -191,26 +199,90 @@ def _fixed(subsets: Subsets, kept: Parts, size: Ints, limits: Limits) -> _Fixed:
     return _Fixed(usage=usage, users=int(users.sum() - usage.sum()), ops=ops)
 
 
-def _settle(
-    subsets: Subsets,
-    fixed: _Fixed,
-    estimate: npt.NDArray[np.float64],
-    price: float,
-    limits: Limits,
+def _bisect(
+    subsets: Subsets, fixed: _Fixed, estimate: Estimate, price: float, limits: Limits
 ) -> Iterator[_Found]:
+    """Find the price by halving an interval of log odds; each price starts afresh."""
+    low, high, step = -6.0, 6.0, 1.0
+    odds = float(np.log2(price / (1 - price)))
+    for _ in range(STEPS):
+        guess = estimate
+        lead = 0.0
+        for _ in range(4):
+            found, guess = _choose(subsets, fixed, guess, odds, limits)
+            lead = found.lead
+            yield found
+        low, high = (odds, high) if lead > 0 else (low, odds)
+        if low > -6.0 and high < 6.0:
+            odds = (low + high) / 2
+        else:
+            odds += step if lead > 0 else -step
+            step *= 2
+            if abs(odds) > 6.0:
+                return
+
+
+def _drift(
+    subsets: Subsets, fixed: _Fixed, estimate: Estimate, price: float, limits: Limits
+) -> Iterator[_Found]:
+    """Move the price a little after every choice, from a cover that is good already."""
+    odds, step, before = float(np.log2(price / (1 - price))), 0.1, 0.0
+    for number in range(DRIFT):
+        found, estimate = _choose(subsets, fixed, estimate, odds, limits)
+        yield found
+        if number > 1:
+            step *= 0.6 if found.lead * before < 0 else 1.2
+        before = found.lead
+        odds = min(max(odds + (step if found.lead > 0 else -step), -6.0), 6.0)
+
+
+def _choose(
+    subsets: Subsets, fixed: _Fixed, estimate: Estimate, odds: float, limits: Limits
+) -> tuple[_Found, Estimate]:
     """Let rows choose at estimated prices, and estimates follow what was chosen."""
+    price = 1 / (1 + 2.0**-odds)
     width = subsets.width
-    for _ in range(4):
-        share = np.where(fixed.usage > 0, limits.users, estimate)
-        cost = np.rint(UNIT * (price + (1 - price) * width / share)).astype(np.int32)
-        split = subsets.split(cost)
-        usage = split.usage + fixed.usage
-        yield _Found(
-            users=(int(usage.sum()) + fixed.users) / limits.users,
-            ops=(int((width * -(-usage // limits.users)).sum()) + fixed.ops) / limits.segments,
-            price=price,
-            split=split,
-        )
-        estimate = np.where(
-            usage > 0, np.minimum(usage, limits.users), np.maximum(estimate * 0.5, 1.0)
-        )
+    share = np.where(fixed.usage > 0, limits.users, estimate)
+    cost = np.rint(UNIT * (price + (1 - price) * width / share)).astype(np.int32)
+    split = subsets.split(cost)
+    usage = split.usage + fixed.usage
+    unused = np.maximum(estimate * 0.5, 1.0)
+    estimate = np.where(usage > 0, np.minimum(usage, limits.users), unused)
+    return _found(subsets, fixed, split, price, limits), estimate
+
+
+def _found(subsets: Subsets, fixed: _Fixed, split: Split, price: float, limits: Limits) -> _Found:
+    usage = split.usage + fixed.usage
+    entries = -(-usage // limits.users)
+    return _Found(
+        users=(int(usage.sum()) + fixed.users) / limits.users,
+        ops=(int((subsets.width * entries).sum()) + fixed.ops) / limits.segments,
+        price=price,
+        split=split,
+    )
+
+
+def _bridged(
+    subsets: Subsets, fixed: _Fixed, tries: Iterator[_Found], limits: Limits
+) -> Iterator[_Found]:
+    """Add mixtures of the best split on either side of balance.
+
+    Many rows may change their mind at one price, and the balance lie in the gap.
+    """
+    tall: _Found | None = None
+    wide: _Found | None = None
+    for found in tries:
+        yield found
+        if found.lead > 0 and (tall is None or found.score(SLACKS[2]) < tall.score(SLACKS[2])):
+            tall = found
+        if found.lead <= 0 and (wide is None or found.score(SLACKS[2]) < wide.score(SLACKS[2])):
+            wide = found
+    if tall is None or wide is None:
+        return
+    low, high = 0, 1024
+    for _ in range(5):
+        share = (low + high) // 2
+        split = subsets.mixed(tall.split, wide.split, share)
+        found = _found(subsets, fixed, split, (tall.price + wide.price) / 2, limits)
+        yield found
+        low, high = (share, high) if found.lead > 0 else (low, share)

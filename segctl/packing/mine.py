@@ -25,7 +25,7 @@ GRAIN = 800  # one seed for so many changes left, a round
 BATCH = 256  # seeds grown at a time
 BRANCH = 4  # third operations tried a pair
 COLUMN = 16384  # users of a seed's first operation that are looked at
-SAMPLE = 1024  # users a growing rectangle is judged by
+SAMPLE = 512  # users a growing rectangle is judged by
 ROUNDS = 240  # a block: work is bounded whatever the delta
 SINK = 0.95  # each step asks for so much less
 GAIN = 0.05
@@ -39,6 +39,21 @@ class Spent:
     users: int
     ops: int
     price: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Terms:
+    """On what terms rectangles are taken: a yield asked for, at a price, within limits."""
+
+    asked: float
+    price: float
+    limits: Limits
+
+    def met(self, users: int, ops: int) -> bool:
+        """Tell whether so many users by so many operations yield nearly what is asked."""
+        entries = max(users / self.limits.users, 1.0)
+        slots = self.price * users + (1 - self.price) * ops * entries
+        return users * ops >= 0.97 * self.asked * slots
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,10 +155,11 @@ def _mine_block(matrix: _Matrix, limits: Limits, spent: Spent) -> tuple[Parts, S
             break
         # begin with what only one candidate in twenty yields, never wait for more than there is
         asked = min(asked, float(gains[-1 - len(gains) // 20]))
+        terms = _Terms(asked=asked, price=spent.price, limits=limits)
         before = len(taken)
         carried = 0
         for candidates in found:
-            carried += _accept(matrix, candidates, asked, spent.price, limits, taken)
+            carried += _accept(matrix, candidates, terms, taken)
         matrix.refresh()
         spent = _settle(matrix, spent, taken[before:], limits)
         if carried <= WORTH * left:
@@ -156,27 +172,14 @@ def _mine_block(matrix: _Matrix, limits: Limits, spent: Spent) -> tuple[Parts, S
 
 def _grow(matrix: _Matrix, salt: int, seeds: int, price: float, limits: Limits) -> _Candidates:
     """Grow rectangles from single operations, drawn as often as they occur."""
-    width = len(matrix.dense)
-    drawn = (mix(np.arange(seeds), salt + 1000) % np.uint64(len(matrix.col))).astype(np.int64)
-    first = matrix.col[drawn].astype(np.int64)
-    length = matrix.col_start[first + 1] - matrix.col_start[first]
-    seen = np.minimum(length, COLUMN)
-    owner = np.repeat(np.arange(seeds, dtype=np.int64), seen)
-    nth = np.arange(len(owner), dtype=np.int64) - np.repeat(offsets(seen)[:-1], seen)
-    # an even sample of the column
-    rows = matrix.row_by_col[
-        matrix.col_start[first][owner] + nth * length[owner] // seen[owner]
-    ].astype(np.int64)
-    scale = length / seen
-    member = np.zeros((seeds, width), np.bool_)
-    member[np.arange(seeds), first] = True
+    member, owner, rows, scale = _seed(matrix, salt, seeds)
     results: list[_Candidates] = []
     best = np.zeros(seeds)
     level = 1
     while len(member):
         start = offsets(np.bincount(owner, minlength=len(member)))
-        keep = _thin(start, SAMPLE if level > 1 else SAMPLE // 4)
-        scale_now = scale * (np.diff(start) / np.maximum(np.diff(keep[0]), 1))
+        known = np.bincount(owner, weights=matrix.size[rows], minlength=len(member))
+        keep = _thin(start, SAMPLE if level == 2 else SAMPLE // 4)
         sample_owner, sample = owner[keep[1]], rows[keep[1]]
         count = matrix.counts(sample_owner, sample, len(member))
         held = np.bincount(sample_owner, weights=matrix.size[sample], minlength=len(member)).astype(
@@ -185,7 +188,7 @@ def _grow(matrix: _Matrix, salt: int, seeds: int, price: float, limits: Limits) 
         # what all of them have comes along for nothing
         member |= (count == held[:, None]) & (held > 0)[:, None]
         wide = member.sum(axis=1)
-        gain = _yield(held * scale_now, wide, price, limits)
+        gain = _yield(known * scale, wide, price, limits)
         gain[wide > limits.segments] = 0
         if level > 1:
             good = np.flatnonzero((gain > 0) & (gain >= 0.8 * best))
@@ -207,7 +210,7 @@ def _grow(matrix: _Matrix, salt: int, seeds: int, price: float, limits: Limits) 
             count = count * (1024 + lot.astype(np.int64))
             nexts = count.argmax(axis=1)[:, None]
         elif level == 2:
-            branches = min(BRANCH, width)
+            branches = min(BRANCH, member.shape[1])
             nexts = np.argpartition(-count, branches - 1, axis=1)[:, :branches]
         else:
             nexts = count.argmax(axis=1)[:, None]
@@ -223,7 +226,23 @@ def _grow(matrix: _Matrix, salt: int, seeds: int, price: float, limits: Limits) 
         member[np.arange(len(parent)), op] = True
         scale, best = scale[parent], best[parent]
         level += 1
-    return _join(results, width)
+    return _join(results, len(matrix.dense))
+
+
+def _seed(matrix: _Matrix, salt: int, seeds: int) -> tuple[Bools, Ints, Ints, Yields]:
+    """Draw first operations: (members, owner and row of each user seen, users a user seen)."""
+    width = len(matrix.dense)
+    drawn = (mix(np.arange(seeds), salt + 1000) % np.uint64(len(matrix.col))).astype(np.int64)
+    first = matrix.col[drawn].astype(np.int64)
+    begin = matrix.col_start[first]
+    length = matrix.col_start[first + 1] - begin
+    seen = np.minimum(length, COLUMN)
+    owner = np.repeat(np.arange(seeds, dtype=np.int64), seen)
+    nth = np.arange(len(owner), dtype=np.int64) - np.repeat(offsets(seen)[:-1], seen)
+    rows = matrix.row_by_col[begin[owner] + nth * length[owner] // seen[owner]].astype(np.int64)
+    member = np.zeros((seeds, width), np.bool_)
+    member[np.arange(seeds), first] = True
+    return member, owner, rows, length / seen
 
 
 def _thin(start: Ints, most: int) -> tuple[Ints, Ints]:
@@ -256,7 +275,7 @@ def _join(results: list[_Candidates], width: int) -> _Candidates:
 
 
 def _yield(users: Yields, ops: Ints, price: float, limits: Limits) -> Yields:
-    """Changes a price unit; an entry of more users than a request is paid for again."""
+    """Say how many changes a price unit carries; beyond a request's users it is paid again."""
     entries = np.maximum(users / limits.users, 1.0)
     gain: Yields = users * ops / (price * users + (1 - price) * ops * entries)
     return gain
@@ -265,13 +284,11 @@ def _yield(users: Yields, ops: Ints, price: float, limits: Limits) -> Yields:
 def _accept(
     matrix: _Matrix,
     candidates: _Candidates,
-    asked: float,
-    price: float,
-    limits: Limits,
+    terms: _Terms,
     taken: list[tuple[Ints, Ints]],
 ) -> int:
-    """Take candidates out of the matrix, best first, while they yield what is asked."""
-    good = np.flatnonzero(candidates.gain >= asked)
+    """Take candidates out of the matrix, best first, while they meet the terms."""
+    good = np.flatnonzero(candidates.gain >= terms.asked)
     good = good[np.argsort(-candidates.gain[good], kind="stable")]
     carried = 0
     for c in good.tolist():
@@ -283,9 +300,7 @@ def _accept(
         rows = rows[matrix.dense[ops[:, None], rows].all(axis=0)]
         if len(rows) == 0:
             continue
-        users = int(matrix.size[rows].sum())
-        slots = price * users + (1 - price) * len(ops) * max(users / limits.users, 1.0)
-        if users * len(ops) < 0.97 * asked * slots:
+        if not terms.met(int(matrix.size[rows].sum()), len(ops)):
             continue
         matrix.dense[ops[:, None], rows] = False
         taken.append((rows, ops))

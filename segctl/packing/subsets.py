@@ -26,6 +26,7 @@ class Split:
 
     row: Ints
     bits: Ints  # which of the row's operations, as a bit set over their positions
+    pattern: Ints
     usage: Ints  # (P,) users of each pattern
     value: int  # what the rows pay together, in 1/UNIT slots
 
@@ -88,9 +89,8 @@ class Subsets:
 
     def split(self, price: Prices) -> Split:
         """Split every row at the least total price; ties go to the lower bit set."""
-        usage = np.zeros(len(price), np.int64)
         value = 0
-        rows, parts = [], []
+        rows, parts, patterns = [], [], []
         for group in self.groups:
             for low in range(0, len(group.row), CHUNK):
                 row = group.row[low : low + CHUNK]
@@ -103,11 +103,28 @@ class Subsets:
                     part = choice[rest, at].astype(np.int64)
                     rows.append(row[at])
                     parts.append(part)
-                    np.add.at(usage, pattern[at, part], self.size[row[at]])
+                    patterns.append(pattern[at, part].astype(np.int64))
                     rest = rest ^ part
                     more = rest > 0
                     at, rest = at[more], rest[more]
-        return Split(row=np.concatenate(rows), bits=np.concatenate(parts), usage=usage, value=value)
+        return self.made_of(
+            np.concatenate(rows), np.concatenate(parts), np.concatenate(patterns), value
+        )
+
+    def made_of(self, row: Ints, bits: Ints, pattern: Ints, value: int = 0) -> Split:
+        """Make a split of its parts."""
+        usage = np.bincount(pattern, weights=self.size[row], minlength=len(self.hashes))
+        return Split(row=row, bits=bits, pattern=pattern, usage=usage.astype(np.int64), value=value)
+
+    def mixed(self, one: Split, other: Split, share: int) -> Split:
+        """Split ``share`` of 1024 rows, drawn by lot, as in ``other``, the rest as in ``one``."""
+        lot = (mix(np.arange(len(self.size)), 4242) % np.uint64(1024)).astype(np.int64)
+        mine, yours = lot[one.row] >= share, lot[other.row] < share
+        return self.made_of(
+            np.concatenate((one.row[mine], other.row[yours])),
+            np.concatenate((one.bits[mine], other.bits[yours])),
+            np.concatenate((one.pattern[mine], other.pattern[yours])),
+        )
 
 
 def _cheapest(width: int, price: Prices) -> tuple[Prices, npt.NDArray[np.int16]]:
