@@ -110,7 +110,9 @@ class Apply:
             journal.close()
         if sent.ledger.updates or sent.ledger.creates:
             self._record(sent.ledger, journal)
-        journal.remove()
+            recording.archive(self.backend, journal)
+        else:
+            journal.remove()
         return self._concluded(sent)
 
     async def _deliver(self, journal: Journal) -> "Sent":

@@ -5,6 +5,11 @@
     current/batches.parquet   which of them travel in which request
     current/log.jsonl         what happened, one JSON object a line
 
+An apply that was taken into the state is kept for a while, without its batches, as
+evidence of what was sent: the Error Stream tells of refusals long after.
+
+    <serial>-<id>/            such a folder, named by the serial that took it in
+
 The folder comes into being whole, by one rename, before the first request
 leaves.  A line is one write; a crash can tear the last one only, and its
 checksum (``crc``) tells.  Reading writes nothing, so that a plan can do it.
@@ -12,9 +17,11 @@ checksum (``crc``) tells.  Reading writes nothing, so that a plan can do it.
 
 import json
 import os
+import re
 import uuid
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Self
@@ -27,6 +34,13 @@ from segctl.plain import Misfit, dump, load
 VERSION = 1
 _CURRENT, _STAGED, _DONE = "current", "new-", "done-"
 _HEADER, _DELTA, _BATCHES, _LOG = "header.json", "delta.parquet", "batches.parquet", "log.jsonl"
+KEPT_APPLIES = 20
+"""How many ended applies are kept ..."""
+
+KEPT_BYTES = 1 << 30
+"""... as long as they take no more than this; the newest one is kept whatever it takes."""
+
+_ENDED = re.compile(r"([0-9]+)-[0-9a-f]+")
 _ADVICE = (
     "Put the journal's folder back from a backup. Do not delete it: it tells which "
     "requests were sent and not yet taken into the state."
@@ -95,7 +109,7 @@ class Journal:
         if place is None:
             return None
         try:
-            header = _checked(load(read_file(current / _HEADER)), current)
+            header = _checked(load(read_file(current / _HEADER)), current, (_DELTA, _BATCHES))
         except (Misfit, OSError) as error:
             if _place(current) != place:
                 # A plan reads without the lock: an apply ended while we looked.
@@ -130,7 +144,7 @@ class Journal:
         said had not been promised to anyone.  Any other broken line raises
         ``StateDamaged``.
         """
-        for record, _ in self._lines():
+        for record, _ in _lines(self._folder / _CURRENT / _LOG):
             yield record
 
     def append(self, record: Record, *, durable: bool) -> None:
@@ -176,36 +190,115 @@ class Journal:
             self._disk.move(self._folder / _CURRENT, self._folder / f"{_DONE}{self.id}")
             _clean(self._disk, self._folder)
 
+    def archive(self, into: Path, *, serial: int) -> None:
+        """End the journal like ``remove``, and keep it in the folder ``into``; raises ``Stop``.
+
+        ``serial`` is that of the state which holds what the journal says.  The parent
+        of ``into`` must be there, on the journal's file system.
+        """
+        self.close()
+        with explained("keep the journal of the apply"):
+            self._disk.ensure_folder(into)
+            self._disk.move(self._folder / _CURRENT, into / f"{serial:08d}-{self.id}")
+            self._disk.sync_folder(self._folder)
+            _clean(self._disk, self._folder)
+            _thin(self._disk, into)
+
     def _open_log(self) -> int:
         """Open the log to append, cutting off a torn line that the next would run into."""
-        whole = sum(size for _, size in self._lines())
         path = self._folder / _CURRENT / _LOG
+        whole = sum(size for _, size in _lines(path))
         descriptor = self._disk.append(path)
         if os.fstat(descriptor).st_size > whole:
             self._disk.truncate(descriptor, whole)
         return descriptor
 
-    def _lines(self) -> Iterator[tuple[Record, int]]:
-        """Give each whole line's record and its length in bytes."""
-        with explained("read the journal"):
-            data = read_file(self._folder / _CURRENT / _LOG)
-        start, number = 0, 0
-        while start < len(data):
-            # A line without its newline is torn, whatever it holds.
-            end = data.find(b"\n", start) + 1 or len(data)
-            line, start, number = data[start:end], end, number + 1
-            record = _record(line)
-            if record is None:
-                if end == len(data):
-                    return
-                raise StateDamaged(
-                    f"the journal cannot be read: line {number} of {_LOG} is not what was written",
-                    hint=_ADVICE,
-                )
-            yield record, len(line)
+
+@dataclass(frozen=True, kw_only=True)
+class EndedApply:
+    """An apply that was taken into the state: what it was begun with, and what came of it."""
+
+    folder: Path
+    header: Mapping[str, Any]
+
+    @property
+    def delta(self) -> Path:
+        """Where the membership changes stand."""
+        return self.folder / _DELTA
+
+    def records(self) -> Iterator[Record]:
+        """Give the records in order; see ``Journal.records``."""
+        for record, _ in _lines(self.folder / _LOG):
+            yield record
 
 
-def _checked(document: Any, folder: Path) -> Mapping[str, Any]:
+def ended(folder: Path) -> Iterator[EndedApply]:
+    """Give the applies kept in ``folder``, newest first; each is checked when it is reached.
+
+    Raises ``StateDamaged`` where one is not what was written: what was sent last
+    cannot be told from the older ones alone.
+    """
+    for place in reversed(_kept(folder)):
+        try:
+            header = _checked(load(read_file(place / _HEADER)), place, (_DELTA,))
+        except (Misfit, OSError) as error:
+            raise StateDamaged(
+                f"the record of an earlier apply, {place.name}, cannot be read: {_problem(error)}",
+                hint="Put its folder back from a backup of segctl.state.d/history/applies.",
+            ) from error
+        yield EndedApply(folder=place, header=header)
+
+
+def _kept(folder: Path) -> list[Path]:
+    """Give the folders of ended applies, oldest first."""
+    if not folder.is_dir():
+        return []
+    found = [
+        (match, path)
+        for path in folder.iterdir()
+        if (match := _ENDED.fullmatch(path.name)) and path.is_dir()
+    ]
+    return [path for _, path in sorted(found, key=lambda item: (int(item[0][1]), item[1].name))]
+
+
+def _thin(disk: Disk, folder: Path) -> None:
+    """Remove what is too old or too much of the ended applies, and all of their batches."""
+    _clean(disk, folder)
+    space = KEPT_BYTES
+    doomed = []
+    for age, place in enumerate(reversed(_kept(folder))):
+        if (place / _BATCHES).exists():
+            disk.unlink(place / _BATCHES)
+        space -= sum(file.stat().st_size for file in place.iterdir())
+        if age and (age >= KEPT_APPLIES or space < 0):
+            doomed.append(place)
+    for place in reversed(doomed):  # oldest first: what is left has no gap
+        # Renamed first: a crash must not leave one that is there in part.
+        disk.move(place, folder / f"{_DONE}{place.name}")
+    _clean(disk, folder)
+
+
+def _lines(log: Path) -> Iterator[tuple[Record, int]]:
+    """Give each whole line's record and its length in bytes."""
+    with explained("read the journal"):
+        data = read_file(log)
+    start, number = 0, 0
+    while start < len(data):
+        # A line without its newline is torn, whatever it holds.
+        end = data.find(b"\n", start) + 1 or len(data)
+        line, start, number = data[start:end], end, number + 1
+        record = _record(line)
+        if record is None:
+            if end == len(data):
+                return
+            raise StateDamaged(
+                f"the journal cannot be read: line {number} of {_LOG} is not what was written",
+                hint=_ADVICE,
+            )
+        yield record, len(line)
+
+
+def _checked(document: Any, folder: Path, parts: Sequence[str]) -> Mapping[str, Any]:
     """Give the header of a journal whose files are those that it was begun with."""
     if not isinstance(document, dict) or not isinstance(version := document.get("version"), int):
         raise Misfit(f"{_HEADER} is not the header of a journal")
@@ -214,7 +307,7 @@ def _checked(document: Any, folder: Path) -> Mapping[str, Any]:
     files, header = document.get("files"), document.get("header")
     if not isinstance(files, dict) or not isinstance(header, dict) or "id" not in header:
         raise Misfit(f"{_HEADER} is not the header of a journal")
-    for name in (_DELTA, _BATCHES):
+    for name in parts:
         if sha256_of(folder / name) != files.get(name):
             raise Misfit(f"{name} is not what was written")
     if not (folder / _LOG).is_file():
@@ -232,10 +325,13 @@ def _place(path: Path) -> tuple[int, int] | None:
 
 
 def _damaged(error: Misfit | OSError) -> StateDamaged:
-    problem = str(error)
+    return StateDamaged(f"the journal cannot be read: {_problem(error)}", hint=_ADVICE)
+
+
+def _problem(error: Misfit | OSError) -> str:
     if isinstance(error, OSError):
-        problem = f"{Path(str(error.filename or _HEADER)).name}: {error.strerror}"
-    return StateDamaged(f"the journal cannot be read: {problem}", hint=_ADVICE)
+        return f"{Path(str(error.filename or _HEADER)).name}: {error.strerror}"
+    return str(error)
 
 
 def _line(record: Record) -> bytes:

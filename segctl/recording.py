@@ -79,15 +79,22 @@ def recover(backend: Backend, engine: Callable[[], Engine], *, disk: Disk) -> He
     if journal is None:
         return held
     if journal.id == held.state.folded:  # the crash came between the head and this
-        journal.remove()
+        archive(backend, journal)
         return held
     state, recovered = _recovered(
         held, journal, engine(), lambda scratch, rows: backend.add_file(scratch, rows=rows)
     )
-    if state is not held.state:
+    if state is held.state:
+        journal.remove()
+    else:
         held = write(backend, held, state)
-    journal.remove()
+        archive(backend, journal)
     return replace(held, recovered=recovered)
+
+
+def archive(backend: Backend, journal: Journal) -> None:
+    """End a journal that the state has taken in, and keep it as evidence of what was sent."""
+    journal.archive(backend.applies_folder(), serial=int(journal.header["serial"]) + 1)
 
 
 def write(backend: Backend, held: Held, state: State) -> Held:

@@ -67,6 +67,9 @@ class Backend(Protocol):
     def journal_folder(self) -> Path:
         """Give the local folder in which the journal of a running apply stands."""
 
+    def applies_folder(self) -> Path:
+        """Give the local folder in which the journals of ended applies are kept."""
+
     def scratch_folder(self) -> Path:
         """Give a folder from which ``add_file`` is a rename, made when missing."""
 

@@ -2,7 +2,8 @@
 
     segctl.state.json          the head
     segctl.state.d/members/    immutable files, named by the SHA-256 of their bytes
-    segctl.state.d/history/    earlier heads: serial and the start of their SHA-256
+    segctl.state.d/history/    earlier heads: serial and the start of their SHA-256;
+                               in applies/ the journals of ended applies
     segctl.state.d/journal/    the journal of a running apply
     segctl.state.d/scratch/    files being written; emptied when the lock is taken
     segctl.state.d/lock*       see ``local_lock.py``
@@ -139,6 +140,10 @@ class LocalBackend:
     def journal_folder(self) -> Path:
         """Give where the journal of a running apply stands; it may not exist yet."""
         return self._folder / "journal"
+
+    def applies_folder(self) -> Path:
+        """Give where the journals of ended applies are kept; it may not exist yet."""
+        return self._folder / "history" / "applies"
 
     def scratch_folder(self) -> Path:
         """Give the folder for files being written, made when missing."""
