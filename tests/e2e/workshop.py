@@ -1,0 +1,235 @@
+"""A workspace, a service and segctl between them, for tests that run the whole thing."""
+
+import asyncio
+import hashlib
+import os
+import random
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from segctl import operations
+from segctl.errors import SegctlError
+from segctl.events import Event
+from segctl.operations import Applied, Context
+from segctl.plan.model import Plan
+from segctl.stopping import StopSignal
+from tests.e2e.outside_service import ACCOUNT, IN_FLIGHT, PASSCODE, OutsideService, User
+
+SEGCTL = Path(sys.executable).with_name("segctl")
+PATIENCE = 60.0
+
+
+class SwiftClock:
+    """A clock on which a sleep takes its time, but none of ours."""
+
+    def __init__(self) -> None:
+        self.time = 0.0
+
+    def now(self) -> float:
+        """Give seconds since 1970."""
+        return 1_800_000_000.0 + self.time
+
+    def monotonic(self) -> float:
+        """Give seconds from some point."""
+        return self.time
+
+    async def sleep(self, seconds: float) -> None:
+        """Let ``seconds`` pass at once."""
+        self.time += seconds
+        await asyncio.sleep(0)
+
+
+def identities(*values: str) -> set[User]:
+    """Give users by their identities."""
+    return {("identity", value) for value in values}
+
+
+def guids(*values: str) -> set[User]:
+    """Give users by their guids."""
+    return {("guid", value) for value in values}
+
+
+def segment(name: str, *members: str, spec: str = "") -> str:
+    """Write the manifest of a segment with a list of identities; ``spec`` adds lines."""
+    lines = [
+        "apiVersion: segctl/v1",
+        "kind: Segment",
+        f"metadata: {{name: {name}}}",
+        "spec:",
+        f"  displayName: The {name}",
+    ]
+    if members:
+        lines.append(f"  members: [{{identities: [{', '.join(members)}]}}]")
+    lines += [f"  {line}" for line in spec.splitlines()]
+    return "\n".join(lines) + "\n"
+
+
+def many(count: int, *, first: int = 0) -> list[str]:
+    """Give so many identities."""
+    return [f"u{number:06}@example.com" for number in range(first, first + count)]
+
+
+@dataclass
+class Ran:
+    """A command line that ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+@dataclass
+class Workshop:
+    """One workspace with its service; ``clock`` and ``chance`` are those of runs in here."""
+
+    root: Path
+    scratch: Path
+    service: OutsideService
+    environment: dict[str, str] = field(default_factory=dict)
+    clock: SwiftClock = field(default_factory=SwiftClock)
+    chance: random.Random = field(default_factory=lambda: random.Random(0))  # noqa: S311 - waits
+
+    def __post_init__(self) -> None:
+        self.root.mkdir(exist_ok=True)
+        self.scratch.mkdir(exist_ok=True)
+        self.environment |= {
+            "CLEVERTAP_ACCOUNT_ID": ACCOUNT,
+            "CLEVERTAP_PASSCODE": PASSCODE,
+            "CLEVERTAP_BASE_URL": self.service.url,
+        }
+        self.project()
+
+    # Manifests
+
+    def project(self, spec: str = "{}") -> None:
+        """Write ``segctl.yaml``."""
+        self.write(
+            "segctl.yaml",
+            f"apiVersion: segctl/v1\nkind: Project\nmetadata: {{name: shop}}\nspec: {spec}\n",
+        )
+
+    def write(self, path: str, content: str | bytes) -> Path:
+        """Write a file of the workspace."""
+        file = self.root / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(content.encode() if isinstance(content, str) else content)
+        return file
+
+    def declare(self, *manifests: str) -> None:
+        """Have these manifests and no others, in one file."""
+        self.write("segments.yaml", "---\n".join(manifests))
+
+    def remove(self, path: str) -> None:
+        """Remove a file of the workspace."""
+        (self.root / path).unlink()
+
+    # Runs in this process
+
+    def context(self, **environment: str) -> Context:
+        """Give what a run works with."""
+        return Context(
+            root=self.root,
+            environment=self.environment | environment,
+            clock=self.clock,
+            chance=self.chance.random,
+        )
+
+    def plan(self, *, targets: tuple[str, ...] = (), out: Path | None = None) -> Plan:
+        """Plan."""
+        return operations.plan(self.context(), variables={}, targets=targets, out=out).plan
+
+    def apply(
+        self,
+        *,
+        file: Path | None = None,
+        targets: tuple[str, ...] = (),
+        destroy: bool = False,
+        stop: StopSignal | None = None,
+        events: list[Event] | None = None,
+    ) -> Applied:
+        """Apply, approved."""
+        return operations.apply(
+            self.context(),
+            file=file,
+            variables={},
+            targets=targets,
+            destroy=destroy,
+            approve=_yes,
+            observe=(events if events is not None else []).append,
+            stop=stop or StopSignal(),
+        )
+
+    def apply_until_done(self, *, most: int = 12) -> int:
+        """Apply until it succeeds; gives how often it took."""
+        for turn in range(1, most + 1):
+            try:
+                self.apply()
+            except SegctlError as error:
+                last = error
+            else:
+                return turn
+        raise AssertionError(f"not done after {most} applies") from last
+
+    def check(self) -> None:
+        """Assert what holds after every run: the service had nothing to complain about."""
+        assert self.service.complaints == []
+        assert self.service.error_stream == []
+        assert all(most <= IN_FLIGHT for most in self.service.most_in_flight.values())
+
+    def settled(self) -> None:
+        """Assert that there is nothing more to do, and nothing needless was done."""
+        plan = self.plan()
+        assert plan.is_empty, [c for c in plan.changes if c.action != "no-op"]
+        assert (plan.requests.create, plan.requests.update) == (0, 0)
+        assert self.service.needless() == []
+        self.check()
+
+    # Runs of the real program
+
+    def process(self, *arguments: str, **environment: str) -> "subprocess.Popen[str]":
+        """Start segctl."""
+        return subprocess.Popen(
+            [SEGCTL, *arguments],
+            cwd=self.root,
+            env=self._environment(environment),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, *arguments: str, **environment: str) -> Ran:
+        """Run segctl to its end; an environment variable of ``""`` is left out."""
+        with self.process(*arguments, **environment) as process:
+            out, err = process.communicate(timeout=PATIENCE)
+        return Ran(process.returncode, out, err)
+
+    def _environment(self, extra: Mapping[str, str]) -> dict[str, str]:
+        base = {
+            key: os.environ[key]
+            for key in ("PATH", "HOME", "LANG", "PYTHONPATH")
+            if key in os.environ
+        }
+        coverage = {k: v for k, v in os.environ.items() if k.startswith("COV")}
+        given = {**base, **coverage, "TMPDIR": str(self.scratch), **self.environment, **extra}
+        return {name: value for name, value in given.items() if value}
+
+
+def _yes(plan: Plan) -> bool:
+    del plan
+    return True
+
+
+def tree(root: Path) -> dict[str, tuple[int, int, str]]:
+    """Give every file and folder below: when it was written, its mode, a digest of its bytes."""
+    return {
+        str(path.relative_to(root)): (
+            path.lstat().st_mtime_ns,
+            path.lstat().st_mode,
+            hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "",
+        )
+        for path in [root, *sorted(root.rglob("*"))]
+    }
