@@ -95,7 +95,8 @@ def draft(
 ) -> tuple[Draft, ...]:
     """Match declared with recorded segments; give one draft each, sorted by address.
 
-    ``patterns`` pick some of them; ``destroy`` takes all manifests for absent.
+    ``patterns`` pick some of them, with those that trade places with them; ``destroy``
+    takes all manifests for absent.
     """
     declared = () if destroy else tuple(segments)
     owners = {record.key: address for address, record in state.segments.items()}
@@ -122,8 +123,30 @@ def draft(
         for tombstone in state.tombstones
         if tombstone.record.key not in adopted and not tombstone.record.is_empty
     ]
-    picked = (d for d in drafts if addresses.matches(d.address, patterns))
+    picked = _picked(drafts, patterns)
     return tuple(sorted(picked, key=lambda d: (d.address, d.segment is None, d.target().key)))
+
+
+def _picked(drafts: Sequence[Draft], patterns: Sequence[str]) -> Sequence[Draft]:
+    """Give the drafts that patterns match, and those that must go along.
+
+    An address stands for one segment in the state.  So whoever is recorded there has
+    to leave in the same plan in which another one comes, or its record would be lost.
+    """
+    if not patterns:
+        return drafts
+    at: dict[str, list[Draft]] = {}
+    for draft in drafts:
+        at.setdefault(draft.address, []).append(draft)
+        if draft.moved_from:
+            at.setdefault(draft.moved_from, []).append(draft)
+    todo = [d.address for d in drafts if addresses.matches(d.address, patterns)]
+    picked: dict[int, Draft] = {}
+    while todo:
+        for draft in at.pop(todo.pop(), ()):
+            picked[id(draft)] = draft
+            todo.append(draft.address)
+    return list(picked.values())
 
 
 def _key(segment: DesiredSegment) -> str:
