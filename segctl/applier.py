@@ -5,8 +5,9 @@ journal before it leaves; what is not there afterwards was never sent.
 """
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from operator import attrgetter
 from typing import Any, Protocol
@@ -258,57 +259,75 @@ class Applier:
             return
         sent = {"type": "sent", "request": number, "at": self._clock.now()}
         self._log.append(sent, durable=True)
-        outcome, detail, exceptions, answer = await self._deliver(entries)
+        answer, exceptions = await self._deliver(entries)
         record = {
             "type": "outcome",
             "request": number,
-            "outcome": str(outcome),
+            "outcome": str(answer.outcome),
             "at": self._clock.now(),
-            "detail": detail,
+            "detail": answer.detail,
         }
         if exceptions:
             record["except"] = exceptions
         # Not synced: if it is lost, the pairs are asserted once more, which is safe.
         self._log.append(record, durable=False)
         changes = _size(entries) - len(exceptions)
-        if outcome is Outcome.ACKNOWLEDGED:
+        if answer.outcome is Outcome.ACKNOWLEDGED:
             self._tally.changes += changes
         self._observe(
             RequestDone(
                 request=number,
-                outcome=outcome,
+                outcome=answer.outcome,
                 changes=_size(entries),
                 attempts=answer.attempts,
                 throttled=answer.throttled,
-                detail=detail,
+                detail=answer.detail,
             )
         )
 
-    async def _deliver(
-        self, entries: Sequence["_Numbered"], *, whole: bool = True
-    ) -> tuple[Outcome, str, list[dict[str, Any]], Answer]:
-        """Send entries; halve a refused request until each bad pair stands alone."""
+    async def _deliver(self, entries: Sequence["_Numbered"]) -> tuple[Answer, list[dict[str, Any]]]:
+        """Send entries; give what became of them, and of the pairs that fared otherwise."""
         answer = await self._provider.update([entry.wire for entry in entries])
         self._note(answer)
-        if whole:
-            self._weigh(answer)
+        self._weigh(answer)
         if answer.outcome is not Outcome.REFUSED:
-            return answer.outcome, answer.detail, [], answer
-        if _size(entries) == 1:
-            return Outcome.ACKNOWLEDGED, answer.detail, _pairs(entries, answer), answer
-        if self._halted:
-            return Outcome.REFUSED, answer.detail, [], answer
+            return answer, []
+        if _size(entries) > 1:
+            return await self._sift(entries, answer)
+        return replace(answer, outcome=Outcome.ACKNOWLEDGED), _pairs(entries, answer)
+
+    async def _sift(
+        self, entries: Sequence["_Numbered"], refused: Answer
+    ) -> tuple[Answer, list[dict[str, Any]]]:
+        """Halve a refused request until each bad pair stands alone, largest parts first.
+
+        Where pair after pair is refused and nothing taken, the fault is not with the
+        pairs, and none is named.
+        """
+        parts = deque(_halves(entries))
         exceptions: list[dict[str, Any]] = []
-        for half in _halves(entries):
-            outcome, detail, inner, last = await self._deliver(half, whole=False)
-            exceptions += inner
-            if outcome is not Outcome.ACKNOWLEDGED:
-                failed = Answer(outcome=outcome, detail=detail)
-                if outcome is Outcome.REFUSED:
-                    failed = Answer(outcome=Outcome.FAILED, detail=detail)
-                exceptions += _pairs(half, failed)
-            answer = last
-        return Outcome.ACKNOWLEDGED, answer.detail, exceptions, answer
+        refusals = 0
+        taken = False
+        while parts and not self._halted and (taken or refusals < HOPELESS):
+            part = parts.popleft()
+            answer = await self._provider.update([entry.wire for entry in part])
+            if answer.outcome is Outcome.REFUSED and _size(part) > 1:
+                parts.extend(_halves(part))
+                continue
+            if answer.outcome is Outcome.REFUSED:
+                refusals += 1
+            else:
+                self._note(answer)
+            if answer.outcome is Outcome.ACKNOWLEDGED:
+                taken = True
+            else:
+                exceptions += _pairs(part, answer)
+        if parts and not taken and refusals == len(exceptions):
+            return refused, []
+        left = replace(refused, outcome=Outcome.FAILED)
+        for part in parts:
+            exceptions += _pairs(part, left)
+        return replace(refused, outcome=Outcome.ACKNOWLEDGED), exceptions
 
     def _entry(self, row: EntryRows) -> "_Numbered | None":
         """Give an entry without the segments that do not exist; ``None`` where none is left."""
