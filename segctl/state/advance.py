@@ -144,6 +144,12 @@ class _Step:
         after = self._record(change, target, record)
         if after is None:
             return  # the new segment does not exist, so the old one stays as it is
+        if not after.created:
+            # It may exist.  The old one stays, and a shell is remembered to come back to.
+            tombstones[target.key] = Tombstone(
+                address=change.address, record=after, destroyed_at=self.run.now
+            )
+            return
         _, old = self._recorded(change.old_target)
         if old is not None:
             tombstones[old.key] = Tombstone(

@@ -1,0 +1,169 @@
+"""Creating segments: every shape of an answer that no page shows, and answers that get lost."""
+
+import pytest
+
+from segctl.errors import AppliedInPart
+from segctl.events import CreateDone, Event
+from tests.e2e.outside_answers import (
+    BROKEN_AFTER,
+    CREATED,
+    CUT_AFTER,
+    CUT_BEFORE,
+    DUPLICATE,
+    EMPTY,
+    Fault,
+    always,
+    no_faults,
+)
+from tests.e2e.workshop import Workshop, identities, many, segment
+
+LOST = (CUT_AFTER, EMPTY, BROKEN_AFTER)
+
+
+def three() -> tuple[str, ...]:
+    return tuple(segment(name, *many(5)) for name in ("a", "b", "c"))
+
+
+@pytest.mark.parametrize("shape", CREATED)
+def test_a_created_segment_is_known_by_any_answer(shop: Workshop, shape: str) -> None:
+    shop.service.created_answer = shape
+    shop.declare(*three())
+    shop.apply()
+    shop.settled()
+    assert shop.service.everyone() == dict.fromkeys("abc", identities(*many(5)))
+
+
+@pytest.mark.parametrize("shape", DUPLICATE)
+@pytest.mark.parametrize("lost", LOST, ids=lambda fault: fault.name)
+def test_a_create_whose_answer_was_lost_is_ours_when_it_is_there_already(
+    shop: Workshop, lost: Fault, shape: str
+) -> None:
+    shop.service.duplicate_answer = shape
+    shop.service.faults = always(lost, call="create", times=1)
+    shop.declare(*three())
+    shop.apply()
+    shop.settled()
+    assert shop.service.everyone() == dict.fromkeys("abc", identities(*many(5)))
+
+
+@pytest.mark.parametrize("shape", DUPLICATE)
+def test_a_create_whose_answers_were_all_lost_is_ours_in_the_next_apply(
+    shop: Workshop, shape: str
+) -> None:
+    shop.service.duplicate_answer = shape
+    shop.service.faults = always(CUT_AFTER, call="create")
+    shop.declare(*three())
+    with pytest.raises(AppliedInPart, match="3 segments not created"):
+        shop.apply()
+    assert shop.service.everyone() == {}
+    shop.service.faults = no_faults
+    shop.apply()
+    shop.settled()
+    assert shop.service.everyone() == dict.fromkeys("abc", identities(*many(5)))
+
+
+@pytest.mark.parametrize("shape", DUPLICATE)
+def test_somebody_elses_segment_gets_nothing_and_the_others_go_on(
+    shop: Workshop, shape: str
+) -> None:
+    shop.service.duplicate_answer = shape
+    shop.service.foreign("b")
+    shop.declare(*three())
+    events: list[Event] = []
+    with pytest.raises(AppliedInPart, match="1 segments not created"):
+        shop.apply(events=events)
+    [told] = [e for e in events if isinstance(e, CreateDone) and e.outcome == "refused"]
+    assert told.addresses == ("segment.b",)
+    assert "segctl import" in told.detail
+    assert shop.service.everyone() == {k: identities(*many(5)) for k in ("a", "c")}
+    assert not [change for change in shop.service.changes if change.segment == "b"]
+
+
+def test_the_program_names_the_way_out_of_somebody_elses_segment(shop: Workshop) -> None:
+    shop.service.foreign("gold")
+    shop.declare(segment("gold", "a"), segment("rest", "a"))
+    ran = shop.run("apply", "--auto-approve")
+    assert ran.code == 3
+    assert "segctl import" in ran.err
+    assert shop.service.everyone() == {"rest": identities("a")}
+
+
+def test_a_lost_create_under_another_name_is_not_ours(shop: Workshop) -> None:
+    shop.declare(segment("a", "x"))
+    shop.service.faults = always(CUT_BEFORE, call="create")
+    with pytest.raises(AppliedInPart):
+        shop.apply()
+    shop.service.faults = no_faults
+    shop.service.foreign("a", "The other")
+    shop.declare(segment("a", "x").replace("The a", "The other"))
+    with pytest.raises(AppliedInPart, match="segctl import"):
+        shop.apply()
+    assert shop.service.everyone() == {}
+
+
+def test_a_segment_whose_create_got_lost_may_be_given_up(shop: Workshop) -> None:
+    shop.declare(segment("a", "x"))
+    shop.service.faults = always(CUT_AFTER, call="create")
+    with pytest.raises(AppliedInPart):
+        shop.apply()
+    shop.service.faults = no_faults
+    shop.declare()
+    shop.apply()
+    shop.settled()
+    shop.declare(segment("a", "x"))
+    shop.apply()
+    shop.settled()
+    assert shop.service.everyone() == {"a": identities("x")}
+
+
+def test_a_replacement_whose_create_is_refused_leaves_the_old_segment_full(shop: Workshop) -> None:
+    shop.declare(segment("a", "x", spec="customerSegmentId: OLD"))
+    shop.apply()
+    shop.service.foreign("NEW")
+    shop.declare(segment("a", "x", spec="customerSegmentId: NEW"))
+    with pytest.raises(AppliedInPart, match="segctl import"):
+        shop.apply()
+    assert shop.service.everyone() == {"OLD": identities("x")}
+    shop.declare(segment("a", "x", "y", spec="customerSegmentId: OLD"))
+    shop.apply()
+    shop.settled()
+    assert shop.service.everyone() == {"OLD": identities("x", "y")}
+
+
+def test_a_replacement_whose_create_got_lost_is_finished_by_the_next_apply(shop: Workshop) -> None:
+    shop.declare(segment("a", "x", spec="customerSegmentId: OLD"))
+    shop.apply()
+    shop.declare(segment("a", "x", spec="customerSegmentId: NEW"))
+    shop.service.faults = always(CUT_AFTER, call="create", first=1)
+    with pytest.raises(AppliedInPart):
+        shop.apply()
+    assert shop.service.everyone() == {"OLD": identities("x")}
+    shop.service.faults = no_faults
+    shop.apply()
+    shop.settled()
+    assert shop.service.everyone() == {"NEW": identities("x")}
+
+
+def test_more_segments_than_the_account_may_have_are_refused_by_the_service(shop: Workshop) -> None:
+    for number in range(2_499):
+        shop.service.foreign(f"f{number}")
+    shop.declare(segment("a", "x"), segment("b", "x"))
+    with pytest.raises(AppliedInPart, match="segment limit exceeded"):
+        shop.apply()
+    assert len(shop.service.everyone()) == 1
+
+
+def test_a_replacement_is_not_half_done_while_its_create_is_in_doubt(shop: Workshop) -> None:
+    shop.declare(segment("a", "x", spec="customerSegmentId: OLD"))
+    shop.apply()
+    shop.declare(segment("a", "x", spec="customerSegmentId: NEW"))
+    shop.service.faults = always(CUT_BEFORE, call="create")
+    for _ in range(2):
+        with pytest.raises(AppliedInPart):
+            shop.apply()
+    assert shop.service.everyone() == {"OLD": identities("x")}
+    assert [change.action for change in shop.plan().changes] == ["replace"]
+    shop.service.faults = no_faults
+    shop.apply()
+    shop.settled()
+    assert shop.service.everyone() == {"NEW": identities("x")}
