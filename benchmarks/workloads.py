@@ -15,7 +15,7 @@ from segctl.packing import Limits, Packing
 Ints = npt.NDArray[np.int64]
 Delta = tuple[Ints, Ints, Ints]  # user, segment, action: 1 = ADD, 0 = REMOVE
 
-CDNOW = Path(__file__).parent.parent / "examples" / "cdnow" / "cdnow_transactions.csv"
+CDNOW = Path(__file__).parent.parent / "examples" / "cdnow" / "data" / "transactions.csv"
 
 
 def tiers(scale: float = 1.0, seed: int = 7) -> Delta:
