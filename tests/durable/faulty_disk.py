@@ -125,10 +125,13 @@ class FaultyDisk(Disk):
 
     def _die(self) -> None:
         self._dead = True
+        self._forget()
+        raise PowerCut
+
+    def _forget(self) -> None:
         for undo in reversed(self._undo):
             if self._loss in {"both", "names" if undo.names else "content"}:
                 undo.run()
-        raise PowerCut
 
     def _now(self, path: Path) -> Path:
         """Give where a file made in a folder is, which may have got another name since."""

@@ -1,0 +1,297 @@
+"""Workspaces that are tortured, what they should come to, and how both records are compared."""
+
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import httpx
+
+from segctl import operations, recording
+from segctl.clock import Clock
+from segctl.context import desk
+from segctl.durable import Disk
+from segctl.engine.folding import view_recorded
+from segctl.plan.model import Plan
+from segctl.state.model import State
+from segctl.stopping import StopSignal
+from tests.torture.torture_service import Effect, TortureService
+from tests.torture.torture_victim import JumpingClock, Order, Report
+
+ROOT = Path(__file__).parents[2]
+IN_FLIGHT = 3
+PROJECT = """\
+apiVersion: segctl/v1
+kind: Project
+metadata: {name: torture}
+spec: {guards: {maxRemovePercent: 100, allowEmpty: true}}
+"""
+
+Wanted = Mapping[str, tuple[str, ...]]
+"""Who is to be in each segment, by customer segment id."""
+
+
+def users(start: int, end: int) -> tuple[str, ...]:
+    """Give made-up identities."""
+    return tuple(f"user-{number:04}@example.com" for number in range(start, end))
+
+
+def declare(root: Path, wanted: Wanted, *, label: str = "", ids: Mapping[str, str] = {}) -> None:
+    """Write a workspace's manifests, in place of those that are there.
+
+    ``wanted`` is by name; ``ids`` gives a name a customer segment id of its own.
+    """
+    root.mkdir(exist_ok=True)
+    for old in root.glob("*.yaml"):
+        old.unlink()
+    (root / "segctl.yaml").write_text(PROJECT, encoding="utf-8")
+    (root / "members").mkdir(exist_ok=True)
+    for name, members in wanted.items():
+        (root / f"members/{name}.txt").write_text("".join(f"{m}\n" for m in members))
+        manifest = {
+            "apiVersion": "segctl/v1",
+            "kind": "Segment",
+            "metadata": {"name": name, "labels": {"team": label} if label else {}},
+            "spec": {
+                "displayName": f"{name} {ids.get(name, '')}".strip(),
+                "customerSegmentId": ids.get(name, name),
+                "members": [{"file": {"path": f"members/{name}.txt"}}],
+            },
+        }
+        (root / f"{name}.yaml").write_text(json.dumps(manifest), encoding="utf-8")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seen:
+    """What the state says of one segment of the service; pairs as (kind, value)."""
+
+    created: bool
+    members: frozenset[tuple[str, str]]
+    uncertain: frozenset[tuple[str, str]]
+
+
+@dataclass(kw_only=True)
+class Place:
+    """A workspace, the folder for temporary files of its runs, and the service it belongs to."""
+
+    folder: Path
+    service: TortureService
+    clock: Clock = field(default_factory=JumpingClock)
+
+    def __post_init__(self) -> None:
+        for folder in (self.root, self.scratch, self.spare):
+            folder.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def root(self) -> Path:
+        return self.folder / "workspace"
+
+    @property
+    def scratch(self) -> Path:
+        return self.folder / "scratch"
+
+    @property
+    def spare(self) -> Path:
+        return self.folder / "spare"
+
+    @property
+    def state_folder(self) -> Path:
+        return self.root / "segctl.state.d"
+
+    def context(
+        self,
+        *,
+        disk: Disk | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
+        clock: Clock | None = None,
+    ) -> operations.Context:
+        return operations.Context(
+            root=self.root,
+            environment=self.service.environment,
+            clock=clock or self.clock,
+            chance=lambda: 0.0,
+            command="segctl apply",
+            disk=disk or Disk(),
+            transport=transport,
+        )
+
+    def apply(
+        self,
+        *,
+        file: Path | None = None,
+        destroy: bool = False,
+        stop: StopSignal | None = None,
+        **context: Any,
+    ) -> operations.Applied:
+        return operations.apply(
+            self.context(**context),
+            file=file,
+            variables={},
+            destroy=destroy,
+            approve=lambda _: True,
+            stop=stop or StopSignal(),
+        )
+
+    def plan(self, *, out: Path | None = None, destroy: bool = False) -> Plan:
+        return operations.plan(self.context(), variables={}, destroy=destroy, out=out).plan
+
+    def seen(self) -> dict[str, Seen]:
+        """Read what the state says, a journal taken in; checks the digests on the way."""
+        context = self.context()
+        with desk() as at, duckdb.connect() as db:
+            held = recording.read(context.backend(), at.engine)
+            where = held.recorded()
+            told = {}
+            for record in records(held.state):
+                recorded = where[record.key]
+                assert at.engine().digest(recorded) == record.members.digest
+                view_recorded(db, {0: recorded})
+                rows = db.execute("SELECT kind, value FROM recorded").fetchall()
+                odd = db.execute("SELECT kind, value FROM pairs WHERE status = 'uncertain'")
+                told[record.key] = Seen(
+                    created=record.created,
+                    members=frozenset(rows),
+                    uncertain=frozenset(odd.fetchall()),
+                )
+                assert len(rows) == len(told[record.key].members) == record.members.digest.count
+            if held.recovered:
+                assert held.recovered.uncertain <= IN_FLIGHT
+        return told
+
+    def paths(self) -> list[str]:
+        """List the workspace, but for what is the user's and what lasts."""
+        known = ("segctl.yaml", "segctl.state.json", "segctl.state.d/lock")
+        kept = ("members", "segctl.state.d/members/", "segctl.state.d/history/")
+        return sorted(
+            name
+            for path in self.root.rglob("*")
+            if path.is_file() or path.is_symlink() or path.name.startswith(("new-", "done-"))
+            if (name := str(path.relative_to(self.root))) not in known
+            and name != "segctl.state.d/lock.guard"
+            and not name.startswith(kept)
+            and not name.endswith((".yaml", ".plan"))
+        )
+
+
+def records(state: State) -> list[Any]:
+    """Give all segments that a state knows, tombstones too."""
+    return [*state.segments.values(), *(tombstone.record for tombstone in state.tombstones)]
+
+
+def check_interrupted(place: Place) -> dict[str, Seen]:
+    """Check a state after a crash: it claims nothing too much and has forgotten nothing.
+
+    Each pair that is not uncertain is in the state exactly if it is in the service.
+    """
+    memory = place.service.remembered()
+    before = snapshot(place.root)
+    told = place.seen()
+    assert snapshot(place.root) == before
+    assert memory.names.keys() <= told.keys()
+    assert {key for key, seen in told.items() if seen.created} <= memory.names.keys()
+    for key, seen in told.items():
+        wrong = (seen.members ^ memory.members.get(key, set())) - seen.uncertain
+        assert not wrong, f"{key}: {len(wrong)} pairs are neither right nor uncertain"
+    return told
+
+
+def check_converged(place: Place, wanted: Wanted) -> None:
+    """Check that service, state and manifests agree, and that nothing lies about."""
+    memory = place.service.remembered()
+    expected = {key: {("identity", value) for value in members} for key, members in wanted.items()}
+    found = {key: members for key, members in memory.members.items() if members or key in expected}
+    assert found == expected
+    told = place.seen()
+    assert told.keys() == memory.names.keys()
+    for key, seen in told.items():
+        assert seen == Seen(
+            created=True, members=frozenset(memory.members[key]), uncertain=frozenset()
+        )
+    assert place.paths() == []
+
+
+def check_sent_again(earlier: list[Effect], later: list[Effect], told: Mapping[str, Seen]) -> None:
+    """Check that what had taken effect was only sent again where that could not be known."""
+    last = {pair: action for effect in earlier for action, pair in effect.changes}
+    for effect in later:
+        for action, (segment, kind, value) in effect.changes:
+            again = last.get((segment, kind, value)) == action
+            assert not again or (kind, value) in told[segment].uncertain
+
+
+def snapshot(folder: Path) -> dict[str, bytes | None]:
+    """Give everything in a folder."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None
+        for path in folder.rglob("*")
+    }
+
+
+# Children
+
+
+class Victims:
+    """The warm process that runs applies in children."""
+
+    def __init__(self, process: "subprocess.Popen[str]") -> None:
+        self._process = process
+
+    def run(self, place: Place, **order: Any) -> Report | None:
+        """Run one apply in a child; ``None`` where it was killed."""
+        report = place.folder / "report.json"
+        report.unlink(missing_ok=True)
+        given = Order(
+            root=str(place.root),
+            scratch=str(place.scratch),
+            spare=str(place.spare),
+            report=str(report),
+            environment=place.service.environment,
+            **order,
+        )
+        assert self._process.stdin
+        assert self._process.stdout
+        self._process.stdin.write(json.dumps(asdict(given)) + "\n")
+        self._process.stdin.flush()
+        code = int(self._process.stdout.readline())
+        if code == -9:
+            return None
+        assert code == 0, f"the child ended with {code}"
+        return Report(**json.loads(report.read_text(encoding="utf-8")))
+
+
+@contextmanager
+def running_victims() -> Iterator[Victims]:
+    """Keep the warm process while the block lasts."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.torture.torture_victim"],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        yield Victims(process)
+    finally:
+        assert process.stdin
+        process.stdin.close()
+        process.wait(timeout=30)
+        assert process.stdout
+        process.stdout.close()
+
+
+@contextmanager
+def copied(place: Place) -> Iterator[Place]:
+    """Give a fresh copy of a place, gone afterwards."""
+    folder = Path(tempfile.mkdtemp(prefix="run-", dir=place.folder.parent))
+    try:
+        shutil.copytree(place.folder, folder, dirs_exist_ok=True)
+        yield Place(folder=folder, service=place.service)
+    finally:
+        shutil.rmtree(folder)
