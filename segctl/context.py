@@ -71,9 +71,13 @@ class Desk:
 
 
 @contextmanager
-def desk() -> Iterator[Desk]:
-    """Set up a desk in the folder for temporary files, and clear it afterwards."""
-    made = Desk(Path(tempfile.mkdtemp(prefix="segctl-")))
+def desk(folder: Path | None = None) -> Iterator[Desk]:
+    """Set up a desk in ``folder``, by default the one for temporary files; clear it afterwards.
+
+    What is to be taken into the state is made in the state's scratch folder: from
+    there it is a rename away, and what a killed run leaves is cleared by the next.
+    """
+    made = Desk(Path(tempfile.mkdtemp(prefix="segctl-", dir=folder)))
     try:
         yield made
     finally:

@@ -126,7 +126,10 @@ def apply(
     # A saved plan is pinned to the values that its variables had.
     desired = _desired(context, planfile.read(file).variables if file else variables)
     backend = context.backend()
-    with backend.lock(command=context.command, timeout=lock_timeout), desk() as at:
+    with (
+        backend.lock(command=context.command, timeout=lock_timeout),
+        desk(backend.scratch_folder()) as at,
+    ):
         held = recording.recover(backend, at.engine, disk=context.disk)
         if held.recovered:
             observe(held.recovered)
