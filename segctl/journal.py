@@ -298,6 +298,13 @@ def _lines(log: Path) -> Iterator[tuple[Record, int]]:
         yield record, len(line)
 
 
+def sweep(folder: Path, *, disk: Disk) -> None:
+    """Remove what a crash left of journals that were begun or ended; needs the lock."""
+    if folder.is_dir():
+        with explained("clear the journal's folder"):
+            _clean(disk, folder)
+
+
 def _checked(document: Any, folder: Path, parts: Sequence[str]) -> Mapping[str, Any]:
     """Give the header of a journal whose files are those that it was begun with."""
     if not isinstance(document, dict) or not isinstance(version := document.get("version"), int):

@@ -10,7 +10,7 @@ from segctl.durable import Disk
 from segctl.engine.base import Engine, Folded, Recorded
 from segctl.errors import StateDamaged
 from segctl.events import Recovered
-from segctl.journal import Journal
+from segctl.journal import Journal, sweep
 from segctl.outcomes import Ledger, Outcome, fold
 from segctl.plan import codec as plans
 from segctl.plan.model import Plan
@@ -75,6 +75,7 @@ def read(backend: Backend, engine: Callable[[], Engine]) -> Held:
 def recover(backend: Backend, engine: Callable[[], Engine], *, disk: Disk) -> Held:
     """Take the journal of an interrupted apply into the state; needs the lock."""
     held = _head(backend)
+    sweep(backend.journal_folder(), disk=disk)
     journal = Journal.open(backend.journal_folder(), disk=disk)
     if journal is None:
         return held
