@@ -30,25 +30,29 @@ class Scenario:
     ended: str = "done"
 
 
-def begun(place: Place, victims: Victims) -> None:
+def begun(place: Place) -> None:
     """Declare the first segments; nothing was applied yet."""
-    del victims
     declare(place.root, FIRST)
 
 
-def applied(place: Place, victims: Victims) -> None:
+def applied(place: Place) -> None:
     """Apply the first segments."""
-    begun(place, victims)
+    begun(place)
     place.apply()
 
 
-def changed(place: Place, victims: Victims) -> None:
+def changed(place: Place) -> None:
     """Apply the first segments, and declare others."""
-    applied(place, victims)
+    applied(place)
     declare(place.root, SECOND)
 
 
+def alone(prepare: Callable[[Place], object]) -> Callable[[Place, Victims], object]:
+    """Prepare without a child."""
+    return lambda place, _: prepare(place)
+
+
 SCENARIOS = (
-    Scenario(name="first apply", wanted=FIRST, prepare=begun),
-    Scenario(name="adds and removals", wanted=SECOND, prepare=changed),
+    Scenario(name="first apply", wanted=FIRST, prepare=alone(begun)),
+    Scenario(name="adds and removals", wanted=SECOND, prepare=alone(changed)),
 )

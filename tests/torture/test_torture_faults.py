@@ -1,0 +1,85 @@
+"""A disk that fails at any step stops a run in words, and a healed one lets the next finish."""
+
+import errno
+import os
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from segctl.durable import Disk
+from segctl.errors import SegctlError, Stop
+from tests.durable.faulty_disk import FaultyDisk
+from tests.torture.conftest import ALL_POINTS, Covered
+from tests.torture.torture_kit import (
+    Place,
+    check_converged,
+    check_interrupted,
+    check_sent_again,
+    copied,
+)
+from tests.torture.torture_scenarios import SECOND, changed
+
+SAMPLE = 16
+ERRORS = (errno.ENOSPC, errno.EIO, errno.EROFS)
+
+
+class FailingDisk(FaultyDisk):
+    """A disk that fails at one step, or from there on."""
+
+    def __init__(self, place: Place, *, at: int, error: int, lasting: bool) -> None:
+        super().__init__(place.spare, at=at, error=error)
+        self._lasting = lasting
+
+    def _step(self, *, torn: Callable[[], object] = lambda: None) -> None:
+        super()._step(torn=torn)
+        if self._lasting and 0 < self._at < self.steps:
+            raise OSError(self._error, os.strerror(self._error or 0))
+
+
+@pytest.mark.parametrize("lasting", [False, True], ids=["once", "from then on"])
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: errno.errorcode[error])
+def test_an_error_of_the_disk_at_any_step_stops_in_words_and_the_next_run_finishes(
+    error: int, lasting: bool, place: Place, covered: Covered
+) -> None:
+    changed(place)
+    memory = place.service.remembered()
+    with copied(place) as whole:
+        counting = FailingDisk(whole, at=0, error=error, lasting=lasting)
+        whole.apply(disk=counting)
+    every = range(1, counting.steps + 1)
+    chance = random.Random(f"{error} {lasting}")  # noqa: S311 - a sample, not a secret
+    for point in sorted(every if ALL_POINTS else chance.sample(every, SAMPLE)):
+        place.service.become(memory)
+        with copied(place) as copy:
+            disk = FailingDisk(copy, at=point, error=error, lasting=lasting)
+            try:
+                copy.apply(disk=disk)
+            except SegctlError as stopped:
+                assert os.strerror(error) in stopped.message
+                assert stopped.hint
+            told = check_interrupted(copy)
+            earlier = place.service.remembered().effects
+            copy.apply()
+            check_converged(copy, SECOND)
+            check_sent_again(earlier, place.service.memory.effects[len(earlier) :], told)
+        covered(f"disk errors ({errno.errorcode[error]})", 1)
+
+
+class NoLogDisk(Disk):
+    """A disk that cannot bring the records of a journal to the disk."""
+
+    def sync(self, descriptor: int) -> None:
+        log = Path(f"/proc/self/fd/{descriptor}").readlink().name == "log.jsonl"
+        if log and os.fstat(descriptor).st_size:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        super().sync(descriptor)
+
+
+def test_nothing_is_sent_that_the_journal_cannot_hold(place: Place) -> None:
+    changed(place)
+    before = place.service.remembered()
+    with pytest.raises(Stop, match=r"^cannot write the journal: Input/output error$"):
+        place.apply(disk=NoLogDisk())
+    assert place.service.remembered() == before
