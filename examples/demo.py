@@ -27,6 +27,7 @@ CDNOW = Path(__file__).parent / "cdnow"
 SEGCTL = Path(sys.executable).with_name("segctl")
 MONTH_ENDS = (date(1997, 12, 31), date(1998, 1, 31))
 START_SECONDS = 30.0
+CREDENTIALS = {"CLEVERTAP_ACCOUNT_ID": "EMULATOR", "CLEVERTAP_PASSCODE": "emulator"}
 
 
 class DemoFailed(Exception):
@@ -53,6 +54,7 @@ def emulator(log: Path) -> Iterator[str]:
     with log.open("wb") as output:
         process = subprocess.Popen(
             [SEGCTL, "emulator", "--port", str(port), "--latency-ms", "20"],
+            env={**os.environ, **CREDENTIALS},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -90,9 +92,8 @@ def segctl(workspace: Path, url: str, *arguments: str) -> str:
         cwd=workspace,
         env={
             **os.environ,
+            **CREDENTIALS,
             "CLEVERTAP_BASE_URL": url,
-            "CLEVERTAP_ACCOUNT_ID": "EMULATOR",
-            "CLEVERTAP_PASSCODE": "emulator",
         },
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,

@@ -2,6 +2,7 @@
 
 import errno
 import os
+from collections.abc import Mapping
 
 import click
 
@@ -20,6 +21,7 @@ from segctl.render.style import escaped
 @click.option("--latency-ms", type=click.IntRange(min=0), default=0, help="Answer this much later.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of all chance.")
 @click.option("--faults", metavar="FILE", help="Inject the faults that this JSON file lists.")
+@click.option("--settings", metavar="FILE", help="Set what this JSON file names, as PUT settings.")
 @click.option("--allow-remote", is_flag=True, help="Let --host be an address others can reach.")
 @common
 def command(
@@ -31,13 +33,15 @@ def command(
     latency_ms: int,
     seed: int,
     faults: str | None,
+    settings: str | None,
     allow_remote: bool,
 ) -> None:
     """Run a local CleverTap API Segments service.
 
     Prints its address and the settings that make segctl use it; Ctrl-C ends it.
-    With --allow-remote, the account is that of CLEVERTAP_ACCOUNT_ID and
-    CLEVERTAP_PASSCODE, since anybody knows the emulator's own.
+    It serves the account of CLEVERTAP_ACCOUNT_ID and CLEVERTAP_PASSCODE where they
+    are set, else EMULATOR with the passcode emulator. With --allow-remote they must
+    be set, since anybody knows the emulator's own.
     """
     try:
         from segctl.emulator import server  # noqa: PLC0415 - its libraries are an extra
@@ -50,6 +54,7 @@ def command(
             hint="Install it with: pip install 'segctl[emulator]'",
         ) from missing
 
+    accounts = _accounts()
     try:
         server.serve(
             host=host,
@@ -57,9 +62,10 @@ def command(
             data=screen.path(data) if data else None,
             latency_ms=latency_ms,
             seed=seed,
-            accounts=_accounts() if allow_remote else None,
-            ready=lambda url: screen.out(_welcome(url)),
+            accounts=accounts,
+            ready=lambda url: screen.out(_welcome(url, accounts)),
             faults=screen.path(faults) if faults else None,
+            settings=screen.path(settings) if settings else None,
             allow_remote=allow_remote,
         )
     except ExposedError as error:
@@ -81,17 +87,32 @@ def _unavailable(error: OSError, port: int) -> Stop:
 
 
 def _accounts() -> dict[str, str] | None:
-    """Give the account that others may use; none leaves the demo's, which is then refused."""
+    """Give the environment's account; ``None``, where it names none, for the emulator's own."""
     account = os.environ.get("CLEVERTAP_ACCOUNT_ID")
     passcode = os.environ.get("CLEVERTAP_PASSCODE")
+    if bool(account) != bool(passcode):
+        there, absent = "CLEVERTAP_ACCOUNT_ID", "CLEVERTAP_PASSCODE"
+        if passcode:
+            there, absent = absent, there
+        raise Stop(
+            f"{there} is set and {absent} is not",
+            hint="Set both to serve that account, or neither to serve the emulator's own.",
+        )
     return {account: passcode} if account and passcode else None
 
 
-def _welcome(url: str) -> str:
+def _welcome(url: str, accounts: Mapping[str, str] | None) -> str:
+    if accounts:
+        (account,) = accounts
+        serves = f"It serves the account {escaped(account)} of CLEVERTAP_ACCOUNT_ID.\n"
+        credentials = "  # CLEVERTAP_ACCOUNT_ID and CLEVERTAP_PASSCODE as they are set here\n"
+    else:
+        serves = "It serves the account EMULATOR.\n"
+        credentials = "  export CLEVERTAP_ACCOUNT_ID=EMULATOR CLEVERTAP_PASSCODE=emulator\n"
     return (
-        f"The emulator listens on {escaped(url)}. Ctrl-C ends it.\n"
+        f"The emulator listens on {escaped(url)}. Ctrl-C ends it.\n{serves}"
         "Let segctl use it, in another terminal, with:\n\n"
-        "  export CLEVERTAP_ACCOUNT_ID=EMULATOR CLEVERTAP_PASSCODE=emulator\n"
+        f"{credentials}"
         f"  export CLEVERTAP_BASE_URL={escaped(url)}\n\n"
         "or, for good, with baseUrl below spec.provider in segctl.yaml.\n"
     )

@@ -20,6 +20,7 @@ from uvicorn.protocols.http.auto import AutoHTTPProtocol
 from segctl.emulator.app import DEMO_PASSCODE, create_app
 from segctl.emulator.errors import ExposedError, InvalidSettingsError
 from segctl.emulator.faults import FaultPlan, parse_plan
+from segctl.emulator.settings import Settings
 
 GRACE_SECONDS = 5
 KEEP_ALIVE_SECONDS = 3600
@@ -84,20 +85,26 @@ def serve(
     accounts: Mapping[str, str] | None = None,
     ready: Callable[[str], None] | None = None,
     faults: Path | None = None,
+    settings: Path | None = None,
     allow_remote: bool = False,
 ) -> None:
     """Serve until SIGINT or SIGTERM.
 
     ``port`` 0 takes any free one; ``ready`` is told the base URL once connections
-    are accepted.  Raises ExposedError for a host beyond loopback unless
-    ``allow_remote`` is given with ``accounts`` whose passcodes are not the demo's;
-    InvalidSettingsError for a faults file that is wrong; OSError for a port that
-    is taken.
+    are accepted.  ``settings`` is a file with what ``PUT settings`` takes: those it
+    does not name stay as ``data`` keeps them.  Raises ExposedError for a host beyond
+    loopback unless ``allow_remote`` is given with ``accounts`` whose passcodes are
+    not the demo's; InvalidSettingsError for a faults or settings file that is wrong;
+    OSError for a port that is taken.
     """
     exposed = check_exposure(host, accounts=accounts, allow_remote=allow_remote)
     plan = None if faults is None else read_plan(faults, seed=seed)
+    changes = {} if settings is None else read_document(settings)
+    Settings().changed(changes)  # what is wrong is said before any data is touched
     app = create_app(data=data, accounts=accounts, seed=seed)
     service = app.state.service
+    if changes:
+        service.change_settings(service.settings.changed(changes))
     if latency_ms:
         service.change_settings(replace(service.settings, latency_ms=latency_ms))
     if plan is not None:
@@ -112,11 +119,15 @@ def serve(
 
 def read_plan(file: Path, *, seed: int) -> FaultPlan:
     """Read a fault plan from a file; raises InvalidSettingsError or OSError."""
+    return parse_plan(read_document(file), seed=seed)
+
+
+def read_document(file: Path) -> Any:
+    """Read a JSON file; raises InvalidSettingsError or OSError."""
     try:
-        document = json.loads(file.read_text("utf-8"))
-    except ValueError as error:
+        return json.loads(file.read_text("utf-8"))
+    except (ValueError, RecursionError) as error:
         raise InvalidSettingsError(problems=(f"{file} is not JSON: {error}",)) from error
-    return parse_plan(document, seed=seed)
 
 
 def check_exposure(host: str, *, accounts: Mapping[str, str] | None, allow_remote: bool) -> bool:
