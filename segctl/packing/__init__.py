@@ -10,10 +10,11 @@ from collections.abc import Iterator
 import numpy as np
 
 from segctl.packing.assemble import assemble, empty, order_requests, send_naively
-from segctl.packing.bins import fill
-from segctl.packing.bound import floor, naive
-from segctl.packing.cover import Parts, expand, single_ops, whole_rows
+from segctl.packing.bins import Pieces, fill
+from segctl.packing.bound import floor, naive, priced_floor
+from segctl.packing.cover import Cover, expand, single_ops, whole_rows
 from segctl.packing.delta import Delta, canonical
+from segctl.packing.distinct import fill_distinct
 from segctl.packing.improve import improve
 from segctl.packing.model import Bools, Ints, Limits, Packing
 
@@ -26,31 +27,43 @@ def pack(user: Ints, op: Ints, *, removal: Bools, limits: Limits | None = None) 
     ``user`` and ``op`` are (N,) numbers from 0 on; ``removal[op]`` says which operations
     remove.  The result depends on the set of changes alone: not on their order, nor on
     the machine.  It never takes more requests than one operation at a time would.
+    Requests that carry removals come first.
+
+    Raises ValueError if a change is given twice or the arrays do not match.
     """
     limits = limits or Limits()
     user, op = np.asarray(user, np.int64), np.asarray(op, np.int64)
+    removal = np.asarray(removal, np.bool_)
     if user.shape != op.shape or user.ndim != 1:
         raise ValueError("user and op must be of one length: a change is one of each")
     if len(user) == 0:
         return empty()
-    delta = canonical(user, op, np.asarray(removal, np.bool_))
-    naively, least = naive(delta, limits), floor(delta, limits)
+    if int(user.min()) < 0 or int(op.min()) < 0 or int(op.max()) >= len(removal):
+        raise ValueError("users and operations are numbered from 0, operations as in removal")
+    delta = canonical(user, op, removal)
+    least = floor(delta, limits)
     cover, pieces = send_naively(delta, limits)
-    for parts in _covers(delta, limits):
-        trial = expand(delta, parts, limits)
-        filled = fill(
-            np.diff(trial.user_start), np.diff(trial.op_start), trial.removes(delta), limits
-        )
+    for trial, filled in _tries(delta, limits):
         if filled.requests < pieces.requests:
             cover, pieces = trial, filled
         if pieces.requests == least:
             break
+    if pieces.requests > least and limits.counting == "strict":
+        least = max(least, priced_floor(delta, limits))
     pieces = order_requests(cover, pieces, delta)
-    return assemble(delta, cover, pieces, naive=naively, floor=least)
+    return assemble(delta, cover, pieces, naive=naive(delta, limits), floor=least)
 
 
-def _covers(delta: Delta, limits: Limits) -> Iterator[Parts]:
-    """Yield covers to try, the cheap ones first."""
-    yield whole_rows(delta)
-    yield single_ops(delta)
-    yield from improve(delta, limits)
+def _tries(delta: Delta, limits: Limits) -> Iterator[tuple[Cover, Pieces]]:
+    """Yield filled covers, the cheap ones first: a small delta needs no other."""
+    if limits.counting == "distinct":
+        yield fill_distinct(delta, limits)
+    for cover in (whole_rows(delta), single_ops(delta)):
+        yield _filled(delta, expand(delta, cover, limits), limits)
+    for cover in improve(delta, limits):
+        yield _filled(delta, expand(delta, cover, limits), limits)
+
+
+def _filled(delta: Delta, cover: Cover, limits: Limits) -> tuple[Cover, Pieces]:
+    users, ops = np.diff(cover.user_start), np.diff(cover.op_start)
+    return cover, fill(users, ops, cover.removes(delta), limits)

@@ -243,7 +243,8 @@ def _choose(
     price = 1 / (1 + 2.0**-odds)
     width = subsets.width
     share = np.where(fixed.usage > 0, limits.users, estimate)
-    cost = np.rint(UNIT * (price + (1 - price) * width / share)).astype(np.int32)
+    ops_price = (1 - price) * limits.users / limits.segments
+    cost = np.rint(UNIT * (price + ops_price * width / share)).astype(np.int32)
     split = subsets.split(cost)
     usage = split.usage + fixed.usage
     unused = np.maximum(estimate * 0.5, 1.0)

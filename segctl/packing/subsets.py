@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from segctl.packing.delta import mix
-from segctl.packing.model import Ints
+from segctl.packing.model import Bools, Ints
 from segctl.packing.ragged import offsets
 
 Prices = npt.NDArray[np.int32]
@@ -46,8 +46,13 @@ class Subsets:
     Numbers come from a 64-bit hash: a collision would mislead a price, nothing else.
     """
 
-    def __init__(self, start: Ints, cols: Ints, size: Ints) -> None:
-        """Take V rows, (V + 1,) offsets into cols, and the (V,) users each stands for."""
+    def __init__(
+        self, start: Ints, cols: Ints, size: Ints, *, counted: Bools | None = None
+    ) -> None:
+        """Take V rows, (V + 1,) offsets into cols, and the (V,) users each stands for.
+
+        ``counted`` says whose users count as support; all do if it is not given.
+        """
         self.size = size
         width = np.diff(start)
         seeds = mix(np.arange(int(cols.max(initial=0)) + 1), 77)
@@ -73,12 +78,24 @@ class Subsets:
             number = np.zeros((len(row), 1 << k), np.int32)
             number[:, 1:] = inverse[at : at + count].reshape(len(row), -1)
             at += count
-            weight = np.repeat(size[row], (1 << k) - 1)
+            users = size[row] if counted is None else np.where(counted[row], size[row], 0)
+            weight = np.repeat(users, (1 << k) - 1)
             self.support += np.bincount(
                 number[:, 1:].ravel(), weights=weight, minlength=patterns
             ).astype(np.int64)
             self.width[number[:, 1:]] = np.bitwise_count(np.arange(1, 1 << k))
             self.groups.append(_Group(width=k, row=row, pattern=number))
+
+    def least(self, start: Ints, cols: Ints, number: Ints) -> Ints:
+        """Find for each pattern the least of its operations' numbers, (P,)."""
+        result = np.zeros(len(self.hashes), np.int64)
+        for group in self.groups:
+            least = np.full(group.pattern.shape, np.iinfo(np.int64).max)
+            for j in range(group.width):
+                one = number[cols[start[group.row] + j]]
+                least[:, 1 << j : 2 << j] = np.minimum(least[:, : 1 << j], one[:, None])
+            result[group.pattern[:, 1:]] = least[:, 1:]
+        return result
 
     def usage_of(self, digest: npt.NDArray[np.uint64], users: Ints) -> Ints:
         """Count the users of parts given by their hashes, (P,); unknown ones are left out."""

@@ -1,0 +1,116 @@
+"""The steps of packing, each against a plain way of saying what it should do."""
+
+from itertools import pairwise, product
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from segctl.packing.bins import fill
+from segctl.packing.bound import floor, priced_floor
+from segctl.packing.delta import canonical
+from segctl.packing.mine import Spent, mine
+from segctl.packing.model import Ints, Limits
+from segctl.packing.ragged import offsets
+from segctl.packing.subsets import Subsets, write_out
+
+Rows = list[list[int]]
+
+rows_of = st.lists(
+    st.sets(st.integers(0, 9), min_size=1, max_size=5).map(sorted), min_size=1, max_size=25
+)
+
+
+def ragged(rows: Rows) -> tuple[Ints, Ints]:
+    return offsets(np.array([len(r) for r in rows])), np.array([c for r in rows for c in r])
+
+
+def splits(items: tuple[int, ...]) -> list[list[tuple[int, ...]]]:
+    """List all partitions of a set."""
+    if not items:
+        return [[]]
+    head, *tail = items
+    found = []
+    for mask in product([False, True], repeat=len(tail)):
+        part = (head, *(t for t, m in zip(tail, mask, strict=True) if m))
+        rest = tuple(t for t, m in zip(tail, mask, strict=True) if not m)
+        found += [[part, *more] for more in splits(rest)]
+    return found
+
+
+@given(rows_of, st.integers(1, 50))
+@settings(max_examples=40, deadline=None)
+def test_rows_are_split_at_the_least_price(rows: Rows, seed: int) -> None:
+    start, cols = ragged(rows)
+    subsets = Subsets(start, cols, np.ones(len(rows), np.int64))
+    price = (np.arange(len(subsets.hashes)) * seed * 7919 % 1000).astype(np.int32)
+    split = subsets.split(price)
+    part_start, ops = write_out(split, start, cols)
+    parts = [tuple(ops[a:b]) for a, b in pairwise(part_start)]
+    of_set = {p: int(price[n]) for p, n in zip(parts, split.pattern, strict=True)}
+    for number, row in enumerate(rows):
+        chosen = [p for p, r in zip(parts, split.row, strict=True) if r == number]
+        assert sorted(c for p in chosen for c in p) == row
+        known = [s for s in splits(tuple(row)) if all(p in of_set for p in s)]
+        assert sum(of_set[p] for p in chosen) == min(sum(of_set[p] for p in s) for s in known)
+
+
+@given(rows_of)
+@settings(max_examples=40, deadline=None)
+def test_mining_splits_rows_without_loss(rows: Rows) -> None:
+    start, cols = ragged(rows)
+    spent = Spent(users=0, ops=0, price=0.6)
+    parts, _ = mine(start, cols, np.ones(len(rows), np.int64), Limits(), spent)
+    got = sorted(
+        (int(parts.row[k]), int(op))
+        for k in range(len(parts.row))
+        for op in parts.ops[parts.start[k] : parts.start[k + 1]]
+    )
+    assert got == [(r, c) for r, row in enumerate(rows) for c in row]
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 40), st.integers(1, 7), st.booleans()), min_size=1),
+    st.integers(1, 30),
+    st.integers(7, 30),
+)
+@settings(max_examples=150, deadline=None)
+def test_filling_places_every_user_of_every_entry_within_limits(
+    entries: list[tuple[int, int, bool]], users: int, segments: int
+) -> None:
+    n, s, removes = (np.array(column) for column in zip(*entries, strict=True))
+    pieces = fill(n, s, removes, Limits(users=users, segments=segments))
+    height = pieces.end - pieces.begin
+    assert height.min() > 0
+    assert np.bincount(pieces.request, height).max() <= users
+    assert np.bincount(pieces.request, s[pieces.entry]).max() <= segments
+    assert len(np.unique(pieces.request)) == pieces.requests
+    for entry in range(len(n)):
+        own = np.flatnonzero(pieces.entry == entry)
+        own = own[np.argsort(pieces.begin[own])]
+        assert pieces.begin[own][0] == 0
+        assert pieces.end[own][-1] == n[entry]
+        assert (pieces.begin[own][1:] == pieces.end[own][:-1]).all()
+
+
+@given(rows_of, st.integers(1, 4), st.integers(1, 4))
+@settings(max_examples=60, deadline=None)
+def test_bounds_never_exceed_what_sending_each_row_takes(
+    rows: Rows, users: int, segments: int
+) -> None:
+    limits = Limits(users=users, segments=segments)
+    start, cols = ragged(rows)
+    user = np.repeat(np.arange(len(rows)), np.diff(start))
+    delta = canonical(user, cols, np.zeros(10, np.bool_))
+    by_row = sum(-(-len(r) // segments) for r in rows)
+    by_op = int((-(-np.bincount(cols) // users)).sum())
+    for bound in (floor(delta, limits), priced_floor(delta, limits)):
+        assert bound <= min(by_row, by_op)
+
+
+def test_two_users_who_share_nothing_need_what_the_priced_bound_says() -> None:
+    # three users with two operations each, all different: a request of three users and
+    # three operations can carry no two of them whole
+    user, op = np.repeat(np.arange(3), 2), np.arange(6)
+    delta = canonical(user, op, np.zeros(6, np.bool_))
+    assert priced_floor(delta, Limits(users=3, segments=3)) == 2
