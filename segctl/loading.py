@@ -1,6 +1,7 @@
 """Read the sources of a plan: every row into the engine, every problem to its author."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from segctl.diagnostics import Diagnostic, Location, Severity
@@ -21,33 +22,53 @@ from segctl.sources.paths import Reach
 from segctl.sources.reading import rows_of
 
 
-def load(desired: Desired, places: Mapping[str, int], engine: Engine, root: Path) -> list[Finding]:
-    """Read every source that a planned segment needs, into the engine.
+@dataclass(frozen=True, kw_only=True)
+class Loaded:
+    """The sources of a plan in an engine, by the numbers of their loads."""
 
-    ``places`` gives the target of each planned segment by address.  Gives what a
-    reviewer should know of the rows; raises ``InvalidInput`` with all problems of
-    all sources at once.
+    loads: Mapping[int, Load]
+
+    def judge(self, stats: Mapping[int, LoadStats]) -> list[Finding]:
+        """Give what a reviewer should know of the rows, once the engine has compared them.
+
+        Raises ``InvalidInput`` with all problems of all sources at once.
+        """
+        pairs = [(self.loads[number], found) for number, found in sorted(stats.items())]
+        problems = [problem for load, found in pairs for problem in _invalid(load, found)]
+        if problems:
+            raise InvalidInput(problems)
+        return [finding for load, found in pairs for finding in _counted(load, found)]
+
+    def explain(self, error: RowsUnreadable) -> InvalidInput:
+        """Say which source an engine could not read while comparing."""
+        if error.load is None:
+            raise error
+        return InvalidInput([_unreadable(self.loads[error.load], error)])
+
+
+def load(desired: Desired, places: Mapping[str, int], engine: Engine, root: Path) -> Loaded:
+    """Take every source that a planned segment needs into the engine.
+
+    ``places`` gives the target of each planned segment by address.  Raises
+    ``InvalidInput`` with all sources that cannot be read.
     """
     reach = Reach(root=root, allowed=desired.project.allowed_folders)
     problems: list[Diagnostic] = []
-    findings: list[Finding] = []
-    for load in desired.loads:
-        targets = _targets(load, places)
+    loads: dict[int, Load] = {}
+    for declared in desired.loads:
+        targets = _targets(declared, places)
         if not targets:
             continue
         try:
-            column = load.segment_column if isinstance(load, TableLoad) else None
-            rows = rows_of(load.source, reach, engine, segment_column=column)
-            exclude = not isinstance(load, TableLoad) and load.role == "exclude"
-            stats = engine.load(rows, targets=targets, exclude=exclude)
+            column = declared.segment_column if isinstance(declared, TableLoad) else None
+            rows = rows_of(declared.source, reach, engine, segment_column=column)
+            exclude = not isinstance(declared, TableLoad) and declared.role == "exclude"
+            loads[engine.load(rows, targets=targets, exclude=exclude)] = declared
         except RowsUnreadable as error:
-            problems.append(_unreadable(load, error))
-            continue
-        problems += _invalid(load, stats)
-        findings += _counted(load, stats)
+            problems.append(_unreadable(declared, error))
     if problems:
         raise InvalidInput(problems)
-    return findings
+    return Loaded(loads=loads)
 
 
 def _targets(load: Load, places: Mapping[str, int]) -> Sequence[int] | Mapping[str, int]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from segctl import __version__
 from segctl.diagnostics import Severity
-from segctl.engine.base import Engine, Packed, Recorded, TargetDiff
+from segctl.engine.base import Engine, Packed, Recorded, RowsUnreadable, TargetDiff
 from segctl.loading import load
 from segctl.manifests.desired import Desired
 from segctl.packing import Limits
@@ -81,9 +81,14 @@ def make(
     """
     numbered = _numbered(draft(desired.segments, state, patterns=aim.patterns, destroy=aim.destroy))
     places = {d.address: numbered.own[n] for n, d in enumerate(numbered.drafts) if d.wanted}
-    findings = load(desired, places, engine, root) if places else []
+    loaded = load(desired, places, engine, root)
     _record(numbered, engine, recorded_at)
-    diffs = engine.diff()
+    try:
+        diff = engine.diff()
+    except RowsUnreadable as error:
+        raise loaded.explain(error) from error
+    findings = loaded.judge(diff.loads)
+    diffs = diff.targets
     keys = [target.key for target in numbered.targets]
     limits = Limits(counting=desired.project.counting)
     packed = engine.pack(keys, limits, settle_seconds=desired.project.settle_seconds)

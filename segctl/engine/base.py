@@ -5,7 +5,7 @@ that a reader is shown and the ones in flight.  One engine serves one plan or on
 apply; it keeps what it makes in a scratch folder of the caller's.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -14,6 +14,7 @@ from segctl.identity import Kind, Problem, SetDigest
 from segctl.manifests.desired import Format
 from segctl.outcomes import Ledger
 from segctl.plan.model import Sample
+from segctl.rejects import Rejects
 
 if TYPE_CHECKING:
     from segctl.packing import Limits
@@ -58,7 +59,8 @@ Rows = Inline | Scan | Select
 class RowsUnreadable(Exception):
     """Rows could not be had: ``summary`` and ``detail`` are for the user to read.
 
-    ``line`` counts from 1 in the file at fault, 0 where that is not known.
+    ``line`` counts from 1 in the file at fault, 0 where that is not known; ``load`` is
+    the number of the load at fault where it shows only when everything is compared.
     """
 
     def __init__(self, code: str, summary: str, detail: str = "", *, line: int = 0) -> None:
@@ -67,6 +69,7 @@ class RowsUnreadable(Exception):
         self.summary = summary
         self.detail = detail
         self.line = line
+        self.load: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,6 +122,14 @@ class TargetDiff:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Diff:
+    """How every target changes, and what every load held, by their numbers."""
+
+    targets: Mapping[int, TargetDiff]
+    loads: Mapping[int, LoadStats]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Packed:
     """Requests after packing; ``settle_from`` is the first that must wait for a settle time.
 
@@ -161,6 +172,50 @@ class Folded:
     refused: int = 0
 
 
+@dataclass(frozen=True, kw_only=True)
+class SentApply:
+    """What an ended apply sent: its delta, its outcomes, and which of today's targets its were.
+
+    ``begun_at`` is in seconds since 1970.
+    """
+
+    delta: Path
+    ledger: Ledger
+    targets: Mapping[int, int]
+    begun_at: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rejected:
+    """What a stream of rejects came to, counted in its rows.
+
+    ``adds`` and ``removes`` were matched to such a request, ``known`` of them loaded
+    before; ``older`` ones are from before the last request for their pair, and
+    ``unmatched`` ones were never sent.  ``labels`` holds the indexes of those with a
+    match, ``folded`` the targets that change.
+    """
+
+    adds: int
+    removes: int
+    known: int
+    older: int
+    unmatched: int
+    labels: frozenset[int]
+    folded: Mapping[int, Folded]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RefusedPair:
+    """A pair in quarantine: what was refused, when (seconds since 1970), and why."""
+
+    target: int
+    kind: Kind
+    value: str = field(repr=False)
+    action: str
+    at: float
+    type: str
+
+
 class Engine(Protocol):
     """Compares member sets; see the module for its life."""
 
@@ -173,18 +228,24 @@ class Engine(Protocol):
         *,
         targets: Sequence[int] | Mapping[str, int],
         exclude: bool = False,
-    ) -> LoadStats:
-        """Read a source into the desired members of its targets.
+    ) -> int:
+        """Take a source in for its targets; give the number of this load.
 
-        ``targets`` are indexes, or a mapping from values of the segment column.
-        Raises ``RowsUnreadable``; invalid rows are counted, and left out.
+        ``targets`` are indexes, or a mapping from values of the segment column, with
+        negative ones for segments that are not part of the plan.  Raises
+        ``RowsUnreadable``.
         """
 
     def record(self, target: int, recorded: Recorded, *, wanted: bool) -> None:
         """Name what is recorded of a target; not ``wanted`` means that it is to be emptied."""
 
-    def diff(self) -> Mapping[int, TargetDiff]:
-        """Compare everything loaded with everything recorded."""
+    def diff(self, *, retry_before: float | None = None) -> Diff:
+        """Compare everything loaded with everything recorded.
+
+        Invalid rows are counted and left out.  Pairs refused before ``retry_before``
+        (seconds since 1970) are sent again.  Raises ``RowsUnreadable``, and
+        ``StateDamaged`` for a member file that cannot be read.
+        """
 
     def delta_digest(self, keys: Sequence[str]) -> SetDigest:
         """Digest the delta; ``keys`` are the wire names of the targets, by index."""
@@ -211,6 +272,33 @@ class Engine(Protocol):
         recorded: Mapping[int, Recorded],
     ) -> Mapping[int, Folded]:
         """Give what outcomes make of each recorded target."""
+
+    def reject(
+        self,
+        recorded: Mapping[int, Recorded],
+        *,
+        rejects: Rejects,
+        targets: Sequence[int],
+        applies: Iterable[SentApply],
+        now: float,
+    ) -> Rejected:
+        """Match rejects to the last request for each pair, and give what is left of that.
+
+        ``targets`` says for each label which recorded target it names, -1 for none;
+        ``applies`` are those that were kept, newest first.  A refused ADD leaves the
+        set, a refused REMOVE puts the member back; both go to quarantine.
+        """
+
+    def retry(
+        self, recorded: Mapping[int, Recorded], *, type_: str | None = None
+    ) -> Mapping[int, Folded]:
+        """Give the targets that change when refused pairs leave quarantine.
+
+        All of them, or those refused for the reason ``type_``.
+        """
+
+    def refused(self, recorded: Mapping[int, Recorded]) -> Iterator[RefusedPair]:
+        """Stream the pairs in quarantine, by target."""
 
     def digest(self, recorded: Recorded) -> SetDigest:
         """Digest a recorded set in full."""

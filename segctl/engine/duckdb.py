@@ -1,13 +1,12 @@
 """The engine that runs in the process: DuckDB.
 
 Its memory is bounded by a setting and what does not fit spills into the scratch
-folder.  User SQL runs in a second, sealed database, which may read the files that
-the query names and write one result file of ours.
+folder.
 """
 
-import csv
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -15,32 +14,33 @@ from typing import Any
 import duckdb
 import numpy as np
 
-from segctl.engine import failures, folding, sql
+from segctl.engine import comparing, failures, folding, rejecting, sql
 from segctl.engine.base import (
+    Diff,
     EntryRows,
     Folded,
-    Inline,
     LoadStats,
     Packed,
     Recorded,
+    RefusedPair,
+    Rejected,
     Rows,
+    RowsUnreadable,
     Scan,
-    Select,
+    SentApply,
     TargetDiff,
 )
+from segctl.engine.comparing import Load
+from segctl.engine.intake import OPTIONS, Intake
+from segctl.errors import StateDamaged
 from segctl.identity import Kind, Problem, SetDigest
 from segctl.outcomes import Ledger
 from segctl.packing import Limits, Packing, pack
 from segctl.plan.model import Sample
+from segctl.rejects import Rejects
 
 SAMPLE_SIZE = 10
 """How many members a sign a reader is shown."""
-
-_OPTIONS = {
-    "autoinstall_known_extensions": False,
-    "autoload_known_extensions": False,
-    "allow_community_extensions": False,
-}
 
 
 class DuckEngine:
@@ -55,10 +55,12 @@ class DuckEngine:
         if memory:
             self._settings["memory_limit"] = memory
         self._db = duckdb.connect(
-            config={**_OPTIONS, **self._settings, "preserve_insertion_order": False}
+            config={**OPTIONS, **self._settings, "preserve_insertion_order": False}
         )
-        for relation in ("included", "excluded", "kept"):
-            self._db.execute(f"CREATE TABLE {relation} AS {sql.NO_ROWS}")
+        self._db.execute(f"CREATE TABLE excluded AS {sql.NO_ROWS}")
+        self._intake = Intake(self._db, scratch, self._settings, self._numbers)
+        self._loads: list[Load] = []
+        self._excluded: dict[int, LoadStats] = {}
         self._recorded: dict[int, Recorded] = {}
         self._wanted: set[int] = set()
         self._actions: list[tuple[int, str]] = []
@@ -83,202 +85,56 @@ class DuckEngine:
         *,
         targets: Sequence[int] | Mapping[str, int],
         exclude: bool = False,
-    ) -> LoadStats:
-        """Read a source into the desired members of its targets."""
-        source = self._unchecked(rows)
-        table = f"load_{next(self._numbers)}"
-        labels = isinstance(targets, Mapping)
+    ) -> int:
+        """Take a source in for its targets; give the number of this load."""
+        number = next(self._numbers)
+        select = self._intake.relation(rows)
         try:
-            self._db.execute(
-                f"CREATE TEMP TABLE {table} AS "
-                f"SELECT kind, value, {'label' if labels else 'NULL::VARCHAR AS label'}, "
-                f"count(*) AS copies FROM ({source}) GROUP BY ALL"
-            )
-            invalid = self._invalid(table)
-            first = self._first_invalid(source) if invalid and isinstance(rows, Scan) else {}
+            [[count]] = self._db.execute(f"SELECT count(*) FROM ({select})").fetchall()
+            load = Load(number=number, source=rows, select=select, rows=count, targets=targets)
+            if exclude:
+                self._exclude(load)
+            else:
+                self._loads.append(load)
         except duckdb.Error as error:
             raise failures.explained(error, rows) from error
-        stats = self._stats(
-            table, invalid, first, targets if isinstance(targets, Mapping) else None
+        return number
+
+    def _exclude(self, load: Load) -> None:
+        """Take the valid rows of a load away from whatever its targets are given."""
+        self._db.execute(
+            "INSERT INTO excluded SELECT t.target, s.kind, s.value "
+            f"FROM (SELECT DISTINCT kind, value FROM ({load.select})) AS s "
+            "CROSS JOIN (SELECT unnest($1::INTEGER[]) AS target) AS t "
+            f"WHERE ({sql.PROBLEM}) IS NULL",
+            [load.places()],
         )
-        into = "excluded" if exclude else "included"
-        self._assign(table, into, targets, checked=not invalid)
-        self._db.execute(f"DROP TABLE {table}")
-        return stats
-
-    def _unchecked(self, rows: Rows) -> str:
-        """Give a SELECT of ``kind``, ``value`` and ``label``, as the source has them."""
-        match rows:
-            case Inline(kind=kind, values=values):
-                table = f"inline_{next(self._numbers)}"
-                self._db.execute(
-                    f"CREATE TEMP TABLE {table} AS SELECT unnest($1::VARCHAR[]) AS value",
-                    [list(values)],
-                )
-                return f"SELECT '{kind}' AS kind, value, NULL::VARCHAR AS label FROM {table}"
-            case Scan():
-                return self._scanned(rows)
-            case Select():
-                return self._selected(rows)
-
-    def _scanned(self, scan: Scan) -> str:
-        """Give a SELECT over a file; refuses a missing column, and one that holds no text."""
-        columns: list[str] = []
-        try:
-            if scan.format in ("csv", "tsv"):
-                columns = self._header(scan)
-            elif scan.format == "parquet":
-                self._check_types(scan)
-            elif scan.format == "jsonl":
-                self._check_json(scan)
-        except duckdb.Error as error:
-            raise failures.explained(error, scan) from error
-        return sql.rows_of(scan, columns)
-
-    def _header(self, scan: Scan) -> list[str]:
-        """Read the names in the first line of a csv or tsv file."""
-        cursor = self._db.cursor()
-        try:
-            cursor.execute("SET preserve_insertion_order = true")
-            first = cursor.execute(
-                f"SELECT value FROM {sql.lines_of(scan.path)} LIMIT 1"
-            ).fetchone()
-        finally:
-            cursor.execute("SET preserve_insertion_order = false")
-            cursor.close()
-        text = str(first[0] or "") if first else ""
-        names = next(csv.reader([text], delimiter="\t" if scan.format == "tsv" else ","), [])
-        for column in filter(None, (scan.column, scan.segment_column)):
-            if column not in names:
-                raise failures.no_column(column, names)
-            if names.count(column) > 1:
-                raise failures.column_twice(column)
-        return [n if names.index(n) == i else f"{n} ({i})" for i, n in enumerate(names)]
-
-    def _check_types(self, scan: Scan) -> None:
-        table = f"read_parquet({sql.literal(str(scan.path))})"
-        described = self._db.execute(f"DESCRIBE SELECT * FROM {table}").fetchall()
-        types = {row[0]: row[1] for row in described}
-        for column in filter(None, (scan.column, scan.segment_column)):
-            if column not in types:
-                raise failures.no_column(column, list(types))
-            if types[column] != "VARCHAR" and not types[column].startswith("ENUM"):
-                raise failures.not_text(column, types[column], scan.path.name)
-
-    def _check_json(self, scan: Scan) -> None:
-        """Refuse values that are neither text nor whole numbers as written."""
-        wrong = self._db.execute(
-            f"SELECT type, count(*) FROM ({sql.rows_of(scan)}) WHERE type NOT IN "
-            "('VARCHAR', 'UBIGINT', 'BIGINT', 'NULL') GROUP BY type ORDER BY type"
-        ).fetchall()
-        if wrong:
-            raise failures.not_text_in_json(scan.column, dict(wrong))
-
-    def _selected(self, select: Select) -> str:
-        """Run a user's query where it can do no harm; give a SELECT over its result."""
-        out = self._scratch / f"query_{next(self._numbers)}.parquet"
-        parameters = dict(select.parameters)
-        sealed = duckdb.connect(config={**_OPTIONS, **self._settings})
-        try:
-            allowed = sql.paths([*select.files, out])
-            sealed.execute(f"SET allowed_paths = {allowed}")
-            sealed.execute("SET enable_external_access = false")
-            sealed.execute("SET lock_configuration = true")
-            probe = sealed.execute(f"SELECT * FROM ({select.sql}\n) LIMIT 0", parameters)
-            columns = failures.check_result(
-                {column[0]: str(column[1]) for column in probe.description}, select
-            )
-            sealed.execute(
-                f"COPY (SELECT {columns} FROM ({select.sql}\n)) TO {sql.literal(str(out))} "
-                "(FORMAT parquet, USE_TMP_FILE false)",
-                parameters,
-            )
-        except duckdb.Error as error:
-            raise failures.explained(error, select) from error
-        finally:
-            sealed.close()
-        result = f"read_parquet({sql.literal(str(out))})"
-        [[both]] = self._db.execute(
-            f"SELECT count(*) FROM {result} WHERE identity IS NOT NULL AND guid IS NOT NULL"
-        ).fetchall()
-        if both:
-            raise failures.both_keys(both)
-        return (
-            "SELECT CASE WHEN guid IS NULL THEN 'identity' ELSE 'guid' END AS kind, "
-            f"coalesce(identity, guid) AS value, label FROM {result}"
-        )
-
-    def _invalid(self, table: str) -> dict[Problem, int]:
         found = self._db.execute(
-            f"SELECT {sql.PROBLEM} AS problem, sum(copies)::BIGINT FROM {table} "
+            f"SELECT {sql.PROBLEM} AS problem, count(*) FROM ({load.select}) "
             "GROUP BY problem HAVING problem IS NOT NULL ORDER BY problem"
+        ).fetchall()
+        invalid = {Problem(problem): rows for problem, rows in found}
+        self._excluded[load.number] = LoadStats(
+            rows=load.rows,
+            duplicates=load.rows - comparing.distinct_rows(self._db, load),
+            invalid=invalid,
+            first=self._first_invalid(load) if invalid else {},
         )
-        return {Problem(problem): rows for problem, rows in found.fetchall()}
 
-    def _first_invalid(self, source: str) -> dict[Problem, int]:
-        """Find the first bad row of each kind; reads the source again, in order."""
+    def _first_invalid(self, load: Load) -> dict[Problem, int]:
+        """Find the first bad row of each kind in a file; reads it again, in order."""
+        if not isinstance(load.source, Scan):
+            return {}
         self._db.execute("SET preserve_insertion_order = true")
         try:
             found = self._db.execute(
                 f"SELECT problem, min(number) FROM (SELECT {sql.PROBLEM} AS problem, "
-                f"row_number() OVER () AS number FROM ({source})) "
+                f"row_number() OVER () AS number FROM ({self._intake.in_order(load.source)})) "
                 "WHERE problem IS NOT NULL GROUP BY problem"
             ).fetchall()
         finally:
             self._db.execute("SET preserve_insertion_order = false")
         return {Problem(problem): row for problem, row in found}
-
-    def _stats(
-        self,
-        table: str,
-        invalid: Mapping[Problem, int],
-        first: Mapping[Problem, int],
-        labels: Mapping[str, int] | None,
-    ) -> LoadStats:
-        [[rows, distinct]] = self._db.execute(
-            f"SELECT coalesce(sum(copies), 0)::BIGINT, count(*) FROM {table}"
-        ).fetchall()
-        others: list[tuple[str | None, int]] = []
-        others_rows = 0
-        if labels is not None:
-            others = self._db.execute(
-                f"SELECT label, sum(copies)::BIGINT AS n FROM {table} "
-                "WHERE label IS NULL OR NOT list_contains($1::VARCHAR[], label) "
-                "GROUP BY label ORDER BY n DESC, label",
-                [list(labels)],
-            ).fetchall()
-            others_rows = sum(n for _, n in others)
-        return LoadStats(
-            rows=rows,
-            duplicates=rows - distinct,
-            invalid=invalid,
-            first=first,
-            others=tuple(("(no value)" if v is None else v, n) for v, n in others[:SAMPLE_SIZE]),
-            others_rows=others_rows,
-        )
-
-    def _assign(
-        self,
-        table: str,
-        into: str,
-        targets: Sequence[int] | Mapping[str, int],
-        *,
-        checked: bool,
-    ) -> None:
-        valid = "true" if checked else f"({sql.PROBLEM}) IS NULL"
-        if isinstance(targets, Mapping):
-            self._db.execute(
-                f"INSERT INTO {into} SELECT t.target, l.kind, l.value FROM {table} AS l "
-                "JOIN (SELECT unnest($1::VARCHAR[]) AS label, unnest($2::INTEGER[]) AS target) "
-                f"AS t ON l.label = t.label WHERE {valid}",
-                [list(targets), list(targets.values())],
-            )
-        else:
-            self._db.execute(
-                f"INSERT INTO {into} SELECT t.target, l.kind, l.value FROM {table} AS l "
-                f"CROSS JOIN (SELECT unnest($1::INTEGER[]) AS target) AS t WHERE {valid}",
-                [list(targets)],
-            )
 
     # Comparing
 
@@ -288,19 +144,50 @@ class DuckEngine:
         if wanted:
             self._wanted.add(target)
 
-    def diff(self) -> Mapping[int, TargetDiff]:
-        """Compare everything loaded with everything recorded."""
-        folding.view_recorded(self._db, self._recorded)
-        self._db.execute(
-            "CREATE TABLE desired AS SELECT DISTINCT target, kind, value FROM included AS i "
-            "ANTI JOIN excluded AS e USING (target, kind, value) "
-            "WHERE list_contains($1::INTEGER[], target)",
-            [sorted(self._wanted)],
-        )
-        self._db.execute(f"CREATE TABLE compared AS {sql.COMPARED}")
-        self._db.execute(f"CREATE TABLE unanswered AS {sql.UNANSWERED}")
+    def diff(self, *, retry_before: float | None = None) -> Diff:
+        """Compare everything loaded with everything recorded; see ``Engine.diff``."""
+        try:
+            folding.view_recorded(self._db, self._recorded)
+            comparing.compare(
+                self._db,
+                self._loads,
+                self._wanted,
+                excluding=bool(self._excluded),
+                targets=len(self._recorded),
+            )
+        except duckdb.Error as error:
+            raise self._culprit(error) from error
+        self._db.execute(sql.RELEASED)
+        if retry_before is not None:
+            self._db.execute(sql.EXPIRED, [retry_before])
         self._db.execute(sql.DELTA)
-        return self._counted()
+        stats = comparing.judge(
+            self._db,
+            self._loads,
+            self._wanted,
+            self._recorded,
+            excluding=bool(self._excluded),
+        )
+        for load in self._loads:
+            if stats[load.number].invalid:
+                first = self._first_invalid(load)
+                stats[load.number] = replace(stats[load.number], first=first)
+        return Diff(targets=self._counted(), loads={**stats, **self._excluded})
+
+    def _culprit(self, error: duckdb.Error) -> RowsUnreadable | StateDamaged | duckdb.Error:
+        """Find which input an error came from, by reading each alone."""
+        for load in self._loads:
+            try:
+                self._db.execute(f"SELECT max(value) FROM ({load.select})").fetchall()
+            except duckdb.Error as alone:
+                found = failures.explained(alone, load.source)
+                found.load = load.number
+                return found
+        try:
+            self._db.execute("SELECT max(value) FROM recorded").fetchall()
+        except duckdb.Error:
+            return failures.member_file_unreadable()
+        return error
 
     def _counted(self) -> dict[int, TargetDiff]:
         counts = {row[0]: row[1:] for row in self._db.execute(sql.COUNTS).fetchall()}
@@ -340,8 +227,9 @@ class DuckEngine:
         folding.view_recorded(self._db, recorded)
         self._db.execute(
             "CREATE OR REPLACE TABLE saved AS SELECT target, action, kind, value "
-            f"FROM read_parquet({sql.literal(str(delta))})"
+            f"FROM read_parquet({sql.literal(str(delta))}) WHERE request >= 0"
         )
+        self._db.execute(sql.RELEASED_BY.format(delta=sql.literal(str(delta))))
         self._db.execute(sql.STILL_WANTED)
         [[left]] = self._db.execute("SELECT count(*) FROM delta").fetchall()
         return int(left)
@@ -423,13 +311,8 @@ class DuckEngine:
     def save(self, delta: Path, batches: Path) -> None:
         """Write the packed delta and the batches as Parquet."""
         self._db.execute(
-            "COPY (SELECT r.request, o.target, o.action, p.kind, p.value, d.recorded, "
-            "d.reasserted, d.settle_from FROM entry_requests AS r "
-            "JOIN entry_people AS ep USING (entry) JOIN people AS p ON ep.number = p.number "
-            "JOIN entry_ops AS eo USING (entry) JOIN ops AS o ON eo.number = o.number "
-            "JOIN delta AS d ON d.target = o.target AND d.action = o.action "
-            "AND d.value = p.value AND d.kind = p.kind) "
-            f"TO {sql.literal(str(delta))} (FORMAT parquet, COMPRESSION zstd)"
+            f"COPY ({sql.SAVED_DELTA}) TO {sql.literal(str(delta))} "
+            "(FORMAT parquet, COMPRESSION zstd)"
         )
         self._db.execute("SET preserve_insertion_order = true")
         self._db.execute(
@@ -472,6 +355,36 @@ class DuckEngine:
     ) -> Mapping[int, Folded]:
         """Give what outcomes make of each recorded target."""
         return folding.fold(self._db, self._scratch, delta, ledger, recorded)
+
+    def reject(
+        self,
+        recorded: Mapping[int, Recorded],
+        *,
+        rejects: Rejects,
+        targets: Sequence[int],
+        applies: Iterable[SentApply],
+        now: float,
+    ) -> Rejected:
+        """Match rejects to what was sent; see ``Engine.reject``."""
+        return rejecting.reject(
+            self._db,
+            self._scratch,
+            recorded,
+            rejects=rejects,
+            targets=targets,
+            applies=applies,
+            now=now,
+        )
+
+    def retry(
+        self, recorded: Mapping[int, Recorded], *, type_: str | None = None
+    ) -> Mapping[int, Folded]:
+        """Take refused pairs out of quarantine."""
+        return rejecting.retry(self._db, self._scratch, recorded, type_=type_)
+
+    def refused(self, recorded: Mapping[int, Recorded]) -> Iterator[RefusedPair]:
+        """Stream the pairs in quarantine."""
+        return rejecting.refused(self._db, recorded)
 
     def digest(self, recorded: Recorded) -> SetDigest:
         """Digest a recorded set in full."""

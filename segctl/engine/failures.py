@@ -13,6 +13,7 @@ import duckdb
 
 from segctl.engine.base import Rows, RowsUnreadable, Scan, Select
 from segctl.engine.sql import name
+from segctl.errors import StateDamaged
 
 _LINE = re.compile(r"on Line: (\d+)|in line (\d+)")
 _READ_AS_TEXT = "CSV columns are read as text; cast them, such as CAST(amount AS DOUBLE)."
@@ -114,6 +115,14 @@ def _advice(type_: str) -> str:
     if type_ in ("DOUBLE", "FLOAT") or type_.startswith("DECIMAL"):
         return "a number such as 10.0 is cast first to BIGINT if it stands for a whole one."
     return "but where the file has leading zeros, read the column as text instead."
+
+
+def member_file_unreadable() -> StateDamaged:
+    """Say that the record itself is damaged."""
+    return StateDamaged(
+        "a member file of the state cannot be read",
+        hint="It was changed or cut; restore segctl.state.d from a backup.",
+    )
 
 
 def explained(error: duckdb.Error, rows: Rows) -> RowsUnreadable:

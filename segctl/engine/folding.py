@@ -78,11 +78,19 @@ def fold(
 ) -> dict[int, Folded]:
     """Give what outcomes make of each recorded target; see ``Engine.fold``."""
     view_recorded(db, recorded)
-    _tabulate(db, ledger)
+    tabulate(db, ledger)
     db.execute(sql.OUTCOMES.format(delta=sql.literal(str(delta))))
     db.execute(sql.EXCEPTED)
     db.execute(sql.APPLIED)
+    db.execute(sql.RELEASED_BY.format(delta=sql.literal(str(delta))))
     db.execute(sql.PAIRS_AFTER)
+    return settle(db, scratch, recorded)
+
+
+def settle(
+    db: duckdb.DuckDBPyConnection, scratch: Path, recorded: Mapping[int, Recorded]
+) -> dict[int, Folded]:
+    """Write what ``applied`` and ``pairs_after`` make of each of these targets."""
     sums = db.execute(
         f"SELECT target, action, count(*), {sql.digest(sql.CANONICAL)} "
         "FROM applied GROUP BY target, action"
@@ -109,7 +117,7 @@ def fold(
     }
 
 
-def _tabulate(db: duckdb.DuckDBPyConnection, ledger: Ledger) -> None:
+def tabulate(db: duckdb.DuckDBPyConnection, ledger: Ledger) -> None:
     """Put a ledger into tables.
 
     A request refused as a whole was not taken apart, so nothing is known of the

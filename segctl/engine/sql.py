@@ -93,14 +93,20 @@ def _json_rows(scan: Scan) -> str:
 
 PROBLEM = f"""CASE
     WHEN value IS NULL THEN '{Problem.NULL}'
+    WHEN length(value) <= {MAX_CHARACTERS} AND regexp_full_match(value, '[!-~]([ -~]*[!-~])?')
+        THEN CASE WHEN length(value) <= {max(map(len, PLACEHOLDERS))} AND lower(value) IN (
+            {", ".join(literal(word) for word in sorted(PLACEHOLDERS))}
+        ) THEN '{Problem.PLACEHOLDER}' END
     WHEN regexp_full_match(value, '{SPACE_PATTERN}*') THEN '{Problem.EMPTY}'
     WHEN regexp_matches(value, '{CONTROL_PATTERN}') THEN '{Problem.CONTROL}'
     WHEN regexp_matches(value, '^{SPACE_PATTERN}|{SPACE_PATTERN}$') THEN '{Problem.SPACE}'
     WHEN length(value) > {MAX_CHARACTERS} THEN '{Problem.LONG}'
-    WHEN lower(value) IN ({", ".join(literal(word) for word in sorted(PLACEHOLDERS))})
-        THEN '{Problem.PLACEHOLDER}'
 END"""
-"""What is wrong with ``value``: the rules of ``identity.problem``, in the same order."""
+"""What is wrong with ``value``: the rules of ``identity.problem``.
+
+Most values are plain ASCII; one look tells that nothing is wrong with these but,
+perhaps, that they are placeholders.
+"""
 
 
 def digest(text: str) -> str:
@@ -118,28 +124,78 @@ CANONICAL = "kind[1] || value"
 
 NO_ROWS = "SELECT 0::INTEGER AS target, '' AS kind, '' AS value WHERE false"
 
-COMPARED = """
-SELECT coalesce(d.target, r.target) AS target,
-       CASE WHEN d.value IS NULL THEN 'REMOVE' ELSE 'ADD' END AS action,
-       coalesce(d.kind, r.kind) AS kind,
-       coalesce(d.value, r.value) AS value,
-       r.value IS NOT NULL AS recorded
-FROM desired AS d
-FULL JOIN recorded AS r ON d.target = r.target AND d.value = r.value AND d.kind = r.kind
-WHERE d.value IS NULL OR r.value IS NULL
+LET_GO = "DELETE FROM pairs WHERE status = 'refused' AND asked_at < $1"
+"""Ends the quarantine of pairs that were refused long enough ago."""
+
+NO_DESIRED = (
+    "SELECT 0::INTEGER AS load, 0::INTEGER AS target, '' AS kind, '' AS value, "
+    "NULL::VARCHAR AS label WHERE false"
+)
+
+WITHOUT_EXCLUDED = """
+SELECT d.* FROM ({desired}) AS d
+ANTI JOIN excluded AS e ON e.target = d.target AND e.value = d.value AND e.kind = d.kind
 """
-"""The diff: one FULL JOIN that keeps the unmatched rows."""
+
+UNMATCHED = """
+CREATE OR REPLACE TABLE unmatched AS
+SELECT l.load, l.label,
+       coalesce(l.target, r.target) AS target,
+       coalesce(l.kind, r.kind) AS kind,
+       coalesce(l.value, r.value) AS value
+FROM ({desired}) AS l
+FULL JOIN recorded AS r ON {together}l.value = r.value AND l.kind = r.kind
+WHERE l.load IS NULL OR r.value IS NULL
+"""
+"""The diff: one FULL JOIN that keeps the unmatched rows; ``load`` tells their side."""
+
+COMPARED = f"""
+CREATE OR REPLACE TABLE compared AS
+SELECT DISTINCT target, 'ADD' AS action, kind, value, false AS recorded
+FROM unmatched WHERE load IS NOT NULL AND target IS NOT NULL AND ({PROBLEM}) IS NULL
+UNION ALL
+SELECT target, 'REMOVE', kind, value, true FROM unmatched WHERE load IS NULL
+"""
+
+INVALID = f"""
+SELECT load, {PROBLEM} AS problem, count(*) FROM unmatched
+WHERE load IS NOT NULL AND target IS NOT NULL
+GROUP BY load, problem HAVING problem IS NOT NULL ORDER BY load, problem
+"""
+
+OTHERS = """
+SELECT load, label, count(*) AS found FROM unmatched
+WHERE load IS NOT NULL AND target IS NULL
+GROUP BY load, label ORDER BY load, found DESC, label
+"""
+
+DISTINCT_UNMATCHED = """
+SELECT load, target, count(*) FROM (
+    SELECT DISTINCT load, target, kind, value, label FROM unmatched WHERE load IS NOT NULL
+) GROUP BY load, target
+"""
+
+REMOVED = "SELECT target, count(*) FROM unmatched WHERE load IS NULL GROUP BY target"
 
 UNANSWERED = """
-SELECT p.target,
-       CASE WHEN d.value IS NULL THEN 'REMOVE' ELSE 'ADD' END AS action,
-       p.kind, p.value,
+CREATE OR REPLACE TABLE unanswered AS
+WITH unsure AS (SELECT * FROM pairs WHERE status = 'uncertain'),
+hoped AS (
+    SELECT DISTINCT d.target, d.kind, d.value FROM ({desired}) AS d SEMI JOIN unsure AS u
+    ON d.target = u.target AND d.value = u.value AND d.kind = u.kind
+),
+held AS (
+    SELECT r.target, r.kind, r.value FROM recorded AS r SEMI JOIN unsure AS u
+    ON r.target = u.target AND r.value = u.value AND r.kind = u.kind
+)
+SELECT u.target,
+       CASE WHEN h.value IS NULL THEN 'REMOVE' ELSE 'ADD' END AS action,
+       u.kind, u.value,
        r.value IS NOT NULL AS recorded,
-       p.action AS asked, p.asked_at
-FROM pairs AS p
-LEFT JOIN desired AS d ON d.target = p.target AND d.value = p.value AND d.kind = p.kind
-LEFT JOIN recorded AS r ON r.target = p.target AND r.value = p.value AND r.kind = p.kind
-WHERE p.status = 'uncertain'
+       u.action AS asked, u.asked_at
+FROM unsure AS u
+LEFT JOIN hoped AS h ON h.target = u.target AND h.value = u.value AND h.kind = u.kind
+LEFT JOIN held AS r ON r.target = u.target AND r.value = u.value AND r.kind = u.kind
 """
 """Pairs whose last request got no answer: sent again in whichever direction is desired."""
 
@@ -156,6 +212,19 @@ SELECT target, action, kind, value, recorded,
 FROM unanswered
 """
 """The delta: what differs, less what is quarantined, and what must be asserted again."""
+
+RELEASED = """
+CREATE OR REPLACE TABLE released AS
+SELECT p.target, p.action, p.kind, p.value
+FROM pairs AS p
+ANTI JOIN compared AS c ON p.target = c.target AND p.value = c.value AND p.kind = c.kind
+    AND p.action = c.action
+WHERE p.status = 'refused'
+"""
+"""Refused pairs that nobody asks for any more: they leave quarantine with the next apply."""
+
+EXPIRED = "DELETE FROM pairs WHERE status = 'refused' AND asked_at < $1"
+"""Refused pairs whose time in quarantine is over are compared like any other."""
 
 COUNTS = """
 SELECT target,
@@ -202,6 +271,18 @@ FROM (SELECT DISTINCT kind, value FROM delta)
 """
 """Users numbered by their content, so that packing is the same wherever it runs."""
 
+SAVED_DELTA = """
+SELECT r.request, o.target, o.action, p.kind, p.value, d.recorded, d.reasserted, d.settle_from
+FROM entry_requests AS r
+JOIN entry_people AS ep USING (entry) JOIN people AS p ON ep.number = p.number
+JOIN entry_ops AS eo USING (entry) JOIN ops AS o ON eo.number = o.number
+JOIN delta AS d ON d.target = o.target AND d.action = o.action
+    AND d.value = p.value AND d.kind = p.kind
+UNION ALL
+SELECT -1, target, action, kind, value, NULL, NULL, NULL FROM released
+"""
+"""The delta as it is kept: each change with its request; -1 marks what only leaves quarantine."""
+
 OUTCOMES = """
 CREATE OR REPLACE TABLE landed AS
 SELECT d.target, d.action, d.kind, d.value, d.recorded, o.outcome, o.asked_at
@@ -221,11 +302,19 @@ WHERE outcome = 'acknowledged' AND (action = 'ADD') <> recorded
 """
 """What acknowledged requests changed; an assertion of what was so already changes nothing."""
 
+RELEASED_BY = """
+CREATE OR REPLACE TABLE released AS
+SELECT target, action, kind, value FROM read_parquet({delta}) WHERE request < 0
+"""
+
 PAIRS_AFTER = """
 CREATE OR REPLACE TABLE pairs_after AS
 SELECT p.* FROM pairs AS p
 ANTI JOIN (SELECT * FROM landed WHERE outcome IN ('acknowledged', 'uncertain', 'refused')) AS l
     ON p.target = l.target AND p.kind = l.kind AND p.value = l.value
+ANTI JOIN released AS f
+    ON p.target = f.target AND p.kind = f.kind AND p.value = f.value AND p.action = f.action
+    AND p.status = 'refused'
 UNION ALL
 SELECT l.target, l.kind, l.value, l.outcome, l.action, l.asked_at, coalesce(e.detail, '')
 FROM landed AS l

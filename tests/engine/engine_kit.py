@@ -73,7 +73,7 @@ def delta(engine: Engine, keys: list[str], folder: Path) -> set[tuple[int, str, 
     engine.pack(keys, Limits(), settle_seconds=30.0)
     engine.save(folder / "delta.parquet", folder / "batches.parquet")
     rows = read(folder / "delta.parquet")
-    return {(int(str(r[1])), str(r[2]), str(r[3]), str(r[4])) for r in rows}
+    return {(int(str(r[1])), str(r[2]), str(r[3]), str(r[4])) for r in rows if int(str(r[0])) >= 0}
 
 
 def sent(engine: Engine, folder: Path) -> list[tuple[int, str, str, str]]:

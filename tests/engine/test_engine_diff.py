@@ -52,7 +52,7 @@ def test_applying_the_delta_to_what_is_recorded_gives_what_is_desired(
 def test_the_diff_of_equal_sets_is_empty(engine: DuckEngine, tmp_path: Path) -> None:
     engine.load(identities("a", "b"), targets=[0])
     engine.record(0, recorded(tmp_path, [(IDENTITY, "a"), (IDENTITY, "b")]), wanted=True)
-    [counts] = engine.diff().values()
+    [counts] = engine.diff().targets.values()
     assert (counts.add, counts.remove, counts.desired, counts.recorded) == (0, 0, 2, 2)
     assert delta(engine, ["A"], tmp_path) == set()
 
@@ -99,7 +99,7 @@ def test_an_unanswered_pair_is_asserted_again_in_the_direction_that_is_desired_n
     ]
     engine.load(identities("in", "stays"), targets=[0])
     engine.record(0, recorded(tmp_path, [(IDENTITY, "stays")], pairs=pairs), wanted=True)
-    [counts] = engine.diff().values()
+    [counts] = engine.diff().targets.values()
     assert delta(engine, ["A"], tmp_path) == {
         (0, "ADD", "identity", "in"),
         (0, "REMOVE", "identity", "out"),
@@ -127,7 +127,7 @@ def test_a_refused_pair_is_quarantined_in_the_refused_direction_only(
     pairs = [(IDENTITY, "bad", "refused", "ADD", 1.0), (IDENTITY, "old", "refused", "ADD", 1.0)]
     engine.load(identities("bad", "good"), targets=[0])
     engine.record(0, recorded(tmp_path, [(IDENTITY, "old")], pairs=pairs), wanted=True)
-    [counts] = engine.diff().values()
+    [counts] = engine.diff().targets.values()
     assert delta(engine, ["A"], tmp_path) == {
         (0, "ADD", "identity", "good"),
         (0, "REMOVE", "identity", "old"),

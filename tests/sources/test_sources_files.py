@@ -24,9 +24,10 @@ def scan(
     engine: DuckEngine, path: Path, format_: Format, *, column: str = "identity"
 ) -> tuple[LoadStats, list[str]]:
     source = Scan(path=path, format=format_, column=column, kind=Kind.IDENTITY)
-    stats = engine.load(source, targets=[0])
+    number = engine.load(source, targets=[0])
     engine.record(0, Recorded(), wanted=True)
-    [counts] = engine.diff().values()
+    diff = engine.diff()
+    [counts], stats = diff.targets.values(), diff.loads[number]
     return stats, [value for _, value in counts.sample.add]
 
 
@@ -151,7 +152,9 @@ VALUES = [
 
 @pytest.mark.parametrize("value", VALUES)
 def test_sql_judges_a_value_as_python_does(engine: DuckEngine, value: str) -> None:
-    stats = engine.load(Inline(kind=Kind.IDENTITY, values=[value]), targets=[0])
+    number = engine.load(Inline(kind=Kind.IDENTITY, values=[value]), targets=[0])
+    engine.record(0, Recorded(), wanted=True)
+    stats = engine.diff().loads[number]
     expected = problem(value)
     assert stats.invalid == ({expected: 1} if expected else {})
 

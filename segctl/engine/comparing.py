@@ -1,0 +1,178 @@
+"""Compare desired with recorded members, and judge the rows that do not match.
+
+The one pass over everything is a FULL JOIN that keeps what has no partner.  A row
+that matches a recorded member is valid, since that one was; so only what differs
+is checked, counted and made distinct, and the cost follows the change.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import duckdb
+
+from segctl.engine import sql
+from segctl.engine.base import LoadStats, Recorded, Rows
+from segctl.identity import Problem
+
+NOT_PLANNED = -1
+"""The target of rows whose segment is declared and not part of this plan."""
+
+MOST_LISTED = 10
+"""How many undeclared values a diagnostic names."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Load:
+    """One source as a relation; ``targets`` by index, or by value of its ``label``."""
+
+    number: int
+    source: Rows
+    select: str
+    rows: int
+    targets: Sequence[int] | Mapping[str, int]
+
+    @property
+    def is_table(self) -> bool:
+        """Whether each row says for itself which segment it fills."""
+        return isinstance(self.targets, Mapping)
+
+    def places(self) -> list[int]:
+        """Give the indexes of its targets."""
+        places = self.targets.values() if isinstance(self.targets, Mapping) else self.targets
+        return list(places)
+
+
+def compare(
+    db: duckdb.DuckDBPyConnection,
+    loads: Sequence[Load],
+    wanted: set[int],
+    *,
+    excluding: bool,
+    targets: int,
+) -> None:
+    """Make the tables ``unmatched``, ``compared`` and ``unanswered``.
+
+    ``recorded``, ``pairs`` and ``excluded`` are there already; ``targets`` is how many
+    there are in all.
+    """
+    desired = _desired(db, loads, wanted)
+    if excluding:
+        desired = sql.WITHOUT_EXCLUDED.format(desired=desired)
+    apart = targets > 1 or any(load.is_table for load in loads)
+    together = "l.target = r.target AND " if apart else ""
+    db.execute(sql.UNMATCHED.format(desired=desired, together=together))
+    db.execute(sql.COMPARED)
+    [[unsure]] = db.execute("SELECT count(*) FROM pairs WHERE status = 'uncertain'").fetchall()
+    # Only pairs without an answer need to be looked up among all desired members.
+    db.execute(sql.UNANSWERED.format(desired=desired if unsure else sql.NO_DESIRED))
+
+
+def _desired(db: duckdb.DuckDBPyConnection, loads: Iterable[Load], wanted: set[int]) -> str:
+    """Give a SELECT over all loads: ``load``, ``target``, ``kind``, ``value``, ``label``."""
+    parts = [part for load in loads if (part := _part(db, load, wanted))]
+    return " UNION ALL ".join(parts) if parts else sql.NO_DESIRED
+
+
+def _part(db: duckdb.DuckDBPyConnection, load: Load, wanted: set[int]) -> str:
+    head = f"SELECT {load.number}::INTEGER AS load"
+    if isinstance(load.targets, Mapping):
+        table = f"labels_{load.number}"
+        planned = [t if t in wanted else NOT_PLANNED for t in load.targets.values()]
+        db.execute(
+            f"CREATE OR REPLACE TEMP TABLE {table} AS SELECT unnest($1::VARCHAR[]) AS label, "
+            "unnest($2::INTEGER[]) AS target",
+            [list(load.targets), planned],
+        )
+        return (
+            f"{head}, t.target, s.kind, s.value, "
+            "CASE WHEN t.target IS NULL THEN s.label END AS label "
+            f"FROM ({load.select}) AS s LEFT JOIN {table} AS t ON s.label = t.label "
+            f"WHERE t.target IS DISTINCT FROM {NOT_PLANNED}"
+        )
+    places = [place for place in load.targets if place in wanted]
+    if not places:
+        return ""
+    columns = "kind, value, NULL::VARCHAR AS label"
+    if len(places) == 1:
+        return f"{head}, {places[0]}::INTEGER AS target, {columns} FROM ({load.select})"
+    listed = ", ".join(f"({place})" for place in places)
+    return (
+        f"{head}, t.target::INTEGER AS target, {columns} FROM ({load.select}) AS s "
+        f"CROSS JOIN (VALUES {listed}) AS t(target)"
+    )
+
+
+def judge(
+    db: duckdb.DuckDBPyConnection,
+    loads: Sequence[Load],
+    wanted: set[int],
+    recorded: Mapping[int, Recorded],
+    *,
+    excluding: bool,
+) -> dict[int, LoadStats]:
+    """Give what each load held, from what did not match and what is recorded."""
+    invalid = _invalid(db)
+    others = _others(db)
+    fresh = {
+        (load, target): rows for load, target, rows in db.execute(sql.DISTINCT_UNMATCHED).fetchall()
+    }
+    removed = dict(db.execute(sql.REMOVED).fetchall())
+    sole = _sole(loads)
+    stats = {}
+    for load in loads:
+        places = [place for place in load.places() if place in wanted]
+        repeats = 0 if load.is_table else max(len(places), 1)
+        if not excluding and set(load.places()) <= wanted and all(sole[p] for p in places):
+            counted = places if load.is_table else places[:1]
+            distinct = fresh.get((load.number, None), 0) + sum(
+                recorded[place].digest.count
+                - removed.get(place, 0)
+                + fresh.get((load.number, place), 0)
+                for place in counted
+            )
+        else:
+            distinct = distinct_rows(db, load)
+        listed = others.get(load.number, [])
+        stats[load.number] = LoadStats(
+            rows=load.rows,
+            duplicates=load.rows - distinct,
+            invalid={
+                problem: rows // (repeats or 1)
+                for problem, rows in invalid.get(load.number, {}).items()
+            },
+            others=tuple(listed[:MOST_LISTED]),
+            others_rows=sum(rows for _, rows in listed),
+        )
+    return stats
+
+
+def distinct_rows(db: duckdb.DuckDBPyConnection, load: Load) -> int:
+    """Count the distinct rows of a load."""
+    label = ", label" if load.is_table else ""
+    [[rows]] = db.execute(
+        f"SELECT count(*) FROM (SELECT DISTINCT kind, value{label} FROM ({load.select}))"
+    ).fetchall()
+    return int(rows)
+
+
+def _sole(loads: Iterable[Load]) -> dict[int, bool]:
+    """Tell of each target whether a single load fills it."""
+    found: dict[int, bool] = {}
+    for load in loads:
+        for place in load.places():
+            found[place] = place not in found
+    return found
+
+
+def _invalid(db: duckdb.DuckDBPyConnection) -> dict[int, dict[Problem, int]]:
+    found: dict[int, dict[Problem, int]] = {}
+    for load, problem, rows in db.execute(sql.INVALID).fetchall():
+        found.setdefault(load, {})[Problem(problem)] = rows
+    return found
+
+
+def _others(db: duckdb.DuckDBPyConnection) -> dict[int, list[tuple[str, int]]]:
+    found: dict[int, list[tuple[str, int]]] = {}
+    for load, label, rows in db.execute(sql.OTHERS).fetchall():
+        found.setdefault(load, []).append(("(no value)" if label is None else label, rows))
+    return found
