@@ -32,15 +32,15 @@ A reject that is older than the apply that sent its pair last is about an earlie
 _REJECTED = """
 CREATE OR REPLACE TABLE rejected AS
 SELECT c.number, c.label, l.target, l.detail, c.value::VARCHAR AS value,
-       CASE WHEN isnan(c.at) THEN NULL ELSE c.at END AS at
+       CASE WHEN isnan(c.told_at) THEN NULL ELSE c.told_at END AS told_at
 FROM columns_in AS c JOIN labels AS l USING (label)
 """
 """The Error Stream, each row with its target; -1 where it is none of ours."""
 
 _SKIPPED = """
 CREATE OR REPLACE TABLE skipped AS
-SELECT target, value, max(at) AS at,
-       max({'at': coalesce(at, 0), 'number': number, 'detail': detail}).detail AS detail
+SELECT target, value, max(told_at) AS told_at,
+       max({'told_at': coalesce(told_at, 0), 'number': number, 'detail': detail}).detail AS detail
 FROM rejected WHERE target >= 0 GROUP BY target, value
 """
 
@@ -78,8 +78,8 @@ ANTI JOIN asked AS a ON r.target = a.target AND r.value = a.value
 _MATCHED = """
 CREATE OR REPLACE TABLE matched AS
 SELECT s.target, a.kind, s.value, a.action, s.detail, a.known,
-       NOT a.known AND coalesce(s.at < a.begun - $skew, false) AS older,
-       least(coalesce(s.at, $now), $now) AS refused_at
+       NOT a.known AND coalesce(s.told_at < a.begun - $skew, false) AS older,
+       least(coalesce(s.told_at, $now), $now) AS refused_at
 FROM skipped AS s JOIN asked AS a ON s.target = a.target AND s.value = a.value
 QUALIFY row_number() OVER (PARTITION BY s.target, s.value ORDER BY a.kind DESC) = 1
 """
@@ -205,7 +205,7 @@ def _tabulate(db: duckdb.DuckDBPyConnection, rejects: Rejects, targets: Sequence
             "number": np.arange(len(rejects), dtype=np.int64),
             "label": np.array(rejects.label, dtype=np.int32),
             "value": np.array(rejects.users, dtype=np.object_),
-            "at": np.array(times, dtype=np.float64),
+            "told_at": np.array(times, dtype=np.float64),
         },
     )
     db.execute(_REJECTED)
