@@ -1,27 +1,22 @@
 """The two calls over HTTP: one method a call, which returns what became of the request.
 
-The only place with a connection and with credentials.  A request that may have
+A request that may have
 left is never called failed: see ``segctl.outcomes``.
 """
 
 import asyncio
-import re
-import string
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Protocol, Self
-from urllib.request import getproxies
 
 import httpx
 
-from segctl import __version__
 from segctl.clock import Clock
-from segctl.errors import CredentialsRefused, Stop
 from segctl.outcomes import Answer, Outcome
+from segctl.provider.connecting import Credentials, checked_base, open_http
 from segctl.provider.limiter import Limiter
 from segctl.provider.retry import Attempt, RetryPolicy, persist, seconds_asked
-from segctl.provider.transport import CountedTransport
 from segctl.provider.wire import (
     Entry,
     NewSegment,
@@ -42,14 +37,10 @@ _NEVER_LEFT = (
     httpx.ProxyError,
     httpx.UnsupportedProtocol,
 )
-_VISIBLE = frozenset(string.ascii_letters + string.digits + string.punctuation)
 _DEFAULT_POLICY = RetryPolicy()
 
 Transport = httpx.AsyncBaseTransport
 """What carries requests to the service."""
-
-_HOST = re.compile(rb"[\w.:-]+")
-_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 class Provider(Protocol):
@@ -69,44 +60,6 @@ class _Call:
     name: str
     url: httpx.URL
     limiter: Limiter
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Credentials:
-    account_id: str
-    passcode: str = field(repr=False)
-
-    def __post_init__(self) -> None:
-        _check("CLEVERTAP_ACCOUNT_ID", self.account_id)
-        _check("CLEVERTAP_PASSCODE", self.passcode)
-
-
-def _check(variable: str, value: str) -> None:
-    """Refuse a value that cannot travel in a header, without showing it."""
-    if not value:
-        raise CredentialsRefused(
-            f"{variable} is not set or empty", hint=f"Set {variable} in the environment."
-        )
-    if not _VISIBLE.issuperset(value):
-        what = "a line break" if {"\n", "\r"} & set(value) else "a space or a special character"
-        raise CredentialsRefused(
-            f"{variable} contains {what}, which no CleverTap credential does",
-            hint=f"Set {variable} again; a value read from a file often ends in a line break.",
-        )
-
-
-def _base(base_url: str) -> httpx.URL:
-    try:
-        url = httpx.URL(base_url.rstrip("/"))
-    except (httpx.InvalidURL, ValueError):
-        url = httpx.URL("")
-    known = url.scheme in {"http", "https"} and _HOST.fullmatch(url.raw_host)
-    if not known or url.userinfo or url.query or url.fragment:
-        raise Stop(
-            "the service's base URL is not an address such as https://in1.api.clevertap.com",
-            hint="Correct the region or baseUrl in segctl.yaml, or CLEVERTAP_BASE_URL.",
-        )
-    return url
 
 
 def _unheard(call: str, seconds: float) -> None:
@@ -139,8 +92,8 @@ class CleverTapProvider:
         on_rate_limited: Callable[[str, float], None] = _unheard,
         policy: RetryPolicy = _DEFAULT_POLICY,
     ) -> None:
-        self._credentials = _Credentials(account_id=account_id, passcode=passcode)
-        self._base = _base(base_url)
+        self._credentials = Credentials(account_id=account_id, passcode=passcode)
+        self._base = checked_base(base_url)
         self._clock = clock
         self._chance = chance
         self._concurrency = concurrency
@@ -162,32 +115,14 @@ class CleverTapProvider:
     async def __aenter__(self) -> Self:
         """Open the connection pool; nothing is sent yet."""
         connections = 2 * self._concurrency  # both calls have slots of their own
-        self._http = httpx.AsyncClient(
-            transport=self._transport or self._direct(connections),
-            headers={
-                "X-CleverTap-Account-Id": self._credentials.account_id,
-                "X-CleverTap-Passcode": self._credentials.passcode,
-                "Content-Type": "application/json",
-                "Accept": "application/json",
-                "Accept-Encoding": "identity",
-                "User-Agent": f"segctl/{__version__}",
-            },
-            # shorter than the whole, so that it is known when a request never left
-            timeout=httpx.Timeout(self._timeout, connect=min(10.0, self._timeout / 2)),
-            limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections),
-            follow_redirects=False,  # credentials go to the named host only
+        self._http = open_http(
+            self._base,
+            self._credentials,
+            transport=self._transport,
+            timeout=self._timeout,
+            connections=connections,
         )
         return self
-
-    def _direct(self, connections: int) -> httpx.AsyncBaseTransport | None:
-        """Give the transport of a direct connection, ``None`` to go by the environment's proxy.
-
-        A proxy is for the network, not for an emulator on this machine.
-        """
-        proxied = not {self._base.scheme, "all"}.isdisjoint(getproxies())
-        if proxied and self._base.host not in _LOOPBACK:
-            return None
-        return CountedTransport(connections=connections)
 
     async def __aexit__(
         self,

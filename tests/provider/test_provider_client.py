@@ -12,6 +12,7 @@ from segctl import __version__
 from segctl.errors import CredentialsRefused, Stop
 from segctl.outcomes import Answer, Outcome
 from segctl.provider.client import LARGEST_ANSWER, CleverTapProvider
+from segctl.provider.connecting import checked_base, direct_transport
 from tests.provider.service import GOLD, OK, PASSCODE, InstantClock, Script, entry, provider, turns
 
 UNREACHED = "could not connect to in1.api.clevertap.com"
@@ -276,4 +277,4 @@ def test_a_proxy_of_the_environment_is_used_except_on_this_machine(
         monkeypatch.delenv(name.lower(), raising=False)
     for name, value in proxies.items():
         monkeypatch.setenv(name, value)
-    assert (provider(base_url=base)._direct(6) is not None) is direct
+    assert (direct_transport(checked_base(base), 6) is not None) is direct

@@ -1,0 +1,97 @@
+"""Where requests go and who sends them: the only place that puts credentials on the wire."""
+
+import re
+import string
+from dataclasses import dataclass, field
+from urllib.request import getproxies
+
+import httpx
+
+from segctl import __version__
+from segctl.errors import CredentialsRefused, Stop
+from segctl.provider.transport import CountedTransport
+
+_VISIBLE = frozenset(string.ascii_letters + string.digits + string.punctuation)
+_HOST = re.compile(rb"[\w.:-]+")
+_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Credentials:
+    """An account and its passcode; raises ``CredentialsRefused`` where they cannot be sent."""
+
+    account_id: str
+    passcode: str = field(repr=False)
+
+    def __post_init__(self) -> None:
+        _check("CLEVERTAP_ACCOUNT_ID", self.account_id)
+        _check("CLEVERTAP_PASSCODE", self.passcode)
+
+
+def _check(variable: str, value: str) -> None:
+    """Refuse a value that cannot travel in a header, without showing it."""
+    if not value:
+        raise CredentialsRefused(
+            f"{variable} is not set or empty", hint=f"Set {variable} in the environment."
+        )
+    if not _VISIBLE.issuperset(value):
+        what = "a line break" if {"\n", "\r"} & set(value) else "a space or a special character"
+        raise CredentialsRefused(
+            f"{variable} contains {what}, which no CleverTap credential does",
+            hint=f"Set {variable} again; a value read from a file often ends in a line break.",
+        )
+
+
+def checked_base(base_url: str) -> httpx.URL:
+    """Read the service's address; raises ``Stop`` where it is none."""
+    try:
+        url = httpx.URL(base_url.rstrip("/"))
+    except (httpx.InvalidURL, ValueError):
+        url = httpx.URL("")
+    known = url.scheme in {"http", "https"} and _HOST.fullmatch(url.raw_host)
+    if not known or url.userinfo or url.query or url.fragment:
+        raise Stop(
+            "the service's base URL is not an address such as https://in1.api.clevertap.com",
+            hint="Correct the region or baseUrl in segctl.yaml, or CLEVERTAP_BASE_URL.",
+        )
+    return url
+
+
+def open_http(
+    base: httpx.URL,
+    credentials: Credentials,
+    *,
+    transport: httpx.AsyncBaseTransport | None,
+    timeout: float,
+    connections: int,
+) -> httpx.AsyncClient:
+    """Make a client with ``connections`` at most; nothing is sent yet.
+
+    ``timeout`` is in seconds; ``transport`` takes the place of the network.
+    """
+    return httpx.AsyncClient(
+        transport=transport or direct_transport(base, connections),
+        headers={
+            "X-CleverTap-Account-Id": credentials.account_id,
+            "X-CleverTap-Passcode": credentials.passcode,
+            "Content-Type": "application/json",
+            "Accept": "application/json",
+            "Accept-Encoding": "identity",
+            "User-Agent": f"segctl/{__version__}",
+        },
+        # shorter than the whole, so that it is known when a request never left
+        timeout=httpx.Timeout(timeout, connect=min(10.0, timeout / 2)),
+        limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections),
+        follow_redirects=False,  # credentials go to the named host only
+    )
+
+
+def direct_transport(base: httpx.URL, connections: int) -> httpx.AsyncBaseTransport | None:
+    """Give the transport of a direct connection, ``None`` to go by the environment's proxy.
+
+    A proxy is for the network, not for an emulator on this machine.
+    """
+    proxied = not {base.scheme, "all"}.isdisjoint(getproxies())
+    if proxied and base.host not in _LOOPBACK:
+        return None
+    return CountedTransport(connections=connections)
