@@ -136,6 +136,7 @@ class Apply:
             chance=self.context.chance,
             concurrency=plan.concurrency,
             transport=self.context.transport,
+            before=self.backend.check_held,
             on_rate_limited=lambda call, seconds: self.observe(
                 RateLimited(call=call, seconds=seconds)
             ),

@@ -27,7 +27,7 @@ from types import MappingProxyType
 from typing import Any, Self
 
 from segctl.durable import Disk, explained, read_file, sha256_of, stop
-from segctl.errors import StateDamaged, Stop
+from segctl.errors import StateChanged, StateDamaged, Stop
 from segctl.outcomes import Record
 from segctl.plain import Misfit, dump, load
 
@@ -56,6 +56,7 @@ class Journal:
         self._disk = disk
         self._descriptor: int | None = None
         self._broken = ""
+        self._place = _place(folder / _CURRENT)
 
     @classmethod
     def create(
@@ -144,6 +145,7 @@ class Journal:
         said had not been promised to anyone.  Any other broken line raises
         ``StateDamaged``.
         """
+        self._check_ours()
         for record, _ in _lines(self._folder / _CURRENT / _LOG):
             yield record
 
@@ -186,6 +188,7 @@ class Journal:
         ``create`` clears away.
         """
         self.close()
+        self._check_ours()
         with explained("remove the journal"):
             self._disk.move(self._folder / _CURRENT, self._folder / f"{_DONE}{self.id}")
             _clean(self._disk, self._folder)
@@ -197,6 +200,7 @@ class Journal:
         of ``into`` must be there, on the journal's file system.
         """
         self.close()
+        self._check_ours()
         with explained("keep the journal of the apply"):
             self._disk.ensure_folder(into)
             self._disk.move(self._folder / _CURRENT, into / f"{serial:08d}-{self.id}")
@@ -204,8 +208,20 @@ class Journal:
             _clean(self._disk, self._folder)
             _thin(self._disk, into)
 
+    def _check_ours(self) -> None:
+        """Raise ``StateChanged`` where another journal has this one's name by now.
+
+        That takes a broken lock: the other run took this journal in and began its own.
+        """
+        if _place(self._folder / _CURRENT) != self._place:
+            raise StateChanged(
+                "the journal of this run was taken over by another run",
+                hint="Make sure that no other run is at work, then run the same command again.",
+            )
+
     def _open_log(self) -> int:
         """Open the log to append, cutting off a torn line that the next would run into."""
+        self._check_ours()
         path = self._folder / _CURRENT / _LOG
         whole = sum(size for _, size in _lines(path))
         descriptor = self._disk.append(path)

@@ -137,9 +137,13 @@ def apply(
             made = _take(context, file, desired, held, at)
         else:
             made = _make(context, desired, held, at, targets=targets, destroy=destroy)
-        return Apply(context, backend, held, at, made, desired.project.base_url, observe, stop).run(
-            approve
-        )
+        run = Apply(context, backend, held, at, made, desired.project.base_url, observe, stop)
+        try:
+            return run.run(approve)
+        except Exception:
+            # Whatever it met, a broken lock explains it: another run clears away its files.
+            backend.check_held()
+            raise
 
 
 def force_unlock(context: Context, lock_id: str) -> None:

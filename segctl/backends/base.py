@@ -83,6 +83,13 @@ class Backend(Protocol):
     def holder(self) -> LockInfo | None:
         """Give who holds the lock now, ``None`` where nobody does."""
 
+    def check_held(self) -> None:
+        """Raise ``StateChanged`` where the lock was broken; quick, for use before each request.
+
+        Whoever took the lock afterwards reads everything that this run had written
+        before the call.
+        """
+
     def force_unlock(self, lock_id: str) -> None:
         """Break the lock of that id; raises ``WrongUsage`` where there is no such lock."""
 

@@ -174,6 +174,10 @@ class LocalBackend:
         """Give who holds the lock now, ``None`` where nobody does."""
         return self._lock.holder()
 
+    def check_held(self) -> None:
+        """Raise ``StateChanged`` where the lock was broken since this run took it."""
+        self._lock.check()
+
     def force_unlock(self, lock_id: str) -> None:
         """Break the lock of that id; raises ``WrongUsage`` where there is no such lock.
 

@@ -82,16 +82,25 @@ class FileLock:
 
         Raises ``StateChanged`` where it was broken before.
         """
+        self.check()
+        with self._guarded(fcntl.LOCK_EX):
+            self.check()
+            yield
+
+    def check(self) -> None:
+        """Raise ``StateChanged`` where the lock was broken.
+
+        Breaking it gives its name to another file before anyone else can take it, so
+        what was written before this looked is there for whoever takes it next.
+        """
         if self._descriptor is None:
             raise RuntimeError("the state is written without its lock")
-        with self._guarded(fcntl.LOCK_EX):
-            if not self._is_current(self._descriptor):
-                raise StateChanged(
-                    f"the lock {self._info.id} of this run was broken by `segctl force-unlock` "
-                    "while it was running; the state was left as it is",
-                    hint="Make sure that no other run is at work, then run the same command again.",
-                )
-            yield
+        if not self._is_current(self._descriptor):
+            raise StateChanged(
+                f"the lock {self._info.id} of this run was broken by `segctl force-unlock` "
+                "while it was running; the state was left as it is",
+                hint="Make sure that no other run is at work, then run the same command again.",
+            )
 
     def holder(self) -> LockInfo | None:
         """Give who holds the lock, ``None`` where nobody does; changes nothing on disk."""

@@ -66,12 +66,17 @@ def _unheard(call: str, seconds: float) -> None:
     del call, seconds
 
 
+def _at_will() -> None:
+    """Let every attempt go."""
+
+
 class CleverTapProvider:
     """CleverTap's API Segments; an async context manager that holds the connections.
 
     ``concurrency`` bounds the requests in flight of each call.  ``timeout``, in
     seconds, bounds one attempt as a whole.  ``on_rate_limited`` is told the call
-    (``create`` or ``update``) and the wait in seconds after each 429.
+    (``create`` or ``update``) and the wait in seconds after each 429.  ``before`` is
+    called before each attempt, a repeated one too; what it raises ends the request.
 
     Raises ``CredentialsRefused`` for credentials that cannot be sent and ``Stop``
     for a base URL that is none.  The methods raise nothing for what the service or
@@ -90,6 +95,7 @@ class CleverTapProvider:
         transport: httpx.AsyncBaseTransport | None = None,
         timeout: float = 60.0,
         on_rate_limited: Callable[[str, float], None] = _unheard,
+        before: Callable[[], None] = _at_will,
         policy: RetryPolicy = _DEFAULT_POLICY,
     ) -> None:
         self._credentials = Credentials(account_id=account_id, passcode=passcode)
@@ -100,6 +106,7 @@ class CleverTapProvider:
         self._transport = transport
         self._timeout = timeout
         self._on_rate_limited = on_rate_limited
+        self._before = before
         self._policy = policy
         self._create = self._call("create", "/api/createSegment")
         self._update = self._call("update", "/api/updateSegment")
@@ -168,6 +175,7 @@ class CleverTapProvider:
         async def attempt() -> Attempt:
             request = http.build_request("POST", call.url, content=body)
             async with call.limiter.slot() as slot:
+                self._before()
                 tried = await self._attempt(http, request, judge)
                 if tried.answer.throttled:
                     asked = min(tried.retry_after or 0.0, self._policy.longest_asked)

@@ -127,6 +127,7 @@ class Place:
         *,
         file: Path | None = None,
         destroy: bool = False,
+        lock_timeout: float = 0.0,
         stop: StopSignal | None = None,
         **context: Any,
     ) -> operations.Applied:
@@ -135,6 +136,7 @@ class Place:
             file=file,
             variables={},
             destroy=destroy,
+            lock_timeout=lock_timeout,
             approve=lambda _: True,
             stop=stop or StopSignal(),
         )
