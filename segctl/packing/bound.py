@@ -5,7 +5,7 @@ import numpy as np
 from segctl.packing.delta import Delta
 from segctl.packing.model import Ints, Limits
 from segctl.packing.ragged import offsets, spans
-from segctl.packing.subsets import UNIT, Subsets
+from segctl.packing.subsets import DEAREST, UNIT, Subsets
 
 SUBSETS = 4_000_000  # subsets looked at: bounds work and memory
 WIDEST = 6
@@ -40,7 +40,7 @@ def priced_floor(delta: Delta, limits: Limits) -> int:
     few operations are looked at: to leave some out makes no split dearer.
     """
     lengths = np.diff(delta.class_start)
-    widest = min(WIDEST, max(1, int(np.log2(max(2, SUBSETS // len(lengths))))))
+    widest = min(WIDEST, max(1, (SUBSETS // len(lengths)).bit_length() - 1))
     per_op = np.bincount(delta.cols, minlength=len(delta.ops))
     start, cols = _rarest(delta, per_op, widest)
     size = delta.class_size
@@ -55,7 +55,7 @@ def priced_floor(delta: Delta, limits: Limits) -> int:
     def value(price: float) -> int:
         one = price + (1 - price) * subsets.width * limits.users / limits.segments / holders
         # rounded down, and one unit more for the last bit of the floating-point sum
-        cost = np.maximum(np.floor(UNIT * one) - 1, 0).astype(np.int32)
+        cost = np.clip(np.floor(UNIT * one) - 1, 0, DEAREST).astype(np.int32)
         return -(-subsets.split(cost).value // (UNIT * limits.users))
 
     # the value is concave in the price: halve towards its top

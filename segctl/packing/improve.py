@@ -8,6 +8,7 @@ mining; then rounds of splitting and joining follow, in which every row chooses 
 among all subsets of a few of its parts, at prices that count who else chose them.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -19,7 +20,7 @@ from segctl.packing.delta import Delta, mix
 from segctl.packing.mine import Spent, mine
 from segctl.packing.model import Ints, Limits
 from segctl.packing.ragged import offsets, sort_within, take
-from segctl.packing.subsets import UNIT, Split, Subsets, write_out
+from segctl.packing.subsets import DEAREST, UNIT, Split, Subsets, write_out
 
 SUBSETS = 8_000_000  # subsets looked at together: bounds memory, about 100 bytes each
 WIDEST = 8  # operations of a row that is split by looking at all its subsets
@@ -29,6 +30,7 @@ ROUNDS = 4  # rounds of regrouping the parts of long rows
 # only filling will tell, so a best cover is kept for each guess
 SLACKS = (1.0, 1.01, 1.02, 1.04)
 ENOUGH = 0.997  # a round that gains less than this is the last
+FAR = 64.0  # odds of the price, user slot to operation slot, stay within 1/FAR and FAR
 STEPS = 14  # prices tried on the way to balance, from a cold start
 DRIFT = 10  # choices made on the way to balance, from a good cover
 
@@ -83,7 +85,9 @@ def improve(delta: Delta, limits: Limits) -> Iterator[Parts]:
     spent = Spent(users=0, ops=0, price=0.75)
     first = none
     if len(short):
-        result = _regroup(whole, none, none, size, limits=limits, price=spent.price)
+        # with long rows to come, about the right price is enough
+        steps = 5 if len(long) else STEPS
+        result = _regroup(whole, none, none, size, limits=limits, price=spent.price, steps=steps)
         if len(long) == 0:
             yield from result.covers
             return
@@ -96,9 +100,13 @@ def improve(delta: Delta, limits: Limits) -> Iterator[Parts]:
     now = join([first, mined])
     yield now
     price, score = spent.price, float("inf")
+    regrouped = min(max(widest, 6), WIDEST, limits.segments)
+    budget = max(SUBSETS - int((1 << width[short]).sum()), SUBSETS // 4)
     for number in range(ROUNDS):
         mined = now.only(np.flatnonzero(width[now.row] > widest))
-        free, kept = _release(mined, widest, number, SUBSETS - int((1 << width[short]).sum()))
+        free, kept = _release(mined, regrouped, number, budget)
+        if len(free.row) == 0:
+            return
         result = _regroup(join([whole, free]), kept, now, size, limits=limits, price=price)
         yield from result.covers
         if result.score > score * ENOUGH:
@@ -158,7 +166,14 @@ def _release(parts: Parts, widest: int, salt: int, budget: int) -> tuple[Parts, 
 
 
 def _regroup(
-    rows: Parts, kept: Parts, now: Parts, size: Ints, *, limits: Limits, price: float
+    rows: Parts,
+    kept: Parts,
+    now: Parts,
+    size: Ints,
+    *,
+    limits: Limits,
+    price: float,
+    steps: int = 0,
 ) -> _Round:
     """Split rows anew, and look for the price at which both kinds of slot are used alike."""
     subsets = Subsets(rows.start, rows.ops, size[rows.row])
@@ -170,7 +185,7 @@ def _regroup(
         known = np.where(usage > 0, np.minimum(usage, limits.users), WARM * possible)
         tries = _drift(subsets, fixed, np.maximum(known, 1.0), price, limits)
     else:
-        tries = _bisect(subsets, fixed, possible, price, limits)
+        tries = _bisect(subsets, fixed, possible, price, limits, steps=steps)
     for split in _bridged(subsets, fixed, tries, limits):
         for i, slack in enumerate(SLACKS):
             best = found[i]
@@ -200,12 +215,12 @@ def _fixed(subsets: Subsets, kept: Parts, size: Ints, limits: Limits) -> _Fixed:
 
 
 def _bisect(
-    subsets: Subsets, fixed: _Fixed, estimate: Estimate, price: float, limits: Limits
+    subsets: Subsets, fixed: _Fixed, estimate: Estimate, price: float, limits: Limits, *, steps: int
 ) -> Iterator[_Found]:
-    """Find the price by halving an interval of log odds; each price starts afresh."""
-    low, high, step = -6.0, 6.0, 1.0
-    odds = float(np.log2(price / (1 - price)))
-    for _ in range(STEPS):
+    """Find the price by narrowing an interval of odds; each price starts afresh."""
+    low, high, step = 1 / FAR, FAR, 2.0
+    odds = price / (1 - price)
+    for _ in range(steps):
         guess = estimate
         lead = 0.0
         for _ in range(4):
@@ -213,12 +228,13 @@ def _bisect(
             lead = found.lead
             yield found
         low, high = (odds, high) if lead > 0 else (low, odds)
-        if low > -6.0 and high < 6.0:
-            odds = (low + high) / 2
+        if low > 1 / FAR and high < FAR:
+            # a root and no power: the same to the last bit on any machine
+            odds = math.sqrt(low * high)
         else:
-            odds += step if lead > 0 else -step
-            step *= 2
-            if abs(odds) > 6.0:
+            odds = odds * step if lead > 0 else odds / step
+            step *= step
+            if not 1 / FAR < odds < FAR:
                 return
 
 
@@ -226,25 +242,26 @@ def _drift(
     subsets: Subsets, fixed: _Fixed, estimate: Estimate, price: float, limits: Limits
 ) -> Iterator[_Found]:
     """Move the price a little after every choice, from a cover that is good already."""
-    odds, step, before = float(np.log2(price / (1 - price))), 0.1, 0.0
+    odds, step, before = price / (1 - price), 0.07, 0.0
     for number in range(DRIFT):
         found, estimate = _choose(subsets, fixed, estimate, odds, limits)
         yield found
         if number > 1:
             step *= 0.6 if found.lead * before < 0 else 1.2
         before = found.lead
-        odds = min(max(odds + (step if found.lead > 0 else -step), -6.0), 6.0)
+        odds = odds * (1 + step) if found.lead > 0 else odds / (1 + step)
+        odds = min(max(odds, 1 / FAR), FAR)
 
 
 def _choose(
     subsets: Subsets, fixed: _Fixed, estimate: Estimate, odds: float, limits: Limits
 ) -> tuple[_Found, Estimate]:
     """Let rows choose at estimated prices, and estimates follow what was chosen."""
-    price = 1 / (1 + 2.0**-odds)
+    price = odds / (1 + odds)
     width = subsets.width
     share = np.where(fixed.usage > 0, limits.users, estimate)
     ops_price = (1 - price) * limits.users / limits.segments
-    cost = np.rint(UNIT * (price + ops_price * width / share)).astype(np.int32)
+    cost = np.minimum(np.rint(UNIT * (price + ops_price * width / share)), DEAREST).astype(np.int32)
     split = subsets.split(cost)
     usage = split.usage + fixed.usage
     unused = np.maximum(estimate * 0.5, 1.0)

@@ -210,8 +210,7 @@ def _grow(matrix: _Matrix, salt: int, seeds: int, price: float, limits: Limits) 
             count = count * (1024 + lot.astype(np.int64))
             nexts = count.argmax(axis=1)[:, None]
         elif level == 2:
-            branches = min(BRANCH, member.shape[1])
-            nexts = np.argpartition(-count, branches - 1, axis=1)[:, :branches]
+            nexts = _top(count, min(BRANCH, member.shape[1]))
         else:
             nexts = count.argmax(axis=1)[:, None]
         value = np.take_along_axis(count, nexts, 1)
@@ -243,6 +242,19 @@ def _seed(matrix: _Matrix, salt: int, seeds: int) -> tuple[Bools, Ints, Ints, Yi
     member = np.zeros((seeds, width), np.bool_)
     member[np.arange(seeds), first] = True
     return member, owner, rows, length / seen
+
+
+def _top(count: Ints, most: int) -> Ints:
+    """Find the ``most`` greatest of each row, the lower index first among equals.
+
+    Not by partition or a quick sort: which of equals those pick depends on the processor.
+    """
+    left = count.copy()
+    nexts = np.empty((len(count), most), np.int64)
+    for j in range(most):
+        nexts[:, j] = left.argmax(axis=1)
+        left[np.arange(len(left)), nexts[:, j]] = -1
+    return nexts
 
 
 def _thin(start: Ints, most: int) -> tuple[Ints, Ints]:
@@ -316,7 +328,9 @@ def _settle(matrix: _Matrix, spent: Spent, taken: list[tuple[Ints, Ints]], limit
         users += held
         ops += len(columns) * -(-held // limits.users)
     lead = (users * limits.segments + 1) / (ops * limits.users + 1)
-    odds = spent.price / (1 - spent.price) * min(max(lead, 0.5), 2.0) ** GAIN
+    lead = min(max(lead, 0.5), 2.0)
+    pull = 1 + GAIN * (lead - 1) if lead > 1 else 1 / (1 + GAIN * (1 / lead - 1))
+    odds = spent.price / (1 - spent.price) * pull
     odds = min(max(odds, 1 / 50), 50.0)
     return Spent(users=users, ops=ops, price=odds / (1 + odds))
 

@@ -17,6 +17,7 @@ from segctl.packing.ragged import offsets
 
 Prices = npt.NDArray[np.int32]
 UNIT = 1 << 16  # prices are whole multiples of 1/UNIT slot: sums are exact anywhere
+DEAREST = 1 << 27  # no price is higher, so that no sum leaves 32 bits
 CHUNK = 4096  # rows that are solved together: what fits in the processor's cache
 
 
