@@ -86,7 +86,7 @@ def plan(
     desired = _desired(context, variables)
     backend = context.backend()
     with desk() as at:
-        held = recording.read(backend, at.engine)
+        held = recording.read(backend, at.engine, now=context.clock.now())
         made = _make(context, desired, held, at, targets=targets, destroy=destroy)
         if out is not None:
             planfile.save(
@@ -103,7 +103,7 @@ def read_plan(file: Path) -> Plan:
 def read_state(context: Context) -> State:
     """Read the state, an interrupted apply folded in; ``EMPTY`` where there is none."""
     with desk() as at:
-        return recording.read(context.backend(), at.engine).state
+        return recording.read(context.backend(), at.engine, now=context.clock.now()).state
 
 
 def apply(
@@ -130,7 +130,7 @@ def apply(
         backend.lock(command=context.command, timeout=lock_timeout),
         desk(backend.scratch_folder()) as at,
     ):
-        held = recording.recover(backend, at.engine, disk=context.disk)
+        held = recording.recover(backend, at.engine, disk=context.disk, now=context.clock.now())
         if held.recovered:
             observe(held.recovered)
         if file:

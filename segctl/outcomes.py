@@ -5,7 +5,7 @@ records twice equals replaying them once.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
@@ -163,3 +163,16 @@ def fold(records: Iterable[Record]) -> Ledger:
         blocked=blocked,
         ended=ended,
     )
+
+
+def of_dead_run(ledger: Ledger, *, now: float) -> Ledger:
+    """Give the ledger of a run that was found dead at ``now``, in seconds since 1970.
+
+    A request without an answer is repeated for minutes under its one record, so the
+    last time it left may have been a moment ago; the settle time counts from there.
+    """
+    updates = {
+        number: replace(o, at=max(o.at, now)) if o.outcome is Outcome.UNCERTAIN else o
+        for number, o in ledger.updates.items()
+    }
+    return replace(ledger, updates=updates)

@@ -11,7 +11,7 @@ from segctl.engine.base import Engine, Folded, Recorded
 from segctl.errors import StateDamaged
 from segctl.events import Recovered
 from segctl.journal import Journal, sweep
-from segctl.outcomes import Ledger, Outcome, fold
+from segctl.outcomes import Ledger, Outcome, fold, of_dead_run
 from segctl.plan import codec as plans
 from segctl.plan.model import Plan
 from segctl.state import codec as states
@@ -53,7 +53,7 @@ def recorded_at(record: SegmentRecord, locate: Locate) -> Recorded:
     )
 
 
-def read(backend: Backend, engine: Callable[[], Engine]) -> Held:
+def read(backend: Backend, engine: Callable[[], Engine], *, now: float) -> Held:
     """Read the state, the journal of an interrupted apply folded in; writes nothing."""
     held = _head(backend)
     journal = Journal.open(backend.journal_folder())
@@ -68,11 +68,11 @@ def read(backend: Backend, engine: Callable[[], Engine]) -> Held:
     def locate(ref: FileRef) -> Path:
         return overlay.get(ref.name) or backend.path_of(ref)
 
-    state, recovered = _recovered(held, journal, engine(), keep)
+    state, recovered = _recovered(held, journal, engine(), keep, now)
     return Held(state=state, version=held.version, locate=locate, recovered=recovered)
 
 
-def recover(backend: Backend, engine: Callable[[], Engine], *, disk: Disk) -> Held:
+def recover(backend: Backend, engine: Callable[[], Engine], *, disk: Disk, now: float) -> Held:
     """Take the journal of an interrupted apply into the state; needs the lock."""
     held = _head(backend)
     sweep(backend.journal_folder(), disk=disk)
@@ -83,7 +83,7 @@ def recover(backend: Backend, engine: Callable[[], Engine], *, disk: Disk) -> He
         archive(backend, journal)
         return held
     state, recovered = _recovered(
-        held, journal, engine(), lambda scratch, rows: backend.add_file(scratch, rows=rows)
+        held, journal, engine(), lambda scratch, rows: backend.add_file(scratch, rows=rows), now
     )
     if state is held.state:
         journal.remove()
@@ -154,7 +154,9 @@ def _head(backend: Backend) -> Held:
     return Held(state=state, version=stored.version, locate=backend.path_of)
 
 
-def _recovered(held: Held, journal: Journal, engine: Engine, keep: Keep) -> tuple[State, Recovered]:
+def _recovered(
+    held: Held, journal: Journal, engine: Engine, keep: Keep, now: float
+) -> tuple[State, Recovered]:
     header = journal.header
     state = held.state
     if (header["lineage"], header["serial"]) != (state.lineage, state.serial):
@@ -164,7 +166,7 @@ def _recovered(held: Held, journal: Journal, engine: Engine, keep: Keep) -> tupl
             hint="Put back the state that the apply began from; the journal tells what was sent.",
         )
     plan = plans.decode(header["plan"])
-    ledger = fold(journal.records())
+    ledger = of_dead_run(fold(journal.records()), now=now)
     run = Run(
         journal=journal.id,
         now=float(header["at"]),

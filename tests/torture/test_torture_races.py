@@ -10,7 +10,6 @@ from segctl.errors import StateLocked
 from tests.torture.torture_kit import (
     IN_FLIGHT,
     Place,
-    Report,
     Victims,
     check_converged,
     declare,
@@ -18,6 +17,7 @@ from tests.torture.torture_kit import (
 )
 from tests.torture.torture_scenarios import FIRST, applied
 from tests.torture.torture_service import Answer, Choose
+from tests.torture.torture_victim import Report
 
 WANTED = {**FIRST, "gold": users(100, 900)}
 """Many requests away from the first segments, adds and removals."""

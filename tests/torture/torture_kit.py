@@ -148,7 +148,7 @@ class Place:
         """Read what the state says, a journal taken in; checks the digests on the way."""
         context = self.context()
         with desk() as at, duckdb.connect() as db:
-            held = recording.read(context.backend(), at.engine)
+            held = recording.read(context.backend(), at.engine, now=context.clock.now())
             where = held.recorded()
             told = {}
             for record in records(held.state):
@@ -244,6 +244,18 @@ class Victims:
 
     def __init__(self, process: "subprocess.Popen[str]") -> None:
         self._process = process
+
+    def points(self, place: Place, **order: Any) -> list[str]:
+        """Give the points of an apply, which is done on a copy of the place and forgotten."""
+        memory = place.service.remembered()
+        choose = place.service.choose
+        with copied(place) as whole:
+            report = self.run(whole, **order)
+        place.service.become(memory)
+        place.service.choose = choose
+        assert report is not None
+        assert report.ended == "done"
+        return report.points
 
     def run(self, place: Place, **order: Any) -> Report | None:
         """Run one apply in a child; ``None`` where it was killed."""
