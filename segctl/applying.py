@@ -20,6 +20,7 @@ from segctl.stopping import StopSignal
 if TYPE_CHECKING:
     from segctl.applier import Sent
     from segctl.planner import Made
+    from segctl.provider.client import CleverTapProvider
 
 JOURNAL_MARGIN = 16 << 20
 """Bytes that a journal's log, and the files folded from it, may need beyond the plan's own."""
@@ -88,7 +89,8 @@ class Apply:
 
     def _send(self) -> Applied:
         plan = self.made.plan
-        account, _ = self._credentials()
+        account, passcode = self._credentials()
+        provider = self._provider(account, passcode)
         state = self.held.state
         journal = Journal.create(
             self.backend.journal_folder(),
@@ -105,7 +107,7 @@ class Apply:
             disk=self.context.disk,
         )
         try:
-            sent = asyncio.run(self._deliver(journal))
+            sent = asyncio.run(self._deliver(provider, journal))
         finally:
             journal.close()
         if sent.ledger.updates or sent.ledger.creates:
@@ -115,11 +117,27 @@ class Apply:
             journal.remove()
         return self._concluded(sent)
 
-    async def _deliver(self, journal: Journal) -> "Sent":
-        from segctl.applier import Applier  # noqa: PLC0415 - heavy
+    def _provider(self, account: str, passcode: str) -> "CleverTapProvider":
+        """Give our side of the service; raises for what can be told to fail beforehand."""
         from segctl.provider.client import CleverTapProvider  # noqa: PLC0415 - heavy
 
-        account, passcode = self._credentials()
+        return CleverTapProvider(
+            base_url=self.base_url,
+            account_id=account,
+            passcode=passcode,
+            clock=self.context.clock,
+            chance=self.context.chance,
+            concurrency=self.made.plan.concurrency,
+            transport=self.context.transport,
+            before=self.backend.check_held,
+            on_rate_limited=lambda call, seconds: self.observe(
+                RateLimited(call=call, seconds=seconds)
+            ),
+        )
+
+    async def _deliver(self, provider: "CleverTapProvider", journal: Journal) -> "Sent":
+        from segctl.applier import Applier  # noqa: PLC0415 - heavy
+
         plan = self.made.plan
         unsure = frozenset(
             place
@@ -127,19 +145,6 @@ class Apply:
             if target.create
             and (record := record_of(self.held.state, target))
             and record.remote_name == target.display_name
-        )
-        provider = CleverTapProvider(
-            base_url=self.base_url,
-            account_id=account,
-            passcode=passcode,
-            clock=self.context.clock,
-            chance=self.context.chance,
-            concurrency=plan.concurrency,
-            transport=self.context.transport,
-            before=self.backend.check_held,
-            on_rate_limited=lambda call, seconds: self.observe(
-                RateLimited(call=call, seconds=seconds)
-            ),
         )
         entries = self.desk.engine().entries(journal.batches)
         async with provider:
@@ -179,7 +184,8 @@ class Apply:
         applied = Applied(plan=self.made.plan, approved=True, ended=sent.ended)
         again = "Run the same command again; it goes on from there."
         if sent.refused_credentials:
-            if not sent.ended.acknowledged:
+            created = any(o.outcome == "acknowledged" for o in sent.ledger.creates.values())
+            if not sent.ended.acknowledged and not created:
                 raise CredentialsRefused(sent.refused_credentials, hint="Nothing was applied.")
             raise AppliedInPart(sent.refused_credentials, result=applied, hint=again)
         if self.stop.is_set and not is_complete(self.made.plan, sent.ledger):
