@@ -29,6 +29,7 @@ _ADVICE = {
     errno.EPERM: "Check the owner and the permissions of the file and its folder.",
     errno.EROFS: "The file system is mounted read-only; write access is needed.",
     errno.EIO: "The disk reports an error: check it before running segctl again.",
+    errno.ENOENT: "Check the path, and that its folder is there.",
     errno.ELOOP: "Put the file itself in the place of the symbolic link.",
     errno.ENOTDIR: "A file stands where a folder should be.",
     errno.EISDIR: "A folder stands where a file should be.",

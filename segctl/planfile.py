@@ -6,10 +6,12 @@ damage and editing by hand, and is no signature.  Members of the zip are read by
 these names only, so that no name in it can lead anywhere.
 """
 
+import errno
 import hashlib
 import io
 import os
 import shutil
+import stat
 import struct
 import uuid
 import zipfile
@@ -46,11 +48,12 @@ class Loaded:
 
 
 def save(path: Path, *, plan: Plan, delta: Path, batches: Path, disk: Disk | None = None) -> None:
-    """Write a plan file, mode 0600, in the place of whatever file ``path`` names.
+    """Write a plan file, mode 0600, where there is nothing, an empty file or an older plan.
 
     The old or the new file is there after a crash.  Raises ``Stop``.
     """
     disk = disk or Disk()
+    _check_replaceable(path)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
     with explained(f"save the plan as {path}"):
         document = plain.dump(codec.encode(plan))
@@ -95,6 +98,27 @@ def load(path: Path, *, scratch: Path, disk: Disk | None = None) -> Loaded:
                 digest = _extract(disk, source, scratch / name)
             _compare(path, name, digest, hashes)
     return Loaded(plan=plan, delta=scratch / _DELTA, batches=scratch / _BATCHES)
+
+
+def _check_replaceable(path: Path) -> None:
+    """Refuse to write over anything but a plan: a slip must not cost a manifest or the state."""
+    with explained(f"save the plan as {path}"):
+        try:
+            found = path.lstat()
+        except FileNotFoundError:
+            return
+        if stat.S_ISDIR(found.st_mode):
+            raise IsADirectoryError(errno.EISDIR, "Is a directory")
+    if stat.S_ISREG(found.st_mode) and not found.st_size:
+        return  # what mktemp leaves
+    try:
+        with _opened(path) as archive:
+            archive.getinfo(_MANIFEST)
+    except (Stop, KeyError) as error:
+        raise Stop(
+            f"{path} is there already and is no plan file",
+            hint="Nothing was written. Choose another name, or remove it first.",
+        ) from error
 
 
 class _Sink(io.RawIOBase):

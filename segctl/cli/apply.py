@@ -10,7 +10,7 @@ from segctl.errors import WrongUsage
 
 
 @click.command("apply", epilog="Example: segctl apply gold.plan")
-@click.argument("file", metavar="[FILE]", required=False)
+@click.argument("file", metavar="[FILE]", required=False, type=options.Given())
 @options.auto_approve
 @click.option("--json", "as_json", is_flag=True, help="Stream JSON objects, one a line.")
 @options.targets

@@ -135,11 +135,11 @@ class JsonRun(Run):
         self._stream.send(stream.recorded())
 
 
-def check_can_ask(verb: str) -> None:
-    """Raise ``WrongUsage`` where nobody could answer the question."""
+def check_can_ask(verb: str, *, plan: str = "plan") -> None:
+    """Raise ``WrongUsage`` where nobody could answer; ``plan`` is what reviews it instead."""
     if not sys.stdin.isatty():
         raise WrongUsage(
             f"{verb} asks for the word yes, and standard input is no terminal",
-            hint=f"Review with `segctl plan --out FILE`, then `segctl apply FILE`; or run "
+            hint=f"Review with `segctl {plan} --out FILE`, then `segctl apply FILE`; or run "
             f"`segctl {verb} --auto-approve`.",
         )

@@ -75,7 +75,7 @@ def common(function: Callable[Concatenate[Screen, P], R]) -> Callable[..., R]:
 
 
 def _log(level: str, screen: Screen) -> None:
-    screen.debug = screen.debug or level == "debug"
+    screen.debug = level == "debug"
     root = logging.getLogger()
     for handler in [h for h in root.handlers if isinstance(h, _ToScreen)]:
         root.removeHandler(handler)

@@ -29,6 +29,6 @@ def command(
     Asks for the word yes.
     """
     if not auto_approve:
-        check_can_ask("destroy")
+        check_can_ask("destroy", plan="plan --destroy")
     run = Run(screen, verb="destroy", asks=not auto_approve, saved=None, identities=identities)
     return run.go(targets=targets, destroy=True, lock_timeout=lock_timeout)

@@ -38,7 +38,8 @@ _ISSUES = "the project's issue tracker"
 
 def report(error: BaseException, screen: Screen) -> int:
     """Print what went wrong and what to do; give the exit code."""
-    if screen.debug:
+    expected = isinstance(error, SegctlError | click.ClickException | click.Abort)
+    if screen.traceback or (screen.debug and not expected):
         screen.err("".join(traceback.format_exception(error)))
     match error:
         case click.ClickException():

@@ -28,6 +28,18 @@ class Duration(click.ParamType[float]):
         return float(found[1]) * _UNITS[found[2]]
 
 
+class Given(click.ParamType[str]):
+    """Text that is not empty: what an unset shell variable leaves behind is a mistake."""
+
+    name = "text"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Take it as it is."""
+        if not value:
+            self.fail("it is empty; is a variable of the shell not set?", param, ctx)
+        return str(value)
+
+
 lock_timeout = click.option(
     "--lock-timeout",
     type=Duration(),
@@ -40,6 +52,7 @@ targets = click.option(
     "--target",
     "targets",
     metavar="GLOB",
+    type=Given(),
     multiple=True,
     help="Look at the segments picked by this glob only; may be repeated.",
 )

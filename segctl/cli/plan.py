@@ -17,7 +17,12 @@ REFUSED = 6
 
 
 @click.command("plan", epilog="Example: segctl plan --out gold.plan --target 'gold*'")
-@click.option("--out", metavar="FILE", help="Save the plan, to apply exactly it later.")
+@click.option(
+    "--out",
+    metavar="FILE",
+    type=options.Given(),
+    help="Save the plan, to apply exactly it later.",
+)
 @click.option(
     "--format", "view", type=click.Choice(FORMATS), default="text", help="How to print the plan."
 )

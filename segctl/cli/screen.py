@@ -24,7 +24,8 @@ class Screen:
         self.variables: Mapping[str, str] = {}
         self.no_color = no_color
         self.command = ""
-        self.debug = bool(os.environ.get("SEGCTL_TRACEBACK"))
+        self.debug = False
+        self.traceback = bool(os.environ.get("SEGCTL_TRACEBACK"))
 
     def out(self, text: str) -> None:
         """Write a result to standard output."""

@@ -12,7 +12,7 @@ from segctl.render import state_view
 
 
 @click.command("show", epilog="Example: segctl show gold.plan --format markdown")
-@click.argument("file", metavar="[FILE]", required=False)
+@click.argument("file", metavar="[FILE]", required=False, type=options.Given())
 @click.option(
     "--format", "view", type=click.Choice(FORMATS), default="text", help="How to print it."
 )

@@ -273,6 +273,40 @@ def test_a_plan_is_not_saved_over_a_folder(path: Path) -> None:
     assert [file.name for file in path.parent.iterdir() if file.name.startswith(".")] == []
 
 
+@pytest.mark.parametrize("content", [b"apiVersion: segctl/v1", b'{"lineage": ""}', b"PK\3\4"])
+def test_a_plan_is_not_saved_over_a_file_that_is_no_plan(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
+    with pytest.raises(Stop) as caught:
+        save(path)
+    assert caught.value.message == f"{path} is there already and is no plan file"
+    assert caught.value.hint == "Nothing was written. Choose another name, or remove it first."
+    assert path.read_bytes() == content
+
+
+def test_a_plan_is_not_saved_over_a_pipe_or_a_link(path: Path, tmp_path: Path) -> None:
+    os.mkfifo(path)
+    (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
+    for name in (path, tmp_path / "link"):
+        with pytest.raises(Stop, match="is there already and is no plan file"):
+            save(name)
+    assert stat.S_ISFIFO(path.lstat().st_mode)
+
+
+@pytest.mark.parametrize("name", [".", "..", "/"])
+def test_a_plan_is_not_saved_in_the_place_of_a_folder(tmp_path: Path, name: str) -> None:
+    with pytest.raises(Stop, match="Is a directory"):
+        planfile.save(tmp_path / name, plan=PLAN, delta=tmp_path, batches=tmp_path)
+
+
+def test_a_plan_takes_the_place_of_an_empty_file_and_of_an_older_plan(
+    path: Path, scratch: Path
+) -> None:
+    path.touch()
+    save(path)
+    save(path, plan_of(8))
+    assert planfile.load(path, scratch=scratch).plan == plan_of(8)
+
+
 @pytest.mark.parametrize("loss", LOSSES)
 def test_a_crash_while_saving_leaves_the_old_or_the_new_plan(tmp_path: Path, loss: Loss) -> None:
     for at in range(1, 100):
