@@ -201,6 +201,17 @@ class Applier:
         )
 
     def _log_create(self, places: Sequence[int], answer: Answer, outcome: Outcome) -> None:
+        """Write what became of some segments; a doubt stays until an answer resolves it."""
+        resolved = outcome is Outcome.ACKNOWLEDGED or (
+            outcome is Outcome.REFUSED and len(places) == 1
+        )
+        doubted = [] if resolved else [place for place in places if place in self._unsure]
+        certain = [place for place in places if place not in doubted]
+        for some, known in ((certain, outcome), (doubted, Outcome.UNCERTAIN)):
+            if some:
+                self._log_created(some, answer, known)
+
+    def _log_created(self, places: Sequence[int], answer: Answer, outcome: Outcome) -> None:
         ids = {
             str(place): answer.ids[key]
             for place in places

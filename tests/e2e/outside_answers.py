@@ -146,6 +146,9 @@ CREATED: Mapping[str, Callable[[Sequence[Made]], Answer]] = {
     "empty list": lambda _: answer(200, []),
 }
 
+UNCLEAR = ("204", "empty", "no JSON", "null", "empty list")
+"""Those of them that do not say for certain that the segments were made."""
+
 _TWICE = "customer_segment_id already exists"
 
 DUPLICATE: Mapping[str, Callable[[Sequence[str]], Answer]] = {

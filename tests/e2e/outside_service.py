@@ -33,7 +33,7 @@ ACCOUNT, PASSCODE = "W9R-485-456Z", "made-up-passcode"
 IN_FLIGHT = 3
 MOST_SEGMENTS = 2_500
 CALLS = {"/api/createSegment": "create", "/api/updateSegment": "update"}
-_PATIENCE = 0.05
+_PATIENCE, _LONG = 0.05, 30.0
 
 
 def _go_on(moment: str, call: str, number: int) -> None:
@@ -96,6 +96,7 @@ class OutsideService:
         self.creates: list[tuple[str, ...]] = []
         self.most_in_flight: Counter[str] = Counter()
         self._in_flight: Counter[str] = Counter()
+        self._connections = 0
         self._arrivals = threading.Condition()
         self._turn = threading.Lock()
         self.url = ""
@@ -246,6 +247,23 @@ class OutsideService:
             with self._arrivals:
                 self._in_flight[call] -= 1
 
+    @contextmanager
+    def connection(self) -> Iterator[None]:
+        """Count a connection as open."""
+        with self._arrivals:
+            self._connections += 1
+        try:
+            yield
+        finally:
+            with self._arrivals:
+                self._connections -= 1
+                self._arrivals.notify_all()
+
+    def await_quiet(self) -> None:
+        """Wait until everything that a client which is gone has sent is dealt with."""
+        with self._arrivals:
+            assert self._arrivals.wait_for(lambda: self._connections == 0, _LONG)
+
     def _wait_for_others(self, call: str) -> None:
         """Be slow: wait until the service is full, or for a moment."""
         with self._arrivals:
@@ -268,6 +286,11 @@ class _Handler(BaseHTTPRequestHandler):
         """Answer at once, whatever is still to come."""
         super().setup()
         self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
+
+    def handle(self) -> None:
+        """Take requests until the client goes away."""
+        with self.service.connection():
+            super().handle()
 
     def do_POST(self) -> None:
         """Take one request."""

@@ -2,8 +2,9 @@
 
 import pytest
 
-from segctl.errors import AppliedInPart
+from segctl.errors import AppliedInPart, SegctlError
 from segctl.events import CreateDone, Event
+from segctl.stopping import StopSignal
 from tests.e2e.outside_answers import (
     BROKEN_AFTER,
     CREATED,
@@ -11,12 +12,15 @@ from tests.e2e.outside_answers import (
     CUT_BEFORE,
     DUPLICATE,
     EMPTY,
+    THROTTLED,
     Fault,
     always,
+    failure,
     no_faults,
 )
 from tests.e2e.workshop import Workshop, identities, many, segment
 
+REFUSED_CREDENTIALS = Fault(name="401", answer=failure(401, "no"))
 LOST = (CUT_AFTER, EMPTY, BROKEN_AFTER)
 
 
@@ -167,3 +171,25 @@ def test_a_replacement_is_not_half_done_while_its_create_is_in_doubt(shop: Works
     shop.apply()
     shop.settled()
     assert shop.service.everyone() == {"NEW": identities("x")}
+
+
+@pytest.mark.parametrize("fault", [None, THROTTLED, REFUSED_CREDENTIALS], ids=str)
+def test_a_create_in_doubt_stays_so_when_its_halves_are_not_answered(
+    shop: Workshop, fault: Fault | None
+) -> None:
+    shop.declare(*three())
+    stop = StopSignal()
+
+    def schedule(call: str, number: int) -> Fault | None:
+        assert call == "create"
+        if number == 1 and fault is None:
+            stop.set()
+        return CUT_AFTER if number == 0 else fault if number > 1 else None
+
+    shop.service.faults = schedule
+    with pytest.raises(SegctlError):
+        shop.apply(stop=stop)
+    shop.service.faults = no_faults
+    shop.apply()
+    shop.settled()
+    assert shop.service.everyone() == dict.fromkeys("abc", identities(*many(5)))
