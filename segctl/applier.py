@@ -305,6 +305,8 @@ class Applier:
             return answer, []
         if _size(entries) > 1:
             return await self._sift(entries, answer)
+        if answer.doubted:
+            return replace(answer, outcome=Outcome.UNCERTAIN), []
         return replace(answer, outcome=Outcome.ACKNOWLEDGED), _pairs(entries, answer)
 
     async def _sift(
@@ -313,8 +315,10 @@ class Applier:
         """Halve a refused request until each bad pair stands alone, largest parts first.
 
         Where pair after pair is refused and nothing taken, the fault is not with the
-        pairs, and none is named.
+        pairs, and none is named.  Where an attempt got no answer before the refusal,
+        what is not taken now may have been then, and stays uncertain.
         """
+        doubt = Outcome.UNCERTAIN if refused.doubted else None
         parts = deque(_halves(entries))
         exceptions: list[dict[str, Any]] = []
         refusals = 0
@@ -332,12 +336,11 @@ class Applier:
             if answer.outcome is Outcome.ACKNOWLEDGED:
                 taken = True
             else:
-                exceptions += _pairs(part, answer)
+                exceptions += _pairs(part, replace(answer, outcome=doubt or answer.outcome))
         if parts and not taken and refusals == len(exceptions):
-            return refused, []
-        left = replace(refused, outcome=Outcome.FAILED)
+            return replace(refused, outcome=doubt or Outcome.REFUSED), []
         for part in parts:
-            exceptions += _pairs(part, left)
+            exceptions += _pairs(part, replace(refused, outcome=doubt or Outcome.FAILED))
         return replace(refused, outcome=Outcome.ACKNOWLEDGED), exceptions
 
     def _entry(self, row: EntryRows) -> "_Numbered | None":
@@ -385,14 +388,9 @@ class Applier:
                     return
                 await job
 
-        try:
-            async with asyncio.TaskGroup() as group:
-                for _ in range(self._plan.concurrency):
-                    group.create_task(work())
-        except BaseExceptionGroup as failed:
-            # The journal takes no more, for one reason.  What was in flight is given up:
-            # its outcome could not be written, and the journal knows that it was sent.
-            raise failed.exceptions[0] from None
+        async with asyncio.TaskGroup() as group:
+            for _ in range(self._plan.concurrency):
+                group.create_task(work())
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,6 +19,7 @@ from tests.e2e.outside_answers import (
     Fault,
     always,
     answer,
+    failure,
     no_faults,
 )
 from tests.e2e.outside_service import PASSCODE
@@ -161,3 +162,22 @@ def test_faults_all_over_the_place_come_to_the_declared_members(shop: Workshop, 
         "gold": identities(*many(300, first=7)),
         "rest": identities(*many(200, first=14)),
     }
+
+
+@pytest.mark.parametrize("count", [1, 30])
+def test_a_member_that_may_have_landed_before_a_refusal_is_removed_once_it_is_unwanted(
+    shop: Workshop, count: int
+) -> None:
+    gone = Fault(name="404", answer=failure(404, "not found"))
+    shop.declare(segment("gold", *many(count)), segment("rest", "a"))
+    shop.service.faults = lambda call, number: (
+        None if call == "create" else CUT_AFTER if number == 0 else gone
+    )
+    with pytest.raises(AppliedInPart):
+        shop.apply()
+    shop.service.faults = no_faults
+    shop.declare(segment("gold"), segment("rest"))
+    shop.project("{guards: {allowEmpty: true}}")
+    shop.apply()
+    shop.settled()
+    assert shop.service.everyone() == {}
