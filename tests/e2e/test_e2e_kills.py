@@ -1,0 +1,73 @@
+"""The real process, killed at request boundaries: the next apply knows what was sent."""
+
+import os
+import random
+import threading
+
+import pytest
+
+from tests.e2e.workshop import PATIENCE, Workshop, identities, many, segment
+
+CHAINS = 20 if os.environ.get("HYPOTHESIS_PROFILE") == "torture" else 2
+KILLS = 6
+MOMENTS = ("arrived", "applied", "answered")
+
+
+class Killer:
+    """Kills the process that it is given when the service's n-th request reaches some moment."""
+
+    def __init__(self, shop: Workshop, chance: random.Random) -> None:
+        self._moment = chance.choice(MOMENTS)
+        self._left = chance.randrange(8)
+        self._turn = threading.Lock()
+        self._begun = threading.Event()
+        shop.service.at = self._look
+        self.process = shop.process("apply", "--auto-approve")
+        self._begun.set()
+
+    def _look(self, moment: str, call: str, number: int) -> None:
+        del call, number
+        assert self._begun.wait(PATIENCE)
+        with self._turn:
+            if moment == self._moment:
+                self._left -= 1
+            if self._left < 0:
+                self.process.kill()
+                self.process.wait(PATIENCE)
+
+
+def manifests(chance: random.Random) -> dict[str, list[str]]:
+    """Give up to five segments with their members."""
+    names = chance.sample(["a", "b", "c", "d", "e", "f"], 4)
+    return {name: chance.sample(many(260), chance.randrange(20, 260)) for name in names}
+
+
+@pytest.mark.parametrize("seed", range(CHAINS))
+def test_a_killed_apply_is_finished_by_the_next_one(shop: Workshop, seed: int) -> None:
+    chance = random.Random(seed)  # noqa: S311 - a scenario, no secret
+    shop.project(
+        "{provider: {settleSeconds: 0}, "
+        "guards: {maxRemovePercent: 100, allowEmpty: true, maxDestroys: 10}}"
+    )
+    service = shop.service
+    calm = service.at
+    for _ in range(KILLS):
+        declared = manifests(chance)
+        shop.declare(*(segment(name, *members) for name, members in declared.items()))
+        with (killer := Killer(shop, chance)).process as process:
+            process.communicate(timeout=PATIENCE)
+        service.await_quiet()
+        service.at = calm
+        in_doubt = service.requests["update"] - 3
+        service.changes = [
+            change._replace(acknowledged=change.acknowledged and change.request < in_doubt)
+            for change in service.changes
+        ]
+        assert killer.process.returncode in (0, -9)
+        if chance.random() < 0.7:
+            shop.apply()
+            shop.settled()
+            assert service.everyone() == {k: identities(*m) for k, m in declared.items()}
+    shop.apply()
+    shop.settled()
+    assert service.everyone() == {k: identities(*m) for k, m in declared.items()}
