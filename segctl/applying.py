@@ -172,7 +172,8 @@ class Apply:
             self.held,
             plan,
             ledger,
-            delta=journal.delta if journal else None,
+            # Without requests too: what is asked for no more leaves quarantine.
+            delta=journal.delta if journal else self.made.delta,
             engine=self.desk.engine(),
             keep=lambda scratch, rows: self.backend.add_file(scratch, rows=rows),
             run=run,

@@ -17,6 +17,7 @@ from segctl.errors import InvalidInput, StalePlan, WrongAccount
 from segctl.events import Observer, Recovered, ignore
 from segctl.manifests.desired import Desired
 from segctl.plan.model import Plan
+from segctl.rejecting import LoadedRejects, Refused, Retried, load_rejects, refused, retry_rejects
 from segctl.state.model import State
 from segctl.stopping import StopSignal
 
@@ -26,17 +27,26 @@ if TYPE_CHECKING:
 __all__ = [
     "Applied",
     "Context",
+    "LoadedRejects",
     "Planned",
+    "Refused",
+    "Retried",
     "apply",
     "force_unlock",
     "initialise",
+    "load_rejects",
     "manifests",
     "plan",
     "read_plan",
     "read_state",
+    "refused",
+    "retry_rejects",
     "rewrite",
     "validate",
 ]
+
+
+_SECONDS_A_DAY = 86_400.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -193,11 +203,18 @@ def _make(
     from segctl.planner import Aim, make  # noqa: PLC0415 - heavy
 
     host = _host(desired)
+    days = desired.project.retry_after_days
     _check_belongs(held.state, context.account, host)
     return make(
         desired,
         held.state,
-        Aim(account=context.account, host=host, patterns=targets, destroy=destroy),
+        Aim(
+            account=context.account,
+            host=host,
+            patterns=targets,
+            destroy=destroy,
+            retry_before=None if days is None else context.clock.now() - days * _SECONDS_A_DAY,
+        ),
         engine=at.engine(),
         recorded_at=held.recorded(),
         root=context.root,

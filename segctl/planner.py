@@ -2,12 +2,11 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from segctl import __version__
-from segctl.diagnostics import Severity
 from segctl.engine.base import Engine, Packed, Recorded, RowsUnreadable, TargetDiff
 from segctl.loading import load
 from segctl.manifests.desired import Desired
@@ -18,12 +17,12 @@ from segctl.plan.model import (
     Action,
     Change,
     Estimate,
-    Finding,
     MemberCounts,
     Plan,
     Requests,
     Target,
 )
+from segctl.plan.remarks import remarks
 from segctl.state.advance import record_of
 from segctl.state.model import SegmentRecord, State
 
@@ -36,12 +35,16 @@ CREATES_A_REQUEST = 100
 
 @dataclass(frozen=True, kw_only=True)
 class Aim:
-    """What a plan is made for: which segments, and in which account of the service."""
+    """What a plan is made for: which segments, and in which account of the service.
+
+    Memberships refused before ``retry_before`` (seconds since 1970) are sent again.
+    """
 
     account: str | None
     host: str
     patterns: tuple[str, ...] = ()
     destroy: bool = False
+    retry_before: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +87,7 @@ def make(
     loaded = load(desired, places, engine, root)
     _record(numbered, engine, recorded_at)
     try:
-        diff = engine.diff()
+        diff = engine.diff(retry_before=aim.retry_before)
     except RowsUnreadable as error:
         raise loaded.explain(error) from error
     findings = loaded.judge(diff.loads)
@@ -93,7 +96,7 @@ def make(
     limits = Limits(counting=desired.project.counting)
     packed = engine.pack(keys, limits, settle_seconds=desired.project.settle_seconds)
     changes, weighed = _changes(numbered, diffs)
-    findings += _remarks(changes, numbered.drafts)
+    findings += remarks(changes, numbered.drafts)
     findings += check(weighed, max_destroys=desired.project.max_destroys)
     plan = Plan(
         lineage=state.lineage,
@@ -211,7 +214,7 @@ def _record(numbered: _Numbered, engine: Engine, recorded_at: Mapping[str, Recor
         if item.wanted is not None:
             where = recorded_at.get(item.record.key, nothing) if item.record else nothing
             engine.record(numbered.own[place], where, wanted=item.wanted)
-        if item.old:
+        if item.old and not item.old.missing:
             where = recorded_at.get(item.old.key, nothing)
             engine.record(numbered.old[place], where, wanted=False)
 
@@ -228,7 +231,7 @@ def _changes(
         own, old = numbered.own.get(place), numbered.old.get(place)
         change, leaving = _change(item, diffs.get(own) if own is not None else None)
         if old is not None:
-            change = _replaced(change, diffs[old])
+            change = _replaced(change, diffs.get(old) or _untouched(item.old))
         change = replace(change, target=own, old_target=old)
         changes.append(change)
         recorded = item.old or item.record
@@ -245,8 +248,7 @@ def _changes(
 
 def _change(item: Draft, diff: TargetDiff | None) -> tuple[Change, int]:
     if diff is None:
-        count = item.record.members.digest.count if item.record else 0
-        diff = TargetDiff(desired=count, recorded=count)
+        diff = _untouched(item.record)
     members = MemberCounts(
         before=diff.recorded,
         after=diff.desired,
@@ -260,6 +262,8 @@ def _change(item: Draft, diff: TargetDiff | None) -> tuple[Change, int]:
     if action is Action.UPDATE and not reason:
         reason = _reason(members, bool(differing))
         action = action if members.sent or differing else Action.NO_OP
+    if item.draining and not members.sent:
+        action = Action.NO_OP  # all that is left in it was refused
     change = Change(
         address=item.address,
         action=action,
@@ -271,6 +275,12 @@ def _change(item: Draft, diff: TargetDiff | None) -> tuple[Change, int]:
         sample=diff.sample,
     )
     return change, diff.leaving
+
+
+def _untouched(record: SegmentRecord | None) -> TargetDiff:
+    """Give the difference of a segment that nothing is sent to."""
+    count = record.members.digest.count if record else 0
+    return TargetDiff(desired=count, recorded=count)
 
 
 def _reason(members: MemberCounts, differs: bool) -> str:
@@ -298,57 +308,6 @@ def _replaced(change: Change, old: TargetDiff) -> Change:
         ),
         sample=replace(change.sample, remove=old.sample.remove),
     )
-
-
-def _remarks(changes: Sequence[Change], drafts: Sequence[Draft]) -> Iterable[Finding]:
-    for change, item in zip(changes, drafts, strict=True):
-        yield from _renamed(change, item)
-        if change.action in (Action.DESTROY, Action.REPLACE):
-            gone: SegmentRecord | None = item.old or item.record
-            if gone and not item.draining:
-                yield Finding(
-                    severity=Severity.INFO,
-                    code="delete-shell",
-                    address=change.address,
-                    summary=f'the emptied segment "{gone.remote_name}" ({gone.key}) '
-                    "stays in CleverTap",
-                    detail="The service has no delete call: delete it in the dashboard. "
-                    "If its manifest comes back before that, the segment is adopted.",
-                )
-        if change.members.quarantined:
-            yield Finding(
-                severity=Severity.WARNING,
-                code="quarantined",
-                address=change.address,
-                summary=f"{change.address}: {change.members.quarantined:,} refused earlier, "
-                "not sent again",
-            )
-        if change.members.reasserted:
-            yield Finding(
-                severity=Severity.INFO,
-                code="reasserted",
-                address=change.address,
-                summary=f"{change.address}: {change.members.reasserted:,} sent again, since their "
-                "last request got no answer",
-                detail="The service may bill a repeated ADD.",
-            )
-
-
-def _renamed(change: Change, item: Draft) -> Iterable[Finding]:
-    """Say that a new display name stays here: the service has no rename."""
-    if item.segment is None or item.record is None or not item.record.created:
-        return
-    declared, remote = item.segment.display_name, item.record.remote_name
-    known = item.record.declared_name if change.action is not Action.ADOPT else remote
-    if declared not in (remote, known):
-        yield Finding(
-            severity=Severity.WARNING,
-            code="no-rename",
-            address=change.address,
-            summary=f'{change.address} is declared as "{declared}"; the service goes on calling '
-            f'it "{remote}"',
-            detail="The service has no rename call; the new name is recorded in the state alone.",
-        )
 
 
 def _digest(plan: Plan, delta: str) -> str:

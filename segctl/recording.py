@@ -119,18 +119,19 @@ def take_in(
     if not state.lineage:
         state = replace(state, lineage=str(uuid.uuid4()))
     records = {place: record_of(state, target) for place, target in enumerate(plan.targets)}
-    kept: dict[int, Kept] = {}
+    files: dict[int, Kept] = {}
     if delta is not None:
         where = {
             place: recorded_at(record, held.locate) if record else Recorded()
             for place, record in records.items()
         }
         for place, folded in engine.fold(delta, ledger, where).items():
-            kept[place] = _kept(records[place], folded, keep)
-    return advance(state, plan, ledger, kept, run)
+            files[place] = kept(records[place], folded, keep)
+    return advance(state, plan, ledger, files, run)
 
 
-def _kept(record: SegmentRecord | None, folded: Folded, keep: Keep) -> Kept:
+def kept(record: SegmentRecord | None, folded: Folded, keep: Keep) -> Kept:
+    """Take what an engine made of one segment into the state; give the segment's files."""
     members = record.members if record else MemberSet()
     if folded.moved and folded.change:
         change = keep(folded.change, folded.change_rows)

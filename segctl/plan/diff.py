@@ -22,7 +22,7 @@ class Draft:
     ``record`` is what is recorded of the segment that members go to, ``old`` of the
     one that it replaces.  ``wanted`` says whether its sources fill it (True), it is
     to be emptied (False), or its members are left alone (None).  ``draining`` marks a
-    tombstone with members left.
+    tombstone with members left.  Nothing goes to a segment that is missing.
     """
 
     address: str
@@ -121,8 +121,12 @@ def draft(
             draining=True,
         )
         for tombstone in state.tombstones
-        if tombstone.record.key not in adopted and not tombstone.record.is_empty
+        if tombstone.record.key not in adopted
+        and not tombstone.record.is_empty
+        and not tombstone.record.missing
     ]
+    # The service would accept every request for a deleted segment, and skip its entries.
+    drafts = [replace(d, wanted=None) if d.record and d.record.missing else d for d in drafts]
     picked = _picked(drafts, patterns)
     return tuple(sorted(picked, key=lambda d: (d.address, d.segment is None, d.target().key)))
 

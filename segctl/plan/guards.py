@@ -1,4 +1,4 @@
-"""Limits on how much one plan may change, and what a plan tells its reviewer.
+"""Limits on how much one plan may change.
 
 What was recorded decides what is dangerous: a create is exempt, a destroy has a
 guard of its own, and a segment recorded as protected stays so until a plan that

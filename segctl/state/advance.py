@@ -72,6 +72,36 @@ def advance(state: State, plan: Plan, ledger: Ledger, kept: Mapping[int, Kept], 
     )
 
 
+def with_rejects(
+    state: State,
+    kept: Mapping[str, Kept],
+    *,
+    missing: frozenset[str] = frozenset(),
+    found: frozenset[str] = frozenset(),
+) -> State:
+    """Give the state after rejects were loaded, or are to be sent again.
+
+    ``kept`` holds the files that change, ``missing`` and ``found`` the segments that are
+    now taken for deleted or no longer so, all by their names on the wire.
+    """
+
+    def after(record: SegmentRecord) -> SegmentRecord:
+        files = kept.get(record.key, Kept(members=record.members, pairs=record.pairs))
+        return replace(
+            record,
+            members=files.members,
+            pairs=files.pairs,
+            missing=(record.missing or record.key in missing) and record.key not in found,
+        )
+
+    segments = {address: after(record) for address, record in state.segments.items()}
+    tombstones = tuple(replace(t, record=after(t.record)) for t in state.tombstones)
+    if (segments, tombstones) == (dict(state.segments), state.tombstones):
+        return state
+    # A plan that was applied in part was reviewed before this was known.
+    return state.next(segments=segments, tombstones=tombstones, unfinished=None)
+
+
 @dataclass(frozen=True)
 class _Step:
     state: State

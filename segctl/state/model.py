@@ -54,7 +54,8 @@ class SegmentRecord:
 
     ``created`` is false while a create was sent and no answer trusted.
     ``remote_name`` is the name the service was told at creation; the service has
-    no rename, so ``declared_name`` may move away from it.
+    no rename, so ``declared_name`` may move away from it.  ``missing`` is true once the
+    Error Stream said that the service has no such segment; nothing is sent to it then.
     """
 
     customer_segment_id: str | None
@@ -62,6 +63,7 @@ class SegmentRecord:
     declared_name: str
     remote_name: str
     created: bool = True
+    missing: bool = False
     managed: bool = True
     labels: Mapping[str, str] = field(default_factory=dict)
     guards: Guards = Guards()

@@ -37,6 +37,7 @@ records = st.builds(
     declared_name=texts,
     remote_name=texts,
     created=st.booleans(),
+    missing=st.booleans(),
     managed=st.booleans(),
     labels=st.dictionaries(texts, texts, max_size=2),
     guards=st.builds(
@@ -96,7 +97,10 @@ EXAMPLE = State(
             pairs=Pairs(file=file("c", 3), uncertain=2, refused=1),
         ),
         "segment.council": SegmentRecord(
-            customer_segment_id="council", declared_name="Council", remote_name="Council"
+            customer_segment_id="council",
+            declared_name="Council",
+            remote_name="Council",
+            missing=True,
         ),
     },
     tombstones=(

@@ -1,0 +1,83 @@
+"""What a plan tells its reviewer beside the changes: steps by hand, and what is held back."""
+
+from collections.abc import Iterator, Sequence
+
+from segctl.diagnostics import Severity
+from segctl.plan.diff import Draft
+from segctl.plan.model import Action, Change, Finding
+
+
+def remarks(changes: Sequence[Change], drafts: Sequence[Draft]) -> Iterator[Finding]:
+    """Give the findings that refuse nothing, change by change."""
+    for change, item in zip(changes, drafts, strict=True):
+        yield from _renamed(change, item)
+        yield from _shell(change, item)
+        yield from _missing(change, item)
+        if change.members.quarantined:
+            yield Finding(
+                severity=Severity.WARNING,
+                code="quarantined",
+                address=change.address,
+                summary=f"{change.address}: {change.members.quarantined:,} refused earlier, "
+                "not retried",
+                detail="`segctl rejects list` shows them and why. They are sent again once their "
+                "source rows changed and that was applied, or after `segctl rejects retry`.",
+            )
+        if change.members.reasserted:
+            yield Finding(
+                severity=Severity.INFO,
+                code="reasserted",
+                address=change.address,
+                summary=f"{change.address}: {change.members.reasserted:,} sent again, since their "
+                "last request got no answer",
+                detail="The service may bill a repeated ADD.",
+            )
+
+
+def _shell(change: Change, item: Draft) -> Iterator[Finding]:
+    """Say what becomes of an emptied segment."""
+    gone = item.old or item.record
+    emptied = change.action in (Action.DESTROY, Action.REPLACE)
+    if emptied and gone and not gone.missing and not item.draining:
+        yield Finding(
+            severity=Severity.INFO,
+            code="delete-shell",
+            address=change.address,
+            summary=f'the emptied segment "{gone.remote_name}" ({gone.key}) stays in CleverTap',
+            detail="The service has no delete call: delete it in the dashboard. "
+            "If its manifest comes back before that, the segment is adopted.",
+        )
+
+
+def _missing(change: Change, item: Draft) -> Iterator[Finding]:
+    """Say that nothing is sent to a segment that the service does not find."""
+    record = item.record
+    if record is None or not record.missing or item.segment is None:
+        return
+    name = change.address.removeprefix("segment.")
+    yield Finding(
+        severity=Severity.WARNING,
+        code="missing",
+        address=change.address,
+        summary=f"{change.address}: CleverTap does not find {record.key}, or it was deleted "
+        "there; nothing is sent to it",
+        detail=f"Restore it in the dashboard, then run `segctl rejects retry --target {name}`. "
+        "Or give it a new customerSegmentId: a new segment is created, with all its members.",
+    )
+
+
+def _renamed(change: Change, item: Draft) -> Iterator[Finding]:
+    """Say that a new display name stays here: the service has no rename."""
+    if item.segment is None or item.record is None or not item.record.created:
+        return
+    declared, remote = item.segment.display_name, item.record.remote_name
+    known = item.record.declared_name if change.action is not Action.ADOPT else remote
+    if declared not in (remote, known):
+        yield Finding(
+            severity=Severity.WARNING,
+            code="no-rename",
+            address=change.address,
+            summary=f'{change.address} is declared as "{declared}"; the service goes on calling '
+            f'it "{remote}"',
+            detail="The service has no rename call; the new name is recorded in the state alone.",
+        )
