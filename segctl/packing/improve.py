@@ -246,6 +246,9 @@ def _drift(
     for number in range(DRIFT):
         found, estimate = _choose(subsets, fixed, estimate, odds, limits)
         yield found
+        if number == 0:
+            # far from balance the first steps are long
+            step = max(step, min(1.0, 2 * abs(found.lead) / (found.users + found.ops)))
         if number > 1:
             step *= 0.6 if found.lead * before < 0 else 1.2
         before = found.lead

@@ -167,7 +167,7 @@ def _mine_block(matrix: _Matrix, limits: Limits, spent: Spent) -> tuple[Parts, S
             # by then an operation alone, for all its users, yields nearly as much
             if asked * spent.price < 1.3:
                 break
-    return _parts(matrix, taken, spent), spent
+    return _parts(matrix, taken, spent, limits), spent
 
 
 def _grow(matrix: _Matrix, salt: int, seeds: int, price: float, limits: Limits) -> _Candidates:
@@ -335,10 +335,23 @@ def _settle(matrix: _Matrix, spent: Spent, taken: list[tuple[Ints, Ints]], limit
     return Spent(users=users, ops=ops, price=odds / (1 + odds))
 
 
-def _parts(matrix: _Matrix, taken: list[tuple[Ints, Ints]], spent: Spent) -> Parts:
-    """Write the parts out; what is left of a row is one part, or one part an operation."""
+def _parts(matrix: _Matrix, taken: list[tuple[Ints, Ints]], spent: Spent, limits: Limits) -> Parts:
+    """Write the parts out; what is left of a row is one part, or one part an operation.
+
+    Rows with most left go together, as it saves most user slots for an operation slot;
+    as many of them as bring both sums to balance.
+    """
     left = np.diff(matrix.row_start)
-    together = (1 - spent.price) * left < spent.price * (left - 1)
+    order = np.argsort(-left, kind="stable")
+    size = matrix.size[order]
+    saved = np.cumsum(size * np.maximum(left[order] - 1, 0))
+    costs = np.cumsum(left[order] * -(-size // limits.users))
+    users = spent.users + int((matrix.size * left).sum()) - saved
+    tall = users * limits.segments > (spent.ops + costs) * limits.users
+    count = int(np.count_nonzero(tall))
+    together = np.zeros(len(left), np.bool_)
+    together[order[:count]] = True
+    together &= left > 1
     alone = ~together[matrix.row]
     rest_rows = np.flatnonzero((left > 0) & together)
     rows = [r for r, _ in taken]
