@@ -10,9 +10,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from segctl.packing.assemble import assemble, empty, order_requests, send_naively
-from segctl.packing.bins import Pieces, fill
+from segctl.packing.bins import fill
 from segctl.packing.bound import floor, naive, priced_floor
-from segctl.packing.cover import Cover, expand, single_ops, whole_rows
+from segctl.packing.cover import Parts, expand, single_ops, whole_rows
 from segctl.packing.delta import Delta, canonical
 from segctl.packing.distinct import fill_distinct
 from segctl.packing.improve import improve
@@ -43,27 +43,27 @@ def pack(user: Ints, op: Ints, *, removal: Bools, limits: Limits | None = None) 
     delta = canonical(user, op, removal)
     least = floor(delta, limits)
     cover, pieces = send_naively(delta, limits)
-    for trial, filled in _tries(delta, limits):
+    if limits.counting == "distinct":
+        trial, filled = fill_distinct(delta, limits)
         if filled.requests < pieces.requests:
             cover, pieces = trial, filled
-        if pieces.requests == least:
-            break
+    covers = _covers(delta, limits)
+    while pieces.requests > least and (parts := next(covers, None)) is not None:
+        trial = expand(delta, parts, limits)
+        users, ops = np.diff(trial.user_start), np.diff(trial.op_start)
+        # the slots alone may say that filling it is in vain
+        if max(users.sum() / limits.users, ops.sum() / limits.segments) <= pieces.requests - 1:
+            filled = fill(users, ops, trial.removes(delta), limits)
+            if filled.requests < pieces.requests:
+                cover, pieces = trial, filled
     if pieces.requests > least and limits.counting == "strict":
         least = max(least, priced_floor(delta, limits))
     pieces = order_requests(cover, pieces, delta)
     return assemble(delta, cover, pieces, naive=naive(delta, limits), floor=least)
 
 
-def _tries(delta: Delta, limits: Limits) -> Iterator[tuple[Cover, Pieces]]:
-    """Yield filled covers, the cheap ones first: a small delta needs no other."""
-    if limits.counting == "distinct":
-        yield fill_distinct(delta, limits)
-    for cover in (whole_rows(delta), single_ops(delta)):
-        yield _filled(delta, expand(delta, cover, limits), limits)
-    for cover in improve(delta, limits):
-        yield _filled(delta, expand(delta, cover, limits), limits)
-
-
-def _filled(delta: Delta, cover: Cover, limits: Limits) -> tuple[Cover, Pieces]:
-    users, ops = np.diff(cover.user_start), np.diff(cover.op_start)
-    return cover, fill(users, ops, cover.removes(delta), limits)
+def _covers(delta: Delta, limits: Limits) -> Iterator[Parts]:
+    """Yield covers to try, the cheap ones first: a small delta needs no other."""
+    yield whole_rows(delta)
+    yield single_ops(delta)
+    yield from improve(delta, limits)
