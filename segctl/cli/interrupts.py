@@ -5,6 +5,7 @@ Both are safe: the journal knows what was sent.
 
 import os
 import signal
+from contextlib import suppress
 from types import FrameType
 from typing import Any, Self
 
@@ -41,12 +42,16 @@ class Interrupts:
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         del number, frame
-        # os.write: printing from a handler may run into a half-done print.
         if not self._stop.is_set:
-            os.write(_STDERR, _FIRST)
+            _tell(_FIRST)
             self._stop.set()
             return
-        if os.isatty(_STDERR):
-            os.write(_STDERR, _SHOW_CURSOR)
-        os.write(_STDERR, _SECOND)
+        _tell(_SHOW_CURSOR if os.isatty(_STDERR) else b"")
+        _tell(_SECOND)
         os._exit(130)
+
+
+def _tell(message: bytes) -> None:
+    # os.write: printing from a handler may run into a half-done print.
+    with suppress(OSError):
+        os.write(_STDERR, message)

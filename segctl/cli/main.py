@@ -5,7 +5,6 @@ the libraries that it needs, is imported when the command is called.
 """
 
 import importlib
-import os
 import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -14,6 +13,7 @@ import click
 
 from segctl import __version__
 from segctl.cli.screen import Screen
+from segctl.cli.streams import install
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -27,6 +27,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "apply": ("apply", "Make CleverTap's segments as declared."),
     "destroy": ("destroy", "Remove all members of the managed segments."),
     "show": ("show", "Show a saved plan, or the state."),
+    "rejects": ("rejects", "Take in, list or retry what CleverTap refused."),
     "state": ("state", "Look into the state."),
     "force-unlock": ("force_unlock", "Break a lock that a dead run left behind."),
     "emulator": ("emulator", "Run a local CleverTap API Segments service."),
@@ -107,12 +108,14 @@ def execute(arguments: Sequence[str]) -> int:
 
 def run() -> None:
     """Be the program ``segctl``."""
-    for stream in (sys.stdout, sys.stderr):
-        # A terminal that lacks a character gets its escape, not a traceback.
-        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # text files
+    printed = install()
     code = execute(sys.argv[1:])
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.stdout.flush()
+    if printed.error and not isinstance(printed.error, BrokenPipeError):
+        sys.stderr.write(
+            f"Error: standard output cannot be written to: {printed.error.strerror}\n"
+            f"  Only what was to be printed is lost; the command itself ended with exit {code}.\n"
+        )
+        code = code or 1
+    sys.stderr.flush()
     sys.exit(code)

@@ -15,8 +15,7 @@ if TYPE_CHECKING:
 class Screen:
     """Standard output for results, standard error for everything else.
 
-    A reader that closes its end early (``segctl plan | head``) ends the printing,
-    not the work: an apply must not stop half way for it.
+    Neither ever fails, since ``streams.py`` stands in for both.
     """
 
     def __init__(self, *, no_color: bool = False) -> None:
@@ -81,9 +80,5 @@ def _wants_colour(stream: TextIO, *, no_color: bool) -> bool:
 
 
 def _write(stream: TextIO, text: str) -> None:
-    try:
-        stream.write(text)
-        stream.flush()
-    except BrokenPipeError:
-        # Whatever is still to be written goes nowhere, without an error each time.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    stream.write(text)
+    stream.flush()
