@@ -17,18 +17,19 @@ from segctl.packing import Limits, pack
 
 HEADER = (
     f"{'workload':12s} {'changes':>9s} {'users':>8s} {'naive':>7s} {'floor':>7s} {'bound':>7s} "
-    f"{'requests':>8s} {'/naive':>7s} {'/bound':>7s} {'seconds':>8s} {'peak MB':>8s}"
+    f"{'requests':>8s} {'/naive':>7s} {'/bound':>7s} {'seconds':>8s} {'cpu s':>7s} {'peak MB':>8s}"
 )
 
 
 def run(name: str, deltas: list[Delta], limits: Limits) -> None:
     changes = users = naive = plain = bound = requests = 0
-    seconds = 0.0
+    seconds = cpu = 0.0
     for delta in deltas:
         user, op, removal = as_ops(delta)
-        began = time.perf_counter()
+        began, busy = time.perf_counter(), time.process_time()
         packing = pack(user, op, removal=removal, limits=limits)
         seconds += time.perf_counter() - began
+        cpu += time.process_time() - busy
         check(user, op, packing, limits)
         distinct = len(np.unique(user))
         changes += len(user)
@@ -41,7 +42,7 @@ def run(name: str, deltas: list[Delta], limits: Limits) -> None:
     print(
         f"{name:12s} {changes:9d} {users:8d} {naive:7d} {plain:7d} {bound:7d} {requests:8d} "
         f"{requests / max(naive, 1):7.3f} {requests / max(bound, 1):7.3f} "
-        f"{seconds:8.2f} {peak:8d}",
+        f"{seconds:8.2f} {cpu:7.2f} {peak:8d}",
         flush=True,
     )
 

@@ -58,7 +58,7 @@ def pack(user: Ints, op: Ints, *, removal: Bools, limits: Limits | None = None) 
                 cover, pieces = trial, filled
     if pieces.requests > least and limits.counting == "strict":
         least = max(least, priced_floor(delta, limits))
-    pieces = order_requests(cover, pieces, delta)
+    pieces = order_requests(cover, pieces, delta, swap=limits.counting == "strict")
     return assemble(delta, cover, pieces, naive=naive(delta, limits), floor=least)
 
 

@@ -42,20 +42,25 @@ def send_naively(delta: Delta, limits: Limits) -> tuple[Cover, Pieces]:
     )
 
 
-def order_requests(cover: Cover, pieces: Pieces, delta: Delta) -> Pieces:
-    """Send requests by the share of removals they carry: an opt-out must not wait.
+def order_requests(cover: Cover, pieces: Pieces, delta: Delta, *, swap: bool) -> Pieces:
+    """Send removals first: an opt-out must not wait behind a million additions.
 
-    Requests without any removal so come last; among equals the order stays.
+    Requests go by how many removals they carry.  ``swap`` says that pieces of equal
+    shape may change places, which alters no sum: those that remove take the earlier ones.
+    Twice, for then the order has changed; the second time changes little.
     """
     per_entry = np.add.reduceat(delta.removal[cover.ops].astype(np.int64), cover.op_start[:-1])
     height = pieces.end - pieces.begin
-    removed = np.bincount(
-        pieces.request, weights=per_entry[pieces.entry] * height, minlength=pieces.requests
-    )
-    rank = np.empty(pieces.requests, np.int64)
-    rank[np.argsort(-removed, kind="stable")] = np.arange(pieces.requests)
-    request = rank[pieces.request]
-    order = np.argsort(request, kind="stable")
+    removed = per_entry[pieces.entry] * height
+    width = np.diff(cover.op_start)[pieces.entry]
+    request = _most_first(pieces.request, removed)
+    if swap and bool(removed.any()):
+        by_removal = np.lexsort((-removed, width, height))
+        for _ in range(2):
+            moved = np.empty_like(request)
+            moved[by_removal] = request[np.lexsort((request, width, height))]
+            request = _most_first(moved, removed)
+    order = np.lexsort((np.arange(len(request)), request))
     return Pieces(
         entry=pieces.entry[order],
         begin=pieces.begin[order],
@@ -63,6 +68,14 @@ def order_requests(cover: Cover, pieces: Pieces, delta: Delta) -> Pieces:
         request=request[order],
         requests=pieces.requests,
     )
+
+
+def _most_first(request: Ints, removed: Ints) -> Ints:
+    """Renumber requests by how much is removed in them; among equals the order stays."""
+    total = np.bincount(request, weights=removed).astype(np.int64)
+    rank = np.empty(len(total), np.int64)
+    rank[np.argsort(-total, kind="stable")] = np.arange(len(total))
+    return rank[request]
 
 
 def assemble(delta: Delta, cover: Cover, pieces: Pieces, *, naive: int, floor: int) -> Packing:
