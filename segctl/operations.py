@@ -13,7 +13,7 @@ from segctl import planfile, recording
 from segctl import workspace as workspaces
 from segctl.applying import Applied, Apply
 from segctl.context import Context, Desk, desk
-from segctl.errors import InvalidInput, StalePlan, WrongAccount
+from segctl.errors import InvalidInput, StalePlan, StateLocked, WrongAccount
 from segctl.events import Observer, Recovered, ignore
 from segctl.manifests.desired import Desired
 from segctl.plan.model import Plan
@@ -90,13 +90,23 @@ def plan(
 ) -> Planned:
     """Compare the workspace with the state; write the plan to ``out`` where given.
 
-    Takes no lock and changes nothing else.  Guards that tripped are findings of
+    Takes no lock and changes nothing else; raises ``StateLocked`` where a plan is to be
+    saved while an apply sends.  Guards that tripped are findings of
     severity error in the plan (``Plan.refusals``); the screen decides the exit.
     """
     desired = _desired(context, variables)
     backend = context.backend()
+    # Asked before the state is read: nobody at work now means that what is read stays so.
+    holder = backend.holder() if out else None
     with desk() as at:
         held = recording.read(backend, at.engine, now=context.clock.now())
+        if holder and held.recovered:
+            raise StateLocked(
+                f"an apply is at work (process {holder.pid}, `{holder.command}`), and a plan "
+                "saved now would not fit what it leaves",
+                holder=holder,
+                hint="Save the plan when that apply has ended.",
+            )
         made = _make(context, desired, held, at, targets=targets, destroy=destroy)
         if out is not None:
             planfile.save(
@@ -228,7 +238,7 @@ def _take(context: Context, file: Path, desired: Desired, held: recording.Held, 
 
     loaded = planfile.load(file, scratch=at.scratch)
     saved, state = loaded.plan, held.state
-    _check_fresh(saved, state, desired, context.account, _host(desired))
+    _check_fresh(saved, held, desired, context.account, _host(desired))
     if (saved.lineage, saved.serial) == (state.lineage, state.serial):
         return Made(plan=saved, delta=loaded.delta, batches=loaded.batches)
     return rest_of(
@@ -242,7 +252,7 @@ def _take(context: Context, file: Path, desired: Desired, held: recording.Held, 
 
 
 def _check_fresh(
-    saved: Plan, state: State, desired: Desired, account: str | None, host: str
+    saved: Plan, held: recording.Held, desired: Desired, account: str | None, host: str
 ) -> None:
     """Raise ``StalePlan`` unless the plan fits what is there now; see ``StalePlan``."""
     advice = "Run `segctl plan --out` again, review it, and apply the new plan."
@@ -254,7 +264,8 @@ def _check_fresh(
         )
     if saved.workspace_digest != desired.digest:
         raise StalePlan("the manifests changed since the plan was made", hint=advice)
-    goes_on = state.unfinished == saved.digest
+    state = held.state
+    goes_on = saved.digest in (state.unfinished, held.untold)
     if saved.lineage != state.lineage and not (goes_on and not saved.lineage):
         raise StalePlan("the plan was made from the history of another state", hint=advice)
     if saved.serial != state.serial and not goes_on:

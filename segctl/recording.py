@@ -26,12 +26,16 @@ Locate = Callable[[FileRef], Path]
 
 @dataclass(frozen=True, kw_only=True)
 class Held:
-    """The state as a run sees it: its value, its version in the backend, where its files are."""
+    """The state as a run sees it: its value, its version in the backend, where its files are.
+
+    ``untold`` is the digest of a plan whose apply was recorded, and died before its end.
+    """
 
     state: State
     version: str | None
     locate: Locate = field(repr=False)
     recovered: Recovered | None = None
+    untold: str | None = None
 
     def recorded(self) -> dict[str, Recorded]:
         """Give where the members of every recorded segment stand, by its name on the wire."""
@@ -55,8 +59,9 @@ def recorded_at(record: SegmentRecord, locate: Locate) -> Recorded:
 
 def read(backend: Backend, engine: Callable[[], Engine], *, now: float) -> Held:
     """Read the state, the journal of an interrupted apply folded in; writes nothing."""
-    held = _head(backend)
+    # The journal first: an apply that ends in between has its head read, and is whole.
     journal = Journal.open(backend.journal_folder())
+    held = _head(backend)
     if journal is None or journal.id == held.state.folded:
         return held
     overlay: dict[str, Path] = {}
@@ -81,7 +86,7 @@ def recover(backend: Backend, engine: Callable[[], Engine], *, disk: Disk, now: 
         return held
     if journal.id == held.state.folded:  # the crash came between the head and this
         archive(backend, journal)
-        return held
+        return replace(held, untold=plans.decode(journal.header["plan"]).digest)
     state, recovered = _recovered(
         held, journal, engine(), lambda scratch, rows: backend.add_file(scratch, rows=rows), now
     )
@@ -117,7 +122,7 @@ def take_in(
     """Give the state after an apply, its new files kept; ``delta`` as it was sent."""
     state = held.state
     if not state.lineage:
-        state = replace(state, lineage=str(uuid.uuid4()))
+        state = replace(state, lineage=_first_lineage(run.journal))
     records = {place: record_of(state, target) for place, target in enumerate(plan.targets)}
     files: dict[int, Kept] = {}
     if delta is not None:
@@ -128,6 +133,11 @@ def take_in(
         for place, folded in engine.fold(delta, ledger, where).items():
             files[place] = kept(records[place], folded, keep)
     return advance(state, plan, ledger, files, run)
+
+
+def _first_lineage(journal: str | None) -> str:
+    """Name the history that begins; after its journal, so that whoever reads it says the same."""
+    return str(uuid.UUID(journal) if journal else uuid.uuid4())
 
 
 def kept(record: SegmentRecord | None, folded: Folded, keep: Keep) -> Kept:
@@ -176,6 +186,8 @@ def _recovered(
     )
     if ledger.updates or ledger.creates:  # else it died before its first request
         state = take_in(held, plan, ledger, delta=journal.delta, engine=engine, keep=keep, run=run)
+        # Complete or not, nobody was told: whoever applies the same plan again is right to.
+        state = replace(state, unfinished=plan.digest)
     return state, Recovered(
         acknowledged=ledger.count(Outcome.ACKNOWLEDGED),
         uncertain=ledger.count(Outcome.UNCERTAIN),
