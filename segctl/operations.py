@@ -17,7 +17,8 @@ from segctl.errors import InvalidInput, StalePlan, StateLocked, WrongAccount
 from segctl.events import Observer, Recovered, ignore
 from segctl.manifests.desired import Desired
 from segctl.plan.model import Plan
-from segctl.rejecting import LoadedRejects, Refused, Retried, load_rejects, refused, retry_rejects
+from segctl.probing.running import Aim, aim_probe, keep_files, make_folder, probe
+from segctl.rejecting import load_rejects, refused, retry_rejects
 from segctl.state.model import State
 from segctl.stopping import StopSignal
 
@@ -25,18 +26,20 @@ if TYPE_CHECKING:
     from segctl.planner import Made
 
 __all__ = [
+    "Aim",
     "Applied",
     "Context",
-    "LoadedRejects",
     "Planned",
-    "Refused",
-    "Retried",
+    "aim_probe",
     "apply",
     "force_unlock",
     "initialise",
+    "keep_files",
     "load_rejects",
+    "make_folder",
     "manifests",
     "plan",
+    "probe",
     "read_plan",
     "read_state",
     "refused",

@@ -7,7 +7,6 @@ held; nothing is sent.
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from segctl import journal, recording
@@ -15,12 +14,19 @@ from segctl.address import matches
 from segctl.backends.base import Backend
 from segctl.context import Context, Desk, desk
 from segctl.durable import explained, open_file
-from segctl.engine.base import Folded, Recorded, RefusedPair, SentApply
+from segctl.engine.base import Folded, Recorded, SentApply
 from segctl.errors import Stop
 from segctl.events import Observer, ignore
 from segctl.outcomes import fold
 from segctl.plan import codec as plans
-from segctl.rejects import NOT_FOUND, Label, parse
+from segctl.rejects import (
+    NOT_FOUND,
+    Label,
+    LoadedRejects,
+    RefusedMembership,
+    RetriedRejects,
+    parse,
+)
 from segctl.state.advance import with_rejects
 from segctl.state.model import SegmentRecord, State
 
@@ -28,41 +34,6 @@ LARGEST_STREAM = 512 << 20
 """Bytes of a stream that are read at once; it is held in memory."""
 
 _NONE = -1
-
-
-@dataclass(frozen=True, kw_only=True)
-class LoadedRejects:
-    """What an Error Stream came to, counted in its rows.
-
-    ``known`` of the matched ones were loaded before; ``older`` ones are from before the
-    last request for their pair.  ``missing`` are the segments that the service does
-    not find, by address.
-    """
-
-    rows: int
-    adds: int
-    removes: int
-    known: int
-    older: int
-    unmatched: int
-    missing: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True)
-class Retried:
-    """How many pairs left quarantine, and which segments are no longer taken for missing."""
-
-    pairs: int
-    segments: int
-    found: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True)
-class Refused:
-    """A pair in quarantine, and the address of its segment."""
-
-    address: str
-    pair: RefusedPair = field(repr=False)
 
 
 def load_rejects(
@@ -108,7 +79,7 @@ def retry_rejects(
     type_: str | None = None,
     lock_timeout: float = 0.0,
     observe: Observer = ignore,
-) -> Retried:
+) -> RetriedRejects:
     """Let refused pairs be sent again, all or those refused for the reason ``type_``.
 
     A segment that was missing is taken for restored, unless ``type_`` is another reason.
@@ -123,10 +94,10 @@ def retry_rejects(
             found.clear()
         addresses = sorted(a for a, r in _records(work.held.state) if r.key in found)
         work.save(folded, found=frozenset(found))
-        return Retried(pairs=pairs, segments=len(folded), found=tuple(addresses))
+        return RetriedRejects(pairs=pairs, segments=len(folded), found=tuple(addresses))
 
 
-def refused(context: Context, *, targets: tuple[str, ...] = ()) -> Iterator[Refused]:
+def refused(context: Context, *, targets: tuple[str, ...] = ()) -> Iterator[RefusedMembership]:
     """Give every pair in quarantine, by address; writes nothing."""
     with desk() as at:
         held = recording.read(context.backend(), at.engine, now=context.clock.now())
@@ -140,7 +111,14 @@ def refused(context: Context, *, targets: tuple[str, ...] = ()) -> Iterator[Refu
         }
         if where:
             for pair in at.engine().refused(where):
-                yield Refused(address=picked[pair.target][0], pair=pair)
+                yield RefusedMembership(
+                    address=picked[pair.target][0],
+                    action=pair.action,
+                    kind=pair.kind,
+                    value=pair.value,
+                    type=pair.type,
+                    at=pair.at,
+                )
 
 
 def _address(item: tuple[str, SegmentRecord]) -> str:

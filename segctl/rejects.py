@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 from segctl.diagnostics import Diagnostic, Location
 from segctl.errors import InvalidInput
+from segctl.identity import Kind
 
 NOT_FOUND = "API_SEGMENT_NOT_FOUND_OR_DELETED"
 EMPTY_IDENTITY = "API_SEGMENT_EMPTY_IDENTITY"
@@ -95,6 +96,45 @@ class Rejects:
     def __len__(self) -> int:
         """Give the number of rows."""
         return len(self.users)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadedRejects:
+    """What an Error Stream came to, counted in its rows.
+
+    ``adds`` and ``removes`` were matched to such a request, ``known`` of them loaded
+    before; ``older`` ones are from before the last request for their pair.  ``missing``
+    are the segments that the service does not find, by address.
+    """
+
+    rows: int
+    adds: int
+    removes: int
+    known: int
+    older: int
+    unmatched: int
+    missing: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class RetriedRejects:
+    """How many pairs left quarantine, and which segments are no longer taken for missing."""
+
+    pairs: int
+    segments: int
+    found: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class RefusedMembership:
+    """A pair in quarantine: what was refused, when (seconds since 1970), and why."""
+
+    address: str
+    action: str
+    kind: Kind
+    value: str = field(repr=False)
+    type: str
+    at: float
 
 
 def parse(data: bytes, *, file: str) -> Rejects:

@@ -31,6 +31,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "state": ("state", "Look into the state."),
     "force-unlock": ("force_unlock", "Break a lock that a dead run left behind."),
     "emulator": ("emulator", "Run a local CleverTap API Segments service."),
+    "probe": ("probe", "Learn from a live account what no page of the vendor says."),
     "version": ("version", "Print the version."),
     "completion": ("completion", "Print a completion script for a shell."),
 }

@@ -137,7 +137,7 @@ def aside_lines(counts: MemberCounts) -> tuple[str, ...]:
     if counts.reasserted:
         lines.append(f"{number(counts.reasserted)} sent again: the last request got no answer")
     if counts.quarantined:
-        lines.append(f"{number(counts.quarantined)} quarantined: refused by CleverTap, not sent")
+        lines.append(f"{number(counts.quarantined)} refused earlier, not retried")
     return tuple(lines)
 
 
@@ -186,6 +186,10 @@ def no_changes_meaning(plan: Plan) -> str:
         return f"No segment, declared or recorded, is picked by --target {patterns}."
     if plan.destroy:
         return "There is nothing to destroy."
+    if any(change.members.quarantined for change in plan.changes) or any(
+        found.code == "missing" for found in plan.findings
+    ):
+        return "Nothing is to be sent; what CleverTap refused stays as it is."
     if plan.targeted:
         return f"Segments picked by --target {patterns} are as declared; others were not looked at."
     return "The state records every segment and member as declared; nothing needs to be sent."

@@ -64,6 +64,8 @@ def _rows(record: SegmentRecord) -> Iterator[tuple[str, str]]:
         yield "labels", value_text(record.labels)
     if not record.created:
         yield "created", "not confirmed"
+    if record.missing:
+        yield "missing", "CleverTap does not find it, or it was deleted there"
     yield "members", number(record.members.digest.count) if record.managed else "not managed"
     if record.pairs.uncertain:
         yield "uncertain", number(record.pairs.uncertain)
@@ -100,6 +102,7 @@ def _object(address: str, record: SegmentRecord) -> dict[str, Any]:
         "customer_segment_id": record.customer_segment_id,
         "ct_segment_id": record.ct_segment_id,
         "created": record.created,
+        "missing": record.missing,
         "managed": record.managed,
         "labels": dict(record.labels),
         "guards": asdict(record.guards),

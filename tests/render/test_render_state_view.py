@@ -1,6 +1,7 @@
 """The state as a reader sees it: what is recorded of each segment, never who is in it."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -46,6 +47,11 @@ def test_a_segment_shows_what_is_recorded_and_what_is_open() -> None:
         "    refused             = 2\n"
         "}\n"
     )
+
+
+def test_a_segment_that_the_service_does_not_find_says_so() -> None:
+    shown = state_view.segment("segment.loyal", replace(PLAIN, missing=True))
+    assert "missing             = CleverTap does not find it, or it was deleted there\n" in shown
 
 
 def test_the_page_names_history_account_and_tombstones() -> None:

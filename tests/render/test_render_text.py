@@ -51,7 +51,7 @@ def test_a_replacement_counts_as_one_added_and_one_destroyed(sample: Sampler) ->
 def test_members_sent_again_and_quarantined_are_counted_apart(sample: Sampler) -> None:
     page = text.render(sample("oddities"))
     assert "# 2 sent again: the last request got no answer" in page
-    assert "# 1 quarantined: refused by CleverTap, not sent" in page
+    assert "# 1 refused earlier, not retried" in page
     assert "2 to send again in 3 requests" in page
 
 
@@ -67,6 +67,12 @@ def test_no_changes_says_what_that_means(sample: Sampler) -> None:
     assert text.render(sample("unchanged")) == (
         "No changes. The state records every segment and member as declared; "
         "nothing needs to be sent.\n"
+    )
+
+
+def test_no_changes_does_not_claim_that_refused_members_are_as_declared(sample: Sampler) -> None:
+    assert text.render(sample("held-back")) == (
+        "No changes. Nothing is to be sent; what CleverTap refused stays as it is.\n"
     )
 
 

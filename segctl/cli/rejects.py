@@ -1,0 +1,88 @@
+"""``segctl rejects``: what CleverTap refused after it had accepted the request."""
+
+import click
+
+from segctl import operations
+from segctl.cli import options
+from segctl.cli.common import common
+from segctl.cli.screen import Screen
+from segctl.events import Event, Observer, Recovered
+from segctl.render import rejects_view
+from segctl.render.report import recovered_line
+
+
+@click.group("rejects", context_settings={"help_option_names": ["-h", "--help"]})
+def command() -> None:
+    """Take in, list or retry what CleverTap refused.
+
+    CleverTap accepts a request and may still skip entries of it; only the Error
+    Stream in its dashboard tells which. Nothing is sent by these commands.
+    """
+
+
+@command.command("load", epilog="Example: segctl rejects load error-stream.csv")
+@click.argument("file", metavar="FILE")
+@options.lock_timeout
+@common
+def load(screen: Screen, *, file: str, lock_timeout: float) -> None:
+    """Mark what an Error Stream names as refused.
+
+    FILE is CSV or JSON, exported or copied from the dashboard, with the columns
+    Segment ID, Customer Segment ID, User Identity and type. Each row is matched to
+    the last request for its user and segment.
+    """
+    result = operations.load_rejects(
+        screen.context(),
+        screen.path(file),
+        lock_timeout=lock_timeout,
+        observe=_recovered(screen),
+    )
+    screen.out(rejects_view.loaded(result))
+
+
+@command.command("list", epilog="Example: segctl rejects list --target gold")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON document.")
+@options.targets
+@options.identities
+@common
+def list_refused(
+    screen: Screen, *, as_json: bool, targets: tuple[str, ...], identities: str | None
+) -> None:
+    """Print every membership that was refused, and why, one a line."""
+    mode = options.identities_mode(identities, view="text")
+    found = operations.refused(screen.context(), targets=targets)
+    view = rejects_view.document if as_json else rejects_view.lines
+    for text in view(found, identities=mode):
+        screen.out(text)
+
+
+@command.command("retry", epilog="Example: segctl rejects retry --target gold")
+@options.targets
+@click.option(
+    "--type", "type_", metavar="TYPE", help="Only those refused for this reason, as listed."
+)
+@options.lock_timeout
+@common
+def retry(
+    screen: Screen, *, targets: tuple[str, ...], type_: str | None, lock_timeout: float
+) -> None:
+    """Let the next apply send what was refused.
+
+    A segment that was missing is taken for restored in the dashboard.
+    """
+    result = operations.retry_rejects(
+        screen.context(),
+        targets=targets,
+        type_=type_,
+        lock_timeout=lock_timeout,
+        observe=_recovered(screen),
+    )
+    screen.out(rejects_view.retried(result))
+
+
+def _recovered(screen: Screen) -> Observer:
+    def observe(event: Event) -> None:
+        if isinstance(event, Recovered):
+            screen.err(recovered_line(event, planning=False) + "\n")
+
+    return observe

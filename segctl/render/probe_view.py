@@ -1,0 +1,150 @@
+"""A probe in words: what it will cost, what it asks, what it learned, what it left."""
+
+import json
+
+from segctl.learned import LIKELY, MOST, Certainty, Cost, Exchange, Learned, Lesson, Write
+from segctl.render.phrases import counted
+from segctl.render.style import PLAIN, Style, escaped
+
+REPORT = "report.md"
+SETTINGS = "emulator-settings.json"
+CLIENT = "segctl-provider.yaml"
+
+
+def announcement(*, host: str, account: str, stem: str, style: Style = PLAIN) -> str:
+    """Say beforehand what a probe does and what it uses up."""
+    lines = [
+        style.bold(f"This probes the account {escaped(account)} at {escaped(host)}."),
+        "",
+        "It learns by doing, in a live account, what no page of the vendor says:",
+        "",
+        f"- It creates {LIKELY.segments} segments, and up to {MOST.segments} where the service",
+        "  accepts what its pages say it refuses. They count towards the account's 2,500, and no",
+        "  API deletes them: that is done by hand in the dashboard.",
+        f"- It makes up to {MOST.profiles} junk profiles. Their identities begin with",
+        f"  {escaped(stem)}-identity; one may be a long number, one a guid.",
+        f"- It raises up to {MOST.events} billable events, each of perhaps five data points. A",
+        "  campaign on every Segment Membership Change would reach none of them: the profiles",
+        "  have neither e-mail address nor phone nor device.",
+        f"- It leaves up to {MOST.errors} entries in the Error Stream.",
+        "- It sends 4, 8 and 12 requests at once, so another pipeline of the same account may",
+        "  meet a 429.",
+        "",
+        "It reads Segment Membership Change events, and keeps those of its own segments only. It",
+        "removes the members that it added; Ctrl-C ends it, and it removes them then too.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def question(write: Write) -> str:
+    """Say what one write is and what it may use up."""
+    cost = ", ".join(_parts(write.cost))
+    return f"{escaped(write.purpose)}{f' (at most {cost})' if cost else ''}"
+
+
+def _parts(cost: Cost) -> list[str]:
+    named = (
+        (cost.segments, "segment"),
+        (cost.profiles, "profile"),
+        (cost.events, "event"),
+    )
+    parts = [counted(number, name) for number, name in named if number]
+    if cost.errors:
+        entry = "entry" if cost.errors == 1 else "entries"
+        parts.append(f"{cost.errors} Error Stream {entry}")
+    return parts
+
+
+def summary(learned: Learned, *, style: Style = PLAIN) -> str:
+    """Give each question with its answer, and what is left to do."""
+    lines = []
+    for each in learned.lessons:
+        seen = each.certainty is Certainty.OBSERVED
+        answer = escaped(each.answer)
+        shown = style.green(answer) if seen else style.dim(f"cannot tell: {answer}")
+        lines += [escaped(each.question), f"  {shown}"]
+    return "\n".join([*lines, "", *leftovers(learned)]) + "\n"
+
+
+def leftovers(learned: Learned) -> list[str]:
+    """Say what the probe left in the account, and what to do about it."""
+    lines = []
+    if learned.shells:
+        lines.append("Delete these segments in the dashboard, under Segments:")
+        for shell in learned.shells:
+            names = [f"name {escaped(shell.name)}"]
+            if shell.customer_id:
+                names.append(f"customer id {escaped(shell.customer_id)}")
+            if shell.ct_id is not None:
+                names.append(f"id {shell.ct_id}")
+            doubt = "" if shell.sure else " (it may not be there: the answer was unclear)"
+            lines.append(f"- {', '.join(names)}{doubt}")
+    else:
+        lines.append("No segment was made.")
+    if learned.left_behind:
+        lines.append("These members may still be in them; they go with the segments:")
+        lines += [f"- {escaped(each)}" for each in learned.left_behind]
+    elif learned.shells:
+        lines.append("They hold no members any more.")
+    return lines
+
+
+def settings(learned: Learned) -> str:
+    """Give the emulator's settings, for ``segctl emulator --settings``."""
+    return json.dumps(learned.emulator_settings(), indent=2, sort_keys=True) + "\n"
+
+
+def client(learned: Learned) -> str:
+    """Give the part of ``segctl.yaml`` that was determined."""
+    found = learned.client_settings()
+    if not found:
+        return "# Nothing was learned that belongs into segctl.yaml.\n"
+    lines = [f"    {name}: {value}" for name, value in found.items()]
+    return "\n".join(["# For segctl.yaml; merge it.", "spec:", "  provider:", *lines]) + "\n"
+
+
+def report(learned: Learned) -> str:
+    """Give everything in Markdown: answers, then every request with its answer."""
+    lines = ["# What the probe learned", "", f"Service: `{escaped(learned.host)}`", ""]
+    if learned.interrupted:
+        lines += ["It was interrupted.", ""]
+    if learned.problem:
+        lines += [f"It ended early: {_cell(learned.problem)}", ""]
+    lines += [
+        "| question | | answer | emulator's setting | evidence |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    lines += [_row(each) for each in learned.lessons]
+    lines += ["", "## What is left", "", *leftovers(learned), "", "## For segctl.yaml", ""]
+    lines += ["```yaml", client(learned).rstrip(), "```", "", "## Evidence", ""]
+    lines.append("Credentials are hidden, identities shown by their last part, long bodies cut.")
+    for exchange in learned.exchanges:
+        lines += ["", *_exchange(exchange)]
+    return "\n".join(lines) + "\n"
+
+
+def _row(lesson: Lesson) -> str:
+    chosen = ", ".join(f"`{name}: {value}`" for name, value in lesson.settings.items())
+    evidence = ", ".join(map(str, lesson.evidence))
+    cells = (lesson.question, lesson.certainty.value, _cell(lesson.answer), chosen, evidence)
+    return f"| {' | '.join(cells)} |"
+
+
+def _cell(text: str) -> str:
+    return escaped(text).replace("|", "\\|").replace("<", "&lt;")
+
+
+def _exchange(exchange: Exchange) -> list[str]:
+    headers = [f"{name}: {escaped(value)}" for name, value in exchange.headers.items()]
+    return [
+        f"### {exchange.number}. {escaped(exchange.purpose)}",
+        "",
+        *_code([exchange.request, escaped(exchange.body)]),
+        "",
+        *_code([escaped(exchange.status), *headers, escaped(exchange.reply)]),
+    ]
+
+
+def _code(lines: list[str]) -> list[str]:
+    # Four back quotes on a line of their own cannot be in an escaped line's midst.
+    return ["````text", *(line for line in lines if line), "````"]
