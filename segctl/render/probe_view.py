@@ -24,8 +24,8 @@ def announcement(*, host: str, account: str, stem: str, style: Style = PLAIN) ->
         f"- It makes up to {MOST.profiles} junk profiles. Their identities begin with",
         f"  {escaped(stem)}-identity; one may be a long number, one a guid.",
         f"- It raises up to {MOST.events} billable events, each of perhaps five data points. A",
-        "  campaign on every Segment Membership Change would reach none of them: the profiles",
-        "  have neither e-mail address nor phone nor device.",
+        "  campaign on every Segment Membership Change finds profiles without e-mail address,",
+        "  phone and device; a webhook would be called.",
         f"- It leaves up to {MOST.errors} entries in the Error Stream.",
         "- It sends 4, 8 and 12 requests at once, so another pipeline of the same account may",
         "  meet a 429.",
@@ -146,5 +146,5 @@ def _exchange(exchange: Exchange) -> list[str]:
 
 
 def _code(lines: list[str]) -> list[str]:
-    # Four back quotes on a line of their own cannot be in an escaped line's midst.
-    return ["````text", *(line for line in lines if line), "````"]
+    # Indented, not fenced: a body could hold a fence.
+    return [f"    {line}" for line in lines if line]

@@ -19,7 +19,17 @@ WORDS = (
     "plain.py",
     "stopping.py",
 )
-PURE = ("manifests", "state", "plan", "packing", "outcomes.py", "events.py", "rejects.py", "render")
+PURE = (
+    "manifests",
+    "state",
+    "plan",
+    "packing",
+    "outcomes.py",
+    "events.py",
+    "learned.py",
+    "rejects.py",
+    "render",
+)
 
 ROOMS = {
     "click": ("cli",),
