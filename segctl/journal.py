@@ -340,10 +340,11 @@ def _checked(document: Any, folder: Path, parts: Sequence[str]) -> Mapping[str, 
 
 def _place(path: Path) -> tuple[int, int] | None:
     """Tell one folder from another that has its name later."""
-    try:
-        found = path.lstat()
-    except FileNotFoundError:
-        return None
+    with explained("read the journal"):
+        try:
+            found = path.lstat()
+        except FileNotFoundError:
+            return None
     return found.st_dev, found.st_ino
 
 

@@ -52,7 +52,7 @@ class Backend(Protocol):
     def path_of(self, ref: FileRef) -> Path:
         """Give a local path at which an immutable file can be read.
 
-        Raises ``StateDamaged`` where it is missing or of another size.
+        Raises ``StateDamaged`` where it is missing or not what was added.
         """
 
     def add_file(self, scratch: Path, *, rows: int) -> FileRef:
@@ -63,6 +63,9 @@ class Backend(Protocol):
 
     def files(self) -> Iterator[str]:
         """Give the names of all immutable files, referred to or not."""
+
+    def history(self) -> Iterator[bytes]:
+        """Give the bytes of every earlier head that is kept, the oldest first."""
 
     def journal_folder(self) -> Path:
         """Give the local folder in which the journal of a running apply stands."""

@@ -62,6 +62,7 @@ class LocalBackend:
         self._folder = root / FOLDER
         self._new_id = new_id
         self._disk = disk or Disk()
+        self._whole: set[str] = set()
         self._lock = FileLock(
             self._folder, clock=clock, sleep=sleep, new_id=new_id, disk=self._disk
         )
@@ -117,6 +118,7 @@ class LocalBackend:
             raise StateDamaged(
                 f"{shown} has {found.st_size:,} bytes instead of {ref.bytes:,}", hint=_RESTORE
             )
+        self._check_content(path, ref, shown)
         return path
 
     def add_file(self, scratch: Path, *, rows: int) -> FileRef:
@@ -136,6 +138,12 @@ class LocalBackend:
             folder = self._folder / "members"
             names = [path.name for path in folder.iterdir()] if folder.exists() else []
         yield from sorted(name for name in names if FILE_NAME.fullmatch(name))
+
+    def history(self) -> Iterator[bytes]:
+        """Give the bytes of every earlier head, the oldest first; raises ``Stop``."""
+        with explained(f"read {FOLDER}/history"):
+            for path in sorted((self._folder / "history").glob("*.json")):
+                yield read_file(path)
 
     def journal_folder(self) -> Path:
         """Give where the journal of a running apply stands; it may not exist yet."""
@@ -211,18 +219,35 @@ class LocalBackend:
                     raise NotADirectoryError(errno.ENOTDIR, "Not a folder")
 
     def _check_never_there(self) -> None:
-        """Tell a lost head from a first run: earlier heads exist only where one was replaced."""
+        """Tell a lost head from a first run: earlier heads and ended applies had one."""
+        history = self._folder / "history"
         try:
-            earlier = sorted(path.name for path in (self._folder / "history").glob("*.json"))
+            earlier = sorted(path.name for path in history.glob("*.json"))
+            applies = sorted(path.name for path in self.applies_folder().glob("*"))
         except OSError:
             return
         if earlier:
-            raise StateDamaged(
-                f"{HEAD} is missing, but {FOLDER}/history holds {len(earlier)} earlier state"
-                f"{'' if len(earlier) == 1 else 's'}, the last one {earlier[-1]}",
-                hint=f"Put {HEAD} back. To start over although every member would be added "
-                f"again, move {FOLDER} away too.",
-            )
+            count = f"{len(earlier)} earlier state{'' if len(earlier) == 1 else 's'}"
+            held = f"{count}, the last one {earlier[-1]}"
+        elif applies:
+            held = "the journal of an apply that wrote one"
+        else:
+            return
+        raise StateDamaged(
+            f"{HEAD} is missing, but {FOLDER}/history holds {held}",
+            hint=f"Put {HEAD} back. To start over although every member would be added "
+            f"again, move {FOLDER} away too.",
+        )
+
+    def _check_content(self, path: Path, ref: FileRef, shown: str) -> None:
+        """Refuse a file that a disk or a hand has changed: what it says would be sent."""
+        if ref.name in self._whole:
+            return
+        with explained(f"read {shown}"):
+            digest = sha256_of(path)
+        if ref.name != f"{digest}.parquet":
+            raise StateDamaged(f"{shown} is not what was written", hint=_RESTORE)
+        self._whole.add(ref.name)
 
     def _keep(self, head: StoredHead) -> None:
         """Copy the head that is about to be replaced into the history."""
@@ -241,9 +266,7 @@ class LocalBackend:
                 self._disk.unlink(path)
 
 
-_RESTORE = (
-    "Restore it from a backup of the state's folder; `segctl state fsck` tells what else is wrong."
-)
+_RESTORE = f"Restore {FOLDER} from a backup of the workspace."
 
 
 def _serial(data: bytes) -> int:

@@ -100,6 +100,14 @@ def test_a_file_of_another_size_is_damage(backend: Backend) -> None:
         backend.path_of(ref)
 
 
+def test_a_file_with_one_bit_changed_is_damage(backend: Backend, another: Another) -> None:
+    with backend.lock(command="segctl apply", timeout=0):
+        ref = add(backend, b"members")
+    backend.path_of(ref).write_bytes(b"memberz")
+    with pytest.raises(StateDamaged, match=r"parquet is not what was written$"):
+        another().path_of(ref)
+
+
 @pytest.mark.parametrize("name", ["../segctl.yaml", "/etc/passwd", "x", f"{'A' * 64}.parquet", ""])
 def test_a_name_that_is_no_digest_leads_nowhere(backend: Backend, name: str) -> None:
     with pytest.raises(StateDamaged, match="cannot be one of its own"):

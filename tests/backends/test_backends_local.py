@@ -101,6 +101,18 @@ def test_a_lost_head_is_told_from_a_first_run(local: LocalBackend, root: Path) -
     assert "every member would be added again" in caught.value.hint
 
 
+def test_a_head_lost_after_the_first_apply_is_told_from_a_first_run(
+    local: LocalBackend, root: Path
+) -> None:
+    (root / FOLDER / "history" / "applies" / "00000001-1f").mkdir(parents=True)
+    with pytest.raises(StateDamaged) as caught:
+        local.read_head()
+    assert caught.value.message == (
+        "segctl.state.json is missing, but segctl.state.d/history holds the journal of an apply "
+        "that wrote one"
+    )
+
+
 def test_a_folder_in_place_of_the_head_is_damage(local: LocalBackend, root: Path) -> None:
     (root / HEAD).mkdir()
     with pytest.raises(StateDamaged, match=r"^segctl.state.json is a folder, not a file$"):

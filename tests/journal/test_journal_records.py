@@ -228,6 +228,12 @@ def test_a_file_in_place_of_the_journal_is_damage(folder: Path) -> None:
         Journal.open(folder)
 
 
+def test_a_file_in_place_of_the_journals_folder_is_told(folder: Path) -> None:
+    folder.touch()
+    with pytest.raises(Stop, match=r"^cannot read the journal: Not a directory$"):
+        Journal.open(folder)
+
+
 def test_an_apply_that_ends_while_we_look_leaves_no_journal(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
