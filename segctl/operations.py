@@ -15,11 +15,13 @@ from segctl.applying import Applied, Apply
 from segctl.context import Context, Desk, desk
 from segctl.errors import InvalidInput, StalePlan, StateLocked, WrongAccount
 from segctl.events import Observer, Recovered, ignore
+from segctl.importing import MembersFile, import_segment
 from segctl.manifests.desired import Desired
 from segctl.plan.model import Plan
 from segctl.probing.running import Aim, aim_probe, keep_files, make_folder, probe
 from segctl.rejecting import load_rejects, refused, retry_rejects
 from segctl.state.model import State
+from segctl.statekeeping import check, history, move, pull, push, remove
 from segctl.stopping import StopSignal
 
 if TYPE_CHECKING:
@@ -29,20 +31,28 @@ __all__ = [
     "Aim",
     "Applied",
     "Context",
+    "MembersFile",
     "Planned",
     "aim_probe",
     "apply",
+    "check",
     "force_unlock",
+    "history",
+    "import_segment",
     "initialise",
     "keep_files",
     "load_rejects",
     "make_folder",
     "manifests",
+    "move",
     "plan",
     "probe",
+    "pull",
+    "push",
     "read_plan",
     "read_state",
     "refused",
+    "remove",
     "retry_rejects",
     "rewrite",
     "validate",

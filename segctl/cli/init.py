@@ -1,11 +1,21 @@
 """``segctl init``: make a workspace that plans cleanly."""
 
+import shlex
+
 import click
 
 from segctl import operations
 from segctl.cli.common import common
 from segctl.cli.screen import Screen
 from segctl.render.style import escaped
+
+_KEPT = """\
+Kept your .gitignore; the state holds identities in full, so add to it:
+  segctl.state.json
+  segctl.state.json.*
+  segctl.state.d/
+  *.segplan
+"""
 
 
 @click.command("init", epilog="Example: segctl init audiences")
@@ -17,7 +27,11 @@ def command(screen: Screen, *, folder: str) -> None:
     Writes segctl.yaml and an example into DIR (the present folder by default);
     existing files are never overwritten.
     """
-    for name in operations.initialise(screen.path(folder)):
+    path = screen.path(folder)
+    written = operations.initialise(path)
+    for name in written:
         screen.out(f"Wrote {escaped(str(name))}\n")
-    here = "" if folder == "." else f" -C {escaped(folder)}"
-    screen.out(f"Next: segctl{here} plan\n" if not here else f"Next: segctl plan{here}\n")
+    if ".gitignore" not in written:
+        screen.out(_KEPT)
+    here = "" if str(path) == "." else f" -C {escaped(shlex.quote(str(path)))}"
+    screen.out(f"Next: segctl plan{here}\n")

@@ -6,9 +6,7 @@ from segctl import operations
 from segctl.cli import options
 from segctl.cli.common import common
 from segctl.cli.screen import Screen
-from segctl.events import Event, Observer, Recovered
 from segctl.render import rejects_view
-from segctl.render.report import recovered_line
 
 
 @click.group("rejects", context_settings={"help_option_names": ["-h", "--help"]})
@@ -35,7 +33,7 @@ def load(screen: Screen, *, file: str, lock_timeout: float) -> None:
         screen.context(),
         screen.path(file),
         lock_timeout=lock_timeout,
-        observe=_recovered(screen),
+        observe=screen.tell_recovered,
     )
     screen.out(rejects_view.loaded(result))
 
@@ -75,14 +73,6 @@ def retry(
         targets=targets,
         type_=type_,
         lock_timeout=lock_timeout,
-        observe=_recovered(screen),
+        observe=screen.tell_recovered,
     )
     screen.out(rejects_view.retried(result))
-
-
-def _recovered(screen: Screen) -> Observer:
-    def observe(event: Event) -> None:
-        if isinstance(event, Recovered):
-            screen.err(recovered_line(event, planning=False) + "\n")
-
-    return observe

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TextIO
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from segctl.events import Event
     from segctl.operations import Context
     from segctl.render.style import Style
 
@@ -33,6 +34,14 @@ class Screen:
     def err(self, text: str) -> None:
         """Write a message to standard error."""
         _write(sys.stderr, text)
+
+    def tell_recovered(self, event: "Event") -> None:
+        """Say that an interrupted apply was taken in; an observer of events."""
+        from segctl.events import Recovered  # noqa: PLC0415 - --help needs none
+        from segctl.render.report import recovered_line  # noqa: PLC0415 - as above
+
+        if isinstance(event, Recovered):
+            self.err(recovered_line(event, planning=False) + "\n")
 
     @property
     def out_style(self) -> "Style":

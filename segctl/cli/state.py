@@ -1,9 +1,12 @@
-"""``segctl state``: look into the state."""
+"""``segctl state``: look into the state, and after it."""
+
+from typing import BinaryIO
 
 import click
 
 from segctl import operations
 from segctl.address import matches
+from segctl.cli import options
 from segctl.cli.common import common
 from segctl.cli.screen import Screen
 from segctl.errors import WrongUsage
@@ -12,7 +15,10 @@ from segctl.render import state_view
 
 @click.group("state", context_settings={"help_option_names": ["-h", "--help"]})
 def command() -> None:
-    """Look into the state."""
+    """Look into the state, and after it.
+
+    Each change is one serial further and keeps the former head in the history.
+    """
 
 
 @command.command("list", epilog="Example: segctl state list 'rfm-*'")
@@ -36,3 +42,82 @@ def show(screen: Screen, *, address: str) -> None:
             f"the state has no segment {address}", hint="`segctl state list` prints all of them."
         )
     screen.out(state_view.segment(found[0], state.segments[found[0]], style=screen.out_style))
+
+
+@command.command("mv", epilog="Example: segctl state mv segment.gold segment.vip")
+@click.argument("source")
+@click.argument("destination")
+@options.lock_timeout
+@common
+def move(screen: Screen, *, source: str, destination: str, lock_timeout: float) -> None:
+    """Give a recorded segment another address; nothing is sent.
+
+    A manifest that keeps its customerSegmentId needs no such move: it is
+    recognised.
+    """
+    operations.move(
+        screen.context(),
+        source,
+        destination,
+        lock_timeout=lock_timeout,
+        observe=screen.tell_recovered,
+    )
+    screen.out(f"{source} is {destination} now.\n")
+
+
+@command.command("rm", epilog="Example: segctl state rm segment.gold")
+@click.argument("globs", metavar="GLOB...", nargs=-1, required=True)
+@options.lock_timeout
+@common
+def remove(screen: Screen, *, globs: tuple[str, ...], lock_timeout: float) -> None:
+    """Forget segments, tombstones too; they stay in CleverTap as they are.
+
+    A manifest that still declares one will try to create it again: `segctl
+    import` adopts it instead.
+    """
+    gone = operations.remove(
+        screen.context(), globs, lock_timeout=lock_timeout, observe=screen.tell_recovered
+    )
+    screen.out("".join(f"Forgot {address}.\n" for address in gone))
+
+
+@command.command("pull", epilog="Example: segctl state pull > head.json")
+@common
+def pull(screen: Screen) -> None:
+    """Print the head of the state as it is stored."""
+    screen.out(operations.pull(screen.context()).decode())
+
+
+@command.command("push", epilog="Example: segctl state push head.json")
+@click.argument("file", type=click.File("rb"))
+@options.lock_timeout
+@common
+def push(screen: Screen, *, file: BinaryIO, lock_timeout: float) -> None:
+    """Put FILE in place of the head; - is standard input.
+
+    Refuses the state of another workspace, one that is older than the present
+    one, and one whose member files are not there.
+    """
+    state = operations.push(
+        screen.context(), file.read(), lock_timeout=lock_timeout, observe=screen.tell_recovered
+    )
+    screen.out(f"The state is at serial {state.serial} now.\n")
+
+
+@command.command("history", epilog="Example: segctl state history")
+@common
+def history(screen: Screen) -> None:
+    """Print the versions of the state that are kept, the present one last."""
+    screen.out(state_view.history(operations.history(screen.context())))
+
+
+@command.command("fsck", epilog="Example: segctl state fsck")
+@common
+def check(screen: Screen) -> int:
+    """Prove head, member files and digests against each other, in full.
+
+    Reads every member; changes nothing. Exit 1 where something does not add up.
+    """
+    checked = operations.check(screen.context())
+    screen.out(state_view.checked(checked))
+    return 1 if checked.problems else 0

@@ -300,8 +300,11 @@ class Engine(Protocol):
     def refused(self, recorded: Mapping[int, Recorded]) -> Iterator[RefusedPair]:
         """Stream the pairs in quarantine, by target."""
 
+    def keep_desired(self, target: int) -> Folded:
+        """Give the desired members of a target as a new base, after ``diff``, as if sent."""
+
     def digest(self, recorded: Recorded) -> SetDigest:
-        """Digest a recorded set in full."""
+        """Digest a recorded set in full; raises ``StateDamaged``."""
 
     def close(self) -> None:
         """Let go of everything held."""

@@ -386,10 +386,17 @@ class DuckEngine:
         """Stream the pairs in quarantine."""
         return rejecting.refused(self._db, recorded)
 
+    def keep_desired(self, target: int) -> Folded:
+        """Give the desired members of a target as a new base, after ``diff``."""
+        return folding.keep_desired(self._db, self._scratch, target)
+
     def digest(self, recorded: Recorded) -> SetDigest:
-        """Digest a recorded set in full."""
-        folding.view_recorded(self._db, {0: recorded})
-        [[rows, high, low]] = self._db.execute(
-            f"SELECT count(*), {sql.digest(sql.CANONICAL)} FROM recorded"
-        ).fetchall()
+        """Digest a recorded set in full; raises ``StateDamaged``."""
+        try:
+            folding.view_recorded(self._db, {0: recorded})
+            [[rows, high, low]] = self._db.execute(
+                f"SELECT count(*), {sql.digest(sql.CANONICAL)} FROM recorded"
+            ).fetchall()
+        except duckdb.Error as error:
+            raise failures.member_file_unreadable() from error
         return folding.digest_of(rows, high, low)

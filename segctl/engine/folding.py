@@ -193,6 +193,17 @@ def _folded(
     )
 
 
+def keep_desired(db: duckdb.DuckDBPyConnection, scratch: Path, target: int) -> Folded:
+    """Give the members that a compared target is to have, none of them recorded so far."""
+    [[rows, high, low]] = db.execute(
+        f"SELECT count(*), {sql.digest(sql.CANONICAL)} FROM delta WHERE target = {target}"
+    ).fetchall()
+    digest = digest_of(rows, high, low)
+    select = f"SELECT kind, value FROM delta WHERE target = {target} ORDER BY kind, value"
+    base = _write(db, scratch, select, rows=rows) if rows else None
+    return Folded(digest=digest, moved=bool(rows), base=base)
+
+
 def _write(db: duckdb.DuckDBPyConnection, scratch: Path, select: str, *, rows: int) -> Path:
     """Write a sorted file of the state; raises ``StateDamaged`` where its size is a surprise."""
     file = scratch / f"{uuid4().hex}.parquet"

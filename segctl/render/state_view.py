@@ -8,6 +8,7 @@ from typing import Any
 from segctl.render.json_document import FORMAT_VERSION
 from segctl.render.phrases import counted, number, value_text
 from segctl.render.style import PLAIN, Style, escaped, quoted
+from segctl.state.history import Checked, Version
 from segctl.state.model import SegmentRecord, State
 
 
@@ -112,3 +113,38 @@ def _object(address: str, record: SegmentRecord) -> dict[str, Any]:
         "uncertain": record.pairs.uncertain,
         "refused": record.pairs.refused,
     }
+
+
+def imported(address: str, *, key: str, members: int, duplicates: int) -> str:
+    """Say what an import recorded."""
+    repeated = f" ({duplicates:,} rows repeat another)" if duplicates else ""
+    return (
+        f"Adopted {escaped(address)} as {escaped(key)} with {counted(members, 'member')}"
+        f"{repeated}; nothing was sent.\n"
+    )
+
+
+def history(versions: Iterable[Version]) -> str:
+    """Give one line a version of the state."""
+    lines = [
+        f"serial {v.serial:>6,}  {counted(v.segments, 'segment'):>14}  "
+        f"{counted(v.members, 'member'):>22}{'  (present)' if v.current else ''}\n"
+        for v in versions
+    ]
+    return "".join(lines) or "There is no state yet; the first `segctl apply` makes it.\n"
+
+
+def checked(found: Checked) -> str:
+    """Say whether the state adds up, and what does not."""
+    size = (
+        f"{counted(found.segments, 'segment')}, {counted(found.members, 'member')}, "
+        f"{counted(found.files, 'file')}"
+    )
+    if not found.problems:
+        kept = f" {counted(found.unused, 'file')} of earlier versions." if found.unused else ""
+        return f"The state adds up: {size}.{kept}\n"
+    listed = "".join(f"  - {escaped(problem)}\n" for problem in found.problems)
+    return (
+        f"The state does not add up ({size}):\n{listed}"
+        "Restore segctl.state.json and segctl.state.d from one backup.\n"
+    )

@@ -1,0 +1,70 @@
+"""``segctl import``: adopt a segment that exists already."""
+
+from typing import Literal
+
+import click
+
+from segctl import operations
+from segctl.cli import options
+from segctl.cli.common import common
+from segctl.cli.screen import Screen
+from segctl.identity import Kind
+from segctl.render import state_view
+
+
+@click.command("import", epilog="Example: segctl import segment.gold --members gold.csv")
+@click.argument("address", metavar="ADDRESS")
+@click.option(
+    "--members", metavar="FILE", help="Who is in it: csv, tsv, jsonl, parquet or txt, .gz too."
+)
+@click.option(
+    "--column", metavar="NAME", default="identity", show_default=True, help="FILE's column."
+)
+@click.option(
+    "--kind",
+    type=click.Choice(["identity", "guid"]),
+    default="identity",
+    show_default=True,
+    help="What the column holds.",
+)
+@click.option(
+    "--ct-segment-id",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Name it to CleverTap by this id, where it has no customerSegmentId.",
+)
+@options.lock_timeout
+@common
+def command(
+    screen: Screen,
+    *,
+    address: str,
+    members: str | None,
+    column: str,
+    kind: Literal["identity", "guid"],
+    ct_segment_id: int | None,
+    lock_timeout: float,
+) -> None:
+    """Adopt a segment that exists in CleverTap; nothing is sent.
+
+    ADDRESS is declared in the workspace. FILE says who is in the segment now, as
+    exported from the dashboard or the warehouse; without it the segment is taken
+    for empty. The next plan shows what differs from the manifests.
+    """
+    file = None
+    if members is not None:
+        file = operations.MembersFile(path=screen.path(members), column=column, kind=Kind(kind))
+    done = operations.import_segment(
+        screen.context(),
+        address if address.startswith("segment.") else f"segment.{address}",
+        members=file,
+        ct_segment_id=ct_segment_id,
+        variables=screen.variables,
+        lock_timeout=lock_timeout,
+        observe=screen.tell_recovered,
+    )
+    screen.out(
+        state_view.imported(
+            done.address, key=done.key, members=done.members, duplicates=done.duplicates
+        )
+    )

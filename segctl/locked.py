@@ -1,0 +1,42 @@
+"""The state under its lock, an interrupted apply taken in first."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from segctl import recording
+from segctl.backends.base import Backend
+from segctl.context import Context, Desk, desk
+from segctl.events import Observer, ignore
+
+
+@dataclass(frozen=True, kw_only=True)
+class Locked:
+    """The state that this run alone may change, and a desk beside it.
+
+    What is made on the desk is on the state's own file system, so that taking it in is
+    a rename.
+    """
+
+    backend: Backend
+    held: recording.Held
+    desk: Desk
+
+
+@contextmanager
+def locked(
+    context: Context, *, timeout: float = 0.0, observe: Observer = ignore
+) -> Iterator[Locked]:
+    """Hold the lock, waiting at most ``timeout`` seconds for it; raises ``StateLocked``.
+
+    ``observe`` is told of an interrupted apply that was recovered.
+    """
+    backend = context.backend()
+    with (
+        backend.lock(command=context.command, timeout=timeout),
+        desk(backend.scratch_folder()) as at,
+    ):
+        held = recording.recover(backend, at.engine, disk=context.disk, now=context.clock.now())
+        if held.recovered:
+            observe(held.recovered)
+        yield Locked(backend=backend, held=held, desk=at)

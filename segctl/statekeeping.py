@@ -1,0 +1,193 @@
+"""Look after the state: rename, forget, hand out, put back, look back, prove.
+
+Each change takes the lock, recovers an interrupted apply first, goes one serial
+further and leaves the former head in the history.  Nothing is sent.
+"""
+
+from collections.abc import Iterator
+
+from segctl import recording
+from segctl.address import is_address, matches
+from segctl.context import Context, Desk, desk
+from segctl.errors import SegctlError, Stop, WrongUsage
+from segctl.events import Observer, ignore
+from segctl.locked import locked
+from segctl.state import codec
+from segctl.state.history import Checked, Version
+from segctl.state.model import FileRef, SegmentRecord, State
+
+
+def move(
+    context: Context,
+    source: str,
+    destination: str,
+    *,
+    lock_timeout: float = 0.0,
+    observe: Observer = ignore,
+) -> None:
+    """Give a recorded segment another address; raises ``WrongUsage``."""
+    for address in (source, destination):
+        if not is_address(address):
+            raise WrongUsage(f"{address} is not an address", hint="An address reads segment.NAME.")
+    with locked(context, timeout=lock_timeout, observe=observe) as work:
+        segments = dict(work.held.state.segments)
+        if source not in segments:
+            raise _unknown(source)
+        if destination in segments:
+            raise WrongUsage(f"{destination} is recorded already")
+        segments[destination] = segments.pop(source)
+        state = work.held.state.next(segments=dict(sorted(segments.items())), unfinished=None)
+        recording.write(work.backend, work.held, state)
+
+
+def remove(
+    context: Context,
+    globs: tuple[str, ...],
+    *,
+    lock_timeout: float = 0.0,
+    observe: Observer = ignore,
+) -> tuple[str, ...]:
+    """Forget recorded segments and tombstones; give their addresses.
+
+    The segments stay in CleverTap with everybody in them; a manifest that still
+    declares one will try to create it.  Raises ``WrongUsage`` where a pattern picks
+    nothing.
+    """
+    with locked(context, timeout=lock_timeout, observe=observe) as work:
+        state = work.held.state
+        known = [*state.segments, *(tombstone.address for tombstone in state.tombstones)]
+        for glob in globs:
+            if not any(matches(address, [glob]) for address in known):
+                raise _unknown(glob)
+        kept = {a: r for a, r in state.segments.items() if not matches(a, globs)}
+        tombstones = tuple(t for t in state.tombstones if not matches(t.address, globs))
+        recording.write(
+            work.backend,
+            work.held,
+            state.next(segments=kept, tombstones=tombstones, unfinished=None),
+        )
+        return tuple(sorted({address for address in known if matches(address, globs)}))
+
+
+def _unknown(address: str) -> WrongUsage:
+    return WrongUsage(
+        f"the state has no segment {address}", hint="`segctl state list` prints all of them."
+    )
+
+
+def pull(context: Context) -> bytes:
+    """Give the head as it is stored; raises ``Stop`` where there is none."""
+    stored = context.backend().read_head()
+    if stored is None:
+        raise Stop("there is no state yet", hint="The first `segctl apply` makes it.")
+    return stored.data
+
+
+def push(
+    context: Context, data: bytes, *, lock_timeout: float = 0.0, observe: Observer = ignore
+) -> State:
+    """Put a head in place of the present one, one serial further than both.
+
+    Refuses another history (lineage), a head older than the present one, and one that
+    names files that are not there: raises ``Stop``, ``StateDamaged``.
+    """
+    pushed = codec.decode(data)
+    with locked(context, timeout=lock_timeout, observe=observe) as work:
+        present = work.held.state
+        if present.lineage and pushed.lineage != present.lineage:
+            raise Stop(
+                "the pushed state has another lineage: it is the history of another workspace",
+                hint="Push it in the workspace that it came from.",
+            )
+        if pushed.serial < present.serial:
+            raise Stop(
+                f"the pushed state is at serial {pushed.serial}, the present one at "
+                f"{present.serial}",
+                hint="What was sent in between would be forgotten. To go back on purpose, raise "
+                'its "serial" to the present one.',
+            )
+        for _, record in _records(pushed):
+            recording.recorded_at(record, work.backend.path_of)
+        state = pushed.next(folded=present.folded, unfinished=None)
+        recording.write(work.backend, work.held, state)
+        return state
+
+
+def history(context: Context) -> tuple[Version, ...]:
+    """Give all versions of the state that are kept, the present one last."""
+    backend = context.backend()
+    heads = [*backend.history()]
+    stored = backend.read_head()
+    found = [_version(codec.decode(data), current=False) for data in heads]
+    if stored:
+        found.append(_version(codec.decode(stored.data), current=True))
+    return tuple(sorted(found, key=lambda version: (version.serial, version.current)))
+
+
+def _version(state: State, *, current: bool) -> Version:
+    return Version(
+        serial=state.serial,
+        segments=len(state.segments),
+        members=sum(record.members.digest.count for record in state.segments.values()),
+        current=current,
+    )
+
+
+def check(context: Context) -> Checked:
+    """Prove head, files and digests against each other, in full; changes nothing."""
+    backend = context.backend()
+    with desk() as at:
+        held = recording.read(backend, at.engine, now=context.clock.now())
+        problems = [p for _, r in _records(held.state) for p in _problems(r, held, at)]
+        state = held.state
+        named = state.files()
+        return Checked(
+            segments=len(state.segments),
+            members=sum(r.members.digest.count for _, r in _records(state)),
+            files=len(named),
+            unused=sum(name not in named for name in backend.files()),
+            problems=tuple(dict.fromkeys([*_clashes(state), *problems])),
+        )
+
+
+def _records(state: State) -> Iterator[tuple[str, SegmentRecord]]:
+    yield from state.segments.items()
+    yield from ((tombstone.address, tombstone.record) for tombstone in state.tombstones)
+
+
+def _clashes(state: State) -> Iterator[str]:
+    seen: dict[str, str] = {}
+    for address, record in _records(state):
+        if record.key in seen:
+            yield f"{address} and {seen[record.key]} are the same segment {record.key}"
+        seen.setdefault(record.key, address)
+
+
+def _problems(record: SegmentRecord, held: recording.Held, at: Desk) -> Iterator[str]:
+    """Check the files of one record, then what they add up to."""
+    members, pairs = record.members, record.pairs
+    refs = [ref for ref in (members.base, *members.changes, pairs.file) if ref]
+    found = [problem for ref in refs for problem in _file(ref, held)]
+    yield from found
+    if found:
+        return
+    try:
+        where = recording.recorded_at(record, held.locate)
+        digest = at.engine().digest(where)
+    except SegctlError as error:
+        yield f"{record.key}: {error.message}"
+        return
+    if digest != members.digest:
+        yield (
+            f"{record.key}: the head says {members.digest.count:,} members, its files hold "
+            f"{digest.count:,}"
+            if digest.count != members.digest.count
+            else f"{record.key}: its files hold other members than the head says"
+        )
+
+
+def _file(ref: FileRef, held: recording.Held) -> Iterator[str]:
+    try:
+        held.locate(ref)
+    except SegctlError as error:
+        yield error.message

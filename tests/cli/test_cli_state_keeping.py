@@ -1,0 +1,175 @@
+import json
+import re
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from segctl.emulator.testing import RunningEmulator
+from tests.cli.conftest import Segctl
+
+Workspace = Path
+
+
+@pytest.fixture
+def applied(workspace: Workspace, segctl: Segctl, emulator: RunningEmulator) -> Workspace:
+    assert emulator.url
+    assert segctl("apply", "--auto-approve").code == 0
+    return workspace
+
+
+@pytest.mark.usefixtures("applied")
+def test_a_sound_state_adds_up(segctl: Segctl) -> None:
+    done = segctl("state", "fsck")
+    assert (done.code, done.out) == (0, "The state adds up: 2 segments, 3 members, 2 files.\n")
+
+
+def test_a_member_file_that_was_changed_is_found(applied: Workspace, segctl: Segctl) -> None:
+    file = next((applied / "segctl.state.d/members").iterdir())
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 1
+    file.write_bytes(bytes(data))
+    done = segctl("state", "fsck")
+    assert done.code == 1
+    assert f"{file.name} is not what was written" in done.out
+
+
+def test_a_count_that_was_changed_is_found(applied: Workspace, segctl: Segctl) -> None:
+    head = applied / "segctl.state.json"
+    head.write_text(head.read_text().replace('"digest": "2:', '"digest": "3:'))
+    done = segctl("state", "fsck")
+    assert done.code == 1
+    assert "SEG-GOLD: the head says 3 members, its files hold 2" in done.out
+
+
+def test_a_member_file_that_cannot_be_read_ends_a_plan_in_words(
+    applied: Workspace, segctl: Segctl
+) -> None:
+    for file in (applied / "segctl.state.d/members").iterdir():
+        file.write_bytes(b"x" * file.stat().st_size)
+    done = segctl("plan")
+    assert done.code == 1
+    assert "is not what was written" in done.err
+
+
+@pytest.mark.usefixtures("applied")
+def test_a_moved_segment_keeps_its_members(segctl: Segctl) -> None:
+    assert segctl("state", "mv", "segment.gold", "segment.vip").code == 0
+    assert segctl("state", "list").out == "segment.council\nsegment.vip\n"
+    done = segctl("plan")
+    assert "it was segment.vip" in done.out
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("mv", "segment.none", "segment.x"), "the state has no segment segment.none"),
+        (("mv", "segment.gold", "segment.council"), "segment.council is recorded already"),
+        (("mv", "segment.gold", "gold"), "gold is not an address"),
+        (("rm", "none"), "the state has no segment none"),
+    ],
+)
+def test_what_cannot_be_moved_or_forgotten_is_said(
+    applied: Workspace, segctl: Segctl, words: tuple[str, ...], said: str
+) -> None:
+    before = (applied / "segctl.state.json").read_bytes()
+    done = segctl("state", *words)
+    assert done.code == 64
+    assert said in done.err
+    assert (applied / "segctl.state.json").read_bytes() == before
+
+
+def test_a_forgotten_segment_can_be_imported_again_without_a_request(
+    applied: Workspace, segctl: Segctl
+) -> None:
+    assert segctl("state", "rm", "gold").out == "Forgot segment.gold.\n"
+    (applied / "gold.csv").write_text("email\nanna@example.com\nbert@example.com\n")
+    done = segctl("import", "gold", "--members", "gold.csv", "--column", "email")
+    assert (done.code, done.out) == (
+        0,
+        "Adopted segment.gold as SEG-GOLD with 2 members; nothing was sent.\n",
+    )
+    assert segctl("plan").out.startswith("No changes.")
+    assert segctl("state", "fsck").code == 0
+
+
+def test_an_import_records_who_is_there_so_that_a_plan_shows_the_difference(
+    workspace: Workspace, segctl: Segctl
+) -> None:
+    members = workspace / "now.parquet"
+    duckdb.sql(f"COPY (SELECT 'anna@example.com' AS identity UNION ALL SELECT 'x') TO '{members}'")
+    assert segctl("import", "segment.gold", "--members", "now.parquet").code == 0
+    document = json.loads(segctl("plan", "--format", "json").out)
+    gold = next(c for c in document["changes"] if c["address"] == "segment.gold")
+    assert (gold["action"], gold["members"]["add"], gold["members"]["remove"]) == ("update", 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("email\n\n\na\n", 'the file has no column "identity"'),
+        ("identity,x\n,1\n", "gold.csv: 1 row with no value (NULL), the first is row 1"),
+    ],
+)
+def test_an_import_of_a_bad_file_records_nothing(
+    workspace: Workspace, segctl: Segctl, text: str, said: str
+) -> None:
+    (workspace / "gold.csv").write_text(text)
+    done = segctl("import", "gold", "--members", "gold.csv")
+    assert done.code == 1
+    assert said in done.err
+    assert not (workspace / "segctl.state.json").exists()
+
+
+def test_an_imported_segment_may_go_by_the_id_of_the_service(
+    applied: Workspace, segctl: Segctl
+) -> None:
+    segments = json.loads((applied / "segctl.state.json").read_text())["segments"]
+    number = str(segments["segment.gold"]["ct_segment_id"])
+    assert segctl("state", "rm", "gold").code == 0
+    done = segctl("import", "gold", "--ct-segment-id", number)
+    assert f"as ct:{number} with 0 members" in done.out
+    assert segctl("apply", "--auto-approve").code == 0
+    assert segctl("plan").out.startswith("No changes.")
+
+
+@pytest.mark.usefixtures("applied")
+def test_what_is_recorded_already_is_not_imported(segctl: Segctl) -> None:
+    done = segctl("import", "gold")
+    assert done.code == 1
+    assert "segment.gold is recorded already" in done.err
+
+
+def test_a_state_that_was_pulled_can_be_pushed_back(applied: Workspace, segctl: Segctl) -> None:
+    pulled = applied / "head.json"
+    pulled.write_text(segctl("state", "pull").out)
+    assert segctl("state", "push", str(pulled)).out == "The state is at serial 2 now.\n"
+    assert segctl("plan").out.startswith("No changes.")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "value", "said"),
+    [
+        (r'"lineage": "[^"]*"', '"lineage": "other"', "the pushed state has another lineage"),
+        (r'"serial": \d+', '"serial": 0', "the pushed state is at serial 0, the present one at 1"),
+        (r'"name": "[0-9a-f]{8}', '"name": "00000000', "is missing"),
+    ],
+)
+def test_a_state_that_does_not_belong_here_is_not_pushed(
+    applied: Workspace, segctl: Segctl, pattern: str, value: str, said: str
+) -> None:
+    pulled = applied / "head.json"
+    pulled.write_text(re.sub(pattern, value, segctl("state", "pull").out))
+    done = segctl("state", "push", str(pulled))
+    assert done.code == 1
+    assert said in done.err
+
+
+@pytest.mark.usefixtures("applied")
+def test_the_history_shows_every_version(segctl: Segctl) -> None:
+    segctl("state", "rm", "council")
+    lines = segctl("state", "history").out.splitlines()
+    assert [re.sub(r"\s+", " ", line) for line in lines] == [
+        "serial 1 2 segments 3 members",
+        "serial 2 1 segment 2 members (present)",
+    ]
