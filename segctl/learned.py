@@ -151,3 +151,12 @@ class Learned:
         if counts is None:
             return {}
         return {"counting": "distinct" if counts == "distinct" else "strict"}
+
+    def obstacle(self) -> str:
+        """Say what keeps segctl from working with this service; empty where nothing does."""
+        if self.emulator_settings().get("create_body") != "wrapped":
+            return ""
+        return (
+            "This service refuses the bare array that segctl sends to createSegment: segments "
+            "have to be made in another way and adopted with `segctl import`."
+        )

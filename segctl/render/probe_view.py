@@ -63,6 +63,8 @@ def summary(learned: Learned, *, style: Style = PLAIN) -> str:
         answer = escaped(each.answer)
         shown = style.green(answer) if seen else style.dim(f"cannot tell: {answer}")
         lines += [escaped(each.question), f"  {shown}"]
+    if learned.obstacle():
+        lines += ["", style.yellow(learned.obstacle())]
     return "\n".join([*lines, "", *leftovers(learned)]) + "\n"
 
 
@@ -110,6 +112,8 @@ def report(learned: Learned) -> str:
         lines += ["It was interrupted.", ""]
     if learned.problem:
         lines += [f"It ended early: {_cell(learned.problem)}", ""]
+    if learned.obstacle():
+        lines += [learned.obstacle(), ""]
     lines += [
         "| question | | answer | emulator's setting | evidence |",
         "| --- | --- | --- | --- | --- |",

@@ -129,3 +129,10 @@ def test_how_the_service_counts_is_the_clients_setting(
 ) -> None:
     with bench(**settings) as at:
         assert at.probe().client_settings() == {"counting": counting}
+
+
+def test_a_service_that_segctl_cannot_create_in_is_pointed_out() -> None:
+    with bench() as at:
+        assert at.probe().obstacle() == ""
+    with bench(create_body="wrapped") as at:
+        assert at.probe().obstacle().startswith("This service refuses the bare array")
