@@ -44,7 +44,8 @@ def load_rejects(
     Raises ``InvalidInput`` with all problems of the file, ``StateLocked``,
     ``StateDamaged``, ``Stop``.
     """
-    rejects = parse(_read(file), file=str(file))
+    name = file.relative_to(context.root) if file.is_relative_to(context.root) else file
+    rejects = parse(_read(file), file=name.as_posix())
     with _locked(context, lock_timeout, observe) as work:
         state = work.held.state
         targets = [work.target_of(label) for label in rejects.labels]
