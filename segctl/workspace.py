@@ -248,9 +248,12 @@ def scaffold() -> Mapping[str, str]:
 def initialise(folder: Path) -> tuple[str, ...]:
     """Write the files of a new workspace into ``folder``; give their paths below it.
 
-    Raises ``Stop`` where one of them is there already, or cannot be written.
+    A ``.gitignore`` that is there stays as it is.  Raises ``Stop`` where another of
+    them is there already, or cannot be written.
     """
-    files = scaffold()
+    files = dict(scaffold())
+    if os.path.lexists(folder / ".gitignore"):
+        del files[".gitignore"]
     there = [file for file in files if os.path.lexists(folder / file)]
     if there:
         raise Stop(
@@ -263,7 +266,7 @@ def initialise(folder: Path) -> tuple[str, ...]:
             (folder / file).write_text(text, encoding="utf-8")
     except OSError as error:
         raise Stop(
-            f"{folder} cannot be written to: {error.strerror}", hint="Choose another folder."
+            f"{folder / file} cannot be written: {error.strerror}", hint="Choose another folder."
         ) from None
     return tuple(files)
 

@@ -36,9 +36,16 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
     assert (tmp_path / "segctl.yaml").read_text() == "mine"
 
 
+def test_a_gitignore_that_is_there_is_kept(tmp_path: Path) -> None:
+    (tmp_path / ".gitignore").write_text("mine")
+    written = initialise(tmp_path)
+    assert (tmp_path / ".gitignore").read_text() == "mine"
+    assert {*written, ".gitignore"} == set(scaffold())
+
+
 def test_a_place_that_cannot_be_written_to_is_said_so(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(Stop, match="cannot be written to: Not a directory"):
+    with pytest.raises(Stop, match=r"segctl\.yaml cannot be written: Not a directory"):
         initialise(tmp_path / "file" / "below")
 
 
