@@ -86,7 +86,7 @@ def improve(delta: Delta, limits: Limits) -> Iterator[Parts]:
     first = none
     if len(short):
         # with long rows to come, about the right price is enough
-        steps = 5 if len(long) else STEPS
+        steps = 9 if len(long) else STEPS
         result = _regroup(whole, none, none, size, limits=limits, price=spent.price, steps=steps)
         if len(long) == 0:
             yield from result.covers

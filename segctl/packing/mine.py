@@ -121,11 +121,13 @@ def mine(start: Ints, cols: Ints, size: Ints, limits: Limits, spent: Spent) -> t
     width = int(cols.max()) + 1
     step = max(1, BLOCK // width)
     rows, lengths, ops = [], [], []
+    # with other rows beside them, long rows need not balance by themselves
+    balance = spent.users == 0
     for low in range(0, len(size), step):
         high = min(low + step, len(size))
         block_start = start[low : high + 1] - start[low]
         block = _Matrix(block_start, cols[start[low] : start[high]], size[low:high], width)
-        parts, spent = _mine_block(block, limits, spent)
+        parts, spent = _mine_block(block, limits, spent, balance=balance)
         rows.append(parts.row + low)
         lengths.append(np.diff(parts.start))
         ops.append(parts.ops)
@@ -137,7 +139,9 @@ def mine(start: Ints, cols: Ints, size: Ints, limits: Limits, spent: Spent) -> t
     return parts, spent
 
 
-def _mine_block(matrix: _Matrix, limits: Limits, spent: Spent) -> tuple[Parts, Spent]:
+def _mine_block(
+    matrix: _Matrix, limits: Limits, spent: Spent, *, balance: bool
+) -> tuple[Parts, Spent]:
     """Take rectangles out until what is left is better carried row by row."""
     taken: list[tuple[Ints, Ints]] = []
     asked = np.inf
@@ -167,7 +171,12 @@ def _mine_block(matrix: _Matrix, limits: Limits, spent: Spent) -> tuple[Parts, S
             # by then an operation alone, for all its users, yields nearly as much
             if asked * spent.price < 1.3:
                 break
-    return _parts(matrix, taken, spent, limits), spent
+    rest = np.diff(matrix.row_start)
+    if balance:
+        together = _balancing(matrix, rest, spent, limits)
+    else:
+        together = np.less((1 - spent.price) * rest, spent.price * (rest - 1))
+    return _parts(matrix, taken, together & (rest > 1)), spent
 
 
 def _grow(matrix: _Matrix, salt: int, seeds: int, price: float, limits: Limits) -> _Candidates:
@@ -335,25 +344,27 @@ def _settle(matrix: _Matrix, spent: Spent, taken: list[tuple[Ints, Ints]], limit
     return Spent(users=users, ops=ops, price=odds / (1 + odds))
 
 
-def _parts(matrix: _Matrix, taken: list[tuple[Ints, Ints]], spent: Spent, limits: Limits) -> Parts:
-    """Write the parts out; what is left of a row is one part, or one part an operation.
+def _balancing(matrix: _Matrix, left: Ints, spent: Spent, limits: Limits) -> Bools:
+    """Choose the rows whose rest goes together, so that both sums come out alike.
 
-    Rows with most left go together, as it saves most user slots for an operation slot;
-    as many of them as bring both sums to balance.
+    Those with most left come first: they save most user slots for an operation slot.
     """
-    left = np.diff(matrix.row_start)
     order = np.argsort(-left, kind="stable")
     size = matrix.size[order]
     saved = np.cumsum(size * np.maximum(left[order] - 1, 0))
     costs = np.cumsum(left[order] * -(-size // limits.users))
     users = spent.users + int((matrix.size * left).sum()) - saved
     tall = users * limits.segments > (spent.ops + costs) * limits.users
-    count = int(np.count_nonzero(tall))
     together = np.zeros(len(left), np.bool_)
-    together[order[:count]] = True
-    together &= left > 1
+    together[order[: int(np.count_nonzero(tall))]] = True
+    return together
+
+
+def _parts(matrix: _Matrix, taken: list[tuple[Ints, Ints]], together: Bools) -> Parts:
+    """Write the parts out; what is left of a row is one part, or one part an operation."""
+    left = np.diff(matrix.row_start)
     alone = ~together[matrix.row]
-    rest_rows = np.flatnonzero((left > 0) & together)
+    rest_rows = np.flatnonzero(together)
     rows = [r for r, _ in taken]
     lengths = [np.full(len(r), len(o), np.int64) for r, o in taken]
     ops = [np.tile(o, len(r)) for r, o in taken]
