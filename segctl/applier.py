@@ -388,9 +388,14 @@ class Applier:
                     return
                 await job
 
-        async with asyncio.TaskGroup() as group:
-            for _ in range(self._plan.concurrency):
-                group.create_task(work())
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(self._plan.concurrency):
+                    group.create_task(work())
+        except BaseExceptionGroup as failed:
+            # The journal takes no more, for one reason.  What was in flight is given up:
+            # its outcome could not be written, and the journal knows that it was sent.
+            raise failed.exceptions[0] from None
 
 
 @dataclass(frozen=True, kw_only=True)
