@@ -1,6 +1,7 @@
 """What the tests of survival share, and the line that says how many points they covered."""
 
 import os
+import random
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,6 +15,14 @@ ALL_POINTS = bool(os.environ.get("SEGCTL_TORTURE"))
 """Whether every point is taken, or a sample of them."""
 
 Covered = Callable[[str, int], None]
+
+
+def some_of(count: int, name: str, *, sample: int) -> list[int]:
+    """Give points from 1 to ``count``: all, or a sample that is the same for the same name."""
+    every = range(1, count + 1)
+    chance = random.Random(f"torture {name}")  # noqa: S311 - a sample, not a secret
+    return sorted(every if ALL_POINTS else chance.sample(every, min(sample, count)))
+
 
 _PROPERTY = "points covered"
 

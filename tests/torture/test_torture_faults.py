@@ -2,7 +2,6 @@
 
 import errno
 import os
-import random
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,17 +10,11 @@ import pytest
 from segctl.durable import Disk
 from segctl.errors import SegctlError, Stop
 from tests.durable.faulty_disk import FaultyDisk
-from tests.torture.conftest import ALL_POINTS, Covered
-from tests.torture.torture_kit import (
-    Place,
-    check_converged,
-    check_interrupted,
-    check_sent_again,
-    copied,
-)
-from tests.torture.torture_scenarios import SECOND, changed
+from tests.torture.conftest import Covered, some_of
+from tests.torture.torture_kit import Place, Victims, copied
+from tests.torture.torture_scenarios import SCENARIOS, changed, check_finished_by_the_next
 
-SAMPLE = 16
+SAMPLE = 5
 ERRORS = (errno.ENOSPC, errno.EIO, errno.EROFS)
 
 
@@ -50,26 +43,23 @@ def outcome(place: Place, disk: Disk) -> SegctlError | None:
 @pytest.mark.parametrize("lasting", [False, True], ids=["once", "from then on"])
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: errno.errorcode[error])
 def test_an_error_of_the_disk_at_any_step_stops_in_words_and_the_next_run_finishes(
-    error: int, lasting: bool, place: Place, covered: Covered
+    error: int, lasting: bool, place: Place, victims: Victims, covered: Covered
 ) -> None:
-    changed(place)
+    [scenario] = (s for s in SCENARIOS if s.name == "adds and removals")
+    scenario.prepare(place, victims)
     memory = place.service.remembered()
     with copied(place) as whole:
         counting = FailingDisk(whole, at=0, error=error, lasting=lasting)
         whole.apply(disk=counting)
-    every = range(1, counting.steps + 1)
-    chance = random.Random(f"{error} {lasting}")  # noqa: S311 - a sample, not a secret
-    for point in sorted(every if ALL_POINTS else chance.sample(every, SAMPLE)):
+    name = f"{errno.errorcode[error]} {lasting}"
+    points = some_of(counting.steps, name, sample=SAMPLE)
+    for point in points:
         place.service.become(memory)
         with copied(place) as copy:
             stopped = outcome(copy, FailingDisk(copy, at=point, error=error, lasting=lasting))
             assert stopped is None or (os.strerror(error) in stopped.message and stopped.hint)
-            told = check_interrupted(copy)
-            earlier = place.service.remembered().effects
-            copy.apply()
-            check_converged(copy, SECOND)
-            check_sent_again(earlier, place.service.memory.effects[len(earlier) :], told)
-        covered(f"disk errors ({errno.errorcode[error]})", 1)
+            check_finished_by_the_next(copy, scenario)
+    covered(f"disk errors ({errno.errorcode[error]})", len(points))
 
 
 class NoLogDisk(Disk):

@@ -1,66 +1,59 @@
 """A run that is killed at any point leaves a state that is true, and the next one goes on.
 
 Points lie before, within and after every write, before and after every other step of
-the disk, before and after every request and after its answer.
+the disk, before and after every request leaves, and after its answer.  A power cut,
+at any step of the disk or request, forgets what no sync brought to the disk as well.
 """
-
-import random
-from collections.abc import Iterator
 
 import pytest
 
-from tests.torture.conftest import ALL_POINTS, Covered
-from tests.torture.torture_kit import (
-    Place,
-    Victims,
-    check_converged,
-    check_interrupted,
-    check_sent_again,
-    copied,
-)
-from tests.torture.torture_scenarios import SCENARIOS, Scenario
+from tests.durable.faulty_disk import Loss
+from tests.torture.conftest import Covered, some_of
+from tests.torture.torture_kit import Place, Victims, copied
+from tests.torture.torture_scenarios import SCENARIOS, Scenario, check_finished_by_the_next
 
-SAMPLE = 24
+KILLS, CUTS = 12, 3
 """How many points of a scenario are taken, unless all are."""
 
-
-def sample(count: int, name: str) -> list[int]:
-    """Give the points at which runs die: all, or some that are the same each time."""
-    every = range(1, count + 1)
-    chance = random.Random(f"torture {name}")  # noqa: S311 - a sample, not a secret
-    return sorted(every if ALL_POINTS else chance.sample(every, min(SAMPLE, count)))
+CUT_OFF = {"first apply", "adds and removals", "saved plan", "recovery", "lost create"}
 
 
-def killed(place: Place, victims: Victims, scenario: Scenario) -> Iterator[tuple[int, Place]]:
-    """Give a fresh copy of the place for each point, killed there."""
+def die_everywhere(
+    scenario: Scenario, place: Place, victims: Victims, *, sample: int, loss: Loss | None
+) -> int:
+    """Let runs die, each on a fresh copy, and the next one finish; give how many did."""
+    scenario.prepare(place, victims)
     memory = place.service.remembered()
-    with copied(place) as whole:
-        report = victims.run(whole, **scenario.order(whole))
-        assert report is not None
-        assert report.ended == scenario.ended
-    for point in sample(len(report.points), scenario.name):
+    place.service.choose = scenario.choose
+    count = len(victims.points(place, loss=loss, **scenario.order(place)))
+    points = some_of(count, f"{scenario.name} {loss}", sample=sample)
+    for point in points:
         place.service.become(memory)
+        place.service.choose = scenario.choose
         with copied(place) as copy:
-            place.service.choose = scenario.choose
-            assert victims.run(copy, at=point, **scenario.order(copy)) is None
-            yield point, copy
+            try:
+                assert victims.run(copy, at=point, loss=loss, **scenario.order(copy)) is None
+                check_finished_by_the_next(copy, scenario)
+            except Exception as error:
+                error.add_note(f"died at point {point} of {count} of {scenario.name}")
+                raise
+    return len(points)
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
 def test_a_run_killed_at_any_point_is_finished_by_the_next(
     scenario: Scenario, place: Place, victims: Victims, covered: Covered
 ) -> None:
-    scenario.prepare(place, victims)
-    for point, copy in killed(place, victims, scenario):
-        try:
-            told = check_interrupted(copy)
-            earlier = place.service.remembered().effects
-            place.service.choose = scenario.choose_afterwards
-            scenario.finish(copy)
-            check_converged(copy, scenario.wanted)
-            assert list(copy.scratch.iterdir()) == []
-            check_sent_again(earlier, place.service.memory.effects[len(earlier) :], told)
-        except Exception as error:
-            error.add_note(f"killed at point {point} of {scenario.name}")
-            raise
-        covered(f"kills ({scenario.name})", 1)
+    count = die_everywhere(scenario, place, victims, sample=KILLS, loss=None)
+    covered(f"kills ({scenario.name})", count)
+
+
+@pytest.mark.parametrize("loss", ["content", "names", "both"])
+@pytest.mark.parametrize(
+    "scenario", [s for s in SCENARIOS if s.name in CUT_OFF], ids=lambda scenario: scenario.name
+)
+def test_a_run_cut_off_at_any_step_is_finished_by_the_next(
+    scenario: Scenario, loss: Loss, place: Place, victims: Victims, covered: Covered
+) -> None:
+    count = die_everywhere(scenario, place, victims, sample=CUTS, loss=loss)
+    covered(f"power cuts ({scenario.name})", count)

@@ -6,8 +6,17 @@ from pathlib import Path
 from typing import Any
 
 from segctl.errors import StalePlan
-from tests.torture.torture_kit import Place, Victims, Wanted, declare, users
-from tests.torture.torture_service import Choose, good
+from tests.torture.torture_kit import (
+    Place,
+    Victims,
+    Wanted,
+    check_converged,
+    check_interrupted,
+    check_sent_again,
+    declare,
+    users,
+)
+from tests.torture.torture_service import Answer, Choose, good
 
 FIRST: Wanted = {"gold": users(0, 250), "silver": users(150, 350)}
 SECOND: Wanted = {"gold": users(100, 300), "silver": users(200, 380)}
@@ -28,8 +37,6 @@ class Scenario:
     order: Callable[[Place], dict[str, Any]] = lambda _: {}
     finish: Callable[[Place], object] = lambda place: place.apply()
     choose: Choose = good
-    choose_afterwards: Choose = good
-    ended: str = "done"
 
 
 def begun(place: Place) -> None:
@@ -79,6 +86,41 @@ def saved(place: Place) -> Path:
     return place.folder / "saved.plan"
 
 
+def relabelled(place: Place) -> None:
+    """Change what only the state knows."""
+    applied(place)
+    declare(place.root, FIRST, label="growth")
+
+
+def come_back(place: Place) -> None:
+    """Destroy the first segments, and declare them again."""
+    applied(place)
+    place.apply(destroy=True)
+
+
+def cut_short(place: Place, victims: Victims) -> None:
+    """Kill an apply of changes while it has requests in flight."""
+    changed(place)
+    labels = victims.points(place)
+    [*_, last] = (n for n, name in enumerate(labels, start=1) if name == "request sent")
+    assert victims.run(place, at=last) is None
+
+
+def cut_short_and_turned(place: Place, victims: Victims) -> None:
+    """Kill an apply of changes, and declare something else again."""
+    cut_short(place, victims)
+    declare(place.root, TURNED)
+
+
+def first_lost(which: str) -> Choose:
+    """Lose the answer to the first request of a call."""
+
+    def choose(call: str, number: int) -> Answer:
+        return Answer.LOST if (call, number) == (which, 1) else Answer.GOOD
+
+    return choose
+
+
 SCENARIOS = (
     Scenario(name="first apply", wanted=FIRST, prepare=alone(begun)),
     Scenario(name="adds and removals", wanted=SECOND, prepare=alone(changed)),
@@ -96,4 +138,23 @@ SCENARIOS = (
         order=lambda place: {"file": str(saved(place))},
         finish=apply_saved,
     ),
+    Scenario(name="state alone", wanted=FIRST, prepare=alone(relabelled)),
+    Scenario(name="adoption", wanted=FIRST, prepare=alone(come_back)),
+    Scenario(name="recovery", wanted=SECOND, prepare=cut_short),
+    Scenario(name="recovery of what turned", wanted=TURNED, prepare=cut_short_and_turned),
+    Scenario(name="lost create", wanted=FIRST, prepare=alone(begun), choose=first_lost("create")),
+    Scenario(
+        name="lost update", wanted=SECOND, prepare=alone(changed), choose=first_lost("update")
+    ),
 )
+
+
+def check_finished_by_the_next(place: Place, scenario: Scenario) -> None:
+    """Check what a dead run left, let the next one finish it, and check what that comes to."""
+    told = check_interrupted(place)
+    earlier = place.service.remembered().effects
+    place.service.choose = good
+    scenario.finish(place)
+    check_converged(place, scenario.wanted)
+    check_sent_again(earlier, place.service.memory.effects[len(earlier) :], told)
+    assert list(place.scratch.iterdir()) == []
