@@ -5,18 +5,18 @@ dashboard tells of.  What was recorded on its word is corrected here, with the l
 held; nothing is sent.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 from segctl import journal, recording
 from segctl.address import matches
-from segctl.backends.base import Backend
-from segctl.context import Context, Desk, desk
+from segctl.context import Context, desk
 from segctl.durable import explained, open_file
 from segctl.engine.base import Folded, Recorded, SentApply
 from segctl.errors import Stop
 from segctl.events import Observer, ignore
+from segctl.locked import Locked, locked
 from segctl.outcomes import fold
 from segctl.plan import codec as plans
 from segctl.rejects import (
@@ -46,7 +46,7 @@ def load_rejects(
     """
     name = file.relative_to(context.root) if file.is_relative_to(context.root) else file
     rejects = parse(_read(file), file=name.as_posix())
-    with _locked(context, lock_timeout, observe) as work:
+    with _work(context, lock_timeout, observe) as work:
         state = work.held.state
         targets = [work.target_of(label) for label in rejects.labels]
         rejected = work.desk.engine().reject(
@@ -85,7 +85,7 @@ def retry_rejects(
 
     A segment that was missing is taken for restored, unless ``type_`` is another reason.
     """
-    with _locked(context, lock_timeout, observe) as work:
+    with _work(context, lock_timeout, observe) as work:
         picked = {record.key for a, record in _records(work.held.state) if matches(a, targets)}
         where = {n: r for n, r in work.recorded().items() if work.keys[n] in picked}
         folded = work.desk.engine().retry(where, type_=type_)
@@ -144,34 +144,27 @@ def _read(file: Path) -> bytes:
 
 
 @contextmanager
-def _locked(context: Context, timeout: float, observe: Observer) -> Iterator["_Work"]:
-    """Hold the lock, with an interrupted apply taken in first."""
-    backend = context.backend()
+def _work(context: Context, timeout: float, observe: Observer) -> Iterator["_Work"]:
+    """Hold the lock, unless nothing was ever sent."""
     with desk() as at:
-        if not recording.read(backend, at.engine, now=context.clock.now()).state.lineage:
+        if not recording.read(context.backend(), at.engine, now=context.clock.now()).state.lineage:
             raise Stop(
                 "the state is empty: nothing was ever sent from here",
                 hint="Run it in the workspace whose apply was refused, or name that with -C.",
             )
-    with (
-        backend.lock(command=context.command, timeout=timeout),
-        desk(backend.scratch_folder()) as at,
-    ):
-        held = recording.recover(backend, at.engine, disk=context.disk, now=context.clock.now())
-        if held.recovered:
-            observe(held.recovered)
-        yield _Work(backend, held, at)
+    with locked(context, timeout=timeout, observe=observe) as place:
+        yield _Work(place)
 
 
 class _Work:
     """The state under the lock: its records numbered, as the engine knows them."""
 
-    def __init__(self, backend: Backend, held: recording.Held, at: Desk) -> None:
-        self.backend = backend
-        self.held = held
-        self.desk = at
-        self.records: Sequence[SegmentRecord] = [record for _, record in _records(held.state)]
-        self.by_key: Mapping[str, SegmentRecord] = {r.key: r for r in self.records}
+    def __init__(self, place: Locked) -> None:
+        self.backend = place.backend
+        self.held = place.held
+        self.desk = place.desk
+        self.records = [record for _, record in _records(self.held.state)]
+        self.by_key = {r.key: r for r in self.records}
         self.keys = [record.key for record in self.records]
 
     def recorded(self) -> dict[int, Recorded]:
@@ -236,7 +229,7 @@ class _Work:
         }
         state = with_rejects(self.held.state, kept, missing=missing, found=found)
         if state is not self.held.state:
-            self.held = recording.write(self.backend, self.held, state)
+            recording.write(self.backend, self.held, state)
 
 
 def _text(number: int | None) -> str | None:
