@@ -170,6 +170,8 @@ class _Events:
         if line >= len(lines):  # libyaml counts a line more where the last one has no end
             line, column = len(lines) - 1, len(lines[-1])
         summary, detail = _in_words(problem, lines[line][column : column + 1])
+        if "${" in lines[line][: column + 1] and "expected ','" in problem:
+            detail = "Put a value that holds ${…} in quotes: its braces have a meaning here."
         if begun and begun.line < line:
             detail += f" It began on line {begun.line + 1}."
         location = Location(file=self.file, line=line + 1, column=column + 1)

@@ -22,7 +22,10 @@ from segctl.address import NAME_PATTERN
 from segctl.manifests.tree import Unquoted
 
 _WHOLE = re.compile(r"0|-?[1-9][0-9]{0,17}")
+_DIGITS = re.compile("-?[1-9][0-9]*")
 _DECIMAL = re.compile(r"-?(?:0|[1-9][0-9]{0,17})(?:\.[0-9]{1,18})?")
+_INVISIBLE = re.compile("[\\u200b\\u2060\\ufeff\\u202a-\\u202e\\u2066-\\u2069]")
+"""Without width, or turning the direction of text: names that differ would look alike."""
 _CONTROL = re.compile("[\\x00-\\x1f\\x7f-\\x9f\u2028\u2029]")
 
 
@@ -55,6 +58,8 @@ def problem(code: str, summary: str, detail: str = "") -> PydanticCustomError:
 def _whole(value: Any) -> Any:
     if isinstance(value, Unquoted) and _WHOLE.fullmatch(value):
         return int(value)
+    if isinstance(value, Unquoted) and _DIGITS.fullmatch(value):
+        raise problem("wrong-type", "{name} has too many digits.", "Write at most 18.")
     raise problem("wrong-type", "{name} must be a whole number.", _found(value))
 
 
@@ -93,6 +98,9 @@ def _line(value: str) -> str:
         raise problem("blank", "{name} is blank.", "Write some text.")
     if _CONTROL.search(value):
         raise problem("control-character", "{name} has a control character in it.", "Remove it.")
+    if found := _INVISIBLE.search(value):
+        summary = f"{{name}} has the invisible character U+{ord(found[0]):04X} in it."
+        raise problem("invisible-character", summary, "Remove it.")
     if value != value.strip():
         advice = "Remove it; it would become part of the name."
         raise problem("white-space", "{name} has white space around it.", advice)
