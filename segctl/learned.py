@@ -111,7 +111,7 @@ class Cost:
 LIKELY = Cost(segments=2, profiles=6, events=14, errors=10)
 """What a probe uses up where the service does as its pages say."""
 
-MOST = Cost(segments=8, profiles=11, events=20, errors=575)
+MOST = Cost(segments=9, profiles=11, events=20, errors=575)
 """What it uses up at most."""
 
 

@@ -3,10 +3,10 @@
 from collections.abc import Callable, Iterable
 
 from segctl.errors import Stop
-from segctl.learned import QUESTIONS, UNASKABLE, Learned, Lesson
+from segctl.learned import QUESTIONS, UNASKABLE, Learned, Lesson, Shell
 from segctl.probing import changing, creating, limits
 from segctl.probing.judging import Judge
-from segctl.probing.lab import Declined, EndedEarly, Lab, Made, cannot_tell
+from segctl.probing.lab import WRAPPED, Declined, EndedEarly, Lab, Made, cannot_tell
 from segctl.probing.watching import Unreadable, Watch
 
 _SAID_NO = "not asked: you said no"
@@ -54,7 +54,8 @@ class Course:
         first = lab.first
         if first is None:
             raise EndedEarly("the first segment is not there")
-        refused = next((e.number for e in lab.exchanges if lab.form == "wrapped"), None)
+        # A wrapped first segment follows a bare array that was refused.
+        refused = lab.exchanges[0].number if lab.form == WRAPPED else None
         names = ("create_body", "duplicate_name_in_account")
         self._ask(names, lambda: creating.second_segment(lab, first, refused))
         self._ask(
@@ -138,11 +139,16 @@ class Course:
             stem=self._lab.stem,
             lessons=tuple(self._lessons.get(key) or cannot_tell(key, why) for key in QUESTIONS),
             exchanges=tuple(self._lab.exchanges),
-            shells=tuple(self._lab.shells),
+            shells=self._shells(),
             left_behind=self._left,
             interrupted=self._interrupted,
             problem=self._problem,
         )
+
+    def _shells(self) -> tuple[Shell, ...]:
+        """Give the segments, each once: what was doubtful may have become sure."""
+        sure = {each.customer_id for each in self._lab.shells if each.sure}
+        return tuple(each for each in self._lab.shells if each.sure or each.customer_id not in sure)
 
 
 def _number(watch: Watch) -> tuple[int, ...]:

@@ -39,8 +39,34 @@ def first_segment(lab: Lab) -> list[Lesson]:
             lab.first = _taken(entry, reply)
             return _answer(reply)
         if reply.verdict is Verdict.UNCLEAR:
-            raise EndedEarly(f"the first create got no clear answer: {reply.said}")
+            return _once_more(lab, entry, form, reply)
     raise EndedEarly(f"createSegment refused both bodies: {reply.said}")
+
+
+def _once_more(lab: Lab, entry: dict[str, str], form: str, before: Reply) -> list[Lesson]:
+    """Go on from a first create whose answer was unclear."""
+    reply, verdict = _settled(lab, entry, "create the first segment", form)
+    lab.form = form
+    if reply.verdict is Verdict.ACCEPTED:
+        lab.first = _taken(entry, reply)
+        return _answer(reply)
+    if verdict is not Verdict.ACCEPTED:
+        raise EndedEarly(f"the first create got no clear answer: {before.said}; {reply.said}")
+    customer_id = entry["customer_segment_id"]
+    lab.first = Made(name=entry["segment_name"], customer_id=customer_id, ct_id=None)
+    evidence = (before.number, reply.number)
+    keys = ("create_id_field", "create_id_type")
+    lessons = [cannot_tell(key, "the answer names no id", *evidence) for key in keys]
+    if before.status is None or not 200 <= before.status < 300:
+        said = f"the segment was made, without an answer: {before.said}"
+        return [*lessons, cannot_tell("create_answer", said, *evidence)]
+    said = "nothing that can be read, yet the segment was made"
+    return [*lessons, _status(before), observed("create_answer", said, *evidence)]
+
+
+def _status(reply: Reply) -> Lesson:
+    settings = {"create_status": reply.status} if reply.status in (200, 201) else {}
+    return observed("create_status", f"HTTP {reply.status}", reply.number, settings=settings)
 
 
 def _taken(entry: dict[str, str], reply: Reply) -> Made:
@@ -56,17 +82,10 @@ def _taken(entry: dict[str, str], reply: Reply) -> Made:
 def _answer(reply: Reply) -> list[Lesson]:
     """Read the shape of a create's answer."""
     number, document = reply.number, reply.document
-    lessons = [
-        observed(
-            "create_status",
-            f"HTTP {reply.status}",
-            number,
-            settings={"create_status": reply.status} if reply.status in (200, 201) else {},
-        )
-    ]
+    lessons = [_status(reply)]
     rows = reply.rows()
     shape = ""
-    if isinstance(document, list):
+    if isinstance(document, list) and all(isinstance(row, dict) for row in document):
         shape, said = "array", "an array of the segments made"
     elif isinstance(document, dict) and isinstance(document.get("segments"), list):
         shape, said = "wrapped", "an object with a segments array"
@@ -112,7 +131,8 @@ def second_segment(lab: Lab, first: Made, refused_first: int | None) -> list[Les
     ``refused_first`` is the exchange in which the first was refused as a bare array.
     """
     forms = (WRAPPED, ARRAY) if lab.form == ARRAY else (WRAPPED,)
-    refusals: list[int] = []
+    evidence = [] if refused_first is None else [refused_first]
+    name = ""
     for same_name in (True, False):
         for form in forms:
             entry = lab.fresh()
@@ -121,16 +141,32 @@ def second_segment(lab: Lab, first: Made, refused_first: int | None) -> list[Les
             named = "under the first one's name" if same_name else "under a name of its own"
             purpose = f"create the second segment {named}: {_FORMS[form]}"
             reply = lab.create([entry], purpose=purpose, cost=_ONE, form=form)
-            if reply.verdict is Verdict.ACCEPTED:
+            evidence.append(reply.number)
+            if reply.verdict is Verdict.UNCLEAR and same_name:
+                # Sent again, a refusal could be about the name as well as about the id.
+                name = "unclear"
+                break
+            verdict = reply.verdict
+            if verdict is Verdict.UNCLEAR:
+                reply, verdict = _settled(lab, entry, purpose, form)
+                evidence.append(reply.number)
+            if verdict is Verdict.ACCEPTED:
                 lab.second = _taken(entry, reply)
-                evidence = (*refusals, reply.number)
-                if refused_first is not None:
-                    evidence = (refused_first, *evidence)
-                return _bodies_and_names(lab.form, form, evidence, same_name=same_name)
-            refusals.append(reply.number)
-            if reply.verdict is Verdict.UNCLEAR:
-                return _neither(f"no clear answer: {reply.said}", refusals)
-    return _neither("every create of a second segment was refused", refusals)
+                name = name or ("accept" if same_name else "refuse")
+                return [_bodies(lab.form, form, evidence), _names(name, evidence)]
+            if verdict is Verdict.UNCLEAR:
+                return _neither(f"no clear answer: {reply.said}", evidence)
+    return _neither("every create of a second segment was refused", evidence)
+
+
+def _settled(lab: Lab, entry: dict[str, str], purpose: str, form: str) -> tuple[Reply, Verdict]:
+    """Create the same again: it is made now, or was before; then its customer id is taken."""
+    again = f"{purpose}, again, since the answer was unclear"
+    reply = lab.create([entry], purpose=again, cost=_ONE, form=form)
+    if reply.verdict is Verdict.REFUSED and reply.exists:
+        lab.shells[-1] = replace(lab.shells[-1], sure=True)
+        return reply, Verdict.ACCEPTED
+    return reply, reply.verdict if reply.verdict is Verdict.ACCEPTED else Verdict.UNCLEAR
 
 
 def _neither(why: str, evidence: list[int]) -> list[Lesson]:
@@ -138,22 +174,19 @@ def _neither(why: str, evidence: list[int]) -> list[Lesson]:
     return [cannot_tell(key, why, *evidence) for key in keys]
 
 
-def _bodies_and_names(
-    known: str, accepted: str, evidence: tuple[int, ...], *, same_name: bool
-) -> list[Lesson]:
+def _bodies(known: str, accepted: str, evidence: list[int]) -> Lesson:
     """Judge by the one difference between a create that was refused and one that was not."""
     body = WRAPPED if known == WRAPPED else "either" if accepted == WRAPPED else ARRAY
     said = {"either": "both bodies", ARRAY: _FORMS[ARRAY], WRAPPED: _FORMS[WRAPPED]}[body]
-    name = "accept" if same_name else "refuse"
-    return [
-        observed("create_body", said, *evidence, settings={"create_body": body}),
-        observed(
-            "duplicate_name_in_account",
-            "accepted" if same_name else "refused",
-            *evidence,
-            settings={"duplicate_name_in_account": name},
-        ),
-    ]
+    return observed("create_body", said, *evidence, settings={"create_body": body})
+
+
+def _names(name: str, evidence: list[int]) -> Lesson:
+    key = "duplicate_name_in_account"
+    if name == "unclear":
+        return cannot_tell(key, "the answer was unclear", *evidence)
+    said = "accepted" if name == "accept" else "refused"
+    return observed(key, said, *evidence, settings={key: name})
 
 
 def taken_customer_id(lab: Lab, first: Made) -> list[Lesson]:

@@ -76,6 +76,7 @@ class Reply:
     raw: RawReply
     ids: Mapping[str, int]
     words: str
+    exists: bool
 
     @property
     def said(self) -> str:
@@ -308,6 +309,7 @@ class Lab:
             document=document,
             raw=raw,
             ids=answer.ids if answer else {},
+            exists=answer.exists if answer else False,
             words=masked_words(self.mask.text(words_of(document)), self.service.secrets),
         )
 

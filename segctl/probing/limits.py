@@ -11,6 +11,9 @@ OVER = 101
 HALF = 60
 """So many in each of two entries: within the limit one by one, over it together."""
 
+CODE_100 = (100, "100")
+_NO_LIMIT = "an answer was unclear, or a refusal other than code 100"
+
 BURSTS = (4, 8, 12)
 """How many at once: the documented limit is 3, and a quick service may need more to notice."""
 
@@ -23,7 +26,7 @@ def no_users(lab: Lab, first: Made) -> list[Lesson]:
         cost=Cost(),
     )
     key, said = "code_100_status", f"HTTP {reply.status}, code {reply.code}"
-    if reply.code in (100, "100"):
+    if reply.code in CODE_100:
         settings = {key: reply.status} if reply.status in (200, 400) else {}
         return [observed(key, said, reply.number, settings=settings)]
     if reply.verdict is Verdict.UNCLEAR:
@@ -45,8 +48,8 @@ def counting(lab: Lab) -> list[Lesson]:
         purpose=f"update {OVER} segments that do not exist",
         cost=_of(OVER),
     )
-    if over.verdict is not Verdict.REFUSED:
-        why = f"{OVER} segments in one request are not refused: {over.said}"
+    if not _refuses(over):
+        why = f"{OVER} segments in one request do not meet code 100: {over.said}"
         return [cannot_tell(key, why, over.number) for key in keys]
     lines = lab.update(
         (user, line * OVER), purpose=f"update one segment {OVER} times over", cost=_of(OVER)
@@ -75,8 +78,10 @@ def _of(errors: int) -> Cost:
 
 
 def _refuses(reply: Reply) -> bool | None:
-    """Tell whether a reply is a refusal; ``None`` where it is unclear."""
-    return None if reply.verdict is Verdict.UNCLEAR else reply.verdict is Verdict.REFUSED
+    """Tell whether a limit refused; ``None`` where something else did, or the answer is unclear."""
+    if reply.verdict is Verdict.REFUSED:
+        return True if reply.code in CODE_100 else None
+    return False if reply.verdict is Verdict.ACCEPTED else None
 
 
 def _repeats(over: Reply, lines: Reply, users: Reply) -> Lesson:
@@ -84,7 +89,9 @@ def _repeats(over: Reply, lines: Reply, users: Reply) -> Lesson:
     by_line, by_user = _refuses(lines), _refuses(users)
     key = "limit_counts"
     if by_line is None or by_user is None:
-        return cannot_tell(key, "an answer was unclear", *evidence)
+        return cannot_tell(
+            key, "an answer was unclear, or another refusal than code 100", *evidence
+        )
     if by_line != by_user:
         said = f"segments {_again(by_line)}, users {_again(by_user)}"
         return observed(key, said, *evidence)
@@ -103,7 +110,9 @@ def _scope(over: Reply, halves: Reply, users: Reply, user_halves: Reply) -> Less
     by_user = _refuses(user_halves) if _refuses(users) else by_line
     key = "limit_scope"
     if by_line is None or by_user is None:
-        return cannot_tell(key, "an answer was unclear", *evidence)
+        return cannot_tell(
+            key, "an answer was unclear, or another refusal than code 100", *evidence
+        )
     if by_line != by_user:
         return observed(key, f"segments {_per(by_line)}, users {_per(by_user)}", *evidence)
     settings = {key: "request" if by_line else "entry"}

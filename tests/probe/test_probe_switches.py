@@ -1,6 +1,7 @@
 """Whatever the service does where its pages are silent, a probe finds it out or says it cannot."""
 
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -136,3 +137,11 @@ def test_a_service_that_segctl_cannot_create_in_is_pointed_out() -> None:
         assert at.probe().obstacle() == ""
     with bench(create_body="wrapped") as at:
         assert at.probe().obstacle().startswith("This service refuses the bare array")
+
+
+@pytest.mark.parametrize("what", ["segments", "profiles", "events", "errors"])
+def test_the_page_says_what_the_announcement_says(what: str) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "probe.md").read_text("utf-8")
+    rows = {"segments": "segments", "profiles": "junk profiles", "events": "billable events"}
+    row = f"| {getattr(MOST, what)} | {getattr(LIKELY, what)} | {rows.get(what, 'entries')}"
+    assert row in page
