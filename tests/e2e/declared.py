@@ -220,7 +220,6 @@ class Workspace:
     def _forget(self) -> None:
         if (segment := self._pick()) and self.random.random() < 0.5:
             segment.forget = not segment.forget
-            self.forgettable.add(segment.key)
 
     def _rename(self) -> None:
         if segment := self._pick():
@@ -230,6 +229,7 @@ class Workspace:
 
     def write(self, root: Path) -> None:
         """Write all manifests and sources."""
+        self.forgettable |= {s.key for s in self.segments if s.forget}
         documents = list(self._documents())
         self.random.shuffle(documents)
         middle = self.random.randrange(len(documents) + 1)

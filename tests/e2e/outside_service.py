@@ -88,6 +88,7 @@ class OutsideService:
         self.duplicate_answer = "409"
         self.partial_answer = ""
         self.refuses: set[str] = set()
+        self.slots = IN_FLIGHT
         self.at: Callable[[str, str, int], None] = _go_on
         self.complaints: list[str] = []
         self.changes: list[Change] = []
@@ -242,7 +243,7 @@ class OutsideService:
             self.most_in_flight[call] = max(now, self.most_in_flight[call])
             self._arrivals.notify_all()
         try:
-            yield now <= IN_FLIGHT
+            yield now <= self.slots
         finally:
             with self._arrivals:
                 self._in_flight[call] -= 1
@@ -267,7 +268,7 @@ class OutsideService:
     def _wait_for_others(self, call: str) -> None:
         """Be slow: wait until the service is full, or for a moment."""
         with self._arrivals:
-            self._arrivals.wait_for(lambda: self._in_flight[call] >= IN_FLIGHT, _PATIENCE)
+            self._arrivals.wait_for(lambda: self._in_flight[call] >= self.slots, _PATIENCE)
 
 
 def _move(segment: Segment, user: User, action: str) -> bool:

@@ -14,6 +14,7 @@ from tests.e2e.outside_answers import (
     EMPTY,
     FAULTS,
     NO_SUCCESS,
+    SLOW,
     THROTTLED,
     Chances,
     Fault,
@@ -130,6 +131,17 @@ def test_throttling_is_told_and_waited_out(shop: Workshop) -> None:
     assert Counter(type(event) for event in events)[RateLimited] == 7
     assert shop.service.needless() == []
     shop.settled()
+
+
+def test_another_pipeline_that_takes_two_of_the_slots_only_slows_us_down(shop: Workshop) -> None:
+    shop.service.slots = 1
+    shop.service.faults = always(SLOW)
+    shop.declare(segment("gold", *many(900)))
+    shop.apply()
+    shop.settled()
+    assert shop.service.needless() == []
+    assert shop.service.requests["update"] == 9
+    assert shop.service.members("gold") == identities(*many(900))
 
 
 @pytest.mark.parametrize("place", ["first", "middle", "last"])
