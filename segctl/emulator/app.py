@@ -16,6 +16,7 @@ from segctl.emulator import control, streams
 from segctl.emulator.calls import SYSTEM_ERROR, VendorCall, create_segment, update_segment
 from segctl.emulator.errors import InvalidSettingsError, RequestError
 from segctl.emulator.get_events import ask_for_events, events_page
+from segctl.emulator.get_profile import profile
 from segctl.emulator.guard import Guard
 from segctl.emulator.messages import fail
 from segctl.emulator.pages import routes as pages
@@ -99,6 +100,16 @@ def vendor_routes(service: Service) -> list[BaseRoute]:
                 limit=lambda settings: settings.get_events_in_flight,
             ),
             methods=["POST", "GET"],
+        ),
+        Route(
+            "/1/profile.json",
+            VendorCall(
+                service,
+                name="getProfile",
+                handlers={"GET": profile},
+                limit=lambda settings: settings.get_profile_in_flight,
+            ),
+            methods=["GET"],
         ),
         Route(
             "/1/upload",

@@ -15,7 +15,7 @@ from segctl.emulator.errors import InvalidSettingsError
 from segctl.emulator.membership import ERROR_TYPES, NOT_FOUND_OR_DELETED
 from segctl.emulator.settings import whole_number
 
-CALLS = ("createSegment", "updateSegment", "getEvents", "upload")
+CALLS = ("createSegment", "updateSegment", "getEvents", "getProfile", "upload")
 BODIES = ("html", "fail", "truncated", "array")
 
 FAULTS = {

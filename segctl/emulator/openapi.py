@@ -232,6 +232,18 @@ def vendor_paths() -> Schema:
         "/api/updateSegment": {
             "post": operation("Add and remove members", ok=SUCCESS, body=UPDATE, vendor=True)
         },
+        "/1/profile.json": {
+            "get": operation(
+                "Look up one profile",
+                ok=record({"status": {"const": "success"}, "record": {"type": ["object", "null"]}}),
+                parameters=(
+                    query("identity", TEXT),
+                    query("email", TEXT),
+                    query("objectId", TEXT),
+                ),
+                vendor=True,
+            )
+        },
         "/1/events.json": {
             "post": operation(
                 "Ask for events",

@@ -52,6 +52,9 @@ class Settings:
         3, least=1, most=10_000, question="Requests in flight per account for each segment call"
     )
     get_events_in_flight: int = _limit(3, least=1, most=10_000, question="The same for Get Events")
+    get_profile_in_flight: int = _limit(
+        3, least=1, most=10_000, question="The same for Get User Profiles"
+    )
     upload_in_flight: int = _limit(15, least=1, most=10_000, question="The same for upload")
     max_segments: int = _limit(2500, least=0, most=1_000_000, question="Segments per account")
     max_create_entries: int = _limit(

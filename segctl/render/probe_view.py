@@ -87,7 +87,7 @@ def leftovers(learned: Learned) -> list[str]:
         lines.append("These members may still be in them; they go with the segments:")
         lines += [f"- {escaped(each)}" for each in learned.left_behind]
     elif learned.shells:
-        lines.append("Removing their members was accepted; the dashboard shows whether they are empty.")
+        lines.append("Removing their members was accepted; the dashboard shows if they are empty.")
     return lines
 
 

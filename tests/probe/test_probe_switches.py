@@ -13,10 +13,7 @@ from tests.probe.probe_kit import Bench, account_of, answers, bench
 NO_QUESTION = {"unknown_accounts"}
 """A switch for tests with several accounts; the service has no such question."""
 
-BY_PROFILE_ONLY = {"remove_unknown_user"}
-"""Shown by Get Profile alone, which the emulator does not serve."""
-
-UNSEEN = {*UNASKABLE, *NO_QUESTION, *BY_PROFILE_ONLY}
+UNSEEN = {*UNASKABLE, *NO_QUESTION}
 
 COMBINED: list[dict[str, Any]] = [
     {"create_body": "wrapped", "duplicate_name_in_account": "refuse"},
@@ -72,7 +69,7 @@ def test_a_probe_of_the_default_service_answers_all_that_can_be_told() -> None:
         check({}, at, learned)
         assert fits(at.used(), LIKELY)
     untold = {each.key for each in learned.lessons if each.certainty is Certainty.CANNOT_TELL}
-    assert untold == {*UNASKABLE, *BY_PROFILE_ONLY}
+    assert untold == set(UNASKABLE)
     assert [each.key for each in learned.lessons] == list(QUESTIONS)
 
 

@@ -9,7 +9,6 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from segctl.emulator.faults import parse_plan
 from segctl.emulator.settings import Settings
-from segctl.emulator.state import User
 from segctl.errors import CredentialsRefused
 from segctl.learned import UNASKABLE, Learned, Write
 from segctl.probing.changing import EVENT_KEYS
@@ -19,30 +18,15 @@ WRITES = 25
 """How many writes a probe of the default service asks for; a test counts them."""
 
 
-def without_events(app: ASGIApp) -> ASGIApp:
-    """Put a service before the emulator that serves no Get Events."""
+def without(app: ASGIApp, *paths: str) -> ASGIApp:
+    """Put a service before the emulator that has no right to these calls."""
 
     async def front(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["path"] == "/1/events.json":
+        if scope["path"] in paths:
             response = JSONResponse({"status": "fail", "error": "No access", "code": 403}, 403)
             await response(scope, receive, send)
         else:
             await app(scope, receive, send)
-
-    return front
-
-
-def with_profiles(at: Bench) -> ASGIApp:
-    """Put Get Profile before the emulator."""
-
-    async def front(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["path"] != "/1/profile.json":
-            await at.app(scope, receive, send)
-            return
-        identity = scope["query_string"].decode().removeprefix("identity=")
-        there = account_of(at).profiles.find(User("identity", identity)) is not None
-        record = {"profileData": {"Email": "secret@example.com"}} if there else None
-        await JSONResponse({"status": "success", "record": record})(scope, receive, send)
 
     return front
 
@@ -83,7 +67,6 @@ def test_an_interrupted_probe_takes_its_members_out_and_names_its_segments(numbe
 @pytest.mark.parametrize("number", range(1, WRITES + 1))
 def test_a_question_that_is_declined_is_one_that_cannot_be_told(number: int) -> None:
     with bench() as at:
-        at.front = with_profiles(at)
         learned = at.probe(approve=at_write(number, lambda: False))
         never_wrong(at, learned)
     untold = {key for key, said in answers(learned).items() if said == "cannot tell"}
@@ -108,12 +91,12 @@ def test_an_interrupted_clean_up_names_the_members_that_may_be_left() -> None:
 
 def test_without_get_events_only_what_needs_them_cannot_be_told() -> None:
     with bench() as at:
-        at.front = without_events(at.app)
+        at.front = without(at.app, "/1/events.json")
         learned = at.probe()
         never_wrong(at, learned)
     said = answers(learned)
     untold = {key for key, each in said.items() if each == "cannot tell"}
-    assert untold == {*UNASKABLE, *EVENT_KEYS, "visibility_lag_ms", "remove_unknown_user"}
+    assert untold == {*UNASKABLE, *EVENT_KEYS, "visibility_lag_ms"}
     reasons = {each.answer for each in learned.lessons if each.key in EVENT_KEYS}
     assert reasons == {"Get Events answered HTTP 403, No access"}
 
@@ -140,13 +123,26 @@ def test_how_late_events_are_seen_is_measured(lag: int) -> None:
 
 @pytest.mark.parametrize("choice", ["ignore", "create_profile"])
 @pytest.mark.parametrize("noops", ["silent", "event"])
-def test_get_profile_tells_whether_a_remove_made_one(choice: str, noops: str) -> None:
+@pytest.mark.parametrize(
+    ("hidden", "told"),
+    [
+        ((), {"silent", "event"}),
+        (("/1/events.json",), {"silent", "event"}),
+        (("/1/profile.json",), {"event"}),
+        (("/1/events.json", "/1/profile.json"), set()),
+    ],
+    ids=["both calls", "no events", "no profiles", "neither"],
+)
+def test_events_or_profiles_tell_whether_a_remove_made_one(
+    choice: str, noops: str, hidden: tuple[str, ...], told: set[str]
+) -> None:
     with bench(remove_unknown_user=choice, noop_changes=noops) as at:
-        at.front = with_profiles(at)
+        at.front = without(at.app, *hidden)
         learned = at.probe()
         never_wrong(at, learned, remove_unknown_user=choice, noop_changes=noops)
-    assert learned.emulator_settings()["remove_unknown_user"] == choice
-    assert "secret@example.com" not in str(learned)
+    found = learned.emulator_settings().get("remove_unknown_user")
+    # An event shows a profile that was made; that none was made shows only beside another's.
+    assert found == (choice if noops in told else None)
 
 
 FAULTS: list[dict[str, Any]] = [

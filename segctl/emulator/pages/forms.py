@@ -162,8 +162,8 @@ def faults_page(service: Service) -> str:
         table(("Fault", "What happens", "So far"), rows, caption="Faults", numeric=("So far",)),
         el(
             "p",
-            "A rule names a fault, a call (createSegment, updateSegment, getEvents, upload or *), "
-            "the share of requests it strikes, and, if wanted, how many requests to skip first "
+            "A rule names a fault, a call (createSegment, updateSegment, getEvents, getProfile, "
+            "upload or *), the share of requests it strikes, and, if wanted, how many requests to skip first "
             "and how many times to strike.",
         ),
         title="Faults",
