@@ -126,6 +126,7 @@ class Applier:
 
     def _ended(self, ledger: Ledger, *, seconds: float) -> ApplyEnded:
         tried = len(ledger.updates)
+        created = {p for p, o in ledger.creates.items() if o.outcome is Outcome.ACKNOWLEDGED}
         return ApplyEnded(
             acknowledged=ledger.count(Outcome.ACKNOWLEDGED),
             refused=ledger.count(Outcome.REFUSED),
@@ -135,6 +136,10 @@ class Applier:
             changes=self._tally.changes,
             seconds=seconds,
             quarantined=sum(p.outcome is Outcome.REFUSED for p in ledger.exceptions),
+            not_created=sum(
+                target.create and place not in created
+                for place, target in enumerate(self._plan.targets)
+            ),
             interrupted=self._stop.is_set,
         )
 

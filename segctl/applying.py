@@ -207,14 +207,14 @@ def _left_over(sent: "Sent") -> str:
     ended = sent.ended
     failed_creates = [o for o in sent.ledger.creates.values() if o.outcome != "acknowledged"]
     parts = [
-        f"{count:,} {what}"
-        for count, what in (
-            (len(failed_creates), "segments not created"),
-            (ended.quarantined, "memberships refused and quarantined"),
-            (ended.refused, "requests refused"),
-            (ended.failed, "requests failed"),
-            (ended.uncertain, "requests without an answer"),
-            (ended.not_tried, "requests not tried"),
+        f"{count:,} {noun}{'' if count == 1 else 's'} {what}"
+        for count, noun, what in (
+            (ended.not_created, "segment", "not created"),
+            (ended.quarantined, "membership", "refused and quarantined"),
+            (ended.refused, "request", "refused"),
+            (ended.failed, "request", "failed"),
+            (ended.uncertain, "request", "without an answer"),
+            (ended.not_tried, "request", "not tried"),
         )
         if count
     ]

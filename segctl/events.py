@@ -65,6 +65,8 @@ class ApplyEnded:
 
     Counts of update requests by outcome; ``changes`` memberships were acknowledged and
     ``quarantined`` ones refused singly, out of requests that were otherwise accepted.
+    ``not_created`` segments were to be created and have no acknowledgement; what was to
+    go into them was left out of the requests.
     """
 
     acknowledged: int
@@ -75,6 +77,7 @@ class ApplyEnded:
     changes: int
     seconds: float
     quarantined: int = 0
+    not_created: int = 0
     interrupted: bool = False
 
 

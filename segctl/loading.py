@@ -136,7 +136,7 @@ def _invalid(load: Load, stats: LoadStats) -> Iterable[Diagnostic]:
         listed = ", ".join(f'"{value}" ({_rows(rows)})' for value, rows in stats.others)
         yield Diagnostic(
             code="undeclared-segment",
-            summary=f"{_name(load)}: {_rows(stats.others_rows)} name segments that are not "
+            summary=f"{_name(load)}: {_rows(stats.others_rows)} for segments that are not "
             f"declared: {listed}",
             detail="Declare them under spec.segments, or set otherValues: ignore.",
             location=_where(load),
@@ -157,15 +157,15 @@ def _counted(load: Load, stats: LoadStats) -> Iterable[Finding]:
         yield Finding(
             severity=Severity.INFO,
             code="duplicate-rows",
-            summary=f"{where}: {_rows(stats.duplicates)} of {stats.rows:,} repeat another, "
-            "and count once",
+            summary=f"{where}: {_rows(stats.duplicates)} of {stats.rows:,} left out, since "
+            "the same user stands in another",
         )
     if isinstance(load, TableLoad) and load.ignore_others and stats.others_rows:
         yield Finding(
             severity=Severity.INFO,
             code="other-values",
-            summary=f"{where}: {_rows(stats.others_rows)} of {stats.rows:,} name segments that "
-            "are not declared, and are ignored",
+            summary=f"{where}: {_rows(stats.others_rows)} of {stats.rows:,} ignored, for "
+            "segments that are not declared",
         )
 
 

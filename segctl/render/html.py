@@ -56,6 +56,7 @@ def _segment(change: Change, identities: Identities, largest: int) -> dict[str, 
         "name": attributes.display_name if attributes else "",
         "id": attributes.customer_segment_id if attributes else None,
         "lists_attributes": change.action in {Action.UPDATE, Action.REPLACE, Action.ADOPT},
+        "managed": attributes is None or attributes.managed,
         "asides": phrases.aside_lines(counts),
         "samples": [
             (sign, css, phrases.member_texts(sample, identities), phrases.more_line(sample, total))

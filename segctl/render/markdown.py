@@ -29,7 +29,7 @@ _CUT_SHORT = (
 def render(plan: Plan, *, identities: Identities = Identities.MASKED, limit: int = LIMIT) -> str:
     """Give the comment, at most ``limit`` characters; what is left out is counted in it."""
     changes = phrases.by_danger(plan)
-    head = [*_summary(plan), *_findings(plan.findings, limit // 4)]
+    head = [*_summary(plan), *_findings(phrases.findings(plan), limit // 4)]
     foot = [f"<sub>Plan digest {_code(plan.digest)}</sub>", "<!-- segctl plan -->"]
     room = limit - _length([*head, *foot]) - len(_CUT_SHORT) - 200
     rows = _fitting((_row(change) for change in changes), int(room * _TABLE_SHARE))
@@ -68,8 +68,7 @@ def _summary(plan: Plan) -> Iterator[str]:
 
 
 def _findings(findings: Sequence[Finding], room: int) -> list[str]:
-    graver = sorted(findings, key=lambda f: list(Severity).index(f.severity))
-    lines = _fitting((_finding(found) for found in graver), room)
+    lines = _fitting((_finding(found) for found in findings), room)
     left = len(findings) - len(lines)
     if left:
         lines.append(f"- … and {counted(left, 'more finding')}")
@@ -92,12 +91,16 @@ def _table(rows: Iterable[str]) -> str:
 
 def _row(change: Change) -> str:
     counts = change.members
-    size = f"{number(counts.before)} → {number(counts.after)}"
+    size = number(counts.after)
+    if (attributes := change.after or change.before) and not attributes.managed:
+        size = "not managed"
+    elif counts.before != counts.after:
+        size = f"{number(counts.before)} → {size}"
     cells = (
         f"<code>{phrases.SYMBOLS[change.action].strip()}</code>",
         _code(change.address),
         str(change.action),
-        size if counts.before != counts.after else number(counts.after),
+        size,
         number(counts.add),
         number(counts.remove),
         escape(change.reason),

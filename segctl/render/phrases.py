@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from itertools import groupby
 
+from segctl.diagnostics import Severity
 from segctl.identity import Kind, masked
 from segctl.plan.model import Action, Change, Finding, MemberCounts, Plan
 from segctl.render.style import escaped, quoted
@@ -124,8 +125,9 @@ def more_line(sample: Sequence[object], total: int) -> str:
 
 def member_line(counts: MemberCounts) -> str:
     """Give ``12,004 → 11,420 members, +16`` and the losses after a true minus sign."""
-    before, after = number(counts.before), number(counts.after)
-    size = f"{before} → {after} members" if counts.before != counts.after else f"{after} members"
+    before = number(counts.before)
+    size = counted(counts.after, "member")
+    size = f"{before} → {size}" if counts.before != counts.after else size
     signs = [f"+{number(counts.add)}"] if counts.add else []
     signs += [f"{MINUS}{number(counts.remove)}"] if counts.remove else []
     return f"{size}, {' '.join(signs)}" if signs else size
@@ -192,6 +194,8 @@ def no_changes_meaning(plan: Plan) -> str:
         return "Nothing is to be sent; what CleverTap refused stays as it is."
     if plan.targeted:
         return f"Segments picked by --target {patterns} are as declared; others were not looked at."
+    if not plan.changes:
+        return "No segment is declared, and none is recorded."
     return "The state records every segment and member as declared; nothing needs to be sent."
 
 
@@ -201,6 +205,11 @@ def target_note(plan: Plan) -> str:
         return ""
     patterns = ", ".join(escaped(pattern) for pattern in plan.targeted)
     return f"Only segments picked by --target were looked at: {patterns}"
+
+
+def findings(plan: Plan) -> tuple[Finding, ...]:
+    """Give what a reviewer should see, the gravest first."""
+    return tuple(sorted(plan.findings, key=lambda found: list(Severity).index(found.severity)))
 
 
 def finding_address(found: Finding) -> str:

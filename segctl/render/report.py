@@ -25,9 +25,9 @@ def outcome_counts(ended: ApplyEnded) -> str:
 
 
 def is_complete(ended: ApplyEnded) -> bool:
-    """Tell whether every request was acknowledged, with every membership in it."""
+    """Tell whether every segment is there and every membership acknowledged."""
     left = ended.refused + ended.failed + ended.uncertain + ended.not_tried + ended.quarantined
-    return not left and not ended.interrupted
+    return not left and not ended.not_created and not ended.interrupted
 
 
 def _headline(ended: ApplyEnded, style: Style) -> str:
@@ -41,6 +41,9 @@ def _headline(ended: ApplyEnded, style: Style) -> str:
 
 
 def _advice(ended: ApplyEnded) -> Iterator[str]:
+    if ended.not_created:
+        count = counted(ended.not_created, "segment")
+        yield f"Not created: {count}, and their members not sent; the reasons are told above."
     if ended.uncertain:
         yield "Uncertain: sent, and no trustworthy answer came back; the next apply sends it again."
     if ended.failed or ended.not_tried:

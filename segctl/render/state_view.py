@@ -55,12 +55,12 @@ def _name(address: str) -> str:
 
 
 def _rows(record: SegmentRecord) -> Iterator[tuple[str, str]]:
-    yield "display_name", value_text(record.declared_name)
+    yield "displayName", value_text(record.declared_name)
     if record.remote_name != record.declared_name:
-        yield "name_in_clevertap", value_text(record.remote_name)
-    yield "customer_segment_id", value_text(record.customer_segment_id)
+        yield "nameInCleverTap", value_text(record.remote_name)
+    yield "customerSegmentId", value_text(record.customer_segment_id)
     if record.ct_segment_id is not None:
-        yield "ct_segment_id", str(record.ct_segment_id)
+        yield "ctSegmentId", str(record.ct_segment_id)
     if record.labels:
         yield "labels", value_text(record.labels)
     if not record.created:
@@ -73,9 +73,9 @@ def _rows(record: SegmentRecord) -> Iterator[tuple[str, str]]:
     if record.pairs.refused:
         yield "refused", number(record.pairs.refused)
     if record.lifecycle.prevent_destroy:
-        yield "prevent_destroy", "true"
+        yield "preventDestroy", "true"
     if record.lifecycle.on_remove != "empty":
-        yield "on_remove", value_text(record.lifecycle.on_remove)
+        yield "onRemove", value_text(record.lifecycle.on_remove)
 
 
 def json_text(state: State) -> str:

@@ -90,7 +90,7 @@ def _changed(change: Change, style: Style) -> Iterator[str]:
     arrow = style.yellow("->")
     for attribute in change.attributes:
         old, new = phrases.value_text(attribute.before), phrases.value_text(attribute.after)
-        forces = change.action is Action.REPLACE and attribute.path == "customer_segment_id"
+        forces = change.action is Action.REPLACE and attribute.path == "customerSegmentId"
         note = style.red("  # forces replacement") if forces else ""
         path = f"{escaped(attribute.path):<{width}}"
         yield f"{_STEP}  {style.yellow('~')} {path} = {old} {arrow} {new}{note}"
@@ -98,8 +98,8 @@ def _changed(change: Change, style: Style) -> Iterator[str]:
 
 def _listed(attributes: Attributes, sign: str) -> Iterator[str]:
     rows = {
-        "customer_segment_id": attributes.customer_segment_id,
-        "display_name": attributes.display_name,
+        "customerSegmentId": attributes.customer_segment_id,
+        "displayName": attributes.display_name,
         "labels": attributes.labels,
     }
     shown = {path: value for path, value in rows.items() if value}
@@ -129,7 +129,7 @@ def _members(change: Change, identities: Identities, style: Style) -> Iterator[s
 
 
 def _findings(plan: Plan, style: Style) -> Iterator[str]:
-    for found in plan.findings:
+    for found in phrases.findings(plan):
         if plan.is_empty:
             yield ""
         yield from finding(found, style=style)

@@ -62,3 +62,50 @@ def test_a_command_stream_is_json_alone_when_the_plan_is_missing(segctl: Segctl)
     done = segctl("apply", "missing.plan", "--json")
     lines = [json.loads(line) for line in done.out.splitlines()]
     assert [line["type"] for line in lines] == ["version", "diagnostic"]
+
+
+@pytest.mark.usefixtures("emulator")
+def test_a_changed_id_is_told_to_force_the_replacement(segctl: Segctl, workspace: Path) -> None:
+    segctl("apply", "--auto-approve")
+    manifest = workspace / "gold.yaml"
+    manifest.write_text(manifest.read_text(encoding="utf-8").replace("SEG-GOLD", "SEG-AU"), "utf-8")
+    shown = segctl("plan").out
+    assert '~ customerSegmentId = "SEG-GOLD" -> "SEG-AU"  # forces replacement\n' in shown
+    assert "~ 2 members, +2 −2\n" in shown
+
+
+@pytest.mark.usefixtures("emulator")
+def test_an_apply_that_cannot_create_a_segment_does_not_call_itself_complete(
+    segctl: Segctl, workspace: Path
+) -> None:
+    segctl("apply", "--auto-approve")
+    for part in workspace.glob("segctl.state*"):
+        part.rename(workspace.parent / part.name)
+    again = segctl("apply", "--auto-approve")
+    assert again.code == 3
+    assert "Apply incomplete. 0 membership changes acknowledged" in again.out
+    assert "  Not created: 2 segments, and their members not sent" in again.out
+
+
+def test_a_workspace_without_segments_says_so(segctl: Segctl, workspace: Path) -> None:
+    (workspace / "gold.yaml").unlink()
+    assert segctl("plan").out == "No changes. No segment is declared, and none is recorded.\n"
+
+
+@pytest.mark.parametrize(
+    ("view", "shown"),
+    [
+        ("text", "        members are not managed\n"),
+        ("markdown", "| create | not managed |"),
+        ("html", "<p>members are not managed</p>"),
+    ],
+)
+def test_a_plan_counts_no_members_that_are_not_managed(
+    segctl: Segctl, workspace: Path, view: str, shown: str
+) -> None:
+    (workspace / "gold.yaml").write_text(
+        "apiVersion: segctl/v1\nkind: Segment\nmetadata: {name: g}\n"
+        "spec: {displayName: G, members: unmanaged}\n",
+        encoding="utf-8",
+    )
+    assert shown in segctl("plan", "--format", view).out

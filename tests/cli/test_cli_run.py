@@ -236,7 +236,7 @@ def test_state_lists_and_shows_what_is_recorded(segctl: Segctl) -> None:
     segctl("apply", "--auto-approve")
     assert segctl("state", "list").out == "segment.council\nsegment.gold\n"
     assert segctl("state", "list", "g*").out == "segment.gold\n"
-    assert 'display_name        = "Gold Users"' in segctl("state", "show", "gold").out
+    assert 'displayName       = "Gold Users"' in segctl("state", "show", "gold").out
     unknown = segctl("state", "show", "segment.nope")
     assert unknown.code == 64
     assert "the state has no segment segment.nope" in unknown.err

@@ -74,7 +74,7 @@ def test_somebody_elses_segment_gets_nothing_and_the_others_go_on(
     shop.service.foreign("b")
     shop.declare(*three())
     events: list[Event] = []
-    with pytest.raises(AppliedInPart, match="1 segments not created"):
+    with pytest.raises(AppliedInPart, match="1 segment not created"):
         shop.apply(events=events)
     [told] = [e for e in events if isinstance(e, CreateDone) and e.outcome == "refused"]
     assert told.addresses == ("segment.b",)

@@ -145,7 +145,7 @@ def test_what_cannot_work_is_said_and_nothing_is_sent(
         with pytest.raises(AppliedInPart) as caught:
             at.apply()
         assert caught.value.message == (
-            "applied in part: 3 segments not created, 1 requests not tried "
+            "applied in part: 3 segments not created, 1 request not tried "
             "(Incorrect request parameters: the body must be an object with a segments array)"
         )
         assert at.members() == {}

@@ -54,6 +54,14 @@ def test_single_memberships_refused_make_an_apply_incomplete() -> None:
     )
 
 
+def test_an_apply_that_could_not_create_a_segment_is_not_complete() -> None:
+    assert report.end_report(replace(DONE, not_created=2)).splitlines() == [
+        "Apply incomplete. 616 membership changes acknowledged in 2 s.",
+        "  Requests: 7 acknowledged, 0 refused, 0 failed, 0 uncertain, 0 not tried.",
+        "  Not created: 2 segments, and their members not sent; the reasons are told above.",
+    ]
+
+
 def test_an_interrupted_apply_says_so() -> None:
     assert report.end_report(replace(PART, interrupted=True)).startswith("Apply interrupted. ")
 

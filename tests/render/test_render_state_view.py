@@ -37,21 +37,21 @@ def test_a_segment_shows_what_is_recorded_and_what_is_open() -> None:
     assert state_view.segment("segment.gold", GOLD) == (
         "# segment.gold\n"
         'segment "gold" {\n'
-        '    display_name        = "Gold Users"\n'
-        '    name_in_clevertap   = "Gold"\n'
-        '    customer_segment_id = "SEG-GOLD"\n'
-        "    ct_segment_id       = 12\n"
-        '    labels              = {"team": "growth"}\n'
-        "    members             = 12,004\n"
-        "    uncertain           = 3\n"
-        "    refused             = 2\n"
+        '    displayName       = "Gold Users"\n'
+        '    nameInCleverTap   = "Gold"\n'
+        '    customerSegmentId = "SEG-GOLD"\n'
+        "    ctSegmentId       = 12\n"
+        '    labels            = {"team": "growth"}\n'
+        "    members           = 12,004\n"
+        "    uncertain         = 3\n"
+        "    refused           = 2\n"
         "}\n"
     )
 
 
 def test_a_segment_that_the_service_does_not_find_says_so() -> None:
     shown = state_view.segment("segment.loyal", replace(PLAIN, missing=True))
-    assert "missing             = CleverTap does not find it, or it was deleted there\n" in shown
+    assert "missing           = CleverTap does not find it, or it was deleted there\n" in shown
 
 
 def test_the_page_names_history_account_and_tombstones() -> None:
