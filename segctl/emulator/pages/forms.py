@@ -163,8 +163,8 @@ def faults_page(service: Service) -> str:
         el(
             "p",
             "A rule names a fault, a call (createSegment, updateSegment, getEvents, getProfile, "
-            "upload or *), the share of requests it strikes, and, if wanted, how many requests to skip first "
-            "and how many times to strike.",
+            "upload or *), the share of requests it strikes, and, if wanted, how many requests to "
+            "skip first and how many times to strike.",
         ),
         title="Faults",
         here="/faults",
