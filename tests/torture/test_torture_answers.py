@@ -2,25 +2,37 @@
 
 import asyncio
 import time
+from collections.abc import Callable
+from contextlib import suppress
 
 import pytest
 
-from segctl.clock import Clock
-from tests.torture.torture_kit import Place, Victims, Wanted, check_converged, declare, users
+from segctl.errors import AppliedInPart
+from tests.torture.torture_kit import (
+    Place,
+    Victims,
+    Wanted,
+    check_converged,
+    check_interrupted,
+    declare,
+    users,
+)
 from tests.torture.torture_service import Answer, Choose
 
 FULL: Wanted = {"gold": users(0, 60)}
+MANY: Wanted = {"gold": users(0, 900)}
 NOBODY: Wanted = {"gold": ()}
 SETTLE = 30.0
 TEN_YEARS = 10 * 365 * 86400.0
 
 
 class OwnClock:
-    """A clock that goes only when somebody sleeps, and wherever a test moves it."""
+    """A clock that goes only when somebody sleeps; ``meanwhile`` happens in a long sleep."""
 
-    def __init__(self) -> None:
-        self.time = time.time()
-        self.slept: list[float] = []
+    def __init__(self, ahead: float = 0.0, meanwhile: Callable[[], object] = lambda: None) -> None:
+        self.time = time.time() + ahead
+        self.long_sleeps: list[float] = []
+        self._meanwhile = meanwhile
 
     def now(self) -> float:
         return self.time
@@ -29,43 +41,115 @@ class OwnClock:
         return self.time
 
     async def sleep(self, seconds: float) -> None:
-        self.slept.append(seconds)
         self.time += seconds
+        if seconds > 1:
+            self.long_sleeps.append(seconds)
+            self._meanwhile()
         await asyncio.sleep(0)
 
 
-def only(answer: Answer, *calls: str) -> Choose:
-    """Answer some calls so, and the others well."""
+class JumpyClock(OwnClock):
+    """A clock that is set ten years forward or back whenever it is read."""
 
-    def choose(call: str, number: int) -> Answer:
-        del number
-        return answer if call in calls else Answer.GOOD
-
-    return choose
+    def now(self) -> float:
+        self._sign = -getattr(self, "_sign", -1)
+        return self.time + self._sign * TEN_YEARS
 
 
-def interrupted(place: Place, victims: Victims) -> None:
-    """Kill an apply that adds members, right after its first update was sent."""
+def updates(choose: Callable[[int], Answer]) -> Choose:
+    """Answer creates well, and the n-th update as ``choose`` says."""
+    return lambda call, number: choose(number) if call == "update" else Answer.GOOD
+
+
+def unanswered(place: Place, answer: Answer) -> None:
+    """Send members that get no answer; then want nobody."""
     declare(place.root, FULL)
-    labels = victims.points(place)
-    sent = [n for n, label in enumerate(labels, start=1) if label == "request sent"]
-    assert victims.run(place, at=sent[1]) is None
-
-
-def turned(place: Place, clock: Clock) -> list[float]:
-    """Want nobody any more, and apply; gives the long waits."""
+    place.service.choose = updates(lambda _: answer)
+    with pytest.raises(AppliedInPart):
+        place.apply(clock=OwnClock())
+    place.service.choose = updates(lambda _: Answer.GOOD)
     declare(place.root, NOBODY)
-    own = OwnClock()
-    own.time = clock.now()
-    place.apply(clock=own)
-    return [seconds for seconds in own.slept if seconds > 1]
+
+
+@pytest.mark.parametrize("answer", [Answer.LOST, Answer.CUT, Answer.BROKEN])
+def test_members_whose_answers_were_lost_are_uncertain_and_sent_again(
+    place: Place, answer: Answer
+) -> None:
+    unanswered(place, answer)
+    assert len(check_interrupted(place)["gold"].uncertain) == len(FULL["gold"])
+    declare(place.root, FULL)
+    clock = OwnClock()
+    place.apply(clock=clock)
+    assert clock.long_sleeps == []
+    check_converged(place, FULL)
+
+
+def test_a_late_addition_does_not_overtake_the_removal_that_waits_for_it(place: Place) -> None:
+    unanswered(place, Answer.LATE)
+    clock = OwnClock(meanwhile=place.service.release)
+    place.apply(clock=clock)
+    assert clock.long_sleeps == [pytest.approx(SETTLE, abs=5)]
+    assert len(place.service.memory.effects) > 2
+    check_converged(place, NOBODY)
+
+
+def test_a_second_answer_to_one_request_is_not_taken_for_the_answer_to_the_next(
+    place: Place,
+) -> None:
+    declare(place.root, MANY)
+    place.service.choose = updates(lambda n: Answer.TWICE if n % 2 else Answer.CUT)
+    with suppress(AppliedInPart):
+        place.apply(clock=OwnClock())
+    check_interrupted(place)
+    place.service.choose = updates(lambda _: Answer.GOOD)
+    place.apply(clock=OwnClock())
+    check_converged(place, MANY)
+
+
+def test_a_flood_of_429_is_waited_out(place: Place) -> None:
+    declare(place.root, MANY)
+    place.service.choose = updates(lambda n: Answer.BUSY if n <= 40 else Answer.GOOD)
+    place.apply(clock=OwnClock())
+    assert sum(effect.call == "update" for effect in place.service.memory.effects) == 9
+    check_converged(place, MANY)
+
+
+def test_a_flood_of_429_that_does_not_end_leaves_nothing_in_doubt(place: Place) -> None:
+    unanswered(place, Answer.BUSY)
+    assert not check_interrupted(place)["gold"].uncertain
+    declare(place.root, FULL)
+    place.apply(clock=OwnClock())
+    check_converged(place, FULL)
+
+
+@pytest.mark.parametrize(("years", "wait"), [(10, []), (-10, [SETTLE])])
+def test_a_clock_that_jumped_between_two_runs_holds_up_none_for_long(
+    place: Place, years: int, wait: list[float]
+) -> None:
+    unanswered(place, Answer.LOST)
+    clock = OwnClock(ahead=years / 10 * TEN_YEARS)
+    place.apply(clock=clock)
+    assert clock.long_sleeps == wait
+    check_converged(place, NOBODY)
+
+
+def test_a_clock_that_jumps_all_the_time_changes_nothing_but_the_waits(place: Place) -> None:
+    unanswered(place, Answer.LOST)
+    clock = JumpyClock()
+    place.apply(clock=clock)
+    assert sum(clock.long_sleeps) <= SETTLE
+    check_converged(place, NOBODY)
 
 
 def test_a_pair_that_turns_round_after_a_kill_waits_from_the_moment_the_kill_was_found(
     place: Place, victims: Victims
 ) -> None:
-    interrupted(place, victims)
-    clock = OwnClock()
-    clock.time += 300  # the request may have been repeated all this time
-    assert turned(place, clock) == [pytest.approx(SETTLE, abs=1)]
+    declare(place.root, FULL)
+    labels = victims.points(place)
+    [_, sent] = (n for n, label in enumerate(labels, start=1) if label == "request sent")
+    assert victims.run(place, at=sent) is None
+    declare(place.root, NOBODY)
+    clock = OwnClock(ahead=300)  # the request may have been repeated all this time
+    place.apply(clock=clock)
+    assert clock.long_sleeps == [SETTLE]
     check_converged(place, NOBODY)
