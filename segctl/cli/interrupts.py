@@ -24,6 +24,7 @@ class Interrupts:
     def __init__(self, stop: StopSignal) -> None:
         self._stop = stop
         self._before: dict[signal.Signals, Any] = {}
+        self._asked = False
 
     def __enter__(self) -> Self:
         """Do nothing yet: until something is sent, Ctrl-C simply ends the program."""
@@ -42,9 +43,11 @@ class Interrupts:
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         del number, frame
-        if not self._stop.is_set:
-            _tell(_FIRST)
+        # Taken note of before anything else: the second may come while the first is told.
+        again, self._asked = self._asked, True
+        if not again:
             self._stop.set()
+            _tell(_FIRST)
             return
         _tell(_SHOW_CURSOR if os.isatty(_STDERR) else b"")
         _tell(_SECOND)

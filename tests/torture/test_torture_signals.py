@@ -1,0 +1,119 @@
+"""Ctrl-C and SIGTERM on the real program in the middle of an apply: both ways out are safe."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from segctl.errors import Interrupted
+from segctl.stopping import StopSignal
+from tests.torture.test_torture_answers import OwnClock
+from tests.torture.torture_kit import (
+    IN_FLIGHT,
+    Place,
+    check_converged,
+    check_interrupted,
+    check_sent_again,
+    declare,
+    users,
+)
+from tests.torture.torture_service import Answer
+
+WANTED = {"gold": users(0, 900)}
+PROGRAM = [sys.executable, "-c", "from segctl.cli.main import run; run()"]
+STOPPING = "Stopping: finishing what is in flight; press again to leave at once.\n"
+
+
+@contextmanager
+def program(place: Place) -> Iterator["subprocess.Popen[str]"]:
+    """Run the program until a window of its requests waits for answers."""
+    declare(place.root, WANTED)
+    place.service.choose = lambda call, _: Answer.HELD if call == "update" else Answer.GOOD
+    process = subprocess.Popen(
+        [*PROGRAM, "apply", "--auto-approve", "-C", str(place.root)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **place.service.environment, "TMPDIR": str(place.scratch)},
+    )
+    try:
+        place.service.wait_held(IN_FLIGHT)
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+        place.service.release()
+
+
+def stopping(process: "subprocess.Popen[str]") -> bool:
+    """Wait for the word that the program is about to stop."""
+    assert process.stderr
+    return any(line == STOPPING for line in process.stderr)
+
+
+def check_finished(place: Place) -> None:
+    """Finish the apply, and check that only what was uncertain is sent again."""
+    told = check_interrupted(place)
+    earlier = place.service.remembered().effects
+    place.apply()
+    check_converged(place, WANTED)
+    check_sent_again(earlier, place.service.memory.effects[len(earlier) :], told)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda n: n.name)
+def test_the_first_signal_finishes_what_is_in_flight_and_saves(
+    place: Place, number: signal.Signals
+) -> None:
+    with program(place) as process:
+        process.send_signal(number)
+        assert stopping(process)
+        place.service.release()
+        _, rest = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "interrupted; what was acknowledged is recorded" in rest
+    assert place.service.asked["update"] == IN_FLIGHT
+    assert not (place.state_folder / "journal" / "current").exists()
+    assert not place.seen()["gold"].uncertain
+    check_finished(place)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda n: n.name)
+def test_the_second_signal_leaves_at_once_and_the_journal_knows_what_was_sent(
+    place: Place, number: signal.Signals
+) -> None:
+    with program(place) as process:
+        process.send_signal(signal.SIGINT)
+        assert stopping(process)
+        process.send_signal(number)
+        process.communicate(timeout=30)
+    assert process.returncode == 130
+    told = place.seen()["gold"]
+    assert len(told.uncertain) == IN_FLIGHT * 100
+    check_finished(place)
+
+
+class ImpatientClock(OwnClock):
+    """A clock whose user presses Ctrl-C in the first wait."""
+
+    def __init__(self, stop: StopSignal) -> None:
+        super().__init__()
+        self._stop = stop
+
+    async def sleep(self, seconds: float) -> None:
+        self._stop.set()
+        await super().sleep(seconds)
+
+
+def test_a_request_that_waits_to_be_tried_again_is_not_in_flight(place: Place) -> None:
+    declare(place.root, WANTED)
+    place.service.choose = lambda call, _: Answer.BUSY if call == "update" else Answer.GOOD
+    stop = StopSignal()
+    with pytest.raises(Interrupted):
+        place.apply(clock=ImpatientClock(stop), stop=stop)
+    assert place.service.asked["update"] <= IN_FLIGHT
+    place.service.choose = lambda _, __: Answer.GOOD
+    check_finished(place)
