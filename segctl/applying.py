@@ -130,6 +130,7 @@ class Apply:
             concurrency=self.made.plan.concurrency,
             transport=self.context.transport,
             before=self.backend.check_held,
+            stop=self.stop,
             on_rate_limited=lambda call, seconds: self.observe(
                 RateLimited(call=call, seconds=seconds)
             ),

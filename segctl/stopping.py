@@ -1,6 +1,9 @@
 """A request to stop that can be made from a signal handler and waited for in a loop."""
 
+import asyncio
 from collections.abc import Callable
+
+from segctl.clock import Clock
 
 
 class StopSignal:
@@ -26,3 +29,46 @@ class StopSignal:
         self._listeners.append(listener)
         if self._set:
             listener()
+
+
+class StoppableClock:
+    """A clock on which a sleep ends early when somebody asks to stop; for one event loop."""
+
+    def __init__(self, clock: Clock, stop: StopSignal) -> None:
+        self._clock = clock
+        self._stop = stop
+        self._asked: asyncio.Event | None = None
+
+    def now(self) -> float:
+        """Give seconds since 1970; may jump."""
+        return self._clock.now()
+
+    def monotonic(self) -> float:
+        """Give seconds from some point; never goes back."""
+        return self._clock.monotonic()
+
+    async def sleep(self, seconds: float) -> None:
+        """Let ``seconds`` pass, or less."""
+        if self._asked is None:
+            self._asked = asyncio.Event()
+            self._stop.on_set(_waker(asyncio.get_running_loop(), self._asked))
+        both = {
+            asyncio.ensure_future(self._clock.sleep(seconds)),
+            asyncio.ensure_future(self._asked.wait()),
+        }
+        try:
+            await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in both:
+                task.cancel()
+            await asyncio.gather(*both, return_exceptions=True)
+
+
+def _waker(loop: asyncio.AbstractEventLoop, event: asyncio.Event) -> Callable[[], None]:
+    """Give what sets an event from a signal handler, which runs between any two steps."""
+
+    def wake() -> None:
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(event.set)
+
+    return wake

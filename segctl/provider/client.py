@@ -26,6 +26,7 @@ from segctl.provider.wire import (
     masked_words,
     update_body,
 )
+from segctl.stopping import StoppableClock, StopSignal
 
 LARGEST_ANSWER = 1 << 20
 """How many bytes of an answer are read; a longer one counts as unreadable."""
@@ -77,6 +78,8 @@ class CleverTapProvider:
     seconds, bounds one attempt as a whole.  ``on_rate_limited`` is told the call
     (``create`` or ``update``) and the wait in seconds after each 429.  ``before`` is
     called before each attempt, a repeated one too; what it raises ends the request.
+    Once ``stop`` is set no attempt leaves any more: a request that waits to be tried
+    again ends with what is known of it.
 
     Raises ``CredentialsRefused`` for credentials that cannot be sent and ``Stop``
     for a base URL that is none.  The methods raise nothing for what the service or
@@ -96,6 +99,7 @@ class CleverTapProvider:
         timeout: float = 60.0,
         on_rate_limited: Callable[[str, float], None] = _unheard,
         before: Callable[[], None] = _at_will,
+        stop: StopSignal | None = None,
         policy: RetryPolicy = _DEFAULT_POLICY,
     ) -> None:
         self._credentials = Credentials(account_id=account_id, passcode=passcode)
@@ -107,6 +111,7 @@ class CleverTapProvider:
         self._timeout = timeout
         self._on_rate_limited = on_rate_limited
         self._before = before
+        self._stop = stop or StopSignal()
         self._policy = policy
         self._create = self._call("create", "/api/createSegment")
         self._update = self._call("update", "/api/updateSegment")
@@ -175,6 +180,8 @@ class CleverTapProvider:
         async def attempt() -> Attempt:
             request = http.build_request("POST", call.url, content=body)
             async with call.limiter.slot() as slot:
+                if self._stop.is_set:
+                    return _NOT_NOW
                 self._before()
                 tried = await self._attempt(http, request, judge)
                 if tried.answer.throttled:
@@ -187,7 +194,7 @@ class CleverTapProvider:
         return await persist(
             attempt,
             policy=self._policy,
-            clock=self._clock,
+            clock=StoppableClock(self._clock, self._stop),
             chance=self._chance,
             on_throttled=lambda seconds: self._on_rate_limited(call.name, seconds),
         )
@@ -228,6 +235,12 @@ class CleverTapProvider:
             "(CLEVERTAP_ACCOUNT_ID, CLEVERTAP_PASSCODE, CLEVERTAP_BASE_URL or segctl.yaml)"
         )
         return replace(answer, detail=advice)
+
+
+_NOT_NOW = Attempt(
+    answer=Answer(outcome=Outcome.FAILED, detail="interrupted", attempts=0), again=False
+)
+"""An attempt that somebody's wish to stop kept from leaving."""
 
 
 def _no_answer(detail: str) -> Attempt:
