@@ -5,7 +5,7 @@ kind of fault and the line number are taken from them.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
 
@@ -15,14 +15,19 @@ from segctl.engine.base import Rows, RowsUnreadable, Scan, Select
 from segctl.engine.sql import name
 from segctl.errors import StateDamaged
 
+_UNKNOWN = ("the file cannot be read", "Check that its format is what its name says.")
+_SHOWN_ELSEWHERE = "Its own words may quote your data; run the query in DuckDB to see them."
 _LINE = re.compile(r"on Line: (\d+)|in line (\d+)")
+_MARKS = {";": "a semicolon", "|": "a bar", "\t": "a tab", ",": "a comma"}
 _READ_AS_TEXT = "CSV columns are read as text; cast them, such as CAST(amount AS DOUBLE)."
 
 
 def not_a_select(tree: Mapping[str, Any]) -> RowsUnreadable:
     """Say why a text is not one SELECT."""
     if tree.get("error_type") == "parser":
-        return RowsUnreadable("query-syntax", f"the query has a {tree['error_message']}")
+        return RowsUnreadable(
+            "query-syntax", f"the query cannot be parsed: {tree['error_message']}"
+        )
     return RowsUnreadable(
         "query-not-select", "the query is not a SELECT", "Write one SELECT; it may begin with WITH."
     )
@@ -32,6 +37,10 @@ def no_column(column: str, there: list[str]) -> RowsUnreadable:
     """Say that a file lacks a column, and which it has."""
     if not there:
         return RowsUnreadable("missing-column", "the file is empty: it has no header line")
+    if len(there) == 1 and (mark := next((m for m in ";|\t," if m in there[0]), "")):
+        advice = "Values are parted by a comma in csv, by a tab in tsv."
+        summary = f'the file has no column "{column}": its header is one value with {_MARKS[mark]}'
+        return RowsUnreadable("missing-column", summary, advice)
     near = get_close_matches(column, there, n=1)
     listed = ", ".join(there[:10]) + (", …" if len(there) > 10 else "")
     advice = f'Did you mean "{near[0]}"?' if near else f"It has: {listed}. Name one as `column`."
@@ -73,16 +82,18 @@ def both_keys(rows: int) -> RowsUnreadable:
     )
 
 
-def check_result(columns: Mapping[str, str], select: Select) -> str:
+def check_result(columns: Sequence[tuple[str, str]], select: Select) -> str:
     """Give the result columns that are wanted of a query, for a SELECT over it.
 
     Raises ``RowsUnreadable`` where they are missing or hold no text.
     """
-    there = {column.lower(): (column, type_) for column, type_ in columns.items()}
-    if len(there) < len(columns):
-        raise RowsUnreadable(
-            "query-columns", "the query gives two columns of the same name", "Name each once."
-        )
+    there = {column.lower(): (column, type_) for column, type_ in columns}
+    wanted = ["identity", "guid", *filter(None, [(select.segment_column or "").lower()])]
+    for key in wanted:
+        if sum(column.lower() == key for column, _ in columns) > 1:
+            raise RowsUnreadable(
+                "query-columns", f"the query gives two columns {key}", "Name each once."
+            )
     chosen = []
     for key in ("identity", "guid"):
         if key not in there:
@@ -101,12 +112,13 @@ def check_result(columns: Mapping[str, str], select: Select) -> str:
         raise RowsUnreadable(
             "query-columns",
             "the query gives neither a column identity nor a column guid",
-            f"It gives: {', '.join(columns)}. Rename one: SELECT … AS identity.",
+            f"It gives: {', '.join(column for column, _ in columns)}. "
+            "Rename one: SELECT … AS identity.",
         )
     if select.segment_column is None:
         return ", ".join([*chosen, "NULL::VARCHAR AS label"])
     if select.segment_column.lower() not in there:
-        raise no_column(select.segment_column, list(columns))
+        raise no_column(select.segment_column, [column for column, _ in columns])
     column, _ = there[select.segment_column.lower()]
     return ", ".join([*chosen, f"{name(column)}::VARCHAR AS label"])
 
@@ -156,7 +168,7 @@ def _unreadable(text: str) -> tuple[str, str]:
     for mark, summary, detail in table:
         if mark.lower() in text.lower():
             return summary, detail
-    return "the file cannot be read", "Check that its format is what its name says."
+    return _UNKNOWN
 
 
 def _query_failed(error: duckdb.Error, text: str, line: int) -> RowsUnreadable:
@@ -178,5 +190,11 @@ def _query_failed(error: duckdb.Error, text: str, line: int) -> RowsUnreadable:
             "the query fails: a value cannot be converted to the type it is cast to",
             "Use TRY_CAST, and leave out the rows where it gives NULL.",
         )
+    if "Values were not provided" in text:
+        advice = "Write $NAME for a variable of segctl.yaml."
+        return RowsUnreadable("query-failed", "the query has a parameter without a name", advice)
     summary, detail = _unreadable(text)
+    if summary == _UNKNOWN[0]:
+        kind = type(error).__name__.removesuffix("Exception")
+        summary, detail = f"DuckDB refuses a value or a function in it ({kind})", _SHOWN_ELSEWHERE
     return RowsUnreadable("query-failed", f"the query fails: {summary}", detail, line=line)

@@ -121,10 +121,9 @@ class Intake:
             sealed.execute(f"SET allowed_paths = {allowed}")
             sealed.execute("SET enable_external_access = false")
             sealed.execute("SET lock_configuration = true")
-            probe = sealed.execute(f"SELECT * FROM ({select.sql}\n) LIMIT 0", parameters)
-            columns = failures.check_result(
-                {column[0]: str(column[1]) for column in probe.description}, select
-            )
+            # Not a probe of a subquery, which would name the second of two columns anew.
+            described = sealed.execute(f"DESCRIBE {select.sql}\n", parameters).fetchall()
+            columns = failures.check_result([(row[0], row[1]) for row in described], select)
             sealed.execute(
                 f"COPY (SELECT {columns} FROM ({select.sql}\n)) TO {sql.literal(str(out))} "
                 "(FORMAT parquet, USE_TMP_FILE false)",

@@ -151,7 +151,11 @@ def _end_of_name(text: bytes, start: int) -> int:
     """Give where a quoted name in the text ends; a doubled quote stands for one."""
     quote = text[start : start + 1]
     if quote not in (b"'", b'"'):
-        raise _forbidden("names a file without quotes")
+        raise RowsUnreadable(
+            "query-forbidden",
+            "the query names a file without quotes",
+            "Write it in single quotes, such as 'members/gold.csv'.",
+        )
     end = start + 1
     while end < len(text):
         if text[end : end + 1] == quote:

@@ -1,0 +1,75 @@
+"""What the author of a query or a file is told, word for word."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from segctl.engine.base import RowsUnreadable, Scan
+from segctl.engine.duckdb import DuckEngine
+from segctl.identity import Kind
+from segctl.sources.paths import Reach
+from segctl.sources.query import prepare
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Iterator[DuckEngine]:
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    engine = DuckEngine(scratch, threads=1)
+    yield engine
+    engine.close()
+
+
+@pytest.mark.parametrize(
+    ("sql", "summary", "detail"),
+    [
+        (
+            "select 'a' as identity, 'b' as Identity",
+            "the query gives two columns identity",
+            "Name each once.",
+        ),
+        (
+            "select 'a' as identity where 'x' <> ?",
+            "the query has a parameter without a name",
+            "Write $NAME for a variable of segctl.yaml.",
+        ),
+        (
+            "select email as identity from a.csv",
+            "the query names a file without quotes",
+            "Write it in single quotes, such as 'members/gold.csv'.",
+        ),
+        ("selec a", 'the query cannot be parsed: syntax error at or near "selec"', ""),
+        (
+            "select (select 'anna@example.com' from range(2)) as identity",
+            "the query fails: DuckDB refuses a value or a function in it (InvalidInput)",
+            "Its own words may quote your data; run the query in DuckDB to see them.",
+        ),
+    ],
+)
+def test_a_query_that_fails_says_why(
+    engine: DuckEngine, tmp_path: Path, sql: str, summary: str, detail: str
+) -> None:
+    with pytest.raises(RowsUnreadable) as caught:
+        engine.load(prepare(sql, {}, Reach(root=tmp_path), engine.syntax_tree), targets=[0])
+    assert (caught.value.summary, caught.value.detail) == (summary, detail)
+
+
+@pytest.mark.parametrize(
+    ("name", "header", "mark"),
+    [("a.csv", "email;day", "a semicolon"), ("a.csv", "email\tday", "a tab"),
+     ("a.tsv", "email,day", "a comma")],
+)  # fmt: skip
+def test_a_file_parted_by_something_else_is_told_so(
+    engine: DuckEngine, tmp_path: Path, name: str, header: str, mark: str
+) -> None:
+    path = tmp_path / name
+    path.write_text(f"{header}\nanna@example.com;1\n")
+    scan = Scan(
+        path=path, format="tsv" if name == "a.tsv" else "csv", column="email", kind=Kind.IDENTITY
+    )
+    with pytest.raises(RowsUnreadable) as caught:
+        engine.load(scan, targets=[0])
+    assert caught.value.summary == (
+        f'the file has no column "email": its header is one value with {mark}'
+    )
