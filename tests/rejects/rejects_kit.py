@@ -12,6 +12,7 @@ from segctl.applying import Applied
 from segctl.backends.local import LocalBackend
 from segctl.clock import SystemClock
 from segctl.context import Context, desk
+from segctl.durable import Disk
 from segctl.emulator.app import create_app
 from segctl.identity import Kind, SetDigest
 from segctl.packing import Limits
@@ -46,6 +47,7 @@ class Shop:
 
     root: Path
     clock: TestClock = field(default_factory=TestClock)
+    disk: Disk = field(default_factory=Disk)
 
     def __post_init__(self) -> None:
         self.root.mkdir()
@@ -81,6 +83,7 @@ class Shop:
             },
             clock=self.clock,
             chance=lambda: 0.5,
+            disk=self.disk,
             transport=httpx.ASGITransport(app=self.app),
         )
 

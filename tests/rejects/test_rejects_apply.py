@@ -1,13 +1,19 @@
 """From entries that the service skipped under a 200 to plans that tell the truth again."""
 
+import shutil
+from contextlib import suppress
+from pathlib import Path
+
 import httpx
 import pytest
 
 from segctl import operations
+from segctl.durable import Disk
 from segctl.errors import AppliedInPart, InvalidInput, StalePlan, Stop
 from segctl.plan.model import Action
 from segctl.rejects import NOT_FOUND
 from segctl.stopping import StopSignal
+from tests.durable.faulty_disk import FaultyDisk, PowerCut
 from tests.rejects.rejects_kit import Shop
 
 MISMATCH = "API_SEGMENT_ID_MISMATCH"
@@ -343,3 +349,27 @@ def test_a_folder_that_never_applied_has_no_rejects(shop: Shop) -> None:
 def test_a_file_that_is_not_there_is_named(shop: Shop) -> None:
     with pytest.raises(Stop, match=r"cannot read .*nowhere\.csv: No such file"):
         operations.load_rejects(shop.context, shop.root / "nowhere.csv")
+
+
+def test_a_crash_at_every_third_step_of_a_load_leaves_the_old_state_or_the_new(
+    shop: Shop, tmp_path: Path
+) -> None:
+    shop.apply()
+    stream = "customer_segment_id,identity\nGOLD,a\nGOLD,b\n"
+    kept = shutil.copytree(shop.root, tmp_path / "kept")
+    spare = tmp_path / "spare"
+    for at in range(1, 200, 3):
+        shutil.rmtree(shop.root)
+        shutil.copytree(kept, shop.root)
+        shutil.rmtree(spare, ignore_errors=True)
+        spare.mkdir()
+        shop.disk = FaultyDisk(spare, at=at, loss="both")
+        with suppress(PowerCut):
+            assert shop.load(stream).adds == 2
+            assert at > 10
+            return
+        shop.disk = Disk()
+        assert shop.record("gold").pairs.refused in (0, 2)
+        assert shop.load(stream).adds == 2
+        assert shop.recorded(shop.record("gold")) == {"c", "d"}
+    raise AssertionError("the load never ends")
