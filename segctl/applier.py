@@ -22,12 +22,12 @@ from segctl.events import (
     RequestDone,
     Settling,
 )
-from segctl.identity import Kind
 from segctl.outcomes import Answer, Ledger, Outcome, Record, fold
+from segctl.parcels import Parcel, halves, pairs_of, size
 from segctl.plan.model import Action, Plan, Target
 from segctl.planner import CREATES_A_REQUEST
 from segctl.provider.client import Provider
-from segctl.provider.wire import Entry, NewSegment, SegmentAction
+from segctl.provider.wire import NewSegment
 from segctl.stopping import StopSignal
 
 HOPELESS = 8
@@ -287,35 +287,35 @@ class Applier:
             record["except"] = exceptions
         # Not synced: if it is lost, the pairs are asserted once more, which is safe.
         self._log.append(record, durable=False)
-        changes = _size(entries) - len(exceptions)
+        changes = size(entries) - len(exceptions)
         if answer.outcome is Outcome.ACKNOWLEDGED:
             self._tally.changes += changes
         self._observe(
             RequestDone(
                 request=number,
                 outcome=answer.outcome,
-                changes=_size(entries),
+                changes=size(entries),
                 attempts=answer.attempts,
                 throttled=answer.throttled,
                 detail=answer.detail,
             )
         )
 
-    async def _deliver(self, entries: Sequence["_Numbered"]) -> tuple[Answer, list[dict[str, Any]]]:
+    async def _deliver(self, entries: Sequence[Parcel]) -> tuple[Answer, list[dict[str, Any]]]:
         """Send entries; give what became of them, and of the pairs that fared otherwise."""
         answer = await self._provider.update([entry.wire for entry in entries])
         self._note(answer)
         self._weigh(answer)
         if answer.outcome is not Outcome.REFUSED:
             return answer, []
-        if _size(entries) > 1:
+        if size(entries) > 1:
             return await self._sift(entries, answer)
         if answer.doubted:
             return replace(answer, outcome=Outcome.UNCERTAIN), []
-        return replace(answer, outcome=Outcome.ACKNOWLEDGED), _pairs(entries, answer)
+        return replace(answer, outcome=Outcome.ACKNOWLEDGED), pairs_of(entries, answer)
 
     async def _sift(
-        self, entries: Sequence["_Numbered"], refused: Answer
+        self, entries: Sequence[Parcel], refused: Answer
     ) -> tuple[Answer, list[dict[str, Any]]]:
         """Halve a refused request until each bad pair stands alone, largest parts first.
 
@@ -324,15 +324,15 @@ class Applier:
         what is not taken now may have been then, and stays uncertain.
         """
         doubt = Outcome.UNCERTAIN if refused.doubted else None
-        parts = deque(_halves(entries))
+        parts = deque(halves(entries))
         exceptions: list[dict[str, Any]] = []
         refusals = 0
         taken = False
         while parts and not self._halted and (taken or refusals < HOPELESS):
             part = parts.popleft()
             answer = await self._provider.update([entry.wire for entry in part])
-            if answer.outcome is Outcome.REFUSED and _size(part) > 1:
-                parts.extend(_halves(part))
+            if answer.outcome is Outcome.REFUSED and size(part) > 1:
+                parts.extend(halves(part))
                 continue
             if answer.outcome is Outcome.REFUSED:
                 refusals += 1
@@ -341,19 +341,19 @@ class Applier:
             if answer.outcome is Outcome.ACKNOWLEDGED:
                 taken = True
             else:
-                exceptions += _pairs(part, replace(answer, outcome=doubt or answer.outcome))
+                exceptions += pairs_of(part, replace(answer, outcome=doubt or answer.outcome))
         if parts and not taken and refusals == len(exceptions):
             return replace(refused, outcome=doubt or Outcome.REFUSED), []
         for part in parts:
-            exceptions += _pairs(part, replace(refused, outcome=doubt or Outcome.FAILED))
+            exceptions += pairs_of(part, replace(refused, outcome=doubt or Outcome.FAILED))
         return replace(refused, outcome=Outcome.ACKNOWLEDGED), exceptions
 
-    def _entry(self, row: EntryRows) -> "_Numbered | None":
+    def _entry(self, row: EntryRows) -> Parcel | None:
         """Give an entry without the segments that do not exist; ``None`` where none is left."""
         actions = tuple(a for a in row.actions if a[0] not in self._blocked)
         if not actions:
             return None
-        return _Numbered.of(row.users, actions, self._plan.targets)
+        return Parcel.of(row.users, actions, self._plan.targets)
 
     # Common to both
 
@@ -403,85 +403,10 @@ class Applier:
             raise failed.exceptions[0] from None
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Numbered:
-    """An entry as it travels, and its targets by index."""
-
-    wire: Entry
-    users: tuple[tuple[Kind, str], ...] = field(repr=False)
-    actions: tuple[tuple[int, str], ...]
-
-    @classmethod
-    def of(
-        cls,
-        users: tuple[tuple[Kind, str], ...],
-        actions: tuple[tuple[int, str], ...],
-        targets: Sequence[Target],
-    ) -> "_Numbered":
-        wire = Entry(
-            users=users,
-            actions=tuple(_segment_action(targets[place], action) for place, action in actions),
-        )
-        return cls(wire=wire, users=users, actions=actions)
-
-
-def _segment_action(target: Target, action: str) -> SegmentAction:
-    return SegmentAction(
-        action="ADD" if action == "ADD" else "REMOVE",
-        customer_segment_id=target.customer_segment_id,
-        ct_segment_id=None if target.customer_segment_id else target.ct_segment_id,
-    )
-
-
 def _new_segment(target: Target) -> NewSegment:
     return NewSegment(
         segment_name=target.display_name, customer_segment_id=target.customer_segment_id or ""
     )
-
-
-def _size(entries: Sequence[_Numbered]) -> int:
-    return sum(len(entry.users) * len(entry.actions) for entry in entries)
-
-
-def _halves(entries: Sequence[_Numbered]) -> tuple[list[_Numbered], list[_Numbered]]:
-    """Split entries in two: between entries, else between users, else between actions."""
-    if len(entries) > 1:
-        middle = len(entries) // 2
-        return list(entries[:middle]), list(entries[middle:])
-    [entry] = entries
-    if len(entry.users) > 1:
-        middle = len(entry.users) // 2
-        return [_part(entry, users=entry.users[:middle])], [
-            _part(entry, users=entry.users[middle:])
-        ]
-    middle = len(entry.actions) // 2
-    return [_cut(entry, 0, middle)], [_cut(entry, middle, len(entry.actions))]
-
-
-def _part(entry: _Numbered, *, users: tuple[tuple[Kind, str], ...]) -> _Numbered:
-    wire = Entry(users=users, actions=entry.wire.actions)
-    return _Numbered(wire=wire, users=users, actions=entry.actions)
-
-
-def _cut(entry: _Numbered, start: int, end: int) -> _Numbered:
-    wire = Entry(users=entry.users, actions=entry.wire.actions[start:end])
-    return _Numbered(wire=wire, users=entry.users, actions=entry.actions[start:end])
-
-
-def _pairs(entries: Sequence[_Numbered], answer: Answer) -> list[dict[str, Any]]:
-    """Name each pair of some entries, with what became of it, for the journal."""
-    return [
-        {
-            "target": place,
-            "kind": str(kind),
-            "value": value,
-            "outcome": str(answer.outcome),
-            "detail": answer.detail,
-        }
-        for entry in entries
-        for kind, value in entry.users
-        for place, _ in entry.actions
-    ]
 
 
 def _advice(answer: Answer, outcome: Outcome) -> str:
