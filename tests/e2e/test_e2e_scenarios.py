@@ -27,7 +27,7 @@ from tests.e2e.outside_answers import (
 from tests.e2e.outside_service import User, running
 from tests.e2e.workshop import Workshop
 
-LIVES = 100 if os.environ.get("HYPOTHESIS_PROFILE") == "torture" else 4
+LIVES = 100 if os.environ.get("HYPOTHESIS_PROFILE") == "torture" else 3
 STEPS = 12
 GUARDS = "{guards: {maxRemovePercent: 100, allowEmpty: true, maxDestroys: 1000}}"
 
