@@ -44,7 +44,7 @@ lint: $(READY)
 	$(call step,ruff check,$(PYTHON_IN) -m ruff check .)
 	$(call step,ruff format,$(PYTHON_IN) -m ruff format --check .)
 	$(call step,mypy,$(PYTHON_IN) -m mypy)
-	$(call step,import-linter,$(PYTHON_IN) -m importlinter.cli lint)
+	$(call step,import-linter,$(dir $(PYTHON_IN))lint-imports)
 
 test: $(READY) browser lint
 	$(call step,pytest,HYPOTHESIS_PROFILE=ci $(PYTHON_IN) -m pytest -n 2 --cov --cov-report=term)
