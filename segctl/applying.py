@@ -110,7 +110,7 @@ class Apply:
             sent = asyncio.run(self._deliver(provider, journal))
         finally:
             journal.close()
-        if sent.ledger.updates or sent.ledger.creates:
+        if not sent.ledger.is_void:
             self._record(sent.ledger, journal)
             recording.archive(self.backend, journal)
         else:
@@ -197,6 +197,10 @@ class Apply:
                 f"stopped after many requests in a row without success: {sent.gave_up}",
                 result=applied,
                 hint=again,
+            )
+        if sent.ledger.is_void:
+            again = (
+                "Nothing was applied. Check network and region; then run the same command again."
             )
         if not is_complete(self.made.plan, sent.ledger):
             raise AppliedInPart(_left_over(sent), result=applied, hint=again)

@@ -101,6 +101,20 @@ class Ledger:
         """Give the number of update requests with this outcome."""
         return sum(o.outcome is outcome for o in self.updates.values())
 
+    @property
+    def is_void(self) -> bool:
+        """Whether the service surely did nothing, and judged no content either.
+
+        So it is after wrong credentials, in a wrong region, without a network: then
+        nothing is to be recorded, above all not which account and host a new state is of.
+        """
+        outcomes = {
+            *(update.outcome for update in self.updates.values()),
+            *(create.outcome for create in self.creates.values()),
+            *(pair.outcome for pair in self.exceptions),
+        }
+        return outcomes <= {Outcome.FAILED, Outcome.NOT_TRIED}
+
 
 def fold(records: Iterable[Record]) -> Ledger:
     """Fold a journal's records into a ledger.

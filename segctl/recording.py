@@ -184,7 +184,7 @@ def _recovered(
         account=header["account"],
         host=header["host"],
     )
-    if ledger.updates or ledger.creates:  # else it died before its first request
+    if not ledger.is_void:
         state = take_in(held, plan, ledger, delta=journal.delta, engine=engine, keep=keep, run=run)
         # Complete or not, nobody was told: whoever applies the same plan again is right to.
         state = replace(state, unfinished=plan.digest)

@@ -14,7 +14,7 @@ import httpx
 
 from segctl.clock import Clock
 from segctl.outcomes import Answer, Outcome
-from segctl.provider.connecting import Credentials, checked_base, open_http
+from segctl.provider.connecting import Credentials, checked_base, open_http, why_unreached
 from segctl.provider.limiter import Limiter
 from segctl.provider.retry import Attempt, RetryPolicy, persist, seconds_asked
 from segctl.provider.wire import (
@@ -221,7 +221,7 @@ class CleverTapProvider:
 
     def _unreached(self, error: httpx.RequestError) -> Attempt:
         """Judge a request that never left, so was surely not applied."""
-        reason = masked_words(str(error) or type(error).__name__, self._secrets)
+        reason = masked_words(why_unreached(error), self._secrets)
         detail = f"could not connect to {self._base.host}: {reason}"
         answer = Answer(outcome=Outcome.FAILED, detail=detail, attempts=0)
         return Attempt(answer=answer, again=True)

@@ -1,6 +1,9 @@
 """Where requests go and who sends them: the only place that puts credentials on the wire."""
 
+import os
 import re
+import socket
+import ssl
 import string
 from dataclasses import dataclass, field
 from urllib.request import getproxies
@@ -55,6 +58,20 @@ def checked_base(base_url: str) -> httpx.URL:
             hint="Correct the region or baseUrl in segctl.yaml, or CLEVERTAP_BASE_URL.",
         )
     return url
+
+
+def why_unreached(error: httpx.RequestError) -> str:
+    """Say in the system's words why a request could not leave."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return f"its certificate is not trusted: {cause.verify_message}"
+        if isinstance(cause, socket.gaierror):
+            return "its name is not known to the network"
+        if isinstance(cause, OSError) and cause.errno and not isinstance(cause, ssl.SSLError):
+            return os.strerror(cause.errno).lower()
+        cause = cause.__cause__ or cause.__context__
+    return str(error) or type(error).__name__
 
 
 def open_http(

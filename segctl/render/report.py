@@ -7,6 +7,13 @@ from segctl.outcomes import Outcome
 from segctl.render.phrases import counted, duration, number
 from segctl.render.style import PLAIN, Style, escaped
 
+_WENT = {
+    Outcome.REFUSED: "was refused",
+    Outcome.FAILED: "failed",
+    Outcome.UNCERTAIN: "got no trustworthy answer",
+    Outcome.NOT_TRIED: "was not tried",
+}
+
 
 def end_report(ended: ApplyEnded, *, style: Style = PLAIN) -> str:
     """Give the report: a headline, then how many requests met which outcome."""
@@ -62,7 +69,7 @@ def create_line(event: CreateDone) -> str:
     if event.outcome is Outcome.ACKNOWLEDGED:
         return f"Created {listed}"
     detail = f": {escaped(event.detail)}" if event.detail else ""
-    return f"Creating {listed} is {event.outcome}{detail}"
+    return f"Creating {listed} {_WENT[event.outcome]}{detail}"
 
 
 def recovered_line(event: Recovered, *, planning: bool) -> str:

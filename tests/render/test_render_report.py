@@ -79,7 +79,7 @@ def test_an_interrupted_apply_says_so() -> None:
                 outcome=Outcome.FAILED,
                 detail="500\x1b[2J",
             ),
-            "Creating segment.0, segment.1, segment.2 and 97 more is failed: 500\\x1b[2J",
+            "Creating segment.0, segment.1, segment.2 and 97 more failed: 500\\x1b[2J",
         ),
     ],
 )

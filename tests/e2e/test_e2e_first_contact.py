@@ -1,0 +1,63 @@
+"""The first apply of a newcomer: a wrong region, a wrong passcode, no service at all."""
+
+import json
+from pathlib import Path
+
+import httpx
+import pytest
+
+from segctl.cli.main import execute
+from segctl.emulator.testing import RunningEmulator, running_emulator
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Path:
+    assert execute(["init", str(tmp_path / "new")]) == 0
+    return tmp_path / "new"
+
+
+def apply(workspace: Path) -> int:
+    return execute(["apply", "--auto-approve", "-C", str(workspace)])
+
+
+@pytest.mark.parametrize(
+    ("variable", "wrong", "code"),
+    [
+        ("CLEVERTAP_BASE_URL", "http://127.0.0.1:9", 3),
+        ("CLEVERTAP_PASSCODE", "wrong", 1),
+        ("CLEVERTAP_ACCOUNT_ID", "WRONG", 1),
+    ],
+)
+def test_a_failed_first_apply_does_not_bind_the_state(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch, variable: str, wrong: str, code: int
+) -> None:
+    with running_emulator() as emulator:
+        for name, value in emulator.environment.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setenv(variable, wrong)
+        assert apply(workspace) == code
+        assert not (workspace / "segctl.state.json").exists()
+        monkeypatch.setenv(variable, emulator.environment[variable])
+        assert apply(workspace) == 0
+        assert members(emulator) == 4
+    state = json.loads((workspace / "segctl.state.json").read_text(encoding="utf-8"))
+    assert (state["serial"], state["account"]) == (1, emulator.account)
+
+
+def members(emulator: RunningEmulator) -> int:
+    (segment,) = httpx.get(f"{emulator.url}/emulator/v1/segments").json()
+    return int(segment["members"])
+
+
+def test_a_service_that_is_not_there_is_told_in_plain_words(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("CLEVERTAP_ACCOUNT_ID", "CLEVERTAP_PASSCODE"):
+        monkeypatch.setenv(name, "x")
+    monkeypatch.setenv("CLEVERTAP_BASE_URL", "http://127.0.0.1:9")
+    assert apply(workspace) == 3
+    told = capsys.readouterr().err
+    assert "segment.gold failed: could not connect to 127.0.0.1: connection refused\n" in told
+    assert told.endswith(
+        "  Nothing was applied. Check network and region; then run the same command again.\n"
+    )
