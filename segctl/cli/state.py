@@ -12,6 +12,9 @@ from segctl.cli.screen import Screen
 from segctl.errors import WrongUsage
 from segctl.render import state_view
 
+_LARGEST_HEAD = 64 << 20
+"""Bytes; a head of 2,500 segments has three million."""
+
 
 @click.group("state", context_settings={"help_option_names": ["-h", "--help"]})
 def command() -> None:
@@ -98,8 +101,11 @@ def push(screen: Screen, *, file: BinaryIO, lock_timeout: float) -> None:
     Refuses the state of another workspace, one that is older than the present
     one, and one whose member files are not there.
     """
+    data = file.read(_LARGEST_HEAD + 1)
+    if len(data) > _LARGEST_HEAD:
+        raise WrongUsage(f"{file.name} is no head of a state: it has more than 64 MB")
     state = operations.push(
-        screen.context(), file.read(), lock_timeout=lock_timeout, observe=screen.tell_recovered
+        screen.context(), data, lock_timeout=lock_timeout, observe=screen.tell_recovered
     )
     screen.out(f"The state is at serial {state.serial} now.\n")
 

@@ -21,7 +21,7 @@ FILE_NAME = re.compile(r"[0-9a-f]{64}\.parquet")
 """What the name of an immutable file is: the SHA-256 of its bytes, and its format."""
 
 _ADVICE = (
-    "Put a good copy back; segctl.state.d/history holds earlier ones. "
+    "Put a good copy in its place; segctl.state.d/history holds earlier ones. "
     "Do not delete it to start over: every member would be added again."
 )
 

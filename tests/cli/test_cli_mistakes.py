@@ -109,3 +109,9 @@ def test_a_plan_counts_no_members_that_are_not_managed(
         encoding="utf-8",
     )
     assert shown in segctl("plan", "--format", view).out
+
+
+def test_what_has_no_end_is_not_pushed_as_a_state(segctl: Segctl) -> None:
+    done = segctl("state", "push", "/dev/zero")
+    assert done.code == 64
+    assert "/dev/zero is no head of a state: it has more than 64 MB" in done.err
