@@ -1,0 +1,111 @@
+"""docs/manifests.md: its examples validate and plan, its tables are those of the models."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from segctl.cli.main import execute
+from segctl.identity import PLACEHOLDERS
+from segctl.manifests import documents
+
+PAGE = Path(__file__).parents[2] / "docs" / "manifests.md"
+
+DATA = {
+    "members/gold.csv": "email\nann@example.com\n",
+    "members/opt-outs.txt": "bob@example.com\n",
+    "members/tiers.csv": "customer_id,tier\n1001,silver\n1002,bronze\n1003,lead\n",
+    "members/orders.csv": "email,day,city\n"
+    "eve@example.com,2026-01-01,London\neve@example.com,2026-01-02,Paris\n",
+}
+"""What the examples read."""
+
+TABLES: dict[str, type[BaseModel]] = {
+    "spec": documents.ProjectSpec,
+    "spec.provider": documents.Provider,
+    "spec.state": documents.StateSettings,
+    "spec.guards": documents.ProjectGuards,
+    "spec.rejects": documents.RejectSettings,
+    "spec.variables.NAME": documents.VariableDeclaration,
+    "metadata": documents.SegmentMetadata,
+    "spec of a Segment": documents.SegmentSpec,
+    "Sources": documents.MemberSource,
+    "file": documents.File,
+    "query": documents.Query,
+    "spec of a Membership": documents.MembershipSpec,
+    "spec of a SegmentTable": documents.SegmentTableSpec,
+    "a segment of a SegmentTable": documents.TableSegment,
+    "Guards": documents.GuardSettings,
+    "Lifecycle": documents.LifecycleSettings,
+}
+"""The heading above each table, and the model that it describes."""
+
+
+def section(heading: str) -> str:
+    """Give what stands between a heading and the next."""
+    found = re.search(
+        rf"^##+ {re.escape(heading)}\n(.*?)(?=^##|\Z)", PAGE.read_text(), re.MULTILINE | re.DOTALL
+    )
+    assert found, heading
+    return found[1]
+
+
+def rows(heading: str) -> dict[str, str]:
+    """Give the defaults in the table below a heading, by field."""
+    table = re.search(r"^\| field \|.*?\n\|.*?\n((?:\|.*\n)+)", section(heading), re.MULTILINE)
+    assert table, heading
+    found = re.findall(r"^\| `(\w+)` \| (.*?) \|", table[1], re.MULTILINE)
+    return dict(found)
+
+
+def written(value: Any) -> str:
+    """Give a default as the page writes it."""
+    match value:
+        case bool():
+            return f"`{str(value).lower()}`"
+        case float():
+            return f"`{value:g}`"
+        case _:
+            return f"`{value}`"
+
+
+def test_every_example_validates_and_plans(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    blocks = re.findall(
+        r"^```yaml\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
+    )
+    files = {f"{n}.yaml": block for n, block in enumerate(blocks) if "kind: Project" not in block}
+    (project,) = (block for block in blocks if "kind: Project" in block)
+    for name, text in {**files, **DATA, "segctl.yaml": project}.items():
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    assert execute(["plan", "-C", str(tmp_path)]) == 0, capsys.readouterr().err
+    assert "Plan: 7 to add, 0 to change, 0 to destroy.\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("heading", TABLES)
+def test_a_table_has_the_fields_and_defaults_of_its_model(heading: str) -> None:
+    shown = rows(heading)
+    fields = {field.alias: field for field in TABLES[heading].model_fields.values()}
+    assert set(shown) == set(fields)
+    for name, field in fields.items():
+        told = shown[str(name)]
+        if field.is_required():
+            assert told == "required", name
+        elif isinstance(field.default, str | bool | int | float):
+            assert told == written(field.default), name
+        else:
+            assert told != "required", name
+
+
+def test_every_table_of_fields_is_compared_with_a_model() -> None:
+    assert PAGE.read_text(encoding="utf-8").count("| field | default | meaning |") == len(TABLES)
+
+
+def test_every_placeholder_is_named() -> None:
+    shown = set(re.findall(r"`([^`\n]+)`", section("Sources")))
+    assert shown >= PLACEHOLDERS
