@@ -13,6 +13,7 @@ Requests through a proxy of the environment go over httpx's own connections.
 
 import asyncio
 import re
+import select
 import ssl
 from collections.abc import Iterable
 from typing import Any
@@ -146,9 +147,19 @@ class _Stream(httpcore.AsyncNetworkStream):
     def get_extra_info(self, info: str) -> Any:
         """Answer the pool, which closes an idle connection with something to read."""
         if info == "is_readable":
-            waiting = self._inbox.ended or self._inbox.received
+            waiting = self._inbox.ended or self._inbox.received or _has_input(self._transport)
             return bool(waiting) or (bool(self._answer) and not ends_where_it_says(self._answer))
         return self._transport.get_extra_info(info)
+
+
+def _has_input(transport: asyncio.Transport) -> bool:
+    """Tell whether bytes wait that the event loop has not come round to, or the end."""
+    descriptor = transport.get_extra_info("socket").fileno()
+    if descriptor < 0:
+        return True
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 class _Backend(httpcore.AsyncNetworkBackend):

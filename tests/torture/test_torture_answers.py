@@ -7,6 +7,7 @@ from contextlib import suppress
 
 import pytest
 
+from segctl.durable import Disk
 from segctl.errors import AppliedInPart
 from tests.torture.torture_kit import (
     Place,
@@ -100,6 +101,32 @@ def test_a_second_answer_to_one_request_is_not_taken_for_the_answer_to_the_next(
     place.service.choose = updates(lambda n: Answer.TWICE if n % 2 else Answer.CUT)
     with suppress(AppliedInPart):
         place.apply(clock=OwnClock())
+    check_interrupted(place)
+    place.service.choose = updates(lambda _: Answer.GOOD)
+    place.apply(clock=OwnClock())
+    check_converged(place, MANY)
+
+
+class EchoingDisk(Disk):
+    """A disk that takes its time, in which second answers come."""
+
+    def __init__(self, place: Place) -> None:
+        self._service = place.service
+
+    def sync(self, descriptor: int) -> None:
+        self._service.echo()
+        super().sync(descriptor)
+
+
+def test_a_second_answer_that_comes_while_the_disk_is_at_work_is_seen(place: Place) -> None:
+    declare(place.root, MANY)
+    project = place.root / "segctl.yaml"
+    project.write_text(
+        project.read_text().replace("{guards", "{provider: {concurrency: 1}, guards")
+    )
+    place.service.choose = updates(lambda n: Answer.ECHO if n == 1 else Answer.CUT)
+    with pytest.raises(AppliedInPart):
+        place.apply(clock=OwnClock(), disk=EchoingDisk(place))
     check_interrupted(place)
     place.service.choose = updates(lambda _: Answer.GOOD)
     place.apply(clock=OwnClock())

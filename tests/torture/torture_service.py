@@ -5,8 +5,9 @@ It keeps what no real service shows: every request in the order in which it took
 
 import json
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from copy import deepcopy
 from dataclasses import dataclass, field
 from enum import Enum, auto
@@ -29,7 +30,8 @@ class Answer(Enum):
     LOST = auto()  # it takes effect, and the connection is cut instead of an answer
     CUT = auto()  # the connection is cut, and it never takes effect
     LATE = auto()  # the connection is cut, and it takes effect when the test says so
-    TWICE = auto()  # it takes effect, and two answers come back
+    TWICE = auto()  # it takes effect, and two answers come back at once
+    ECHO = auto()  # the same, and the second one comes with the next ``echo``
     BUSY = auto()  # 429
     BROKEN = auto()  # it takes effect, and 500 comes back
     HELD = auto()  # it takes effect and is answered when the test says so
@@ -77,6 +79,7 @@ class TortureService(ThreadingHTTPServer):
         self._late: list[Callable[[], object]] = []
         self._open = 0
         self._held = 0
+        self._echoes = Counter[str]()
         self._released = False
         self._news = threading.Condition()
 
@@ -135,10 +138,33 @@ class TortureService(ThreadingHTTPServer):
         """Wait until ``count`` requests are held."""
         self.wait_until(lambda: self._held >= count)
 
+    def echo(self) -> None:
+        """Send the second answers to all requests answered so far."""
+        with self._news:
+            chosen = self._echoes["chosen"]
+            assert self._news.wait_for(lambda: self._echoes["waiting"] >= chosen, SECONDS)
+            self._echoes["round"] += 1
+            self._news.notify_all()
+            assert self._news.wait_for(lambda: self._echoes["sent"] >= chosen, SECONDS)
+
+    def wait_for_echo(self, say: Callable[[], object]) -> None:
+        """Wait for the next ``echo``, and say a second answer."""
+        with self._news:
+            now = self._echoes["round"]
+            self._echoes["waiting"] += 1
+            self._news.notify_all()
+            assert self._news.wait_for(lambda: self._echoes["round"] > now, SECONDS)
+        with suppress(OSError):  # who asked may have gone
+            say()
+        with self._news:
+            self._echoes["sent"] += 1
+            self._news.notify_all()
+
     def drain(self) -> None:
         """Wait until everything that clients sent, dead ones too, has been dealt with."""
         # Connections are taken in the order in which they came, so when this one has
         # been answered, every earlier one is counted.
+        self.echo()
         barrier = HTTPConnection("127.0.0.1", self.server_address[1], timeout=SECONDS)
         barrier.request("GET", "/")
         barrier.getresponse().read()
@@ -166,6 +192,7 @@ class TortureService(ThreadingHTTPServer):
         with self._news:
             self.asked[call] += 1
             answer = self.choose(call, self.asked[call])
+            self._echoes["chosen"] += answer is Answer.ECHO
             if answer is Answer.HELD:
                 self._held += 1
                 self._news.notify_all()
@@ -210,6 +237,7 @@ class TortureService(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # what is said has left
     server: TortureService
 
     def do_GET(self) -> None:
@@ -232,12 +260,13 @@ class _Handler(BaseHTTPRequestHandler):
         if answer in (Answer.LOST, Answer.CUT, Answer.LATE):
             self.close_connection = True
             return
-        for _ in range(2 if answer is Answer.TWICE else 1):
-            self._say(status, json.dumps(words).encode())
+        self._say(status, json.dumps(words).encode(), times=2 if answer is Answer.TWICE else 1)
+        if answer is Answer.ECHO:
+            self.server.wait_for_echo(lambda: self._say(status, json.dumps(words).encode()))
 
-    def _say(self, status: int, body: bytes) -> None:
+    def _say(self, status: int, body: bytes, *, times: int = 1) -> None:
         head = f"HTTP/1.1 {status} X\r\nContent-Length: {len(body)}\r\n\r\n"
-        self.wfile.write(head.encode() + body)
+        self.wfile.write((head.encode() + body) * times)
 
     def log_request(self, code: object = "-", size: object = "-") -> None:
         """Say nothing."""
