@@ -25,7 +25,7 @@ help:
 	echo "make lint     the checks alone"
 	echo "make format   rewrite what ruff can"
 	echo "make bench    what is in benchmarks/"
-	echo "make torture  the property tests again, with fresh chance and many more examples"
+	echo "make torture  applies killed, cut off and failing at every point; property tests with fresh chance"
 	echo "make clean    remove what the others made, .venv too"
 
 $(READY): pyproject.toml constraints.txt .ci/setup
@@ -62,7 +62,8 @@ bench: $(READY)
 	done
 
 torture: $(READY)
-	echo "every property test with 2,000 examples and fresh chance; takes a while"
+	echo "every point at which an apply can die, then every property test with 2,000 examples; takes a while"
+	$(call step,every point,SEGCTL_TORTURE=1 $(PYTHON_IN) -m pytest -n 2 tests/torture)
 	$(call step,pytest,HYPOTHESIS_PROFILE=torture $(PYTHON_IN) -m pytest -n 2 -m hypothesis)
 
 clean:
