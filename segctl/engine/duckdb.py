@@ -144,6 +144,7 @@ class DuckEngine:
         if wanted:
             self._wanted.add(target)
 
+    @failures.explained_work()
     def diff(self, *, retry_before: float | None = None) -> Diff:
         """Compare everything loaded with everything recorded; see ``Engine.diff``."""
         try:
@@ -221,6 +222,7 @@ class DuckEngine:
             for target, signs in found.items()
         }
 
+    @failures.explained_work()
     def take_delta(self, delta: Path, recorded: Mapping[int, Recorded]) -> int:
         """Take a saved delta, less what is recorded as done since; give what is left."""
         self._recorded = dict(recorded)
@@ -234,6 +236,7 @@ class DuckEngine:
         [[left]] = self._db.execute("SELECT count(*) FROM delta").fetchall()
         return int(left)
 
+    @failures.explained_work()
     def delta_digest(self, keys: Sequence[str]) -> SetDigest:
         """Digest the delta: its rows and their number, whatever their order."""
         row = "key || chr(31) || action || chr(31) || " + sql.CANONICAL
@@ -246,6 +249,7 @@ class DuckEngine:
 
     # Packing
 
+    @failures.explained_work()
     def pack(self, keys: Sequence[str], limits: Limits, *, settle_seconds: float) -> Packed:
         """Pack the delta; what waits for a settle time is packed apart and goes last."""
         self._db.execute(sql.PEOPLE)
@@ -308,6 +312,7 @@ class DuckEngine:
             self._db.execute(f"CREATE OR REPLACE TABLE {table} AS SELECT * FROM columns_in")
             self._db.unregister("columns_in")
 
+    @failures.explained_work()
     def save(self, delta: Path, batches: Path) -> None:
         """Write the packed delta and the batches as Parquet."""
         self._db.execute(
@@ -350,12 +355,14 @@ class DuckEngine:
 
     # Recording
 
+    @failures.explained_work()
     def fold(
         self, delta: Path, ledger: Ledger, recorded: Mapping[int, Recorded]
     ) -> Mapping[int, Folded]:
         """Give what outcomes make of each recorded target."""
         return folding.fold(self._db, self._scratch, delta, ledger, recorded)
 
+    @failures.explained_work()
     def reject(
         self,
         recorded: Mapping[int, Recorded],
@@ -376,6 +383,7 @@ class DuckEngine:
             now=now,
         )
 
+    @failures.explained_work()
     def retry(
         self, recorded: Mapping[int, Recorded], *, type_: str | None = None
     ) -> Mapping[int, Folded]:
@@ -386,10 +394,12 @@ class DuckEngine:
         """Stream the pairs in quarantine."""
         return rejecting.refused(self._db, recorded)
 
+    @failures.explained_work()
     def keep_desired(self, target: int) -> Folded:
         """Give the desired members of a target as a new base, after ``diff``."""
         return folding.keep_desired(self._db, self._scratch, target)
 
+    @failures.explained_work()
     def digest(self, recorded: Recorded) -> SetDigest:
         """Digest a recorded set in full; raises ``StateDamaged``."""
         try:

@@ -4,8 +4,11 @@ DuckDB's own messages quote rows of the data; identities are personal, so only t
 kind of fault and the line number are taken from them.
 """
 
+import errno
+import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from difflib import get_close_matches
 from typing import Any
 
@@ -13,7 +16,7 @@ import duckdb
 
 from segctl.engine.base import Rows, RowsUnreadable, Scan, Select
 from segctl.engine.sql import name
-from segctl.errors import StateDamaged
+from segctl.errors import StateDamaged, Stop
 
 _UNKNOWN = ("the file cannot be read", "Check that its format is what its name says.")
 _SHOWN_ELSEWHERE = "Its own words may quote your data; run the query in DuckDB to see them."
@@ -198,3 +201,29 @@ def _query_failed(error: duckdb.Error, text: str, line: int) -> RowsUnreadable:
         kind = type(error).__name__.removesuffix("Exception")
         summary, detail = f"DuckDB refuses a value or a function in it ({kind})", _SHOWN_ELSEWHERE
     return RowsUnreadable("query-failed", f"the query fails: {summary}", detail, line=line)
+
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+@contextmanager
+def explained_work() -> Iterator[None]:
+    """Turn what the disk or the memory denies the database at its work into ``Stop``."""
+    try:
+        yield
+    except duckdb.OutOfMemoryException as error:
+        raise Stop(
+            "there is not enough memory for this run",
+            hint="Free some memory, then run the same command again.",
+        ) from error
+    except duckdb.IOException as error:
+        text = str(error)
+        codes = (*_NO_ROOM, errno.EIO, errno.EROFS, errno.EACCES)
+        code = next((code for code in codes if os.strerror(code) in text), None)
+        if code is None:
+            raise
+        advice = "Free some space" if code in _NO_ROOM else "Check the disk and its permissions"
+        raise Stop(
+            f"the database cannot work on its scratch files: {os.strerror(code)}",
+            hint=f"{advice}, then run the same command again.",
+        ) from error

@@ -2,7 +2,9 @@
 
 import errno
 import os
-from collections.abc import Callable
+import resource
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -11,8 +13,8 @@ from segctl.durable import Disk
 from segctl.errors import SegctlError, Stop
 from tests.durable.faulty_disk import FaultyDisk
 from tests.torture.conftest import Covered, some_of
-from tests.torture.torture_kit import Place, Victims, copied
-from tests.torture.torture_scenarios import SCENARIOS, changed, check_finished_by_the_next
+from tests.torture.torture_kit import Place, Victims, check_converged, copied
+from tests.torture.torture_scenarios import SCENARIOS, SECOND, changed, check_finished_by_the_next
 
 SAMPLE = 5
 ERRORS = (errno.ENOSPC, errno.EIO, errno.EROFS)
@@ -78,3 +80,25 @@ def test_nothing_is_sent_that_the_journal_cannot_hold(place: Place) -> None:
     with pytest.raises(Stop, match=r"^cannot write the journal: Input/output error$"):
         place.apply(disk=NoLogDisk())
     assert place.service.remembered() == before
+
+
+@contextmanager
+def small_files(limit: int) -> Iterator[None]:
+    """Let no file of this process grow beyond ``limit`` bytes, whoever writes it."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize("limit", [400, 1_000, 1_500, 3_000, 4_000])
+def test_a_file_that_cannot_grow_stops_a_run_in_words_whoever_writes_it(
+    place: Place, limit: int
+) -> None:
+    changed(place)
+    with small_files(limit), pytest.raises(Stop, match="File too large"):
+        place.apply()
+    place.apply()
+    check_converged(place, SECOND)
