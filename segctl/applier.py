@@ -183,13 +183,20 @@ class Applier:
         sent = {"type": "create_sent", "targets": list(places), "at": self._clock.now()}
         self._log.append(sent, durable=True)
         answer = await self._provider.create(segments)
-        if answer.doubted:
+        made = [p for p in places if self._plan.targets[p].customer_segment_id in answer.ids]
+        if answer.doubted and not (made and answer.outcome is Outcome.REFUSED):
             self._unsure.update(places)
         if answer.outcome is Outcome.REFUSED and len(places) > 1:
-            self._log_create(places, answer, Outcome.REFUSED)
-            middle = len(places) // 2
-            await self._create(places[:middle])
-            await self._create(places[middle:])
+            rest = [place for place in places if place not in made]
+            self._log_create(rest, answer, Outcome.REFUSED)
+            if made:
+                self._log_created(made, answer, Outcome.ACKNOWLEDGED)
+                self._tell_created(made, Outcome.ACKNOWLEDGED)
+                await self._create(rest)
+            else:
+                middle = len(rest) // 2
+                await self._create(rest[:middle])
+                await self._create(rest[middle:])
             return
         outcome = answer.outcome
         if outcome is Outcome.REFUSED and answer.exists and self._unsure.issuperset(places):
@@ -197,13 +204,11 @@ class Applier:
             outcome = Outcome.ACKNOWLEDGED
         self._log_create(places, answer, outcome)
         self._note(answer)
-        self._observe(
-            CreateDone(
-                addresses=tuple(self._plan.targets[place].address for place in places),
-                outcome=outcome,
-                detail=_advice(answer, outcome),
-            )
-        )
+        self._tell_created(places, outcome, _advice(answer, outcome))
+
+    def _tell_created(self, places: Sequence[int], outcome: Outcome, detail: str = "") -> None:
+        addresses = tuple(self._plan.targets[place].address for place in places)
+        self._observe(CreateDone(addresses=addresses, outcome=outcome, detail=detail))
 
     def _log_create(self, places: Sequence[int], answer: Answer, outcome: Outcome) -> None:
         """Write what became of some segments; a doubt stays until an answer resolves it."""

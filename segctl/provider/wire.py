@@ -328,23 +328,50 @@ def _judge_rows(
         return _uncertain(status, f"HTTP {status} names {len(rows)} of {len(sent)} segments")
     failed = [row for row in rows if isinstance(row, dict) and _complains(row)]
     if failed:
-        return _judge_failed(status, failed, len(sent), hidden)
+        made = _made(rows, failed, sent)
+        return _judge_failed(status, failed, made, sent=len(sent), hidden=hidden)
     told = {k for row in rows if isinstance(row, dict) and (k := _text(row, "customer_segment_id"))}
     if told - {segment.customer_segment_id for segment in sent}:
         return _uncertain(status, f"HTTP {status} names other segments than were sent")
     return Answer(outcome=Outcome.ACKNOWLEDGED, status=status, ids=_ids(rows, sent))
 
 
+def _made(
+    rows: Sequence[Any], failed: Sequence[Mapping[str, Any]], sent: Sequence[NewSegment]
+) -> dict[str, int] | None:
+    """Give the segments that an answer with some failed rows says are there, and their ids.
+
+    ``None`` unless the rows name every segment that was sent, each once: an answer that
+    leaves one open tells nothing of the others either.
+    """
+    names = [_text(row, "customer_segment_id") for row in rows if isinstance(row, dict)]
+    if sorted(n for n in names if n) != sorted(s.customer_segment_id for s in sent):
+        return None
+    good = [row for row in rows if row not in failed]
+    ids = {str(row["customer_segment_id"]): _row_id(row) for row in good}
+    return {key: number for key, number in ids.items() if number is not None}
+
+
 def _judge_failed(
-    status: int, failed: Sequence[Mapping[str, Any]], sent: int, hidden: Collection[str]
+    status: int,
+    failed: Sequence[Mapping[str, Any]],
+    made: Mapping[str, int] | None,
+    *,
+    sent: int,
+    hidden: Collection[str],
 ) -> Answer:
     answers = [_with_exists(_judge_rest(status, row, hidden), row) for row in failed]
     first = answers[0]
     alike = len({(a.outcome, a.stop, a.throttled) for a in answers}) == 1
     if len(failed) == sent and alike:
         return replace(first, exists=all(a.exists for a in answers))
-    said = f"HTTP {status} fails {len(failed)} of {sent} segments: {first.detail}"
-    return _uncertain(status, masked_words(said, hidden))
+    said = masked_words(
+        f"HTTP {status} fails {len(failed)} of {sent} segments: {first.detail}", hidden
+    )
+    if made and len(made) + len(failed) == sent and not any(a.stop or a.throttled for a in answers):
+        # Each segment is named: what is there is there, and the rest is asked for alone.
+        return Answer(outcome=Outcome.REFUSED, status=status, detail=said, ids=made)
+    return _uncertain(status, said)
 
 
 def _text(row: Mapping[str, Any], *names: str) -> str | None:

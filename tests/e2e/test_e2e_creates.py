@@ -198,11 +198,8 @@ def test_a_create_in_doubt_stays_so_when_its_halves_are_not_answered(
 
 @pytest.mark.parametrize("shape", PARTIAL)
 def test_a_segment_that_a_partial_answer_names_as_somebody_elses_gets_nothing(
-    shop: Workshop, shape: str, request: pytest.FixtureRequest
+    shop: Workshop, shape: str
 ) -> None:
-    if "rows" in shape:
-        why = "an answer that fails some rows counts as none, so the next refusal as our own doing"
-        request.applymarker(pytest.mark.xfail(reason=why))
     shop.service.partial_answer = shape
     shop.service.foreign("b")
     shop.declare(*three())

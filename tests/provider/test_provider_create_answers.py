@@ -88,8 +88,8 @@ def test_one_known_row_stops_the_others_from_being_matched_by_position() -> None
         [*ROWS, {"id": 3}],
         {"id": 5},
         [{"customer_segment_id": "OTHER", "id": 1}, ROWS[0]],
-        [{"customer_segment_id": "SEG-A", "status": "failed"}, ROWS[0]],
-        [{"customer_segment_id": "SEG-A", "error": "already exists"}, ROWS[0]],
+        [{"customer_segment_id": "SEG-A", "error": "already exists"}, {"id": 2}],
+        [{"error": "already exists"}, ROWS[0]],
         {"data": {"status": "fail"}},
         {"status": "partial", "segments": ROWS},
         {"success": True, "unprocessed": [{}]},
@@ -104,6 +104,12 @@ def test_one_known_row_stops_the_others_from_being_matched_by_position() -> None
 )
 def test_a_partial_or_doubtful_create_is_uncertain(document: Any) -> None:
     assert judge(document).outcome is UNCERTAIN
+
+
+@pytest.mark.parametrize("fault", [{"status": "failed"}, {"error": "already exists"}])
+def test_a_create_that_names_each_segment_says_which_are_there(fault: dict[str, str]) -> None:
+    answer = judge([{"customer_segment_id": "SEG-A", **fault}, ROWS[0]])
+    assert (answer.outcome, answer.doubted, answer.ids) == (REFUSED, False, {"SEG-B": 2})
 
 
 def test_a_partial_create_says_how_partial() -> None:
