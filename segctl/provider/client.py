@@ -82,8 +82,9 @@ class CleverTapProvider:
     again ends with what is known of it.
 
     Raises ``CredentialsRefused`` for credentials that cannot be sent and ``Stop``
-    for a base URL that is none.  The methods raise nothing for what the service or
-    the network does: it is all in the answer.
+    for a base URL that is none, or an environment in which nothing can be sent.  The
+    methods raise nothing for what the service or the network does: it is all in the
+    answer.
     """
 
     def __init__(
@@ -115,6 +116,8 @@ class CleverTapProvider:
         self._policy = policy
         self._create = self._call("create", "/api/createSegment")
         self._update = self._call("update", "/api/updateSegment")
+        # Made here: what is wrong with certificates or a proxy shows before a journal is begun.
+        self._made: httpx.AsyncClient | None = self._open()
         self._http: httpx.AsyncClient | None = None
 
     def _call(self, name: str, path: str) -> _Call:
@@ -125,16 +128,18 @@ class CleverTapProvider:
         )
 
     async def __aenter__(self) -> Self:
-        """Open the connection pool; nothing is sent yet."""
-        connections = 2 * self._concurrency  # both calls have slots of their own
-        self._http = open_http(
+        """Open the connection pool, again where it was closed; nothing is sent yet."""
+        self._http, self._made = self._made or self._open(), None
+        return self
+
+    def _open(self) -> httpx.AsyncClient:
+        return open_http(
             self._base,
             self._credentials,
             transport=self._transport,
             timeout=self._timeout,
-            connections=connections,
+            connections=2 * self._concurrency,  # both calls have slots of their own
         )
-        return self
 
     async def __aexit__(
         self,

@@ -5,6 +5,8 @@ import re
 import socket
 import ssl
 import string
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from urllib.request import getproxies
 
@@ -84,8 +86,42 @@ def open_http(
 ) -> httpx.AsyncClient:
     """Make a client with ``connections`` at most; nothing is sent yet.
 
-    ``timeout`` is in seconds; ``transport`` takes the place of the network.
+    ``timeout`` is in seconds; ``transport`` takes the place of the network.  Raises
+    ``Stop`` where the environment names certificates or a proxy that cannot be used.
     """
+    with _environment_explained():
+        return _client(base, credentials, transport, timeout, connections)
+
+
+@contextmanager
+def _environment_explained() -> Iterator[None]:
+    """Tell the user's environment from our mistake; addresses of proxies may hold passwords."""
+    try:
+        yield
+    except OSError as error:  # the certificates; an error of TLS is an OSError too
+        raise Stop(
+            f"the certificates to trust cannot be read: {error.strerror or error}",
+            hint="Check SSL_CERT_FILE, SSL_CERT_DIR and SSLKEYLOGFILE in the environment.",
+        ) from error
+    except ImportError as error:
+        raise Stop(
+            "a SOCKS proxy needs the package socksio, which is not installed",
+            hint="Install it with: pip install 'httpx[socks]'; or unset the proxy.",
+        ) from error
+    except (httpx.InvalidURL, ValueError) as error:
+        raise Stop(
+            "a proxy named in the environment is not an address",
+            hint="Check HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY.",
+        ) from error
+
+
+def _client(
+    base: httpx.URL,
+    credentials: Credentials,
+    transport: httpx.AsyncBaseTransport | None,
+    timeout: float,
+    connections: int,
+) -> httpx.AsyncClient:
     return httpx.AsyncClient(
         transport=transport or direct_transport(base, connections),
         headers={

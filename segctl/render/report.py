@@ -74,8 +74,13 @@ def create_line(event: CreateDone) -> str:
 
 def recovered_line(event: Recovered, *, planning: bool) -> str:
     """Say that an earlier apply was interrupted, and what its journal tells."""
+    begun = (
+        "An apply was interrupted, or is at work;"
+        if planning
+        else "An earlier apply was interrupted;"
+    )
     found = (
-        f"An earlier apply was interrupted; its journal shows "
+        f"{begun} its journal shows "
         f"{counted(event.acknowledged, 'acknowledged request')} and "
         f"{number(event.uncertain)} without an answer."
     )

@@ -89,13 +89,12 @@ def test_a_request_that_creates_segments_is_one_line(event: CreateDone, line: st
 
 def test_a_recovery_says_what_was_found_and_what_becomes_of_it() -> None:
     event = Recovered(acknowledged=1, uncertain=2)
-    found = (
-        "An earlier apply was interrupted; its journal shows 1 acknowledged request and 2 "
-        "without an answer. "
+    found = "its journal shows 1 acknowledged request and 2 without an answer. "
+    assert report.recovered_line(event, planning=True) == (
+        f"An apply was interrupted, or is at work; {found}The next apply records them."
     )
-    assert report.recovered_line(event, planning=True) == (found + "The next apply records them.")
     assert report.recovered_line(event, planning=False) == (
-        found + "They are recorded in the state."
+        f"An earlier apply was interrupted; {found}They are recorded in the state."
     )
 
 

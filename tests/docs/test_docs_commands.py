@@ -1,0 +1,57 @@
+"""Commands, options and exit codes that documents and messages name are there."""
+
+import re
+from pathlib import Path
+
+import click
+import pytest
+
+from segctl.cli import failures
+from segctl.cli.main import cli
+from segctl.cli.plan import CHANGES, NO_CHANGES
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted(
+    page
+    for page in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/**/*.md")]
+)
+SOURCES = sorted((ROOT / "segctl").rglob("*.py"))
+
+
+def named(text: str) -> list[str]:
+    """Give what follows ``segctl`` in code: a command, and its own command if it has some."""
+    blocks = "".join(re.findall(r"^```sh\n(.*?)^```$", text, re.MULTILINE | re.DOTALL))
+    command = r"segctl ([a-z][a-z-]*(?: [a-z][a-z-]+)?)"
+    return [
+        *re.findall(rf"(?:`|\$ |run: ){command}", text),
+        *re.findall(rf"^{command}", blocks, re.MULTILINE),
+    ]
+
+
+def command_of(words: str) -> click.Command | None:
+    """Give the command that the words name, ``None`` where there is none."""
+    first, _, second = words.partition(" ")
+    context = click.Context(cli)
+    found = cli.get_command(context, first)
+    if isinstance(found, click.Group) and second:
+        return found.get_command(context, second)
+    return found
+
+
+@pytest.mark.parametrize("path", [*PAGES, *SOURCES], ids=lambda p: str(p.relative_to(ROOT)))
+def test_every_command_that_is_named_is_there(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    missing = [words for words in named(text) if command_of(words) is None]
+    assert missing == []
+
+
+def test_there_is_something_to_look_for() -> None:
+    assert len(named((ROOT / "docs/state.md").read_text(encoding="utf-8"))) > 10
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/state.md"])
+def test_the_table_of_exit_codes_is_that_of_the_program(page: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    told = {int(code) for code in re.findall(r"^\| (\d+) \|", text, re.MULTILINE)}
+    ours = {failures.FAILED, failures.USAGE, failures.OUR_BUG, failures.INTERRUPTED}
+    assert told == ours | {NO_CHANGES, CHANGES} | set(failures._CODES.values())

@@ -1,0 +1,48 @@
+"""An environment in which nothing can be sent is told before anything is begun."""
+
+import pytest
+
+from segctl.clock import SystemClock
+from segctl.errors import Stop
+from segctl.provider.client import CleverTapProvider
+
+
+def provider() -> CleverTapProvider:
+    return CleverTapProvider(
+        base_url="https://in1.api.clevertap.com",
+        account_id="A",
+        passcode="b",
+        clock=SystemClock(),
+        chance=lambda: 0.5,
+    )
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "message"),
+    [
+        (
+            "SSL_CERT_FILE",
+            "/nowhere",
+            "the certificates to trust cannot be read: No such file or directory",
+        ),
+        (
+            "HTTPS_PROXY",
+            "ftp://anna:secret@proxy",
+            "a proxy named in the environment is not an address",
+        ),
+        (
+            "HTTPS_PROXY",
+            "socks5://proxy",
+            "a SOCKS proxy needs the package socksio, which is not installed",
+        ),
+    ],
+)
+def test_what_the_environment_names_wrongly_is_told(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, message: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(Stop) as caught:
+        provider()
+    assert caught.value.message == message
+    assert variable in caught.value.hint or "socks" in caught.value.hint
+    assert "secret" not in caught.value.message + caught.value.hint
