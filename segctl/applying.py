@@ -1,6 +1,5 @@
 """One apply: a plan is checked, approved, sent and recorded, with the lock held."""
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -107,6 +106,8 @@ class Apply:
             disk=self.context.disk,
         )
         try:
+            import asyncio  # noqa: PLC0415 - a plan needs none
+
             sent = asyncio.run(self._deliver(provider, journal))
         finally:
             journal.close()

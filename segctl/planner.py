@@ -10,7 +10,6 @@ from segctl import __version__
 from segctl.engine.base import Engine, Packed, Recorded, RowsUnreadable, TargetDiff
 from segctl.loading import load
 from segctl.manifests.desired import Desired
-from segctl.packing import Limits
 from segctl.plan.diff import Draft, attribute_changes, draft
 from segctl.plan.guards import Weighed, check
 from segctl.plan.model import (
@@ -93,8 +92,8 @@ def make(
     findings = loaded.judge(diff.loads)
     diffs = diff.targets
     keys = [target.key for target in numbered.targets]
-    limits = Limits(counting=desired.project.counting)
-    packed = engine.pack(keys, limits, settle_seconds=desired.project.settle_seconds)
+    project = desired.project
+    packed = engine.pack(keys, counting=project.counting, settle_seconds=project.settle_seconds)
     changes, weighed = _changes(numbered, diffs)
     findings += remarks(changes, numbered.drafts)
     findings += check(weighed, max_destroys=desired.project.max_destroys)
@@ -154,8 +153,7 @@ def rest_of(
     }
     engine.take_delta(delta, where)
     keys = [target.key for target in targets]
-    limits = Limits(counting=saved.counting)
-    packed = engine.pack(keys, limits, settle_seconds=saved.settle_seconds)
+    packed = engine.pack(keys, counting=saved.counting, settle_seconds=saved.settle_seconds)
     rest, batches = scratch / "rest.parquet", scratch / "rest_batches.parquet"
     engine.save(rest, batches)
     changes = tuple(_rest_of(change, records) for change in saved.changes)

@@ -8,16 +8,13 @@ apply; it keeps what it makes in a scratch folder of the caller's.
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Literal, Protocol
 
 from segctl.identity import Kind, Problem, SetDigest
 from segctl.manifests.desired import Format
 from segctl.outcomes import Ledger
 from segctl.plan.model import Sample
 from segctl.rejects import Rejects
-
-if TYPE_CHECKING:
-    from segctl.packing import Limits
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +51,9 @@ class Select:
 
 
 Rows = Inline | Scan | Select
+
+Counting = Literal["strict", "distinct"]
+"""How the limits of a request are counted; see ``packing.Limits``."""
 
 
 class RowsUnreadable(Exception):
@@ -250,7 +250,7 @@ class Engine(Protocol):
     def delta_digest(self, keys: Sequence[str]) -> SetDigest:
         """Digest the delta; ``keys`` are the wire names of the targets, by index."""
 
-    def pack(self, keys: Sequence[str], limits: "Limits", *, settle_seconds: float) -> Packed:
+    def pack(self, keys: Sequence[str], *, counting: Counting, settle_seconds: float) -> Packed:
         """Pack the delta into requests, in an order that depends on its content alone."""
 
     def save(self, delta: Path, batches: Path) -> None:

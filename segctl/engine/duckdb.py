@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-import numpy as np
 
-from segctl.engine import comparing, failures, folding, rejecting, sql
+from segctl.engine import comparing, failures, folding, sql
 from segctl.engine.base import (
+    Counting,
     Diff,
     EntryRows,
     Folded,
@@ -35,7 +35,6 @@ from segctl.engine.intake import OPTIONS, Intake
 from segctl.errors import StateDamaged
 from segctl.identity import Kind, Problem, SetDigest
 from segctl.outcomes import Ledger
-from segctl.packing import Limits, Packing, pack
 from segctl.plan.model import Sample
 from segctl.rejects import Rejects
 
@@ -63,7 +62,6 @@ class DuckEngine:
         self._excluded: dict[int, LoadStats] = {}
         self._recorded: dict[int, Recorded] = {}
         self._wanted: set[int] = set()
-        self._actions: list[tuple[int, str]] = []
 
     def close(self) -> None:
         """Let go of everything held."""
@@ -250,67 +248,16 @@ class DuckEngine:
     # Packing
 
     @failures.explained_work()
-    def pack(self, keys: Sequence[str], limits: Limits, *, settle_seconds: float) -> Packed:
+    def pack(self, keys: Sequence[str], *, counting: Counting, settle_seconds: float) -> Packed:
         """Pack the delta; what waits for a settle time is packed apart and goes last."""
         self._db.execute(sql.PEOPLE)
-        ops = self._db.execute("SELECT DISTINCT target, action FROM delta").fetchall()
-        self._actions = sorted(ops, key=lambda op: (keys[op[0]], op[1]))
-        self._db.execute(
-            "CREATE OR REPLACE TABLE ops AS SELECT unnest($1::INTEGER[]) AS target, "
-            "unnest($2::VARCHAR[]) AS action, unnest($3::INTEGER[]) AS number",
-            [
-                [target for target, _ in self._actions],
-                [action for _, action in self._actions],
-                list(range(len(self._actions))),
-            ],
-        )
-        now = self._packed("settle_from IS NULL", limits)
-        late = self._packed("settle_from IS NOT NULL", limits)
-        self._carry(now, late)
-        [[asked]] = self._db.execute("SELECT max(settle_from) FROM delta").fetchall()
-        return Packed(
-            requests=now.requests + late.requests,
-            naive=now.naive + late.naive,
-            floor=now.floor + late.floor,
-            settle_from=now.requests,
-            settled_at=0.0 if asked is None else asked + settle_seconds,
-        )
+        self._db.execute(sql.NO_REQUESTS)
+        [[changes]] = self._db.execute("SELECT count(*) FROM delta").fetchall()
+        if not changes:
+            return Packed(requests=0, naive=0, floor=0, settle_from=0)
+        from segctl.engine import requests  # noqa: PLC0415 - numpy, which no change needs
 
-    def _packed(self, which: str, limits: Limits) -> Packing:
-        columns = self._db.execute(
-            "SELECT p.number AS person, o.number AS op FROM delta AS d "
-            "JOIN people AS p ON d.kind = p.kind AND d.value = p.value "
-            f"JOIN ops AS o ON d.target = o.target AND d.action = o.action WHERE {which}"
-        ).fetchnumpy()
-        removal = np.array([action == "REMOVE" for _, action in self._actions], dtype=np.bool_)
-        return pack(
-            np.asarray(columns["person"], dtype=np.int64),
-            np.asarray(columns["op"], dtype=np.int64),
-            removal=removal,
-            limits=limits,
-        )
-
-    def _carry(self, now: Packing, late: Packing) -> None:
-        """Put both packings into tables: who and what each entry of each request holds."""
-        request = np.concatenate([now.request, late.request + now.requests])
-        entry = np.arange(len(request), dtype=np.int64)
-        user_counts = np.concatenate([np.diff(now.user_start), np.diff(late.user_start)])
-        op_counts = np.concatenate([np.diff(now.op_start), np.diff(late.op_start)])
-        tables = {
-            "entry_requests": {"entry": entry, "request": request},
-            "entry_people": {
-                "entry": np.repeat(entry, user_counts),
-                "number": np.concatenate([now.users, late.users]),
-            },
-            "entry_ops": {
-                "entry": np.repeat(entry, op_counts),
-                "number": np.concatenate([now.ops, late.ops]),
-            },
-        }
-        for table, columns in tables.items():
-            self._db.register("columns_in", columns)
-            self._db.execute(f"CREATE OR REPLACE TABLE {table} AS SELECT * FROM columns_in")
-            self._db.unregister("columns_in")
+        return requests.pack_delta(self._db, keys, counting, settle_seconds=settle_seconds)
 
     @failures.explained_work()
     def save(self, delta: Path, batches: Path) -> None:
@@ -373,6 +320,8 @@ class DuckEngine:
         now: float,
     ) -> Rejected:
         """Match rejects to what was sent; see ``Engine.reject``."""
+        from segctl.engine import rejecting  # noqa: PLC0415 - numpy, which plans need seldom
+
         return rejecting.reject(
             self._db,
             self._scratch,
@@ -388,10 +337,14 @@ class DuckEngine:
         self, recorded: Mapping[int, Recorded], *, type_: str | None = None
     ) -> Mapping[int, Folded]:
         """Take refused pairs out of quarantine."""
+        from segctl.engine import rejecting  # noqa: PLC0415 - as above
+
         return rejecting.retry(self._db, self._scratch, recorded, type_=type_)
 
     def refused(self, recorded: Mapping[int, Recorded]) -> Iterator[RefusedPair]:
         """Stream the pairs in quarantine."""
+        from segctl.engine import rejecting  # noqa: PLC0415 - as above
+
         return rejecting.refused(self._db, recorded)
 
     @failures.explained_work()

@@ -344,3 +344,11 @@ SELECT kind, value, status, action, asked_at, detail FROM pairs_after WHERE targ
 ORDER BY kind, value
 """
 """The pairs of one target that have no acknowledgement after an apply."""
+
+NO_REQUESTS = """
+CREATE OR REPLACE TABLE ops (target INTEGER, action VARCHAR, number BIGINT);
+CREATE OR REPLACE TABLE entry_requests (entry BIGINT, request BIGINT);
+CREATE OR REPLACE TABLE entry_people (entry BIGINT, number BIGINT);
+CREATE OR REPLACE TABLE entry_ops (entry BIGINT, number BIGINT);
+"""
+"""What packing makes, of an empty delta."""

@@ -7,7 +7,6 @@ import duckdb
 
 from segctl.engine.base import Engine, Inline, Recorded
 from segctl.identity import Kind, SetDigest
-from segctl.packing import Limits
 
 Member = tuple[Kind, str]
 
@@ -70,7 +69,7 @@ def read(path: Path | None) -> list[tuple[object, ...]]:
 
 
 def delta(engine: Engine, keys: list[str], folder: Path) -> set[tuple[int, str, str, str]]:
-    engine.pack(keys, Limits(), settle_seconds=30.0)
+    engine.pack(keys, counting="strict", settle_seconds=30.0)
     engine.save(folder / "delta.parquet", folder / "batches.parquet")
     rows = read(folder / "delta.parquet")
     return {(int(str(r[1])), str(r[2]), str(r[3]), str(r[4])) for r in rows if int(str(r[0])) >= 0}

@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 from segctl.engine.base import Inline, Recorded
 from segctl.engine.duckdb import DuckEngine
 from segctl.identity import Kind, SetDigest
-from segctl.packing import Limits
 from tests.engine.engine_kit import (
     changes_file,
     delta,
@@ -115,7 +114,7 @@ def test_pairs_that_turn_round_travel_last_and_not_before_their_settle_time(
     engine.load(identities("a", "b"), targets=[0])
     engine.record(0, recorded(tmp_path, [], pairs=pairs), wanted=True)
     engine.diff()
-    packed = engine.pack(["A"], Limits(), settle_seconds=30.0)
+    packed = engine.pack(["A"], counting="strict", settle_seconds=30.0)
     engine.save(tmp_path / "delta.parquet", tmp_path / "batches.parquet")
     assert (packed.requests, packed.settle_from, packed.settled_at) == (2, 1, 130.0)
     assert [row[3] for row in sent(engine, tmp_path)] == ["a", "b", "out"]

@@ -15,7 +15,6 @@ from segctl.context import Context, desk
 from segctl.durable import Disk
 from segctl.emulator.app import create_app
 from segctl.identity import Kind, SetDigest
-from segctl.packing import Limits
 from segctl.plan.model import Change, Plan
 from segctl.recording import recorded_at
 from segctl.rejects import LoadedRejects, RetriedRejects
@@ -133,7 +132,7 @@ class Shop:
             engine = at.engine()
             engine.record(0, replace(where, pairs=None), wanted=False)
             engine.diff()
-            engine.pack(["k"], Limits(), settle_seconds=0)
+            engine.pack(["k"], counting="strict", settle_seconds=0)
             engine.save(at.scratch / "d", at.scratch / "b")
             found = {name for row in engine.entries(at.scratch / "b") for _, name in row.users}
         pairs = [(Kind.IDENTITY, value) for value in found]
