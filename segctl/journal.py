@@ -11,8 +11,9 @@ evidence of what was sent: the Error Stream tells of refusals long after.
     <serial>-<id>/            such a folder, named by the serial that took it in
 
 The folder comes into being whole, by one rename, before the first request
-leaves.  A line is one write; a crash can tear the last one only, and its
-checksum (``crc``) tells.  Reading writes nothing, so that a plan can do it.
+leaves.  A line is one write.  A crash can break those alone that were not synced,
+which the checksum of each (``crc``) tells, and the number of lines before it that
+were (``synced``).  Reading writes nothing, so that a plan can do it.
 """
 
 import json
@@ -40,6 +41,7 @@ KEPT_APPLIES = 20
 KEPT_BYTES = 1 << 30
 """... as long as they take no more than this; the newest one is kept whatever it takes."""
 
+_SYNCED = "synced"
 _ENDED = re.compile(r"([0-9]+)-[0-9a-f]+")
 _ADVICE = (
     "Put the journal's folder back from a backup. Do not delete it: it tells which "
@@ -56,6 +58,7 @@ class Journal:
         self._disk = disk
         self._descriptor: int | None = None
         self._broken = ""
+        self._written = self._synced = 0  # lines
         self._place = _place(folder / _CURRENT)
 
     @classmethod
@@ -141,9 +144,9 @@ class Journal:
     def records(self) -> Iterator[Record]:
         """Give the records in order; writes nothing.
 
-        A torn last line is what a crash leaves, and is passed over: what it would have
-        said had not been promised to anyone.  Any other broken line raises
-        ``StateDamaged``.
+        A crash may leave lines broken that no sync had brought to the disk, the last one
+        torn, one before it empty.  They are passed over: what they would have said had
+        not been promised to anyone.  Any other broken line raises ``StateDamaged``.
         """
         self._check_ours()
         for record, _ in _lines(self._folder / _CURRENT / _LOG):
@@ -164,13 +167,15 @@ class Journal:
                 f"the journal takes no more records after an error of the disk: {self._broken}",
                 hint="Mend the disk, then run the same command again; it goes on from there.",
             )
-        data = b"".join(_line(record) for record in records)
         try:
             if self._descriptor is None:
                 self._descriptor = self._open_log()
-            self._disk.write_all(self._descriptor, data)
+            lines = [_line(record, synced=self._synced) for record in records]
+            self._disk.write_all(self._descriptor, b"".join(lines))
+            self._written += len(lines)
             if durable:
                 self._disk.sync(self._descriptor)
+                self._synced = self._written
         except OSError as error:
             self._broken = error.strerror or str(error)
             raise stop(error, "write the journal") from error
@@ -223,10 +228,11 @@ class Journal:
         """Open the log to append, cutting off a torn line that the next would run into."""
         self._check_ours()
         path = self._folder / _CURRENT / _LOG
-        whole = sum(size for _, size in _lines(path))
+        whole = max((end for _, end in _lines(path)), default=0)
         descriptor = self._disk.append(path)
         if os.fstat(descriptor).st_size > whole:
             self._disk.truncate(descriptor, whole)
+        self._written = read_file(path).count(b"\n")
         return descriptor
 
 
@@ -295,23 +301,23 @@ def _thin(disk: Disk, folder: Path) -> None:
 
 
 def _lines(log: Path) -> Iterator[tuple[Record, int]]:
-    """Give each whole line's record and its length in bytes."""
+    """Give each whole line's record and where the line ends, in bytes."""
     with explained("read the journal"):
         data = read_file(log)
-    start, number = 0, 0
-    while start < len(data):
-        # A line without its newline is torn, whatever it holds.
-        end = data.find(b"\n", start) + 1 or len(data)
-        line, start, number = data[start:end], end, number + 1
-        record = _record(line)
-        if record is None:
-            if end == len(data):
-                return
+    # A line without its newline is torn, whatever it holds.
+    lines = [(_record(line), len(line)) for line in re.findall(rb"[^\n]*\n|[^\n]+", data)]
+    promised = max((record.get(_SYNCED, 0) for record, _ in lines if record), default=0)
+    end = 0
+    for number, (record, size) in enumerate(lines, start=1):
+        end += size
+        if record is not None:
+            record.pop(_SYNCED, None)
+            yield record, end
+        elif number <= promised:
             raise StateDamaged(
                 f"the journal cannot be read: line {number} of {_LOG} is not what was written",
                 hint=_ADVICE,
             )
-        yield record, len(line)
 
 
 def sweep(folder: Path, *, disk: Disk) -> None:
@@ -358,13 +364,17 @@ def _problem(error: Misfit | OSError) -> str:
     return str(error)
 
 
-def _line(record: Record) -> bytes:
-    """Write a record as one line that ends in a checksum of what stands before."""
-    body = json.dumps(dict(record), allow_nan=False, separators=(",", ":"))[:-1]
+def _line(record: Record, *, synced: int) -> bytes:
+    """Write a record as one line that ends in a checksum of what stands before.
+
+    ``synced`` is how many lines before it are on the disk for certain.
+    """
+    told = {**record, _SYNCED: synced}
+    body = json.dumps(told, allow_nan=False, separators=(",", ":"))[:-1]
     return f'{body},"crc":"{zlib.crc32(body.encode()):08x}"}}\n'.encode()
 
 
-def _record(line: bytes) -> Record | None:
+def _record(line: bytes) -> dict[str, Any] | None:
     """Read a line, ``None`` of one that is torn or garbled."""
     body, mark, rest = line.rpartition(b',"crc":"')
     if not mark or rest != b'%08x"}\n' % zlib.crc32(body):

@@ -48,10 +48,11 @@ def log(folder: Path) -> Path:
     return folder / "current" / "log.jsonl"
 
 
-def with_records(folder: Path, *records: dict[str, Any]) -> Path:
+def with_records(folder: Path, *records: dict[str, Any], durable: bool = True) -> Path:
     """Begin a journal with these records, and give its log."""
     journal = create(folder)
-    journal.append_many(records, durable=True)
+    for record in records:
+        journal.append(record, durable=durable)
     journal.close()
     return log(folder)
 
@@ -99,7 +100,7 @@ def test_whatever_is_appended_is_read_back(
 
 def test_a_line_is_json_for_other_tools_too(folder: Path) -> None:
     (line,) = with_records(folder, SENT).read_text().splitlines()
-    assert json.loads(line) == {**SENT, "crc": json.loads(line)["crc"]}
+    assert json.loads(line) == {**SENT, "synced": 0, "crc": json.loads(line)["crc"]}
 
 
 def test_a_second_journal_cannot_be_begun(folder: Path) -> None:
@@ -174,8 +175,20 @@ def lose_the_middle(line: bytes) -> bytes:
     return line[:5] + line[9:]
 
 
+@pytest.mark.parametrize("harm", [garble, lose_the_middle, lambda line: bytes(len(line))])
+def test_a_broken_line_that_was_never_synced_is_passed_over(
+    folder: Path, harm: Callable[[bytes], bytes]
+) -> None:
+    path = with_records(folder, SENT, DONE, durable=False)
+    first, second = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(first + harm(second) + second)
+    assert list(reopened(folder).records()) in ([SENT], [SENT, DONE])
+    reopened(folder).append(DONE, durable=True)
+    assert list(reopened(folder).records())[-1] == DONE
+
+
 @pytest.mark.parametrize("harm", [garble, lose_the_middle, bytes.upper, lambda _: b"\n"])
-def test_a_broken_line_before_the_last_is_damage(
+def test_a_broken_line_that_a_later_one_knows_as_synced_is_damage(
     folder: Path, harm: Callable[[bytes], bytes]
 ) -> None:
     path = with_records(folder, SENT, DONE)
