@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from segctl.backends.base import Backend
 from segctl.backends.local import LocalBackend
 from segctl.clock import Clock
-from segctl.durable import Disk
+from segctl.durable import Disk, explained
 
 if TYPE_CHECKING:
     from segctl.engine.base import Engine
@@ -77,7 +77,8 @@ def desk(folder: Path | None = None) -> Iterator[Desk]:
     What is to be taken into the state is made in the state's scratch folder: from
     there it is a rename away, and what a killed run leaves is cleared by the next.
     """
-    made = Desk(Path(tempfile.mkdtemp(prefix="segctl-", dir=folder)))
+    with explained("make a folder for scratch files"):
+        made = Desk(Path(tempfile.mkdtemp(prefix="segctl-", dir=folder)))
     try:
         yield made
     finally:

@@ -18,6 +18,7 @@ from segctl.manifests.parse import MAX_BYTES, too_large
 from segctl.manifests.schema import schema_text
 
 _SUFFIXES = (".yaml", ".yml")
+_NOT_WRITTEN_BY_HAND = frozenset(("segctl.state.d",))
 
 _PROJECT = """\
 # yaml-language-server: $schema=.segctl/project.schema.json
@@ -139,7 +140,10 @@ def _walk(
         folder = folders.pop(0)
         try:
             with os.scandir(folder) as entries:
-                visible = sorted((e for e in entries if e.name[0] != "."), key=lambda e: e.name)
+                visible = sorted(
+                    (e for e in entries if e.name[0] != "." and e.name not in _NOT_WRITTEN_BY_HAND),
+                    key=lambda e: e.name,
+                )
         except OSError as error:
             found.append(_unreadable(_shown(folder, root), error))
             continue
@@ -260,11 +264,17 @@ def initialise(folder: Path) -> tuple[str, ...]:
             f"{', '.join(there)} {'is' if len(there) == 1 else 'are'} there already",
             hint="Nothing was written. Choose another folder.",
         )
+    begun: list[Path] = []
     try:
         for file, text in files.items():
-            (folder / file).parent.mkdir(parents=True, exist_ok=True)
-            (folder / file).write_text(text, encoding="utf-8")
+            path = folder / file
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("x", encoding="utf-8") as stream:
+                begun.append(path)
+                stream.write(text)
     except OSError as error:
+        for path in begun:
+            path.unlink(missing_ok=True)
         raise Stop(
             f"{folder / file} cannot be written: {error.strerror}", hint="Choose another folder."
         ) from None

@@ -3,11 +3,13 @@
 import functools
 import logging
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import click
 
 from segctl.cli.screen import Screen
+from segctl.errors import Stop
 from segctl.render.style import escaped
 
 P = ParamSpec("P")
@@ -63,6 +65,7 @@ def common(function: Callable[Concatenate[Screen, P], R]) -> Callable[..., R]:
         values: dict[str, Any] = kwargs
         screen = click.get_current_context().ensure_object(Screen)
         screen.folder = values.pop("chdir")
+        _check_here()
         screen.command = click.get_current_context().command_path.partition(" ")[2]
         screen.variables = values.pop("variables")
         screen.no_color = values.pop("no_color") or screen.no_color
@@ -72,6 +75,15 @@ def common(function: Callable[Concatenate[Screen, P], R]) -> Callable[..., R]:
     for option in reversed(_COMMON):
         wrapper = option(wrapper)
     return wrapper
+
+
+def _check_here() -> None:
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        raise Stop(
+            "the folder in which you are is gone", hint="Go to another folder first."
+        ) from None
 
 
 def _log(level: str, screen: Screen) -> None:

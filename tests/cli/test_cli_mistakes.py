@@ -1,6 +1,10 @@
 """What a slip of the hand must not do: an unset shell variable, a wrong name, a wrong folder."""
 
+import errno
 import json
+import subprocess
+import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,6 +12,7 @@ from typing import Any
 import pytest
 
 Segctl = Callable[..., Any]
+ENTRY = [sys.executable, "-c", "from segctl.cli.main import run; run()"]
 
 
 @pytest.mark.usefixtures("emulator")
@@ -115,3 +120,31 @@ def test_what_has_no_end_is_not_pushed_as_a_state(segctl: Segctl) -> None:
     done = segctl("state", "push", "/dev/zero")
     assert done.code == 64
     assert "/dev/zero is no head of a state: it has more than 64 MB" in done.err
+
+
+@pytest.mark.parametrize("command", ["plan", "init", "apply --auto-approve"])
+def test_a_folder_that_is_gone_is_told(tmp_path: Path, command: str) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    done = subprocess.run(
+        ["bash", "-c", f'cd {gone}; rmdir {gone}; "$@" {command}', "-", *ENTRY],
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr.endswith(
+        "Error: the folder in which you are is gone\n  Go to another folder first.\n"
+    )
+
+
+def test_a_temporary_folder_that_cannot_be_made_is_told(
+    segctl: Segctl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(**_: object) -> str:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(tempfile, "mkdtemp", refuse)
+    done = segctl("plan")
+    assert done.code == 1
+    assert "Error: cannot make a folder for scratch files: Permission denied\n" in done.err

@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 
+from segctl import workspace
 from segctl.errors import Stop
 from segctl.manifests.format import format_file
 from segctl.workspace import initialise, load, rewrite, scaffold
@@ -62,4 +63,16 @@ def test_a_rewritten_manifest_keeps_its_mode_and_leaves_nothing_beside_it(tmp_pa
 def test_a_manifest_that_is_gone_is_not_made_anew(tmp_path: Path) -> None:
     with pytest.raises(Stop, match=r"gold\.yaml cannot be rewritten: No such file or directory"):
         rewrite(tmp_path, "gold.yaml", "new")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_could_not_be_finished_is_taken_away_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def files() -> dict[str, str]:
+        return {"a.yaml": "a", "b.yaml": "b", "a.yaml/c": "c"}
+
+    monkeypatch.setattr(workspace, "scaffold", files)
+    with pytest.raises(Stop, match=r"a\.yaml/c cannot be written: File exists"):
+        initialise(tmp_path)
     assert list(tmp_path.iterdir()) == []

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from segctl.workspace import Loaded, load
+from segctl.workspace import Loaded, initialise, load
 
 PROJECT = "apiVersion: segctl/v1\nkind: Project\nmetadata: {name: acme}\n"
 GOLD = "{apiVersion: segctl/v1, kind: Segment, metadata: {name: gold}, spec: {displayName: Gold}}\n"
@@ -156,3 +156,10 @@ def test_a_name_that_is_not_text_can_be_shown(root: Path) -> None:
     (Path(os.fsdecode(os.fsencode(root) + b"/\xff.yaml"))).mkdir()
     (diagnostic,) = problems(root)
     assert diagnostic.startswith("\\xff.yaml: error: a folder")
+
+
+def test_the_state_is_not_searched_for_manifests(tmp_path: Path) -> None:
+    initialise(tmp_path)
+    (tmp_path / "segctl.state.d").mkdir()
+    (tmp_path / "segctl.state.d/x.yaml").write_text("kind: Segment", encoding="utf-8")
+    assert load(tmp_path, variables={}, environment={}).diagnostics == ()
