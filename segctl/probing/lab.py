@@ -381,7 +381,7 @@ def _verdict(answer: Answer | None) -> Verdict:
     match answer.outcome if answer else None:
         case Outcome.ACKNOWLEDGED:
             return Verdict.ACCEPTED
-        case Outcome.REFUSED:
+        case Outcome.REFUSED if answer and not answer.ids:  # else it made some of them
             return Verdict.REFUSED
         case _:
             return Verdict.UNCLEAR
