@@ -45,7 +45,8 @@ def report(error: BaseException, screen: Screen) -> int:
         case click.ClickException():
             return _usage(error, screen)
         case click.Abort() | KeyboardInterrupt() | EOFError():
-            screen.err("\nInterrupted.\n")
+            # An Abort is click's word for a Ctrl-C after which it has ended the line itself.
+            screen.err("Interrupted.\n" if isinstance(error, click.Abort) else "\nInterrupted.\n")
             return INTERRUPTED
         case SegctlError():
             _explain(error, screen)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from segctl import __version__
+from segctl.cli.ending import Ending
 from segctl.cli.screen import Screen
 from segctl.cli.streams import install
 
@@ -95,23 +96,31 @@ def cli() -> None:
     """Terraform for audience segments: declare them in git, review the plan, apply it."""
 
 
-def execute(arguments: Sequence[str]) -> int:
-    """Run one command line and give its exit code; every error is reported on the way."""
+def execute(arguments: Sequence[str], ending: Ending | None = None) -> int:
+    """Run one command line and give its exit code; every error is reported on the way.
+
+    What goes wrong after ``ending`` was asked for is the end that was asked for.
+    """
     screen = Screen(no_color="--no-color" in arguments)
     try:
         code = cli.main(args=list(arguments), prog_name="segctl", standalone_mode=False, obj=screen)
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the one place for all
         # Imported late: a run that succeeds needs none of it.
         from segctl.cli.failures import report  # noqa: PLC0415 - keeps --help quick
+        from segctl.errors import Unfinished  # noqa: PLC0415 - as above
 
-        return report(error, screen)
+        # An unfinished run tells of its end itself, such as what a probe took back.
+        ended = ending and ending.asked and not isinstance(error, (Unfinished, click.Abort))
+        return report(KeyboardInterrupt() if ended else error, screen)
     return code if isinstance(code, int) else 0
 
 
 def run() -> None:
     """Be the program ``segctl``."""
     printed = install()
-    code = execute(sys.argv[1:])
+    ending = Ending()
+    ending.listen()
+    code = execute(sys.argv[1:], ending)
     sys.stdout.flush()
     if printed.error and not isinstance(printed.error, BrokenPipeError):
         sys.stderr.write(

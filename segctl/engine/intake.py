@@ -8,6 +8,7 @@ of ours.
 
 import csv
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
@@ -124,7 +125,8 @@ class Intake:
             # Not a probe of a subquery, which would name the second of two columns anew.
             described = sealed.execute(f"DESCRIBE {select.sql}\n", parameters).fetchall()
             columns = failures.check_result([(row[0], row[1]) for row in described], select)
-            sealed.execute(
+            _run(
+                sealed,
                 f"COPY (SELECT {columns} FROM ({select.sql}\n)) TO {sql.literal(str(out))} "
                 "(FORMAT parquet, USE_TMP_FILE false)",
                 parameters,
@@ -141,3 +143,19 @@ class Intake:
             "SELECT CASE WHEN guid IS NULL THEN 'identity' ELSE 'guid' END AS kind, "
             f"coalesce(identity, guid) AS value, label FROM {result}"
         )
+
+
+def _run(db: duckdb.DuckDBPyConnection, statement: str, parameters: Mapping[str, str]) -> None:
+    """Run a user's query in a thread of its own: a signal then ends it at once, and not after it.
+
+    DuckDB looks out for Ctrl-C alone.  Whatever the signal's handler raises is raised.
+    """
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        running = pool.submit(db.execute, statement, dict(parameters))
+        try:
+            # Not Thread.join: in Python 3.11 an interrupted one takes a running thread for ended.
+            running.result()
+        finally:
+            while not running.done():
+                db.interrupt()  # lost where the query has not begun yet
+                wait([running], timeout=0.1)
