@@ -9,19 +9,17 @@ from segctl.identity import Kind
 from segctl.manifests import desired
 from segctl.manifests.documents import (
     AnyDocument,
-    File,
     GuardSettings,
     LifecycleSettings,
     MembershipDocument,
-    MemberSource,
     ProjectDocument,
     ProjectGuards,
-    Query,
     SegmentDocument,
     SegmentSpec,
     SegmentTableDocument,
     TableSegment,
 )
+from segctl.manifests.sources import File, MemberSource, Query, TableSource
 from segctl.manifests.tree import Document
 from segctl.manifests.validate import format_of
 from segctl.manifests.variables import parameters
@@ -154,7 +152,7 @@ def _table(
     location = document.at(("spec", "source"))
     return desired.TableLoad(
         name=content.metadata.name,
-        source=_outside(spec.source.file, spec.source.query, location, variables),
+        source=_outside(spec.source, location, variables),
         segment_column=spec.segment_column,
         segments={name: segment_address(name) for name in spec.segments},
         ignore_others=spec.other_values == "ignore",
@@ -168,22 +166,32 @@ def _source(
     for kind, values in inline.items():
         if values is not None:
             return desired.InlineSource(kind=kind, values=tuple(values), location=location)
-    return _outside(source.file, source.query, location, variables)
+    return _outside(source, location, variables)
 
 
 def _outside(
-    file: File | None, query: Query | None, location: Location, variables: Mapping[str, str]
-) -> desired.FileSource | desired.QuerySource:
-    if query is not None:
-        return desired.QuerySource(
-            sql=query.sql,
-            parameters={name: variables[name] for name in parameters(query.sql)},
-            tolerance=_tolerance(query),
-            location=location,
-        )
-    format_ = file.format or format_of(file.path) if file else None
-    if file is None or format_ is None:
-        raise AssertionError("checked documents have a source of a known form")
+    source: MemberSource | TableSource, location: Location, variables: Mapping[str, str]
+) -> desired.OutsideSource:
+    if source.query is not None:
+        return _query(source.query, location, variables)
+    if source.file is not None:
+        return _file(source.file, location)
+    raise AssertionError("checked documents have a source of a known form")
+
+
+def _query(query: Query, location: Location, variables: Mapping[str, str]) -> desired.QuerySource:
+    return desired.QuerySource(
+        sql=query.sql,
+        parameters={name: variables[name] for name in parameters(query.sql)},
+        tolerance=_tolerance(query),
+        location=location,
+    )
+
+
+def _file(file: File, location: Location) -> desired.FileSource:
+    format_ = file.format or format_of(file.path)
+    if format_ is None:
+        raise AssertionError("checked documents have files of a known format")
     return desired.FileSource(
         path=file.path,
         format=format_,

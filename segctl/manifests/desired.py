@@ -53,7 +53,8 @@ class QuerySource:
     location: Location
 
 
-Source = InlineSource | FileSource | QuerySource
+OutsideSource = FileSource | QuerySource
+Source = InlineSource | OutsideSource
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +75,7 @@ class TableLoad:
     """
 
     name: str
-    source: FileSource | QuerySource
+    source: OutsideSource
     segment_column: str
     segments: Mapping[str, str]
     ignore_others: bool = False

@@ -4,12 +4,9 @@ Field names are camelCase in YAML.  Descriptions are shown by editors and in the
 diagnostics of missing fields, so each is a sentence that stands alone.
 """
 
-import re
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
-from pydantic.alias_generators import to_camel
-from pydantic.config import JsonDict
+from pydantic import Discriminator, Field, Tag
 
 from segctl.manifests.scalars import (
     Boolean,
@@ -23,38 +20,16 @@ from segctl.manifests.scalars import (
     Seconds,
     Text,
     VariableName,
-    problem,
 )
+from segctl.manifests.section import Section
+from segctl.manifests.sources import MemberSource, TableSource
 
 API_VERSION = "segctl/v1"
 
 Region = Literal["in1", "sg1", "us1", "aps3", "mec1", "eu1"]
 
 
-def _field_title(name: str, _field: object) -> str:
-    return name.replace("_", " ").capitalize()
-
-
-def _model_title(model: type) -> str:
-    name = model.__name__.removesuffix("Document").removesuffix("Settings")
-    return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).capitalize()
-
-
-class _Written(BaseModel):
-    """Base of everything that is written in YAML."""
-
-    model_config = ConfigDict(
-        strict=True,
-        extra="forbid",
-        frozen=True,
-        defer_build=True,
-        alias_generator=to_camel,
-        field_title_generator=_field_title,
-        model_title_generator=_model_title,
-    )
-
-
-class VariableDeclaration(_Written):
+class VariableDeclaration(Section):
     """A value that differs from run to run."""
 
     default: Given[Text] = Field(
@@ -65,7 +40,7 @@ class VariableDeclaration(_Written):
     )
 
 
-class Provider(_Written):
+class Provider(Section):
     """Which CleverTap service is written to, and how fast."""
 
     region: Given[Region] = Field(
@@ -95,7 +70,7 @@ class Provider(_Written):
     )
 
 
-class StateSettings(_Written):
+class StateSettings(Section):
     """Where the record of what was made and sent is kept."""
 
     backend: Literal["local", "objectStore"] = Field(
@@ -103,7 +78,7 @@ class StateSettings(_Written):
     )
 
 
-class GuardSettings(_Written):
+class GuardSettings(Section):
     """Limits on how much one plan may change this segment; they outlive the manifest."""
 
     max_remove_percent: Given[Percent] = Field(
@@ -117,7 +92,7 @@ class GuardSettings(_Written):
     )
 
 
-class ProjectGuards(_Written):
+class ProjectGuards(Section):
     """Limits on how much one plan may change; a segment may set its own."""
 
     max_remove_percent: Percent = Field(
@@ -132,7 +107,7 @@ class ProjectGuards(_Written):
     max_destroys: Count = Field(default=5, description="How many segments one plan may destroy.")
 
 
-class RejectSettings(_Written):
+class RejectSettings(Section):
     """What becomes of memberships that CleverTap refused."""
 
     retry_after_days: Given[Days] = Field(
@@ -141,7 +116,7 @@ class RejectSettings(_Written):
     )
 
 
-class ProjectSpec(_Written):
+class ProjectSpec(Section):
     """The settings of a workspace."""
 
     provider: Provider = Field(default=Provider(), description="The CleverTap service.")
@@ -158,7 +133,7 @@ class ProjectSpec(_Written):
     )
 
 
-class Metadata(_Written):
+class Metadata(Section):
     """What a document is called."""
 
     name: Name = Field(description="The name, unique in the workspace.")
@@ -170,104 +145,6 @@ class SegmentMetadata(Metadata):
     labels: dict[Text, Text] = Field(
         default={}, description="Notes for people and reports; never sent to CleverTap."
     )
-
-
-OnInvalid = Annotated[
-    Literal["error", "skip"],
-    Field(
-        description="What a NULL or empty value does: stop the plan, or be set aside and counted."
-    ),
-]
-MaxInvalidPercent = Annotated[
-    Given[Percent],
-    Field(description="With onInvalid: skip, the share of rows that may be set aside."),
-]
-
-
-def _share_needs_skip(on_invalid: str, share: float | None) -> None:
-    if share is not None and on_invalid == "error":
-        raise problem(
-            "no-effect",
-            "maxInvalidPercent has no effect without onInvalid: skip.",
-            "Add onInvalid: skip, or remove it.",
-        )
-
-
-class File(_Written):
-    """One column of a file."""
-
-    path: Line = Field(description="The path of the file, relative to the workspace root.")
-    column: Line = Field(default="identity", description="The column that holds the members.")
-    kind: Literal["identity", "guid"] = Field(
-        default="identity", description="What the members are: identities, or CleverTap's guids."
-    )
-    format: Given[Literal["csv", "tsv", "jsonl", "parquet", "txt"]] = Field(
-        default=None, description="The format; by the file's extension where left out."
-    )
-    on_invalid: OnInvalid = "error"
-    max_invalid_percent: MaxInvalidPercent = None
-
-    @model_validator(mode="after")
-    def _share_needs_skip(self) -> "File":
-        _share_needs_skip(self.on_invalid, self.max_invalid_percent)
-        return self
-
-
-class Query(_Written):
-    """One SELECT over files; gives a column identity or guid, or both with one of them NULL."""
-
-    sql: Text = Field(description="A single SELECT; $NAME is the value of a variable.")
-    on_invalid: OnInvalid = "error"
-    max_invalid_percent: MaxInvalidPercent = None
-
-    @model_validator(mode="after")
-    def _share_needs_skip(self) -> "Query":
-        _share_needs_skip(self.on_invalid, self.max_invalid_percent)
-        return self
-
-
-_ONE_FORM: JsonDict = {"minProperties": 1, "maxProperties": 1}
-
-
-class MemberSource(_Written):
-    """Where members come from: exactly one of identities, guids, file and query."""
-
-    model_config = ConfigDict(json_schema_extra=_ONE_FORM)
-
-    identities: Given[list[Text]] = Field(
-        default=None, description="Members by the identity that the customer gave them."
-    )
-    guids: Given[list[Text]] = Field(
-        default=None, description="Members by the id that CleverTap gave their device."
-    )
-    file: Given[File] = Field(default=None, description="One column of a file.")
-    query: Given[Query] = Field(default=None, description="A SELECT over files.")
-
-    @model_validator(mode="after")
-    def _exactly_one(self) -> "MemberSource":
-        if len(self.model_fields_set) != 1:
-            raise problem(
-                "source-form",
-                "a source has exactly one of identities, guids, file and query.",
-                "Give each its own list item.",
-            )
-        return self
-
-
-class TableSource(_Written):
-    """Where a table comes from: a file or a query."""
-
-    model_config = ConfigDict(json_schema_extra=_ONE_FORM)
-
-    file: Given[File] = Field(default=None, description="A file with a column of members.")
-    query: Given[Query] = Field(default=None, description="A SELECT over files.")
-
-    @model_validator(mode="after")
-    def _exactly_one(self) -> "TableSource":
-        if len(self.model_fields_set) != 1:
-            summary = "the source of a table is either a file or a query."
-            raise problem("source-form", summary, "Keep one of them.")
-        return self
 
 
 def _members_form(value: object) -> str:
@@ -282,7 +159,7 @@ Members = Annotated[
 """A list of sources, or the word that leaves a segment's members alone."""
 
 
-class LifecycleSettings(_Written):
+class LifecycleSettings(Section):
     """What becomes of a segment whose manifest goes away; kept in state."""
 
     prevent_destroy: Boolean = Field(
@@ -294,7 +171,7 @@ class LifecycleSettings(_Written):
     )
 
 
-class TableSegment(_Written):
+class TableSegment(Section):
     """One segment of a table."""
 
     display_name: Line = Field(
@@ -312,7 +189,7 @@ class TableSegment(_Written):
     )
 
 
-class SegmentSpec(_Written):
+class SegmentSpec(Section):
     """What a segment is, and who is in it."""
 
     display_name: Line = Field(
@@ -335,7 +212,7 @@ class SegmentSpec(_Written):
     )
 
 
-class MembershipSpec(_Written):
+class MembershipSpec(Section):
     """Users times segments."""
 
     segments: Annotated[list[Text], Field(min_length=1)] = Field(
@@ -344,7 +221,7 @@ class MembershipSpec(_Written):
     members: list[MemberSource] = Field(description="The sources of the members.")
 
 
-class SegmentTableSpec(_Written):
+class SegmentTableSpec(Section):
     """One table that says for each row which segment it fills."""
 
     source: TableSource = Field(description="The table: a file or a query.")
@@ -357,7 +234,7 @@ class SegmentTableSpec(_Written):
     )
 
 
-class _Headed(_Written):
+class _Headed(Section):
     api_version: Literal["segctl/v1"] = Field(description="The version of this format.")
 
 

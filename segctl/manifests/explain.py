@@ -11,8 +11,8 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from segctl.diagnostics import Diagnostic
-from segctl.manifests.documents import MemberSource
 from segctl.manifests.scalars import shape
+from segctl.manifests.sources import MemberSource
 from segctl.manifests.tree import Document, Path
 
 MAX_ALIKE = 10

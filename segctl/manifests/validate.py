@@ -10,7 +10,7 @@ from segctl.manifests.desired import Format
 from segctl.manifests.documents import ProjectDocument, Provider
 from segctl.manifests.explain import MAX_ALIKE, and_more, nearest
 from segctl.manifests.tree import Document, Map, Seq, look
-from segctl.manifests.variables import Variables, parameters
+from segctl.manifests.variables import SQL_SOURCES, Variables, parameters
 
 MAX_SEGMENTS = 2500
 """Segments per account, by the service's documentation."""
@@ -256,17 +256,18 @@ def _source(
         values = source.get(field)
         if isinstance(values, Seq):
             yield from _identities(document, (*path, field), values, what)
-    file, form = look(source, "file", "path"), look(source, "file", "format")
-    if isinstance(file, str) and form is None and file.strip() and format_of(file) is None:
+    file, given = look(source, "file", "path"), look(source, "file", "format")
+    if isinstance(file, str) and given is None and file.strip() and format_of(file) is None:
         yield Diagnostic(
             code="unknown-format",
             summary="the format of this file cannot be told from its name.",
             detail="Add format: csv, tsv, jsonl, parquet or txt.",
             location=document.at((*path, "file", "path")),
         )
-    sql = look(source, "query", "sql")
-    if isinstance(sql, str):
-        yield from _query(sql, document.at((*path, "query", "sql")), variables)
+    for form in SQL_SOURCES:
+        sql = look(source, form, "sql")
+        if isinstance(sql, str):
+            yield from _query(sql, document.at((*path, form, "sql")), variables)
 
 
 def _identities(

@@ -12,6 +12,10 @@ from segctl.diagnostics import Diagnostic, Location, Severity
 from segctl.manifests.explain import nearest
 from segctl.manifests.tree import Document, Map, Seq, Value, look
 
+SQL_SOURCES = ("query",)
+"""The sources that hold SQL; a variable is bound to it, never pasted."""
+
+_SQL_PATHS = frozenset((form, "sql") for form in SQL_SOURCES)
 _PREFIX = "SEGCTL_VAR_"
 _REFERENCE = re.compile(r"\$\$\{|\$\{([^}]*)(\}?)")
 _NAME = re.compile(r"var\.([a-z_][a-z0-9_]*)")
@@ -162,7 +166,7 @@ class _Filler:
             return filled
         if value is None or "${" not in value:
             return value
-        if path[-2:] == ("query", "sql"):
+        if path[-2:] in _SQL_PATHS:
             self._refuse_in_sql(value, path)
             return value
         return type(value)(_REFERENCE.sub(lambda m: self._text(m, path), value))

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from segctl.cli.main import execute
 from segctl.identity import PLACEHOLDERS
-from segctl.manifests import documents
+from segctl.manifests import documents, sources
 
 PAGE = Path(__file__).parents[2] / "docs" / "manifests.md"
 
@@ -31,9 +31,9 @@ TABLES: dict[str, type[BaseModel]] = {
     "spec.variables.NAME": documents.VariableDeclaration,
     "metadata": documents.SegmentMetadata,
     "spec of a Segment": documents.SegmentSpec,
-    "Sources": documents.MemberSource,
-    "file": documents.File,
-    "query": documents.Query,
+    "Sources": sources.MemberSource,
+    "file": sources.File,
+    "query": sources.Query,
     "spec of a Membership": documents.MembershipSpec,
     "spec of a SegmentTable": documents.SegmentTableSpec,
     "a segment of a SegmentTable": documents.TableSegment,

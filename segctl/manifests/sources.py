@@ -1,0 +1,108 @@
+"""Where members come from, as written: a list in the manifest, or one of the outside sources."""
+
+from typing import Annotated, ClassVar, Literal, Self
+
+from pydantic import ConfigDict, Field, model_validator
+from pydantic.config import JsonDict
+
+from segctl.manifests.scalars import Given, Line, Percent, Text, problem
+from segctl.manifests.section import Section
+
+OnInvalid = Annotated[
+    Literal["error", "skip"],
+    Field(
+        description="What a NULL or empty value does: stop the plan, or be set aside and counted."
+    ),
+]
+MaxInvalidPercent = Annotated[
+    Given[Percent],
+    Field(description="With onInvalid: skip, the share of rows that may be set aside."),
+]
+
+
+def _share_needs_skip(on_invalid: str, share: float | None) -> None:
+    if share is not None and on_invalid == "error":
+        raise problem(
+            "no-effect",
+            "maxInvalidPercent has no effect without onInvalid: skip.",
+            "Add onInvalid: skip, or remove it.",
+        )
+
+
+class File(Section):
+    """One column of a file."""
+
+    path: Line = Field(description="The path of the file, relative to the workspace root.")
+    column: Line = Field(default="identity", description="The column that holds the members.")
+    kind: Literal["identity", "guid"] = Field(
+        default="identity", description="What the members are: identities, or CleverTap's guids."
+    )
+    format: Given[Literal["csv", "tsv", "jsonl", "parquet", "txt"]] = Field(
+        default=None, description="The format; by the file's extension where left out."
+    )
+    on_invalid: OnInvalid = "error"
+    max_invalid_percent: MaxInvalidPercent = None
+
+    @model_validator(mode="after")
+    def _share_needs_skip(self) -> "File":
+        _share_needs_skip(self.on_invalid, self.max_invalid_percent)
+        return self
+
+
+class Query(Section):
+    """One SELECT over files; gives a column identity or guid, or both with one of them NULL."""
+
+    sql: Text = Field(description="A single SELECT; $NAME is the value of a variable.")
+    on_invalid: OnInvalid = "error"
+    max_invalid_percent: MaxInvalidPercent = None
+
+    @model_validator(mode="after")
+    def _share_needs_skip(self) -> "Query":
+        _share_needs_skip(self.on_invalid, self.max_invalid_percent)
+        return self
+
+
+_ONE_FORM: JsonDict = {"minProperties": 1, "maxProperties": 1}
+
+
+class _Forms(Section):
+    """Exactly one of the fields."""
+
+    what: ClassVar[str]
+    advice: ClassVar[str]
+    model_config = ConfigDict(json_schema_extra=_ONE_FORM)
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Self:
+        if len(self.model_fields_set) != 1:
+            *names, last = (field.alias for field in type(self).model_fields.values())
+            raise problem(
+                "source-form",
+                f"{self.what} has exactly one of {', '.join(map(str, names))} and {last}.",
+                self.advice,
+            )
+        return self
+
+
+class MemberSource(_Forms):
+    """Where members come from: exactly one of its fields."""
+
+    what = "a source"
+    advice = "Give each its own list item."
+    identities: Given[list[Text]] = Field(
+        default=None, description="Members by the identity that the customer gave them."
+    )
+    guids: Given[list[Text]] = Field(
+        default=None, description="Members by the id that CleverTap gave their device."
+    )
+    file: Given[File] = Field(default=None, description="One column of a file.")
+    query: Given[Query] = Field(default=None, description="A SELECT over files.")
+
+
+class TableSource(_Forms):
+    """Where a table comes from: exactly one of its fields."""
+
+    what = "the source of a table"
+    advice = "Keep one of them."
+    file: Given[File] = Field(default=None, description="A file with a column of members.")
+    query: Given[Query] = Field(default=None, description="A SELECT over files.")
