@@ -120,7 +120,7 @@ def _read(engine: Engine, members: MembersFile | None) -> tuple[LoadStats | None
     if not members.path.is_file():
         raise Stop(f"there is no file {shown}")
     scan = Scan(
-        path=members.path.resolve(), format=format_, column=members.column, kind=members.kind
+        paths=(members.path.resolve(),), format=format_, column=members.column, kind=members.kind
     )
     try:
         number = engine.load(scan, targets=[0])

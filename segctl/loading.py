@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from segctl.diagnostics import Diagnostic, Location, Severity
-from segctl.engine.base import Engine, LoadStats, RowsUnreadable
+from segctl.engine.base import LoadStats, RowsUnreadable
 from segctl.errors import InvalidInput
 from segctl.identity import DESCRIPTIONS
 from segctl.manifests.desired import (
@@ -18,7 +18,7 @@ from segctl.manifests.desired import (
     Tolerance,
 )
 from segctl.plan.model import Finding
-from segctl.sources.paths import Reach
+from segctl.sources.fetching import Fetching
 from segctl.sources.reading import rows_of
 
 
@@ -27,6 +27,7 @@ class Loaded:
     """The sources of a plan in an engine, by the numbers of their loads."""
 
     loads: Mapping[int, Load]
+    root: Path
 
     def judge(self, stats: Mapping[int, LoadStats]) -> list[Finding]:
         """Give what a reviewer should know of the rows, once the engine has compared them.
@@ -34,7 +35,9 @@ class Loaded:
         Raises ``InvalidInput`` with all problems of all sources at once.
         """
         pairs = [(self.loads[number], found) for number, found in sorted(stats.items())]
-        problems = [problem for load, found in pairs for problem in _invalid(load, found)]
+        problems = [
+            problem for load, found in pairs for problem in _invalid(load, found, self.root)
+        ]
         if problems:
             raise InvalidInput(problems)
         return [finding for load, found in pairs for finding in _counted(load, found)]
@@ -43,16 +46,15 @@ class Loaded:
         """Say which source an engine could not read while comparing."""
         if error.load is None:
             raise error
-        return InvalidInput([_unreadable(self.loads[error.load], error)])
+        return InvalidInput([_unreadable(self.loads[error.load], error, self.root)])
 
 
-def load(desired: Desired, places: Mapping[str, int], engine: Engine, root: Path) -> Loaded:
+def load(desired: Desired, places: Mapping[str, int], at: Fetching) -> Loaded:
     """Take every source that a planned segment needs into the engine.
 
     ``places`` gives the target of each planned segment by address.  Raises
     ``InvalidInput`` with all sources that cannot be read.
     """
-    reach = Reach(root=root, allowed=desired.project.allowed_folders)
     problems: list[Diagnostic] = []
     loads: dict[int, Load] = {}
     for declared in desired.loads:
@@ -61,14 +63,14 @@ def load(desired: Desired, places: Mapping[str, int], engine: Engine, root: Path
             continue
         try:
             column = declared.segment_column if isinstance(declared, TableLoad) else None
-            rows = rows_of(declared.source, reach, engine, segment_column=column)
+            rows = rows_of(declared.source, at, segment_column=column)
             exclude = not isinstance(declared, TableLoad) and declared.role == "exclude"
-            loads[engine.load(rows, targets=targets, exclude=exclude)] = declared
+            loads[at.engine.load(rows, targets=targets, exclude=exclude)] = declared
         except RowsUnreadable as error:
-            problems.append(_unreadable(declared, error))
+            problems.append(_unreadable(declared, error, at.reach.root))
     if problems:
         raise InvalidInput(problems)
-    return Loaded(loads=loads)
+    return Loaded(loads=loads, root=at.reach.root)
 
 
 def _targets(load: Load, places: Mapping[str, int]) -> Sequence[int] | Mapping[str, int]:
@@ -93,12 +95,19 @@ def _where(load: Load) -> Location:
     return load.source.location
 
 
-def _unreadable(load: Load, error: RowsUnreadable) -> Diagnostic:
+def _shown(file: Path, root: Path) -> str:
+    """Name one of the files of a source: by its path in the workspace, if it is there."""
+    inside = root.resolve()
+    return (file.relative_to(inside) if file.is_relative_to(inside) else file).as_posix()
+
+
+def _unreadable(load: Load, error: RowsUnreadable, root: Path) -> Diagnostic:
     summary = error.summary
     if isinstance(load.source, FileSource):
         at = f":{error.line}" if error.line else ""
-        if load.source.path not in summary:
-            summary = f"{load.source.path}{at}: {summary}"
+        name = _shown(error.file, root) if error.file else load.source.path
+        if name not in summary:
+            summary = f"{name}{at}: {summary}"
     elif error.line:
         summary += f" (line {error.line} of a file that it reads)"
     return Diagnostic(code=error.code, summary=summary, detail=error.detail, location=_where(load))
@@ -110,17 +119,18 @@ def _tolerance(load: Load) -> Tolerance:
     return load.source.tolerance
 
 
-def _invalid(load: Load, stats: LoadStats) -> Iterable[Diagnostic]:
+def _invalid(load: Load, stats: LoadStats, root: Path) -> Iterable[Diagnostic]:
     """Give what the user must mend before anything can be planned."""
     tolerance = _tolerance(load)
     bad = sum(stats.invalid.values())
     if bad and not tolerance.skip:
         for problem, rows in stats.invalid.items():
-            first = stats.first.get(problem)
+            first, file = stats.first.get(problem), stats.files.get(problem)
+            at = f" of {_shown(file, root)}" if file else ""
             yield Diagnostic(
                 code=f"invalid-identity-{problem}",
                 summary=f"{_name(load)}: {_rows(rows)} with {DESCRIPTIONS[problem]}"
-                + (f", the first is row {first:,}" if first else ""),
+                + (f", the first is row {first:,}{at}" if first else ""),
                 detail="Mend the data, or set onInvalid: skip to leave such rows out.",
                 location=_where(load),
             )

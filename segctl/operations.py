@@ -242,6 +242,7 @@ def _make(
         recorded_at=held.recorded(),
         root=context.root,
         scratch=at.scratch,
+        environment=context.environment,
     )
 
 

@@ -22,6 +22,8 @@ from segctl.plan.model import (
     Target,
 )
 from segctl.plan.remarks import remarks
+from segctl.sources.fetching import Fetching
+from segctl.sources.paths import Reach
 from segctl.state.advance import record_of
 from segctl.state.model import SegmentRecord, State
 
@@ -74,16 +76,19 @@ def make(
     recorded_at: Mapping[str, Recorded],
     root: Path,
     scratch: Path,
+    environment: Mapping[str, str],
 ) -> Made:
     """Plan from ``state`` to ``desired``; see ``Plan``.
 
     ``recorded_at`` says for each recorded segment, by its name on the wire, where its
-    members stand on this machine.  Raises ``InvalidInput`` with all problems of all
-    sources at once.
+    members stand on this machine; sources may look into ``environment``.  Raises
+    ``InvalidInput`` with all problems of all sources at once.
     """
     numbered = _numbered(draft(desired.segments, state, patterns=aim.patterns, destroy=aim.destroy))
     places = {d.address: numbered.own[n] for n, d in enumerate(numbered.drafts) if d.wanted}
-    loaded = load(desired, places, engine, root)
+    reach = Reach(root=root, allowed=desired.project.allowed_folders)
+    at = Fetching(reach=reach, engine=engine, scratch=scratch, environment=environment)
+    loaded = load(desired, places, at)
     _record(numbered, engine, recorded_at)
     try:
         diff = engine.diff(retry_before=aim.retry_before)

@@ -27,9 +27,13 @@ class Inline:
 
 @dataclass(frozen=True, kw_only=True)
 class Scan:
-    """One column of one file, read as text; ``path`` is resolved and may be read."""
+    """One column of files of one format, read as text in their order.
 
-    path: Path
+    ``paths`` are resolved, may be read, and are one at least.  Each file has a header
+    of its own, where its format has one.
+    """
+
+    paths: tuple[Path, ...]
     format: Format
     column: str
     kind: Kind
@@ -59,8 +63,9 @@ Counting = Literal["strict", "distinct"]
 class RowsUnreadable(Exception):
     """Rows could not be had: ``summary`` and ``detail`` are for the user to read.
 
-    ``line`` counts from 1 in the file at fault, 0 where that is not known; ``load`` is
-    the number of the load at fault where it shows only when everything is compared.
+    ``line`` counts from 1 in the file at fault, 0 where that is not known; ``file`` is
+    that file where the source has several.  ``load`` is the number of the load at fault
+    where it shows only when everything is compared.
     """
 
     def __init__(self, code: str, summary: str, detail: str = "", *, line: int = 0) -> None:
@@ -69,6 +74,7 @@ class RowsUnreadable(Exception):
         self.summary = summary
         self.detail = detail
         self.line = line
+        self.file: Path | None = None
         self.load: int | None = None
 
 
@@ -77,14 +83,16 @@ class LoadStats:
     """What a load held: all rows, those equal to another, and the invalid ones by kind.
 
     ``first`` gives for each problem the number of the first such row, from 1, where
-    the source has an order.  ``others`` counts the rows of a table whose segment is
-    not declared, by value, the most frequent first, at most ten of them.
+    the source has an order, and ``files`` its file, where there are several.  ``others``
+    counts the rows of a table whose segment is not declared, by value, the most frequent
+    first, at most ten of them.
     """
 
     rows: int
     duplicates: int
     invalid: Mapping[Problem, int] = field(default_factory=dict)
     first: Mapping[Problem, int] = field(default_factory=dict)
+    files: Mapping[Problem, Path] = field(default_factory=dict)
     others: tuple[tuple[str, int], ...] = ()
     others_rows: int = 0
 

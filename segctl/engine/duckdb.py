@@ -95,7 +95,7 @@ class DuckEngine:
             else:
                 self._loads.append(load)
         except duckdb.Error as error:
-            raise failures.explained(error, rows) from error
+            raise self._intake.explained(error, rows) from error
         return number
 
     def _exclude(self, load: Load) -> None:
@@ -112,27 +112,40 @@ class DuckEngine:
             "GROUP BY problem HAVING problem IS NOT NULL ORDER BY problem"
         ).fetchall()
         invalid = {Problem(problem): rows for problem, rows in found}
-        self._excluded[load.number] = LoadStats(
+        stats = LoadStats(
             rows=load.rows,
             duplicates=load.rows - comparing.distinct_rows(self._db, load),
             invalid=invalid,
-            first=self._first_invalid(load) if invalid else {},
         )
+        self._excluded[load.number] = self._with_first(load, stats)
 
-    def _first_invalid(self, load: Load) -> dict[Problem, int]:
-        """Find the first bad row of each kind in a file; reads it again, in order."""
-        if not isinstance(load.source, Scan):
-            return {}
+    def _with_first(self, load: Load, stats: LoadStats) -> LoadStats:
+        """Find the first bad row of each kind in the files; reads them again, in order."""
+        if not isinstance(load.source, Scan) or not stats.invalid:
+            return stats
+        first: dict[Problem, int] = {}
+        files: dict[Problem, Path] = {}
+        for path in load.source.paths:
+            alone = replace(load.source, paths=(path,))
+            for problem, row in self._first_invalid(self._intake.in_order(alone)):
+                first.setdefault(problem, row)
+                files.setdefault(problem, path)
+            if first.keys() >= stats.invalid.keys():
+                break
+        several = len(load.source.paths) > 1
+        return replace(stats, first=first, files=files if several else {})
+
+    def _first_invalid(self, select: str) -> list[tuple[Problem, int]]:
         self._db.execute("SET preserve_insertion_order = true")
         try:
             found = self._db.execute(
                 f"SELECT problem, min(number) FROM (SELECT {sql.PROBLEM} AS problem, "
-                f"row_number() OVER () AS number FROM ({self._intake.in_order(load.source)})) "
+                f"row_number() OVER () AS number FROM ({select})) "
                 "WHERE problem IS NOT NULL GROUP BY problem"
             ).fetchall()
         finally:
             self._db.execute("SET preserve_insertion_order = false")
-        return {Problem(problem): row for problem, row in found}
+        return [(Problem(problem), row) for problem, row in found]
 
     # Comparing
 
@@ -167,11 +180,8 @@ class DuckEngine:
             self._recorded,
             excluding=bool(self._excluded),
         )
-        for load in self._loads:
-            if stats[load.number].invalid:
-                first = self._first_invalid(load)
-                stats[load.number] = replace(stats[load.number], first=first)
-        return Diff(targets=self._counted(), loads={**stats, **self._excluded})
+        told = {load.number: self._with_first(load, stats[load.number]) for load in self._loads}
+        return Diff(targets=self._counted(), loads={**told, **self._excluded})
 
     def _culprit(self, error: duckdb.Error) -> RowsUnreadable | StateDamaged | duckdb.Error:
         """Find which input an error came from, by reading each alone."""
@@ -179,7 +189,7 @@ class DuckEngine:
             try:
                 self._db.execute(f"SELECT max(value) FROM ({load.select})").fetchall()
             except duckdb.Error as alone:
-                found = failures.explained(alone, load.source)
+                found = self._intake.explained(alone, load.source)
                 found.load = load.number
                 return found
         try:
@@ -227,9 +237,9 @@ class DuckEngine:
         folding.view_recorded(self._db, recorded)
         self._db.execute(
             "CREATE OR REPLACE TABLE saved AS SELECT target, action, kind, value "
-            f"FROM read_parquet({sql.literal(str(delta))}) WHERE request >= 0"
+            f"FROM read_parquet({sql.file(delta)}) WHERE request >= 0"
         )
-        self._db.execute(sql.RELEASED_BY.format(delta=sql.literal(str(delta))))
+        self._db.execute(sql.RELEASED_BY.format(delta=sql.file(delta)))
         self._db.execute(sql.STILL_WANTED)
         [[left]] = self._db.execute("SELECT count(*) FROM delta").fetchall()
         return int(left)
@@ -287,7 +297,7 @@ class DuckEngine:
         try:
             cursor.execute(
                 "SELECT request, kinds, names, targets, actions "
-                f"FROM read_parquet({sql.literal(str(batches))}) WHERE request >= $1",
+                f"FROM read_parquet({sql.file(batches)}) WHERE request >= $1",
                 [start],
             )
             while chunk := cursor.fetchmany(256):

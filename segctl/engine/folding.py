@@ -58,8 +58,7 @@ def _read(files: Sequence[tuple[int, Path]], columns: str) -> str:
     """Give a SELECT over files that each belong to a target; one file may serve several."""
     if len(files) == 1:
         [(target, file)] = files
-        table = sql.literal(str(file))
-        return f"SELECT {target}::INTEGER AS target, {columns} FROM read_parquet({table})"
+        return f"SELECT {target}::INTEGER AS target, {columns} FROM read_parquet({sql.file(file)})"
     owners = ", ".join(f"({target}, {sql.literal(str(file))})" for target, file in files)
     unique = sql.paths(sorted({file for _, file in files}))
     return (
@@ -79,10 +78,10 @@ def fold(
     """Give what outcomes make of each recorded target; see ``Engine.fold``."""
     view_recorded(db, recorded)
     tabulate(db, ledger)
-    db.execute(sql.OUTCOMES.format(delta=sql.literal(str(delta))))
+    db.execute(sql.OUTCOMES.format(delta=sql.file(delta)))
     db.execute(sql.EXCEPTED)
     db.execute(sql.APPLIED)
-    db.execute(sql.RELEASED_BY.format(delta=sql.literal(str(delta))))
+    db.execute(sql.RELEASED_BY.format(delta=sql.file(delta)))
     db.execute(sql.PAIRS_AFTER)
     return settle(db, scratch, recorded)
 

@@ -9,13 +9,15 @@ of ours.
 import csv
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import duckdb
 
 from segctl.engine import failures, sql
-from segctl.engine.base import Inline, Rows, Scan, Select
+from segctl.engine.base import Inline, Rows, RowsUnreadable, Scan, Select
 
 OPTIONS = {
     "autoinstall_known_extensions": False,
@@ -55,31 +57,47 @@ class Intake:
                     self._check_json(rows, table)
                     return f"SELECT kind, value, label FROM {table}"
                 case Scan():
-                    columns = [] if rows.format == "txt" else self._header(rows)
-                    return f"FROM {self._table(sql.rows_of(rows, columns), [])}"
+                    return f"FROM {self._table(self.in_order(rows), [])}"
                 case Select():
                     return self._selected(rows)
         except duckdb.Error as error:
-            raise failures.explained(error, rows) from error
+            raise self.explained(error, rows) from error
 
     def in_order(self, scan: Scan) -> str:
-        """Give a SELECT over a file that reads it in its own order; for error messages."""
-        columns = self._header(scan) if scan.format in ("csv", "tsv") else []
-        return sql.rows_of(scan, columns)
+        """Give a SELECT over files that reads each of them in its own order."""
+        if scan.format not in ("csv", "tsv"):
+            return sql.rows_of(scan)
+        alike: dict[tuple[str, ...], list[Path]] = {}
+        for path in scan.paths:
+            with _named(path, scan):
+                alike.setdefault(self._header(scan, path), []).append(path)
+        return " UNION ALL ".join(
+            sql.rows_of(replace(scan, paths=tuple(paths)), header)
+            for header, paths in alike.items()
+        )
+
+    def explained(self, error: duckdb.Error, rows: Rows) -> RowsUnreadable:
+        """Say why rows cannot be read, and which of several files is at fault."""
+        for alone in _each(rows):
+            try:
+                self._db.execute(f"SELECT max(value) FROM ({self.in_order(alone)})").fetchall()
+            except (duckdb.Error, RowsUnreadable) as its:
+                found = its if isinstance(its, RowsUnreadable) else failures.explained(its, alone)
+                [found.file] = alone.paths
+                return found
+        return failures.explained(error, rows)
 
     def _table(self, select: str, parameters: list[Any]) -> str:
         table = f"rows_{next(self._numbers)}"
         self._db.execute(f"CREATE TEMP TABLE {table} AS {select}", parameters)
         return table
 
-    def _header(self, scan: Scan) -> list[str]:
+    def _header(self, scan: Scan, path: Path) -> tuple[str, ...]:
         """Read the names in the first line of a csv or tsv file."""
         cursor = self._db.cursor()
         try:
             cursor.execute("SET preserve_insertion_order = true")
-            first = cursor.execute(
-                f"SELECT value FROM {sql.lines_of(scan.path)} LIMIT 1"
-            ).fetchone()
+            first = cursor.execute(f"SELECT value FROM {sql.lines_of([path])} LIMIT 1").fetchone()
         finally:
             cursor.execute("SET preserve_insertion_order = false")
             cursor.close()
@@ -90,18 +108,23 @@ class Intake:
                 raise failures.no_column(column, names)
             if names.count(column) > 1:
                 raise failures.column_twice(column)
-        return [n if names.index(n) == i else f"{n} ({i})" for i, n in enumerate(names)]
+        return tuple(n if names.index(n) == i else f"{n} ({i})" for i, n in enumerate(names))
 
     def _check_types(self, scan: Scan) -> None:
-        """Refuse a missing column of a Parquet file, and one that holds no text."""
-        table = f"read_parquet({sql.literal(str(scan.path))})"
-        described = self._db.execute(f"DESCRIBE SELECT * FROM {table}").fetchall()
-        types = {row[0]: row[1] for row in described}
-        for column in filter(None, (scan.column, scan.segment_column)):
-            if column not in types:
-                raise failures.no_column(column, list(types))
-            if types[column] != "VARCHAR" and not types[column].startswith("ENUM"):
-                raise failures.not_text(column, types[column], scan.path.name)
+        """Refuse a missing column of a Parquet file, and one that holds no text.
+
+        Each file is looked at: of several, DuckDB would cast all to the type of the first.
+        """
+        for path in scan.paths:
+            table = f"read_parquet({sql.file(path)})"
+            with _named(path, scan):
+                described = self._db.execute(f"DESCRIBE SELECT * FROM {table}").fetchall()
+                types = {row[0]: row[1] for row in described}
+                for column in filter(None, (scan.column, scan.segment_column)):
+                    if column not in types:
+                        raise failures.no_column(column, list(types))
+                    if types[column] != "VARCHAR" and not types[column].startswith("ENUM"):
+                        raise failures.not_text(column, types[column], path.name)
 
     def _check_json(self, scan: Scan, table: str) -> None:
         """Refuse values that are neither text nor whole numbers as written."""
@@ -109,8 +132,12 @@ class Intake:
             f"SELECT type, count(*) FROM {table} WHERE type NOT IN "
             "('VARCHAR', 'UBIGINT', 'BIGINT', 'NULL') GROUP BY type ORDER BY type"
         ).fetchall()
-        if wrong:
-            raise failures.not_text_in_json(scan.column, dict(wrong))
+        if not wrong:
+            return
+        for alone in _each(scan):
+            with _named(alone.paths[0], scan):
+                self._check_json(alone, f"({sql.rows_of(alone)})")
+        raise failures.not_text_in_json(scan.column, dict(wrong))
 
     def _selected(self, select: Select) -> str:
         """Run a user's query where it can do no harm; give a SELECT over its result."""
@@ -118,7 +145,9 @@ class Intake:
         parameters = dict(select.parameters)
         sealed = duckdb.connect(config={**OPTIONS, **self._settings})
         try:
-            allowed = sql.paths([*select.files, out])
+            plain = [sql.plainly(file) for file in select.files]
+            names = dict.fromkeys([*map(str, select.files), *plain, str(out)])
+            allowed = f"[{', '.join(map(sql.literal, names))}]"
             sealed.execute(f"SET allowed_paths = {allowed}")
             sealed.execute("SET enable_external_access = false")
             sealed.execute("SET lock_configuration = true")
@@ -133,7 +162,7 @@ class Intake:
             )
         finally:
             sealed.close()
-        result = f"read_parquet({sql.literal(str(out))})"
+        result = f"read_parquet({sql.file(out)})"
         [[both]] = self._db.execute(
             f"SELECT count(*) FROM {result} WHERE identity IS NOT NULL AND guid IS NOT NULL"
         ).fetchall()
@@ -143,6 +172,22 @@ class Intake:
             "SELECT CASE WHEN guid IS NULL THEN 'identity' ELSE 'guid' END AS kind, "
             f"coalesce(identity, guid) AS value, label FROM {result}"
         )
+
+
+@contextmanager
+def _named(path: Path, scan: Scan) -> Iterator[None]:
+    """Name the file in what is told of it, where the source has several."""
+    try:
+        yield
+    except RowsUnreadable as error:
+        error.file = path if len(scan.paths) > 1 else None
+        raise
+
+
+def _each(rows: Rows) -> Iterator[Scan]:
+    """Give a scan of each file, where there are several."""
+    if isinstance(rows, Scan) and len(rows.paths) > 1:
+        yield from (replace(rows, paths=(path,)) for path in rows.paths)
 
 
 def _run(db: duckdb.DuckDBPyConnection, statement: str, parameters: Mapping[str, str]) -> None:

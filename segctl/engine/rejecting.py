@@ -226,6 +226,5 @@ def _look_up(db: duckdb.DuckDBPyConnection, applies: Iterable[SentApply]) -> Non
             "unnest($2::INTEGER[]) AS target",
             [list(apply.targets), list(apply.targets.values())],
         )
-        delta = sql.literal(str(apply.delta))
-        db.execute(_ASKED_IN_APPLY.format(delta=delta), [apply.begun_at])
+        db.execute(_ASKED_IN_APPLY.format(delta=sql.file(apply.delta)), [apply.begun_at])
     db.execute(_ASKED_FOR_MEMBERS)

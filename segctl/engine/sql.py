@@ -4,7 +4,8 @@ Every relation of members has the columns ``target`` (index of a segment of the
 service), ``kind`` and ``value``; kinds and actions are the words of the service.
 """
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from segctl.engine.base import Scan
@@ -33,18 +34,28 @@ def name(text: str) -> str:
     return '"' + text.replace('"', '""') + '"'
 
 
-def paths(files: Sequence[Path]) -> str:
+def plainly(file: Path) -> str:
+    """Give a file's name as the pattern that it alone matches: reading functions take globs."""
+    return re.sub(r"[*?[]", r"[\g<0>]", str(file))
+
+
+def file(path: Path) -> str:
+    """Give a file name for a reading function."""
+    return literal(plainly(path))
+
+
+def paths(files: Iterable[Path]) -> str:
     """Give a list of file names for a reading function."""
-    return "[" + ", ".join(literal(str(file)) for file in files) + "]"
+    return "[" + ", ".join(file(path) for path in files) + "]"
 
 
-def lines_of(file: Path) -> str:
-    """Give the reading function of a text file that has one column, ``value``: its lines."""
-    return f"read_csv({literal(str(file))}, auto_detect = false, {LINES})"
+def lines_of(files: Iterable[Path]) -> str:
+    """Give the reading function of text files that have one column, ``value``: their lines."""
+    return f"read_csv({paths(files)}, auto_detect = false, {LINES})"
 
 
 def delimited(scan: Scan, columns: Sequence[str]) -> str:
-    """Give the reading function of a csv or tsv file whose header is known.
+    """Give the reading function of csv or tsv files that share a header, which is known.
 
     Nothing is guessed: DuckDB would take one file for this dialect and the next
     for that one.
@@ -52,23 +63,23 @@ def delimited(scan: Scan, columns: Sequence[str]) -> str:
     types = ", ".join(f"{literal(column)}: 'VARCHAR'" for column in columns)
     delimiter = "\t" if scan.format == "tsv" else ","
     return (
-        f"read_csv({literal(str(scan.path))}, auto_detect = false, columns = {{{types}}}, "
+        f"read_csv({paths(scan.paths)}, auto_detect = false, columns = {{{types}}}, "
         f"delim = '{delimiter}', quote = '\"', escape = '\"', header = true)"
     )
 
 
 def rows_of(scan: Scan, columns: Sequence[str] = ()) -> str:
-    """Give a SELECT of ``kind``, ``value`` and ``label`` over a file, unchecked.
+    """Give a SELECT of ``kind``, ``value`` and ``label`` over files, unchecked.
 
-    ``columns`` are those of the header of a csv or tsv file.
+    ``columns`` are those of the header of csv or tsv files.
     """
     kind = literal(scan.kind)
     if scan.format == "txt":
-        return f"SELECT {kind} AS kind, value, NULL::VARCHAR AS label FROM {lines_of(scan.path)}"
+        return f"SELECT {kind} AS kind, value, NULL::VARCHAR AS label FROM {lines_of(scan.paths)}"
     if scan.format == "jsonl":
         return _json_rows(scan)
     if scan.format == "parquet":
-        table = f"read_parquet({literal(str(scan.path))})"
+        table = f"read_parquet({paths(scan.paths)})"
     else:
         table = delimited(scan, columns)
     label = name(scan.segment_column) if scan.segment_column else "NULL"
@@ -81,8 +92,7 @@ def rows_of(scan: Scan, columns: Sequence[str] = ()) -> str:
 def _json_rows(scan: Scan) -> str:
     columns = dict.fromkeys(filter(None, (scan.column, scan.segment_column)))
     types = ", ".join(f"{literal(column)}: 'JSON'" for column in columns)
-    file = literal(str(scan.path))
-    table = f"read_json({file}, format = 'newline_delimited', columns = {{{types}}})"
+    table = f"read_json({paths(scan.paths)}, format = 'newline_delimited', columns = {{{types}}})"
     label = f"({name(scan.segment_column)}->>'$')" if scan.segment_column else "NULL::VARCHAR"
     value = name(scan.column)
     return (

@@ -1,21 +1,23 @@
-"""From a declared source to rows that an engine can read."""
+"""From a declared source to rows that an engine can read.
 
-from segctl.engine.base import Engine, Inline, Rows, Scan
+What lies outside of the files of the workspace is brought into a scratch file first,
+each kind of source in its own module.
+"""
+
+from segctl.engine.base import Inline, Rows, Scan
 from segctl.manifests.desired import FileSource, InlineSource, QuerySource, Source
 from segctl.sources import query
-from segctl.sources.paths import Reach
+from segctl.sources.fetching import Fetching
 
 
-def rows_of(
-    source: Source, reach: Reach, engine: Engine, *, segment_column: str | None = None
-) -> Rows:
-    """Resolve a source's files and check its query; raises ``RowsUnreadable``."""
+def rows_of(source: Source, at: Fetching, *, segment_column: str | None = None) -> Rows:
+    """Resolve a source's files, check its query, or fetch it; raises ``RowsUnreadable``."""
     match source:
         case InlineSource(kind=kind, values=values):
             return Inline(kind=kind, values=values)
         case FileSource():
             return Scan(
-                path=reach.resolve(source.path),
+                paths=(at.reach.resolve(source.path),),
                 format=source.format,
                 column=source.column,
                 kind=source.kind,
@@ -23,5 +25,5 @@ def rows_of(
             )
         case QuerySource(sql=sql, parameters=parameters):
             return query.prepare(
-                sql, parameters, reach, engine.syntax_tree, segment_column=segment_column
+                sql, parameters, at.reach, at.engine.syntax_tree, segment_column=segment_column
             )

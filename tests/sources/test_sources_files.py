@@ -23,7 +23,7 @@ def engine(tmp_path: Path) -> Iterator[DuckEngine]:
 def scan(
     engine: DuckEngine, path: Path, format_: Format, *, column: str = "identity"
 ) -> tuple[LoadStats, list[str]]:
-    source = Scan(path=path, format=format_, column=column, kind=Kind.IDENTITY)
+    source = Scan(paths=(path,), format=format_, column=column, kind=Kind.IDENTITY)
     number = engine.load(source, targets=[0])
     engine.record(0, Recorded(), wanted=True)
     diff = engine.diff()

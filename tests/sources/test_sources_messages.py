@@ -66,7 +66,10 @@ def test_a_file_parted_by_something_else_is_told_so(
     path = tmp_path / name
     path.write_text(f"{header}\nanna@example.com;1\n")
     scan = Scan(
-        path=path, format="tsv" if name == "a.tsv" else "csv", column="email", kind=Kind.IDENTITY
+        paths=(path,),
+        format="tsv" if name == "a.tsv" else "csv",
+        column="email",
+        kind=Kind.IDENTITY,
     )
     with pytest.raises(RowsUnreadable) as caught:
         engine.load(scan, targets=[0])
