@@ -64,8 +64,8 @@ def load(desired: Desired, places: Mapping[str, int], at: Fetching) -> Loaded:
         try:
             column = declared.segment_column if isinstance(declared, TableLoad) else None
             rows = rows_of(declared.source, at, segment_column=column)
-            exclude = not isinstance(declared, TableLoad) and declared.role == "exclude"
-            loads[at.engine.load(rows, targets=targets, exclude=exclude)] = declared
+            role = "include" if isinstance(declared, TableLoad) else declared.role
+            loads[at.engine.load(rows, targets=targets, role=role)] = declared
         except RowsUnreadable as error:
             problems.append(_unreadable(declared, error, at.reach.root))
     if problems:

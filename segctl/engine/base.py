@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+from segctl.holdout import Holdout
 from segctl.identity import Kind, Problem, SetDigest
-from segctl.manifests.desired import Format
+from segctl.manifests.desired import Format, Role
 from segctl.outcomes import Ledger
 from segctl.plan.model import Sample
 from segctl.rejects import Rejects
@@ -54,7 +55,14 @@ class Select:
     segment_column: str | None = None
 
 
-Rows = Inline | Scan | Select
+@dataclass(frozen=True, kw_only=True)
+class Members:
+    """The final members of another target, after everything that is said of it."""
+
+    target: int
+
+
+Rows = Inline | Scan | Select | Members
 
 Counting = Literal["strict", "distinct"]
 """How the limits of a request are counted; see ``packing.Limits``."""
@@ -116,9 +124,13 @@ class Recorded:
 class TargetDiff:
     """How one target changes, counted in memberships.
 
-    ``leaving`` counts recorded members that are removed, asserted again or not.
+    ``asked`` counts the members that the sources ask for, ``desired`` those of them that
+    are there after an apply, where some are in quarantine.  ``leaving`` counts recorded
+    members that are removed, asserted again or not.  ``held_out`` and ``suppressed``
+    count users who would be asked for otherwise; who is held out counts there alone.
     """
 
+    asked: int = 0
     desired: int = 0
     recorded: int = 0
     add: int = 0
@@ -126,7 +138,17 @@ class TargetDiff:
     reasserted: int = 0
     quarantined: int = 0
     leaving: int = 0
+    held_out: int = 0
+    suppressed: int = 0
     sample: Sample = field(default_factory=Sample)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Users:
+    """How many users something is true of, and the first few of them, sorted."""
+
+    count: int = 0
+    sample: tuple[tuple[Kind, str], ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -235,14 +257,21 @@ class Engine(Protocol):
         rows: Rows,
         *,
         targets: Sequence[int] | Mapping[str, int],
-        exclude: bool = False,
+        role: Role = "include",
     ) -> int:
         """Take a source in for its targets; give the number of this load.
 
         ``targets`` are indexes, or a mapping from values of the segment column, with
-        negative ones for segments that are not part of the plan.  Raises
-        ``RowsUnreadable``.
+        negative ones for segments that nobody asks for.  Targets that are not recorded
+        are there to be read or asked about.  What is to ``suppress`` is taken from all
+        targets.  Raises ``RowsUnreadable``.
         """
+
+    def hold_out(self, target: int, holdout: Holdout) -> None:
+        """Leave a share of the users out of a target."""
+
+    def keep(self, target: int) -> None:
+        """Have the members that a target is to have at hand for questions, after ``diff``."""
 
     def record(self, target: int, recorded: Recorded, *, wanted: bool) -> None:
         """Name what is recorded of a target; not ``wanted`` means that it is to be emptied."""
@@ -254,6 +283,18 @@ class Engine(Protocol):
         (seconds since 1970) are sent again.  Raises ``RowsUnreadable``, and
         ``StateDamaged`` for a member file that cannot be read.
         """
+
+    def size(self, target: int) -> int:
+        """Count the members that a kept target is to have."""
+
+    def overlaps(self, targets: Sequence[int]) -> Mapping[tuple[int, ...], Users]:
+        """Give the users in several of these kept targets, by the targets that each is in.
+
+        The most frequent combination comes first.
+        """
+
+    def outside(self, target: int, of: int) -> Users:
+        """Give the members of a kept target that are not in another one."""
 
     def delta_digest(self, keys: Sequence[str]) -> SetDigest:
         """Digest the delta; ``keys`` are the wire names of the targets, by index."""

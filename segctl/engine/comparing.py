@@ -5,7 +5,7 @@ that matches a recorded member is valid, since that one was; so only what differ
 is checked, counted and made distinct, and the cost follows the change.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import duckdb
@@ -47,27 +47,27 @@ def compare(
     loads: Sequence[Load],
     wanted: set[int],
     *,
-    excluding: bool,
+    sieves: Sequence[str],
     targets: int,
 ) -> None:
     """Make the tables ``unmatched``, ``compared`` and ``unanswered``.
 
-    ``recorded``, ``pairs`` and ``excluded`` are there already; ``targets`` is how many
-    there are in all.
+    ``recorded``, ``pairs`` and what the ``sieves`` look at are there already;
+    ``targets`` is how many there are in all.
     """
-    desired = _desired(db, loads, wanted)
-    if excluding:
-        desired = sql.WITHOUT_EXCLUDED.format(desired=desired)
+    wished = desired(db, loads, wanted)
+    for sieve in sieves:
+        wished = sieve.format(desired=wished)
     apart = targets > 1 or any(load.is_table for load in loads)
     together = "l.target = r.target AND " if apart else ""
-    db.execute(sql.UNMATCHED.format(desired=desired, together=together))
+    db.execute(sql.UNMATCHED.format(desired=wished, together=together))
     db.execute(sql.COMPARED)
     [[unsure]] = db.execute("SELECT count(*) FROM pairs WHERE status = 'uncertain'").fetchall()
     # Only pairs without an answer need to be looked up among all desired members.
-    db.execute(sql.UNANSWERED.format(desired=desired if unsure else sql.NO_DESIRED))
+    db.execute(sql.UNANSWERED.format(desired=wished if unsure else sql.NO_DESIRED))
 
 
-def _desired(db: duckdb.DuckDBPyConnection, loads: Iterable[Load], wanted: set[int]) -> str:
+def desired(db: duckdb.DuckDBPyConnection, loads: Iterable[Load], wanted: set[int]) -> str:
     """Give a SELECT over all loads: ``load``, ``target``, ``kind``, ``value``, ``label``."""
     parts = [part for load in loads if (part := _part(db, load, wanted))]
     return " UNION ALL ".join(parts) if parts else sql.NO_DESIRED
@@ -108,9 +108,13 @@ def judge(
     wanted: set[int],
     recorded: Mapping[int, Recorded],
     *,
-    excluding: bool,
+    sieved: bool,
+    judged: Container[int],
 ) -> dict[int, LoadStats]:
-    """Give what each load held, from what did not match and what is recorded."""
+    """Give what each load held, from what did not match and what is recorded.
+
+    Loads whose numbers are in ``judged`` are left out.
+    """
     invalid = _invalid(db)
     others = _others(db)
     fresh = {
@@ -120,9 +124,11 @@ def judge(
     sole = _sole(loads)
     stats = {}
     for load in loads:
+        if load.number in judged:
+            continue
         places = [place for place in load.places() if place in wanted]
         repeats = 0 if load.is_table else max(len(places), 1)
-        if not excluding and set(load.places()) <= wanted and all(sole[p] for p in places):
+        if not sieved and set(load.places()) <= wanted and all(sole[p] for p in places):
             counted = places if load.is_table else places[:1]
             distinct = fresh.get((load.number, None), 0) + sum(
                 recorded[place].digest.count

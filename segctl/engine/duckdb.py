@@ -14,6 +14,7 @@ from typing import Any
 import duckdb
 
 from segctl.engine import comparing, failures, folding, sql
+from segctl.engine.algebra import Algebra
 from segctl.engine.base import (
     Counting,
     Diff,
@@ -29,11 +30,14 @@ from segctl.engine.base import (
     Scan,
     SentApply,
     TargetDiff,
+    Users,
 )
 from segctl.engine.comparing import Load
 from segctl.engine.intake import OPTIONS, Intake
 from segctl.errors import StateDamaged
+from segctl.holdout import Holdout
 from segctl.identity import Kind, Problem, SetDigest
+from segctl.manifests.desired import Role
 from segctl.outcomes import Ledger
 from segctl.plan.model import Sample
 from segctl.rejects import Rejects
@@ -56,10 +60,9 @@ class DuckEngine:
         self._db = duckdb.connect(
             config={**OPTIONS, **self._settings, "preserve_insertion_order": False}
         )
-        self._db.execute(f"CREATE TABLE excluded AS {sql.NO_ROWS}")
         self._intake = Intake(self._db, scratch, self._settings, self._numbers)
+        self._algebra = Algebra(self._db, next(self._numbers))
         self._loads: list[Load] = []
-        self._excluded: dict[int, LoadStats] = {}
         self._recorded: dict[int, Recorded] = {}
         self._wanted: set[int] = set()
 
@@ -82,7 +85,7 @@ class DuckEngine:
         rows: Rows,
         *,
         targets: Sequence[int] | Mapping[str, int],
-        exclude: bool = False,
+        role: Role = "include",
     ) -> int:
         """Take a source in for its targets; give the number of this load."""
         number = next(self._numbers)
@@ -90,34 +93,21 @@ class DuckEngine:
         try:
             [[count]] = self._db.execute(f"SELECT count(*) FROM ({select})").fetchall()
             load = Load(number=number, source=rows, select=select, rows=count, targets=targets)
-            if exclude:
-                self._exclude(load)
-            else:
+            if role == "include":
                 self._loads.append(load)
+            else:
+                self._algebra.take(load, role)
         except duckdb.Error as error:
             raise self._intake.explained(error, rows) from error
         return number
 
-    def _exclude(self, load: Load) -> None:
-        """Take the valid rows of a load away from whatever its targets are given."""
-        self._db.execute(
-            "INSERT INTO excluded SELECT t.target, s.kind, s.value "
-            f"FROM (SELECT DISTINCT kind, value FROM ({load.select})) AS s "
-            "CROSS JOIN (SELECT unnest($1::INTEGER[]) AS target) AS t "
-            f"WHERE ({sql.PROBLEM}) IS NULL",
-            [load.places()],
-        )
-        found = self._db.execute(
-            f"SELECT {sql.PROBLEM} AS problem, count(*) FROM ({load.select}) "
-            "GROUP BY problem HAVING problem IS NOT NULL ORDER BY problem"
-        ).fetchall()
-        invalid = {Problem(problem): rows for problem, rows in found}
-        stats = LoadStats(
-            rows=load.rows,
-            duplicates=load.rows - comparing.distinct_rows(self._db, load),
-            invalid=invalid,
-        )
-        self._excluded[load.number] = self._with_first(load, stats)
+    def hold_out(self, target: int, holdout: Holdout) -> None:
+        """Leave a share of the users out of a target."""
+        self._algebra.hold_out(target, holdout)
+
+    def keep(self, target: int) -> None:
+        """Have the members that a target is to have at hand for questions."""
+        self._algebra.keep(target)
 
     def _with_first(self, load: Load, stats: LoadStats) -> LoadStats:
         """Find the first bad row of each kind in the files; reads them again, in order."""
@@ -160,32 +150,39 @@ class DuckEngine:
         """Compare everything loaded with everything recorded; see ``Engine.diff``."""
         try:
             folding.view_recorded(self._db, self._recorded)
+            loads = self._algebra.compose(self._loads, self._wanted)
             comparing.compare(
                 self._db,
-                self._loads,
+                loads,
                 self._wanted,
-                excluding=bool(self._excluded),
+                sieves=self._algebra.sieves,
                 targets=len(self._recorded),
             )
+            aside = self._algebra.aside(loads, self._wanted)
         except duckdb.Error as error:
             raise self._culprit(error) from error
         self._db.execute(sql.RELEASED)
         if retry_before is not None:
             self._db.execute(sql.EXPIRED, [retry_before])
         self._db.execute(sql.DELTA)
-        stats = comparing.judge(
+        judged = self._algebra.stats
+        stats = judged | comparing.judge(
             self._db,
-            self._loads,
+            loads,
             self._wanted,
             self._recorded,
-            excluding=bool(self._excluded),
+            sieved=bool(self._algebra.sieves),
+            judged={*judged, self._algebra.number},
         )
-        told = {load.number: self._with_first(load, stats[load.number]) for load in self._loads}
-        return Diff(targets=self._counted(), loads={**told, **self._excluded})
+        told = {
+            load.number: self._with_first(load, stats[load.number])
+            for load in [*self._loads, *self._algebra.taken]
+        }
+        return Diff(targets=self._counted(aside), loads=told)
 
     def _culprit(self, error: duckdb.Error) -> RowsUnreadable | StateDamaged | duckdb.Error:
         """Find which input an error came from, by reading each alone."""
-        for load in self._loads:
+        for load in [*self._loads, *self._algebra.taken]:
             try:
                 self._db.execute(f"SELECT max(value) FROM ({load.select})").fetchall()
             except duckdb.Error as alone:
@@ -198,25 +195,40 @@ class DuckEngine:
             return failures.member_file_unreadable()
         return error
 
-    def _counted(self) -> dict[int, TargetDiff]:
+    def _counted(self, aside: Mapping[int, Mapping[str, int]]) -> dict[int, TargetDiff]:
         counts = {row[0]: row[1:] for row in self._db.execute(sql.COUNTS).fetchall()}
-        refused = dict(self._db.execute(sql.QUARANTINED).fetchall())
+        refused = {row[0]: row[1:] for row in self._db.execute(sql.QUARANTINED).fetchall()}
         samples = self._samples()
         result = {}
         for target, recorded in self._recorded.items():
             add, remove, reasserted, joining, leaving = counts.get(target, (0,) * 5)
-            before = recorded.digest.count
+            quarantined, kept_out = refused.get(target, (0, 0))
+            after = recorded.digest.count + joining - leaving
             result[target] = TargetDiff(
-                desired=before + joining - leaving,
-                recorded=before,
+                asked=after + kept_out - (quarantined - kept_out),
+                desired=after,
+                recorded=recorded.digest.count,
                 add=add,
                 remove=remove,
                 reasserted=reasserted,
-                quarantined=refused.get(target, 0),
+                quarantined=quarantined,
                 leaving=leaving,
                 sample=samples.get(target, Sample()),
+                **aside.get(target, {}),
             )
         return result
+
+    def size(self, target: int) -> int:
+        """Count the members that a kept target is to have."""
+        return self._algebra.size(target)
+
+    def overlaps(self, targets: Sequence[int]) -> Mapping[tuple[int, ...], Users]:
+        """Give the users in several kept targets, by the targets that each is in."""
+        return self._algebra.overlaps(targets)
+
+    def outside(self, target: int, of: int) -> Users:
+        """Give the members of a kept target that are not in another one."""
+        return self._algebra.outside(target, of)
 
     def _samples(self) -> dict[int, Sample]:
         found: dict[int, dict[str, tuple[tuple[Kind, str], ...]]] = {}

@@ -16,8 +16,8 @@ from typing import Any
 
 import duckdb
 
-from segctl.engine import failures, sql
-from segctl.engine.base import Inline, Rows, RowsUnreadable, Scan, Select
+from segctl.engine import algebra, failures, sql
+from segctl.engine.base import Inline, Members, Rows, RowsUnreadable, Scan, Select
 
 OPTIONS = {
     "autoinstall_known_extensions": False,
@@ -60,6 +60,8 @@ class Intake:
                     return f"FROM {self._table(self.in_order(rows), [])}"
                 case Select():
                     return self._selected(rows)
+                case Members(target=target):
+                    return algebra.members_of(target)
         except duckdb.Error as error:
             raise self.explained(error, rows) from error
 

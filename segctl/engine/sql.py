@@ -247,7 +247,7 @@ FROM delta GROUP BY target
 """
 
 QUARANTINED = """
-SELECT c.target, count(*)
+SELECT c.target, count(*), count(*) FILTER (WHERE c.action = 'ADD')
 FROM compared AS c
 JOIN pairs AS p ON p.target = c.target AND p.value = c.value AND p.kind = c.kind
     AND p.status = 'refused' AND p.action = c.action

@@ -11,7 +11,7 @@ from segctl.diagnostics import Location
 from segctl.identity import Kind
 
 Format = Literal["csv", "tsv", "jsonl", "parquet", "txt"]
-Role = Literal["include", "exclude"]
+Role = Literal["include", "intersect", "exclude", "suppress"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +59,11 @@ Source = InlineSource | OutsideSource
 
 @dataclass(frozen=True, kw_only=True)
 class MemberLoad:
-    """One source that fills (or is taken away from) the same segments for every row."""
+    """One source that says the same of the same segments for every row.
+
+    It fills them, narrows them to its own rows, or takes its rows away from them; what
+    is to ``suppress`` is taken from every managed segment.
+    """
 
     source: Source
     addresses: tuple[str, ...]

@@ -59,7 +59,7 @@ def test_the_diff_of_equal_sets_is_empty(engine: DuckEngine, tmp_path: Path) -> 
 def test_an_exclusion_beats_every_source(engine: DuckEngine, tmp_path: Path) -> None:
     engine.load(identities("a", "b"), targets=[0, 1])
     engine.load(identities("b", "c"), targets=[0])
-    engine.load(identities("b"), targets=[0], exclude=True)
+    engine.load(identities("b"), targets=[0], role="exclude")
     engine.record(0, Recorded(), wanted=True)
     engine.record(1, Recorded(), wanted=True)
     engine.diff()
