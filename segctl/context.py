@@ -1,9 +1,7 @@
 """What every run works with: its surroundings, and a desk to work on."""
 
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +9,9 @@ from typing import TYPE_CHECKING
 from segctl.backends.base import Backend
 from segctl.backends.local import LocalBackend
 from segctl.clock import Clock
-from segctl.durable import Disk, explained
+from segctl.durable import Disk
+from segctl.room import Room
+from segctl.scratch import scratch_folder
 
 if TYPE_CHECKING:
     from segctl.engine.base import Engine
@@ -24,7 +24,8 @@ class Context:
 
     ``root`` is the workspace; ``environment`` the process's variables; ``chance``
     gives numbers in [0, 1).  ``disk`` takes everything that must last, ``transport``
-    carries requests to the service (``None``: the network).
+    carries requests to the service (``None``: the network).  ``room`` bounds what the
+    run may take of the machine.
     """
 
     root: Path
@@ -34,6 +35,7 @@ class Context:
     command: str = "segctl"
     disk: Disk = field(default_factory=Disk)
     transport: "Transport | None" = None
+    room: Room = field(default_factory=Room)
 
     def backend(self) -> Backend:
         """Give the place where the workspace's state is kept."""
@@ -48,38 +50,46 @@ class Context:
 class Desk:
     """A scratch folder with the engines that work in it; each is opened when it is needed.
 
-    An engine serves one plan or one fold, so each use gets a fresh one.
+    An engine serves one plan or one fold, so each use gets a fresh one.  What does not
+    fit into its memory goes to ``spill``.
     """
 
-    def __init__(self, scratch: Path) -> None:
+    def __init__(self, scratch: Path, *, room: Room, spill: Path) -> None:
         self.scratch = scratch
+        self._room = room
+        self._spill = spill
         self._engines: list[Engine] = []
 
     def engine(self) -> "Engine":
         """Open an engine."""
         from segctl.engine.duckdb import DuckEngine  # noqa: PLC0415 - heavy
+        from segctl.machine import memory_of, threads_for  # noqa: PLC0415 - engines alone need it
 
-        engine = DuckEngine(self.scratch)
+        memory = memory_of(self._room)
+        engine = DuckEngine(
+            self.scratch, threads=threads_for(memory), memory=memory, spill=self._spill
+        )
         self._engines.append(engine)
         return engine
 
     def clear(self) -> None:
-        """Close all engines and remove the scratch folder."""
+        """Close all engines."""
         while self._engines:
             self._engines.pop().close()
-        shutil.rmtree(self.scratch, ignore_errors=True)
 
 
 @contextmanager
-def desk(folder: Path | None = None) -> Iterator[Desk]:
-    """Set up a desk in ``folder``, by default the one for temporary files; clear it afterwards.
+def desk(room: Room, folder: Path | None = None) -> Iterator[Desk]:
+    """Set up a desk in ``folder``, by default one for temporary files; clear it afterwards.
 
     What is to be taken into the state is made in the state's scratch folder: from
-    there it is a rename away, and what a killed run leaves is cleared by the next.
+    there it is a rename away.  What spills goes there too, unless the room has a folder.
     """
-    with explained("make a folder for scratch files"):
-        made = Desk(Path(tempfile.mkdtemp(prefix="segctl-", dir=folder)))
-    try:
+    with ExitStack() as stack:
+        scratch = stack.enter_context(scratch_folder(folder or room.folder))
+        spill = scratch
+        if folder and room.folder:
+            spill = stack.enter_context(scratch_folder(room.folder))
+        made = Desk(scratch, room=room, spill=spill)
+        stack.callback(made.clear)
         yield made
-    finally:
-        made.clear()

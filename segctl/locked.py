@@ -34,7 +34,7 @@ def locked(
     backend = context.backend()
     with (
         backend.lock(command=context.command, timeout=timeout),
-        desk(backend.scratch_folder()) as at,
+        desk(context.room, backend.scratch_folder()) as at,
     ):
         held = recording.recover(backend, at.engine, disk=context.disk, now=context.clock.now())
         if held.recovered:

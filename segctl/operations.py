@@ -111,7 +111,7 @@ def plan(
     backend = context.backend()
     # Asked before the state is read: nobody at work now means that what is read stays so.
     holder = backend.holder() if out else None
-    with desk() as at:
+    with desk(context.room) as at:
         held = recording.read(backend, at.engine, now=context.clock.now())
         if holder and held.recovered:
             raise StateLocked(
@@ -135,7 +135,7 @@ def read_plan(file: Path) -> Plan:
 
 def read_state(context: Context) -> State:
     """Read the state, an interrupted apply folded in; ``EMPTY`` where there is none."""
-    with desk() as at:
+    with desk(context.room) as at:
         return recording.read(context.backend(), at.engine, now=context.clock.now()).state
 
 
@@ -161,7 +161,7 @@ def apply(
     backend = context.backend()
     with (
         backend.lock(command=context.command, timeout=lock_timeout),
-        desk(backend.scratch_folder()) as at,
+        desk(context.room, backend.scratch_folder()) as at,
     ):
         held = recording.recover(backend, at.engine, disk=context.disk, now=context.clock.now())
         if held.recovered:

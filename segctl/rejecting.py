@@ -100,7 +100,7 @@ def retry_rejects(
 
 def refused(context: Context, *, targets: tuple[str, ...] = ()) -> Iterator[RefusedMembership]:
     """Give every pair in quarantine, by address; writes nothing."""
-    with desk() as at:
+    with desk(context.room) as at:
         held = recording.read(context.backend(), at.engine, now=context.clock.now())
         picked = sorted(
             (item for item in _records(held.state) if matches(item[0], targets)), key=_address
@@ -146,7 +146,7 @@ def _read(file: Path) -> bytes:
 @contextmanager
 def _work(context: Context, timeout: float, observe: Observer) -> Iterator["_Work"]:
     """Hold the lock, unless nothing was ever sent."""
-    with desk() as at:
+    with desk(context.room) as at:
         if not recording.read(context.backend(), at.engine, now=context.clock.now()).state.lineage:
             raise Stop(
                 "the state is empty: nothing was ever sent from here",

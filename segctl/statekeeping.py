@@ -136,7 +136,7 @@ def _version(state: State, *, current: bool) -> Version:
 def check(context: Context) -> Checked:
     """Prove head, files and digests against each other, in full; changes nothing."""
     backend = context.backend()
-    with desk() as at:
+    with desk(context.room) as at:
         held = recording.read(backend, at.engine, now=context.clock.now())
         problems = [p for _, r in _records(held.state) for p in _problems(r, held, at)]
         state = held.state

@@ -16,6 +16,7 @@ from segctl.errors import WrongUsage
 @options.targets
 @options.identities
 @options.lock_timeout
+@options.room
 @common
 def command(
     screen: Screen,

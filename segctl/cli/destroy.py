@@ -13,6 +13,7 @@ from segctl.cli.screen import Screen
 @options.auto_approve
 @options.identities
 @options.lock_timeout
+@options.room
 @common
 def command(
     screen: Screen,

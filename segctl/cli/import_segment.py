@@ -34,6 +34,7 @@ from segctl.render import state_view
     help="Name it to CleverTap by this id, where it has no customerSegmentId.",
 )
 @options.lock_timeout
+@options.room
 @common
 def command(
     screen: Screen,

@@ -2,11 +2,16 @@
 
 import re
 import sys
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import click
 
+from segctl.cli.screen import Screen
 from segctl.render.phrases import Identities
+from segctl.room import size
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 _UNITS = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|)")
@@ -38,6 +43,59 @@ class Given(click.ParamType[str]):
         if not value:
             self.fail("it is empty; is a variable of the shell not set?", param, ctx)
         return str(value)
+
+
+class Size(click.ParamType[int]):
+    """An amount of memory such as ``2GB`` or ``512MiB``; gives bytes."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Read it; a number of bytes that was read already stays."""
+        if isinstance(value, int):
+            return value
+        try:
+            return size(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+def _set_memory(ctx: click.Context, param: click.Parameter, value: int | None) -> None:
+    del param
+    ctx.ensure_object(Screen).memory = value
+
+
+def _set_temp_dir(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
+    del param
+    ctx.ensure_object(Screen).temp_dir = value
+
+
+_ROOM = (
+    click.option(
+        "--memory-limit",
+        metavar="SIZE",
+        type=Size(),
+        callback=_set_memory,
+        expose_value=False,
+        help="Spill to disk beyond this: 2GB, 512MiB. Also SEGCTL_MEMORY_LIMIT.  "
+        "[default: 60% of what the machine or container has]",
+    ),
+    click.option(
+        "--temp-dir",
+        metavar="DIR",
+        type=Given(),
+        callback=_set_temp_dir,
+        expose_value=False,
+        help="Put scratch files here. Also SEGCTL_TEMP_DIR.  [default: the system's]",
+    ),
+)
+
+
+def room(function: F) -> F:
+    """Add the options that bound what an engine takes of the machine; ``Screen`` keeps them."""
+    for option in reversed(_ROOM):
+        function = option(function)
+    return function
 
 
 lock_timeout = click.option(

@@ -30,6 +30,7 @@ REFUSED = 6
 @options.targets
 @click.option("--destroy", is_flag=True, help="Plan to destroy what is managed.")
 @options.identities
+@options.room
 @common
 def command(
     screen: Screen,

@@ -21,6 +21,7 @@ def command() -> None:
 @command.command("load", epilog="Example: segctl rejects load error-stream.csv")
 @click.argument("file", metavar="FILE")
 @options.lock_timeout
+@options.room
 @common
 def load(screen: Screen, *, file: str, lock_timeout: float) -> None:
     """Mark what an Error Stream names as refused.
@@ -42,6 +43,7 @@ def load(screen: Screen, *, file: str, lock_timeout: float) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON document.")
 @options.targets
 @options.identities
+@options.room
 @common
 def list_refused(
     screen: Screen, *, as_json: bool, targets: tuple[str, ...], identities: str | None
@@ -60,6 +62,7 @@ def list_refused(
     "--type", "type_", metavar="TYPE", help="Only those refused for this reason, as listed."
 )
 @options.lock_timeout
+@options.room
 @common
 def retry(
     screen: Screen, *, targets: tuple[str, ...], type_: str | None, lock_timeout: float

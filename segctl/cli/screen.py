@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from segctl.events import Event
     from segctl.operations import Context
     from segctl.render.style import Style
+    from segctl.room import Room
+
+_MEMORY, _TEMP_DIR = "SEGCTL_MEMORY_LIMIT", "SEGCTL_TEMP_DIR"
 
 
 class Screen:
@@ -25,6 +28,8 @@ class Screen:
         self.no_color = no_color
         self.command = ""
         self.debug = False
+        self.memory: int | None = None
+        self.temp_dir: str | None = None
         self.traceback = bool(os.environ.get("SEGCTL_TRACEBACK"))
 
     def out(self, text: str) -> None:
@@ -72,7 +77,30 @@ class Screen:
             clock=SystemClock(),
             chance=random.random,
             command=f"segctl {self.command}",
+            room=self._room(),
         )
+
+    def _room(self) -> "Room":
+        """Give what the run may take of the machine, by options, else by the environment."""
+        from segctl.errors import WrongUsage  # noqa: PLC0415 - --help needs none of these
+        from segctl.room import Room, size  # noqa: PLC0415 - as above
+
+        memory, folder, told = self.memory, self.temp_dir, "--temp-dir"
+        if memory is None and (given := os.environ.get(_MEMORY)):
+            try:
+                memory = size(given)
+            except ValueError as error:
+                raise WrongUsage(f"{_MEMORY}: {error}") from error
+        if folder is None:
+            folder, told = os.environ.get(_TEMP_DIR), _TEMP_DIR
+        if not folder:
+            return Room(memory=memory)
+        path = self.path(folder)
+        if not path.is_dir():
+            raise WrongUsage(
+                f"{told}: there is no folder {path}", hint="Make it, or name another one."
+            )
+        return Room(memory=memory, folder=path)
 
     def _style(self, stream: TextIO) -> "Style":
         from segctl.render.style import COLOUR, PLAIN  # noqa: PLC0415 - --help needs none

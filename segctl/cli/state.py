@@ -118,6 +118,7 @@ def history(screen: Screen) -> None:
 
 
 @command.command("fsck", epilog="Example: segctl state fsck")
+@options.room
 @common
 def check(screen: Screen) -> int:
     """Prove head, member files and digests against each other, in full.

@@ -1,7 +1,6 @@
 """The engine that runs in the process: DuckDB.
 
-Its memory is bounded by a setting and what does not fit spills into the scratch
-folder.
+Its memory is bounded by a setting (bytes), and what does not fit spills into a folder.
 """
 
 import json
@@ -13,7 +12,7 @@ from typing import Any
 
 import duckdb
 
-from segctl.engine import comparing, failures, folding, sql
+from segctl.engine import comparing, failures, folding, shortage, sql
 from segctl.engine.algebra import Algebra
 from segctl.engine.base import (
     Counting,
@@ -49,14 +48,22 @@ SAMPLE_SIZE = 10
 class DuckEngine:
     """The engine protocol (``engine/base.py``) on DuckDB."""
 
-    def __init__(self, scratch: Path, *, threads: int | None = None, memory: str = "") -> None:
+    def __init__(
+        self,
+        scratch: Path,
+        *,
+        threads: int | None = None,
+        memory: int | None = None,
+        spill: Path | None = None,
+    ) -> None:
         self._scratch = scratch
+        self.means = shortage.Means(memory=memory, folder=spill or scratch)
         self._numbers = count()
-        self._settings: dict[str, Any] = {"temp_directory": str(scratch / "spill")}
+        self._settings: dict[str, Any] = {"temp_directory": str(self.means.folder / "spill")}
         if threads:
             self._settings["threads"] = threads
         if memory:
-            self._settings["memory_limit"] = memory
+            self._settings["memory_limit"] = f"{memory}B"
         self._db = duckdb.connect(
             config={**OPTIONS, **self._settings, "preserve_insertion_order": False}
         )
@@ -80,6 +87,7 @@ class DuckEngine:
             raise failures.not_a_select(tree)
         return tree
 
+    @shortage.explained
     def load(
         self,
         rows: Rows,
@@ -145,7 +153,7 @@ class DuckEngine:
         if wanted:
             self._wanted.add(target)
 
-    @failures.explained_work()
+    @shortage.explained
     def diff(self, *, retry_before: float | None = None) -> Diff:
         """Compare everything loaded with everything recorded; see ``Engine.diff``."""
         try:
@@ -182,6 +190,8 @@ class DuckEngine:
 
     def _culprit(self, error: duckdb.Error) -> RowsUnreadable | StateDamaged | duckdb.Error:
         """Find which input an error came from, by reading each alone."""
+        if shortage.is_shortage(error):
+            return error
         for load in [*self._loads, *self._algebra.taken]:
             try:
                 self._db.execute(f"SELECT max(value) FROM ({load.select})").fetchall()
@@ -242,7 +252,7 @@ class DuckEngine:
             for target, signs in found.items()
         }
 
-    @failures.explained_work()
+    @shortage.explained
     def take_delta(self, delta: Path, recorded: Mapping[int, Recorded]) -> int:
         """Take a saved delta, less what is recorded as done since; give what is left."""
         self._recorded = dict(recorded)
@@ -256,7 +266,7 @@ class DuckEngine:
         [[left]] = self._db.execute("SELECT count(*) FROM delta").fetchall()
         return int(left)
 
-    @failures.explained_work()
+    @shortage.explained
     def delta_digest(self, keys: Sequence[str]) -> SetDigest:
         """Digest the delta: its rows and their number, whatever their order."""
         row = "key || chr(31) || action || chr(31) || " + sql.CANONICAL
@@ -269,7 +279,7 @@ class DuckEngine:
 
     # Packing
 
-    @failures.explained_work()
+    @shortage.explained
     def pack(self, keys: Sequence[str], *, counting: Counting, settle_seconds: float) -> Packed:
         """Pack the delta; what waits for a settle time is packed apart and goes last."""
         self._db.execute(sql.PEOPLE)
@@ -281,7 +291,7 @@ class DuckEngine:
 
         return requests.pack_delta(self._db, keys, counting, settle_seconds=settle_seconds)
 
-    @failures.explained_work()
+    @shortage.explained
     def save(self, delta: Path, batches: Path) -> None:
         """Write the packed delta and the batches as Parquet."""
         self._db.execute(
@@ -324,14 +334,14 @@ class DuckEngine:
 
     # Recording
 
-    @failures.explained_work()
+    @shortage.explained
     def fold(
         self, delta: Path, ledger: Ledger, recorded: Mapping[int, Recorded]
     ) -> Mapping[int, Folded]:
         """Give what outcomes make of each recorded target."""
         return folding.fold(self._db, self._scratch, delta, ledger, recorded)
 
-    @failures.explained_work()
+    @shortage.explained
     def reject(
         self,
         recorded: Mapping[int, Recorded],
@@ -354,7 +364,7 @@ class DuckEngine:
             now=now,
         )
 
-    @failures.explained_work()
+    @shortage.explained
     def retry(
         self, recorded: Mapping[int, Recorded], *, type_: str | None = None
     ) -> Mapping[int, Folded]:
@@ -369,12 +379,12 @@ class DuckEngine:
 
         return rejecting.refused(self._db, recorded)
 
-    @failures.explained_work()
+    @shortage.explained
     def keep_desired(self, target: int) -> Folded:
         """Give the desired members of a target as a new base, after ``diff``."""
         return folding.keep_desired(self._db, self._scratch, target)
 
-    @failures.explained_work()
+    @shortage.explained
     def digest(self, recorded: Recorded) -> SetDigest:
         """Digest a recorded set in full; raises ``StateDamaged``."""
         try:
@@ -383,5 +393,7 @@ class DuckEngine:
                 f"SELECT count(*), {sql.digest(sql.CANONICAL)} FROM recorded"
             ).fetchall()
         except duckdb.Error as error:
+            if shortage.is_shortage(error):
+                raise
             raise failures.member_file_unreadable() from error
         return folding.digest_of(rows, high, low)

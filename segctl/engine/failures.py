@@ -4,19 +4,17 @@ DuckDB's own messages quote rows of the data; identities are personal, so only t
 kind of fault and the line number are taken from them.
 """
 
-import errno
-import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
 
 import duckdb
 
 from segctl.engine.base import Rows, RowsUnreadable, Scan, Select
+from segctl.engine.shortage import is_shortage
 from segctl.engine.sql import name
-from segctl.errors import StateDamaged, Stop
+from segctl.errors import StateDamaged
 
 _UNKNOWN = ("the file cannot be read", "Check that its format is what its name says.")
 _SHOWN_ELSEWHERE = "Its own words may quote your data; run the query in DuckDB to see them."
@@ -141,7 +139,9 @@ def member_file_unreadable() -> StateDamaged:
 
 
 def explained(error: duckdb.Error, rows: Rows) -> RowsUnreadable:
-    """Turn an error of DuckDB into the user's words."""
+    """Turn an error of DuckDB into the user's words; raises it where it is none of the data's."""
+    if is_shortage(error):
+        raise error
     text = str(error)
     found = _LINE.search(text)
     line = int(found[1] or found[2]) if found else 0
@@ -164,7 +164,6 @@ def _unreadable(text: str) -> tuple[str, str]:
         ("No magic bytes", "the file is not Parquet", ""),
         ("too small to be a Parquet", "the file is not Parquet", ""),
         ("gzip", "the file is not gzip, though its name ends in .gz", ""),
-        ("Out of Memory", "there is not enough memory to read it", ""),
         ("No such file", "the file is gone", ""),
         ("Permission denied", "the file may not be read", "Check its permissions."),
     )
@@ -201,29 +200,3 @@ def _query_failed(error: duckdb.Error, text: str, line: int) -> RowsUnreadable:
         kind = type(error).__name__.removesuffix("Exception")
         summary, detail = f"DuckDB refuses a value or a function in it ({kind})", _SHOWN_ELSEWHERE
     return RowsUnreadable("query-failed", f"the query fails: {summary}", detail, line=line)
-
-
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-
-
-@contextmanager
-def explained_work() -> Iterator[None]:
-    """Turn what the disk or the memory denies the database at its work into ``Stop``."""
-    try:
-        yield
-    except duckdb.OutOfMemoryException as error:
-        raise Stop(
-            "there is not enough memory for this run",
-            hint="Free some memory, then run the same command again.",
-        ) from error
-    except duckdb.IOException as error:
-        text = str(error)
-        codes = (*_NO_ROOM, errno.EIO, errno.EROFS, errno.EACCES)
-        code = next((code for code in codes if os.strerror(code) in text), None)
-        if code is None:
-            raise
-        advice = "Free some space" if code in _NO_ROOM else "Check the disk and its permissions"
-        raise Stop(
-            f"the database cannot work on its scratch files: {os.strerror(code)}",
-            hint=f"{advice}, then run the same command again.",
-        ) from error

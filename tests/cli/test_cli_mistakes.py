@@ -147,4 +147,6 @@ def test_a_temporary_folder_that_cannot_be_made_is_told(
     monkeypatch.setattr(tempfile, "mkdtemp", refuse)
     done = segctl("plan")
     assert done.code == 1
-    assert "Error: cannot make a folder for scratch files: Permission denied\n" in done.err
+    folder = tempfile.gettempdir()
+    denied = f"Error: cannot make a folder for scratch files in {folder}: Permission denied\n"
+    assert denied in done.err

@@ -17,6 +17,7 @@ WORDS = (
     "identity.py",
     "clock.py",
     "plain.py",
+    "room.py",
     "stopping.py",
 )
 PURE = (

@@ -18,6 +18,7 @@ from segctl.identity import Kind, SetDigest
 from segctl.plan.model import Change, Plan
 from segctl.recording import recorded_at
 from segctl.rejects import LoadedRejects, RetriedRejects
+from segctl.room import Room
 from segctl.state.model import SegmentRecord, State
 from segctl.stopping import StopSignal
 
@@ -126,7 +127,7 @@ class Shop:
     def recorded(self, record: SegmentRecord) -> set[str]:
         """Read a recorded set, whose digest must be that of its members counted anew."""
         backend = LocalBackend(self.root, clock=self.clock)
-        with desk() as at:
+        with desk(Room()) as at:
             where = recorded_at(record, backend.path_of)
             assert at.engine().digest(where) == record.members.digest
             engine = at.engine()

@@ -20,6 +20,7 @@ from segctl.context import desk
 from segctl.durable import Disk
 from segctl.engine.folding import view_recorded
 from segctl.plan.model import Plan
+from segctl.room import Room
 from segctl.state.model import State
 from segctl.stopping import StopSignal
 from tests.torture.torture_service import Effect, TortureService
@@ -147,7 +148,7 @@ class Place:
     def seen(self) -> dict[str, Seen]:
         """Read what the state says, a journal taken in; checks the digests on the way."""
         context = self.context()
-        with desk() as at, duckdb.connect() as db:
+        with desk(Room()) as at, duckdb.connect() as db:
             held = recording.read(context.backend(), at.engine, now=context.clock.now())
             where = held.recorded()
             told = {}

@@ -1,0 +1,96 @@
+"""What the machine denies the database at its work, said with the way out."""
+
+import errno
+import functools
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Concatenate, ParamSpec, Protocol, TypeVar
+
+import duckdb
+
+from segctl.errors import Stop
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_DENIED = (errno.EIO, errno.EROFS, errno.EACCES)
+_NO_SPILLING = ("max_temp_directory_size", "failed to offload")
+_AGAIN = "then run the same command again."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Means:
+    """What an engine works with: ``memory`` in bytes, and where it spills to and writes."""
+
+    memory: int | None
+    folder: Path
+
+
+class Worker(Protocol):
+    """Whose work may meet a shortage."""
+
+    means: Means
+
+
+S = TypeVar("S", bound=Worker)
+
+
+def explained(
+    method: Callable[Concatenate[S, P], R],
+) -> Callable[Concatenate[S, P], R]:
+    """Make a method raise ``Stop`` where disk or memory run out."""
+
+    @functools.wraps(method)
+    def wrapper(self: S, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return method(self, *args, **kwargs)
+        except duckdb.Error as error:
+            if (found := told(error, self.means)) is None:
+                raise
+            raise found from error
+
+    return wrapper
+
+
+def is_shortage(error: duckdb.Error) -> bool:
+    """Tell whether an error says nothing of the data, but that there is no room for it."""
+    return isinstance(error, duckdb.OutOfMemoryException) or _code(error) in _FULL
+
+
+def told(error: duckdb.Error, means: Means) -> Stop | None:
+    """Explain an error that is about the machine; ``None`` where it is about something else."""
+    if isinstance(error, duckdb.OutOfMemoryException):
+        if any(mark in str(error) for mark in _NO_SPILLING):
+            return _full(means.folder, os.strerror(errno.ENOSPC))
+        held = f": it may hold {means.memory / 1e6:,.0f} MB" if means.memory else ""
+        return Stop(
+            f"there is not enough memory for this run{held}",
+            hint=f"Allow it more with --memory-limit or SEGCTL_MEMORY_LIMIT, {_AGAIN}",
+        )
+    code = _code(error)
+    if code in _FULL:
+        return _full(means.folder, os.strerror(code))
+    if code in _DENIED:
+        return Stop(
+            f"cannot work in the folder for scratch files, {means.folder}: {os.strerror(code)}",
+            hint=f"Check the disk and its permissions, {_AGAIN}",
+        )
+    return None
+
+
+def _code(error: duckdb.Error) -> int:
+    """Give the number of the system's error that DuckDB quotes, 0 where it quotes none."""
+    if not isinstance(error, duckdb.IOException):
+        return 0
+    return next((c for c in (*_FULL, *_DENIED) if os.strerror(c) in str(error)), 0)
+
+
+def _full(folder: Path, reason: str) -> Stop:
+    return Stop(
+        f"no room for scratch files in {folder}: {reason}",
+        hint="Free some space there, or name a roomier folder with --temp-dir or "
+        f"SEGCTL_TEMP_DIR, {_AGAIN}",
+    )
