@@ -1,11 +1,12 @@
 """Read the sources of a plan: every row into the engine, every problem to its author."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 
 from segctl.diagnostics import Diagnostic, Location, Severity
-from segctl.engine.base import LoadStats, RowsUnreadable
+from segctl.engine.base import LoadStats, Members, Rows, RowsUnreadable
 from segctl.errors import InvalidInput
 from segctl.identity import DESCRIPTIONS
 from segctl.manifests.desired import (
@@ -14,6 +15,7 @@ from segctl.manifests.desired import (
     InlineSource,
     Load,
     QuerySource,
+    SegmentSource,
     TableLoad,
     Tolerance,
 )
@@ -24,10 +26,15 @@ from segctl.sources.reading import rows_of
 
 @dataclass(frozen=True, kw_only=True)
 class Loaded:
-    """The sources of a plan in an engine, by the numbers of their loads."""
+    """The sources of a plan in an engine, by the numbers of their loads.
+
+    ``unplanned`` are segments that are looked at all the same, with the reason.
+    """
 
     loads: Mapping[int, Load]
     root: Path
+    places: Mapping[str, int]
+    unplanned: Mapping[str, str]
 
     def judge(self, stats: Mapping[int, LoadStats]) -> list[Finding]:
         """Give what a reviewer should know of the rows, once the engine has compared them.
@@ -36,7 +43,9 @@ class Loaded:
         """
         pairs = [(self.loads[number], found) for number, found in sorted(stats.items())]
         problems = [
-            problem for load, found in pairs for problem in _invalid(load, found, self.root)
+            self._reasoned(load, problem)
+            for load, found in pairs
+            for problem in _invalid(load, found, self.root)
         ]
         if problems:
             raise InvalidInput(problems)
@@ -46,14 +55,24 @@ class Loaded:
         """Say which source an engine could not read while comparing."""
         if error.load is None:
             raise error
-        return InvalidInput([_unreadable(self.loads[error.load], error, self.root)])
+        load = self.loads[error.load]
+        return InvalidInput([self._reasoned(load, _unreadable(load, error, self.root))])
+
+    def _reasoned(self, load: Load, problem: Diagnostic) -> Diagnostic:
+        return _reasoned(load, problem, self.places, self.unplanned)
 
 
-def load(desired: Desired, places: Mapping[str, int], at: Fetching) -> Loaded:
-    """Take every source that a planned segment needs into the engine.
+def load(
+    desired: Desired,
+    places: Mapping[str, int],
+    at: Fetching,
+    unplanned: Mapping[str, str] = MappingProxyType({}),
+) -> Loaded:
+    """Take every source that a plan needs into the engine.
 
-    ``places`` gives the target of each planned segment by address.  Raises
-    ``InvalidInput`` with all sources that cannot be read.
+    ``places`` gives the target of each segment that is looked at, by address;
+    ``unplanned`` ones with the reason.  Raises ``InvalidInput`` with all sources that
+    cannot be read.
     """
     problems: list[Diagnostic] = []
     loads: dict[int, Load] = {}
@@ -62,15 +81,24 @@ def load(desired: Desired, places: Mapping[str, int], at: Fetching) -> Loaded:
         if not targets:
             continue
         try:
-            column = declared.segment_column if isinstance(declared, TableLoad) else None
-            rows = rows_of(declared.source, at, segment_column=column)
+            rows = _rows_of(declared, places, at)
             role = "include" if isinstance(declared, TableLoad) else declared.role
             loads[at.engine.load(rows, targets=targets, role=role)] = declared
         except RowsUnreadable as error:
-            problems.append(_unreadable(declared, error, at.reach.root))
+            problem = _unreadable(declared, error, at.reach.root)
+            problems.append(_reasoned(declared, problem, places, unplanned))
     if problems:
         raise InvalidInput(problems)
-    return Loaded(loads=loads, root=at.reach.root)
+    return Loaded(loads=loads, root=at.reach.root, places=places, unplanned=unplanned)
+
+
+def _rows_of(load: Load, places: Mapping[str, int], at: Fetching) -> Rows:
+    match load.source:
+        case SegmentSource(address=address):
+            return Members(target=places[address])
+        case source:
+            column = load.segment_column if isinstance(load, TableLoad) else None
+            return rows_of(source, at, segment_column=column)
 
 
 def _targets(load: Load, places: Mapping[str, int]) -> Sequence[int] | Mapping[str, int]:
@@ -89,6 +117,20 @@ def _name(load: Load) -> str:
             return "the query"
         case InlineSource():
             return "the list"
+        case SegmentSource(address=address):
+            return address
+
+
+def _reasoned(
+    load: Load, problem: Diagnostic, places: Mapping[str, int], unplanned: Mapping[str, str]
+) -> Diagnostic:
+    """Add to a problem why its source is read at all, where no planned segment has it."""
+    addresses = load.segments.values() if isinstance(load, TableLoad) else load.addresses
+    seen = [address for address in addresses if address in places]
+    if not seen or not set(seen) <= set(unplanned):
+        return problem
+    reason = f"{seen[0]} is no part of this plan, but {unplanned[seen[0]]}."
+    return replace(problem, detail=f"{problem.detail} {reason}".strip())
 
 
 def _where(load: Load) -> Location:
@@ -114,7 +156,7 @@ def _unreadable(load: Load, error: RowsUnreadable, root: Path) -> Diagnostic:
 
 
 def _tolerance(load: Load) -> Tolerance:
-    if isinstance(load.source, InlineSource):
+    if isinstance(load.source, InlineSource | SegmentSource):
         return Tolerance()
     return load.source.tolerance
 

@@ -10,6 +10,7 @@ from segctl import __version__
 from segctl.engine.base import Engine, Packed, Recorded, RowsUnreadable, TargetDiff
 from segctl.loading import load
 from segctl.manifests.desired import Desired
+from segctl.manifests.needs import needed, rules_about
 from segctl.plan.diff import Draft, attribute_changes, draft
 from segctl.plan.guards import Weighed, check
 from segctl.plan.model import (
@@ -22,6 +23,8 @@ from segctl.plan.model import (
     Target,
 )
 from segctl.plan.remarks import remarks
+from segctl.plan.rules import check as judged
+from segctl.ruling import AskedMembers, prepare
 from segctl.sources.fetching import Fetching
 from segctl.sources.paths import Reach
 from segctl.state.advance import record_of
@@ -88,7 +91,11 @@ def make(
     places = {d.address: numbered.own[n] for n, d in enumerate(numbered.drafts) if d.wanted}
     reach = Reach(root=root, allowed=desired.project.allowed_folders)
     at = Fetching(reach=reach, engine=engine, scratch=scratch, environment=environment)
-    loaded = load(desired, places, at)
+    rules = rules_about(desired, places)
+    extra = needed(desired, places, rules)
+    everyone = places | {a: len(numbered.targets) + n for n, a in enumerate(extra)}
+    prepare(desired, rules, engine, places=everyone, planned=places)
+    loaded = load(desired, everyone, at, extra)
     _record(numbered, engine, recorded_at)
     try:
         diff = engine.diff(retry_before=aim.retry_before)
@@ -101,6 +108,7 @@ def make(
     packed = engine.pack(keys, counting=project.counting, settle_seconds=project.settle_seconds)
     changes, weighed = _changes(numbered, diffs)
     findings += remarks(changes, numbered.drafts)
+    findings += judged(rules, AskedMembers(engine=engine, places=everyone, diffs=diffs))
     findings += check(weighed, max_destroys=desired.project.max_destroys)
     plan = Plan(
         lineage=state.lineage,
@@ -259,6 +267,8 @@ def _change(item: Draft, diff: TargetDiff | None) -> tuple[Change, int]:
         remove=diff.remove,
         reasserted=diff.reasserted,
         quarantined=diff.quarantined,
+        held_out=diff.held_out,
+        suppressed=diff.suppressed,
     )
     differing = attribute_changes(item.before, item.after)
     action, reason = item.action, item.reason

@@ -14,7 +14,7 @@ from segctl.holdout import Holdout
 from segctl.identity import Kind, Problem, SetDigest
 from segctl.manifests.desired import Format, Role
 from segctl.outcomes import Ledger
-from segctl.plan.model import Sample
+from segctl.plan.model import Sample, Users
 from segctl.rejects import Rejects
 
 
@@ -141,14 +141,6 @@ class TargetDiff:
     held_out: int = 0
     suppressed: int = 0
     sample: Sample = field(default_factory=Sample)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Users:
-    """How many users something is true of, and the first few of them, sorted."""
-
-    count: int = 0
-    sample: tuple[tuple[Kind, str], ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -287,11 +279,8 @@ class Engine(Protocol):
     def size(self, target: int) -> int:
         """Count the members that a kept target is to have."""
 
-    def overlaps(self, targets: Sequence[int]) -> Mapping[tuple[int, ...], Users]:
-        """Give the users in several of these kept targets, by the targets that each is in.
-
-        The most frequent combination comes first.
-        """
+    def shared(self, targets: Sequence[int]) -> Mapping[tuple[int, int], Users]:
+        """Give the users whom each two of these kept targets are to share, the most first."""
 
     def outside(self, target: int, of: int) -> Users:
         """Give the members of a kept target that are not in another one."""

@@ -44,7 +44,8 @@ class MemberCounts:
 
     ``reasserted`` changes repeat a request that got no trustworthy answer; they
     are in neither ``add`` nor ``remove``.  ``quarantined`` ones were refused by
-    the service and are not sent.
+    the service and are not sent.  ``held_out`` and ``suppressed`` count users who would
+    be members otherwise; one who is held out counts there alone.
     """
 
     before: int = 0
@@ -53,6 +54,8 @@ class MemberCounts:
     remove: int = 0
     reasserted: int = 0
     quarantined: int = 0
+    held_out: int = 0
+    suppressed: int = 0
 
     @property
     def sent(self) -> int:
@@ -66,6 +69,14 @@ class Sample:
 
     add: tuple[tuple[Kind, str], ...] = field(default=(), repr=False)
     remove: tuple[tuple[Kind, str], ...] = field(default=(), repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Users:
+    """How many users something is true of, and the first few of them, sorted."""
+
+    count: int = 0
+    sample: tuple[tuple[Kind, str], ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,13 +129,17 @@ class Target:
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """Something the plan wants a reviewer to see; severity error refuses the plan."""
+    """Something the plan wants a reviewer to see; severity error refuses the plan.
+
+    ``sample`` shows some of the users it is about; no text of a finding names any.
+    """
 
     severity: Severity
     code: str
     summary: str
     detail: str = ""
     address: str | None = None
+    sample: tuple[tuple[Kind, str], ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, kw_only=True)
