@@ -13,7 +13,7 @@ from segctl.journal import Journal
 from segctl.outcomes import Ledger
 from segctl.plan import codec as plans
 from segctl.plan.model import Plan
-from segctl.state.advance import Run, is_complete, recognizing, record_of
+from segctl.state.advance import Run, is_complete, record_of
 from segctl.stopping import StopSignal
 
 if TYPE_CHECKING:
@@ -58,7 +58,8 @@ class Apply:
                 hint=plan.refusals[0].detail,
             )
         if plan.is_empty:
-            self._conclude()
+            if self.held.state.unfinished:  # nothing is left of it
+                recording.write(self.backend, self.held, self.held.state.next(unfinished=None))
             return Applied(plan=plan, approved=True)
         if not approve(plan):
             return Applied(plan=plan, approved=False)
@@ -67,14 +68,6 @@ class Apply:
             self._record(Ledger(), None)
             return Applied(plan=plan, approved=True)
         return self._send()
-
-    def _conclude(self) -> None:
-        """Record what a plan without changes still tells: what is over, what was recognised."""
-        state = recognizing(self.held.state, self.made.plan)
-        if state.unfinished:  # nothing is left of it
-            state = state.next(unfinished=None)
-        if state != self.held.state and state.lineage:
-            recording.write(self.backend, self.held, state)
 
     def _check_writable(self) -> None:
         """Check what can fail before the first request leaves."""

@@ -12,15 +12,14 @@ from pathlib import Path
 from segctl import recording
 from segctl import workspace as workspaces
 from segctl.context import Context
-from segctl.diagnostics import Diagnostic, Location
+from segctl.diagnostics import Diagnostic
 from segctl.engine.base import Engine, Folded, LoadStats, Recorded, RowsUnreadable, Scan
 from segctl.errors import InvalidInput, Stop, WrongUsage
 from segctl.events import Observer, ignore
 from segctl.identity import DESCRIPTIONS, Kind
 from segctl.locked import Locked, locked
-from segctl.manifests.desired import DesiredSegment, FileSource
+from segctl.manifests.desired import DesiredSegment
 from segctl.manifests.validate import format_of
-from segctl.recognizing import basis_of, counts_of, file_fingerprint
 from segctl.state.model import MemberSet, SegmentRecord, State
 
 
@@ -72,7 +71,8 @@ def import_segment(
         state = work.held.state
         key = segment.customer_segment_id if ct_segment_id is None else f"ct:{ct_segment_id}"
         _check_unknown(state, segment, key)
-        read = _read(work.desk.engine(), members, context.root) if members else None
+        engine = work.desk.engine()
+        stats, folded = _read(engine, members)
         record = SegmentRecord(
             customer_segment_id=segment.customer_segment_id if ct_segment_id is None else None,
             ct_segment_id=ct_segment_id,
@@ -82,19 +82,14 @@ def import_segment(
             labels=dict(segment.labels),
             guards=segment.guards,
             lifecycle=segment.lifecycle,
-            members=_kept(work, read.folded if read else None),
+            members=_kept(work, folded),
         )
-        sources = dict(state.sources)
-        if read and read.source:
-            record = replace(record, basis=basis_of(read.source, record.members.digest))
-            sources[read.source] = counts_of(read.stats)
-        state = replace(state, sources=sources)
         recording.write(work.backend, work.held, _with(state, address, record))
     return Imported(
         address=address,
         key=record.key,
         members=record.members.digest.count,
-        duplicates=read.stats.duplicates if read else 0,
+        duplicates=stats.duplicates if stats else 0,
     )
 
 
@@ -112,16 +107,9 @@ def _check_unknown(state: State, segment: DesiredSegment, key: str) -> None:
         )
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Read:
-    """What a file holds; ``source`` is its fingerprint, where it did not change meanwhile."""
-
-    stats: LoadStats
-    folded: Folded
-    source: str | None
-
-
-def _read(engine: Engine, members: MembersFile, root: Path) -> _Read:
+def _read(engine: Engine, members: MembersFile | None) -> tuple[LoadStats | None, Folded | None]:
+    if members is None:
+        return None, None
     shown = str(members.path)
     format_ = format_of(shown)
     if format_ is None:
@@ -134,14 +122,6 @@ def _read(engine: Engine, members: MembersFile, root: Path) -> _Read:
     scan = Scan(
         paths=(members.path.resolve(),), format=format_, column=members.column, kind=members.kind
     )
-    source = FileSource(
-        path=shown,
-        format=format_,
-        column=members.column,
-        kind=members.kind,
-        location=Location(file=shown),
-    )
-    before = file_fingerprint(source, scan, root)
     try:
         number = engine.load(scan, targets=[0])
         engine.record(0, Recorded(), wanted=True)
@@ -167,8 +147,7 @@ def _read(engine: Engine, members: MembersFile, root: Path) -> _Read:
                 for problem, rows in stats.invalid.items()
             ]
         )
-    same = before == file_fingerprint(source, scan, root)
-    return _Read(stats=stats, folded=engine.keep_desired(0), source=before if same else None)
+    return stats, engine.keep_desired(0)
 
 
 def _kept(work: Locked, folded: Folded | None) -> MemberSet:

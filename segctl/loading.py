@@ -1,11 +1,12 @@
 """Read the sources of a plan: every row into the engine, every problem to its author."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 
 from segctl.diagnostics import Diagnostic, Location, Severity
-from segctl.engine.base import LoadStats, Rows, RowsUnreadable
+from segctl.engine.base import LoadStats, Members, Rows, RowsUnreadable
 from segctl.errors import InvalidInput
 from segctl.identity import DESCRIPTIONS
 from segctl.manifests.desired import (
@@ -14,6 +15,7 @@ from segctl.manifests.desired import (
     InlineSource,
     Load,
     QuerySource,
+    SegmentSource,
     TableLoad,
     Tolerance,
 )
@@ -23,33 +25,27 @@ from segctl.sources.reading import rows_of
 
 
 @dataclass(frozen=True, kw_only=True)
-class Feed:
-    """One source that planned segments need: its files found, or why they were not.
+class Loaded:
+    """The sources of a plan in an engine, by the numbers of their loads.
 
-    Exactly one of ``rows`` and ``problem`` is there.
+    ``unplanned`` are segments that are looked at all the same, with the reason.
     """
 
-    load: Load
-    rows: Rows | None = None
-    problem: Diagnostic | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Loaded:
-    """The sources of a plan in an engine: the places of feeds by the numbers of their loads."""
-
-    feeds: Sequence[Feed]
-    loads: Mapping[int, int]
+    loads: Mapping[int, Load]
     root: Path
+    places: Mapping[str, int]
+    unplanned: Mapping[str, str]
 
-    def judge(self, counted: Mapping[int, LoadStats]) -> list[Finding]:
-        """Give what a reviewer should know of the rows of each feed, by their places.
+    def judge(self, stats: Mapping[int, LoadStats]) -> list[Finding]:
+        """Give what a reviewer should know of the rows, once the engine has compared them.
 
         Raises ``InvalidInput`` with all problems of all sources at once.
         """
-        pairs = [(self.feeds[place].load, found) for place, found in sorted(counted.items())]
+        pairs = [(self.loads[number], found) for number, found in sorted(stats.items())]
         problems = [
-            problem for load, found in pairs for problem in _invalid(load, found, self.root)
+            self._reasoned(load, problem)
+            for load, found in pairs
+            for problem in _invalid(load, found, self.root)
         ]
         if problems:
             raise InvalidInput(problems)
@@ -59,54 +55,50 @@ class Loaded:
         """Say which source an engine could not read while comparing."""
         if error.load is None:
             raise error
-        load = self.feeds[self.loads[error.load]].load
-        return InvalidInput([_unreadable(load, error, self.root)])
+        load = self.loads[error.load]
+        return InvalidInput([self._reasoned(load, _unreadable(load, error, self.root))])
+
+    def _reasoned(self, load: Load, problem: Diagnostic) -> Diagnostic:
+        return _reasoned(load, problem, self.places, self.unplanned)
 
 
-def find(desired: Desired, planned: Collection[str], at: Fetching) -> tuple[Feed, ...]:
-    """Find, and fetch, every source that a planned segment needs; reads no row of a file.
+def load(
+    desired: Desired,
+    places: Mapping[str, int],
+    at: Fetching,
+    unplanned: Mapping[str, str] = MappingProxyType({}),
+) -> Loaded:
+    """Take every source that a plan needs into the engine.
 
-    ``planned`` are the addresses of the segments whose members are compared.
-    """
-    return tuple(_found(load, at) for load in desired.loads if fed_by(load).keys() & planned)
-
-
-def fed_by(load: Load) -> Mapping[str, str]:
-    """Give the segments that a load feeds: what it does for each, by address."""
-    if isinstance(load, TableLoad):
-        return {address: f"value {value}" for value, address in load.segments.items()}
-    return dict.fromkeys(load.addresses, load.role)
-
-
-def _found(load: Load, at: Fetching) -> Feed:
-    column = load.segment_column if isinstance(load, TableLoad) else None
-    try:
-        return Feed(load=load, rows=rows_of(load.source, at, segment_column=column))
-    except RowsUnreadable as error:
-        return Feed(load=load, problem=_unreadable(load, error, at.reach.root))
-
-
-def load(feeds: Sequence[Feed], places: Mapping[str, int], at: Fetching) -> Loaded:
-    """Take every source that a compared segment needs into the engine.
-
-    ``places`` gives the target of each of these segments by address.  Raises
-    ``InvalidInput`` with all sources that cannot be read.
+    ``places`` gives the target of each segment that is looked at, by address;
+    ``unplanned`` ones with the reason.  Raises ``InvalidInput`` with all sources that
+    cannot be read.
     """
     problems: list[Diagnostic] = []
-    loads: dict[int, int] = {}
-    for place, feed in enumerate(feeds):
-        targets = _targets(feed.load, places)
-        if feed.rows is None:
-            problems += [feed.problem] if feed.problem else []
-        elif targets:
-            try:
-                role = "include" if isinstance(feed.load, TableLoad) else feed.load.role
-                loads[at.engine.load(feed.rows, targets=targets, role=role)] = place
-            except RowsUnreadable as error:
-                problems.append(_unreadable(feed.load, error, at.reach.root))
+    loads: dict[int, Load] = {}
+    for declared in desired.loads:
+        targets = _targets(declared, places)
+        if not targets:
+            continue
+        try:
+            rows = _rows_of(declared, places, at)
+            role = "include" if isinstance(declared, TableLoad) else declared.role
+            loads[at.engine.load(rows, targets=targets, role=role)] = declared
+        except RowsUnreadable as error:
+            problem = _unreadable(declared, error, at.reach.root)
+            problems.append(_reasoned(declared, problem, places, unplanned))
     if problems:
         raise InvalidInput(problems)
-    return Loaded(feeds=feeds, loads=loads, root=at.reach.root)
+    return Loaded(loads=loads, root=at.reach.root, places=places, unplanned=unplanned)
+
+
+def _rows_of(load: Load, places: Mapping[str, int], at: Fetching) -> Rows:
+    match load.source:
+        case SegmentSource(address=address):
+            return Members(target=places[address])
+        case source:
+            column = load.segment_column if isinstance(load, TableLoad) else None
+            return rows_of(source, at, segment_column=column)
 
 
 def _targets(load: Load, places: Mapping[str, int]) -> Sequence[int] | Mapping[str, int]:
@@ -125,6 +117,20 @@ def _name(load: Load) -> str:
             return "the query"
         case InlineSource():
             return "the list"
+        case SegmentSource(address=address):
+            return address
+
+
+def _reasoned(
+    load: Load, problem: Diagnostic, places: Mapping[str, int], unplanned: Mapping[str, str]
+) -> Diagnostic:
+    """Add to a problem why its source is read at all, where no planned segment has it."""
+    addresses = load.segments.values() if isinstance(load, TableLoad) else load.addresses
+    seen = [address for address in addresses if address in places]
+    if not seen or not set(seen) <= set(unplanned):
+        return problem
+    reason = f"{seen[0]} is no part of this plan, but {unplanned[seen[0]]}."
+    return replace(problem, detail=f"{problem.detail} {reason}".strip())
 
 
 def _where(load: Load) -> Location:
@@ -150,7 +156,7 @@ def _unreadable(load: Load, error: RowsUnreadable, root: Path) -> Diagnostic:
 
 
 def _tolerance(load: Load) -> Tolerance:
-    if isinstance(load.source, InlineSource):
+    if isinstance(load.source, InlineSource | SegmentSource):
         return Tolerance()
     return load.source.tolerance
 

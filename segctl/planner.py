@@ -2,31 +2,29 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import cache
 from pathlib import Path
 
 from segctl import __version__
-from segctl.engine.base import Diff, Engine, Packed, Recorded, RowsUnreadable, TargetDiff
-from segctl.fingerprints import SourceCounts
-from segctl.identity import SetDigest
-from segctl.loading import find, load
-from segctl.manifests.desired import Desired, ProjectSettings
+from segctl.engine.base import Engine, Packed, Recorded, RowsUnreadable, TargetDiff
+from segctl.loading import load
+from segctl.manifests.desired import Desired
+from segctl.manifests.needs import needed, rules_about
 from segctl.plan.diff import Draft, attribute_changes, draft
 from segctl.plan.guards import Weighed, check
 from segctl.plan.model import (
     Action,
     Change,
     Estimate,
-    Finding,
     MemberCounts,
     Plan,
     Requests,
     Target,
 )
 from segctl.plan.remarks import remarks
-from segctl.recognizing import Recognized, recognize
+from segctl.plan.rules import check as judged
+from segctl.ruling import AskedMembers, prepare
 from segctl.sources.fetching import Fetching
 from segctl.sources.paths import Reach
 from segctl.state.advance import record_of
@@ -38,16 +36,12 @@ SECONDS_A_REQUEST = 0.8
 CREATES_A_REQUEST = 100
 """Segments in one createSegment request, by the vendor's page on API Segments."""
 
-NOTHING_PACKED = Packed(requests=0, naive=0, floor=0, settle_from=0)
-"""What packing an empty delta comes to."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class Aim:
     """What a plan is made for: which segments, and in which account of the service.
 
     Memberships refused before ``retry_before`` (seconds since 1970) are sent again.
-    Sources that did not change are read again where ``reread``.
     """
 
     account: str | None
@@ -55,15 +49,11 @@ class Aim:
     patterns: tuple[str, ...] = ()
     destroy: bool = False
     retry_before: float | None = None
-    reread: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class Made:
-    """A plan with its member columns, as files in the scratch folder.
-
-    The files of a plan without changes are there only where they were asked for.
-    """
+    """A plan with its member columns, as files in the scratch folder."""
 
     plan: Plan
     delta: Path
@@ -80,48 +70,45 @@ class _Numbered:
     old: Mapping[int, int]
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Compared:
-    """What comparing the members came to; ``engine`` is ``None`` where there was no need."""
-
-    engine: Engine | None
-    diffs: Mapping[int, TargetDiff]
-    packed: Packed
-    digest: SetDigest
-    findings: list[Finding]
-    recognized: Recognized
-    sources: Mapping[str, SourceCounts]
-
-
 def make(
     desired: Desired,
     state: State,
     aim: Aim,
     *,
-    engine: Callable[[], Engine],
+    engine: Engine,
     recorded_at: Mapping[str, Recorded],
     root: Path,
     scratch: Path,
     environment: Mapping[str, str],
-    to_save: bool = False,
 ) -> Made:
     """Plan from ``state`` to ``desired``; see ``Plan``.
 
-    ``engine`` opens one, if members must be compared.  ``recorded_at`` says for each
-    recorded segment, by its name on the wire, where its members stand on this machine;
-    sources may look into ``environment``.  Raises ``InvalidInput`` with all problems of
-    all sources at once.
+    ``recorded_at`` says for each recorded segment, by its name on the wire, where its
+    members stand on this machine; sources may look into ``environment``.  Raises
+    ``InvalidInput`` with all problems of all sources at once.
     """
     numbered = _numbered(draft(desired.segments, state, patterns=aim.patterns, destroy=aim.destroy))
+    places = {d.address: numbered.own[n] for n, d in enumerate(numbered.drafts) if d.wanted}
     reach = Reach(root=root, allowed=desired.project.allowed_folders)
-    at = Fetching(reach=reach, open_engine=cache(engine), scratch=scratch, environment=environment)
-    planned = {draft.address for draft in numbered.drafts if draft.wanted}
-    found = recognize(find(desired, planned, at), numbered.drafts, state, at, reread=aim.reread)
-    compared = _compare(desired, numbered, found, recorded_at, at, retry_before=aim.retry_before)
-    targets = _with_sources(numbered, compared.recognized.segments)
-    changes, weighed = _changes(numbered, compared.diffs)
-    findings = compared.findings
+    at = Fetching(reach=reach, engine=engine, scratch=scratch, environment=environment)
+    rules = rules_about(desired, places)
+    extra = needed(desired, places, rules)
+    everyone = places | {a: len(numbered.targets) + n for n, a in enumerate(extra)}
+    prepare(desired, rules, engine, places=everyone, planned=places)
+    loaded = load(desired, everyone, at, extra)
+    _record(numbered, engine, recorded_at)
+    try:
+        diff = engine.diff(retry_before=aim.retry_before)
+    except RowsUnreadable as error:
+        raise loaded.explain(error) from error
+    findings = loaded.judge(diff.loads)
+    diffs = diff.targets
+    keys = [target.key for target in numbered.targets]
+    project = desired.project
+    packed = engine.pack(keys, counting=project.counting, settle_seconds=project.settle_seconds)
+    changes, weighed = _changes(numbered, diffs)
     findings += remarks(changes, numbered.drafts)
+    findings += judged(rules, AskedMembers(engine=engine, places=everyone, diffs=diffs))
     findings += check(weighed, max_destroys=desired.project.max_destroys)
     plan = Plan(
         lineage=state.lineage,
@@ -135,102 +122,18 @@ def make(
         destroy=aim.destroy,
         targeted=aim.patterns,
         changes=changes,
-        targets=targets,
+        targets=numbered.targets,
         findings=tuple(sorted(findings, key=lambda f: (f.severity, f.address or "", f.summary))),
         max_destroys=desired.project.max_destroys,
         settle_seconds=desired.project.settle_seconds,
         max_refused_percent=desired.project.max_refused_percent,
         counting=desired.project.counting,
         concurrency=desired.project.concurrency,
-        sources=compared.sources,
     )
-    plan = replace(plan, digest=_digest(plan, str(compared.digest)))
+    plan = replace(plan, digest=_digest(plan, str(engine.delta_digest(keys))))
     delta, batches = scratch / "delta.parquet", scratch / "batches.parquet"
-    if to_save or not plan.is_empty:
-        used = compared.engine or _of_nothing(at.engine, desired.project)
-        used.save(delta, batches)
-    return Made(plan=with_requests(plan, compared.packed), delta=delta, batches=batches)
-
-
-def _compare(
-    desired: Desired,
-    numbered: _Numbered,
-    recognized: Recognized,
-    recorded_at: Mapping[str, Recorded],
-    at: Fetching,
-    *,
-    retry_before: float | None,
-) -> _Compared:
-    """Compare the members of all segments that are not settled."""
-    unsettled = {
-        draft.address: numbered.own[place]
-        for place, draft in enumerate(numbered.drafts)
-        if draft.wanted and draft.address not in recognized.settled
-    }
-    loaded = load(recognized.feeds, unsettled, at)
-    compared = _recorded(numbered, recognized.settled, recorded_at)
-    engine = at.engine if compared else None
-    diff, packed, digest = Diff(targets={}, loads={}), NOTHING_PACKED, SetDigest()
-    if engine:
-        for target, where, wanted in compared:
-            engine.record(target, where, wanted=wanted)
-        try:
-            diff = engine.diff(retry_before=retry_before)
-        except RowsUnreadable as error:
-            raise loaded.explain(error) from error
-    stats = recognized.stats({loaded.loads[number]: found for number, found in diff.loads.items()})
-    findings = loaded.judge(stats)
-    if engine:
-        keys = [target.key for target in numbered.targets]
-        packed = _pack(engine, keys, desired.project)
-        digest = engine.delta_digest(keys)
-    recognized = recognized.after_reading(unsettled.keys())
-    return _Compared(
-        engine=engine,
-        diffs=diff.targets,
-        packed=packed,
-        digest=digest,
-        findings=findings,
-        recognized=recognized,
-        sources=recognized.counts(stats),
-    )
-
-
-def _of_nothing(engine: Engine, project: ProjectSettings) -> Engine:
-    """Have an engine compare nothing, where columns are wanted all the same."""
-    engine.diff()
-    _pack(engine, (), project)
-    return engine
-
-
-def _pack(engine: Engine, keys: Sequence[str], project: ProjectSettings) -> Packed:
-    return engine.pack(keys, counting=project.counting, settle_seconds=project.settle_seconds)
-
-
-def _recorded(
-    numbered: _Numbered, settled: Collection[str], recorded_at: Mapping[str, Recorded]
-) -> list[tuple[int, Recorded, bool]]:
-    """Give the targets to compare: where each is recorded, and whether it is wanted."""
-    nothing = Recorded()
-    found = []
-    for place, item in enumerate(numbered.drafts):
-        if item.wanted is not None and not (item.wanted and item.address in settled):
-            where = recorded_at.get(item.record.key, nothing) if item.record else nothing
-            found.append((numbered.own[place], where, item.wanted))
-        if item.old and not item.old.missing:
-            where = recorded_at.get(item.old.key, nothing)
-            found.append((numbered.old[place], where, False))
-    return found
-
-
-def _with_sources(numbered: _Numbered, segments: Mapping[str, str]) -> tuple[Target, ...]:
-    """Give the targets with what the members of each were computed from."""
-    sources = {
-        numbered.own[place]: segments.get(draft.address)
-        for place, draft in enumerate(numbered.drafts)
-        if draft.wanted
-    }
-    return tuple(replace(t, sources=sources.get(n)) for n, t in enumerate(numbered.targets))
+    engine.save(delta, batches)
+    return Made(plan=with_requests(plan, packed), delta=delta, batches=batches)
 
 
 def rest_of(
@@ -316,6 +219,17 @@ def _numbered(drafts: Sequence[Draft]) -> _Numbered:
     return _Numbered(drafts=tuple(drafts), targets=tuple(targets), own=own, old=old)
 
 
+def _record(numbered: _Numbered, engine: Engine, recorded_at: Mapping[str, Recorded]) -> None:
+    nothing = Recorded()
+    for place, item in enumerate(numbered.drafts):
+        if item.wanted is not None:
+            where = recorded_at.get(item.record.key, nothing) if item.record else nothing
+            engine.record(numbered.own[place], where, wanted=item.wanted)
+        if item.old and not item.old.missing:
+            where = recorded_at.get(item.old.key, nothing)
+            engine.record(numbered.old[place], where, wanted=False)
+
+
 # Changes
 
 
@@ -353,6 +267,8 @@ def _change(item: Draft, diff: TargetDiff | None) -> tuple[Change, int]:
         remove=diff.remove,
         reasserted=diff.reasserted,
         quarantined=diff.quarantined,
+        held_out=diff.held_out,
+        suppressed=diff.suppressed,
     )
     differing = attribute_changes(item.before, item.after)
     action, reason = item.action, item.reason

@@ -41,14 +41,7 @@ class Run:
         self._stop = StopSignal()
         self._interrupts = Interrupts(self._stop)
 
-    def go(
-        self,
-        *,
-        targets: tuple[str, ...],
-        destroy: bool,
-        lock_timeout: float,
-        reread: bool = False,
-    ) -> int:
+    def go(self, *, targets: tuple[str, ...], destroy: bool, lock_timeout: float) -> int:
         """Do it all; raises what ``operations.apply`` raises."""
         with self._interrupts:
             try:
@@ -58,7 +51,6 @@ class Run:
                     variables=self._screen.variables,
                     targets=targets,
                     destroy=destroy,
-                    reread=reread,
                     lock_timeout=lock_timeout,
                     approve=self.approve,
                     observe=self.observe,
@@ -121,20 +113,11 @@ class JsonRun(Run):
             screen, verb=verb, asks=False, saved=saved, identities=None, progress=self._stream
         )
 
-    def go(
-        self,
-        *,
-        targets: tuple[str, ...],
-        destroy: bool,
-        lock_timeout: float,
-        reread: bool = False,
-    ) -> int:
+    def go(self, *, targets: tuple[str, ...], destroy: bool, lock_timeout: float) -> int:
         """Do it all; an error is told in the stream as well."""
         self._stream.send(stream.version(__version__))
         try:
-            return super().go(
-                targets=targets, destroy=destroy, lock_timeout=lock_timeout, reread=reread
-            )
+            return super().go(targets=targets, destroy=destroy, lock_timeout=lock_timeout)
         except SegctlError as error:
             for line in stream.error(error):
                 self._stream.send(line)

@@ -14,11 +14,12 @@ from graphlib import TopologicalSorter
 import duckdb
 
 from segctl.engine import comparing, sql
-from segctl.engine.base import LoadStats, Members, Users
+from segctl.engine.base import LoadStats, Members
 from segctl.engine.comparing import MOST_LISTED, NOT_PLANNED, Load
 from segctl.holdout import SEPARATOR, Holdout
 from segctl.identity import Kind, Problem
 from segctl.manifests.desired import Role
+from segctl.plan.model import Users
 
 SHOWN = 3
 """How many users stand for each violation of a rule."""
@@ -71,19 +72,19 @@ SELECT target, count(*) FROM (
 ) GROUP BY target
 """
 
-_OVERLAPS = """
+_SHARED = """
 WITH members AS (
     SELECT target, kind, value FROM composed
     WHERE aside IS NULL AND list_contains($targets::INTEGER[], target)
 ),
 several AS (SELECT kind, value FROM members GROUP BY kind, value HAVING count(*) > 1),
-users AS (
-    SELECT list_sort(list(m.target)) AS targets, m.kind, m.value
-    FROM members AS m SEMI JOIN several AS s ON s.value = m.value AND s.kind = m.kind
-    GROUP BY m.kind, m.value
+doubled AS (
+    SELECT m.* FROM members AS m SEMI JOIN several AS s ON s.value = m.value AND s.kind = m.kind
 )
-SELECT targets, count(*) AS found, min({'kind': kind, 'value': value}, $most)
-FROM users GROUP BY targets ORDER BY found DESC, targets
+SELECT a.target, b.target, count(*) AS found, min({'kind': a.kind, 'value': a.value}, $most)
+FROM doubled AS a JOIN doubled AS b
+ON b.value = a.value AND b.kind = a.kind AND a.target < b.target
+GROUP BY a.target, b.target ORDER BY found DESC, a.target, b.target
 """
 
 _OUTSIDE = """
@@ -203,10 +204,10 @@ class Algebra:
         [[users]] = self._db.execute(f"SELECT count(*) FROM ({_final(target)})").fetchall()
         return int(users)
 
-    def overlaps(self, targets: Sequence[int]) -> dict[tuple[int, ...], Users]:
-        """Give the users of several composed targets, by the targets that each is in."""
-        rows = self._db.execute(_OVERLAPS, {"targets": list(targets), "most": SHOWN}).fetchall()
-        return {tuple(places): _users(count, sample) for places, count, sample in rows}
+    def shared(self, targets: Sequence[int]) -> dict[tuple[int, int], Users]:
+        """Give the users whom each two of these composed targets share, the most first."""
+        rows = self._db.execute(_SHARED, {"targets": list(targets), "most": SHOWN}).fetchall()
+        return {(one, other): _users(count, sample) for one, other, count, sample in rows}
 
     def outside(self, target: int, of: int) -> Users:
         """Give the final members of a composed target that are not in another one."""

@@ -14,7 +14,7 @@ from segctl.holdout import Holdout
 from segctl.identity import Kind, Problem, SetDigest
 from segctl.manifests.desired import Format, Role
 from segctl.outcomes import Ledger
-from segctl.plan.model import Sample
+from segctl.plan.model import Sample, Users
 from segctl.rejects import Rejects
 
 
@@ -46,14 +46,13 @@ class Select:
     """A checked SELECT whose file names are resolved; it may read ``files`` alone.
 
     It gives a column ``identity`` or ``guid``, or both with one of them NULL in each
-    row, and ``segment_column`` where given; the same rows each time where ``repeatable``.
+    row, and ``segment_column`` where given.
     """
 
     sql: str
     parameters: Mapping[str, str]
     files: tuple[Path, ...]
     segment_column: str | None = None
-    repeatable: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,14 +144,6 @@ class TargetDiff:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Users:
-    """How many users something is true of, and the first few of them, sorted."""
-
-    count: int = 0
-    sample: tuple[tuple[Kind, str], ...] = field(default=(), repr=False)
-
-
-@dataclass(frozen=True, kw_only=True)
 class Diff:
     """How every target changes, and what every load held, by their numbers."""
 
@@ -190,8 +181,7 @@ class Folded:
 
     ``digest`` is that of the whole set afterwards.  Where the set ``moved``, either
     ``change`` holds what changed or ``base`` the whole set (``None``: it is empty now).
-    ``pairs`` is ``None`` where no pair is left.  ``complete`` is true where all changes of
-    the delta were acknowledged.
+    ``pairs`` is ``None`` where no pair is left.
     """
 
     digest: SetDigest
@@ -202,7 +192,6 @@ class Folded:
     pairs: Path | None = None
     uncertain: int = 0
     refused: int = 0
-    complete: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -255,9 +244,6 @@ class Engine(Protocol):
     def syntax_tree(self, sql: str) -> Mapping[str, Any]:
         """Parse one SELECT into DuckDB's serialised tree; raises ``RowsUnreadable``."""
 
-    def surroundings(self) -> Mapping[str, str]:
-        """Tell what queries may depend on beside their files: version, time zone."""
-
     def load(
         self,
         rows: Rows,
@@ -293,11 +279,8 @@ class Engine(Protocol):
     def size(self, target: int) -> int:
         """Count the members that a kept target is to have."""
 
-    def overlaps(self, targets: Sequence[int]) -> Mapping[tuple[int, ...], Users]:
-        """Give the users in several of these kept targets, by the targets that each is in.
-
-        The most frequent combination comes first.
-        """
+    def shared(self, targets: Sequence[int]) -> Mapping[tuple[int, int], Users]:
+        """Give the users whom each two of these kept targets are to share, the most first."""
 
     def outside(self, target: int, of: int) -> Users:
         """Give the members of a kept target that are not in another one."""

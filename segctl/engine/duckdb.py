@@ -29,7 +29,6 @@ from segctl.engine.base import (
     Scan,
     SentApply,
     TargetDiff,
-    Users,
 )
 from segctl.engine.comparing import Load
 from segctl.engine.intake import OPTIONS, Intake
@@ -38,7 +37,7 @@ from segctl.holdout import Holdout
 from segctl.identity import Kind, Problem, SetDigest
 from segctl.manifests.desired import Role
 from segctl.outcomes import Ledger
-from segctl.plan.model import Sample
+from segctl.plan.model import Sample, Users
 from segctl.rejects import Rejects
 
 SAMPLE_SIZE = 10
@@ -86,11 +85,6 @@ class DuckEngine:
         if tree["error"]:
             raise failures.not_a_select(tree)
         return tree
-
-    def surroundings(self) -> Mapping[str, str]:
-        """Tell what queries may depend on beside their files."""
-        [[zone]] = self._db.execute("SELECT current_setting('TimeZone')").fetchall()
-        return {"duckdb": duckdb.__version__, "zone": zone}
 
     @shortage.explained
     def load(
@@ -237,9 +231,9 @@ class DuckEngine:
         """Count the members that a kept target is to have."""
         return self._algebra.size(target)
 
-    def overlaps(self, targets: Sequence[int]) -> Mapping[tuple[int, ...], Users]:
-        """Give the users in several kept targets, by the targets that each is in."""
-        return self._algebra.overlaps(targets)
+    def shared(self, targets: Sequence[int]) -> Mapping[tuple[int, int], Users]:
+        """Give the users whom each two of these kept targets are to share, the most first."""
+        return self._algebra.shared(targets)
 
     def outside(self, target: int, of: int) -> Users:
         """Give the members of a kept target that are not in another one."""

@@ -4,9 +4,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from segctl.address import segment_address
-from segctl.diagnostics import Location
+from segctl.diagnostics import Location, Severity
+from segctl.holdout import Holdout
 from segctl.identity import Kind
 from segctl.manifests import desired
+from segctl.manifests.algebra import ProjectRule, SegmentRule, SizesRule, SubsetsRule
 from segctl.manifests.documents import (
     AnyDocument,
     GuardSettings,
@@ -47,10 +49,12 @@ def assemble(
     """Put the desired state together; ``base_url`` overrides the project's, if not empty."""
     guards = project.spec.guards
     segments = sorted((s for w in written for s in _segments(w, guards)), key=lambda s: s.address)
+    managed = [s.address for s in segments if s.managed]
     return desired.Desired(
         project=_settings(project, base_url),
         segments=tuple(segments),
-        loads=tuple(load for w in written for load in _loads(w, variables)),
+        loads=tuple(load for w in written for load in _loads(w, managed, variables)),
+        rules=tuple(rule for w in written for rule in _rules(w)),
         digest=digest,
         variables=dict(sorted(variables.items())),
     )
@@ -94,14 +98,18 @@ def _segment(
     location: Location,
     guards: ProjectGuards,
 ) -> desired.DesiredSegment:
+    own_id = spec.customer_segment_id or name
     return desired.DesiredSegment(
         address=segment_address(name),
         display_name=spec.display_name,
-        customer_segment_id=spec.customer_segment_id or name,
+        customer_segment_id=own_id,
         labels=labels,
         managed=isinstance(spec, TableSegment) or spec.members != "unmanaged",
         guards=_guards(spec.guards, guards),
         lifecycle=_lifecycle(spec.lifecycle),
+        holdout=Holdout(percent=spec.holdout.percent, salt=spec.holdout.salt or own_id)
+        if spec.holdout
+        else None,
         location=location,
     )
 
@@ -115,34 +123,85 @@ def _lifecycle(written: LifecycleSettings) -> desired.Lifecycle:
     return desired.Lifecycle(prevent_destroy=written.prevent_destroy, on_remove=written.on_remove)
 
 
-def _loads(written: Written, variables: Mapping[str, str]) -> Iterator[desired.Load]:
-    content = written.content
+def _loads(
+    written: Written, managed: Sequence[str], variables: Mapping[str, str]
+) -> Iterator[desired.Load]:
+    document, content = written.document, written.content
     if isinstance(content, SegmentTableDocument):
-        yield _table(written.document, content, variables)
+        yield _table(document, content, variables)
     elif isinstance(content, SegmentDocument):
-        spec, names = content.spec, (content.metadata.name,)
+        spec, own = content.spec, [segment_address(content.metadata.name)]
         members = spec.members if isinstance(spec.members, list) else []
-        yield from _members(written.document, "members", members, names, variables)
-        yield from _members(written.document, "exclude", spec.exclude, names, variables)
+        yield from _members(document, "members", members, own, variables)
+        yield from _members(document, "intersect", spec.intersect, own, variables)
+        yield from _members(document, "exclude", spec.exclude, own, variables)
     elif isinstance(content, MembershipDocument):
-        segments = dict.fromkeys(content.spec.segments)
-        yield from _members(written.document, "members", content.spec.members, segments, variables)
+        segments = map(segment_address, dict.fromkeys(content.spec.segments))
+        yield from _members(document, "members", content.spec.members, segments, variables)
+    else:
+        yield from _members(document, "suppress", content.spec.suppress, managed, variables)
+
+
+_ROLES: Mapping[str, desired.Role] = {
+    "members": "include",
+    "intersect": "intersect",
+    "exclude": "exclude",
+    "suppress": "suppress",
+}
+"""What the sources of a field do to the segments."""
 
 
 def _members(
     document: Document,
     field: str,
     sources: Iterable[MemberSource],
-    names: Iterable[str],
+    addresses: Iterable[str],
     variables: Mapping[str, str],
 ) -> Iterator[desired.MemberLoad]:
-    addresses = tuple(segment_address(name) for name in names)
+    addresses = tuple(addresses)
     for i, source in enumerate(sources):
         yield desired.MemberLoad(
             source=_source(source, document.at(("spec", field, i)), variables),
             addresses=addresses,
-            role="exclude" if field == "exclude" else "include",
+            role=_ROLES[field],
         )
+
+
+def _rules(written: Written) -> Iterator[desired.Rule]:
+    document, content = written.document, written.content
+    rules: Sequence[SegmentRule | ProjectRule] = ()
+    if isinstance(content, SegmentDocument | ProjectDocument):
+        rules = content.spec.rules
+    own = content.metadata.name if isinstance(content, SegmentDocument) else None
+    for i, rule in enumerate(rules):
+        yield _rule(rule, own, document.at(("spec", "rules", i)))
+
+
+def _rule(rule: SegmentRule | ProjectRule, own: str | None, at: Location) -> desired.Rule:
+    severity = Severity(rule.severity)
+    owner = segment_address(own) if own is not None else None
+    if rule.disjoint is not None:
+        return desired.Disjoint(
+            addresses=_addresses(rule.disjoint), owner=owner, severity=severity, location=at
+        )
+    if rule.subset is not None:
+        inner = rule.subset.segments if isinstance(rule.subset, SubsetsRule) else [own or ""]
+        of = segment_address(rule.subset.of)
+        return desired.Subset(addresses=_addresses(inner), of=of, severity=severity, location=at)
+    if rule.size is None:
+        raise AssertionError("checked rules have one form")
+    counted = rule.size.segments if isinstance(rule.size, SizesRule) else [own or ""]
+    return desired.Size(
+        addresses=_addresses(counted),
+        least=rule.size.min,
+        most=rule.size.max,
+        severity=severity,
+        location=at,
+    )
+
+
+def _addresses(names: Iterable[str]) -> tuple[str, ...]:
+    return tuple(map(segment_address, dict.fromkeys(names)))
 
 
 def _table(
@@ -166,6 +225,8 @@ def _source(
     for kind, values in inline.items():
         if values is not None:
             return desired.InlineSource(kind=kind, values=tuple(values), location=location)
+    if source.segment is not None:
+        return desired.SegmentSource(address=segment_address(source.segment), location=location)
     return _outside(source, location, variables)
 
 

@@ -13,6 +13,9 @@ from segctl.manifests.tree import Document, Map, Seq, Value, look
 
 SourcePath = tuple[str | int, ...]
 
+SOURCE_FIELDS = ("members", "intersect", "exclude", "suppress")
+"""The fields of a spec that hold lists of sources."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Declared:
@@ -66,11 +69,53 @@ def sources(document: Document) -> Iterator[tuple[SourcePath, Map]]:
     table = look(document.data, "spec", "source")
     if isinstance(table, Map):
         yield ("spec", "source"), table
-    for field in ("members", "exclude"):
+    for field in SOURCE_FIELDS:
         items = look(document.data, "spec", field)
         for i, source in enumerate(items if isinstance(items, Seq) else ()):
             if isinstance(source, Map):
                 yield ("spec", field, i), source
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """A source that is another segment: who reads it, and where that stands."""
+
+    name: str
+    readers: tuple[str, ...]
+    field: str
+    at: Location
+
+
+def readings(document: Document) -> Iterator[Reading]:
+    """Give every source of a document that is a segment."""
+    if kind_of(document) == "Membership":
+        named = look(document.data, "spec", "segments")
+        readers = tuple(n for n in named if isinstance(n, str)) if isinstance(named, Seq) else ()
+    else:
+        own = _text(look(document.data, "metadata", "name"))
+        readers = (own,) if own else ()
+    for path, source in sources(document):
+        name = _text(source.get("segment"))
+        if name is not None:
+            at = document.at((*path, "segment"))
+            yield Reading(name=name, readers=readers, field=str(path[1]), at=at)
+
+
+def ruled(document: Document) -> Iterator[tuple[str, SourcePath]]:
+    """Give the names of segments in the rules of a document, with their paths.
+
+    The one that others lie within comes before them.
+    """
+    rules = look(document.data, "spec", "rules")
+    for i, rule in enumerate(rules if isinstance(rules, Seq) else ()):
+        of = _text(look(rule, "subset", "of"))
+        if of is not None:
+            yield of, ("spec", "rules", i, "subset", "of")
+        for path in (("disjoint",), ("subset", "segments"), ("size", "segments")):
+            names = look(rule, *path)
+            for n, name in enumerate(names if isinstance(names, Seq) else ()):
+                if isinstance(name, str):
+                    yield str(name), ("spec", "rules", i, *path, n)
 
 
 def _text(value: Value) -> str | None:

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from segctl.diagnostics import Location
+from segctl.diagnostics import Location, Severity
+from segctl.holdout import Holdout
 from segctl.identity import Kind
 
 Format = Literal["csv", "tsv", "jsonl", "parquet", "txt"]
@@ -53,8 +54,16 @@ class QuerySource:
     location: Location
 
 
+@dataclass(frozen=True, kw_only=True)
+class SegmentSource:
+    """The members that another segment is to have, after all that is said of it."""
+
+    address: str
+    location: Location
+
+
 OutsideSource = FileSource | QuerySource
-Source = InlineSource | OutsideSource
+Source = InlineSource | OutsideSource | SegmentSource
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,7 +120,11 @@ class Lifecycle:
 
 @dataclass(frozen=True, kw_only=True)
 class DesiredSegment:
-    """One segment as declared; ``managed`` is false for ``members: unmanaged``."""
+    """One segment as declared; ``managed`` is false for ``members: unmanaged``.
+
+    Its members are the union of the loads that include them, less those who are not in
+    every one that intersects, those that one excludes, the held out, the suppressed.
+    """
 
     address: str
     display_name: str
@@ -120,7 +133,42 @@ class DesiredSegment:
     managed: bool
     guards: Guards
     lifecycle: Lifecycle
+    holdout: Holdout | None = None
     location: Location
+
+
+@dataclass(frozen=True, kw_only=True)
+class Disjoint:
+    """No two of these segments share a member; with an ``owner``, none shares one with it."""
+
+    addresses: tuple[str, ...]
+    owner: str | None = None
+    severity: Severity = Severity.ERROR
+    location: Location
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subset:
+    """The members of these segments are all in another one."""
+
+    addresses: tuple[str, ...]
+    of: str
+    severity: Severity = Severity.ERROR
+    location: Location
+
+
+@dataclass(frozen=True, kw_only=True)
+class Size:
+    """Each of these segments has no fewer and no more members than this, where given."""
+
+    addresses: tuple[str, ...]
+    least: int | None = None
+    most: int | None = None
+    severity: Severity = Severity.ERROR
+    location: Location
+
+
+Rule = Disjoint | Subset | Size
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,14 +190,15 @@ class ProjectSettings:
 class Desired:
     """The whole workspace, compiled.
 
-    ``segments`` are sorted by address.  ``digest`` identifies the manifests and
-    ``segctl.yaml`` by their content before variables are filled in, whatever their
-    formatting: ``sha256:`` and 64 hexadecimal digits.  ``variables`` are the values
-    that were filled in.
+    ``segments`` are sorted by address; ``rules`` are those of all documents.
+    ``digest`` identifies the manifests and ``segctl.yaml`` by their content before
+    variables are filled in, whatever their formatting: ``sha256:`` and 64 hexadecimal
+    digits.  ``variables`` are the values that were filled in.
     """
 
     project: ProjectSettings
     segments: tuple[DesiredSegment, ...]
     loads: tuple[Load, ...]
+    rules: tuple[Rule, ...] = ()
     digest: str
     variables: Mapping[str, str] = field(default_factory=dict)

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Discriminator, Field, Tag
 
+from segctl.manifests.algebra import HoldoutSettings, ProjectRule, SegmentRule
 from segctl.manifests.scalars import (
     Boolean,
     Concurrency,
@@ -128,6 +129,12 @@ class ProjectSpec(Section):
     rejects: RejectSettings = Field(
         default=RejectSettings(), description="Memberships that CleverTap refused."
     )
+    suppress: list[MemberSource] = Field(
+        default=[], description="Sources of users who are in no managed segment at all."
+    )
+    rules: list[ProjectRule] = Field(
+        default=[], description="What must be true across segments, checked in every plan."
+    )
     allow_folders: list[Line] = Field(
         default=[], description="Folders outside of the workspace that sources may read."
     )
@@ -183,6 +190,9 @@ class TableSegment(Section):
     labels: dict[Text, Text] = Field(
         default={}, description="Notes for people and reports; never sent to CleverTap."
     )
+    holdout: Given[HoldoutSettings] = Field(
+        default=None, description="A stable share of users to leave out."
+    )
     guards: GuardSettings = Field(default=GuardSettings(), description="The segment's own limits.")
     lifecycle: LifecycleSettings = Field(
         default=LifecycleSettings(), description="What becomes of it without its manifest."
@@ -203,8 +213,17 @@ class SegmentSpec(Section):
         description="The sources, whose union is the segment; or unmanaged, to leave "
         "whatever is in it alone.",
     )
+    intersect: list[MemberSource] = Field(
+        default=[], description="Sources that every member must be in, each of them."
+    )
     exclude: list[MemberSource] = Field(
         default=[], description="Sources of users who are never in it, whatever else says so."
+    )
+    holdout: Given[HoldoutSettings] = Field(
+        default=None, description="A stable share of users to leave out."
+    )
+    rules: list[SegmentRule] = Field(
+        default=[], description="What must be true of its members, checked in every plan."
     )
     guards: GuardSettings = Field(default=GuardSettings(), description="The segment's own limits.")
     lifecycle: LifecycleSettings = Field(

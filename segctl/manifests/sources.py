@@ -97,6 +97,9 @@ class MemberSource(_Forms):
     )
     file: Given[File] = Field(default=None, description="One column of a file.")
     query: Given[Query] = Field(default=None, description="A SELECT over files.")
+    segment: Given[Text] = Field(
+        default=None, description="The name of another segment, whose members these are."
+    )
 
 
 class TableSource(_Forms):

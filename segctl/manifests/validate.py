@@ -1,6 +1,6 @@
 """What no single field can tell: how the documents of a workspace fit together."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from urllib.parse import urlsplit
 
 from segctl.diagnostics import Diagnostic, Location, Severity
@@ -8,7 +8,8 @@ from segctl.identity import DESCRIPTIONS, Problem, problem
 from segctl.manifests.contents import Declared, SourcePath, declared, kind_of, sources
 from segctl.manifests.desired import Format
 from segctl.manifests.documents import ProjectDocument, Provider
-from segctl.manifests.explain import MAX_ALIKE, and_more, nearest
+from segctl.manifests.explain import MAX_ALIKE, and_more
+from segctl.manifests.references import references
 from segctl.manifests.tree import Document, Map, Seq, look
 from segctl.manifests.variables import SQL_SOURCES, Variables, parameters
 
@@ -37,12 +38,8 @@ def check(documents: Sequence[Document], variables: Variables) -> Iterator[Diagn
     yield from _duplicates(segments)
     yield from _same_names(documents)
     yield from _too_many(segments)
-    names = _Names({segment.name: segment for segment in segments})
+    yield from references(documents, segments)
     for document in documents:
-        if kind_of(document) == "Membership":
-            yield from _membership(document, names)
-        elif look(document.data, "spec", "members") == "unmanaged":
-            yield from _unmanaged(document)
         for path, source in sources(document):
             yield from _source(document, path, source, variables)
 
@@ -126,62 +123,6 @@ def _too_many(segments: Sequence[Declared]) -> Iterator[Diagnostic]:
             f"CleverTap allows {MAX_SEGMENTS:,} in an account.",
             detail=f"This is number {MAX_SEGMENTS + 1:,}. Remove some.",
             location=segments[MAX_SEGMENTS].at,
-        )
-
-
-class _Names:
-    """The segments by their names; guesses what a wrong one meant, the first few times.
-
-    A guess among 2,500 names takes some hundredths of a second.
-    """
-
-    def __init__(self, segments: Mapping[str, Declared]) -> None:
-        self.segments = segments
-        self._guesses = 10
-
-    def guess(self, name: str) -> str:
-        self._guesses -= 1
-        return nearest(name, self.segments) if self._guesses >= 0 else ""
-
-
-def _membership(document: Document, names: _Names) -> Iterator[Diagnostic]:
-    named = look(document.data, "spec", "segments")
-    named = named if isinstance(named, Seq) else Seq()
-    for i, name in enumerate(named):
-        location = document.at(("spec", "segments", i))
-        if not isinstance(name, str):
-            continue
-        if name not in names.segments:
-            yield Diagnostic(
-                code="unknown-segment",
-                summary=f'there is no segment "{name}".',
-                detail=names.guess(name) or "Declare it, or remove it here.",
-                location=location,
-            )
-        elif names.segments[name].unmanaged:
-            yield Diagnostic(
-                code="unmanaged-segment",
-                summary=f'the segment "{name}" has members: unmanaged.',
-                detail="Remove it here, or let its manifest leave members out.",
-                location=location,
-            )
-        elif name in named[:i]:
-            yield Diagnostic(
-                code="repeated-segment",
-                summary=f'the segment "{name}" is named twice here.',
-                detail="Once is enough.",
-                location=location,
-                severity=Severity.WARNING,
-            )
-
-
-def _unmanaged(document: Document) -> Iterator[Diagnostic]:
-    if look(document.data, "spec", "exclude"):
-        yield Diagnostic(
-            code="unmanaged-segment",
-            summary='"exclude" has no effect with members: unmanaged.',
-            detail="Remove one of them.",
-            location=document.at(("spec", "exclude"), key=True),
         )
 
 

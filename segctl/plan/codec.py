@@ -12,7 +12,7 @@ from segctl.errors import StalePlan, Stop
 from segctl.plain import Misfit, from_plain, to_plain
 from segctl.plan.model import Plan
 
-VERSION = 1
+VERSION = 2
 """The format of a saved plan; raised whenever its shape or its meaning changes."""
 
 _ADVICE = "Make a new one with `segctl plan --out FILE`."

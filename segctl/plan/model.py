@@ -10,10 +10,8 @@ from enum import StrEnum
 from typing import Literal
 
 from segctl.diagnostics import Severity
-from segctl.fingerprints import SourceCounts
 from segctl.identity import Kind
 from segctl.manifests.desired import Guards, Lifecycle
-from segctl.plain import OPTIONAL
 
 
 class Action(StrEnum):
@@ -46,7 +44,8 @@ class MemberCounts:
 
     ``reasserted`` changes repeat a request that got no trustworthy answer; they
     are in neither ``add`` nor ``remove``.  ``quarantined`` ones were refused by
-    the service and are not sent.
+    the service and are not sent.  ``held_out`` and ``suppressed`` count users who would
+    be members otherwise; one who is held out counts there alone.
     """
 
     before: int = 0
@@ -55,6 +54,8 @@ class MemberCounts:
     remove: int = 0
     reasserted: int = 0
     quarantined: int = 0
+    held_out: int = 0
+    suppressed: int = 0
 
     @property
     def sent(self) -> int:
@@ -68,6 +69,14 @@ class Sample:
 
     add: tuple[tuple[Kind, str], ...] = field(default=(), repr=False)
     remove: tuple[tuple[Kind, str], ...] = field(default=(), repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Users:
+    """How many users something is true of, and the first few of them, sorted."""
+
+    count: int = 0
+    sample: tuple[tuple[Kind, str], ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,8 +113,6 @@ class Target:
     """A segment of the service that the plan sends members to, or creates.
 
     Exactly one of the two ids goes on the wire (``customer_segment_id`` if known).
-    ``sources`` is the fingerprint of what its members were computed from, where that can
-    be recognised again.
     """
 
     address: str
@@ -113,7 +120,6 @@ class Target:
     ct_segment_id: int | None = None
     display_name: str
     create: bool = False
-    sources: str | None = field(default=None, metadata=OPTIONAL)
 
     @property
     def key(self) -> str:
@@ -123,13 +129,17 @@ class Target:
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """Something the plan wants a reviewer to see; severity error refuses the plan."""
+    """Something the plan wants a reviewer to see; severity error refuses the plan.
+
+    ``sample`` shows some of the users it is about; no text of a finding names any.
+    """
 
     severity: Severity
     code: str
     summary: str
     detail: str = ""
     address: str | None = None
+    sample: tuple[tuple[Kind, str], ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,8 +172,7 @@ class Plan:
     the plan was made against; ``digest`` identifies its content whatever machine or
     engine made it.  ``targeted`` holds the ``--target`` patterns.  Requests from
     ``settle_from`` on turn round pairs whose last request got no answer, and leave
-    no earlier than ``settled_at`` (seconds since 1970).  ``sources`` says what sources
-    held, by their fingerprints.
+    no earlier than ``settled_at`` (seconds since 1970).
     """
 
     lineage: str
@@ -188,7 +197,6 @@ class Plan:
     concurrency: int = 3
     settle_from: int | None = None
     settled_at: float = 0.0
-    sources: Mapping[str, SourceCounts] = field(default_factory=dict, metadata=OPTIONAL)
 
     def count(self, *actions: Action) -> int:
         """Give the number of changes with one of these actions."""

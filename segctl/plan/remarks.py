@@ -13,6 +13,7 @@ def remarks(changes: Sequence[Change], drafts: Sequence[Draft]) -> Iterator[Find
         yield from _renamed(change, item)
         yield from _shell(change, item)
         yield from _missing(change, item)
+        yield from _set_aside(change, item)
         if change.members.quarantined:
             yield Finding(
                 severity=Severity.WARNING,
@@ -32,6 +33,29 @@ def remarks(changes: Sequence[Change], drafts: Sequence[Draft]) -> Iterator[Find
                 "last request got no answer",
                 detail="The service may bill a repeated ADD.",
             )
+
+
+def _set_aside(change: Change, item: Draft) -> Iterator[Finding]:
+    """Count the users who would be members but for a hold-out, or for the suppressed ones."""
+    held_out, suppressed = change.members.held_out, change.members.suppressed
+    if held_out and item.segment and item.segment.holdout:
+        holdout = item.segment.holdout
+        yield Finding(
+            severity=Severity.INFO,
+            code="held-out",
+            address=change.address,
+            summary=f"{change.address}: {held_out:,} held out",
+            detail=f"spec.holdout leaves {holdout.percent:g}% of all users out, picked by the "
+            f'salt "{holdout.salt}".',
+        )
+    if suppressed:
+        yield Finding(
+            severity=Severity.INFO,
+            code="suppressed",
+            address=change.address,
+            summary=f"{change.address}: {suppressed:,} suppressed",
+            detail="They would be members, but spec.suppress in segctl.yaml names them.",
+        )
 
 
 def _shell(change: Change, item: Draft) -> Iterator[Finding]:

@@ -34,6 +34,7 @@ def render(plan: Plan, *, identities: Identities = Identities.MASKED) -> str:
     return environment.get_template("plan.html").render(
         plan=plan,
         phrases=phrases,
+        identities=identities,
         minus=MINUS,
         css=css,
         css_digest=digest,

@@ -5,7 +5,7 @@ would notify a team.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
 from segctl.diagnostics import Severity
 from segctl.plan.model import Change, Finding, Plan
@@ -29,7 +29,7 @@ _CUT_SHORT = (
 def render(plan: Plan, *, identities: Identities = Identities.MASKED, limit: int = LIMIT) -> str:
     """Give the comment, at most ``limit`` characters; what is left out is counted in it."""
     changes = phrases.by_danger(plan)
-    head = [*_summary(plan), *_findings(phrases.findings(plan), limit // 4)]
+    head = [*_summary(plan), *_findings(plan, identities, limit // 4)]
     foot = [f"<sub>Plan digest {_code(plan.digest)}</sub>", "<!-- segctl plan -->"]
     room = limit - _length([*head, *foot]) - len(_CUT_SHORT) - 200
     rows = _fitting((_row(change) for change in changes), int(room * _TABLE_SHARE))
@@ -67,20 +67,22 @@ def _summary(plan: Plan) -> Iterator[str]:
         yield f"> [!NOTE]\n> {escape(note)}"
 
 
-def _findings(findings: Sequence[Finding], room: int) -> list[str]:
-    lines = _fitting((_finding(found) for found in findings), room)
+def _findings(plan: Plan, identities: Identities, room: int) -> list[str]:
+    findings = phrases.findings(plan)
+    lines = _fitting((_finding(found, identities) for found in findings), room)
     left = len(findings) - len(lines)
     if left:
         lines.append(f"- … and {counted(left, 'more finding')}")
     return ["\n".join(lines)] if lines else []
 
 
-def _finding(found: Finding) -> str:
+def _finding(found: Finding, identities: Identities) -> str:
     heading = "Note" if found.severity is Severity.INFO else found.severity.title()
     address = phrases.finding_address(found)
     where = f"{_code(address)}: " if address else ""
     lines = [f"- **{heading}:** {where}{escape(found.summary)}"]
-    lines += [f"  {escape(line)}" for line in found.detail.splitlines()]
+    told = [phrases.among_line(found, identities), *found.detail.splitlines()]
+    lines += [f"  {escape(line)}" for line in told if line]
     return "\n".join(lines)
 
 

@@ -117,6 +117,12 @@ def member_texts(sample: Sequence[tuple[Kind, str]], mode: Identities) -> tuple[
     return tuple(f"{text} and {more} like it" if more else text for text, more in alike)
 
 
+def among_line(found: Finding, mode: Identities) -> str:
+    """Show some of the users that a finding is about; empty where it has or may show none."""
+    shown = member_texts(found.sample, mode)
+    return f"Among them: {', '.join(shown)}." if shown else ""
+
+
 def more_line(sample: Sequence[object], total: int) -> str:
     """Count the members that are not listed; empty where all or none are."""
     shown = min(len(sample), SHOWN_MEMBERS)
@@ -134,12 +140,16 @@ def member_line(counts: MemberCounts) -> str:
 
 
 def aside_lines(counts: MemberCounts) -> tuple[str, ...]:
-    """Say what is counted apart: changes sent again, and changes not sent at all."""
+    """Say what is counted apart: changes sent again or not at all, and users set aside."""
     lines = []
     if counts.reasserted:
         lines.append(f"{number(counts.reasserted)} sent again: the last request got no answer")
     if counts.quarantined:
         lines.append(f"{number(counts.quarantined)} refused earlier, not retried")
+    if counts.held_out:
+        lines.append(f"{number(counts.held_out)} held out")
+    if counts.suppressed:
+        lines.append(f"{number(counts.suppressed)} suppressed")
     return tuple(lines)
 
 

@@ -15,7 +15,8 @@ _WIDEST = 40
 
 def render(plan: Plan, *, identities: Identities = Identities.FULL, style: Style = PLAIN) -> str:
     """Give the whole page, ending in a line break."""
-    lines = [*_body(plan, identities, style), *_findings(plan, style), *_summary(plan, style)]
+    lines = [*_body(plan, identities, style), *_findings(plan, identities, style)]
+    lines += _summary(plan, style)
     return "\n".join(lines) + "\n"
 
 
@@ -128,17 +129,19 @@ def _members(change: Change, identities: Identities, style: Style) -> Iterator[s
         yield style.dim(f"{_STEP}    # {line}")
 
 
-def _findings(plan: Plan, style: Style) -> Iterator[str]:
+def _findings(plan: Plan, identities: Identities, style: Style) -> Iterator[str]:
     for found in phrases.findings(plan):
         if plan.is_empty:
             yield ""
-        yield from finding(found, style=style)
+        yield from finding(found, identities=identities, style=style)
         if not plan.is_empty:
             yield ""
 
 
-def finding(found: Finding, *, style: Style = PLAIN) -> Iterator[str]:
-    """Give the lines of one finding: how grave, where, what, and what to do."""
+def finding(
+    found: Finding, *, identities: Identities = Identities.NONE, style: Style = PLAIN
+) -> Iterator[str]:
+    """Give the lines of one finding: how grave, where, what, of whom, and what to do."""
     paint = {Severity.ERROR: style.red, Severity.WARNING: style.yellow}.get(
         found.severity, style.cyan
     )
@@ -146,6 +149,8 @@ def finding(found: Finding, *, style: Style = PLAIN) -> Iterator[str]:
     address = phrases.finding_address(found)
     where = f"{escaped(address)}: " if address else ""
     yield f"{heading}: {style.bold(where + escaped(found.summary))} {style.dim(f'[{found.code}]')}"
+    if among := phrases.among_line(found, identities):
+        yield f"  {among}"
     for line in found.detail.splitlines():
         yield f"  {escaped(line)}"
 

@@ -14,7 +14,6 @@ from typing import Any
 from segctl.engine.base import RowsUnreadable, Select
 from segctl.engine.sql import paths
 from segctl.sources.paths import Reach
-from segctl.sources.repeatable import is_repeatable
 
 Tree = Mapping[str, Any]
 
@@ -88,7 +87,6 @@ def prepare(
         parameters=parameters,
         files=tuple(dict.fromkeys(found.files)),
         segment_column=segment_column,
-        repeatable=is_repeatable(nodes),
     )
 
 

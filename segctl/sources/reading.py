@@ -5,12 +5,14 @@ each kind of source in its own module.
 """
 
 from segctl.engine.base import Inline, Rows, Scan
-from segctl.manifests.desired import FileSource, InlineSource, QuerySource, Source
+from segctl.manifests.desired import FileSource, InlineSource, OutsideSource, QuerySource
 from segctl.sources import query
 from segctl.sources.fetching import Fetching
 
 
-def rows_of(source: Source, at: Fetching, *, segment_column: str | None = None) -> Rows:
+def rows_of(
+    source: InlineSource | OutsideSource, at: Fetching, *, segment_column: str | None = None
+) -> Rows:
     """Resolve a source's files, check its query, or fetch it; raises ``RowsUnreadable``."""
     match source:
         case InlineSource(kind=kind, values=values):

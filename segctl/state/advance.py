@@ -6,7 +6,6 @@ Pure.  The state never claims what was not acknowledged and never forgets what w
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from segctl.fingerprints import Basis, SourceCounts
 from segctl.outcomes import Ledger, Outcome
 from segctl.plan.model import Action, Attributes, Change, Plan, Target
 from segctl.state.model import MemberSet, Pairs, SegmentRecord, State, Tombstone
@@ -16,11 +15,10 @@ _LEFT_OVER = frozenset({Outcome.FAILED, Outcome.UNCERTAIN, Outcome.NOT_TRIED, Ou
 
 @dataclass(frozen=True, kw_only=True)
 class Kept:
-    """The files of one target after an apply; ``complete``: all that was planned is done."""
+    """The files of one target after an apply."""
 
     members: MemberSet
     pairs: Pairs
-    complete: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,29 +69,7 @@ def advance(state: State, plan: Plan, ledger: Ledger, kept: Mapping[int, Kept], 
         host=state.host or run.host,
         folded=run.journal,
         unfinished=None if is_complete(plan, ledger) else plan.digest,
-        sources=_sources(state, plan),
     )
-
-
-def recognizing(state: State, plan: Plan) -> State:
-    """Give the state with what an empty ``plan`` found out about its sources.
-
-    Nothing else changes: members, serial and all that is told of the state stay.
-    """
-    segments = dict(state.segments)
-    for change in plan.changes:
-        record = segments.get(change.address)
-        found = plan.targets[change.target].sources if change.target is not None else None
-        if record and found and not record.pairs.file:
-            basis = Basis(sources=found, members=record.members.digest)
-            segments[change.address] = replace(record, basis=basis)
-    return replace(state, segments=segments, sources=_sources(state, plan))
-
-
-def _sources(state: State, plan: Plan) -> Mapping[str, SourceCounts]:
-    """Keep what is known of the sources that are still in use."""
-    others = state.sources if plan.targeted else {}
-    return dict(sorted({**others, **plan.sources}.items()))
 
 
 def with_rejects(
@@ -257,7 +233,6 @@ class _Step:
     ) -> SegmentRecord:
         return replace(
             self._with_files(record, place),
-            basis=self._basis(record, place),
             created=True,
             declared_name=after.display_name,
             managed=after.managed,
@@ -265,14 +240,6 @@ class _Step:
             guards=after.guards,
             lifecycle=after.lifecycle,
         )
-
-    def _basis(self, record: SegmentRecord, place: int | None) -> Basis | None:
-        """Say what the sources came to, where that is surely what is now recorded."""
-        kept = self.kept.get(place) if place is not None else None
-        found = self.plan.targets[place].sources if place is not None else None
-        if not kept or not kept.complete or kept.pairs.file or not found:
-            return record.basis
-        return Basis(sources=found, members=kept.members.digest)
 
     def _with_files(self, record: SegmentRecord, place: int | None) -> SegmentRecord:
         kept = self.kept.get(place) if place is not None else None

@@ -9,13 +9,14 @@ from pydantic import BaseModel
 
 from segctl.cli.main import execute
 from segctl.identity import PLACEHOLDERS
-from segctl.manifests import documents, sources
+from segctl.manifests import algebra, documents, sources
 
 PAGE = Path(__file__).parents[2] / "docs" / "manifests.md"
 
 DATA = {
     "members/gold.csv": "email\nann@example.com\n",
     "members/opt-outs.txt": "bob@example.com\n",
+    "members/complaints.txt": "carl@example.com\n",
     "members/tiers.csv": "customer_id,tier\n1001,silver\n1002,bronze\n1003,lead\n",
     "members/orders.csv": "email,day,city\n"
     "eve@example.com,2026-01-01,London\neve@example.com,2026-01-02,Paris\n",
@@ -37,6 +38,7 @@ TABLES: dict[str, type[BaseModel]] = {
     "spec of a Membership": documents.MembershipSpec,
     "spec of a SegmentTable": documents.SegmentTableSpec,
     "a segment of a SegmentTable": documents.TableSegment,
+    "Hold-outs": algebra.HoldoutSettings,
     "Guards": documents.GuardSettings,
     "Lifecycle": documents.LifecycleSettings,
 }
@@ -84,7 +86,7 @@ def test_every_example_validates_and_plans(
         path.parent.mkdir(exist_ok=True)
         path.write_text(text, encoding="utf-8")
     assert execute(["plan", "-C", str(tmp_path)]) == 0, capsys.readouterr().err
-    assert "Plan: 7 to add, 0 to change, 0 to destroy.\n" in capsys.readouterr().out
+    assert "Plan: 8 to add, 0 to change, 0 to destroy.\n" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("heading", TABLES)

@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from segctl.engine.base import Diff, Inline, Members, Recorded, Scan, Users
+from segctl.engine.base import Diff, Inline, Members, Recorded, Scan
 from segctl.engine.duckdb import DuckEngine
 from segctl.holdout import Holdout
 from segctl.identity import Kind, problem
+from segctl.plan.model import Users
 from tests.engine.engine_kit import delta, identities, recorded
 
 Member = tuple[Kind, str]
@@ -135,12 +136,10 @@ def test_final_sets_deltas_and_counts_are_those_of_plain_sets(
 
 
 def _check_questions(engine: DuckEngine, oracle: Oracle, kept: list[int]) -> None:
-    by_places: dict[tuple[int, ...], set[Member]] = {}
-    for user in set().union(*(oracle.final[t] for t in kept)):
-        places = tuple(t for t in kept if user in oracle.final[t])
-        if len(places) > 1:
-            by_places.setdefault(places, set()).add(user)
-    assert engine.overlaps(kept) == {p: _users(found) for p, found in by_places.items()}
+    expected = {(a, b): oracle.final[a] & oracle.final[b] for a in kept for b in kept if a < b}
+    shared = engine.shared(kept)
+    assert shared == {pair: _users(found) for pair, found in expected.items() if found}
+    assert [u.count for u in shared.values()] == sorted(u.count for u in shared.values())[::-1]
     for target in kept:
         assert engine.size(target) == len(oracle.final[target])
         for of in kept:

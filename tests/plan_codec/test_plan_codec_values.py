@@ -9,7 +9,7 @@ from segctl.diagnostics import Severity
 from segctl.errors import StalePlan, Stop
 from segctl.identity import Kind
 from segctl.manifests.desired import Guards, Lifecycle
-from segctl.plan.codec import decode, encode
+from segctl.plan.codec import VERSION, decode, encode
 from segctl.plan.model import (
     Action,
     AttributeChange,
@@ -80,6 +80,7 @@ findings = st.builds(
     summary=text,
     detail=text,
     address=maybe_text,
+    sample=st.sampled_from([(), ((Kind.GUID, "abcde12345"), (Kind.IDENTITY, "é"))]),
 )
 plans = st.builds(
     Plan,
@@ -137,8 +138,9 @@ def test_an_encoded_plan_survives_as_json(plan: Plan) -> None:
 
 def test_a_newer_plan_says_which_segctl_saved_it() -> None:
     with pytest.raises(Stop) as caught:
-        decode({**encode(EXAMPLE), "version": 2, "segctl_version": "3.4.0"})
-    assert caught.value.message.startswith("the plan was saved by segctl 3.4.0 in format 2; ")
+        decode({**encode(EXAMPLE), "version": VERSION + 1, "segctl_version": "3.4.0"})
+    told = f"the plan was saved by segctl 3.4.0 in format {VERSION + 1}; "
+    assert caught.value.message.startswith(told)
     assert caught.value.hint == "Upgrade segctl to 3.4.0 or newer, or make a new plan."
 
 

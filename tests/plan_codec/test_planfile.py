@@ -14,6 +14,7 @@ from segctl import planfile
 from segctl.durable import Disk
 from segctl.errors import StalePlan, Stop
 from segctl.identity import Kind
+from segctl.plan import codec
 from segctl.plan.model import Action, Change, Plan, Sample
 from tests.durable.faulty_disk import LOSSES, FaultyDisk, Loss, PowerCut
 
@@ -217,13 +218,16 @@ def test_a_broken_manifest_is_refused(path: Path, scratch: Path, content: bytes)
     )
 
 
-@pytest.mark.parametrize("version", [0, 2])
+@pytest.mark.parametrize("version", [0, codec.VERSION + 1])
 def test_another_format_is_refused_by_its_name(path: Path, scratch: Path, version: int) -> None:
     save(path)
     manifest = json.dumps({"version": version, "segctl_version": "3.4.0", "files": {}}).encode()
     remake(path, lambda part, data: manifest if part == "manifest.json" else data)
     stop = refusal(path, scratch)
-    assert "segctl 3.4.0 in format 2" in stop.message or "older segctl (3.4.0)" in stop.message
+    assert (
+        f"segctl 3.4.0 in format {version}" in stop.message
+        or "older segctl (3.4.0)" in stop.message
+    )
     assert isinstance(stop, StalePlan) == (version == 0)
 
 

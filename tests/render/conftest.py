@@ -1,13 +1,13 @@
 """Plans built as values, for the views to show; each is one page that a reviewer may meet."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import pytest
 
-from segctl.diagnostics import Severity
+from segctl.diagnostics import Location, Severity
 from segctl.identity import Kind
-from segctl.manifests.desired import Guards, Lifecycle
+from segctl.manifests.desired import Disjoint, Guards, Lifecycle, Size, Subset
 from segctl.plan.model import (
     Action,
     AttributeChange,
@@ -20,7 +20,9 @@ from segctl.plan.model import (
     Requests,
     Sample,
     Target,
+    Users,
 )
+from segctl.plan.rules import check
 
 HOSTILE = 'x\x1b[2J\n| <script>alert(1)</script> @team `id` "q" \u202eevil ![a](http://b)'
 
@@ -122,6 +124,31 @@ ODDITIES = (
     ),
 )
 
+
+class Overlapping:
+    """Segments of 12 users; the first two of a rule share them, and one is outside of any."""
+
+    def size(self, address: str) -> int:
+        return 12 if address in TIERS else 0
+
+    def shared(self, addresses: Sequence[str]) -> Mapping[tuple[str, str], Users]:
+        found = Users(count=12, sample=users("both", 3))
+        return {(addresses[0], addresses[1]): found}
+
+    def outside(self, address: str, of: str) -> Users:
+        return Users(count=1, sample=((Kind.GUID, "abcde12345"),)) if address != of else Users()
+
+
+TIERS = ("segment.bronze", "segment.silver", "segment.gold")
+AT = Location(file="segctl.yaml", line=12, column=7)
+RULES = (
+    Disjoint(addresses=TIERS, location=AT),
+    Disjoint(addresses=TIERS[1:], owner=TIERS[0], severity=Severity.WARNING, location=AT),
+    Subset(addresses=("segment.gold",), of="segment.active", location=AT),
+    Size(addresses=("segment.gold",), least=100, most=5000, location=AT),
+    Size(addresses=("segment.gold",), most=10, severity=Severity.WARNING, location=AT),
+)
+
 PLANS: Mapping[str, Plan] = {
     "everyday": plan(
         CREATED,
@@ -174,6 +201,12 @@ PLANS: Mapping[str, Plan] = {
             ),
             Finding(severity=Severity.INFO, code="duplicates", summary="3 duplicates were merged"),
         ),
+    ),
+    "ruled": plan(
+        replace(GOLD, members=replace(GOLD.members, held_out=612, suppressed=41)),
+        requests=Requests(update=7, naive=9, floor=7),
+        estimate=Estimate(seconds=2.0, billable_events=616),
+        findings=tuple(check(RULES, Overlapping())),
     ),
     "hostile": plan(
         Change(

@@ -11,7 +11,7 @@ from segctl.render import html, json_document, markdown, text
 from segctl.render.phrases import Identities
 
 GOLDEN = Path(__file__).parent / "golden"
-CASES = ("everyday", "unchanged", "oddities", "refused", "hostile")
+CASES = ("everyday", "unchanged", "oddities", "refused", "hostile", "ruled")
 VIEWS: Mapping[str, Callable[[Plan], str]] = {
     "plan.txt": text.render,
     "masked.txt": lambda plan: text.render(plan, identities=Identities.MASKED),

@@ -70,6 +70,8 @@ def test_the_figures_are_the_plan_s(sample: Sampler) -> None:
         "remove": 600,
         "reasserted": 0,
         "quarantined": 0,
+        "held_out": 0,
+        "suppressed": 0,
     }
 
 

@@ -1,0 +1,107 @@
+"""Rules across segments, judged on the members that they are to have."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Protocol
+
+from segctl.manifests.desired import Disjoint, Rule, Size, Subset
+from segctl.plan.model import Finding, Users
+
+MOST_PAIRS = 10
+"""How many pairs of segments that share users are told apart for one rule."""
+
+
+class Members(Protocol):
+    """Answers questions about the members that segments are to have, by address."""
+
+    def size(self, address: str) -> int:
+        """Count the members of a segment."""
+
+    def shared(self, addresses: Sequence[str]) -> Mapping[tuple[str, str], Users]:
+        """Give the users whom each two of these segments share, the most first."""
+
+    def outside(self, address: str, of: str) -> Users:
+        """Give the members of a segment that are not in another one."""
+
+
+def check(rules: Iterable[Rule], members: Members) -> Iterator[Finding]:
+    """Give a finding for each violation, of the rule's own severity."""
+    for rule in rules:
+        match rule:
+            case Disjoint():
+                yield from _disjoint(rule, members)
+            case Subset():
+                yield from _subset(rule, members)
+            case Size():
+                yield from _size(rule, members)
+
+
+def _disjoint(rule: Disjoint, members: Members) -> Iterator[Finding]:
+    named = (rule.owner, *rule.addresses) if rule.owner else rule.addresses
+    pairs = [
+        (pair, users)
+        for pair, users in members.shared(named).items()
+        if rule.owner is None or rule.owner in pair
+    ]
+    for (first, second), users in islice(pairs, MOST_PAIRS):
+        yield Finding(
+            severity=rule.severity,
+            code="disjoint",
+            address=rule.owner,
+            summary=f"{first} and {second} share {_counted(users.count, 'user')}; the rule at "
+            f"{rule.location} allows none",
+            detail="Mend their sources, or exclude one from the other: "
+            f"exclude: [{{segment: {_name(first)}}}] in {_name(second)}.",
+            sample=users.sample,
+        )
+    if len(pairs) > MOST_PAIRS:
+        more = _counted(len(pairs) - MOST_PAIRS, "more pair")
+        yield Finding(
+            severity=rule.severity,
+            code="disjoint",
+            address=rule.owner,
+            summary=f"{more} of segments that the rule at {rule.location} names share users",
+        )
+
+
+def _subset(rule: Subset, members: Members) -> Iterator[Finding]:
+    for address in rule.addresses:
+        users = members.outside(address, rule.of)
+        if users.count:
+            yield Finding(
+                severity=rule.severity,
+                code="subset",
+                address=address,
+                summary=f"{address} has {_counted(users.count, 'member')} outside of {rule.of}; "
+                f"the rule at {rule.location} allows none",
+                detail="Mend their sources, or narrow it: "
+                f"intersect: [{{segment: {_name(rule.of)}}}] in {_name(address)}.",
+                sample=users.sample,
+            )
+
+
+def _size(rule: Size, members: Members) -> Iterator[Finding]:
+    for address in rule.addresses:
+        size = members.size(address)
+        if rule.least is not None and size < rule.least:
+            limit = f"asks for {rule.least:,} at least"
+        elif rule.most is not None and size > rule.most:
+            limit = f"allows {rule.most:,} at most"
+        else:
+            continue
+        yield Finding(
+            severity=rule.severity,
+            code="size",
+            address=address,
+            summary=f"{address} is to have {_counted(size, 'member')}; the rule at "
+            f"{rule.location} {limit}",
+            detail="Look at its sources. If the number is right, change the rule.",
+        )
+
+
+def _name(address: str) -> str:
+    return address.removeprefix("segment.")
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
