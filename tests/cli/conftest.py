@@ -4,7 +4,6 @@ import os
 import pty
 import re
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +12,7 @@ import pytest
 
 from segctl.cli.main import execute
 from segctl.emulator.testing import RunningEmulator, running_emulator
-
-ENTRY = [sys.executable, "-c", "from segctl.cli.main import run; run()"]
+from tests.program import ENTRY
 
 PROJECT = "apiVersion: segctl/v1\nkind: Project\nmetadata: {name: test}\n"
 GOLD = """\

@@ -11,8 +11,9 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.program import CODE, ENTRY
+
 Segctl = Callable[..., Any]
-ENTRY = [sys.executable, "-c", "from segctl.cli.main import run; run()"]
 
 
 def test_it_prints_how_to_use_it_answers_and_ends_on_ctrl_c() -> None:
@@ -32,7 +33,7 @@ def test_it_prints_how_to_use_it_answers_and_ends_on_ctrl_c() -> None:
 
 
 def test_without_its_libraries_it_says_what_to_install() -> None:
-    code = f"import sys; sys.modules['uvicorn'] = None; {ENTRY[-1]}"
+    code = f"import sys; sys.modules['uvicorn'] = None; {CODE}"
     done = subprocess.run(
         [sys.executable, "-c", code, "emulator"], capture_output=True, text=True, check=False
     )

@@ -3,7 +3,6 @@
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,9 +10,8 @@ from pathlib import Path
 
 import pytest
 
-# A test run that was started in the background hands down ignored signals.
-BEGIN = "import signal; [signal.signal(n, signal.SIG_DFL) for n in (1, 2, 15)]; "
-ENTRY = [sys.executable, "-c", BEGIN + "from segctl.cli.main import run; run()"]
+from tests.program import ENTRY
+
 ENDLESS = """\
 apiVersion: segctl/v1
 kind: Segment

@@ -3,7 +3,6 @@
 import errno
 import json
 import subprocess
-import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -11,8 +10,9 @@ from typing import Any
 
 import pytest
 
+from tests.program import ENTRY
+
 Segctl = Callable[..., Any]
-ENTRY = [sys.executable, "-c", "from segctl.cli.main import run; run()"]
 
 
 @pytest.mark.usefixtures("emulator")

@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,9 +13,9 @@ from segctl import errors, operations
 from segctl.backends.local import LocalBackend
 from segctl.cli.main import execute
 from segctl.clock import SystemClock
+from tests.program import ENTRY
 
 Segctl = Callable[..., Any]
-ENTRY = [sys.executable, "-c", "from segctl.cli.main import run; run()"]
 
 
 def objects(text: str) -> list[dict[str, Any]]:

@@ -12,9 +12,9 @@ import pytest
 
 from segctl import __version__
 from segctl.cli.main import COMMANDS, cli, execute
+from tests.program import CODE, ENTRY
 
 HEAVY = ("pydantic", "duckdb", "yaml", "rich", "httpx", "jinja2", "numpy", "deepdiff", "starlette")
-ENTRY = "from segctl.cli.main import run; run()"
 
 
 def python(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -46,7 +46,7 @@ def test_help_takes_little_more_than_an_empty_click_program() -> None:
             seconds.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
         return min(seconds)
 
-    assert least_work(ENTRY) <= 1.5 * least_work(empty)
+    assert least_work(CODE) <= 1.5 * least_work(empty)
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -137,7 +137,7 @@ def test_completion_prints_a_script_that_asks_segctl(
 
 def test_a_shell_completes_commands() -> None:
     done = subprocess.run(
-        [sys.executable, "-c", ENTRY],
+        ENTRY,
         env={
             **os.environ,
             "_SEGCTL_COMPLETE": "bash_complete",

@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,9 +12,9 @@ import httpx
 import pytest
 
 from segctl.emulator.testing import RunningEmulator
+from tests.program import ENTRY
 
 Segctl = Callable[..., Any]
-ENTRY = [sys.executable, "-c", "from segctl.cli.main import run; run()"]
 MEMBERS = 3_000
 
 

@@ -2,15 +2,13 @@
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import httpx
 import pytest
 
 from segctl.emulator.testing import RunningEmulator
-
-ENTRY = [sys.executable, "-c", "from segctl.cli.main import run; run()"]
+from tests.program import ENTRY
 
 
 def shell(workspace: Path, command: str, redirection: str) -> subprocess.CompletedProcess[str]:

@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,8 +11,8 @@ import httpx
 import pytest
 
 from segctl.cli.main import execute
+from tests.program import ENTRY
 
-ENTRY = [sys.executable, "-c", "from segctl.cli.main import run; run()"]
 LINES = 6
 
 

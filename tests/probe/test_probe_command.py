@@ -6,7 +6,6 @@ import pty
 import re
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,8 +18,8 @@ from segctl.cli.main import execute
 from segctl.emulator.settings import Settings
 from segctl.emulator.testing import RunningEmulator, running_emulator
 from segctl.learned import MOST
+from tests.program import ENTRY
 
-ENTRY = [sys.executable, "-c", "from segctl.cli.main import run; run()"]
 ACCOUNT, PASSCODE = "ACC-LIVE-77", "pass-very-secret"
 
 

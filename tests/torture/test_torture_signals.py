@@ -3,7 +3,6 @@
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -11,6 +10,7 @@ import pytest
 
 from segctl.errors import Interrupted
 from segctl.stopping import StopSignal
+from tests.program import ENTRY
 from tests.torture.test_torture_answers import OwnClock
 from tests.torture.torture_kit import (
     IN_FLIGHT,
@@ -24,7 +24,6 @@ from tests.torture.torture_kit import (
 from tests.torture.torture_service import Answer
 
 WANTED = {"gold": users(0, 900)}
-PROGRAM = [sys.executable, "-c", "from segctl.cli.main import run; run()"]
 STOPPING = "Stopping: finishing what is in flight; press again to leave at once.\n"
 
 
@@ -34,7 +33,7 @@ def program(place: Place) -> Iterator["subprocess.Popen[str]"]:
     declare(place.root, WANTED)
     place.service.choose = lambda call, _: Answer.HELD if call == "update" else Answer.GOOD
     process = subprocess.Popen(
-        [*PROGRAM, "apply", "--auto-approve", "-C", str(place.root)],
+        [*ENTRY, "apply", "--auto-approve", "-C", str(place.root)],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
