@@ -8,10 +8,11 @@ of ours.
 
 import csv
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import duckdb
@@ -197,12 +198,24 @@ def _run(db: duckdb.DuckDBPyConnection, statement: str, parameters: Mapping[str,
 
     DuckDB looks out for Ctrl-C alone.  Whatever the signal's handler raises is raised.
     """
+    begin, over = Event(), Event()
+
+    def execute() -> None:
+        begin.wait()
+        if not over.is_set():
+            db.execute(statement, dict(parameters))
+
     with ThreadPoolExecutor(max_workers=1) as pool:
-        running = pool.submit(db.execute, statement, dict(parameters))
+        running: Future[None] | None = None
         try:
+            # A signal may come before its name is given: the query begins after that.
+            running = pool.submit(execute)
+            begin.set()
             # Not Thread.join: in Python 3.11 an interrupted one takes a running thread for ended.
             running.result()
         finally:
-            while not running.done():
+            over.set()
+            begin.set()
+            while running and not running.done():
                 db.interrupt()  # lost where the query has not begun yet
                 wait([running], timeout=0.1)
