@@ -1,0 +1,26 @@
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from segctl.engine.base import Select
+from segctl.engine.duckdb import DuckEngine
+
+ENDLESS = "select i::varchar as identity from range(1000000000000) t(i) where i % 1000003 = 1"
+
+
+def test_a_signal_that_comes_while_a_query_is_being_started_ends_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submit = ThreadPoolExecutor.submit
+
+    def interrupted(*arguments: Any) -> Future[Any]:
+        submit(*arguments)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ThreadPoolExecutor, "submit", interrupted)
+    engine = DuckEngine(tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        engine.load(Select(sql=ENDLESS, parameters={}, files=()), targets=[0])
+    engine.close()
