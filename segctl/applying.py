@@ -5,15 +5,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from segctl import recording
-from segctl.backends.base import Backend
-from segctl.context import Context, Desk
+from segctl.context import Context
 from segctl.errors import AppliedInPart, CredentialsRefused, GuardRefused, Interrupted
 from segctl.events import ApplyEnded, Observer, RateLimited
 from segctl.journal import Journal
+from segctl.locked import Locked
 from segctl.outcomes import Ledger
 from segctl.plan import codec as plans
 from segctl.plan.model import Plan
 from segctl.state.advance import Run, is_complete, record_of
+from segctl.state.model import State
 from segctl.stopping import StopSignal
 
 if TYPE_CHECKING:
@@ -39,9 +40,7 @@ class Apply:
     """One apply of one plan, with everything at hand and the lock held."""
 
     context: Context
-    backend: Backend
-    held: recording.Held
-    desk: Desk
+    work: Locked
     made: "Made"
     base_url: str
     observe: Observer
@@ -58,8 +57,10 @@ class Apply:
                 hint=plan.refusals[0].detail,
             )
         if plan.is_empty:
-            if self.held.state.unfinished:  # nothing is left of it
-                recording.write(self.backend, self.held, self.held.state.next(unfinished=None))
+            if self.work.held.state.unfinished:  # nothing is left of it
+                recording.write(
+                    self.work.backend, self.work.held, self.work.held.state.next(unfinished=None)
+                )
             return Applied(plan=plan, approved=True)
         if not approve(plan):
             return Applied(plan=plan, approved=False)
@@ -72,7 +73,7 @@ class Apply:
     def _check_writable(self) -> None:
         """Check what can fail before the first request leaves."""
         sizes = sum(file.stat().st_size for file in (self.made.delta, self.made.batches))
-        self.backend.check_writable(needed_bytes=3 * sizes + JOURNAL_MARGIN)
+        self.work.backend.check_writable(needed_bytes=3 * sizes + JOURNAL_MARGIN)
 
     def _credentials(self) -> tuple[str, str]:
         values = [
@@ -90,9 +91,9 @@ class Apply:
         plan = self.made.plan
         account, passcode = self._credentials()
         provider = self._provider(account, passcode)
-        state = self.held.state
+        state = self.work.held.state
         journal = Journal.create(
-            self.backend.journal_folder(),
+            self.work.backend.journal_folder(),
             header={
                 "lineage": state.lineage,
                 "serial": state.serial,
@@ -113,7 +114,7 @@ class Apply:
             journal.close()
         if not sent.ledger.is_void:
             self._record(sent.ledger, journal)
-            recording.archive(self.backend, journal)
+            recording.archive(self.work.backend, journal)
         else:
             journal.remove()
         return self._concluded(sent)
@@ -130,7 +131,7 @@ class Apply:
             chance=self.context.chance,
             concurrency=self.made.plan.concurrency,
             transport=self.context.transport,
-            before=self.backend.check_held,
+            before=self.work.backend.check_held,
             stop=self.stop,
             on_rate_limited=lambda call, seconds: self.observe(
                 RateLimited(call=call, seconds=seconds)
@@ -145,10 +146,10 @@ class Apply:
             place
             for place, target in enumerate(plan.targets)
             if target.create
-            and (record := record_of(self.held.state, target))
+            and (record := record_of(self.work.held.state, target))
             and record.remote_name == target.display_name
         )
-        entries = self.desk.engine().entries(journal.batches)
+        entries = self.work.desk.engine().entries(journal.batches)
         async with provider:
             applier = Applier(
                 plan,
@@ -165,22 +166,25 @@ class Apply:
         """Advance the state by what was acknowledged, durably."""
         plan = self.made.plan
         run = Run(
-            journal=journal.id if journal else self.held.state.folded,
+            journal=journal.id if journal else self.work.held.state.folded,
             now=self.context.clock.now(),
             account=self.context.account,
             host=plan.host,
         )
         state = recording.take_in(
-            self.held,
+            self.work.held,
             plan,
             ledger,
             # Without requests too: what is asked for no more leaves quarantine.
             delta=journal.delta if journal else self.made.delta,
-            engine=self.desk.engine(),
-            keep=lambda scratch, rows: self.backend.add_file(scratch, rows=rows),
+            engine=self.work.desk.engine(),
+            keep=lambda scratch, rows: self.work.backend.add_file(scratch, rows=rows),
             run=run,
         )
-        recording.write(self.backend, self.held, state)
+        self._write(state)
+
+    def _write(self, state: State) -> None:
+        recording.write(self.work.backend, self.work.held, state)
 
     def _concluded(self, sent: "Sent") -> Applied:
         """Give the result, or raise what keeps it from being a success."""

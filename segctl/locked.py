@@ -1,13 +1,15 @@
-"""The state under its lock, an interrupted apply taken in first."""
+"""The state under its lock: an interrupted apply is taken in first, what is left over goes last."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
-from segctl import recording
+from segctl import collecting, recording
 from segctl.backends.base import Backend
 from segctl.context import Context, Desk, desk
+from segctl.errors import SegctlError
 from segctl.events import Observer, ignore
+from segctl.state.history import Limits
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,14 +31,21 @@ def locked(
 ) -> Iterator[Locked]:
     """Hold the lock, waiting at most ``timeout`` seconds for it; raises ``StateLocked``.
 
-    ``observe`` is told of an interrupted apply that was recovered.
+    ``observe`` is told of an interrupted apply that was recovered.  Where the block ends
+    well and the state was replaced, what it no longer needs is removed.
     """
     backend = context.backend()
     with (
         backend.lock(command=context.command, timeout=timeout),
         desk(context.room, backend.scratch_folder()) as at,
     ):
+        before = backend.read_head()
         held = recording.recover(backend, at.engine, disk=context.disk, now=context.clock.now())
         if held.recovered:
             observe(held.recovered)
         yield Locked(backend=backend, held=held, desk=at)
+        # The work is done and recorded.  What cannot be removed now is another time, and
+        # `segctl state gc` says why.
+        with suppress(SegctlError):
+            if backend.read_head() != before:
+                collecting.collect(backend, Limits())

@@ -12,16 +12,18 @@ from urllib.parse import urlsplit
 from segctl import planfile, recording
 from segctl import workspace as workspaces
 from segctl.applying import Applied, Apply
+from segctl.backends.base import LockInfo
 from segctl.context import Context, Desk, desk
 from segctl.errors import InvalidInput, StalePlan, StateLocked, WrongAccount
 from segctl.events import Observer, Recovered, ignore
 from segctl.importing import MembersFile, import_segment
+from segctl.locked import locked
 from segctl.manifests.desired import Desired
 from segctl.plan.model import Plan
 from segctl.probing.running import Aim, aim_probe, keep_files, make_folder, probe
 from segctl.rejecting import load_rejects, refused, retry_rejects
 from segctl.state.model import State
-from segctl.statekeeping import check, history, move, pull, push, remove
+from segctl.statekeeping import check, collect, history, move, pull, push, remove
 from segctl.stopping import StopSignal
 
 if TYPE_CHECKING:
@@ -36,6 +38,7 @@ __all__ = [
     "aim_probe",
     "apply",
     "check",
+    "collect",
     "force_unlock",
     "history",
     "import_segment",
@@ -109,23 +112,31 @@ def plan(
     """
     desired = _desired(context, variables)
     backend = context.backend()
-    # Asked before the state is read: nobody at work now means that what is read stays so.
-    holder = backend.holder() if out else None
-    with desk(context.room) as at:
-        held = recording.read(backend, at.engine, now=context.clock.now())
-        if holder and held.recovered:
-            raise StateLocked(
-                f"an apply is at work (process {holder.pid}, `{holder.command}`), and a plan "
-                "saved now would not fit what it leaves",
-                holder=holder,
-                hint="Save the plan when that apply has ended.",
-            )
-        made = _make(context, desired, held, at, targets=targets, destroy=destroy)
-        if out is not None:
-            planfile.save(
-                out, plan=made.plan, delta=made.delta, batches=made.batches, disk=context.disk
-            )
-    return Planned(plan=made.plan, recovered=held.recovered)
+
+    def look() -> Planned:
+        # Asked before the state is read: nobody at work now means that what is read stays so.
+        holder = backend.holder() if out else None
+        with desk(context.room) as at:
+            held = recording.read(backend, at.engine, now=context.clock.now())
+            if holder and held.recovered:
+                raise _at_work(holder)
+            made = _make(context, desired, held, at, targets=targets, destroy=destroy)
+            if out is not None:
+                planfile.save(
+                    out, plan=made.plan, delta=made.delta, batches=made.batches, disk=context.disk
+                )
+        return Planned(plan=made.plan, recovered=held.recovered)
+
+    return recording.steady(backend, look)
+
+
+def _at_work(holder: LockInfo) -> StateLocked:
+    return StateLocked(
+        f"an apply is at work (process {holder.pid}, `{holder.command}`), and a plan "
+        "saved now would not fit what it leaves",
+        holder=holder,
+        hint="Save the plan when that apply has ended.",
+    )
 
 
 def read_plan(file: Path) -> Plan:
@@ -135,8 +146,13 @@ def read_plan(file: Path) -> Plan:
 
 def read_state(context: Context) -> State:
     """Read the state, an interrupted apply folded in; ``EMPTY`` where there is none."""
-    with desk(context.room) as at:
-        return recording.read(context.backend(), at.engine, now=context.clock.now()).state
+    backend = context.backend()
+
+    def look() -> State:
+        with desk(context.room) as at:
+            return recording.read(backend, at.engine, now=context.clock.now()).state
+
+    return recording.steady(backend, look)
 
 
 def apply(
@@ -158,24 +174,17 @@ def apply(
     """
     # A saved plan is pinned to the values that its variables had.
     desired = _desired(context, planfile.read(file).variables if file else variables)
-    backend = context.backend()
-    with (
-        backend.lock(command=context.command, timeout=lock_timeout),
-        desk(context.room, backend.scratch_folder()) as at,
-    ):
-        held = recording.recover(backend, at.engine, disk=context.disk, now=context.clock.now())
-        if held.recovered:
-            observe(held.recovered)
+    with locked(context, timeout=lock_timeout, observe=observe) as work:
         if file:
-            made = _take(context, file, desired, held, at)
+            made = _take(context, file, desired, work.held, work.desk)
         else:
-            made = _make(context, desired, held, at, targets=targets, destroy=destroy)
-        run = Apply(context, backend, held, at, made, desired.project.base_url, observe, stop)
+            made = _make(context, desired, work.held, work.desk, targets=targets, destroy=destroy)
+        run = Apply(context, work, made, desired.project.base_url, observe, stop)
         try:
             return run.run(approve)
         except Exception:
             # Whatever it met, a broken lock explains it: another run clears away its files.
-            backend.check_held()
+            work.backend.check_held()
             raise
 
 

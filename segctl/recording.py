@@ -4,13 +4,14 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TypeVar
 
 from segctl.backends.base import Backend
 from segctl.durable import Disk
 from segctl.engine.base import Engine, Folded, Recorded
-from segctl.errors import StateDamaged
+from segctl.errors import SegctlError, StateDamaged
 from segctl.events import Recovered
-from segctl.journal import Journal, sweep
+from segctl.journal import Journal, current, sweep
 from segctl.outcomes import Ledger, Outcome, fold, of_dead_run
 from segctl.plan import codec as plans
 from segctl.plan.model import Plan
@@ -22,6 +23,11 @@ Keep = Callable[[Path, int], FileRef]
 """Takes a scratch file of so many rows into the state, or pretends to."""
 
 Locate = Callable[[FileRef], Path]
+
+Seen = TypeVar("Seen")
+
+MOST_LOOKS = 5
+"""How often a state that others replace all the time is looked at before giving up."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +81,32 @@ def read(backend: Backend, engine: Callable[[], Engine], *, now: float) -> Held:
 
     state, recovered = _recovered(held, journal, engine(), keep, now)
     return Held(state=state, version=held.version, locate=locate, recovered=recovered)
+
+
+def steady(backend: Backend, look: Callable[[], Seen]) -> Seen:
+    """Do something that reads the state without its lock, anew where a writer came between.
+
+    What ``look`` meets in a state that is replaced meanwhile may be neither the old one
+    nor the new one: a journal that ended, a member file that nothing needs any more.
+    An error in a state that has stayed as it was is raised.
+    """
+    for left in reversed(range(MOST_LOOKS)):
+        before = _whereabouts(backend)
+        try:
+            return look()
+        except Exception:
+            if not left or _whereabouts(backend) == before:
+                raise
+    raise AssertionError  # the last look returned or raised
+
+
+def _whereabouts(backend: Backend) -> object:
+    """Tell one head and journal from any other."""
+    try:
+        stored = backend.read_head()
+    except SegctlError as error:
+        return error.message
+    return stored and stored.version, current(backend.journal_folder())
 
 
 def recover(backend: Backend, engine: Callable[[], Engine], *, disk: Disk, now: float) -> Held:

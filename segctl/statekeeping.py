@@ -1,19 +1,21 @@
-"""Look after the state: rename, forget, hand out, put back, look back, prove.
+"""Look after the state: rename, forget, hand out, put back, look back, prove, clear out.
 
 Each change takes the lock, recovers an interrupted apply first, goes one serial
 further and leaves the former head in the history.  Nothing is sent.
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 
-from segctl import recording
+from segctl import collecting, recording
 from segctl.address import is_address, matches
+from segctl.backends.base import EarlierHead
 from segctl.context import Context, Desk, desk
-from segctl.errors import SegctlError, Stop, WrongUsage
+from segctl.errors import SegctlError, StateDamaged, Stop, WrongUsage
 from segctl.events import Observer, ignore
 from segctl.locked import locked
 from segctl.state import codec
-from segctl.state.history import Checked, Version
+from segctl.state.history import Checked, Limits, Problem, Version, Waste
 from segctl.state.model import FileRef, SegmentRecord, State
 
 
@@ -114,23 +116,51 @@ def push(
 
 
 def history(context: Context) -> tuple[Version, ...]:
-    """Give all versions of the state that are kept, the present one last."""
+    """Give all versions of the state that are kept, oldest first, the present one last.
+
+    One that cannot be read is named, with the reason.
+    """
     backend = context.backend()
-    heads = [*backend.history()]
-    stored = backend.read_head()
-    found = [_version(codec.decode(data), current=False) for data in heads]
-    if stored:
-        found.append(_version(codec.decode(stored.data), current=True))
-    return tuple(sorted(found, key=lambda version: (version.serial, version.current)))
+    found = [_earlier(backend.earlier(name)) for name in backend.history()]
+    try:
+        stored = backend.read_head()
+    except SegctlError as error:
+        return (*found, Version(name="", serial=None, current=True, problem=error.message))
+    return (*found, _version("", stored.data, current=True)) if stored else tuple(found)
 
 
-def _version(state: State, *, current: bool) -> Version:
+def _earlier(head: EarlierHead) -> Version:
+    if head.data is None:
+        return Version(name=head.name, serial=head.serial, problem=head.problem)
+    return replace(_version(head.name, head.data), serial=head.serial)
+
+
+def _version(name: str, data: bytes, *, current: bool = False) -> Version:
+    try:
+        state = codec.decode(data)
+    except StateDamaged as error:
+        return Version(name=name, serial=None, current=current, problem=error.message)
     return Version(
+        name=name,
         serial=state.serial,
         segments=len(state.segments),
         members=sum(record.members.digest.count for record in state.segments.values()),
         current=current,
     )
+
+
+def collect(
+    context: Context, *, dry_run: bool, lock_timeout: float = 0.0, observe: Observer = ignore
+) -> Waste:
+    """Remove what the state no longer needs, or only tell what that is; see ``collecting``.
+
+    A dry run takes no lock.
+    """
+    if dry_run:
+        backend = context.backend()
+        return recording.steady(backend, lambda: collecting.survey(backend, Limits()))
+    with locked(context, timeout=lock_timeout, observe=observe) as work:
+        return collecting.collect(work.backend, Limits())
 
 
 def check(context: Context) -> Checked:
@@ -145,8 +175,12 @@ def check(context: Context) -> Checked:
             segments=len(state.segments),
             members=sum(r.members.digest.count for _, r in _records(state)),
             files=len(named),
+            versions=len(backend.history()),
             unused=sum(name not in named for name in backend.files()),
-            problems=tuple(dict.fromkeys([*_clashes(state), *problems])),
+            unused_bytes=0,
+            problems=tuple(
+                Problem(summary=p, advice="") for p in dict.fromkeys([*_clashes(state), *problems])
+            ),
         )
 
 

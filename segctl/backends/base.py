@@ -1,6 +1,6 @@
 """What a place that keeps state and its lock must do."""
 
-from collections.abc import Iterator
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +29,20 @@ class LockInfo:
     pid: int
     command: str
     since: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class EarlierHead:
+    """A head of the history: its name there, the serial that this tells, and its bytes.
+
+    ``data`` is ``None`` where they cannot be read, or are not those that were kept;
+    ``problem`` says so.
+    """
+
+    name: str
+    serial: int
+    data: bytes | None = None
+    problem: str = ""
 
 
 class Backend(Protocol):
@@ -61,11 +75,22 @@ class Backend(Protocol):
         ``scratch`` is gone afterwards; adding the same content twice is fine.
         """
 
-    def files(self) -> Iterator[str]:
-        """Give the names of all immutable files, referred to or not."""
+    def files(self) -> Mapping[str, int]:
+        """Give the bytes of all immutable files by name, referred to or not."""
 
-    def history(self) -> Iterator[bytes]:
-        """Give the bytes of every earlier head that is kept, the oldest first."""
+    def history(self) -> Sequence[str]:
+        """Give the names of the earlier heads that are kept, the oldest first."""
+
+    def earlier(self, name: str) -> EarlierHead:
+        """Give one of the earlier heads, which may be gone by now: a problem, not an error."""
+
+    def drop(self, *, heads: Sequence[str], files: Sequence[str]) -> None:
+        """Remove earlier heads, then immutable files that nothing refers to.
+
+        The heads are gone for certain before the first file is, so that no crash leaves
+        one without its files.  Each step is taken only while the lock is held: raises
+        ``StateChanged`` where it was broken, since the run after may need the file.
+        """
 
     def journal_folder(self) -> Path:
         """Give the local folder in which the journal of a running apply stands."""

@@ -3,7 +3,8 @@
     segctl.state.json          the head
     segctl.state.d/members/    immutable files, named by the SHA-256 of their bytes
     segctl.state.d/history/    earlier heads: serial and the start of their SHA-256;
-                               in applies/ the journals of ended applies
+                               in applies/ the journals of ended applies; a head that
+                               could not be read when it was replaced is damaged-….json
     segctl.state.d/journal/    the journal of a running apply
     segctl.state.d/scratch/    files being written; emptied when the lock is taken
     segctl.state.d/lock*       see ``local_lock.py``
@@ -15,15 +16,16 @@ so a crash at any byte leaves the old or the new state.
 import errno
 import hashlib
 import json
+import re
 import secrets
 import shutil
 import stat
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from segctl.backends.base import LockInfo, StoredHead
+from segctl.backends.base import EarlierHead, LockInfo, StoredHead
 from segctl.backends.local_lock import FileLock
 from segctl.clock import Clock
 from segctl.durable import Disk, explained, read_file, sha256_of, stop
@@ -35,6 +37,7 @@ HEAD = "segctl.state.json"
 FOLDER = "segctl.state.d"
 
 _TEMPORARY_HEAD = ".segctl.state.json."
+_KEPT = re.compile(r"[0-9]{8,}-[0-9a-f]{8}\.json")
 _PARTS = ("members", "history", "journal", "scratch")
 
 
@@ -132,18 +135,48 @@ class LocalBackend:
             self._disk.move(scratch, self._folder / "members" / name)
         return FileRef(name=name, rows=rows, bytes=size)
 
-    def files(self) -> Iterator[str]:
-        """Give the names of all immutable files, referred to or not, sorted."""
+    def files(self) -> Mapping[str, int]:
+        """Give the bytes of all immutable files by name, sorted; other files are not ours."""
+        sizes = {}
         with explained(f"list {FOLDER}/members"):
-            folder = self._folder / "members"
-            names = [path.name for path in folder.iterdir()] if folder.exists() else []
-        yield from sorted(name for name in names if FILE_NAME.fullmatch(name))
+            for path in sorted((self._folder / "members").glob("*.parquet")):
+                with suppress(FileNotFoundError):  # a run that holds the lock removed it just now
+                    if FILE_NAME.fullmatch(path.name):
+                        sizes[path.name] = path.lstat().st_size
+        return sizes
 
-    def history(self) -> Iterator[bytes]:
-        """Give the bytes of every earlier head, the oldest first; raises ``Stop``."""
-        with explained(f"read {FOLDER}/history"):
-            for path in sorted((self._folder / "history").glob("*.json")):
-                yield read_file(path)
+    def history(self) -> Sequence[str]:
+        """Give the names of the earlier heads, the oldest first; raises ``Stop``."""
+        with explained(f"list {FOLDER}/history"):
+            names = [path.name for path in (self._folder / "history").glob("*.json")]
+        return sorted(filter(_KEPT.fullmatch, names), key=lambda name: (_serial_in(name), name))
+
+    def earlier(self, name: str) -> EarlierHead:
+        """Give an earlier head; its name tells whether its bytes are those that were kept."""
+        serial = _serial_in(name)
+        try:
+            data = read_file(self._folder / "history" / name)
+        except OSError as error:
+            return EarlierHead(name=name, serial=serial, problem=error.strerror or str(error))
+        if name != _kept_name(serial, hashlib.sha256(data).hexdigest()):
+            return EarlierHead(name=name, serial=serial, problem="it is not what was written")
+        return EarlierHead(name=name, serial=serial, data=data)
+
+    def drop(self, *, heads: Sequence[str], files: Sequence[str]) -> None:
+        """Remove earlier heads, then files that nothing refers to; see ``Backend.drop``."""
+        history, members = self._folder / "history", self._folder / "members"
+        with explained(f"clear {FOLDER}"):
+            for name in heads:
+                with self._lock.held():
+                    self._disk.unlink(history / name)
+            if heads:
+                self._disk.sync_folder(history)
+            if files:
+                # A run that died may have replaced the head and not seen to it that this lasts.
+                self._disk.sync_folder(self._root)
+            for name in files:
+                with self._lock.held():
+                    self._disk.unlink(members / name)
 
     def journal_folder(self) -> Path:
         """Give where the journal of a running apply stands; it may not exist yet."""
@@ -220,11 +253,10 @@ class LocalBackend:
 
     def _check_never_there(self) -> None:
         """Tell a lost head from a first run: earlier heads and ended applies had one."""
-        history = self._folder / "history"
         try:
-            earlier = sorted(path.name for path in history.glob("*.json"))
-            applies = sorted(path.name for path in self.applies_folder().glob("*"))
-        except OSError:
+            earlier = self.history()
+            applies = [*self.applies_folder().glob("*")]
+        except (OSError, Stop):
             return
         if earlier:
             count = f"{len(earlier)} earlier state{'' if len(earlier) == 1 else 's'}"
@@ -251,7 +283,8 @@ class LocalBackend:
 
     def _keep(self, head: StoredHead) -> None:
         """Copy the head that is about to be replaced into the history."""
-        name = f"{_serial(head.data):08d}-{head.version[:8]}.json"
+        serial = _serial(head.data)
+        name = _kept_name(serial, head.version) if serial is not None else _aside(head.version)
         path = self._folder / "history" / name
         if not path.exists():
             temporary = self._folder / "scratch" / f"{name}.{self._new_id()}"
@@ -269,13 +302,28 @@ class LocalBackend:
 _RESTORE = f"Restore {FOLDER} from a backup of the workspace."
 
 
-def _serial(data: bytes) -> int:
-    """Give the serial of a head, 0 of one so damaged that it tells none."""
+def _serial(data: bytes) -> int | None:
+    """Give the serial of a head, ``None`` of one so damaged that it tells none."""
     try:
         serial = json.loads(data)["serial"]
     except (ValueError, LookupError, TypeError, RecursionError):
-        return 0
-    return serial if isinstance(serial, int) and serial >= 0 else 0
+        return None
+    # ``True`` is an ``int`` too.
+    return serial if type(serial) is int and serial >= 0 else None
+
+
+def _kept_name(serial: int, digest: str) -> str:
+    """Name an earlier head by its serial and the SHA-256 of its bytes."""
+    return f"{serial:08d}-{digest[:8]}.json"
+
+
+def _aside(digest: str) -> str:
+    """Name the bytes of a head that tells no serial: evidence, of which nothing is read."""
+    return f"damaged-{digest[:8]}.json"
+
+
+def _serial_in(name: str) -> int:
+    return int(name.split("-", 1)[0])
 
 
 def _size(count: int) -> str:

@@ -117,6 +117,26 @@ def history(screen: Screen) -> None:
     screen.out(state_view.history(operations.history(screen.context())))
 
 
+@command.command("gc", epilog="Example: segctl state gc --dry-run")
+@click.option("--dry-run", is_flag=True, help="Print what would be removed, and remove nothing.")
+@options.lock_timeout
+@common
+def collect(screen: Screen, *, dry_run: bool, lock_timeout: float) -> None:
+    """Remove member files and earlier versions that nothing needs any more.
+
+    Whatever replaces the state does so at its end; this is for what a crash or an
+    unreadable version left. The last 20 versions stay, fewer where their files
+    take more than 1 GB.
+    """
+    found = operations.collect(
+        screen.context(),
+        dry_run=dry_run,
+        lock_timeout=lock_timeout,
+        observe=screen.tell_recovered,
+    )
+    screen.out(state_view.waste(found, dry_run=dry_run))
+
+
 @command.command("fsck", epilog="Example: segctl state fsck")
 @options.room
 @common

@@ -216,6 +216,6 @@ def _run(db: duckdb.DuckDBPyConnection, statement: str, parameters: Mapping[str,
         finally:
             over.set()
             begin.set()
-            while running and not running.done():
+            while running is not None and not running.done():
                 db.interrupt()  # lost where the query has not begun yet
                 wait([running], timeout=0.1)

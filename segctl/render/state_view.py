@@ -8,7 +8,7 @@ from typing import Any
 from segctl.render.json_document import FORMAT_VERSION
 from segctl.render.phrases import counted, number, value_text
 from segctl.render.style import PLAIN, Style, escaped, quoted
-from segctl.state.history import Checked, Version
+from segctl.state.history import Checked, Version, Waste
 from segctl.state.model import SegmentRecord, State
 
 
@@ -126,12 +126,35 @@ def imported(address: str, *, key: str, members: int, duplicates: int) -> str:
 
 def history(versions: Iterable[Version]) -> str:
     """Give one line a version of the state."""
-    lines = [
-        f"serial {v.serial:>6,}  {counted(v.segments, 'segment'):>14}  "
-        f"{counted(v.members, 'member'):>22}{'  (present)' if v.current else ''}\n"
-        for v in versions
-    ]
-    return "".join(lines) or "There is no state yet; the first `segctl apply` makes it.\n"
+    return "".join(map(_line, versions)) or (
+        "There is no state yet; the first `segctl apply` makes it.\n"
+    )
+
+
+def _line(version: Version) -> str:
+    serial = "?" if version.serial is None else number(version.serial)
+    where = "(present)" if version.current else escaped(version.name)
+    what = (
+        f"cannot be read: {escaped(version.problem.removeprefix(_UNREADABLE))}"
+        if version.problem
+        else f"{counted(version.segments, 'segment'):>14}  {counted(version.members, 'member'):>22}"
+    )
+    return f"serial {serial:>6}  {where:<22}  {what}\n"
+
+
+def waste(found: Waste, *, dry_run: bool) -> str:
+    """Say what of the state was removed, or would be."""
+    if not found.heads and not found.files:
+        return "The state needs everything that it holds.\n"
+    lines = "".join(
+        [f"  history/{escaped(name)}\n" for name in found.heads]
+        + [f"  members/{escaped(name)}\n" for name in found.files]
+    )
+    size = f"{counted(len(found.files), 'member file')} ({found.bytes / 1e6:,.1f} MB)"
+    what = f"{counted(len(found.heads), 'earlier version')} and {size}"
+    if dry_run:
+        return f"{lines}Would remove {what}.\n"
+    return f"Removed {what}.\n"
 
 
 def checked(found: Checked) -> str:
@@ -140,11 +163,20 @@ def checked(found: Checked) -> str:
         f"{counted(found.segments, 'segment')}, {counted(found.members, 'member')}, "
         f"{counted(found.files, 'file')}"
     )
+    unused = ""
+    if found.unused:
+        unused = (
+            f"{counted(found.unused, 'member file')} ({found.unused_bytes / 1e6:,.1f} MB) that "
+            "nothing needs: `segctl state gc` removes them.\n"
+        )
     if not found.problems:
-        kept = f" {counted(found.unused, 'file')} of earlier versions." if found.unused else ""
-        return f"The state adds up: {size}.{kept}\n"
-    listed = "".join(f"  - {escaped(problem)}\n" for problem in found.problems)
-    return (
-        f"The state does not add up ({size}):\n{listed}"
-        "Restore segctl.state.json and segctl.state.d from one backup.\n"
+        earlier = f"; {counted(found.versions, 'earlier version')} kept" if found.versions else ""
+        return f"The state adds up: {size}{earlier}.\n{unused}"
+    listed = "".join(
+        f"  - {escaped(problem.summary)}\n" + (f"    {escaped(problem.advice)}\n")
+        for problem in found.problems
     )
+    return f"The state does not add up ({size}):\n{listed}{unused}"
+
+
+_UNREADABLE = "the state cannot be read: "

@@ -31,7 +31,7 @@ def write(backend: Backend, data: bytes) -> str:
 
 def test_a_new_place_has_no_head_no_files_and_no_holder(backend: Backend) -> None:
     assert backend.read_head() is None
-    assert list(backend.files()) == []
+    assert backend.files() == {}
     assert backend.holder() is None
 
 
@@ -223,3 +223,34 @@ def test_what_can_be_written_is_found_writable(backend: Backend) -> None:
     with backend.lock(command="segctl apply", timeout=0):
         backend.check_writable(needed_bytes=1)
         assert list(backend.scratch_folder().iterdir()) == []
+
+
+def test_earlier_heads_can_be_told_apart_and_read(backend: Backend) -> None:
+    for serial in (1, 2, 3):
+        write(backend, b'{"serial": %d}' % serial)
+    found = [backend.earlier(name) for name in backend.history()]
+    assert [(head.serial, head.data) for head in found] == [
+        (1, b'{"serial": 1}'),
+        (2, b'{"serial": 2}'),
+    ]
+
+
+def test_what_is_dropped_is_gone_and_nothing_else(backend: Backend) -> None:
+    for serial in (1, 2, 3):
+        write(backend, b'{"serial": %d}' % serial)
+    with backend.lock(command="segctl apply", timeout=0):
+        old, new = add(backend, b"old"), add(backend, b"new")
+        [first, second] = backend.history()
+        backend.drop(heads=[first], files=[old.name])
+    assert backend.history() == [second]
+    assert backend.files() == {new.name: 3}
+    assert backend.earlier(first).problem == "No such file or directory"
+
+
+def test_nothing_is_dropped_once_the_lock_is_broken(backend: Backend, another: Another) -> None:
+    with backend.lock(command="hanging", timeout=0) as info:
+        ref = add(backend, b"members")
+        another().force_unlock(info.id)
+        with pytest.raises(StateChanged):
+            backend.drop(heads=[], files=[ref.name])
+    assert list(backend.files()) == [ref.name]

@@ -162,3 +162,46 @@ def test_every_earlier_head_is_in_the_history_whatever_crashed(tmp_path: Path) -
         put(place, 3)
         history = place.root / "segctl.state.d" / "history"
         assert before in [path.read_bytes() for path in history.iterdir()]
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_a_crash_while_clearing_out_leaves_every_kept_head_with_its_files(
+    tmp_path: Path, loss: Loss
+) -> None:
+    for at in range(1, MANY):
+        place = Place(tmp_path / str(at))
+        for number in (1, 2, 3):
+            put(place, number)
+        disk = place.faulty(at, loss=loss)
+        try:
+            clear(place, disk)
+        except PowerCut:
+            check_kept_heads(place)
+            clear(place)
+        assert serial(place) == 3
+        assert (len(place.backend().history()), len(place.backend().files())) == (1, 2)
+        if disk.steps < at:
+            return
+
+
+def clear(place: Place, disk: FaultyDisk | None = None) -> None:
+    """Keep the present head and the one before it."""
+    backend = place.backend(disk)
+    with backend.lock(command="segctl state gc", timeout=0):
+        named = {
+            json.loads(backend.earlier(name).data or b"")["name"]: name
+            for name in backend.history()
+        }
+        present = json.loads(((head := backend.read_head()) and head.data) or b"")["name"]
+        [*old, last] = backend.history()
+        needed = {present, *(file for file, name in named.items() if name == last)}
+        backend.drop(heads=old, files=sorted(set(backend.files()) - needed))
+
+
+def check_kept_heads(place: Place) -> None:
+    """Check that the head and each earlier one have the file that they name."""
+    backend = place.backend()
+    for name in backend.history():
+        named = json.loads(backend.earlier(name).data or b"")
+        backend.path_of(FileRef(name=named["name"], rows=0, bytes=named["bytes"]))
+    whole_head(place)

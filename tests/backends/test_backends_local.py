@@ -85,7 +85,8 @@ def test_an_unreadable_head_is_kept_too_when_it_is_replaced(
     (root / HEAD).write_bytes(b"cut o")
     write(local, b'{"serial": 3}')
     (kept,) = (root / FOLDER / "history").iterdir()
-    assert (kept.name[:9], kept.read_bytes()) == ("00000000-", b"cut o")
+    assert (kept.name, kept.read_bytes()) == ("damaged-d687d6b6.json", b"cut o")
+    assert local.history() == []
 
 
 def test_a_lost_head_is_told_from_a_first_run(local: LocalBackend, root: Path) -> None:
@@ -316,3 +317,23 @@ def test_a_lock_waited_for_in_vain_leaves_the_state_alone(local: LocalBackend, r
             pass
         assert tree(root) == before
         process.communicate("")
+
+
+def test_an_earlier_head_that_was_changed_is_told(local: LocalBackend, root: Path) -> None:
+    write(local, b'{"serial": 1}')
+    write(local, b'{"serial": 2}')
+    [name] = local.history()
+    (root / FOLDER / "history" / name).write_bytes(b'{"serial": 7}')
+    head = local.earlier(name)
+    assert (head.data, head.problem) == (None, "it is not what was written")
+
+
+def test_files_of_other_names_are_no_members_and_no_history(
+    local: LocalBackend, root: Path
+) -> None:
+    write(local, b'{"serial": 1}')
+    files = local.files()
+    for part in ("members", "history"):
+        for name in ("mine.parquet", "notes.json", f"{'0' * 63}.parquet", ".parquet"):
+            (root / FOLDER / part / name).write_text("mine")
+    assert (local.files(), local.history()) == (files, [])

@@ -99,7 +99,9 @@ def test_an_import_records_who_is_there_so_that_a_plan_shows_the_difference(
     members = workspace / "now.parquet"
     duckdb.sql(f"COPY (SELECT 'anna@example.com' AS identity UNION ALL SELECT 'x') TO '{members}'")
     assert segctl("import", "segment.gold", "--members", "now.parquet").code == 0
-    document = json.loads(segctl("plan", "--format", "json").out)
+    done = segctl("plan", "--format", "json")
+    assert done.err == ""
+    document = json.loads(done.out)
     gold = next(c for c in document["changes"] if c["address"] == "segment.gold")
     assert (gold["action"], gold["members"]["add"], gold["members"]["remove"]) == ("update", 1, 1)
 
@@ -165,11 +167,26 @@ def test_a_state_that_does_not_belong_here_is_not_pushed(
     assert said in done.err
 
 
-@pytest.mark.usefixtures("applied")
-def test_the_history_shows_every_version(segctl: Segctl) -> None:
+def test_the_history_shows_every_version(applied: Workspace, segctl: Segctl) -> None:
     segctl("state", "rm", "council")
+    [first] = (applied / "segctl.state.d/history").glob("*.json")
     lines = segctl("state", "history").out.splitlines()
     assert [re.sub(r"\s+", " ", line) for line in lines] == [
-        "serial 1 2 segments 3 members",
-        "serial 2 1 segment 2 members (present)",
+        f"serial 1 {first.name} 2 segments 3 members",
+        "serial 2 (present) 1 segment 2 members",
     ]
+
+
+def test_what_nothing_needs_is_removed_by_hand(applied: Workspace, segctl: Segctl) -> None:
+    waste = applied / f"segctl.state.d/members/{'0' * 64}.parquet"
+    waste.write_bytes(b"x" * 2_000_000)
+    mine = applied / "segctl.state.d/members/notes.parquet"
+    mine.write_bytes(b"mine")
+    told = segctl("state", "gc", "--dry-run").out
+    assert told == (
+        f"  members/{waste.name}\nWould remove 0 earlier versions and 1 member file (2.0 MB).\n"
+    )
+    assert waste.exists()
+    assert segctl("state", "gc").out == ("Removed 0 earlier versions and 1 member file (2.0 MB).\n")
+    assert mine.exists()
+    assert segctl("state", "gc").out == "The state needs everything that it holds.\n"

@@ -21,6 +21,7 @@ from segctl.durable import Disk
 from segctl.engine.folding import view_recorded
 from segctl.plan.model import Plan
 from segctl.room import Room
+from segctl.state import codec as states
 from segctl.state.model import State
 from segctl.stopping import StopSignal
 from tests.torture.torture_service import Effect, TortureService
@@ -197,12 +198,30 @@ def check_interrupted(place: Place) -> dict[str, Seen]:
     before = snapshot(place.root)
     told = place.seen()
     assert snapshot(place.root) == before
+    check_kept_heads(place)
     assert memory.names.keys() <= told.keys()
     assert {key for key, seen in told.items() if seen.created} <= memory.names.keys()
     for key, seen in told.items():
         wrong = (seen.members ^ memory.members.get(key, set())) - seen.uncertain
         assert not wrong, f"{key}: {len(wrong)} pairs are neither right nor uncertain"
     return told
+
+
+def check_kept_heads(place: Place) -> None:
+    """Check that each earlier head can be read, and has every file that it names."""
+    backend = place.context().backend()
+    for name in backend.history():
+        for record in records(states.decode(backend.earlier(name).data or b"")):
+            recording.recorded_at(record, backend.path_of)
+
+
+def grow_old(place: Place, times: int = 20) -> None:
+    """Replace the head as many times, with nothing new in it."""
+    for number in range(times):
+        there = operations.read_state(place.context()).segments
+        source = next(address for address in there if address.startswith("segment.gold"))
+        operations.move(place.context(), source, f"segment.gold-{number % 2}")
+    operations.move(place.context(), f"segment.gold-{number % 2}", "segment.gold")
 
 
 def check_converged(place: Place, wanted: Wanted) -> None:

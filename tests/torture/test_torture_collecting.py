@@ -1,0 +1,143 @@
+"""What the state no longer needs is removed, and nobody loses a file that they need."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from segctl import operations
+from segctl.backends.local import LocalBackend
+from segctl.errors import StateDamaged
+from segctl.state.model import FileRef
+from tests.durable.faulty_disk import Loss
+from tests.torture.conftest import Covered, some_of
+from tests.torture.torture_kit import (
+    Place,
+    Victims,
+    check_converged,
+    check_interrupted,
+    check_kept_heads,
+    copied,
+    declare,
+    grow_old,
+)
+from tests.torture.torture_scenarios import FIRST, SECOND, applied
+
+KILLS = 6
+
+
+def full_of_the_past(place: Place) -> None:
+    """Have as many earlier heads as are kept, the oldest with files of its own."""
+    applied(place)
+    declare(place.root, SECOND)
+    place.apply()
+    declare(place.root, FIRST)
+    place.apply()
+    grow_old(place)
+    declare(place.root, SECOND)
+
+
+def unused(place: Place) -> int:
+    """Count the member files that nothing needs."""
+    return len(operations.collect(place.context(), dry_run=True).files)
+
+
+@pytest.mark.parametrize("loss", [None, "both"])
+def test_a_run_killed_while_it_clears_out_loses_nothing(
+    place: Place, victims: Victims, covered: Covered, loss: Loss | None
+) -> None:
+    full_of_the_past(place)
+    memory = place.service.remembered()
+    count = len(victims.points(place, loss=loss))
+    first = count - 30  # the last steps of an apply are those that clear out
+    points = [first + point for point in some_of(30, f"clearing {loss}", sample=KILLS)]
+    for point in points:
+        place.service.become(memory)
+        with copied(place) as copy:
+            assert victims.run(copy, at=point, loss=loss) is None
+            check_interrupted(copy)
+            copy.apply()
+            check_converged(copy, SECOND)
+            grow_old(copy, times=1)
+            check_kept_heads(copy)
+            assert unused(copy) == 0
+    covered("kills (clearing out)", len(points))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Overtaken(operations.Context):
+    """The surroundings of a run during which, at its first look at a file, others write."""
+
+    meanwhile: Callable[[], object]
+
+    def backend(self) -> LocalBackend:
+        meanwhile = [self.meanwhile]
+
+        class Looked(LocalBackend):
+            def path_of(self, ref: FileRef) -> Path:
+                if meanwhile:
+                    meanwhile.pop()()
+                return super().path_of(ref)
+
+        return Looked(self.root, clock=self.clock, disk=self.disk)
+
+
+def overtaken(place: Place, meanwhile: Callable[[], object]) -> operations.Planned:
+    context = vars(place.context())
+    return operations.plan(Overtaken(**context, meanwhile=meanwhile), variables={})
+
+
+def test_a_plan_whose_files_are_removed_meanwhile_is_made_of_what_is_there_then(
+    place: Place,
+) -> None:
+    applied(place)
+    declare(place.root, SECOND)
+
+    def meanwhile() -> None:
+        place.apply()
+        grow_old(place, times=25)
+
+    planned = overtaken(place, meanwhile)
+    assert planned.plan.is_empty
+    assert planned.plan.serial == 28
+
+
+def test_a_file_that_is_gone_from_a_state_that_nobody_touched_is_damage(place: Place) -> None:
+    applied(place)
+
+    def meanwhile() -> None:
+        for file in (place.state_folder / "members").iterdir():
+            file.unlink()
+
+    with pytest.raises(StateDamaged, match="is missing"):
+        overtaken(place, meanwhile)
+
+
+def test_nothing_is_removed_while_an_earlier_head_cannot_be_read(place: Place) -> None:
+    full_of_the_past(place)
+    backend = place.context().backend()
+    name = backend.history()[-2]
+    (place.state_folder / "history" / name).write_bytes(b"{}")
+    before = backend.files()
+    place.apply()
+    assert backend.files().keys() >= before.keys()
+    with pytest.raises(StateDamaged) as caught:
+        operations.collect(place.context(), dry_run=False)
+    assert caught.value.message == (
+        f"the earlier state {name} cannot be read: it is not what was written"
+    )
+
+
+def test_nothing_is_removed_while_an_apply_has_not_come_to_its_end(
+    place: Place, victims: Victims
+) -> None:
+    applied(place)
+    declare(place.root, SECOND)
+    (place.state_folder / "members" / f"{'0' * 64}.parquet").write_bytes(b"of no use")
+    labels = victims.points(place)
+    assert victims.run(place, at=labels.index("request sent")) is None
+    assert unused(place) == 0
+    place.apply()
+    assert unused(place) == 0
+    assert not (place.state_folder / "members" / f"{'0' * 64}.parquet").exists()
