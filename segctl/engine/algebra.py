@@ -190,8 +190,7 @@ class Algebra:
         for target, why, users in self._db.execute(_ASIDE).fetchall():
             found.setdefault(target, {})[why] = users
         if self._suppressing:
-            # Who is suppressed is in no final set already.
-            streamed = [load for load in loads if not isinstance(load.source, Members)]
+            streamed = [load for load in loads if load.number != self.number]
             desired = comparing.desired(self._db, streamed, wanted)
             for target, users in self._db.execute(_SUPPRESSED.format(desired=desired)).fetchall():
                 found.setdefault(target, {})["suppressed"] = users
@@ -277,8 +276,15 @@ class Algebra:
 
 
 def members_of(target: int) -> str:
-    """Give a SELECT over the final members of a target, as of any source."""
-    return f"SELECT kind, value, NULL::VARCHAR AS label FROM ({_final(target)})"
+    """Give a SELECT over the members of a target for another one to read.
+
+    Suppressed ones are among them.  They are taken from the reader as from anyone, and
+    are counted there if they would have come.
+    """
+    return (
+        "SELECT kind, value, NULL::VARCHAR AS label FROM composed "
+        f"WHERE target = {target} AND aside IS DISTINCT FROM 'held_out'"
+    )
 
 
 def judged(db: duckdb.DuckDBPyConnection, load: Load, targets: set[int]) -> LoadStats:

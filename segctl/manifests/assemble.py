@@ -129,17 +129,24 @@ def _loads(
     document, content = written.document, written.content
     if isinstance(content, SegmentTableDocument):
         yield _table(document, content, variables)
+        for name, segment in content.spec.segments.items():
+            path, own = ("spec", "segments", name), [segment_address(name)]
+            yield from _members(document, (*path, "intersect"), segment.intersect, own, variables)
+            yield from _members(document, (*path, "exclude"), segment.exclude, own, variables)
     elif isinstance(content, SegmentDocument):
         spec, own = content.spec, [segment_address(content.metadata.name)]
         members = spec.members if isinstance(spec.members, list) else []
-        yield from _members(document, "members", members, own, variables)
-        yield from _members(document, "intersect", spec.intersect, own, variables)
-        yield from _members(document, "exclude", spec.exclude, own, variables)
+        yield from _members(document, ("spec", "members"), members, own, variables)
+        yield from _members(document, ("spec", "intersect"), spec.intersect, own, variables)
+        yield from _members(document, ("spec", "exclude"), spec.exclude, own, variables)
     elif isinstance(content, MembershipDocument):
-        segments = map(segment_address, dict.fromkeys(content.spec.segments))
-        yield from _members(document, "members", content.spec.members, segments, variables)
+        members, filled = content.spec.members, map(segment_address, content.spec.segments)
+        yield from _members(
+            document, ("spec", "members"), members, dict.fromkeys(filled), variables
+        )
     else:
-        yield from _members(document, "suppress", content.spec.suppress, managed, variables)
+        suppressed = content.spec.suppress
+        yield from _members(document, ("spec", "suppress"), suppressed, managed, variables)
 
 
 _ROLES: Mapping[str, desired.Role] = {
@@ -153,7 +160,7 @@ _ROLES: Mapping[str, desired.Role] = {
 
 def _members(
     document: Document,
-    field: str,
+    path: tuple[str, ...],
     sources: Iterable[MemberSource],
     addresses: Iterable[str],
     variables: Mapping[str, str],
@@ -161,20 +168,31 @@ def _members(
     addresses = tuple(addresses)
     for i, source in enumerate(sources):
         yield desired.MemberLoad(
-            source=_source(source, document.at(("spec", field, i)), variables),
+            source=_source(source, document.at((*path, i)), variables),
             addresses=addresses,
-            role=_ROLES[field],
+            role=_ROLES[path[-1]],
         )
 
 
 def _rules(written: Written) -> Iterator[desired.Rule]:
     document, content = written.document, written.content
-    rules: Sequence[SegmentRule | ProjectRule] = ()
-    if isinstance(content, SegmentDocument | ProjectDocument):
-        rules = content.spec.rules
-    own = content.metadata.name if isinstance(content, SegmentDocument) else None
+    if isinstance(content, ProjectDocument):
+        yield from _listed(document, ("spec",), content.spec.rules, None)
+    elif isinstance(content, SegmentDocument):
+        yield from _listed(document, ("spec",), content.spec.rules, content.metadata.name)
+    elif isinstance(content, SegmentTableDocument):
+        for name, segment in content.spec.segments.items():
+            yield from _listed(document, ("spec", "segments", name), segment.rules, name)
+
+
+def _listed(
+    document: Document,
+    path: tuple[str, ...],
+    rules: Sequence[SegmentRule | ProjectRule],
+    own: str | None,
+) -> Iterator[desired.Rule]:
     for i, rule in enumerate(rules):
-        yield _rule(rule, own, document.at(("spec", "rules", i)))
+        yield _rule(rule, own, document.at((*path, "rules", i)))
 
 
 def _rule(rule: SegmentRule | ProjectRule, own: str | None, at: Location) -> desired.Rule:

@@ -64,16 +64,40 @@ def _declared(document: Document, path: tuple[str, ...], name: str, at: Location
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """A mapping that may hold sources and rules; those of ``segment``, or of none."""
+
+    path: SourcePath
+    value: Value
+    segment: str | None
+
+
+def places(document: Document) -> Iterator[Place]:
+    """Give the spec of a document, and those of the segments of a table."""
+    spec = look(document.data, "spec")
+    own = _text(look(document.data, "metadata", "name")) if kind_of(document) == "Segment" else None
+    yield Place(path=("spec",), value=spec, segment=own)
+    table = look(spec, "segments")
+    for name, segment in table.items() if isinstance(table, Map) else ():
+        yield Place(path=("spec", "segments", name), value=segment, segment=name)
+
+
 def sources(document: Document) -> Iterator[tuple[SourcePath, Map]]:
     """Give every source of a document with its path."""
     table = look(document.data, "spec", "source")
     if isinstance(table, Map):
         yield ("spec", "source"), table
+    for place in places(document):
+        yield from _listed(place)
+
+
+def _listed(place: Place) -> Iterator[tuple[SourcePath, Map]]:
     for field in SOURCE_FIELDS:
-        items = look(document.data, "spec", field)
+        items = look(place.value, field)
         for i, source in enumerate(items if isinstance(items, Seq) else ()):
             if isinstance(source, Map):
-                yield ("spec", field, i), source
+                yield (*place.path, field, i), source
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,34 +112,60 @@ class Reading:
 
 def readings(document: Document) -> Iterator[Reading]:
     """Give every source of a document that is a segment."""
+    named: Value = None
     if kind_of(document) == "Membership":
         named = look(document.data, "spec", "segments")
-        readers = tuple(n for n in named if isinstance(n, str)) if isinstance(named, Seq) else ()
-    else:
-        own = _text(look(document.data, "metadata", "name"))
-        readers = (own,) if own else ()
-    for path, source in sources(document):
-        name = _text(source.get("segment"))
+    filled = tuple(n for n in named if isinstance(n, str)) if isinstance(named, Seq) else ()
+    for place in places(document):
+        readers = filled if place.segment is None else (place.segment,)
+        for path, source in _listed(place):
+            name = _text(source.get("segment"))
+            if name is not None:
+                at = document.at((*path, "segment"))
+                yield Reading(name=name, readers=readers, field=str(path[-2]), at=at)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ruled:
+    """The name of a segment in a rule, and what it must not be: a name it is compared with."""
+
+    name: str
+    beside: tuple[str, ...]
+    before: tuple[str, ...]
+    at: Location
+
+
+def ruled(document: Document) -> Iterator[Ruled]:
+    """Give the names of segments in the rules of a document; ``before`` it in the same list."""
+    for place in places(document):
+        own = (place.segment,) if place.segment is not None else ()
+        rules = look(place.value, "rules")
+        for i, rule in enumerate(rules if isinstance(rules, Seq) else ()):
+            path = (*place.path, "rules", i)
+            of = _text(look(rule, "subset", "of"))
+            if of is not None:
+                at = document.at((*path, "subset", "of"))
+                yield Ruled(name=of, beside=own, before=(), at=at)
+            outer = (*own, of) if of is not None else own
+            yield from _names(document, rule, path, ("subset", "segments"), outer)
+            yield from _names(document, rule, path, ("size", "segments"), ())
+            yield from _names(document, rule, path, ("disjoint",), own)
+
+
+def _names(
+    document: Document,
+    rule: Value,
+    path: SourcePath,
+    below: tuple[str, ...],
+    beside: tuple[str, ...],
+) -> Iterator[Ruled]:
+    listed = look(rule, *below)
+    names = [_text(name) for name in listed] if isinstance(listed, Seq) else []
+    for i, name in enumerate(names):
         if name is not None:
-            at = document.at((*path, "segment"))
-            yield Reading(name=name, readers=readers, field=str(path[1]), at=at)
-
-
-def ruled(document: Document) -> Iterator[tuple[str, SourcePath]]:
-    """Give the names of segments in the rules of a document, with their paths.
-
-    The one that others lie within comes before them.
-    """
-    rules = look(document.data, "spec", "rules")
-    for i, rule in enumerate(rules if isinstance(rules, Seq) else ()):
-        of = _text(look(rule, "subset", "of"))
-        if of is not None:
-            yield of, ("spec", "rules", i, "subset", "of")
-        for path in (("disjoint",), ("subset", "segments"), ("size", "segments")):
-            names = look(rule, *path)
-            for n, name in enumerate(names if isinstance(names, Seq) else ()):
-                if isinstance(name, str):
-                    yield str(name), ("spec", "rules", i, *path, n)
+            before = tuple(n for n in names[:i] if n is not None)
+            at = document.at((*path, *below, i))
+            yield Ruled(name=name, beside=beside, before=before, at=at)
 
 
 def _text(value: Value) -> str | None:

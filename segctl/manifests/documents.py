@@ -190,8 +190,17 @@ class TableSegment(Section):
     labels: dict[Text, Text] = Field(
         default={}, description="Notes for people and reports; never sent to CleverTap."
     )
+    intersect: list[MemberSource] = Field(
+        default=[], description="Sources that every member must be in, each of them."
+    )
+    exclude: list[MemberSource] = Field(
+        default=[], description="Sources of users who are never in it, whatever else says so."
+    )
     holdout: Given[HoldoutSettings] = Field(
         default=None, description="A stable share of users to leave out."
+    )
+    rules: list[SegmentRule] = Field(
+        default=[], description="What must be true of its members, checked in every plan."
     )
     guards: GuardSettings = Field(default=GuardSettings(), description="The segment's own limits.")
     lifecycle: LifecycleSettings = Field(

@@ -137,23 +137,18 @@ def _suppressed(reading: Reading) -> Diagnostic | None:
 
 def _rules(document: Document, names: _Names) -> Iterator[Diagnostic]:
     """Check the names in rules; a segment's own rules are about it already."""
-    own = look(document.data, "metadata", "name") if kind_of(document) == "Segment" else None
-    seen: set[tuple[object, ...]] = set()
-    for name, path in ruled(document):
-        at, subset = document.at(path), (*path[:3], "subset")
-        if problem := names.problem(name, at, _OF_RULE):
+    for named in ruled(document):
+        if problem := names.problem(named.name, named.at, _OF_RULE):
             yield problem
-        elif name == own or (path[4] == "segments" and (*subset, "of", name) in seen):
+        elif named.name in named.beside:
             yield Diagnostic(
                 code="own-segment",
-                summary=f'this rule compares "{name}" with itself.',
+                summary=f'this rule compares "{named.name}" with itself.',
                 detail="Name another segment.",
-                location=at,
+                location=named.at,
             )
-        elif (*path[:-1], name) in seen:
-            yield _repeated(name, at)
-        place = path if path[-1] == "of" else path[:-1]
-        seen.add((*place, name))
+        elif named.name in named.before:
+            yield _repeated(named.name, named.at)
 
 
 def _circles(segments: Iterable[Declared], read: Iterable[Reading]) -> Iterator[Diagnostic]:

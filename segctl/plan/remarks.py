@@ -44,17 +44,15 @@ def _set_aside(change: Change, item: Draft) -> Iterator[Finding]:
             severity=Severity.INFO,
             code="held-out",
             address=change.address,
-            summary=f"{change.address}: {held_out:,} held out",
-            detail=f"spec.holdout leaves {holdout.percent:g}% of all users out, picked by the "
-            f'salt "{holdout.salt}".',
+            summary=f"{change.address}: {held_out:,} held out "
+            f'({holdout.percent:g}% of all users, salt "{holdout.salt}")',
         )
     if suppressed:
         yield Finding(
             severity=Severity.INFO,
             code="suppressed",
             address=change.address,
-            summary=f"{change.address}: {suppressed:,} suppressed",
-            detail="They would be members, but spec.suppress in segctl.yaml names them.",
+            summary=f"{change.address}: {suppressed:,} suppressed by spec.suppress",
         )
 
 

@@ -130,12 +130,16 @@ def _members(change: Change, identities: Identities, style: Style) -> Iterator[s
 
 
 def _findings(plan: Plan, identities: Identities, style: Style) -> Iterator[str]:
+    """Give all findings, parted by blank lines; those of one line and one sort stand together."""
+    before: Finding | None = None
     for found in phrases.findings(plan):
-        if plan.is_empty:
-            yield ""
+        alike = before and before.code == found.code and not before.detail and not found.detail
+        if before or plan.is_empty:
+            yield from () if alike else ("",)
         yield from finding(found, identities=identities, style=style)
-        if not plan.is_empty:
-            yield ""
+        before = found
+    if before and not plan.is_empty:
+        yield ""
 
 
 def finding(

@@ -46,10 +46,15 @@ def rules(draw: st.DrawFn) -> list[tuple[str, frozenset[Member] | int, list[int]
 
 
 class Oracle:
-    """Desired sets and counts, in Python."""
+    """Desired sets and counts, in Python.
+
+    Whether others read a segment with its suppressed members or without makes no
+    difference to any set; with them, the counts are of those who would have come.
+    """
 
     def __init__(self, case: "Case") -> None:
         self.final: list[set[Member]] = []
+        self.read: list[set[Member]] = []
         self.held: list[int] = []
         self.suppressed: list[int] = []
         suppressed = _valid(case.suppressed or frozenset())
@@ -64,11 +69,12 @@ class Oracle:
             held = {u for u in found if holdout and holdout.takes(*u)}
             self.held.append(len(held))
             self.suppressed.append(len((found - held) & suppressed))
+            self.read.append(found - held)
             self.final.append(found - held - suppressed)
 
     def _members(self, what: frozenset[Member] | int) -> set[Member]:
         if isinstance(what, int):
-            return self.final[what]
+            return self.read[what]
         return {user for user in what if problem(user[1]) is None}
 
 
