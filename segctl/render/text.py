@@ -130,10 +130,10 @@ def _members(change: Change, identities: Identities, style: Style) -> Iterator[s
 
 
 def _findings(plan: Plan, identities: Identities, style: Style) -> Iterator[str]:
-    """Give all findings, parted by blank lines; those of one line and one sort stand together."""
+    """Give all findings, parted by blank lines; those of one line stand together."""
     before: Finding | None = None
     for found in phrases.findings(plan):
-        alike = before and before.code == found.code and not before.detail and not found.detail
+        alike = before and before.severity == found.severity and not (before.detail or found.detail)
         if before or plan.is_empty:
             yield from () if alike else ("",)
         yield from finding(found, identities=identities, style=style)
