@@ -17,7 +17,7 @@ printf '\n== %s\n' "$(1)"
 $(2) || { code=$$?; printf '\nmake $@: %s failed (exit %s)\n' "$(1)" "$$code" >&2; exit "$$code"; }
 endef
 
-.PHONY: help setup browser demo test lint format bench torture schemas clean
+.PHONY: help setup browser postgres demo test lint format bench torture schemas clean
 
 help:
 	echo "make demo     plan and apply the CDNOW example on the emulator, and check every member"
@@ -37,6 +37,9 @@ setup: $(READY)
 browser:
 	.ci/browser
 
+postgres:
+	.ci/postgres
+
 demo: $(READY)
 	$(PYTHON_IN) -m examples.demo
 
@@ -46,7 +49,7 @@ lint: $(READY)
 	$(call step,mypy,$(PYTHON_IN) -m mypy)
 	$(call step,import-linter,$(dir $(PYTHON_IN))lint-imports)
 
-test: $(READY) browser lint
+test: $(READY) browser postgres lint
 	$(call step,pytest,HYPOTHESIS_PROFILE=ci $(PYTHON_IN) -m pytest -n 2 --cov --cov-report=term)
 	printf '\nmake test: everything passed\n'
 
@@ -61,7 +64,7 @@ bench: $(READY)
 	  $(call step,$$module,$(PYTHON_IN) -m "$$module")
 	done
 
-torture: $(READY)
+torture: $(READY) postgres
 	echo "every point at which an apply can die, then every property test with 2,000 examples; takes a while"
 	$(call step,every point,SEGCTL_TORTURE=1 $(PYTHON_IN) -m pytest -n 2 tests/torture)
 	$(call step,pytest,HYPOTHESIS_PROFILE=torture $(PYTHON_IN) -m pytest -n 2 -m hypothesis)

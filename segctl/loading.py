@@ -14,6 +14,7 @@ from segctl.manifests.desired import (
     FileSource,
     InlineSource,
     Load,
+    PostgresSource,
     QuerySource,
     SegmentSource,
     TableLoad,
@@ -115,6 +116,8 @@ def _name(load: Load) -> str:
             return path
         case QuerySource():
             return "the query"
+        case PostgresSource(connection=connection, table=table):
+            return f"{table or 'the query'} of {connection}"
         case InlineSource():
             return "the list"
         case SegmentSource(address=address):
@@ -150,6 +153,8 @@ def _unreadable(load: Load, error: RowsUnreadable, root: Path) -> Diagnostic:
         name = _shown(error.file, root) if error.file else load.source.path
         if name not in summary:
             summary = f"{name}{at}: {summary}"
+    elif isinstance(load.source, PostgresSource):
+        summary = f'connection "{load.source.connection}": {summary}'
     elif error.line:
         summary += f" (line {error.line} of a file that it reads)"
     return Diagnostic(code=error.code, summary=summary, detail=error.detail, location=_where(load))

@@ -90,7 +90,13 @@ def make(
     numbered = _numbered(draft(desired.segments, state, patterns=aim.patterns, destroy=aim.destroy))
     places = {d.address: numbered.own[n] for n, d in enumerate(numbered.drafts) if d.wanted}
     reach = Reach(root=root, allowed=desired.project.allowed_folders)
-    at = Fetching(reach=reach, engine=engine, scratch=scratch, environment=environment)
+    at = Fetching(
+        reach=reach,
+        engine=engine,
+        scratch=scratch,
+        environment=environment,
+        connections=desired.project.connections,
+    )
     rules = rules_about(desired, places)
     extra = needed(desired, places, rules)
     everyone = places | {a: len(numbered.targets) + n for n, a in enumerate(extra)}

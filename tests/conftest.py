@@ -1,10 +1,14 @@
 """What all tests share: how Hypothesis works, and that nothing is skipped."""
 
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+if TYPE_CHECKING:
+    from tests.sources.postgres_kit import Server
 
 _SLOW_MACHINES = [HealthCheck.too_slow]
 
@@ -26,3 +30,12 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
         report.outcome = "failed"
         report.longrepr = f"skipped ({report.longrepr}); no test may be"
     return report
+
+
+@pytest.fixture(scope="session")
+def postgres() -> "Iterator[Server]":
+    """Run a PostgreSQL server, once where a test asks for it."""
+    from tests.sources import postgres_kit  # noqa: PLC0415 - for the tests that ask alone
+
+    with postgres_kit.running() as server:
+        yield server

@@ -62,7 +62,19 @@ class Members:
     target: int
 
 
-Rows = Inline | Scan | Select | Members
+@dataclass(frozen=True, kw_only=True)
+class Copied:
+    """Rows as PostgreSQL's COPY writes text: below a header, identity, guid and label.
+
+    ``rows`` is their number by the server's count.  A row has one of identity and guid,
+    or neither; the file is the engine's to remove.
+    """
+
+    path: Path
+    rows: int
+
+
+Rows = Inline | Scan | Select | Copied | Members
 
 Counting = Literal["strict", "distinct"]
 """How the limits of a request are counted; see ``packing.Limits``."""

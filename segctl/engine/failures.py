@@ -11,7 +11,7 @@ from typing import Any
 
 import duckdb
 
-from segctl.engine.base import Rows, RowsUnreadable, Scan, Select
+from segctl.engine.base import Copied, Rows, RowsUnreadable, Scan, Select
 from segctl.engine.shortage import is_shortage
 from segctl.engine.sql import name
 from segctl.errors import StateDamaged
@@ -83,6 +83,15 @@ def both_keys(rows: int) -> RowsUnreadable:
     )
 
 
+def cut_short(*, sent: int, read: int) -> RowsUnreadable:
+    """Say that rows of a database were lost on the way."""
+    return RowsUnreadable(
+        "connection-lost",
+        f"the server sent {sent:,} rows, and {read:,} could be read",
+        "Nothing of them was used. Run the same command again.",
+    )
+
+
 def check_result(columns: Sequence[tuple[str, str]], select: Select) -> str:
     """Give the result columns that are wanted of a query, for a SELECT over it.
 
@@ -148,6 +157,8 @@ def explained(error: duckdb.Error, rows: Rows) -> RowsUnreadable:
     if isinstance(rows, Select):
         return _query_failed(error, text, line)
     summary, detail = _unreadable(text)
+    if isinstance(rows, Copied):
+        return RowsUnreadable("query-failed", "what the server sent cannot be read", "")
     if isinstance(rows, Scan) and rows.format == "jsonl" and line:
         line -= 1 if line > 1 and "byte 1 in line" in text else 0
     return RowsUnreadable("unreadable-file", summary, detail, line=line)

@@ -18,7 +18,7 @@ from typing import Any
 import duckdb
 
 from segctl.engine import algebra, failures, sql
-from segctl.engine.base import Inline, Members, Rows, RowsUnreadable, Scan, Select
+from segctl.engine.base import Copied, Inline, Members, Rows, RowsUnreadable, Scan, Select
 
 OPTIONS = {
     "autoinstall_known_extensions": False,
@@ -50,17 +50,12 @@ class Intake:
                 case Inline(kind=kind, values=values):
                     table = self._table("SELECT unnest($1::VARCHAR[]) AS value", [list(values)])
                     return f"SELECT '{kind}' AS kind, value, NULL::VARCHAR AS label FROM {table}"
-                case Scan(format="parquet"):
-                    self._check_types(rows)
-                    return sql.rows_of(rows)
-                case Scan(format="jsonl"):
-                    table = self._table(sql.rows_of(rows), [])
-                    self._check_json(rows, table)
-                    return f"SELECT kind, value, label FROM {table}"
                 case Scan():
-                    return f"FROM {self._table(self.in_order(rows), [])}"
+                    return self._scanned(rows)
                 case Select():
                     return self._selected(rows)
+                case Copied():
+                    return self._copied(rows)
                 case Members(target=target):
                     return algebra.members_of(target)
         except duckdb.Error as error:
@@ -142,6 +137,16 @@ class Intake:
                 self._check_json(alone, f"({sql.rows_of(alone)})")
         raise failures.not_text_in_json(scan.column, dict(wrong))
 
+    def _scanned(self, scan: Scan) -> str:
+        if scan.format == "parquet":
+            self._check_types(scan)
+            return sql.rows_of(scan)
+        if scan.format == "jsonl":
+            table = self._table(sql.rows_of(scan), [])
+            self._check_json(scan, table)
+            return f"SELECT kind, value, label FROM {table}"
+        return f"FROM {self._table(self.in_order(scan), [])}"
+
     def _selected(self, select: Select) -> str:
         """Run a user's query where it can do no harm; give a SELECT over its result."""
         out = self._scratch / f"query_{next(self._numbers)}.parquet"
@@ -165,6 +170,25 @@ class Intake:
             )
         finally:
             sealed.close()
+        return self._either_key(out)
+
+    def _copied(self, rows: Copied) -> str:
+        """Turn the text of a COPY into Parquet, which takes a part of the room."""
+        out = self._scratch / f"copied_{next(self._numbers)}.parquet"
+        self._db.execute(
+            f"COPY ({sql.copied(rows.path)}) TO {sql.literal(str(out))} "
+            "(FORMAT parquet, USE_TMP_FILE false)"
+        )
+        rows.path.unlink()
+        [[read]] = self._db.execute(
+            f"SELECT count(*) FROM read_parquet({sql.file(out)})"
+        ).fetchall()
+        if read != rows.rows:
+            raise failures.cut_short(sent=rows.rows, read=read)
+        return self._either_key(out)
+
+    def _either_key(self, out: Path) -> str:
+        """Give a SELECT over a file with the columns identity, guid and label."""
         result = f"read_parquet({sql.file(out)})"
         [[both]] = self._db.execute(
             f"SELECT count(*) FROM {result} WHERE identity IS NOT NULL AND guid IS NOT NULL"

@@ -68,6 +68,30 @@ def delimited(scan: Scan, columns: Sequence[str]) -> str:
     )
 
 
+def copied(path: Path) -> str:
+    """Give a SELECT of ``identity``, ``guid`` and ``label`` over what COPY wrote as text.
+
+    COPY escapes what would end a value or a line by a backslash, and a backslash by
+    another; the escapes stand for the characters that text has instead.
+    """
+    names = ("identity", "guid", "label")
+    columns = ", ".join(f"'{name}': 'VARCHAR'" for name in names)
+    table = (
+        f"read_csv({file(path)}, auto_detect = false, columns = {{{columns}}}, delim = '\t', "
+        "quote = '', escape = '', header = true, new_line = '\\n', nullstr = '\\N')"
+    )
+    return f"SELECT {', '.join(f'{_unescaped(name)} AS {name}' for name in names)} FROM {table}"
+
+
+def _unescaped(column: str) -> str:
+    """Give an expression that takes COPY's backslashes off; text has no NUL to stand in its way."""
+    value = f"replace({column}, '\\\\', chr(0))"
+    for letter, code in (("b", 8), ("t", 9), ("n", 10), ("v", 11), ("f", 12), ("r", 13)):
+        value = f"replace({value}, '\\{letter}', chr({code}))"
+    value = f"replace({value}, chr(0), '\\')"
+    return f"CASE WHEN contains({column}, '\\') THEN {value} ELSE {column} END"
+
+
 def rows_of(scan: Scan, columns: Sequence[str] = ()) -> str:
     """Give a SELECT of ``kind``, ``value`` and ``label`` over files, unchecked.
 

@@ -21,7 +21,7 @@ from segctl.manifests.documents import (
     SegmentTableDocument,
     TableSegment,
 )
-from segctl.manifests.sources import File, MemberSource, Query, TableSource
+from segctl.manifests.sources import File, MemberSource, Postgres, Query, TableSource
 from segctl.manifests.tree import Document
 from segctl.manifests.validate import format_of
 from segctl.manifests.variables import parameters
@@ -76,6 +76,10 @@ def _settings(project: ProjectDocument, base_url: str) -> desired.ProjectSetting
         max_destroys=spec.guards.max_destroys,
         retry_after_days=spec.rejects.retry_after_days,
         allowed_folders=tuple(spec.allow_folders),
+        connections={
+            name: desired.Connection(variable=c.env, timeout_seconds=c.timeout_seconds)
+            for name, c in spec.connections.items()
+        },
     )
 
 
@@ -255,6 +259,8 @@ def _outside(
         return _query(source.query, location, variables)
     if source.file is not None:
         return _file(source.file, location)
+    if source.postgres is not None:
+        return _postgres(source.postgres, location, variables)
     raise AssertionError("checked documents have a source of a known form")
 
 
@@ -263,6 +269,22 @@ def _query(query: Query, location: Location, variables: Mapping[str, str]) -> de
         sql=query.sql,
         parameters={name: variables[name] for name in parameters(query.sql)},
         tolerance=_tolerance(query),
+        location=location,
+    )
+
+
+def _postgres(
+    postgres: Postgres, location: Location, variables: Mapping[str, str]
+) -> desired.PostgresSource:
+    sql = postgres.sql or ""
+    return desired.PostgresSource(
+        connection=postgres.connection,
+        sql=sql,
+        parameters={name: variables[name] for name in parameters(sql)},
+        table=postgres.table or "",
+        column=postgres.column,
+        kind=Kind(postgres.kind),
+        tolerance=_tolerance(postgres),
         location=location,
     )
 
@@ -281,7 +303,7 @@ def _file(file: File, location: Location) -> desired.FileSource:
     )
 
 
-def _tolerance(source: File | Query) -> desired.Tolerance:
+def _tolerance(source: File | Query | Postgres) -> desired.Tolerance:
     most = source.max_invalid_percent
     return desired.Tolerance(
         skip=source.on_invalid == "skip",

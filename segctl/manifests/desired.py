@@ -62,7 +62,25 @@ class SegmentSource:
     location: Location
 
 
-OutsideSource = FileSource | QuerySource
+@dataclass(frozen=True, kw_only=True)
+class PostgresSource:
+    """Rows of a database: those of ``sql``, or ``column`` of ``table`` where that is not empty.
+
+    ``connection`` is the database's name in ``segctl.yaml``; ``table`` may have its schema
+    in front; ``parameters`` are literals in the query, never pasted as they are.
+    """
+
+    connection: str
+    sql: str = ""
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    table: str = ""
+    column: str = "identity"
+    kind: Kind = Kind.IDENTITY
+    tolerance: Tolerance = Tolerance()
+    location: Location
+
+
+OutsideSource = FileSource | QuerySource | PostgresSource
 Source = InlineSource | OutsideSource | SegmentSource
 
 
@@ -172,6 +190,14 @@ Rule = Disjoint | Subset | Size
 
 
 @dataclass(frozen=True, kw_only=True)
+class Connection:
+    """A database that sources may read: the environment's ``variable`` holds its URL."""
+
+    variable: str
+    timeout_seconds: float = 600.0
+
+
+@dataclass(frozen=True, kw_only=True)
 class ProjectSettings:
     """What ``segctl.yaml`` says, defaults filled in."""
 
@@ -184,6 +210,7 @@ class ProjectSettings:
     max_destroys: int = 5
     retry_after_days: float | None = None
     allowed_folders: tuple[str, ...] = ()
+    connections: Mapping[str, Connection] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

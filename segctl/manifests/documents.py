@@ -14,12 +14,14 @@ from segctl.manifests.scalars import (
     Concurrency,
     Count,
     Days,
+    EnvironmentName,
     Given,
     Line,
     Name,
     Percent,
     Seconds,
     Text,
+    TimeLimit,
     VariableName,
 )
 from segctl.manifests.section import Section
@@ -117,6 +119,17 @@ class RejectSettings(Section):
     )
 
 
+class Connection(Section):
+    """A PostgreSQL database that sources may read."""
+
+    env: EnvironmentName = Field(
+        description="The environment variable that holds the URL, which stands nowhere else."
+    )
+    timeout_seconds: TimeLimit = Field(
+        default=600.0, description="Seconds after which the server ends a query."
+    )
+
+
 class ProjectSpec(Section):
     """The settings of a workspace."""
 
@@ -134,6 +147,9 @@ class ProjectSpec(Section):
     )
     rules: list[ProjectRule] = Field(
         default=[], description="What must be true across segments, checked in every plan."
+    )
+    connections: dict[Name, Connection] = Field(
+        default={}, description="The databases that sources may read, by name."
     )
     allow_folders: list[Line] = Field(
         default=[], description="Folders outside of the workspace that sources may read."

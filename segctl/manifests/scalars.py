@@ -14,6 +14,7 @@ from pydantic import (
     Field,
     GetCoreSchemaHandler,
     GetJsonSchemaHandler,
+    WithJsonSchema,
 )
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError
@@ -107,6 +108,22 @@ def _line(value: str) -> str:
     return value
 
 
+def _environment_name(value: str) -> str:
+    # The value is not shown: it may be what belongs into the environment, a password in it.
+    if not re.fullmatch(ENVIRONMENT_NAME, value):
+        summary = "{name} must be the name of an environment variable."
+        raise problem("bad-name", summary, "Write one such as WAREHOUSE_URL.")
+    return value
+
+
+def _table_name(value: str) -> str:
+    if not re.fullmatch(TABLE_NAME, value):
+        summary = "{name} must be the name of a table, with or without its schema."
+        advice = "Write public.users; for a name with other characters, use sql."
+        raise problem("bad-name", summary, advice)
+    return value
+
+
 _T = TypeVar("_T")
 
 Given = Annotated[_T | None, _NotNull()]
@@ -123,12 +140,29 @@ Name = Annotated[Text, Field(pattern=f"^{NAME_PATTERN}$")]
 
 VariableName = Annotated[str, Field(pattern="^[a-z_][a-z0-9_]*$")]
 
+ENVIRONMENT_NAME = "[A-Za-z_][A-Za-z0-9_]*"
+EnvironmentName = Annotated[
+    str,
+    AfterValidator(_environment_name),
+    WithJsonSchema({"type": "string", "pattern": f"^{ENVIRONMENT_NAME}$"}),
+]
+"""The name of an environment variable, never its value."""
+
+TABLE_NAME = r"[^\s.\"]+(?:\.[^\s.\"]+)?"
+TableName = Annotated[
+    str,
+    AfterValidator(_table_name),
+    WithJsonSchema({"type": "string", "pattern": f"^{TABLE_NAME}$"}),
+]
+"""The name of a table in a database, in its own case, with or without its schema."""
+
 _Whole = BeforeValidator(_whole)
 _Decimal = BeforeValidator(_decimal)
 
 Count = Annotated[int, Field(ge=0), _Whole]
 Concurrency = Annotated[int, Field(ge=1, le=100), _Whole]
 Percent = Annotated[float, Field(ge=0, le=100), _Decimal]
+TimeLimit = Annotated[float, Field(ge=1, le=86_400), _Decimal]
 Seconds = Annotated[float, Field(ge=0, le=86_400), _Decimal]
 Days = Annotated[float, Field(ge=0, le=36_500), _Decimal]
 Boolean = Annotated[bool, BeforeValidator(_boolean)]

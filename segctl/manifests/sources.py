@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import ConfigDict, Field, model_validator
 from pydantic.config import JsonDict
 
-from segctl.manifests.scalars import Given, Line, Percent, Text, problem
+from segctl.manifests.scalars import Given, Line, Name, Percent, TableName, Text, problem
 from segctl.manifests.section import Section
 
 OnInvalid = Annotated[
@@ -62,6 +62,49 @@ class Query(Section):
         return self
 
 
+class Postgres(Section):
+    """Rows of a PostgreSQL database: of a SELECT, or one column of a table."""
+
+    connection: Name = Field(
+        description="The name of the database, declared under spec.connections in segctl.yaml."
+    )
+    sql: Given[Text] = Field(
+        default=None, description="A single SELECT; $NAME is the value of a variable."
+    )
+    table: Given[TableName] = Field(
+        default=None, description="A table or view, with its schema: public.users."
+    )
+    column: Line = Field(
+        default="identity", description="The column of the table that holds the members."
+    )
+    kind: Literal["identity", "guid"] = Field(
+        default="identity",
+        description="What the members of the table are: identities, or CleverTap's guids.",
+    )
+    on_invalid: OnInvalid = "error"
+    max_invalid_percent: MaxInvalidPercent = None
+
+    @model_validator(mode="after")
+    def _share_needs_skip(self) -> "Postgres":
+        _share_needs_skip(self.on_invalid, self.max_invalid_percent)
+        return self
+
+    @model_validator(mode="after")
+    def _one_form(self) -> "Postgres":
+        given = self.model_fields_set
+        if ("sql" in given) == ("table" in given):
+            raise problem(
+                "source-form", "postgres has exactly one of sql and table.", "Keep one of them."
+            )
+        if "sql" in given and given & {"column", "kind"}:
+            raise problem(
+                "no-effect",
+                "column and kind have no effect with sql.",
+                "Rename the column in the query: SELECT … AS identity, or AS guid.",
+            )
+        return self
+
+
 _ONE_FORM: JsonDict = {"minProperties": 1, "maxProperties": 1}
 
 
@@ -97,6 +140,7 @@ class MemberSource(_Forms):
     )
     file: Given[File] = Field(default=None, description="One column of a file.")
     query: Given[Query] = Field(default=None, description="A SELECT over files.")
+    postgres: Given[Postgres] = Field(default=None, description="Rows of a PostgreSQL database.")
     segment: Given[Text] = Field(
         default=None, description="The name of another segment, whose members these are."
     )
@@ -109,3 +153,4 @@ class TableSource(_Forms):
     advice = "Keep one of them."
     file: Given[File] = Field(default=None, description="A file with a column of members.")
     query: Given[Query] = Field(default=None, description="A SELECT over files.")
+    postgres: Given[Postgres] = Field(default=None, description="Rows of a PostgreSQL database.")

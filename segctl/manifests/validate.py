@@ -1,14 +1,16 @@
 """What no single field can tell: how the documents of a workspace fit together."""
 
-from collections.abc import Iterable, Iterator, Sequence
+import re
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from urllib.parse import urlsplit
 
+from segctl.address import is_name
 from segctl.diagnostics import Diagnostic, Location, Severity
 from segctl.identity import DESCRIPTIONS, Problem, problem
 from segctl.manifests.contents import Declared, SourcePath, declared, kind_of, sources
 from segctl.manifests.desired import Format
 from segctl.manifests.documents import ProjectDocument, Provider
-from segctl.manifests.explain import MAX_ALIKE, and_more
+from segctl.manifests.explain import MAX_ALIKE, and_more, nearest
 from segctl.manifests.references import references
 from segctl.manifests.tree import Document, Map, Seq, look
 from segctl.manifests.variables import SQL_SOURCES, Variables, parameters
@@ -39,9 +41,11 @@ def check(documents: Sequence[Document], variables: Variables) -> Iterator[Diagn
     yield from _same_names(documents)
     yield from _too_many(segments)
     yield from references(documents, segments)
+    connections = _connections(documents)
     for document in documents:
         for path, source in sources(document):
             yield from _source(document, path, source, variables)
+            yield from _connection(document, path, source, connections)
 
 
 def _duplicates(segments: Sequence[Declared]) -> Iterator[Diagnostic]:
@@ -209,6 +213,32 @@ def _source(
         sql = look(source, form, "sql")
         if isinstance(sql, str):
             yield from _query(sql, document.at((*path, form, "sql")), variables)
+
+
+def _connections(documents: Iterable[Document]) -> Collection[str] | None:
+    """Give the names of the declared databases, ``None`` where no Project could be read."""
+    for document in documents:
+        if kind_of(document) == "Project":
+            found = look(document.data, "spec", "connections")
+            return set(found) if isinstance(found, Map) else set()
+    return None
+
+
+def _connection(
+    document: Document, path: SourcePath, source: Map, known: Collection[str] | None
+) -> Iterator[Diagnostic]:
+    name = look(source, "postgres", "connection")
+    # What is no name may be a URL with its password; its model refuses it without showing it.
+    if known is None or not isinstance(name, str) or not is_name(name) or name in known:
+        return
+    variable = re.sub(r"\W", "_", name, flags=re.ASCII).upper()
+    advice = "Declare it under spec.connections in segctl.yaml"
+    yield Diagnostic(
+        code="unknown-connection",
+        summary=f'there is no connection "{name}".',
+        detail=nearest(name, known) or f"{advice}: {name}: {{env: {variable}_URL}}.",
+        location=document.at((*path, "postgres", "connection")),
+    )
 
 
 def _identities(

@@ -5,14 +5,14 @@
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from segctl.diagnostics import Diagnostic, Location, Severity
 from segctl.manifests.explain import nearest
 from segctl.manifests.tree import Document, Map, Seq, Value, look
 
-SQL_SOURCES = ("query",)
+SQL_SOURCES = ("query", "postgres")
 """The sources that hold SQL; a variable is bound to it, never pasted."""
 
 _SQL_PATHS = frozenset((form, "sql") for form in SQL_SOURCES)
@@ -221,15 +221,26 @@ def parameters(sql: str) -> tuple[str, ...]:
 
     Quoted text, quoted names, dollar-quoted text and (nested) comments are skipped.
     """
-    names: dict[str, None] = {}
+    return tuple(dict.fromkeys(match["name"] for match in _parameters(sql)))
+
+
+def with_parameters(sql: str, written: Callable[[str], str]) -> str:
+    """Give a query with each ``$NAME`` as it is ``written`` for a database."""
+    parts, at = [], 0
+    for match in _parameters(sql):
+        parts += [sql[at : match.start()], written(match["name"])]
+        at = match.end()
+    return "".join([*parts, sql[at:]])
+
+
+def _parameters(sql: str) -> Iterator[re.Match[str]]:
     at = 0
     while match := _SQL.search(sql, at):
         at = match.end()
         if match["comment"]:
             at = _after_comment(sql, at)
         elif match["name"]:
-            names[match["name"]] = None
-    return tuple(names)
+            yield match
 
 
 def _after_comment(sql: str, at: int) -> int:

@@ -6,6 +6,7 @@ from itertools import count
 from pathlib import Path
 
 from segctl.engine.base import Engine
+from segctl.manifests.desired import Connection
 from segctl.sources.paths import Reach
 
 
@@ -14,13 +15,15 @@ class Fetching:
     """The surroundings of a source.
 
     ``scratch`` is a folder that nobody else may look into, cleared after the run;
-    ``environment`` holds the variables of the process.
+    ``environment`` holds the variables of the process; ``connections`` are the databases
+    that ``segctl.yaml`` declares.
     """
 
     reach: Reach
     engine: Engine
     scratch: Path
     environment: Mapping[str, str] = field(repr=False)
+    connections: Mapping[str, Connection] = field(default_factory=dict)
     _numbers: Iterator[int] = field(default_factory=count, repr=False)
 
     def new_file(self, suffix: str) -> Path:

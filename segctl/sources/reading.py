@@ -5,8 +5,14 @@ each kind of source in its own module.
 """
 
 from segctl.engine.base import Inline, Rows, Scan
-from segctl.manifests.desired import FileSource, InlineSource, OutsideSource, QuerySource
-from segctl.sources import query
+from segctl.manifests.desired import (
+    FileSource,
+    InlineSource,
+    OutsideSource,
+    PostgresSource,
+    QuerySource,
+)
+from segctl.sources import postgres, query
 from segctl.sources.fetching import Fetching
 
 
@@ -28,4 +34,11 @@ def rows_of(
         case QuerySource(sql=sql, parameters=parameters):
             return query.prepare(
                 sql, parameters, at.reach, at.engine.syntax_tree, segment_column=segment_column
+            )
+        case PostgresSource():
+            return postgres.fetch(
+                source,
+                postgres.database(source.connection, at.connections, at.environment),
+                at.new_file(".copy"),
+                segment_column=segment_column,
             )

@@ -42,6 +42,7 @@ ROOMS = {
     "pydantic_core": ("manifests",),
     "yaml": ("manifests",),
     "deepdiff": ("plan/diff.py",),
+    "psycopg": ("sources/postgres",),
     "numpy": ("packing", "engine", "planfile.py"),
     "jinja2": ("render", "emulator"),
     "starlette": ("emulator",),

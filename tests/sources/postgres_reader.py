@@ -1,0 +1,71 @@
+"""Sources of a PostgreSQL read by an engine, for tests."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from segctl.diagnostics import Location
+from segctl.engine.base import LoadStats, Recorded, RowsUnreadable
+from segctl.engine.duckdb import DuckEngine
+from segctl.identity import Kind
+from segctl.manifests.desired import PostgresSource
+from segctl.sources.postgres import Database, fetch
+from tests.sources.postgres_kit import Server
+
+HERE = Location(file="gold.yaml", line=7)
+
+
+class Reader:
+    """Fetches from one server into one engine, once."""
+
+    def __init__(self, server: Server, scratch: Path) -> None:
+        self.server = server
+        self.file = scratch / "rows.copy"
+        self.engine = DuckEngine(scratch, threads=1)
+
+    def database(self, name: str = "postgres", **changes: Any) -> Database:
+        """Give a database as a run would reach it."""
+        given = Database(
+            name="warehouse",
+            variable="WAREHOUSE_URL",
+            timeout_seconds=20.0,
+            url=self.server.url(name),
+        )
+        return replace(given, **changes)
+
+    def read(
+        self, source: PostgresSource, *, label: str | None = None, within: str = "postgres"
+    ) -> tuple[LoadStats, list[tuple[Kind, str]]]:
+        """Give what a source comes to: its counts, and its first members."""
+        rows = fetch(source, self.database(within), self.file, segment_column=label)
+        targets = {"gold": 0} if label else [0]
+        number = self.engine.load(rows, targets=targets)
+        self.engine.record(0, Recorded(), wanted=True)
+        diff = self.engine.diff()
+        return diff.loads[number], list(diff.targets[0].sample.add)
+
+    def refused(self, source: PostgresSource, *, label: str | None = None, **changes: Any) -> str:
+        """Give the words in which a source is refused."""
+        with pytest.raises(RowsUnreadable) as caught:
+            fetch(source, self.database(**changes), self.file, segment_column=label)
+        assert caught.value.__cause__ is None
+        return f"{caught.value.code}: {caught.value.summary}. {caught.value.detail}"
+
+
+def query(sql: str, **parameters: str) -> PostgresSource:
+    """Write a source that is a SELECT."""
+    return PostgresSource(connection="warehouse", sql=sql, parameters=parameters, location=HERE)
+
+
+def table(name: str, column: str, kind: Kind = Kind.IDENTITY) -> PostgresSource:
+    """Write a source that is a column of a table."""
+    return PostgresSource(
+        connection="warehouse", table=name, column=column, kind=kind, location=HERE
+    )
+
+
+def identities(*values: str) -> list[tuple[Kind, str]]:
+    """Give members as an engine does."""
+    return [(Kind.IDENTITY, value) for value in values]

@@ -1,0 +1,322 @@
+"""Rows of a real PostgreSQL: what is read of it, and that nothing else can be done to it."""
+
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from segctl.engine.base import RowsUnreadable
+from segctl.identity import Kind, Problem
+from segctl.manifests.desired import PostgresSource
+from segctl.sources.postgres import fetch
+from tests.sources.postgres_kit import Server
+from tests.sources.postgres_reader import Reader, identities, query, table
+
+
+@pytest.fixture
+def reader(postgres: Server, tmp_path: Path) -> Iterator[Reader]:
+    reader = Reader(postgres, tmp_path)
+    yield reader
+    reader.engine.close()
+
+
+@pytest.fixture
+def users(postgres: Server) -> Iterator[None]:
+    postgres.run(
+        'CREATE SCHEMA "Crm"',
+        'CREATE TABLE "Crm".users (email text, "Nick name" varchar(20), n int, tier char(8))',
+        """INSERT INTO "Crm".users VALUES ('a@example.com', 'ann', 1, 'gold'),
+           ('0012345', 'bob', 2, 'gold'), (NULL, 'cy', 3, 'lead'), ('', 'di', 4, 'lead'),
+           ('a@example.com', NULL, 5, 'gold')""",
+    )
+    yield
+    postgres.run('DROP SCHEMA "Crm" CASCADE')
+
+
+@pytest.mark.usefixtures("users")
+def test_a_column_of_a_table_is_read_and_null_is_told_from_empty(reader: Reader) -> None:
+    stats, members = reader.read(table("Crm.users", "email"))
+    assert members == identities("0012345", "a@example.com")
+    assert stats.rows == 5
+    assert stats.duplicates == 1
+    assert stats.invalid == {Problem.NULL: 1, Problem.EMPTY: 1}
+
+
+@pytest.mark.usefixtures("users")
+def test_guids_of_a_table_fill_the_segments_that_its_column_says(reader: Reader) -> None:
+    source = table("Crm.users", "Nick name", Kind.GUID)
+    stats, members = reader.read(source, label="tier")
+    assert members == [(Kind.GUID, "ann"), (Kind.GUID, "bob")]
+    assert stats.invalid == {Problem.NULL: 1}
+    assert stats.others == (("lead", 2),)
+
+
+def test_a_query_gives_identities_and_guids(reader: Reader) -> None:
+    sql = "SELECT NULL AS guid, 'a' AS identity UNION ALL SELECT 'g', NULL; "
+    assert reader.read(query(sql))[1] == [(Kind.GUID, "g"), (Kind.IDENTITY, "a")]
+
+
+def test_a_query_in_which_a_row_has_both_keys_is_refused(reader: Reader) -> None:
+    with pytest.raises(RowsUnreadable) as caught:
+        reader.read(query("SELECT 'g' AS guid, 'a' AS identity"))
+    assert caught.value.summary == "the query gives both identity and guid in 1 row"
+
+
+AWKWARD = [
+    *("\\", "\\N", "\\\\N", "\\n", "a\\tb", '"', '""', "'", "a,b", "\ufeffbom", "é😀", "\\."),
+    *("a\tb", "a\nb", "a\r\nb", "\b\f\v", "a\x85b\u2028c", "null\x01", "\x1f", "{}", "%s", "%"),
+]
+
+
+def test_every_character_comes_as_it_is_in_the_database(reader: Reader) -> None:
+    names = {f"v{number}": value for number, value in enumerate(AWKWARD)}
+    rows = " UNION ALL ".join(f"SELECT ${name} AS identity" for name in names)
+    copied = fetch(query(rows, **names), reader.database(), reader.file)
+    select = reader.engine._intake.relation(copied)
+    read = reader.engine._db.execute(f"SELECT value FROM ({select})").fetchall()
+    assert sorted(value for (value,) in read) == sorted(AWKWARD)
+    assert not reader.file.exists()
+
+
+def test_text_of_every_encoding_becomes_utf8(reader: Reader, postgres: Server) -> None:
+    within = postgres.database("LATIN1")
+    sql = "SELECT convert_from('\\xe9'::bytea, 'LATIN1') AS identity"
+    assert reader.read(query(sql), within=within)[1] == identities("é")
+
+
+def test_bytes_that_are_no_text_are_refused(reader: Reader, postgres: Server) -> None:
+    within = postgres.database("SQL_ASCII")
+    postgres.run(
+        "CREATE TABLE IF NOT EXISTS raw AS SELECT E'secret\\xe9'::text AS identity", database=within
+    )
+    assert reader.refused(table("raw", "identity"), url=postgres.url(within)) == (
+        "not-utf8: a value cannot be written in UTF-8. Mend the data."
+    )
+
+
+def test_types_of_text_are_text(reader: Reader, postgres: Server) -> None:
+    postgres.run("DROP TYPE IF EXISTS mood", "CREATE TYPE mood AS ENUM ('happy')")
+    sql = """SELECT 'v'::varchar AS identity UNION ALL SELECT 'c'::char(5)
+             UNION ALL SELECT 'n'::name"""
+    assert reader.read(query(sql))[1] == identities("c", "n", "v")
+    reader.file = reader.file.with_name("more.copy")
+    enum = fetch(query("SELECT 'happy'::mood AS identity"), reader.database(), reader.file)
+    assert enum.rows == 1
+
+
+@pytest.mark.usefixtures("users")
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        (
+            table("Crm.users", "n"),
+            (
+                'column-not-text: column "n" is integer, not text. Cast it with sql in place of '
+                'table Crm.users: CAST("n" AS text) AS identity.'
+            ),
+        ),
+        (
+            query("SELECT 1.5 AS identity"),
+            (
+                "column-not-text: the query's column identity is numeric, not text. "
+                "Cast it: CAST(… AS text) AS identity."
+            ),
+        ),
+        (
+            query("SELECT gen_random_uuid() AS guid"),
+            (
+                "column-not-text: the query's column guid is uuid, not text. "
+                "Cast it: CAST(… AS text) AS guid."
+            ),
+        ),
+        (
+            query("SELECT 'a' AS email, 1 AS n"),
+            (
+                "query-columns: the query gives neither a column identity nor a column guid. "
+                "It gives: email, n. Rename one: SELECT … AS identity."
+            ),
+        ),
+        (
+            query("SELECT"),
+            (
+                "query-columns: the query gives neither a column identity nor a column guid. "
+                "Rename one: SELECT … AS identity."
+            ),
+        ),
+        (
+            query("SELECT 'a' AS identity, 'b' AS \"Identity\""),
+            "query-columns: the query gives two columns identity. Name each once.",
+        ),
+        (
+            table("Crm.nope", "email"),
+            'query-failed: the query fails: relation "Crm.nope" does not exist. ',
+        ),
+        (
+            table("Crm.users", "mail"),
+            (
+                'query-failed: the query fails: column "mail" does not exist. '
+                'Perhaps you meant to reference the column "users.email".'
+            ),
+        ),
+        (
+            query('SELECT emial AS identity FROM "Crm".users'),
+            (
+                'query-failed: the query fails: column "emial" does not exist. '
+                'Perhaps you meant to reference the column "users.email".'
+            ),
+        ),
+    ],
+)
+def test_what_is_no_column_of_text_is_refused(
+    reader: Reader, source: PostgresSource, said: str
+) -> None:
+    assert reader.refused(source) == said
+    assert not reader.file.exists()
+
+
+def test_a_query_without_the_segment_column_is_refused(reader: Reader) -> None:
+    source = query("SELECT 'a' AS identity, 'gold' AS tir")
+    assert reader.refused(source, label="tier") == (
+        'missing-column: the query gives no column "tier". Did you mean "tir"?'
+    )
+
+
+# One SELECT, and nothing else
+
+_ONE = "Write one SELECT; it may begin with WITH."
+
+
+@pytest.mark.parametrize(
+    ("sql", "said"),
+    [
+        (
+            "SELECT 'a' AS identity; DROP TABLE victim",
+            f"query-not-select: the query has several statements. {_ONE}",
+        ),
+        (
+            "SELECT 'a' AS identity) TO PROGRAM 'touch /tmp/segctl-was-here'; --",
+            f'query-syntax: the query is not a SELECT: syntax error at or near ")". {_ONE}',
+        ),
+        (
+            "SELECT 'a' AS identity) TO STDOUT; DROP TABLE victim; COPY (SELECT 'b'",
+            f'query-syntax: the query is not a SELECT: syntax error at or near ")". {_ONE}',
+        ),
+        (
+            "DELETE FROM victim RETURNING identity",
+            f'query-syntax: the query is not a SELECT: syntax error at or near "DELETE". {_ONE}',
+        ),
+        (
+            "WITH gone AS (DELETE FROM victim RETURNING identity) SELECT identity FROM gone",
+            (
+                "query-syntax: the query is not a SELECT: "
+                f"DECLARE CURSOR must not contain data-modifying statements in WITH. {_ONE}"
+            ),
+        ),
+        (
+            "SELECT identity INTO other FROM victim",
+            f"query-syntax: the query is not a SELECT: SELECT ... INTO is not allowed here. {_ONE}",
+        ),
+        ("", f"query-syntax: the query is not a SELECT: syntax error at end of input. {_ONE}"),
+        (
+            "SELECT identity FROM victim FOR UPDATE",
+            (
+                "query-forbidden: the query would change something, which is not allowed. "
+                "It runs in a transaction that may only read."
+            ),
+        ),
+        (
+            "SELECT nextval('counter')::text AS identity",
+            (
+                "query-forbidden: the query would change something, which is not allowed. "
+                "It runs in a transaction that may only read."
+            ),
+        ),
+        (
+            "SELECT set_config('transaction_read_only', 'off', false) AS identity",
+            (
+                "query-failed: the query fails: active sql transaction (25001). "
+                "Its own words may quote your data; run the query in psql to see them."
+            ),
+        ),
+        (
+            "SELECT 'a' AS identity; -- the end",
+            "query-syntax: the query has a semicolon before its end. Remove it.",
+        ),
+    ],
+)
+def test_a_query_can_do_nothing_but_read(
+    reader: Reader, postgres: Server, sql: str, said: str
+) -> None:
+    postgres.run(
+        "DROP TABLE IF EXISTS victim",
+        "DROP SEQUENCE IF EXISTS counter",
+        "CREATE TABLE victim AS SELECT 'v'::text AS identity",
+        "CREATE SEQUENCE counter",
+    )
+    assert reader.refused(query(sql)) == said
+    assert postgres.ask("SELECT identity FROM victim") == [("v",)]
+    assert not Path("/tmp/segctl-was-here").exists()  # noqa: S108 - nobody makes it
+
+
+def test_comments_and_quotes_cannot_hide_the_end_of_the_query(reader: Reader) -> None:
+    sql = "SELECT 'a)' || $x || $$;)$$ AS identity /* ) /* ' */ */ -- )"
+    assert reader.read(query(sql, x="b"))[1] == identities("a)b;)")
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "'); DROP TABLE victim; --",
+        "\\'; SELECT 1; --",
+        "a'b\\",
+        "$x",
+        "%s %(x)s",
+        "\ud83d\ude00",
+        "",
+    ],
+)
+def test_a_variable_is_a_value_whatever_it_holds(reader: Reader, value: str) -> None:
+    value = value.encode("utf-16", "surrogatepass").decode("utf-16")
+    sql = "SELECT 'is' AS identity WHERE $x = ($x) AND length($x) = length($x || '')"
+    assert reader.read(query(sql, x=value))[1] == identities("is")
+
+
+def test_a_variable_takes_the_type_of_what_it_is_compared_with(reader: Reader) -> None:
+    sql = "SELECT 'a' AS identity WHERE date '2026-01-31' = $day LIMIT $most"
+    assert reader.read(query(sql, day="2026-01-31", most="1"))[1] == identities("a")
+
+
+@pytest.mark.parametrize("value", ["a\0b", "\udcff"])
+def test_a_variable_that_cannot_be_sent_is_refused(reader: Reader, value: str) -> None:
+    assert reader.refused(query("SELECT $x AS identity", x=value)) == (
+        'bad-variable: the value of the variable "x" cannot be written in UTF-8 without NUL. '
+        "Give it another value."
+    )
+
+
+def test_a_failing_value_is_not_quoted(reader: Reader) -> None:
+    sql = "SELECT (email::int)::text AS identity FROM (VALUES ('secret@example.com')) AS t(email)"
+    assert reader.refused(query(sql)) == (
+        "query-failed: the query fails: invalid text representation (22P02). "
+        "Its own words may quote your data; run the query in psql to see them."
+    )
+
+
+def test_a_query_reads_in_one_moment_as_segctl(reader: Reader) -> None:
+    sql = """SELECT current_setting(name) AS identity FROM unnest(ARRAY['application_name',
+        'transaction_isolation', 'transaction_read_only', 'default_transaction_read_only',
+        'client_encoding', 'statement_timeout']) AS t(name)"""
+    assert reader.read(query(sql))[1] == identities(
+        "20s", "UTF8", "on", "repeatable read", "segctl"
+    )
+
+
+def test_the_scratch_file_is_for_its_owner_alone(reader: Reader) -> None:
+    before = os.umask(0)
+    try:
+        fetch(query("SELECT 'a' AS identity"), reader.database(), reader.file)
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(reader.file.stat().st_mode) == 0o600
