@@ -11,6 +11,8 @@ MAKEFLAGS += --no-print-directory
 PYTHON_IN := .venv/bin/python
 READY := .venv/.ready
 
+comma := ,
+
 # $(call step,what it is,command): say it, run it, and name it when it fails.
 define step
 printf '\n== %s\n' "$(1)"
@@ -24,7 +26,7 @@ help:
 	echo "make test     every check and test"
 	echo "make lint     the checks alone"
 	echo "make format   rewrite what ruff can"
-	echo "make bench    what is in benchmarks/"
+	echo "make bench    the benchmarks, and their figures into docs/benchmarks.md; FULL=1: 100 million rows too"
 	echo "make torture  applies killed, cut off and failing at every point; property tests with fresh chance"
 	echo "make clean    remove what the others made, .venv too"
 
@@ -57,12 +59,16 @@ format: $(READY)
 	$(PYTHON_IN) -m ruff check --fix .
 	$(PYTHON_IN) -m ruff format .
 
+# FULL=1 adds a hundred million members, and waits for whoever takes minutes at ten thousand.
+RECONCILE := $(if $(FULL),--sizes 1e4$(comma)1e5$(comma)1e6$(comma)1e7$(comma)1e8 --patience 900,)
+
 bench: $(READY)
-	for file in benchmarks/*.py; do
-	  grep -q '__main__' "$$file" || continue
-	  module=benchmarks.$$(basename "$$file" .py)
-	  $(call step,$$module,$(PYTHON_IN) -m "$$module")
-	done
+	$(call step,packing,$(PYTHON_IN) -m benchmarks.packing)
+	$(call step,apply,$(PYTHON_IN) -m benchmarks.apply_throughput)
+	$(call step,emulator,$(PYTHON_IN) -m benchmarks.emulator_throughput)
+	$(call step,reconcile,$(PYTHON_IN) -m benchmarks.reconcile $(RECONCILE))
+	$(PYTHON_IN) -m benchmarks.page
+	printf '\nmake bench: the results are in benchmarks/results and in docs/benchmarks.md\n'
 
 torture: $(READY) postgres
 	echo "every point at which an apply can die, then every property test with 2,000 examples; takes a while"

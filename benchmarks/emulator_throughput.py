@@ -5,23 +5,25 @@ process, keeps three requests in flight, as the service allows, on connections o
 its own.  A change counts only if it changed something, by the server's own
 figure.  Run it with the time each part may take, in seconds:
 
-    python benchmarks/emulator_throughput.py --seconds 10
+    python -m benchmarks.emulator_throughput --seconds 10
 """
 
 import argparse
 import asyncio
 import json
-import os
-import platform
 import random
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from benchmarks import store, tables
+from benchmarks.machine import Session
+from benchmarks.measuring import HOUR, resident_mib
 
 HEADERS = (
     "Host: 127.0.0.1\r\nX-CleverTap-Account-Id: EMULATOR\r\nX-CleverTap-Passcode: emulator\r\n"
@@ -151,7 +153,7 @@ def server(folder: Path) -> Iterator[tuple[int, subprocess.Popen[str]]]:
         yield int(process.stdout.readline().rsplit(":", 1)[1]), process
     finally:
         process.terminate()
-        process.wait()
+        process.communicate()
 
 
 async def create(port: int) -> None:
@@ -165,53 +167,61 @@ async def create(port: int) -> None:
     connection.writer.close()
 
 
-def resident(process: subprocess.Popen[str]) -> float:
-    """MiB of memory the server uses."""
-    pages = int(Path(f"/proc/{process.pid}/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGESIZE") / 2**20
-
-
-def report(name: str, figures: tuple[float, int, float]) -> None:
-    rate, requests, took = figures
-    print(
-        f"{name:<44} {rate:>10,.0f} changes/s  {requests / took:>7,.0f} requests/s  {took:>5.1f} s"
-    )
-
-
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=10)
     parser.add_argument("--profiles", type=int, default=1_000_000)
-    options = parser.parse_args()
-    chance = random.Random(1)  # noqa: S311 - a workload, the same each time
-    print(f"Python {platform.python_version()}, {os.cpu_count()} cores, {platform.machine()}")
-    with tempfile.TemporaryDirectory() as folder:
+    parser.add_argument("--json", type=Path, default=store.RESULTS, metavar="FOLDER")
+    options = parser.parse_args(arguments)
+    session = Session()
+    with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
         with server(Path(folder)) as (port, process):
             asyncio.run(create(port))
-            few = asyncio.run(count_time(port))
-            known = options.profiles
-            for name, bodies in (
-                ("100 new users x 1 segment", new_users_one_segment()),
-                ("100 known users x 1 segment", known_users_one_segment(chance, 10_000)),
-                ("100 known users x 100 segments", known_users_all_segments(chance, 10_000)),
-            ):
-                report(name, asyncio.run(send(port, bodies, seconds=options.seconds)))
-            report(
-                f"filling: {known:,} profiles x 10 segments",
-                asyncio.run(send(port, every_user_ten_segments(known), seconds=3600)),
-            )
-            many = asyncio.run(count_time(port))
-            for name, bodies in (
-                ("then 100 known users x 1 segment", known_users_one_segment(chance, known)),
-                ("then 100 known users x 100 segments", known_users_all_segments(chance, known)),
-            ):
-                report(name, asyncio.run(send(port, bodies, seconds=options.seconds)))
-            print(f"listing 300 segments with counts: empty {few:.1f} ms, full {many:.1f} ms")
-            print(f"server memory: {resident(process):,.0f} MiB")
+            empty = asyncio.run(count_time(port))
+            parts = [
+                part(name, asyncio.run(send(port, bodies, seconds=seconds)))
+                for name, bodies, seconds in course(options.profiles, options.seconds)
+            ]
+            full = asyncio.run(count_time(port))
+            memory = resident_mib(process.pid)
         size = sum(each.stat().st_size for each in Path(folder).iterdir()) / 2**20
         started = time.perf_counter()
-        with server(Path(folder)) as (port, process):
-            print(f"data on disk: {size:,.0f} MiB; start: {time.perf_counter() - started:.1f} s")
+        with server(Path(folder)):
+            start = time.perf_counter() - started
+    body = {
+        "parts": parts,
+        "listing_empty_ms": round(empty, 1),
+        "listing_full_ms": round(full, 1),
+        "memory_mib": round(memory),
+        "disk_mib": round(size),
+        "start_seconds": round(start, 1),
+    }
+    for table in tables.emulator(store.save(options.json, "emulator", session, body)):
+        print(f"\n{table}")
+
+
+def course(known: int, seconds: float) -> Iterator[tuple[str, Iterator[bytes], float]]:
+    """Give what is sent one after the other: its name, the bodies, for how long at most."""
+    chance = random.Random(1)  # noqa: S311 - a workload, the same each time
+    few = min(known, 10_000)
+    yield "100 new users × 1 segment", new_users_one_segment(), seconds
+    yield "100 known users × 1 segment", known_users_one_segment(chance, few), seconds
+    yield "100 known users × 100 segments", known_users_all_segments(chance, few), seconds
+    yield f"filling: {known:,} profiles × 10 segments", every_user_ten_segments(known), HOUR
+    yield "then 100 known users × 1 segment", known_users_one_segment(chance, known), seconds
+    yield "then 100 known users × 100 segments", known_users_all_segments(chance, known), seconds
+
+
+def part(name: str, figures: tuple[float, int, float]) -> dict[str, str | float]:
+    """Give a part's figures as they are kept."""
+    rate, requests, took = figures
+    print(f"emulator: {name}", file=sys.stderr, flush=True)
+    return {
+        "sent": name,
+        "changes_a_second": round(rate),
+        "requests_a_second": round(requests / took),
+        "seconds": round(took, 1),
+    }
 
 
 if __name__ == "__main__":

@@ -2,26 +2,51 @@
 
     python -m benchmarks.packing [NAME ...] [--scale X] [--distinct]
 
-Peak memory is the process's own high-water mark: run one workload at a time to
-compare them.
+Each workload has a process of its own, so that peak memory is its own.
 """
 
 import argparse
+import json
 import resource
+import sys
 import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import numpy as np
 
+from benchmarks import store, tables
+from benchmarks.machine import Session
+from benchmarks.measuring import measure
 from benchmarks.workloads import CDNOW, WORKLOADS, Delta, as_ops, cdnow_months, check
 from segctl.packing import Limits, pack
 
-HEADER = (
-    f"{'workload':12s} {'changes':>9s} {'users':>8s} {'naive':>7s} {'floor':>7s} {'bound':>7s} "
-    f"{'requests':>8s} {'/naive':>7s} {'/bound':>7s} {'seconds':>8s} {'cpu s':>7s} {'peak MB':>8s}"
-)
+REPLAY = "cdnow"
+"""The workload of many small deltas, one a month-end, added up."""
 
 
-def run(name: str, deltas: list[Delta], limits: Limits) -> None:
+@dataclass(frozen=True, kw_only=True)
+class Packed:
+    """A workload and its packing.
+
+    ``plain`` is users / 100, ``bound`` the best bound that was proven.  MiB at the peak.
+    """
+
+    workload: str
+    changes: int
+    users: int
+    naive: int
+    plain: int
+    bound: int
+    requests: int
+    seconds: float
+    cpu_seconds: float
+    peak_mib: int
+
+
+def run(name: str, deltas: list[Delta], limits: Limits) -> Packed:
+    """Pack and check; sums over the deltas."""
     changes = users = naive = plain = bound = requests = 0
     seconds = cpu = 0.0
     for delta in deltas:
@@ -38,29 +63,47 @@ def run(name: str, deltas: list[Delta], limits: Limits) -> None:
         plain += -(-distinct // limits.users)
         bound += packing.floor
         requests += packing.requests
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-    print(
-        f"{name:12s} {changes:9d} {users:8d} {naive:7d} {plain:7d} {bound:7d} {requests:8d} "
-        f"{requests / max(naive, 1):7.3f} {requests / max(bound, 1):7.3f} "
-        f"{seconds:8.2f} {cpu:7.2f} {peak:8d}",
-        flush=True,
+    return Packed(
+        workload=name,
+        changes=changes,
+        users=users,
+        naive=naive,
+        plain=plain,
+        bound=bound,
+        requests=requests,
+        seconds=round(seconds, 2),
+        cpu_seconds=round(cpu, 2),
+        peak_mib=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
     )
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("names", nargs="*", default=[*WORKLOADS, "cdnow"])
+    everything = [*WORKLOADS, *([REPLAY] if CDNOW.exists() else [])]
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(everything))
     parser.add_argument("--scale", type=float, default=1.0)
     parser.add_argument("--distinct", action="store_true")
-    options = parser.parse_args()
+    parser.add_argument("--json", type=Path, default=store.RESULTS, metavar="FOLDER")
+    parser.add_argument("--here", action="store_true", help="in this process, printed as JSON")
+    options = parser.parse_args(arguments)
+    names = options.names or everything
     limits = Limits(counting="distinct" if options.distinct else "strict")
-    print(HEADER)
-    for name in options.names:
-        if name == "cdnow":
-            if CDNOW.exists():
-                run(name, cdnow_months(), limits)
-        else:
-            run(name, [WORKLOADS[name](options.scale)], limits)
+    if options.here:
+        for name in names:
+            deltas = cdnow_months() if name == REPLAY else [WORKLOADS[name](options.scale)]
+            print(json.dumps(asdict(run(name, deltas, limits))))
+        return
+    shared = ["--here", "--scale", str(options.scale), *(["--distinct"] * options.distinct)]
+    session, packed = Session(), []
+    for name in names:
+        packed.append(json.loads(_alone(name, shared)))
+        print(f"packing: {name}", file=sys.stderr, flush=True)
+    body = {"scale": options.scale, "counting": limits.counting, "packed": packed}
+    print(tables.packing(store.save(options.json, "packing", session, body)))
+
+
+def _alone(name: str, options: Sequence[str]) -> str:
+    return measure([sys.executable, "-m", "benchmarks.packing", name, *options]).output
 
 
 if __name__ == "__main__":

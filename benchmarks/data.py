@@ -1,0 +1,73 @@
+"""Make the rows of a job: the same bytes of data wherever and whenever it runs.
+
+    python -m benchmarks.data WHOLE.parquet --first 100 --rows 10000
+
+writes the members with the numbers 100 to 10,099, in an order that has nothing to do
+with their numbers or keys.  A member is a number put into words; so two files overlap
+by as much as their numbers do, and what must change is known beforehand.
+"""
+
+import argparse
+from pathlib import Path
+
+import duckdb
+
+KEYS = {
+    "email": "printf('%s.%d@mail%d.example.com', substr(md5(n::VARCHAR), 1, 8), n, n % 40)",
+    "non-ASCII": "printf('%s用户%s.é%d@bücher.example', "
+    "chr((19968 + n % 5000)::INTEGER), substr(md5(n::VARCHAR), 1, 6), n)",
+    "200 characters": "lpad('.' || n, 200, md5(n::VARCHAR))",
+}
+"""SQL that makes a user key of the number n; none sorts as n does."""
+
+STRIDE = 1_000_000_007
+"""A prime above any number of rows: multiples of it, modulo the rows, meet every row once."""
+
+SCATTER = "((n * 2654435761) % 4294967296)"
+"""A number below 2³² that looks unrelated to n."""
+
+
+def rows(first: int, count: int, keys: str, segments: int, skewed: bool) -> str:
+    """Give the SELECT of ``count`` members from number ``first`` on; 0 segments: no column."""
+    numbers = f"SELECT {first} + (i * {STRIDE}) % {count} AS n FROM range({count}) AS t(i)"
+    if not segments:
+        return f"SELECT {KEYS[keys]} AS identity FROM ({numbers})"
+    # The cube crowds most members into the first segments: 17 % into the first of 200.
+    share = (
+        f"pow({SCATTER} / 4294967296.0, 3) * {segments}" if skewed else f"{SCATTER} % {segments}"
+    )
+    segment = f"printf('s%03d', floor({share})::INTEGER)"
+    return f"SELECT {KEYS[keys]} AS identity, {segment} AS segment FROM ({numbers})"
+
+
+def write(whole: Path, select: str, *, parts: bool) -> None:
+    """Write one file, and where wanted one of each segment below a folder of the same name."""
+    format_ = "FORMAT csv, HEADER" if whole.suffix == ".csv" else "FORMAT parquet"
+    with duckdb.connect() as db:
+        db.execute(f"COPY ({select}) TO '{whole}' ({format_})")
+        if parts:
+            db.execute("SET threads = 1")  # one file a segment
+            db.execute("SET partitioned_write_max_open_files = 10000")
+            folder = whole.with_suffix("")
+            db.execute(
+                f"COPY (FROM '{whole}') TO '{folder}' "
+                f"({format_}, PARTITION_BY (segment), OVERWRITE_OR_IGNORE)"
+            )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("whole", type=Path)
+    parser.add_argument("--first", type=int, default=0)
+    parser.add_argument("--rows", type=int, required=True)
+    parser.add_argument("--keys", choices=KEYS, default="email")
+    parser.add_argument("--segments", type=int, default=0)
+    parser.add_argument("--skewed", action="store_true")
+    parser.add_argument("--parts", action="store_true")
+    options = parser.parse_args()
+    select = rows(options.first, options.rows, options.keys, options.segments, options.skewed)
+    write(options.whole, select, parts=options.parts)
+
+
+if __name__ == "__main__":
+    main()

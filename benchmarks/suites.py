@@ -1,0 +1,141 @@
+"""What is measured: jobs by suite, and who takes part in each."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from benchmarks import machine
+from benchmarks.contenders import (
+    BARE_DUCKDB,
+    DEEPDIFF,
+    OCTODNS,
+    PYTHON_SETS,
+    SEGCTL_PLAN,
+    TERRAFORM_EACH,
+    TERRAFORM_MAP,
+    Contender,
+)
+from benchmarks.job import Job
+
+SUITES = {
+    "sizes": "one segment, Parquet",
+    "segments": "200 segments, Parquet",
+    "formats": "what the members are written in",
+    "keys": "what user keys look like",
+    "peers": "what else people reconcile with",
+    "state": "bytes of state written",
+    "unchanged": "nothing changed since the last apply",
+}
+
+RECORDING = "recording"
+"""The suite under which what ``segctl import`` took is kept."""
+
+REACH = {
+    PYTHON_SETS.name: 10_000_000,
+    DEEPDIFF.name: 1_000_000,
+    OCTODNS.name: 100_000,
+    TERRAFORM_MAP.name: 100_000,
+    TERRAFORM_EACH.name: 10_000,
+}
+"""The most rows that each of the others bears in a minute or two."""
+
+IN_MEMORY = 10_000_000
+MEMORY_LIMIT = "2GB"
+"""Above so many rows segctl and DuckDB both are given this limit, and spill."""
+
+INLINE_REACH = 100_000
+"""Nobody keeps more in a manifest."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """One job and who does it; side by side, one after the other, in turns."""
+
+    suite: str
+    job: Job
+    contenders: tuple[Contender, ...]
+
+    @property
+    def dataset(self) -> tuple[object, ...]:
+        """Cases with the same one share what is recorded."""
+        job = self.job
+        parted = job.segments if job.parted else 0
+        return (job.rows, job.extension, job.keys, job.skewed, parted, self.suite == "unchanged")
+
+
+LIMIT = (SEGCTL_PLAN, BARE_DUCKDB)
+
+
+Jobs = Iterator[tuple[Job, tuple[Contender, ...]]]
+
+
+def _sizes(base: Job, sizes: Sequence[int], rates: Sequence[int]) -> Jobs:
+    for rows in sizes:
+        if rows > IN_MEMORY:
+            yield replace(base, rows=rows, memory_limit=MEMORY_LIMIT), LIMIT
+            continue
+        for rate in rates:
+            yield replace(base, rows=rows, rate=rate), LIMIT
+
+
+def _segments(base: Job, sizes: Sequence[int], rates: Sequence[int]) -> Jobs:
+    del rates
+    for rows in [size for size in sizes if 100_000 <= size <= IN_MEMORY] or sizes:
+        yield replace(base, rows=rows, arrangement="table"), LIMIT
+        yield replace(base, rows=rows, arrangement="segments"), LIMIT
+    rows = _middle(sizes)
+    yield replace(base, rows=rows, arrangement="table", skewed=True), LIMIT
+
+
+def _formats(base: Job, sizes: Sequence[int], rates: Sequence[int]) -> Jobs:
+    del rates
+    for rows in [size for size in sizes if size <= 1_000_000]:
+        yield replace(base, rows=rows, format="csv"), LIMIT
+        if rows <= INLINE_REACH:
+            yield replace(base, rows=rows, format="inline"), LIMIT
+
+
+def _keys(base: Job, sizes: Sequence[int], rates: Sequence[int]) -> Jobs:
+    del rates
+    rows = _middle(sizes)
+    yield replace(base, rows=rows, keys="email"), LIMIT
+    yield replace(base, rows=rows, keys="non-ASCII"), LIMIT
+    yield replace(base, rows=rows, keys="200 characters"), LIMIT
+
+
+def _peers(base: Job, sizes: Sequence[int], rates: Sequence[int]) -> Jobs:
+    del rates
+    everybody = [PYTHON_SETS, DEEPDIFF, OCTODNS]
+    if machine.find_terraform():
+        everybody += [TERRAFORM_EACH, TERRAFORM_MAP]
+    for rows in sorted({1_000, *sizes}):
+        able = tuple(each for each in everybody if rows <= REACH[each.name])
+        if able:
+            yield replace(base, rows=rows, format="csv"), (*LIMIT, *able)
+
+
+def _unchanged(base: Job, sizes: Sequence[int], rates: Sequence[int]) -> Jobs:
+    del rates
+    for rows in [size for size in sizes if size <= IN_MEMORY]:
+        yield replace(base, rows=rows, rate=0), (SEGCTL_PLAN,)
+
+
+def _middle(sizes: Sequence[int]) -> int:
+    """Give the largest size up to a million, where details matter and time does not."""
+    return max((size for size in sizes if size <= 1_000_000), default=min(sizes))
+
+
+_JOBS = {
+    "sizes": _sizes,
+    "segments": _segments,
+    "formats": _formats,
+    "keys": _keys,
+    "peers": _peers,
+    "unchanged": _unchanged,
+}
+
+
+def cases(base: Job, *, suite: str, sizes: Sequence[int], rates: Sequence[int]) -> Iterator[Case]:
+    """Give the cases of a suite at these sizes and rates; ``base`` has the rest of a job."""
+    if suite in _JOBS:
+        for job, contenders in _JOBS[suite](base, sizes, rates):
+            yield Case(suite=suite, job=job, contenders=contenders)

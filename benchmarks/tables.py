@@ -1,0 +1,248 @@
+"""The tables of the results: Markdown that can be read in a terminal too."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+from benchmarks.contenders import BARE_DUCKDB, SEGCTL_PLAN
+from benchmarks.store import Document, Measurement
+from benchmarks.suites import RECORDING
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """A named table; the first columns are words if their heads are, the rest figures."""
+
+    name: str
+    head: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    words: int = 1
+
+    def __str__(self) -> str:
+        """Give it as Markdown, padded."""
+        lines = [self.head, *self.rows]
+        widths = [max(len(line[column]) for line in lines) for column in range(len(self.head))]
+        rule = [
+            "-" * width if column < self.words else "-" * (width - 1) + ":"
+            for column, width in enumerate(widths)
+        ]
+        return "\n".join(self._line(line, widths) for line in (self.head, rule, *self.rows))
+
+    def _line(self, cells: Sequence[str], widths: Sequence[int]) -> str:
+        padded = [
+            cell.ljust(width) if column < self.words else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(cells, widths, strict=True))
+        ]
+        return f"| {' | '.join(padded)} |"
+
+
+def seconds(value: float) -> str:
+    """Give seconds with three digits that mean something."""
+    return f"{value:.2f}" if value < 10 else f"{value:.1f}" if value < 100 else f"{value:.0f}"
+
+
+def reconcile(suite: str, document: Document) -> list[Table]:
+    """Give the tables of a suite of ``reconcile``."""
+    found = [Measurement(**row) for row in document["measurements"]]
+    compared = [m for m in found if m.suite == suite]
+    match suite:
+        case "peers":
+            return [_peers(compared)]
+        case "unchanged":
+            return [_alone(suite, compared)]
+        case "state":
+            return [_states(document["states"])]
+        case "sizes":
+            recorded = [m for m in found if m.suite == RECORDING]
+            return [_against_the_limit(suite, compared), _alone(RECORDING, recorded)]
+        case _:
+            return [_against_the_limit(suite, compared)]
+
+
+def applied(document: Document) -> Table:
+    """Give the table of ``apply_throughput``."""
+    rows = []
+    for each in document["applied"]:
+        latency = each["latency_ms"]
+        most = 1000 * document["in_flight"] / latency if latency else None
+        rate = each["requests_a_second"]
+        rows.append(
+            [
+                each["client"],
+                f"{latency} ms",
+                f"{each['requests']:,}",
+                f"{rate:,.1f}",
+                f"{100 * rate / most:.0f} %" if most else "–",
+                seconds(each["seconds"]),
+                f"{each['cpu_ms_a_request']:.2f}",
+                *(f"{each[name]:,.0f}" for name in ("first_mib", "last_mib", "peak_mib")),
+            ]
+        )
+    head = [
+        "client",
+        "latency",
+        "requests",
+        "requests/s",
+        "of 3 / latency",
+        "s",
+        "CPU ms a request",
+        "MiB at first",
+        "at last",
+        "peak",
+    ]
+    return Table(name="apply", head=head, rows=rows)
+
+
+def packing(document: Document) -> Table:
+    """Give the table of ``packing``."""
+    rows = [
+        [
+            each["workload"],
+            *(
+                f"{each[name]:,}"
+                for name in ("changes", "users", "naive", "plain", "bound", "requests")
+            ),
+            f"{each['requests'] / max(each['naive'], 1):.3f}",
+            f"{each['requests'] / max(each['bound'], 1):.2f}",
+            seconds(each["seconds"]),
+            seconds(each["cpu_seconds"]),
+            f"{each['peak_mib']:,}",
+        ]
+        for each in document["packed"]
+    ]
+    head = "workload,changes,users,naive,users / 100,bound,requests,of naive,of bound,s,CPU s,MiB"
+    return Table(name="packing", head=head.split(","), rows=rows)
+
+
+def emulator(document: Document) -> list[Table]:
+    """Give the tables of ``emulator_throughput``."""
+    rows = [
+        [
+            each["sent"],
+            f"{each['changes_a_second']:,}",
+            f"{each['requests_a_second']:,}",
+            f"{each['seconds']:.1f}",
+        ]
+        for each in document["parts"]
+    ]
+    rest = [
+        ["listing 300 empty segments", f"{document['listing_empty_ms']} ms"],
+        ["listing them full, with counts", f"{document['listing_full_ms']} ms"],
+        ["memory of the server", f"{document['memory_mib']:,} MiB"],
+        ["data on disk", f"{document['disk_mib']:,} MiB"],
+        ["starting with that data", f"{document['start_seconds']} s"],
+    ]
+    head = ["sent", "changes/s", "requests/s", "s"]
+    return [
+        Table(name="emulator", head=head, rows=rows),
+        Table(name="emulator_rest", head=["", "then"], rows=rest),
+    ]
+
+
+LABELS = {"segments": "segments", "formats": "written as", "keys": "keys"}
+"""What the jobs of a suite differ in, beside their size."""
+
+
+COMPARED = (
+    "changed",
+    "segctl, s",
+    "DuckDB, s",
+    "ratio",
+    "segctl, CPU s",
+    "DuckDB, CPU s",
+    "segctl, MiB",
+    "DuckDB, MiB",
+)
+
+
+def _against_the_limit(suite: str, found: Sequence[Measurement]) -> Table:
+    """Compare segctl with bare DuckDB, job by job."""
+    labels = [*([LABELS[suite]] if suite in LABELS else []), "members"]
+    rows = []
+    for _, same in groupby(found, key=lambda m: m.job):
+        by_name = {m.contender: m for m in same}
+        ours, limit = by_name[SEGCTL_PLAN.name], by_name[BARE_DUCKDB.name]
+        rows.append([*_labels(ours, labels), *_compared(ours, limit)])
+    return Table(name=suite, head=[*labels, *COMPARED], rows=rows, words=len(labels) - 1)
+
+
+def _compared(ours: Measurement, limit: Measurement) -> list[str]:
+    return [
+        f"{ours.rate} %",
+        seconds(ours.median_seconds),
+        seconds(limit.median_seconds),
+        f"{ours.median_seconds / limit.median_seconds:.1f}",
+        seconds(ours.median_cpu_seconds),
+        seconds(limit.median_cpu_seconds),
+        f"{ours.peak:,.0f}",
+        f"{limit.peak:,.0f}",
+    ]
+
+
+ARRANGEMENTS = {"one": "one Segment", "segments": "a Segment each", "table": "one SegmentTable"}
+
+
+def _labels(measured: Measurement, labels: Iterable[str]) -> list[str]:
+    limit = f", {measured.memory_limit} limit" if measured.memory_limit else ""
+    told = {
+        "members": f"{measured.rows:,}{limit}",
+        "segments": ARRANGEMENTS[measured.arrangement] + (", skewed" if measured.skewed else ""),
+        "written as": measured.format,
+        "keys": measured.keys,
+    }
+    return [told[label] for label in labels]
+
+
+def _peers(found: Sequence[Measurement]) -> Table:
+    """Compare everybody: a line a contender, two columns a size."""
+    sizes = sorted({m.rows for m in found})
+    names = list(dict.fromkeys(m.contender for m in found))
+    by_both = {(m.contender, m.rows): m for m in found}
+    rows = [
+        [name, *(_seconds_and_peak(by_both.get((name, size))) for size in sizes)] for name in names
+    ]
+    return Table(name="peers", head=["", *(f"{size:,}" for size in sizes)], rows=rows)
+
+
+def _seconds_and_peak(measured: Measurement | None) -> str:
+    if measured is None:
+        return "–"
+    more = "> " if measured.capped else ""
+    return f"{more}{seconds(measured.median_seconds)} s, {measured.peak:,.0f} MiB"
+
+
+def _alone(name: str, found: Sequence[Measurement]) -> Table:
+    """Tell what segctl takes where there is nothing to compare it with."""
+    rows = [
+        [f"{m.rows:,}", seconds(m.median_seconds), seconds(m.median_cpu_seconds), f"{m.peak:,.0f}"]
+        for m in found
+    ]
+    return Table(name=name, head=["members", "s", "CPU s", "MiB"], rows=rows, words=0)
+
+
+def _states(found: Sequence[Mapping[str, Any]]) -> Table:
+    rows = []
+    for each in found:
+        state, journal = each["members"] + each["head"], each["journal"]
+        rows.append(
+            [
+                f"{each['rows']:,}",
+                f"{each['rate']} %",
+                f"{each['before']:,}",
+                f"{state:,}",
+                f"{100 * state / each['before']:.1f} %",
+                f"{journal:,}",
+                f"{100 * (state + journal) / each['before']:.1f} %",
+            ]
+        )
+    head = [
+        "members",
+        "changed",
+        "bytes of state",
+        "bytes written to it",
+        "share",
+        "journal",
+        "share with it",
+    ]
+    return Table(name="state", head=head, rows=rows, words=0)

@@ -1,0 +1,107 @@
+"""Workspaces for segctl to work in: data, manifests, and a recorded state made by ``import``."""
+
+import csv
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from benchmarks.job import Job
+from benchmarks.measuring import SEGCTL, Run, measure
+
+PROJECT = """\
+apiVersion: segctl/v1
+kind: Project
+metadata: {name: benchmark}
+spec:
+  guards: {maxRemovePercent: 100, allowEmpty: true}
+"""
+SEGMENT = """\
+apiVersion: segctl/v1
+kind: Segment
+metadata: {{name: {name}}}
+spec:
+  displayName: {name}
+  members:
+"""
+TABLE = """\
+apiVersion: segctl/v1
+kind: SegmentTable
+metadata: {{name: table}}
+spec:
+  source: {{file: {{path: {path}}}}}
+  segmentColumn: segment
+  segments:
+"""
+
+
+def make_recorded(job: Job) -> Run:
+    """Write the recorded rows and let segctl record them; measure the recording."""
+    (job.workspace / "data").mkdir(parents=True)
+    _write_rows(job, job.recorded, first=0)
+    (job.workspace / "segctl.yaml").write_text(PROJECT, encoding="utf-8")
+    _write_manifests(job, of=job.recorded)
+    pairs = [
+        f"{name}={job.part(job.recorded, name) if job.parted else job.recorded}"
+        for name in job.names()
+    ]
+    limit = {"SEGCTL_MEMORY_LIMIT": job.memory_limit} if job.memory_limit else {}
+    return measure(
+        [sys.executable, "-m", "benchmarks.importing", job.workspace, *pairs], environment=limit
+    )
+
+
+def make_additions(job: Job) -> None:
+    """Declare one segment with all rows, and record it as there and empty."""
+    (job.workspace / "data").mkdir(parents=True)
+    _write_rows(job, job.desired, first=0)
+    (job.workspace / "segctl.yaml").write_text(PROJECT, encoding="utf-8")
+    _write_manifests(job, of=job.desired)
+    measure([SEGCTL, "import", f"segment.{job.names()[0]}", "-C", job.workspace])
+
+
+def make_desired(job: Job) -> None:
+    """Write the desired rows, of which ``rate`` per cent are new, and the manifests."""
+    _write_rows(job, job.desired, first=job.changed)
+    _write_manifests(job, of=job.desired)
+
+
+def _write_rows(job: Job, whole: Path, *, first: int) -> None:
+    measure(
+        [
+            *(sys.executable, "-m", "benchmarks.data", whole),
+            *("--first", str(first), "--rows", str(job.rows), "--keys", job.keys),
+            *(("--segments", str(job.segments), "--parts") if job.parted else ()),
+            *(("--skewed",) if job.skewed else ()),
+        ]
+    )
+
+
+def _write_manifests(job: Job, *, of: Path) -> None:
+    with (job.workspace / "segments.yaml").open("w", encoding="utf-8") as manifests:
+        manifests.writelines(_table(job, of) if job.arrangement == "table" else _segments(job, of))
+
+
+def _table(job: Job, of: Path) -> Iterator[str]:
+    yield TABLE.format(path=of.relative_to(job.workspace))
+    for name in job.names():
+        yield f"    {name}: {{displayName: {name}}}\n"
+
+
+def _segments(job: Job, of: Path) -> Iterator[str]:
+    for name in job.names():
+        yield SEGMENT.format(name=name)
+        if job.format == "inline":
+            yield from _inline(of)
+        else:
+            path = job.part(of, name) if job.parted else of
+            yield f"    - file: {{path: {path.relative_to(job.workspace)}}}\n"
+        yield "---\n"
+
+
+def _inline(of: Path) -> Iterator[str]:
+    """Give the rows of a file as a list in the manifest; never all of them in memory."""
+    yield "    - identities:\n"
+    with of.open(newline="", encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            yield f"        - {json.dumps(row['identity'], ensure_ascii=False)}\n"

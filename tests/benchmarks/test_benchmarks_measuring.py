@@ -1,0 +1,66 @@
+"""What a benchmark measures is what the program took."""
+
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from benchmarks.machine import Session
+from benchmarks.measuring import BenchmarkFailed, measure, resident_mib
+
+BUSY = "import time\nwhile time.process_time() < 0.2: pass"
+LARGE = "held = bytearray(200 << 20); print(len(held))"
+
+
+def test_processor_time_is_counted() -> None:
+    run = measure([sys.executable, "-c", BUSY])
+    assert run.cpu_seconds >= 0.2
+    assert run.seconds >= 0.2
+
+
+def test_memory_is_that_of_the_program() -> None:
+    assert 200 < measure([sys.executable, "-c", LARGE]).peak_mib < 300
+
+
+def test_what_it_prints_is_kept() -> None:
+    assert measure([sys.executable, "-c", "print('ü')"]).output == "ü\n"
+
+
+def test_a_program_that_fails_says_so() -> None:
+    with pytest.raises(BenchmarkFailed, match=r"exit 3\noh no"):
+        measure([sys.executable, "-c", "print('oh no'); exit(3)"])
+
+
+def test_a_program_that_hangs_is_ended_with_what_it_started(tmp_path: Path) -> None:
+    child = tmp_path / "child"
+    hang = f"sleep 600 & echo $! > {child}; sleep 600"
+    run = measure(["sh", "-c", hang], longest=0.3)
+    assert run.capped
+    assert run.seconds < 60
+    deadline = time.monotonic() + 10
+    while resident_mib(int(child.read_text())) and time.monotonic() < deadline:
+        pass
+    assert not resident_mib(int(child.read_text()))
+
+
+def test_memory_can_be_watched_meanwhile() -> None:
+    seen: list[float] = []
+    run = measure(
+        [sys.executable, "-c", f"{LARGE}; import time; time.sleep(0.5)"],
+        watch=lambda process: seen.append(resident_mib(process)),
+    )
+    assert 200 < max(seen) <= run.peak_mib + 1
+
+
+def test_a_machine_is_described_without_paths() -> None:
+    told = Session().describe()
+    assert {"date", "processor", "cores", "memory", "Python", "duckdb", "octodns"} <= set(told)
+    assert not [value for value in told.values() if value.startswith("/")]
+
+
+def test_our_own_work_is_not_that_of_others() -> None:
+    session = Session()
+    measure([sys.executable, "-c", BUSY])
+    share = int(session.describe()["other work meanwhile"].partition(" ")[0])
+    assert 0 <= share <= 100
