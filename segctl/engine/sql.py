@@ -24,6 +24,9 @@ LINES = (
 )
 
 
+_FILE = "segctl_file"
+
+
 def literal(text: str) -> str:
     """Quote a string for SQL."""
     return "'" + text.replace("'", "''") + "'"
@@ -54,7 +57,7 @@ def lines_of(files: Iterable[Path]) -> str:
     return f"read_csv({paths(files)}, auto_detect = false, {LINES})"
 
 
-def delimited(scan: Scan, columns: Sequence[str]) -> str:
+def _delimited(scan: Scan, columns: Sequence[str]) -> str:
     """Give the reading function of csv or tsv files that share a header, which is known.
 
     Nothing is guessed: DuckDB would take one file for this dialect and the next
@@ -64,7 +67,7 @@ def delimited(scan: Scan, columns: Sequence[str]) -> str:
     delimiter = "\t" if scan.format == "tsv" else ","
     return (
         f"read_csv({paths(scan.paths)}, auto_detect = false, columns = {{{types}}}, "
-        f"delim = '{delimiter}', quote = '\"', escape = '\"', header = true)"
+        f"delim = '{delimiter}', quote = '\"', escape = '\"', header = true{_options(scan)})"
     )
 
 
@@ -95,34 +98,66 @@ def _unescaped(column: str) -> str:
 def rows_of(scan: Scan, columns: Sequence[str] = ()) -> str:
     """Give a SELECT of ``kind``, ``value`` and ``label`` over files, unchecked.
 
-    ``columns`` are those of the header of csv or tsv files.
+    ``columns`` are those of the header of csv or tsv files.  Of jsonl there is ``type``
+    too, that of the value in JSON.
     """
-    kind = literal(scan.kind)
-    if scan.format == "txt":
-        return f"SELECT {kind} AS kind, value, NULL::VARCHAR AS label FROM {lines_of(scan.paths)}"
-    if scan.format == "jsonl":
-        return _json_rows(scan)
-    if scan.format == "parquet":
-        table = f"read_parquet({paths(scan.paths)})"
-    else:
-        table = delimited(scan, columns)
-    label = name(scan.segment_column) if scan.segment_column else "NULL"
-    value = name(scan.column)
+    value = "f.value" if scan.format == "txt" else _cell(scan, scan.column)
+    kind_of_json = ""
+    if scan.format == "jsonl" and scan.column in scan.inside:
+        kind_of_json = f", json_type(f.{name(scan.column)}) AS type"
+    elif scan.format == "jsonl":
+        kind_of_json = ", 'VARCHAR' AS type"
     return (
-        f"SELECT {kind} AS kind, {value}::VARCHAR AS value, {label}::VARCHAR AS label FROM {table}"
+        f"SELECT {literal(scan.kind)} AS kind, {value} AS value, "
+        f"{_cell(scan, scan.segment_column)} AS label{kind_of_json} FROM {_table(scan, columns)}"
     )
 
 
-def _json_rows(scan: Scan) -> str:
-    columns = dict.fromkeys(filter(None, (scan.column, scan.segment_column)))
-    types = ", ".join(f"{literal(column)}: 'JSON'" for column in columns)
-    table = f"read_json({paths(scan.paths)}, format = 'newline_delimited', columns = {{{types}}})"
-    label = f"({name(scan.segment_column)}->>'$')" if scan.segment_column else "NULL::VARCHAR"
-    value = name(scan.column)
-    return (
-        f"SELECT {literal(scan.kind)} AS kind, ({value}->>'$') AS value, {label} AS label, "
-        f"json_type({value}) AS type FROM {table}"
-    )
+def _cell(scan: Scan, column: str | None) -> str:
+    """Give the text of a column, which stands in the files or in the names of their folders."""
+    if column is None or (scan.format == "txt" and column not in scan.partitions):
+        return "NULL::VARCHAR"
+    if column in scan.partitions:
+        return f"p.{name(column)}::VARCHAR"
+    return f"(f.{name(column)}->>'$')" if scan.format == "jsonl" else f"f.{name(column)}::VARCHAR"
+
+
+def _table(scan: Scan, columns: Sequence[str]) -> str:
+    """Give the files as the table ``f``, beside ``p``, the partitions that they are in."""
+    match scan.format:
+        case "txt":
+            table = f"read_csv({paths(scan.paths)}, auto_detect = false, {LINES}{_options(scan)})"
+        case "parquet":
+            table = f"read_parquet({paths(scan.paths)}{_options(scan)})"
+        case "jsonl":
+            wanted = dict.fromkeys(scan.inside or (scan.column,))
+            types = ", ".join(f"{literal(column)}: 'JSON'" for column in wanted)
+            table = (
+                f"read_json({paths(scan.paths)}, format = 'newline_delimited', "
+                f"columns = {{{types}}}{_options(scan)})"
+            )
+        case _:
+            table = _delimited(scan, columns)
+    if not scan.partitions:
+        return f"{table} AS f"
+    names = ", ".join(name(column) for column in scan.partitions)
+    rows = ", ".join(_partition(scan, path) for path in scan.paths)
+    return f"{table} AS f JOIN (VALUES {rows}) AS p({_FILE}, {names}) ON f.{_FILE} = p.{_FILE}"
+
+
+def _options(scan: Scan) -> str:
+    """Give what every reading function is told.
+
+    Of a file in a folder ``day=2026-01-31`` DuckDB would make ``day`` a column itself,
+    of a type that it guesses.
+    """
+    return ", hive_partitioning = false" + (f", filename = '{_FILE}'" if scan.partitions else "")
+
+
+def _partition(scan: Scan, path: Path) -> str:
+    values = (of[path] for of in scan.partitions.values())
+    cells = ("NULL" if value is None else literal(value) for value in values)
+    return f"({literal(str(path))}, {', '.join(cells)})"
 
 
 PROBLEM = f"""CASE
