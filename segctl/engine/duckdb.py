@@ -5,6 +5,7 @@ Its memory is bounded by a setting (bytes), and what does not fit spills into a 
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
@@ -42,6 +43,9 @@ from segctl.rejects import Rejects
 
 SAMPLE_SIZE = 10
 """How many members a sign a reader is shown."""
+
+CHANGES_A_SLICE = 1_000_000
+"""How many changes are gathered into entries at a time; this bounds memory."""
 
 
 class DuckEngine:
@@ -133,15 +137,12 @@ class DuckEngine:
         return replace(stats, first=first, files=files if several else {})
 
     def _first_invalid(self, select: str) -> list[tuple[Problem, int]]:
-        self._db.execute("SET preserve_insertion_order = true")
-        try:
+        with self._in_order():
             found = self._db.execute(
                 f"SELECT problem, min(number) FROM (SELECT {sql.PROBLEM} AS problem, "
                 f"row_number() OVER () AS number FROM ({select})) "
                 "WHERE problem IS NOT NULL GROUP BY problem"
             ).fetchall()
-        finally:
-            self._db.execute("SET preserve_insertion_order = false")
         return [(Problem(problem), row) for problem, row in found]
 
     # Comparing
@@ -162,8 +163,8 @@ class DuckEngine:
                 self._db,
                 loads,
                 self._wanted,
+                self._recorded,
                 sieves=self._algebra.sieves,
-                targets=len(self._recorded),
             )
             aside = self._algebra.aside(loads, self._wanted)
         except duckdb.Error as error:
@@ -171,7 +172,8 @@ class DuckEngine:
         self._db.execute(sql.RELEASED)
         if retry_before is not None:
             self._db.execute(sql.EXPIRED, [retry_before])
-        self._db.execute(sql.DELTA)
+        [[pairs]] = self._db.execute("SELECT count(*) FROM pairs").fetchall()
+        self._db.execute(sql.DELTA_BESIDE_PAIRS if pairs else sql.DELTA)
         judged = self._algebra.stats
         stats = judged | comparing.judge(
             self._db,
@@ -281,35 +283,48 @@ class DuckEngine:
     @shortage.explained
     def pack(self, keys: Sequence[str], *, counting: Counting, settle_seconds: float) -> Packed:
         """Pack the delta; what waits for a settle time is packed apart and goes last."""
-        self._db.execute(sql.PEOPLE)
         self._db.execute(sql.NO_REQUESTS)
-        [[changes]] = self._db.execute("SELECT count(*) FROM delta").fetchall()
-        if not changes:
+        found = self._db.execute("SELECT DISTINCT target, action FROM delta").fetchall()
+        if not found:
             return Packed(requests=0, naive=0, floor=0, settle_from=0)
         from segctl.engine import requests  # noqa: PLC0415 - numpy, which no change needs
 
-        return requests.pack_delta(self._db, keys, counting, settle_seconds=settle_seconds)
+        actions = sorted(found, key=lambda op: (keys[op[0]], op[1]))
+        columns = [[target for target, _ in actions], [action for _, action in actions]]
+        self._db.execute(sql.OPS, [*columns, list(range(len(actions)))])
+        with self._in_order():
+            self._db.execute(sql.SORTED)
+            self._db.execute(sql.CHANGES)
+            packed = requests.pack_delta(self._db, actions, counting)
+        [[asked]] = self._db.execute("SELECT max(settle_from) FROM changes").fetchall()
+        return packed if asked is None else replace(packed, settled_at=asked + settle_seconds)
 
     @shortage.explained
     def save(self, delta: Path, batches: Path) -> None:
         """Write the packed delta and the batches as Parquet."""
+        with self._in_order():
+            self._copy(sql.SAVED_DELTA, delta)
+            self._db.execute(sql.NO_ENTRIES)
+            begin = 0
+            for [end] in self._db.execute(sql.SLICES, [CHANGES_A_SLICE]).fetchall():
+                self._db.execute(sql.ENTRIES, [begin, end])
+                begin = end
+            self._copy("FROM entries", batches)
+            self._db.execute("DROP TABLE entries")
+
+    def _copy(self, select: str, file: Path) -> None:
         self._db.execute(
-            f"COPY ({sql.SAVED_DELTA}) TO {sql.literal(str(delta))} "
-            "(FORMAT parquet, COMPRESSION zstd)"
+            f"COPY ({select}) TO {sql.literal(str(file))} (FORMAT parquet, COMPRESSION zstd)"
         )
+
+    @contextmanager
+    def _in_order(self) -> Iterator[None]:
+        """Keep rows in their order, at the cost of some memory."""
         self._db.execute("SET preserve_insertion_order = true")
-        self._db.execute(
-            "COPY (SELECT r.request, r.entry, u.kinds, u.names, a.targets, a.actions "
-            "FROM entry_requests AS r JOIN (SELECT entry, list(p.kind ORDER BY p.number) AS kinds, "
-            "list(p.value ORDER BY p.number) AS names FROM entry_people AS ep "
-            "JOIN people AS p ON ep.number = p.number GROUP BY entry) AS u USING (entry) "
-            "JOIN (SELECT entry, list(o.target ORDER BY o.number) AS targets, "
-            "list(o.action ORDER BY o.number) AS actions FROM entry_ops AS eo "
-            "JOIN ops AS o ON eo.number = o.number GROUP BY entry) AS a USING (entry) "
-            "ORDER BY r.request, r.entry) "
-            f"TO {sql.literal(str(batches))} (FORMAT parquet, COMPRESSION zstd)"
-        )
-        self._db.execute("SET preserve_insertion_order = false")
+        try:
+            yield
+        finally:
+            self._db.execute("SET preserve_insertion_order = false")
 
     def entries(self, batches: Path, *, start: int = 0) -> Iterator[EntryRows]:
         """Stream the entries of saved batches in sending order."""

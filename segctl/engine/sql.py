@@ -206,30 +206,43 @@ SELECT d.* FROM ({desired}) AS d
 ANTI JOIN excluded AS e ON e.target = d.target AND e.value = d.value AND e.kind = d.kind
 """
 
-UNMATCHED = """
-CREATE OR REPLACE TABLE unmatched AS
-SELECT l.load, l.label,
-       coalesce(l.target, r.target) AS target,
-       coalesce(l.kind, r.kind) AS kind,
-       coalesce(l.value, r.value) AS value
-FROM ({desired}) AS l
-FULL JOIN recorded AS r ON {together}l.value = r.value AND l.kind = r.kind
-WHERE l.load IS NULL OR r.value IS NULL
-"""
-"""The diff: one FULL JOIN that keeps the unmatched rows; ``load`` tells their side."""
+_PROBLEM = PROBLEM.replace("{", "{{").replace("}", "}}")
 
-COMPARED = f"""
+UNMATCHED = f"""
+CREATE OR REPLACE TABLE unmatched AS
+SELECT *, CASE WHEN load IS NOT NULL AND target IS NOT NULL THEN {_PROBLEM} END AS problem
+FROM (
+    SELECT l.load, l.label, coalesce(l.target, r.target) AS target, {{kind}} AS kind,
+           coalesce(l.value, r.value) AS value
+    FROM ({{desired}}) AS l
+    FULL JOIN recorded AS r ON l.value = r.value{{together}}
+    WHERE l.load IS NULL OR r.value IS NULL
+)
+"""
+"""The diff: one FULL JOIN that keeps the unmatched rows; ``load`` tells their side.
+
+Where there is one kind alone, ``kind`` is that, and the join looks at values only.
+"""
+
+KINDS = """
+SELECT min(coalesce(stats_min_value, '')), max(coalesce(stats_max_value, ''))
+FROM parquet_metadata({files}) WHERE path_in_schema = 'kind'
+"""
+"""The first and the last kind in files of the state, by what each of their parts says of itself."""
+
+BOTH_KINDS = "coalesce(l.kind, r.kind)"
+
+COMPARED = """
 CREATE OR REPLACE TABLE compared AS
 SELECT DISTINCT target, 'ADD' AS action, kind, value, false AS recorded
-FROM unmatched WHERE load IS NOT NULL AND target IS NOT NULL AND ({PROBLEM}) IS NULL
+FROM unmatched WHERE load IS NOT NULL AND target IS NOT NULL AND problem IS NULL
 UNION ALL
 SELECT target, 'REMOVE', kind, value, true FROM unmatched WHERE load IS NULL
 """
 
-INVALID = f"""
-SELECT load, {PROBLEM} AS problem, count(*) FROM unmatched
-WHERE load IS NOT NULL AND target IS NOT NULL
-GROUP BY load, problem HAVING problem IS NOT NULL ORDER BY load, problem
+INVALID = """
+SELECT load, problem, count(*) FROM unmatched WHERE problem IS NOT NULL
+GROUP BY load, problem ORDER BY load, problem
 """
 
 OTHERS = """
@@ -238,11 +251,15 @@ WHERE load IS NOT NULL AND target IS NULL
 GROUP BY load, label ORDER BY load, found DESC, label
 """
 
-DISTINCT_UNMATCHED = """
+ADDED = "SELECT target, count(*) FROM compared WHERE action = 'ADD' GROUP BY target"
+
+DISTINCT_ODD = """
 SELECT load, target, count(*) FROM (
-    SELECT DISTINCT load, target, kind, value, label FROM unmatched WHERE load IS NOT NULL
+    SELECT DISTINCT load, target, kind, value, label FROM unmatched
+    WHERE load IS NOT NULL AND (target IS NULL OR problem IS NOT NULL)
 ) GROUP BY load, target
 """
+"""Distinct rows that are for nobody, or invalid."""
 
 REMOVED = "SELECT target, count(*) FROM unmatched WHERE load IS NULL GROUP BY target"
 
@@ -269,7 +286,15 @@ LEFT JOIN held AS r ON r.target = u.target AND r.value = u.value AND r.kind = u.
 """Pairs whose last request got no answer: sent again in whichever direction is desired."""
 
 DELTA = """
-CREATE OR REPLACE TABLE delta AS
+CREATE OR REPLACE VIEW delta AS
+SELECT target, action, kind, value, recorded,
+       false AS reasserted, NULL::DOUBLE AS settle_from
+FROM compared
+"""
+"""The delta where no pair is quarantined or without an answer."""
+
+DELTA_BESIDE_PAIRS = """
+CREATE OR REPLACE TABLE beside_pairs AS
 SELECT c.target, c.action, c.kind, c.value, c.recorded,
        false AS reasserted, NULL::DOUBLE AS settle_from
 FROM compared AS c
@@ -278,7 +303,8 @@ ANTI JOIN pairs AS p ON p.target = c.target AND p.value = c.value AND p.kind = c
 UNION ALL
 SELECT target, action, kind, value, recorded,
        true, CASE WHEN action <> asked THEN asked_at END
-FROM unanswered
+FROM unanswered;
+CREATE OR REPLACE VIEW delta AS FROM beside_pairs
 """
 """The delta: what differs, less what is quarantined, and what must be asserted again."""
 
@@ -319,7 +345,7 @@ FROM delta WHERE NOT reasserted GROUP BY target, action
 """
 
 STILL_WANTED = """
-CREATE OR REPLACE TABLE delta AS
+CREATE OR REPLACE TABLE still_wanted AS
 SELECT s.target, s.action, s.kind, s.value, r.value IS NOT NULL AS recorded,
        u.value IS NOT NULL AS reasserted,
        CASE WHEN u.action <> s.action THEN u.asked_at END AS settle_from
@@ -329,28 +355,78 @@ LEFT JOIN (SELECT * FROM pairs WHERE status = 'uncertain') AS u
     ON u.target = s.target AND u.value = s.value AND u.kind = s.kind
 ANTI JOIN (SELECT * FROM pairs WHERE status = 'refused') AS q
     ON q.target = s.target AND q.value = s.value AND q.kind = s.kind AND q.action = s.action
-WHERE u.value IS NOT NULL OR (s.action = 'ADD') <> (r.value IS NOT NULL)
+WHERE u.value IS NOT NULL OR (s.action = 'ADD') <> (r.value IS NOT NULL);
+CREATE OR REPLACE VIEW delta AS FROM still_wanted
 """
 """What is left of a saved delta: the rows that the state does not show as done."""
 
-PEOPLE = """
-CREATE OR REPLACE TABLE people AS
-SELECT kind, value, row_number() OVER (ORDER BY kind, value) - 1 AS number
-FROM (SELECT DISTINCT kind, value FROM delta)
+OPS = """
+CREATE OR REPLACE TABLE ops AS SELECT unnest($1::INTEGER[]) AS target,
+    unnest($2::VARCHAR[]) AS action, unnest($3::INTEGER[]) AS op
 """
-"""Users numbered by their content, so that packing is the same wherever it runs."""
+
+SORTED = """
+CREATE OR REPLACE TABLE sorted AS
+SELECT d.kind, d.value, o.op, d.recorded, d.reasserted, d.settle_from
+FROM delta AS d JOIN ops AS o ON d.target = o.target AND d.action = o.action
+ORDER BY d.kind, d.value, o.op
+"""
+
+CHANGES = """
+CREATE OR REPLACE TABLE changes AS
+SELECT (sum((value IS DISTINCT FROM last_value OR kind IS DISTINCT FROM last_kind)::INTEGER)
+        OVER (ROWS UNBOUNDED PRECEDING))::INTEGER - 1 AS person,
+       op, kind, value, recorded, reasserted, settle_from
+FROM (SELECT *, lag(value) OVER () AS last_value, lag(kind) OVER () AS last_kind FROM sorted);
+DROP TABLE sorted
+"""
+"""The delta in order, users numbered by their content: packing is the same wherever it runs."""
 
 SAVED_DELTA = """
-SELECT r.request, o.target, o.action, p.kind, p.value, d.recorded, d.reasserted, d.settle_from
-FROM entry_requests AS r
-JOIN entry_people AS ep USING (entry) JOIN people AS p ON ep.number = p.number
-JOIN entry_ops AS eo USING (entry) JOIN ops AS o ON eo.number = o.number
-JOIN delta AS d ON d.target = o.target AND d.action = o.action
-    AND d.value = p.value AND d.kind = p.kind
+SELECT c.request, o.target, o.action, c.kind, c.value, c.recorded, c.reasserted, c.settle_from
+FROM (FROM changes POSITIONAL JOIN assigned) AS c JOIN ops AS o USING (op)
 UNION ALL
 SELECT -1, target, action, kind, value, NULL, NULL, NULL FROM released
 """
 """The delta as it is kept: each change with its request; -1 marks what only leaves quarantine."""
+
+SLICES = """
+SELECT max(entry) + 1 FROM (
+    SELECT entry, sum(count(*)) OVER (ORDER BY entry) AS upto FROM assigned GROUP BY entry
+) GROUP BY upto // $1 ORDER BY 1
+"""
+"""Parts the entries so that each part has about so many changes: where each part ends."""
+
+NO_ENTRIES = """
+CREATE OR REPLACE TABLE entries (
+    request INTEGER, entry INTEGER, kinds VARCHAR[], names VARCHAR[],
+    targets INTEGER[], actions VARCHAR[]
+)
+"""
+
+ENTRIES = """
+INSERT INTO entries
+WITH placed AS (
+    SELECT entry, request, person, op, kind, value FROM changes POSITIONAL JOIN assigned
+    WHERE entry >= $1 AND entry < $2
+),
+heads AS (
+    SELECT entry, min(request) AS request, min(op) AS op, min(person) AS person
+    FROM placed GROUP BY entry
+),
+users AS (
+    SELECT entry, list(p.kind ORDER BY p.person) AS kinds, list(p.value ORDER BY p.person) AS names
+    FROM placed AS p JOIN heads AS h USING (entry) WHERE p.op = h.op GROUP BY entry
+),
+what AS (
+    SELECT entry, list(o.target ORDER BY o.op) AS targets, list(o.action ORDER BY o.op) AS actions
+    FROM placed AS p JOIN heads AS h USING (entry) JOIN ops AS o ON o.op = p.op
+    WHERE p.person = h.person GROUP BY entry
+)
+SELECT h.request, entry, u.kinds, u.names, w.targets, w.actions
+FROM heads AS h JOIN users AS u USING (entry) JOIN what AS w USING (entry) ORDER BY entry
+"""
+"""The entries of one part; each is the product of its users and its operations."""
 
 OUTCOMES = """
 CREATE OR REPLACE TABLE landed AS
@@ -415,9 +491,11 @@ ORDER BY kind, value
 """The pairs of one target that have no acknowledgement after an apply."""
 
 NO_REQUESTS = """
-CREATE OR REPLACE TABLE ops (target INTEGER, action VARCHAR, number BIGINT);
-CREATE OR REPLACE TABLE entry_requests (entry BIGINT, request BIGINT);
-CREATE OR REPLACE TABLE entry_people (entry BIGINT, number BIGINT);
-CREATE OR REPLACE TABLE entry_ops (entry BIGINT, number BIGINT);
+CREATE OR REPLACE TABLE ops (target INTEGER, action VARCHAR, op INTEGER);
+CREATE OR REPLACE TABLE changes (
+    person INTEGER, op INTEGER, kind VARCHAR, value VARCHAR,
+    recorded BOOLEAN, reasserted BOOLEAN, settle_from DOUBLE
+);
+CREATE OR REPLACE TABLE assigned (entry INTEGER, request INTEGER);
 """
 """What packing makes, of an empty delta."""
