@@ -5,7 +5,6 @@ Its memory is bounded by a setting (bytes), and what does not fit spills into a 
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any
 
 import duckdb
 
-from segctl.engine import comparing, failures, folding, shortage, sql
+from segctl.engine import comparing, failures, folding, sending, shortage, sql
 from segctl.engine.algebra import Algebra
 from segctl.engine.base import (
     Counting,
@@ -43,9 +42,6 @@ from segctl.rejects import Rejects
 
 SAMPLE_SIZE = 10
 """How many members a sign a reader is shown."""
-
-CHANGES_A_SLICE = 1_000_000
-"""How many changes are gathered into entries at a time; this bounds memory."""
 
 
 class DuckEngine:
@@ -137,7 +133,7 @@ class DuckEngine:
         return replace(stats, first=first, files=files if several else {})
 
     def _first_invalid(self, select: str) -> list[tuple[Problem, int]]:
-        with self._in_order():
+        with sending.in_order(self._db):
             found = self._db.execute(
                 f"SELECT problem, min(number) FROM (SELECT {sql.PROBLEM} AS problem, "
                 f"row_number() OVER () AS number FROM ({select})) "
@@ -283,48 +279,12 @@ class DuckEngine:
     @shortage.explained
     def pack(self, keys: Sequence[str], *, counting: Counting, settle_seconds: float) -> Packed:
         """Pack the delta; what waits for a settle time is packed apart and goes last."""
-        self._db.execute(sql.NO_REQUESTS)
-        found = self._db.execute("SELECT DISTINCT target, action FROM delta").fetchall()
-        if not found:
-            return Packed(requests=0, naive=0, floor=0, settle_from=0)
-        from segctl.engine import requests  # noqa: PLC0415 - numpy, which no change needs
-
-        actions = sorted(found, key=lambda op: (keys[op[0]], op[1]))
-        columns = [[target for target, _ in actions], [action for _, action in actions]]
-        self._db.execute(sql.OPS, [*columns, list(range(len(actions)))])
-        with self._in_order():
-            self._db.execute(sql.SORTED)
-            self._db.execute(sql.CHANGES)
-            packed = requests.pack_delta(self._db, actions, counting)
-        [[asked]] = self._db.execute("SELECT max(settle_from) FROM changes").fetchall()
-        return packed if asked is None else replace(packed, settled_at=asked + settle_seconds)
+        return sending.pack(self._db, keys, counting, settle_seconds=settle_seconds)
 
     @shortage.explained
     def save(self, delta: Path, batches: Path) -> None:
         """Write the packed delta and the batches as Parquet."""
-        with self._in_order():
-            self._copy(sql.SAVED_DELTA, delta)
-            self._db.execute(sql.NO_ENTRIES)
-            begin = 0
-            for [end] in self._db.execute(sql.SLICES, [CHANGES_A_SLICE]).fetchall():
-                self._db.execute(sql.ENTRIES, [begin, end])
-                begin = end
-            self._copy("FROM entries", batches)
-            self._db.execute("DROP TABLE entries")
-
-    def _copy(self, select: str, file: Path) -> None:
-        self._db.execute(
-            f"COPY ({select}) TO {sql.literal(str(file))} (FORMAT parquet, COMPRESSION zstd)"
-        )
-
-    @contextmanager
-    def _in_order(self) -> Iterator[None]:
-        """Keep rows in their order, at the cost of some memory."""
-        self._db.execute("SET preserve_insertion_order = true")
-        try:
-            yield
-        finally:
-            self._db.execute("SET preserve_insertion_order = false")
+        sending.save(self._db, delta, batches)
 
     def entries(self, batches: Path, *, start: int = 0) -> Iterator[EntryRows]:
         """Stream the entries of saved batches in sending order."""

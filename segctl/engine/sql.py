@@ -360,74 +360,6 @@ CREATE OR REPLACE VIEW delta AS FROM still_wanted
 """
 """What is left of a saved delta: the rows that the state does not show as done."""
 
-OPS = """
-CREATE OR REPLACE TABLE ops AS SELECT unnest($1::INTEGER[]) AS target,
-    unnest($2::VARCHAR[]) AS action, unnest($3::INTEGER[]) AS op
-"""
-
-SORTED = """
-CREATE OR REPLACE TABLE sorted AS
-SELECT d.kind, d.value, o.op, d.recorded, d.reasserted, d.settle_from
-FROM delta AS d JOIN ops AS o ON d.target = o.target AND d.action = o.action
-ORDER BY d.kind, d.value, o.op
-"""
-
-CHANGES = """
-CREATE OR REPLACE TABLE changes AS
-SELECT (sum((value IS DISTINCT FROM last_value OR kind IS DISTINCT FROM last_kind)::INTEGER)
-        OVER (ROWS UNBOUNDED PRECEDING))::INTEGER - 1 AS person,
-       op, kind, value, recorded, reasserted, settle_from
-FROM (SELECT *, lag(value) OVER () AS last_value, lag(kind) OVER () AS last_kind FROM sorted);
-DROP TABLE sorted
-"""
-"""The delta in order, users numbered by their content: packing is the same wherever it runs."""
-
-SAVED_DELTA = """
-SELECT c.request, o.target, o.action, c.kind, c.value, c.recorded, c.reasserted, c.settle_from
-FROM (FROM changes POSITIONAL JOIN assigned) AS c JOIN ops AS o USING (op)
-UNION ALL
-SELECT -1, target, action, kind, value, NULL, NULL, NULL FROM released
-"""
-"""The delta as it is kept: each change with its request; -1 marks what only leaves quarantine."""
-
-SLICES = """
-SELECT max(entry) + 1 FROM (
-    SELECT entry, sum(count(*)) OVER (ORDER BY entry) AS upto FROM assigned GROUP BY entry
-) GROUP BY upto // $1 ORDER BY 1
-"""
-"""Parts the entries so that each part has about so many changes: where each part ends."""
-
-NO_ENTRIES = """
-CREATE OR REPLACE TABLE entries (
-    request INTEGER, entry INTEGER, kinds VARCHAR[], names VARCHAR[],
-    targets INTEGER[], actions VARCHAR[]
-)
-"""
-
-ENTRIES = """
-INSERT INTO entries
-WITH placed AS (
-    SELECT entry, request, person, op, kind, value FROM changes POSITIONAL JOIN assigned
-    WHERE entry >= $1 AND entry < $2
-),
-heads AS (
-    SELECT entry, min(request) AS request, min(op) AS op, min(person) AS person
-    FROM placed GROUP BY entry
-),
-users AS (
-    SELECT entry, list(p.kind ORDER BY p.person) AS kinds, list(p.value ORDER BY p.person) AS names
-    FROM placed AS p JOIN heads AS h USING (entry) WHERE p.op = h.op GROUP BY entry
-),
-what AS (
-    SELECT entry, list(o.target ORDER BY o.op) AS targets, list(o.action ORDER BY o.op) AS actions
-    FROM placed AS p JOIN heads AS h USING (entry) JOIN ops AS o ON o.op = p.op
-    WHERE p.person = h.person GROUP BY entry
-)
-SELECT h.request, entry, u.kinds, u.names, w.targets, w.actions
-FROM heads AS h JOIN users AS u USING (entry) JOIN what AS w USING (entry) ORDER BY entry
-"""
-"""The entries of one part; each is the product of its users and its operations."""
-
 OUTCOMES = """
 CREATE OR REPLACE TABLE landed AS
 SELECT d.target, d.action, d.kind, d.value, d.recorded, o.outcome, o.asked_at
@@ -489,13 +421,3 @@ SELECT kind, value, status, action, asked_at, detail FROM pairs_after WHERE targ
 ORDER BY kind, value
 """
 """The pairs of one target that have no acknowledgement after an apply."""
-
-NO_REQUESTS = """
-CREATE OR REPLACE TABLE ops (target INTEGER, action VARCHAR, op INTEGER);
-CREATE OR REPLACE TABLE changes (
-    person INTEGER, op INTEGER, kind VARCHAR, value VARCHAR,
-    recorded BOOLEAN, reasserted BOOLEAN, settle_from DOUBLE
-);
-CREATE OR REPLACE TABLE assigned (entry INTEGER, request INTEGER);
-"""
-"""What packing makes, of an empty delta."""

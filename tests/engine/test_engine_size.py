@@ -6,8 +6,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from segctl.engine import duckdb as engines
-from segctl.engine import requests
+from segctl.engine import requests, sending
 from segctl.engine.base import Scan
 from segctl.engine.duckdb import DuckEngine
 from segctl.identity import Kind
@@ -26,7 +25,7 @@ KEYS = [f"s{n}" for n in range(8)]
 
 @pytest.fixture
 def in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engines, "CHANGES_A_SLICE", 1000)
+    monkeypatch.setattr(sending, "CHANGES_A_SLICE", 1000)
     monkeypatch.setattr(requests, "place", partial(place, most=2000))
 
 
