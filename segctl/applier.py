@@ -28,11 +28,10 @@ from segctl.plan.model import Action, Plan, Target
 from segctl.planner import CREATES_A_REQUEST
 from segctl.provider.client import Provider
 from segctl.provider.wire import NewSegment
-from segctl.stopping import StopSignal
+from segctl.stopping import StopSignal, in_loop
 
 HOPELESS = 8
 """After so many requests in a row without an acknowledgement, the rest is not tried."""
-
 
 ENOUGH = 20
 """How many requests are answered before the share of refused ones says anything."""
@@ -43,6 +42,9 @@ class Log(Protocol):
 
     def append(self, record: Record, *, durable: bool) -> None:
         """Write one record; on the disk when this returns, where ``durable``."""
+
+    def sync(self) -> None:
+        """Bring what was written to the disk; may run in a thread beside ``append``."""
 
     def records(self) -> Iterator[Record]:
         """Give the records in order."""
@@ -100,7 +102,7 @@ class Applier:
     async def run(self, entries: Iterable[EntryRows]) -> Sent:
         """Send everything; ``entries`` come in sending order."""
         loop = asyncio.get_running_loop()
-        self._stop.on_set(lambda: _wake(loop, self._halt))
+        self._stop.on_set(in_loop(loop, self._halt.set))
         begun = self._clock.monotonic()
         plan = self._plan
         changes = sum(change.members.sent for change in plan.changes)
@@ -143,7 +145,6 @@ class Applier:
             interrupted=self._stop.is_set,
         )
 
-    @property
     def _halted(self) -> bool:
         return self._stop.is_set or self._halt.is_set()
 
@@ -155,7 +156,9 @@ class Applier:
             places[start : start + CREATES_A_REQUEST]
             for start in range(0, len(places), CREATES_A_REQUEST)
         ]
-        await self._in_parallel(self._create(chunk) for chunk in chunks)
+        await self._in_parallel(
+            (self._create(chunk) for chunk in chunks), most=self._plan.concurrency
+        )
         created = {
             place
             for place, outcome in fold(self._log.records()).creates.items()
@@ -177,7 +180,7 @@ class Applier:
 
     async def _create(self, places: Sequence[int]) -> None:
         """Create some segments; halve a refused request until the bad one stands alone."""
-        if self._halted:
+        if self._halted():
             return
         segments = [_new_segment(self._plan.targets[place]) for place in places]
         sent = {"type": "create_sent", "targets": list(places), "at": self._clock.now()}
@@ -241,8 +244,11 @@ class Applier:
 
     async def _update_all(self, entries: Iterable[EntryRows]) -> None:
         requests = groupby(entries, key=attrgetter("request"))
+        # One more than may be in flight: it is ready, its record on the disk, when a slot
+        # comes free.
         await self._in_parallel(
-            self._update(number, rows) async for number, rows in self._paced(requests)
+            (self._update(number, rows) async for number, rows in self._paced(requests)),
+            most=self._plan.concurrency + 1,
         )
 
     async def _paced(
@@ -262,7 +268,7 @@ class Applier:
         left = self._plan.settled_at - self._clock.now()
         # A clock that was set back must not hold up an apply for longer than ever needed.
         seconds = min(left, self._plan.settle_seconds)
-        if seconds > 0 and not self._halted:
+        if seconds > 0 and not self._halted():
             self._observe(Settling(seconds=seconds))
             await self._pause(seconds)
 
@@ -275,12 +281,17 @@ class Applier:
         await asyncio.gather(*pending, return_exceptions=True)
 
     async def _update(self, number: int, rows: Sequence[EntryRows]) -> None:
-        entries = [entry for row in rows if (entry := self._entry(row))]
-        if self._halted or not entries:
+        entries = [entry for row in rows if (entry := self._parcel(row))]
+        if self._halted() or not entries:
             return
         sent = {"type": "sent", "request": number, "at": self._clock.now()}
-        self._log.append(sent, durable=True)
+        self._log.append(sent, durable=False)
+        # In a thread: a slow disk holds up neither answers nor other requests.
+        await asyncio.to_thread(self._log.sync)
         answer, exceptions = await self._deliver(entries)
+        if self._halted() and not answer.attempts:
+            self._log.append({"type": "kept_back", "request": number}, durable=False)
+            return
         record = {
             "type": "outcome",
             "request": number,
@@ -333,7 +344,7 @@ class Applier:
         exceptions: list[dict[str, Any]] = []
         refusals = 0
         taken = False
-        while parts and not self._halted and (taken or refusals < HOPELESS):
+        while parts and not self._halted() and (taken or refusals < HOPELESS):
             part = parts.popleft()
             answer = await self._provider.update([entry.wire for entry in part])
             if answer.outcome is Outcome.REFUSED and size(part) > 1:
@@ -353,7 +364,7 @@ class Applier:
             exceptions += pairs_of(part, replace(refused, outcome=doubt or Outcome.FAILED))
         return replace(refused, outcome=Outcome.ACKNOWLEDGED), exceptions
 
-    def _entry(self, row: EntryRows) -> Parcel | None:
+    def _parcel(self, row: EntryRows) -> Parcel | None:
         """Give an entry without the segments that do not exist; ``None`` where none is left."""
         actions = tuple(a for a in row.actions if a[0] not in self._blocked)
         if not actions:
@@ -366,14 +377,14 @@ class Applier:
         """Stop where going on is pointless."""
         if answer.stop:
             self._refused_credentials = answer.detail
-            self._halt.set()
+            self._give_up()
         if answer.outcome is Outcome.ACKNOWLEDGED:
             self._tally.in_row = 0
             return
         self._tally.in_row += 1
         if self._tally.in_row >= HOPELESS and not self._gave_up:
             self._gave_up = answer.detail or str(answer.outcome)
-            self._halt.set()
+            self._give_up()
 
     def _weigh(self, answer: Answer) -> None:
         """Stop where so many requests are refused that the fault is hardly in the entries."""
@@ -383,10 +394,15 @@ class Applier:
         share = 100 * tally.refused / tally.answered
         if tally.answered >= ENOUGH and share > self._plan.max_refused_percent:
             self._gave_up = self._gave_up or f"{share:.0f}% of the requests were refused"
-            self._halt.set()
+            self._give_up()
 
-    async def _in_parallel(self, jobs: Any) -> None:
-        """Run jobs, ``concurrency`` at a time, taking each only when its turn comes."""
+    def _give_up(self) -> None:
+        """Let nothing leave any more; what is in flight comes back."""
+        self._halt.set()
+        self._provider.hold()
+
+    async def _in_parallel(self, jobs: Any, *, most: int) -> None:
+        """Run jobs, ``most`` at a time, taking each only when its turn comes."""
         source = jobs if hasattr(jobs, "__anext__") else _asynchronous(jobs)
         turn = asyncio.Lock()
 
@@ -400,7 +416,7 @@ class Applier:
 
         try:
             async with asyncio.TaskGroup() as group:
-                for _ in range(self._plan.concurrency):
+                for _ in range(most):
                     group.create_task(work())
         except BaseExceptionGroup as failed:
             # The journal takes no more, for one reason.  What was in flight is given up:
@@ -426,9 +442,3 @@ def _advice(answer: Answer, outcome: Outcome) -> str:
 async def _asynchronous(jobs: Iterable[Any]) -> AsyncIterator[Any]:
     for job in jobs:
         yield job
-
-
-def _wake(loop: asyncio.AbstractEventLoop, halt: asyncio.Event) -> None:
-    """Set an event from a signal handler, which runs between any two steps of the loop."""
-    if not loop.is_closed():
-        loop.call_soon_threadsafe(halt.set)

@@ -19,6 +19,7 @@ were (``synced``).  Reading writes nothing, so that a plan can do it.
 import json
 import os
 import re
+import threading
 import uuid
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -57,8 +58,9 @@ class Journal:
         self._header = MappingProxyType(dict(header))
         self._disk = disk
         self._descriptor: int | None = None
-        self._broken = ""
+        self._broken: Stop | None = None
         self._written = self._synced = 0  # lines
+        self._syncing = threading.Lock()
         self._place = _place(folder / _CURRENT)
 
     @classmethod
@@ -163,22 +165,39 @@ class Journal:
     def append_many(self, records: Iterable[Record], *, durable: bool) -> None:
         """Write several records at once; see ``append``."""
         if self._broken:
-            raise Stop(
-                f"the journal takes no more records after an error of the disk: {self._broken}",
-                hint="Mend the disk, then run the same command again; it goes on from there.",
-            )
+            raise self._broken
         try:
             if self._descriptor is None:
                 self._descriptor = self._open_log()
             lines = [_line(record, synced=self._synced) for record in records]
             self._disk.write_all(self._descriptor, b"".join(lines))
             self._written += len(lines)
-            if durable:
-                self._disk.sync(self._descriptor)
-                self._synced = self._written
         except OSError as error:
-            self._broken = error.strerror or str(error)
-            raise stop(error, "write the journal") from error
+            self._broken = stop(error, "write the journal")
+            raise self._broken from error
+        if durable:
+            self.sync()
+
+    def sync(self) -> None:
+        """Bring every record written so far to the disk; raises ``Stop`` as ``append`` does.
+
+        May run in several threads beside ``append``; whoever waits meanwhile shares the next.
+        """
+        wanted = self._written
+        # One at a time: an error of the disk is told to one of two that run together, and
+        # the other one would take its records for safe.
+        with self._syncing:
+            if self._broken:
+                raise self._broken
+            if self._synced >= wanted or self._descriptor is None:
+                return
+            written = self._written
+            try:
+                self._disk.sync(self._descriptor)
+            except OSError as error:
+                self._broken = stop(error, "write the journal")
+                raise self._broken from error
+            self._synced = written
 
     def close(self) -> None:
         """Close the log; the journal stays."""

@@ -119,7 +119,8 @@ class Ledger:
 def fold(records: Iterable[Record]) -> Ledger:
     """Fold a journal's records into a ledger.
 
-    ``sent`` without a later ``outcome`` is uncertain.  An uncertain request stays so
+    ``sent`` without a later ``outcome`` is uncertain, but for one that was ``kept_back``
+    when it was ready to leave, and never left.  An uncertain request stays so
     only until a later record of the same request says better.
     """
     updates: dict[int, RequestOutcome] = {}
@@ -128,6 +129,7 @@ def fold(records: Iterable[Record]) -> Ledger:
     blocked: frozenset[int] = frozenset()
     ended = False
     for record in records:
+        # Others were written by a newer segctl; it may add kinds, never change one.
         match record["type"]:
             case "sent":
                 updates[record["request"]] = RequestOutcome(
@@ -140,22 +142,14 @@ def fold(records: Iterable[Record]) -> Ledger:
                     at=record["at"],
                     detail=record.get("detail", ""),
                 )
-                exceptions[record["request"]] = [
-                    PairOutcome(
-                        target=pair["target"],
-                        kind=pair["kind"],
-                        value=pair["value"],
-                        outcome=Outcome(pair["outcome"]),
-                        at=record["at"],
-                        detail=pair.get("detail", ""),
-                    )
-                    for pair in record.get("except", ())
-                ]
+                exceptions[record["request"]] = _exceptions(record)
+            case "kept_back":
+                updates.pop(record["request"], None)
             case "create_sent":
-                for target in record["targets"]:
-                    creates[target] = CreateOutcome(
-                        outcome=Outcome.UNCERTAIN, at=record["at"], detail="no answer"
-                    )
+                unknown = CreateOutcome(
+                    outcome=Outcome.UNCERTAIN, at=record["at"], detail="no answer"
+                )
+                creates.update(dict.fromkeys(record["targets"], unknown))
             case "create_outcome":
                 for target in record["targets"]:
                     creates[target] = CreateOutcome(
@@ -168,8 +162,6 @@ def fold(records: Iterable[Record]) -> Ledger:
                 blocked |= frozenset(record["targets"])
             case "ended":
                 ended = True
-            case _:
-                pass  # written by a newer segctl; it may add kinds, never change one
     return Ledger(
         updates=updates,
         exceptions=tuple(pair for pairs in exceptions.values() for pair in pairs),
@@ -177,6 +169,20 @@ def fold(records: Iterable[Record]) -> Ledger:
         blocked=blocked,
         ended=ended,
     )
+
+
+def _exceptions(record: Record) -> list[PairOutcome]:
+    return [
+        PairOutcome(
+            target=pair["target"],
+            kind=pair["kind"],
+            value=pair["value"],
+            outcome=Outcome(pair["outcome"]),
+            at=record["at"],
+            detail=pair.get("detail", ""),
+        )
+        for pair in record.get("except", ())
+    ]
 
 
 def of_dead_run(ledger: Ledger, *, now: float) -> Ledger:

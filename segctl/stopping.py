@@ -51,7 +51,7 @@ class StoppableClock:
         """Let ``seconds`` pass, or less."""
         if self._asked is None:
             self._asked = asyncio.Event()
-            self._stop.on_set(_waker(asyncio.get_running_loop(), self._asked))
+            self._stop.on_set(in_loop(asyncio.get_running_loop(), self._asked.set))
         both = {
             asyncio.ensure_future(self._clock.sleep(seconds)),
             asyncio.ensure_future(self._asked.wait()),
@@ -64,11 +64,11 @@ class StoppableClock:
             await asyncio.gather(*both, return_exceptions=True)
 
 
-def _waker(loop: asyncio.AbstractEventLoop, event: asyncio.Event) -> Callable[[], None]:
-    """Give what sets an event from a signal handler, which runs between any two steps."""
+def in_loop(loop: asyncio.AbstractEventLoop, call: Callable[[], object]) -> Callable[[], None]:
+    """Give what makes a call in a loop from a signal handler, which runs between any two steps."""
 
-    def wake() -> None:
+    def tell() -> None:
         if not loop.is_closed():
-            loop.call_soon_threadsafe(event.set)
+            loop.call_soon_threadsafe(call)
 
-    return wake
+    return tell

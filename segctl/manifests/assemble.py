@@ -290,12 +290,14 @@ def _postgres(
 
 
 def _file(file: File, location: Location) -> desired.FileSource:
+    format_ = file.format or format_of(file.path)
+    if format_ is None:
+        raise AssertionError("checked documents have files of a known format")
     return desired.FileSource(
         path=file.path,
-        format=file.format or format_of(file.path),
+        format=format_,
         column=file.column,
         kind=Kind(file.kind),
-        where=file.where,
         tolerance=_tolerance(file),
         location=location,
     )

@@ -26,7 +26,7 @@ from segctl.provider.wire import (
     masked_words,
     update_body,
 )
-from segctl.stopping import StoppableClock, StopSignal
+from segctl.stopping import StoppableClock, StopSignal, in_loop
 
 LARGEST_ANSWER = 1 << 20
 """How many bytes of an answer are read; a longer one counts as unreadable."""
@@ -53,6 +53,9 @@ class Provider(Protocol):
     async def update(self, entries: Sequence[Entry]) -> Answer:
         """Change memberships, at most 100 users and 100 segment actions in all."""
 
+    def hold(self) -> None:
+        """Let no attempt leave any more; what waits to leave ends with what is known of it."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class _Call:
@@ -78,8 +81,7 @@ class CleverTapProvider:
     seconds, bounds one attempt as a whole.  ``on_rate_limited`` is told the call
     (``create`` or ``update``) and the wait in seconds after each 429.  ``before`` is
     called before each attempt, a repeated one too; what it raises ends the request.
-    Once ``stop`` is set no attempt leaves any more: a request that waits to be tried
-    again ends with what is known of it.
+    ``stop``, once set, does what ``hold`` does.
 
     Raises ``CredentialsRefused`` for credentials that cannot be sent and ``Stop``
     for a base URL that is none, or an environment in which nothing can be sent.  The
@@ -110,9 +112,12 @@ class CleverTapProvider:
         self._concurrency = concurrency
         self._transport = transport
         self._timeout = timeout
+        self._held = StopSignal()
+        if stop is not None:
+            stop.on_set(self._held.set)
+        self._stoppable = StoppableClock(clock, self._held)
         self._on_rate_limited = on_rate_limited
         self._before = before
-        self._stop = stop or StopSignal()
         self._policy = policy
         self._create = self._call("create", "/api/createSegment")
         self._update = self._call("update", "/api/updateSegment")
@@ -124,12 +129,14 @@ class CleverTapProvider:
         return _Call(
             name=name,
             url=self._base.copy_with(path=self._base.path.rstrip("/") + path),
-            limiter=Limiter(concurrency=self._concurrency, clock=self._clock),
+            limiter=Limiter(concurrency=self._concurrency, clock=self._stoppable),
         )
 
     async def __aenter__(self) -> Self:
         """Open the connection pool, again where it was closed; nothing is sent yet."""
         self._http, self._made = self._made or self._open(), None
+        for call in (self._create, self._update):
+            self._held.on_set(in_loop(asyncio.get_running_loop(), call.limiter.end))
         return self
 
     def _open(self) -> httpx.AsyncClient:
@@ -171,6 +178,10 @@ class CleverTapProvider:
 
         return await self._send(self._update, update_body(sent), judge)
 
+    def hold(self) -> None:
+        """Let no attempt leave any more; what waits to leave ends with what is known of it."""
+        self._held.set()
+
     @property
     def _secrets(self) -> tuple[str, str]:
         return self._credentials.passcode, self._credentials.account_id
@@ -185,7 +196,7 @@ class CleverTapProvider:
         async def attempt() -> Attempt:
             request = http.build_request("POST", call.url, content=body)
             async with call.limiter.slot() as slot:
-                if self._stop.is_set:
+                if self._held.is_set:
                     return _NOT_NOW
                 self._before()
                 tried = await self._attempt(http, request, judge)
@@ -193,13 +204,13 @@ class CleverTapProvider:
                     asked = min(tried.retry_after or 0.0, self._policy.longest_asked)
                     call.limiter.throttled(slot, pause=asked)
                 elif tried.answer.outcome in {Outcome.ACKNOWLEDGED, Outcome.REFUSED}:
-                    call.limiter.answered()
+                    call.limiter.answered(slot)
                 return tried
 
         return await persist(
             attempt,
             policy=self._policy,
-            clock=StoppableClock(self._clock, self._stop),
+            clock=self._stoppable,
             chance=self._chance,
             on_throttled=lambda seconds: self._on_rate_limited(call.name, seconds),
         )

@@ -4,6 +4,9 @@ The service counts requests in flight per account and call, so another pipeline
 may hold some of the slots.  The window grows by one for each window's worth of
 answers and halves at a 429.  Nothing is saved up while nobody sends, so a pause is
 followed by no burst.
+
+Requests that leave together come back together, and each then waits for the work on
+the others, here and at the service.  So they leave a little apart, and stay so.
 """
 
 import asyncio
@@ -13,12 +16,22 @@ from contextlib import asynccontextmanager
 
 from segctl.clock import Clock
 
+APART = 0.012
+"""Seconds between two departures, and no more than a share of what an answer takes."""
+
+_MEMORY = 8
+"""How many answers the mean of their times reaches back, about."""
+
 
 class Slot:
-    """The right to have one request in flight; ``window`` counts earlier reductions."""
+    """The right to have one request in flight, from the time ``since``.
 
-    def __init__(self, window: int) -> None:
+    ``window`` counts earlier reductions.
+    """
+
+    def __init__(self, window: int, since: float = 0.0) -> None:
         self.window = window
+        self.since = since
 
 
 class Limiter:
@@ -34,11 +47,18 @@ class Limiter:
         self._in_flight = 0
         self._waiters: deque[asyncio.Future[None]] = deque()
         self._not_before = 0.0
+        self._ended = False
+        self._departure = 0.0
+        self._answer_time = 0.0
 
     @property
     def window(self) -> int:
         """How many requests may be in flight at present."""
         return int(self._size)
+
+    @property
+    def _has_room(self) -> bool:
+        return self._ended or self._in_flight < self.window
 
     @asynccontextmanager
     async def slot(self) -> AsyncIterator[Slot]:
@@ -46,12 +66,15 @@ class Limiter:
         await self._acquire()
         try:
             await self._wait_out_pause()
-            yield Slot(self._reductions)
+            await self._keep_apart()
+            yield Slot(self._reductions, self._clock.monotonic())
         finally:
             self._release()
 
-    def answered(self) -> None:
+    def answered(self, slot: Slot) -> None:
         """Take note of an answer that was no 429: room for a little more."""
+        took = self._clock.monotonic() - slot.since
+        self._answer_time += (took - self._answer_time) / _MEMORY
         self._size = min(float(self._most), self._size + 1 / self._size)
         self._wake()
 
@@ -65,12 +88,27 @@ class Limiter:
             self._reductions += 1
             self._size = max(1.0, self._size / 2)
 
+    def end(self) -> None:
+        """Let everybody in, since nobody sends any more; a sleep is for the clock to cut."""
+        self._ended = True
+        self._wake()
+
     async def _wait_out_pause(self) -> None:
-        while (left := self._not_before - self._clock.monotonic()) > 0:
+        while not self._ended and (left := self._not_before - self._clock.monotonic()) > 0:
             await self._clock.sleep(left)
 
+    async def _keep_apart(self) -> None:
+        """Wait until the last departure is long enough ago."""
+        now = self._clock.monotonic()
+        apart = min(APART, self._answer_time / (2 * self._most))
+        # Only who is much too close is moved, and then far: each move costs time.
+        mine = self._departure + apart if now < self._departure + apart / 6 else now
+        self._departure = mine
+        if mine > now:
+            await self._clock.sleep(mine - now)
+
     async def _acquire(self) -> None:
-        if self._in_flight < self.window and not self._waiters:
+        if self._has_room and not self._waiters:
             self._in_flight += 1
             return
         turn = asyncio.get_running_loop().create_future()
@@ -90,7 +128,7 @@ class Limiter:
         self._wake()
 
     def _wake(self) -> None:
-        while self._waiters and self._in_flight < self.window:
+        while self._waiters and self._has_room:
             turn = self._waiters.popleft()
             if not turn.done():
                 self._in_flight += 1

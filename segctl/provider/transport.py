@@ -15,6 +15,7 @@ import asyncio
 import re
 import select
 import ssl
+from collections import deque
 from collections.abc import Iterable
 from typing import Any
 
@@ -162,7 +163,7 @@ def _has_input(transport: asyncio.Transport) -> bool:
     return bool(poll.poll(0))
 
 
-class _Backend(httpcore.AsyncNetworkBackend):
+class Network(httpcore.AsyncNetworkBackend):
     """Opens connections on asyncio's event loop."""
 
     async def connect_tcp(
@@ -173,6 +174,7 @@ class _Backend(httpcore.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.AsyncNetworkStream:
+        """Open a connection; raises httpcore's errors."""
         del local_address, socket_options
         loop = asyncio.get_running_loop()
         try:
@@ -187,19 +189,49 @@ class _Backend(httpcore.AsyncNetworkBackend):
         return _Stream(transport, inbox)
 
     async def sleep(self, seconds: float) -> None:
+        """Let ``seconds`` pass."""
         await asyncio.sleep(seconds)
 
 
-class CountedTransport(httpx.AsyncHTTPTransport):
-    """httpx's transport over connections of our own, at most ``connections`` of them."""
+class _OneConnection(httpx.AsyncHTTPTransport):
+    """httpx's transport over one connection of our own."""
 
-    def __init__(self, *, connections: int) -> None:
-        context = httpx.create_ssl_context()
+    def __init__(self, context: ssl.SSLContext, network: httpcore.AsyncNetworkBackend) -> None:
         super().__init__(verify=context)
         self._pool = httpcore.AsyncConnectionPool(
             ssl_context=context,
-            max_connections=connections,
-            max_keepalive_connections=connections,
+            max_connections=1,
+            max_keepalive_connections=1,
             keepalive_expiry=5.0,
-            network_backend=_Backend(),
+            network_backend=network,
         )
+
+    @property
+    def is_free(self) -> bool:
+        return all(one.is_idle() or one.is_closed() for one in self._pool.connections)
+
+
+class CountedTransport(httpx.AsyncBaseTransport):
+    """At most ``connections`` of our own, each used again as late as can be.
+
+    The longer a connection rests, the surer a second answer shows before the next request.
+    """
+
+    def __init__(
+        self, *, connections: int, network: httpcore.AsyncNetworkBackend | None = None
+    ) -> None:
+        context = httpx.create_ssl_context()
+        network = network or Network()
+        self._turns = deque(_OneConnection(context, network) for _ in range(connections))
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send over the connection that rested longest."""
+        one = next((one for one in self._turns if one.is_free), self._turns[0])
+        self._turns.remove(one)
+        self._turns.append(one)
+        return await one.handle_async_request(request)
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        for one in self._turns:
+            await one.aclose()

@@ -294,9 +294,7 @@ def test_after_an_error_of_the_disk_no_record_is_taken(
     disk.failing = ""
     with pytest.raises(Stop) as second:
         journal.append(DONE, durable=True)
-    assert second.value.message == (
-        f"the journal takes no more records after an error of the disk: {reason}"
-    )
+    assert second.value.message == f"cannot write the journal: {reason}"
     journal.close()
 
 

@@ -1,6 +1,7 @@
 """How many requests are in flight."""
 
 import asyncio
+import heapq
 from itertools import pairwise
 
 import pytest
@@ -11,6 +12,29 @@ from tests.provider.service import InstantClock, turns
 
 def limiter(concurrency: int = 3) -> Limiter:
     return Limiter(concurrency=concurrency, clock=InstantClock())
+
+
+class SteppedClock(InstantClock):
+    """A clock on which several sleep at a time, and wake in order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.time = 0.0
+        self.sleepers: list[tuple[float, int, asyncio.Future[None]]] = []
+
+    async def sleep(self, seconds: float) -> None:
+        woken = asyncio.get_running_loop().create_future()
+        heapq.heappush(self.sleepers, (self.time + seconds, len(self.slept), woken))
+        self.slept.append(seconds)
+        await woken
+
+    async def run(self) -> None:
+        """Wake whoever is next until nobody sleeps any more."""
+        await turns()
+        while self.sleepers:
+            self.time, _, woken = heapq.heappop(self.sleepers)
+            woken.set_result(None)
+            await turns()
 
 
 class Holder:
@@ -65,7 +89,7 @@ def test_a_429_halves_the_window_and_answers_open_it_again() -> None:
     limits.throttled(Slot(0))
     sizes.append(limits.window)
     for _ in range(30):
-        limits.answered()
+        limits.answered(Slot(0))
         sizes.append(limits.window)
     assert sizes[:2] == [8, 4]
     assert all(b - a in {0, 1} for a, b in pairwise(sizes[1:]))
@@ -171,3 +195,26 @@ def test_idle_time_saves_up_no_burst() -> None:
 def test_nothing_less_than_one_request_can_be_allowed() -> None:
     with pytest.raises(ValueError, match="at least one request must be allowed in flight"):
         limiter(0)
+
+
+def test_requests_that_leave_together_are_moved_apart_once_and_then_left_alone() -> None:
+    async def go() -> list[list[float]]:
+        clock = SteppedClock()
+        limits = Limiter(concurrency=3, clock=clock)
+        departures: list[list[float]] = [[], [], []]
+
+        async def worker(mine: list[float]) -> None:
+            for _ in range(4):
+                async with limits.slot() as slot:
+                    mine.append(round(clock.monotonic(), 3))
+                    await clock.sleep(0.06)  # the answer
+                    limits.answered(slot)
+
+        await asyncio.gather(clock.run(), *(worker(mine) for mine in departures))
+        return departures
+
+    first, second, third = asyncio.run(go())
+    assert (first[0], second[0], third[0]) == (0.0, 0.0, 0.0)
+    assert second[-1] - first[-1] >= 0.002
+    assert third[-1] - second[-1] >= 0.002
+    assert all(later - earlier == pytest.approx(0.06) for earlier, later in pairwise(third[1:]))

@@ -27,7 +27,7 @@ import segctl.planner
 from segctl import operations
 from segctl.durable import Disk
 from segctl.errors import SegctlError
-from segctl.provider.transport import CountedTransport
+from segctl.provider.transport import CountedTransport, Network
 from segctl.stopping import StopSignal
 from tests.durable.faulty_disk import FaultyDisk, Loss
 
@@ -235,10 +235,7 @@ class _Network(httpcore.AsyncNetworkBackend):
 
 def counted_transport(point: Callable[[str], None]) -> httpx.AsyncBaseTransport:
     """Give the transport that segctl uses, with points in it."""
-    transport = CountedTransport(connections=6)
-    pool: Any = transport._pool
-    pool._network_backend = _Network(pool._network_backend, point)
-    return transport
+    return CountedTransport(connections=6, network=_Network(Network(), point))
 
 
 def run(order: Order) -> Report:
