@@ -208,8 +208,9 @@ def _peers(found: Sequence[Measurement]) -> Table:
 def _seconds_and_peak(measured: Measurement | None) -> str:
     if measured is None:
         return "–"
-    more = "> " if measured.capped else ""
-    return f"{more}{seconds(measured.median_seconds)} s, {measured.peak:,.0f} MiB"
+    if measured.capped:
+        return f"> {measured.median_seconds:.0f} s, > {measured.peak:,.0f} MiB"
+    return f"{seconds(measured.median_seconds)} s, {measured.peak:,.0f} MiB"
 
 
 def _alone(name: str, found: Sequence[Measurement]) -> Table:
