@@ -7,7 +7,7 @@ journal before it leaves; what is not there afterwards was never sent.
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import groupby
 from operator import attrgetter
 from typing import Any, Protocol
@@ -32,6 +32,9 @@ from segctl.stopping import StopSignal, in_loop
 
 HOPELESS = 8
 """After so many requests in a row without an acknowledgement, the rest is not tried."""
+
+SEVERAL = 3
+"""So many requests refused in a row are more than a bad one among good ones."""
 
 ENOUGH = 20
 """How many requests are answered before the share of refused ones says anything."""
@@ -67,7 +70,8 @@ class _Tally:
     in_row: int = 0
     answered: int = 0
     refused: int = 0
-    by_outcome: dict[Outcome, int] = field(default_factory=dict)
+    taken: int = 0
+    refused_in_row: int = 0
     changes: int = 0
 
 
@@ -335,16 +339,19 @@ class Applier:
     ) -> tuple[Answer, list[dict[str, Any]]]:
         """Halve a refused request until each bad pair stands alone, largest parts first.
 
-        Where pair after pair is refused and nothing taken, the fault is not with the
-        pairs, and none is named.  Where an attempt got no answer before the refusal,
-        what is not taken now may have been then, and stays uncertain.
+        Where pair after pair is refused and nothing taken, the fault may not be with the
+        pairs, and none is named, unless the service takes other requests.  Where an
+        attempt got no answer before the refusal, what is not taken now may have been then,
+        and stays uncertain.
         """
         doubt = Outcome.UNCERTAIN if refused.doubted else None
         parts = deque(halves(entries))
         exceptions: list[dict[str, Any]] = []
         refusals = 0
         taken = False
-        while parts and not self._halted() and (taken or refusals < HOPELESS):
+        while parts and not self._halted():
+            if not taken and refusals >= HOPELESS and not self._takes_others():
+                break
             part = parts.popleft()
             answer = await self._provider.update([entry.wire for entry in part])
             if answer.outcome is Outcome.REFUSED and size(part) > 1:
@@ -390,11 +397,20 @@ class Applier:
         """Stop where so many requests are refused that the fault is hardly in the entries."""
         tally = self._tally
         tally.answered += 1
-        tally.refused += answer.outcome is Outcome.REFUSED
+        if answer.outcome is Outcome.REFUSED:
+            tally.refused += 1
+            tally.refused_in_row += 1
+        elif answer.outcome is Outcome.ACKNOWLEDGED:
+            tally.taken += 1
+            tally.refused_in_row = 0
         share = 100 * tally.refused / tally.answered
         if tally.answered >= ENOUGH and share > self._plan.max_refused_percent:
             self._gave_up = self._gave_up or f"{share:.0f}% of the requests were refused"
             self._give_up()
+
+    def _takes_others(self) -> bool:
+        """Tell whether the service took a request lately, so that a refusal is of its content."""
+        return bool(self._tally.taken) and self._tally.refused_in_row < SEVERAL
 
     def _give_up(self) -> None:
         """Let nothing leave any more; what is in flight comes back."""

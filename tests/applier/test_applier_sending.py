@@ -356,6 +356,28 @@ def test_refusals_that_look_systematic_quarantine_nearly_nobody() -> None:
     assert sum(p.outcome is Outcome.REFUSED for p in run.sent.ledger.exceptions) <= 3
 
 
+def test_a_request_all_of_whose_pairs_are_bad_is_quarantined_where_others_are_taken() -> None:
+    def update(entries: Sequence[Entry]) -> Answer:
+        return REFUSED if any(v.startswith("bad") for e in entries for _, v in e.users) else OK
+
+    rows = [row(0, *(f"bad{n}" for n in range(40))), *(row(n, f"u{n}") for n in range(1, 9))]
+    run = Run(plan(target("G"), requests=9), Service(update=update), rows)
+    refused = {p.value for p in run.sent.ledger.exceptions if p.outcome is Outcome.REFUSED}
+    assert refused == {f"bad{n}" for n in range(40)}
+    assert (run.sent.ended.acknowledged, run.sent.gave_up) == (9, "")
+
+
+def test_refusals_that_begin_half_way_quarantine_nearly_nobody() -> None:
+    def update(entries: Sequence[Entry]) -> Answer:
+        return OK if len(service.updates) < 200 and entries else REFUSED
+
+    service = Service(update=update)
+    rows = [row(n, *(f"u{n}-{m}" for m in range(100))) for n in range(400)]
+    run = Run(plan(target("G"), requests=400), service, rows)
+    assert run.sent.gave_up
+    assert sum(p.outcome is Outcome.REFUSED for p in run.sent.ledger.exceptions) <= 3
+
+
 def test_a_share_of_refused_requests_beyond_the_setting_ends_the_apply() -> None:
     def update(entries: Sequence[Entry]) -> Answer:
         values = {value for entry in entries for _, value in entry.users}

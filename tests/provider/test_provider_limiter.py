@@ -218,3 +218,27 @@ def test_requests_that_leave_together_are_moved_apart_once_and_then_left_alone()
     assert second[-1] - first[-1] >= 0.002
     assert third[-1] - second[-1] >= 0.002
     assert all(later - earlier == pytest.approx(0.06) for earlier, later in pairwise(third[1:]))
+
+
+def test_at_the_end_everybody_who_waits_is_let_in_to_see_it() -> None:
+    async def go() -> None:
+        limits = limiter(1)
+        some = await holders(limits, 3)
+        limits.end()
+        await turns()
+        assert holding(some) == [True, True, True]
+        await finish(some)
+
+    asyncio.run(go())
+
+
+def test_the_end_cuts_a_pause_short() -> None:
+    async def go() -> list[float]:
+        clock = InstantClock()
+        limits = Limiter(concurrency=1, clock=clock)
+        limits.throttled(Slot(0), pause=120.0)
+        limits.end()
+        async with limits.slot():
+            return clock.slept
+
+    assert asyncio.run(go()) == []
