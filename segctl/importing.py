@@ -12,14 +12,17 @@ from pathlib import Path
 from segctl import recording
 from segctl import workspace as workspaces
 from segctl.context import Context
-from segctl.diagnostics import Diagnostic
-from segctl.engine.base import Engine, Folded, LoadStats, Recorded, RowsUnreadable, Scan
+from segctl.diagnostics import Diagnostic, Location
+from segctl.engine.base import Engine, Folded, LoadStats, Recorded, RowsUnreadable
 from segctl.errors import InvalidInput, Stop, WrongUsage
 from segctl.events import Observer, ignore
 from segctl.identity import DESCRIPTIONS, Kind
+from segctl.loading import shown
 from segctl.locked import Locked, locked
-from segctl.manifests.desired import DesiredSegment
+from segctl.manifests.desired import DesiredSegment, FileSource
 from segctl.manifests.validate import format_of
+from segctl.sources.files import scan
+from segctl.sources.paths import Reach
 from segctl.state.model import MemberSet, SegmentRecord, State
 
 
@@ -35,7 +38,7 @@ class Imported:
 
 @dataclass(frozen=True, kw_only=True)
 class MembersFile:
-    """A file on the command line: one column of it holds user keys of one kind."""
+    """A file, a folder or a pattern on the command line: one column holds keys of one kind."""
 
     path: Path
     column: str = "identity"
@@ -110,44 +113,48 @@ def _check_unknown(state: State, segment: DesiredSegment, key: str) -> None:
 def _read(engine: Engine, members: MembersFile | None) -> tuple[LoadStats | None, Folded | None]:
     if members is None:
         return None, None
-    shown = str(members.path)
-    format_ = format_of(shown)
-    if format_ is None:
-        raise WrongUsage(
-            f"{shown}: the extension tells no format",
-            hint="Name it .csv, .tsv, .jsonl, .parquet or .txt; .gz may follow.",
-        )
-    if not members.path.is_file():
-        raise Stop(f"there is no file {shown}")
-    scan = Scan(
-        paths=(members.path.resolve(),), format=format_, column=members.column, kind=members.kind
-    )
+    # A file of the command line may lie anywhere.
+    reach = Reach(root=Path(), allowed=("/",))
     try:
-        number = engine.load(scan, targets=[0])
+        number = engine.load(scan(_source(members), reach), targets=[0])
         engine.record(0, Recorded(), wanted=True)
         stats = engine.diff().loads[number]
     except RowsUnreadable as error:
-        at = f":{error.line}" if error.line else ""
-        raise InvalidInput(
-            [
-                Diagnostic(
-                    code=error.code, summary=f"{shown}{at}: {error.summary}", detail=error.detail
-                )
-            ]
-        ) from error
+        raise InvalidInput([_unreadable(members, error)]) from error
     if stats.invalid:
         raise InvalidInput(
             [
                 Diagnostic(
                     code=f"invalid-identity-{problem}",
-                    summary=f"{shown}: {rows:,} row{'' if rows == 1 else 's'} with "
-                    f"{DESCRIPTIONS[problem]}, the first is row {stats.first.get(problem, 0):,}",
+                    summary=f"{members.path}: {rows:,} row{'' if rows == 1 else 's'} with "
+                    f"{DESCRIPTIONS[problem]}, the first is row {stats.first.get(problem, 0):,}"
+                    + (f" of {shown(stats.files[problem])}" if problem in stats.files else ""),
                     detail="Mend the file; nothing was recorded.",
                 )
                 for problem, rows in stats.invalid.items()
             ]
         )
     return stats, engine.keep_desired(0)
+
+
+def _source(members: MembersFile) -> FileSource:
+    path = str(members.path)
+    return FileSource(
+        path=path,
+        format=format_of(path),
+        column=members.column,
+        kind=members.kind,
+        location=Location(file=path),
+    )
+
+
+def _unreadable(members: MembersFile, error: RowsUnreadable) -> Diagnostic:
+    file = shown(error.file) if error.file else str(members.path)
+    at = f":{error.line}" if error.line else ""
+    summary = error.summary if file in error.summary else f"{file}{at}: {error.summary}"
+    # What is told of a missing file is said to authors of manifests.
+    detail = "" if error.code == "missing-file" else error.detail
+    return Diagnostic(code=error.code, summary=summary, detail=detail)
 
 
 def _kept(work: Locked, folded: Folded | None) -> MemberSet:

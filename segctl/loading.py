@@ -140,8 +140,8 @@ def _where(load: Load) -> Location:
     return load.source.location
 
 
-def _shown(file: Path, root: Path) -> str:
-    """Name one of the files of a source: by its path in the workspace, if it is there."""
+def shown(file: Path, root: Path = Path()) -> str:
+    """Name one of the files of a source: by its path below ``root``, if it is in there."""
     inside = root.resolve()
     return (file.relative_to(inside) if file.is_relative_to(inside) else file).as_posix()
 
@@ -150,13 +150,15 @@ def _unreadable(load: Load, error: RowsUnreadable, root: Path) -> Diagnostic:
     summary = error.summary
     if isinstance(load.source, FileSource):
         at = f":{error.line}" if error.line else ""
-        name = _shown(error.file, root) if error.file else load.source.path
+        name = shown(error.file, root) if error.file else load.source.path
         if name not in summary:
             summary = f"{name}{at}: {summary}"
     elif isinstance(load.source, PostgresSource):
         summary = f'connection "{load.source.connection}": {summary}'
-    elif error.line:
-        summary += f" (line {error.line} of a file that it reads)"
+    elif error.line or error.file:
+        line = f"line {error.line} of " if error.line else ""
+        read = shown(error.file, root) if error.file else "a file that it reads"
+        summary += f" ({line}{read})"
     return Diagnostic(code=error.code, summary=summary, detail=error.detail, location=_where(load))
 
 
@@ -173,7 +175,7 @@ def _invalid(load: Load, stats: LoadStats, root: Path) -> Iterable[Diagnostic]:
     if bad and not tolerance.skip:
         for problem, rows in stats.invalid.items():
             first, file = stats.first.get(problem), stats.files.get(problem)
-            at = f" of {_shown(file, root)}" if file else ""
+            at = f" of {shown(file, root)}" if file else ""
             yield Diagnostic(
                 code=f"invalid-identity-{problem}",
                 summary=f"{_name(load)}: {_rows(rows)} with {DESCRIPTIONS[problem]}"

@@ -15,7 +15,9 @@ from segctl.render import state_view
 @click.command("import", epilog="Example: segctl import segment.gold --members gold.csv")
 @click.argument("address", metavar="ADDRESS")
 @click.option(
-    "--members", metavar="FILE", help="Who is in it: csv, tsv, jsonl, parquet or txt, .gz too."
+    "--members",
+    metavar="FILE",
+    help="Who is in it: csv, tsv, jsonl, parquet or txt, .gz and .zst too; a folder or a pattern.",
 )
 @click.option(
     "--column", metavar="NAME", default="identity", show_default=True, help="FILE's column."

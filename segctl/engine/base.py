@@ -30,8 +30,9 @@ class Inline:
 class Scan:
     """One column of files of one format, read as text in their order.
 
-    ``paths`` are resolved, may be read, and are one at least.  Each file has a header
-    of its own, where its format has one.
+    ``paths`` are absolute, may be read, and are one at least.  Each file has a header
+    of its own, where its format has one.  A column among ``partitions`` is not in the
+    files: it gives one value for all rows of a file.
     """
 
     paths: tuple[Path, ...]
@@ -39,6 +40,13 @@ class Scan:
     column: str
     kind: Kind
     segment_column: str | None = None
+    partitions: Mapping[str, Mapping[Path, str | None]] = field(default_factory=dict)
+
+    @property
+    def inside(self) -> tuple[str, ...]:
+        """The columns that are read from the files themselves."""
+        wanted = (self.column, self.segment_column)
+        return tuple(column for column in wanted if column and column not in self.partitions)
 
 
 @dataclass(frozen=True, kw_only=True)

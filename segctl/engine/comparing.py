@@ -11,11 +11,14 @@ from dataclasses import dataclass
 import duckdb
 
 from segctl.engine import sql
-from segctl.engine.base import LoadStats, Recorded, Rows
-from segctl.identity import Problem
+from segctl.engine.base import Inline, LoadStats, Recorded, Rows, Scan
+from segctl.identity import Kind, Problem
 
 NOT_PLANNED = -1
 """The target of rows whose segment is declared and not part of this plan."""
+
+FILES_LOOKED_AT = 64
+"""In how many files of the state it pays to look for the kinds of their keys."""
 
 MOST_LISTED = 10
 """How many undeclared values a diagnostic names."""
@@ -46,25 +49,44 @@ def compare(
     db: duckdb.DuckDBPyConnection,
     loads: Sequence[Load],
     wanted: set[int],
+    recorded: Mapping[int, Recorded],
     *,
     sieves: Sequence[str],
-    targets: int,
 ) -> None:
     """Make the tables ``unmatched``, ``compared`` and ``unanswered``.
 
-    ``recorded``, ``pairs`` and what the ``sieves`` look at are there already;
-    ``targets`` is how many there are in all.
+    The relation ``recorded``, ``pairs`` and what the ``sieves`` look at are there already.
     """
     wished = desired(db, loads, wanted)
     for sieve in sieves:
         wished = sieve.format(desired=wished)
-    apart = targets > 1 or any(load.is_table for load in loads)
-    together = "l.target = r.target AND " if apart else ""
-    db.execute(sql.UNMATCHED.format(desired=wished, together=together))
+    kind = _one_kind(db, loads, recorded)
+    together = "" if kind else " AND l.kind = r.kind"
+    if len(recorded) > 1 or any(load.is_table for load in loads):
+        together += " AND l.target = r.target"
+    kinds = sql.literal(kind) if kind else sql.BOTH_KINDS
+    db.execute(sql.UNMATCHED.format(desired=wished, together=together, kind=kinds))
     db.execute(sql.COMPARED)
     [[unsure]] = db.execute("SELECT count(*) FROM pairs WHERE status = 'uncertain'").fetchall()
     # Only pairs without an answer need to be looked up among all desired members.
     db.execute(sql.UNANSWERED.format(desired=wished if unsure else sql.NO_DESIRED))
+
+
+def _one_kind(
+    db: duckdb.DuckDBPyConnection, loads: Iterable[Load], recorded: Mapping[int, Recorded]
+) -> Kind | None:
+    """Give the kind that all user keys have, where that is plain without reading them."""
+    kinds = {
+        load.source.kind if isinstance(load.source, (Inline, Scan)) else None for load in loads
+    }
+    files = [file for r in recorded.values() for file in (r.base, *r.changes) if file]
+    if len(kinds) != 1 or None in kinds or len(files) > FILES_LOOKED_AT:
+        return None
+    if files:
+        [[low, high]] = db.execute(sql.KINDS.format(files=sql.paths(files))).fetchall()
+        kinds |= {low, high}
+    [kind, *others] = kinds
+    return None if others else kind
 
 
 def desired(db: duckdb.DuckDBPyConnection, loads: Iterable[Load], wanted: set[int]) -> str:
@@ -117,9 +139,8 @@ def judge(
     """
     invalid = _invalid(db)
     others = _others(db)
-    fresh = {
-        (load, target): rows for load, target, rows in db.execute(sql.DISTINCT_UNMATCHED).fetchall()
-    }
+    added = dict(db.execute(sql.ADDED).fetchall())
+    odd = {(load, target): rows for load, target, rows in db.execute(sql.DISTINCT_ODD).fetchall()}
     removed = dict(db.execute(sql.REMOVED).fetchall())
     sole = _sole(loads)
     stats = {}
@@ -130,10 +151,11 @@ def judge(
         repeats = 0 if load.is_table else max(len(places), 1)
         if not sieved and set(load.places()) <= wanted and all(sole[p] for p in places):
             counted = places if load.is_table else places[:1]
-            distinct = fresh.get((load.number, None), 0) + sum(
+            distinct = odd.get((load.number, None), 0) + sum(
                 recorded[place].digest.count
                 - removed.get(place, 0)
-                + fresh.get((load.number, place), 0)
+                + added.get(place, 0)
+                + odd.get((load.number, place), 0)
                 for place in counted
             )
         else:

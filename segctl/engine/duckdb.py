@@ -12,7 +12,7 @@ from typing import Any
 
 import duckdb
 
-from segctl.engine import comparing, failures, folding, shortage, sql
+from segctl.engine import comparing, failures, folding, sending, shortage, sql
 from segctl.engine.algebra import Algebra
 from segctl.engine.base import (
     Counting,
@@ -133,15 +133,12 @@ class DuckEngine:
         return replace(stats, first=first, files=files if several else {})
 
     def _first_invalid(self, select: str) -> list[tuple[Problem, int]]:
-        self._db.execute("SET preserve_insertion_order = true")
-        try:
+        with sending.in_order(self._db):
             found = self._db.execute(
                 f"SELECT problem, min(number) FROM (SELECT {sql.PROBLEM} AS problem, "
                 f"row_number() OVER () AS number FROM ({select})) "
                 "WHERE problem IS NOT NULL GROUP BY problem"
             ).fetchall()
-        finally:
-            self._db.execute("SET preserve_insertion_order = false")
         return [(Problem(problem), row) for problem, row in found]
 
     # Comparing
@@ -162,8 +159,8 @@ class DuckEngine:
                 self._db,
                 loads,
                 self._wanted,
+                self._recorded,
                 sieves=self._algebra.sieves,
-                targets=len(self._recorded),
             )
             aside = self._algebra.aside(loads, self._wanted)
         except duckdb.Error as error:
@@ -171,7 +168,8 @@ class DuckEngine:
         self._db.execute(sql.RELEASED)
         if retry_before is not None:
             self._db.execute(sql.EXPIRED, [retry_before])
-        self._db.execute(sql.DELTA)
+        [[pairs]] = self._db.execute("SELECT count(*) FROM pairs").fetchall()
+        self._db.execute(sql.DELTA_BESIDE_PAIRS if pairs else sql.DELTA)
         judged = self._algebra.stats
         stats = judged | comparing.judge(
             self._db,
@@ -281,35 +279,12 @@ class DuckEngine:
     @shortage.explained
     def pack(self, keys: Sequence[str], *, counting: Counting, settle_seconds: float) -> Packed:
         """Pack the delta; what waits for a settle time is packed apart and goes last."""
-        self._db.execute(sql.PEOPLE)
-        self._db.execute(sql.NO_REQUESTS)
-        [[changes]] = self._db.execute("SELECT count(*) FROM delta").fetchall()
-        if not changes:
-            return Packed(requests=0, naive=0, floor=0, settle_from=0)
-        from segctl.engine import requests  # noqa: PLC0415 - numpy, which no change needs
-
-        return requests.pack_delta(self._db, keys, counting, settle_seconds=settle_seconds)
+        return sending.pack(self._db, keys, counting, settle_seconds=settle_seconds)
 
     @shortage.explained
     def save(self, delta: Path, batches: Path) -> None:
         """Write the packed delta and the batches as Parquet."""
-        self._db.execute(
-            f"COPY ({sql.SAVED_DELTA}) TO {sql.literal(str(delta))} "
-            "(FORMAT parquet, COMPRESSION zstd)"
-        )
-        self._db.execute("SET preserve_insertion_order = true")
-        self._db.execute(
-            "COPY (SELECT r.request, r.entry, u.kinds, u.names, a.targets, a.actions "
-            "FROM entry_requests AS r JOIN (SELECT entry, list(p.kind ORDER BY p.number) AS kinds, "
-            "list(p.value ORDER BY p.number) AS names FROM entry_people AS ep "
-            "JOIN people AS p ON ep.number = p.number GROUP BY entry) AS u USING (entry) "
-            "JOIN (SELECT entry, list(o.target ORDER BY o.number) AS targets, "
-            "list(o.action ORDER BY o.number) AS actions FROM entry_ops AS eo "
-            "JOIN ops AS o ON eo.number = o.number GROUP BY entry) AS a USING (entry) "
-            "ORDER BY r.request, r.entry) "
-            f"TO {sql.literal(str(batches))} (FORMAT parquet, COMPRESSION zstd)"
-        )
-        self._db.execute("SET preserve_insertion_order = false")
+        sending.save(self._db, delta, batches)
 
     def entries(self, batches: Path, *, start: int = 0) -> Iterator[EntryRows]:
         """Stream the entries of saved batches in sending order."""

@@ -171,11 +171,13 @@ def _unreadable(text: str) -> tuple[str, str]:
         ("unterminated quote", "a quoted value does not end", 'Write a quote inside as "".'),
         ("Expected Number of Columns", "a row has more or fewer values than the header", ""),
         ("invalid state", "the file mixes line ends, or has a stray quote", "Use one line end."),
+        ("byte order mark", "the file begins with a byte order mark", "Save it as UTF-8 without."),
         ("Malformed JSON", "a line is not JSON", "Write one JSON object a line."),
         ("No magic bytes", "the file is not Parquet", ""),
         ("too small to be a Parquet", "the file is not Parquet", ""),
         ("gzip", "the file is not gzip, though its name ends in .gz", ""),
         ("No such file", "the file is gone", ""),
+        ("No files found", "the file is gone", ""),
         ("Permission denied", "the file may not be read", "Check its permissions."),
     )
     for mark, summary, detail in table:

@@ -17,7 +17,7 @@ from typing import Any
 
 import duckdb
 
-from segctl.engine import algebra, failures, sql
+from segctl.engine import algebra, failures, sql, whole
 from segctl.engine.base import Copied, Inline, Members, Rows, RowsUnreadable, Scan, Select
 
 OPTIONS = {
@@ -46,6 +46,7 @@ class Intake:
     def relation(self, rows: Rows) -> str:
         """Give a SELECT over the rows; raises ``RowsUnreadable``."""
         try:
+            whole.check(_files(rows))
             match rows:
                 case Inline(kind=kind, values=values):
                     table = self._table("SELECT unnest($1::VARCHAR[]) AS value", [list(values)])
@@ -101,7 +102,7 @@ class Intake:
             cursor.close()
         text = str(first[0] or "") if first else ""
         names = next(csv.reader([text], delimiter="\t" if scan.format == "tsv" else ","), [])
-        for column in filter(None, (scan.column, scan.segment_column)):
+        for column in scan.inside:
             if column not in names:
                 raise failures.no_column(column, names)
             if names.count(column) > 1:
@@ -114,11 +115,11 @@ class Intake:
         Each file is looked at: of several, DuckDB would cast all to the type of the first.
         """
         for path in scan.paths:
-            table = f"read_parquet({sql.file(path)})"
+            table = f"read_parquet({sql.file(path)}, hive_partitioning = false)"
             with _named(path, scan):
                 described = self._db.execute(f"DESCRIBE SELECT * FROM {table}").fetchall()
                 types = {row[0]: row[1] for row in described}
-                for column in filter(None, (scan.column, scan.segment_column)):
+                for column in scan.inside:
                     if column not in types:
                         raise failures.no_column(column, list(types))
                     if types[column] != "VARCHAR" and not types[column].startswith("ENUM"):
@@ -209,6 +210,14 @@ def _named(path: Path, scan: Scan) -> Iterator[None]:
     except RowsUnreadable as error:
         error.file = path if len(scan.paths) > 1 else None
         raise
+
+
+def _files(rows: Rows) -> tuple[Path, ...]:
+    match rows:
+        case Scan(paths=files) | Select(files=files):
+            return files
+        case _:
+            return ()
 
 
 def _each(rows: Rows) -> Iterator[Scan]:

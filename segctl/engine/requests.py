@@ -1,4 +1,4 @@
-"""From the delta to requests: columns to the packer, and its answer back into tables."""
+"""From the delta to requests: its columns to the packer, and the packer's answer beside them."""
 
 from collections.abc import Sequence
 
@@ -6,83 +6,41 @@ import duckdb
 import numpy as np
 
 from segctl.engine.base import Counting, Packed
-from segctl.packing import Limits, Packing, pack
+from segctl.packing import Limits
+from segctl.packing.placing import Numbers, place
 
 Action = tuple[int, str]
 """A target, and ADD or REMOVE."""
 
 
 def pack_delta(
-    db: duckdb.DuckDBPyConnection,
-    keys: Sequence[str],
-    counting: Counting,
-    *,
-    settle_seconds: float,
+    db: duckdb.DuckDBPyConnection, actions: Sequence[Action], counting: Counting
 ) -> Packed:
-    """Pack the delta; see ``Engine.pack``.
+    """Pack ``changes``, whose operations are numbered as ``actions``; fill ``assigned``.
 
-    ``people`` and ``delta`` are there; makes ``ops`` and what each entry holds.
+    What waits for a settle time is packed apart and goes last.
     """
-    found = db.execute("SELECT DISTINCT target, action FROM delta").fetchall()
-    actions: list[Action] = sorted(found, key=lambda op: (keys[op[0]], op[1]))
-    db.execute(
-        "CREATE OR REPLACE TABLE ops AS SELECT unnest($1::INTEGER[]) AS target, "
-        "unnest($2::VARCHAR[]) AS action, unnest($3::INTEGER[]) AS number",
-        [
-            [target for target, _ in actions],
-            [action for _, action in actions],
-            list(range(len(actions))),
-        ],
-    )
-    limits = Limits(counting=counting)
-    now = _packed(db, "settle_from IS NULL", actions, limits)
-    late = _packed(db, "settle_from IS NOT NULL", actions, limits)
-    _carry(db, now, late)
-    [[asked]] = db.execute("SELECT max(settle_from) FROM delta").fetchall()
-    return Packed(
-        requests=now.requests + late.requests,
-        naive=now.naive + late.naive,
-        floor=now.floor + late.floor,
-        settle_from=now.requests,
-        settled_at=0.0 if asked is None else asked + settle_seconds,
-    )
-
-
-def _packed(
-    db: duckdb.DuckDBPyConnection, which: str, actions: Sequence[Action], limits: Limits
-) -> Packing:
-    columns = db.execute(
-        "SELECT p.number AS person, o.number AS op FROM delta AS d "
-        "JOIN people AS p ON d.kind = p.kind AND d.value = p.value "
-        f"JOIN ops AS o ON d.target = o.target AND d.action = o.action WHERE {which}"
-    ).fetchnumpy()
+    columns = db.execute("SELECT person, op, settle_from IS NOT NULL AS late FROM changes")
+    found = columns.fetchnumpy()
+    person, op, late = (np.asarray(found[name]) for name in ("person", "op", "late"))
     removal = np.array([action == "REMOVE" for _, action in actions], dtype=np.bool_)
-    return pack(
-        np.asarray(columns["person"], dtype=np.int64),
-        np.asarray(columns["op"], dtype=np.int64),
-        removal=removal,
-        limits=limits,
+    limits = Limits(counting=counting)
+    now = place(person[~late], op[~late], removal=removal, limits=limits)
+    then = place(person[late], op[late], removal=removal, limits=limits)
+    entry: Numbers = np.empty(len(op), np.int32)
+    entry[~late] = now.entry
+    entry[late] = then.entry + len(now.request)
+    _assign(db, entry, np.concatenate([now.request, then.request + now.requests]))
+    return Packed(
+        requests=now.requests + then.requests,
+        naive=now.naive + then.naive,
+        floor=now.floor + then.floor,
+        settle_from=now.requests,
     )
 
 
-def _carry(db: duckdb.DuckDBPyConnection, now: Packing, late: Packing) -> None:
-    """Put both packings into tables: who and what each entry of each request holds."""
-    request = np.concatenate([now.request, late.request + now.requests])
-    entry = np.arange(len(request), dtype=np.int64)
-    user_counts = np.concatenate([np.diff(now.user_start), np.diff(late.user_start)])
-    op_counts = np.concatenate([np.diff(now.op_start), np.diff(late.op_start)])
-    tables = {
-        "entry_requests": {"entry": entry, "request": request},
-        "entry_people": {
-            "entry": np.repeat(entry, user_counts),
-            "number": np.concatenate([now.users, late.users]),
-        },
-        "entry_ops": {
-            "entry": np.repeat(entry, op_counts),
-            "number": np.concatenate([now.ops, late.ops]),
-        },
-    }
-    for table, columns in tables.items():
-        db.register("columns_in", columns)
-        db.execute(f"CREATE OR REPLACE TABLE {table} AS SELECT * FROM columns_in")
-        db.unregister("columns_in")
+def _assign(db: duckdb.DuckDBPyConnection, entry: Numbers, request: Numbers) -> None:
+    """Put the entry and the request of each change beside it, row by row."""
+    db.register("columns_in", {"entry": entry, "request": request[entry]})
+    db.execute("CREATE OR REPLACE TABLE assigned AS SELECT entry, request FROM columns_in")
+    db.unregister("columns_in")

@@ -24,6 +24,9 @@ LINES = (
 )
 
 
+_FILE = "segctl_file"
+
+
 def literal(text: str) -> str:
     """Quote a string for SQL."""
     return "'" + text.replace("'", "''") + "'"
@@ -54,7 +57,7 @@ def lines_of(files: Iterable[Path]) -> str:
     return f"read_csv({paths(files)}, auto_detect = false, {LINES})"
 
 
-def delimited(scan: Scan, columns: Sequence[str]) -> str:
+def _delimited(scan: Scan, columns: Sequence[str]) -> str:
     """Give the reading function of csv or tsv files that share a header, which is known.
 
     Nothing is guessed: DuckDB would take one file for this dialect and the next
@@ -64,7 +67,7 @@ def delimited(scan: Scan, columns: Sequence[str]) -> str:
     delimiter = "\t" if scan.format == "tsv" else ","
     return (
         f"read_csv({paths(scan.paths)}, auto_detect = false, columns = {{{types}}}, "
-        f"delim = '{delimiter}', quote = '\"', escape = '\"', header = true)"
+        f"delim = '{delimiter}', quote = '\"', escape = '\"', header = true{_options(scan)})"
     )
 
 
@@ -95,34 +98,66 @@ def _unescaped(column: str) -> str:
 def rows_of(scan: Scan, columns: Sequence[str] = ()) -> str:
     """Give a SELECT of ``kind``, ``value`` and ``label`` over files, unchecked.
 
-    ``columns`` are those of the header of csv or tsv files.
+    ``columns`` are those of the header of csv or tsv files.  Of jsonl there is ``type``
+    too, that of the value in JSON.
     """
-    kind = literal(scan.kind)
-    if scan.format == "txt":
-        return f"SELECT {kind} AS kind, value, NULL::VARCHAR AS label FROM {lines_of(scan.paths)}"
-    if scan.format == "jsonl":
-        return _json_rows(scan)
-    if scan.format == "parquet":
-        table = f"read_parquet({paths(scan.paths)})"
-    else:
-        table = delimited(scan, columns)
-    label = name(scan.segment_column) if scan.segment_column else "NULL"
-    value = name(scan.column)
+    value = "f.value" if scan.format == "txt" else _cell(scan, scan.column)
+    kind_of_json = ""
+    if scan.format == "jsonl" and scan.column in scan.inside:
+        kind_of_json = f", json_type(f.{name(scan.column)}) AS type"
+    elif scan.format == "jsonl":
+        kind_of_json = ", 'VARCHAR' AS type"
     return (
-        f"SELECT {kind} AS kind, {value}::VARCHAR AS value, {label}::VARCHAR AS label FROM {table}"
+        f"SELECT {literal(scan.kind)} AS kind, {value} AS value, "
+        f"{_cell(scan, scan.segment_column)} AS label{kind_of_json} FROM {_table(scan, columns)}"
     )
 
 
-def _json_rows(scan: Scan) -> str:
-    columns = dict.fromkeys(filter(None, (scan.column, scan.segment_column)))
-    types = ", ".join(f"{literal(column)}: 'JSON'" for column in columns)
-    table = f"read_json({paths(scan.paths)}, format = 'newline_delimited', columns = {{{types}}})"
-    label = f"({name(scan.segment_column)}->>'$')" if scan.segment_column else "NULL::VARCHAR"
-    value = name(scan.column)
-    return (
-        f"SELECT {literal(scan.kind)} AS kind, ({value}->>'$') AS value, {label} AS label, "
-        f"json_type({value}) AS type FROM {table}"
-    )
+def _cell(scan: Scan, column: str | None) -> str:
+    """Give the text of a column, which stands in the files or in the names of their folders."""
+    if column is None or (scan.format == "txt" and column not in scan.partitions):
+        return "NULL::VARCHAR"
+    if column in scan.partitions:
+        return f"p.{name(column)}::VARCHAR"
+    return f"(f.{name(column)}->>'$')" if scan.format == "jsonl" else f"f.{name(column)}::VARCHAR"
+
+
+def _table(scan: Scan, columns: Sequence[str]) -> str:
+    """Give the files as the table ``f``, beside ``p``, the partitions that they are in."""
+    match scan.format:
+        case "txt":
+            table = f"read_csv({paths(scan.paths)}, auto_detect = false, {LINES}{_options(scan)})"
+        case "parquet":
+            table = f"read_parquet({paths(scan.paths)}{_options(scan)})"
+        case "jsonl":
+            wanted = dict.fromkeys(scan.inside or (scan.column,))
+            types = ", ".join(f"{literal(column)}: 'JSON'" for column in wanted)
+            table = (
+                f"read_json({paths(scan.paths)}, format = 'newline_delimited', "
+                f"columns = {{{types}}}{_options(scan)})"
+            )
+        case _:
+            table = _delimited(scan, columns)
+    if not scan.partitions:
+        return f"{table} AS f"
+    names = ", ".join(name(column) for column in scan.partitions)
+    rows = ", ".join(_partition(scan, path) for path in scan.paths)
+    return f"{table} AS f JOIN (VALUES {rows}) AS p({_FILE}, {names}) ON f.{_FILE} = p.{_FILE}"
+
+
+def _options(scan: Scan) -> str:
+    """Give what every reading function is told.
+
+    Of a file in a folder ``day=2026-01-31`` DuckDB would make ``day`` a column itself,
+    of a type that it guesses.
+    """
+    return ", hive_partitioning = false" + (f", filename = '{_FILE}'" if scan.partitions else "")
+
+
+def _partition(scan: Scan, path: Path) -> str:
+    values = (of[path] for of in scan.partitions.values())
+    cells = ("NULL" if value is None else literal(value) for value in values)
+    return f"({literal(str(path))}, {', '.join(cells)})"
 
 
 PROBLEM = f"""CASE
@@ -171,30 +206,43 @@ SELECT d.* FROM ({desired}) AS d
 ANTI JOIN excluded AS e ON e.target = d.target AND e.value = d.value AND e.kind = d.kind
 """
 
-UNMATCHED = """
-CREATE OR REPLACE TABLE unmatched AS
-SELECT l.load, l.label,
-       coalesce(l.target, r.target) AS target,
-       coalesce(l.kind, r.kind) AS kind,
-       coalesce(l.value, r.value) AS value
-FROM ({desired}) AS l
-FULL JOIN recorded AS r ON {together}l.value = r.value AND l.kind = r.kind
-WHERE l.load IS NULL OR r.value IS NULL
-"""
-"""The diff: one FULL JOIN that keeps the unmatched rows; ``load`` tells their side."""
+_PROBLEM = PROBLEM.replace("{", "{{").replace("}", "}}")
 
-COMPARED = f"""
+UNMATCHED = f"""
+CREATE OR REPLACE TABLE unmatched AS
+SELECT *, CASE WHEN load IS NOT NULL AND target IS NOT NULL THEN {_PROBLEM} END AS problem
+FROM (
+    SELECT l.load, l.label, coalesce(l.target, r.target) AS target, {{kind}} AS kind,
+           coalesce(l.value, r.value) AS value
+    FROM ({{desired}}) AS l
+    FULL JOIN recorded AS r ON l.value = r.value{{together}}
+    WHERE l.load IS NULL OR r.value IS NULL
+)
+"""
+"""The diff: one FULL JOIN that keeps the unmatched rows; ``load`` tells their side.
+
+Where there is one kind alone, ``kind`` is that, and the join looks at values only.
+"""
+
+KINDS = """
+SELECT min(coalesce(stats_min_value, '')), max(coalesce(stats_max_value, ''))
+FROM parquet_metadata({files}) WHERE path_in_schema = 'kind'
+"""
+"""The first and the last kind in files of the state, by what each of their parts says of itself."""
+
+BOTH_KINDS = "coalesce(l.kind, r.kind)"
+
+COMPARED = """
 CREATE OR REPLACE TABLE compared AS
 SELECT DISTINCT target, 'ADD' AS action, kind, value, false AS recorded
-FROM unmatched WHERE load IS NOT NULL AND target IS NOT NULL AND ({PROBLEM}) IS NULL
+FROM unmatched WHERE load IS NOT NULL AND target IS NOT NULL AND problem IS NULL
 UNION ALL
 SELECT target, 'REMOVE', kind, value, true FROM unmatched WHERE load IS NULL
 """
 
-INVALID = f"""
-SELECT load, {PROBLEM} AS problem, count(*) FROM unmatched
-WHERE load IS NOT NULL AND target IS NOT NULL
-GROUP BY load, problem HAVING problem IS NOT NULL ORDER BY load, problem
+INVALID = """
+SELECT load, problem, count(*) FROM unmatched WHERE problem IS NOT NULL
+GROUP BY load, problem ORDER BY load, problem
 """
 
 OTHERS = """
@@ -203,11 +251,15 @@ WHERE load IS NOT NULL AND target IS NULL
 GROUP BY load, label ORDER BY load, found DESC, label
 """
 
-DISTINCT_UNMATCHED = """
+ADDED = "SELECT target, count(*) FROM compared WHERE action = 'ADD' GROUP BY target"
+
+DISTINCT_ODD = """
 SELECT load, target, count(*) FROM (
-    SELECT DISTINCT load, target, kind, value, label FROM unmatched WHERE load IS NOT NULL
+    SELECT DISTINCT load, target, kind, value, label FROM unmatched
+    WHERE load IS NOT NULL AND (target IS NULL OR problem IS NOT NULL)
 ) GROUP BY load, target
 """
+"""Distinct rows that are for nobody, or invalid."""
 
 REMOVED = "SELECT target, count(*) FROM unmatched WHERE load IS NULL GROUP BY target"
 
@@ -234,7 +286,15 @@ LEFT JOIN held AS r ON r.target = u.target AND r.value = u.value AND r.kind = u.
 """Pairs whose last request got no answer: sent again in whichever direction is desired."""
 
 DELTA = """
-CREATE OR REPLACE TABLE delta AS
+CREATE OR REPLACE VIEW delta AS
+SELECT target, action, kind, value, recorded,
+       false AS reasserted, NULL::DOUBLE AS settle_from
+FROM compared
+"""
+"""The delta where no pair is quarantined or without an answer."""
+
+DELTA_BESIDE_PAIRS = """
+CREATE OR REPLACE TABLE beside_pairs AS
 SELECT c.target, c.action, c.kind, c.value, c.recorded,
        false AS reasserted, NULL::DOUBLE AS settle_from
 FROM compared AS c
@@ -243,7 +303,8 @@ ANTI JOIN pairs AS p ON p.target = c.target AND p.value = c.value AND p.kind = c
 UNION ALL
 SELECT target, action, kind, value, recorded,
        true, CASE WHEN action <> asked THEN asked_at END
-FROM unanswered
+FROM unanswered;
+CREATE OR REPLACE VIEW delta AS FROM beside_pairs
 """
 """The delta: what differs, less what is quarantined, and what must be asserted again."""
 
@@ -284,7 +345,7 @@ FROM delta WHERE NOT reasserted GROUP BY target, action
 """
 
 STILL_WANTED = """
-CREATE OR REPLACE TABLE delta AS
+CREATE OR REPLACE TABLE still_wanted AS
 SELECT s.target, s.action, s.kind, s.value, r.value IS NOT NULL AS recorded,
        u.value IS NOT NULL AS reasserted,
        CASE WHEN u.action <> s.action THEN u.asked_at END AS settle_from
@@ -294,28 +355,10 @@ LEFT JOIN (SELECT * FROM pairs WHERE status = 'uncertain') AS u
     ON u.target = s.target AND u.value = s.value AND u.kind = s.kind
 ANTI JOIN (SELECT * FROM pairs WHERE status = 'refused') AS q
     ON q.target = s.target AND q.value = s.value AND q.kind = s.kind AND q.action = s.action
-WHERE u.value IS NOT NULL OR (s.action = 'ADD') <> (r.value IS NOT NULL)
+WHERE u.value IS NOT NULL OR (s.action = 'ADD') <> (r.value IS NOT NULL);
+CREATE OR REPLACE VIEW delta AS FROM still_wanted
 """
 """What is left of a saved delta: the rows that the state does not show as done."""
-
-PEOPLE = """
-CREATE OR REPLACE TABLE people AS
-SELECT kind, value, row_number() OVER (ORDER BY kind, value) - 1 AS number
-FROM (SELECT DISTINCT kind, value FROM delta)
-"""
-"""Users numbered by their content, so that packing is the same wherever it runs."""
-
-SAVED_DELTA = """
-SELECT r.request, o.target, o.action, p.kind, p.value, d.recorded, d.reasserted, d.settle_from
-FROM entry_requests AS r
-JOIN entry_people AS ep USING (entry) JOIN people AS p ON ep.number = p.number
-JOIN entry_ops AS eo USING (entry) JOIN ops AS o ON eo.number = o.number
-JOIN delta AS d ON d.target = o.target AND d.action = o.action
-    AND d.value = p.value AND d.kind = p.kind
-UNION ALL
-SELECT -1, target, action, kind, value, NULL, NULL, NULL FROM released
-"""
-"""The delta as it is kept: each change with its request; -1 marks what only leaves quarantine."""
 
 OUTCOMES = """
 CREATE OR REPLACE TABLE landed AS
@@ -378,11 +421,3 @@ SELECT kind, value, status, action, asked_at, detail FROM pairs_after WHERE targ
 ORDER BY kind, value
 """
 """The pairs of one target that have no acknowledgement after an apply."""
-
-NO_REQUESTS = """
-CREATE OR REPLACE TABLE ops (target INTEGER, action VARCHAR, number BIGINT);
-CREATE OR REPLACE TABLE entry_requests (entry BIGINT, request BIGINT);
-CREATE OR REPLACE TABLE entry_people (entry BIGINT, number BIGINT);
-CREATE OR REPLACE TABLE entry_ops (entry BIGINT, number BIGINT);
-"""
-"""What packing makes, of an empty delta."""

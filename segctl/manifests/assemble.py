@@ -290,14 +290,12 @@ def _postgres(
 
 
 def _file(file: File, location: Location) -> desired.FileSource:
-    format_ = file.format or format_of(file.path)
-    if format_ is None:
-        raise AssertionError("checked documents have files of a known format")
     return desired.FileSource(
         path=file.path,
-        format=format_,
+        format=file.format or format_of(file.path),
         column=file.column,
         kind=Kind(file.kind),
+        where=file.where,
         tolerance=_tolerance(file),
         location=location,
     )

@@ -34,12 +34,17 @@ class InlineSource:
 
 @dataclass(frozen=True, kw_only=True)
 class FileSource:
-    """One column of a file; ``path`` is relative to the workspace root as written."""
+    """One column of files; ``path`` is relative to the workspace root as written.
+
+    It names a file, a folder or a pattern.  Without ``format`` each file's name tells
+    it.  ``where`` gives values of partitions, exactly as they stand in the path.
+    """
 
     path: str
-    format: Format
+    format: Format | None
     column: str
     kind: Kind
+    where: Mapping[str, str] = field(default_factory=dict)
     tolerance: Tolerance = Tolerance()
     location: Location
 

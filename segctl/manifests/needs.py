@@ -1,6 +1,6 @@
 """Which segments a plan of some must know besides: those that they read, and that rules name."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from segctl.manifests.desired import Desired, Disjoint, MemberLoad, Rule, SegmentSource, Subset
 
@@ -27,8 +27,9 @@ def named(rule: Rule) -> tuple[str, ...]:
 
 
 def rules_about(desired: Desired, planned: Collection[str]) -> tuple[Rule, ...]:
-    """Give the rules about one of the planned segments at least; a plan can break no other."""
-    return tuple(rule for rule in desired.rules if set(planned) & set(named(rule)))
+    """Give the rules about a segment that is planned, or that one of those is made of."""
+    made_of = {*planned, *_read_by(readings(desired), planned)}
+    return tuple(rule for rule in desired.rules if made_of & set(named(rule)))
 
 
 def needed(desired: Desired, planned: Collection[str], rules: Sequence[Rule]) -> Mapping[str, str]:
@@ -37,26 +38,18 @@ def needed(desired: Desired, planned: Collection[str], rules: Sequence[Rule]) ->
     Each with the reason, as a sentence's end: ``segment.vip reads it``.
     """
     reading = readings(desired)
-    reasons: dict[str, str] = {}
-    todo = list(_wanted(planned, rules))
+    asked = {a: f"the rule at {rule.location} names it" for rule in rules for a in named(rule)}
+    found = _read_by(reading, asked) | asked | _read_by(reading, planned)
+    return {address: reason for address, reason in found.items() if address not in planned}
+
+
+def _read_by(reading: Mapping[str, Collection[str]], start: Iterable[str]) -> dict[str, str]:
+    """Give all that these segments are made of, by way of others too, with who reads it."""
+    found: dict[str, str] = {}
+    todo = list(start)
     while todo:
-        address, reason = todo.pop()
-        if address in reasons:
-            continue
-        if address not in planned:
-            reasons[address] = reason
-        todo += [
-            (read, f"{address} reads it")
-            for read in sorted(reading[address])
-            if read not in planned and read not in reasons
-        ]
-    return reasons
-
-
-def _wanted(planned: Collection[str], rules: Sequence[Rule]) -> Iterator[tuple[str, str]]:
-    """Give who starts the search; those with a shorter reason come last, and are taken first."""
-    for rule in rules:
-        for address in named(rule):
-            yield address, f"the rule at {rule.location} names it"
-    for address in planned:
-        yield address, ""
+        reader = todo.pop()
+        for address in sorted(set(reading[reader]) - found.keys()):
+            found[address] = f"{reader} reads it"
+            todo.append(address)
+    return found

@@ -30,15 +30,23 @@ def _share_needs_skip(on_invalid: str, share: float | None) -> None:
 
 
 class File(Section):
-    """One column of a file."""
+    """One column of a file, of all files in a folder, or of those that a pattern matches."""
 
-    path: Line = Field(description="The path of the file, relative to the workspace root.")
+    path: Line = Field(
+        description="A file, a folder or a pattern with *, ?, [...] and **, relative to the "
+        "workspace root."
+    )
     column: Line = Field(default="identity", description="The column that holds the members.")
     kind: Literal["identity", "guid"] = Field(
         default="identity", description="What the members are: identities, or CleverTap's guids."
     )
     format: Given[Literal["csv", "tsv", "jsonl", "parquet", "txt"]] = Field(
         default=None, description="The format; by the file's extension where left out."
+    )
+    where: dict[Line, Text] = Field(
+        default={},
+        description="Values of partition columns, which folders named such as day=2026-01-31 "
+        "have; other files are not read.",
     )
     on_invalid: OnInvalid = "error"
     max_invalid_percent: MaxInvalidPercent = None
@@ -138,7 +146,7 @@ class MemberSource(_Forms):
     guids: Given[list[Text]] = Field(
         default=None, description="Members by the id that CleverTap gave their device."
     )
-    file: Given[File] = Field(default=None, description="One column of a file.")
+    file: Given[File] = Field(default=None, description="One column of files.")
     query: Given[Query] = Field(default=None, description="A SELECT over files.")
     postgres: Given[Postgres] = Field(default=None, description="Rows of a PostgreSQL database.")
     segment: Given[Text] = Field(
@@ -151,6 +159,6 @@ class TableSource(_Forms):
 
     what = "the source of a table"
     advice = "Keep one of them."
-    file: Given[File] = Field(default=None, description="A file with a column of members.")
+    file: Given[File] = Field(default=None, description="Files with a column of members.")
     query: Given[Query] = Field(default=None, description="A SELECT over files.")
     postgres: Given[Postgres] = Field(default=None, description="Rows of a PostgreSQL database.")

@@ -202,7 +202,7 @@ def _source(
         if isinstance(values, Seq):
             yield from _identities(document, (*path, field), values, what)
     file, given = look(source, "file", "path"), look(source, "file", "format")
-    if isinstance(file, str) and given is None and file.strip() and format_of(file) is None:
+    if isinstance(file, str) and given is None and file.strip() and not _tells_format(file):
         yield Diagnostic(
             code="unknown-format",
             summary="the format of this file cannot be told from its name.",
@@ -257,6 +257,12 @@ def _identities(
         yield diagnostic
     if diagnostic and len(wrong) > MAX_ALIKE:
         yield and_more(diagnostic, len(wrong) - MAX_ALIKE)
+
+
+def _tells_format(path: str) -> bool:
+    """Tell whether a path shows a format, or may be that of files whose names do."""
+    last = path.rsplit("/", 1)[-1]
+    return format_of(path) is not None or "." not in last or bool(set("*?[") & set(last))
 
 
 def format_of(path: str) -> Format | None:

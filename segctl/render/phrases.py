@@ -203,18 +203,18 @@ def no_changes_meaning(plan: Plan) -> str:
     ):
         return "Nothing is to be sent; what CleverTap refused stays as it is."
     if plan.targeted:
-        return f"Segments picked by --target {patterns} are as declared; others were not looked at."
+        return f"Segments picked by --target {patterns} are as declared; others are not planned."
     if not plan.changes:
         return "No segment is declared, and none is recorded."
     return "The state records every segment and member as declared; nothing needs to be sent."
 
 
 def target_note(plan: Plan) -> str:
-    """Say that a plan with changes looked at a part only; empty where it looked at everything."""
+    """Say that a plan with changes is one of a part only; empty where it is one of everything."""
     if plan.is_empty or not plan.targeted:
         return ""
     patterns = ", ".join(escaped(pattern) for pattern in plan.targeted)
-    return f"Only segments picked by --target were looked at: {patterns}"
+    return f"Only segments picked by --target are planned: {patterns}"
 
 
 def findings(plan: Plan) -> tuple[Finding, ...]:

@@ -1,12 +1,18 @@
 """Which files a source may read: those of the workspace, and of folders it allows by name."""
 
+import os
 import stat
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from segctl.engine.base import RowsUnreadable
+from segctl.manifests.validate import format_of
+from segctl.sources.globs import Walk, fixed_part, is_folder, is_pattern
 
-_GLOB = frozenset("*?[")
+_FROM_THE_ROOT = "Paths start at the workspace root."
+_PASSED_OVER = "Names that begin with a dot or an underscore are passed over."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,60 +28,122 @@ class Reach:
         Relative paths are relative to the root.  Symbolic links are followed before
         the decision, so that none leads out.
         """
-        if not path or "\0" in path:
-            raise RowsUnreadable("bad-path", "the path is empty or has a NUL character")
-        if "://" in path:
+        _check_form(path)
+        real = self._real(path)
+        if not os.path.lexists(real):
+            raise RowsUnreadable("missing-file", f"there is no file {path}", _FROM_THE_ROOT)
+        return _regular(real, path)
+
+    def locate(self, path: str) -> Path:
+        """Judge a file as ``resolve`` does, and give it under the name that it was given.
+
+        Its name tells its compression and its partition, which that of the file behind
+        a link need not.
+        """
+        real = self.resolve(path)
+        try:
+            path.encode()
+        except UnicodeEncodeError:
+            shown = os.fsencode(path).decode("utf-8", "backslashreplace")
+            summary = f"the name of {shown} is not UTF-8"
+            raise RowsUnreadable("bad-path", summary, "Rename it.") from None
+        return real if ".." in Path(path).parts else self._root / path
+
+    def find(self, path: str) -> tuple[str, ...]:
+        """Give the names of the files that a path stands for, sorted; at least one.
+
+        The path is that of a file, that of a folder, which stands for all files in it
+        at any depth, or a pattern.  Raises ``RowsUnreadable``; the files themselves are
+        not looked at.
+        """
+        _check_form(path)
+        there = os.path.lexists(self._root / path)
+        if there and is_folder(self._root / path):
+            return self._in_folder(path)
+        if there or not is_pattern(path):
+            return (path,)
+        return self._matching(path)
+
+    def expand(self, path: str) -> tuple[Path, ...]:
+        """Give the files that a path stands for; see ``find`` and ``locate``."""
+        return tuple(self.locate(name) for name in self.find(path))
+
+    def _in_folder(self, folder: str) -> tuple[str, ...]:
+        walk = Walk(enter=self._enter)
+        walk.into(Path(folder).as_posix(), ("**",))
+        if not walk.files:
+            raise RowsUnreadable("missing-file", f"the folder {folder} holds no file", _PASSED_OVER)
+        return tuple(sorted(walk.files))
+
+    def _matching(self, pattern: str) -> tuple[str, ...]:
+        folder, steps = fixed_part(pattern)
+        if ".." in steps:
             raise RowsUnreadable(
                 "outside-workspace",
-                f"{path} is not a file of the workspace",
-                "A source reads files; copy it into the workspace first.",
+                f"{pattern} may lead outside of the workspace",
+                "Write a pattern without `..` after its first wildcard.",
             )
+        if not is_folder(self._enter(folder)):
+            raise RowsUnreadable(
+                "missing-file", f"no file matches {pattern}", f"There is no folder {folder}."
+            )
+        walk = Walk(enter=self._enter)
+        walk.into(folder, steps)
+        _check_folders(walk.folders, walk.files, pattern)
+        if not walk.files:
+            advice = f"{_FROM_THE_ROOT} {_PASSED_OVER}"
+            raise RowsUnreadable("missing-file", f"no file matches {pattern}", advice)
+        return tuple(sorted(walk.files))
+
+    def _enter(self, folder: str) -> Path:
+        """Judge a folder before anything in it is looked at."""
+        self._real(folder)
+        return self._root / folder
+
+    def _real(self, path: str) -> Path:
         try:
-            real = (self.root / path).resolve()
-            there = real.exists()
+            real = (self._root / path).resolve()
+            real.exists()
         except (OSError, RuntimeError) as error:
             reason = getattr(error, "strerror", None) or "a loop of symbolic links"
             raise RowsUnreadable("unreadable-file", f"{path}: {reason.lower()}") from None
-        if not self._allows(real):
+        if not any(real.is_relative_to(folder) for folder in self._folders):
             raise RowsUnreadable(
                 "outside-workspace",
                 f"{path} lies outside of the workspace",
                 "Move it inside, or name its folder under spec.allowFolders in segctl.yaml.",
             )
-        if not there:
-            raise RowsUnreadable(
-                "missing-file", f"there is no file {path}", "Paths start at the workspace root."
-            )
-        return _regular(real, path)
+        return real
 
-    def expand(self, pattern: str) -> tuple[Path, ...]:
-        """Give the real files that a glob names, sorted; at least one."""
-        if not _GLOB & set(pattern):
-            return (self.resolve(pattern),)
-        if Path(pattern).is_absolute() or ".." in Path(pattern).parts:
-            raise RowsUnreadable(
-                "outside-workspace",
-                f"{pattern} may lead outside of the workspace",
-                "Write a pattern relative to the workspace root, without `..`.",
-            )
-        try:
-            found = sorted(
-                match.relative_to(self.root).as_posix()
-                for match in self.root.glob(pattern)
-                if not match.is_dir()
-            )
-        except (ValueError, NotImplementedError):
-            raise RowsUnreadable("bad-path", f"{pattern} is not a file pattern") from None
-        if not found:
-            raise RowsUnreadable(
-                "missing-file", f"no file matches {pattern}", "Paths start at the workspace root."
-            )
-        return tuple(self.resolve(path) for path in found)
+    @cached_property
+    def _root(self) -> Path:
+        return self.root.resolve()
 
-    def _allows(self, real: Path) -> bool:
-        root = self.root.resolve()
-        folders = [root, *((root / folder).resolve() for folder in self.allowed)]
-        return any(real.is_relative_to(folder) for folder in folders)
+    @cached_property
+    def _folders(self) -> tuple[Path, ...]:
+        return (self._root, *((self._root / folder).resolve() for folder in self.allowed))
+
+
+def _check_form(path: str) -> None:
+    if not path or "\0" in path:
+        raise RowsUnreadable("bad-path", "the path is empty or has a NUL character")
+    if "://" in path:
+        raise RowsUnreadable(
+            "outside-workspace",
+            f"{path} is not a file of the workspace",
+            "A source reads files; copy it into the workspace first.",
+        )
+
+
+def _check_folders(folders: Iterable[str], files: Iterable[str], pattern: str) -> None:
+    """Refuse a folder that is named like a file of members: its own are not to be missed."""
+    for folder in sorted(folders):
+        if format_of(folder) and not any(file.startswith(f"{folder}/") for file in files):
+            raise RowsUnreadable(
+                "unreadable-file",
+                f"{folder} is a folder",
+                f"Write {pattern}/* for the files in it, or a pattern that it does not match.",
+            )
 
 
 def _regular(real: Path, path: str) -> Path:

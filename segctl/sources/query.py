@@ -6,13 +6,14 @@ Each file name is replaced by the real files that it stands for, since the seale
 database opens files by their exact names.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from segctl.engine.base import RowsUnreadable, Select
 from segctl.engine.sql import paths
+from segctl.sources.files import partitions
 from segctl.sources.paths import Reach
 
 Tree = Mapping[str, Any]
@@ -44,6 +45,7 @@ _FUNCTIONS = {"csv": "read_csv", "parquet": "read_parquet", "json": "read_json"}
 _TYPED = frozenset(
     {"all_varchar", "types", "dtypes", "column_types", "columns", "auto_type_candidates"}
 )
+_HIVE = frozenset({"hive_partitioning", "hive_types", "hive_types_autocast"})
 _FORBIDDEN = ("getenv", "getvariable", "current_setting", "write_log", "__internal", "duckdb_")
 
 
@@ -141,8 +143,10 @@ def _resolve_table(node: Tree, text: bytes, reach: Reach, found: _Found) -> None
     start = int(node["query_location"])
     end = _end_of_name(text, start)
     reader = _SUFFIXES[suffix]
-    files = reach.expand(path)
+    names = reach.find(path)
+    files = [reach.locate(name) for name in names]
     options = ", all_varchar = true, header = true" if reader == "csv" else ""
+    options += _partitioned(names)
     found.files.extend(files)
     found.splices.append((start, end, f"{_FUNCTIONS[reader]}({paths(files)}{options})"))
 
@@ -179,14 +183,24 @@ def _resolve_function(function: Tree, reach: Reach, found: _Found) -> None:
     first = arguments[0]["expression"]
     start = int(first["query_location"])
     end = start + int(first["query_location_length"])
-    files = [file for name in _literals(first, called) for file in reach.expand(name)]
+    names = [name for path in _literals(first, called) for name in reach.find(path)]
+    files = [reach.locate(name) for name in names]
     named = {_option(argument) for argument in arguments[1:]}
     extra = ""
     if _READERS[called] == "csv":
         extra += "" if named & _TYPED else ", all_varchar = true"
         extra += "" if "header" in named else ", header = true"
+    extra += "" if named & _HIVE else _partitioned(names)
     found.files.extend(files)
     found.splices.append((start, end, paths(files) + extra))
+
+
+def _partitioned(names: Sequence[str]) -> str:
+    """Make columns of folders named ``day=2026-01-31``, where all files have the same; as text."""
+    columns = {tuple(partitions(name)) for name in names}
+    if len(columns) == 1 and columns != {()}:
+        return ", hive_partitioning = true, hive_types_autocast = false"
+    return ", hive_partitioning = false"
 
 
 def _option(argument: Tree) -> str:

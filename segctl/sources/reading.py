@@ -4,7 +4,7 @@ What lies outside of the files of the workspace is brought into a scratch file f
 each kind of source in its own module.
 """
 
-from segctl.engine.base import Inline, Rows, Scan
+from segctl.engine.base import Inline, Rows
 from segctl.manifests.desired import (
     FileSource,
     InlineSource,
@@ -12,7 +12,7 @@ from segctl.manifests.desired import (
     PostgresSource,
     QuerySource,
 )
-from segctl.sources import postgres, query
+from segctl.sources import files, postgres, query
 from segctl.sources.fetching import Fetching
 
 
@@ -24,13 +24,7 @@ def rows_of(
         case InlineSource(kind=kind, values=values):
             return Inline(kind=kind, values=values)
         case FileSource():
-            return Scan(
-                paths=(at.reach.resolve(source.path),),
-                format=source.format,
-                column=source.column,
-                kind=source.kind,
-                segment_column=segment_column,
-            )
+            return files.scan(source, at.reach, segment_column=segment_column)
         case QuerySource(sql=sql, parameters=parameters):
             return query.prepare(
                 sql, parameters, at.reach, at.engine.syntax_tree, segment_column=segment_column

@@ -1,3 +1,4 @@
+import gzip
 import json
 import re
 from pathlib import Path
@@ -104,6 +105,41 @@ def test_an_import_records_who_is_there_so_that_a_plan_shows_the_difference(
     document = json.loads(done.out)
     gold = next(c for c in document["changes"] if c["address"] == "segment.gold")
     assert (gold["action"], gold["members"]["add"], gold["members"]["remove"]) == ("update", 1, 1)
+
+
+def test_an_import_takes_all_files_that_a_pattern_matches_wherever_they_lie(
+    segctl: Segctl, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    outside = tmp_path_factory.mktemp("export")
+    (outside / "a.csv").write_text("identity\na\nb\n")
+    (outside / "b.csv.gz").write_bytes(gzip.compress(b"identity\nb\nc\n"))
+    done = segctl("import", "gold", "--members", f"{outside}/*.csv*")
+    assert "SEG-GOLD with 3 members" in done.out
+
+
+@pytest.mark.parametrize(
+    ("files", "members", "said"),
+    [
+        ({}, "gone.csv", "there is no file gone.csv"),
+        ({}, "*.csv", "no file matches *.csv"),
+        ({"x.dat": "a"}, "x.dat", "the format of x.dat cannot be told from its name"),
+        (
+            {"m/a.txt": "a\n", "m/b.txt": "b\n c\n"},
+            "m",
+            "m: 1 row with white space around the value, the first is row 2 of m/b.txt",
+        ),
+        ({"m/a.csv": "identity\n", "m/b.csv": "x\n"}, "m", "m/b.csv: the file has no column"),
+    ],
+)
+def test_an_import_names_the_file_at_fault(
+    workspace: Workspace, segctl: Segctl, files: dict[str, str], members: str, said: str
+) -> None:
+    for name, text in files.items():
+        (workspace / name).parent.mkdir(exist_ok=True)
+        (workspace / name).write_text(text)
+    done = segctl("import", "gold", "--members", members)
+    assert done.code == 1
+    assert said in done.err.replace(f"{workspace}/", "")
 
 
 @pytest.mark.parametrize(

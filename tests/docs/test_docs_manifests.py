@@ -17,6 +17,7 @@ DATA = {
     "members/gold.csv": "email\nann@example.com\n",
     "members/opt-outs.txt": "bob@example.com\n",
     "members/complaints.txt": "carl@example.com\n",
+    "members/events/day=2026-01-31/part-0.jsonl": '{"identity": "ann@example.com"}\n',
     "members/tiers.csv": "customer_id,tier\n1001,silver\n1002,bronze\n1003,lead\n",
     "members/orders.csv": "email,day,city\n"
     "eve@example.com,2026-01-01,London\neve@example.com,2026-01-02,Paris\n",
@@ -85,10 +86,10 @@ def test_every_example_validates_and_plans(
     (project,) = (block for block in blocks if "kind: Project" in block)
     for name, text in {**files, **DATA, "segctl.yaml": project}.items():
         path = tmp_path / name
-        path.parent.mkdir(exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
     assert execute(["plan", "-C", str(tmp_path)]) == 0, capsys.readouterr().err
-    assert "Plan: 8 to add, 0 to change, 0 to destroy.\n" in capsys.readouterr().out
+    assert "Plan: 9 to add, 0 to change, 0 to destroy.\n" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("heading", TABLES)

@@ -45,6 +45,28 @@ def test_inline_identities_and_guids_arrive_as_written(shop: Workshop) -> None:
     )
 
 
+def test_folders_and_patterns_fill_segments_and_name_what_is_wrong(shop: Workshop) -> None:
+    for day, tier, who in (("30", "gold", "old"), ("31", "gold", "new"), ("31", "07", "seven")):
+        folder = f"m/day=2026-01-{day}/tier={tier}"
+        shop.write(f"{folder}/a.csv.gz", gzip.compress(table("x,email", f"1,{who}").encode()))
+        shop.write(f"{folder}/_SUCCESS", "")
+    shop.declare(
+        segment("all", spec="members: [{file: {path: m/**/*.csv.gz, column: email}}]"),
+        "apiVersion: segctl/v1\nkind: SegmentTable\nmetadata: {name: tiers}\nspec:\n"
+        "  source: {file: {path: m/, column: email, where: {day: '2026-01-31'}}}\n"
+        "  segmentColumn: tier\n"
+        "  segments: {gold: {displayName: Gold}, '07': {displayName: Seven}}\n",
+    )
+    done(shop)
+    assert shop.service.members("all") == identities("old", "new", "seven")
+    assert shop.service.members("gold") == identities("new")
+    assert shop.service.members("07") == identities("seven")
+    shop.write("m/day=2026-01-31/tier=gold/a.csv.gz", b"email\n")
+    ran = shop.run("plan")
+    assert ran.code == 1
+    assert ran.err.count("m/day=2026-01-31/tier=gold/a.csv.gz: the file is not gzip") == 2
+
+
 def test_each_form_of_file_fills_a_segment(shop: Workshop) -> None:
     shop.write("m/a.csv", table("id,email", "1,csv@example.com", '2,"two, quoted"'))
     shop.write("m/a.tsv", table("email\tid", "tsv@example.com\t1"))

@@ -65,6 +65,7 @@ def copied(folder: Path) -> Path:
         ("README.md", "."),
         ("examples/quickstart/README.md", "examples/quickstart"),
         ("examples/cdnow/README.md", "examples/cdnow"),
+        ("examples/spring-sale/README.md", "examples/spring-sale"),
     ],
 )
 def test_the_commands_of_a_readme_run_as_they_stand(

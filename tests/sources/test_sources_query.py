@@ -1,12 +1,14 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from segctl.engine.base import Recorded, RowsUnreadable, Select
 from segctl.engine.duckdb import DuckEngine
 from segctl.sources.paths import Reach
 from segctl.sources.query import prepare
+from tests.sources.source_files import write
 
 
 @pytest.fixture
@@ -72,6 +74,25 @@ def test_a_variable_is_bound_and_never_pasted(engine: DuckEngine, root: Path) ->
 def test_a_file_name_may_hold_quotes_and_other_letters(engine: DuckEngine, root: Path) -> None:
     load(engine, root, "SELECT 'é' || identity AS identity FROM 'members/b''é.csv'")
     assert members(engine) == ["éb"]
+
+
+def test_a_folder_of_partitions_gives_columns_of_text(engine: DuckEngine, root: Path) -> None:
+    for day, values in (("007", ["a"]), ("7", ["b", "c"])):
+        (root / f"events/day={day}").mkdir(parents=True)
+        for suffix in ("csv", "jsonl"):
+            write(root / f"events/day={day}/0.{suffix}", values)
+        duckdb.sql(f"COPY (SELECT 'p{day}' AS identity) TO '{root}/events/day={day}/0.parquet'")
+    for source in ("'events/**/*.csv'", "'events/**/*.jsonl'", "read_csv('events/**/*.csv')"):
+        load(engine, root, f"SELECT identity FROM {source} WHERE day = $day", day="7")
+    load(engine, root, "SELECT identity || day AS identity FROM 'events/**/*.parquet'")
+    assert members(engine) == ["b", "c", "p007007", "p77"]
+
+
+def test_a_query_reads_files_whose_names_are_patterns(engine: DuckEngine, root: Path) -> None:
+    for name in ("a[b].csv", "ab.csv"):
+        write(root / name, [name])
+    load(engine, root, "SELECT identity FROM 'a[b].csv'")
+    assert members(engine) == ["a[b].csv"]
 
 
 def test_identity_and_guid_may_take_turns(engine: DuckEngine, root: Path) -> None:

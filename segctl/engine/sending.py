@@ -1,0 +1,147 @@
+"""The delta on its way to requests: in order, numbered, packed, written in sending order.
+
+Everything here goes in slices or streams, so that a delta of any size fits into memory.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import duckdb
+
+from segctl.engine import sql
+from segctl.engine.base import Counting, Packed
+
+CHANGES_A_SLICE = 1_000_000
+"""How many changes are gathered into entries at a time."""
+
+_OPS = """
+CREATE OR REPLACE TABLE ops AS SELECT unnest($1::INTEGER[]) AS target,
+    unnest($2::VARCHAR[]) AS action, unnest($3::INTEGER[]) AS op
+"""
+
+_SORTED = """
+CREATE OR REPLACE TABLE sorted AS
+SELECT d.kind, d.value, o.op, d.recorded, d.reasserted, d.settle_from
+FROM delta AS d JOIN ops AS o ON d.target = o.target AND d.action = o.action
+ORDER BY d.kind, d.value, o.op
+"""
+
+_CHANGES = """
+CREATE OR REPLACE TABLE changes AS
+SELECT (sum((value IS DISTINCT FROM last_value OR kind IS DISTINCT FROM last_kind)::INTEGER)
+        OVER (ROWS UNBOUNDED PRECEDING))::INTEGER - 1 AS person,
+       op, kind, value, recorded, reasserted, settle_from
+FROM (SELECT *, lag(value) OVER () AS last_value, lag(kind) OVER () AS last_kind FROM sorted);
+DROP TABLE sorted
+"""
+"""The delta in order, users numbered by their content: packing is the same wherever it runs."""
+
+_SAVED_DELTA = """
+SELECT c.request, o.target, o.action, c.kind, c.value, c.recorded, c.reasserted, c.settle_from
+FROM (FROM changes POSITIONAL JOIN assigned) AS c JOIN ops AS o USING (op)
+UNION ALL
+SELECT -1, target, action, kind, value, NULL, NULL, NULL FROM released
+"""
+"""The delta as it is kept: each change with its request; -1 marks what only leaves quarantine."""
+
+_SLICES = """
+SELECT max(entry) + 1 FROM (
+    SELECT entry, sum(count(*)) OVER (ORDER BY entry) AS upto FROM assigned GROUP BY entry
+) GROUP BY upto // $1 ORDER BY 1
+"""
+"""Parts the entries so that each part has about so many changes: where each part ends."""
+
+_NO_ENTRIES = """
+CREATE OR REPLACE TABLE entries (
+    request INTEGER, entry INTEGER, kinds VARCHAR[], names VARCHAR[],
+    targets INTEGER[], actions VARCHAR[]
+)
+"""
+
+_ENTRIES = """
+INSERT INTO entries
+WITH placed AS (
+    SELECT entry, request, person, op, kind, value FROM changes POSITIONAL JOIN assigned
+    WHERE entry >= $1 AND entry < $2
+),
+heads AS (
+    SELECT entry, min(request) AS request, min(op) AS op, min(person) AS person
+    FROM placed GROUP BY entry
+),
+users AS (
+    SELECT entry, list(p.kind ORDER BY p.person) AS kinds, list(p.value ORDER BY p.person) AS names
+    FROM placed AS p JOIN heads AS h USING (entry) WHERE p.op = h.op GROUP BY entry
+),
+what AS (
+    SELECT entry, list(o.target ORDER BY o.op) AS targets, list(o.action ORDER BY o.op) AS actions
+    FROM placed AS p JOIN heads AS h USING (entry) JOIN ops AS o ON o.op = p.op
+    WHERE p.person = h.person GROUP BY entry
+)
+SELECT h.request, entry, u.kinds, u.names, w.targets, w.actions
+FROM heads AS h JOIN users AS u USING (entry) JOIN what AS w USING (entry) ORDER BY entry
+"""
+"""The entries of one part; each is the product of its users and its operations."""
+
+_NO_REQUESTS = """
+CREATE OR REPLACE TABLE ops (target INTEGER, action VARCHAR, op INTEGER);
+CREATE OR REPLACE TABLE changes (
+    person INTEGER, op INTEGER, kind VARCHAR, value VARCHAR,
+    recorded BOOLEAN, reasserted BOOLEAN, settle_from DOUBLE
+);
+CREATE OR REPLACE TABLE assigned (entry INTEGER, request INTEGER);
+"""
+"""What packing makes, of an empty delta."""
+
+
+def pack(
+    db: duckdb.DuckDBPyConnection,
+    keys: Sequence[str],
+    counting: Counting,
+    *,
+    settle_seconds: float,
+) -> Packed:
+    """Pack the relation ``delta``; see ``Engine.pack``."""
+    db.execute(_NO_REQUESTS)
+    found = db.execute("SELECT DISTINCT target, action FROM delta").fetchall()
+    if not found:
+        return Packed(requests=0, naive=0, floor=0, settle_from=0)
+    from segctl.engine import requests  # noqa: PLC0415 - numpy, which no change needs
+
+    actions = sorted(found, key=lambda op: (keys[op[0]], op[1]))
+    columns = [[target for target, _ in actions], [action for _, action in actions]]
+    db.execute(_OPS, [*columns, list(range(len(actions)))])
+    with in_order(db):
+        db.execute(_SORTED)
+        db.execute(_CHANGES)
+        packed = requests.pack_delta(db, actions, counting)
+    [[asked]] = db.execute("SELECT max(settle_from) FROM changes").fetchall()
+    return packed if asked is None else replace(packed, settled_at=asked + settle_seconds)
+
+
+def save(db: duckdb.DuckDBPyConnection, delta: Path, batches: Path) -> None:
+    """Write the packed delta and the batches; see ``Engine.save``."""
+    with in_order(db):
+        _copy(db, _SAVED_DELTA, delta)
+        db.execute(_NO_ENTRIES)
+        begin = 0
+        for [end] in db.execute(_SLICES, [CHANGES_A_SLICE]).fetchall():
+            db.execute(_ENTRIES, [begin, end])
+            begin = end
+        _copy(db, "FROM entries", batches)
+        db.execute("DROP TABLE entries")
+
+
+def _copy(db: duckdb.DuckDBPyConnection, select: str, file: Path) -> None:
+    db.execute(f"COPY ({select}) TO {sql.literal(str(file))} (FORMAT parquet, COMPRESSION zstd)")
+
+
+@contextmanager
+def in_order(db: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    """Keep rows in their order, at the cost of some memory."""
+    db.execute("SET preserve_insertion_order = true")
+    try:
+        yield
+    finally:
+        db.execute("SET preserve_insertion_order = false")

@@ -1,0 +1,120 @@
+"""What is done piece by piece at size gives the same as all at once."""
+
+from functools import partial
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from segctl.engine import requests, sending
+from segctl.engine.base import Scan
+from segctl.engine.duckdb import DuckEngine
+from segctl.identity import Kind
+from segctl.packing.placing import place
+from tests.engine.engine_kit import recorded
+
+ROWS = 30_000
+SELECT = f"""
+SELECT CASE i % 4 WHEN 0 THEN 'ä' ELSE 'u' END || i AS identity,
+       's' || (i % 7 + (i // 9000) % 2) AS segment
+FROM range({ROWS}) AS t(i) UNION ALL
+SELECT 'u' || i, 's6' FROM range(5, {ROWS}, 7) AS t(i)
+"""
+KEYS = [f"s{n}" for n in range(8)]
+
+
+@pytest.fixture
+def in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sending, "CHANGES_A_SLICE", 1000)
+    monkeypatch.setattr(requests, "place", partial(place, most=2000))
+
+
+def plan(folder: Path, threads: int) -> tuple[Path, Path]:
+    """Compare a table of seven segments with one recorded set, pack and save."""
+    folder.mkdir()
+    source = folder / "table.parquet"
+    with duckdb.connect() as db:
+        db.execute(f"COPY ({SELECT}) TO '{source}' (FORMAT parquet)")
+    engine = DuckEngine(folder, threads=threads)
+    scan = Scan(
+        paths=(source,),
+        format="parquet",
+        column="identity",
+        kind=Kind.IDENTITY,
+        segment_column="segment",
+    )
+    engine.load(scan, targets={key: n for n, key in enumerate(KEYS)})
+    before = recorded(folder, [(Kind.IDENTITY, f"u{i}") for i in range(3000)])
+    for n in range(len(KEYS)):
+        engine.record(n, before, wanted=True)
+    engine.diff()
+    engine.pack(KEYS, counting="strict", settle_seconds=30.0)
+    engine.save(folder / "delta.parquet", folder / "batches.parquet")
+    engine.close()
+    return folder / "delta.parquet", folder / "batches.parquet"
+
+
+def rows(select: str) -> list[tuple[object, ...]]:
+    with duckdb.connect() as db:
+        return db.execute(select).fetchall()
+
+
+@pytest.mark.usefixtures("in_pieces")
+def test_a_delta_packed_and_written_in_pieces_is_that_of_plain_sql(tmp_path: Path) -> None:
+    delta, batches = plan(tmp_path / "a", threads=2)
+    base = "SELECT 's' || s AS segment, 'u' || i AS identity FROM range(3000) a(i), range(8) b(s)"
+    desired = f"SELECT DISTINCT segment, identity FROM ({SELECT})"
+    wanted = f"""
+        SELECT segment, 'ADD' AS action, identity FROM ({desired} EXCEPT {base}) UNION ALL
+        SELECT segment, 'REMOVE', identity FROM ({base} EXCEPT {desired})
+    """
+    sent = f"""
+        SELECT 's' || targets[n], actions[n], name FROM (
+            SELECT unnest(names) AS name, targets, actions FROM '{batches}'
+        ), unnest(range(1, len(targets) + 1)) AS t(n)
+    """
+    kept = f"SELECT 's' || target, action, value FROM '{delta}'"
+    expected = sorted(rows(wanted))
+    assert len(expected) > 50_000
+    assert sorted(rows(sent)) == expected
+    assert sorted(rows(kept)) == expected
+
+
+@pytest.mark.usefixtures("in_pieces")
+def test_delta_and_requests_are_the_same_whatever_the_number_of_threads(tmp_path: Path) -> None:
+    one, other = plan(tmp_path / "a", threads=1), plan(tmp_path / "b", threads=4)
+    assert rows(f"FROM '{one[1]}'") == rows(f"FROM '{other[1]}'")
+    assert sorted(rows(f"FROM '{one[0]}'"), key=str) == sorted(rows(f"FROM '{other[0]}'"), key=str)
+
+
+def test_entries_stand_in_sending_order_within_their_limits(tmp_path: Path) -> None:
+    _, batches = plan(tmp_path / "a", threads=2)
+    found = rows(f"SELECT request, len(names), len(targets) FROM '{batches}'")
+    numbers = [int(str(request)) for request, _, _ in found]
+    assert numbers == sorted(numbers)
+    totals: dict[int, list[int]] = {}
+    for number, (_, users, ops) in zip(numbers, found, strict=True):
+        total = totals.setdefault(number, [0, 0])
+        total[0] += int(str(users))
+        total[1] += int(str(ops))
+    assert max(users for users, _ in totals.values()) <= 100
+    assert max(ops for _, ops in totals.values()) <= 100
+
+
+@pytest.mark.parametrize("kinds", [[Kind.IDENTITY], [Kind.GUID], [Kind.IDENTITY, Kind.GUID]])
+def test_kinds_are_told_apart_whether_or_not_they_are_compared(
+    tmp_path: Path, kinds: list[Kind]
+) -> None:
+    source = tmp_path / "new.txt"
+    source.write_text("anna\nbert\n", encoding="utf-8")
+    before = [(kind, "anna") for kind in kinds]
+    engine = DuckEngine(tmp_path, threads=1)
+    engine.load(
+        Scan(paths=(source,), format="txt", column="identity", kind=Kind.IDENTITY), targets=[0]
+    )
+    engine.record(0, recorded(tmp_path, before), wanted=True)
+    sample = engine.diff().targets[0].sample
+    engine.close()
+    joining = {(Kind.IDENTITY, v) for v in ("anna", "bert")} - set(before)
+    assert set(sample.add) == joining
+    assert set(sample.remove) == set(before) - {(Kind.IDENTITY, "anna")}

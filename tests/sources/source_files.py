@@ -1,0 +1,76 @@
+"""Ways to write member files of every format and compression, and to read them as a source."""
+
+import gzip
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import duckdb
+
+from segctl.diagnostics import Location
+from segctl.engine.base import LoadStats, Recorded, Scan
+from segctl.engine.duckdb import DuckEngine
+from segctl.identity import Kind
+from segctl.manifests.desired import FileSource
+from segctl.manifests.validate import format_of
+from segctl.sources.files import scan
+from segctl.sources.paths import Reach
+
+FORMATS = ("csv", "tsv", "jsonl", "parquet", "txt")
+KINDS_OF_FILE = [f"{form}{packed}" for form in FORMATS for packed in ("", ".gz", ".zst")
+                 if not (form == "parquet" and packed)]  # fmt: skip
+
+
+def write(path: Path, values: Sequence[str], *, column: str = "identity") -> Path:
+    """Write members to a file in the format and the compression that its name tells."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    format_ = format_of(path.name)
+    if format_ == "parquet":
+        with duckdb.connect() as db:
+            db.execute(f"CREATE TABLE t AS SELECT unnest($1::VARCHAR[]) AS {column}", [values])
+            db.execute(f"COPY t TO '{path}'")
+        return path
+    lines = [json.dumps({column: v}) for v in values] if format_ == "jsonl" else list(values)
+    text = "".join(f"{line}\n" for line in [*([column] * (format_ in ("csv", "tsv"))), *lines])
+    write_packed(path, text.encode())
+    return path
+
+
+def write_packed(path: Path, content: bytes) -> None:
+    """Write bytes, compressed as the file's name tells."""
+    if path.suffix == ".zst":
+        path.write_bytes(zstd(content, path.parent))
+    else:
+        path.write_bytes(gzip.compress(content) if path.suffix == ".gz" else content)
+
+
+def zstd(content: bytes, folder: Path) -> bytes:
+    """Compress text by zstd, which the standard library of Python 3.11 cannot."""
+    made = folder / ".made.csv"
+    lines = content.decode().removesuffix("\n").split("\n")
+    with duckdb.connect() as db:
+        db.execute("CREATE TABLE t AS SELECT unnest($1::VARCHAR[]) AS line", [lines])
+        db.execute(f"COPY t TO '{made}' (HEADER false, QUOTE '', DELIM '\x01', COMPRESSION zstd)")
+    packed = made.read_bytes()
+    made.unlink()
+    return packed
+
+
+def file_source(path: str, **fields: object) -> FileSource:
+    """Give a file source as a manifest would; ``fields`` override what follows from its path."""
+    written = {"format": format_of(path), "column": "identity", "kind": Kind.IDENTITY, **fields}
+    return FileSource(path=path, location=Location(file="a.yaml"), **written)  # type: ignore[arg-type]  # any field
+
+
+def found(root: Path, path: str, **fields: object) -> Scan:
+    """Resolve a file source of a workspace."""
+    column = fields.pop("segment_column", None)
+    return scan(file_source(path, **fields), Reach(root=root), segment_column=column)  # type: ignore[arg-type]  # text
+
+
+def read(engine: DuckEngine, rows: Scan) -> tuple[LoadStats, list[str]]:
+    """Load rows; give what they hold, and the first ten members."""
+    number = engine.load(rows, targets=[0])
+    engine.record(0, Recorded(), wanted=True)
+    diff = engine.diff()
+    return diff.loads[number], [value for _, value in diff.targets[0].sample.add]

@@ -1,0 +1,190 @@
+"""Several files as one source: every format, compression and place, and what may be wrong."""
+
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from segctl.engine.base import RowsUnreadable
+from segctl.engine.duckdb import DuckEngine
+from segctl.identity import Problem
+from tests.sources.source_files import KINDS_OF_FILE, found, read, write, write_packed
+
+
+def refused(engine: DuckEngine, root: Path, path: str, **fields: object) -> tuple[str, str, str]:
+    """Give what is said of a source, and of which file."""
+    with pytest.raises(RowsUnreadable) as caught:
+        read(engine, found(root, path, **fields))
+    file = caught.value.file
+    at = file.relative_to(root.resolve()).as_posix() if file else ""
+    return at, caught.value.summary, caught.value.detail
+
+
+@pytest.mark.parametrize("kind", KINDS_OF_FILE)
+@pytest.mark.parametrize("path", ["m/a.{}", "m/*.{}", "m/", "m/**/[ab].{}"])
+def test_every_format_and_compression_is_read_from_a_file_a_pattern_and_a_folder(
+    engine: DuckEngine, root: Path, kind: str, path: str
+) -> None:
+    write(root / f"m/a.{kind}", ["00004", "é😀"])
+    write(root / f"m/b.{kind}", ["b", "00004"])
+    stats, members = read(engine, found(root, path.format(kind)))
+    several = path != "m/a.{}"
+    assert members == (["00004", "b", "é😀"] if several else ["00004", "é😀"])
+    assert (stats.rows, stats.duplicates) == ((4, 1) if several else (2, 0))
+
+
+def test_one_source_may_mix_compressions_and_line_ends(engine: DuckEngine, root: Path) -> None:
+    write(root / "a.csv", ["a"])
+    write(root / "b.csv.gz", ["b"])
+    write(root / "c.csv.zst", ["c"])
+    (root / "d.csv").write_bytes(b"identity\r\nd\r\n")
+    (root / "e.CSV").write_bytes("\ufeffidentity\ne".encode())
+    (root / "f.csv").write_text("identity\n")
+    stats, members = read(engine, found(root, "*.[cC]*"))
+    assert (stats.rows, members) == (5, ["a", "b", "c", "d", "e"])
+
+
+def test_each_csv_file_is_read_by_its_own_header(engine: DuckEngine, root: Path) -> None:
+    (root / "a.csv").write_text("identity,x\na,1\n")
+    (root / "b.csv").write_text('x,"identity",y\n1,b,2\n')
+    (root / "c.csv").write_text("x,identity\n1,c\n")
+    assert read(engine, found(root, "*.csv"))[1] == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("name", ["a b.csv", "it's.csv", "é[1].csv", 'q"*?.csv', "[[x]].csv.gz"])
+def test_a_file_name_may_hold_what_it_likes(engine: DuckEngine, root: Path, name: str) -> None:
+    write(root / name, ["right"])
+    for other in ("é1.csv", 'q".csv', 'q"12.csv', "[x.csv.gz"):
+        write(root / other, ["wrong"])
+    assert read(engine, found(root, name))[1] == ["right"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("b.csv", b"", "the file is empty: it has no header line"),
+        ("b.csv", b"email\nb\n", 'the file has no column "identity"'),
+        ("b.csv", b"identity,identity\nb,b\n", 'the file has two columns "identity"'),
+        ("b.csv", b"identity,x\nb,1,2\n", "a row has more or fewer values than the header"),
+        ("b.csv", b"identity\nb\xff\n", "the file is not UTF-8"),
+        ("b.jsonl", b'{"identity": "b"}\nx\n', "a line is not JSON"),
+        ("b.jsonl", b'{"identity": []}\n',
+         ('field "identity" holds values that are not text: 1 of type ARRAY')),
+        ("b.txt", b"b\xff\n", "the file is not UTF-8"),
+        ("b.parquet", b"PAR1", "the file is not Parquet"),
+        ("b.csv.gz", b"identity\nb\n", "the file is not gzip, though its name ends in .gz"),
+        ("b.csv.zst", b"", "the file is not whole: its compressed data break off"),
+        ("b.csv.zst", b"identity\nb\n", "the file is not zstd, though its name ends in .zst"),
+    ],
+)  # fmt: skip
+def test_the_file_at_fault_is_named(
+    engine: DuckEngine, root: Path, name: str, content: bytes, said: str
+) -> None:
+    kind = name.split(".", 1)[1]
+    write(root / f"a.{kind}", ["a"])
+    write(root / f"c.{kind}", ["c"])
+    (root / name).write_bytes(content)
+    assert refused(engine, root, f"*.{kind}")[:2] == (name, said)
+
+
+def test_a_parquet_column_must_be_text_in_every_file(engine: DuckEngine, root: Path) -> None:
+    write(root / "a.parquet", ["a"])
+    duckdb.sql(f"COPY (SELECT 7 AS identity) TO '{root}/b.parquet'")
+    write(root / "c.parquet", ["c"], column="email")
+    (root / "d").mkdir()
+    write(root / "d/d.parquet", ["d"]).rename(root / "d.parquet")
+    file, summary, _ = refused(engine, root, "[abd].parquet")
+    assert (file, summary) == ("b.parquet", 'column "identity" is INTEGER, not text')
+    file, summary, _ = refused(engine, root, "[ac].parquet")
+    assert (file, summary) == ("c.parquet", 'the file has no column "identity"')
+
+
+@pytest.mark.parametrize(
+    "kind", ["csv.gz", "txt.gz", "jsonl.gz", "csv.zst", "txt.zst", "jsonl.zst"]
+)
+def test_a_compressed_file_that_was_cut_anywhere_is_an_error(
+    engine: DuckEngine, root: Path, kind: str
+) -> None:
+    whole = write(root / f"a.{kind}", [f"u{n * 7919 % 10007}" for n in range(500)]).read_bytes()
+    for cut in {10, len(whole) // 2, len(whole) - 1, len(whole) - 5}:
+        (root / f"a.{kind}").write_bytes(whole[:cut])
+        said = (
+            f"a.{kind}",
+            "the file is not whole: its compressed data break off",
+            "Write it again.",
+        )
+        assert refused(engine, root, f"a.{kind}") == said
+
+
+def test_a_gzip_file_with_a_wrong_bit_is_an_error(engine: DuckEngine, root: Path) -> None:
+    path = write(root / "a.txt.gz", [f"u{n * 7919 % 10007}" for n in range(500)])
+    packed = bytearray(path.read_bytes())
+    packed[len(packed) // 2] ^= 1
+    path.write_bytes(packed)
+    assert refused(engine, root, "a.txt.gz")[1] == (
+        "the file is damaged: its compressed data cannot be unpacked"
+    )
+
+
+def test_json_with_a_byte_order_mark_says_so(tmp_path: Path, root: Path) -> None:
+    (root / "a.jsonl").write_bytes(b'\xef\xbb\xbf{"identity": "b"}\n')
+    engine = DuckEngine(tmp_path, threads=2)  # of one thread DuckDB reads it
+    try:
+        assert refused(engine, root, "a.jsonl")[1] == "the file begins with a byte order mark"
+    finally:
+        engine.close()
+
+
+def test_compressed_files_may_be_put_together(engine: DuckEngine, root: Path) -> None:
+    for kind in ("txt.gz", "txt.zst"):
+        parts = [write(root / f"m/{n}.{kind}", [n, kind]).read_bytes() for n in "ab"]
+        (root / f"all.{kind}").write_bytes(b"".join(parts))
+    assert read(engine, found(root, "all.*"))[1] == ["a", "b", "txt.gz", "txt.zst"]
+
+
+def test_formats_are_told_by_each_name_and_must_be_one(engine: DuckEngine, root: Path) -> None:
+    write(root / "m/a.csv", ["a"])
+    write(root / "m/b.txt", ["b"])
+    assert refused(engine, root, "m/") == (
+        "",
+        "m/ holds files of several formats: m/a.csv is csv, m/b.txt is txt",
+        "Give each format a source of its own, such as a pattern with *.csv at its end.",
+    )
+    write_packed(root / "m/b.txt", b"identity\nb\n")
+    assert read(engine, found(root, "m/", format="csv"))[1] == ["a", "b"]
+    (root / "m/README").touch()
+    assert refused(engine, root, "m/*")[1] == (
+        "the format of m/README cannot be told from its name"
+    )
+
+
+def test_the_first_bad_row_of_each_kind_is_named_with_its_file(
+    engine: DuckEngine, root: Path
+) -> None:
+    write(root / "a.txt", ["a", "a", "b"])
+    write(root / "b.txt", ["c", " x", "null"])
+    write(root / "c.txt", ["null", "y\tz"])
+    stats, members = read(engine, found(root, "*.txt"))
+    assert (stats.rows, stats.duplicates, members) == (8, 2, ["a", "b", "c"])
+    assert stats.first == {Problem.SPACE: 2, Problem.PLACEHOLDER: 3, Problem.CONTROL: 2}
+    names = {problem: path.name for problem, path in stats.files.items()}
+    expected = {Problem.SPACE: "b.txt", Problem.PLACEHOLDER: "b.txt", Problem.CONTROL: "c.txt"}
+    assert names == expected
+
+
+def test_a_file_that_vanishes_is_an_error(engine: DuckEngine, root: Path) -> None:
+    for kind in ("csv", "parquet"):
+        for name in "ab":
+            write(root / f"{name}.{kind}", [name])
+        rows = found(root, f"*.{kind}")
+        (root / f"b.{kind}").unlink()
+        with pytest.raises(RowsUnreadable) as caught:
+            read(engine, rows)
+        assert (caught.value.summary, caught.value.file) == ("the file is gone", rows.paths[1])
+
+
+def test_a_link_is_read_as_its_own_name_says(engine: DuckEngine, root: Path) -> None:
+    (root / "blobs").mkdir()
+    write(root / "a.csv.gz", ["a"]).rename(root / "blobs/4e07408562")
+    (root / "a.csv.gz").symlink_to(root / "blobs/4e07408562")
+    assert read(engine, found(root, "a.csv.gz"))[1] == ["a"]

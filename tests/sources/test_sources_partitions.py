@@ -1,0 +1,150 @@
+"""Folders named ``day=2026-01-31``: their columns, and which files a plan opens."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import duckdb
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from segctl.engine.base import LoadStats, Recorded, RowsUnreadable
+from segctl.engine.duckdb import DuckEngine
+from segctl.sources.files import partitions
+from tests.sources.source_files import FORMATS, found, read, write
+
+
+@pytest.fixture
+def tiers(root: Path) -> Path:
+    """Two days of two tiers, in every format."""
+    for format_ in FORMATS:
+        for day in ("2026-01-30", "2026-01-31"):
+            write(root / f"{format_}/day={day}/tier=gold/0.{format_}", ["a", f"late-{day[-1]}"])
+            write(root / f"{format_}/day={day}/tier=007/0.{format_}", ["b"])
+    return root
+
+
+def load_table(
+    engine: DuckEngine, root: Path, path: str, targets: Mapping[str, int], **fields: object
+) -> tuple[LoadStats, dict[int, list[str]]]:
+    """Load a table with its labels in the column ``tier``; give the members of each target."""
+    rows = found(root, path, segment_column="tier", **fields)
+    number = engine.load(rows, targets=targets)
+    for target in targets.values():
+        engine.record(target, Recorded(), wanted=True)
+    diff = engine.diff()
+    members = {n: [value for _, value in d.sample.add] for n, d in diff.targets.items()}
+    return diff.loads[number], members
+
+
+@pytest.mark.parametrize("format_", FORMATS)
+def test_a_partition_column_says_which_segment_a_row_fills(
+    engine: DuckEngine, tiers: Path, format_: str
+) -> None:
+    stats, members = load_table(engine, tiers, f"{format_}/", {"gold": 0, "007": 1})
+    assert members == {0: ["a", "late-0", "late-1"], 1: ["b"]}
+    assert (stats.rows, stats.duplicates) == (6, 2)
+
+
+@pytest.mark.parametrize("format_", FORMATS)
+def test_where_leaves_the_files_of_one_partition(
+    engine: DuckEngine, tiers: Path, format_: str
+) -> None:
+    (tiers / f"{format_}/day=2026-01-30/tier=gold/0.{format_}").write_bytes(b"\xff broken")
+    where = {"day": "2026-01-31", "tier": "gold"}
+    stats, members = read(engine, found(tiers, f"{format_}/**/*.{format_}", where=where))
+    assert (stats.rows, members) == (2, ["a", "late-1"])
+
+
+def test_the_members_may_be_the_partitions_themselves(engine: DuckEngine, tiers: Path) -> None:
+    rows = found(tiers, "csv/", column="tier", where={"day": "2026-01-30"})
+    assert read(engine, rows)[1] == ["007", "gold"]
+
+
+def test_a_partition_goes_before_a_column_of_the_file(engine: DuckEngine, root: Path) -> None:
+    (root / "t/tier=gold").mkdir(parents=True)
+    duckdb.sql(f"COPY (SELECT 'a' AS identity, 5 AS tier) TO '{root}/t/tier=gold/0.parquet'")
+    assert load_table(engine, root, "t", {"gold": 0})[1] == {0: ["a"]}
+
+
+def test_folders_of_other_columns_are_no_columns(engine: DuckEngine, root: Path) -> None:
+    write(root / "identity=1/x=2/a.parquet", ["a"], column="email")
+    write(root / "identity=1/x=2/b.parquet", ["b"], column="x")
+    assert read(engine, found(root, "identity=1/x=2/a.parquet", column="email"))[1] == ["a"]
+
+
+def test_values_are_decoded_and_null_is_no_text() -> None:
+    name = "e/day=2026-01-31%2010%3A00/city=K%C3%B6ln/x=__HIVE_DEFAULT_PARTITION__/a=b=c/=1/f.csv"
+    assert partitions(name) == {
+        "day": "2026-01-31 10:00",
+        "city": "Köln",
+        "x": None,
+        "a": "b=c",
+    }
+
+
+@given(st.text(min_size=1, max_size=20))
+def test_what_duckdb_writes_as_a_partition_is_read_back(
+    tmp_path_factory: pytest.TempPathFactory, value: str
+) -> None:
+    folder = tmp_path_factory.mktemp("hive")
+    with duckdb.connect() as db:
+        db.execute("CREATE TABLE t AS SELECT 'a' AS identity, $1 AS p", [value.replace("\0", "")])
+        db.execute(f"COPY t TO '{folder}' (FORMAT parquet, PARTITION_BY (p), OVERWRITE)")
+    [file] = folder.rglob("*.parquet")
+    read_back = partitions(file.relative_to(folder).as_posix())["p"]
+    assert read_back == (value.replace("\0", "") or None)
+
+
+@pytest.mark.parametrize(
+    ("path", "fields", "summary", "detail"),
+    [
+        (
+            "csv/",
+            {"where": {"dya": "x"}},
+            'csv/ has no partition column "dya"',
+            'Did you mean "day"?',
+        ),
+        (
+            "csv/",
+            {"where": {"country": "x"}},
+            'csv/ has no partition column "country"',
+            "It has: day, tier.",
+        ),
+        (
+            "flat.csv",
+            {"where": {"day": "x"}},
+            'flat.csv has no partition column "day"',
+            "Its files lie in no folder named such as day=2026-01-31.",
+        ),
+        (
+            "csv/",
+            {"where": {"day": "2026-02-01"}},
+            "no file of csv/ has day=2026-02-01",
+            "It has 2, from 2026-01-30 to 2026-01-31.",
+        ),
+        (
+            "mixed/",
+            {"column": "day"},
+            "mixed/b.csv lies in no folder day=…, as others do",
+            "Move it into one, or leave it out of the pattern.",
+        ),
+        (
+            "packed/",
+            {},
+            "packed/a.parquet.gz is Parquet that was compressed once more",
+            "Unpack it: Parquet is compressed inside.",
+        ),
+    ],
+)
+def test_a_wrong_choice_of_partitions_is_explained(
+    tiers: Path, path: str, fields: dict[str, object], summary: str, detail: str
+) -> None:
+    write(tiers / "flat.csv", ["a"])
+    write(tiers / "mixed/day=1/a.csv", ["a"])
+    write(tiers / "mixed/b.csv", ["a"])
+    (tiers / "packed").mkdir()
+    (tiers / "packed/a.parquet.gz").touch()
+    with pytest.raises(RowsUnreadable) as caught:
+        found(tiers, path, **fields)
+    assert (caught.value.summary, caught.value.detail) == (summary, detail)
