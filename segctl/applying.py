@@ -13,7 +13,7 @@ from segctl.locked import Locked
 from segctl.outcomes import Ledger
 from segctl.plan import codec as plans
 from segctl.plan.model import Plan
-from segctl.state.advance import Run, is_complete, record_of
+from segctl.state.advance import Run, is_complete, recognizing, record_of
 from segctl.state.model import State
 from segctl.stopping import StopSignal
 
@@ -57,10 +57,7 @@ class Apply:
                 hint=plan.refusals[0].detail,
             )
         if plan.is_empty:
-            if self.work.held.state.unfinished:  # nothing is left of it
-                recording.write(
-                    self.work.backend, self.work.held, self.work.held.state.next(unfinished=None)
-                )
+            self._conclude()
             return Applied(plan=plan, approved=True)
         if not approve(plan):
             return Applied(plan=plan, approved=False)
@@ -69,6 +66,14 @@ class Apply:
             self._record(Ledger(), None)
             return Applied(plan=plan, approved=True)
         return self._send()
+
+    def _conclude(self) -> None:
+        """Record what a plan without changes still tells: what is over, what was recognised."""
+        state = recognizing(self.work.held.state, self.made.plan)
+        if state.unfinished:  # nothing is left of it
+            state = state.next(unfinished=None)
+        if state != self.work.held.state and state.lineage:
+            recording.write(self.work.backend, self.work.held, state)
 
     def _check_writable(self) -> None:
         """Check what can fail before the first request leaves."""

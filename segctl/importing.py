@@ -21,6 +21,7 @@ from segctl.loading import shown
 from segctl.locked import Locked, locked
 from segctl.manifests.desired import DesiredSegment, FileSource
 from segctl.manifests.validate import format_of
+from segctl.recognizing import basis_of, counts_of, file_fingerprint
 from segctl.sources.files import scan
 from segctl.sources.paths import Reach
 from segctl.state.model import MemberSet, SegmentRecord, State
@@ -74,8 +75,7 @@ def import_segment(
         state = work.held.state
         key = segment.customer_segment_id if ct_segment_id is None else f"ct:{ct_segment_id}"
         _check_unknown(state, segment, key)
-        engine = work.desk.engine()
-        stats, folded = _read(engine, members)
+        read = _read(work.desk.engine(), members) if members else None
         record = SegmentRecord(
             customer_segment_id=segment.customer_segment_id if ct_segment_id is None else None,
             ct_segment_id=ct_segment_id,
@@ -85,14 +85,19 @@ def import_segment(
             labels=dict(segment.labels),
             guards=segment.guards,
             lifecycle=segment.lifecycle,
-            members=_kept(work, folded),
+            members=_kept(work, read.folded if read else None),
         )
+        sources = dict(state.sources)
+        if read and read.source:
+            record = replace(record, basis=basis_of(read.source, record.members.digest))
+            sources[read.source] = counts_of(read.stats)
+        state = replace(state, sources=sources)
         recording.write(work.backend, work.held, _with(state, address, record))
     return Imported(
         address=address,
         key=record.key,
         members=record.members.digest.count,
-        duplicates=stats.duplicates if stats else 0,
+        duplicates=read.stats.duplicates if read else 0,
     )
 
 
@@ -110,13 +115,23 @@ def _check_unknown(state: State, segment: DesiredSegment, key: str) -> None:
         )
 
 
-def _read(engine: Engine, members: MembersFile | None) -> tuple[LoadStats | None, Folded | None]:
-    if members is None:
-        return None, None
+@dataclass(frozen=True, kw_only=True)
+class _Read:
+    """What a file holds; ``source`` is its fingerprint, where it did not change meanwhile."""
+
+    stats: LoadStats
+    folded: Folded
+    source: str | None
+
+
+def _read(engine: Engine, members: MembersFile) -> _Read:
     # A file of the command line may lie anywhere.
     reach = Reach(root=Path(), allowed=("/",))
+    source = _source(members)
     try:
-        number = engine.load(scan(_source(members), reach), targets=[0])
+        rows = scan(source, reach)
+        before = file_fingerprint(source, rows)
+        number = engine.load(rows, targets=[0])
         engine.record(0, Recorded(), wanted=True)
         stats = engine.diff().loads[number]
     except RowsUnreadable as error:
@@ -134,7 +149,8 @@ def _read(engine: Engine, members: MembersFile | None) -> tuple[LoadStats | None
                 for problem, rows in stats.invalid.items()
             ]
         )
-    return stats, engine.keep_desired(0)
+    same = before == file_fingerprint(source, rows)
+    return _Read(stats=stats, folded=engine.keep_desired(0), source=before if same else None)
 
 
 def _source(members: MembersFile) -> FileSource:

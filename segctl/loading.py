@@ -1,6 +1,6 @@
 """Read the sources of a plan: every row into the engine, every problem to its author."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -26,23 +26,45 @@ from segctl.sources.reading import rows_of
 
 
 @dataclass(frozen=True, kw_only=True)
-class Loaded:
-    """The sources of a plan in an engine, by the numbers of their loads.
+class Feed:
+    """One source that a plan needs: its files found, or why they were not.
 
-    ``unplanned`` are segments that are looked at all the same, with the reason.
+    ``rows`` are ``None`` for the members of another segment, and where there is a
+    ``problem``.
     """
 
-    loads: Mapping[int, Load]
+    load: Load
+    rows: Rows | None = None
+    problem: Diagnostic | None = None
+
+    @property
+    def feeds(self) -> Mapping[str, str]:
+        """What the source does for each of its segments, by address."""
+        if isinstance(self.load, TableLoad):
+            return {address: f"value {value}" for value, address in self.load.segments.items()}
+        return dict.fromkeys(self.load.addresses, self.load.role)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loaded:
+    """The sources of a plan in an engine: places of feeds by the numbers of their loads.
+
+    ``seen`` are the segments that are looked at, ``unplanned`` those that are so without
+    being planned, with the reason.
+    """
+
+    feeds: Sequence[Feed]
+    loads: Mapping[int, int]
     root: Path
-    places: Mapping[str, int]
+    seen: Collection[str]
     unplanned: Mapping[str, str]
 
     def judge(self, stats: Mapping[int, LoadStats]) -> list[Finding]:
-        """Give what a reviewer should know of the rows, once the engine has compared them.
+        """Give what a reviewer should know of the rows of each feed, by its place.
 
         Raises ``InvalidInput`` with all problems of all sources at once.
         """
-        pairs = [(self.loads[number], found) for number, found in sorted(stats.items())]
+        pairs = [(self.feeds[place].load, found) for place, found in sorted(stats.items())]
         problems = [
             self._reasoned(load, problem)
             for load, found in pairs
@@ -56,50 +78,78 @@ class Loaded:
         """Say which source an engine could not read while comparing."""
         if error.load is None:
             raise error
-        load = self.loads[error.load]
+        load = self.feeds[self.loads[error.load]].load
         return InvalidInput([self._reasoned(load, _unreadable(load, error, self.root))])
 
     def _reasoned(self, load: Load, problem: Diagnostic) -> Diagnostic:
-        return _reasoned(load, problem, self.places, self.unplanned)
+        return _reasoned(load, problem, self.seen, self.unplanned)
+
+
+def find(
+    desired: Desired,
+    seen: Collection[str],
+    at: Fetching,
+    unplanned: Mapping[str, str] = MappingProxyType({}),
+) -> tuple[Feed, ...]:
+    """Find, and fetch, every source of the segments ``seen``; reads no row of a file.
+
+    ``unplanned`` gives those of the segments that are no part of the plan, with the reason.
+    """
+    feeds = [Feed(load=load) for load in desired.loads]
+    return tuple(
+        _found(feed.load, seen, at, unplanned) for feed in feeds if seen & feed.feeds.keys()
+    )
+
+
+def _found(load: Load, seen: Collection[str], at: Fetching, unplanned: Mapping[str, str]) -> Feed:
+    if isinstance(load.source, SegmentSource):
+        return Feed(load=load)
+    column = load.segment_column if isinstance(load, TableLoad) else None
+    try:
+        return Feed(load=load, rows=rows_of(load.source, at, segment_column=column))
+    except RowsUnreadable as error:
+        problem = _unreadable(load, error, at.reach.root)
+        return Feed(load=load, problem=_reasoned(load, problem, seen, unplanned))
 
 
 def load(
-    desired: Desired,
+    feeds: Sequence[Feed],
     places: Mapping[str, int],
     at: Fetching,
+    *,
+    seen: Collection[str],
     unplanned: Mapping[str, str] = MappingProxyType({}),
 ) -> Loaded:
-    """Take every source that a plan needs into the engine.
+    """Take the sources of the segments at ``places`` into the engine.
 
-    ``places`` gives the target of each segment that is looked at, by address;
-    ``unplanned`` ones with the reason.  Raises ``InvalidInput`` with all sources that
-    cannot be read.
+    ``places`` gives their targets by address; for ``seen`` and ``unplanned`` see
+    ``Loaded``.  Raises ``InvalidInput`` with all sources that cannot be read.
     """
     problems: list[Diagnostic] = []
-    loads: dict[int, Load] = {}
-    for declared in desired.loads:
-        targets = _targets(declared, places)
-        if not targets:
-            continue
-        try:
-            rows = _rows_of(declared, places, at)
-            role = "include" if isinstance(declared, TableLoad) else declared.role
-            loads[at.engine.load(rows, targets=targets, role=role)] = declared
-        except RowsUnreadable as error:
-            problem = _unreadable(declared, error, at.reach.root)
-            problems.append(_reasoned(declared, problem, places, unplanned))
+    loads: dict[int, int] = {}
+    for number, feed in enumerate(feeds):
+        targets = _targets(feed.load, places)
+        if feed.problem:
+            problems.append(feed.problem)
+        elif targets:
+            try:
+                role = "include" if isinstance(feed.load, TableLoad) else feed.load.role
+                rows = _rows_of(feed, places)
+                loads[at.engine.load(rows, targets=targets, role=role)] = number
+            except RowsUnreadable as error:
+                problem = _unreadable(feed.load, error, at.reach.root)
+                problems.append(_reasoned(feed.load, problem, seen, unplanned))
     if problems:
         raise InvalidInput(problems)
-    return Loaded(loads=loads, root=at.reach.root, places=places, unplanned=unplanned)
+    return Loaded(feeds=feeds, loads=loads, root=at.reach.root, seen=seen, unplanned=unplanned)
 
 
-def _rows_of(load: Load, places: Mapping[str, int], at: Fetching) -> Rows:
-    match load.source:
-        case SegmentSource(address=address):
-            return Members(target=places[address])
-        case source:
-            column = load.segment_column if isinstance(load, TableLoad) else None
-            return rows_of(source, at, segment_column=column)
+def _rows_of(feed: Feed, places: Mapping[str, int]) -> Rows:
+    if isinstance(feed.load.source, SegmentSource):
+        return Members(target=places[feed.load.source.address])
+    if feed.rows is None:
+        raise AssertionError("a source without a problem has rows")
+    return feed.rows
 
 
 def _targets(load: Load, places: Mapping[str, int]) -> Sequence[int] | Mapping[str, int]:
@@ -125,14 +175,14 @@ def _name(load: Load) -> str:
 
 
 def _reasoned(
-    load: Load, problem: Diagnostic, places: Mapping[str, int], unplanned: Mapping[str, str]
+    load: Load, problem: Diagnostic, seen: Collection[str], unplanned: Mapping[str, str]
 ) -> Diagnostic:
     """Add to a problem why its source is read at all, where no planned segment has it."""
     addresses = load.segments.values() if isinstance(load, TableLoad) else load.addresses
-    seen = [address for address in addresses if address in places]
-    if not seen or not set(seen) <= set(unplanned):
+    found = [address for address in addresses if address in seen]
+    if not found or not set(found) <= set(unplanned):
         return problem
-    reason = f"{seen[0]} is no part of this plan, but {unplanned[seen[0]]}."
+    reason = f"{found[0]} is no part of this plan, but {unplanned[found[0]]}."
     return replace(problem, detail=f"{problem.detail} {reason}".strip())
 
 

@@ -102,10 +102,13 @@ def plan(
     variables: Mapping[str, str],
     targets: tuple[str, ...] = (),
     destroy: bool = False,
+    reread: bool = False,
     out: Path | None = None,
 ) -> Planned:
     """Compare the workspace with the state; write the plan to ``out`` where given.
 
+    Files that did not change since their members were recorded are recognised by their
+    content, and their rows are read only where ``reread``.
     Takes no lock and changes nothing else; raises ``StateLocked`` where a plan is to be
     saved while an apply sends.  Guards that tripped are findings of
     severity error in the plan (``Plan.refusals``); the screen decides the exit.
@@ -120,7 +123,16 @@ def plan(
             held = recording.read(backend, at.engine, now=context.clock.now())
             if holder and held.recovered:
                 raise _at_work(holder)
-            made = _make(context, desired, held, at, targets=targets, destroy=destroy)
+            made = _make(
+                context,
+                desired,
+                held,
+                at,
+                targets=targets,
+                destroy=destroy,
+                reread=reread,
+                to_save=out is not None,
+            )
             if out is not None:
                 planfile.save(
                     out, plan=made.plan, delta=made.delta, batches=made.batches, disk=context.disk
@@ -162,6 +174,7 @@ def apply(
     variables: Mapping[str, str],
     targets: tuple[str, ...] = (),
     destroy: bool = False,
+    reread: bool = False,
     lock_timeout: float = 0.0,
     approve: Callable[[Plan], bool],
     observe: Observer = ignore,
@@ -178,7 +191,15 @@ def apply(
         if file:
             made = _take(context, file, desired, work.held, work.desk)
         else:
-            made = _make(context, desired, work.held, work.desk, targets=targets, destroy=destroy)
+            made = _make(
+                context,
+                desired,
+                work.held,
+                work.desk,
+                targets=targets,
+                destroy=destroy,
+                reread=reread,
+            )
         run = Apply(context, work, made, desired.project.base_url, observe, stop)
         try:
             return run.run(approve)
@@ -231,6 +252,8 @@ def _make(
     *,
     targets: tuple[str, ...],
     destroy: bool,
+    reread: bool,
+    to_save: bool = False,
 ) -> "Made":
     from segctl.planner import Aim, make  # noqa: PLC0415 - heavy
 
@@ -246,12 +269,14 @@ def _make(
             patterns=targets,
             destroy=destroy,
             retry_before=None if days is None else context.clock.now() - days * _SECONDS_A_DAY,
+            reread=reread,
         ),
-        engine=at.engine(),
+        engine=at.engine,
         recorded_at=held.recorded(),
         root=context.root,
         scratch=at.scratch,
         environment=context.environment,
+        to_save=to_save,
     )
 
 

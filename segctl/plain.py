@@ -3,7 +3,8 @@
 State and plan are nests of dataclasses; their type hints say all that a codec
 needs, so there is one for both.  Reading takes nothing for granted: every field
 is there, no other is, each has its type.  A field that may be left out would
-let a head cut by hand forget that a request went unanswered.
+let a head cut by hand forget that a request went unanswered.  But for those that
+are ``OPTIONAL``: what they say saves work, and nothing else hangs on it.
 """
 
 import dataclasses
@@ -19,6 +20,9 @@ from typing import Any, Literal, NoReturn, TypeVar
 from segctl.identity import SetDigest
 
 T = TypeVar("T")
+
+OPTIONAL: Mapping[str, Any] = {"optional": True}
+"""The ``metadata`` of a field that is left out where it is empty; it needs a default."""
 
 
 class Misfit(ValueError):
@@ -83,8 +87,8 @@ def to_plain(value: object) -> Any:
             return {str(key): to_plain(item) for key, item in value.items()}
         case Sequence():
             return [to_plain(item) for item in value]
-    names = [field.name for field in dataclasses.fields(typing.cast("Any", value))]
-    return {name: to_plain(getattr(value, name)) for name in names}
+    held = [(f, getattr(value, f.name)) for f in dataclasses.fields(typing.cast("Any", value))]
+    return {f.name: to_plain(item) for f, item in held if item or not f.metadata.get("optional")}
 
 
 def from_plain(kind: type[T], data: object) -> T:
@@ -126,6 +130,12 @@ def _within(step: str, kind: Any, data: object) -> Any:
 
 
 @cache
+def _optional_fields(kind: type) -> frozenset[str]:
+    fields = dataclasses.fields(typing.cast("Any", kind))
+    return frozenset(field.name for field in fields if field.metadata.get("optional"))
+
+
+@cache
 def _fields(kind: type) -> Mapping[str, Any]:
     hints = typing.get_type_hints(kind)
     return {field.name: hints[field.name] for field in dataclasses.fields(typing.cast("Any", kind))}
@@ -134,11 +144,17 @@ def _fields(kind: type) -> Mapping[str, Any]:
 def _dataclass(kind: Any, data: object) -> Any:
     fields = _fields(kind)
     values = _expect(data, dict, "an object")
-    if missing := sorted(fields.keys() - values.keys()):
+    if missing := sorted(fields.keys() - values.keys() - _optional_fields(kind)):
         raise Misfit(f'"{missing[0]}" is missing')
     if unknown := sorted(values.keys() - fields.keys()):
         raise Misfit(f'unknown field "{unknown[0]}"')
-    return kind(**{name: _within(f".{name}", hint, values[name]) for name, hint in fields.items()})
+    return kind(
+        **{
+            name: _within(f".{name}", fields[name], values[name])
+            for name in fields
+            if name in values
+        }
+    )
 
 
 def _optional(arguments: tuple[Any, ...], data: object) -> Any:

@@ -2,13 +2,15 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cache
 from pathlib import Path
 
 from segctl import __version__
-from segctl.engine.base import Engine, Packed, Recorded, RowsUnreadable, TargetDiff
-from segctl.loading import load
+from segctl.comparing import Comparison, of_nothing
+from segctl.engine.base import Engine, Packed, Recorded, TargetDiff
+from segctl.loading import find
 from segctl.manifests.desired import Desired
 from segctl.manifests.needs import needed, rules_about
 from segctl.plan.diff import Draft, attribute_changes, draft
@@ -23,8 +25,7 @@ from segctl.plan.model import (
     Target,
 )
 from segctl.plan.remarks import remarks
-from segctl.plan.rules import check as judged
-from segctl.ruling import AskedMembers, prepare
+from segctl.recognizing import recognize
 from segctl.sources.fetching import Fetching
 from segctl.sources.paths import Reach
 from segctl.state.advance import record_of
@@ -42,6 +43,7 @@ class Aim:
     """What a plan is made for: which segments, and in which account of the service.
 
     Memberships refused before ``retry_before`` (seconds since 1970) are sent again.
+    Sources are read though they did not change where ``reread``.
     """
 
     account: str | None
@@ -49,11 +51,15 @@ class Aim:
     patterns: tuple[str, ...] = ()
     destroy: bool = False
     retry_before: float | None = None
+    reread: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class Made:
-    """A plan with its member columns, as files in the scratch folder."""
+    """A plan with its member columns, as files in the scratch folder.
+
+    Those of a plan without changes are there only where they were asked for.
+    """
 
     plan: Plan
     delta: Path
@@ -75,24 +81,27 @@ def make(
     state: State,
     aim: Aim,
     *,
-    engine: Engine,
+    engine: Callable[[], Engine],
     recorded_at: Mapping[str, Recorded],
     root: Path,
     scratch: Path,
     environment: Mapping[str, str],
+    to_save: bool = False,
 ) -> Made:
     """Plan from ``state`` to ``desired``; see ``Plan``.
 
-    ``recorded_at`` says for each recorded segment, by its name on the wire, where its
-    members stand on this machine; sources may look into ``environment``.  Raises
-    ``InvalidInput`` with all problems of all sources at once.
+    ``engine`` opens one, where members must be compared.  ``recorded_at`` says for each
+    recorded segment, by its name on the wire, where its members stand on this machine;
+    sources may look into ``environment``.  The columns of an empty plan are written only
+    where it is ``to_save``.  Raises ``InvalidInput`` with all problems of all sources at
+    once.
     """
     numbered = _numbered(draft(desired.segments, state, patterns=aim.patterns, destroy=aim.destroy))
     places = {d.address: numbered.own[n] for n, d in enumerate(numbered.drafts) if d.wanted}
     reach = Reach(root=root, allowed=desired.project.allowed_folders)
     at = Fetching(
         reach=reach,
-        engine=engine,
+        open_engine=cache(engine),
         scratch=scratch,
         environment=environment,
         connections=desired.project.connections,
@@ -100,21 +109,27 @@ def make(
     rules = rules_about(desired, places)
     extra = needed(desired, places, rules)
     everyone = places | {a: len(numbered.targets) + n for n, a in enumerate(extra)}
-    prepare(desired, rules, engine, places=everyone, planned=places)
-    loaded = load(desired, everyone, at, extra)
-    _record(numbered, engine, recorded_at)
-    try:
-        diff = engine.diff(retry_before=aim.retry_before)
-    except RowsUnreadable as error:
-        raise loaded.explain(error) from error
-    findings = loaded.judge(diff.loads)
-    diffs = diff.targets
-    keys = [target.key for target in numbered.targets]
-    project = desired.project
-    packed = engine.pack(keys, counting=project.counting, settle_seconds=project.settle_seconds)
-    changes, weighed = _changes(numbered, diffs)
-    findings += remarks(changes, numbered.drafts)
-    findings += judged(rules, AskedMembers(engine=engine, places=everyone, diffs=diffs))
+    found = recognize(
+        find(desired, everyone.keys(), at, extra),
+        numbered.drafts,
+        state,
+        at,
+        declared=desired.segments,
+        unplanned=extra.keys(),
+        rules=rules,
+        reread=aim.reread,
+    )
+    compared = Comparison(
+        desired=desired,
+        places=everyone,
+        unplanned=extra,
+        recorded=_recorded(numbered, recorded_at),
+        keys=[target.key for target in numbered.targets],
+        rules=rules,
+        retry_before=aim.retry_before,
+    ).run(found, at)
+    changes, weighed = _changes(numbered, compared.diffs)
+    findings = [*compared.findings, *remarks(changes, numbered.drafts)]
     findings += check(weighed, max_destroys=desired.project.max_destroys)
     plan = Plan(
         lineage=state.lineage,
@@ -128,18 +143,22 @@ def make(
         destroy=aim.destroy,
         targeted=aim.patterns,
         changes=changes,
-        targets=numbered.targets,
+        targets=_with_sources(numbered, compared.segments),
         findings=tuple(sorted(findings, key=lambda f: (f.severity, f.address or "", f.summary))),
         max_destroys=desired.project.max_destroys,
         settle_seconds=desired.project.settle_seconds,
         max_refused_percent=desired.project.max_refused_percent,
         counting=desired.project.counting,
         concurrency=desired.project.concurrency,
+        sources=compared.sources,
+        rules=compared.rules,
     )
-    plan = replace(plan, digest=_digest(plan, str(engine.delta_digest(keys))))
+    plan = replace(plan, digest=_digest(plan, str(compared.digest)))
     delta, batches = scratch / "delta.parquet", scratch / "batches.parquet"
-    engine.save(delta, batches)
-    return Made(plan=with_requests(plan, packed), delta=delta, batches=batches)
+    if to_save or not plan.is_empty:
+        used = compared.engine or of_nothing(at.engine, desired.project)
+        used.save(delta, batches)
+    return Made(plan=with_requests(plan, compared.packed), delta=delta, batches=batches)
 
 
 def rest_of(
@@ -225,15 +244,29 @@ def _numbered(drafts: Sequence[Draft]) -> _Numbered:
     return _Numbered(drafts=tuple(drafts), targets=tuple(targets), own=own, old=old)
 
 
-def _record(numbered: _Numbered, engine: Engine, recorded_at: Mapping[str, Recorded]) -> None:
+def _recorded(
+    numbered: _Numbered, recorded_at: Mapping[str, Recorded]
+) -> Mapping[int, tuple[Recorded, bool]]:
+    """Give where each target to compare is recorded, and whether it is wanted."""
     nothing = Recorded()
+    found = {}
     for place, item in enumerate(numbered.drafts):
         if item.wanted is not None:
             where = recorded_at.get(item.record.key, nothing) if item.record else nothing
-            engine.record(numbered.own[place], where, wanted=item.wanted)
+            found[numbered.own[place]] = (where, item.wanted)
         if item.old and not item.old.missing:
-            where = recorded_at.get(item.old.key, nothing)
-            engine.record(numbered.old[place], where, wanted=False)
+            found[numbered.old[place]] = (recorded_at.get(item.old.key, nothing), False)
+    return found
+
+
+def _with_sources(numbered: _Numbered, segments: Mapping[str, str]) -> tuple[Target, ...]:
+    """Give the targets with what the members of each were computed from."""
+    found = {
+        numbered.own[place]: segments.get(draft.address)
+        for place, draft in enumerate(numbered.drafts)
+        if draft.wanted
+    }
+    return tuple(replace(t, sources=found.get(n)) for n, t in enumerate(numbered.targets))
 
 
 # Changes

@@ -183,7 +183,7 @@ def kept(record: SegmentRecord | None, folded: Folded, keep: Keep) -> Kept:
         base = keep(folded.base, folded.digest.count) if folded.base else None
         members = MemberSet(digest=folded.digest, base=base)
     if folded.pairs is None:
-        return Kept(members=members, pairs=Pairs())
+        return Kept(members=members, pairs=Pairs(), complete=folded.complete)
     file = keep(folded.pairs, folded.uncertain + folded.refused)
     pairs = Pairs(file=file, uncertain=folded.uncertain, refused=folded.refused)
     return Kept(members=members, pairs=pairs)

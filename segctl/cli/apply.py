@@ -14,6 +14,7 @@ from segctl.errors import WrongUsage
 @options.auto_approve
 @click.option("--json", "as_json", is_flag=True, help="Stream JSON objects, one a line.")
 @options.targets
+@options.reread
 @options.identities
 @options.lock_timeout
 @options.room
@@ -25,6 +26,7 @@ def command(
     auto_approve: bool,
     as_json: bool,
     targets: tuple[str, ...],
+    reread: bool,
     identities: str | None,
     lock_timeout: float,
 ) -> int:
@@ -35,8 +37,8 @@ def command(
     command again goes on from there. Needs CLEVERTAP_ACCOUNT_ID and
     CLEVERTAP_PASSCODE in the environment.
     """
-    if file and (targets or screen.variables):
-        raise WrongUsage("a saved plan is applied as it is, without --target or --var")
+    if file and (targets or screen.variables or reread):
+        raise WrongUsage("a saved plan is applied as it is, without --target, --reread or --var")
     approved = auto_approve or file is not None
     if as_json:
         if not approved:
@@ -46,4 +48,4 @@ def command(
         if not approved:
             check_can_ask("apply")
         run = Run(screen, verb="apply", asks=not approved, saved=file, identities=identities)
-    return run.go(targets=targets, destroy=False, lock_timeout=lock_timeout)
+    return run.go(targets=targets, destroy=False, reread=reread, lock_timeout=lock_timeout)

@@ -41,7 +41,14 @@ class Run:
         self._stop = StopSignal()
         self._interrupts = Interrupts(self._stop)
 
-    def go(self, *, targets: tuple[str, ...], destroy: bool, lock_timeout: float) -> int:
+    def go(
+        self,
+        *,
+        targets: tuple[str, ...],
+        destroy: bool,
+        lock_timeout: float,
+        reread: bool = False,
+    ) -> int:
         """Do it all; raises what ``operations.apply`` raises."""
         with self._interrupts:
             try:
@@ -51,6 +58,7 @@ class Run:
                     variables=self._screen.variables,
                     targets=targets,
                     destroy=destroy,
+                    reread=reread,
                     lock_timeout=lock_timeout,
                     approve=self.approve,
                     observe=self.observe,
@@ -113,11 +121,20 @@ class JsonRun(Run):
             screen, verb=verb, asks=False, saved=saved, identities=None, progress=self._stream
         )
 
-    def go(self, *, targets: tuple[str, ...], destroy: bool, lock_timeout: float) -> int:
+    def go(
+        self,
+        *,
+        targets: tuple[str, ...],
+        destroy: bool,
+        lock_timeout: float,
+        reread: bool = False,
+    ) -> int:
         """Do it all; an error is told in the stream as well."""
         self._stream.send(stream.version(__version__))
         try:
-            return super().go(targets=targets, destroy=destroy, lock_timeout=lock_timeout)
+            return super().go(
+                targets=targets, destroy=destroy, lock_timeout=lock_timeout, reread=reread
+            )
         except SegctlError as error:
             for line in stream.error(error):
                 self._stream.send(line)

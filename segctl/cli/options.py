@@ -115,6 +115,10 @@ targets = click.option(
     help="Look at the segments picked by this glob only; may be repeated.",
 )
 
+reread = click.option(
+    "--reread", is_flag=True, help="Read every source again, unchanged files too."
+)
+
 identities = click.option(
     "--identities",
     type=click.Choice([mode.value for mode in Identities]),

@@ -29,6 +29,7 @@ REFUSED = 6
 @click.option("--detailed-exitcode", is_flag=True, help="Exit 2 where there are changes.")
 @options.targets
 @click.option("--destroy", is_flag=True, help="Plan to destroy what is managed.")
+@options.reread
 @options.identities
 @options.room
 @common
@@ -40,6 +41,7 @@ def command(
     detailed_exitcode: bool,
     targets: tuple[str, ...],
     destroy: bool,
+    reread: bool,
     identities: str | None,
 ) -> int:
     """Show what an apply would change.
@@ -52,6 +54,7 @@ def command(
         variables=screen.variables,
         targets=targets,
         destroy=destroy,
+        reread=reread,
         out=screen.path(out) if out else None,
     )
     mode = options.identities_mode(identities, view=view)

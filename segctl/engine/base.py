@@ -54,13 +54,14 @@ class Select:
     """A checked SELECT whose file names are resolved; it may read ``files`` alone.
 
     It gives a column ``identity`` or ``guid``, or both with one of them NULL in each
-    row, and ``segment_column`` where given.
+    row, and ``segment_column`` where given; the same rows each time where ``repeatable``.
     """
 
     sql: str
     parameters: Mapping[str, str]
     files: tuple[Path, ...]
     segment_column: str | None = None
+    repeatable: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -201,7 +202,8 @@ class Folded:
 
     ``digest`` is that of the whole set afterwards.  Where the set ``moved``, either
     ``change`` holds what changed or ``base`` the whole set (``None``: it is empty now).
-    ``pairs`` is ``None`` where no pair is left.
+    ``pairs`` is ``None`` where no pair is left.  ``complete`` is true where all changes of
+    the delta were acknowledged.
     """
 
     digest: SetDigest
@@ -212,6 +214,7 @@ class Folded:
     pairs: Path | None = None
     uncertain: int = 0
     refused: int = 0
+    complete: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -263,6 +266,9 @@ class Engine(Protocol):
 
     def syntax_tree(self, sql: str) -> Mapping[str, Any]:
         """Parse one SELECT into DuckDB's serialised tree; raises ``RowsUnreadable``."""
+
+    def surroundings(self) -> Mapping[str, str]:
+        """Tell what queries may depend on beside their files: version, time zone."""
 
     def load(
         self,

@@ -86,6 +86,11 @@ class DuckEngine:
             raise failures.not_a_select(tree)
         return tree
 
+    def surroundings(self) -> Mapping[str, str]:
+        """Tell what queries may depend on beside their files."""
+        [[zone]] = self._db.execute("SELECT current_setting('TimeZone')").fetchall()
+        return {"duckdb": duckdb.__version__, "zone": zone}
+
     @shortage.explained
     def load(
         self,

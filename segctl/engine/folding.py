@@ -1,6 +1,7 @@
 """Recorded members as relations, and what the outcomes of an apply make of them."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
 
@@ -83,7 +84,14 @@ def fold(
     db.execute(sql.APPLIED)
     db.execute(sql.RELEASED_BY.format(delta=sql.file(delta)))
     db.execute(sql.PAIRS_AFTER)
-    return settle(db, scratch, recorded)
+    left = {
+        target
+        for (target,) in db.execute(sql.LEFT.format(delta=sql.literal(str(delta)))).fetchall()
+    }
+    return {
+        target: replace(folded, complete=target not in left)
+        for target, folded in settle(db, scratch, recorded).items()
+    }
 
 
 def settle(

@@ -379,6 +379,19 @@ WHERE outcome = 'acknowledged' AND (action = 'ADD') <> recorded
 """
 """What acknowledged requests changed; an assertion of what was so already changes nothing."""
 
+LEFT = """
+SELECT p.target FROM (
+    SELECT target, count(*) AS changes FROM read_parquet({delta}) WHERE request >= 0
+    GROUP BY target
+) AS p
+LEFT JOIN (
+    SELECT target, count(*) AS changes FROM landed WHERE outcome = 'acknowledged'
+    GROUP BY target
+) AS l USING (target)
+WHERE l.changes IS DISTINCT FROM p.changes
+"""
+"""The targets for which some change was not acknowledged."""
+
 RELEASED_BY = """
 CREATE OR REPLACE TABLE released AS
 SELECT target, action, kind, value FROM read_parquet({delta}) WHERE request < 0

@@ -10,8 +10,10 @@ from enum import StrEnum
 from typing import Literal
 
 from segctl.diagnostics import Severity
+from segctl.fingerprints import SourceCounts
 from segctl.identity import Kind
 from segctl.manifests.desired import Guards, Lifecycle
+from segctl.plain import OPTIONAL
 
 
 class Action(StrEnum):
@@ -113,6 +115,8 @@ class Target:
     """A segment of the service that the plan sends members to, or creates.
 
     Exactly one of the two ids goes on the wire (``customer_segment_id`` if known).
+    ``sources`` is the fingerprint of what its members were computed from, where that can
+    be recognised again.
     """
 
     address: str
@@ -120,6 +124,7 @@ class Target:
     ct_segment_id: int | None = None
     display_name: str
     create: bool = False
+    sources: str | None = field(default=None, metadata=OPTIONAL)
 
     @property
     def key(self) -> str:
@@ -172,7 +177,8 @@ class Plan:
     the plan was made against; ``digest`` identifies its content whatever machine or
     engine made it.  ``targeted`` holds the ``--target`` patterns.  Requests from
     ``settle_from`` on turn round pairs whose last request got no answer, and leave
-    no earlier than ``settled_at`` (seconds since 1970).
+    no earlier than ``settled_at`` (seconds since 1970).  ``sources`` says what sources
+    held, by their fingerprints, ``rules`` which rules hold, by theirs.
     """
 
     lineage: str
@@ -197,6 +203,8 @@ class Plan:
     concurrency: int = 3
     settle_from: int | None = None
     settled_at: float = 0.0
+    sources: Mapping[str, SourceCounts] = field(default_factory=dict, metadata=OPTIONAL)
+    rules: tuple[str, ...] = field(default=(), metadata=OPTIONAL)
 
     def count(self, *actions: Action) -> int:
         """Give the number of changes with one of these actions."""

@@ -1,6 +1,6 @@
 """What sources are fetched with: what they may read, and where they put what they bring."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -14,17 +14,23 @@ from segctl.sources.paths import Reach
 class Fetching:
     """The surroundings of a source.
 
-    ``scratch`` is a folder that nobody else may look into, cleared after the run;
-    ``environment`` holds the variables of the process; ``connections`` are the databases
-    that ``segctl.yaml`` declares.
+    ``open_engine`` gives the engine, opening it the first time.  ``scratch`` is a folder
+    that nobody else may look into, cleared after the run; ``environment`` holds the
+    variables of the process; ``connections`` are the databases that ``segctl.yaml``
+    declares.
     """
 
     reach: Reach
-    engine: Engine
+    open_engine: Callable[[], Engine]
     scratch: Path
     environment: Mapping[str, str] = field(repr=False)
     connections: Mapping[str, Connection] = field(default_factory=dict)
     _numbers: Iterator[int] = field(default_factory=count, repr=False)
+
+    @property
+    def engine(self) -> Engine:
+        """The engine that takes the rows in; opened only by those who need it."""
+        return self.open_engine()
 
     def new_file(self, suffix: str) -> Path:
         """Name a scratch file that does not exist yet, ``suffix`` at its end."""

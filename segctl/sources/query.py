@@ -15,6 +15,7 @@ from segctl.engine.base import RowsUnreadable, Select
 from segctl.engine.sql import paths
 from segctl.sources.files import partitions
 from segctl.sources.paths import Reach
+from segctl.sources.repeatable import is_repeatable
 
 Tree = Mapping[str, Any]
 
@@ -89,6 +90,7 @@ def prepare(
         parameters=parameters,
         files=tuple(dict.fromkeys(found.files)),
         segment_column=segment_column,
+        repeatable=is_repeatable(nodes),
     )
 
 

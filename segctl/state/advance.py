@@ -6,6 +6,7 @@ Pure.  The state never claims what was not acknowledged and never forgets what w
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from segctl.fingerprints import Basis, SourceCounts
 from segctl.outcomes import Ledger, Outcome
 from segctl.plan.model import Action, Attributes, Change, Plan, Target
 from segctl.state.model import MemberSet, Pairs, SegmentRecord, State, Tombstone
@@ -15,10 +16,11 @@ _LEFT_OVER = frozenset({Outcome.FAILED, Outcome.UNCERTAIN, Outcome.NOT_TRIED, Ou
 
 @dataclass(frozen=True, kw_only=True)
 class Kept:
-    """The files of one target after an apply."""
+    """The files of one target after an apply; ``complete``: all that was planned is done."""
 
     members: MemberSet
     pairs: Pairs
+    complete: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +71,45 @@ def advance(state: State, plan: Plan, ledger: Ledger, kept: Mapping[int, Kept], 
         host=state.host or run.host,
         folded=run.journal,
         unfinished=None if is_complete(plan, ledger) else plan.digest,
+        sources=_sources(state, plan),
+        rules=_rules(state, plan),
     )
+
+
+def recognizing(state: State, plan: Plan) -> State:
+    """Give the state with what an empty ``plan`` found out about its sources.
+
+    Nothing else changes: members, serial and all that is told of the state stay.
+    """
+    segments = dict(state.segments)
+    for change in plan.changes:
+        record = segments.get(change.address)
+        found = plan.targets[change.target].sources if change.target is not None else None
+        if record and found and not record.pairs.file:
+            segments[change.address] = replace(record, basis=_basis(found, record.members, change))
+    return replace(
+        state, segments=segments, sources=_sources(state, plan), rules=_rules(state, plan)
+    )
+
+
+def _basis(sources: str, members: MemberSet, change: Change) -> Basis:
+    return Basis(
+        sources=sources,
+        members=members.digest,
+        held_out=change.members.held_out,
+        suppressed=change.members.suppressed,
+    )
+
+
+def _rules(state: State, plan: Plan) -> tuple[str, ...]:
+    """Keep what is known to hold among the rules that are still in use."""
+    return tuple(sorted({*(state.rules if plan.targeted else ()), *plan.rules}))
+
+
+def _sources(state: State, plan: Plan) -> Mapping[str, SourceCounts]:
+    """Keep what is known of the sources that are still in use."""
+    others = state.sources if plan.targeted else {}
+    return dict(sorted({**others, **plan.sources}.items()))
 
 
 def with_rejects(
@@ -203,7 +243,7 @@ class _Step:
         if after is None:
             return None
         if not target.create:
-            return self._declared(record, after, change.target) if record else None
+            return self._declared(record, after, change) if record else None
         created = self.ledger.creates.get(change.target or 0)
         match created.outcome if created else Outcome.NOT_TRIED:
             case Outcome.ACKNOWLEDGED:
@@ -213,7 +253,7 @@ class _Step:
                     declared_name=after.display_name,
                     remote_name=target.display_name,
                 )
-                return self._declared(new, after, change.target)
+                return self._declared(new, after, change)
             case Outcome.UNCERTAIN:
                 return SegmentRecord(
                     customer_segment_id=target.customer_segment_id,
@@ -228,11 +268,10 @@ class _Step:
             case _:
                 return record
 
-    def _declared(
-        self, record: SegmentRecord, after: Attributes, place: int | None
-    ) -> SegmentRecord:
+    def _declared(self, record: SegmentRecord, after: Attributes, change: Change) -> SegmentRecord:
         return replace(
-            self._with_files(record, place),
+            self._with_files(record, change.target),
+            basis=self._basis(record, change),
             created=True,
             declared_name=after.display_name,
             managed=after.managed,
@@ -240,6 +279,15 @@ class _Step:
             guards=after.guards,
             lifecycle=after.lifecycle,
         )
+
+    def _basis(self, record: SegmentRecord, change: Change) -> Basis | None:
+        """Say what the sources came to, where that is surely what is now recorded."""
+        place = change.target
+        kept = self.kept.get(place) if place is not None else None
+        found = self.plan.targets[place].sources if place is not None else None
+        if not kept or not kept.complete or kept.pairs.file or not found:
+            return record.basis
+        return _basis(found, kept.members, change)
 
     def _with_files(self, record: SegmentRecord, place: int | None) -> SegmentRecord:
         kept = self.kept.get(place) if place is not None else None

@@ -15,8 +15,11 @@ from segctl.errors import StateDamaged
 from segctl.plain import Misfit, dump, from_plain, load, to_plain
 from segctl.state.model import State
 
-VERSION = 1
-"""The format of the head; raised when an older segctl could misread a newer head."""
+VERSION = 2
+"""The format of the head; raised when an older segctl could not read a newer head.
+
+1 knew nothing of what members were computed from (``basis``, ``sources``).
+"""
 
 FILE_NAME = re.compile(r"[0-9a-f]{64}\.parquet")
 """What the name of an immutable file is: the SHA-256 of its bytes, and its format."""

@@ -8,8 +8,10 @@ named by their content, which the head refers to.
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from segctl.fingerprints import Basis, SourceCounts
 from segctl.identity import SetDigest
 from segctl.manifests.desired import Guards, Lifecycle
+from segctl.plain import OPTIONAL
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +58,7 @@ class SegmentRecord:
     ``remote_name`` is the name the service was told at creation; the service has
     no rename, so ``declared_name`` may move away from it.  ``missing`` is true once the
     Error Stream said that the service has no such segment; nothing is sent to it then.
+    ``basis`` is a set that the segment's sources came to, not always the one recorded.
     """
 
     customer_segment_id: str | None
@@ -70,6 +73,7 @@ class SegmentRecord:
     lifecycle: Lifecycle = Lifecycle()
     members: MemberSet = MemberSet()
     pairs: Pairs = Pairs()
+    basis: Basis | None = field(default=None, metadata=OPTIONAL)
 
     @property
     def key(self) -> str:
@@ -100,7 +104,8 @@ class State:
 
     ``account`` and ``host`` are bound by the first apply.  ``folded`` names the
     last journal taken in, ``unfinished`` the digest of a plan that was applied in
-    part and may be applied again.
+    part and may be applied again.  ``sources`` holds what sources were found to hold, by
+    their fingerprints, ``rules`` the fingerprints of those that were found to hold.
     """
 
     lineage: str
@@ -111,6 +116,8 @@ class State:
     tombstones: tuple[Tombstone, ...] = ()
     folded: str | None = None
     unfinished: str | None = None
+    sources: Mapping[str, SourceCounts] = field(default_factory=dict, metadata=OPTIONAL)
+    rules: tuple[str, ...] = field(default=(), metadata=OPTIONAL)
 
     def next(self, **changes: object) -> "State":
         """Give the following state: the same with ``changes``, one serial further."""

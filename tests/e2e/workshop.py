@@ -138,9 +138,12 @@ class Workshop:
             chance=self.chance.random,
         )
 
-    def plan(self, *, targets: tuple[str, ...] = (), out: Path | None = None) -> Plan:
+    def plan(
+        self, *, targets: tuple[str, ...] = (), out: Path | None = None, reread: bool = False
+    ) -> Plan:
         """Plan."""
-        return operations.plan(self.context(), variables={}, targets=targets, out=out).plan
+        context = self.context()
+        return operations.plan(context, variables={}, targets=targets, out=out, reread=reread).plan
 
     def apply(
         self,
@@ -192,6 +195,7 @@ class Workshop:
         plan after that says how much.
         """
         plan = self.plan()
+        assert plan == self.plan(reread=True)
         assert plan.is_empty, [c for c in plan.changes if c.action != "no-op"]
         assert (plan.requests.create, plan.requests.update) == (0, 0)
         assert len(self.service.needless()) <= self.in_doubt

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -5,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from segctl.errors import StateDamaged
+from segctl.fingerprints import Basis, SourceCounts
 from segctl.identity import SetDigest
 from segctl.manifests.desired import Guards, Lifecycle
 from segctl.state.codec import decode, encode
@@ -18,7 +20,7 @@ from segctl.state.model import (
     Tombstone,
 )
 
-GOLDEN = Path(__file__).parent / "golden" / "head-version-1.json"
+GOLDEN = Path(__file__).parent / "golden"
 
 counts = st.integers(min_value=0, max_value=10**9)
 texts = st.text(st.characters(), max_size=20)
@@ -56,6 +58,7 @@ records = st.builds(
         changes=st.lists(refs, max_size=2).map(tuple),
     ),
     pairs=st.builds(Pairs, file=st.none() | refs, uncertain=counts, refused=counts),
+    basis=st.none() | st.builds(Basis, sources=texts, members=digests),
 )
 states = st.builds(
     State,
@@ -70,6 +73,17 @@ states = st.builds(
     ).map(tuple),
     folded=st.none() | texts,
     unfinished=st.none() | texts,
+    sources=st.dictionaries(
+        texts,
+        st.builds(
+            SourceCounts,
+            rows=counts,
+            duplicates=counts,
+            invalid=st.dictionaries(texts, counts, max_size=2),
+            others=counts,
+        ),
+        max_size=2,
+    ),
 )
 
 
@@ -95,6 +109,7 @@ EXAMPLE = State(
                 digest=SetDigest(count=12, total=255), base=file("a", 10), changes=(file("b", 2),)
             ),
             pairs=Pairs(file=file("c", 3), uncertain=2, refused=1),
+            basis=Basis(sources="d" * 64, members=SetDigest(count=11, total=254)),
         ),
         "segment.council": SegmentRecord(
             customer_segment_id="council",
@@ -117,6 +132,7 @@ EXAMPLE = State(
     ),
     folded="4be1",
     unfinished=f"sha256:{'0' * 64}",
+    sources={"e" * 64: SourceCounts(rows=14, duplicates=1, invalid={"null": 1}, others=2)},
 )
 
 
@@ -136,9 +152,16 @@ def test_a_state_read_and_written_again_has_the_same_bytes(state: State) -> None
     assert encode(decode(encode(state))) == encode(state)
 
 
-def test_the_format_of_version_1_stays_as_it_is() -> None:
-    assert encode(EXAMPLE, segctl_version="0.1.0") == GOLDEN.read_bytes()
-    assert decode(GOLDEN.read_bytes()) == EXAMPLE
+def test_the_format_of_version_2_stays_as_it_is() -> None:
+    golden = (GOLDEN / "head-version-2.json").read_bytes()
+    assert encode(EXAMPLE, segctl_version="0.1.0") == golden
+    assert decode(golden) == EXAMPLE
+
+
+def test_a_head_of_version_1_knows_nothing_of_what_members_were_computed_from() -> None:
+    gold = replace(EXAMPLE.segments["segment.gold"], basis=None)
+    known = replace(EXAMPLE, segments={**EXAMPLE.segments, "segment.gold": gold}, sources={})
+    assert decode((GOLDEN / "head-version-1.json").read_bytes()) == known
 
 
 def test_the_empty_state_can_be_written() -> None:
@@ -246,10 +269,10 @@ def test_a_wrong_value_is_named_with_its_place(old: str, new: str, problem: str)
 
 
 def test_a_newer_head_says_which_segctl_wrote_it() -> None:
-    data = b'{"version": 2, "segctl_version": "3.4.0", "whatever": []}'
+    data = b'{"version": 3, "segctl_version": "3.4.0", "whatever": []}'
     with pytest.raises(StateDamaged) as caught:
         decode(data)
-    assert caught.value.message.startswith("the state was written by segctl 3.4.0 in format 2; ")
+    assert caught.value.message.startswith("the state was written by segctl 3.4.0 in format 3; ")
     assert caught.value.hint == "Upgrade segctl to 3.4.0 or newer."
 
 

@@ -1,0 +1,349 @@
+"""Recognise sources that did not change, so that their rows are not read again.
+
+A segment is settled where its sources, by their content, are known to come to the very
+members that are recorded, and no pair of it is open.  Comparing them would find no
+change, and what else a plan tells of their rows was noted with the state.
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from graphlib import TopologicalSorter
+from pathlib import Path
+from typing import Any
+
+from segctl.engine.base import Inline, LoadStats, Rows, Scan, Select
+from segctl.fingerprints import Basis, SourceCounts, fingerprint, of_segment
+from segctl.identity import Problem, SetDigest
+from segctl.loading import Feed
+from segctl.manifests.desired import (
+    DesiredSegment,
+    FileSource,
+    Load,
+    MemberLoad,
+    Rule,
+    SegmentSource,
+    TableLoad,
+)
+from segctl.manifests.needs import named
+from segctl.plan.diff import Draft
+from segctl.sources.contents import Contents, contents_of
+from segctl.sources.fetching import Fetching
+from segctl.state.model import SegmentRecord, State
+
+_NO_SAY = frozenset(
+    "address display_name customer_segment_id labels managed guards lifecycle location".split()
+)
+"""What is declared of a segment without a say in who is in it; anything else counts."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recognized:
+    """What is known of the sources of a plan before a row is read.
+
+    ``sources`` gives the fingerprint of each feed by its content, ``None`` where that
+    cannot be told, and ``segments`` that of everything a segment's members come from,
+    where all of it can.  Members are read of the segments ``read``, and compared with
+    those recorded where they are planned; ``rules`` are those to judge on them.  All
+    others are ``settled``: by address, what is known of their members.
+    """
+
+    segments: Mapping[str, str]
+    sources: Sequence[str | None]
+    read: frozenset[str]
+    rules: tuple[Rule, ...]
+    settled: Mapping[str, Basis]
+    _seen: "_Seen"
+
+    @property
+    def feeds(self) -> Sequence[Feed]:
+        """All sources of the segments that are looked at."""
+        return self._seen.feeds
+
+    def after_reading(self) -> "Recognized":
+        """Give what is still known once rows were read.
+
+        A file may have changed since it was looked at.  Then nobody can tell which
+        content was read, and no fingerprint may stand for what its rows came to.
+        """
+        seen = self._seen
+        feeds = [feed for feed in seen.feeds if self.read & feed.feeds.keys()]
+        files = {file for feed in feeds for file in files_of(feed.rows)}
+        now = contents_of(files)
+        changed = {file for file in files if now.get(file) != seen.contents.get(file)}
+        sources = [
+            None if changed.intersection(files_of(feed.rows)) else found
+            for feed, found in zip(seen.feeds, self.sources, strict=True)
+        ]
+        return replace(self, sources=sources, segments=_of_segments(seen, sources))
+
+    def stats(self, read: Mapping[int, LoadStats]) -> Mapping[int, LoadStats]:
+        """Give what every feed holds: as ``read``, by place, or as it was noted.
+
+        What was read for some of a feed's segments alone does not tell of all its rows.
+        """
+        found = dict(read)
+        unread = self._seen.planned.keys() | self._seen.unplanned
+        for place, feed in enumerate(self._seen.feeds):
+            noted = self._seen.state.sources.get(self.sources[place] or "")
+            if noted and (unread - self.read) & feed.feeds.keys():
+                found[place] = LoadStats(
+                    rows=noted.rows,
+                    duplicates=noted.duplicates,
+                    invalid={Problem(problem): rows for problem, rows in noted.invalid.items()},
+                    others_rows=noted.others,
+                )
+        return found
+
+    def counts(self, stats: Mapping[int, LoadStats]) -> Mapping[str, SourceCounts]:
+        """Give what to note of every feed that can be recognised again, by fingerprint."""
+        return {
+            found: counts_of(stats[place])
+            for place, found in enumerate(self.sources)
+            if found is not None and place in stats
+        }
+
+    def holding(self, rules: Iterable[Rule], broken: Collection[Rule]) -> tuple[str, ...]:
+        """Give the fingerprints of the ``rules`` that hold, but for those ``broken``."""
+        found = (_of_rule(rule, self.segments) for rule in rules if rule not in broken)
+        return tuple(sorted({rule for rule in found if rule is not None}))
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Seen:
+    """What a plan looks at: the feeds and their files, for planned segments and for others."""
+
+    feeds: Sequence[Feed]
+    contents: Contents
+    planned: Mapping[str, Draft]
+    unplanned: Collection[str]
+    declared: Mapping[str, DesiredSegment]
+    state: State
+
+    def fed(self) -> Mapping[str, list[tuple[str, int]]]:
+        """Give for each segment what feeds do for it, and their places."""
+        found: dict[str, list[tuple[str, int]]] = {
+            address: [] for address in (*self.planned, *self.unplanned)
+        }
+        for place, feed in enumerate(self.feeds):
+            for address, role in feed.feeds.items():
+                if address in found:
+                    found[address].append((role, place))
+        return found
+
+    def reading(self) -> Mapping[str, set[str]]:
+        """Give for each segment those whose members are sources of it."""
+        found: dict[str, set[str]] = {a: set() for a in (*self.planned, *self.unplanned)}
+        for feed in self.feeds:
+            if isinstance(feed.load.source, SegmentSource):
+                for address in feed.feeds.keys() & found.keys():
+                    found[address].add(feed.load.source.address)
+        return found
+
+
+def recognize(
+    feeds: Sequence[Feed],
+    drafts: Iterable[Draft],
+    state: State,
+    at: Fetching,
+    *,
+    declared: Iterable[DesiredSegment],
+    unplanned: Collection[str],
+    rules: Iterable[Rule],
+    reread: bool,
+) -> Recognized:
+    """Look at the content of all files of the feeds, and at what the state knows of it.
+
+    ``unplanned`` segments are looked at since planned ones read them, or ``rules`` name
+    them.  All members are read where ``reread``.
+    """
+    seen = _Seen(
+        feeds=feeds,
+        contents=contents_of(file for feed in feeds for file in files_of(feed.rows)),
+        planned={draft.address: draft for draft in drafts if draft.wanted},
+        unplanned=unplanned,
+        declared={segment.address: segment for segment in declared},
+        state=state,
+    )
+    sources = [_of_feed(feed, seen, at) for feed in feeds]
+    segments = _of_segments(seen, sources)
+    known = {} if reread else _known(seen, sources, segments)
+    holding = () if reread else state.rules
+    open_rules = tuple(rule for rule in rules if _of_rule(rule, segments) not in holding)
+    read = _closed({*seen.planned.keys() - known, *_named(open_rules)}, seen)
+    return Recognized(
+        segments=segments,
+        sources=sources,
+        read=read,
+        rules=open_rules,
+        settled={address: basis for address, basis in known.items() if address not in read},
+        _seen=seen,
+    )
+
+
+def file_fingerprint(source: FileSource, scan: Scan) -> str | None:
+    """Give the fingerprint of files that fill a segment, ``None`` where they cannot be read.
+
+    It is that of the same content in files of any other name.
+    """
+    contents = contents_of(scan.paths)
+    if len(contents) < len(scan.paths):
+        return None
+    told = _told(scan, contents)
+    return told and _of_load(MemberLoad(source=source, addresses=()), told, {})
+
+
+def basis_of(source: str, members: SetDigest) -> Basis:
+    """Say that the members of a segment came from this source alone."""
+    return Basis(sources=of_segment({}, [("include", source)]), members=members)
+
+
+def counts_of(stats: LoadStats) -> SourceCounts:
+    """Give what is noted of a source; what only an error would tell is left out."""
+    return SourceCounts(
+        rows=stats.rows,
+        duplicates=stats.duplicates,
+        invalid={str(problem): rows for problem, rows in sorted(stats.invalid.items())},
+        others=stats.others_rows,
+    )
+
+
+def files_of(rows: Rows | None) -> tuple[Path, ...]:
+    """Give the files that rows are read from."""
+    match rows:
+        case Scan(paths=files) | Select(files=files):
+            return files
+        case _:
+            return ()
+
+
+# What can be left alone
+
+
+def _known(
+    seen: _Seen, sources: Sequence[str | None], segments: Mapping[str, str]
+) -> Mapping[str, Basis]:
+    """Give the planned segments whose sources are known to come to what is recorded."""
+    noted = {place for place, found in enumerate(sources) if found in seen.state.sources}
+    noted |= {n for n, f in enumerate(seen.feeds) if isinstance(f.load.source, SegmentSource)}
+    fed = seen.fed()
+    return {
+        address: record.basis
+        for address, draft in seen.planned.items()
+        if (record := draft.record)
+        and record.basis
+        and record.basis.sources == segments.get(address)
+        and all(place in noted for _, place in fed[address])
+        and _is_as_known(record)
+    }
+
+
+def _is_as_known(record: SegmentRecord) -> bool:
+    """Tell whether every pair is answered, and the members are those that the sources came to."""
+    same = record.basis is not None and record.basis.members == record.members.digest
+    return same and record.created and not record.missing and not record.pairs.file
+
+
+def _named(rules: Iterable[Rule]) -> set[str]:
+    return {address for rule in rules for address in named(rule)}
+
+
+def _closed(read: set[str], seen: _Seen) -> frozenset[str]:
+    """Add the segments whose members are sources of those that are read."""
+    reading = seen.reading()
+    todo = list(read)
+    while todo:
+        more = reading[todo.pop()] - read
+        read |= more
+        todo += more
+    return frozenset(read)
+
+
+# Fingerprints
+
+
+def _of_segments(seen: _Seen, sources: Sequence[str | None]) -> Mapping[str, str]:
+    """Give the fingerprint of everything that each segment's members are computed from."""
+    fed = seen.fed()
+    found: dict[str, str] = {}
+    # Segments whose members are sources come first; there are no circles.
+    for address in TopologicalSorter(seen.reading()).static_order():
+        told: list[tuple[str, str | None]] = []
+        for role, place in fed[address]:
+            source = seen.feeds[place].load.source
+            if isinstance(source, SegmentSource):
+                told.append((role, found.get(source.address)))
+            else:
+                told.append((role, sources[place]))
+        whole = [(role, content) for role, content in told if content is not None]
+        if len(whole) == len(told):
+            found[address] = of_segment(_settings(seen.declared[address]), whole)
+    return found
+
+
+def _settings(segment: DesiredSegment) -> Mapping[str, Any]:
+    """Give what is declared of a segment, beside its sources, that has a say in its members."""
+    settings = {f.name: (getattr(segment, f.name), f.default) for f in fields(segment)}
+    return {
+        name: value
+        for name, (value, default) in settings.items()
+        if name not in _NO_SAY and value != default
+    }
+
+
+def _of_rule(rule: Rule, segments: Mapping[str, str]) -> str | None:
+    """Give the fingerprint of a rule and of the members that it is about, where they have one."""
+    about = [segments.get(address) for address in named(rule)]
+    if None in about:
+        return None
+    said = {f.name: getattr(rule, f.name) for f in fields(rule)}
+    for name in ("location", "severity"):
+        said.pop(name)
+    return fingerprint("rule", type(rule).__name__, said, about)
+
+
+def _of_feed(feed: Feed, seen: _Seen, at: Fetching) -> str | None:
+    """Give the fingerprint of a feed, ``None`` where it cannot be recognised."""
+    if feed.rows is None or any(file not in seen.contents for file in files_of(feed.rows)):
+        return None
+    told = _told(feed.rows, seen.contents, at)
+    values = feed.load.segments if isinstance(feed.load, TableLoad) else {}
+    # Only the rows of segments that are looked at are judged.
+    judged = {v: (a in seen.planned, a in seen.unplanned) for v, a in values.items()}
+    return told and _of_load(feed.load, told, judged)
+
+
+def _of_load(load: Load, told: str, judged: Mapping[str, object]) -> str:
+    """Give the fingerprint of a load; ``told`` is that of its rows, by their content.
+
+    Everything that is declared of it counts, but its name and where it stands.
+    """
+    source = {f.name: getattr(load.source, f.name) for f in fields(load.source)}
+    declared = {f.name: getattr(load, f.name) for f in fields(load)}
+    for name in ("location", "path", "format"):
+        source.pop(name, None)
+    for name in ("source", "name", "addresses", "segments"):
+        declared.pop(name, None)
+    return fingerprint("source", told, source, declared, judged)
+
+
+def _told(rows: Rows, contents: Contents, at: Fetching | None = None) -> str | None:
+    """Digest everything that decides which rows there are, ``None`` where something cannot be."""
+    match rows:
+        case Inline(kind=kind, values=values):
+            return fingerprint("inline", kind, values)
+        case Scan(paths=files, partitions=partitions):
+            columns = {f.name: getattr(rows, f.name) for f in fields(rows)}
+            del columns["paths"], columns["partitions"]
+            # A file's name has a say in how it is packed, and in the columns that it stands for.
+            told = [
+                (contents[file], file.suffix.lower(), {c: v[file] for c, v in partitions.items()})
+                for file in files
+            ]
+            return fingerprint("scan", columns, told)
+        case Select(repeatable=True, sql=sql, parameters=values, files=files):
+            named = [(str(file), contents[file]) for file in files]
+            around = at.engine.surroundings() if at else {}
+            return fingerprint("select", sql, values, rows.segment_column, named, around)
+        case _:
+            return None
+
