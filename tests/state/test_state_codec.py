@@ -58,7 +58,8 @@ records = st.builds(
         changes=st.lists(refs, max_size=2).map(tuple),
     ),
     pairs=st.builds(Pairs, file=st.none() | refs, uncertain=counts, refused=counts),
-    basis=st.none() | st.builds(Basis, sources=texts, members=digests),
+    basis=st.none()
+    | st.builds(Basis, sources=texts, members=digests, held_out=counts, suppressed=counts),
 )
 states = st.builds(
     State,
@@ -84,6 +85,7 @@ states = st.builds(
         ),
         max_size=2,
     ),
+    rules=st.lists(texts, max_size=2).map(tuple),
 )
 
 
@@ -109,7 +111,12 @@ EXAMPLE = State(
                 digest=SetDigest(count=12, total=255), base=file("a", 10), changes=(file("b", 2),)
             ),
             pairs=Pairs(file=file("c", 3), uncertain=2, refused=1),
-            basis=Basis(sources="d" * 64, members=SetDigest(count=11, total=254)),
+            basis=Basis(
+                sources="d" * 64,
+                members=SetDigest(count=11, total=254),
+                held_out=3,
+                suppressed=4,
+            ),
         ),
         "segment.council": SegmentRecord(
             customer_segment_id="council",
@@ -133,6 +140,7 @@ EXAMPLE = State(
     folded="4be1",
     unfinished=f"sha256:{'0' * 64}",
     sources={"e" * 64: SourceCounts(rows=14, duplicates=1, invalid={"null": 1}, others=2)},
+    rules=("f" * 64,),
 )
 
 
@@ -160,7 +168,9 @@ def test_the_format_of_version_2_stays_as_it_is() -> None:
 
 def test_a_head_of_version_1_knows_nothing_of_what_members_were_computed_from() -> None:
     gold = replace(EXAMPLE.segments["segment.gold"], basis=None)
-    known = replace(EXAMPLE, segments={**EXAMPLE.segments, "segment.gold": gold}, sources={})
+    known = replace(
+        EXAMPLE, segments={**EXAMPLE.segments, "segment.gold": gold}, sources={}, rules=()
+    )
     assert decode((GOLDEN / "head-version-1.json").read_bytes()) == known
 
 
