@@ -346,4 +346,3 @@ def _told(rows: Rows, contents: Contents, at: Fetching | None = None) -> str | N
             return fingerprint("select", sql, values, rows.segment_column, named, around)
         case _:
             return None
-
