@@ -79,8 +79,7 @@ def test_no_changes_does_not_claim_that_refused_members_are_as_declared(sample: 
 def test_no_changes_of_a_part_does_not_read_as_if_all_were_looked_at(sample: Sampler) -> None:
     page = text.render(replace(sample("unchanged"), targeted=("gold*",)))
     assert page == (
-        "No changes. Segments picked by --target gold* are as declared; others are not "
-        "planned.\n"
+        "No changes. Segments picked by --target gold* are as declared; others are not planned.\n"
     )
 
 
