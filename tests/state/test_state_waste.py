@@ -70,7 +70,7 @@ def test_a_name_that_is_written_in_escapes_is_found() -> None:
     assert references(head.encode()) == {name}
 
 
-@pytest.mark.parametrize("head", [b"", b"{", b"[]", b"{}", b'{"version": true}', b'{"version": 2}'])
+@pytest.mark.parametrize("head", [b"", b"{", b"[]", b"{}", b'{"version": true}', b'{"version": 3}'])
 def test_of_a_head_that_may_name_files_in_another_way_none_are_told(head: bytes) -> None:
     with pytest.raises(Misfit):
         references(head)
