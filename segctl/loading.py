@@ -17,6 +17,7 @@ from segctl.manifests.desired import (
     PostgresSource,
     QuerySource,
     SegmentSource,
+    SqliteSource,
     TableLoad,
     Tolerance,
 )
@@ -168,6 +169,8 @@ def _name(load: Load) -> str:
             return "the query"
         case PostgresSource(connection=connection, table=table):
             return f"{table or 'the query'} of {connection}"
+        case SqliteSource(path=path, table=table):
+            return f"{table or 'the query'} of {path}"
         case InlineSource():
             return "the list"
         case SegmentSource(address=address):
@@ -203,6 +206,8 @@ def _unreadable(load: Load, error: RowsUnreadable, root: Path) -> Diagnostic:
         name = shown(error.file, root) if error.file else load.source.path
         if name not in summary:
             summary = f"{name}{at}: {summary}"
+    elif isinstance(load.source, SqliteSource):
+        summary = summary if load.source.path in summary else f"{load.source.path}: {summary}"
     elif isinstance(load.source, PostgresSource):
         summary = f'connection "{load.source.connection}": {summary}'
     elif error.line or error.file:

@@ -21,7 +21,7 @@ from segctl.manifests.documents import (
     SegmentTableDocument,
     TableSegment,
 )
-from segctl.manifests.sources import File, MemberSource, Postgres, Query, TableSource
+from segctl.manifests.sources import File, MemberSource, Postgres, Query, Sqlite, TableSource
 from segctl.manifests.tree import Document
 from segctl.manifests.validate import format_of
 from segctl.manifests.variables import parameters
@@ -259,6 +259,8 @@ def _outside(
         return _query(source.query, location, variables)
     if source.file is not None:
         return _file(source.file, location)
+    if source.sqlite is not None:
+        return _sqlite(source.sqlite, location, variables)
     if source.postgres is not None:
         return _postgres(source.postgres, location, variables)
     raise AssertionError("checked documents have a source of a known form")
@@ -269,6 +271,22 @@ def _query(query: Query, location: Location, variables: Mapping[str, str]) -> de
         sql=query.sql,
         parameters={name: variables[name] for name in parameters(query.sql)},
         tolerance=_tolerance(query),
+        location=location,
+    )
+
+
+def _sqlite(
+    sqlite: Sqlite, location: Location, variables: Mapping[str, str]
+) -> desired.SqliteSource:
+    sql = sqlite.sql or ""
+    return desired.SqliteSource(
+        path=sqlite.path,
+        sql=sql,
+        parameters={name: variables[name] for name in parameters(sql)},
+        table=sqlite.table or "",
+        column=sqlite.column,
+        kind=Kind(sqlite.kind),
+        tolerance=_tolerance(sqlite),
         location=location,
     )
 
@@ -301,7 +319,7 @@ def _file(file: File, location: Location) -> desired.FileSource:
     )
 
 
-def _tolerance(source: File | Query | Postgres) -> desired.Tolerance:
+def _tolerance(source: File | Query | Sqlite | Postgres) -> desired.Tolerance:
     most = source.max_invalid_percent
     return desired.Tolerance(
         skip=source.on_invalid == "skip",

@@ -68,6 +68,23 @@ class SegmentSource:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SqliteSource:
+    """Rows of a SQLite file: those of ``sql``, or ``column`` of ``table`` where that is not empty.
+
+    ``path`` is relative to the workspace root as written; ``parameters`` are bound.
+    """
+
+    path: str
+    sql: str = ""
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    table: str = ""
+    column: str = "identity"
+    kind: Kind = Kind.IDENTITY
+    tolerance: Tolerance = Tolerance()
+    location: Location
+
+
+@dataclass(frozen=True, kw_only=True)
 class PostgresSource:
     """Rows of a database: those of ``sql``, or ``column`` of ``table`` where that is not empty.
 
@@ -85,7 +102,7 @@ class PostgresSource:
     location: Location
 
 
-OutsideSource = FileSource | QuerySource | PostgresSource
+OutsideSource = FileSource | QuerySource | SqliteSource | PostgresSource
 Source = InlineSource | OutsideSource | SegmentSource
 
 

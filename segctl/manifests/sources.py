@@ -29,6 +29,19 @@ def _share_needs_skip(on_invalid: str, share: float | None) -> None:
         )
 
 
+def _query_or_table(name: str, given: set[str]) -> None:
+    """Check that a database is asked either for the rows of a SELECT or for a table's."""
+    if ("sql" in given) == ("table" in given):
+        summary = f"{name} has exactly one of sql and table."
+        raise problem("source-form", summary, "Keep one of them.")
+    if "sql" in given and given & {"column", "kind"}:
+        raise problem(
+            "no-effect",
+            "column and kind have no effect with sql.",
+            "Rename the column in the query: SELECT … AS identity, or AS guid.",
+        )
+
+
 class File(Section):
     """One column of a file, of all files in a folder, or of those that a pattern matches."""
 
@@ -99,17 +112,36 @@ class Postgres(Section):
 
     @model_validator(mode="after")
     def _one_form(self) -> "Postgres":
-        given = self.model_fields_set
-        if ("sql" in given) == ("table" in given):
-            raise problem(
-                "source-form", "postgres has exactly one of sql and table.", "Keep one of them."
-            )
-        if "sql" in given and given & {"column", "kind"}:
-            raise problem(
-                "no-effect",
-                "column and kind have no effect with sql.",
-                "Rename the column in the query: SELECT … AS identity, or AS guid.",
-            )
+        _query_or_table("postgres", self.model_fields_set)
+        return self
+
+
+class Sqlite(Section):
+    """Rows of a SQLite database: of a SELECT, or one column of a table."""
+
+    path: Line = Field(description="The path of the database file, relative to the workspace root.")
+    sql: Given[Text] = Field(
+        default=None, description="A single SELECT; $NAME is the value of a variable."
+    )
+    table: Given[Line] = Field(default=None, description="A table or view.")
+    column: Line = Field(
+        default="identity", description="The column of the table that holds the members."
+    )
+    kind: Literal["identity", "guid"] = Field(
+        default="identity",
+        description="What the members of the table are: identities, or CleverTap's guids.",
+    )
+    on_invalid: OnInvalid = "error"
+    max_invalid_percent: MaxInvalidPercent = None
+
+    @model_validator(mode="after")
+    def _share_needs_skip(self) -> "Sqlite":
+        _share_needs_skip(self.on_invalid, self.max_invalid_percent)
+        return self
+
+    @model_validator(mode="after")
+    def _one_form(self) -> "Sqlite":
+        _query_or_table("sqlite", self.model_fields_set)
         return self
 
 
@@ -148,6 +180,7 @@ class MemberSource(_Forms):
     )
     file: Given[File] = Field(default=None, description="One column of files.")
     query: Given[Query] = Field(default=None, description="A SELECT over files.")
+    sqlite: Given[Sqlite] = Field(default=None, description="Rows of a SQLite database.")
     postgres: Given[Postgres] = Field(default=None, description="Rows of a PostgreSQL database.")
     segment: Given[Text] = Field(
         default=None, description="The name of another segment, whose members these are."
@@ -161,4 +194,5 @@ class TableSource(_Forms):
     advice = "Keep one of them."
     file: Given[File] = Field(default=None, description="Files with a column of members.")
     query: Given[Query] = Field(default=None, description="A SELECT over files.")
+    sqlite: Given[Sqlite] = Field(default=None, description="Rows of a SQLite database.")
     postgres: Given[Postgres] = Field(default=None, description="Rows of a PostgreSQL database.")

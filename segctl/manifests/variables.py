@@ -12,7 +12,7 @@ from segctl.diagnostics import Diagnostic, Location, Severity
 from segctl.manifests.explain import nearest
 from segctl.manifests.tree import Document, Map, Seq, Value, look
 
-SQL_SOURCES = ("query", "postgres")
+SQL_SOURCES = ("query", "sqlite", "postgres")
 """The sources that hold SQL; a variable is bound to it, never pasted."""
 
 _SQL_PATHS = frozenset((form, "sql") for form in SQL_SOURCES)

@@ -11,8 +11,9 @@ from segctl.manifests.desired import (
     OutsideSource,
     PostgresSource,
     QuerySource,
+    SqliteSource,
 )
-from segctl.sources import files, postgres, query
+from segctl.sources import files, postgres, query, sqlite
 from segctl.sources.fetching import Fetching
 
 
@@ -29,6 +30,9 @@ def rows_of(
             return query.prepare(
                 sql, parameters, at.reach, at.engine.syntax_tree, segment_column=segment_column
             )
+        case SqliteSource():
+            file = at.reach.locate(source.path)
+            return sqlite.fetch(source, file, at.new_file(".copy"), segment_column=segment_column)
         case PostgresSource():
             return postgres.fetch(
                 source,

@@ -1,6 +1,8 @@
 """docs/manifests.md: its examples validate and plan, its tables are those of the models."""
 
 import re
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,11 @@ DATA = {
 }
 """What the examples read."""
 
+CRM = """
+CREATE TABLE users (email TEXT, left_on TEXT);
+INSERT INTO users VALUES ('ann@example.com', NULL), ('carl@example.com', '2026-01-02');
+"""
+
 TABLES: dict[str, type[BaseModel]] = {
     "spec": documents.ProjectSpec,
     "spec.provider": documents.Provider,
@@ -37,6 +44,7 @@ TABLES: dict[str, type[BaseModel]] = {
     "Sources": sources.MemberSource,
     "file": sources.File,
     "query": sources.Query,
+    "sqlite": sources.Sqlite,
     "postgres": sources.Postgres,
     "spec of a Membership": documents.MembershipSpec,
     "spec of a SegmentTable": documents.SegmentTableSpec,
@@ -88,8 +96,10 @@ def test_every_example_validates_and_plans(
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
+    with closing(sqlite3.connect(tmp_path / "members/crm.db")) as db:
+        db.executescript(CRM)
     assert execute(["plan", "-C", str(tmp_path)]) == 0, capsys.readouterr().err
-    assert "Plan: 9 to add, 0 to change, 0 to destroy.\n" in capsys.readouterr().out
+    assert "Plan: 10 to add, 0 to change, 0 to destroy.\n" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("heading", TABLES)

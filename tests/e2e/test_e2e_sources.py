@@ -2,6 +2,8 @@
 
 import gzip
 import json
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import duckdb
@@ -43,6 +45,33 @@ def test_inline_identities_and_guids_arrive_as_written(shop: Workshop) -> None:
     assert shop.service.members("SEG-GOLD") == identities(*written) | guids(
         "a@example.com", "__h1f"
     )
+
+
+def test_a_sqlite_file_fills_segments_and_says_what_is_wrong_where(shop: Workshop) -> None:
+    shop.write("crm.db", b"")
+    with closing(sqlite3.connect(shop.root / "crm.db")) as db:
+        db.executescript(
+            "CREATE TABLE users (email TEXT, tier TEXT, n INTEGER); INSERT INTO users VALUES "
+            "('a', 'gold', 1), ('b', 'silver', 2), ('a', 'gold', 1), ('c', 'lead', 3)"
+        )
+    shop.declare(
+        segment("all", spec="members: [{sqlite: {path: crm.db, table: users, column: email}}]"),
+        "apiVersion: segctl/v1\nkind: SegmentTable\nmetadata: {name: tiers}\nspec:\n"
+        "  source: {sqlite: {path: crm.db, sql: 'SELECT email AS identity, tier FROM users'}}\n"
+        "  segmentColumn: tier\n  otherValues: ignore\n"
+        "  segments: {gold: {displayName: Gold}, silver: {displayName: Silver}}\n",
+    )
+    found = [finding.summary for finding in shop.plan().findings]
+    assert "segments.yaml:6:13: users of crm.db: 1 row of 4 left out, since " in found[-1]
+    done(shop)
+    assert shop.service.members("all") == identities("a", "b", "c")
+    assert shop.service.members("gold") == identities("a")
+    shop.declare(
+        segment("all", spec="members: [{sqlite: {path: crm.db, table: users, column: n}}]")
+    )
+    ran = shop.run("plan")
+    assert ran.code == 1
+    assert 'segments.yaml:6:13: error: crm.db: column "n" holds values of type' in ran.err
 
 
 def test_folders_and_patterns_fill_segments_and_name_what_is_wrong(shop: Workshop) -> None:

@@ -1,0 +1,279 @@
+"""Rows of real SQLite files."""
+
+import signal
+import sqlite3
+import threading
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from segctl.diagnostics import Location
+from segctl.engine.base import Copied, LoadStats, Recorded, RowsUnreadable
+from segctl.engine.duckdb import DuckEngine
+from segctl.identity import Kind, Problem, problem
+from segctl.manifests.desired import SqliteSource
+from segctl.sources.sqlite import fetch
+
+USERS = """
+CREATE TABLE users (email TEXT, tier TEXT, n INTEGER, x, y REAL, z BLOB);
+INSERT INTO users VALUES ('a', 'gold', 7, '007', 1.5, x'61'), ('b', 'silver', 8, 8, NULL, NULL),
+  ('a', 'gold', NULL, NULL, NULL, NULL), (NULL, 'gold', NULL, NULL, NULL, NULL);
+CREATE VIEW "the ""gold"" ones" AS SELECT email FROM users WHERE tier = 'gold' AND email NOT NULL;
+"""
+
+
+@pytest.fixture
+def crm(tmp_path: Path) -> Path:
+    path = tmp_path / "crm [1].db"
+    made(path, USERS)
+    return path
+
+
+def made(path: Path, script: str) -> Path:
+    with closing(sqlite3.connect(path)) as db:
+        db.executescript(script)
+        db.commit()
+    return path
+
+
+def taken(path: Path, *, segment_column: str | None = None, **fields: Any) -> Copied:
+    """Fetch a source as a manifest declares it."""
+    at = Location(file="a.yaml")
+    source = SqliteSource(path=path.name, location=at, **fields)
+    number = len(list(path.parent.glob("fetched*")))
+    into = path.parent / f"fetched_{number}"
+    return fetch(source, path, into, segment_column=segment_column, patience_seconds=0.05)
+
+
+def loaded(engine: DuckEngine, rows: Copied) -> tuple[LoadStats, list[tuple[Kind, str]]]:
+    number = engine.load(rows, targets=[0])
+    engine.record(0, Recorded(), wanted=True)
+    diff = engine.diff()
+    return diff.loads[number], list(diff.targets[0].sample.add)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"table": "users", "column": "email"},
+        {"sql": "SELECT email AS identity FROM users;"},
+        {"sql": 'SELECT "email" AS "Identity" FROM "users" -- "all"'},
+        {"sql": "WITH u AS (SELECT * FROM users) SELECT NULL AS guid, email AS identity FROM u"},
+    ],
+)
+def test_members_are_the_text_of_a_table_or_a_query(
+    engine: DuckEngine, crm: Path, fields: dict[str, Any]
+) -> None:
+    stats, members = loaded(engine, taken(crm, **fields))
+    assert members == [(Kind.IDENTITY, "a"), (Kind.IDENTITY, "b")]
+    assert (stats.rows, stats.duplicates, stats.invalid) == (4, 1, {Problem.NULL: 1})
+
+
+def test_a_view_of_guids_may_have_any_name(engine: DuckEngine, crm: Path) -> None:
+    rows = taken(crm, table='the "gold" ones', column="email", kind=Kind.GUID)
+    assert loaded(engine, rows)[1] == [(Kind.GUID, "a")]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"table": "users", "column": "email"}, {"sql": "SELECT email AS identity, tier FROM users"}],
+)
+def test_a_column_says_which_segment_a_row_fills(
+    engine: DuckEngine, crm: Path, fields: dict[str, Any]
+) -> None:
+    engine.load(taken(crm, segment_column="tier", **fields), targets={"gold": 0, "silver": 1})
+    for target in (0, 1):
+        engine.record(target, Recorded(), wanted=True)
+    diff = engine.diff()
+    assert [diff.targets[n].sample.add[0][1] for n in (0, 1)] == ["a", "b"]
+
+
+def test_a_variable_is_bound_and_never_pasted(engine: DuckEngine, crm: Path) -> None:
+    sql = "SELECT email AS identity FROM users WHERE tier = $tier"
+    assert loaded(engine, taken(crm, sql=sql, parameters={"tier": "x' OR '1'='1"}))[1] == []
+    assert taken(crm, sql=sql, parameters={"tier": "silver", "other": ""}).rows == 1
+
+
+@given(st.lists(st.text(max_size=8).map(lambda text: text.encode("utf-8", "replace").decode())))
+def test_every_text_arrives_as_it_stands(
+    tmp_path_factory: pytest.TempPathFactory, values: list[str]
+) -> None:
+    folder = tmp_path_factory.mktemp("law")
+    path = made(folder / "t.db", "CREATE TABLE t (identity TEXT)")
+    with closing(sqlite3.connect(path)) as db:
+        db.executemany("INSERT INTO t VALUES (?)", [(value,) for value in values])
+        db.commit()
+    engine = DuckEngine(folder, threads=1)
+    try:
+        stats, members = loaded(engine, taken(path, table="t"))
+    finally:
+        engine.close()
+    expected = {value for value in values if problem(value) is None}
+    assert (stats.rows, [v for _, v in members]) == (len(values), sorted(expected)[:10])
+
+
+def test_many_rows_arrive_in_batches(engine: DuckEngine, tmp_path: Path) -> None:
+    script = (
+        "CREATE TABLE t (identity TEXT); WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL "
+        "SELECT i + 1 FROM n WHERE i < 25001) INSERT INTO t SELECT 'u' || i FROM n"
+    )
+    stats, _ = loaded(engine, taken(made(tmp_path / "t.db", script), table="t"))
+    assert (stats.rows, stats.duplicates) == (25_001, 0)
+
+
+# What is refused
+
+
+IN_SQL = (
+    "Cast it in sql, in place of table: SELECT CAST({} AS TEXT) AS identity FROM "
+    '"users". A number has no leading zeros.'
+)
+ONLY_READ = (
+    "the query does what is not allowed",
+    "A query may read with SELECT, and nothing else.",
+)
+
+
+@pytest.mark.parametrize(
+    ("fields", "summary", "detail"),
+    [
+        (
+            {"table": "users", "column": "n"},
+            'column "n" holds values of type INTEGER, not text',
+            IN_SQL.format('"n"'),
+        ),
+        (
+            {"sql": "SELECT x AS identity FROM users"},
+            'column "identity" holds values of type INTEGER, not text',
+            'Cast it: CAST(… AS TEXT) AS "identity". A number has no leading zeros.',
+        ),
+        (
+            {"table": "users", "column": "y"},
+            'column "y" holds values of type REAL, not text',
+            IN_SQL.format('"y"'),
+        ),
+        (
+            {"table": "users", "column": "z"},
+            'column "z" holds values of type BLOB, not text',
+            "Identities are text: store them as TEXT.",
+        ),
+        ({"table": "user"}, "the query fails: no such table: user", ""),
+        ({"table": "users", "column": "mail"}, "the query fails: no such column: mail", ""),
+        ({"sql": 'SELECT "mail" AS identity FROM users'},
+         "the query fails: no such column: mail", ""),
+        ({"sql": "SELECT email FROM users"},
+         "the query gives neither a column identity nor a column guid",
+         "It gives: email. Rename one: SELECT … AS identity."),
+        ({"sql": "SELECT email AS identity, tier AS Identity FROM users"},
+         "the query gives two columns identity", "Name each once."),
+        ({"sql": "SELECT 'a' AS identity, 'b' AS guid"},
+         "the query gives both identity and guid in 1 row",
+         "One of the two must be NULL in each row."),
+        ({"sql": "SELECT 'a' AS identity; SELECT 'b' AS identity"},
+         "the query has several statements", "Write one SELECT."),
+        ({"sql": "-- nothing"}, "the query is not a SELECT", "Write one SELECT."),
+        ({"sql": "selec"}, 'the query fails: near "selec": syntax error', ""),
+        ({"sql": "SELECT ? AS identity"}, "the query has a parameter without a value",
+         "Write $NAME for a variable of segctl.yaml."),
+        ({"sql": "SELECT abs(email) + abs(-9223372036854775808) AS identity FROM users"},
+         "the query fails in SQLite (SQLITE_ERROR)",
+         "Its own words may quote your data; run the query in sqlite3 to see them."),
+        *(({"sql": sql}, *ONLY_READ) for sql in (
+            "DELETE FROM users RETURNING email AS identity",
+            "INSERT INTO users (email) VALUES ('x') RETURNING email AS identity",
+            "CREATE TABLE t AS SELECT 1", "DROP TABLE users", "PRAGMA user_version", "BEGIN",
+            "ATTACH 'other.db' AS other", "VACUUM INTO 'copy.db'", "ANALYZE",
+            "SELECT load_extension('x') AS identity", "SELECT fts3_tokenizer('simple') AS identity",
+            "SELECT name AS identity FROM pragma_table_info('users')",
+        )),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_read_is_explained_and_changes_nothing(
+    engine: DuckEngine, crm: Path, fields: dict[str, Any], summary: str, detail: str
+) -> None:
+    before = crm.read_bytes()
+    with pytest.raises(RowsUnreadable) as caught:
+        engine.load(taken(crm, **fields), targets=[0])
+    assert (caught.value.summary, caught.value.detail) == (summary, detail)
+    assert crm.read_bytes() == before
+    assert not (Path.cwd() / "copy.db").exists()
+
+
+def test_a_table_of_a_segment_table_needs_its_column(crm: Path) -> None:
+    with pytest.raises(RowsUnreadable) as caught:
+        taken(crm, sql="SELECT email AS identity, tier FROM users", segment_column="teir")
+    assert caught.value.summary == 'the query gives no column "teir"'
+    assert caught.value.detail == 'Did you mean "tier"?'
+
+
+def test_a_file_that_is_no_database_says_so(tmp_path: Path) -> None:
+    (tmp_path / "a.db").write_text("identity\na@example.com\n" * 100)
+    (tmp_path / "empty.db").touch()
+    for name, said in (
+        ("a.db", "the file is not a SQLite database"),
+        ("empty.db", "the query fails: no such table: t"),
+    ):
+        with pytest.raises(RowsUnreadable) as caught:
+            taken(tmp_path / name, table="t")
+        assert caught.value.summary == said
+
+
+def test_a_damaged_database_is_never_a_short_list(tmp_path: Path) -> None:
+    script = (
+        "CREATE TABLE t (identity TEXT); WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL "
+        "SELECT i + 1 FROM n WHERE i < 5000) INSERT INTO t SELECT hex(randomblob(20)) FROM n"
+    )
+    path = made(tmp_path / "t.db", script)
+    whole = path.read_bytes()
+    for damaged in (whole[: len(whole) // 2], whole[:8192] + b"\xff" * 4096 + whole[12288:]):
+        path.write_bytes(damaged)
+        with pytest.raises(RowsUnreadable) as caught:
+            taken(path, table="t")
+        assert caught.value.summary == "the database is damaged"
+
+
+def test_text_that_is_not_utf8_is_explained_without_quoting_it(tmp_path: Path) -> None:
+    script = "CREATE TABLE t (identity TEXT); INSERT INTO t VALUES (CAST(x'736563ff' AS TEXT))"
+    with pytest.raises(RowsUnreadable) as caught:
+        taken(made(tmp_path / "t.db", script), table="t")
+    assert caught.value.summary == "a value in the database is not UTF-8"
+    assert "sec" not in caught.value.summary + caught.value.detail
+
+
+def test_a_locked_database_is_an_error_after_a_while(crm: Path) -> None:
+    with closing(sqlite3.connect(crm, isolation_level=None)) as writer:
+        writer.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(RowsUnreadable) as caught:
+            taken(crm, table="users", column="email")
+    assert caught.value.code == "database-locked"
+
+
+def test_a_write_ahead_log_is_read_and_none_is_left_where_there_was_none(tmp_path: Path) -> None:
+    path = made(tmp_path / "w.db", f"PRAGMA journal_mode = WAL; {USERS}")
+    assert [file.name for file in tmp_path.iterdir()] == ["w.db"]
+    assert taken(path, table="users", column="email").rows == 4
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["fetched_0", "w.db"]
+    with closing(sqlite3.connect(path)) as writer:
+        writer.execute("INSERT INTO users (email) VALUES ('new')")
+        writer.commit()
+        assert taken(path, table="users", column="email").rows == 5
+
+
+def test_a_signal_ends_a_query_that_runs(crm: Path) -> None:
+    endless = (
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) "
+        "SELECT max(i) AS identity FROM n"
+    )
+    timer = threading.Timer(0.2, signal.raise_signal, [signal.SIGINT])
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        taken(crm, sql=endless)
+    timer.join()
+
+
+def test_the_copy_is_for_us_alone(crm: Path) -> None:
+    assert taken(crm, table="users", column="email").path.stat().st_mode & 0o777 == 0o600
