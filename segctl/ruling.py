@@ -52,6 +52,8 @@ class AskedMembers:
             found[first, second] = users
         return found
 
-    def outside(self, address: str, of: str) -> Users:
-        """Give the members of a segment that are not in another one."""
-        return self.engine.outside(self.places[address], self.places[of])
+    def outside(self, addresses: Sequence[str], of: str) -> Mapping[str, Users]:
+        """Give the members of each of these segments that are not in another one, if any."""
+        names = {self.places[address]: address for address in addresses}
+        found = self.engine.outside(list(names), self.places[of])
+        return {names[place]: users for place, users in found.items()}

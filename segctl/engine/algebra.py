@@ -88,10 +88,14 @@ GROUP BY a.target, b.target ORDER BY found DESC, a.target, b.target
 """
 
 _OUTSIDE = """
-SELECT count(*), min({'kind': m.kind, 'value': m.value}, $most)
-FROM (SELECT kind, value FROM composed WHERE target = $target AND aside IS NULL) AS m
+SELECT m.target, count(*), min({'kind': m.kind, 'value': m.value}, $most)
+FROM (
+    SELECT target, kind, value FROM composed
+    WHERE aside IS NULL AND list_contains($targets::INTEGER[], target)
+) AS m
 ANTI JOIN (SELECT kind, value FROM composed WHERE target = $of AND aside IS NULL) AS o
 ON o.value = m.value AND o.kind = m.kind
+GROUP BY m.target
 """
 
 
@@ -208,12 +212,12 @@ class Algebra:
         rows = self._db.execute(_SHARED, {"targets": list(targets), "most": SHOWN}).fetchall()
         return {(one, other): _users(count, sample) for one, other, count, sample in rows}
 
-    def outside(self, target: int, of: int) -> Users:
-        """Give the final members of a composed target that are not in another one."""
-        [[count, sample]] = self._db.execute(
-            _OUTSIDE, {"target": target, "of": of, "most": SHOWN}
+    def outside(self, targets: Sequence[int], of: int) -> dict[int, Users]:
+        """Give the final members of composed targets that are not in another one."""
+        rows = self._db.execute(
+            _OUTSIDE, {"targets": list(targets), "of": of, "most": SHOWN}
         ).fetchall()
-        return _users(count, sample)
+        return {target: _users(count, sample) for target, count, sample in rows}
 
     # Steps
 

@@ -308,8 +308,8 @@ class Engine(Protocol):
     def shared(self, targets: Sequence[int]) -> Mapping[tuple[int, int], Users]:
         """Give the users whom each two of these kept targets are to share, the most first."""
 
-    def outside(self, target: int, of: int) -> Users:
-        """Give the members of a kept target that are not in another one."""
+    def outside(self, targets: Sequence[int], of: int) -> Mapping[int, Users]:
+        """Give the members of each of these kept targets that are not in another one, if any."""
 
     def delta_digest(self, keys: Sequence[str]) -> SetDigest:
         """Digest the delta; ``keys`` are the wire names of the targets, by index."""

@@ -238,9 +238,9 @@ class DuckEngine:
         """Give the users whom each two of these kept targets are to share, the most first."""
         return self._algebra.shared(targets)
 
-    def outside(self, target: int, of: int) -> Users:
-        """Give the members of a kept target that are not in another one."""
-        return self._algebra.outside(target, of)
+    def outside(self, targets: Sequence[int], of: int) -> Mapping[int, Users]:
+        """Give the members of each of these kept targets that are not in another one, if any."""
+        return self._algebra.outside(targets, of)
 
     def _samples(self) -> dict[int, Sample]:
         found: dict[int, dict[str, tuple[tuple[Kind, str], ...]]] = {}

@@ -20,8 +20,8 @@ class Members(Protocol):
     def shared(self, addresses: Sequence[str]) -> Mapping[tuple[str, str], Users]:
         """Give the users whom each two of these segments share, the most first."""
 
-    def outside(self, address: str, of: str) -> Users:
-        """Give the members of a segment that are not in another one."""
+    def outside(self, addresses: Sequence[str], of: str) -> Mapping[str, Users]:
+        """Give the members of each of these segments that are not in another one, if any."""
 
 
 def check(rules: Iterable[Rule], members: Members) -> Iterator[Finding]:
@@ -65,9 +65,9 @@ def _disjoint(rule: Disjoint, members: Members) -> Iterator[Finding]:
 
 
 def _subset(rule: Subset, members: Members) -> Iterator[Finding]:
+    strays = members.outside(rule.addresses, rule.of)
     for address in rule.addresses:
-        users = members.outside(address, rule.of)
-        if users.count:
+        if users := strays.get(address):
             yield Finding(
                 severity=rule.severity,
                 code="subset",

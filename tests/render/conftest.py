@@ -135,8 +135,9 @@ class Overlapping:
         found = Users(count=12, sample=users("both", 3))
         return {(addresses[0], addresses[1]): found}
 
-    def outside(self, address: str, of: str) -> Users:
-        return Users(count=1, sample=((Kind.GUID, "abcde12345"),)) if address != of else Users()
+    def outside(self, addresses: Sequence[str], of: str) -> Mapping[str, Users]:
+        guid = Users(count=1, sample=((Kind.GUID, "abcde12345"),))
+        return {address: guid for address in addresses if address != of}
 
 
 TIERS = ("segment.bronze", "segment.silver", "segment.gold")
