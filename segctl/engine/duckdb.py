@@ -184,6 +184,7 @@ class DuckEngine:
             sieved=bool(self._algebra.sieves),
             judged={*judged, self._algebra.number},
         )
+        self._db.execute("DROP TABLE unmatched")
         told = {
             load.number: self._with_first(load, stats[load.number])
             for load in [*self._loads, *self._algebra.taken]

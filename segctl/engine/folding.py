@@ -206,7 +206,7 @@ def keep_desired(db: duckdb.DuckDBPyConnection, scratch: Path, target: int) -> F
         f"SELECT count(*), {sql.digest(sql.CANONICAL)} FROM delta WHERE target = {target}"
     ).fetchall()
     digest = digest_of(rows, high, low)
-    select = f"SELECT kind, value FROM delta WHERE target = {target} ORDER BY kind, value"
+    select = f"SELECT kind, value FROM delta WHERE target = {target} ORDER BY {sql.BY_MEMBER}"
     base = _write(db, scratch, select, rows=rows) if rows else None
     return Folded(digest=digest, moved=bool(rows), base=base)
 

@@ -21,11 +21,11 @@ CREATE OR REPLACE TABLE ops AS SELECT unnest($1::INTEGER[]) AS target,
     unnest($2::VARCHAR[]) AS action, unnest($3::INTEGER[]) AS op
 """
 
-_SORTED = """
+_SORTED = f"""
 CREATE OR REPLACE TABLE sorted AS
 SELECT d.kind, d.value, o.op, d.recorded, d.reasserted, d.settle_from
 FROM delta AS d JOIN ops AS o ON d.target = o.target AND d.action = o.action
-ORDER BY d.kind, d.value, o.op
+ORDER BY {sql.BY_MEMBER}, op
 """
 
 _CHANGES = """
@@ -38,9 +38,16 @@ DROP TABLE sorted
 """
 """The delta in order, users numbered by their content: packing is the same wherever it runs."""
 
+_LISTED = """
+SET VARIABLE op_targets = (SELECT list(target ORDER BY op) FROM ops);
+SET VARIABLE op_actions = (SELECT list(action ORDER BY op) FROM ops)
+"""
+"""Operations by their numbers: DuckDB takes a positional join for small and would build on it."""
+
 _SAVED_DELTA = """
-SELECT c.request, o.target, o.action, c.kind, c.value, c.recorded, c.reasserted, c.settle_from
-FROM (FROM changes POSITIONAL JOIN assigned) AS c JOIN ops AS o USING (op)
+SELECT request, getvariable('op_targets')[op + 1] AS target,
+       getvariable('op_actions')[op + 1] AS action, kind, value, recorded, reasserted, settle_from
+FROM changes POSITIONAL JOIN assigned
 UNION ALL
 SELECT -1, target, action, kind, value, NULL, NULL, NULL FROM released
 """
@@ -122,8 +129,9 @@ def pack(
 
 def save(db: duckdb.DuckDBPyConnection, delta: Path, batches: Path) -> None:
     """Write the packed delta and the batches; see ``Engine.save``."""
+    db.execute(_LISTED)
+    _copy(db, _SAVED_DELTA, delta)
     with in_order(db):
-        _copy(db, _SAVED_DELTA, delta)
         db.execute(_NO_ENTRIES)
         begin = 0
         for [end] in db.execute(_SLICES, [CHANGES_A_SLICE]).fetchall():

@@ -412,25 +412,28 @@ LEFT JOIN exceptions AS e ON l.target = e.target AND l.kind = e.kind AND l.value
 WHERE l.outcome IN ('uncertain', 'refused')
 """
 
-MERGED = """
+BY_MEMBER = "kind = 'identity', value"
+"""The order of kinds and values, both as text; a kind spelled out would fill a sorter's keys."""
+
+MERGED = f"""
 SELECT kind, value FROM (
-    SELECT kind, value FROM (SELECT kind, value FROM recorded WHERE target = {target})
+    SELECT kind, value FROM (SELECT kind, value FROM recorded WHERE target = {{target}})
     ANTI JOIN (
-        SELECT kind, value FROM applied WHERE target = {target} AND action = 'REMOVE'
+        SELECT kind, value FROM applied WHERE target = {{target}} AND action = 'REMOVE'
     ) USING (kind, value)
     UNION ALL
-    SELECT kind, value FROM applied WHERE target = {target} AND action = 'ADD'
-) ORDER BY kind, value
+    SELECT kind, value FROM applied WHERE target = {{target}} AND action = 'ADD'
+) ORDER BY {BY_MEMBER}
 """
 """The whole set of one target after an apply: a new base file."""
 
-CHANGED = """
-SELECT action, kind, value FROM applied WHERE target = {target} ORDER BY kind, value
+CHANGED = f"""
+SELECT action, kind, value FROM applied WHERE target = {{target}} ORDER BY {BY_MEMBER}
 """
 """What an apply changed in one target: a new change file."""
 
-LEFT_OVER = """
-SELECT kind, value, status, action, asked_at, detail FROM pairs_after WHERE target = {target}
-ORDER BY kind, value
+LEFT_OVER = f"""
+SELECT kind, value, status, action, asked_at, detail FROM pairs_after WHERE target = {{target}}
+ORDER BY {BY_MEMBER}
 """
 """The pairs of one target that have no acknowledgement after an apply."""
