@@ -20,23 +20,29 @@ KEYS = {
 }
 """SQL that makes a user key of the number n; none sorts as n does."""
 
-STRIDE = 1_000_000_007
-"""A prime above any number of rows: multiples of it, modulo the rows, meet every row once."""
+STRIDES = (1_000_000_007, 1_000_000_009)
+"""Primes above any number of rows: multiples of one, modulo the rows, meet every row once.
+
+Each gives an order of its own, so that two files with the same members are not the same.
+"""
 
 SCATTER = "((n * 2654435761) % 4294967296)"
 """A number below 2³² that looks unrelated to n."""
 
 
-def rows(first: int, count: int, keys: str, segments: int, skewed: bool) -> str:
-    """Give the SELECT of ``count`` members from number ``first`` on; 0 segments: no column."""
-    numbers = f"SELECT {first} + (i * {STRIDE}) % {count} AS n FROM range({count}) AS t(i)"
+def numbers(first: int, count: int, *, order: int) -> str:
+    """Give the SELECT of ``count`` numbers from ``first`` on, in one of the orders."""
+    return f"SELECT {first} + (i * {STRIDES[order]}) % {count} AS n FROM range({count}) AS t(i)"
+
+
+def members(numbers: str, *, keys: str, segments: int, skewed: bool) -> str:
+    """Give the SELECT of the members with these numbers; 0 segments: no such column."""
     if not segments:
         return f"SELECT {KEYS[keys]} AS identity FROM ({numbers})"
     # The cube crowds most members into the first segments: 17 % into the first of 200.
-    share = (
-        f"pow({SCATTER} / 4294967296.0, 3) * {segments}" if skewed else f"{SCATTER} % {segments}"
-    )
-    segment = f"printf('s%03d', floor({share})::INTEGER)"
+    crowded = f"floor(pow({SCATTER} / 4294967296.0, 3) * {segments})"
+    number = crowded if skewed else f"{SCATTER} % {segments}"
+    segment = f"printf('s%03d', ({number})::INTEGER)"
     return f"SELECT {KEYS[keys]} AS identity, {segment} AS segment FROM ({numbers})"
 
 
@@ -60,12 +66,14 @@ def main() -> None:
     parser.add_argument("whole", type=Path)
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--rows", type=int, required=True)
+    parser.add_argument("--order", type=int, choices=range(len(STRIDES)), default=0)
     parser.add_argument("--keys", choices=KEYS, default="email")
     parser.add_argument("--segments", type=int, default=0)
     parser.add_argument("--skewed", action="store_true")
     parser.add_argument("--parts", action="store_true")
     options = parser.parse_args()
-    select = rows(options.first, options.rows, options.keys, options.segments, options.skewed)
+    chosen = numbers(options.first, options.rows, order=options.order)
+    select = members(chosen, keys=options.keys, segments=options.segments, skewed=options.skewed)
     write(options.whole, select, parts=options.parts)
 
 

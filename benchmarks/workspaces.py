@@ -71,6 +71,7 @@ def _write_rows(job: Job, whole: Path, *, first: int) -> None:
         [
             *(sys.executable, "-m", "benchmarks.data", whole),
             *("--first", str(first), "--rows", str(job.rows), "--keys", job.keys),
+            *("--order", "0" if whole == job.recorded else "1"),
             *(("--segments", str(job.segments), "--parts") if job.parted else ()),
             *(("--skewed",) if job.skewed else ()),
         ]
