@@ -290,6 +290,15 @@ def ended(folder: Path) -> Iterator[EndedApply]:
         yield EndedApply(folder=place, header=header)
 
 
+def last_serial(folder: Path) -> int:
+    """Give the serial of the state that took in the last of the applies kept in ``folder``, or 0.
+
+    Told by their names alone.
+    """
+    kept = _kept(folder)
+    return int(kept[-1].name.split("-", 1)[0]) if kept else 0
+
+
 def _kept(folder: Path) -> list[Path]:
     """Give the folders of ended applies, oldest first."""
     if not folder.is_dir():

@@ -26,26 +26,36 @@ class Locked:
 
 
 @contextmanager
-def locked(
-    context: Context, *, timeout: float = 0.0, observe: Observer = ignore
-) -> Iterator[Locked]:
-    """Hold the lock, waiting at most ``timeout`` seconds for it; raises ``StateLocked``.
+def alone(context: Context, *, timeout: float = 0.0) -> Iterator[tuple[Backend, Desk]]:
+    """Hold the lock on the state as it is, waiting at most ``timeout`` seconds for it.
 
-    ``observe`` is told of an interrupted apply that was recovered.  Where the block ends
-    well and the state was replaced, what it no longer needs is removed.
+    Where the block ends well and the state was replaced, what it no longer needs is
+    removed.  Raises ``StateLocked``.
     """
     backend = context.backend()
     with (
         backend.lock(command=context.command, timeout=timeout),
         desk(context.room, backend.scratch_folder()) as at,
     ):
-        before = backend.read_head()
+        before = backend.raw_head()
+        yield backend, at
+        # The work is done and recorded.  What cannot be removed now is another time, and
+        # `segctl state gc` says why.
+        with suppress(SegctlError):
+            if backend.raw_head() != before:
+                collecting.collect(backend, Limits())
+
+
+@contextmanager
+def locked(
+    context: Context, *, timeout: float = 0.0, observe: Observer = ignore
+) -> Iterator[Locked]:
+    """Hold the lock as ``alone`` does, an interrupted apply taken in first.
+
+    ``observe`` is told of an apply that was recovered.
+    """
+    with alone(context, timeout=timeout) as (backend, at):
         held = recording.recover(backend, at.engine, disk=context.disk, now=context.clock.now())
         if held.recovered:
             observe(held.recovered)
         yield Locked(backend=backend, held=held, desk=at)
-        # The work is done and recorded.  What cannot be removed now is another time, and
-        # `segctl state gc` says why.
-        with suppress(SegctlError):
-            if backend.read_head() != before:
-                collecting.collect(backend, Limits())

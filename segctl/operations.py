@@ -13,6 +13,7 @@ from segctl import planfile, recording
 from segctl import workspace as workspaces
 from segctl.applying import Applied, Apply
 from segctl.backends.base import LockInfo
+from segctl.checking import check
 from segctl.context import Context, Desk, desk
 from segctl.errors import InvalidInput, StalePlan, StateLocked, WrongAccount
 from segctl.events import Observer, Recovered, ignore
@@ -21,9 +22,10 @@ from segctl.locked import locked
 from segctl.manifests.desired import Desired
 from segctl.plan.model import Plan
 from segctl.probing.running import Aim, aim_probe, keep_files, make_folder, probe
+from segctl.pushing import push
 from segctl.rejecting import load_rejects, refused, retry_rejects
 from segctl.state.model import State
-from segctl.statekeeping import check, collect, history, move, pull, push, remove
+from segctl.statekeeping import collect, history, move, pull, remove
 from segctl.stopping import StopSignal
 
 if TYPE_CHECKING:

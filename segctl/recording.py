@@ -83,20 +83,25 @@ def read(backend: Backend, engine: Callable[[], Engine], *, now: float) -> Held:
     return Held(state=state, version=held.version, locate=locate, recovered=recovered)
 
 
-def steady(backend: Backend, look: Callable[[], Seen]) -> Seen:
+def steady(
+    backend: Backend, look: Callable[[], Seen], *, sound: Callable[[Seen], bool] = lambda _: True
+) -> Seen:
     """Do something that reads the state without its lock, anew where a writer came between.
 
     What ``look`` meets in a state that is replaced meanwhile may be neither the old one
     nor the new one: a journal that ended, a member file that nothing needs any more.
-    An error in a state that has stayed as it was is raised.
+    An error in a state that has stayed as it was is raised, and what is not ``sound`` given.
     """
     for left in reversed(range(MOST_LOOKS)):
         before = _whereabouts(backend)
         try:
-            return look()
+            seen = look()
         except Exception:
             if not left or _whereabouts(backend) == before:
                 raise
+        else:
+            if sound(seen) or not left or _whereabouts(backend) == before:
+                return seen
     raise AssertionError  # the last look returned or raised
 
 

@@ -10,13 +10,13 @@ from dataclasses import replace
 from segctl import collecting, recording
 from segctl.address import is_address, matches
 from segctl.backends.base import EarlierHead
-from segctl.context import Context, Desk, desk
+from segctl.context import Context
 from segctl.errors import SegctlError, StateDamaged, Stop, WrongUsage
 from segctl.events import Observer, ignore
 from segctl.locked import locked
 from segctl.state import codec
-from segctl.state.history import Checked, Limits, Problem, Version, Waste
-from segctl.state.model import FileRef, SegmentRecord, State
+from segctl.state.history import Limits, Version, Waste
+from segctl.state.model import SegmentRecord, State
 
 
 def move(
@@ -85,36 +85,6 @@ def pull(context: Context) -> bytes:
     return stored.data
 
 
-def push(
-    context: Context, data: bytes, *, lock_timeout: float = 0.0, observe: Observer = ignore
-) -> State:
-    """Put a head in place of the present one, one serial further than both.
-
-    Refuses another history (lineage), a head older than the present one, and one that
-    names files that are not there: raises ``Stop``, ``StateDamaged``.
-    """
-    pushed = codec.decode(data)
-    with locked(context, timeout=lock_timeout, observe=observe) as work:
-        present = work.held.state
-        if present.lineage and pushed.lineage != present.lineage:
-            raise Stop(
-                "the pushed state has another lineage: it is the history of another workspace",
-                hint="Push it in the workspace that it came from.",
-            )
-        if pushed.serial < present.serial:
-            raise Stop(
-                f"the pushed state is at serial {pushed.serial}, the present one at "
-                f"{present.serial}",
-                hint="What was sent in between would be forgotten. To go back on purpose, raise "
-                'its "serial" to the present one.',
-            )
-        for _, record in _records(pushed):
-            recording.recorded_at(record, work.backend.path_of)
-        state = pushed.next(folded=present.folded, unfinished=None)
-        recording.write(work.backend, work.held, state)
-        return state
-
-
 def history(context: Context) -> tuple[Version, ...]:
     """Give all versions of the state that are kept, oldest first, the present one last.
 
@@ -163,65 +133,6 @@ def collect(
         return collecting.collect(work.backend, Limits())
 
 
-def check(context: Context) -> Checked:
-    """Prove head, files and digests against each other, in full; changes nothing."""
-    backend = context.backend()
-    with desk(context.room) as at:
-        held = recording.read(backend, at.engine, now=context.clock.now())
-        problems = [p for _, r in _records(held.state) for p in _problems(r, held, at)]
-        state = held.state
-        named = state.files()
-        return Checked(
-            segments=len(state.segments),
-            members=sum(r.members.digest.count for _, r in _records(state)),
-            files=len(named),
-            versions=len(backend.history()),
-            unused=sum(name not in named for name in backend.files()),
-            unused_bytes=0,
-            problems=tuple(
-                Problem(summary=p, advice="") for p in dict.fromkeys([*_clashes(state), *problems])
-            ),
-        )
-
-
 def _records(state: State) -> Iterator[tuple[str, SegmentRecord]]:
     yield from state.segments.items()
     yield from ((tombstone.address, tombstone.record) for tombstone in state.tombstones)
-
-
-def _clashes(state: State) -> Iterator[str]:
-    seen: dict[str, str] = {}
-    for address, record in _records(state):
-        if record.key in seen:
-            yield f"{address} and {seen[record.key]} are the same segment {record.key}"
-        seen.setdefault(record.key, address)
-
-
-def _problems(record: SegmentRecord, held: recording.Held, at: Desk) -> Iterator[str]:
-    """Check the files of one record, then what they add up to."""
-    members, pairs = record.members, record.pairs
-    refs = [ref for ref in (members.base, *members.changes, pairs.file) if ref]
-    found = [problem for ref in refs for problem in _file(ref, held)]
-    yield from found
-    if found:
-        return
-    try:
-        where = recording.recorded_at(record, held.locate)
-        digest = at.engine().digest(where)
-    except SegctlError as error:
-        yield f"{record.key}: {error.message}"
-        return
-    if digest != members.digest:
-        yield (
-            f"{record.key}: the head says {members.digest.count:,} members, its files hold "
-            f"{digest.count:,}"
-            if digest.count != members.digest.count
-            else f"{record.key}: its files hold other members than the head says"
-        )
-
-
-def _file(ref: FileRef, held: recording.Held) -> Iterator[str]:
-    try:
-        held.locate(ref)
-    except SegctlError as error:
-        yield error.message

@@ -56,12 +56,17 @@ class Backend(Protocol):
     def read_head(self) -> StoredHead | None:
         """Give the head, ``None`` where there is none; raises ``StateDamaged``."""
 
-    def replace_head(self, data: bytes, *, expected: str | None) -> StoredHead:
+    def replace_head(
+        self, data: bytes, *, expected: str | None, damaged: bool = False
+    ) -> StoredHead:
         """Put a head in place of the version ``expected`` (``None``: of none at all).
 
-        The previous head is kept as history.  Raises ``StateChanged`` where another
-        version is there.
+        The previous head is kept as history; where it is ``damaged``, beside the history,
+        as evidence.  Raises ``StateChanged`` where another version is there.
         """
+
+    def raw_head(self) -> StoredHead | None:
+        """Give the head as it is; ``None`` where there is none now, though there may have been."""
 
     def path_of(self, ref: FileRef) -> Path:
         """Give a local path at which an immutable file can be read.

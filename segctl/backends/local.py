@@ -72,10 +72,16 @@ class LocalBackend:
 
     def read_head(self) -> StoredHead | None:
         """Give the head, ``None`` where there is none; raises ``StateDamaged``, ``Stop``."""
+        found = self.raw_head()
+        if found is None:
+            self._check_never_there()
+        return found
+
+    def raw_head(self) -> StoredHead | None:
+        """Give the head as it is, ``None`` where there is none now; see ``Backend.raw_head``."""
         try:
             data = read_file(self._head)
         except FileNotFoundError:
-            self._check_never_there()
             return None
         except IsADirectoryError as error:
             raise StateDamaged(
@@ -85,20 +91,22 @@ class LocalBackend:
             raise stop(error, f"read {HEAD}") from error
         return StoredHead(data=data, version=hashlib.sha256(data).hexdigest())
 
-    def replace_head(self, data: bytes, *, expected: str | None) -> StoredHead:
+    def replace_head(
+        self, data: bytes, *, expected: str | None, damaged: bool = False
+    ) -> StoredHead:
         """Put a head in place of the version ``expected``; raises ``StateChanged``, ``Stop``.
 
         After an error of the disk either head may be there; both are whole.
         """
         with self._lock.held(), explained(f"write {HEAD}"):
-            current = self.read_head()
+            current = self.raw_head()
             if (current.version if current else None) != expected:
                 raise StateChanged(
                     f"{HEAD} was replaced by another writer while this run was at work",
                     hint="Nothing was overwritten. Run the same command again.",
                 )
             if current:
-                self._keep(current)
+                self._keep(current, damaged=damaged)
             temporary = self._root / f"{_TEMPORARY_HEAD}{self._new_id()}.tmp"
             self._disk.replace(self._head, data, temporary=temporary)
         return StoredHead(data=data, version=hashlib.sha256(data).hexdigest())
@@ -281,10 +289,10 @@ class LocalBackend:
             raise StateDamaged(f"{shown} is not what was written", hint=_RESTORE)
         self._whole.add(ref.name)
 
-    def _keep(self, head: StoredHead) -> None:
+    def _keep(self, head: StoredHead, *, damaged: bool) -> None:
         """Copy the head that is about to be replaced into the history."""
-        serial = _serial(head.data)
-        name = _kept_name(serial, head.version) if serial is not None else _aside(head.version)
+        serial = None if damaged else _serial(head.data)
+        name = _aside(head.version) if serial is None else _kept_name(serial, head.version)
         path = self._folder / "history" / name
         if not path.exists():
             temporary = self._folder / "scratch" / f"{name}.{self._new_id()}"

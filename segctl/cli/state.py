@@ -88,24 +88,31 @@ def remove(screen: Screen, *, globs: tuple[str, ...], lock_timeout: float) -> No
 @common
 def pull(screen: Screen) -> None:
     """Print the head of the state as it is stored."""
-    screen.out(operations.pull(screen.context()).decode())
+    # A damaged head is shown too, as far as it is text.
+    screen.out(operations.pull(screen.context()).decode("utf-8", "backslashreplace"))
 
 
 @command.command("push", epilog="Example: segctl state push head.json")
 @click.argument("file", type=click.File("rb"))
+@click.option("--force", is_flag=True, help="Go back to an older head, or to another lineage.")
 @options.lock_timeout
 @common
-def push(screen: Screen, *, file: BinaryIO, lock_timeout: float) -> None:
-    """Put FILE in place of the head; - is standard input.
+def push(screen: Screen, *, file: BinaryIO, force: bool, lock_timeout: float) -> None:
+    """Put FILE in place of the head, also of a damaged or missing one; - is standard input.
 
-    Refuses the state of another workspace, one that is older than the present
-    one, and one whose member files are not there.
+    Refuses the state of another workspace and one that is older than the present
+    one, unless --force; and one whose member files are not there. `segctl state
+    history` names the earlier heads, which stand in segctl.state.d/history.
     """
     data = file.read(_LARGEST_HEAD + 1)
     if len(data) > _LARGEST_HEAD:
         raise WrongUsage(f"{file.name} is no head of a state: it has more than 64 MB")
     state = operations.push(
-        screen.context(), data, lock_timeout=lock_timeout, observe=screen.tell_recovered
+        screen.context(),
+        data,
+        force=force,
+        lock_timeout=lock_timeout,
+        observe=screen.tell_recovered,
     )
     screen.out(f"The state is at serial {state.serial} now.\n")
 

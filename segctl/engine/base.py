@@ -261,6 +261,27 @@ class RefusedPair:
     type: str
 
 
+@dataclass(frozen=True, kw_only=True)
+class Audit:
+    """What the files of one recorded set hold, counted in rows.
+
+    ``digest`` is that of the set that they add up to.  ``repeated`` rows of the base
+    repeat another; ``change_rows`` and ``against`` are by change file, oldest first, the
+    latter those that add a member who is there or remove one who is not.  ``odd`` rows
+    hold no member or no change, ``odd_pairs`` no pair, or one that another row holds.
+    """
+
+    digest: SetDigest
+    base_rows: int = 0
+    repeated: int = 0
+    change_rows: tuple[int, ...] = ()
+    against: tuple[int, ...] = ()
+    odd: int = 0
+    uncertain: int = 0
+    refused: int = 0
+    odd_pairs: int = 0
+
+
 class Engine(Protocol):
     """Compares member sets; see the module for its life."""
 
@@ -369,6 +390,12 @@ class Engine(Protocol):
 
     def digest(self, recorded: Recorded) -> SetDigest:
         """Digest a recorded set in full; raises ``StateDamaged``."""
+
+    def audit(self, recorded: Recorded) -> Audit:
+        """Read the files of a recorded set in full; raises ``StateDamaged``.
+
+        Takes memory for the changes, and spills.
+        """
 
     def close(self) -> None:
         """Let go of everything held."""

@@ -15,6 +15,7 @@ import duckdb
 from segctl.engine import comparing, failures, folding, sending, shortage, sql
 from segctl.engine.algebra import Algebra
 from segctl.engine.base import (
+    Audit,
     Counting,
     Diff,
     EntryRows,
@@ -159,6 +160,7 @@ class DuckEngine:
         """Compare everything loaded with everything recorded; see ``Engine.diff``."""
         try:
             folding.view_recorded(self._db, self._recorded)
+            folding.check_counts(self._db, self._recorded)
             loads = self._algebra.compose(self._loads, self._wanted)
             comparing.compare(
                 self._db,
@@ -260,6 +262,7 @@ class DuckEngine:
         """Take a saved delta, less what is recorded as done since; give what is left."""
         self._recorded = dict(recorded)
         folding.view_recorded(self._db, recorded)
+        folding.check_counts(self._db, recorded)
         self._db.execute(
             "CREATE OR REPLACE TABLE saved AS SELECT target, action, kind, value "
             f"FROM read_parquet({sql.file(delta)}) WHERE request >= 0"
@@ -377,3 +380,16 @@ class DuckEngine:
                 raise
             raise failures.member_file_unreadable() from error
         return folding.digest_of(rows, high, low)
+
+    @shortage.explained
+    def audit(self, recorded: Recorded) -> Audit:
+        """Read the files of a recorded set in full; raises ``StateDamaged``."""
+        from segctl.engine import auditing  # noqa: PLC0415 - one command needs it
+
+        digest = self.digest(recorded)
+        try:
+            return auditing.audit(self._db, recorded, digest)
+        except duckdb.Error as error:
+            if shortage.is_shortage(error):
+                raise
+            raise failures.member_file_unreadable() from error

@@ -55,6 +55,26 @@ def view_recorded(db: duckdb.DuckDBPyConnection, recorded: Mapping[int, Recorded
     db.execute(f"CREATE OR REPLACE TEMP TABLE pairs AS {source}")
 
 
+def check_counts(db: duckdb.DuckDBPyConnection, recorded: Mapping[int, Recorded]) -> None:
+    """Compare what the head says of sets with changes with what their files hold.
+
+    Of others the head tells by itself.  Everything that a plan counts starts from there.
+    Raises ``StateDamaged``; ``view_recorded`` was called before.
+    """
+    changed = {target: each for target, each in recorded.items() if each.changes}
+    if not changed:
+        return
+    moved = dict(db.execute("SELECT target, sum(sign) FROM moved GROUP BY target").fetchall())
+    for target, each in changed.items():
+        held = each.base_rows + int(moved.get(target, 0))
+        if held != each.digest.count:
+            raise StateDamaged(
+                f"the state says {each.digest.count:,} members of a segment whose files hold "
+                f"{held:,}",
+                hint="It was changed by hand: `segctl state fsck` tells where, and what to do.",
+            )
+
+
 def _read(files: Sequence[tuple[int, Path]], columns: str) -> str:
     """Give a SELECT over files that each belong to a target; one file may serve several."""
     if len(files) == 1:

@@ -159,24 +159,24 @@ def waste(found: Waste, *, dry_run: bool) -> str:
 
 def checked(found: Checked) -> str:
     """Say whether the state adds up, and what does not."""
-    size = (
-        f"{counted(found.segments, 'segment')}, {counted(found.members, 'member')}, "
-        f"{counted(found.files, 'file')}"
-    )
+    size = f"{counted(found.members, 'member')}, {counted(found.files, 'file')}"
     unused = ""
     if found.unused:
         unused = (
-            f"{counted(found.unused, 'member file')} ({found.unused_bytes / 1e6:,.1f} MB) that "
-            "nothing needs: `segctl state gc` removes them.\n"
+            f"Nothing needs {counted(found.unused, 'member file')} "
+            f"({found.unused_bytes / 1e6:,.1f} MB): `segctl state gc` removes what is left over.\n"
         )
     if not found.problems:
-        earlier = f"; {counted(found.versions, 'earlier version')} kept" if found.versions else ""
-        return f"The state adds up: {size}{earlier}.\n{unused}"
+        earlier = f"; {counted(found.versions, 'earlier version')}" if found.versions else ""
+        return (
+            f"The state adds up: {counted(found.segments, 'segment')}, {size}{earlier}.\n{unused}"
+        )
     listed = "".join(
-        f"  - {escaped(problem.summary)}\n" + (f"    {escaped(problem.advice)}\n")
+        f"  - {escaped(problem.summary)}\n    {escaped(problem.advice)}\n"
         for problem in found.problems
     )
-    return f"The state does not add up ({size}):\n{listed}{unused}"
+    of = f"{found.sound:,} of {counted(found.segments, 'segment')} add up; {size}"
+    return f"The state does not add up ({of}):\n{listed}{unused}"
 
 
 _UNREADABLE = "the state cannot be read: "

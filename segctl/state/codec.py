@@ -7,13 +7,15 @@ exactly a head is refused with the place that is wrong: an empty file taken for
 
 import json
 import re
+from collections.abc import Iterator
 from typing import Any
 
 from segctl import __version__
 from segctl.address import is_address
 from segctl.errors import StateDamaged
+from segctl.identity import SetDigest
 from segctl.plain import Misfit, dump, from_plain, load, to_plain
-from segctl.state.model import State
+from segctl.state.model import SegmentRecord, State
 
 VERSION = 2
 """The format of the head; raised when an older segctl could not read a newer head.
@@ -25,7 +27,8 @@ FILE_NAME = re.compile(r"[0-9a-f]{64}\.parquet")
 """What the name of an immutable file is: the SHA-256 of its bytes, and its format."""
 
 _ADVICE = (
-    "Put a good copy in its place; segctl.state.d/history holds earlier ones. "
+    "Put a good copy in its place: `segctl state history` lists the earlier ones, and "
+    "`segctl state push` puts one back. `segctl state fsck` tells all that is wrong. "
     "Do not delete it to start over: every member would be added again."
 )
 
@@ -76,8 +79,60 @@ def _state(head: Any) -> State:
         raise Misfit("expected text", place=".segctl_version")
     state = from_plain(State, fields)
     _check_addresses(state)
-    _check_files(state)
+    _check_records(state)
     return state
+
+
+def whose(data: bytes) -> tuple[str | None, int | None]:
+    """Give the lineage and the serial that a head tells, however damaged it is."""
+    try:
+        head = load(data)
+    except Misfit:
+        return None, None
+    told = head if isinstance(head, dict) else {}
+    lineage, serial = told.get("lineage"), told.get("serial")
+    return (
+        lineage if isinstance(lineage, str) else None,
+        serial if type(serial) is int and serial >= 0 else None,
+    )
+
+
+def salvage(data: bytes) -> tuple[list[tuple[str, SegmentRecord]], list[str]]:
+    """Read what can be read of a damaged head: records by address, and all that is wrong."""
+    try:
+        head = load(data)
+    except Misfit as misfit:
+        return [], [str(misfit)]
+    if not isinstance(head, dict):
+        return [], ["it is not a state of segctl"]
+    found: list[tuple[str, SegmentRecord]] = []
+    problems: list[str] = []
+    for address, written in _written(head):
+        try:
+            record = from_plain(SegmentRecord, written)
+            _check_record(address, record)
+        except Misfit as misfit:
+            told = str(misfit)
+            problems.append(told if told.startswith(f"{address} ") else f"{address}: {told}")
+        else:
+            found.append((address, record))
+    try:
+        _state({**head, "segments": {}, "tombstones": []})
+    except Misfit as misfit:
+        problems.append(str(misfit))
+    except StateDamaged as error:
+        problems.append(error.message)
+    return found, problems
+
+
+def _written(head: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Give what stands in the place of each record, whatever it is."""
+    segments, tombstones = head.get("segments"), head.get("tombstones")
+    if isinstance(segments, dict):
+        yield from segments.items()
+    for number, tombstone in enumerate(tombstones if isinstance(tombstones, list) else ()):
+        told = tombstone if isinstance(tombstone, dict) else {}
+        yield str(told.get("address", f"tombstones[{number}]")), told.get("record")
 
 
 def _check_addresses(state: State) -> None:
@@ -86,12 +141,30 @@ def _check_addresses(state: State) -> None:
             raise Misfit(f'"{address}" is not an address such as segment.gold')
 
 
-def _check_files(state: State) -> None:
-    """Refuse a file name that is not a digest: it could lead out of the state's folder."""
+def _check_records(state: State) -> None:
     records = [*state.segments.items(), *((tomb.address, tomb.record) for tomb in state.tombstones)]
     for address, record in records:
-        for ref in (record.members.base, *record.members.changes, record.pairs.file):
-            if ref and not FILE_NAME.fullmatch(ref.name):
-                raise Misfit(
-                    f"a file of {address} is not named by 64 hexadecimal digits and .parquet"
-                )
+        _check_record(address, record)
+
+
+def _check_record(address: str, record: SegmentRecord) -> None:
+    """Refuse a file name that could lead out of the state's folder, and counts that cannot be."""
+    members, pairs = record.members, record.pairs
+    for ref in (members.base, *members.changes, pairs.file):
+        if ref and not FILE_NAME.fullmatch(ref.name):
+            raise Misfit(f"a file of {address} is not named by 64 hexadecimal digits and .parquet")
+    base = members.base.rows if members.base else 0
+    changed = sum(ref.rows for ref in members.changes)
+    count = members.digest.count
+    # Each row of a change adds one member or removes one.
+    if abs(count - base) > changed or (count - base - changed) % 2:
+        held = f"{base:,} and {changed:,} changes" if members.changes else f"{base:,}"
+        raise Misfit(f"{address} cannot have {count:,} members: its files hold {held}")
+    if not count and members.digest != SetDigest():
+        raise Misfit(f"{address} has no members, and a digest of some")
+    told, held_pairs = pairs.uncertain + pairs.refused, pairs.file.rows if pairs.file else 0
+    if told != held_pairs:
+        raise Misfit(
+            f"{address} cannot have {told:,} pairs without an acknowledgement: "
+            f"its file holds {held_pairs:,}"
+        )

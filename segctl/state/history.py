@@ -14,13 +14,15 @@ class Problem:
 
 @dataclass(frozen=True, kw_only=True)
 class Checked:
-    """What a full check of the state found: counts, notes, and every problem.
+    """What a full check of the state found: counts, and every problem.
 
-    ``versions`` are the heads of the history, ``unused`` the member files that neither
-    the head nor one of these names, with ``unused_bytes`` in all.
+    ``sound`` of the ``segments``, destroyed ones too, add up.  ``versions`` are the heads
+    of the history, ``unused`` the member files that neither the head nor one of these
+    names, with ``unused_bytes`` in all.
     """
 
     segments: int
+    sound: int
     members: int
     files: int
     versions: int

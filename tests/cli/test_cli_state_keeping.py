@@ -35,12 +35,22 @@ def test_a_member_file_that_was_changed_is_found(applied: Workspace, segctl: Seg
     assert f"{file.name} is not what was written" in done.out
 
 
-def test_a_count_that_was_changed_is_found(applied: Workspace, segctl: Segctl) -> None:
+@pytest.mark.parametrize(
+    "command", [("plan",), ("apply", "--auto-approve"), ("state", "list"), ("show",)]
+)
+def test_a_count_that_was_changed_ends_a_run_in_words(
+    applied: Workspace, segctl: Segctl, command: tuple[str, ...]
+) -> None:
     head = applied / "segctl.state.json"
     head.write_text(head.read_text().replace('"digest": "2:', '"digest": "3:'))
-    done = segctl("state", "fsck")
-    assert done.code == 1
-    assert "SEG-GOLD: the head says 3 members, its files hold 2" in done.out
+    done = segctl(*command)
+    assert (done.code, done.out) == (1, "")
+    assert done.err == (
+        "Error: the state cannot be read: segment.gold cannot have 3 members: its files hold 2\n"
+        "  Put a good copy in its place: `segctl state history` lists the earlier ones, and "
+        "`segctl state push` puts one back. `segctl state fsck` tells all that is wrong. Do not "
+        "delete it to start over: every member would be added again.\n"
+    )
 
 
 def test_a_member_file_that_cannot_be_read_ends_a_plan_in_words(

@@ -1,3 +1,4 @@
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from segctl.errors import StateDamaged
 from segctl.fingerprints import Basis, SourceCounts
 from segctl.identity import SetDigest
 from segctl.manifests.desired import Guards, Lifecycle
-from segctl.state.codec import decode, encode
+from segctl.state.codec import decode, encode, salvage
 from segctl.state.model import (
     EMPTY,
     FileRef,
@@ -25,13 +26,38 @@ GOLDEN = Path(__file__).parent / "golden"
 counts = st.integers(min_value=0, max_value=10**9)
 texts = st.text(st.characters(), max_size=20)
 names = st.from_regex(r"segment\.[A-Za-z0-9]{1,8}", fullmatch=True)
-refs = st.builds(
-    FileRef,
-    name=st.from_regex(r"[0-9a-f]{64}\.parquet", fullmatch=True),
-    rows=counts,
-    bytes=counts,
-)
+
+
 digests = st.builds(SetDigest, count=counts, total=st.integers(0, 2**128 - 1))
+
+
+def refs(rows: st.SearchStrategy[int]) -> st.SearchStrategy[FileRef]:
+    name = st.from_regex(r"[0-9a-f]{64}\.parquet", fullmatch=True)
+    return st.builds(FileRef, name=name, rows=rows, bytes=counts)
+
+
+def refs_of(rows: int) -> st.SearchStrategy[FileRef | None]:
+    return refs(st.just(rows)) if rows else st.none()
+
+
+@st.composite
+def member_sets(draw: st.DrawFn) -> MemberSet:
+    """Give sets whose files can hold what their digest counts."""
+    base = draw(st.none() | refs(st.integers(1, 10**9)))
+    changes = draw(st.lists(refs(st.integers(1, 9)), max_size=2)) if base else []
+    before, changed = base.rows if base else 0, sum(ref.rows for ref in changes)
+    removed = draw(st.integers(0, min(before, changed)))
+    count = before + changed - 2 * removed
+    total = draw(st.integers(1, 2**128 - 1)) if count else 0
+    return MemberSet(digest=SetDigest(count=count, total=total), base=base, changes=tuple(changes))
+
+
+@st.composite
+def left_over(draw: st.DrawFn) -> Pairs:
+    uncertain, refused = draw(counts), draw(counts)
+    return Pairs(file=draw(refs_of(uncertain + refused)), uncertain=uncertain, refused=refused)
+
+
 records = st.builds(
     SegmentRecord,
     customer_segment_id=st.none() | texts,
@@ -51,13 +77,8 @@ records = st.builds(
     lifecycle=st.builds(
         Lifecycle, prevent_destroy=st.booleans(), on_remove=st.sampled_from(["empty", "forget"])
     ),
-    members=st.builds(
-        MemberSet,
-        digest=digests,
-        base=st.none() | refs,
-        changes=st.lists(refs, max_size=2).map(tuple),
-    ),
-    pairs=st.builds(Pairs, file=st.none() | refs, uncertain=counts, refused=counts),
+    members=member_sets(),
+    pairs=left_over(),
     basis=st.none()
     | st.builds(Basis, sources=texts, members=digests, held_out=counts, suppressed=counts),
 )
@@ -290,3 +311,68 @@ def test_the_advice_warns_of_starting_over() -> None:
     with pytest.raises(StateDamaged) as caught:
         decode(b"")
     assert "every member would be added again" in caught.value.hint
+
+
+def gold(members: MemberSet, pairs: Pairs) -> bytes:
+    record = SegmentRecord(
+        customer_segment_id="gold",
+        declared_name="Gold",
+        remote_name="Gold",
+        members=members,
+        pairs=pairs,
+    )
+    return encode(State(lineage="5f0c", serial=1, segments={"segment.gold": record}))
+
+
+@pytest.mark.parametrize(
+    ("members", "pairs", "said"),
+    [
+        (
+            MemberSet(digest=SetDigest(count=3, total=5), base=file("a", 2)),
+            Pairs(),
+            "segment.gold cannot have 3 members: its files hold 2",
+        ),
+        (
+            MemberSet(
+                digest=SetDigest(count=14, total=5), base=file("a", 10), changes=(file("b", 3),)
+            ),
+            Pairs(),
+            "segment.gold cannot have 14 members: its files hold 10 and 3 changes",
+        ),
+        (
+            MemberSet(digest=SetDigest(count=0, total=5)),
+            Pairs(),
+            "segment.gold has no members, and a digest of some",
+        ),
+        (
+            MemberSet(),
+            Pairs(file=file("c", 3), uncertain=2),
+            "segment.gold cannot have 2 pairs without an acknowledgement: its file holds 3",
+        ),
+    ],
+)
+def test_a_head_whose_counts_cannot_be_is_refused(
+    members: MemberSet, pairs: Pairs, said: str
+) -> None:
+    assert damaged(gold(members, pairs)) == f"the state cannot be read: {said}"
+
+
+def test_of_a_damaged_head_the_records_that_are_sound_are_read() -> None:
+    head = json.loads(encode(EXAMPLE))
+    head["segments"]["segment.gold"]["pairs"]["uncertain"] = 7
+    del head["segments"]["segment.council"]["missing"]
+    head["serial"] = -1
+    found, problems = salvage(json.dumps(head).encode())
+    assert [address for address, _ in found] == ["segment.old"]
+    assert problems == [
+        'segment.council: "missing" is missing',
+        "segment.gold cannot have 8 pairs without an acknowledgement: its file holds 3",
+        "serial: expected a whole number from 0 up, found another number",
+    ]
+
+
+@pytest.mark.parametrize("head", [b"", b"[]", b"{", b"\xff"])
+def test_of_a_head_that_is_none_nothing_is_read(head: bytes) -> None:
+    found, [problem] = salvage(head)
+    assert found == []
+    assert problem

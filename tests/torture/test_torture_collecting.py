@@ -8,7 +8,8 @@ import pytest
 
 from segctl import operations
 from segctl.backends.local import LocalBackend
-from segctl.errors import StateDamaged
+from segctl.errors import StateDamaged, Stop
+from segctl.state import codec as states
 from segctl.state.model import FileRef
 from tests.durable.faulty_disk import Loss
 from tests.torture.conftest import Covered, some_of
@@ -22,7 +23,7 @@ from tests.torture.torture_kit import (
     declare,
     grow_old,
 )
-from tests.torture.torture_scenarios import FIRST, SECOND, applied
+from tests.torture.torture_scenarios import FIRST, SECOND, applied, cut_short
 
 KILLS = 6
 
@@ -141,3 +142,33 @@ def test_nothing_is_removed_while_an_apply_has_not_come_to_its_end(
     place.apply()
     assert unused(place) == 0
     assert not (place.state_folder / "members" / f"{'0' * 64}.parquet").exists()
+
+
+def lost_in_the_middle(place: Place, victims: Victims) -> bytes:
+    """Kill an apply that has requests in flight, and lose the head that it began from."""
+    cut_short(place, victims)
+    head = place.root / "segctl.state.json"
+    data = head.read_bytes()
+    head.unlink()
+    return data
+
+
+def test_the_head_from_which_an_interrupted_apply_began_is_put_back_as_it_was(
+    place: Place, victims: Victims
+) -> None:
+    data = lost_in_the_middle(place, victims)
+    operations.push(place.context(), data)
+    check_interrupted(place)
+    place.apply()
+    check_converged(place, SECOND)
+
+
+def test_no_other_head_cuts_off_an_interrupted_apply(place: Place, victims: Victims) -> None:
+    data = lost_in_the_middle(place, victims)
+    other = states.encode(states.decode(data).next())
+    with pytest.raises(Stop) as caught:
+        operations.push(place.context(), other, force=True)
+    assert caught.value.message == (
+        "an interrupted apply began from serial 1 of the state, which is not the pushed one"
+    )
+    assert caught.value.hint == ("Push the head of serial 1; the next run then takes the apply in.")

@@ -1,0 +1,130 @@
+"""Put a head in place of the present one, of one that cannot be read, or of none.
+
+What stands in the way are the two mistakes that nothing else would notice: the head of
+another workspace, and one that is older than what was sent since.  ``force`` is for who
+means it.  A head whose files are not there is refused in any case.
+"""
+
+from dataclasses import dataclass, replace
+
+from segctl import journal, recording
+from segctl.backends.base import Backend
+from segctl.context import Context, Desk
+from segctl.errors import StateDamaged, Stop
+from segctl.events import Observer, ignore
+from segctl.journal import Journal
+from segctl.locked import alone
+from segctl.state import codec
+from segctl.state.model import State
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Present:
+    """What a pushed head takes the place of, as far as it can be told, and its version.
+
+    ``state`` is ``None`` where it is damaged, lost, or not that from which an interrupted
+    apply began.  Its serial was not above ``serial``.
+    """
+
+    state: State | None
+    lineage: str | None
+    serial: int
+    version: str | None
+
+
+def push(
+    context: Context,
+    data: bytes,
+    *,
+    force: bool = False,
+    lock_timeout: float = 0.0,
+    observe: Observer = ignore,
+) -> State:
+    """Put a head in place of the present one, one serial further than both.
+
+    A present head that cannot be read is kept beside the history.  Refuses another
+    lineage and a head older than the present one, unless ``force``; and one that names
+    files that are not there, or that an interrupted apply did not begin from.  Raises
+    ``Stop``, ``StateDamaged``, ``StateLocked``.
+    """
+    pushed = codec.decode(data)
+    with alone(context, timeout=lock_timeout) as (backend, at):
+        present = _present(context, backend, at, observe)
+        if not force:
+            _check_follows(pushed, present)
+        for record in (*pushed.segments.values(), *(t.record for t in pushed.tombstones)):
+            recording.recorded_at(record, backend.path_of)
+        state = _placed(pushed, present, Journal.open(backend.journal_folder()))
+        backend.replace_head(
+            codec.encode(state), expected=present.version, damaged=present.state is None
+        )
+        return state
+
+
+def _present(context: Context, backend: Backend, at: Desk, observe: Observer) -> _Present:
+    try:
+        held = recording.recover(backend, at.engine, disk=context.disk, now=context.clock.now())
+    except StateDamaged:
+        return _lost(backend)
+    if held.recovered:
+        observe(held.recovered)
+    state = held.state
+    return _Present(
+        state=state, lineage=state.lineage or None, serial=state.serial, version=held.version
+    )
+
+
+def _lost(backend: Backend) -> _Present:
+    """Tell what can be told of a head that is damaged or gone: by itself, and by the history."""
+    stored = backend.raw_head()
+    lineage, serial = codec.whose(stored.data) if stored else (None, None)
+    earlier = [backend.earlier(name) for name in backend.history()]
+    if lineage is None:
+        told = (codec.whose(head.data)[0] for head in reversed(earlier) if head.data)
+        lineage = next((each for each in told if each), None)
+    return _Present(
+        state=None,
+        lineage=lineage,
+        serial=max(
+            serial or 0,
+            journal.last_serial(backend.applies_folder()),
+            *(head.serial + 1 for head in earlier),
+            0,
+        ),
+        version=stored.version if stored else None,
+    )
+
+
+def _check_follows(pushed: State, present: _Present) -> None:
+    """Refuse another history, and going back."""
+    if present.lineage and pushed.lineage != present.lineage:
+        raise Stop(
+            "the pushed state has another lineage: it is the history of another workspace",
+            hint="Push it in the workspace that it came from; or, to begin here with it, --force.",
+        )
+    if pushed.serial < present.serial:
+        which = "present" if present.version else "lost"
+        raise Stop(
+            f"the pushed state is at serial {pushed.serial}, the {which} one at {present.serial}",
+            hint="What was sent in between would be forgotten: who joined since is added again, "
+            "who is to leave since is not removed. To go back all the same: --force.",
+        )
+
+
+def _placed(pushed: State, present: _Present, unfinished: Journal | None) -> State:
+    """Give the head to be written; raises ``Stop`` where it would cut off an interrupted apply."""
+    if present.state is None and unfinished is not None and unfinished.id != pushed.folded:
+        begun = unfinished.header["lineage"], unfinished.header["serial"]
+        if begun != (pushed.lineage, pushed.serial):
+            raise Stop(
+                f"an interrupted apply began from serial {begun[1]} of the state, which is not "
+                "the pushed one",
+                hint=f"Push the head of serial {begun[1]}; the next run then takes the apply in.",
+            )
+        return pushed  # as it was: the next run takes in what that apply sent
+    return replace(
+        pushed,
+        serial=max(pushed.serial, present.serial) + 1,
+        folded=present.state.folded if present.state else pushed.folded,
+        unfinished=None,
+    )
