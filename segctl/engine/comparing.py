@@ -91,7 +91,12 @@ def _one_kind(
 
 def desired(db: duckdb.DuckDBPyConnection, loads: Iterable[Load], wanted: set[int]) -> str:
     """Give a SELECT over all loads: ``load``, ``target``, ``kind``, ``value``, ``label``."""
-    parts = [part for load in loads if (part := _part(db, load, wanted))]
+    lists = [load for load in loads if isinstance(load.source, Inline)]
+    others = [load for load in loads if not isinstance(load.source, Inline)]
+    parts = [part for load in others if (part := _part(db, load, wanted))]
+    pairs = [(load.number, t) for load in lists for t in load.places() if t in wanted]
+    if pairs:
+        parts.append(sql.LISTED.format(pairs=", ".join(map(str, pairs))))
     return " UNION ALL ".join(parts) if parts else sql.NO_DESIRED
 
 

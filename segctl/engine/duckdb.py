@@ -20,6 +20,7 @@ from segctl.engine.base import (
     Diff,
     EntryRows,
     Folded,
+    Inline,
     LoadStats,
     Packed,
     Recorded,
@@ -102,17 +103,24 @@ class DuckEngine:
     ) -> int:
         """Take a source in for its targets; give the number of this load."""
         number = next(self._numbers)
-        select = self._intake.relation(rows)
+        select = self._intake.relation(rows, number)
         try:
-            [[count]] = self._db.execute(f"SELECT count(*) FROM ({select})").fetchall()
+            count = self._count(rows, select)
             load = Load(number=number, source=rows, select=select, rows=count, targets=targets)
             if role == "include":
                 self._loads.append(load)
             else:
+                self._intake.settle()
                 self._algebra.take(load, role)
         except duckdb.Error as error:
             raise self._intake.explained(error, rows) from error
         return number
+
+    def _count(self, rows: Rows, select: str) -> int:
+        if isinstance(rows, Inline):
+            return len(rows.values)
+        [[count]] = self._db.execute(f"SELECT count(*) FROM ({select})").fetchall()
+        return int(count)
 
     def hold_out(self, target: int, holdout: Holdout) -> None:
         """Leave a share of the users out of a target."""
@@ -159,6 +167,7 @@ class DuckEngine:
     def diff(self, *, retry_before: float | None = None) -> Diff:
         """Compare everything loaded with everything recorded; see ``Engine.diff``."""
         try:
+            self._intake.settle()
             folding.view_recorded(self._db, self._recorded)
             folding.check_counts(self._db, self._recorded)
             loads = self._algebra.compose(self._loads, self._wanted)

@@ -42,15 +42,21 @@ class Intake:
         self._scratch = scratch
         self._settings = settings
         self._numbers = numbers
+        self._lists: list[tuple[int, Inline]] = []
+        db.execute("CREATE TEMP TABLE listed (load INTEGER, kind VARCHAR, value VARCHAR)")
 
-    def relation(self, rows: Rows) -> str:
-        """Give a SELECT over the rows; raises ``RowsUnreadable``."""
+    def relation(self, rows: Rows, number: int) -> str:
+        """Give a SELECT over the rows of a load; raises ``RowsUnreadable``.
+
+        Lists are there from the next ``settle`` on.
+        """
         try:
             whole.check(_files(rows))
             match rows:
-                case Inline(kind=kind, values=values):
-                    table = self._table("SELECT unnest($1::VARCHAR[]) AS value", [list(values)])
-                    return f"SELECT '{kind}' AS kind, value, NULL::VARCHAR AS label FROM {table}"
+                case Inline():
+                    self._lists.append((number, rows))
+                    columns = "kind, value, NULL::VARCHAR AS label"
+                    return f"SELECT {columns} FROM listed WHERE load = {number}"
                 case Scan():
                     return self._scanned(rows)
                 case Select():
@@ -61,6 +67,18 @@ class Intake:
                     return algebra.members_of(target)
         except duckdb.Error as error:
             raise self.explained(error, rows) from error
+
+    def settle(self) -> None:
+        """Put the lists taken since the last time into one table: there may be thousands."""
+        lists, self._lists = self._lists, []
+        if lists:
+            rows = [(number, part.kind, value) for number, part in lists for value in part.values]
+            numbers, kinds, values = zip(*rows, strict=True) if rows else ((), (), ())
+            self._db.execute(
+                "INSERT INTO listed SELECT unnest($1::INTEGER[]), unnest($2::VARCHAR[]), "
+                "unnest($3::VARCHAR[])",
+                [list(numbers), list(map(str, kinds)), list(values)],
+            )
 
     def in_order(self, scan: Scan) -> str:
         """Give a SELECT over files that reads each of them in its own order."""

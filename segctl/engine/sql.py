@@ -201,6 +201,12 @@ NO_DESIRED = (
     "NULL::VARCHAR AS label WHERE false"
 )
 
+LISTED = """
+SELECT p.load, p.target, s.kind, s.value, NULL::VARCHAR AS label
+FROM listed AS s JOIN (VALUES {pairs}) AS p(load, target) ON s.load = p.load
+"""
+"""What lists in manifests ask for, all at once; ``pairs`` says which target each fills."""
+
 WITHOUT_EXCLUDED = """
 SELECT d.* FROM ({desired}) AS d
 ANTI JOIN excluded AS e ON e.target = d.target AND e.value = d.value AND e.kind = d.kind

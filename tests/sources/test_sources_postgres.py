@@ -74,7 +74,7 @@ def test_every_character_comes_as_it_is_in_the_database(reader: Reader) -> None:
     names = {f"v{number}": value for number, value in enumerate(AWKWARD)}
     rows = " UNION ALL ".join(f"SELECT ${name} AS identity" for name in names)
     copied = fetch(query(rows, **names), reader.database(), reader.file)
-    select = reader.engine._intake.relation(copied)
+    select = reader.engine._intake.relation(copied, 0)
     read = reader.engine._db.execute(f"SELECT value FROM ({select})").fetchall()
     assert sorted(value for (value,) in read) == sorted(AWKWARD)
     assert not reader.file.exists()
