@@ -17,7 +17,6 @@ from segctl.engine.base import Engine, Folded, LoadStats, Recorded, RowsUnreadab
 from segctl.errors import InvalidInput, Stop, WrongUsage
 from segctl.events import Observer, ignore
 from segctl.identity import DESCRIPTIONS, Kind
-from segctl.loading import shown
 from segctl.locked import Locked, locked
 from segctl.manifests.desired import DesiredSegment, FileSource
 from segctl.manifests.validate import format_of
@@ -135,7 +134,7 @@ def _read(engine: Engine, members: MembersFile) -> _Read:
         engine.record(0, Recorded(), wanted=True)
         stats = engine.diff().loads[number]
     except RowsUnreadable as error:
-        raise InvalidInput([_unreadable(members, error)]) from error
+        raise InvalidInput([_unreadable(members, error, reach)]) from error
     if stats.invalid:
         raise InvalidInput(
             [
@@ -143,7 +142,9 @@ def _read(engine: Engine, members: MembersFile) -> _Read:
                     code=f"invalid-identity-{problem}",
                     summary=f"{members.path}: {rows:,} row{'' if rows == 1 else 's'} with "
                     f"{DESCRIPTIONS[problem]}, the first is row {stats.first.get(problem, 0):,}"
-                    + (f" of {shown(stats.files[problem])}" if problem in stats.files else ""),
+                    + (
+                        f" of {reach.shown(stats.files[problem])}" if problem in stats.files else ""
+                    ),
                     detail="Mend the file; nothing was recorded.",
                 )
                 for problem, rows in stats.invalid.items()
@@ -164,8 +165,8 @@ def _source(members: MembersFile) -> FileSource:
     )
 
 
-def _unreadable(members: MembersFile, error: RowsUnreadable) -> Diagnostic:
-    file = shown(error.file) if error.file else str(members.path)
+def _unreadable(members: MembersFile, error: RowsUnreadable, reach: Reach) -> Diagnostic:
+    file = reach.shown(error.file) if error.file else str(members.path)
     at = f":{error.line}" if error.line else ""
     summary = error.summary if file in error.summary else f"{file}{at}: {error.summary}"
     # What is told of a missing file is said to authors of manifests.

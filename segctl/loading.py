@@ -2,7 +2,6 @@
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from types import MappingProxyType
 
 from segctl.diagnostics import Diagnostic, Location, Severity
@@ -23,6 +22,7 @@ from segctl.manifests.desired import (
 )
 from segctl.plan.model import Finding
 from segctl.sources.fetching import Fetching
+from segctl.sources.paths import Reach
 from segctl.sources.reading import rows_of
 
 
@@ -56,7 +56,7 @@ class Loaded:
 
     feeds: Sequence[Feed]
     loads: Mapping[int, int]
-    root: Path
+    reach: Reach
     seen: Collection[str]
     unplanned: Mapping[str, str]
 
@@ -69,7 +69,7 @@ class Loaded:
         problems = [
             self._reasoned(load, problem)
             for load, found in pairs
-            for problem in _invalid(load, found, self.root)
+            for problem in _invalid(load, found, self.reach)
         ]
         if problems:
             raise InvalidInput(problems)
@@ -80,7 +80,7 @@ class Loaded:
         if error.load is None:
             raise error
         load = self.feeds[self.loads[error.load]].load
-        return InvalidInput([self._reasoned(load, _unreadable(load, error, self.root))])
+        return InvalidInput([self._reasoned(load, _unreadable(load, error, self.reach))])
 
     def _reasoned(self, load: Load, problem: Diagnostic) -> Diagnostic:
         return _reasoned(load, problem, self.seen, self.unplanned)
@@ -109,7 +109,7 @@ def _found(load: Load, seen: Collection[str], at: Fetching, unplanned: Mapping[s
     try:
         return Feed(load=load, rows=rows_of(load.source, at, segment_column=column))
     except RowsUnreadable as error:
-        problem = _unreadable(load, error, at.reach.root)
+        problem = _unreadable(load, error, at.reach)
         return Feed(load=load, problem=_reasoned(load, problem, seen, unplanned))
 
 
@@ -136,13 +136,14 @@ def load(
             try:
                 role = "include" if isinstance(feed.load, TableLoad) else feed.load.role
                 rows = _rows_of(feed, places)
+                at.bring(rows)
                 loads[at.engine.load(rows, targets=targets, role=role)] = number
             except RowsUnreadable as error:
-                problem = _unreadable(feed.load, error, at.reach.root)
+                problem = _unreadable(feed.load, error, at.reach)
                 problems.append(_reasoned(feed.load, problem, seen, unplanned))
     if problems:
         raise InvalidInput(problems)
-    return Loaded(feeds=feeds, loads=loads, root=at.reach.root, seen=seen, unplanned=unplanned)
+    return Loaded(feeds=feeds, loads=loads, reach=at.reach, seen=seen, unplanned=unplanned)
 
 
 def _rows_of(feed: Feed, places: Mapping[str, int]) -> Rows:
@@ -193,17 +194,11 @@ def _where(load: Load) -> Location:
     return load.source.location
 
 
-def shown(file: Path, root: Path = Path()) -> str:
-    """Name one of the files of a source: by its path below ``root``, if it is in there."""
-    inside = root.resolve()
-    return (file.relative_to(inside) if file.is_relative_to(inside) else file).as_posix()
-
-
-def _unreadable(load: Load, error: RowsUnreadable, root: Path) -> Diagnostic:
+def _unreadable(load: Load, error: RowsUnreadable, reach: Reach) -> Diagnostic:
     summary = error.summary
     if isinstance(load.source, FileSource):
         at = f":{error.line}" if error.line else ""
-        name = shown(error.file, root) if error.file else load.source.path
+        name = reach.shown(error.file) if error.file else load.source.path
         if name not in summary:
             summary = f"{name}{at}: {summary}"
     elif isinstance(load.source, SqliteSource):
@@ -212,7 +207,7 @@ def _unreadable(load: Load, error: RowsUnreadable, root: Path) -> Diagnostic:
         summary = f'connection "{load.source.connection}": {summary}'
     elif error.line or error.file:
         line = f"line {error.line} of " if error.line else ""
-        read = shown(error.file, root) if error.file else "a file that it reads"
+        read = reach.shown(error.file) if error.file else "a file that it reads"
         summary += f" ({line}{read})"
     return Diagnostic(code=error.code, summary=summary, detail=error.detail, location=_where(load))
 
@@ -223,14 +218,14 @@ def _tolerance(load: Load) -> Tolerance:
     return load.source.tolerance
 
 
-def _invalid(load: Load, stats: LoadStats, root: Path) -> Iterable[Diagnostic]:
+def _invalid(load: Load, stats: LoadStats, reach: Reach) -> Iterable[Diagnostic]:
     """Give what the user must mend before anything can be planned."""
     tolerance = _tolerance(load)
     bad = sum(stats.invalid.values())
     if bad and not tolerance.skip:
         for problem, rows in stats.invalid.items():
             first, file = stats.first.get(problem), stats.files.get(problem)
-            at = f" of {shown(file, root)}" if file else ""
+            at = f" of {reach.shown(file)}" if file else ""
             yield Diagnostic(
                 code=f"invalid-identity-{problem}",
                 summary=f"{_name(load)}: {_rows(rows)} with {DESCRIPTIONS[problem]}"

@@ -27,6 +27,7 @@ from segctl.plan.model import (
 from segctl.plan.remarks import remarks
 from segctl.recognizing import recognize
 from segctl.sources.fetching import Fetching
+from segctl.sources.objects import Objects
 from segctl.sources.paths import Reach
 from segctl.state.advance import record_of
 from segctl.state.model import SegmentRecord, State
@@ -98,7 +99,8 @@ def make(
     """
     numbered = _numbered(draft(desired.segments, state, patterns=aim.patterns, destroy=aim.destroy))
     places = {d.address: numbered.own[n] for n, d in enumerate(numbered.drafts) if d.wanted}
-    reach = Reach(root=root, allowed=desired.project.allowed_folders)
+    folders = desired.project.allowed_folders
+    reach = Reach(root=root, allowed=folders, objects=Objects(scratch))
     at = Fetching(
         reach=reach,
         open_engine=cache(engine),

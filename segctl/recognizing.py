@@ -28,6 +28,7 @@ from segctl.manifests.needs import named
 from segctl.plan.diff import Draft
 from segctl.sources.contents import Contents, contents_of
 from segctl.sources.fetching import Fetching
+from segctl.sources.paths import Reach
 from segctl.state.model import SegmentRecord, State
 
 _NO_SAY = frozenset(
@@ -68,7 +69,7 @@ class Recognized:
         seen = self._seen
         feeds = [feed for feed in seen.feeds if self.read & feed.feeds.keys()]
         files = {file for feed in feeds for file in files_of(feed.rows)}
-        now = contents_of(files)
+        now = seen.reach.contents(files)
         changed = {file for file in files if now.get(file) != seen.contents.get(file)}
         sources = [
             None if changed.intersection(files_of(feed.rows)) else found
@@ -114,6 +115,7 @@ class _Seen:
 
     feeds: Sequence[Feed]
     contents: Contents
+    reach: Reach
     planned: Mapping[str, Draft]
     unplanned: Collection[str]
     declared: Mapping[str, DesiredSegment]
@@ -158,7 +160,8 @@ def recognize(
     """
     seen = _Seen(
         feeds=feeds,
-        contents=contents_of(file for feed in feeds for file in files_of(feed.rows)),
+        contents=at.reach.contents(file for feed in feeds for file in files_of(feed.rows)),
+        reach=at.reach,
         planned={draft.address: draft for draft in drafts if draft.wanted},
         unplanned=unplanned,
         declared={segment.address: segment for segment in declared},
@@ -341,8 +344,10 @@ def _told(rows: Rows, contents: Contents, at: Fetching | None = None) -> str | N
             ]
             return fingerprint("scan", columns, told)
         case Select(repeatable=True, sql=sql, parameters=values, files=files):
-            named = [(str(file), contents[file]) for file in files]
+            # The scratch files of objects have other names in every run.
+            told_of = at.reach.anywhere if at else str
+            named = [(told_of(str(file)), contents[file]) for file in files]
             around = at.engine.surroundings() if at else {}
-            return fingerprint("select", sql, values, rows.segment_column, named, around)
+            return fingerprint("select", told_of(sql), values, rows.segment_column, named, around)
         case _:
             return None

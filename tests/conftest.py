@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 if TYPE_CHECKING:
+    from tests.sources.buckets_kit import Store
     from tests.sources.postgres_kit import Server
 
 _SLOW_MACHINES = [HealthCheck.too_slow]
@@ -39,3 +40,12 @@ def postgres() -> "Iterator[Server]":
 
     with postgres_kit.running() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def buckets() -> "Iterator[Store]":
+    """Run a store with S3's API, once where a test asks for it."""
+    from tests.sources import buckets_kit  # noqa: PLC0415 - as above
+
+    with buckets_kit.running() as store:
+        yield store

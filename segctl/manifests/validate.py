@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 from segctl.address import is_name
 from segctl.diagnostics import Diagnostic, Location, Severity
 from segctl.identity import DESCRIPTIONS, Problem, problem
+from segctl.manifests.buckets import FORMS, address, is_elsewhere
 from segctl.manifests.contents import Declared, SourcePath, declared, kind_of, sources
 from segctl.manifests.desired import Format
 from segctl.manifests.documents import ProjectDocument, Provider
@@ -202,6 +203,15 @@ def _source(
         if isinstance(values, Seq):
             yield from _identities(document, (*path, field), values, what)
     file, given = look(source, "file", "path"), look(source, "file", "format")
+    if isinstance(file, str) and is_elsewhere(file) and address(file) is None:
+        # The path is not shown: what stands before an @ in it is a password.
+        yield Diagnostic(
+            code="bad-path",
+            summary="this path is no address of an object.",
+            detail=f"Write {FORMS}; credentials come from the environment.",
+            location=document.at((*path, "file", "path")),
+        )
+        return
     if isinstance(file, str) and given is None and file.strip() and not _tells_format(file):
         yield Diagnostic(
             code="unknown-format",

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 
-from segctl.engine.base import Engine
+from segctl.engine.base import Engine, Rows, Scan, Select
 from segctl.manifests.desired import Connection
 from segctl.sources.paths import Reach
 
@@ -31,6 +31,12 @@ class Fetching:
     def engine(self) -> Engine:
         """The engine that takes the rows in; opened only by those who need it."""
         return self.open_engine()
+
+    def bring(self, rows: Rows) -> None:
+        """Have the files of rows there that lie in buckets; raises ``RowsUnreadable``."""
+        match rows:
+            case Scan(paths=files) | Select(files=files):
+                self.reach.bring(files)
 
     def new_file(self, suffix: str) -> Path:
         """Name a scratch file that does not exist yet, ``suffix`` at its end."""

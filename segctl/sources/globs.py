@@ -6,7 +6,7 @@ list that is too short.
 
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from fnmatch import translate
 from functools import lru_cache
@@ -92,6 +92,21 @@ class Walk:
         for name in names:
             if _rule(step).match(name) and not _passed_over(name, step):
                 yield name, is_folder(path / name)
+
+
+def fits(names: Sequence[str], steps: Sequence[str]) -> bool:
+    """Tell whether the steps match a name and the folders before it, as a walk would."""
+    if not names or not steps:
+        return not names and not steps
+    step, rest = steps[0], steps[1:]
+    if step == "**":
+        deeper = len(names) > 1 and not _passed_over(names[0], step)
+        return fits(names, rest or ("*",)) or (deeper and fits(names[1:], steps))
+    return (
+        bool(_rule(step).match(names[0]))
+        and not (is_pattern(step) and _passed_over(names[0], step))
+        and fits(names[1:], rest)
+    )
 
 
 @lru_cache

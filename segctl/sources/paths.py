@@ -3,13 +3,16 @@
 import os
 import stat
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
 from segctl.engine.base import RowsUnreadable
+from segctl.manifests.buckets import is_elsewhere
 from segctl.manifests.validate import format_of
+from segctl.sources.contents import Contents, contents_of
 from segctl.sources.globs import Walk, fixed_part, is_folder, is_pattern
+from segctl.sources.objects import Objects
 
 _FROM_THE_ROOT = "Paths start at the workspace root."
 _PASSED_OVER = "Names that begin with a dot or an underscore are passed over."
@@ -17,10 +20,14 @@ _PASSED_OVER = "Names that begin with a dot or an underscore are passed over."
 
 @dataclass(frozen=True, kw_only=True)
 class Reach:
-    """The folders that sources may read: the workspace ``root`` and ``allowed`` ones."""
+    """The folders that sources may read: the workspace ``root`` and ``allowed`` ones.
+
+    With ``objects``, they may read what the environment's credentials let them of buckets.
+    """
 
     root: Path
     allowed: tuple[str, ...] = ()
+    objects: Objects | None = field(default=None, repr=False, compare=False)
 
     def resolve(self, path: str) -> Path:
         """Give the real file that a path names; raises ``RowsUnreadable``.
@@ -38,8 +45,10 @@ class Reach:
         """Judge a file as ``resolve`` does, and give it under the name that it was given.
 
         Its name tells its compression and its partition, which that of the file behind
-        a link need not.
+        a link need not.  An object's file is there once it has been brought.
         """
+        if self.objects and is_elsewhere(path):
+            return self.objects.locate(path)
         real = self.resolve(path)
         try:
             path.encode()
@@ -56,6 +65,8 @@ class Reach:
         at any depth, or a pattern.  Raises ``RowsUnreadable``; the files themselves are
         not looked at.
         """
+        if self.objects and is_elsewhere(path):
+            return self.objects.find(path)
         _check_form(path)
         there = os.path.lexists(self._root / path)
         if there and is_folder(self._root / path):
@@ -63,6 +74,28 @@ class Reach:
         if there or not is_pattern(path):
             return (path,)
         return self._matching(path)
+
+    def bring(self, files: Iterable[Path]) -> None:
+        """Have those of the files there that are objects'; raises ``RowsUnreadable``."""
+        if self.objects:
+            self.objects.bring(files)
+
+    def contents(self, files: Iterable[Path]) -> Contents:
+        """Digest the content of files; that of an object is told by its store, without a byte."""
+        several = tuple(files)
+        told = {file: self.objects.identity_of(file) for file in several} if self.objects else {}
+        known = {file: identity for file, identity in told.items() if identity}
+        return {**contents_of(file for file in several if file not in known), **known}
+
+    def anywhere(self, text: str) -> str:
+        """Give a text without the folder in which this run has the files of objects."""
+        return self.objects.anywhere(text) if self.objects else text
+
+    def shown(self, file: Path) -> str:
+        """Name a file for people: by its path below the root, or by its object's address."""
+        address = self.objects.name_of(file) if self.objects else None
+        inside = file.relative_to(self._root) if file.is_relative_to(self._root) else file
+        return address or inside.as_posix()
 
     def expand(self, path: str) -> tuple[Path, ...]:
         """Give the files that a path stands for; see ``find`` and ``locate``."""
@@ -127,7 +160,7 @@ class Reach:
 def _check_form(path: str) -> None:
     if not path or "\0" in path:
         raise RowsUnreadable("bad-path", "the path is empty or has a NUL character")
-    if "://" in path:
+    if is_elsewhere(path):
         raise RowsUnreadable(
             "outside-workspace",
             f"{path} is not a file of the workspace",

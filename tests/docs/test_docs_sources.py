@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from segctl.cli.main import execute
+from tests.sources.buckets_kit import BUCKET, Store
 from tests.sources.postgres_kit import Server
 
 PAGE = Path(__file__).parents[2] / "docs" / "sources.md"
@@ -47,3 +48,31 @@ def test_the_examples_with_a_database_plan(
     monkeypatch.setenv("WAREHOUSE_URL", postgres.url())
     assert execute(["plan", "-C", workspace(tmp_path, "PostgreSQL")]) == 0, capsys.readouterr().err
     assert "Members: 3 to add" in capsys.readouterr().out
+
+
+OBJECTS = {
+    "members/gold.csv": "email\nann@example.com\n",
+    "daily/day=2026-01-30/1.csv": "email\nold@example.com\n",
+    "daily/day=2026-01-31/1.csv": "email\nnew@example.com\n",
+    "orders/1.csv": "email,amount\nbob@example.com,3\ncy@example.com,0\n",
+    "opt-outs/2026/january.txt": "new@example.com\n",
+}
+
+
+def test_the_examples_with_a_bucket_plan(
+    tmp_path: Path,
+    buckets: Store,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for name, value in buckets.environment.items():
+        monkeypatch.setenv(name, value)
+    for key, content in OBJECTS.items():
+        buckets.put(key, content)
+    root = Path(workspace(tmp_path, "Buckets"))
+    for file in root.iterdir():
+        file.write_text(file.read_text().replace("acme-exports", BUCKET))
+    assert execute(["plan", "-C", str(root)]) == 0, capsys.readouterr().err
+    assert "Members: 2 to add" in capsys.readouterr().out
+    for key in OBJECTS:
+        buckets.remove(key)

@@ -43,6 +43,7 @@ ROOMS = {
     "yaml": ("manifests",),
     "deepdiff": ("plan/diff.py",),
     "psycopg": ("sources/postgres",),
+    "obstore": ("sources/objects",),
     "numpy": ("packing", "engine", "planfile.py"),
     "jinja2": ("render", "emulator"),
     "starlette": ("emulator",),

@@ -1,0 +1,178 @@
+"""Why objects of a bucket could not be had, in words that give nothing away.
+
+The texts of the library quote addresses, headers and answers.  What is said here is
+made of the manifest's own address and the kind of fault.
+"""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from segctl.engine.base import RowsUnreadable
+from segctl.manifests.buckets import FORMS, Address, Scheme
+from segctl.sources.globs import is_pattern
+
+_CREDENTIALS: dict[Scheme, str] = {
+    "s3": "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run where a role gives them.",
+    "gs": "Set GOOGLE_APPLICATION_CREDENTIALS, or run as a service account.",
+    "az": "Set AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY, or run as a managed "
+    "identity.",
+}
+_ENDPOINT: dict[Scheme, str] = {
+    "s3": "Check the network, AWS_REGION and, where it is set, AWS_ENDPOINT_URL.",
+    "gs": "Check the network.",
+    "az": "Check the network and AZURE_STORAGE_ACCOUNT_NAME.",
+}
+_SETTINGS: dict[Scheme, str] = {
+    "s3": "Check the variables that begin with AWS_.",
+    "gs": "Check the variables that begin with GOOGLE_.",
+    "az": "Check the variables that begin with AZURE_.",
+}
+_AGAIN = "Nothing of it was used. Run the same command again."
+_NO_SUCH_BUCKET = ("nosuchbucket", "containernotfound", "the specified bucket does not exist")
+_WRONG_REGION = ("permanentredirect", "authorizationheadermalformed", "301 moved", "bare redirect")
+
+_UNANSWERED: tuple[tuple[tuple[str, ...], str, str, str, dict[Scheme, str]], ...] = (
+    (
+        ("169.254.", "latest/api/token", "metadata", "token", "account", "credential"),
+        "no-credentials",
+        "there are no credentials for {}",
+        "",
+        _CREDENTIALS,
+    ),
+    (
+        ("config error",),
+        "store-settings",
+        "the environment's settings for the store of {} cannot be used",
+        "",
+        _SETTINGS,
+    ),
+    (
+        ("builder error",),
+        "store-unreachable",
+        "the address of the store of {} is no https:// URL",
+        "Check AWS_ENDPOINT_URL; for one with http://, set AWS_ALLOW_HTTP=true.",
+        {},
+    ),
+    (("",), "store-unreachable", "the store of {} cannot be reached", "", _ENDPOINT),
+)
+"""Marks in what is said where no store answered: code, summary and detail, or one a scheme."""
+
+
+class NoObject(RowsUnreadable):
+    """There is no object of this name."""
+
+
+def no_library() -> RowsUnreadable:
+    """Say that the extra is not installed."""
+    return RowsUnreadable(
+        "missing-library",
+        "reading from buckets needs the library obstore, which is not installed",
+        "Install it: pip install 'segctl[remote]'.",
+    )
+
+
+def no_address() -> RowsUnreadable:
+    """Say that an address leads nowhere; it is not shown, since it may hold credentials."""
+    return RowsUnreadable(
+        "bad-path",
+        "a file name with :// in it is no address of an object",
+        f"Write {FORMS}; credentials come from the environment.",
+    )
+
+
+def nothing_there(where: Address) -> RowsUnreadable:
+    """Say that an address, a folder or a pattern stands for no object."""
+    advice = "Names that begin with a dot or an underscore are passed over."
+    several = is_pattern(where.key) or where.key.endswith("/")
+    return RowsUnreadable("missing-file", f"there is no object {where}", advice if several else "")
+
+
+def changed(where: Address) -> RowsUnreadable:
+    """Say that an object was replaced between listing and download."""
+    return RowsUnreadable(
+        "object-changed",
+        f"{where} was changed while it was read",
+        "Run the same command again, once its writer is done.",
+    )
+
+
+def cut_short(where: Address, *, came: int, size: int) -> RowsUnreadable:
+    """Say that an object came in part."""
+    return RowsUnreadable(
+        "connection-lost", f"{where} has {size:,} bytes, and {came:,} came", _AGAIN
+    )
+
+
+def too_slow(where: Address, seconds: float) -> RowsUnreadable:
+    """Say that a store took too long."""
+    return RowsUnreadable(
+        "store-timeout",
+        f"{where} takes longer than {seconds:g} seconds",
+        "Check the network, or read smaller parts.",
+    )
+
+
+@contextmanager
+def explained(where: Address, *, coming: bool = False) -> Iterator[None]:
+    """Turn what obstore raises into ``RowsUnreadable``; ``coming`` is what has come in part."""
+    from obstore.exceptions import (  # noqa: PLC0415 - loaded by the caller
+        BaseError,
+        PermissionDeniedError,
+        PreconditionError,
+        UnauthenticatedError,
+    )
+
+    try:
+        yield
+    except FileNotFoundError as error:
+        if _has(error, where, _NO_SUCH_BUCKET):
+            raise _no_bucket(where) from None
+        raise NoObject("missing-file", f"there is no object {where}") from None
+    except PreconditionError:
+        raise changed(where) from None
+    except (PermissionDeniedError, UnauthenticatedError):
+        raise RowsUnreadable(
+            "access-denied",
+            f"the store lets these credentials not read {where}",
+            "They come from the environment, and need to list the bucket and to get its objects.",
+        ) from None
+    except (BaseError, ValueError) as error:
+        if coming:
+            summary = f"the download of {where} broke off"
+            raise RowsUnreadable("connection-lost", summary, _AGAIN) from None
+        raise _explained(error, where) from None
+
+
+def _explained(error: Exception, where: Address) -> RowsUnreadable:
+    if isinstance(error, ValueError):
+        advice = "Its parts between slashes are neither empty nor . or .."
+        return RowsUnreadable("bad-path", f"{where} is no name of an object", advice)
+    if _has(error, where, _NO_SUCH_BUCKET):
+        return _no_bucket(where)
+    if status := re.search(r"status code: (\d+)", str(error)):
+        if _has(error, where, _WRONG_REGION):
+            summary = f"{where} lies in another region"
+            return RowsUnreadable("wrong-region", summary, "Set AWS_REGION to that of the bucket.")
+        summary = f"the store answers HTTP {status[1]} for {where}"
+        return RowsUnreadable("store-failed", summary, "Run the same command again later.")
+    return next(
+        RowsUnreadable(code, summary.format(where), advice or by_scheme[where.scheme])
+        for marks, code, summary, advice, by_scheme in _UNANSWERED
+        if _has(error, where, marks)
+    )
+
+
+def _no_bucket(where: Address) -> RowsUnreadable:
+    return RowsUnreadable(
+        "missing-bucket",
+        f"there is no bucket {where.scheme}://{where.bucket}",
+        "Check its name, and that the endpoint and the account are those it is in.",
+    )
+
+
+def _has(error: Exception, where: Address, marks: tuple[str, ...]) -> bool:
+    """Look for marks in what the library says, less the names that it repeats."""
+    own = rf"https?://\S*{re.escape(where.bucket)}\S*"
+    text = re.sub(own, "", str(error).replace(where.key or where.bucket, "")).lower()
+    return any(mark in text for mark in marks)

@@ -1,0 +1,267 @@
+"""Objects of a bucket, from an address in a manifest to a file that an engine reads."""
+
+import gzip
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from segctl.engine.base import RowsUnreadable
+from segctl.manifests.buckets import address
+from segctl.sources.objects import Limits, Objects
+from tests.sources.buckets_kit import BUCKET, SECRET_KEY, Store, free_port
+
+
+@pytest.fixture(scope="module")
+def filled(buckets: Store) -> Iterator[Store]:
+    for key in KEYS:
+        buckets.put(key, f"of {key}")
+    yield buckets
+    for key in KEYS:
+        buckets.remove(key)
+
+
+@pytest.fixture
+def store(filled: Store, monkeypatch: pytest.MonkeyPatch) -> Store:
+    for name, value in filled.environment.items():
+        monkeypatch.setenv(name, value)
+    return filled
+
+
+KEYS = [
+    "m/gold.csv",
+    "m/gold.csv.bak",
+    "m/a b+c%é.txt",
+    "m/.hidden.csv",
+    "m/_SUCCESS",
+    "m/deep/er/x.csv",
+    "m/_temporary/0/y.csv",
+    "mm/other.csv",
+    "log/day=2026-01-31/1.csv",
+    "log/day=2026-02-01/1.csv",
+]
+
+
+@pytest.fixture
+def objects(tmp_path: Path) -> Objects:
+    limits = Limits(total=20.0, stall=5.0, retrying=1.0, retries=1)
+    return Objects(tmp_path / "scratch", limits=limits)
+
+
+def at(key: str) -> str:
+    return f"s3://{BUCKET}/{key}"
+
+
+def refused(objects: Objects, path: str) -> str:
+    with pytest.raises(RowsUnreadable) as caught:
+        objects.bring(map(objects.locate, objects.find(path)))
+    assert caught.value.__cause__ is None
+    return f"{caught.value.code}: {caught.value.summary}. {caught.value.detail}"
+
+
+@pytest.mark.usefixtures("store")
+@pytest.mark.parametrize(
+    ("path", "found"),
+    [
+        ("m/gold.csv", ["m/gold.csv"]),
+        ("m/*.csv", ["m/gold.csv"]),
+        ("m/go?d.*", ["m/gold.csv", "m/gold.csv.bak"]),
+        ("m/**/*.csv", ["m/deep/er/x.csv", "m/gold.csv"]),
+        ("m", ["m/a b+c%é.txt", "m/deep/er/x.csv", "m/gold.csv", "m/gold.csv.bak"]),
+        ("m/deep/", ["m/deep/er/x.csv"]),
+        ("log/day=2026-0[12]-*/*", ["log/day=2026-01-31/1.csv", "log/day=2026-02-01/1.csv"]),
+        ("m/_SUCCESS", ["m/_SUCCESS"]),
+        ("m/_*", ["m/_SUCCESS"]),
+        ("mm/*", ["mm/other.csv"]),
+        ("*/gold.csv", ["m/gold.csv"]),
+        ("m/a b+c%é.txt", ["m/a b+c%é.txt"]),
+    ],
+)
+def test_addresses_folders_and_patterns_find_what_files_would(
+    objects: Objects, path: str, found: list[str]
+) -> None:
+    assert objects.find(at(path)) == tuple(map(at, found))
+
+
+@pytest.mark.usefixtures("store")
+def test_a_whole_bucket_is_a_folder(objects: Objects) -> None:
+    assert len(objects.find(f"s3://{BUCKET}")) == len(objects.find(f"s3://{BUCKET}/")) == 7
+
+
+@pytest.mark.usefixtures("store")
+def test_nothing_is_brought_before_it_is_wanted_and_then_once(objects: Objects) -> None:
+    [name] = objects.find(at("m/gold.csv"))
+    file = objects.locate(name)
+    assert not file.exists()
+    objects.bring([file, Path("elsewhere.csv")])
+    written = file.stat().st_mtime_ns
+    objects.bring([objects.locate(name)])
+    assert (file.read_text(), file.stat().st_mtime_ns) == ("of m/gold.csv", written)
+    assert objects.name_of(file) == name
+
+
+@pytest.mark.usefixtures("store")
+def test_files_keep_their_names_and_partitions_and_are_for_their_owner_alone(
+    objects: Objects,
+) -> None:
+    files = [objects.locate(name) for name in objects.find(at("log"))]
+    objects.bring(files)
+    assert [file.parts[-2:] for file in files] == [
+        ("day=2026-01-31", "1.csv"),
+        ("day=2026-02-01", "1.csv"),
+    ]
+    assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
+    assert {stat.S_IMODE(file.parent.stat().st_mode) for file in files} == {0o700}
+    assert [file.read_text() for file in files] == [
+        "of log/day=2026-01-31/1.csv",
+        "of log/day=2026-02-01/1.csv",
+    ]
+
+
+def test_an_object_larger_than_a_chunk_comes_whole(objects: Objects, store: Store) -> None:
+    content = gzip.compress(bytes(range(256)) * 40_000, compresslevel=0)
+    name = store.put("large.csv.gz", content)
+    file = objects.locate(*objects.find(name))
+    objects.bring([file])
+    assert file.read_bytes() == content
+    store.remove("large.csv.gz")
+
+
+def test_the_same_content_has_the_same_identity_and_other_content_another(
+    objects: Objects, store: Store
+) -> None:
+    file = objects.locate(*objects.find(store.put("told.csv", "one")))
+    one = objects.identity_of(file)
+    objects.find(store.put("told.csv", "one"))
+    assert objects.identity_of(file) == one
+    objects.find(store.put("told.csv", "two"))
+    store.remove("told.csv")
+    assert objects.identity_of(file) != one
+    assert objects.identity_of(Path("elsewhere.csv")) is None
+
+
+def test_an_object_that_is_replaced_before_it_comes_is_refused(
+    objects: Objects, store: Store
+) -> None:
+    file = objects.locate(*objects.find(store.put("new.csv", "one")))
+    store.put("new.csv", "two")
+    with pytest.raises(RowsUnreadable) as caught:
+        objects.bring([file])
+    store.remove("new.csv")
+    assert caught.value.summary == f"{at('new.csv')} was changed while it was read"
+    assert not file.exists()
+
+
+def test_an_object_that_is_removed_before_it_comes_is_refused(
+    objects: Objects, store: Store
+) -> None:
+    name = store.put("gone.csv", "x")
+    files = [objects.locate(name) for name in objects.find(name)]
+    store.remove("gone.csv")
+    with pytest.raises(RowsUnreadable) as caught:
+        objects.bring(files)
+    assert caught.value.summary == f"there is no object {name}"
+
+
+# Trouble
+
+
+@pytest.mark.usefixtures("store")
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        (
+            at("none.csv"),
+            (f"missing-file: there is no object {at('none.csv')}. "),
+        ),
+        (
+            at("m/*.parquet"),
+            (
+                f"missing-file: there is no object {at('m/*.parquet')}. "
+                "Names that begin with a dot or an underscore are passed over."
+            ),
+        ),
+        (
+            "s3://no-such-bucket/*.csv",
+            (
+                "missing-bucket: there is no bucket s3://no-such-bucket. "
+                "Check its name, and that the endpoint and the account are those it is in."
+            ),
+        ),
+        (
+            "s3://no-such-bucket/m.csv",
+            (
+                "missing-bucket: there is no bucket s3://no-such-bucket. "
+                "Check its name, and that the endpoint and the account are those it is in."
+            ),
+        ),
+        (
+            at("m/../x.csv"),
+            (
+                f"bad-path: {at('m/../x.csv')} is no name of an object. "
+                "Its parts between slashes are neither empty nor . or .."
+            ),
+        ),
+        (
+            at("m//x.csv"),
+            (
+                f"bad-path: {at('m//x.csv')} is no name of an object. "
+                "Its parts between slashes are neither empty nor . or .."
+            ),
+        ),
+        (
+            f"s3://AKIA:{SECRET_KEY}@{BUCKET}/m.csv",
+            (
+                "bad-path: a file name with :// in it is no address of an object. "
+                "Write s3://BUCKET/KEY, gs://BUCKET/KEY or az://CONTAINER/KEY; "
+                "credentials come from the environment."
+            ),
+        ),
+    ],
+)
+def test_what_is_not_there_is_refused(objects: Objects, path: str, said: str) -> None:
+    assert refused(objects, path) == said
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["http://example.com/x.csv", "s3:///x.csv", "s3://a b/x", "s3://../x", "S3://b/x", "file:///x"],
+)
+def test_what_is_no_address_is_none(path: str) -> None:
+    assert address(path) is None
+
+
+def test_a_store_that_nobody_runs_is_refused(
+    objects: Objects, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{free_port()}")
+    assert refused(objects, at("m.csv")) == (
+        f"store-unreachable: the store of {at('m.csv')} cannot be reached. "
+        "Check the network, AWS_REGION and, where it is set, AWS_ENDPOINT_URL."
+    )
+    del store
+
+
+def test_an_endpoint_without_tls_must_be_allowed(
+    objects: Objects, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AWS_ALLOW_HTTP")
+    assert refused(objects, at("m.csv")) == (
+        f"store-unreachable: the address of the store of {at('m.csv')} is no https:// URL. "
+        "Check AWS_ENDPOINT_URL; for one with http://, set AWS_ALLOW_HTTP=true."
+    )
+    del store
+
+
+def test_without_credentials_it_says_where_they_come_from(
+    objects: Objects, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    monkeypatch.setenv("AWS_METADATA_ENDPOINT", f"http://127.0.0.1:{free_port()}")
+    assert refused(objects, at("m.csv")) == (
+        f"no-credentials: there are no credentials for {at('m.csv')}. "
+        "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run where a role gives them."
+    )
+    del store
