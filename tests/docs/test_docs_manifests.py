@@ -6,11 +6,13 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 from pydantic import BaseModel
 
 from segctl.cli.main import execute
-from segctl.identity import PLACEHOLDERS
+from segctl.holdout import Holdout
+from segctl.identity import PLACEHOLDERS, Kind
 from segctl.manifests import algebra, documents, sources
 
 PAGE = Path(__file__).parents[2] / "docs" / "manifests.md"
@@ -124,3 +126,13 @@ def test_every_table_of_fields_is_compared_with_a_model() -> None:
 def test_every_placeholder_is_named() -> None:
     shown = set(re.findall(r"`([^`\n]+)`", section("Sources")))
     assert shown >= PLACEHOLDERS
+
+
+def test_the_sql_shown_finds_who_is_held_out(tmp_path: Path) -> None:
+    users = [f"user{n}@example.com" for n in range(1000)]
+    (tmp_path / "gold.csv").write_text("email\n" + "".join(f"{user}\n" for user in users))
+    [shown] = re.findall(r"^```sql\n(.*?)^```$", section("Hold-outs"), re.MULTILINE | re.DOTALL)
+    with duckdb.connect() as db:
+        found = db.execute(shown.replace("members/", f"{tmp_path}/")).fetchall()
+    holdout = Holdout(percent=5, salt="spring-2026")
+    assert {user for (user,) in found} == {u for u in users if holdout.takes(Kind.IDENTITY, u)}

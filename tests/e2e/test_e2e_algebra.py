@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +73,8 @@ class World:
     def write(self, shop: Workshop) -> None:
         """Write the manifests."""
         guards = {"allowEmpty": True, "maxRemovePercent": 100}
-        suppress = [{"identities": sorted(self.suppressed)}] if self.suppressed else []
+        shop.write("gone.txt", "".join(f"{user}\n" for user in sorted(self.suppressed)))
+        suppress = [{"file": {"path": "gone.txt"}}]
         shop.project(json.dumps({"guards": guards, "suppress": suppress}))
         rows = "".join(f"{user},{label}\n" for user, label in sorted(self.table))
         shop.write("table.csv", f"id,label\n{rows}")
@@ -152,6 +153,12 @@ def test_plans_and_members_are_those_of_plain_sets(
         shop.apply()
         assert service.everyone() == {n: identities(*m) for n, m in final.items() if m}
         shop.settled()
+        third = replace(second, table=first.table, suppressed=first.suppressed, counts={}, read={})
+        final = third.solved()
+        third.write(shop)
+        assert {a[8:]: c for a, c in counted(shop.plan()).items()} == third.counts
+        shop.apply()
+        assert service.everyone() == {n: identities(*m) for n, m in final.items() if m}
 
 
 def counted(plan: Plan) -> dict[str, tuple[int, int, int]]:

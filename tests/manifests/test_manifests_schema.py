@@ -72,6 +72,8 @@ SEGMENT = (
         "members: unmanaged",
         "customerSegmentId: 123, labels: {}",
         "members: [{file: {path: a.csv, onInvalid: skip, maxInvalidPercent: 5}}]",
+        "members: [{segment: 007}], intersect: [{segment: a}], holdout: {percent: 2.5, salt: 1}",
+        "rules: [{disjoint: [a]}, {subset: {of: a}}, {size: {max: 5}, severity: warning}]",
     ],
 )
 def test_the_schema_takes_what_the_loader_takes(spec: str) -> None:
@@ -89,6 +91,13 @@ def test_the_schema_takes_what_the_loader_takes(spec: str) -> None:
         "guards: {fromMembers: 1.5}",
         "customerSegmentId: ",
         "exclude: [{file: {path: a.csv, format: xml}}]",
+        "holdout: {percent: 101}",
+        "holdout: {salt: a}",
+        "rules: [{}]",
+        "rules: [{severity: error}]",
+        "rules: [{disjoint: []}]",
+        "rules: [{disjoint: [a], subset: {of: a}}]",
+        "rules: [{size: {segments: [a], min: 1}}]",
     ],
 )
 def test_the_schema_refuses_what_the_loader_refuses(spec: str) -> None:
@@ -100,6 +109,13 @@ def test_a_project_is_no_manifest_and_a_manifest_no_project() -> None:
     assert valid("project", project)
     assert not valid("manifest", project)
     assert not valid("project", SEGMENT % "members: []")
+
+
+def test_rules_of_a_project_name_their_segments() -> None:
+    project = "{apiVersion: segctl/v1, kind: Project, metadata: {name: a}, spec: {rules: [%s]}}"
+    assert valid("project", project % "{size: {segments: [a], min: 1}}")
+    assert not valid("project", project % "{size: {min: 1}}")
+    assert not valid("project", project % "{subset: {of: a}}")
 
 
 def test_a_variable_with_a_bad_name_is_marked_in_the_editor() -> None:
