@@ -18,7 +18,7 @@ from segctl.context import Context, Desk, desk
 from segctl.errors import InvalidInput, StalePlan, StateLocked, WrongAccount
 from segctl.events import Observer, Recovered, ignore
 from segctl.importing import MembersFile, import_segment
-from segctl.locked import locked
+from segctl.locked import Locked, locked
 from segctl.manifests.desired import Desired
 from segctl.plan.model import Plan
 from segctl.probing.running import Aim, aim_probe, keep_files, make_folder, probe
@@ -191,7 +191,7 @@ def apply(
     desired = _desired(context, planfile.read(file).variables if file else variables)
     with locked(context, timeout=lock_timeout, observe=observe) as work:
         if file:
-            made = _take(context, file, desired, work.held, work.desk)
+            made = _take(context, file, desired, work)
         else:
             made = _make(
                 context,
@@ -242,8 +242,20 @@ def _check_belongs(state: State, account: str | None, host: str) -> None:
     if state.host and state.host != host:
         raise WrongAccount(
             f"the state belongs to {state.host}, and this run would go to {host}",
-            hint="Correct spec.provider in segctl.yaml, or CLEVERTAP_BASE_URL.",
+            hint="Correct spec.provider in segctl.yaml, or CLEVERTAP_BASE_URL."
+            + (_TRIED_OUT if _is_local(state.host) else ""),
         )
+
+
+_TRIED_OUT = (
+    " If the workspace was only tried out on the emulator: move segctl.state.json and "
+    "segctl.state.d away, and begin anew."
+)
+
+
+def _is_local(host: str) -> bool:
+    """Tell an emulator's host, by which a state is bound to this machine."""
+    return urlsplit(f"//{host}").hostname in {"localhost", "127.0.0.1", "::1"}
 
 
 def _make(
@@ -282,13 +294,16 @@ def _make(
     )
 
 
-def _take(context: Context, file: Path, desired: Desired, held: recording.Held, at: Desk) -> "Made":
+def _take(context: Context, file: Path, desired: Desired, work: Locked) -> "Made":
     """Load a saved plan, or what is left of one that was applied in part."""
     from segctl.planner import Made, rest_of  # noqa: PLC0415 - heavy
 
+    held, at = work.held, work.desk
     loaded = planfile.load(file, scratch=at.scratch)
     saved, state = loaded.plan, held.state
-    _check_fresh(saved, held, desired, context.account, _host(desired))
+    abandoned = work.backend.abandoned()
+    _check_fresh(saved, state, abandoned, desired, account=context.account, host=_host(desired))
+    work.backend.note(saved.digest)
     if (saved.lineage, saved.serial) == (state.lineage, state.serial):
         return Made(plan=saved, delta=loaded.delta, batches=loaded.batches)
     return rest_of(
@@ -302,9 +317,19 @@ def _take(context: Context, file: Path, desired: Desired, held: recording.Held, 
 
 
 def _check_fresh(
-    saved: Plan, held: recording.Held, desired: Desired, account: str | None, host: str
+    saved: Plan,
+    state: State,
+    abandoned: LockInfo | None,
+    desired: Desired,
+    *,
+    account: str | None,
+    host: str,
 ) -> None:
-    """Raise ``StalePlan`` unless the plan fits what is there now; see ``StalePlan``."""
+    """Raise ``StalePlan`` unless the plan fits what is there now; see ``StalePlan``.
+
+    It also fits what an apply of it left, in part or whole, that was ``abandoned`` or
+    could not finish: nobody was told that it is done.
+    """
     advice = "Run `segctl plan --out` again, review it, and apply the new plan."
     if saved.host != host:
         raise StalePlan(f"the plan was made for {saved.host}, and this is {host}", hint=advice)
@@ -314,8 +339,7 @@ def _check_fresh(
         )
     if saved.workspace_digest != desired.digest:
         raise StalePlan("the manifests changed since the plan was made", hint=advice)
-    state = held.state
-    goes_on = saved.digest in (state.unfinished, held.untold)
+    goes_on = saved.digest in (state.unfinished, abandoned and abandoned.plan)
     if saved.lineage != state.lineage and not (goes_on and not saved.lineage):
         raise StalePlan("the plan was made from the history of another state", hint=advice)
     if saved.serial != state.serial and not goes_on:

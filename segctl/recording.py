@@ -32,16 +32,12 @@ MOST_LOOKS = 5
 
 @dataclass(frozen=True, kw_only=True)
 class Held:
-    """The state as a run sees it: its value, its version in the backend, where its files are.
-
-    ``untold`` is the digest of a plan whose apply was recorded, and died before its end.
-    """
+    """The state as a run sees it: its value, its version in the backend, where its files are."""
 
     state: State
     version: str | None
     locate: Locate = field(repr=False)
     recovered: Recovered | None = None
-    untold: str | None = None
 
     def recorded(self) -> dict[str, Recorded]:
         """Give where the members of every recorded segment stand, by its name on the wire."""
@@ -123,7 +119,7 @@ def recover(backend: Backend, engine: Callable[[], Engine], *, disk: Disk, now: 
         return held
     if journal.id == held.state.folded:  # the crash came between the head and this
         archive(backend, journal)
-        return replace(held, untold=plans.decode(journal.header["plan"]).digest)
+        return held
     state, recovered = _recovered(
         held, journal, engine(), lambda scratch, rows: backend.add_file(scratch, rows=rows), now
     )

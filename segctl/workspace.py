@@ -253,8 +253,9 @@ def initialise(folder: Path) -> tuple[str, ...]:
     """Write the files of a new workspace into ``folder``; give their paths below it.
 
     A ``.gitignore`` that is there stays as it is.  Raises ``Stop`` where another of
-    them is there already, or cannot be written.
+    them is there already, or cannot be written, and inside of another workspace.
     """
+    _check_outside(folder)
     files = dict(scaffold())
     if os.path.lexists(folder / ".gitignore"):
         del files[".gitignore"]
@@ -279,6 +280,20 @@ def initialise(folder: Path) -> tuple[str, ...]:
             f"{folder / file} cannot be written: {error.strerror}", hint="Choose another folder."
         ) from None
     return tuple(files)
+
+
+def _check_outside(folder: Path) -> None:
+    """Refuse a folder of which another workspace reads the manifests."""
+    path = folder.resolve()
+    for parent in path.parents:
+        if path.relative_to(parent).parts[0].startswith("."):
+            return  # which no workspace above looks into
+        if (parent / PROJECT_FILE).is_file():
+            raise Stop(
+                f"{path} is inside of the workspace {parent}, which would take its files for "
+                "its own",
+                hint="Nothing was written. Choose a folder beside that workspace.",
+            )
 
 
 def rewrite(root: Path, file: str, text: str) -> None:

@@ -21,7 +21,7 @@ class StoredHead:
 class LockInfo:
     """Who holds a lock: an id to break it by, ``user@host``, process, command, since when.
 
-    ``since`` is seconds since 1970.
+    ``since`` is seconds since 1970, ``plan`` the digest of the saved plan that it applies.
     """
 
     id: str
@@ -29,6 +29,7 @@ class LockInfo:
     pid: int
     command: str
     since: float
+    plan: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,6 +113,12 @@ class Backend(Protocol):
         Raises ``StateLocked`` with the holder's ``LockInfo``.  The lock ends with
         the process that holds it, however that ends.
         """
+
+    def note(self, plan: str) -> None:
+        """Note, durably, which saved plan the holder of the lock is about to apply."""
+
+    def abandoned(self) -> LockInfo | None:
+        """Give who held the lock before and never let go of it, ``None`` where it was let go."""
 
     def holder(self) -> LockInfo | None:
         """Give who holds the lock now, ``None`` where nobody does."""

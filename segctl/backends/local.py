@@ -219,6 +219,15 @@ class LocalBackend:
         finally:
             self._lock.release()
 
+    def note(self, plan: str) -> None:
+        """Note, durably, which saved plan the holder of the lock is about to apply."""
+        with explained(f"write in {FOLDER}"):
+            self._lock.note(plan)
+
+    def abandoned(self) -> LockInfo | None:
+        """Give who held the lock before and never let go of it, ``None`` where it was let go."""
+        return self._lock.abandoned
+
     def holder(self) -> LockInfo | None:
         """Give who holds the lock now, ``None`` where nobody does."""
         return self._lock.holder()

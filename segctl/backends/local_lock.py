@@ -2,7 +2,7 @@
 
 Three files in the state's folder.  ``lock`` carries the flock; whoever holds it
 on the file that *now* has this name holds the state.  ``lock.json`` says who that
-is, and means nothing while the flock is free.  ``lock.guard`` is held for an
+is; while the flock is free it only says who died over it.  ``lock.guard`` is held for an
 instant by whoever takes, breaks or looks at the lock or replaces the head, so
 that none of these falls between two steps of another.
 """
@@ -13,6 +13,7 @@ import os
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -52,6 +53,7 @@ class FileLock:
         self._disk = disk
         self._descriptor: int | None = None
         self._info = _UNNAMED
+        self.abandoned: LockInfo | None = None
 
     def acquire(self, *, command: str, timeout: float) -> LockInfo:
         """Take the lock, waiting at most ``timeout`` seconds; raises ``StateLocked``."""
@@ -139,6 +141,7 @@ class FileLock:
                 try:
                     if not _flock(descriptor, fcntl.LOCK_EX):
                         return self._read_info()
+                    self.abandoned = self._read_info() if self._info_path.exists() else None
                     self._info = self._introduce(command)
                     self._descriptor, descriptor = descriptor, -1
                 finally:
@@ -154,8 +157,17 @@ class FileLock:
             command=command,
             since=self._clock.now(),
         )
-        self._disk.replace(self._info_path, dump(to_plain(info)), temporary=self._temporary())
+        self._write_info(info)
         return info
+
+    def note(self, plan: str) -> None:
+        """Say what the holder does, for whoever comes after it if it dies."""
+        with self.held():
+            self._info = replace(self._info, plan=plan)
+            self._write_info(self._info)
+
+    def _write_info(self, info: LockInfo) -> None:
+        self._disk.replace(self._info_path, dump(to_plain(info)), temporary=self._temporary())
 
     def _temporary(self) -> Path:
         """Give a name for a half-written file; who died over the last one needs it no more."""

@@ -5,6 +5,7 @@ the libraries that it needs, is imported when the command is called.
 """
 
 import importlib
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -117,6 +118,8 @@ def execute(arguments: Sequence[str], ending: Ending | None = None) -> int:
 
 def run() -> None:
     """Be the program ``segctl``."""
+    # A mask that keeps the owner out would shut the program out of its own scratch files.
+    os.umask(os.umask(0o077) & 0o077)
     printed = install()
     ending = Ending()
     ending.listen()

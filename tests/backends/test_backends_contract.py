@@ -254,3 +254,32 @@ def test_nothing_is_dropped_once_the_lock_is_broken(backend: Backend, another: A
         with pytest.raises(StateChanged):
             backend.drop(heads=[], files=[ref.name])
     assert list(backend.files()) == [ref.name]
+
+
+def test_who_died_over_the_lock_is_known_to_the_next(backend: Backend, another: Another) -> None:
+    died = ExitStack()
+    died.enter_context(backend.lock(command="segctl apply", timeout=0))
+    backend.note("sha256:1f")
+    other = another()
+    other.force_unlock(died_id(backend))
+    with other.lock(command="segctl apply", timeout=0):
+        found = other.abandoned()
+        assert found is not None
+        assert found.plan == "sha256:1f"
+    died.close()
+    last = another()
+    with last.lock(command="segctl apply", timeout=0):
+        assert last.abandoned() is None
+
+
+def died_id(backend: Backend) -> str:
+    info = backend.holder()
+    assert info is not None
+    return info.id
+
+
+def test_a_run_whose_lock_was_broken_notes_nothing(backend: Backend, another: Another) -> None:
+    with backend.lock(command="hanging", timeout=0) as info:
+        another().force_unlock(info.id)
+        with pytest.raises(StateChanged):
+            backend.note("sha256:1f")

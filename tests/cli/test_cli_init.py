@@ -1,12 +1,16 @@
 """``segctl init``: what it says to do next can be done as it stands there."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from segctl import __version__
 from segctl.cli.main import execute
 from segctl.workspace import scaffold
+from tests.program import ENTRY
 
 
 @pytest.fixture
@@ -42,3 +46,35 @@ def test_a_gitignore_that_is_kept_is_told_what_it_lacks(
     told = capsys.readouterr().out
     assert all(f"  {line}{os.linesep}" in told for line in scaffold()[".gitignore"].splitlines())
     assert (folder / ".gitignore").read_text(encoding="utf-8") == ".venv\n"
+
+
+def test_a_workspace_is_not_begun_inside_of_another(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert execute(["init", "outer"]) == 0
+    capsys.readouterr()
+    assert execute(["init", "outer/a/b"]) == 1
+    assert capsys.readouterr().err == (
+        f"Error: {folder}/outer/a/b is inside of the workspace {folder}/outer, which would take "
+        "its files for its own\n"
+        "  Nothing was written. Choose a folder beside that workspace.\n"
+    )
+    assert not (folder / "outer/a").exists()
+    assert execute(["init", "outer/.hidden/b"]) == 0
+
+
+def test_what_is_written_can_be_read_by_its_writer_whatever_the_umask(folder: Path) -> None:
+    command = 'umask 0777; "$@" init new && "$@" plan -C new'
+    done = subprocess.run(
+        ["bash", "-c", command, "-", *ENTRY], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0
+    modes = {path.stat().st_mode & 0o700 for path in (folder / "new").rglob("*")}
+    assert modes <= {0o600, 0o700}
+
+
+def test_python_itself_can_run_the_program() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "segctl", "version"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines()[0] == f"segctl {__version__}"

@@ -74,10 +74,12 @@ def planned(place: Place) -> None:
 
 
 def apply_saved(place: Place) -> None:
-    """Apply the saved plan again; it is stale only where nothing of it is left."""
+    """Apply the saved plan again; it is stale only where its apply had come to its end."""
+    ended = not (place.state_folder / "lock.json").exists()
     try:
         place.apply(file=saved(place))
     except StalePlan:
+        assert ended
         assert place.plan().is_empty
 
 
@@ -90,6 +92,12 @@ def relabelled(place: Place) -> None:
     """Change what only the state knows."""
     applied(place)
     declare(place.root, FIRST, label="growth")
+
+
+def planned_label(place: Place) -> None:
+    """Save a plan of what only the state knows."""
+    relabelled(place)
+    place.plan(out=saved(place))
 
 
 def come_back(place: Place) -> None:
@@ -135,6 +143,13 @@ SCENARIOS = (
         name="saved plan",
         wanted={"gold": users(100, 300), "silver-2": users(200, 380), "iron": users(0, 20)},
         prepare=alone(planned),
+        order=lambda place: {"file": str(saved(place))},
+        finish=apply_saved,
+    ),
+    Scenario(
+        name="saved plan of the state alone",
+        wanted=FIRST,
+        prepare=alone(planned_label),
         order=lambda place: {"file": str(saved(place))},
         finish=apply_saved,
     ),
