@@ -9,6 +9,7 @@ from segctl.engine.base import LoadStats, Members, Rows, RowsUnreadable
 from segctl.errors import InvalidInput
 from segctl.identity import DESCRIPTIONS
 from segctl.manifests.desired import (
+    CommandSource,
     Desired,
     FileSource,
     InlineSource,
@@ -164,18 +165,21 @@ def _targets(load: Load, places: Mapping[str, int]) -> Sequence[int] | Mapping[s
 def _name(load: Load) -> str:
     """Name a source the way its author knows it."""
     match load.source:
-        case FileSource(path=path):
-            return path
+        case FileSource(path=name):
+            pass
         case QuerySource():
-            return "the query"
+            name = "the query"
         case PostgresSource(connection=connection, table=table):
-            return f"{table or 'the query'} of {connection}"
+            name = f"{table or 'the query'} of {connection}"
         case SqliteSource(path=path, table=table):
-            return f"{table or 'the query'} of {path}"
+            name = f"{table or 'the query'} of {path}"
+        case CommandSource(run=run):
+            name = f"the command {run[0]}"
         case InlineSource():
-            return "the list"
-        case SegmentSource(address=address):
-            return address
+            name = "the list"
+        case SegmentSource(address=name):
+            pass
+    return name
 
 
 def _reasoned(
@@ -195,8 +199,15 @@ def _where(load: Load) -> Location:
 
 
 def _unreadable(load: Load, error: RowsUnreadable, reach: Reach) -> Diagnostic:
-    summary = error.summary
-    if isinstance(load.source, FileSource):
+    summary, detail = error.summary, error.detail
+    if isinstance(load.source, CommandSource):
+        name = _name(load)
+        if name not in summary:
+            line = f" (line {error.line} of it)" if error.line else ""
+            summary = f"{name}: {summary.replace('the file', 'its output', 1)}{line}"
+        if error.code == "column-not-text":
+            detail = "Let the command write it as text."
+    elif isinstance(load.source, FileSource):
         at = f":{error.line}" if error.line else ""
         name = reach.shown(error.file) if error.file else load.source.path
         if name not in summary:
@@ -209,7 +220,7 @@ def _unreadable(load: Load, error: RowsUnreadable, reach: Reach) -> Diagnostic:
         line = f"line {error.line} of " if error.line else ""
         read = reach.shown(error.file) if error.file else "a file that it reads"
         summary += f" ({line}{read})"
-    return Diagnostic(code=error.code, summary=summary, detail=error.detail, location=_where(load))
+    return Diagnostic(code=error.code, summary=summary, detail=detail, location=_where(load))
 
 
 def _tolerance(load: Load) -> Tolerance:

@@ -21,7 +21,15 @@ from segctl.manifests.documents import (
     SegmentTableDocument,
     TableSegment,
 )
-from segctl.manifests.sources import File, MemberSource, Postgres, Query, Sqlite, TableSource
+from segctl.manifests.sources import (
+    Command,
+    File,
+    MemberSource,
+    Postgres,
+    Query,
+    Sqlite,
+    TableSource,
+)
 from segctl.manifests.tree import Document
 from segctl.manifests.validate import format_of
 from segctl.manifests.variables import parameters
@@ -263,6 +271,8 @@ def _outside(
         return _sqlite(source.sqlite, location, variables)
     if source.postgres is not None:
         return _postgres(source.postgres, location, variables)
+    if source.command is not None:
+        return _command(source.command, location)
     raise AssertionError("checked documents have a source of a known form")
 
 
@@ -307,6 +317,19 @@ def _postgres(
     )
 
 
+def _command(written: list[str] | Command, location: Location) -> desired.CommandSource:
+    command = Command(run=written) if isinstance(written, list) else written
+    return desired.CommandSource(
+        run=tuple(command.run),
+        format=command.format,
+        column=command.column,
+        kind=Kind(command.kind),
+        timeout_seconds=command.timeout_seconds,
+        tolerance=_tolerance(command),
+        location=location,
+    )
+
+
 def _file(file: File, location: Location) -> desired.FileSource:
     return desired.FileSource(
         path=file.path,
@@ -319,7 +342,7 @@ def _file(file: File, location: Location) -> desired.FileSource:
     )
 
 
-def _tolerance(source: File | Query | Sqlite | Postgres) -> desired.Tolerance:
+def _tolerance(source: File | Query | Sqlite | Postgres | Command) -> desired.Tolerance:
     most = source.max_invalid_percent
     return desired.Tolerance(
         skip=source.on_invalid == "skip",

@@ -102,7 +102,20 @@ class PostgresSource:
     location: Location
 
 
-OutsideSource = FileSource | QuerySource | SqliteSource | PostgresSource
+@dataclass(frozen=True, kw_only=True)
+class CommandSource:
+    """What the program ``run[0]`` with its arguments writes to its standard output."""
+
+    run: tuple[str, ...]
+    format: Format = "csv"
+    column: str = "identity"
+    kind: Kind = Kind.IDENTITY
+    timeout_seconds: float = 600.0
+    tolerance: Tolerance = Tolerance()
+    location: Location
+
+
+OutsideSource = FileSource | QuerySource | SqliteSource | PostgresSource | CommandSource
 Source = InlineSource | OutsideSource | SegmentSource
 
 

@@ -154,6 +154,9 @@ class ProjectSpec(Section):
     allow_folders: list[Line] = Field(
         default=[], description="Folders outside of the workspace that sources may read."
     )
+    allow_commands: list[Line] = Field(
+        default=[], description="Programs that sources may run, as they are named there."
+    )
 
 
 class Metadata(Section):

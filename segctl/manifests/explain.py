@@ -180,7 +180,7 @@ def _is_model(kind: Any) -> bool:
 def _at(model: Any, path: Path) -> Any:
     """Give the type of the value at a path below a model."""
     for step in path:
-        model = _bare(model)
+        model = _bare(model, listed=isinstance(step, int))
         if _is_model(model):
             fields = model.model_fields.values()
             model = next((f.annotation for f in fields if f.alias == step), None)
@@ -189,13 +189,14 @@ def _at(model: Any, path: Path) -> Any:
     return _bare(model)
 
 
-def _bare(kind: Any) -> Any:
-    """Take off what is wrapped around a model, a list or a dict."""
+def _bare(kind: Any, *, listed: bool = False) -> Any:
+    """Take off what is wrapped around a model, a list or a dict; of both forms, give one."""
     while True:
         if get_origin(kind) is Annotated:
             kind = get_args(kind)[0]
         elif get_origin(kind) in (Union, UnionType):
             options = [k for k in get_args(kind) if k is not NoneType]
-            kind = next((k for k in options if get_origin(_bare(k)) is list), options[0])
+            forms = [k for k in options if (get_origin(_bare(k)) is list) == listed]
+            kind = forms[0] if forms else options[0]
         else:
             return kind

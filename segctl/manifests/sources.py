@@ -2,10 +2,10 @@
 
 from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Discriminator, Field, Tag, model_validator
 from pydantic.config import JsonDict
 
-from segctl.manifests.scalars import Given, Line, Name, Percent, TableName, Text, problem
+from segctl.manifests.scalars import Given, Line, Name, Percent, TableName, Text, TimeLimit, problem
 from segctl.manifests.section import Section
 
 OnInvalid = Annotated[
@@ -145,6 +145,43 @@ class Sqlite(Section):
         return self
 
 
+class Command(Section):
+    """What a program writes to its standard output."""
+
+    run: Annotated[list[Text], Field(min_length=1)] = Field(
+        description="The program and its arguments; no shell reads them."
+    )
+    format: Literal["csv", "tsv", "jsonl", "parquet", "txt"] = Field(
+        default="csv", description="The format of the output."
+    )
+    column: Line = Field(default="identity", description="The column that holds the members.")
+    kind: Literal["identity", "guid"] = Field(
+        default="identity", description="What the members are: identities, or CleverTap's guids."
+    )
+    timeout_seconds: TimeLimit = Field(
+        default=600.0, description="Seconds after which the program is stopped."
+    )
+    on_invalid: OnInvalid = "error"
+    max_invalid_percent: MaxInvalidPercent = None
+
+    @model_validator(mode="after")
+    def _share_needs_skip(self) -> "Command":
+        _share_needs_skip(self.on_invalid, self.max_invalid_percent)
+        return self
+
+
+def _command_form(value: object) -> str:
+    return "<settings>" if isinstance(value, dict | Command) else "<run>"
+
+
+CommandForm = Annotated[
+    Annotated[Annotated[list[Text], Field(min_length=1)], Tag("<run>")]
+    | Annotated[Command, Tag("<settings>")],
+    Discriminator(_command_form),
+]
+"""A program with its arguments, or that with settings."""
+
+
 _ONE_FORM: JsonDict = {"minProperties": 1, "maxProperties": 1}
 
 
@@ -182,6 +219,11 @@ class MemberSource(_Forms):
     query: Given[Query] = Field(default=None, description="A SELECT over files.")
     sqlite: Given[Sqlite] = Field(default=None, description="Rows of a SQLite database.")
     postgres: Given[Postgres] = Field(default=None, description="Rows of a PostgreSQL database.")
+    command: Given[CommandForm] = Field(
+        default=None,
+        description="A program that segctl.yaml allows, whose output is read: its name and "
+        "arguments, or these as run among settings.",
+    )
     segment: Given[Text] = Field(
         default=None, description="The name of another segment, whose members these are."
     )
@@ -196,3 +238,8 @@ class TableSource(_Forms):
     query: Given[Query] = Field(default=None, description="A SELECT over files.")
     sqlite: Given[Sqlite] = Field(default=None, description="Rows of a SQLite database.")
     postgres: Given[Postgres] = Field(default=None, description="Rows of a PostgreSQL database.")
+    command: Given[CommandForm] = Field(
+        default=None,
+        description="A program that segctl.yaml allows, whose output is read: its name and "
+        "arguments, or these as run among settings.",
+    )

@@ -43,10 +43,12 @@ def check(documents: Sequence[Document], variables: Variables) -> Iterator[Diagn
     yield from _too_many(segments)
     yield from references(documents, segments)
     connections = _connections(documents)
+    allowed = _allowed_commands(documents)
     for document in documents:
         for path, source in sources(document):
             yield from _source(document, path, source, variables)
             yield from _connection(document, path, source, connections)
+            yield from _command(document, path, source, allowed)
 
 
 def _duplicates(segments: Sequence[Declared]) -> Iterator[Diagnostic]:
@@ -223,6 +225,33 @@ def _source(
         sql = look(source, form, "sql")
         if isinstance(sql, str):
             yield from _query(sql, document.at((*path, form, "sql")), variables)
+
+
+def _allowed_commands(documents: Iterable[Document]) -> Collection[str] | None:
+    """Give the programs that sources may run, ``None`` where no Project could be read."""
+    for document in documents:
+        if kind_of(document) == "Project":
+            found = look(document.data, "spec", "allowCommands")
+            return [str(name) for name in found] if isinstance(found, Seq) else []
+    return None
+
+
+def _command(
+    document: Document, path: SourcePath, source: Map, allowed: Collection[str] | None
+) -> Iterator[Diagnostic]:
+    command = source.get("command")
+    below = ("run",) if isinstance(command, Map) else ()
+    run = look(source, "command", *below)
+    program = run[0] if isinstance(run, Seq) and run else None
+    if allowed is None or not isinstance(program, str) or program in allowed:
+        return
+    yield Diagnostic(
+        code="command-not-allowed",
+        summary=f'the command "{program}" is not allowed in this workspace.',
+        detail="It would run on every machine that plans. If that is meant, add it to "
+        f"spec.allowCommands in segctl.yaml: allowCommands: [{program}].",
+        location=document.at((*path, "command", *below, 0)),
+    )
 
 
 def _connections(documents: Iterable[Document]) -> Collection[str] | None:

@@ -6,6 +6,7 @@ each kind of source in its own module.
 
 from segctl.engine.base import Inline, Rows
 from segctl.manifests.desired import (
+    CommandSource,
     FileSource,
     InlineSource,
     OutsideSource,
@@ -13,7 +14,7 @@ from segctl.manifests.desired import (
     QuerySource,
     SqliteSource,
 )
-from segctl.sources import files, postgres, query, sqlite
+from segctl.sources import command, files, postgres, query, sqlite
 from segctl.sources.fetching import Fetching
 
 
@@ -33,6 +34,14 @@ def rows_of(
         case SqliteSource():
             file = at.reach.locate(source.path)
             return sqlite.fetch(source, file, at.new_file(".copy"), segment_column=segment_column)
+        case CommandSource():
+            return command.fetch(
+                source,
+                at.new_file(f".{source.format}"),
+                root=at.reach.root,
+                environment=at.environment,
+                segment_column=segment_column,
+            )
         case PostgresSource():
             return postgres.fetch(
                 source,

@@ -1,5 +1,6 @@
 """docs/manifests.md: its examples validate and plan, its tables are those of the models."""
 
+import os
 import re
 import sqlite3
 from contextlib import closing
@@ -47,6 +48,7 @@ TABLES: dict[str, type[BaseModel]] = {
     "file": sources.File,
     "query": sources.Query,
     "sqlite": sources.Sqlite,
+    "command": sources.Command,
     "postgres": sources.Postgres,
     "spec of a Membership": documents.MembershipSpec,
     "spec of a SegmentTable": documents.SegmentTableSpec,
@@ -87,7 +89,7 @@ def written(value: Any) -> str:
 
 
 def test_every_example_validates_and_plans(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     blocks = re.findall(
         r"^```yaml\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
@@ -100,8 +102,13 @@ def test_every_example_validates_and_plans(
         path.write_text(text, encoding="utf-8")
     with closing(sqlite3.connect(tmp_path / "members/crm.db")) as db:
         db.executescript(CRM)
+    bq = tmp_path / "bin/bq"
+    bq.parent.mkdir()
+    bq.write_text("#!/bin/sh\nprintf 'identity,id\\ndora@example.com,1001\\n'\n")
+    bq.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{bq.parent}:{os.environ['PATH']}")
     assert execute(["plan", "-C", str(tmp_path)]) == 0, capsys.readouterr().err
-    assert "Plan: 10 to add, 0 to change, 0 to destroy.\n" in capsys.readouterr().out
+    assert "Plan: 11 to add, 0 to change, 0 to destroy.\n" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("heading", TABLES)

@@ -74,6 +74,32 @@ def test_a_sqlite_file_fills_segments_and_says_what_is_wrong_where(shop: Worksho
     assert 'segments.yaml:6:13: error: crm.db: column "n" holds values of type' in ran.err
 
 
+def test_a_command_fills_segments_and_its_failure_stops_the_plan(shop: Workshop) -> None:
+    shop.write("export", '#!/bin/sh\ntouch ran; cat "$1.csv"; exit $(cat status)\n')
+    (shop.root / "export").chmod(0o755)
+    shop.write("gold.csv", table("email,tier", "a,gold", "b,silver", "a,gold"))
+    shop.write("status", "0")
+    shop.project("{allowCommands: [./export], variables: {who: {default: gold}}}")
+    shop.declare(
+        segment("all", spec="members: [{command: {run: [./export, '${var.who}'], column: email}}]"),
+        "apiVersion: segctl/v1\nkind: SegmentTable\nmetadata: {name: tiers}\nspec:\n"
+        "  source: {command: {run: [./export, gold], column: email}}\n"
+        "  segmentColumn: tier\n"
+        "  segments: {gold: {displayName: Gold}, silver: {displayName: Silver}}\n",
+    )
+    assert shop.run("validate").code == 0
+    assert not (shop.root / "ran").exists()
+    done(shop)
+    assert shop.service.members("all") == identities("a", "b")
+    assert shop.service.members("gold") == identities("a")
+    shop.write("status", "3")
+    ran = shop.run("plan")
+    assert (ran.code, ran.out) == (1, "")
+    said = "error: the command ./export ended with status 3; nothing of its output was used"
+    assert ran.err.count(said) == 2
+    assert f"segments.yaml:6:13: {said}" in ran.err
+
+
 def test_folders_and_patterns_fill_segments_and_name_what_is_wrong(shop: Workshop) -> None:
     for day, tier, who in (("30", "gold", "old"), ("31", "gold", "new"), ("31", "07", "seven")):
         folder = f"m/day=2026-01-{day}/tier={tier}"

@@ -1,0 +1,214 @@
+"""What real little programs write to their standard output."""
+
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from segctl.diagnostics import Location
+from segctl.engine.base import RowsUnreadable, Scan
+from segctl.engine.duckdb import DuckEngine
+from segctl.manifests.desired import CommandSource
+from segctl.sources.command import fetch
+from tests.sources.source_files import read
+
+
+def ran(root: Path, script: str, *arguments: str, **fields: Any) -> Scan:
+    """Run a Python script as a source."""
+    run = (sys.executable, "-I", "-c", script, *arguments)
+    return run_program(root, run, **fields)
+
+
+def run_program(root: Path, run: tuple[str, ...], **fields: Any) -> Scan:
+    environment = fields.pop("environment", dict(os.environ))
+    column = fields.pop("segment_column", None)
+    source = CommandSource(run=run, location=Location(file="a.yaml"), **fields)
+    into = root.parent / "out"
+    return fetch(source, into, root=root, environment=environment, segment_column=column)
+
+
+def refused(root: Path, script: str, **fields: Any) -> tuple[str, str]:
+    with pytest.raises(RowsUnreadable) as caught:
+        ran(root, script, **fields)
+    name = f"the command {sys.executable} "
+    return caught.value.summary.removeprefix(name), caught.value.detail
+
+
+@pytest.mark.parametrize(
+    ("format_", "text"),
+    [
+        ("csv", 'x,identity\n1,00004\n2,"a,b"\n'),
+        ("tsv", "identity\tx\n00004\t1\na,b\t2"),
+        ("jsonl", '{"identity": "00004"}\n{"identity": "a,b"}\n'),
+        ("txt", "00004\na,b\n"),
+    ],
+)
+def test_the_output_is_read_as_a_file_of_its_format(
+    engine: DuckEngine, root: Path, format_: str, text: str
+) -> None:
+    rows = ran(root, "import sys; sys.stdout.write(sys.argv[1])", text, format=format_)
+    assert read(engine, rows)[1] == ["00004", "a,b"]
+    assert rows.paths[0].stat().st_mode & 0o777 == 0o600
+
+
+def test_the_output_may_be_parquet(engine: DuckEngine, root: Path) -> None:
+    duckdb.sql(f"COPY (SELECT 'é' AS identity) TO '{root}/a.parquet'")
+    script = "import shutil, sys; shutil.copyfileobj(open('a.parquet', 'rb'), sys.stdout.buffer)"
+    assert read(engine, ran(root, script, format="parquet"))[1] == ["é"]
+
+
+def test_where_a_format_has_no_header_no_output_is_no_members(
+    engine: DuckEngine, root: Path
+) -> None:
+    assert read(engine, ran(root, "", format="jsonl"))[0].rows == 0
+
+
+def test_a_large_output_and_many_messages_do_not_stop_each_other(
+    engine: DuckEngine, root: Path
+) -> None:
+    script = (
+        "import sys\nprint('identity')\n"
+        "for n in range(30000):\n print('u', n, sep=''); print('note', n, file=sys.stderr)"
+    )
+    assert read(engine, ran(root, script))[0].rows == 30_000
+
+
+def test_a_program_runs_in_the_workspace_without_our_credentials_or_an_input(root: Path) -> None:
+    script = (
+        "import json, os, sys; print(json.dumps([os.getcwd(), sys.stdin.read(), "
+        "sorted(k for k in os.environ if k != 'LC_CTYPE')]))"
+    )
+    environment = {"CLEVERTAP_PASSCODE": "secret", "CLEVERTAP_ACCOUNT_ID": "1", "KEPT": "yes"}
+    rows = ran(root, script, environment=environment)
+    assert json.loads(rows.paths[0].read_text()) == [str(root), "", ["KEPT"]]
+
+
+def test_no_shell_reads_the_arguments(root: Path) -> None:
+    hostile = "$(touch hacked); `touch hacked` | > hacked"
+    rows = ran(root, "import sys; print(sys.argv[1])", hostile)
+    assert rows.paths[0].read_text() == f"{hostile}\n"
+    assert not (root / "hacked").exists()
+
+
+def test_a_program_may_say_which_segment_a_row_fills(engine: DuckEngine, root: Path) -> None:
+    rows = ran(root, r"print('identity,tier\na,gold')", segment_column="tier")
+    assert engine.load(rows, targets={"gold": 0}) >= 0
+
+
+# A program that fails has given nothing
+
+
+@pytest.mark.parametrize(
+    ("end", "summary", "detail"),
+    [
+        ("raise SystemExit(3)", "ended with status 3", "It said nothing."),
+        ("sys.exit('\\n no such\\ttable \\n\\n')", "ended with status 1",
+         "Its last words: no such table"),
+        ("sys.exit('user anna@example.com (190123456) at tok' + 'e' * 50 + ' line 12')",
+         "ended with status 1", "Its last words: user … … at … line 12"),
+        ("sys.exit('x ' * 300)", "ended with status 1", f"Its last words: {'x ' * 100}…"),
+        ("os.kill(os.getpid(), 9)", "was ended by SIGKILL", "It said nothing."),
+    ],
+)  # fmt: skip
+def test_a_program_that_dies_half_way_is_never_a_short_list(
+    root: Path, end: str, summary: str, detail: str
+) -> None:
+    script = f"import os, sys; print('identity'); print('a', flush=True); {end}"
+    assert refused(root, script) == (f"{summary}; nothing of its output was used", detail)
+
+
+def test_a_program_without_output_is_told_so(root: Path) -> None:
+    assert refused(root, "pass") == (
+        "gave no output",
+        "Where there are no members, a header is expected all the same.",
+    )
+
+
+@pytest.mark.parametrize(
+    ("program", "said"),
+    [
+        ("no-such-program", "the command no-such-program cannot be found"),
+        ("./none", "the command ./none cannot be found"),
+        ("./plain.txt", "the command ./plain.txt cannot be started: permission denied"),
+        (".", "the command . cannot be started: permission denied"),
+    ],
+)
+def test_a_program_that_cannot_be_started_is_told_so(root: Path, program: str, said: str) -> None:
+    (root / "plain.txt").write_text("identity\n")
+    with pytest.raises(RowsUnreadable) as caught:
+        run_program(root, (program,))
+    assert caught.value.summary == said
+
+
+def test_a_program_of_the_workspace_is_named_by_its_path(engine: DuckEngine, root: Path) -> None:
+    (root / "bin").mkdir()
+    (root / "bin/members").write_text("#!/bin/sh\necho identity\necho $1\n")
+    (root / "bin/members").chmod(0o755)
+    assert read(engine, run_program(root, ("bin/members", "a b")))[1] == ["a b"]
+
+
+SPAWNS = """
+import os, subprocess, sys, time
+child = subprocess.Popen([sys.executable, "-I", "-c", "import time; time.sleep(60)"])
+with open("pids", "w") as file:
+    file.write(f"{os.getpid()} {child.pid}")
+os.rename("pids", "started")
+time.sleep(60)
+"""
+
+
+def gone(root: Path) -> bool:
+    """Tell whether the processes of ``SPAWNS`` are gone, or about to be."""
+    for _ in range(100):
+        alive = [pid for pid in (root / "started").read_text().split() if is_alive(pid)]
+        if not alive:
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def is_alive(pid: str) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+    except FileNotFoundError:
+        return False
+    return state != "Z"
+
+
+def test_a_program_that_takes_too_long_is_stopped_with_all_that_it_started(root: Path) -> None:
+    summary, detail = refused(root, SPAWNS, timeout_seconds=1.0)
+    assert summary == "ran for more than 1 s, and was stopped"
+    assert detail == "Raise timeoutSeconds, or ask for less."
+    assert gone(root)
+
+
+def test_a_signal_stops_a_program_with_all_that_it_started(root: Path) -> None:
+    def interrupt() -> None:
+        while not (root / "started").exists():
+            time.sleep(0.01)
+        signal.raise_signal(signal.SIGINT)
+
+    watch = threading.Thread(target=interrupt)
+    watch.start()
+    with pytest.raises(KeyboardInterrupt):
+        ran(root, SPAWNS)
+    watch.join()
+    assert gone(root)
+
+
+def test_a_process_left_behind_does_not_hold_the_run_up(engine: DuckEngine, root: Path) -> None:
+    script = (
+        "import subprocess, sys\n"
+        "subprocess.Popen([sys.executable, '-I', '-c', 'import time; time.sleep(3)'], "
+        "stdout=subprocess.DEVNULL)\nprint('identity')\nprint('a')"
+    )
+    began = time.monotonic()
+    assert read(engine, ran(root, script))[1] == ["a"]
+    assert time.monotonic() - began < 3
