@@ -19,6 +19,9 @@ COMPACT_SHARE = 0.25
 COMPACT_FILES = 16
 """... or when there are more of them than this."""
 
+CHANGES_LEVEL = 12
+"""How hard change files are compressed: they are small, kept, and copied with every backup."""
+
 _NO_PAIRS = (
     "SELECT 0::INTEGER AS target, '' AS kind, '' AS value, '' AS status, '' AS action, "
     "0::DOUBLE AS asked_at, '' AS detail WHERE false"
@@ -202,7 +205,8 @@ def _folded(
         if outgrown or len(before.changes) >= COMPACT_FILES:
             base = _write(db, scratch, sql.MERGED.format(target=target), rows=digest.count)
         else:
-            change = _write(db, scratch, sql.CHANGED.format(target=target), rows=rows)
+            select = sql.CHANGED.format(target=target)
+            change = _write(db, scratch, select, rows=rows, level=CHANGES_LEVEL)
     uncertain, refused = pairs
     if uncertain or refused:
         pairs_file = _write(
@@ -231,12 +235,15 @@ def keep_desired(db: duckdb.DuckDBPyConnection, scratch: Path, target: int) -> F
     return Folded(digest=digest, moved=bool(rows), base=base)
 
 
-def _write(db: duckdb.DuckDBPyConnection, scratch: Path, select: str, *, rows: int) -> Path:
+def _write(
+    db: duckdb.DuckDBPyConnection, scratch: Path, select: str, *, rows: int, level: int = 3
+) -> Path:
     """Write a sorted file of the state; raises ``StateDamaged`` where its size is a surprise."""
     file = scratch / f"{uuid4().hex}.parquet"
     db.execute("SET preserve_insertion_order = true")
     [[written]] = db.execute(
-        f"COPY ({select}) TO {sql.literal(str(file))} (FORMAT parquet, COMPRESSION zstd)"
+        f"COPY ({select}) TO {sql.literal(str(file))} "
+        f"(FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL {level})"
     ).fetchall()
     db.execute("SET preserve_insertion_order = false")
     if written != rows:

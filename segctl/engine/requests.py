@@ -7,7 +7,7 @@ import numpy as np
 
 from segctl.engine.base import Counting, Packed
 from segctl.packing import Limits
-from segctl.packing.placing import Numbers, place
+from segctl.packing.placing import Numbers, Placing, place
 
 Action = tuple[int, str]
 """A target, and ADD or REMOVE."""
@@ -25,17 +25,31 @@ def pack_delta(
     person, op, late = (np.asarray(found[name]) for name in ("person", "op", "late"))
     removal = np.array([action == "REMOVE" for _, action in actions], dtype=np.bool_)
     limits = Limits(counting=counting)
+    if not bool(late.any()):
+        placing = place(person, op, removal=removal, limits=limits)
+        _assign(db, placing.entry, placing.request)
+        return _packed(placing)
     now = place(person[~late], op[~late], removal=removal, limits=limits)
     then = place(person[late], op[late], removal=removal, limits=limits)
     entry: Numbers = np.empty(len(op), np.int32)
     entry[~late] = now.entry
     entry[late] = then.entry + len(now.request)
     _assign(db, entry, np.concatenate([now.request, then.request + now.requests]))
+    first, last = _packed(now), _packed(then)
     return Packed(
-        requests=now.requests + then.requests,
-        naive=now.naive + then.naive,
-        floor=now.floor + then.floor,
-        settle_from=now.requests,
+        requests=first.requests + last.requests,
+        naive=first.naive + last.naive,
+        floor=first.floor + last.floor,
+        settle_from=first.requests,
+    )
+
+
+def _packed(placing: Placing) -> Packed:
+    return Packed(
+        requests=placing.requests,
+        naive=placing.naive,
+        floor=placing.floor,
+        settle_from=placing.requests,
     )
 
 

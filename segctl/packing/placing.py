@@ -47,7 +47,7 @@ class _Rows:
 
     user: Ints | Numbers  # (N,)
     op: Ints | Numbers  # (N,)
-    start: Ints  # (U,)
+    start: Numbers  # (U,)
     width: Numbers  # (U,)
 
 
@@ -98,8 +98,8 @@ def place(
             naive=packing.naive,
             floor=packing.floor,
         )
-    start = np.flatnonzero(np.concatenate(([True], ~same)))
-    width = np.diff(np.append(start, len(user))).astype(np.int32)
+    start = np.flatnonzero(np.concatenate(([True], ~same))).astype(np.int32)
+    width = np.diff(start, append=np.int32(len(user)))
     return _place_many(_Rows(user=user, op=op, start=start, width=width), removal, limits, most)
 
 
@@ -128,7 +128,7 @@ def _place_many(rows: _Rows, removal: Bools, limits: Limits, most: int) -> Placi
     request = [parts.request]
     rest = np.flatnonzero(entry[rows.start] < 0)
     for users in _shards(rows, classes, rest, most):
-        at = spans(rows.start[users], rows.width[users].astype(np.int64))
+        at = spans(rows.start[users].astype(np.int64), rows.width[users].astype(np.int64))
         packing = _pack(rows.user[at], rows.op[at], removal, limits)
         entry[at] = _entries(packing, rows.user[at], rows.op[at], len(removal)) + entries
         request.append(packing.request + requests)
@@ -156,6 +156,8 @@ def _bounds(rows: _Rows, ops: int, limits: Limits) -> tuple[int, int]:
 
 def _classes(rows: _Rows, ops: int) -> _Classes:
     """Give users with equal changes one number; what a hash brings together is compared."""
+    if len(rows.start) == len(rows.op):
+        return _classes_of_one(rows, ops)
     for salt in range(1, 9):
         digest = _digest(rows, mix(np.arange(ops), salt))
         _, first, label = np.unique(digest, return_index=True, return_inverse=True)
@@ -168,9 +170,20 @@ def _classes(rows: _Rows, ops: int) -> _Classes:
     raise AssertionError("eight independent hashes collided")
 
 
+def _classes_of_one(rows: _Rows, ops: int) -> _Classes:
+    """Give users of one change each the number of its operation, by first user."""
+    first = np.full(ops, len(rows.op), np.int64)
+    for begin, end, _, _ in _steps(rows):
+        found, at = np.unique(rows.op[begin:end], return_index=True)
+        first[found] = np.minimum(first[found], begin + at)
+    order = np.argsort(first, kind="stable")[: int((first < len(rows.op)).sum())]
+    rank = np.empty(ops, np.int32)
+    rank[order] = np.arange(len(order), dtype=np.int32)
+    size = np.bincount(rows.op, minlength=ops)[order]
+    return _Classes(label=rank[rows.op], first=first[order], size=size)
+
+
 def _digest(rows: _Rows, seeds: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
-    if len(rows.start) == len(rows.op):
-        return seeds[rows.op]
     digest = np.empty(len(rows.start), np.uint64)
     for begin, end, low, high in _steps(rows):
         digest[begin:end] = np.add.reduceat(seeds[rows.op[low:high]], rows.start[begin:end] - low)
@@ -183,7 +196,7 @@ def _agree(rows: _Rows, classes: _Classes) -> bool:
         twin, width = classes.first[classes.label[begin:end]], rows.width[begin:end]
         if not bool((width == rows.width[twin]).all()):
             return False
-        at = spans(rows.start[twin], width.astype(np.int64))
+        at = spans(rows.start[twin].astype(np.int64), width.astype(np.int64))
         if not bool((rows.op[low:high] == rows.op[at]).all()):
             return False
     return True
@@ -207,7 +220,7 @@ def _dealt(rows: _Rows, classes: _Classes, limits: Limits) -> _Part:
     full = np.where(width <= limits.segments, classes.size // limits.users, 0)
     base, nth = offsets(full)[:-1].astype(np.int32), _within(classes)
     entry = base[classes.label] + nth // limits.users
-    entry[nth >= (full * limits.users)[classes.label]] = -1
+    entry[nth >= (full * limits.users).astype(np.int32)[classes.label]] = -1
     requests = int(full.sum())
     return _Part(
         entry=np.repeat(entry, rows.width),
