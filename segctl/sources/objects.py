@@ -212,9 +212,15 @@ def _described(where: Address, each: Mapping[str, Any]) -> Found:
     return Found(
         address=Address(scheme=where.scheme, bucket=where.bucket, key=str(each["path"])),
         size=int(each["size"]),
-        e_tag=each["e_tag"],
+        e_tag=_quoted(each["e_tag"]),
         version=each["version"],
     )
+
+
+def _quoted(e_tag: str | None) -> str | None:
+    """Give an ETag as it stands in headers; Azure's listings leave its quotes away."""
+    plain = e_tag and not e_tag.startswith(('"', "W/"))
+    return f'"{e_tag}"' if plain else e_tag
 
 
 async def _bring(store: "ObjectStore", wanted: Mapping[Path, Found]) -> None:

@@ -1,6 +1,7 @@
 """A PostgreSQL server of the tests' own: in a folder for temporary files, on a free port."""
 
 import os
+import pwd
 import shutil
 import socket
 import subprocess
@@ -107,7 +108,12 @@ def _free_port() -> int:
 
 def _account() -> str | None:
     """Give who runs the server where we are root: the user that Debian's package makes."""
-    return "postgres" if os.geteuid() == 0 else None
+    if os.geteuid() != 0:
+        return None
+    try:
+        return pwd.getpwnam("postgres").pw_name
+    except KeyError:
+        return "nobody"
 
 
 def _control(folder: Path, command: str, *words: str) -> None:

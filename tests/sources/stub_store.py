@@ -56,6 +56,10 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
         self.close_connection = len(body) < size
 
+    def listing(self, document: str) -> None:
+        """Answer with the list of a bucket."""
+        self.answer(200, document.encode(), size=len(document.encode()))
+
     def refuse(self, status: int, code: str) -> None:
         """Answer with an error in S3's form, which quotes what should not be repeated."""
         words = f"<Error><Code>{code}</Code><Message>AKIATESTS and s3cret</Message></Error>"
