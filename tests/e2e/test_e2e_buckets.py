@@ -1,6 +1,8 @@
 """Segments whose members lie in buckets, from objects to the service."""
 
 import gzip
+import signal
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -8,9 +10,9 @@ import duckdb
 import pytest
 
 from segctl.errors import InvalidInput
-from tests.e2e.workshop import Workshop, identities, segment
+from tests.e2e.workshop import PATIENCE, Workshop, identities, segment
 from tests.sources.buckets_kit import BUCKET, SECRET_KEY, Store
-from tests.sources.stub_store import NAME, stubbed
+from tests.sources.stub_store import NAME, Handler, stubbed
 
 Put = Callable[[str, bytes | str], str]
 
@@ -156,4 +158,21 @@ def test_credentials_and_scratch_files_are_nowhere_afterwards(shop: Workshop, pu
         ran = shop.run("plan", "--log-level", "debug", AWS_ENDPOINT_URL=endpoint)
         assert SECRET_KEY not in ran.out + ran.err
         assert endpoint not in ran.out + ran.err
+    assert list(shop.scratch.iterdir()) == []
+
+
+def test_a_signal_in_mid_download_ends_the_plan_and_clears_what_came(shop: Workshop) -> None:
+    asked = threading.Event()
+
+    def stall(handler: Handler) -> None:
+        asked.set()
+        handler.server.over.wait()
+
+    shop.declare(segment("gold", spec=of(NAME)))
+    with stubbed() as store:
+        store.get = stall
+        with shop.process("plan", **store.environment) as process:
+            assert asked.wait(PATIENCE)
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(PATIENCE) == 130
     assert list(shop.scratch.iterdir()) == []

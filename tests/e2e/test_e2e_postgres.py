@@ -1,11 +1,13 @@
 """Segments whose members lie in a PostgreSQL database, from its tables to the service."""
 
+import signal
+import time
 from collections.abc import Iterator
 
 import pytest
 
 from segctl.errors import InvalidInput
-from tests.e2e.workshop import Workshop, guids, identities, segment
+from tests.e2e.workshop import PATIENCE, Workshop, guids, identities, segment
 from tests.sources.postgres_kit import PASSWORD, Server
 
 CRM = """
@@ -126,3 +128,21 @@ def test_what_was_read_from_a_database_leaves_no_file_behind(warehouse: Workshop
     warehouse.declare(segment("gold", spec=f"members: [{{{members}}}]"))
     assert warehouse.run("plan").code == 0
     assert list(warehouse.scratch.iterdir()) == []
+
+
+def test_a_signal_in_mid_copy_ends_the_query_and_clears_what_came(
+    warehouse: Workshop, postgres: Server
+) -> None:
+    endless = (
+        "SELECT repeat('x', 200) || n AS identity "
+        "FROM (SELECT generate_series(1, 1000000000) AS n) AS endless"
+    )
+    warehouse.declare(segment("gold", spec=f"members: [{{{query(endless)}}}]"))
+    with warehouse.process("plan") as process:
+        while not any(file.stat().st_size > 1e6 for file in warehouse.scratch.rglob("*.copy")):
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.01)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(PATIENCE) == 130
+    assert list(warehouse.scratch.iterdir()) == []
+    assert postgres.ask("SELECT 1 FROM pg_stat_activity WHERE application_name = 'segctl'") == []
