@@ -33,6 +33,9 @@ from segctl.stopping import StopSignal, in_loop
 HOPELESS = 8
 """After so many requests in a row without an acknowledgement, the rest is not tried."""
 
+LONG_SYNC = 0.001
+"""Seconds that answers may wait for the disk; a thread of its own costs a part of that."""
+
 SEVERAL = 3
 """So many requests refused in a row are more than a bad one among good ones."""
 
@@ -102,6 +105,7 @@ class Applier:
         self._refused_credentials = ""
         self._gave_up = ""
         self._tally = _Tally()
+        self._slow_disk = False
 
     async def run(self, entries: Iterable[EntryRows]) -> Sent:
         """Send everything; ``entries`` come in sending order."""
@@ -290,8 +294,7 @@ class Applier:
             return
         sent = {"type": "sent", "request": number, "at": self._clock.now()}
         self._log.append(sent, durable=False)
-        # In a thread: a slow disk holds up neither answers nor other requests.
-        await asyncio.to_thread(self._log.sync)
+        await self._sync()
         answer, exceptions = await self._deliver(entries)
         if self._halted() and not answer.attempts:
             self._log.append({"type": "kept_back", "request": number}, durable=False)
@@ -320,6 +323,15 @@ class Applier:
                 detail=answer.detail,
             )
         )
+
+    async def _sync(self) -> None:
+        """Bring the journal to the disk; where that takes long, while answers are taken in."""
+        begun = self._clock.monotonic()
+        if self._slow_disk:
+            await asyncio.to_thread(self._log.sync)
+        else:
+            self._log.sync()
+        self._slow_disk = self._clock.monotonic() - begun > LONG_SYNC
 
     async def _deliver(self, entries: Sequence[Parcel]) -> tuple[Answer, list[dict[str, Any]]]:
         """Send entries; give what became of them, and of the pairs that fared otherwise."""

@@ -1,6 +1,5 @@
 """The application: the vendor's paths exactly, ours beside them."""
 
-import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
@@ -24,6 +23,7 @@ from segctl.emulator.service import Service
 from segctl.emulator.settings import Settings
 from segctl.emulator.store import Store
 from segctl.emulator.upload import upload
+from segctl.emulator.waiting import wait
 
 DEMO_ACCOUNT = "EMULATOR"
 DEMO_PASSCODE = "emulator"
@@ -36,7 +36,7 @@ def create_app(
     settings: Settings | None = None,
     seed: int = 0,
     clock: Callable[[], float] = time.time,
-    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    sleep: Callable[[float], Awaitable[None]] = wait,
 ) -> Starlette:
     """Return the emulated service as an ASGI application.
 

@@ -38,6 +38,9 @@ _NEVER_LEFT = (
     httpx.ProxyError,
     httpx.UnsupportedProtocol,
 )
+_TURNS_TO_LEAVE = 4
+"""Turns of the event loop from a slot that comes free to the next request on its way."""
+
 _DEFAULT_POLICY = RetryPolicy()
 
 Transport = httpx.AsyncBaseTransport
@@ -205,7 +208,10 @@ class CleverTapProvider:
                     call.limiter.throttled(slot, pause=asked)
                 elif tried.answer.outcome in {Outcome.ACKNOWLEDGED, Outcome.REFUSED}:
                     call.limiter.answered(slot)
-                return tried
+            # Whoever waits for the slot leaves before this answer is worked on.
+            for _ in range(_TURNS_TO_LEAVE):
+                await asyncio.sleep(0)
+            return tried
 
         return await persist(
             attempt,

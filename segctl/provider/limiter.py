@@ -102,7 +102,7 @@ class Limiter:
         now = self._clock.monotonic()
         apart = min(APART, self._answer_time / (2 * self._most))
         # Only who is much too close is moved, and then far: each move costs time.
-        mine = self._departure + apart if now < self._departure + apart / 6 else now
+        mine = self._departure + apart if now < self._departure + apart / 12 else now
         self._departure = mine
         if mine > now:
             await self._clock.sleep(mine - now)
