@@ -48,7 +48,7 @@ INLINE_REACH = 100_000
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """One job and who does it; side by side, one after the other, in turns."""
+    """One job and who does it."""
 
     suite: str
     job: Job

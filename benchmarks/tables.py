@@ -12,7 +12,7 @@ from benchmarks.suites import RECORDING
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """A named table; the first columns are words if their heads are, the rest figures."""
+    """A named table; its first ``words`` columns are text, all others figures."""
 
     name: str
     head: Sequence[str]
