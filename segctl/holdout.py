@@ -6,9 +6,7 @@ SQL (``engine/algebra.py``).
 """
 
 import hashlib
-import math
 from dataclasses import dataclass
-from fractions import Fraction
 
 from segctl.identity import Kind, canonical
 
@@ -32,7 +30,8 @@ class Holdout:
     @property
     def bound(self) -> int:
         """The hash, from 0 up to 2**64, from which on users are not held out."""
-        return math.ceil(Fraction(str(self.percent)) * _SPAN / 100)
+        part, whole = self.percent.as_integer_ratio()
+        return -(-part * _SPAN // (100 * whole))  # rounded up, without a loss in between
 
     def takes(self, kind: Kind, value: str) -> bool:
         """Tell whether a user is held out."""

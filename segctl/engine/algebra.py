@@ -45,11 +45,15 @@ _HELD_OUT = (
 _COMPOSE = """
 INSERT INTO composed
 SELECT d.target, d.kind, d.value,
-       CASE WHEN {held_out} THEN 'held_out' WHEN s.value IS NOT NULL THEN 'suppressed' END
+       CASE WHEN d.invalid THEN 'invalid'
+            WHEN {held_out} THEN 'held_out'
+            WHEN s.value IS NOT NULL THEN 'suppressed' END
 FROM (
     SELECT c.* FROM (
-        SELECT DISTINCT target, kind, value FROM (SELECT d.* FROM ({desired}) AS d {within})
-        WHERE target IS NOT NULL AND ({problem}) IS NULL
+        SELECT *, ({problem}) IS NOT NULL AS invalid FROM (
+            SELECT DISTINCT target, kind, value FROM (SELECT d.* FROM ({desired}) AS d {within})
+            WHERE target IS NOT NULL
+        )
     ) AS c
     ANTI JOIN excluded AS e ON e.target = c.target AND e.value = c.value AND e.kind = c.kind
 ) AS d
@@ -58,7 +62,8 @@ LEFT JOIN suppressed AS s ON s.value = d.value AND s.kind = d.kind
 """
 
 _ASIDE = """
-SELECT target, aside, count(*) FROM composed WHERE aside IS NOT NULL GROUP BY target, aside
+SELECT target, aside, count(*) FROM composed WHERE aside IN ('held_out', 'suppressed')
+GROUP BY target, aside
 """
 
 _SUPPRESSED = """
@@ -114,6 +119,7 @@ class Algebra:
         self._excluding_members: list[Load] = []
         self._kept: set[int] = set()
         self._held: set[int] = set()
+        self._lessened: set[int] = set()
         self._excluding = self._suppressing = False
         self.stats: dict[int, LoadStats] = {}
         db.execute(_TABLES)
@@ -121,6 +127,7 @@ class Algebra:
     def take(self, load: Load, role: Role) -> None:
         """Take a load in that takes members away, whatever the sources say."""
         self.taken.append(load)
+        self._lessened |= set(load.places()) if role != "suppress" else set()
         members = isinstance(load.source, Members)
         if not members:
             self.stats[load.number] = judged(self._db, load, set(load.places()))
@@ -177,11 +184,13 @@ class Algebra:
                 if _read_by(load) in ready:
                     self._exclude(load)
             order.done(*ready)
+        alone = comparing.filled_alone(loads)
         for load in [*loads, *self.taken]:
             if load.number in self.stats:
                 continue
             if composed & set(load.places()) or isinstance(load.source, Members):
-                self.stats[load.number] = self._judged(load, wanted | composed)
+                sole = all(alone.get(place) for place in load.places())
+                self.stats[load.number] = self._judged(load, wanted | composed, sole=sole)
         rest = [_without(load, composed) for load in loads]
         return [load for load in rest if load.places()] + self._as_load(composed)
 
@@ -261,10 +270,26 @@ class Algebra:
             [load.places()],
         )
 
-    def _judged(self, load: Load, targets: set[int]) -> LoadStats:
+    def _judged(self, load: Load, targets: set[int], *, sole: bool) -> LoadStats:
         if isinstance(load.source, Members):
             return LoadStats(rows=self.size(load.source.target), duplicates=0)
-        return judged(self._db, load, targets)
+        known = self._as_composed(load) if sole else None
+        return known or judged(self._db, load, targets)
+
+    def _as_composed(self, load: Load) -> LoadStats | None:
+        """Tell what a load held from the one set that is made of nothing else.
+
+        ``None`` where that does not tell, or where there are invalid rows to be counted.
+        """
+        places = load.places()
+        if load.is_table or len(places) > 1 or self._lessened & set(places):
+            return None
+        [[users, invalid]] = self._db.execute(
+            "SELECT count(*), count(*) FILTER (WHERE aside = 'invalid') FROM composed "
+            "WHERE target = $1",
+            places,
+        ).fetchall()
+        return None if invalid else LoadStats(rows=load.rows, duplicates=load.rows - users)
 
     def _as_load(self, composed: set[int]) -> list[Load]:
         return [
@@ -287,7 +312,7 @@ def members_of(target: int) -> str:
     """
     return (
         "SELECT kind, value, NULL::VARCHAR AS label FROM composed "
-        f"WHERE target = {target} AND aside IS DISTINCT FROM 'held_out'"
+        f"WHERE target = {target} AND (aside IS NULL OR aside = 'suppressed')"
     )
 
 

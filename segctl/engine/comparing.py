@@ -147,7 +147,7 @@ def judge(
     added = dict(db.execute(sql.ADDED).fetchall())
     odd = {(load, target): rows for load, target, rows in db.execute(sql.DISTINCT_ODD).fetchall()}
     removed = dict(db.execute(sql.REMOVED).fetchall())
-    sole = _sole(loads)
+    sole = filled_alone(loads)
     stats = {}
     for load in loads:
         if load.number in judged:
@@ -188,7 +188,7 @@ def distinct_rows(db: duckdb.DuckDBPyConnection, load: Load) -> int:
     return int(rows)
 
 
-def _sole(loads: Iterable[Load]) -> dict[int, bool]:
+def filled_alone(loads: Iterable[Load]) -> dict[int, bool]:
     """Tell of each target whether a single load fills it."""
     found: dict[int, bool] = {}
     for load in loads:
