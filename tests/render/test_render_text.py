@@ -150,3 +150,10 @@ def test_quoted_texts_differ_when_their_values_do(one: str, other: str) -> None:
 )
 def test_a_time_is_told_as_people_say_it(seconds: float, words: str) -> None:
     assert phrases.duration(seconds) == words
+
+
+def test_examples_of_a_broken_rule_are_shown_as_much_as_identities_are(sample: Sampler) -> None:
+    ruled = sample("ruled")
+    assert '  Among them: "both00@example.com", "both01@example.com", ' in text.render(ruled)
+    assert "Among them" not in text.render(ruled, identities=Identities.NONE)
+    assert "both" not in "".join(text.finding(ruled.findings[0]))
