@@ -18,10 +18,12 @@ from segctl.errors import InvalidInput, Stop, WrongUsage
 from segctl.events import Observer, ignore
 from segctl.identity import DESCRIPTIONS, Kind
 from segctl.locked import Locked, locked
+from segctl.manifests.buckets import address, is_elsewhere
 from segctl.manifests.desired import DesiredSegment, FileSource
 from segctl.manifests.validate import format_of
 from segctl.recognizing import basis_of, counts_of, file_fingerprint
 from segctl.sources.files import scan
+from segctl.sources.objects import Objects
 from segctl.sources.paths import Reach
 from segctl.state.model import MemberSet, SegmentRecord, State
 
@@ -38,9 +40,12 @@ class Imported:
 
 @dataclass(frozen=True, kw_only=True)
 class MembersFile:
-    """A file, a folder or a pattern on the command line: one column holds keys of one kind."""
+    """Files of the command line, of which one column holds keys of one kind.
 
-    path: Path
+    ``path`` is that of a file, a folder or a pattern, or an address of objects.
+    """
+
+    path: str
     column: str = "identity"
     kind: Kind = Kind.IDENTITY
 
@@ -74,7 +79,7 @@ def import_segment(
         state = work.held.state
         key = segment.customer_segment_id if ct_segment_id is None else f"ct:{ct_segment_id}"
         _check_unknown(state, segment, key)
-        read = _read(work.desk.engine(), members) if members else None
+        read = _read(work.desk.engine(), members, work.desk.scratch) if members else None
         record = SegmentRecord(
             customer_segment_id=segment.customer_segment_id if ct_segment_id is None else None,
             ct_segment_id=ct_segment_id,
@@ -123,13 +128,14 @@ class _Read:
     source: str | None
 
 
-def _read(engine: Engine, members: MembersFile) -> _Read:
+def _read(engine: Engine, members: MembersFile, scratch: Path) -> _Read:
     # A file of the command line may lie anywhere.
-    reach = Reach(root=Path(), allowed=("/",))
+    reach = Reach(root=Path(), allowed=("/",), objects=Objects(scratch))
     source = _source(members)
     try:
         rows = scan(source, reach)
-        before = file_fingerprint(source, rows)
+        before = file_fingerprint(source, rows, reach)
+        reach.bring(rows.paths)
         number = engine.load(rows, targets=[0])
         engine.record(0, Recorded(), wanted=True)
         stats = engine.diff().loads[number]
@@ -150,25 +156,26 @@ def _read(engine: Engine, members: MembersFile) -> _Read:
                 for problem, rows in stats.invalid.items()
             ]
         )
-    same = before == file_fingerprint(source, rows)
+    same = before == file_fingerprint(source, rows, reach)
     return _Read(stats=stats, folded=engine.keep_desired(0), source=before if same else None)
 
 
 def _source(members: MembersFile) -> FileSource:
-    path = str(members.path)
     return FileSource(
-        path=path,
-        format=format_of(path),
+        path=members.path,
+        format=format_of(members.path),
         column=members.column,
         kind=members.kind,
-        location=Location(file=path),
+        location=Location(file=members.path),
     )
 
 
 def _unreadable(members: MembersFile, error: RowsUnreadable, reach: Reach) -> Diagnostic:
-    file = reach.shown(error.file) if error.file else str(members.path)
+    file = reach.shown(error.file) if error.file else members.path
     at = f":{error.line}" if error.line else ""
-    summary = error.summary if file in error.summary else f"{file}{at}: {error.summary}"
+    # What is no address may be one with a password in it.
+    said = file in error.summary or (is_elsewhere(file) and address(file) is None)
+    summary = error.summary if said else f"{file}{at}: {error.summary}"
     # What is told of a missing file is said to authors of manifests.
     detail = "" if error.code == "missing-file" else error.detail
     return Diagnostic(code=error.code, summary=summary, detail=detail)

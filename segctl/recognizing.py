@@ -26,7 +26,7 @@ from segctl.manifests.desired import (
 )
 from segctl.manifests.needs import named
 from segctl.plan.diff import Draft
-from segctl.sources.contents import Contents, contents_of
+from segctl.sources.contents import Contents
 from segctl.sources.fetching import Fetching
 from segctl.sources.paths import Reach
 from segctl.state.model import SegmentRecord, State
@@ -183,12 +183,12 @@ def recognize(
     )
 
 
-def file_fingerprint(source: FileSource, scan: Scan) -> str | None:
+def file_fingerprint(source: FileSource, scan: Scan, reach: Reach) -> str | None:
     """Give the fingerprint of files that fill a segment, ``None`` where they cannot be read.
 
     It is that of the same content in files of any other name.
     """
-    contents = contents_of(scan.paths)
+    contents = reach.contents(scan.paths)
     if len(contents) < len(scan.paths):
         return None
     told = _told(scan, contents)

@@ -9,6 +9,7 @@ from segctl.cli import options
 from segctl.cli.common import common
 from segctl.cli.screen import Screen
 from segctl.identity import Kind
+from segctl.manifests.buckets import is_elsewhere
 from segctl.render import state_view
 
 
@@ -17,7 +18,8 @@ from segctl.render import state_view
 @click.option(
     "--members",
     metavar="FILE",
-    help="Who is in it: csv, tsv, jsonl, parquet or txt, .gz and .zst too; a folder or a pattern.",
+    help="Who is in it: csv, tsv, jsonl, parquet or txt, .gz and .zst too; a folder, a pattern, "
+    "or the address of an object.",
 )
 @click.option(
     "--column", metavar="NAME", default="identity", show_default=True, help="FILE's column."
@@ -56,7 +58,8 @@ def command(
     """
     file = None
     if members is not None:
-        file = operations.MembersFile(path=screen.path(members), column=column, kind=Kind(kind))
+        path = members if is_elsewhere(members) else str(screen.path(members))
+        file = operations.MembersFile(path=path, column=column, kind=Kind(kind))
     done = operations.import_segment(
         screen.context(),
         address if address.startswith("segment.") else f"segment.{address}",

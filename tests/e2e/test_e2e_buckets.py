@@ -115,6 +115,17 @@ def test_an_object_that_did_not_change_is_not_read_again(
             shop.plan()
 
 
+def test_a_segment_is_imported_with_the_members_of_an_object(shop: Workshop, put: Put) -> None:
+    path = put("i/gold.csv", "email\na\nb\n")
+    shop.declare(segment("gold", spec=of(path, ", column: email")), segment("silver", "x"))
+    ran = shop.run("import", "gold", "--members", path, "--column", "email")
+    assert ran.code == 0
+    assert shop.plan(targets=("segment.gold",)).is_empty
+    wrong = shop.run("import", "silver", "--members", f"s3://AKIA:{SECRET_KEY}@b/x.csv")
+    assert wrong.code == 1
+    assert SECRET_KEY not in wrong.out + wrong.err
+
+
 def test_counts_and_mistakes_name_the_object(shop: Workshop, put: Put) -> None:
     path = put("c/a.csv", 'identity\na\na\n""\n')
     shop.declare(segment("gold", spec=of(path, ", onInvalid: skip")))

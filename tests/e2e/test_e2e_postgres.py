@@ -86,6 +86,17 @@ def test_a_table_of_the_database_fills_many_segments_and_memberships_add(
     assert warehouse.service.members("silver") == identities("c@example.com", "x")
 
 
+def test_a_database_suppresses_and_intersects_too(warehouse: Workshop) -> None:
+    out = query("SELECT email AS identity FROM crm.users WHERE opted_out")
+    some = query("SELECT email AS identity FROM crm.users WHERE email > 'a'")
+    spec = f"{{connections: {{warehouse: {{env: WAREHOUSE_URL}}}}, suppress: [{{{out}}}]}}"
+    warehouse.project(spec)
+    members = "members: [{identities: [a@example.com, c@example.com, x@example.com]}]"
+    warehouse.declare(segment("gold", spec=f"{members}\nintersect: [{{{some}}}]"))
+    done(warehouse)
+    assert warehouse.service.members("gold") == identities("a@example.com")
+
+
 def test_a_query_that_fails_names_its_place_and_its_connection(warehouse: Workshop) -> None:
     wrong = query("SELECT emial AS identity FROM crm.users")
     warehouse.declare(segment("gold", spec=f"members: [{{{wrong}}}]"))
@@ -145,4 +156,4 @@ def test_a_signal_in_mid_copy_ends_the_query_and_clears_what_came(
         process.send_signal(signal.SIGTERM)
         assert process.wait(PATIENCE) == 130
     assert list(warehouse.scratch.iterdir()) == []
-    assert postgres.ask("SELECT 1 FROM pg_stat_activity WHERE application_name = 'segctl'") == []
+    assert postgres.is_quiet()

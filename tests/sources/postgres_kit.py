@@ -6,6 +6,7 @@ import shutil
 import socket
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -50,6 +51,18 @@ class Server:
         """Give the rows of a query."""
         with psycopg.connect(self.url(), autocommit=True) as connection:
             return connection.execute(query.encode()).fetchall()
+
+    def readers(self) -> list[int]:
+        """Give the processes that serve segctl."""
+        found = self.ask("SELECT pid FROM pg_stat_activity WHERE application_name = 'segctl'")
+        return [pid for (pid,) in found]
+
+    def is_quiet(self) -> bool:
+        """Wait until nobody serves segctl; a process takes a moment to see that it is left."""
+        end = time.monotonic() + float(PATIENCE)
+        while self.readers() and time.monotonic() < end:
+            time.sleep(0.01)
+        return not self.readers()
 
     def database(self, encoding: str) -> str:
         """Give the name of a database with an encoding; it is empty at first."""

@@ -101,16 +101,11 @@ def test_a_query_that_takes_too_long_is_ended_by_the_server(reader: Reader) -> N
         "query-timeout: the query runs longer than 0.3 seconds. "
         "Make it faster, or raise spec.connections.warehouse.timeoutSeconds in segctl.yaml."
     )
-    assert busy(reader.server) == []
+    assert reader.server.is_quiet()
 
 
 ENDLESS = """SELECT repeat('x', 200) || n AS identity
     FROM (SELECT generate_series(1, 1000000000) AS n) AS endless"""
-
-
-def busy(server: Server) -> list[int]:
-    rows = server.ask("SELECT pid FROM pg_stat_activity WHERE application_name = 'segctl'")
-    return [pid for (pid,) in rows]
 
 
 @contextmanager
@@ -122,7 +117,7 @@ def in_mid_copy(reader: Reader, act: Callable[[int], object]) -> Iterator[None]:
         while not (reader.file.exists() and reader.file.stat().st_size > 1_000_000):
             if over.wait(0.01):
                 return
-        [pid] = busy(reader.server)
+        [pid] = reader.server.readers()
         act(pid)
 
     thread = threading.Thread(target=wait)
