@@ -53,11 +53,14 @@ def references(data: bytes) -> frozenset[str]:
     Much quicker than ``decode``.  Of a head that cannot be read to its end nothing is
     given, nor of one in a later format, which may refer to files in another way.
     """
-    head = load(data)
+    try:
+        text = data.decode()
+        head = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise Misfit("it is not JSON to its end") from error
     version = head.get("version") if isinstance(head, dict) else None
     if type(version) is not int or version > VERSION:
         raise Misfit(f"expected a format up to {VERSION}", place=".version")
-    text = data.decode()
     # An escape may hide a name; written anew there is none in it.
     return frozenset(FILE_NAME.findall(json.dumps(head) if "\\" in text else text))
 
