@@ -92,7 +92,7 @@ def _words(
             return _wrong_choice(name, value, str(context["expected"]))
         case sort if sort in _SHAPES:
             form = _at(model, path) is MemberSource and isinstance(value, str)
-            advice = "Write identities: [...] or guids: [...]." if form else ""
+            advice = "Write identities: [...], guids: [...] or segment: NAME." if form else ""
             return _wrong_shape(_SHAPES[sort], name, value, advice)
         case sort if "summary" in context:
             return sort, str(context["summary"]).replace("{name}", name), str(context["detail"])

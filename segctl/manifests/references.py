@@ -86,7 +86,8 @@ class _Names:
 
     def _guess(self, name: str) -> str:
         self._guesses -= 1
-        return nearest(name, self._segments) if self._guesses >= 0 else ""
+        bare = name.removeprefix("segment.")  # an address in place of a name
+        return nearest(bare, self._segments) if self._guesses >= 0 else ""
 
 
 def _membership(document: Document, names: _Names) -> Iterator[Diagnostic]:
