@@ -122,6 +122,31 @@ def test_folders_and_patterns_fill_segments_and_name_what_is_wrong(shop: Worksho
     assert ran.err.count("m/day=2026-01-31/tier=gold/a.csv.gz: the file is not gzip") == 2
 
 
+def test_a_folder_that_did_not_change_is_recognised_and_every_change_of_it_is_seen(
+    shop: Workshop,
+) -> None:
+    shop.write("m/tier=gold/a.txt", "a\nb\n")
+    shop.write("m/tier=silver/a.txt", "c\n")
+    shop.declare(
+        "apiVersion: segctl/v1\nkind: SegmentTable\nmetadata: {name: tiers}\nspec:\n"
+        "  source: {file: {path: m/}}\n  segmentColumn: tier\n"
+        "  segments: {gold: {displayName: Gold}, silver: {displayName: Silver}}\n",
+    )
+    done(shop)
+    assert shop.plan().is_empty
+    # The same bytes in another folder are other memberships.
+    (shop.root / "m/tier=silver/a.txt").rename(shop.root / "m/tier=gold/b.txt")
+    shop.write("m/tier=silver/c.txt", "d\n")
+    shop.apply()
+    shop.settled()
+    assert shop.service.members("gold") == identities("a", "b", "c")
+    assert shop.service.members("silver") == identities("d")
+    shop.write("m/tier=silver/e.txt", "e\n")
+    shop.apply()
+    shop.settled()
+    assert shop.service.members("silver") == identities("d", "e")
+
+
 def test_each_form_of_file_fills_a_segment(shop: Workshop) -> None:
     shop.write("m/a.csv", table("id,email", "1,csv@example.com", '2,"two, quoted"'))
     shop.write("m/a.tsv", table("email\tid", "tsv@example.com\t1"))
