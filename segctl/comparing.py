@@ -76,7 +76,8 @@ class Comparison:
             self._prepare(engine, found, read)
             diff = self._diff(engine, recorded, loaded)
         stats = found.stats({loaded.loads[number]: held for number, held in diff.loads.items()})
-        findings = loaded.judge(stats)
+        changing = [address for address, place in read.items() if _changes(diff, place)]
+        findings = loaded.judge(stats, changing)
         broken = []
         if engine:
             packed = pack(engine, self.keys, self.desired.project)
@@ -118,6 +119,11 @@ class Comparison:
         asked = AskedMembers(engine=engine, places=read, diffs=diff.targets)
         judged = [(rule, list(check([rule], asked))) for rule in found.rules]
         return [(rule, violations) for rule, violations in judged if violations]
+
+
+def _changes(diff: Diff, place: int) -> bool:
+    target = diff.targets.get(place)
+    return target is not None and bool(target.add or target.remove)
 
 
 def pack(engine: Engine, keys: Sequence[str], project: ProjectSettings) -> Packed:

@@ -61,10 +61,14 @@ class Loaded:
     seen: Collection[str]
     unplanned: Mapping[str, str]
 
-    def judge(self, stats: Mapping[int, LoadStats]) -> list[Finding]:
+    def judge(
+        self, stats: Mapping[int, LoadStats], changing: Collection[str] = ()
+    ) -> list[Finding]:
         """Give what a reviewer should know of the rows of each feed, by its place.
 
-        Raises ``InvalidInput`` with all problems of all sources at once.
+        Of sources from outside that fill one of the segments ``changing``, that is at
+        least how many rows there are.  Raises ``InvalidInput`` with all problems of all
+        sources at once.
         """
         pairs = [(self.feeds[place].load, found) for place, found in sorted(stats.items())]
         problems = [
@@ -74,7 +78,9 @@ class Loaded:
         ]
         if problems:
             raise InvalidInput(problems)
-        return [finding for load, found in pairs for finding in _counted(load, found)]
+        moved = frozenset(changing)
+        held = [(self.feeds[place], found) for place, found in sorted(stats.items())]
+        return [finding for feed, found in held for finding in _told(feed, found, moved)]
 
     def explain(self, error: RowsUnreadable) -> InvalidInput:
         """Say which source an engine could not read while comparing."""
@@ -261,6 +267,21 @@ def _invalid(load: Load, stats: LoadStats, reach: Reach) -> Iterable[Diagnostic]
             detail="Declare them under spec.segments, or set otherValues: ignore.",
             location=_where(load),
         )
+
+
+def _told(feed: Feed, stats: LoadStats, changing: Collection[str]) -> Iterable[Finding]:
+    found = list(_counted(feed.load, stats))
+    inside = isinstance(feed.load.source, InlineSource | SegmentSource)
+    if not found and not inside and not feed.feeds.keys().isdisjoint(changing):
+        where = f"{_where(feed.load)}: {_name(feed.load)}"
+        found = [
+            Finding(
+                severity=Severity.INFO,
+                code="rows-read",
+                summary=f"{where}: {_rows(stats.rows)}, no duplicates",
+            )
+        ]
+    return found
 
 
 def _counted(load: Load, stats: LoadStats) -> Iterable[Finding]:

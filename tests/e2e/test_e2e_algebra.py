@@ -186,6 +186,7 @@ def test_a_suppressed_user_is_removed_from_every_segment(shop: Workshop) -> None
     shop.write("gone.txt", "b\nz\n")
     plan = shop.plan()
     assert codes(plan) == [
+        ("info", None, "segctl.yaml:4:19: gone.txt: 2 rows, no duplicates"),
         ("info", "segment.gold", "segment.gold: 1 suppressed by spec.suppress"),
         ("info", "segment.silver", "segment.silver: 1 suppressed by spec.suppress"),
     ]

@@ -122,6 +122,28 @@ def test_folders_and_patterns_fill_segments_and_name_what_is_wrong(shop: Worksho
     assert ran.err.count("m/day=2026-01-31/tier=gold/a.csv.gz: the file is not gzip") == 2
 
 
+def test_the_rows_of_each_source_are_counted_where_something_changes(shop: Workshop) -> None:
+    shop.write("a.txt", "a\nb\n")
+    shop.write("b.csv", table("identity", "a", "c", "c", "null"))
+    shop.declare(
+        segment(
+            "gold",
+            spec="members:\n  - file: {path: a.txt}\n"
+            "  - file: {path: b.csv, onInvalid: skip}\n  - identities: [d]\n",
+        ),
+        segment("empty", spec="members: [{identities: [x]}]\nexclude: [{file: {path: a.txt}}]"),
+    )
+    said = [finding.summary.split(": ", 1)[1] for finding in shop.plan().findings]
+    assert sorted(said) == [
+        "a.txt: 2 rows, no duplicates",
+        "a.txt: 2 rows, no duplicates",
+        "b.csv: 1 row of 4 left out, since the same user stands in another",
+        "b.csv: 1 row of 4 left out: 1 with a placeholder that the service refuses as an identity",
+    ]
+    shop.apply()
+    assert [finding.code for finding in shop.plan().findings] == ["duplicate-rows", "rows-skipped"]
+
+
 def test_a_folder_that_did_not_change_is_recognised_and_every_change_of_it_is_seen(
     shop: Workshop,
 ) -> None:
