@@ -48,34 +48,36 @@ class Context:
 
 
 class Desk:
-    """A scratch folder with the engines that work in it; each is opened when it is needed.
+    """A scratch folder and the engine that works in it, opened when it is needed.
 
-    An engine serves one plan or one fold, so each use gets a fresh one.  What does not
-    fit into its memory goes to ``spill``.
+    An engine serves one plan or one fold, so each use gets a fresh one; it closes the one
+    before, since each may fill all the memory that there is.  What does not fit goes to
+    ``spill``.
     """
 
     def __init__(self, scratch: Path, *, room: Room, spill: Path) -> None:
         self.scratch = scratch
         self._room = room
         self._spill = spill
-        self._engines: list[Engine] = []
+        self._engine: Engine | None = None
 
     def engine(self) -> "Engine":
-        """Open an engine."""
+        """Open an engine; the one before must have done its work."""
         from segctl.engine.duckdb import DuckEngine  # noqa: PLC0415 - heavy
         from segctl.machine import memory_of, threads_for  # noqa: PLC0415 - engines alone need it
 
+        self.clear()
         memory = memory_of(self._room)
-        engine = DuckEngine(
+        self._engine = DuckEngine(
             self.scratch, threads=threads_for(memory), memory=memory, spill=self._spill
         )
-        self._engines.append(engine)
-        return engine
+        return self._engine
 
     def clear(self) -> None:
-        """Close all engines."""
-        while self._engines:
-            self._engines.pop().close()
+        """Close the engine."""
+        if self._engine:
+            self._engine.close()
+        self._engine = None
 
 
 @contextmanager

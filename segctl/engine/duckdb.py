@@ -58,9 +58,10 @@ class DuckEngine:
         spill: Path | None = None,
     ) -> None:
         self._scratch = scratch
-        self.means = shortage.Means(memory=memory, folder=spill or scratch)
+        spill = spill or scratch
+        self.means = shortage.Means(memory=memory, folder=spill.parent)
         self._numbers = count()
-        self._settings: dict[str, Any] = {"temp_directory": str(self.means.folder / "spill")}
+        self._settings: dict[str, Any] = {"temp_directory": str(spill / "spill")}
         if threads:
             self._settings["threads"] = threads
         if memory:

@@ -23,7 +23,7 @@ _AGAIN = "then run the same command again."
 
 @dataclass(frozen=True, kw_only=True)
 class Means:
-    """What an engine works with: ``memory`` in bytes, and where it spills to and writes."""
+    """What an engine works with: ``memory`` in bytes, and where its scratch folder stands."""
 
     memory: int | None
     folder: Path
