@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 _HOST = "Check the host in {url}; a password in front of it has %XX for special characters."
 _CONNECTING = (
+    ("certificate", "TLS fails", "Check sslmode and sslrootcert in {url}."),
     ("failed to resolve", "its host is not known", _HOST),
     ("could not translate", "its host is not known", _HOST),
     ("timeout", "its host does not answer", "Check host and port in {url}, and the network."),
@@ -35,7 +36,6 @@ _CONNECTING = (
     ("shutting down", "the server is starting or stopping", "Try again later."),
     ("recovery mode", "the server is starting or stopping", "Try again later."),
     ("ssl", "TLS fails", "Check sslmode and sslrootcert in {url}."),
-    ("certificate", "TLS fails", "Check sslmode and sslrootcert in {url}."),
 )
 """Marks in what libpq says, with what we say; the first that fits."""
 

@@ -75,6 +75,10 @@ REFUSED: list[tuple[Callable[[Server], str], str]] = [
         "connection-failed: TLS fails. Check sslmode and sslrootcert in WAREHOUSE_URL.",
     ),
     (
+        lambda server: f"{server.url()}?sslmode=verify-full&sslrootcert={server.folder}/none",
+        "connection-failed: TLS fails. Check sslmode and sslrootcert in WAREHOUSE_URL.",
+    ),
+    (
         lambda server: f"{server.url()}?sslmode=perhaps",
         "connection-failed: TLS fails. Check sslmode and sslrootcert in WAREHOUSE_URL.",
     ),
