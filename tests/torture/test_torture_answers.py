@@ -118,6 +118,20 @@ class EchoingDisk(Disk):
         super().sync(descriptor)
 
 
+class EchoingClock(OwnClock):
+    """A clock on which a second answer has come before a request is repeated."""
+
+    def __init__(self, place: Place) -> None:
+        super().__init__()
+        self._service = place.service
+
+    async def sleep(self, seconds: float) -> None:
+        # Without it the repeats, for which nobody waits here, go all the way round the
+        # connections before the disk comes to its sync.
+        self._service.echo()
+        await super().sleep(seconds)
+
+
 def test_a_second_answer_that_comes_while_the_disk_is_at_work_is_seen(place: Place) -> None:
     declare(place.root, MANY)
     project = place.root / "segctl.yaml"
@@ -126,7 +140,7 @@ def test_a_second_answer_that_comes_while_the_disk_is_at_work_is_seen(place: Pla
     )
     place.service.choose = updates(lambda n: Answer.ECHO if n == 1 else Answer.CUT)
     with pytest.raises(AppliedInPart):
-        place.apply(clock=OwnClock(), disk=EchoingDisk(place))
+        place.apply(clock=EchoingClock(place), disk=EchoingDisk(place))
     check_interrupted(place)
     place.service.choose = updates(lambda _: Answer.GOOD)
     place.apply(clock=OwnClock())
