@@ -145,8 +145,10 @@ class Place:
             stop=stop or StopSignal(),
         )
 
-    def plan(self, *, out: Path | None = None, destroy: bool = False) -> Plan:
-        return operations.plan(self.context(), variables={}, destroy=destroy, out=out).plan
+    def plan(self, *, out: Path | None = None, destroy: bool = False, reread: bool = False) -> Plan:
+        return operations.plan(
+            self.context(), variables={}, destroy=destroy, reread=reread, out=out
+        ).plan
 
     def seen(self) -> dict[str, Seen]:
         """Read what the state says, a journal taken in; checks the digests on the way."""
@@ -238,6 +240,7 @@ def check_converged(place: Place, wanted: Wanted) -> None:
         assert seen == Seen(
             created=True, members=frozenset(memory.members[key]), uncertain=frozenset()
         )
+    assert place.plan() == place.plan(reread=True)
     assert place.paths() == []
 
 
