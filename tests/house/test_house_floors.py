@@ -27,6 +27,8 @@ PURE = (
     "packing",
     "outcomes.py",
     "events.py",
+    "fingerprints.py",
+    "holdout.py",
     "learned.py",
     "rejects.py",
     "render",
