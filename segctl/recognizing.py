@@ -11,7 +11,7 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
 
-from segctl.engine.base import Inline, LoadStats, Rows, Scan, Select
+from segctl.engine.base import Copied, Inline, LoadStats, Rows, Scan, Select
 from segctl.fingerprints import Basis, SourceCounts, fingerprint, of_segment
 from segctl.identity import Problem, SetDigest
 from segctl.loading import Feed
@@ -68,7 +68,9 @@ class Recognized:
         """
         seen = self._seen
         feeds = [feed for feed in seen.feeds if self.read & feed.feeds.keys()]
-        files = {file for feed in feeds for file in files_of(feed.rows)}
+        # What was copied for this run nobody else can change, and the engine removes it.
+        looked_at = [feed.rows for feed in feeds if not isinstance(feed.rows, Copied)]
+        files = {file for rows in looked_at for file in files_of(rows)}
         now = seen.reach.contents(files)
         changed = {file for file in files if now.get(file) != seen.contents.get(file)}
         sources = [
@@ -215,6 +217,8 @@ def files_of(rows: Rows | None) -> tuple[Path, ...]:
     match rows:
         case Scan(paths=files) | Select(files=files):
             return files
+        case Copied(path=file):
+            return (file,)
         case _:
             return ()
 
@@ -349,5 +353,7 @@ def _told(rows: Rows, contents: Contents, at: Fetching | None = None) -> str | N
             named = [(told_of(str(file)), contents[file]) for file in files]
             around = at.engine.surroundings() if at else {}
             return fingerprint("select", told_of(sql), values, rows.segment_column, named, around)
+        case Copied(path=file):
+            return fingerprint("copied", contents[file])
         case _:
             return None

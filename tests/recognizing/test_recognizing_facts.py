@@ -1,8 +1,10 @@
 """What is recognised, what is read again, and what is known after which apply."""
 
 import json
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -200,6 +202,19 @@ def test_what_is_said_of_rows_is_said_again_though_they_are_not_read(place: Plac
     [finding] = place.plan().findings
     assert finding.code == "duplicate-rows"
     assert finding.summary.endswith("1 row of 3 left out, since the same user stands in another")
+
+
+def test_rows_of_a_database_that_are_the_same_are_not_compared(place: Place) -> None:
+    file = place.root / "users.db"
+    declare(place, members=[{"sqlite": {"path": "users.db", "table": "users"}}])
+    with closing(sqlite3.connect(file)) as database, database:
+        database.executescript("CREATE TABLE users (identity); INSERT INTO users VALUES ('x');")
+    place.apply()
+    assert settled(place) == set(NAMES)
+    with closing(sqlite3.connect(file)) as database, database:
+        database.execute("INSERT INTO users VALUES ('y')")
+    assert settled(place) == {"silver"}
+    assert place.plan().members_add == 1
 
 
 def test_a_query_that_asks_for_the_time_is_run_each_time(place: Place) -> None:
