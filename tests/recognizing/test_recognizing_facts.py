@@ -174,7 +174,7 @@ def adopt(place: Place, address: str, path: str) -> None:
     operations.import_segment(
         place.context(),
         address,
-        members=MembersFile(path=place.root / path, kind=Kind.IDENTITY),
+        members=MembersFile(path=str(place.root / path), kind=Kind.IDENTITY),
         variables={},
     )
 
