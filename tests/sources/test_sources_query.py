@@ -88,6 +88,14 @@ def test_a_folder_of_partitions_gives_columns_of_text(engine: DuckEngine, root: 
     assert members(engine) == ["b", "c", "p007007", "p77"]
 
 
+def test_a_query_reads_no_compressed_file_that_was_cut(engine: DuckEngine, root: Path) -> None:
+    whole = write(root / "a.csv.zst", ["a", "b"]).read_bytes()
+    (root / "a.csv.zst").write_bytes(whole[:-1])
+    with pytest.raises(RowsUnreadable) as caught:
+        load(engine, root, "SELECT identity FROM 'a.csv.zst'")
+    assert caught.value.summary == "the file is not whole: its compressed data break off"
+
+
 def test_a_query_reads_files_whose_names_are_patterns(engine: DuckEngine, root: Path) -> None:
     for name in ("a[b].csv", "ab.csv"):
         write(root / name, [name])

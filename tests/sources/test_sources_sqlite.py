@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from segctl.diagnostics import Location
@@ -98,6 +98,7 @@ def test_a_variable_is_bound_and_never_pasted(engine: DuckEngine, crm: Path) -> 
     assert taken(crm, sql=sql, parameters={"tier": "silver", "other": ""}).rows == 1
 
 
+@settings(max_examples=40)
 @given(st.lists(st.text(max_size=8).map(lambda text: text.encode("utf-8", "replace").decode())))
 def test_every_text_arrives_as_it_stands(
     tmp_path_factory: pytest.TempPathFactory, values: list[str]
