@@ -134,8 +134,8 @@ def explained(where: Address, *, coming: bool = False) -> Iterator[None]:
     except (PermissionDeniedError, UnauthenticatedError):
         raise RowsUnreadable(
             "access-denied",
-            f"the store lets these credentials not read {where}",
-            "They come from the environment, and need to list the bucket and to get its objects.",
+            f"the credentials may not read {where}",
+            "They come from the environment, and need the right to list the bucket and to get its objects.",
         ) from None
     except (BaseError, ValueError) as error:
         if coming:

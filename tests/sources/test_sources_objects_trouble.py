@@ -46,8 +46,8 @@ def test_credentials_that_are_refused_are_not_named(
 ) -> None:
     setattr(stub, method, lambda handler: handler.refuse(status, "AccessDenied"))
     assert brought(tmp_path) == (
-        f"access-denied: the store lets these credentials not read {NAME}. "
-        "They come from the environment, and need to list the bucket and to get its objects."
+        f"access-denied: the credentials may not read {NAME}. "
+        "They come from the environment, and need the right to list the bucket and to get its objects."
     )
 
 
