@@ -303,7 +303,7 @@ class DuckEngine:
     @shortage.explained
     def save(self, delta: Path, batches: Path) -> None:
         """Write the packed delta and the batches as Parquet."""
-        sending.save(self._db, delta, batches)
+        sending.save(self._db, delta, batches, memory=self.means.memory)
 
     def entries(self, batches: Path, *, start: int = 0) -> Iterator[EntryRows]:
         """Stream the entries of saved batches in sending order."""

@@ -14,7 +14,10 @@ from segctl.engine import sql
 from segctl.engine.base import Counting, Packed
 
 CHANGES_A_SLICE = 1_000_000
-"""How many changes are gathered into entries at a time."""
+"""How many changes are gathered into entries at a time, at most ..."""
+
+BYTES_A_CHANGE = 4096
+"""... and how much memory each must have: lists of long values are held in full."""
 
 _OPS = """
 CREATE OR REPLACE TABLE ops AS SELECT unnest($1::INTEGER[]) AS target,
@@ -127,14 +130,18 @@ def pack(
     return packed if asked is None else replace(packed, settled_at=asked + settle_seconds)
 
 
-def save(db: duckdb.DuckDBPyConnection, delta: Path, batches: Path) -> None:
-    """Write the packed delta and the batches; see ``Engine.save``."""
+def save(db: duckdb.DuckDBPyConnection, delta: Path, batches: Path, *, memory: int | None) -> None:
+    """Write the packed delta and the batches; see ``Engine.save``.
+
+    ``memory`` (bytes) bounds how much is gathered at a time; the result is the same.
+    """
+    at_a_time = min(CHANGES_A_SLICE, memory // BYTES_A_CHANGE if memory else CHANGES_A_SLICE)
     db.execute(_LISTED)
     _copy(db, _SAVED_DELTA, delta)
     with in_order(db):
         db.execute(_NO_ENTRIES)
         begin = 0
-        for [end] in db.execute(_SLICES, [CHANGES_A_SLICE]).fetchall():
+        for [end] in db.execute(_SLICES, [at_a_time]).fetchall():
             db.execute(_ENTRIES, [begin, end])
             begin = end
         _copy(db, "FROM entries", batches)
