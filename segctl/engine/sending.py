@@ -16,6 +16,9 @@ from segctl.engine.base import Counting, Packed
 CHANGES_A_SLICE = 1_000_000
 """How many changes are gathered into entries at a time, at most ..."""
 
+ENTRIES_A_GROUP = 2048
+"""An entry holds up to a hundred users, and a row group is written and read in one piece."""
+
 BYTES_A_CHANGE = 4096
 """... and how much memory each must have: lists of long values are held in full."""
 
@@ -144,12 +147,14 @@ def save(db: duckdb.DuckDBPyConnection, delta: Path, batches: Path, *, memory: i
         for [end] in db.execute(_SLICES, [at_a_time]).fetchall():
             db.execute(_ENTRIES, [begin, end])
             begin = end
-        _copy(db, "FROM entries", batches)
+        _copy(db, "FROM entries", batches, f", ROW_GROUP_SIZE {ENTRIES_A_GROUP}")
         db.execute("DROP TABLE entries")
 
 
-def _copy(db: duckdb.DuckDBPyConnection, select: str, file: Path) -> None:
-    db.execute(f"COPY ({select}) TO {sql.literal(str(file))} (FORMAT parquet, COMPRESSION zstd)")
+def _copy(db: duckdb.DuckDBPyConnection, select: str, file: Path, options: str = "") -> None:
+    db.execute(
+        f"COPY ({select}) TO {sql.literal(str(file))} (FORMAT parquet, COMPRESSION zstd{options})"
+    )
 
 
 @contextmanager
