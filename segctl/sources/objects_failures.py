@@ -135,7 +135,7 @@ def explained(where: Address, *, coming: bool = False) -> Iterator[None]:
         raise RowsUnreadable(
             "access-denied",
             f"the credentials may not read {where}",
-            "They come from the environment, and need the right to list the bucket and to get its objects.",
+            "They come from the environment, and must be let list the bucket and get its objects.",
         ) from None
     except (BaseError, ValueError) as error:
         if coming:

@@ -47,7 +47,7 @@ def test_credentials_that_are_refused_are_not_named(
     setattr(stub, method, lambda handler: handler.refuse(status, "AccessDenied"))
     assert brought(tmp_path) == (
         f"access-denied: the credentials may not read {NAME}. "
-        "They come from the environment, and need the right to list the bucket and to get its objects."
+        "They come from the environment, and must be let list the bucket and get its objects."
     )
 
 
