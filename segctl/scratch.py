@@ -8,6 +8,7 @@ owner is gone: this user's own, and never by way of a link.
 
 import fcntl
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from pathlib import Path
 from segctl.durable import explained
 
 PREFIX = "segctl-"
+_NAME = re.compile(rf"{PREFIX}[a-z0-9_]+")
 _OWNER = "owner"
 _FLAGS = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
 
@@ -56,7 +58,7 @@ def clear_left(parent: Path) -> None:
     """Remove the scratch folders of this user's runs that were killed."""
     with suppress(OSError), os.scandir(parent) as entries:
         for entry in entries:
-            if entry.name.startswith(PREFIX) and entry.is_dir(follow_symlinks=False):
+            if _NAME.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False):
                 with suppress(OSError):
                     _clear(Path(entry.path))
 

@@ -67,9 +67,12 @@ def test_what_is_not_ours_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "segctl-trap" / "owner").symlink_to(elsewhere / "owner")
     (tmp_path / "segctl-file").touch()
     (tmp_path / "segctl-empty").mkdir()
+    (tmp_path / "segctl-of-others").mkdir()
     clear_left(tmp_path)
     names = {path.name for path in tmp_path.iterdir()}
-    assert names == {"elsewhere", "segctl-link", "segctl-notes", "segctl-trap", "segctl-file"}
+    assert names == {"elsewhere"} | {
+        f"segctl-{name}" for name in ("link", "notes", "trap", "file", "of-others")
+    }
     assert (elsewhere / "owner").exists()
 
 
