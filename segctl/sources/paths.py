@@ -124,7 +124,8 @@ class Reach:
         walk.into(folder, steps)
         _check_folders(walk.folders, walk.files, pattern)
         if not walk.files:
-            advice = f"{_FROM_THE_ROOT} {_PASSED_OVER}"
+            folders = "It names folders: end it in their files' names, such as /*.csv."
+            advice = folders if pattern.endswith("/") else f"{_FROM_THE_ROOT} {_PASSED_OVER}"
             raise RowsUnreadable("missing-file", f"no file matches {pattern}", advice)
         return tuple(sorted(walk.files))
 

@@ -82,6 +82,11 @@ def test_our_own_state_is_never_taken_for_members(tree: Path) -> None:
                 "Names that begin with a dot or an underscore are passed over."
             ),
         ),
+        (
+            "m*/",
+            "no file matches m*/",
+            "It names folders: end it in their files' names, such as /*.csv.",
+        ),
         ("gone/*.csv", "no file matches gone/*.csv", "There is no folder gone."),
         ("a.csv/*.csv", "no file matches a.csv/*.csv", "There is no folder a.csv."),
         (
