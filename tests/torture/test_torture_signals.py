@@ -114,6 +114,6 @@ def test_a_request_that_waits_to_be_tried_again_is_not_in_flight(place: Place) -
     stop = StopSignal()
     with pytest.raises(Interrupted):
         place.apply(clock=ImpatientClock(stop), stop=stop)
-    assert place.service.asked["update"] <= IN_FLIGHT
+    assert place.service.asked["update"] <= IN_FLIGHT + READY
     place.service.choose = lambda _, __: Answer.GOOD
     check_finished(place)
