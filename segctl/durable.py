@@ -16,6 +16,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from segctl.errors import Stop
 
@@ -218,3 +219,13 @@ class Disk:
             self.remove_folder(path)
         else:
             self.unlink(path)
+
+
+@contextmanager
+def scratch_file(path: Path, *, buffering: int = -1) -> Iterator[BinaryIO]:
+    """Write a new file for its owner alone, which need not last; raises ``Stop``."""
+    with (
+        explained("write a scratch file"),
+        os.fdopen(Disk().create(path), "wb", buffering=buffering) as file,
+    ):
+        yield file

@@ -16,7 +16,7 @@ from pathlib import Path
 from time import monotonic
 from typing import IO
 
-from segctl.durable import Disk, explained
+from segctl.durable import scratch_file
 from segctl.engine.base import RowsUnreadable, Scan
 from segctl.manifests.desired import CommandSource
 
@@ -46,7 +46,7 @@ def fetch(
     ``environment`` holds the variables of our process.  The program has no standard
     input, and whatever it started ends with it when it is stopped.
     """
-    with explained("write a scratch file"), _scratch_file(into) as out:
+    with scratch_file(into) as out:
         with _started(source, root, environment) as process:
             said = _pump(process, out, source)
         if process.returncode:
@@ -174,9 +174,3 @@ def _last_line(said: bytes) -> str:
         return ""
     shown = "".join(c if c.isprintable() else " " for c in _PERSONAL.sub("…", lines[-1]))
     return shown if len(shown) <= _SHOWN_OF_STDERR else f"{shown[:_SHOWN_OF_STDERR]}…"
-
-
-@contextmanager
-def _scratch_file(path: Path) -> Iterator[IO[bytes]]:
-    with os.fdopen(Disk().create(path), "wb") as file:
-        yield file

@@ -20,7 +20,7 @@ from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from segctl.durable import Disk, explained
+from segctl.durable import scratch_file
 from segctl.engine.base import Copied
 from segctl.manifests.desired import Connection, PostgresSource
 from segctl.manifests.variables import with_parameters
@@ -283,7 +283,7 @@ def _place(columns: Sequence[_Column], name: str) -> int | None:
 def _stream(connection: "psycopg.Connection[Any]", statement: "Composed", into: Path) -> int:
     """Write what a COPY sends, line by line as it comes; give how many rows that is."""
     came = 0
-    with explained("write a scratch file"), _scratch_file(into) as file:
+    with scratch_file(into, buffering=_BUFFER) as file:
         file.write(_HEADER)
         with connection.cursor() as cursor:
             with cursor.copy(statement) as copy:
@@ -294,9 +294,3 @@ def _stream(connection: "psycopg.Connection[Any]", statement: "Composed", into: 
     if sent != came:
         raise failures.connection_lost(f"the server sent {sent:,} rows, and {came:,} came")
     return came
-
-
-@contextmanager
-def _scratch_file(path: Path) -> Iterator[Any]:
-    with os.fdopen(Disk().create(path), "wb", buffering=_BUFFER) as file:
-        yield file

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import quote
 
-from segctl.durable import Disk, explained
+from segctl.durable import scratch_file
 from segctl.engine.base import Copied
 from segctl.manifests.desired import SqliteSource
 from segctl.sources import sqlite_failures as failures
@@ -66,7 +66,7 @@ def fetch(
             if not columns:
                 raise failures.not_a_select()
             places = _places(columns, source, segment_column)
-            with explained("write a scratch file"), _scratch_file(into) as out:
+            with scratch_file(into) as out:
                 return Copied(path=into, rows=_copy(cursor, places, source, out))
     except (sqlite3.Error, sqlite3.Warning) as error:
         if getattr(error, "sqlite_errorname", "") == "SQLITE_INTERRUPT":
@@ -188,9 +188,3 @@ def _cells(
     if types == {str} and not _SPECIAL.search("".join(values)):
         return values
     return ["\\N" if value is None else value.translate(_ESCAPES) for value in values]
-
-
-@contextmanager
-def _scratch_file(path: Path) -> Iterator[BinaryIO]:
-    with os.fdopen(Disk().create(path), "wb") as file:
-        yield file
