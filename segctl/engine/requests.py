@@ -12,35 +12,51 @@ from segctl.packing.placing import Numbers, Placing, place
 Action = tuple[int, str]
 """A target, and ADD or REMOVE."""
 
+_STEP = 1 << 20
+
+_COLUMNS = """
+SELECT op, settle_from IS NOT NULL AS late,
+       value IS DISTINCT FROM lag(value) OVER () OR kind IS DISTINCT FROM lag(kind) OVER () AS first
+FROM sorted
+"""
+
+_PLACED = """
+CREATE OR REPLACE TABLE placed AS
+SELECT p.*, s.* FROM sorted AS s POSITIONAL JOIN places AS p ORDER BY entry, person, op;
+DROP TABLE sorted
+"""
+"""Rows of one entry lie together, so that whoever wants some entries reads no others."""
+
 
 def pack_delta(
     db: duckdb.DuckDBPyConnection, actions: Sequence[Action], counting: Counting
 ) -> Packed:
-    """Pack ``changes``, whose operations are numbered as ``actions``; fill ``assigned``.
+    """Pack ``sorted``, whose operations are numbered as ``actions``; make it ``placed``.
 
     What waits for a settle time is packed apart and goes last.
     """
-    columns = db.execute("SELECT person, op, settle_from IS NOT NULL AS late FROM changes")
-    found = columns.fetchnumpy()
-    person, op, late = (np.asarray(found[name]) for name in ("person", "op", "late"))
+    found = db.execute(_COLUMNS).fetchnumpy()
+    first, op, late = (np.asarray(found[name]) for name in ("first", "op", "late"))
+    person: Numbers = np.cumsum(first, dtype=np.int32)
+    person -= 1
     removal = np.array([action == "REMOVE" for _, action in actions], dtype=np.bool_)
     limits = Limits(counting=counting)
     if not bool(late.any()):
         placing = place(person, op, removal=removal, limits=limits)
-        _assign(db, placing.entry, placing.request)
+        _write(db, person, op, placing.entry, placing.request)
         return _packed(placing)
     now = place(person[~late], op[~late], removal=removal, limits=limits)
     then = place(person[late], op[late], removal=removal, limits=limits)
     entry: Numbers = np.empty(len(op), np.int32)
     entry[~late] = now.entry
     entry[late] = then.entry + len(now.request)
-    _assign(db, entry, np.concatenate([now.request, then.request + now.requests]))
-    first, last = _packed(now), _packed(then)
+    request = np.concatenate([now.request, then.request + now.requests])
+    _write(db, person, op, entry, request)
     return Packed(
-        requests=first.requests + last.requests,
-        naive=first.naive + last.naive,
-        floor=first.floor + last.floor,
-        settle_from=first.requests,
+        requests=now.requests + then.requests,
+        naive=now.naive + then.naive,
+        floor=now.floor + then.floor,
+        settle_from=now.requests,
     )
 
 
@@ -53,8 +69,23 @@ def _packed(placing: Placing) -> Packed:
     )
 
 
-def _assign(db: duckdb.DuckDBPyConnection, entry: Numbers, request: Numbers) -> None:
-    """Put the entry and the request of each change beside it, row by row."""
-    db.register("columns_in", {"entry": entry, "request": request[entry]})
-    db.execute("CREATE OR REPLACE TABLE assigned AS SELECT entry, request FROM columns_in")
-    db.unregister("columns_in")
+def _write(
+    db: duckdb.DuckDBPyConnection, person: Numbers, op: Numbers, entry: Numbers, request: Numbers
+) -> None:
+    """Put beside each change where it travels, and whether it names a user or an action there.
+
+    An entry is the product of its users and its operations: its first operation has all
+    users, its first user all operations.
+    """
+    first = np.empty(len(request), np.int32)
+    first[entry[::-1]] = np.arange(len(entry), dtype=np.int32)[::-1]  # the last one counts
+    names, acts = np.empty(len(entry), np.bool_), np.empty(len(entry), np.bool_)
+    for begin in range(0, len(entry), _STEP):
+        some = slice(begin, begin + _STEP)
+        opening = first[entry[some]]
+        names[some] = op[some] == op[opening]
+        acts[some] = person[some] == person[opening]
+    columns = {"entry": entry, "request": request[entry], "person": person}
+    db.register("places", {**columns, "names": names, "acts": acts})
+    db.execute(_PLACED)
+    db.unregister("places")

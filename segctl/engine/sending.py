@@ -33,16 +33,7 @@ SELECT d.kind, d.value, o.op, d.recorded, d.reasserted, d.settle_from
 FROM delta AS d JOIN ops AS o ON d.target = o.target AND d.action = o.action
 ORDER BY {sql.BY_MEMBER}, op
 """
-
-_CHANGES = """
-CREATE OR REPLACE TABLE changes AS
-SELECT (sum((value IS DISTINCT FROM last_value OR kind IS DISTINCT FROM last_kind)::INTEGER)
-        OVER (ROWS UNBOUNDED PRECEDING))::INTEGER - 1 AS person,
-       op, kind, value, recorded, reasserted, settle_from
-FROM (SELECT *, lag(value) OVER () AS last_value, lag(kind) OVER () AS last_kind FROM sorted);
-DROP TABLE sorted
-"""
-"""The delta in order, users numbered by their content: packing is the same wherever it runs."""
+"""The delta in order: users are numbered by their content, so packing is the same everywhere."""
 
 _LISTED = """
 SET VARIABLE op_targets = (SELECT list(target ORDER BY op) FROM ops);
@@ -53,7 +44,7 @@ SET VARIABLE op_actions = (SELECT list(action ORDER BY op) FROM ops)
 _SAVED_DELTA = """
 SELECT request, getvariable('op_targets')[op + 1] AS target,
        getvariable('op_actions')[op + 1] AS action, kind, value, recorded, reasserted, settle_from
-FROM changes POSITIONAL JOIN assigned
+FROM placed
 UNION ALL
 SELECT -1, target, action, kind, value, NULL, NULL, NULL FROM released
 """
@@ -61,7 +52,7 @@ SELECT -1, target, action, kind, value, NULL, NULL, NULL FROM released
 
 _SLICES = """
 SELECT max(entry) + 1 FROM (
-    SELECT entry, sum(count(*)) OVER (ORDER BY entry) AS upto FROM assigned GROUP BY entry
+    SELECT entry, sum(count(*)) OVER (ORDER BY entry) AS upto FROM placed GROUP BY entry
 ) GROUP BY upto // $1 ORDER BY 1
 """
 """Parts the entries so that each part has about so many changes: where each part ends."""
@@ -75,35 +66,21 @@ CREATE OR REPLACE TABLE entries (
 
 _ENTRIES = """
 INSERT INTO entries
-WITH placed AS (
-    SELECT entry, request, person, op, kind, value FROM changes POSITIONAL JOIN assigned
-    WHERE entry >= $1 AND entry < $2
-),
-heads AS (
-    SELECT entry, min(request) AS request, min(op) AS op, min(person) AS person
-    FROM placed GROUP BY entry
-),
-users AS (
-    SELECT entry, list(p.kind ORDER BY p.person) AS kinds, list(p.value ORDER BY p.person) AS names
-    FROM placed AS p JOIN heads AS h USING (entry) WHERE p.op = h.op GROUP BY entry
-),
-what AS (
-    SELECT entry, list(o.target ORDER BY o.op) AS targets, list(o.action ORDER BY o.op) AS actions
-    FROM placed AS p JOIN heads AS h USING (entry) JOIN ops AS o ON o.op = p.op
-    WHERE p.person = h.person GROUP BY entry
-)
-SELECT h.request, entry, u.kinds, u.names, w.targets, w.actions
-FROM heads AS h JOIN users AS u USING (entry) JOIN what AS w USING (entry) ORDER BY entry
+SELECT min(request), entry,
+       list(kind ORDER BY person) FILTER (WHERE names),
+       list(value ORDER BY person) FILTER (WHERE names),
+       list(getvariable('op_targets')[op + 1] ORDER BY op) FILTER (WHERE acts),
+       list(getvariable('op_actions')[op + 1] ORDER BY op) FILTER (WHERE acts)
+FROM placed WHERE entry >= $1 AND entry < $2 GROUP BY entry ORDER BY entry
 """
 """The entries of one part; each is the product of its users and its operations."""
 
 _NO_REQUESTS = """
 CREATE OR REPLACE TABLE ops (target INTEGER, action VARCHAR, op INTEGER);
-CREATE OR REPLACE TABLE changes (
-    person INTEGER, op INTEGER, kind VARCHAR, value VARCHAR,
-    recorded BOOLEAN, reasserted BOOLEAN, settle_from DOUBLE
-);
-CREATE OR REPLACE TABLE assigned (entry INTEGER, request INTEGER);
+CREATE OR REPLACE TABLE placed (
+    entry INTEGER, request INTEGER, person INTEGER, op INTEGER, names BOOLEAN, acts BOOLEAN,
+    kind VARCHAR, value VARCHAR, recorded BOOLEAN, reasserted BOOLEAN, settle_from DOUBLE
+)
 """
 """What packing makes, of an empty delta."""
 
@@ -127,9 +104,8 @@ def pack(
     db.execute(_OPS, [*columns, list(range(len(actions)))])
     with in_order(db):
         db.execute(_SORTED)
-        db.execute(_CHANGES)
         packed = requests.pack_delta(db, actions, counting)
-    [[asked]] = db.execute("SELECT max(settle_from) FROM changes").fetchall()
+    [[asked]] = db.execute("SELECT max(settle_from) FROM placed").fetchall()
     return packed if asked is None else replace(packed, settled_at=asked + settle_seconds)
 
 
@@ -140,8 +116,8 @@ def save(db: duckdb.DuckDBPyConnection, delta: Path, batches: Path, *, memory: i
     """
     at_a_time = min(CHANGES_A_SLICE, memory // BYTES_A_CHANGE if memory else CHANGES_A_SLICE)
     db.execute(_LISTED)
-    _copy(db, _SAVED_DELTA, delta)
     with in_order(db):
+        _copy(db, _SAVED_DELTA, delta)
         db.execute(_NO_ENTRIES)
         begin = 0
         for [end] in db.execute(_SLICES, [at_a_time]).fetchall():
