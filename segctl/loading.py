@@ -21,7 +21,7 @@ from segctl.manifests.desired import (
     TableLoad,
     Tolerance,
 )
-from segctl.plan.model import Finding
+from segctl.plan.model import Figures, Finding
 from segctl.sources.fetching import Fetching
 from segctl.sources.paths import Reach
 from segctl.sources.reading import rows_of
@@ -279,6 +279,7 @@ def _told(feed: Feed, stats: LoadStats, changing: Collection[str]) -> Iterable[F
                 severity=Severity.INFO,
                 code="rows-read",
                 summary=f"{where}: {_rows(stats.rows)}, no duplicates",
+                figures=_figures(feed.load, stats, stats.rows),
             )
         ]
     return found
@@ -293,6 +294,7 @@ def _counted(load: Load, stats: LoadStats) -> Iterable[Finding]:
             code="rows-skipped",
             summary=f"{where}: {_rows(sum(stats.invalid.values()))} of {stats.rows:,} left out: "
             f"{kinds}",
+            figures=_figures(load, stats, sum(stats.invalid.values())),
         )
     if stats.duplicates:
         yield Finding(
@@ -300,6 +302,7 @@ def _counted(load: Load, stats: LoadStats) -> Iterable[Finding]:
             code="duplicate-rows",
             summary=f"{where}: {_rows(stats.duplicates)} of {stats.rows:,} left out, since "
             "the same user stands in another",
+            figures=_figures(load, stats, stats.duplicates),
         )
     if isinstance(load, TableLoad) and load.ignore_others and stats.others_rows:
         yield Finding(
@@ -307,7 +310,12 @@ def _counted(load: Load, stats: LoadStats) -> Iterable[Finding]:
             code="other-values",
             summary=f"{where}: {_rows(stats.others_rows)} of {stats.rows:,} ignored, for "
             "segments that are not declared",
+            figures=_figures(load, stats, stats.others_rows),
         )
+
+
+def _figures(load: Load, stats: LoadStats, rows: int) -> Figures:
+    return Figures(count=rows, of=stats.rows, place=str(_where(load)))
 
 
 def _rows(count: int) -> str:

@@ -18,6 +18,7 @@ from segctl.errors import (
     WrongUsage,
 )
 from segctl.render import diagnostics, text
+from segctl.render.gathering import gathered
 from segctl.render.style import escaped
 
 FAILED = 1
@@ -71,7 +72,9 @@ def _explain(error: SegctlError, screen: Screen) -> None:
         source = source_lines(screen)
         screen.err(diagnostics.text(error.diagnostics, style=style, source=source))
     if isinstance(error, GuardRefused):
-        lines = (line for found in error.findings for line in text.finding(found, style=style))
+        lines = (
+            line for found in gathered(error.findings) for line in text.finding(found, style=style)
+        )
         screen.err("".join(f"{line}\n" for line in lines))
     screen.err(f"{_heading(screen)} {_multiline(error.message)}\n")
     if error.hint and not _told(error):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from segctl.diagnostics import Severity
 from segctl.manifests.desired import Guards
-from segctl.plan.model import Action, Change, Finding
+from segctl.plan.model import Action, Change, Figures, Finding
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +41,9 @@ def check(weighed: Iterable[Weighed], *, max_destroys: int) -> tuple[Finding, ..
                 f"spec.guards.maxDestroys allows ({max_destroys:,})",
                 detail="If that is meant, raise spec.guards.maxDestroys in segctl.yaml, "
                 "or destroy some at a time with --target.",
+                figures=Figures(
+                    count=len(destroyed), limit=max_destroys, segments=tuple(destroyed)
+                ),
             )
         )
     return tuple(findings)
@@ -74,6 +77,7 @@ def _members(change: Change, guards: Guards, leaving: int) -> Iterator[Finding]:
                 "spec.guards.allowEmpty is false",
                 detail="If that is meant, set spec.guards.allowEmpty: true in its manifest; "
                 "if not, look at its sources.",
+                figures=Figures(count=leaving, of=before, segments=(change.address,)),
             )
         return
     percent = 100 * leaving / before
@@ -87,4 +91,10 @@ def _members(change: Change, guards: Guards, leaving: int) -> Iterator[Finding]:
             f"({guards.max_remove_percent:g}%)",
             detail="If that is meant, raise spec.guards.maxRemovePercent in its manifest; "
             "if not, look at its sources.",
+            figures=Figures(
+                count=leaving,
+                of=before,
+                limit=int(before * guards.max_remove_percent / 100),
+                segments=(change.address,),
+            ),
         )

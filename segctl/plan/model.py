@@ -133,6 +133,22 @@ class Target:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Figures:
+    """What a finding says, in numbers: for programs, and to tell many findings as one.
+
+    ``count`` users, rows, segments or pairs of them, out of ``of`` where that is known;
+    ``limit`` of them a rule or guard allows, or asks for.  ``segments`` are the addresses
+    it is about, and ``place`` is where the rule or the source stands in the manifests.
+    """
+
+    count: int
+    of: int | None = None
+    limit: int | None = None
+    segments: tuple[str, ...] = ()
+    place: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Finding:
     """Something the plan wants a reviewer to see; severity error refuses the plan.
 
@@ -145,6 +161,7 @@ class Finding:
     detail: str = ""
     address: str | None = None
     sample: tuple[tuple[Kind, str], ...] = field(default=(), repr=False)
+    figures: Figures | None = field(default=None, metadata=OPTIONAL)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from segctl.diagnostics import Severity
 from segctl.plan.diff import Draft
-from segctl.plan.model import Action, Change, Finding
+from segctl.plan.model import Action, Change, Figures, Finding
 
 
 def remarks(changes: Sequence[Change], drafts: Sequence[Draft]) -> Iterator[Finding]:
@@ -23,6 +23,7 @@ def remarks(changes: Sequence[Change], drafts: Sequence[Draft]) -> Iterator[Find
                 "not retried",
                 detail="`segctl rejects list` shows them and why. They are sent again once their "
                 "source rows changed and that was applied, or after `segctl rejects retry`.",
+                figures=_users(change, change.members.quarantined),
             )
         if change.members.reasserted:
             yield Finding(
@@ -32,7 +33,12 @@ def remarks(changes: Sequence[Change], drafts: Sequence[Draft]) -> Iterator[Find
                 summary=f"{change.address}: {change.members.reasserted:,} sent again, since their "
                 "last request got no answer",
                 detail="The service may bill a repeated ADD.",
+                figures=_users(change, change.members.reasserted),
             )
+
+
+def _users(change: Change, count: int) -> Figures:
+    return Figures(count=count, segments=(change.address,))
 
 
 def _set_aside(change: Change, item: Draft) -> Iterator[Finding]:
@@ -46,6 +52,7 @@ def _set_aside(change: Change, item: Draft) -> Iterator[Finding]:
             address=change.address,
             summary=f"{change.address}: {held_out:,} held out "
             f'({holdout.percent:g}% of all users, salt "{holdout.salt}")',
+            figures=_users(change, held_out),
         )
     if suppressed:
         yield Finding(
@@ -53,6 +60,7 @@ def _set_aside(change: Change, item: Draft) -> Iterator[Finding]:
             code="suppressed",
             address=change.address,
             summary=f"{change.address}: {suppressed:,} suppressed by spec.suppress",
+            figures=_users(change, suppressed),
         )
 
 
@@ -66,8 +74,8 @@ def _shell(change: Change, item: Draft) -> Iterator[Finding]:
             code="delete-shell",
             address=change.address,
             summary=f'the emptied segment "{gone.remote_name}" ({gone.key}) stays in CleverTap',
-            detail="The service has no delete call: delete it in the dashboard. "
-            "If its manifest comes back before that, the segment is adopted.",
+            detail="Delete it in the dashboard: the service has no call for that. "
+            "A manifest that comes back before that adopts its segment.",
         )
 
 

@@ -5,7 +5,7 @@ from itertools import islice
 from typing import Protocol
 
 from segctl.manifests.desired import Disjoint, Rule, Size, Subset
-from segctl.plan.model import Finding, Users
+from segctl.plan.model import Figures, Finding, Users
 
 MOST_PAIRS = 10
 """How many pairs of segments that share users are told apart for one rule."""
@@ -53,6 +53,9 @@ def _disjoint(rule: Disjoint, members: Members) -> Iterator[Finding]:
             detail="Mend their sources, or exclude one from the other: "
             f"exclude: [{{segment: {_name(first)}}}] in {_name(second)}.",
             sample=users.sample,
+            figures=Figures(
+                count=users.count, limit=0, segments=(first, second), place=str(rule.location)
+            ),
         )
     if len(pairs) > MOST_PAIRS:
         more = _counted(len(pairs) - MOST_PAIRS, "more pair")
@@ -61,6 +64,12 @@ def _disjoint(rule: Disjoint, members: Members) -> Iterator[Finding]:
             code="disjoint",
             address=rule.owner,
             summary=f"{more} of segments that the rule at {rule.location} names share users",
+            figures=Figures(
+                count=len(pairs) - MOST_PAIRS,
+                limit=0,
+                segments=tuple(sorted({name for pair, _ in pairs[MOST_PAIRS:] for name in pair})),
+                place=str(rule.location),
+            ),
         )
 
 
@@ -77,6 +86,12 @@ def _subset(rule: Subset, members: Members) -> Iterator[Finding]:
                 detail="Mend their sources, or narrow it: "
                 f"intersect: [{{segment: {_name(rule.of)}}}] in {_name(address)}.",
                 sample=users.sample,
+                figures=Figures(
+                    count=users.count,
+                    limit=0,
+                    segments=(address, rule.of),
+                    place=str(rule.location),
+                ),
             )
 
 
@@ -84,9 +99,9 @@ def _size(rule: Size, members: Members) -> Iterator[Finding]:
     for address in rule.addresses:
         size = members.size(address)
         if rule.least is not None and size < rule.least:
-            limit = f"asks for {rule.least:,} at least"
+            limit, said = rule.least, f"asks for {rule.least:,} at least"
         elif rule.most is not None and size > rule.most:
-            limit = f"allows {rule.most:,} at most"
+            limit, said = rule.most, f"allows {rule.most:,} at most"
         else:
             continue
         yield Finding(
@@ -94,8 +109,9 @@ def _size(rule: Size, members: Members) -> Iterator[Finding]:
             code="size",
             address=address,
             summary=f"{address} is to have {_counted(size, 'member')}; the rule at "
-            f"{rule.location} {limit}",
+            f"{rule.location} {said}",
             detail="Look at its sources. If the number is right, change the rule.",
+            figures=Figures(count=size, limit=limit, segments=(address,), place=str(rule.location)),
         )
 
 

@@ -11,6 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from segctl.plan.model import Action, Change, Plan
 from segctl.render import phrases
+from segctl.render.gathering import gathered
 from segctl.render.phrases import MINUS, Identities
 from segctl.render.style import escaped
 
@@ -33,6 +34,7 @@ def render(plan: Plan, *, identities: Identities = Identities.MASKED) -> str:
     largest = max((max(c.members.before, c.members.after) for c in plan.changes), default=0)
     return environment.get_template("plan.html").render(
         plan=plan,
+        findings=tuple(gathered(plan.findings)),
         phrases=phrases,
         identities=identities,
         minus=MINUS,

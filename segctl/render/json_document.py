@@ -61,13 +61,17 @@ def summary_object(plan: Plan) -> dict[str, int]:
 
 
 def finding_object(found: Finding) -> dict[str, Any]:
-    """Give one finding; ``address`` is null where it is about the whole plan."""
+    """Give one finding; ``address`` is null where it is about the whole plan.
+
+    ``figures`` are null where it counts nothing.
+    """
     return {
         "severity": str(found.severity),
         "code": found.code,
         "address": found.address,
         "summary": found.summary,
         "detail": found.detail,
+        "figures": found.figures and asdict(found.figures),
     }
 
 

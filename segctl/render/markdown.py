@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from segctl.diagnostics import Severity
 from segctl.plan.model import Change, Finding, Plan
 from segctl.render import phrases, text
+from segctl.render.gathering import gathered
 from segctl.render.phrases import MINUS, Identities, counted, number
 from segctl.render.style import escaped
 
@@ -68,7 +69,7 @@ def _summary(plan: Plan) -> Iterator[str]:
 
 
 def _findings(plan: Plan, identities: Identities, room: int) -> list[str]:
-    findings = phrases.findings(plan)
+    findings = tuple(gathered(plan.findings))
     lines = _fitting((_finding(found, identities) for found in findings), room)
     left = len(findings) - len(lines)
     if left:
@@ -83,7 +84,7 @@ def _finding(found: Finding, identities: Identities) -> str:
     lines = [f"- **{heading}:** {where}{escape(found.summary)}"]
     told = [phrases.among_line(found, identities), *found.detail.splitlines()]
     lines += [f"  {escape(line)}" for line in told if line]
-    return "\n".join(lines)
+    return "  \n".join(lines)
 
 
 def _table(rows: Iterable[str]) -> str:

@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from itertools import groupby
 
-from segctl.diagnostics import Severity
 from segctl.identity import Kind, masked
 from segctl.plan.model import Action, Change, Finding, MemberCounts, Plan
 from segctl.render.style import escaped, quoted
@@ -215,11 +214,6 @@ def target_note(plan: Plan) -> str:
         return ""
     patterns = ", ".join(escaped(pattern) for pattern in plan.targeted)
     return f"Only segments picked by --target are planned: {patterns}"
-
-
-def findings(plan: Plan) -> tuple[Finding, ...]:
-    """Give what a reviewer should see, the gravest first."""
-    return tuple(sorted(plan.findings, key=lambda found: list(Severity).index(found.severity)))
 
 
 def finding_address(found: Finding) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from segctl.diagnostics import Severity
 from segctl.plan.model import Action, Attributes, Change, Finding, Plan
 from segctl.render import phrases
+from segctl.render.gathering import gathered
 from segctl.render.phrases import Identities
 from segctl.render.style import PLAIN, Style, escaped, quoted
 
@@ -132,7 +133,7 @@ def _members(change: Change, identities: Identities, style: Style) -> Iterator[s
 def _findings(plan: Plan, identities: Identities, style: Style) -> Iterator[str]:
     """Give all findings, parted by blank lines; those of one line stand together."""
     before: Finding | None = None
-    for found in phrases.findings(plan):
+    for found in gathered(plan.findings):
         alike = before and before.severity == found.severity and not (before.detail or found.detail)
         if before or plan.is_empty:
             yield from () if alike else ("",)

@@ -3,7 +3,7 @@ import pytest
 from segctl.diagnostics import Severity
 from segctl.manifests.desired import Guards
 from segctl.plan.guards import Weighed, check
-from segctl.plan.model import Action, Attributes, Change, MemberCounts
+from segctl.plan.model import Action, Attributes, Change, Figures, MemberCounts
 
 DEFAULT = Guards()
 
@@ -52,6 +52,11 @@ def test_a_segment_may_lose_its_share_of_recorded_members_and_not_all(
     before: int, after: int, expected: list[str]
 ) -> None:
     assert codes(weighed(before, after)) == expected
+
+
+def test_a_tripped_guard_gives_what_leaves_of_how_many_and_the_limit() -> None:
+    [tripped] = check([weighed(101, 60)], max_destroys=5)
+    assert tripped.figures == Figures(count=41, of=101, limit=30, segments=("segment.gold",))
 
 
 def test_members_that_are_replaced_one_for_one_count_as_lost() -> None:

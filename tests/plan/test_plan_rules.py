@@ -4,7 +4,7 @@ from itertools import combinations
 from segctl.diagnostics import Location, Severity
 from segctl.identity import Kind
 from segctl.manifests.desired import Disjoint, Rule, Size, Subset
-from segctl.plan.model import Finding, Users
+from segctl.plan.model import Figures, Finding, Users
 from segctl.plan.rules import check
 
 AT = Location(file="segctl.yaml", line=9, column=7)
@@ -51,6 +51,9 @@ def test_each_pair_that_shares_users_is_told_with_some_of_them() -> None:
         "segment.a and segment.b share 1 user; the rule at segctl.yaml:9:7 allows none"
     )
     assert one.sample == ((Kind.IDENTITY, "y"),)
+    assert one.figures == Figures(
+        count=1, limit=0, segments=("segment.a", "segment.b"), place="segctl.yaml:9:7"
+    )
     assert (one.severity, one.address) == (Severity.WARNING, None)
     assert other.summary.startswith("segment.b and segment.c share 1 user;")
 
@@ -72,6 +75,8 @@ def test_beyond_ten_pairs_the_rest_is_counted() -> None:
     assert rest.summary == (
         "5 more pairs of segments that the rule at segctl.yaml:9:7 names share users"
     )
+    assert rest.figures
+    assert rest.figures.count == 5
 
 
 def test_members_outside_of_the_greater_segment_are_told() -> None:

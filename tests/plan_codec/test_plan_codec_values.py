@@ -16,6 +16,7 @@ from segctl.plan.model import (
     Attributes,
     Change,
     Estimate,
+    Figures,
     Finding,
     MemberCounts,
     Plan,
@@ -81,6 +82,15 @@ findings = st.builds(
     detail=text,
     address=maybe_text,
     sample=st.sampled_from([(), ((Kind.GUID, "abcde12345"), (Kind.IDENTITY, "é"))]),
+    figures=st.none()
+    | st.builds(
+        Figures,
+        count=whole,
+        of=st.none() | whole,
+        limit=st.none() | whole,
+        segments=st.sampled_from([(), ("segment.a", "segment.b")]),
+        place=maybe_text,
+    ),
 )
 plans = st.builds(
     Plan,

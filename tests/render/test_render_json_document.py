@@ -16,7 +16,7 @@ Sampler = Callable[[str], Plan]
 SCHEMA = json.loads(
     (Path(__file__).parents[2] / "schemas" / "plan.schema.json").read_text(encoding="utf-8")
 )
-CASES = ("everyday", "unchanged", "oddities", "refused", "hostile")
+CASES = ("everyday", "unchanged", "oddities", "refused", "hostile", "ruled")
 
 
 def document(plan: Plan) -> Any:
@@ -73,6 +73,19 @@ def test_the_figures_are_the_plan_s(sample: Sampler) -> None:
         "held_out": 0,
         "suppressed": 0,
     }
+
+
+def test_a_finding_says_in_numbers_what_it_says_in_words(sample: Sampler) -> None:
+    shared, *_, warned = document(sample("ruled"))["findings"]
+    assert shared["figures"] == {
+        "count": 12,
+        "of": None,
+        "limit": 0,
+        "segments": ["segment.bronze", "segment.silver"],
+        "place": "segctl.yaml:12:7",
+    }
+    assert (warned["figures"]["count"], warned["figures"]["limit"]) == (12, 10)
+    assert document(sample("everyday"))["findings"][0]["figures"] is None
 
 
 def test_the_members_shown_do_not_change_the_document(sample: Sampler) -> None:
