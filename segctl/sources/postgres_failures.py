@@ -103,7 +103,13 @@ def while_connecting(error: Exception, variable: str) -> RowsUnreadable:
 
 
 def while_checking(error: "psycopg.Error") -> RowsUnreadable:
-    """Explain why a query is refused before it ran; the server quotes the query alone."""
+    """Explain why a query is refused before it ran; the server quotes the query alone.
+
+    What is said from within a function may quote anything: the server runs those that
+    are called immutable while it plans.
+    """
+    if error.diag.context:
+        return while_reading(error)
     said = error.diag.message_primary or ""
     if "multiple commands" in said:
         return RowsUnreadable("query-not-select", "the query has several statements", _ONE_SELECT)

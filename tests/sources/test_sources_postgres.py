@@ -304,6 +304,23 @@ def test_a_failing_value_is_not_quoted(reader: Reader) -> None:
     )
 
 
+@pytest.mark.parametrize("state", ["P0001", "42501", "42P01", "0A000"])
+def test_what_a_function_says_while_a_query_is_checked_is_not_quoted(
+    reader: Reader, postgres: Server, state: str
+) -> None:
+    postgres.run(
+        "CREATE OR REPLACE FUNCTION told() RETURNS text IMMUTABLE LANGUAGE plpgsql AS $$ BEGIN "
+        f"RAISE EXCEPTION 'secret@example.com' USING ERRCODE = '{state}', HINT = 'secret'; "
+        "END $$"
+    )
+    said = reader.refused(query("SELECT told() AS identity"))
+    assert said.startswith("query-failed: the query fails: ")
+    assert said.endswith(
+        f"({state}). Its own words may quote your data; run the query in psql to see them."
+    )
+    assert "secret" not in said
+
+
 def test_a_query_reads_in_one_moment_as_segctl(reader: Reader) -> None:
     sql = """SELECT current_setting(name) AS identity FROM unnest(ARRAY['application_name',
         'transaction_isolation', 'transaction_read_only', 'default_transaction_read_only',
