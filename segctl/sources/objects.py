@@ -151,6 +151,7 @@ def _store(where: Address, limits: Limits) -> "ObjectStore":
     from obstore import store  # noqa: PLC0415 - loaded by the caller
 
     kinds: Mapping[str, Any] = {"s3": store.S3Store, "gs": store.GCSStore, "az": store.AzureStore}
+    failures.check_settings(where, os.environ)
     with failures.explained(where):
         opened: ObjectStore = kinds[where.scheme](
             where.bucket,
@@ -184,9 +185,29 @@ async def _find(store: "ObjectStore", where: Address) -> list[Found]:
         async for found in _listed(store, where, folder)
         if fits(found.address.key.split("/")[depth:], steps)
     ]
-    if not matching:
+    there = await _without_marks(store, matching)
+    if not there:
         raise failures.nothing_there(where)
-    return matching
+    return there
+
+
+async def _without_marks(store: "ObjectStore", listed: Iterable[Found]) -> list[Found]:
+    """Pass over the empty objects that stand for folders, which some tools put there.
+
+    Their names end in a slash, which the library takes away: a look at the name without
+    it tells them from files that are empty.
+    """
+    found: dict[Address, Found | None] = {}
+    for each in listed:
+        if each.size or each.address not in found:
+            found[each.address] = each
+
+    async def look(where: Address) -> None:
+        found[where] = await _head(store, where)
+
+    empty = [where for where, each in found.items() if each and not each.size]
+    await _few_at_once(partial(look, where) for where in empty)
+    return [each for each in found.values() if each]
 
 
 async def _head(store: "ObjectStore", where: Address) -> Found | None:
@@ -224,17 +245,22 @@ def _quoted(e_tag: str | None) -> str | None:
 
 
 async def _bring(store: "ObjectStore", wanted: Mapping[Path, Found]) -> None:
-    """Download objects, a few at once."""
+    """Download objects."""
+    await _few_at_once(partial(_download, store, found, file) for file, found in wanted.items())
+
+
+async def _few_at_once(works: Iterable[Callable[[], Coroutine[Any, Any, None]]]) -> None:
+    """Do things with a store side by side, up to the first that fails."""
     slots = asyncio.Semaphore(_AT_ONCE)
 
-    async def one(file: Path, found: Found) -> None:
+    async def one(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         async with slots:
-            await _download(store, found, file)
+            await work()
 
     try:
         async with asyncio.TaskGroup() as group:
-            for file, found in wanted.items():
-                group.create_task(one(file, found))
+            for work in works:
+                group.create_task(one(work))
     except BaseExceptionGroup as several:
         # The first that failed; the others were canceled for it.
         raise several.exceptions[0] from None

@@ -5,8 +5,9 @@ made of the manifest's own address and the kind of fault.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from urllib.parse import urlsplit
 
 from segctl.engine.base import RowsUnreadable
 from segctl.manifests.buckets import FORMS, Address, Scheme
@@ -28,6 +29,12 @@ _SETTINGS: dict[Scheme, str] = {
     "gs": "Check the variables that begin with GOOGLE_.",
     "az": "Check the variables that begin with AZURE_.",
 }
+_WORDS = (
+    *("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_TOKEN"),
+    *("AWS_REGION", "AWS_DEFAULT_REGION"),
+    *("AWS_ENDPOINT", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"),
+)
+"""Variables that hold one word; those of the other stores may hold JSON."""
 _AGAIN = "Nothing of it was used. Run the same command again."
 _NO_SUCH_BUCKET = ("nosuchbucket", "containernotfound", "the specified bucket does not exist")
 _WRONG_REGION = ("permanentredirect", "authorizationheadermalformed", "301 moved", "bare redirect")
@@ -41,7 +48,7 @@ _UNANSWERED: tuple[tuple[tuple[str, ...], str, str, str, dict[Scheme, str]], ...
         _CREDENTIALS,
     ),
     (
-        ("config error",),
+        ("config error", "access key", "secretaccesskey", "accesskeyid", "source url"),
         "store-settings",
         "the environment's settings for the store of {} cannot be used",
         "",
@@ -113,6 +120,30 @@ def too_slow(where: Address, seconds: float) -> RowsUnreadable:
     )
 
 
+def check_settings(where: Address, environment: Mapping[str, str]) -> None:
+    """Refuse what the library would panic at; values may be secrets, and are not shown."""
+    for name in _WORDS if where.scheme == "s3" else ():
+        value = environment.get(name)
+        if value is not None and (value != value.strip() or not value.isprintable()):
+            raise _bad_settings(where, f"{name} has white space at an end, or a line break in it.")
+        if value is not None and "ENDPOINT" in name and not _is_url(value):
+            advice = f"{name} is no address such as https://storage.example.com:9000."
+            raise _bad_settings(where, advice)
+
+
+def _is_url(text: str) -> bool:
+    try:
+        url = urlsplit(text)
+        return bool(url.hostname and url.scheme and url.port != 0 and text.isascii())
+    except ValueError:
+        return False
+
+
+def _bad_settings(where: Address, advice: str) -> RowsUnreadable:
+    summary = f"the environment's settings for the store of {where} cannot be used"
+    return RowsUnreadable("store-settings", summary, advice)
+
+
 @contextmanager
 def explained(where: Address, *, coming: bool = False) -> Iterator[None]:
     """Turn what obstore raises into ``RowsUnreadable``; ``coming`` is what has come in part."""
@@ -142,9 +173,17 @@ def explained(where: Address, *, coming: bool = False) -> Iterator[None]:
             summary = f"the download of {where} broke off"
             raise RowsUnreadable("connection-lost", summary, _AGAIN) from None
         raise _explained(error, where) from None
+    except Exception as error:
+        if type(error).__name__ == "RustPanic":  # of a module that cannot be imported
+            raise _bad_settings(where, _SETTINGS[where.scheme]) from None
+        raise
 
 
 def _explained(error: Exception, where: Address) -> RowsUnreadable:
+    from obstore.exceptions import InvalidPathError  # noqa: PLC0415 - as above
+
+    if isinstance(error, InvalidPathError):
+        return _unreadable_name(error, where)
     if isinstance(error, ValueError):
         advice = "Its parts between slashes are neither empty nor . or .."
         return RowsUnreadable("bad-path", f"{where} is no name of an object", advice)
@@ -155,11 +194,25 @@ def _explained(error: Exception, where: Address) -> RowsUnreadable:
             summary = f"{where} lies in another region"
             return RowsUnreadable("wrong-region", summary, "Set AWS_REGION to that of the bucket.")
         summary = f"the store answers HTTP {status[1]} for {where}"
-        return RowsUnreadable("store-failed", summary, "Run the same command again later.")
+        passing = status[1] in ("408", "429") or status[1] >= "500"
+        advice = "Run the same command again later." if passing else _SETTINGS[where.scheme]
+        return RowsUnreadable("store-failed", summary, advice)
     return next(
         RowsUnreadable(code, summary.format(where), advice or by_scheme[where.scheme])
         for marks, code, summary, advice, by_scheme in _UNANSWERED
         if _has(error, where, marks)
+    )
+
+
+def _unreadable_name(error: Exception, where: Address) -> RowsUnreadable:
+    """Say that a listing holds a name that the library cannot take, and so ends there."""
+    named = re.search(r'Path "(.*?)"', str(error))
+    name = f" ({named[1]})" if named else ""
+    return RowsUnreadable(
+        "bad-path",
+        f"{where} holds an object with a name that cannot be read{name}",
+        "Names have no control characters in them, and no // or /../. "
+        "Rename it, or read a folder without it.",
     )
 
 

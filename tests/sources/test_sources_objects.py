@@ -265,3 +265,74 @@ def test_without_credentials_it_says_where_they_come_from(
         "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run where a role gives them."
     )
     del store
+
+
+SETTINGS = "the environment's settings for the store of s3://segctl-members/m.csv cannot be used. "
+
+
+@pytest.mark.usefixtures("store")
+@pytest.mark.parametrize(
+    ("name", "value", "advice"),
+    [
+        (
+            "AWS_ACCESS_KEY_ID",
+            "AKIATESTS\n",
+            "AWS_ACCESS_KEY_ID has white space at an end, or a line break in it.",
+        ),
+        (
+            "AWS_SESSION_TOKEN",
+            "to\nken",
+            "AWS_SESSION_TOKEN has white space at an end, or a line break in it.",
+        ),
+        *(
+            (
+                "AWS_ENDPOINT_URL",
+                value,
+                "AWS_ENDPOINT_URL is no address such as https://storage.example.com:9000.",
+            )
+            for value in ("", "127.0.0.1:9000", "http://", "http://[::1", "http://h:99999")
+        ),
+        ("AWS_REGION", "us east 1", "Check the variables that begin with AWS_."),
+        ("AWS_SECRET_ACCESS_KEY", None, "Check the variables that begin with AWS_."),
+    ],
+)
+def test_settings_that_cannot_be_used_are_named_without_their_values(
+    objects: Objects, monkeypatch: pytest.MonkeyPatch, name: str, value: str | None, advice: str
+) -> None:
+    if name == "AWS_REGION":  # is a part of the store's name where no endpoint is given
+        monkeypatch.delenv("AWS_ENDPOINT_URL")
+    if value is None:
+        monkeypatch.delenv(name)
+    else:
+        monkeypatch.setenv(name, value)
+    assert refused(objects, at("m.csv")) == f"store-settings: {SETTINGS}{advice}"
+
+
+def test_marks_that_stand_for_folders_are_passed_over(objects: Objects, store: Store) -> None:
+    keys = ["w/", "w/deep/", "w/deep/a.csv", "w/empty.csv", "w/x.csv", "w/x.csv/", "w/x.csv/b.csv"]
+    for key in keys:
+        store.put(key, "" if key.endswith(("/", "empty.csv")) else "identity\n")
+    found = [objects.find(at("w")), objects.find(at("w/*")), objects.find(at("w/x.csv/*"))]
+    with pytest.raises(RowsUnreadable, match="there is no object"):
+        objects.find(at("w/dee*"))
+    files = [objects.locate(name) for name in found[0]]
+    objects.bring(files)
+    for key in keys:
+        store.remove(key)
+    inside = [at("w/deep/a.csv"), at("w/empty.csv"), at("w/x.csv"), at("w/x.csv/b.csv")]
+    assert found == [tuple(inside), tuple(inside[1:3]), (inside[3],)]
+    assert [file.read_text() for file in files] == ["identity\n", "", "identity\n", "identity\n"]
+
+
+@pytest.mark.parametrize("key", ["odd//x.csv", "odd/a\tb.csv"])
+def test_a_name_that_cannot_be_read_ends_a_listing(
+    objects: Objects, store: Store, key: str
+) -> None:
+    store.put(key, "identity\n")
+    said = refused(objects, at("odd"))
+    store.remove(key)
+    assert said == (
+        f"bad-path: {at('odd')} holds an object with a name that cannot be read ({key}). "
+        "Names have no control characters in them, and no // or /../. "
+        "Rename it, or read a folder without it."
+    )
