@@ -1,6 +1,6 @@
 """Where members come from, as written: a list in the manifest, or one of the outside sources."""
 
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal, Protocol, Self, TypeVar
 
 from pydantic import ConfigDict, Discriminator, Field, Tag, model_validator
 from pydantic.config import JsonDict
@@ -20,13 +20,24 @@ MaxInvalidPercent = Annotated[
 ]
 
 
-def _share_needs_skip(on_invalid: str, share: float | None) -> None:
-    if share is not None and on_invalid == "error":
+class _Sifted(Protocol):
+    """What says of its invalid rows what becomes of them."""
+
+    on_invalid: Literal["error", "skip"]
+    max_invalid_percent: float | None
+
+
+_S = TypeVar("_S", bound=_Sifted)
+
+
+def _share_needs_skip(source: _S) -> _S:
+    if source.max_invalid_percent is not None and source.on_invalid == "error":
         raise problem(
             "no-effect",
             "maxInvalidPercent has no effect without onInvalid: skip.",
             "Add onInvalid: skip, or remove it.",
         )
+    return source
 
 
 def _query_or_table(name: str, given: set[str]) -> None:
@@ -64,10 +75,7 @@ class File(Section):
     on_invalid: OnInvalid = "error"
     max_invalid_percent: MaxInvalidPercent = None
 
-    @model_validator(mode="after")
-    def _share_needs_skip(self) -> "File":
-        _share_needs_skip(self.on_invalid, self.max_invalid_percent)
-        return self
+    _sifted = model_validator(mode="after")(_share_needs_skip)
 
 
 class Query(Section):
@@ -77,10 +85,7 @@ class Query(Section):
     on_invalid: OnInvalid = "error"
     max_invalid_percent: MaxInvalidPercent = None
 
-    @model_validator(mode="after")
-    def _share_needs_skip(self) -> "Query":
-        _share_needs_skip(self.on_invalid, self.max_invalid_percent)
-        return self
+    _sifted = model_validator(mode="after")(_share_needs_skip)
 
 
 class Postgres(Section):
@@ -105,10 +110,7 @@ class Postgres(Section):
     on_invalid: OnInvalid = "error"
     max_invalid_percent: MaxInvalidPercent = None
 
-    @model_validator(mode="after")
-    def _share_needs_skip(self) -> "Postgres":
-        _share_needs_skip(self.on_invalid, self.max_invalid_percent)
-        return self
+    _sifted = model_validator(mode="after")(_share_needs_skip)
 
     @model_validator(mode="after")
     def _one_form(self) -> "Postgres":
@@ -134,10 +136,7 @@ class Sqlite(Section):
     on_invalid: OnInvalid = "error"
     max_invalid_percent: MaxInvalidPercent = None
 
-    @model_validator(mode="after")
-    def _share_needs_skip(self) -> "Sqlite":
-        _share_needs_skip(self.on_invalid, self.max_invalid_percent)
-        return self
+    _sifted = model_validator(mode="after")(_share_needs_skip)
 
     @model_validator(mode="after")
     def _one_form(self) -> "Sqlite":
@@ -164,10 +163,7 @@ class Command(Section):
     on_invalid: OnInvalid = "error"
     max_invalid_percent: MaxInvalidPercent = None
 
-    @model_validator(mode="after")
-    def _share_needs_skip(self) -> "Command":
-        _share_needs_skip(self.on_invalid, self.max_invalid_percent)
-        return self
+    _sifted = model_validator(mode="after")(_share_needs_skip)
 
 
 def _command_form(value: object) -> str:
