@@ -1,5 +1,7 @@
 """What many findings become on a page: few lines, with the sums and the greatest of them."""
 
+from dataclasses import replace
+
 from segctl.diagnostics import Severity
 from segctl.plan.model import Figures, Finding
 from segctl.render.gathering import gathered
@@ -46,11 +48,19 @@ def test_what_to_do_is_told_once() -> None:
     assert one.detail == "segment.a, segment.b, segment.c, segment.d.\nDelete it."
 
 
-def test_of_many_violations_the_greatest_twenty_are_told() -> None:
+def test_segments_that_were_renamed_are_counted() -> None:
+    renamed = [replace(note(n, "no-rename", Severity.WARNING), figures=None) for n in range(4)]
+    [one] = gathered(renamed)
+    assert one.summary == (
+        "4 segments are declared by new names; the service goes on calling them by the old ones"
+    )
+
+
+def test_of_many_violations_the_greatest_twelve_are_told() -> None:
     errors = [note(place, "subset", Severity.ERROR) for place in range(1, 201)]
     *told, rest = gathered(errors)
-    assert told == errors[:-21:-1]
-    assert rest.summary == "180 more like these; --format json has all of them"
+    assert told == errors[:-13:-1]
+    assert rest.summary == "188 more like these; --format json has all of them"
     assert (rest.severity, rest.code) == (Severity.ERROR, "subset")
 
 
