@@ -1,6 +1,5 @@
 """Time as something passed in: tests run on a clock of their own."""
 
-import asyncio
 import time
 from typing import Protocol
 
@@ -31,4 +30,6 @@ class SystemClock:
 
     async def sleep(self, seconds: float) -> None:
         """Let ``seconds`` pass."""
+        import asyncio  # noqa: PLC0415 - heavy, and a plan sleeps on no event loop
+
         await asyncio.sleep(seconds)

@@ -1,9 +1,12 @@
 """A request to stop that can be made from a signal handler and waited for in a loop."""
 
-import asyncio
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from segctl.clock import Clock
+
+if TYPE_CHECKING:
+    import asyncio
 
 
 class StopSignal:
@@ -49,6 +52,8 @@ class StoppableClock:
 
     async def sleep(self, seconds: float) -> None:
         """Let ``seconds`` pass, or less."""
+        import asyncio  # noqa: PLC0415 - heavy; loaded by whoever runs the loop
+
         if self._asked is None:
             self._asked = asyncio.Event()
             self._stop.on_set(in_loop(asyncio.get_running_loop(), self._asked.set))
@@ -64,7 +69,7 @@ class StoppableClock:
             await asyncio.gather(*both, return_exceptions=True)
 
 
-def in_loop(loop: asyncio.AbstractEventLoop, call: Callable[[], object]) -> Callable[[], None]:
+def in_loop(loop: "asyncio.AbstractEventLoop", call: Callable[[], object]) -> Callable[[], None]:
     """Give what makes a call in a loop from a signal handler, which runs between any two steps."""
 
     def tell() -> None:

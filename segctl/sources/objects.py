@@ -4,7 +4,6 @@ What is found is fixed at that moment by its ETag and size.  An object that is a
 one when it comes, or comes in part, is an error and never a short list.
 """
 
-import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass
@@ -131,6 +130,8 @@ class Objects:
 
     def _run(self, where: Address, work: "Callable[[ObjectStore], Coroutine[Any, Any, _T]]") -> _T:
         """Work on a bucket for as long as the limits allow; cut off at once by a signal."""
+        import asyncio  # noqa: PLC0415 - heavy, and few sources lie in buckets
+
         try:
             import obstore  # noqa: F401, PLC0415 - heavy, and an extra
         except ImportError:
@@ -251,6 +252,8 @@ async def _bring(store: "ObjectStore", wanted: Mapping[Path, Found]) -> None:
 
 async def _few_at_once(works: Iterable[Callable[[], Coroutine[Any, Any, None]]]) -> None:
     """Do things with a store side by side, up to the first that fails."""
+    import asyncio  # noqa: PLC0415 - loaded by the caller
+
     slots = asyncio.Semaphore(_AT_ONCE)
 
     async def one(work: Callable[[], Coroutine[Any, Any, None]]) -> None:

@@ -14,7 +14,7 @@ from segctl.manifests.desired import (
     QuerySource,
     SqliteSource,
 )
-from segctl.sources import command, files, postgres, query, sqlite
+from segctl.sources import files, query
 from segctl.sources.fetching import Fetching
 
 
@@ -32,9 +32,13 @@ def rows_of(
                 sql, parameters, at.reach, at.engine.syntax_tree, segment_column=segment_column
             )
         case SqliteSource():
+            from segctl.sources import sqlite  # noqa: PLC0415 - few workspaces need it
+
             file = at.reach.locate(source.path)
             return sqlite.fetch(source, file, at.new_file(".copy"), segment_column=segment_column)
         case CommandSource():
+            from segctl.sources import command  # noqa: PLC0415 - as above
+
             return command.fetch(
                 source,
                 at.new_file(f".{source.format}"),
@@ -43,6 +47,8 @@ def rows_of(
                 segment_column=segment_column,
             )
         case PostgresSource():
+            from segctl.sources import postgres  # noqa: PLC0415 - as above
+
             return postgres.fetch(
                 source,
                 postgres.database(source.connection, at.connections, at.environment),

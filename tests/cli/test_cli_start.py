@@ -33,6 +33,21 @@ def test_nothing_heavy_is_imported_before_a_command_is_called(arguments: list[st
     assert python(code).stdout.splitlines()[-1] == "heavy: []"
 
 
+@pytest.mark.usefixtures("emulator")
+def test_a_plan_without_changes_starts_no_engine_no_loop_and_no_driver(workspace: Path) -> None:
+    needless = (*(set(HEAVY) - {"pydantic", "yaml"}), "asyncio", "ssl", "sqlite3", "psycopg")
+    folder = str(workspace)
+    assert execute(["apply", "--auto-approve", "-C", folder]) == 0
+    code = (
+        "import sys\nfrom segctl.cli.main import execute\n"
+        f"execute(['plan', '-C', {folder!r}])\n"
+        f"print('needless:', [name for name in {needless!r} if name in sys.modules])"
+    )
+    lines = python(code).stdout.splitlines()
+    assert lines[0].startswith("No changes.")
+    assert lines[-1] == "needless: []"
+
+
 def test_help_takes_little_more_than_an_empty_click_program() -> None:
     empty = "import click\n@click.command()\ndef main(): pass\nmain()"
 
