@@ -166,7 +166,7 @@ time.sleep(60)
 
 def gone(root: Path) -> bool:
     """Tell whether the processes of ``SPAWNS`` are gone, or about to be."""
-    for _ in range(100):
+    for _ in range(500):
         alive = [pid for pid in (root / "started").read_text().split() if is_alive(pid)]
         if not alive:
             return True
