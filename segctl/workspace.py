@@ -57,6 +57,7 @@ alan@example.com
 edsger@example.com
 """
 
+_MISNAMED = "segctl.yml"
 _IGNORED = """\
 segctl.state.json
 segctl.state.json.*
@@ -99,12 +100,13 @@ def load(root: Path, *, variables: Mapping[str, str], environment: Mapping[str, 
     ``variables`` are those of the command line; ``environment`` is looked at for
     ``SEGCTL_VAR_…`` and ``CLEVERTAP_BASE_URL``.
     """
+    if _is_elsewhere(root):
+        return Loaded(desired=None, diagnostics=(_no_project(root),), passed_over=(), files=0)
     read = read_manifests(root)
     compiled = compile_files(read.contents, variables=variables, environment=environment)
     allowed = [(root / folder).resolve() for folder in compiled.allowed_folders]
     found = [
         *read.diagnostics,
-        *_no_project(root, read),
         *(_leads_out(file) for file, to in read.links_out.items() if not _within(to, allowed)),
     ]
     failed = any(d.severity is Severity.ERROR for d in found)
@@ -222,14 +224,24 @@ def _leads_out(file: str) -> Diagnostic:
     )
 
 
-def _no_project(root: Path, read: ManifestFiles) -> Iterator[Diagnostic]:
-    met = {d.location.file for d in read.diagnostics if d.location}
-    if PROJECT_FILE in {*read.contents, *read.links_out, *met} or _shown(root, root) in met:
-        return
-    yield Diagnostic(
+def _is_elsewhere(root: Path) -> bool:
+    """Tell a folder without a Project, whose files are then nobody's business."""
+    readable = root.is_dir() and os.access(root, os.R_OK | os.X_OK)
+    return readable and not os.path.lexists(root / PROJECT_FILE)
+
+
+def _no_project(root: Path) -> Diagnostic:
+    around = next((p for p in root.resolve().parents if (p / PROJECT_FILE).is_file()), None)
+    if os.path.lexists(root / _MISNAMED):
+        detail = f"Give {_MISNAMED} this name."
+    elif around:
+        detail = f"There is one in {around}: run this there, or name that folder with --chdir."
+    else:
+        detail = 'Run "segctl init" to begin a workspace, or name its folder with --chdir.'
+    return Diagnostic(
         code="project-missing",
         summary=f"there is no {PROJECT_FILE} in this folder.",
-        detail='Run "segctl init" to begin a workspace, or name its folder with --chdir.',
+        detail=detail,
         location=Location(file=PROJECT_FILE),
     )
 

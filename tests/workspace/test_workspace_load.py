@@ -46,6 +46,31 @@ def test_a_folder_without_segctl_yaml_is_no_workspace(tmp_path: Path) -> None:
     ]
 
 
+def test_of_a_folder_that_is_no_workspace_nothing_else_is_told(tmp_path: Path) -> None:
+    for project in ("one", "other"):
+        (tmp_path / project).mkdir()
+        (tmp_path / project / "segctl.yaml").write_text("kind: Project")
+        (tmp_path / project / "gold.yaml").write_text(GOLD)
+    assert [p.split(".")[0] for p in problems(tmp_path)] == ["segctl"]
+
+
+def test_in_a_folder_of_a_workspace_its_root_is_told(root: Path) -> None:
+    (root / "segments").mkdir()
+    assert problems(root / "segments") == [
+        (
+            "segctl.yaml: error: there is no segctl.yaml in this folder. "
+            f"There is one in {root}: run this there, or name that folder with --chdir."
+        )
+    ]
+
+
+def test_a_segctl_yml_is_recognised(tmp_path: Path) -> None:
+    (tmp_path / "segctl.yml").write_text("kind: Project")
+    assert problems(tmp_path) == [
+        ("segctl.yaml: error: there is no segctl.yaml in this folder. Give segctl.yml this name.")
+    ]
+
+
 def test_a_folder_that_is_not_there_is_said_so(tmp_path: Path) -> None:
     missing = tmp_path / "missing"
     assert problems(missing) == [
