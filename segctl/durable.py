@@ -20,6 +20,9 @@ from typing import BinaryIO
 
 from segctl.errors import Stop
 
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""What the system says where something does not fit."""
+
 _CHUNK = 1 << 20
 _FLAGS = os.O_CLOEXEC | os.O_NOFOLLOW
 
@@ -222,10 +225,30 @@ class Disk:
 
 
 @contextmanager
+def scratching(folder: Path) -> Iterator[None]:
+    """Turn an ``OSError`` of the files in a scratch folder into ``Stop``."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in FULL:
+            raise no_room(folder.parent, error.errno) from error
+        raise stop(error, "write a scratch file") from error
+
+
+def no_room(place: Path, code: int) -> Stop:
+    """Say that scratch files do not fit into the place where scratch folders stand."""
+    return Stop(
+        f"no room for scratch files in {place}: {os.strerror(code)}",
+        hint="Free some space there, or name a roomier folder with --temp-dir or "
+        "SEGCTL_TEMP_DIR, then run the same command again.",
+    )
+
+
+@contextmanager
 def scratch_file(path: Path, *, buffering: int = -1) -> Iterator[BinaryIO]:
     """Write a new file for its owner alone, which need not last; raises ``Stop``."""
     with (
-        explained("write a scratch file"),
+        scratching(path.parent),
         os.fdopen(Disk().create(path), "wb", buffering=buffering) as file,
     ):
         yield file

@@ -10,12 +10,12 @@ from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
 import duckdb
 
+from segctl.durable import FULL, no_room
 from segctl.errors import Stop
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _DENIED = (errno.EIO, errno.EROFS, errno.EACCES)
 _NO_SPILLING = ("max_temp_directory_size", "failed to offload")
 _AGAIN = "then run the same command again."
@@ -57,22 +57,22 @@ def explained(
 
 def is_shortage(error: duckdb.Error) -> bool:
     """Tell whether an error says nothing of the data, but that there is no room for it."""
-    return isinstance(error, duckdb.OutOfMemoryException) or _code(error) in _FULL
+    return isinstance(error, duckdb.OutOfMemoryException) or _code(error) in FULL
 
 
 def told(error: duckdb.Error, means: Means) -> Stop | None:
     """Explain an error that is about the machine; ``None`` where it is about something else."""
     if isinstance(error, duckdb.OutOfMemoryException):
         if any(mark in str(error) for mark in _NO_SPILLING):
-            return _full(means.folder, os.strerror(errno.ENOSPC))
+            return no_room(means.folder, errno.ENOSPC)
         held = f": it may hold {means.memory / 1e6:,.0f} MB" if means.memory else ""
         return Stop(
             f"there is not enough memory for this run{held}",
             hint=f"Allow it more with --memory-limit or SEGCTL_MEMORY_LIMIT, {_AGAIN}",
         )
     code = _code(error)
-    if code in _FULL:
-        return _full(means.folder, os.strerror(code))
+    if code in FULL:
+        return no_room(means.folder, code)
     if code in _DENIED:
         return Stop(
             f"cannot work in the folder for scratch files, {means.folder}: {os.strerror(code)}",
@@ -85,12 +85,4 @@ def _code(error: duckdb.Error) -> int:
     """Give the number of the system's error that DuckDB quotes, 0 where it quotes none."""
     if not isinstance(error, duckdb.IOException):
         return 0
-    return next((c for c in (*_FULL, *_DENIED) if os.strerror(c) in str(error)), 0)
-
-
-def _full(folder: Path, reason: str) -> Stop:
-    return Stop(
-        f"no room for scratch files in {folder}: {reason}",
-        hint="Free some space there, or name a roomier folder with --temp-dir or "
-        f"SEGCTL_TEMP_DIR, {_AGAIN}",
-    )
+    return next((c for c in (*FULL, *_DENIED) if os.strerror(c) in str(error)), 0)

@@ -13,7 +13,7 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from segctl.durable import Disk, explained
+from segctl.durable import Disk, scratching
 from segctl.engine.base import RowsUnreadable
 from segctl.manifests.buckets import Address, address
 from segctl.sources import objects_failures as failures
@@ -125,7 +125,7 @@ class Objects:
             buckets.setdefault(bucket, {})[file] = found
         for wanted in buckets.values():
             [where, *_] = (found.address for found in wanted.values())
-            with explained("write a scratch file"):
+            with scratching(self._scratch):
                 self._run(where, partial(_bring, wanted=wanted))
 
     def _run(self, where: Address, work: "Callable[[ObjectStore], Coroutine[Any, Any, _T]]") -> _T:
