@@ -13,7 +13,7 @@ from pathlib import Path
 from benchmarks.emulators import create, emulator, environment
 from benchmarks.job import Job
 from benchmarks.measuring import SEGCTL, Run, Words, measure
-from benchmarks.workspaces import make_desired, make_recorded
+from benchmarks.workspaces import make_desired, make_recorded, memory
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +64,7 @@ def state_bytes(job: Job) -> StateBytes:
 def apply(job: Job, url: str) -> Run:
     """Apply what differs."""
     command: Words = [SEGCTL, "apply", "-C", job.workspace, "--auto-approve", "--json"]
-    return measure(command, environment=environment(url))
+    return measure(command, environment={**environment(url), **memory(job)})
 
 
 def _files(workspace: Path) -> dict[str, tuple[int, int]]:

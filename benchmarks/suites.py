@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from benchmarks import machine
 from benchmarks.contenders import (
@@ -42,6 +43,9 @@ IN_MEMORY = 10_000_000
 MEMORY_LIMIT = "2GB"
 """Above so many rows segctl and DuckDB both are given this limit, and spill."""
 
+MOST_CHANGED = 1
+"""Per cent; of more rows than that no more are changed, for the time it takes."""
+
 INLINE_REACH = 100_000
 """Nobody keeps more in a manifest."""
 
@@ -68,20 +72,24 @@ LIMIT = (SEGCTL_PLAN, BARE_DUCKDB)
 Jobs = Iterator[tuple[Job, tuple[Contender, ...]]]
 
 
+def _of(base: Job, rows: int, **changes: Any) -> Job:
+    limit = MEMORY_LIMIT if rows > IN_MEMORY else ""
+    return replace(base, rows=rows, memory_limit=limit, **changes)
+
+
 def _sizes(base: Job, sizes: Sequence[int], rates: Sequence[int]) -> Jobs:
     for rows in sizes:
-        if rows > IN_MEMORY:
-            yield replace(base, rows=rows, memory_limit=MEMORY_LIMIT), LIMIT
-            continue
         for rate in rates:
-            yield replace(base, rows=rows, rate=rate), LIMIT
+            if rows <= IN_MEMORY or rate <= MOST_CHANGED:
+                yield _of(base, rows, rate=rate), LIMIT
 
 
 def _segments(base: Job, sizes: Sequence[int], rates: Sequence[int]) -> Jobs:
     del rates
-    for rows in [size for size in sizes if 100_000 <= size <= IN_MEMORY] or sizes:
-        yield replace(base, rows=rows, arrangement="table"), LIMIT
-        yield replace(base, rows=rows, arrangement="segments"), LIMIT
+    for rows in [size for size in sizes if size >= 100_000] or sizes:
+        yield _of(base, rows, arrangement="table"), LIMIT
+        if rows <= IN_MEMORY:
+            yield _of(base, rows, arrangement="segments"), LIMIT
     rows = _middle(sizes)
     yield replace(base, rows=rows, arrangement="table", skewed=True), LIMIT
 
@@ -115,13 +123,14 @@ def _peers(base: Job, sizes: Sequence[int], rates: Sequence[int]) -> Jobs:
 
 def _unchanged(base: Job, sizes: Sequence[int], rates: Sequence[int]) -> Jobs:
     del rates
-    for rows in [size for size in sizes if size <= IN_MEMORY]:
-        yield replace(base, rows=rows, rate=0), (SEGCTL_PLAN,)
+    for rows in sizes:
+        yield _of(base, rows, rate=0), (SEGCTL_PLAN,)
 
 
 def _middle(sizes: Sequence[int]) -> int:
-    """Give the largest size up to a million, where details matter and time does not."""
-    return max((size for size in sizes if size <= 1_000_000), default=min(sizes))
+    """Give the size at which details are looked at: a million, or ten where there is time."""
+    most = IN_MEMORY if max(sizes) > IN_MEMORY else 1_000_000
+    return max((size for size in sizes if size <= most), default=min(sizes))
 
 
 _JOBS = {

@@ -216,7 +216,12 @@ def _seconds_and_peak(measured: Measurement | None) -> str:
 def _alone(name: str, found: Sequence[Measurement]) -> Table:
     """Tell what segctl takes where there is nothing to compare it with."""
     rows = [
-        [f"{m.rows:,}", seconds(m.median_seconds), seconds(m.median_cpu_seconds), f"{m.peak:,.0f}"]
+        [
+            *_labels(m, ["members"]),
+            seconds(m.median_seconds),
+            seconds(m.median_cpu_seconds),
+            f"{m.peak:,.0f}",
+        ]
         for m in found
     ]
     return Table(name=name, head=["members", "s", "CPU s", "MiB"], rows=rows, words=0)

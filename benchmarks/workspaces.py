@@ -45,10 +45,15 @@ def make_recorded(job: Job) -> Run:
         f"{name}={job.part(job.recorded, name) if job.parted else job.recorded}"
         for name in job.names()
     ]
-    limit = {"SEGCTL_MEMORY_LIMIT": job.memory_limit} if job.memory_limit else {}
     return measure(
-        [sys.executable, "-m", "benchmarks.importing", job.workspace, *pairs], environment=limit
+        [sys.executable, "-m", "benchmarks.importing", job.workspace, *pairs],
+        environment=memory(job),
     )
+
+
+def memory(job: Job) -> dict[str, str]:
+    """Give the environment that sets the job's limit, if it has one."""
+    return {"SEGCTL_MEMORY_LIMIT": job.memory_limit} if job.memory_limit else {}
 
 
 def make_additions(job: Job) -> None:

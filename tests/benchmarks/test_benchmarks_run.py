@@ -10,7 +10,7 @@ from benchmarks.contenders import PYTHON_SETS, SEGCTL_PLAN, TERRAFORM_EACH, TERR
 from benchmarks.job import Job
 from benchmarks.measuring import BenchmarkFailed
 from benchmarks.store import Document
-from benchmarks.suites import SUITES
+from benchmarks.suites import IN_MEMORY, SUITES, cases
 
 TERRAFORM = """\
 #!/bin/sh
@@ -105,3 +105,13 @@ def test_the_emulator_is_measured(tmp_path: Path) -> None:
     emulator_throughput.main(["--seconds", "0.1", "--profiles", "200", "--json", str(tmp_path)])
     parts = store.load(tmp_path, "emulator")["parts"]
     assert [part["changes_a_second"] > 0 for part in parts] == [True] * 6
+
+
+@pytest.mark.parametrize("suite", ["sizes", "segments", "unchanged"])
+def test_what_does_not_fit_into_memory_is_measured_under_a_limit(
+    suite: str, tmp_path: Path
+) -> None:
+    sizes = [IN_MEMORY, 10 * IN_MEMORY]
+    found = cases(Job(folder=tmp_path, rows=1), suite=suite, sizes=sizes, rates=[0, 1, 100])
+    limits = {(case.job.rows, case.job.memory_limit) for case in found}
+    assert limits == {(IN_MEMORY, ""), (10 * IN_MEMORY, "2GB")}
