@@ -18,6 +18,7 @@ from segctl.errors import StateDamaged
 
 _UNKNOWN = ("the file cannot be read", "Check that its format is what its name says.")
 _SHOWN_ELSEWHERE = "Its own words may quote your data; run the query in DuckDB to see them."
+_OPEN_QUOTE = ("a quoted value does not end", 'Write a quote inside as "".')
 _LINE = re.compile(r"on Line: (\d+)|in line (\d+)")
 _MARKS = {";": "a semicolon", "|": "a bar", "\t": "a tab", ",": "a comma"}
 _READ_AS_TEXT = "CSV columns are read as text; cast them, such as CAST(amount AS DOUBLE)."
@@ -46,6 +47,20 @@ def no_column(column: str, there: list[str]) -> RowsUnreadable:
     listed = ", ".join(there[:10]) + (", …" if len(there) > 10 else "")
     advice = f'Did you mean "{near[0]}"?' if near else f"It has: {listed}. Name one as `column`."
     return RowsUnreadable("missing-column", f'the file has no column "{column}"', advice)
+
+
+def no_header() -> RowsUnreadable:
+    """Say that a file does not begin with the names of its columns."""
+    return RowsUnreadable(
+        "missing-column",
+        "the file does not begin with a header line that can be read",
+        "Its first line names the columns; no name has a line end or stray quotes in it.",
+    )
+
+
+def open_quote() -> RowsUnreadable:
+    """Say that a file ends within a quoted value."""
+    return RowsUnreadable("unreadable-file", *_OPEN_QUOTE)
 
 
 def column_twice(column: str) -> RowsUnreadable:
@@ -160,15 +175,17 @@ def explained(error: duckdb.Error, rows: Rows) -> RowsUnreadable:
     if isinstance(rows, Copied):
         return RowsUnreadable("query-failed", "what the server sent cannot be read", "")
     if isinstance(rows, Scan) and rows.format == "jsonl" and line:
-        line -= 1 if line > 1 and "byte 1 in line" in text else 0
+        line -= 1 if "Malformed JSON" in text else 0  # DuckDB names the line after it
     return RowsUnreadable("unreadable-file", summary, detail, line=line)
 
 
 def _unreadable(text: str) -> tuple[str, str]:
     table = (
+        ("has duplicate key", "a line has a key twice", "Give each key once."),
+        ("Expected OBJECT", "a line is not a JSON object", "Write one JSON object a line."),
         ("not utf-8", "the file is not UTF-8", "Save it as UTF-8."),
         ("Invalid unicode", "the file is not UTF-8", "Save it as UTF-8."),
-        ("unterminated quote", "a quoted value does not end", 'Write a quote inside as "".'),
+        ("unterminated quote", *_OPEN_QUOTE),
         ("Expected Number of Columns", "a row has more or fewer values than the header", ""),
         ("invalid state", "the file mixes line ends, or has a stray quote", "Use one line end."),
         ("byte order mark", "the file begins with a byte order mark", "Save it as UTF-8 without."),

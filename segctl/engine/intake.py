@@ -7,6 +7,9 @@ of ours.
 """
 
 import csv
+import re
+import sys
+from collections import deque
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
@@ -19,6 +22,7 @@ import duckdb
 
 from segctl.engine import algebra, failures, sql, whole
 from segctl.engine.base import Copied, Inline, Members, Rows, RowsUnreadable, Scan, Select
+from segctl.engine.shortage import is_shortage
 
 OPTIONS = {
     "autoinstall_known_extensions": False,
@@ -43,6 +47,7 @@ class Intake:
         self._settings = settings
         self._numbers = numbers
         self._lists: list[tuple[int, Inline]] = []
+        self._by_one_thread: set[Path] = set()
         db.execute("CREATE TEMP TABLE listed (load INTEGER, kind VARCHAR, value VARCHAR)")
 
     def relation(self, rows: Rows, number: int) -> str:
@@ -89,7 +94,11 @@ class Intake:
             with _named(path, scan):
                 alike.setdefault(self._header(scan, path), []).append(path)
         return " UNION ALL ".join(
-            sql.rows_of(replace(scan, paths=tuple(paths)), header)
+            sql.rows_of(
+                replace(scan, paths=tuple(paths)),
+                header,
+                at_once=self._by_one_thread.isdisjoint(paths),
+            )
             for header, paths in alike.items()
         )
 
@@ -111,21 +120,17 @@ class Intake:
 
     def _header(self, scan: Scan, path: Path) -> tuple[str, ...]:
         """Read the names in the first line of a csv or tsv file."""
-        cursor = self._db.cursor()
-        try:
-            cursor.execute("SET preserve_insertion_order = true")
-            first = cursor.execute(f"SELECT value FROM {sql.lines_of([path])} LIMIT 1").fetchone()
-        finally:
-            cursor.execute("SET preserve_insertion_order = false")
-            cursor.close()
-        text = str(first[0] or "") if first else ""
-        names = next(csv.reader([text], delimiter="\t" if scan.format == "tsv" else ","), [])
+        with self._lines(path) as lines:
+            first, below = next(lines, ""), next(lines, None)
+        if below is not None and not first:
+            raise failures.no_header()
+        names = _names(first, _mark(scan))
         for column in scan.inside:
             if column not in names:
                 raise failures.no_column(column, names)
             if names.count(column) > 1:
                 raise failures.column_twice(column)
-        return tuple(n if names.index(n) == i else f"{n} ({i})" for i, n in enumerate(names))
+        return tuple(names)
 
     def _check_types(self, scan: Scan) -> None:
         """Refuse a missing column of a Parquet file, and one that holds no text.
@@ -164,7 +169,52 @@ class Intake:
             table = self._table(sql.rows_of(scan), [])
             self._check_json(scan, table)
             return f"SELECT kind, value, label FROM {table}"
-        return f"FROM {self._table(self.in_order(scan), [])}"
+        try:
+            return f"FROM {self._table(self.in_order(scan), [])}"
+        except duckdb.Error as error:
+            if is_shortage(error) or scan.format == "txt":
+                raise
+            return f"FROM {self._from_the_top(scan)}"
+
+    def _from_the_top(self, scan: Scan) -> str:
+        """Read csv or tsv files by one thread each into a table.
+
+        From the middle of a file it cannot always be told whether a line end is in quotes.
+        DuckDB does not say then that a file ends within quotes, and leaves the rest out.
+        """
+        self._by_one_thread.update(scan.paths)
+        try:
+            table = self._table(self.in_order(scan), [])
+            for path in scan.paths:
+                with _named(path, scan):
+                    self._check_end(scan, path)
+        except duckdb.Error:
+            self._by_one_thread.difference_update(scan.paths)
+            raise
+        return table
+
+    def _check_end(self, scan: Scan, path: Path) -> None:
+        with self._lines(path) as lines:
+            text = (f"{line}\n" for line in lines)
+            limit = csv.field_size_limit(sys.maxsize)
+            try:
+                deque(csv.reader(text, delimiter=_mark(scan), strict=True), maxlen=0)
+            except csv.Error:
+                raise failures.open_quote() from None
+            finally:
+                csv.field_size_limit(limit)
+
+    @contextmanager
+    def _lines(self, path: Path) -> Iterator[Iterator[str]]:
+        """Give the lines of a text file, in their order and without their ends."""
+        cursor = self._db.cursor()
+        try:
+            cursor.execute("SET preserve_insertion_order = true")
+            cursor.execute(f"SELECT coalesce(value, '') FROM {sql.lines_of([path])}")
+            yield (line for rows in iter(lambda: cursor.fetchmany(10_000), []) for [line] in rows)
+        finally:
+            cursor.execute("SET preserve_insertion_order = false")
+            cursor.close()
 
     def _selected(self, select: Select) -> str:
         """Run a user's query where it can do no harm; give a SELECT over its result."""
@@ -218,6 +268,27 @@ class Intake:
             "SELECT CASE WHEN guid IS NULL THEN 'identity' ELSE 'guid' END AS kind, "
             f"coalesce(identity, guid) AS value, label FROM {result}"
         )
+
+
+def _mark(scan: Scan) -> str:
+    return "\t" if scan.format == "tsv" else ","
+
+
+def _names(header: str, mark: str) -> list[str]:
+    """Part a header line; refuses one whose end DuckDB may look for in the rows below.
+
+    It does so for a quote that is left open, for one within a name that has none around
+    it, and after a byte order mark for a first name that seems to begin another one.
+    """
+    name = f'(?:[^"{mark}]*|"(?:[^"]|"")*")'
+    try:
+        names = next(csv.reader([header], delimiter=mark), [])
+    except csv.Error:
+        raise failures.no_header() from None
+    regular = re.fullmatch(f"{name}(?:{mark}{name})*", header)
+    if not regular or (names and re.search(f'{mark} *("|$)', names[0])):
+        raise failures.no_header()
+    return names
 
 
 @contextmanager

@@ -53,21 +53,27 @@ def paths(files: Iterable[Path]) -> str:
 
 
 def lines_of(files: Iterable[Path]) -> str:
-    """Give the reading function of text files that have one column, ``value``: their lines."""
-    return f"read_csv({paths(files)}, auto_detect = false, {LINES})"
+    """Give the reading function of text files that have one column, ``value``: their lines.
+
+    A line may end in any way, since those in quoted values may differ from all others.
+    """
+    return f"read_csv({paths(files)}, auto_detect = false, strict_mode = false, {LINES})"
 
 
-def _delimited(scan: Scan, columns: Sequence[str]) -> str:
+def _delimited(scan: Scan, columns: Sequence[str], *, at_once: bool) -> str:
     """Give the reading function of csv or tsv files that share a header, which is known.
 
     Nothing is guessed: DuckDB would take one file for this dialect and the next
-    for that one.
+    for that one.  Columns are named by their places: the names in a header may be empty,
+    repeat, or differ in case alone.
     """
-    types = ", ".join(f"{literal(column)}: 'VARCHAR'" for column in columns)
+    types = ", ".join(f"{_place(place)}: 'VARCHAR'" for place in range(len(columns)))
     delimiter = "\t" if scan.format == "tsv" else ","
+    parallel = "" if at_once else ", parallel = false"
     return (
         f"read_csv({paths(scan.paths)}, auto_detect = false, columns = {{{types}}}, "
-        f"delim = '{delimiter}', quote = '\"', escape = '\"', header = true{_options(scan)})"
+        f"delim = '{delimiter}', quote = '\"', escape = '\"', header = true"
+        f"{parallel}{_options(scan)})"
     )
 
 
@@ -95,13 +101,13 @@ def _unescaped(column: str) -> str:
     return f"CASE WHEN contains({column}, '\\') THEN {value} ELSE {column} END"
 
 
-def rows_of(scan: Scan, columns: Sequence[str] = ()) -> str:
+def rows_of(scan: Scan, columns: Sequence[str] = (), *, at_once: bool = True) -> str:
     """Give a SELECT of ``kind``, ``value`` and ``label`` over files, unchecked.
 
-    ``columns`` are those of the header of csv or tsv files.  Of jsonl there is ``type``
-    too, that of the value in JSON.
+    ``columns`` are those of the header of csv or tsv files; threads may begin in the midst
+    of such a file ``at_once``.  Of jsonl there is ``type`` too, that of the value in JSON.
     """
-    value = "f.value" if scan.format == "txt" else _cell(scan, scan.column)
+    value = "f.value" if scan.format == "txt" else _cell(scan, scan.column, columns)
     kind_of_json = ""
     if scan.format == "jsonl" and scan.column in scan.inside:
         kind_of_json = f", json_type(f.{name(scan.column)}) AS type"
@@ -109,20 +115,27 @@ def rows_of(scan: Scan, columns: Sequence[str] = ()) -> str:
         kind_of_json = ", 'VARCHAR' AS type"
     return (
         f"SELECT {literal(scan.kind)} AS kind, {value} AS value, "
-        f"{_cell(scan, scan.segment_column)} AS label{kind_of_json} FROM {_table(scan, columns)}"
+        f"{_cell(scan, scan.segment_column, columns)} AS label{kind_of_json} "
+        f"FROM {_table(scan, columns, at_once=at_once)}"
     )
 
 
-def _cell(scan: Scan, column: str | None) -> str:
+def _place(number: int) -> str:
+    return f"c{number}"
+
+
+def _cell(scan: Scan, column: str | None, columns: Sequence[str]) -> str:
     """Give the text of a column, which stands in the files or in the names of their folders."""
     if column is None or (scan.format == "txt" and column not in scan.partitions):
         return "NULL::VARCHAR"
     if column in scan.partitions:
         return f"p.{name(column)}::VARCHAR"
+    if scan.format in ("csv", "tsv"):
+        return f"f.{_place(columns.index(column))}"
     return f"(f.{name(column)}->>'$')" if scan.format == "jsonl" else f"f.{name(column)}::VARCHAR"
 
 
-def _table(scan: Scan, columns: Sequence[str]) -> str:
+def _table(scan: Scan, columns: Sequence[str], *, at_once: bool) -> str:
     """Give the files as the table ``f``, beside ``p``, the partitions that they are in."""
     match scan.format:
         case "txt":
@@ -133,11 +146,11 @@ def _table(scan: Scan, columns: Sequence[str]) -> str:
             wanted = dict.fromkeys(scan.inside or (scan.column,))
             types = ", ".join(f"{literal(column)}: 'JSON'" for column in wanted)
             table = (
-                f"read_json({paths(scan.paths)}, format = 'newline_delimited', "
+                f"read_json({paths(scan.paths)}, format = 'newline_delimited', records = true, "
                 f"columns = {{{types}}}{_options(scan)})"
             )
         case _:
-            table = _delimited(scan, columns)
+            table = _delimited(scan, columns, at_once=at_once)
     if not scan.partitions:
         return f"{table} AS f"
     names = ", ".join(name(column) for column in scan.partitions)

@@ -77,6 +77,7 @@ def fetch(
 @contextmanager
 def _opened(file: Path, patience_seconds: float) -> Iterator[sqlite3.Connection]:
     """Open a database so that nothing can be written, neither to it nor beside it."""
+    file = file.resolve()  # its log lies beside the file itself, and not beside a link to it
     at_rest = _at_rest(file)
     before = _mark(file)
     options = "mode=ro" + ("&immutable=1" if at_rest else "")

@@ -83,17 +83,17 @@ def test_values_are_decoded_and_null_is_no_text() -> None:
     }
 
 
-@given(st.text(min_size=1, max_size=20))
+@given(st.text(st.characters(exclude_characters="\0", codec="utf-8"), min_size=1, max_size=20))
 def test_what_duckdb_writes_as_a_partition_is_read_back(
     tmp_path_factory: pytest.TempPathFactory, value: str
 ) -> None:
     folder = tmp_path_factory.mktemp("hive")
     with duckdb.connect() as db:
-        db.execute("CREATE TABLE t AS SELECT 'a' AS identity, $1 AS p", [value.replace("\0", "")])
+        db.execute("CREATE TABLE t AS SELECT 'a' AS identity, $1 AS p", [value])
         db.execute(f"COPY t TO '{folder}' (FORMAT parquet, PARTITION_BY (p), OVERWRITE)")
     [file] = folder.rglob("*.parquet")
     read_back = partitions(file.relative_to(folder).as_posix())["p"]
-    assert read_back == (value.replace("\0", "") or None)
+    assert read_back == value
 
 
 @pytest.mark.parametrize(

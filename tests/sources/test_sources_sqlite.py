@@ -278,3 +278,13 @@ def test_a_signal_ends_a_query_that_runs(crm: Path) -> None:
 
 def test_the_copy_is_for_us_alone(crm: Path) -> None:
     assert taken(crm, table="users", column="email").path.stat().st_mode & 0o777 == 0o600
+
+
+def test_the_log_of_a_database_behind_a_link_is_read_too(tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    real = made(tmp_path / "there" / "w.db", f"PRAGMA journal_mode = WAL; {USERS}")
+    (tmp_path / "w.db").symlink_to(real)
+    with closing(sqlite3.connect(real)) as writer:
+        writer.execute("DELETE FROM users WHERE email = 'b'")
+        writer.commit()
+        assert taken(tmp_path / "w.db", table="users", column="email").rows == 3
