@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from segctl.backends.base import Backend
-from segctl.backends.local import LocalBackend
+from segctl.backends.local import FOLDER, HEAD, LocalBackend
 from segctl.clock import Clock
 from segctl.durable import Disk
 from segctl.room import Room
 from segctl.scratch import scratch_folder
+from segctl.workspace import check_is_one
 
 if TYPE_CHECKING:
     from segctl.engine.base import Engine
@@ -38,7 +39,10 @@ class Context:
     room: Room = field(default_factory=Room)
 
     def backend(self) -> Backend:
-        """Give the place where the workspace's state is kept."""
+        """Give the place where the workspace's state is kept; raises ``Stop`` where none is."""
+        # A state is looked at even where the file beside it was lost.
+        if not any((self.root / name).exists() for name in (HEAD, FOLDER)):
+            check_is_one(self.root)
         return LocalBackend(self.root, clock=self.clock, disk=self.disk)
 
     @property

@@ -47,7 +47,7 @@ def push(
     files that are not there, or that an interrupted apply did not begin from.  Raises
     ``Stop``, ``StateDamaged``, ``StateLocked``.
     """
-    pushed = codec.decode(data)
+    pushed = _read(data)
     with alone(context, timeout=lock_timeout) as (backend, at):
         present = _present(context, backend, at, observe)
         if not force:
@@ -59,6 +59,17 @@ def push(
             codec.encode(state), expected=present.version, damaged=present.state is None
         )
         return state
+
+
+def _read(data: bytes) -> State:
+    try:
+        return codec.decode(data)
+    except StateDamaged as error:
+        raise Stop(
+            f"the pushed {error.message.removeprefix('the ')}",
+            hint="Nothing was changed. Push another copy: `segctl state history` names the earlier "
+            "heads, which stand in segctl.state.d/history.",
+        ) from error
 
 
 def _present(context: Context, backend: Backend, at: Desk, observe: Observer) -> _Present:

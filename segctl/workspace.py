@@ -118,6 +118,13 @@ def load(root: Path, *, variables: Mapping[str, str], environment: Mapping[str, 
     )
 
 
+def check_is_one(root: Path) -> None:
+    """Raise ``Stop`` for a readable folder without a Project."""
+    if _is_elsewhere(root):
+        problem = _no_project(root)
+        raise Stop(problem.summary.rstrip("."), hint=problem.detail)
+
+
 def read_manifests(root: Path) -> ManifestFiles:
     """Read every ``*.yaml`` and ``*.yml`` below ``root``; hidden files and folders are left out."""
     contents: dict[str, bytes] = {}

@@ -284,8 +284,8 @@ class LocalBackend:
             return
         raise StateDamaged(
             f"{HEAD} is missing, but {FOLDER}/history holds {held}",
-            hint=f"Put {HEAD} back. To start over although every member would be added "
-            f"again, move {FOLDER} away too.",
+            hint=f"`segctl state push FILE` puts a copy of {HEAD} back. To start over although "
+            f"every member would be added again, move {FOLDER} away too.",
         )
 
     def _check_content(self, path: Path, ref: FileRef, shown: str) -> None:

@@ -9,7 +9,7 @@ from segctl.cli.screen import Screen
 from segctl.errors import WrongUsage
 
 
-@click.command("apply", epilog="Example: segctl apply gold.plan")
+@click.command("apply", epilog="Example: segctl apply gold.segplan")
 @click.argument("file", metavar="[FILE]", required=False, type=options.Given())
 @options.auto_approve
 @click.option("--json", "as_json", is_flag=True, help="Stream JSON objects, one a line.")

@@ -16,7 +16,7 @@ CHANGES = 2
 REFUSED = 6
 
 
-@click.command("plan", epilog="Example: segctl plan --out gold.plan --target 'gold*'")
+@click.command("plan", epilog="Example: segctl plan --out gold.segplan --target 'gold*'")
 @click.option(
     "--out",
     metavar="FILE",

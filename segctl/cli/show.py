@@ -11,7 +11,7 @@ from segctl.errors import WrongUsage
 from segctl.render import state_view
 
 
-@click.command("show", epilog="Example: segctl show gold.plan --format markdown")
+@click.command("show", epilog="Example: segctl show gold.segplan --format markdown")
 @click.argument("file", metavar="[FILE]", required=False, type=options.Given())
 @click.option(
     "--format", "view", type=click.Choice(FORMATS), default="text", help="How to print it."

@@ -1,7 +1,5 @@
 """``segctl state``: look into the state, and after it."""
 
-from typing import BinaryIO
-
 import click
 
 from segctl import operations
@@ -11,6 +9,7 @@ from segctl.cli.common import common
 from segctl.cli.screen import Screen
 from segctl.errors import WrongUsage
 from segctl.render import state_view
+from segctl.render.style import escaped
 
 _LARGEST_HEAD = 64 << 20
 """Bytes; a head of 2,500 segments has three million."""
@@ -73,9 +72,9 @@ def move(screen: Screen, *, source: str, destination: str, lock_timeout: float) 
 @options.lock_timeout
 @common
 def remove(screen: Screen, *, globs: tuple[str, ...], lock_timeout: float) -> None:
-    """Forget segments, tombstones too; they stay in CleverTap as they are.
+    """Forget segments; they stay in CleverTap as they are.
 
-    A manifest that still declares one will try to create it again: `segctl
+    Tombstones, too. A manifest that still declares one will try to create it again: `segctl
     import` adopts it instead.
     """
     gone = operations.remove(
@@ -93,23 +92,21 @@ def pull(screen: Screen) -> None:
 
 
 @command.command("push", epilog="Example: segctl state push head.json")
-@click.argument("file", type=click.File("rb"))
+@click.argument("file", type=options.Given())
 @click.option("--force", is_flag=True, help="Go back to an older head, or to another lineage.")
 @options.lock_timeout
 @common
-def push(screen: Screen, *, file: BinaryIO, force: bool, lock_timeout: float) -> None:
-    """Put FILE in place of the head, also of a damaged or missing one; - is standard input.
+def push(screen: Screen, *, file: str, force: bool, lock_timeout: float) -> None:
+    """Put FILE in place of the head.
 
-    Refuses the state of another workspace and one that is older than the present
+    FILE is a copy of a head, - standard input; the present one may be damaged or
+    missing. Refuses the state of another workspace and one that is older than the present
     one, unless --force; and one whose member files are not there. `segctl state
     history` names the earlier heads, which stand in segctl.state.d/history.
     """
-    data = file.read(_LARGEST_HEAD + 1)
-    if len(data) > _LARGEST_HEAD:
-        raise WrongUsage(f"{file.name} is no head of a state: it has more than 64 MB")
     state = operations.push(
         screen.context(),
-        data,
+        _head(screen, file),
         force=force,
         lock_timeout=lock_timeout,
         observe=screen.tell_recovered,
@@ -117,10 +114,30 @@ def push(screen: Screen, *, file: BinaryIO, force: bool, lock_timeout: float) ->
     screen.out(f"The state is at serial {state.serial} now.\n")
 
 
+def _head(screen: Screen, file: str) -> bytes:
+    name = file if file == "-" else str(screen.path(file))
+    try:
+        with click.open_file(name, "rb") as stream:
+            data: bytes = stream.read(_LARGEST_HEAD + 1)
+    except OSError as error:
+        raise WrongUsage(
+            f"{escaped(name)} cannot be read: {error.strerror}",
+            hint="`segctl state history` names the earlier heads, which stand in "
+            "segctl.state.d/history.",
+        ) from error
+    if len(data) > _LARGEST_HEAD:
+        raise WrongUsage(f"{escaped(name)} is no head of a state: it has more than 64 MB")
+    return data
+
+
 @command.command("history", epilog="Example: segctl state history")
 @common
 def history(screen: Screen) -> None:
-    """Print the versions of the state that are kept, the present one last."""
+    """Print the versions of the state that are kept.
+
+    Each with its serial, the name of its file in segctl.state.d/history, and how many
+    segments and members it has; the present one last.
+    """
     screen.out(state_view.history(operations.history(screen.context())))
 
 
@@ -129,8 +146,9 @@ def history(screen: Screen) -> None:
 @options.lock_timeout
 @common
 def collect(screen: Screen, *, dry_run: bool, lock_timeout: float) -> None:
-    """Remove member files and earlier versions that nothing needs any more.
+    """Remove what nothing needs any more.
 
+    That is member files that no version of the state names, and the oldest versions.
     Whatever replaces the state does so at its end; this is for what a crash or an
     unreadable version left. The last 20 versions stay, fewer where their files
     take more than 1 GB.
@@ -148,9 +166,10 @@ def collect(screen: Screen, *, dry_run: bool, lock_timeout: float) -> None:
 @options.room
 @common
 def check(screen: Screen) -> int:
-    """Prove head, member files and digests against each other, in full.
+    """Prove that the state adds up.
 
-    Reads every member; changes nothing. Exit 1 where something does not add up.
+    Checks head, member files, digests, history and journal against each other. Reads
+    every member; changes nothing. Exit 1 where something does not add up.
     """
     checked = operations.check(screen.context())
     screen.out(state_view.checked(checked))

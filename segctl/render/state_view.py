@@ -117,7 +117,8 @@ def _object(address: str, record: SegmentRecord) -> dict[str, Any]:
 
 def imported(address: str, *, key: str, members: int, duplicates: int) -> str:
     """Say what an import recorded."""
-    repeated = f" ({duplicates:,} rows repeat another)" if duplicates else ""
+    rows = "row repeats" if duplicates == 1 else "rows repeat"
+    repeated = f" ({duplicates:,} {rows} another)" if duplicates else ""
     return (
         f"Adopted {escaped(address)} as {escaped(key)} with {counted(members, 'member')}"
         f"{repeated}; nothing was sent.\n"

@@ -175,3 +175,11 @@ def test_schema_prints_a_json_schema(name: str, capsys: pytest.CaptureFixture[st
 def test_paths_are_relative_to_chdir(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert execute(["show", "some.plan", "-C", str(tmp_path)]) == 1
     assert str(tmp_path / "some.plan") in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("group", ["state", "rejects"])
+def test_a_list_of_commands_cuts_no_sentence_short(
+    group: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert execute([group, "--help"]) == 0
+    assert "..." not in capsys.readouterr().out.partition("Commands:")[2]

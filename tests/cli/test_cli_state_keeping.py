@@ -236,3 +236,50 @@ def test_what_nothing_needs_is_removed_by_hand(applied: Workspace, segctl: Segct
     assert segctl("state", "gc").out == ("Removed 0 earlier versions and 1 member file (2.0 MB).\n")
     assert mine.exists()
     assert segctl("state", "gc").out == "The state needs everything that it holds.\n"
+
+
+@pytest.mark.parametrize("command", ["list", "history", "fsck", "gc", "pull"])
+def test_a_folder_that_is_no_workspace_is_not_taken_for_an_empty_state(
+    workspace: Workspace, segctl: Segctl, command: str
+) -> None:
+    (workspace / "segctl.yaml").unlink()
+    done = segctl("state", command)
+    assert (done.code, done.out) == (1, "")
+    assert done.err == (
+        "Error: there is no segctl.yaml in this folder\n"
+        '  Run "segctl init" to begin a workspace, or name its folder with --chdir.\n'
+    )
+    assert not (workspace / "segctl.state.d").exists()
+
+
+def test_a_state_whose_segctl_yaml_was_lost_is_looked_at(
+    applied: Workspace, segctl: Segctl
+) -> None:
+    (applied / "segctl.yaml").unlink()
+    assert segctl("state", "list").out == "segment.council\nsegment.gold\n"
+
+
+@pytest.mark.usefixtures("applied")
+def test_what_is_pushed_and_no_state_is_told_from_the_present_one(
+    workspace: Workspace, segctl: Segctl
+) -> None:
+    (workspace / "none.json").write_text("{}")
+    done = segctl("state", "push", str(workspace / "none.json"))
+    assert done.code == 1
+    assert done.err == (
+        'Error: the pushed state cannot be read: it has no "version", so it is not a state of '
+        "segctl\n  Nothing was changed. Push another copy: `segctl state history` names the "
+        "earlier heads, which stand in segctl.state.d/history.\n"
+    )
+
+
+def test_what_is_pushed_is_looked_for_in_the_folder_of_chdir(
+    applied: Workspace, segctl: Segctl
+) -> None:
+    (applied / "head.json").write_text(segctl("state", "pull").out)
+    assert segctl("state", "push", "head.json").out == "The state is at serial 2 now.\n"
+    missing = segctl("state", "push", "none.json")
+    assert missing.code == 64
+    assert missing.err.startswith(
+        f"Error: {applied / 'none.json'} cannot be read: No such file or directory\n"
+    )
