@@ -83,7 +83,7 @@ class Comparison:
             packed = pack(engine, self.keys, self.desired.project)
             digest = engine.delta_digest(self.keys)
             broken = self._broken(engine, found, read, diff)
-        after = found.after_reading()
+        found.check_unchanged()
         return Compared(
             engine=engine,
             diffs={
@@ -93,9 +93,9 @@ class Comparison:
             packed=packed,
             digest=digest,
             findings=findings + [finding for _, violations in broken for finding in violations],
-            segments=after.segments,
-            sources=after.counts(stats),
-            rules=after.holding(self.rules, [rule for rule, _ in broken]),
+            segments=found.segments,
+            sources=found.counts(stats),
+            rules=found.holding(self.rules, [rule for rule, _ in broken]),
         )
 
     def _prepare(self, engine: Engine, found: Recognized, read: Mapping[str, int]) -> None:

@@ -21,7 +21,7 @@ from segctl.locked import Locked, locked
 from segctl.manifests.buckets import address, is_elsewhere
 from segctl.manifests.desired import DesiredSegment, FileSource
 from segctl.manifests.validate import format_of
-from segctl.recognizing import basis_of, counts_of, file_fingerprint
+from segctl.recognizing import basis_of, changed, counts_of, file_fingerprint
 from segctl.sources.files import scan
 from segctl.sources.objects import Objects
 from segctl.sources.paths import Reach
@@ -121,7 +121,7 @@ def _check_unknown(state: State, segment: DesiredSegment, key: str) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class _Read:
-    """What a file holds; ``source`` is its fingerprint, where it did not change meanwhile."""
+    """What a file holds; ``source`` is its fingerprint, where it has one."""
 
     stats: LoadStats
     folded: Folded
@@ -156,8 +156,10 @@ def _read(engine: Engine, members: MembersFile, scratch: Path) -> _Read:
                 for problem, rows in stats.invalid.items()
             ]
         )
-    same = before == file_fingerprint(source, rows, reach)
-    return _Read(stats=stats, folded=engine.keep_desired(0), source=before if same else None)
+    folded = engine.keep_desired(0)  # may read the file once more
+    if before != file_fingerprint(source, rows, reach):
+        raise InvalidInput([_unreadable(members, changed(), reach)])
+    return _Read(stats=stats, folded=folded, source=before)
 
 
 def _source(members: MembersFile) -> FileSource:

@@ -87,7 +87,7 @@ class Loaded:
         if error.load is None:
             raise error
         load = self.feeds[self.loads[error.load]].load
-        return InvalidInput([self._reasoned(load, _unreadable(load, error, self.reach))])
+        return InvalidInput([self._reasoned(load, unreadable(load, error, self.reach))])
 
     def _reasoned(self, load: Load, problem: Diagnostic) -> Diagnostic:
         return _reasoned(load, problem, self.seen, self.unplanned)
@@ -116,7 +116,7 @@ def _found(load: Load, seen: Collection[str], at: Fetching, unplanned: Mapping[s
     try:
         return Feed(load=load, rows=rows_of(load.source, at, segment_column=column))
     except RowsUnreadable as error:
-        problem = _unreadable(load, error, at.reach)
+        problem = unreadable(load, error, at.reach)
         return Feed(load=load, problem=_reasoned(load, problem, seen, unplanned))
 
 
@@ -146,7 +146,7 @@ def load(
                 at.bring(rows)
                 loads[at.engine.load(rows, targets=targets, role=role)] = number
             except RowsUnreadable as error:
-                problem = _unreadable(feed.load, error, at.reach)
+                problem = unreadable(feed.load, error, at.reach)
                 problems.append(_reasoned(feed.load, problem, seen, unplanned))
     if problems:
         raise InvalidInput(problems)
@@ -204,7 +204,8 @@ def _where(load: Load) -> Location:
     return load.source.location
 
 
-def _unreadable(load: Load, error: RowsUnreadable, reach: Reach) -> Diagnostic:
+def unreadable(load: Load, error: RowsUnreadable, reach: Reach) -> Diagnostic:
+    """Tell the author of a source why it cannot be read."""
     summary, detail = error.summary, error.detail
     if isinstance(load.source, CommandSource):
         name = _name(load)

@@ -6,15 +6,16 @@ change, and what else a plan tells of their rows was noted with the state.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
 
-from segctl.engine.base import Copied, Inline, LoadStats, Rows, Scan, Select
+from segctl.engine.base import Copied, Inline, LoadStats, Rows, RowsUnreadable, Scan, Select
+from segctl.errors import InvalidInput
 from segctl.fingerprints import Basis, SourceCounts, fingerprint, of_segment
 from segctl.identity import Problem, SetDigest
-from segctl.loading import Feed
+from segctl.loading import Feed, unreadable
 from segctl.manifests.desired import (
     DesiredSegment,
     FileSource,
@@ -60,24 +61,24 @@ class Recognized:
         """All sources of the segments that are looked at."""
         return self._seen.feeds
 
-    def after_reading(self) -> "Recognized":
-        """Give what is still known once rows were read.
+    def check_unchanged(self) -> None:
+        """Look at the files that were read again; raises ``InvalidInput`` where one changed.
 
-        A file may have changed since it was looked at.  Then nobody can tell which
-        content was read, and no fingerprint may stand for what its rows came to.
+        Nobody can tell what was read of it: half of its rows, or half of a value.
         """
         seen = self._seen
         feeds = [feed for feed in seen.feeds if self.read & feed.feeds.keys()]
         # What was copied for this run nobody else can change, and the engine removes it.
-        looked_at = [feed.rows for feed in feeds if not isinstance(feed.rows, Copied)]
-        files = {file for rows in looked_at for file in files_of(rows)}
-        now = seen.reach.contents(files)
-        changed = {file for file in files if now.get(file) != seen.contents.get(file)}
-        sources = [
-            None if changed.intersection(files_of(feed.rows)) else found
-            for feed, found in zip(seen.feeds, self.sources, strict=True)
+        looked_at = [feed for feed in feeds if not isinstance(feed.rows, Copied)]
+        now = seen.reach.contents(file for feed in looked_at for file in files_of(feed.rows))
+        problems = [
+            unreadable(feed.load, changed(file), seen.reach)
+            for feed in looked_at
+            for file in files_of(feed.rows)
+            if now.get(file) != seen.contents.get(file)
         ]
-        return replace(self, sources=sources, segments=_of_segments(seen, sources))
+        if problems:
+            raise InvalidInput(problems)
 
     def stats(self, read: Mapping[int, LoadStats]) -> Mapping[int, LoadStats]:
         """Give what every feed holds: as ``read``, by place, or as it was noted.
@@ -200,6 +201,17 @@ def file_fingerprint(source: FileSource, scan: Scan, reach: Reach) -> str | None
 def basis_of(source: str, members: SetDigest) -> Basis:
     """Say that the members of a segment came from this source alone."""
     return Basis(sources=of_segment({}, [("include", source)]), members=members)
+
+
+def changed(file: Path | None = None) -> RowsUnreadable:
+    """Say that somebody wrote to a file, or put another in its place, while it was read."""
+    error = RowsUnreadable(
+        "changed-file",
+        "the file was changed while it was read",
+        "Run the same command again once it is written.",
+    )
+    error.file = file
+    return error
 
 
 def counts_of(stats: LoadStats) -> SourceCounts:

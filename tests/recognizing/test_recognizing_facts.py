@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from segctl import operations
+from segctl import importing, operations
 from segctl.context import desk
-from segctl.engine.base import Engine
+from segctl.engine.base import Engine, Folded
+from segctl.engine.duckdb import DuckEngine
+from segctl.errors import InvalidInput
 from segctl.identity import Kind, SetDigest
 from segctl.operations import MembersFile
 from segctl.plan.model import Plan
@@ -120,11 +122,30 @@ def test_everything_is_read_where_asked_for(place: Place) -> None:
     assert place.plan(reread=True) == place.plan()
 
 
-def test_a_file_that_changes_while_it_is_read_is_not_known_afterwards(place: Place) -> None:
-    plan = planned_while(place, "gold.txt", "gold-1\ngold-2\ngold-3\n")
-    assert [target.sources is None for target in plan.targets] == [True, False]
-    assert plan.members_add == 5
-    assert len(plan.sources) == 1
+@pytest.mark.parametrize("content", ["gold-1\ngold-2\ngold-3\n", "gold-1\ngold-", ""])
+def test_a_file_that_changes_while_it_is_read_is_an_error(place: Place, content: str) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        planned_while(place, "gold.txt", content)
+    [problem] = caught.value.diagnostics
+    assert problem.summary == "gold.txt: the file was changed while it was read"
+    assert problem.detail == "Run the same command again once it is written."
+
+
+def test_a_file_that_nobody_reads_may_change(place: Place) -> None:
+    place.apply()
+    place.write("silver.txt", "silver-3\n")
+    plan = planned_while(place, "gold.txt", "gold-1\n")
+    assert plan.members_add == 1
+
+
+def test_of_several_files_the_one_that_changes_while_it_is_read_is_named(place: Place) -> None:
+    place.write("gold/1.txt", "gold-1\n")
+    place.write("gold/2.txt", "gold-2\n")
+    declare(place, members=[{"file": {"path": "gold"}}])
+    with pytest.raises(InvalidInput) as caught:
+        planned_while(place, "gold/2.txt", "gold-3\n")
+    said = "gold/2.txt: the file was changed while it was read"
+    assert [problem.summary for problem in caught.value.diagnostics] == [said]
 
 
 def planned_while(place: Place, path: str, content: str) -> Plan:
@@ -193,6 +214,22 @@ def test_a_broken_rule_is_told_of_each_time(place: Place) -> None:
     place.apply()
     assert settled(place) == {"silver"}
     assert [finding.code for finding in place.plan().findings] == ["size"]
+
+
+def test_a_file_that_changes_while_it_is_imported_is_an_error(tmp_path: Path) -> None:
+    file = tmp_path / "gold.txt"
+    file.write_text("gold-1\n")
+
+    class Late(DuckEngine):
+        def keep_desired(self, target: int) -> Folded:
+            file.write_text("gold-2\n")
+            return super().keep_desired(target)
+
+    engine = Late(tmp_path)
+    with closing(engine), pytest.raises(InvalidInput) as caught:
+        importing._read(engine, MembersFile(path=str(file)), tmp_path)
+    [problem] = caught.value.diagnostics
+    assert problem.summary == f"{file}: the file was changed while it was read"
 
 
 def test_what_is_said_of_rows_is_said_again_though_they_are_not_read(place: Place) -> None:
