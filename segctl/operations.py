@@ -29,7 +29,7 @@ from segctl.statekeeping import collect, history, move, pull, remove
 from segctl.stopping import StopSignal
 
 if TYPE_CHECKING:
-    from segctl.planner import Made
+    from segctl.planner import Made, Use
 
 __all__ = [
     "Aim",
@@ -133,7 +133,7 @@ def plan(
                 targets=targets,
                 destroy=destroy,
                 reread=reread,
-                to_save=out is not None,
+                use="save" if out else "show",
             )
             if out is not None:
                 planfile.save(
@@ -201,6 +201,7 @@ def apply(
                 targets=targets,
                 destroy=destroy,
                 reread=reread,
+                use="send",
             )
         run = Apply(context, work, made, desired.project.base_url, observe, stop)
         try:
@@ -267,7 +268,7 @@ def _make(
     targets: tuple[str, ...],
     destroy: bool,
     reread: bool,
-    to_save: bool = False,
+    use: "Use",
 ) -> "Made":
     from segctl.planner import Aim, make  # noqa: PLC0415 - heavy
 
@@ -290,7 +291,7 @@ def _make(
         root=context.root,
         scratch=at.scratch,
         environment=context.environment,
-        to_save=to_save,
+        use=use,
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
+from typing import Literal
 
 from segctl import __version__
 from segctl.comparing import Comparison, of_nothing
@@ -39,6 +40,10 @@ CREATES_A_REQUEST = 100
 """Segments in one createSegment request, by the vendor's page on API Segments."""
 
 
+Use = Literal["show", "save", "send"]
+"""What a plan is made for: one to show has no columns, one to send has them unless it is empty."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Aim:
     """What a plan is made for: which segments, and in which account of the service.
@@ -57,10 +62,7 @@ class Aim:
 
 @dataclass(frozen=True, kw_only=True)
 class Made:
-    """A plan with its member columns, as files in the scratch folder.
-
-    Those of a plan without changes are there only where they were asked for.
-    """
+    """A plan with its member columns, as files in the scratch folder; see ``Use``."""
 
     plan: Plan
     delta: Path
@@ -87,15 +89,14 @@ def make(
     root: Path,
     scratch: Path,
     environment: Mapping[str, str],
-    to_save: bool = False,
+    use: Use,
 ) -> Made:
     """Plan from ``state`` to ``desired``; see ``Plan``.
 
     ``engine`` opens one, where members must be compared.  ``recorded_at`` says for each
     recorded segment, by its name on the wire, where its members stand on this machine;
-    sources may look into ``environment``.  The columns of an empty plan are written only
-    where it is ``to_save``.  Raises ``InvalidInput`` with all problems of all sources at
-    once.
+    sources may look into ``environment``.  Raises ``InvalidInput`` with all problems of all
+    sources at once.
     """
     numbered = _numbered(draft(desired.segments, state, patterns=aim.patterns, destroy=aim.destroy))
     places = {d.address: numbered.own[n] for n, d in enumerate(numbered.drafts) if d.wanted}
@@ -157,7 +158,7 @@ def make(
     )
     plan = replace(plan, digest=_digest(plan, str(compared.digest)))
     delta, batches = scratch / "delta.parquet", scratch / "batches.parquet"
-    if to_save or not plan.is_empty:
+    if use == "save" or (use == "send" and not plan.is_empty):
         used = compared.engine or of_nothing(at.engine, desired.project)
         used.save(delta, batches)
     return Made(plan=with_requests(plan, compared.packed), delta=delta, batches=batches)

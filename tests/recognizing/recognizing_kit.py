@@ -87,7 +87,7 @@ class Place:
                 targets=targets,
                 destroy=False,
                 reread=False,
-                to_save=True,
+                use="save",
             )
             run = Run(journal=None, now=1.0, account="A", host=made.plan.host)
             if made.plan.is_empty:

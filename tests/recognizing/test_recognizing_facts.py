@@ -166,6 +166,7 @@ def planned_while(place: Place, path: str, content: str) -> Plan:
             root=place.root,
             scratch=at.scratch,
             environment={},
+            use="show",
         ).plan
 
 
