@@ -1,0 +1,54 @@
+"""The member columns of a plan are written where somebody is going to read them."""
+
+from pathlib import Path
+
+import pytest
+
+from segctl.context import desk
+from segctl.planner import Aim, Use, make
+from segctl.room import Room
+from segctl.state.model import State
+from segctl.workspace import load
+
+PROJECT = "apiVersion: segctl/v1\nkind: Project\nmetadata: {name: shop}\n"
+SEGMENT = """\
+apiVersion: segctl/v1
+kind: Segment
+metadata: {name: gold}
+spec:
+  displayName: Gold
+  members:
+    - identities: [ada]
+"""
+
+
+@pytest.mark.parametrize(
+    ("use", "manifests", "written"),
+    [
+        ("show", SEGMENT, False),
+        ("send", SEGMENT, True),
+        ("save", SEGMENT, True),
+        ("send", "", False),
+        ("save", "", True),
+    ],
+)
+def test_columns_are_written_to_be_saved_or_sent(
+    use: Use, manifests: str, written: bool, tmp_path: Path
+) -> None:
+    (tmp_path / "segctl.yaml").write_text(PROJECT)
+    (tmp_path / "segments.yaml").write_text(manifests)
+    desired = load(tmp_path, variables={}, environment={}).desired
+    assert desired
+    with desk(Room()) as at:
+        made = make(
+            desired,
+            State(lineage="l", serial=0),
+            Aim(account=None, host="in1.api.clevertap.com"),
+            engine=at.engine,
+            recorded_at={},
+            root=tmp_path,
+            scratch=at.scratch,
+            environment={},
+            use=use,
+        )
+        assert [made.delta.exists(), made.batches.exists()] == [written, written]
