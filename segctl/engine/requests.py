@@ -20,18 +20,11 @@ SELECT op, settle_from IS NOT NULL AS late,
 FROM sorted
 """
 
-_PLACED = """
-CREATE OR REPLACE TABLE placed AS
-SELECT p.*, s.* FROM sorted AS s POSITIONAL JOIN places AS p ORDER BY entry, person, op;
-DROP TABLE sorted
-"""
-"""Rows of one entry lie together, so that whoever wants some entries reads no others."""
-
 
 def pack_delta(
     db: duckdb.DuckDBPyConnection, actions: Sequence[Action], counting: Counting
 ) -> Packed:
-    """Pack ``sorted``, whose operations are numbered as ``actions``; make it ``placed``.
+    """Pack ``sorted``, whose operations are numbered as ``actions``; fill ``places``.
 
     What waits for a settle time is packed apart and goes last.
     """
@@ -86,6 +79,6 @@ def _write(
         names[some] = op[some] == op[opening]
         acts[some] = person[some] == person[opening]
     columns = {"entry": entry, "request": request[entry], "person": person}
-    db.register("places", {**columns, "names": names, "acts": acts})
-    db.execute(_PLACED)
-    db.unregister("places")
+    db.register("columns_in", {**columns, "names": names, "acts": acts})
+    db.execute("CREATE OR REPLACE TABLE places AS FROM columns_in")
+    db.unregister("columns_in")

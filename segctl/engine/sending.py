@@ -35,6 +35,14 @@ ORDER BY {sql.BY_MEMBER}, op
 """
 """The delta in order: users are numbered by their content, so packing is the same everywhere."""
 
+_PLACED = """
+CREATE OR REPLACE TABLE placed AS
+FROM sorted POSITIONAL JOIN places ORDER BY entry, person, op;
+DROP TABLE sorted;
+DROP TABLE places
+"""
+"""Rows of one entry lie together, so that whoever wants some entries reads no others."""
+
 _LISTED = """
 SET VARIABLE op_targets = (SELECT list(target ORDER BY op) FROM ops);
 SET VARIABLE op_actions = (SELECT list(action ORDER BY op) FROM ops)
@@ -77,9 +85,12 @@ FROM placed WHERE entry >= $1 AND entry < $2 GROUP BY entry ORDER BY entry
 
 _NO_REQUESTS = """
 CREATE OR REPLACE TABLE ops (target INTEGER, action VARCHAR, op INTEGER);
-CREATE OR REPLACE TABLE placed (
-    entry INTEGER, request INTEGER, person INTEGER, op INTEGER, names BOOLEAN, acts BOOLEAN,
-    kind VARCHAR, value VARCHAR, recorded BOOLEAN, reasserted BOOLEAN, settle_from DOUBLE
+CREATE OR REPLACE TABLE sorted (
+    kind VARCHAR, value VARCHAR, op INTEGER,
+    recorded BOOLEAN, reasserted BOOLEAN, settle_from DOUBLE
+);
+CREATE OR REPLACE TABLE places (
+    entry INTEGER, request INTEGER, person INTEGER, names BOOLEAN, acts BOOLEAN
 )
 """
 """What packing makes, of an empty delta."""
@@ -105,7 +116,7 @@ def pack(
     with in_order(db):
         db.execute(_SORTED)
         packed = requests.pack_delta(db, actions, counting)
-    [[asked]] = db.execute("SELECT max(settle_from) FROM placed").fetchall()
+    [[asked]] = db.execute("SELECT max(settle_from) FROM sorted").fetchall()
     return packed if asked is None else replace(packed, settled_at=asked + settle_seconds)
 
 
@@ -117,6 +128,7 @@ def save(db: duckdb.DuckDBPyConnection, delta: Path, batches: Path, *, memory: i
     at_a_time = min(CHANGES_A_SLICE, memory // BYTES_A_CHANGE if memory else CHANGES_A_SLICE)
     db.execute(_LISTED)
     with in_order(db):
+        db.execute(_PLACED)
         _copy(db, _SAVED_DELTA, delta)
         db.execute(_NO_ENTRIES)
         begin = 0
