@@ -193,11 +193,11 @@ class Disk:
 
     @contextmanager
     def creating(self, path: Path) -> Iterator[int]:
-        """Make a new file and give its descriptor; an error removes the half-written file."""
+        """Make a new file and give its descriptor; an error or a signal removes the half of it."""
         descriptor = self.create(path)
         try:
             yield descriptor
-        except OSError:
+        except BaseException:
             # A full disk should not stay full because of what did not fit.
             with suppress(OSError):
                 self.unlink(path)

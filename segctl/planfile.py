@@ -7,16 +7,18 @@ these names only, so that no name in it can lead anywhere.
 """
 
 import errno
+import fcntl
 import hashlib
 import io
 import os
+import re
 import shutil
 import stat
 import struct
 import uuid
 import zipfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -50,10 +52,12 @@ class Loaded:
 def save(path: Path, *, plan: Plan, delta: Path, batches: Path, disk: Disk | None = None) -> None:
     """Write a plan file, mode 0600, where there is nothing, an empty file or an older plan.
 
-    The old or the new file is there after a crash.  Raises ``Stop``.
+    The old or the new file is there after a crash; what else a killed run left is removed
+    by the next one.  Raises ``Stop``.
     """
     disk = disk or Disk()
     _check_replaceable(path)
+    _clear_left(path, disk)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
     with explained(f"save the plan as {path}"):
         document = plain.dump(codec.encode(plan))
@@ -68,6 +72,8 @@ def save(path: Path, *, plan: Plan, delta: Path, batches: Path, disk: Disk | Non
             "files": files,
         }
         with disk.creating(temporary) as descriptor:
+            with suppress(OSError):  # some network mounts cannot lock; then nobody clears there
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             with zipfile.ZipFile(_Sink(disk, descriptor), "w") as archive:
                 for name, data in ((_MANIFEST, plain.dump(manifest)), (_PLAN, document)):
                     archive.writestr(zipfile.ZipInfo(name), data)
@@ -119,6 +125,18 @@ def _check_replaceable(path: Path) -> None:
             f"{path} is there already and is no plan file",
             hint="Nothing was written. Choose another name, or remove it first.",
         ) from error
+
+
+def _clear_left(path: Path, disk: Disk) -> None:
+    """Remove what killed runs left of saving this plan: it holds members in full."""
+    ours = re.compile(rf"\.{re.escape(path.name)}\.[0-9a-f]{{8}}\.tmp")
+    with suppress(OSError):
+        for left in (each for each in path.parent.iterdir() if ours.fullmatch(each.name)):
+            with suppress(OSError), open_file(left) as file:
+                # Whoever is at work holds the lock, which ends with its process.
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if os.fstat(file.fileno()).st_uid == os.geteuid():
+                    disk.unlink(left)
 
 
 class _Sink(io.RawIOBase):

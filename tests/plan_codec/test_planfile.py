@@ -1,4 +1,5 @@
 import errno
+import fcntl
 import io
 import json
 import os
@@ -326,6 +327,33 @@ def test_a_crash_while_saving_leaves_the_old_or_the_new_plan(tmp_path: Path, los
             assert planfile.read(path) == plan_of(8)
             return
     raise AssertionError("more than 100 steps")
+
+
+def test_what_a_killed_run_left_of_a_plan_goes_with_the_next_and_nothing_else(path: Path) -> None:
+    left, living = path.with_name(".tfplan.0123abcd.tmp"), path.with_name(".tfplan.4567abcd.tmp")
+    others = [path.with_name(name) for name in (".tfplan.tmp", ".other.0123abcd.tmp", "tfplan.tmp")]
+    for file in (left, living, *others):
+        file.touch()
+    path.with_name(".tfplan.89abcdef.tmp").symlink_to(others[0])
+    with living.open() as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        save(path)
+    assert not left.exists()
+    assert all(file.exists() for file in (living, *others))
+
+
+class StoppedDisk(Disk):
+    """A disk at which somebody presses Ctrl-C."""
+
+    def sync(self, descriptor: int) -> None:
+        del descriptor
+        raise KeyboardInterrupt
+
+
+def test_a_signal_while_a_plan_is_saved_leaves_nothing_of_it(path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        save(path, disk=StoppedDisk())
+    assert sorted(file.name for file in path.parent.iterdir()) == ["a", "b"]
 
 
 def test_a_large_part_is_copied_in_pieces(path: Path, scratch: Path) -> None:
