@@ -56,6 +56,32 @@ def test_every_link_between_documents_leads_somewhere() -> None:
     ] == []
 
 
+def headings(path: Path) -> set[str]:
+    """Give the anchors that a page has for links, as GitHub makes them."""
+    text = re.sub(
+        r"^```.*?^```$", "", path.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL
+    )
+    titles = re.findall(r"^#{1,6} (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def test_every_link_to_a_heading_finds_it() -> None:
+    links = [
+        (path, (path.parent / file) if file else path, anchor)
+        for path in project_files()
+        if path.suffix == ".md"
+        for file, anchor in re.findall(
+            r"\]\((?!https?:)([^)#]*)#([^)]+)\)", path.read_text(encoding="utf-8")
+        )
+    ]
+    assert len(links) > 50
+    assert [
+        f"{path.relative_to(ROOT)}: {anchor}"
+        for path, page, anchor in links
+        if anchor not in headings(page)
+    ] == []
+
+
 def test_no_module_outgrows_five_hundred_lines() -> None:
     long = [
         str(path.relative_to(ROOT))
