@@ -178,9 +178,15 @@ def _unreadable(members: MembersFile, error: RowsUnreadable, reach: Reach) -> Di
     # What is no address may be one with a password in it.
     said = file in error.summary or (is_elsewhere(file) and address(file) is None)
     summary = error.summary if said else f"{file}{at}: {error.summary}"
-    # What is told of a missing file is said to authors of manifests.
-    detail = "" if error.code == "missing-file" else error.detail
+    # What sources advise is said to authors of manifests, who may write a query and a field.
+    detail = _ADVICE.get(error.code, error.detail.replace("as `column`", "by --column"))
     return Diagnostic(code=error.code, summary=summary, detail=detail)
+
+
+_ADVICE: Mapping[str, str] = {
+    "missing-file": "",
+    "column-not-text": "Write identities as text: a number has no leading zeros.",
+}
 
 
 def _kept(work: Locked, folded: Folded | None) -> MemberSet:

@@ -156,6 +156,7 @@ def test_an_import_names_the_file_at_fault(
     ("text", "said"),
     [
         ("email\n\n\na\n", 'the file has no column "identity"'),
+        ("email,x\n", "It has: email, x. Name one by --column.\n"),
         ("identity,x\n,1\n", "gold.csv: 1 row with no value (NULL), the first is row 1"),
     ],
 )
@@ -167,6 +168,15 @@ def test_an_import_of_a_bad_file_records_nothing(
     assert done.code == 1
     assert said in done.err
     assert not (workspace / "segctl.state.json").exists()
+
+
+def test_an_import_of_numbers_says_how_they_must_come(workspace: Workspace, segctl: Segctl) -> None:
+    duckdb.sql(f"COPY (SELECT 7 AS identity) TO '{workspace / 'now.parquet'}'")
+    done = segctl("import", "gold", "--members", "now.parquet")
+    assert (
+        'now.parquet: column "identity" is INTEGER, not text\n'
+        "    Write identities as text: a number has no leading zeros.\n"
+    ) in done.err
 
 
 def test_an_imported_segment_may_go_by_the_id_of_the_service(

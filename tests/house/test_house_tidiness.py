@@ -82,6 +82,17 @@ def test_every_link_to_a_heading_finds_it() -> None:
     ] == []
 
 
+def test_the_picture_of_the_house_names_every_room() -> None:
+    picture = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
+    rooms = {
+        f"`{path.name}/`" if path.is_dir() else f"`{path.name}`"
+        for path in (ROOT / "segctl").iterdir()
+        if not path.name.startswith("__") and (path.is_dir() or path.suffix == ".py")
+    }
+    assert len(rooms) > 30
+    assert sorted(room for room in rooms if room not in picture) == []
+
+
 def test_no_module_outgrows_five_hundred_lines() -> None:
     long = [
         str(path.relative_to(ROOT))
