@@ -20,6 +20,7 @@ _UNKNOWN = ("the file cannot be read", "Check that its format is what its name s
 _SHOWN_ELSEWHERE = "Its own words may quote your data; run the query in DuckDB to see them."
 _OPEN_QUOTE = ("a quoted value does not end", 'Write a quote inside as "".')
 _LINE = re.compile(r"on Line: (\d+)|in line (\d+)")
+_LIKE_A_USER = re.compile(r"@|\d{5}")
 _MARKS = {";": "a semicolon", "|": "a bar", "\t": "a tab", ",": "a comma"}
 _READ_AS_TEXT = "CSV columns are read as text; cast them, such as CAST(amount AS DOUBLE)."
 
@@ -43,6 +44,9 @@ def no_column(column: str, there: list[str]) -> RowsUnreadable:
         advice = "Values are parted by a comma in csv, by a tab in tsv."
         summary = f'the file has no column "{column}": its header is one value with {_MARKS[mark]}'
         return RowsUnreadable("missing-column", summary, advice)
+    if any(map(_LIKE_A_USER.search, there)):
+        advice = "Its first line seems to be a user already: name the columns in a line above it."
+        return RowsUnreadable("missing-column", f'the file has no column "{column}"', advice)
     near = get_close_matches(column, there, n=1)
     listed = ", ".join(there[:10]) + (", …" if len(there) > 10 else "")
     advice = f'Did you mean "{near[0]}"?' if near else f"It has: {listed}. Name one as `column`."
@@ -70,13 +74,29 @@ def column_twice(column: str) -> RowsUnreadable:
     )
 
 
-def not_text(column: str, type_: str, file: str) -> RowsUnreadable:
+def not_text(column: str, type_: str) -> RowsUnreadable:
     """Say that a column holds no text, and how to make it text."""
     return RowsUnreadable(
-        "column-not-text",
-        f'column "{column}" is {type_}, not text',
-        f"Cast it in a query: SELECT CAST({name(column)} AS VARCHAR) AS identity FROM '{file}'.",
+        "column-not-text", f'column "{column}" is {type_}, not text', _as_text(name(column), type_)
     )
+
+
+def _as_text(column: str, type_: str) -> str:
+    """Say how a query makes text of a column; a cast of some types would invent users."""
+    if type_.endswith("]") or type_.startswith(("STRUCT", "MAP", "UNION", "JSON", "VARIANT")):
+        return "A member is one text: take it out of the value in a query."
+    if type_ == "BLOB":
+        return f"Decode it in a query, if it is UTF-8: SELECT decode({column}) AS … FROM '…'."
+    if _is_fraction(type_):
+        return (
+            f"Cast it in a query: SELECT CAST(CAST({column} AS BIGINT) AS VARCHAR) AS … FROM '…', "
+            "if all are whole numbers."
+        )
+    return f"Cast it in a query: SELECT CAST({column} AS VARCHAR) AS … FROM '…'."
+
+
+def _is_fraction(type_: str) -> bool:
+    return type_ in ("DOUBLE", "FLOAT") or type_.startswith("DECIMAL")
 
 
 def not_text_in_json(column: str, wrong: Mapping[str, int]) -> RowsUnreadable:
@@ -149,7 +169,7 @@ def check_result(columns: Sequence[tuple[str, str]], select: Select) -> str:
 
 
 def _advice(type_: str) -> str:
-    if type_ in ("DOUBLE", "FLOAT") or type_.startswith("DECIMAL"):
+    if _is_fraction(type_):
         return "a number such as 10.0 is cast first to BIGINT if it stands for a whole one."
     return "but where the file has leading zeros, read the column as text instead."
 

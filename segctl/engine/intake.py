@@ -146,7 +146,7 @@ class Intake:
                     if column not in types:
                         raise failures.no_column(column, list(types))
                     if types[column] != "VARCHAR" and not types[column].startswith("ENUM"):
-                        raise failures.not_text(column, types[column], path.name)
+                        raise failures.not_text(column, types[column])
 
     def _check_json(self, scan: Scan, table: str) -> None:
         """Refuse values that are neither text nor whole numbers as written."""

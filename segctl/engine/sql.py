@@ -107,7 +107,8 @@ def rows_of(scan: Scan, columns: Sequence[str] = (), *, at_once: bool = True) ->
     ``columns`` are those of the header of csv or tsv files; threads may begin in the midst
     of such a file ``at_once``.  Of jsonl there is ``type`` too, that of the value in JSON.
     """
-    value = "f.value" if scan.format == "txt" else _cell(scan, scan.column, columns)
+    lines = scan.format == "txt" and scan.column not in scan.partitions
+    value = "f.value" if lines else _cell(scan, scan.column, columns)
     kind_of_json = ""
     if scan.format == "jsonl" and scan.column in scan.inside:
         kind_of_json = f", json_type(f.{name(scan.column)}) AS type"

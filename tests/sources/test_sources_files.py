@@ -75,6 +75,12 @@ def test_a_whole_number_in_json_is_taken_as_it_is_written(
     assert scan(engine, path, "jsonl")[1] == ["9007199254740993"]
 
 
+NO_HEADER = (
+    'the file has no column "identity" '
+    "Its first line seems to be a user already: name the columns in a line above it."
+)
+
+
 @pytest.mark.parametrize(
     ("name", "text", "said"),
     [
@@ -83,6 +89,16 @@ def test_a_whole_number_in_json_is_taken_as_it_is_written(
             "m.csv",
             "Identity\na\n",
             'the file has no column "identity" Did you mean "Identity"?',
+        ),
+        (
+            "m.csv",
+            "ada@example.com\nbob@example.com\n",
+            NO_HEADER,
+        ),
+        (
+            "m.tsv",
+            "gold\t0012345\nsilver\t0012346\n",
+            NO_HEADER,
         ),
         ("m.csv", 'identity\n"a\n', 'a quoted value does not end Write a quote inside as "".'),
         ("m.csv", "identity,x\na,b,c\n", "a row has more or fewer values than the header"),
@@ -108,7 +124,9 @@ def test_a_file_that_cannot_be_read_is_explained(
 ) -> None:
     path = tmp_path / name
     path.write_text(text)
-    format_: Format = {"csv": "csv", "jsonl": "jsonl"}.get(name.split(".")[1], "parquet")  # type: ignore[assignment]  # a literal
+    format_: Format = {"csv": "csv", "tsv": "tsv", "jsonl": "jsonl"}.get(
+        name.split(".")[1], "parquet"
+    )  # type: ignore[assignment]  # a literal
     assert refused(engine, path, format_) == said
 
 
@@ -120,13 +138,42 @@ def test_a_file_that_is_not_utf8_is_explained_without_quoting_it(
     assert refused(engine, path, "csv") == "the file is not UTF-8 Save it as UTF-8."
 
 
-def test_a_column_that_is_not_text_says_how_to_cast(engine: DuckEngine, tmp_path: Path) -> None:
+CAST = "Cast it in a query: SELECT CAST"
+
+
+@pytest.mark.parametrize(
+    ("value", "type_", "advice"),
+    [
+        ("7", "INTEGER", f"{CAST}(\"identity\" AS VARCHAR) AS … FROM '…'."),
+        ("uuid()", "UUID", f"{CAST}(\"identity\" AS VARCHAR) AS … FROM '…'."),
+        (
+            "10.0::DOUBLE",
+            "DOUBLE",
+            (
+                f"{CAST}(CAST(\"identity\" AS BIGINT) AS VARCHAR) AS … FROM '…', "
+                "if all are whole numbers."
+            ),
+        ),
+        (
+            "'a'::BLOB",
+            "BLOB",
+            "Decode it in a query, if it is UTF-8: SELECT decode(\"identity\") AS … FROM '…'.",
+        ),
+        ("['a']", "VARCHAR[]", "A member is one text: take it out of the value in a query."),
+        (
+            "{'a': 'b'}",
+            "STRUCT(a VARCHAR)",
+            "A member is one text: take it out of the value in a query.",
+        ),
+    ],
+)
+def test_a_column_that_is_not_text_says_how_to_make_text_of_it(
+    engine: DuckEngine, tmp_path: Path, value: str, type_: str, advice: str
+) -> None:
     path = tmp_path / "m.parquet"
-    duckdb.sql(f"COPY (SELECT 10.0::DOUBLE AS identity) TO '{path}'")
-    assert refused(engine, path, "parquet") == (
-        'column "identity" is DOUBLE, not text Cast it in a query: '
-        "SELECT CAST(\"identity\" AS VARCHAR) AS identity FROM 'm.parquet'."
-    )
+    duckdb.sql(f"COPY (SELECT {value} AS identity) TO '{path}'")
+    said = f'column "identity" is {type_}, not text {advice}'
+    assert refused(engine, path, "parquet") == said
 
 
 def test_invalid_rows_are_counted_by_kind_with_the_first_of_each(

@@ -56,8 +56,11 @@ def test_where_leaves_the_files_of_one_partition(
     assert (stats.rows, members) == (2, ["a", "late-1"])
 
 
-def test_the_members_may_be_the_partitions_themselves(engine: DuckEngine, tiers: Path) -> None:
-    rows = found(tiers, "csv/", column="tier", where={"day": "2026-01-30"})
+@pytest.mark.parametrize("format_", FORMATS)
+def test_the_members_may_be_the_partitions_themselves(
+    engine: DuckEngine, tiers: Path, format_: str
+) -> None:
+    rows = found(tiers, f"{format_}/", column="tier", where={"day": "2026-01-30"})
     assert read(engine, rows)[1] == ["007", "gold"]
 
 
