@@ -163,11 +163,7 @@ def explained(where: Address, *, coming: bool = False) -> Iterator[None]:
     except PreconditionError:
         raise changed(where) from None
     except (PermissionDeniedError, UnauthenticatedError):
-        raise RowsUnreadable(
-            "access-denied",
-            f"the credentials may not read {where}",
-            "They come from the environment, and must be let list the bucket and get its objects.",
-        ) from None
+        raise _denied(where) from None
     except (BaseError, ValueError) as error:
         if coming:
             summary = f"the download of {where} broke off"
@@ -190,17 +186,31 @@ def _explained(error: Exception, where: Address) -> RowsUnreadable:
     if _has(error, where, _NO_SUCH_BUCKET):
         return _no_bucket(where)
     if status := re.search(r"status code: (\d+)", str(error)):
-        if _has(error, where, _WRONG_REGION):
-            summary = f"{where} lies in another region"
-            return RowsUnreadable("wrong-region", summary, "Set AWS_REGION to that of the bucket.")
-        summary = f"the store answers HTTP {status[1]} for {where}"
-        passing = status[1] in ("408", "429") or status[1] >= "500"
-        advice = "Run the same command again later." if passing else _SETTINGS[where.scheme]
-        return RowsUnreadable("store-failed", summary, advice)
+        return _answered(int(status[1]), error, where)
     return next(
         RowsUnreadable(code, summary.format(where), advice or by_scheme[where.scheme])
         for marks, code, summary, advice, by_scheme in _UNANSWERED
         if _has(error, where, marks)
+    )
+
+
+def _answered(status: int, error: Exception, where: Address) -> RowsUnreadable:
+    """Explain an answer for which the library has no error of its own."""
+    if status in (401, 403):
+        return _denied(where)
+    if _has(error, where, _WRONG_REGION):
+        summary = f"{where} lies in another region"
+        return RowsUnreadable("wrong-region", summary, "Set AWS_REGION to that of the bucket.")
+    passing = status in (408, 429) or status >= 500
+    advice = "Run the same command again later." if passing else _SETTINGS[where.scheme]
+    return RowsUnreadable("store-failed", f"the store answers HTTP {status} for {where}", advice)
+
+
+def _denied(where: Address) -> RowsUnreadable:
+    return RowsUnreadable(
+        "access-denied",
+        f"the credentials may not read {where}",
+        "They come from the environment, and must be let list the bucket and get its objects.",
     )
 
 

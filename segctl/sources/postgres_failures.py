@@ -62,6 +62,7 @@ _RUNNING = {
 _NAMES = re.compile(r"""\"[^"]*"|'[^']*'""")
 
 _OWN_WORDS = "Its own words may quote your data; run the query in psql to see them."
+_GRANT = "Let the role read it: GRANT SELECT ON … TO …"
 _ONE_SELECT = "Write one SELECT; it may begin with WITH."
 
 
@@ -114,7 +115,8 @@ def while_checking(error: "psycopg.Error") -> RowsUnreadable:
     if "multiple commands" in said:
         return RowsUnreadable("query-not-select", "the query has several statements", _ONE_SELECT)
     if error.sqlstate == "42501":
-        advice = "Let the role read it: GRANT SELECT ON … TO …"
+        hidden = "row-level security" in said
+        advice = "Let a policy show it all rows." if hidden else _GRANT
         return RowsUnreadable("query-failed", f"the query fails: {said}", advice)
     if error.sqlstate in ("42601", "0A000"):
         return RowsUnreadable("query-syntax", f"the query is not a SELECT: {said}", _ONE_SELECT)

@@ -51,6 +51,17 @@ def test_credentials_that_are_refused_are_not_named(
     )
 
 
+@pytest.mark.parametrize("status", [401, 403])
+def test_credentials_that_may_not_list_are_told_so(stub: Stub, tmp_path: Path, status: int) -> None:
+    stub.get = lambda handler: handler.refuse(status, "AccessDenied")
+    with pytest.raises(RowsUnreadable) as caught:
+        Objects(tmp_path).find("s3://segctl-members/m/*.csv")
+    assert (caught.value.code, caught.value.summary) == (
+        "access-denied",
+        "the credentials may not read s3://segctl-members/m/*.csv",
+    )
+
+
 def test_a_bucket_of_another_region_is_told_from_one_that_is_not_there(
     stub: Stub, tmp_path: Path
 ) -> None:

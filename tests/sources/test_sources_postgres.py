@@ -321,6 +321,26 @@ def test_what_a_function_says_while_a_query_is_checked_is_not_quoted(
     assert "secret" not in said
 
 
+def test_rows_hidden_from_a_role_are_an_error_where_the_url_asks_for_that(
+    reader: Reader, postgres: Server
+) -> None:
+    postgres.run(
+        "DROP TABLE IF EXISTS hidden",
+        "CREATE TABLE hidden AS SELECT 'a'::text AS identity",
+        "ALTER TABLE hidden ENABLE ROW LEVEL SECURITY",
+        "DO $$ BEGIN CREATE ROLE guest; EXCEPTION WHEN duplicate_object THEN END $$",
+        "GRANT SELECT ON hidden TO guest",
+    )
+    as_guest = f"{postgres.url()}?options=-c%20role%3Dguest"
+    source = table("hidden", "identity")
+    assert fetch(source, reader.database(url=as_guest), reader.file).rows == 0
+    reader.file.unlink()
+    assert reader.refused(source, url=f"{as_guest}%20-c%20row_security%3Doff") == (
+        "query-failed: the query fails: query would be affected by row-level security policy for "
+        'table "hidden". Let a policy show it all rows.'
+    )
+
+
 def test_a_query_reads_in_one_moment_as_segctl(reader: Reader) -> None:
     sql = """SELECT current_setting(name) AS identity FROM unnest(ARRAY['application_name',
         'transaction_isolation', 'transaction_read_only', 'default_transaction_read_only',
