@@ -102,7 +102,7 @@ def history(context: Context) -> tuple[Version, ...]:
 def _earlier(head: EarlierHead) -> Version:
     if head.data is None:
         return Version(name=head.name, serial=head.serial, problem=head.problem)
-    return replace(_version(head.name, head.data), serial=head.serial)
+    return replace(_version(head.name, head.data), serial=head.serial, until=head.until)
 
 
 def _version(name: str, data: bytes, *, current: bool = False) -> Version:

@@ -37,13 +37,15 @@ class EarlierHead:
     """A head of the history: its name there, the serial that this tells, and its bytes.
 
     ``data`` is ``None`` where they cannot be read, or are not those that were kept;
-    ``problem`` says so.
+    ``problem`` says so.  ``until`` is when it was replaced, in seconds since 1970, as far
+    as the place where it is kept knows: copying a history may change that.
     """
 
     name: str
     serial: int
     data: bytes | None = None
     problem: str = ""
+    until: float | None = None
 
 
 class Backend(Protocol):

@@ -162,13 +162,14 @@ class LocalBackend:
     def earlier(self, name: str) -> EarlierHead:
         """Give an earlier head; its name tells whether its bytes are those that were kept."""
         serial = _serial_in(name)
+        path = self._folder / "history" / name
         try:
-            data = read_file(self._folder / "history" / name)
+            data, until = read_file(path), path.stat().st_mtime
         except OSError as error:
             return EarlierHead(name=name, serial=serial, problem=error.strerror or str(error))
         if name != _kept_name(serial, hashlib.sha256(data).hexdigest()):
             return EarlierHead(name=name, serial=serial, problem="it is not what was written")
-        return EarlierHead(name=name, serial=serial, data=data)
+        return EarlierHead(name=name, serial=serial, data=data, until=until)
 
     def drop(self, *, heads: Sequence[str], files: Sequence[str]) -> None:
         """Remove earlier heads, then files that nothing refers to; see ``Backend.drop``."""

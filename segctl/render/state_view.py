@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
+from datetime import UTC, datetime
 from typing import Any
 
 from segctl.render.json_document import FORMAT_VERSION
@@ -140,6 +141,8 @@ def _line(version: Version) -> str:
         if version.problem
         else f"{counted(version.segments, 'segment'):>14}  {counted(version.members, 'member'):>22}"
     )
+    if version.until is not None and not version.problem:
+        what += f"  until {datetime.fromtimestamp(version.until, UTC):%Y-%m-%d %H:%M} UTC"
     return f"serial {serial:>6}  {where:<22}  {what}\n"
 
 

@@ -36,7 +36,8 @@ class Version:
     """One head of the history, or the present one; ``name`` is that of its file.
 
     ``serial`` is ``None`` where nothing tells it.  Where the head cannot be read,
-    ``problem`` says why, and nothing is in it.
+    ``problem`` says why, and nothing is in it.  ``until`` is when it was replaced, in
+    seconds since 1970.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Version:
     members: int = 0
     current: bool = False
     problem: str = ""
+    until: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import re
 import shutil
 from pathlib import Path
@@ -194,11 +195,12 @@ def test_the_history_names_what_cannot_be_read(aged: Path, segctl: Segctl) -> No
     [first, second] = earlier(aged)
     first.write_text("{}")
     head_of(aged).write_text("cut o")
+    os.utime(second, (1_000_000_000, 1_000_000_000))
     done = segctl("state", "history")
     assert done.code == 0
     assert [re.sub(r"\s+", " ", line) for line in done.out.splitlines()] == [
         f"serial 1 {first.name} cannot be read: it is not what was written",
-        f"serial 2 {second.name} 1 segment 21 members",
+        f"serial 2 {second.name} 1 segment 21 members until 2001-09-09 01:46 UTC",
         "serial ? (present) cannot be read: line 1, column 1: not JSON (Expecting value)",
     ]
 

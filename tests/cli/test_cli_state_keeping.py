@@ -1,5 +1,6 @@
 import gzip
 import json
+import os
 import re
 from pathlib import Path
 
@@ -226,9 +227,10 @@ def test_a_state_that_does_not_belong_here_is_not_pushed(
 def test_the_history_shows_every_version(applied: Workspace, segctl: Segctl) -> None:
     segctl("state", "rm", "council")
     [first] = (applied / "segctl.state.d/history").glob("*.json")
+    os.utime(first, (1_000_000_000, 1_000_000_000))
     lines = segctl("state", "history").out.splitlines()
     assert [re.sub(r"\s+", " ", line) for line in lines] == [
-        f"serial 1 {first.name} 2 segments 3 members",
+        f"serial 1 {first.name} 2 segments 3 members until 2001-09-09 01:46 UTC",
         "serial 2 (present) 1 segment 2 members",
     ]
 
