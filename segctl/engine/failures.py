@@ -11,7 +11,7 @@ from typing import Any
 
 import duckdb
 
-from segctl.engine.base import Copied, Rows, RowsUnreadable, Scan, Select
+from segctl.engine.base import Copied, Rows, RowsUnreadable, Select
 from segctl.engine.shortage import is_shortage
 from segctl.engine.sql import name
 from segctl.errors import StateDamaged
@@ -19,6 +19,7 @@ from segctl.errors import StateDamaged
 _UNKNOWN = ("the file cannot be read", "Check that its format is what its name says.")
 _SHOWN_ELSEWHERE = "Its own words may quote your data; run the query in DuckDB to see them."
 _OPEN_QUOTE = ("a quoted value does not end", 'Write a quote inside as "".')
+_SNIFFED = re.compile(r'sniffing file "([^"]+)"')
 _LINE = re.compile(r"on Line: (\d+)|in line (\d+)")
 _LIKE_A_USER = re.compile(r"@|\d{5}")
 _MARKS = {";": "a semicolon", "|": "a bar", "\t": "a tab", ",": "a comma"}
@@ -189,13 +190,16 @@ def explained(error: duckdb.Error, rows: Rows) -> RowsUnreadable:
     text = str(error)
     found = _LINE.search(text)
     line = int(found[1] or found[2]) if found else 0
+    if line and "Malformed JSON" in text:
+        line -= 1  # DuckDB names the line after it
     if isinstance(rows, Select):
-        return _query_failed(error, text, line)
+        failed = _query_failed(error, text, line)
+        named = _SNIFFED.search(text)
+        failed.file = next((f for f in rows.files if named and str(f) == named[1]), None)
+        return failed
     summary, detail = _unreadable(text)
     if isinstance(rows, Copied):
         return RowsUnreadable("query-failed", "what the server sent cannot be read", "")
-    if isinstance(rows, Scan) and rows.format == "jsonl" and line:
-        line -= 1 if "Malformed JSON" in text else 0  # DuckDB names the line after it
     return RowsUnreadable("unreadable-file", summary, detail, line=line)
 
 
@@ -205,6 +209,14 @@ def _unreadable(text: str) -> tuple[str, str]:
         ("Expected OBJECT", "a line is not a JSON object", "Write one JSON object a line."),
         ("not utf-8", "the file is not UTF-8", "Save it as UTF-8."),
         ("Invalid unicode", "the file is not UTF-8", "Save it as UTF-8."),
+        (
+            "Error when sniffing",
+            "a row of a csv file does not fit its header, or a quote in it does not end",
+            (
+                "Values are parted by a comma in csv, by a tab in tsv; where they are not, write "
+                "read_csv('FILE', delim = ';')."
+            ),
+        ),
         ("unterminated quote", *_OPEN_QUOTE),
         ("Expected Number of Columns", "a row has more or fewer values than the header", ""),
         ("invalid state", "the file mixes line ends, or has a stray quote", "Use one line end."),

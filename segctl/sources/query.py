@@ -7,8 +7,9 @@ database opens files by their exact names.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from segctl.engine.base import RowsUnreadable, Select
@@ -46,6 +47,16 @@ _FUNCTIONS = {"csv": "read_csv", "parquet": "read_parquet", "json": "read_json"}
 _TYPED = frozenset(
     {"all_varchar", "types", "dtypes", "column_types", "columns", "auto_type_candidates"}
 )
+_DELIMITER = frozenset({"delim", "delimiter", "sep", "separator"})
+_MARKS = {".csv": ",", ".tsv": "\t"}
+_AS_WRITTEN = {
+    "header": "true",
+    "quote": "'\"'",
+    "escape": "'\"'",
+    "comment": "''",
+    "skip": "0",
+    "strict_mode": "true",
+}
 _HIVE = frozenset({"hive_partitioning", "hive_types", "hive_types_autocast"})
 _FORBIDDEN = ("getenv", "getvariable", "current_setting", "write_log", "__internal", "duckdb_")
 
@@ -147,7 +158,7 @@ def _resolve_table(node: Tree, text: bytes, reach: Reach, found: _Found) -> None
     reader = _SUFFIXES[suffix]
     names = reach.find(path)
     files = [reach.locate(name) for name in names]
-    options = ", all_varchar = true, header = true" if reader == "csv" else ""
+    options = _dialect(names, frozenset()) if reader == "csv" else ""
     options += _partitioned(names)
     found.files.extend(files)
     found.splices.append((start, end, f"{_FUNCTIONS[reader]}({paths(files)}{options})"))
@@ -190,11 +201,32 @@ def _resolve_function(function: Tree, reach: Reach, found: _Found) -> None:
     named = {_option(argument) for argument in arguments[1:]}
     extra = ""
     if _READERS[called] == "csv":
-        extra += "" if named & _TYPED else ", all_varchar = true"
-        extra += "" if "header" in named else ", header = true"
+        extra += _dialect(names, named)
     extra += "" if named & _HIVE else _partitioned(names)
     found.files.extend(files)
     found.splices.append((start, end, paths(files) + extra))
+
+
+def _dialect(names: Sequence[str], named: AbstractSet[str]) -> str:
+    """Say how csv files are written, where a query does not: none of it is guessed.
+
+    DuckDB would find another dialect that fits a file which was cut, or has one wrong row:
+    without quotes, of one column, or with all rows but the last to be skipped.
+    """
+    said = {} if named & _TYPED else {"all_varchar": "true"}
+    said |= {option: value for option, value in _AS_WRITTEN.items() if option not in named}
+    marks = {_mark(name) for name in names}
+    if len(marks) == 1 and "" not in marks and not named & _DELIMITER:
+        said["delim"] = f"'{marks.pop()}'"
+    if "quote" in named:
+        said.pop("escape", None)
+    return "".join(f", {option} = {value}" for option, value in said.items())
+
+
+def _mark(name: str) -> str:
+    """Give what parts the values of a file by its name, nothing where that does not tell."""
+    suffixes = PurePosixPath(name.lower()).suffixes
+    return next((mark for suffix, mark in _MARKS.items() if suffix in suffixes), "")
 
 
 def _partitioned(names: Sequence[str]) -> str:

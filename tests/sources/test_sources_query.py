@@ -232,3 +232,42 @@ def test_a_value_that_cannot_be_cast_is_not_quoted(engine: DuckEngine, root: Pat
         load(engine, root, "SELECT identity FROM 'members/a.csv' WHERE CAST(day AS INTEGER) > 1")
     assert "2024" not in caught.value.summary + caught.value.detail
     assert "cannot be converted" in caught.value.summary
+
+
+ROWS = "".join(f'"user-{n}","Lon, don"\n' for n in range(9))
+
+
+@pytest.mark.parametrize("table", ["'cut.csv'", "read_csv('cut.csv')"])
+@pytest.mark.parametrize("end", ['"user-9","Lon', '"user-9","', '"user', "a,b,c\n", "a\n", '"a"\n'])
+def test_a_csv_file_that_was_cut_is_no_file_of_another_dialect(
+    engine: DuckEngine, root: Path, table: str, end: str
+) -> None:
+    (root / "cut.csv").write_text(f'"identity","city"\n{ROWS}{end}')
+    with pytest.raises(RowsUnreadable) as caught:
+        load(engine, root, f"SELECT identity FROM {table}")
+    assert caught.value.file == root / "cut.csv"
+    assert caught.value.summary == (
+        "the query fails: a row of a csv file does not fit its header, "
+        "or a quote in it does not end"
+    )
+
+
+@pytest.mark.parametrize(
+    ("table", "text"),
+    [
+        ("read_csv('m.csv', delim = ';')", "identity;x\na;1\n"),
+        ("read_csv('m.txt', sep = '|')", "identity|x\na|1\n"),
+        ("read_csv('m.csv', quote = '~')", "identity,x\n~a~,1\n"),
+        ("read_csv('m.csv', skip = 1)", "made today\nidentity,x\na,1\n"),
+        ("read_csv('m.csv', header = false, names = ['identity'])", "a\n"),
+        ("'m.tsv'", "identity\tx\na\t1,2\n"),
+        ("'m.csv'", 'identity,x\r\na,"1\n#2"\r\n'),
+        ("'m.csv'", "identity,\na,\n"),
+    ],
+)
+def test_a_query_may_say_how_a_csv_file_is_written(
+    engine: DuckEngine, root: Path, table: str, text: str
+) -> None:
+    (root / table.split("'")[1]).write_bytes(text.encode())
+    load(engine, root, f"SELECT identity FROM {table}")
+    assert members(engine) == ["a"]
