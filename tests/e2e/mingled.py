@@ -7,9 +7,10 @@ of segctl: not its order of steps, its rules of what is valid, nor its hold-outs
 import gzip
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from itertools import combinations
 from pathlib import Path
 from random import Random
 
@@ -96,6 +97,9 @@ def _separated(values: list[str], mark: str) -> str:
     return f"tag{mark}who\n" + "".join(f"yes{mark}{value}\n" for value in quoted)
 
 
+Violation = tuple[str, int, tuple[str, ...]]
+"""The form of a rule, how many users break it, and the segments."""
+
 Source = Rows | str
 """Rows, or the name of another segment."""
 
@@ -112,6 +116,43 @@ class Said:
 
 
 @dataclass
+class Rule:
+    """A rule of the project about some segments: ``of`` another one, or ``least`` and ``most``."""
+
+    form: str
+    names: list[str]
+    of: str = ""
+    least: int = 0
+    most: int = 0
+
+    def manifest(self) -> dict[str, object]:
+        """Give this as it stands in a manifest."""
+        said: dict[str, object] = {"segments": self.names}
+        match self.form:
+            case "disjoint":
+                return {"disjoint": self.names, "severity": "warning"}
+            case "subset":
+                said |= {"of": self.of}
+            case "size":
+                said |= {"min": self.least, "max": self.most}
+        return {self.form: said, "severity": "warning"}
+
+    def broken(self, members: Mapping[str, set[User]]) -> Iterator[Violation]:
+        """Give by how many users it is broken, and by which segments."""
+        match self.form:
+            case "disjoint":
+                for one, other in combinations(self.names, 2):
+                    yield "disjoint", len(members[one] & members[other]), (one, other)
+            case "subset":
+                for name in self.names:
+                    yield "subset", len(members[name] - members[self.of]), (name, self.of)
+            case "size":
+                for name in self.names:
+                    if not self.least <= len(members[name]) <= self.most:
+                        yield "size", len(members[name]), (name,)
+
+
+@dataclass
 class World:
     """Everything that is declared; changes at random."""
 
@@ -120,6 +161,7 @@ class World:
     table: list[tuple[str, str]] = field(default_factory=list)
     granted: list[tuple[list[str], Source]] = field(default_factory=list)
     suppressed: list[Rows] = field(default_factory=list)
+    rules: list[Rule] = field(default_factory=list)
     forgettable: set[str] = field(default_factory=set)
     lost: set[str] = field(default_factory=set)
     numbers: int = 0
@@ -127,9 +169,8 @@ class World:
     def __post_init__(self) -> None:
         for name in NAMES:
             self.said[name] = self._say(name)
-        self.change("table")
-        self.change("granted")
-        self.change("suppressed")
+        for begin in (self._fill_table, self._grant, self._suppress, self._rule_all):
+            begin()
 
     # Who is to be where
 
@@ -162,44 +203,68 @@ class World:
             found[name] = (read[name] - gone, len(held), len(read[name] & gone))
         return found
 
+    def broken(self, planned: set[str]) -> set[Violation]:
+        """Give the violations that a plan of these segments tells of."""
+        made_of, todo = set(planned), list(planned)
+        while todo:
+            read = self._read_by(todo.pop()) - made_of
+            made_of |= read
+            todo += read
+        members = self.members()
+        about = [rule for rule in self.rules if made_of & {*rule.names, *_of(rule)}]
+        found = {violation for rule in about for violation in rule.broken(members)}
+        return {(form, count, names) for form, count, names in found if count or form == "size"}
+
+    def _read_by(self, name: str) -> set[str]:
+        said = self.said[name]
+        sources = [*said.members, *said.intersect, *said.exclude]
+        sources += [source for names, source in self.granted if name in names]
+        return {source for source in sources if isinstance(source, str)}
+
     # Changes
 
-    def change(self, what: str = "") -> None:
+    def change(self) -> None:
         """Change one thing."""
-        what = what or self.random.choice(
-            ["rows", "rows", "rows", "say", "say", "table", "granted", "suppressed", "drop", "back"]
-        )
-        match what:
-            case "rows":
-                if every := list(self._rows()):
-                    rows = self.random.choice(every)
-                    rows.values = self._rows_of(rows.form).values
-            case "say" if self.said:
-                name = self.random.choice(list(self.said))
-                self.said[name] = self._say(name)
-            case "table":
-                words = self.random.choices(WORDS + INVALID, k=self.random.randrange(40))
-                self.table = [(word, self.random.choice((*TABLED, "other"))) for word in words]
-            case "granted":
-                later = [name for name in ("s3", "t1", "s4", "s5") if name in self.said]
-                early = [name for name in ("s0", "s1", "t0") if name in self.said]
-                self.granted = [
-                    (
-                        self.random.sample(later, self.random.randint(1, len(later))),
-                        self._source(early),
-                    )
-                    for _ in range(self.random.randrange(3) if later else 0)
-                ]
-            case "suppressed":
-                self.suppressed = [self._rows_of(few=True) for _ in range(self.random.randrange(3))]
-            case "drop" if self.said:
-                self._drop(self.random.choice(list(self.said)))
-            case "back":
-                for name in (n for n in NAMES if n not in self.said and n not in self.lost):
-                    self.said[name] = self._say(name)
+        often = (self._change_rows, self._change_rows, self._change_rows, self._change_one)
+        seldom = (self._fill_table, self._grant, self._suppress, self._rule_all)
+        self.random.choice((*often, *seldom, self._change_one, self._drop, self._bring_back))()
 
-    def _drop(self, name: str) -> None:
+    def _change_rows(self) -> None:
+        if every := list(self._rows()):
+            rows = self.random.choice(every)
+            rows.values = self._rows_of(rows.form).values
+
+    def _change_one(self) -> None:
+        if self.said:
+            name = self.random.choice(list(self.said))
+            self.said[name] = self._say(name)
+
+    def _fill_table(self) -> None:
+        words = self.random.choices(WORDS + INVALID, k=self.random.randrange(40))
+        self.table = [(word, self.random.choice((*TABLED, "other"))) for word in words]
+
+    def _grant(self) -> None:
+        later: list[str] = [name for name in ("s3", "t1", "s4", "s5") if name in self.said]
+        early: list[str] = [name for name in ("s0", "s1", "t0") if name in self.said]
+        several = range(self.random.randrange(3) if later else 0)
+        few = [self.random.sample(later, self.random.randint(1, len(later))) for _ in several]
+        self.granted = [(names, self._source(early)) for names in few]
+
+    def _suppress(self) -> None:
+        self.suppressed = [self._rows_of(few=True) for _ in range(self.random.randrange(3))]
+
+    def _rule_all(self) -> None:
+        self.rules = [self._rule() for _ in range(3) if len(self.said) > 3]
+
+    def _bring_back(self) -> None:
+        for name in (n for n in NAMES if n not in self.said and n not in self.lost):
+            self.said[name] = self._say(name)
+
+    def _drop(self) -> None:
         """Take a segment away, and whatever names it."""
+        if not self.said:
+            return
+        name = self.random.choice(list(self.said))
         del self.said[name]
         self.lost |= {name} & self.forgettable
         for said in self.said.values():
@@ -210,6 +275,13 @@ class World:
             for names, source in self.granted
             if source != name and names != [name]
         ]
+        self.rules = [rule for rule in self.rules if name not in (*rule.names, rule.of)]
+
+    def _rule(self) -> Rule:
+        form = self.random.choice(("disjoint", "subset", "size"))
+        of, *names = self.random.sample(list(self.said), self.random.randint(3, 4))
+        least = self.random.randrange(20)
+        return Rule(form, names, of, least, least + self.random.randrange(20))
 
     def _say(self, name: str) -> Said:
         before = [n for n in NAMES[: NAMES.index(name)] if n in self.said]
@@ -257,6 +329,7 @@ class World:
         spec = {
             "guards": guards,
             "provider": {"maxRefusedPercent": 100},
+            "rules": [rule.manifest() for rule in self.rules],
             **({"suppress": suppress} if suppress else {}),
         }
         (root / "segctl.yaml").write_text(_document("Project", "mingled", spec))
@@ -302,6 +375,10 @@ def _held(name: str, percent: str, salt: str, user: User) -> bool:
     text = f"{salt or f'ID-{name}'}\x1f{kind[0]}{value}".encode()
     share = Fraction(int.from_bytes(hashlib.sha256(text).digest()[:8]), 1 << 64)
     return share < Fraction(float(percent)) / 100
+
+
+def _of(rule: Rule) -> list[str]:
+    return [rule.of] if rule.form == "subset" else []
 
 
 def _manifest(source: Source) -> dict[str, object]:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from segctl.errors import AppliedInPart, SegctlError
 from segctl.plan.model import Plan
-from tests.e2e.mingled import NAMES, WORDS, World
+from tests.e2e.mingled import NAMES, WORDS, Violation, World
 from tests.e2e.outside_answers import Chances, no_faults
 from tests.e2e.outside_service import User, running
 from tests.e2e.workshop import Workshop
@@ -97,6 +97,7 @@ class Course:
                 assert members.after == len(_applied({name: final}, refused)[name])
         planned = {change.address.removeprefix("segment.") for change in plan.changes}
         assert planned >= (some or solved.keys()) & solved.keys()
+        assert _broken(plan) == self.world.broken(planned & solved.keys())
 
     def _apply(self, some: set[str], file: Path, changes: set[Change]) -> set[Change]:
         """Apply in one of several ways; give what the service refused."""
@@ -132,6 +133,15 @@ class Course:
                 self.forgets[name] = self.world.said[name].forget
             else:
                 self.forgets.pop(name, None)
+
+
+def _broken(plan: Plan) -> set[Violation]:
+    """Give the violations of rules that a plan tells of."""
+    return {
+        (found.code, found.figures.count, tuple(n[8:] for n in found.figures.segments))
+        for found in plan.findings
+        if found.figures and found.code in ("disjoint", "subset", "size")
+    }
 
 
 def _changes(before: dict[str, set[User]], after: dict[str, set[User]]) -> set[Change]:
