@@ -84,7 +84,7 @@ def not_text(column: str, type_: str) -> RowsUnreadable:
 
 def _as_text(column: str, type_: str) -> str:
     """Say how a query makes text of a column; a cast of some types would invent users."""
-    if type_.endswith("]") or type_.startswith(("STRUCT", "MAP", "UNION", "JSON", "VARIANT")):
+    if _is_nested(type_):
         return "A member is one text: take it out of the value in a query."
     if type_ == "BLOB":
         return f"Decode it in a query, if it is UTF-8: SELECT decode({column}) AS … FROM '…'."
@@ -94,6 +94,10 @@ def _as_text(column: str, type_: str) -> str:
             "if all are whole numbers."
         )
     return f"Cast it in a query: SELECT CAST({column} AS VARCHAR) AS … FROM '…'."
+
+
+def _is_nested(type_: str) -> bool:
+    return type_.endswith("]") or type_.startswith(("STRUCT", "MAP", "UNION", "JSON", "VARIANT"))
 
 
 def _is_fraction(type_: str) -> bool:
@@ -151,7 +155,7 @@ def check_result(columns: Sequence[tuple[str, str]], select: Select) -> str:
             raise RowsUnreadable(
                 "column-not-text",
                 f"the query's column {key} is {type_}, not text",
-                f"Cast it: CAST(… AS VARCHAR) AS {key}; {_advice(type_)}",
+                _as_key(key, type_),
             )
         chosen.append(f"{name(column)}::VARCHAR AS {key}")
     if "identity" not in there and "guid" not in there:
@@ -169,10 +173,23 @@ def check_result(columns: Sequence[tuple[str, str]], select: Select) -> str:
     return ", ".join([*chosen, f"{name(column)}::VARCHAR AS label"])
 
 
-def _advice(type_: str) -> str:
-    if _is_fraction(type_):
-        return "a number such as 10.0 is cast first to BIGINT if it stands for a whole one."
-    return "but where the file has leading zeros, read the column as text instead."
+def _as_key(key: str, type_: str) -> str:
+    """Say how a query makes text of a result; a cast of some types would invent users."""
+    if type_ == "JSON":
+        return f"Take its text out of it: …->>'$' AS {key}. A cast would keep the quotes."
+    if _is_nested(type_):
+        return "A member is one text: take it out of the value."
+    if type_ == "BLOB":
+        return f"Decode it, if it is UTF-8: decode(…) AS {key}."
+    if type_ == "UUID" or type_.startswith(("DATE", "TIME")):
+        advice = (
+            f"of JSON, read it as text instead: read_json('FILE', columns = {{{key}: 'VARCHAR'}})."
+        )
+    elif _is_fraction(type_):
+        advice = "a number such as 10.0 is cast first to BIGINT if it stands for a whole one."
+    else:
+        advice = "but where the file has leading zeros, read the column as text instead."
+    return f"Cast it: CAST(… AS VARCHAR) AS {key}; {advice}"
 
 
 def member_file_unreadable() -> StateDamaged:

@@ -271,3 +271,43 @@ def test_a_query_may_say_how_a_csv_file_is_written(
     (root / table.split("'")[1]).write_bytes(text.encode())
     load(engine, root, f"SELECT identity FROM {table}")
     assert members(engine) == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("values", "type_", "advice"),
+    [
+        (
+            ['"a"', "1"],
+            "JSON",
+            "Take its text out of it: …->>'$' AS identity. A cast would keep the quotes.",
+        ),
+        (['["a"]'], "VARCHAR[]", "A member is one text: take it out of the value."),
+        (
+            ['"A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11"'],
+            "UUID",
+            (
+                "Cast it: CAST(… AS VARCHAR) AS identity; of JSON, read it as text instead: "
+                "read_json('FILE', columns = {identity: 'VARCHAR'})."
+            ),
+        ),
+    ],
+)
+def test_a_result_that_is_no_text_says_how_to_make_text_that_is_a_member(
+    engine: DuckEngine, root: Path, values: list[str], type_: str, advice: str
+) -> None:
+    (root / "m.jsonl").write_text("".join(f'{{"identity": {value}}}\n' for value in values))
+    with pytest.raises(RowsUnreadable) as caught:
+        load(engine, root, "SELECT identity FROM 'm.jsonl'")
+    assert caught.value.summary == f"the query's column identity is {type_}, not text"
+    assert caught.value.detail == advice
+
+
+def test_the_advice_on_json_gives_the_members_as_they_are_written(
+    engine: DuckEngine, root: Path
+) -> None:
+    (root / "m.jsonl").write_text('{"identity": "A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11"}\n')
+    read = "read_json('m.jsonl', columns = {identity: 'VARCHAR'})"
+    load(engine, root, f"SELECT identity FROM {read}")
+    (root / "n.jsonl").write_text('{"identity": "a"}\n{"identity": 10}\n')
+    load(engine, root, "SELECT identity->>'$' AS identity FROM 'n.jsonl'")
+    assert members(engine) == ["10", "A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11", "a"]
