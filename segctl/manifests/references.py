@@ -11,6 +11,9 @@ from segctl.manifests.contents import Declared, Reading, kind_of, readings, rule
 from segctl.manifests.explain import nearest
 from segctl.manifests.tree import Document, Seq, look
 
+_MOST_STEPS = 10
+"""How many steps of a circle are told."""
+
 _NEEDS_MEMBERS = ("intersect", "exclude", "holdout", "rules")
 """Fields of a Segment that say something of its members."""
 
@@ -182,15 +185,23 @@ def _circles(segments: Iterable[Declared], read: Iterable[Reading]) -> Iterator[
                 entered = step.name
 
 
+def _shortened(steps: Sequence[str]) -> Sequence[str]:
+    """Leave out the middle of a long way round: thousands of segments may be in it."""
+    if len(steps) <= _MOST_STEPS:
+        return steps
+    half = _MOST_STEPS // 2
+    return [*steps[:half], f"… ({len(steps) - 2 * half:,} more) …", *steps[-half:]]
+
+
 def _circle(names: Sequence[str], steps: Sequence[Reading]) -> Diagnostic:
     """Tell of one circle: ``names[i]`` reads the next one at ``steps[i]``."""
-    spelled = " → ".join([*names, names[0]])
+    spelled = " → ".join(_shortened([*names, names[0]]))
     if len(names) == 1:
         summary = f'the segment "{names[0]}" reads itself: {spelled}.'
         detail = "Remove this source."
     else:
         summary = f"these segments read each other in a circle: {spelled}."
         others = zip(names[1:], steps[1:], strict=True)
-        places = ", ".join(f"{name} reads {step.name} at {step.at}" for name, step in others)
-        detail = f"And {places}. Remove one of these sources."
+        places = [f"{name} reads {step.name} at {step.at}" for name, step in others]
+        detail = f"And {', '.join(_shortened(places))}. Remove one of these sources."
     return Diagnostic(code="segment-circle", summary=summary, detail=detail, location=steps[0].at)

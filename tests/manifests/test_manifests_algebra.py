@@ -130,3 +130,15 @@ def test_rules_about_what_a_planned_segment_is_made_of_are_asked_too(compiled: C
     kinds = [type(rule).__name__ for rule in rules_about(workspace, ["segment.silver"])]
     assert sorted(kinds) == ["Disjoint", "Subset"]
     assert rules_about(workspace, ["segment.far"]) == ()
+
+
+def test_of_a_long_circle_the_beginning_and_the_end_are_told(compiled: Compile) -> None:
+    document = "{{apiVersion: segctl/v1, kind: Segment, metadata: {{name: s{}}}, "
+    document += "spec: {{displayName: S{}, members: [{{segment: s{}}}]}}}}"
+    ring = [document.format(n, n, (n + 1) % 2_000) for n in range(2_000)]
+    [found] = compiled("\n---\n".join(ring)).diagnostics
+    assert found.summary == (
+        "these segments read each other in a circle: s0 → s1 → s2 → s3 → s4 → "
+        "… (1,991 more) … → s1996 → s1997 → s1998 → s1999 → s0."
+    )
+    assert found.detail.count(" reads ") == 10
