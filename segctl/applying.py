@@ -209,9 +209,7 @@ class Apply:
                 hint=again,
             )
         if sent.ledger.is_void:
-            again = (
-                "Nothing was applied. Check network and region; then run the same command again."
-            )
+            again = "Check network and region; then run the same command again."
         if not is_complete(self.made.plan, sent.ledger):
             raise AppliedInPart(_left_over(sent), result=applied, hint=again)
         return applied
@@ -236,4 +234,5 @@ def _left_over(sent: "Sent") -> str:
     detail = next((o.detail for o in failed_creates if o.detail), "") or next(
         (o.detail for o in sent.ledger.updates.values() if o.detail), ""
     )
-    return "applied in part: " + ", ".join(parts) + (f" ({detail})" if detail else "")
+    done = "nothing was applied" if sent.ledger.is_void else "applied in part"
+    return f"{done}: {', '.join(parts)}" + (f" ({detail})" if detail else "")

@@ -58,6 +58,5 @@ def test_a_service_that_is_not_there_is_told_in_plain_words(
     assert apply(workspace) == 3
     told = capsys.readouterr().err
     assert "segment.gold failed: could not connect to 127.0.0.1: connection refused\n" in told
-    assert told.endswith(
-        "  Nothing was applied. Check network and region; then run the same command again.\n"
-    )
+    assert "Error: nothing was applied: 1 segment not created, 1 request not tried (could" in told
+    assert told.endswith("  Check network and region; then run the same command again.\n")
