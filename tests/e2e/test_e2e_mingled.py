@@ -27,7 +27,8 @@ class Course:
     """A workspace, its service, and what is known of it.
 
     ``there`` is who the service has, ``quarantined`` what it refused and is still asked
-    for, ``forgets`` the recorded segments, and whether they keep their members when they go.
+    for, ``forgets`` the segments that are or were recorded, and whether they keep their
+    members when they go; one that was emptied is to stay so.
     """
 
     def __init__(self, shop: Workshop, random: Random) -> None:
@@ -131,8 +132,8 @@ class Course:
         for name in some or NAMES:
             if name in self.world.said:
                 self.forgets[name] = self.world.said[name].forget
-            else:
-                self.forgets.pop(name, None)
+            elif self.forgets.get(name):
+                del self.forgets[name]
 
 
 def _broken(plan: Plan) -> set[Violation]:
