@@ -209,13 +209,13 @@ class DuckEngine:
             return error
         for load in [*self._loads, *self._algebra.taken]:
             try:
-                self._db.execute(f"SELECT max(value) FROM ({load.select})").fetchall()
+                self._db.execute(sql.READ_ALL.format(rows=load.select)).fetchall()
             except duckdb.Error as alone:
                 found = self._intake.explained(alone, load.source)
                 found.load = load.number
                 return found
         try:
-            self._db.execute("SELECT max(value) FROM recorded").fetchall()
+            self._db.execute(sql.READ_ALL.format(rows="FROM recorded")).fetchall()
         except duckdb.Error:
             return failures.member_file_unreadable()
         return error

@@ -11,7 +11,7 @@ from typing import Any
 
 import duckdb
 
-from segctl.engine.base import Copied, Rows, RowsUnreadable, Select
+from segctl.engine.base import Copied, Rows, RowsUnreadable, Scan, Select
 from segctl.engine.shortage import is_shortage
 from segctl.engine.sql import name
 from segctl.errors import StateDamaged
@@ -217,6 +217,8 @@ def explained(error: duckdb.Error, rows: Rows) -> RowsUnreadable:
     summary, detail = _unreadable(text)
     if isinstance(rows, Copied):
         return RowsUnreadable("query-failed", "what the server sent cannot be read", "")
+    if isinstance(rows, Scan) and rows.format == "parquet" and (summary, detail) == _UNKNOWN:
+        summary, detail = "the file cannot be read: it seems to be damaged", "Write it again."
     return RowsUnreadable("unreadable-file", summary, detail, line=line)
 
 

@@ -106,7 +106,7 @@ class Intake:
         """Say why rows cannot be read, and which of several files is at fault."""
         for alone in _each(rows):
             try:
-                self._db.execute(f"SELECT max(value) FROM ({self.in_order(alone)})").fetchall()
+                self._db.execute(sql.READ_ALL.format(rows=self.in_order(alone))).fetchall()
             except (duckdb.Error, RowsUnreadable) as its:
                 found = its if isinstance(its, RowsUnreadable) else failures.explained(its, alone)
                 [found.file] = alone.paths

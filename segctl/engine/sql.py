@@ -205,6 +205,9 @@ def digest(text: str) -> str:
 CANONICAL = "kind[1] || value"
 """``identity.canonical``, in SQL."""
 
+READ_ALL = "SELECT bit_xor(hash(COLUMNS(*))) FROM ({rows})"
+"""Reads every value of some rows; for less, the statistics of a Parquet file may do."""
+
 NO_ROWS = "SELECT 0::INTEGER AS target, '' AS kind, '' AS value WHERE false"
 
 LET_GO = "DELETE FROM pairs WHERE status = 'refused' AND asked_at < $1"

@@ -1,0 +1,38 @@
+"""Parquet files whose pages are damaged, though their footers are whole."""
+
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from segctl.engine.base import RowsUnreadable
+from segctl.engine.duckdb import DuckEngine
+from tests.sources.source_files import found, read
+
+
+def damaged(path: Path) -> None:
+    """Write a file with a hole in its pages; no statistics of it are wrong."""
+    with duckdb.connect() as db:
+        users = "SELECT 'user' || i AS identity FROM range(100000) t(i)"
+        db.execute(f"COPY ({users}) TO '{path}' (FORMAT parquet)")
+    content = bytearray(path.read_bytes())
+    content[1000:50_000] = bytes(49_000)
+    path.write_bytes(content)
+
+
+def test_a_damaged_page_is_an_error_of_its_source(engine: DuckEngine, root: Path) -> None:
+    damaged(root / "m.parquet")
+    with pytest.raises(RowsUnreadable) as caught:
+        read(engine, found(root, "m.parquet"))
+    said = f"{caught.value.summary} {caught.value.detail}"
+    assert said == "the file cannot be read: it seems to be damaged Write it again."
+
+
+def test_of_several_files_the_one_with_a_damaged_page_is_named(
+    engine: DuckEngine, root: Path
+) -> None:
+    damaged(root / "2.parquet")
+    duckdb.sql(f"COPY (SELECT 'a' AS identity) TO '{root}/1.parquet'")
+    with pytest.raises(RowsUnreadable) as caught:
+        read(engine, found(root, "*.parquet"))
+    assert caught.value.file == root / "2.parquet"
