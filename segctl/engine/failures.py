@@ -17,9 +17,10 @@ from segctl.engine.sql import name
 from segctl.errors import StateDamaged
 
 _UNKNOWN = ("the file cannot be read", "Check that its format is what its name says.")
+_DAMAGED = ("the file cannot be read: it seems to be damaged", "Write it again.")
 _SHOWN_ELSEWHERE = "Its own words may quote your data; run the query in DuckDB to see them."
 _OPEN_QUOTE = ("a quoted value does not end", 'Write a quote inside as "".')
-_SNIFFED = re.compile(r'sniffing file "([^"]+)"')
+_NAMED = re.compile(r'(?:sniffing|Failed to read) file "([^"]+)"')
 _LINE = re.compile(r"on Line: (\d+)|in line (\d+)")
 _LIKE_A_USER = re.compile(r"@|\d{5}")
 _MARKS = {";": "a semicolon", "|": "a bar", "\t": "a tab", ",": "a comma"}
@@ -211,14 +212,14 @@ def explained(error: duckdb.Error, rows: Rows) -> RowsUnreadable:
         line -= 1  # DuckDB names the line after it
     if isinstance(rows, Select):
         failed = _query_failed(error, text, line)
-        named = _SNIFFED.search(text)
+        named = _NAMED.search(text)
         failed.file = next((f for f in rows.files if named and str(f) == named[1]), None)
         return failed
     summary, detail = _unreadable(text)
     if isinstance(rows, Copied):
         return RowsUnreadable("query-failed", "what the server sent cannot be read", "")
     if isinstance(rows, Scan) and rows.format == "parquet" and (summary, detail) == _UNKNOWN:
-        summary, detail = "the file cannot be read: it seems to be damaged", "Write it again."
+        summary, detail = _DAMAGED
     return RowsUnreadable("unreadable-file", summary, detail, line=line)
 
 
@@ -235,6 +236,12 @@ def _unreadable(text: str) -> tuple[str, str]:
                 "Values are parted by a comma in csv, by a tab in tsv; where they are not, write "
                 "read_csv('FILE', delim = ';')."
             ),
+        ),
+        ("Failed to read file", *_DAMAGED),
+        (
+            "Parallel CSV Reader",
+            "a query cannot read a large csv file with line ends in quotes",
+            "Read it as a file source, or write it as Parquet.",
         ),
         ("unterminated quote", *_OPEN_QUOTE),
         ("Expected Number of Columns", "a row has more or fewer values than the header", ""),

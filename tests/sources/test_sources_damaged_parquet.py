@@ -7,6 +7,8 @@ import pytest
 
 from segctl.engine.base import RowsUnreadable
 from segctl.engine.duckdb import DuckEngine
+from segctl.sources.paths import Reach
+from segctl.sources.query import prepare
 from tests.sources.source_files import found, read
 
 
@@ -36,3 +38,12 @@ def test_of_several_files_the_one_with_a_damaged_page_is_named(
     with pytest.raises(RowsUnreadable) as caught:
         read(engine, found(root, "*.parquet"))
     assert caught.value.file == root / "2.parquet"
+
+
+def test_a_query_names_the_file_with_a_damaged_page(engine: DuckEngine, root: Path) -> None:
+    damaged(root / "m.parquet")
+    sql = "SELECT identity FROM 'm.parquet'"
+    with pytest.raises(RowsUnreadable) as caught:
+        engine.load(prepare(sql, {}, Reach(root=root), engine.syntax_tree), targets=[0])
+    said = "the query fails: the file cannot be read: it seems to be damaged"
+    assert (caught.value.summary, caught.value.file) == (said, root / "m.parquet")

@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from segctl.engine.base import RowsUnreadable, Scan
 from segctl.engine.duckdb import DuckEngine
+from segctl.sources.paths import Reach
+from segctl.sources.query import prepare
 from tests.sources.source_files import found, read
 
 
@@ -141,3 +143,13 @@ def test_a_line_that_is_no_json_object_is_told_by_its_number(
     with pytest.raises(RowsUnreadable) as caught:
         read(engine, found(root, "m.jsonl"))
     assert (caught.value.summary, caught.value.line) == (said, before + 1)
+
+
+def test_a_query_that_cannot_read_a_large_file_tells_the_way_out(
+    engine: DuckEngine, root: Path
+) -> None:
+    large(root, "")
+    select = prepare("SELECT identity FROM 'm.csv'", {}, Reach(root=root), engine.syntax_tree)
+    with pytest.raises(RowsUnreadable) as caught:
+        engine.load(select, targets=[0])
+    assert caught.value.detail == "Read it as a file source, or write it as Parquet."
