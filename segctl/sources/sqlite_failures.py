@@ -38,13 +38,16 @@ def changed() -> RowsUnreadable:
 
 def not_text(column: str, type_: str, table: str) -> RowsUnreadable:
     """Say that a column holds values that are no text, and how to make them text."""
+    beware = "A number has no leading zeros."
+    if type_ == "REAL":
+        beware = "10.0 is not 10: cast whole numbers to INTEGER first."
     if type_ == "BLOB":
         advice = "Identities are text: store them as TEXT."
     elif table:
         cast = f"CAST({quoted(column)} AS TEXT) AS identity FROM {quoted(table)}"
-        advice = f"Cast it in sql, in place of table: SELECT {cast}. A number has no leading zeros."
+        advice = f"Cast it in sql, in place of table: SELECT {cast}. {beware}"
     else:
-        advice = f"Cast it: CAST(… AS TEXT) AS {quoted(column)}. A number has no leading zeros."
+        advice = f"Cast it: CAST(… AS TEXT) AS {quoted(column)}. {beware}"
     return RowsUnreadable(
         "column-not-text", f'column "{column}" holds values of type {type_}, not text', advice
     )

@@ -155,7 +155,10 @@ ONLY_READ = (
         (
             {"table": "users", "column": "y"},
             'column "y" holds values of type REAL, not text',
-            IN_SQL.format('"y"'),
+            IN_SQL.format('"y"').replace(
+                "A number has no leading zeros.",
+                "10.0 is not 10: cast whole numbers to INTEGER first.",
+            ),
         ),
         (
             {"table": "users", "column": "z"},
