@@ -13,7 +13,7 @@ from graphlib import TopologicalSorter
 
 import duckdb
 
-from segctl.engine import comparing, sql
+from segctl.engine import comparing, shortage, sql
 from segctl.engine.base import LoadStats, Members
 from segctl.engine.comparing import MOST_LISTED, NOT_PLANNED, Load
 from segctl.holdout import SEPARATOR, Holdout
@@ -52,7 +52,7 @@ FROM (
     SELECT c.* FROM (
         SELECT *, ({problem}) IS NOT NULL AS invalid FROM (
             SELECT DISTINCT target, kind, value FROM (SELECT d.* FROM ({desired}) AS d {within})
-            WHERE target IS NOT NULL
+            WHERE target IS NOT NULL AND {part}
         )
     ) AS c
     ANTI JOIN excluded AS e ON e.target = c.target AND e.value = c.value AND e.kind = c.kind
@@ -247,18 +247,28 @@ class Algebra:
     def _compose(self, loads: Sequence[Load], targets: set[int]) -> None:
         narrowed = targets & set(self._narrowing)
         if free := targets - narrowed:
-            self._insert(comparing.desired(self._db, loads, free), "")
+            self._insert(free, comparing.desired(self._db, loads, free), "")
         for target in sorted(narrowed):
             within = " ".join(
                 f"SEMI JOIN ({load.select}) AS i{n} ON i{n}.value = d.value AND i{n}.kind = d.kind"
                 for n, load in enumerate(self._narrowing[target])
             )
-            self._insert(comparing.desired(self._db, loads, {target}), within)
+            self._insert({target}, comparing.desired(self._db, loads, {target}), within)
 
-    def _insert(self, desired: str, within: str) -> None:
-        self._db.execute(
-            _COMPOSE.format(desired=desired, within=within, problem=sql.PROBLEM, held_out=_HELD_OUT)
-        )
+    def _insert(self, targets: Iterable[int], desired: str, within: str) -> None:
+        whole = {"desired": desired, "within": within}
+        whole |= {"problem": sql.PROBLEM, "held_out": _HELD_OUT}
+
+        def part(conditions: Sequence[str]) -> None:
+            if len(conditions) > 1:  # some of another try may be there
+                self._db.execute(
+                    "DELETE FROM composed WHERE list_contains($1::INTEGER[], target)",
+                    [list(targets)],
+                )
+            for condition in conditions:
+                self._db.execute(_COMPOSE.format(part=condition, **whole))
+
+        shortage.in_parts(part)
 
     def _exclude(self, load: Load) -> None:
         """Take the valid rows of a load away from whatever its targets are given."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import duckdb
 
-from segctl.engine import sql
+from segctl.engine import shortage, sql
 from segctl.engine.base import Inline, LoadStats, Recorded, Rows, Scan
 from segctl.identity import Kind, Problem
 
@@ -66,7 +66,13 @@ def compare(
         together += " AND l.target = r.target"
     kinds = sql.literal(kind) if kind else sql.BOTH_KINDS
     db.execute(sql.UNMATCHED.format(desired=wished, together=together, kind=kinds))
-    db.execute(sql.COMPARED)
+
+    def part(conditions: Sequence[str]) -> None:
+        db.execute(sql.COMPARED)
+        for condition in conditions:
+            db.execute(sql.JOINING.format(part=condition))
+
+    shortage.in_parts(part)
     [[unsure]] = db.execute("SELECT count(*) FROM pairs WHERE status = 'uncertain'").fetchall()
     # Only pairs without an answer need to be looked up among all desired members.
     db.execute(sql.UNANSWERED.format(desired=wished if unsure else sql.NO_DESIRED))
@@ -182,10 +188,18 @@ def judge(
 def distinct_rows(db: duckdb.DuckDBPyConnection, load: Load) -> int:
     """Count the distinct rows of a load."""
     label = ", label" if load.is_table else ""
-    [[rows]] = db.execute(
-        f"SELECT count(*) FROM (SELECT DISTINCT kind, value{label} FROM ({load.select}))"
-    ).fetchall()
-    return int(rows)
+
+    def count(conditions: Sequence[str]) -> int:
+        return sum(
+            rows
+            for condition in conditions
+            for (rows,) in db.execute(
+                f"SELECT count(*) FROM (SELECT DISTINCT kind, value{label} FROM ({load.select}) "
+                f"WHERE {condition})"
+            ).fetchall()
+        )
+
+    return shortage.in_parts(count)
 
 
 def filled_alone(loads: Iterable[Load]) -> dict[int, bool]:

@@ -3,7 +3,7 @@
 import errno
 import functools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Concatenate, ParamSpec, Protocol, TypeVar
@@ -15,10 +15,17 @@ from segctl.errors import Stop
 
 P = ParamSpec("P")
 R = TypeVar("R")
+T = TypeVar("T")
 
 _DENIED = (errno.EIO, errno.EROFS, errno.EACCES)
 _NO_SPILLING = ("max_temp_directory_size", "failed to offload")
 _AGAIN = "then run the same command again."
+
+MOST_PARTS = 64
+"""In how many parts a statement is tried at most."""
+
+EVERYTHING = "true"
+"""The one condition where nothing has to be parted."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +62,24 @@ def explained(
     return wrapper
 
 
+def in_parts(work: Callable[[Sequence[str]], T]) -> T:
+    """Do work on all rows at once or, where that does not fit into memory, in parts of them.
+
+    Telling rows apart takes memory that cannot be spilled, some bytes for each.  ``work``
+    is given conditions on the column ``value``; each user meets one of them.  It begins
+    anew each time it is called.  Raises the last ``OutOfMemoryException``.
+    """
+    parts = 1
+    while True:
+        hashed = (f"hash(value) % {parts} = {part}" for part in range(parts))
+        try:
+            return work([EVERYTHING] if parts == 1 else list(hashed))
+        except duckdb.OutOfMemoryException as error:
+            if _is_full(error) or parts == MOST_PARTS:
+                raise
+        parts *= 2
+
+
 def is_shortage(error: duckdb.Error) -> bool:
     """Tell whether an error says nothing of the data, but that there is no room for it."""
     return isinstance(error, duckdb.OutOfMemoryException) or _code(error) in FULL
@@ -63,7 +88,7 @@ def is_shortage(error: duckdb.Error) -> bool:
 def told(error: duckdb.Error, means: Means) -> Stop | None:
     """Explain an error that is about the machine; ``None`` where it is about something else."""
     if isinstance(error, duckdb.OutOfMemoryException):
-        if any(mark in str(error) for mark in _NO_SPILLING):
+        if _is_full(error):
             return no_room(means.folder, errno.ENOSPC)
         held = f": it may hold {means.memory / 1e6:,.0f} MB" if means.memory else ""
         return Stop(
@@ -79,6 +104,11 @@ def told(error: duckdb.Error, means: Means) -> Stop | None:
             hint=f"Check the disk and its permissions, {_AGAIN}",
         )
     return None
+
+
+def _is_full(error: duckdb.OutOfMemoryException) -> bool:
+    """Tell whether what lacks is room for what was to be spilled."""
+    return any(mark in str(error) for mark in _NO_SPILLING)
 
 
 def _code(error: duckdb.Error) -> int:

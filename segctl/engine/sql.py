@@ -257,11 +257,16 @@ BOTH_KINDS = "coalesce(l.kind, r.kind)"
 
 COMPARED = """
 CREATE OR REPLACE TABLE compared AS
-SELECT DISTINCT target, 'ADD' AS action, kind, value, false AS recorded
-FROM unmatched WHERE load IS NOT NULL AND target IS NOT NULL AND problem IS NULL
-UNION ALL
-SELECT target, 'REMOVE', kind, value, true FROM unmatched WHERE load IS NULL
+SELECT target, 'REMOVE' AS action, kind, value, true AS recorded
+FROM unmatched WHERE load IS NULL
 """
+
+JOINING = """
+INSERT INTO compared
+SELECT DISTINCT target, 'ADD', kind, value, false
+FROM unmatched WHERE load IS NOT NULL AND target IS NOT NULL AND problem IS NULL AND {part}
+"""
+"""What is desired and not recorded, each once; ``part`` is a condition on ``value``."""
 
 INVALID = """
 SELECT load, problem, count(*) FROM unmatched WHERE problem IS NOT NULL
