@@ -26,7 +26,7 @@ class Session:
         """Give date, processor, cores, memory, system, versions, and the share of other work."""
         return {
             "date": time.strftime("%Y-%m-%d", time.gmtime()),
-            "other work meanwhile": f"{100 * self._others():.0f} % of the cores",
+            "other work meanwhile": _share(self._others()),
             "processor": _processor(),
             "cores": str(os.cpu_count()),
             "memory": f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30:.0f} GiB",
@@ -41,6 +41,11 @@ class Session:
         others = (_busy_seconds() - self._busy) - (_own_seconds() - self._ours)
         elapsed = (time.perf_counter() - self._began) * (os.cpu_count() or 1)
         return min(max(others / elapsed, 0), 1) if elapsed else 0
+
+
+def _share(others: float) -> str:
+    """Tell a share of the cores; what is too little to matter is told alike."""
+    return "less than 2 % of the cores" if others < 0.02 else f"{100 * others:.0f} % of the cores"
 
 
 def find_terraform() -> str | None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import machine
 from benchmarks.machine import Session
 from benchmarks.measuring import ROOT, BenchmarkFailed, measure, resident_mib
 
@@ -70,5 +71,16 @@ def test_a_machine_is_described_without_paths() -> None:
 def test_our_own_work_is_not_that_of_others() -> None:
     session = Session()
     measure([sys.executable, "-c", BUSY])
-    share = int(session.describe()["other work meanwhile"].partition(" ")[0])
-    assert 0 <= share <= 100
+    assert 0 <= session._others() <= 1
+
+
+@pytest.mark.parametrize(
+    ("others", "told"),
+    [
+        (0.0, "less than 2 % of the cores"),
+        (0.019, "less than 2 % of the cores"),
+        (0.3, "30 % of the cores"),
+    ],
+)
+def test_other_work_that_is_too_little_to_matter_is_told_alike(others: float, told: str) -> None:
+    assert machine._share(others) == told
