@@ -156,7 +156,7 @@ def _read(engine: Engine, members: MembersFile, scratch: Path) -> _Read:
                 for problem, rows in stats.invalid.items()
             ]
         )
-    folded = engine.keep_desired(0)  # may read the file once more
+    folded = engine.keep_desired(0)
     if before != file_fingerprint(source, rows, reach):
         raise InvalidInput([_unreadable(members, changed(), reach)])
     return _Read(stats=stats, folded=folded, source=before)

@@ -136,11 +136,7 @@ class Algebra:
                 self._narrowing.setdefault(place, []).append(load)
         elif role == "suppress":
             self._suppressing = True
-            self._db.execute(
-                "INSERT INTO suppressed SELECT s.kind, s.value FROM (SELECT DISTINCT kind, value "
-                f"FROM ({load.select}) WHERE ({sql.PROBLEM}) IS NULL) AS s "
-                "ANTI JOIN suppressed AS k ON k.value = s.value AND k.kind = s.kind"
-            )
+            self._suppress(load)
         else:
             self._excluding = True
             if members:
@@ -272,13 +268,33 @@ class Algebra:
 
     def _exclude(self, load: Load) -> None:
         """Take the valid rows of a load away from whatever its targets are given."""
-        self._db.execute(
-            "INSERT INTO excluded SELECT t.target, s.kind, s.value "
-            f"FROM (SELECT DISTINCT kind, value FROM ({load.select})) AS s "
-            "CROSS JOIN (SELECT unnest($1::INTEGER[]) AS target) AS t "
-            f"WHERE ({sql.PROBLEM}) IS NULL",
-            [load.places()],
-        )
+
+        def part(conditions: Sequence[str]) -> None:
+            # Rows that another try left do no harm: whoever stands there twice is excluded, too.
+            for condition in conditions:
+                self._db.execute(
+                    "INSERT INTO excluded SELECT t.target, s.kind, s.value "
+                    f"FROM (SELECT DISTINCT kind, value FROM ({load.select}) WHERE {condition}) "
+                    "AS s CROSS JOIN (SELECT unnest($1::INTEGER[]) AS target) AS t "
+                    f"WHERE ({sql.PROBLEM}) IS NULL",
+                    [load.places()],
+                )
+
+        shortage.in_parts(part)
+
+    def _suppress(self, load: Load) -> None:
+        """Take the valid rows of a load away from everybody, and count none of them twice."""
+
+        def part(conditions: Sequence[str]) -> None:
+            for condition in conditions:
+                self._db.execute(
+                    "INSERT INTO suppressed SELECT s.kind, s.value "
+                    f"FROM (SELECT DISTINCT kind, value FROM ({load.select}) "
+                    f"WHERE ({sql.PROBLEM}) IS NULL AND {condition}) AS s "
+                    "ANTI JOIN suppressed AS k ON k.value = s.value AND k.kind = s.kind"
+                )
+
+        shortage.in_parts(part)
 
     def _judged(self, load: Load, targets: set[int], *, sole: bool) -> LoadStats:
         if isinstance(load.source, Members):

@@ -4,6 +4,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -68,10 +69,19 @@ def test_a_machine_is_described_without_paths() -> None:
     assert not [value for value in told.values() if value.startswith("/")]
 
 
-def test_our_own_work_is_not_that_of_others() -> None:
-    session = Session()
-    measure([sys.executable, "-c", BUSY])
-    assert 0 <= session._others() <= 1
+def test_our_own_work_is_not_that_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    busy, ours, now = iter([100.0, 108.0]), iter([10.0, 16.0]), iter([0.0, 5.0])
+    monkeypatch.setattr(machine, "_busy_seconds", lambda: next(busy))
+    monkeypatch.setattr(machine, "_own_seconds", lambda: next(ours))
+    monkeypatch.setattr(machine, "time", SimpleNamespace(perf_counter=lambda: next(now)))
+    monkeypatch.setattr(machine, "os", SimpleNamespace(cpu_count=lambda: 2))
+    assert Session()._others() == pytest.approx(0.2)
+
+
+def test_the_work_of_what_we_started_is_our_own() -> None:
+    before = machine._own_seconds()
+    run = measure([sys.executable, "-c", BUSY])
+    assert machine._own_seconds() - before >= run.cpu_seconds
 
 
 @pytest.mark.parametrize(
