@@ -33,7 +33,7 @@ Samples = list[tuple[float, float]]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Applied:
+class ApplyResult:
     """One apply of a saved plan.
 
     Requests a second from the first answer to the last; processor milliseconds a request,
@@ -52,7 +52,7 @@ class Applied:
     last_mib: float
     peak_mib: float
 
-    def without(self, alone: "Applied") -> "Applied":
+    def without(self, alone: "ApplyResult") -> "ApplyResult":
         """Give what a request costs, less what starting and ending costs with a single one."""
         more = self.cpu_seconds - alone.cpu_seconds
         cost = 1000 * max(more, 0) / max(self.requests - alone.requests, 1)
@@ -95,7 +95,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(tables.applied(store.save(options.json, "apply", session, body)))
 
 
-def segctl(requests: int, latency_ms: int) -> Applied:
+def segctl(requests: int, latency_ms: int) -> ApplyResult:
     """Plan that many full requests, then measure their apply."""
     samples: Samples = []
     with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
@@ -118,7 +118,7 @@ def segctl(requests: int, latency_ms: int) -> Applied:
     return _applied("segctl", watched, requests, latency_ms)
 
 
-def bare(requests: int, latency_ms: int) -> Applied:
+def bare(requests: int, latency_ms: int) -> ApplyResult:
     """Measure a client that sends as many requests, and does nothing else."""
     samples: Samples = []
     with emulator(latency_ms=latency_ms) as url:
@@ -143,10 +143,10 @@ def _acknowledged(output: str) -> list[float]:
     ]
 
 
-def _applied(client: str, watched: Watched, requests: int, latency_ms: int) -> Applied:
+def _applied(client: str, watched: Watched, requests: int, latency_ms: int) -> ApplyResult:
     run, memory = watched.run, watched.memory()
     took = max(watched.last - watched.first, 0.001)
-    return Applied(
+    return ApplyResult(
         client=client,
         latency_ms=latency_ms,
         requests=requests,

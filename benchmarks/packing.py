@@ -27,7 +27,7 @@ REPLAY = "cdnow"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Packed:
+class PackingSummary:
     """A workload and its packing.
 
     ``plain`` is users / 100, ``bound`` the best bound that was proven.  MiB at the peak.
@@ -45,7 +45,7 @@ class Packed:
     peak_mib: int
 
 
-def run(name: str, deltas: list[Delta], limits: Limits) -> Packed:
+def run(name: str, deltas: list[Delta], limits: Limits) -> PackingSummary:
     """Pack and check; sums over the deltas."""
     changes = users = naive = plain = bound = requests = 0
     seconds = cpu = 0.0
@@ -63,7 +63,7 @@ def run(name: str, deltas: list[Delta], limits: Limits) -> Packed:
         plain += -(-distinct // limits.users)
         bound += packing.floor
         requests += packing.requests
-    return Packed(
+    return PackingSummary(
         workload=name,
         changes=changes,
         users=users,

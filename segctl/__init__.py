@@ -1,7 +1,7 @@
 """segctl: Terraform for audience segments.
 
-The package is a house with floors (``docs/architecture.md``): words, pure
-decisions, the world, use cases, the screen; the emulator stands beside it.
+The folders form one stack: each imports the ones below it and none above.
+``docs/architecture.md`` draws it; the ``__init__.py`` of each folder says what belongs there.
 """
 
 __version__ = "0.1.0"

@@ -136,4 +136,4 @@ class Backend(Protocol):
         """Break the lock of that id; raises ``WrongUsage`` where there is no such lock."""
 
     def check_writable(self, *, needed_bytes: int) -> None:
-        """Raise ``Stop`` where the state could not be written: permissions, disk space."""
+        """Raise ``OperationError`` if the state cannot be written: permissions, disk space."""

@@ -27,9 +27,9 @@ from pathlib import Path
 
 from segctl.backends.base import EarlierHead, LockInfo, StoredHead
 from segctl.backends.local_lock import FileLock
-from segctl.clock import Clock
-from segctl.durable import Disk, explained, read_file, sha256_of, stop
-from segctl.errors import StateChanged, StateDamaged, Stop
+from segctl.core.clock import Clock
+from segctl.core.disk import Disk, explained, read_file, sha256_of, stop
+from segctl.core.errors import OperationError, StateChanged, StateDamaged
 from segctl.state.codec import FILE_NAME
 from segctl.state.model import FileRef
 
@@ -71,7 +71,7 @@ class LocalBackend:
         )
 
     def read_head(self) -> StoredHead | None:
-        """Give the head, ``None`` where there is none; raises ``StateDamaged``, ``Stop``."""
+        """Return the head, or ``None``; raises ``StateDamaged``, ``OperationError``."""
         found = self.raw_head()
         if found is None:
             self._check_never_there()
@@ -94,7 +94,7 @@ class LocalBackend:
     def replace_head(
         self, data: bytes, *, expected: str | None, damaged: bool = False
     ) -> StoredHead:
-        """Put a head in place of the version ``expected``; raises ``StateChanged``, ``Stop``.
+        """Replace the head of version ``expected``; raises ``StateChanged``, ``OperationError``.
 
         After an error of the disk either head may be there; both are whole.
         """
@@ -133,7 +133,7 @@ class LocalBackend:
         return path
 
     def add_file(self, scratch: Path, *, rows: int) -> FileRef:
-        """Take a finished file of ``rows`` rows into the state, durably; raises ``Stop``."""
+        """Store a finished file of ``rows`` rows durably; raises ``OperationError``."""
         with explained(f"add a file to {FOLDER}/members"):
             self._disk.restrict(scratch)
             # Content before name: a name under members/ always stands for whole content.
@@ -154,7 +154,7 @@ class LocalBackend:
         return sizes
 
     def history(self) -> Sequence[str]:
-        """Give the names of the earlier heads, the oldest first; raises ``Stop``."""
+        """Give the names of the earlier heads, the oldest first; raises ``OperationError``."""
         with explained(f"list {FOLDER}/history"):
             names = [path.name for path in (self._folder / "history").glob("*.json")]
         return sorted(filter(_KEPT.fullmatch, names), key=lambda name: (_serial_in(name), name))
@@ -245,7 +245,7 @@ class LocalBackend:
         self._lock.force(lock_id)
 
     def check_writable(self, *, needed_bytes: int) -> None:
-        """Raise ``Stop`` where the state could not be written; tries every folder."""
+        """Raise ``OperationError`` where the state could not be written; tries every folder."""
         for folder in (self._root, *(self._folder / part for part in _PARTS)):
             shown = folder.relative_to(self._root.parent)
             with explained(f"write in {shown}"):
@@ -254,7 +254,7 @@ class LocalBackend:
                 self._disk.unlink(probe)
         free = shutil.disk_usage(self._folder).free
         if free < needed_bytes:
-            raise Stop(
+            raise OperationError(
                 f"the disk with {FOLDER} has {_size(free)} free; "
                 f"this run may need {_size(needed_bytes)}",
                 hint="Free some space, then run the same command again.",
@@ -274,7 +274,7 @@ class LocalBackend:
         try:
             earlier = self.history()
             applies = [*self.applies_folder().glob("*")]
-        except (OSError, Stop):
+        except (OSError, OperationError):
             return
         if earlier:
             count = f"{len(earlier)} earlier state{'' if len(earlier) == 1 else 's'}"

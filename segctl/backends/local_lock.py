@@ -18,10 +18,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from segctl.backends.base import LockInfo
-from segctl.clock import Clock
-from segctl.durable import Disk, explained, read_file
-from segctl.errors import StateChanged, StateLocked, Stop, WrongUsage
-from segctl.plain import Misfit, dump, from_plain, load, to_plain
+from segctl.core.clock import Clock
+from segctl.core.codec import DecodeError, dump, from_plain, load, to_plain
+from segctl.core.disk import Disk, explained, read_file
+from segctl.core.errors import OperationError, StateChanged, StateLocked, WrongUsage
 
 _POLL_SECONDS = 0.5
 _GUARD_SECONDS = 10.0
@@ -190,7 +190,7 @@ class FileLock:
     def _read_info(self) -> LockInfo:
         try:
             return from_plain(LockInfo, load(read_file(self._info_path)))
-        except (OSError, Misfit):
+        except (OSError, DecodeError):
             return _UNNAMED
 
     def _is_current(self, descriptor: int) -> bool:
@@ -208,7 +208,7 @@ class FileLock:
             deadline = self._clock.monotonic() + _GUARD_SECONDS
             while not _flock(descriptor, kind):
                 if self._clock.monotonic() >= deadline:
-                    raise Stop(
+                    raise OperationError(
                         "another segctl process stands still while it writes the state",
                         hint="Let it go on, or end it; then run the same command again.",
                     )
@@ -225,7 +225,7 @@ def _flock(descriptor: int, kind: int) -> bool:
     except BlockingIOError:
         return False
     except OSError as error:
-        raise Stop(
+        raise OperationError(
             f"the file system cannot lock files: {error.strerror}",
             hint="Keep the workspace's state on a local disk.",
         ) from error

@@ -3,10 +3,10 @@
 import click
 
 from segctl.cli import options
-from segctl.cli.applying import JsonRun, Run, check_can_ask
+from segctl.cli.apply_run import JsonRun, Run, check_can_ask
 from segctl.cli.common import common
 from segctl.cli.screen import Screen
-from segctl.errors import WrongUsage
+from segctl.core.errors import WrongUsage
 
 
 @click.command("apply", epilog="Example: segctl apply gold.segplan")
@@ -17,7 +17,7 @@ from segctl.errors import WrongUsage
 @options.reread
 @options.identities
 @options.lock_timeout
-@options.room
+@options.limits
 @common
 def command(
     screen: Screen,

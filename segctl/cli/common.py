@@ -9,7 +9,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import click
 
 from segctl.cli.screen import Screen
-from segctl.errors import Stop
+from segctl.core.errors import OperationError
 from segctl.render.style import escaped
 
 P = ParamSpec("P")
@@ -81,7 +81,7 @@ def _check_here() -> None:
     try:
         Path.cwd()
     except FileNotFoundError:
-        raise Stop(
+        raise OperationError(
             "the folder in which you are is gone", hint="Go to another folder first."
         ) from None
 

@@ -3,7 +3,7 @@
 import click
 
 from segctl.cli import options
-from segctl.cli.applying import Run, check_can_ask
+from segctl.cli.apply_run import Run, check_can_ask
 from segctl.cli.common import common
 from segctl.cli.screen import Screen
 
@@ -13,7 +13,7 @@ from segctl.cli.screen import Screen
 @options.auto_approve
 @options.identities
 @options.lock_timeout
-@options.room
+@options.limits
 @common
 def command(
     screen: Screen,

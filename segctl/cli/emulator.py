@@ -8,7 +8,7 @@ import click
 
 from segctl.cli.common import common
 from segctl.cli.screen import Screen
-from segctl.errors import Stop
+from segctl.core.errors import OperationError
 from segctl.render.style import escaped
 
 
@@ -49,7 +49,7 @@ def command(
     except ModuleNotFoundError as missing:
         if (missing.name or "").partition(".")[0] not in {"starlette", "uvicorn"}:
             raise
-        raise Stop(
+        raise OperationError(
             f"the emulator needs {missing.name}, which is not installed",
             hint="Install it with: pip install 'segctl[emulator]'",
         ) from missing
@@ -70,20 +70,20 @@ def command(
         )
     except ExposedError as error:
         hint = "Set CLEVERTAP_ACCOUNT_ID and CLEVERTAP_PASSCODE to values of your own."
-        raise Stop(f"the emulator cannot start: {error}", hint=hint) from error
+        raise OperationError(f"the emulator cannot start: {error}", hint=hint) from error
     except (EmulatorError, ValueError) as error:
         # ValueError: the faults file is no JSON.
-        raise Stop(f"the emulator cannot start: {error}") from error
+        raise OperationError(f"the emulator cannot start: {error}") from error
     except OSError as error:
         raise _unavailable(error, port) from error
 
 
-def _unavailable(error: OSError, port: int) -> Stop:
+def _unavailable(error: OSError, port: int) -> OperationError:
     if error.errno == errno.EADDRINUSE:
         hint = "End what listens there, or choose another with --port."
-        return Stop(f"port {port} is taken", hint=hint)
+        return OperationError(f"port {port} is taken", hint=hint)
     what = f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror)
-    return Stop(f"the emulator cannot start: {what}")
+    return OperationError(f"the emulator cannot start: {what}")
 
 
 def _accounts() -> dict[str, str] | None:
@@ -94,7 +94,7 @@ def _accounts() -> dict[str, str] | None:
         there, absent = "CLEVERTAP_ACCOUNT_ID", "CLEVERTAP_PASSCODE"
         if passcode:
             there, absent = absent, there
-        raise Stop(
+        raise OperationError(
             f"{there} is set and {absent} is not",
             hint="Set both to serve that account, or neither to serve the emulator's own.",
         )

@@ -5,14 +5,14 @@ from collections.abc import Iterator
 
 import click
 
-from segctl import operations
 from segctl.cli.common import common
 from segctl.cli.screen import Screen
 from segctl.cli.source_lines import source_lines
-from segctl.diagnostics import Diagnostic, Severity
-from segctl.manifests.format import format_file
+from segctl.core.diagnostics import Diagnostic, Severity
+from segctl.manifests.formatter import format_file
 from segctl.render import diagnostics
 from segctl.render.style import Style, escaped
+from segctl.workflows.validate import read_manifests, rewrite_manifest
 
 DIFFERENT = 1
 
@@ -28,7 +28,7 @@ def command(screen: Screen, *, check: bool, diff: bool) -> int:
     alone. Prints the files that change.
     """
     context = screen.context()
-    files = operations.manifests(context)
+    files = read_manifests(context)
     problems: list[Diagnostic] = list(files.diagnostics)
     changed = 0
     for file, content in files.contents.items():
@@ -42,7 +42,7 @@ def command(screen: Screen, *, check: bool, diff: bool) -> int:
             before = content.decode("utf-8-sig")
             screen.out("".join(_diff(file, before, formatted.text, screen.out_style)))
         if not check:
-            operations.rewrite(context, file, formatted.text)
+            rewrite_manifest(context, file, formatted.text)
     source = source_lines(screen)
     screen.err(diagnostics.text(problems, style=screen.err_style, source=source))
     failed = any(problem.severity is Severity.ERROR for problem in problems)

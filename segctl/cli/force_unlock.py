@@ -2,10 +2,10 @@
 
 import click
 
-from segctl import operations
 from segctl.cli.common import common
 from segctl.cli.screen import Screen
 from segctl.render.style import escaped
+from segctl.workflows.state import force_unlock
 
 
 @click.command("force-unlock", epilog="Example: segctl force-unlock 3f9a2c71")
@@ -17,5 +17,5 @@ def command(screen: Screen, *, lock_id: str) -> None:
     ID is told by the run that found the state locked. Make sure that the run
     that holds it is gone: two at once could send a change twice.
     """
-    operations.force_unlock(screen.context(), lock_id)
+    force_unlock(screen.context(), lock_id)
     screen.out(f"Lock {escaped(lock_id)} is broken.\n")

@@ -4,13 +4,13 @@ from typing import Literal
 
 import click
 
-from segctl import operations
 from segctl.cli import options
 from segctl.cli.common import common
 from segctl.cli.screen import Screen
-from segctl.identity import Kind
-from segctl.manifests.buckets import is_elsewhere
+from segctl.core.identity import Kind
+from segctl.manifests.object_urls import is_elsewhere
 from segctl.render import state_view
+from segctl.workflows.import_segment import MembersFile, import_segment
 
 
 @click.command("import", epilog="Example: segctl import segment.gold --members gold.csv")
@@ -38,7 +38,7 @@ from segctl.render import state_view
     help="Name it to CleverTap by this id, where it has no customerSegmentId.",
 )
 @options.lock_timeout
-@options.room
+@options.limits
 @common
 def command(
     screen: Screen,
@@ -59,8 +59,8 @@ def command(
     file = None
     if members is not None:
         path = members if is_elsewhere(members) else str(screen.path(members))
-        file = operations.MembersFile(path=path, column=column, kind=Kind(kind))
-    done = operations.import_segment(
+        file = MembersFile(path=path, column=column, kind=Kind(kind))
+    done = import_segment(
         screen.context(),
         address if address.startswith("segment.") else f"segment.{address}",
         members=file,

@@ -4,10 +4,10 @@ import shlex
 
 import click
 
-from segctl import operations
 from segctl.cli.common import common
 from segctl.cli.screen import Screen
 from segctl.render.style import escaped
+from segctl.workflows.validate import create_workspace
 
 _KEPT = """\
 Kept your .gitignore; the state holds identities in full, so add to it:
@@ -28,7 +28,7 @@ def command(screen: Screen, *, folder: str) -> None:
     existing files are never overwritten.
     """
     path = screen.path(folder)
-    written = operations.initialise(path)
+    written = create_workspace(path)
     for name in written:
         screen.out(f"Wrote {escaped(str(name))}\n")
     if ".gitignore" not in written:

@@ -9,7 +9,7 @@ from contextlib import suppress
 from types import FrameType
 from typing import Any, Self
 
-from segctl.stopping import StopSignal
+from segctl.core.stop_signal import StopSignal
 
 _FIRST = b"\nStopping: finishing what is in flight; press again to leave at once.\n"
 _SECOND = b"\nLeft at once. The journal knows what was sent; the next apply goes on from it.\n"

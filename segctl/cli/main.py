@@ -107,8 +107,8 @@ def execute(arguments: Sequence[str], ending: Ending | None = None) -> int:
         code = cli.main(args=list(arguments), prog_name="segctl", standalone_mode=False, obj=screen)
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the one place for all
         # Imported late: a run that succeeds needs none of it.
-        from segctl.cli.failures import report  # noqa: PLC0415 - keeps --help quick
-        from segctl.errors import Unfinished  # noqa: PLC0415 - as above
+        from segctl.cli.errors import report  # noqa: PLC0415 - keeps --help quick
+        from segctl.core.errors import Unfinished  # noqa: PLC0415 - as above
 
         # An unfinished run tells of its end itself, such as what a probe took back.
         ended = ending and ending.asked and not isinstance(error, (Unfinished, click.Abort))

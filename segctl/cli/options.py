@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 import click
 
 from segctl.cli.screen import Screen
+from segctl.core.resources import size
 from segctl.render.phrases import Identities
-from segctl.room import size
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -91,7 +91,7 @@ _ROOM = (
 )
 
 
-def room(function: F) -> F:
+def limits(function: F) -> F:
     """Add the options that bound what an engine takes of the machine; ``Screen`` keeps them."""
     for option in reversed(_ROOM):
         function = option(function)

@@ -2,7 +2,6 @@
 
 import click
 
-from segctl import operations
 from segctl.cli import options
 from segctl.cli.common import common
 from segctl.cli.screen import Screen
@@ -10,6 +9,7 @@ from segctl.cli.views import FORMATS, plan_view
 from segctl.plan.model import Plan
 from segctl.render.report import recovered_line
 from segctl.render.style import escaped
+from segctl.workflows.plan import plan_workspace
 
 NO_CHANGES = 0
 CHANGES = 2
@@ -31,7 +31,7 @@ REFUSED = 6
 @click.option("--destroy", is_flag=True, help="Plan to destroy what is managed.")
 @options.reread
 @options.identities
-@options.room
+@options.limits
 @common
 def command(
     screen: Screen,
@@ -49,7 +49,7 @@ def command(
     Reads the workspace and the state; needs no credentials and changes nothing.
     Exits 6 where a guard refuses the plan.
     """
-    planned = operations.plan(
+    planned = plan_workspace(
         screen.context(),
         variables=screen.variables,
         targets=targets,

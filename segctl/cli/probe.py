@@ -5,13 +5,13 @@ import sys
 
 import click
 
-from segctl import operations
 from segctl.cli.common import common
 from segctl.cli.options import Duration
 from segctl.cli.screen import Screen
-from segctl.errors import Interrupted, Stop, WrongUsage
-from segctl.learned import Learned, Write
+from segctl.core.errors import Interrupted, OperationError, WrongUsage
+from segctl.probing.report import ProbeReport, Write
 from segctl.render import probe_view
+from segctl.workflows.probe import find_probe_target, keep_files, make_folder, run_probe
 
 
 @click.command("probe", epilog="Example: segctl probe --out what-we-learned")
@@ -40,26 +40,28 @@ def command(screen: Screen, *, yes: bool, out: str | None, patience: float) -> i
             hint="Run it on a terminal; or run `segctl probe --yes`, which asks nothing.",
         )
     context = screen.context()
-    aim = operations.aim_probe(context, variables=screen.variables)
+    target = find_probe_target(context, variables=screen.variables)
     style = screen.out_style
     screen.out(
-        probe_view.announcement(host=aim.host, account=aim.account, stem=aim.stem, style=style)
+        probe_view.announcement(
+            host=target.host, account=target.account, stem=target.stem, style=style
+        )
     )
     asker = Asker(screen, yes=yes)
     if not asker.begin():
         screen.out("\nProbe cancelled; nothing was sent.\n")
         return 1
-    folder = screen.path(out or aim.stem)
-    operations.make_folder(context, folder)
+    folder = screen.path(out or target.stem)
+    make_folder(context, folder)
     # SIGTERM as Ctrl-C: members must not stay behind for it.
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        learned = operations.probe(
-            context, aim, approve=asker.approve, note=asker.note, patience=patience
+        learned = run_probe(
+            context, target, approve=asker.approve, note=asker.note, patience=patience
         )
     finally:
         signal.signal(signal.SIGTERM, before)
-    operations.keep_files(
+    keep_files(
         context,
         folder,
         {
@@ -78,13 +80,13 @@ def command(screen: Screen, *, yes: bool, out: str | None, patience: float) -> i
     return 0
 
 
-def _conclude(learned: Learned) -> None:
+def _conclude(learned: ProbeReport) -> None:
     """Raise what keeps the probe from being complete."""
     advice = "Delete the segments listed above in the dashboard." if learned.shells else ""
     if learned.interrupted:
         raise Interrupted("interrupted; what was learned is in the report", hint=advice)
     if learned.problem:
-        raise Stop(f"the probe ended early: {learned.problem}", hint=advice)
+        raise OperationError(f"the probe ended early: {learned.problem}", hint=advice)
 
 
 class Asker:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from segctl.cli.screen import Screen
-from segctl.events import (
+from segctl.core.events import (
     ApplyEnded,
     ApplyStarted,
     CreateDone,

@@ -2,11 +2,11 @@
 
 import click
 
-from segctl import operations
 from segctl.cli import options
 from segctl.cli.common import common
 from segctl.cli.screen import Screen
 from segctl.render import rejects_view
+from segctl.workflows.rejects import list_quarantined, load_rejects, retry_rejects
 
 
 @click.group("rejects", context_settings={"help_option_names": ["-h", "--help"]})
@@ -21,7 +21,7 @@ def command() -> None:
 @command.command("load", epilog="Example: segctl rejects load error-stream.csv")
 @click.argument("file", metavar="FILE")
 @options.lock_timeout
-@options.room
+@options.limits
 @common
 def load(screen: Screen, *, file: str, lock_timeout: float) -> None:
     """Mark what an Error Stream names as refused.
@@ -30,7 +30,7 @@ def load(screen: Screen, *, file: str, lock_timeout: float) -> None:
     Segment ID, Customer Segment ID, User Identity and type. Each row is matched to
     the last request for its user and segment.
     """
-    result = operations.load_rejects(
+    result = load_rejects(
         screen.context(),
         screen.path(file),
         lock_timeout=lock_timeout,
@@ -43,14 +43,14 @@ def load(screen: Screen, *, file: str, lock_timeout: float) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON document.")
 @options.targets
 @options.identities
-@options.room
+@options.limits
 @common
 def list_refused(
     screen: Screen, *, as_json: bool, targets: tuple[str, ...], identities: str | None
 ) -> None:
     """Print every membership that was refused, and why, one a line."""
     mode = options.identities_mode(identities, view="text")
-    found = operations.refused(screen.context(), targets=targets)
+    found = list_quarantined(screen.context(), targets=targets)
     view = rejects_view.document if as_json else rejects_view.lines
     for text in view(found, identities=mode):
         screen.out(text)
@@ -62,7 +62,7 @@ def list_refused(
     "--type", "type_", metavar="TYPE", help="Only those refused for this reason, as listed."
 )
 @options.lock_timeout
-@options.room
+@options.limits
 @common
 def retry(
     screen: Screen, *, targets: tuple[str, ...], type_: str | None, lock_timeout: float
@@ -71,7 +71,7 @@ def retry(
 
     A segment that was missing is taken for restored in the dashboard.
     """
-    result = operations.retry_rejects(
+    result = retry_rejects(
         screen.context(),
         targets=targets,
         type_=type_,

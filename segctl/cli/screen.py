@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, TextIO
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from segctl.events import Event
-    from segctl.operations import Context
+    from segctl.core.events import Event
+    from segctl.core.resources import ResourceLimits
     from segctl.render.style import Style
-    from segctl.room import Room
+    from segctl.session.context import Context
 
 _MEMORY, _TEMP_DIR = "SEGCTL_MEMORY_LIMIT", "SEGCTL_TEMP_DIR"
 
@@ -42,7 +42,7 @@ class Screen:
 
     def tell_recovered(self, event: "Event") -> None:
         """Say that an interrupted apply was taken in; an observer of events."""
-        from segctl.events import Recovered  # noqa: PLC0415 - --help needs none
+        from segctl.core.events import Recovered  # noqa: PLC0415 - --help needs none
         from segctl.render.report import recovered_line  # noqa: PLC0415 - as above
 
         if isinstance(event, Recovered):
@@ -68,8 +68,8 @@ class Screen:
         """Give the use cases what varies from run to run."""
         import random  # noqa: PLC0415 - --help needs none of these
 
-        from segctl.clock import SystemClock  # noqa: PLC0415 - as above
-        from segctl.operations import Context  # noqa: PLC0415 - as above
+        from segctl.core.clock import SystemClock  # noqa: PLC0415 - as above
+        from segctl.session.context import Context  # noqa: PLC0415 - as above
 
         return Context(
             root=self.path(),
@@ -77,13 +77,13 @@ class Screen:
             clock=SystemClock(),
             chance=random.random,
             command=f"segctl {self.command}",
-            room=self._room(),
+            limits=self._limits(),
         )
 
-    def _room(self) -> "Room":
+    def _limits(self) -> "ResourceLimits":
         """Give what the run may take of the machine, by options, else by the environment."""
-        from segctl.errors import WrongUsage  # noqa: PLC0415 - --help needs none of these
-        from segctl.room import Room, size  # noqa: PLC0415 - as above
+        from segctl.core.errors import WrongUsage  # noqa: PLC0415 - --help needs none of these
+        from segctl.core.resources import ResourceLimits, size  # noqa: PLC0415 - as above
 
         memory, folder, told = self.memory, self.temp_dir, "--temp-dir"
         if memory is None and (given := os.environ.get(_MEMORY)):
@@ -94,13 +94,13 @@ class Screen:
         if folder is None:
             folder, told = os.environ.get(_TEMP_DIR), _TEMP_DIR
         if not folder:
-            return Room(memory=memory)
+            return ResourceLimits(memory=memory)
         path = self.path(folder)
         if not path.is_dir():
             raise WrongUsage(
                 f"{told}: there is no folder {path}", hint="Make it, or name another one."
             )
-        return Room(memory=memory, folder=path)
+        return ResourceLimits(memory=memory, folder=path)
 
     def _style(self, stream: TextIO) -> "Style":
         from segctl.render.style import COLOUR, PLAIN  # noqa: PLC0415 - --help needs none

@@ -2,13 +2,14 @@
 
 import click
 
-from segctl import operations
 from segctl.cli import options
 from segctl.cli.common import common
 from segctl.cli.screen import Screen
 from segctl.cli.views import FORMATS, plan_view
-from segctl.errors import WrongUsage
+from segctl.core.errors import WrongUsage
 from segctl.render import state_view
+from segctl.workflows.plan import read_saved_plan
+from segctl.workflows.state import read_state
 
 
 @click.command("show", epilog="Example: segctl show gold.segplan --format markdown")
@@ -25,13 +26,13 @@ def command(screen: Screen, *, file: str | None, view: str, identities: str | No
     as text or JSON.
     """
     if file:
-        plan = operations.read_plan(screen.path(file))
+        plan = read_saved_plan(screen.path(file))
         mode = options.identities_mode(identities, view=view)
         screen.out(plan_view(plan, view=view, identities=mode, style=screen.out_style))
         return
     if view not in {"text", "json"}:
         raise WrongUsage(f"the state is shown as text or json, not as {view}")
-    state = operations.read_state(screen.context())
+    state = read_state(screen.context())
     screen.out(
         state_view.json_text(state)
         if view == "json"

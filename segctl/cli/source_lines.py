@@ -7,7 +7,7 @@ import sys
 from itertools import islice
 
 from segctl.cli.screen import Screen
-from segctl.diagnostics import Location
+from segctl.core.diagnostics import Location
 from segctl.render.diagnostics import SourceLine, no_source
 
 _LONGEST = 200

@@ -2,14 +2,23 @@
 
 import click
 
-from segctl import operations
-from segctl.address import matches
 from segctl.cli import options
 from segctl.cli.common import common
 from segctl.cli.screen import Screen
-from segctl.errors import WrongUsage
+from segctl.core.address import matches
+from segctl.core.errors import WrongUsage
 from segctl.render import state_view
 from segctl.render.style import escaped
+from segctl.workflows.fsck import check_state
+from segctl.workflows.state import (
+    collect_garbage,
+    forget_segments,
+    list_versions,
+    move_segment,
+    read_head,
+    read_state,
+)
+from segctl.workflows.state_push import push_state
 
 _LARGEST_HEAD = 64 << 20
 """Bytes; a head of 2,500 segments has three million."""
@@ -28,7 +37,7 @@ def command() -> None:
 @common
 def list_addresses(screen: Screen, *, globs: tuple[str, ...]) -> None:
     """Print the addresses of the recorded segments, one a line."""
-    state = operations.read_state(screen.context())
+    state = read_state(screen.context())
     screen.out(state_view.addresses(a for a in state.segments if matches(a, globs)))
 
 
@@ -37,7 +46,7 @@ def list_addresses(screen: Screen, *, globs: tuple[str, ...]) -> None:
 @common
 def show(screen: Screen, *, address: str) -> None:
     """Print what is recorded of one segment."""
-    state = operations.read_state(screen.context())
+    state = read_state(screen.context())
     found = [a for a in state.segments if address in {a, a.removeprefix("segment.")}]
     if not found:
         raise WrongUsage(
@@ -57,7 +66,7 @@ def move(screen: Screen, *, source: str, destination: str, lock_timeout: float) 
     A manifest that keeps its customerSegmentId needs no such move: it is
     recognised.
     """
-    operations.move(
+    move_segment(
         screen.context(),
         source,
         destination,
@@ -77,7 +86,7 @@ def remove(screen: Screen, *, globs: tuple[str, ...], lock_timeout: float) -> No
     Tombstones, too. A manifest that still declares one will try to create it again: `segctl
     import` adopts it instead.
     """
-    gone = operations.remove(
+    gone = forget_segments(
         screen.context(), globs, lock_timeout=lock_timeout, observe=screen.tell_recovered
     )
     screen.out("".join(f"Forgot {address}.\n" for address in gone))
@@ -88,7 +97,7 @@ def remove(screen: Screen, *, globs: tuple[str, ...], lock_timeout: float) -> No
 def pull(screen: Screen) -> None:
     """Print the head of the state as it is stored."""
     # A damaged head is shown too, as far as it is text.
-    screen.out(operations.pull(screen.context()).decode("utf-8", "backslashreplace"))
+    screen.out(read_head(screen.context()).decode("utf-8", "backslashreplace"))
 
 
 @command.command("push", epilog="Example: segctl state push head.json")
@@ -104,7 +113,7 @@ def push(screen: Screen, *, file: str, force: bool, lock_timeout: float) -> None
     one, unless --force; and one whose member files are not there. `segctl state
     history` names the earlier heads, which stand in segctl.state.d/history.
     """
-    state = operations.push(
+    state = push_state(
         screen.context(),
         _head(screen, file),
         force=force,
@@ -138,7 +147,7 @@ def history(screen: Screen) -> None:
     Each with its serial, the name of its file in segctl.state.d/history, and how many
     segments and members it has; the present one last.
     """
-    screen.out(state_view.history(operations.history(screen.context())))
+    screen.out(state_view.history(list_versions(screen.context())))
 
 
 @command.command("gc", epilog="Example: segctl state gc --dry-run")
@@ -153,7 +162,7 @@ def collect(screen: Screen, *, dry_run: bool, lock_timeout: float) -> None:
     unreadable version left. The last 20 versions stay, fewer where their files
     take more than 1 GB.
     """
-    found = operations.collect(
+    found = collect_garbage(
         screen.context(),
         dry_run=dry_run,
         lock_timeout=lock_timeout,
@@ -163,7 +172,7 @@ def collect(screen: Screen, *, dry_run: bool, lock_timeout: float) -> None:
 
 
 @command.command("fsck", epilog="Example: segctl state fsck")
-@options.room
+@options.limits
 @common
 def check(screen: Screen) -> int:
     """Prove that the state adds up.
@@ -171,6 +180,6 @@ def check(screen: Screen) -> int:
     Checks head, member files, digests, history and journal against each other. Reads
     every member; changes nothing. Exit 1 where something does not add up.
     """
-    checked = operations.check(screen.context())
+    checked = check_state(screen.context())
     screen.out(state_view.checked(checked))
     return 1 if checked.problems else 0

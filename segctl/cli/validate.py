@@ -2,14 +2,14 @@
 
 import click
 
-from segctl import operations
 from segctl.cli.common import common
 from segctl.cli.screen import Screen
 from segctl.cli.source_lines import source_lines
-from segctl.diagnostics import Severity
+from segctl.core.diagnostics import Severity
 from segctl.render import diagnostics
 from segctl.render.phrases import counted
 from segctl.render.style import escaped
+from segctl.workflows.validate import validate_workspace
 
 
 @click.command("validate", epilog="Example: segctl validate --json")
@@ -21,7 +21,7 @@ def command(screen: Screen, *, as_json: bool) -> int:
     Each problem is given with file, line and column; exits 1 where there is one.
     Documents that are not segctl's are passed over and listed.
     """
-    loaded = operations.validate(screen.context(), variables=screen.variables)
+    loaded = validate_workspace(screen.context(), variables=screen.variables)
     valid = loaded.desired is not None
     if as_json:
         screen.out(diagnostics.validation_document(loaded.diagnostics, loaded.passed_over))

@@ -10,16 +10,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from segctl.holdout import Holdout
-from segctl.identity import Kind, Problem, SetDigest
+from segctl.core.error_stream import Rejects
+from segctl.core.holdout import Holdout
+from segctl.core.identity import Kind, Problem, SetDigest
+from segctl.core.outcomes import Ledger
 from segctl.manifests.desired import Format, Role
-from segctl.outcomes import Ledger
 from segctl.plan.model import Sample, Users
-from segctl.rejects import Rejects
 
 
 @dataclass(frozen=True, kw_only=True)
-class Inline:
+class InlineRows:
     """Values that stand in a manifest."""
 
     kind: Kind
@@ -27,7 +27,7 @@ class Inline:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Scan:
+class FileScan:
     """One column of files of one format, read as text in their order.
 
     ``paths`` are absolute, may be read, and are one at least.  Each file has a header
@@ -50,7 +50,7 @@ class Scan:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Select:
+class CheckedQuery:
     """A checked SELECT whose file names are resolved; it may read ``files`` alone.
 
     It gives a column ``identity`` or ``guid``, or both with one of them NULL in each
@@ -72,7 +72,7 @@ class Members:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Copied:
+class CopiedRows:
     """Rows as PostgreSQL's COPY writes text: below a header, identity, guid and label.
 
     ``rows`` is their number by the server's count.  A row has one of identity and guid,
@@ -83,13 +83,13 @@ class Copied:
     rows: int
 
 
-Rows = Inline | Scan | Select | Copied | Members
+Rows = InlineRows | FileScan | CheckedQuery | CopiedRows | Members
 
 Counting = Literal["strict", "distinct"]
 """How the limits of a request are counted; see ``packing.Limits``."""
 
 
-class RowsUnreadable(Exception):
+class SourceError(Exception):
     """Rows could not be had: ``summary`` and ``detail`` are for the user to read.
 
     ``line`` counts from 1 in the file at fault, 0 where that is not known; ``file`` is
@@ -173,7 +173,7 @@ class Diff:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Packed:
+class PackingSummary:
     """Requests after packing; ``settle_from`` is the first that must wait for a settle time.
 
     ``settled_at`` is when it may go, in seconds since 1970; requests from
@@ -197,7 +197,7 @@ class EntryRows:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Folded:
+class FoldedTarget:
     """What an apply leaves of one target, as files in the scratch folder.
 
     ``digest`` is that of the whole set afterwards.  Where the set ``moved``, either
@@ -231,7 +231,7 @@ class SentApply:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rejected:
+class MatchedRejects:
     """What a stream of rejects came to, counted in its rows.
 
     ``adds`` and ``removes`` were matched to such a request, ``known`` of them loaded
@@ -246,7 +246,7 @@ class Rejected:
     older: int
     unmatched: int
     labels: frozenset[int]
-    folded: Mapping[int, Folded]
+    folded: Mapping[int, FoldedTarget]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -286,7 +286,7 @@ class Engine(Protocol):
     """Compares member sets; see the module for its life."""
 
     def syntax_tree(self, sql: str) -> Mapping[str, Any]:
-        """Parse one SELECT into DuckDB's serialised tree; raises ``RowsUnreadable``."""
+        """Parse one SELECT into DuckDB's serialised tree; raises ``SourceError``."""
 
     def surroundings(self) -> Mapping[str, str]:
         """Tell what queries may depend on beside their files: version, time zone."""
@@ -303,7 +303,7 @@ class Engine(Protocol):
         ``targets`` are indexes, or a mapping from values of the segment column, with
         negative ones for segments that nobody asks for.  Targets that are not recorded
         are there to be read or asked about.  What is to ``suppress`` is taken from all
-        targets.  Raises ``RowsUnreadable``.
+        targets.  Raises ``SourceError``.
         """
 
     def hold_out(self, target: int, holdout: Holdout) -> None:
@@ -319,7 +319,7 @@ class Engine(Protocol):
         """Compare everything loaded with everything recorded.
 
         Invalid rows are counted and left out.  Pairs refused before ``retry_before``
-        (seconds since 1970) are sent again.  Raises ``RowsUnreadable``, and
+        (seconds since 1970) are sent again.  Raises ``SourceError``, and
         ``StateDamaged`` for a member file that cannot be read.
         """
 
@@ -335,7 +335,9 @@ class Engine(Protocol):
     def delta_digest(self, keys: Sequence[str]) -> SetDigest:
         """Digest the delta; ``keys`` are the wire names of the targets, by index."""
 
-    def pack(self, keys: Sequence[str], *, counting: Counting, settle_seconds: float) -> Packed:
+    def pack(
+        self, keys: Sequence[str], *, counting: Counting, settle_seconds: float
+    ) -> PackingSummary:
         """Pack the delta into requests, in an order that depends on its content alone."""
 
     def save(self, delta: Path, batches: Path) -> None:
@@ -355,7 +357,7 @@ class Engine(Protocol):
         delta: Path,
         ledger: Ledger,
         recorded: Mapping[int, Recorded],
-    ) -> Mapping[int, Folded]:
+    ) -> Mapping[int, FoldedTarget]:
         """Give what outcomes make of each recorded target."""
 
     def reject(
@@ -366,7 +368,7 @@ class Engine(Protocol):
         targets: Sequence[int],
         applies: Iterable[SentApply],
         now: float,
-    ) -> Rejected:
+    ) -> MatchedRejects:
         """Match rejects to the last request for each pair, and give what is left of that.
 
         ``targets`` says for each label which recorded target it names, -1 for none;
@@ -376,7 +378,7 @@ class Engine(Protocol):
 
     def retry(
         self, recorded: Mapping[int, Recorded], *, type_: str | None = None
-    ) -> Mapping[int, Folded]:
+    ) -> Mapping[int, FoldedTarget]:
         """Give the targets that change when refused pairs leave quarantine.
 
         All of them, or those refused for the reason ``type_``.
@@ -385,7 +387,7 @@ class Engine(Protocol):
     def refused(self, recorded: Mapping[int, Recorded]) -> Iterator[RefusedPair]:
         """Stream the pairs in quarantine, by target."""
 
-    def keep_desired(self, target: int) -> Folded:
+    def keep_desired(self, target: int) -> FoldedTarget:
         """Give the desired members of a target as a new base, after ``diff``, as if sent."""
 
     def digest(self, recorded: Recorded) -> SetDigest:

@@ -12,35 +12,35 @@ from typing import Any
 
 import duckdb
 
-from segctl.engine import comparing, failures, folding, sending, shortage, sql
-from segctl.engine.algebra import Algebra
+from segctl.core.error_stream import Rejects
+from segctl.core.errors import StateDamaged
+from segctl.core.holdout import Holdout
+from segctl.core.identity import Kind, Problem, SetDigest
+from segctl.core.outcomes import Ledger
+from segctl.engine import compare, errors, fold, memory_limit, save, sql
 from segctl.engine.base import (
     Audit,
     Counting,
     Diff,
     EntryRows,
-    Folded,
-    Inline,
+    FileScan,
+    FoldedTarget,
+    InlineRows,
     LoadStats,
-    Packed,
+    MatchedRejects,
+    PackingSummary,
     Recorded,
     RefusedPair,
-    Rejected,
     Rows,
-    RowsUnreadable,
-    Scan,
     SentApply,
+    SourceError,
     TargetDiff,
 )
-from segctl.engine.comparing import Load
-from segctl.engine.intake import OPTIONS, Intake
-from segctl.errors import StateDamaged
-from segctl.holdout import Holdout
-from segctl.identity import Kind, Problem, SetDigest
+from segctl.engine.compare import Load
+from segctl.engine.read import OPTIONS, Intake
+from segctl.engine.set_operations import Algebra
 from segctl.manifests.desired import Role
-from segctl.outcomes import Ledger
 from segctl.plan.model import Sample, Users
-from segctl.rejects import Rejects
 
 SAMPLE_SIZE = 10
 """How many members a sign a reader is shown."""
@@ -59,7 +59,7 @@ class DuckEngine:
     ) -> None:
         self._scratch = scratch
         spill = spill or scratch
-        self.means = shortage.Means(memory=memory, folder=spill.parent)
+        self.means = memory_limit.MemoryLimits(memory=memory, folder=spill.parent)
         self._numbers = count()
         self._settings: dict[str, Any] = {"temp_directory": str(spill / "spill")}
         if threads:
@@ -82,11 +82,11 @@ class DuckEngine:
     # Reading
 
     def syntax_tree(self, text: str) -> Mapping[str, Any]:
-        """Parse one SELECT; raises ``RowsUnreadable`` for anything else."""
+        """Parse one SELECT; raises ``SourceError`` for anything else."""
         [[document]] = self._db.execute("SELECT json_serialize_sql($1)", [text]).fetchall()
         tree: dict[str, Any] = json.loads(document)
         if tree["error"]:
-            raise failures.not_a_select(tree)
+            raise errors.not_a_select(tree)
         return tree
 
     def surroundings(self) -> Mapping[str, str]:
@@ -94,7 +94,7 @@ class DuckEngine:
         [[zone]] = self._db.execute("SELECT current_setting('TimeZone')").fetchall()
         return {"duckdb": duckdb.__version__, "zone": zone}
 
-    @shortage.explained
+    @memory_limit.explained
     def load(
         self,
         rows: Rows,
@@ -118,7 +118,7 @@ class DuckEngine:
         return number
 
     def _count(self, rows: Rows, select: str) -> int:
-        if isinstance(rows, Inline):
+        if isinstance(rows, InlineRows):
             return len(rows.values)
         [[count]] = self._db.execute(f"SELECT count(*) FROM ({select})").fetchall()
         return int(count)
@@ -133,7 +133,7 @@ class DuckEngine:
 
     def _with_first(self, load: Load, stats: LoadStats) -> LoadStats:
         """Find the first bad row of each kind in the files; reads them again, in order."""
-        if not isinstance(load.source, Scan) or not stats.invalid:
+        if not isinstance(load.source, FileScan) or not stats.invalid:
             return stats
         first: dict[Problem, int] = {}
         files: dict[Problem, Path] = {}
@@ -148,7 +148,7 @@ class DuckEngine:
         return replace(stats, first=first, files=files if several else {})
 
     def _first_invalid(self, select: str) -> list[tuple[Problem, int]]:
-        with sending.in_order(self._db):
+        with save.in_order(self._db):
             found = self._db.execute(
                 f"SELECT problem, min(number) FROM (SELECT {sql.PROBLEM} AS problem, "
                 f"row_number() OVER () AS number FROM ({select})) "
@@ -164,15 +164,15 @@ class DuckEngine:
         if wanted:
             self._wanted.add(target)
 
-    @shortage.explained
+    @memory_limit.explained
     def diff(self, *, retry_before: float | None = None) -> Diff:
         """Compare everything loaded with everything recorded; see ``Engine.diff``."""
         try:
             self._intake.settle()
-            folding.view_recorded(self._db, self._recorded)
-            folding.check_counts(self._db, self._recorded)
+            fold.view_recorded(self._db, self._recorded)
+            fold.check_counts(self._db, self._recorded)
             loads = self._algebra.compose(self._loads, self._wanted)
-            comparing.compare(
+            compare.compare(
                 self._db,
                 loads,
                 self._wanted,
@@ -188,7 +188,7 @@ class DuckEngine:
         [[pairs]] = self._db.execute("SELECT count(*) FROM pairs").fetchall()
         self._db.execute(sql.DELTA_BESIDE_PAIRS if pairs else sql.DELTA)
         judged = self._algebra.stats
-        stats = judged | comparing.judge(
+        stats = judged | compare.judge(
             self._db,
             loads,
             self._wanted,
@@ -203,9 +203,9 @@ class DuckEngine:
         }
         return Diff(targets=self._counted(aside), loads=told)
 
-    def _culprit(self, error: duckdb.Error) -> RowsUnreadable | StateDamaged | duckdb.Error:
+    def _culprit(self, error: duckdb.Error) -> SourceError | StateDamaged | duckdb.Error:
         """Find which input an error came from, by reading each alone."""
-        if shortage.is_shortage(error):
+        if memory_limit.is_shortage(error):
             return error
         for load in [*self._loads, *self._algebra.taken]:
             try:
@@ -217,7 +217,7 @@ class DuckEngine:
         try:
             self._db.execute(sql.READ_ALL.format(rows="FROM recorded")).fetchall()
         except duckdb.Error:
-            return failures.member_file_unreadable()
+            return errors.member_file_unreadable()
         return error
 
     def _counted(self, aside: Mapping[int, Mapping[str, int]]) -> dict[int, TargetDiff]:
@@ -267,12 +267,12 @@ class DuckEngine:
             for target, signs in found.items()
         }
 
-    @shortage.explained
+    @memory_limit.explained
     def take_delta(self, delta: Path, recorded: Mapping[int, Recorded]) -> int:
         """Take a saved delta, less what is recorded as done since; give what is left."""
         self._recorded = dict(recorded)
-        folding.view_recorded(self._db, recorded)
-        folding.check_counts(self._db, recorded)
+        fold.view_recorded(self._db, recorded)
+        fold.check_counts(self._db, recorded)
         self._db.execute(
             "CREATE OR REPLACE TABLE saved AS SELECT target, action, kind, value "
             f"FROM read_parquet({sql.file(delta)}) WHERE request >= 0"
@@ -282,7 +282,7 @@ class DuckEngine:
         [[left]] = self._db.execute("SELECT count(*) FROM delta").fetchall()
         return int(left)
 
-    @shortage.explained
+    @memory_limit.explained
     def delta_digest(self, keys: Sequence[str]) -> SetDigest:
         """Digest the delta: its rows and their number, whatever their order."""
         row = "key || chr(31) || action || chr(31) || " + sql.CANONICAL
@@ -291,19 +291,21 @@ class DuckEngine:
             "unnest($1::VARCHAR[]) AS key, unnest($2::INTEGER[]) AS target) AS k USING (target)",
             [list(keys), list(range(len(keys)))],
         ).fetchall()
-        return folding.digest_of(rows, high, low)
+        return fold.digest_of(rows, high, low)
 
     # Packing
 
-    @shortage.explained
-    def pack(self, keys: Sequence[str], *, counting: Counting, settle_seconds: float) -> Packed:
+    @memory_limit.explained
+    def pack(
+        self, keys: Sequence[str], *, counting: Counting, settle_seconds: float
+    ) -> PackingSummary:
         """Pack the delta; what waits for a settle time is packed apart and goes last."""
-        return sending.pack(self._db, keys, counting, settle_seconds=settle_seconds)
+        return save.pack(self._db, keys, counting, settle_seconds=settle_seconds)
 
-    @shortage.explained
+    @memory_limit.explained
     def save(self, delta: Path, batches: Path) -> None:
         """Write the packed delta and the batches as Parquet."""
-        sending.save(self._db, delta, batches, memory=self.means.memory)
+        save.save(self._db, delta, batches, memory=self.means.memory)
 
     def entries(self, batches: Path, *, start: int = 0) -> Iterator[EntryRows]:
         """Stream the entries of saved batches in sending order."""
@@ -327,14 +329,14 @@ class DuckEngine:
 
     # Recording
 
-    @shortage.explained
+    @memory_limit.explained
     def fold(
         self, delta: Path, ledger: Ledger, recorded: Mapping[int, Recorded]
-    ) -> Mapping[int, Folded]:
+    ) -> Mapping[int, FoldedTarget]:
         """Give what outcomes make of each recorded target."""
-        return folding.fold(self._db, self._scratch, delta, ledger, recorded)
+        return fold.fold(self._db, self._scratch, delta, ledger, recorded)
 
-    @shortage.explained
+    @memory_limit.explained
     def reject(
         self,
         recorded: Mapping[int, Recorded],
@@ -343,11 +345,11 @@ class DuckEngine:
         targets: Sequence[int],
         applies: Iterable[SentApply],
         now: float,
-    ) -> Rejected:
+    ) -> MatchedRejects:
         """Match rejects to what was sent; see ``Engine.reject``."""
-        from segctl.engine import rejecting  # noqa: PLC0415 - numpy, which plans need seldom
+        from segctl.engine import match_rejects  # noqa: PLC0415 - numpy, which plans need seldom
 
-        return rejecting.reject(
+        return match_rejects.reject(
             self._db,
             self._scratch,
             recorded,
@@ -357,49 +359,49 @@ class DuckEngine:
             now=now,
         )
 
-    @shortage.explained
+    @memory_limit.explained
     def retry(
         self, recorded: Mapping[int, Recorded], *, type_: str | None = None
-    ) -> Mapping[int, Folded]:
+    ) -> Mapping[int, FoldedTarget]:
         """Take refused pairs out of quarantine."""
-        from segctl.engine import rejecting  # noqa: PLC0415 - as above
+        from segctl.engine import match_rejects  # noqa: PLC0415 - as above
 
-        return rejecting.retry(self._db, self._scratch, recorded, type_=type_)
+        return match_rejects.retry(self._db, self._scratch, recorded, type_=type_)
 
     def refused(self, recorded: Mapping[int, Recorded]) -> Iterator[RefusedPair]:
         """Stream the pairs in quarantine."""
-        from segctl.engine import rejecting  # noqa: PLC0415 - as above
+        from segctl.engine import match_rejects  # noqa: PLC0415 - as above
 
-        return rejecting.refused(self._db, recorded)
+        return match_rejects.refused(self._db, recorded)
 
-    @shortage.explained
-    def keep_desired(self, target: int) -> Folded:
+    @memory_limit.explained
+    def keep_desired(self, target: int) -> FoldedTarget:
         """Give the desired members of a target as a new base, after ``diff``."""
-        return folding.keep_desired(self._db, self._scratch, target)
+        return fold.keep_desired(self._db, self._scratch, target)
 
-    @shortage.explained
+    @memory_limit.explained
     def digest(self, recorded: Recorded) -> SetDigest:
         """Digest a recorded set in full; raises ``StateDamaged``."""
         try:
-            folding.view_recorded(self._db, {0: recorded})
+            fold.view_recorded(self._db, {0: recorded})
             [[rows, high, low]] = self._db.execute(
                 f"SELECT count(*), {sql.digest(sql.CANONICAL)} FROM recorded"
             ).fetchall()
         except duckdb.Error as error:
-            if shortage.is_shortage(error):
+            if memory_limit.is_shortage(error):
                 raise
-            raise failures.member_file_unreadable() from error
-        return folding.digest_of(rows, high, low)
+            raise errors.member_file_unreadable() from error
+        return fold.digest_of(rows, high, low)
 
-    @shortage.explained
+    @memory_limit.explained
     def audit(self, recorded: Recorded) -> Audit:
         """Read the files of a recorded set in full; raises ``StateDamaged``."""
-        from segctl.engine import auditing  # noqa: PLC0415 - one command needs it
+        from segctl.engine import audit  # noqa: PLC0415 - one command needs it
 
         digest = self.digest(recorded)
         try:
-            return auditing.audit(self._db, recorded, digest)
+            return audit.audit(self._db, recorded, digest)
         except duckdb.Error as error:
-            if shortage.is_shortage(error):
+            if memory_limit.is_shortage(error):
                 raise
-            raise failures.member_file_unreadable() from error
+            raise errors.member_file_unreadable() from error

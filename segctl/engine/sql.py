@@ -8,14 +8,14 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from segctl.engine.base import Scan
-from segctl.identity import (
+from segctl.core.identity import (
     CONTROL_PATTERN,
     MAX_CHARACTERS,
     PLACEHOLDERS,
     SPACE_PATTERN,
     Problem,
 )
+from segctl.engine.base import FileScan
 
 # A separator that no line has: lines of a text file are values as they stand.
 LINES = (
@@ -60,7 +60,7 @@ def lines_of(files: Iterable[Path]) -> str:
     return f"read_csv({paths(files)}, auto_detect = false, strict_mode = false, {LINES})"
 
 
-def _delimited(scan: Scan, columns: Sequence[str], *, at_once: bool) -> str:
+def _delimited(scan: FileScan, columns: Sequence[str], *, at_once: bool) -> str:
     """Give the reading function of csv or tsv files that share a header, which is known.
 
     Nothing is guessed: DuckDB would take one file for this dialect and the next
@@ -101,7 +101,7 @@ def _unescaped(column: str) -> str:
     return f"CASE WHEN contains({column}, '\\') THEN {value} ELSE {column} END"
 
 
-def rows_of(scan: Scan, columns: Sequence[str] = (), *, at_once: bool = True) -> str:
+def rows_of(scan: FileScan, columns: Sequence[str] = (), *, at_once: bool = True) -> str:
     """Give a SELECT of ``kind``, ``value`` and ``label`` over files, unchecked.
 
     ``columns`` are those of the header of csv or tsv files; threads may begin in the midst
@@ -125,7 +125,7 @@ def _place(number: int) -> str:
     return f"c{number}"
 
 
-def _cell(scan: Scan, column: str | None, columns: Sequence[str]) -> str:
+def _cell(scan: FileScan, column: str | None, columns: Sequence[str]) -> str:
     """Give the text of a column, which stands in the files or in the names of their folders."""
     if column is None or (scan.format == "txt" and column not in scan.partitions):
         return "NULL::VARCHAR"
@@ -136,7 +136,7 @@ def _cell(scan: Scan, column: str | None, columns: Sequence[str]) -> str:
     return f"(f.{name(column)}->>'$')" if scan.format == "jsonl" else f"f.{name(column)}::VARCHAR"
 
 
-def _table(scan: Scan, columns: Sequence[str], *, at_once: bool) -> str:
+def _table(scan: FileScan, columns: Sequence[str], *, at_once: bool) -> str:
     """Give the files as the table ``f``, beside ``p``, the partitions that they are in."""
     match scan.format:
         case "txt":
@@ -159,7 +159,7 @@ def _table(scan: Scan, columns: Sequence[str], *, at_once: bool) -> str:
     return f"{table} AS f JOIN (VALUES {rows}) AS p({_FILE}, {names}) ON f.{_FILE} = p.{_FILE}"
 
 
-def _options(scan: Scan) -> str:
+def _options(scan: FileScan) -> str:
     """Give what every reading function is told.
 
     Of a file in a folder ``day=2026-01-31`` DuckDB would make ``day`` a column itself,
@@ -168,7 +168,7 @@ def _options(scan: Scan) -> str:
     return ", hive_partitioning = false" + (f", filename = '{_FILE}'" if scan.partitions else "")
 
 
-def _partition(scan: Scan, path: Path) -> str:
+def _partition(scan: FileScan, path: Path) -> str:
     values = (of[path] for of in scan.partitions.values())
     cells = ("NULL" if value is None else literal(value) for value in values)
     return f"({literal(str(path))}, {', '.join(cells)})"
@@ -198,8 +198,8 @@ def digest(text: str) -> str:
     The halves are summed apart, since a sum of 128-bit numbers would overflow; the
     caller puts them together modulo 2**128.
     """
-    halves = (f"('0x' || substr(sha256({text}), {start}, 16))::UBIGINT" for start in (1, 17))
-    return ", ".join(f"coalesce(sum({half}), 0)" for half in halves)
+    split_in_half = (f"('0x' || substr(sha256({text}), {start}, 16))::UBIGINT" for start in (1, 17))
+    return ", ".join(f"coalesce(sum({half}), 0)" for half in split_in_half)
 
 
 CANONICAL = "kind[1] || value"

@@ -3,12 +3,11 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from segctl.address import segment_address
-from segctl.diagnostics import Location, Severity
-from segctl.holdout import Holdout
-from segctl.identity import Kind
+from segctl.core.address import segment_address
+from segctl.core.diagnostics import Location, Severity
+from segctl.core.holdout import Holdout
+from segctl.core.identity import Kind
 from segctl.manifests import desired
-from segctl.manifests.algebra import ProjectRule, SegmentRule, SizesRule, SubsetsRule
 from segctl.manifests.documents import (
     AnyDocument,
     GuardSettings,
@@ -21,7 +20,8 @@ from segctl.manifests.documents import (
     SegmentTableDocument,
     TableSegment,
 )
-from segctl.manifests.sources import (
+from segctl.manifests.rule_models import ProjectRule, SegmentRule, SizesRule, SubsetsRule
+from segctl.manifests.source_models import (
     Command,
     File,
     MemberSource,
@@ -30,9 +30,9 @@ from segctl.manifests.sources import (
     Sqlite,
     TableSource,
 )
-from segctl.manifests.tree import Document
 from segctl.manifests.validate import format_of
 from segctl.manifests.variables import parameters
+from segctl.manifests.yaml_tree import Document
 
 DEFAULT_REGION = "in1"
 """Where the vendor's own samples point."""

@@ -7,17 +7,17 @@ from dataclasses import dataclass
 
 from pydantic import ValidationError
 
-from segctl.diagnostics import Diagnostic, Location, Severity
+from segctl.core.diagnostics import Diagnostic, Location, Severity
 from segctl.manifests.assemble import Written, assemble
-from segctl.manifests.contents import kind_of
+from segctl.manifests.classify import recognize
+from segctl.manifests.declarations import kind_of
 from segctl.manifests.desired import Desired
 from segctl.manifests.documents import KINDS, ProjectDocument
 from segctl.manifests.explain import explain
-from segctl.manifests.parse import parse
-from segctl.manifests.recognize import recognize
-from segctl.manifests.tree import Document
 from segctl.manifests.validate import check, check_project, check_url
 from segctl.manifests.variables import fill, resolve
+from segctl.manifests.yaml_reader import parse
+from segctl.manifests.yaml_tree import Document
 
 PROJECT_FILE = "segctl.yaml"
 BASE_URL_VARIABLE = "CLEVERTAP_BASE_URL"

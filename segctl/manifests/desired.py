@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from segctl.diagnostics import Location, Severity
-from segctl.holdout import Holdout
-from segctl.identity import Kind
+from segctl.core.diagnostics import Location, Severity
+from segctl.core.holdout import Holdout
+from segctl.core.identity import Kind
 
 Format = Literal["csv", "tsv", "jsonl", "parquet", "txt"]
 Role = Literal["include", "intersect", "exclude", "suppress"]

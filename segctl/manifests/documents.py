@@ -8,8 +8,8 @@ from typing import Annotated, Literal
 
 from pydantic import Discriminator, Field, Tag
 
-from segctl.manifests.algebra import HoldoutSettings, ProjectRule, SegmentRule
-from segctl.manifests.scalars import (
+from segctl.manifests.base_model import Section
+from segctl.manifests.field_types import (
     Boolean,
     Concurrency,
     Count,
@@ -24,8 +24,8 @@ from segctl.manifests.scalars import (
     TimeLimit,
     VariableName,
 )
-from segctl.manifests.section import Section
-from segctl.manifests.sources import MemberSource, TableSource
+from segctl.manifests.rule_models import HoldoutSettings, ProjectRule, SegmentRule
+from segctl.manifests.source_models import MemberSource, TableSource
 
 API_VERSION = "segctl/v1"
 

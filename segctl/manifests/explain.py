@@ -10,10 +10,10 @@ from typing import Annotated, Any, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from segctl.diagnostics import Diagnostic
-from segctl.manifests.scalars import shape
-from segctl.manifests.sources import MemberSource
-from segctl.manifests.tree import Document, Path
+from segctl.core.diagnostics import Diagnostic
+from segctl.manifests.field_types import shape
+from segctl.manifests.source_models import MemberSource
+from segctl.manifests.yaml_tree import Document, Path
 
 MAX_ALIKE = 10
 """How many problems of one sort in one list are shown; the rest is counted."""

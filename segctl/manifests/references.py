@@ -6,10 +6,10 @@ A name stands in a Membership, in a source (``segment: gold``) and in rules.
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from segctl.diagnostics import Diagnostic, Location, Severity
-from segctl.manifests.contents import Declared, Reading, kind_of, readings, ruled
+from segctl.core.diagnostics import Diagnostic, Location, Severity
+from segctl.manifests.declarations import Declared, Reading, kind_of, readings, ruled
 from segctl.manifests.explain import nearest
-from segctl.manifests.tree import Document, Seq, look
+from segctl.manifests.yaml_tree import Document, Seq, look
 
 _MOST_STEPS = 10
 """How many steps of a circle are told."""

@@ -4,17 +4,17 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from urllib.parse import urlsplit
 
-from segctl.address import is_name
-from segctl.diagnostics import Diagnostic, Location, Severity
-from segctl.identity import DESCRIPTIONS, Problem, problem
-from segctl.manifests.buckets import FORMS, address, is_elsewhere
-from segctl.manifests.contents import Declared, SourcePath, declared, kind_of, sources
+from segctl.core.address import is_name
+from segctl.core.diagnostics import Diagnostic, Location, Severity
+from segctl.core.identity import DESCRIPTIONS, Problem, problem
+from segctl.manifests.declarations import Declared, SourcePath, declared, kind_of, sources
 from segctl.manifests.desired import Format
 from segctl.manifests.documents import ProjectDocument, Provider
 from segctl.manifests.explain import MAX_ALIKE, and_more, nearest
+from segctl.manifests.object_urls import FORMS, address, is_elsewhere
 from segctl.manifests.references import references
-from segctl.manifests.tree import Document, Map, Seq, look
 from segctl.manifests.variables import SQL_SOURCES, Variables, parameters
+from segctl.manifests.yaml_tree import Document, Map, Seq, look
 
 MAX_SEGMENTS = 2500
 """Segments per account, by the service's documentation."""
@@ -163,7 +163,7 @@ def _address_of_service(document: Document, provider: Provider) -> Iterator[Diag
         yield Diagnostic(
             code="region-and-base-url",
             summary='"region" and "baseUrl" are both given.',
-            detail="Keep one of them.",
+            detail="StoreFile one of them.",
             location=document.at(path, key=True),
         )
     yield from check_url(provider.base_url, '"baseUrl"', document.at(path))

@@ -8,9 +8,9 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from segctl.diagnostics import Diagnostic, Location, Severity
+from segctl.core.diagnostics import Diagnostic, Location, Severity
 from segctl.manifests.explain import nearest
-from segctl.manifests.tree import Document, Map, Seq, Value, look
+from segctl.manifests.yaml_tree import Document, Map, Seq, Value, look
 
 SQL_SOURCES = ("query", "sqlite", "postgres")
 """The sources that hold SQL; a variable is bound to it, never pasted."""

@@ -1,1 +1,5 @@
-"""What would change, as a value: model, diff, guards, file format; pure."""
+"""The plan as a value: model, attribute diff, guards, rules, findings, and its file format.
+
+Import ``model`` for the values; every other module is a function over them. Only ``file``
+reads and writes. What never belongs here: reading sources or state, sending, and rendering.
+"""

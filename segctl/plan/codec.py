@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from segctl import __version__
-from segctl.errors import StalePlan, Stop
-from segctl.plain import Misfit, from_plain, to_plain
+from segctl.core.codec import DecodeError, from_plain, to_plain
+from segctl.core.errors import OperationError, StalePlan
 from segctl.plan.model import Plan
 
 VERSION = 2
@@ -26,23 +26,23 @@ def encode(plan: Plan) -> dict[str, Any]:
 def decode(document: Mapping[str, Any]) -> Plan:
     """Read what ``encode`` gave.
 
-    Raises ``StalePlan`` for an older format, ``Stop`` for a newer one and for what is
+    Raises ``StalePlan`` for an older format, ``OperationError`` for a newer one and for what is
     no plan.
     """
     check_version(document)
     try:
         return from_plain(Plan, document.get("plan"))
-    except Misfit as misfit:
-        raise Stop(f"the saved plan cannot be read: {misfit}", hint=_ADVICE) from misfit
+    except DecodeError as misfit:
+        raise OperationError(f"the saved plan cannot be read: {misfit}", hint=_ADVICE) from misfit
 
 
 def check_version(document: Mapping[str, Any]) -> None:
     """Refuse a document of another format than ours; errors as in ``decode``."""
     version, writer = document.get("version"), document.get("segctl_version")
     if not isinstance(version, int) or isinstance(version, bool):
-        raise Stop("this is not a saved plan of segctl: it has no version", hint=_ADVICE)
+        raise OperationError("this is not a saved plan of segctl: it has no version", hint=_ADVICE)
     if version > VERSION:
-        raise Stop(
+        raise OperationError(
             f"the plan was saved by segctl {writer} in format {version}; "
             f"this is segctl {__version__}, which reads format {VERSION}",
             hint=f"Upgrade segctl to {writer} or newer, or make a new plan.",

@@ -9,7 +9,7 @@ address for the same ``customerSegmentId`` is a move, and a new
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 
-from segctl import address as addresses
+from segctl.core import address as addresses
 from segctl.manifests.desired import DesiredSegment
 from segctl.plan.model import Action, AttributeChange, Attributes, Target
 from segctl.state.model import SegmentRecord, State

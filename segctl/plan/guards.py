@@ -8,13 +8,13 @@ lifts the protection was applied.
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from segctl.diagnostics import Severity
+from segctl.core.diagnostics import Severity
 from segctl.manifests.desired import Guards
 from segctl.plan.model import Action, Change, Figures, Finding
 
 
 @dataclass(frozen=True, kw_only=True)
-class Weighed:
+class GuardedChange:
     """A change with what guards need to know: ``leaving`` of its recorded members."""
 
     change: Change
@@ -23,7 +23,7 @@ class Weighed:
     draining: bool = False
 
 
-def check(weighed: Iterable[Weighed], *, max_destroys: int) -> tuple[Finding, ...]:
+def check(weighed: Iterable[GuardedChange], *, max_destroys: int) -> tuple[Finding, ...]:
     """Give a finding of severity error for each guard that the changes trip."""
     items = tuple(weighed)
     findings = [finding for item in items for finding in _segment(item)]
@@ -49,7 +49,7 @@ def check(weighed: Iterable[Weighed], *, max_destroys: int) -> tuple[Finding, ..
     return tuple(findings)
 
 
-def _segment(item: Weighed) -> Iterator[Finding]:
+def _segment(item: GuardedChange) -> Iterator[Finding]:
     change = item.change
     if item.protected and change.action in (Action.DESTROY, Action.REPLACE):
         yield Finding(

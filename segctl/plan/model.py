@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal
 
-from segctl.diagnostics import Severity
-from segctl.fingerprints import SourceCounts
-from segctl.identity import Kind
+from segctl.core.codec import OPTIONAL
+from segctl.core.diagnostics import Severity
+from segctl.core.fingerprints import SourceCounts
+from segctl.core.identity import Kind
 from segctl.manifests.desired import Guards, Lifecycle
-from segctl.plain import OPTIONAL
 
 
 class Action(StrEnum):

@@ -1,6 +1,5 @@
-"""The use case behind ``segctl probe``: learn from a live account what no page says.
+"""Ask a live account what the vendor's pages leave open, and report what was learned.
 
-``course.py`` is the way through all questions, ``lab.py`` what every one of them works
-with; ``creating.py``, ``limits.py`` and ``changing.py`` ask, ``watching.py`` looks at what
-happened, ``judging.py`` says what it means.
+Import ``probe_plan.ProbePlan``, which asks every question in order, and the values in
+``report``. What never belongs here: anything that an apply uses.
 """

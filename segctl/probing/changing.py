@@ -8,16 +8,16 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from segctl.learned import Cost, Lesson
-from segctl.probing.lab import (
+from segctl.probing.probe_run import (
+    CreatedSegment,
     Declined,
-    Lab,
-    Made,
+    ProbeRun,
     Reply,
     User,
     Verdict,
     observed,
 )
+from segctl.probing.report import Cost, ProbeFinding
 from segctl.probing.watching import Seen, Unreadable, Watch
 
 EVENT_KEYS = (
@@ -49,7 +49,7 @@ class Events:
     seen: Sequence[Seen]
     evidence: int
 
-    def of(self, user: str, segment: Made) -> Counter[str]:
+    def of(self, user: str, segment: CreatedSegment) -> Counter[str]:
         """Count the actions of one user's events in one segment."""
         return Counter(
             each.action
@@ -59,7 +59,9 @@ class Events:
         )
 
 
-def first_change(lab: Lab, watch: Watch, first: Made, *, patience: float) -> list[Lesson]:
+def first_change(
+    lab: ProbeRun, watch: Watch, first: CreatedSegment, *, patience: float
+) -> list[ProbeFinding]:
     """Add a user and wait until Get Events shows it.
 
     Raises ``Unreadable`` where it does not within ``patience`` seconds.
@@ -85,19 +87,19 @@ def first_change(lab: Lab, watch: Watch, first: Made, *, patience: float) -> lis
     return [_lag(f"after {before:.0f} to {waited:.0f} seconds", round(waited * 1000), watch)]
 
 
-def _lag(said: str, milliseconds: int, watch: Watch) -> Lesson:
+def _lag(said: str, milliseconds: int, watch: Watch) -> ProbeFinding:
     settings = {"visibility_lag_ms": milliseconds}
     return observed("visibility_lag_ms", said, watch.evidence, settings=settings)
 
 
-def _learn_id(lab: Lab, first: Made, seen: Sequence[Seen]) -> None:
+def _learn_id(lab: ProbeRun, first: CreatedSegment, seen: Sequence[Seen]) -> None:
     """Take the first segment's CleverTap id from an event where no answer told it."""
     told = {each.ct_id for each in seen if each.customer_id == first.customer_id}
     if first.ct_id is None and len(told) == 1:
-        lab.first = Made(name=first.name, customer_id=first.customer_id, ct_id=told.pop())
+        lab.first = CreatedSegment(name=first.name, customer_id=first.customer_id, ct_id=told.pop())
 
 
-def send(lab: Lab, first: Made, second: Made, *, watched: bool) -> Sent:
+def send(lab: ProbeRun, first: CreatedSegment, second: CreatedSegment, *, watched: bool) -> Sent:
     """Send the changes; without events (``watched``) only those that tell something anyway."""
     sent = Sent(number=lab.clock_number())
     lab.mask.hide_number(sent.number)
@@ -128,20 +130,22 @@ def _try(sent: Sent, key: str, ask: Callable[[], tuple[Reply, ...]]) -> None:
         return
 
 
-def _line(segment: Made, action: str) -> dict[str, str]:
+def _line(segment: CreatedSegment, action: str) -> dict[str, str]:
     return {"customer_segment_id": segment.customer_id, "action": action}
 
 
-def _add(lab: Lab, user: User, segment: Made, purpose: str, *, cost: Cost = _ONE) -> Reply:
+def _add(
+    lab: ProbeRun, user: User, segment: CreatedSegment, purpose: str, *, cost: Cost = _ONE
+) -> Reply:
     return lab.update(([user], [_line(segment, "ADD")]), purpose=purpose, cost=cost)
 
 
-def _remove_stranger(lab: Lab, first: Made) -> Reply:
+def _remove_stranger(lab: ProbeRun, first: CreatedSegment) -> Reply:
     lines = [_line(first, "REMOVE")]
     return lab.update(([lab.user(2)], lines), purpose="remove an unknown user", cost=_ONE)
 
 
-def _noops(lab: Lab, first: Made, second: Made) -> tuple[Reply, ...]:
+def _noops(lab: ProbeRun, first: CreatedSegment, second: CreatedSegment) -> tuple[Reply, ...]:
     cost = Cost(events=1)
     again = _add(lab, lab.user(1), first, "add a member once more", cost=cost)
     stranger = lab.update(
@@ -152,7 +156,7 @@ def _noops(lab: Lab, first: Made, second: Made) -> tuple[Reply, ...]:
     return again, stranger
 
 
-def _string_id(lab: Lab) -> tuple[Reply, ...]:
+def _string_id(lab: ProbeRun) -> tuple[Reply, ...]:
     if lab.first is None or lab.first.ct_id is None:
         return ()
     line = {"ct_segment_id": str(lab.first.ct_id), "action": "ADD"}
@@ -161,13 +165,13 @@ def _string_id(lab: Lab) -> tuple[Reply, ...]:
     return (lab.update(([lab.user(4)], [line]), purpose=purpose, cost=cost),)
 
 
-def _lower_case(lab: Lab, first: Made) -> Reply:
+def _lower_case(lab: ProbeRun, first: CreatedSegment) -> Reply:
     cost = Cost(profiles=1, events=1, errors=1)
     lines = [_line(first, "add")]
     return lab.update(([lab.user(5)], lines), purpose='add a user with the action "add"', cost=cost)
 
 
-def _conflicts(lab: Lab, first: Made, second: Made) -> tuple[Reply, ...]:
+def _conflicts(lab: ProbeRun, first: CreatedSegment, second: CreatedSegment) -> tuple[Reply, ...]:
     cost = Cost(profiles=1, events=2)
     add_first = lab.update(
         ([lab.user(6)], [_line(first, "ADD"), _line(first, "REMOVE")]),
@@ -182,7 +186,9 @@ def _conflicts(lab: Lab, first: Made, second: Made) -> tuple[Reply, ...]:
     return add_first, remove_first
 
 
-def read_all(lab: Lab, watch: Watch, first: Made, *, lag: float, patience: float) -> Events:
+def read_all(
+    lab: ProbeRun, watch: Watch, first: CreatedSegment, *, lag: float, patience: float
+) -> Events:
     """Take the first user out again, and read the events once that one is there.
 
     Raises ``Unreadable``.

@@ -8,13 +8,12 @@ body and under the first one's name, and only what is refused is taken back.
 from dataclasses import replace
 from typing import Any
 
-from segctl.learned import Cost, Lesson
-from segctl.probing.lab import (
+from segctl.probing.probe_run import (
     ARRAY,
     WRAPPED,
+    CreatedSegment,
     EndedEarly,
-    Lab,
-    Made,
+    ProbeRun,
     Reply,
     Verdict,
     cannot_tell,
@@ -22,13 +21,14 @@ from segctl.probing.lab import (
     id_of,
     observed,
 )
+from segctl.probing.report import Cost, ProbeFinding
 
 _FORMS = {ARRAY: "a bare array", WRAPPED: "an object with a segments array"}
 _ID_FIELDS = ("id", "ct_segment_id", "segment_id")
 _ONE = Cost(segments=1)
 
 
-def first_segment(lab: Lab) -> list[Lesson]:
+def first_segment(lab: ProbeRun) -> list[ProbeFinding]:
     """Make the first segment; raises ``EndedEarly`` where it cannot be made."""
     for form in (ARRAY, WRAPPED):
         entry = lab.fresh()
@@ -43,7 +43,9 @@ def first_segment(lab: Lab) -> list[Lesson]:
     raise EndedEarly(f"createSegment refused both bodies: {reply.said}")
 
 
-def _once_more(lab: Lab, entry: dict[str, str], form: str, before: Reply) -> list[Lesson]:
+def _once_more(
+    lab: ProbeRun, entry: dict[str, str], form: str, before: Reply
+) -> list[ProbeFinding]:
     """Go on from a first create whose answer was unclear."""
     reply, verdict = _settled(lab, entry, "create the first segment", form)
     lab.form = form
@@ -53,7 +55,7 @@ def _once_more(lab: Lab, entry: dict[str, str], form: str, before: Reply) -> lis
     if verdict is not Verdict.ACCEPTED:
         raise EndedEarly(f"the first create got no clear answer: {before.said}; {reply.said}")
     customer_id = entry["customer_segment_id"]
-    lab.first = Made(name=entry["segment_name"], customer_id=customer_id, ct_id=None)
+    lab.first = CreatedSegment(name=entry["segment_name"], customer_id=customer_id, ct_id=None)
     evidence = (before.number, reply.number)
     keys = ("create_id_field", "create_id_type")
     lessons = [cannot_tell(key, "the answer names no id", *evidence) for key in keys]
@@ -64,22 +66,22 @@ def _once_more(lab: Lab, entry: dict[str, str], form: str, before: Reply) -> lis
     return [*lessons, _status(before), observed("create_answer", said, *evidence)]
 
 
-def _status(reply: Reply) -> Lesson:
+def _status(reply: Reply) -> ProbeFinding:
     settings = {"create_status": reply.status} if reply.status in (200, 201) else {}
     return observed("create_status", f"HTTP {reply.status}", reply.number, settings=settings)
 
 
-def _taken(entry: dict[str, str], reply: Reply) -> Made:
+def _taken(entry: dict[str, str], reply: Reply) -> CreatedSegment:
     rows = reply.rows() or [reply.document]
     customer_id = entry["customer_segment_id"]
-    return Made(
+    return CreatedSegment(
         name=entry["segment_name"],
         customer_id=customer_id,
         ct_id=reply.ids.get(customer_id) or id_of(rows[0] if rows else None),
     )
 
 
-def _answer(reply: Reply) -> list[Lesson]:
+def _answer(reply: Reply) -> list[ProbeFinding]:
     """Read the shape of a create's answer."""
     number, document = reply.number, reply.document
     lessons = [_status(reply)]
@@ -106,7 +108,7 @@ def _answer(reply: Reply) -> list[Lesson]:
     return [*lessons, *_id(row, fields, number)]
 
 
-def _id(row: dict[str, Any], fields: list[str], number: int) -> list[Lesson]:
+def _id(row: dict[str, Any], fields: list[str], number: int) -> list[ProbeFinding]:
     value = row[fields[0]]
     kind = {int: "integer", str: "string"}.get(type(value), "")
     return [
@@ -125,7 +127,9 @@ def _id(row: dict[str, Any], fields: list[str], number: int) -> list[Lesson]:
     ]
 
 
-def second_segment(lab: Lab, first: Made, refused_first: int | None) -> list[Lesson]:
+def second_segment(
+    lab: ProbeRun, first: CreatedSegment, refused_first: int | None
+) -> list[ProbeFinding]:
     """Make the second segment, which tells about bodies and names.
 
     ``refused_first`` is the exchange in which the first was refused as a bare array.
@@ -159,7 +163,9 @@ def second_segment(lab: Lab, first: Made, refused_first: int | None) -> list[Les
     return _neither("every create of a second segment was refused", evidence)
 
 
-def _settled(lab: Lab, entry: dict[str, str], purpose: str, form: str) -> tuple[Reply, Verdict]:
+def _settled(
+    lab: ProbeRun, entry: dict[str, str], purpose: str, form: str
+) -> tuple[Reply, Verdict]:
     """Create the same again: it is made now, or was before; then its customer id is taken."""
     again = f"{purpose}, again, since the answer was unclear"
     reply = lab.create([entry], purpose=again, cost=_ONE, form=form)
@@ -169,19 +175,19 @@ def _settled(lab: Lab, entry: dict[str, str], purpose: str, form: str) -> tuple[
     return reply, reply.verdict if reply.verdict is Verdict.ACCEPTED else Verdict.UNCLEAR
 
 
-def _neither(why: str, evidence: list[int]) -> list[Lesson]:
+def _neither(why: str, evidence: list[int]) -> list[ProbeFinding]:
     keys = ("create_body", "duplicate_name_in_account")
     return [cannot_tell(key, why, *evidence) for key in keys]
 
 
-def _bodies(known: str, accepted: str, evidence: list[int]) -> Lesson:
+def _bodies(known: str, accepted: str, evidence: list[int]) -> ProbeFinding:
     """Judge by the one difference between a create that was refused and one that was not."""
     body = WRAPPED if known == WRAPPED else "either" if accepted == WRAPPED else ARRAY
     said = {"either": "both bodies", ARRAY: _FORMS[ARRAY], WRAPPED: _FORMS[WRAPPED]}[body]
     return observed("create_body", said, *evidence, settings={"create_body": body})
 
 
-def _names(name: str, evidence: list[int]) -> Lesson:
+def _names(name: str, evidence: list[int]) -> ProbeFinding:
     key = "duplicate_name_in_account"
     if name == "unclear":
         return cannot_tell(key, "the answer was unclear", *evidence)
@@ -189,7 +195,7 @@ def _names(name: str, evidence: list[int]) -> Lesson:
     return observed(key, said, *evidence, settings={key: name})
 
 
-def taken_customer_id(lab: Lab, first: Made) -> list[Lesson]:
+def taken_customer_id(lab: ProbeRun, first: CreatedSegment) -> list[ProbeFinding]:
     """Create the first one's customer id once more."""
     entry = {**lab.fresh(), "customer_segment_id": first.customer_id}
     reply = lab.create([entry], purpose="create a customer_segment_id that is taken", cost=_ONE)
@@ -226,14 +232,14 @@ def taken_customer_id(lab: Lab, first: Made) -> list[Lesson]:
     return [observed("duplicate_customer_id", said, number, settings=chosen), no_status]
 
 
-def missing_customer_id(lab: Lab) -> list[Lesson]:
+def missing_customer_id(lab: ProbeRun) -> list[ProbeFinding]:
     """Create a segment without a customer id."""
     entry = {"segment_name": lab.fresh()["segment_name"]}
     reply = lab.create([entry], purpose="create without customer_segment_id", cost=_ONE)
     return [_accepted_or_not("missing_customer_id", reply)]
 
 
-def _accepted_or_not(key: str, reply: Reply) -> Lesson:
+def _accepted_or_not(key: str, reply: Reply) -> ProbeFinding:
     if reply.verdict is Verdict.UNCLEAR:
         return cannot_tell(key, f"no clear answer: {reply.said}", reply.number)
     accepted = reply.verdict is Verdict.ACCEPTED
@@ -242,7 +248,7 @@ def _accepted_or_not(key: str, reply: Reply) -> Lesson:
     return observed(key, said, reply.number, settings=settings)
 
 
-def bad_entry(lab: Lab) -> list[Lesson]:
+def bad_entry(lab: ProbeRun) -> list[ProbeFinding]:
     """Create a good segment beside one without a name."""
     bad = {"customer_segment_id": lab.fresh()["customer_segment_id"]}
     reply = lab.create(
@@ -262,7 +268,7 @@ def bad_entry(lab: Lab) -> list[Lesson]:
     return [cannot_tell(key, f"the answer does not say which was made: {reply.said}", number)]
 
 
-def name_twice(lab: Lab, *, whole: bool) -> list[Lesson]:
+def name_twice(lab: ProbeRun, *, whole: bool) -> list[ProbeFinding]:
     """Create one name twice in a request; ``whole``: a bad entry refuses all of it."""
     one, other = lab.fresh(), lab.fresh()
     other["segment_name"] = one["segment_name"]
@@ -279,7 +285,7 @@ def name_twice(lab: Lab, *, whole: bool) -> list[Lesson]:
     return [_accepted_or_not(key, reply)]
 
 
-def no_segment(lab: Lab) -> list[Lesson]:
+def no_segment(lab: ProbeRun) -> list[ProbeFinding]:
     """Create nothing."""
     reply = lab.create([], purpose="create an empty array", cost=Cost())
     if reply.verdict is Verdict.UNCLEAR:

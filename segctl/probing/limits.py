@@ -4,8 +4,8 @@ All of it with REMOVE from segments that do not exist: the worst that can come o
 entries in the Error Stream.
 """
 
-from segctl.learned import Cost, Lesson
-from segctl.probing.lab import Lab, Made, Reply, Verdict, cannot_tell, observed
+from segctl.probing.probe_run import CreatedSegment, ProbeRun, Reply, Verdict, cannot_tell, observed
+from segctl.probing.report import Cost, ProbeFinding
 
 OVER = 101
 HALF = 60
@@ -18,7 +18,7 @@ BURSTS = (4, 8, 12)
 """How many at once: the documented limit is 3, and a quick service may need more to notice."""
 
 
-def no_users(lab: Lab, first: Made) -> list[Lesson]:
+def no_users(lab: ProbeRun, first: CreatedSegment) -> list[ProbeFinding]:
     """Send an update without users, which the vendor's table gives code 100."""
     reply = lab.update(
         ([], [{"customer_segment_id": first.customer_id, "action": "REMOVE"}]),
@@ -34,7 +34,7 @@ def no_users(lab: Lab, first: Made) -> list[Lesson]:
     return [observed(key, f"no code 100 without users: {said}", reply.number)]
 
 
-def counting(lab: Lab) -> list[Lesson]:
+def counting(lab: ProbeRun) -> list[ProbeFinding]:
     """Send a little more than 100, repeated, and spread over two entries."""
     keys = ("limit_counts", "limit_scope")
     user = [lab.user(8)]
@@ -54,7 +54,7 @@ def counting(lab: Lab) -> list[Lesson]:
     lines = lab.update(
         (user, line * OVER), purpose=f"update one segment {OVER} times over", cost=_of(OVER)
     )
-    halves = lab.update(
+    split_in_half = lab.update(
         (user, [lab.nowhere(n) for n in range(HALF)]),
         (user, [lab.nowhere(n) for n in range(HALF, 2 * HALF)]),
         purpose=f"update {HALF} segments in each of two entries",
@@ -69,7 +69,7 @@ def counting(lab: Lab) -> list[Lesson]:
         purpose=f"update one user {HALF} times in each of two entries",
         cost=_of(2 * HALF),
     )
-    return [_repeats(over, lines, users), _scope(over, halves, users, user_halves)]
+    return [_repeats(over, lines, users), _scope(over, split_in_half, users, user_halves)]
 
 
 def _of(errors: int) -> Cost:
@@ -84,7 +84,7 @@ def _refuses(reply: Reply) -> bool | None:
     return False if reply.verdict is Verdict.ACCEPTED else None
 
 
-def _repeats(over: Reply, lines: Reply, users: Reply) -> Lesson:
+def _repeats(over: Reply, lines: Reply, users: Reply) -> ProbeFinding:
     evidence = (over.number, lines.number, users.number)
     by_line, by_user = _refuses(lines), _refuses(users)
     key = "limit_counts"
@@ -103,9 +103,9 @@ def _again(counted: bool) -> str:
     return "count again" if counted else "do not count again"
 
 
-def _scope(over: Reply, halves: Reply, users: Reply, user_halves: Reply) -> Lesson:
-    evidence = (over.number, halves.number, users.number, user_halves.number)
-    by_line = _refuses(halves)
+def _scope(over: Reply, split_in_half: Reply, users: Reply, user_halves: Reply) -> ProbeFinding:
+    evidence = (over.number, split_in_half.number, users.number, user_halves.number)
+    by_line = _refuses(split_in_half)
     # Where repeats do not count, one user repeated says nothing about entries.
     by_user = _refuses(user_halves) if _refuses(users) else by_line
     key = "limit_scope"
@@ -123,7 +123,7 @@ def _per(together: bool) -> str:
     return "per request" if together else "per entry"
 
 
-def in_flight(lab: Lab) -> list[Lesson]:
+def in_flight(lab: ProbeRun) -> list[ProbeFinding]:
     """Send a few updates side by side, more each time, until one is answered 429."""
     sent: tuple[int, ...] = ()
     for count in BURSTS:
@@ -136,7 +136,7 @@ def in_flight(lab: Lab) -> list[Lesson]:
     return [cannot_tell(key, why, *sent) for key in ("rate_limit_body", "rate_limit_retry_after")]
 
 
-def _too_many(reply: Reply) -> list[Lesson]:
+def _too_many(reply: Reply) -> list[ProbeFinding]:
     body = reply.raw.body.strip()
     if isinstance(reply.document, dict):
         kind = "json"

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from segctl.probing.lab import Lab, Made, parse, words_of
+from segctl.probing.probe_run import CreatedSegment, ProbeRun, parse, words_of
 from segctl.provider.raw import RawReply, RawRequest
 
 EVENT = "Segment Membership Change"
@@ -38,7 +38,7 @@ class Unreadable(Exception):
 class Watch:
     """Reads the events of the probe's segments."""
 
-    def __init__(self, lab: Lab, segments: Iterable[Made]) -> None:
+    def __init__(self, lab: ProbeRun, segments: Iterable[CreatedSegment]) -> None:
         self._lab = lab
         self._segments = {each.customer_id: each for each in segments}
         now = datetime.fromtimestamp(lab.clock.now(), tz=UTC)
@@ -117,7 +117,7 @@ class Watch:
         )
 
 
-def profile_there(lab: Lab, user: Mapping[str, str], *, purpose: str) -> tuple[bool, int]:
+def profile_there(lab: ProbeRun, user: Mapping[str, str], *, purpose: str) -> tuple[bool, int]:
     """Tell whether Get Profile shows a user, and in which exchange."""
     request = RawRequest(method="GET", path=PROFILE, query=user)
     reply = lab.service.send(request)

@@ -1,7 +1,7 @@
 """The two calls over HTTP: one method a call, which returns what became of the request.
 
 A request that may have
-left is never called failed: see ``segctl.outcomes``.
+left is never called failed: see ``segctl.core.outcomes``.
 """
 
 import asyncio
@@ -12,9 +12,10 @@ from typing import Protocol, Self
 
 import httpx
 
-from segctl.clock import Clock
-from segctl.outcomes import Answer, Outcome
-from segctl.provider.connecting import Credentials, checked_base, open_http, why_unreached
+from segctl.core.clock import Clock
+from segctl.core.outcomes import Answer, Outcome
+from segctl.core.stop_signal import StoppableClock, StopSignal, in_loop
+from segctl.provider.connection import Credentials, checked_base, open_http, why_unreached
 from segctl.provider.limiter import Limiter
 from segctl.provider.retry import Attempt, RetryPolicy, persist, seconds_asked
 from segctl.provider.wire import (
@@ -26,7 +27,6 @@ from segctl.provider.wire import (
     masked_words,
     update_body,
 )
-from segctl.stopping import StoppableClock, StopSignal, in_loop
 
 LARGEST_ANSWER = 1 << 20
 """How many bytes of an answer are read; a longer one counts as unreadable."""
@@ -86,7 +86,7 @@ class CleverTapProvider:
     called before each attempt, a repeated one too; what it raises ends the request.
     ``stop``, once set, does what ``hold`` does.
 
-    Raises ``CredentialsRefused`` for credentials that cannot be sent and ``Stop``
+    Raises ``CredentialsRefused`` for credentials that cannot be sent and ``OperationError``
     for a base URL that is none, or an environment in which nothing can be sent.  The
     methods raise nothing for what the service or the network does: it is all in the
     answer.

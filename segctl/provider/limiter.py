@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from segctl.clock import Clock
+from segctl.core.clock import Clock
 
 APART = 0.012
 """Seconds between two departures, and no more than a share of what an answer takes."""

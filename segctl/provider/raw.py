@@ -13,8 +13,8 @@ from typing import Self
 
 import httpx
 
-from segctl.clock import Clock
-from segctl.provider.connecting import Credentials, checked_base, open_http
+from segctl.core.clock import Clock
+from segctl.provider.connection import Credentials, checked_base, open_http
 
 LARGEST_BODY = 16 << 20
 """How many bytes of an answer are read; a page of events may be large."""
@@ -48,7 +48,7 @@ class RawService:
     """The service's host, for one account; runs a loop of its own, call by call.
 
     A context manager for plain code, where Ctrl-C is a ``KeyboardInterrupt`` at any
-    moment.  Raises ``CredentialsRefused`` and ``Stop`` as ``CleverTapProvider`` does;
+    moment.  Raises ``CredentialsRefused`` and ``OperationError`` as ``CleverTapProvider`` does;
     ``send`` raises nothing for what the service or the network does.
     """
 

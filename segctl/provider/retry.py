@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
-from segctl.clock import Clock
-from segctl.outcomes import Answer, Outcome
+from segctl.core.clock import Clock
+from segctl.core.outcomes import Answer, Outcome
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,8 +16,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from segctl.identity import Kind
-from segctl.outcomes import Answer, Outcome
+from segctl.core.identity import Kind
+from segctl.core.outcomes import Answer, Outcome
 
 LONGEST_WORDS = 200
 """How many characters of the service's words an answer keeps."""

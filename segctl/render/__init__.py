@@ -1,1 +1,5 @@
-"""Views of a plan and of the state: text, Markdown, JSON, HTML; pure."""
+"""Views of plans, state, results and problems as text, Markdown, HTML and JSON.
+
+Pure: values in, text out; ``cli/`` imports one function a view. What never belongs here:
+reading files, the terminal, the clock, and decisions about what a plan contains.
+"""

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
-from segctl.diagnostics import Diagnostic, Location, Severity
+from segctl.core.diagnostics import Diagnostic, Location, Severity
 from segctl.render.json_document import FORMAT_VERSION, diagnostic_object
 from segctl.render.style import PLAIN, Style, escaped
 

@@ -11,7 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from segctl.plan.model import Action, Change, Plan
 from segctl.render import phrases
-from segctl.render.gathering import gathered
+from segctl.render.grouping import gathered
 from segctl.render.phrases import MINUS, Identities
 from segctl.render.style import escaped
 

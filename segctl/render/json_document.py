@@ -9,8 +9,8 @@ import re
 from dataclasses import asdict
 from typing import Any
 
-from segctl.diagnostics import Diagnostic
-from segctl.errors import SegctlError
+from segctl.core.diagnostics import Diagnostic
+from segctl.core.errors import SegctlError
 from segctl.plan.model import Action, Attributes, Change, Finding, Plan
 
 FORMAT_VERSION = "1.0"

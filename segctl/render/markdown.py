@@ -7,10 +7,10 @@ would notify a team.
 import re
 from collections.abc import Iterable, Iterator
 
-from segctl.diagnostics import Severity
+from segctl.core.diagnostics import Severity
 from segctl.plan.model import Change, Finding, Plan
 from segctl.render import phrases, text
-from segctl.render.gathering import gathered
+from segctl.render.grouping import gathered
 from segctl.render.phrases import MINUS, Identities, counted, number
 from segctl.render.style import escaped
 

@@ -2,7 +2,16 @@
 
 import json
 
-from segctl.learned import LIKELY, MOST, Certainty, Cost, Exchange, Learned, Lesson, Write
+from segctl.probing.report import (
+    LIKELY,
+    MOST,
+    Certainty,
+    Cost,
+    Exchange,
+    ProbeFinding,
+    ProbeReport,
+    Write,
+)
 from segctl.render.phrases import counted
 from segctl.render.style import PLAIN, Style, escaped
 
@@ -55,7 +64,7 @@ def _parts(cost: Cost) -> list[str]:
     return parts
 
 
-def summary(learned: Learned, *, style: Style = PLAIN) -> str:
+def summary(learned: ProbeReport, *, style: Style = PLAIN) -> str:
     """Give each question with its answer, and what is left to do."""
     lines = []
     for each in learned.lessons:
@@ -68,7 +77,7 @@ def summary(learned: Learned, *, style: Style = PLAIN) -> str:
     return "\n".join([*lines, "", *leftovers(learned)]) + "\n"
 
 
-def leftovers(learned: Learned) -> list[str]:
+def leftovers(learned: ProbeReport) -> list[str]:
     """Say what the probe left in the account, and what to do about it."""
     lines = []
     if learned.shells:
@@ -91,12 +100,12 @@ def leftovers(learned: Learned) -> list[str]:
     return lines
 
 
-def settings(learned: Learned) -> str:
+def settings(learned: ProbeReport) -> str:
     """Give the emulator's settings, for ``segctl emulator --settings``."""
     return json.dumps(learned.emulator_settings(), indent=2, sort_keys=True) + "\n"
 
 
-def client(learned: Learned) -> str:
+def client(learned: ProbeReport) -> str:
     """Give the part of ``segctl.yaml`` that was determined."""
     found = learned.client_settings()
     if not found:
@@ -105,7 +114,7 @@ def client(learned: Learned) -> str:
     return "\n".join(["# For segctl.yaml; merge it.", "spec:", "  provider:", *lines]) + "\n"
 
 
-def report(learned: Learned) -> str:
+def report(learned: ProbeReport) -> str:
     """Give everything in Markdown: answers, then every request with its answer."""
     lines = ["# What the probe learned", "", f"Service: `{escaped(learned.host)}`", ""]
     if learned.interrupted:
@@ -127,7 +136,7 @@ def report(learned: Learned) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _row(lesson: Lesson) -> str:
+def _row(lesson: ProbeFinding) -> str:
     chosen = ", ".join(f"`{name}: {value}`" for name, value in lesson.settings.items())
     evidence = ", ".join(map(str, lesson.evidence))
     cells = (lesson.question, lesson.certainty.value, _cell(lesson.answer), chosen, evidence)

@@ -4,14 +4,14 @@ import json
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 
-from segctl.identity import masked
-from segctl.rejects import LoadedRejects, RefusedMembership, RetriedRejects
+from segctl.core.error_stream import QuarantinedMembership, RejectsResult, RetryResult
+from segctl.core.identity import masked
 from segctl.render.json_document import FORMAT_VERSION
 from segctl.render.phrases import Identities, counted, identity_text, number
 from segctl.render.style import escaped
 
 
-def loaded(result: LoadedRejects) -> str:
+def loaded(result: RejectsResult) -> str:
     """Say what a stream came to, and what follows from it."""
     parts = [f"{number(result.adds)} matched to an ADD", f"{number(result.removes)} to a REMOVE"]
     if result.older:
@@ -33,7 +33,7 @@ def loaded(result: LoadedRejects) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-def retried(result: RetriedRejects) -> str:
+def retried(result: RetryResult) -> str:
     """Say what left quarantine."""
     lines = [
         f"{escaped(address)} is taken for restored: the next apply sends to it again."
@@ -48,7 +48,7 @@ def retried(result: RetriedRejects) -> str:
     return "".join(f"{line}\n" for line in lines) or "Nothing that was refused is picked.\n"
 
 
-def lines(refused: Iterable[RefusedMembership], *, identities: Identities) -> Iterator[str]:
+def lines(refused: Iterable[QuarantinedMembership], *, identities: Identities) -> Iterator[str]:
     """Give one line a membership: segment, action, reason, time, user."""
     nothing = True
     for item in refused:
@@ -61,7 +61,7 @@ def lines(refused: Iterable[RefusedMembership], *, identities: Identities) -> It
         yield "Nothing is refused.\n"
 
 
-def document(refused: Iterable[RefusedMembership], *, identities: Identities) -> Iterator[str]:
+def document(refused: Iterable[QuarantinedMembership], *, identities: Identities) -> Iterator[str]:
     """Give a JSON document in pieces, one membership a line."""
     yield f'{{"format_version": "{FORMAT_VERSION}", "refused": ['
     separator = "\n"

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from segctl.events import ApplyEnded, CreateDone, Recovered
-from segctl.outcomes import Outcome
+from segctl.core.events import ApplyEnded, CreateDone, Recovered
+from segctl.core.outcomes import Outcome
 from segctl.render.phrases import counted, duration, number
 from segctl.render.style import PLAIN, Style, escaped
 

@@ -9,7 +9,7 @@ from typing import Any
 from segctl.render.json_document import FORMAT_VERSION
 from segctl.render.phrases import counted, number, value_text
 from segctl.render.style import PLAIN, Style, escaped, quoted
-from segctl.state.history import Checked, Version, Waste
+from segctl.state.history import Garbage, StateCheck, Version
 from segctl.state.model import SegmentRecord, State
 
 
@@ -146,7 +146,7 @@ def _line(version: Version) -> str:
     return f"serial {serial:>6}  {where:<22}  {what}\n"
 
 
-def waste(found: Waste, *, dry_run: bool) -> str:
+def waste(found: Garbage, *, dry_run: bool) -> str:
     """Say what of the state was removed, or would be."""
     if not found.heads and not found.files:
         return "The state needs everything that it holds.\n"
@@ -161,7 +161,7 @@ def waste(found: Waste, *, dry_run: bool) -> str:
     return f"Removed {what}.\n"
 
 
-def checked(found: Checked) -> str:
+def checked(found: StateCheck) -> str:
     """Say whether the state adds up, and what does not."""
     size = f"{counted(found.members, 'member')}, {counted(found.files, 'file')}"
     unused = ""

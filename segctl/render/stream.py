@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from typing import Any
 
-from segctl.errors import GuardRefused, InvalidInput, SegctlError
-from segctl.events import (
+from segctl.core.errors import GuardRefused, InvalidInput, SegctlError
+from segctl.core.events import (
     ApplyEnded,
     ApplyStarted,
     CreateDone,
@@ -14,7 +14,7 @@ from segctl.events import (
     RequestDone,
     Settling,
 )
-from segctl.outcomes import Outcome
+from segctl.core.outcomes import Outcome
 from segctl.plan.model import Change, Finding, Plan
 from segctl.render import json_document, phrases, report
 from segctl.render.phrases import counted, duration

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 
-from segctl.diagnostics import Severity
+from segctl.core.diagnostics import Severity
 from segctl.plan.model import Action, Attributes, Change, Finding, Plan
 from segctl.render import phrases
-from segctl.render.gathering import gathered
+from segctl.render.grouping import gathered
 from segctl.render.phrases import Identities
 from segctl.render.style import PLAIN, Style, escaped, quoted
 

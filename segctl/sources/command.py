@@ -16,8 +16,8 @@ from pathlib import Path
 from time import monotonic
 from typing import IO
 
-from segctl.durable import scratch_file
-from segctl.engine.base import RowsUnreadable, Scan
+from segctl.core.disk import scratch_file
+from segctl.engine.base import FileScan, SourceError
 from segctl.manifests.desired import CommandSource
 
 _OURS = "CLEVERTAP_"
@@ -40,8 +40,8 @@ def fetch(
     root: Path,
     environment: Mapping[str, str],
     segment_column: str | None = None,
-) -> Scan:
-    """Run a program in the folder ``root``; raises ``RowsUnreadable`` unless it succeeds.
+) -> FileScan:
+    """Run a program in the folder ``root``; raises ``SourceError`` unless it succeeds.
 
     ``environment`` holds the variables of our process.  The program has no standard
     input, and whatever it started ends with it when it is stopped.
@@ -52,12 +52,12 @@ def fetch(
         if process.returncode:
             raise _failed(source, process.returncode, said)
     if source.format in ("csv", "tsv", "parquet") and not into.stat().st_size:
-        raise RowsUnreadable(
+        raise SourceError(
             "command-failed",
             f"the command {source.run[0]} gave no output",
             "Where there are no members, a header is expected all the same.",
         )
-    return Scan(
+    return FileScan(
         paths=(into,),
         format=source.format,
         column=source.column,
@@ -130,23 +130,23 @@ def _is_open(stream: IO[bytes] | None, ready: selectors.BaseSelector) -> bool:
     return stream is not None and stream in {key.fileobj for key in ready.get_map().values()}
 
 
-def _not_started(source: CommandSource, error: Exception) -> RowsUnreadable:
+def _not_started(source: CommandSource, error: Exception) -> SourceError:
     program = source.run[0]
     if isinstance(error, FileNotFoundError):
-        return RowsUnreadable(
+        return SourceError(
             "command-failed",
             f"the command {program} cannot be found",
             "It is looked for on the PATH, or from the workspace root if it has a slash.",
         )
     reason = error.strerror if isinstance(error, OSError) else None
-    return RowsUnreadable(
+    return SourceError(
         "command-failed",
         f"the command {program} cannot be started: {(reason or 'an unusable argument').lower()}",
     )
 
 
-def _too_slow(source: CommandSource) -> RowsUnreadable:
-    return RowsUnreadable(
+def _too_slow(source: CommandSource) -> SourceError:
+    return SourceError(
         "command-failed",
         f"the command {source.run[0]} ran for more than {source.timeout_seconds:g} s, "
         "and was stopped",
@@ -154,13 +154,13 @@ def _too_slow(source: CommandSource) -> RowsUnreadable:
     )
 
 
-def _failed(source: CommandSource, status: int, said: bytes) -> RowsUnreadable:
+def _failed(source: CommandSource, status: int, said: bytes) -> SourceError:
     how = f"ended with status {status}"
     if status < 0:
         with suppress(ValueError):
             how = f"was ended by {signal.Signals(-status).name}"
     last = _last_line(said)
-    return RowsUnreadable(
+    return SourceError(
         "command-failed",
         f"the command {source.run[0]} {how}; nothing of its output was used",
         f"Its last words: {last}" if last else "It said nothing.",

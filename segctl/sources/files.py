@@ -10,10 +10,10 @@ from difflib import get_close_matches
 from pathlib import PurePosixPath
 from urllib.parse import unquote
 
-from segctl.engine.base import RowsUnreadable, Scan
+from segctl.engine.base import FileScan, SourceError
 from segctl.manifests.desired import FileSource, Format
 from segctl.manifests.validate import format_of
-from segctl.sources.paths import Reach
+from segctl.sources.path_policy import PathPolicy
 
 _NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
 """What Hive, Spark and DuckDB name the folder of rows whose partition column is NULL."""
@@ -21,8 +21,8 @@ _NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
 Partitions = Mapping[str, str | None]
 
 
-def scan(source: FileSource, reach: Reach, *, segment_column: str | None = None) -> Scan:
-    """Find a source's files and judge each; raises ``RowsUnreadable``."""
+def scan(source: FileSource, reach: PathPolicy, *, segment_column: str | None = None) -> FileScan:
+    """Find a source's files and judge each; raises ``SourceError``."""
     found: Mapping[str, Partitions] = {n: partitions(n) for n in reach.find(source.path)}
     for column, value in source.where.items():
         found = _pruned(found, column, value, source.path)
@@ -34,7 +34,7 @@ def scan(source: FileSource, reach: Reach, *, segment_column: str | None = None)
     format_ = source.format or _format(source.path, list(found))
     if format_ == "parquet":
         _check_not_packed(found)
-    return Scan(
+    return FileScan(
         paths=tuple(paths.values()),
         format=format_,
         column=source.column,
@@ -65,7 +65,7 @@ def _pruned(
     if column not in there:
         near = get_close_matches(column, there, n=1)
         advice = f'Did you mean "{near[0]}"?' if near else f"It has: {', '.join(there)}."
-        raise RowsUnreadable(
+        raise SourceError(
             "no-partition",
             f'{path} has no partition column "{column}"',
             advice if there else "Its files lie in no folder named such as day=2026-01-31.",
@@ -74,7 +74,7 @@ def _pruned(
     left = {name: parts for name, parts in found.items() if parts[column] == value}
     if not left:
         values = sorted({parts[column] or _NO_VALUE for parts in found.values()})
-        raise RowsUnreadable(
+        raise SourceError(
             "no-partition",
             f"no file of {path} has {column}={value}",
             f"It has {len(values):,}, from {values[0]} to {values[-1]}.",
@@ -86,7 +86,7 @@ def _check_everywhere(found: Mapping[str, Partitions], column: str) -> None:
     """Refuse a file beside the partitions, whose rows would have no value."""
     for name, parts in found.items():
         if column not in parts:
-            raise RowsUnreadable(
+            raise SourceError(
                 "no-partition",
                 f"{name} lies in no folder {column}=…, as others do",
                 "Move it into one, or leave it out of the pattern.",
@@ -96,7 +96,7 @@ def _check_everywhere(found: Mapping[str, Partitions], column: str) -> None:
 def _check_not_packed(names: Iterable[str]) -> None:
     for name in names:
         if name.lower().endswith((".gz", ".zst")):
-            raise RowsUnreadable(
+            raise SourceError(
                 "unreadable-file",
                 f"{name} is Parquet that was compressed once more",
                 "Unpack it: Parquet is compressed inside.",
@@ -109,14 +109,14 @@ def _format(path: str, names: Sequence[str]) -> Format:
     for name in names:
         told = format_of(name)
         if told is None:
-            raise RowsUnreadable(
+            raise SourceError(
                 "unknown-format",
                 f"the format of {name} cannot be told from its name",
                 "Name it .csv, .tsv, .jsonl, .parquet or .txt, after which .gz or .zst may stand; "
                 "in a manifest, format: may tell it instead.",
             )
         if first is not None and told != first:
-            raise RowsUnreadable(
+            raise SourceError(
                 "mixed-formats",
                 f"{path} holds files of several formats: {names[0]} is {first}, {name} is {told}",
                 "Give each format a source of its own, such as a pattern with *.csv at its end.",

@@ -12,7 +12,7 @@ from fnmatch import translate
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
-from segctl.engine.base import RowsUnreadable
+from segctl.engine.base import SourceError
 
 STATE_FOLDER = "segctl.state.d"
 
@@ -40,7 +40,7 @@ def fixed_part(pattern: str) -> tuple[str, tuple[str, ...]]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Walk:
+class GlobWalker:
     """A walk through folders; ``enter`` judges a folder by its name and gives its path.
 
     ``files`` and ``folders`` are the names that matched, each with what was given for
@@ -56,7 +56,7 @@ class Walk:
     ) -> None:
         """Match steps below a folder; ``**`` stands for folders at any depth.
 
-        Raises ``RowsUnreadable`` for a folder that cannot be listed, and what ``enter``
+        Raises ``SourceError`` for a folder that cannot be listed, and what ``enter``
         raises.
         """
         real = self.enter(folder).resolve()
@@ -88,7 +88,7 @@ class Walk:
             names = sorted(entry.name for entry in path.iterdir())
         except OSError as error:
             reason = (error.strerror or "cannot be listed").lower()
-            raise RowsUnreadable("unreadable-file", f"{folder}: {reason}") from None
+            raise SourceError("unreadable-file", f"{folder}: {reason}") from None
         for name in names:
             if _rule(step).match(name) and not _passed_over(name, step):
                 yield name, is_folder(path / name)

@@ -20,11 +20,11 @@ from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from segctl.durable import scratch_file
-from segctl.engine.base import Copied
+from segctl.core.disk import scratch_file
+from segctl.engine.base import CopiedRows
 from segctl.manifests.desired import Connection, PostgresSource
 from segctl.manifests.variables import with_parameters
-from segctl.sources import postgres_failures as failures
+from segctl.sources import postgres_errors as failures
 
 if TYPE_CHECKING:
     import psycopg
@@ -68,7 +68,7 @@ class _Column:
 def database(
     name: str, connections: Mapping[str, Connection], environment: Mapping[str, str]
 ) -> Database:
-    """Find the database that a source names; raises ``RowsUnreadable``."""
+    """Find the database that a source names; raises ``SourceError``."""
     declared = connections[name]
     url = environment.get(declared.variable, "")
     if not url.strip():
@@ -88,8 +88,8 @@ def fetch(
     *,
     segment_column: str | None = None,
     grace_seconds: float = GRACE_SECONDS,
-) -> Copied:
-    """Copy the rows of a source into the new file ``into``; raises ``RowsUnreadable``.
+) -> CopiedRows:
+    """Copy the rows of a source into the new file ``into``; raises ``SourceError``.
 
     A copy that ends early is never taken for a short one: the server's count of the
     rows must be that of the rows which came.
@@ -156,7 +156,7 @@ def _copied(
     database: Database,
     into: Path,
     segment_column: str | None,
-) -> Copied:
+) -> CopiedRows:
     from psycopg import IsolationLevel, sql  # noqa: PLC0415 - loaded by the caller
 
     connection.read_only = True
@@ -176,7 +176,7 @@ def _copied(
         query,
         sql.SQL(", ").join(_numbered(place) for place in range(len(columns))),
     )
-    return Copied(path=into, rows=_stream(connection, statement, into))
+    return CopiedRows(path=into, rows=_stream(connection, statement, into))
 
 
 def _query(

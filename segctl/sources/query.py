@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from segctl.engine.base import RowsUnreadable, Select
+from segctl.engine.base import CheckedQuery, SourceError
 from segctl.engine.sql import paths
 from segctl.sources.files import partitions
-from segctl.sources.paths import Reach
+from segctl.sources.path_policy import PathPolicy
 from segctl.sources.repeatable import is_repeatable
 
 Tree = Mapping[str, Any]
@@ -73,16 +73,16 @@ class _Found:
 def prepare(
     sql: str,
     parameters: Mapping[str, str],
-    reach: Reach,
+    reach: PathPolicy,
     parse: Callable[[str], Tree],
     *,
     segment_column: str | None = None,
-) -> Select:
-    """Check a query and resolve its files; raises ``RowsUnreadable``."""
+) -> CheckedQuery:
+    """Check a query and resolve its files; raises ``SourceError``."""
     text = sql.strip().rstrip(";").rstrip()
     tree = parse(text)
     if len(tree["statements"]) != 1:
-        raise RowsUnreadable(
+        raise SourceError(
             "query-not-select",
             f"the query has {len(tree['statements'])} statements",
             "Write one SELECT.",
@@ -96,7 +96,7 @@ def prepare(
         _check(node, encoded, reach, found)
     for start, end, replacement in sorted(found.splices, reverse=True):
         encoded = encoded[:start] + replacement.encode() + encoded[end:]
-    return Select(
+    return CheckedQuery(
         sql=encoded.decode(),
         parameters=parameters,
         files=tuple(dict.fromkeys(found.files)),
@@ -123,7 +123,7 @@ def _common(node: Tree) -> list[Tree]:
     return [*(map_["map"] if isinstance(map_, Mapping) else []), *recursive]
 
 
-def _check(node: Tree, text: bytes, reach: Reach, found: _Found) -> None:
+def _check(node: Tree, text: bytes, reach: PathPolicy, found: _Found) -> None:
     kind = str(node.get("type", ""))
     if kind.endswith("_NODE") and kind not in _NODES:
         raise _forbidden(f"contains {kind.removesuffix('_QUERY_NODE').removesuffix('_NODE')}")
@@ -140,7 +140,7 @@ def _check(node: Tree, text: bytes, reach: Reach, found: _Found) -> None:
             raise _forbidden(f"calls {called}()")
 
 
-def _resolve_table(node: Tree, text: bytes, reach: Reach, found: _Found) -> None:
+def _resolve_table(node: Tree, text: bytes, reach: PathPolicy, found: _Found) -> None:
     """Put the real files in place of a table that is a file name."""
     table = str(node["table_name"])
     if table.lower() in found.common and not node.get("schema_name"):
@@ -148,7 +148,7 @@ def _resolve_table(node: Tree, text: bytes, reach: Reach, found: _Found) -> None
     path = ".".join(node.get("qualified_name", {}).get("path", [table]))
     suffix = next((s for s in Path(path.lower()).suffixes if s in _SUFFIXES), None)
     if suffix is None:
-        raise RowsUnreadable(
+        raise SourceError(
             "query-table",
             f'the query reads a table "{path}", which does not exist',
             "A query reads files: name one in single quotes, such as 'members/gold.parquet'.",
@@ -168,7 +168,7 @@ def _end_of_name(text: bytes, start: int) -> int:
     """Give where a quoted name in the text ends; a doubled quote stands for one."""
     quote = text[start : start + 1]
     if quote not in (b"'", b'"'):
-        raise RowsUnreadable(
+        raise SourceError(
             "query-forbidden",
             "the query names a file without quotes",
             "Write it in single quotes, such as 'members/gold.csv'.",
@@ -183,7 +183,7 @@ def _end_of_name(text: bytes, start: int) -> int:
     return end
 
 
-def _resolve_function(function: Tree, reach: Reach, found: _Found) -> None:
+def _resolve_function(function: Tree, reach: PathPolicy, found: _Found) -> None:
     """Put the real files in place of the first argument of a reading function."""
     called = str(function.get("function_name", "")).lower()
     if called in _GENERATORS:
@@ -258,15 +258,15 @@ def _literals(argument: Tree, called: str) -> list[str]:
             for element in elements
             for text in _literals(element.get("expression", element), called)
         ]
-    raise RowsUnreadable(
+    raise SourceError(
         "query-forbidden",
         f"the query computes the file name of {called}()",
         "Write file names as strings in single quotes, so that they can be checked.",
     )
 
 
-def _forbidden(what: str) -> RowsUnreadable:
-    return RowsUnreadable(
+def _forbidden(what: str) -> SourceError:
+    return SourceError(
         "query-forbidden",
         f"the query {what}, which is not allowed",
         "A query may read files of the workspace with SELECT, and nothing else.",

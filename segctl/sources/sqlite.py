@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import quote
 
-from segctl.durable import scratch_file
-from segctl.engine.base import Copied
+from segctl.core.disk import scratch_file
+from segctl.engine.base import CopiedRows
 from segctl.manifests.desired import SqliteSource
-from segctl.sources import sqlite_failures as failures
+from segctl.sources import sqlite_errors as failures
 
 PATIENCE_SECONDS = 5.0
 """How long a database may be locked by somebody who writes."""
@@ -54,8 +54,8 @@ def fetch(
     *,
     segment_column: str | None = None,
     patience_seconds: float = PATIENCE_SECONDS,
-) -> Copied:
-    """Copy the rows of a source into the new file ``into``; raises ``RowsUnreadable``.
+) -> CopiedRows:
+    """Copy the rows of a source into the new file ``into``; raises ``SourceError``.
 
     ``file`` is the database, which may be read.
     """
@@ -67,7 +67,7 @@ def fetch(
                 raise failures.not_a_select()
             places = _places(columns, source, segment_column)
             with scratch_file(into) as out:
-                return Copied(path=into, rows=_copy(cursor, places, source, out))
+                return CopiedRows(path=into, rows=_copy(cursor, places, source, out))
     except (sqlite3.Error, sqlite3.Warning) as error:
         if getattr(error, "sqlite_errorname", "") == "SQLITE_INTERRUPT":
             raise KeyboardInterrupt from None
@@ -178,7 +178,7 @@ def _copy(
 def _cells(
     batch: Sequence[_Row], place: int | None, cursor: sqlite3.Cursor, source: SqliteSource
 ) -> Sequence[str]:
-    """Give one column of some rows as COPY writes it; raises ``RowsUnreadable`` for no text."""
+    """Give one column of some rows as COPY writes it; raises ``SourceError`` for no text."""
     if place is None:
         return ["\\N"] * len(batch)
     values = [row[place] for row in batch]

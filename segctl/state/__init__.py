@@ -1,1 +1,5 @@
-"""Our record of what we made and sent; pure."""
+"""The recorded state as a value: model, JSON codec, history. Pure: no file is touched.
+
+Import ``model`` for the values and ``codec`` for the format of the head. What never belongs
+here: where state is stored (``backends/``), and how an apply changes it (``session/``).
+"""

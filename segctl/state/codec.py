@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from segctl import __version__
-from segctl.address import is_address
-from segctl.errors import StateDamaged
-from segctl.identity import SetDigest
-from segctl.plain import Misfit, dump, from_plain, load, to_plain
+from segctl.core.address import is_address
+from segctl.core.codec import DecodeError, dump, from_plain, load, to_plain
+from segctl.core.errors import StateDamaged
+from segctl.core.identity import SetDigest
 from segctl.state.model import SegmentRecord, State
 
 VERSION = 2
@@ -43,12 +43,12 @@ def decode(data: bytes) -> State:
     """Read what ``encode`` wrote; raises ``StateDamaged`` saying what is wrong and where."""
     try:
         return _state(load(data))
-    except Misfit as misfit:
+    except DecodeError as misfit:
         raise StateDamaged(f"the state cannot be read: {misfit}", hint=_ADVICE) from misfit
 
 
 def references(data: bytes) -> frozenset[str]:
-    """Give the names of all files that a head refers to, and perhaps more; raises ``Misfit``.
+    """Give the names of all files that a head refers to, and perhaps more; raises ``DecodeError``.
 
     Much quicker than ``decode``.  Of a head that cannot be read to its end nothing is
     given, nor of one in a later format, which may refer to files in another way.
@@ -57,21 +57,21 @@ def references(data: bytes) -> frozenset[str]:
         text = data.decode()
         head = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise Misfit("it is not JSON to its end") from error
+        raise DecodeError("it is not JSON to its end") from error
     version = head.get("version") if isinstance(head, dict) else None
     if type(version) is not int or version > VERSION:
-        raise Misfit(f"expected a format up to {VERSION}", place=".version")
+        raise DecodeError(f"expected a format up to {VERSION}", place=".version")
     # An escape may hide a name; written anew there is none in it.
     return frozenset(FILE_NAME.findall(json.dumps(head) if "\\" in text else text))
 
 
 def _state(head: Any) -> State:
     if not isinstance(head, dict) or "version" not in head:
-        raise Misfit('it has no "version", so it is not a state of segctl')
+        raise DecodeError('it has no "version", so it is not a state of segctl')
     fields = dict(head)
     version, writer = fields.pop("version"), fields.pop("segctl_version", None)
     if not isinstance(version, int) or isinstance(version, bool) or version < 1:
-        raise Misfit("expected a whole number from 1 up", place=".version")
+        raise DecodeError("expected a whole number from 1 up", place=".version")
     if version > VERSION:
         raise StateDamaged(
             f"the state was written by segctl {writer} in format {version}; "
@@ -79,7 +79,7 @@ def _state(head: Any) -> State:
             hint=f"Upgrade segctl to {writer} or newer.",
         )
     if not isinstance(writer, str):
-        raise Misfit("expected text", place=".segctl_version")
+        raise DecodeError("expected text", place=".segctl_version")
     state = from_plain(State, fields)
     _check_addresses(state)
     _check_records(state)
@@ -90,7 +90,7 @@ def whose(data: bytes) -> tuple[str | None, int | None]:
     """Give the lineage and the serial that a head tells, however damaged it is."""
     try:
         head = load(data)
-    except Misfit:
+    except DecodeError:
         return None, None
     told = head if isinstance(head, dict) else {}
     lineage, serial = told.get("lineage"), told.get("serial")
@@ -104,7 +104,7 @@ def salvage(data: bytes) -> tuple[list[tuple[str, SegmentRecord]], list[str]]:
     """Read what can be read of a damaged head: records by address, and all that is wrong."""
     try:
         head = load(data)
-    except Misfit as misfit:
+    except DecodeError as misfit:
         return [], [str(misfit)]
     if not isinstance(head, dict):
         return [], ["it is not a state of segctl"]
@@ -114,14 +114,14 @@ def salvage(data: bytes) -> tuple[list[tuple[str, SegmentRecord]], list[str]]:
         try:
             record = from_plain(SegmentRecord, written)
             _check_record(address, record)
-        except Misfit as misfit:
+        except DecodeError as misfit:
             told = str(misfit)
             problems.append(told if told.startswith(f"{address} ") else f"{address}: {told}")
         else:
             found.append((address, record))
     try:
         _state({**head, "segments": {}, "tombstones": []})
-    except Misfit as misfit:
+    except DecodeError as misfit:
         problems.append(str(misfit))
     except StateDamaged as error:
         problems.append(error.message)
@@ -141,7 +141,7 @@ def _written(head: dict[str, Any]) -> Iterator[tuple[str, Any]]:
 def _check_addresses(state: State) -> None:
     for address in [*state.segments, *(tomb.address for tomb in state.tombstones)]:
         if not is_address(address):
-            raise Misfit(f'"{address}" is not an address such as segment.gold')
+            raise DecodeError(f'"{address}" is not an address such as segment.gold')
 
 
 def _check_records(state: State) -> None:
@@ -155,19 +155,21 @@ def _check_record(address: str, record: SegmentRecord) -> None:
     members, pairs = record.members, record.pairs
     for ref in (members.base, *members.changes, pairs.file):
         if ref and not FILE_NAME.fullmatch(ref.name):
-            raise Misfit(f"a file of {address} is not named by 64 hexadecimal digits and .parquet")
+            raise DecodeError(
+                f"a file of {address} is not named by 64 hexadecimal digits and .parquet"
+            )
     base = members.base.rows if members.base else 0
     changed = sum(ref.rows for ref in members.changes)
     count = members.digest.count
     # Each row of a change adds one member or removes one.
     if abs(count - base) > changed or (count - base - changed) % 2:
         held = f"{base:,} and {changed:,} changes" if members.changes else f"{base:,}"
-        raise Misfit(f"{address} cannot have {count:,} members: its files hold {held}")
+        raise DecodeError(f"{address} cannot have {count:,} members: its files hold {held}")
     if not count and members.digest != SetDigest():
-        raise Misfit(f"{address} has no members, and a digest of some")
+        raise DecodeError(f"{address} has no members, and a digest of some")
     told, held_pairs = pairs.uncertain + pairs.refused, pairs.file.rows if pairs.file else 0
     if told != held_pairs:
-        raise Misfit(
+        raise DecodeError(
             f"{address} cannot have {told:,} pairs without an acknowledgement: "
             f"its file holds {held_pairs:,}"
         )

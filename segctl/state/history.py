@@ -13,7 +13,7 @@ class Problem:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Checked:
+class StateCheck:
     """What a full check of the state found: counts, and every problem.
 
     ``sound`` of the ``segments``, destroyed ones too, add up.  ``versions`` are the heads
@@ -62,7 +62,7 @@ class Limits:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Waste:
+class Garbage:
     """What a state no longer needs: earlier heads, the oldest first, and member files.
 
     ``bytes`` is what these files take.
@@ -80,7 +80,7 @@ def waste(
     present: frozenset[str],
     sizes: Mapping[str, int],
     limits: Limits,
-) -> Waste:
+) -> Garbage:
     """Find what may go of the ``earlier`` heads, oldest first, and of the files of ``sizes``.
 
     ``present`` are the files of the present head, ``sizes`` the bytes of every file there
@@ -97,7 +97,7 @@ def waste(
         needed |= alone
         kept += 1
     files = tuple(sorted(sizes.keys() - needed))
-    return Waste(
+    return Garbage(
         heads=tuple(earlier[: len(earlier) - kept]),
         files=files,
         bytes=sum(sizes[file] for file in files),

@@ -8,10 +8,10 @@ named by their content, which the head refers to.
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from segctl.fingerprints import Basis, SourceCounts
-from segctl.identity import SetDigest
+from segctl.core.codec import OPTIONAL
+from segctl.core.fingerprints import Basis, SourceCounts
+from segctl.core.identity import SetDigest
 from segctl.manifests.desired import Guards, Lifecycle
-from segctl.plain import OPTIONAL
 
 
 @dataclass(frozen=True, kw_only=True)

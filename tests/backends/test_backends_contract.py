@@ -7,7 +7,7 @@ from contextlib import ExitStack
 import pytest
 
 from segctl.backends.base import Backend
-from segctl.errors import StateChanged, StateDamaged, StateLocked, WrongUsage
+from segctl.core.errors import StateChanged, StateDamaged, StateLocked, WrongUsage
 from segctl.state.model import FileRef
 from tests.backends.conftest import FakeClock
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from segctl.backends.local import LocalBackend
-from segctl.clock import SystemClock
-from segctl.durable import Disk
-from segctl.errors import Stop
+from segctl.core.clock import SystemClock
+from segctl.core.disk import Disk
+from segctl.core.errors import OperationError
 from segctl.state.model import FileRef
-from tests.durable.faulty_disk import LOSSES, FaultyDisk, Loss, PowerCut
+from tests.core.faulty_disk import LOSSES, FaultyDisk, Loss, PowerCut
 
 MANY = 200
 """More steps than a scenario has; a test fails where it needs more."""
@@ -146,7 +146,7 @@ def test_an_error_of_the_disk_at_any_step_stops_in_words(tmp_path: Path, code: i
         disk = place.faulty(at, error=code)
         try:
             put(place, 2, disk)
-        except Stop as stop:
+        except OperationError as stop:
             stops.append(stop)
         assert serial(place) in {1, 2}
         put(place, 3)

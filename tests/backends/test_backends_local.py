@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from segctl.backends.local import LocalBackend
-from segctl.clock import SystemClock
-from segctl.durable import Disk
-from segctl.errors import StateDamaged, StateLocked, Stop
+from segctl.core.clock import SystemClock
+from segctl.core.disk import Disk
+from segctl.core.errors import OperationError, StateDamaged, StateLocked
 from segctl.state.model import FileRef
 from tests.backends.conftest import FakeClock
 
@@ -123,7 +123,7 @@ def test_a_folder_in_place_of_the_head_is_damage(local: LocalBackend, root: Path
 def test_a_symbolic_link_in_place_of_the_head_is_refused(local: LocalBackend, root: Path) -> None:
     (root / "elsewhere").write_bytes(b'{"serial": 1}')
     (root / HEAD).symlink_to("elsewhere")
-    with pytest.raises(Stop) as caught:
+    with pytest.raises(OperationError) as caught:
         local.read_head()
     assert caught.value.message == "cannot read segctl.state.json: symbolic link"
     assert caught.value.hint == "Put the file itself in the place of the symbolic link."
@@ -131,7 +131,9 @@ def test_a_symbolic_link_in_place_of_the_head_is_refused(local: LocalBackend, ro
 
 def test_a_pipe_in_place_of_the_head_does_not_hang(local: LocalBackend, root: Path) -> None:
     os.mkfifo(root / HEAD)
-    with pytest.raises(Stop, match=r"^cannot read segctl.state.json: Not a regular file$"):
+    with pytest.raises(
+        OperationError, match=r"^cannot read segctl.state.json: Not a regular file$"
+    ):
         local.read_head()
 
 
@@ -144,7 +146,7 @@ def test_a_symbolic_link_in_place_of_a_folder_is_refused(
     path.parent.mkdir(exist_ok=True)
     path.symlink_to(root / "elsewhere")
     with (
-        pytest.raises(Stop, match=r"^cannot write in segctl.state.d.*: symbolic link$"),
+        pytest.raises(OperationError, match=r"^cannot write in segctl.state.d.*: symbolic link$"),
         local.lock(command="segctl apply"),
     ):
         pass
@@ -153,7 +155,7 @@ def test_a_symbolic_link_in_place_of_a_folder_is_refused(
 def test_a_file_in_place_of_the_folder_is_refused(local: LocalBackend, root: Path) -> None:
     (root / FOLDER).write_bytes(b"")
     with (
-        pytest.raises(Stop) as caught,
+        pytest.raises(OperationError) as caught,
         local.lock(command="segctl apply"),
     ):
         pass
@@ -180,7 +182,9 @@ def test_taking_the_lock_clears_scratch_and_nothing_else(local: LocalBackend, ro
 def test_a_full_disk_is_found_before_anything_is_written(local: LocalBackend) -> None:
     with (
         local.lock(command="segctl apply"),
-        pytest.raises(Stop, match=r"^the disk with segctl.state.d has .* MB free; this run may "),
+        pytest.raises(
+            OperationError, match=r"^the disk with segctl.state.d has .* MB free; this run may "
+        ),
     ):
         local.check_writable(needed_bytes=10**18)
 
@@ -202,7 +206,7 @@ def test_a_read_only_folder_is_found_before_anything_is_written(
     root: Path, clock: FakeClock, part: str
 ) -> None:
     local = LocalBackend(root, clock=clock, disk=ReadOnly(root / part))
-    with local.lock(command="segctl apply"), pytest.raises(Stop) as caught:
+    with local.lock(command="segctl apply"), pytest.raises(OperationError) as caught:
         local.check_writable(needed_bytes=1)
     shown = f"workspace/{part}".rstrip("/")
     assert caught.value.message == f"cannot write in {shown}: Read-only file system"
@@ -212,7 +216,7 @@ def test_a_read_only_folder_is_found_before_anything_is_written(
 def test_a_lock_file_that_somebody_removed_is_a_lost_lock(local: LocalBackend, root: Path) -> None:
     with local.lock(command="segctl apply"):
         (root / FOLDER / "lock").unlink()
-        with pytest.raises(Stop, match=r"^the lock .* of this run was broken"):
+        with pytest.raises(OperationError, match=r"^the lock .* of this run was broken"):
             local.replace_head(b"{}", expected=None)
 
 
@@ -237,7 +241,7 @@ def test_a_process_that_stands_still_at_the_head_is_waited_for_and_named(
     start = clock.time
     with (root / FOLDER / "lock.guard").open("rb") as guard:
         fcntl.flock(guard, fcntl.LOCK_EX)
-        with pytest.raises(Stop) as caught, local.lock(command="segctl apply"):
+        with pytest.raises(OperationError) as caught, local.lock(command="segctl apply"):
             pass
     assert caught.value.message == "another segctl process stands still while it writes the state"
     assert 10 <= clock.time - start < 11
@@ -250,7 +254,7 @@ def test_a_file_system_without_locks_is_named(
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
 
     monkeypatch.setattr(fcntl, "flock", no_locks)
-    with pytest.raises(Stop) as caught, local.lock(command="segctl apply"):
+    with pytest.raises(OperationError) as caught, local.lock(command="segctl apply"):
         pass
     assert caught.value.message == "the file system cannot lock files: No locks available"
     assert caught.value.hint == "Keep the workspace's state on a local disk."
@@ -268,7 +272,7 @@ HOLD = """
 import os, sys, time
 from pathlib import Path
 from segctl.backends.local import LocalBackend
-from segctl.clock import SystemClock
+from segctl.core.clock import SystemClock
 with LocalBackend(Path(sys.argv[1]), clock=SystemClock()).lock(command="segctl apply"):
     print("held", flush=True)
     sys.stdin.read()

@@ -9,7 +9,7 @@ import pytest
 
 from segctl import __version__
 from segctl.cli.main import execute
-from segctl.workspace import scaffold
+from segctl.manifests.workspace import scaffold
 from tests.program import ENTRY
 
 

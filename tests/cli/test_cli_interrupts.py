@@ -11,7 +11,7 @@ import pytest
 ARMED = """
 import signal, sys
 from segctl.cli.interrupts import Interrupts
-from segctl.stopping import StopSignal
+from segctl.core.stop_signal import StopSignal
 
 # A test run that was started in the background hands down an ignored SIGINT.
 signal.signal(signal.SIGINT, signal.default_int_handler)

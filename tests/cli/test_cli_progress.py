@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import pytest
 
 from segctl.cli.progress import Bar, JsonLines, Lines
-from segctl.events import ApplyEnded, ApplyStarted, CreateDone, Event, RateLimited, RequestDone
-from segctl.outcomes import Outcome
+from segctl.core.events import ApplyEnded, ApplyStarted, CreateDone, Event, RateLimited, RequestDone
+from segctl.core.outcomes import Outcome
 
 STARTED = ApplyStarted(creates=1, requests=4, changes=400)
 CREATED = CreateDone(addresses=("segment.gold",), outcome=Outcome.ACKNOWLEDGED)

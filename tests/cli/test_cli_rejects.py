@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from segctl.backends.local import LocalBackend
-from segctl.clock import SystemClock
+from segctl.core.clock import SystemClock
 
 Segctl = Callable[..., Any]
 STREAM = (

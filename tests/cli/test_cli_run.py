@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from segctl import errors, operations
 from segctl.backends.local import LocalBackend
 from segctl.cli.main import execute
-from segctl.clock import SystemClock
+from segctl.core import errors
+from segctl.core.clock import SystemClock
 from tests.program import ENTRY
 
 Segctl = Callable[..., Any]
@@ -266,7 +266,7 @@ def test_each_kind_of_error_has_its_exit_code(
     def fail(_: object) -> None:
         raise error
 
-    monkeypatch.setattr(operations, "read_state", fail)
+    monkeypatch.setattr("segctl.cli.show.read_state", fail)
     done = segctl("show")
     assert done.code == code
     assert "Traceback" not in done.err
@@ -278,7 +278,7 @@ def test_our_bug_hides_the_text_that_it_may_quote_until_asked(
     def fail(_: object) -> None:
         raise RuntimeError("anna@example.com")
 
-    monkeypatch.setattr(operations, "read_state", fail)
+    monkeypatch.setattr("segctl.cli.show.read_state", fail)
     done = segctl("show")
     assert "met an error that it did not expect: RuntimeError" in done.err
     assert "anna" not in done.err

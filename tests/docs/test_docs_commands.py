@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 import pytest
 
-from segctl.cli import failures
+from segctl.cli import errors
 from segctl.cli.main import cli
 from segctl.cli.plan import CHANGES, NO_CHANGES
 
@@ -53,5 +53,5 @@ def test_there_is_something_to_look_for() -> None:
 def test_the_table_of_exit_codes_is_that_of_the_program(page: str) -> None:
     text = (ROOT / page).read_text(encoding="utf-8")
     told = {int(code) for code in re.findall(r"^\| (\d+) \|", text, re.MULTILINE)}
-    ours = {failures.FAILED, failures.USAGE, failures.OUR_BUG, failures.INTERRUPTED}
-    assert told == ours | {NO_CHANGES, CHANGES} | set(failures._CODES.values())
+    ours = {errors.FAILED, errors.USAGE, errors.OUR_BUG, errors.INTERRUPTED}
+    assert told == ours | {NO_CHANGES, CHANGES} | set(errors._CODES.values())

@@ -12,9 +12,9 @@ import pytest
 from pydantic import BaseModel
 
 from segctl.cli.main import execute
-from segctl.holdout import Holdout
-from segctl.identity import PLACEHOLDERS, Kind
-from segctl.manifests import algebra, documents, sources
+from segctl.core.holdout import Holdout
+from segctl.core.identity import PLACEHOLDERS, Kind
+from segctl.manifests import documents, rule_models, source_models
 
 PAGE = Path(__file__).parents[2] / "docs" / "manifests.md"
 
@@ -44,16 +44,16 @@ TABLES: dict[str, type[BaseModel]] = {
     "spec.variables.NAME": documents.VariableDeclaration,
     "metadata": documents.SegmentMetadata,
     "spec of a Segment": documents.SegmentSpec,
-    "Sources": sources.MemberSource,
-    "file": sources.File,
-    "query": sources.Query,
-    "sqlite": sources.Sqlite,
-    "command": sources.Command,
-    "postgres": sources.Postgres,
+    "Sources": source_models.MemberSource,
+    "file": source_models.File,
+    "query": source_models.Query,
+    "sqlite": source_models.Sqlite,
+    "command": source_models.Command,
+    "postgres": source_models.Postgres,
     "spec of a Membership": documents.MembershipSpec,
     "spec of a SegmentTable": documents.SegmentTableSpec,
     "a segment of a SegmentTable": documents.TableSegment,
-    "Hold-outs": algebra.HoldoutSettings,
+    "Hold-outs": rule_models.HoldoutSettings,
     "Guards": documents.GuardSettings,
     "Lifecycle": documents.LifecycleSettings,
 }

@@ -110,15 +110,15 @@ class Chances:
 
 # Answers to a create: no page shows them.
 
-Made = Mapping[str, Any]
+PlanBundle = Mapping[str, Any]
 """A created segment: ``ct_segment_id``, ``customer_segment_id`` and ``segment_name``."""
 
 
-def _numbers(rows: Sequence[Made], field: str, kind: type = int) -> list[dict[str, Any]]:
+def _numbers(rows: Sequence[PlanBundle], field: str, kind: type = int) -> list[dict[str, Any]]:
     return [{field: kind(row["ct_segment_id"])} for row in rows]
 
 
-CREATED: Mapping[str, Callable[[Sequence[Made]], Answer]] = {
+CREATED: Mapping[str, Callable[[Sequence[PlanBundle]], Answer]] = {
     "rows": lambda rows: answer(200, [dict(row) for row in rows]),
     "rows, 201": lambda rows: answer(201, [dict(row) for row in rows]),
     "rows backwards": lambda rows: answer(200, [dict(row) for row in reversed(rows)]),
@@ -161,7 +161,7 @@ DUPLICATE: Mapping[str, Callable[[Sequence[str]], Answer]] = {
     "200 success false": lambda _: answer(200, {"success": False, "error": _TWICE}),
 }
 
-PARTIAL: Mapping[str, Callable[[Sequence[Made], Sequence[str]], Answer]] = {
+PARTIAL: Mapping[str, Callable[[Sequence[PlanBundle], Sequence[str]], Answer]] = {
     "rows": lambda rows, ids: answer(
         200,
         [*map(dict, rows), *({"customer_segment_id": key, "error": _TWICE} for key in ids)],

@@ -300,12 +300,12 @@ class _Handler(BaseHTTPRequestHandler):
             self.service.complaints.append(f"there is no {self.path}")
             self._send(failure(404, "no such call"))
             return
-        with self.service.slot(call) as room:
+        with self.service.slot(call) as limits:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             headers = {name.lower(): value for name, value in self.headers.items()}
             number = -1
             given = failure(429, "Too many concurrent requests")
-            if room:
+            if limits:
                 given, number = self.service.serve(call, headers, body)
         # The slot is free before the answer leaves: whoever has it may come again at once.
         self._send(given)

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from segctl.errors import GuardRefused, InvalidInput
-from segctl.holdout import Holdout
-from segctl.identity import Kind
+from segctl.core.errors import GuardRefused, InvalidInput
+from segctl.core.holdout import Holdout
+from segctl.core.identity import Kind
 from segctl.plan.model import MemberCounts, Plan
 from tests.e2e.outside_service import running
 from tests.e2e.workshop import Workshop, identities, segment

@@ -9,7 +9,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from segctl.errors import InvalidInput
+from segctl.core.errors import InvalidInput
 from tests.e2e.workshop import PATIENCE, Workshop, identities, segment
 from tests.sources.buckets_kit import BUCKET, SECRET_KEY, Store
 from tests.sources.stub_store import NAME, Handler, stubbed

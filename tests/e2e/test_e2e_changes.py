@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from segctl.errors import GuardRefused
+from segctl.core.errors import GuardRefused
 from segctl.plan.model import Action, Plan
 from tests.e2e.workshop import Workshop, identities, many, segment
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from segctl.errors import AppliedInPart, SegctlError
-from segctl.events import CreateDone, Event
-from segctl.stopping import StopSignal
+from segctl.core.errors import AppliedInPart, SegctlError
+from segctl.core.events import CreateDone, Event
+from segctl.core.stop_signal import StopSignal
 from tests.e2e.outside_answers import (
     BROKEN_AFTER,
     CREATED,

@@ -4,8 +4,8 @@ from collections import Counter
 
 import pytest
 
-from segctl.errors import AppliedInPart, CredentialsRefused
-from segctl.events import Event, RateLimited, Settling
+from segctl.core.errors import AppliedInPart, CredentialsRefused
+from segctl.core.events import Event, RateLimited, Settling
 from tests.e2e.outside_answers import (
     BROKEN,
     BROKEN_AFTER,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from segctl.errors import AppliedInPart
+from segctl.core.errors import AppliedInPart
 from tests.e2e.workshop import Workshop, identities, segment
 
 

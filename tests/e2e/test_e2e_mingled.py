@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from segctl.errors import AppliedInPart, SegctlError
+from segctl.core.errors import AppliedInPart, SegctlError
 from segctl.plan.model import Plan
 from tests.e2e.mingled import NAMES, WORDS, Violation, World
 from tests.e2e.outside_answers import Chances, no_faults
@@ -23,7 +23,7 @@ Change = tuple[str, str, User]
 NOBODY: set[User] = set()
 
 
-class Course:
+class ProbePlan:
     """A workspace, its service, and what is known of it.
 
     ``there`` is who the service has, ``quarantined`` what it refused and is still asked
@@ -171,7 +171,7 @@ def test_changes_and_members_are_those_of_plain_sets_whatever_comes_together(
     folder = tmp_path_factory.mktemp("mingled")
     with running() as service:
         shop = Workshop(root=folder / "shop", scratch=folder / "scratch", service=service)
-        course = Course(shop, Random(seed))  # noqa: S311 - a course, no secret
+        course = ProbePlan(shop, Random(seed))  # noqa: S311 - a course, no secret
         for _ in range(5):
             course.step()
         shop.apply()

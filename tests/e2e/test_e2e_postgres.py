@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from segctl.errors import InvalidInput
+from segctl.core.errors import InvalidInput
 from tests.e2e.workshop import PATIENCE, Workshop, guids, identities, segment
 from tests.sources.postgres_kit import PASSWORD, Server
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from segctl.errors import AppliedInPart
+from segctl.core.errors import AppliedInPart
 from tests.e2e.outside_answers import BROKEN, Fault, always, failure, no_faults
 from tests.e2e.outside_service import ACCOUNT, OutsideService
 from tests.e2e.workshop import PATIENCE, Workshop, identities, many, segment, tree

@@ -10,9 +10,9 @@ from pathlib import Path
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from segctl.errors import SegctlError
-from segctl.events import CreateDone, Event, RequestDone
-from segctl.stopping import StopSignal
+from segctl.core.errors import SegctlError
+from segctl.core.events import CreateDone, Event, RequestDone
+from segctl.core.stop_signal import StopSignal
 from tests.e2e.declared import Workspace
 from tests.e2e.outside_answers import (
     CREATED,

@@ -10,12 +10,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from segctl import operations
-from segctl.errors import SegctlError
-from segctl.events import Event
-from segctl.operations import Applied, Context
+from segctl.applying.apply import ApplyResult
+from segctl.core.errors import SegctlError
+from segctl.core.events import Event
+from segctl.core.stop_signal import StopSignal
 from segctl.plan.model import Plan
-from segctl.stopping import StopSignal
+from segctl.session.context import Context
+from segctl.workflows.apply import apply_workspace
+from segctl.workflows.plan import plan_workspace
 from tests.e2e.outside_service import ACCOUNT, IN_FLIGHT, PASSCODE, OutsideService, User
 
 SEGCTL = Path(sys.executable).with_name("segctl")
@@ -143,7 +145,7 @@ class Workshop:
     ) -> Plan:
         """Plan."""
         context = self.context()
-        return operations.plan(context, variables={}, targets=targets, out=out, reread=reread).plan
+        return plan_workspace(context, variables={}, targets=targets, out=out, reread=reread).plan
 
     def apply(
         self,
@@ -153,9 +155,9 @@ class Workshop:
         destroy: bool = False,
         stop: StopSignal | None = None,
         events: list[Event] | None = None,
-    ) -> Applied:
+    ) -> ApplyResult:
         """Apply, approved."""
-        return operations.apply(
+        return apply_workspace(
             self.context(),
             file=file,
             variables={},

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import duckdb
 
-from segctl.engine.base import Engine, Inline, Recorded
-from segctl.identity import Kind, SetDigest
+from segctl.core.identity import Kind, SetDigest
+from segctl.engine.base import Engine, InlineRows, Recorded
 
 Member = tuple[Kind, str]
 
 
-def identities(*values: str) -> Inline:
-    return Inline(kind=Kind.IDENTITY, values=values)
+def identities(*values: str) -> InlineRows:
+    return InlineRows(kind=Kind.IDENTITY, values=values)
 
 
 def members_file(path: Path, members: Iterable[Member]) -> Path:

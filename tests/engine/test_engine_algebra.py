@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from segctl.engine.base import Diff, Inline, Members, Recorded, Scan
+from segctl.core.holdout import Holdout
+from segctl.core.identity import Kind, problem
+from segctl.engine.base import Diff, FileScan, InlineRows, Members, Recorded
 from segctl.engine.duckdb import DuckEngine
-from segctl.holdout import Holdout
-from segctl.identity import Kind, problem
 from segctl.plan.model import Users
 from tests.engine.engine_kit import delta, identities, recorded
 
@@ -86,7 +86,7 @@ def _load(engine: DuckEngine, what: frozenset[Member] | int, places: list[int], 
         values = [value for k, value in sorted(what) if k is kind]
         if role == "intersect" and kind is not Kind.IDENTITY:
             continue
-        engine.load(Inline(kind=kind, values=values), targets=places, role=role)  # type: ignore[arg-type]  # drawn
+        engine.load(InlineRows(kind=kind, values=values), targets=places, role=role)  # type: ignore[arg-type]  # drawn
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -213,7 +213,7 @@ def test_a_row_of_a_table_for_an_undeclared_segment_is_told_where_final_sets_are
 ) -> None:
     table = tmp_path / "table.csv"
     table.write_text("id,segment\na,gold\nb,silver\n,gold\nc,tin\nd,tin\ne,\n,other\n")
-    scan = Scan(
+    scan = FileScan(
         paths=(table,), format="csv", column="id", kind=Kind.IDENTITY, segment_column="segment"
     )
     number = engine.load(scan, targets={"gold": 0, "silver": 1, "other": -1})

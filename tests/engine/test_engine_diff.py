@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from segctl.engine.base import Inline, Recorded
+from segctl.core.identity import Kind, SetDigest
+from segctl.engine.base import InlineRows, Recorded
 from segctl.engine.duckdb import DuckEngine
-from segctl.identity import Kind, SetDigest
 from tests.engine.engine_kit import (
     changes_file,
     delta,
@@ -36,7 +36,7 @@ def test_applying_the_delta_to_what_is_recorded_gives_what_is_desired(
     engine = DuckEngine(folder, threads=1)
     for kind in Kind:
         values = [value for k, value in after if k is kind]
-        engine.load(Inline(kind=kind, values=values), targets=[0])
+        engine.load(InlineRows(kind=kind, values=values), targets=[0])
     engine.record(0, recorded(folder, before), wanted=True)
     engine.diff()
     changes = delta(engine, ["A"], folder)

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from segctl.engine.base import Select
+from segctl.engine.base import CheckedQuery
 from segctl.engine.duckdb import DuckEngine
 
 ENDLESS = "select i::varchar as identity from range(1000000000000) t(i) where i % 1000003 = 1"
@@ -22,5 +22,5 @@ def test_a_signal_that_comes_while_a_query_is_being_started_ends_it(
     monkeypatch.setattr(ThreadPoolExecutor, "submit", interrupted)
     engine = DuckEngine(tmp_path)
     with pytest.raises(KeyboardInterrupt):
-        engine.load(Select(sql=ENDLESS, parameters={}, files=()), targets=[0])
+        engine.load(CheckedQuery(sql=ENDLESS, parameters={}, files=()), targets=[0])
     engine.close()

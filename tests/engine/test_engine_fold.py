@@ -4,11 +4,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from segctl.engine.base import Folded, Recorded
+from segctl.core.errors import StateDamaged
+from segctl.core.identity import Kind, SetDigest
+from segctl.core.outcomes import Ledger, Outcome, PairOutcome, RequestOutcome
+from segctl.engine.base import FoldedTarget, Recorded
 from segctl.engine.duckdb import DuckEngine
-from segctl.errors import StateDamaged
-from segctl.identity import Kind, SetDigest
-from segctl.outcomes import Ledger, Outcome, PairOutcome, RequestOutcome
 from tests.engine.engine_kit import delta, identities, read, recorded
 
 IDENTITY = Kind.IDENTITY
@@ -27,7 +27,7 @@ def planned(engine: DuckEngine, folder: Path, before: set[str], after: set[str])
     return held
 
 
-def members(held: Recorded, folded: Folded) -> set[str]:
+def members(held: Recorded, folded: FoldedTarget) -> set[str]:
     if not folded.moved:
         return {str(row[1]) for row in read(held.base)}
     if folded.change is None:

@@ -7,10 +7,10 @@ from typing import Any
 import duckdb
 import pytest
 
+from segctl.core.holdout import Holdout
 from segctl.engine.base import Diff, Members, Recorded
 from segctl.engine.duckdb import DuckEngine
-from segctl.engine.shortage import EVERYTHING, MOST_PARTS, in_parts
-from segctl.holdout import Holdout
+from segctl.engine.memory_limit import EVERYTHING, MOST_PARTS, in_parts
 from tests.engine.engine_kit import delta, identities
 
 HALF, QUARTER = "hash(value) % 2 = 1", "hash(value) % 4 = 3"

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from segctl.engine.base import Folded, Recorded, Rejected, SentApply
+from segctl.core.error_stream import Label, Rejects
+from segctl.core.identity import Kind, SetDigest
+from segctl.core.outcomes import Ledger, Outcome, PairOutcome, RequestOutcome
+from segctl.engine.base import FoldedTarget, MatchedRejects, Recorded, SentApply
 from segctl.engine.duckdb import DuckEngine
-from segctl.identity import Kind, SetDigest
-from segctl.outcomes import Ledger, Outcome, PairOutcome, RequestOutcome
-from segctl.rejects import Label, Rejects
 from tests.engine.engine_kit import read, recorded
 
 IDENTITY, GUID = Kind.IDENTITY, Kind.GUID
@@ -56,16 +56,18 @@ def sent(
     return SentApply(delta=path, ledger=ledger, targets={7: 0}, begun_at=begun_at)
 
 
-def reject(engine: DuckEngine, rejects: Rejects, held: Recorded, *applies: SentApply) -> Rejected:
+def reject(
+    engine: DuckEngine, rejects: Rejects, held: Recorded, *applies: SentApply
+) -> MatchedRejects:
     return engine.reject({0: held}, rejects=rejects, targets=[0], applies=applies, now=NOW)
 
 
-def counts(rejected: Rejected) -> Mapping[str, int]:
+def counts(rejected: MatchedRejects) -> Mapping[str, int]:
     names = ("adds", "removes", "known", "older", "unmatched")
     return {name: getattr(rejected, name) for name in names if getattr(rejected, name)}
 
 
-def left(held: Recorded, folded: Folded) -> set[tuple[str, str]]:
+def left(held: Recorded, folded: FoldedTarget) -> set[tuple[str, str]]:
     """Give the members of a target after its rejects."""
     if folded.moved and folded.change is None:
         return {(str(kind), str(value)) for kind, value in read(folded.base)}
@@ -230,7 +232,7 @@ def test_the_digest_after_rejects_is_that_of_the_members_counted_anew(
     apply = sent(folder / "1", *(("REMOVE", IDENTITY, value) for value in removed))
     rejected = reject(engine, stream(*sorted(refused)), held, apply)
     expected = {("identity", v) for v in (members - refused) | (removed & refused)}
-    folded = rejected.folded.get(0, Folded(digest=held.digest))
+    folded = rejected.folded.get(0, FoldedTarget(digest=held.digest))
     assert left(held, folded) == expected
     assert folded.digest == SetDigest.of((Kind(kind), value) for kind, value in expected)
     engine.close()

@@ -6,10 +6,10 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from segctl.engine import requests, sending
-from segctl.engine.base import Scan
+from segctl.core.identity import Kind
+from segctl.engine import pack, save
+from segctl.engine.base import FileScan
 from segctl.engine.duckdb import DuckEngine
-from segctl.identity import Kind
 from segctl.packing.placing import place
 from tests.engine.engine_kit import recorded
 
@@ -25,8 +25,8 @@ KEYS = [f"s{n}" for n in range(8)]
 
 @pytest.fixture
 def in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sending, "CHANGES_A_SLICE", 1000)
-    monkeypatch.setattr(requests, "place", partial(place, most=2000))
+    monkeypatch.setattr(save, "CHANGES_A_SLICE", 1000)
+    monkeypatch.setattr(pack, "place", partial(place, most=2000))
 
 
 def plan(folder: Path, threads: int) -> tuple[Path, Path]:
@@ -36,7 +36,7 @@ def plan(folder: Path, threads: int) -> tuple[Path, Path]:
     with duckdb.connect() as db:
         db.execute(f"COPY ({SELECT}) TO '{source}' (FORMAT parquet)")
     engine = DuckEngine(folder, threads=threads)
-    scan = Scan(
+    scan = FileScan(
         paths=(source,),
         format="parquet",
         column="identity",
@@ -110,7 +110,7 @@ def test_kinds_are_told_apart_whether_or_not_they_are_compared(
     before = [(kind, "anna") for kind in kinds]
     engine = DuckEngine(tmp_path, threads=1)
     engine.load(
-        Scan(paths=(source,), format="txt", column="identity", kind=Kind.IDENTITY), targets=[0]
+        FileScan(paths=(source,), format="txt", column="identity", kind=Kind.IDENTITY), targets=[0]
     )
     engine.record(0, recorded(tmp_path, before), wanted=True)
     sample = engine.diff().targets[0].sample

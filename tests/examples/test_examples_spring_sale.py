@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from segctl.cli.main import execute
-from segctl.holdout import Holdout
-from segctl.identity import Kind
+from segctl.core.holdout import Holdout
+from segctl.core.identity import Kind
 
 HERE = Path(__file__).parents[2] / "examples" / "spring-sale"
 REFUSED = 6

@@ -2,9 +2,10 @@
 
 from collections.abc import Callable
 
-from segctl.diagnostics import Location, Severity
-from segctl.holdout import Holdout
+from segctl.core.diagnostics import Location, Severity
+from segctl.core.holdout import Holdout
 from segctl.manifests.compile import Compiled
+from segctl.manifests.dependencies import needed, readings, rules_about
 from segctl.manifests.desired import (
     Desired,
     Disjoint,
@@ -13,7 +14,6 @@ from segctl.manifests.desired import (
     Size,
     Subset,
 )
-from segctl.manifests.needs import needed, readings, rules_about
 
 Compile = Callable[..., Compiled]
 

@@ -2,8 +2,8 @@ from collections.abc import Callable
 
 import pytest
 
-from segctl.diagnostics import Location
-from segctl.identity import Kind
+from segctl.core.diagnostics import Location
+from segctl.core.identity import Kind
 from segctl.manifests.compile import Compiled
 from segctl.manifests.desired import (
     FileSource,

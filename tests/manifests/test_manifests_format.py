@@ -7,8 +7,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from segctl.manifests.format import format_file
-from segctl.manifests.parse import parse
+from segctl.manifests.formatter import format_file
+from segctl.manifests.yaml_reader import parse
 
 FOLDER = Path(__file__).parent / "golden_format"
 CASES = sorted(path.name for path in FOLDER.glob("*.yaml"))

@@ -5,7 +5,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from segctl.diagnostics import Severity
+from segctl.core.diagnostics import Severity
 from segctl.manifests.compile import compile_files
 
 VALID: dict[str, dict[str, Any]] = {

@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterator
 import pytest
 import yaml
 
-from segctl.manifests import parse as parsing
+from segctl.manifests import yaml_reader as parsing
 from segctl.manifests.compile import Compiled
-from segctl.manifests.parse import MAX_BYTES, parse
+from segctl.manifests.yaml_reader import MAX_BYTES, parse
 
 Compile = Callable[..., Compiled]
 

@@ -5,12 +5,12 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from segctl.identity import problem
-from segctl.manifests import parse as parsing
+from segctl.core.identity import problem
+from segctl.manifests import yaml_reader as parsing
 from segctl.manifests.compile import Compiled
 from segctl.manifests.desired import InlineSource, MemberLoad
-from segctl.manifests.parse import parse
-from segctl.manifests.tree import look
+from segctl.manifests.yaml_reader import parse
+from segctl.manifests.yaml_tree import look
 
 Compile = Callable[..., Compiled]
 

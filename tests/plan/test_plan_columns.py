@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from segctl.context import desk
-from segctl.planner import Aim, Use, make
-from segctl.room import Room
+from segctl.core.resources import ResourceLimits
+from segctl.manifests.workspace import load
+from segctl.planning.planner import PlanOptions, Use, build_plan
+from segctl.session.context import engine_session
 from segctl.state.model import State
-from segctl.workspace import load
 
 PROJECT = "apiVersion: segctl/v1\nkind: Project\nmetadata: {name: shop}\n"
 SEGMENT = """\
@@ -39,11 +39,11 @@ def test_columns_are_written_to_be_saved_or_sent(
     (tmp_path / "segments.yaml").write_text(manifests)
     desired = load(tmp_path, variables={}, environment={}).desired
     assert desired
-    with desk(Room()) as at:
-        made = make(
+    with engine_session(ResourceLimits()) as at:
+        made = build_plan(
             desired,
             State(lineage="l", serial=0),
-            Aim(account=None, host="in1.api.clevertap.com"),
+            PlanOptions(account=None, host="in1.api.clevertap.com"),
             engine=at.engine,
             recorded_at={},
             root=tmp_path,

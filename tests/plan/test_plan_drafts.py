@@ -1,7 +1,7 @@
 from dataclasses import replace
 
-from segctl.diagnostics import Location
-from segctl.identity import SetDigest
+from segctl.core.diagnostics import Location
+from segctl.core.identity import SetDigest
 from segctl.manifests.desired import DesiredSegment, Guards, Lifecycle
 from segctl.plan.diff import Draft, attribute_changes, attributes_of_segment, draft
 from segctl.plan.model import Action, AttributeChange

@@ -1,8 +1,8 @@
 import pytest
 
-from segctl.diagnostics import Severity
+from segctl.core.diagnostics import Severity
 from segctl.manifests.desired import Guards
-from segctl.plan.guards import Weighed, check
+from segctl.plan.guards import GuardedChange, check
 from segctl.plan.model import Action, Attributes, Change, Figures, MemberCounts
 
 DEFAULT = Guards()
@@ -18,7 +18,7 @@ def weighed(
     protected: bool = False,
     draining: bool = False,
     name: str = "gold",
-) -> Weighed:
+) -> GuardedChange:
     declared = Attributes(display_name="Gold", customer_segment_id="G", guards=guards)
     change = Change(
         address=f"segment.{name}",
@@ -28,10 +28,10 @@ def weighed(
         members=MemberCounts(before=before, after=after),
     )
     gone = before - after if leaving is None else leaving
-    return Weighed(change=change, leaving=gone, protected=protected, draining=draining)
+    return GuardedChange(change=change, leaving=gone, protected=protected, draining=draining)
 
 
-def codes(*items: Weighed, max_destroys: int = 5) -> list[str]:
+def codes(*items: GuardedChange, max_destroys: int = 5) -> list[str]:
     return [finding.code for finding in check(items, max_destroys=max_destroys)]
 
 

@@ -1,8 +1,8 @@
 from collections.abc import Mapping, Sequence
 from itertools import combinations
 
-from segctl.diagnostics import Location, Severity
-from segctl.identity import Kind
+from segctl.core.diagnostics import Location, Severity
+from segctl.core.identity import Kind
 from segctl.manifests.desired import Disjoint, Rule, Size, Subset
 from segctl.plan.model import Figures, Finding, Users
 from segctl.plan.rules import check

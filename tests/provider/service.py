@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 
-from segctl.identity import Kind
+from segctl.core.identity import Kind
 from segctl.provider.client import CleverTapProvider
 from segctl.provider.wire import Entry, NewSegment, SegmentAction
 

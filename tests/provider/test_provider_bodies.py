@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from segctl.identity import Kind
+from segctl.core.identity import Kind
 from segctl.provider.wire import Entry, NewSegment, SegmentAction, create_body, update_body
 
 

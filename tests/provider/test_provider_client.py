@@ -9,10 +9,10 @@ import httpx
 import pytest
 
 from segctl import __version__
-from segctl.errors import CredentialsRefused, Stop
-from segctl.outcomes import Answer, Outcome
+from segctl.core.errors import CredentialsRefused, OperationError
+from segctl.core.outcomes import Answer, Outcome
 from segctl.provider.client import LARGEST_ANSWER, CleverTapProvider
-from segctl.provider.connecting import checked_base, direct_transport
+from segctl.provider.connection import checked_base, direct_transport
 from tests.provider.service import GOLD, OK, PASSCODE, InstantClock, Script, entry, provider, turns
 
 UNREACHED = "could not connect to in1.api.clevertap.com"
@@ -238,7 +238,9 @@ def test_an_account_id_is_checked_like_a_passcode() -> None:
     ),
 )
 def test_a_base_url_that_is_none_is_refused(base: str) -> None:
-    with pytest.raises(Stop, match="the service's base URL is not an address such as") as caught:
+    with pytest.raises(
+        OperationError, match="the service's base URL is not an address such as"
+    ) as caught:
         provider(base_url=base)
     assert "CLEVERTAP_BASE_URL" in caught.value.hint
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from segctl.outcomes import Answer, Outcome
+from segctl.core.outcomes import Answer, Outcome
 from segctl.provider.retry import RetryPolicy
 from segctl.provider.transport import ends_where_it_says
 from tests.provider.service import Step, Wire, entry, http, loopback, provider, say, turns

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from segctl.outcomes import Answer, Outcome
+from segctl.core.outcomes import Answer, Outcome
 from segctl.provider.wire import NewSegment, judge_create
 
 ACK, REFUSED, FAILED, UNCERTAIN = (

@@ -2,8 +2,8 @@
 
 import pytest
 
-from segctl.clock import SystemClock
-from segctl.errors import Stop
+from segctl.core.clock import SystemClock
+from segctl.core.errors import OperationError
 from segctl.provider.client import CleverTapProvider
 
 
@@ -41,7 +41,7 @@ def test_what_the_environment_names_wrongly_is_told(
     monkeypatch: pytest.MonkeyPatch, variable: str, value: str, message: str
 ) -> None:
     monkeypatch.setenv(variable, value)
-    with pytest.raises(Stop) as caught:
+    with pytest.raises(OperationError) as caught:
         provider()
     assert caught.value.message == message
     assert variable in caught.value.hint or "socks" in caught.value.hint

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from segctl.outcomes import Answer, Outcome
+from segctl.core.outcomes import Answer, Outcome
 from segctl.provider.retry import Attempt, RetryPolicy, conclude, persist, seconds_asked
 from tests.provider.service import InstantClock
 

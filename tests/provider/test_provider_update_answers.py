@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from segctl.outcomes import Outcome
+from segctl.core.outcomes import Outcome
 from segctl.provider.wire import LONGEST_WORDS, judge_create, judge_update
 from tests.provider.service import GOLD
 

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from segctl.diagnostics import Location, Severity
-from segctl.identity import Kind
+from segctl.core.diagnostics import Location, Severity
+from segctl.core.identity import Kind
 from segctl.manifests.desired import Disjoint, Guards, Lifecycle, Size, Subset
 from segctl.plan.model import (
     Action,

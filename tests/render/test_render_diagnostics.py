@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from segctl.diagnostics import Diagnostic, Location, Severity
+from segctl.core.diagnostics import Diagnostic, Location, Severity
 from segctl.render import diagnostics
 
 PROBLEM = Diagnostic(

@@ -2,9 +2,9 @@
 
 from dataclasses import replace
 
-from segctl.diagnostics import Severity
+from segctl.core.diagnostics import Severity
 from segctl.plan.model import Figures, Finding
-from segctl.render.gathering import gathered
+from segctl.render.grouping import gathered
 
 
 def note(place: int, code: str = "suppressed", severity: Severity = Severity.INFO) -> Finding:

@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from segctl.diagnostics import Diagnostic, Location
-from segctl.errors import GuardRefused, InvalidInput, StateLocked
-from segctl.events import (
+from segctl.core.diagnostics import Diagnostic, Location
+from segctl.core.errors import GuardRefused, InvalidInput, StateLocked
+from segctl.core.events import (
     ApplyEnded,
     ApplyStarted,
     CreateDone,
@@ -17,7 +17,7 @@ from segctl.events import (
     RequestDone,
     Settling,
 )
-from segctl.outcomes import Outcome
+from segctl.core.outcomes import Outcome
 from segctl.plan.model import Plan
 from segctl.render import report, stream
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from segctl.identity import SetDigest
+from segctl.core.identity import SetDigest
 from segctl.render import state_view
 from segctl.state.model import EMPTY, MemberSet, Pairs, SegmentRecord, State, Tombstone
 

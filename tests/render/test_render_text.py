@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from segctl.diagnostics import Severity
+from segctl.core.diagnostics import Severity
 from segctl.plan.model import Estimate, Finding, MemberCounts, Plan, Requests
 from segctl.render import phrases, text
 from segctl.render.phrases import Identities

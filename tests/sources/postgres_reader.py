@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from segctl.diagnostics import Location
-from segctl.engine.base import LoadStats, Recorded, RowsUnreadable
+from segctl.core.diagnostics import Location
+from segctl.core.identity import Kind
+from segctl.engine.base import LoadStats, Recorded, SourceError
 from segctl.engine.duckdb import DuckEngine
-from segctl.identity import Kind
 from segctl.manifests.desired import PostgresSource
 from segctl.sources.postgres import Database, fetch
 from tests.sources.postgres_kit import Server
@@ -48,7 +48,7 @@ class Reader:
 
     def refused(self, source: PostgresSource, *, label: str | None = None, **changes: Any) -> str:
         """Give the words in which a source is refused."""
-        with pytest.raises(RowsUnreadable) as caught:
+        with pytest.raises(SourceError) as caught:
             fetch(source, self.database(**changes), self.file, segment_column=label)
         assert caught.value.__cause__ is None
         return f"{caught.value.code}: {caught.value.summary}. {caught.value.detail}"

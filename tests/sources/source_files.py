@@ -7,14 +7,14 @@ from pathlib import Path
 
 import duckdb
 
-from segctl.diagnostics import Location
-from segctl.engine.base import LoadStats, Recorded, Scan
+from segctl.core.diagnostics import Location
+from segctl.core.identity import Kind
+from segctl.engine.base import FileScan, LoadStats, Recorded
 from segctl.engine.duckdb import DuckEngine
-from segctl.identity import Kind
 from segctl.manifests.desired import FileSource
 from segctl.manifests.validate import format_of
 from segctl.sources.files import scan
-from segctl.sources.paths import Reach
+from segctl.sources.path_policy import PathPolicy
 
 FORMATS = ("csv", "tsv", "jsonl", "parquet", "txt")
 KINDS_OF_FILE = [f"{form}{packed}" for form in FORMATS for packed in ("", ".gz", ".zst")
@@ -62,13 +62,13 @@ def file_source(path: str, **fields: object) -> FileSource:
     return FileSource(path=path, location=Location(file="a.yaml"), **written)  # type: ignore[arg-type]  # any field
 
 
-def found(root: Path, path: str, **fields: object) -> Scan:
+def found(root: Path, path: str, **fields: object) -> FileScan:
     """Resolve a file source of a workspace."""
     column = fields.pop("segment_column", None)
-    return scan(file_source(path, **fields), Reach(root=root), segment_column=column)  # type: ignore[arg-type]  # text
+    return scan(file_source(path, **fields), PathPolicy(root=root), segment_column=column)  # type: ignore[arg-type]  # text
 
 
-def read(engine: DuckEngine, rows: Scan) -> tuple[LoadStats, list[str]]:
+def read(engine: DuckEngine, rows: FileScan) -> tuple[LoadStats, list[str]]:
     """Load rows; give what they hold, and the first ten members."""
     number = engine.load(rows, targets=[0])
     engine.record(0, Recorded(), wanted=True)

@@ -12,21 +12,21 @@ from typing import Any
 import duckdb
 import pytest
 
-from segctl.diagnostics import Location
-from segctl.engine.base import RowsUnreadable, Scan
+from segctl.core.diagnostics import Location
+from segctl.engine.base import FileScan, SourceError
 from segctl.engine.duckdb import DuckEngine
 from segctl.manifests.desired import CommandSource
 from segctl.sources.command import fetch
 from tests.sources.source_files import read
 
 
-def ran(root: Path, script: str, *arguments: str, **fields: Any) -> Scan:
+def ran(root: Path, script: str, *arguments: str, **fields: Any) -> FileScan:
     """Run a Python script as a source."""
     run = (sys.executable, "-I", "-c", script, *arguments)
     return run_program(root, run, **fields)
 
 
-def run_program(root: Path, run: tuple[str, ...], **fields: Any) -> Scan:
+def run_program(root: Path, run: tuple[str, ...], **fields: Any) -> FileScan:
     environment = fields.pop("environment", dict(os.environ))
     column = fields.pop("segment_column", None)
     source = CommandSource(run=run, location=Location(file="a.yaml"), **fields)
@@ -35,7 +35,7 @@ def run_program(root: Path, run: tuple[str, ...], **fields: Any) -> Scan:
 
 
 def refused(root: Path, script: str, **fields: Any) -> tuple[str, str]:
-    with pytest.raises(RowsUnreadable) as caught:
+    with pytest.raises(SourceError) as caught:
         ran(root, script, **fields)
     name = f"the command {sys.executable} "
     return caught.value.summary.removeprefix(name), caught.value.detail
@@ -142,7 +142,7 @@ def test_a_program_without_output_is_told_so(root: Path) -> None:
 )
 def test_a_program_that_cannot_be_started_is_told_so(root: Path, program: str, said: str) -> None:
     (root / "plain.txt").write_text("identity\n")
-    with pytest.raises(RowsUnreadable) as caught:
+    with pytest.raises(SourceError) as caught:
         run_program(root, (program,))
     assert caught.value.summary == said
 

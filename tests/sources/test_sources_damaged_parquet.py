@@ -5,9 +5,9 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from segctl.engine.base import RowsUnreadable
+from segctl.engine.base import SourceError
 from segctl.engine.duckdb import DuckEngine
-from segctl.sources.paths import Reach
+from segctl.sources.path_policy import PathPolicy
 from segctl.sources.query import prepare
 from tests.sources.source_files import found, read
 
@@ -24,7 +24,7 @@ def damaged(path: Path) -> None:
 
 def test_a_damaged_page_is_an_error_of_its_source(engine: DuckEngine, root: Path) -> None:
     damaged(root / "m.parquet")
-    with pytest.raises(RowsUnreadable) as caught:
+    with pytest.raises(SourceError) as caught:
         read(engine, found(root, "m.parquet"))
     said = f"{caught.value.summary} {caught.value.detail}"
     assert said == "the file cannot be read: it seems to be damaged Write it again."
@@ -35,7 +35,7 @@ def test_of_several_files_the_one_with_a_damaged_page_is_named(
 ) -> None:
     damaged(root / "2.parquet")
     duckdb.sql(f"COPY (SELECT 'a' AS identity) TO '{root}/1.parquet'")
-    with pytest.raises(RowsUnreadable) as caught:
+    with pytest.raises(SourceError) as caught:
         read(engine, found(root, "*.parquet"))
     assert caught.value.file == root / "2.parquet"
 
@@ -43,7 +43,7 @@ def test_of_several_files_the_one_with_a_damaged_page_is_named(
 def test_a_query_names_the_file_with_a_damaged_page(engine: DuckEngine, root: Path) -> None:
     damaged(root / "m.parquet")
     sql = "SELECT identity FROM 'm.parquet'"
-    with pytest.raises(RowsUnreadable) as caught:
-        engine.load(prepare(sql, {}, Reach(root=root), engine.syntax_tree), targets=[0])
+    with pytest.raises(SourceError) as caught:
+        engine.load(prepare(sql, {}, PathPolicy(root=root), engine.syntax_tree), targets=[0])
     said = "the query fails: the file cannot be read: it seems to be damaged"
     assert (caught.value.summary, caught.value.file) == (said, root / "m.parquet")

@@ -6,11 +6,11 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from segctl.engine.base import Inline, LoadStats, Recorded, RowsUnreadable, Scan
+from segctl.core.identity import Kind, Problem, problem
+from segctl.engine.base import FileScan, InlineRows, LoadStats, Recorded, SourceError
 from segctl.engine.duckdb import DuckEngine
-from segctl.identity import Kind, Problem, problem
 from segctl.manifests.desired import Format
-from segctl.sources.paths import Reach
+from segctl.sources.path_policy import PathPolicy
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def engine(tmp_path: Path) -> Iterator[DuckEngine]:
 def scan(
     engine: DuckEngine, path: Path, format_: Format, *, column: str = "identity"
 ) -> tuple[LoadStats, list[str]]:
-    source = Scan(paths=(path,), format=format_, column=column, kind=Kind.IDENTITY)
+    source = FileScan(paths=(path,), format=format_, column=column, kind=Kind.IDENTITY)
     number = engine.load(source, targets=[0])
     engine.record(0, Recorded(), wanted=True)
     diff = engine.diff()
@@ -32,7 +32,7 @@ def scan(
 
 
 def refused(engine: DuckEngine, path: Path, format_: Format) -> str:
-    with pytest.raises(RowsUnreadable) as caught:
+    with pytest.raises(SourceError) as caught:
         scan(engine, path, format_)
     return f"{caught.value.summary} {caught.value.detail}".strip()
 
@@ -199,7 +199,7 @@ VALUES = [
 
 @pytest.mark.parametrize("value", VALUES)
 def test_sql_judges_a_value_as_python_does(engine: DuckEngine, value: str) -> None:
-    number = engine.load(Inline(kind=Kind.IDENTITY, values=[value]), targets=[0])
+    number = engine.load(InlineRows(kind=Kind.IDENTITY, values=[value]), targets=[0])
     engine.record(0, Recorded(), wanted=True)
     stats = engine.diff().loads[number]
     expected = problem(value)
@@ -240,16 +240,16 @@ def root(tmp_path: Path) -> Path:
     ],
 )
 def test_a_source_reads_only_what_is_its_own(root: Path, path: str, said: str) -> None:
-    with pytest.raises(RowsUnreadable) as caught:
-        Reach(root=root).resolve(path)
+    with pytest.raises(SourceError) as caught:
+        PathPolicy(root=root).resolve(path)
     assert caught.value.summary == said
 
 
 def test_a_link_inside_of_the_workspace_may_be_followed(root: Path) -> None:
-    assert Reach(root=root).resolve("inner") == (root / "in.csv").resolve()
+    assert PathPolicy(root=root).resolve("inner") == (root / "in.csv").resolve()
 
 
 @pytest.mark.parametrize("allowed", ["..", "/"])
 def test_a_folder_that_the_workspace_names_may_be_read(root: Path, allowed: str) -> None:
-    reach = Reach(root=root, allowed=(allowed,))
+    reach = PathPolicy(root=root, allowed=(allowed,))
     assert reach.resolve("link.csv") == (root.parent / "out.csv").resolve()

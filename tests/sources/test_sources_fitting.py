@@ -6,7 +6,7 @@ from pathlib import Path
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from segctl.sources.globs import Walk, fits, fixed_part
+from segctl.sources.globs import GlobWalker, fits, fixed_part
 
 NAMES = st.sampled_from(
     ["a", "b.csv", "day=1", ".hid", "_tmp", "_SUCCESS", "segctl.state.d", "[x]"]
@@ -51,7 +51,7 @@ def _wild(steps: list[str]) -> bool:
 
 def walked(root: Path, pattern: str) -> set[str]:
     folder, steps = fixed_part(pattern)
-    walk = Walk(enter=lambda name: root / name)
+    walk = GlobWalker(enter=lambda name: root / name)
     if (root / folder).is_dir():
         walk.into(folder, steps)
     return walk.files

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from segctl.engine.base import RowsUnreadable
+from segctl.engine.base import SourceError
 from segctl.sources.globs import is_pattern
-from segctl.sources.paths import Reach
+from segctl.sources.path_policy import PathPolicy
 
 FILES = (
     "a.csv",
@@ -62,11 +62,11 @@ def tree(root: Path) -> Path:
     ],
 )
 def test_a_path_stands_for_these_files(tree: Path, path: str, files: list[str]) -> None:
-    assert list(Reach(root=tree).find(path)) == files
+    assert list(PathPolicy(root=tree).find(path)) == files
 
 
 def test_our_own_state_is_never_taken_for_members(tree: Path) -> None:
-    found = Reach(root=tree).find("**/*.csv")
+    found = PathPolicy(root=tree).find("**/*.csv")
     assert len(found) == 9
     assert not [file for file in found if "segctl.state.d" in file]
 
@@ -110,30 +110,30 @@ def test_our_own_state_is_never_taken_for_members(tree: Path) -> None:
 def test_a_pattern_that_names_nothing_to_read_is_explained(
     tree: Path, path: str, summary: str, detail: str
 ) -> None:
-    with pytest.raises(RowsUnreadable) as caught:
-        Reach(root=tree).find(path)
+    with pytest.raises(SourceError) as caught:
+        PathPolicy(root=tree).find(path)
     assert (caught.value.summary, caught.value.detail) == (summary, detail)
 
 
 def test_a_folder_without_files_is_explained(root: Path) -> None:
     (root / "empty").mkdir()
     (root / "empty/_SUCCESS").touch()
-    with pytest.raises(RowsUnreadable) as caught:
-        Reach(root=root).find("empty/")
+    with pytest.raises(SourceError) as caught:
+        PathPolicy(root=root).find("empty/")
     assert caught.value.summary == "the folder empty/ holds no file"
 
 
 def test_a_folder_that_is_named_like_a_member_file_is_not_passed_over(tree: Path) -> None:
     (tree / "x.csv").mkdir()
     (tree / "x.csv/part-0.csv").write_text("identity\na\n")
-    with pytest.raises(RowsUnreadable) as caught:
-        Reach(root=tree).find("*.csv")
+    with pytest.raises(SourceError) as caught:
+        PathPolicy(root=tree).find("*.csv")
     assert (caught.value.summary, caught.value.detail) == (
         "x.csv is a folder",
         "Write *.csv/* for the files in it, or a pattern that it does not match.",
     )
-    assert Reach(root=tree).find("*.csv/*") == ("x.csv/part-0.csv",)
-    assert Reach(root=tree).find("x.csv") == ("x.csv/part-0.csv",)
+    assert PathPolicy(root=tree).find("*.csv/*") == ("x.csv/part-0.csv",)
+    assert PathPolicy(root=tree).find("x.csv") == ("x.csv/part-0.csv",)
 
 
 def test_a_link_that_leads_out_is_an_error_wherever_it_is_met(tree: Path) -> None:
@@ -142,38 +142,38 @@ def test_a_link_that_leads_out_is_an_error_wherever_it_is_met(tree: Path) -> Non
     (outside / "secret.csv").write_text("identity\na\n")
     (tree / "m/out").symlink_to(outside)
     for path in ("m/", "m/*/*.csv", "**/*.csv", "m/out/*.csv"):
-        with pytest.raises(RowsUnreadable) as caught:
-            Reach(root=tree).find(path)
+        with pytest.raises(SourceError) as caught:
+            PathPolicy(root=tree).find(path)
         assert caught.value.summary == "m/out lies outside of the workspace"
-    assert Reach(root=tree, allowed=("../outside",)).find("m/out/") == ("m/out/secret.csv",)
+    assert PathPolicy(root=tree, allowed=("../outside",)).find("m/out/") == ("m/out/secret.csv",)
 
 
 def test_a_linked_folder_inside_is_followed_once(tree: Path) -> None:
     (tree / "m/n/up").symlink_to(tree / "m")
     (tree / "p").symlink_to(tree / "m/n/o")
-    found = Reach(root=tree).find("m/n")
+    found = PathPolicy(root=tree).find("m/n")
     assert found == ("m/n/a.csv", "m/n/o/a.csv", "m/n/up/a.csv")
-    assert Reach(root=tree).find("p/*.csv") == ("p/a.csv",)
+    assert PathPolicy(root=tree).find("p/*.csv") == ("p/a.csv",)
 
 
 def test_a_file_keeps_the_name_that_it_was_found_under(tree: Path) -> None:
     (tree / "today.csv").symlink_to(tree / "a.csv")
-    assert Reach(root=tree).locate("today.csv") == tree.resolve() / "today.csv"
-    assert Reach(root=tree).locate("m/../a.csv") == tree.resolve() / "a.csv"
+    assert PathPolicy(root=tree).locate("today.csv") == tree.resolve() / "today.csv"
+    assert PathPolicy(root=tree).locate("m/../a.csv") == tree.resolve() / "a.csv"
 
 
 def test_what_is_no_file_is_not_opened(tree: Path) -> None:
     os.mkfifo(tree / "m/pipe.csv")
     (tree / "m/gone.csv").symlink_to(tree / "nothing")
     for name, said in (("pipe", "m/pipe.csv is not a regular file"), ("gone", "there is no file")):
-        with pytest.raises(RowsUnreadable, match=said):
-            Reach(root=tree).expand(f"m/{name}*.csv")
+        with pytest.raises(SourceError, match=said):
+            PathPolicy(root=tree).expand(f"m/{name}*.csv")
 
 
 def test_a_name_that_is_not_text_is_explained(root: Path) -> None:
     (Path(os.fsdecode(os.fsencode(root) + b"/caf\xe9.csv"))).write_text("identity\na\n")
-    with pytest.raises(RowsUnreadable) as caught:
-        Reach(root=root).expand("*.csv")
+    with pytest.raises(SourceError) as caught:
+        PathPolicy(root=root).expand("*.csv")
     assert caught.value.summary == "the name of caf\\xe9.csv is not UTF-8"
 
 
@@ -184,8 +184,8 @@ def test_a_folder_that_cannot_be_listed_is_an_error(
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(Path, "iterdir", denied)
-    with pytest.raises(RowsUnreadable) as caught:
-        Reach(root=tree).find("m/**/*.csv")
+    with pytest.raises(SourceError) as caught:
+        PathPolicy(root=tree).find("m/**/*.csv")
     assert caught.value.summary == "m: permission denied"
 
 
@@ -205,7 +205,7 @@ def test_a_pattern_gives_the_files_that_pathlib_gives_each_once(
     like = "/".join([*steps, *(["*"] if steps[-1] == "**" else [])])
     expected = {p.relative_to(root).as_posix() for p in root.glob(like) if p.is_file()}
     if expected:
-        assert list(Reach(root=root).find("/".join(steps))) == sorted(expected)
+        assert list(PathPolicy(root=root).find("/".join(steps))) == sorted(expected)
     else:
-        with pytest.raises(RowsUnreadable, match="no file matches"):
-            Reach(root=root).find("/".join(steps))
+        with pytest.raises(SourceError, match="no file matches"):
+            PathPolicy(root=root).find("/".join(steps))

@@ -5,15 +5,15 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from segctl.engine.base import RowsUnreadable
+from segctl.core.identity import Problem
+from segctl.engine.base import SourceError
 from segctl.engine.duckdb import DuckEngine
-from segctl.identity import Problem
 from tests.sources.source_files import KINDS_OF_FILE, found, read, write, write_packed
 
 
 def refused(engine: DuckEngine, root: Path, path: str, **fields: object) -> tuple[str, str, str]:
     """Give what is said of a source, and of which file."""
-    with pytest.raises(RowsUnreadable) as caught:
+    with pytest.raises(SourceError) as caught:
         read(engine, found(root, path, **fields))
     file = caught.value.file
     at = file.relative_to(root.resolve()).as_posix() if file else ""
@@ -178,7 +178,7 @@ def test_a_file_that_vanishes_is_an_error(engine: DuckEngine, root: Path) -> Non
             write(root / f"{name}.{kind}", [name])
         rows = found(root, f"*.{kind}")
         (root / f"b.{kind}").unlink()
-        with pytest.raises(RowsUnreadable) as caught:
+        with pytest.raises(SourceError) as caught:
             read(engine, rows)
         assert (caught.value.summary, caught.value.file) == ("the file is gone", rows.paths[1])
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from segctl.engine.base import RowsUnreadable, Scan
+from segctl.core.identity import Kind
+from segctl.engine.base import FileScan, SourceError
 from segctl.engine.duckdb import DuckEngine
-from segctl.identity import Kind
-from segctl.sources.paths import Reach
+from segctl.sources.path_policy import PathPolicy
 from segctl.sources.query import prepare
 
 
@@ -50,8 +50,8 @@ def engine(tmp_path: Path) -> Iterator[DuckEngine]:
 def test_a_query_that_fails_says_why(
     engine: DuckEngine, tmp_path: Path, sql: str, summary: str, detail: str
 ) -> None:
-    with pytest.raises(RowsUnreadable) as caught:
-        engine.load(prepare(sql, {}, Reach(root=tmp_path), engine.syntax_tree), targets=[0])
+    with pytest.raises(SourceError) as caught:
+        engine.load(prepare(sql, {}, PathPolicy(root=tmp_path), engine.syntax_tree), targets=[0])
     assert (caught.value.summary, caught.value.detail) == (summary, detail)
 
 
@@ -65,13 +65,13 @@ def test_a_file_parted_by_something_else_is_told_so(
 ) -> None:
     path = tmp_path / name
     path.write_text(f"{header}\nanna@example.com;1\n")
-    scan = Scan(
+    scan = FileScan(
         paths=(path,),
         format="tsv" if name == "a.tsv" else "csv",
         column="email",
         kind=Kind.IDENTITY,
     )
-    with pytest.raises(RowsUnreadable) as caught:
+    with pytest.raises(SourceError) as caught:
         engine.load(scan, targets=[0])
     assert caught.value.summary == (
         f'the file has no column "email": its header is one value with {mark}'

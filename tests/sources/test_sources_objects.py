@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from segctl.engine.base import RowsUnreadable
-from segctl.manifests.buckets import address
-from segctl.sources.objects import Limits, Objects
+from segctl.engine.base import SourceError
+from segctl.manifests.object_urls import address
+from segctl.sources.object_store import Limits, Objects
 from tests.sources.buckets_kit import BUCKET, SECRET_KEY, Store, free_port
 
 
@@ -54,7 +54,7 @@ def at(key: str) -> str:
 
 
 def refused(objects: Objects, path: str) -> str:
-    with pytest.raises(RowsUnreadable) as caught:
+    with pytest.raises(SourceError) as caught:
         objects.bring(map(objects.locate, objects.find(path)))
     assert caught.value.__cause__ is None
     return f"{caught.value.code}: {caught.value.summary}. {caught.value.detail}"
@@ -146,7 +146,7 @@ def test_an_object_that_is_replaced_before_it_comes_is_refused(
 ) -> None:
     file = objects.locate(*objects.find(store.put("new.csv", "one")))
     store.put("new.csv", "two")
-    with pytest.raises(RowsUnreadable) as caught:
+    with pytest.raises(SourceError) as caught:
         objects.bring([file])
     store.remove("new.csv")
     assert caught.value.summary == f"{at('new.csv')} was changed while it was read"
@@ -159,7 +159,7 @@ def test_an_object_that_is_removed_before_it_comes_is_refused(
     name = store.put("gone.csv", "x")
     files = [objects.locate(name) for name in objects.find(name)]
     store.remove("gone.csv")
-    with pytest.raises(RowsUnreadable) as caught:
+    with pytest.raises(SourceError) as caught:
         objects.bring(files)
     assert caught.value.summary == f"there is no object {name}"
 
@@ -313,7 +313,7 @@ def test_marks_that_stand_for_folders_are_passed_over(objects: Objects, store: S
     for key in keys:
         store.put(key, "" if key.endswith(("/", "empty.csv")) else "identity\n")
     found = [objects.find(at("w")), objects.find(at("w/*")), objects.find(at("w/x.csv/*"))]
-    with pytest.raises(RowsUnreadable, match="there is no object"):
+    with pytest.raises(SourceError, match="there is no object"):
         objects.find(at("w/dee*"))
     files = [objects.locate(name) for name in found[0]]
     objects.bring(files)

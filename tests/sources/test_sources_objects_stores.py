@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from segctl.engine.base import RowsUnreadable
-from segctl.sources.objects import Limits, Objects
+from segctl.engine.base import SourceError
+from segctl.sources.object_store import Limits, Objects
 from tests.sources.stub_store import CONTENT, Handler, Stub, stubbed
 
 DATE = "Sat, 31 Jan 2026 10:00:00 GMT"
@@ -84,13 +84,13 @@ def test_an_object_that_is_not_there_is_refused(other: Other, objects: Objects) 
     nothing = re.sub("<(Contents|Blob)>.*</\\1>", "", other.document, flags=re.DOTALL)
     other.stub.head = lambda handler: handler.answer(404, size=0)
     other.stub.get = lambda handler: handler.listing(nothing)
-    with pytest.raises(RowsUnreadable) as caught:
+    with pytest.raises(SourceError) as caught:
         objects.find(f"{other.scheme}://exports/m/gold.csv")
     assert caught.value.summary == f"there is no object {other.scheme}://exports/m/gold.csv"
 
 
 def test_without_an_account_azure_says_where_credentials_come_from(objects: Objects) -> None:
-    with pytest.raises(RowsUnreadable) as caught:
+    with pytest.raises(SourceError) as caught:
         objects.find("az://exports/m/gold.csv")
     assert f"{caught.value.summary}. {caught.value.detail}" == (
         "there are no credentials for az://exports/m/gold.csv. Set AZURE_STORAGE_ACCOUNT_NAME "

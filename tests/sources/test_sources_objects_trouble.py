@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from segctl.engine.base import RowsUnreadable
-from segctl.sources.objects import Limits, Objects
+from segctl.engine.base import SourceError
+from segctl.sources.object_store import Limits, Objects
 from tests.sources.stub_store import CONTENT, NAME, Handler, Stub, stubbed
 
 
@@ -25,7 +25,7 @@ def brought(folder: Path, **limits: float) -> str:
     try:
         [file] = [objects.locate(name) for name in objects.find(NAME)]
         objects.bring([file])
-    except RowsUnreadable as error:
+    except SourceError as error:
         assert [path for path in folder.rglob("*.csv") if path.is_file()] == []
         return f"{error.code}: {error.summary}. {error.detail}"
     return file.read_text()
@@ -54,7 +54,7 @@ def test_credentials_that_are_refused_are_not_named(
 @pytest.mark.parametrize("status", [401, 403])
 def test_credentials_that_may_not_list_are_told_so(stub: Stub, tmp_path: Path, status: int) -> None:
     stub.get = lambda handler: handler.refuse(status, "AccessDenied")
-    with pytest.raises(RowsUnreadable) as caught:
+    with pytest.raises(SourceError) as caught:
         Objects(tmp_path).find("s3://segctl-members/m/*.csv")
     assert (caught.value.code, caught.value.summary) == (
         "access-denied",

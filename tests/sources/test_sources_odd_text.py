@@ -8,9 +8,9 @@ import pytest
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
-from segctl.engine.base import RowsUnreadable, Scan
+from segctl.engine.base import FileScan, SourceError
 from segctl.engine.duckdb import DuckEngine
-from segctl.sources.paths import Reach
+from segctl.sources.path_policy import PathPolicy
 from segctl.sources.query import prepare
 from tests.sources.source_files import found, read
 
@@ -51,7 +51,7 @@ def test_a_header_whose_end_is_not_plain_is_refused(
     engine: DuckEngine, root: Path, text: str
 ) -> None:
     (root / "m.csv").write_bytes(text.encode())
-    with pytest.raises(RowsUnreadable) as caught:
+    with pytest.raises(SourceError) as caught:
         read(engine, found(root, "m.csv"))
     assert caught.value.summary == "the file does not begin with a header line that can be read"
 
@@ -88,7 +88,7 @@ def test_what_a_program_writes_as_csv_is_read_row_by_row_or_refused(
     refused = None
     try:
         select = engine._intake.in_order(found(root, "m.csv"))
-    except RowsUnreadable as error:
+    except SourceError as error:
         refused = error.summary
     event(f"refused: {refused}")
     if refused:
@@ -110,12 +110,12 @@ def test_line_ends_in_quotes_are_no_rows_wherever_a_thread_begins(
 
 
 def test_a_large_file_that_ends_in_quotes_is_no_short_list(engine: DuckEngine, root: Path) -> None:
-    with pytest.raises(RowsUnreadable) as caught:
+    with pytest.raises(SourceError) as caught:
         read(engine, large(root, '1,b,"'))
     assert caught.value.summary == "a quoted value does not end"
 
 
-def large(root: Path, end: str) -> Scan:
+def large(root: Path, end: str) -> FileScan:
     """Write more than threads take in one go, with notes that look like rows; then ``end``."""
     note = "\n".join(["1,no-member,x"] * 100)
     (root / "m.csv").write_text("n,identity,note\n" + f'1,a,"{note}"\n' * 30_000 + end)
@@ -140,7 +140,7 @@ def test_a_line_that_is_no_json_object_is_told_by_its_number(
     engine: DuckEngine, root: Path, line: str, before: int, said: str
 ) -> None:
     (root / "m.jsonl").write_text('{"identity": "a"}\n' * before + f"{line}\n")
-    with pytest.raises(RowsUnreadable) as caught:
+    with pytest.raises(SourceError) as caught:
         read(engine, found(root, "m.jsonl"))
     assert (caught.value.summary, caught.value.line) == (said, before + 1)
 
@@ -149,7 +149,7 @@ def test_a_query_that_cannot_read_a_large_file_tells_the_way_out(
     engine: DuckEngine, root: Path
 ) -> None:
     large(root, "")
-    select = prepare("SELECT identity FROM 'm.csv'", {}, Reach(root=root), engine.syntax_tree)
-    with pytest.raises(RowsUnreadable) as caught:
+    select = prepare("SELECT identity FROM 'm.csv'", {}, PathPolicy(root=root), engine.syntax_tree)
+    with pytest.raises(SourceError) as caught:
         engine.load(select, targets=[0])
     assert caught.value.detail == "Read it as a file source, or write it as Parquet."

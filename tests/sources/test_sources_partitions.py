@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from segctl.engine.base import LoadStats, Recorded, RowsUnreadable
+from segctl.engine.base import LoadStats, Recorded, SourceError
 from segctl.engine.duckdb import DuckEngine
 from segctl.sources.files import partitions
 from tests.sources.source_files import FORMATS, found, read, write
@@ -148,6 +148,6 @@ def test_a_wrong_choice_of_partitions_is_explained(
     write(tiers / "mixed/b.csv", ["a"])
     (tiers / "packed").mkdir()
     (tiers / "packed/a.parquet.gz").touch()
-    with pytest.raises(RowsUnreadable) as caught:
+    with pytest.raises(SourceError) as caught:
         found(tiers, path, **fields)
     assert (caught.value.summary, caught.value.detail) == (summary, detail)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from segctl.engine.base import RowsUnreadable
-from segctl.identity import Kind, Problem
+from segctl.core.identity import Kind, Problem
+from segctl.engine.base import SourceError
 from segctl.manifests.desired import PostgresSource
 from segctl.sources.postgres import fetch
 from tests.sources.postgres_kit import Server
@@ -59,7 +59,7 @@ def test_a_query_gives_identities_and_guids(reader: Reader) -> None:
 
 
 def test_a_query_in_which_a_row_has_both_keys_is_refused(reader: Reader) -> None:
-    with pytest.raises(RowsUnreadable) as caught:
+    with pytest.raises(SourceError) as caught:
         reader.read(query("SELECT 'g' AS guid, 'a' AS identity"))
     assert caught.value.summary == "the query gives both identity and guid in 1 row"
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from segctl.engine.base import RowsUnreadable
+from segctl.engine.base import SourceError
 from segctl.manifests.desired import Connection
 from segctl.sources.postgres import database, fetch
 from tests.sources.postgres_kit import PASSWORD, Server
@@ -26,7 +26,7 @@ def reader(postgres: Server, tmp_path: Path) -> Iterator[Reader]:
 
 def test_a_database_whose_url_is_not_in_the_environment_is_refused() -> None:
     declared = {"warehouse": Connection(variable="WAREHOUSE_URL")}
-    with pytest.raises(RowsUnreadable) as caught:
+    with pytest.raises(SourceError) as caught:
         database("warehouse", declared, {"WAREHOUSE_URL": " "})
     assert f"{caught.value.summary}. {caught.value.detail}" == (
         "WAREHOUSE_URL is not set in the environment. Set it to "
@@ -169,7 +169,7 @@ def test_a_server_that_hangs_is_left(reader: Reader) -> None:
 
     soon = reader.database(timeout_seconds=1.0)
     try:
-        with in_mid_copy(reader, stop), pytest.raises(RowsUnreadable) as caught:
+        with in_mid_copy(reader, stop), pytest.raises(SourceError) as caught:
             fetch(query(ENDLESS), soon, reader.file, grace_seconds=0.5)
     finally:
         for pid in stopped:
@@ -193,7 +193,7 @@ def test_rows_that_are_lost_after_the_copy_are_noticed(reader: Reader) -> None:
     )
     text = reader.file.read_bytes()
     reader.file.write_bytes(text[: text.rindex(b"9")])
-    with pytest.raises(RowsUnreadable) as caught:
+    with pytest.raises(SourceError) as caught:
         reader.engine.load(rows, targets=[0])
     assert caught.value.summary == "the server sent 9 rows, and 8 could be read"
 

@@ -4,9 +4,9 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from segctl.engine.base import Recorded, RowsUnreadable, Select
+from segctl.engine.base import CheckedQuery, Recorded, SourceError
 from segctl.engine.duckdb import DuckEngine
-from segctl.sources.paths import Reach
+from segctl.sources.path_policy import PathPolicy
 from segctl.sources.query import prepare
 from tests.sources.source_files import write
 
@@ -34,7 +34,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def load(engine: DuckEngine, root: Path, sql: str, **parameters: str) -> None:
-    select = prepare(sql, parameters, Reach(root=root), engine.syntax_tree)
+    select = prepare(sql, parameters, PathPolicy(root=root), engine.syntax_tree)
     engine.load(select, targets=[0])
 
 
@@ -91,7 +91,7 @@ def test_a_folder_of_partitions_gives_columns_of_text(engine: DuckEngine, root: 
 def test_a_query_reads_no_compressed_file_that_was_cut(engine: DuckEngine, root: Path) -> None:
     whole = write(root / "a.csv.zst", ["a", "b"]).read_bytes()
     (root / "a.csv.zst").write_bytes(whole[:-1])
-    with pytest.raises(RowsUnreadable) as caught:
+    with pytest.raises(SourceError) as caught:
         load(engine, root, "SELECT identity FROM 'a.csv.zst'")
     assert caught.value.summary == "the file is not whole: its compressed data break off"
 
@@ -135,7 +135,7 @@ def test_a_query_can_do_nothing_but_read_the_files_it_names(
     engine: DuckEngine, root: Path, sql: str
 ) -> None:
     before = sorted(path.name for path in root.rglob("*"))
-    with pytest.raises(RowsUnreadable) as caught:
+    with pytest.raises(SourceError) as caught:
         load(engine, root, sql, file="members/a.csv")
     assert caught.value.code == "query-forbidden"
     assert sorted(path.name for path in root.rglob("*")) == before
@@ -158,7 +158,7 @@ def test_a_query_can_do_nothing_but_read_the_files_it_names(
     ],
 )
 def test_a_query_is_one_select(engine: DuckEngine, root: Path, sql: str) -> None:
-    with pytest.raises(RowsUnreadable) as caught:
+    with pytest.raises(SourceError) as caught:
         load(engine, root, sql)
     assert caught.value.code == "query-not-select"
 
@@ -170,7 +170,7 @@ def test_a_query_is_one_select(engine: DuckEngine, root: Path, sql: str) -> None
 def test_a_query_reads_no_file_outside_of_the_workspace(
     engine: DuckEngine, root: Path, path: str
 ) -> None:
-    with pytest.raises(RowsUnreadable) as caught:
+    with pytest.raises(SourceError) as caught:
         load(engine, root, f"SELECT identity FROM '{path}'")
     assert caught.value.code == "outside-workspace"
 
@@ -178,10 +178,10 @@ def test_a_query_reads_no_file_outside_of_the_workspace(
 def test_the_sealed_database_opens_only_the_files_that_were_resolved(
     engine: DuckEngine, root: Path
 ) -> None:
-    smuggled = Select(
+    smuggled = CheckedQuery(
         sql=f"SELECT identity FROM read_csv('{root.parent}/secret.csv')", parameters={}, files=()
     )
-    with pytest.raises(RowsUnreadable) as caught:
+    with pytest.raises(SourceError) as caught:
         engine.load(smuggled, targets=[0])
     assert caught.value.code == "query-forbidden"
 
@@ -213,13 +213,13 @@ def test_the_sealed_database_opens_only_the_files_that_were_resolved(
 def test_what_is_wrong_with_a_query_is_said_in_its_own_words(
     engine: DuckEngine, root: Path, sql: str, summary: str
 ) -> None:
-    with pytest.raises(RowsUnreadable) as caught:
+    with pytest.raises(SourceError) as caught:
         load(engine, root, sql)
     assert caught.value.summary == summary
 
 
 def test_a_missing_cast_is_explained(engine: DuckEngine, root: Path) -> None:
-    with pytest.raises(RowsUnreadable) as caught:
+    with pytest.raises(SourceError) as caught:
         load(engine, root, "SELECT identity FROM 'members/a.csv' WHERE amount > 5")
     assert "explicit cast" in caught.value.summary
     assert caught.value.detail == (
@@ -228,7 +228,7 @@ def test_a_missing_cast_is_explained(engine: DuckEngine, root: Path) -> None:
 
 
 def test_a_value_that_cannot_be_cast_is_not_quoted(engine: DuckEngine, root: Path) -> None:
-    with pytest.raises(RowsUnreadable) as caught:
+    with pytest.raises(SourceError) as caught:
         load(engine, root, "SELECT identity FROM 'members/a.csv' WHERE CAST(day AS INTEGER) > 1")
     assert "2024" not in caught.value.summary + caught.value.detail
     assert "cannot be converted" in caught.value.summary
@@ -243,7 +243,7 @@ def test_a_csv_file_that_was_cut_is_no_file_of_another_dialect(
     engine: DuckEngine, root: Path, table: str, end: str
 ) -> None:
     (root / "cut.csv").write_text(f'"identity","city"\n{ROWS}{end}')
-    with pytest.raises(RowsUnreadable) as caught:
+    with pytest.raises(SourceError) as caught:
         load(engine, root, f"SELECT identity FROM {table}")
     assert caught.value.file == root / "cut.csv"
     assert caught.value.summary == (
@@ -296,7 +296,7 @@ def test_a_result_that_is_no_text_says_how_to_make_text_that_is_a_member(
     engine: DuckEngine, root: Path, values: list[str], type_: str, advice: str
 ) -> None:
     (root / "m.jsonl").write_text("".join(f'{{"identity": {value}}}\n' for value in values))
-    with pytest.raises(RowsUnreadable) as caught:
+    with pytest.raises(SourceError) as caught:
         load(engine, root, "SELECT identity FROM 'm.jsonl'")
     assert caught.value.summary == f"the query's column identity is {type_}, not text"
     assert caught.value.detail == advice

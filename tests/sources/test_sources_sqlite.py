@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from segctl.diagnostics import Location
-from segctl.engine.base import Copied, LoadStats, Recorded, RowsUnreadable
+from segctl.core.diagnostics import Location
+from segctl.core.identity import Kind, Problem, problem
+from segctl.engine.base import CopiedRows, LoadStats, Recorded, SourceError
 from segctl.engine.duckdb import DuckEngine
-from segctl.identity import Kind, Problem, problem
 from segctl.manifests.desired import SqliteSource
 from segctl.sources.sqlite import fetch
 
@@ -40,7 +40,7 @@ def made(path: Path, script: str) -> Path:
     return path
 
 
-def taken(path: Path, *, segment_column: str | None = None, **fields: Any) -> Copied:
+def taken(path: Path, *, segment_column: str | None = None, **fields: Any) -> CopiedRows:
     """Fetch a source as a manifest declares it."""
     at = Location(file="a.yaml")
     source = SqliteSource(path=path.name, location=at, **fields)
@@ -49,7 +49,7 @@ def taken(path: Path, *, segment_column: str | None = None, **fields: Any) -> Co
     return fetch(source, path, into, segment_column=segment_column, patience_seconds=0.05)
 
 
-def loaded(engine: DuckEngine, rows: Copied) -> tuple[LoadStats, list[tuple[Kind, str]]]:
+def loaded(engine: DuckEngine, rows: CopiedRows) -> tuple[LoadStats, list[tuple[Kind, str]]]:
     number = engine.load(rows, targets=[0])
     engine.record(0, Recorded(), wanted=True)
     diff = engine.diff()
@@ -200,7 +200,7 @@ def test_what_cannot_be_read_is_explained_and_changes_nothing(
     engine: DuckEngine, crm: Path, fields: dict[str, Any], summary: str, detail: str
 ) -> None:
     before = crm.read_bytes()
-    with pytest.raises(RowsUnreadable) as caught:
+    with pytest.raises(SourceError) as caught:
         engine.load(taken(crm, **fields), targets=[0])
     assert (caught.value.summary, caught.value.detail) == (summary, detail)
     assert crm.read_bytes() == before
@@ -208,7 +208,7 @@ def test_what_cannot_be_read_is_explained_and_changes_nothing(
 
 
 def test_a_table_of_a_segment_table_needs_its_column(crm: Path) -> None:
-    with pytest.raises(RowsUnreadable) as caught:
+    with pytest.raises(SourceError) as caught:
         taken(crm, sql="SELECT email AS identity, tier FROM users", segment_column="teir")
     assert caught.value.summary == 'the query gives no column "teir"'
     assert caught.value.detail == 'Did you mean "tier"?'
@@ -221,7 +221,7 @@ def test_a_file_that_is_no_database_says_so(tmp_path: Path) -> None:
         ("a.db", "the file is not a SQLite database"),
         ("empty.db", "the query fails: no such table: t"),
     ):
-        with pytest.raises(RowsUnreadable) as caught:
+        with pytest.raises(SourceError) as caught:
             taken(tmp_path / name, table="t")
         assert caught.value.summary == said
 
@@ -235,14 +235,14 @@ def test_a_damaged_database_is_never_a_short_list(tmp_path: Path) -> None:
     whole = path.read_bytes()
     for damaged in (whole[: len(whole) // 2], whole[:8192] + b"\xff" * 4096 + whole[12288:]):
         path.write_bytes(damaged)
-        with pytest.raises(RowsUnreadable) as caught:
+        with pytest.raises(SourceError) as caught:
             taken(path, table="t")
         assert caught.value.summary == "the database is damaged"
 
 
 def test_text_that_is_not_utf8_is_explained_without_quoting_it(tmp_path: Path) -> None:
     script = "CREATE TABLE t (identity TEXT); INSERT INTO t VALUES (CAST(x'736563ff' AS TEXT))"
-    with pytest.raises(RowsUnreadable) as caught:
+    with pytest.raises(SourceError) as caught:
         taken(made(tmp_path / "t.db", script), table="t")
     assert caught.value.summary == "a value in the database is not UTF-8"
     assert "sec" not in caught.value.summary + caught.value.detail
@@ -251,7 +251,7 @@ def test_text_that_is_not_utf8_is_explained_without_quoting_it(tmp_path: Path) -
 def test_a_locked_database_is_an_error_after_a_while(crm: Path) -> None:
     with closing(sqlite3.connect(crm, isolation_level=None)) as writer:
         writer.execute("BEGIN EXCLUSIVE")
-        with pytest.raises(RowsUnreadable) as caught:
+        with pytest.raises(SourceError) as caught:
             taken(crm, table="users", column="email")
     assert caught.value.code == "database-locked"
 

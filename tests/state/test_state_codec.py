@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from segctl.errors import StateDamaged
-from segctl.fingerprints import Basis, SourceCounts
-from segctl.identity import SetDigest
+from segctl.core.errors import StateDamaged
+from segctl.core.fingerprints import Basis, SourceCounts
+from segctl.core.identity import SetDigest
 from segctl.manifests.desired import Guards, Lifecycle
 from segctl.state.codec import decode, encode, salvage
 from segctl.state.model import (

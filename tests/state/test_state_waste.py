@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from segctl.plain import Misfit
+from segctl.core.codec import DecodeError
 from segctl.state.codec import references
-from segctl.state.history import Limits, Waste, waste
+from segctl.state.history import Garbage, Limits, waste
 
 FILES = "abcdef"
 files = st.frozensets(st.sampled_from(FILES))
@@ -14,7 +14,7 @@ pasts = st.lists(files, max_size=8)
 limits = st.builds(Limits, heads=st.integers(0, 8), bytes=st.integers(0, 8))
 
 
-def wasted(past: list[frozenset[str]], present: frozenset[str], limits: Limits) -> Waste:
+def wasted(past: list[frozenset[str]], present: frozenset[str], limits: Limits) -> Garbage:
     """Find the waste of a state that has all files, each of one byte."""
     return waste(
         [str(number) for number in range(len(past))],
@@ -72,5 +72,5 @@ def test_a_name_that_is_written_in_escapes_is_found() -> None:
 
 @pytest.mark.parametrize("head", [b"", b"{", b"[]", b"{}", b'{"version": true}', b'{"version": 3}'])
 def test_of_a_head_that_may_name_files_in_another_way_none_are_told(head: bytes) -> None:
-    with pytest.raises(Misfit):
+    with pytest.raises(DecodeError):
         references(head)

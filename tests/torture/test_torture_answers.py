@@ -7,8 +7,8 @@ from contextlib import suppress
 
 import pytest
 
-from segctl.durable import Disk
-from segctl.errors import AppliedInPart
+from segctl.core.disk import Disk
+from segctl.core.errors import AppliedInPart
 from tests.torture.torture_kit import (
     Place,
     Victims,

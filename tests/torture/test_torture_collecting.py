@@ -6,12 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from segctl import operations
 from segctl.backends.local import LocalBackend
-from segctl.errors import StateDamaged, Stop
+from segctl.core.errors import OperationError, StateDamaged
+from segctl.session.context import Context
 from segctl.state import codec as states
 from segctl.state.model import FileRef
-from tests.durable.faulty_disk import Loss
+from segctl.workflows.plan import PlanResult, plan_workspace
+from segctl.workflows.state import collect_garbage
+from segctl.workflows.state_push import push_state
+from tests.core.faulty_disk import Loss
 from tests.torture.conftest import Covered, some_of
 from tests.torture.torture_kit import (
     Place,
@@ -41,7 +44,7 @@ def full_of_the_past(place: Place) -> None:
 
 def unused(place: Place) -> int:
     """Count the member files that nothing needs."""
-    return len(operations.collect(place.context(), dry_run=True).files)
+    return len(collect_garbage(place.context(), dry_run=True).files)
 
 
 @pytest.mark.parametrize("loss", [None, "both"])
@@ -67,7 +70,7 @@ def test_a_run_killed_while_it_clears_out_loses_nothing(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Overtaken(operations.Context):
+class Overtaken(Context):
     """The surroundings of a run during which, at its first look at a file, others write."""
 
     meanwhile: Callable[[], object]
@@ -84,9 +87,9 @@ class Overtaken(operations.Context):
         return Looked(self.root, clock=self.clock, disk=self.disk)
 
 
-def overtaken(place: Place, meanwhile: Callable[[], object]) -> operations.Planned:
+def overtaken(place: Place, meanwhile: Callable[[], object]) -> PlanResult:
     context = vars(place.context())
-    return operations.plan(Overtaken(**context, meanwhile=meanwhile), variables={})
+    return plan_workspace(Overtaken(**context, meanwhile=meanwhile), variables={})
 
 
 def test_a_plan_whose_files_are_removed_meanwhile_is_made_of_what_is_there_then(
@@ -124,7 +127,7 @@ def test_nothing_is_removed_while_an_earlier_head_cannot_be_read(place: Place) -
     place.apply()
     assert backend.files().keys() >= before.keys()
     with pytest.raises(StateDamaged) as caught:
-        operations.collect(place.context(), dry_run=False)
+        collect_garbage(place.context(), dry_run=False)
     assert caught.value.message == (
         f"the earlier state {name} cannot be read: it is not what was written"
     )
@@ -157,7 +160,7 @@ def test_the_head_from_which_an_interrupted_apply_began_is_put_back_as_it_was(
     place: Place, victims: Victims
 ) -> None:
     data = lost_in_the_middle(place, victims)
-    operations.push(place.context(), data)
+    push_state(place.context(), data)
     check_interrupted(place)
     place.apply()
     check_converged(place, SECOND)
@@ -166,8 +169,8 @@ def test_the_head_from_which_an_interrupted_apply_began_is_put_back_as_it_was(
 def test_no_other_head_cuts_off_an_interrupted_apply(place: Place, victims: Victims) -> None:
     data = lost_in_the_middle(place, victims)
     other = states.encode(states.decode(data).next())
-    with pytest.raises(Stop) as caught:
-        operations.push(place.context(), other, force=True)
+    with pytest.raises(OperationError) as caught:
+        push_state(place.context(), other, force=True)
     assert caught.value.message == (
         "an interrupted apply began from serial 1 of the state, which is not the pushed one"
     )

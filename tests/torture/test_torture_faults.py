@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from segctl.durable import Disk
-from segctl.errors import SegctlError, Stop
-from tests.durable.faulty_disk import FaultyDisk
+from segctl.core.disk import Disk
+from segctl.core.errors import OperationError, SegctlError
+from tests.core.faulty_disk import FaultyDisk
 from tests.torture.conftest import Covered, some_of
 from tests.torture.torture_kit import Place, Victims, check_converged, copied
 from tests.torture.torture_scenarios import SCENARIOS, SECOND, changed, check_finished_by_the_next
@@ -77,7 +77,7 @@ class NoLogDisk(Disk):
 def test_nothing_is_sent_that_the_journal_cannot_hold(place: Place) -> None:
     changed(place)
     before = place.service.remembered()
-    with pytest.raises(Stop, match=r"^cannot write the journal: Input/output error$"):
+    with pytest.raises(OperationError, match=r"^cannot write the journal: Input/output error$"):
         place.apply(disk=NoLogDisk())
     assert place.service.remembered() == before
 
@@ -98,7 +98,7 @@ def test_a_file_that_cannot_grow_stops_a_run_in_words_whoever_writes_it(
     place: Place, limit: int
 ) -> None:
     changed(place)
-    with small_files(limit), pytest.raises(Stop, match="File too large"):
+    with small_files(limit), pytest.raises(OperationError, match="File too large"):
         place.apply()
     place.apply()
     check_converged(place, SECOND)

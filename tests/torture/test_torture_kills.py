@@ -7,7 +7,7 @@ at any step of the disk or request, forgets what no sync brought to the disk as 
 
 import pytest
 
-from tests.durable.faulty_disk import Loss
+from tests.core.faulty_disk import Loss
 from tests.torture.conftest import Covered, some_of
 from tests.torture.torture_kit import Place, Victims, check_converged, copied
 from tests.torture.torture_scenarios import SCENARIOS, Scenario, check_finished_by_the_next

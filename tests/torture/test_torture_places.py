@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from segctl.durable import Disk
+from segctl.core.disk import Disk
 from tests.torture.torture_kit import Place, check_converged, declare, users
 
 WANTED = {"gold": users(0, 20)}

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from segctl.errors import StateLocked
+from segctl.core.errors import StateLocked
 from tests.torture.torture_kit import IN_FLIGHT, Place, Victims, check_converged
 from tests.torture.torture_scenarios import FIRST, begun, saved
 from tests.torture.torture_service import Answer

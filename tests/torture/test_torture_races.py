@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from segctl.errors import StateLocked
+from segctl.core.errors import StateLocked
 from tests.torture.torture_kit import (
     IN_FLIGHT,
     Place,
@@ -25,7 +25,7 @@ WANTED = {**FIRST, "gold": users(100, 900)}
 Running = Future[Report | None]
 
 
-def held(first: int) -> Choose:
+def loaded(first: int) -> Choose:
     """Hold a window of requests from the ``first`` on."""
     return lambda call, number: (
         Answer.HELD if call == "update" and first <= number < first + IN_FLIGHT else Answer.GOOD
@@ -38,7 +38,7 @@ def running(place: Place, victims: Victims, *, requests: int = 1) -> Iterator[Ru
     applied(place)
     declare(place.root, WANTED)
     place.service.asked["update"] = 0
-    place.service.choose = held(requests)
+    place.service.choose = loaded(requests)
     with ThreadPoolExecutor() as pool:
         future = pool.submit(victims.run, place)
         try:
@@ -64,9 +64,9 @@ def holder(place: Place) -> str:
 
 def test_a_second_run_is_told_who_holds_the_state(place: Place, victims: Victims) -> None:
     with running(place, victims) as first:
-        with pytest.raises(StateLocked) as locked:
+        with pytest.raises(StateLocked) as locked_state:
             place.apply()
-        assert holder(place) in locked.value.message
+        assert holder(place) in locked_state.value.message
         place.service.release()
         assert ended(first) == "done"
     check_converged(place, WANTED)

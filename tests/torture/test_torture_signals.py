@@ -8,8 +8,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from segctl.errors import Interrupted
-from segctl.stopping import StopSignal
+from segctl.core.errors import Interrupted
+from segctl.core.stop_signal import StopSignal
 from tests.program import ENTRY
 from tests.torture.test_torture_answers import OwnClock
 from tests.torture.torture_kit import (

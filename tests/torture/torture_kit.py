@@ -14,16 +14,20 @@ from typing import Any
 import duckdb
 import httpx
 
-from segctl import operations, recording
-from segctl.clock import Clock
-from segctl.context import desk
-from segctl.durable import Disk
-from segctl.engine.folding import view_recorded
+from segctl.applying.apply import ApplyResult
+from segctl.core.clock import Clock
+from segctl.core.disk import Disk
+from segctl.core.resources import ResourceLimits
+from segctl.core.stop_signal import StopSignal
+from segctl.engine.fold import view_recorded
 from segctl.plan.model import Plan
-from segctl.room import Room
+from segctl.session import recording
+from segctl.session.context import Context, engine_session
 from segctl.state import codec as states
 from segctl.state.model import State
-from segctl.stopping import StopSignal
+from segctl.workflows.apply import apply_workspace
+from segctl.workflows.plan import plan_workspace
+from segctl.workflows.state import move_segment, read_state
 from tests.torture.torture_service import Effect, TortureService
 from tests.torture.torture_victim import JumpingClock, Order, Report
 
@@ -115,8 +119,8 @@ class Place:
         disk: Disk | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
         clock: Clock | None = None,
-    ) -> operations.Context:
-        return operations.Context(
+    ) -> Context:
+        return Context(
             root=self.root,
             environment=self.service.environment,
             clock=clock or self.clock,
@@ -134,8 +138,8 @@ class Place:
         lock_timeout: float = 0.0,
         stop: StopSignal | None = None,
         **context: Any,
-    ) -> operations.Applied:
-        return operations.apply(
+    ) -> ApplyResult:
+        return apply_workspace(
             self.context(**context),
             file=file,
             variables={},
@@ -146,18 +150,18 @@ class Place:
         )
 
     def plan(self, *, out: Path | None = None, destroy: bool = False, reread: bool = False) -> Plan:
-        return operations.plan(
+        return plan_workspace(
             self.context(), variables={}, destroy=destroy, reread=reread, out=out
         ).plan
 
     def seen(self) -> dict[str, Seen]:
         """Read what the state says, a journal taken in; checks the digests on the way."""
         context = self.context()
-        with desk(Room()) as at, duckdb.connect() as db:
-            held = recording.read(context.backend(), at.engine, now=context.clock.now())
-            where = held.recorded()
+        with engine_session(ResourceLimits()) as at, duckdb.connect() as db:
+            loaded = recording.read(context.backend(), at.engine, now=context.clock.now())
+            where = loaded.recorded()
             told = {}
-            for record in records(held.state):
+            for record in records(loaded.state):
                 recorded = where[record.key]
                 assert at.engine().digest(recorded) == record.members.digest
                 view_recorded(db, {0: recorded})
@@ -169,8 +173,8 @@ class Place:
                     uncertain=frozenset(odd.fetchall()),
                 )
                 assert len(rows) == len(told[record.key].members) == record.members.digest.count
-            if held.recovered:
-                assert held.recovered.uncertain <= IN_FLIGHT + READY
+            if loaded.recovered:
+                assert loaded.recovered.uncertain <= IN_FLIGHT + READY
         return told
 
     def paths(self) -> list[str]:
@@ -222,10 +226,10 @@ def check_kept_heads(place: Place) -> None:
 def grow_old(place: Place, times: int = 20) -> None:
     """Replace the head as many times, with nothing new in it."""
     for number in range(times):
-        there = operations.read_state(place.context()).segments
+        there = read_state(place.context()).segments
         source = next(address for address in there if address.startswith("segment.gold"))
-        operations.move(place.context(), source, f"segment.gold-{number % 2}")
-    operations.move(place.context(), f"segment.gold-{number % 2}", "segment.gold")
+        move_segment(place.context(), source, f"segment.gold-{number % 2}")
+    move_segment(place.context(), f"segment.gold-{number % 2}", "segment.gold")
 
 
 def check_converged(place: Place, wanted: Wanted) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from segctl.errors import StalePlan
+from segctl.core.errors import StalePlan
 from tests.torture.torture_kit import (
     Place,
     Victims,
@@ -159,7 +159,10 @@ SCENARIOS = (
     Scenario(name="recovery of what turned", wanted=TURNED, prepare=cut_short_and_turned),
     Scenario(name="lost create", wanted=FIRST, prepare=alone(begun), choose=first_lost("create")),
     Scenario(
-        name="lost update", wanted=SECOND, prepare=alone(changed), choose=first_lost("update")
+        name="lost update",
+        wanted=SECOND,
+        prepare=alone(changed),
+        choose=first_lost("update"),
     ),
 )
 

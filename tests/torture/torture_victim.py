@@ -21,17 +21,18 @@ import httpcore
 import httpx
 
 # The command imports these when it needs them; here they are to be warm before the fork.
-import segctl.applier
+import segctl.applying.sender
 import segctl.engine.duckdb
-import segctl.planner
-from segctl import operations
-from segctl.durable import Disk
-from segctl.errors import SegctlError
+import segctl.planning.planner
+from segctl.core.disk import Disk
+from segctl.core.errors import SegctlError
+from segctl.core.stop_signal import StopSignal
 from segctl.provider.transport import CountedTransport, Network
-from segctl.stopping import StopSignal
-from tests.durable.faulty_disk import FaultyDisk, Loss
+from segctl.session.context import Context
+from segctl.workflows.apply import apply_workspace
+from tests.core.faulty_disk import FaultyDisk, Loss
 
-WARM = (segctl.applier, segctl.engine.duckdb, segctl.planner)
+WARM = (segctl.applying.sender, segctl.engine.duckdb, segctl.planning.planner)
 Stepped = TypeVar("Stepped")
 
 LONGEST = 60
@@ -248,7 +249,7 @@ def run(order: Order) -> Report:
         points = disk = PowerDisk(Path(order.spare), at=order.at, loss=order.loss)
     os.environ["TMPDIR"] = order.scratch
     tempfile.tempdir = None
-    context = operations.Context(
+    context = Context(
         root=Path(order.root),
         environment=order.environment,
         clock=JumpingClock(),
@@ -259,7 +260,7 @@ def run(order: Order) -> Report:
     )
     ended = "done"
     try:
-        operations.apply(
+        apply_workspace(
             context,
             file=Path(order.file) if order.file else None,
             variables={},

@@ -1,0 +1,163 @@
+"""What ``apply`` and ``destroy`` share: show, ask, send, report."""
+
+import sys
+import time
+
+from segctl import __version__
+from segctl.cli.interrupts import Interrupts
+from segctl.cli.options import identities_mode
+from segctl.cli.progress import JsonLines, Progress, for_people
+from segctl.cli.screen import Screen
+from segctl.cli.views import plan_view
+from segctl.core.errors import SegctlError, WrongUsage
+from segctl.core.events import ApplyEnded, Event
+from segctl.core.stop_signal import StopSignal
+from segctl.plan.model import Plan
+from segctl.render import phrases, report, stream
+from segctl.render.style import escaped
+from segctl.workflows.apply import apply_workspace
+
+_CANCELLED = 1
+
+
+class Run:
+    """One apply as the screen sees it: it shows the plan, asks, and reports the end."""
+
+    def __init__(
+        self,
+        screen: Screen,
+        *,
+        verb: str,
+        asks: bool,
+        saved: str | None,
+        identities: str | None,
+        progress: Progress | None = None,
+    ) -> None:
+        self._screen = screen
+        self._verb = verb
+        self._asks = asks
+        self._saved = saved
+        self._identities = identities
+        self._progress = progress or for_people(screen, time.monotonic)
+        self._stop = StopSignal()
+        self._interrupts = Interrupts(self._stop)
+
+    def go(
+        self,
+        *,
+        targets: tuple[str, ...],
+        destroy: bool,
+        lock_timeout: float,
+        reread: bool = False,
+    ) -> int:
+        """Do it all; raises what ``apply_workspace`` raises."""
+        with self._interrupts:
+            try:
+                applied = apply_workspace(
+                    self._screen.context(),
+                    file=self._screen.path(self._saved) if self._saved else None,
+                    variables=self._screen.variables,
+                    targets=targets,
+                    destroy=destroy,
+                    reread=reread,
+                    lock_timeout=lock_timeout,
+                    approve=self.approve,
+                    observe=self.observe,
+                    stop=self._stop,
+                )
+            finally:
+                self._progress.close()
+        if applied.plan.is_empty:
+            self._show(applied.plan)
+        elif applied.approved and applied.ended is None:
+            self._recorded()
+        return 0 if applied.approved else _CANCELLED
+
+    def approve(self, plan: Plan) -> bool:
+        """Show the plan and ask for the word ``yes``, unless that was given beforehand."""
+        self._show(plan)
+        if self._asks and not self._answered_yes():
+            self._screen.out(f"\n{self._verb.title()} cancelled.\n")
+            return False
+        self._interrupts.arm()
+        return True
+
+    def observe(self, event: Event) -> None:
+        """Show progress, and the report at the end."""
+        self._progress(event)
+        if isinstance(event, ApplyEnded):
+            style = self._screen.out_style
+            self._screen.out("\n" + report.end_report(event, style=style))
+
+    def _show(self, plan: Plan) -> None:
+        style = self._screen.out_style
+        if self._saved and not plan.is_empty:
+            summary = [f"Applying the saved plan {escaped(self._saved)}.", phrases.plan_line(plan)]
+            self._screen.out("\n".join([*summary, phrases.members_line(plan)]) + "\n")
+            return
+        mode = identities_mode(self._identities, view="text")
+        self._screen.out(plan_view(plan, view="text", identities=mode, style=style))
+
+    def _recorded(self) -> None:
+        style = self._screen.out_style
+        done = style.green(style.bold("Apply complete."))
+        self._screen.out(f"\n{done} Recorded in the state; nothing had to be sent.\n")
+
+    def _answered_yes(self) -> bool:
+        style = self._screen.out_style
+        self._screen.out(
+            f"\n{style.bold(f'Do you want to {self._verb} this?')}\n"
+            "  segctl will send the changes shown above. Only 'yes' is taken for a yes.\n\n"
+            f"  {style.bold('Enter a value:')} "
+        )
+        return sys.stdin.readline().strip() == "yes"
+
+
+class JsonRun(Run):
+    """The same as a stream of JSON objects, for machines; it never asks."""
+
+    def __init__(self, screen: Screen, *, verb: str, saved: str | None) -> None:
+        self._stream = JsonLines(screen.out, time.time, time.monotonic)
+        super().__init__(
+            screen, verb=verb, asks=False, saved=saved, identities=None, progress=self._stream
+        )
+
+    def go(
+        self,
+        *,
+        targets: tuple[str, ...],
+        destroy: bool,
+        lock_timeout: float,
+        reread: bool = False,
+    ) -> int:
+        """Do it all; an error is told in the stream as well."""
+        self._stream.send(stream.version(__version__))
+        try:
+            return super().go(
+                targets=targets, destroy=destroy, lock_timeout=lock_timeout, reread=reread
+            )
+        except SegctlError as error:
+            for line in stream.error(error):
+                self._stream.send(line)
+            raise
+
+    def observe(self, event: Event) -> None:
+        """Stream the event."""
+        self._progress(event)
+
+    def _show(self, plan: Plan) -> None:
+        for line in stream.planned(plan):
+            self._stream.send(line)
+
+    def _recorded(self) -> None:
+        self._stream.send(stream.recorded())
+
+
+def check_can_ask(verb: str, *, plan: str = "plan") -> None:
+    """Raise ``WrongUsage`` where nobody could answer; ``plan`` is what reviews it instead."""
+    if not sys.stdin.isatty():
+        raise WrongUsage(
+            f"{verb} asks for the word yes, and standard input is no terminal",
+            hint=f"Review with `segctl {plan} --out FILE`, then `segctl apply FILE`; or run "
+            f"`segctl {verb} --auto-approve`.",
+        )

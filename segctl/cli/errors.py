@@ -1,0 +1,107 @@
+"""Errors as their reader sees them, and the exit code of each: the contract's table."""
+
+import traceback
+
+import click
+
+from segctl import __version__
+from segctl.cli.screen import Screen
+from segctl.cli.source_lines import source_lines
+from segctl.core.errors import (
+    AppliedInPart,
+    GuardRefused,
+    Interrupted,
+    InvalidInput,
+    SegctlError,
+    StalePlan,
+    StateLocked,
+    WrongUsage,
+)
+from segctl.render import diagnostics, text
+from segctl.render.grouping import gathered
+from segctl.render.style import escaped
+
+FAILED = 1
+USAGE = 64
+OUR_BUG = 70
+INTERRUPTED = 130
+
+_CODES: dict[type[SegctlError], int] = {
+    AppliedInPart: 3,
+    StalePlan: 4,
+    StateLocked: 5,
+    GuardRefused: 6,
+    WrongUsage: USAGE,
+    Interrupted: INTERRUPTED,
+}
+_ISSUES = "the project's issue tracker"
+
+
+def report(error: BaseException, screen: Screen) -> int:
+    """Print what went wrong and what to do; give the exit code."""
+    expected = isinstance(error, SegctlError | click.ClickException | click.Abort)
+    if screen.traceback or (screen.debug and not expected):
+        screen.err("".join(traceback.format_exception(error)))
+    match error:
+        case click.ClickException():
+            return _usage(error, screen)
+        case click.Abort() | KeyboardInterrupt() | EOFError():
+            # An Abort is click's word for a Ctrl-C after which it has ended the line itself.
+            screen.err("Interrupted.\n" if isinstance(error, click.Abort) else "\nInterrupted.\n")
+            return INTERRUPTED
+        case SegctlError():
+            _explain(error, screen)
+            return _CODES.get(type(error), FAILED)
+        case _:
+            return _bug(error, screen)
+
+
+def _usage(error: click.ClickException, screen: Screen) -> int:
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        screen.err(error.format_message() + "\n")
+        return USAGE
+    if isinstance(error, click.UsageError) and error.ctx:
+        screen.err(f"{error.ctx.get_usage()}\nTry '{error.ctx.command_path} --help' for help.\n\n")
+    screen.err(f"{_heading(screen)} {error.format_message()}\n")
+    return USAGE
+
+
+def _explain(error: SegctlError, screen: Screen) -> None:
+    style = screen.err_style
+    if isinstance(error, InvalidInput):
+        source = source_lines(screen)
+        screen.err(diagnostics.text(error.diagnostics, style=style, source=source))
+    if isinstance(error, GuardRefused):
+        lines = (
+            line for found in gathered(error.findings) for line in text.finding(found, style=style)
+        )
+        screen.err("".join(f"{line}\n" for line in lines))
+    screen.err(f"{_heading(screen)} {_multiline(error.message)}\n")
+    if error.hint and not _told(error):
+        screen.err(f"  {_multiline(error.hint)}\n")
+
+
+def _told(error: SegctlError) -> bool:
+    """Tell whether a finding printed above says the same as the hint."""
+    findings = error.findings if isinstance(error, GuardRefused) else ()
+    return any(found.detail == error.hint for found in findings)
+
+
+def _bug(error: BaseException, screen: Screen) -> int:
+    # The text of a foreign exception may quote anything, so it is shown on request only.
+    screen.err(
+        f"{_heading(screen)} segctl {__version__} met an error that it did not expect: "
+        f"{type(error).__name__}\n"
+        f"  This is a bug. Please report it to {_ISSUES}, with the output of the same\n"
+        f"  command and SEGCTL_TRACEBACK=1 set. Remove identities from it first.\n"
+    )
+    return OUR_BUG
+
+
+def _heading(screen: Screen) -> str:
+    style = screen.err_style
+    return style.red(style.bold("Error:"))
+
+
+def _multiline(message: str) -> str:
+    return "\n  ".join(escaped(line) for line in message.splitlines())

@@ -1,0 +1,5 @@
+"""Build a plan from the desired state, the sources and the recorded state.
+
+Import ``planner.build_plan`` and the values it takes and returns. What never belongs here:
+sending, writing state, the rules of a single change (``plan/``), and SQL (``engine/``).
+"""

@@ -1,0 +1,162 @@
+"""What a probe learned about the service: its questions, the answers, and their evidence.
+
+Values only: ``probing/`` fills them in, ``render/`` shows them.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Certainty(StrEnum):
+    """Whether an answer was seen, or could not be."""
+
+    OBSERVED = "observed"
+    CANNOT_TELL = "cannot tell"
+
+
+QUESTIONS: Mapping[str, str] = {
+    "create_body": "Does create take a bare array or a segments array?",
+    "create_answer": "What does a successful create answer?",
+    "create_id_field": "Under which name does create return the id?",
+    "create_id_type": "Is the id that create returns a number?",
+    "create_status": "Which status has a create?",
+    "create_processing": "Does one bad entry of a create refuse the whole request?",
+    "create_empty": "What does a create without any segment answer?",
+    "duplicate_customer_id": "What does creating a customer_segment_id that is taken do?",
+    "duplicate_status": "Which status refuses a customer_segment_id that is taken?",
+    "missing_customer_id": "May a create leave out customer_segment_id?",
+    "duplicate_name_in_request": "What does a segment_name twice in one create do?",
+    "duplicate_name_in_account": "What does a segment_name that another segment has do?",
+    "reuse_deleted_customer_id": "May a deleted segment's customer_segment_id be used again?",
+    "segment_cap_counts": "Do deleted segments count towards the limit?",
+    "code_100_status": "Which HTTP status goes with error code 100?",
+    "limit_scope": "Are users and segments counted per request or per entry?",
+    "limit_counts": "Do repeated users and segments count again?",
+    "rate_limit_body": "What is the body of a 429?",
+    "rate_limit_retry_after": "Does a 429 come with Retry-After?",
+    "visibility_lag_ms": "How soon does Get Events show a membership change?",
+    "noop_changes": "Does adding a member or removing a stranger raise an event?",
+    "remove_unknown_user": "Does removing an unknown user make a profile?",
+    "both_ids": "Which one is used when a user has identity and guid?",
+    "numeric_identity": "What does a number in place of an identity do?",
+    "numeric_string_id": "Is a ct_segment_id in quotes understood?",
+    "lower_case_action": "Is an action in lower case understood?",
+    "conflict_order": "In which order are ADD and REMOVE of one request processed?",
+    "export_object_id": "Does the event export carry objectId?",
+}
+"""The open questions by key; a key is the emulator's setting wherever there is one."""
+
+UNASKABLE: Mapping[str, str] = {
+    "reuse_deleted_customer_id": "segments are deleted by hand in the dashboard",
+    "segment_cap_counts": "it would take 2,500 segments",
+    "export_object_id": "exports are set up by hand in the dashboard",
+}
+"""Questions that no two calls can answer, and why."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProbeFinding:
+    """One question's answer; ``evidence`` numbers the exchanges that it rests on.
+
+    ``settings`` are the emulator's settings that behave so.  They may be absent from an
+    answer that was observed: the service may do what no setting does.
+    """
+
+    key: str
+    certainty: Certainty
+    answer: str
+    settings: Mapping[str, str | int] = field(default_factory=dict)
+    evidence: tuple[int, ...] = ()
+
+    @property
+    def question(self) -> str:
+        """The question in words."""
+        return QUESTIONS[self.key]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exchange:
+    """One request and its answer, without credentials and identities."""
+
+    number: int
+    purpose: str
+    request: str
+    body: str
+    status: str
+    headers: Mapping[str, str]
+    reply: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shell:
+    """A segment that was made, or, unless ``sure``, may have been made."""
+
+    name: str
+    customer_id: str | None
+    ct_id: int | None
+    sure: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cost:
+    """What a write may use up, at most; ``errors`` are entries of the Error Stream."""
+
+    segments: int = 0
+    profiles: int = 0
+    events: int = 0
+    errors: int = 0
+
+
+LIKELY = Cost(segments=2, profiles=6, events=14, errors=10)
+"""What a probe uses up where the service does as its pages say."""
+
+MOST = Cost(segments=9, profiles=11, events=20, errors=575)
+"""What it uses up at most."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Write:
+    """A request that changes something, or several sent side by side, before it is sent."""
+
+    purpose: str
+    cost: Cost
+    requests: int = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProbeReport:
+    """All that one probe learned, and what it left in the account.
+
+    ``stem`` begins every name that the probe used; ``left_behind`` names members that
+    could not be removed; ``problem`` says why the probe ended early, if it did.
+    """
+
+    host: str
+    stem: str
+    lessons: tuple[ProbeFinding, ...]
+    exchanges: tuple[Exchange, ...]
+    shells: tuple[Shell, ...]
+    left_behind: tuple[str, ...] = ()
+    interrupted: bool = False
+    problem: str = ""
+
+    def emulator_settings(self) -> dict[str, str | int]:
+        """Give the settings that make an emulator behave as was observed."""
+        return {name: value for each in self.lessons for name, value in each.settings.items()}
+
+    def client_settings(self) -> dict[str, str]:
+        """Give what was learned for ``spec.provider`` of ``segctl.yaml``."""
+        counts = self.emulator_settings().get("limit_counts")
+        if counts is None:
+            return {}
+        return {"counting": "distinct" if counts == "distinct" else "strict"}
+
+    def obstacle(self) -> str:
+        """Say what keeps segctl from working with this service; empty where nothing does."""
+        if self.emulator_settings().get("create_body") != "wrapped":
+            return ""
+        return (
+            "This service refuses the bare array that segctl sends to createSegment: segments "
+            "have to be made in another way and adopted with `segctl import`."
+        )

@@ -1,0 +1,57 @@
+"""From a declared source to rows that an engine can read.
+
+What lies outside of the files of the workspace is brought into a scratch file first,
+each kind of source in its own module.
+"""
+
+from segctl.engine.base import InlineRows, Rows
+from segctl.manifests.desired import (
+    CommandSource,
+    FileSource,
+    InlineSource,
+    OutsideSource,
+    PostgresSource,
+    QuerySource,
+    SqliteSource,
+)
+from segctl.sources import files, query
+from segctl.sources.context import SourceContext
+
+
+def rows_of(
+    source: InlineSource | OutsideSource, at: SourceContext, *, segment_column: str | None = None
+) -> Rows:
+    """Resolve a source's files, check its query, or fetch it; raises ``SourceError``."""
+    match source:
+        case InlineSource(kind=kind, values=values):
+            return InlineRows(kind=kind, values=values)
+        case FileSource():
+            return files.scan(source, at.reach, segment_column=segment_column)
+        case QuerySource(sql=sql, parameters=parameters):
+            return query.prepare(
+                sql, parameters, at.reach, at.engine.syntax_tree, segment_column=segment_column
+            )
+        case SqliteSource():
+            from segctl.sources import sqlite  # noqa: PLC0415 - few workspaces need it
+
+            file = at.reach.locate(source.path)
+            return sqlite.fetch(source, file, at.new_file(".copy"), segment_column=segment_column)
+        case CommandSource():
+            from segctl.sources import command  # noqa: PLC0415 - as above
+
+            return command.fetch(
+                source,
+                at.new_file(f".{source.format}"),
+                root=at.reach.root,
+                environment=at.environment,
+                segment_column=segment_column,
+            )
+        case PostgresSource():
+            from segctl.sources import postgres  # noqa: PLC0415 - as above
+
+            return postgres.fetch(
+                source,
+                postgres.database(source.connection, at.connections, at.environment),
+                at.new_file(".copy"),
+                segment_column=segment_column,
+            )

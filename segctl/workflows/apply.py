@@ -1,0 +1,121 @@
+"""Plan under the lock, or load a saved plan; ask, send, record."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from segctl.applying.apply import Apply, ApplyResult
+from segctl.backends.base import LockInfo
+from segctl.core.errors import StalePlan
+from segctl.core.events import Observer, ignore
+from segctl.core.stop_signal import StopSignal
+from segctl.manifests.desired import Desired
+from segctl.plan import file as plan_file
+from segctl.plan.model import Plan
+from segctl.session.context import Context
+from segctl.session.locked_state import LockedState, locked_state
+from segctl.state.model import State
+from segctl.workflows.plan import build_bundle, host_of
+from segctl.workflows.validate import load_desired
+
+if TYPE_CHECKING:
+    from segctl.planning.planner import PlanBundle
+
+
+def apply_workspace(
+    context: Context,
+    *,
+    file: Path | None = None,
+    variables: Mapping[str, str],
+    targets: tuple[str, ...] = (),
+    destroy: bool = False,
+    reread: bool = False,
+    lock_timeout: float = 0.0,
+    approve: Callable[[Plan], bool],
+    observe: Observer = ignore,
+    stop: StopSignal,
+) -> ApplyResult:
+    """Plan under the lock (or load ``file``), ask ``approve``, send, record.
+
+    Raises ``GuardRefused``, ``StalePlan``, ``StateLocked``, ``CredentialsRefused``,
+    ``AppliedInPart``, ``Interrupted``.
+    """
+    # A saved plan is pinned to the values that its variables had.
+    desired = load_desired(context, plan_file.read(file).variables if file else variables)
+    with locked_state(context, timeout=lock_timeout, observe=observe) as work:
+        if file:
+            made = _take(context, file, desired, work)
+        else:
+            made = build_bundle(
+                context,
+                desired,
+                work.loaded,
+                work.session,
+                targets=targets,
+                destroy=destroy,
+                reread=reread,
+                use="send",
+            )
+        run = Apply(context, work, made, desired.project.base_url, observe, stop)
+        try:
+            return run.run(approve)
+        except Exception:
+            # Whatever it met, a broken lock explains it: another run clears away its files.
+            work.backend.check_held()
+            raise
+
+
+def _take(context: Context, file: Path, desired: Desired, work: LockedState) -> "PlanBundle":
+    """Load a saved plan, or what is left of one that was applied in part."""
+    from segctl.planning.planner import PlanBundle, remaining_plan  # noqa: PLC0415 - heavy
+
+    loaded, at = work.loaded, work.session
+    saved_plan = plan_file.load(file, scratch=at.scratch)
+    saved, state = saved_plan.plan, loaded.state
+    abandoned = work.backend.abandoned()
+    _check_fresh(saved, state, abandoned, desired, account=context.account, host=host_of(desired))
+    work.backend.note(saved.digest)
+    if (saved.lineage, saved.serial) == (state.lineage, state.serial):
+        return PlanBundle(plan=saved, delta=saved_plan.delta, batches=saved_plan.batches)
+    return remaining_plan(
+        saved,
+        state,
+        saved_plan.delta,
+        engine=at.engine(),
+        recorded_at=loaded.recorded(),
+        scratch=at.scratch,
+    )
+
+
+def _check_fresh(
+    saved: Plan,
+    state: State,
+    abandoned: LockInfo | None,
+    desired: Desired,
+    *,
+    account: str | None,
+    host: str,
+) -> None:
+    """Raise ``StalePlan`` unless the plan fits what is there now; see ``StalePlan``.
+
+    It also fits what an apply of it left, in part or whole, that was ``abandoned`` or
+    could not finish: nobody was told that it is done.
+    """
+    advice = "Run `segctl plan --out` again, review it, and apply the new plan."
+    if saved.host != host:
+        raise StalePlan(f"the plan was made for {saved.host}, and this is {host}", hint=advice)
+    if saved.account and account and saved.account != account:
+        raise StalePlan(
+            f"the plan was made for account {saved.account}, and this is {account}", hint=advice
+        )
+    if saved.workspace_digest != desired.digest:
+        raise StalePlan("the manifests changed since the plan was made", hint=advice)
+    goes_on = saved.digest in (state.unfinished, abandoned and abandoned.plan)
+    if saved.lineage != state.lineage and not (goes_on and not saved.lineage):
+        raise StalePlan("the plan was made from the history of another state", hint=advice)
+    if saved.serial != state.serial and not goes_on:
+        raise StalePlan(
+            f"the plan was made from serial {saved.serial} of the state, which is at serial "
+            f"{state.serial} now",
+            hint=advice,
+        )

@@ -1,0 +1,204 @@
+"""Adopt a segment that exists already, with the members that a file names; nothing is sent.
+
+How a team with a filled account starts.  What is recorded is taken on the word of
+the file: the service cannot be asked.
+"""
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from segctl.core.diagnostics import Diagnostic, Location
+from segctl.core.errors import InvalidInput, OperationError, WrongUsage
+from segctl.core.events import Observer, ignore
+from segctl.core.identity import DESCRIPTIONS, Kind
+from segctl.engine.base import Engine, FoldedTarget, LoadStats, Recorded, SourceError
+from segctl.manifests.desired import DesiredSegment, FileSource
+from segctl.manifests.object_urls import address, is_elsewhere
+from segctl.manifests.validate import format_of
+from segctl.planning.unchanged import basis_of, changed, counts_of, file_fingerprint
+from segctl.session import recording
+from segctl.session.context import Context
+from segctl.session.locked_state import LockedState, locked_state
+from segctl.sources.files import scan
+from segctl.sources.object_store import Objects
+from segctl.sources.path_policy import PathPolicy
+from segctl.state.model import MemberSet, SegmentRecord, State
+from segctl.workflows.validate import load_desired
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImportResult:
+    """What was adopted: the address, its name on the wire, members, rows that repeat another."""
+
+    address: str
+    key: str
+    members: int
+    duplicates: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class MembersFile:
+    """Files of the command line, of which one column holds keys of one kind.
+
+    ``path`` is that of a file, a folder or a pattern, or an address of objects.
+    """
+
+    path: str
+    column: str = "identity"
+    kind: Kind = Kind.IDENTITY
+
+
+def import_segment(
+    context: Context,
+    address: str,
+    *,
+    members: MembersFile | None,
+    ct_segment_id: int | None = None,
+    variables: Mapping[str, str],
+    lock_timeout: float = 0.0,
+    observe: Observer = ignore,
+) -> ImportResult:
+    """Record a declared segment as existing, with the members in a file.
+
+    With ``ct_segment_id`` the segment goes by CleverTap's id from then on, without
+    it by its ``customerSegmentId``.  Raises ``InvalidInput`` for a file with problems,
+    ``OperationError`` where the segment is not declared, or recorded already.
+    """
+    desired = load_desired(context, variables)
+    segment = next((s for s in desired.segments if s.address == address), None)
+    if segment is None:
+        raise WrongUsage(
+            f"{address} is not declared in the workspace",
+            hint="Write its manifest first; `segctl import` records what exists of it.",
+        )
+    with locked_state(context, timeout=lock_timeout, observe=observe) as work:
+        state = work.loaded.state
+        key = segment.customer_segment_id if ct_segment_id is None else f"ct:{ct_segment_id}"
+        _check_unknown(state, segment, key)
+        read = _read(work.session.engine(), members, work.session.scratch) if members else None
+        record = SegmentRecord(
+            customer_segment_id=segment.customer_segment_id if ct_segment_id is None else None,
+            ct_segment_id=ct_segment_id,
+            declared_name=segment.display_name,
+            remote_name=segment.display_name,
+            managed=segment.managed,
+            labels=dict(segment.labels),
+            guards=segment.guards,
+            lifecycle=segment.lifecycle,
+            members=_kept(work, read.folded if read else None),
+        )
+        sources = dict(state.sources)
+        if read and read.source:
+            record = replace(record, basis=basis_of(read.source, record.members.digest))
+            sources[read.source] = counts_of(read.stats)
+        state = replace(state, sources=sources)
+        recording.write(work.backend, work.loaded, _with(state, address, record))
+    return ImportResult(
+        address=address,
+        key=record.key,
+        members=record.members.digest.count,
+        duplicates=read.stats.duplicates if read else 0,
+    )
+
+
+def _check_unknown(state: State, segment: DesiredSegment, key: str) -> None:
+    if segment.address in state.segments:
+        raise OperationError(
+            f"{segment.address} is recorded already",
+            hint=f"To record it anew, forget it first: `segctl state rm {segment.address}`.",
+        )
+    owner = next((a for a, r in state.segments.items() if r.key == key), None)
+    if owner:
+        raise OperationError(
+            f"the segment {key} is recorded already, at {owner}",
+            hint=f"`segctl state mv {owner} {segment.address}` gives it another address.",
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Read:
+    """What a file holds; ``source`` is its fingerprint, where it has one."""
+
+    stats: LoadStats
+    folded: FoldedTarget
+    source: str | None
+
+
+def _read(engine: Engine, members: MembersFile, scratch: Path) -> _Read:
+    # A file of the command line may lie anywhere.
+    reach = PathPolicy(root=Path(), allowed=("/",), objects=Objects(scratch))
+    source = _source(members)
+    try:
+        rows = scan(source, reach)
+        before = file_fingerprint(source, rows, reach)
+        reach.bring(rows.paths)
+        number = engine.load(rows, targets=[0])
+        engine.record(0, Recorded(), wanted=True)
+        stats = engine.diff().loads[number]
+    except SourceError as error:
+        raise InvalidInput([_unreadable(members, error, reach)]) from error
+    if stats.invalid:
+        raise InvalidInput(
+            [
+                Diagnostic(
+                    code=f"invalid-identity-{problem}",
+                    summary=f"{members.path}: {rows:,} row{'' if rows == 1 else 's'} with "
+                    f"{DESCRIPTIONS[problem]}, the first is row {stats.first.get(problem, 0):,}"
+                    + (
+                        f" of {reach.shown(stats.files[problem])}" if problem in stats.files else ""
+                    ),
+                    detail="Mend the file; nothing was recorded.",
+                )
+                for problem, rows in stats.invalid.items()
+            ]
+        )
+    folded = engine.keep_desired(0)
+    if before != file_fingerprint(source, rows, reach):
+        raise InvalidInput([_unreadable(members, changed(), reach)])
+    return _Read(stats=stats, folded=folded, source=before)
+
+
+def _source(members: MembersFile) -> FileSource:
+    return FileSource(
+        path=members.path,
+        format=format_of(members.path),
+        column=members.column,
+        kind=members.kind,
+        location=Location(file=members.path),
+    )
+
+
+def _unreadable(members: MembersFile, error: SourceError, reach: PathPolicy) -> Diagnostic:
+    file = reach.shown(error.file) if error.file else members.path
+    at = f":{error.line}" if error.line else ""
+    # What is no address may be one with a password in it.
+    said = file in error.summary or (is_elsewhere(file) and address(file) is None)
+    summary = error.summary if said else f"{file}{at}: {error.summary}"
+    # What sources advise is said to authors of manifests, who may write a query and a field.
+    detail = _ADVICE.get(error.code, error.detail.replace("as `column`", "by --column"))
+    return Diagnostic(code=error.code, summary=summary, detail=detail)
+
+
+_ADVICE: Mapping[str, str] = {
+    "missing-file": "",
+    "column-not-text": "Write identities as text: a number has no leading zeros.",
+}
+
+
+def _kept(work: LockedState, folded: FoldedTarget | None) -> MemberSet:
+    if folded is None or folded.base is None:
+        return MemberSet()
+    base = work.backend.add_file(folded.base, rows=folded.digest.count)
+    return MemberSet(digest=folded.digest, base=base)
+
+
+def _with(state: State, address: str, record: SegmentRecord) -> State:
+    if not state.lineage:
+        state = replace(state, lineage=str(uuid.uuid4()))
+    return state.next(
+        segments=dict(sorted({**state.segments, address: record}.items())),
+        tombstones=tuple(t for t in state.tombstones if t.record.key != record.key),
+        unfinished=None,
+    )

@@ -1,0 +1,98 @@
+"""The use case itself: which account is probed, the probe, and where its files go."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from segctl.core.disk import explained
+from segctl.core.errors import CredentialsRefused
+from segctl.session.context import Context
+from segctl.workflows.validate import load_desired
+
+if TYPE_CHECKING:
+    from segctl.probing.report import ProbeReport, Write
+
+_LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"
+_SUFFIX_LENGTH = 6
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProbeTarget:
+    """What is about to be probed; ``suffix`` is in the name of everything made."""
+
+    base_url: str
+    account: str
+    suffix: str
+
+    @property
+    def host(self) -> str:
+        """The service's host."""
+        return urlsplit(self.base_url).netloc.lower()
+
+    @property
+    def stem(self) -> str:
+        """How everything made is called, up to a number."""
+        return f"segctl-probe-{self.suffix}"
+
+
+def find_probe_target(context: Context, *, variables: Mapping[str, str]) -> ProbeTarget:
+    """Find the account and the service: by the environment, else by the workspace.
+
+    Raises ``CredentialsRefused`` without an account, ``InvalidInput`` where neither
+    names a service.
+    """
+    account = context.account
+    if not account or not context.environment.get("CLEVERTAP_PASSCODE"):
+        raise CredentialsRefused(
+            "CLEVERTAP_ACCOUNT_ID and CLEVERTAP_PASSCODE are not both set",
+            hint="Set them in the environment; nothing was sent.",
+        )
+    base_url = context.environment.get("CLEVERTAP_BASE_URL", "").strip()
+    if not base_url:
+        base_url = load_desired(context, variables).project.base_url
+    letters = (_LETTERS[int(context.chance() * len(_LETTERS))] for _ in range(_SUFFIX_LENGTH))
+    return ProbeTarget(base_url=base_url, account=account, suffix="".join(letters))
+
+
+def run_probe(
+    context: Context,
+    target: ProbeTarget,
+    *,
+    approve: "Callable[[Write], bool]",
+    note: Callable[[str], object],
+    patience: float,
+) -> "ProbeReport":
+    """Ask the service all open questions and clean up; see ``ProbePlan.run``.
+
+    ``approve`` is asked before each write but those that clean up; ``note`` is told
+    what takes long; ``patience`` bounds the wait for an event, in seconds.
+    """
+    from segctl.probing.probe_plan import ProbePlan  # noqa: PLC0415 - heavy
+    from segctl.probing.probe_run import ProbeRun  # noqa: PLC0415 - heavy
+    from segctl.provider.raw import RawService  # noqa: PLC0415 - heavy
+
+    service = RawService(
+        base_url=target.base_url,
+        account_id=target.account,
+        passcode=context.environment.get("CLEVERTAP_PASSCODE", ""),
+        clock=context.clock,
+        transport=context.transport,
+    )
+    with service:
+        lab = ProbeRun(service, stem=target.stem, clock=context.clock, approve=approve, note=note)
+        return ProbePlan(lab, host=target.host, patience=patience).run()
+
+
+def make_folder(context: Context, folder: Path) -> None:
+    """Make a new folder, before anything is sent; raises ``OperationError``."""
+    with explained(f"make the folder {folder}"):
+        context.disk.make_folder(folder)
+
+
+def keep_files(context: Context, folder: Path, files: Mapping[str, str]) -> None:
+    """Write new files into a folder; raises ``OperationError``."""
+    for name, text in files.items():
+        with explained(f"write {folder / name}"):
+            context.disk.write_new(folder / name, text.encode())

@@ -1,0 +1,108 @@
+"""Scratch folders go away with their run, whatever ends it, and only with it."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from segctl.core.errors import OperationError
+from segctl.core.scratch import clear_left, scratch_folder
+
+WAITING = """
+import sys
+from pathlib import Path
+from segctl.core.scratch import scratch_folder
+with scratch_folder(Path(sys.argv[1])) as folder:
+    (folder / "spill").mkdir()
+    (folder / "spill" / "members").write_text("anna")
+    print(folder, flush=True)
+    sys.stdin.read()
+"""
+
+
+def waiting(parent: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", WAITING, str(parent)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        encoding="utf-8",
+    )
+
+
+def test_a_scratch_folder_is_its_owners_alone_and_goes_away(tmp_path: Path) -> None:
+    with scratch_folder(tmp_path) as folder:
+        assert folder.name.startswith("segctl-")
+        assert folder.stat().st_mode & 0o777 == 0o700
+        (folder / "delta.parquet").write_bytes(b"x")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_next_run_clears_what_a_killed_one_left_and_nothing_of_a_living_one(
+    tmp_path: Path,
+) -> None:
+    with waiting(tmp_path) as killed, waiting(tmp_path) as living:
+        assert killed.stdout is not None
+        assert living.stdout is not None
+        left, kept = (Path(p.stdout.readline().strip()) for p in (killed, living) if p.stdout)
+        killed.send_signal(signal.SIGKILL)
+        killed.wait()
+        assert (left / "spill" / "members").is_file()
+        with scratch_folder(tmp_path) as own:
+            assert sorted(tmp_path.iterdir()) == sorted([kept, own])
+        living.communicate("")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_not_ours_is_left_alone(tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "owner").touch()
+    (tmp_path / "segctl-link").symlink_to(elsewhere)
+    (tmp_path / "segctl-notes").mkdir()
+    (tmp_path / "segctl-notes" / "todo.txt").touch()
+    (tmp_path / "segctl-trap").mkdir()
+    (tmp_path / "segctl-trap" / "owner").symlink_to(elsewhere / "owner")
+    (tmp_path / "segctl-file").touch()
+    (tmp_path / "segctl-empty").mkdir()
+    (tmp_path / "segctl-of-others").mkdir()
+    clear_left(tmp_path)
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {"elsewhere"} | {
+        f"segctl-{name}" for name in ("link", "notes", "trap", "file", "of-others")
+    }
+    assert (elsewhere / "owner").exists()
+
+
+def test_a_link_in_what_was_left_is_removed_and_not_followed(tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "kept").touch()
+    left = tmp_path / "t" / "segctl-left"
+    left.mkdir(parents=True)
+    (left / "owner").touch()
+    (left / "link").symlink_to(outside)
+    clear_left(tmp_path / "t")
+    assert not left.exists()
+    assert (outside / "kept").exists()
+
+
+def test_another_users_folder_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = tmp_path / "segctl-left"
+    left.mkdir()
+    (left / "owner").touch()
+    monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
+    clear_left(tmp_path)
+    assert left.exists()
+
+
+def test_a_folder_that_is_gone_is_told(tmp_path: Path) -> None:
+    with pytest.raises(OperationError) as caught, scratch_folder(tmp_path / "gone"):
+        pass
+    assert caught.value.message == (
+        f"cannot make a folder for scratch files in {tmp_path}/gone: No such file or directory"
+    )

@@ -1,0 +1,157 @@
+"""Plan, apply and plan again work whatever the service does where its pages are silent."""
+
+import asyncio
+import random
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from starlette.applications import Starlette
+
+from segctl.applying.apply import ApplyResult
+from segctl.core.errors import AppliedInPart
+from segctl.core.stop_signal import StopSignal
+from segctl.emulator.app import create_app
+from segctl.emulator.settings import Settings, alternatives
+from segctl.plan.model import Plan
+from segctl.session.context import Context
+from segctl.workflows.apply import apply_workspace
+from segctl.workflows.plan import plan_workspace
+
+QUICKSTART = Path(__file__).parents[2] / "examples" / "quickstart"
+ACCOUNT, PASSCODE = "ACC-1", "pass-very-secret"
+
+IMPOSSIBLE = {("create_body", "wrapped")}
+"""What segctl does not speak: it sends the bare array of the vendor's sample."""
+
+POSSIBLE = [pair for pair in alternatives() if pair not in IMPOSSIBLE]
+
+DECLARED = {
+    "SEG-GOLD": [
+        "0012345",
+        *(f"{name}@example.com" for name in ("ada", "barbara", "donald", "grace")),
+    ],
+    "newsletter": ["ada@example.com", "edsger@example.com"],
+    "council": ["barbara@example.com", "donald@example.com"],
+}
+CHANGED = {**DECLARED, "newsletter": ["edsger@example.com", "fran@example.com"]}
+
+
+class SwiftClock:
+    """A clock on which a sleep takes its time, but none of ours."""
+
+    def __init__(self) -> None:
+        self.time = 0.0
+
+    def now(self) -> float:
+        return 1_800_000_000.0 + self.time
+
+    def monotonic(self) -> float:
+        return self.time
+
+    async def sleep(self, seconds: float) -> None:
+        self.time += seconds
+        await asyncio.sleep(0)
+
+
+class Shop:
+    """The quickstart's workspace and an emulator in this process."""
+
+    def __init__(self, root: Path, app: Starlette, clock: SwiftClock) -> None:
+        self.root = root
+        self.app = app
+        self.context = Context(
+            root=root,
+            environment={
+                "CLEVERTAP_ACCOUNT_ID": ACCOUNT,
+                "CLEVERTAP_PASSCODE": PASSCODE,
+                "CLEVERTAP_BASE_URL": "http://emulator",
+            },
+            clock=clock,
+            chance=random.Random(0).random,  # noqa: S311 - waits
+            transport=httpx.ASGITransport(app=app),
+        )
+
+    def plan(self) -> Plan:
+        return plan_workspace(self.context, variables={}).plan
+
+    def apply(self) -> ApplyResult:
+        return apply_workspace(
+            self.context, variables={}, approve=lambda _: True, stop=StopSignal()
+        )
+
+    def members(self) -> dict[str, list[str]]:
+        """Give the members of every segment, as the emulator holds them."""
+        (account,) = self.app.state.service.store.accounts.values()
+        return {
+            segment.customer_id: sorted(account.profiles.user(n).value for n in segment.members)
+            for segment in account.segments.values()
+        }
+
+    def change(self) -> None:
+        """Take ada off the newsletter, and put fran on."""
+        file = self.root / "segments.yaml"
+        text = file.read_text("utf-8")
+        before = "- ada@example.com\n        - edsger@example.com"
+        assert text.count(before) == 1
+        after = "- fran@example.com\n        - edsger@example.com"
+        file.write_text(text.replace(before, after), encoding="utf-8")
+
+    def events(self) -> int:
+        """Count the events that the emulator raised."""
+        return int(self.app.state.service.stats(None)["events"])
+
+
+@contextmanager
+def shop(folder: Path, **settings: Any) -> Iterator[Shop]:
+    clock = SwiftClock()
+    app = create_app(
+        accounts={ACCOUNT: PASSCODE},
+        settings=Settings().changed({"latency_ms": 1, **settings}),
+        clock=clock.now,
+        sleep=clock.sleep,
+    )
+    root = folder / "workspace"
+    shutil.copytree(QUICKSTART, root, ignore=shutil.ignore_patterns("segctl.state*"))
+    try:
+        yield Shop(root, app, clock)
+    finally:
+        app.state.service.store.close()
+
+
+@pytest.mark.parametrize(("name", "choice"), [("both_ids", "identity"), *POSSIBLE])
+def test_applies_converge_and_send_what_changed_and_no_more(
+    name: str, choice: Any, tmp_path: Path
+) -> None:
+    with shop(tmp_path, **{name: choice}) as at:
+        at.apply()
+        assert at.members() == DECLARED
+        assert at.plan().is_empty
+        before = at.events()
+        at.change()
+        at.apply()
+        assert at.members() == CHANGED
+        assert at.events() - before == 2
+        assert at.plan().is_empty
+
+
+@pytest.mark.parametrize(("name", "choice"), sorted(IMPOSSIBLE))
+def test_what_cannot_work_is_said_and_nothing_is_sent(
+    name: str, choice: Any, tmp_path: Path
+) -> None:
+    with shop(tmp_path, **{name: choice}) as at:
+        with pytest.raises(AppliedInPart) as caught:
+            at.apply()
+        assert caught.value.message == (
+            "applied in part: 3 segments not created, 1 request not tried "
+            "(Incorrect request parameters: the body must be an object with a segments array)"
+        )
+        assert at.members() == {}
+        assert at.events() == 0
+        at.app.state.service.change_settings(Settings())
+        at.apply()
+        assert at.members() == DECLARED

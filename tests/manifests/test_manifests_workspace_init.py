@@ -1,0 +1,80 @@
+from pathlib import Path
+
+import pytest
+
+from segctl.core.errors import OperationError
+from segctl.manifests import workspace
+from segctl.manifests.formatter import format_file
+from segctl.manifests.workspace import initialise, load, rewrite, scaffold
+
+
+def test_a_new_workspace_has_no_problems(tmp_path: Path) -> None:
+    initialise(tmp_path)
+    loaded = load(tmp_path, variables={}, environment={})
+    assert loaded.diagnostics == ()
+    assert loaded.passed_over == ()
+    assert loaded.desired is not None
+    assert [s.address for s in loaded.desired.segments] == ["segment.gold"]
+
+
+def test_its_manifests_are_in_canonical_form_and_name_schemas_that_are_there() -> None:
+    files = scaffold()
+    for file, text in files.items():
+        if file.endswith(".yaml"):
+            assert format_file(file, text.encode()).text == text
+            modeline = text.splitlines()[0]
+            assert modeline.startswith("# yaml-language-server: $schema=")
+            schema = (Path("/") / file).parent / modeline.split("=")[1]
+            assert str(schema.resolve().relative_to("/")) in files
+
+
+def test_nothing_is_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "segctl.yaml").write_text("mine")
+    with pytest.raises(OperationError) as stop:
+        initialise(tmp_path)
+    assert stop.value.message == "segctl.yaml is there already"
+    assert [path.name for path in tmp_path.iterdir()] == ["segctl.yaml"]
+    assert (tmp_path / "segctl.yaml").read_text() == "mine"
+
+
+def test_a_gitignore_that_is_there_is_kept(tmp_path: Path) -> None:
+    (tmp_path / ".gitignore").write_text("mine")
+    written = initialise(tmp_path)
+    assert (tmp_path / ".gitignore").read_text() == "mine"
+    assert {*written, ".gitignore"} == set(scaffold())
+
+
+def test_a_place_that_cannot_be_written_to_is_said_so(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OperationError, match=r"segctl\.yaml cannot be written: Not a directory"):
+        initialise(tmp_path / "file" / "below")
+
+
+def test_a_rewritten_manifest_keeps_its_mode_and_leaves_nothing_beside_it(tmp_path: Path) -> None:
+    path = tmp_path / "gold.yaml"
+    path.write_text("old")
+    path.chmod(0o640)
+    rewrite(tmp_path, "gold.yaml", "new")
+    assert path.read_text() == "new"
+    assert path.stat().st_mode & 0o777 == 0o640
+    assert [p.name for p in tmp_path.iterdir()] == ["gold.yaml"]
+
+
+def test_a_manifest_that_is_gone_is_not_made_anew(tmp_path: Path) -> None:
+    with pytest.raises(
+        OperationError, match=r"gold\.yaml cannot be rewritten: No such file or directory"
+    ):
+        rewrite(tmp_path, "gold.yaml", "new")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_could_not_be_finished_is_taken_away_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def files() -> dict[str, str]:
+        return {"a.yaml": "a", "b.yaml": "b", "a.yaml/c": "c"}
+
+    monkeypatch.setattr(workspace, "scaffold", files)
+    with pytest.raises(OperationError, match=r"a\.yaml/c cannot be written: File exists"):
+        initialise(tmp_path)
+    assert list(tmp_path.iterdir()) == []

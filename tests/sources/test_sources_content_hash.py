@@ -1,0 +1,42 @@
+"""Files are told by their bytes."""
+
+from pathlib import Path
+
+import pytest
+
+from segctl.sources.content_hash import CHUNK, contents_of
+
+SIZES = [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 2 * CHUNK + 5]
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_a_copy_has_the_same_digest(tmp_path: Path, size: int) -> None:
+    data = bytes(range(251)) * (size // 251 + 1)
+    for name in ("one", "two"):
+        (tmp_path / name).write_bytes(data[:size])
+    found = contents_of([tmp_path / "one", tmp_path / "two"])
+    assert found[tmp_path / "one"] == found[tmp_path / "two"]
+
+
+@pytest.mark.parametrize("place", [0, CHUNK - 1, CHUNK, 2 * CHUNK])
+def test_every_byte_counts(tmp_path: Path, place: int) -> None:
+    file, data = tmp_path / "file", bytearray(2 * CHUNK + 1)
+    file.write_bytes(data)
+    before = contents_of([file])
+    data[place] = 1
+    file.write_bytes(data)
+    assert contents_of([file]) != before
+
+
+def test_zeros_at_the_end_count(tmp_path: Path) -> None:
+    found = set()
+    for size in SIZES:
+        (tmp_path / "file").write_bytes(bytes(size))
+        found |= set(contents_of([tmp_path / "file"]).values())
+    assert len(found) == len(SIZES)
+
+
+def test_what_cannot_be_read_has_none(tmp_path: Path) -> None:
+    (tmp_path / "there").write_bytes(b"x")
+    found = contents_of([tmp_path / "gone", tmp_path, tmp_path / "there"])
+    assert list(found) == [tmp_path / "there"]
