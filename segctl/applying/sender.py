@@ -26,7 +26,7 @@ from segctl.core.outcomes import Answer, Ledger, Outcome, Record, fold
 from segctl.core.stop_signal import StopSignal, in_loop
 from segctl.engine.base import EntryRows
 from segctl.plan.model import Action, Plan, Target
-from segctl.planning.planner import CREATES_A_REQUEST
+from segctl.planning.planner import SEGMENTS_PER_CREATE_REQUEST
 from segctl.provider.client import Provider
 from segctl.provider.wire import NewSegment
 
@@ -161,8 +161,8 @@ class Applier:
     async def _create_all(self) -> None:
         places = [place for place, target in enumerate(self._plan.targets) if target.create]
         chunks = [
-            places[start : start + CREATES_A_REQUEST]
-            for start in range(0, len(places), CREATES_A_REQUEST)
+            places[start : start + SEGMENTS_PER_CREATE_REQUEST]
+            for start in range(0, len(places), SEGMENTS_PER_CREATE_REQUEST)
         ]
         await self._in_parallel(
             (self._create(chunk) for chunk in chunks), most=self._plan.concurrency

@@ -19,9 +19,9 @@ from segctl.state.model import SegmentRecord, State
 class Draft:
     """One segment's change before its members are compared.
 
-    ``record`` is what is recorded of the segment that members go to, ``old`` of the
+    ``record`` is what is recorded of the segment that members go to, ``old_record`` of the
     one that it replaces.  ``wanted`` says whether its sources fill it (True), it is
-    to be emptied (False), or its members are left alone (None).  ``draining`` marks a
+    to be emptied (False), or its members are left alone (None).  ``is_tombstone`` marks a
     tombstone with members left.  Nothing goes to a segment that is missing.
     """
 
@@ -30,23 +30,23 @@ class Draft:
     reason: str
     segment: DesiredSegment | None = None
     record: SegmentRecord | None = None
-    old: SegmentRecord | None = None
+    old_record: SegmentRecord | None = None
     moved_from: str | None = None
     wanted: bool | None = None
-    draining: bool = False
+    is_tombstone: bool = False
 
     @property
     def before(self) -> Attributes | None:
         """The segment's attributes as recorded."""
-        record = self.old or self.record
-        return attributes_of_record(record) if record and self.action is not Action.ADOPT else None
+        record = self.old_record or self.record
+        return recorded_attributes(record) if record and self.action is not Action.ADOPT else None
 
     @property
     def after(self) -> Attributes | None:
         """The segment's attributes as declared."""
-        return attributes_of_segment(self.segment) if self.segment else None
+        return declared_attributes(self.segment) if self.segment else None
 
-    def target(self) -> Target:
+    def to_target(self) -> Target:
         """Give where this segment's members go."""
         record, segment = self.record, self.segment
         if record and (segment is None or record.customer_segment_id is None):
@@ -62,7 +62,7 @@ class Draft:
         )
 
 
-def attributes_of_segment(segment: DesiredSegment) -> Attributes:
+def declared_attributes(segment: DesiredSegment) -> Attributes:
     """Give what is compared of a declared segment."""
     return Attributes(
         display_name=segment.display_name,
@@ -74,7 +74,7 @@ def attributes_of_segment(segment: DesiredSegment) -> Attributes:
     )
 
 
-def attributes_of_record(record: SegmentRecord) -> Attributes:
+def recorded_attributes(record: SegmentRecord) -> Attributes:
     """Give what is compared of a recorded segment."""
     return Attributes(
         display_name=record.declared_name,
@@ -86,7 +86,7 @@ def attributes_of_record(record: SegmentRecord) -> Attributes:
     )
 
 
-def draft(
+def build_drafts(
     segments: Sequence[DesiredSegment],
     state: State,
     *,
@@ -103,7 +103,7 @@ def draft(
     claimed = {owners[key] for key in map(_key, declared) if key in owners}
     drafts = [_declared(segment, state, owners, claimed) for segment in declared]
     kept = {d.moved_from or d.address for d in drafts if d.record and d.action is not Action.ADOPT}
-    kept |= {d.address for d in drafts if d.old}
+    kept |= {d.address for d in drafts if d.old_record}
     drafts += [
         _undeclared(address, record, destroy=destroy)
         for address, record in state.segments.items()
@@ -118,7 +118,7 @@ def draft(
             reason="it was destroyed, and members are left to remove",
             record=tombstone.record,
             wanted=False,
-            draining=True,
+            is_tombstone=True,
         )
         for tombstone in state.tombstones
         if tombstone.record.key not in adopted
@@ -128,7 +128,7 @@ def draft(
     # The service would accept every request for a deleted segment, and skip its entries.
     drafts = [replace(d, wanted=None) if d.record and d.record.missing else d for d in drafts]
     picked = _picked(drafts, patterns)
-    return tuple(sorted(picked, key=lambda d: (d.address, d.segment is None, d.target().key)))
+    return tuple(sorted(picked, key=lambda d: (d.address, d.segment is None, d.to_target().key)))
 
 
 def _picked(drafts: Sequence[Draft], patterns: Sequence[str]) -> Sequence[Draft]:
@@ -177,7 +177,7 @@ def _declared(
             reason="customerSegmentId changed, and the service cannot rename a segment",
             segment=segment,
             record=record,
-            old=here,
+            old_record=here,
             wanted=wanted,
         )
     if record:

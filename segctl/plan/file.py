@@ -41,7 +41,7 @@ _CHUNK = 1 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
-class Loaded:
+class LoadedPlan:
     """A saved plan, and where its delta and batches were put."""
 
     plan: Plan
@@ -49,7 +49,9 @@ class Loaded:
     batches: Path
 
 
-def save(path: Path, *, plan: Plan, delta: Path, batches: Path, disk: Disk | None = None) -> None:
+def save_plan(
+    path: Path, *, plan: Plan, delta: Path, batches: Path, disk: Disk | None = None
+) -> None:
     """Write a plan file, mode 0600, where there is nothing, an empty file or an older plan.
 
     The old or the new file is there after a crash; what else a killed run left is removed
@@ -83,13 +85,13 @@ def save(path: Path, *, plan: Plan, delta: Path, batches: Path, disk: Disk | Non
             disk.move(temporary, path)
 
 
-def read(path: Path) -> Plan:
+def read_plan(path: Path) -> Plan:
     """Read the plan alone; raises ``OperationError`` where it is no plan file or is damaged."""
     with _opened(path) as archive:
         return _plan(path, archive, _hashes(path, archive))
 
 
-def load(path: Path, *, scratch: Path, disk: Disk | None = None) -> Loaded:
+def load_plan(path: Path, *, scratch: Path, disk: Disk | None = None) -> LoadedPlan:
     """Read a plan file whole, putting its Parquet files into the folder ``scratch``.
 
     Raises ``OperationError`` where it is no plan file, is damaged, or was saved by a newer
@@ -103,7 +105,7 @@ def load(path: Path, *, scratch: Path, disk: Disk | None = None) -> Loaded:
             with _member(path, archive, name) as source:
                 digest = _extract(disk, source, scratch / name)
             _compare(path, name, digest, hashes)
-    return Loaded(plan=plan, delta=scratch / _DELTA, batches=scratch / _BATCHES)
+    return LoadedPlan(plan=plan, delta=scratch / _DELTA, batches=scratch / _BATCHES)
 
 
 def _check_replaceable(path: Path) -> None:

@@ -7,7 +7,7 @@ from segctl.plan.diff import Draft
 from segctl.plan.model import Action, Change, Figures, Finding
 
 
-def remarks(changes: Sequence[Change], drafts: Sequence[Draft]) -> Iterator[Finding]:
+def build_findings(changes: Sequence[Change], drafts: Sequence[Draft]) -> Iterator[Finding]:
     """Give the findings that refuse nothing, change by change."""
     for change, item in zip(changes, drafts, strict=True):
         yield from _renamed(change, item)
@@ -66,9 +66,9 @@ def _set_aside(change: Change, item: Draft) -> Iterator[Finding]:
 
 def _shell(change: Change, item: Draft) -> Iterator[Finding]:
     """Say what becomes of an emptied segment."""
-    gone = item.old or item.record
+    gone = item.old_record or item.record
     emptied = change.action in (Action.DESTROY, Action.REPLACE)
-    if emptied and gone and not gone.missing and not item.draining:
+    if emptied and gone and not gone.missing and not item.is_tombstone:
         yield Finding(
             severity=Severity.INFO,
             code="delete-shell",

@@ -15,22 +15,22 @@ from segctl.plan.model import Action, Change, Figures, Finding
 
 @dataclass(frozen=True, kw_only=True)
 class GuardedChange:
-    """A change with what guards need to know: ``leaving`` of its recorded members."""
+    """A change with what guards need to know: ``members_removed`` of its recorded members."""
 
     change: Change
-    leaving: int
-    protected: bool
-    draining: bool = False
+    members_removed: int
+    is_protected: bool
+    is_tombstone: bool = False
 
 
-def check(weighed: Iterable[GuardedChange], *, max_destroys: int) -> tuple[Finding, ...]:
+def check_guards(weighed: Iterable[GuardedChange], *, max_destroys: int) -> tuple[Finding, ...]:
     """Give a finding of severity error for each guard that the changes trip."""
     items = tuple(weighed)
     findings = [finding for item in items for finding in _segment(item)]
     destroyed = [
         item.change.address
         for item in items
-        if item.change.action in (Action.DESTROY, Action.REPLACE) and not item.draining
+        if item.change.action in (Action.DESTROY, Action.REPLACE) and not item.is_tombstone
     ]
     if len(destroyed) > max_destroys:
         findings.append(
@@ -51,7 +51,7 @@ def check(weighed: Iterable[GuardedChange], *, max_destroys: int) -> tuple[Findi
 
 def _segment(item: GuardedChange) -> Iterator[Finding]:
     change = item.change
-    if item.protected and change.action in (Action.DESTROY, Action.REPLACE):
+    if item.is_protected and change.action in (Action.DESTROY, Action.REPLACE):
         yield Finding(
             severity=Severity.ERROR,
             code="prevent-destroy",
@@ -60,12 +60,12 @@ def _segment(item: GuardedChange) -> Iterator[Finding]:
             detail="If that is meant, apply its manifest with preventDestroy: false first.",
         )
     if change.action in (Action.UPDATE, Action.ADOPT) and change.after:
-        yield from _members(change, change.after.guards, item.leaving)
+        yield from _members(change, change.after.guards, item.members_removed)
 
 
-def _members(change: Change, guards: Guards, leaving: int) -> Iterator[Finding]:
+def _members(change: Change, guards: Guards, members_removed: int) -> Iterator[Finding]:
     before, after = change.members.before, change.members.after
-    if not leaving:
+    if not members_removed:
         return
     if after == 0:
         if not guards.allow_empty:
@@ -77,22 +77,22 @@ def _members(change: Change, guards: Guards, leaving: int) -> Iterator[Finding]:
                 "spec.guards.allowEmpty is false",
                 detail="If that is meant, set spec.guards.allowEmpty: true in its manifest; "
                 "if not, look at its sources.",
-                figures=Figures(count=leaving, of=before, segments=(change.address,)),
+                figures=Figures(count=members_removed, of=before, segments=(change.address,)),
             )
         return
-    percent = 100 * leaving / before
+    percent = 100 * members_removed / before
     if before >= guards.from_members and percent > guards.max_remove_percent:
         yield Finding(
             severity=Severity.ERROR,
             code="max-remove-percent",
             address=change.address,
-            summary=f"{change.address} loses {leaving:,} of {before:,} members "
+            summary=f"{change.address} loses {members_removed:,} of {before:,} members "
             f"({percent:.1f}%), more than spec.guards.maxRemovePercent allows "
             f"({guards.max_remove_percent:g}%)",
             detail="If that is meant, raise spec.guards.maxRemovePercent in its manifest; "
             "if not, look at its sources.",
             figures=Figures(
-                count=leaving,
+                count=members_removed,
                 of=before,
                 limit=int(before * guards.max_remove_percent / 100),
                 segments=(change.address,),

@@ -7,11 +7,11 @@ from typing import Protocol
 from segctl.manifests.desired import Disjoint, Rule, Size, Subset
 from segctl.plan.model import Figures, Finding, Users
 
-MOST_PAIRS = 10
+MAX_PAIRS_SHOWN = 10
 """How many pairs of segments that share users are told apart for one rule."""
 
 
-class Members(Protocol):
+class RuleMembers(Protocol):
     """Answers questions about the members that segments are to have, by address."""
 
     def size(self, address: str) -> int:
@@ -24,7 +24,7 @@ class Members(Protocol):
         """Give the members of each of these segments that are not in another one, if any."""
 
 
-def check(rules: Iterable[Rule], members: Members) -> Iterator[Finding]:
+def check_rules(rules: Iterable[Rule], members: RuleMembers) -> Iterator[Finding]:
     """Give a finding for each violation, of the rule's own severity."""
     for rule in rules:
         match rule:
@@ -36,14 +36,14 @@ def check(rules: Iterable[Rule], members: Members) -> Iterator[Finding]:
                 yield from _size(rule, members)
 
 
-def _disjoint(rule: Disjoint, members: Members) -> Iterator[Finding]:
+def _disjoint(rule: Disjoint, members: RuleMembers) -> Iterator[Finding]:
     named = (rule.owner, *rule.addresses) if rule.owner else rule.addresses
     pairs = [
         (pair, users)
         for pair, users in members.shared(named).items()
         if rule.owner is None or rule.owner in pair
     ]
-    for (first, second), users in islice(pairs, MOST_PAIRS):
+    for (first, second), users in islice(pairs, MAX_PAIRS_SHOWN):
         yield Finding(
             severity=rule.severity,
             code="disjoint",
@@ -57,23 +57,25 @@ def _disjoint(rule: Disjoint, members: Members) -> Iterator[Finding]:
                 count=users.count, limit=0, segments=(first, second), place=str(rule.location)
             ),
         )
-    if len(pairs) > MOST_PAIRS:
-        more = _counted(len(pairs) - MOST_PAIRS, "more pair")
+    if len(pairs) > MAX_PAIRS_SHOWN:
+        more = _counted(len(pairs) - MAX_PAIRS_SHOWN, "more pair")
         yield Finding(
             severity=rule.severity,
             code="disjoint",
             address=rule.owner,
             summary=f"{more} of segments that the rule at {rule.location} names share users",
             figures=Figures(
-                count=len(pairs) - MOST_PAIRS,
+                count=len(pairs) - MAX_PAIRS_SHOWN,
                 limit=0,
-                segments=tuple(sorted({name for pair, _ in pairs[MOST_PAIRS:] for name in pair})),
+                segments=tuple(
+                    sorted({name for pair, _ in pairs[MAX_PAIRS_SHOWN:] for name in pair})
+                ),
                 place=str(rule.location),
             ),
         )
 
 
-def _subset(rule: Subset, members: Members) -> Iterator[Finding]:
+def _subset(rule: Subset, members: RuleMembers) -> Iterator[Finding]:
     strays = members.outside(rule.addresses, rule.of)
     for address in rule.addresses:
         if users := strays.get(address):
@@ -95,7 +97,7 @@ def _subset(rule: Subset, members: Members) -> Iterator[Finding]:
             )
 
 
-def _size(rule: Size, members: Members) -> Iterator[Finding]:
+def _size(rule: Size, members: RuleMembers) -> Iterator[Finding]:
     for address in rule.addresses:
         size = members.size(address)
         if rule.least is not None and size < rule.least:

@@ -15,10 +15,10 @@ from segctl.engine.base import (
 )
 from segctl.manifests.desired import Desired, ProjectSettings, Rule
 from segctl.plan.model import Finding
-from segctl.plan.rules import check
-from segctl.planning.load import Loaded, load
-from segctl.planning.rule_members import AskedMembers, prepare
-from segctl.planning.unchanged import Recognized
+from segctl.plan.rules import check_rules
+from segctl.planning.load import LoadedSources, load_sources
+from segctl.planning.rule_members import EngineRuleMembers, prepare_engine
+from segctl.planning.unchanged import ReadSelection
 from segctl.sources.context import SourceContext
 
 NOTHING_PACKED = PackingSummary(requests=0, naive=0, floor=0, settle_from=0)
@@ -31,7 +31,7 @@ class ComparisonResult:
 
     ``engine`` holds the delta; it is ``None`` where there was nothing to compare.
     ``diffs`` are by target; ``segments``, ``sources`` and ``rules`` are what is to be
-    known of them by the next plan: see ``Recognized``.
+    known of them by the next plan: see ``ReadSelection``.
     """
 
     engine: Engine | None
@@ -61,14 +61,16 @@ class Comparison:
     rules: Sequence[Rule]
     retry_before: float | None
 
-    def run(self, found: Recognized, at: SourceContext) -> ComparisonResult:
+    def run(self, found: ReadSelection, at: SourceContext) -> ComparisonResult:
         """Compare the members of all segments that are not settled.
 
         Raises ``InvalidInput`` with all problems of all sources at once.
         """
         read = {address: place for address, place in self.places.items() if address in found.read}
         settled = {self.places[address] for address in found.settled}
-        loaded = load(found.feeds, read, at, seen=self.places.keys(), unplanned=self.unplanned)
+        loaded = load_sources(
+            found.feeds, read, at, seen=self.places.keys(), unplanned=self.unplanned
+        )
         recorded = {n: known for n, known in self.recorded.items() if n not in settled}
         engine = at.engine if recorded or read else None
         diff, packed, digest = Diff(targets={}, loads={}), NOTHING_PACKED, SetDigest()
@@ -77,7 +79,7 @@ class Comparison:
             diff = self._diff(engine, recorded, loaded)
         stats = found.stats({loaded.loads[number]: held for number, held in diff.loads.items()})
         changing = [address for address, place in read.items() if _changes(diff, place)]
-        findings = loaded.judge(stats, changing)
+        findings = loaded.check_rows(stats, changing)
         broken = []
         if engine:
             packed = pack(engine, self.keys, self.desired.project)
@@ -98,26 +100,26 @@ class Comparison:
             rules=found.holding(self.rules, [rule for rule, _ in broken]),
         )
 
-    def _prepare(self, engine: Engine, found: Recognized, read: Mapping[str, int]) -> None:
+    def _prepare(self, engine: Engine, found: ReadSelection, read: Mapping[str, int]) -> None:
         planned = {a: place for a, place in read.items() if a not in self.unplanned}
-        prepare(self.desired, found.rules, engine, places=read, planned=planned)
+        prepare_engine(self.desired, found.rules, engine, places=read, planned=planned)
 
     def _diff(
-        self, engine: Engine, recorded: Mapping[int, tuple[Recorded, bool]], loaded: Loaded
+        self, engine: Engine, recorded: Mapping[int, tuple[Recorded, bool]], loaded: LoadedSources
     ) -> Diff:
         for target, (where, wanted) in recorded.items():
             engine.record(target, where, wanted=wanted)
         try:
             return engine.diff(retry_before=self.retry_before)
         except SourceError as error:
-            raise loaded.explain(error) from error
+            raise loaded.describe_error(error) from error
 
     def _broken(
-        self, engine: Engine, found: Recognized, read: Mapping[str, int], diff: Diff
+        self, engine: Engine, found: ReadSelection, read: Mapping[str, int], diff: Diff
     ) -> list[tuple[Rule, list[Finding]]]:
         """Judge the rules of which it is not known that they hold; give those that do not."""
-        asked = AskedMembers(engine=engine, places=read, diffs=diff.targets)
-        judged = [(rule, list(check([rule], asked))) for rule in found.rules]
+        asked = EngineRuleMembers(engine=engine, places=read, diffs=diff.targets)
+        judged = [(rule, list(check_rules([rule], asked))) for rule in found.rules]
         return [(rule, violations) for rule, violations in judged if violations]
 
 
@@ -131,7 +133,7 @@ def pack(engine: Engine, keys: Sequence[str], project: ProjectSettings) -> Packi
     return engine.pack(keys, counting=project.counting, settle_seconds=project.settle_seconds)
 
 
-def of_nothing(engine: Engine, project: ProjectSettings) -> Engine:
+def compare_nothing(engine: Engine, project: ProjectSettings) -> Engine:
     """Have an engine compare nothing, where columns are wanted all the same."""
     engine.diff()
     pack(engine, (), project)

@@ -40,7 +40,7 @@ class SourceInput:
     problem: Diagnostic | None = None
 
     @property
-    def feeds(self) -> Mapping[str, str]:
+    def roles(self) -> Mapping[str, str]:
         """What the source does for each of its segments, by address."""
         if isinstance(self.load, TableLoad):
             return {address: f"value {value}" for value, address in self.load.segments.items()}
@@ -48,7 +48,7 @@ class SourceInput:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Loaded:
+class LoadedSources:
     """The sources of a plan in an engine: places of feeds by the numbers of their loads.
 
     ``seen`` are the segments that are looked at, ``unplanned`` those that are so without
@@ -61,7 +61,7 @@ class Loaded:
     seen: Collection[str]
     unplanned: Mapping[str, str]
 
-    def judge(
+    def check_rows(
         self, stats: Mapping[int, LoadStats], changing: Collection[str] = ()
     ) -> list[Finding]:
         """Give what a reviewer should know of the rows of each feed, by its place.
@@ -82,18 +82,18 @@ class Loaded:
         held = [(self.feeds[place], found) for place, found in sorted(stats.items())]
         return [finding for feed, found in held for finding in _told(feed, found, moved)]
 
-    def explain(self, error: SourceError) -> InvalidInput:
+    def describe_error(self, error: SourceError) -> InvalidInput:
         """Say which source an engine could not read while comparing."""
         if error.load is None:
             raise error
         load = self.feeds[self.loads[error.load]].load
-        return InvalidInput([self._reasoned(load, unreadable(load, error, self.reach))])
+        return InvalidInput([self._reasoned(load, source_diagnostic(load, error, self.reach))])
 
     def _reasoned(self, load: Load, problem: Diagnostic) -> Diagnostic:
         return _reasoned(load, problem, self.seen, self.unplanned)
 
 
-def find(
+def find_sources(
     desired: Desired,
     seen: Collection[str],
     at: SourceContext,
@@ -105,7 +105,7 @@ def find(
     """
     feeds = [SourceInput(load=load) for load in desired.loads]
     return tuple(
-        _found(feed.load, seen, at, unplanned) for feed in feeds if seen & feed.feeds.keys()
+        _found(feed.load, seen, at, unplanned) for feed in feeds if seen & feed.roles.keys()
     )
 
 
@@ -118,22 +118,22 @@ def _found(
     try:
         return SourceInput(load=load, rows=rows_of(load.source, at, segment_column=column))
     except SourceError as error:
-        problem = unreadable(load, error, at.reach)
+        problem = source_diagnostic(load, error, at.reach)
         return SourceInput(load=load, problem=_reasoned(load, problem, seen, unplanned))
 
 
-def load(
+def load_sources(
     feeds: Sequence[SourceInput],
     places: Mapping[str, int],
     at: SourceContext,
     *,
     seen: Collection[str],
     unplanned: Mapping[str, str] = MappingProxyType({}),
-) -> Loaded:
+) -> LoadedSources:
     """Take the sources of the segments at ``places`` into the engine.
 
     ``places`` gives their targets by address; for ``seen`` and ``unplanned`` see
-    ``Loaded``.  Raises ``InvalidInput`` with all sources that cannot be read.
+    ``LoadedSources``.  Raises ``InvalidInput`` with all sources that cannot be read.
     """
     problems: list[Diagnostic] = []
     loads: dict[int, int] = {}
@@ -148,11 +148,11 @@ def load(
                 at.bring(rows)
                 loads[at.engine.load(rows, targets=targets, role=role)] = number
             except SourceError as error:
-                problem = unreadable(feed.load, error, at.reach)
+                problem = source_diagnostic(feed.load, error, at.reach)
                 problems.append(_reasoned(feed.load, problem, seen, unplanned))
     if problems:
         raise InvalidInput(problems)
-    return Loaded(feeds=feeds, loads=loads, reach=at.reach, seen=seen, unplanned=unplanned)
+    return LoadedSources(feeds=feeds, loads=loads, reach=at.reach, seen=seen, unplanned=unplanned)
 
 
 def _rows_of(feed: SourceInput, places: Mapping[str, int]) -> Rows:
@@ -206,7 +206,7 @@ def _where(load: Load) -> Location:
     return load.source.location
 
 
-def unreadable(load: Load, error: SourceError, reach: PathPolicy) -> Diagnostic:
+def source_diagnostic(load: Load, error: SourceError, reach: PathPolicy) -> Diagnostic:
     """Tell the author of a source why it cannot be read."""
     summary, detail = error.summary, error.detail
     if isinstance(load.source, CommandSource):
@@ -275,7 +275,7 @@ def _invalid(load: Load, stats: LoadStats, reach: PathPolicy) -> Iterable[Diagno
 def _told(feed: SourceInput, stats: LoadStats, changing: Collection[str]) -> Iterable[Finding]:
     found = list(_counted(feed.load, stats))
     inside = isinstance(feed.load.source, InlineSource | SegmentSource)
-    if not found and not inside and not feed.feeds.keys().isdisjoint(changing):
+    if not found and not inside and not feed.roles.keys().isdisjoint(changing):
         where = f"{_where(feed.load)}: {_name(feed.load)}"
         found = [
             Finding(

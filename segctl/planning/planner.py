@@ -12,9 +12,9 @@ from segctl import __version__
 from segctl.engine.base import Engine, PackingSummary, Recorded, TargetDiff
 from segctl.manifests.dependencies import needed, rules_about
 from segctl.manifests.desired import Desired
-from segctl.plan.diff import Draft, attribute_changes, draft
-from segctl.plan.findings import remarks
-from segctl.plan.guards import GuardedChange, check
+from segctl.plan.diff import Draft, attribute_changes, build_drafts
+from segctl.plan.findings import build_findings
+from segctl.plan.guards import GuardedChange, check_guards
 from segctl.plan.model import (
     Action,
     Change,
@@ -24,23 +24,23 @@ from segctl.plan.model import (
     Requests,
     Target,
 )
-from segctl.planning.compare import Comparison, of_nothing
-from segctl.planning.load import find
-from segctl.planning.unchanged import recognize
+from segctl.planning.compare import Comparison, compare_nothing
+from segctl.planning.load import find_sources
+from segctl.planning.unchanged import select_reads
 from segctl.session.advance import record_of
 from segctl.sources.context import SourceContext
 from segctl.sources.object_store import Objects
 from segctl.sources.path_policy import PathPolicy
 from segctl.state.model import SegmentRecord, State
 
-SECONDS_A_REQUEST = 0.8
+SECONDS_PER_REQUEST = 0.8
 """A guess for estimates: the vendor's pages say only that a call may take a second or more."""
 
-CREATES_A_REQUEST = 100
+SEGMENTS_PER_CREATE_REQUEST = 100
 """Segments in one createSegment request, by the vendor's page on API Segments."""
 
 
-Use = Literal["show", "save", "send"]
+PlanPurpose = Literal["show", "save", "send"]
 """What a plan is made for: one to show has no columns, one to send has them unless it is empty."""
 
 
@@ -62,7 +62,7 @@ class PlanOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class PlanBundle:
-    """A plan with its member columns, as files in the scratch folder; see ``Use``."""
+    """A plan with its member columns, as files in the scratch folder; see ``PlanPurpose``."""
 
     plan: Plan
     delta: Path
@@ -82,23 +82,25 @@ class _Numbered:
 def build_plan(
     desired: Desired,
     state: State,
-    aim: PlanOptions,
+    options: PlanOptions,
     *,
     engine: Callable[[], Engine],
-    recorded_at: Mapping[str, Recorded],
+    recorded_files: Mapping[str, Recorded],
     root: Path,
     scratch: Path,
     environment: Mapping[str, str],
-    use: Use,
+    purpose: PlanPurpose,
 ) -> PlanBundle:
     """Plan from ``state`` to ``desired``; see ``Plan``.
 
-    ``engine`` opens one, where members must be compared.  ``recorded_at`` says for each
+    ``engine`` opens one, where members must be compared.  ``recorded_files`` says for each
     recorded segment, by its name on the wire, where its members stand on this machine;
     sources may look into ``environment``.  Raises ``InvalidInput`` with all problems of all
     sources at once.
     """
-    numbered = _numbered(draft(desired.segments, state, patterns=aim.patterns, destroy=aim.destroy))
+    numbered = _numbered(
+        build_drafts(desired.segments, state, patterns=options.patterns, destroy=options.destroy)
+    )
     places = {d.address: numbered.own[n] for n, d in enumerate(numbered.drafts) if d.wanted}
     folders = desired.project.allowed_folders
     reach = PathPolicy(root=root, allowed=folders, objects=Objects(scratch))
@@ -112,39 +114,39 @@ def build_plan(
     rules = rules_about(desired, places)
     extra = needed(desired, places, rules)
     everyone = places | {a: len(numbered.targets) + n for n, a in enumerate(extra)}
-    found = recognize(
-        find(desired, everyone.keys(), at, extra),
+    found = select_reads(
+        find_sources(desired, everyone.keys(), at, extra),
         numbered.drafts,
         state,
         at,
         declared=desired.segments,
         unplanned=extra.keys(),
         rules=rules,
-        reread=aim.reread,
+        reread=options.reread,
     )
     compared = Comparison(
         desired=desired,
         places=everyone,
         unplanned=extra,
-        recorded=_recorded(numbered, recorded_at),
+        recorded=_recorded(numbered, recorded_files),
         keys=[target.key for target in numbered.targets],
         rules=rules,
-        retry_before=aim.retry_before,
+        retry_before=options.retry_before,
     ).run(found, at)
     changes, weighed = _changes(numbered, compared.diffs)
-    findings = [*compared.findings, *remarks(changes, numbered.drafts)]
-    findings += check(weighed, max_destroys=desired.project.max_destroys)
+    findings = [*compared.findings, *build_findings(changes, numbered.drafts)]
+    findings += check_guards(weighed, max_destroys=desired.project.max_destroys)
     plan = Plan(
         lineage=state.lineage,
         serial=state.serial,
-        account=state.account or aim.account,
-        host=aim.host,
+        account=state.account or options.account,
+        host=options.host,
         workspace_digest=desired.digest,
         digest="",
         segctl_version=__version__,
         variables=desired.variables,
-        destroy=aim.destroy,
-        targeted=aim.patterns,
+        destroy=options.destroy,
+        targeted=options.patterns,
         changes=changes,
         targets=_with_sources(numbered, compared.segments),
         findings=tuple(sorted(findings, key=lambda f: (f.severity, f.address or "", f.summary))),
@@ -158,8 +160,8 @@ def build_plan(
     )
     plan = replace(plan, digest=_digest(plan, str(compared.digest)))
     delta, batches = scratch / "delta.parquet", scratch / "batches.parquet"
-    if use == "save" or (use == "send" and not plan.is_empty):
-        used = compared.engine or of_nothing(at.engine, desired.project)
+    if purpose == "save" or (purpose == "send" and not plan.is_empty):
+        used = compared.engine or compare_nothing(at.engine, desired.project)
         used.save(delta, batches)
     return PlanBundle(plan=with_requests(plan, compared.packed), delta=delta, batches=batches)
 
@@ -170,7 +172,7 @@ def remaining_plan(
     delta: Path,
     *,
     engine: Engine,
-    recorded_at: Mapping[str, Recorded],
+    recorded_files: Mapping[str, Recorded],
     scratch: Path,
 ) -> PlanBundle:
     """Give what is left of a saved plan that was applied in part, packed anew.
@@ -189,7 +191,7 @@ def remaining_plan(
     )
     nothing = Recorded()
     where = {
-        place: recorded_at.get(record.key, nothing) if record else nothing
+        place: recorded_files.get(record.key, nothing) if record else nothing
         for place, record in enumerate(records)
     }
     engine.take_delta(delta, where)
@@ -213,7 +215,7 @@ def _rest_of(change: Change, records: Sequence[SegmentRecord | None]) -> Change:
 def with_requests(plan: Plan, packed: PackingSummary) -> Plan:
     """Give the plan with what its packing needs, and what that costs."""
     creates = sum(target.create for target in plan.targets)
-    create_requests = -(-creates // CREATES_A_REQUEST)
+    create_requests = -(-creates // SEGMENTS_PER_CREATE_REQUEST)
     rounds = -(-packed.requests // plan.concurrency) + -(-create_requests // plan.concurrency)
     changes = sum(change.members.add + change.members.remove for change in plan.changes)
     return replace(
@@ -225,7 +227,7 @@ def with_requests(plan: Plan, packed: PackingSummary) -> Plan:
             floor=packed.floor,
         ),
         estimate=Estimate(
-            seconds=round(rounds * SECONDS_A_REQUEST, 1),
+            seconds=round(rounds * SECONDS_PER_REQUEST, 1),
             billable_events=changes,
         ),
         settle_from=packed.settle_from if packed.settle_from < packed.requests else None,
@@ -240,25 +242,27 @@ def _numbered(drafts: Sequence[Draft]) -> _Numbered:
     for place, item in enumerate(drafts):
         if item.action is not Action.FORGET:
             own[place] = len(targets)
-            targets.append(item.target())
-        if item.old:
+            targets.append(item.to_target())
+        if item.old_record:
             old[place] = len(targets)
-            targets.append(replace(item, record=item.old, segment=None, old=None).target())
+            targets.append(
+                replace(item, record=item.old_record, segment=None, old_record=None).to_target()
+            )
     return _Numbered(drafts=tuple(drafts), targets=tuple(targets), own=own, old=old)
 
 
 def _recorded(
-    numbered: _Numbered, recorded_at: Mapping[str, Recorded]
+    numbered: _Numbered, recorded_files: Mapping[str, Recorded]
 ) -> Mapping[int, tuple[Recorded, bool]]:
     """Give where each target to compare is recorded, and whether it is wanted."""
     nothing = Recorded()
     found = {}
     for place, item in enumerate(numbered.drafts):
         if item.wanted is not None:
-            where = recorded_at.get(item.record.key, nothing) if item.record else nothing
+            where = recorded_files.get(item.record.key, nothing) if item.record else nothing
             found[numbered.own[place]] = (where, item.wanted)
-        if item.old and not item.old.missing:
-            found[numbered.old[place]] = (recorded_at.get(item.old.key, nothing), False)
+        if item.old_record and not item.old_record.missing:
+            found[numbered.old[place]] = (recorded_files.get(item.old_record.key, nothing), False)
     return found
 
 
@@ -284,16 +288,16 @@ def _changes(
         own, old = numbered.own.get(place), numbered.old.get(place)
         change, leaving = _change(item, diffs.get(own) if own is not None else None)
         if old is not None:
-            change = _replaced(change, diffs.get(old) or _untouched(item.old))
+            change = _replaced(change, diffs.get(old) or _untouched(item.old_record))
         change = replace(change, target=own, old_target=old)
         changes.append(change)
-        recorded = item.old or item.record
+        recorded = item.old_record or item.record
         weighed.append(
             GuardedChange(
                 change=change,
-                leaving=leaving,
-                protected=bool(recorded and recorded.lifecycle.prevent_destroy),
-                draining=item.draining,
+                members_removed=leaving,
+                is_protected=bool(recorded and recorded.lifecycle.prevent_destroy),
+                is_tombstone=item.is_tombstone,
             )
         )
     return tuple(changes), weighed
@@ -317,7 +321,7 @@ def _change(item: Draft, diff: TargetDiff | None) -> tuple[Change, int]:
     if action is Action.UPDATE and not reason:
         reason = _reason(members, bool(differing))
         action = action if members.sent or differing else Action.NO_OP
-    if item.draining and not members.sent:
+    if item.is_tombstone and not members.sent:
         action = Action.NO_OP  # all that is left in it was refused
     change = Change(
         address=item.address,

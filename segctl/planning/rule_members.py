@@ -9,7 +9,7 @@ from segctl.manifests.desired import Desired, Rule, Size
 from segctl.plan.model import Users
 
 
-def prepare(
+def prepare_engine(
     desired: Desired,
     rules: Sequence[Rule],
     engine: Engine,
@@ -31,7 +31,7 @@ def prepare(
 
 
 @dataclass(frozen=True, kw_only=True)
-class AskedMembers:
+class EngineRuleMembers:
     """The members that segments are to have, asked of an engine after its diff."""
 
     engine: Engine

@@ -34,7 +34,7 @@ from segctl.manifests.desired import (
     TableLoad,
 )
 from segctl.plan.diff import Draft
-from segctl.planning.load import SourceInput, unreadable
+from segctl.planning.load import SourceInput, source_diagnostic
 from segctl.sources.content_hash import Contents
 from segctl.sources.context import SourceContext
 from segctl.sources.path_policy import PathPolicy
@@ -47,7 +47,7 @@ _NO_SAY = frozenset(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recognized:
+class ReadSelection:
     """What is known of the sources of a plan before a row is read.
 
     ``sources`` gives the fingerprint of each feed by its content, ``None`` where that
@@ -75,14 +75,14 @@ class Recognized:
         Nobody can tell what was read of it: half of its rows, or half of a value.
         """
         seen = self._seen
-        feeds = [feed for feed in seen.feeds if self.read & feed.feeds.keys()]
+        feeds = [feed for feed in seen.feeds if self.read & feed.roles.keys()]
         # What was copied for this run nobody else can change, and the engine removes it.
         looked_at = [feed for feed in feeds if not isinstance(feed.rows, CopiedRows)]
-        now = seen.reach.contents(file for feed in looked_at for file in files_of(feed.rows))
+        now = seen.reach.contents(file for feed in looked_at for file in row_files(feed.rows))
         problems = [
-            unreadable(feed.load, changed(file), seen.reach)
+            source_diagnostic(feed.load, changed_file_error(file), seen.reach)
             for feed in looked_at
-            for file in files_of(feed.rows)
+            for file in row_files(feed.rows)
             if now.get(file) != seen.contents.get(file)
         ]
         if problems:
@@ -97,7 +97,7 @@ class Recognized:
         unread = self._seen.planned.keys() | self._seen.unplanned
         for place, feed in enumerate(self._seen.feeds):
             noted = self._seen.state.sources.get(self.sources[place] or "")
-            if noted and (unread - self.read) & feed.feeds.keys():
+            if noted and (unread - self.read) & feed.roles.keys():
                 found[place] = LoadStats(
                     rows=noted.rows,
                     duplicates=noted.duplicates,
@@ -109,7 +109,7 @@ class Recognized:
     def counts(self, stats: Mapping[int, LoadStats]) -> Mapping[str, SourceCounts]:
         """Give what to note of every feed that can be recognised again, by fingerprint."""
         return {
-            found: counts_of(stats[place])
+            found: source_counts(stats[place])
             for place, found in enumerate(self.sources)
             if found is not None and place in stats
         }
@@ -138,7 +138,7 @@ class _Seen:
             address: [] for address in (*self.planned, *self.unplanned)
         }
         for place, feed in enumerate(self.feeds):
-            for address, role in feed.feeds.items():
+            for address, role in feed.roles.items():
                 if address in found:
                     found[address].append((role, place))
         return found
@@ -148,12 +148,12 @@ class _Seen:
         found: dict[str, set[str]] = {a: set() for a in (*self.planned, *self.unplanned)}
         for feed in self.feeds:
             if isinstance(feed.load.source, SegmentSource):
-                for address in feed.feeds.keys() & found.keys():
+                for address in feed.roles.keys() & found.keys():
                     found[address].add(feed.load.source.address)
         return found
 
 
-def recognize(
+def select_reads(
     feeds: Sequence[SourceInput],
     drafts: Iterable[Draft],
     state: State,
@@ -163,7 +163,7 @@ def recognize(
     unplanned: Collection[str],
     rules: Iterable[Rule],
     reread: bool,
-) -> Recognized:
+) -> ReadSelection:
     """Look at the content of all files of the feeds, and at what the state knows of it.
 
     ``unplanned`` segments are looked at since planned ones read them, or ``rules`` name
@@ -171,7 +171,7 @@ def recognize(
     """
     seen = _Seen(
         feeds=feeds,
-        contents=at.reach.contents(file for feed in feeds for file in files_of(feed.rows)),
+        contents=at.reach.contents(file for feed in feeds for file in row_files(feed.rows)),
         reach=at.reach,
         planned={draft.address: draft for draft in drafts if draft.wanted},
         unplanned=unplanned,
@@ -184,7 +184,7 @@ def recognize(
     holding = () if reread else state.rules
     open_rules = tuple(rule for rule in rules if _of_rule(rule, segments) not in holding)
     read = _closed({*seen.planned.keys() - known, *_named(open_rules)}, seen)
-    return Recognized(
+    return ReadSelection(
         segments=segments,
         sources=sources,
         read=read,
@@ -206,12 +206,12 @@ def file_fingerprint(source: FileSource, scan: FileScan, reach: PathPolicy) -> s
     return told and _of_load(MemberLoad(source=source, addresses=()), told, {})
 
 
-def basis_of(source: str, members: SetDigest) -> Basis:
+def single_source_basis(source: str, members: SetDigest) -> Basis:
     """Say that the members of a segment came from this source alone."""
     return Basis(sources=of_segment({}, [("include", source)]), members=members)
 
 
-def changed(file: Path | None = None) -> SourceError:
+def changed_file_error(file: Path | None = None) -> SourceError:
     """Say that somebody wrote to a file, or put another in its place, while it was read."""
     error = SourceError(
         "changed-file",
@@ -222,7 +222,7 @@ def changed(file: Path | None = None) -> SourceError:
     return error
 
 
-def counts_of(stats: LoadStats) -> SourceCounts:
+def source_counts(stats: LoadStats) -> SourceCounts:
     """Give what is noted of a source; what only an error would tell is left out."""
     return SourceCounts(
         rows=stats.rows,
@@ -232,7 +232,7 @@ def counts_of(stats: LoadStats) -> SourceCounts:
     )
 
 
-def files_of(rows: Rows | None) -> tuple[Path, ...]:
+def row_files(rows: Rows | None) -> tuple[Path, ...]:
     """Give the files that rows are read from."""
     match rows:
         case FileScan(paths=files) | CheckedQuery(files=files):
@@ -330,7 +330,7 @@ def _of_rule(rule: Rule, segments: Mapping[str, str]) -> str | None:
 
 def _of_feed(feed: SourceInput, seen: _Seen, at: SourceContext) -> str | None:
     """Give the fingerprint of a feed, ``None`` where it cannot be recognised."""
-    if feed.rows is None or any(file not in seen.contents for file in files_of(feed.rows)):
+    if feed.rows is None or any(file not in seen.contents for file in row_files(feed.rows)):
         return None
     told = _told(feed.rows, seen.contents, at)
     values = feed.load.segments if isinstance(feed.load, TableLoad) else {}

@@ -41,7 +41,7 @@ def apply_workspace(
     ``AppliedInPart``, ``Interrupted``.
     """
     # A saved plan is pinned to the values that its variables had.
-    desired = load_desired(context, plan_file.read(file).variables if file else variables)
+    desired = load_desired(context, plan_file.read_plan(file).variables if file else variables)
     with locked_state(context, timeout=lock_timeout, observe=observe) as work:
         if file:
             made = _take(context, file, desired, work)
@@ -54,7 +54,7 @@ def apply_workspace(
                 targets=targets,
                 destroy=destroy,
                 reread=reread,
-                use="send",
+                purpose="send",
             )
         run = Apply(context, work, made, desired.project.base_url, observe, stop)
         try:
@@ -70,7 +70,7 @@ def _take(context: Context, file: Path, desired: Desired, work: LockedState) -> 
     from segctl.planning.planner import PlanBundle, remaining_plan  # noqa: PLC0415 - heavy
 
     loaded, at = work.loaded, work.session
-    saved_plan = plan_file.load(file, scratch=at.scratch)
+    saved_plan = plan_file.load_plan(file, scratch=at.scratch)
     saved, state = saved_plan.plan, loaded.state
     abandoned = work.backend.abandoned()
     _check_fresh(saved, state, abandoned, desired, account=context.account, host=host_of(desired))
@@ -82,7 +82,7 @@ def _take(context: Context, file: Path, desired: Desired, work: LockedState) -> 
         state,
         saved_plan.delta,
         engine=at.engine(),
-        recorded_at=loaded.recorded(),
+        recorded_files=loaded.recorded(),
         scratch=at.scratch,
     )
 

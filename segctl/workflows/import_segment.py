@@ -17,7 +17,12 @@ from segctl.engine.base import Engine, FoldedTarget, LoadStats, Recorded, Source
 from segctl.manifests.desired import DesiredSegment, FileSource
 from segctl.manifests.object_urls import address, is_elsewhere
 from segctl.manifests.validate import format_of
-from segctl.planning.unchanged import basis_of, changed, counts_of, file_fingerprint
+from segctl.planning.unchanged import (
+    changed_file_error,
+    file_fingerprint,
+    single_source_basis,
+    source_counts,
+)
 from segctl.session import recording
 from segctl.session.context import Context
 from segctl.session.locked_state import LockedState, locked_state
@@ -91,8 +96,8 @@ def import_segment(
         )
         sources = dict(state.sources)
         if read and read.source:
-            record = replace(record, basis=basis_of(read.source, record.members.digest))
-            sources[read.source] = counts_of(read.stats)
+            record = replace(record, basis=single_source_basis(read.source, record.members.digest))
+            sources[read.source] = source_counts(read.stats)
         state = replace(state, sources=sources)
         recording.write(work.backend, work.loaded, _with(state, address, record))
     return ImportResult(
@@ -156,7 +161,7 @@ def _read(engine: Engine, members: MembersFile, scratch: Path) -> _Read:
         )
     folded = engine.keep_desired(0)
     if before != file_fingerprint(source, rows, reach):
-        raise InvalidInput([_unreadable(members, changed(), reach)])
+        raise InvalidInput([_unreadable(members, changed_file_error(), reach)])
     return _Read(stats=stats, folded=folded, source=before)
 
 

@@ -18,7 +18,7 @@ from segctl.state.model import State
 from segctl.workflows.validate import load_desired
 
 if TYPE_CHECKING:
-    from segctl.planning.planner import PlanBundle, Use
+    from segctl.planning.planner import PlanBundle, PlanPurpose
 
 _SECONDS_A_DAY = 86_400.0
 
@@ -66,10 +66,10 @@ def plan_workspace(
                 targets=targets,
                 destroy=destroy,
                 reread=reread,
-                use="save" if out else "show",
+                purpose="save" if out else "show",
             )
             if out is not None:
-                plan_file.save(
+                plan_file.save_plan(
                     out, plan=made.plan, delta=made.delta, batches=made.batches, disk=context.disk
                 )
         return PlanResult(plan=made.plan, recovered=loaded.recovered)
@@ -88,7 +88,7 @@ def _at_work(holder: LockInfo) -> StateLocked:
 
 def read_saved_plan(file: Path) -> Plan:
     """Read a saved plan, without its members."""
-    return plan_file.read(file)
+    return plan_file.read_plan(file)
 
 
 def build_bundle(
@@ -100,7 +100,7 @@ def build_bundle(
     targets: tuple[str, ...],
     destroy: bool,
     reread: bool,
-    use: "Use",
+    purpose: "PlanPurpose",
 ) -> "PlanBundle":
     """Build the plan from the loaded state; raises ``WrongAccount`` and ``InvalidInput``."""
     from segctl.planning.planner import PlanOptions, build_plan  # noqa: PLC0415 - heavy
@@ -120,11 +120,11 @@ def build_bundle(
             reread=reread,
         ),
         engine=at.engine,
-        recorded_at=loaded.recorded(),
+        recorded_files=loaded.recorded(),
         root=context.root,
         scratch=at.scratch,
         environment=context.environment,
-        use=use,
+        purpose=purpose,
     )
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from segctl.core.resources import ResourceLimits
 from segctl.manifests.workspace import load
-from segctl.planning.planner import PlanOptions, Use, build_plan
+from segctl.planning.planner import PlanOptions, PlanPurpose, build_plan
 from segctl.session.context import engine_session
 from segctl.state.model import State
 
@@ -23,7 +23,7 @@ spec:
 
 
 @pytest.mark.parametrize(
-    ("use", "manifests", "written"),
+    ("purpose", "manifests", "written"),
     [
         ("show", SEGMENT, False),
         ("send", SEGMENT, True),
@@ -33,7 +33,7 @@ spec:
     ],
 )
 def test_columns_are_written_to_be_saved_or_sent(
-    use: Use, manifests: str, written: bool, tmp_path: Path
+    purpose: PlanPurpose, manifests: str, written: bool, tmp_path: Path
 ) -> None:
     (tmp_path / "segctl.yaml").write_text(PROJECT)
     (tmp_path / "segments.yaml").write_text(manifests)
@@ -45,10 +45,10 @@ def test_columns_are_written_to_be_saved_or_sent(
             State(lineage="l", serial=0),
             PlanOptions(account=None, host="in1.api.clevertap.com"),
             engine=at.engine,
-            recorded_at={},
+            recorded_files={},
             root=tmp_path,
             scratch=at.scratch,
             environment={},
-            use=use,
+            purpose=purpose,
         )
         assert [made.delta.exists(), made.batches.exists()] == [written, written]

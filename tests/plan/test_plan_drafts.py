@@ -3,7 +3,7 @@ from dataclasses import replace
 from segctl.core.diagnostics import Location
 from segctl.core.identity import SetDigest
 from segctl.manifests.desired import DesiredSegment, Guards, Lifecycle
-from segctl.plan.diff import Draft, attribute_changes, attributes_of_segment, draft
+from segctl.plan.diff import Draft, attribute_changes, build_drafts, declared_attributes
 from segctl.plan.model import Action, AttributeChange
 from segctl.state.model import MemberSet, Pairs, SegmentRecord, State, Tombstone
 
@@ -47,17 +47,17 @@ def actions(drafts: tuple[Draft, ...]) -> dict[str, Action]:
 
 
 def test_a_declared_segment_that_is_not_recorded_is_created() -> None:
-    [made] = draft([segment("gold")], state())
-    assert (made.action, made.wanted, made.target().create) == (Action.CREATE, True, True)
+    [made] = build_drafts([segment("gold")], state())
+    assert (made.action, made.wanted, made.to_target().create) == (Action.CREATE, True, True)
 
 
 def test_a_recorded_segment_is_updated_by_its_name_on_the_wire() -> None:
-    [made] = draft([segment("gold", "G")], state(gold=record("G")))
-    assert (made.action, made.moved_from, made.target().create) == (Action.UPDATE, None, False)
+    [made] = build_drafts([segment("gold", "G")], state(gold=record("G")))
+    assert (made.action, made.moved_from, made.to_target().create) == (Action.UPDATE, None, False)
 
 
 def test_a_new_address_for_the_same_segment_is_a_move_that_keeps_its_members() -> None:
-    [made] = draft([segment("vip", "G")], state(gold=record("G", members=5)))
+    [made] = build_drafts([segment("vip", "G")], state(gold=record("G", members=5)))
     assert (made.action, made.moved_from, made.address) == (
         Action.UPDATE,
         "segment.gold",
@@ -67,7 +67,9 @@ def test_a_new_address_for_the_same_segment_is_a_move_that_keeps_its_members() -
 
 
 def test_two_segments_may_swap_their_addresses() -> None:
-    swapped = draft([segment("a", "B"), segment("b", "A")], state(a=record("A"), b=record("B")))
+    swapped = build_drafts(
+        [segment("a", "B"), segment("b", "A")], state(a=record("A"), b=record("B"))
+    )
     assert [(d.address, d.moved_from, d.action) for d in swapped] == [
         ("segment.a", "segment.b", Action.UPDATE),
         ("segment.b", "segment.a", Action.UPDATE),
@@ -75,27 +77,27 @@ def test_two_segments_may_swap_their_addresses() -> None:
 
 
 def test_a_new_customer_id_at_the_same_address_is_a_replacement() -> None:
-    [made] = draft([segment("gold", "G2")], state(gold=record("G1", members=5)))
-    assert (made.action, made.old, made.record) == (
+    [made] = build_drafts([segment("gold", "G2")], state(gold=record("G1", members=5)))
+    assert (made.action, made.old_record, made.record) == (
         Action.REPLACE,
         record("G1", members=5),
         None,
     )
-    assert made.target().customer_segment_id == "G2"
+    assert made.to_target().customer_segment_id == "G2"
 
 
 def test_a_replacement_takes_a_shell_that_is_there_already() -> None:
-    [made] = draft([segment("gold", "G2")], state(tombstone("G2"), gold=record("G1")))
-    assert (made.action, made.target().create) == (Action.REPLACE, False)
+    [made] = build_drafts([segment("gold", "G2")], state(tombstone("G2"), gold=record("G1")))
+    assert (made.action, made.to_target().create) == (Action.REPLACE, False)
 
 
 def test_the_address_of_a_moved_segment_can_be_taken_by_a_new_one() -> None:
-    drafts = draft([segment("gold", "N"), segment("vip", "G")], state(gold=record("G")))
+    drafts = build_drafts([segment("gold", "N"), segment("vip", "G")], state(gold=record("G")))
     assert actions(drafts) == {"gold": Action.CREATE, "vip": Action.UPDATE}
 
 
 def test_a_missing_manifest_destroys() -> None:
-    [made] = draft([], state(gold=record("G", members=5)))
+    [made] = build_drafts([], state(gold=record("G", members=5)))
     assert (made.action, made.wanted, made.before is not None, made.after) == (
         Action.DESTROY,
         False,
@@ -106,13 +108,13 @@ def test_a_missing_manifest_destroys() -> None:
 
 def test_a_missing_manifest_forgets_where_it_was_recorded_so() -> None:
     held = record("G", lifecycle=Lifecycle(on_remove="forget"))
-    [made] = draft([], state(gold=held))
+    [made] = build_drafts([], state(gold=held))
     assert (made.action, made.wanted) == (Action.FORGET, None)
 
 
 def test_a_manifest_that_comes_back_adopts_its_shell() -> None:
-    [made] = draft([segment("gold", "G")], state(tombstone("G", members=2)))
-    assert (made.action, made.target().create, made.record) == (
+    [made] = build_drafts([segment("gold", "G")], state(tombstone("G", members=2)))
+    assert (made.action, made.to_target().create, made.record) == (
         Action.ADOPT,
         False,
         record("G", members=2),
@@ -120,39 +122,39 @@ def test_a_manifest_that_comes_back_adopts_its_shell() -> None:
 
 
 def test_a_destroyed_segment_with_members_left_goes_on_being_emptied() -> None:
-    [made] = draft([], state(tombstone("G", members=2)))
-    assert (made.action, made.draining, made.wanted) == (Action.DESTROY, True, False)
+    [made] = build_drafts([], state(tombstone("G", members=2)))
+    assert (made.action, made.is_tombstone, made.wanted) == (Action.DESTROY, True, False)
 
 
 def test_a_destroyed_segment_that_may_still_hold_members_goes_on_being_emptied() -> None:
     held = tombstone("G")
     unsure = replace(held, record=replace(held.record, pairs=Pairs(uncertain=1)))
-    assert actions(draft([], state(unsure))) == {"G": Action.DESTROY}
+    assert actions(build_drafts([], state(unsure))) == {"G": Action.DESTROY}
 
 
 def test_an_empty_tombstone_needs_nothing() -> None:
-    assert draft([], state(tombstone("G"))) == ()
+    assert build_drafts([], state(tombstone("G"))) == ()
 
 
 def test_a_create_without_an_answer_is_sent_again() -> None:
-    [made] = draft([segment("gold", "G")], state(gold=record("G", created=False)))
-    assert (made.action, made.target().create) == (Action.CREATE, True)
+    [made] = build_drafts([segment("gold", "G")], state(gold=record("G", created=False)))
+    assert (made.action, made.to_target().create) == (Action.CREATE, True)
 
 
 def test_a_segment_known_by_the_service_id_alone_stays_itself() -> None:
     held = record("", customer_segment_id=None, ct_segment_id=17)
-    [made] = draft([segment("gold", "G")], state(gold=held))
+    [made] = build_drafts([segment("gold", "G")], state(gold=held))
     assert made.action is Action.UPDATE
-    assert (made.target().customer_segment_id, made.target().ct_segment_id) == (None, 17)
+    assert (made.to_target().customer_segment_id, made.to_target().ct_segment_id) == (None, 17)
 
 
 def test_members_of_an_unmanaged_segment_are_left_alone() -> None:
-    [made] = draft([segment("gold", managed=False)], state(gold=record("gold")))
+    [made] = build_drafts([segment("gold", managed=False)], state(gold=record("gold")))
     assert made.wanted is None
 
 
 def test_a_target_picks_some_and_destroys_none_of_the_others() -> None:
-    drafts = draft(
+    drafts = build_drafts(
         [segment("gold"), segment("silver")],
         state(silver=record("silver"), lead=record("lead")),
         patterns=["gold", "segment.s*"],
@@ -162,13 +164,13 @@ def test_a_target_picks_some_and_destroys_none_of_the_others() -> None:
 
 def test_to_destroy_the_workspace_is_to_take_every_manifest_for_absent() -> None:
     held = record("lead", lifecycle=Lifecycle(on_remove="forget"))
-    drafts = draft([segment("gold")], state(gold=record("gold"), lead=held), destroy=True)
+    drafts = build_drafts([segment("gold")], state(gold=record("gold"), lead=held), destroy=True)
     assert actions(drafts) == {"gold": Action.DESTROY, "lead": Action.DESTROY}
 
 
 def test_attributes_that_differ_are_named_as_manifests_spell_them() -> None:
-    before = attributes_of_segment(segment("gold", labels={"team": "growth", "old_one": "x"}))
-    after = attributes_of_segment(
+    before = declared_attributes(segment("gold", labels={"team": "growth", "old_one": "x"}))
+    after = declared_attributes(
         segment("gold", labels={"team": "data"}, guards=Guards(max_remove_percent=60))
     )
     assert attribute_changes(before, after) == (
@@ -179,6 +181,6 @@ def test_attributes_that_differ_are_named_as_manifests_spell_them() -> None:
 
 
 def test_equal_attributes_do_not_differ() -> None:
-    same = attributes_of_segment(segment("gold"))
+    same = declared_attributes(segment("gold"))
     assert attribute_changes(same, same) == ()
     assert attribute_changes(None, same) == ()

@@ -15,7 +15,7 @@ from segctl.core.disk import Disk
 from segctl.core.errors import OperationError, StalePlan
 from segctl.core.identity import Kind
 from segctl.plan import codec
-from segctl.plan import file as planfile
+from segctl.plan import file as plan_file
 from segctl.plan.model import Action, Change, Plan, Sample
 from tests.core.faulty_disk import LOSSES, FaultyDisk, Loss, PowerCut
 
@@ -55,7 +55,7 @@ def save(path: Path, plan: Plan = PLAN, *, disk: Disk | None = None) -> None:
     delta, batches = path.with_name("a"), path.with_name("b")
     delta.write_bytes(DELTA)
     batches.write_bytes(BATCHES)
-    planfile.save(path, plan=plan, delta=delta, batches=batches, disk=disk)
+    plan_file.save_plan(path, plan=plan, delta=delta, batches=batches, disk=disk)
 
 
 def remake(
@@ -75,13 +75,13 @@ def remake(
 
 def refusal(path: Path, scratch: Path) -> OperationError:
     with pytest.raises(OperationError) as caught:
-        planfile.load(path, scratch=scratch)
+        plan_file.load_plan(path, scratch=scratch)
     return caught.value
 
 
 def test_a_plan_is_loaded_as_it_was_saved(path: Path, scratch: Path) -> None:
     save(path)
-    loaded = planfile.load(path, scratch=scratch)
+    loaded = plan_file.load_plan(path, scratch=scratch)
     assert loaded.plan == PLAN
     assert loaded.delta.read_bytes() == DELTA
     assert loaded.batches.read_bytes() == BATCHES
@@ -91,7 +91,7 @@ def test_a_plan_is_loaded_as_it_was_saved(path: Path, scratch: Path) -> None:
 def test_the_plan_can_be_read_alone(path: Path) -> None:
     save(path)
     before = sorted(path.parent.iterdir())
-    assert planfile.read(path) == PLAN
+    assert plan_file.read_plan(path) == PLAN
     assert sorted(path.parent.iterdir()) == before
 
 
@@ -106,7 +106,7 @@ def test_plan_files_are_for_their_owner_alone(path: Path, scratch: Path) -> None
     before = os.umask(0)
     try:
         save(path)
-        loaded = planfile.load(path, scratch=scratch)
+        loaded = plan_file.load_plan(path, scratch=scratch)
     finally:
         os.umask(before)
     for file in (path, loaded.delta, loaded.batches):
@@ -173,7 +173,7 @@ def test_any_changed_byte_is_refused_or_changes_nothing(path: Path, tmp_path: Pa
         scratch = tmp_path / f"scratch-{place}"
         scratch.mkdir()
         try:
-            loaded = planfile.load(path, scratch=scratch)
+            loaded = plan_file.load_plan(path, scratch=scratch)
         except OperationError:
             refused.add(place)
         else:
@@ -237,7 +237,7 @@ def test_names_that_lead_elsewhere_are_passed_over(path: Path, scratch: Path) ->
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr("../escaped", b"x")
         archive.writestr("/etc/escaped", b"x")
-    assert planfile.load(path, scratch=scratch).plan == PLAN
+    assert plan_file.load_plan(path, scratch=scratch).plan == PLAN
     assert not (scratch.parent / "escaped").exists()
     assert sorted(file.name for file in scratch.iterdir()) == ["batches.parquet", "delta.parquet"]
 
@@ -263,7 +263,7 @@ def test_a_full_disk_leaves_the_old_plan_file_and_nothing_else(path: Path, room:
         OperationError, match=r"^cannot save the plan as .*: No space left on device$"
     ):
         save(path, plan_of(8), disk=Full(room))
-    assert planfile.read(path) == PLAN
+    assert plan_file.read_plan(path) == PLAN
     assert sorted(path.parent.iterdir()) == before
 
 
@@ -272,7 +272,7 @@ def test_a_full_disk_is_no_damaged_plan(path: Path, scratch: Path) -> None:
     with pytest.raises(
         OperationError, match=r"^cannot write .*delta.parquet: No space left on device$"
     ):
-        planfile.load(path, scratch=scratch, disk=Full(10))
+        plan_file.load_plan(path, scratch=scratch, disk=Full(10))
 
 
 def test_a_plan_is_not_saved_over_a_folder(path: Path) -> None:
@@ -304,7 +304,7 @@ def test_a_plan_is_not_saved_over_a_pipe_or_a_link(path: Path, tmp_path: Path) -
 @pytest.mark.parametrize("name", [".", "..", "/"])
 def test_a_plan_is_not_saved_in_the_place_of_a_folder(tmp_path: Path, name: str) -> None:
     with pytest.raises(OperationError, match="Is a directory"):
-        planfile.save(tmp_path / name, plan=PLAN, delta=tmp_path, batches=tmp_path)
+        plan_file.save_plan(tmp_path / name, plan=PLAN, delta=tmp_path, batches=tmp_path)
 
 
 def test_a_plan_takes_the_place_of_an_empty_file_and_of_an_older_plan(
@@ -313,7 +313,7 @@ def test_a_plan_takes_the_place_of_an_empty_file_and_of_an_older_plan(
     path.touch()
     save(path)
     save(path, plan_of(8))
-    assert planfile.load(path, scratch=scratch).plan == plan_of(8)
+    assert plan_file.load_plan(path, scratch=scratch).plan == plan_of(8)
 
 
 @pytest.mark.parametrize("loss", LOSSES)
@@ -326,9 +326,9 @@ def test_a_crash_while_saving_leaves_the_old_or_the_new_plan(tmp_path: Path, los
         disk = FaultyDisk(spare, at=at, loss=loss)
         with suppress(PowerCut):
             save(path, plan_of(8), disk=disk)
-        assert planfile.read(path) in (PLAN, plan_of(8))
+        assert plan_file.read_plan(path) in (PLAN, plan_of(8))
         if disk.steps < at:
-            assert planfile.read(path) == plan_of(8)
+            assert plan_file.read_plan(path) == plan_of(8)
             return
     raise AssertionError("more than 100 steps")
 
@@ -363,7 +363,7 @@ def test_a_signal_while_a_plan_is_saved_leaves_nothing_of_it(path: Path) -> None
 def test_a_large_part_is_copied_in_pieces(path: Path, scratch: Path) -> None:
     large = path.with_name("large")
     large.write_bytes(os.urandom(1000) * 2500)
-    planfile.save(path, plan=PLAN, delta=large, batches=large)
+    plan_file.save_plan(path, plan=PLAN, delta=large, batches=large)
     with io.BytesIO(path.read_bytes()) as held, zipfile.ZipFile(held) as archive:
         assert archive.getinfo("delta.parquet").compress_type == zipfile.ZIP_STORED
-    assert planfile.load(path, scratch=scratch).delta.read_bytes() == large.read_bytes()
+    assert plan_file.load_plan(path, scratch=scratch).delta.read_bytes() == large.read_bytes()

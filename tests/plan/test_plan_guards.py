@@ -2,7 +2,7 @@ import pytest
 
 from segctl.core.diagnostics import Severity
 from segctl.manifests.desired import Guards
-from segctl.plan.guards import GuardedChange, check
+from segctl.plan.guards import GuardedChange, check_guards
 from segctl.plan.model import Action, Attributes, Change, Figures, MemberCounts
 
 DEFAULT = Guards()
@@ -12,11 +12,11 @@ def weighed(
     before: int,
     after: int,
     *,
-    leaving: int | None = None,
+    members_removed: int | None = None,
     action: Action = Action.UPDATE,
     guards: Guards = DEFAULT,
-    protected: bool = False,
-    draining: bool = False,
+    is_protected: bool = False,
+    is_tombstone: bool = False,
     name: str = "gold",
 ) -> GuardedChange:
     declared = Attributes(display_name="Gold", customer_segment_id="G", guards=guards)
@@ -27,12 +27,14 @@ def weighed(
         after=None if action is Action.DESTROY else declared,
         members=MemberCounts(before=before, after=after),
     )
-    gone = before - after if leaving is None else leaving
-    return GuardedChange(change=change, leaving=gone, protected=protected, draining=draining)
+    gone = before - after if members_removed is None else members_removed
+    return GuardedChange(
+        change=change, members_removed=gone, is_protected=is_protected, is_tombstone=is_tombstone
+    )
 
 
 def codes(*items: GuardedChange, max_destroys: int = 5) -> list[str]:
-    return [finding.code for finding in check(items, max_destroys=max_destroys)]
+    return [finding.code for finding in check_guards(items, max_destroys=max_destroys)]
 
 
 @pytest.mark.parametrize(
@@ -55,12 +57,12 @@ def test_a_segment_may_lose_its_share_of_recorded_members_and_not_all(
 
 
 def test_a_tripped_guard_gives_what_leaves_of_how_many_and_the_limit() -> None:
-    [tripped] = check([weighed(101, 60)], max_destroys=5)
+    [tripped] = check_guards([weighed(101, 60)], max_destroys=5)
     assert tripped.figures == Figures(count=41, of=101, limit=30, segments=("segment.gold",))
 
 
 def test_members_that_are_replaced_one_for_one_count_as_lost() -> None:
-    assert codes(weighed(100, 100, leaving=31)) == ["max-remove-percent"]
+    assert codes(weighed(100, 100, members_removed=31)) == ["max-remove-percent"]
 
 
 def test_the_guards_of_the_manifest_are_the_ones_that_hold() -> None:
@@ -78,25 +80,25 @@ def test_what_cannot_lose_recorded_members_is_exempt(action: Action) -> None:
 
 def test_destroying_has_a_guard_of_its_own() -> None:
     five = [weighed(100, 0, action=Action.DESTROY, name=f"s{n}") for n in range(5)]
-    replaced = weighed(100, 0, action=Action.REPLACE, leaving=0)
+    replaced = weighed(100, 0, action=Action.REPLACE, members_removed=0)
     assert codes(*five) == []
     assert codes(*five, replaced) == ["max-destroys"]
     assert codes(*five, replaced, max_destroys=6) == []
 
 
 def test_going_on_with_a_destroy_counts_no_second_time() -> None:
-    going_on = weighed(100, 0, action=Action.DESTROY, draining=True)
+    going_on = weighed(100, 0, action=Action.DESTROY, is_tombstone=True)
     assert codes(going_on, max_destroys=0) == []
 
 
 @pytest.mark.parametrize("action", [Action.DESTROY, Action.REPLACE])
 def test_a_protected_segment_is_not_destroyed(action: Action) -> None:
-    assert codes(weighed(0, 0, action=action, protected=True)) == ["prevent-destroy"]
-    assert codes(weighed(9, 8, protected=True)) == []
+    assert codes(weighed(0, 0, action=action, is_protected=True)) == ["prevent-destroy"]
+    assert codes(weighed(9, 8, is_protected=True)) == []
 
 
 def test_a_guard_names_its_setting_its_value_and_the_way_out() -> None:
-    [finding] = check([weighed(1000, 400)], max_destroys=5)
+    [finding] = check_guards([weighed(1000, 400)], max_destroys=5)
     assert (finding.severity, finding.address) == (Severity.ERROR, "segment.gold")
     assert finding.summary == (
         "segment.gold loses 600 of 1,000 members (60.0%), more than "

@@ -5,7 +5,7 @@ from segctl.core.diagnostics import Location, Severity
 from segctl.core.identity import Kind
 from segctl.manifests.desired import Disjoint, Rule, Size, Subset
 from segctl.plan.model import Figures, Finding, Users
-from segctl.plan.rules import check
+from segctl.plan.rules import check_rules
 
 AT = Location(file="segctl.yaml", line=9, column=7)
 
@@ -33,7 +33,7 @@ def _users(found: set[str]) -> Users:
 
 
 def judged(rule: Rule, **segments: str) -> list[Finding]:
-    return list(check([rule], Sets(**segments)))
+    return list(check_rules([rule], Sets(**segments)))
 
 
 def named(*names: str) -> tuple[str, ...]:

@@ -164,11 +164,11 @@ def planned_while(place: Place, path: str, content: str) -> Plan:
             place.state,
             PlanOptions(account=None, host="in1.api.clevertap.com"),
             engine=engine,
-            recorded_at={},
+            recorded_files={},
             root=place.root,
             scratch=at.scratch,
             environment={},
-            use="show",
+            purpose="show",
         ).plan
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 from segctl.core.clock import SystemClock
 from segctl.core.outcomes import CreateOutcome, Ledger, Outcome, RequestOutcome
 from segctl.manifests.dependencies import needed, rules_about
-from segctl.plan.diff import draft
+from segctl.plan.diff import build_drafts
 from segctl.plan.model import Plan
-from segctl.planning.load import find
-from segctl.planning.unchanged import Recognized, recognize
+from segctl.planning.load import find_sources
+from segctl.planning.unchanged import ReadSelection, select_reads
 from segctl.session import recording
 from segctl.session.advance import ApplyInfo, recognizing
 from segctl.session.context import Context, engine_session
@@ -90,7 +90,7 @@ class Place:
                 targets=targets,
                 destroy=False,
                 reread=False,
-                use="save",
+                purpose="save",
             )
             run = ApplyInfo(journal=None, now=1.0, account="A", host=made.plan.host)
             if made.plan.is_empty:
@@ -108,10 +108,10 @@ class Place:
             recording.write(backend, loaded, state)
         return made.plan
 
-    def recognized(self, *, targets: tuple[str, ...] = ()) -> Recognized:
+    def recognized(self, *, targets: tuple[str, ...] = ()) -> ReadSelection:
         """Look at the sources, as a plan does before it reads a row."""
         state, desired = self.state, load_desired(self.context(), {})
-        drafts = draft(desired.segments, state, patterns=targets)
+        drafts = build_drafts(desired.segments, state, patterns=targets)
         planned = {item.address for item in drafts if item.wanted}
         rules = rules_about(desired, planned)
         extra = needed(desired, planned, rules)
@@ -122,8 +122,8 @@ class Place:
                 scratch=desk_.scratch,
                 environment={},
             )
-            return recognize(
-                find(desired, planned | extra.keys(), at, extra),
+            return select_reads(
+                find_sources(desired, planned | extra.keys(), at, extra),
                 drafts,
                 state,
                 at,

@@ -22,7 +22,7 @@ from segctl.plan.model import (
     Target,
     Users,
 )
-from segctl.plan.rules import check
+from segctl.plan.rules import check_rules
 
 HOSTILE = 'x\x1b[2J\n| <script>alert(1)</script> @team `id` "q" \u202eevil ![a](http://b)'
 
@@ -207,7 +207,7 @@ PLANS: Mapping[str, Plan] = {
         replace(GOLD, members=replace(GOLD.members, held_out=612, suppressed=41)),
         requests=Requests(update=7, naive=9, floor=7),
         estimate=Estimate(seconds=2.0, billable_events=616),
-        findings=tuple(check(RULES, Overlapping())),
+        findings=tuple(check_rules(RULES, Overlapping())),
     ),
     "hostile": plan(
         Change(
