@@ -49,12 +49,12 @@ class Apply:
     def run(self, approve: Callable[[Plan], bool]) -> ApplyResult:
         """Ask, send and record; see ``apply_workspace``."""
         plan = self.made.plan
-        if plan.refusals:
-            count = len(plan.refusals)
+        if plan.error_findings:
+            count = len(plan.error_findings)
             raise GuardRefused(
                 f"{count} guard{'' if count == 1 else 's'} refused the plan",
-                findings=plan.refusals,
-                hint=plan.refusals[0].detail,
+                findings=plan.error_findings,
+                hint=plan.error_findings[0].detail,
             )
         if plan.is_empty:
             self._conclude()

@@ -62,7 +62,7 @@ def command(
     screen.out(page)
     if planned.recovered:
         screen.err(recovered_line(planned.recovered, planning=True) + "\n")
-    if out and not planned.plan.refusals:
+    if out and not planned.plan.error_findings:
         screen.err(_saved(out))
     return _exit_code(planned.plan, detailed=detailed_exitcode)
 
@@ -73,6 +73,6 @@ def _saved(out: str) -> str:
 
 
 def _exit_code(plan: Plan, *, detailed: bool) -> int:
-    if plan.refusals:
+    if plan.error_findings:
         return REFUSED
     return CHANGES if detailed and not plan.is_empty else NO_CHANGES

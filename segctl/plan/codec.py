@@ -1,7 +1,7 @@
-"""The plan as JSON, complete and without loss; the form in which it is saved.
+"""Encode a plan as JSON without loss, for saved plans and journals.
 
-Not the plan document that the outside reads (``render/json_document.py``): this
-one holds the sampled identities in full, and is read back by segctl alone.
+This is a private format that only segctl reads. It contains the sampled identities in
+full. The plan document for other programs is ``render/json_document.py``.
 """
 
 from collections.abc import Mapping
@@ -13,34 +13,34 @@ from segctl.core.errors import OperationError, StalePlan
 from segctl.plan.model import Plan
 
 VERSION = 2
-"""The format of a saved plan; raised whenever its shape or its meaning changes."""
+"""The format version of a saved plan. Raise it when the shape or the meaning changes."""
 
-_ADVICE = "Make a new one with `segctl plan --out FILE`."
+_HINT = "Make a new plan with `segctl plan --out FILE`."
 
 
 def encode(plan: Plan) -> dict[str, Any]:
-    """Give a plan as a JSON object: a format version and the plan's fields."""
+    """Return a plan as a JSON object: the format version, and the plan's fields."""
     return {"version": VERSION, "segctl_version": plan.segctl_version, "plan": to_plain(plan)}
 
 
 def decode(document: Mapping[str, Any]) -> Plan:
-    """Read what ``encode`` gave.
+    """Return the plan that ``encode`` encoded.
 
-    Raises ``StalePlan`` for an older format, ``OperationError`` for a newer one and for what is
-    no plan.
+    Raises ``StalePlan`` for an older format, and ``OperationError`` for a newer format or
+    for a document that is not a plan.
     """
     check_version(document)
     try:
         return from_plain(Plan, document.get("plan"))
-    except DecodeError as misfit:
-        raise OperationError(f"the saved plan cannot be read: {misfit}", hint=_ADVICE) from misfit
+    except DecodeError as error:
+        raise OperationError(f"the saved plan cannot be read: {error}", hint=_HINT) from error
 
 
 def check_version(document: Mapping[str, Any]) -> None:
-    """Refuse a document of another format than ours; errors as in ``decode``."""
+    """Raise the errors of ``decode`` unless the document has the current format version."""
     version, writer = document.get("version"), document.get("segctl_version")
     if not isinstance(version, int) or isinstance(version, bool):
-        raise OperationError("this is not a saved plan of segctl: it has no version", hint=_ADVICE)
+        raise OperationError("this is not a saved plan of segctl: it has no version", hint=_HINT)
     if version > VERSION:
         raise OperationError(
             f"the plan was saved by segctl {writer} in format {version}; "
@@ -48,4 +48,4 @@ def check_version(document: Mapping[str, Any]) -> None:
             hint=f"Upgrade segctl to {writer} or newer, or make a new plan.",
         )
     if version < VERSION:
-        raise StalePlan(f"the plan was saved by an older segctl ({writer})", hint=_ADVICE)
+        raise StalePlan(f"the plan was saved by an older segctl ({writer})", hint=_HINT)

@@ -1,9 +1,9 @@
-"""What becomes of each segment: desired ones matched with recorded ones.
+"""Match declared segments with recorded ones, and choose an action for each.
 
-A segment's name on the wire says which one it is, since that is all the service
-knows it by; its address only says where it stands in the manifests.  So a new
-address for the same ``customerSegmentId`` is a move, and a new
-``customerSegmentId`` at the same address a replacement.
+``customerSegmentId`` identifies a segment, because it is the only name the service
+knows. The address is only its place in the manifests. So the same ``customerSegmentId``
+at a new address is a move, and a new ``customerSegmentId`` at the same address is a
+replacement.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,12 +17,13 @@ from segctl.state.model import SegmentRecord, State
 
 @dataclass(frozen=True, kw_only=True)
 class Draft:
-    """One segment's change before its members are compared.
+    """The change of one segment before its members are compared.
 
-    ``record`` is what is recorded of the segment that members go to, ``old_record`` of the
-    one that it replaces.  ``wanted`` says whether its sources fill it (True), it is
-    to be emptied (False), or its members are left alone (None).  ``is_tombstone`` marks a
-    tombstone with members left.  Nothing goes to a segment that is missing.
+    ``record`` is the state's record of the segment that gets the members, and
+    ``old_record`` that of the segment it replaces. ``wanted`` says what to do with the
+    members: fill the segment from its sources (True), empty it (False), or leave them
+    unchanged (None), as for an unmanaged or missing segment. ``is_tombstone`` marks a
+    destroyed segment that may still have members.
     """
 
     address: str
@@ -37,17 +38,17 @@ class Draft:
 
     @property
     def before(self) -> Attributes | None:
-        """The segment's attributes as recorded."""
+        """The segment's recorded attributes, ``None`` for a segment that is new or adopted."""
         record = self.old_record or self.record
         return recorded_attributes(record) if record and self.action is not Action.ADOPT else None
 
     @property
     def after(self) -> Attributes | None:
-        """The segment's attributes as declared."""
+        """The segment's declared attributes, ``None`` if it has no manifest."""
         return declared_attributes(self.segment) if self.segment else None
 
     def to_target(self) -> Target:
-        """Give where this segment's members go."""
+        """Return the target that this segment's members are sent to."""
         record, segment = self.record, self.segment
         if record and (segment is None or record.customer_segment_id is None):
             key = record.customer_segment_id
@@ -63,7 +64,7 @@ class Draft:
 
 
 def declared_attributes(segment: DesiredSegment) -> Attributes:
-    """Give what is compared of a declared segment."""
+    """Return the attributes of a declared segment."""
     return Attributes(
         display_name=segment.display_name,
         customer_segment_id=segment.customer_segment_id,
@@ -75,7 +76,7 @@ def declared_attributes(segment: DesiredSegment) -> Attributes:
 
 
 def recorded_attributes(record: SegmentRecord) -> Attributes:
-    """Give what is compared of a recorded segment."""
+    """Return the attributes of a recorded segment."""
     return Attributes(
         display_name=record.declared_name,
         customer_segment_id=record.customer_segment_id,
@@ -93,112 +94,112 @@ def build_drafts(
     patterns: Sequence[str] = (),
     destroy: bool = False,
 ) -> tuple[Draft, ...]:
-    """Match declared with recorded segments; give one draft each, sorted by address.
+    """Match declared segments with recorded ones. Return one draft each, sorted by address.
 
-    ``patterns`` pick some of them, with those that trade places with them; ``destroy``
-    takes all manifests for absent.
+    ``patterns`` select addresses; segments that exchange an address with a selected one are
+    included. ``destroy`` treats every manifest as deleted.
     """
     declared = () if destroy else tuple(segments)
-    owners = {record.key: address for address, record in state.segments.items()}
-    claimed = {owners[key] for key in map(_key, declared) if key in owners}
-    drafts = [_declared(segment, state, owners, claimed) for segment in declared]
+    address_by_key = {record.key: address for address, record in state.segments.items()}
+    matched = {
+        address_by_key[segment.customer_segment_id]
+        for segment in declared
+        if segment.customer_segment_id in address_by_key
+    }
+    drafts = [_declared_draft(segment, state, address_by_key, matched) for segment in declared]
     kept = {d.moved_from or d.address for d in drafts if d.record and d.action is not Action.ADOPT}
     kept |= {d.address for d in drafts if d.old_record}
     drafts += [
-        _undeclared(address, record, destroy=destroy)
+        _undeclared_draft(address, record, destroy=destroy)
         for address, record in state.segments.items()
         if address not in kept
     ]
-    adopted = {d.record.key for d in drafts if d.action is Action.ADOPT and d.record}
-    adopted |= {d.record.key for d in drafts if d.action is Action.REPLACE and d.record}
-    drafts += [
+    drafts += _tombstone_drafts(state, drafts)
+    # The service would accept every request for a deleted segment, and skip its entries.
+    drafts = [replace(d, wanted=None) if d.record and d.record.missing else d for d in drafts]
+    selected = _select(drafts, patterns)
+    return tuple(sorted(selected, key=lambda d: (d.address, d.segment is None, d.to_target().key)))
+
+
+def _tombstone_drafts(state: State, drafts: Sequence[Draft]) -> list[Draft]:
+    """Return a draft for every destroyed segment whose members are not all removed yet."""
+    reused = {
+        draft.record.key
+        for draft in drafts
+        if draft.action in (Action.ADOPT, Action.REPLACE) and draft.record
+    }
+    return [
         Draft(
             address=tombstone.address,
             action=Action.DESTROY,
-            reason="it was destroyed, and members are left to remove",
+            reason="it was destroyed before all its members were removed",
             record=tombstone.record,
             wanted=False,
             is_tombstone=True,
         )
         for tombstone in state.tombstones
-        if tombstone.record.key not in adopted
+        if tombstone.record.key not in reused
         and not tombstone.record.is_empty
         and not tombstone.record.missing
     ]
-    # The service would accept every request for a deleted segment, and skip its entries.
-    drafts = [replace(d, wanted=None) if d.record and d.record.missing else d for d in drafts]
-    picked = _picked(drafts, patterns)
-    return tuple(sorted(picked, key=lambda d: (d.address, d.segment is None, d.to_target().key)))
 
 
-def _picked(drafts: Sequence[Draft], patterns: Sequence[str]) -> Sequence[Draft]:
-    """Give the drafts that patterns match, and those that must go along.
+def _select(drafts: Sequence[Draft], patterns: Sequence[str]) -> Sequence[Draft]:
+    """Return the drafts that match a pattern, and those that must be planned with them.
 
-    An address stands for one segment in the state.  So whoever is recorded there has
-    to leave in the same plan in which another one comes, or its record would be lost.
+    The state records one segment per address. When a selected segment takes over an
+    address, the segment recorded there must leave it in the same plan, or its record would
+    be lost.
     """
     if not patterns:
         return drafts
-    at: dict[str, list[Draft]] = {}
+    by_address: dict[str, list[Draft]] = {}
     for draft in drafts:
-        at.setdefault(draft.address, []).append(draft)
+        by_address.setdefault(draft.address, []).append(draft)
         if draft.moved_from:
-            at.setdefault(draft.moved_from, []).append(draft)
+            by_address.setdefault(draft.moved_from, []).append(draft)
     todo = [d.address for d in drafts if addresses.matches(d.address, patterns)]
-    picked: dict[int, Draft] = {}
+    selected: dict[int, Draft] = {}
     while todo:
-        for draft in at.pop(todo.pop(), ()):
-            picked[id(draft)] = draft
+        for draft in by_address.pop(todo.pop(), ()):
+            selected[id(draft)] = draft
             todo.append(draft.address)
-    return list(picked.values())
+    return list(selected.values())
 
 
-def _key(segment: DesiredSegment) -> str:
-    return segment.customer_segment_id
-
-
-def _declared(
-    segment: DesiredSegment, state: State, owners: Mapping[str, str], claimed: set[str]
+def _declared_draft(
+    segment: DesiredSegment, state: State, address_by_key: Mapping[str, str], matched: set[str]
 ) -> Draft:
     key = segment.customer_segment_id
     wanted = True if segment.managed else None
-    owner = owners.get(key)
-    here = state.segments.get(segment.address)
-    if owner is None and here and here.customer_segment_id is None:
-        owner = segment.address  # imported by CleverTap's id alone, which is all that it has
+    owner = address_by_key.get(key)
+    recorded = state.segments.get(segment.address)
+    if owner is None and recorded and recorded.customer_segment_id is None:
+        owner = segment.address  # imported by its CleverTap id: the state knows no other id
     if owner is not None:
-        return _known(segment, state.segments[owner], owner, wanted)
+        return _recorded_draft(segment, state.segments[owner], owner, wanted)
     tombstone = state.tombstone_of(key)
     record = tombstone.record if tombstone else None
-    if here and segment.address not in claimed:
-        return Draft(
-            address=segment.address,
-            action=Action.REPLACE,
-            reason="customerSegmentId changed, and the service cannot rename a segment",
-            segment=segment,
-            record=record,
-            old_record=here,
-            wanted=wanted,
-        )
-    if record:
-        return Draft(
-            address=segment.address,
-            action=Action.ADOPT,
-            reason="the service still has its shell",
-            segment=segment,
-            record=record,
-            wanted=wanted,
-        )
+    old_record = None
+    if recorded and segment.address not in matched:
+        action, old_record = Action.REPLACE, recorded
+        reason = "customerSegmentId changed, and the service cannot rename a segment"
+    elif record:
+        action, reason = Action.ADOPT, "the service still has its shell"
+    else:
+        action, reason = Action.CREATE, "it is declared and not recorded"
     return Draft(
         address=segment.address,
-        action=Action.CREATE,
-        reason="it is declared and not recorded",
+        action=action,
+        reason=reason,
         segment=segment,
+        record=record,
+        old_record=old_record,
         wanted=wanted,
     )
 
 
-def _known(
+def _recorded_draft(
     segment: DesiredSegment, record: SegmentRecord, owner: str, wanted: bool | None
 ) -> Draft:
     moved = owner != segment.address
@@ -219,7 +220,7 @@ def _known(
     )
 
 
-def _undeclared(address: str, record: SegmentRecord, *, destroy: bool) -> Draft:
+def _undeclared_draft(address: str, record: SegmentRecord, *, destroy: bool) -> Draft:
     if record.lifecycle.on_remove == "forget" and not destroy:
         return Draft(
             address=address,
@@ -230,7 +231,7 @@ def _undeclared(address: str, record: SegmentRecord, *, destroy: bool) -> Draft:
     return Draft(
         address=address,
         action=Action.DESTROY,
-        reason="the whole workspace is to be destroyed" if destroy else "its manifest is gone",
+        reason="the whole workspace is destroyed" if destroy else "its manifest is gone",
         record=record,
         wanted=False,
     )
@@ -239,10 +240,10 @@ def _undeclared(address: str, record: SegmentRecord, *, destroy: bool) -> Draft:
 def attribute_changes(
     before: Attributes | None, after: Attributes | None
 ) -> tuple[AttributeChange, ...]:
-    """Give the attributes that differ, by path; nothing where one side is absent."""
+    """Return the attributes that differ, sorted by path. Empty if either side is ``None``."""
     if before is None or after is None or before == after:
         return ()
-    from deepdiff import DeepDiff  # noqa: PLC0415 - heavy, and needed only where something differs
+    from deepdiff import DeepDiff  # noqa: PLC0415 - heavy, and rarely needed
 
     if before.customer_segment_id is None:
         before = replace(before, customer_segment_id=after.customer_segment_id)
@@ -253,22 +254,21 @@ def attribute_changes(
 def _leaves(tree: Mapping[str, object]) -> Iterator[AttributeChange]:
     for nodes in tree.values():
         for node in nodes:  # type: ignore[attr-defined]  # deepdiff's tree view has no types
-            path = ".".join(_camel(str(step)) for step in node.path(output_format="list"))
-            absent = type(node.t1).__name__ == "NotPresent", type(node.t2).__name__ == "NotPresent"
-            yield AttributeChange(
-                path=path,
-                before=None if absent[0] else node.t1,
-                after=None if absent[1] else node.t2,
-            )
+            path = ".".join(_manifest_name(str(step)) for step in node.path(output_format="list"))
+            yield AttributeChange(path=path, before=_value(node.t1), after=_value(node.t2))
 
 
-def _camel(step: str) -> str:
-    """Give an attribute's name as manifests spell it."""
+def _value(node: object) -> object:
+    return None if type(node).__name__ == "NotPresent" else node
+
+
+def _manifest_name(step: str) -> str:
+    """Return an attribute's name as manifests spell it: ``displayName``."""
     head, *rest = step.split("_")
-    return head + "".join(word.capitalize() for word in rest) if step in _FIELDS else step
+    return head + "".join(word.capitalize() for word in rest) if step in _ATTRIBUTE_NAMES else step
 
 
-_FIELDS = frozenset(
+_ATTRIBUTE_NAMES = frozenset(
     "display_name customer_segment_id max_remove_percent from_members allow_empty"
     " prevent_destroy on_remove".split()
 )

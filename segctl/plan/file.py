@@ -1,9 +1,9 @@
-"""Saved plans: one file that holds the plan, its delta and its batches.
+"""Save and load plan files.
 
-A zip, not compressed, of ``manifest.json``, ``plan.json``, ``delta.parquet`` and
-``batches.parquet``.  The manifest holds the SHA-256 of the others: it finds
-damage and editing by hand, and is no signature.  Members of the zip are read by
-these names only, so that no name in it can lead anywhere.
+A plan file is an uncompressed zip of ``manifest.json``, ``plan.json``,
+``delta.parquet`` and ``batches.parquet``. The manifest holds the SHA-256 of the other
+files. It detects damage and manual edits, but it is not a signature. Only these four names
+are read, so a name in a crafted zip cannot lead to another path.
 """
 
 import errno
@@ -36,13 +36,13 @@ _MANIFEST, _PLAN, _DELTA, _BATCHES = (
     "delta.parquet",
     "batches.parquet",
 )
-_ADVICE = "Make a new one with `segctl plan --out FILE`."
+_HINT = "Make a new plan with `segctl plan --out FILE`."
 _CHUNK = 1 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
 class LoadedPlan:
-    """A saved plan, and where its delta and batches were put."""
+    """A saved plan, and the paths of its extracted delta and batches."""
 
     plan: Plan
     delta: Path
@@ -52,14 +52,15 @@ class LoadedPlan:
 def save_plan(
     path: Path, *, plan: Plan, delta: Path, batches: Path, disk: Disk | None = None
 ) -> None:
-    """Write a plan file, mode 0600, where there is nothing, an empty file or an older plan.
+    """Write a plan file with mode 0600.
 
-    The old or the new file is there after a crash; what else a killed run left is removed
-    by the next one.  Raises ``OperationError``.
+    ``path`` may be absent, an empty file or an older plan file; anything else raises
+    ``OperationError``. After a crash it is the old or the new file, never a part of one.
+    Temporary files of killed runs are removed by the next call.
     """
     disk = disk or Disk()
     _check_replaceable(path)
-    _clear_left(path, disk)
+    _remove_leftovers(path, disk)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
     with explained(f"save the plan as {path}"):
         document = value_codec.dump(plan_codec.encode(plan))
@@ -74,75 +75,82 @@ def save_plan(
             "files": files,
         }
         with disk.creating(temporary) as descriptor:
-            with suppress(OSError):  # some network mounts cannot lock; then nobody clears there
+            with suppress(OSError):  # some network mounts cannot lock: see _remove_leftovers
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            with zipfile.ZipFile(_Sink(disk, descriptor), "w") as archive:
+            with zipfile.ZipFile(_DiskWriter(disk, descriptor), "w") as archive:
                 for name, data in ((_MANIFEST, value_codec.dump(manifest)), (_PLAN, document)):
                     archive.writestr(zipfile.ZipInfo(name), data)
                 for name, source in ((_DELTA, delta), (_BATCHES, batches)):
-                    _store(archive, name, source)
+                    _store_file(archive, name, source)
             disk.sync(descriptor)
             disk.move(temporary, path)
 
 
 def read_plan(path: Path) -> Plan:
-    """Read the plan alone; raises ``OperationError`` where it is no plan file or is damaged."""
-    with _opened(path) as archive:
-        return _plan(path, archive, _hashes(path, archive))
+    """Read only the plan of a plan file, without its delta and batches.
+
+    Raises ``OperationError`` and ``StalePlan`` as ``load_plan`` does.
+    """
+    with _open_archive(path) as archive:
+        return _decode_plan(path, archive, _read_hashes(path, archive))
 
 
 def load_plan(path: Path, *, scratch: Path, disk: Disk | None = None) -> LoadedPlan:
-    """Read a plan file whole, putting its Parquet files into the folder ``scratch``.
+    """Read a plan file, and extract its Parquet files into the folder ``scratch``.
 
-    Raises ``OperationError`` where it is no plan file, is damaged, or was saved by a newer
-    segctl; ``StalePlan`` where by an older one whose plans are no longer read.
+    Raises ``OperationError`` if the file is not a plan file, is damaged, or has a newer
+    format, and ``StalePlan`` if it has an older format.
     """
     disk = disk or Disk()
-    with _opened(path) as archive:
-        hashes = _hashes(path, archive)
-        plan = _plan(path, archive, hashes)
+    with _open_archive(path) as archive:
+        hashes = _read_hashes(path, archive)
+        plan = _decode_plan(path, archive, hashes)
         for name in (_DELTA, _BATCHES):
-            with _member(path, archive, name) as source:
+            with _open_member(path, archive, name) as source:
                 digest = _extract(disk, source, scratch / name)
-            _compare(path, name, digest, hashes)
+            _check_hash(path, name, digest, hashes)
     return LoadedPlan(plan=plan, delta=scratch / _DELTA, batches=scratch / _BATCHES)
 
 
 def _check_replaceable(path: Path) -> None:
-    """Refuse to write over anything but a plan: a slip must not cost a manifest or the state."""
+    """Raise ``OperationError`` if ``path`` is something other than a plan or an empty file.
+
+    A mistyped path must not overwrite a manifest or the state.
+    """
     with explained(f"save the plan as {path}"):
         try:
-            found = path.lstat()
+            status = path.lstat()
         except FileNotFoundError:
             return
-        if stat.S_ISDIR(found.st_mode):
+        if stat.S_ISDIR(status.st_mode):
             raise IsADirectoryError(errno.EISDIR, "Is a directory")
-    if stat.S_ISREG(found.st_mode) and not found.st_size:
-        return  # what mktemp leaves
+    if stat.S_ISREG(status.st_mode) and not status.st_size:
+        return  # an empty file, as mktemp creates
     try:
-        with _opened(path) as archive:
+        with _open_archive(path) as archive:
             archive.getinfo(_MANIFEST)
     except (OperationError, KeyError) as error:
         raise OperationError(
-            f"{path} is there already and is no plan file",
-            hint="Nothing was written. Choose another name, or remove it first.",
+            f"{path} already exists and is not a plan file",
+            hint="Choose another name, or remove the file first. Nothing was written.",
         ) from error
 
 
-def _clear_left(path: Path, disk: Disk) -> None:
-    """Remove what killed runs left of saving this plan: it holds members in full."""
-    ours = re.compile(rf"\.{re.escape(path.name)}\.[0-9a-f]{{8}}\.tmp")
+def _remove_leftovers(path: Path, disk: Disk) -> None:
+    """Remove temporary files of killed runs that saved to ``path``: they contain members."""
+    temporary_name = re.compile(rf"\.{re.escape(path.name)}\.[0-9a-f]{{8}}\.tmp")
     with suppress(OSError):
-        for left in (each for each in path.parent.iterdir() if ours.fullmatch(each.name)):
-            with suppress(OSError), open_file(left) as file:
-                # Whoever is at work holds the lock, which ends with its process.
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                if os.fstat(file.fileno()).st_uid == os.geteuid():
-                    disk.unlink(left)
+        for file in (f for f in path.parent.iterdir() if temporary_name.fullmatch(f.name)):
+            with suppress(OSError), open_file(file) as opened:
+                # A running save locks its temporary file, and the lock ends with its process.
+                # Without lock support, the call fails here and the file stays.
+                fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if os.fstat(opened.fileno()).st_uid == os.geteuid():
+                    disk.unlink(file)
 
 
-class _Sink(io.RawIOBase):
-    """What ``zipfile`` writes to: a descriptor behind a ``Disk``, forwards only."""
+class _DiskWriter(io.RawIOBase):
+    """A sequential stream for ``zipfile`` that writes to a descriptor through a ``Disk``."""
 
     def __init__(self, disk: Disk, descriptor: int) -> None:
         self._disk = disk
@@ -156,48 +164,48 @@ class _Sink(io.RawIOBase):
         return len(data)
 
 
-def _store(archive: zipfile.ZipFile, name: str, source: Path) -> None:
+def _store_file(archive: zipfile.ZipFile, name: str, source: Path) -> None:
     with open_file(source) as file:
         info = zipfile.ZipInfo(name)
-        # Known beforehand, so that zipfile takes its long form where the short one ends.
+        # zipfile chooses Zip64 for files above 2 GiB only if it knows the size up front.
         info.file_size = os.fstat(file.fileno()).st_size
         with archive.open(info, "w") as target:
             shutil.copyfileobj(file, target, _CHUNK)
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
+def _open_archive(path: Path) -> Iterator[zipfile.ZipFile]:
     with explained(f"read the plan file {path}"):
         file = open_file(path)
     with file:
-        begins_as_zip = file.read(4) == b"PK\3\4"
+        has_zip_signature = file.read(4) == b"PK\3\4"
         try:
             archive = zipfile.ZipFile(file)
         except _UNREADABLE as error:
-            if begins_as_zip:
-                raise _damaged(path, "its end is missing or garbled") from error
-            raise OperationError(f"{path} is not a plan file of segctl", hint=_ADVICE) from error
+            if has_zip_signature:
+                raise _damaged_error(path, "its end is missing or invalid") from error
+            raise OperationError(f"{path} is not a plan file of segctl", hint=_HINT) from error
         with archive:
             yield archive
 
 
 @contextmanager
-def _member(path: Path, archive: zipfile.ZipFile, name: str) -> Iterator[IO[bytes]]:
-    """Open one of our names, whatever else the zip holds."""
+def _open_member(path: Path, archive: zipfile.ZipFile, name: str) -> Iterator[IO[bytes]]:
+    """Open a member of the zip by one of the four names. Other members are ignored."""
     try:
         info = archive.getinfo(name)
     except KeyError as error:
         if name == _MANIFEST:
-            raise OperationError(f"{path} is not a plan file of segctl", hint=_ADVICE) from error
-        raise _damaged(path, f"{name} is missing") from error
-    # Stored, as we write it: what is read is never larger than the file itself.
+            raise OperationError(f"{path} is not a plan file of segctl", hint=_HINT) from error
+        raise _damaged_error(path, f"{name} is missing") from error
+    # Plans are saved uncompressed, so a member can never expand beyond the file itself.
     if info.compress_type != zipfile.ZIP_STORED:
-        raise _damaged(path, f"{name} is not what was saved")
+        raise _damaged_error(path, f"{name} is compressed")
     try:
         with archive.open(info) as source:
             yield source
     except _UNREADABLE as error:
-        raise _damaged(path, f"{name} cannot be read") from error
+        raise _damaged_error(path, f"{name} cannot be read") from error
 
 
 _UNREADABLE = (
@@ -210,39 +218,39 @@ _UNREADABLE = (
     OSError,
     struct.error,
 )
-"""What ``zipfile`` raises for a file that is no zip or a broken one."""
+"""The errors that ``zipfile`` raises for a file that is damaged or not a zip."""
 
 
-def _hashes(path: Path, archive: zipfile.ZipFile) -> Mapping[str, str]:
-    with _member(path, archive, _MANIFEST) as source:
+def _read_hashes(path: Path, archive: zipfile.ZipFile) -> Mapping[str, str]:
+    with _open_member(path, archive, _MANIFEST) as source:
         data = source.read()
     try:
         manifest = value_codec.load(data)
-    except DecodeError as misfit:
-        raise _damaged(path, f"{_MANIFEST}: {misfit}") from misfit
+    except DecodeError as error:
+        raise _damaged_error(path, f"{_MANIFEST}: {error}") from error
     if not isinstance(manifest, dict) or not isinstance(manifest.get("files"), dict):
-        raise _damaged(path, f"{_MANIFEST} is not what was saved")
+        raise _damaged_error(path, f"{_MANIFEST} does not list the files")
     plan_codec.check_version(manifest)
     return {name: str(digest) for name, digest in manifest["files"].items()}
 
 
-def _plan(path: Path, archive: zipfile.ZipFile, hashes: Mapping[str, str]) -> Plan:
-    with _member(path, archive, _PLAN) as source:
+def _decode_plan(path: Path, archive: zipfile.ZipFile, hashes: Mapping[str, str]) -> Plan:
+    with _open_member(path, archive, _PLAN) as source:
         data = source.read()
-    _compare(path, _PLAN, hashlib.sha256(data).hexdigest(), hashes)
+    _check_hash(path, _PLAN, hashlib.sha256(data).hexdigest(), hashes)
     try:
         document = value_codec.load(data)
-    except DecodeError as misfit:
-        raise _damaged(path, f"{_PLAN}: {misfit}") from misfit
+    except DecodeError as error:
+        raise _damaged_error(path, f"{_PLAN}: {error}") from error
     if not isinstance(document, dict):
-        raise _damaged(path, f"{_PLAN} is not a plan")
+        raise _damaged_error(path, f"{_PLAN} is not a plan")
     return plan_codec.decode(document)
 
 
 def _extract(disk: Disk, source: IO[bytes], target: Path) -> str:
-    """Write a member of the zip to a new file; give the SHA-256 of its bytes."""
+    """Write a member of the zip to a new file. Return the SHA-256 of its bytes."""
     digest = hashlib.sha256()
-    # Its own explanation, inside that of the zip: a full disk is not a damaged plan.
+    # Handled here, before _open_member sees the error: a full disk is not a damaged plan.
     with explained(f"write {target}"), disk.creating(target) as descriptor:
         while chunk := source.read(_CHUNK):
             digest.update(chunk)
@@ -250,10 +258,10 @@ def _extract(disk: Disk, source: IO[bytes], target: Path) -> str:
     return digest.hexdigest()
 
 
-def _compare(path: Path, name: str, digest: str, hashes: Mapping[str, str]) -> None:
+def _check_hash(path: Path, name: str, digest: str, hashes: Mapping[str, str]) -> None:
     if hashes.get(name) != digest:
-        raise _damaged(path, f"{name} is not what was saved")
+        raise _damaged_error(path, f"{name} does not match its SHA-256")
 
 
-def _damaged(path: Path, what: str) -> OperationError:
-    return OperationError(f"the plan file {path} is damaged or was changed: {what}", hint=_ADVICE)
+def _damaged_error(path: Path, what: str) -> OperationError:
+    return OperationError(f"the plan file {path} is damaged or was changed: {what}", hint=_HINT)

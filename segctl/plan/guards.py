@@ -1,8 +1,8 @@
-"""Limits on how much one plan may change.
+"""Check the guards: limits on how much one plan may change.
 
-What was recorded decides what is dangerous: a create is exempt, a destroy has a
-guard of its own, and a segment recorded as protected stays so until a plan that
-lifts the protection was applied.
+Guards protect recorded members, so a create is exempt. A destroy has a separate guard. A
+segment recorded with ``preventDestroy`` stays protected until a plan that turns it off has
+been applied.
 """
 
 from collections.abc import Iterable, Iterator
@@ -15,7 +15,12 @@ from segctl.plan.model import Action, Change, Figures, Finding
 
 @dataclass(frozen=True, kw_only=True)
 class GuardedChange:
-    """A change with what guards need to know: ``members_removed`` of its recorded members."""
+    """A change, and the facts about its segment that guards depend on.
+
+    ``members_removed`` counts the recorded members that the segment loses. ``is_protected``
+    is the recorded ``preventDestroy``. ``is_tombstone`` marks a segment that was destroyed
+    by an earlier plan.
+    """
 
     change: Change
     members_removed: int
@@ -23,10 +28,10 @@ class GuardedChange:
     is_tombstone: bool = False
 
 
-def check_guards(weighed: Iterable[GuardedChange], *, max_destroys: int) -> tuple[Finding, ...]:
-    """Give a finding of severity error for each guard that the changes trip."""
-    items = tuple(weighed)
-    findings = [finding for item in items for finding in _segment(item)]
+def check_guards(changes: Iterable[GuardedChange], *, max_destroys: int) -> tuple[Finding, ...]:
+    """Return an error finding for each guard that the changes violate."""
+    items = tuple(changes)
+    findings = [finding for item in items for finding in _check_segment(item)]
     destroyed = [
         item.change.address
         for item in items
@@ -39,8 +44,8 @@ def check_guards(weighed: Iterable[GuardedChange], *, max_destroys: int) -> tupl
                 code="max-destroys",
                 summary=f"the plan destroys {len(destroyed):,} segments, more than "
                 f"spec.guards.maxDestroys allows ({max_destroys:,})",
-                detail="If that is meant, raise spec.guards.maxDestroys in segctl.yaml, "
-                "or destroy some at a time with --target.",
+                detail="If this is intended, raise spec.guards.maxDestroys in segctl.yaml, "
+                "or destroy a few segments at a time with --target.",
                 figures=Figures(
                     count=len(destroyed), limit=max_destroys, segments=tuple(destroyed)
                 ),
@@ -49,7 +54,7 @@ def check_guards(weighed: Iterable[GuardedChange], *, max_destroys: int) -> tupl
     return tuple(findings)
 
 
-def _segment(item: GuardedChange) -> Iterator[Finding]:
+def _check_segment(item: GuardedChange) -> Iterator[Finding]:
     change = item.change
     if item.is_protected and change.action in (Action.DESTROY, Action.REPLACE):
         yield Finding(
@@ -57,15 +62,15 @@ def _segment(item: GuardedChange) -> Iterator[Finding]:
             code="prevent-destroy",
             address=change.address,
             summary=f"{change.address} is protected: spec.lifecycle.preventDestroy is true",
-            detail="If that is meant, apply its manifest with preventDestroy: false first.",
+            detail="If this is intended, first apply its manifest with preventDestroy: false.",
         )
     if change.action in (Action.UPDATE, Action.ADOPT) and change.after:
-        yield from _members(change, change.after.guards, item.members_removed)
+        yield from _check_removals(change, change.after.guards, item.members_removed)
 
 
-def _members(change: Change, guards: Guards, members_removed: int) -> Iterator[Finding]:
+def _check_removals(change: Change, guards: Guards, removed: int) -> Iterator[Finding]:
     before, after = change.members.before, change.members.after
-    if not members_removed:
+    if not removed:
         return
     if after == 0:
         if not guards.allow_empty:
@@ -75,24 +80,24 @@ def _members(change: Change, guards: Guards, members_removed: int) -> Iterator[F
                 address=change.address,
                 summary=f"{change.address} loses all of its {before:,} recorded members, and "
                 "spec.guards.allowEmpty is false",
-                detail="If that is meant, set spec.guards.allowEmpty: true in its manifest; "
-                "if not, look at its sources.",
-                figures=Figures(count=members_removed, of=before, segments=(change.address,)),
+                detail="If this is intended, set spec.guards.allowEmpty: true in its manifest. "
+                "If not, check its sources.",
+                figures=Figures(count=removed, of=before, segments=(change.address,)),
             )
         return
-    percent = 100 * members_removed / before
+    percent = 100 * removed / before
     if before >= guards.from_members and percent > guards.max_remove_percent:
         yield Finding(
             severity=Severity.ERROR,
             code="max-remove-percent",
             address=change.address,
-            summary=f"{change.address} loses {members_removed:,} of {before:,} members "
+            summary=f"{change.address} loses {removed:,} of {before:,} members "
             f"({percent:.1f}%), more than spec.guards.maxRemovePercent allows "
             f"({guards.max_remove_percent:g}%)",
-            detail="If that is meant, raise spec.guards.maxRemovePercent in its manifest; "
-            "if not, look at its sources.",
+            detail="If this is intended, raise spec.guards.maxRemovePercent in its manifest. "
+            "If not, check its sources.",
             figures=Figures(
-                count=members_removed,
+                count=removed,
                 of=before,
                 limit=int(before * guards.max_remove_percent / 100),
                 segments=(change.address,),

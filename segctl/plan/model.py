@@ -1,7 +1,8 @@
-"""The plan: changes, packed requests and findings, as a value that can be held.
+"""The plan as a value: changes, request counts and findings.
 
-The member changes themselves travel beside it, as columns in Parquet files
-(``delta`` and ``batches``); there is no object per member anywhere.
+The member changes themselves are columns in two Parquet files next to the plan
+(``delta.parquet`` and ``batches.parquet``). There is no object per member anywhere.
+Field names are the keys of a saved plan: see ``plan.codec``.
 """
 
 from collections.abc import Mapping
@@ -30,7 +31,7 @@ class Action(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Attributes:
-    """A segment without its members; compared with deepdiff."""
+    """The attributes of a segment that a plan compares: everything but its members."""
 
     display_name: str
     customer_segment_id: str | None
@@ -44,10 +45,11 @@ class Attributes:
 class MemberCounts:
     """How many members a segment has, gains and loses.
 
-    ``reasserted`` changes repeat a request that got no trustworthy answer; they
-    are in neither ``add`` nor ``remove``.  ``quarantined`` ones were refused by
-    the service and are not sent.  ``held_out`` and ``suppressed`` count users who would
-    be members otherwise; one who is held out counts there alone.
+    ``before`` counts the recorded members, ``after`` the members once the plan is applied.
+    ``add`` and ``remove`` leave out the ``reasserted`` changes, which repeat a request that
+    got no trustworthy answer. ``quarantined`` changes were refused by the service and are
+    not sent. ``held_out`` and ``suppressed`` count users who would otherwise be members; a
+    user who is both counts as held out only.
     """
 
     before: int = 0
@@ -61,13 +63,13 @@ class MemberCounts:
 
     @property
     def sent(self) -> int:
-        """How many membership changes travel."""
+        """The number of membership changes that are sent."""
         return self.add + self.remove + self.reasserted
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sample:
-    """Some of the members that come and go, sorted, for a reader to recognise."""
+    """A few of the added and removed members, sorted, as examples for the reviewer."""
 
     add: tuple[tuple[Kind, str], ...] = field(default=(), repr=False)
     remove: tuple[tuple[Kind, str], ...] = field(default=(), repr=False)
@@ -75,7 +77,7 @@ class Sample:
 
 @dataclass(frozen=True, kw_only=True)
 class Users:
-    """How many users something is true of, and the first few of them, sorted."""
+    """A number of users, and the first few of them, sorted."""
 
     count: int = 0
     sample: tuple[tuple[Kind, str], ...] = field(default=(), repr=False)
@@ -83,7 +85,7 @@ class Users:
 
 @dataclass(frozen=True, kw_only=True)
 class AttributeChange:
-    """One attribute that differs: a dotted path, both values, ``None`` where absent."""
+    """One attribute that differs: its dotted path and both values, ``None`` if absent."""
 
     path: str
     before: object
@@ -94,8 +96,10 @@ class AttributeChange:
 class Change:
     """What the plan does with one segment, and why.
 
-    ``target`` and ``old_target`` index ``Plan.targets``: where members are sent
-    for the segment, and, in a replace, for the one that it takes the place of.
+    ``before`` and ``after`` are the recorded and the declared attributes, ``None`` if the
+    segment is not recorded or not declared. ``target`` is the index in ``Plan.targets`` of
+    the segment that gets the members, and ``old_target``, for a replace, the index of the
+    segment that is emptied. A segment that is only forgotten has no target.
     """
 
     address: str
@@ -112,11 +116,11 @@ class Change:
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
-    """A segment of the service that the plan sends members to, or creates.
+    """A segment in CleverTap that the plan creates or sends members to.
 
-    Exactly one of the two ids goes on the wire (``customer_segment_id`` if known).
-    ``sources`` is the fingerprint of what its members were computed from, where that can
-    be recognised again.
+    Requests name it by exactly one of the two ids: ``customer_segment_id`` if it is known,
+    else ``ct_segment_id``. ``sources`` is the fingerprint of everything its members were
+    computed from, ``None`` if a source cannot be fingerprinted.
     """
 
     address: str
@@ -128,17 +132,18 @@ class Target:
 
     @property
     def key(self) -> str:
-        """The segment's name on the wire, unique in the account."""
+        """The segment's id in requests, unique in the account."""
         return self.customer_segment_id or f"ct:{self.ct_segment_id}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Figures:
-    """What a finding says, in numbers: for programs, and to tell many findings as one.
+    """The numbers of a finding, for programs and for views that group findings.
 
-    ``count`` users, rows, segments or pairs of them, out of ``of`` where that is known;
-    ``limit`` of them a rule or guard allows, or asks for.  ``segments`` are the addresses
-    it is about, and ``place`` is where the rule or the source stands in the manifests.
+    ``count`` is a number of users, rows, segments or segment pairs, out of ``of`` if the
+    total is known. ``limit`` is the number that the rule or guard allows or requires.
+    ``segments`` are addresses, and ``place`` is the location of the rule or source in the
+    manifests, as ``file:line:column``.
     """
 
     count: int
@@ -150,9 +155,10 @@ class Figures:
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """Something the plan wants a reviewer to see; severity error refuses the plan.
+    """Something that a reviewer should see. A plan with an error finding is not applied.
 
-    ``sample`` shows some of the users it is about; no text of a finding names any.
+    ``sample`` holds a few of the users it is about. ``summary`` and ``detail`` never contain
+    user keys, so they are safe to log.
     """
 
     severity: Severity
@@ -166,9 +172,10 @@ class Finding:
 
 @dataclass(frozen=True, kw_only=True)
 class Requests:
-    """How many requests the plan needs, and what it would be without packing.
+    """How many requests the plan needs.
 
-    ``naive`` sends 100 users of one (segment, action) at a time; ``floor`` is the
+    ``create`` and ``update`` count the requests to send. ``naive`` is the number of update
+    requests without packing, at 100 users of one (segment, action) each, and ``floor`` the
     best proven lower bound.
     """
 
@@ -180,7 +187,7 @@ class Requests:
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
-    """What the plan costs: seconds of sending, and events that the service bills."""
+    """What the plan costs: the seconds it takes to send, and the events CleverTap bills."""
 
     seconds: float = 0.0
     billable_events: int = 0
@@ -188,14 +195,14 @@ class Estimate:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """Everything a reader reviews and an apply needs, but for the member columns.
+    """Everything that is reviewed and applied, except the member columns.
 
-    ``lineage``, ``serial``, ``account``, ``host`` and ``workspace_digest`` say what
-    the plan was made against; ``digest`` identifies its content whatever machine or
-    engine made it.  ``targeted`` holds the ``--target`` patterns.  Requests from
-    ``settle_from`` on turn round pairs whose last request got no answer, and leave
-    no earlier than ``settled_at`` (seconds since 1970).  ``sources`` says what sources
-    held, by their fingerprints, ``rules`` which rules hold, by theirs.
+    ``lineage``, ``serial``, ``account``, ``host`` and ``workspace_digest`` identify what the
+    plan was made from. ``digest`` identifies its content and is the same on every machine.
+    ``targeted`` holds the ``--target`` patterns. Requests from index ``settle_from`` on
+    reverse a change whose last request got no answer; they are sent no earlier than
+    ``settled_at`` (seconds since 1970). ``sources`` holds the row counts of the sources by
+    fingerprint, and ``rules`` the fingerprints of the rules that hold.
     """
 
     lineage: str
@@ -224,22 +231,22 @@ class Plan:
     rules: tuple[str, ...] = field(default=(), metadata=OPTIONAL)
 
     def count(self, *actions: Action) -> int:
-        """Give the number of changes with one of these actions."""
+        """Count the changes that have one of these actions."""
         return sum(change.action in actions for change in self.changes)
 
     @property
     def members_add(self) -> int:
-        """Memberships gained, over all segments."""
+        """The number of added members, summed over all segments."""
         return sum(change.members.add for change in self.changes)
 
     @property
     def members_remove(self) -> int:
-        """Memberships lost, over all segments."""
+        """The number of removed members, summed over all segments."""
         return sum(change.members.remove for change in self.changes)
 
     @property
     def reasserted(self) -> int:
-        """Membership changes that repeat an unanswered request."""
+        """The number of membership changes that repeat an unanswered request."""
         return sum(change.members.reasserted for change in self.changes)
 
     @property
@@ -248,6 +255,6 @@ class Plan:
         return all(change.action is Action.NO_OP for change in self.changes)
 
     @property
-    def refusals(self) -> tuple[Finding, ...]:
-        """The findings that keep this plan from being applied."""
+    def error_findings(self) -> tuple[Finding, ...]:
+        """The error findings. They keep the plan from being applied."""
         return tuple(f for f in self.findings if f.severity is Severity.ERROR)

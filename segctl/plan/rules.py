@@ -1,4 +1,4 @@
-"""Rules across segments, judged on the members that they are to have."""
+"""Check rules across segments on the desired members."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
@@ -8,35 +8,41 @@ from segctl.manifests.desired import Disjoint, Rule, Size, Subset
 from segctl.plan.model import Figures, Finding, Users
 
 MAX_PAIRS_SHOWN = 10
-"""How many pairs of segments that share users are told apart for one rule."""
+"""The number of segment pairs that get a finding of their own per ``disjoint`` rule."""
 
 
 class RuleMembers(Protocol):
-    """Answers questions about the members that segments are to have, by address."""
+    """Answers questions about the desired members of segments, by address."""
 
     def size(self, address: str) -> int:
         """Count the members of a segment."""
 
     def shared(self, addresses: Sequence[str]) -> Mapping[tuple[str, str], Users]:
-        """Give the users whom each two of these segments share, the most first."""
+        """Return the users that each pair of segments shares, the largest overlap first.
+
+        Pairs that share no user are left out.
+        """
 
     def outside(self, addresses: Sequence[str], of: str) -> Mapping[str, Users]:
-        """Give the members of each of these segments that are not in another one, if any."""
+        """Return the members of each segment that are not members of the segment ``of``.
+
+        Segments without such members are left out.
+        """
 
 
 def check_rules(rules: Iterable[Rule], members: RuleMembers) -> Iterator[Finding]:
-    """Give a finding for each violation, of the rule's own severity."""
+    """Yield a finding for each violation, with the severity of the rule."""
     for rule in rules:
         match rule:
             case Disjoint():
-                yield from _disjoint(rule, members)
+                yield from _check_disjoint(rule, members)
             case Subset():
-                yield from _subset(rule, members)
+                yield from _check_subset(rule, members)
             case Size():
-                yield from _size(rule, members)
+                yield from _check_size(rule, members)
 
 
-def _disjoint(rule: Disjoint, members: RuleMembers) -> Iterator[Finding]:
+def _check_disjoint(rule: Disjoint, members: RuleMembers) -> Iterator[Finding]:
     named = (rule.owner, *rule.addresses) if rule.owner else rule.addresses
     pairs = [
         (pair, users)
@@ -48,9 +54,9 @@ def _disjoint(rule: Disjoint, members: RuleMembers) -> Iterator[Finding]:
             severity=rule.severity,
             code="disjoint",
             address=rule.owner,
-            summary=f"{first} and {second} share {_counted(users.count, 'user')}; the rule at "
+            summary=f"{first} and {second} share {_count(users.count, 'user')}; the rule at "
             f"{rule.location} allows none",
-            detail="Mend their sources, or exclude one from the other: "
+            detail="Fix their sources, or exclude one from the other: "
             f"exclude: [{{segment: {_name(first)}}}] in {_name(second)}.",
             sample=users.sample,
             figures=Figures(
@@ -58,12 +64,12 @@ def _disjoint(rule: Disjoint, members: RuleMembers) -> Iterator[Finding]:
             ),
         )
     if len(pairs) > MAX_PAIRS_SHOWN:
-        more = _counted(len(pairs) - MAX_PAIRS_SHOWN, "more pair")
+        more = _count(len(pairs) - MAX_PAIRS_SHOWN, "more pair")
         yield Finding(
             severity=rule.severity,
             code="disjoint",
             address=rule.owner,
-            summary=f"{more} of segments that the rule at {rule.location} names share users",
+            summary=f"{more} of segments share users; the rule at {rule.location} allows none",
             figures=Figures(
                 count=len(pairs) - MAX_PAIRS_SHOWN,
                 limit=0,
@@ -75,17 +81,17 @@ def _disjoint(rule: Disjoint, members: RuleMembers) -> Iterator[Finding]:
         )
 
 
-def _subset(rule: Subset, members: RuleMembers) -> Iterator[Finding]:
-    strays = members.outside(rule.addresses, rule.of)
+def _check_subset(rule: Subset, members: RuleMembers) -> Iterator[Finding]:
+    outside = members.outside(rule.addresses, rule.of)
     for address in rule.addresses:
-        if users := strays.get(address):
+        if users := outside.get(address):
             yield Finding(
                 severity=rule.severity,
                 code="subset",
                 address=address,
-                summary=f"{address} has {_counted(users.count, 'member')} outside of {rule.of}; "
+                summary=f"{address} has {_count(users.count, 'member')} outside of {rule.of}; "
                 f"the rule at {rule.location} allows none",
-                detail="Mend their sources, or narrow it: "
+                detail="Fix their sources, or intersect the two: "
                 f"intersect: [{{segment: {_name(rule.of)}}}] in {_name(address)}.",
                 sample=users.sample,
                 figures=Figures(
@@ -97,22 +103,22 @@ def _subset(rule: Subset, members: RuleMembers) -> Iterator[Finding]:
             )
 
 
-def _size(rule: Size, members: RuleMembers) -> Iterator[Finding]:
+def _check_size(rule: Size, members: RuleMembers) -> Iterator[Finding]:
     for address in rule.addresses:
         size = members.size(address)
         if rule.least is not None and size < rule.least:
-            limit, said = rule.least, f"asks for {rule.least:,} at least"
+            limit, requirement = rule.least, f"requires at least {rule.least:,}"
         elif rule.most is not None and size > rule.most:
-            limit, said = rule.most, f"allows {rule.most:,} at most"
+            limit, requirement = rule.most, f"allows at most {rule.most:,}"
         else:
             continue
         yield Finding(
             severity=rule.severity,
             code="size",
             address=address,
-            summary=f"{address} is to have {_counted(size, 'member')}; the rule at "
-            f"{rule.location} {said}",
-            detail="Look at its sources. If the number is right, change the rule.",
+            summary=f"{address} would have {_count(size, 'member')}; the rule at "
+            f"{rule.location} {requirement}",
+            detail="Check its sources. If the number is right, change the rule.",
             figures=Figures(count=size, limit=limit, segments=(address,), place=str(rule.location)),
         )
 
@@ -121,5 +127,5 @@ def _name(address: str) -> str:
     return address.removeprefix("segment.")
 
 
-def _counted(count: int, noun: str) -> str:
+def _count(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"

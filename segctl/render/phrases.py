@@ -223,7 +223,7 @@ def finding_address(found: Finding) -> str:
 
 def refusal_line(plan: Plan) -> str:
     """Say that the plan cannot be applied; empty where it can."""
-    count = len(plan.refusals)
+    count = len(plan.error_findings)
     return f"This plan cannot be applied: {counted(count, 'error')} above." if count else ""
 
 

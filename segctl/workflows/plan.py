@@ -46,7 +46,7 @@ def plan_workspace(
     content, and their rows are read only where ``reread``.
     Takes no lock and changes nothing else; raises ``StateLocked`` where a plan is to be
     saved while an apply sends.  Guards that tripped are findings of
-    severity error in the plan (``Plan.refusals``); the screen decides the exit.
+    severity error in the plan (``Plan.error_findings``); the screen decides the exit.
     """
     desired = load_desired(context, variables)
     backend = context.backend()

@@ -257,12 +257,12 @@ def test_a_broken_rule_refuses_the_apply_and_counts_the_users(shop: Workshop) ->
     shop.declare(*TIERS)
     shop.project("{rules: [{disjoint: [bronze, silver, gold]}]}")
     plan = shop.plan()
-    assert [f.summary for f in plan.refusals] == [
+    assert [f.summary for f in plan.error_findings] == [
         "segment.bronze and segment.gold share 1 user; the rule at segctl.yaml:4:16 allows none",
         "segment.bronze and segment.silver share 1 user; the rule at segctl.yaml:4:16 allows none",
         "segment.silver and segment.gold share 2 users; the rule at segctl.yaml:4:16 allows none",
     ]
-    assert plan.refusals[2].sample == ((Kind.IDENTITY, "c"), (Kind.IDENTITY, "d"))
+    assert plan.error_findings[2].sample == ((Kind.IDENTITY, "c"), (Kind.IDENTITY, "d"))
     with pytest.raises(GuardRefused):
         shop.apply()
     assert shop.service.everyone() == {}
@@ -271,9 +271,9 @@ def test_a_broken_rule_refuses_the_apply_and_counts_the_users(shop: Workshop) ->
 def test_a_rule_looks_at_segments_that_are_no_target(shop: Workshop) -> None:
     shop.declare(*TIERS, segment("far", "z"))
     shop.project("{rules: [{disjoint: [silver, gold]}, {size: {segments: [gold], max: 1}}]}")
-    assert len(shop.plan(targets=("silver",)).refusals) == 1
-    assert len(shop.plan(targets=("gold",)).refusals) == 2
-    assert shop.plan(targets=("far",)).refusals == ()
+    assert len(shop.plan(targets=("silver",)).error_findings) == 1
+    assert len(shop.plan(targets=("gold",)).error_findings) == 2
+    assert shop.plan(targets=("far",)).error_findings == ()
 
 
 def test_the_rules_of_a_segment_are_about_it_alone(shop: Workshop) -> None:
@@ -290,7 +290,7 @@ def test_the_rules_of_a_segment_are_about_it_alone(shop: Workshop) -> None:
         (severity, summary.removeprefix("segment.bronze ")) for severity, _, summary in found
     ] == [
         ("error", f"has 2 members outside of segment.silver; {RULE}9:7 allows none"),
-        ("error", f"is to have 3 members; {RULE}10:7 asks for 4 at least"),
+        ("error", f"would have 3 members; {RULE}10:7 requires at least 4"),
         ("warning", f"and segment.gold share 1 user; {RULE}8:7 allows none"),
         ("warning", f"and segment.silver share 1 user; {RULE}8:7 allows none"),
     ]

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from segctl.core import codec as plain
+from segctl.core import codec as value_codec
 from segctl.core.diagnostics import Severity
 from segctl.core.errors import OperationError, StalePlan
 from segctl.core.identity import Kind
@@ -37,7 +37,7 @@ json_values = st.recursive(
 )
 
 
-def some(values: st.SearchStrategy[object]) -> st.SearchStrategy[tuple[object, ...]]:
+def tuples_of(values: st.SearchStrategy[object]) -> st.SearchStrategy[tuple[object, ...]]:
     return st.lists(values, max_size=3).map(tuple)
 
 
@@ -60,9 +60,11 @@ changes = st.builds(
     reason=text,
     before=st.none() | attributes,
     after=st.none() | attributes,
-    attributes=some(st.builds(AttributeChange, path=text, before=json_values, after=json_values)),
+    attributes=tuples_of(
+        st.builds(AttributeChange, path=text, before=json_values, after=json_values)
+    ),
     members=st.builds(MemberCounts, before=whole, after=whole, add=whole, remove=whole),
-    sample=st.builds(Sample, add=some(members), remove=some(members)),
+    sample=st.builds(Sample, add=tuples_of(members), remove=tuples_of(members)),
     target=st.none() | whole,
     old_target=st.none() | whole,
 )
@@ -103,10 +105,10 @@ plans = st.builds(
     segctl_version=text,
     variables=labels,
     destroy=st.booleans(),
-    targeted=some(text),
-    changes=some(changes),
-    targets=some(targets),
-    findings=some(findings),
+    targeted=tuples_of(text),
+    changes=tuples_of(changes),
+    targets=tuples_of(targets),
+    findings=tuples_of(findings),
     requests=st.builds(Requests, create=whole, update=whole, naive=whole, floor=whole),
     estimate=st.builds(Estimate, seconds=number, billable_events=whole),
     max_destroys=whole,
@@ -136,21 +138,21 @@ EXAMPLE = Plan(
 
 
 @given(plans)
-def test_decoding_an_encoded_plan_gives_the_same_plan(plan: Plan) -> None:
+def test_decoding_an_encoded_plan_returns_the_same_plan(plan: Plan) -> None:
     assert decode(encode(plan)) == plan
 
 
 @given(plans)
-def test_an_encoded_plan_survives_as_json(plan: Plan) -> None:
-    assert decode(plain.load(plain.dump(encode(plan)))) == plan
+def test_an_encoded_plan_round_trips_through_json(plan: Plan) -> None:
+    assert decode(value_codec.load(value_codec.dump(encode(plan)))) == plan
     assert decode(json.loads(json.dumps(encode(plan)))) == plan
 
 
-def test_a_newer_plan_says_which_segctl_saved_it() -> None:
+def test_a_newer_plan_is_an_error_that_names_its_segctl_version() -> None:
     with pytest.raises(OperationError) as caught:
         decode({**encode(EXAMPLE), "version": VERSION + 1, "segctl_version": "3.4.0"})
-    told = f"the plan was saved by segctl 3.4.0 in format {VERSION + 1}; "
-    assert caught.value.message.startswith(told)
+    expected = f"the plan was saved by segctl 3.4.0 in format {VERSION + 1}; "
+    assert caught.value.message.startswith(expected)
     assert caught.value.hint == "Upgrade segctl to 3.4.0 or newer, or make a new plan."
 
 
@@ -160,7 +162,7 @@ def test_an_older_plan_is_stale() -> None:
 
 
 @pytest.mark.parametrize("document", [{}, {"version": "1"}, {"version": True}])
-def test_what_has_no_version_is_no_plan(document: dict[str, object]) -> None:
+def test_a_document_without_a_version_is_not_a_plan(document: dict[str, object]) -> None:
     with pytest.raises(OperationError, match="not a saved plan of segctl: it has no version"):
         decode(document)
 
@@ -177,7 +179,7 @@ def test_what_has_no_version_is_no_plan(document: dict[str, object]) -> None:
         ('"host": ', '"hots": ', '"host" is missing'),
     ],
 )
-def test_a_wrong_value_is_named_with_its_place_and_not_quoted(
+def test_a_wrong_value_is_an_error_with_its_path_and_without_the_value(
     old: str, new: str, problem: str
 ) -> None:
     document = json.dumps(encode(EXAMPLE))

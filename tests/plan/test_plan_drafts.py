@@ -9,7 +9,7 @@ from segctl.state.model import MemberSet, Pairs, SegmentRecord, State, Tombstone
 
 
 def segment(name: str, key: str = "", **changes: object) -> DesiredSegment:
-    made = DesiredSegment(
+    declared = DesiredSegment(
         address=f"segment.{name}",
         display_name=name.title(),
         customer_segment_id=key or name,
@@ -19,17 +19,17 @@ def segment(name: str, key: str = "", **changes: object) -> DesiredSegment:
         lifecycle=Lifecycle(),
         location=Location(file="s.yaml", line=1, column=1),
     )
-    return replace(made, **changes)  # type: ignore[arg-type]  # fields by name
+    return replace(declared, **changes)  # type: ignore[arg-type]  # fields by name
 
 
 def record(key: str, *, members: int = 0, **changes: object) -> SegmentRecord:
-    made = SegmentRecord(
+    recorded = SegmentRecord(
         customer_segment_id=key,
         declared_name=key.title(),
         remote_name=key.title(),
         members=MemberSet(digest=SetDigest(count=members)),
     )
-    return replace(made, **changes)  # type: ignore[arg-type]  # fields by name
+    return replace(recorded, **changes)  # type: ignore[arg-type]  # fields by name
 
 
 def state(*tombstones: Tombstone, **segments: SegmentRecord) -> State:
@@ -38,8 +38,11 @@ def state(*tombstones: Tombstone, **segments: SegmentRecord) -> State:
 
 
 def tombstone(key: str, *, members: int = 0, name: str = "") -> Tombstone:
-    held = record(key, members=members)
-    return Tombstone(address=f"segment.{name or key}", record=held, destroyed_at=1.0)
+    return Tombstone(
+        address=f"segment.{name or key}",
+        record=record(key, members=members),
+        destroyed_at=1.0,
+    )
 
 
 def actions(drafts: tuple[Draft, ...]) -> dict[str, Action]:
@@ -47,23 +50,27 @@ def actions(drafts: tuple[Draft, ...]) -> dict[str, Action]:
 
 
 def test_a_declared_segment_that_is_not_recorded_is_created() -> None:
-    [made] = build_drafts([segment("gold")], state())
-    assert (made.action, made.wanted, made.to_target().create) == (Action.CREATE, True, True)
+    [draft] = build_drafts([segment("gold")], state())
+    assert (draft.action, draft.wanted, draft.to_target().create) == (Action.CREATE, True, True)
 
 
-def test_a_recorded_segment_is_updated_by_its_name_on_the_wire() -> None:
-    [made] = build_drafts([segment("gold", "G")], state(gold=record("G")))
-    assert (made.action, made.moved_from, made.to_target().create) == (Action.UPDATE, None, False)
+def test_a_recorded_segment_is_matched_by_its_customer_segment_id() -> None:
+    [draft] = build_drafts([segment("gold", "G")], state(gold=record("G")))
+    assert (draft.action, draft.moved_from, draft.to_target().create) == (
+        Action.UPDATE,
+        None,
+        False,
+    )
 
 
-def test_a_new_address_for_the_same_segment_is_a_move_that_keeps_its_members() -> None:
-    [made] = build_drafts([segment("vip", "G")], state(gold=record("G", members=5)))
-    assert (made.action, made.moved_from, made.address) == (
+def test_a_segment_at_a_new_address_is_moved_with_its_members() -> None:
+    [draft] = build_drafts([segment("vip", "G")], state(gold=record("G", members=5)))
+    assert (draft.action, draft.moved_from, draft.address) == (
         Action.UPDATE,
         "segment.gold",
         "segment.vip",
     )
-    assert made.record == record("G", members=5)
+    assert draft.record == record("G", members=5)
 
 
 def test_two_segments_may_swap_their_addresses() -> None:
@@ -76,29 +83,29 @@ def test_two_segments_may_swap_their_addresses() -> None:
     ]
 
 
-def test_a_new_customer_id_at_the_same_address_is_a_replacement() -> None:
-    [made] = build_drafts([segment("gold", "G2")], state(gold=record("G1", members=5)))
-    assert (made.action, made.old_record, made.record) == (
+def test_a_new_customer_segment_id_at_the_same_address_is_a_replacement() -> None:
+    [draft] = build_drafts([segment("gold", "G2")], state(gold=record("G1", members=5)))
+    assert (draft.action, draft.old_record, draft.record) == (
         Action.REPLACE,
         record("G1", members=5),
         None,
     )
-    assert made.to_target().customer_segment_id == "G2"
+    assert draft.to_target().customer_segment_id == "G2"
 
 
-def test_a_replacement_takes_a_shell_that_is_there_already() -> None:
-    [made] = build_drafts([segment("gold", "G2")], state(tombstone("G2"), gold=record("G1")))
-    assert (made.action, made.to_target().create) == (Action.REPLACE, False)
+def test_a_replacement_reuses_an_existing_shell() -> None:
+    [draft] = build_drafts([segment("gold", "G2")], state(tombstone("G2"), gold=record("G1")))
+    assert (draft.action, draft.to_target().create) == (Action.REPLACE, False)
 
 
-def test_the_address_of_a_moved_segment_can_be_taken_by_a_new_one() -> None:
+def test_a_new_segment_can_use_the_address_of_a_moved_one() -> None:
     drafts = build_drafts([segment("gold", "N"), segment("vip", "G")], state(gold=record("G")))
     assert actions(drafts) == {"gold": Action.CREATE, "vip": Action.UPDATE}
 
 
-def test_a_missing_manifest_destroys() -> None:
-    [made] = build_drafts([], state(gold=record("G", members=5)))
-    assert (made.action, made.wanted, made.before is not None, made.after) == (
+def test_a_segment_without_a_manifest_is_destroyed() -> None:
+    [draft] = build_drafts([], state(gold=record("G", members=5)))
+    assert (draft.action, draft.wanted, draft.before is not None, draft.after) == (
         Action.DESTROY,
         False,
         True,
@@ -106,54 +113,54 @@ def test_a_missing_manifest_destroys() -> None:
     )
 
 
-def test_a_missing_manifest_forgets_where_it_was_recorded_so() -> None:
-    held = record("G", lifecycle=Lifecycle(on_remove="forget"))
-    [made] = build_drafts([], state(gold=held))
-    assert (made.action, made.wanted) == (Action.FORGET, None)
+def test_a_segment_recorded_with_on_remove_forget_is_forgotten() -> None:
+    recorded = record("G", lifecycle=Lifecycle(on_remove="forget"))
+    [draft] = build_drafts([], state(gold=recorded))
+    assert (draft.action, draft.wanted) == (Action.FORGET, None)
 
 
-def test_a_manifest_that_comes_back_adopts_its_shell() -> None:
-    [made] = build_drafts([segment("gold", "G")], state(tombstone("G", members=2)))
-    assert (made.action, made.to_target().create, made.record) == (
+def test_a_manifest_that_returns_adopts_its_shell() -> None:
+    [draft] = build_drafts([segment("gold", "G")], state(tombstone("G", members=2)))
+    assert (draft.action, draft.to_target().create, draft.record) == (
         Action.ADOPT,
         False,
         record("G", members=2),
     )
 
 
-def test_a_destroyed_segment_with_members_left_goes_on_being_emptied() -> None:
-    [made] = build_drafts([], state(tombstone("G", members=2)))
-    assert (made.action, made.is_tombstone, made.wanted) == (Action.DESTROY, True, False)
+def test_a_destroyed_segment_with_members_left_is_emptied_further() -> None:
+    [draft] = build_drafts([], state(tombstone("G", members=2)))
+    assert (draft.action, draft.is_tombstone, draft.wanted) == (Action.DESTROY, True, False)
 
 
-def test_a_destroyed_segment_that_may_still_hold_members_goes_on_being_emptied() -> None:
-    held = tombstone("G")
-    unsure = replace(held, record=replace(held.record, pairs=Pairs(uncertain=1)))
-    assert actions(build_drafts([], state(unsure))) == {"G": Action.DESTROY}
+def test_a_destroyed_segment_with_uncertain_members_is_emptied_further() -> None:
+    empty = tombstone("G")
+    uncertain = replace(empty, record=replace(empty.record, pairs=Pairs(uncertain=1)))
+    assert actions(build_drafts([], state(uncertain))) == {"G": Action.DESTROY}
 
 
-def test_an_empty_tombstone_needs_nothing() -> None:
+def test_an_empty_tombstone_has_no_draft() -> None:
     assert build_drafts([], state(tombstone("G"))) == ()
 
 
 def test_a_create_without_an_answer_is_sent_again() -> None:
-    [made] = build_drafts([segment("gold", "G")], state(gold=record("G", created=False)))
-    assert (made.action, made.to_target().create) == (Action.CREATE, True)
+    [draft] = build_drafts([segment("gold", "G")], state(gold=record("G", created=False)))
+    assert (draft.action, draft.to_target().create) == (Action.CREATE, True)
 
 
-def test_a_segment_known_by_the_service_id_alone_stays_itself() -> None:
-    held = record("", customer_segment_id=None, ct_segment_id=17)
-    [made] = build_drafts([segment("gold", "G")], state(gold=held))
-    assert made.action is Action.UPDATE
-    assert (made.to_target().customer_segment_id, made.to_target().ct_segment_id) == (None, 17)
+def test_a_segment_recorded_only_by_its_clevertap_id_keeps_that_id() -> None:
+    recorded = record("", customer_segment_id=None, ct_segment_id=17)
+    [draft] = build_drafts([segment("gold", "G")], state(gold=recorded))
+    assert draft.action is Action.UPDATE
+    assert (draft.to_target().customer_segment_id, draft.to_target().ct_segment_id) == (None, 17)
 
 
-def test_members_of_an_unmanaged_segment_are_left_alone() -> None:
-    [made] = build_drafts([segment("gold", managed=False)], state(gold=record("gold")))
-    assert made.wanted is None
+def test_members_of_an_unmanaged_segment_are_not_changed() -> None:
+    [draft] = build_drafts([segment("gold", managed=False)], state(gold=record("gold")))
+    assert draft.wanted is None
 
 
-def test_a_target_picks_some_and_destroys_none_of_the_others() -> None:
+def test_patterns_select_segments_and_leave_the_others_unchanged() -> None:
     drafts = build_drafts(
         [segment("gold"), segment("silver")],
         state(silver=record("silver"), lead=record("lead")),
@@ -162,13 +169,15 @@ def test_a_target_picks_some_and_destroys_none_of_the_others() -> None:
     assert actions(drafts) == {"gold": Action.CREATE, "silver": Action.UPDATE}
 
 
-def test_to_destroy_the_workspace_is_to_take_every_manifest_for_absent() -> None:
-    held = record("lead", lifecycle=Lifecycle(on_remove="forget"))
-    drafts = build_drafts([segment("gold")], state(gold=record("gold"), lead=held), destroy=True)
+def test_destroy_treats_every_manifest_as_deleted() -> None:
+    recorded = record("lead", lifecycle=Lifecycle(on_remove="forget"))
+    drafts = build_drafts(
+        [segment("gold")], state(gold=record("gold"), lead=recorded), destroy=True
+    )
     assert actions(drafts) == {"gold": Action.DESTROY, "lead": Action.DESTROY}
 
 
-def test_attributes_that_differ_are_named_as_manifests_spell_them() -> None:
+def test_changed_attributes_are_named_as_in_manifests() -> None:
     before = declared_attributes(segment("gold", labels={"team": "growth", "old_one": "x"}))
     after = declared_attributes(
         segment("gold", labels={"team": "data"}, guards=Guards(max_remove_percent=60))
@@ -180,7 +189,7 @@ def test_attributes_that_differ_are_named_as_manifests_spell_them() -> None:
     )
 
 
-def test_equal_attributes_do_not_differ() -> None:
+def test_equal_attributes_have_no_changes() -> None:
     same = declared_attributes(segment("gold"))
     assert attribute_changes(same, same) == ()
     assert attribute_changes(None, same) == ()

@@ -58,13 +58,13 @@ def save(path: Path, plan: Plan = PLAN, *, disk: Disk | None = None) -> None:
     plan_file.save_plan(path, plan=plan, delta=delta, batches=batches, disk=disk)
 
 
-def remake(
+def rewrite(
     path: Path,
     change: Callable[[str, bytes], bytes | None],
     *,
     compression: int = zipfile.ZIP_STORED,
 ) -> None:
-    """Write the zip anew with other contents, leaving out what becomes ``None``."""
+    """Write the zip again with changed contents. ``None`` leaves a file out."""
     with zipfile.ZipFile(path) as archive:
         contents = {name: archive.read(name) for name in archive.namelist()}
     with zipfile.ZipFile(path, "w", compression) as archive:
@@ -73,7 +73,7 @@ def remake(
                 archive.writestr(name, changed)
 
 
-def refusal(path: Path, scratch: Path) -> OperationError:
+def load_error(path: Path, scratch: Path) -> OperationError:
     with pytest.raises(OperationError) as caught:
         plan_file.load_plan(path, scratch=scratch)
     return caught.value
@@ -102,7 +102,7 @@ def test_the_same_plan_is_saved_as_the_same_bytes(path: Path) -> None:
     assert path.read_bytes() == first
 
 
-def test_plan_files_are_for_their_owner_alone(path: Path, scratch: Path) -> None:
+def test_only_the_owner_can_read_plan_files(path: Path, scratch: Path) -> None:
     before = os.umask(0)
     try:
         save(path)
@@ -113,7 +113,7 @@ def test_plan_files_are_for_their_owner_alone(path: Path, scratch: Path) -> None
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
 
-def test_any_zip_tool_can_look_inside(path: Path) -> None:
+def test_any_zip_tool_can_open_a_plan_file(path: Path) -> None:
     save(path)
     with zipfile.ZipFile(path) as archive:
         assert archive.testzip() is None
@@ -127,55 +127,55 @@ def test_any_zip_tool_can_look_inside(path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"hello", b"PK", b"kind: Segment\n" * 1000])
-def test_another_file_is_no_plan_file(path: Path, scratch: Path, content: bytes) -> None:
+def test_another_file_is_not_a_plan_file(path: Path, scratch: Path, content: bytes) -> None:
     path.write_bytes(content)
-    stop = refusal(path, scratch)
-    assert stop.message == f"{path} is not a plan file of segctl"
-    assert stop.hint == "Make a new one with `segctl plan --out FILE`."
+    error = load_error(path, scratch)
+    assert error.message == f"{path} is not a plan file of segctl"
+    assert error.hint == "Make a new plan with `segctl plan --out FILE`."
 
 
-def test_another_zip_is_no_plan_file(path: Path, scratch: Path) -> None:
+def test_another_zip_is_not_a_plan_file(path: Path, scratch: Path) -> None:
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("tfplan", b"")
-    assert refusal(path, scratch).message == f"{path} is not a plan file of segctl"
+    assert load_error(path, scratch).message == f"{path} is not a plan file of segctl"
 
 
-def test_a_missing_file_is_named(path: Path, scratch: Path) -> None:
-    assert refusal(path, scratch).message == (
+def test_a_missing_file_is_an_error_with_its_path(path: Path, scratch: Path) -> None:
+    assert load_error(path, scratch).message == (
         f"cannot read the plan file {path}: No such file or directory"
     )
 
 
-def test_a_folder_in_its_place_is_named(path: Path, scratch: Path) -> None:
+def test_a_folder_is_an_error_with_its_path(path: Path, scratch: Path) -> None:
     path.mkdir()
-    assert refusal(path, scratch).message == f"cannot read the plan file {path}: Is a directory"
+    assert load_error(path, scratch).message == f"cannot read the plan file {path}: Is a directory"
 
 
-def test_a_plan_file_cut_off_anywhere_is_refused(path: Path, scratch: Path) -> None:
+def test_a_truncated_plan_file_is_refused(path: Path, scratch: Path) -> None:
     save(path)
     whole = path.read_bytes()
     for size in range(4, len(whole)):
         path.write_bytes(whole[:size])
-        assert refusal(path, scratch).message == (
-            f"the plan file {path} is damaged or was changed: its end is missing or garbled"
+        assert load_error(path, scratch).message == (
+            f"the plan file {path} is damaged or was changed: its end is missing or invalid"
         )
 
 
-def test_any_changed_byte_is_refused_or_changes_nothing(path: Path, tmp_path: Path) -> None:
+def test_a_changed_byte_is_refused_or_has_no_effect(path: Path, tmp_path: Path) -> None:
     save(path)
     whole = path.read_bytes()
     with zipfile.ZipFile(path) as archive:
         contents = [archive.read(name) for name in archive.namelist()]
     inside = {whole.index(data) + offset for data in contents for offset in range(len(data))}
     refused = set()
-    for place in range(len(whole)):
-        path.write_bytes(whole[:place] + bytes([whole[place] ^ 0x55]) + whole[place + 1 :])
-        scratch = tmp_path / f"scratch-{place}"
+    for offset in range(len(whole)):
+        path.write_bytes(whole[:offset] + bytes([whole[offset] ^ 0x55]) + whole[offset + 1 :])
+        scratch = tmp_path / f"scratch-{offset}"
         scratch.mkdir()
         try:
             loaded = plan_file.load_plan(path, scratch=scratch)
         except OperationError:
-            refused.add(place)
+            refused.add(offset)
         else:
             assert loaded.plan == PLAN
             assert loaded.delta.read_bytes() + loaded.batches.read_bytes() == DELTA + BATCHES
@@ -183,28 +183,28 @@ def test_any_changed_byte_is_refused_or_changes_nothing(path: Path, tmp_path: Pa
 
 
 @pytest.mark.parametrize("name", ["plan.json", "delta.parquet", "batches.parquet"])
-def test_an_edited_part_is_refused(path: Path, scratch: Path, name: str) -> None:
+def test_an_edited_file_in_the_zip_is_refused(path: Path, scratch: Path, name: str) -> None:
     save(path)
-    remake(path, lambda part, data: data.replace(b"a", b"b") if part == name else data)
-    assert refusal(path, scratch).message == (
-        f"the plan file {path} is damaged or was changed: {name} is not what was saved"
+    rewrite(path, lambda part, data: data.replace(b"a", b"b") if part == name else data)
+    assert load_error(path, scratch).message == (
+        f"the plan file {path} is damaged or was changed: {name} does not match its SHA-256"
     )
 
 
 @pytest.mark.parametrize("name", ["plan.json", "delta.parquet", "batches.parquet"])
-def test_a_missing_part_is_named(path: Path, scratch: Path, name: str) -> None:
+def test_a_missing_file_in_the_zip_is_named(path: Path, scratch: Path, name: str) -> None:
     save(path)
-    remake(path, lambda part, data: None if part == name else data)
-    assert refusal(path, scratch).message == (
+    rewrite(path, lambda part, data: None if part == name else data)
+    assert load_error(path, scratch).message == (
         f"the plan file {path} is damaged or was changed: {name} is missing"
     )
 
 
-def test_a_compressed_part_is_refused_unread(path: Path, scratch: Path) -> None:
+def test_a_compressed_zip_is_refused(path: Path, scratch: Path) -> None:
     save(path)
-    remake(path, lambda _, data: data, compression=zipfile.ZIP_DEFLATED)
-    assert refusal(path, scratch).message == (
-        f"the plan file {path} is damaged or was changed: manifest.json is not what was saved"
+    rewrite(path, lambda _, data: data, compression=zipfile.ZIP_DEFLATED)
+    assert load_error(path, scratch).message == (
+        f"the plan file {path} is damaged or was changed: manifest.json is compressed"
     )
 
 
@@ -213,26 +213,26 @@ def test_a_compressed_part_is_refused_unread(path: Path, scratch: Path) -> None:
 )
 def test_a_broken_manifest_is_refused(path: Path, scratch: Path, content: bytes) -> None:
     save(path)
-    remake(path, lambda part, data: content if part == "manifest.json" else data)
-    assert refusal(path, scratch).message.startswith(
+    rewrite(path, lambda part, data: content if part == "manifest.json" else data)
+    assert load_error(path, scratch).message.startswith(
         f"the plan file {path} is damaged or was changed: manifest.json"
     )
 
 
 @pytest.mark.parametrize("version", [0, codec.VERSION + 1])
-def test_another_format_is_refused_by_its_name(path: Path, scratch: Path, version: int) -> None:
+def test_another_format_version_is_refused(path: Path, scratch: Path, version: int) -> None:
     save(path)
     manifest = json.dumps({"version": version, "segctl_version": "3.4.0", "files": {}}).encode()
-    remake(path, lambda part, data: manifest if part == "manifest.json" else data)
-    stop = refusal(path, scratch)
+    rewrite(path, lambda part, data: manifest if part == "manifest.json" else data)
+    error = load_error(path, scratch)
     assert (
-        f"segctl 3.4.0 in format {version}" in stop.message
-        or "older segctl (3.4.0)" in stop.message
+        f"segctl 3.4.0 in format {version}" in error.message
+        or "older segctl (3.4.0)" in error.message
     )
-    assert isinstance(stop, StalePlan) == (version == 0)
+    assert isinstance(error, StalePlan) == (version == 0)
 
 
-def test_names_that_lead_elsewhere_are_passed_over(path: Path, scratch: Path) -> None:
+def test_names_outside_the_folder_are_ignored(path: Path, scratch: Path) -> None:
     save(path)
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr("../escaped", b"x")
@@ -242,7 +242,7 @@ def test_names_that_lead_elsewhere_are_passed_over(path: Path, scratch: Path) ->
     assert sorted(file.name for file in scratch.iterdir()) == ["batches.parquet", "delta.parquet"]
 
 
-class Full(Disk):
+class FullDisk(Disk):
     """A disk with no space left after ``room`` bytes."""
 
     def __init__(self, room: int) -> None:
@@ -262,17 +262,17 @@ def test_a_full_disk_leaves_the_old_plan_file_and_nothing_else(path: Path, room:
     with pytest.raises(
         OperationError, match=r"^cannot save the plan as .*: No space left on device$"
     ):
-        save(path, plan_of(8), disk=Full(room))
+        save(path, plan_of(8), disk=FullDisk(room))
     assert plan_file.read_plan(path) == PLAN
     assert sorted(path.parent.iterdir()) == before
 
 
-def test_a_full_disk_is_no_damaged_plan(path: Path, scratch: Path) -> None:
+def test_a_full_disk_is_not_reported_as_a_damaged_plan(path: Path, scratch: Path) -> None:
     save(path)
     with pytest.raises(
         OperationError, match=r"^cannot write .*delta.parquet: No space left on device$"
     ):
-        plan_file.load_plan(path, scratch=scratch, disk=Full(10))
+        plan_file.load_plan(path, scratch=scratch, disk=FullDisk(10))
 
 
 def test_a_plan_is_not_saved_over_a_folder(path: Path) -> None:
@@ -283,12 +283,14 @@ def test_a_plan_is_not_saved_over_a_folder(path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"apiVersion: segctl/v1", b'{"lineage": ""}', b"PK\3\4"])
-def test_a_plan_is_not_saved_over_a_file_that_is_no_plan(path: Path, content: bytes) -> None:
+def test_a_plan_is_not_saved_over_another_file(path: Path, content: bytes) -> None:
     path.write_bytes(content)
     with pytest.raises(OperationError) as caught:
         save(path)
-    assert caught.value.message == f"{path} is there already and is no plan file"
-    assert caught.value.hint == "Nothing was written. Choose another name, or remove it first."
+    assert caught.value.message == f"{path} already exists and is not a plan file"
+    assert (
+        caught.value.hint == "Choose another name, or remove the file first. Nothing was written."
+    )
     assert path.read_bytes() == content
 
 
@@ -296,20 +298,18 @@ def test_a_plan_is_not_saved_over_a_pipe_or_a_link(path: Path, tmp_path: Path) -
     os.mkfifo(path)
     (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
     for name in (path, tmp_path / "link"):
-        with pytest.raises(OperationError, match="is there already and is no plan file"):
+        with pytest.raises(OperationError, match="already exists and is not a plan file"):
             save(name)
     assert stat.S_ISFIFO(path.lstat().st_mode)
 
 
 @pytest.mark.parametrize("name", [".", "..", "/"])
-def test_a_plan_is_not_saved_in_the_place_of_a_folder(tmp_path: Path, name: str) -> None:
+def test_a_plan_is_not_saved_as_a_folder(tmp_path: Path, name: str) -> None:
     with pytest.raises(OperationError, match="Is a directory"):
         plan_file.save_plan(tmp_path / name, plan=PLAN, delta=tmp_path, batches=tmp_path)
 
 
-def test_a_plan_takes_the_place_of_an_empty_file_and_of_an_older_plan(
-    path: Path, scratch: Path
-) -> None:
+def test_a_plan_replaces_an_empty_file_and_an_older_plan(path: Path, scratch: Path) -> None:
     path.touch()
     save(path)
     save(path, plan_of(8))
@@ -318,52 +318,55 @@ def test_a_plan_takes_the_place_of_an_empty_file_and_of_an_older_plan(
 
 @pytest.mark.parametrize("loss", LOSSES)
 def test_a_crash_while_saving_leaves_the_old_or_the_new_plan(tmp_path: Path, loss: Loss) -> None:
-    for at in range(1, 100):
-        spare = tmp_path / str(at) / "spare"
+    for step in range(1, 100):
+        spare = tmp_path / str(step) / "spare"
         spare.mkdir(parents=True)
         path = spare.parent / "tfplan"
         save(path)
-        disk = FaultyDisk(spare, at=at, loss=loss)
+        disk = FaultyDisk(spare, at=step, loss=loss)
         with suppress(PowerCut):
             save(path, plan_of(8), disk=disk)
         assert plan_file.read_plan(path) in (PLAN, plan_of(8))
-        if disk.steps < at:
+        if disk.steps < step:
             assert plan_file.read_plan(path) == plan_of(8)
             return
     raise AssertionError("more than 100 steps")
 
 
-def test_what_a_killed_run_left_of_a_plan_goes_with_the_next_and_nothing_else(path: Path) -> None:
-    left, living = path.with_name(".tfplan.0123abcd.tmp"), path.with_name(".tfplan.4567abcd.tmp")
+def test_saving_removes_only_the_temporary_files_of_killed_runs(path: Path) -> None:
+    leftover, locked = (
+        path.with_name(".tfplan.0123abcd.tmp"),
+        path.with_name(".tfplan.4567abcd.tmp"),
+    )
     others = [path.with_name(name) for name in (".tfplan.tmp", ".other.0123abcd.tmp", "tfplan.tmp")]
-    for file in (left, living, *others):
+    for file in (leftover, locked, *others):
         file.touch()
     path.with_name(".tfplan.89abcdef.tmp").symlink_to(others[0])
-    with living.open() as held:
-        fcntl.flock(held, fcntl.LOCK_EX)
+    with locked.open() as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
         save(path)
-    assert not left.exists()
-    assert all(file.exists() for file in (living, *others))
+    assert not leftover.exists()
+    assert all(file.exists() for file in (locked, *others))
 
 
-class StoppedDisk(Disk):
-    """A disk at which somebody presses Ctrl-C."""
+class InterruptedDisk(Disk):
+    """A disk that raises ``KeyboardInterrupt`` instead of syncing."""
 
     def sync(self, descriptor: int) -> None:
         del descriptor
         raise KeyboardInterrupt
 
 
-def test_a_signal_while_a_plan_is_saved_leaves_nothing_of_it(path: Path) -> None:
+def test_an_interrupted_save_leaves_no_file(path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
-        save(path, disk=StoppedDisk())
+        save(path, disk=InterruptedDisk())
     assert sorted(file.name for file in path.parent.iterdir()) == ["a", "b"]
 
 
-def test_a_large_part_is_copied_in_pieces(path: Path, scratch: Path) -> None:
+def test_a_large_file_is_copied_in_chunks(path: Path, scratch: Path) -> None:
     large = path.with_name("large")
     large.write_bytes(os.urandom(1000) * 2500)
     plan_file.save_plan(path, plan=PLAN, delta=large, batches=large)
-    with io.BytesIO(path.read_bytes()) as held, zipfile.ZipFile(held) as archive:
+    with io.BytesIO(path.read_bytes()) as file, zipfile.ZipFile(file) as archive:
         assert archive.getinfo("delta.parquet").compress_type == zipfile.ZIP_STORED
     assert plan_file.load_plan(path, scratch=scratch).delta.read_bytes() == large.read_bytes()

@@ -8,7 +8,7 @@ from segctl.plan.model import Action, Attributes, Change, Figures, MemberCounts
 DEFAULT = Guards()
 
 
-def weighed(
+def guarded(
     before: int,
     after: int,
     *,
@@ -27,9 +27,9 @@ def weighed(
         after=None if action is Action.DESTROY else declared,
         members=MemberCounts(before=before, after=after),
     )
-    gone = before - after if members_removed is None else members_removed
+    removed = before - after if members_removed is None else members_removed
     return GuardedChange(
-        change=change, members_removed=gone, is_protected=is_protected, is_tombstone=is_tombstone
+        change=change, members_removed=removed, is_protected=is_protected, is_tombstone=is_tombstone
     )
 
 
@@ -50,61 +50,61 @@ def codes(*items: GuardedChange, max_destroys: int = 5) -> list[str]:
         (0, 0, []),
     ],
 )
-def test_a_segment_may_lose_its_share_of_recorded_members_and_not_all(
+def test_a_segment_may_lose_a_share_of_its_recorded_members_but_not_all(
     before: int, after: int, expected: list[str]
 ) -> None:
-    assert codes(weighed(before, after)) == expected
+    assert codes(guarded(before, after)) == expected
 
 
-def test_a_tripped_guard_gives_what_leaves_of_how_many_and_the_limit() -> None:
-    [tripped] = check_guards([weighed(101, 60)], max_destroys=5)
-    assert tripped.figures == Figures(count=41, of=101, limit=30, segments=("segment.gold",))
+def test_a_violated_guard_reports_removed_members_their_total_and_the_limit() -> None:
+    [finding] = check_guards([guarded(101, 60)], max_destroys=5)
+    assert finding.figures == Figures(count=41, of=101, limit=30, segments=("segment.gold",))
 
 
-def test_members_that_are_replaced_one_for_one_count_as_lost() -> None:
-    assert codes(weighed(100, 100, members_removed=31)) == ["max-remove-percent"]
+def test_members_replaced_by_others_count_as_removed() -> None:
+    assert codes(guarded(100, 100, members_removed=31)) == ["max-remove-percent"]
 
 
-def test_the_guards_of_the_manifest_are_the_ones_that_hold() -> None:
+def test_the_guards_of_the_manifest_apply() -> None:
     loose = Guards(max_remove_percent=100, from_members=10, allow_empty=True)
-    assert codes(weighed(100, 1, guards=loose), weighed(100, 0, guards=loose)) == []
-    assert codes(weighed(5, 4, guards=Guards(max_remove_percent=10, from_members=0))) == [
+    assert codes(guarded(100, 1, guards=loose), guarded(100, 0, guards=loose)) == []
+    assert codes(guarded(5, 4, guards=Guards(max_remove_percent=10, from_members=0))) == [
         "max-remove-percent"
     ]
 
 
 @pytest.mark.parametrize("action", [Action.CREATE, Action.FORGET, Action.NO_OP])
-def test_what_cannot_lose_recorded_members_is_exempt(action: Action) -> None:
-    assert codes(weighed(0, 0, action=action)) == []
+def test_an_action_that_removes_no_recorded_members_is_exempt(action: Action) -> None:
+    assert codes(guarded(0, 0, action=action)) == []
 
 
-def test_destroying_has_a_guard_of_its_own() -> None:
-    five = [weighed(100, 0, action=Action.DESTROY, name=f"s{n}") for n in range(5)]
-    replaced = weighed(100, 0, action=Action.REPLACE, members_removed=0)
+def test_destroys_are_limited_by_max_destroys() -> None:
+    five = [guarded(100, 0, action=Action.DESTROY, name=f"s{n}") for n in range(5)]
+    replaced = guarded(100, 0, action=Action.REPLACE, members_removed=0)
     assert codes(*five) == []
     assert codes(*five, replaced) == ["max-destroys"]
     assert codes(*five, replaced, max_destroys=6) == []
 
 
-def test_going_on_with_a_destroy_counts_no_second_time() -> None:
-    going_on = weighed(100, 0, action=Action.DESTROY, is_tombstone=True)
-    assert codes(going_on, max_destroys=0) == []
+def test_a_tombstone_does_not_count_as_a_destroy_again() -> None:
+    tombstone = guarded(100, 0, action=Action.DESTROY, is_tombstone=True)
+    assert codes(tombstone, max_destroys=0) == []
 
 
 @pytest.mark.parametrize("action", [Action.DESTROY, Action.REPLACE])
 def test_a_protected_segment_is_not_destroyed(action: Action) -> None:
-    assert codes(weighed(0, 0, action=action, is_protected=True)) == ["prevent-destroy"]
-    assert codes(weighed(9, 8, is_protected=True)) == []
+    assert codes(guarded(0, 0, action=action, is_protected=True)) == ["prevent-destroy"]
+    assert codes(guarded(9, 8, is_protected=True)) == []
 
 
-def test_a_guard_names_its_setting_its_value_and_the_way_out() -> None:
-    [finding] = check_guards([weighed(1000, 400)], max_destroys=5)
+def test_a_guard_names_its_setting_and_value_and_what_to_do() -> None:
+    [finding] = check_guards([guarded(1000, 400)], max_destroys=5)
     assert (finding.severity, finding.address) == (Severity.ERROR, "segment.gold")
     assert finding.summary == (
         "segment.gold loses 600 of 1,000 members (60.0%), more than "
         "spec.guards.maxRemovePercent allows (30%)"
     )
     assert finding.detail == (
-        "If that is meant, raise spec.guards.maxRemovePercent in its manifest; "
-        "if not, look at its sources."
+        "If this is intended, raise spec.guards.maxRemovePercent in its manifest. "
+        "If not, check its sources."
     )

@@ -209,7 +209,7 @@ def test_a_rule_that_holds_is_not_judged_again(place: Place) -> None:
     assert settled(place) == set(NAMES)
     place.write("silver.txt", "silver-1\ngold-1\n")
     assert settled(place) == set()
-    assert [finding.code for finding in place.plan().refusals] == ["disjoint"]
+    assert [finding.code for finding in place.plan().error_findings] == ["disjoint"]
 
 
 def test_a_broken_rule_is_told_of_each_time(place: Place) -> None:

@@ -159,7 +159,7 @@ def test_what_ended_a_run_is_streamed_with_its_name_and_its_way_out() -> None:
 
 
 def test_a_refused_plan_streams_its_findings(sample: Sampler) -> None:
-    refusals = sample("refused").refusals
+    refusals = sample("refused").error_findings
     lines = list(stream.error(GuardRefused("1 guard refused the plan", findings=refusals)))
     assert [line["diagnostic"]["code"] for line in lines] == [
         "guard-remove-percent",
