@@ -86,8 +86,8 @@ def _missing_segment(change: Change, draft: Draft) -> Iterator[Finding]:
         address=change.address,
         summary=f"{change.address}: CleverTap does not find {record.key}, or it was deleted "
         "there; nothing is sent to it",
-        detail=f"Restore it in the dashboard and run `segctl rejects retry --target {name}`, "
-        "or change its customerSegmentId to create a new segment with all its members.",
+        detail=f"Restore it in the dashboard, then run `segctl rejects retry --target {name}`. "
+        "Or set a new customerSegmentId to create a new segment with all its members.",
     )
 
 

@@ -88,12 +88,11 @@ _TOGETHER: Mapping[str, _Together] = {
         summary="{count:,} refused earlier, not retried, in {places:,} segments"
     ),
     "reasserted": _Together(
-        summary="{count:,} sent again in {places:,} segments, since their last request got no "
+        summary="{count:,} sent again in {places:,} segments because their last request got no "
         "answer"
     ),
     "no-rename": _Together(
-        summary="{places:,} segments are declared by new names; the service goes on calling them "
-        "by the old ones"
+        summary="{places:,} segments have a new displayName, but CleverTap keeps the old names"
     ),
     "delete-shell": _Together(summary="{places:,} emptied segments stay in CleverTap"),
     "rows-read": _Together(summary="{count:,} rows of {places:,} sources, no duplicates", most=10),

@@ -42,7 +42,7 @@ def test_a_plan_is_not_saved_over_a_file_of_the_workspace(
     before = (workspace / name).read_bytes()
     done = segctl("plan", "--out", name)
     assert done.code == 1
-    assert f"{name} is there already and is no plan file" in done.err
+    assert f"{name} already exists and is not a plan file" in done.err
     assert (workspace / name).read_bytes() == before
 
 

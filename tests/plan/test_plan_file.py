@@ -342,8 +342,8 @@ def test_saving_removes_only_the_temporary_files_of_killed_runs(path: Path) -> N
     for file in (leftover, locked, *others):
         file.touch()
     path.with_name(".tfplan.89abcdef.tmp").symlink_to(others[0])
-    with locked.open() as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with locked.open() as locked_file:
+        fcntl.flock(locked_file, fcntl.LOCK_EX)
         save(path)
     assert not leftover.exists()
     assert all(file.exists() for file in (locked, *others))

@@ -51,9 +51,7 @@ def test_what_to_do_is_told_once() -> None:
 def test_segments_that_were_renamed_are_counted() -> None:
     renamed = [replace(note(n, "no-rename", Severity.WARNING), figures=None) for n in range(4)]
     [one] = gathered(renamed)
-    assert one.summary == (
-        "4 segments are declared by new names; the service goes on calling them by the old ones"
-    )
+    assert one.summary == "4 segments have a new displayName, but CleverTap keeps the old names"
 
 
 def test_of_many_violations_the_greatest_twelve_are_told() -> None:
