@@ -1,4 +1,4 @@
-"""Compare what a plan's segments are to have with what is recorded, as far as need be."""
+"""Compare the desired members of a plan's segments with the recorded ones."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,130 +18,123 @@ from segctl.plan.model import Finding
 from segctl.plan.rules import check_rules
 from segctl.planning.load import LoadedSources, load_sources
 from segctl.planning.rule_members import EngineRuleMembers, prepare_engine
+from segctl.planning.scope import PlanScope
 from segctl.planning.unchanged import ReadSelection
 from segctl.sources.context import SourceContext
 
 NOTHING_PACKED = PackingSummary(requests=0, naive=0, floor=0, settle_from=0)
-"""What packing an empty delta comes to."""
+"""The packing of an empty delta."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ComparisonResult:
-    """What comparing members came to.
+    """How the members of a plan's segments change.
 
-    ``engine`` holds the delta; it is ``None`` where there was nothing to compare.
-    ``diffs`` are by target; ``segments``, ``sources`` and ``rules`` are what is to be
-    known of them by the next plan: see ``ReadSelection``.
+    ``engine`` holds the delta, ``None`` if there was nothing to compare. ``diffs`` are by
+    target index. The last three fields are recorded for the next plan: the fingerprints of
+    segments by address, the row counts of sources by fingerprint, and the fingerprints of
+    the rules that hold.
     """
 
     engine: Engine | None
     diffs: Mapping[int, TargetDiff]
-    packed: PackingSummary
-    digest: SetDigest
+    packing: PackingSummary
+    delta_digest: SetDigest
     findings: list[Finding]
-    segments: Mapping[str, str]
-    sources: Mapping[str, SourceCounts]
-    rules: tuple[str, ...]
+    segment_fingerprints: Mapping[str, str]
+    source_counts: Mapping[str, SourceCounts]
+    passing_rules: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """What a plan compares: its segments with their targets, ``places`` by address.
+    """The input of a comparison.
 
-    Those of ``unplanned`` segments are looked at alone, with the reason.  ``recorded``
-    gives for each other target where it is recorded and whether it is wanted;  ``keys``
-    are their names on the wire.  ``rules`` are all about these segments.
+    ``recorded`` holds, for each target to compare, its recorded files and whether it is
+    wanted; a target that is not wanted is emptied. ``keys`` are the ids of all targets in
+    requests. Pairs refused before ``retry_before`` (seconds since 1970) are sent again.
     """
 
     desired: Desired
-    places: Mapping[str, int]
-    unplanned: Mapping[str, str]
+    scope: PlanScope
     recorded: Mapping[int, tuple[Recorded, bool]]
     keys: Sequence[str]
-    rules: Sequence[Rule]
     retry_before: float | None
 
-    def run(self, found: ReadSelection, at: SourceContext) -> ComparisonResult:
-        """Compare the members of all segments that are not settled.
+    def run(self, selection: ReadSelection, context: SourceContext) -> ComparisonResult:
+        """Compare the members of every segment that is not unchanged.
 
-        Raises ``InvalidInput`` with all problems of all sources at once.
+        Raises ``InvalidInput`` with the problems of all sources at once.
         """
-        read = {address: place for address, place in self.places.items() if address in found.read}
-        settled = {self.places[address] for address in found.settled}
-        loaded = load_sources(
-            found.feeds, read, at, seen=self.places.keys(), unplanned=self.unplanned
+        unchanged = {
+            self.scope.planned[address]: _unchanged_diff(basis)
+            for address, basis in selection.unchanged.items()
+        }
+        recorded = {n: target for n, target in self.recorded.items() if n not in unchanged}
+        read = {a: n for a, n in self.scope.target_indexes.items() if a in selection.to_read}
+        loaded = load_sources(selection.inputs, read, self.scope, context)
+        engine = context.engine if recorded or read else None
+        diff = self._diff(engine, recorded, read, loaded, selection) if engine else _NO_DIFF
+        stats = selection.complete_stats(
+            {loaded.input_indexes[load]: counts for load, counts in diff.loads.items()}
         )
-        recorded = {n: known for n, known in self.recorded.items() if n not in settled}
-        engine = at.engine if recorded or read else None
-        diff, packed, digest = Diff(targets={}, loads={}), NOTHING_PACKED, SetDigest()
+        changing = [address for address, index in read.items() if _has_changes(diff, index)]
+        findings = loaded.row_findings(stats, changing)
+        packing, delta_digest = NOTHING_PACKED, SetDigest()
+        violations: list[tuple[Rule, list[Finding]]] = []
         if engine:
-            self._prepare(engine, found, read)
-            diff = self._diff(engine, recorded, loaded)
-        stats = found.stats({loaded.loads[number]: held for number, held in diff.loads.items()})
-        changing = [address for address, place in read.items() if _changes(diff, place)]
-        findings = loaded.check_rows(stats, changing)
-        broken = []
-        if engine:
-            packed = pack(engine, self.keys, self.desired.project)
-            digest = engine.delta_digest(self.keys)
-            broken = self._broken(engine, found, read, diff)
-        found.check_unchanged()
+            packing = pack_delta(engine, self.keys, self.desired.project)
+            delta_digest = engine.delta_digest(self.keys)
+            violations = _check_rules(selection.rules, engine, read, diff)
+        selection.check_files_unchanged()
         return ComparisonResult(
             engine=engine,
-            diffs={
-                **diff.targets,
-                **{self.places[a]: _settled(b) for a, b in found.settled.items()},
-            },
-            packed=packed,
-            digest=digest,
-            findings=findings + [finding for _, violations in broken for finding in violations],
-            segments=found.segments,
-            sources=found.counts(stats),
-            rules=found.holding(self.rules, [rule for rule, _ in broken]),
+            diffs={**diff.targets, **unchanged},
+            packing=packing,
+            delta_digest=delta_digest,
+            findings=findings + [finding for _, broken in violations for finding in broken],
+            segment_fingerprints=selection.segment_fingerprints,
+            source_counts=selection.counts_to_record(stats),
+            passing_rules=selection.rules_to_record([rule for rule, _ in violations]),
         )
 
-    def _prepare(self, engine: Engine, found: ReadSelection, read: Mapping[str, int]) -> None:
-        planned = {a: place for a, place in read.items() if a not in self.unplanned}
-        prepare_engine(self.desired, found.rules, engine, places=read, planned=planned)
-
     def _diff(
-        self, engine: Engine, recorded: Mapping[int, tuple[Recorded, bool]], loaded: LoadedSources
+        self,
+        engine: Engine,
+        recorded: Mapping[int, tuple[Recorded, bool]],
+        read: Mapping[str, int],
+        loaded: LoadedSources,
+        selection: ReadSelection,
     ) -> Diff:
-        for target, (where, wanted) in recorded.items():
-            engine.record(target, where, wanted=wanted)
+        planned = {a: n for a, n in read.items() if a in self.scope.planned}
+        prepare_engine(self.desired, selection.rules, engine, target_indexes=read, planned=planned)
+        for target_index, (files, wanted) in recorded.items():
+            engine.record(target_index, files, wanted=wanted)
         try:
             return engine.diff(retry_before=self.retry_before)
         except SourceError as error:
-            raise loaded.describe_error(error) from error
-
-    def _broken(
-        self, engine: Engine, found: ReadSelection, read: Mapping[str, int], diff: Diff
-    ) -> list[tuple[Rule, list[Finding]]]:
-        """Judge the rules of which it is not known that they hold; give those that do not."""
-        asked = EngineRuleMembers(engine=engine, places=read, diffs=diff.targets)
-        judged = [(rule, list(check_rules([rule], asked))) for rule in found.rules]
-        return [(rule, violations) for rule, violations in judged if violations]
+            raise loaded.invalid_input(error) from error
 
 
-def _changes(diff: Diff, place: int) -> bool:
-    target = diff.targets.get(place)
+_NO_DIFF = Diff(targets={}, loads={})
+
+
+def _check_rules(
+    rules: Sequence[Rule], engine: Engine, read: Mapping[str, int], diff: Diff
+) -> list[tuple[Rule, list[Finding]]]:
+    """Return the rules that do not hold, each with its findings."""
+    members = EngineRuleMembers(engine=engine, target_indexes=read, diffs=diff.targets)
+    checked = [(rule, list(check_rules([rule], members))) for rule in rules]
+    return [(rule, findings) for rule, findings in checked if findings]
+
+
+def _has_changes(diff: Diff, target_index: int) -> bool:
+    target = diff.targets.get(target_index)
     return target is not None and bool(target.add or target.remove)
 
 
-def pack(engine: Engine, keys: Sequence[str], project: ProjectSettings) -> PackingSummary:
-    """Pack the delta that an engine holds, as the project says."""
-    return engine.pack(keys, counting=project.counting, settle_seconds=project.settle_seconds)
-
-
-def compare_nothing(engine: Engine, project: ProjectSettings) -> Engine:
-    """Have an engine compare nothing, where columns are wanted all the same."""
-    engine.diff()
-    pack(engine, (), project)
-    return engine
-
-
-def _settled(basis: Basis) -> TargetDiff:
-    """Give the difference of a segment whose sources are known to come to what is recorded."""
+def _unchanged_diff(basis: Basis) -> TargetDiff:
+    """Return the diff of a segment whose recorded members are those of its sources."""
     count = basis.members.count
     return TargetDiff(
         asked=count,
@@ -150,3 +143,15 @@ def _settled(basis: Basis) -> TargetDiff:
         held_out=basis.held_out,
         suppressed=basis.suppressed,
     )
+
+
+def pack_delta(engine: Engine, keys: Sequence[str], project: ProjectSettings) -> PackingSummary:
+    """Pack the engine's delta with the settings of the project."""
+    return engine.pack(keys, counting=project.counting, settle_seconds=project.settle_seconds)
+
+
+def compare_nothing(engine: Engine, project: ProjectSettings) -> Engine:
+    """Give an unused engine an empty delta, so that it can save empty member columns."""
+    engine.diff()
+    pack_delta(engine, (), project)
+    return engine

@@ -1,10 +1,9 @@
-"""Read the sources of a plan: every row into the engine, every problem to its author."""
+"""Load the sources of a plan into the engine, and report problems with their rows."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from types import MappingProxyType
 
-from segctl.core.diagnostics import Diagnostic, Location, Severity
+from segctl.core.diagnostics import Diagnostic, Severity
 from segctl.core.errors import InvalidInput
 from segctl.core.identity import DESCRIPTIONS
 from segctl.engine.base import LoadStats, Members, Rows, SourceError
@@ -22,6 +21,7 @@ from segctl.manifests.desired import (
     Tolerance,
 )
 from segctl.plan.model import Figures, Finding
+from segctl.planning.scope import PlanScope
 from segctl.sources.context import SourceContext
 from segctl.sources.path_policy import PathPolicy
 from segctl.sources.reader import rows_of
@@ -29,10 +29,9 @@ from segctl.sources.reader import rows_of
 
 @dataclass(frozen=True, kw_only=True)
 class SourceInput:
-    """One source that a plan needs: its files found, or why they were not.
+    """One source of a plan, with its rows or the problem that prevents reading them.
 
-    ``rows`` are ``None`` for the members of another segment, and where there is a
-    ``problem``.
+    ``rows`` is ``None`` if the source is another segment or has a ``problem``.
     """
 
     load: Load
@@ -41,7 +40,11 @@ class SourceInput:
 
     @property
     def roles(self) -> Mapping[str, str]:
-        """What the source does for each of its segments, by address."""
+        """What the source does for each of its segments, by address.
+
+        This is a role such as ``include``, or ``value gold`` for a table whose segment
+        column selects the segment by the value ``gold``.
+        """
         if isinstance(self.load, TableLoad):
             return {address: f"value {value}" for value, address in self.load.segments.items()}
         return dict.fromkeys(self.load.addresses, self.load.role)
@@ -49,187 +52,173 @@ class SourceInput:
 
 @dataclass(frozen=True, kw_only=True)
 class LoadedSources:
-    """The sources of a plan in an engine: places of feeds by the numbers of their loads.
+    """The sources of a plan, and the engine's loads of those that are read.
 
-    ``seen`` are the segments that are looked at, ``unplanned`` those that are so without
-    being planned, with the reason.
+    ``input_indexes`` maps the number of each load to an index in ``inputs``.
     """
 
-    feeds: Sequence[SourceInput]
-    loads: Mapping[int, int]
-    reach: PathPolicy
-    seen: Collection[str]
-    unplanned: Mapping[str, str]
+    inputs: Sequence[SourceInput]
+    input_indexes: Mapping[int, int]
+    scope: PlanScope
+    policy: PathPolicy
 
-    def check_rows(
+    def row_findings(
         self, stats: Mapping[int, LoadStats], changing: Collection[str] = ()
     ) -> list[Finding]:
-        """Give what a reviewer should know of the rows of each feed, by its place.
+        """Return what a reviewer should know about the rows of each source.
 
-        Of sources from outside that fill one of the segments ``changing``, that is at
-        least how many rows there are.  Raises ``InvalidInput`` with all problems of all
+        ``stats`` are by input index. An outside source of a segment in ``changing`` has at
+        least a finding with its row count. Raises ``InvalidInput`` with the problems of all
         sources at once.
         """
-        pairs = [(self.feeds[place].load, found) for place, found in sorted(stats.items())]
+        counted = [(self.inputs[index], counts) for index, counts in sorted(stats.items())]
         problems = [
-            self._reasoned(load, problem)
-            for load, found in pairs
-            for problem in _invalid(load, found, self.reach)
+            explain_support(source_input.load, problem, self.scope)
+            for source_input, counts in counted
+            for problem in _row_problems(source_input.load, counts, self.policy)
         ]
         if problems:
             raise InvalidInput(problems)
-        moved = frozenset(changing)
-        held = [(self.feeds[place], found) for place, found in sorted(stats.items())]
-        return [finding for feed, found in held for finding in _told(feed, found, moved)]
+        return [
+            finding
+            for source_input, counts in counted
+            for finding in _row_findings(source_input, counts, frozenset(changing))
+        ]
 
-    def describe_error(self, error: SourceError) -> InvalidInput:
-        """Say which source an engine could not read while comparing."""
+    def invalid_input(self, error: SourceError) -> InvalidInput:
+        """Return an error for the source that the engine could not read while comparing.
+
+        Raises ``error`` itself if it does not belong to a source.
+        """
         if error.load is None:
             raise error
-        load = self.feeds[self.loads[error.load]].load
-        return InvalidInput([self._reasoned(load, source_diagnostic(load, error, self.reach))])
-
-    def _reasoned(self, load: Load, problem: Diagnostic) -> Diagnostic:
-        return _reasoned(load, problem, self.seen, self.unplanned)
+        load = self.inputs[self.input_indexes[error.load]].load
+        problem = source_diagnostic(load, error, self.policy)
+        return InvalidInput([explain_support(load, problem, self.scope)])
 
 
 def find_sources(
-    desired: Desired,
-    seen: Collection[str],
-    at: SourceContext,
-    unplanned: Mapping[str, str] = MappingProxyType({}),
+    desired: Desired, scope: PlanScope, context: SourceContext
 ) -> tuple[SourceInput, ...]:
-    """Find, and fetch, every source of the segments ``seen``; reads no row of a file.
+    """Find the files of every source in scope, and fetch the sources that are not files.
 
-    ``unplanned`` gives those of the segments that are no part of the plan, with the reason.
+    No row of a file is read. A source that fails has a ``problem``.
     """
-    feeds = [SourceInput(load=load) for load in desired.loads]
-    return tuple(
-        _found(feed.load, seen, at, unplanned) for feed in feeds if seen & feed.roles.keys()
-    )
+    return tuple(_find(load, scope, context) for load in desired.loads if scope.includes(load))
 
 
-def _found(
-    load: Load, seen: Collection[str], at: SourceContext, unplanned: Mapping[str, str]
-) -> SourceInput:
+def _find(load: Load, scope: PlanScope, context: SourceContext) -> SourceInput:
     if isinstance(load.source, SegmentSource):
         return SourceInput(load=load)
     column = load.segment_column if isinstance(load, TableLoad) else None
     try:
-        return SourceInput(load=load, rows=rows_of(load.source, at, segment_column=column))
+        return SourceInput(load=load, rows=rows_of(load.source, context, segment_column=column))
     except SourceError as error:
-        problem = source_diagnostic(load, error, at.reach)
-        return SourceInput(load=load, problem=_reasoned(load, problem, seen, unplanned))
+        problem = source_diagnostic(load, error, context.reach)
+        return SourceInput(load=load, problem=explain_support(load, problem, scope))
 
 
 def load_sources(
-    feeds: Sequence[SourceInput],
-    places: Mapping[str, int],
-    at: SourceContext,
-    *,
-    seen: Collection[str],
-    unplanned: Mapping[str, str] = MappingProxyType({}),
+    inputs: Sequence[SourceInput],
+    target_indexes: Mapping[str, int],
+    scope: PlanScope,
+    context: SourceContext,
 ) -> LoadedSources:
-    """Take the sources of the segments at ``places`` into the engine.
+    """Load the sources of the segments in ``target_indexes`` into the engine.
 
-    ``places`` gives their targets by address; for ``seen`` and ``unplanned`` see
-    ``LoadedSources``.  Raises ``InvalidInput`` with all sources that cannot be read.
+    Raises ``InvalidInput`` with all sources in scope that cannot be read.
     """
     problems: list[Diagnostic] = []
-    loads: dict[int, int] = {}
-    for number, feed in enumerate(feeds):
-        targets = _targets(feed.load, places)
-        if feed.problem:
-            problems.append(feed.problem)
+    input_indexes: dict[int, int] = {}
+    for index, source_input in enumerate(inputs):
+        load = source_input.load
+        targets = _load_targets(load, target_indexes)
+        if source_input.problem:
+            problems.append(source_input.problem)
         elif targets:
             try:
-                role = "include" if isinstance(feed.load, TableLoad) else feed.load.role
-                rows = _rows_of(feed, places)
-                at.bring(rows)
-                loads[at.engine.load(rows, targets=targets, role=role)] = number
+                role = "include" if isinstance(load, TableLoad) else load.role
+                rows = _rows(source_input, target_indexes)
+                context.bring(rows)
+                input_indexes[context.engine.load(rows, targets=targets, role=role)] = index
             except SourceError as error:
-                problem = source_diagnostic(feed.load, error, at.reach)
-                problems.append(_reasoned(feed.load, problem, seen, unplanned))
+                problem = source_diagnostic(load, error, context.reach)
+                problems.append(explain_support(load, problem, scope))
     if problems:
         raise InvalidInput(problems)
-    return LoadedSources(feeds=feeds, loads=loads, reach=at.reach, seen=seen, unplanned=unplanned)
+    return LoadedSources(
+        inputs=inputs, input_indexes=input_indexes, scope=scope, policy=context.reach
+    )
 
 
-def _rows_of(feed: SourceInput, places: Mapping[str, int]) -> Rows:
-    if isinstance(feed.load.source, SegmentSource):
-        return Members(target=places[feed.load.source.address])
-    if feed.rows is None:
+def _rows(source_input: SourceInput, target_indexes: Mapping[str, int]) -> Rows:
+    source = source_input.load.source
+    if isinstance(source, SegmentSource):
+        return Members(target=target_indexes[source.address])
+    if source_input.rows is None:
         raise AssertionError("a source without a problem has rows")
-    return feed.rows
+    return source_input.rows
 
 
-def _targets(load: Load, places: Mapping[str, int]) -> Sequence[int] | Mapping[str, int]:
+def _load_targets(
+    load: Load, target_indexes: Mapping[str, int]
+) -> Sequence[int] | Mapping[str, int]:
+    """Return the targets of a source for the engine. Empty if no target has members from it."""
     if isinstance(load, TableLoad):
-        planned = {value: places.get(address, -1) for value, address in load.segments.items()}
-        return planned if any(place >= 0 for place in planned.values()) else {}
-    return [places[address] for address in load.addresses if address in places]
+        by_value = {v: target_indexes.get(address, -1) for v, address in load.segments.items()}
+        return by_value if any(index >= 0 for index in by_value.values()) else {}
+    return [target_indexes[address] for address in load.addresses if address in target_indexes]
 
 
-def _name(load: Load) -> str:
-    """Name a source the way its author knows it."""
-    match load.source:
-        case FileSource(path=name):
-            pass
-        case QuerySource():
-            name = "the query"
-        case PostgresSource(connection=connection, table=table):
-            name = f"{table or 'the query'} of {connection}"
-        case SqliteSource(path=path, table=table):
-            name = f"{table or 'the query'} of {path}"
-        case CommandSource(run=run):
-            name = f"the command {run[0]}"
-        case InlineSource():
-            name = "the list"
-        case SegmentSource(address=name):
-            pass
-    return name
+def explain_support(load: Load, problem: Diagnostic, scope: PlanScope) -> Diagnostic:
+    """Add to a problem why its source is read, if no planned segment has that source."""
+    detail = f"{problem.detail} {scope.support_reason(load)}".strip()
+    return replace(problem, detail=detail)
 
 
-def _reasoned(
-    load: Load, problem: Diagnostic, seen: Collection[str], unplanned: Mapping[str, str]
-) -> Diagnostic:
-    """Add to a problem why its source is read at all, where no planned segment has it."""
-    addresses = load.segments.values() if isinstance(load, TableLoad) else load.addresses
-    found = [address for address in addresses if address in seen]
-    if not found or not set(found) <= set(unplanned):
-        return problem
-    reason = f"{found[0]} is no part of this plan, but {unplanned[found[0]]}."
-    return replace(problem, detail=f"{problem.detail} {reason}".strip())
-
-
-def _where(load: Load) -> Location:
-    return load.source.location
-
-
-def source_diagnostic(load: Load, error: SourceError, reach: PathPolicy) -> Diagnostic:
-    """Tell the author of a source why it cannot be read."""
+def source_diagnostic(load: Load, error: SourceError, policy: PathPolicy) -> Diagnostic:
+    """Return the diagnostic for a source that cannot be read, with its location."""
     summary, detail = error.summary, error.detail
     if isinstance(load.source, CommandSource):
-        name = _name(load)
+        name = _source_name(load)
         if name not in summary:
             line = f" (line {error.line} of it)" if error.line else ""
             summary = f"{name}: {summary.replace('the file', 'its output', 1)}{line}"
         if error.code == "column-not-text":
-            detail = "Let the command write it as text."
+            detail = "Change the command to write the column as text."
     elif isinstance(load.source, FileSource):
-        at = f":{error.line}" if error.line else ""
-        name = reach.shown(error.file) if error.file else load.source.path
+        line = f":{error.line}" if error.line else ""
+        name = policy.shown(error.file) if error.file else load.source.path
         if name not in summary:
-            summary = f"{name}{at}: {summary}"
+            summary = f"{name}{line}: {summary}"
     elif isinstance(load.source, SqliteSource):
         summary = summary if load.source.path in summary else f"{load.source.path}: {summary}"
     elif isinstance(load.source, PostgresSource):
         summary = f'connection "{load.source.connection}": {summary}'
     elif error.line or error.file:
         line = f"line {error.line} of " if error.line else ""
-        read = reach.shown(error.file) if error.file else "a file that it reads"
-        summary += f" ({line}{read})"
-    return Diagnostic(code=error.code, summary=summary, detail=detail, location=_where(load))
+        file = policy.shown(error.file) if error.file else "a file that it reads"
+        summary += f" ({line}{file})"
+    return Diagnostic(
+        code=error.code, summary=summary, detail=detail, location=load.source.location
+    )
+
+
+def _source_name(load: Load) -> str:
+    """Name a source by its path, its table and connection, or its command."""
+    match load.source:
+        case FileSource(path=name) | SegmentSource(address=name):
+            return name
+        case QuerySource():
+            return "the query"
+        case PostgresSource(connection=database, table=table):
+            return f"{table or 'the query'} of {database}"
+        case SqliteSource(path=database, table=table):
+            return f"{table or 'the query'} of {database}"
+        case CommandSource(run=run):
+            return f"the command {run[0]}"
+        case InlineSource():
+            return "the list"
 
 
 def _tolerance(load: Load) -> Tolerance:
@@ -238,88 +227,94 @@ def _tolerance(load: Load) -> Tolerance:
     return load.source.tolerance
 
 
-def _invalid(load: Load, stats: LoadStats, reach: PathPolicy) -> Iterable[Diagnostic]:
-    """Give what the user must mend before anything can be planned."""
-    tolerance = _tolerance(load)
-    bad = sum(stats.invalid.values())
-    if bad and not tolerance.skip:
+def _row_problems(load: Load, stats: LoadStats, policy: PathPolicy) -> Iterable[Diagnostic]:
+    """Yield the problems of a source's rows that prevent a plan."""
+    tolerance, location = _tolerance(load), load.source.location
+    invalid = sum(stats.invalid.values())
+    if invalid and not tolerance.skip:
         for problem, rows in stats.invalid.items():
             first, file = stats.first.get(problem), stats.files.get(problem)
-            at = f" of {reach.shown(file)}" if file else ""
+            of_file = f" of {policy.shown(file)}" if file else ""
             yield Diagnostic(
                 code=f"invalid-identity-{problem}",
-                summary=f"{_name(load)}: {_rows(rows)} with {DESCRIPTIONS[problem]}"
-                + (f", the first is row {first:,}{at}" if first else ""),
-                detail="Mend the data, or set onInvalid: skip to leave such rows out.",
-                location=_where(load),
+                summary=f"{_source_name(load)}: {_count_rows(rows)} with {DESCRIPTIONS[problem]}"
+                + (f", the first is row {first:,}{of_file}" if first else ""),
+                detail="Fix the data, or set onInvalid: skip to leave such rows out.",
+                location=location,
             )
-    elif bad and 100 * bad > tolerance.max_invalid_percent * stats.rows:
+    elif invalid and 100 * invalid > tolerance.max_invalid_percent * stats.rows:
         yield Diagnostic(
             code="too-many-invalid",
-            summary=f"{_name(load)}: {bad:,} of {_rows(stats.rows)} are invalid, more than "
-            f"maxInvalidPercent allows ({tolerance.max_invalid_percent:g}%)",
-            detail="Mend the data, or raise maxInvalidPercent.",
-            location=_where(load),
+            summary=f"{_source_name(load)}: {invalid:,} of {_count_rows(stats.rows)} are invalid, "
+            f"more than maxInvalidPercent allows ({tolerance.max_invalid_percent:g}%)",
+            detail="Fix the data, or raise maxInvalidPercent.",
+            location=location,
         )
     if isinstance(load, TableLoad) and stats.others and not load.ignore_others:
-        listed = ", ".join(f'"{value}" ({_rows(rows)})' for value, rows in stats.others)
+        values = ", ".join(f'"{value}" ({_count_rows(rows)})' for value, rows in stats.others)
         yield Diagnostic(
             code="undeclared-segment",
-            summary=f"{_name(load)}: {_rows(stats.others_rows)} for segments that are not "
-            f"declared: {listed}",
+            summary=f"{_source_name(load)}: {_count_rows(stats.others_rows)} for segments that "
+            f"are not declared: {values}",
             detail="Declare them under spec.segments, or set otherValues: ignore.",
-            location=_where(load),
+            location=location,
         )
 
 
-def _told(feed: SourceInput, stats: LoadStats, changing: Collection[str]) -> Iterable[Finding]:
-    found = list(_counted(feed.load, stats))
-    inside = isinstance(feed.load.source, InlineSource | SegmentSource)
-    if not found and not inside and not feed.roles.keys().isdisjoint(changing):
-        where = f"{_where(feed.load)}: {_name(feed.load)}"
-        found = [
+def _row_findings(
+    source_input: SourceInput, stats: LoadStats, changing: Collection[str]
+) -> list[Finding]:
+    load = source_input.load
+    findings = list(_left_out_rows(load, stats))
+    is_outside = not isinstance(load.source, InlineSource | SegmentSource)
+    if not findings and is_outside and not source_input.roles.keys().isdisjoint(changing):
+        findings = [
             Finding(
                 severity=Severity.INFO,
                 code="rows-read",
-                summary=f"{where}: {_rows(stats.rows)}, no duplicates",
-                figures=_figures(feed.load, stats, stats.rows),
+                summary=f"{_located_name(load)}: {_count_rows(stats.rows)}, no duplicates",
+                figures=_figures(load, stats, stats.rows),
             )
         ]
-    return found
+    return findings
 
 
-def _counted(load: Load, stats: LoadStats) -> Iterable[Finding]:
-    where = f"{_where(load)}: {_name(load)}"
+def _left_out_rows(load: Load, stats: LoadStats) -> Iterable[Finding]:
+    """Yield a finding for invalid, duplicate and undeclared rows that are left out."""
+    name, total = _located_name(load), _count_rows(stats.rows)
     if stats.invalid and _tolerance(load).skip:
+        invalid = sum(stats.invalid.values())
         kinds = ", ".join(f"{rows:,} with {DESCRIPTIONS[p]}" for p, rows in stats.invalid.items())
         yield Finding(
             severity=Severity.WARNING,
             code="rows-skipped",
-            summary=f"{where}: {_rows(sum(stats.invalid.values()))} of {stats.rows:,} left out: "
-            f"{kinds}",
-            figures=_figures(load, stats, sum(stats.invalid.values())),
+            summary=f"{name}: {invalid:,} of {total} left out as invalid: {kinds}",
+            figures=_figures(load, stats, invalid),
         )
     if stats.duplicates:
         yield Finding(
             severity=Severity.INFO,
             code="duplicate-rows",
-            summary=f"{where}: {_rows(stats.duplicates)} of {stats.rows:,} left out, since "
-            "the same user stands in another",
+            summary=f"{name}: {stats.duplicates:,} of {total} left out as duplicates",
             figures=_figures(load, stats, stats.duplicates),
         )
     if isinstance(load, TableLoad) and load.ignore_others and stats.others_rows:
         yield Finding(
             severity=Severity.INFO,
             code="other-values",
-            summary=f"{where}: {_rows(stats.others_rows)} of {stats.rows:,} ignored, for "
-            "segments that are not declared",
+            summary=f"{name}: {stats.others_rows:,} of {total} ignored, for segments that are "
+            "not declared",
             figures=_figures(load, stats, stats.others_rows),
         )
 
 
+def _located_name(load: Load) -> str:
+    return f"{load.source.location}: {_source_name(load)}"
+
+
 def _figures(load: Load, stats: LoadStats, rows: int) -> Figures:
-    return Figures(count=rows, of=stats.rows, place=str(_where(load)))
+    return Figures(count=rows, of=stats.rows, place=str(load.source.location))
 
 
-def _rows(count: int) -> str:
+def _count_rows(count: int) -> str:
     return f"{count:,} row{'' if count == 1 else 's'}"

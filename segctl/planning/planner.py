@@ -1,8 +1,8 @@
-"""Make a plan: read the sources, compare them with the state, pack what differs."""
+"""Build a plan: read the sources, compare members with the state, and pack the difference."""
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -10,7 +10,6 @@ from typing import Literal
 
 from segctl import __version__
 from segctl.engine.base import Engine, PackingSummary, Recorded, TargetDiff
-from segctl.manifests.dependencies import needed, rules_about
 from segctl.manifests.desired import Desired
 from segctl.plan.diff import Draft, attribute_changes, build_drafts
 from segctl.plan.findings import build_findings
@@ -19,13 +18,15 @@ from segctl.plan.model import (
     Action,
     Change,
     Estimate,
+    Finding,
     MemberCounts,
     Plan,
     Requests,
     Target,
 )
-from segctl.planning.compare import Comparison, compare_nothing
+from segctl.planning.compare import Comparison, ComparisonResult, compare_nothing
 from segctl.planning.load import find_sources
+from segctl.planning.scope import build_scope
 from segctl.planning.unchanged import select_reads
 from segctl.session.advance import record_of
 from segctl.sources.context import SourceContext
@@ -34,22 +35,25 @@ from segctl.sources.path_policy import PathPolicy
 from segctl.state.model import SegmentRecord, State
 
 SECONDS_PER_REQUEST = 0.8
-"""A guess for estimates: the vendor's pages say only that a call may take a second or more."""
+"""An estimate: the vendor's pages say only that a call may take a second or more."""
 
 SEGMENTS_PER_CREATE_REQUEST = 100
-"""Segments in one createSegment request, by the vendor's page on API Segments."""
-
+"""The limit of a createSegment request, from the vendor's page on API Segments."""
 
 PlanPurpose = Literal["show", "save", "send"]
-"""What a plan is made for: one to show has no columns, one to send has them unless it is empty."""
+"""What happens to the plan. Only a plan to save or send needs its member columns."""
+
+NOT_RECORDED = Recorded()
+"""The recorded files of a segment that has none."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PlanOptions:
-    """What a plan is made for: which segments, and in which account of the service.
+    """Which segments to plan, and for which account and host.
 
+    ``patterns`` select addresses, all if empty. ``destroy`` treats every manifest as deleted.
     Memberships refused before ``retry_before`` (seconds since 1970) are sent again.
-    Sources are read though they did not change where ``reread``.
+    ``reread`` reads every source, even if it is unchanged.
     """
 
     account: str | None
@@ -62,7 +66,10 @@ class PlanOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class PlanBundle:
-    """A plan with its member columns, as files in the scratch folder; see ``PlanPurpose``."""
+    """A plan, and the paths of its member columns in the scratch folder.
+
+    The files exist if the plan is to be saved, or if it is to be sent and not empty.
+    """
 
     plan: Plan
     delta: Path
@@ -70,13 +77,16 @@ class PlanBundle:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Numbered:
-    """Drafts with their places among the plan's targets."""
+class _PlannedSegment:
+    """A draft with the indexes of its targets in ``Plan.targets``.
 
-    drafts: tuple[Draft, ...]
-    targets: tuple[Target, ...]
-    own: Mapping[int, int]
-    old: Mapping[int, int]
+    ``target_index`` is ``None`` if the segment is only forgotten. ``old_target_index`` is
+    that of the segment that is replaced.
+    """
+
+    draft: Draft
+    target_index: int | None
+    old_target_index: int | None
 
 
 def build_plan(
@@ -91,51 +101,271 @@ def build_plan(
     environment: Mapping[str, str],
     purpose: PlanPurpose,
 ) -> PlanBundle:
-    """Plan from ``state`` to ``desired``; see ``Plan``.
+    """Build the plan that leads from ``state`` to ``desired``.
 
-    ``engine`` opens one, where members must be compared.  ``recorded_files`` says for each
-    recorded segment, by its name on the wire, where its members stand on this machine;
-    sources may look into ``environment``.  Raises ``InvalidInput`` with all problems of all
-    sources at once.
+    ``engine`` opens the engine, and is called only if members must be read or compared.
+    ``recorded_files`` holds the local files of each recorded segment by its id in requests.
+    ``root`` is the workspace folder, and ``environment`` the variables that sources may
+    read. Raises ``InvalidInput`` with the problems of all sources at once.
     """
-    numbered = _numbered(
-        build_drafts(desired.segments, state, patterns=options.patterns, destroy=options.destroy)
+    project = desired.project
+    drafts = build_drafts(
+        desired.segments, state, patterns=options.patterns, destroy=options.destroy
     )
-    places = {d.address: numbered.own[n] for n, d in enumerate(numbered.drafts) if d.wanted}
-    folders = desired.project.allowed_folders
-    reach = PathPolicy(root=root, allowed=folders, objects=Objects(scratch))
-    at = SourceContext(
-        reach=reach,
+    segments, targets = _assign_targets(drafts)
+    scope = build_scope(desired, _filled_targets(segments), first_free_index=len(targets))
+    context = SourceContext(
+        reach=PathPolicy(root=root, allowed=project.allowed_folders, objects=Objects(scratch)),
         open_engine=cache(engine),
         scratch=scratch,
         environment=environment,
-        connections=desired.project.connections,
+        connections=project.connections,
     )
-    rules = rules_about(desired, places)
-    extra = needed(desired, places, rules)
-    everyone = places | {a: len(numbered.targets) + n for n, a in enumerate(extra)}
-    found = select_reads(
-        find_sources(desired, everyone.keys(), at, extra),
-        numbered.drafts,
+    inputs = find_sources(desired, scope, context)
+    selection = select_reads(
+        inputs,
+        scope,
+        drafts,
         state,
-        at,
+        context,
         declared=desired.segments,
-        unplanned=extra.keys(),
-        rules=rules,
         reread=options.reread,
     )
-    compared = Comparison(
+    comparison = Comparison(
         desired=desired,
-        places=everyone,
-        unplanned=extra,
-        recorded=_recorded(numbered, recorded_files),
-        keys=[target.key for target in numbered.targets],
-        rules=rules,
+        scope=scope,
+        recorded=_recorded_targets(segments, recorded_files),
+        keys=[target.key for target in targets],
         retry_before=options.retry_before,
-    ).run(found, at)
-    changes, weighed = _changes(numbered, compared.diffs)
-    findings = [*compared.findings, *build_findings(changes, numbered.drafts)]
-    findings += check_guards(weighed, max_destroys=desired.project.max_destroys)
+    ).run(selection, context)
+    guarded = [_guarded_change(segment, comparison.diffs) for segment in segments]
+    changes = tuple(item.change for item in guarded)
+    plan = _assemble_plan(
+        desired,
+        state,
+        options,
+        comparison,
+        changes=changes,
+        targets=_with_fingerprints(targets, scope.planned, comparison.segment_fingerprints),
+        findings=[
+            *comparison.findings,
+            *build_findings(changes, drafts),
+            *check_guards(guarded, max_destroys=project.max_destroys),
+        ],
+    )
+    delta, batches = scratch / "delta.parquet", scratch / "batches.parquet"
+    if purpose == "save" or (purpose == "send" and not plan.is_empty):
+        compared = comparison.engine or compare_nothing(context.engine, project)
+        compared.save(delta, batches)
+    return PlanBundle(plan=plan, delta=delta, batches=batches)
+
+
+def remaining_plan(
+    saved: Plan,
+    state: State,
+    delta: Path,
+    *,
+    engine: Engine,
+    recorded_files: Mapping[str, Recorded],
+    scratch: Path,
+) -> PlanBundle:
+    """Return the part of a saved plan that an earlier apply did not finish, packed again.
+
+    The state shows which rows of ``delta`` are done, and which segments exist by now.
+    """
+    records = [record_of(state, target) for target in saved.targets]
+    targets = tuple(
+        replace(
+            target,
+            create=target.create and not (record and record.created),
+            ct_segment_id=record.ct_segment_id if record else target.ct_segment_id,
+        )
+        for target, record in zip(saved.targets, records, strict=True)
+    )
+    engine.take_delta(
+        delta,
+        {index: _files_of(record, recorded_files) for index, record in enumerate(records)},
+    )
+    packing = engine.pack(
+        [target.key for target in targets],
+        counting=saved.counting,
+        settle_seconds=saved.settle_seconds,
+    )
+    rest, batches = scratch / "rest.parquet", scratch / "rest_batches.parquet"
+    engine.save(rest, batches)
+    changes = tuple(_remaining_change(change, records) for change in saved.changes)
+    plan = _with_requests(replace(saved, targets=targets, changes=changes), packing)
+    return PlanBundle(plan=plan, delta=rest, batches=batches)
+
+
+def _remaining_change(change: Change, records: Sequence[SegmentRecord | None]) -> Change:
+    """Turn the create of a segment that exists by now into an update."""
+    record = records[change.target] if change.target is not None else None
+    if change.action is Action.CREATE and record and record.created:
+        return replace(change, action=Action.UPDATE, reason="it has already been created")
+    return change
+
+
+# Targets
+
+
+def _assign_targets(
+    drafts: Sequence[Draft],
+) -> tuple[Sequence[_PlannedSegment], tuple[Target, ...]]:
+    """Return the targets of a plan, and each draft with the indexes of its targets."""
+    segments: list[_PlannedSegment] = []
+    targets: list[Target] = []
+    for draft in drafts:
+        target_index = old_target_index = None
+        if draft.action is not Action.FORGET:
+            target_index = len(targets)
+            targets.append(draft.to_target())
+        if draft.old_record:
+            old_target_index = len(targets)
+            old = replace(draft, record=draft.old_record, segment=None, old_record=None)
+            targets.append(old.to_target())
+        segments.append(
+            _PlannedSegment(
+                draft=draft, target_index=target_index, old_target_index=old_target_index
+            )
+        )
+    return segments, tuple(targets)
+
+
+def _filled_targets(segments: Sequence[_PlannedSegment]) -> Mapping[str, int]:
+    """Return the target indexes of the segments that their sources fill, by address."""
+    return {
+        segment.draft.address: segment.target_index
+        for segment in segments
+        if segment.draft.wanted and segment.target_index is not None
+    }
+
+
+def _recorded_targets(
+    segments: Sequence[_PlannedSegment], recorded_files: Mapping[str, Recorded]
+) -> Mapping[int, tuple[Recorded, bool]]:
+    """Return the recorded files of each target to compare, and whether it is wanted."""
+    recorded: dict[int, tuple[Recorded, bool]] = {}
+    for segment in segments:
+        draft, old_record = segment.draft, segment.draft.old_record
+        if draft.wanted is not None and segment.target_index is not None:
+            files = _files_of(draft.record, recorded_files)
+            recorded[segment.target_index] = (files, draft.wanted)
+        if old_record and not old_record.missing and segment.old_target_index is not None:
+            recorded[segment.old_target_index] = (_files_of(old_record, recorded_files), False)
+    return recorded
+
+
+def _files_of(record: SegmentRecord | None, recorded_files: Mapping[str, Recorded]) -> Recorded:
+    return recorded_files.get(record.key, NOT_RECORDED) if record else NOT_RECORDED
+
+
+def _with_fingerprints(
+    targets: Sequence[Target], planned: Mapping[str, int], fingerprints: Mapping[str, str]
+) -> tuple[Target, ...]:
+    """Return the targets with the fingerprints of what their members are computed from."""
+    by_index = {index: fingerprints.get(address) for address, index in planned.items()}
+    return tuple(replace(t, sources=by_index.get(index)) for index, t in enumerate(targets))
+
+
+# Changes
+
+
+def _guarded_change(segment: _PlannedSegment, diffs: Mapping[int, TargetDiff]) -> GuardedChange:
+    """Describe the change of a segment, with what the guards need to know about it."""
+    draft = segment.draft
+    diff = _diff_of(segment.target_index, draft.record, diffs)
+    change = replace(_change(draft, diff), target=segment.target_index)
+    if segment.old_target_index is not None:
+        old_diff = _diff_of(segment.old_target_index, draft.old_record, diffs)
+        change = replace(_with_emptied(change, old_diff), old_target=segment.old_target_index)
+    record = draft.old_record or draft.record
+    return GuardedChange(
+        change=change,
+        members_removed=diff.leaving,
+        is_protected=bool(record and record.lifecycle.prevent_destroy),
+        is_tombstone=draft.is_tombstone,
+    )
+
+
+def _diff_of(
+    target_index: int | None, record: SegmentRecord | None, diffs: Mapping[int, TargetDiff]
+) -> TargetDiff:
+    """Return the diff of a target. A target that was not compared keeps its members."""
+    if target_index is not None and target_index in diffs:
+        return diffs[target_index]
+    count = record.members.digest.count if record else 0
+    return TargetDiff(desired=count, recorded=count)
+
+
+def _change(draft: Draft, diff: TargetDiff) -> Change:
+    members = MemberCounts(
+        before=diff.recorded,
+        after=diff.desired,
+        add=diff.add,
+        remove=diff.remove,
+        reasserted=diff.reasserted,
+        quarantined=diff.quarantined,
+        held_out=diff.held_out,
+        suppressed=diff.suppressed,
+    )
+    attributes = attribute_changes(draft.before, draft.after)
+    action, reason = draft.action, draft.reason
+    if action is Action.UPDATE and not reason:
+        reason = _update_reason(members, bool(attributes))
+        action = action if members.sent or attributes else Action.NO_OP
+    if draft.is_tombstone and not members.sent:
+        action = Action.NO_OP  # only refused members are left
+    return Change(
+        address=draft.address,
+        action=action,
+        reason=reason,
+        before=draft.before,
+        after=draft.after,
+        attributes=attributes,
+        members=members,
+        sample=diff.sample,
+    )
+
+
+def _update_reason(members: MemberCounts, attributes_differ: bool) -> str:
+    reasons = []
+    if members.add or members.remove:
+        reasons.append("its members differ")
+    if members.reasserted:
+        reasons.append("requests without an answer are sent again")
+    if attributes_differ:
+        reasons.append("its manifest differs")
+    return " and ".join(reasons)
+
+
+def _with_emptied(change: Change, old_diff: TargetDiff) -> Change:
+    """Add the removals from the segment that is replaced to the change that replaces it."""
+    members = replace(
+        change.members,
+        before=old_diff.recorded,
+        remove=change.members.remove + old_diff.remove,
+        reasserted=change.members.reasserted + old_diff.reasserted,
+        quarantined=change.members.quarantined + old_diff.quarantined,
+    )
+    sample = replace(change.sample, remove=old_diff.sample.remove)
+    return replace(change, members=members, sample=sample)
+
+
+# The plan
+
+
+def _assemble_plan(
+    desired: Desired,
+    state: State,
+    options: PlanOptions,
+    comparison: ComparisonResult,
+    *,
+    changes: tuple[Change, ...],
+    targets: tuple[Target, ...],
+    findings: Iterable[Finding],
+) -> Plan:
+    project = desired.project
     plan = Plan(
         lineage=state.lineage,
         serial=state.serial,
@@ -148,237 +378,55 @@ def build_plan(
         destroy=options.destroy,
         targeted=options.patterns,
         changes=changes,
-        targets=_with_sources(numbered, compared.segments),
+        targets=targets,
         findings=tuple(sorted(findings, key=lambda f: (f.severity, f.address or "", f.summary))),
-        max_destroys=desired.project.max_destroys,
-        settle_seconds=desired.project.settle_seconds,
-        max_refused_percent=desired.project.max_refused_percent,
-        counting=desired.project.counting,
-        concurrency=desired.project.concurrency,
-        sources=compared.sources,
-        rules=compared.rules,
+        max_destroys=project.max_destroys,
+        settle_seconds=project.settle_seconds,
+        max_refused_percent=project.max_refused_percent,
+        counting=project.counting,
+        concurrency=project.concurrency,
+        sources=comparison.source_counts,
+        rules=comparison.passing_rules,
     )
-    plan = replace(plan, digest=_digest(plan, str(compared.digest)))
-    delta, batches = scratch / "delta.parquet", scratch / "batches.parquet"
-    if purpose == "save" or (purpose == "send" and not plan.is_empty):
-        used = compared.engine or compare_nothing(at.engine, desired.project)
-        used.save(delta, batches)
-    return PlanBundle(plan=with_requests(plan, compared.packed), delta=delta, batches=batches)
+    plan = replace(plan, digest=_plan_digest(plan, str(comparison.delta_digest)))
+    return _with_requests(plan, comparison.packing)
 
 
-def remaining_plan(
-    saved: Plan,
-    state: State,
-    delta: Path,
-    *,
-    engine: Engine,
-    recorded_files: Mapping[str, Recorded],
-    scratch: Path,
-) -> PlanBundle:
-    """Give what is left of a saved plan that was applied in part, packed anew.
-
-    A row is left where the state does not show it as done; a segment is created
-    where the state does not show it as there.
-    """
-    records = [record_of(state, target) for target in saved.targets]
-    targets = tuple(
-        replace(
-            target,
-            create=target.create and not (record and record.created),
-            ct_segment_id=record.ct_segment_id if record else target.ct_segment_id,
-        )
-        for target, record in zip(saved.targets, records, strict=True)
-    )
-    nothing = Recorded()
-    where = {
-        place: recorded_files.get(record.key, nothing) if record else nothing
-        for place, record in enumerate(records)
-    }
-    engine.take_delta(delta, where)
-    keys = [target.key for target in targets]
-    packed = engine.pack(keys, counting=saved.counting, settle_seconds=saved.settle_seconds)
-    rest, batches = scratch / "rest.parquet", scratch / "rest_batches.parquet"
-    engine.save(rest, batches)
-    changes = tuple(_rest_of(change, records) for change in saved.changes)
-    plan = replace(saved, targets=targets, changes=changes)
-    return PlanBundle(plan=with_requests(plan, packed), delta=rest, batches=batches)
-
-
-def _rest_of(change: Change, records: Sequence[SegmentRecord | None]) -> Change:
-    """Give a change without the part of it that the state shows as done."""
-    record = records[change.target] if change.target is not None else None
-    if change.action is Action.CREATE and record and record.created:
-        return replace(change, action=Action.UPDATE, reason="it was created already")
-    return change
-
-
-def with_requests(plan: Plan, packed: PackingSummary) -> Plan:
-    """Give the plan with what its packing needs, and what that costs."""
+def _with_requests(plan: Plan, packing: PackingSummary) -> Plan:
+    """Return the plan with the number of its requests and the estimate for sending them."""
     creates = sum(target.create for target in plan.targets)
     create_requests = -(-creates // SEGMENTS_PER_CREATE_REQUEST)
-    rounds = -(-packed.requests // plan.concurrency) + -(-create_requests // plan.concurrency)
-    changes = sum(change.members.add + change.members.remove for change in plan.changes)
+    rounds = -(-packing.requests // plan.concurrency) + -(-create_requests // plan.concurrency)
     return replace(
         plan,
         requests=Requests(
             create=create_requests,
-            update=packed.requests,
-            naive=packed.naive,
-            floor=packed.floor,
+            update=packing.requests,
+            naive=packing.naive,
+            floor=packing.floor,
         ),
         estimate=Estimate(
             seconds=round(rounds * SECONDS_PER_REQUEST, 1),
-            billable_events=changes,
+            billable_events=plan.members_add + plan.members_remove,
         ),
-        settle_from=packed.settle_from if packed.settle_from < packed.requests else None,
-        settled_at=packed.settled_at,
+        settle_from=packing.settle_from if packing.settle_from < packing.requests else None,
+        settled_at=packing.settled_at,
     )
 
 
-def _numbered(drafts: Sequence[Draft]) -> _Numbered:
-    targets: list[Target] = []
-    own: dict[int, int] = {}
-    old: dict[int, int] = {}
-    for place, item in enumerate(drafts):
-        if item.action is not Action.FORGET:
-            own[place] = len(targets)
-            targets.append(item.to_target())
-        if item.old_record:
-            old[place] = len(targets)
-            targets.append(
-                replace(item, record=item.old_record, segment=None, old_record=None).to_target()
-            )
-    return _Numbered(drafts=tuple(drafts), targets=tuple(targets), own=own, old=old)
+def _plan_digest(plan: Plan, delta_digest: str) -> str:
+    """Return the SHA-256 of what the plan does, and of what it was made from.
 
-
-def _recorded(
-    numbered: _Numbered, recorded_files: Mapping[str, Recorded]
-) -> Mapping[int, tuple[Recorded, bool]]:
-    """Give where each target to compare is recorded, and whether it is wanted."""
-    nothing = Recorded()
-    found = {}
-    for place, item in enumerate(numbered.drafts):
-        if item.wanted is not None:
-            where = recorded_files.get(item.record.key, nothing) if item.record else nothing
-            found[numbered.own[place]] = (where, item.wanted)
-        if item.old_record and not item.old_record.missing:
-            found[numbered.old[place]] = (recorded_files.get(item.old_record.key, nothing), False)
-    return found
-
-
-def _with_sources(numbered: _Numbered, segments: Mapping[str, str]) -> tuple[Target, ...]:
-    """Give the targets with what the members of each were computed from."""
-    found = {
-        numbered.own[place]: segments.get(draft.address)
-        for place, draft in enumerate(numbered.drafts)
-        if draft.wanted
-    }
-    return tuple(replace(t, sources=found.get(n)) for n, t in enumerate(numbered.targets))
-
-
-# Changes
-
-
-def _changes(
-    numbered: _Numbered, diffs: Mapping[int, TargetDiff]
-) -> tuple[tuple[Change, ...], list[GuardedChange]]:
-    changes: list[Change] = []
-    weighed: list[GuardedChange] = []
-    for place, item in enumerate(numbered.drafts):
-        own, old = numbered.own.get(place), numbered.old.get(place)
-        change, leaving = _change(item, diffs.get(own) if own is not None else None)
-        if old is not None:
-            change = _replaced(change, diffs.get(old) or _untouched(item.old_record))
-        change = replace(change, target=own, old_target=old)
-        changes.append(change)
-        recorded = item.old_record or item.record
-        weighed.append(
-            GuardedChange(
-                change=change,
-                members_removed=leaving,
-                is_protected=bool(recorded and recorded.lifecycle.prevent_destroy),
-                is_tombstone=item.is_tombstone,
-            )
-        )
-    return tuple(changes), weighed
-
-
-def _change(item: Draft, diff: TargetDiff | None) -> tuple[Change, int]:
-    if diff is None:
-        diff = _untouched(item.record)
-    members = MemberCounts(
-        before=diff.recorded,
-        after=diff.desired,
-        add=diff.add,
-        remove=diff.remove,
-        reasserted=diff.reasserted,
-        quarantined=diff.quarantined,
-        held_out=diff.held_out,
-        suppressed=diff.suppressed,
-    )
-    differing = attribute_changes(item.before, item.after)
-    action, reason = item.action, item.reason
-    if action is Action.UPDATE and not reason:
-        reason = _reason(members, bool(differing))
-        action = action if members.sent or differing else Action.NO_OP
-    if item.is_tombstone and not members.sent:
-        action = Action.NO_OP  # all that is left in it was refused
-    change = Change(
-        address=item.address,
-        action=action,
-        reason=reason,
-        before=item.before,
-        after=item.after,
-        attributes=differing,
-        members=members,
-        sample=diff.sample,
-    )
-    return change, diff.leaving
-
-
-def _untouched(record: SegmentRecord | None) -> TargetDiff:
-    """Give the difference of a segment that nothing is sent to."""
-    count = record.members.digest.count if record else 0
-    return TargetDiff(desired=count, recorded=count)
-
-
-def _reason(members: MemberCounts, differs: bool) -> str:
-    parts = []
-    if members.add or members.remove:
-        parts.append("its members differ")
-    if members.reasserted:
-        parts.append("requests without an answer are sent again")
-    if differs:
-        parts.append("its manifest differs")
-    return " and ".join(parts)
-
-
-def _replaced(change: Change, old: TargetDiff) -> Change:
-    """Count the emptying of the segment that is replaced into the change."""
-    members = change.members
-    return replace(
-        change,
-        members=replace(
-            members,
-            before=old.recorded,
-            remove=members.remove + old.remove,
-            reasserted=members.reasserted + old.reasserted,
-            quarantined=members.quarantined + old.quarantined,
-        ),
-        sample=replace(change.sample, remove=old.sample.remove),
-    )
-
-
-def _digest(plan: Plan, delta: str) -> str:
-    """Identify a plan by what it does and to what, not by how it is packed or told."""
-    told = {
+    Packing, findings and the wording of reasons do not count.
+    """
+    content = {
         "account": plan.account,
         "host": plan.host,
         "lineage": plan.lineage,
         "serial": plan.serial,
         "workspace": plan.workspace_digest,
         "destroy": plan.destroy,
-        "delta": delta,
+        "delta": delta_digest,
         "changes": [
             {
                 "address": change.address,
@@ -391,5 +439,5 @@ def _digest(plan: Plan, delta: str) -> str:
         ],
         "targets": [target.key for target in plan.targets],
     }
-    text = json.dumps(told, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    text = json.dumps(content, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"

@@ -1,4 +1,4 @@
-"""What is said of segments as sets, put to the engine: hold-outs, and what rules ask."""
+"""Ask the engine about the members of segments, for hold-outs and rules."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,46 +14,50 @@ def prepare_engine(
     rules: Sequence[Rule],
     engine: Engine,
     *,
-    places: Mapping[str, int],
+    target_indexes: Mapping[str, int],
     planned: Mapping[str, int],
 ) -> None:
-    """Tell the engine what to know of the segments at these places, by address.
+    """Declare hold-outs, and the members that the engine must keep for ``rules``.
 
-    The sizes of ``planned`` ones come with every diff.
+    ``target_indexes`` are those of the segments that are read, by address. A ``planned``
+    segment needs nothing for a size rule: its size is part of the diff.
     """
     for segment in desired.segments:
-        if segment.holdout and segment.address in places:
-            engine.hold_out(places[segment.address], segment.holdout)
+        if segment.holdout and segment.address in target_indexes:
+            engine.hold_out(target_indexes[segment.address], segment.holdout)
     for rule in rules:
         for address in named(rule):
             if address not in planned or not isinstance(rule, Size):
-                engine.keep(places[address])
+                engine.keep(target_indexes[address])
 
 
 @dataclass(frozen=True, kw_only=True)
 class EngineRuleMembers:
-    """The members that segments are to have, asked of an engine after its diff."""
+    """The desired members of segments, queried from an engine after its diff.
+
+    Implements ``plan.rules.RuleMembers``.
+    """
 
     engine: Engine
-    places: Mapping[str, int]
+    target_indexes: Mapping[str, int]
     diffs: Mapping[int, TargetDiff]
 
     def size(self, address: str) -> int:
         """Count the members of a segment."""
-        place = self.places[address]
-        return self.diffs[place].asked if place in self.diffs else self.engine.size(place)
+        index = self.target_indexes[address]
+        return self.diffs[index].asked if index in self.diffs else self.engine.size(index)
 
     def shared(self, addresses: Sequence[str]) -> Mapping[tuple[str, str], Users]:
-        """Give the users whom each two of these segments share, the most first."""
-        names = {self.places[address]: address for address in addresses}
-        found: dict[tuple[str, str], Users] = {}
+        """Return the users that each pair of segments shares, the largest overlap first."""
+        names = {self.target_indexes[address]: address for address in addresses}
+        shared: dict[tuple[str, str], Users] = {}
         for pair, users in self.engine.shared(list(names)).items():
-            first, second = sorted((names[place] for place in pair), key=addresses.index)
-            found[first, second] = users
-        return found
+            first, second = sorted((names[index] for index in pair), key=addresses.index)
+            shared[first, second] = users
+        return shared
 
     def outside(self, addresses: Sequence[str], of: str) -> Mapping[str, Users]:
-        """Give the members of each of these segments that are not in another one, if any."""
-        names = {self.places[address]: address for address in addresses}
-        found = self.engine.outside(list(names), self.places[of])
-        return {names[place]: users for place, users in found.items()}
+        """Return the members of each segment that are not members of the segment ``of``."""
+        names = {self.target_indexes[address]: address for address in addresses}
+        outside = self.engine.outside(list(names), self.target_indexes[of])
+        return {names[index]: users for index, users in outside.items()}

@@ -1,8 +1,9 @@
-"""Recognise sources that did not change, so that their rows are not read again.
+"""Find the segments whose sources are unchanged, so that their rows need not be read.
 
-A segment is settled where its sources, by their content, are known to come to the very
-members that are recorded, and no pair of it is open.  Comparing them would find no
-change, and what else a plan tells of their rows was noted with the state.
+The state keeps a basis for each segment: sources with this fingerprint produce members
+with this digest. If a segment's sources still have that fingerprint, the recorded members
+still have that digest, and no request for the segment is open, then comparing its members
+would find no change. What a plan reports about its rows is in the state, too.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -35,195 +36,174 @@ from segctl.manifests.desired import (
 )
 from segctl.plan.diff import Draft
 from segctl.planning.load import SourceInput, source_diagnostic
+from segctl.planning.scope import PlanScope
 from segctl.sources.content_hash import Contents
 from segctl.sources.context import SourceContext
 from segctl.sources.path_policy import PathPolicy
 from segctl.state.model import SegmentRecord, State
 
-_NO_SAY = frozenset(
+_FIELDS_WITHOUT_EFFECT = frozenset(
     "address display_name customer_segment_id labels managed guards lifecycle location".split()
 )
-"""What is declared of a segment without a say in who is in it; anything else counts."""
+"""The fields of a segment that do not affect its members. A new field does, unless listed."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReadSelection:
-    """What is known of the sources of a plan before a row is read.
+    """The segments whose sources a plan reads, and what it takes from the state instead.
 
-    ``sources`` gives the fingerprint of each feed by its content, ``None`` where that
-    cannot be told, and ``segments`` that of everything a segment's members come from,
-    where all of it can.  Members are read of the segments ``read``, and compared with
-    those recorded where they are planned; ``rules`` are those to judge on them.  All
-    others are ``settled``: by address, what is known of their members.
+    ``inputs`` are the sources of all segments in scope, and ``input_fingerprints`` their
+    fingerprints in the same order, ``None`` if the content is unknown.
+    ``segment_fingerprints`` are by address, and cover everything that the members are
+    computed from; a segment with an unknown source has none. ``to_read`` are the addresses
+    of the segments to read, and ``rules`` the rules to check on them. ``unchanged`` holds
+    the basis of each planned segment that is not read.
     """
 
-    segments: Mapping[str, str]
-    sources: Sequence[str | None]
-    read: frozenset[str]
+    inputs: Sequence[SourceInput]
+    input_fingerprints: Sequence[str | None]
+    segment_fingerprints: Mapping[str, str]
+    to_read: frozenset[str]
     rules: tuple[Rule, ...]
-    settled: Mapping[str, Basis]
-    _seen: "_Seen"
+    unchanged: Mapping[str, Basis]
+    _scope: PlanScope
+    _contents: Contents
+    _policy: PathPolicy
+    _recorded_counts: Mapping[str, SourceCounts]
 
-    @property
-    def feeds(self) -> Sequence[SourceInput]:
-        """All sources of the segments that are looked at."""
-        return self._seen.feeds
+    def check_files_unchanged(self) -> None:
+        """Raise ``InvalidInput`` for the files that changed while they were read.
 
-    def check_unchanged(self) -> None:
-        """Look at the files that were read again; raises ``InvalidInput`` where one changed.
-
-        Nobody can tell what was read of it: half of its rows, or half of a value.
+        Such a read may have ended in the middle of the rows, or of a value.
         """
-        seen = self._seen
-        feeds = [feed for feed in seen.feeds if self.read & feed.roles.keys()]
-        # What was copied for this run nobody else can change, and the engine removes it.
-        looked_at = [feed for feed in feeds if not isinstance(feed.rows, CopiedRows)]
-        now = seen.reach.contents(file for feed in looked_at for file in row_files(feed.rows))
+        read = [i for i in self.inputs if not self.to_read.isdisjoint(i.roles)]
+        # Copied rows are private to this run, and the engine has already removed the file.
+        checked = [i for i in read if not isinstance(i.rows, CopiedRows)]
+        contents = self._policy.contents(file for i in checked for file in row_files(i.rows))
         problems = [
-            source_diagnostic(feed.load, changed_file_error(file), seen.reach)
-            for feed in looked_at
-            for file in row_files(feed.rows)
-            if now.get(file) != seen.contents.get(file)
+            source_diagnostic(source_input.load, changed_file_error(file), self._policy)
+            for source_input in checked
+            for file in row_files(source_input.rows)
+            if contents.get(file) != self._contents.get(file)
         ]
         if problems:
             raise InvalidInput(problems)
 
-    def stats(self, read: Mapping[int, LoadStats]) -> Mapping[int, LoadStats]:
-        """Give what every feed holds: as ``read``, by place, or as it was noted.
+    def complete_stats(self, read: Mapping[int, LoadStats]) -> Mapping[int, LoadStats]:
+        """Return the row counts of every source, by input index.
 
-        What was read for some of a feed's segments alone does not tell of all its rows.
+        They are the counts in ``read``, or the recorded ones if the source was not read for
+        all its segments: what was read for some of them does not cover all rows.
         """
-        found = dict(read)
-        unread = self._seen.planned.keys() | self._seen.unplanned
-        for place, feed in enumerate(self._seen.feeds):
-            noted = self._seen.state.sources.get(self.sources[place] or "")
-            if noted and (unread - self.read) & feed.roles.keys():
-                found[place] = LoadStats(
-                    rows=noted.rows,
-                    duplicates=noted.duplicates,
-                    invalid={Problem(problem): rows for problem, rows in noted.invalid.items()},
-                    others_rows=noted.others,
+        stats = dict(read)
+        not_read = self._scope.target_indexes.keys() - self.to_read
+        for index, source_input in enumerate(self.inputs):
+            counts = self._recorded_counts.get(self.input_fingerprints[index] or "")
+            if counts and not_read & source_input.roles.keys():
+                stats[index] = LoadStats(
+                    rows=counts.rows,
+                    duplicates=counts.duplicates,
+                    invalid={Problem(problem): rows for problem, rows in counts.invalid.items()},
+                    others_rows=counts.others,
                 )
-        return found
+        return stats
 
-    def counts(self, stats: Mapping[int, LoadStats]) -> Mapping[str, SourceCounts]:
-        """Give what to note of every feed that can be recognised again, by fingerprint."""
+    def counts_to_record(self, stats: Mapping[int, LoadStats]) -> Mapping[str, SourceCounts]:
+        """Return the row counts of the sources that have a fingerprint, by fingerprint."""
         return {
-            found: source_counts(stats[place])
-            for place, found in enumerate(self.sources)
-            if found is not None and place in stats
+            content: source_counts(stats[index])
+            for index, content in enumerate(self.input_fingerprints)
+            if content is not None and index in stats
         }
 
-    def holding(self, rules: Iterable[Rule], broken: Collection[Rule]) -> tuple[str, ...]:
-        """Give the fingerprints of the ``rules`` that hold, but for those ``broken``."""
-        found = (_of_rule(rule, self.segments) for rule in rules if rule not in broken)
-        return tuple(sorted({rule for rule in found if rule is not None}))
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Seen:
-    """What a plan looks at: the feeds and their files, for planned segments and for others."""
-
-    feeds: Sequence[SourceInput]
-    contents: Contents
-    reach: PathPolicy
-    planned: Mapping[str, Draft]
-    unplanned: Collection[str]
-    declared: Mapping[str, DesiredSegment]
-    state: State
-
-    def fed(self) -> Mapping[str, list[tuple[str, int]]]:
-        """Give for each segment what feeds do for it, and their places."""
-        found: dict[str, list[tuple[str, int]]] = {
-            address: [] for address in (*self.planned, *self.unplanned)
-        }
-        for place, feed in enumerate(self.feeds):
-            for address, role in feed.roles.items():
-                if address in found:
-                    found[address].append((role, place))
-        return found
-
-    def reading(self) -> Mapping[str, set[str]]:
-        """Give for each segment those whose members are sources of it."""
-        found: dict[str, set[str]] = {a: set() for a in (*self.planned, *self.unplanned)}
-        for feed in self.feeds:
-            if isinstance(feed.load.source, SegmentSource):
-                for address in feed.roles.keys() & found.keys():
-                    found[address].add(feed.load.source.address)
-        return found
+    def rules_to_record(self, broken: Collection[Rule]) -> tuple[str, ...]:
+        """Return the fingerprints of the rules in scope that are not ``broken``."""
+        fingerprints = (
+            _rule_fingerprint(rule, self.segment_fingerprints)
+            for rule in self._scope.rules
+            if rule not in broken
+        )
+        return tuple(sorted({content for content in fingerprints if content is not None}))
 
 
 def select_reads(
-    feeds: Sequence[SourceInput],
+    inputs: Sequence[SourceInput],
+    scope: PlanScope,
     drafts: Iterable[Draft],
     state: State,
-    at: SourceContext,
+    context: SourceContext,
     *,
     declared: Iterable[DesiredSegment],
-    unplanned: Collection[str],
-    rules: Iterable[Rule],
     reread: bool,
 ) -> ReadSelection:
-    """Look at the content of all files of the feeds, and at what the state knows of it.
+    """Compare the content of all sources with what the state knows, and select what to read.
 
-    ``unplanned`` segments are looked at since planned ones read them, or ``rules`` name
-    them.  All members are read where ``reread``.
+    ``reread`` selects every segment in the plan.
     """
-    seen = _Seen(
-        feeds=feeds,
-        contents=at.reach.contents(file for feed in feeds for file in row_files(feed.rows)),
-        reach=at.reach,
-        planned={draft.address: draft for draft in drafts if draft.wanted},
-        unplanned=unplanned,
-        declared={segment.address: segment for segment in declared},
-        state=state,
+    contents = context.reach.contents(file for i in inputs for file in row_files(i.rows))
+    input_fingerprints = [_input_fingerprint(i, scope, contents, context) for i in inputs]
+    segment_fingerprints = _segment_fingerprints(inputs, input_fingerprints, scope, declared)
+    unchanged: Mapping[str, Basis] = {}
+    passing_rules: Collection[str | None] = ()
+    if not reread:
+        has_counts = [
+            isinstance(i.load.source, SegmentSource) or content in state.sources
+            for i, content in zip(inputs, input_fingerprints, strict=True)
+        ]
+        sources = _sources_by_segment(inputs, scope)
+        unchanged = {
+            draft.address: draft.record.basis
+            for draft in drafts
+            if draft.wanted
+            and draft.record
+            and draft.record.basis
+            and draft.record.basis.sources == segment_fingerprints.get(draft.address)
+            and all(has_counts[index] for _, index in sources[draft.address])
+            and _has_basis_members(draft.record)
+        }
+        passing_rules = state.rules
+    rules = tuple(
+        rule
+        for rule in scope.rules
+        if _rule_fingerprint(rule, segment_fingerprints) not in passing_rules
     )
-    sources = [_of_feed(feed, seen, at) for feed in feeds]
-    segments = _of_segments(seen, sources)
-    known = {} if reread else _known(seen, sources, segments)
-    holding = () if reread else state.rules
-    open_rules = tuple(rule for rule in rules if _of_rule(rule, segments) not in holding)
-    read = _closed({*seen.planned.keys() - known, *_named(open_rules)}, seen)
+    to_read = {*(scope.planned.keys() - unchanged), *(a for rule in rules for a in named(rule))}
+    to_read = _with_dependencies(to_read, _segments_read_by(inputs, scope))
     return ReadSelection(
-        segments=segments,
-        sources=sources,
-        read=read,
-        rules=open_rules,
-        settled={address: basis for address, basis in known.items() if address not in read},
-        _seen=seen,
+        inputs=inputs,
+        input_fingerprints=input_fingerprints,
+        segment_fingerprints=segment_fingerprints,
+        to_read=frozenset(to_read),
+        rules=rules,
+        unchanged={a: basis for a, basis in unchanged.items() if a not in to_read},
+        _scope=scope,
+        _contents=contents,
+        _policy=context.reach,
+        _recorded_counts=state.sources,
     )
 
 
-def file_fingerprint(source: FileSource, scan: FileScan, reach: PathPolicy) -> str | None:
-    """Give the fingerprint of files that fill a segment, ``None`` where they cannot be read.
+def file_fingerprint(source: FileSource, scan: FileScan, policy: PathPolicy) -> str | None:
+    """Return the fingerprint of the files that fill a segment.
 
-    It is that of the same content in files of any other name.
+    The same content in files of other names has the same fingerprint. ``None`` if a file
+    cannot be read.
     """
-    contents = reach.contents(scan.paths)
+    contents = policy.contents(scan.paths)
     if len(contents) < len(scan.paths):
         return None
-    told = _told(scan, contents)
-    return told and _of_load(MemberLoad(source=source, addresses=()), told, {})
-
-
-def single_source_basis(source: str, members: SetDigest) -> Basis:
-    """Say that the members of a segment came from this source alone."""
-    return Basis(sources=of_segment({}, [("include", source)]), members=members)
-
-
-def changed_file_error(file: Path | None = None) -> SourceError:
-    """Say that somebody wrote to a file, or put another in its place, while it was read."""
-    error = SourceError(
-        "changed-file",
-        "the file was changed while it was read",
-        "Run the same command again once it is written.",
+    return _load_fingerprint(
+        MemberLoad(source=source, addresses=()), _scan_fingerprint(scan, contents), {}
     )
-    error.file = file
-    return error
+
+
+def single_source_basis(source_fingerprint: str, members: SetDigest) -> Basis:
+    """Return the basis of a segment whose members come from a single source."""
+    return Basis(sources=of_segment({}, [("include", source_fingerprint)]), members=members)
 
 
 def source_counts(stats: LoadStats) -> SourceCounts:
-    """Give what is noted of a source; what only an error would tell is left out."""
+    """Return the row counts to record for a source, without the details of errors."""
     return SourceCounts(
         rows=stats.rows,
         duplicates=stats.duplicates,
@@ -232,8 +212,19 @@ def source_counts(stats: LoadStats) -> SourceCounts:
     )
 
 
+def changed_file_error(file: Path | None = None) -> SourceError:
+    """Return the error for a file that was written or replaced while it was read."""
+    error = SourceError(
+        "changed-file",
+        "the file was changed while it was read",
+        "Run the same command again when the file is complete.",
+    )
+    error.file = file
+    return error
+
+
 def row_files(rows: Rows | None) -> tuple[Path, ...]:
-    """Give the files that rows are read from."""
+    """Return the files that rows are read from."""
     match rows:
         case FileScan(paths=files) | CheckedQuery(files=files):
             return files
@@ -243,106 +234,127 @@ def row_files(rows: Rows | None) -> tuple[Path, ...]:
             return ()
 
 
-# What can be left alone
+def _has_basis_members(record: SegmentRecord) -> bool:
+    """Whether the recorded members are those of the basis, and no pair is open."""
+    matches = record.basis is not None and record.basis.members == record.members.digest
+    return matches and record.created and not record.missing and not record.pairs.file
 
 
-def _known(
-    seen: _Seen, sources: Sequence[str | None], segments: Mapping[str, str]
-) -> Mapping[str, Basis]:
-    """Give the planned segments whose sources are known to come to what is recorded."""
-    noted = {place for place, found in enumerate(sources) if found in seen.state.sources}
-    noted |= {n for n, f in enumerate(seen.feeds) if isinstance(f.load.source, SegmentSource)}
-    fed = seen.fed()
-    return {
-        address: record.basis
-        for address, draft in seen.planned.items()
-        if (record := draft.record)
-        and record.basis
-        and record.basis.sources == segments.get(address)
-        and all(place in noted for _, place in fed[address])
-        and _is_as_known(record)
-    }
+# Which source belongs to which segment
 
 
-def _is_as_known(record: SegmentRecord) -> bool:
-    """Tell whether every pair is answered, and the members are those that the sources came to."""
-    same = record.basis is not None and record.basis.members == record.members.digest
-    return same and record.created and not record.missing and not record.pairs.file
+def _sources_by_segment(
+    inputs: Sequence[SourceInput], scope: PlanScope
+) -> Mapping[str, list[tuple[str, int]]]:
+    """Return the role and the input index of each source, by segment address."""
+    sources: dict[str, list[tuple[str, int]]] = {address: [] for address in scope.target_indexes}
+    for index, source_input in enumerate(inputs):
+        for address, role in source_input.roles.items():
+            if address in sources:
+                sources[address].append((role, index))
+    return sources
 
 
-def _named(rules: Iterable[Rule]) -> set[str]:
-    return {address for rule in rules for address in named(rule)}
+def _segments_read_by(inputs: Sequence[SourceInput], scope: PlanScope) -> Mapping[str, set[str]]:
+    """Return the segments whose members each segment reads, by address."""
+    reads: dict[str, set[str]] = {address: set() for address in scope.target_indexes}
+    for source_input in inputs:
+        source = source_input.load.source
+        if isinstance(source, SegmentSource):
+            for address in source_input.roles.keys() & reads.keys():
+                reads[address].add(source.address)
+    return reads
 
 
-def _closed(read: set[str], seen: _Seen) -> frozenset[str]:
-    """Add the segments whose members are sources of those that are read."""
-    reading = seen.reading()
-    todo = list(read)
+def _with_dependencies(addresses: set[str], reads: Mapping[str, set[str]]) -> set[str]:
+    """Return the addresses, and the segments that they read directly or indirectly."""
+    result, todo = set(addresses), list(addresses)
     while todo:
-        more = reading[todo.pop()] - read
-        read |= more
-        todo += more
-    return frozenset(read)
+        added = reads[todo.pop()] - result
+        result |= added
+        todo += added
+    return result
 
 
 # Fingerprints
 
 
-def _of_segments(seen: _Seen, sources: Sequence[str | None]) -> Mapping[str, str]:
-    """Give the fingerprint of everything that each segment's members are computed from."""
-    fed = seen.fed()
-    found: dict[str, str] = {}
-    # Segments whose members are sources come first; there are no circles.
-    for address in TopologicalSorter(seen.reading()).static_order():
-        told: list[tuple[str, str | None]] = []
-        for role, place in fed[address]:
-            source = seen.feeds[place].load.source
+def _segment_fingerprints(
+    inputs: Sequence[SourceInput],
+    input_fingerprints: Sequence[str | None],
+    scope: PlanScope,
+    declared: Iterable[DesiredSegment],
+) -> Mapping[str, str]:
+    """Return the fingerprint of everything that a segment's members are computed from.
+
+    By address. A segment that has a source without a fingerprint is left out.
+    """
+    segments = {segment.address: segment for segment in declared}
+    sources = _sources_by_segment(inputs, scope)
+    result: dict[str, str] = {}
+    # In dependency order, so that the fingerprint of a segment that is read is known.
+    # Manifests with a cycle are refused.
+    for address in TopologicalSorter(_segments_read_by(inputs, scope)).static_order():
+        contents: list[tuple[str, str]] = []
+        for role, index in sources[address]:
+            source = inputs[index].load.source
             if isinstance(source, SegmentSource):
-                told.append((role, found.get(source.address)))
+                content = result.get(source.address)
             else:
-                told.append((role, sources[place]))
-        whole = [(role, content) for role, content in told if content is not None]
-        if len(whole) == len(told):
-            found[address] = of_segment(_settings(seen.declared[address]), whole)
-    return found
+                content = input_fingerprints[index]
+            if content is not None:
+                contents.append((role, content))
+        if len(contents) == len(sources[address]):
+            result[address] = of_segment(_settings(segments[address]), contents)
+    return result
 
 
 def _settings(segment: DesiredSegment) -> Mapping[str, Any]:
-    """Give what is declared of a segment, beside its sources, that has a say in its members."""
+    """Return the settings of a segment that affect its members, unless they are the default."""
     settings = {f.name: (getattr(segment, f.name), f.default) for f in fields(segment)}
     return {
         name: value
         for name, (value, default) in settings.items()
-        if name not in _NO_SAY and value != default
+        if name not in _FIELDS_WITHOUT_EFFECT and value != default
     }
 
 
-def _of_rule(rule: Rule, segments: Mapping[str, str]) -> str | None:
-    """Give the fingerprint of a rule and of the members that it is about, where they have one."""
-    about = [segments.get(address) for address in named(rule)]
-    if None in about:
+def _rule_fingerprint(rule: Rule, segment_fingerprints: Mapping[str, str]) -> str | None:
+    """Return the fingerprint of a rule and of the members of its segments.
+
+    ``None`` if one of the segments has no fingerprint.
+    """
+    members = [segment_fingerprints.get(address) for address in named(rule)]
+    if None in members:
         return None
-    said = {f.name: getattr(rule, f.name) for f in fields(rule)}
+    settings = {f.name: getattr(rule, f.name) for f in fields(rule)}
     for name in ("location", "severity"):
-        said.pop(name)
-    return fingerprint("rule", type(rule).__name__, said, about)
+        settings.pop(name)
+    return fingerprint("rule", type(rule).__name__, settings, members)
 
 
-def _of_feed(feed: SourceInput, seen: _Seen, at: SourceContext) -> str | None:
-    """Give the fingerprint of a feed, ``None`` where it cannot be recognised."""
-    if feed.rows is None or any(file not in seen.contents for file in row_files(feed.rows)):
+def _input_fingerprint(
+    source_input: SourceInput, scope: PlanScope, contents: Contents, context: SourceContext
+) -> str | None:
+    """Return the fingerprint of a source, ``None`` if its content is unknown."""
+    load, rows = source_input.load, source_input.rows
+    if rows is None or any(file not in contents for file in row_files(rows)):
         return None
-    told = _told(feed.rows, seen.contents, at)
-    values = feed.load.segments if isinstance(feed.load, TableLoad) else {}
-    # Only the rows of segments that are looked at are judged.
-    judged = {v: (a in seen.planned, a in seen.unplanned) for v, a in values.items()}
-    return told and _of_load(feed.load, told, judged)
+    rows_content = _rows_fingerprint(rows, contents, context)
+    if rows_content is None:
+        return None
+    # Rows of a segment outside the scope are not validated.
+    validated = {
+        value: (address in scope.planned, address in scope.supporting)
+        for value, address in (load.segments if isinstance(load, TableLoad) else {}).items()
+    }
+    return _load_fingerprint(load, rows_content, validated)
 
 
-def _of_load(load: Load, told: str, judged: Mapping[str, object]) -> str:
-    """Give the fingerprint of a load; ``told`` is that of its rows, by their content.
+def _load_fingerprint(load: Load, rows_content: str, validated: Mapping[str, object]) -> str:
+    """Return the fingerprint of a source whose rows have the fingerprint ``rows_content``.
 
-    Everything that is declared of it counts, but its name and where it stands.
+    Every setting of the source counts, except its name and its location.
     """
     source = {f.name: getattr(load.source, f.name) for f in fields(load.source)}
     declared = {f.name: getattr(load, f.name) for f in fields(load)}
@@ -350,30 +362,40 @@ def _of_load(load: Load, told: str, judged: Mapping[str, object]) -> str:
         source.pop(name, None)
     for name in ("source", "name", "addresses", "segments"):
         declared.pop(name, None)
-    return fingerprint("source", told, source, declared, judged)
+    return fingerprint("source", rows_content, source, declared, validated)
 
 
-def _told(rows: Rows, contents: Contents, at: SourceContext | None = None) -> str | None:
-    """Digest everything that decides which rows there are, ``None`` where something cannot be."""
+def _rows_fingerprint(rows: Rows, contents: Contents, context: SourceContext) -> str | None:
+    """Return a digest of everything that determines the rows, ``None`` if that is unknown."""
     match rows:
         case InlineRows(kind=kind, values=values):
             return fingerprint("inline", kind, values)
-        case FileScan(paths=files, partitions=partitions):
-            columns = {f.name: getattr(rows, f.name) for f in fields(rows)}
-            del columns["paths"], columns["partitions"]
-            # A file's name has a say in how it is packed, and in the columns that it stands for.
-            told = [
-                (contents[file], file.suffix.lower(), {c: v[file] for c, v in partitions.items()})
-                for file in files
-            ]
-            return fingerprint("scan", columns, told)
+        case FileScan():
+            return _scan_fingerprint(rows, contents)
         case CheckedQuery(repeatable=True, sql=sql, parameters=values, files=files):
             # The scratch files of objects have other names in every run.
-            told_of = at.reach.anywhere if at else str
-            named = [(told_of(str(file)), contents[file]) for file in files]
-            around = at.engine.surroundings() if at else {}
-            return fingerprint("select", told_of(sql), values, rows.segment_column, named, around)
+            stable = context.reach.anywhere
+            tables = [(stable(str(file)), contents[file]) for file in files]
+            surroundings = context.engine.surroundings()
+            return fingerprint(
+                "select", stable(sql), values, rows.segment_column, tables, surroundings
+            )
         case CopiedRows(path=file):
             return fingerprint("copied", contents[file])
         case _:
             return None
+
+
+def _scan_fingerprint(scan: FileScan, contents: Contents) -> str:
+    columns = {f.name: getattr(scan, f.name) for f in fields(scan)}
+    del columns["paths"], columns["partitions"]
+    # The suffix selects the decompression, and the path contains the partition values.
+    files = [
+        (
+            contents[file],
+            file.suffix.lower(),
+            {column: values[file] for column, values in scan.partitions.items()},
+        )
+        for file in scan.paths
+    ]
+    return fingerprint("scan", columns, files)

@@ -245,7 +245,7 @@ def test_the_failing_source_of_a_segment_that_is_no_target_says_why_it_is_read(
         shop.plan(targets=("vip",))
     [problem] = caught.value.diagnostics
     assert problem.detail.endswith(
-        "segment.gold is no part of this plan, but segment.vip reads it."
+        "segment.gold is not part of this plan, but segment.vip reads it."
     )
 
 

@@ -130,8 +130,8 @@ def test_counts_and_mistakes_name_the_object(shop: Workshop, put: Put) -> None:
     path = put("c/a.csv", 'identity\na\na\n""\n')
     shop.declare(segment("gold", spec=of(path, ", onInvalid: skip")))
     assert sorted(finding.summary for finding in shop.plan().findings) == [
-        f"segments.yaml:6:13: {path}: 1 row of 3 left out, since the same user stands in another",
-        f"segments.yaml:6:13: {path}: 1 row of 3 left out: 1 with no value (NULL)",
+        f"segments.yaml:6:13: {path}: 1 of 3 rows left out as duplicates",
+        f"segments.yaml:6:13: {path}: 1 of 3 rows left out as invalid: 1 with no value (NULL)",
     ]
     put("c/b.csv", 'identity\n""\n')
     shop.declare(segment("gold", spec=of(f"s3://{BUCKET}/c/*.csv")))

@@ -62,7 +62,7 @@ def test_a_sqlite_file_fills_segments_and_says_what_is_wrong_where(shop: Worksho
         "  segments: {gold: {displayName: Gold}, silver: {displayName: Silver}}\n",
     )
     found = [finding.summary for finding in shop.plan().findings]
-    assert "segments.yaml:6:13: users of crm.db: 1 row of 4 left out, since " in found[-1]
+    assert "segments.yaml:6:13: users of crm.db: 1 of 4 rows left out as duplicates" in found[-1]
     done(shop)
     assert shop.service.members("all") == identities("a", "b", "c")
     assert shop.service.members("gold") == identities("a")
@@ -137,8 +137,11 @@ def test_the_rows_of_each_source_are_counted_where_something_changes(shop: Works
     assert sorted(said) == [
         "a.txt: 2 rows, no duplicates",
         "a.txt: 2 rows, no duplicates",
-        "b.csv: 1 row of 4 left out, since the same user stands in another",
-        "b.csv: 1 row of 4 left out: 1 with a placeholder that the service refuses as an identity",
+        "b.csv: 1 of 4 rows left out as duplicates",
+        (
+            "b.csv: 1 of 4 rows left out as invalid: "
+            "1 with a placeholder that the service refuses as an identity"
+        ),
     ]
     shop.apply()
     assert [finding.code for finding in shop.plan().findings] == ["duplicate-rows", "rows-skipped"]

@@ -1,4 +1,4 @@
-"""Every input that decides who is in a segment, when it changes, changes the fingerprint."""
+"""The fingerprint of a segment changes with every input that affects its members."""
 
 import gzip
 import json
@@ -8,16 +8,16 @@ from typing import Any
 
 import pytest
 
-from tests.planning.unchanged_kit import Place
+from tests.planning.unchanged_kit import Workspace
 
-Change = Callable[[Place, dict[str, Any]], object]
+Change = Callable[[Workspace, dict[str, Any]], object]
 
 CSV = "identity,email,day\na,b,1\nc,d,2\n"
 SQL = "select identity from 'q.csv' where day >= $since"
 
 
 def spec() -> dict[str, Any]:
-    """Give a workspace that has one of everything."""
+    """Return manifests with one source of every kind."""
     return {
         "project": {
             "variables": {"since": {"default": "1"}, "unused": {"default": "1"}},
@@ -50,7 +50,7 @@ def spec() -> dict[str, Any]:
     }
 
 
-def write(place: Place, workspace: dict[str, Any]) -> None:
+def write(workspace: Workspace, manifests: dict[str, Any]) -> None:
     kinds = {
         "gold": "Segment",
         "other": "Segment",
@@ -58,64 +58,64 @@ def write(place: Place, workspace: dict[str, Any]) -> None:
         "council": "Membership",
     }
     documents = [
-        {"apiVersion": "segctl/v1", "kind": kind, "metadata": {"name": n}, "spec": workspace[n]}
+        {"apiVersion": "segctl/v1", "kind": kind, "metadata": {"name": n}, "spec": manifests[n]}
         for n, kind in kinds.items()
-        if n in workspace
+        if n in manifests
     ]
-    place.write("segments.yaml", "\n---\n".join(map(json.dumps, documents)))
-    place.project(json.dumps(workspace["project"]))
+    workspace.write("segments.yaml", "\n---\n".join(map(json.dumps, documents)))
+    workspace.project(json.dumps(manifests["project"]))
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Place:
-    place = Place(root=tmp_path / "shop")
+def workspace(tmp_path: Path) -> Workspace:
+    workspace = Workspace(root=tmp_path / "shop")
     for name in ("gold.csv", "q.csv"):
-        place.write(name, CSV)
+        workspace.write(name, CSV)
     for day, who in ((1, "e,f"), (2, "c,d")):
-        place.write(f"days/day={day}/a.csv", f"identity,email\n{who}\n")
+        workspace.write(f"days/day={day}/a.csv", f"identity,email\n{who}\n")
     for name in ("suppressed", "out", "in", "other", "council"):
-        place.write(f"{name}.txt", f"{name}\nmore\n")
-    place.write("table.csv", "identity,label\na,silver\nb,bronze\n")
-    write(place, spec())
-    return place
+        workspace.write(f"{name}.txt", f"{name}\nmore\n")
+    workspace.write("table.csv", "identity,label\na,silver\nb,bronze\n")
+    write(workspace, spec())
+    return workspace
 
 
-def fingerprints(place: Place) -> dict[str, str]:
-    return dict(place.recognized().segments)
+def fingerprints(workspace: Workspace) -> dict[str, str]:
+    return dict(workspace.read_selection().segment_fingerprints)
 
 
 def at(*path: str | int, value: object) -> Change:
-    """Change what a manifest says."""
+    """Change a value in a manifest."""
 
-    def change(place: Place, workspace: dict[str, Any]) -> None:
-        inner: Any = workspace
+    def change(workspace: Workspace, manifests: dict[str, Any]) -> None:
+        inner: Any = manifests
         for step in path[:-1]:
             inner = inner[step]
         inner[path[-1]] = value
-        write(place, workspace)
+        write(workspace, manifests)
 
     return change
 
 
 def file(path: str, content: str | bytes) -> Change:
     """Write a file."""
-    return lambda place, _: place.write(path, content)
+    return lambda workspace, _: workspace.write(path, content)
 
 
 def renamed(path: str, new: str, *change: str | int) -> Change:
-    """Give a file another name; ``change`` says where the manifest has it."""
+    """Rename a file. ``change`` is the path of its name in the manifest."""
 
-    def run(place: Place, workspace: dict[str, Any]) -> None:
-        (place.root / new).parent.mkdir(parents=True, exist_ok=True)
-        (place.root / path).rename(place.root / new)
+    def run(workspace: Workspace, manifests: dict[str, Any]) -> None:
+        (workspace.root / new).parent.mkdir(parents=True, exist_ok=True)
+        (workspace.root / path).rename(workspace.root / new)
         if change:
-            at(*change, value=new)(place, workspace)
+            at(*change, value=new)(workspace, manifests)
 
     return run
 
 
 GOLD = {"gold"}
-DECIDES: dict[str, tuple[set[str], Change]] = {
+AFFECTS_MEMBERS: dict[str, tuple[set[str], Change]] = {
     "a listed identity": (GOLD, at("gold", "members", 0, "identities", value=["x", "z"])),
     "identities for guids": (GOLD, at("gold", "members", 0, value={"guids": ["x", "y"]})),
     "a value of a file": (GOLD, file("gold.csv", CSV.replace("a,", "z,"))),
@@ -171,17 +171,19 @@ DECIDES: dict[str, tuple[set[str], Change]] = {
 }
 
 
-@pytest.mark.parametrize("name", DECIDES)
-def test_what_decides_who_is_in_a_segment_changes_its_fingerprint(place: Place, name: str) -> None:
-    changed, change = DECIDES[name]
-    before = fingerprints(place)
-    change(place, spec())
-    after = fingerprints(place)
+@pytest.mark.parametrize("name", AFFECTS_MEMBERS)
+def test_an_input_that_affects_members_changes_the_fingerprint(
+    workspace: Workspace, name: str
+) -> None:
+    changed, change = AFFECTS_MEMBERS[name]
+    before = fingerprints(workspace)
+    change(workspace, spec())
+    after = fingerprints(workspace)
     assert before.keys() == after.keys() == {f"segment.{n}" for n in ("gold", "other", "silver")}
     assert {a.removeprefix("segment.") for a in before if before[a] != after[a]} >= changed
 
 
-UNTOUCHED: dict[str, Change] = {
+WITHOUT_EFFECT: dict[str, Change] = {
     "a display name": at("gold", "displayName", value="New"),
     "labels": at("gold", "guards", value={"maxRemovePercent": 1}),
     "the order of sources": at("gold", "members", value=[*reversed(spec()["gold"]["members"])]),
@@ -190,22 +192,22 @@ UNTOUCHED: dict[str, Change] = {
     "a copy of a file by another name": renamed(
         "gold.csv", "new/silver.csv", "gold", "members", 1, "file", "path"
     ),
-    "a file that nobody reads": file("nobody.csv", CSV),
-    "a pattern for a name": at("gold", "members", 1, "file", "path", value="gold*.csv"),
+    "a file that is not read": file("nobody.csv", CSV),
+    "a pattern instead of a name": at("gold", "members", 1, "file", "path", value="gold*.csv"),
 }
 
 
-@pytest.mark.parametrize("name", UNTOUCHED)
-def test_what_has_no_say_in_who_is_in_a_segment_leaves_its_fingerprint(
-    place: Place, name: str
+@pytest.mark.parametrize("name", WITHOUT_EFFECT)
+def test_a_change_without_effect_on_members_keeps_the_fingerprint(
+    workspace: Workspace, name: str
 ) -> None:
-    before = fingerprints(place)
-    UNTOUCHED[name](place, spec())
-    assert fingerprints(place) == before
+    before = fingerprints(workspace)
+    WITHOUT_EFFECT[name](workspace, spec())
+    assert fingerprints(workspace) == before
 
 
-def test_the_same_bytes_packed_or_not_are_two_sources(place: Place) -> None:
-    place.write("gold.csv.gz", gzip.compress(CSV.encode(), mtime=0))
-    before = fingerprints(place)
-    at("gold", "members", 1, "file", "path", value="gold.csv.gz")(place, spec())
-    assert fingerprints(place)["segment.gold"] != before["segment.gold"]
+def test_a_compressed_file_has_another_fingerprint(workspace: Workspace) -> None:
+    workspace.write("gold.csv.gz", gzip.compress(CSV.encode(), mtime=0))
+    before = fingerprints(workspace)
+    at("gold", "members", 1, "file", "path", value="gold.csv.gz")(workspace, spec())
+    assert fingerprints(workspace)["segment.gold"] != before["segment.gold"]

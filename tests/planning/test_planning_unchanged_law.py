@@ -1,4 +1,4 @@
-"""A plan says the same whether unchanged sources are recognised or read again."""
+"""A plan is the same whether unchanged sources are skipped or read again."""
 
 import json
 import tempfile
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from segctl.core.errors import InvalidInput
 from segctl.plan.model import Plan
-from tests.planning.unchanged_kit import Place
+from tests.planning.unchanged_kit import Workspace
 
 FILES = ("f0.csv", "f1.csv", "f2.txt")
 NAMES = ("a", "b", "c")
@@ -36,7 +36,7 @@ sources = files | lists | queries
 
 
 def specs(number: int) -> st.SearchStrategy[Mapping[str, Any]]:
-    """Segments may have those before them for sources."""
+    """Return specs of a segment that may read the members of earlier segments."""
     earlier = [{"segment": name} for name in NAMES[:number]]
     known = sources | st.sampled_from(earlier) if earlier else sources
     few = st.lists(known, min_size=1, max_size=2)
@@ -76,20 +76,20 @@ TABLE = {
 }
 
 
-def write(place: Place, workspace: Mapping[str, Any]) -> None:
-    documents = [document("Segment", name, workspace[name]) for name in NAMES]
+def write(workspace: Workspace, content: Mapping[str, Any]) -> None:
+    documents = [document("Segment", name, content[name]) for name in NAMES]
     documents.append(document("SegmentTable", "table", TABLE))
-    place.write("segments.yaml", "\n---\n".join(documents))
-    place.project(json.dumps(workspace["project"]))
+    workspace.write("segments.yaml", "\n---\n".join(documents))
+    workspace.project(json.dumps(content["project"]))
     for name in FILES:
         header = [] if name.endswith("txt") else ["identity"]
-        lines = [*header, *(row or '""' for row in workspace["contents"][name])]
-        place.write(name, "".join(f"{line}\n" for line in lines))
+        lines = [*header, *(row or '""' for row in content["contents"][name])]
+        workspace.write(name, "".join(f"{line}\n" for line in lines))
     table = [
         "identity,segment",
-        *(f'"{who}",{label}' for who, label in workspace["contents"]["t.csv"]),
+        *(f'"{who}",{label}' for who, label in content["contents"]["t.csv"]),
     ]
-    place.write("t.csv", "".join(f"{line}\n" for line in table))
+    workspace.write("t.csv", "".join(f"{line}\n" for line in table))
 
 
 def document(kind: str, name: str, spec: Mapping[str, Any]) -> str:
@@ -98,15 +98,23 @@ def document(kind: str, name: str, spec: Mapping[str, Any]) -> str:
     )
 
 
-def planned(place: Place, targets: tuple[str, ...], *, reread: bool) -> Plan | list[str]:
-    """Plan; give what is wrong with the sources where something is."""
+def assert_same_plan(workspace: Workspace, targets: tuple[str, ...]) -> None:
+    assert plan_or_problems(workspace, targets, reread=False) == plan_or_problems(
+        workspace, targets, reread=True
+    )
+
+
+def plan_or_problems(
+    workspace: Workspace, targets: tuple[str, ...], *, reread: bool
+) -> Plan | list[str]:
+    """Return the plan, or the problems of its sources."""
     try:
-        return place.plan(targets=targets, reread=reread)
+        return workspace.plan(targets=targets, reread=reread)
     except InvalidInput as error:
         return [str(diagnostic) for diagnostic in error.diagnostics]
 
 
-courses = st.fixed_dictionaries(
+scenarios = st.fixed_dictionaries(
     {
         "before": workspaces,
         "after": workspaces,
@@ -119,25 +127,25 @@ courses = st.fixed_dictionaries(
 
 
 @settings(max_examples=10)
-@given(courses)
+@given(scenarios)
 def test_a_plan_is_the_same_whether_unchanged_sources_are_read_or_not(
-    course: Mapping[str, Any],
+    scenario: Mapping[str, Any],
 ) -> None:
-    before, after, changed = course["before"], course["after"], course["changed"]
-    targets, lost = course["targets"], course["lost"]
+    before, after, changed = scenario["before"], scenario["after"], scenario["changed"]
+    targets, lost = scenario["targets"], scenario["lost"]
     with tempfile.TemporaryDirectory() as folder:
-        place = Place(root=Path(folder))
-        write(place, before)
-        place.apply(lost=lost, failed=course["failed"])
-        assert planned(place, targets, reread=False) == planned(place, targets, reread=True)
-        place.apply()
-        assert planned(place, (), reread=False) == planned(place, (), reread=True)
-        taken = {name: after[name] if name in changed else before[name] for name in before}
-        taken["contents"] = {
+        workspace = Workspace(root=Path(folder))
+        write(workspace, before)
+        workspace.apply(lost=lost, failed=scenario["failed"])
+        assert_same_plan(workspace, targets)
+        workspace.apply()
+        assert_same_plan(workspace, ())
+        content = {name: after[name] if name in changed else before[name] for name in before}
+        content["contents"] = {
             name: (after if name in changed else before)["contents"][name]
             for name in before["contents"]
         }
-        write(place, taken)
-        assert planned(place, targets, reread=False) == planned(place, targets, reread=True)
-        place.apply(lost=lost, targets=targets)
-        assert planned(place, (), reread=False) == planned(place, (), reread=True)
+        write(workspace, content)
+        assert_same_plan(workspace, targets)
+        workspace.apply(lost=lost, targets=targets)
+        assert_same_plan(workspace, ())

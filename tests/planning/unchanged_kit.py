@@ -1,4 +1,4 @@
-"""A workspace whose applies all go as told, without a service, for tests of what is recognised."""
+"""A workspace with simulated applies, for tests of unchanged sources. No service is needed."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
@@ -7,10 +7,10 @@ from pathlib import Path
 
 from segctl.core.clock import SystemClock
 from segctl.core.outcomes import CreateOutcome, Ledger, Outcome, RequestOutcome
-from segctl.manifests.dependencies import needed, rules_about
 from segctl.plan.diff import build_drafts
 from segctl.plan.model import Plan
 from segctl.planning.load import find_sources
+from segctl.planning.scope import build_scope
 from segctl.planning.unchanged import ReadSelection, select_reads
 from segctl.session import recording
 from segctl.session.advance import ApplyInfo, recognizing
@@ -26,8 +26,8 @@ PROJECT = "apiVersion: segctl/v1\nkind: Project\nmetadata: {{name: shop}}\nspec:
 
 
 @dataclass
-class Place:
-    """A workspace at ``root``."""
+class Workspace:
+    """A workspace in the folder ``root``."""
 
     root: Path
     environment: dict[str, str] = field(default_factory=dict)
@@ -47,7 +47,7 @@ class Place:
         file.write_bytes(content.encode() if isinstance(content, str) else content)
 
     def context(self) -> Context:
-        """Give what a run works with."""
+        """Return the context of a run in this workspace."""
         return Context(
             root=self.root,
             environment=self.environment,
@@ -62,7 +62,7 @@ class Place:
         targets: tuple[str, ...] = (),
         variables: Mapping[str, str] | None = None,
     ) -> Plan:
-        """Plan."""
+        """Return the plan of this workspace."""
         return plan_workspace(
             self.context(), variables=variables or {}, targets=targets, reread=reread
         ).plan
@@ -74,79 +74,81 @@ class Place:
         failed: Collection[int] = (),
         targets: tuple[str, ...] = (),
     ) -> Plan:
-        """Apply; the requests with these numbers got no answer, or failed."""
+        """Build a plan and record its outcomes in the state.
+
+        The requests ``lost`` get no answer, the requests ``failed`` fail, and all others are
+        acknowledged.
+        """
         context = self.context()
         backend = context.backend()
         with (
             backend.lock(command="test", timeout=0.0),
-            engine_session(context.limits, backend.scratch_folder()) as at,
+            engine_session(context.limits, backend.scratch_folder()) as session,
         ):
-            loaded = recording.recover(backend, at.engine, disk=context.disk, now=1.0)
-            made = build_bundle(
+            loaded = recording.recover(backend, session.engine, disk=context.disk, now=1.0)
+            bundle = build_bundle(
                 context,
                 load_desired(context, {}),
                 loaded,
-                at,
+                session,
                 targets=targets,
                 destroy=False,
                 reread=False,
                 purpose="save",
             )
-            run = ApplyInfo(journal=None, now=1.0, account="A", host=made.plan.host)
-            if made.plan.is_empty:
-                state = recognizing(loaded.state, made.plan)
+            run = ApplyInfo(journal=None, now=1.0, account="A", host=bundle.plan.host)
+            if bundle.plan.is_empty:
+                state = recognizing(loaded.state, bundle.plan)
             else:
                 state = recording.merge_outcomes(
                     loaded,
-                    made.plan,
-                    _ledger(made.plan, lost, failed),
-                    delta=made.delta,
-                    engine=at.engine(),
+                    bundle.plan,
+                    _ledger(bundle.plan, lost, failed),
+                    delta=bundle.delta,
+                    engine=session.engine(),
                     keep=lambda scratch, rows: backend.add_file(scratch, rows=rows),
                     run=run,
                 )
             recording.write(backend, loaded, state)
-        return made.plan
+        return bundle.plan
 
-    def recognized(self, *, targets: tuple[str, ...] = ()) -> ReadSelection:
-        """Look at the sources, as a plan does before it reads a row."""
+    def read_selection(self) -> ReadSelection:
+        """Return the segments that a plan would read now."""
         state, desired = self.state, load_desired(self.context(), {})
-        drafts = build_drafts(desired.segments, state, patterns=targets)
-        planned = {item.address for item in drafts if item.wanted}
-        rules = rules_about(desired, planned)
-        extra = needed(desired, planned, rules)
-        with engine_session(self.context().limits) as desk_:
-            at = SourceContext(
+        drafts = build_drafts(desired.segments, state)
+        planned = {draft.address: index for index, draft in enumerate(drafts) if draft.wanted}
+        scope = build_scope(desired, planned, first_free_index=len(drafts))
+        with engine_session(self.context().limits) as session:
+            source_context = SourceContext(
                 reach=PathPolicy(root=self.root, allowed=desired.project.allowed_folders),
-                open_engine=cache(desk_.engine),
-                scratch=desk_.scratch,
+                open_engine=cache(session.engine),
+                scratch=session.scratch,
                 environment={},
             )
             return select_reads(
-                find_sources(desired, planned | extra.keys(), at, extra),
+                find_sources(desired, scope, source_context),
+                scope,
                 drafts,
                 state,
-                at,
+                source_context,
                 declared=desired.segments,
-                unplanned=extra.keys(),
-                rules=rules,
                 reread=False,
             )
 
     @property
     def state(self) -> State:
-        """The state as it is recorded."""
+        """The recorded state."""
         return read_state(self.context())
 
     def change_state(self, **changes: object) -> None:
-        """Change the one segment that is recorded."""
+        """Change fields of the only recorded segment."""
         context = self.context()
         backend = context.backend()
         with (
             backend.lock(command="test", timeout=0.0),
-            engine_session(context.limits, backend.scratch_folder()) as at,
+            engine_session(context.limits, backend.scratch_folder()) as session,
         ):
-            loaded = recording.recover(backend, at.engine, disk=context.disk, now=1.0)
+            loaded = recording.recover(backend, session.engine, disk=context.disk, now=1.0)
             [(address, record)] = loaded.state.segments.items()
             record = replace(record, **changes)  # type: ignore[arg-type]  # fields by name
             recording.write(backend, loaded, loaded.state.next(segments={address: record}))
