@@ -24,7 +24,7 @@ from segctl.plan.model import Figures, Finding
 from segctl.planning.scope import PlanScope
 from segctl.sources.context import SourceContext
 from segctl.sources.path_policy import PathPolicy
-from segctl.sources.reader import rows_of
+from segctl.sources.reader import resolve_rows
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,9 +112,11 @@ def _find(load: Load, scope: PlanScope, context: SourceContext) -> SourceInput:
         return SourceInput(load=load)
     column = load.segment_column if isinstance(load, TableLoad) else None
     try:
-        return SourceInput(load=load, rows=rows_of(load.source, context, segment_column=column))
+        return SourceInput(
+            load=load, rows=resolve_rows(load.source, context, segment_column=column)
+        )
     except SourceError as error:
-        problem = source_diagnostic(load, error, context.reach)
+        problem = source_diagnostic(load, error, context.policy)
         return SourceInput(load=load, problem=explain_support(load, problem, scope))
 
 
@@ -139,15 +141,15 @@ def load_sources(
             try:
                 role = "include" if isinstance(load, TableLoad) else load.role
                 rows = _rows(source_input, target_indexes)
-                context.bring(rows)
+                context.download(rows)
                 input_indexes[context.engine.load(rows, targets=targets, role=role)] = index
             except SourceError as error:
-                problem = source_diagnostic(load, error, context.reach)
+                problem = source_diagnostic(load, error, context.policy)
                 problems.append(explain_support(load, problem, scope))
     if problems:
         raise InvalidInput(problems)
     return LoadedSources(
-        inputs=inputs, input_indexes=input_indexes, scope=scope, policy=context.reach
+        inputs=inputs, input_indexes=input_indexes, scope=scope, policy=context.policy
     )
 
 
@@ -188,7 +190,7 @@ def source_diagnostic(load: Load, error: SourceError, policy: PathPolicy) -> Dia
             detail = "Change the command to write the column as text."
     elif isinstance(load.source, FileSource):
         line = f":{error.line}" if error.line else ""
-        name = policy.shown(error.file) if error.file else load.source.path
+        name = policy.display_name(error.file) if error.file else load.source.path
         if name not in summary:
             summary = f"{name}{line}: {summary}"
     elif isinstance(load.source, SqliteSource):
@@ -197,7 +199,7 @@ def source_diagnostic(load: Load, error: SourceError, policy: PathPolicy) -> Dia
         summary = f'connection "{load.source.connection}": {summary}'
     elif error.line or error.file:
         line = f"line {error.line} of " if error.line else ""
-        file = policy.shown(error.file) if error.file else "a file that it reads"
+        file = policy.display_name(error.file) if error.file else "a file that it reads"
         summary += f" ({line}{file})"
     return Diagnostic(
         code=error.code, summary=summary, detail=detail, location=load.source.location
@@ -234,7 +236,7 @@ def _row_problems(load: Load, stats: LoadStats, policy: PathPolicy) -> Iterable[
     if invalid and not tolerance.skip:
         for problem, rows in stats.invalid.items():
             first, file = stats.first.get(problem), stats.files.get(problem)
-            of_file = f" of {policy.shown(file)}" if file else ""
+            of_file = f" of {policy.display_name(file)}" if file else ""
             yield Diagnostic(
                 code=f"invalid-identity-{problem}",
                 summary=f"{_source_name(load)}: {_count_rows(rows)} with {DESCRIPTIONS[problem]}"

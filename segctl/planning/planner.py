@@ -30,7 +30,7 @@ from segctl.planning.scope import build_scope
 from segctl.planning.unchanged import select_reads
 from segctl.session.advance import record_of
 from segctl.sources.context import SourceContext
-from segctl.sources.object_store import Objects
+from segctl.sources.object_store import ObjectFetcher
 from segctl.sources.path_policy import PathPolicy
 from segctl.state.model import SegmentRecord, State
 
@@ -115,7 +115,9 @@ def build_plan(
     segments, targets = _assign_targets(drafts)
     scope = build_scope(desired, _filled_targets(segments), first_free_index=len(targets))
     context = SourceContext(
-        reach=PathPolicy(root=root, allowed=project.allowed_folders, objects=Objects(scratch)),
+        policy=PathPolicy(
+            root=root, allowed=project.allowed_folders, objects=ObjectFetcher(scratch)
+        ),
         open_engine=cache(engine),
         scratch=scratch,
         environment=environment,

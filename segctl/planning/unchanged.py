@@ -37,7 +37,7 @@ from segctl.manifests.desired import (
 from segctl.plan.diff import Draft
 from segctl.planning.load import SourceInput, source_diagnostic
 from segctl.planning.scope import PlanScope
-from segctl.sources.content_hash import Contents
+from segctl.sources.content_hash import FileDigests
 from segctl.sources.context import SourceContext
 from segctl.sources.path_policy import PathPolicy
 from segctl.state.model import SegmentRecord, State
@@ -67,7 +67,7 @@ class ReadSelection:
     rules: tuple[Rule, ...]
     unchanged: Mapping[str, Basis]
     _scope: PlanScope
-    _contents: Contents
+    _contents: FileDigests
     _policy: PathPolicy
     _recorded_counts: Mapping[str, SourceCounts]
 
@@ -79,7 +79,7 @@ class ReadSelection:
         read = [i for i in self.inputs if not self.to_read.isdisjoint(i.roles)]
         # Copied rows are private to this run, and the engine has already removed the file.
         checked = [i for i in read if not isinstance(i.rows, CopiedRows)]
-        contents = self._policy.contents(file for i in checked for file in row_files(i.rows))
+        contents = self._policy.digest_files(file for i in checked for file in row_files(i.rows))
         problems = [
             source_diagnostic(source_input.load, changed_file_error(file), self._policy)
             for source_input in checked
@@ -140,7 +140,7 @@ def select_reads(
 
     ``reread`` selects every segment in the plan.
     """
-    contents = context.reach.contents(file for i in inputs for file in row_files(i.rows))
+    contents = context.policy.digest_files(file for i in inputs for file in row_files(i.rows))
     input_fingerprints = [_input_fingerprint(i, scope, contents, context) for i in inputs]
     segment_fingerprints = _segment_fingerprints(inputs, input_fingerprints, scope, declared)
     unchanged: Mapping[str, Basis] = {}
@@ -178,7 +178,7 @@ def select_reads(
         unchanged={a: basis for a, basis in unchanged.items() if a not in to_read},
         _scope=scope,
         _contents=contents,
-        _policy=context.reach,
+        _policy=context.policy,
         _recorded_counts=state.sources,
     )
 
@@ -189,7 +189,7 @@ def file_fingerprint(source: FileSource, scan: FileScan, policy: PathPolicy) -> 
     The same content in files of other names has the same fingerprint. ``None`` if a file
     cannot be read.
     """
-    contents = policy.contents(scan.paths)
+    contents = policy.digest_files(scan.paths)
     if len(contents) < len(scan.paths):
         return None
     return _load_fingerprint(
@@ -334,7 +334,7 @@ def _rule_fingerprint(rule: Rule, segment_fingerprints: Mapping[str, str]) -> st
 
 
 def _input_fingerprint(
-    source_input: SourceInput, scope: PlanScope, contents: Contents, context: SourceContext
+    source_input: SourceInput, scope: PlanScope, contents: FileDigests, context: SourceContext
 ) -> str | None:
     """Return the fingerprint of a source, ``None`` if its content is unknown."""
     load, rows = source_input.load, source_input.rows
@@ -365,7 +365,7 @@ def _load_fingerprint(load: Load, rows_content: str, validated: Mapping[str, obj
     return fingerprint("source", rows_content, source, declared, validated)
 
 
-def _rows_fingerprint(rows: Rows, contents: Contents, context: SourceContext) -> str | None:
+def _rows_fingerprint(rows: Rows, contents: FileDigests, context: SourceContext) -> str | None:
     """Return a digest of everything that determines the rows, ``None`` if that is unknown."""
     match rows:
         case InlineRows(kind=kind, values=values):
@@ -374,7 +374,7 @@ def _rows_fingerprint(rows: Rows, contents: Contents, context: SourceContext) ->
             return _scan_fingerprint(rows, contents)
         case CheckedQuery(repeatable=True, sql=sql, parameters=values, files=files):
             # The scratch files of objects have other names in every run.
-            stable = context.reach.anywhere
+            stable = context.policy.strip_scratch_folder
             tables = [(stable(str(file)), contents[file]) for file in files]
             surroundings = context.engine.surroundings()
             return fingerprint(
@@ -386,7 +386,7 @@ def _rows_fingerprint(rows: Rows, contents: Contents, context: SourceContext) ->
             return None
 
 
-def _scan_fingerprint(scan: FileScan, contents: Contents) -> str:
+def _scan_fingerprint(scan: FileScan, contents: FileDigests) -> str:
     columns = {f.name: getattr(scan, f.name) for f in fields(scan)}
     del columns["paths"], columns["partitions"]
     # The suffix selects the decompression, and the path contains the partition values.

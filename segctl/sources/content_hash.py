@@ -16,11 +16,11 @@ CHUNK = 8 << 20
 _PIECE = 1 << 20
 _THREADS = 4
 
-Contents = Mapping[Path, str]
+FileDigests = Mapping[Path, str]
 """The digest of each file that could be read, by its path: 64 hexadecimal digits."""
 
 
-def contents_of(files: Iterable[Path]) -> Contents:
+def digest_files(files: Iterable[Path]) -> FileDigests:
     """Read the files once and give their digests; one that cannot be read is left out."""
     sizes = {file: size for file in dict.fromkeys(files) if (size := _size(file)) is not None}
     chunks = [(file, start) for file, size in sizes.items() for start in range(0, size, CHUNK)]

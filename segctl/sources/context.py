@@ -20,7 +20,7 @@ class SourceContext:
     declares.
     """
 
-    reach: PathPolicy
+    policy: PathPolicy
     open_engine: Callable[[], Engine]
     scratch: Path
     environment: Mapping[str, str] = field(repr=False)
@@ -32,11 +32,11 @@ class SourceContext:
         """The engine that takes the rows in; opened only by those who need it."""
         return self.open_engine()
 
-    def bring(self, rows: Rows) -> None:
+    def download(self, rows: Rows) -> None:
         """Have the files of rows there that lie in buckets; raises ``SourceError``."""
         match rows:
             case FileScan(paths=files) | CheckedQuery(files=files):
-                self.reach.bring(files)
+                self.policy.download(files)
 
     def new_file(self, suffix: str) -> Path:
         """Name a scratch file that does not exist yet, ``suffix`` at its end."""

@@ -21,12 +21,12 @@ _NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
 Partitions = Mapping[str, str | None]
 
 
-def scan(source: FileSource, reach: PathPolicy, *, segment_column: str | None = None) -> FileScan:
+def scan(source: FileSource, policy: PathPolicy, *, segment_column: str | None = None) -> FileScan:
     """Find a source's files and judge each; raises ``SourceError``."""
-    found: Mapping[str, Partitions] = {n: partitions(n) for n in reach.find(source.path)}
+    found: Mapping[str, Partitions] = {n: partitions(n) for n in policy.find(source.path)}
     for column, value in source.where.items():
         found = _pruned(found, column, value, source.path)
-    paths = {name: reach.locate(name) for name in found}
+    paths = {name: policy.locate(name) for name in found}
     wanted = {column for column in (source.column, segment_column) if column}
     known = sorted(wanted & {column for parts in found.values() for column in parts})
     for column in known:

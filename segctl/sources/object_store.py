@@ -30,7 +30,7 @@ _T = TypeVar("_T")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Limits:
+class StoreLimits:
     """How long, in seconds, a store may take.
 
     ``total`` for the listing or the download of one source, ``stall`` without a byte,
@@ -44,7 +44,7 @@ class Limits:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Found:
+class FoundObject:
     """One object as it was when it was found; ``size`` in bytes.
 
     ``e_tag`` and ``version`` are what the store says of its content, ``None`` where it
@@ -57,7 +57,7 @@ class Found:
     version: str | None
 
     @property
-    def identity(self) -> str | None:
+    def content_id(self) -> str | None:
         """What tells this content from any other under the name, ``None`` where unknown.
 
         A weak ETag stands for contents that are merely alike.
@@ -67,17 +67,17 @@ class Found:
         return f"{self.address} {self.e_tag} {self.size} {self.version or ''}".rstrip()
 
 
-class Objects:
+class ObjectFetcher:
     """The objects that a run has found, and the scratch files that they come into.
 
     Files lie in ``scratch`` below the folders of their names, which may say partitions.
     """
 
-    def __init__(self, scratch: Path, *, limits: Limits | None = None) -> None:
+    def __init__(self, scratch: Path, *, limits: StoreLimits | None = None) -> None:
         self._scratch = scratch
-        self._limits = limits or Limits()
+        self._limits = limits or StoreLimits()
         self._numbers = count()
-        self._found: dict[str, Found] = {}
+        self._found: dict[str, FoundObject] = {}
         self._places: dict[str, Path] = {}
         self._names: dict[Path, str] = {}
 
@@ -102,23 +102,23 @@ class Objects:
             self._places[name], self._names[path] = path, name
         return self._places[name]
 
-    def anywhere(self, text: str) -> str:
+    def strip_scratch_folder(self, text: str) -> str:
         """Give a text without the scratch folder in it, which each run has another of."""
         return text.replace(f"{self._scratch}/", "")
 
-    def name_of(self, file: Path) -> str | None:
+    def address_of(self, file: Path) -> str | None:
         """Give the address of the object whose scratch file this is."""
         return self._names.get(file)
 
-    def identity_of(self, file: Path) -> str | None:
-        """Give what tells the content of an object without its bytes; see ``Found``."""
+    def content_id_of(self, file: Path) -> str | None:
+        """Give what tells the content of an object without its bytes; see ``FoundObject``."""
         name = self._names.get(file)
-        return self._found[name].identity if name else None
+        return self._found[name].content_id if name else None
 
-    def bring(self, files: Iterable[Path]) -> None:
+    def download(self, files: Iterable[Path]) -> None:
         """Bring what is not there yet of objects among the files; raises ``SourceError``."""
         missing = [file for file in files if file in self._names and not file.exists()]
-        buckets: dict[tuple[str, str], dict[Path, Found]] = {}
+        buckets: dict[tuple[str, str], dict[Path, FoundObject]] = {}
         for file in missing:
             found = self._found[self._names[file]]
             bucket = (found.address.scheme, found.address.bucket)
@@ -126,7 +126,7 @@ class Objects:
         for wanted in buckets.values():
             [where, *_] = (found.address for found in wanted.values())
             with scratching(self._scratch):
-                self._run(where, partial(_bring, wanted=wanted))
+                self._run(where, partial(_download_all, wanted=wanted))
 
     def _run(self, where: Address, work: "Callable[[ObjectStore], Coroutine[Any, Any, _T]]") -> _T:
         """Work on a bucket for as long as the limits allow; cut off at once by a signal."""
@@ -147,7 +147,7 @@ class Objects:
             raise failures.too_slow(where, self._limits.total) from None
 
 
-def _store(where: Address, limits: Limits) -> "ObjectStore":
+def _store(where: Address, limits: StoreLimits) -> "ObjectStore":
     """Open a bucket; region, endpoint and credentials come from the environment."""
     from obstore import store  # noqa: PLC0415 - loaded by the caller
 
@@ -170,7 +170,7 @@ def _store(where: Address, limits: Limits) -> "ObjectStore":
     return opened
 
 
-async def _find(store: "ObjectStore", where: Address) -> list[Found]:
+async def _find(store: "ObjectStore", where: Address) -> list[FoundObject]:
     if is_pattern(where.key):
         folder, steps = fixed_part(where.key)
         folder = "" if folder == "." else folder
@@ -192,13 +192,13 @@ async def _find(store: "ObjectStore", where: Address) -> list[Found]:
     return there
 
 
-async def _without_marks(store: "ObjectStore", listed: Iterable[Found]) -> list[Found]:
+async def _without_marks(store: "ObjectStore", listed: Iterable[FoundObject]) -> list[FoundObject]:
     """Pass over the empty objects that stand for folders, which some tools put there.
 
     Their names end in a slash, which the library takes away: a look at the name without
     it tells them from files that are empty.
     """
-    found: dict[Address, Found | None] = {}
+    found: dict[Address, FoundObject | None] = {}
     for each in listed:
         if each.size or each.address not in found:
             found[each.address] = each
@@ -211,7 +211,7 @@ async def _without_marks(store: "ObjectStore", listed: Iterable[Found]) -> list[
     return [each for each in found.values() if each]
 
 
-async def _head(store: "ObjectStore", where: Address) -> Found | None:
+async def _head(store: "ObjectStore", where: Address) -> FoundObject | None:
     import obstore  # noqa: PLC0415 - loaded by the caller
 
     try:
@@ -221,7 +221,7 @@ async def _head(store: "ObjectStore", where: Address) -> Found | None:
         return None
 
 
-async def _listed(store: "ObjectStore", where: Address, folder: str) -> AsyncIterator[Found]:
+async def _listed(store: "ObjectStore", where: Address, folder: str) -> AsyncIterator[FoundObject]:
     import obstore  # noqa: PLC0415 - loaded by the caller
 
     with failures.explained(where):
@@ -230,8 +230,8 @@ async def _listed(store: "ObjectStore", where: Address, folder: str) -> AsyncIte
                 yield _described(where, each)
 
 
-def _described(where: Address, each: Mapping[str, Any]) -> Found:
-    return Found(
+def _described(where: Address, each: Mapping[str, Any]) -> FoundObject:
+    return FoundObject(
         address=Address(scheme=where.scheme, bucket=where.bucket, key=str(each["path"])),
         size=int(each["size"]),
         e_tag=_quoted(each["e_tag"]),
@@ -245,7 +245,7 @@ def _quoted(e_tag: str | None) -> str | None:
     return f'"{e_tag}"' if plain else e_tag
 
 
-async def _bring(store: "ObjectStore", wanted: Mapping[Path, Found]) -> None:
+async def _download_all(store: "ObjectStore", wanted: Mapping[Path, FoundObject]) -> None:
     """Download objects."""
     await _few_at_once(partial(_download, store, found, file) for file, found in wanted.items())
 
@@ -269,7 +269,7 @@ async def _few_at_once(works: Iterable[Callable[[], Coroutine[Any, Any, None]]])
         raise several.exceptions[0] from None
 
 
-async def _download(store: "ObjectStore", found: Found, file: Path) -> None:
+async def _download(store: "ObjectStore", found: FoundObject, file: Path) -> None:
     import obstore  # noqa: PLC0415 - loaded by the caller
 
     where = found.address

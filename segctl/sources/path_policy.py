@@ -10,9 +10,9 @@ from pathlib import Path
 from segctl.engine.base import SourceError
 from segctl.manifests.object_urls import is_elsewhere
 from segctl.manifests.validate import format_of
-from segctl.sources.content_hash import Contents, contents_of
+from segctl.sources.content_hash import FileDigests, digest_files
 from segctl.sources.globs import GlobWalker, fixed_part, is_folder, is_pattern
-from segctl.sources.object_store import Objects
+from segctl.sources.object_store import ObjectFetcher
 
 _FROM_THE_ROOT = "Paths start at the workspace root."
 _PASSED_OVER = "Names that begin with a dot or an underscore are passed over."
@@ -27,7 +27,7 @@ class PathPolicy:
 
     root: Path
     allowed: tuple[str, ...] = ()
-    objects: Objects | None = field(default=None, repr=False, compare=False)
+    objects: ObjectFetcher | None = field(default=None, repr=False, compare=False)
 
     def resolve(self, path: str) -> Path:
         """Give the real file that a path names; raises ``SourceError``.
@@ -75,25 +75,25 @@ class PathPolicy:
             return (path,)
         return self._matching(path)
 
-    def bring(self, files: Iterable[Path]) -> None:
+    def download(self, files: Iterable[Path]) -> None:
         """Have those of the files there that are objects'; raises ``SourceError``."""
         if self.objects:
-            self.objects.bring(files)
+            self.objects.download(files)
 
-    def contents(self, files: Iterable[Path]) -> Contents:
+    def digest_files(self, files: Iterable[Path]) -> FileDigests:
         """Digest the content of files; that of an object is told by its store, without a byte."""
         several = tuple(files)
-        told = {file: self.objects.identity_of(file) for file in several} if self.objects else {}
+        told = {file: self.objects.content_id_of(file) for file in several} if self.objects else {}
         known = {file: identity for file, identity in told.items() if identity}
-        return {**contents_of(file for file in several if file not in known), **known}
+        return {**digest_files(file for file in several if file not in known), **known}
 
-    def anywhere(self, text: str) -> str:
+    def strip_scratch_folder(self, text: str) -> str:
         """Give a text without the folder in which this run has the files of objects."""
-        return self.objects.anywhere(text) if self.objects else text
+        return self.objects.strip_scratch_folder(text) if self.objects else text
 
-    def shown(self, file: Path) -> str:
+    def display_name(self, file: Path) -> str:
         """Name a file for people: by its path below the root, or by its object's address."""
-        address = self.objects.name_of(file) if self.objects else None
+        address = self.objects.address_of(file) if self.objects else None
         inside = file.relative_to(self._root) if file.is_relative_to(self._root) else file
         return address or inside.as_posix()
 

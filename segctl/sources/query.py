@@ -73,7 +73,7 @@ class _Found:
 def prepare(
     sql: str,
     parameters: Mapping[str, str],
-    reach: PathPolicy,
+    policy: PathPolicy,
     parse: Callable[[str], Tree],
     *,
     segment_column: str | None = None,
@@ -93,7 +93,7 @@ def prepare(
         found.common.update(entry["key"].lower() for entry in _common(node))
     encoded = text.encode()
     for node in nodes:
-        _check(node, encoded, reach, found)
+        _check(node, encoded, policy, found)
     for start, end, replacement in sorted(found.splices, reverse=True):
         encoded = encoded[:start] + replacement.encode() + encoded[end:]
     return CheckedQuery(
@@ -123,7 +123,7 @@ def _common(node: Tree) -> list[Tree]:
     return [*(map_["map"] if isinstance(map_, Mapping) else []), *recursive]
 
 
-def _check(node: Tree, text: bytes, reach: PathPolicy, found: _Found) -> None:
+def _check(node: Tree, text: bytes, policy: PathPolicy, found: _Found) -> None:
     kind = str(node.get("type", ""))
     if kind.endswith("_NODE") and kind not in _NODES:
         raise _forbidden(f"contains {kind.removesuffix('_QUERY_NODE').removesuffix('_NODE')}")
@@ -131,16 +131,16 @@ def _check(node: Tree, text: bytes, reach: PathPolicy, found: _Found) -> None:
     if is_table and kind not in _TABLES:
         raise _forbidden(f"reads from {kind.lower().replace('_', ' ')}")
     if kind == "BASE_TABLE":
-        _resolve_table(node, text, reach, found)
+        _resolve_table(node, text, policy, found)
     elif kind == "TABLE_FUNCTION":
-        _resolve_function(node["function"], reach, found)
+        _resolve_function(node["function"], policy, found)
     elif kind == "FUNCTION":
         called = str(node.get("function_name", "")).lower()
         if called.startswith(_FORBIDDEN):
             raise _forbidden(f"calls {called}()")
 
 
-def _resolve_table(node: Tree, text: bytes, reach: PathPolicy, found: _Found) -> None:
+def _resolve_table(node: Tree, text: bytes, policy: PathPolicy, found: _Found) -> None:
     """Put the real files in place of a table that is a file name."""
     table = str(node["table_name"])
     if table.lower() in found.common and not node.get("schema_name"):
@@ -156,8 +156,8 @@ def _resolve_table(node: Tree, text: bytes, reach: PathPolicy, found: _Found) ->
     start = int(node["query_location"])
     end = _end_of_name(text, start)
     reader = _SUFFIXES[suffix]
-    names = reach.find(path)
-    files = [reach.locate(name) for name in names]
+    names = policy.find(path)
+    files = [policy.locate(name) for name in names]
     options = _dialect(names, frozenset()) if reader == "csv" else ""
     options += _partitioned(names)
     found.files.extend(files)
@@ -183,7 +183,7 @@ def _end_of_name(text: bytes, start: int) -> int:
     return end
 
 
-def _resolve_function(function: Tree, reach: PathPolicy, found: _Found) -> None:
+def _resolve_function(function: Tree, policy: PathPolicy, found: _Found) -> None:
     """Put the real files in place of the first argument of a reading function."""
     called = str(function.get("function_name", "")).lower()
     if called in _GENERATORS:
@@ -196,8 +196,8 @@ def _resolve_function(function: Tree, reach: PathPolicy, found: _Found) -> None:
     first = arguments[0]["expression"]
     start = int(first["query_location"])
     end = start + int(first["query_location_length"])
-    names = [name for path in _literals(first, called) for name in reach.find(path)]
-    files = [reach.locate(name) for name in names]
+    names = [name for path in _literals(first, called) for name in policy.find(path)]
+    files = [policy.locate(name) for name in names]
     named = {_option(argument) for argument in arguments[1:]}
     extra = ""
     if _READERS[called] == "csv":

@@ -18,7 +18,7 @@ from segctl.sources import files, query
 from segctl.sources.context import SourceContext
 
 
-def rows_of(
+def resolve_rows(
     source: InlineSource | OutsideSource, at: SourceContext, *, segment_column: str | None = None
 ) -> Rows:
     """Resolve a source's files, check its query, or fetch it; raises ``SourceError``."""
@@ -26,15 +26,15 @@ def rows_of(
         case InlineSource(kind=kind, values=values):
             return InlineRows(kind=kind, values=values)
         case FileSource():
-            return files.scan(source, at.reach, segment_column=segment_column)
+            return files.scan(source, at.policy, segment_column=segment_column)
         case QuerySource(sql=sql, parameters=parameters):
             return query.prepare(
-                sql, parameters, at.reach, at.engine.syntax_tree, segment_column=segment_column
+                sql, parameters, at.policy, at.engine.syntax_tree, segment_column=segment_column
             )
         case SqliteSource():
             from segctl.sources import sqlite  # noqa: PLC0415 - few workspaces need it
 
-            file = at.reach.locate(source.path)
+            file = at.policy.locate(source.path)
             return sqlite.fetch(source, file, at.new_file(".copy"), segment_column=segment_column)
         case CommandSource():
             from segctl.sources import command  # noqa: PLC0415 - as above
@@ -42,7 +42,7 @@ def rows_of(
             return command.fetch(
                 source,
                 at.new_file(f".{source.format}"),
-                root=at.reach.root,
+                root=at.policy.root,
                 environment=at.environment,
                 segment_column=segment_column,
             )

@@ -27,7 +27,7 @@ from segctl.session import recording
 from segctl.session.context import Context
 from segctl.session.locked_state import LockedState, locked_state
 from segctl.sources.files import scan
-from segctl.sources.object_store import Objects
+from segctl.sources.object_store import ObjectFetcher
 from segctl.sources.path_policy import PathPolicy
 from segctl.state.model import MemberSet, SegmentRecord, State
 from segctl.workflows.validate import load_desired
@@ -133,17 +133,17 @@ class _Read:
 
 def _read(engine: Engine, members: MembersFile, scratch: Path) -> _Read:
     # A file of the command line may lie anywhere.
-    reach = PathPolicy(root=Path(), allowed=("/",), objects=Objects(scratch))
+    policy = PathPolicy(root=Path(), allowed=("/",), objects=ObjectFetcher(scratch))
     source = _source(members)
     try:
-        rows = scan(source, reach)
-        before = file_fingerprint(source, rows, reach)
-        reach.bring(rows.paths)
+        rows = scan(source, policy)
+        before = file_fingerprint(source, rows, policy)
+        policy.download(rows.paths)
         number = engine.load(rows, targets=[0])
         engine.record(0, Recorded(), wanted=True)
         stats = engine.diff().loads[number]
     except SourceError as error:
-        raise InvalidInput([_unreadable(members, error, reach)]) from error
+        raise InvalidInput([_unreadable(members, error, policy)]) from error
     if stats.invalid:
         raise InvalidInput(
             [
@@ -152,7 +152,9 @@ def _read(engine: Engine, members: MembersFile, scratch: Path) -> _Read:
                     summary=f"{members.path}: {rows:,} row{'' if rows == 1 else 's'} with "
                     f"{DESCRIPTIONS[problem]}, the first is row {stats.first.get(problem, 0):,}"
                     + (
-                        f" of {reach.shown(stats.files[problem])}" if problem in stats.files else ""
+                        f" of {policy.display_name(stats.files[problem])}"
+                        if problem in stats.files
+                        else ""
                     ),
                     detail="Mend the file; nothing was recorded.",
                 )
@@ -160,8 +162,8 @@ def _read(engine: Engine, members: MembersFile, scratch: Path) -> _Read:
             ]
         )
     folded = engine.keep_desired(0)
-    if before != file_fingerprint(source, rows, reach):
-        raise InvalidInput([_unreadable(members, changed_file_error(), reach)])
+    if before != file_fingerprint(source, rows, policy):
+        raise InvalidInput([_unreadable(members, changed_file_error(), policy)])
     return _Read(stats=stats, folded=folded, source=before)
 
 
@@ -175,8 +177,8 @@ def _source(members: MembersFile) -> FileSource:
     )
 
 
-def _unreadable(members: MembersFile, error: SourceError, reach: PathPolicy) -> Diagnostic:
-    file = reach.shown(error.file) if error.file else members.path
+def _unreadable(members: MembersFile, error: SourceError, policy: PathPolicy) -> Diagnostic:
+    file = policy.display_name(error.file) if error.file else members.path
     at = f":{error.line}" if error.line else ""
     # What is no address may be one with a password in it.
     said = file in error.summary or (is_elsewhere(file) and address(file) is None)

@@ -120,7 +120,7 @@ class Workspace:
         scope = build_scope(desired, planned, first_free_index=len(drafts))
         with engine_session(self.context().limits) as session:
             source_context = SourceContext(
-                reach=PathPolicy(root=self.root, allowed=desired.project.allowed_folders),
+                policy=PathPolicy(root=self.root, allowed=desired.project.allowed_folders),
                 open_engine=cache(session.engine),
                 scratch=session.scratch,
                 environment={},

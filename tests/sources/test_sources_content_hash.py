@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from segctl.sources.content_hash import CHUNK, contents_of
+from segctl.sources.content_hash import CHUNK, digest_files
 
 SIZES = [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 2 * CHUNK + 5]
 
@@ -14,7 +14,7 @@ def test_a_copy_has_the_same_digest(tmp_path: Path, size: int) -> None:
     data = bytes(range(251)) * (size // 251 + 1)
     for name in ("one", "two"):
         (tmp_path / name).write_bytes(data[:size])
-    found = contents_of([tmp_path / "one", tmp_path / "two"])
+    found = digest_files([tmp_path / "one", tmp_path / "two"])
     assert found[tmp_path / "one"] == found[tmp_path / "two"]
 
 
@@ -22,21 +22,21 @@ def test_a_copy_has_the_same_digest(tmp_path: Path, size: int) -> None:
 def test_every_byte_counts(tmp_path: Path, place: int) -> None:
     file, data = tmp_path / "file", bytearray(2 * CHUNK + 1)
     file.write_bytes(data)
-    before = contents_of([file])
+    before = digest_files([file])
     data[place] = 1
     file.write_bytes(data)
-    assert contents_of([file]) != before
+    assert digest_files([file]) != before
 
 
 def test_zeros_at_the_end_count(tmp_path: Path) -> None:
     found = set()
     for size in SIZES:
         (tmp_path / "file").write_bytes(bytes(size))
-        found |= set(contents_of([tmp_path / "file"]).values())
+        found |= set(digest_files([tmp_path / "file"]).values())
     assert len(found) == len(SIZES)
 
 
 def test_what_cannot_be_read_has_none(tmp_path: Path) -> None:
     (tmp_path / "there").write_bytes(b"x")
-    found = contents_of([tmp_path / "gone", tmp_path, tmp_path / "there"])
+    found = digest_files([tmp_path / "gone", tmp_path, tmp_path / "there"])
     assert list(found) == [tmp_path / "there"]

@@ -251,5 +251,5 @@ def test_a_link_inside_of_the_workspace_may_be_followed(root: Path) -> None:
 
 @pytest.mark.parametrize("allowed", ["..", "/"])
 def test_a_folder_that_the_workspace_names_may_be_read(root: Path, allowed: str) -> None:
-    reach = PathPolicy(root=root, allowed=(allowed,))
-    assert reach.resolve("link.csv") == (root.parent / "out.csv").resolve()
+    policy = PathPolicy(root=root, allowed=(allowed,))
+    assert policy.resolve("link.csv") == (root.parent / "out.csv").resolve()

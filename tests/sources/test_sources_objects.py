@@ -9,7 +9,7 @@ import pytest
 
 from segctl.engine.base import SourceError
 from segctl.manifests.object_urls import address
-from segctl.sources.object_store import Limits, Objects
+from segctl.sources.object_store import ObjectFetcher, StoreLimits
 from tests.sources.buckets_kit import BUCKET, SECRET_KEY, Store, free_port
 
 
@@ -44,18 +44,18 @@ KEYS = [
 
 
 @pytest.fixture
-def objects(tmp_path: Path) -> Objects:
-    limits = Limits(total=20.0, stall=5.0, retrying=1.0, retries=1)
-    return Objects(tmp_path / "scratch", limits=limits)
+def objects(tmp_path: Path) -> ObjectFetcher:
+    limits = StoreLimits(total=20.0, stall=5.0, retrying=1.0, retries=1)
+    return ObjectFetcher(tmp_path / "scratch", limits=limits)
 
 
 def at(key: str) -> str:
     return f"s3://{BUCKET}/{key}"
 
 
-def refused(objects: Objects, path: str) -> str:
+def refused(objects: ObjectFetcher, path: str) -> str:
     with pytest.raises(SourceError) as caught:
-        objects.bring(map(objects.locate, objects.find(path)))
+        objects.download(map(objects.locate, objects.find(path)))
     assert caught.value.__cause__ is None
     return f"{caught.value.code}: {caught.value.summary}. {caught.value.detail}"
 
@@ -79,34 +79,34 @@ def refused(objects: Objects, path: str) -> str:
     ],
 )
 def test_addresses_folders_and_patterns_find_what_files_would(
-    objects: Objects, path: str, found: list[str]
+    objects: ObjectFetcher, path: str, found: list[str]
 ) -> None:
     assert objects.find(at(path)) == tuple(map(at, found))
 
 
 @pytest.mark.usefixtures("store")
-def test_a_whole_bucket_is_a_folder(objects: Objects) -> None:
+def test_a_whole_bucket_is_a_folder(objects: ObjectFetcher) -> None:
     assert len(objects.find(f"s3://{BUCKET}")) == len(objects.find(f"s3://{BUCKET}/")) == 7
 
 
 @pytest.mark.usefixtures("store")
-def test_nothing_is_brought_before_it_is_wanted_and_then_once(objects: Objects) -> None:
+def test_nothing_is_brought_before_it_is_wanted_and_then_once(objects: ObjectFetcher) -> None:
     [name] = objects.find(at("m/gold.csv"))
     file = objects.locate(name)
     assert not file.exists()
-    objects.bring([file, Path("elsewhere.csv")])
+    objects.download([file, Path("elsewhere.csv")])
     written = file.stat().st_mtime_ns
-    objects.bring([objects.locate(name)])
+    objects.download([objects.locate(name)])
     assert (file.read_text(), file.stat().st_mtime_ns) == ("of m/gold.csv", written)
-    assert objects.name_of(file) == name
+    assert objects.address_of(file) == name
 
 
 @pytest.mark.usefixtures("store")
 def test_files_keep_their_names_and_partitions_and_are_for_their_owner_alone(
-    objects: Objects,
+    objects: ObjectFetcher,
 ) -> None:
     files = [objects.locate(name) for name in objects.find(at("log"))]
-    objects.bring(files)
+    objects.download(files)
     assert [file.parts[-2:] for file in files] == [
         ("day=2026-01-31", "1.csv"),
         ("day=2026-02-01", "1.csv"),
@@ -119,48 +119,48 @@ def test_files_keep_their_names_and_partitions_and_are_for_their_owner_alone(
     ]
 
 
-def test_an_object_larger_than_a_chunk_comes_whole(objects: Objects, store: Store) -> None:
+def test_an_object_larger_than_a_chunk_comes_whole(objects: ObjectFetcher, store: Store) -> None:
     content = gzip.compress(bytes(range(256)) * 40_000, compresslevel=0)
     name = store.put("large.csv.gz", content)
     file = objects.locate(*objects.find(name))
-    objects.bring([file])
+    objects.download([file])
     assert file.read_bytes() == content
     store.remove("large.csv.gz")
 
 
 def test_the_same_content_has_the_same_identity_and_other_content_another(
-    objects: Objects, store: Store
+    objects: ObjectFetcher, store: Store
 ) -> None:
     file = objects.locate(*objects.find(store.put("told.csv", "one")))
-    one = objects.identity_of(file)
+    one = objects.content_id_of(file)
     objects.find(store.put("told.csv", "one"))
-    assert objects.identity_of(file) == one
+    assert objects.content_id_of(file) == one
     objects.find(store.put("told.csv", "two"))
     store.remove("told.csv")
-    assert objects.identity_of(file) != one
-    assert objects.identity_of(Path("elsewhere.csv")) is None
+    assert objects.content_id_of(file) != one
+    assert objects.content_id_of(Path("elsewhere.csv")) is None
 
 
 def test_an_object_that_is_replaced_before_it_comes_is_refused(
-    objects: Objects, store: Store
+    objects: ObjectFetcher, store: Store
 ) -> None:
     file = objects.locate(*objects.find(store.put("new.csv", "one")))
     store.put("new.csv", "two")
     with pytest.raises(SourceError) as caught:
-        objects.bring([file])
+        objects.download([file])
     store.remove("new.csv")
     assert caught.value.summary == f"{at('new.csv')} was changed while it was read"
     assert not file.exists()
 
 
 def test_an_object_that_is_removed_before_it_comes_is_refused(
-    objects: Objects, store: Store
+    objects: ObjectFetcher, store: Store
 ) -> None:
     name = store.put("gone.csv", "x")
     files = [objects.locate(name) for name in objects.find(name)]
     store.remove("gone.csv")
     with pytest.raises(SourceError) as caught:
-        objects.bring(files)
+        objects.download(files)
     assert caught.value.summary == f"there is no object {name}"
 
 
@@ -220,7 +220,7 @@ def test_an_object_that_is_removed_before_it_comes_is_refused(
         ),
     ],
 )
-def test_what_is_not_there_is_refused(objects: Objects, path: str, said: str) -> None:
+def test_what_is_not_there_is_refused(objects: ObjectFetcher, path: str, said: str) -> None:
     assert refused(objects, path) == said
 
 
@@ -233,7 +233,7 @@ def test_what_is_no_address_is_none(path: str) -> None:
 
 
 def test_a_store_that_nobody_runs_is_refused(
-    objects: Objects, store: Store, monkeypatch: pytest.MonkeyPatch
+    objects: ObjectFetcher, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{free_port()}")
     assert refused(objects, at("m.csv")) == (
@@ -244,7 +244,7 @@ def test_a_store_that_nobody_runs_is_refused(
 
 
 def test_an_endpoint_without_tls_must_be_allowed(
-    objects: Objects, store: Store, monkeypatch: pytest.MonkeyPatch
+    objects: ObjectFetcher, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("AWS_ALLOW_HTTP")
     assert refused(objects, at("m.csv")) == (
@@ -255,7 +255,7 @@ def test_an_endpoint_without_tls_must_be_allowed(
 
 
 def test_without_credentials_it_says_where_they_come_from(
-    objects: Objects, store: Store, monkeypatch: pytest.MonkeyPatch
+    objects: ObjectFetcher, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
@@ -297,7 +297,11 @@ SETTINGS = "the environment's settings for the store of s3://segctl-members/m.cs
     ],
 )
 def test_settings_that_cannot_be_used_are_named_without_their_values(
-    objects: Objects, monkeypatch: pytest.MonkeyPatch, name: str, value: str | None, advice: str
+    objects: ObjectFetcher,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    value: str | None,
+    advice: str,
 ) -> None:
     if name == "AWS_REGION":  # is a part of the store's name where no endpoint is given
         monkeypatch.delenv("AWS_ENDPOINT_URL")
@@ -308,7 +312,7 @@ def test_settings_that_cannot_be_used_are_named_without_their_values(
     assert refused(objects, at("m.csv")) == f"store-settings: {SETTINGS}{advice}"
 
 
-def test_marks_that_stand_for_folders_are_passed_over(objects: Objects, store: Store) -> None:
+def test_marks_that_stand_for_folders_are_passed_over(objects: ObjectFetcher, store: Store) -> None:
     keys = ["w/", "w/deep/", "w/deep/a.csv", "w/empty.csv", "w/x.csv", "w/x.csv/", "w/x.csv/b.csv"]
     for key in keys:
         store.put(key, "" if key.endswith(("/", "empty.csv")) else "identity\n")
@@ -316,7 +320,7 @@ def test_marks_that_stand_for_folders_are_passed_over(objects: Objects, store: S
     with pytest.raises(SourceError, match="there is no object"):
         objects.find(at("w/dee*"))
     files = [objects.locate(name) for name in found[0]]
-    objects.bring(files)
+    objects.download(files)
     for key in keys:
         store.remove(key)
     inside = [at("w/deep/a.csv"), at("w/empty.csv"), at("w/x.csv"), at("w/x.csv/b.csv")]
@@ -326,7 +330,7 @@ def test_marks_that_stand_for_folders_are_passed_over(objects: Objects, store: S
 
 @pytest.mark.parametrize("key", ["odd//x.csv", "odd/a\tb.csv"])
 def test_a_name_that_cannot_be_read_ends_a_listing(
-    objects: Objects, store: Store, key: str
+    objects: ObjectFetcher, store: Store, key: str
 ) -> None:
     store.put(key, "identity\n")
     said = refused(objects, at("odd"))

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from segctl.engine.base import SourceError
-from segctl.sources.object_store import Limits, Objects
+from segctl.sources.object_store import ObjectFetcher, StoreLimits
 from tests.sources.stub_store import CONTENT, Handler, Stub, stubbed
 
 DATE = "Sat, 31 Jan 2026 10:00:00 GMT"
@@ -58,13 +58,13 @@ def other(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> It
 
 
 @pytest.fixture
-def objects(tmp_path: Path) -> Objects:
-    limits = Limits(total=10.0, stall=5.0, retrying=0.5, retries=0)
-    return Objects(tmp_path, limits=limits)
+def objects(tmp_path: Path) -> ObjectFetcher:
+    limits = StoreLimits(total=10.0, stall=5.0, retrying=0.5, retries=0)
+    return ObjectFetcher(tmp_path, limits=limits)
 
 
 @pytest.mark.parametrize("key", ["m/gold.csv", "m/*.csv"])
-def test_an_object_and_a_pattern_are_read(other: Other, objects: Objects, key: str) -> None:
+def test_an_object_and_a_pattern_are_read(other: Other, objects: ObjectFetcher, key: str) -> None:
     def get(handler: Handler) -> None:
         if "list" in handler.path:
             handler.listing(other.document)
@@ -74,13 +74,13 @@ def test_an_object_and_a_pattern_are_read(other: Other, objects: Objects, key: s
     other.stub.get = get
     [name] = objects.find(f"{other.scheme}://exports/{key}")
     file = objects.locate(name)
-    objects.bring([file])
+    objects.download([file])
     assert name == f"{other.scheme}://exports/m/gold.csv"
     assert file.read_bytes() == CONTENT
-    assert objects.identity_of(file) == f'{name} "one" {len(CONTENT)}'
+    assert objects.content_id_of(file) == f'{name} "one" {len(CONTENT)}'
 
 
-def test_an_object_that_is_not_there_is_refused(other: Other, objects: Objects) -> None:
+def test_an_object_that_is_not_there_is_refused(other: Other, objects: ObjectFetcher) -> None:
     nothing = re.sub("<(Contents|Blob)>.*</\\1>", "", other.document, flags=re.DOTALL)
     other.stub.head = lambda handler: handler.answer(404, size=0)
     other.stub.get = lambda handler: handler.listing(nothing)
@@ -89,7 +89,7 @@ def test_an_object_that_is_not_there_is_refused(other: Other, objects: Objects) 
     assert caught.value.summary == f"there is no object {other.scheme}://exports/m/gold.csv"
 
 
-def test_without_an_account_azure_says_where_credentials_come_from(objects: Objects) -> None:
+def test_without_an_account_azure_says_where_credentials_come_from(objects: ObjectFetcher) -> None:
     with pytest.raises(SourceError) as caught:
         objects.find("az://exports/m/gold.csv")
     assert f"{caught.value.summary}. {caught.value.detail}" == (

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from segctl.engine.base import SourceError
-from segctl.sources.object_store import Limits, Objects
+from segctl.sources.object_store import ObjectFetcher, StoreLimits
 from tests.sources.stub_store import CONTENT, NAME, Handler, Stub, stubbed
 
 
@@ -21,10 +21,10 @@ def stub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stub]:
 def brought(folder: Path, **limits: float) -> str:
     """Give what the object holds, or the words in which it is refused."""
     swift = {"total": 10.0, "stall": 5.0, "retrying": 0.5, **limits}
-    objects = Objects(folder, limits=Limits(**swift, retries=1))
+    objects = ObjectFetcher(folder, limits=StoreLimits(**swift, retries=1))
     try:
         [file] = [objects.locate(name) for name in objects.find(NAME)]
-        objects.bring([file])
+        objects.download([file])
     except SourceError as error:
         assert [path for path in folder.rglob("*.csv") if path.is_file()] == []
         return f"{error.code}: {error.summary}. {error.detail}"
@@ -55,7 +55,7 @@ def test_credentials_that_are_refused_are_not_named(
 def test_credentials_that_may_not_list_are_told_so(stub: Stub, tmp_path: Path, status: int) -> None:
     stub.get = lambda handler: handler.refuse(status, "AccessDenied")
     with pytest.raises(SourceError) as caught:
-        Objects(tmp_path).find("s3://segctl-members/m/*.csv")
+        ObjectFetcher(tmp_path).find("s3://segctl-members/m/*.csv")
     assert (caught.value.code, caught.value.summary) == (
         "access-denied",
         "the credentials may not read s3://segctl-members/m/*.csv",
