@@ -65,25 +65,22 @@ class Draft:
 
 def declared_attributes(segment: DesiredSegment) -> Attributes:
     """Return the attributes of a declared segment."""
+    return _attributes(segment, segment.display_name)
+
+
+def recorded_attributes(record: SegmentRecord) -> Attributes:
+    """Return the attributes of a recorded segment, as they were last declared."""
+    return _attributes(record, record.declared_name)
+
+
+def _attributes(segment: DesiredSegment | SegmentRecord, display_name: str) -> Attributes:
     return Attributes(
-        display_name=segment.display_name,
+        display_name=display_name,
         customer_segment_id=segment.customer_segment_id,
         labels=dict(segment.labels),
         managed=segment.managed,
         guards=segment.guards,
         lifecycle=segment.lifecycle,
-    )
-
-
-def recorded_attributes(record: SegmentRecord) -> Attributes:
-    """Return the attributes of a recorded segment."""
-    return Attributes(
-        display_name=record.declared_name,
-        customer_segment_id=record.customer_segment_id,
-        labels=dict(record.labels),
-        managed=record.managed,
-        guards=record.guards,
-        lifecycle=record.lifecycle,
     )
 
 

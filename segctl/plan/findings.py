@@ -1,6 +1,7 @@
 """Build the findings that do not block a plan: manual steps, and members that are not sent."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from segctl.core.diagnostics import Severity
 from segctl.plan.diff import Draft
@@ -14,32 +15,7 @@ def build_findings(changes: Sequence[Change], drafts: Sequence[Draft]) -> Iterat
         yield from _remaining_shell(change, draft)
         yield from _missing_segment(change, draft)
         yield from _excluded_users(change, draft)
-        if change.members.quarantined:
-            yield Finding(
-                severity=Severity.WARNING,
-                code="quarantined",
-                address=change.address,
-                summary=f"{change.address}: {change.members.quarantined:,} refused earlier, "
-                "not retried",
-                detail="Run `segctl rejects list` to see them and the reasons. They are sent "
-                "again after a change of their source rows is applied, or after "
-                "`segctl rejects retry`.",
-                figures=_figures(change, change.members.quarantined),
-            )
-        if change.members.reasserted:
-            yield Finding(
-                severity=Severity.INFO,
-                code="reasserted",
-                address=change.address,
-                summary=f"{change.address}: {change.members.reasserted:,} sent again because "
-                "their last request got no answer",
-                detail="The service may bill a repeated ADD.",
-                figures=_figures(change, change.members.reasserted),
-            )
-
-
-def _figures(change: Change, count: int) -> Figures:
-    return Figures(count=count, segments=(change.address,))
+        yield from _refused_and_repeated(change)
 
 
 def _ignored_rename(change: Change, draft: Draft) -> Iterator[Finding]:
@@ -96,19 +72,37 @@ def _excluded_users(change: Change, draft: Draft) -> Iterator[Finding]:
     held_out, suppressed = change.members.held_out, change.members.suppressed
     if held_out and draft.segment and draft.segment.holdout:
         holdout = draft.segment.holdout
-        yield Finding(
-            severity=Severity.INFO,
-            code="held-out",
-            address=change.address,
-            summary=f"{change.address}: {held_out:,} held out "
-            f'({holdout.percent:g}% of all users, salt "{holdout.salt}")',
-            figures=_figures(change, held_out),
-        )
+        text = f'held out ({holdout.percent:g}% of all users, salt "{holdout.salt}")'
+        yield _count_finding(change, Severity.INFO, "held-out", held_out, text)
     if suppressed:
-        yield Finding(
-            severity=Severity.INFO,
-            code="suppressed",
-            address=change.address,
-            summary=f"{change.address}: {suppressed:,} suppressed by spec.suppress",
-            figures=_figures(change, suppressed),
+        text = "suppressed by spec.suppress"
+        yield _count_finding(change, Severity.INFO, "suppressed", suppressed, text)
+
+
+def _refused_and_repeated(change: Change) -> Iterator[Finding]:
+    """Report the quarantined changes, and those that repeat an unanswered request."""
+    quarantined, reasserted = change.members.quarantined, change.members.reasserted
+    if quarantined:
+        text = "refused earlier, not retried"
+        yield replace(
+            _count_finding(change, Severity.WARNING, "quarantined", quarantined, text),
+            detail="Run `segctl rejects list` to see them and the reasons. They are sent again "
+            "after a change of their source rows is applied, or after `segctl rejects retry`.",
         )
+    if reasserted:
+        text = "sent again because their last request got no answer"
+        yield replace(
+            _count_finding(change, Severity.INFO, "reasserted", reasserted, text),
+            detail="The service may bill a repeated ADD.",
+        )
+
+
+def _count_finding(change: Change, severity: Severity, code: str, count: int, text: str) -> Finding:
+    """Return a finding about ``count`` users of a segment."""
+    return Finding(
+        severity=severity,
+        code=code,
+        address=change.address,
+        summary=f"{change.address}: {count:,} {text}",
+        figures=Figures(count=count, segments=(change.address,)),
+    )

@@ -251,7 +251,7 @@ class Plan:
 
     @property
     def is_empty(self) -> bool:
-        """Whether there is nothing to do."""
+        """Whether every change is a no-op."""
         return all(change.action is Action.NO_OP for change in self.changes)
 
     @property

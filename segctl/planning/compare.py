@@ -51,8 +51,9 @@ class Comparison:
     """The input of a comparison.
 
     ``recorded`` holds, for each target to compare, its recorded files and whether it is
-    wanted; a target that is not wanted is emptied. ``keys`` are the ids of all targets in
-    requests. Pairs refused before ``retry_before`` (seconds since 1970) are sent again.
+    wanted; a target that is not wanted is emptied. ``keys`` are the ids of the targets in
+    requests, by target index. Pairs refused before ``retry_before`` (seconds since 1970)
+    are sent again.
     """
 
     desired: Desired
@@ -151,7 +152,7 @@ def pack_delta(engine: Engine, keys: Sequence[str], project: ProjectSettings) ->
 
 
 def compare_nothing(engine: Engine, project: ProjectSettings) -> Engine:
-    """Give an unused engine an empty delta, so that it can save empty member columns."""
+    """Run an empty comparison, so that an unused engine can save empty member columns."""
     engine.diff()
     pack_delta(engine, (), project)
     return engine

@@ -67,9 +67,9 @@ class LoadedSources:
     ) -> list[Finding]:
         """Return what a reviewer should know about the rows of each source.
 
-        ``stats`` are by input index. An outside source of a segment in ``changing`` has at
-        least a finding with its row count. Raises ``InvalidInput`` with the problems of all
-        sources at once.
+        ``stats`` are by input index. A source of a segment in ``changing`` gets a finding with
+        its row count, unless it is a list, another segment, or has other findings. Raises
+        ``InvalidInput`` with the problems of all sources at once.
         """
         counted = [(self.inputs[index], counts) for index, counts in sorted(stats.items())]
         problems = [
@@ -184,7 +184,7 @@ def source_diagnostic(load: Load, error: SourceError, policy: PathPolicy) -> Dia
     if isinstance(load.source, CommandSource):
         name = _source_name(load)
         if name not in summary:
-            line = f" (line {error.line} of it)" if error.line else ""
+            line = f" (line {error.line})" if error.line else ""
             summary = f"{name}: {summary.replace('the file', 'its output', 1)}{line}"
         if error.code == "column-not-text":
             detail = "Change the command to write the column as text."
@@ -304,8 +304,8 @@ def _left_out_rows(load: Load, stats: LoadStats) -> Iterable[Finding]:
         yield Finding(
             severity=Severity.INFO,
             code="other-values",
-            summary=f"{name}: {stats.others_rows:,} of {total} ignored, for segments that are "
-            "not declared",
+            summary=f"{name}: {stats.others_rows:,} of {total} ignored because their segments "
+            "are not declared",
             figures=_figures(load, stats, stats.others_rows),
         )
 

@@ -68,7 +68,7 @@ class PlanOptions:
 class PlanBundle:
     """A plan, and the paths of its member columns in the scratch folder.
 
-    The files exist if the plan is to be saved, or if it is to be sent and not empty.
+    The files exist for the purpose ``save``, and for ``send`` unless the plan is empty.
     """
 
     plan: Plan
@@ -81,7 +81,7 @@ class _PlannedSegment:
     """A draft with the indexes of its targets in ``Plan.targets``.
 
     ``target_index`` is ``None`` if the segment is only forgotten. ``old_target_index`` is
-    that of the segment that is replaced.
+    the index of the segment that is replaced.
     """
 
     draft: Draft
@@ -103,7 +103,7 @@ def build_plan(
 ) -> PlanBundle:
     """Build the plan that leads from ``state`` to ``desired``.
 
-    ``engine`` opens the engine, and is called only if members must be read or compared.
+    ``engine`` opens the engine. It is called at most once, and only if it is needed.
     ``recorded_files`` holds the local files of each recorded segment by its id in requests.
     ``root`` is the workspace folder, and ``environment`` the variables that sources may
     read. Raises ``InvalidInput`` with the problems of all sources at once.

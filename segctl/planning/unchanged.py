@@ -77,7 +77,7 @@ class ReadSelection:
         Such a read may have ended in the middle of the rows, or of a value.
         """
         read = [i for i in self.inputs if not self.to_read.isdisjoint(i.roles)]
-        # Copied rows are private to this run, and the engine has already removed the file.
+        # Copied rows are private to this run, and the engine removes the file.
         checked = [i for i in read if not isinstance(i.rows, CopiedRows)]
         contents = self._policy.digest_files(file for i in checked for file in row_files(i.rows))
         problems = [

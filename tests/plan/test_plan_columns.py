@@ -1,4 +1,4 @@
-"""The member columns of a plan are written where somebody is going to read them."""
+"""The member columns of a plan are written only if they are needed."""
 
 from pathlib import Path
 
@@ -32,23 +32,23 @@ spec:
         ("save", "", True),
     ],
 )
-def test_columns_are_written_to_be_saved_or_sent(
+def test_columns_are_written_for_a_plan_to_save_or_send(
     purpose: PlanPurpose, manifests: str, written: bool, tmp_path: Path
 ) -> None:
     (tmp_path / "segctl.yaml").write_text(PROJECT)
     (tmp_path / "segments.yaml").write_text(manifests)
     desired = load(tmp_path, variables={}, environment={}).desired
     assert desired
-    with engine_session(ResourceLimits()) as at:
-        made = build_plan(
+    with engine_session(ResourceLimits()) as session:
+        bundle = build_plan(
             desired,
             State(lineage="l", serial=0),
             PlanOptions(account=None, host="in1.api.clevertap.com"),
-            engine=at.engine,
+            engine=session.engine,
             recorded_files={},
             root=tmp_path,
-            scratch=at.scratch,
+            scratch=session.scratch,
             environment={},
             purpose=purpose,
         )
-        assert [made.delta.exists(), made.batches.exists()] == [written, written]
+        assert [bundle.delta.exists(), bundle.batches.exists()] == [written, written]

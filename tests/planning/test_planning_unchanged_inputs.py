@@ -155,7 +155,7 @@ AFFECTS_MEMBERS: dict[str, tuple[set[str], Change]] = {
     "the share that is held out": (GOLD, at("gold", "holdout", "percent", value=6)),
     "the salt of a hold-out": (GOLD, at("gold", "holdout", "salt", value="t")),
     "who is suppressed": ({"gold", "other", "silver"}, file("suppressed.txt", "else\n")),
-    "nobody suppressed": ({"gold", "other", "silver"}, at("project", "suppress", value=[])),
+    "an empty suppression list": ({"gold", "other", "silver"}, at("project", "suppress", value=[])),
     "the segments of a membership": (
         {"gold", "other"},
         at("council", "segments", value=["silver"]),
@@ -192,7 +192,7 @@ WITHOUT_EFFECT: dict[str, Change] = {
     "a copy of a file by another name": renamed(
         "gold.csv", "new/silver.csv", "gold", "members", 1, "file", "path"
     ),
-    "a file that is not read": file("nobody.csv", CSV),
+    "a file that is not read": file("unused.csv", CSV),
     "a pattern instead of a name": at("gold", "members", 1, "file", "path", value="gold*.csv"),
 }
 
