@@ -84,8 +84,8 @@ def fingerprints(workspace: Workspace) -> dict[str, str]:
     return dict(workspace.read_selection().segment_fingerprints)
 
 
-def at(*path: str | int, value: object) -> Change:
-    """Change a value in a manifest."""
+def set_value(*path: str | int, value: object) -> Change:
+    """Return a change that sets a value in a manifest."""
 
     def change(workspace: Workspace, manifests: dict[str, Any]) -> None:
         inner: Any = manifests
@@ -97,77 +97,80 @@ def at(*path: str | int, value: object) -> Change:
     return change
 
 
-def file(path: str, content: str | bytes) -> Change:
-    """Write a file."""
+def write_file(path: str, content: str | bytes) -> Change:
+    """Return a change that writes a file."""
     return lambda workspace, _: workspace.write(path, content)
 
 
-def renamed(path: str, new: str, *change: str | int) -> Change:
-    """Rename a file. ``change`` is the path of its name in the manifest."""
+def rename_file(path: str, new: str, *change: str | int) -> Change:
+    """Return a change that renames a file. ``change`` is the path of its name in the manifest."""
 
     def run(workspace: Workspace, manifests: dict[str, Any]) -> None:
         (workspace.root / new).parent.mkdir(parents=True, exist_ok=True)
         (workspace.root / path).rename(workspace.root / new)
         if change:
-            at(*change, value=new)(workspace, manifests)
+            set_value(*change, value=new)(workspace, manifests)
 
     return run
 
 
 GOLD = {"gold"}
 AFFECTS_MEMBERS: dict[str, tuple[set[str], Change]] = {
-    "a listed identity": (GOLD, at("gold", "members", 0, "identities", value=["x", "z"])),
-    "identities for guids": (GOLD, at("gold", "members", 0, value={"guids": ["x", "y"]})),
-    "a value of a file": (GOLD, file("gold.csv", CSV.replace("a,", "z,"))),
-    "a row more": (GOLD, file("gold.csv", CSV + "g,h,3\n")),
-    "the column": (GOLD, at("gold", "members", 1, "file", "column", value="email")),
-    "the kind": (GOLD, at("gold", "members", 1, "file", "kind", value="guid")),
-    "the format": (GOLD, at("gold", "members", 1, "file", "format", value="tsv")),
-    "invalid rows": (GOLD, at("gold", "members", 1, "file", "onInvalid", value="skip")),
-    "a file of a folder": (GOLD, file("days/day=2/a.csv", "identity,email\nz,z\n")),
-    "a file more in a folder": (GOLD, file("days/day=3/c.csv", "identity,email\nz,z\n")),
-    "another path": (GOLD, at("gold", "members", 1, "file", "path", value="days")),
+    "a listed identity": (GOLD, set_value("gold", "members", 0, "identities", value=["x", "z"])),
+    "identities for guids": (GOLD, set_value("gold", "members", 0, value={"guids": ["x", "y"]})),
+    "a value of a file": (GOLD, write_file("gold.csv", CSV.replace("a,", "z,"))),
+    "a row more": (GOLD, write_file("gold.csv", CSV + "g,h,3\n")),
+    "the column": (GOLD, set_value("gold", "members", 1, "file", "column", value="email")),
+    "the kind": (GOLD, set_value("gold", "members", 1, "file", "kind", value="guid")),
+    "the format": (GOLD, set_value("gold", "members", 1, "file", "format", value="tsv")),
+    "invalid rows": (GOLD, set_value("gold", "members", 1, "file", "onInvalid", value="skip")),
+    "a file of a folder": (GOLD, write_file("days/day=2/a.csv", "identity,email\nz,z\n")),
+    "a file more in a folder": (GOLD, write_file("days/day=3/c.csv", "identity,email\nz,z\n")),
+    "another path": (GOLD, set_value("gold", "members", 1, "file", "path", value="days")),
     "the partitions that are read": (
         GOLD,
-        at("gold", "members", 2, "file", "where", value={"day": "1"}),
+        set_value("gold", "members", 2, "file", "where", value={"day": "1"}),
     ),
-    "a file that a query reads": (GOLD, file("q.csv", CSV.replace("a,", "z,"))),
+    "a file that a query reads": (GOLD, write_file("q.csv", CSV.replace("a,", "z,"))),
     "the text of a query": (
         GOLD,
-        at("gold", "members", 3, "query", "sql", value=SQL.replace(">=", ">")),
+        set_value("gold", "members", 3, "query", "sql", value=SQL.replace(">=", ">")),
     ),
     "a variable of a query": (
         GOLD,
-        at("project", "variables", "since", "default", value="2"),
+        set_value("project", "variables", "since", "default", value="2"),
     ),
-    "the segment that is read": (GOLD, at("gold", "members", 4, "segment", value="silver")),
+    "the segment that is read": (GOLD, set_value("gold", "members", 4, "segment", value="silver")),
     "the sources of a segment that is read": (
         {"gold", "other"},
-        file("other.txt", "else\n"),
+        write_file("other.txt", "else\n"),
     ),
-    "an exclusion": (GOLD, file("out.txt", "else\n")),
-    "an intersection": (GOLD, file("in.txt", "else\n")),
+    "an exclusion": (GOLD, write_file("out.txt", "else\n")),
+    "an intersection": (GOLD, write_file("in.txt", "else\n")),
     "an exclusion for an intersection": (
         GOLD,
-        at("gold", "exclude", value=[{"file": {"path": "in.txt"}}]),
+        set_value("gold", "exclude", value=[{"file": {"path": "in.txt"}}]),
     ),
-    "no intersection": (GOLD, at("gold", "intersect", value=[])),
-    "the share that is held out": (GOLD, at("gold", "holdout", "percent", value=6)),
-    "the salt of a hold-out": (GOLD, at("gold", "holdout", "salt", value="t")),
-    "who is suppressed": ({"gold", "other", "silver"}, file("suppressed.txt", "else\n")),
-    "an empty suppression list": ({"gold", "other", "silver"}, at("project", "suppress", value=[])),
+    "no intersection": (GOLD, set_value("gold", "intersect", value=[])),
+    "the share that is held out": (GOLD, set_value("gold", "holdout", "percent", value=6)),
+    "the salt of a hold-out": (GOLD, set_value("gold", "holdout", "salt", value="t")),
+    "who is suppressed": ({"gold", "other", "silver"}, write_file("suppressed.txt", "else\n")),
+    "an empty suppression list": (
+        {"gold", "other", "silver"},
+        set_value("project", "suppress", value=[]),
+    ),
     "the segments of a membership": (
         {"gold", "other"},
-        at("council", "segments", value=["silver"]),
+        set_value("council", "segments", value=["silver"]),
     ),
-    "the members of a membership": ({"gold", "other"}, file("council.txt", "else\n")),
-    "a row of a table": ({"silver"}, file("table.csv", "identity,label\nz,silver\n")),
-    "the label of a table": ({"silver"}, at("table", "segmentColumn", value="identity")),
+    "the members of a membership": ({"gold", "other"}, write_file("council.txt", "else\n")),
+    "a row of a table": ({"silver"}, write_file("table.csv", "identity,label\nz,silver\n")),
+    "the label of a table": ({"silver"}, set_value("table", "segmentColumn", value="identity")),
     "the column of a table": (
         {"silver"},
-        at("table", "source", "file", "column", value="label"),
+        set_value("table", "source", "file", "column", value="label"),
     ),
-    "other values of a table": ({"silver"}, at("table", "otherValues", value="error")),
+    "other values of a table": ({"silver"}, set_value("table", "otherValues", value="error")),
 }
 
 
@@ -184,16 +187,22 @@ def test_an_input_that_affects_members_changes_the_fingerprint(
 
 
 WITHOUT_EFFECT: dict[str, Change] = {
-    "a display name": at("gold", "displayName", value="New"),
-    "labels": at("gold", "guards", value={"maxRemovePercent": 1}),
-    "the order of sources": at("gold", "members", value=[*reversed(spec()["gold"]["members"])]),
-    "a variable that no query reads": at("project", "variables", "unused", "default", value="9"),
-    "the same bytes written again": file("gold.csv", CSV),
-    "a copy of a file by another name": renamed(
+    "a display name": set_value("gold", "displayName", value="New"),
+    "labels": set_value("gold", "guards", value={"maxRemovePercent": 1}),
+    "the order of sources": set_value(
+        "gold", "members", value=[*reversed(spec()["gold"]["members"])]
+    ),
+    "a variable that no query reads": set_value(
+        "project", "variables", "unused", "default", value="9"
+    ),
+    "the same bytes written again": write_file("gold.csv", CSV),
+    "a copy of a file by another name": rename_file(
         "gold.csv", "new/silver.csv", "gold", "members", 1, "file", "path"
     ),
-    "a file that is not read": file("unused.csv", CSV),
-    "a pattern instead of a name": at("gold", "members", 1, "file", "path", value="gold*.csv"),
+    "a file that is not read": write_file("unused.csv", CSV),
+    "a pattern instead of a name": set_value(
+        "gold", "members", 1, "file", "path", value="gold*.csv"
+    ),
 }
 
 
@@ -209,5 +218,5 @@ def test_a_change_without_effect_on_members_keeps_the_fingerprint(
 def test_a_compressed_file_has_another_fingerprint(workspace: Workspace) -> None:
     workspace.write("gold.csv.gz", gzip.compress(CSV.encode(), mtime=0))
     before = fingerprints(workspace)
-    at("gold", "members", 1, "file", "path", value="gold.csv.gz")(workspace, spec())
+    set_value("gold", "members", 1, "file", "path", value="gold.csv.gz")(workspace, spec())
     assert fingerprints(workspace)["segment.gold"] != before["segment.gold"]
