@@ -8,7 +8,7 @@ from segctl.cli import options
 from segctl.cli.common import common
 from segctl.cli.screen import Screen
 from segctl.core.identity import Kind
-from segctl.manifests.object_urls import is_elsewhere
+from segctl.manifests.object_urls import is_url
 from segctl.render import state_view
 from segctl.workflows.import_segment import MembersFile, import_segment
 
@@ -58,7 +58,7 @@ def command(
     """
     file = None
     if members is not None:
-        path = members if is_elsewhere(members) else str(screen.path(members))
+        path = members if is_url(members) else str(screen.path(members))
         file = MembersFile(path=path, column=column, kind=Kind(kind))
     done = import_segment(
         screen.context(),

@@ -14,7 +14,8 @@ from segctl.core.error_stream import Rejects
 from segctl.core.holdout import Holdout
 from segctl.core.identity import Kind, Problem, SetDigest
 from segctl.core.outcomes import Ledger
-from segctl.manifests.desired import Format, Role
+from segctl.manifests.desired import Role
+from segctl.manifests.file_formats import Format
 from segctl.plan.model import Sample, Users
 
 

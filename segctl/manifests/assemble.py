@@ -20,6 +20,7 @@ from segctl.manifests.documents import (
     SegmentTableDocument,
     TableSegment,
 )
+from segctl.manifests.file_formats import infer_format
 from segctl.manifests.rule_models import ProjectRule, SegmentRule, SizesRule, SubsetsRule
 from segctl.manifests.source_models import (
     Command,
@@ -30,7 +31,6 @@ from segctl.manifests.source_models import (
     Sqlite,
     TableSource,
 )
-from segctl.manifests.validate import format_of
 from segctl.manifests.variables import parameters
 from segctl.manifests.yaml_tree import Document
 
@@ -53,12 +53,12 @@ def assemble(
     variables: Mapping[str, str],
     base_url: str,
     digest: str,
-) -> desired.Desired:
+) -> desired.DesiredState:
     """Put the desired state together; ``base_url`` overrides the project's, if not empty."""
     guards = project.spec.guards
     segments = sorted((s for w in written for s in _segments(w, guards)), key=lambda s: s.address)
     managed = [s.address for s in segments if s.managed]
-    return desired.Desired(
+    return desired.DesiredState(
         project=_settings(project, base_url),
         segments=tuple(segments),
         loads=tuple(load for w in written for load in _loads(w, managed, variables)),
@@ -223,8 +223,8 @@ def _rule(rule: SegmentRule | ProjectRule, own: str | None, at: Location) -> des
     counted = rule.size.segments if isinstance(rule.size, SizesRule) else [own or ""]
     return desired.Size(
         addresses=_addresses(counted),
-        least=rule.size.min,
-        most=rule.size.max,
+        minimum=rule.size.min,
+        maximum=rule.size.max,
         severity=severity,
         location=at,
     )
@@ -244,7 +244,7 @@ def _table(
         source=_outside(spec.source, location, variables),
         segment_column=spec.segment_column,
         segments={name: segment_address(name) for name in spec.segments},
-        ignore_others=spec.other_values == "ignore",
+        ignore_other_values=spec.other_values == "ignore",
     )
 
 
@@ -262,7 +262,7 @@ def _source(
 
 def _outside(
     source: MemberSource | TableSource, location: Location, variables: Mapping[str, str]
-) -> desired.OutsideSource:
+) -> desired.ExternalSource:
     if source.query is not None:
         return _query(source.query, location, variables)
     if source.file is not None:
@@ -333,7 +333,7 @@ def _command(written: list[str] | Command, location: Location) -> desired.Comman
 def _file(file: File, location: Location) -> desired.FileSource:
     return desired.FileSource(
         path=file.path,
-        format=file.format or format_of(file.path),
+        format=file.format or infer_format(file.path),
         column=file.column,
         kind=Kind(file.kind),
         where=file.where,

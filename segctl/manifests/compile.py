@@ -11,7 +11,7 @@ from segctl.core.diagnostics import Diagnostic, Location, Severity
 from segctl.manifests.assemble import Written, assemble
 from segctl.manifests.classify import recognize
 from segctl.manifests.declarations import kind_of
-from segctl.manifests.desired import Desired
+from segctl.manifests.desired import DesiredState
 from segctl.manifests.documents import KINDS, ProjectDocument
 from segctl.manifests.explain import explain
 from segctl.manifests.validate import check, check_project, check_url
@@ -31,7 +31,7 @@ class Compiled:
     ``allowed_folders`` what the Project lets sources read outside of the workspace.
     """
 
-    desired: Desired | None
+    desired: DesiredState | None
     diagnostics: tuple[Diagnostic, ...]
     passed_over: tuple[str, ...]
     allowed_folders: tuple[str, ...] = ()

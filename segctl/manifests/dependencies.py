@@ -2,10 +2,10 @@
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from segctl.manifests.desired import Desired, Disjoint, MemberLoad, Rule, SegmentSource, Subset
+from segctl.manifests.desired import DesiredState, Disjoint, MemberLoad, Rule, SegmentSource, Subset
 
 
-def readings(desired: Desired) -> Mapping[str, frozenset[str]]:
+def segment_inputs(desired: DesiredState) -> Mapping[str, frozenset[str]]:
     """Give for every segment those whose members its own sources are, by address."""
     found: dict[str, frozenset[str]] = {s.address: frozenset() for s in desired.segments}
     for load in desired.loads:
@@ -15,7 +15,7 @@ def readings(desired: Desired) -> Mapping[str, frozenset[str]]:
     return found
 
 
-def named(rule: Rule) -> tuple[str, ...]:
+def rule_addresses(rule: Rule) -> tuple[str, ...]:
     """Give every segment that a rule is about, by address."""
     match rule:
         case Disjoint(addresses=addresses, owner=owner):
@@ -26,19 +26,23 @@ def named(rule: Rule) -> tuple[str, ...]:
             return rule.addresses
 
 
-def rules_about(desired: Desired, planned: Collection[str]) -> tuple[Rule, ...]:
+def relevant_rules(desired: DesiredState, planned: Collection[str]) -> tuple[Rule, ...]:
     """Give the rules about a segment that is planned, or that one of those is made of."""
-    made_of = {*planned, *_read_by(readings(desired), planned)}
-    return tuple(rule for rule in desired.rules if made_of & set(named(rule)))
+    made_of = {*planned, *_read_by(segment_inputs(desired), planned)}
+    return tuple(rule for rule in desired.rules if made_of & set(rule_addresses(rule)))
 
 
-def needed(desired: Desired, planned: Collection[str], rules: Sequence[Rule]) -> Mapping[str, str]:
+def required_segments(
+    desired: DesiredState, planned: Collection[str], rules: Sequence[Rule]
+) -> Mapping[str, str]:
     """Give the segments whose members must be known although they are not planned.
 
     Each with the reason, as a sentence's end: ``segment.vip reads it``.
     """
-    reading = readings(desired)
-    asked = {a: f"the rule at {rule.location} names it" for rule in rules for a in named(rule)}
+    reading = segment_inputs(desired)
+    asked = {
+        a: f"the rule at {rule.location} names it" for rule in rules for a in rule_addresses(rule)
+    }
     found = _read_by(reading, asked) | asked | _read_by(reading, planned)
     return {address: reason for address, reason in found.items() if address not in planned}
 

@@ -10,8 +10,8 @@ from typing import Literal
 from segctl.core.diagnostics import Location, Severity
 from segctl.core.holdout import Holdout
 from segctl.core.identity import Kind
+from segctl.manifests.file_formats import Format
 
-Format = Literal["csv", "tsv", "jsonl", "parquet", "txt"]
 Role = Literal["include", "intersect", "exclude", "suppress"]
 
 
@@ -115,8 +115,8 @@ class CommandSource:
     location: Location
 
 
-OutsideSource = FileSource | QuerySource | SqliteSource | PostgresSource | CommandSource
-Source = InlineSource | OutsideSource | SegmentSource
+ExternalSource = FileSource | QuerySource | SqliteSource | PostgresSource | CommandSource
+Source = InlineSource | ExternalSource | SegmentSource
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,14 +137,14 @@ class TableLoad:
     """One source whose ``segment_column`` says for each row which segment it fills.
 
     ``segments`` maps the column's values to addresses.  Rows with another value
-    are an error, or passed over and counted where ``ignore_others``.
+    are an error, or passed over and counted where ``ignore_other_values``.
     """
 
     name: str
-    source: OutsideSource
+    source: ExternalSource
     segment_column: str
     segments: Mapping[str, str]
-    ignore_others: bool = False
+    ignore_other_values: bool = False
 
 
 Load = MemberLoad | TableLoad
@@ -215,8 +215,8 @@ class Size:
     """Each of these segments has no fewer and no more members than this, where given."""
 
     addresses: tuple[str, ...]
-    least: int | None = None
-    most: int | None = None
+    minimum: int | None = None
+    maximum: int | None = None
     severity: Severity = Severity.ERROR
     location: Location
 
@@ -249,7 +249,7 @@ class ProjectSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Desired:
+class DesiredState:
     """The whole workspace, compiled.
 
     ``segments`` are sorted by address; ``rules`` are those of all documents.

@@ -53,7 +53,7 @@ def _query_or_table(name: str, given: set[str]) -> None:
     """Check that a database is asked either for the rows of a SELECT or for a table's."""
     if ("sql" in given) == ("table" in given):
         summary = f"{name} has exactly one of sql and table."
-        raise problem("source-form", summary, "StoreFile one of them.")
+        raise problem("source-form", summary, "Keep one of them.")
     if "sql" in given and given & {"column", "kind"}:
         raise problem(
             "no-effect",
@@ -238,7 +238,7 @@ class TableSource(_Forms):
     """Where a table comes from: exactly one of its fields."""
 
     what = "the source of a table"
-    advice = "StoreFile one of them."
+    advice = "Keep one of them."
     file: Given[File] = Field(default=None, description="Files with a column of members.")
     query: Given[Query] = Field(default=None, description="A SELECT over files.")
     sqlite: Given[Sqlite] = Field(default=None, description="Rows of a SQLite database.")

@@ -8,10 +8,10 @@ from segctl.core.address import is_name
 from segctl.core.diagnostics import Diagnostic, Location, Severity
 from segctl.core.identity import DESCRIPTIONS, Problem, problem
 from segctl.manifests.declarations import Declared, SourcePath, declared, kind_of, sources
-from segctl.manifests.desired import Format
 from segctl.manifests.documents import ProjectDocument, Provider
 from segctl.manifests.explain import MAX_ALIKE, and_more, nearest
-from segctl.manifests.object_urls import FORMS, address, is_elsewhere
+from segctl.manifests.file_formats import infer_format
+from segctl.manifests.object_urls import URL_FORMS, is_url, parse_object_url
 from segctl.manifests.references import references
 from segctl.manifests.variables import SQL_SOURCES, Variables, parameters
 from segctl.manifests.yaml_tree import Document, Map, Seq, look
@@ -163,7 +163,7 @@ def _address_of_service(document: Document, provider: Provider) -> Iterator[Diag
         yield Diagnostic(
             code="region-and-base-url",
             summary='"region" and "baseUrl" are both given.',
-            detail="StoreFile one of them.",
+            detail="Keep one of them.",
             location=document.at(path, key=True),
         )
     yield from check_url(provider.base_url, '"baseUrl"', document.at(path))
@@ -205,12 +205,12 @@ def _source(
         if isinstance(values, Seq):
             yield from _identities(document, (*path, field), values, what)
     file, given = look(source, "file", "path"), look(source, "file", "format")
-    if isinstance(file, str) and is_elsewhere(file) and address(file) is None:
+    if isinstance(file, str) and is_url(file) and parse_object_url(file) is None:
         # The path is not shown: what stands before an @ in it is a password.
         yield Diagnostic(
             code="bad-path",
             summary="this path is no address of an object.",
-            detail=f"Write {FORMS}; credentials come from the environment.",
+            detail=f"Write {URL_FORMS}; credentials come from the environment.",
             location=document.at((*path, "file", "path")),
         )
         return
@@ -301,16 +301,7 @@ def _identities(
 def _tells_format(path: str) -> bool:
     """Tell whether a path shows a format, or may be that of files whose names do."""
     last = path.rsplit("/", 1)[-1]
-    return format_of(path) is not None or "." not in last or bool(set("*?[") & set(last))
-
-
-def format_of(path: str) -> Format | None:
-    """Give the format that the extension of a file tells, compression aside."""
-    name = path.lower()
-    for compression in (".gz", ".zst"):
-        name = name.removesuffix(compression)
-    formats: tuple[Format, ...] = ("csv", "tsv", "jsonl", "parquet", "txt")
-    return next((known for known in formats if name.endswith(f".{known}")), None)
+    return infer_format(path) is not None or "." not in last or bool(set("*?[") & set(last))
 
 
 def _query(sql: str, location: Location, variables: Variables) -> Iterator[Diagnostic]:

@@ -224,7 +224,7 @@ def parameters(sql: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(match["name"] for match in _parameters(sql)))
 
 
-def with_parameters(sql: str, written: Callable[[str], str]) -> str:
+def replace_parameters(sql: str, written: Callable[[str], str]) -> str:
     """Give a query with each ``$NAME`` as it is ``written`` for a database."""
     parts, at = [], 0
     for match in _parameters(sql):

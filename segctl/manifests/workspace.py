@@ -13,7 +13,7 @@ from pathlib import Path
 from segctl.core.diagnostics import Diagnostic, Location, Severity
 from segctl.core.errors import OperationError
 from segctl.manifests.compile import PROJECT_FILE, compile_files, in_order
-from segctl.manifests.desired import Desired
+from segctl.manifests.desired import DesiredState
 from segctl.manifests.schema import schema_text
 from segctl.manifests.yaml_reader import MAX_BYTES, too_large
 
@@ -67,7 +67,7 @@ segctl.state.d/
 
 
 @dataclass(frozen=True, kw_only=True)
-class Loaded:
+class LoadedWorkspace:
     """A workspace, read and compiled.
 
     ``desired`` is ``None`` where one of the ``diagnostics`` is an error.
@@ -75,7 +75,7 @@ class Loaded:
     is how many files were read.
     """
 
-    desired: Desired | None
+    desired: DesiredState | None
     diagnostics: tuple[Diagnostic, ...]
     passed_over: tuple[str, ...]
     files: int
@@ -85,32 +85,36 @@ class Loaded:
 class ManifestFiles:
     """The YAML files of a workspace by their paths below its root, in order.
 
-    ``links_out`` are symbolic links that lead out of the root, with their targets;
+    ``external_links`` are symbolic links that lead out of the root, with their targets;
     they are not followed.
     """
 
     contents: Mapping[str, bytes]
     diagnostics: tuple[Diagnostic, ...]
-    links_out: Mapping[str, Path]
+    external_links: Mapping[str, Path]
 
 
-def load(root: Path, *, variables: Mapping[str, str], environment: Mapping[str, str]) -> Loaded:
+def load_workspace(
+    root: Path, *, variables: Mapping[str, str], environment: Mapping[str, str]
+) -> LoadedWorkspace:
     """Read and compile the workspace at ``root``; all problems are in the result.
 
     ``variables`` are those of the command line; ``environment`` is looked at for
     ``SEGCTL_VAR_…`` and ``CLEVERTAP_BASE_URL``.
     """
     if _is_elsewhere(root):
-        return Loaded(desired=None, diagnostics=(_no_project(root),), passed_over=(), files=0)
+        return LoadedWorkspace(
+            desired=None, diagnostics=(_no_project(root),), passed_over=(), files=0
+        )
     read = read_manifests(root)
     compiled = compile_files(read.contents, variables=variables, environment=environment)
     allowed = [(root / folder).resolve() for folder in compiled.allowed_folders]
     found = [
         *read.diagnostics,
-        *(_leads_out(file) for file, to in read.links_out.items() if not _within(to, allowed)),
+        *(_leads_out(file) for file, to in read.external_links.items() if not _within(to, allowed)),
     ]
     failed = any(d.severity is Severity.ERROR for d in found)
-    return Loaded(
+    return LoadedWorkspace(
         desired=None if failed else compiled.desired,
         diagnostics=in_order([*found, *compiled.diagnostics]),
         passed_over=compiled.passed_over,
@@ -118,7 +122,7 @@ def load(root: Path, *, variables: Mapping[str, str], environment: Mapping[str, 
     )
 
 
-def check_is_one(root: Path) -> None:
+def require_workspace(root: Path) -> None:
     """Raise ``OperationError`` for a readable folder without a Project."""
     if _is_elsewhere(root):
         problem = _no_project(root)
@@ -136,7 +140,7 @@ def read_manifests(root: Path) -> ManifestFiles:
             found.append(content)
         else:
             contents[file] = content
-    return ManifestFiles(contents=contents, diagnostics=tuple(found), links_out=links)
+    return ManifestFiles(contents=contents, diagnostics=tuple(found), external_links=links)
 
 
 def _walk(
@@ -253,7 +257,7 @@ def _no_project(root: Path) -> Diagnostic:
     )
 
 
-def scaffold() -> Mapping[str, str]:
+def initial_files() -> Mapping[str, str]:
     """Give the files of a new workspace, texts by paths, that validates and plans cleanly.
 
     The schemas that the modelines name stand in a hidden folder beside them.
@@ -268,14 +272,14 @@ def scaffold() -> Mapping[str, str]:
     }
 
 
-def initialise(folder: Path) -> tuple[str, ...]:
+def create_workspace(folder: Path) -> tuple[str, ...]:
     """Write the files of a new workspace into ``folder``; give their paths below it.
 
     A ``.gitignore`` that is there stays as it is.  Raises ``OperationError`` where another of
     them is there already, or cannot be written, and inside of another workspace.
     """
     _check_outside(folder)
-    files = dict(scaffold())
+    files = dict(initial_files())
     if os.path.lexists(folder / ".gitignore"):
         del files[".gitignore"]
     there = [file for file in files if os.path.lexists(folder / file)]
@@ -315,7 +319,7 @@ def _check_outside(folder: Path) -> None:
             )
 
 
-def rewrite(root: Path, file: str, text: str) -> None:
+def replace_manifest(root: Path, file: str, text: str) -> None:
     """Replace a manifest by its new text, written beside and moved into place.
 
     Raises ``OperationError`` where that cannot be; the file is then as it was.

@@ -106,10 +106,10 @@ def _check_subset(rule: Subset, members: RuleMembers) -> Iterator[Finding]:
 def _check_size(rule: Size, members: RuleMembers) -> Iterator[Finding]:
     for address in rule.addresses:
         size = members.size(address)
-        if rule.least is not None and size < rule.least:
-            limit, requirement = rule.least, f"requires at least {rule.least:,}"
-        elif rule.most is not None and size > rule.most:
-            limit, requirement = rule.most, f"allows at most {rule.most:,}"
+        if rule.minimum is not None and size < rule.minimum:
+            limit, requirement = rule.minimum, f"requires at least {rule.minimum:,}"
+        elif rule.maximum is not None and size > rule.maximum:
+            limit, requirement = rule.maximum, f"allows at most {rule.maximum:,}"
         else:
             continue
         yield Finding(

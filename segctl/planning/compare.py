@@ -13,7 +13,7 @@ from segctl.engine.base import (
     SourceError,
     TargetDiff,
 )
-from segctl.manifests.desired import Desired, ProjectSettings, Rule
+from segctl.manifests.desired import DesiredState, ProjectSettings, Rule
 from segctl.plan.model import Finding
 from segctl.plan.rules import check_rules
 from segctl.planning.load import LoadedSources, load_sources
@@ -56,7 +56,7 @@ class Comparison:
     are sent again.
     """
 
-    desired: Desired
+    desired: DesiredState
     scope: PlanScope
     recorded: Mapping[int, tuple[Recorded, bool]]
     keys: Sequence[str]

@@ -9,7 +9,7 @@ from segctl.core.identity import DESCRIPTIONS
 from segctl.engine.base import LoadStats, Members, Rows, SourceError
 from segctl.manifests.desired import (
     CommandSource,
-    Desired,
+    DesiredState,
     FileSource,
     InlineSource,
     Load,
@@ -98,7 +98,7 @@ class LoadedSources:
 
 
 def find_sources(
-    desired: Desired, scope: PlanScope, context: SourceContext
+    desired: DesiredState, scope: PlanScope, context: SourceContext
 ) -> tuple[SourceInput, ...]:
     """Find the files of every source in scope, and fetch the sources that are not files.
 
@@ -252,7 +252,7 @@ def _row_problems(load: Load, stats: LoadStats, policy: PathPolicy) -> Iterable[
             detail="Fix the data, or raise maxInvalidPercent.",
             location=location,
         )
-    if isinstance(load, TableLoad) and stats.others and not load.ignore_others:
+    if isinstance(load, TableLoad) and stats.others and not load.ignore_other_values:
         values = ", ".join(f'"{value}" ({_count_rows(rows)})' for value, rows in stats.others)
         yield Diagnostic(
             code="undeclared-segment",
@@ -300,7 +300,7 @@ def _left_out_rows(load: Load, stats: LoadStats) -> Iterable[Finding]:
             summary=f"{name}: {stats.duplicates:,} of {total} left out as duplicates",
             figures=_figures(load, stats, stats.duplicates),
         )
-    if isinstance(load, TableLoad) and load.ignore_others and stats.others_rows:
+    if isinstance(load, TableLoad) and load.ignore_other_values and stats.others_rows:
         yield Finding(
             severity=Severity.INFO,
             code="other-values",

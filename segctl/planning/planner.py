@@ -10,7 +10,7 @@ from typing import Literal
 
 from segctl import __version__
 from segctl.engine.base import Engine, PackingSummary, Recorded, TargetDiff
-from segctl.manifests.desired import Desired
+from segctl.manifests.desired import DesiredState
 from segctl.plan.diff import Draft, attribute_changes, build_drafts
 from segctl.plan.findings import build_findings
 from segctl.plan.guards import GuardedChange, check_guards
@@ -90,7 +90,7 @@ class _PlannedSegment:
 
 
 def build_plan(
-    desired: Desired,
+    desired: DesiredState,
     state: State,
     options: PlanOptions,
     *,
@@ -358,7 +358,7 @@ def _with_emptied(change: Change, old_diff: TargetDiff) -> Change:
 
 
 def _assemble_plan(
-    desired: Desired,
+    desired: DesiredState,
     state: State,
     options: PlanOptions,
     comparison: ComparisonResult,

@@ -4,13 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from segctl.engine.base import Engine, TargetDiff
-from segctl.manifests.dependencies import named
-from segctl.manifests.desired import Desired, Rule, Size
+from segctl.manifests.dependencies import rule_addresses
+from segctl.manifests.desired import DesiredState, Rule, Size
 from segctl.plan.model import Users
 
 
 def prepare_engine(
-    desired: Desired,
+    desired: DesiredState,
     rules: Sequence[Rule],
     engine: Engine,
     *,
@@ -26,7 +26,7 @@ def prepare_engine(
         if segment.holdout and segment.address in target_indexes:
             engine.hold_out(target_indexes[segment.address], segment.holdout)
     for rule in rules:
-        for address in named(rule):
+        for address in rule_addresses(rule):
             if address not in planned or not isinstance(rule, Size):
                 engine.keep(target_indexes[address])
 

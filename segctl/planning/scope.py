@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from segctl.manifests.dependencies import needed, rules_about
-from segctl.manifests.desired import Desired, Load, Rule, TableLoad
+from segctl.manifests.dependencies import relevant_rules, required_segments
+from segctl.manifests.desired import DesiredState, Load, Rule, TableLoad
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,13 +40,15 @@ class PlanScope:
         return f"{in_scope[0]} is not part of this plan, but {self.reasons[in_scope[0]]}."
 
 
-def build_scope(desired: Desired, planned: Mapping[str, int], first_free_index: int) -> PlanScope:
+def build_scope(
+    desired: DesiredState, planned: Mapping[str, int], first_free_index: int
+) -> PlanScope:
     """Find the supporting segments and the rules of the ``planned`` segments.
 
     Supporting segments get target indexes from ``first_free_index`` on.
     """
-    rules = rules_about(desired, planned)
-    reasons = needed(desired, planned, rules)
+    rules = relevant_rules(desired, planned)
+    reasons = required_segments(desired, planned, rules)
     return PlanScope(
         planned=planned,
         supporting={address: first_free_index + n for n, address in enumerate(reasons)},

@@ -24,7 +24,7 @@ from segctl.engine.base import (
     Rows,
     SourceError,
 )
-from segctl.manifests.dependencies import named
+from segctl.manifests.dependencies import rule_addresses
 from segctl.manifests.desired import (
     DesiredSegment,
     FileSource,
@@ -167,7 +167,10 @@ def select_reads(
         for rule in scope.rules
         if _rule_fingerprint(rule, segment_fingerprints) not in passing_rules
     )
-    to_read = {*(scope.planned.keys() - unchanged), *(a for rule in rules for a in named(rule))}
+    to_read = {
+        *(scope.planned.keys() - unchanged),
+        *(a for rule in rules for a in rule_addresses(rule)),
+    }
     to_read = _with_dependencies(to_read, _segments_read_by(inputs, scope))
     return ReadSelection(
         inputs=inputs,
@@ -324,7 +327,7 @@ def _rule_fingerprint(rule: Rule, segment_fingerprints: Mapping[str, str]) -> st
 
     ``None`` if one of the segments has no fingerprint.
     """
-    members = [segment_fingerprints.get(address) for address in named(rule)]
+    members = [segment_fingerprints.get(address) for address in rule_addresses(rule)]
     if None in members:
         return None
     settings = {f.name: getattr(rule, f.name) for f in fields(rule)}

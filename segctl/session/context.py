@@ -12,7 +12,7 @@ from segctl.core.clock import Clock
 from segctl.core.disk import Disk
 from segctl.core.resources import ResourceLimits
 from segctl.core.scratch import scratch_folder
-from segctl.manifests.workspace import check_is_one
+from segctl.manifests.workspace import require_workspace
 
 if TYPE_CHECKING:
     from segctl.engine.base import Engine
@@ -42,7 +42,7 @@ class Context:
         """Return the backend of the workspace; raises ``OperationError`` outside of a workspace."""
         # A state is looked at even where the file beside it was lost.
         if not any((self.root / name).exists() for name in (HEAD, FOLDER)):
-            check_is_one(self.root)
+            require_workspace(self.root)
         return LocalBackend(self.root, clock=self.clock, disk=self.disk)
 
     @property

@@ -11,8 +11,8 @@ from pathlib import PurePosixPath
 from urllib.parse import unquote
 
 from segctl.engine.base import FileScan, SourceError
-from segctl.manifests.desired import FileSource, Format
-from segctl.manifests.validate import format_of
+from segctl.manifests.desired import FileSource
+from segctl.manifests.file_formats import Format, infer_format
 from segctl.sources.path_policy import PathPolicy
 
 _NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
@@ -107,7 +107,7 @@ def _format(path: str, names: Sequence[str]) -> Format:
     """Give the format that all names tell."""
     first: Format | None = None
     for name in names:
-        told = format_of(name)
+        told = infer_format(name)
         if told is None:
             raise SourceError(
                 "unknown-format",

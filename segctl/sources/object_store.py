@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from segctl.core.disk import Disk, scratching
 from segctl.engine.base import SourceError
-from segctl.manifests.object_urls import Address, address
+from segctl.manifests.object_urls import ObjectUrl, parse_object_url
 from segctl.sources import object_store_errors as failures
 from segctl.sources.globs import fits, fixed_part, is_pattern
 
@@ -51,7 +51,7 @@ class FoundObject:
     says nothing.
     """
 
-    address: Address
+    address: ObjectUrl
     size: int
     e_tag: str | None
     version: str | None
@@ -87,7 +87,7 @@ class ObjectFetcher:
         The path is that of an object, that of a folder, which stands for all objects
         below it, or a pattern.  Raises ``SourceError``.
         """
-        where = address(path)
+        where = parse_object_url(path)
         if where is None:
             raise failures.no_address()
         found = self._run(where, partial(_find, where=where))
@@ -128,7 +128,9 @@ class ObjectFetcher:
             with scratching(self._scratch):
                 self._run(where, partial(_download_all, wanted=wanted))
 
-    def _run(self, where: Address, work: "Callable[[ObjectStore], Coroutine[Any, Any, _T]]") -> _T:
+    def _run(
+        self, where: ObjectUrl, work: "Callable[[ObjectStore], Coroutine[Any, Any, _T]]"
+    ) -> _T:
         """Work on a bucket for as long as the limits allow; cut off at once by a signal."""
         import asyncio  # noqa: PLC0415 - heavy, and few sources lie in buckets
 
@@ -147,7 +149,7 @@ class ObjectFetcher:
             raise failures.too_slow(where, self._limits.total) from None
 
 
-def _store(where: Address, limits: StoreLimits) -> "ObjectStore":
+def _store(where: ObjectUrl, limits: StoreLimits) -> "ObjectStore":
     """Open a bucket; region, endpoint and credentials come from the environment."""
     from obstore import store  # noqa: PLC0415 - loaded by the caller
 
@@ -170,7 +172,7 @@ def _store(where: Address, limits: StoreLimits) -> "ObjectStore":
     return opened
 
 
-async def _find(store: "ObjectStore", where: Address) -> list[FoundObject]:
+async def _find(store: "ObjectStore", where: ObjectUrl) -> list[FoundObject]:
     if is_pattern(where.key):
         folder, steps = fixed_part(where.key)
         folder = "" if folder == "." else folder
@@ -198,12 +200,12 @@ async def _without_marks(store: "ObjectStore", listed: Iterable[FoundObject]) ->
     Their names end in a slash, which the library takes away: a look at the name without
     it tells them from files that are empty.
     """
-    found: dict[Address, FoundObject | None] = {}
+    found: dict[ObjectUrl, FoundObject | None] = {}
     for each in listed:
         if each.size or each.address not in found:
             found[each.address] = each
 
-    async def look(where: Address) -> None:
+    async def look(where: ObjectUrl) -> None:
         found[where] = await _head(store, where)
 
     empty = [where for where, each in found.items() if each and not each.size]
@@ -211,7 +213,7 @@ async def _without_marks(store: "ObjectStore", listed: Iterable[FoundObject]) ->
     return [each for each in found.values() if each]
 
 
-async def _head(store: "ObjectStore", where: Address) -> FoundObject | None:
+async def _head(store: "ObjectStore", where: ObjectUrl) -> FoundObject | None:
     import obstore  # noqa: PLC0415 - loaded by the caller
 
     try:
@@ -221,7 +223,9 @@ async def _head(store: "ObjectStore", where: Address) -> FoundObject | None:
         return None
 
 
-async def _listed(store: "ObjectStore", where: Address, folder: str) -> AsyncIterator[FoundObject]:
+async def _listed(
+    store: "ObjectStore", where: ObjectUrl, folder: str
+) -> AsyncIterator[FoundObject]:
     import obstore  # noqa: PLC0415 - loaded by the caller
 
     with failures.explained(where):
@@ -230,9 +234,9 @@ async def _listed(store: "ObjectStore", where: Address, folder: str) -> AsyncIte
                 yield _described(where, each)
 
 
-def _described(where: Address, each: Mapping[str, Any]) -> FoundObject:
+def _described(where: ObjectUrl, each: Mapping[str, Any]) -> FoundObject:
     return FoundObject(
-        address=Address(scheme=where.scheme, bucket=where.bucket, key=str(each["path"])),
+        address=ObjectUrl(scheme=where.scheme, bucket=where.bucket, key=str(each["path"])),
         size=int(each["size"]),
         e_tag=_quoted(each["e_tag"]),
         version=each["version"],

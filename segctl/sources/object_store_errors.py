@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from urllib.parse import urlsplit
 
 from segctl.engine.base import SourceError
-from segctl.manifests.object_urls import FORMS, Address, Scheme
+from segctl.manifests.object_urls import URL_FORMS, ObjectUrl, Scheme
 from segctl.sources.globs import is_pattern
 
 _CREDENTIALS: dict[Scheme, str] = {
@@ -84,18 +84,18 @@ def no_address() -> SourceError:
     return SourceError(
         "bad-path",
         "a file name with :// in it is no address of an object",
-        f"Write {FORMS}; credentials come from the environment.",
+        f"Write {URL_FORMS}; credentials come from the environment.",
     )
 
 
-def nothing_there(where: Address) -> SourceError:
+def nothing_there(where: ObjectUrl) -> SourceError:
     """Say that an address, a folder or a pattern stands for no object."""
     advice = "Names that begin with a dot or an underscore are passed over."
     several = is_pattern(where.key) or where.key.endswith("/")
     return SourceError("missing-file", f"there is no object {where}", advice if several else "")
 
 
-def changed(where: Address) -> SourceError:
+def changed(where: ObjectUrl) -> SourceError:
     """Say that an object was replaced between listing and download."""
     return SourceError(
         "object-changed",
@@ -104,12 +104,12 @@ def changed(where: Address) -> SourceError:
     )
 
 
-def cut_short(where: Address, *, came: int, size: int) -> SourceError:
+def cut_short(where: ObjectUrl, *, came: int, size: int) -> SourceError:
     """Say that an object came in part."""
     return SourceError("connection-lost", f"{where} has {size:,} bytes, and {came:,} came", _AGAIN)
 
 
-def too_slow(where: Address, seconds: float) -> SourceError:
+def too_slow(where: ObjectUrl, seconds: float) -> SourceError:
     """Say that a store took too long."""
     return SourceError(
         "store-timeout",
@@ -118,7 +118,7 @@ def too_slow(where: Address, seconds: float) -> SourceError:
     )
 
 
-def check_settings(where: Address, environment: Mapping[str, str]) -> None:
+def check_settings(where: ObjectUrl, environment: Mapping[str, str]) -> None:
     """Refuse what the library would panic at; values may be secrets, and are not shown."""
     for name in _WORDS if where.scheme == "s3" else ():
         value = environment.get(name)
@@ -137,13 +137,13 @@ def _is_url(text: str) -> bool:
         return False
 
 
-def _bad_settings(where: Address, advice: str) -> SourceError:
+def _bad_settings(where: ObjectUrl, advice: str) -> SourceError:
     summary = f"the environment's settings for the store of {where} cannot be used"
     return SourceError("store-settings", summary, advice)
 
 
 @contextmanager
-def explained(where: Address, *, coming: bool = False) -> Iterator[None]:
+def explained(where: ObjectUrl, *, coming: bool = False) -> Iterator[None]:
     """Turn what obstore raises into ``SourceError``; ``coming`` is what has come in part."""
     from obstore.exceptions import (  # noqa: PLC0415 - loaded by the caller
         BaseError,
@@ -173,7 +173,7 @@ def explained(where: Address, *, coming: bool = False) -> Iterator[None]:
         raise
 
 
-def _explained(error: Exception, where: Address) -> SourceError:
+def _explained(error: Exception, where: ObjectUrl) -> SourceError:
     from obstore.exceptions import InvalidPathError  # noqa: PLC0415 - as above
 
     if isinstance(error, InvalidPathError):
@@ -192,7 +192,7 @@ def _explained(error: Exception, where: Address) -> SourceError:
     )
 
 
-def _answered(status: int, error: Exception, where: Address) -> SourceError:
+def _answered(status: int, error: Exception, where: ObjectUrl) -> SourceError:
     """Explain an answer for which the library has no error of its own."""
     if status in (401, 403):
         return _denied(where)
@@ -204,7 +204,7 @@ def _answered(status: int, error: Exception, where: Address) -> SourceError:
     return SourceError("store-failed", f"the store answers HTTP {status} for {where}", advice)
 
 
-def _denied(where: Address) -> SourceError:
+def _denied(where: ObjectUrl) -> SourceError:
     return SourceError(
         "access-denied",
         f"the credentials may not read {where}",
@@ -212,7 +212,7 @@ def _denied(where: Address) -> SourceError:
     )
 
 
-def _unreadable_name(error: Exception, where: Address) -> SourceError:
+def _unreadable_name(error: Exception, where: ObjectUrl) -> SourceError:
     """Say that a listing holds a name that the library cannot take, and so ends there."""
     named = re.search(r'Path "(.*?)"', str(error))
     name = f" ({named[1]})" if named else ""
@@ -224,7 +224,7 @@ def _unreadable_name(error: Exception, where: Address) -> SourceError:
     )
 
 
-def _no_bucket(where: Address) -> SourceError:
+def _no_bucket(where: ObjectUrl) -> SourceError:
     return SourceError(
         "missing-bucket",
         f"there is no bucket {where.scheme}://{where.bucket}",
@@ -232,7 +232,7 @@ def _no_bucket(where: Address) -> SourceError:
     )
 
 
-def _has(error: Exception, where: Address, marks: tuple[str, ...]) -> bool:
+def _has(error: Exception, where: ObjectUrl, marks: tuple[str, ...]) -> bool:
     """Look for marks in what the library says, less the names that it repeats."""
     own = rf"https?://\S*{re.escape(where.bucket)}\S*"
     text = re.sub(own, "", str(error).replace(where.key or where.bucket, "")).lower()

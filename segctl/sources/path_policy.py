@@ -8,8 +8,8 @@ from functools import cached_property
 from pathlib import Path
 
 from segctl.engine.base import SourceError
-from segctl.manifests.object_urls import is_elsewhere
-from segctl.manifests.validate import format_of
+from segctl.manifests.file_formats import infer_format
+from segctl.manifests.object_urls import is_url
 from segctl.sources.content_hash import FileDigests, digest_files
 from segctl.sources.globs import GlobWalker, fixed_part, is_folder, is_pattern
 from segctl.sources.object_store import ObjectFetcher
@@ -47,7 +47,7 @@ class PathPolicy:
         Its name tells its compression and its partition, which that of the file behind
         a link need not.  An object's file is there once it has been brought.
         """
-        if self.objects and is_elsewhere(path):
+        if self.objects and is_url(path):
             return self.objects.locate(path)
         real = self.resolve(path)
         try:
@@ -65,7 +65,7 @@ class PathPolicy:
         at any depth, or a pattern.  Raises ``SourceError``; the files themselves are
         not looked at.
         """
-        if self.objects and is_elsewhere(path):
+        if self.objects and is_url(path):
             return self.objects.find(path)
         _check_form(path)
         there = os.path.lexists(self._root / path)
@@ -161,7 +161,7 @@ class PathPolicy:
 def _check_form(path: str) -> None:
     if not path or "\0" in path:
         raise SourceError("bad-path", "the path is empty or has a NUL character")
-    if is_elsewhere(path):
+    if is_url(path):
         raise SourceError(
             "outside-workspace",
             f"{path} is not a file of the workspace",
@@ -172,7 +172,7 @@ def _check_form(path: str) -> None:
 def _check_folders(folders: Iterable[str], files: Iterable[str], pattern: str) -> None:
     """Refuse a folder that is named like a file of members: its own are not to be missed."""
     for folder in sorted(folders):
-        if format_of(folder) and not any(file.startswith(f"{folder}/") for file in files):
+        if infer_format(folder) and not any(file.startswith(f"{folder}/") for file in files):
             raise SourceError(
                 "unreadable-file",
                 f"{folder} is a folder",

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 from segctl.core.disk import scratch_file
 from segctl.engine.base import CopiedRows
 from segctl.manifests.desired import Connection, PostgresSource
-from segctl.manifests.variables import with_parameters
+from segctl.manifests.variables import replace_parameters
 from segctl.sources import postgres_errors as failures
 
 if TYPE_CHECKING:
@@ -199,7 +199,7 @@ def _query(
         except (DataError, UnicodeError):
             raise failures.bad_parameter(name) from None
 
-    return sql.SQL(with_parameters(source.sql.strip().rstrip(";").rstrip(), literal))
+    return sql.SQL(replace_parameters(source.sql.strip().rstrip(";").rstrip(), literal))
 
 
 def _described(connection: "psycopg.Connection[Any]", query: "Composable") -> Sequence[_Column]:

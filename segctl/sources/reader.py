@@ -7,9 +7,9 @@ each kind of source in its own module.
 from segctl.engine.base import InlineRows, Rows
 from segctl.manifests.desired import (
     CommandSource,
+    ExternalSource,
     FileSource,
     InlineSource,
-    OutsideSource,
     PostgresSource,
     QuerySource,
     SqliteSource,
@@ -19,7 +19,7 @@ from segctl.sources.context import SourceContext
 
 
 def resolve_rows(
-    source: InlineSource | OutsideSource, at: SourceContext, *, segment_column: str | None = None
+    source: InlineSource | ExternalSource, at: SourceContext, *, segment_column: str | None = None
 ) -> Rows:
     """Resolve a source's files, check its query, or fetch it; raises ``SourceError``."""
     match source:

@@ -9,7 +9,7 @@ from segctl.backends.base import LockInfo
 from segctl.core.errors import StalePlan
 from segctl.core.events import Observer, ignore
 from segctl.core.stop_signal import StopSignal
-from segctl.manifests.desired import Desired
+from segctl.manifests.desired import DesiredState
 from segctl.plan import file as plan_file
 from segctl.plan.model import Plan
 from segctl.session.context import Context
@@ -65,7 +65,7 @@ def apply_workspace(
             raise
 
 
-def _take(context: Context, file: Path, desired: Desired, work: LockedState) -> "PlanBundle":
+def _take(context: Context, file: Path, desired: DesiredState, work: LockedState) -> "PlanBundle":
     """Load a saved plan, or what is left of one that was applied in part."""
     from segctl.planning.planner import PlanBundle, remaining_plan  # noqa: PLC0415 - heavy
 
@@ -91,7 +91,7 @@ def _check_fresh(
     saved: Plan,
     state: State,
     abandoned: LockInfo | None,
-    desired: Desired,
+    desired: DesiredState,
     *,
     account: str | None,
     host: str,

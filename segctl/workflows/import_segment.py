@@ -15,8 +15,8 @@ from segctl.core.events import Observer, ignore
 from segctl.core.identity import DESCRIPTIONS, Kind
 from segctl.engine.base import Engine, FoldedTarget, LoadStats, Recorded, SourceError
 from segctl.manifests.desired import DesiredSegment, FileSource
-from segctl.manifests.object_urls import address, is_elsewhere
-from segctl.manifests.validate import format_of
+from segctl.manifests.file_formats import infer_format
+from segctl.manifests.object_urls import is_url, parse_object_url
 from segctl.planning.unchanged import (
     changed_file_error,
     file_fingerprint,
@@ -170,7 +170,7 @@ def _read(engine: Engine, members: MembersFile, scratch: Path) -> _Read:
 def _source(members: MembersFile) -> FileSource:
     return FileSource(
         path=members.path,
-        format=format_of(members.path),
+        format=infer_format(members.path),
         column=members.column,
         kind=members.kind,
         location=Location(file=members.path),
@@ -181,7 +181,7 @@ def _unreadable(members: MembersFile, error: SourceError, policy: PathPolicy) ->
     file = policy.display_name(error.file) if error.file else members.path
     at = f":{error.line}" if error.line else ""
     # What is no address may be one with a password in it.
-    said = file in error.summary or (is_elsewhere(file) and address(file) is None)
+    said = file in error.summary or (is_url(file) and parse_object_url(file) is None)
     summary = error.summary if said else f"{file}{at}: {error.summary}"
     # What sources advise is said to authors of manifests, who may write a query and a field.
     detail = _ADVICE.get(error.code, error.detail.replace("as `column`", "by --column"))

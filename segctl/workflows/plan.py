@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from segctl.backends.base import LockInfo
 from segctl.core.errors import StateLocked, WrongAccount
 from segctl.core.events import Recovered
-from segctl.manifests.desired import Desired
+from segctl.manifests.desired import DesiredState
 from segctl.plan import file as plan_file
 from segctl.plan.model import Plan
 from segctl.session import recording
@@ -93,7 +93,7 @@ def read_saved_plan(file: Path) -> Plan:
 
 def build_bundle(
     context: Context,
-    desired: Desired,
+    desired: DesiredState,
     loaded: recording.LoadedState,
     at: EngineSession,
     *,
@@ -128,7 +128,7 @@ def build_bundle(
     )
 
 
-def host_of(desired: Desired) -> str:
+def host_of(desired: DesiredState) -> str:
     """Name the service's host; an account lives in one region, so the host tells it apart."""
     return urlsplit(desired.project.base_url).netloc.lower()
 

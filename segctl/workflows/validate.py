@@ -5,7 +5,7 @@ from pathlib import Path
 
 from segctl.core.errors import InvalidInput
 from segctl.manifests import workspace
-from segctl.manifests.desired import Desired
+from segctl.manifests.desired import DesiredState
 from segctl.session.context import Context
 
 
@@ -14,12 +14,16 @@ def create_workspace(folder: Path) -> tuple[str, ...]:
 
     Raises ``OperationError`` where one of them is there already.
     """
-    return workspace.initialise(folder)
+    return workspace.create_workspace(folder)
 
 
-def validate_workspace(context: Context, *, variables: Mapping[str, str]) -> workspace.Loaded:
+def validate_workspace(
+    context: Context, *, variables: Mapping[str, str]
+) -> workspace.LoadedWorkspace:
     """Read and check the workspace."""
-    return workspace.load(context.root, variables=variables, environment=context.environment)
+    return workspace.load_workspace(
+        context.root, variables=variables, environment=context.environment
+    )
 
 
 def read_manifests(context: Context) -> workspace.ManifestFiles:
@@ -29,12 +33,14 @@ def read_manifests(context: Context) -> workspace.ManifestFiles:
 
 def rewrite_manifest(context: Context, file: str, text: str) -> None:
     """Put ``text`` in place of a manifest; raises ``OperationError``."""
-    workspace.rewrite(context.root, file, text)
+    workspace.replace_manifest(context.root, file, text)
 
 
-def load_desired(context: Context, variables: Mapping[str, str]) -> Desired:
+def load_desired(context: Context, variables: Mapping[str, str]) -> DesiredState:
     """Compile the workspace; raises ``InvalidInput``."""
-    loaded = workspace.load(context.root, variables=variables, environment=context.environment)
+    loaded = workspace.load_workspace(
+        context.root, variables=variables, environment=context.environment
+    )
     if loaded.desired is None:
         raise InvalidInput(loaded.diagnostics)
     return loaded.desired

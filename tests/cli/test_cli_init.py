@@ -9,7 +9,7 @@ import pytest
 
 from segctl import __version__
 from segctl.cli.main import execute
-from segctl.manifests.workspace import scaffold
+from segctl.manifests.workspace import initial_files
 from tests.program import ENTRY
 
 
@@ -44,7 +44,9 @@ def test_a_gitignore_that_is_kept_is_told_what_it_lacks(
     (folder / ".gitignore").write_text(".venv\n", encoding="utf-8")
     assert execute(["init"]) == 0
     told = capsys.readouterr().out
-    assert all(f"  {line}{os.linesep}" in told for line in scaffold()[".gitignore"].splitlines())
+    assert all(
+        f"  {line}{os.linesep}" in told for line in initial_files()[".gitignore"].splitlines()
+    )
     assert (folder / ".gitignore").read_text(encoding="utf-8") == ".venv\n"
 
 

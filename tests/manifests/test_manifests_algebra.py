@@ -5,9 +5,9 @@ from collections.abc import Callable
 from segctl.core.diagnostics import Location, Severity
 from segctl.core.holdout import Holdout
 from segctl.manifests.compile import Compiled
-from segctl.manifests.dependencies import needed, readings, rules_about
+from segctl.manifests.dependencies import relevant_rules, required_segments, segment_inputs
 from segctl.manifests.desired import (
-    Desired,
+    DesiredState,
     Disjoint,
     MemberLoad,
     SegmentSource,
@@ -54,7 +54,7 @@ PROJECT = """{suppress: [{file: {path: gone.txt}}],
 rules: [{subset: {of: active, segments: [gold]}, severity: warning}]}"""
 
 
-def desired(compiled: Compile) -> Desired:
+def desired(compiled: Compile) -> DesiredState:
     found = compiled(SEGMENTS, spec=PROJECT.replace("\n", " ")).desired
     assert found is not None
     return found
@@ -102,12 +102,12 @@ def test_rules_come_from_the_project_and_from_segments(compiled: Compile) -> Non
     )
     assert own == [
         Disjoint(addresses=("segment.silver",), owner=gold, location=at),
-        Size(addresses=(gold,), least=1, location=Location(file="m.yaml", line=10, column=33)),
+        Size(addresses=(gold,), minimum=1, location=Location(file="m.yaml", line=10, column=33)),
     ]
 
 
 def test_who_reads_whom_is_told_by_address(compiled: Compile) -> None:
-    assert {k: v for k, v in readings(desired(compiled)).items() if v} == {
+    assert {k: v for k, v in segment_inputs(desired(compiled)).items() if v} == {
         "segment.gold": {"segment.active", "segment.far"},
         "segment.active": {"segment.far"},
         "segment.silver": {"segment.active"},
@@ -116,9 +116,9 @@ def test_who_reads_whom_is_told_by_address(compiled: Compile) -> None:
 
 def test_a_plan_of_some_knows_what_they_are_made_of_and_what_rules_name(compiled: Compile) -> None:
     workspace = desired(compiled)
-    rules = rules_about(workspace, ["segment.gold"])
+    rules = relevant_rules(workspace, ["segment.gold"])
     assert len(rules) == 3
-    assert needed(workspace, ["segment.gold"], rules) == {
+    assert required_segments(workspace, ["segment.gold"], rules) == {
         "segment.active": "segment.gold reads it",
         "segment.far": "segment.gold reads it",
         "segment.silver": "the rule at m.yaml:10:11 names it",
@@ -127,9 +127,9 @@ def test_a_plan_of_some_knows_what_they_are_made_of_and_what_rules_name(compiled
 
 def test_rules_about_what_a_planned_segment_is_made_of_are_asked_too(compiled: Compile) -> None:
     workspace = desired(compiled)
-    kinds = [type(rule).__name__ for rule in rules_about(workspace, ["segment.silver"])]
+    kinds = [type(rule).__name__ for rule in relevant_rules(workspace, ["segment.silver"])]
     assert sorted(kinds) == ["Disjoint", "Subset"]
-    assert rules_about(workspace, ["segment.far"]) == ()
+    assert relevant_rules(workspace, ["segment.far"]) == ()
 
 
 def test_of_a_long_circle_the_beginning_and_the_end_are_told(compiled: Compile) -> None:

@@ -131,7 +131,7 @@ spec:
     ]
     (load,) = desired.loads
     assert isinstance(load, TableLoad)
-    assert (load.name, load.segment_column, load.ignore_others) == ("rfm", "segment", True)
+    assert (load.name, load.segment_column, load.ignore_other_values) == ("rfm", "segment", True)
     assert load.segments == {"champions": "segment.champions", "at-risk": "segment.at-risk"}
 
 

@@ -5,12 +5,17 @@ import pytest
 from segctl.core.errors import OperationError
 from segctl.manifests import workspace
 from segctl.manifests.formatter import format_file
-from segctl.manifests.workspace import initialise, load, rewrite, scaffold
+from segctl.manifests.workspace import (
+    create_workspace,
+    initial_files,
+    load_workspace,
+    replace_manifest,
+)
 
 
 def test_a_new_workspace_has_no_problems(tmp_path: Path) -> None:
-    initialise(tmp_path)
-    loaded = load(tmp_path, variables={}, environment={})
+    create_workspace(tmp_path)
+    loaded = load_workspace(tmp_path, variables={}, environment={})
     assert loaded.diagnostics == ()
     assert loaded.passed_over == ()
     assert loaded.desired is not None
@@ -18,7 +23,7 @@ def test_a_new_workspace_has_no_problems(tmp_path: Path) -> None:
 
 
 def test_its_manifests_are_in_canonical_form_and_name_schemas_that_are_there() -> None:
-    files = scaffold()
+    files = initial_files()
     for file, text in files.items():
         if file.endswith(".yaml"):
             assert format_file(file, text.encode()).text == text
@@ -31,7 +36,7 @@ def test_its_manifests_are_in_canonical_form_and_name_schemas_that_are_there() -
 def test_nothing_is_overwritten(tmp_path: Path) -> None:
     (tmp_path / "segctl.yaml").write_text("mine")
     with pytest.raises(OperationError) as stop:
-        initialise(tmp_path)
+        create_workspace(tmp_path)
     assert stop.value.message == "segctl.yaml is there already"
     assert [path.name for path in tmp_path.iterdir()] == ["segctl.yaml"]
     assert (tmp_path / "segctl.yaml").read_text() == "mine"
@@ -39,22 +44,22 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
 
 def test_a_gitignore_that_is_there_is_kept(tmp_path: Path) -> None:
     (tmp_path / ".gitignore").write_text("mine")
-    written = initialise(tmp_path)
+    written = create_workspace(tmp_path)
     assert (tmp_path / ".gitignore").read_text() == "mine"
-    assert {*written, ".gitignore"} == set(scaffold())
+    assert {*written, ".gitignore"} == set(initial_files())
 
 
 def test_a_place_that_cannot_be_written_to_is_said_so(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(OperationError, match=r"segctl\.yaml cannot be written: Not a directory"):
-        initialise(tmp_path / "file" / "below")
+        create_workspace(tmp_path / "file" / "below")
 
 
 def test_a_rewritten_manifest_keeps_its_mode_and_leaves_nothing_beside_it(tmp_path: Path) -> None:
     path = tmp_path / "gold.yaml"
     path.write_text("old")
     path.chmod(0o640)
-    rewrite(tmp_path, "gold.yaml", "new")
+    replace_manifest(tmp_path, "gold.yaml", "new")
     assert path.read_text() == "new"
     assert path.stat().st_mode & 0o777 == 0o640
     assert [p.name for p in tmp_path.iterdir()] == ["gold.yaml"]
@@ -64,7 +69,7 @@ def test_a_manifest_that_is_gone_is_not_made_anew(tmp_path: Path) -> None:
     with pytest.raises(
         OperationError, match=r"gold\.yaml cannot be rewritten: No such file or directory"
     ):
-        rewrite(tmp_path, "gold.yaml", "new")
+        replace_manifest(tmp_path, "gold.yaml", "new")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -74,7 +79,7 @@ def test_what_could_not_be_finished_is_taken_away_again(
     def files() -> dict[str, str]:
         return {"a.yaml": "a", "b.yaml": "b", "a.yaml/c": "c"}
 
-    monkeypatch.setattr(workspace, "scaffold", files)
+    monkeypatch.setattr(workspace, "initial_files", files)
     with pytest.raises(OperationError, match=r"a\.yaml/c cannot be written: File exists"):
-        initialise(tmp_path)
+        create_workspace(tmp_path)
     assert list(tmp_path.iterdir()) == []

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from segctl.manifests.workspace import Loaded, initialise, load
+from segctl.manifests.workspace import LoadedWorkspace, create_workspace, load_workspace
 
 PROJECT = "apiVersion: segctl/v1\nkind: Project\nmetadata: {name: acme}\n"
 GOLD = "{apiVersion: segctl/v1, kind: Segment, metadata: {name: gold}, spec: {displayName: Gold}}\n"
@@ -17,8 +17,8 @@ def root(tmp_path: Path) -> Path:
     return folder
 
 
-def loaded(root: Path) -> Loaded:
-    return load(root, variables={}, environment={})
+def loaded(root: Path) -> LoadedWorkspace:
+    return load_workspace(root, variables={}, environment={})
 
 
 def problems(root: Path) -> list[str]:
@@ -184,7 +184,7 @@ def test_a_name_that_is_not_text_can_be_shown(root: Path) -> None:
 
 
 def test_the_state_is_not_searched_for_manifests(tmp_path: Path) -> None:
-    initialise(tmp_path)
+    create_workspace(tmp_path)
     (tmp_path / "segctl.state.d").mkdir()
     (tmp_path / "segctl.state.d/x.yaml").write_text("kind: Segment", encoding="utf-8")
-    assert load(tmp_path, variables={}, environment={}).diagnostics == ()
+    assert load_workspace(tmp_path, variables={}, environment={}).diagnostics == ()

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from segctl.core.resources import ResourceLimits
-from segctl.manifests.workspace import load
+from segctl.manifests.workspace import load_workspace
 from segctl.planning.planner import PlanOptions, PlanPurpose, build_plan
 from segctl.session.context import engine_session
 from segctl.state.model import State
@@ -37,7 +37,7 @@ def test_columns_are_written_for_a_plan_to_save_or_send(
 ) -> None:
     (tmp_path / "segctl.yaml").write_text(PROJECT)
     (tmp_path / "segments.yaml").write_text(manifests)
-    desired = load(tmp_path, variables={}, environment={}).desired
+    desired = load_workspace(tmp_path, variables={}, environment={}).desired
     assert desired
     with engine_session(ResourceLimits()) as session:
         bundle = build_plan(

@@ -91,12 +91,12 @@ def test_members_outside_of_the_larger_segment_violate_a_subset_rule() -> None:
 
 
 def test_a_size_equal_to_a_limit_is_allowed() -> None:
-    rule = Size(addresses=addresses("a", "b"), least=1, most=2, location=LOCATION)
+    rule = Size(addresses=addresses("a", "b"), minimum=1, maximum=2, location=LOCATION)
     assert findings(rule, a="x", b="xy") == []
 
 
 def test_a_size_beyond_a_limit_violates_the_rule() -> None:
-    rule = Size(addresses=addresses("a", "b"), least=1, most=2, location=LOCATION)
+    rule = Size(addresses=addresses("a", "b"), minimum=1, maximum=2, location=LOCATION)
     assert [finding.summary for finding in findings(rule, a="", b="xyz")] == [
         "segment.a would have 0 members; the rule at segctl.yaml:9:7 requires at least 1",
         "segment.b would have 3 members; the rule at segctl.yaml:9:7 allows at most 2",

@@ -146,8 +146,8 @@ RULES = (
     Disjoint(addresses=TIERS, location=AT),
     Disjoint(addresses=TIERS[1:], owner=TIERS[0], severity=Severity.WARNING, location=AT),
     Subset(addresses=("segment.gold",), of="segment.active", location=AT),
-    Size(addresses=("segment.gold",), least=100, most=5000, location=AT),
-    Size(addresses=("segment.gold",), most=10, severity=Severity.WARNING, location=AT),
+    Size(addresses=("segment.gold",), minimum=100, maximum=5000, location=AT),
+    Size(addresses=("segment.gold",), maximum=10, severity=Severity.WARNING, location=AT),
 )
 
 PLANS: Mapping[str, Plan] = {

@@ -12,7 +12,7 @@ from segctl.core.identity import Kind
 from segctl.engine.base import FileScan, LoadStats, Recorded
 from segctl.engine.duckdb import DuckEngine
 from segctl.manifests.desired import FileSource
-from segctl.manifests.validate import format_of
+from segctl.manifests.file_formats import infer_format
 from segctl.sources.files import scan
 from segctl.sources.path_policy import PathPolicy
 
@@ -24,7 +24,7 @@ KINDS_OF_FILE = [f"{form}{packed}" for form in FORMATS for packed in ("", ".gz",
 def write(path: Path, values: Sequence[str], *, column: str = "identity") -> Path:
     """Write members to a file in the format and the compression that its name tells."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    format_ = format_of(path.name)
+    format_ = infer_format(path.name)
     if format_ == "parquet":
         with duckdb.connect() as db:
             db.execute(f"CREATE TABLE t AS SELECT unnest($1::VARCHAR[]) AS {column}", [values])
@@ -58,7 +58,7 @@ def zstd(content: bytes, folder: Path) -> bytes:
 
 def file_source(path: str, **fields: object) -> FileSource:
     """Give a file source as a manifest would; ``fields`` override what follows from its path."""
-    written = {"format": format_of(path), "column": "identity", "kind": Kind.IDENTITY, **fields}
+    written = {"format": infer_format(path), "column": "identity", "kind": Kind.IDENTITY, **fields}
     return FileSource(path=path, location=Location(file="a.yaml"), **written)  # type: ignore[arg-type]  # any field
 
 

@@ -9,7 +9,7 @@ import pytest
 from segctl.core.identity import Kind, Problem, problem
 from segctl.engine.base import FileScan, InlineRows, LoadStats, Recorded, SourceError
 from segctl.engine.duckdb import DuckEngine
-from segctl.manifests.desired import Format
+from segctl.manifests.file_formats import Format
 from segctl.sources.path_policy import PathPolicy
 
 

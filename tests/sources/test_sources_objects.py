@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from segctl.engine.base import SourceError
-from segctl.manifests.object_urls import address
+from segctl.manifests.object_urls import parse_object_url
 from segctl.sources.object_store import ObjectFetcher, StoreLimits
 from tests.sources.buckets_kit import BUCKET, SECRET_KEY, Store, free_port
 
@@ -229,7 +229,7 @@ def test_what_is_not_there_is_refused(objects: ObjectFetcher, path: str, said: s
     ["http://example.com/x.csv", "s3:///x.csv", "s3://a b/x", "s3://../x", "S3://b/x", "file:///x"],
 )
 def test_what_is_no_address_is_none(path: str) -> None:
-    assert address(path) is None
+    assert parse_object_url(path) is None
 
 
 def test_a_store_that_nobody_runs_is_refused(
