@@ -11,10 +11,12 @@ from segctl.core.outcomes import Ledger
 from segctl.core.stop_signal import StopSignal
 from segctl.plan import codec as plan_codec
 from segctl.plan.model import Plan
-from segctl.session import recording
-from segctl.session.advance import ApplyInfo, is_complete, recognizing, record_of
+from segctl.session.advance import ApplyInfo, find_record, is_complete, record_source_facts
 from segctl.session.context import Context
+from segctl.session.loaded_state import write_head
 from segctl.session.locked_state import LockedState
+from segctl.session.merge import merge_outcomes
+from segctl.session.recovery import archive_journal
 from segctl.state.model import State
 
 if TYPE_CHECKING:
@@ -69,11 +71,11 @@ class Apply:
 
     def _conclude(self) -> None:
         """Record what a plan without changes still tells: what is over, what was recognised."""
-        state = recognizing(self.work.loaded.state, self.made.plan)
+        state = record_source_facts(self.work.loaded.state, self.made.plan)
         if state.unfinished:  # nothing is left of it
             state = state.next(unfinished=None)
         if state != self.work.loaded.state and state.lineage:
-            recording.write(self.work.backend, self.work.loaded, state)
+            write_head(self.work.backend, self.work.loaded, state)
 
     def _check_writable(self) -> None:
         """Check what can fail before the first request leaves."""
@@ -117,9 +119,9 @@ class Apply:
             sent = asyncio.run(self._deliver(provider, journal))
         finally:
             journal.close()
-        if not sent.ledger.is_void:
+        if not sent.ledger.has_no_effect:
             self._record(sent.ledger, journal)
-            recording.archive(self.work.backend, journal)
+            archive_journal(self.work.backend, journal)
         else:
             journal.remove()
         return self._concluded(sent)
@@ -136,7 +138,7 @@ class Apply:
             chance=self.context.chance,
             concurrency=self.made.plan.concurrency,
             transport=self.context.transport,
-            before=self.work.backend.check_held,
+            before=self.work.backend.check_lock,
             stop=self.stop,
             on_rate_limited=lambda call, seconds: self.observe(
                 RateLimited(call=call, seconds=seconds)
@@ -151,10 +153,10 @@ class Apply:
             place
             for place, target in enumerate(plan.targets)
             if target.create
-            and (record := record_of(self.work.loaded.state, target))
+            and (record := find_record(self.work.loaded.state, target))
             and record.remote_name == target.display_name
         )
-        entries = self.work.session.engine().entries(journal.batches)
+        entries = self.work.session.open_engine().entries(journal.batches)
         async with provider:
             applier = Applier(
                 plan,
@@ -176,20 +178,20 @@ class Apply:
             account=self.context.account,
             host=plan.host,
         )
-        state = recording.merge_outcomes(
+        state = merge_outcomes(
             self.work.loaded,
             plan,
             ledger,
             # Without requests too: what is asked for no more leaves quarantine.
             delta=journal.delta if journal else self.made.delta,
-            engine=self.work.session.engine(),
-            keep=lambda scratch, rows: self.work.backend.add_file(scratch, rows=rows),
+            engine=self.work.session.open_engine(),
+            store_file=lambda scratch, rows: self.work.backend.add_file(scratch, rows=rows),
             run=run,
         )
         self._write(state)
 
     def _write(self, state: State) -> None:
-        recording.write(self.work.backend, self.work.loaded, state)
+        write_head(self.work.backend, self.work.loaded, state)
 
     def _concluded(self, sent: "SendResult") -> ApplyResult:
         """Give the result, or raise what keeps it from being a success."""
@@ -208,7 +210,7 @@ class Apply:
                 result=applied,
                 hint=again,
             )
-        if sent.ledger.is_void:
+        if sent.ledger.has_no_effect:
             again = "Check network and region; then run the same command again."
         if not is_complete(self.made.plan, sent.ledger):
             raise AppliedInPart(_left_over(sent), result=applied, hint=again)
@@ -234,5 +236,5 @@ def _left_over(sent: "SendResult") -> str:
     detail = next((o.detail for o in failed_creates if o.detail), "") or next(
         (o.detail for o in sent.ledger.updates.values() if o.detail), ""
     )
-    done = "nothing was applied" if sent.ledger.is_void else "applied in part"
+    done = "nothing was applied" if sent.ledger.has_no_effect else "applied in part"
     return f"{done}: {', '.join(parts)}" + (f" ({detail})" if detail else "")

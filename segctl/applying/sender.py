@@ -22,8 +22,8 @@ from segctl.core.events import (
     RequestDone,
     Settling,
 )
-from segctl.core.outcomes import Answer, Ledger, Outcome, Record, fold
-from segctl.core.stop_signal import StopSignal, in_loop
+from segctl.core.outcomes import Answer, Ledger, Outcome, Record, fold_records
+from segctl.core.stop_signal import StopSignal, loop_callback
 from segctl.engine.base import EntryRows
 from segctl.plan.model import Action, Plan, Target
 from segctl.planning.planner import SEGMENTS_PER_CREATE_REQUEST
@@ -110,7 +110,7 @@ class Applier:
     async def run(self, entries: Iterable[EntryRows]) -> SendResult:
         """Send everything; ``entries`` come in sending order."""
         loop = asyncio.get_running_loop()
-        self._stop.on_set(in_loop(loop, self._halt.set))
+        self._stop.on_set(loop_callback(loop, self._halt.set))
         begun = self._clock.monotonic()
         plan = self._plan
         changes = sum(change.members.sent for change in plan.changes)
@@ -124,7 +124,7 @@ class Applier:
         await self._create_all()
         await self._update_all(entries)
         self._log.append({"type": "ended", "at": self._clock.now()}, durable=True)
-        ledger = fold(self._log.records())
+        ledger = fold_records(self._log.records())
         ended = self._ended(ledger, seconds=self._clock.monotonic() - begun)
         self._observe(ended)
         return SendResult(
@@ -169,7 +169,7 @@ class Applier:
         )
         created = {
             place
-            for place, outcome in fold(self._log.records()).creates.items()
+            for place, outcome in fold_records(self._log.records()).creates.items()
             if outcome.outcome is Outcome.ACKNOWLEDGED
         }
         self._blocked = set(places) - created

@@ -68,10 +68,10 @@ class Backend(Protocol):
         as evidence.  Raises ``StateChanged`` where another version is there.
         """
 
-    def raw_head(self) -> StoredHead | None:
+    def read_raw_head(self) -> StoredHead | None:
         """Give the head as it is; ``None`` where there is none now, though there may have been."""
 
-    def path_of(self, ref: FileRef) -> Path:
+    def file_path(self, ref: FileRef) -> Path:
         """Give a local path at which an immutable file can be read.
 
         Raises ``StateDamaged`` where it is missing or not what was added.
@@ -83,16 +83,16 @@ class Backend(Protocol):
         ``scratch`` is gone afterwards; adding the same content twice is fine.
         """
 
-    def files(self) -> Mapping[str, int]:
+    def file_sizes(self) -> Mapping[str, int]:
         """Give the bytes of all immutable files by name, referred to or not."""
 
-    def history(self) -> Sequence[str]:
+    def list_history(self) -> Sequence[str]:
         """Give the names of the earlier heads that are kept, the oldest first."""
 
-    def earlier(self, name: str) -> EarlierHead:
+    def read_earlier_head(self, name: str) -> EarlierHead:
         """Give one of the earlier heads, which may be gone by now: a problem, not an error."""
 
-    def drop(self, *, heads: Sequence[str], files: Sequence[str]) -> None:
+    def remove_garbage(self, *, heads: Sequence[str], files: Sequence[str]) -> None:
         """Remove earlier heads, then immutable files that nothing refers to.
 
         The heads are gone for certain before the first file is, so that no crash leaves
@@ -116,16 +116,16 @@ class Backend(Protocol):
         the process that holds it, however that ends.
         """
 
-    def note(self, plan: str) -> None:
+    def record_plan(self, plan: str) -> None:
         """Note, durably, which saved plan the holder of the lock is about to apply."""
 
-    def abandoned(self) -> LockInfo | None:
+    def abandoned_lock(self) -> LockInfo | None:
         """Give who held the lock before and never let go of it, ``None`` where it was let go."""
 
-    def holder(self) -> LockInfo | None:
+    def lock_holder(self) -> LockInfo | None:
         """Give who holds the lock now, ``None`` where nobody does."""
 
-    def check_held(self) -> None:
+    def check_lock(self) -> None:
         """Raise ``StateChanged`` where the lock was broken; quick, for use before each request.
 
         Whoever took the lock afterwards reads everything that this run had written

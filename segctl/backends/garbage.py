@@ -16,7 +16,7 @@ Who may be at work meanwhile, and why nobody loses a file:
   time.  The files of the last heads stay, so that it takes many applies during one plan,
   or large ones, for a file of it to go.  Files never change, so what it has read is
   right; where one is gone it finds that head or journal changed since, and reads anew
-  (``recording.steady``).
+  (``session.load.read_stable``).
 - *A saved plan* holds its members itself, and an ended apply its changes.
 - *A crash* before an earlier head is gone, durably, has not removed a file of it; one
   after that leaves files which nothing names, for the next time.  A head that was
@@ -31,7 +31,7 @@ from segctl.backends.journal import Journal
 from segctl.core.codec import DecodeError
 from segctl.core.errors import StateDamaged
 from segctl.state import codec as state_codec
-from segctl.state.history import Garbage, Limits, waste
+from segctl.state.history import Garbage, HistoryLimits, select_garbage
 
 _ADVICE = (
     "Move it out of segctl.state.d/history, or leave it: it goes when it is the oldest. "
@@ -39,7 +39,7 @@ _ADVICE = (
 )
 
 
-def survey(backend: Backend, limits: Limits) -> Garbage:
+def find_garbage(backend: Backend, limits: HistoryLimits) -> Garbage:
     """Find what the state no longer needs; writes nothing.
 
     Nothing while an apply has not come to its end.  Raises ``StateDamaged`` where it
@@ -48,31 +48,35 @@ def survey(backend: Backend, limits: Limits) -> Garbage:
     stored = backend.read_head()
     if stored is None or Journal.open(backend.journal_folder()) is not None:
         return Garbage()
-    present = state_codec.decode(stored.data).files() | state_codec.references(stored.data)
+    present = state_codec.decode(stored.data).file_names() | state_codec.referenced_files(
+        stored.data
+    )
 
     def named_by(name: str) -> frozenset[str]:
         return _named_by(backend, name)
 
-    return waste(backend.history(), named_by, present=present, sizes=backend.files(), limits=limits)
+    return select_garbage(
+        backend.list_history(), named_by, present=present, sizes=backend.file_sizes(), limits=limits
+    )
 
 
-def collect(backend: Backend, limits: Limits) -> Garbage:
+def collect(backend: Backend, limits: HistoryLimits) -> Garbage:
     """Remove what the state no longer needs, and tell what it was; needs the lock.
 
-    Raises ``StateDamaged`` as ``survey`` does, ``StateChanged`` where the lock was broken,
+    Raises ``StateDamaged`` as ``find_garbage`` does, ``StateChanged`` where the lock was broken,
     ``OperationError`` where something cannot be removed.
     """
-    found = survey(backend, limits)
-    backend.drop(heads=found.heads, files=found.files)
+    found = find_garbage(backend, limits)
+    backend.remove_garbage(heads=found.heads, files=found.files)
     return found
 
 
 def _named_by(backend: Backend, name: str) -> frozenset[str]:
-    head = backend.earlier(name)
+    head = backend.read_earlier_head(name)
     problem = head.problem
     if head.data is not None:
         try:
-            return state_codec.references(head.data)
+            return state_codec.referenced_files(head.data)
         except DecodeError as misfit:
             problem = str(misfit)
     raise StateDamaged(f"the earlier state {name} cannot be read: {problem}", hint=_ADVICE)

@@ -28,8 +28,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Self
 
-from segctl.core.codec import DecodeError, dump, load
-from segctl.core.disk import Disk, explained, read_file, sha256_of, stop
+from segctl.core.codec import DecodeError, dump_json, load_json
+from segctl.core.disk import Disk, file_sha256, read_file, to_operation_error, translate_os_errors
 from segctl.core.errors import OperationError, StateChanged, StateDamaged
 from segctl.core.outcomes import Record
 
@@ -86,7 +86,7 @@ class Journal:
                 "the journal of an earlier apply is still there; it must be taken in first",
                 hint="Run `segctl apply` again.",
             )
-        with explained("write the journal"):
+        with translate_os_errors("write the journal"):
             disk.ensure_folder(folder)
             _clean(disk, folder)
             staged = folder / f"{_STAGED}{header['id']}"
@@ -97,7 +97,7 @@ class Journal:
             }
             disk.write_new(staged / _LOG, b"")
             disk.write_new(
-                staged / _HEADER, dump({"version": VERSION, "files": files, "header": header})
+                staged / _HEADER, dump_json({"version": VERSION, "files": files, "header": header})
             )
             # The names in the folder before the folder's own name: ``current`` is never part empty.
             disk.sync_folder(staged)
@@ -115,7 +115,7 @@ class Journal:
         if place is None:
             return None
         try:
-            header = _checked(load(read_file(current / _HEADER)), current, (_DELTA, _BATCHES))
+            header = _checked(load_json(read_file(current / _HEADER)), current, (_DELTA, _BATCHES))
         except (DecodeError, OSError) as error:
             if _place(current) != place:
                 # A plan reads without the lock: an apply ended while we looked.
@@ -173,7 +173,7 @@ class Journal:
             self._disk.write_all(self._descriptor, b"".join(lines))
             self._written += len(lines)
         except OSError as error:
-            self._broken = stop(error, "write the journal")
+            self._broken = to_operation_error(error, "write the journal")
             raise self._broken from error
         if durable:
             self.sync()
@@ -195,7 +195,7 @@ class Journal:
             try:
                 self._disk.sync(self._descriptor)
             except OSError as error:
-                self._broken = stop(error, "write the journal")
+                self._broken = to_operation_error(error, "write the journal")
                 raise self._broken from error
             self._synced = written
 
@@ -213,7 +213,7 @@ class Journal:
         """
         self.close()
         self._check_ours()
-        with explained("remove the journal"):
+        with translate_os_errors("remove the journal"):
             self._disk.move(self._folder / _CURRENT, self._folder / f"{_DONE}{self.id}")
             _clean(self._disk, self._folder)
 
@@ -225,7 +225,7 @@ class Journal:
         """
         self.close()
         self._check_ours()
-        with explained("keep the journal of the apply"):
+        with translate_os_errors("keep the journal of the apply"):
             self._disk.ensure_folder(into)
             self._disk.move(self._folder / _CURRENT, into / f"{serial:08d}-{self.id}")
             self._disk.sync_folder(self._folder)
@@ -273,7 +273,7 @@ class ArchivedApply:
             yield record
 
 
-def ended(folder: Path) -> Iterator[ArchivedApply]:
+def archived_applies(folder: Path) -> Iterator[ArchivedApply]:
     """Give the applies kept in ``folder``, newest first; each is checked when it is reached.
 
     Raises ``StateDamaged`` where one is not what was written: what was sent last
@@ -281,7 +281,7 @@ def ended(folder: Path) -> Iterator[ArchivedApply]:
     """
     for place in reversed(_kept(folder)):
         try:
-            header = _checked(load(read_file(place / _HEADER)), place, (_DELTA,))
+            header = _checked(load_json(read_file(place / _HEADER)), place, (_DELTA,))
         except (DecodeError, OSError) as error:
             raise StateDamaged(
                 f"the record of an earlier apply, {place.name}, cannot be read: {_problem(error)}",
@@ -290,7 +290,7 @@ def ended(folder: Path) -> Iterator[ArchivedApply]:
         yield ArchivedApply(folder=place, header=header)
 
 
-def last_serial(folder: Path) -> int:
+def last_archived_serial(folder: Path) -> int:
     """Give the serial of the state that took in the last of the applies kept in ``folder``, or 0.
 
     Told by their names alone.
@@ -330,7 +330,7 @@ def _thin(disk: Disk, folder: Path) -> None:
 
 def _lines(log: Path) -> Iterator[tuple[Record, int]]:
     """Give each whole line's record and where the line ends, in bytes."""
-    with explained("read the journal"):
+    with translate_os_errors("read the journal"):
         data = read_file(log)
     # A line without its newline is torn, whatever it holds.
     lines = [(_record(line), len(line)) for line in re.findall(rb"[^\n]*\n|[^\n]+", data)]
@@ -348,15 +348,15 @@ def _lines(log: Path) -> Iterator[tuple[Record, int]]:
             )
 
 
-def current(folder: Path) -> tuple[int, int] | None:
+def journal_identity(folder: Path) -> tuple[int, int] | None:
     """Tell the journal in ``folder`` from any other, ``None`` where there is none; quick."""
     return _place(folder / _CURRENT)
 
 
-def sweep(folder: Path, *, disk: Disk) -> None:
+def remove_leftovers(folder: Path, *, disk: Disk) -> None:
     """Remove what a crash left of journals that were begun or ended; needs the lock."""
     if folder.is_dir():
-        with explained("clear the journal's folder"):
+        with translate_os_errors("clear the journal's folder"):
             _clean(disk, folder)
 
 
@@ -370,7 +370,7 @@ def _checked(document: Any, folder: Path, parts: Sequence[str]) -> Mapping[str, 
     if not isinstance(files, dict) or not isinstance(header, dict) or "id" not in header:
         raise DecodeError(f"{_HEADER} is not the header of a journal")
     for name in parts:
-        if sha256_of(folder / name) != files.get(name):
+        if file_sha256(folder / name) != files.get(name):
             raise DecodeError(f"{name} is not what was written")
     if not (folder / _LOG).is_file():
         raise DecodeError(f"{_LOG} is missing")
@@ -379,7 +379,7 @@ def _checked(document: Any, folder: Path, parts: Sequence[str]) -> Mapping[str, 
 
 def _place(path: Path) -> tuple[int, int] | None:
     """Tell one folder from another that has its name later."""
-    with explained("read the journal"):
+    with translate_os_errors("read the journal"):
         try:
             found = path.lstat()
         except FileNotFoundError:

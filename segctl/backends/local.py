@@ -28,7 +28,7 @@ from pathlib import Path
 from segctl.backends.base import EarlierHead, LockInfo, StoredHead
 from segctl.backends.local_lock import FileLock
 from segctl.core.clock import Clock
-from segctl.core.disk import Disk, explained, read_file, sha256_of, stop
+from segctl.core.disk import Disk, file_sha256, read_file, to_operation_error, translate_os_errors
 from segctl.core.errors import OperationError, StateChanged, StateDamaged
 from segctl.state.codec import FILE_NAME
 from segctl.state.model import FileRef
@@ -72,12 +72,12 @@ class LocalBackend:
 
     def read_head(self) -> StoredHead | None:
         """Return the head, or ``None``; raises ``StateDamaged``, ``OperationError``."""
-        found = self.raw_head()
+        found = self.read_raw_head()
         if found is None:
             self._check_never_there()
         return found
 
-    def raw_head(self) -> StoredHead | None:
+    def read_raw_head(self) -> StoredHead | None:
         """Give the head as it is, ``None`` where there is none now; see ``Backend.raw_head``."""
         try:
             data = read_file(self._head)
@@ -88,7 +88,7 @@ class LocalBackend:
                 f"{HEAD} is a folder, not a file", hint="Move it away and put the state back."
             ) from error
         except OSError as error:
-            raise stop(error, f"read {HEAD}") from error
+            raise to_operation_error(error, f"read {HEAD}") from error
         return StoredHead(data=data, version=hashlib.sha256(data).hexdigest())
 
     def replace_head(
@@ -98,8 +98,8 @@ class LocalBackend:
 
         After an error of the disk either head may be there; both are whole.
         """
-        with self._lock.held(), explained(f"write {HEAD}"):
-            current = self.raw_head()
+        with self._lock.held(), translate_os_errors(f"write {HEAD}"):
+            current = self.read_raw_head()
             if (current.version if current else None) != expected:
                 raise StateChanged(
                     f"{HEAD} was replaced by another writer while this run was at work",
@@ -111,7 +111,7 @@ class LocalBackend:
             self._disk.replace(self._head, data, temporary=temporary)
         return StoredHead(data=data, version=hashlib.sha256(data).hexdigest())
 
-    def path_of(self, ref: FileRef) -> Path:
+    def file_path(self, ref: FileRef) -> Path:
         """Give where an immutable file stands; raises ``StateDamaged``."""
         if not FILE_NAME.fullmatch(ref.name):
             raise StateDamaged("the state names a member file that cannot be one of its own")
@@ -122,7 +122,7 @@ class LocalBackend:
         except FileNotFoundError as error:
             raise StateDamaged(f"{shown} is missing", hint=_RESTORE) from error
         except OSError as error:
-            raise stop(error, f"read {shown}") from error
+            raise to_operation_error(error, f"read {shown}") from error
         if not stat.S_ISREG(found.st_mode):
             raise StateDamaged(f"{shown} is not a regular file", hint=_RESTORE)
         if found.st_size != ref.bytes:
@@ -134,32 +134,32 @@ class LocalBackend:
 
     def add_file(self, scratch: Path, *, rows: int) -> FileRef:
         """Store a finished file of ``rows`` rows durably; raises ``OperationError``."""
-        with explained(f"add a file to {FOLDER}/members"):
+        with translate_os_errors(f"add a file to {FOLDER}/members"):
             self._disk.restrict(scratch)
             # Content before name: a name under members/ always stands for whole content.
             self._disk.sync_file(scratch)
             size = scratch.stat().st_size
-            name = f"{sha256_of(scratch)}.parquet"
+            name = f"{file_sha256(scratch)}.parquet"
             self._disk.move(scratch, self._folder / "members" / name)
         return FileRef(name=name, rows=rows, bytes=size)
 
-    def files(self) -> Mapping[str, int]:
+    def file_sizes(self) -> Mapping[str, int]:
         """Give the bytes of all immutable files by name, sorted; other files are not ours."""
         sizes = {}
-        with explained(f"list {FOLDER}/members"):
+        with translate_os_errors(f"list {FOLDER}/members"):
             for path in sorted((self._folder / "members").glob("*.parquet")):
                 with suppress(FileNotFoundError):  # a run that holds the lock removed it just now
                     if FILE_NAME.fullmatch(path.name):
                         sizes[path.name] = path.lstat().st_size
         return sizes
 
-    def history(self) -> Sequence[str]:
+    def list_history(self) -> Sequence[str]:
         """Give the names of the earlier heads, the oldest first; raises ``OperationError``."""
-        with explained(f"list {FOLDER}/history"):
+        with translate_os_errors(f"list {FOLDER}/history"):
             names = [path.name for path in (self._folder / "history").glob("*.json")]
         return sorted(filter(_KEPT.fullmatch, names), key=lambda name: (_serial_in(name), name))
 
-    def earlier(self, name: str) -> EarlierHead:
+    def read_earlier_head(self, name: str) -> EarlierHead:
         """Give an earlier head; its name tells whether its bytes are those that were kept."""
         serial = _serial_in(name)
         path = self._folder / "history" / name
@@ -171,10 +171,10 @@ class LocalBackend:
             return EarlierHead(name=name, serial=serial, problem="it is not what was written")
         return EarlierHead(name=name, serial=serial, data=data, until=until)
 
-    def drop(self, *, heads: Sequence[str], files: Sequence[str]) -> None:
+    def remove_garbage(self, *, heads: Sequence[str], files: Sequence[str]) -> None:
         """Remove earlier heads, then files that nothing refers to; see ``Backend.drop``."""
         history, members = self._folder / "history", self._folder / "members"
-        with explained(f"clear {FOLDER}"):
+        with translate_os_errors(f"clear {FOLDER}"):
             for name in heads:
                 with self._lock.held():
                     self._disk.unlink(history / name)
@@ -198,7 +198,7 @@ class LocalBackend:
     def scratch_folder(self) -> Path:
         """Give the folder for files being written, made when missing."""
         folder = self._folder / "scratch"
-        with explained(f"make {FOLDER}/scratch"):
+        with translate_os_errors(f"make {FOLDER}/scratch"):
             self._check_folders()
             for path in (self._folder, folder):
                 self._disk.ensure_folder(path)
@@ -207,12 +207,12 @@ class LocalBackend:
     @contextmanager
     def lock(self, *, command: str, timeout: float = 0.0) -> Iterator[LockInfo]:
         """Hold the lock, waiting at most ``timeout`` seconds; raises ``StateLocked``."""
-        with explained(f"make {FOLDER}"):
+        with translate_os_errors(f"make {FOLDER}"):
             self._check_folders()
             self._disk.ensure_folder(self._folder)
         info = self._lock.acquire(command=command, timeout=timeout)
         try:
-            with explained(f"prepare {FOLDER}"):
+            with translate_os_errors(f"prepare {FOLDER}"):
                 for part in _PARTS:
                     self._disk.ensure_folder(self._folder / part)
                 self._clean()
@@ -220,20 +220,20 @@ class LocalBackend:
         finally:
             self._lock.release()
 
-    def note(self, plan: str) -> None:
+    def record_plan(self, plan: str) -> None:
         """Note, durably, which saved plan the holder of the lock is about to apply."""
-        with explained(f"write in {FOLDER}"):
-            self._lock.note(plan)
+        with translate_os_errors(f"write in {FOLDER}"):
+            self._lock.record_plan(plan)
 
-    def abandoned(self) -> LockInfo | None:
+    def abandoned_lock(self) -> LockInfo | None:
         """Give who held the lock before and never let go of it, ``None`` where it was let go."""
         return self._lock.abandoned
 
-    def holder(self) -> LockInfo | None:
+    def lock_holder(self) -> LockInfo | None:
         """Give who holds the lock now, ``None`` where nobody does."""
         return self._lock.holder()
 
-    def check_held(self) -> None:
+    def check_lock(self) -> None:
         """Raise ``StateChanged`` where the lock was broken since this run took it."""
         self._lock.check()
 
@@ -248,7 +248,7 @@ class LocalBackend:
         """Raise ``OperationError`` where the state could not be written; tries every folder."""
         for folder in (self._root, *(self._folder / part for part in _PARTS)):
             shown = folder.relative_to(self._root.parent)
-            with explained(f"write in {shown}"):
+            with translate_os_errors(f"write in {shown}"):
                 probe = folder / f"{_TEMPORARY_HEAD}{self._new_id()}.tmp"
                 self._disk.write_new(probe, b"\0")
                 self._disk.unlink(probe)
@@ -263,7 +263,7 @@ class LocalBackend:
     def _check_folders(self) -> None:
         """Refuse to write through a link: it may lead to a place that renames do not reach."""
         for path in (self._folder, *(self._folder / part for part in _PARTS)):
-            with explained(f"write in {path.relative_to(self._root)}"):
+            with translate_os_errors(f"write in {path.relative_to(self._root)}"):
                 if path.is_symlink():
                     raise OSError(errno.ELOOP, "symbolic link")
                 if path.exists() and not path.is_dir():
@@ -272,7 +272,7 @@ class LocalBackend:
     def _check_never_there(self) -> None:
         """Tell a lost head from a first run: earlier heads and ended applies had one."""
         try:
-            earlier = self.history()
+            earlier = self.list_history()
             applies = [*self.applies_folder().glob("*")]
         except (OSError, OperationError):
             return
@@ -293,8 +293,8 @@ class LocalBackend:
         """Refuse a file that a disk or a hand has changed: what it says would be sent."""
         if ref.name in self._whole:
             return
-        with explained(f"read {shown}"):
-            digest = sha256_of(path)
+        with translate_os_errors(f"read {shown}"):
+            digest = file_sha256(path)
         if ref.name != f"{digest}.parquet":
             raise StateDamaged(f"{shown} is not what was written", hint=_RESTORE)
         self._whole.add(ref.name)

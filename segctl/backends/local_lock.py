@@ -19,8 +19,8 @@ from pathlib import Path
 
 from segctl.backends.base import LockInfo
 from segctl.core.clock import Clock
-from segctl.core.codec import DecodeError, dump, from_plain, load, to_plain
-from segctl.core.disk import Disk, explained, read_file
+from segctl.core.codec import DecodeError, dump_json, from_plain, load_json, to_plain
+from segctl.core.disk import Disk, read_file, translate_os_errors
 from segctl.core.errors import OperationError, StateChanged, StateLocked, WrongUsage
 
 _POLL_SECONDS = 0.5
@@ -118,7 +118,7 @@ class FileLock:
             with self._guarded(fcntl.LOCK_EX):
                 holder = self._holder()
                 if holder is not None and holder.id == lock_id:
-                    with explained("break the lock"):
+                    with translate_os_errors("break the lock"):
                         self._disk.replace(self._path, b"", temporary=self._temporary())
                     return
         if holder is None:
@@ -130,7 +130,7 @@ class FileLock:
 
     def _try(self, command: str) -> LockInfo | None:
         """Take the lock and give ``None``, or give who holds it."""
-        with explained("lock the state"):
+        with translate_os_errors("lock the state"):
             for path in (self._guard_path, self._path):
                 if not path.exists():
                     with suppress(FileExistsError):
@@ -160,14 +160,14 @@ class FileLock:
         self._write_info(info)
         return info
 
-    def note(self, plan: str) -> None:
+    def record_plan(self, plan: str) -> None:
         """Say what the holder does, for whoever comes after it if it dies."""
         with self.held():
             self._info = replace(self._info, plan=plan)
             self._write_info(self._info)
 
     def _write_info(self, info: LockInfo) -> None:
-        self._disk.replace(self._info_path, dump(to_plain(info)), temporary=self._temporary())
+        self._disk.replace(self._info_path, dump_json(to_plain(info)), temporary=self._temporary())
 
     def _temporary(self) -> Path:
         """Give a name for a half-written file; who died over the last one needs it no more."""
@@ -177,7 +177,7 @@ class FileLock:
         return path
 
     def _holder(self) -> LockInfo | None:
-        with explained("look at the lock"):
+        with translate_os_errors("look at the lock"):
             try:
                 descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
             except FileNotFoundError:
@@ -189,7 +189,7 @@ class FileLock:
 
     def _read_info(self) -> LockInfo:
         try:
-            return from_plain(LockInfo, load(read_file(self._info_path)))
+            return from_plain(LockInfo, load_json(read_file(self._info_path)))
         except (OSError, DecodeError):
             return _UNNAMED
 
@@ -202,7 +202,7 @@ class FileLock:
     @contextmanager
     def _guarded(self, kind: int) -> Iterator[None]:
         mode = os.O_RDWR if kind == fcntl.LOCK_EX else os.O_RDONLY
-        with explained("look at the lock"):
+        with translate_os_errors("look at the lock"):
             descriptor = os.open(self._guard_path, mode | os.O_CLOEXEC | os.O_NOFOLLOW)
         try:
             deadline = self._clock.monotonic() + _GUARD_SECONDS

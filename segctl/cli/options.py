@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import click
 
 from segctl.cli.screen import Screen
-from segctl.core.resources import size
+from segctl.core.resources import parse_size
 from segctl.render.phrases import Identities
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -55,7 +55,7 @@ class Size(click.ParamType[int]):
         if isinstance(value, int):
             return value
         try:
-            return size(str(value))
+            return parse_size(str(value))
         except ValueError as error:
             self.fail(str(error), param, ctx)
 

@@ -83,12 +83,12 @@ class Screen:
     def _limits(self) -> "ResourceLimits":
         """Give what the run may take of the machine, by options, else by the environment."""
         from segctl.core.errors import WrongUsage  # noqa: PLC0415 - --help needs none of these
-        from segctl.core.resources import ResourceLimits, size  # noqa: PLC0415 - as above
+        from segctl.core.resources import ResourceLimits, parse_size  # noqa: PLC0415 - as above
 
         memory, folder, told = self.memory, self.temp_dir, "--temp-dir"
         if memory is None and (given := os.environ.get(_MEMORY)):
             try:
-                memory = size(given)
+                memory = parse_size(given)
             except ValueError as error:
                 raise WrongUsage(f"{_MEMORY}: {error}") from error
         if folder is None:

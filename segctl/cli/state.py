@@ -5,7 +5,7 @@ import click
 from segctl.cli import options
 from segctl.cli.common import common
 from segctl.cli.screen import Screen
-from segctl.core.address import matches
+from segctl.core.address import is_targeted
 from segctl.core.errors import WrongUsage
 from segctl.render import state_view
 from segctl.render.style import escaped
@@ -38,7 +38,7 @@ def command() -> None:
 def list_addresses(screen: Screen, *, globs: tuple[str, ...]) -> None:
     """Print the addresses of the recorded segments, one a line."""
     state = read_state(screen.context())
-    screen.out(state_view.addresses(a for a in state.segments if matches(a, globs)))
+    screen.out(state_view.addresses(a for a in state.segments if is_targeted(a, globs)))
 
 
 @command.command("show", epilog="Example: segctl state show segment.gold")

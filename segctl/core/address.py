@@ -31,7 +31,7 @@ def is_address(text: str) -> bool:
     return text.startswith(_PREFIX) and is_name(text.removeprefix(_PREFIX))
 
 
-def matches(address: str, patterns: Iterable[str]) -> bool:
+def is_targeted(address: str, patterns: Iterable[str]) -> bool:
     """Tell whether an address is picked by ``--target`` patterns; no pattern picks all.
 
     A pattern is a glob over whole addresses; without the ``segment.`` prefix it is

@@ -41,14 +41,14 @@ class DecodeError(ValueError):
         return f"{self.place.removeprefix('.')}: {self.problem}" if self.place else self.problem
 
 
-def dump(value: object) -> bytes:
+def dump_json(value: object) -> bytes:
     """Write plain values as canonical JSON: sorted keys, indented, one newline at the end."""
     text = json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
     # A lone surrogate has no UTF-8; Python's escape for it happens to be JSON's.
     return (text + "\n").encode("utf-8", "backslashreplace")
 
 
-def load(data: bytes) -> Any:
+def load_json(data: bytes) -> Any:
     """Read strict JSON: UTF-8, no key twice, no NaN; raises ``DecodeError``."""
     try:
         text = data.decode("utf-8")

@@ -20,7 +20,7 @@ from typing import BinaryIO
 
 from segctl.core.errors import OperationError
 
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+DISK_FULL_ERRNOS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """What the system says where something does not fit."""
 
 _CHUNK = 1 << 20
@@ -41,15 +41,15 @@ _ADVICE = {
 
 
 @contextmanager
-def explained(doing: str) -> Iterator[None]:
+def translate_os_errors(doing: str) -> Iterator[None]:
     """Turn an ``OSError`` into ``OperationError``; ``doing`` completes "cannot …"."""
     try:
         yield
     except OSError as error:
-        raise stop(error, doing) from error
+        raise to_operation_error(error, doing) from error
 
 
-def stop(error: OSError, doing: str) -> OperationError:
+def to_operation_error(error: OSError, doing: str) -> OperationError:
     """Give the ``OperationError`` that explains an ``OSError``, with advice where there is some."""
     reason = "symbolic link" if error.errno == errno.ELOOP else error.strerror or str(error)
     return OperationError(f"cannot {doing}: {reason}", hint=_ADVICE.get(error.errno or 0, ""))
@@ -81,7 +81,7 @@ def _check_regular(descriptor: int, path: Path) -> None:
         raise OSError(errno.EINVAL, "Not a regular file", str(path))
 
 
-def sha256_of(path: Path) -> str:
+def file_sha256(path: Path) -> str:
     """Give the SHA-256 of a regular file's bytes, as 64 hexadecimal digits."""
     with open_file(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
@@ -225,17 +225,17 @@ class Disk:
 
 
 @contextmanager
-def scratching(folder: Path) -> Iterator[None]:
+def translate_scratch_errors(folder: Path) -> Iterator[None]:
     """Turn an ``OSError`` of the files in a scratch folder into ``OperationError``."""
     try:
         yield
     except OSError as error:
-        if error.errno in FULL:
-            raise no_room(folder.parent, error.errno) from error
-        raise stop(error, "write a scratch file") from error
+        if error.errno in DISK_FULL_ERRNOS:
+            raise disk_full_error(folder.parent, error.errno) from error
+        raise to_operation_error(error, "write a scratch file") from error
 
 
-def no_room(place: Path, code: int) -> OperationError:
+def disk_full_error(place: Path, code: int) -> OperationError:
     """Say that scratch files do not fit into the place where scratch folders stand."""
     return OperationError(
         f"no room for scratch files in {place}: {os.strerror(code)}",
@@ -245,10 +245,10 @@ def no_room(place: Path, code: int) -> OperationError:
 
 
 @contextmanager
-def scratch_file(path: Path, *, buffering: int = -1) -> Iterator[BinaryIO]:
+def create_scratch_file(path: Path, *, buffering: int = -1) -> Iterator[BinaryIO]:
     """Write a new file for its owner alone, which need not last; raises ``OperationError``."""
     with (
-        scratching(path.parent),
+        translate_scratch_errors(path.parent),
         os.fdopen(Disk().create(path), "wb", buffering=buffering) as file,
     ):
         yield file

@@ -10,32 +10,19 @@ import csv
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
 from typing import Any, Literal
 
 from segctl.core.diagnostics import Diagnostic, Location
 from segctl.core.errors import InvalidInput
-from segctl.core.identity import Kind
-
-NOT_FOUND = "API_SEGMENT_NOT_FOUND_OR_DELETED"
-EMPTY_IDENTITY = "API_SEGMENT_EMPTY_IDENTITY"
-NO_SEGMENT_ID = "API_SEGMENT_NO_SEGMENT_ID"
-TYPES = (
-    NOT_FOUND,
-    "API_SEGMENT_ID_MISMATCH",
-    "API_SEGMENT_INVALID_ACTION",
-    EMPTY_IDENTITY,
-    NO_SEGMENT_ID,
-)
-"""The error types of the vendor's page on updateSegment."""
+from segctl.core.rejects import EMPTY_IDENTITY, ERROR_TYPES, NO_SEGMENT_ID, RejectDetails, Rejects
 
 LISTED_PROBLEMS = 100
 """How many unusable rows are told one by one; the others are counted."""
 
 LONGEST_TYPE = 100
-"""Characters kept of an error type that is none of ``TYPES``."""
+"""Characters kept of an error type that is none of ``ERROR_TYPES``."""
 
 Role = Literal["user", "ct_segment_id", "customer_segment_id", "type", "time", "account"]
 
@@ -68,76 +55,7 @@ _DECODER = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=str)
 _DEEPEST = 4
 
 
-@dataclass(frozen=True, kw_only=True)
-class Label:
-    """What a row says beside its user; ``None`` or empty where it does not.
-
-    ``ct_segment_id`` is text: a stream also shows what other clients sent for one.
-    """
-
-    ct_segment_id: str | None
-    customer_segment_id: str | None
-    type: str = ""
-    account: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Rejects:
-    """The rows of a stream, as columns: ``labels[label[n]]``, ``users[n]`` and ``times[n]``.
-
-    Times are seconds since 1970, ``None`` where the row tells none, or not in which zone.
-    """
-
-    labels: tuple[Label, ...] = ()
-    label: Sequence[int] = ()
-    users: Sequence[str] = field(default=(), repr=False)
-    times: Sequence[float | None] = ()
-
-    def __len__(self) -> int:
-        """Give the number of rows."""
-        return len(self.users)
-
-
-@dataclass(frozen=True, kw_only=True)
-class RejectsResult:
-    """What an Error Stream came to, counted in its rows.
-
-    ``adds`` and ``removes`` were matched to such a request, ``known`` of them loaded
-    before; ``older`` ones are from before the last request for their pair.  ``missing``
-    are the segments that the service does not find, by address.
-    """
-
-    rows: int
-    adds: int
-    removes: int
-    known: int
-    older: int
-    unmatched: int
-    missing: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True)
-class RetryResult:
-    """How many pairs left quarantine, and which segments are no longer taken for missing."""
-
-    pairs: int
-    segments: int
-    found: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True)
-class QuarantinedMembership:
-    """A pair in quarantine: what was refused, when (seconds since 1970), and why."""
-
-    address: str
-    action: str
-    kind: Kind
-    value: str = field(repr=False)
-    type: str
-    at: float
-
-
-def parse(data: bytes, *, file: str) -> Rejects:
+def parse_error_stream(data: bytes, *, file: str) -> Rejects:
     """Read a stream; ``file`` is its name for messages.
 
     Raises ``InvalidInput`` with a diagnostic for each unusable row, by its line; none
@@ -176,7 +94,7 @@ class _Rows:
         self._problems: list[Diagnostic] = []
         self._more = 0
         self._known: dict[tuple[str, str, str, str], int | str] = {}
-        self._labels: list[Label] = []
+        self._labels: list[RejectDetails] = []
         self._label: list[int] = []
         self._users: list[str] = []
         self._times: list[float | None] = []
@@ -213,7 +131,7 @@ class _Rows:
             ct = found[1]
         elif ct and _MANGLED.fullmatch(ct):
             return "its Segment ID is no whole number; a spreadsheet may have changed it"
-        label = Label(
+        label = RejectDetails(
             ct_segment_id=ct or None,
             customer_segment_id=customer or None,
             type=_canonical_type(type_),
@@ -251,7 +169,10 @@ class _Rows:
         if self._problems:
             raise InvalidInput(self._problems)
         return Rejects(
-            labels=tuple(self._labels), label=self._label, users=self._users, times=self._times
+            details=tuple(self._labels),
+            detail_indexes=self._label,
+            users=self._users,
+            times=self._times,
         )
 
 
@@ -264,7 +185,9 @@ def _canonical_type(text: str) -> str:
     """Give the vendor's spelling of a type, or what stands there, shortened."""
     text = text.strip(_SPACES)
     word = re.sub("[^A-Za-z0-9]+", "_", text).upper()
-    return next((t for t in TYPES if word in (t, t.removeprefix("API_"))), text[:LONGEST_TYPE])
+    return next(
+        (t for t in ERROR_TYPES if word in (t, t.removeprefix("API_"))), text[:LONGEST_TYPE]
+    )
 
 
 @lru_cache(maxsize=1024)

@@ -85,6 +85,6 @@ Event = Recovered | ApplyStarted | Settling | CreateDone | RequestDone | RateLim
 Observer = Callable[[Event], None]
 
 
-def ignore(event: Event) -> None:
+def ignore_event(event: Event) -> None:
     """Observe nothing."""
     del event

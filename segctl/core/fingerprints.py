@@ -16,7 +16,7 @@ from segctl import __version__
 from segctl.core.codec import to_plain
 from segctl.core.identity import SetDigest
 
-RULES = 1
+RULES_VERSION = 1
 """Raised whenever the same sources may come to other members: when the rules of what an
 identity is, how files are read, or how sets are put together, change.  A release of
 segctl does so too, whatever changed."""
@@ -50,12 +50,12 @@ def fingerprint(*told: object) -> str:
 
     Mappings are taken without their order, sequences with it.
     """
-    plain = to_plain([__version__, RULES, told])
+    plain = to_plain([__version__, RULES_VERSION, told])
     text = json.dumps(plain, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def of_segment(settings: object, feeds: Iterable[tuple[str, str]]) -> str:
+def segment_fingerprint(settings: object, feeds: Iterable[tuple[str, str]]) -> str:
     """Give the fingerprint of what a segment's members are computed from.
 
     ``feeds`` are its sources in any order: what each does for the segment (its role, or

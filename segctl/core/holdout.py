@@ -8,7 +8,7 @@ SQL (``engine/algebra.py``).
 import hashlib
 from dataclasses import dataclass
 
-from segctl.core.identity import Kind, canonical
+from segctl.core.identity import Kind, encode_identity
 
 SEPARATOR = "\x1f"
 """Stands between salt and user key; no salt has control characters in it."""
@@ -28,12 +28,12 @@ class Holdout:
     salt: str
 
     @property
-    def bound(self) -> int:
+    def threshold(self) -> int:
         """The hash, from 0 up to 2**64, from which on users are not held out."""
         part, whole = self.percent.as_integer_ratio()
         return -(-part * _SPAN // (100 * whole))  # rounded up, without a loss in between
 
-    def takes(self, kind: Kind, value: str) -> bool:
+    def holds_out(self, kind: Kind, value: str) -> bool:
         """Tell whether a user is held out."""
-        text = f"{self.salt}{SEPARATOR}".encode() + canonical(kind, value)
-        return int.from_bytes(hashlib.sha256(text).digest()[:8]) < self.bound
+        text = f"{self.salt}{SEPARATOR}".encode() + encode_identity(kind, value)
+        return int.from_bytes(hashlib.sha256(text).digest()[:8]) < self.threshold

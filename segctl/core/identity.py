@@ -42,7 +42,7 @@ class Kind(StrEnum):
     GUID = "guid"
 
 
-class Problem(StrEnum):
+class IdentityProblem(StrEnum):
     """Why a value cannot be a user key, in the order in which they are looked for."""
 
     NULL = "null"
@@ -53,32 +53,32 @@ class Problem(StrEnum):
     PLACEHOLDER = "placeholder"
 
 
-DESCRIPTIONS = {
-    Problem.NULL: "no value (NULL)",
-    Problem.EMPTY: "an empty or blank value",
-    Problem.CONTROL: "a control character",
-    Problem.SPACE: "white space around the value",
-    Problem.LONG: f"more than {MAX_CHARACTERS:,} characters",
-    Problem.PLACEHOLDER: "a placeholder that the service refuses as an identity",
+PROBLEM_DESCRIPTIONS = {
+    IdentityProblem.NULL: "no value (NULL)",
+    IdentityProblem.EMPTY: "an empty or blank value",
+    IdentityProblem.CONTROL: "a control character",
+    IdentityProblem.SPACE: "white space around the value",
+    IdentityProblem.LONG: f"more than {MAX_CHARACTERS:,} characters",
+    IdentityProblem.PLACEHOLDER: "a placeholder that the service refuses as an identity",
 }
 
 
-def problem(value: str) -> Problem | None:
+def find_problem(value: str) -> IdentityProblem | None:
     """Tell what is wrong with a user key, ``None`` where nothing is."""
     if not value or _BLANK.fullmatch(value):
-        return Problem.EMPTY
+        return IdentityProblem.EMPTY
     if _CONTROL.search(value):
-        return Problem.CONTROL
+        return IdentityProblem.CONTROL
     if _SURROUNDED.search(value):
-        return Problem.SPACE
+        return IdentityProblem.SPACE
     if len(value) > MAX_CHARACTERS:
-        return Problem.LONG
+        return IdentityProblem.LONG
     if value.lower() in PLACEHOLDERS:
-        return Problem.PLACEHOLDER
+        return IdentityProblem.PLACEHOLDER
     return None
 
 
-def masked(value: str) -> str:
+def mask_identity(value: str) -> str:
     """Give a hint of a user key that shows at most a third of it: ``a…@e….com``, ``CT…56``."""
     local, at, domain = value.partition("@")
     if at and local and "." in domain.strip("."):
@@ -136,10 +136,10 @@ class SetDigest:
         count = total = 0
         for kind, value in members:
             count += 1
-            total += int.from_bytes(hashlib.sha256(canonical(kind, value)).digest()[:16])
+            total += int.from_bytes(hashlib.sha256(encode_identity(kind, value)).digest()[:16])
         return cls(count=count, total=total % _MODULUS)
 
 
-def canonical(kind: Kind, value: str) -> bytes:
+def encode_identity(kind: Kind, value: str) -> bytes:
     """Encode a user key for the digest: one letter for the kind, then UTF-8."""
     return f"{kind[0]}{value}".encode()

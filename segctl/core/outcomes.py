@@ -64,7 +64,7 @@ class RequestOutcome:
 class PairOutcome:
     """One pair that fared otherwise than the request it was planned in."""
 
-    target: int
+    target_index: int
     kind: str
     value: str = field(repr=False)
     outcome: Outcome
@@ -102,7 +102,7 @@ class Ledger:
         return sum(o.outcome is outcome for o in self.updates.values())
 
     @property
-    def is_void(self) -> bool:
+    def has_no_effect(self) -> bool:
         """Whether the service surely did nothing, and judged no content either.
 
         So it is after wrong credentials, in a wrong region, without a network: then
@@ -116,7 +116,7 @@ class Ledger:
         return outcomes <= {Outcome.FAILED, Outcome.NOT_TRIED}
 
 
-def fold(records: Iterable[Record]) -> Ledger:
+def fold_records(records: Iterable[Record]) -> Ledger:
     """Fold a journal's records into a ledger.
 
     ``sent`` without a later ``outcome`` is uncertain, but for one that was ``kept_back``
@@ -174,7 +174,7 @@ def fold(records: Iterable[Record]) -> Ledger:
 def _exceptions(record: Record) -> list[PairOutcome]:
     return [
         PairOutcome(
-            target=pair["target"],
+            target_index=pair["target"],
             kind=pair["kind"],
             value=pair["value"],
             outcome=Outcome(pair["outcome"]),
@@ -185,7 +185,7 @@ def _exceptions(record: Record) -> list[PairOutcome]:
     ]
 
 
-def of_dead_run(ledger: Ledger, *, now: float) -> Ledger:
+def restart_settle_time(ledger: Ledger, *, now: float) -> Ledger:
     """Give the ledger of a run that was found dead at ``now``, in seconds since 1970.
 
     A request without an answer is repeated for minutes under its one record, so the

@@ -14,17 +14,17 @@ from pathlib import Path
 
 ROOT = Path("/")
 
-LEAST = 128 << 20
+MIN_MEMORY = 128 << 20
 """Bytes; the engine does nothing useful with less."""
 
-SHARE = 0.6
+MEMORY_SHARE = 0.6
 """Of the memory there is: what the engine may hold.
 
 The rest is for the packer, which works outside of that limit, for Python, and for
 whatever else runs on a small machine.
 """
 
-BYTES_A_THREAD = 256 << 20
+BYTES_PER_THREAD = 256 << 20
 """Each of the engine's threads holds buffers of its own; with less they crowd out the data."""
 
 _SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?([KMGT])(I?)B?", re.IGNORECASE)
@@ -42,44 +42,44 @@ class ResourceLimits:
     folder: Path | None = None
 
 
-def size(text: str) -> int:
+def parse_size(text: str) -> int:
     """Read a size such as ``2GB``, ``512 MiB`` or ``1.5G``, in bytes; raises ``ValueError``."""
     found = _SIZE.fullmatch(text.strip())
     if not found:
         raise ValueError(f"{text!r} is no size; write 512MB, 2GB or 1.5GiB.")
     number, unit, binary = found.groups()
     count = int(float(number) * (1024 if binary else 1000) ** _POWERS[unit.upper()])
-    if count < LEAST:
+    if count < MIN_MEMORY:
         raise ValueError(f"{text!r} is too little: the least is 128MiB.")
     return count
 
 
-def memory_share(physical: int, limits: Iterable[int]) -> int:
+def default_memory(physical: int, limits: Iterable[int]) -> int:
     """Give the bytes for the engine where the user names none.
 
     ``physical`` is the machine's memory, ``limits`` what containers around this process
     allow; both in bytes.
     """
-    return max(LEAST, int(SHARE * min([physical, *limits])))
+    return max(MIN_MEMORY, int(MEMORY_SHARE * min([physical, *limits])))
 
 
-def thread_share(cores: int, memory: int) -> int:
+def max_threads(cores: int, memory: int) -> int:
     """Give how many threads ``memory`` bytes are enough for, one at least."""
-    return max(1, min(cores, memory // BYTES_A_THREAD))
+    return max(1, min(cores, memory // BYTES_PER_THREAD))
 
 
-def memory_of(limits: ResourceLimits, *, root: Path = ROOT) -> int:
+def memory_limit(limits: ResourceLimits, *, root: Path = ROOT) -> int:
     """Give the bytes that an engine may hold: as the user says, else a share of what is there."""
     if limits.memory is not None:
         return limits.memory
-    return memory_share(_physical(), _limits(root))
+    return default_memory(_physical(), _limits(root))
 
 
-def threads_for(memory: int, *, root: Path = ROOT) -> int:
+def thread_count(memory: int, *, root: Path = ROOT) -> int:
     """Give how many threads an engine of ``memory`` bytes may run."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     quotas = [math.ceil(quota) for quota in _quotas(root)]
-    return thread_share(min([cores or 1, *quotas]), memory)
+    return max_threads(min([cores or 1, *quotas]), memory)
 
 
 def _physical() -> int:

@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from enum import Enum, auto
 from pathlib import Path
 
-from segctl.core.disk import explained
+from segctl.core.disk import translate_os_errors
 
 PREFIX = "segctl-"
 _NAME = re.compile(rf"{PREFIX}[a-z0-9_]+")
@@ -30,10 +30,10 @@ def scratch_folder(parent: Path | None = None) -> Iterator[Path]:
 
     Raises ``OperationError`` where it cannot be made.
     """
-    with explained("make a folder for scratch files"):
+    with translate_os_errors("make a folder for scratch files"):
         parent = parent or Path(tempfile.gettempdir())
-    with explained(f"make a folder for scratch files in {parent}"):
-        clear_left(parent)
+    with translate_os_errors(f"make a folder for scratch files in {parent}"):
+        remove_abandoned(parent)
         folder, descriptor = _made(parent)
     try:
         yield folder
@@ -54,7 +54,7 @@ def _made(parent: Path) -> tuple[Path, int]:
             os.close(descriptor)
 
 
-def clear_left(parent: Path) -> None:
+def remove_abandoned(parent: Path) -> None:
     """Remove the scratch folders of this user's runs that were killed."""
     with suppress(OSError), os.scandir(parent) as entries:
         for entry in entries:

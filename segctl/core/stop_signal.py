@@ -56,7 +56,7 @@ class StoppableClock:
 
         if self._asked is None:
             self._asked = asyncio.Event()
-            self._stop.on_set(in_loop(asyncio.get_running_loop(), self._asked.set))
+            self._stop.on_set(loop_callback(asyncio.get_running_loop(), self._asked.set))
         both = {
             asyncio.ensure_future(self._clock.sleep(seconds)),
             asyncio.ensure_future(self._asked.wait()),
@@ -69,7 +69,9 @@ class StoppableClock:
             await asyncio.gather(*both, return_exceptions=True)
 
 
-def in_loop(loop: "asyncio.AbstractEventLoop", call: Callable[[], object]) -> Callable[[], None]:
+def loop_callback(
+    loop: "asyncio.AbstractEventLoop", call: Callable[[], object]
+) -> Callable[[], None]:
     """Give what makes a call in a loop from a signal handler, which runs between any two steps."""
 
     def tell() -> None:

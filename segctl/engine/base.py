@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from segctl.core.error_stream import Rejects
 from segctl.core.holdout import Holdout
-from segctl.core.identity import Kind, Problem, SetDigest
+from segctl.core.identity import IdentityProblem, Kind, SetDigest
 from segctl.core.outcomes import Ledger
+from segctl.core.rejects import Rejects
 from segctl.manifests.desired import Role
 from segctl.manifests.file_formats import Format
 from segctl.plan.model import Sample, Users
@@ -120,9 +120,9 @@ class LoadStats:
 
     rows: int
     duplicates: int
-    invalid: Mapping[Problem, int] = field(default_factory=dict)
-    first: Mapping[Problem, int] = field(default_factory=dict)
-    files: Mapping[Problem, Path] = field(default_factory=dict)
+    invalid: Mapping[IdentityProblem, int] = field(default_factory=dict)
+    first: Mapping[IdentityProblem, int] = field(default_factory=dict)
+    files: Mapping[IdentityProblem, Path] = field(default_factory=dict)
     others: tuple[tuple[str, int], ...] = ()
     others_rows: int = 0
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import duckdb
 
-from segctl.core.identity import Kind, Problem
+from segctl.core.identity import IdentityProblem, Kind
 from segctl.engine import memory_limit, sql
 from segctl.engine.base import FileScan, InlineRows, LoadStats, Recorded, Rows
 
@@ -212,10 +212,10 @@ def filled_alone(loads: Iterable[Load]) -> dict[int, bool]:
     return found
 
 
-def _invalid(db: duckdb.DuckDBPyConnection) -> dict[int, dict[Problem, int]]:
-    found: dict[int, dict[Problem, int]] = {}
+def _invalid(db: duckdb.DuckDBPyConnection) -> dict[int, dict[IdentityProblem, int]]:
+    found: dict[int, dict[IdentityProblem, int]] = {}
     for load, problem, rows in db.execute(sql.INVALID).fetchall():
-        found.setdefault(load, {})[Problem(problem)] = rows
+        found.setdefault(load, {})[IdentityProblem(problem)] = rows
     return found
 
 

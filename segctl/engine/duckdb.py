@@ -12,11 +12,11 @@ from typing import Any
 
 import duckdb
 
-from segctl.core.error_stream import Rejects
 from segctl.core.errors import StateDamaged
 from segctl.core.holdout import Holdout
-from segctl.core.identity import Kind, Problem, SetDigest
+from segctl.core.identity import IdentityProblem, Kind, SetDigest
 from segctl.core.outcomes import Ledger
+from segctl.core.rejects import Rejects
 from segctl.engine import compare, errors, fold, memory_limit, save, sql
 from segctl.engine.base import (
     Audit,
@@ -135,8 +135,8 @@ class DuckEngine:
         """Find the first bad row of each kind in the files; reads them again, in order."""
         if not isinstance(load.source, FileScan) or not stats.invalid:
             return stats
-        first: dict[Problem, int] = {}
-        files: dict[Problem, Path] = {}
+        first: dict[IdentityProblem, int] = {}
+        files: dict[IdentityProblem, Path] = {}
         for path in load.source.paths:
             alone = replace(load.source, paths=(path,))
             for problem, row in self._first_invalid(self._intake.in_order(alone)):
@@ -147,14 +147,14 @@ class DuckEngine:
         several = len(load.source.paths) > 1
         return replace(stats, first=first, files=files if several else {})
 
-    def _first_invalid(self, select: str) -> list[tuple[Problem, int]]:
+    def _first_invalid(self, select: str) -> list[tuple[IdentityProblem, int]]:
         with save.in_order(self._db):
             found = self._db.execute(
                 f"SELECT problem, min(number) FROM (SELECT {sql.PROBLEM} AS problem, "
                 f"row_number() OVER () AS number FROM ({select})) "
                 "WHERE problem IS NOT NULL GROUP BY problem"
             ).fetchall()
-        return [(Problem(problem), row) for problem, row in found]
+        return [(IdentityProblem(problem), row) for problem, row in found]
 
     # Comparing
 

@@ -177,7 +177,7 @@ def tabulate(db: duckdb.DuckDBPyConnection, ledger: Ledger) -> None:
         "unnest($4::VARCHAR[]) AS outcome, unnest($5::DOUBLE[]) AS asked_at, "
         "unnest($6::VARCHAR[]) AS detail",
         [
-            [p.target for p in odd],
+            [p.target_index for p in odd],
             [p.kind for p in odd],
             [p.value for p in odd],
             [str(p.outcome) for p in odd],

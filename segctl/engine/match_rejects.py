@@ -11,8 +11,8 @@ from pathlib import Path
 import duckdb
 import numpy as np
 
-from segctl.core.error_stream import Rejects
 from segctl.core.identity import Kind
+from segctl.core.rejects import Rejects
 from segctl.engine import fold, sql
 from segctl.engine.base import (
     FoldedTarget,
@@ -196,14 +196,14 @@ def _tabulate(db: duckdb.DuckDBPyConnection, rejects: Rejects, targets: Sequence
     db.execute(
         "CREATE OR REPLACE TABLE labels AS SELECT unnest($1::INTEGER[]) AS target, "
         "unnest($2::VARCHAR[]) AS detail, unnest($3::INTEGER[]) AS label",
-        [list(targets), [label.type for label in rejects.labels], list(range(len(targets)))],
+        [list(targets), [label.type for label in rejects.details], list(range(len(targets)))],
     )
     times = [np.nan if time is None else time for time in rejects.times]
     db.register(
         "columns_in",
         {
             "number": np.arange(len(rejects), dtype=np.int64),
-            "label": np.array(rejects.label, dtype=np.int32),
+            "label": np.array(rejects.detail_indexes, dtype=np.int32),
             "value": np.array(rejects.users, dtype=np.object_),
             "told_at": np.array(times, dtype=np.float64),
         },

@@ -10,7 +10,7 @@ from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
 import duckdb
 
-from segctl.core.disk import FULL, no_room
+from segctl.core.disk import DISK_FULL_ERRNOS, disk_full_error
 from segctl.core.errors import OperationError
 
 P = ParamSpec("P")
@@ -82,22 +82,22 @@ def in_parts(work: Callable[[Sequence[str]], T]) -> T:
 
 def is_shortage(error: duckdb.Error) -> bool:
     """Tell whether an error says nothing of the data, but that there is no room for it."""
-    return isinstance(error, duckdb.OutOfMemoryException) or _code(error) in FULL
+    return isinstance(error, duckdb.OutOfMemoryException) or _code(error) in DISK_FULL_ERRNOS
 
 
 def told(error: duckdb.Error, means: MemoryLimits) -> OperationError | None:
     """Explain an error that is about the machine; ``None`` where it is about something else."""
     if isinstance(error, duckdb.OutOfMemoryException):
         if _is_full(error):
-            return no_room(means.folder, errno.ENOSPC)
+            return disk_full_error(means.folder, errno.ENOSPC)
         held = f": it may hold {means.memory / 1e6:,.0f} MB" if means.memory else ""
         return OperationError(
             f"there is not enough memory for this run{held}",
             hint=f"Allow it more with --memory-limit or SEGCTL_MEMORY_LIMIT, {_AGAIN}",
         )
     code = _code(error)
-    if code in FULL:
-        return no_room(means.folder, code)
+    if code in DISK_FULL_ERRNOS:
+        return disk_full_error(means.folder, code)
     if code in _DENIED:
         return OperationError(
             f"cannot work in the folder for scratch files, {means.folder}: {os.strerror(code)}",
@@ -115,4 +115,4 @@ def _code(error: duckdb.Error) -> int:
     """Give the number of the system's error that DuckDB quotes, 0 where it quotes none."""
     if not isinstance(error, duckdb.IOException):
         return 0
-    return next((c for c in (*FULL, *_DENIED) if os.strerror(c) in str(error)), 0)
+    return next((c for c in (*DISK_FULL_ERRNOS, *_DENIED) if os.strerror(c) in str(error)), 0)

@@ -14,7 +14,7 @@ from graphlib import TopologicalSorter
 import duckdb
 
 from segctl.core.holdout import SEPARATOR, Holdout
-from segctl.core.identity import Kind, Problem
+from segctl.core.identity import IdentityProblem, Kind
 from segctl.engine import compare, memory_limit, sql
 from segctl.engine.base import LoadStats, Members
 from segctl.engine.compare import MOST_LISTED, NOT_PLANNED, Load
@@ -148,7 +148,7 @@ class Algebra:
         """Leave a share of the users out of a target."""
         self._held.add(target)
         self._db.execute(
-            "INSERT INTO holdouts VALUES ($1, $2, $3)", [target, holdout.salt, holdout.bound]
+            "INSERT INTO holdouts VALUES ($1, $2, $3)", [target, holdout.salt, holdout.threshold]
         )
 
     def keep(self, target: int) -> None:
@@ -360,7 +360,7 @@ def judged(db: duckdb.DuckDBPyConnection, load: Load, targets: set[int]) -> Load
     return LoadStats(
         rows=load.rows,
         duplicates=load.rows - compare.distinct_rows(db, load),
-        invalid={Problem(problem): count for problem, count in found},
+        invalid={IdentityProblem(problem): count for problem, count in found},
         others=tuple(others[:MOST_LISTED]),
         others_rows=sum(count for _, count in others),
     )

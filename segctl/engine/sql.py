@@ -13,7 +13,7 @@ from segctl.core.identity import (
     MAX_CHARACTERS,
     PLACEHOLDERS,
     SPACE_PATTERN,
-    Problem,
+    IdentityProblem,
 )
 from segctl.engine.base import FileScan
 
@@ -175,17 +175,17 @@ def _partition(scan: FileScan, path: Path) -> str:
 
 
 PROBLEM = f"""CASE
-    WHEN value IS NULL THEN '{Problem.NULL}'
+    WHEN value IS NULL THEN '{IdentityProblem.NULL}'
     WHEN length(value) <= {MAX_CHARACTERS} AND regexp_full_match(value, '[!-~]([ -~]*[!-~])?')
         THEN CASE WHEN length(value) <= {max(map(len, PLACEHOLDERS))} AND lower(value) IN (
             {", ".join(literal(word) for word in sorted(PLACEHOLDERS))}
-        ) THEN '{Problem.PLACEHOLDER}' END
-    WHEN regexp_full_match(value, '{SPACE_PATTERN}*') THEN '{Problem.EMPTY}'
-    WHEN regexp_matches(value, '{CONTROL_PATTERN}') THEN '{Problem.CONTROL}'
-    WHEN regexp_matches(value, '^{SPACE_PATTERN}|{SPACE_PATTERN}$') THEN '{Problem.SPACE}'
-    WHEN length(value) > {MAX_CHARACTERS} THEN '{Problem.LONG}'
+        ) THEN '{IdentityProblem.PLACEHOLDER}' END
+    WHEN regexp_full_match(value, '{SPACE_PATTERN}*') THEN '{IdentityProblem.EMPTY}'
+    WHEN regexp_matches(value, '{CONTROL_PATTERN}') THEN '{IdentityProblem.CONTROL}'
+    WHEN regexp_matches(value, '^{SPACE_PATTERN}|{SPACE_PATTERN}$') THEN '{IdentityProblem.SPACE}'
+    WHEN length(value) > {MAX_CHARACTERS} THEN '{IdentityProblem.LONG}'
 END"""
-"""What is wrong with ``value``: the rules of ``identity.problem``.
+"""What is wrong with ``value``: the rules of ``identity.find_problem``.
 
 Most values are plain ASCII; one look tells that nothing is wrong with these but,
 perhaps, that they are placeholders.

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from segctl.core.address import is_name
 from segctl.core.diagnostics import Diagnostic, Location, Severity
-from segctl.core.identity import DESCRIPTIONS, Problem, problem
+from segctl.core.identity import PROBLEM_DESCRIPTIONS, IdentityProblem, find_problem
 from segctl.manifests.declarations import Declared, SourcePath, declared, kind_of, sources
 from segctl.manifests.documents import ProjectDocument, Provider
 from segctl.manifests.explain import MAX_ALIKE, and_more, nearest
@@ -22,12 +22,12 @@ MAX_SEGMENTS = 2500
 SERVICE_CONCURRENCY = 3
 
 _ADVICE = {
-    Problem.NULL: "Remove it.",
-    Problem.EMPTY: "Remove it.",
-    Problem.CONTROL: "Remove the character; values are sent exactly as written.",
-    Problem.SPACE: "Remove it; values are sent exactly as written.",
-    Problem.LONG: "Check the value.",
-    Problem.PLACEHOLDER: "Remove it.",
+    IdentityProblem.NULL: "Remove it.",
+    IdentityProblem.EMPTY: "Remove it.",
+    IdentityProblem.CONTROL: "Remove the character; values are sent exactly as written.",
+    IdentityProblem.SPACE: "Remove it; values are sent exactly as written.",
+    IdentityProblem.LONG: "Check the value.",
+    IdentityProblem.PLACEHOLDER: "Remove it.",
 }
 
 
@@ -284,12 +284,12 @@ def _identities(
     document: Document, path: SourcePath, values: Seq, what: str
 ) -> Iterator[Diagnostic]:
     """Check a list of user keys; the values themselves are personal data and not shown."""
-    wrong = [(i, p) for i, v in enumerate(values) if isinstance(v, str) and (p := problem(v))]
+    wrong = [(i, p) for i, v in enumerate(values) if isinstance(v, str) and (p := find_problem(v))]
     diagnostic = None
     for i, reason in wrong[:MAX_ALIKE]:
         diagnostic = Diagnostic(
             code="invalid-identity",
-            summary=f"this {what} is not usable: {DESCRIPTIONS[reason]}.",
+            summary=f"this {what} is not usable: {PROBLEM_DESCRIPTIONS[reason]}.",
             detail=_ADVICE[reason],
             location=document.at((*path, i)),
         )

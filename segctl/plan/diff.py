@@ -155,7 +155,7 @@ def _select(drafts: Sequence[Draft], patterns: Sequence[str]) -> Sequence[Draft]
         by_address.setdefault(draft.address, []).append(draft)
         if draft.moved_from:
             by_address.setdefault(draft.moved_from, []).append(draft)
-    todo = [d.address for d in drafts if addresses.matches(d.address, patterns)]
+    todo = [d.address for d in drafts if addresses.is_targeted(d.address, patterns)]
     selected: dict[int, Draft] = {}
     while todo:
         for draft in by_address.pop(todo.pop(), ()):
@@ -175,7 +175,7 @@ def _declared_draft(
         owner = segment.address  # imported by its CleverTap id: the state knows no other id
     if owner is not None:
         return _recorded_draft(segment, state.segments[owner], owner, wanted)
-    tombstone = state.tombstone_of(key)
+    tombstone = state.find_tombstone(key)
     record = tombstone.record if tombstone else None
     old_record = None
     if recorded and segment.address not in matched:

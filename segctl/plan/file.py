@@ -25,7 +25,7 @@ from typing import IO, Any
 
 from segctl.core import codec as value_codec
 from segctl.core.codec import DecodeError
-from segctl.core.disk import Disk, explained, open_file, sha256_of
+from segctl.core.disk import Disk, file_sha256, open_file, translate_os_errors
 from segctl.core.errors import OperationError
 from segctl.plan import codec as plan_codec
 from segctl.plan.model import Plan
@@ -62,12 +62,12 @@ def save_plan(
     _check_replaceable(path)
     _remove_leftovers(path, disk)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
-    with explained(f"save the plan as {path}"):
-        document = value_codec.dump(plan_codec.encode(plan))
+    with translate_os_errors(f"save the plan as {path}"):
+        document = value_codec.dump_json(plan_codec.encode(plan))
         files = {
             _PLAN: hashlib.sha256(document).hexdigest(),
-            _DELTA: sha256_of(delta),
-            _BATCHES: sha256_of(batches),
+            _DELTA: file_sha256(delta),
+            _BATCHES: file_sha256(batches),
         }
         manifest = {
             "version": plan_codec.VERSION,
@@ -78,7 +78,7 @@ def save_plan(
             with suppress(OSError):  # some network mounts cannot lock: see _remove_leftovers
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             with zipfile.ZipFile(_DiskWriter(disk, descriptor), "w") as archive:
-                for name, data in ((_MANIFEST, value_codec.dump(manifest)), (_PLAN, document)):
+                for name, data in ((_MANIFEST, value_codec.dump_json(manifest)), (_PLAN, document)):
                     archive.writestr(zipfile.ZipInfo(name), data)
                 for name, source in ((_DELTA, delta), (_BATCHES, batches)):
                     _store_file(archive, name, source)
@@ -117,7 +117,7 @@ def _check_replaceable(path: Path) -> None:
 
     A mistyped path must not overwrite a manifest or the state.
     """
-    with explained(f"save the plan as {path}"):
+    with translate_os_errors(f"save the plan as {path}"):
         try:
             status = path.lstat()
         except FileNotFoundError:
@@ -175,7 +175,7 @@ def _store_file(archive: zipfile.ZipFile, name: str, source: Path) -> None:
 
 @contextmanager
 def _open_archive(path: Path) -> Iterator[zipfile.ZipFile]:
-    with explained(f"read the plan file {path}"):
+    with translate_os_errors(f"read the plan file {path}"):
         file = open_file(path)
     with file:
         has_zip_signature = file.read(4) == b"PK\3\4"
@@ -225,7 +225,7 @@ def _read_hashes(path: Path, archive: zipfile.ZipFile) -> Mapping[str, str]:
     with _open_member(path, archive, _MANIFEST) as source:
         data = source.read()
     try:
-        manifest = value_codec.load(data)
+        manifest = value_codec.load_json(data)
     except DecodeError as error:
         raise _damaged_error(path, f"{_MANIFEST}: {error}") from error
     if not isinstance(manifest, dict) or not isinstance(manifest.get("files"), dict):
@@ -239,7 +239,7 @@ def _decode_plan(path: Path, archive: zipfile.ZipFile, hashes: Mapping[str, str]
         data = source.read()
     _check_hash(path, _PLAN, hashlib.sha256(data).hexdigest(), hashes)
     try:
-        document = value_codec.load(data)
+        document = value_codec.load_json(data)
     except DecodeError as error:
         raise _damaged_error(path, f"{_PLAN}: {error}") from error
     if not isinstance(document, dict):
@@ -251,7 +251,7 @@ def _extract(disk: Disk, source: IO[bytes], target: Path) -> str:
     """Write a member of the zip to a new file. Return the SHA-256 of its bytes."""
     digest = hashlib.sha256()
     # Handled here, before _open_member sees the error: a full disk is not a damaged plan.
-    with explained(f"write {target}"), disk.creating(target) as descriptor:
+    with translate_os_errors(f"write {target}"), disk.creating(target) as descriptor:
         while chunk := source.read(_CHUNK):
             digest.update(chunk)
             disk.write_all(descriptor, chunk)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from segctl.core.diagnostics import Diagnostic, Severity
 from segctl.core.errors import InvalidInput
-from segctl.core.identity import DESCRIPTIONS
+from segctl.core.identity import PROBLEM_DESCRIPTIONS
 from segctl.engine.base import LoadStats, Members, Rows, SourceError
 from segctl.manifests.desired import (
     CommandSource,
@@ -239,7 +239,8 @@ def _row_problems(load: Load, stats: LoadStats, policy: PathPolicy) -> Iterable[
             of_file = f" of {policy.display_name(file)}" if file else ""
             yield Diagnostic(
                 code=f"invalid-identity-{problem}",
-                summary=f"{_source_name(load)}: {_count_rows(rows)} with {DESCRIPTIONS[problem]}"
+                summary=f"{_source_name(load)}: {_count_rows(rows)} with "
+                f"{PROBLEM_DESCRIPTIONS[problem]}"
                 + (f", the first is row {first:,}{of_file}" if first else ""),
                 detail="Fix the data, or set onInvalid: skip to leave such rows out.",
                 location=location,
@@ -286,7 +287,9 @@ def _left_out_rows(load: Load, stats: LoadStats) -> Iterable[Finding]:
     name, total = _located_name(load), _count_rows(stats.rows)
     if stats.invalid and _tolerance(load).skip:
         invalid = sum(stats.invalid.values())
-        kinds = ", ".join(f"{rows:,} with {DESCRIPTIONS[p]}" for p, rows in stats.invalid.items())
+        kinds = ", ".join(
+            f"{rows:,} with {PROBLEM_DESCRIPTIONS[p]}" for p, rows in stats.invalid.items()
+        )
         yield Finding(
             severity=Severity.WARNING,
             code="rows-skipped",

@@ -28,7 +28,7 @@ from segctl.planning.compare import Comparison, ComparisonResult, compare_nothin
 from segctl.planning.load import find_sources
 from segctl.planning.scope import build_scope
 from segctl.planning.unchanged import select_reads
-from segctl.session.advance import record_of
+from segctl.session.advance import find_record
 from segctl.sources.context import SourceContext
 from segctl.sources.object_store import ObjectFetcher
 from segctl.sources.path_policy import PathPolicy
@@ -175,7 +175,7 @@ def remaining_plan(
 
     The state shows which rows of ``delta`` are done, and which segments exist by now.
     """
-    records = [record_of(state, target) for target in saved.targets]
+    records = [find_record(state, target) for target in saved.targets]
     targets = tuple(
         replace(
             target,

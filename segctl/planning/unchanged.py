@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from segctl.core.errors import InvalidInput
-from segctl.core.fingerprints import Basis, SourceCounts, fingerprint, of_segment
-from segctl.core.identity import Problem, SetDigest
+from segctl.core.fingerprints import Basis, SourceCounts, fingerprint, segment_fingerprint
+from segctl.core.identity import IdentityProblem, SetDigest
 from segctl.engine.base import (
     CheckedQuery,
     CopiedRows,
@@ -103,7 +103,9 @@ class ReadSelection:
                 stats[index] = LoadStats(
                     rows=counts.rows,
                     duplicates=counts.duplicates,
-                    invalid={Problem(problem): rows for problem, rows in counts.invalid.items()},
+                    invalid={
+                        IdentityProblem(problem): rows for problem, rows in counts.invalid.items()
+                    },
                     others_rows=counts.others,
                 )
         return stats
@@ -202,7 +204,9 @@ def file_fingerprint(source: FileSource, scan: FileScan, policy: PathPolicy) -> 
 
 def single_source_basis(source_fingerprint: str, members: SetDigest) -> Basis:
     """Return the basis of a segment whose members come from a single source."""
-    return Basis(sources=of_segment({}, [("include", source_fingerprint)]), members=members)
+    return Basis(
+        sources=segment_fingerprint({}, [("include", source_fingerprint)]), members=members
+    )
 
 
 def source_counts(stats: LoadStats) -> SourceCounts:
@@ -308,7 +312,7 @@ def _segment_fingerprints(
             if content is not None:
                 contents.append((role, content))
         if len(contents) == len(sources[address]):
-            result[address] = of_segment(_settings(segments[address]), contents)
+            result[address] = segment_fingerprint(_settings(segments[address]), contents)
     return result
 
 

@@ -14,7 +14,7 @@ import httpx
 
 from segctl.core.clock import Clock
 from segctl.core.outcomes import Answer, Outcome
-from segctl.core.stop_signal import StoppableClock, StopSignal, in_loop
+from segctl.core.stop_signal import StoppableClock, StopSignal, loop_callback
 from segctl.provider.connection import Credentials, checked_base, open_http, why_unreached
 from segctl.provider.limiter import Limiter
 from segctl.provider.retry import Attempt, RetryPolicy, persist, seconds_asked
@@ -139,7 +139,7 @@ class CleverTapProvider:
         """Open the connection pool, again where it was closed; nothing is sent yet."""
         self._http, self._made = self._made or self._open(), None
         for call in (self._create, self._update):
-            self._held.on_set(in_loop(asyncio.get_running_loop(), call.limiter.end))
+            self._held.on_set(loop_callback(asyncio.get_running_loop(), call.limiter.end))
         return self
 
     def _open(self) -> httpx.AsyncClient:

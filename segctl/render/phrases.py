@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from itertools import groupby
 
-from segctl.core.identity import Kind, masked
+from segctl.core.identity import Kind, mask_identity
 from segctl.plan.model import Action, Change, Finding, MemberCounts, Plan
 from segctl.render.style import escaped, quoted
 
@@ -103,7 +103,7 @@ def value_text(value: object) -> str:
 
 def identity_text(kind: Kind, value: str, mode: Identities) -> str:
     """Write one user key in quotes, in full or as a hint; a guid says that it is one."""
-    shown = quoted(value if mode is Identities.FULL else masked(value))
+    shown = quoted(value if mode is Identities.FULL else mask_identity(value))
     return shown if kind is Kind.IDENTITY else f"guid {shown}"
 
 

@@ -4,8 +4,8 @@ import json
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 
-from segctl.core.error_stream import QuarantinedMembership, RejectsResult, RetryResult
-from segctl.core.identity import masked
+from segctl.core.identity import mask_identity
+from segctl.core.rejects import QuarantinedMembership, RejectsResult, RetryResult
 from segctl.render.json_document import FORMAT_VERSION
 from segctl.render.phrases import Identities, counted, identity_text, number
 from segctl.render.style import escaped
@@ -74,7 +74,9 @@ def document(refused: Iterable[QuarantinedMembership], *, identities: Identities
             "kind": str(item.kind),
         }
         if identities is not Identities.NONE:
-            members["value"] = item.value if identities is Identities.FULL else masked(item.value)
+            members["value"] = (
+                item.value if identities is Identities.FULL else mask_identity(item.value)
+            )
         yield f"{separator}  {json.dumps(members)}"
         separator = ",\n"
     yield "\n]}\n" if separator != "\n" else "]}\n"

@@ -9,7 +9,7 @@ from typing import Any
 from segctl.render.json_document import FORMAT_VERSION
 from segctl.render.phrases import counted, number, value_text
 from segctl.render.style import PLAIN, Style, escaped, quoted
-from segctl.state.history import Garbage, StateCheck, Version
+from segctl.state.history import Garbage, StateCheck, StateVersion
 from segctl.state.model import SegmentRecord, State
 
 
@@ -126,14 +126,14 @@ def imported(address: str, *, key: str, members: int, duplicates: int) -> str:
     )
 
 
-def history(versions: Iterable[Version]) -> str:
+def history(versions: Iterable[StateVersion]) -> str:
     """Give one line a version of the state."""
     return "".join(map(_line, versions)) or (
         "There is no state yet; the first `segctl apply` makes it.\n"
     )
 
 
-def _line(version: Version) -> str:
+def _line(version: StateVersion) -> str:
     serial = "?" if version.serial is None else number(version.serial)
     where = "(present)" if version.current else escaped(version.name)
     what = (

@@ -33,9 +33,9 @@ class ApplyInfo:
     host: str
 
 
-def record_of(state: State, target: Target) -> SegmentRecord | None:
+def find_record(state: State, target: Target) -> SegmentRecord | None:
     """Give what is recorded of the segment that a target names on the wire."""
-    for record in (*state.segments.values(), *(t.record for t in state.tombstones)):
+    for _, record in state.records():
         if record.key == target.key:
             return record
         if record.customer_segment_id is None and record.ct_segment_id == target.ct_segment_id:
@@ -56,7 +56,7 @@ def is_complete(plan: Plan, ledger: Ledger) -> bool:
     )
 
 
-def advance(
+def advance_state(
     state: State, plan: Plan, ledger: Ledger, kept: Mapping[int, StoredMembers], run: ApplyInfo
 ) -> State:
     """Give the state after an apply of ``plan``; ``kept`` holds the files by target."""
@@ -78,7 +78,7 @@ def advance(
     )
 
 
-def recognizing(state: State, plan: Plan) -> State:
+def record_source_facts(state: State, plan: Plan) -> State:
     """Give the state with what an empty ``plan`` found out about its sources.
 
     Nothing else changes: members, serial and all that is told of the state stay.
@@ -114,7 +114,7 @@ def _sources(state: State, plan: Plan) -> Mapping[str, SourceCounts]:
     return dict(sorted({**others, **plan.sources}.items()))
 
 
-def with_rejects(
+def record_rejects(
     state: State,
     kept: Mapping[str, StoredMembers],
     *,
@@ -235,7 +235,7 @@ class _Step:
 
     def _recorded(self, place: int | None) -> tuple[Target, SegmentRecord | None]:
         target = self.plan.targets[place if place is not None else 0]
-        return target, record_of(self.state, target)
+        return target, find_record(self.state, target)
 
     def _record(
         self, change: Change, target: Target, record: SegmentRecord | None

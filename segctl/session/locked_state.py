@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from segctl.backends import garbage
 from segctl.backends.base import Backend
 from segctl.core.errors import SegctlError
-from segctl.core.events import Observer, ignore
-from segctl.session import recording
-from segctl.session.context import Context, EngineSession, engine_session
-from segctl.state.history import Limits
+from segctl.core.events import Observer, ignore_event
+from segctl.session.context import Context
+from segctl.session.engine_session import EngineSession, engine_session
+from segctl.session.loaded_state import LoadedState
+from segctl.session.recovery import recover_state
+from segctl.state.history import HistoryLimits
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +24,7 @@ class LockedState:
     """
 
     backend: Backend
-    loaded: recording.LoadedState
+    loaded: LoadedState
     session: EngineSession
 
 
@@ -40,25 +42,25 @@ def exclusive_lock(
         backend.lock(command=context.command, timeout=timeout),
         engine_session(context.limits, backend.scratch_folder()) as at,
     ):
-        before = backend.raw_head()
+        before = backend.read_raw_head()
         yield backend, at
         # The work is done and recorded.  What cannot be removed now is another time, and
         # `segctl state gc` says why.
         with suppress(SegctlError):
-            if backend.raw_head() != before:
-                garbage.collect(backend, Limits())
+            if backend.read_raw_head() != before:
+                garbage.collect(backend, HistoryLimits())
 
 
 @contextmanager
 def locked_state(
-    context: Context, *, timeout: float = 0.0, observe: Observer = ignore
+    context: Context, *, timeout: float = 0.0, observe: Observer = ignore_event
 ) -> Iterator[LockedState]:
     """Hold the lock as ``exclusive_lock`` does, an interrupted apply taken in first.
 
     ``observe`` is told of an apply that was recovered.
     """
     with exclusive_lock(context, timeout=timeout) as (backend, at):
-        loaded = recording.recover(backend, at.engine, disk=context.disk, now=context.clock.now())
+        loaded = recover_state(backend, at.open_engine, disk=context.disk, now=context.clock.now())
         if loaded.recovered:
             observe(loaded.recovered)
         yield LockedState(backend=backend, loaded=loaded, session=at)

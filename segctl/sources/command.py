@@ -16,7 +16,7 @@ from pathlib import Path
 from time import monotonic
 from typing import IO
 
-from segctl.core.disk import scratch_file
+from segctl.core.disk import create_scratch_file
 from segctl.engine.base import FileScan, SourceError
 from segctl.manifests.desired import CommandSource
 
@@ -46,7 +46,7 @@ def fetch(
     ``environment`` holds the variables of our process.  The program has no standard
     input, and whatever it started ends with it when it is stopped.
     """
-    with scratch_file(into) as out:
+    with create_scratch_file(into) as out:
         with _started(source, root, environment) as process:
             said = _pump(process, out, source)
         if process.returncode:

@@ -13,7 +13,7 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from segctl.core.disk import Disk, scratching
+from segctl.core.disk import Disk, translate_scratch_errors
 from segctl.engine.base import SourceError
 from segctl.manifests.object_urls import ObjectUrl, parse_object_url
 from segctl.sources import object_store_errors as failures
@@ -125,7 +125,7 @@ class ObjectFetcher:
             buckets.setdefault(bucket, {})[file] = found
         for wanted in buckets.values():
             [where, *_] = (found.address for found in wanted.values())
-            with scratching(self._scratch):
+            with translate_scratch_errors(self._scratch):
                 self._run(where, partial(_download_all, wanted=wanted))
 
     def _run(

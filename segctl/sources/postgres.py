@@ -20,7 +20,7 @@ from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from segctl.core.disk import scratch_file
+from segctl.core.disk import create_scratch_file
 from segctl.engine.base import CopiedRows
 from segctl.manifests.desired import Connection, PostgresSource
 from segctl.manifests.variables import replace_parameters
@@ -283,7 +283,7 @@ def _place(columns: Sequence[_Column], name: str) -> int | None:
 def _stream(connection: "psycopg.Connection[Any]", statement: "Composed", into: Path) -> int:
     """Write what a COPY sends, line by line as it comes; give how many rows that is."""
     came = 0
-    with scratch_file(into, buffering=_BUFFER) as file:
+    with create_scratch_file(into, buffering=_BUFFER) as file:
         file.write(_HEADER)
         with connection.cursor() as cursor:
             with cursor.copy(statement) as copy:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import quote
 
-from segctl.core.disk import scratch_file
+from segctl.core.disk import create_scratch_file
 from segctl.engine.base import CopiedRows
 from segctl.manifests.desired import SqliteSource
 from segctl.sources import sqlite_errors as failures
@@ -66,7 +66,7 @@ def fetch(
             if not columns:
                 raise failures.not_a_select()
             places = _places(columns, source, segment_column)
-            with scratch_file(into) as out:
+            with create_scratch_file(into) as out:
                 return CopiedRows(path=into, rows=_copy(cursor, places, source, out))
     except (sqlite3.Error, sqlite3.Warning) as error:
         if getattr(error, "sqlite_errorname", "") == "SQLITE_INTERRUPT":

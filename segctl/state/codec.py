@@ -12,7 +12,7 @@ from typing import Any
 
 from segctl import __version__
 from segctl.core.address import is_address
-from segctl.core.codec import DecodeError, dump, from_plain, load, to_plain
+from segctl.core.codec import DecodeError, dump_json, from_plain, load_json, to_plain
 from segctl.core.errors import StateDamaged
 from segctl.core.identity import SetDigest
 from segctl.state.model import SegmentRecord, State
@@ -36,18 +36,18 @@ _ADVICE = (
 def encode(state: State, *, segctl_version: str = __version__) -> bytes:
     """Write a head: keys sorted, two spaces a level, a newline at the end."""
     head = {"version": VERSION, "segctl_version": segctl_version, **to_plain(state)}
-    return dump(head)
+    return dump_json(head)
 
 
 def decode(data: bytes) -> State:
     """Read what ``encode`` wrote; raises ``StateDamaged`` saying what is wrong and where."""
     try:
-        return _state(load(data))
+        return _state(load_json(data))
     except DecodeError as misfit:
         raise StateDamaged(f"the state cannot be read: {misfit}", hint=_ADVICE) from misfit
 
 
-def references(data: bytes) -> frozenset[str]:
+def referenced_files(data: bytes) -> frozenset[str]:
     """Give the names of all files that a head refers to, and perhaps more; raises ``DecodeError``.
 
     Much quicker than ``decode``.  Of a head that cannot be read to its end nothing is
@@ -86,10 +86,10 @@ def _state(head: Any) -> State:
     return state
 
 
-def whose(data: bytes) -> tuple[str | None, int | None]:
+def lineage_and_serial(data: bytes) -> tuple[str | None, int | None]:
     """Give the lineage and the serial that a head tells, however damaged it is."""
     try:
-        head = load(data)
+        head = load_json(data)
     except DecodeError:
         return None, None
     told = head if isinstance(head, dict) else {}
@@ -103,7 +103,7 @@ def whose(data: bytes) -> tuple[str | None, int | None]:
 def salvage(data: bytes) -> tuple[list[tuple[str, SegmentRecord]], list[str]]:
     """Read what can be read of a damaged head: records by address, and all that is wrong."""
     try:
-        head = load(data)
+        head = load_json(data)
     except DecodeError as misfit:
         return [], [str(misfit)]
     if not isinstance(head, dict):
@@ -139,22 +139,21 @@ def _written(head: dict[str, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def _check_addresses(state: State) -> None:
-    for address in [*state.segments, *(tomb.address for tomb in state.tombstones)]:
+    for address, _ in state.records():
         if not is_address(address):
             raise DecodeError(f'"{address}" is not an address such as segment.gold')
 
 
 def _check_records(state: State) -> None:
-    records = [*state.segments.items(), *((tomb.address, tomb.record) for tomb in state.tombstones)]
-    for address, record in records:
+    for address, record in state.records():
         _check_record(address, record)
 
 
 def _check_record(address: str, record: SegmentRecord) -> None:
     """Refuse a file name that could lead out of the state's folder, and counts that cannot be."""
     members, pairs = record.members, record.pairs
-    for ref in (members.base, *members.changes, pairs.file):
-        if ref and not FILE_NAME.fullmatch(ref.name):
+    for ref in record.files():
+        if not FILE_NAME.fullmatch(ref.name):
             raise DecodeError(
                 f"a file of {address} is not named by 64 hexadecimal digits and .parquet"
             )

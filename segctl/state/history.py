@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, kw_only=True)
-class Problem:
+class StateProblem:
     """One thing that does not add up, and what to do about it."""
 
     summary: str
@@ -28,11 +28,11 @@ class StateCheck:
     versions: int
     unused: int
     unused_bytes: int
-    problems: tuple[Problem, ...]
+    problems: tuple[StateProblem, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Version:
+class StateVersion:
     """One head of the history, or the present one; ``name`` is that of its file.
 
     ``serial`` is ``None`` where nothing tells it.  Where the head cannot be read,
@@ -50,7 +50,7 @@ class Version:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Limits:
+class HistoryLimits:
     """How much of the past a state keeps besides the present head.
 
     At most ``heads`` earlier heads, as long as the member files that they alone need
@@ -73,13 +73,13 @@ class Garbage:
     bytes: int = 0
 
 
-def waste(
+def select_garbage(
     earlier: Sequence[str],
     named_by: Callable[[str], frozenset[str]],
     *,
     present: frozenset[str],
     sizes: Mapping[str, int],
-    limits: Limits,
+    limits: HistoryLimits,
 ) -> Garbage:
     """Find what may go of the ``earlier`` heads, oldest first, and of the files of ``sizes``.
 

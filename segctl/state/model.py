@@ -5,7 +5,7 @@ The service has no read call, so this is the only record there is.  The head
 named by their content, which the head refers to.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from segctl.core.codec import OPTIONAL
@@ -80,9 +80,14 @@ class SegmentRecord:
         """The segment's name on the wire, unique in the account."""
         return self.customer_segment_id or f"ct:{self.ct_segment_id}"
 
+    def files(self) -> Iterator[FileRef]:
+        """Yield the files of this record."""
+        refs = (self.members.base, *self.members.changes, self.pairs.file)
+        return (ref for ref in refs if ref)
+
     @property
     def is_empty(self) -> bool:
-        """Whether nothing is recorded in it, nor possibly in it."""
+        """Whether no member is recorded, and no uncertain request may have added one."""
         return not (self.members.digest.count or self.pairs.uncertain)
 
 
@@ -123,16 +128,19 @@ class State:
         """Give the following state: the same with ``changes``, one serial further."""
         return replace(self, serial=self.serial + 1, **changes)  # type: ignore[arg-type]  # fields by name
 
-    def tombstone_of(self, key: str) -> Tombstone | None:
+    def find_tombstone(self, key: str) -> Tombstone | None:
         """Give the tombstone whose shell goes by this name on the wire."""
         return next((t for t in self.tombstones if t.record.key == key), None)
 
-    def files(self) -> frozenset[str]:
-        """Give the names of all files that this head refers to."""
-        records = [*self.segments.values(), *(t.record for t in self.tombstones)]
-        refs = [f for r in records for f in (r.members.base, *r.members.changes, r.pairs.file)]
-        return frozenset(ref.name for ref in refs if ref)
+    def records(self) -> Iterator[tuple[str, SegmentRecord]]:
+        """Yield every record with its address: of the segments, then of the tombstones."""
+        yield from self.segments.items()
+        yield from ((tombstone.address, tombstone.record) for tombstone in self.tombstones)
+
+    def file_names(self) -> frozenset[str]:
+        """Return the names of all files that this head refers to."""
+        return frozenset(ref.name for _, record in self.records() for ref in record.files())
 
 
-EMPTY = State(lineage="", serial=0)
+EMPTY_STATE = State(lineage="", serial=0)
 """What an absent state is taken for; no lineage, so that no plan of it fits another."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from segctl.applying.apply import Apply, ApplyResult
 from segctl.backends.base import LockInfo
 from segctl.core.errors import StalePlan
-from segctl.core.events import Observer, ignore
+from segctl.core.events import Observer, ignore_event
 from segctl.core.stop_signal import StopSignal
 from segctl.manifests.desired import DesiredState
 from segctl.plan import file as plan_file
@@ -32,7 +32,7 @@ def apply_workspace(
     reread: bool = False,
     lock_timeout: float = 0.0,
     approve: Callable[[Plan], bool],
-    observe: Observer = ignore,
+    observe: Observer = ignore_event,
     stop: StopSignal,
 ) -> ApplyResult:
     """Plan under the lock (or load ``file``), ask ``approve``, send, record.
@@ -61,7 +61,7 @@ def apply_workspace(
             return run.run(approve)
         except Exception:
             # Whatever it met, a broken lock explains it: another run clears away its files.
-            work.backend.check_held()
+            work.backend.check_lock()
             raise
 
 
@@ -72,16 +72,16 @@ def _take(context: Context, file: Path, desired: DesiredState, work: LockedState
     loaded, at = work.loaded, work.session
     saved_plan = plan_file.load_plan(file, scratch=at.scratch)
     saved, state = saved_plan.plan, loaded.state
-    abandoned = work.backend.abandoned()
+    abandoned = work.backend.abandoned_lock()
     _check_fresh(saved, state, abandoned, desired, account=context.account, host=host_of(desired))
-    work.backend.note(saved.digest)
+    work.backend.record_plan(saved.digest)
     if (saved.lineage, saved.serial) == (state.lineage, state.serial):
         return PlanBundle(plan=saved, delta=saved_plan.delta, batches=saved_plan.batches)
     return remaining_plan(
         saved,
         state,
         saved_plan.delta,
-        engine=at.engine(),
+        engine=at.open_engine(),
         recorded_files=loaded.recorded(),
         scratch=at.scratch,
     )

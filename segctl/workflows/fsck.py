@@ -12,10 +12,12 @@ from segctl.backends.base import Backend, EarlierHead
 from segctl.backends.journal import Journal
 from segctl.core.errors import SegctlError, StateDamaged
 from segctl.engine.base import Audit, Engine
-from segctl.session import recording
-from segctl.session.context import Context, EngineSession, engine_session
+from segctl.session.context import Context
+from segctl.session.engine_session import EngineSession, engine_session
+from segctl.session.load import load_state, read_stable
+from segctl.session.loaded_state import recorded_members
 from segctl.state import codec as state_codec
-from segctl.state.history import Problem, StateCheck
+from segctl.state.history import StateCheck, StateProblem
 from segctl.state.model import FileRef, MemberSet, SegmentRecord, State
 
 _RESTORE = "Restore segctl.state.json and segctl.state.d from one backup."
@@ -33,14 +35,14 @@ _EARLIER = "Nothing but going back to it needs it; it goes when it is the oldest
 def check_state(context: Context) -> StateCheck:
     """Prove the state of a workspace; problems are in the result."""
     backend = context.backend()
-    return recording.steady(
-        backend, lambda: _look(context, backend), sound=lambda found: not found.problems
+    return read_stable(
+        backend, lambda: _look(context, backend), is_conclusive=lambda found: not found.problems
     )
 
 
 def _look(context: Context, backend: Backend) -> StateCheck:
     with engine_session(context.limits) as at:
-        proof = _Proof(backend, at.engine())
+        proof = _Proof(backend, at.open_engine())
         proof.check_head()
         proof.check_history()
         proof.check_journal(at, now=context.clock.now())
@@ -53,7 +55,7 @@ class _Proof:
 
     backend: Backend
     engine: Engine
-    problems: list[Problem] = field(default_factory=list)
+    problems: list[StateProblem] = field(default_factory=list)
     state: State | None = None
     records: list[tuple[str, SegmentRecord]] = field(default_factory=list)
     unreadable: int = 0
@@ -62,15 +64,15 @@ class _Proof:
 
     def found(self) -> StateCheck:
         """Give what was found."""
-        sizes = self.backend.files()
+        sizes = self.backend.file_sizes()
         # What of a damaged head cannot be read may name any file.
         unused = sizes.keys() - self.named if self.state or not self.problems else set()
         return StateCheck(
             segments=len(self.records) + self.unreadable,
             sound=len(self.records) - len(self.faulty),
             members=sum(record.members.digest.count for _, record in self.records),
-            files=len({ref.name for _, record in self.records for ref in _refs(record)}),
-            versions=len(self.backend.history()),
+            files=len({ref.name for _, record in self.records for ref in record.files()}),
+            versions=len(self.backend.list_history()),
             unused=len(unused),
             unused_bytes=sum(sizes[name] for name in unused),
             problems=tuple(dict.fromkeys(self.problems)),
@@ -88,7 +90,7 @@ class _Proof:
             return
         try:
             self.state = state_codec.decode(stored.data)
-            self.records = [*_records(self.state)]
+            self.records = [*self.state.records()]
         except StateDamaged as error:
             self.records, told = state_codec.salvage(stored.data)
             self.unreadable = len(told)
@@ -106,11 +108,11 @@ class _Proof:
             self._check_record(address, record)
 
     def _check_record(self, address: str, record: SegmentRecord) -> None:
-        self.named.update(ref.name for ref in _refs(record))
-        problems = [*_missing(self.backend, _refs(record))]
+        self.named.update(ref.name for ref in record.files())
+        problems = [*_missing(self.backend, [*record.files()])]
         if not problems:
             try:
-                where = recording.recorded_at(record, self.backend.path_of)
+                where = recorded_members(record, self.backend.file_path)
                 problems = [*_contradictions(record, self.engine.audit(where))]
             except SegctlError as error:
                 problems = [error.message]
@@ -120,7 +122,7 @@ class _Proof:
 
     def _check_all_files(self) -> None:
         """Prove every member file by its name, where no head tells which are needed."""
-        sizes = self.backend.files()
+        sizes = self.backend.file_sizes()
         self.named.update(sizes)
         for name, size in sizes.items():
             for problem in _missing(self.backend, [FileRef(name=name, rows=0, bytes=size)]):
@@ -128,9 +130,9 @@ class _Proof:
 
     def check_history(self) -> None:
         """Prove the earlier heads, their files, and the journals of ended applies."""
-        for name in self.backend.history():
+        for name in self.backend.list_history():
             try:
-                refs = _refs_of(self.backend.earlier(name))
+                refs = _refs_of(self.backend.read_earlier_head(name))
             except StateDamaged as error:
                 self._tell(f"the earlier head {name} cannot be read: {error.message}", _EARLIER)
                 continue
@@ -139,7 +141,7 @@ class _Proof:
             for problem in _missing(self.backend, [*fresh.values()]):
                 self._tell(f"the earlier head {name}: {problem}", _EARLIER)
         try:
-            for apply in journal.ended(self.backend.applies_folder()):
+            for apply in journal.archived_applies(self.backend.applies_folder()):
                 for _ in apply.records():
                     pass
         except SegctlError as error:
@@ -154,36 +156,26 @@ class _Proof:
             for _ in open_.records():
                 pass
             if self.state is not None and not self.faulty:
-                recording.read(self.backend, at.engine, now=now)
+                load_state(self.backend, at.open_engine, now=now)
         except SegctlError as error:
             self._tell(error.message, error.hint)
 
     def _tell(self, summary: str, advice: str) -> None:
-        self.problems.append(Problem(summary=summary, advice=advice.strip()))
-
-
-def _records(state: State) -> Iterator[tuple[str, SegmentRecord]]:
-    yield from state.segments.items()
-    yield from ((tombstone.address, tombstone.record) for tombstone in state.tombstones)
-
-
-def _refs(record: SegmentRecord) -> list[FileRef]:
-    members = record.members
-    return [ref for ref in (members.base, *members.changes, record.pairs.file) if ref]
+        self.problems.append(StateProblem(summary=summary, advice=advice.strip()))
 
 
 def _refs_of(head: EarlierHead) -> list[FileRef]:
     """Give what an earlier head refers to; raises ``StateDamaged``."""
     if head.data is None:
         raise StateDamaged(head.problem)
-    return [ref for _, record in _records(state_codec.decode(head.data)) for ref in _refs(record)]
+    return [ref for _, record in state_codec.decode(head.data).records() for ref in record.files()]
 
 
 def _missing(backend: Backend, refs: Sequence[FileRef]) -> Iterator[str]:
     """Give what is wrong with files by themselves: not there, or not what was written."""
     for ref in refs:
         try:
-            backend.path_of(ref)
+            backend.file_path(ref)
         except SegctlError as error:
             yield error.message
 

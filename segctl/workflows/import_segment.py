@@ -11,8 +11,8 @@ from pathlib import Path
 
 from segctl.core.diagnostics import Diagnostic, Location
 from segctl.core.errors import InvalidInput, OperationError, WrongUsage
-from segctl.core.events import Observer, ignore
-from segctl.core.identity import DESCRIPTIONS, Kind
+from segctl.core.events import Observer, ignore_event
+from segctl.core.identity import PROBLEM_DESCRIPTIONS, Kind
 from segctl.engine.base import Engine, FoldedTarget, LoadStats, Recorded, SourceError
 from segctl.manifests.desired import DesiredSegment, FileSource
 from segctl.manifests.file_formats import infer_format
@@ -23,8 +23,8 @@ from segctl.planning.unchanged import (
     single_source_basis,
     source_counts,
 )
-from segctl.session import recording
 from segctl.session.context import Context
+from segctl.session.loaded_state import write_head
 from segctl.session.locked_state import LockedState, locked_state
 from segctl.sources.files import scan
 from segctl.sources.object_store import ObjectFetcher
@@ -63,7 +63,7 @@ def import_segment(
     ct_segment_id: int | None = None,
     variables: Mapping[str, str],
     lock_timeout: float = 0.0,
-    observe: Observer = ignore,
+    observe: Observer = ignore_event,
 ) -> ImportResult:
     """Record a declared segment as existing, with the members in a file.
 
@@ -82,7 +82,7 @@ def import_segment(
         state = work.loaded.state
         key = segment.customer_segment_id if ct_segment_id is None else f"ct:{ct_segment_id}"
         _check_unknown(state, segment, key)
-        read = _read(work.session.engine(), members, work.session.scratch) if members else None
+        read = _read(work.session.open_engine(), members, work.session.scratch) if members else None
         record = SegmentRecord(
             customer_segment_id=segment.customer_segment_id if ct_segment_id is None else None,
             ct_segment_id=ct_segment_id,
@@ -99,7 +99,7 @@ def import_segment(
             record = replace(record, basis=single_source_basis(read.source, record.members.digest))
             sources[read.source] = source_counts(read.stats)
         state = replace(state, sources=sources)
-        recording.write(work.backend, work.loaded, _with(state, address, record))
+        write_head(work.backend, work.loaded, _with(state, address, record))
     return ImportResult(
         address=address,
         key=record.key,
@@ -150,7 +150,8 @@ def _read(engine: Engine, members: MembersFile, scratch: Path) -> _Read:
                 Diagnostic(
                     code=f"invalid-identity-{problem}",
                     summary=f"{members.path}: {rows:,} row{'' if rows == 1 else 's'} with "
-                    f"{DESCRIPTIONS[problem]}, the first is row {stats.first.get(problem, 0):,}"
+                    f"{PROBLEM_DESCRIPTIONS[problem]}, "
+                    f"the first is row {stats.first.get(problem, 0):,}"
                     + (
                         f" of {policy.display_name(stats.files[problem])}"
                         if problem in stats.files

@@ -12,8 +12,10 @@ from segctl.core.events import Recovered
 from segctl.manifests.desired import DesiredState
 from segctl.plan import file as plan_file
 from segctl.plan.model import Plan
-from segctl.session import recording
-from segctl.session.context import Context, EngineSession, engine_session
+from segctl.session.context import Context
+from segctl.session.engine_session import EngineSession, engine_session
+from segctl.session.load import load_state, read_stable
+from segctl.session.loaded_state import LoadedState
 from segctl.state.model import State
 from segctl.workflows.validate import load_desired
 
@@ -53,9 +55,9 @@ def plan_workspace(
 
     def look() -> PlanResult:
         # Asked before the state is read: nobody at work now means that what is read stays so.
-        holder = backend.holder() if out else None
+        holder = backend.lock_holder() if out else None
         with engine_session(context.limits) as at:
-            loaded = recording.read(backend, at.engine, now=context.clock.now())
+            loaded = load_state(backend, at.open_engine, now=context.clock.now())
             if holder and loaded.recovered:
                 raise _at_work(holder)
             made = build_bundle(
@@ -74,7 +76,7 @@ def plan_workspace(
                 )
         return PlanResult(plan=made.plan, recovered=loaded.recovered)
 
-    return recording.steady(backend, look)
+    return read_stable(backend, look)
 
 
 def _at_work(holder: LockInfo) -> StateLocked:
@@ -94,7 +96,7 @@ def read_saved_plan(file: Path) -> Plan:
 def build_bundle(
     context: Context,
     desired: DesiredState,
-    loaded: recording.LoadedState,
+    loaded: LoadedState,
     at: EngineSession,
     *,
     targets: tuple[str, ...],
@@ -119,7 +121,7 @@ def build_bundle(
             retry_before=None if days is None else context.clock.now() - days * _SECONDS_A_DAY,
             reread=reread,
         ),
-        engine=at.engine,
+        engine=at.open_engine,
         recorded_files=loaded.recorded(),
         root=context.root,
         scratch=at.scratch,

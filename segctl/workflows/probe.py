@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from segctl.core.disk import explained
+from segctl.core.disk import translate_os_errors
 from segctl.core.errors import CredentialsRefused
 from segctl.session.context import Context
 from segctl.workflows.validate import load_desired
@@ -87,12 +87,12 @@ def run_probe(
 
 def make_folder(context: Context, folder: Path) -> None:
     """Make a new folder, before anything is sent; raises ``OperationError``."""
-    with explained(f"make the folder {folder}"):
+    with translate_os_errors(f"make the folder {folder}"):
         context.disk.make_folder(folder)
 
 
 def keep_files(context: Context, folder: Path, files: Mapping[str, str]) -> None:
     """Write new files into a folder; raises ``OperationError``."""
     for name, text in files.items():
-        with explained(f"write {folder / name}"):
+        with translate_os_errors(f"write {folder / name}"):
             context.disk.write_new(folder / name, text.encode())

@@ -10,26 +10,29 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from segctl.backends import journal
-from segctl.core.address import matches
-from segctl.core.disk import explained, open_file
-from segctl.core.error_stream import (
-    NOT_FOUND,
-    Label,
+from segctl.core.address import is_targeted
+from segctl.core.disk import open_file, translate_os_errors
+from segctl.core.error_stream import parse_error_stream
+from segctl.core.errors import OperationError
+from segctl.core.events import Observer, ignore_event
+from segctl.core.outcomes import fold_records
+from segctl.core.rejects import (
+    SEGMENT_NOT_FOUND,
     QuarantinedMembership,
+    RejectDetails,
     RejectsResult,
     RetryResult,
-    parse,
 )
-from segctl.core.errors import OperationError
-from segctl.core.events import Observer, ignore
-from segctl.core.outcomes import fold
 from segctl.engine.base import FoldedTarget, Recorded, SentApply
 from segctl.plan import codec as plan_codec
-from segctl.session import recording
-from segctl.session.advance import with_rejects
-from segctl.session.context import Context, engine_session
+from segctl.session.advance import record_rejects
+from segctl.session.context import Context
+from segctl.session.engine_session import engine_session
+from segctl.session.load import load_state
+from segctl.session.loaded_state import recorded_members, write_head
 from segctl.session.locked_state import LockedState, locked_state
-from segctl.state.model import SegmentRecord, State
+from segctl.session.merge import store_folded
+from segctl.state.model import SegmentRecord
 
 LARGEST_STREAM = 512 << 20
 """Bytes of a stream that are read at once; it is held in memory."""
@@ -38,7 +41,7 @@ _NONE = -1
 
 
 def load_rejects(
-    context: Context, file: Path, *, lock_timeout: float = 0.0, observe: Observer = ignore
+    context: Context, file: Path, *, lock_timeout: float = 0.0, observe: Observer = ignore_event
 ) -> RejectsResult:
     """Mark what the Error Stream in ``file`` names as refused.
 
@@ -46,11 +49,11 @@ def load_rejects(
     ``StateDamaged``, ``OperationError``.
     """
     name = file.relative_to(context.root) if file.is_relative_to(context.root) else file
-    rejects = parse(_read(file), file=name.as_posix())
+    rejects = parse_error_stream(_read(file), file=name.as_posix())
     with _work(context, lock_timeout, observe) as work:
         state = work.loaded.state
-        targets = [work.target_of(label) for label in rejects.labels]
-        rejected = work.session.engine().reject(
+        targets = [work.target_of(label) for label in rejects.details]
+        rejected = work.session.open_engine().reject(
             work.recorded(),
             rejects=rejects,
             targets=targets,
@@ -60,7 +63,7 @@ def load_rejects(
         missing = frozenset(
             work.keys[targets[label]]
             for label in rejected.labels
-            if rejects.labels[label].type == NOT_FOUND
+            if rejects.details[label].type == SEGMENT_NOT_FOUND
         )
         work.save(rejected.folded, missing=missing)
         return RejectsResult(
@@ -70,7 +73,7 @@ def load_rejects(
             known=rejected.known,
             older=rejected.older,
             unmatched=rejected.unmatched,
-            missing=tuple(sorted(a for a, r in _records(state) if r.key in missing)),
+            missing=tuple(sorted(a for a, r in state.records() if r.key in missing)),
         )
 
 
@@ -80,21 +83,23 @@ def retry_rejects(
     targets: tuple[str, ...] = (),
     type_: str | None = None,
     lock_timeout: float = 0.0,
-    observe: Observer = ignore,
+    observe: Observer = ignore_event,
 ) -> RetryResult:
     """Let refused pairs be sent again, all or those refused for the reason ``type_``.
 
     A segment that was missing is taken for restored, unless ``type_`` is another reason.
     """
     with _work(context, lock_timeout, observe) as work:
-        picked = {record.key for a, record in _records(work.loaded.state) if matches(a, targets)}
+        picked = {
+            record.key for a, record in work.loaded.state.records() if is_targeted(a, targets)
+        }
         where = {n: r for n, r in work.recorded().items() if work.keys[n] in picked}
-        folded = work.session.engine().retry(where, type_=type_)
+        folded = work.session.open_engine().retry(where, type_=type_)
         pairs = sum(work.records[n].pairs.refused - f.refused for n, f in folded.items())
         found = {key for key in picked if work.by_key[key].missing}
-        if type_ is not None and type_.upper() != NOT_FOUND:
+        if type_ is not None and type_.upper() != SEGMENT_NOT_FOUND:
             found.clear()
-        addresses = sorted(a for a, r in _records(work.loaded.state) if r.key in found)
+        addresses = sorted(a for a, r in work.loaded.state.records() if r.key in found)
         work.save(folded, found=frozenset(found))
         return RetryResult(pairs=pairs, segments=len(folded), found=tuple(addresses))
 
@@ -104,17 +109,17 @@ def list_quarantined(
 ) -> Iterator[QuarantinedMembership]:
     """Give every pair in quarantine, by address; writes nothing."""
     with engine_session(context.limits) as at:
-        loaded = recording.read(context.backend(), at.engine, now=context.clock.now())
+        loaded = load_state(context.backend(), at.open_engine, now=context.clock.now())
         picked = sorted(
-            (item for item in _records(loaded.state) if matches(item[0], targets)), key=_address
+            (item for item in loaded.state.records() if is_targeted(item[0], targets)), key=_address
         )
         where = {
-            n: recording.recorded_at(record, loaded.locate)
+            n: recorded_members(record, loaded.locate)
             for n, (_, record) in enumerate(picked)
             if record.pairs.refused
         }
         if where:
-            for pair in at.engine().refused(where):
+            for pair in at.open_engine().refused(where):
                 yield QuarantinedMembership(
                     address=picked[pair.target][0],
                     action=pair.action,
@@ -129,14 +134,8 @@ def _address(item: tuple[str, SegmentRecord]) -> str:
     return item[0]
 
 
-def _records(state: State) -> Iterator[tuple[str, SegmentRecord]]:
-    """Give all records with their addresses, those of tombstones too."""
-    yield from state.segments.items()
-    yield from ((tombstone.address, tombstone.record) for tombstone in state.tombstones)
-
-
 def _read(file: Path) -> bytes:
-    with explained(f"read {file}"), open_file(file) as stream:
+    with translate_os_errors(f"read {file}"), open_file(file) as stream:
         data = stream.read(LARGEST_STREAM + 1)
     if len(data) > LARGEST_STREAM:
         raise OperationError(
@@ -150,7 +149,7 @@ def _read(file: Path) -> bytes:
 def _work(context: Context, timeout: float, observe: Observer) -> Iterator["_Work"]:
     """Hold the lock, unless nothing was ever sent."""
     with engine_session(context.limits) as at:
-        if not recording.read(context.backend(), at.engine, now=context.clock.now()).state.lineage:
+        if not load_state(context.backend(), at.open_engine, now=context.clock.now()).state.lineage:
             raise OperationError(
                 "the state is empty: nothing was ever sent from here",
                 hint="Run it in the workspace whose apply was refused, or name that with -C.",
@@ -166,7 +165,7 @@ class _Work:
         self.backend = place.backend
         self.loaded = place.loaded
         self.session = place.session
-        self.records = [record for _, record in _records(self.loaded.state)]
+        self.records = [record for _, record in self.loaded.state.records()]
         self.by_key = {r.key: r for r in self.records}
         self.keys = [record.key for record in self.records]
 
@@ -175,7 +174,7 @@ class _Work:
         at = self.loaded.recorded()
         return {number: at[key] for number, key in enumerate(self.keys)}
 
-    def target_of(self, label: Label) -> int:
+    def target_of(self, label: RejectDetails) -> int:
         """Give the number of the segment that a reject names; -1 where it is none of ours.
 
         Both ids of a row must fit what is recorded: a row with another's id is about a
@@ -198,14 +197,14 @@ class _Work:
         """Give the applies that were kept, newest first, each when it is asked for."""
         state = self.loaded.state
         numbers = {key: number for number, key in enumerate(self.keys)}
-        for ended in journal.ended(self.backend.applies_folder()):
+        for ended in journal.archived_applies(self.backend.applies_folder()):
             header = ended.header
             if header["lineage"] not in ("", state.lineage):
                 continue
             plan = plan_codec.decode(header["plan"])
             yield SentApply(
                 delta=ended.delta,
-                ledger=fold(ended.records()),
+                ledger=fold_records(ended.records()),
                 targets={
                     place: numbers[target.key]
                     for place, target in enumerate(plan.targets)
@@ -223,16 +222,16 @@ class _Work:
     ) -> None:
         """Take what changed into the state, one serial further; write nothing where nothing did."""
         kept = {
-            self.keys[number]: recording.kept(
+            self.keys[number]: store_folded(
                 self.records[number],
                 part,
                 lambda scratch, rows: self.backend.add_file(scratch, rows=rows),
             )
             for number, part in folded.items()
         }
-        state = with_rejects(self.loaded.state, kept, missing=missing, found=found)
+        state = record_rejects(self.loaded.state, kept, missing=missing, found=found)
         if state is not self.loaded.state:
-            recording.write(self.backend, self.loaded, state)
+            write_head(self.backend, self.loaded, state)
 
 
 def _text(number: int | None) -> str | None:

@@ -4,20 +4,21 @@ Each change takes the lock, recovers an interrupted apply first, goes one serial
 further and leaves the former head in the history.  Nothing is sent.
 """
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 from segctl.backends import garbage
 from segctl.backends.base import EarlierHead
-from segctl.core.address import is_address, matches
+from segctl.core.address import is_address, is_targeted
 from segctl.core.errors import OperationError, SegctlError, StateDamaged, WrongUsage
-from segctl.core.events import Observer, ignore
-from segctl.session import recording
-from segctl.session.context import Context, engine_session
+from segctl.core.events import Observer, ignore_event
+from segctl.session.context import Context
+from segctl.session.engine_session import engine_session
+from segctl.session.load import load_state, read_stable
+from segctl.session.loaded_state import write_head
 from segctl.session.locked_state import locked_state
 from segctl.state import codec as state_codec
-from segctl.state.history import Garbage, Limits, Version
-from segctl.state.model import SegmentRecord, State
+from segctl.state.history import Garbage, HistoryLimits, StateVersion
+from segctl.state.model import State
 
 
 def move_segment(
@@ -26,7 +27,7 @@ def move_segment(
     destination: str,
     *,
     lock_timeout: float = 0.0,
-    observe: Observer = ignore,
+    observe: Observer = ignore_event,
 ) -> None:
     """Give a recorded segment another address; raises ``WrongUsage``."""
     for address in (source, destination):
@@ -40,7 +41,7 @@ def move_segment(
             raise WrongUsage(f"{destination} is recorded already")
         segments[destination] = segments.pop(source)
         state = work.loaded.state.next(segments=dict(sorted(segments.items())), unfinished=None)
-        recording.write(work.backend, work.loaded, state)
+        write_head(work.backend, work.loaded, state)
 
 
 def forget_segments(
@@ -48,7 +49,7 @@ def forget_segments(
     globs: tuple[str, ...],
     *,
     lock_timeout: float = 0.0,
-    observe: Observer = ignore,
+    observe: Observer = ignore_event,
 ) -> tuple[str, ...]:
     """Forget recorded segments and tombstones; give their addresses.
 
@@ -60,16 +61,16 @@ def forget_segments(
         state = work.loaded.state
         known = [*state.segments, *(tombstone.address for tombstone in state.tombstones)]
         for glob in globs:
-            if not any(matches(address, [glob]) for address in known):
+            if not any(is_targeted(address, [glob]) for address in known):
                 raise _unknown(glob)
-        kept = {a: r for a, r in state.segments.items() if not matches(a, globs)}
-        tombstones = tuple(t for t in state.tombstones if not matches(t.address, globs))
-        recording.write(
+        kept = {a: r for a, r in state.segments.items() if not is_targeted(a, globs)}
+        tombstones = tuple(t for t in state.tombstones if not is_targeted(t.address, globs))
+        write_head(
             work.backend,
             work.loaded,
             state.next(segments=kept, tombstones=tombstones, unfinished=None),
         )
-        return tuple(sorted({address for address in known if matches(address, globs)}))
+        return tuple(sorted({address for address in known if is_targeted(address, globs)}))
 
 
 def _unknown(address: str) -> WrongUsage:
@@ -86,32 +87,32 @@ def read_head(context: Context) -> bytes:
     return stored.data
 
 
-def list_versions(context: Context) -> tuple[Version, ...]:
+def list_versions(context: Context) -> tuple[StateVersion, ...]:
     """Give all versions of the state that are kept, oldest first, the present one last.
 
     One that cannot be read is named, with the reason.
     """
     backend = context.backend()
-    found = [_earlier(backend.earlier(name)) for name in backend.history()]
+    found = [_earlier(backend.read_earlier_head(name)) for name in backend.list_history()]
     try:
         stored = backend.read_head()
     except SegctlError as error:
-        return (*found, Version(name="", serial=None, current=True, problem=error.message))
+        return (*found, StateVersion(name="", serial=None, current=True, problem=error.message))
     return (*found, _version("", stored.data, current=True)) if stored else tuple(found)
 
 
-def _earlier(head: EarlierHead) -> Version:
+def _earlier(head: EarlierHead) -> StateVersion:
     if head.data is None:
-        return Version(name=head.name, serial=head.serial, problem=head.problem)
+        return StateVersion(name=head.name, serial=head.serial, problem=head.problem)
     return replace(_version(head.name, head.data), serial=head.serial, until=head.until)
 
 
-def _version(name: str, data: bytes, *, current: bool = False) -> Version:
+def _version(name: str, data: bytes, *, current: bool = False) -> StateVersion:
     try:
         state = state_codec.decode(data)
     except StateDamaged as error:
-        return Version(name=name, serial=None, current=current, problem=error.message)
-    return Version(
+        return StateVersion(name=name, serial=None, current=current, problem=error.message)
+    return StateVersion(
         name=name,
         serial=state.serial,
         segments=len(state.segments),
@@ -121,7 +122,7 @@ def _version(name: str, data: bytes, *, current: bool = False) -> Version:
 
 
 def collect_garbage(
-    context: Context, *, dry_run: bool, lock_timeout: float = 0.0, observe: Observer = ignore
+    context: Context, *, dry_run: bool, lock_timeout: float = 0.0, observe: Observer = ignore_event
 ) -> Garbage:
     """Remove what the state no longer needs, or only tell what that is; see ``collecting``.
 
@@ -129,14 +130,9 @@ def collect_garbage(
     """
     if dry_run:
         backend = context.backend()
-        return recording.steady(backend, lambda: garbage.survey(backend, Limits()))
+        return read_stable(backend, lambda: garbage.find_garbage(backend, HistoryLimits()))
     with locked_state(context, timeout=lock_timeout, observe=observe) as work:
-        return garbage.collect(work.backend, Limits())
-
-
-def _records(state: State) -> Iterator[tuple[str, SegmentRecord]]:
-    yield from state.segments.items()
-    yield from ((tombstone.address, tombstone.record) for tombstone in state.tombstones)
+        return garbage.collect(work.backend, HistoryLimits())
 
 
 def read_state(context: Context) -> State:
@@ -145,9 +141,9 @@ def read_state(context: Context) -> State:
 
     def look() -> State:
         with engine_session(context.limits) as at:
-            return recording.read(backend, at.engine, now=context.clock.now()).state
+            return load_state(backend, at.open_engine, now=context.clock.now()).state
 
-    return recording.steady(backend, look)
+    return read_stable(backend, look)
 
 
 def force_unlock(context: Context, lock_id: str) -> None:

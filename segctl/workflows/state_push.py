@@ -11,10 +11,12 @@ from segctl.backends import journal
 from segctl.backends.base import Backend
 from segctl.backends.journal import Journal
 from segctl.core.errors import OperationError, StateDamaged
-from segctl.core.events import Observer, ignore
-from segctl.session import recording
-from segctl.session.context import Context, EngineSession
+from segctl.core.events import Observer, ignore_event
+from segctl.session.context import Context
+from segctl.session.engine_session import EngineSession
+from segctl.session.loaded_state import recorded_members
 from segctl.session.locked_state import exclusive_lock
+from segctl.session.recovery import recover_state
 from segctl.state import codec as state_codec
 from segctl.state.model import State
 
@@ -39,7 +41,7 @@ def push_state(
     *,
     force: bool = False,
     lock_timeout: float = 0.0,
-    observe: Observer = ignore,
+    observe: Observer = ignore_event,
 ) -> State:
     """Put a head in place of the present one, one serial further than both.
 
@@ -53,8 +55,8 @@ def push_state(
         present = _present(context, backend, at, observe)
         if not force:
             _check_follows(pushed, present)
-        for record in (*pushed.segments.values(), *(t.record for t in pushed.tombstones)):
-            recording.recorded_at(record, backend.path_of)
+        for _, record in pushed.records():
+            recorded_members(record, backend.file_path)
         state = _placed(pushed, present, Journal.open(backend.journal_folder()))
         backend.replace_head(
             state_codec.encode(state), expected=present.version, damaged=present.state is None
@@ -75,7 +77,7 @@ def _read(data: bytes) -> State:
 
 def _present(context: Context, backend: Backend, at: EngineSession, observe: Observer) -> _Present:
     try:
-        loaded = recording.recover(backend, at.engine, disk=context.disk, now=context.clock.now())
+        loaded = recover_state(backend, at.open_engine, disk=context.disk, now=context.clock.now())
     except StateDamaged:
         return _lost(backend)
     if loaded.recovered:
@@ -88,18 +90,20 @@ def _present(context: Context, backend: Backend, at: EngineSession, observe: Obs
 
 def _lost(backend: Backend) -> _Present:
     """Tell what can be told of a head that is damaged or gone: by itself, and by the history."""
-    stored = backend.raw_head()
-    lineage, serial = state_codec.whose(stored.data) if stored else (None, None)
-    earlier = [backend.earlier(name) for name in backend.history()]
+    stored = backend.read_raw_head()
+    lineage, serial = state_codec.lineage_and_serial(stored.data) if stored else (None, None)
+    earlier = [backend.read_earlier_head(name) for name in backend.list_history()]
     if lineage is None:
-        told = (state_codec.whose(head.data)[0] for head in reversed(earlier) if head.data)
+        told = (
+            state_codec.lineage_and_serial(head.data)[0] for head in reversed(earlier) if head.data
+        )
         lineage = next((each for each in told if each), None)
     return _Present(
         state=None,
         lineage=lineage,
         serial=max(
             serial or 0,
-            journal.last_serial(backend.applies_folder()),
+            journal.last_archived_serial(backend.applies_folder()),
             *(head.serial + 1 for head in earlier),
             0,
         ),

@@ -313,7 +313,7 @@ def test_a_refused_update_is_halved_until_the_bad_pair_stands_alone() -> None:
     ]
     run = Run(plan(target("G"), target("S")), service, rows)
     [odd] = run.sent.ledger.exceptions
-    assert (odd.target, odd.value, odd.outcome, odd.detail) == (
+    assert (odd.target_index, odd.value, odd.outcome, odd.detail) == (
         1,
         "bad",
         Outcome.REFUSED,

@@ -31,8 +31,8 @@ def write(backend: Backend, data: bytes) -> str:
 
 def test_a_new_place_has_no_head_no_files_and_no_holder(backend: Backend) -> None:
     assert backend.read_head() is None
-    assert backend.files() == {}
-    assert backend.holder() is None
+    assert backend.file_sizes() == {}
+    assert backend.lock_holder() is None
 
 
 def test_a_head_is_read_back_as_it_was_written(backend: Backend, another: Another) -> None:
@@ -77,56 +77,56 @@ def test_a_file_is_named_by_its_content_and_read_back(backend: Backend, another:
         ref = add(backend, b"members")
     digest = hashlib.sha256(b"members").hexdigest()
     assert ref == FileRef(name=f"{digest}.parquet", rows=3, bytes=7)
-    assert another().path_of(ref).read_bytes() == b"members"
+    assert another().file_path(ref).read_bytes() == b"members"
 
 
 def test_the_same_content_twice_is_one_file(backend: Backend) -> None:
     with backend.lock(command="segctl apply", timeout=0):
         refs = {add(backend, b"members"), add(backend, b"members"), add(backend, b"others")}
-    assert sorted(backend.files()) == sorted(ref.name for ref in refs)
+    assert sorted(backend.file_sizes()) == sorted(ref.name for ref in refs)
     assert len(refs) == 2
 
 
 def test_a_missing_file_is_damage(backend: Backend) -> None:
     with pytest.raises(StateDamaged, match="is missing"):
-        backend.path_of(FileRef(name=f"{'0' * 64}.parquet", rows=1, bytes=1))
+        backend.file_path(FileRef(name=f"{'0' * 64}.parquet", rows=1, bytes=1))
 
 
 def test_a_file_of_another_size_is_damage(backend: Backend) -> None:
     with backend.lock(command="segctl apply", timeout=0):
         ref = add(backend, b"members")
-    backend.path_of(ref).write_bytes(b"mem")
+    backend.file_path(ref).write_bytes(b"mem")
     with pytest.raises(StateDamaged, match="has 3 bytes instead of 7"):
-        backend.path_of(ref)
+        backend.file_path(ref)
 
 
 def test_a_file_with_one_bit_changed_is_damage(backend: Backend, another: Another) -> None:
     with backend.lock(command="segctl apply", timeout=0):
         ref = add(backend, b"members")
-    backend.path_of(ref).write_bytes(b"memberz")
+    backend.file_path(ref).write_bytes(b"memberz")
     with pytest.raises(StateDamaged, match=r"parquet is not what was written$"):
-        another().path_of(ref)
+        another().file_path(ref)
 
 
 @pytest.mark.parametrize("name", ["../segctl.yaml", "/etc/passwd", "x", f"{'A' * 64}.parquet", ""])
 def test_a_name_that_is_no_digest_leads_nowhere(backend: Backend, name: str) -> None:
     with pytest.raises(StateDamaged, match="cannot be one of its own"):
-        backend.path_of(FileRef(name=name, rows=1, bytes=1))
+        backend.file_path(FileRef(name=name, rows=1, bytes=1))
 
 
 def test_the_lock_tells_its_holder_and_ends(
     backend: Backend, another: Another, clock: FakeClock
 ) -> None:
     with backend.lock(command="segctl apply", timeout=0) as info:
-        assert another().holder() == info
+        assert another().lock_holder() == info
         assert (info.command, info.since) == ("segctl apply", clock.time)
-    assert another().holder() is None
+    assert another().lock_holder() is None
 
 
 def test_the_lock_ends_with_an_error_too(backend: Backend, another: Another) -> None:
     with pytest.raises(ZeroDivisionError), backend.lock(command="segctl apply", timeout=0):
         raise ZeroDivisionError
-    assert another().holder() is None
+    assert another().lock_holder() is None
 
 
 def test_a_second_run_is_told_who_holds_the_lock(backend: Backend, another: Another) -> None:
@@ -176,9 +176,9 @@ def test_the_same_process_cannot_lock_twice(backend: Backend) -> None:
 def test_a_broken_lock_lets_the_next_run_in(backend: Backend, another: Another) -> None:
     with backend.lock(command="hanging", timeout=0) as info:
         another().force_unlock(info.id)
-        assert another().holder() is None
+        assert another().lock_holder() is None
         with another().lock(command="next", timeout=0) as following:
-            assert another().holder() == following
+            assert another().lock_holder() == following
 
 
 def test_who_lost_the_lock_cannot_replace_the_head(backend: Backend, another: Another) -> None:
@@ -199,7 +199,7 @@ def test_who_lost_the_lock_does_not_free_the_next_one(backend: Backend, another:
         another().force_unlock(info.id)
         with another().lock(command="next", timeout=0) as following:
             lost.close()
-            assert another().holder() == following
+            assert another().lock_holder() == following
 
 
 def test_only_the_lock_that_is_held_can_be_broken(backend: Backend, another: Another) -> None:
@@ -208,7 +208,7 @@ def test_only_the_lock_that_is_held_can_be_broken(backend: Backend, another: Ano
             another().force_unlock("id-99")
         assert caught.value.message.startswith("there is no lock id-99: the state is locked by ")
         assert caught.value.hint == f"If you mean that one: segctl force-unlock {info.id}"
-        assert another().holder() == info
+        assert another().lock_holder() == info
 
 
 def test_a_free_lock_cannot_be_broken(backend: Backend) -> None:
@@ -228,7 +228,7 @@ def test_what_can_be_written_is_found_writable(backend: Backend) -> None:
 def test_earlier_heads_can_be_told_apart_and_read(backend: Backend) -> None:
     for serial in (1, 2, 3):
         write(backend, b'{"serial": %d}' % serial)
-    found = [backend.earlier(name) for name in backend.history()]
+    found = [backend.read_earlier_head(name) for name in backend.list_history()]
     assert [(head.serial, head.data) for head in found] == [
         (1, b'{"serial": 1}'),
         (2, b'{"serial": 2}'),
@@ -240,11 +240,11 @@ def test_what_is_dropped_is_gone_and_nothing_else(backend: Backend) -> None:
         write(backend, b'{"serial": %d}' % serial)
     with backend.lock(command="segctl apply", timeout=0):
         old, new = add(backend, b"old"), add(backend, b"new")
-        [first, second] = backend.history()
-        backend.drop(heads=[first], files=[old.name])
-    assert backend.history() == [second]
-    assert backend.files() == {new.name: 3}
-    assert backend.earlier(first).problem == "No such file or directory"
+        [first, second] = backend.list_history()
+        backend.remove_garbage(heads=[first], files=[old.name])
+    assert backend.list_history() == [second]
+    assert backend.file_sizes() == {new.name: 3}
+    assert backend.read_earlier_head(first).problem == "No such file or directory"
 
 
 def test_nothing_is_dropped_once_the_lock_is_broken(backend: Backend, another: Another) -> None:
@@ -252,28 +252,28 @@ def test_nothing_is_dropped_once_the_lock_is_broken(backend: Backend, another: A
         ref = add(backend, b"members")
         another().force_unlock(info.id)
         with pytest.raises(StateChanged):
-            backend.drop(heads=[], files=[ref.name])
-    assert list(backend.files()) == [ref.name]
+            backend.remove_garbage(heads=[], files=[ref.name])
+    assert list(backend.file_sizes()) == [ref.name]
 
 
 def test_who_died_over_the_lock_is_known_to_the_next(backend: Backend, another: Another) -> None:
     died = ExitStack()
     died.enter_context(backend.lock(command="segctl apply", timeout=0))
-    backend.note("sha256:1f")
+    backend.record_plan("sha256:1f")
     other = another()
     other.force_unlock(died_id(backend))
     with other.lock(command="segctl apply", timeout=0):
-        found = other.abandoned()
+        found = other.abandoned_lock()
         assert found is not None
         assert found.plan == "sha256:1f"
     died.close()
     last = another()
     with last.lock(command="segctl apply", timeout=0):
-        assert last.abandoned() is None
+        assert last.abandoned_lock() is None
 
 
 def died_id(backend: Backend) -> str:
-    info = backend.holder()
+    info = backend.lock_holder()
     assert info is not None
     return info.id
 
@@ -282,4 +282,4 @@ def test_a_run_whose_lock_was_broken_notes_nothing(backend: Backend, another: An
     with backend.lock(command="hanging", timeout=0) as info:
         another().force_unlock(info.id)
         with pytest.raises(StateChanged):
-            backend.note("sha256:1f")
+            backend.record_plan("sha256:1f")

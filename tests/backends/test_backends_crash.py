@@ -60,7 +60,7 @@ def whole_head(place: Place) -> bytes | None:
         return None
     named = json.loads(head.data)
     ref = FileRef(name=named["name"], rows=0, bytes=named["bytes"])
-    assert backend.path_of(ref).read_bytes() == f"members of {named['serial']}".encode()
+    assert backend.file_path(ref).read_bytes() == f"members of {named['serial']}".encode()
     return head.data
 
 
@@ -179,7 +179,7 @@ def test_a_crash_while_clearing_out_leaves_every_kept_head_with_its_files(
             check_kept_heads(place)
             clear(place)
         assert serial(place) == 3
-        assert (len(place.backend().history()), len(place.backend().files())) == (1, 2)
+        assert (len(place.backend().list_history()), len(place.backend().file_sizes())) == (1, 2)
         if disk.steps < at:
             return
 
@@ -189,19 +189,19 @@ def clear(place: Place, disk: FaultyDisk | None = None) -> None:
     backend = place.backend(disk)
     with backend.lock(command="segctl state gc", timeout=0):
         named = {
-            json.loads(backend.earlier(name).data or b"")["name"]: name
-            for name in backend.history()
+            json.loads(backend.read_earlier_head(name).data or b"")["name"]: name
+            for name in backend.list_history()
         }
         present = json.loads(((head := backend.read_head()) and head.data) or b"")["name"]
-        [*old, last] = backend.history()
+        [*old, last] = backend.list_history()
         needed = {present, *(file for file, name in named.items() if name == last)}
-        backend.drop(heads=old, files=sorted(set(backend.files()) - needed))
+        backend.remove_garbage(heads=old, files=sorted(set(backend.file_sizes()) - needed))
 
 
 def check_kept_heads(place: Place) -> None:
     """Check that the head and each earlier one have the file that they name."""
     backend = place.backend()
-    for name in backend.history():
-        named = json.loads(backend.earlier(name).data or b"")
-        backend.path_of(FileRef(name=named["name"], rows=0, bytes=named["bytes"]))
+    for name in backend.list_history():
+        named = json.loads(backend.read_earlier_head(name).data or b"")
+        backend.file_path(FileRef(name=named["name"], rows=0, bytes=named["bytes"]))
     whole_head(place)

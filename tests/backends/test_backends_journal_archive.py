@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from segctl.backends import journal as journals
-from segctl.backends.journal import Journal, ended
+from segctl.backends.journal import Journal, archived_applies
 from segctl.core.errors import StateDamaged
 from tests.core.faulty_disk import LOSSES, FaultyDisk, Loss, PowerCut
 
@@ -36,13 +36,13 @@ def keep(place: Path, *numbers: int) -> Path:
 
 
 def numbers(folder: Path) -> Iterator[int]:
-    return (int(apply.header["number"]) for apply in ended(folder))
+    return (int(apply.header["number"]) for apply in archived_applies(folder))
 
 
 def test_an_ended_apply_keeps_its_changes_and_its_records_without_its_batches(
     tmp_path: Path,
 ) -> None:
-    [apply] = ended(keep(tmp_path, 7))
+    [apply] = archived_applies(keep(tmp_path, 7))
     assert apply.folder.name == "00000007-0007"
     assert apply.delta.read_bytes() == b"changes"
     assert list(apply.records()) == RECORDS
@@ -59,7 +59,7 @@ def test_ended_applies_come_newest_first(tmp_path: Path) -> None:
 
 
 def test_nothing_was_kept_where_there_is_no_folder(tmp_path: Path) -> None:
-    assert list(ended(tmp_path / "applies")) == []
+    assert list(archived_applies(tmp_path / "applies")) == []
 
 
 def test_the_oldest_applies_go_when_there_are_too_many(
@@ -81,7 +81,7 @@ def test_a_damaged_record_of_an_apply_is_not_passed_over(tmp_path: Path, part: s
     folder = keep(tmp_path, 1, 2)
     (folder / "00000002-0002" / part).write_bytes(b"{}")
     with pytest.raises(StateDamaged, match="the record of an earlier apply, 00000002-0002, cannot"):
-        list(ended(folder))
+        list(archived_applies(folder))
 
 
 @pytest.mark.parametrize("loss", LOSSES)
@@ -105,7 +105,7 @@ def test_a_crash_at_any_step_leaves_the_journal_or_its_record_whole(
         assert list(numbers(folder)) == ([1] if left else [2, 1])
         if left:
             left.archive(folder, serial=2)
-        assert [list(apply.records()) for apply in ended(folder)] == [RECORDS, RECORDS]
+        assert [list(apply.records()) for apply in archived_applies(folder)] == [RECORDS, RECORDS]
         if done:
             return
     raise AssertionError(f"more than {MANY} steps")

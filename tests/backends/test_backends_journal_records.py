@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from segctl.backends.journal import Journal
 from segctl.core.disk import Disk
 from segctl.core.errors import OperationError, StateDamaged
-from segctl.core.outcomes import fold
+from segctl.core.outcomes import fold_records
 
 SENT = {"type": "sent", "request": 1, "at": 5.5}
 DONE = {"type": "outcome", "request": 1, "outcome": "acknowledged", "at": 6.5}
@@ -323,4 +323,4 @@ def test_records_appended_together_are_one_write(folder: Path) -> None:
 
 def test_a_journal_that_is_full_of_records_folds_into_a_ledger(folder: Path) -> None:
     with_records(folder, SENT, DONE)
-    assert fold(reopened(folder).records()) == fold([SENT, DONE, DONE])
+    assert fold_records(reopened(folder).records()) == fold_records([SENT, DONE, DONE])

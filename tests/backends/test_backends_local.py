@@ -51,8 +51,8 @@ def umask(mask: int) -> Iterator[None]:
 
 def test_reading_makes_nothing(local: LocalBackend, root: Path) -> None:
     local.read_head()
-    local.holder()
-    list(local.files())
+    local.lock_holder()
+    list(local.file_sizes())
     local.journal_folder()
     assert tree(root) == []
 
@@ -86,7 +86,7 @@ def test_an_unreadable_head_is_kept_too_when_it_is_replaced(
     write(local, b'{"serial": 3}')
     (kept,) = (root / FOLDER / "history").iterdir()
     assert (kept.name, kept.read_bytes()) == ("damaged-d687d6b6.json", b"cut o")
-    assert local.history() == []
+    assert local.list_history() == []
 
 
 def test_a_lost_head_is_told_from_a_first_run(local: LocalBackend, root: Path) -> None:
@@ -265,7 +265,7 @@ def test_a_member_file_that_is_a_link_is_damage(local: LocalBackend, root: Path)
     (root / FOLDER / "members").mkdir(parents=True)
     (root / FOLDER / "members" / name).symlink_to("/dev/null")
     with pytest.raises(StateDamaged, match=r"0.parquet is not a regular file$"):
-        local.path_of(FileRef(name=name, rows=0, bytes=0))
+        local.file_path(FileRef(name=name, rows=0, bytes=0))
 
 
 HOLD = """
@@ -292,12 +292,12 @@ def holding(root: Path) -> Iterator[subprocess.Popen[str]]:
 
 def test_the_lock_dies_with_its_process(local: LocalBackend, root: Path) -> None:
     with holding(root) as process:
-        holder = local.holder()
+        holder = local.lock_holder()
         assert holder is not None
         assert holder.pid == process.pid
         process.send_signal(signal.SIGKILL)
         process.wait()
-        assert local.holder() is None
+        assert local.lock_holder() is None
         with local.lock(command="segctl apply"):
             pass
 
@@ -326,9 +326,9 @@ def test_a_lock_waited_for_in_vain_leaves_the_state_alone(local: LocalBackend, r
 def test_an_earlier_head_that_was_changed_is_told(local: LocalBackend, root: Path) -> None:
     write(local, b'{"serial": 1}')
     write(local, b'{"serial": 2}')
-    [name] = local.history()
+    [name] = local.list_history()
     (root / FOLDER / "history" / name).write_bytes(b'{"serial": 7}')
-    head = local.earlier(name)
+    head = local.read_earlier_head(name)
     assert (head.data, head.problem) == (None, "it is not what was written")
 
 
@@ -336,8 +336,8 @@ def test_files_of_other_names_are_no_members_and_no_history(
     local: LocalBackend, root: Path
 ) -> None:
     write(local, b'{"serial": 1}')
-    files = local.files()
+    files = local.file_sizes()
     for part in ("members", "history"):
         for name in ("mine.parquet", "notes.json", f"{'0' * 63}.parquet", ".parquet"):
             (root / FOLDER / part / name).write_text("mine")
-    assert (local.files(), local.history()) == (files, [])
+    assert (local.file_sizes(), local.list_history()) == (files, [])

@@ -10,20 +10,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from segctl.core.error_stream import (
-    EMPTY_IDENTITY,
-    LISTED_PROBLEMS,
-    NO_SEGMENT_ID,
-    NOT_FOUND,
-    TYPES,
-    Rejects,
-    parse,
-)
+from segctl.core.error_stream import LISTED_PROBLEMS, parse_error_stream
 from segctl.core.errors import InvalidInput
+from segctl.core.rejects import (
+    EMPTY_IDENTITY,
+    ERROR_TYPES,
+    NO_SEGMENT_ID,
+    SEGMENT_NOT_FOUND,
+    Rejects,
+)
 
 
 def rows(found: Rejects) -> list[tuple[str | None, str | None, str, str]]:
-    labels = [found.labels[n] for n in found.label]
+    labels = [found.details[n] for n in found.detail_indexes]
     return [
         (label.ct_segment_id, label.customer_segment_id, user, label.type)
         for label, user in zip(labels, found.users, strict=True)
@@ -32,11 +31,14 @@ def rows(found: Rejects) -> list[tuple[str | None, str | None, str, str]]:
 
 def problems(data: bytes) -> list[str]:
     with pytest.raises(InvalidInput) as caught:
-        parse(data, file="stream")
+        parse_error_stream(data, file="stream")
     return [f"{d.location}: {d.summary}" for d in caught.value.diagnostics]
 
 
-EXPECTED = [("12", "SEG-GOLD", "anna@example.com", NOT_FOUND), (None, "vip", "0012345", NOT_FOUND)]
+EXPECTED = [
+    ("12", "SEG-GOLD", "anna@example.com", SEGMENT_NOT_FOUND),
+    (None, "vip", "0012345", SEGMENT_NOT_FOUND),
+]
 
 FORMS = {
     "exported CSV": (
@@ -63,13 +65,13 @@ FORMS = {
     "an array": json.dumps(
         [
             {
-                "Error Type": NOT_FOUND,
+                "Error Type": SEGMENT_NOT_FOUND,
                 "Segment ID": 12,
                 "Customer Segment ID": "SEG-GOLD",
                 "User Identity": "anna@example.com",
             },
             {
-                "Error Type": NOT_FOUND,
+                "Error Type": SEGMENT_NOT_FOUND,
                 "Segment ID": None,
                 "Customer Segment ID": "vip",
                 "User Identity": "0012345",
@@ -80,36 +82,37 @@ FORMS = {
     "an object around an array": (
         '{"status": "success", "next": [], "tags": ["x"], "data": {"errors": [\n'
         '{"ct_segment_id": "12", "customer_segment_id": "SEG-GOLD", '
-        f'"user_identity": "anna@example.com", "type": "{NOT_FOUND}"}},\n'
-        f'{{"customer_segment_id": "vip", "guid": "0012345", "type": "{NOT_FOUND}"}}]}}, "n": 2}}'
+        f'"user_identity": "anna@example.com", "type": "{SEGMENT_NOT_FOUND}"}},\n'
+        '{"customer_segment_id": "vip", "guid": "0012345", '
+        f'"type": "{SEGMENT_NOT_FOUND}"}}]}}, "n": 2}}'
     ),
     "JSON lines": (
         '{"segment_id": 12, "customer_segment_id": "SEG-GOLD", "identity": "anna@example.com", '
-        f'"type": "{NOT_FOUND}"}}\n\n'
+        f'"type": "{SEGMENT_NOT_FOUND}"}}\n\n'
         '{"segment_id": null, "customer_segment_id": "vip", "identity": null, "guid": "0012345", '
-        f'"type": "{NOT_FOUND}"}}\n'
+        f'"type": "{SEGMENT_NOT_FOUND}"}}\n'
     ),
 }
 
 
 @pytest.mark.parametrize("form", FORMS)
 def test_every_form_of_a_stream_gives_the_same_rows(form: str) -> None:
-    assert rows(parse(FORMS[form].encode(), file="x")) == EXPECTED
+    assert rows(parse_error_stream(FORMS[form].encode(), file="x")) == EXPECTED
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
 def test_a_stream_may_be_saved_by_a_spreadsheet(encoding: str) -> None:
-    assert rows(parse(FORMS["exported CSV"].encode(encoding), file="x")) == EXPECTED
+    assert rows(parse_error_stream(FORMS["exported CSV"].encode(encoding), file="x")) == EXPECTED
 
 
 @pytest.mark.parametrize("data", [b"[]", b'{"data": []}', b'{"status": "ok", "errors": [ ]}'])
 def test_a_stream_without_entries_is_fine(data: bytes) -> None:
-    assert len(parse(data, file="x")) == 0
+    assert len(parse_error_stream(data, file="x")) == 0
 
 
 def test_a_number_is_a_user_by_its_digits_as_written() -> None:
     data = b'[{"segment_id": 1, "identity": 919812345678}, {"segment_id": 1, "identity": 1.50}]'
-    assert list(parse(data, file="x").users) == ["919812345678", "1.50"]
+    assert list(parse_error_stream(data, file="x").users) == ["919812345678", "1.50"]
 
 
 @pytest.mark.parametrize(
@@ -127,17 +130,20 @@ def test_a_number_is_a_user_by_its_digits_as_written() -> None:
 )
 def test_a_time_counts_where_it_says_in_which_zone(text: str, seconds: float | None) -> None:
     data = f"segment id\tidentity\ttimestamp\n1\ta\t{text}\n".encode()
-    assert list(parse(data, file="x").times) == [seconds]
+    assert list(parse_error_stream(data, file="x").times) == [seconds]
 
 
 def test_an_unknown_type_is_kept_as_it_is_and_short() -> None:
     data = f"segment id,identity,type\n1,a,Invalid User\n1,b,{'x' * 500}\n".encode()
-    assert [row[3] for row in rows(parse(data, file="x"))] == ["Invalid User", "x" * 100]
+    assert [row[3] for row in rows(parse_error_stream(data, file="x"))] == [
+        "Invalid User",
+        "x" * 100,
+    ]
 
 
 def test_rows_about_nobody_and_about_no_segment_are_rows_where_their_type_says_so() -> None:
     data = f"segment id,identity,type\n1,,{EMPTY_IDENTITY}\n,a,{NO_SEGMENT_ID}\n".encode()
-    assert rows(parse(data, file="x")) == [
+    assert rows(parse_error_stream(data, file="x")) == [
         ("1", None, "", EMPTY_IDENTITY),
         (None, None, "a", NO_SEGMENT_ID),
     ]
@@ -208,7 +214,7 @@ def test_problems_beyond_a_hundred_are_counted() -> None:
 
 words = st.text(st.characters(exclude_categories=("Cs", "Cc", "Z")), min_size=1, max_size=8)
 users = words.filter(lambda word: word.strip(" \t\r\n\xa0\u200b\ufeff") == word)
-entries = st.lists(st.tuples(st.sampled_from(TYPES), st.integers(0, 99), users), min_size=1)
+entries = st.lists(st.tuples(st.sampled_from(ERROR_TYPES), st.integers(0, 99), users), min_size=1)
 
 
 def told(found: Rejects) -> list[tuple[str, int, str]]:
@@ -223,7 +229,7 @@ def test_whatever_csv_can_hold_is_read_back(
     writer = csv.writer(text, delimiter=delimiter, lineterminator="\n")
     writer.writerow(("Error Type", "Segment ID", "User Identity"))
     writer.writerows(found)
-    assert told(parse(text.getvalue().encode(), file="x")) == found
+    assert told(parse_error_stream(text.getvalue().encode(), file="x")) == found
 
 
 @given(entries, st.booleans(), st.none() | st.integers(0, 3))
@@ -234,14 +240,14 @@ def test_whatever_json_can_hold_is_read_back(
     array = json.dumps(objects, ensure_ascii=ascii_, indent=indent)
     lines = "\n".join(json.dumps(o, ensure_ascii=ascii_) for o in objects)
     for text in (array, f'{{"page": 1, "rows": {array}}}', lines):
-        assert told(parse(text.encode(), file="x")) == found
+        assert told(parse_error_stream(text.encode(), file="x")) == found
 
 
 @given(st.binary(max_size=200) | st.text(max_size=200).map(str.encode))
 def test_any_bytes_are_read_or_told_to_be_unusable(data: bytes) -> None:
     with suppress(InvalidInput):
-        found = parse(data, file="x")
-        assert len(found.label) == len(found.times) == len(found)
+        found = parse_error_stream(data, file="x")
+        assert len(found.detail_indexes) == len(found.times) == len(found)
 
 
 def test_a_hundred_thousand_rows_take_no_more_than_seconds() -> None:
@@ -249,6 +255,6 @@ def test_a_hundred_thousand_rows_take_no_more_than_seconds() -> None:
     text = "type,segment id,customer segment id,user identity\n"
     data = (text + "".join(line.format(n) for n in range(100_000))).encode()
     begun = time.process_time()
-    found = parse(data, file="x")
+    found = parse_error_stream(data, file="x")
     assert time.process_time() - begun < 5
-    assert (len(found), len(found.labels)) == (100_000, 1)
+    assert (len(found), len(found.details)) == (100_000, 1)

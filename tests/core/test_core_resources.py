@@ -6,11 +6,11 @@ import pytest
 
 from segctl.core.resources import (
     ResourceLimits,
-    memory_of,
-    memory_share,
-    size,
-    thread_share,
-    threads_for,
+    default_memory,
+    max_threads,
+    memory_limit,
+    parse_size,
+    thread_count,
 )
 
 GB = 10**9
@@ -29,30 +29,30 @@ GB = 10**9
     ],
 )
 def test_a_size_is_read(text: str, bytes_: int) -> None:
-    assert size(text) == bytes_
+    assert parse_size(text) == bytes_
 
 
 @pytest.mark.parametrize("text", ["", "2", "GB", "-1GB", "2 gigabytes", "80%", "1e9", "\u0661GB"])
 def test_what_is_no_size_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"is no size; write 512MB, 2GB or 1\.5GiB\."):
-        size(text)
+        parse_size(text)
 
 
 def test_too_little_is_refused() -> None:
     with pytest.raises(ValueError, match=r"'1MB' is too little: the least is 128MiB\."):
-        size("1MB")
+        parse_size("1MB")
 
 
 def test_an_engine_takes_a_share_of_the_narrowest_limit() -> None:
-    assert memory_share(64 * GB, [8 * GB, 2 * GB]) == int(1.2 * GB)
-    assert memory_share(7 * GB, []) == int(4.2 * GB)
-    assert memory_share(50 << 20, []) == 128 << 20
+    assert default_memory(64 * GB, [8 * GB, 2 * GB]) == int(1.2 * GB)
+    assert default_memory(7 * GB, []) == int(4.2 * GB)
+    assert default_memory(50 << 20, []) == 128 << 20
 
 
 def test_threads_are_as_many_as_memory_is_enough_for() -> None:
-    assert thread_share(64, 1 << 30) == 4
-    assert thread_share(2, 8 << 30) == 2
-    assert thread_share(8, 128 << 20) == 1
+    assert max_threads(64, 1 << 30) == 4
+    assert max_threads(2, 8 << 30) == 2
+    assert max_threads(8, 128 << 20) == 1
 
 
 def write(root: Path, files: dict[str, str]) -> Path:
@@ -73,8 +73,8 @@ def test_the_limit_of_any_control_group_around_the_process_counts(tmp_path: Path
             "sys/fs/cgroup/ci/cpu.max": "100000 100000\n",
         },
     )
-    assert memory_of(ResourceLimits(), root=root) == 300_000_000
-    assert threads_for(8 << 30, root=root) == 1
+    assert memory_limit(ResourceLimits(), root=root) == 300_000_000
+    assert thread_count(8 << 30, root=root) == 1
 
 
 def test_older_control_groups_count_too_and_in_a_container_they_stand_at_the_mount(
@@ -89,10 +89,10 @@ def test_older_control_groups_count_too_and_in_a_container_they_stand_at_the_mou
             "sys/fs/cgroup/cpu/cpu.cfs_period_us": "100000\n",
         },
     )
-    assert memory_of(ResourceLimits(), root=root) == 300_000_000
-    assert threads_for(8 << 30, root=root) == 1
+    assert memory_limit(ResourceLimits(), root=root) == 300_000_000
+    assert thread_count(8 << 30, root=root) == 1
 
 
 def test_a_machine_without_control_groups_gives_a_share_of_what_it_has(tmp_path: Path) -> None:
-    assert memory_of(ResourceLimits(), root=tmp_path) >= 128 << 20
-    assert memory_of(ResourceLimits(memory=223_000_000), root=tmp_path) == 223_000_000
+    assert memory_limit(ResourceLimits(), root=tmp_path) >= 128 << 20
+    assert memory_limit(ResourceLimits(memory=223_000_000), root=tmp_path) == 223_000_000

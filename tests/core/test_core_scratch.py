@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from segctl.core.errors import OperationError
-from segctl.core.scratch import clear_left, scratch_folder
+from segctl.core.scratch import remove_abandoned, scratch_folder
 
 WAITING = """
 import sys
@@ -68,7 +68,7 @@ def test_what_is_not_ours_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "segctl-file").touch()
     (tmp_path / "segctl-empty").mkdir()
     (tmp_path / "segctl-of-others").mkdir()
-    clear_left(tmp_path)
+    remove_abandoned(tmp_path)
     names = {path.name for path in tmp_path.iterdir()}
     assert names == {"elsewhere"} | {
         f"segctl-{name}" for name in ("link", "notes", "trap", "file", "of-others")
@@ -84,7 +84,7 @@ def test_a_link_in_what_was_left_is_removed_and_not_followed(tmp_path: Path) -> 
     left.mkdir(parents=True)
     (left / "owner").touch()
     (left / "link").symlink_to(outside)
-    clear_left(tmp_path / "t")
+    remove_abandoned(tmp_path / "t")
     assert not left.exists()
     assert (outside / "kept").exists()
 
@@ -96,7 +96,7 @@ def test_another_users_folder_is_left_alone(
     left.mkdir()
     (left / "owner").touch()
     monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
-    clear_left(tmp_path)
+    remove_abandoned(tmp_path)
     assert left.exists()
 
 

@@ -142,4 +142,4 @@ def test_the_sql_shown_finds_who_is_held_out(tmp_path: Path) -> None:
     with duckdb.connect() as db:
         found = db.execute(shown.replace("members/", f"{tmp_path}/")).fetchall()
     holdout = Holdout(percent=5, salt="spring-2026")
-    assert {user for (user,) in found} == {u for u in users if holdout.takes(Kind.IDENTITY, u)}
+    assert {user for (user,) in found} == {u for u in users if holdout.holds_out(Kind.IDENTITY, u)}

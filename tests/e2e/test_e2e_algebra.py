@@ -61,7 +61,7 @@ class World:
             for source in said.exclude:
                 found -= self._of(source)
             holdout = Holdout(percent=said.percent or 0, salt=name)
-            held = {user for user in found if holdout.takes(Kind.IDENTITY, user)}
+            held = {user for user in found if holdout.holds_out(Kind.IDENTITY, user)}
             self.read[name] = found - held
             final[name] = found - held - self.suppressed
             self.counts[name] = (len(final[name]), len(held), len(self.read[name] - final[name]))
@@ -319,7 +319,7 @@ def test_a_hold_out_starts_with_the_first_apply_and_grows(shop: Workshop, tmp_pa
     users = [f"u{n}" for n in range(40)]
     shop.declare(segment("gold", *users, spec="holdout: {percent: 20, salt: spring}"))
     shop.apply()
-    held = {u for u in users if Holdout(percent=20, salt="spring").takes(Kind.IDENTITY, u)}
+    held = {u for u in users if Holdout(percent=20, salt="spring").holds_out(Kind.IDENTITY, u)}
     assert shop.service.members("gold") == identities(*set(users) - held)
     shop.declare(segment("gold", *users, spec="holdout: {percent: 40, salt: spring}"))
     plan = shop.plan(out=tmp_path / "plan")

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from segctl.core.holdout import Holdout
-from segctl.core.identity import Kind, problem
+from segctl.core.identity import Kind, find_problem
 from segctl.engine.base import Diff, FileScan, InlineRows, Members, Recorded
 from segctl.engine.duckdb import DuckEngine
 from segctl.plan.model import Users
@@ -26,7 +26,7 @@ identity_sets = sets.map(lambda found: frozenset(u for u in found if u[0] is Kin
 
 
 def _valid(found: frozenset[Member]) -> frozenset[Member]:
-    return frozenset(user for user in found if problem(user[1]) is None)
+    return frozenset(user for user in found if find_problem(user[1]) is None)
 
 
 @st.composite
@@ -66,7 +66,7 @@ class Oracle:
             for role, members in mine:
                 found = found - members if role == "exclude" else found
             holdout = case.holdouts.get(target)
-            held = {u for u in found if holdout and holdout.takes(*u)}
+            held = {u for u in found if holdout and holdout.holds_out(*u)}
             self.held.append(len(held))
             self.suppressed.append(len((found - held) & suppressed))
             self.read.append(found - held)
@@ -75,7 +75,7 @@ class Oracle:
     def _members(self, what: frozenset[Member] | int) -> set[Member]:
         if isinstance(what, int):
             return self.read[what]
-        return {user for user in what if problem(user[1]) is None}
+        return {user for user in what if find_problem(user[1]) is None}
 
 
 def _load(engine: DuckEngine, what: frozenset[Member] | int, places: list[int], role: str) -> None:
@@ -164,14 +164,14 @@ def test_a_user_is_held_out_by_the_documented_hash(value: str, salt: str, percen
     holdout = Holdout(percent=percent, salt=salt)
     share = int(hashed, 16) / 2**64
     if abs(share - percent / 100) > 1e-12:
-        assert holdout.takes(Kind.GUID, value) == (share < percent / 100)
+        assert holdout.holds_out(Kind.GUID, value) == (share < percent / 100)
 
 
 def test_a_greater_share_only_adds_users_to_a_hold_out() -> None:
     users = [f"user{n}@example.com" for n in range(2000)]
     small, large = Holdout(percent=5, salt="spring"), Holdout(percent=7.5, salt="spring")
-    held = {u for u in users if small.takes(Kind.IDENTITY, u)}
-    assert held < {u for u in users if large.takes(Kind.IDENTITY, u)}
+    held = {u for u in users if small.holds_out(Kind.IDENTITY, u)}
+    assert held < {u for u in users if large.holds_out(Kind.IDENTITY, u)}
     assert 70 < len(held) < 130
 
 
@@ -185,7 +185,7 @@ def test_the_engine_holds_out_the_users_that_python_holds_out(
     engine.record(0, Recorded(), wanted=True)
     [counts] = engine.diff().targets.values()
     sent = {value for _, _, _, value in delta(engine, ["A"], tmp_path)}
-    held = {u for u in users if holdout.takes(Kind.IDENTITY, u)}
+    held = {u for u in users if holdout.holds_out(Kind.IDENTITY, u)}
     assert sent == set(users) - held
     assert (counts.held_out, counts.desired) == (len(held), 3000 - len(held))
 

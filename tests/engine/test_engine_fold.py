@@ -85,7 +85,7 @@ def test_a_pair_refused_out_of_an_accepted_request_is_remembered_with_the_words(
 ) -> None:
     held = planned(engine, tmp_path, set(), {"bad", "good"})
     odd = PairOutcome(
-        target=0, kind="identity", value="bad", outcome=Outcome.REFUSED, at=9.0, detail="no"
+        target_index=0, kind="identity", value="bad", outcome=Outcome.REFUSED, at=9.0, detail="no"
     )
     told = Ledger(updates=ledger(Outcome.ACKNOWLEDGED).updates, exceptions=(odd,))
     folded = engine.fold(tmp_path / "delta.parquet", told, {0: held})[0]

@@ -8,22 +8,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from segctl.core.error_stream import Label, Rejects
 from segctl.core.identity import Kind, SetDigest
 from segctl.core.outcomes import Ledger, Outcome, PairOutcome, RequestOutcome
+from segctl.core.rejects import RejectDetails, Rejects
 from segctl.engine.base import FoldedTarget, MatchedRejects, Recorded, SentApply
 from segctl.engine.duckdb import DuckEngine
 from tests.engine.engine_kit import read, recorded
 
 IDENTITY, GUID = Kind.IDENTITY, Kind.GUID
 NOW = 5_000.0
-GOLD = Label(ct_segment_id=None, customer_segment_id="G", type="API_SEGMENT_ID_MISMATCH")
+GOLD = RejectDetails(ct_segment_id=None, customer_segment_id="G", type="API_SEGMENT_ID_MISMATCH")
 
 
 def stream(*users: str, times: Sequence[float | None] = ()) -> Rejects:
     return Rejects(
-        labels=(GOLD,),
-        label=[0] * len(users),
+        details=(GOLD,),
+        detail_indexes=[0] * len(users),
         users=users,
         times=times or [None] * len(users),
     )
@@ -149,7 +149,7 @@ def test_a_request_that_was_not_accepted_is_no_evidence(
 def test_a_pair_that_fared_otherwise_than_its_request_is_no_evidence(
     engine: DuckEngine, tmp_path: Path
 ) -> None:
-    odd = PairOutcome(target=7, kind="identity", value="a", outcome=Outcome.FAILED, at=1.0)
+    odd = PairOutcome(target_index=7, kind="identity", value="a", outcome=Outcome.FAILED, at=1.0)
     apply = sent(tmp_path / "1", ("ADD", IDENTITY, "a"), odd=(odd,))
     rejected = reject(engine, stream("a"), recorded(tmp_path, []), apply)
     assert counts(rejected) == {"unmatched": 1}

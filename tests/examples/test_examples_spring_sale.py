@@ -47,7 +47,7 @@ def test_the_readme_counts_what_plain_sets_count() -> None:
     tiers = column("customers.csv", tier="gold") | column("customers.csv", tier="silver")
     found = (tiers & column("consent.csv")) - lines("bought.txt")
     holdout = Holdout(percent=20, salt="spring-2026")
-    held = {user for user in found if holdout.takes(Kind.IDENTITY, user)}
+    held = {user for user in found if holdout.holds_out(Kind.IDENTITY, user)}
     suppressed = (found - held) & lines("forgotten.txt")
     members = found - held - suppressed
     assert f"0 → {len(members)} members" in pages()[0]

@@ -5,7 +5,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from segctl.core.identity import problem
+from segctl.core.identity import find_problem
 from segctl.manifests import yaml_reader as parsing
 from segctl.manifests.compile import Compiled
 from segctl.manifests.desired import InlineSource, MemberLoad
@@ -48,7 +48,7 @@ def test_names_and_ids_are_text_as_written_too(compiled: Compile) -> None:
     assert (segment.display_name, segment.customer_segment_id) == ("1e3", "0x10")
 
 
-@given(st.lists(st.text().filter(lambda v: not problem(v) and "${" not in v), min_size=1))
+@given(st.lists(st.text().filter(lambda v: not find_problem(v) and "${" not in v), min_size=1))
 def test_any_usable_identity_in_quotes_arrives_as_it_is(values: list[str]) -> None:
     text = yaml.safe_dump({"identities": values}, default_style='"')
     (document,) = parse("m.yaml", text.encode()).documents

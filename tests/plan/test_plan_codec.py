@@ -144,7 +144,7 @@ def test_decoding_an_encoded_plan_returns_the_same_plan(plan: Plan) -> None:
 
 @given(plans)
 def test_an_encoded_plan_round_trips_through_json(plan: Plan) -> None:
-    assert decode(value_codec.load(value_codec.dump(encode(plan)))) == plan
+    assert decode(value_codec.load_json(value_codec.dump_json(encode(plan)))) == plan
     assert decode(json.loads(json.dumps(encode(plan)))) == plan
 
 

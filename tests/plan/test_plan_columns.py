@@ -7,7 +7,7 @@ import pytest
 from segctl.core.resources import ResourceLimits
 from segctl.manifests.workspace import load_workspace
 from segctl.planning.planner import PlanOptions, PlanPurpose, build_plan
-from segctl.session.context import engine_session
+from segctl.session.engine_session import engine_session
 from segctl.state.model import State
 
 PROJECT = "apiVersion: segctl/v1\nkind: Project\nmetadata: {name: shop}\n"
@@ -44,7 +44,7 @@ def test_columns_are_written_for_a_plan_to_save_or_send(
             desired,
             State(lineage="l", serial=0),
             PlanOptions(account=None, host="in1.api.clevertap.com"),
-            engine=session.engine,
+            engine=session.open_engine,
             recorded_files={},
             root=tmp_path,
             scratch=session.scratch,

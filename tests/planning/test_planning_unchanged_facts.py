@@ -16,7 +16,7 @@ from segctl.engine.base import Engine, FoldedTarget
 from segctl.engine.duckdb import DuckEngine
 from segctl.plan.model import Plan
 from segctl.planning.planner import PlanOptions, build_plan
-from segctl.session.context import engine_session
+from segctl.session.engine_session import engine_session
 from segctl.state.model import MemberSet
 from segctl.workflows import import_segment as import_workflow
 from segctl.workflows.apply import apply_workspace
@@ -163,7 +163,7 @@ def plan_while_writing(workspace: Workspace, path: str, content: str) -> Plan:
 
         def write_and_open_engine() -> Engine:
             workspace.write(path, content)
-            return session.engine()
+            return session.open_engine()
 
         return build_plan(
             load_desired(context, {}),

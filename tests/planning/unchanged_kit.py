@@ -12,9 +12,12 @@ from segctl.plan.model import Plan
 from segctl.planning.load import find_sources
 from segctl.planning.scope import build_scope
 from segctl.planning.unchanged import ReadSelection, select_reads
-from segctl.session import recording
-from segctl.session.advance import ApplyInfo, recognizing
-from segctl.session.context import Context, engine_session
+from segctl.session.advance import ApplyInfo, record_source_facts
+from segctl.session.context import Context
+from segctl.session.engine_session import engine_session
+from segctl.session.loaded_state import write_head
+from segctl.session.merge import merge_outcomes
+from segctl.session.recovery import recover_state
 from segctl.sources.context import SourceContext
 from segctl.sources.path_policy import PathPolicy
 from segctl.state.model import State
@@ -85,7 +88,7 @@ class Workspace:
             backend.lock(command="test", timeout=0.0),
             engine_session(context.limits, backend.scratch_folder()) as session,
         ):
-            loaded = recording.recover(backend, session.engine, disk=context.disk, now=1.0)
+            loaded = recover_state(backend, session.open_engine, disk=context.disk, now=1.0)
             bundle = build_bundle(
                 context,
                 load_desired(context, {}),
@@ -98,18 +101,18 @@ class Workspace:
             )
             run = ApplyInfo(journal=None, now=1.0, account="A", host=bundle.plan.host)
             if bundle.plan.is_empty:
-                state = recognizing(loaded.state, bundle.plan)
+                state = record_source_facts(loaded.state, bundle.plan)
             else:
-                state = recording.merge_outcomes(
+                state = merge_outcomes(
                     loaded,
                     bundle.plan,
                     _ledger(bundle.plan, lost, failed),
                     delta=bundle.delta,
-                    engine=session.engine(),
-                    keep=lambda scratch, rows: backend.add_file(scratch, rows=rows),
+                    engine=session.open_engine(),
+                    store_file=lambda scratch, rows: backend.add_file(scratch, rows=rows),
                     run=run,
                 )
-            recording.write(backend, loaded, state)
+            write_head(backend, loaded, state)
         return bundle.plan
 
     def read_selection(self) -> ReadSelection:
@@ -121,7 +124,7 @@ class Workspace:
         with engine_session(self.context().limits) as session:
             source_context = SourceContext(
                 policy=PathPolicy(root=self.root, allowed=desired.project.allowed_folders),
-                open_engine=cache(session.engine),
+                open_engine=cache(session.open_engine),
                 scratch=session.scratch,
                 environment={},
             )
@@ -148,10 +151,10 @@ class Workspace:
             backend.lock(command="test", timeout=0.0),
             engine_session(context.limits, backend.scratch_folder()) as session,
         ):
-            loaded = recording.recover(backend, session.engine, disk=context.disk, now=1.0)
+            loaded = recover_state(backend, session.open_engine, disk=context.disk, now=1.0)
             [(address, record)] = loaded.state.segments.items()
             record = replace(record, **changes)  # type: ignore[arg-type]  # fields by name
-            recording.write(backend, loaded, loaded.state.next(segments={address: record}))
+            write_head(backend, loaded, loaded.state.next(segments={address: record}))
 
 
 def _ledger(plan: Plan, lost: Collection[int], failed: Collection[int]) -> Ledger:

@@ -7,7 +7,7 @@ import pytest
 
 from segctl.core.identity import SetDigest
 from segctl.render import state_view
-from segctl.state.model import EMPTY, MemberSet, Pairs, SegmentRecord, State, Tombstone
+from segctl.state.model import EMPTY_STATE, MemberSet, Pairs, SegmentRecord, State, Tombstone
 
 GOLD = SegmentRecord(
     customer_segment_id="SEG-GOLD",
@@ -30,7 +30,7 @@ STATE = State(
 
 
 def test_an_empty_state_says_so() -> None:
-    assert state_view.text(EMPTY) == "The state is empty: nothing was applied yet.\n"
+    assert state_view.text(EMPTY_STATE) == "The state is empty: nothing was applied yet.\n"
 
 
 def test_a_segment_shows_what_is_recorded_and_what_is_open() -> None:

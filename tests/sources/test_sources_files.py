@@ -6,7 +6,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from segctl.core.identity import Kind, Problem, problem
+from segctl.core.identity import IdentityProblem, Kind, find_problem
 from segctl.engine.base import FileScan, InlineRows, LoadStats, Recorded, SourceError
 from segctl.engine.duckdb import DuckEngine
 from segctl.manifests.file_formats import Format
@@ -184,8 +184,16 @@ def test_invalid_rows_are_counted_by_kind_with_the_first_of_each(
     stats, members = scan(engine, path, "csv")
     assert stats.rows == 6
     assert stats.duplicates == 2  # "ok" and the empty value
-    assert stats.invalid == {Problem.NULL: 2, Problem.PLACEHOLDER: 1, Problem.SPACE: 1}
-    assert stats.first == {Problem.NULL: 2, Problem.SPACE: 3, Problem.PLACEHOLDER: 5}
+    assert stats.invalid == {
+        IdentityProblem.NULL: 2,
+        IdentityProblem.PLACEHOLDER: 1,
+        IdentityProblem.SPACE: 1,
+    }
+    assert stats.first == {
+        IdentityProblem.NULL: 2,
+        IdentityProblem.SPACE: 3,
+        IdentityProblem.PLACEHOLDER: 5,
+    }
     assert members == ["ok"]
 
 
@@ -202,7 +210,7 @@ def test_sql_judges_a_value_as_python_does(engine: DuckEngine, value: str) -> No
     number = engine.load(InlineRows(kind=Kind.IDENTITY, values=[value]), targets=[0])
     engine.record(0, Recorded(), wanted=True)
     stats = engine.diff().loads[number]
-    expected = problem(value)
+    expected = find_problem(value)
     assert stats.invalid == ({expected: 1} if expected else {})
 
 

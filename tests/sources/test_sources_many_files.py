@@ -5,7 +5,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from segctl.core.identity import Problem
+from segctl.core.identity import IdentityProblem
 from segctl.engine.base import SourceError
 from segctl.engine.duckdb import DuckEngine
 from tests.sources.source_files import KINDS_OF_FILE, found, read, write, write_packed
@@ -166,9 +166,17 @@ def test_the_first_bad_row_of_each_kind_is_named_with_its_file(
     write(root / "c.txt", ["null", "y\tz"])
     stats, members = read(engine, found(root, "*.txt"))
     assert (stats.rows, stats.duplicates, members) == (8, 2, ["a", "b", "c"])
-    assert stats.first == {Problem.SPACE: 2, Problem.PLACEHOLDER: 3, Problem.CONTROL: 2}
+    assert stats.first == {
+        IdentityProblem.SPACE: 2,
+        IdentityProblem.PLACEHOLDER: 3,
+        IdentityProblem.CONTROL: 2,
+    }
     names = {problem: path.name for problem, path in stats.files.items()}
-    expected = {Problem.SPACE: "b.txt", Problem.PLACEHOLDER: "b.txt", Problem.CONTROL: "c.txt"}
+    expected = {
+        IdentityProblem.SPACE: "b.txt",
+        IdentityProblem.PLACEHOLDER: "b.txt",
+        IdentityProblem.CONTROL: "c.txt",
+    }
     assert names == expected
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from segctl.core.identity import Kind, Problem
+from segctl.core.identity import IdentityProblem, Kind
 from segctl.engine.base import SourceError
 from segctl.manifests.desired import PostgresSource
 from segctl.sources.postgres import fetch
@@ -41,7 +41,7 @@ def test_a_column_of_a_table_is_read_and_null_is_told_from_empty(reader: Reader)
     assert members == identities("0012345", "a@example.com")
     assert stats.rows == 5
     assert stats.duplicates == 1
-    assert stats.invalid == {Problem.NULL: 1, Problem.EMPTY: 1}
+    assert stats.invalid == {IdentityProblem.NULL: 1, IdentityProblem.EMPTY: 1}
 
 
 @pytest.mark.usefixtures("users")
@@ -49,7 +49,7 @@ def test_guids_of_a_table_fill_the_segments_that_its_column_says(reader: Reader)
     source = table("Crm.users", "Nick name", Kind.GUID)
     stats, members = reader.read(source, label="tier")
     assert members == [(Kind.GUID, "ann"), (Kind.GUID, "bob")]
-    assert stats.invalid == {Problem.NULL: 1}
+    assert stats.invalid == {IdentityProblem.NULL: 1}
     assert stats.others == (("lead", 2),)
 
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from segctl.core.diagnostics import Location
-from segctl.core.identity import Kind, Problem, problem
+from segctl.core.identity import IdentityProblem, Kind, find_problem
 from segctl.engine.base import CopiedRows, LoadStats, Recorded, SourceError
 from segctl.engine.duckdb import DuckEngine
 from segctl.manifests.desired import SqliteSource
@@ -70,7 +70,7 @@ def test_members_are_the_text_of_a_table_or_a_query(
 ) -> None:
     stats, members = loaded(engine, taken(crm, **fields))
     assert members == [(Kind.IDENTITY, "a"), (Kind.IDENTITY, "b")]
-    assert (stats.rows, stats.duplicates, stats.invalid) == (4, 1, {Problem.NULL: 1})
+    assert (stats.rows, stats.duplicates, stats.invalid) == (4, 1, {IdentityProblem.NULL: 1})
 
 
 def test_a_view_of_guids_may_have_any_name(engine: DuckEngine, crm: Path) -> None:
@@ -113,7 +113,7 @@ def test_every_text_arrives_as_it_stands(
         stats, members = loaded(engine, taken(path, table="t"))
     finally:
         engine.close()
-    expected = {value for value in values if problem(value) is None}
+    expected = {value for value in values if find_problem(value) is None}
     assert (stats.rows, [v for _, v in members]) == (len(values), sorted(expected)[:10])
 
 

@@ -12,7 +12,7 @@ from segctl.core.identity import SetDigest
 from segctl.manifests.desired import Guards, Lifecycle
 from segctl.state.codec import decode, encode, salvage
 from segctl.state.model import (
-    EMPTY,
+    EMPTY_STATE,
     FileRef,
     MemberSet,
     Pairs,
@@ -196,7 +196,7 @@ def test_a_head_of_version_1_knows_nothing_of_what_members_were_computed_from() 
 
 
 def test_the_empty_state_can_be_written() -> None:
-    assert decode(encode(EMPTY)) == EMPTY
+    assert decode(encode(EMPTY_STATE)) == EMPTY_STATE
 
 
 def test_a_lone_surrogate_in_a_name_survives() -> None:

@@ -79,10 +79,10 @@ class Overtaken(Context):
         meanwhile = [self.meanwhile]
 
         class Looked(LocalBackend):
-            def path_of(self, ref: FileRef) -> Path:
+            def file_path(self, ref: FileRef) -> Path:
                 if meanwhile:
                     meanwhile.pop()()
-                return super().path_of(ref)
+                return super().file_path(ref)
 
         return Looked(self.root, clock=self.clock, disk=self.disk)
 
@@ -121,11 +121,11 @@ def test_a_file_that_is_gone_from_a_state_that_nobody_touched_is_damage(place: P
 def test_nothing_is_removed_while_an_earlier_head_cannot_be_read(place: Place) -> None:
     full_of_the_past(place)
     backend = place.context().backend()
-    name = backend.history()[-2]
+    name = backend.list_history()[-2]
     (place.state_folder / "history" / name).write_bytes(b"{}")
-    before = backend.files()
+    before = backend.file_sizes()
     place.apply()
-    assert backend.files().keys() >= before.keys()
+    assert backend.file_sizes().keys() >= before.keys()
     with pytest.raises(StateDamaged) as caught:
         collect_garbage(place.context(), dry_run=False)
     assert caught.value.message == (

@@ -55,9 +55,9 @@ def ended(future: Running) -> str:
     return report.ended
 
 
-def holder(place: Place) -> str:
+def lock_holder(place: Place) -> str:
     """Give the id of the lock."""
-    info = place.context().backend().holder()
+    info = place.context().backend().lock_holder()
     assert info is not None
     return info.id
 
@@ -66,7 +66,7 @@ def test_a_second_run_is_told_who_holds_the_state(place: Place, victims: Victims
     with running(place, victims) as first:
         with pytest.raises(StateLocked) as locked_state:
             place.apply()
-        assert holder(place) in locked_state.value.message
+        assert lock_holder(place) in locked_state.value.message
         place.service.release()
         assert ended(first) == "done"
     check_converged(place, WANTED)
@@ -86,7 +86,7 @@ def broken(
 ) -> str:
     """Break the lock of a run that waits for answers; give how that run ended."""
     with running(place, victims, requests=requests) as first:
-        place.context().backend().force_unlock(holder(place))
+        place.context().backend().force_unlock(lock_holder(place))
         meanwhile()
         place.service.release()
         return ended(first)

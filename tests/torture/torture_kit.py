@@ -21,8 +21,10 @@ from segctl.core.resources import ResourceLimits
 from segctl.core.stop_signal import StopSignal
 from segctl.engine.fold import view_recorded
 from segctl.plan.model import Plan
-from segctl.session import recording
-from segctl.session.context import Context, engine_session
+from segctl.session.context import Context
+from segctl.session.engine_session import engine_session
+from segctl.session.load import load_state
+from segctl.session.loaded_state import recorded_members
 from segctl.state import codec as states
 from segctl.state.model import State
 from segctl.workflows.apply import apply_workspace
@@ -158,12 +160,12 @@ class Place:
         """Read what the state says, a journal taken in; checks the digests on the way."""
         context = self.context()
         with engine_session(ResourceLimits()) as at, duckdb.connect() as db:
-            loaded = recording.read(context.backend(), at.engine, now=context.clock.now())
+            loaded = load_state(context.backend(), at.open_engine, now=context.clock.now())
             where = loaded.recorded()
             told = {}
             for record in records(loaded.state):
                 recorded = where[record.key]
-                assert at.engine().digest(recorded) == record.members.digest
+                assert at.open_engine().digest(recorded) == record.members.digest
                 view_recorded(db, {0: recorded})
                 rows = db.execute("SELECT kind, value FROM recorded").fetchall()
                 odd = db.execute("SELECT kind, value FROM pairs WHERE status = 'uncertain'")
@@ -218,9 +220,9 @@ def check_interrupted(place: Place) -> dict[str, Seen]:
 def check_kept_heads(place: Place) -> None:
     """Check that each earlier head can be read, and has every file that it names."""
     backend = place.context().backend()
-    for name in backend.history():
-        for record in records(states.decode(backend.earlier(name).data or b"")):
-            recording.recorded_at(record, backend.path_of)
+    for name in backend.list_history():
+        for record in records(states.decode(backend.read_earlier_head(name).data or b"")):
+            recorded_members(record, backend.file_path)
 
 
 def grow_old(place: Place, times: int = 20) -> None:

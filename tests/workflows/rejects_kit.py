@@ -11,14 +11,15 @@ from segctl.applying.apply import ApplyResult
 from segctl.backends.local import LocalBackend
 from segctl.core.clock import SystemClock
 from segctl.core.disk import Disk
-from segctl.core.error_stream import RejectsResult, RetryResult
 from segctl.core.identity import Kind, SetDigest
+from segctl.core.rejects import RejectsResult, RetryResult
 from segctl.core.resources import ResourceLimits
 from segctl.core.stop_signal import StopSignal
 from segctl.emulator.app import create_app
 from segctl.plan.model import Change, Plan
-from segctl.session.context import Context, engine_session
-from segctl.session.recording import recorded_at
+from segctl.session.context import Context
+from segctl.session.engine_session import engine_session
+from segctl.session.loaded_state import recorded_members
 from segctl.state.model import SegmentRecord, State
 from segctl.workflows.apply import apply_workspace
 from segctl.workflows.plan import plan_workspace
@@ -131,9 +132,9 @@ class Shop:
         """Read a recorded set, whose digest must be that of its members counted anew."""
         backend = LocalBackend(self.root, clock=self.clock)
         with engine_session(ResourceLimits()) as at:
-            where = recorded_at(record, backend.path_of)
-            assert at.engine().digest(where) == record.members.digest
-            engine = at.engine()
+            where = recorded_members(record, backend.file_path)
+            assert at.open_engine().digest(where) == record.members.digest
+            engine = at.open_engine()
             engine.record(0, replace(where, pairs=None), wanted=False)
             engine.diff()
             engine.pack(["k"], counting="strict", settle_seconds=0)

@@ -8,8 +8,8 @@ import httpx
 import pytest
 
 from segctl.core.disk import Disk
-from segctl.core.error_stream import NOT_FOUND
 from segctl.core.errors import AppliedInPart, InvalidInput, OperationError, StalePlan
+from segctl.core.rejects import SEGMENT_NOT_FOUND
 from segctl.core.stop_signal import StopSignal
 from segctl.plan.model import Action
 from segctl.session.context import Context
@@ -96,7 +96,7 @@ def test_after_retry_the_next_apply_sends_what_was_refused(shop: Shop) -> None:
 def test_retry_takes_only_what_is_picked(shop: Shop) -> None:
     refused_add(shop)
     assert shop.retry("silver*").pairs == 0
-    assert shop.retry(type_=NOT_FOUND).pairs == 0
+    assert shop.retry(type_=SEGMENT_NOT_FOUND).pairs == 0
     assert shop.retry("gold", type_=MISMATCH.lower()).pairs == 4
 
 

@@ -1,0 +1,78 @@
+"""Merge what an apply did into the state: store the new member files, build the next state."""
+
+import uuid
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from segctl.core.outcomes import Ledger
+from segctl.engine.base import Engine, FoldedTarget, Recorded
+from segctl.plan.model import Plan
+from segctl.session.advance import ApplyInfo, StoredMembers, advance_state, find_record
+from segctl.session.loaded_state import LoadedState, recorded_members
+from segctl.state.model import FileRef, MemberSet, Pairs, SegmentRecord, State
+
+StoreFile = Callable[[Path, int], FileRef]
+"""Stores a scratch file with the given number of rows and returns the reference to it.
+
+``Backend.add_file`` moves it into the state. A run that must not write leaves it in its
+scratch folder.
+"""
+
+
+def merge_outcomes(
+    loaded: LoadedState,
+    plan: Plan,
+    ledger: Ledger,
+    *,
+    delta: Path | None,
+    engine: Engine,
+    store_file: StoreFile,
+    run: ApplyInfo,
+) -> State:
+    """Return the state after an apply of ``plan``, its new member files stored.
+
+    ``delta`` is the file of membership changes that the apply sent, ``None`` if it sent none.
+    The head is not written.
+    """
+    state = loaded.state
+    if not state.lineage:
+        state = replace(state, lineage=_first_lineage(run.journal))
+    records = {index: find_record(state, target) for index, target in enumerate(plan.targets)}
+    stored: dict[int, StoredMembers] = {}
+    if delta is not None:
+        recorded = {
+            index: recorded_members(record, loaded.locate) if record else Recorded()
+            for index, record in records.items()
+        }
+        for index, folded in engine.fold(delta, ledger, recorded).items():
+            stored[index] = store_folded(records[index], folded, store_file)
+    return advance_state(state, plan, ledger, stored, run)
+
+
+def _first_lineage(journal_id: str | None) -> str:
+    """Return the lineage of a new state.
+
+    It is the journal's id, so that a plan which merges an interrupted first apply in memory
+    and the run that later writes it arrive at the same lineage.
+    """
+    return str(uuid.UUID(journal_id) if journal_id else uuid.uuid4())
+
+
+def store_folded(
+    record: SegmentRecord | None, folded: FoldedTarget, store_file: StoreFile
+) -> StoredMembers:
+    """Store the files that an engine wrote for one segment and return the segment's file set."""
+    members = record.members if record else MemberSet()
+    if folded.moved and folded.change:
+        change = store_file(folded.change, folded.change_rows)
+        changes = (*members.changes, change)
+        members = MemberSet(digest=folded.digest, base=members.base, changes=changes)
+    elif folded.moved:
+        base = store_file(folded.base, folded.digest.count) if folded.base else None
+        members = MemberSet(digest=folded.digest, base=base)
+    if folded.pairs is None:
+        return StoredMembers(members=members, pairs=Pairs(), complete=folded.complete)
+    file = store_file(folded.pairs, folded.uncertain + folded.refused)
+    pairs = Pairs(file=file, uncertain=folded.uncertain, refused=folded.refused)
+    return StoredMembers(members=members, pairs=pairs)

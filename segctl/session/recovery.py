@@ -1,0 +1,97 @@
+"""An apply that was interrupted: its journal is merged into the state."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from segctl.backends.base import Backend
+from segctl.backends.journal import Journal, remove_leftovers
+from segctl.core.disk import Disk
+from segctl.core.errors import StateDamaged
+from segctl.core.events import Recovered
+from segctl.core.outcomes import Outcome, fold_records, restart_settle_time
+from segctl.engine.base import Engine
+from segctl.plan import codec as plan_codec
+from segctl.session.advance import ApplyInfo
+from segctl.session.loaded_state import LoadedState, load_head, write_head
+from segctl.session.merge import StoreFile, merge_outcomes
+from segctl.state.model import State
+
+
+def recover_state(
+    backend: Backend, open_engine: Callable[[], Engine], *, disk: Disk, now: float
+) -> LoadedState:
+    """Load the state; first finish an interrupted apply and write its head. Needs the lock.
+
+    Raises ``StateDamaged`` if the journal does not belong to the state.
+    """
+    loaded = load_head(backend)
+    remove_leftovers(backend.journal_folder(), disk=disk)
+    journal = Journal.open(backend.journal_folder(), disk=disk)
+    if journal is None:
+        return loaded
+    if journal.id == loaded.state.folded:
+        # The crash came after the head was written and before the journal was archived.
+        archive_journal(backend, journal)
+        return loaded
+    state, recovered = merge_journal(
+        loaded,
+        journal,
+        open_engine(),
+        store_file=lambda scratch, rows: backend.add_file(scratch, rows=rows),
+        now=now,
+    )
+    if state is loaded.state:
+        journal.remove()
+    else:
+        loaded = write_head(backend, loaded, state)
+        archive_journal(backend, journal)
+    return replace(loaded, recovered=recovered)
+
+
+def archive_journal(backend: Backend, journal: Journal) -> None:
+    """Move a journal that the state now contains to the history, as evidence of what was sent."""
+    journal.archive(backend.applies_folder(), serial=int(journal.header["serial"]) + 1)
+
+
+def merge_journal(
+    loaded: LoadedState, journal: Journal, engine: Engine, *, store_file: StoreFile, now: float
+) -> tuple[State, Recovered]:
+    """Return the state after an interrupted apply, and what is known of its requests.
+
+    The state is the loaded one, unchanged, if the service did nothing. Raises ``StateDamaged``
+    if the journal started from another state.
+    """
+    header = journal.header
+    state = loaded.state
+    if (header["lineage"], header["serial"]) != (state.lineage, state.serial):
+        raise StateDamaged(
+            f"the interrupted apply started from serial {header['serial']} of the state, which "
+            f"is now at serial {state.serial}",
+            hint="Restore the state that the apply started from. The journal records what was "
+            "sent.",
+        )
+    plan = plan_codec.decode(header["plan"])
+    ledger = restart_settle_time(fold_records(journal.records()), now=now)
+    run = ApplyInfo(
+        journal=journal.id,
+        now=float(header["at"]),
+        account=header["account"],
+        host=header["host"],
+    )
+    if not ledger.has_no_effect:
+        state = merge_outcomes(
+            loaded,
+            plan,
+            ledger,
+            delta=journal.delta,
+            engine=engine,
+            store_file=store_file,
+            run=run,
+        )
+        # Even if every request was acknowledged: the run died before it could report that,
+        # so applying the same saved plan again must not be refused as stale.
+        state = replace(state, unfinished=plan.digest)
+    return state, Recovered(
+        acknowledged=ledger.count(Outcome.ACKNOWLEDGED),
+        uncertain=ledger.count(Outcome.UNCERTAIN),
+    )
