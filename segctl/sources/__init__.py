@@ -1,5 +1,6 @@
-"""Where members come from: one file a kind of source, each resolved to rows for the engine.
+"""Where members come from. Each kind of source is one module that resolves it to rows.
 
-Import ``reader.resolve_rows`` for any source, ``path_policy`` for what a manifest may read. What
-never belongs here: comparing members, and knowing what a source is used for.
+Import ``reader.resolve_rows`` for any source, and ``path_policy`` for the files that a
+manifest may read. What never belongs here: comparing members, and knowing what a source is
+used for.
 """

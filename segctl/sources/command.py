@@ -1,8 +1,8 @@
-"""What a program writes to its standard output, kept in a scratch file.
+"""Run a program and keep its standard output in a scratch file.
 
-The output passes through us rather than going to the file by itself: a disk that is
-full ends the run then, and is no matter of how well a program checks what it writes.
-A program that ends in any other way than with status 0 has given nothing.
+The output passes through segctl instead of going directly to the file, so that a full disk
+ends the run even if the program does not check its writes. If the program exits with any
+status other than 0, its output is not used.
 """
 
 import os
@@ -20,16 +20,16 @@ from segctl.core.disk import create_scratch_file
 from segctl.engine.base import FileScan, SourceError
 from segctl.manifests.desired import CommandSource
 
-_OURS = "CLEVERTAP_"
-"""How the variables begin that a program does not get: the credentials of the account."""
+_HIDDEN_PREFIX = "CLEVERTAP_"
+"""Variables with this prefix, the account's credentials, are not passed to a program."""
 
-_CHUNK = 1 << 16
-_PAUSE_SECONDS = 0.1
-_GRACE_SECONDS = 2.0
-_KEPT_OF_STDERR = 4096
-_SHOWN_OF_STDERR = 200
+_CHUNK_BYTES = 1 << 16
+_POLL_SECONDS = 0.1
+_TERMINATE_SECONDS = 2.0
+_MAX_STDERR_BYTES = 4096
+_MAX_SHOWN_CHARACTERS = 200
 
-# Words that may be a user's key or a secret: addresses, long numbers, anything very long.
+# Words that may be a user's key or a secret: email addresses, long numbers, very long words.
 _PERSONAL = re.compile(r"\S*@\S*|\S*\d{5,}\S*|\S{40,}")
 
 
@@ -41,21 +41,21 @@ def fetch(
     environment: Mapping[str, str],
     segment_column: str | None = None,
 ) -> FileScan:
-    """Run a program in the folder ``root``; raises ``SourceError`` unless it succeeds.
+    """Run a program in the folder ``root``. Raises ``SourceError`` unless it succeeds.
 
-    ``environment`` holds the variables of our process.  The program has no standard
-    input, and whatever it started ends with it when it is stopped.
+    ``environment`` holds the variables of this process. The program has no standard input.
+    If it is stopped, all processes that it started are stopped with it.
     """
     with create_scratch_file(into) as out:
-        with _started(source, root, environment) as process:
-            said = _pump(process, out, source)
+        with _start(source, root, environment) as process:
+            stderr = _pump(process, out, source)
         if process.returncode:
-            raise _failed(source, process.returncode, said)
+            raise _failed(source, process.returncode, stderr)
     if source.format in ("csv", "tsv", "parquet") and not into.stat().st_size:
         raise SourceError(
             "command-failed",
-            f"the command {source.run[0]} gave no output",
-            "Where there are no members, a header is expected all the same.",
+            f"the command {source.run[0]} wrote no output",
+            "If there are no members, it must still write a header.",
         )
     return FileScan(
         paths=(into,),
@@ -67,15 +67,15 @@ def fetch(
 
 
 @contextmanager
-def _started(
+def _start(
     source: CommandSource, root: Path, environment: Mapping[str, str]
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a program; whatever is left of it at the end is killed, with all that it started."""
+    """Start a program. If it still runs at the end, it is stopped with all that it started."""
     try:
         process = subprocess.Popen(  # noqa: S603 - segctl.yaml allows this program, no shell reads it
             source.run,
             cwd=root,
-            env={k: v for k, v in environment.items() if not k.startswith(_OURS)},
+            env={k: v for k, v in environment.items() if not k.startswith(_HIDDEN_PREFIX)},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -87,47 +87,47 @@ def _started(
         yield process
     finally:
         if process.poll() is None:
-            _kill(process)
+            _stop(process)
         for stream in (process.stdout, process.stderr):
             if stream is not None:
                 stream.close()
 
 
-def _kill(process: subprocess.Popen[bytes]) -> None:
-    """End a group of processes: kindly first, then surely."""
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    """Terminate a process group, and kill it if it does not end in time."""
     for number in (signal.SIGTERM, signal.SIGKILL):
         with suppress(ProcessLookupError):
             os.killpg(process.pid, number)
         with suppress(subprocess.TimeoutExpired):
-            process.wait(_GRACE_SECONDS)
+            process.wait(_TERMINATE_SECONDS)
             return
 
 
 def _pump(process: subprocess.Popen[bytes], out: IO[bytes], source: CommandSource) -> bytes:
-    """Write the output as it comes until the program ended; give the end of its messages."""
+    """Copy standard output to a file until the program ends. Returns the end of its stderr."""
     deadline = monotonic() + source.timeout_seconds
-    said = b""
-    with selectors.DefaultSelector() as ready:
+    stderr = b""
+    with selectors.DefaultSelector() as selector:
         for stream in (process.stdout, process.stderr):
             if stream is not None:
-                ready.register(stream, selectors.EVENT_READ)
-        # Messages may stay open in a process that the program left behind; output may not.
-        while _is_open(process.stdout, ready) or process.poll() is None:
+                selector.register(stream, selectors.EVENT_READ)
+        # Output must be closed. Stderr may stay open in a process that the program left behind.
+        while _is_open(process.stdout, selector) or process.poll() is None:
             if monotonic() > deadline:
-                raise _too_slow(source)
-            for key, _ in ready.select(_PAUSE_SECONDS):
-                data = os.read(key.fd, _CHUNK)
+                raise _timeout(source)
+            for key, _ in selector.select(_POLL_SECONDS):
+                data = os.read(key.fd, _CHUNK_BYTES)
                 if not data:
-                    ready.unregister(key.fileobj)
+                    selector.unregister(key.fileobj)
                 elif key.fileobj is process.stdout:
                     out.write(data)
                 else:
-                    said = (said + data)[-_KEPT_OF_STDERR:]
-    return said
+                    stderr = (stderr + data)[-_MAX_STDERR_BYTES:]
+    return stderr
 
 
-def _is_open(stream: IO[bytes] | None, ready: selectors.BaseSelector) -> bool:
-    return stream is not None and stream in {key.fileobj for key in ready.get_map().values()}
+def _is_open(stream: IO[bytes] | None, selector: selectors.BaseSelector) -> bool:
+    return stream is not None and stream in {key.fileobj for key in selector.get_map().values()}
 
 
 def _not_started(source: CommandSource, error: Exception) -> SourceError:
@@ -135,42 +135,44 @@ def _not_started(source: CommandSource, error: Exception) -> SourceError:
     if isinstance(error, FileNotFoundError):
         return SourceError(
             "command-failed",
-            f"the command {program} cannot be found",
-            "It is looked for on the PATH, or from the workspace root if it has a slash.",
+            f"the command {program} was not found",
+            "A name without a slash is looked up in PATH, one with a slash from the workspace "
+            "root.",
         )
     reason = error.strerror if isinstance(error, OSError) else None
     return SourceError(
         "command-failed",
-        f"the command {program} cannot be started: {(reason or 'an unusable argument').lower()}",
+        f"the command {program} cannot be started: {(reason or 'an argument is invalid').lower()}",
+        "Check the program and its arguments in run.",
     )
 
 
-def _too_slow(source: CommandSource) -> SourceError:
+def _timeout(source: CommandSource) -> SourceError:
     return SourceError(
         "command-failed",
-        f"the command {source.run[0]} ran for more than {source.timeout_seconds:g} s, "
-        "and was stopped",
-        "Raise timeoutSeconds, or ask for less.",
+        f"the command {source.run[0]} was stopped after {source.timeout_seconds:g} s, "
+        "its time limit",
+        "Make it faster, or raise timeoutSeconds.",
     )
 
 
-def _failed(source: CommandSource, status: int, said: bytes) -> SourceError:
-    how = f"ended with status {status}"
+def _failed(source: CommandSource, status: int, stderr: bytes) -> SourceError:
+    how = f"exited with status {status}"
     if status < 0:
         with suppress(ValueError):
             how = f"was ended by {signal.Signals(-status).name}"
-    last = _last_line(said)
+    last = _last_line(stderr)
     return SourceError(
         "command-failed",
-        f"the command {source.run[0]} {how}; nothing of its output was used",
-        f"Its last words: {last}" if last else "It said nothing.",
+        f"the command {source.run[0]} {how}, so its output is not used",
+        f"The last line of its stderr: {last}" if last else "It wrote nothing to stderr.",
     )
 
 
-def _last_line(said: bytes) -> str:
-    """Give what can be shown of the last line: nothing that may be a user's key or a secret."""
-    lines = [line.strip() for line in said.decode(errors="replace").splitlines() if line.strip()]
+def _last_line(stderr: bytes) -> str:
+    """Return the last line without words that may be a user's key or a secret."""
+    lines = [line.strip() for line in stderr.decode(errors="replace").splitlines() if line.strip()]
     if not lines:
         return ""
     shown = "".join(c if c.isprintable() else " " for c in _PERSONAL.sub("…", lines[-1]))
-    return shown if len(shown) <= _SHOWN_OF_STDERR else f"{shown[:_SHOWN_OF_STDERR]}…"
+    return shown if len(shown) <= _MAX_SHOWN_CHARACTERS else f"{shown[:_MAX_SHOWN_CHARACTERS]}…"

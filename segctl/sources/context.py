@@ -1,4 +1,4 @@
-"""What sources are fetched with: what they may read, and where they put what they bring."""
+"""What fetching a source needs: permissions, the engine, scratch files, connections."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -12,12 +12,11 @@ from segctl.sources.path_policy import PathPolicy
 
 @dataclass(frozen=True, kw_only=True)
 class SourceContext:
-    """The surroundings of a source.
+    """What the sources of one run share.
 
-    ``open_engine`` gives the engine, opening it the first time.  ``scratch`` is a folder
-    that nobody else may look into, cleared after the run; ``environment`` holds the
-    variables of the process; ``connections`` are the databases that ``segctl.yaml``
-    declares.
+    ``open_engine`` returns the run's engine and opens it on the first call. ``scratch`` is
+    a private folder that is removed after the run. ``environment`` holds the variables of
+    the process, ``connections`` the databases that ``segctl.yaml`` declares.
     """
 
     policy: PathPolicy
@@ -29,15 +28,15 @@ class SourceContext:
 
     @property
     def engine(self) -> Engine:
-        """The engine that takes the rows in; opened only by those who need it."""
+        """The engine that loads the rows. Opened when first used: most plans need none."""
         return self.open_engine()
 
     def download(self, rows: Rows) -> None:
-        """Have the files of rows there that lie in buckets; raises ``SourceError``."""
+        """Download the objects that rows are read from. Raises ``SourceError``."""
         match rows:
             case FileScan(paths=files) | CheckedQuery(files=files):
                 self.policy.download(files)
 
     def new_file(self, suffix: str) -> Path:
-        """Name a scratch file that does not exist yet, ``suffix`` at its end."""
+        """Return the path of a new scratch file with this suffix. It does not exist yet."""
         return self.scratch / f"fetched_{next(self._numbers)}{suffix}"

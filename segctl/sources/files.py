@@ -1,39 +1,40 @@
-"""Files as a source: one, all of a folder, or those that a pattern matches.
+"""Files as a source: one file, all files of a folder, or those that match a pattern.
 
-Folders named ``day=2026-01-31``, as Hive and its kin write them, part the files by a
-column that does not stand in them.  Its values are text as they stand, and only what a
-plan asks for is opened.
+Folders named as Hive does, ``day=2026-01-31``, add a partition column that the files
+themselves do not have. Its values are text exactly as written in the name.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from difflib import get_close_matches
 from pathlib import PurePosixPath
 from urllib.parse import unquote
 
 from segctl.engine.base import FileScan, SourceError
+from segctl.engine.source_errors import did_you_mean, join_names
 from segctl.manifests.desired import FileSource
 from segctl.manifests.file_formats import Format, infer_format
 from segctl.sources.path_policy import PathPolicy
 
-_NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
-"""What Hive, Spark and DuckDB name the folder of rows whose partition column is NULL."""
+_NULL_FOLDER = "__HIVE_DEFAULT_PARTITION__"
+"""How Hive, Spark and DuckDB name the folder of rows whose partition column is NULL."""
 
-Partitions = Mapping[str, str | None]
+PartitionValues = Mapping[str, str | None]
 
 
 def scan(source: FileSource, policy: PathPolicy, *, segment_column: str | None = None) -> FileScan:
-    """Find a source's files and judge each; raises ``SourceError``."""
-    found: Mapping[str, Partitions] = {n: partitions(n) for n in policy.find(source.path)}
+    """Find a source's files and check that each may be read. Raises ``SourceError``."""
+    found: Mapping[str, PartitionValues] = {
+        name: partition_values(name) for name in policy.find(source.path)
+    }
     for column, value in source.where.items():
-        found = _pruned(found, column, value, source.path)
+        found = _select_partition(found, column, value, source.path)
     paths = {name: policy.locate(name) for name in found}
     wanted = {column for column in (source.column, segment_column) if column}
-    known = sorted(wanted & {column for parts in found.values() for column in parts})
-    for column in known:
-        _check_everywhere(found, column)
-    format_ = source.format or _format(source.path, list(found))
+    partition_columns = sorted(wanted & {column for values in found.values() for column in values})
+    for column in partition_columns:
+        _check_all_have(found, column)
+    format_ = source.format or _detect_format(source.path, list(found))
     if format_ == "parquet":
-        _check_not_packed(found)
+        _check_not_compressed(found)
     return FileScan(
         paths=tuple(paths.values()),
         format=format_,
@@ -41,87 +42,86 @@ def scan(source: FileSource, policy: PathPolicy, *, segment_column: str | None =
         kind=source.kind,
         segment_column=segment_column,
         partitions={
-            column: {paths[name]: parts[column] for name, parts in found.items()}
-            for column in known
+            column: {paths[name]: values[column] for name, values in found.items()}
+            for column in partition_columns
         },
     )
 
 
-def partitions(name: str) -> dict[str, str | None]:
-    """Give the columns that the folders of a file name, decoded; ``None`` for NULL."""
+def partition_values(name: str) -> dict[str, str | None]:
+    """Return the partition columns that a file's folders define, decoded. None is NULL."""
     pairs = (part.partition("=") for part in PurePosixPath(name).parts[:-1])
     return {
-        unquote(column): None if value == _NO_VALUE else unquote(value)
+        unquote(column): None if value == _NULL_FOLDER else unquote(value)
         for column, equals, value in pairs
         if column and equals
     }
 
 
-def _pruned(
-    found: Mapping[str, Partitions], column: str, value: str, path: str
-) -> dict[str, Partitions]:
-    """Leave the files of one partition."""
-    there = sorted({name for parts in found.values() for name in parts})
-    if column not in there:
-        near = get_close_matches(column, there, n=1)
-        advice = f'Did you mean "{near[0]}"?' if near else f"It has: {', '.join(there)}."
+def _select_partition(
+    found: Mapping[str, PartitionValues], column: str, value: str, path: str
+) -> dict[str, PartitionValues]:
+    """Return the files of one partition."""
+    known = sorted({name for values in found.values() for name in values})
+    if column not in known:
+        hint = did_you_mean(column, known) or f"Its partition columns are: {join_names(known)}."
         raise SourceError(
             "no-partition",
             f'{path} has no partition column "{column}"',
-            advice if there else "Its files lie in no folder named such as day=2026-01-31.",
+            hint if known else "Name its folders like day=2026-01-31, or remove where.",
         )
-    _check_everywhere(found, column)
-    left = {name: parts for name, parts in found.items() if parts[column] == value}
-    if not left:
-        values = sorted({parts[column] or _NO_VALUE for parts in found.values()})
+    _check_all_have(found, column)
+    selected = {name: values for name, values in found.items() if values[column] == value}
+    if not selected:
+        existing = sorted({values[column] or _NULL_FOLDER for values in found.values()})
         raise SourceError(
             "no-partition",
-            f"no file of {path} has {column}={value}",
-            f"It has {len(values):,}, from {values[0]} to {values[-1]}.",
+            f"no file of {path} is in a folder {column}={value}",
+            f"{column} has {len(existing):,} values, from {existing[0]} to {existing[-1]}.",
         )
-    return left
+    return selected
 
 
-def _check_everywhere(found: Mapping[str, Partitions], column: str) -> None:
-    """Refuse a file beside the partitions, whose rows would have no value."""
-    for name, parts in found.items():
-        if column not in parts:
+def _check_all_have(found: Mapping[str, PartitionValues], column: str) -> None:
+    """Refuse a file outside the partitions: its rows would have no value in the column."""
+    for name, values in found.items():
+        if column not in values:
             raise SourceError(
                 "no-partition",
-                f"{name} lies in no folder {column}=…, as others do",
-                "Move it into one, or leave it out of the pattern.",
+                f"{name} is not in a folder {column}=…, unlike other files",
+                "Move it into one, or change the path so that it does not match the file.",
             )
 
 
-def _check_not_packed(names: Iterable[str]) -> None:
+def _check_not_compressed(names: Iterable[str]) -> None:
     for name in names:
         if name.lower().endswith((".gz", ".zst")):
             raise SourceError(
                 "unreadable-file",
-                f"{name} is Parquet that was compressed once more",
-                "Unpack it: Parquet is compressed inside.",
+                f"{name} is a compressed Parquet file",
+                "Decompress it. Parquet files are already compressed inside.",
             )
 
 
-def _format(path: str, names: Sequence[str]) -> Format:
-    """Give the format that all names tell."""
+def _detect_format(path: str, names: Sequence[str]) -> Format:
+    """Return the format of all files, according to their names."""
     first: Format | None = None
     for name in names:
-        told = infer_format(name)
-        if told is None:
+        format_ = infer_format(name)
+        if format_ is None:
             raise SourceError(
                 "unknown-format",
-                f"the format of {name} cannot be told from its name",
-                "Name it .csv, .tsv, .jsonl, .parquet or .txt, after which .gz or .zst may stand; "
-                "in a manifest, format: may tell it instead.",
+                f"the format of {name} cannot be inferred from its name",
+                "End the name in .csv, .tsv, .jsonl, .parquet or .txt, which .gz or .zst may "
+                "follow. In a manifest, you can set format instead.",
             )
-        if first is not None and told != first:
+        if first is not None and format_ != first:
             raise SourceError(
                 "mixed-formats",
-                f"{path} holds files of several formats: {names[0]} is {first}, {name} is {told}",
-                "Give each format a source of its own, such as a pattern with *.csv at its end.",
+                f"{path} contains several formats: {names[0]} is {first}, {name} is {format_}",
+                "Use one source for each format, such as a pattern that ends in *.csv.",
             )
-        first = told
+        first = format_
     if first is None:
-        raise AssertionError("a source has one file at least")
+        raise AssertionError("a source has at least one file")
     return first

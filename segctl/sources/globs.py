@@ -1,7 +1,7 @@
-"""Which files a pattern or a folder names: found by name alone, none of them opened.
+"""Find the files that a pattern or a folder names. No file is opened.
 
-Python's own glob passes over folders that it may not list; of members that would be a
-list that is too short.
+Python's own glob silently skips folders that it may not list. For members, that would be
+an incomplete list, so here it is an error.
 """
 
 import os
@@ -16,107 +16,112 @@ from segctl.engine.base import SourceError
 
 STATE_FOLDER = "segctl.state.d"
 
-_WILD = frozenset("*?[")
+SKIPPED_NAMES = "Names that begin with a dot or an underscore are skipped."
+"""Hint for a folder or pattern without files; see ``_is_skipped``."""
+
+_WILDCARDS = frozenset("*?[")
 
 
 def is_pattern(path: str) -> bool:
-    """Tell whether a path has a wildcard: ``*``, ``?`` or ``[``."""
-    return bool(_WILD & set(path))
+    """Whether a path has a wildcard: ``*``, ``?`` or ``[``."""
+    return bool(_WILDCARDS & set(path))
 
 
 def is_folder(path: Path) -> bool:
-    """Tell whether there is a folder; what cannot be looked at is not taken for one."""
+    """Whether a path is a folder. False if it cannot be examined."""
     try:
         return path.is_dir()
     except OSError:
         return False
 
 
-def fixed_part(pattern: str) -> tuple[str, tuple[str, ...]]:
-    """Part a pattern at its first wildcard: the folder before it, and the steps from there."""
+def split_pattern(pattern: str) -> tuple[str, tuple[str, ...]]:
+    """Return the folder before the first wildcard, and the path parts from there on."""
     parts = PurePosixPath(pattern).parts
-    at = next(i for i, part in enumerate(parts) if is_pattern(part))
-    return PurePosixPath(*parts[:at]).as_posix(), parts[at:]
+    first = next(index for index, part in enumerate(parts) if is_pattern(part))
+    return PurePosixPath(*parts[:first]).as_posix(), parts[first:]
 
 
 @dataclass(frozen=True, kw_only=True)
 class GlobWalker:
-    """A walk through folders; ``enter`` judges a folder by its name and gives its path.
+    """Walks through folders and collects the names that match.
 
-    ``files`` and ``folders`` are the names that matched, each with what was given for
-    its folder before it.
+    ``enter`` checks that a folder may be read and returns its path. ``files`` and
+    ``folders`` are the matching names, each starting with the folder that ``walk`` got.
     """
 
     enter: Callable[[str], Path]
     files: set[str] = field(default_factory=set)
     folders: set[str] = field(default_factory=set)
 
-    def into(
-        self, folder: str, steps: tuple[str, ...], above: frozenset[Path] = frozenset()
+    def walk(
+        self, folder: str, parts: tuple[str, ...], parents: frozenset[Path] = frozenset()
     ) -> None:
-        """Match steps below a folder; ``**`` stands for folders at any depth.
+        """Match pattern parts below a folder. ``**`` matches folders at any depth.
 
         Raises ``SourceError`` for a folder that cannot be listed, and what ``enter``
         raises.
         """
         real = self.enter(folder).resolve()
-        if real not in above:  # else a link to a folder that it stands in
-            self._match(folder, steps, above | {real})
+        if real not in parents:  # else a link to one of the folders that contain it
+            self._match(folder, parts, parents | {real})
 
-    def _match(self, folder: str, steps: tuple[str, ...], above: frozenset[Path]) -> None:
-        step, rest = steps[0], steps[1:]
-        if step == "**":
-            self._match(folder, rest or ("*",), above)
-        for name, deeper in self._entries(folder, step):
+    def _match(self, folder: str, parts: tuple[str, ...], parents: frozenset[Path]) -> None:
+        part, rest = parts[0], parts[1:]
+        if part == "**":
+            self._match(folder, rest or ("*",), parents)
+        for name, is_dir in self._entries(folder, part):
             path = name if folder == "." else f"{folder.rstrip('/')}/{name}"
-            if step == "**":
-                if deeper:
-                    self.into(path, steps, above)
+            if part == "**":
+                if is_dir:
+                    self.walk(path, parts, parents)
             elif not rest:
-                (self.folders if deeper else self.files).add(path)
-            elif deeper:
-                self.into(path, rest, above)
+                (self.folders if is_dir else self.files).add(path)
+            elif is_dir:
+                self.walk(path, rest, parents)
 
-    def _entries(self, folder: str, step: str) -> Iterator[tuple[str, bool]]:
-        """Give what matches one step in a folder, and whether it is a folder itself."""
+    def _entries(self, folder: str, part: str) -> Iterator[tuple[str, bool]]:
+        """Yield the names in a folder that match one part, and whether each is a folder."""
         path = self.enter(folder)
-        if not is_pattern(step):
-            if os.path.lexists(path / step):
-                yield step, is_folder(path / step)
+        if not is_pattern(part):
+            if os.path.lexists(path / part):
+                yield part, is_folder(path / part)
             return
         try:
             names = sorted(entry.name for entry in path.iterdir())
         except OSError as error:
             reason = (error.strerror or "cannot be listed").lower()
-            raise SourceError("unreadable-file", f"{folder}: {reason}") from None
+            raise SourceError(
+                "unreadable-file", f"{folder}: {reason}", "Check the folder and its permissions."
+            ) from None
         for name in names:
-            if _rule(step).match(name) and not _passed_over(name, step):
+            if _regex(part).match(name) and not _is_skipped(name, part):
                 yield name, is_folder(path / name)
 
 
-def fits(names: Sequence[str], steps: Sequence[str]) -> bool:
-    """Tell whether the steps match a name and the folders before it, as a walk would."""
-    if not names or not steps:
-        return not names and not steps
-    step, rest = steps[0], steps[1:]
-    if step == "**":
-        deeper = len(names) > 1 and not _passed_over(names[0], step)
-        return fits(names, rest or ("*",)) or (deeper and fits(names[1:], steps))
+def matches(names: Sequence[str], parts: Sequence[str]) -> bool:
+    """Whether pattern parts match a name and its folders, as ``GlobWalker`` would."""
+    if not names or not parts:
+        return not names and not parts
+    part, rest = parts[0], parts[1:]
+    if part == "**":
+        deeper = len(names) > 1 and not _is_skipped(names[0], part)
+        return matches(names, rest or ("*",)) or (deeper and matches(names[1:], parts))
     return (
-        bool(_rule(step).match(names[0]))
-        and not (is_pattern(step) and _passed_over(names[0], step))
-        and fits(names[1:], rest)
+        bool(_regex(part).match(names[0]))
+        and not (is_pattern(part) and _is_skipped(names[0], part))
+        and matches(names[1:], rest)
     )
 
 
 @lru_cache
-def _rule(step: str) -> re.Pattern[str]:
-    return re.compile(translate(step))
+def _regex(part: str) -> re.Pattern[str]:
+    return re.compile(translate(part))
 
 
-def _passed_over(name: str, step: str) -> bool:
-    """Tell whether a name is no data: hidden, a marker such as ``_SUCCESS``, or our own state."""
+def _is_skipped(name: str, part: str) -> bool:
+    """Whether a name is not data: hidden, a marker such as ``_SUCCESS``, or segctl's state."""
     if name == STATE_FOLDER:
         return True
     marked = name[0] == "." or (name[0] == "_" and "=" not in name)
-    return marked and step[0] != name[0]
+    return marked and part[0] != name[0]

@@ -1,7 +1,7 @@
-"""Objects in buckets: found by their names, brought into scratch files when they are read.
+"""Objects in buckets: listed by name, downloaded into scratch files when they are read.
 
-What is found is fixed at that moment by its ETag and size.  An object that is another
-one when it comes, or comes in part, is an error and never a short list.
+Listing records each object's ETag and size. An object that changes or is truncated during
+download is an error; it never yields a partial list.
 """
 
 import os
@@ -15,26 +15,28 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from segctl.core.disk import Disk, translate_scratch_errors
 from segctl.engine.base import SourceError
+from segctl.engine.source_errors import missing_library
 from segctl.manifests.object_urls import ObjectUrl, parse_object_url
-from segctl.sources import object_store_errors as failures
-from segctl.sources.globs import fits, fixed_part, is_pattern
+from segctl.sources import object_store_errors as errors
+from segctl.sources.globs import is_pattern, matches, split_pattern
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
 
-_CHUNK = 4 << 20
-_AT_ONCE = 4
-_LONGEST_STEP = 100
+_CHUNK_BYTES = 4 << 20
+_MAX_CONCURRENT = 4
+_MAX_NAME_CHARACTERS = 100
 
 _T = TypeVar("_T")
 
 
 @dataclass(frozen=True, kw_only=True)
 class StoreLimits:
-    """How long, in seconds, a store may take.
+    """Time limits in seconds for a store.
 
-    ``total`` for the listing or the download of one source, ``stall`` without a byte,
-    ``retrying`` for one request that fails again and again, at most ``retries`` times.
+    ``total`` is for listing or downloading one source, ``stall`` for a period without
+    data. ``retrying`` is for one request with all its retries, of which there are at most
+    ``retries``.
     """
 
     total: float = 3600.0
@@ -45,10 +47,9 @@ class StoreLimits:
 
 @dataclass(frozen=True, kw_only=True)
 class FoundObject:
-    """One object as it was when it was found; ``size`` in bytes.
+    """One object as it was listed. ``size`` is in bytes.
 
-    ``e_tag`` and ``version`` are what the store says of its content, ``None`` where it
-    says nothing.
+    ``e_tag`` and ``version`` identify its content. None if the store does not report them.
     """
 
     address: ObjectUrl
@@ -58,9 +59,9 @@ class FoundObject:
 
     @property
     def content_id(self) -> str | None:
-        """What tells this content from any other under the name, ``None`` where unknown.
+        """A text that changes with the content, or None without a strong ETag.
 
-        A weak ETag stands for contents that are merely alike.
+        A weak ETag may be the same for different bytes.
         """
         if not self.e_tag or self.e_tag.startswith("W/"):
             return None
@@ -68,9 +69,10 @@ class FoundObject:
 
 
 class ObjectFetcher:
-    """The objects that a run has found, and the scratch files that they come into.
+    """Finds objects and downloads them into scratch files.
 
-    Files lie in ``scratch`` below the folders of their names, which may say partitions.
+    Each file is in ``scratch``, below folders with the names of its key, which can contain
+    partition values.
     """
 
     def __init__(self, scratch: Path, *, limits: StoreLimits | None = None) -> None:
@@ -78,87 +80,90 @@ class ObjectFetcher:
         self._limits = limits or StoreLimits()
         self._numbers = count()
         self._found: dict[str, FoundObject] = {}
-        self._places: dict[str, Path] = {}
-        self._names: dict[Path, str] = {}
+        self._files: dict[str, Path] = {}
+        self._addresses: dict[Path, str] = {}
 
     def find(self, path: str) -> tuple[str, ...]:
-        """Give the addresses of the objects that a path stands for, sorted; at least one.
+        """Return the addresses of the objects that a path means, sorted, at least one.
 
-        The path is that of an object, that of a folder, which stands for all objects
-        below it, or a pattern.  Raises ``SourceError``.
+        The path is an object, a folder (all objects below it) or a pattern. Raises
+        ``SourceError``.
         """
-        where = parse_object_url(path)
-        if where is None:
-            raise failures.no_address()
-        found = self._run(where, partial(_find, where=where))
-        self._found.update((str(one.address), one) for one in found)
-        return tuple(sorted(str(one.address) for one in found))
+        location = parse_object_url(path)
+        if location is None:
+            raise errors.not_an_address()
+        found = self._run(location, partial(_find, location=location))
+        self._found.update((str(each.address), each) for each in found)
+        return tuple(sorted(str(each.address) for each in found))
 
     def locate(self, name: str) -> Path:
-        """Give the scratch file that an object which was found will be in, once brought."""
-        if name not in self._places:
-            steps = [_shortened(step) for step in self._found[name].address.key.split("/")]
-            path = self._scratch.joinpath(f"objects_{next(self._numbers)}", *steps)
-            self._places[name], self._names[path] = path, name
-        return self._places[name]
+        """Return the scratch file of an object that ``find`` returned. It may not exist yet."""
+        if name not in self._files:
+            steps = [_shorten(step) for step in self._found[name].address.key.split("/")]
+            file = self._scratch.joinpath(f"objects_{next(self._numbers)}", *steps)
+            self._files[name], self._addresses[file] = file, name
+        return self._files[name]
 
     def strip_scratch_folder(self, text: str) -> str:
-        """Give a text without the scratch folder in it, which each run has another of."""
+        """Remove the scratch folder, which differs from run to run, from a text with paths."""
         return text.replace(f"{self._scratch}/", "")
 
     def address_of(self, file: Path) -> str | None:
-        """Give the address of the object whose scratch file this is."""
-        return self._names.get(file)
+        """Return the address of the object with this scratch file, or None."""
+        return self._addresses.get(file)
 
     def content_id_of(self, file: Path) -> str | None:
-        """Give what tells the content of an object without its bytes; see ``FoundObject``."""
-        name = self._names.get(file)
+        """Return the ``FoundObject.content_id`` of the object with this scratch file, or None."""
+        name = self._addresses.get(file)
         return self._found[name].content_id if name else None
 
     def download(self, files: Iterable[Path]) -> None:
-        """Bring what is not there yet of objects among the files; raises ``SourceError``."""
-        missing = [file for file in files if file in self._names and not file.exists()]
+        """Download the objects of these scratch files that do not exist yet.
+
+        Other files are ignored. Raises ``SourceError``.
+        """
+        missing = [file for file in files if file in self._addresses and not file.exists()]
         buckets: dict[tuple[str, str], dict[Path, FoundObject]] = {}
         for file in missing:
-            found = self._found[self._names[file]]
+            found = self._found[self._addresses[file]]
             bucket = (found.address.scheme, found.address.bucket)
             buckets.setdefault(bucket, {})[file] = found
         for wanted in buckets.values():
-            [where, *_] = (found.address for found in wanted.values())
+            [location, *_] = (found.address for found in wanted.values())
             with translate_scratch_errors(self._scratch):
-                self._run(where, partial(_download_all, wanted=wanted))
+                self._run(location, partial(_download_all, wanted=wanted))
 
     def _run(
-        self, where: ObjectUrl, work: "Callable[[ObjectStore], Coroutine[Any, Any, _T]]"
+        self, location: ObjectUrl, work: "Callable[[ObjectStore], Coroutine[Any, Any, _T]]"
     ) -> _T:
-        """Work on a bucket for as long as the limits allow; cut off at once by a signal."""
-        import asyncio  # noqa: PLC0415 - heavy, and few sources lie in buckets
+        """Run work on a bucket within the time limit. A signal interrupts it at once."""
+        import asyncio  # noqa: PLC0415 - heavy, and few sources are in buckets
 
         try:
             import obstore  # noqa: F401, PLC0415 - heavy, and an extra
         except ImportError:
-            raise failures.no_library() from None
+            raise missing_library("reading from buckets", "obstore", "remote") from None
 
         async def limited() -> _T:
             async with asyncio.timeout(self._limits.total):
-                return await work(_store(where, self._limits))
+                return await work(_open_store(location, self._limits))
 
         try:
             return asyncio.run(limited())
         except TimeoutError:
-            raise failures.too_slow(where, self._limits.total) from None
+            raise errors.store_timeout(location, self._limits.total) from None
 
 
-def _store(where: ObjectUrl, limits: StoreLimits) -> "ObjectStore":
-    """Open a bucket; region, endpoint and credentials come from the environment."""
+def _open_store(location: ObjectUrl, limits: StoreLimits) -> "ObjectStore":
+    """Open a bucket. Region, endpoint and credentials come from the environment."""
     from obstore import store  # noqa: PLC0415 - loaded by the caller
 
     kinds: Mapping[str, Any] = {"s3": store.S3Store, "gs": store.GCSStore, "az": store.AzureStore}
-    failures.check_settings(where, os.environ)
-    with failures.explained(where):
-        opened: ObjectStore = kinds[where.scheme](
-            where.bucket,
-            # Not as client_options: they would take the place of those in the environment.
+    errors.check_settings(location, os.environ)
+    with errors.explained(location):
+        opened: ObjectStore = kinds[location.scheme](
+            location.bucket,
+            # Not as client_options: those would replace the ones from the environment.
             config={
                 "connect_timeout": f"{min(10.0, limits.stall):g} seconds",
                 "read_timeout": f"{limits.stall:g} seconds",
@@ -172,144 +177,153 @@ def _store(where: ObjectUrl, limits: StoreLimits) -> "ObjectStore":
     return opened
 
 
-async def _find(store: "ObjectStore", where: ObjectUrl) -> list[FoundObject]:
-    if is_pattern(where.key):
-        folder, steps = fixed_part(where.key)
+async def _find(store: "ObjectStore", location: ObjectUrl) -> list[FoundObject]:
+    if is_pattern(location.key):
+        folder, parts = split_pattern(location.key)
         folder = "" if folder == "." else folder
     else:
-        if where.key and not where.key.endswith("/"):
-            found = await _head(store, where)
+        if location.key and not location.key.endswith("/"):
+            found = await _head(store, location)
             if found:
                 return [found]
-        folder, steps = where.key.rstrip("/"), ("**",)
+        folder, parts = location.key.rstrip("/"), ("**",)
     depth = len(folder.split("/")) if folder else 0
     matching = [
         found
-        async for found in _listed(store, where, folder)
-        if fits(found.address.key.split("/")[depth:], steps)
+        async for found in _list(store, location, folder)
+        if matches(found.address.key.split("/")[depth:], parts)
     ]
-    there = await _without_marks(store, matching)
-    if not there:
-        raise failures.nothing_there(where)
-    return there
+    objects = await _without_folder_markers(store, matching)
+    if not objects:
+        raise errors.no_object(location)
+    return objects
 
 
-async def _without_marks(store: "ObjectStore", listed: Iterable[FoundObject]) -> list[FoundObject]:
-    """Pass over the empty objects that stand for folders, which some tools put there.
+async def _without_folder_markers(
+    store: "ObjectStore", listed: Iterable[FoundObject]
+) -> list[FoundObject]:
+    """Remove the empty objects with which some tools mark folders.
 
-    Their names end in a slash, which the library takes away: a look at the name without
-    it tells them from files that are empty.
+    Their names end in a slash, which the library strips. A request for the name without the
+    slash shows whether an empty object is a marker or an empty file.
     """
     found: dict[ObjectUrl, FoundObject | None] = {}
     for each in listed:
         if each.size or each.address not in found:
             found[each.address] = each
 
-    async def look(where: ObjectUrl) -> None:
-        found[where] = await _head(store, where)
+    async def look_up(location: ObjectUrl) -> None:
+        found[location] = await _head(store, location)
 
-    empty = [where for where, each in found.items() if each and not each.size]
-    await _few_at_once(partial(look, where) for where in empty)
+    empty = [location for location, each in found.items() if each and not each.size]
+    await _run_concurrently(partial(look_up, location) for location in empty)
     return [each for each in found.values() if each]
 
 
-async def _head(store: "ObjectStore", where: ObjectUrl) -> FoundObject | None:
+async def _head(store: "ObjectStore", location: ObjectUrl) -> FoundObject | None:
     import obstore  # noqa: PLC0415 - loaded by the caller
 
     try:
-        with failures.explained(where):
-            return _described(where, await obstore.head_async(store, where.key))
-    except failures.NoObject:
+        with errors.explained(location):
+            return _found_object(location, await obstore.head_async(store, location.key))
+    except errors.NoObject:
         return None
 
 
-async def _listed(
-    store: "ObjectStore", where: ObjectUrl, folder: str
+async def _list(
+    store: "ObjectStore", location: ObjectUrl, folder: str
 ) -> AsyncIterator[FoundObject]:
     import obstore  # noqa: PLC0415 - loaded by the caller
 
-    with failures.explained(where):
-        async for listed in obstore.list(store, prefix=folder or None):
-            for each in listed:
-                yield _described(where, each)
+    with errors.explained(location):
+        async for page in obstore.list(store, prefix=folder or None):
+            for metadata in page:
+                yield _found_object(location, metadata)
 
 
-def _described(where: ObjectUrl, each: Mapping[str, Any]) -> FoundObject:
+def _found_object(location: ObjectUrl, metadata: Mapping[str, Any]) -> FoundObject:
+    key = str(metadata["path"])
     return FoundObject(
-        address=ObjectUrl(scheme=where.scheme, bucket=where.bucket, key=str(each["path"])),
-        size=int(each["size"]),
-        e_tag=_quoted(each["e_tag"]),
-        version=each["version"],
+        address=ObjectUrl(scheme=location.scheme, bucket=location.bucket, key=key),
+        size=int(metadata["size"]),
+        e_tag=_quote_e_tag(metadata["e_tag"]),
+        version=metadata["version"],
     )
 
 
-def _quoted(e_tag: str | None) -> str | None:
-    """Give an ETag as it stands in headers; Azure's listings leave its quotes away."""
-    plain = e_tag and not e_tag.startswith(('"', "W/"))
-    return f'"{e_tag}"' if plain else e_tag
+def _quote_e_tag(e_tag: str | None) -> str | None:
+    """Return an ETag as headers have it. Azure's listings omit the quotes."""
+    unquoted = e_tag and not e_tag.startswith(('"', "W/"))
+    return f'"{e_tag}"' if unquoted else e_tag
 
 
 async def _download_all(store: "ObjectStore", wanted: Mapping[Path, FoundObject]) -> None:
-    """Download objects."""
-    await _few_at_once(partial(_download, store, found, file) for file, found in wanted.items())
+    await _run_concurrently(
+        partial(_download, store, found, file) for file, found in wanted.items()
+    )
 
 
-async def _few_at_once(works: Iterable[Callable[[], Coroutine[Any, Any, None]]]) -> None:
-    """Do things with a store side by side, up to the first that fails."""
+async def _run_concurrently(works: Iterable[Callable[[], Coroutine[Any, Any, None]]]) -> None:
+    """Run several works at a time. Raises the first error and cancels the others."""
     import asyncio  # noqa: PLC0415 - loaded by the caller
 
-    slots = asyncio.Semaphore(_AT_ONCE)
+    slots = asyncio.Semaphore(_MAX_CONCURRENT)
 
-    async def one(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    async def run_one(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         async with slots:
             await work()
 
     try:
         async with asyncio.TaskGroup() as group:
             for work in works:
-                group.create_task(one(work))
+                group.create_task(run_one(work))
     except BaseExceptionGroup as several:
-        # The first that failed; the others were canceled for it.
         raise several.exceptions[0] from None
 
 
 async def _download(store: "ObjectStore", found: FoundObject, file: Path) -> None:
     import obstore  # noqa: PLC0415 - loaded by the caller
 
-    where = found.address
+    location = found.address
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     part = file.with_name(f"{file.name}.part")
-    came = 0
+    received = 0
     disk = Disk()
     descriptor = disk.create(part)
     try:
-        with failures.explained(where):
-            answer = await obstore.get_async(store, where.key, options={"if_match": found.e_tag})
-            now = _described(where, answer.meta)
-            if (now.size, now.e_tag) != (found.size, found.e_tag):
-                raise failures.changed(where)
-        with failures.explained(where, coming=True):
-            async for chunk in answer.stream(_CHUNK):
-                _write(disk, descriptor, memoryview(chunk))
-                came += len(chunk)
+        with errors.explained(location):
+            response = await obstore.get_async(
+                store, location.key, options={"if_match": found.e_tag}
+            )
+            # Some stores ignore the condition.
+            current = _found_object(location, response.meta)
+            if (current.size, current.e_tag) != (found.size, found.e_tag):
+                raise errors.object_changed(location)
+        with errors.explained(location, downloading=True):
+            async for chunk in response.stream(_CHUNK_BYTES):
+                _write_all(disk, descriptor, memoryview(chunk))
+                received += len(chunk)
     finally:
         os.close(descriptor)
-    if came != found.size:
-        raise failures.cut_short(where, came=came, size=found.size)
+    if received != found.size:
+        raise errors.truncated(location, received=received, size=found.size)
     part.rename(file)
 
 
-def _write(disk: Disk, descriptor: int, data: memoryview) -> None:
+def _write_all(disk: Disk, descriptor: int, data: memoryview) -> None:
     while data:
         data = data[disk.write(descriptor, data) :]
 
 
-def _shortened(step: str) -> str:
-    """Give a folder or file name that any disk takes, its end with the format kept."""
-    if len(step) <= _LONGEST_STEP:
-        return step
-    if "=" in step:
+def _shorten(name: str) -> str:
+    """Return a file or folder name that every disk accepts. Keeps its end, with the format."""
+    if len(name) <= _MAX_NAME_CHARACTERS:
+        return name
+    if "=" in name:
         raise SourceError(
-            "bad-path", f"the partition {step[:40]}… has a name that is too long", "Shorten it."
+            "bad-path",
+            f"the name of the partition {name[:40]}… is longer than {_MAX_NAME_CHARACTERS} "
+            "characters",
+            "Shorten it.",
         )
-    return step[-_LONGEST_STEP:]
+    return name[-_MAX_NAME_CHARACTERS:]

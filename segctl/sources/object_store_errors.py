@@ -1,7 +1,7 @@
-"""Why objects of a bucket could not be had, in words that give nothing away.
+"""Errors of objects in buckets.
 
-The texts of the library quote addresses, headers and answers.  What is said here is
-made of the manifest's own address and the kind of fault.
+Messages of the library can quote addresses, headers and responses, so they are matched and
+not shown. Messages here contain only the address from the manifest.
 """
 
 import re
@@ -10,17 +10,18 @@ from contextlib import contextmanager
 from urllib.parse import urlsplit
 
 from segctl.engine.base import SourceError
+from segctl.engine.source_errors import NOT_USED
 from segctl.manifests.object_urls import URL_FORMS, ObjectUrl, Scheme
-from segctl.sources.globs import is_pattern
+from segctl.sources.globs import SKIPPED_NAMES, is_pattern
 
 _CREDENTIALS: dict[Scheme, str] = {
-    "s3": "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run where a role gives them.",
+    "s3": "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run with an IAM role.",
     "gs": "Set GOOGLE_APPLICATION_CREDENTIALS, or run as a service account.",
-    "az": "Set AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY, or run as a managed "
+    "az": "Set AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY, or run with a managed "
     "identity.",
 }
 _ENDPOINT: dict[Scheme, str] = {
-    "s3": "Check the network, AWS_REGION and, where it is set, AWS_ENDPOINT_URL.",
+    "s3": "Check the network, AWS_REGION and, if it is set, AWS_ENDPOINT_URL.",
     "gs": "Check the network.",
     "az": "Check the network and AZURE_STORAGE_ACCOUNT_NAME.",
 }
@@ -29,17 +30,18 @@ _SETTINGS: dict[Scheme, str] = {
     "gs": "Check the variables that begin with GOOGLE_.",
     "az": "Check the variables that begin with AZURE_.",
 }
-_WORDS = (
+_BAD_SETTINGS = "the environment's settings for {} are invalid"
+_ONE_WORD = (
     *("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_TOKEN"),
     *("AWS_REGION", "AWS_DEFAULT_REGION"),
     *("AWS_ENDPOINT", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"),
 )
-"""Variables that hold one word; those of the other stores may hold JSON."""
-_AGAIN = "Nothing of it was used. Run the same command again."
+"""Variables without white space in their values. Those of other stores may hold JSON."""
+
 _NO_SUCH_BUCKET = ("nosuchbucket", "containernotfound", "the specified bucket does not exist")
 _WRONG_REGION = ("permanentredirect", "authorizationheadermalformed", "301 moved", "bare redirect")
 
-_UNANSWERED: tuple[tuple[tuple[str, ...], str, str, str, dict[Scheme, str]], ...] = (
+_NO_RESPONSE: tuple[tuple[tuple[str, ...], str, str, str, dict[Scheme, str]], ...] = (
     (
         ("169.254.", "latest/api/token", "metadata", "token", "account", "credential"),
         "no-credentials",
@@ -50,83 +52,87 @@ _UNANSWERED: tuple[tuple[tuple[str, ...], str, str, str, dict[Scheme, str]], ...
     (
         ("config error", "access key", "secretaccesskey", "accesskeyid", "source url"),
         "store-settings",
-        "the environment's settings for the store of {} cannot be used",
+        _BAD_SETTINGS,
         "",
         _SETTINGS,
     ),
     (
         ("builder error",),
         "store-unreachable",
-        "the address of the store of {} is no https:// URL",
-        "Check AWS_ENDPOINT_URL; for one with http://, set AWS_ALLOW_HTTP=true.",
+        "the endpoint for {} is not an https:// URL",
+        "Check AWS_ENDPOINT_URL. To use http://, set AWS_ALLOW_HTTP=true.",
         {},
     ),
     (("",), "store-unreachable", "the store of {} cannot be reached", "", _ENDPOINT),
 )
-"""Marks in what is said where no store answered: code, summary and detail, or one a scheme."""
+"""For messages without a response from a store: text in the message, code, summary, and
+either one hint or one for each scheme. The first match counts."""
 
 
 class NoObject(SourceError):
-    """There is no object of this name."""
+    """There is no object with this name."""
 
 
-def no_library() -> SourceError:
-    """Say that the extra is not installed."""
-    return SourceError(
-        "missing-library",
-        "reading from buckets needs the library obstore, which is not installed",
-        "Install it: pip install 'segctl[remote]'.",
-    )
-
-
-def no_address() -> SourceError:
-    """Say that an address leads nowhere; it is not shown, since it may hold credentials."""
+def not_an_address() -> SourceError:
+    """Return the error for a malformed address. It is not shown, as it may have credentials."""
     return SourceError(
         "bad-path",
-        "a file name with :// in it is no address of an object",
-        f"Write {URL_FORMS}; credentials come from the environment.",
+        "a path with :// in it is not the address of an object",
+        f"Write {URL_FORMS}. Credentials come from the environment.",
     )
 
 
-def nothing_there(where: ObjectUrl) -> SourceError:
-    """Say that an address, a folder or a pattern stands for no object."""
-    advice = "Names that begin with a dot or an underscore are passed over."
-    several = is_pattern(where.key) or where.key.endswith("/")
-    return SourceError("missing-file", f"there is no object {where}", advice if several else "")
+def no_object(location: ObjectUrl) -> SourceError:
+    """Return the error for an address, a folder or a pattern without objects."""
+    if is_pattern(location.key):
+        return SourceError("missing-file", f"no object matches {location}", SKIPPED_NAMES)
+    if not location.key or location.key.endswith("/"):
+        summary = f"the folder {location} contains no objects"
+        return SourceError("missing-file", summary, SKIPPED_NAMES)
+    return _no_such_object(location)
 
 
-def changed(where: ObjectUrl) -> SourceError:
-    """Say that an object was replaced between listing and download."""
+def _no_such_object(location: ObjectUrl) -> NoObject:
+    return NoObject("missing-file", f"there is no object {location}", "Check the address.")
+
+
+def object_changed(location: ObjectUrl) -> SourceError:
+    """Return the error for an object that was replaced between listing and download."""
     return SourceError(
         "object-changed",
-        f"{where} was changed while it was read",
-        "Run the same command again, once its writer is done.",
+        f"{location} was changed while it was read",
+        "Run the same command again when nothing writes to it.",
     )
 
 
-def cut_short(where: ObjectUrl, *, came: int, size: int) -> SourceError:
-    """Say that an object came in part."""
-    return SourceError("connection-lost", f"{where} has {size:,} bytes, and {came:,} came", _AGAIN)
+def truncated(location: ObjectUrl, *, received: int, size: int) -> SourceError:
+    """Return the error for an object of which only a part was received."""
+    summary = f"{location} has {size:,} bytes, but {received:,} were received"
+    return SourceError("connection-lost", summary, NOT_USED)
 
 
-def too_slow(where: ObjectUrl, seconds: float) -> SourceError:
-    """Say that a store took too long."""
+def store_timeout(location: ObjectUrl, seconds: float) -> SourceError:
+    """Return the error for a listing or download that exceeds its time limit."""
     return SourceError(
         "store-timeout",
-        f"{where} takes longer than {seconds:g} seconds",
-        "Check the network, or read smaller parts.",
+        f"reading {location} took longer than {seconds:g} seconds",
+        "Check the network, or split the data into several sources.",
     )
 
 
-def check_settings(where: ObjectUrl, environment: Mapping[str, str]) -> None:
-    """Refuse what the library would panic at; values may be secrets, and are not shown."""
-    for name in _WORDS if where.scheme == "s3" else ():
+def check_settings(location: ObjectUrl, environment: Mapping[str, str]) -> None:
+    """Raise ``SourceError`` for a variable that would make the library panic.
+
+    Its value may be a secret and is not shown.
+    """
+    for name in _ONE_WORD if location.scheme == "s3" else ():
         value = environment.get(name)
         if value is not None and (value != value.strip() or not value.isprintable()):
-            raise _bad_settings(where, f"{name} has white space at an end, or a line break in it.")
+            hint = f"Remove white space and line breaks from the value of {name}."
+            raise _bad_settings(location, hint)
         if value is not None and "ENDPOINT" in name and not _is_url(value):
-            advice = f"{name} is no address such as https://storage.example.com:9000."
-            raise _bad_settings(where, advice)
+            hint = f"Set {name} to a URL such as https://storage.example.com:9000."
+            raise _bad_settings(location, hint)
 
 
 def _is_url(text: str) -> bool:
@@ -137,14 +143,13 @@ def _is_url(text: str) -> bool:
         return False
 
 
-def _bad_settings(where: ObjectUrl, advice: str) -> SourceError:
-    summary = f"the environment's settings for the store of {where} cannot be used"
-    return SourceError("store-settings", summary, advice)
+def _bad_settings(location: ObjectUrl, hint: str) -> SourceError:
+    return SourceError("store-settings", _BAD_SETTINGS.format(location), hint)
 
 
 @contextmanager
-def explained(where: ObjectUrl, *, coming: bool = False) -> Iterator[None]:
-    """Turn what obstore raises into ``SourceError``; ``coming`` is what has come in part."""
+def explained(location: ObjectUrl, *, downloading: bool = False) -> Iterator[None]:
+    """Turn errors of obstore into ``SourceError``. ``downloading`` after the first bytes."""
     from obstore.exceptions import (  # noqa: PLC0415 - loaded by the caller
         BaseError,
         PermissionDeniedError,
@@ -155,85 +160,86 @@ def explained(where: ObjectUrl, *, coming: bool = False) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError as error:
-        if _has(error, where, _NO_SUCH_BUCKET):
-            raise _no_bucket(where) from None
-        raise NoObject("missing-file", f"there is no object {where}") from None
+        if _mentions(error, location, _NO_SUCH_BUCKET):
+            raise _no_bucket(location) from None
+        raise _no_such_object(location) from None
     except PreconditionError:
-        raise changed(where) from None
+        raise object_changed(location) from None
     except (PermissionDeniedError, UnauthenticatedError):
-        raise _denied(where) from None
+        raise _denied(location) from None
     except (BaseError, ValueError) as error:
-        if coming:
-            summary = f"the download of {where} broke off"
-            raise SourceError("connection-lost", summary, _AGAIN) from None
-        raise _explained(error, where) from None
+        if downloading:
+            summary = f"the download of {location} was interrupted"
+            raise SourceError("connection-lost", summary, NOT_USED) from None
+        raise _explain(error, location) from None
     except Exception as error:
         if type(error).__name__ == "RustPanic":  # of a module that cannot be imported
-            raise _bad_settings(where, _SETTINGS[where.scheme]) from None
+            raise _bad_settings(location, _SETTINGS[location.scheme]) from None
         raise
 
 
-def _explained(error: Exception, where: ObjectUrl) -> SourceError:
+def _explain(error: Exception, location: ObjectUrl) -> SourceError:
     from obstore.exceptions import InvalidPathError  # noqa: PLC0415 - as above
 
     if isinstance(error, InvalidPathError):
-        return _unreadable_name(error, where)
+        return _unreadable_name(error, location)
     if isinstance(error, ValueError):
-        advice = "Its parts between slashes are neither empty nor . or .."
-        return SourceError("bad-path", f"{where} is no name of an object", advice)
-    if _has(error, where, _NO_SUCH_BUCKET):
-        return _no_bucket(where)
+        hint = "Its parts between slashes cannot be empty, . or .."
+        return SourceError("bad-path", f"{location} is not a valid object name", hint)
+    if _mentions(error, location, _NO_SUCH_BUCKET):
+        return _no_bucket(location)
     if status := re.search(r"status code: (\d+)", str(error)):
-        return _answered(int(status[1]), error, where)
+        return _explain_status(int(status[1]), error, location)
     return next(
-        SourceError(code, summary.format(where), advice or by_scheme[where.scheme])
-        for marks, code, summary, advice, by_scheme in _UNANSWERED
-        if _has(error, where, marks)
+        SourceError(code, summary.format(location), hint or by_scheme[location.scheme])
+        for marks, code, summary, hint, by_scheme in _NO_RESPONSE
+        if _mentions(error, location, marks)
     )
 
 
-def _answered(status: int, error: Exception, where: ObjectUrl) -> SourceError:
-    """Explain an answer for which the library has no error of its own."""
+def _explain_status(status: int, error: Exception, location: ObjectUrl) -> SourceError:
+    """Return the error for a response for which the library has no error class."""
     if status in (401, 403):
-        return _denied(where)
-    if _has(error, where, _WRONG_REGION):
-        summary = f"{where} lies in another region"
-        return SourceError("wrong-region", summary, "Set AWS_REGION to that of the bucket.")
-    passing = status in (408, 429) or status >= 500
-    advice = "Run the same command again later." if passing else _SETTINGS[where.scheme]
-    return SourceError("store-failed", f"the store answers HTTP {status} for {where}", advice)
+        return _denied(location)
+    if _mentions(error, location, _WRONG_REGION):
+        summary = f"the bucket of {location} is in another region"
+        return SourceError("wrong-region", summary, "Set AWS_REGION to the bucket's region.")
+    may_pass = status in (408, 429) or status >= 500
+    hint = "Run the same command again later." if may_pass else _SETTINGS[location.scheme]
+    summary = f"the store responded with HTTP {status} for {location}"
+    return SourceError("store-failed", summary, hint)
 
 
-def _denied(where: ObjectUrl) -> SourceError:
+def _denied(location: ObjectUrl) -> SourceError:
     return SourceError(
         "access-denied",
-        f"the credentials may not read {where}",
-        "They come from the environment, and must be let list the bucket and get its objects.",
+        f"the credentials do not allow reading {location}",
+        "Allow the credentials in the environment to list the bucket and to get its objects.",
     )
 
 
-def _unreadable_name(error: Exception, where: ObjectUrl) -> SourceError:
-    """Say that a listing holds a name that the library cannot take, and so ends there."""
-    named = re.search(r'Path "(.*?)"', str(error))
-    name = f" ({named[1]})" if named else ""
+def _unreadable_name(error: Exception, location: ObjectUrl) -> SourceError:
+    """Return the error for an object name that the library refuses, which ends a listing."""
+    quoted = re.search(r'Path "(.*?)"', str(error))
+    name = f" ({quoted[1]})" if quoted else ""
     return SourceError(
         "bad-path",
-        f"{where} holds an object with a name that cannot be read{name}",
-        "Names have no control characters in them, and no // or /../. "
-        "Rename it, or read a folder without it.",
+        f"{location} contains an object whose name cannot be read{name}",
+        "Names cannot have control characters, // or /../ in them. "
+        "Rename the object, or read a folder without it.",
     )
 
 
-def _no_bucket(where: ObjectUrl) -> SourceError:
+def _no_bucket(location: ObjectUrl) -> SourceError:
     return SourceError(
         "missing-bucket",
-        f"there is no bucket {where.scheme}://{where.bucket}",
-        "Check its name, and that the endpoint and the account are those it is in.",
+        f"there is no bucket {location.scheme}://{location.bucket}",
+        "Check the name, the endpoint and the account.",
     )
 
 
-def _has(error: Exception, where: ObjectUrl, marks: tuple[str, ...]) -> bool:
-    """Look for marks in what the library says, less the names that it repeats."""
-    own = rf"https?://\S*{re.escape(where.bucket)}\S*"
-    text = re.sub(own, "", str(error).replace(where.key or where.bucket, "")).lower()
+def _mentions(error: Exception, location: ObjectUrl, marks: tuple[str, ...]) -> bool:
+    """Whether the library's message has one of the marks outside the names it repeats."""
+    own = rf"https?://\S*{re.escape(location.bucket)}\S*"
+    text = re.sub(own, "", str(error).replace(location.key or location.bucket, "")).lower()
     return any(mark in text for mark in marks)

@@ -1,4 +1,4 @@
-"""Which files a source may read: those of the workspace, and of folders it allows by name."""
+"""Which files a source may read: files of the workspace and of folders allowed by name."""
 
 import os
 import stat
@@ -11,18 +11,24 @@ from segctl.engine.base import SourceError
 from segctl.manifests.file_formats import infer_format
 from segctl.manifests.object_urls import is_url
 from segctl.sources.content_hash import FileDigests, digest_files
-from segctl.sources.globs import GlobWalker, fixed_part, is_folder, is_pattern
+from segctl.sources.globs import (
+    SKIPPED_NAMES,
+    GlobWalker,
+    is_folder,
+    is_pattern,
+    split_pattern,
+)
 from segctl.sources.object_store import ObjectFetcher
 
-_FROM_THE_ROOT = "Paths start at the workspace root."
-_PASSED_OVER = "Names that begin with a dot or an underscore are passed over."
+_FROM_ROOT = "Paths are relative to the workspace root."
 
 
 @dataclass(frozen=True, kw_only=True)
 class PathPolicy:
     """The folders that sources may read: the workspace ``root`` and ``allowed`` ones.
 
-    With ``objects``, they may read what the environment's credentials let them of buckets.
+    With ``objects``, sources may also read any object that the credentials in the
+    environment can read.
     """
 
     root: Path
@@ -30,22 +36,23 @@ class PathPolicy:
     objects: ObjectFetcher | None = field(default=None, repr=False, compare=False)
 
     def resolve(self, path: str) -> Path:
-        """Give the real file that a path names; raises ``SourceError``.
+        """Return the real path of a regular file that may be read. Raises ``SourceError``.
 
-        Relative paths are relative to the root.  Symbolic links are followed before
-        the decision, so that none leads out.
+        Relative paths start at the root. Symbolic links are followed before the check, so
+        a link cannot lead outside.
         """
         _check_form(path)
-        real = self._real(path)
+        real = self._real_path(path)
         if not os.path.lexists(real):
-            raise SourceError("missing-file", f"there is no file {path}", _FROM_THE_ROOT)
-        return _regular(real, path)
+            raise SourceError("missing-file", f"there is no file {path}", _FROM_ROOT)
+        return _check_regular(real, path)
 
     def locate(self, path: str) -> Path:
-        """Judge a file as ``resolve`` does, and give it under the name that it was given.
+        """Check a file as ``resolve`` does, and return its absolute path under its own name.
 
-        Its name tells its compression and its partition, which that of the file behind
-        a link need not.  An object's file is there once it has been brought.
+        The name of a symbolic link shows compression and partitions, which the name of its
+        target may not. For an object, the result is a scratch file that exists once
+        ``download`` has been called.
         """
         if self.objects and is_url(path):
             return self.objects.locate(path)
@@ -53,88 +60,87 @@ class PathPolicy:
         try:
             path.encode()
         except UnicodeEncodeError:
-            shown = os.fsencode(path).decode("utf-8", "backslashreplace")
-            summary = f"the name of {shown} is not UTF-8"
-            raise SourceError("bad-path", summary, "Rename it.") from None
+            escaped = os.fsencode(path).decode("utf-8", "backslashreplace")
+            summary = f"the file name {escaped} is not UTF-8"
+            raise SourceError("bad-path", summary, "Rename the file.") from None
         return real if ".." in Path(path).parts else self._root / path
 
     def find(self, path: str) -> tuple[str, ...]:
-        """Give the names of the files that a path stands for, sorted; at least one.
+        """Return the names of the files that a path means, sorted, at least one.
 
-        The path is that of a file, that of a folder, which stands for all files in it
-        at any depth, or a pattern.  Raises ``SourceError``; the files themselves are
-        not looked at.
+        The path is a file, a folder (all files in it at any depth) or a pattern. The files
+        themselves are not examined. Raises ``SourceError``.
         """
         if self.objects and is_url(path):
             return self.objects.find(path)
         _check_form(path)
-        there = os.path.lexists(self._root / path)
-        if there and is_folder(self._root / path):
-            return self._in_folder(path)
-        if there or not is_pattern(path):
+        exists = os.path.lexists(self._root / path)
+        if exists and is_folder(self._root / path):
+            return self._find_in_folder(path)
+        if exists or not is_pattern(path):
             return (path,)
-        return self._matching(path)
+        return self._find_matching(path)
 
     def download(self, files: Iterable[Path]) -> None:
-        """Have those of the files there that are objects'; raises ``SourceError``."""
+        """Download the objects whose scratch files are among the files. Raises ``SourceError``."""
         if self.objects:
             self.objects.download(files)
 
     def digest_files(self, files: Iterable[Path]) -> FileDigests:
-        """Digest the content of files; that of an object is told by its store, without a byte."""
-        several = tuple(files)
-        told = {file: self.objects.content_id_of(file) for file in several} if self.objects else {}
-        known = {file: identity for file, identity in told.items() if identity}
-        return {**digest_files(file for file in several if file not in known), **known}
+        """Return the digests of files. An object is not downloaded: its ETag is used instead."""
+        files = tuple(files)
+        ids = {file: self.objects.content_id_of(file) for file in files} if self.objects else {}
+        known = {file: content_id for file, content_id in ids.items() if content_id}
+        return {**digest_files(file for file in files if file not in known), **known}
 
     def strip_scratch_folder(self, text: str) -> str:
-        """Give a text without the folder in which this run has the files of objects."""
+        """Remove this run's scratch folder for objects from a text that contains paths."""
         return self.objects.strip_scratch_folder(text) if self.objects else text
 
     def display_name(self, file: Path) -> str:
-        """Name a file for people: by its path below the root, or by its object's address."""
+        """Return a file's path below the root, or the address of its object, for messages."""
         address = self.objects.address_of(file) if self.objects else None
         inside = file.relative_to(self._root) if file.is_relative_to(self._root) else file
         return address or inside.as_posix()
 
-    def expand(self, path: str) -> tuple[Path, ...]:
-        """Give the files that a path stands for; see ``find`` and ``locate``."""
-        return tuple(self.locate(name) for name in self.find(path))
+    def _find_in_folder(self, folder: str) -> tuple[str, ...]:
+        walker = GlobWalker(enter=self._enter)
+        walker.walk(Path(folder).as_posix(), ("**",))
+        if not walker.files:
+            raise SourceError(
+                "missing-file", f"the folder {folder} contains no files", SKIPPED_NAMES
+            )
+        return tuple(sorted(walker.files))
 
-    def _in_folder(self, folder: str) -> tuple[str, ...]:
-        walk = GlobWalker(enter=self._enter)
-        walk.into(Path(folder).as_posix(), ("**",))
-        if not walk.files:
-            raise SourceError("missing-file", f"the folder {folder} holds no file", _PASSED_OVER)
-        return tuple(sorted(walk.files))
-
-    def _matching(self, pattern: str) -> tuple[str, ...]:
-        folder, steps = fixed_part(pattern)
-        if ".." in steps:
+    def _find_matching(self, pattern: str) -> tuple[str, ...]:
+        folder, parts = split_pattern(pattern)
+        if ".." in parts:
             raise SourceError(
                 "outside-workspace",
-                f"{pattern} may lead outside of the workspace",
-                "Write a pattern without `..` after its first wildcard.",
+                f"{pattern} has `..` after a wildcard, which could leave the workspace",
+                "Write `..` only before the first wildcard.",
             )
         if not is_folder(self._enter(folder)):
             raise SourceError(
                 "missing-file", f"no file matches {pattern}", f"There is no folder {folder}."
             )
-        walk = GlobWalker(enter=self._enter)
-        walk.into(folder, steps)
-        _check_folders(walk.folders, walk.files, pattern)
-        if not walk.files:
-            folders = "It names folders: end it in their files' names, such as /*.csv."
-            advice = folders if pattern.endswith("/") else f"{_FROM_THE_ROOT} {_PASSED_OVER}"
-            raise SourceError("missing-file", f"no file matches {pattern}", advice)
-        return tuple(sorted(walk.files))
+        walker = GlobWalker(enter=self._enter)
+        walker.walk(folder, parts)
+        _check_folders(walker.folders, walker.files, pattern)
+        if not walker.files:
+            only_folders = (
+                "A pattern that ends in / matches folders only. End it in file names, as in /*.csv."
+            )
+            hint = only_folders if pattern.endswith("/") else f"{_FROM_ROOT} {SKIPPED_NAMES}"
+            raise SourceError("missing-file", f"no file matches {pattern}", hint)
+        return tuple(sorted(walker.files))
 
     def _enter(self, folder: str) -> Path:
-        """Judge a folder before anything in it is looked at."""
-        self._real(folder)
+        """Return the path of a folder, once it is known that it may be read."""
+        self._real_path(folder)
         return self._root / folder
 
-    def _real(self, path: str) -> Path:
+    def _real_path(self, path: str) -> Path:
         try:
             real = (self._root / path).resolve()
             real.exists()
@@ -144,8 +150,8 @@ class PathPolicy:
         if not any(real.is_relative_to(folder) for folder in self._folders):
             raise SourceError(
                 "outside-workspace",
-                f"{path} lies outside of the workspace",
-                "Move it inside, or name its folder under spec.allowFolders in segctl.yaml.",
+                f"{path} is outside the workspace",
+                "Move it inside, or add its folder to spec.allowFolders in segctl.yaml.",
             )
         return real
 
@@ -160,35 +166,39 @@ class PathPolicy:
 
 def _check_form(path: str) -> None:
     if not path or "\0" in path:
-        raise SourceError("bad-path", "the path is empty or has a NUL character")
+        raise SourceError(
+            "bad-path", "the path is empty or contains a NUL character", "Write the path of a file."
+        )
     if is_url(path):
         raise SourceError(
             "outside-workspace",
-            f"{path} is not a file of the workspace",
-            "A source reads files; copy it into the workspace first.",
+            f"{path} is not a file in the workspace",
+            "Copy the file into the workspace, and write its path.",
         )
 
 
 def _check_folders(folders: Iterable[str], files: Iterable[str], pattern: str) -> None:
-    """Refuse a folder that is named like a file of members: its own are not to be missed."""
+    """Refuse a folder named like a member file, as its files would be missed."""
     for folder in sorted(folders):
         if infer_format(folder) and not any(file.startswith(f"{folder}/") for file in files):
             raise SourceError(
                 "unreadable-file",
                 f"{folder} is a folder",
-                f"Write {pattern}/* for the files in it, or a pattern that it does not match.",
+                f"Write {pattern}/* for the files in it, or a pattern that does not match it.",
             )
 
 
-def _regular(real: Path, path: str) -> Path:
+def _check_regular(real: Path, path: str) -> Path:
     try:
         mode = real.stat().st_mode
         if stat.S_ISREG(mode):
             with real.open("rb"):
                 return real
     except OSError as error:
-        raise SourceError(
-            "unreadable-file", f"{path}: {(error.strerror or 'cannot be read').lower()}"
-        ) from None
-    what = "a folder" if stat.S_ISDIR(mode) else "not a regular file"
-    raise SourceError("unreadable-file", f"{path} is {what}")
+        reason = (error.strerror or "cannot be read").lower()
+        raise SourceError("unreadable-file", f"{path}: {reason}") from None
+    if stat.S_ISDIR(mode):
+        raise SourceError("unreadable-file", f"{path} is a folder", "Write the path of a file.")
+    raise SourceError(
+        "unreadable-file", f"{path} is not a regular file", "Write the path of a regular file."
+    )

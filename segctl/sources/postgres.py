@@ -1,12 +1,12 @@
-"""Rows of a PostgreSQL database, copied as text into a scratch file.
+"""Copy rows of a PostgreSQL database as text into a scratch file.
 
-The server proves that a query is one SELECT before it is copied: it is declared as a
-cursor first, alone in its message, where nothing but a SELECT parses.  A text that
-parses alone has no parenthesis that could end the one of ``COPY (…)`` around it.
+Before a query is copied, the server proves that it is one SELECT: the query is declared as
+a cursor, alone in its message, where only a SELECT parses. A text that parses alone has no
+parenthesis that could close the one of ``COPY (…)`` around it.
 
-COPY takes no parameters from the server, so that the values of variables become
-literals; libpq writes them, which knows how this server reads quotes and backslashes.
-Everything happens in one transaction that may only read and sees one moment.
+COPY does not accept parameters, so values of variables become literals. libpq writes them:
+it knows how this server reads quotes and backslashes. Everything runs in one read-only
+transaction with one snapshot.
 """
 
 import logging
@@ -21,34 +21,34 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from segctl.core.disk import create_scratch_file
+from segctl.core.identity import Kind
 from segctl.engine.base import CopiedRows
+from segctl.engine.source_errors import cast_hint, column_not_text, missing_library
 from segctl.manifests.desired import Connection, PostgresSource
 from segctl.manifests.variables import replace_parameters
-from segctl.sources import postgres_errors as failures
+from segctl.sources import postgres_errors as errors
+from segctl.sources.result_columns import COPY_HEADER, query_columns, table_columns
 
 if TYPE_CHECKING:
     import psycopg
     from psycopg.sql import Composable, Composed
 
 GRACE_SECONDS = 15.0
-"""How long after its own time limit a server may go on before it is taken for hung."""
-
-_HEADER = b"identity\tguid\tlabel\n"
-"""A line of our own: a byte order mark in the first value is not one of the file."""
+"""How long a server may exceed its time limit before its connection is closed."""
 
 _DEFAULTS = {
     "connect_timeout": "10",
-    # A network that drops packets in silence is noticed within a minute or so.
+    # A network that silently drops packets is noticed within about a minute.
     "keepalives_idle": "30",
     "keepalives_interval": "10",
     "keepalives_count": "3",
 }
-_BUFFER = 1 << 20
+_BUFFER_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
 class Database:
-    """One database as a run reaches it; ``url`` is what the environment's ``variable`` holds."""
+    """A declared connection with its ``url``, the value of the environment's ``variable``."""
 
     name: str
     variable: str
@@ -58,21 +58,21 @@ class Database:
 
 @dataclass(frozen=True, kw_only=True)
 class _Column:
-    """A column of a query's result; ``is_text`` for text, varchar, char, name, citext, enums."""
+    """A column of a result. ``is_text`` for text, varchar, char, name, citext and enums."""
 
     name: str
     type: str
     is_text: bool
 
 
-def database(
+def find_database(
     name: str, connections: Mapping[str, Connection], environment: Mapping[str, str]
 ) -> Database:
-    """Find the database that a source names; raises ``SourceError``."""
+    """Return the database of a connection. Raises ``SourceError`` if its URL is not set."""
     declared = connections[name]
     url = environment.get(declared.variable, "")
     if not url.strip():
-        raise failures.no_url(name, declared.variable)
+        raise errors.missing_url(name, declared.variable)
     return Database(
         name=name,
         variable=declared.variable,
@@ -89,59 +89,59 @@ def fetch(
     segment_column: str | None = None,
     grace_seconds: float = GRACE_SECONDS,
 ) -> CopiedRows:
-    """Copy the rows of a source into the new file ``into``; raises ``SourceError``.
+    """Copy the rows of a source into the new file ``into``. Raises ``SourceError``.
 
-    A copy that ends early is never taken for a short one: the server's count of the
-    rows must be that of the rows which came.
+    A copy that ends early is an error: the number of rows received must equal the number
+    that the server reports.
     """
     try:
         import psycopg  # noqa: PLC0415 - heavy, and an extra
     except ImportError:
-        raise failures.no_library() from None
-    with _connection(database) as connection:
-        began = monotonic()
-        with _cut_when_hung(connection, database.timeout_seconds + grace_seconds) as hung:
+        raise missing_library("reading from PostgreSQL", "psycopg", "postgres") from None
+    with _connect(database) as connection:
+        started = monotonic()
+        with _close_if_hung(connection, database.timeout_seconds + grace_seconds) as hung:
             try:
-                return _copied(connection, source, database, into, segment_column)
+                return _copy(connection, source, database, into, segment_column)
             except psycopg.Error as error:
                 if hung.is_set():
-                    raise failures.connection_lost("the server hangs") from None
-                too_long = monotonic() - began >= database.timeout_seconds
+                    raise errors.connection_lost("the server stopped responding") from None
+                too_long = monotonic() - started >= database.timeout_seconds
                 if isinstance(error, psycopg.errors.QueryCanceled) and too_long:
-                    raise failures.too_slow(database.name, database.timeout_seconds) from None
-                raise failures.while_reading(error) from None
+                    raise errors.query_timeout(database.name, database.timeout_seconds) from None
+                raise errors.explain_reading(error) from None
 
 
 @contextmanager
-def _connection(database: Database) -> "Iterator[psycopg.Connection[Any]]":
+def _connect(database: Database) -> "Iterator[psycopg.Connection[Any]]":
     import psycopg.conninfo  # noqa: PLC0415 - heavy, and an extra
 
-    # Its warnings name host, user and database.
+    # Its warnings contain host, user and database.
     logging.getLogger("psycopg").disabled = True
     try:
         settings = _DEFAULTS | psycopg.conninfo.conninfo_to_dict(database.url)
         settings |= {"application_name": "segctl", "client_encoding": "UTF8"}
         connection = psycopg.connect(psycopg.conninfo.make_conninfo("", **settings))
     except (psycopg.Error, UnicodeError, ValueError) as error:
-        # Their texts quote the URL, with its password where that is what cannot be read.
-        raise failures.while_connecting(error, database.variable) from None
+        # The message quotes the URL, with its password if that is what does not parse.
+        raise errors.explain_connecting(error, database.variable) from None
     with closing(connection):
         yield connection
 
 
 @contextmanager
-def _cut_when_hung(
+def _close_if_hung(
     connection: "psycopg.Connection[Any]", seconds: float
 ) -> Iterator[threading.Event]:
-    """Cut the connection after so many seconds; the event tells that it was."""
+    """Close the connection's socket after ``seconds``, and set the event that is yielded."""
     hung = threading.Event()
 
-    def cut() -> None:
+    def shut_down() -> None:
         hung.set()
         with suppress(OSError), socket.socket(fileno=os.dup(connection.fileno())) as wire:
             wire.shutdown(socket.SHUT_RDWR)
 
-    timer = threading.Timer(seconds, cut)
+    timer = threading.Timer(seconds, shut_down)
     timer.daemon = True
     timer.start()
     try:
@@ -150,7 +150,7 @@ def _cut_when_hung(
         timer.cancel()
 
 
-def _copied(
+def _copy(
     connection: "psycopg.Connection[Any]",
     source: PostgresSource,
     database: Database,
@@ -162,27 +162,27 @@ def _copied(
     connection.read_only = True
     connection.isolation_level = IsolationLevel.REPEATABLE_READ
     milliseconds = max(1, round(database.timeout_seconds * 1000))
-    # LOCAL: behind a pooler, the session goes on with somebody else's transactions.
+    # LOCAL: behind a pooler, the session continues with other clients' transactions.
     connection.execute(
         "SELECT set_config('statement_timeout', %s, true),"
         " set_config('default_transaction_read_only', 'on', true),"
         " set_config('standard_conforming_strings', 'on', true)",
         [f"{milliseconds}ms"],
     )
-    query = _query(connection, source, segment_column)
-    columns = _described(connection, query)
+    query = _select(connection, source, segment_column)
+    columns = _describe(connection, query)
     statement = sql.SQL("COPY (SELECT {} FROM ({}\n) AS q ({})) TO STDOUT (FORMAT text)").format(
-        sql.SQL(", ").join(_chosen(columns, source, segment_column)),
+        sql.SQL(", ").join(_copied_columns(columns, source, segment_column)),
         query,
-        sql.SQL(", ").join(_numbered(place) for place in range(len(columns))),
+        sql.SQL(", ").join(_column_name(index) for index in range(len(columns))),
     )
     return CopiedRows(path=into, rows=_stream(connection, statement, into))
 
 
-def _query(
+def _select(
     connection: "psycopg.Connection[Any]", source: PostgresSource, segment_column: str | None
 ) -> "Composable":
-    """Give the SELECT of a source, with literals for its parameters."""
+    """Return the SELECT of a source, with literals for its parameters."""
     from psycopg import DataError, sql  # noqa: PLC0415 - as above
 
     if source.table:
@@ -194,20 +194,20 @@ def _query(
 
     def literal(name: str) -> str:
         try:
-            # In parentheses, it is not read on from a literal in the line above.
+            # Without parentheses, it could continue a literal on the line above.
             return f"({sql.Literal(source.parameters[name]).as_string(connection)})"
         except (DataError, UnicodeError):
-            raise failures.bad_parameter(name) from None
+            raise errors.bad_parameter(name) from None
 
     return sql.SQL(replace_parameters(source.sql.strip().rstrip(";").rstrip(), literal))
 
 
-def _described(connection: "psycopg.Connection[Any]", query: "Composable") -> Sequence[_Column]:
-    """Let the server check that the query is a SELECT; give the columns of its result."""
+def _describe(connection: "psycopg.Connection[Any]", query: "Composable") -> Sequence[_Column]:
+    """Let the server check that a query is one SELECT, and return the columns of its result."""
     from psycopg import NotSupportedError, ProgrammingError, sql  # noqa: PLC0415 - as above
 
     try:
-        # Binary: in such a message the server takes one statement, and no second.
+        # Binary: the server accepts only one statement in such a message.
         cursor = connection.execute(
             sql.SQL("DECLARE segctl_rows NO SCROLL CURSOR FOR {}").format(query), binary=True
         )
@@ -215,82 +215,57 @@ def _described(connection: "psycopg.Connection[Any]", query: "Composable") -> Se
         described = [(column.name, column.type_code) for column in cursor.description or ()]
         cursor.execute("CLOSE segctl_rows")
     except (NotSupportedError, ProgrammingError) as error:
-        raise failures.while_checking(error) from None
+        raise errors.explain_check(error) from None
     cursor.execute(
         "SELECT oid, format_type(oid, NULL), typcategory FROM pg_type WHERE oid = ANY(%s)",
         [[type_ for _, type_ in described]],
     )
     types = {oid: (type_, category) for oid, type_, category in cursor}
-    # S are the types of text, E the enums.
+    # Category S is text, E is enums.
     return [
         _Column(name=column, type=types[oid][0], is_text=types[oid][1] in ("S", "E"))
         for column, oid in described
     ]
 
 
-def _chosen(
+def _copied_columns(
     columns: Sequence[_Column], source: PostgresSource, segment_column: str | None
 ) -> "list[Composable]":
-    """Give the expressions for identity, guid and label over the numbered columns."""
+    """Return the expressions for the columns of ``COPY_HEADER``. Raises ``SourceError``."""
     from psycopg import sql  # noqa: PLC0415 - as above
 
-    find = _places_in_table if source.table else _places_in_result
-    places = find(columns, source, segment_column)
+    if source.table:
+        indexes = table_columns(source.kind, segment_column)
+    else:
+        indexes = query_columns([column.name for column in columns], segment_column)
+    for kind, index in ((Kind.IDENTITY, indexes.identity), (Kind.GUID, indexes.guid)):
+        if index is not None and not columns[index].is_text:
+            column = columns[index]
+            hint = cast_hint(column.name, kind, source.table)
+            raise column_not_text(column.name, column.type, hint)
     return [
-        sql.SQL("NULL") if place is None else sql.SQL("{}::text").format(_numbered(place))
-        for place in (places.get(key) for key in ("identity", "guid", "label"))
+        sql.SQL("NULL") if index is None else sql.SQL("{}::text").format(_column_name(index))
+        for index in indexes
     ]
 
 
-def _numbered(place: int) -> "Composable":
+def _column_name(index: int) -> "Composable":
     from psycopg import sql  # noqa: PLC0415 - as above
 
-    return sql.Identifier(f"c{place}")
-
-
-def _places_in_table(
-    columns: Sequence[_Column], source: PostgresSource, segment_column: str | None
-) -> Mapping[str, int | None]:
-    if not columns[0].is_text:
-        raise failures.column_not_text(source.column, columns[0].type, source.table)
-    return {str(source.kind): 0, "label": 1 if segment_column else None}
-
-
-def _places_in_result(
-    columns: Sequence[_Column], source: PostgresSource, segment_column: str | None
-) -> Mapping[str, int | None]:
-    del source
-    places = {key: _place(columns, key) for key in ("identity", "guid")}
-    for key, place in places.items():
-        if place is not None and not columns[place].is_text:
-            raise failures.result_not_text(key, columns[place].type)
-    there = [column.name for column in columns]
-    if not any(place is not None for place in places.values()):
-        raise failures.no_members(there)
-    label = _place(columns, segment_column) if segment_column else None
-    if segment_column and label is None:
-        raise failures.no_segment_column(segment_column, there)
-    return {**places, "label": label}
-
-
-def _place(columns: Sequence[_Column], name: str) -> int | None:
-    places = [n for n, column in enumerate(columns) if column.name.lower() == name.lower()]
-    if len(places) > 1:
-        raise failures.column_twice(name)
-    return places[0] if places else None
+    return sql.Identifier(f"c{index}")
 
 
 def _stream(connection: "psycopg.Connection[Any]", statement: "Composed", into: Path) -> int:
-    """Write what a COPY sends, line by line as it comes; give how many rows that is."""
-    came = 0
-    with create_scratch_file(into, buffering=_BUFFER) as file:
-        file.write(_HEADER)
+    """Write the lines of a COPY to a file as they arrive. Returns the number of rows."""
+    received = 0
+    with create_scratch_file(into, buffering=_BUFFER_BYTES) as file:
+        file.write(COPY_HEADER.encode())
         with connection.cursor() as cursor:
             with cursor.copy(statement) as copy:
                 for line in copy:
                     file.write(line)
-                    came += 1
+                    received += 1
             sent = cursor.rowcount
-    if sent != came:
-        raise failures.connection_lost(f"the server sent {sent:,} rows, and {came:,} came")
-    return came
+    if sent != received:
+        raise errors.connection_lost(f"the server sent {sent:,} rows, but {received:,} arrived")
+    return received

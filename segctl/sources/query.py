@@ -1,9 +1,9 @@
-"""A user's SELECT: what it may contain, and which files it reads.
+"""Check a user's SELECT: what it may contain, and which files it reads.
 
-The text is checked against a list of what is allowed, not of what is forbidden: a
-SELECT can hold INSERT or COPY in a WITH clause, and functions that read anything.
-Each file name is replaced by the real files that it stands for, since the sealed
-database opens files by their exact names.
+The query is checked against a list of what is allowed, not of what is forbidden: a SELECT
+can contain INSERT or COPY in a WITH clause, and functions that read anything. Each file
+name is replaced by the real files that it means, since the sealed database opens files only
+by their exact names.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,8 +13,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from segctl.engine.base import CheckedQuery, SourceError
+from segctl.engine.source_errors import not_a_select, several_statements
 from segctl.engine.sql import paths
-from segctl.sources.files import partitions
+from segctl.sources.files import partition_values
 from segctl.sources.path_policy import PathPolicy
 from segctl.sources.repeatable import is_repeatable
 
@@ -35,7 +36,7 @@ _READERS = {
     "read_ndjson_auto": "json",
 }
 _GENERATORS = frozenset({"range", "generate_series", "unnest"})
-_SUFFIXES = {
+_FORMATS = {
     ".csv": "csv",
     ".tsv": "csv",
     ".parquet": "parquet",
@@ -43,13 +44,13 @@ _SUFFIXES = {
     ".jsonl": "json",
     ".ndjson": "json",
 }
-_FUNCTIONS = {"csv": "read_csv", "parquet": "read_parquet", "json": "read_json"}
-_TYPED = frozenset(
+_READER_OF = {"csv": "read_csv", "parquet": "read_parquet", "json": "read_json"}
+_TYPE_OPTIONS = frozenset(
     {"all_varchar", "types", "dtypes", "column_types", "columns", "auto_type_candidates"}
 )
-_DELIMITER = frozenset({"delim", "delimiter", "sep", "separator"})
-_MARKS = {".csv": ",", ".tsv": "\t"}
-_AS_WRITTEN = {
+_DELIMITER_OPTIONS = frozenset({"delim", "delimiter", "sep", "separator"})
+_DELIMITERS = {".csv": ",", ".tsv": "\t"}
+_DIALECT = {
     "header": "true",
     "quote": "'\"'",
     "escape": "'\"'",
@@ -57,16 +58,20 @@ _AS_WRITTEN = {
     "skip": "0",
     "strict_mode": "true",
 }
-_HIVE = frozenset({"hive_partitioning", "hive_types", "hive_types_autocast"})
+_HIVE_OPTIONS = frozenset({"hive_partitioning", "hive_types", "hive_types_autocast"})
 _FORBIDDEN = ("getenv", "getvariable", "current_setting", "write_log", "__internal", "duckdb_")
 
 
 @dataclass
-class _Found:
-    """What a walk through a tree finds: names of common tables, replacements in the text."""
+class _Rewrite:
+    """What a walk through a query collects.
 
-    common: set[str] = field(default_factory=set)
-    splices: list[tuple[int, int, str]] = field(default_factory=list)
+    ``common_tables`` are the names in WITH clauses. ``replacements`` are byte ranges of the
+    text, each with its new text.
+    """
+
+    common_tables: set[str] = field(default_factory=set)
+    replacements: list[tuple[int, int, str]] = field(default_factory=list)
     files: list[Path] = field(default_factory=list)
 
 
@@ -78,35 +83,31 @@ def prepare(
     *,
     segment_column: str | None = None,
 ) -> CheckedQuery:
-    """Check a query and resolve its files; raises ``SourceError``."""
+    """Check a query and replace its file names by real files. Raises ``SourceError``."""
     text = sql.strip().rstrip(";").rstrip()
-    tree = parse(text)
-    if len(tree["statements"]) != 1:
-        raise SourceError(
-            "query-not-select",
-            f"the query has {len(tree['statements'])} statements",
-            "Write one SELECT.",
-        )
-    found = _Found()
-    nodes = list(_walk(tree["statements"][0]["node"]))
+    statements = parse(text)["statements"]
+    if len(statements) != 1:
+        raise several_statements() if statements else not_a_select()
+    rewrite = _Rewrite()
+    nodes = list(walk_tree(statements[0]["node"]))
     for node in nodes:
-        found.common.update(entry["key"].lower() for entry in _common(node))
+        rewrite.common_tables.update(entry["key"].lower() for entry in _common_tables(node))
     encoded = text.encode()
     for node in nodes:
-        _check(node, encoded, policy, found)
-    for start, end, replacement in sorted(found.splices, reverse=True):
+        _check(node, encoded, policy, rewrite)
+    for start, end, replacement in sorted(rewrite.replacements, reverse=True):
         encoded = encoded[:start] + replacement.encode() + encoded[end:]
     return CheckedQuery(
         sql=encoded.decode(),
         parameters=parameters,
-        files=tuple(dict.fromkeys(found.files)),
+        files=tuple(dict.fromkeys(rewrite.files)),
         segment_column=segment_column,
         repeatable=is_repeatable(nodes),
     )
 
 
-def _walk(tree: Any) -> Iterator[Tree]:
-    """Give every object of the tree, outermost first."""
+def walk_tree(tree: Any) -> Iterator[Tree]:
+    """Yield every object of a parsed query, parents before children."""
     stack = [tree]
     while stack:
         part = stack.pop()
@@ -117,13 +118,13 @@ def _walk(tree: Any) -> Iterator[Tree]:
             stack.extend(part)
 
 
-def _common(node: Tree) -> list[Tree]:
+def _common_tables(node: Tree) -> list[Tree]:
     map_ = node.get("cte_map")
     recursive = [{"key": node["cte_name"]}] if node.get("cte_name") else []
     return [*(map_["map"] if isinstance(map_, Mapping) else []), *recursive]
 
 
-def _check(node: Tree, text: bytes, policy: PathPolicy, found: _Found) -> None:
+def _check(node: Tree, text: bytes, policy: PathPolicy, rewrite: _Rewrite) -> None:
     kind = str(node.get("type", ""))
     if kind.endswith("_NODE") and kind not in _NODES:
         raise _forbidden(f"contains {kind.removesuffix('_QUERY_NODE').removesuffix('_NODE')}")
@@ -131,41 +132,42 @@ def _check(node: Tree, text: bytes, policy: PathPolicy, found: _Found) -> None:
     if is_table and kind not in _TABLES:
         raise _forbidden(f"reads from {kind.lower().replace('_', ' ')}")
     if kind == "BASE_TABLE":
-        _resolve_table(node, text, policy, found)
+        _resolve_table(node, text, policy, rewrite)
     elif kind == "TABLE_FUNCTION":
-        _resolve_function(node["function"], policy, found)
+        _resolve_function(node["function"], policy, rewrite)
     elif kind == "FUNCTION":
         called = str(node.get("function_name", "")).lower()
         if called.startswith(_FORBIDDEN):
             raise _forbidden(f"calls {called}()")
 
 
-def _resolve_table(node: Tree, text: bytes, policy: PathPolicy, found: _Found) -> None:
-    """Put the real files in place of a table that is a file name."""
+def _resolve_table(node: Tree, text: bytes, policy: PathPolicy, rewrite: _Rewrite) -> None:
+    """Replace a table that is a file name by a function that reads the real files."""
     table = str(node["table_name"])
-    if table.lower() in found.common and not node.get("schema_name"):
+    if table.lower() in rewrite.common_tables and not node.get("schema_name"):
         return
     path = ".".join(node.get("qualified_name", {}).get("path", [table]))
-    suffix = next((s for s in Path(path.lower()).suffixes if s in _SUFFIXES), None)
+    suffix = next((s for s in Path(path.lower()).suffixes if s in _FORMATS), None)
     if suffix is None:
         raise SourceError(
             "query-table",
             f'the query reads a table "{path}", which does not exist',
-            "A query reads files: name one in single quotes, such as 'members/gold.parquet'.",
+            "A query reads files. Write a file name in single quotes, such as "
+            "'members/gold.parquet'.",
         )
     start = int(node["query_location"])
     end = _end_of_name(text, start)
-    reader = _SUFFIXES[suffix]
+    format_ = _FORMATS[suffix]
     names = policy.find(path)
     files = [policy.locate(name) for name in names]
-    options = _dialect(names, frozenset()) if reader == "csv" else ""
-    options += _partitioned(names)
-    found.files.extend(files)
-    found.splices.append((start, end, f"{_FUNCTIONS[reader]}({paths(files)}{options})"))
+    options = _csv_options(names, frozenset()) if format_ == "csv" else ""
+    options += _partition_options(names)
+    rewrite.files.extend(files)
+    rewrite.replacements.append((start, end, f"{_READER_OF[format_]}({paths(files)}{options})"))
 
 
 def _end_of_name(text: bytes, start: int) -> int:
-    """Give where a quoted name in the text ends; a doubled quote stands for one."""
+    """Return the position after a quoted name. A doubled quote is part of the name."""
     quote = text[start : start + 1]
     if quote not in (b"'", b'"'):
         raise SourceError(
@@ -183,8 +185,8 @@ def _end_of_name(text: bytes, start: int) -> int:
     return end
 
 
-def _resolve_function(function: Tree, policy: PathPolicy, found: _Found) -> None:
-    """Put the real files in place of the first argument of a reading function."""
+def _resolve_function(function: Tree, policy: PathPolicy, rewrite: _Rewrite) -> None:
+    """Replace the first argument of a reading function by the real files."""
     called = str(function.get("function_name", "")).lower()
     if called in _GENERATORS:
         return
@@ -196,57 +198,55 @@ def _resolve_function(function: Tree, policy: PathPolicy, found: _Found) -> None
     first = arguments[0]["expression"]
     start = int(first["query_location"])
     end = start + int(first["query_location_length"])
-    names = [name for path in _literals(first, called) for name in policy.find(path)]
+    names = [name for path in _file_names(first, called) for name in policy.find(path)]
     files = [policy.locate(name) for name in names]
-    named = {_option(argument) for argument in arguments[1:]}
-    extra = ""
-    if _READERS[called] == "csv":
-        extra += _dialect(names, named)
-    extra += "" if named & _HIVE else _partitioned(names)
-    found.files.extend(files)
-    found.splices.append((start, end, paths(files) + extra))
+    given_options = {_option_name(argument) for argument in arguments[1:]}
+    options = _csv_options(names, given_options) if _READERS[called] == "csv" else ""
+    options += "" if given_options & _HIVE_OPTIONS else _partition_options(names)
+    rewrite.files.extend(files)
+    rewrite.replacements.append((start, end, paths(files) + options))
 
 
-def _dialect(names: Sequence[str], named: AbstractSet[str]) -> str:
-    """Say how csv files are written, where a query does not: none of it is guessed.
+def _csv_options(names: Sequence[str], given_options: AbstractSet[str]) -> str:
+    """Return the CSV options that a query does not give, so that DuckDB guesses none.
 
-    DuckDB would find another dialect that fits a file which was cut, or has one wrong row:
-    without quotes, of one column, or with all rows but the last to be skipped.
+    For a file that was truncated or has one bad row, DuckDB would find another dialect that
+    fits: without quotes, with a single column, or with all rows but the last skipped.
     """
-    said = {} if named & _TYPED else {"all_varchar": "true"}
-    said |= {option: value for option, value in _AS_WRITTEN.items() if option not in named}
-    marks = {_mark(name) for name in names}
-    if len(marks) == 1 and "" not in marks and not named & _DELIMITER:
-        said["delim"] = f"'{marks.pop()}'"
-    if "quote" in named:
-        said.pop("escape", None)
-    return "".join(f", {option} = {value}" for option, value in said.items())
+    options = {} if given_options & _TYPE_OPTIONS else {"all_varchar": "true"}
+    options |= {name: value for name, value in _DIALECT.items() if name not in given_options}
+    delimiters = {_delimiter(name) for name in names}
+    if len(delimiters) == 1 and "" not in delimiters and not given_options & _DELIMITER_OPTIONS:
+        options["delim"] = f"'{delimiters.pop()}'"
+    if "quote" in given_options:
+        options.pop("escape", None)
+    return "".join(f", {name} = {value}" for name, value in options.items())
 
 
-def _mark(name: str) -> str:
-    """Give what parts the values of a file by its name, nothing where that does not tell."""
+def _delimiter(name: str) -> str:
+    """Return the delimiter that a file's name implies, or an empty string."""
     suffixes = PurePosixPath(name.lower()).suffixes
-    return next((mark for suffix, mark in _MARKS.items() if suffix in suffixes), "")
+    return next((mark for suffix, mark in _DELIMITERS.items() if suffix in suffixes), "")
 
 
-def _partitioned(names: Sequence[str]) -> str:
-    """Make columns of folders named ``day=2026-01-31``, where all files have the same; as text."""
-    columns = {tuple(partitions(name)) for name in names}
+def _partition_options(names: Sequence[str]) -> str:
+    """Return the options that add partition columns as text, if all files have the same ones."""
+    columns = {tuple(partition_values(name)) for name in names}
     if len(columns) == 1 and columns != {()}:
         return ", hive_partitioning = true, hive_types_autocast = false"
     return ", hive_partitioning = false"
 
 
-def _option(argument: Tree) -> str:
-    """Give the name of a named argument, written ``a := 1`` or ``a = 1``."""
+def _option_name(argument: Tree) -> str:
+    """Return the name of a named argument, written ``a := 1`` or ``a = 1``."""
     if argument.get("name"):
         return str(argument["name"]).lower()
     left = argument["expression"].get("left", {})
     return str((left.get("column_names") or [""])[0]).lower()
 
 
-def _literals(argument: Tree, called: str) -> list[str]:
-    """Give the file names in an argument: one string, or a list of strings."""
+def _file_names(argument: Tree, called: str) -> list[str]:
+    """Return the file names in an argument: one string, or a list of strings."""
     if argument.get("type") == "VALUE_CONSTANT":
         literal = argument.get("literal", {})
         if literal.get("kind") == "STRING":
@@ -256,12 +256,12 @@ def _literals(argument: Tree, called: str) -> list[str]:
         return [
             text
             for element in elements
-            for text in _literals(element.get("expression", element), called)
+            for text in _file_names(element.get("expression", element), called)
         ]
     raise SourceError(
         "query-forbidden",
         f"the query computes the file name of {called}()",
-        "Write file names as strings in single quotes, so that they can be checked.",
+        "Write file names as strings in single quotes, so that segctl can check them.",
     )
 
 
@@ -269,5 +269,5 @@ def _forbidden(what: str) -> SourceError:
     return SourceError(
         "query-forbidden",
         f"the query {what}, which is not allowed",
-        "A query may read files of the workspace with SELECT, and nothing else.",
+        "A query can only read files of the workspace with SELECT.",
     )

@@ -1,7 +1,7 @@
-"""From a declared source to rows that an engine can read.
+"""Turn any declared source into rows that an engine can read.
 
-What lies outside of the files of the workspace is brought into a scratch file first,
-each kind of source in its own module.
+Rows that are not in files, such as those of a database, are fetched into a scratch file
+first. Each kind of source has a module of its own.
 """
 
 from segctl.engine.base import InlineRows, Rows
@@ -19,31 +19,42 @@ from segctl.sources.context import SourceContext
 
 
 def resolve_rows(
-    source: InlineSource | ExternalSource, at: SourceContext, *, segment_column: str | None = None
+    source: InlineSource | ExternalSource,
+    context: SourceContext,
+    *,
+    segment_column: str | None = None,
 ) -> Rows:
-    """Resolve a source's files, check its query, or fetch it; raises ``SourceError``."""
+    """Find a source's files, check its query, or fetch its rows. Raises ``SourceError``."""
     match source:
         case InlineSource(kind=kind, values=values):
             return InlineRows(kind=kind, values=values)
         case FileSource():
-            return files.scan(source, at.policy, segment_column=segment_column)
+            return files.scan(source, context.policy, segment_column=segment_column)
         case QuerySource(sql=sql, parameters=parameters):
             return query.prepare(
-                sql, parameters, at.policy, at.engine.syntax_tree, segment_column=segment_column
+                sql,
+                parameters,
+                context.policy,
+                context.engine.syntax_tree,
+                segment_column=segment_column,
             )
         case SqliteSource():
             from segctl.sources import sqlite  # noqa: PLC0415 - few workspaces need it
 
-            file = at.policy.locate(source.path)
-            return sqlite.fetch(source, file, at.new_file(".copy"), segment_column=segment_column)
+            return sqlite.fetch(
+                source,
+                context.policy.locate(source.path),
+                context.new_file(".copy"),
+                segment_column=segment_column,
+            )
         case CommandSource():
             from segctl.sources import command  # noqa: PLC0415 - as above
 
             return command.fetch(
                 source,
-                at.new_file(f".{source.format}"),
-                root=at.policy.root,
-                environment=at.environment,
+                context.new_file(f".{source.format}"),
+                root=context.policy.root,
+                environment=context.environment,
                 segment_column=segment_column,
             )
         case PostgresSource():
@@ -51,7 +62,7 @@ def resolve_rows(
 
             return postgres.fetch(
                 source,
-                postgres.database(source.connection, at.connections, at.environment),
-                at.new_file(".copy"),
+                postgres.find_database(source.connection, context.connections, context.environment),
+                context.new_file(".copy"),
                 segment_column=segment_column,
             )

@@ -1,8 +1,8 @@
-"""Whether a query gives the same rows for the same files, whenever it runs.
+"""Whether a query returns the same rows for the same files on every run.
 
-Decided from a list of what surely does, never of what does not: DuckDB has over two
-thousand functions, and even one that it calls consistent, ``age``, looks at the clock.
-A query that is not recognised is run each time, as it would be anyway.
+The check uses a list of what is safe, not of what is unsafe: DuckDB has over two thousand
+functions, and even one that it declares consistent, ``age``, reads the clock. A query that
+is not recognised runs on every plan.
 """
 
 from collections.abc import Iterable, Mapping
@@ -29,25 +29,25 @@ _FUNCTIONS = frozenset(
     # numbers
     "abs ceil ceiling even exp floor gcd greatest isfinite isinf isnan lcm least ln log log10 "
     "log2 mod pow power round sign sqrt trunc xor "
-    # days; those that may ask for the time of day now are left out
+    # dates, without the functions that may read the clock
     "date_add date_diff date_part date_sub date_trunc datediff datepart datesub datetrunc day "
     "dayname dayofmonth dayofweek dayofyear epoch epoch_ms hour isodow isoyear last_day "
     "make_date make_timestamp minute month monthname quarter second strftime strptime "
     "to_centuries to_days to_decades to_hours to_microseconds to_milliseconds to_minutes "
     "to_months to_quarters to_seconds to_weeks to_years try_strptime week weekday weekofyear "
     "year yearweek "
-    # choices, lists, JSON
+    # conditions, lists, JSON
     "array_contains array_has array_length coalesce ifnull json_array_length json_exists "
     "json_extract json_extract_path json_extract_path_text json_extract_string json_type "
     "json_valid len list_contains list_has list_value nullif struct_extract struct_pack "
     "unnest "
-    # whole groups, whatever the order of their rows
+    # aggregates that do not depend on the order of rows
     "avg bit_and bit_or bool_and bool_or count count_if count_star countif max mean median "
     "min quantile quantile_cont quantile_disc stddev stddev_pop stddev_samp sum var_pop "
     "var_samp variance "
-    # places among equals are the same for equals
+    # ranks, which are equal for equal rows
     "cume_dist dense_rank percent_rank rank "
-    # rows from nothing
+    # generators
     "generate_series range".split()
 )
 
@@ -60,37 +60,37 @@ _CLOCKS = frozenset(
     "current_catalog current_date current_role current_schema current_time current_timestamp "
     "current_user get_current_time localtime localtimestamp now session_user today user".split()
 )
-"""What reads like a column and may be a function, where no column has the name."""
+"""Names without parentheses that are functions if there is no such column."""
 
 _FRAMES = {
     ("UNBOUNDED_PRECEDING", "CURRENT_ROW_RANGE"),
     ("UNBOUNDED_PRECEDING", "UNBOUNDED_FOLLOWING"),
 }
-"""Frames that take equals together; one counted in rows cuts through them anyhow."""
+"""Window frames that keep equal rows together. One counted in rows may split them."""
 
-_UNNUMBERED = "WITHOUT_ORDINALITY"
+_NO_ORDINALITY = "WITHOUT_ORDINALITY"
 _ZONED = ("TIME ZONE", "TIMESTAMPTZ", "TIMETZ")
 _LIMITS = frozenset({"LIMIT_MODIFIER", "LIMIT_PERCENT_MODIFIER"})
 
 
 def is_repeatable(nodes: Iterable[Tree]) -> bool:
-    """Tell whether a SELECT, given by the nodes of its tree, gives the same rows each time."""
-    return all(map(_repeats, nodes))
+    """Whether a SELECT with these tree nodes returns the same rows each time."""
+    return all(map(_is_repeatable_node, nodes))
 
 
-def _repeats(node: Tree) -> bool:
+def _is_repeatable_node(node: Tree) -> bool:
     kind = str(node.get("type", ""))
     if kind in _LIMITS or any(node.get(clause) for clause in ("sample", "distinct_on_targets")):
         return False
-    if node.get("with_ordinality", _UNNUMBERED) != _UNNUMBERED:
+    if node.get("with_ordinality", _NO_ORDINALITY) != _NO_ORDINALITY:
         return False
     if kind == "JOIN":
         return node.get("ref_type") in ("REGULAR", "NATURAL", "CROSS")
-    return "class" not in node or _computes(node, str(node["class"]))
+    return "class" not in node or _is_repeatable_expression(node, str(node["class"]))
 
 
-def _computes(node: Tree, expression: str) -> bool:
-    """Tell whether an expression comes to the same for the same rows."""
+def _is_repeatable_expression(node: Tree, expression: str) -> bool:
+    """Whether an expression has the same value for the same row each time."""
     if expression in ("FUNCTION", "WINDOW"):
         called = str(node.get("function_name", "")).lower()
         framed = expression == "WINDOW" and (node.get("start"), node.get("end")) not in _FRAMES

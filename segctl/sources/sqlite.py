@@ -1,7 +1,7 @@
-"""Rows of a SQLite file, copied as text into a scratch file.
+"""Copy rows of a SQLite file as text into a scratch file.
 
-The database is opened to be read, and what a query may do is allowed by name: read
-columns and call functions.  All rows are those of one statement, and so of one moment.
+The database is opened read-only, and an authorizer allows a query only to read columns and
+call functions. All rows come from one statement, so from one snapshot.
 """
 
 import os
@@ -15,15 +15,21 @@ from urllib.parse import quote
 
 from segctl.core.disk import create_scratch_file
 from segctl.engine.base import CopiedRows
+from segctl.engine.source_errors import not_a_select, quote_name
 from segctl.manifests.desired import SqliteSource
-from segctl.sources import sqlite_errors as failures
+from segctl.sources import sqlite_errors as errors
+from segctl.sources.result_columns import (
+    COPY_HEADER,
+    ResultColumns,
+    query_columns,
+    table_columns,
+)
 
-PATIENCE_SECONDS = 5.0
-"""How long a database may be locked by somebody who writes."""
+LOCK_TIMEOUT_SECONDS = 5.0
+"""How long to wait for a database that another process has locked."""
 
-_BATCH = 10_000
+_BATCH_ROWS = 10_000
 _STEPS_BETWEEN_SIGNALS = 100_000
-_HEADER = "identity\tguid\tlabel\n"
 _ALLOWED = frozenset(
     (
         sqlite3.SQLITE_SELECT,
@@ -33,7 +39,7 @@ _ALLOWED = frozenset(
     )
 )
 _FORBIDDEN_FUNCTIONS = frozenset(("load_extension", "fts3_tokenizer", "edit"))
-# What COPY escapes; a NUL is turned into another control character, which is no more valid.
+# What COPY escapes. NUL becomes another control character, which is as invalid in a member.
 _SPECIAL = re.compile(r"[\\\t\n\r\0]")
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r", "\0": "\1"})
 _TOKENS = re.compile(
@@ -42,7 +48,7 @@ _TOKENS = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 _WAL_VERSION = b"\x02\x02"
-"""Bytes 18 and 19 of a database whose changes go to a file of their own first."""
+"""Bytes 18 and 19 of a database in write-ahead logging mode."""
 
 _Row = tuple[Any, ...]
 
@@ -53,63 +59,66 @@ def fetch(
     into: Path,
     *,
     segment_column: str | None = None,
-    patience_seconds: float = PATIENCE_SECONDS,
+    lock_timeout_seconds: float = LOCK_TIMEOUT_SECONDS,
 ) -> CopiedRows:
-    """Copy the rows of a source into the new file ``into``; raises ``SourceError``.
+    """Copy the rows of a source into the new file ``into``. Raises ``SourceError``.
 
-    ``file`` is the database, which may be read.
+    ``file`` is the database. The caller has checked that it may be read.
     """
     try:
-        with _opened(file, patience_seconds) as connection:
-            cursor = connection.execute(_statement(source, segment_column), source.parameters)
-            columns = [name for name, *_ in cursor.description or ()]
-            if not columns:
-                raise failures.not_a_select()
-            places = _places(columns, source, segment_column)
+        with _open(file, lock_timeout_seconds) as connection:
+            cursor = connection.execute(_select(source, segment_column), source.parameters)
+            names = [name for name, *_ in cursor.description or ()]
+            if not names:
+                raise not_a_select()
+            if source.table:
+                columns = table_columns(source.kind, segment_column)
+            else:
+                columns = query_columns(names, segment_column)
             with create_scratch_file(into) as out:
-                return CopiedRows(path=into, rows=_copy(cursor, places, source, out))
+                return CopiedRows(path=into, rows=_copy(cursor, columns, source, out))
     except (sqlite3.Error, sqlite3.Warning) as error:
         if getattr(error, "sqlite_errorname", "") == "SQLITE_INTERRUPT":
             raise KeyboardInterrupt from None
-        raise failures.explained(error) from None
+        raise errors.explain(error) from None
 
 
 @contextmanager
-def _opened(file: Path, patience_seconds: float) -> Iterator[sqlite3.Connection]:
-    """Open a database so that nothing can be written, neither to it nor beside it."""
-    file = file.resolve()  # its log lies beside the file itself, and not beside a link to it
-    at_rest = _at_rest(file)
-    before = _mark(file)
-    options = "mode=ro" + ("&immutable=1" if at_rest else "")
+def _open(file: Path, lock_timeout_seconds: float) -> Iterator[sqlite3.Connection]:
+    """Open a database so that no file is written, neither the database nor one next to it."""
+    file = file.resolve()  # its log is next to the file itself, not next to a link to it
+    is_at_rest = _is_at_rest(file)
+    before = _size_and_time(file)
+    options = "mode=ro" + ("&immutable=1" if is_at_rest else "")
     with closing(
         sqlite3.connect(
             f"file:{quote(os.fspath(file))}?{options}",
             uri=True,
-            timeout=patience_seconds,
+            timeout=lock_timeout_seconds,
             isolation_level=None,
         )
     ) as connection:
         connection.execute("PRAGMA query_only = ON")
         connection.execute("PRAGMA trusted_schema = OFF")
         connection.set_authorizer(_authorize)
-        # Signals are looked after between two calls; their KeyboardInterrupt ends the query.
+        # Python handles signals when SQLite calls back. A KeyboardInterrupt ends the query.
         connection.set_progress_handler(lambda: 0, _STEPS_BETWEEN_SIGNALS)
         yield connection
-    if at_rest and _mark(file) != before:
-        raise failures.changed()
+    if is_at_rest and _size_and_time(file) != before:
+        raise errors.database_changed()
 
 
-def _at_rest(file: Path) -> bool:
-    """Tell whether nobody has written to a database with a write-ahead log since it was closed.
+def _is_at_rest(file: Path) -> bool:
+    """Whether a database uses a write-ahead log, and the log is not there.
 
-    To read it the usual way would leave such a log beside it, and an index of that.
+    Opening such a database in the usual way would create the log and its index.
     """
     with file.open("rb") as stream:
         version = stream.read(20)[18:]
     return version == _WAL_VERSION and not os.path.lexists(f"{file}-wal")
 
 
-def _mark(file: Path) -> tuple[int, int]:
+def _size_and_time(file: Path) -> tuple[int, int]:
     status = file.stat()
     return status.st_size, status.st_mtime_ns
 
@@ -120,72 +129,48 @@ def _authorize(action: int, first: str | None, second: str | None, *_: str | Non
     return sqlite3.SQLITE_OK if action in _ALLOWED and not forbidden else sqlite3.SQLITE_DENY
 
 
-def _statement(source: SqliteSource, segment_column: str | None) -> str:
+def _select(source: SqliteSource, segment_column: str | None) -> str:
     if not source.table:
-        return _TOKENS.sub(_as_name, source.sql)
+        return _TOKENS.sub(_quote_as_name, source.sql)
     wanted = [column for column in (source.column, segment_column) if column]
-    # With the table in front, a column that is not there is no string.
-    columns = ", ".join(f"t.{failures.quoted(column)}" for column in wanted)
-    return f"SELECT {columns} FROM {failures.quoted(source.table)} AS t"  # noqa: S608 - quoted names
+    # SQLite reads an unknown name in double quotes as a string, unless a table precedes it.
+    columns = ", ".join(f"t.{quote_name(column)}" for column in wanted)
+    return f"SELECT {columns} FROM {quote_name(source.table)} AS t"  # noqa: S608 - quoted names
 
 
-def _as_name(token: re.Match[str]) -> str:
-    """Keep SQLite from reading a misspelled name in double quotes as a text."""
+def _quote_as_name(token: re.Match[str]) -> str:
+    """Put a name in double quotes into backticks, so that SQLite cannot read it as a string."""
     if token["name"] is None:
         return token[0]
     return "`" + token["name"].replace('""', '"').replace("`", "``") + "`"
 
 
-def _places(
-    columns: Sequence[str], source: SqliteSource, segment_column: str | None
-) -> tuple[int | None, int | None, int | None]:
-    """Give where identity, guid and label stand among the columns of the result."""
-    if source.table:
-        label = 1 if segment_column else None
-        return (0, None, label) if source.kind == "identity" else (None, 0, label)
-    identity, guid = _place(columns, "identity"), _place(columns, "guid")
-    if identity is None and guid is None:
-        raise failures.no_members(columns)
-    label = _place(columns, segment_column) if segment_column else None
-    if segment_column and label is None:
-        raise failures.no_segment_column(segment_column, columns)
-    return identity, guid, label
-
-
-def _place(columns: Sequence[str], name: str) -> int | None:
-    places = [n for n, column in enumerate(columns) if column.lower() == name.lower()]
-    if len(places) > 1:
-        raise failures.column_twice(name)
-    return places[0] if places else None
-
-
 def _copy(
-    cursor: sqlite3.Cursor,
-    places: tuple[int | None, ...],
-    source: SqliteSource,
-    out: BinaryIO,
+    cursor: sqlite3.Cursor, columns: ResultColumns, source: SqliteSource, out: BinaryIO
 ) -> int:
-    """Write every row as a line; give how many there were."""
-    out.write(_HEADER.encode())
+    """Write each row as a line in the text format of COPY. Returns the number of rows."""
+    out.write(COPY_HEADER.encode())
     rows = 0
-    while batch := cursor.fetchmany(_BATCH):
-        cells = [_cells(batch, place, cursor, source) for place in places]
+    while batch := cursor.fetchmany(_BATCH_ROWS):
+        cells = [_cells(batch, index, cursor, source) for index in columns]
         out.write("".join(map("{}\t{}\t{}\n".format, *cells)).encode())
         rows += len(batch)
     return rows
 
 
 def _cells(
-    batch: Sequence[_Row], place: int | None, cursor: sqlite3.Cursor, source: SqliteSource
+    batch: Sequence[_Row], index: int | None, cursor: sqlite3.Cursor, source: SqliteSource
 ) -> Sequence[str]:
-    """Give one column of some rows as COPY writes it; raises ``SourceError`` for no text."""
-    if place is None:
+    """Return one column of a batch as COPY writes it. Raises ``SourceError`` if not text."""
+    if index is None:
         return ["\\N"] * len(batch)
-    values = [row[place] for row in batch]
+    values = [row[index] for row in batch]
     types = set(map(type, values))
     if others := types - {str, type(None)}:
-        found = "BLOB" if bytes in others else "INTEGER" if int in others else "REAL"
-        raise failures.not_text(cursor.description[place][0], found, source.table)
+        type_ = "BLOB" if bytes in others else "INTEGER" if int in others else "REAL"
+        column = cursor.description[index][0]
+        key = source.kind if source.table and index == 0 else column
+        raise errors.column_not_text(column, type_, key, source.table)
     if types == {str} and not _SPECIAL.search("".join(values)):
         return values
     return ["\\N" if value is None else value.translate(_ESCAPES) for value in values]

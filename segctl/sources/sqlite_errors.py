@@ -1,13 +1,19 @@
-"""What a SQLite file refuses, in the user's words.
+"""Errors of a SQLite source.
 
-SQLite's own messages may quote values; only those on names and syntax are shown.
+SQLite's messages can quote values. Only those about names and syntax are shown.
 """
 
 import re
-from collections.abc import Sequence
-from difflib import get_close_matches
 
 from segctl.engine.base import SourceError
+from segctl.engine.source_errors import (
+    FIX_VALUE,
+    cast_hint,
+    hidden_message_hint,
+    parameter_without_value,
+    query_failed,
+    several_statements,
+)
 
 _SHOWN = re.compile(
     r"no such (table|column|function|collation sequence|view): |near \"|ambiguous column name"
@@ -16,137 +22,99 @@ _SHOWN = re.compile(
 )
 _FORBIDDEN = ("not authorized", "prohibited", "authorization denied", "unsafe use")
 
-
-def quoted(name: str) -> str:
-    """Quote a name for SQLite."""
-    return '"' + name.replace('"', '""') + '"'
-
-
-def not_a_select() -> SourceError:
-    """Say that a text is not a query."""
-    return SourceError("query-not-select", "the query is not a SELECT", "Write one SELECT.")
+_CAST_WARNINGS = {
+    "INTEGER": "A number has lost any leading zeros.",
+    "REAL": "10.0 is not 10: cast whole numbers to INTEGER first.",
+}
 
 
-def changed() -> SourceError:
-    """Say that somebody wrote to the database while it was read."""
+def database_changed() -> SourceError:
+    """Return the error for a database that another process wrote while it was read."""
     return SourceError(
         "unreadable-file",
         "the database was changed while it was read",
-        "Run the same command again, or read a copy of it.",
+        "Run the same command again, or read a copy of the file.",
     )
 
 
-def not_text(column: str, type_: str, table: str) -> SourceError:
-    """Say that a column holds values that are no text, and how to make them text."""
-    beware = "A number has no leading zeros."
-    if type_ == "REAL":
-        beware = "10.0 is not 10: cast whole numbers to INTEGER first."
+def column_not_text(column: str, type_: str, key: str, table: str) -> SourceError:
+    """Return the error for a column with values of another type. ``key`` is its name if cast."""
     if type_ == "BLOB":
-        advice = "Identities are text: store them as TEXT."
-    elif table:
-        cast = f"CAST({quoted(column)} AS TEXT) AS identity FROM {quoted(table)}"
-        advice = f"Cast it in sql, in place of table: SELECT {cast}. {beware}"
+        hint = "Identities are text: store them as TEXT."
     else:
-        advice = f"Cast it: CAST(… AS TEXT) AS {quoted(column)}. {beware}"
+        hint = f"{cast_hint(column, key, table)} {_CAST_WARNINGS[type_]}"
     return SourceError(
-        "column-not-text", f'column "{column}" holds values of type {type_}, not text', advice
+        "column-not-text", f'column "{column}" has values of type {type_}, not text', hint
     )
 
 
-def no_members(there: Sequence[str]) -> SourceError:
-    """Say that a query names no member."""
-    return SourceError(
-        "query-columns",
-        "the query gives neither a column identity nor a column guid",
-        f"It gives: {', '.join(there)}. Rename one: SELECT … AS identity.",
-    )
-
-
-def no_segment_column(column: str, there: Sequence[str]) -> SourceError:
-    """Say that a query does not give the column that says which segment a row fills."""
-    near = get_close_matches(column, there, n=1)
-    return SourceError(
-        "missing-column",
-        f'the query gives no column "{column}"',
-        f'Did you mean "{near[0]}"?' if near else f"It gives: {', '.join(there)}.",
-    )
-
-
-def column_twice(column: str) -> SourceError:
-    """Say that a result is ambiguous."""
-    return SourceError("query-columns", f"the query gives two columns {column}", "Name each once.")
-
-
-def explained(error: Exception) -> SourceError:
-    """Turn an error of SQLite into the user's words."""
-    text = str(error)
+def explain(error: Exception) -> SourceError:
+    """Return the error for an exception of ``sqlite3``."""
+    message = str(error)
     name = getattr(error, "sqlite_errorname", "")
-    for marks, code, summary, detail in _KNOWN:
-        if name.startswith(marks) or any(mark in text for mark in marks):
-            return SourceError(code, summary, detail)
-    if any(mark in text for mark in _FORBIDDEN):
+    if "one statement at a time" in message:
+        return several_statements()
+    if "Binding " in message or "binding parameter" in message:
+        return parameter_without_value()
+    for marks, code, summary, hint in _KNOWN:
+        if name.startswith(marks) or any(mark in message for mark in marks):
+            return SourceError(code, summary, hint)
+    if any(mark in message for mark in _FORBIDDEN):
         return SourceError(
             "query-forbidden",
-            "the query does what is not allowed",
-            "A query may read with SELECT, and nothing else.",
+            "the query does more than read data, which is not allowed",
+            "A query can only read data with SELECT.",
         )
-    if _SHOWN.search(text):
-        # A column of a table is asked for as t."email".
-        said = text.replace("no such column: t.", "no such column: ", 1)
-        return SourceError("query-failed", f"the query fails: {said}", "")
-    what = name or type(error).__name__
-    return SourceError(
-        "query-failed",
-        f"the query fails in SQLite ({what})",
-        "Its own words may quote your data; run the query in sqlite3 to see them.",
+    if _SHOWN.search(message):
+        # A column of a table is selected as t."email".
+        return query_failed(message.replace("no such column: t.", "no such column: ", 1))
+    return query_failed(
+        f"SQLite reports {name or type(error).__name__}", hidden_message_hint("sqlite3")
     )
 
 
-_Known = tuple[tuple[str, ...], str, str, str]
-
-_KNOWN: tuple[_Known, ...] = (
+_KNOWN: tuple[tuple[tuple[str, ...], str, str, str], ...] = (
     (
         ("SQLITE_BUSY", "SQLITE_LOCKED"),
         "database-locked",
-        "the database is locked by somebody who writes to it",
-        "Run the same command again once that has ended.",
+        "the database is locked by another process",
+        "Run the same command again when that process has finished.",
     ),
-    (("SQLITE_NOTADB",), "unreadable-file", "the file is not a SQLite database", ""),
+    (
+        ("SQLITE_NOTADB",),
+        "unreadable-file",
+        "the file is not a SQLite database",
+        "Check the path.",
+    ),
     (
         ("SQLITE_CORRUPT",),
         "unreadable-file",
         "the database is damaged",
-        "`sqlite3 FILE 'PRAGMA integrity_check'` says more; restore it from a backup.",
+        "Restore it from a backup. `sqlite3 FILE 'PRAGMA integrity_check'` shows the damage.",
     ),
     (
         ("SQLITE_READONLY", "SQLITE_CANTOPEN"),
         "unreadable-file",
-        "the database cannot be opened to be read alone",
-        "A writer may have left its journal: open it once with sqlite3, or read a copy.",
+        "the database cannot be opened read-only",
+        "If a writer left its journal, open the file once with sqlite3, or read a copy of it.",
     ),
     (
         ("SQLITE_IOERR",),
         "unreadable-file",
         "the database cannot be read: the disk reports an error",
-        "",
+        "Check the disk, or restore the file from a backup.",
     ),
     (
         ("SQLITE_NOMEM", "SQLITE_FULL"),
         "query-failed",
-        "the query needs more room than there is",
-        "",
-    ),
-    (("Could not decode to UTF-8",), "unreadable-file", "a value in the database is not UTF-8", ""),
-    (
-        ("one statement at a time",),
-        "query-not-select",
-        "the query has several statements",
-        "Write one SELECT.",
+        "the query needs more memory or disk space than available",
+        "Free some space, or write a query that needs less.",
     ),
     (
-        ("Binding ", "binding parameter"),
-        "query-failed",
-        "the query has a parameter without a value",
-        "Write $NAME for a variable of segctl.yaml.",
+        ("Could not decode to UTF-8",),
+        "unreadable-file",
+        "a value in the database is not UTF-8",
+        FIX_VALUE,
     ),
 )
+"""The start of an error's name or a part of its message, then code, summary and hint."""

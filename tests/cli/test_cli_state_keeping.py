@@ -133,7 +133,7 @@ def test_an_import_takes_all_files_that_a_pattern_matches_wherever_they_lie(
     [
         ({}, "gone.csv", "there is no file gone.csv"),
         ({}, "*.csv", "no file matches *.csv"),
-        ({"x.dat": "a"}, "x.dat", "the format of x.dat cannot be told from its name"),
+        ({"x.dat": "a"}, "x.dat", "the format of x.dat cannot be inferred from its name"),
         (
             {"m/a.txt": "a\n", "m/b.txt": "b\n c\n"},
             "m",

@@ -102,7 +102,7 @@ def test_a_query_that_fails_names_its_place_and_its_connection(warehouse: Worksh
         warehouse.plan()
     assert [str(found) for found in caught.value.diagnostics] == [
         (
-            'segments.yaml:6:13: error: connection "warehouse": the query fails: '
+            'segments.yaml:6:13: error: connection "warehouse": the query failed: '
             'column "emial" does not exist Perhaps you meant to reference the column "users.email".'
         )
     ]

@@ -71,7 +71,7 @@ def test_a_sqlite_file_fills_segments_and_says_what_is_wrong_where(shop: Worksho
     )
     ran = shop.run("plan")
     assert ran.code == 1
-    assert 'segments.yaml:6:13: error: crm.db: column "n" holds values of type' in ran.err
+    assert 'segments.yaml:6:13: error: crm.db: column "n" has values of type' in ran.err
 
 
 def test_a_command_fills_segments_and_its_failure_stops_the_plan(shop: Workshop) -> None:
@@ -95,7 +95,7 @@ def test_a_command_fills_segments_and_its_failure_stops_the_plan(shop: Workshop)
     shop.write("status", "3")
     ran = shop.run("plan")
     assert (ran.code, ran.out) == (1, "")
-    said = "error: the command ./export ended with status 3; nothing of its output was used"
+    said = "error: the command ./export exited with status 3, so its output is not used"
     assert ran.err.count(said) == 2
     assert f"segments.yaml:6:13: {said}" in ran.err
 

@@ -108,34 +108,35 @@ def test_a_program_may_say_which_segment_a_row_fills(engine: DuckEngine, root: P
 @pytest.mark.parametrize(
     ("end", "summary", "detail"),
     [
-        ("raise SystemExit(3)", "ended with status 3", "It said nothing."),
-        ("sys.exit('\\n no such\\ttable \\n\\n')", "ended with status 1",
-         "Its last words: no such table"),
+        ("raise SystemExit(3)", "exited with status 3", "It wrote nothing to stderr."),
+        ("sys.exit('\\n no such\\ttable \\n\\n')", "exited with status 1",
+         "The last line of its stderr: no such table"),
         ("sys.exit('user anna@example.com (190123456) at tok' + 'e' * 50 + ' line 12')",
-         "ended with status 1", "Its last words: user … … at … line 12"),
-        ("sys.exit('x ' * 300)", "ended with status 1", f"Its last words: {'x ' * 100}…"),
-        ("os.kill(os.getpid(), 9)", "was ended by SIGKILL", "It said nothing."),
+         "exited with status 1", "The last line of its stderr: user … … at … line 12"),
+        ("sys.exit('x ' * 300)", "exited with status 1",
+         f"The last line of its stderr: {'x ' * 100}…"),
+        ("os.kill(os.getpid(), 9)", "was ended by SIGKILL", "It wrote nothing to stderr."),
     ],
 )  # fmt: skip
 def test_a_program_that_dies_half_way_is_never_a_short_list(
     root: Path, end: str, summary: str, detail: str
 ) -> None:
     script = f"import os, sys; print('identity'); print('a', flush=True); {end}"
-    assert refused(root, script) == (f"{summary}; nothing of its output was used", detail)
+    assert refused(root, script) == (f"{summary}, so its output is not used", detail)
 
 
 def test_a_program_without_output_is_told_so(root: Path) -> None:
     assert refused(root, "pass") == (
-        "gave no output",
-        "Where there are no members, a header is expected all the same.",
+        "wrote no output",
+        "If there are no members, it must still write a header.",
     )
 
 
 @pytest.mark.parametrize(
     ("program", "said"),
     [
-        ("no-such-program", "the command no-such-program cannot be found"),
-        ("./none", "the command ./none cannot be found"),
+        ("no-such-program", "the command no-such-program was not found"),
+        ("./none", "the command ./none was not found"),
         ("./plain.txt", "the command ./plain.txt cannot be started: permission denied"),
         (".", "the command . cannot be started: permission denied"),
     ],
@@ -184,8 +185,8 @@ def is_alive(pid: str) -> bool:
 
 def test_a_program_that_takes_too_long_is_stopped_with_all_that_it_started(root: Path) -> None:
     summary, detail = refused(root, SPAWNS, timeout_seconds=1.0)
-    assert summary == "ran for more than 1 s, and was stopped"
-    assert detail == "Raise timeoutSeconds, or ask for less."
+    assert summary == "was stopped after 1 s, its time limit"
+    assert detail == "Make it faster, or raise timeoutSeconds."
     assert gone(root)
 
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from segctl.sources.content_hash import CHUNK, digest_files
+from segctl.sources.content_hash import CHUNK_BYTES, digest_files
 
-SIZES = [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 2 * CHUNK + 5]
+SIZES = [0, 1, CHUNK_BYTES - 1, CHUNK_BYTES, CHUNK_BYTES + 1, 2 * CHUNK_BYTES + 5]
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -18,9 +18,9 @@ def test_a_copy_has_the_same_digest(tmp_path: Path, size: int) -> None:
     assert found[tmp_path / "one"] == found[tmp_path / "two"]
 
 
-@pytest.mark.parametrize("place", [0, CHUNK - 1, CHUNK, 2 * CHUNK])
+@pytest.mark.parametrize("place", [0, CHUNK_BYTES - 1, CHUNK_BYTES, 2 * CHUNK_BYTES])
 def test_every_byte_counts(tmp_path: Path, place: int) -> None:
-    file, data = tmp_path / "file", bytearray(2 * CHUNK + 1)
+    file, data = tmp_path / "file", bytearray(2 * CHUNK_BYTES + 1)
     file.write_bytes(data)
     before = digest_files([file])
     data[place] = 1

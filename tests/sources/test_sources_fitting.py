@@ -6,7 +6,7 @@ from pathlib import Path
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from segctl.sources.globs import GlobWalker, fits, fixed_part
+from segctl.sources.globs import GlobWalker, matches, split_pattern
 
 NAMES = st.sampled_from(
     ["a", "b.csv", "day=1", ".hid", "_tmp", "_SUCCESS", "segctl.state.d", "[x]"]
@@ -40,7 +40,7 @@ def test_what_fits_is_what_a_walk_finds(names: set[tuple[str, ...]], steps: list
     expected = {
         "/".join(parts)
         for parts in files
-        if list(parts[:start]) == asked[:start] and fits(parts[start:], asked[start:])
+        if list(parts[:start]) == asked[:start] and matches(parts[start:], asked[start:])
     }
     assert found == expected
 
@@ -50,8 +50,8 @@ def _wild(steps: list[str]) -> bool:
 
 
 def walked(root: Path, pattern: str) -> set[str]:
-    folder, steps = fixed_part(pattern)
+    folder, steps = split_pattern(pattern)
     walk = GlobWalker(enter=lambda name: root / name)
     if (root / folder).is_dir():
-        walk.into(folder, steps)
+        walk.walk(folder, steps)
     return walk.files

@@ -78,33 +78,33 @@ def test_our_own_state_is_never_taken_for_members(tree: Path) -> None:
             "m/*.tsv",
             "no file matches m/*.tsv",
             (
-                "Paths start at the workspace root. "
-                "Names that begin with a dot or an underscore are passed over."
+                "Paths are relative to the workspace root. "
+                "Names that begin with a dot or an underscore are skipped."
             ),
         ),
         (
             "m*/",
             "no file matches m*/",
-            "It names folders: end it in their files' names, such as /*.csv.",
+            "A pattern that ends in / matches folders only. End it in file names, as in /*.csv.",
         ),
         ("gone/*.csv", "no file matches gone/*.csv", "There is no folder gone."),
         ("a.csv/*.csv", "no file matches a.csv/*.csv", "There is no folder a.csv."),
         (
             "*/../../x.csv",
-            "*/../../x.csv may lead outside of the workspace",
-            "Write a pattern without `..` after its first wildcard.",
+            "*/../../x.csv has `..` after a wildcard, which could leave the workspace",
+            "Write `..` only before the first wildcard.",
         ),
         (
             "../*.csv",
-            ".. lies outside of the workspace",
-            "Move it inside, or name its folder under spec.allowFolders in segctl.yaml.",
+            ".. is outside the workspace",
+            "Move it inside, or add its folder to spec.allowFolders in segctl.yaml.",
         ),
         (
             "/*.csv",
-            "/ lies outside of the workspace",
-            "Move it inside, or name its folder under spec.allowFolders in segctl.yaml.",
+            "/ is outside the workspace",
+            "Move it inside, or add its folder to spec.allowFolders in segctl.yaml.",
         ),
-        ("a\0*", "the path is empty or has a NUL character", ""),
+        ("a\0*", "the path is empty or contains a NUL character", "Write the path of a file."),
     ],
 )
 def test_a_pattern_that_names_nothing_to_read_is_explained(
@@ -120,7 +120,7 @@ def test_a_folder_without_files_is_explained(root: Path) -> None:
     (root / "empty/_SUCCESS").touch()
     with pytest.raises(SourceError) as caught:
         PathPolicy(root=root).find("empty/")
-    assert caught.value.summary == "the folder empty/ holds no file"
+    assert caught.value.summary == "the folder empty/ contains no files"
 
 
 def test_a_folder_that_is_named_like_a_member_file_is_not_passed_over(tree: Path) -> None:
@@ -130,7 +130,7 @@ def test_a_folder_that_is_named_like_a_member_file_is_not_passed_over(tree: Path
         PathPolicy(root=tree).find("*.csv")
     assert (caught.value.summary, caught.value.detail) == (
         "x.csv is a folder",
-        "Write *.csv/* for the files in it, or a pattern that it does not match.",
+        "Write *.csv/* for the files in it, or a pattern that does not match it.",
     )
     assert PathPolicy(root=tree).find("*.csv/*") == ("x.csv/part-0.csv",)
     assert PathPolicy(root=tree).find("x.csv") == ("x.csv/part-0.csv",)
@@ -144,7 +144,7 @@ def test_a_link_that_leads_out_is_an_error_wherever_it_is_met(tree: Path) -> Non
     for path in ("m/", "m/*/*.csv", "**/*.csv", "m/out/*.csv"):
         with pytest.raises(SourceError) as caught:
             PathPolicy(root=tree).find(path)
-        assert caught.value.summary == "m/out lies outside of the workspace"
+        assert caught.value.summary == "m/out is outside the workspace"
     assert PathPolicy(root=tree, allowed=("../outside",)).find("m/out/") == ("m/out/secret.csv",)
 
 
@@ -162,19 +162,23 @@ def test_a_file_keeps_the_name_that_it_was_found_under(tree: Path) -> None:
     assert PathPolicy(root=tree).locate("m/../a.csv") == tree.resolve() / "a.csv"
 
 
+def locate_all(policy: PathPolicy, path: str) -> list[Path]:
+    return [policy.locate(name) for name in policy.find(path)]
+
+
 def test_what_is_no_file_is_not_opened(tree: Path) -> None:
     os.mkfifo(tree / "m/pipe.csv")
     (tree / "m/gone.csv").symlink_to(tree / "nothing")
     for name, said in (("pipe", "m/pipe.csv is not a regular file"), ("gone", "there is no file")):
         with pytest.raises(SourceError, match=said):
-            PathPolicy(root=tree).expand(f"m/{name}*.csv")
+            locate_all(PathPolicy(root=tree), f"m/{name}*.csv")
 
 
 def test_a_name_that_is_not_text_is_explained(root: Path) -> None:
     (Path(os.fsdecode(os.fsencode(root) + b"/caf\xe9.csv"))).write_text("identity\na\n")
     with pytest.raises(SourceError) as caught:
-        PathPolicy(root=root).expand("*.csv")
-    assert caught.value.summary == "the name of caf\\xe9.csv is not UTF-8"
+        locate_all(PathPolicy(root=root), "*.csv")
+    assert caught.value.summary == "the file name caf\\xe9.csv is not UTF-8"
 
 
 def test_a_folder_that_cannot_be_listed_is_an_error(

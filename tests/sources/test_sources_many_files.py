@@ -147,14 +147,14 @@ def test_formats_are_told_by_each_name_and_must_be_one(engine: DuckEngine, root:
     write(root / "m/b.txt", ["b"])
     assert refused(engine, root, "m/") == (
         "",
-        "m/ holds files of several formats: m/a.csv is csv, m/b.txt is txt",
-        "Give each format a source of its own, such as a pattern with *.csv at its end.",
+        "m/ contains several formats: m/a.csv is csv, m/b.txt is txt",
+        "Use one source for each format, such as a pattern that ends in *.csv.",
     )
     write_packed(root / "m/b.txt", b"identity\nb\n")
     assert read(engine, found(root, "m/", format="csv"))[1] == ["a", "b"]
     (root / "m/README").touch()
     assert refused(engine, root, "m/*")[1] == (
-        "the format of m/README cannot be told from its name"
+        "the format of m/README cannot be inferred from its name"
     )
 
 

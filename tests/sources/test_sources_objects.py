@@ -173,49 +173,49 @@ def test_an_object_that_is_removed_before_it_comes_is_refused(
     [
         (
             at("none.csv"),
-            (f"missing-file: there is no object {at('none.csv')}. "),
+            (f"missing-file: there is no object {at('none.csv')}. Check the address."),
         ),
         (
             at("m/*.parquet"),
             (
-                f"missing-file: there is no object {at('m/*.parquet')}. "
-                "Names that begin with a dot or an underscore are passed over."
+                f"missing-file: no object matches {at('m/*.parquet')}. "
+                "Names that begin with a dot or an underscore are skipped."
             ),
         ),
         (
             "s3://no-such-bucket/*.csv",
             (
                 "missing-bucket: there is no bucket s3://no-such-bucket. "
-                "Check its name, and that the endpoint and the account are those it is in."
+                "Check the name, the endpoint and the account."
             ),
         ),
         (
             "s3://no-such-bucket/m.csv",
             (
                 "missing-bucket: there is no bucket s3://no-such-bucket. "
-                "Check its name, and that the endpoint and the account are those it is in."
+                "Check the name, the endpoint and the account."
             ),
         ),
         (
             at("m/../x.csv"),
             (
-                f"bad-path: {at('m/../x.csv')} is no name of an object. "
-                "Its parts between slashes are neither empty nor . or .."
+                f"bad-path: {at('m/../x.csv')} is not a valid object name. "
+                "Its parts between slashes cannot be empty, . or .."
             ),
         ),
         (
             at("m//x.csv"),
             (
-                f"bad-path: {at('m//x.csv')} is no name of an object. "
-                "Its parts between slashes are neither empty nor . or .."
+                f"bad-path: {at('m//x.csv')} is not a valid object name. "
+                "Its parts between slashes cannot be empty, . or .."
             ),
         ),
         (
             f"s3://AKIA:{SECRET_KEY}@{BUCKET}/m.csv",
             (
-                "bad-path: a file name with :// in it is no address of an object. "
-                "Write s3://BUCKET/KEY, gs://BUCKET/KEY or az://CONTAINER/KEY; "
-                "credentials come from the environment."
+                "bad-path: a path with :// in it is not the address of an object. "
+                "Write s3://BUCKET/KEY, gs://BUCKET/KEY or az://CONTAINER/KEY. "
+                "Credentials come from the environment."
             ),
         ),
     ],
@@ -238,7 +238,7 @@ def test_a_store_that_nobody_runs_is_refused(
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{free_port()}")
     assert refused(objects, at("m.csv")) == (
         f"store-unreachable: the store of {at('m.csv')} cannot be reached. "
-        "Check the network, AWS_REGION and, where it is set, AWS_ENDPOINT_URL."
+        "Check the network, AWS_REGION and, if it is set, AWS_ENDPOINT_URL."
     )
     del store
 
@@ -248,8 +248,8 @@ def test_an_endpoint_without_tls_must_be_allowed(
 ) -> None:
     monkeypatch.delenv("AWS_ALLOW_HTTP")
     assert refused(objects, at("m.csv")) == (
-        f"store-unreachable: the address of the store of {at('m.csv')} is no https:// URL. "
-        "Check AWS_ENDPOINT_URL; for one with http://, set AWS_ALLOW_HTTP=true."
+        f"store-unreachable: the endpoint for {at('m.csv')} is not an https:// URL. "
+        "Check AWS_ENDPOINT_URL. To use http://, set AWS_ALLOW_HTTP=true."
     )
     del store
 
@@ -262,12 +262,12 @@ def test_without_credentials_it_says_where_they_come_from(
     monkeypatch.setenv("AWS_METADATA_ENDPOINT", f"http://127.0.0.1:{free_port()}")
     assert refused(objects, at("m.csv")) == (
         f"no-credentials: there are no credentials for {at('m.csv')}. "
-        "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run where a role gives them."
+        "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run with an IAM role."
     )
     del store
 
 
-SETTINGS = "the environment's settings for the store of s3://segctl-members/m.csv cannot be used. "
+SETTINGS = "the environment's settings for s3://segctl-members/m.csv are invalid. "
 
 
 @pytest.mark.usefixtures("store")
@@ -277,18 +277,18 @@ SETTINGS = "the environment's settings for the store of s3://segctl-members/m.cs
         (
             "AWS_ACCESS_KEY_ID",
             "AKIATESTS\n",
-            "AWS_ACCESS_KEY_ID has white space at an end, or a line break in it.",
+            "Remove white space and line breaks from the value of AWS_ACCESS_KEY_ID.",
         ),
         (
             "AWS_SESSION_TOKEN",
             "to\nken",
-            "AWS_SESSION_TOKEN has white space at an end, or a line break in it.",
+            "Remove white space and line breaks from the value of AWS_SESSION_TOKEN.",
         ),
         *(
             (
                 "AWS_ENDPOINT_URL",
                 value,
-                "AWS_ENDPOINT_URL is no address such as https://storage.example.com:9000.",
+                "Set AWS_ENDPOINT_URL to a URL such as https://storage.example.com:9000.",
             )
             for value in ("", "127.0.0.1:9000", "http://", "http://[::1", "http://h:99999")
         ),
@@ -317,7 +317,7 @@ def test_marks_that_stand_for_folders_are_passed_over(objects: ObjectFetcher, st
     for key in keys:
         store.put(key, "" if key.endswith(("/", "empty.csv")) else "identity\n")
     found = [objects.find(at("w")), objects.find(at("w/*")), objects.find(at("w/x.csv/*"))]
-    with pytest.raises(SourceError, match="there is no object"):
+    with pytest.raises(SourceError, match="no object matches"):
         objects.find(at("w/dee*"))
     files = [objects.locate(name) for name in found[0]]
     objects.download(files)
@@ -336,7 +336,7 @@ def test_a_name_that_cannot_be_read_ends_a_listing(
     said = refused(objects, at("odd"))
     store.remove(key)
     assert said == (
-        f"bad-path: {at('odd')} holds an object with a name that cannot be read ({key}). "
-        "Names have no control characters in them, and no // or /../. "
-        "Rename it, or read a folder without it."
+        f"bad-path: {at('odd')} contains an object whose name cannot be read ({key}). "
+        "Names cannot have control characters, // or /../ in them. "
+        "Rename the object, or read a folder without it."
     )

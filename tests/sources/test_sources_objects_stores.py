@@ -94,5 +94,5 @@ def test_without_an_account_azure_says_where_credentials_come_from(objects: Obje
         objects.find("az://exports/m/gold.csv")
     assert f"{caught.value.summary}. {caught.value.detail}" == (
         "there are no credentials for az://exports/m/gold.csv. Set AZURE_STORAGE_ACCOUNT_NAME "
-        "and AZURE_STORAGE_ACCOUNT_KEY, or run as a managed identity."
+        "and AZURE_STORAGE_ACCOUNT_KEY, or run with a managed identity."
     )

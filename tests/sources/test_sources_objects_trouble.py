@@ -31,7 +31,7 @@ def brought(folder: Path, **limits: float) -> str:
     return file.read_text()
 
 
-LOST = "Nothing of it was used. Run the same command again."
+LOST = "The incomplete data is not used. Run the same command again."
 
 
 def test_a_store_that_answers_is_read(stub: Stub, tmp_path: Path) -> None:
@@ -46,8 +46,8 @@ def test_credentials_that_are_refused_are_not_named(
 ) -> None:
     setattr(stub, method, lambda handler: handler.refuse(status, "AccessDenied"))
     assert brought(tmp_path) == (
-        f"access-denied: the credentials may not read {NAME}. "
-        "They come from the environment, and must be let list the bucket and get its objects."
+        f"access-denied: the credentials do not allow reading {NAME}. "
+        "Allow the credentials in the environment to list the bucket and to get its objects."
     )
 
 
@@ -58,7 +58,7 @@ def test_credentials_that_may_not_list_are_told_so(stub: Stub, tmp_path: Path, s
         ObjectFetcher(tmp_path).find("s3://segctl-members/m/*.csv")
     assert (caught.value.code, caught.value.summary) == (
         "access-denied",
-        "the credentials may not read s3://segctl-members/m/*.csv",
+        "the credentials do not allow reading s3://segctl-members/m/*.csv",
     )
 
 
@@ -67,27 +67,29 @@ def test_a_bucket_of_another_region_is_told_from_one_that_is_not_there(
 ) -> None:
     stub.get = lambda handler: handler.refuse(400, "AuthorizationHeaderMalformed")
     assert brought(tmp_path) == (
-        f"wrong-region: {NAME} lies in another region. Set AWS_REGION to that of the bucket."
+        f"wrong-region: the bucket of {NAME} is in another region. "
+        "Set AWS_REGION to the bucket's region."
     )
 
 
 def test_an_error_of_the_store_is_told_by_its_status(stub: Stub, tmp_path: Path) -> None:
     stub.get = lambda handler: handler.refuse(503, "SlowDown")
     assert brought(tmp_path) == (
-        f"store-failed: the store answers HTTP 503 for {NAME}. Run the same command again later."
+        f"store-failed: the store responded with HTTP 503 for {NAME}. "
+        "Run the same command again later."
     )
 
 
 def test_a_download_that_breaks_off_is_no_short_list(stub: Stub, tmp_path: Path) -> None:
     stub.get = lambda handler: handler.answer(200, CONTENT[:5000])
-    assert brought(tmp_path) == f"connection-lost: the download of {NAME} broke off. {LOST}"
+    assert brought(tmp_path) == f"connection-lost: the download of {NAME} was interrupted. {LOST}"
 
 
 def test_an_object_that_is_shorter_than_it_was_is_refused(stub: Stub, tmp_path: Path) -> None:
     stub.get = lambda handler: handler.answer(200, CONTENT[:5000], size=5000)
     assert brought(tmp_path) == (
         f"object-changed: {NAME} was changed while it was read. "
-        "Run the same command again, once its writer is done."
+        "Run the same command again when nothing writes to it."
     )
 
 
@@ -106,7 +108,7 @@ def test_a_store_that_stalls_is_left(stub: Stub, tmp_path: Path) -> None:
 
     stub.get = stall
     assert brought(tmp_path, stall=0.3) == (
-        f"connection-lost: the download of {NAME} broke off. {LOST}"
+        f"connection-lost: the download of {NAME} was interrupted. {LOST}"
     )
 
 
@@ -121,6 +123,6 @@ def test_a_download_has_a_time_limit_in_all(stub: Stub, tmp_path: Path) -> None:
 
     stub.get = trickle
     assert brought(tmp_path, total=0.5) == (
-        f"store-timeout: {NAME} takes longer than 0.5 seconds. "
-        "Check the network, or read smaller parts."
+        f"store-timeout: reading {NAME} took longer than 0.5 seconds. "
+        "Check the network, or split the data into several sources."
     )

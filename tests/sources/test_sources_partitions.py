@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from segctl.engine.base import LoadStats, Recorded, SourceError
 from segctl.engine.duckdb import DuckEngine
-from segctl.sources.files import partitions
+from segctl.sources.files import partition_values
 from tests.sources.source_files import FORMATS, found, read, write
 
 
@@ -78,7 +78,7 @@ def test_folders_of_other_columns_are_no_columns(engine: DuckEngine, root: Path)
 
 def test_values_are_decoded_and_null_is_no_text() -> None:
     name = "e/day=2026-01-31%2010%3A00/city=K%C3%B6ln/x=__HIVE_DEFAULT_PARTITION__/a=b=c/=1/f.csv"
-    assert partitions(name) == {
+    assert partition_values(name) == {
         "day": "2026-01-31 10:00",
         "city": "Köln",
         "x": None,
@@ -95,7 +95,7 @@ def test_what_duckdb_writes_as_a_partition_is_read_back(
         db.execute("CREATE TABLE t AS SELECT 'a' AS identity, $1 AS p", [value])
         db.execute(f"COPY t TO '{folder}' (FORMAT parquet, PARTITION_BY (p), OVERWRITE)")
     [file] = folder.rglob("*.parquet")
-    read_back = partitions(file.relative_to(folder).as_posix())["p"]
+    read_back = partition_values(file.relative_to(folder).as_posix())["p"]
     assert read_back == value
 
 
@@ -112,31 +112,31 @@ def test_what_duckdb_writes_as_a_partition_is_read_back(
             "csv/",
             {"where": {"country": "x"}},
             'csv/ has no partition column "country"',
-            "It has: day, tier.",
+            "Its partition columns are: day, tier.",
         ),
         (
             "flat.csv",
             {"where": {"day": "x"}},
             'flat.csv has no partition column "day"',
-            "Its files lie in no folder named such as day=2026-01-31.",
+            "Name its folders like day=2026-01-31, or remove where.",
         ),
         (
             "csv/",
             {"where": {"day": "2026-02-01"}},
-            "no file of csv/ has day=2026-02-01",
-            "It has 2, from 2026-01-30 to 2026-01-31.",
+            "no file of csv/ is in a folder day=2026-02-01",
+            "day has 2 values, from 2026-01-30 to 2026-01-31.",
         ),
         (
             "mixed/",
             {"column": "day"},
-            "mixed/b.csv lies in no folder day=…, as others do",
-            "Move it into one, or leave it out of the pattern.",
+            "mixed/b.csv is not in a folder day=…, unlike other files",
+            "Move it into one, or change the path so that it does not match the file.",
         ),
         (
             "packed/",
             {},
-            "packed/a.parquet.gz is Parquet that was compressed once more",
-            "Unpack it: Parquet is compressed inside.",
+            "packed/a.parquet.gz is a compressed Parquet file",
+            "Decompress it. Parquet files are already compressed inside.",
         ),
     ],
 )

@@ -92,7 +92,8 @@ def test_bytes_that_are_no_text_are_refused(reader: Reader, postgres: Server) ->
         "CREATE TABLE IF NOT EXISTS raw AS SELECT E'secret\\xe9'::text AS identity", database=within
     )
     assert reader.refused(table("raw", "identity"), url=postgres.url(within)) == (
-        "not-utf8: a value cannot be written in UTF-8. Mend the data."
+        "not-utf8: a value cannot be converted to UTF-8. "
+        "Fix the value, or leave its row out with a query."
     )
 
 
@@ -113,57 +114,57 @@ def test_types_of_text_are_text(reader: Reader, postgres: Server) -> None:
         (
             table("Crm.users", "n"),
             (
-                'column-not-text: column "n" is integer, not text. Cast it with sql in place of '
-                'table Crm.users: CAST("n" AS text) AS identity.'
+                'column-not-text: column "n" is integer, not text. Use sql instead of '
+                'table Crm.users: CAST("n" AS TEXT) AS identity.'
             ),
         ),
         (
             query("SELECT 1.5 AS identity"),
             (
-                "column-not-text: the query's column identity is numeric, not text. "
-                "Cast it: CAST(… AS text) AS identity."
+                'column-not-text: column "identity" is numeric, not text. '
+                "Cast it: CAST(… AS TEXT) AS identity."
             ),
         ),
         (
             query("SELECT gen_random_uuid() AS guid"),
-            (
-                "column-not-text: the query's column guid is uuid, not text. "
-                "Cast it: CAST(… AS text) AS guid."
-            ),
+            ('column-not-text: column "guid" is uuid, not text. Cast it: CAST(… AS TEXT) AS guid.'),
         ),
         (
             query("SELECT 'a' AS email, 1 AS n"),
             (
-                "query-columns: the query gives neither a column identity nor a column guid. "
-                "It gives: email, n. Rename one: SELECT … AS identity."
+                "query-columns: the query returns neither a column identity nor a column guid. "
+                "Its columns are: email, n. Rename one: SELECT … AS identity."
             ),
         ),
         (
             query("SELECT"),
             (
-                "query-columns: the query gives neither a column identity nor a column guid. "
+                "query-columns: the query returns neither a column identity nor a column guid. "
                 "Rename one: SELECT … AS identity."
             ),
         ),
         (
             query("SELECT 'a' AS identity, 'b' AS \"Identity\""),
-            "query-columns: the query gives two columns identity. Name each once.",
+            (
+                'query-columns: the query returns two columns named "identity". '
+                "Remove or rename one of them."
+            ),
         ),
         (
             table("Crm.nope", "email"),
-            'query-failed: the query fails: relation "Crm.nope" does not exist. ',
+            'query-failed: the query failed: relation "Crm.nope" does not exist. ',
         ),
         (
             table("Crm.users", "mail"),
             (
-                'query-failed: the query fails: column "mail" does not exist. '
+                'query-failed: the query failed: column "mail" does not exist. '
                 'Perhaps you meant to reference the column "users.email".'
             ),
         ),
         (
             query('SELECT emial AS identity FROM "Crm".users'),
             (
-                'query-failed: the query fails: column "emial" does not exist. '
+                'query-failed: the query failed: column "emial" does not exist. '
                 'Perhaps you meant to reference the column "users.email".'
             ),
         ),
@@ -179,13 +180,13 @@ def test_what_is_no_column_of_text_is_refused(
 def test_a_query_without_the_segment_column_is_refused(reader: Reader) -> None:
     source = query("SELECT 'a' AS identity, 'gold' AS tir")
     assert reader.refused(source, label="tier") == (
-        'missing-column: the query gives no column "tier". Did you mean "tir"?'
+        'missing-column: the query returns no column "tier". Did you mean "tir"?'
     )
 
 
 # One SELECT, and nothing else
 
-_ONE = "Write one SELECT; it may begin with WITH."
+_ONE = "Write one SELECT statement. It may begin with WITH."
 
 
 @pytest.mark.parametrize(
@@ -193,56 +194,65 @@ _ONE = "Write one SELECT; it may begin with WITH."
     [
         (
             "SELECT 'a' AS identity; DROP TABLE victim",
-            f"query-not-select: the query has several statements. {_ONE}",
+            f"query-not-select: the query has more than one statement. {_ONE}",
         ),
         (
             "SELECT 'a' AS identity) TO PROGRAM 'touch /tmp/segctl-was-here'; --",
-            f'query-syntax: the query is not a SELECT: syntax error at or near ")". {_ONE}',
+            f'query-syntax: the query is not a valid SELECT: syntax error at or near ")". {_ONE}',
         ),
         (
             "SELECT 'a' AS identity) TO STDOUT; DROP TABLE victim; COPY (SELECT 'b'",
-            f'query-syntax: the query is not a SELECT: syntax error at or near ")". {_ONE}',
+            f'query-syntax: the query is not a valid SELECT: syntax error at or near ")". {_ONE}',
         ),
         (
             "DELETE FROM victim RETURNING identity",
-            f'query-syntax: the query is not a SELECT: syntax error at or near "DELETE". {_ONE}',
+            (
+                "query-syntax: the query is not a valid SELECT: "
+                f'syntax error at or near "DELETE". {_ONE}'
+            ),
         ),
         (
             "WITH gone AS (DELETE FROM victim RETURNING identity) SELECT identity FROM gone",
             (
-                "query-syntax: the query is not a SELECT: "
+                "query-syntax: the query is not a valid SELECT: "
                 f"DECLARE CURSOR must not contain data-modifying statements in WITH. {_ONE}"
             ),
         ),
         (
             "SELECT identity INTO other FROM victim",
-            f"query-syntax: the query is not a SELECT: SELECT ... INTO is not allowed here. {_ONE}",
+            (
+                "query-syntax: the query is not a valid SELECT: "
+                f"SELECT ... INTO is not allowed here. {_ONE}"
+            ),
         ),
-        ("", f"query-syntax: the query is not a SELECT: syntax error at end of input. {_ONE}"),
+        (
+            "",
+            f"query-syntax: the query is not a valid SELECT: syntax error at end of input. {_ONE}",
+        ),
         (
             "SELECT identity FROM victim FOR UPDATE",
             (
-                "query-forbidden: the query would change something, which is not allowed. "
-                "It runs in a transaction that may only read."
+                "query-forbidden: the query writes or locks data, which is not allowed. "
+                "Queries run in a read-only transaction. Write a query that only reads."
             ),
         ),
         (
             "SELECT nextval('counter')::text AS identity",
             (
-                "query-forbidden: the query would change something, which is not allowed. "
-                "It runs in a transaction that may only read."
+                "query-forbidden: the query writes or locks data, which is not allowed. "
+                "Queries run in a read-only transaction. Write a query that only reads."
             ),
         ),
         (
             "SELECT set_config('transaction_read_only', 'off', false) AS identity",
             (
-                "query-failed: the query fails: active sql transaction (25001). "
-                "Its own words may quote your data; run the query in psql to see them."
+                "query-failed: the query failed: active sql transaction (25001). "
+                "The full message may contain your data. Run the query in psql to see it."
             ),
         ),
         (
             "SELECT 'a' AS identity; -- the end",
-            "query-syntax: the query has a semicolon before its end. Remove it.",
+            "query-syntax: the query has a semicolon before its end. Remove the semicolon.",
         ),
     ],
 )
@@ -291,16 +301,16 @@ def test_a_variable_takes_the_type_of_what_it_is_compared_with(reader: Reader) -
 @pytest.mark.parametrize("value", ["a\0b", "\udcff"])
 def test_a_variable_that_cannot_be_sent_is_refused(reader: Reader, value: str) -> None:
     assert reader.refused(query("SELECT $x AS identity", x=value)) == (
-        'bad-variable: the value of the variable "x" cannot be written in UTF-8 without NUL. '
-        "Give it another value."
+        'bad-variable: the value of the variable "x" contains NUL or is not UTF-8. '
+        "Set another value."
     )
 
 
 def test_a_failing_value_is_not_quoted(reader: Reader) -> None:
     sql = "SELECT (email::int)::text AS identity FROM (VALUES ('secret@example.com')) AS t(email)"
     assert reader.refused(query(sql)) == (
-        "query-failed: the query fails: invalid text representation (22P02). "
-        "Its own words may quote your data; run the query in psql to see them."
+        "query-failed: the query failed: invalid text representation (22P02). "
+        "The full message may contain your data. Run the query in psql to see it."
     )
 
 
@@ -314,9 +324,9 @@ def test_what_a_function_says_while_a_query_is_checked_is_not_quoted(
         "END $$"
     )
     said = reader.refused(query("SELECT told() AS identity"))
-    assert said.startswith("query-failed: the query fails: ")
+    assert said.startswith("query-failed: the query failed: ")
     assert said.endswith(
-        f"({state}). Its own words may quote your data; run the query in psql to see them."
+        f"({state}). The full message may contain your data. Run the query in psql to see it."
     )
     assert "secret" not in said
 
@@ -336,8 +346,8 @@ def test_rows_hidden_from_a_role_are_an_error_where_the_url_asks_for_that(
     assert fetch(source, reader.database(url=as_guest), reader.file).rows == 0
     reader.file.unlink()
     assert reader.refused(source, url=f"{as_guest}%20-c%20row_security%3Doff") == (
-        "query-failed: the query fails: query would be affected by row-level security policy for "
-        'table "hidden". Let a policy show it all rows.'
+        "query-failed: the query failed: query would be affected by row-level security policy for "
+        'table "hidden". Add a policy that lets the role see all rows.'
     )
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from segctl.engine.base import SourceError
 from segctl.manifests.desired import Connection
-from segctl.sources.postgres import database, fetch
+from segctl.sources.postgres import fetch, find_database
 from tests.sources.postgres_kit import PASSWORD, Server
 from tests.sources.postgres_reader import Reader, query
 
@@ -27,7 +27,7 @@ def reader(postgres: Server, tmp_path: Path) -> Iterator[Reader]:
 def test_a_database_whose_url_is_not_in_the_environment_is_refused() -> None:
     declared = {"warehouse": Connection(variable="WAREHOUSE_URL")}
     with pytest.raises(SourceError) as caught:
-        database("warehouse", declared, {"WAREHOUSE_URL": " "})
+        find_database("warehouse", declared, {"WAREHOUSE_URL": " "})
     assert f"{caught.value.summary}. {caught.value.detail}" == (
         "WAREHOUSE_URL is not set in the environment. Set it to "
         "postgresql://USER:PASSWORD@HOST:5432/DATABASE, or change "
@@ -36,14 +36,19 @@ def test_a_database_whose_url_is_not_in_the_environment_is_refused() -> None:
 
 
 _LOGIN = (
-    "connection-failed: the server refuses the login. Check user and password in WAREHOUSE_URL."
+    "connection-failed: the server rejected the login. "
+    "Check the user and the password in WAREHOUSE_URL."
+)
+_TLS = (
+    "connection-failed: the TLS connection cannot be set up. "
+    "Check sslmode and sslrootcert in WAREHOUSE_URL."
 )
 _HOST = (
-    "connection-failed: its host is not known. Check the host in WAREHOUSE_URL; "
-    "a password in front of it has %XX for special characters."
+    "connection-failed: the host name cannot be resolved. Check the host in WAREHOUSE_URL. "
+    "Write special characters of the password as %XX."
 )
 _URL = (
-    "connection-url: what WAREHOUSE_URL holds is no URL of a PostgreSQL database. "
+    "connection-url: the value of WAREHOUSE_URL is not the URL of a PostgreSQL database. "
     "Write postgresql://USER:PASSWORD@HOST:5432/DATABASE, with special characters as %XX."
 )
 
@@ -52,7 +57,10 @@ REFUSED: list[tuple[Callable[[Server], str], str]] = [
     (lambda server: server.url(user="nobody"), _LOGIN),
     (
         lambda server: server.url("elsewhere"),
-        "connection-failed: the server has no such database. Check the database in WAREHOUSE_URL.",
+        (
+            "connection-failed: the database does not exist on the server. "
+            "Check the database in WAREHOUSE_URL."
+        ),
     ),
     (lambda server: server.url().replace("127.0.0.1", "warehouse.invalid"), _HOST),
     (
@@ -62,31 +70,34 @@ REFUSED: list[tuple[Callable[[Server], str], str]] = [
     (
         lambda server: server.url().replace(str(server.port), "1"),
         (
-            "connection-failed: nothing listens there. "
-            "Check host and port in WAREHOUSE_URL; is the server running?"
+            "connection-failed: the connection was refused. "
+            "Check the host and the port in WAREHOUSE_URL, the network, and that the server runs."
         ),
     ),
     (
         lambda server: f"host={server.folder}/none user=owner password={PASSWORD}",
-        "connection-failed: nothing listens there. Check the socket's folder in WAREHOUSE_URL.",
+        (
+            "connection-failed: the server's socket does not exist. "
+            "Check the socket's folder in WAREHOUSE_URL."
+        ),
     ),
     (
         lambda server: f"{server.url()}?sslmode=require",
-        "connection-failed: TLS fails. Check sslmode and sslrootcert in WAREHOUSE_URL.",
+        _TLS,
     ),
     (
         lambda server: f"{server.url()}?sslmode=verify-full&sslrootcert={server.folder}/none",
-        "connection-failed: TLS fails. Check sslmode and sslrootcert in WAREHOUSE_URL.",
+        _TLS,
     ),
     (
         lambda server: f"{server.url()}?sslmode=perhaps",
-        "connection-failed: TLS fails. Check sslmode and sslrootcert in WAREHOUSE_URL.",
+        _TLS,
     ),
     (lambda _: f"{PASSWORD} and more", _URL),
     (lambda _: "postgresql://owner:a word@localhost/x", _URL),
     (
         lambda _: "service=secret",
-        'connection-failed: the connection fails. psql "$WAREHOUSE_URL" shows why.',
+        ('connection-failed: the connection failed. Run psql "$WAREHOUSE_URL" to see the reason.'),
     ),
 ]
 
@@ -102,7 +113,7 @@ def test_a_connection_that_fails_is_explained_without_its_url(
 def test_a_query_that_takes_too_long_is_ended_by_the_server(reader: Reader) -> None:
     source = query("SELECT pg_sleep(60)::text AS identity")
     assert reader.refused(source, timeout_seconds=0.3) == (
-        "query-timeout: the query runs longer than 0.3 seconds. "
+        "query-timeout: the query ran longer than 0.3 seconds. "
         "Make it faster, or raise spec.connections.warehouse.timeoutSeconds in segctl.yaml."
     )
     assert reader.server.is_quiet()
@@ -133,13 +144,13 @@ def in_mid_copy(reader: Reader, act: Callable[[int], object]) -> Iterator[None]:
         thread.join()
 
 
-LOST = "Nothing of them was used. Run the same command again."
+LOST = "The incomplete data is not used. Run the same command again."
 
 
 def test_a_connection_that_is_ended_half_way_is_no_short_list(reader: Reader) -> None:
     with in_mid_copy(reader, lambda pid: reader.server.run(f"SELECT pg_terminate_backend({pid})")):
         said = reader.refused(query(ENDLESS))
-    assert said == f"connection-lost: the connection broke while rows were read. {LOST}"
+    assert said == f"connection-lost: the connection was lost while rows were read. {LOST}"
 
 
 def test_a_server_that_is_killed_half_way_is_no_short_list(
@@ -151,13 +162,13 @@ def test_a_server_that_is_killed_half_way_is_no_short_list(
     finally:
         reader.server.start()
     assert caplog.text == ""
-    assert said == f"connection-lost: the connection broke while rows were read. {LOST}"
+    assert said == f"connection-lost: the connection was lost while rows were read. {LOST}"
 
 
 def test_a_query_that_somebody_cancels_is_no_short_list(reader: Reader) -> None:
     with in_mid_copy(reader, lambda pid: reader.server.run(f"SELECT pg_cancel_backend({pid})")):
         said = reader.refused(query(ENDLESS))
-    assert said == "query-failed: somebody canceled the query. Run the same command again."
+    assert said == "query-failed: the server canceled the query. Run the same command again."
 
 
 def test_a_server_that_hangs_is_left(reader: Reader) -> None:
@@ -174,14 +185,14 @@ def test_a_server_that_hangs_is_left(reader: Reader) -> None:
     finally:
         for pid in stopped:
             os.kill(pid, signal.SIGCONT)
-    assert caught.value.summary == "the server hangs"
+    assert caught.value.summary == "the server stopped responding"
 
 
 def test_an_error_in_the_last_row_leaves_nothing_of_the_first(reader: Reader) -> None:
     source = query("SELECT (1 / (100000 - n))::text AS identity FROM generate_series(1, 100000) n")
     assert reader.refused(source) == (
-        "query-failed: the query fails: division by zero (22012). "
-        "Its own words may quote your data; run the query in psql to see them."
+        "query-failed: the query failed: division by zero (22012). "
+        "The full message may contain your data. Run the query in psql to see it."
     )
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from segctl.engine.duckdb import DuckEngine
-from segctl.sources.query import _walk
+from segctl.sources.query import walk_tree
 from segctl.sources.repeatable import is_repeatable
 
 SAME = [
@@ -56,4 +56,4 @@ def test_a_query_that_may_give_other_rows_is_not(engine: DuckEngine, sql: str) -
 
 
 def repeats(engine: DuckEngine, sql: str) -> bool:
-    return is_repeatable(_walk(engine.syntax_tree(sql)["statements"][0]["node"]))
+    return is_repeatable(walk_tree(engine.syntax_tree(sql)["statements"][0]["node"]))

@@ -46,7 +46,7 @@ def taken(path: Path, *, segment_column: str | None = None, **fields: Any) -> Co
     source = SqliteSource(path=path.name, location=at, **fields)
     number = len(list(path.parent.glob("fetched*")))
     into = path.parent / f"fetched_{number}"
-    return fetch(source, path, into, segment_column=segment_column, patience_seconds=0.05)
+    return fetch(source, path, into, segment_column=segment_column, lock_timeout_seconds=0.05)
 
 
 def loaded(engine: DuckEngine, rows: CopiedRows) -> tuple[LoadStats, list[tuple[Kind, str]]]:
@@ -130,12 +130,12 @@ def test_many_rows_arrive_in_batches(engine: DuckEngine, tmp_path: Path) -> None
 
 
 IN_SQL = (
-    "Cast it in sql, in place of table: SELECT CAST({} AS TEXT) AS identity FROM "
-    '"users". A number has no leading zeros.'
+    "Use sql instead of table users: CAST({} AS TEXT) AS identity. "
+    "A number has lost any leading zeros."
 )
 ONLY_READ = (
-    "the query does what is not allowed",
-    "A query may read with SELECT, and nothing else.",
+    "the query does more than read data, which is not allowed",
+    "A query can only read data with SELECT.",
 )
 
 
@@ -144,48 +144,50 @@ ONLY_READ = (
     [
         (
             {"table": "users", "column": "n"},
-            'column "n" holds values of type INTEGER, not text',
+            'column "n" has values of type INTEGER, not text',
             IN_SQL.format('"n"'),
         ),
         (
             {"sql": "SELECT x AS identity FROM users"},
-            'column "identity" holds values of type INTEGER, not text',
-            'Cast it: CAST(… AS TEXT) AS "identity". A number has no leading zeros.',
+            'column "identity" has values of type INTEGER, not text',
+            "Cast it: CAST(… AS TEXT) AS identity. A number has lost any leading zeros.",
         ),
         (
             {"table": "users", "column": "y"},
-            'column "y" holds values of type REAL, not text',
+            'column "y" has values of type REAL, not text',
             IN_SQL.format('"y"').replace(
-                "A number has no leading zeros.",
+                "A number has lost any leading zeros.",
                 "10.0 is not 10: cast whole numbers to INTEGER first.",
             ),
         ),
         (
             {"table": "users", "column": "z"},
-            'column "z" holds values of type BLOB, not text',
+            'column "z" has values of type BLOB, not text',
             "Identities are text: store them as TEXT.",
         ),
-        ({"table": "user"}, "the query fails: no such table: user", ""),
-        ({"table": "users", "column": "mail"}, "the query fails: no such column: mail", ""),
+        ({"table": "user"}, "the query failed: no such table: user", ""),
+        ({"table": "users", "column": "mail"}, "the query failed: no such column: mail", ""),
         ({"sql": 'SELECT "mail" AS identity FROM users'},
-         "the query fails: no such column: mail", ""),
+         "the query failed: no such column: mail", ""),
         ({"sql": "SELECT email FROM users"},
-         "the query gives neither a column identity nor a column guid",
-         "It gives: email. Rename one: SELECT … AS identity."),
+         "the query returns neither a column identity nor a column guid",
+         "Its columns are: email. Rename one: SELECT … AS identity."),
         ({"sql": "SELECT email AS identity, tier AS Identity FROM users"},
-         "the query gives two columns identity", "Name each once."),
+         'the query returns two columns named "identity"', "Remove or rename one of them."),
         ({"sql": "SELECT 'a' AS identity, 'b' AS guid"},
          "the query gives both identity and guid in 1 row",
          "One of the two must be NULL in each row."),
         ({"sql": "SELECT 'a' AS identity; SELECT 'b' AS identity"},
-         "the query has several statements", "Write one SELECT."),
-        ({"sql": "-- nothing"}, "the query is not a SELECT", "Write one SELECT."),
-        ({"sql": "selec"}, 'the query fails: near "selec": syntax error', ""),
+         "the query has more than one statement",
+         "Write one SELECT statement. It may begin with WITH."),
+        ({"sql": "-- nothing"}, "the query is not a SELECT",
+         "Write one SELECT statement. It may begin with WITH."),
+        ({"sql": "selec"}, 'the query failed: near "selec": syntax error', ""),
         ({"sql": "SELECT ? AS identity"}, "the query has a parameter without a value",
-         "Write $NAME for a variable of segctl.yaml."),
+         "Write a parameter as $NAME, where NAME is a variable of segctl.yaml."),
         ({"sql": "SELECT abs(email) + abs(-9223372036854775808) AS identity FROM users"},
-         "the query fails in SQLite (SQLITE_ERROR)",
-         "Its own words may quote your data; run the query in sqlite3 to see them."),
+         "the query failed: SQLite reports SQLITE_ERROR",
+         "The full message may contain your data. Run the query in sqlite3 to see it."),
         *(({"sql": sql}, *ONLY_READ) for sql in (
             "DELETE FROM users RETURNING email AS identity",
             "INSERT INTO users (email) VALUES ('x') RETURNING email AS identity",
@@ -210,7 +212,7 @@ def test_what_cannot_be_read_is_explained_and_changes_nothing(
 def test_a_table_of_a_segment_table_needs_its_column(crm: Path) -> None:
     with pytest.raises(SourceError) as caught:
         taken(crm, sql="SELECT email AS identity, tier FROM users", segment_column="teir")
-    assert caught.value.summary == 'the query gives no column "teir"'
+    assert caught.value.summary == 'the query returns no column "teir"'
     assert caught.value.detail == 'Did you mean "tier"?'
 
 
@@ -219,7 +221,7 @@ def test_a_file_that_is_no_database_says_so(tmp_path: Path) -> None:
     (tmp_path / "empty.db").touch()
     for name, said in (
         ("a.db", "the file is not a SQLite database"),
-        ("empty.db", "the query fails: no such table: t"),
+        ("empty.db", "the query failed: no such table: t"),
     ):
         with pytest.raises(SourceError) as caught:
             taken(tmp_path / name, table="t")

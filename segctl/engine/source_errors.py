@@ -1,0 +1,111 @@
+"""Errors that several kinds of source raise, so that all of them use the same words.
+
+The engine raises some of them for files and for queries over files, ``sources/`` raises
+them for databases. Messages never quote rows: identities are personal data.
+"""
+
+from collections.abc import Sequence
+from difflib import get_close_matches
+
+from segctl.engine.base import SourceError
+
+MAX_LISTED = 10
+
+ONE_SELECT = "Write one SELECT statement. It may begin with WITH."
+NOT_USED = "The incomplete data is not used. Run the same command again."
+FIX_VALUE = "Fix the value, or leave its row out with a query."
+
+
+def join_names(names: Sequence[str]) -> str:
+    """Return the names as a list for a message, the first ten of them."""
+    return ", ".join(names[:MAX_LISTED]) + (", …" if len(names) > MAX_LISTED else "")
+
+
+def did_you_mean(name: str, known: Sequence[str]) -> str:
+    """Return a question that suggests the known name closest to ``name``, or an empty string."""
+    near = get_close_matches(name, known, n=1)
+    return f'Did you mean "{near[0]}"?' if near else ""
+
+
+def quote_name(name: str) -> str:
+    """Quote an identifier as standard SQL does."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def missing_library(purpose: str, library: str, extra: str) -> SourceError:
+    """Return the error for an optional dependency that is not installed."""
+    return SourceError(
+        "missing-library",
+        f"{purpose} needs the library {library}, which is not installed",
+        f"Install it: pip install 'segctl[{extra}]'.",
+    )
+
+
+def not_a_select() -> SourceError:
+    """Return the error for a query that is empty or is another kind of statement."""
+    return SourceError("query-not-select", "the query is not a SELECT", ONE_SELECT)
+
+
+def several_statements() -> SourceError:
+    """Return the error for a query with more than one statement."""
+    return SourceError("query-not-select", "the query has more than one statement", ONE_SELECT)
+
+
+def query_failed(message: str, hint: str = "") -> SourceError:
+    """Return the error for a query that failed. ``message`` must not quote rows."""
+    return SourceError("query-failed", f"the query failed: {message}", hint)
+
+
+def hidden_message_hint(program: str) -> str:
+    """Return a hint for a database's message that is not shown, as it may quote rows."""
+    return f"The full message may contain your data. Run the query in {program} to see it."
+
+
+def parameter_without_value() -> SourceError:
+    """Return the error for a parameter that names no variable, such as ``?``."""
+    return SourceError(
+        "query-failed",
+        "the query has a parameter without a value",
+        "Write a parameter as $NAME, where NAME is a variable of segctl.yaml.",
+    )
+
+
+def no_member_column(columns: Sequence[str]) -> SourceError:
+    """Return the error for a result with neither of the columns that can hold members."""
+    listed = f"Its columns are: {join_names(columns)}. " if columns else ""
+    return SourceError(
+        "query-columns",
+        "the query returns neither a column identity nor a column guid",
+        f"{listed}Rename one: SELECT … AS identity.",
+    )
+
+
+def duplicate_column(column: str) -> SourceError:
+    """Return the error for a result with two columns of one name, regardless of case."""
+    return SourceError(
+        "query-columns",
+        f'the query returns two columns named "{column}"',
+        "Remove or rename one of them.",
+    )
+
+
+def missing_segment_column(column: str, columns: Sequence[str]) -> SourceError:
+    """Return the error for a result without the segment column of a SegmentTable."""
+    hint = did_you_mean(column, columns) or f"Its columns are: {join_names(columns)}."
+    return SourceError("missing-column", f'the query returns no column "{column}"', hint)
+
+
+def column_not_text(column: str, type_: str, hint: str) -> SourceError:
+    """Return the error for a column whose type is not text."""
+    return SourceError("column-not-text", f'column "{column}" is {type_}, not text', hint)
+
+
+def cast_hint(column: str, key: str, table: str = "") -> str:
+    """Return how to turn a column into text and name it ``key``, such as identity.
+
+    ``table`` is given if the source reads a table instead of a query.
+    """
+    alias = key if key.isidentifier() else quote_name(key)
+    if table:
+        return f"Use sql instead of table {table}: CAST({quote_name(column)} AS TEXT) AS {alias}."
+    return f"Cast it: CAST(… AS TEXT) AS {alias}."
