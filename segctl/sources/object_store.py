@@ -52,7 +52,7 @@ class FoundObject:
     ``e_tag`` and ``version`` identify its content. None if the store does not report them.
     """
 
-    address: ObjectUrl
+    url: ObjectUrl
     size: int
     e_tag: str | None
     version: str | None
@@ -65,7 +65,7 @@ class FoundObject:
         """
         if not self.e_tag or self.e_tag.startswith("W/"):
             return None
-        return f"{self.address} {self.e_tag} {self.size} {self.version or ''}".rstrip()
+        return f"{self.url} {self.e_tag} {self.size} {self.version or ''}".rstrip()
 
 
 class ObjectFetcher:
@@ -81,40 +81,40 @@ class ObjectFetcher:
         self._numbers = count()
         self._found: dict[str, FoundObject] = {}
         self._files: dict[str, Path] = {}
-        self._addresses: dict[Path, str] = {}
+        self._urls: dict[Path, str] = {}
 
     def find(self, path: str) -> tuple[str, ...]:
-        """Return the addresses of the objects that a path means, sorted, at least one.
+        """Return the URLs of the objects that a path means, sorted, at least one.
 
         The path is an object, a folder (all objects below it) or a pattern. Raises
         ``SourceError``.
         """
-        location = parse_object_url(path)
-        if location is None:
-            raise errors.not_an_address()
-        found = self._run(location, partial(_find, location=location))
-        self._found.update((str(each.address), each) for each in found)
-        return tuple(sorted(str(each.address) for each in found))
+        url = parse_object_url(path)
+        if url is None:
+            raise errors.not_an_object_url()
+        found = self._run(url, partial(_find, url=url))
+        self._found.update((str(each.url), each) for each in found)
+        return tuple(sorted(str(each.url) for each in found))
 
     def locate(self, name: str) -> Path:
         """Return the scratch file of an object that ``find`` returned. It may not exist yet."""
         if name not in self._files:
-            steps = [_shorten(step) for step in self._found[name].address.key.split("/")]
+            steps = [_shorten(step) for step in self._found[name].url.key.split("/")]
             file = self._scratch.joinpath(f"objects_{next(self._numbers)}", *steps)
-            self._files[name], self._addresses[file] = file, name
+            self._files[name], self._urls[file] = file, name
         return self._files[name]
 
     def strip_scratch_folder(self, text: str) -> str:
         """Remove the scratch folder, which differs from run to run, from a text with paths."""
         return text.replace(f"{self._scratch}/", "")
 
-    def address_of(self, file: Path) -> str | None:
-        """Return the address of the object with this scratch file, or None."""
-        return self._addresses.get(file)
+    def url_of(self, file: Path) -> str | None:
+        """Return the URL of the object with this scratch file, or None."""
+        return self._urls.get(file)
 
     def content_id_of(self, file: Path) -> str | None:
         """Return the ``FoundObject.content_id`` of the object with this scratch file, or None."""
-        name = self._addresses.get(file)
+        name = self._urls.get(file)
         return self._found[name].content_id if name else None
 
     def download(self, files: Iterable[Path]) -> None:
@@ -122,20 +122,18 @@ class ObjectFetcher:
 
         Other files are ignored. Raises ``SourceError``.
         """
-        missing = [file for file in files if file in self._addresses and not file.exists()]
+        missing = [file for file in files if file in self._urls and not file.exists()]
         buckets: dict[tuple[str, str], dict[Path, FoundObject]] = {}
         for file in missing:
-            found = self._found[self._addresses[file]]
-            bucket = (found.address.scheme, found.address.bucket)
+            found = self._found[self._urls[file]]
+            bucket = (found.url.scheme, found.url.bucket)
             buckets.setdefault(bucket, {})[file] = found
         for wanted in buckets.values():
-            [location, *_] = (found.address for found in wanted.values())
+            [url, *_] = (found.url for found in wanted.values())
             with translate_scratch_errors(self._scratch):
-                self._run(location, partial(_download_all, wanted=wanted))
+                self._run(url, partial(_download_all, wanted=wanted))
 
-    def _run(
-        self, location: ObjectUrl, work: "Callable[[ObjectStore], Coroutine[Any, Any, _T]]"
-    ) -> _T:
+    def _run(self, url: ObjectUrl, work: "Callable[[ObjectStore], Coroutine[Any, Any, _T]]") -> _T:
         """Run work on a bucket within the time limit. A signal interrupts it at once."""
         import asyncio  # noqa: PLC0415 - heavy, and few sources are in buckets
 
@@ -146,23 +144,23 @@ class ObjectFetcher:
 
         async def limited() -> _T:
             async with asyncio.timeout(self._limits.total):
-                return await work(_open_store(location, self._limits))
+                return await work(_open_store(url, self._limits))
 
         try:
             return asyncio.run(limited())
         except TimeoutError:
-            raise errors.store_timeout(location, self._limits.total) from None
+            raise errors.store_timeout(url, self._limits.total) from None
 
 
-def _open_store(location: ObjectUrl, limits: StoreLimits) -> "ObjectStore":
+def _open_store(url: ObjectUrl, limits: StoreLimits) -> "ObjectStore":
     """Open a bucket. Region, endpoint and credentials come from the environment."""
     from obstore import store  # noqa: PLC0415 - loaded by the caller
 
     kinds: Mapping[str, Any] = {"s3": store.S3Store, "gs": store.GCSStore, "az": store.AzureStore}
-    errors.check_settings(location, os.environ)
-    with errors.explained(location):
-        opened: ObjectStore = kinds[location.scheme](
-            location.bucket,
+    errors.check_settings(url, os.environ)
+    with errors.explained(url):
+        opened: ObjectStore = kinds[url.scheme](
+            url.bucket,
             # Not as client_options: those would replace the ones from the environment.
             config={
                 "connect_timeout": f"{min(10.0, limits.stall):g} seconds",
@@ -177,25 +175,25 @@ def _open_store(location: ObjectUrl, limits: StoreLimits) -> "ObjectStore":
     return opened
 
 
-async def _find(store: "ObjectStore", location: ObjectUrl) -> list[FoundObject]:
-    if is_pattern(location.key):
-        folder, parts = split_pattern(location.key)
+async def _find(store: "ObjectStore", url: ObjectUrl) -> list[FoundObject]:
+    if is_pattern(url.key):
+        folder, parts = split_pattern(url.key)
         folder = "" if folder == "." else folder
     else:
-        if location.key and not location.key.endswith("/"):
-            found = await _head(store, location)
+        if url.key and not url.key.endswith("/"):
+            found = await _head(store, url)
             if found:
                 return [found]
-        folder, parts = location.key.rstrip("/"), ("**",)
+        folder, parts = url.key.rstrip("/"), ("**",)
     depth = len(folder.split("/")) if folder else 0
     matching = [
         found
-        async for found in _list(store, location, folder)
-        if matches(found.address.key.split("/")[depth:], parts)
+        async for found in _list(store, url, folder)
+        if matches(found.url.key.split("/")[depth:], parts)
     ]
     objects = await _without_folder_markers(store, matching)
     if not objects:
-        raise errors.no_object(location)
+        raise errors.no_object(url)
     return objects
 
 
@@ -209,42 +207,40 @@ async def _without_folder_markers(
     """
     found: dict[ObjectUrl, FoundObject | None] = {}
     for each in listed:
-        if each.size or each.address not in found:
-            found[each.address] = each
+        if each.size or each.url not in found:
+            found[each.url] = each
 
-    async def look_up(location: ObjectUrl) -> None:
-        found[location] = await _head(store, location)
+    async def look_up(url: ObjectUrl) -> None:
+        found[url] = await _head(store, url)
 
-    empty = [location for location, each in found.items() if each and not each.size]
-    await _run_concurrently(partial(look_up, location) for location in empty)
+    empty = [url for url, each in found.items() if each and not each.size]
+    await _run_concurrently(partial(look_up, url) for url in empty)
     return [each for each in found.values() if each]
 
 
-async def _head(store: "ObjectStore", location: ObjectUrl) -> FoundObject | None:
+async def _head(store: "ObjectStore", url: ObjectUrl) -> FoundObject | None:
     import obstore  # noqa: PLC0415 - loaded by the caller
 
     try:
-        with errors.explained(location):
-            return _found_object(location, await obstore.head_async(store, location.key))
+        with errors.explained(url):
+            return _found_object(url, await obstore.head_async(store, url.key))
     except errors.NoObject:
         return None
 
 
-async def _list(
-    store: "ObjectStore", location: ObjectUrl, folder: str
-) -> AsyncIterator[FoundObject]:
+async def _list(store: "ObjectStore", url: ObjectUrl, folder: str) -> AsyncIterator[FoundObject]:
     import obstore  # noqa: PLC0415 - loaded by the caller
 
-    with errors.explained(location):
+    with errors.explained(url):
         async for page in obstore.list(store, prefix=folder or None):
             for metadata in page:
-                yield _found_object(location, metadata)
+                yield _found_object(url, metadata)
 
 
-def _found_object(location: ObjectUrl, metadata: Mapping[str, Any]) -> FoundObject:
+def _found_object(url: ObjectUrl, metadata: Mapping[str, Any]) -> FoundObject:
     key = str(metadata["path"])
     return FoundObject(
-        address=ObjectUrl(scheme=location.scheme, bucket=location.bucket, key=key),
+        url=ObjectUrl(scheme=url.scheme, bucket=url.bucket, key=key),
         size=int(metadata["size"]),
         e_tag=_quote_e_tag(metadata["e_tag"]),
         version=metadata["version"],
@@ -284,29 +280,27 @@ async def _run_concurrently(works: Iterable[Callable[[], Coroutine[Any, Any, Non
 async def _download(store: "ObjectStore", found: FoundObject, file: Path) -> None:
     import obstore  # noqa: PLC0415 - loaded by the caller
 
-    location = found.address
+    url = found.url
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     part = file.with_name(f"{file.name}.part")
     received = 0
     disk = Disk()
     descriptor = disk.create(part)
     try:
-        with errors.explained(location):
-            response = await obstore.get_async(
-                store, location.key, options={"if_match": found.e_tag}
-            )
+        with errors.explained(url):
+            response = await obstore.get_async(store, url.key, options={"if_match": found.e_tag})
             # Some stores ignore the condition.
-            current = _found_object(location, response.meta)
+            current = _found_object(url, response.meta)
             if (current.size, current.e_tag) != (found.size, found.e_tag):
-                raise errors.object_changed(location)
-        with errors.explained(location, downloading=True):
+                raise errors.object_changed(url)
+        with errors.explained(url, downloading=True):
             async for chunk in response.stream(_CHUNK_BYTES):
                 _write_all(disk, descriptor, memoryview(chunk))
                 received += len(chunk)
     finally:
         os.close(descriptor)
     if received != found.size:
-        raise errors.truncated(location, received=received, size=found.size)
+        raise errors.truncated(url, received=received, size=found.size)
     part.rename(file)
 
 

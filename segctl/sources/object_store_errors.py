@@ -1,7 +1,7 @@
 """Errors of objects in buckets.
 
-Messages of the library can quote addresses, headers and responses, so they are matched and
-not shown. Messages here contain only the address from the manifest.
+Messages of the library can quote URLs, headers and responses, so they are matched and not
+shown. Messages here contain only the URL from the manifest.
 """
 
 import re
@@ -73,82 +73,82 @@ class NoObject(SourceError):
     """There is no object with this name."""
 
 
-def not_an_address() -> SourceError:
-    """Return the error for a malformed address. It is not shown, as it may have credentials."""
+def not_an_object_url() -> SourceError:
+    """Return the error for a malformed URL. It is not shown, as it may contain credentials."""
     return SourceError(
         "bad-path",
-        "a path with :// in it is not the address of an object",
+        "a path with :// in it is not the URL of an object",
         f"Write {URL_FORMS}. Credentials come from the environment.",
     )
 
 
-def no_object(location: ObjectUrl) -> SourceError:
-    """Return the error for an address, a folder or a pattern without objects."""
-    if is_pattern(location.key):
-        return SourceError("missing-file", f"no object matches {location}", SKIPPED_NAMES)
-    if not location.key or location.key.endswith("/"):
-        summary = f"the folder {location} contains no objects"
+def no_object(url: ObjectUrl) -> SourceError:
+    """Return the error for a URL, a folder or a pattern without objects."""
+    if is_pattern(url.key):
+        return SourceError("missing-file", f"no object matches {url}", SKIPPED_NAMES)
+    if not url.key or url.key.endswith("/"):
+        summary = f"the folder {url} contains no objects"
         return SourceError("missing-file", summary, SKIPPED_NAMES)
-    return _no_such_object(location)
+    return _no_such_object(url)
 
 
-def _no_such_object(location: ObjectUrl) -> NoObject:
-    return NoObject("missing-file", f"there is no object {location}", "Check the address.")
+def _no_such_object(url: ObjectUrl) -> NoObject:
+    return NoObject("missing-file", f"there is no object {url}", "Check the URL.")
 
 
-def object_changed(location: ObjectUrl) -> SourceError:
+def object_changed(url: ObjectUrl) -> SourceError:
     """Return the error for an object that was replaced between listing and download."""
     return SourceError(
         "object-changed",
-        f"{location} was changed while it was read",
+        f"{url} was changed while it was read",
         "Run the same command again when nothing writes to it.",
     )
 
 
-def truncated(location: ObjectUrl, *, received: int, size: int) -> SourceError:
+def truncated(url: ObjectUrl, *, received: int, size: int) -> SourceError:
     """Return the error for an object of which only a part was received."""
-    summary = f"{location} has {size:,} bytes, but {received:,} were received"
+    summary = f"{url} has {size:,} bytes, but {received:,} were received"
     return SourceError("connection-lost", summary, NOT_USED)
 
 
-def store_timeout(location: ObjectUrl, seconds: float) -> SourceError:
+def store_timeout(url: ObjectUrl, seconds: float) -> SourceError:
     """Return the error for a listing or download that exceeds its time limit."""
     return SourceError(
         "store-timeout",
-        f"reading {location} took longer than {seconds:g} seconds",
+        f"reading {url} took longer than {seconds:g} seconds",
         "Check the network, or split the data into several sources.",
     )
 
 
-def check_settings(location: ObjectUrl, environment: Mapping[str, str]) -> None:
+def check_settings(url: ObjectUrl, environment: Mapping[str, str]) -> None:
     """Raise ``SourceError`` for a variable that would make the library panic.
 
     Its value may be a secret and is not shown.
     """
-    for name in _ONE_WORD if location.scheme == "s3" else ():
+    for name in _ONE_WORD if url.scheme == "s3" else ():
         value = environment.get(name)
         if value is not None and (value != value.strip() or not value.isprintable()):
             hint = f"Remove white space and line breaks from the value of {name}."
-            raise _bad_settings(location, hint)
+            raise _bad_settings(url, hint)
         if value is not None and "ENDPOINT" in name and not _is_url(value):
             hint = f"Set {name} to a URL such as https://storage.example.com:9000."
-            raise _bad_settings(location, hint)
+            raise _bad_settings(url, hint)
 
 
 def _is_url(text: str) -> bool:
     try:
-        url = urlsplit(text)
-        return bool(url.hostname and url.scheme and url.port != 0 and text.isascii())
+        parts = urlsplit(text)
+        return bool(parts.hostname and parts.scheme and parts.port != 0 and text.isascii())
     except ValueError:
         return False
 
 
-def _bad_settings(location: ObjectUrl, hint: str) -> SourceError:
-    return SourceError("store-settings", _BAD_SETTINGS.format(location), hint)
+def _bad_settings(url: ObjectUrl, hint: str) -> SourceError:
+    return SourceError("store-settings", _BAD_SETTINGS.format(url), hint)
 
 
 @contextmanager
-def explained(location: ObjectUrl, *, downloading: bool = False) -> Iterator[None]:
+def explained(url: ObjectUrl, *, downloading: bool = False) -> Iterator[None]:
     """Turn errors of obstore into ``SourceError``. ``downloading`` after the first bytes."""
     from obstore.exceptions import (  # noqa: PLC0415 - loaded by the caller
         BaseError,
@@ -160,86 +160,86 @@ def explained(location: ObjectUrl, *, downloading: bool = False) -> Iterator[Non
     try:
         yield
     except FileNotFoundError as error:
-        if _mentions(error, location, _NO_SUCH_BUCKET):
-            raise _no_bucket(location) from None
-        raise _no_such_object(location) from None
+        if _mentions(error, url, _NO_SUCH_BUCKET):
+            raise _no_bucket(url) from None
+        raise _no_such_object(url) from None
     except PreconditionError:
-        raise object_changed(location) from None
+        raise object_changed(url) from None
     except (PermissionDeniedError, UnauthenticatedError):
-        raise _denied(location) from None
+        raise _denied(url) from None
     except (BaseError, ValueError) as error:
         if downloading:
-            summary = f"the download of {location} was interrupted"
+            summary = f"the download of {url} was interrupted"
             raise SourceError("connection-lost", summary, NOT_USED) from None
-        raise _explain(error, location) from None
+        raise _explain(error, url) from None
     except Exception as error:
         if type(error).__name__ == "RustPanic":  # of a module that cannot be imported
-            raise _bad_settings(location, _SETTINGS[location.scheme]) from None
+            raise _bad_settings(url, _SETTINGS[url.scheme]) from None
         raise
 
 
-def _explain(error: Exception, location: ObjectUrl) -> SourceError:
+def _explain(error: Exception, url: ObjectUrl) -> SourceError:
     from obstore.exceptions import InvalidPathError  # noqa: PLC0415 - as above
 
     if isinstance(error, InvalidPathError):
-        return _unreadable_name(error, location)
+        return _unreadable_name(error, url)
     if isinstance(error, ValueError):
         hint = "Its parts between slashes cannot be empty, . or .."
-        return SourceError("bad-path", f"{location} is not a valid object name", hint)
-    if _mentions(error, location, _NO_SUCH_BUCKET):
-        return _no_bucket(location)
+        return SourceError("bad-path", f"{url} is not a valid object name", hint)
+    if _mentions(error, url, _NO_SUCH_BUCKET):
+        return _no_bucket(url)
     if status := re.search(r"status code: (\d+)", str(error)):
-        return _explain_status(int(status[1]), error, location)
+        return _explain_status(int(status[1]), error, url)
     return next(
-        SourceError(code, summary.format(location), hint or by_scheme[location.scheme])
+        SourceError(code, summary.format(url), hint or by_scheme[url.scheme])
         for marks, code, summary, hint, by_scheme in _NO_RESPONSE
-        if _mentions(error, location, marks)
+        if _mentions(error, url, marks)
     )
 
 
-def _explain_status(status: int, error: Exception, location: ObjectUrl) -> SourceError:
+def _explain_status(status: int, error: Exception, url: ObjectUrl) -> SourceError:
     """Return the error for a response for which the library has no error class."""
     if status in (401, 403):
-        return _denied(location)
-    if _mentions(error, location, _WRONG_REGION):
-        summary = f"the bucket of {location} is in another region"
+        return _denied(url)
+    if _mentions(error, url, _WRONG_REGION):
+        summary = f"the bucket of {url} is in another region"
         return SourceError("wrong-region", summary, "Set AWS_REGION to the bucket's region.")
     may_pass = status in (408, 429) or status >= 500
-    hint = "Run the same command again later." if may_pass else _SETTINGS[location.scheme]
-    summary = f"the store responded with HTTP {status} for {location}"
+    hint = "Run the same command again later." if may_pass else _SETTINGS[url.scheme]
+    summary = f"the store responded with HTTP {status} for {url}"
     return SourceError("store-failed", summary, hint)
 
 
-def _denied(location: ObjectUrl) -> SourceError:
+def _denied(url: ObjectUrl) -> SourceError:
     return SourceError(
         "access-denied",
-        f"the credentials do not allow reading {location}",
+        f"the credentials do not allow reading {url}",
         "Allow the credentials in the environment to list the bucket and to get its objects.",
     )
 
 
-def _unreadable_name(error: Exception, location: ObjectUrl) -> SourceError:
+def _unreadable_name(error: Exception, url: ObjectUrl) -> SourceError:
     """Return the error for an object name that the library refuses, which ends a listing."""
     quoted = re.search(r'Path "(.*?)"', str(error))
     name = f" ({quoted[1]})" if quoted else ""
     return SourceError(
         "bad-path",
-        f"{location} contains an object whose name cannot be read{name}",
+        f"{url} contains an object whose name cannot be read{name}",
         "Names cannot have control characters, // or /../ in them. "
         "Rename the object, or read a folder without it.",
     )
 
 
-def _no_bucket(location: ObjectUrl) -> SourceError:
+def _no_bucket(url: ObjectUrl) -> SourceError:
     return SourceError(
         "missing-bucket",
-        f"there is no bucket {location.scheme}://{location.bucket}",
+        f"there is no bucket {url.scheme}://{url.bucket}",
         "Check the name, the endpoint and the account.",
     )
 
 
-def _mentions(error: Exception, location: ObjectUrl, marks: tuple[str, ...]) -> bool:
+def _mentions(error: Exception, url: ObjectUrl, marks: tuple[str, ...]) -> bool:
     """Whether the library's message has one of the marks outside the names it repeats."""
-    own = rf"https?://\S*{re.escape(location.bucket)}\S*"
-    text = re.sub(own, "", str(error).replace(location.key or location.bucket, "")).lower()
+    own = rf"https?://\S*{re.escape(url.bucket)}\S*"
+    text = re.sub(own, "", str(error).replace(url.key or url.bucket, "")).lower()
     return any(mark in text for mark in marks)

@@ -98,10 +98,10 @@ class PathPolicy:
         return self.objects.strip_scratch_folder(text) if self.objects else text
 
     def display_name(self, file: Path) -> str:
-        """Return a file's path below the root, or the address of its object, for messages."""
-        address = self.objects.address_of(file) if self.objects else None
+        """Return a file's path below the root, or the URL of its object, for messages."""
+        url = self.objects.url_of(file) if self.objects else None
         inside = file.relative_to(self._root) if file.is_relative_to(self._root) else file
-        return address or inside.as_posix()
+        return url or inside.as_posix()
 
     def _find_in_folder(self, folder: str) -> tuple[str, ...]:
         walker = GlobWalker(enter=self._enter)

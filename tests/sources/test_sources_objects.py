@@ -98,7 +98,7 @@ def test_nothing_is_brought_before_it_is_wanted_and_then_once(objects: ObjectFet
     written = file.stat().st_mtime_ns
     objects.download([objects.locate(name)])
     assert (file.read_text(), file.stat().st_mtime_ns) == ("of m/gold.csv", written)
-    assert objects.address_of(file) == name
+    assert objects.url_of(file) == name
 
 
 @pytest.mark.usefixtures("store")
@@ -173,7 +173,7 @@ def test_an_object_that_is_removed_before_it_comes_is_refused(
     [
         (
             at("none.csv"),
-            (f"missing-file: there is no object {at('none.csv')}. Check the address."),
+            (f"missing-file: there is no object {at('none.csv')}. Check the URL."),
         ),
         (
             at("m/*.parquet"),
@@ -213,7 +213,7 @@ def test_an_object_that_is_removed_before_it_comes_is_refused(
         (
             f"s3://AKIA:{SECRET_KEY}@{BUCKET}/m.csv",
             (
-                "bad-path: a path with :// in it is not the address of an object. "
+                "bad-path: a path with :// in it is not the URL of an object. "
                 "Write s3://BUCKET/KEY, gs://BUCKET/KEY or az://CONTAINER/KEY. "
                 "Credentials come from the environment."
             ),
