@@ -1,4 +1,4 @@
-"""A store with S3's API of the tests' own, on a free port of this machine."""
+"""A local store with S3's API for tests, on a free port."""
 
 import os
 import socket
@@ -26,7 +26,7 @@ class Store:
 
     @property
     def environment(self) -> dict[str, str]:
-        """Give what leads a run to the store."""
+        """Return the variables that point segctl to the store."""
         return {
             "AWS_ENDPOINT_URL": self.url,
             "AWS_ALLOW_HTTP": "true",
@@ -36,7 +36,7 @@ class Store:
         }
 
     def put(self, key: str, content: bytes | str) -> str:
-        """Write an object; give its address."""
+        """Write an object and return its URL."""
         self._send("PUT", key, content)
         return f"s3://{BUCKET}/{key}"
 
@@ -45,7 +45,7 @@ class Store:
         self._send("DELETE", key, b"")
 
     def _send(self, method: str, key: str, content: bytes | str) -> None:
-        # The store wants to know who writes, and does not check it.
+        # The store requires credentials, but does not check them.
         claim = f"AWS4-HMAC-SHA256 Credential={ACCESS_KEY}/20260101/us-east-1/s3/aws4_request"
         self.client.request(
             method,
@@ -57,7 +57,7 @@ class Store:
 
 @contextmanager
 def running() -> Iterator[Store]:
-    """Start moto's server; end it afterwards, whatever happens."""
+    """Start moto's server, and stop it afterwards."""
     port = free_port()
     with subprocess.Popen(
         [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
@@ -77,7 +77,7 @@ def running() -> Iterator[Store]:
 
 
 def free_port() -> int:
-    """Give a port of this machine that nobody listens at."""
+    """Return a local port that is not in use."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -1,9 +1,8 @@
-"""A PostgreSQL server of the tests' own: in a folder for temporary files, on a free port."""
+"""A PostgreSQL server for tests, in a temporary folder, on a free port."""
 
 import os
 import pwd
 import shutil
-import socket
 import subprocess
 import tempfile
 import time
@@ -14,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+
+from tests.sources.buckets_kit import free_port
 
 OWNER, PASSWORD = "owner", "s3cret/of:the@owner"
 PATIENCE = "60"
@@ -30,42 +31,42 @@ _SETTINGS = {
 
 @dataclass(kw_only=True)
 class Server:
-    """A running server; ``databases`` were made on demand, by their encoding."""
+    """A running server. ``databases`` are the ones created so far, named by their encoding."""
 
     folder: Path
     port: int
     databases: set[str] = field(default_factory=set)
 
     def url(self, database: str = "postgres", *, user: str = OWNER) -> str:
-        """Give the URL of a database, with the password in it."""
+        """Return the URL of a database, including the password."""
         word = PASSWORD.replace("/", "%2F").replace(":", "%3A").replace("@", "%40")
         return f"postgresql://{user}:{word}@127.0.0.1:{self.port}/{database}"
 
     def run(self, *statements: str, database: str = "postgres") -> None:
-        """Run statements, each in a transaction of its own."""
+        """Run statements, each in its own transaction."""
         with psycopg.connect(self.url(database), autocommit=True) as connection:
             for statement in statements:
                 connection.execute(statement.encode())
 
     def ask(self, query: str) -> list[tuple[Any, ...]]:
-        """Give the rows of a query."""
+        """Return the rows of a query."""
         with psycopg.connect(self.url(), autocommit=True) as connection:
             return connection.execute(query.encode()).fetchall()
 
     def readers(self) -> list[int]:
-        """Give the processes that serve segctl."""
+        """Return the IDs of the server processes with a connection from segctl."""
         found = self.ask("SELECT pid FROM pg_stat_activity WHERE application_name = 'segctl'")
         return [pid for (pid,) in found]
 
     def is_quiet(self) -> bool:
-        """Wait until nobody serves segctl; a process takes a moment to see that it is left."""
+        """Wait until no process serves segctl. A closed connection is noticed with a delay."""
         end = time.monotonic() + float(PATIENCE)
         while self.readers() and time.monotonic() < end:
             time.sleep(0.01)
         return not self.readers()
 
     def database(self, encoding: str) -> str:
-        """Give the name of a database with an encoding; it is empty at first."""
+        """Return the name of a database with an encoding. It is created empty on the first call."""
         name = encoding.lower()
         if name not in self.databases:
             self.databases.add(name)
@@ -73,11 +74,11 @@ class Server:
         return name
 
     def stop(self) -> None:
-        """End the server at once, as a power cut would."""
+        """Stop the server at once, as a power cut would."""
         _control(self.folder, "stop", "-m", "immediate")
 
     def start(self) -> None:
-        """Start it, again or for the first time."""
+        """Start the server."""
         settings = {
             **_SETTINGS,
             "port": str(self.port),
@@ -89,7 +90,7 @@ class Server:
 
 @contextmanager
 def running() -> Iterator[Server]:
-    """Make a server and start it; end it and remove it afterwards, whatever happens."""
+    """Create and start a server, and stop and remove it afterwards."""
     # Not below pytest's folder, which only its owner may enter: root cannot run a server.
     folder = Path(tempfile.mkdtemp(prefix="segctl-postgres-"))
     try:
@@ -103,7 +104,7 @@ def running() -> Iterator[Server]:
             *("--pgdata", str(folder / "data"), "--username", OWNER, "--pwfile", str(secret)),
             *("--auth", "scram-sha-256", "--encoding", "UTF8", "--locale", "C", "--no-sync"),
         )
-        server = Server(folder=folder, port=_free_port())
+        server = Server(folder=folder, port=free_port())
         server.start()
         try:
             yield server
@@ -113,14 +114,8 @@ def running() -> Iterator[Server]:
         shutil.rmtree(folder)
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def _account() -> str | None:
-    """Give who runs the server where we are root: the user that Debian's package makes."""
+    """Return the account for the server if the tests run as root, which PostgreSQL refuses."""
     if os.geteuid() != 0:
         return None
     try:
@@ -134,23 +129,23 @@ def _control(folder: Path, command: str, *words: str) -> None:
 
 
 def _program(name: str, *words: str) -> None:
-    """Run one of the server's programs to its end."""
+    """Run one of the server's programs and wait for it."""
     account: Mapping[str, Any] = {}
     if user := _account():
         account = {"user": user, "group": user, "extra_groups": []}
-    # To a file, not a pipe: the server would keep its end of one open.
-    with tempfile.TemporaryFile() as said:
-        ended = subprocess.run(
+    # Not a pipe: the server would keep its end open.
+    with tempfile.TemporaryFile() as output:
+        done = subprocess.run(
             [_path(name), *words],
             stdin=subprocess.DEVNULL,
-            stdout=said,
-            stderr=said,
+            stdout=output,
+            stderr=output,
             cwd="/",
             check=False,
             **account,
         )
-        said.seek(0)
-        assert ended.returncode == 0, said.read().decode()
+        output.seek(0)
+        assert done.returncode == 0, output.read().decode()
 
 
 def _path(name: str) -> str:
@@ -161,5 +156,5 @@ def _path(name: str) -> str:
         Path("/usr/lib/postgresql").glob(f"*/bin/{name}"),
         key=lambda path: float(path.parents[1].name),
     )
-    assert versions, f"there is no {name}: run .ci/postgres"
+    assert versions, f"{name} is not installed: run .ci/postgres"
     return str(versions[-1])

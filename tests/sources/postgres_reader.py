@@ -1,4 +1,4 @@
-"""Sources of a PostgreSQL read by an engine, for tests."""
+"""Read PostgreSQL sources with an engine in tests."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -26,46 +26,52 @@ class Reader:
         self.engine = DuckEngine(scratch, threads=1)
 
     def database(self, name: str = "postgres", **changes: Any) -> Database:
-        """Give a database as a run would reach it."""
-        given = Database(
+        """Return the server's database as a connection would declare it."""
+        database = Database(
             name="warehouse",
             variable="WAREHOUSE_URL",
             timeout_seconds=20.0,
             url=self.server.url(name),
         )
-        return replace(given, **changes)
+        return replace(database, **changes)
 
     def read(
-        self, source: PostgresSource, *, label: str | None = None, within: str = "postgres"
+        self,
+        source: PostgresSource,
+        *,
+        segment_column: str | None = None,
+        database: str = "postgres",
     ) -> tuple[LoadStats, list[tuple[Kind, str]]]:
-        """Give what a source comes to: its counts, and its first members."""
-        rows = fetch(source, self.database(within), self.file, segment_column=label)
-        targets = {"gold": 0} if label else [0]
+        """Return the counts of a source's rows, and its first members."""
+        rows = fetch(source, self.database(database), self.file, segment_column=segment_column)
+        targets = {"gold": 0} if segment_column else [0]
         number = self.engine.load(rows, targets=targets)
         self.engine.record(0, Recorded(), wanted=True)
         diff = self.engine.diff()
         return diff.loads[number], list(diff.targets[0].sample.add)
 
-    def refused(self, source: PostgresSource, *, label: str | None = None, **changes: Any) -> str:
-        """Give the words in which a source is refused."""
+    def error(
+        self, source: PostgresSource, *, segment_column: str | None = None, **changes: Any
+    ) -> str:
+        """Return the message of the error that a source raises."""
         with pytest.raises(SourceError) as caught:
-            fetch(source, self.database(**changes), self.file, segment_column=label)
+            fetch(source, self.database(**changes), self.file, segment_column=segment_column)
         assert caught.value.__cause__ is None
         return f"{caught.value.code}: {caught.value.summary}. {caught.value.detail}"
 
 
 def query(sql: str, **parameters: str) -> PostgresSource:
-    """Write a source that is a SELECT."""
+    """Return a source that is a SELECT."""
     return PostgresSource(connection="warehouse", sql=sql, parameters=parameters, location=HERE)
 
 
 def table(name: str, column: str, kind: Kind = Kind.IDENTITY) -> PostgresSource:
-    """Write a source that is a column of a table."""
+    """Return a source that is a column of a table."""
     return PostgresSource(
         connection="warehouse", table=name, column=column, kind=kind, location=HERE
     )
 
 
 def identities(*values: str) -> list[tuple[Kind, str]]:
-    """Give members as an engine does."""
+    """Return members as an engine does."""
     return [(Kind.IDENTITY, value) for value in values]

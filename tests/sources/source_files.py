@@ -1,4 +1,4 @@
-"""Ways to write member files of every format and compression, and to read them as a source."""
+"""Write member files of every format and compression, and read them as a source."""
 
 import gzip
 import json
@@ -22,7 +22,7 @@ KINDS_OF_FILE = [f"{form}{packed}" for form in FORMATS for packed in ("", ".gz",
 
 
 def write(path: Path, values: Sequence[str], *, column: str = "identity") -> Path:
-    """Write members to a file in the format and the compression that its name tells."""
+    """Write members to a file. Its name determines the format and the compression."""
     path.parent.mkdir(parents=True, exist_ok=True)
     format_ = infer_format(path.name)
     if format_ == "parquet":
@@ -37,7 +37,7 @@ def write(path: Path, values: Sequence[str], *, column: str = "identity") -> Pat
 
 
 def write_packed(path: Path, content: bytes) -> None:
-    """Write bytes, compressed as the file's name tells."""
+    """Write bytes, compressed according to the file's name."""
     if path.suffix == ".zst":
         path.write_bytes(zstd(content, path.parent))
     else:
@@ -45,31 +45,31 @@ def write_packed(path: Path, content: bytes) -> None:
 
 
 def zstd(content: bytes, folder: Path) -> bytes:
-    """Compress text by zstd, which the standard library of Python 3.11 cannot."""
-    made = folder / ".made.csv"
+    """Compress text with zstd, which the standard library of Python 3.11 lacks."""
+    file = folder / ".packed.csv"
     lines = content.decode().removesuffix("\n").split("\n")
     with duckdb.connect() as db:
         db.execute("CREATE TABLE t AS SELECT unnest($1::VARCHAR[]) AS line", [lines])
-        db.execute(f"COPY t TO '{made}' (HEADER false, QUOTE '', DELIM '\x01', COMPRESSION zstd)")
-    packed = made.read_bytes()
-    made.unlink()
+        db.execute(f"COPY t TO '{file}' (HEADER false, QUOTE '', DELIM '\x01', COMPRESSION zstd)")
+    packed = file.read_bytes()
+    file.unlink()
     return packed
 
 
 def file_source(path: str, **fields: object) -> FileSource:
-    """Give a file source as a manifest would; ``fields`` override what follows from its path."""
-    written = {"format": infer_format(path), "column": "identity", "kind": Kind.IDENTITY, **fields}
-    return FileSource(path=path, location=Location(file="a.yaml"), **written)  # type: ignore[arg-type]  # any field
+    """Return a file source as a manifest would declare it, with ``fields`` changed."""
+    declared = {"format": infer_format(path), "column": "identity", "kind": Kind.IDENTITY, **fields}
+    return FileSource(path=path, location=Location(file="a.yaml"), **declared)  # type: ignore[arg-type]  # any field
 
 
-def found(root: Path, path: str, **fields: object) -> FileScan:
-    """Resolve a file source of a workspace."""
+def scan_files(root: Path, path: str, **fields: object) -> FileScan:
+    """Find the files of a file source in a workspace."""
     column = fields.pop("segment_column", None)
     return scan(file_source(path, **fields), PathPolicy(root=root), segment_column=column)  # type: ignore[arg-type]  # text
 
 
 def read(engine: DuckEngine, rows: FileScan) -> tuple[LoadStats, list[str]]:
-    """Load rows; give what they hold, and the first ten members."""
+    """Load rows. Return their counts, and the first ten members."""
     number = engine.load(rows, targets=[0])
     engine.record(0, Recorded(), wanted=True)
     diff = engine.diff()

@@ -1,4 +1,4 @@
-"""A store with one object that answers as it is told to: the faults that a real one may have."""
+"""A fake store with one object, which can show the faults of a real one."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -12,7 +12,7 @@ CONTENT = b"identity\n" + b"user@example.com\n" * 1000
 
 
 class Stub(ThreadingHTTPServer):
-    """Answers HEAD as a store with one object does, and GET as it is told to."""
+    """A server of one object. Set ``head`` and ``get`` to answer a request in another way."""
 
     daemon_threads = True
 
@@ -24,7 +24,7 @@ class Stub(ThreadingHTTPServer):
 
     @property
     def environment(self) -> dict[str, str]:
-        """Give what leads a run to the store."""
+        """Return the variables that point segctl to the store."""
         return {
             "AWS_ENDPOINT_URL": f"http://127.0.0.1:{self.server_port}",
             "AWS_ALLOW_HTTP": "true",
@@ -37,17 +37,17 @@ class Handler(BaseHTTPRequestHandler):
     server: Stub
 
     def do_HEAD(self) -> None:
-        """Answer what is asked of the object's head."""
+        """Answer a request for the object's headers."""
         self.server.head(self)
 
     def do_GET(self) -> None:
-        """Answer what is asked of the object, or of the bucket."""
+        """Answer a request for the object or for a listing."""
         self.server.get(self)
 
     def answer(
         self, status: int, body: bytes = b"", *, size: int = len(CONTENT), tag: str = '"one"'
     ) -> None:
-        """Answer with the headers of an object of this size, and with as much as is given."""
+        """Answer with the headers of an object of this size. The body may be shorter."""
         self.send_response(status)
         self.send_header("Content-Length", str(size))
         self.send_header("ETag", tag)
@@ -57,27 +57,27 @@ class Handler(BaseHTTPRequestHandler):
         self.close_connection = len(body) < size
 
     def listing(self, document: str) -> None:
-        """Answer with the list of a bucket."""
+        """Answer with a listing."""
         self.answer(200, document.encode(), size=len(document.encode()))
 
     def refuse(self, status: int, code: str) -> None:
-        """Answer with an error in S3's form, which quotes what should not be repeated."""
-        words = f"<Error><Code>{code}</Code><Message>AKIATESTS and s3cret</Message></Error>"
-        self.answer(status, words.encode(), size=len(words))
+        """Answer with an error in S3's format, which quotes credentials."""
+        body = f"<Error><Code>{code}</Code><Message>AKIATESTS and s3cret</Message></Error>"
+        self.answer(status, body.encode(), size=len(body))
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name it has
-        """Say nothing."""
+        """Do not log requests."""
 
 
 @contextmanager
 def stubbed() -> Iterator[Stub]:
-    """Run a stub; end it afterwards."""
+    """Run a fake store, and stop it afterwards."""
     with Stub() as server:
-        serving = threading.Thread(target=server.serve_forever, args=(0.01,))
-        serving.start()
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
         try:
             yield server
         finally:
             server.over.set()
             server.shutdown()
-            serving.join()
+            thread.join()

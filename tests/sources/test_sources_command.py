@@ -1,4 +1,4 @@
-"""What real little programs write to their standard output."""
+"""Output of real programs as a source."""
 
 import json
 import os
@@ -20,7 +20,7 @@ from segctl.sources.command import fetch
 from tests.sources.source_files import read
 
 
-def ran(root: Path, script: str, *arguments: str, **fields: Any) -> FileScan:
+def run_script(root: Path, script: str, *arguments: str, **fields: Any) -> FileScan:
     """Run a Python script as a source."""
     run = (sys.executable, "-I", "-c", script, *arguments)
     return run_program(root, run, **fields)
@@ -34,9 +34,9 @@ def run_program(root: Path, run: tuple[str, ...], **fields: Any) -> FileScan:
     return fetch(source, into, root=root, environment=environment, segment_column=column)
 
 
-def refused(root: Path, script: str, **fields: Any) -> tuple[str, str]:
+def error_of(root: Path, script: str, **fields: Any) -> tuple[str, str]:
     with pytest.raises(SourceError) as caught:
-        ran(root, script, **fields)
+        run_script(root, script, **fields)
     name = f"the command {sys.executable} "
     return caught.value.summary.removeprefix(name), caught.value.detail
 
@@ -53,7 +53,7 @@ def refused(root: Path, script: str, **fields: Any) -> tuple[str, str]:
 def test_the_output_is_read_as_a_file_of_its_format(
     engine: DuckEngine, root: Path, format_: str, text: str
 ) -> None:
-    rows = ran(root, "import sys; sys.stdout.write(sys.argv[1])", text, format=format_)
+    rows = run_script(root, "import sys; sys.stdout.write(sys.argv[1])", text, format=format_)
     assert read(engine, rows)[1] == ["00004", "a,b"]
     assert rows.paths[0].stat().st_mode & 0o777 == 0o600
 
@@ -61,48 +61,48 @@ def test_the_output_is_read_as_a_file_of_its_format(
 def test_the_output_may_be_parquet(engine: DuckEngine, root: Path) -> None:
     duckdb.sql(f"COPY (SELECT 'é' AS identity) TO '{root}/a.parquet'")
     script = "import shutil, sys; shutil.copyfileobj(open('a.parquet', 'rb'), sys.stdout.buffer)"
-    assert read(engine, ran(root, script, format="parquet"))[1] == ["é"]
+    assert read(engine, run_script(root, script, format="parquet"))[1] == ["é"]
 
 
-def test_where_a_format_has_no_header_no_output_is_no_members(
+def test_no_output_is_no_members_in_a_format_without_a_header(
     engine: DuckEngine, root: Path
 ) -> None:
-    assert read(engine, ran(root, "", format="jsonl"))[0].rows == 0
+    assert read(engine, run_script(root, "", format="jsonl"))[0].rows == 0
 
 
-def test_a_large_output_and_many_messages_do_not_stop_each_other(
+def test_a_large_output_and_many_messages_do_not_block_each_other(
     engine: DuckEngine, root: Path
 ) -> None:
     script = (
         "import sys\nprint('identity')\n"
         "for n in range(30000):\n print('u', n, sep=''); print('note', n, file=sys.stderr)"
     )
-    assert read(engine, ran(root, script))[0].rows == 30_000
+    assert read(engine, run_script(root, script))[0].rows == 30_000
 
 
-def test_a_program_runs_in_the_workspace_without_our_credentials_or_an_input(root: Path) -> None:
+def test_a_program_runs_in_the_workspace_without_credentials_or_input(root: Path) -> None:
     script = (
         "import json, os, sys; print(json.dumps([os.getcwd(), sys.stdin.read(), "
         "sorted(k for k in os.environ if k != 'LC_CTYPE')]))"
     )
     environment = {"CLEVERTAP_PASSCODE": "secret", "CLEVERTAP_ACCOUNT_ID": "1", "KEPT": "yes"}
-    rows = ran(root, script, environment=environment)
+    rows = run_script(root, script, environment=environment)
     assert json.loads(rows.paths[0].read_text()) == [str(root), "", ["KEPT"]]
 
 
 def test_no_shell_reads_the_arguments(root: Path) -> None:
     hostile = "$(touch hacked); `touch hacked` | > hacked"
-    rows = ran(root, "import sys; print(sys.argv[1])", hostile)
+    rows = run_script(root, "import sys; print(sys.argv[1])", hostile)
     assert rows.paths[0].read_text() == f"{hostile}\n"
     assert not (root / "hacked").exists()
 
 
-def test_a_program_may_say_which_segment_a_row_fills(engine: DuckEngine, root: Path) -> None:
-    rows = ran(root, r"print('identity,tier\na,gold')", segment_column="tier")
+def test_a_column_holds_the_segment_of_a_row(engine: DuckEngine, root: Path) -> None:
+    rows = run_script(root, r"print('identity,tier\na,gold')", segment_column="tier")
     assert engine.load(rows, targets={"gold": 0}) >= 0
 
 
-# A program that fails has given nothing
+# The output of a program that fails is not used
 
 
 @pytest.mark.parametrize(
@@ -118,22 +118,22 @@ def test_a_program_may_say_which_segment_a_row_fills(engine: DuckEngine, root: P
         ("os.kill(os.getpid(), 9)", "was ended by SIGKILL", "It wrote nothing to stderr."),
     ],
 )  # fmt: skip
-def test_a_program_that_dies_half_way_is_never_a_short_list(
+def test_a_program_that_fails_half_way_is_an_error(
     root: Path, end: str, summary: str, detail: str
 ) -> None:
     script = f"import os, sys; print('identity'); print('a', flush=True); {end}"
-    assert refused(root, script) == (f"{summary}, so its output is not used", detail)
+    assert error_of(root, script) == (f"{summary}, so its output is not used", detail)
 
 
-def test_a_program_without_output_is_told_so(root: Path) -> None:
-    assert refused(root, "pass") == (
+def test_a_program_without_output_is_an_error(root: Path) -> None:
+    assert error_of(root, "pass") == (
         "wrote no output",
         "If there are no members, it must still write a header.",
     )
 
 
 @pytest.mark.parametrize(
-    ("program", "said"),
+    ("program", "message"),
     [
         ("no-such-program", "the command no-such-program was not found"),
         ("./none", "the command ./none was not found"),
@@ -141,11 +141,13 @@ def test_a_program_without_output_is_told_so(root: Path) -> None:
         (".", "the command . cannot be started: permission denied"),
     ],
 )
-def test_a_program_that_cannot_be_started_is_told_so(root: Path, program: str, said: str) -> None:
+def test_a_program_that_cannot_be_started_is_an_error(
+    root: Path, program: str, message: str
+) -> None:
     (root / "plain.txt").write_text("identity\n")
     with pytest.raises(SourceError) as caught:
         run_program(root, (program,))
-    assert caught.value.summary == said
+    assert caught.value.summary == message
 
 
 def test_a_program_of_the_workspace_is_named_by_its_path(engine: DuckEngine, root: Path) -> None:
@@ -165,8 +167,8 @@ time.sleep(60)
 """
 
 
-def gone(root: Path) -> bool:
-    """Tell whether the processes of ``SPAWNS`` are gone, or about to be."""
+def have_ended(root: Path) -> bool:
+    """Wait for the processes of ``SPAWNS`` to end. False if they do not."""
     for _ in range(500):
         alive = [pid for pid in (root / "started").read_text().split() if is_alive(pid)]
         if not alive:
@@ -183,33 +185,34 @@ def is_alive(pid: str) -> bool:
     return state != "Z"
 
 
-def test_a_program_that_takes_too_long_is_stopped_with_all_that_it_started(root: Path) -> None:
-    summary, detail = refused(root, SPAWNS, timeout_seconds=1.0)
+def test_a_program_past_its_time_limit_is_stopped_with_its_children(root: Path) -> None:
+    summary, detail = error_of(root, SPAWNS, timeout_seconds=1.0)
     assert summary == "was stopped after 1 s, its time limit"
     assert detail == "Make it faster, or raise timeoutSeconds."
-    assert gone(root)
+    assert have_ended(root)
 
 
-def test_a_signal_stops_a_program_with_all_that_it_started(root: Path) -> None:
+@pytest.mark.usefixtures("interrupts")
+def test_a_signal_stops_a_program_and_its_children(root: Path) -> None:
     def interrupt() -> None:
         while not (root / "started").exists():
             time.sleep(0.01)
         signal.raise_signal(signal.SIGINT)
 
-    watch = threading.Thread(target=interrupt)
-    watch.start()
+    thread = threading.Thread(target=interrupt)
+    thread.start()
     with pytest.raises(KeyboardInterrupt):
-        ran(root, SPAWNS)
-    watch.join()
-    assert gone(root)
+        run_script(root, SPAWNS)
+    thread.join()
+    assert have_ended(root)
 
 
-def test_a_process_left_behind_does_not_hold_the_run_up(engine: DuckEngine, root: Path) -> None:
+def test_a_process_left_behind_does_not_delay_the_run(engine: DuckEngine, root: Path) -> None:
     script = (
         "import subprocess, sys\n"
-        "subprocess.Popen([sys.executable, '-I', '-c', 'import time; time.sleep(3)'], "
-        "stdout=subprocess.DEVNULL)\nprint('identity')\nprint('a')"
+        "child = subprocess.Popen([sys.executable, '-I', '-c', 'import time; time.sleep(600)'], "
+        "stdout=subprocess.DEVNULL)\nprint('identity')\nprint(child.pid)"
     )
-    began = time.monotonic()
-    assert read(engine, ran(root, script))[1] == ["a"]
-    assert time.monotonic() - began < 3
+    [pid] = read(engine, run_script(root, script))[1]
+    assert is_alive(pid)
+    os.kill(int(pid), signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""Parquet files whose pages are damaged, though their footers are whole."""
+"""Parquet files with damaged pages and an intact footer."""
 
 from pathlib import Path
 
@@ -9,11 +9,11 @@ from segctl.engine.base import SourceError
 from segctl.engine.duckdb import DuckEngine
 from segctl.sources.path_policy import PathPolicy
 from segctl.sources.query import prepare
-from tests.sources.source_files import found, read
+from tests.sources.source_files import read, scan_files
 
 
-def damaged(path: Path) -> None:
-    """Write a file with a hole in its pages; no statistics of it are wrong."""
+def write_damaged(path: Path) -> None:
+    """Write a file with zeros in its pages. Its statistics are still right."""
     with duckdb.connect() as db:
         users = "SELECT 'user' || i AS identity FROM range(100000) t(i)"
         db.execute(f"COPY ({users}) TO '{path}' (FORMAT parquet)")
@@ -23,27 +23,25 @@ def damaged(path: Path) -> None:
 
 
 def test_a_damaged_page_is_an_error_of_its_source(engine: DuckEngine, root: Path) -> None:
-    damaged(root / "m.parquet")
+    write_damaged(root / "m.parquet")
     with pytest.raises(SourceError) as caught:
-        read(engine, found(root, "m.parquet"))
-    said = f"{caught.value.summary} {caught.value.detail}"
-    assert said == "the file cannot be read: it seems to be damaged Write it again."
+        read(engine, scan_files(root, "m.parquet"))
+    message = f"{caught.value.summary} {caught.value.detail}"
+    assert message == "the file cannot be read: it seems to be damaged Write it again."
 
 
-def test_of_several_files_the_one_with_a_damaged_page_is_named(
-    engine: DuckEngine, root: Path
-) -> None:
-    damaged(root / "2.parquet")
+def test_the_error_names_the_damaged_one_of_several_files(engine: DuckEngine, root: Path) -> None:
+    write_damaged(root / "2.parquet")
     duckdb.sql(f"COPY (SELECT 'a' AS identity) TO '{root}/1.parquet'")
     with pytest.raises(SourceError) as caught:
-        read(engine, found(root, "*.parquet"))
+        read(engine, scan_files(root, "*.parquet"))
     assert caught.value.file == root / "2.parquet"
 
 
-def test_a_query_names_the_file_with_a_damaged_page(engine: DuckEngine, root: Path) -> None:
-    damaged(root / "m.parquet")
+def test_the_error_of_a_query_names_the_damaged_file(engine: DuckEngine, root: Path) -> None:
+    write_damaged(root / "m.parquet")
     sql = "SELECT identity FROM 'm.parquet'"
     with pytest.raises(SourceError) as caught:
         engine.load(prepare(sql, {}, PathPolicy(root=root), engine.syntax_tree), targets=[0])
-    said = "the query fails: the file cannot be read: it seems to be damaged"
-    assert (caught.value.summary, caught.value.file) == (said, root / "m.parquet")
+    summary = "the query fails: the file cannot be read: it seems to be damaged"
+    assert (caught.value.summary, caught.value.file) == (summary, root / "m.parquet")

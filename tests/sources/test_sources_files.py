@@ -1,6 +1,7 @@
+"""Member files of each format, and which files may be read."""
+
 import gzip
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import duckdb
@@ -13,31 +14,24 @@ from segctl.manifests.file_formats import Format
 from segctl.sources.path_policy import PathPolicy
 
 
-@pytest.fixture
-def engine(tmp_path: Path) -> Iterator[DuckEngine]:
-    engine = DuckEngine(tmp_path, threads=1)
-    yield engine
-    engine.close()
-
-
-def scan(
+def load_file(
     engine: DuckEngine, path: Path, format_: Format, *, column: str = "identity"
 ) -> tuple[LoadStats, list[str]]:
-    source = FileScan(paths=(path,), format=format_, column=column, kind=Kind.IDENTITY)
-    number = engine.load(source, targets=[0])
+    rows = FileScan(paths=(path,), format=format_, column=column, kind=Kind.IDENTITY)
+    number = engine.load(rows, targets=[0])
     engine.record(0, Recorded(), wanted=True)
     diff = engine.diff()
     [counts], stats = diff.targets.values(), diff.loads[number]
     return stats, [value for _, value in counts.sample.add]
 
 
-def refused(engine: DuckEngine, path: Path, format_: Format) -> str:
+def error_of(engine: DuckEngine, path: Path, format_: Format) -> str:
     with pytest.raises(SourceError) as caught:
-        scan(engine, path, format_)
+        load_file(engine, path, format_)
     return f"{caught.value.summary} {caught.value.detail}".strip()
 
 
-PLAIN: list[tuple[Format, str]] = [
+FILES: list[tuple[Format, str]] = [
     ("csv", 'x,identity\n1,00004\n2,"a,b"\n'),
     ("csv", 'x,identity\r\n1,00004\r\n2,"a,b"\r\n'),
     ("csv", '\ufeffidentity\n00004\n"a,b"\n'),
@@ -49,14 +43,14 @@ PLAIN: list[tuple[Format, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("format_", "text"), PLAIN)
+@pytest.mark.parametrize(("format_", "text"), FILES)
 @pytest.mark.parametrize("compressed", [False, True])
-def test_members_of_a_file_are_its_text_as_it_stands(
+def test_members_of_a_file_are_its_text_unchanged(
     engine: DuckEngine, tmp_path: Path, format_: Format, text: str, compressed: bool
 ) -> None:
     path = tmp_path / (f"m.{format_}.gz" if compressed else f"m.{format_}")
     path.write_bytes(gzip.compress(text.encode()) if compressed else text.encode())
-    stats, members = scan(engine, path, format_)
+    stats, members = load_file(engine, path, format_)
     assert members == ["00004", "a,b"]
     assert stats == LoadStats(rows=2, duplicates=0)
 
@@ -64,15 +58,13 @@ def test_members_of_a_file_are_its_text_as_it_stands(
 def test_members_of_a_parquet_file_are_its_text(engine: DuckEngine, tmp_path: Path) -> None:
     path = tmp_path / "m.parquet"
     duckdb.sql(f"COPY (SELECT '00004' AS identity UNION ALL SELECT 'é😀') TO '{path}'")
-    assert scan(engine, path, "parquet")[1] == ["00004", "é😀"]
+    assert load_file(engine, path, "parquet")[1] == ["00004", "é😀"]
 
 
-def test_a_whole_number_in_json_is_taken_as_it_is_written(
-    engine: DuckEngine, tmp_path: Path
-) -> None:
+def test_a_whole_number_in_json_is_read_as_written(engine: DuckEngine, tmp_path: Path) -> None:
     path = tmp_path / "m.jsonl"
     path.write_text('{"identity": 9007199254740993}\n')
-    assert scan(engine, path, "jsonl")[1] == ["9007199254740993"]
+    assert load_file(engine, path, "jsonl")[1] == ["9007199254740993"]
 
 
 NO_HEADER = (
@@ -82,7 +74,7 @@ NO_HEADER = (
 
 
 @pytest.mark.parametrize(
-    ("name", "text", "said"),
+    ("name", "text", "message"),
     [
         ("m.csv", "id\na\n", 'the file has no column "identity" It has: id. Name one as `column`.'),
         (
@@ -120,22 +112,20 @@ NO_HEADER = (
     ],
 )
 def test_a_file_that_cannot_be_read_is_explained(
-    engine: DuckEngine, tmp_path: Path, name: str, text: str, said: str
+    engine: DuckEngine, tmp_path: Path, name: str, text: str, message: str
 ) -> None:
     path = tmp_path / name
     path.write_text(text)
     format_: Format = {"csv": "csv", "tsv": "tsv", "jsonl": "jsonl"}.get(
         name.split(".")[1], "parquet"
     )  # type: ignore[assignment]  # a literal
-    assert refused(engine, path, format_) == said
+    assert error_of(engine, path, format_) == message
 
 
-def test_a_file_that_is_not_utf8_is_explained_without_quoting_it(
-    engine: DuckEngine, tmp_path: Path
-) -> None:
+def test_an_error_does_not_quote_text_that_is_not_utf8(engine: DuckEngine, tmp_path: Path) -> None:
     path = tmp_path / "m.csv"
     path.write_bytes(b"identity\nsecret\xff\n")
-    assert refused(engine, path, "csv") == "the file is not UTF-8 Save it as UTF-8."
+    assert error_of(engine, path, "csv") == "the file is not UTF-8 Save it as UTF-8."
 
 
 CAST = "Cast it in a query: SELECT CAST"
@@ -167,13 +157,13 @@ CAST = "Cast it in a query: SELECT CAST"
         ),
     ],
 )
-def test_a_column_that_is_not_text_says_how_to_make_text_of_it(
+def test_a_column_that_is_not_text_is_an_error_that_shows_the_cast(
     engine: DuckEngine, tmp_path: Path, value: str, type_: str, advice: str
 ) -> None:
     path = tmp_path / "m.parquet"
     duckdb.sql(f"COPY (SELECT {value} AS identity) TO '{path}'")
-    said = f'column "identity" is {type_}, not text {advice}'
-    assert refused(engine, path, "parquet") == said
+    message = f'column "identity" is {type_}, not text {advice}'
+    assert error_of(engine, path, "parquet") == message
 
 
 def test_invalid_rows_are_counted_by_kind_with_the_first_of_each(
@@ -181,7 +171,7 @@ def test_invalid_rows_are_counted_by_kind_with_the_first_of_each(
 ) -> None:
     path = tmp_path / "m.csv"
     path.write_text('identity,x\nok,1\n,2\n" sp",3\n"",4\nnull,5\nok,6\n')
-    stats, members = scan(engine, path, "csv")
+    stats, members = load_file(engine, path, "csv")
     assert stats.rows == 6
     assert stats.duplicates == 2  # "ok" and the empty value
     assert stats.invalid == {
@@ -206,7 +196,7 @@ VALUES = [
 
 
 @pytest.mark.parametrize("value", VALUES)
-def test_sql_judges_a_value_as_python_does(engine: DuckEngine, value: str) -> None:
+def test_sql_finds_the_same_problem_in_a_value_as_python(engine: DuckEngine, value: str) -> None:
     number = engine.load(InlineRows(kind=Kind.IDENTITY, values=[value]), targets=[0])
     engine.record(0, Recorded(), wanted=True)
     stats = engine.diff().loads[number]
@@ -231,7 +221,7 @@ def root(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("path", "said"),
+    ("path", "message"),
     [
         ("../out.csv", "../out.csv is outside the workspace"),
         ("link.csv", "link.csv is outside the workspace"),
@@ -247,17 +237,17 @@ def root(tmp_path: Path) -> Path:
         ("s3://bucket/x.csv", "s3://bucket/x.csv is not a file in the workspace"),
     ],
 )
-def test_a_source_reads_only_what_is_its_own(root: Path, path: str, said: str) -> None:
+def test_a_path_that_may_not_be_read_is_an_error(root: Path, path: str, message: str) -> None:
     with pytest.raises(SourceError) as caught:
         PathPolicy(root=root).resolve(path)
-    assert caught.value.summary == said
+    assert caught.value.summary == message
 
 
-def test_a_link_inside_of_the_workspace_may_be_followed(root: Path) -> None:
+def test_a_link_inside_the_workspace_is_followed(root: Path) -> None:
     assert PathPolicy(root=root).resolve("inner") == (root / "in.csv").resolve()
 
 
 @pytest.mark.parametrize("allowed", ["..", "/"])
-def test_a_folder_that_the_workspace_names_may_be_read(root: Path, allowed: str) -> None:
+def test_a_file_in_an_allowed_folder_may_be_read(root: Path, allowed: str) -> None:
     policy = PathPolicy(root=root, allowed=(allowed,))
     assert policy.resolve("link.csv") == (root.parent / "out.csv").resolve()

@@ -1,4 +1,4 @@
-"""The law of patterns: what fits by name alone is what a walk through folders finds."""
+"""Patterns match the same files by name alone as in a walk through folders."""
 
 import tempfile
 from pathlib import Path
@@ -23,7 +23,9 @@ STEPS = st.sampled_from(
 )
 @example(names={("a", "b.csv"), ("b.csv",)}, steps=["**", "b.csv"])
 @example(names={("_tmp", "b.csv"), ("a", "_tmp", "b.csv")}, steps=["**", "*.csv"])
-def test_what_fits_is_what_a_walk_finds(names: set[tuple[str, ...]], steps: list[str]) -> None:
+def test_a_pattern_matches_exactly_the_names_that_a_walk_finds(
+    names: set[tuple[str, ...]], steps: list[str]
+) -> None:
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         files = set()
@@ -34,7 +36,7 @@ def test_what_fits_is_what_a_walk_finds(names: set[tuple[str, ...]], steps: list
             path.parent.mkdir(parents=True, exist_ok=True)
             path.touch()
             files.add(parts)
-        found = walked(root, "/".join(["*", *steps]) if not _wild(steps) else "/".join(steps))
+        found = walk(root, "/".join(["*", *steps]) if not _wild(steps) else "/".join(steps))
     asked = ["*", *steps] if not _wild(steps) else steps
     start = next(n for n, step in enumerate(asked) if _wild([step]))
     expected = {
@@ -49,9 +51,9 @@ def _wild(steps: list[str]) -> bool:
     return any(set(step) & set("*?[") for step in steps)
 
 
-def walked(root: Path, pattern: str) -> set[str]:
+def walk(root: Path, pattern: str) -> set[str]:
     folder, steps = split_pattern(pattern)
-    walk = GlobWalker(enter=lambda name: root / name)
+    walker = GlobWalker(enter=lambda name: root / name)
     if (root / folder).is_dir():
-        walk.walk(folder, steps)
-    return walk.files
+        walker.walk(folder, steps)
+    return walker.files

@@ -1,4 +1,4 @@
-"""Which files a path stands for."""
+"""Which files a path or a pattern means."""
 
 import os
 from pathlib import Path
@@ -61,11 +61,11 @@ def tree(root: Path) -> Path:
         ("*day=*/a.csv", ["_day=2/a.csv", "day=1/a.csv"]),
     ],
 )
-def test_a_path_stands_for_these_files(tree: Path, path: str, files: list[str]) -> None:
+def test_a_path_means_these_files(tree: Path, path: str, files: list[str]) -> None:
     assert list(PathPolicy(root=tree).find(path)) == files
 
 
-def test_our_own_state_is_never_taken_for_members(tree: Path) -> None:
+def test_the_state_folder_is_never_read_as_members(tree: Path) -> None:
     found = PathPolicy(root=tree).find("**/*.csv")
     assert len(found) == 9
     assert not [file for file in found if "segctl.state.d" in file]
@@ -107,7 +107,7 @@ def test_our_own_state_is_never_taken_for_members(tree: Path) -> None:
         ("a\0*", "the path is empty or contains a NUL character", "Write the path of a file."),
     ],
 )
-def test_a_pattern_that_names_nothing_to_read_is_explained(
+def test_a_pattern_without_files_is_an_error(
     tree: Path, path: str, summary: str, detail: str
 ) -> None:
     with pytest.raises(SourceError) as caught:
@@ -115,7 +115,7 @@ def test_a_pattern_that_names_nothing_to_read_is_explained(
     assert (caught.value.summary, caught.value.detail) == (summary, detail)
 
 
-def test_a_folder_without_files_is_explained(root: Path) -> None:
+def test_a_folder_without_files_is_an_error(root: Path) -> None:
     (root / "empty").mkdir()
     (root / "empty/_SUCCESS").touch()
     with pytest.raises(SourceError) as caught:
@@ -123,7 +123,7 @@ def test_a_folder_without_files_is_explained(root: Path) -> None:
     assert caught.value.summary == "the folder empty/ contains no files"
 
 
-def test_a_folder_that_is_named_like_a_member_file_is_not_passed_over(tree: Path) -> None:
+def test_a_folder_with_the_name_of_a_member_file_is_an_error(tree: Path) -> None:
     (tree / "x.csv").mkdir()
     (tree / "x.csv/part-0.csv").write_text("identity\na\n")
     with pytest.raises(SourceError) as caught:
@@ -136,7 +136,7 @@ def test_a_folder_that_is_named_like_a_member_file_is_not_passed_over(tree: Path
     assert PathPolicy(root=tree).find("x.csv") == ("x.csv/part-0.csv",)
 
 
-def test_a_link_that_leads_out_is_an_error_wherever_it_is_met(tree: Path) -> None:
+def test_a_link_to_the_outside_is_an_error_at_any_depth(tree: Path) -> None:
     outside = tree.parent / "outside"
     outside.mkdir()
     (outside / "secret.csv").write_text("identity\na\n")
@@ -148,7 +148,7 @@ def test_a_link_that_leads_out_is_an_error_wherever_it_is_met(tree: Path) -> Non
     assert PathPolicy(root=tree, allowed=("../outside",)).find("m/out/") == ("m/out/secret.csv",)
 
 
-def test_a_linked_folder_inside_is_followed_once(tree: Path) -> None:
+def test_a_link_to_a_folder_inside_is_followed_once(tree: Path) -> None:
     (tree / "m/n/up").symlink_to(tree / "m")
     (tree / "p").symlink_to(tree / "m/n/o")
     found = PathPolicy(root=tree).find("m/n")
@@ -156,7 +156,7 @@ def test_a_linked_folder_inside_is_followed_once(tree: Path) -> None:
     assert PathPolicy(root=tree).find("p/*.csv") == ("p/a.csv",)
 
 
-def test_a_file_keeps_the_name_that_it_was_found_under(tree: Path) -> None:
+def test_a_linked_file_keeps_the_name_of_its_link(tree: Path) -> None:
     (tree / "today.csv").symlink_to(tree / "a.csv")
     assert PathPolicy(root=tree).locate("today.csv") == tree.resolve() / "today.csv"
     assert PathPolicy(root=tree).locate("m/../a.csv") == tree.resolve() / "a.csv"
@@ -166,15 +166,18 @@ def locate_all(policy: PathPolicy, path: str) -> list[Path]:
     return [policy.locate(name) for name in policy.find(path)]
 
 
-def test_what_is_no_file_is_not_opened(tree: Path) -> None:
+def test_a_match_that_is_not_a_regular_file_is_an_error(tree: Path) -> None:
     os.mkfifo(tree / "m/pipe.csv")
     (tree / "m/gone.csv").symlink_to(tree / "nothing")
-    for name, said in (("pipe", "m/pipe.csv is not a regular file"), ("gone", "there is no file")):
-        with pytest.raises(SourceError, match=said):
+    for name, message in (
+        ("pipe", "m/pipe.csv is not a regular file"),
+        ("gone", "there is no file"),
+    ):
+        with pytest.raises(SourceError, match=message):
             locate_all(PathPolicy(root=tree), f"m/{name}*.csv")
 
 
-def test_a_name_that_is_not_text_is_explained(root: Path) -> None:
+def test_a_name_that_is_not_utf8_is_an_error(root: Path) -> None:
     (Path(os.fsdecode(os.fsencode(root) + b"/caf\xe9.csv"))).write_text("identity\na\n")
     with pytest.raises(SourceError) as caught:
         locate_all(PathPolicy(root=root), "*.csv")
@@ -197,7 +200,7 @@ LAW = ("a/b", "b/a/b", "a/a/a", "b/b/a", "c")
 
 
 @given(st.lists(st.sampled_from(["a", "b", "*", "?", "**", "[ab]", "*b"]), min_size=1, max_size=4))
-def test_a_pattern_gives_the_files_that_pathlib_gives_each_once(
+def test_a_pattern_means_the_files_of_pathlib_each_once(
     tmp_path_factory: pytest.TempPathFactory, steps: list[str]
 ) -> None:
     root = tmp_path_factory.getbasetemp() / "law"
@@ -205,7 +208,7 @@ def test_a_pattern_gives_the_files_that_pathlib_gives_each_once(
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         (root / path).touch()
     assume(is_pattern("".join(steps)))
-    # Of pathlib in Python 3.11, a last ** gives folders alone.
+    # In Python 3.11, pathlib returns only folders for a trailing **.
     like = "/".join([*steps, *(["*"] if steps[-1] == "**" else [])])
     expected = {p.relative_to(root).as_posix() for p in root.glob(like) if p.is_file()}
     if expected:

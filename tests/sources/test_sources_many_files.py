@@ -1,4 +1,4 @@
-"""Several files as one source: every format, compression and place, and what may be wrong."""
+"""Several files as one source: formats, compressions, locations and errors."""
 
 from pathlib import Path
 
@@ -8,16 +8,16 @@ import pytest
 from segctl.core.identity import IdentityProblem
 from segctl.engine.base import SourceError
 from segctl.engine.duckdb import DuckEngine
-from tests.sources.source_files import KINDS_OF_FILE, found, read, write, write_packed
+from tests.sources.source_files import KINDS_OF_FILE, read, scan_files, write, write_packed
 
 
-def refused(engine: DuckEngine, root: Path, path: str, **fields: object) -> tuple[str, str, str]:
-    """Give what is said of a source, and of which file."""
+def error_of(engine: DuckEngine, root: Path, path: str, **fields: object) -> tuple[str, str, str]:
+    """Return the file, the summary and the hint of the error that a source raises."""
     with pytest.raises(SourceError) as caught:
-        read(engine, found(root, path, **fields))
+        read(engine, scan_files(root, path, **fields))
     file = caught.value.file
-    at = file.relative_to(root.resolve()).as_posix() if file else ""
-    return at, caught.value.summary, caught.value.detail
+    name = file.relative_to(root.resolve()).as_posix() if file else ""
+    return name, caught.value.summary, caught.value.detail
 
 
 @pytest.mark.parametrize("kind", KINDS_OF_FILE)
@@ -27,7 +27,7 @@ def test_every_format_and_compression_is_read_from_a_file_a_pattern_and_a_folder
 ) -> None:
     write(root / f"m/a.{kind}", ["00004", "é😀"])
     write(root / f"m/b.{kind}", ["b", "00004"])
-    stats, members = read(engine, found(root, path.format(kind)))
+    stats, members = read(engine, scan_files(root, path.format(kind)))
     several = path != "m/a.{}"
     assert members == (["00004", "b", "é😀"] if several else ["00004", "é😀"])
     assert (stats.rows, stats.duplicates) == ((4, 1) if several else (2, 0))
@@ -40,7 +40,7 @@ def test_one_source_may_mix_compressions_and_line_ends(engine: DuckEngine, root:
     (root / "d.csv").write_bytes(b"identity\r\nd\r\n")
     (root / "e.CSV").write_bytes("\ufeffidentity\ne".encode())
     (root / "f.csv").write_text("identity\n")
-    stats, members = read(engine, found(root, "*.[cC]*"))
+    stats, members = read(engine, scan_files(root, "*.[cC]*"))
     assert (stats.rows, members) == (5, ["a", "b", "c", "d", "e"])
 
 
@@ -48,19 +48,19 @@ def test_each_csv_file_is_read_by_its_own_header(engine: DuckEngine, root: Path)
     (root / "a.csv").write_text("identity,x\na,1\n")
     (root / "b.csv").write_text('x,"identity",y\n1,b,2\n')
     (root / "c.csv").write_text("x,identity\n1,c\n")
-    assert read(engine, found(root, "*.csv"))[1] == ["a", "b", "c"]
+    assert read(engine, scan_files(root, "*.csv"))[1] == ["a", "b", "c"]
 
 
 @pytest.mark.parametrize("name", ["a b.csv", "it's.csv", "é[1].csv", 'q"*?.csv', "[[x]].csv.gz"])
-def test_a_file_name_may_hold_what_it_likes(engine: DuckEngine, root: Path, name: str) -> None:
+def test_a_file_name_may_have_any_characters(engine: DuckEngine, root: Path, name: str) -> None:
     write(root / name, ["right"])
     for other in ("é1.csv", 'q".csv', 'q"12.csv', "[x.csv.gz"):
         write(root / other, ["wrong"])
-    assert read(engine, found(root, name))[1] == ["right"]
+    assert read(engine, scan_files(root, name))[1] == ["right"]
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "said"),
+    ("name", "content", "message"),
     [
         ("b.csv", b"", "the file is empty: it has no header line"),
         ("b.csv", b"email\nb\n", 'the file has no column "identity"'),
@@ -77,14 +77,14 @@ def test_a_file_name_may_hold_what_it_likes(engine: DuckEngine, root: Path, name
         ("b.csv.zst", b"identity\nb\n", "the file is not zstd, though its name ends in .zst"),
     ],
 )  # fmt: skip
-def test_the_file_at_fault_is_named(
-    engine: DuckEngine, root: Path, name: str, content: bytes, said: str
+def test_the_error_names_the_file_at_fault(
+    engine: DuckEngine, root: Path, name: str, content: bytes, message: str
 ) -> None:
     kind = name.split(".", 1)[1]
     write(root / f"a.{kind}", ["a"])
     write(root / f"c.{kind}", ["c"])
     (root / name).write_bytes(content)
-    assert refused(engine, root, f"*.{kind}")[:2] == (name, said)
+    assert error_of(engine, root, f"*.{kind}")[:2] == (name, message)
 
 
 def test_a_parquet_column_must_be_text_in_every_file(engine: DuckEngine, root: Path) -> None:
@@ -93,78 +93,76 @@ def test_a_parquet_column_must_be_text_in_every_file(engine: DuckEngine, root: P
     write(root / "c.parquet", ["c"], column="email")
     (root / "d").mkdir()
     write(root / "d/d.parquet", ["d"]).rename(root / "d.parquet")
-    file, summary, _ = refused(engine, root, "[abd].parquet")
+    file, summary, _ = error_of(engine, root, "[abd].parquet")
     assert (file, summary) == ("b.parquet", 'column "identity" is INTEGER, not text')
-    file, summary, _ = refused(engine, root, "[ac].parquet")
+    file, summary, _ = error_of(engine, root, "[ac].parquet")
     assert (file, summary) == ("c.parquet", 'the file has no column "identity"')
 
 
 @pytest.mark.parametrize(
     "kind", ["csv.gz", "txt.gz", "jsonl.gz", "csv.zst", "txt.zst", "jsonl.zst"]
 )
-def test_a_compressed_file_that_was_cut_anywhere_is_an_error(
-    engine: DuckEngine, root: Path, kind: str
-) -> None:
-    whole = write(root / f"a.{kind}", [f"u{n * 7919 % 10007}" for n in range(500)]).read_bytes()
-    for cut in {10, len(whole) // 2, len(whole) - 1, len(whole) - 5}:
-        (root / f"a.{kind}").write_bytes(whole[:cut])
-        said = (
+def test_a_truncated_compressed_file_is_an_error(engine: DuckEngine, root: Path, kind: str) -> None:
+    content = write(root / f"a.{kind}", [f"u{n * 7919 % 10007}" for n in range(500)]).read_bytes()
+    for cut in {10, len(content) // 2, len(content) - 1, len(content) - 5}:
+        (root / f"a.{kind}").write_bytes(content[:cut])
+        expected = (
             f"a.{kind}",
             "the file is not whole: its compressed data break off",
             "Write it again.",
         )
-        assert refused(engine, root, f"a.{kind}") == said
+        assert error_of(engine, root, f"a.{kind}") == expected
 
 
-def test_a_gzip_file_with_a_wrong_bit_is_an_error(engine: DuckEngine, root: Path) -> None:
+def test_a_gzip_file_with_a_flipped_bit_is_an_error(engine: DuckEngine, root: Path) -> None:
     path = write(root / "a.txt.gz", [f"u{n * 7919 % 10007}" for n in range(500)])
     packed = bytearray(path.read_bytes())
     packed[len(packed) // 2] ^= 1
     path.write_bytes(packed)
-    assert refused(engine, root, "a.txt.gz")[1] == (
+    assert error_of(engine, root, "a.txt.gz")[1] == (
         "the file is damaged: its compressed data cannot be unpacked"
     )
 
 
-def test_json_with_a_byte_order_mark_says_so(tmp_path: Path, root: Path) -> None:
+def test_json_with_a_byte_order_mark_is_an_error(tmp_path: Path, root: Path) -> None:
     (root / "a.jsonl").write_bytes(b'\xef\xbb\xbf{"identity": "b"}\n')
-    engine = DuckEngine(tmp_path, threads=2)  # of one thread DuckDB reads it
+    engine = DuckEngine(tmp_path, threads=2)  # with one thread, DuckDB accepts it
     try:
-        assert refused(engine, root, "a.jsonl")[1] == "the file begins with a byte order mark"
+        assert error_of(engine, root, "a.jsonl")[1] == "the file begins with a byte order mark"
     finally:
         engine.close()
 
 
-def test_compressed_files_may_be_put_together(engine: DuckEngine, root: Path) -> None:
+def test_concatenated_compressed_files_are_read(engine: DuckEngine, root: Path) -> None:
     for kind in ("txt.gz", "txt.zst"):
         parts = [write(root / f"m/{n}.{kind}", [n, kind]).read_bytes() for n in "ab"]
         (root / f"all.{kind}").write_bytes(b"".join(parts))
-    assert read(engine, found(root, "all.*"))[1] == ["a", "b", "txt.gz", "txt.zst"]
+    assert read(engine, scan_files(root, "all.*"))[1] == ["a", "b", "txt.gz", "txt.zst"]
 
 
-def test_formats_are_told_by_each_name_and_must_be_one(engine: DuckEngine, root: Path) -> None:
+def test_the_names_of_all_files_must_imply_one_format(engine: DuckEngine, root: Path) -> None:
     write(root / "m/a.csv", ["a"])
     write(root / "m/b.txt", ["b"])
-    assert refused(engine, root, "m/") == (
+    assert error_of(engine, root, "m/") == (
         "",
         "m/ contains several formats: m/a.csv is csv, m/b.txt is txt",
         "Use one source for each format, such as a pattern that ends in *.csv.",
     )
     write_packed(root / "m/b.txt", b"identity\nb\n")
-    assert read(engine, found(root, "m/", format="csv"))[1] == ["a", "b"]
+    assert read(engine, scan_files(root, "m/", format="csv"))[1] == ["a", "b"]
     (root / "m/README").touch()
-    assert refused(engine, root, "m/*")[1] == (
+    assert error_of(engine, root, "m/*")[1] == (
         "the format of m/README cannot be inferred from its name"
     )
 
 
-def test_the_first_bad_row_of_each_kind_is_named_with_its_file(
+def test_the_first_invalid_row_of_each_kind_is_reported_with_its_file(
     engine: DuckEngine, root: Path
 ) -> None:
     write(root / "a.txt", ["a", "a", "b"])
     write(root / "b.txt", ["c", " x", "null"])
     write(root / "c.txt", ["null", "y\tz"])
-    stats, members = read(engine, found(root, "*.txt"))
+    stats, members = read(engine, scan_files(root, "*.txt"))
     assert (stats.rows, stats.duplicates, members) == (8, 2, ["a", "b", "c"])
     assert stats.first == {
         IdentityProblem.SPACE: 2,
@@ -184,15 +182,15 @@ def test_a_file_that_vanishes_is_an_error(engine: DuckEngine, root: Path) -> Non
     for kind in ("csv", "parquet"):
         for name in "ab":
             write(root / f"{name}.{kind}", [name])
-        rows = found(root, f"*.{kind}")
+        rows = scan_files(root, f"*.{kind}")
         (root / f"b.{kind}").unlink()
         with pytest.raises(SourceError) as caught:
             read(engine, rows)
         assert (caught.value.summary, caught.value.file) == ("the file is gone", rows.paths[1])
 
 
-def test_a_link_is_read_as_its_own_name_says(engine: DuckEngine, root: Path) -> None:
+def test_the_name_of_a_link_determines_its_format(engine: DuckEngine, root: Path) -> None:
     (root / "blobs").mkdir()
     write(root / "a.csv.gz", ["a"]).rename(root / "blobs/4e07408562")
     (root / "a.csv.gz").symlink_to(root / "blobs/4e07408562")
-    assert read(engine, found(root, "a.csv.gz"))[1] == ["a"]
+    assert read(engine, scan_files(root, "a.csv.gz"))[1] == ["a"]

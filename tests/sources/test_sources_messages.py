@@ -1,6 +1,5 @@
-"""What the author of a query or a file is told, word for word."""
+"""Exact messages for errors in queries and files."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,15 +9,6 @@ from segctl.engine.base import FileScan, SourceError
 from segctl.engine.duckdb import DuckEngine
 from segctl.sources.path_policy import PathPolicy
 from segctl.sources.query import prepare
-
-
-@pytest.fixture
-def engine(tmp_path: Path) -> Iterator[DuckEngine]:
-    scratch = tmp_path / "scratch"
-    scratch.mkdir()
-    engine = DuckEngine(scratch, threads=1)
-    yield engine
-    engine.close()
 
 
 @pytest.mark.parametrize(
@@ -47,7 +37,7 @@ def engine(tmp_path: Path) -> Iterator[DuckEngine]:
         ),
     ],
 )
-def test_a_query_that_fails_says_why(
+def test_a_query_that_fails_is_explained(
     engine: DuckEngine, tmp_path: Path, sql: str, summary: str, detail: str
 ) -> None:
     with pytest.raises(SourceError) as caught:
@@ -60,7 +50,7 @@ def test_a_query_that_fails_says_why(
     [("a.csv", "email;day", "a semicolon"), ("a.csv", "email\tday", "a tab"),
      ("a.tsv", "email,day", "a comma")],
 )  # fmt: skip
-def test_a_file_parted_by_something_else_is_told_so(
+def test_a_file_with_another_delimiter_is_explained(
     engine: DuckEngine, tmp_path: Path, name: str, header: str, mark: str
 ) -> None:
     path = tmp_path / name

@@ -1,4 +1,4 @@
-"""Objects of a bucket, from an address in a manifest to a file that an engine reads."""
+"""Objects of a bucket, from a URL in a manifest to a scratch file."""
 
 import gzip
 import stat
@@ -49,11 +49,11 @@ def objects(tmp_path: Path) -> ObjectFetcher:
     return ObjectFetcher(tmp_path / "scratch", limits=limits)
 
 
-def at(key: str) -> str:
+def url(key: str) -> str:
     return f"s3://{BUCKET}/{key}"
 
 
-def refused(objects: ObjectFetcher, path: str) -> str:
+def error_of(objects: ObjectFetcher, path: str) -> str:
     with pytest.raises(SourceError) as caught:
         objects.download(map(objects.locate, objects.find(path)))
     assert caught.value.__cause__ is None
@@ -78,10 +78,10 @@ def refused(objects: ObjectFetcher, path: str) -> str:
         ("m/a b+c%é.txt", ["m/a b+c%é.txt"]),
     ],
 )
-def test_addresses_folders_and_patterns_find_what_files_would(
+def test_urls_folders_and_patterns_match_as_paths_of_files_do(
     objects: ObjectFetcher, path: str, found: list[str]
 ) -> None:
-    assert objects.find(at(path)) == tuple(map(at, found))
+    assert objects.find(url(path)) == tuple(map(url, found))
 
 
 @pytest.mark.usefixtures("store")
@@ -90,8 +90,8 @@ def test_a_whole_bucket_is_a_folder(objects: ObjectFetcher) -> None:
 
 
 @pytest.mark.usefixtures("store")
-def test_nothing_is_brought_before_it_is_wanted_and_then_once(objects: ObjectFetcher) -> None:
-    [name] = objects.find(at("m/gold.csv"))
+def test_an_object_is_downloaded_once_and_not_before_it_is_needed(objects: ObjectFetcher) -> None:
+    [name] = objects.find(url("m/gold.csv"))
     file = objects.locate(name)
     assert not file.exists()
     objects.download([file, Path("elsewhere.csv")])
@@ -102,10 +102,10 @@ def test_nothing_is_brought_before_it_is_wanted_and_then_once(objects: ObjectFet
 
 
 @pytest.mark.usefixtures("store")
-def test_files_keep_their_names_and_partitions_and_are_for_their_owner_alone(
+def test_scratch_files_keep_names_and_partitions_and_are_private(
     objects: ObjectFetcher,
 ) -> None:
-    files = [objects.locate(name) for name in objects.find(at("log"))]
+    files = [objects.locate(name) for name in objects.find(url("log"))]
     objects.download(files)
     assert [file.parts[-2:] for file in files] == [
         ("day=2026-01-31", "1.csv"),
@@ -119,7 +119,9 @@ def test_files_keep_their_names_and_partitions_and_are_for_their_owner_alone(
     ]
 
 
-def test_an_object_larger_than_a_chunk_comes_whole(objects: ObjectFetcher, store: Store) -> None:
+def test_an_object_larger_than_a_chunk_is_downloaded_completely(
+    objects: ObjectFetcher, store: Store
+) -> None:
     content = gzip.compress(bytes(range(256)) * 40_000, compresslevel=0)
     name = store.put("large.csv.gz", content)
     file = objects.locate(*objects.find(name))
@@ -128,9 +130,7 @@ def test_an_object_larger_than_a_chunk_comes_whole(objects: ObjectFetcher, store
     store.remove("large.csv.gz")
 
 
-def test_the_same_content_has_the_same_identity_and_other_content_another(
-    objects: ObjectFetcher, store: Store
-) -> None:
+def test_the_content_id_changes_with_the_content(objects: ObjectFetcher, store: Store) -> None:
     file = objects.locate(*objects.find(store.put("told.csv", "one")))
     one = objects.content_id_of(file)
     objects.find(store.put("told.csv", "one"))
@@ -141,7 +141,7 @@ def test_the_same_content_has_the_same_identity_and_other_content_another(
     assert objects.content_id_of(Path("elsewhere.csv")) is None
 
 
-def test_an_object_that_is_replaced_before_it_comes_is_refused(
+def test_an_object_that_is_replaced_before_download_is_an_error(
     objects: ObjectFetcher, store: Store
 ) -> None:
     file = objects.locate(*objects.find(store.put("new.csv", "one")))
@@ -149,11 +149,11 @@ def test_an_object_that_is_replaced_before_it_comes_is_refused(
     with pytest.raises(SourceError) as caught:
         objects.download([file])
     store.remove("new.csv")
-    assert caught.value.summary == f"{at('new.csv')} was changed while it was read"
+    assert caught.value.summary == f"{url('new.csv')} was changed while it was read"
     assert not file.exists()
 
 
-def test_an_object_that_is_removed_before_it_comes_is_refused(
+def test_an_object_that_is_removed_before_download_is_an_error(
     objects: ObjectFetcher, store: Store
 ) -> None:
     name = store.put("gone.csv", "x")
@@ -164,21 +164,21 @@ def test_an_object_that_is_removed_before_it_comes_is_refused(
     assert caught.value.summary == f"there is no object {name}"
 
 
-# Trouble
+# Errors
 
 
 @pytest.mark.usefixtures("store")
 @pytest.mark.parametrize(
-    ("path", "said"),
+    ("path", "message"),
     [
         (
-            at("none.csv"),
-            (f"missing-file: there is no object {at('none.csv')}. Check the URL."),
+            url("none.csv"),
+            (f"missing-file: there is no object {url('none.csv')}. Check the URL."),
         ),
         (
-            at("m/*.parquet"),
+            url("m/*.parquet"),
             (
-                f"missing-file: no object matches {at('m/*.parquet')}. "
+                f"missing-file: no object matches {url('m/*.parquet')}. "
                 "Names that begin with a dot or an underscore are skipped."
             ),
         ),
@@ -197,16 +197,16 @@ def test_an_object_that_is_removed_before_it_comes_is_refused(
             ),
         ),
         (
-            at("m/../x.csv"),
+            url("m/../x.csv"),
             (
-                f"bad-path: {at('m/../x.csv')} is not a valid object name. "
+                f"bad-path: {url('m/../x.csv')} is not a valid object name. "
                 "Its parts between slashes cannot be empty, . or .."
             ),
         ),
         (
-            at("m//x.csv"),
+            url("m//x.csv"),
             (
-                f"bad-path: {at('m//x.csv')} is not a valid object name. "
+                f"bad-path: {url('m//x.csv')} is not a valid object name. "
                 "Its parts between slashes cannot be empty, . or .."
             ),
         ),
@@ -220,48 +220,50 @@ def test_an_object_that_is_removed_before_it_comes_is_refused(
         ),
     ],
 )
-def test_what_is_not_there_is_refused(objects: ObjectFetcher, path: str, said: str) -> None:
-    assert refused(objects, path) == said
+def test_a_path_without_objects_is_an_error(
+    objects: ObjectFetcher, path: str, message: str
+) -> None:
+    assert error_of(objects, path) == message
 
 
 @pytest.mark.parametrize(
     "path",
     ["http://example.com/x.csv", "s3:///x.csv", "s3://a b/x", "s3://../x", "S3://b/x", "file:///x"],
 )
-def test_what_is_no_address_is_none(path: str) -> None:
+def test_a_malformed_url_is_not_an_object_url(path: str) -> None:
     assert parse_object_url(path) is None
 
 
-def test_a_store_that_nobody_runs_is_refused(
+def test_a_store_that_cannot_be_reached_is_an_error(
     objects: ObjectFetcher, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{free_port()}")
-    assert refused(objects, at("m.csv")) == (
-        f"store-unreachable: the store of {at('m.csv')} cannot be reached. "
+    assert error_of(objects, url("m.csv")) == (
+        f"store-unreachable: the store of {url('m.csv')} cannot be reached. "
         "Check the network, AWS_REGION and, if it is set, AWS_ENDPOINT_URL."
     )
     del store
 
 
-def test_an_endpoint_without_tls_must_be_allowed(
+def test_an_endpoint_without_tls_is_an_error_unless_allowed(
     objects: ObjectFetcher, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("AWS_ALLOW_HTTP")
-    assert refused(objects, at("m.csv")) == (
-        f"store-unreachable: the endpoint for {at('m.csv')} is not an https:// URL. "
+    assert error_of(objects, url("m.csv")) == (
+        f"store-unreachable: the endpoint for {url('m.csv')} is not an https:// URL. "
         "Check AWS_ENDPOINT_URL. To use http://, set AWS_ALLOW_HTTP=true."
     )
     del store
 
 
-def test_without_credentials_it_says_where_they_come_from(
+def test_missing_credentials_are_an_error_that_names_the_variables(
     objects: ObjectFetcher, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
     monkeypatch.setenv("AWS_METADATA_ENDPOINT", f"http://127.0.0.1:{free_port()}")
-    assert refused(objects, at("m.csv")) == (
-        f"no-credentials: there are no credentials for {at('m.csv')}. "
+    assert error_of(objects, url("m.csv")) == (
+        f"no-credentials: there are no credentials for {url('m.csv')}. "
         "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run with an IAM role."
     )
     del store
@@ -296,47 +298,47 @@ SETTINGS = "the environment's settings for s3://segctl-members/m.csv are invalid
         ("AWS_SECRET_ACCESS_KEY", None, "Check the variables that begin with AWS_."),
     ],
 )
-def test_settings_that_cannot_be_used_are_named_without_their_values(
+def test_invalid_settings_are_named_without_their_values(
     objects: ObjectFetcher,
     monkeypatch: pytest.MonkeyPatch,
     name: str,
     value: str | None,
     advice: str,
 ) -> None:
-    if name == "AWS_REGION":  # is a part of the store's name where no endpoint is given
+    if name == "AWS_REGION":  # part of the host name if no endpoint is set
         monkeypatch.delenv("AWS_ENDPOINT_URL")
     if value is None:
         monkeypatch.delenv(name)
     else:
         monkeypatch.setenv(name, value)
-    assert refused(objects, at("m.csv")) == f"store-settings: {SETTINGS}{advice}"
+    assert error_of(objects, url("m.csv")) == f"store-settings: {SETTINGS}{advice}"
 
 
-def test_marks_that_stand_for_folders_are_passed_over(objects: ObjectFetcher, store: Store) -> None:
+def test_folder_markers_are_skipped(objects: ObjectFetcher, store: Store) -> None:
     keys = ["w/", "w/deep/", "w/deep/a.csv", "w/empty.csv", "w/x.csv", "w/x.csv/", "w/x.csv/b.csv"]
     for key in keys:
         store.put(key, "" if key.endswith(("/", "empty.csv")) else "identity\n")
-    found = [objects.find(at("w")), objects.find(at("w/*")), objects.find(at("w/x.csv/*"))]
+    found = [objects.find(url("w")), objects.find(url("w/*")), objects.find(url("w/x.csv/*"))]
     with pytest.raises(SourceError, match="no object matches"):
-        objects.find(at("w/dee*"))
+        objects.find(url("w/dee*"))
     files = [objects.locate(name) for name in found[0]]
     objects.download(files)
     for key in keys:
         store.remove(key)
-    inside = [at("w/deep/a.csv"), at("w/empty.csv"), at("w/x.csv"), at("w/x.csv/b.csv")]
+    inside = [url("w/deep/a.csv"), url("w/empty.csv"), url("w/x.csv"), url("w/x.csv/b.csv")]
     assert found == [tuple(inside), tuple(inside[1:3]), (inside[3],)]
     assert [file.read_text() for file in files] == ["identity\n", "", "identity\n", "identity\n"]
 
 
 @pytest.mark.parametrize("key", ["odd//x.csv", "odd/a\tb.csv"])
-def test_a_name_that_cannot_be_read_ends_a_listing(
+def test_an_object_name_that_cannot_be_read_is_an_error(
     objects: ObjectFetcher, store: Store, key: str
 ) -> None:
     store.put(key, "identity\n")
-    said = refused(objects, at("odd"))
+    message = error_of(objects, url("odd"))
     store.remove(key)
-    assert said == (
-        f"bad-path: {at('odd')} contains an object whose name cannot be read ({key}). "
+    assert message == (
+        f"bad-path: {url('odd')} contains an object whose name cannot be read ({key}). "
         "Names cannot have control characters, // or /../ in them. "
         "Rename the object, or read a folder without it."
     )

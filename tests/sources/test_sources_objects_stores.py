@@ -1,4 +1,4 @@
-"""Objects of Google and Azure: what their listings and their objects say, in their own forms."""
+"""Objects of Google and Azure, whose listings and headers have their own formats."""
 
 import json
 import re
@@ -41,7 +41,7 @@ def azure(url: str) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Other:
-    """A store that speaks as others do: its scheme, and what it lists."""
+    """A fake store of another vendor, with its URL scheme and its listing."""
 
     scheme: str
     document: str
@@ -80,16 +80,18 @@ def test_an_object_and_a_pattern_are_read(other: Other, objects: ObjectFetcher, 
     assert objects.content_id_of(file) == f'{name} "one" {len(CONTENT)}'
 
 
-def test_an_object_that_is_not_there_is_refused(other: Other, objects: ObjectFetcher) -> None:
-    nothing = re.sub("<(Contents|Blob)>.*</\\1>", "", other.document, flags=re.DOTALL)
+def test_a_missing_object_is_an_error(other: Other, objects: ObjectFetcher) -> None:
+    empty = re.sub("<(Contents|Blob)>.*</\\1>", "", other.document, flags=re.DOTALL)
     other.stub.head = lambda handler: handler.answer(404, size=0)
-    other.stub.get = lambda handler: handler.listing(nothing)
+    other.stub.get = lambda handler: handler.listing(empty)
     with pytest.raises(SourceError) as caught:
         objects.find(f"{other.scheme}://exports/m/gold.csv")
     assert caught.value.summary == f"there is no object {other.scheme}://exports/m/gold.csv"
 
 
-def test_without_an_account_azure_says_where_credentials_come_from(objects: ObjectFetcher) -> None:
+def test_a_missing_azure_account_is_an_error_that_names_the_variables(
+    objects: ObjectFetcher,
+) -> None:
     with pytest.raises(SourceError) as caught:
         objects.find("az://exports/m/gold.csv")
     assert f"{caught.value.summary}. {caught.value.detail}" == (

@@ -1,4 +1,4 @@
-"""Text files as programs and people really write them: each is read whole, or refused."""
+"""Unusual text files are read completely, or cause an error."""
 
 import csv
 import io
@@ -12,7 +12,7 @@ from segctl.engine.base import FileScan, SourceError
 from segctl.engine.duckdb import DuckEngine
 from segctl.sources.path_policy import PathPolicy
 from segctl.sources.query import prepare
-from tests.sources.source_files import found, read
+from tests.sources.source_files import read, scan_files
 
 
 @pytest.mark.parametrize(
@@ -22,16 +22,16 @@ from tests.sources.source_files import found, read
 def test_other_columns_may_have_any_names(engine: DuckEngine, root: Path, header: str) -> None:
     cells = ["a" if name == "identity" else "x" for name in header.split(",")]
     (root / "m.csv").write_text(f"{header}\n{','.join(cells)}\n")
-    assert read(engine, found(root, "m.csv"))[1] == ["a"]
+    assert read(engine, scan_files(root, "m.csv"))[1] == ["a"]
 
 
 @pytest.mark.parametrize("inside", ["\n", "\r\n", "\r"])
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
-def test_line_ends_in_quotes_may_be_others(
+def test_line_ends_in_quotes_may_differ_from_the_others(
     engine: DuckEngine, root: Path, end: str, inside: str
 ) -> None:
     (root / "m.csv").write_bytes(f'identity,x{end}a,"1{inside}2"{end}b,3{end}'.encode())
-    assert read(engine, found(root, "m.csv"))[1] == ["a", "b"]
+    assert read(engine, scan_files(root, "m.csv"))[1] == ["a", "b"]
 
 
 @pytest.mark.parametrize(
@@ -47,12 +47,12 @@ def test_line_ends_in_quotes_may_be_others(
         f"{'x' * 200_000},identity\nq,a\n",
     ],
 )
-def test_a_header_whose_end_is_not_plain_is_refused(
+def test_a_header_whose_end_is_ambiguous_is_an_error(
     engine: DuckEngine, root: Path, text: str
 ) -> None:
     (root / "m.csv").write_bytes(text.encode())
     with pytest.raises(SourceError) as caught:
-        read(engine, found(root, "m.csv"))
+        read(engine, scan_files(root, "m.csv"))
     assert caught.value.summary == "the file does not begin with a header line that can be read"
 
 
@@ -68,7 +68,7 @@ VALUES = st.text(st.sampled_from('ab,"\n\té😀 '), max_size=4)
     mark=st.sampled_from(["", "\ufeff"]),
     end=st.sampled_from(["\n", "\r\n"]),
 )
-def test_what_a_program_writes_as_csv_is_read_row_by_row_or_refused(
+def test_csv_from_a_program_is_read_row_by_row_or_is_an_error(
     engine: DuckEngine,
     root: Path,
     *,
@@ -85,15 +85,15 @@ def test_what_a_program_writes_as_csv_is_read_row_by_row_or_refused(
         cells = [other] * len(others)
         writer.writerow([value, *cells] if first else [*cells, value])
     (root / "m.csv").write_bytes((mark + text.getvalue()).encode())
-    refused = None
+    summary = None
     try:
-        select = engine._intake.in_order(found(root, "m.csv"))
+        select = engine._intake.in_order(scan_files(root, "m.csv"))
     except SourceError as error:
-        refused = error.summary
-    event(f"refused: {refused}")
-    if refused:
+        summary = error.summary
+    event(f"error: {summary}")
+    if summary:
         odd = any("\n" in name or "," in name for name in others)
-        assert (odd, refused) == (
+        assert (odd, summary) == (
             True,
             "the file does not begin with a header line that can be read",
         )
@@ -102,28 +102,28 @@ def test_what_a_program_writes_as_csv_is_read_row_by_row_or_refused(
     assert sorted(members) == sorted((value,) for value, _ in rows)
 
 
-def test_line_ends_in_quotes_are_no_rows_wherever_a_thread_begins(
+def test_line_ends_in_quotes_are_not_rows_when_threads_share_a_file(
     engine: DuckEngine, root: Path
 ) -> None:
-    stats, members = read(engine, large(root, ""))
+    stats, members = read(engine, scan_large_file(root, ""))
     assert (stats.rows, members) == (30_000, ["a"])
 
 
-def test_a_large_file_that_ends_in_quotes_is_no_short_list(engine: DuckEngine, root: Path) -> None:
+def test_a_large_file_that_ends_inside_quotes_is_an_error(engine: DuckEngine, root: Path) -> None:
     with pytest.raises(SourceError) as caught:
-        read(engine, large(root, '1,b,"'))
+        read(engine, scan_large_file(root, '1,b,"'))
     assert caught.value.summary == "a quoted value does not end"
 
 
-def large(root: Path, end: str) -> FileScan:
-    """Write more than threads take in one go, with notes that look like rows; then ``end``."""
+def scan_large_file(root: Path, end: str) -> FileScan:
+    """Write a file larger than one thread reads, with quoted lines that look like rows."""
     note = "\n".join(["1,no-member,x"] * 100)
     (root / "m.csv").write_text("n,identity,note\n" + f'1,a,"{note}"\n' * 30_000 + end)
-    return found(root, "m.csv")
+    return scan_files(root, "m.csv")
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "message"),
     [
         ('"a"', "a line is not a JSON object"),
         ("123", "a line is not a JSON object"),
@@ -136,19 +136,19 @@ def large(root: Path, end: str) -> FileScan:
     ],
 )
 @pytest.mark.parametrize("before", [0, 2])
-def test_a_line_that_is_no_json_object_is_told_by_its_number(
-    engine: DuckEngine, root: Path, line: str, before: int, said: str
+def test_the_error_names_the_line_that_is_not_a_json_object(
+    engine: DuckEngine, root: Path, line: str, before: int, message: str
 ) -> None:
     (root / "m.jsonl").write_text('{"identity": "a"}\n' * before + f"{line}\n")
     with pytest.raises(SourceError) as caught:
-        read(engine, found(root, "m.jsonl"))
-    assert (caught.value.summary, caught.value.line) == (said, before + 1)
+        read(engine, scan_files(root, "m.jsonl"))
+    assert (caught.value.summary, caught.value.line) == (message, before + 1)
 
 
-def test_a_query_that_cannot_read_a_large_file_tells_the_way_out(
+def test_the_error_of_a_query_over_a_large_file_says_what_to_do(
     engine: DuckEngine, root: Path
 ) -> None:
-    large(root, "")
+    scan_large_file(root, "")
     select = prepare("SELECT identity FROM 'm.csv'", {}, PathPolicy(root=root), engine.syntax_tree)
     with pytest.raises(SourceError) as caught:
         engine.load(select, targets=[0])

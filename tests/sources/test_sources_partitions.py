@@ -1,4 +1,4 @@
-"""Folders named ``day=2026-01-31``: their columns, and which files a plan opens."""
+"""Partition folders such as ``day=2026-01-31``: their columns, and which files are opened."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from segctl.engine.base import LoadStats, Recorded, SourceError
 from segctl.engine.duckdb import DuckEngine
 from segctl.sources.files import partition_values
-from tests.sources.source_files import FORMATS, found, read, write
+from tests.sources.source_files import FORMATS, read, scan_files, write
 
 
 @pytest.fixture
@@ -27,8 +27,8 @@ def tiers(root: Path) -> Path:
 def load_table(
     engine: DuckEngine, root: Path, path: str, targets: Mapping[str, int], **fields: object
 ) -> tuple[LoadStats, dict[int, list[str]]]:
-    """Load a table with its labels in the column ``tier``; give the members of each target."""
-    rows = found(root, path, segment_column="tier", **fields)
+    """Load a table with the segment column ``tier``. Return the members of each target."""
+    rows = scan_files(root, path, segment_column="tier", **fields)
     number = engine.load(rows, targets=targets)
     for target in targets.values():
         engine.record(target, Recorded(), wanted=True)
@@ -38,7 +38,7 @@ def load_table(
 
 
 @pytest.mark.parametrize("format_", FORMATS)
-def test_a_partition_column_says_which_segment_a_row_fills(
+def test_a_partition_column_holds_the_segment_of_a_row(
     engine: DuckEngine, tiers: Path, format_: str
 ) -> None:
     stats, members = load_table(engine, tiers, f"{format_}/", {"gold": 0, "007": 1})
@@ -47,36 +47,36 @@ def test_a_partition_column_says_which_segment_a_row_fills(
 
 
 @pytest.mark.parametrize("format_", FORMATS)
-def test_where_leaves_the_files_of_one_partition(
+def test_where_selects_the_files_of_one_partition(
     engine: DuckEngine, tiers: Path, format_: str
 ) -> None:
     (tiers / f"{format_}/day=2026-01-30/tier=gold/0.{format_}").write_bytes(b"\xff broken")
     where = {"day": "2026-01-31", "tier": "gold"}
-    stats, members = read(engine, found(tiers, f"{format_}/**/*.{format_}", where=where))
+    stats, members = read(engine, scan_files(tiers, f"{format_}/**/*.{format_}", where=where))
     assert (stats.rows, members) == (2, ["a", "late-1"])
 
 
 @pytest.mark.parametrize("format_", FORMATS)
-def test_the_members_may_be_the_partitions_themselves(
-    engine: DuckEngine, tiers: Path, format_: str
-) -> None:
-    rows = found(tiers, f"{format_}/", column="tier", where={"day": "2026-01-30"})
+def test_members_can_be_partition_values(engine: DuckEngine, tiers: Path, format_: str) -> None:
+    rows = scan_files(tiers, f"{format_}/", column="tier", where={"day": "2026-01-30"})
     assert read(engine, rows)[1] == ["007", "gold"]
 
 
-def test_a_partition_goes_before_a_column_of_the_file(engine: DuckEngine, root: Path) -> None:
+def test_a_partition_takes_precedence_over_a_column_of_the_file(
+    engine: DuckEngine, root: Path
+) -> None:
     (root / "t/tier=gold").mkdir(parents=True)
     duckdb.sql(f"COPY (SELECT 'a' AS identity, 5 AS tier) TO '{root}/t/tier=gold/0.parquet'")
     assert load_table(engine, root, "t", {"gold": 0})[1] == {0: ["a"]}
 
 
-def test_folders_of_other_columns_are_no_columns(engine: DuckEngine, root: Path) -> None:
+def test_partitions_of_other_columns_are_ignored(engine: DuckEngine, root: Path) -> None:
     write(root / "identity=1/x=2/a.parquet", ["a"], column="email")
     write(root / "identity=1/x=2/b.parquet", ["b"], column="x")
-    assert read(engine, found(root, "identity=1/x=2/a.parquet", column="email"))[1] == ["a"]
+    assert read(engine, scan_files(root, "identity=1/x=2/a.parquet", column="email"))[1] == ["a"]
 
 
-def test_values_are_decoded_and_null_is_no_text() -> None:
+def test_partition_values_are_decoded_and_null_is_none() -> None:
     name = "e/day=2026-01-31%2010%3A00/city=K%C3%B6ln/x=__HIVE_DEFAULT_PARTITION__/a=b=c/=1/f.csv"
     assert partition_values(name) == {
         "day": "2026-01-31 10:00",
@@ -87,7 +87,7 @@ def test_values_are_decoded_and_null_is_no_text() -> None:
 
 
 @given(st.text(st.characters(exclude_characters="\0", codec="utf-8"), min_size=1, max_size=20))
-def test_what_duckdb_writes_as_a_partition_is_read_back(
+def test_a_partition_written_by_duckdb_is_read_back(
     tmp_path_factory: pytest.TempPathFactory, value: str
 ) -> None:
     folder = tmp_path_factory.mktemp("hive")
@@ -140,7 +140,7 @@ def test_what_duckdb_writes_as_a_partition_is_read_back(
         ),
     ],
 )
-def test_a_wrong_choice_of_partitions_is_explained(
+def test_a_wrong_partition_is_an_error(
     tiers: Path, path: str, fields: dict[str, object], summary: str, detail: str
 ) -> None:
     write(tiers / "flat.csv", ["a"])
@@ -149,5 +149,5 @@ def test_a_wrong_choice_of_partitions_is_explained(
     (tiers / "packed").mkdir()
     (tiers / "packed/a.parquet.gz").touch()
     with pytest.raises(SourceError) as caught:
-        found(tiers, path, **fields)
+        scan_files(tiers, path, **fields)
     assert (caught.value.summary, caught.value.detail) == (summary, detail)

@@ -1,4 +1,4 @@
-"""Rows of a real PostgreSQL: what is read of it, and that nothing else can be done to it."""
+"""Rows of a real PostgreSQL server: what is read, and that a query can only read."""
 
 import os
 import stat
@@ -16,13 +16,6 @@ from tests.sources.postgres_reader import Reader, identities, query, table
 
 
 @pytest.fixture
-def reader(postgres: Server, tmp_path: Path) -> Iterator[Reader]:
-    reader = Reader(postgres, tmp_path)
-    yield reader
-    reader.engine.close()
-
-
-@pytest.fixture
 def users(postgres: Server) -> Iterator[None]:
     postgres.run(
         'CREATE SCHEMA "Crm"',
@@ -36,7 +29,7 @@ def users(postgres: Server) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("users")
-def test_a_column_of_a_table_is_read_and_null_is_told_from_empty(reader: Reader) -> None:
+def test_a_column_of_a_table_is_read_and_null_differs_from_empty(reader: Reader) -> None:
     stats, members = reader.read(table("Crm.users", "email"))
     assert members == identities("0012345", "a@example.com")
     assert stats.rows == 5
@@ -45,20 +38,20 @@ def test_a_column_of_a_table_is_read_and_null_is_told_from_empty(reader: Reader)
 
 
 @pytest.mark.usefixtures("users")
-def test_guids_of_a_table_fill_the_segments_that_its_column_says(reader: Reader) -> None:
+def test_guids_of_a_table_fill_the_segments_in_its_segment_column(reader: Reader) -> None:
     source = table("Crm.users", "Nick name", Kind.GUID)
-    stats, members = reader.read(source, label="tier")
+    stats, members = reader.read(source, segment_column="tier")
     assert members == [(Kind.GUID, "ann"), (Kind.GUID, "bob")]
     assert stats.invalid == {IdentityProblem.NULL: 1}
     assert stats.others == (("lead", 2),)
 
 
-def test_a_query_gives_identities_and_guids(reader: Reader) -> None:
+def test_a_query_returns_identities_and_guids(reader: Reader) -> None:
     sql = "SELECT NULL AS guid, 'a' AS identity UNION ALL SELECT 'g', NULL; "
     assert reader.read(query(sql))[1] == [(Kind.GUID, "g"), (Kind.IDENTITY, "a")]
 
 
-def test_a_query_in_which_a_row_has_both_keys_is_refused(reader: Reader) -> None:
+def test_a_row_with_both_identity_and_guid_is_an_error(reader: Reader) -> None:
     with pytest.raises(SourceError) as caught:
         reader.read(query("SELECT 'g' AS guid, 'a' AS identity"))
     assert caught.value.summary == "the query gives both identity and guid in 1 row"
@@ -70,7 +63,7 @@ AWKWARD = [
 ]
 
 
-def test_every_character_comes_as_it_is_in_the_database(reader: Reader) -> None:
+def test_every_character_is_copied_unchanged(reader: Reader) -> None:
     names = {f"v{number}": value for number, value in enumerate(AWKWARD)}
     rows = " UNION ALL ".join(f"SELECT ${name} AS identity" for name in names)
     copied = fetch(query(rows, **names), reader.database(), reader.file)
@@ -80,24 +73,25 @@ def test_every_character_comes_as_it_is_in_the_database(reader: Reader) -> None:
     assert not reader.file.exists()
 
 
-def test_text_of_every_encoding_becomes_utf8(reader: Reader, postgres: Server) -> None:
-    within = postgres.database("LATIN1")
+def test_text_in_another_encoding_becomes_utf8(reader: Reader, postgres: Server) -> None:
+    database = postgres.database("LATIN1")
     sql = "SELECT convert_from('\\xe9'::bytea, 'LATIN1') AS identity"
-    assert reader.read(query(sql), within=within)[1] == identities("é")
+    assert reader.read(query(sql), database=database)[1] == identities("é")
 
 
-def test_bytes_that_are_no_text_are_refused(reader: Reader, postgres: Server) -> None:
-    within = postgres.database("SQL_ASCII")
+def test_text_that_cannot_become_utf8_is_an_error(reader: Reader, postgres: Server) -> None:
+    database = postgres.database("SQL_ASCII")
     postgres.run(
-        "CREATE TABLE IF NOT EXISTS raw AS SELECT E'secret\\xe9'::text AS identity", database=within
+        "CREATE TABLE IF NOT EXISTS raw AS SELECT E'secret\\xe9'::text AS identity",
+        database=database,
     )
-    assert reader.refused(table("raw", "identity"), url=postgres.url(within)) == (
+    assert reader.error(table("raw", "identity"), url=postgres.url(database)) == (
         "not-utf8: a value cannot be converted to UTF-8. "
         "Fix the value, or leave its row out with a query."
     )
 
 
-def test_types_of_text_are_text(reader: Reader, postgres: Server) -> None:
+def test_every_text_type_is_read(reader: Reader, postgres: Server) -> None:
     postgres.run("DROP TYPE IF EXISTS mood", "CREATE TYPE mood AS ENUM ('happy')")
     sql = """SELECT 'v'::varchar AS identity UNION ALL SELECT 'c'::char(5)
              UNION ALL SELECT 'n'::name"""
@@ -109,7 +103,7 @@ def test_types_of_text_are_text(reader: Reader, postgres: Server) -> None:
 
 @pytest.mark.usefixtures("users")
 @pytest.mark.parametrize(
-    ("source", "said"),
+    ("source", "message"),
     [
         (
             table("Crm.users", "n"),
@@ -170,27 +164,27 @@ def test_types_of_text_are_text(reader: Reader, postgres: Server) -> None:
         ),
     ],
 )
-def test_what_is_no_column_of_text_is_refused(
-    reader: Reader, source: PostgresSource, said: str
+def test_a_column_that_is_missing_or_not_text_is_an_error(
+    reader: Reader, source: PostgresSource, message: str
 ) -> None:
-    assert reader.refused(source) == said
+    assert reader.error(source) == message
     assert not reader.file.exists()
 
 
-def test_a_query_without_the_segment_column_is_refused(reader: Reader) -> None:
+def test_a_query_without_the_segment_column_is_an_error(reader: Reader) -> None:
     source = query("SELECT 'a' AS identity, 'gold' AS tir")
-    assert reader.refused(source, label="tier") == (
+    assert reader.error(source, segment_column="tier") == (
         'missing-column: the query returns no column "tier". Did you mean "tir"?'
     )
 
 
-# One SELECT, and nothing else
+# Only one SELECT
 
 _ONE = "Write one SELECT statement. It may begin with WITH."
 
 
 @pytest.mark.parametrize(
-    ("sql", "said"),
+    ("sql", "message"),
     [
         (
             "SELECT 'a' AS identity; DROP TABLE victim",
@@ -256,18 +250,16 @@ _ONE = "Write one SELECT statement. It may begin with WITH."
         ),
     ],
 )
-def test_a_query_can_do_nothing_but_read(
-    reader: Reader, postgres: Server, sql: str, said: str
-) -> None:
+def test_a_query_can_only_read(reader: Reader, postgres: Server, sql: str, message: str) -> None:
     postgres.run(
         "DROP TABLE IF EXISTS victim",
         "DROP SEQUENCE IF EXISTS counter",
         "CREATE TABLE victim AS SELECT 'v'::text AS identity",
         "CREATE SEQUENCE counter",
     )
-    assert reader.refused(query(sql)) == said
+    assert reader.error(query(sql)) == message
     assert postgres.ask("SELECT identity FROM victim") == [("v",)]
-    assert not Path("/tmp/segctl-was-here").exists()  # noqa: S108 - nobody makes it
+    assert not Path("/tmp/segctl-was-here").exists()  # noqa: S108 - it is not created
 
 
 def test_comments_and_quotes_cannot_hide_the_end_of_the_query(reader: Reader) -> None:
@@ -287,7 +279,7 @@ def test_comments_and_quotes_cannot_hide_the_end_of_the_query(reader: Reader) ->
         "",
     ],
 )
-def test_a_variable_is_a_value_whatever_it_holds(reader: Reader, value: str) -> None:
+def test_any_text_of_a_variable_is_only_a_value(reader: Reader, value: str) -> None:
     value = value.encode("utf-16", "surrogatepass").decode("utf-16")
     sql = "SELECT 'is' AS identity WHERE $x = ($x) AND length($x) = length($x || '')"
     assert reader.read(query(sql, x=value))[1] == identities("is")
@@ -299,39 +291,39 @@ def test_a_variable_takes_the_type_of_what_it_is_compared_with(reader: Reader) -
 
 
 @pytest.mark.parametrize("value", ["a\0b", "\udcff"])
-def test_a_variable_that_cannot_be_sent_is_refused(reader: Reader, value: str) -> None:
-    assert reader.refused(query("SELECT $x AS identity", x=value)) == (
+def test_a_variable_that_is_not_valid_text_is_an_error(reader: Reader, value: str) -> None:
+    assert reader.error(query("SELECT $x AS identity", x=value)) == (
         'bad-variable: the value of the variable "x" contains NUL or is not UTF-8. '
         "Set another value."
     )
 
 
-def test_a_failing_value_is_not_quoted(reader: Reader) -> None:
+def test_an_error_does_not_quote_the_failing_value(reader: Reader) -> None:
     sql = "SELECT (email::int)::text AS identity FROM (VALUES ('secret@example.com')) AS t(email)"
-    assert reader.refused(query(sql)) == (
+    assert reader.error(query(sql)) == (
         "query-failed: the query failed: invalid text representation (22P02). "
         "The full message may contain your data. Run the query in psql to see it."
     )
 
 
 @pytest.mark.parametrize("state", ["P0001", "42501", "42P01", "0A000"])
-def test_what_a_function_says_while_a_query_is_checked_is_not_quoted(
+def test_an_error_of_a_function_during_planning_is_not_quoted(
     reader: Reader, postgres: Server, state: str
 ) -> None:
     postgres.run(
-        "CREATE OR REPLACE FUNCTION told() RETURNS text IMMUTABLE LANGUAGE plpgsql AS $$ BEGIN "
+        "CREATE OR REPLACE FUNCTION fails() RETURNS text IMMUTABLE LANGUAGE plpgsql AS $$ BEGIN "
         f"RAISE EXCEPTION 'secret@example.com' USING ERRCODE = '{state}', HINT = 'secret'; "
         "END $$"
     )
-    said = reader.refused(query("SELECT told() AS identity"))
-    assert said.startswith("query-failed: the query failed: ")
-    assert said.endswith(
+    message = reader.error(query("SELECT fails() AS identity"))
+    assert message.startswith("query-failed: the query failed: ")
+    assert message.endswith(
         f"({state}). The full message may contain your data. Run the query in psql to see it."
     )
-    assert "secret" not in said
+    assert "secret" not in message
 
 
-def test_rows_hidden_from_a_role_are_an_error_where_the_url_asks_for_that(
+def test_rows_hidden_by_row_level_security_are_an_error_if_the_url_asks_for_it(
     reader: Reader, postgres: Server
 ) -> None:
     postgres.run(
@@ -345,13 +337,13 @@ def test_rows_hidden_from_a_role_are_an_error_where_the_url_asks_for_that(
     source = table("hidden", "identity")
     assert fetch(source, reader.database(url=as_guest), reader.file).rows == 0
     reader.file.unlink()
-    assert reader.refused(source, url=f"{as_guest}%20-c%20row_security%3Doff") == (
+    assert reader.error(source, url=f"{as_guest}%20-c%20row_security%3Doff") == (
         "query-failed: the query failed: query would be affected by row-level security policy for "
         'table "hidden". Add a policy that lets the role see all rows.'
     )
 
 
-def test_a_query_reads_in_one_moment_as_segctl(reader: Reader) -> None:
+def test_a_query_runs_in_a_read_only_snapshot_as_segctl(reader: Reader) -> None:
     sql = """SELECT current_setting(name) AS identity FROM unnest(ARRAY['application_name',
         'transaction_isolation', 'transaction_read_only', 'default_transaction_read_only',
         'client_encoding', 'statement_timeout']) AS t(name)"""
@@ -360,7 +352,7 @@ def test_a_query_reads_in_one_moment_as_segctl(reader: Reader) -> None:
     )
 
 
-def test_the_scratch_file_is_for_its_owner_alone(reader: Reader) -> None:
+def test_only_the_owner_can_read_the_scratch_file(reader: Reader) -> None:
     before = os.umask(0)
     try:
         fetch(query("SELECT 'a' AS identity"), reader.database(), reader.file)

@@ -1,4 +1,4 @@
-"""A PostgreSQL that refuses, breaks, hangs or dies: clear words, and never a short list."""
+"""A PostgreSQL server that refuses, fails or hangs causes an error, never a partial list."""
 
 import os
 import signal
@@ -6,7 +6,6 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 
@@ -17,14 +16,7 @@ from tests.sources.postgres_kit import PASSWORD, Server
 from tests.sources.postgres_reader import Reader, query
 
 
-@pytest.fixture
-def reader(postgres: Server, tmp_path: Path) -> Iterator[Reader]:
-    reader = Reader(postgres, tmp_path)
-    yield reader
-    reader.engine.close()
-
-
-def test_a_database_whose_url_is_not_in_the_environment_is_refused() -> None:
+def test_a_connection_without_a_url_in_the_environment_is_an_error() -> None:
     declared = {"warehouse": Connection(variable="WAREHOUSE_URL")}
     with pytest.raises(SourceError) as caught:
         find_database("warehouse", declared, {"WAREHOUSE_URL": " "})
@@ -52,7 +44,7 @@ _URL = (
     "Write postgresql://USER:PASSWORD@HOST:5432/DATABASE, with special characters as %XX."
 )
 
-REFUSED: list[tuple[Callable[[Server], str], str]] = [
+FAILED: list[tuple[Callable[[Server], str], str]] = [
     (lambda server: server.url().replace("s3cret", "guessed"), _LOGIN),
     (lambda server: server.url(user="nobody"), _LOGIN),
     (
@@ -102,17 +94,17 @@ REFUSED: list[tuple[Callable[[Server], str], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("url", "said"), REFUSED)
-def test_a_connection_that_fails_is_explained_without_its_url(
-    reader: Reader, url: Callable[[Server], str], said: str
+@pytest.mark.parametrize(("url", "message"), FAILED)
+def test_a_failed_connection_is_explained_without_its_url(
+    reader: Reader, url: Callable[[Server], str], message: str
 ) -> None:
     source = query("SELECT 'a' AS identity")
-    assert reader.refused(source, url=url(reader.server)) == said
+    assert reader.error(source, url=url(reader.server)) == message
 
 
-def test_a_query_that_takes_too_long_is_ended_by_the_server(reader: Reader) -> None:
+def test_the_server_ends_a_query_at_its_time_limit(reader: Reader) -> None:
     source = query("SELECT pg_sleep(60)::text AS identity")
-    assert reader.refused(source, timeout_seconds=0.3) == (
+    assert reader.error(source, timeout_seconds=0.3) == (
         "query-timeout: the query ran longer than 0.3 seconds. "
         "Make it faster, or raise spec.connections.warehouse.timeoutSeconds in segctl.yaml."
     )
@@ -124,13 +116,13 @@ ENDLESS = """SELECT repeat('x', 200) || n AS identity
 
 
 @contextmanager
-def in_mid_copy(reader: Reader, act: Callable[[int], object]) -> Iterator[None]:
-    """Act on the server's process once rows have come to the file."""
-    over = threading.Event()
+def during_copy(reader: Reader, act: Callable[[int], object]) -> Iterator[None]:
+    """Call ``act`` with the ID of the server's process when some rows are in the file."""
+    done = threading.Event()
 
     def wait() -> None:
         while not (reader.file.exists() and reader.file.stat().st_size > 1_000_000):
-            if over.wait(0.01):
+            if done.wait(0.01):
                 return
         [pid] = reader.server.readers()
         act(pid)
@@ -140,63 +132,63 @@ def in_mid_copy(reader: Reader, act: Callable[[int], object]) -> Iterator[None]:
     try:
         yield
     finally:
-        over.set()
+        done.set()
         thread.join()
 
 
 LOST = "The incomplete data is not used. Run the same command again."
 
 
-def test_a_connection_that_is_ended_half_way_is_no_short_list(reader: Reader) -> None:
-    with in_mid_copy(reader, lambda pid: reader.server.run(f"SELECT pg_terminate_backend({pid})")):
-        said = reader.refused(query(ENDLESS))
-    assert said == f"connection-lost: the connection was lost while rows were read. {LOST}"
+def test_a_connection_that_ends_during_the_copy_is_an_error(reader: Reader) -> None:
+    with during_copy(reader, lambda pid: reader.server.run(f"SELECT pg_terminate_backend({pid})")):
+        message = reader.error(query(ENDLESS))
+    assert message == f"connection-lost: the connection was lost while rows were read. {LOST}"
 
 
-def test_a_server_that_is_killed_half_way_is_no_short_list(
+def test_a_server_that_dies_during_the_copy_is_an_error(
     reader: Reader, caplog: pytest.LogCaptureFixture
 ) -> None:
     try:
-        with in_mid_copy(reader, lambda _: reader.server.stop()):
-            said = reader.refused(query(ENDLESS))
+        with during_copy(reader, lambda _: reader.server.stop()):
+            message = reader.error(query(ENDLESS))
     finally:
         reader.server.start()
     assert caplog.text == ""
-    assert said == f"connection-lost: the connection was lost while rows were read. {LOST}"
+    assert message == f"connection-lost: the connection was lost while rows were read. {LOST}"
 
 
-def test_a_query_that_somebody_cancels_is_no_short_list(reader: Reader) -> None:
-    with in_mid_copy(reader, lambda pid: reader.server.run(f"SELECT pg_cancel_backend({pid})")):
-        said = reader.refused(query(ENDLESS))
-    assert said == "query-failed: the server canceled the query. Run the same command again."
+def test_a_query_that_is_canceled_is_an_error(reader: Reader) -> None:
+    with during_copy(reader, lambda pid: reader.server.run(f"SELECT pg_cancel_backend({pid})")):
+        message = reader.error(query(ENDLESS))
+    assert message == "query-failed: the server canceled the query. Run the same command again."
 
 
-def test_a_server_that_hangs_is_left(reader: Reader) -> None:
+def test_a_server_that_hangs_is_an_error(reader: Reader) -> None:
     stopped: list[int] = []
 
     def stop(pid: int) -> None:
         os.kill(pid, signal.SIGSTOP)
         stopped.append(pid)
 
-    soon = reader.database(timeout_seconds=1.0)
+    database = reader.database(timeout_seconds=1.0)
     try:
-        with in_mid_copy(reader, stop), pytest.raises(SourceError) as caught:
-            fetch(query(ENDLESS), soon, reader.file, grace_seconds=0.5)
+        with during_copy(reader, stop), pytest.raises(SourceError) as caught:
+            fetch(query(ENDLESS), database, reader.file, grace_seconds=0.5)
     finally:
         for pid in stopped:
             os.kill(pid, signal.SIGCONT)
     assert caught.value.summary == "the server stopped responding"
 
 
-def test_an_error_in_the_last_row_leaves_nothing_of_the_first(reader: Reader) -> None:
+def test_an_error_in_the_last_row_is_an_error_of_the_source(reader: Reader) -> None:
     source = query("SELECT (1 / (100000 - n))::text AS identity FROM generate_series(1, 100000) n")
-    assert reader.refused(source) == (
+    assert reader.error(source) == (
         "query-failed: the query failed: division by zero (22012). "
         "The full message may contain your data. Run the query in psql to see it."
     )
 
 
-def test_rows_that_are_lost_after_the_copy_are_noticed(reader: Reader) -> None:
+def test_rows_that_are_lost_after_the_copy_are_an_error(reader: Reader) -> None:
     rows = fetch(
         query("SELECT n::text AS identity FROM generate_series(1, 9) AS n"),
         reader.database(),
@@ -209,11 +201,11 @@ def test_rows_that_are_lost_after_the_copy_are_noticed(reader: Reader) -> None:
     assert caught.value.summary == "the server sent 9 rows, and 8 could be read"
 
 
-def test_without_the_library_it_says_how_to_install_it(
+def test_a_missing_library_is_an_error_that_says_how_to_install_it(
     reader: Reader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "psycopg", None)
-    assert reader.refused(query("SELECT 'a' AS identity")) == (
+    assert reader.error(query("SELECT 'a' AS identity")) == (
         "missing-library: reading from PostgreSQL needs the library psycopg, which is not "
         "installed. Install it: pip install 'segctl[postgres]'."
     )

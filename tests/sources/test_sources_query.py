@@ -1,4 +1,5 @@
-from collections.abc import Iterator
+"""Queries over files: what they read, and that they can do nothing else."""
+
 from pathlib import Path
 
 import duckdb
@@ -9,15 +10,6 @@ from segctl.engine.duckdb import DuckEngine
 from segctl.sources.path_policy import PathPolicy
 from segctl.sources.query import prepare
 from tests.sources.source_files import write
-
-
-@pytest.fixture
-def engine(tmp_path: Path) -> Iterator[DuckEngine]:
-    scratch = tmp_path / "scratch"
-    scratch.mkdir()
-    engine = DuckEngine(scratch, threads=1)
-    yield engine
-    engine.close()
 
 
 @pytest.fixture
@@ -76,7 +68,7 @@ def test_a_file_name_may_hold_quotes_and_other_letters(engine: DuckEngine, root:
     assert members(engine) == ["éb"]
 
 
-def test_a_folder_of_partitions_gives_columns_of_text(engine: DuckEngine, root: Path) -> None:
+def test_partition_folders_become_text_columns(engine: DuckEngine, root: Path) -> None:
     for day, values in (("007", ["a"]), ("7", ["b", "c"])):
         (root / f"events/day={day}").mkdir(parents=True)
         for suffix in ("csv", "jsonl"):
@@ -88,22 +80,22 @@ def test_a_folder_of_partitions_gives_columns_of_text(engine: DuckEngine, root: 
     assert members(engine) == ["b", "c", "p007007", "p77"]
 
 
-def test_a_query_reads_no_compressed_file_that_was_cut(engine: DuckEngine, root: Path) -> None:
-    whole = write(root / "a.csv.zst", ["a", "b"]).read_bytes()
-    (root / "a.csv.zst").write_bytes(whole[:-1])
+def test_a_truncated_compressed_file_is_an_error(engine: DuckEngine, root: Path) -> None:
+    content = write(root / "a.csv.zst", ["a", "b"]).read_bytes()
+    (root / "a.csv.zst").write_bytes(content[:-1])
     with pytest.raises(SourceError) as caught:
         load(engine, root, "SELECT identity FROM 'a.csv.zst'")
     assert caught.value.summary == "the file is not whole: its compressed data break off"
 
 
-def test_a_query_reads_files_whose_names_are_patterns(engine: DuckEngine, root: Path) -> None:
+def test_a_file_whose_name_looks_like_a_pattern_is_read(engine: DuckEngine, root: Path) -> None:
     for name in ("a[b].csv", "ab.csv"):
         write(root / name, [name])
     load(engine, root, "SELECT identity FROM 'a[b].csv'")
     assert members(engine) == ["a[b].csv"]
 
 
-def test_identity_and_guid_may_take_turns(engine: DuckEngine, root: Path) -> None:
+def test_rows_may_have_either_identity_or_guid(engine: DuckEngine, root: Path) -> None:
     load(engine, root, "SELECT 'a' AS identity, NULL AS guid UNION ALL SELECT NULL, 'g'")
     assert members(engine) == ["g", "a"]
 
@@ -131,9 +123,7 @@ FORBIDDEN = [
 
 
 @pytest.mark.parametrize("sql", [sql for _, sql in FORBIDDEN], ids=[name for name, _ in FORBIDDEN])
-def test_a_query_can_do_nothing_but_read_the_files_it_names(
-    engine: DuckEngine, root: Path, sql: str
-) -> None:
+def test_a_query_can_only_read_the_files_it_names(engine: DuckEngine, root: Path, sql: str) -> None:
     before = sorted(path.name for path in root.rglob("*"))
     with pytest.raises(SourceError) as caught:
         load(engine, root, sql, file="members/a.csv")
@@ -157,7 +147,7 @@ def test_a_query_can_do_nothing_but_read_the_files_it_names(
         "",
     ],
 )
-def test_a_query_is_one_select(engine: DuckEngine, root: Path, sql: str) -> None:
+def test_a_query_must_be_one_select(engine: DuckEngine, root: Path, sql: str) -> None:
     with pytest.raises(SourceError) as caught:
         load(engine, root, sql)
     assert caught.value.code == "query-not-select"
@@ -167,7 +157,7 @@ def test_a_query_is_one_select(engine: DuckEngine, root: Path, sql: str) -> None
     "path",
     ["../secret.csv", "members/link.csv", "/etc/passwd.csv", "members/*.csv", "https://x/y.csv"],
 )
-def test_a_query_reads_no_file_outside_of_the_workspace(
+def test_a_query_cannot_read_files_outside_the_workspace(
     engine: DuckEngine, root: Path, path: str
 ) -> None:
     with pytest.raises(SourceError) as caught:
@@ -175,14 +165,12 @@ def test_a_query_reads_no_file_outside_of_the_workspace(
     assert caught.value.code == "outside-workspace"
 
 
-def test_the_sealed_database_opens_only_the_files_that_were_resolved(
-    engine: DuckEngine, root: Path
-) -> None:
-    smuggled = CheckedQuery(
+def test_the_sealed_database_opens_only_resolved_files(engine: DuckEngine, root: Path) -> None:
+    unchecked = CheckedQuery(
         sql=f"SELECT identity FROM read_csv('{root.parent}/secret.csv')", parameters={}, files=()
     )
     with pytest.raises(SourceError) as caught:
-        engine.load(smuggled, targets=[0])
+        engine.load(unchecked, targets=[0])
     assert caught.value.code == "query-forbidden"
 
 
@@ -210,7 +198,7 @@ def test_the_sealed_database_opens_only_the_files_that_were_resolved(
         ("SELECT identity FROM 'none/*.csv'", "no file matches none/*.csv"),
     ],
 )
-def test_what_is_wrong_with_a_query_is_said_in_its_own_words(
+def test_an_error_in_a_query_is_explained(
     engine: DuckEngine, root: Path, sql: str, summary: str
 ) -> None:
     with pytest.raises(SourceError) as caught:
@@ -227,7 +215,9 @@ def test_a_missing_cast_is_explained(engine: DuckEngine, root: Path) -> None:
     )
 
 
-def test_a_value_that_cannot_be_cast_is_not_quoted(engine: DuckEngine, root: Path) -> None:
+def test_an_error_does_not_quote_a_value_that_cannot_be_cast(
+    engine: DuckEngine, root: Path
+) -> None:
     with pytest.raises(SourceError) as caught:
         load(engine, root, "SELECT identity FROM 'members/a.csv' WHERE CAST(day AS INTEGER) > 1")
     assert "2024" not in caught.value.summary + caught.value.detail
@@ -239,7 +229,7 @@ ROWS = "".join(f'"user-{n}","Lon, don"\n' for n in range(9))
 
 @pytest.mark.parametrize("table", ["'cut.csv'", "read_csv('cut.csv')"])
 @pytest.mark.parametrize("end", ['"user-9","Lon', '"user-9","', '"user', "a,b,c\n", "a\n", '"a"\n'])
-def test_a_csv_file_that_was_cut_is_no_file_of_another_dialect(
+def test_a_truncated_csv_file_is_not_read_in_another_dialect(
     engine: DuckEngine, root: Path, table: str, end: str
 ) -> None:
     (root / "cut.csv").write_text(f'"identity","city"\n{ROWS}{end}')
@@ -265,9 +255,7 @@ def test_a_csv_file_that_was_cut_is_no_file_of_another_dialect(
         ("'m.csv'", "identity,\na,\n"),
     ],
 )
-def test_a_query_may_say_how_a_csv_file_is_written(
-    engine: DuckEngine, root: Path, table: str, text: str
-) -> None:
+def test_a_query_can_set_csv_options(engine: DuckEngine, root: Path, table: str, text: str) -> None:
     (root / table.split("'")[1]).write_bytes(text.encode())
     load(engine, root, f"SELECT identity FROM {table}")
     assert members(engine) == ["a"]
@@ -292,7 +280,7 @@ def test_a_query_may_say_how_a_csv_file_is_written(
         ),
     ],
 )
-def test_a_result_that_is_no_text_says_how_to_make_text_that_is_a_member(
+def test_a_result_that_is_not_text_is_an_error_that_shows_the_cast(
     engine: DuckEngine, root: Path, values: list[str], type_: str, advice: str
 ) -> None:
     (root / "m.jsonl").write_text("".join(f'{{"identity": {value}}}\n' for value in values))
@@ -302,9 +290,7 @@ def test_a_result_that_is_no_text_says_how_to_make_text_that_is_a_member(
     assert caught.value.detail == advice
 
 
-def test_the_advice_on_json_gives_the_members_as_they_are_written(
-    engine: DuckEngine, root: Path
-) -> None:
+def test_the_hint_for_json_returns_members_as_written(engine: DuckEngine, root: Path) -> None:
     (root / "m.jsonl").write_text('{"identity": "A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11"}\n')
     read = "read_json('m.jsonl', columns = {identity: 'VARCHAR'})"
     load(engine, root, f"SELECT identity FROM {read}")

@@ -1,4 +1,4 @@
-"""Which queries give the same rows for the same files whenever they run."""
+"""Which queries return the same rows for the same files on every run."""
 
 import pytest
 
@@ -46,14 +46,14 @@ OTHER = [
 
 
 @pytest.mark.parametrize("sql", SAME)
-def test_a_query_of_what_surely_repeats_is_recognised(engine: DuckEngine, sql: str) -> None:
-    assert repeats(engine, sql)
+def test_a_repeatable_query_is_recognised(engine: DuckEngine, sql: str) -> None:
+    assert check(engine, sql)
 
 
 @pytest.mark.parametrize("sql", OTHER)
-def test_a_query_that_may_give_other_rows_is_not(engine: DuckEngine, sql: str) -> None:
-    assert not repeats(engine, sql)
+def test_a_query_that_may_return_other_rows_is_not_repeatable(engine: DuckEngine, sql: str) -> None:
+    assert not check(engine, sql)
 
 
-def repeats(engine: DuckEngine, sql: str) -> bool:
+def check(engine: DuckEngine, sql: str) -> bool:
     return is_repeatable(walk_tree(engine.syntax_tree(sql)["statements"][0]["node"]))

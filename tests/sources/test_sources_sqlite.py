@@ -1,4 +1,4 @@
-"""Rows of real SQLite files."""
+"""Rows of SQLite files."""
 
 import signal
 import sqlite3
@@ -29,27 +29,26 @@ CREATE VIEW "the ""gold"" ones" AS SELECT email FROM users WHERE tier = 'gold' A
 @pytest.fixture
 def crm(tmp_path: Path) -> Path:
     path = tmp_path / "crm [1].db"
-    made(path, USERS)
+    make_database(path, USERS)
     return path
 
 
-def made(path: Path, script: str) -> Path:
+def make_database(path: Path, script: str) -> Path:
     with closing(sqlite3.connect(path)) as db:
         db.executescript(script)
         db.commit()
     return path
 
 
-def taken(path: Path, *, segment_column: str | None = None, **fields: Any) -> CopiedRows:
-    """Fetch a source as a manifest declares it."""
-    at = Location(file="a.yaml")
-    source = SqliteSource(path=path.name, location=at, **fields)
+def fetch_rows(path: Path, *, segment_column: str | None = None, **fields: Any) -> CopiedRows:
+    """Copy a source as a manifest declares it."""
+    source = SqliteSource(path=path.name, location=Location(file="a.yaml"), **fields)
     number = len(list(path.parent.glob("fetched*")))
     into = path.parent / f"fetched_{number}"
     return fetch(source, path, into, segment_column=segment_column, lock_timeout_seconds=0.05)
 
 
-def loaded(engine: DuckEngine, rows: CopiedRows) -> tuple[LoadStats, list[tuple[Kind, str]]]:
+def load(engine: DuckEngine, rows: CopiedRows) -> tuple[LoadStats, list[tuple[Kind, str]]]:
     number = engine.load(rows, targets=[0])
     engine.record(0, Recorded(), wanted=True)
     diff = engine.diff()
@@ -68,24 +67,24 @@ def loaded(engine: DuckEngine, rows: CopiedRows) -> tuple[LoadStats, list[tuple[
 def test_members_are_the_text_of_a_table_or_a_query(
     engine: DuckEngine, crm: Path, fields: dict[str, Any]
 ) -> None:
-    stats, members = loaded(engine, taken(crm, **fields))
+    stats, members = load(engine, fetch_rows(crm, **fields))
     assert members == [(Kind.IDENTITY, "a"), (Kind.IDENTITY, "b")]
     assert (stats.rows, stats.duplicates, stats.invalid) == (4, 1, {IdentityProblem.NULL: 1})
 
 
 def test_a_view_of_guids_may_have_any_name(engine: DuckEngine, crm: Path) -> None:
-    rows = taken(crm, table='the "gold" ones', column="email", kind=Kind.GUID)
-    assert loaded(engine, rows)[1] == [(Kind.GUID, "a")]
+    rows = fetch_rows(crm, table='the "gold" ones', column="email", kind=Kind.GUID)
+    assert load(engine, rows)[1] == [(Kind.GUID, "a")]
 
 
 @pytest.mark.parametrize(
     "fields",
     [{"table": "users", "column": "email"}, {"sql": "SELECT email AS identity, tier FROM users"}],
 )
-def test_a_column_says_which_segment_a_row_fills(
+def test_a_column_holds_the_segment_of_a_row(
     engine: DuckEngine, crm: Path, fields: dict[str, Any]
 ) -> None:
-    engine.load(taken(crm, segment_column="tier", **fields), targets={"gold": 0, "silver": 1})
+    engine.load(fetch_rows(crm, segment_column="tier", **fields), targets={"gold": 0, "silver": 1})
     for target in (0, 1):
         engine.record(target, Recorded(), wanted=True)
     diff = engine.diff()
@@ -94,39 +93,39 @@ def test_a_column_says_which_segment_a_row_fills(
 
 def test_a_variable_is_bound_and_never_pasted(engine: DuckEngine, crm: Path) -> None:
     sql = "SELECT email AS identity FROM users WHERE tier = $tier"
-    assert loaded(engine, taken(crm, sql=sql, parameters={"tier": "x' OR '1'='1"}))[1] == []
-    assert taken(crm, sql=sql, parameters={"tier": "silver", "other": ""}).rows == 1
+    assert load(engine, fetch_rows(crm, sql=sql, parameters={"tier": "x' OR '1'='1"}))[1] == []
+    assert fetch_rows(crm, sql=sql, parameters={"tier": "silver", "other": ""}).rows == 1
 
 
 @settings(max_examples=40)
 @given(st.lists(st.text(max_size=8).map(lambda text: text.encode("utf-8", "replace").decode())))
-def test_every_text_arrives_as_it_stands(
+def test_every_text_is_copied_unchanged(
     tmp_path_factory: pytest.TempPathFactory, values: list[str]
 ) -> None:
     folder = tmp_path_factory.mktemp("law")
-    path = made(folder / "t.db", "CREATE TABLE t (identity TEXT)")
+    path = make_database(folder / "t.db", "CREATE TABLE t (identity TEXT)")
     with closing(sqlite3.connect(path)) as db:
         db.executemany("INSERT INTO t VALUES (?)", [(value,) for value in values])
         db.commit()
     engine = DuckEngine(folder, threads=1)
     try:
-        stats, members = loaded(engine, taken(path, table="t"))
+        stats, members = load(engine, fetch_rows(path, table="t"))
     finally:
         engine.close()
     expected = {value for value in values if find_problem(value) is None}
     assert (stats.rows, [v for _, v in members]) == (len(values), sorted(expected)[:10])
 
 
-def test_many_rows_arrive_in_batches(engine: DuckEngine, tmp_path: Path) -> None:
+def test_many_rows_are_copied_in_batches(engine: DuckEngine, tmp_path: Path) -> None:
     script = (
         "CREATE TABLE t (identity TEXT); WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL "
         "SELECT i + 1 FROM n WHERE i < 25001) INSERT INTO t SELECT 'u' || i FROM n"
     )
-    stats, _ = loaded(engine, taken(made(tmp_path / "t.db", script), table="t"))
+    stats, _ = load(engine, fetch_rows(make_database(tmp_path / "t.db", script), table="t"))
     assert (stats.rows, stats.duplicates) == (25_001, 0)
 
 
-# What is refused
+# Errors
 
 
 IN_SQL = (
@@ -198,78 +197,82 @@ ONLY_READ = (
         )),
     ],
 )  # fmt: skip
-def test_what_cannot_be_read_is_explained_and_changes_nothing(
+def test_an_error_is_explained_and_the_database_is_unchanged(
     engine: DuckEngine, crm: Path, fields: dict[str, Any], summary: str, detail: str
 ) -> None:
     before = crm.read_bytes()
     with pytest.raises(SourceError) as caught:
-        engine.load(taken(crm, **fields), targets=[0])
+        engine.load(fetch_rows(crm, **fields), targets=[0])
     assert (caught.value.summary, caught.value.detail) == (summary, detail)
     assert crm.read_bytes() == before
     assert not (Path.cwd() / "copy.db").exists()
 
 
-def test_a_table_of_a_segment_table_needs_its_column(crm: Path) -> None:
+def test_a_missing_segment_column_is_an_error(crm: Path) -> None:
     with pytest.raises(SourceError) as caught:
-        taken(crm, sql="SELECT email AS identity, tier FROM users", segment_column="teir")
+        fetch_rows(crm, sql="SELECT email AS identity, tier FROM users", segment_column="teir")
     assert caught.value.summary == 'the query returns no column "teir"'
     assert caught.value.detail == 'Did you mean "tier"?'
 
 
-def test_a_file_that_is_no_database_says_so(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_database_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "a.db").write_text("identity\na@example.com\n" * 100)
     (tmp_path / "empty.db").touch()
-    for name, said in (
+    for name, message in (
         ("a.db", "the file is not a SQLite database"),
         ("empty.db", "the query failed: no such table: t"),
     ):
         with pytest.raises(SourceError) as caught:
-            taken(tmp_path / name, table="t")
-        assert caught.value.summary == said
+            fetch_rows(tmp_path / name, table="t")
+        assert caught.value.summary == message
 
 
-def test_a_damaged_database_is_never_a_short_list(tmp_path: Path) -> None:
+def test_a_damaged_database_is_an_error(tmp_path: Path) -> None:
     script = (
         "CREATE TABLE t (identity TEXT); WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL "
         "SELECT i + 1 FROM n WHERE i < 5000) INSERT INTO t SELECT hex(randomblob(20)) FROM n"
     )
-    path = made(tmp_path / "t.db", script)
-    whole = path.read_bytes()
-    for damaged in (whole[: len(whole) // 2], whole[:8192] + b"\xff" * 4096 + whole[12288:]):
+    path = make_database(tmp_path / "t.db", script)
+    content = path.read_bytes()
+    for damaged in (
+        content[: len(content) // 2],
+        content[:8192] + b"\xff" * 4096 + content[12288:],
+    ):
         path.write_bytes(damaged)
         with pytest.raises(SourceError) as caught:
-            taken(path, table="t")
+            fetch_rows(path, table="t")
         assert caught.value.summary == "the database is damaged"
 
 
-def test_text_that_is_not_utf8_is_explained_without_quoting_it(tmp_path: Path) -> None:
+def test_an_error_does_not_quote_text_that_is_not_utf8(tmp_path: Path) -> None:
     script = "CREATE TABLE t (identity TEXT); INSERT INTO t VALUES (CAST(x'736563ff' AS TEXT))"
     with pytest.raises(SourceError) as caught:
-        taken(made(tmp_path / "t.db", script), table="t")
+        fetch_rows(make_database(tmp_path / "t.db", script), table="t")
     assert caught.value.summary == "a value in the database is not UTF-8"
     assert "sec" not in caught.value.summary + caught.value.detail
 
 
-def test_a_locked_database_is_an_error_after_a_while(crm: Path) -> None:
+def test_a_locked_database_is_an_error_after_the_timeout(crm: Path) -> None:
     with closing(sqlite3.connect(crm, isolation_level=None)) as writer:
         writer.execute("BEGIN EXCLUSIVE")
         with pytest.raises(SourceError) as caught:
-            taken(crm, table="users", column="email")
+            fetch_rows(crm, table="users", column="email")
     assert caught.value.code == "database-locked"
 
 
-def test_a_write_ahead_log_is_read_and_none_is_left_where_there_was_none(tmp_path: Path) -> None:
-    path = made(tmp_path / "w.db", f"PRAGMA journal_mode = WAL; {USERS}")
+def test_a_write_ahead_log_is_read_and_none_is_created(tmp_path: Path) -> None:
+    path = make_database(tmp_path / "w.db", f"PRAGMA journal_mode = WAL; {USERS}")
     assert [file.name for file in tmp_path.iterdir()] == ["w.db"]
-    assert taken(path, table="users", column="email").rows == 4
+    assert fetch_rows(path, table="users", column="email").rows == 4
     assert sorted(file.name for file in tmp_path.iterdir()) == ["fetched_0", "w.db"]
     with closing(sqlite3.connect(path)) as writer:
         writer.execute("INSERT INTO users (email) VALUES ('new')")
         writer.commit()
-        assert taken(path, table="users", column="email").rows == 5
+        assert fetch_rows(path, table="users", column="email").rows == 5
 
 
-def test_a_signal_ends_a_query_that_runs(crm: Path) -> None:
+@pytest.mark.usefixtures("interrupts")
+def test_a_signal_ends_a_running_query(crm: Path) -> None:
     endless = (
         "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) "
         "SELECT max(i) AS identity FROM n"
@@ -277,19 +280,19 @@ def test_a_signal_ends_a_query_that_runs(crm: Path) -> None:
     timer = threading.Timer(0.2, signal.raise_signal, [signal.SIGINT])
     timer.start()
     with pytest.raises(KeyboardInterrupt):
-        taken(crm, sql=endless)
+        fetch_rows(crm, sql=endless)
     timer.join()
 
 
-def test_the_copy_is_for_us_alone(crm: Path) -> None:
-    assert taken(crm, table="users", column="email").path.stat().st_mode & 0o777 == 0o600
+def test_only_the_owner_can_read_the_copy(crm: Path) -> None:
+    assert fetch_rows(crm, table="users", column="email").path.stat().st_mode & 0o777 == 0o600
 
 
-def test_the_log_of_a_database_behind_a_link_is_read_too(tmp_path: Path) -> None:
+def test_the_log_of_a_linked_database_is_read(tmp_path: Path) -> None:
     (tmp_path / "there").mkdir()
-    real = made(tmp_path / "there" / "w.db", f"PRAGMA journal_mode = WAL; {USERS}")
+    real = make_database(tmp_path / "there" / "w.db", f"PRAGMA journal_mode = WAL; {USERS}")
     (tmp_path / "w.db").symlink_to(real)
     with closing(sqlite3.connect(real)) as writer:
         writer.execute("DELETE FROM users WHERE email = 'b'")
         writer.commit()
-        assert taken(tmp_path / "w.db", table="users", column="email").rows == 3
+        assert fetch_rows(tmp_path / "w.db", table="users", column="email").rows == 3
