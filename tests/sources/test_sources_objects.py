@@ -131,12 +131,12 @@ def test_an_object_larger_than_a_chunk_is_downloaded_completely(
 
 
 def test_the_content_id_changes_with_the_content(objects: ObjectFetcher, store: Store) -> None:
-    file = objects.locate(*objects.find(store.put("told.csv", "one")))
+    file = objects.locate(*objects.find(store.put("content.csv", "one")))
     one = objects.content_id_of(file)
-    objects.find(store.put("told.csv", "one"))
+    objects.find(store.put("content.csv", "one"))
     assert objects.content_id_of(file) == one
-    objects.find(store.put("told.csv", "two"))
-    store.remove("told.csv")
+    objects.find(store.put("content.csv", "two"))
+    store.remove("content.csv")
     assert objects.content_id_of(file) != one
     assert objects.content_id_of(Path("elsewhere.csv")) is None
 
