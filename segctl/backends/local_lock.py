@@ -20,7 +20,7 @@ from pathlib import Path
 from segctl.backends.base import LockInfo
 from segctl.core.clock import Clock
 from segctl.core.codec import DecodeError, dump_json, from_plain, load_json, to_plain
-from segctl.core.disk import Disk, read_file, translate_os_errors
+from segctl.core.disk import Disk, is_same_file, read_file, translate_os_errors
 from segctl.core.errors import OperationError, StateChanged, StateLocked, WrongUsage
 
 _POLL_SECONDS = 0.5
@@ -72,7 +72,7 @@ class FileLock:
             return
         try:
             # A broken lock's ``lock.json`` may already be another run's.
-            if self._is_current(descriptor):
+            if is_same_file(self._path, descriptor):
                 with suppress(OSError):
                     self._disk.unlink(self._info_path)
         finally:
@@ -97,7 +97,7 @@ class FileLock:
         """
         if self._descriptor is None:
             raise RuntimeError("the state is written without its lock")
-        if not self._is_current(self._descriptor):
+        if not is_same_file(self._path, self._descriptor):
             raise StateChanged(
                 f"the lock {self._info.id} of this run was broken by `segctl force-unlock` "
                 "while it was running; the state was left as it is",
@@ -192,12 +192,6 @@ class FileLock:
             return from_plain(LockInfo, load_json(read_file(self._info_path)))
         except (OSError, DecodeError):
             return _UNNAMED
-
-    def _is_current(self, descriptor: int) -> bool:
-        try:
-            return os.path.samestat(os.fstat(descriptor), os.lstat(self._path))
-        except OSError:
-            return False
 
     @contextmanager
     def _guarded(self, kind: int) -> Iterator[None]:

@@ -1,5 +1,5 @@
-"""Words and small tools that every folder shares: identity, address, errors, codec, disk, clock.
+"""Terms and small tools that every folder shares: identity, address, errors, codec, disk, clock.
 
-Anything may be imported from anywhere; only the standard library is used. What never
-belongs here: a term or a helper that a single folder needs.
+Any module here may be imported from any other folder. Only the standard library is used. What
+never belongs here: a term or a helper that only one folder needs.
 """

@@ -1,35 +1,35 @@
-"""Time as something passed in: tests run on a clock of their own."""
+"""The clock that a run is given; tests pass a fake one."""
 
 import time
 from typing import Protocol
 
 
 class Clock(Protocol):
-    """What segctl needs to know of time."""
+    """The time functions that segctl uses."""
 
     def now(self) -> float:
-        """Give seconds since 1970; may jump."""
+        """Return seconds since 1970; may jump when the system time is set."""
 
     def monotonic(self) -> float:
-        """Give seconds from some point; never goes back."""
+        """Return seconds since an arbitrary point; never goes back."""
 
     async def sleep(self, seconds: float) -> None:
-        """Let ``seconds`` pass."""
+        """Sleep for ``seconds``."""
 
 
 class SystemClock:
-    """The machine's clock."""
+    """The system clock."""
 
     def now(self) -> float:
-        """Give seconds since 1970."""
+        """Return seconds since 1970."""
         return time.time()
 
     def monotonic(self) -> float:
-        """Give seconds from some point; never goes back."""
+        """Return seconds since an arbitrary point; never goes back."""
         return time.monotonic()
 
     async def sleep(self, seconds: float) -> None:
-        """Let ``seconds`` pass."""
-        import asyncio  # noqa: PLC0415 - heavy, and a plan sleeps on no event loop
+        """Sleep for ``seconds``."""
+        import asyncio  # noqa: PLC0415 - slow to import; a plan needs no event loop
 
         await asyncio.sleep(seconds)

@@ -1,10 +1,10 @@
-"""Frozen values to plain JSON values and back, strictly and without loss.
+"""Convert frozen dataclasses to JSON values and back, strictly and without loss.
 
-State and plan are nests of dataclasses; their type hints say all that a codec
-needs, so there is one for both.  Reading takes nothing for granted: every field
-is there, no other is, each has its type.  A field that may be left out would
-let a head cut by hand forget that a request went unanswered.  But for those that
-are ``OPTIONAL``: what they say saves work, and nothing else hangs on it.
+State, plans and lock files are nested dataclasses, and their type hints define the format.
+Decoding is strict: every field must be present, no other field may be, and each must have the
+declared type. A missing field is an error because a default could hide a loss: a head without its
+uncertain pairs would look like a head that has none. Fields marked ``OPTIONAL`` may be
+missing; they only save work.
 """
 
 import dataclasses
@@ -22,34 +22,35 @@ from segctl.core.identity import SetDigest
 T = TypeVar("T")
 
 OPTIONAL: Mapping[str, Any] = {"optional": True}
-"""The ``metadata`` of a field that is left out where it is empty; it needs a default."""
+"""``metadata`` of a dataclass field that is not written if it is empty. It needs a default."""
 
 
 class DecodeError(ValueError):
-    """Data that is not what it should be: ``place`` is a path such as ``changes[0].action``.
+    """The data does not have the expected form.
 
-    ``problem`` never quotes the data, which may hold identities.
+    ``path`` is where, such as ``changes[0].action``. ``problem`` never quotes the data, which may
+    contain identities.
     """
 
-    def __init__(self, problem: str, *, place: str = "") -> None:
+    def __init__(self, problem: str, *, path: str = "") -> None:
         super().__init__(problem)
         self.problem = problem
-        self.place = place
+        self.path = path
 
     def __str__(self) -> str:
-        """Give ``place: problem``."""
-        return f"{self.place.removeprefix('.')}: {self.problem}" if self.place else self.problem
+        """Return ``path: problem``."""
+        return f"{self.path.removeprefix('.')}: {self.problem}" if self.path else self.problem
 
 
 def dump_json(value: object) -> bytes:
-    """Write plain values as canonical JSON: sorted keys, indented, one newline at the end."""
+    """Encode JSON values canonically: sorted keys, an indent of two, a newline at the end."""
     text = json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
-    # A lone surrogate has no UTF-8; Python's escape for it happens to be JSON's.
+    # A lone surrogate cannot be encoded in UTF-8. The escape that Python writes is valid JSON.
     return (text + "\n").encode("utf-8", "backslashreplace")
 
 
 def load_json(data: bytes) -> Any:
-    """Read strict JSON: UTF-8, no key twice, no NaN; raises ``DecodeError``."""
+    """Decode strict JSON: UTF-8, no duplicate keys, no NaN; raises ``DecodeError``."""
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -59,49 +60,32 @@ def load_json(data: bytes) -> Any:
     try:
         return json.loads(text, object_pairs_hook=_object, parse_constant=_no_constant)
     except json.JSONDecodeError as error:
-        if error.pos >= len(text.rstrip()) or error.msg.startswith("Unterminated string"):
+        if is_truncated(text, error):
             raise DecodeError(f"the file ends in the middle of line {error.lineno}") from error
         if any(line.startswith("<<<<<<< ") for line in text.splitlines()):
-            raise DecodeError("the file holds the marks of a merge conflict") from error
+            raise DecodeError("the file contains the markers of a merge conflict") from error
         raise DecodeError(
             f"line {error.lineno}, column {error.colno}: not JSON ({error.msg})"
         ) from error
     except RecursionError as error:
-        raise DecodeError("the JSON is nested too deep") from error
+        raise DecodeError("the JSON is nested too deeply") from error
     except DecodeError:
         raise
-    except ValueError as error:  # a number of more digits than Python reads
-        raise DecodeError("the JSON holds a number that is too long") from error
+    except ValueError as error:  # an integer with more digits than Python parses
+        raise DecodeError("the JSON contains a number with too many digits") from error
 
 
-def to_plain(value: object) -> Any:
-    """Turn a value into JSON's: dataclasses to objects, tuples to arrays, digests to text."""
-    match value:
-        case None | bool() | int() | float():
-            return value
-        case str():
-            return str(value)
-        case SetDigest():
-            return str(value)
-        case Mapping():
-            return {str(key): to_plain(item) for key, item in value.items()}
-        case Sequence():
-            return [to_plain(item) for item in value]
-    held = [(f, getattr(value, f.name)) for f in dataclasses.fields(typing.cast("Any", value))]
-    return {f.name: to_plain(item) for f, item in held if item or not f.metadata.get("optional")}
-
-
-def from_plain(kind: type[T], data: object) -> T:
-    """Read what ``to_plain`` wrote of a dataclass; raises ``DecodeError`` naming the place."""
-    return typing.cast("T", _read(kind, data))
+def is_truncated(text: str, error: json.JSONDecodeError) -> bool:
+    """Return whether JSON text failed to parse because its end is missing."""
+    return error.pos >= len(text.rstrip()) or error.msg.startswith("Unterminated string")
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     result = dict(pairs)
     if len(result) < len(pairs):
         names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise DecodeError(f'the key "{twice}" stands twice in one object')
+        duplicate = next(name for name in names if names.count(name) > 1)
+        raise DecodeError(f'the key "{duplicate}" occurs twice in one object')
     return result
 
 
@@ -109,136 +93,138 @@ def _no_constant(name: str) -> NoReturn:
     raise DecodeError(f"{name} is not JSON")
 
 
-def _read(kind: Any, data: object) -> Any:
-    if kind is object:
-        return data
-    if kind in _SCALARS:
-        return _SCALARS[kind](data)
-    if isinstance(kind, type) and issubclass(kind, StrEnum):
-        return _choice(data, {str(member): member for member in kind})
-    if dataclasses.is_dataclass(kind):
-        return _dataclass(kind, data)
-    return _GENERICS[typing.get_origin(kind)](typing.get_args(kind), data)
+def to_plain(value: object) -> Any:
+    """Convert a value to JSON values: dataclasses to objects, tuples to arrays, enums to text."""
+    match value:
+        case None | bool() | int() | float():
+            return value
+        case str() | SetDigest():
+            return str(value)
+        case Mapping():
+            return {str(key): to_plain(item) for key, item in value.items()}
+        case Sequence():
+            return [to_plain(item) for item in value]
+    fields = dataclasses.fields(typing.cast("Any", value))
+    items = [(field, getattr(value, field.name)) for field in fields]
+    return {f.name: to_plain(item) for f, item in items if item or not f.metadata.get("optional")}
 
 
-def _within(step: str, kind: Any, data: object) -> Any:
+def from_plain(kind: type[T], data: object) -> T:
+    """Convert the result of ``to_plain`` back to the dataclass ``kind``.
+
+    Raises ``DecodeError`` with the path of the first value that does not fit.
+    """
+    return typing.cast("T", _decode(kind, data))
+
+
+def _decode(hint: Any, data: object) -> Any:
+    """Return ``data`` as a value of the type that ``hint`` describes."""
+    if decode_scalar := _SCALARS.get(hint):
+        return decode_scalar(data)
+    if dataclasses.is_dataclass(hint):
+        return _decode_dataclass(hint, data)
+    if isinstance(hint, type) and issubclass(hint, StrEnum):
+        return hint(_decode_choice([str(member) for member in hint], data))
+    return _decode_generic(typing.get_origin(hint), typing.get_args(hint), data)
+
+
+def _decode_generic(origin: Any, arguments: tuple[Any, ...], data: object) -> Any:
+    if origin is types.UnionType:  # always X | None
+        return None if data is None else _decode(arguments[0], data)
+    if origin is Literal:
+        return _decode_choice(arguments, data)
+    if origin is tuple:
+        return _decode_tuple(arguments, data)
+    items = _expect(data, dict, "an object").items()
+    return {key: _decode_at(f'["{key}"]', arguments[1], item) for key, item in items}
+
+
+def _decode_at(step: str, hint: Any, data: object) -> Any:
+    """Decode the part of a value at ``step``, which an error adds to its path."""
     try:
-        return _read(kind, data)
-    except DecodeError as misfit:
-        misfit.place = step + misfit.place
+        return _decode(hint, data)
+    except DecodeError as error:
+        error.path = step + error.path
         raise
 
 
 @cache
-def _optional_fields(kind: type) -> frozenset[str]:
-    fields = dataclasses.fields(typing.cast("Any", kind))
-    return frozenset(field.name for field in fields if field.metadata.get("optional"))
+def _field_hints(kind: Any) -> Mapping[str, Any]:
+    hints = typing.get_type_hints(kind)
+    return {field.name: hints[field.name] for field in dataclasses.fields(kind)}
 
 
 @cache
-def _fields(kind: type) -> Mapping[str, Any]:
-    hints = typing.get_type_hints(kind)
-    return {field.name: hints[field.name] for field in dataclasses.fields(typing.cast("Any", kind))}
+def _required_fields(kind: Any) -> frozenset[str]:
+    fields = dataclasses.fields(kind)
+    return frozenset(field.name for field in fields if not field.metadata.get("optional"))
 
 
-def _dataclass(kind: Any, data: object) -> Any:
-    fields = _fields(kind)
+def _decode_dataclass(kind: Any, data: object) -> Any:
+    hints = _field_hints(kind)
     values = _expect(data, dict, "an object")
-    if missing := sorted(fields.keys() - values.keys() - _optional_fields(kind)):
+    if missing := sorted(_required_fields(kind) - values.keys()):
         raise DecodeError(f'"{missing[0]}" is missing')
-    if unknown := sorted(values.keys() - fields.keys()):
+    if unknown := sorted(values.keys() - hints.keys()):
         raise DecodeError(f'unknown field "{unknown[0]}"')
     return kind(
         **{
-            name: _within(f".{name}", fields[name], values[name])
-            for name in fields
+            name: _decode_at(f".{name}", hint, values[name])
+            for name, hint in hints.items()
             if name in values
         }
     )
 
 
-def _optional(arguments: tuple[Any, ...], data: object) -> Any:
-    (inner,) = (argument for argument in arguments if argument is not types.NoneType)
-    return None if data is None else _read(inner, data)
-
-
-def _literal(arguments: tuple[Any, ...], data: object) -> Any:
-    return _choice(data, {name: name for name in arguments})
-
-
-def _mapping(arguments: tuple[Any, ...], data: object) -> Any:
-    items = _expect(data, dict, "an object").items()
-    return {key: _within(f'["{key}"]', arguments[1], item) for key, item in items}
-
-
-def _tuple(arguments: tuple[Any, ...], data: object) -> tuple[Any, ...]:
+def _decode_tuple(arguments: tuple[Any, ...], data: object) -> tuple[Any, ...]:
     items = _expect(data, list, "an array")
     if arguments[-1] is Ellipsis:
-        kinds = [arguments[0]] * len(items)
-    elif len(arguments) == len(items):
-        kinds = list(arguments)
-    else:
+        arguments = (arguments[0],) * len(items)
+    if len(arguments) != len(items):
         raise DecodeError(f"expected {len(arguments)} values, found {len(items)}")
     return tuple(
-        _within(f"[{index}]", kind, item)
-        for index, (kind, item) in enumerate(zip(kinds, items, strict=True))
+        _decode_at(f"[{index}]", hint, item)
+        for index, (hint, item) in enumerate(zip(arguments, items, strict=True))
     )
 
 
-def _expect(data: object, kind: type[T], words: str) -> T:
-    if isinstance(data, kind):
-        return data
-    raise DecodeError(f"expected {words}, found {_found(data)}")
-
-
-def _found(data: object) -> str:
-    match data:
-        case None:
-            return "null"
-        case bool():
-            return "true or false"
-        case int() | float():
-            return "another number"
-        case str():
-            return "text"
-        case dict():
-            return "an object"
-    return "an array"
-
-
-def _choice(data: object, choices: Mapping[str, Any]) -> Any:
+def _decode_choice(choices: Sequence[str], data: object) -> str:
     if isinstance(data, str) and data in choices:
-        return choices[data]
+        return data
     raise DecodeError(f"expected one of {', '.join(choices)}")
 
 
-def _text(data: object) -> str:
+def _decode_text(data: object) -> str:
     return _expect(data, str, "text")
 
 
-def _flag(data: object) -> bool:
+def _decode_flag(data: object) -> bool:
     return _expect(data, bool, "true or false")
 
 
-def _whole(data: object) -> int:
-    # Every whole number kept counts, orders or names something: none is negative.
-    if isinstance(data, int) and not isinstance(data, bool) and data >= 0:
-        return data
-    raise DecodeError(f"expected a whole number from 0 up, found {_found(data)}")
+def _decode_whole_number(data: object) -> int:
+    if not isinstance(data, int) or isinstance(data, bool):
+        raise DecodeError(f"expected a whole number, found {_describe(data)}")
+    # Every whole number in the formats counts, orders or identifies something.
+    if data < 0:
+        raise DecodeError("expected a whole number, found a negative one")
+    return data
 
 
-def _number(data: object) -> float:
-    if isinstance(data, int | float) and not isinstance(data, bool):
-        try:
-            if math.isfinite(number := float(data)):
-                return number
-        except OverflowError:
-            pass
-    raise DecodeError(f"expected a number, found {_found(data)}")
+def _decode_number(data: object) -> float:
+    if not isinstance(data, int | float) or isinstance(data, bool):
+        raise DecodeError(f"expected a number, found {_describe(data)}")
+    try:
+        number = float(data)
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number):
+        raise DecodeError("expected a number, found one that is too large")
+    return number
 
 
-def _digest(data: object) -> SetDigest:
-    text = _text(data)
+def _decode_digest(data: object) -> SetDigest:
+    text = _decode_text(data)
     try:
         digest = SetDigest.parse(text)
     except ValueError:
@@ -249,16 +235,31 @@ def _digest(data: object) -> SetDigest:
 
 
 _SCALARS: Mapping[Any, Any] = {
-    str: _text,
-    bool: _flag,
-    int: _whole,
-    float: _number,
-    SetDigest: _digest,
+    str: _decode_text,
+    bool: _decode_flag,
+    int: _decode_whole_number,
+    float: _decode_number,
+    SetDigest: _decode_digest,
+    object: lambda data: data,
 }
 
-_GENERICS: Mapping[Any, Any] = {
-    types.UnionType: _optional,
-    Literal: _literal,
-    Mapping: _mapping,
-    tuple: _tuple,
+
+def _expect(data: object, kind: type[T], description: str) -> T:
+    if isinstance(data, kind):
+        return data
+    raise DecodeError(f"expected {description}, found {_describe(data)}")
+
+
+_DESCRIPTIONS = {
+    type(None): "null",
+    bool: "true or false",
+    int: "a whole number",
+    float: "a decimal number",
+    str: "text",
+    list: "an array",
+    dict: "an object",
 }
+
+
+def _describe(data: object) -> str:
+    return _DESCRIPTIONS[type(data)]

@@ -5,7 +5,7 @@ from enum import StrEnum
 
 
 class Severity(StrEnum):
-    """How much a diagnostic or finding matters: an error stops, a warning informs."""
+    """The severity of a diagnostic or finding. An error stops the run."""
 
     ERROR = "error"
     WARNING = "warning"
@@ -14,10 +14,10 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, order=True)
 class Location:
-    """A place in a file of the workspace.
+    """A position in a file of the workspace.
 
-    ``file`` is relative to the workspace root, with forward slashes; ``line``
-    and ``column`` count from 1, 0 where the file as a whole is meant.
+    ``file`` is relative to the workspace root, with forward slashes. ``line`` and ``column``
+    start at 1; 0 means the whole file or the whole line.
     """
 
     file: str
@@ -25,19 +25,16 @@ class Location:
     column: int = 0
 
     def __str__(self) -> str:
-        """Give ``file:line:column``, as compilers do."""
-        if not self.line:
-            return self.file
-        return (
-            f"{self.file}:{self.line}:{self.column}" if self.column else f"{self.file}:{self.line}"
-        )
+        """Return ``file:line:column``, without the parts that are 0."""
+        parts = (self.file, self.line, self.column)
+        return ":".join(str(part) for part in parts if part)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Diagnostic:
     """One problem: ``summary`` says what is wrong, ``detail`` what to do about it.
 
-    ``code`` is a stable kebab-case name that machines can match.
+    ``code`` is a stable name in kebab case for programs to match.
     """
 
     code: str
@@ -47,7 +44,7 @@ class Diagnostic:
     severity: Severity = Severity.ERROR
 
     def __str__(self) -> str:
-        """Give one line for logs and plain output."""
-        where = f"{self.location}: " if self.location else ""
-        advice = f" {self.detail}" if self.detail else ""
-        return f"{where}{self.severity}: {self.summary}{advice}"
+        """Return the diagnostic in one line, for logs and plain output."""
+        location = f"{self.location}: " if self.location else ""
+        detail = f" {self.detail}" if self.detail else ""
+        return f"{location}{self.severity}: {self.summary}{detail}"

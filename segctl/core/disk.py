@@ -1,10 +1,10 @@
-"""The file operations that durability rests on, in one place.
+"""The file operations that durability depends on.
 
-What must survive a crash is written beside, brought to the disk, and moved into
-place: ``fsync`` of the file before the rename (else the name may stand for an
-empty file after a power cut), ``fsync`` of the folder after it (else the rename
-itself may be lost).  Backends, journal and saved plans change files through a
-``Disk`` and nothing else, so that a test can die at, or fail, any one step.
+A file that must survive a crash is written under a temporary name, flushed to the disk, and
+renamed into place. The file is synced before the rename; otherwise its name may belong to an
+empty file after a power failure. The folder is synced after the rename; otherwise the rename
+itself may be lost. Backends, journal and saved plans change files only through a ``Disk``, so
+that a test can fail any single step.
 """
 
 import errno
@@ -21,7 +21,7 @@ from typing import BinaryIO
 from segctl.core.errors import OperationError
 
 DISK_FULL_ERRNOS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-"""What the system says where something does not fit."""
+"""The error numbers of a write that does not fit."""
 
 _CHUNK = 1 << 20
 _FLAGS = os.O_CLOEXEC | os.O_NOFOLLOW
@@ -31,39 +31,39 @@ _ADVICE = {
     errno.EDQUOT: "Free some of your quota, then run the same command again.",
     errno.EACCES: "Check the owner and the permissions of the file and its folder.",
     errno.EPERM: "Check the owner and the permissions of the file and its folder.",
-    errno.EROFS: "The file system is mounted read-only; write access is needed.",
-    errno.EIO: "The disk reports an error: check it before running segctl again.",
-    errno.ENOENT: "Check the path, and that its folder is there.",
-    errno.ELOOP: "Put the file itself in the place of the symbolic link.",
-    errno.ENOTDIR: "A file stands where a folder should be.",
-    errno.EISDIR: "A folder stands where a file should be.",
+    errno.EROFS: "The file system is mounted read-only. Mount it with write access.",
+    errno.EIO: "The disk reports an error. Check the disk before you run segctl again.",
+    errno.ENOENT: "Check that the path is correct and that its folder exists.",
+    errno.ELOOP: "Replace the symbolic link with the file itself.",
+    errno.ENOTDIR: "A folder of the path is a file. Choose another path, or move that file away.",
+    errno.EISDIR: "The path is a folder, not a file. Choose another path, or move the folder away.",
 }
 
 
 @contextmanager
-def translate_os_errors(doing: str) -> Iterator[None]:
-    """Turn an ``OSError`` into ``OperationError``; ``doing`` completes "cannot …"."""
+def translate_os_errors(action: str) -> Iterator[None]:
+    """Raise an ``OSError`` of the block as ``OperationError``: "cannot ``action``: reason"."""
     try:
         yield
     except OSError as error:
-        raise to_operation_error(error, doing) from error
+        raise to_operation_error(error, action) from error
 
 
-def to_operation_error(error: OSError, doing: str) -> OperationError:
-    """Give the ``OperationError`` that explains an ``OSError``, with advice where there is some."""
+def to_operation_error(error: OSError, action: str) -> OperationError:
+    """Return the ``OperationError`` that explains an ``OSError``, with a hint if one is known."""
     reason = "symbolic link" if error.errno == errno.ELOOP else error.strerror or str(error)
-    return OperationError(f"cannot {doing}: {reason}", hint=_ADVICE.get(error.errno or 0, ""))
+    return OperationError(f"cannot {action}: {reason}", hint=_ADVICE.get(error.errno or 0, ""))
 
 
 def read_file(path: Path) -> bytes:
-    """Give the bytes of a regular file; raises ``OSError``, ``ELOOP`` for a symbolic link."""
+    """Return the bytes of a regular file; raises ``OSError``, for a symbolic link ``ELOOP``."""
     with open_file(path) as file:
         return file.read()
 
 
 def open_file(path: Path) -> io.BufferedReader:
-    """Open a regular file to read; a folder, a pipe or a symbolic link raises ``OSError``."""
-    # O_NONBLOCK: opening a pipe that nobody writes to would wait for ever.
+    """Open a regular file for reading; raises ``OSError`` for a folder, a pipe or a link."""
+    # O_NONBLOCK: without it, opening a pipe that has no writer blocks forever.
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | _FLAGS)
     try:
         _check_regular(descriptor, path)
@@ -82,46 +82,54 @@ def _check_regular(descriptor: int, path: Path) -> None:
 
 
 def file_sha256(path: Path) -> str:
-    """Give the SHA-256 of a regular file's bytes, as 64 hexadecimal digits."""
+    """Return the SHA-256 of a regular file as 64 hexadecimal digits."""
     with open_file(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-class Disk:
-    """The system calls that change files, and what is built of them.
+def is_same_file(path: Path, descriptor: int) -> bool:
+    """Return whether ``path`` names the open file, and not one that replaced it."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.lstat())
+    except OSError:
+        return False
 
-    Every method raises ``OSError``.  The first group is what a test replaces; the
-    second calls nothing but the first.
+
+class Disk:
+    """The system calls that change files, and the operations built on them.
+
+    Every method raises ``OSError``. A test replaces the methods up to ``remove_folder``; the
+    others call only these.
     """
 
     def create(self, path: Path) -> int:
-        """Make a new file, mode 0600 whatever the umask, and give its descriptor."""
+        """Create a file with mode 0600, regardless of the umask, and return its descriptor."""
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _FLAGS, 0o600)
         os.fchmod(descriptor, 0o600)
         return descriptor
 
     def append(self, path: Path) -> int:
-        """Open an existing file to write at its end."""
+        """Open an existing file for appending."""
         return os.open(path, os.O_WRONLY | os.O_APPEND | _FLAGS)
 
     def write(self, descriptor: int, data: bytes | memoryview) -> int:
-        """Write some of ``data``; give how much."""
+        """Write the beginning of ``data`` and return how many bytes were written."""
         return os.write(descriptor, data)
 
     def truncate(self, descriptor: int, size: int) -> None:
-        """Cut a file off."""
+        """Truncate a file to ``size`` bytes."""
         os.ftruncate(descriptor, size)
 
     def sync(self, descriptor: int) -> None:
-        """Bring a file's content to the disk."""
-        # On macOS fsync stops at the drive's cache; this one does not.
+        """Flush the content of a file to the disk."""
+        # On macOS, fsync does not flush the cache of the drive; F_FULLFSYNC does.
         if full := getattr(fcntl, "F_FULLFSYNC", None):
             fcntl.fcntl(descriptor, full)
         else:
             os.fsync(descriptor)
 
     def sync_folder(self, path: Path) -> None:
-        """Bring a folder's entries (files made, renamed, removed in it) to the disk."""
+        """Flush the entries of a folder to the disk: files created, renamed or removed in it."""
         descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             os.fsync(descriptor)
@@ -129,11 +137,11 @@ class Disk:
             os.close(descriptor)
 
     def restrict(self, path: Path) -> None:
-        """Make a file readable and writable for its owner alone."""
+        """Make a file readable and writable only for its owner."""
         path.chmod(0o600)
 
     def rename(self, source: Path, target: Path) -> None:
-        """Move into place, atomically, over what is there."""
+        """Rename a file atomically, replacing ``target`` if it exists."""
         source.rename(target)
 
     def unlink(self, path: Path) -> None:
@@ -141,7 +149,7 @@ class Disk:
         path.unlink()
 
     def make_folder(self, path: Path) -> None:
-        """Make one folder, mode 0700 whatever the umask."""
+        """Create a folder with mode 0700, regardless of the umask."""
         path.mkdir(mode=0o700)
         path.chmod(0o700)
 
@@ -150,33 +158,33 @@ class Disk:
         path.rmdir()
 
     def write_all(self, descriptor: int, data: bytes) -> None:
-        """Write all of ``data``, in one call where the system lets it."""
+        """Write all of ``data``, with one system call if possible."""
         rest = memoryview(data)
         while rest:
             rest = rest[self.write(descriptor, rest) :]
 
     def write_new(self, path: Path, data: bytes) -> None:
-        """Make a file whose content, not yet its name, is on the disk when this returns."""
-        with self.creating(path) as descriptor:
+        """Create a file and flush its content; its name is durable after ``sync_folder``."""
+        with self.new_file(path) as descriptor:
             self.write_all(descriptor, data)
             self.sync(descriptor)
 
     def replace(self, path: Path, data: bytes, *, temporary: Path) -> None:
-        """Put a file in the place of another, so that a crash leaves one of the two, whole."""
-        with self.creating(temporary) as descriptor:
+        """Replace a file durably; after a crash, the old or the new file is there, complete."""
+        with self.new_file(temporary) as descriptor:
             self.write_all(descriptor, data)
             self.sync(descriptor)
             self.move(temporary, path)
 
     def move(self, source: Path, target: Path) -> None:
-        """Rename a file whose content is on the disk, durably."""
+        """Rename a file durably; its content must have been flushed."""
         self.rename(source, target)
         self.sync_folder(target.parent)
 
     def copy_new(self, source: Path, target: Path) -> str:
-        """Copy a file durably under a new name; give the SHA-256 of its bytes."""
+        """Copy a file as ``write_new`` does and return the SHA-256 of its bytes."""
         digest = hashlib.sha256()
-        with open_file(source) as file, self.creating(target) as descriptor:
+        with open_file(source) as file, self.new_file(target) as descriptor:
             while chunk := file.read(_CHUNK):
                 digest.update(chunk)
                 self.write_all(descriptor, chunk)
@@ -184,7 +192,7 @@ class Disk:
         return digest.hexdigest()
 
     def sync_file(self, path: Path) -> None:
-        """Bring the content of a file written by someone else to the disk."""
+        """Flush the content of a file that other code wrote, such as an engine."""
         descriptor = self.append(path)
         try:
             self.sync(descriptor)
@@ -192,13 +200,13 @@ class Disk:
             os.close(descriptor)
 
     @contextmanager
-    def creating(self, path: Path) -> Iterator[int]:
-        """Make a new file and give its descriptor; an error or a signal removes the half of it."""
+    def new_file(self, path: Path) -> Iterator[int]:
+        """Create a file and yield its descriptor; remove the file if the block fails."""
         descriptor = self.create(path)
         try:
             yield descriptor
         except BaseException:
-            # A full disk should not stay full because of what did not fit.
+            # If the disk is full, the incomplete file must not keep it full.
             with suppress(OSError):
                 self.unlink(path)
             raise
@@ -206,16 +214,16 @@ class Disk:
             os.close(descriptor)
 
     def ensure_folder(self, path: Path) -> None:
-        """Make a folder where there is none, durably; its parent must be there."""
+        """Create a folder durably, unless it exists; its parent must exist."""
         if not path.is_dir():
-            # Two first runs may come here at the same time.
+            # Two runs may create it at the same time.
             with suppress(FileExistsError):
                 self.make_folder(path)
-        # Also for a folder found: who made it may have died before this line.
+        # Also if it exists: the run that created it may have died before this line.
         self.sync_folder(path.parent)
 
     def remove_tree(self, path: Path) -> None:
-        """Remove a file, a link, or a folder with all that is in it; follows no link."""
+        """Remove a file, a link, or a folder with its content; does not follow links."""
         if path.is_dir() and not path.is_symlink():
             for child in sorted(path.iterdir()):
                 self.remove_tree(child)
@@ -226,7 +234,7 @@ class Disk:
 
 @contextmanager
 def translate_scratch_errors(folder: Path) -> Iterator[None]:
-    """Turn an ``OSError`` of the files in a scratch folder into ``OperationError``."""
+    """Raise an ``OSError`` of a file in a scratch folder as ``OperationError``."""
     try:
         yield
     except OSError as error:
@@ -235,18 +243,21 @@ def translate_scratch_errors(folder: Path) -> Iterator[None]:
         raise to_operation_error(error, "write a scratch file") from error
 
 
-def disk_full_error(place: Path, code: int) -> OperationError:
-    """Say that scratch files do not fit into the place where scratch folders stand."""
+def disk_full_error(folder: Path, code: int) -> OperationError:
+    """Return the error for scratch files that do not fit in ``folder``.
+
+    ``code`` is one of ``DISK_FULL_ERRNOS``.
+    """
     return OperationError(
-        f"no room for scratch files in {place}: {os.strerror(code)}",
-        hint="Free some space there, or name a roomier folder with --temp-dir or "
-        "SEGCTL_TEMP_DIR, then run the same command again.",
+        f"no space for scratch files in {folder}: {os.strerror(code)}",
+        hint="Free some space there, or set --temp-dir or SEGCTL_TEMP_DIR to a folder with more "
+        "space. Then run the same command again.",
     )
 
 
 @contextmanager
 def create_scratch_file(path: Path, *, buffering: int = -1) -> Iterator[BinaryIO]:
-    """Write a new file for its owner alone, which need not last; raises ``OperationError``."""
+    """Create a scratch file, readable only for its owner; raises ``OperationError``."""
     with (
         translate_scratch_errors(path.parent),
         os.fdopen(Disk().create(path), "wb", buffering=buffering) as file,

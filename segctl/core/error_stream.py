@@ -1,9 +1,8 @@
-"""The Error Stream as text: entries that CleverTap skipped after it had accepted their request.
+"""Parse an Error Stream: the dashboard's list of entries that CleverTap skipped.
 
-The dashboard is the only place that shows them, and people copy from it as they can:
-CSV, tabs or semicolons, a JSON array, an object around one, JSON lines; columns are
-known by their names, however these are spelled.  A stream may be long, so its rows
-are held as columns, and what repeats in them once.
+The stream has no fixed format, because people export it or copy it from the page: CSV, tabs or
+semicolons, a JSON array, an object around an array, JSON Lines. Columns are recognized by their
+names, in any spelling. A stream can be long, so the result is columns, not objects.
 """
 
 import csv
@@ -14,15 +13,16 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any, Literal
 
+from segctl.core.codec import is_truncated
 from segctl.core.diagnostics import Diagnostic, Location
 from segctl.core.errors import InvalidInput
 from segctl.core.rejects import EMPTY_IDENTITY, ERROR_TYPES, NO_SEGMENT_ID, RejectDetails, Rejects
 
 LISTED_PROBLEMS = 100
-"""How many unusable rows are told one by one; the others are counted."""
+"""How many unusable rows get a diagnostic of their own. The others are only counted."""
 
-LONGEST_TYPE = 100
-"""Characters kept of an error type that is none of ``ERROR_TYPES``."""
+MAX_TYPE_LENGTH = 100
+"""The length, in characters, to which an error type that is not in ``ERROR_TYPES`` is cut."""
 
 Role = Literal["user", "ct_segment_id", "customer_segment_id", "type", "time", "account"]
 
@@ -38,37 +38,42 @@ _NAMES: Mapping[Role, str] = {
 _ROLES: Mapping[str, Role] = {
     name: role for role, names in _NAMES.items() for name in names.split()
 }
-"""What a column is by its name in lower case, without spaces and signs."""
+"""The role of a column by its name in lower case, without spaces and punctuation."""
 
 _DELIMITERS = "\t,;|"
-_HEADER_WITHIN = 20
-"""Lines in which the header must stand: a paste may begin with a title."""
+_MAX_HEADER_LINE = 20
+"""The header is one of the first lines; text copied from a page can begin with a title."""
 
 _ABSENT = frozenset(("", "-", "–", "—", "n/a", "null"))
-"""How an empty cell may look."""
+"""How an empty cell can be written."""
 
 _SPACES = " \t\r\n\xa0\u200b\ufeff"
-_WHOLE = re.compile(r"([0-9]+)(?:\.0+)?")
-_MANGLED = re.compile(r"[-+0-9.,eE\s]+")
-_BETWEEN = re.compile(r"[ \t\r\n,]*")
+_WHOLE_NUMBER = re.compile(r"([0-9]+)(?:\.0+)?")
+_OTHER_NUMBER = re.compile(r"[-+0-9.,eE\s]+")
+_BETWEEN_VALUES = re.compile(r"[ \t\r\n,]*")
+_BETWEEN_KEY_AND_VALUE = re.compile(r"[ \t\r\n:]*")
 _DECODER = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=str)
-_DEEPEST = 4
+_MAX_DEPTH = 4
+"""How deep in an object the array of entries may be."""
+
+Cells = Mapping[Role, str] | str
+"""The first value of each role in a row, or the problem that makes the row unusable."""
 
 
 def parse_error_stream(data: bytes, *, file: str) -> Rejects:
-    """Read a stream; ``file`` is its name for messages.
+    """Parse a stream; ``file`` is its name for messages.
 
-    Raises ``InvalidInput`` with a diagnostic for each unusable row, by its line; none
-    of them quotes a row, which holds an identity.
+    Raises ``InvalidInput`` with a diagnostic for each unusable row, by its line. A diagnostic
+    never quotes a row, because rows contain identities.
     """
     rows = _Rows(file)
     try:
-        text = _text(data)
-        begin = text.lstrip(_SPACES)[:1]
-        for line, cells in _objects(text) if begin in ("[", "{") else _records(text):
+        text = _decode(data)
+        is_json = text.lstrip(_SPACES).startswith(("[", "{"))
+        for line, cells in _json_rows(text) if is_json else _delimited_rows(text):
             rows.add(line, cells)
     except _Unreadable as error:
-        rows.problem(error.line, error.summary, error.detail)
+        rows.add_problem(error.line, error.summary, error.detail)
     return rows.finish()
 
 
@@ -82,27 +87,24 @@ class _Unreadable(Exception):
         self.detail = detail
 
 
-Cells = Mapping[Role, str] | str
-"""The first value of each role in one row; or what is wrong with the row."""
-
-
 class _Rows:
-    """Columns being filled, and problems being collected."""
+    """Collects the columns of a stream and its problems."""
 
     def __init__(self, file: str) -> None:
         self._file = file
         self._problems: list[Diagnostic] = []
-        self._more = 0
+        self._unlisted_problems = 0
+        # An index into ``_details``, or a problem, by the cells that ``RejectDetails`` is made of.
         self._known: dict[tuple[str, str, str, str], int | str] = {}
-        self._labels: list[RejectDetails] = []
-        self._label: list[int] = []
+        self._details: list[RejectDetails] = []
+        self._detail_indexes: list[int] = []
         self._users: list[str] = []
         self._times: list[float | None] = []
 
     def add(self, line: int, cells: Cells) -> None:
-        """Take one row."""
+        """Add a row, or the problem that makes it unusable."""
         if isinstance(cells, str):
-            self.problem(line, cells)
+            self.add_problem(line, cells)
             return
         key = (
             cells.get("ct_segment_id", ""),
@@ -110,42 +112,42 @@ class _Rows:
             cells.get("type", ""),
             cells.get("account", ""),
         )
-        label = self._known.get(key)
-        if label is None:
-            label = self._known[key] = self._labelled(*key)
-        if isinstance(label, str):
-            self.problem(line, label)
+        detail_index = self._known.get(key)
+        if detail_index is None:
+            detail_index = self._known[key] = self._add_details(*key)
+        if isinstance(detail_index, str):
+            self.add_problem(line, detail_index)
             return
         user = cells.get("user", "").strip(_SPACES)
-        if not user and self._labels[label].type != EMPTY_IDENTITY:
-            self.problem(line, "the row names no user")
+        if not user and self._details[detail_index].type != EMPTY_IDENTITY:
+            self.add_problem(line, "the row does not name a user")
             return
-        self._label.append(label)
+        self._detail_indexes.append(detail_index)
         self._users.append(user)
-        self._times.append(_time(cells.get("time", "")))
+        self._times.append(_parse_time(cells.get("time", "")))
 
-    def _labelled(self, ct: str, customer: str, type_: str, account: str) -> int | str:
-        """Give the index of a label, or what is wrong with it."""
+    def _add_details(self, ct: str, customer: str, type_: str, account: str) -> int | str:
+        """Return the index of new details, or the problem that makes the row unusable."""
         ct, customer = _present(ct), _present(customer)
-        if found := _WHOLE.fullmatch(ct):
-            ct = found[1]
-        elif ct and _MANGLED.fullmatch(ct):
-            return "its Segment ID is no whole number; a spreadsheet may have changed it"
-        label = RejectDetails(
+        if match := _WHOLE_NUMBER.fullmatch(ct):
+            ct = match[1]
+        elif ct and _OTHER_NUMBER.fullmatch(ct):
+            return "the Segment ID is not a whole number; a spreadsheet may have reformatted it"
+        details = RejectDetails(
             ct_segment_id=ct or None,
             customer_segment_id=customer or None,
             type=_canonical_type(type_),
             account=account.strip(_SPACES),
         )
-        if not ct and not customer and label.type != NO_SEGMENT_ID:
-            return "the row names no segment"
-        self._labels.append(label)
-        return len(self._labels) - 1
+        if not ct and not customer and details.type != NO_SEGMENT_ID:
+            return "the row does not name a segment"
+        self._details.append(details)
+        return len(self._details) - 1
 
-    def problem(self, line: int, summary: str, detail: str = "") -> None:
-        """Note what is wrong with a row."""
+    def add_problem(self, line: int, summary: str, detail: str = "") -> None:
+        """Add a diagnostic for a line, or count it if there are many."""
         if len(self._problems) >= LISTED_PROBLEMS:
-            self._more += 1
+            self._unlisted_problems += 1
             return
         self._problems.append(
             Diagnostic(
@@ -157,20 +159,20 @@ class _Rows:
         )
 
     def finish(self) -> Rejects:
-        """Give the columns; raises ``InvalidInput`` where a row could not be used."""
-        if self._more:
+        """Return the columns; raises ``InvalidInput`` if a row was unusable."""
+        if self._unlisted_problems:
             self._problems.append(
                 Diagnostic(
                     code="unusable-reject",
-                    summary=f"{self._more:,} more rows cannot be used",
+                    summary=f"{self._unlisted_problems:,} more rows cannot be used",
                     location=Location(file=self._file),
                 )
             )
         if self._problems:
             raise InvalidInput(self._problems)
         return Rejects(
-            details=tuple(self._labels),
-            detail_indexes=self._label,
+            details=tuple(self._details),
+            detail_indexes=self._detail_indexes,
             users=self._users,
             times=self._times,
         )
@@ -182,23 +184,22 @@ def _present(text: str) -> str:
 
 
 def _canonical_type(text: str) -> str:
-    """Give the vendor's spelling of a type, or what stands there, shortened."""
+    """Return the vendor's spelling of an error type; an unknown type is cut."""
     text = text.strip(_SPACES)
     word = re.sub("[^A-Za-z0-9]+", "_", text).upper()
-    return next(
-        (t for t in ERROR_TYPES if word in (t, t.removeprefix("API_"))), text[:LONGEST_TYPE]
-    )
+    known = (t for t in ERROR_TYPES if word in (t, t.removeprefix("API_")))
+    return next(known, text[:MAX_TYPE_LENGTH])
 
 
 @lru_cache(maxsize=1024)
-def _time(text: str) -> float | None:
-    """Read ISO 8601 with a zone, or seconds or milliseconds since 1970."""
+def _parse_time(text: str) -> float | None:
+    """Parse ISO 8601 with a zone, or seconds or milliseconds since 1970."""
     text = text.strip(_SPACES)
     try:
         if text.isdecimal():
             return int(text) / {10: 1, 13: 1000}[len(text)]
-        found = datetime.fromisoformat(text)
-        return found.timestamp() if found.tzinfo else None
+        time = datetime.fromisoformat(text)
+        return time.timestamp() if time.tzinfo else None
     except (LookupError, ValueError, OverflowError):
         return None
 
@@ -208,8 +209,8 @@ def _role(name: str) -> Role | None:
     return _ROLES.get(re.sub("[^a-z0-9]+", "", name.lower()))
 
 
-def _text(data: bytes) -> str:
-    """Decode UTF-8, or the UTF-16 that spreadsheets call Unicode text."""
+def _decode(data: bytes) -> str:
+    """Decode UTF-8, or UTF-16 with a byte order mark, which spreadsheets call Unicode text."""
     encoding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
     try:
         return data.decode(encoding)
@@ -221,49 +222,51 @@ def _text(data: bytes) -> str:
 # Delimited text
 
 
-def _records(text: str) -> Iterator[tuple[int, Cells]]:
-    """Give the rows of delimited text, each with the number of its first line."""
+def _delimited_rows(text: str) -> Iterator[tuple[int, Cells]]:
+    """Yield the rows of delimited text, each with the number of its first line."""
     if "\n" not in text:
         text = text.replace("\r", "\n")
     lines = _lines(text)
-    number, delimiter, roles = _header(lines)
+    header_line, delimiter, roles = _find_header(lines)
     reader = csv.reader(lines, delimiter=delimiter, strict=True)
-    end = number
+    last_line = header_line
     try:
         for values in reader:
-            begin, end = end + 1, number + reader.line_num
+            first_line, last_line = last_line + 1, header_line + reader.line_num
             if any(map(str.strip, values)):
-                yield begin, _cells(roles, values)
+                yield first_line, _cells(roles, values)
     except csv.Error as error:
         raise _Unreadable(
-            end + 1, "a quoted value does not end where it should", 'Write a quote inside as "".'
+            last_line + 1,
+            "a quoted value is not closed correctly",
+            'Write a quote inside a quoted value as "".',
         ) from error
 
 
 def _lines(text: str) -> Iterator[str]:
     start = 0
     while start < len(text):
-        # Not splitlines(), which also splits where no line of a file ends.
+        # Not splitlines(): it also splits at characters that do not end a line of a file.
         end = text.find("\n", start) + 1 or len(text)
         yield text[start:end]
         start = end
 
 
-def _header(lines: Iterator[str]) -> tuple[int, str, list[Role | None]]:
-    """Find the header; give its line's number, the delimiter, and what each column is."""
-    first = 0
+def _find_header(lines: Iterator[str]) -> tuple[int, str, list[Role | None]]:
+    """Find the header; return its line number, the delimiter and the role of each column."""
+    first_line = 0
     for number, line in enumerate(lines, start=1):
-        first = first or (number if line.strip() else 0)
+        first_line = first_line or (number if line.strip() else 0)
         for delimiter in _DELIMITERS:
             roles = [_role(name) for name in line.split(delimiter)]
             if "user" in roles and {"ct_segment_id", "customer_segment_id"} & set(roles):
                 return number, delimiter, roles
-        if number == _HEADER_WITHIN:
+        if number == _MAX_HEADER_LINE:
             break
     raise _Unreadable(
-        first or 1,
-        "there is no header line that names a column of users and one of segments"
-        if first
+        first_line or 1,
+        "there is no header with a column of users and a column of segments"
+        if first_line
         else "the file is empty",
         "The columns are Segment ID, Customer Segment ID, User Identity and type.",
     )
@@ -272,11 +275,11 @@ def _header(lines: Iterator[str]) -> tuple[int, str, list[Role | None]]:
 def _cells(roles: Sequence[Role | None], values: Sequence[str]) -> Cells:
     if any(map(str.strip, values[len(roles) :])):
         return "the row has more values than the header has columns"
-    return _first(zip(roles, values, strict=False))
+    return _first_values(zip(roles, values, strict=False))
 
 
-def _first(pairs: Iterable[tuple[Role | None, str]]) -> Mapping[Role, str]:
-    """Give the first value that is there for each role."""
+def _first_values(pairs: Iterable[tuple[Role | None, str]]) -> Mapping[Role, str]:
+    """Return the first value of each role that is not empty."""
     cells: dict[Role, str] = {}
     for role, value in pairs:
         if role is not None and value and not cells.get(role):
@@ -287,79 +290,85 @@ def _first(pairs: Iterable[tuple[Role | None, str]]) -> Mapping[Role, str]:
 # JSON
 
 
-def _objects(text: str) -> Iterator[tuple[int, Cells]]:
-    """Give the objects of an array, in an object or not, or of JSON lines."""
+def _json_rows(text: str) -> Iterator[tuple[int, Cells]]:
+    """Yield the rows of an array, of an object around an array, or of JSON Lines."""
     try:
-        yield from _values(text)
+        yield from _entries(text)
     except json.JSONDecodeError as error:
-        cut = error.pos >= len(text.rstrip()) or error.msg.startswith("Unterminated string")
-        summary = "the file ends in the middle" if cut else f"this is not JSON ({error.msg})"
+        summary = (
+            "the file ends in the middle of an entry or an array"
+            if is_truncated(text, error)
+            else f"this is not JSON ({error.msg})"
+        )
         raise _Unreadable(error.lineno, summary) from error
     except RecursionError as error:
-        raise _Unreadable(1, "the JSON is nested too deep") from error
+        raise _Unreadable(1, "the JSON is nested too deeply") from error
 
 
-def _values(text: str) -> Iterator[tuple[int, Cells]]:
-    at = _skip(text, len(text) - len(text.lstrip(_SPACES)))
-    start = at + 1 if text[at] == "[" else _array_in(text, at)
-    at = at if start is None else start
+def _entries(text: str) -> Iterator[tuple[int, Cells]]:
+    # Entries are decoded one by one, so that each gets its line and little memory is used.
+    position = _skip(text, len(text) - len(text.lstrip(_SPACES)))
+    array = position + 1 if text[position] == "[" else _find_array(text, position)
+    position = position if array is None else array
     line, counted = 1, 0
-    while (at := _skip(text, at)) < len(text):
-        if start is not None and text[at] == "]":
+    while (position := _skip(text, position)) < len(text):
+        if array is not None and text[position] == "]":
             return
-        line, counted = line + text.count("\n", counted, at), at
-        value, at = _DECODER.raw_decode(text, at)
-        yield line, _object(value)
-    if start is not None:
+        line, counted = line + text.count("\n", counted, position), position
+        value, position = _DECODER.raw_decode(text, position)
+        yield line, _object_cells(value)
+    if array is not None:
         raise json.JSONDecodeError("Expecting ']'", text, len(text))
 
 
-def _skip(text: str, at: int) -> int:
-    found = _BETWEEN.match(text, at)
-    return found.end() if found else at
+def _skip(text: str, position: int, between: re.Pattern[str] = _BETWEEN_VALUES) -> int:
+    match = between.match(text, position)
+    return match.end() if match else position
 
 
-def _array_in(text: str, at: int) -> int | None:
-    """Give where the entries of the array in an object begin; ``None`` where it is a row itself.
+def _find_array(text: str, position: int) -> int | None:
+    """Return where the entries of an array inside an object begin.
 
-    The first array of objects counts, else the first empty one.
+    That is the first array of objects, or else the first empty array. ``None`` means that the
+    object is an entry itself.
     """
-    found = list(_arrays(text, at, depth=1))
-    return next((place for place, filled in found if filled), found[0][0] if found else None)
+    # All of the object is read first, so that it is an error if its end is missing.
+    arrays = list(_arrays(text, position, depth=1))
+    first = arrays[0][0] if arrays else None
+    return next((start for start, is_empty in arrays if not is_empty), first)
 
 
-def _arrays(text: str, at: int, *, depth: int) -> Iterator[tuple[int, bool]]:
-    at = _skip(text, at + 1)
-    while text[at : at + 1] == '"':
-        key, at = _DECODER.raw_decode(text, at)
+def _arrays(text: str, position: int, *, depth: int) -> Iterator[tuple[int, bool]]:
+    """Yield where each empty array and each array of objects begins, and whether it is empty."""
+    position = _skip(text, position + 1)
+    while text[position : position + 1] == '"':
+        key, position = _DECODER.raw_decode(text, position)
         if _role(key) == "user":
             return
-        at = _BETWEEN_KEY.match(text, at).end()  # type: ignore[union-attr]  # it matches nothing too
-        opening = text[at : at + 1]
-        if opening == "[" and text.startswith(("{", "]"), _skip(text, at + 1)):
-            yield at + 1, text.startswith("{", _skip(text, at + 1))
-        if opening == "{" and depth < _DEEPEST:
-            yield from _arrays(text, at, depth=depth + 1)
-        _, at = _DECODER.raw_decode(text, at)
-        at = _skip(text, at)
+        position = _skip(text, position, _BETWEEN_KEY_AND_VALUE)
+        opening = text[position : position + 1]
+        first = _skip(text, position + 1)
+        if opening == "[" and text.startswith(("{", "]"), first):
+            yield position + 1, text.startswith("]", first)
+        if opening == "{" and depth < _MAX_DEPTH:
+            yield from _arrays(text, position, depth=depth + 1)
+        _, position = _DECODER.raw_decode(text, position)
+        position = _skip(text, position)
 
 
-_BETWEEN_KEY = re.compile(r"[ \t\r\n:]*")
-
-
-def _object(value: Any) -> Cells:
+def _object_cells(value: Any) -> Cells:
     if not isinstance(value, dict):
-        return "the entry is no JSON object"
+        return "the entry is not a JSON object"
     pairs = [(role, v) for name, v in value.items() if (role := _role(name)) and v is not None]
     if not all(isinstance(text, str) for _, text in pairs):
         return "the entry has a value that is neither text nor a number"
     if not all(text.isascii() or _is_unicode(text) for _, text in pairs):
         return "the entry has a value that is not Unicode text"
-    return _first(pairs)
+    return _first_values(pairs)
 
 
 def _is_unicode(text: str) -> bool:
-    r"""Tell whether text can be written as UTF-8; JSON's ``\\ud800`` cannot."""
+    r"""Return whether text can be encoded as UTF-8; JSON's ``\ud800`` cannot."""
     try:
         text.encode()
     except UnicodeEncodeError:

@@ -1,22 +1,22 @@
 """Every error that segctl raises on purpose, grouped by what the caller does next.
 
     SegctlError
-    ├── Stop                    nothing more can be done in this run
-    │   ├── InvalidInput        the user's files; holds all diagnostics at once
-    │   ├── WrongUsage          the command line
-    │   ├── CredentialsRefused  the service knows neither account nor passcode here
+    ├── OperationError          the run cannot do what was asked
+    │   ├── InvalidInput        the user's files have problems; holds all diagnostics
+    │   ├── WrongUsage          the command line asks for something impossible
+    │   ├── CredentialsRefused  the service does not accept the account or the passcode
     │   ├── WrongAccount        the state belongs to another account or host
     │   ├── StalePlan           the saved plan no longer fits
-    │   ├── StateLocked         another run holds the state
-    │   ├── StateDamaged        the record cannot be read or does not add up
-    │   ├── StateChanged        another writer replaced the head in between
-    │   └── GuardRefused        the plan is larger than its guards allow
-    └── Unfinished              something was sent; what is left can go on
-        ├── AppliedInPart       some requests have no acknowledgement
-        └── Interrupted         the user asked to stop
+    │   ├── StateLocked         another run holds the lock of the state
+    │   ├── StateDamaged        the state cannot be read or contradicts itself
+    │   ├── StateChanged        another run replaced the head
+    │   └── GuardRefused        the plan changes more than its guards allow
+    └── Unfinished              something was sent; the same command continues from there
+        ├── AppliedInPart       some requests were not acknowledged
+        └── Interrupted         the user interrupted the run
 
-An error carries data; building one never prints.  ``cli/main.py`` is the one
-place that turns them into exit codes.
+An error carries data and never prints. Only ``cli/errors.py`` turns errors into
+text and exit codes.
 """
 
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ from segctl.core.diagnostics import Diagnostic
 
 
 class SegctlError(Exception):
-    """Base of all errors that segctl explains to its user.
+    """Base class of all errors that segctl explains to the user.
 
     ``hint`` says what to do next, in one or two short sentences.
     """
@@ -38,7 +38,7 @@ class SegctlError(Exception):
 
 
 class OperationError(SegctlError):
-    """Nothing was sent by this run, or nothing more can be."""
+    """The run cannot do, or cannot continue, what was asked."""
 
 
 class InvalidInput(OperationError):
@@ -51,11 +51,11 @@ class InvalidInput(OperationError):
 
 
 class WrongUsage(OperationError):
-    """The command line asks for something that cannot be."""
+    """The command line asks for something impossible."""
 
 
 class CredentialsRefused(OperationError):
-    """The service answered 401 or 403, or credentials are absent."""
+    """The service answered 401 or 403, or there are no credentials."""
 
 
 class WrongAccount(OperationError):
@@ -63,7 +63,7 @@ class WrongAccount(OperationError):
 
 
 class StalePlan(OperationError):
-    """A saved plan does not fit the present account, state or manifests."""
+    """A saved plan does not fit the current account, state or manifests."""
 
 
 class StateLocked(OperationError):
@@ -75,11 +75,11 @@ class StateLocked(OperationError):
 
 
 class StateDamaged(OperationError):
-    """A head, member file or journal is missing, unreadable or contradicts another."""
+    """A head, member file or journal is missing, is unreadable or contradicts another."""
 
 
 class StateChanged(OperationError):
-    """The head was replaced by another writer since it was read."""
+    """Another run replaced the head, or broke the lock, after this run read the state."""
 
 
 class GuardRefused(OperationError):
@@ -91,11 +91,11 @@ class GuardRefused(OperationError):
 
 
 class Unfinished(SegctlError):
-    """Something was sent; the same command again goes on from there."""
+    """Something was sent; running the same command again continues from there."""
 
 
 class AppliedInPart(Unfinished):
-    """Some requests were not acknowledged; ``result`` says which became of what."""
+    """Some requests were not acknowledged; ``result`` holds the outcome of each."""
 
     def __init__(self, message: str, *, result: Any = None, hint: str = "") -> None:
         super().__init__(message, hint=hint)
@@ -103,4 +103,4 @@ class AppliedInPart(Unfinished):
 
 
 class Interrupted(Unfinished):
-    """The user interrupted the run; state is saved."""
+    """The user interrupted the run; the state is saved."""

@@ -1,4 +1,4 @@
-"""What an apply tells while it runs; the screen turns these into a bar, lines or JSON."""
+"""Events that an apply reports while it runs; ``cli/`` and ``render/`` show them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from segctl.core.outcomes import Outcome
 
 @dataclass(frozen=True, kw_only=True)
 class Recovered:
-    """The journal of an interrupted apply was taken into the state."""
+    """An interrupted apply was merged into the state: its requests by outcome."""
 
     acknowledged: int
     uncertain: int
@@ -16,7 +16,7 @@ class Recovered:
 
 @dataclass(frozen=True, kw_only=True)
 class ApplyStarted:
-    """Everything was checked; the first request is about to leave."""
+    """All checks passed; the first request is sent next."""
 
     creates: int
     requests: int
@@ -25,14 +25,14 @@ class ApplyStarted:
 
 @dataclass(frozen=True, kw_only=True)
 class Settling:
-    """Waiting ``seconds`` before turning round pairs whose last request got no answer."""
+    """The apply waits ``seconds`` before it reverses pairs whose last request was not answered."""
 
     seconds: float
 
 
 @dataclass(frozen=True, kw_only=True)
 class CreateDone:
-    """One createSegment request ended; ``addresses`` are the segments in it."""
+    """A createSegment request ended; ``addresses`` are its segments."""
 
     addresses: tuple[str, ...]
     outcome: Outcome
@@ -41,7 +41,7 @@ class CreateDone:
 
 @dataclass(frozen=True, kw_only=True)
 class RequestDone:
-    """One updateSegment request ended; ``changes`` memberships were in it."""
+    """An updateSegment request ended; it contained ``changes`` membership changes."""
 
     request: int
     outcome: Outcome
@@ -53,7 +53,7 @@ class RequestDone:
 
 @dataclass(frozen=True, kw_only=True)
 class RateLimited:
-    """The service answered 429; the request waits ``seconds`` and goes again."""
+    """The service answered 429; the request is sent again after ``seconds``."""
 
     call: str
     seconds: float
@@ -61,12 +61,11 @@ class RateLimited:
 
 @dataclass(frozen=True, kw_only=True)
 class ApplyEnded:
-    """The apply is over.
+    """The apply ended; ``acknowledged`` to ``not_tried`` count update requests by outcome.
 
-    Counts of update requests by outcome; ``changes`` memberships were acknowledged and
-    ``quarantined`` ones refused singly, out of requests that were otherwise accepted.
-    ``not_created`` segments were to be created and have no acknowledgement; what was to
-    go into them was left out of the requests.
+    ``changes`` counts acknowledged membership changes. ``quarantined`` counts changes that were
+    refused one by one while the rest of their request was accepted. ``not_created`` counts
+    segments whose creation was not acknowledged; their members were not sent.
     """
 
     acknowledged: int
@@ -86,5 +85,5 @@ Observer = Callable[[Event], None]
 
 
 def ignore_event(event: Event) -> None:
-    """Observe nothing."""
+    """Ignore an event; the default observer."""
     del event

@@ -1,10 +1,10 @@
-"""What members are computed from, told by digests, so that what did not change is not read again.
+"""Fingerprints of the inputs that members are computed from, so that unchanged inputs are not read.
 
-A fingerprint stands for everything that decides which rows a source gives, or which
-members a segment is to have.  With the state facts are kept: a source of this
-fingerprint holds so many rows; sources of that one come to this set of members; a rule
-holds for segments of those.  A fact cannot go stale, whatever becomes of the state: a
-segment is as desired where its present fingerprint comes to the very set recorded.
+A fingerprint covers everything that decides which rows a source returns, or which members a
+segment gets. The state keeps facts about fingerprints: how many rows a source with this
+fingerprint has, which set of members sources with that fingerprint produce, which rules hold
+for them. Such a fact stays true however the state changes. A segment is up to date if its
+current fingerprint is known to produce exactly the recorded set of members.
 """
 
 import hashlib
@@ -17,14 +17,14 @@ from segctl.core.codec import to_plain
 from segctl.core.identity import SetDigest
 
 RULES_VERSION = 1
-"""Raised whenever the same sources may come to other members: when the rules of what an
-identity is, how files are read, or how sets are put together, change.  A release of
-segctl does so too, whatever changed."""
+"""Part of every fingerprint. Increase it when the same sources may produce other members: when
+the rules for identities, for reading files or for combining sets change. The version of segctl
+is part of every fingerprint too, so a release has the same effect."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SourceCounts:
-    """What a source holds, for the findings of a plan: see ``engine.base.LoadStats``."""
+    """Row counts of a source, for the findings of a plan; see ``engine.base.LoadStats``."""
 
     rows: int
     duplicates: int = 0
@@ -34,9 +34,9 @@ class SourceCounts:
 
 @dataclass(frozen=True, kw_only=True)
 class Basis:
-    """A fact: sources of the fingerprint ``sources`` come to the set ``members``.
+    """The fact that sources with the fingerprint ``sources`` produce the set ``members``.
 
-    So many users would be in it, were they not ``held_out`` or ``suppressed``.
+    ``held_out`` and ``suppressed`` are the numbers of users that were left out for that reason.
     """
 
     sources: str
@@ -45,21 +45,21 @@ class Basis:
     suppressed: int = 0
 
 
-def fingerprint(*told: object) -> str:
-    """Give the SHA-256 of plain values and dataclasses of them, in hexadecimal digits.
+def fingerprint(*inputs: object) -> str:
+    """Return the SHA-256, in hexadecimal digits, of JSON values and dataclasses of them.
 
-    Mappings are taken without their order, sequences with it.
+    The order of a mapping does not matter; the order of a sequence does.
     """
-    plain = to_plain([__version__, RULES_VERSION, told])
+    plain = to_plain([__version__, RULES_VERSION, inputs])
     text = json.dumps(plain, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def segment_fingerprint(settings: object, feeds: Iterable[tuple[str, str]]) -> str:
-    """Give the fingerprint of what a segment's members are computed from.
+def segment_fingerprint(settings: object, sources: Iterable[tuple[str, str]]) -> str:
+    """Return the fingerprint of everything that decides a segment's members.
 
-    ``feeds`` are its sources in any order: what each does for the segment (its role, or
-    the value of its segment column) and its fingerprint.  ``settings`` are those of the
-    segment that have a say in who is in it.
+    ``settings`` are the segment's settings that affect its members. ``sources`` holds, in any
+    order, what each source does for the segment (its role, or the segment value) and the
+    source's fingerprint.
     """
-    return fingerprint("segment", settings, sorted(feeds))
+    return fingerprint("segment", settings, sorted(sources))

@@ -1,8 +1,7 @@
-"""Hold-outs: a stable share of users that a segment leaves out, to measure what it does.
+"""Hold-outs: a stable share of users that a segment leaves out, to measure its effect.
 
-Who is held out follows from the salt and the user key alone: no run remembers it,
-and every engine, language and day gives the same answer.  The same rule stands in
-SQL (``engine/algebra.py``).
+Only the salt and the user key decide who is held out. Nothing is stored, and every run and
+every engine arrives at the same users. ``engine/set_operations.py`` has the same rule in SQL.
 """
 
 import hashlib
@@ -11,17 +10,17 @@ from dataclasses import dataclass
 from segctl.core.identity import Kind, encode_identity
 
 SEPARATOR = "\x1f"
-"""Stands between salt and user key; no salt has control characters in it."""
+"""Separates salt and user key in the hash input; a salt contains no control characters."""
 
 _SPAN = 1 << 64
 
 
 @dataclass(frozen=True, kw_only=True)
 class Holdout:
-    """Which users are held out: ``percent`` of them, picked by ``salt``.
+    """Which users are held out: ``percent`` of them, chosen by ``salt``.
 
-    The same salt picks the same users wherever it is used; a greater share holds out
-    all users of a smaller one.
+    The same salt chooses the same users in every segment. A larger share includes all users
+    of a smaller one.
     """
 
     percent: float
@@ -29,11 +28,11 @@ class Holdout:
 
     @property
     def threshold(self) -> int:
-        """The hash, from 0 up to 2**64, from which on users are not held out."""
+        """The exclusive upper limit, from 0 to 2**64, for the hash of a user who is held out."""
         part, whole = self.percent.as_integer_ratio()
-        return -(-part * _SPAN // (100 * whole))  # rounded up, without a loss in between
+        return -(-part * _SPAN // (100 * whole))  # rounded up; integers, so exact
 
     def holds_out(self, kind: Kind, value: str) -> bool:
-        """Tell whether a user is held out."""
+        """Return whether a user is held out."""
         text = f"{self.salt}{SEPARATOR}".encode() + encode_identity(kind, value)
         return int.from_bytes(hashlib.sha256(text).digest()[:8]) < self.threshold

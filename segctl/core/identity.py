@@ -1,9 +1,8 @@
 """User keys: their two kinds, what makes one invalid, and the digest of a set of them.
 
-An unknown identity makes a junk profile in the service, so a value is checked
-and never mended.  The same rules stand in SQL (``engine/sql.py`` builds its
-check from the patterns here), so that a member file of ten million rows and an
-inline list are judged alike.
+An unknown identity creates a junk profile in the service, so values are checked and never
+corrected. ``engine/sql.py`` builds the same check in SQL from the patterns here, so that a
+file of ten million rows and an inline list follow the same rules.
 """
 
 import hashlib
@@ -13,16 +12,16 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 MAX_CHARACTERS = 1023
-"""Identifiers must be under 1,024 characters, by the error text of the service's CSV upload."""
+"""An error text of the service's CSV upload says that identifiers have under 1,024 characters."""
 
 PLACEHOLDERS = frozenset(
     "undefined null na n/a 0 nil -1 infinity -infinity inf -inf nan -nan xxxxxx none".split()
 )
-"""Values that the service's CSV upload refuses as identities; compared without case."""
+"""Values that the service's CSV upload refuses as identities, in any case."""
 
 CONTROL_PATTERN = "[\\x00-\\x1f\\x7f-\\x9f\u2028\u2029]"
 SPACE_PATTERN = "[ \\x{a0}\\x{1680}\\x{2000}-\\x{200b}\\x{202f}\\x{205f}\\x{3000}\\x{feff}]"
-"""Both in the notation of RE2, for SQL; Python's is derived from them."""
+"""Both patterns are in RE2 syntax, for DuckDB; the Python patterns are derived from them."""
 
 
 def _python(pattern: str) -> str:
@@ -36,14 +35,14 @@ _SURROUNDED = re.compile(f"^{_SPACE}|{_SPACE}$")
 
 
 class Kind(StrEnum):
-    """What a user key is: the customer's identity, or CleverTap's own id of a device."""
+    """The kind of a user key: the customer's own identity, or CleverTap's id of a device."""
 
     IDENTITY = "identity"
     GUID = "guid"
 
 
 class IdentityProblem(StrEnum):
-    """Why a value cannot be a user key, in the order in which they are looked for."""
+    """Why a value cannot be a user key, in the order in which the checks run."""
 
     NULL = "null"
     EMPTY = "empty"
@@ -64,7 +63,7 @@ PROBLEM_DESCRIPTIONS = {
 
 
 def find_problem(value: str) -> IdentityProblem | None:
-    """Tell what is wrong with a user key, ``None`` where nothing is."""
+    """Return what is wrong with a user key, or ``None`` if it is valid."""
     if not value or _BLANK.fullmatch(value):
         return IdentityProblem.EMPTY
     if _CONTROL.search(value):
@@ -79,7 +78,7 @@ def find_problem(value: str) -> IdentityProblem | None:
 
 
 def mask_identity(value: str) -> str:
-    """Give a hint of a user key that shows at most a third of it: ``a…@e….com``, ``CT…56``."""
+    """Return a user key with at least two thirds of it masked: ``a…@e….com``, ``CT…56``."""
     local, at, domain = value.partition("@")
     if at and local and "." in domain.strip("."):
         host, _, top = domain.rpartition(".")
@@ -96,35 +95,35 @@ _MODULUS = 1 << 128
 
 @dataclass(frozen=True, kw_only=True)
 class SetDigest:
-    """What a set of user keys adds up to, whatever engine holds it and in whatever order.
+    """The digest of a set of user keys; the order of the keys does not matter.
 
-    ``total`` is the sum modulo 2**128 of the first 128 bits of SHA-256 over the
-    canonical encoding of each key, so that the digest of a changed set follows
-    from the old one and the change alone.
+    ``total`` is the sum, modulo 2**128, of the first 128 bits of the SHA-256 of each encoded
+    key. The digest of a changed set can therefore be computed from the old digest and the
+    change, without reading the set.
     """
 
     count: int = 0
     total: int = 0
 
     def __add__(self, other: "SetDigest") -> "SetDigest":
-        """Give the digest of the union with a disjoint set."""
+        """Return the digest of the union with a disjoint set."""
         return SetDigest(
             count=self.count + other.count, total=(self.total + other.total) % _MODULUS
         )
 
     def __sub__(self, other: "SetDigest") -> "SetDigest":
-        """Give the digest without a subset."""
+        """Return the digest of the set without a subset of it."""
         return SetDigest(
             count=self.count - other.count, total=(self.total - other.total) % _MODULUS
         )
 
     def __str__(self) -> str:
-        """Give the form in which a digest is written down."""
+        """Return the count, a colon, and ``total`` as 32 hexadecimal digits."""
         return f"{self.count}:{self.total:032x}"
 
     @classmethod
     def parse(cls, text: str) -> "SetDigest":
-        """Read what ``str`` wrote; raises ``ValueError``."""
+        """Parse the result of ``str``; raises ``ValueError``."""
         count, colon, total = text.partition(":")
         if not colon or len(total) != 32:
             raise ValueError(text)
@@ -132,7 +131,7 @@ class SetDigest:
 
     @classmethod
     def of(cls, members: Iterable[tuple[Kind, str]]) -> "SetDigest":
-        """Digest a set in Python, for checks; engines do the same in SQL."""
+        """Compute the digest of ``members``, which must be distinct. Engines do it in SQL."""
         count = total = 0
         for kind, value in members:
             count += 1
@@ -141,5 +140,5 @@ class SetDigest:
 
 
 def encode_identity(kind: Kind, value: str) -> bytes:
-    """Encode a user key for the digest: one letter for the kind, then UTF-8."""
+    """Encode a user key for hashing: one letter for the kind, then the value in UTF-8."""
     return f"{kind[0]}{value}".encode()

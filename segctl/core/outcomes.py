@@ -1,7 +1,7 @@
-"""What became of each request: the classes of outcome, and a ledger folded from a journal.
+"""The outcome of each request, and the ledger of all outcomes of an apply.
 
-Pure: ``journal.py`` keeps the records, ``applier.py`` makes them.  Replaying
-records twice equals replaying them once.
+``applying/sender.py`` writes the records, ``backends/journal.py`` stores them, and
+``fold_records`` folds them into a ledger. Folding the same records twice gives the same ledger.
 """
 
 from collections.abc import Iterable, Mapping
@@ -14,12 +14,14 @@ Record = Mapping[str, Any]
 
 
 class Outcome(StrEnum):
-    """What is known of one request.
+    """What is known about one request.
 
-    ``ACKNOWLEDGED``: the service said that it accepted it (accepted is not applied:
-    skipped entries show only in the Error Stream).  ``REFUSED``: the service said
-    that it did not, for its content.  ``FAILED``: it said that it did not do it, for
-    another reason, or it never left.  ``UNCERTAIN``: sent, and no trustworthy answer.
+    - ``ACKNOWLEDGED``: the service accepted it. Accepted is not applied: entries that the
+      service skips appear only in the Error Stream.
+    - ``REFUSED``: the service rejected its content.
+    - ``FAILED``: the service did not carry it out for another reason, or it was never sent.
+    - ``UNCERTAIN``: it was sent, and there is no trustworthy answer.
+    - ``NOT_TRIED``: the apply ended before it was sent.
     """
 
     ACKNOWLEDGED = "acknowledged"
@@ -31,13 +33,13 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """The provider's verdict on one request.
+    """The provider's result for one request, all its attempts included.
 
-    ``stop`` is true where the whole apply must end (credentials); ``detail`` is the
-    service's words, shortened; ``exists`` marks a create refused as a duplicate;
-    ``ids`` maps customer segment ids to CleverTap ids where a create told them.
-    ``attempts`` counts requests that left; ``throttled`` those answered 429.
-    ``doubted`` is true where one of the attempts got no trustworthy answer.
+    ``detail`` is what the service said, shortened. ``status`` is the HTTP status. ``stop`` means
+    that the whole apply must end, because of the credentials. ``exists`` means that a create was
+    refused as a duplicate. ``ids`` maps customer segment ids to CleverTap ids, if the answer to a
+    create contains them. ``attempts`` counts requests sent, ``throttled`` those answered with 429.
+    ``doubted`` means that at least one attempt got no trustworthy answer.
     """
 
     outcome: Outcome
@@ -62,7 +64,7 @@ class RequestOutcome:
 
 @dataclass(frozen=True, kw_only=True)
 class PairOutcome:
-    """One pair that fared otherwise than the request it was planned in."""
+    """The outcome of one pair, if it differs from that of its request."""
 
     target_index: int
     kind: str
@@ -84,29 +86,28 @@ class CreateOutcome:
 
 @dataclass(frozen=True, kw_only=True)
 class Ledger:
-    """All outcomes of one apply: by request number, and by target index for creates.
+    """All outcomes of one apply: ``updates`` by request number, ``creates`` by target index.
 
-    ``blocked`` targets were not created, so nothing was sent to them: their pairs
-    count as not tried whatever became of the request they were planned in.
-    ``exceptions`` are pairs that fared otherwise than their request.
+    ``exceptions`` are pairs whose outcome differs from that of their request. ``blocked`` are
+    indexes of targets that were not created, so nothing was sent to them: their pairs count as
+    not tried, even if the rest of their request was acknowledged.
     """
 
     updates: Mapping[int, RequestOutcome] = field(default_factory=dict)
     exceptions: tuple[PairOutcome, ...] = ()
     creates: Mapping[int, CreateOutcome] = field(default_factory=dict)
     blocked: frozenset[int] = frozenset()
-    ended: bool = False
 
     def count(self, outcome: Outcome) -> int:
-        """Give the number of update requests with this outcome."""
+        """Return the number of update requests with this outcome."""
         return sum(o.outcome is outcome for o in self.updates.values())
 
     @property
     def has_no_effect(self) -> bool:
-        """Whether the service surely did nothing, and judged no content either.
+        """Whether the service certainly did nothing and refused nothing for its content.
 
-        So it is after wrong credentials, in a wrong region, without a network: then
-        nothing is to be recorded, above all not which account and host a new state is of.
+        That is the case with wrong credentials, the wrong region or no network. Nothing is
+        recorded then; in particular a new state is not bound to the account and the host.
         """
         outcomes = {
             *(update.outcome for update in self.updates.values()),
@@ -117,19 +118,19 @@ class Ledger:
 
 
 def fold_records(records: Iterable[Record]) -> Ledger:
-    """Fold a journal's records into a ledger.
+    """Fold the records of a journal into a ledger.
 
-    ``sent`` without a later ``outcome`` is uncertain, but for one that was ``kept_back``
-    when it was ready to leave, and never left.  An uncertain request stays so
-    only until a later record of the same request says better.
+    A request that is ``sent`` without a later ``outcome`` is uncertain, unless it was
+    ``kept_back`` after it was logged and before it was sent. A later record of the same request
+    replaces an earlier one.
     """
     updates: dict[int, RequestOutcome] = {}
     exceptions: dict[int, list[PairOutcome]] = {}
     creates: dict[int, CreateOutcome] = {}
     blocked: frozenset[int] = frozenset()
-    ended = False
     for record in records:
-        # Others were written by a newer segctl; it may add kinds, never change one.
+        # Other types need no folding, or come from a newer segctl: it may add types of records
+        # but not change the meaning of one.
         match record["type"]:
             case "sent":
                 updates[record["request"]] = RequestOutcome(
@@ -151,23 +152,20 @@ def fold_records(records: Iterable[Record]) -> Ledger:
                 )
                 creates.update(dict.fromkeys(record["targets"], unknown))
             case "create_outcome":
-                for target in record["targets"]:
-                    creates[target] = CreateOutcome(
+                for target_index in record["targets"]:
+                    creates[target_index] = CreateOutcome(
                         outcome=Outcome(record["outcome"]),
                         at=record["at"],
-                        ct_segment_id=record.get("ids", {}).get(str(target)),
+                        ct_segment_id=record.get("ids", {}).get(str(target_index)),
                         detail=record.get("detail", ""),
                     )
             case "blocked":
                 blocked |= frozenset(record["targets"])
-            case "ended":
-                ended = True
     return Ledger(
         updates=updates,
         exceptions=tuple(pair for pairs in exceptions.values() for pair in pairs),
         creates=creates,
         blocked=blocked,
-        ended=ended,
     )
 
 
@@ -186,10 +184,11 @@ def _exceptions(record: Record) -> list[PairOutcome]:
 
 
 def restart_settle_time(ledger: Ledger, *, now: float) -> Ledger:
-    """Give the ledger of a run that was found dead at ``now``, in seconds since 1970.
+    """Return the ledger with uncertain requests dated ``now`` (seconds since 1970) at the earliest.
 
-    A request without an answer is repeated for minutes under its one record, so the
-    last time it left may have been a moment ago; the settle time counts from there.
+    For the ledger of a run that died. A request without an answer is repeated for minutes
+    without another record, so its last attempt may be much later than the record says. The
+    settle time has to start after it.
     """
     updates = {
         number: replace(o, at=max(o.at, now)) if o.outcome is Outcome.UNCERTAIN else o

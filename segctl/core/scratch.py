@@ -1,9 +1,9 @@
-"""Scratch folders: made among the temporary files, and cleared away whatever ends the run.
+"""Scratch folders: created among the temporary files, removed when the run ends.
 
-Members pass through them in full, so none may stay behind, also after ``kill -9``.
-A folder is named ``segctl-…`` and holds a file ``owner`` that its run keeps locked; the
-lock ends with its process.  Whoever makes the next one removes those whose
-owner is gone: this user's own, and never by way of a link.
+All members pass through scratch files, so none may stay behind, not even after ``kill -9``.
+A folder is named ``segctl-…`` and contains a file ``owner``, which its run keeps locked. The
+lock ends with the process. Each new scratch folder first removes the folders whose owner is
+gone: only this user's, and never through a symbolic link.
 """
 
 import fcntl
@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from enum import Enum, auto
 from pathlib import Path
 
-from segctl.core.disk import translate_os_errors
+from segctl.core.disk import is_same_file, translate_os_errors
 
 PREFIX = "segctl-"
 _NAME = re.compile(rf"{PREFIX}[a-z0-9_]+")
@@ -26,15 +26,16 @@ _FLAGS = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
 
 @contextmanager
 def scratch_folder(parent: Path | None = None) -> Iterator[Path]:
-    """Make a folder in ``parent``, by default the system's for temporary files; remove it after.
+    """Create a folder in ``parent`` and remove it afterwards.
 
-    Raises ``OperationError`` where it cannot be made.
+    ``parent`` defaults to the system's folder for temporary files. Raises ``OperationError`` if
+    the folder cannot be created.
     """
-    with translate_os_errors("make a folder for scratch files"):
+    with translate_os_errors("create a folder for scratch files"):
         parent = parent or Path(tempfile.gettempdir())
-    with translate_os_errors(f"make a folder for scratch files in {parent}"):
+    with translate_os_errors(f"create a folder for scratch files in {parent}"):
         remove_abandoned(parent)
-        folder, descriptor = _made(parent)
+        folder, descriptor = _create_locked(parent)
     try:
         yield folder
     finally:
@@ -42,44 +43,50 @@ def scratch_folder(parent: Path | None = None) -> Iterator[Path]:
         os.close(descriptor)
 
 
-def _made(parent: Path) -> tuple[Path, int]:
-    """Make a folder that is locked; another run may have taken it for left behind meanwhile."""
+def _create_locked(parent: Path) -> tuple[Path, int]:
+    """Create a folder; return it with the descriptor of its locked owner file."""
+    # Between mkdtemp and flock another run can take the folder for abandoned: it removes the
+    # folder, or holds the lock while it does. Then start over with a new folder.
     while True:
         folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
         owner = folder / _OWNER
         with suppress(FileNotFoundError):
             descriptor = os.open(owner, _FLAGS | os.O_CREAT | os.O_EXCL, 0o600)
-            if _lock(descriptor) is not Lock.TAKEN and _is(owner, descriptor):
+            if _try_lock(descriptor) is not LockResult.TAKEN and is_same_file(owner, descriptor):
                 return folder, descriptor
             os.close(descriptor)
 
 
 def remove_abandoned(parent: Path) -> None:
-    """Remove the scratch folders of this user's runs that were killed."""
+    """Remove the scratch folders that killed runs of this user left in ``parent``."""
     with suppress(OSError), os.scandir(parent) as entries:
         for entry in entries:
             if _NAME.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False):
                 with suppress(OSError):
-                    _clear(Path(entry.path))
+                    _remove_if_abandoned(Path(entry.path))
 
 
-def _clear(folder: Path) -> None:
+def _remove_if_abandoned(folder: Path) -> None:
     if folder.lstat().st_uid != os.geteuid():
         return
     try:
         descriptor = os.open(folder / _OWNER, _FLAGS)
     except FileNotFoundError:
-        folder.rmdir()  # an empty one: its run was killed before it could lock it
+        folder.rmdir()  # empty: its run was killed before it created the owner file
         return
     try:
-        if _lock(descriptor) is Lock.OURS:
+        if _try_lock(descriptor) is LockResult.ACQUIRED:
             _remove(folder)
     finally:
         os.close(descriptor)
 
 
 def _remove(folder: Path) -> None:
-    """Remove a folder, its lock last: what an end in between leaves is still known for ours."""
+    """Remove a folder, its owner file last.
+
+    If the process is killed in between, the rest still has an owner file without a lock, so the
+    next run removes it.
+    """
     with suppress(OSError):
         for path in folder.iterdir():
             if path.is_dir() and not path.is_symlink():
@@ -89,26 +96,19 @@ def _remove(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-class Lock(Enum):
-    """What came of an attempt to lock a file; some file systems have no locks."""
+class LockResult(Enum):
+    """The result of an attempt to lock a file; some file systems have no locks."""
 
-    OURS = auto()
+    ACQUIRED = auto()
     TAKEN = auto()
-    IMPOSSIBLE = auto()
+    UNSUPPORTED = auto()
 
 
-def _lock(descriptor: int) -> Lock:
+def _try_lock(descriptor: int) -> LockResult:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        return Lock.TAKEN
+        return LockResult.TAKEN
     except OSError:
-        return Lock.IMPOSSIBLE
-    return Lock.OURS
-
-
-def _is(path: Path, descriptor: int) -> bool:
-    try:
-        return os.path.samestat(os.fstat(descriptor), path.lstat())
-    except OSError:
-        return False
+        return LockResult.UNSUPPORTED
+    return LockResult.ACQUIRED

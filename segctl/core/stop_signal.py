@@ -1,4 +1,4 @@
-"""A request to stop that can be made from a signal handler and waited for in a loop."""
+"""A stop request: set in a signal handler, awaited in an event loop."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 class StopSignal:
-    """Set once; whoever waits is told at once, whoever asks later learns of it."""
+    """A flag that can be set once and calls its listeners when it is set."""
 
     def __init__(self) -> None:
         self._set = False
@@ -18,64 +18,67 @@ class StopSignal:
 
     @property
     def is_set(self) -> bool:
-        """Whether somebody asked to stop."""
+        """Whether the run should stop."""
         return self._set
 
     def set(self) -> None:
-        """Ask to stop; safe in a signal handler as far as the listeners are."""
+        """Request a stop. Safe in a signal handler if the listeners are."""
         self._set = True
         for listener in self._listeners:
             listener()
 
     def on_set(self, listener: Callable[[], None]) -> None:
-        """Call ``listener`` when the signal is set, or now where it is already."""
+        """Call ``listener`` when the signal is set; immediately if it is set already."""
         self._listeners.append(listener)
         if self._set:
             listener()
 
 
 class StoppableClock:
-    """A clock on which a sleep ends early when somebody asks to stop; for one event loop."""
+    """A clock whose sleep ends early when the run should stop. Use it in one event loop only."""
 
     def __init__(self, clock: Clock, stop: StopSignal) -> None:
         self._clock = clock
         self._stop = stop
-        self._asked: asyncio.Event | None = None
+        self._stopped: asyncio.Event | None = None
 
     def now(self) -> float:
-        """Give seconds since 1970; may jump."""
+        """Return seconds since 1970; may jump when the system time is set."""
         return self._clock.now()
 
     def monotonic(self) -> float:
-        """Give seconds from some point; never goes back."""
+        """Return seconds since an arbitrary point; never goes back."""
         return self._clock.monotonic()
 
     async def sleep(self, seconds: float) -> None:
-        """Let ``seconds`` pass, or less."""
-        import asyncio  # noqa: PLC0415 - heavy; loaded by whoever runs the loop
+        """Sleep for ``seconds``, or until the stop signal is set."""
+        import asyncio  # noqa: PLC0415 - slow to import, and loaded already if a loop runs
 
-        if self._asked is None:
-            self._asked = asyncio.Event()
-            self._stop.on_set(loop_callback(asyncio.get_running_loop(), self._asked.set))
-        both = {
+        if self._stopped is None:
+            self._stopped = asyncio.Event()
+            self._stop.on_set(loop_callback(asyncio.get_running_loop(), self._stopped.set))
+        tasks = {
             asyncio.ensure_future(self._clock.sleep(seconds)),
-            asyncio.ensure_future(self._asked.wait()),
+            asyncio.ensure_future(self._stopped.wait()),
         }
         try:
-            await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for task in both:
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(*both, return_exceptions=True)
+            await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def loop_callback(
-    loop: "asyncio.AbstractEventLoop", call: Callable[[], object]
+    loop: "asyncio.AbstractEventLoop", callback: Callable[[], object]
 ) -> Callable[[], None]:
-    """Give what makes a call in a loop from a signal handler, which runs between any two steps."""
+    """Return a function that schedules ``callback`` in ``loop``; safe in a signal handler.
 
-    def tell() -> None:
+    A signal handler can interrupt the loop at any point, so it must not call into it directly.
+    """
+
+    def schedule() -> None:
         if not loop.is_closed():
-            loop.call_soon_threadsafe(call)
+            loop.call_soon_threadsafe(callback)
 
-    return tell
+    return schedule

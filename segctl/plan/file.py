@@ -74,7 +74,7 @@ def save_plan(
             "segctl_version": plan.segctl_version,
             "files": files,
         }
-        with disk.creating(temporary) as descriptor:
+        with disk.new_file(temporary) as descriptor:
             with suppress(OSError):  # some network mounts cannot lock: see _remove_leftovers
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             with zipfile.ZipFile(_DiskWriter(disk, descriptor), "w") as archive:
@@ -251,7 +251,7 @@ def _extract(disk: Disk, source: IO[bytes], target: Path) -> str:
     """Write a member of the zip to a new file. Return the SHA-256 of its bytes."""
     digest = hashlib.sha256()
     # Handled here, before _open_member sees the error: a full disk is not a damaged plan.
-    with translate_os_errors(f"write {target}"), disk.creating(target) as descriptor:
+    with translate_os_errors(f"write {target}"), disk.new_file(target) as descriptor:
         while chunk := source.read(_CHUNK):
             digest.update(chunk)
             disk.write_all(descriptor, chunk)

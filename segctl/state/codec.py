@@ -1,8 +1,8 @@
-"""The head as bytes: readable JSON that diffs line by line, read back strictly.
+"""The head as bytes: JSON that is easy to read and diff, decoded strictly.
 
-State is the only record of what the service was told, so whatever is not
-exactly a head is refused with the place that is wrong: an empty file taken for
-"no state" would add every member again.
+State is the only record of what the service was told. Anything that is not exactly a head is
+therefore an error with the path of the problem: an empty file taken for "no state" would add
+every member again.
 """
 
 import json
@@ -18,82 +18,61 @@ from segctl.core.identity import SetDigest
 from segctl.state.model import SegmentRecord, State
 
 VERSION = 2
-"""The format of the head; raised when an older segctl could not read a newer head.
+"""The version of the format. Increase it when an older segctl could not read the new format.
 
-1 knew nothing of what members were computed from (``basis``, ``sources``).
+Version 1 does not say what members were computed from (``basis``, ``sources``).
 """
 
 FILE_NAME = re.compile(r"[0-9a-f]{64}\.parquet")
-"""What the name of an immutable file is: the SHA-256 of its bytes, and its format."""
+"""The name of a member file: the SHA-256 of its bytes, and its format."""
 
-_ADVICE = (
-    "Put a good copy in its place: `segctl state history` lists the earlier ones, and "
-    "`segctl state push` puts one back. `segctl state fsck` tells all that is wrong. "
-    "Do not delete it to start over: every member would be added again."
+_HINT = (
+    "Restore an intact copy: `segctl state history` lists the earlier states, and "
+    "`segctl state push` restores one. `segctl state fsck` lists everything that is wrong. "
+    "Do not delete the state to start over: every member would be added again."
 )
 
 
 def encode(state: State, *, segctl_version: str = __version__) -> bytes:
-    """Write a head: keys sorted, two spaces a level, a newline at the end."""
+    """Encode a head: JSON with sorted keys, an indent of two, and a newline at the end."""
     head = {"version": VERSION, "segctl_version": segctl_version, **to_plain(state)}
     return dump_json(head)
 
 
 def decode(data: bytes) -> State:
-    """Read what ``encode`` wrote; raises ``StateDamaged`` saying what is wrong and where."""
+    """Decode a head; raises ``StateDamaged`` with the path of what is wrong."""
     try:
-        return _state(load_json(data))
-    except DecodeError as misfit:
-        raise StateDamaged(f"the state cannot be read: {misfit}", hint=_ADVICE) from misfit
+        return _decode_head(load_json(data))
+    except DecodeError as error:
+        raise StateDamaged(f"the state cannot be read: {error}", hint=_HINT) from error
 
 
 def referenced_files(data: bytes) -> frozenset[str]:
-    """Give the names of all files that a head refers to, and perhaps more; raises ``DecodeError``.
+    """Return the names of all files that a head refers to, and perhaps more.
 
-    Much quicker than ``decode``.  Of a head that cannot be read to its end nothing is
-    given, nor of one in a later format, which may refer to files in another way.
+    Much faster than ``decode``, since it searches the text for names. Raises ``DecodeError`` if
+    the head is not complete JSON or has a newer format, which may refer to files differently.
     """
     try:
         text = data.decode()
         head = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise DecodeError("it is not JSON to its end") from error
+        raise DecodeError("it is not complete JSON") from error
     version = head.get("version") if isinstance(head, dict) else None
     if type(version) is not int or version > VERSION:
-        raise DecodeError(f"expected a format up to {VERSION}", place=".version")
-    # An escape may hide a name; written anew there is none in it.
+        raise DecodeError(f"expected a format up to {VERSION}", path=".version")
+    # An escape in a string can hide a file name. Encoding the head again removes such escapes.
     return frozenset(FILE_NAME.findall(json.dumps(head) if "\\" in text else text))
 
 
-def _state(head: Any) -> State:
-    if not isinstance(head, dict) or "version" not in head:
-        raise DecodeError('it has no "version", so it is not a state of segctl')
-    fields = dict(head)
-    version, writer = fields.pop("version"), fields.pop("segctl_version", None)
-    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
-        raise DecodeError("expected a whole number from 1 up", place=".version")
-    if version > VERSION:
-        raise StateDamaged(
-            f"the state was written by segctl {writer} in format {version}; "
-            f"this is segctl {__version__}, which reads format {VERSION}",
-            hint=f"Upgrade segctl to {writer} or newer.",
-        )
-    if not isinstance(writer, str):
-        raise DecodeError("expected text", place=".segctl_version")
-    state = from_plain(State, fields)
-    _check_addresses(state)
-    _check_records(state)
-    return state
-
-
 def lineage_and_serial(data: bytes) -> tuple[str | None, int | None]:
-    """Give the lineage and the serial that a head tells, however damaged it is."""
+    """Return the lineage and the serial of a head that may be damaged, ``None`` if unreadable."""
     try:
         head = load_json(data)
     except DecodeError:
         return None, None
-    told = head if isinstance(head, dict) else {}
-    lineage, serial = told.get("lineage"), told.get("serial")
+    fields = head if isinstance(head, dict) else {}
+    lineage, serial = fields.get("lineage"), fields.get("serial")
     return (
         lineage if isinstance(lineage, str) else None,
         serial if type(serial) is int and serial >= 0 else None,
@@ -101,74 +80,89 @@ def lineage_and_serial(data: bytes) -> tuple[str | None, int | None]:
 
 
 def salvage(data: bytes) -> tuple[list[tuple[str, SegmentRecord]], list[str]]:
-    """Read what can be read of a damaged head: records by address, and all that is wrong."""
+    """Read the intact records of a damaged head, with their addresses, and every problem."""
     try:
         head = load_json(data)
-    except DecodeError as misfit:
-        return [], [str(misfit)]
+    except DecodeError as error:
+        return [], [str(error)]
     if not isinstance(head, dict):
         return [], ["it is not a state of segctl"]
-    found: list[tuple[str, SegmentRecord]] = []
+    records: list[tuple[str, SegmentRecord]] = []
     problems: list[str] = []
-    for address, written in _written(head):
+    for address, document in _record_documents(head):
         try:
-            record = from_plain(SegmentRecord, written)
+            record = from_plain(SegmentRecord, document)
             _check_record(address, record)
-        except DecodeError as misfit:
-            told = str(misfit)
-            problems.append(told if told.startswith(f"{address} ") else f"{address}: {told}")
+        except DecodeError as error:
+            problem = str(error)
+            problems.append(
+                problem if problem.startswith(f"{address} ") else f"{address}: {problem}"
+            )
         else:
-            found.append((address, record))
+            records.append((address, record))
     try:
-        _state({**head, "segments": {}, "tombstones": []})
-    except DecodeError as misfit:
-        problems.append(str(misfit))
+        _decode_head({**head, "segments": {}, "tombstones": []})
+    except DecodeError as error:
+        problems.append(str(error))
     except StateDamaged as error:
         problems.append(error.message)
-    return found, problems
+    return records, problems
 
 
-def _written(head: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Give what stands in the place of each record, whatever it is."""
+def _record_documents(head: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yield the address and the undecoded value of each record."""
     segments, tombstones = head.get("segments"), head.get("tombstones")
     if isinstance(segments, dict):
         yield from segments.items()
-    for number, tombstone in enumerate(tombstones if isinstance(tombstones, list) else ()):
-        told = tombstone if isinstance(tombstone, dict) else {}
-        yield str(told.get("address", f"tombstones[{number}]")), told.get("record")
+    for index, tombstone in enumerate(tombstones if isinstance(tombstones, list) else ()):
+        fields = tombstone if isinstance(tombstone, dict) else {}
+        yield str(fields.get("address", f"tombstones[{index}]")), fields.get("record")
 
 
-def _check_addresses(state: State) -> None:
+def _decode_head(head: Any) -> State:
+    if not isinstance(head, dict) or "version" not in head:
+        raise DecodeError('it has no "version", so it is not a state of segctl')
+    fields = dict(head)
+    version, writer = fields.pop("version"), fields.pop("segctl_version", None)
+    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
+        raise DecodeError("expected a whole number of 1 or more", path=".version")
+    if version > VERSION:
+        raise StateDamaged(
+            f"the state was written by segctl {writer} in format {version}; "
+            f"this is segctl {__version__}, which reads format {VERSION}",
+            hint=f"Upgrade segctl to {writer} or newer.",
+        )
+    if not isinstance(writer, str):
+        raise DecodeError("expected text", path=".segctl_version")
+    state = from_plain(State, fields)
     for address, _ in state.records():
         if not is_address(address):
             raise DecodeError(f'"{address}" is not an address such as segment.gold')
-
-
-def _check_records(state: State) -> None:
     for address, record in state.records():
         _check_record(address, record)
+    return state
 
 
 def _check_record(address: str, record: SegmentRecord) -> None:
-    """Refuse a file name that could lead out of the state's folder, and counts that cannot be."""
+    """Raise ``DecodeError`` for file names outside the state's folder and for impossible counts."""
     members, pairs = record.members, record.pairs
     for ref in record.files():
         if not FILE_NAME.fullmatch(ref.name):
             raise DecodeError(
-                f"a file of {address} is not named by 64 hexadecimal digits and .parquet"
+                f"the name of a file of {address} is not 64 hexadecimal digits and .parquet"
             )
     base = members.base.rows if members.base else 0
     changed = sum(ref.rows for ref in members.changes)
     count = members.digest.count
-    # Each row of a change adds one member or removes one.
+    # Each row of a change file adds one member or removes one.
     if abs(count - base) > changed or (count - base - changed) % 2:
-        held = f"{base:,} and {changed:,} changes" if members.changes else f"{base:,}"
-        raise DecodeError(f"{address} cannot have {count:,} members: its files hold {held}")
+        rows = f"{base:,} and {changed:,} changes" if members.changes else f"{base:,}"
+        raise DecodeError(f"{address} cannot have {count:,} members: its files contain {rows}")
     if not count and members.digest != SetDigest():
-        raise DecodeError(f"{address} has no members, and a digest of some")
-    told, held_pairs = pairs.uncertain + pairs.refused, pairs.file.rows if pairs.file else 0
-    if told != held_pairs:
+        raise DecodeError(f"{address} has no members, but its digest is not that of an empty set")
+    pair_count, pair_rows = pairs.uncertain + pairs.refused, pairs.file.rows if pairs.file else 0
+    if pair_count != pair_rows:
         raise DecodeError(
-            f"{address} cannot have {told:,} pairs without an acknowledgement: "
-            f"its file holds {held_pairs:,}"
+            f"{address} cannot have {pair_count:,} uncertain and refused pairs: "
+            f"its file contains {pair_rows:,}"
         )

@@ -126,7 +126,7 @@ def test_a_symbolic_link_in_place_of_the_head_is_refused(local: LocalBackend, ro
     with pytest.raises(OperationError) as caught:
         local.read_head()
     assert caught.value.message == "cannot read segctl.state.json: symbolic link"
-    assert caught.value.hint == "Put the file itself in the place of the symbolic link."
+    assert caught.value.hint == "Replace the symbolic link with the file itself."
 
 
 def test_a_pipe_in_place_of_the_head_does_not_hang(local: LocalBackend, root: Path) -> None:
@@ -160,7 +160,9 @@ def test_a_file_in_place_of_the_folder_is_refused(local: LocalBackend, root: Pat
     ):
         pass
     assert caught.value.message == "cannot write in segctl.state.d: Not a folder"
-    assert caught.value.hint == "A file stands where a folder should be."
+    assert caught.value.hint == (
+        "A folder of the path is a file. Choose another path, or move that file away."
+    )
 
 
 def test_taking_the_lock_clears_scratch_and_nothing_else(local: LocalBackend, root: Path) -> None:
@@ -210,7 +212,7 @@ def test_a_read_only_folder_is_found_before_anything_is_written(
         local.check_writable(needed_bytes=1)
     shown = f"workspace/{part}".rstrip("/")
     assert caught.value.message == f"cannot write in {shown}: Read-only file system"
-    assert caught.value.hint == "The file system is mounted read-only; write access is needed."
+    assert caught.value.hint == "The file system is mounted read-only. Mount it with write access."
 
 
 def test_a_lock_file_that_somebody_removed_is_a_lost_lock(local: LocalBackend, root: Path) -> None:

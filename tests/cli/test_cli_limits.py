@@ -23,7 +23,7 @@ def test_a_memory_limit_that_is_no_size_is_wrong_usage(segctl: Segctl, command: 
     done = segctl(*command.split(), "--memory-limit", "lots")
     assert done.code == 64
     assert (
-        "Invalid value for '--memory-limit': 'lots' is no size; write 512MB, 2GB or 1.5GiB."
+        "Invalid value for '--memory-limit': 'lots' is not a size. Examples: 512MB, 2GB, 1.5GiB."
         in done.err
     )
 
@@ -34,7 +34,7 @@ def test_a_memory_limit_in_the_environment_is_checked_as_well(
     monkeypatch.setenv("SEGCTL_MEMORY_LIMIT", "1MB")
     done = segctl("plan")
     assert done.code == 64
-    assert "Error: SEGCTL_MEMORY_LIMIT: '1MB' is too little: the least is 128MiB.\n" in done.err
+    assert "Error: SEGCTL_MEMORY_LIMIT: '1MB' is too small. The minimum is 128MiB.\n" in done.err
 
 
 @pytest.mark.parametrize("by_option", [True, False])

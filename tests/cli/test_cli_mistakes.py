@@ -49,7 +49,10 @@ def test_a_plan_is_not_saved_over_a_file_of_the_workspace(
 def test_a_plan_is_not_saved_in_the_place_of_the_workspace(segctl: Segctl) -> None:
     done = segctl("plan", "--out", ".")
     assert done.code == 1
-    assert "Is a directory\n  A folder stands where a file should be.\n" in done.err
+    assert (
+        "Is a directory\n"
+        "  The path is a folder, not a file. Choose another path, or move the folder away.\n"
+    ) in done.err
 
 
 def test_a_mistake_of_the_user_shows_no_traceback_at_any_log_level(segctl: Segctl) -> None:
@@ -148,5 +151,5 @@ def test_a_temporary_folder_that_cannot_be_made_is_told(
     done = segctl("plan")
     assert done.code == 1
     folder = tempfile.gettempdir()
-    denied = f"Error: cannot make a folder for scratch files in {folder}: Permission denied\n"
+    denied = f"Error: cannot create a folder for scratch files in {folder}: Permission denied\n"
     assert denied in done.err

@@ -114,8 +114,8 @@ def test_every_row_that_cannot_be_used_is_told_and_nothing_is_changed(
     (workspace / "stream.txt").write_text("segment id,identity\n,x@example.com\n1,\n")
     done = refused("rejects", "load", "stream.txt")
     assert done.code == 1
-    assert "stream.txt:2: error: the row names no segment\n" in done.err
-    assert "stream.txt:3: error: the row names no user\n" in done.err
+    assert "stream.txt:2: error: the row does not name a segment\n" in done.err
+    assert "stream.txt:3: error: the row does not name a user\n" in done.err
     assert "example.com" not in done.err
 
 

@@ -163,7 +163,7 @@ def test_of_a_damaged_head_what_can_be_read_is_proved(
     assert (done.code, done.out) == (
         1,
         "The state does not add up (1 of 2 segments add up; 1 member, 1 file):\n"
-        "  - segctl.state.json: segment.gold cannot have 3 members: its files hold 2\n" + PUSH,
+        "  - segctl.state.json: segment.gold cannot have 3 members: its files contain 2\n" + PUSH,
     )
 
 

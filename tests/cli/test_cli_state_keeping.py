@@ -47,10 +47,10 @@ def test_a_count_that_was_changed_ends_a_run_in_words(
     done = segctl(*command)
     assert (done.code, done.out) == (1, "")
     assert done.err == (
-        "Error: the state cannot be read: segment.gold cannot have 3 members: its files hold 2\n"
-        "  Put a good copy in its place: `segctl state history` lists the earlier ones, and "
-        "`segctl state push` puts one back. `segctl state fsck` tells all that is wrong. Do not "
-        "delete it to start over: every member would be added again.\n"
+        "Error: the state cannot be read: segment.gold cannot have 3 members: its files contain 2\n"
+        "  Restore an intact copy: `segctl state history` lists the earlier states, and "
+        "`segctl state push` restores one. `segctl state fsck` lists everything that is wrong. "
+        "Do not delete the state to start over: every member would be added again.\n"
     )
 
 

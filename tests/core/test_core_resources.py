@@ -1,4 +1,4 @@
-"""How much room a run takes where nobody says: arithmetic, and what the kernel's files tell."""
+"""The defaults for memory and threads: the arithmetic, and the limits of control groups."""
 
 from pathlib import Path
 
@@ -28,34 +28,34 @@ GB = 10**9
         ("1TB", 1000 * GB),
     ],
 )
-def test_a_size_is_read(text: str, bytes_: int) -> None:
+def test_a_size_is_parsed(text: str, bytes_: int) -> None:
     assert parse_size(text) == bytes_
 
 
 @pytest.mark.parametrize("text", ["", "2", "GB", "-1GB", "2 gigabytes", "80%", "1e9", "\u0661GB"])
-def test_what_is_no_size_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match=r"is no size; write 512MB, 2GB or 1\.5GiB\."):
+def test_text_that_is_not_a_size_is_an_error(text: str) -> None:
+    with pytest.raises(ValueError, match=r"is not a size\. Examples: 512MB, 2GB, 1\.5GiB\."):
         parse_size(text)
 
 
-def test_too_little_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"'1MB' is too little: the least is 128MiB\."):
+def test_a_size_below_the_minimum_is_an_error() -> None:
+    with pytest.raises(ValueError, match=r"'1MB' is too small\. The minimum is 128MiB\."):
         parse_size("1MB")
 
 
-def test_an_engine_takes_a_share_of_the_narrowest_limit() -> None:
+def test_an_engine_gets_a_share_of_the_smallest_limit() -> None:
     assert default_memory(64 * GB, [8 * GB, 2 * GB]) == int(1.2 * GB)
     assert default_memory(7 * GB, []) == int(4.2 * GB)
     assert default_memory(50 << 20, []) == 128 << 20
 
 
-def test_threads_are_as_many_as_memory_is_enough_for() -> None:
+def test_the_number_of_threads_is_limited_by_memory() -> None:
     assert max_threads(64, 1 << 30) == 4
     assert max_threads(2, 8 << 30) == 2
     assert max_threads(8, 128 << 20) == 1
 
 
-def write(root: Path, files: dict[str, str]) -> Path:
+def write_files(root: Path, files: dict[str, str]) -> Path:
     for name, text in files.items():
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -64,7 +64,7 @@ def write(root: Path, files: dict[str, str]) -> Path:
 
 
 def test_the_limit_of_any_control_group_around_the_process_counts(tmp_path: Path) -> None:
-    root = write(
+    root = write_files(
         tmp_path,
         {
             "proc/self/cgroup": "0::/ci/job\n",
@@ -77,10 +77,8 @@ def test_the_limit_of_any_control_group_around_the_process_counts(tmp_path: Path
     assert thread_count(8 << 30, root=root) == 1
 
 
-def test_older_control_groups_count_too_and_in_a_container_they_stand_at_the_mount(
-    tmp_path: Path,
-) -> None:
-    root = write(
+def test_limits_of_cgroup_v1_at_the_mount_point_count(tmp_path: Path) -> None:
+    root = write_files(
         tmp_path,
         {
             "proc/self/cgroup": "5:cpu,cpuacct:/docker/1\n4:memory:/docker/1\n",
@@ -93,6 +91,6 @@ def test_older_control_groups_count_too_and_in_a_container_they_stand_at_the_mou
     assert thread_count(8 << 30, root=root) == 1
 
 
-def test_a_machine_without_control_groups_gives_a_share_of_what_it_has(tmp_path: Path) -> None:
+def test_without_control_groups_the_machine_is_the_limit(tmp_path: Path) -> None:
     assert memory_limit(ResourceLimits(), root=tmp_path) >= 128 << 20
     assert memory_limit(ResourceLimits(memory=223_000_000), root=tmp_path) == 223_000_000

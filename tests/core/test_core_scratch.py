@@ -1,4 +1,4 @@
-"""Scratch folders go away with their run, whatever ends it, and only with it."""
+"""A scratch folder is removed when its run ends, even by a kill, and not before."""
 
 import os
 import signal
@@ -11,7 +11,7 @@ import pytest
 from segctl.core.errors import OperationError
 from segctl.core.scratch import remove_abandoned, scratch_folder
 
-WAITING = """
+WAITING_PROGRAM = """
 import sys
 from pathlib import Path
 from segctl.core.scratch import scratch_folder
@@ -23,16 +23,16 @@ with scratch_folder(Path(sys.argv[1])) as folder:
 """
 
 
-def waiting(parent: Path) -> subprocess.Popen[str]:
+def start_waiting_program(parent: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-c", WAITING, str(parent)],
+        [sys.executable, "-c", WAITING_PROGRAM, str(parent)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         encoding="utf-8",
     )
 
 
-def test_a_scratch_folder_is_its_owners_alone_and_goes_away(tmp_path: Path) -> None:
+def test_a_scratch_folder_is_private_and_is_removed(tmp_path: Path) -> None:
     with scratch_folder(tmp_path) as folder:
         assert folder.name.startswith("segctl-")
         assert folder.stat().st_mode & 0o777 == 0o700
@@ -40,10 +40,10 @@ def test_a_scratch_folder_is_its_owners_alone_and_goes_away(tmp_path: Path) -> N
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_next_run_clears_what_a_killed_one_left_and_nothing_of_a_living_one(
+def test_a_run_removes_the_scratch_folder_of_a_killed_run_and_not_of_a_running_one(
     tmp_path: Path,
 ) -> None:
-    with waiting(tmp_path) as killed, waiting(tmp_path) as living:
+    with start_waiting_program(tmp_path) as killed, start_waiting_program(tmp_path) as living:
         assert killed.stdout is not None
         assert living.stdout is not None
         left, kept = (Path(p.stdout.readline().strip()) for p in (killed, living) if p.stdout)
@@ -56,7 +56,7 @@ def test_the_next_run_clears_what_a_killed_one_left_and_nothing_of_a_living_one(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_is_not_ours_is_left_alone(tmp_path: Path) -> None:
+def test_files_and_folders_of_others_are_not_removed(tmp_path: Path) -> None:
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     (elsewhere / "owner").touch()
@@ -76,7 +76,7 @@ def test_what_is_not_ours_is_left_alone(tmp_path: Path) -> None:
     assert (elsewhere / "owner").exists()
 
 
-def test_a_link_in_what_was_left_is_removed_and_not_followed(tmp_path: Path) -> None:
+def test_a_link_in_an_abandoned_folder_is_removed_and_not_followed(tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     outside.mkdir()
     (outside / "kept").touch()
@@ -89,7 +89,7 @@ def test_a_link_in_what_was_left_is_removed_and_not_followed(tmp_path: Path) -> 
     assert (outside / "kept").exists()
 
 
-def test_another_users_folder_is_left_alone(
+def test_the_folder_of_another_user_is_not_removed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     left = tmp_path / "segctl-left"
@@ -100,9 +100,9 @@ def test_another_users_folder_is_left_alone(
     assert left.exists()
 
 
-def test_a_folder_that_is_gone_is_told(tmp_path: Path) -> None:
+def test_a_missing_parent_folder_is_an_error_with_its_path(tmp_path: Path) -> None:
     with pytest.raises(OperationError) as caught, scratch_folder(tmp_path / "gone"):
         pass
     assert caught.value.message == (
-        f"cannot make a folder for scratch files in {tmp_path}/gone: No such file or directory"
+        f"cannot create a folder for scratch files in {tmp_path}/gone: No such file or directory"
     )

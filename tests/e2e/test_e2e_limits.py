@@ -49,9 +49,9 @@ def test_a_source_that_does_not_fit_says_where_and_how_to_go_on(shop: Workshop, 
     with small_files(), pytest.raises(OperationError) as caught:
         shop.plan()
     assert caught.value.message == (
-        f"no room for scratch files in {tempfile.gettempdir()}: File too large"
+        f"no space for scratch files in {tempfile.gettempdir()}: File too large"
     )
     assert caught.value.hint == (
-        "Free some space there, or name a roomier folder with --temp-dir or SEGCTL_TEMP_DIR, "
-        "then run the same command again."
+        "Free some space there, or set --temp-dir or SEGCTL_TEMP_DIR to a folder with more "
+        "space. Then run the same command again."
     )

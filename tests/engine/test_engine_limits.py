@@ -46,10 +46,10 @@ def test_a_full_folder_for_what_spills_is_named() -> None:
     )
     found = told(error, MEANS)
     assert found
-    assert found.message == "no room for scratch files in /scratch: No space left on device"
+    assert found.message == "no space for scratch files in /scratch: No space left on device"
     assert found.hint == (
-        "Free some space there, or name a roomier folder with --temp-dir or SEGCTL_TEMP_DIR, "
-        "then run the same command again."
+        "Free some space there, or set --temp-dir or SEGCTL_TEMP_DIR to a folder with more "
+        "space. Then run the same command again."
     )
 
 
@@ -57,7 +57,7 @@ def test_a_full_disk_is_told() -> None:
     error = failure("COPY (SELECT range AS v FROM range(1000000)) TO '/dev/full' (FORMAT csv)")
     found = told(error, MEANS)
     assert found
-    assert found.message == "no room for scratch files in /scratch: No space left on device"
+    assert found.message == "no space for scratch files in /scratch: No space left on device"
 
 
 def test_too_little_memory_is_told(tmp_path: Path) -> None:

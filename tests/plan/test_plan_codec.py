@@ -171,9 +171,9 @@ def test_a_document_without_a_version_is_not_a_plan(document: dict[str, object])
     ("old", "new", "problem"),
     [
         ('"update"', '"upend"', "changes[0].action: expected one of create, adopt, "),
-        ('"serial": 7', '"serial": 7.5', "serial: expected a whole number from 0 up"),
+        ('"serial": 7', '"serial": 7.5', "serial: expected a whole number, found a decimal number"),
         ('"targets": []', '"targets": {}', "targets: expected an array, found an object"),
-        ('"destroy": false', '"destroy": 0', "destroy: expected true or false, found another"),
+        ('"destroy": false', '"destroy": 0', "destroy: expected true or false, found a whole"),
         ('["guid", "abcde12345"]', '["guid"]', "changes[0].sample.add[0]: expected 2 values, "),
         ('["guid", "abcde12345"]', '["guid", 3]', "changes[0].sample.add[0][1]: expected text, "),
         ('"host": ', '"hots": ', '"host" is missing'),

@@ -42,7 +42,7 @@ def refs_of(rows: int) -> st.SearchStrategy[FileRef | None]:
 
 @st.composite
 def member_sets(draw: st.DrawFn) -> MemberSet:
-    """Give sets whose files can hold what their digest counts."""
+    """Generate sets whose digest can be the count of their files."""
     base = draw(st.none() | refs(st.integers(1, 10**9)))
     changes = draw(st.lists(refs(st.integers(1, 9)), max_size=2)) if base else []
     before, changed = base.rows if base else 0, sum(ref.rows for ref in changes)
@@ -53,7 +53,7 @@ def member_sets(draw: st.DrawFn) -> MemberSet:
 
 
 @st.composite
-def left_over(draw: st.DrawFn) -> Pairs:
+def pair_files(draw: st.DrawFn) -> Pairs:
     uncertain, refused = draw(counts), draw(counts)
     return Pairs(file=draw(refs_of(uncertain + refused)), uncertain=uncertain, refused=refused)
 
@@ -78,7 +78,7 @@ records = st.builds(
         Lifecycle, prevent_destroy=st.booleans(), on_remove=st.sampled_from(["empty", "forget"])
     ),
     members=member_sets(),
-    pairs=left_over(),
+    pairs=pair_files(),
     basis=st.none()
     | st.builds(Basis, sources=texts, members=digests, held_out=counts, suppressed=counts),
 )
@@ -165,7 +165,7 @@ EXAMPLE = State(
 )
 
 
-def damaged(data: bytes) -> str:
+def damage_of(data: bytes) -> str:
     with pytest.raises(StateDamaged) as caught:
         decode(data)
     return caught.value.message
@@ -181,13 +181,13 @@ def test_a_state_read_and_written_again_has_the_same_bytes(state: State) -> None
     assert encode(decode(encode(state))) == encode(state)
 
 
-def test_the_format_of_version_2_stays_as_it_is() -> None:
+def test_the_format_of_version_2_does_not_change() -> None:
     golden = (GOLDEN / "head-version-2.json").read_bytes()
     assert encode(EXAMPLE, segctl_version="0.1.0") == golden
     assert decode(golden) == EXAMPLE
 
 
-def test_a_head_of_version_1_knows_nothing_of_what_members_were_computed_from() -> None:
+def test_a_head_of_version_1_has_no_basis_no_sources_and_no_rules() -> None:
     gold = replace(EXAMPLE.segments["segment.gold"], basis=None)
     known = replace(
         EXAMPLE, segments={**EXAMPLE.segments, "segment.gold": gold}, sources={}, rules=()
@@ -204,61 +204,58 @@ def test_a_lone_surrogate_in_a_name_survives() -> None:
     assert decode(encode(state)) == state
 
 
-def test_a_head_cut_off_anywhere_is_refused() -> None:
+def test_a_truncated_head_is_an_error() -> None:
     whole = encode(EXAMPLE)
     for length in range(len(whole.rstrip())):
-        assert damaged(whole[:length]).startswith("the state cannot be read: ")
+        assert damage_of(whole[:length]).startswith("the state cannot be read: ")
 
 
-def test_an_empty_head_is_no_empty_state() -> None:
-    assert damaged(b"") == "the state cannot be read: the file is empty"
-    assert damaged(b" \n") == "the state cannot be read: the file is empty"
+def test_an_empty_file_is_an_error_and_not_an_empty_state() -> None:
+    assert damage_of(b"") == "the state cannot be read: the file is empty"
+    assert damage_of(b" \n") == "the state cannot be read: the file is empty"
 
 
-def test_a_head_without_its_end_is_named_as_such() -> None:
+def test_the_error_of_a_truncated_head_names_the_line() -> None:
     cut = encode(State(lineage="5f0c", serial=7))[:60]
-    assert damaged(cut) == "the state cannot be read: the file ends in the middle of line 5"
+    assert damage_of(cut) == "the state cannot be read: the file ends in the middle of line 5"
 
 
 @pytest.mark.parametrize(
     ("data", "problem"),
     [
         (b"serial: 4\n", "line 1, column 1: not JSON (Expecting value)"),
-        (b'{"a": 1,\n<<<<<<< ours\n', "the file holds the marks of a merge conflict"),
+        (b'{"a": 1,\n<<<<<<< ours\n', "the file contains the markers of a merge conflict"),
         (b'{"a": "\xff"}', "byte 8 is not UTF-8"),
-        (b'{"version": 1, "version": 1}', 'the key "version" stands twice in one object'),
+        (b'{"version": 1, "version": 1}', 'the key "version" occurs twice in one object'),
         (b'{"version": NaN}', "NaN is not JSON"),
-        (b'{"version": ' + b"9" * 5000 + b"}", "the JSON holds a number that is too long"),
-        (b"[" * 100_000, "the JSON is nested too deep"),
+        (b'{"version": ' + b"9" * 5000 + b"}", "the JSON contains a number with too many digits"),
+        (b"[" * 100_000, "the JSON is nested too deeply"),
         (b"[]", 'it has no "version", so it is not a state of segctl'),
         (b'{"serial": 4}', 'it has no "version", so it is not a state of segctl'),
-        (b'{"version": "1"}', "version: expected a whole number from 1 up"),
+        (b'{"version": "1"}', "version: expected a whole number of 1 or more"),
         (b'{"version": 1}', "segctl_version: expected text"),
         (b'{"version": 1, "segctl_version": "0.1.0"}', '"account" is missing'),
     ],
 )
-def test_what_is_no_head_is_named(data: bytes, problem: str) -> None:
-    assert damaged(data) == f"the state cannot be read: {problem}"
+def test_data_that_is_not_a_head_is_an_error_that_says_why(data: bytes, problem: str) -> None:
+    assert damage_of(data) == f"the state cannot be read: {problem}"
 
 
 @pytest.mark.parametrize(
     ("old", "new", "problem"),
     [
-        ('"serial": 7', '"serial": "7"', "serial: expected a whole number from 0 up, found text"),
+        ('"serial": 7', '"serial": "7"', "serial: expected a whole number, found text"),
         (
             '"serial": 7',
             '"serial": -7',
-            "serial: expected a whole number from 0 up, found another number",
+            "serial: expected a whole number, found a negative one",
         ),
         ('"serial": 7', '"sreial": 7', '"serial" is missing'),
         ('"serial": 7', '"serial": 7, "colour": 1', 'unknown field "colour"'),
         (
             '"rows": 10',
             '"rows": null',
-            (
-                'segments["segment.gold"].members.base.rows: '
-                "expected a whole number from 0 up, found null"
-            ),
+            ('segments["segment.gold"].members.base.rows: expected a whole number, found null'),
         ),
         (
             '"12:000',
@@ -276,7 +273,7 @@ def test_what_is_no_head_is_named(data: bytes, problem: str) -> None:
         (
             "a" * 64,
             "../" * 20,
-            "a file of segment.gold is not named by 64 hexadecimal digits and .parquet",
+            "the name of a file of segment.gold is not 64 hexadecimal digits and .parquet",
         ),
         (
             '"on_remove": "empty"',
@@ -288,32 +285,32 @@ def test_what_is_no_head_is_named(data: bytes, problem: str) -> None:
             "1e999",
             (
                 'segments["segment.gold"].guards.max_remove_percent: '
-                "expected a number, found another number"
+                "expected a number, found one that is too large"
             ),
         ),
     ],
 )
-def test_a_wrong_value_is_named_with_its_place(old: str, new: str, problem: str) -> None:
+def test_a_wrong_value_is_an_error_with_its_path(old: str, new: str, problem: str) -> None:
     text = encode(EXAMPLE).decode()
     assert old in text
-    assert damaged(text.replace(old, new, 1).encode()) == f"the state cannot be read: {problem}"
+    assert damage_of(text.replace(old, new, 1).encode()) == f"the state cannot be read: {problem}"
 
 
-def test_a_newer_head_says_which_segctl_wrote_it() -> None:
-    data = b'{"version": 3, "segctl_version": "3.4.0", "whatever": []}'
+def test_a_newer_head_is_an_error_that_names_its_segctl_version() -> None:
+    data = b'{"version": 3, "segctl_version": "3.4.0", "unknown": []}'
     with pytest.raises(StateDamaged) as caught:
         decode(data)
     assert caught.value.message.startswith("the state was written by segctl 3.4.0 in format 3; ")
     assert caught.value.hint == "Upgrade segctl to 3.4.0 or newer."
 
 
-def test_the_advice_warns_of_starting_over() -> None:
+def test_the_hint_warns_against_starting_over() -> None:
     with pytest.raises(StateDamaged) as caught:
         decode(b"")
     assert "every member would be added again" in caught.value.hint
 
 
-def gold(members: MemberSet, pairs: Pairs) -> bytes:
+def encode_gold(members: MemberSet, pairs: Pairs) -> bytes:
     record = SegmentRecord(
         customer_segment_id="gold",
         declared_name="Gold",
@@ -325,39 +322,39 @@ def gold(members: MemberSet, pairs: Pairs) -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("members", "pairs", "said"),
+    ("members", "pairs", "problem"),
     [
         (
             MemberSet(digest=SetDigest(count=3, total=5), base=file("a", 2)),
             Pairs(),
-            "segment.gold cannot have 3 members: its files hold 2",
+            "segment.gold cannot have 3 members: its files contain 2",
         ),
         (
             MemberSet(
                 digest=SetDigest(count=14, total=5), base=file("a", 10), changes=(file("b", 3),)
             ),
             Pairs(),
-            "segment.gold cannot have 14 members: its files hold 10 and 3 changes",
+            "segment.gold cannot have 14 members: its files contain 10 and 3 changes",
         ),
         (
             MemberSet(digest=SetDigest(count=0, total=5)),
             Pairs(),
-            "segment.gold has no members, and a digest of some",
+            "segment.gold has no members, but its digest is not that of an empty set",
         ),
         (
             MemberSet(),
             Pairs(file=file("c", 3), uncertain=2),
-            "segment.gold cannot have 2 pairs without an acknowledgement: its file holds 3",
+            "segment.gold cannot have 2 uncertain and refused pairs: its file contains 3",
         ),
     ],
 )
-def test_a_head_whose_counts_cannot_be_is_refused(
-    members: MemberSet, pairs: Pairs, said: str
+def test_a_head_with_impossible_counts_is_an_error(
+    members: MemberSet, pairs: Pairs, problem: str
 ) -> None:
-    assert damaged(gold(members, pairs)) == f"the state cannot be read: {said}"
+    assert damage_of(encode_gold(members, pairs)) == f"the state cannot be read: {problem}"
 
 
-def test_of_a_damaged_head_the_records_that_are_sound_are_read() -> None:
+def test_salvage_returns_the_intact_records_of_a_damaged_head() -> None:
     head = json.loads(encode(EXAMPLE))
     head["segments"]["segment.gold"]["pairs"]["uncertain"] = 7
     del head["segments"]["segment.council"]["missing"]
@@ -366,13 +363,13 @@ def test_of_a_damaged_head_the_records_that_are_sound_are_read() -> None:
     assert [address for address, _ in found] == ["segment.old"]
     assert problems == [
         'segment.council: "missing" is missing',
-        "segment.gold cannot have 8 pairs without an acknowledgement: its file holds 3",
-        "serial: expected a whole number from 0 up, found another number",
+        "segment.gold cannot have 8 uncertain and refused pairs: its file contains 3",
+        "serial: expected a whole number, found a negative one",
     ]
 
 
 @pytest.mark.parametrize("head", [b"", b"[]", b"{", b"\xff"])
-def test_of_a_head_that_is_none_nothing_is_read(head: bytes) -> None:
+def test_salvage_returns_nothing_of_data_that_is_not_a_head(head: bytes) -> None:
     found, [problem] = salvage(head)
     assert found == []
     assert problem
