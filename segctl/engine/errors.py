@@ -6,19 +6,18 @@ kind of fault and the line number are taken from them.
 
 import re
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
 from typing import Any
 
 import duckdb
 
 from segctl.core.errors import StateDamaged
+from segctl.engine import source_errors
 from segctl.engine.base import CheckedQuery, CopiedRows, FileScan, Rows, SourceError
 from segctl.engine.memory_limit import is_shortage
 from segctl.engine.sql import name
 
 _UNKNOWN = ("the file cannot be read", "Check that its format is what its name says.")
 _DAMAGED = ("the file cannot be read: it seems to be damaged", "Write it again.")
-_SHOWN_ELSEWHERE = "Its own words may quote your data; run the query in DuckDB to see them."
 _OPEN_QUOTE = ("a quoted value does not end", 'Write a quote inside as "".')
 _NAMED = re.compile(r'(?:sniffing|Failed to read) file "([^"]+)"')
 _LINE = re.compile(r"on Line: (\d+)|in line (\d+)")
@@ -31,9 +30,7 @@ def not_a_select(tree: Mapping[str, Any]) -> SourceError:
     """Say why a text is not one SELECT."""
     if tree.get("error_type") == "parser":
         return SourceError("query-syntax", f"the query cannot be parsed: {tree['error_message']}")
-    return SourceError(
-        "query-not-select", "the query is not a SELECT", "Write one SELECT; it may begin with WITH."
-    )
+    return source_errors.not_a_select()
 
 
 def no_column(column: str, there: list[str]) -> SourceError:
@@ -47,9 +44,8 @@ def no_column(column: str, there: list[str]) -> SourceError:
     if any(map(_LIKE_A_USER.search, there)):
         advice = "Its first line seems to be a user already: name the columns in a line above it."
         return SourceError("missing-column", f'the file has no column "{column}"', advice)
-    near = get_close_matches(column, there, n=1)
-    listed = ", ".join(there[:10]) + (", …" if len(there) > 10 else "")
-    advice = f'Did you mean "{near[0]}"?' if near else f"It has: {listed}. Name one as `column`."
+    listed = f"Its columns are: {source_errors.join_names(there)}. Name one as `column`."
+    advice = source_errors.did_you_mean(column, there) or listed
     return SourceError("missing-column", f'the file has no column "{column}"', advice)
 
 
@@ -76,9 +72,7 @@ def column_twice(column: str) -> SourceError:
 
 def not_text(column: str, type_: str) -> SourceError:
     """Say that a column holds no text, and how to make it text."""
-    return SourceError(
-        "column-not-text", f'column "{column}" is {type_}, not text', _as_text(name(column), type_)
-    )
+    return source_errors.column_not_text(column, type_, _as_text(name(column), type_))
 
 
 def _as_text(column: str, type_: str) -> str:
@@ -117,7 +111,7 @@ def both_keys(rows: int) -> SourceError:
     """Say that rows name a user twice."""
     return SourceError(
         "both-keys",
-        f"the query gives both identity and guid in {rows:,} row{'' if rows == 1 else 's'}",
+        f"the query returns both identity and guid in {rows:,} row{'' if rows == 1 else 's'}",
         "One of the two must be NULL in each row.",
     )
 
@@ -127,7 +121,7 @@ def cut_short(*, sent: int, read: int) -> SourceError:
     return SourceError(
         "connection-lost",
         f"the server sent {sent:,} rows, and {read:,} could be read",
-        "Nothing of them was used. Run the same command again.",
+        source_errors.NOT_USED,
     )
 
 
@@ -140,9 +134,7 @@ def check_result(columns: Sequence[tuple[str, str]], select: CheckedQuery) -> st
     wanted = ["identity", "guid", *filter(None, [(select.segment_column or "").lower()])]
     for key in wanted:
         if sum(column.lower() == key for column, _ in columns) > 1:
-            raise SourceError(
-                "query-columns", f"the query gives two columns {key}", "Name each once."
-            )
+            raise source_errors.duplicate_column(key)
     chosen = []
     for key in ("identity", "guid"):
         if key not in there:
@@ -151,23 +143,15 @@ def check_result(columns: Sequence[tuple[str, str]], select: CheckedQuery) -> st
         column, type_ = there[key]
         # A column of nothing but NULL has no type of its own.
         if type_ not in ("VARCHAR", "NULL", '"NULL"') and not type_.startswith("ENUM"):
-            raise SourceError(
-                "column-not-text",
-                f"the query's column {key} is {type_}, not text",
-                _as_key(key, type_),
-            )
+            raise source_errors.column_not_text(key, type_, _as_key(key, type_))
         chosen.append(f"{name(column)}::VARCHAR AS {key}")
     if "identity" not in there and "guid" not in there:
-        raise SourceError(
-            "query-columns",
-            "the query gives neither a column identity nor a column guid",
-            f"It gives: {', '.join(column for column, _ in columns)}. "
-            "Rename one: SELECT … AS identity.",
-        )
+        raise source_errors.no_member_column([column for column, _ in columns])
     if select.segment_column is None:
         return ", ".join([*chosen, "NULL::VARCHAR AS label"])
     if select.segment_column.lower() not in there:
-        raise no_column(select.segment_column, [column for column, _ in columns])
+        names = [column for column, _ in columns]
+        raise source_errors.missing_segment_column(select.segment_column, names)
     column, _ = there[select.segment_column.lower()]
     return ", ".join([*chosen, f"{name(column)}::VARCHAR AS label"])
 
@@ -265,7 +249,7 @@ def _query_failed(error: duckdb.Error, text: str, line: int) -> SourceError:
     first = text.split("\n", 1)[0].removeprefix("Binder Error: ").removeprefix("Catalog Error: ")
     if isinstance(error, harmless):
         advice = _READ_AS_TEXT if "cast" in text.lower() else ""
-        return SourceError("query-failed", f"the query fails: {first}", advice)
+        return source_errors.query_failed(first, advice)
     if isinstance(error, duckdb.PermissionException):
         return SourceError(
             "query-forbidden",
@@ -273,16 +257,15 @@ def _query_failed(error: duckdb.Error, text: str, line: int) -> SourceError:
             "A query may read files of the workspace, named in single quotes, and nothing else.",
         )
     if isinstance(error, duckdb.ConversionException):
-        return SourceError(
-            "query-failed",
-            "the query fails: a value cannot be converted to the type it is cast to",
-            "Use TRY_CAST, and leave out the rows where it gives NULL.",
+        return source_errors.query_failed(
+            "a value cannot be converted to the type it is cast to",
+            "Use TRY_CAST, and leave out the rows for which it returns NULL.",
         )
     if "Values were not provided" in text:
-        advice = "Write $NAME for a variable of segctl.yaml."
-        return SourceError("query-failed", "the query has a parameter without a name", advice)
+        return source_errors.parameter_without_value()
     summary, detail = _unreadable(text)
     if summary == _UNKNOWN[0]:
         kind = type(error).__name__.removesuffix("Exception")
-        summary, detail = f"DuckDB refuses a value or a function in it ({kind})", _SHOWN_ELSEWHERE
-    return SourceError("query-failed", f"the query fails: {summary}", detail, line=line)
+        summary = f"DuckDB refuses a value or a function in it ({kind})"
+        detail = source_errors.hidden_message_hint("DuckDB")
+    return source_errors.query_failed(summary, detail, line=line)

@@ -51,9 +51,9 @@ def several_statements() -> SourceError:
     return SourceError("query-not-select", "the query has more than one statement", ONE_SELECT)
 
 
-def query_failed(message: str, hint: str = "") -> SourceError:
+def query_failed(message: str, hint: str = "", *, line: int = 0) -> SourceError:
     """Return the error for a query that failed. ``message`` must not quote rows."""
-    return SourceError("query-failed", f"the query failed: {message}", hint)
+    return SourceError("query-failed", f"the query failed: {message}", hint, line=line)
 
 
 def hidden_message_hint(program: str) -> str:

@@ -43,5 +43,5 @@ def test_the_error_of_a_query_names_the_damaged_file(engine: DuckEngine, root: P
     sql = "SELECT identity FROM 'm.parquet'"
     with pytest.raises(SourceError) as caught:
         engine.load(prepare(sql, {}, PathPolicy(root=root), engine.syntax_tree), targets=[0])
-    summary = "the query fails: the file cannot be read: it seems to be damaged"
+    summary = "the query failed: the file cannot be read: it seems to be damaged"
     assert (caught.value.summary, caught.value.file) == (summary, root / "m.parquet")

@@ -76,7 +76,11 @@ NO_HEADER = (
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("m.csv", "id\na\n", 'the file has no column "identity" It has: id. Name one as `column`.'),
+        (
+            "m.csv",
+            "id\na\n",
+            'the file has no column "identity" Its columns are: id. Name one as `column`.',
+        ),
         (
             "m.csv",
             "Identity\na\n",

@@ -16,13 +16,13 @@ from segctl.sources.query import prepare
     [
         (
             "select 'a' as identity, 'b' as Identity",
-            "the query gives two columns identity",
-            "Name each once.",
+            'the query returns two columns named "identity"',
+            "Remove or rename one of them.",
         ),
         (
             "select 'a' as identity where 'x' <> ?",
-            "the query has a parameter without a name",
-            "Write $NAME for a variable of segctl.yaml.",
+            "the query has a parameter without a value",
+            "Write a parameter as $NAME, where NAME is a variable of segctl.yaml.",
         ),
         (
             "select email as identity from a.csv",
@@ -32,8 +32,8 @@ from segctl.sources.query import prepare
         ("selec a", 'the query cannot be parsed: syntax error at or near "selec"', ""),
         (
             "select (select 'anna@example.com' from range(2)) as identity",
-            "the query fails: DuckDB refuses a value or a function in it (InvalidInput)",
-            "Its own words may quote your data; run the query in DuckDB to see them.",
+            "the query failed: DuckDB refuses a value or a function in it (InvalidInput)",
+            "The full message may contain your data. Run the query in DuckDB to see it.",
         ),
     ],
 )

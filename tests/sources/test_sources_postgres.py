@@ -54,7 +54,7 @@ def test_a_query_returns_identities_and_guids(reader: Reader) -> None:
 def test_a_row_with_both_identity_and_guid_is_an_error(reader: Reader) -> None:
     with pytest.raises(SourceError) as caught:
         reader.read(query("SELECT 'g' AS guid, 'a' AS identity"))
-    assert caught.value.summary == "the query gives both identity and guid in 1 row"
+    assert caught.value.summary == "the query returns both identity and guid in 1 row"
 
 
 AWKWARD = [

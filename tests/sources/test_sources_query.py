@@ -179,19 +179,19 @@ def test_the_sealed_database_opens_only_resolved_files(engine: DuckEngine, root:
     [
         (
             "SELECT 10.0::DOUBLE AS identity",
-            "the query's column identity is DOUBLE, not text",
+            'column "identity" is DOUBLE, not text',
         ),
         (
             "SELECT count(*) AS guid FROM 'members/a.csv'",
-            "the query's column guid is BIGINT, not text",
+            'column "guid" is BIGINT, not text',
         ),
         (
             "SELECT day FROM 'members/a.csv'",
-            "the query gives neither a column identity nor a column guid",
+            "the query returns neither a column identity nor a column guid",
         ),
         (
             "SELECT 'a' AS identity, 'b' AS guid",
-            "the query gives both identity and guid in 1 row",
+            "the query returns both identity and guid in 1 row",
         ),
         ("SELECT identity FROM nowhere", 'the query reads a table "nowhere", which does not exist'),
         ("SELECT identity FROM 'members/none.csv'", "there is no file members/none.csv"),
@@ -237,7 +237,7 @@ def test_a_truncated_csv_file_is_not_read_in_another_dialect(
         load(engine, root, f"SELECT identity FROM {table}")
     assert caught.value.file == root / "cut.csv"
     assert caught.value.summary == (
-        "the query fails: a row of a csv file does not fit its header, "
+        "the query failed: a row of a csv file does not fit its header, "
         "or a quote in it does not end"
     )
 
@@ -286,7 +286,7 @@ def test_a_result_that_is_not_text_is_an_error_that_shows_the_cast(
     (root / "m.jsonl").write_text("".join(f'{{"identity": {value}}}\n' for value in values))
     with pytest.raises(SourceError) as caught:
         load(engine, root, "SELECT identity FROM 'm.jsonl'")
-    assert caught.value.summary == f"the query's column identity is {type_}, not text"
+    assert caught.value.summary == f'column "identity" is {type_}, not text'
     assert caught.value.detail == advice
 
 

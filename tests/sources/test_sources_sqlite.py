@@ -174,7 +174,7 @@ ONLY_READ = (
         ({"sql": "SELECT email AS identity, tier AS Identity FROM users"},
          'the query returns two columns named "identity"', "Remove or rename one of them."),
         ({"sql": "SELECT 'a' AS identity, 'b' AS guid"},
-         "the query gives both identity and guid in 1 row",
+         "the query returns both identity and guid in 1 row",
          "One of the two must be NULL in each row."),
         ({"sql": "SELECT 'a' AS identity; SELECT 'b' AS identity"},
          "the query has more than one statement",
