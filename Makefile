@@ -73,6 +73,7 @@ bench: $(READY)
 	$(call step,packing,$(PYTHON_IN) -m benchmarks.packing $(PACKING))
 	$(call step,apply,$(PYTHON_IN) -m benchmarks.apply_throughput $(APPLY))
 	$(call step,emulator,$(PYTHON_IN) -m benchmarks.emulator_throughput $(EMULATOR))
+	$(call step,startup,$(PYTHON_IN) -m benchmarks.startup)
 	$(call step,reconcile,$(PYTHON_IN) -m benchmarks.reconcile $(RECONCILE))
 	$(PYTHON_IN) -m benchmarks.page
 	printf '\nmake bench: the results are in benchmarks/results and in docs/benchmarks.md\n'

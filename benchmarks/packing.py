@@ -27,7 +27,7 @@ REPLAY = "cdnow"
 
 
 @dataclass(frozen=True, kw_only=True)
-class PackingSummary:
+class PackedWorkload:
     """A workload and its packing.
 
     ``plain`` is users / 100, ``bound`` the best bound that was proven.  MiB at the peak.
@@ -45,7 +45,7 @@ class PackingSummary:
     peak_mib: int
 
 
-def run(name: str, deltas: list[Delta], limits: Limits) -> PackingSummary:
+def run(name: str, deltas: list[Delta], limits: Limits) -> PackedWorkload:
     """Pack and check; sums over the deltas."""
     changes = users = naive = plain = bound = requests = 0
     seconds = cpu = 0.0
@@ -63,7 +63,7 @@ def run(name: str, deltas: list[Delta], limits: Limits) -> PackingSummary:
         plain += -(-distinct // limits.users)
         bound += packing.floor
         requests += packing.requests
-    return PackingSummary(
+    return PackedWorkload(
         workload=name,
         changes=changes,
         users=users,

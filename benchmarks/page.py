@@ -44,7 +44,8 @@ def tables_of(name: str, document: Document) -> list[Table]:
         return tables.reconcile(name, document)
     if name == "emulator":
         return tables.emulator(document)
-    return [{"apply": tables.applied, "packing": tables.packing}[name](document)]
+    single = {"apply": tables.applied, "packing": tables.packing, "startup": tables.startup}
+    return [single[name](document)]
 
 
 def filled(page: str, texts: Mapping[str, str]) -> str:

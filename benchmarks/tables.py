@@ -94,6 +94,22 @@ def applied(document: Document) -> Table:
     return Table(name="apply", head=head, rows=rows)
 
 
+def startup(document: Document) -> Table:
+    """Return the table of ``startup``."""
+    rows = [
+        [
+            each["program"],
+            each["limit"],
+            f"{each['cpu_seconds']:.3f}",
+            f"{each['limit_cpu_seconds']:.3f}",
+            f"{each['cpu_seconds'] / each['limit_cpu_seconds']:.1f}",
+        ]
+        for each in document["startup"]
+    ]
+    head = ["program", "limit", "CPU s", "of the limit", "ratio"]
+    return Table(name="startup", head=head, rows=rows, words=2)
+
+
 def packing(document: Document) -> Table:
     """Give the table of ``packing``."""
     rows = [

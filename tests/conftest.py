@@ -1,7 +1,9 @@
-"""What all tests share: how Hypothesis works, and that nothing is skipped."""
+"""What all tests share: Hypothesis profiles, default signals, and no skipped test."""
 
 import os
-from collections.abc import Generator, Iterator
+import signal
+from collections.abc import Callable, Generator, Iterator
+from types import FrameType
 from typing import TYPE_CHECKING
 
 import pytest
@@ -21,6 +23,27 @@ settings.register_profile("torture", settings.get_profile("dev"), max_examples=2
 settings.load_profile(
     os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") else "dev")
 )
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol() -> Generator[None, object, object]:
+    """Run each test, and the processes it starts, with the signals of a foreground job.
+
+    A shell that starts the tests in the background makes them ignore SIGINT; nohup, SIGHUP.
+    """
+    defaults: dict[signal.Signals, Callable[[int, FrameType | None], object] | signal.Handlers] = {
+        signal.SIGINT: signal.default_int_handler,
+        signal.SIGTERM: signal.SIG_DFL,
+        signal.SIGHUP: signal.SIG_DFL,
+    }
+    inherited = {number: signal.getsignal(number) for number in defaults}
+    for number, default in defaults.items():
+        signal.signal(number, default)
+    try:
+        return (yield)
+    finally:
+        for number, handler in inherited.items():
+            signal.signal(number, handler)
 
 
 @pytest.hookimpl(wrapper=True)

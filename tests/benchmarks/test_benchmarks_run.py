@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import apply_throughput, emulator_throughput, packing, reconcile, store
+from benchmarks import apply_throughput, emulator_throughput, packing, reconcile, startup, store
 from benchmarks.contenders import PYTHON_SETS, SEGCTL_PLAN, TERRAFORM_EACH, TERRAFORM_MAP
 from benchmarks.job import Job
 from benchmarks.measuring import BenchmarkFailed
@@ -50,6 +50,16 @@ def test_everybody_in_a_suite_finds_what_changed(suite: str, tmp_path: Path) -> 
     assert len(found) == TAKING_PART[suite]
     for measurement in found:
         assert min(measurement["seconds"] + measurement["peak_mib"]) > 0, measurement
+
+
+def test_starting_is_measured_next_to_the_least_it_can_take(tmp_path: Path) -> None:
+    startup.main(["--runs", "1", "--members", "10", "--json", str(tmp_path)])
+    measured = store.load(tmp_path, "startup")["startup"]
+    assert [each["program"] for each in measured] == [
+        "segctl --help",
+        "segctl validate, 10 inline members",
+    ]
+    assert all(each["cpu_seconds"] > 0 and each["limit_cpu_seconds"] > 0 for each in measured)
 
 
 def test_an_apply_writes_members_head_and_journal(tmp_path: Path) -> None:

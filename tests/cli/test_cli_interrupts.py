@@ -13,8 +13,6 @@ import signal, sys
 from segctl.cli.interrupts import Interrupts
 from segctl.core.stop_signal import StopSignal
 
-# A test run that was started in the background hands down an ignored SIGINT.
-signal.signal(signal.SIGINT, signal.default_int_handler)
 stop = StopSignal()
 with Interrupts(stop) as interrupts:
     interrupts.arm()
