@@ -156,7 +156,7 @@ class Apply:
             and (record := find_record(self.work.loaded.state, target))
             and record.remote_name == target.display_name
         )
-        entries = self.work.session.open_engine().entries(journal.batches)
+        entries = self.work.session.open_engine().iter_entries(journal.batches)
         async with provider:
             applier = Applier(
                 plan,

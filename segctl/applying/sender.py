@@ -24,7 +24,7 @@ from segctl.core.events import (
 )
 from segctl.core.outcomes import Answer, Ledger, Outcome, Record, fold_records
 from segctl.core.stop_signal import StopSignal, loop_callback
-from segctl.engine.base import EntryRows
+from segctl.engine.model import PackedEntry
 from segctl.plan.model import Action, Plan, Target
 from segctl.planning.planner import SEGMENTS_PER_CREATE_REQUEST
 from segctl.provider.client import Provider
@@ -107,7 +107,7 @@ class Applier:
         self._tally = _Tally()
         self._slow_disk = False
 
-    async def run(self, entries: Iterable[EntryRows]) -> SendResult:
+    async def run(self, entries: Iterable[PackedEntry]) -> SendResult:
         """Send everything; ``entries`` come in sending order."""
         loop = asyncio.get_running_loop()
         self._stop.on_set(loop_callback(loop, self._halt.set))
@@ -250,7 +250,7 @@ class Applier:
 
     # Updating
 
-    async def _update_all(self, entries: Iterable[EntryRows]) -> None:
+    async def _update_all(self, entries: Iterable[PackedEntry]) -> None:
         requests = groupby(entries, key=attrgetter("request"))
         # One more than may be in flight: it is ready, its record on the disk, when a slot
         # comes free.
@@ -260,8 +260,8 @@ class Applier:
         )
 
     async def _paced(
-        self, requests: Iterable[tuple[int, Iterable[EntryRows]]]
-    ) -> AsyncIterator[tuple[int, list[EntryRows]]]:
+        self, requests: Iterable[tuple[int, Iterable[PackedEntry]]]
+    ) -> AsyncIterator[tuple[int, list[PackedEntry]]]:
         """Give the requests one by one, and let the settle time pass where it must."""
         settled = False
         for number, rows in requests:
@@ -288,7 +288,7 @@ class Applier:
             task.cancel()
         await asyncio.gather(*pending, return_exceptions=True)
 
-    async def _update(self, number: int, rows: Sequence[EntryRows]) -> None:
+    async def _update(self, number: int, rows: Sequence[PackedEntry]) -> None:
         entries = [entry for row in rows if (entry := self._parcel(row))]
         if self._halted() or not entries:
             return
@@ -385,7 +385,7 @@ class Applier:
             exceptions += entry_pairs(part, replace(refused, outcome=doubt or Outcome.FAILED))
         return replace(refused, outcome=Outcome.ACKNOWLEDGED), exceptions
 
-    def _parcel(self, row: EntryRows) -> RequestEntry | None:
+    def _parcel(self, row: PackedEntry) -> RequestEntry | None:
         """Give an entry without the segments that do not exist; ``None`` where none is left."""
         actions = tuple(a for a in row.actions if a[0] not in self._blocked)
         if not actions:

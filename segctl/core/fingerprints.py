@@ -24,7 +24,7 @@ is part of every fingerprint too, so a release has the same effect."""
 
 @dataclass(frozen=True, kw_only=True)
 class SourceCounts:
-    """Row counts of a source, for the findings of a plan; see ``engine.base.LoadStats``."""
+    """Row counts of a source, for the findings of a plan; see ``engine.model.LoadStats``."""
 
     rows: int
     duplicates: int = 0

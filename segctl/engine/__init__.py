@@ -1,5 +1,6 @@
-"""Compare sets of members as columns: DuckDB, inside the process.
+"""Compares sets of members as columns, with DuckDB inside the process.
 
-Import the protocol and its values from ``base``; only ``session/`` creates an engine. What
-never belongs here: YAML, the reason for a change, and one Python object per member.
+Import values from ``model`` and interfaces from ``protocols``; only ``session`` creates an
+engine, ``duckdb.DuckEngine``. YAML, the reasons for changes, and a Python object per member do
+not belong here.
 """

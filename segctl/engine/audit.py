@@ -7,7 +7,7 @@ import duckdb
 
 from segctl.core.identity import Kind, SetDigest
 from segctl.engine import sql
-from segctl.engine.base import Audit, Recorded
+from segctl.engine.model import Audit, RecordedFiles
 
 _KINDS = ", ".join(sql.literal(kind) for kind in Kind)
 _ODD_MEMBER = f"coalesce(kind NOT IN ({_KINDS}) OR value = '', true)"
@@ -47,7 +47,7 @@ FROM {{table}}
 """
 
 
-def audit(db: duckdb.DuckDBPyConnection, recorded: Recorded, digest: SetDigest) -> Audit:
+def audit(db: duckdb.DuckDBPyConnection, recorded: RecordedFiles, digest: SetDigest) -> Audit:
     """Audit one set, whose files hold what ``digest`` says; see ``Engine.audit``."""
     base_rows = repeated = odd = 0
     base = "SELECT '' AS kind, '' AS value WHERE false"
@@ -68,13 +68,13 @@ def audit(db: duckdb.DuckDBPyConnection, recorded: Recorded, digest: SetDigest) 
     return Audit(
         digest=digest,
         base_rows=base_rows,
-        repeated=int(repeated),
+        duplicates=int(repeated),
         change_rows=change_rows,
-        against=against,
-        odd=odd + odd_changes,
+        contradictions=against,
+        invalid_rows=odd + odd_changes,
         uncertain=uncertain,
         refused=refused,
-        odd_pairs=odd_pairs,
+        invalid_pairs=odd_pairs,
     )
 
 

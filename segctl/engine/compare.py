@@ -12,7 +12,7 @@ import duckdb
 
 from segctl.core.identity import IdentityProblem, Kind
 from segctl.engine import memory_limit, sql
-from segctl.engine.base import FileScan, InlineRows, LoadStats, Recorded, Rows
+from segctl.engine.model import FileScan, InlineRows, LoadStats, LoadTargets, RecordedFiles, Rows
 
 NOT_PLANNED = -1
 """The target of rows whose segment is declared and not part of this plan."""
@@ -32,7 +32,7 @@ class Load:
     source: Rows
     select: str
     rows: int
-    targets: Sequence[int] | Mapping[str, int]
+    targets: LoadTargets
 
     @property
     def is_table(self) -> bool:
@@ -49,7 +49,7 @@ def compare(
     db: duckdb.DuckDBPyConnection,
     loads: Sequence[Load],
     wanted: set[int],
-    recorded: Mapping[int, Recorded],
+    recorded: Mapping[int, RecordedFiles],
     *,
     sieves: Sequence[str],
 ) -> None:
@@ -79,7 +79,7 @@ def compare(
 
 
 def _one_kind(
-    db: duckdb.DuckDBPyConnection, loads: Iterable[Load], recorded: Mapping[int, Recorded]
+    db: duckdb.DuckDBPyConnection, loads: Iterable[Load], recorded: Mapping[int, RecordedFiles]
 ) -> Kind | None:
     """Give the kind that all user keys have, where that is plain without reading them."""
     kinds = {
@@ -140,7 +140,7 @@ def judge(
     db: duckdb.DuckDBPyConnection,
     loads: Sequence[Load],
     wanted: set[int],
-    recorded: Mapping[int, Recorded],
+    recorded: Mapping[int, RecordedFiles],
     *,
     sieved: bool,
     judged: Container[int],
@@ -180,8 +180,8 @@ def judge(
                 problem: rows // (repeats or 1)
                 for problem, rows in invalid.get(load.number, {}).items()
             },
-            others=tuple(listed[:MOST_LISTED]),
-            others_rows=sum(rows for _, rows in listed),
+            undeclared=tuple(listed[:MOST_LISTED]),
+            undeclared_rows=sum(rows for _, rows in listed),
         )
     return stats
 

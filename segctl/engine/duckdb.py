@@ -18,25 +18,26 @@ from segctl.core.identity import IdentityProblem, Kind, SetDigest
 from segctl.core.outcomes import Ledger
 from segctl.core.rejects import Rejects
 from segctl.engine import compare, errors, fold, memory_limit, save, sql
-from segctl.engine.base import (
+from segctl.engine.compare import Load
+from segctl.engine.model import (
     Audit,
     Counting,
     Diff,
-    EntryRows,
     FileScan,
     FoldedTarget,
     InlineRows,
     LoadStats,
+    LoadTargets,
     MatchedRejects,
+    PackedEntry,
     PackingSummary,
-    Recorded,
-    RefusedPair,
+    QuarantinedPair,
+    RecordedFiles,
     Rows,
     SentApply,
     SourceError,
     TargetDiff,
 )
-from segctl.engine.compare import Load
 from segctl.engine.read import OPTIONS, Intake
 from segctl.engine.set_operations import Algebra
 from segctl.manifests.desired import Role
@@ -47,7 +48,7 @@ SAMPLE_SIZE = 10
 
 
 class DuckEngine:
-    """The engine protocol (``engine/base.py``) on DuckDB."""
+    """The engine protocol (``engine/protocols.py``) on DuckDB."""
 
     def __init__(
         self,
@@ -72,7 +73,7 @@ class DuckEngine:
         self._intake = Intake(self._db, scratch, self._settings, self._numbers)
         self._algebra = Algebra(self._db, next(self._numbers))
         self._loads: list[Load] = []
-        self._recorded: dict[int, Recorded] = {}
+        self._recorded: dict[int, RecordedFiles] = {}
         self._wanted: set[int] = set()
 
     def close(self) -> None:
@@ -81,15 +82,15 @@ class DuckEngine:
 
     # Reading
 
-    def syntax_tree(self, text: str) -> Mapping[str, Any]:
+    def parse_select(self, sql_text: str) -> Mapping[str, Any]:
         """Parse one SELECT; raises ``SourceError`` for anything else."""
-        [[document]] = self._db.execute("SELECT json_serialize_sql($1)", [text]).fetchall()
+        [[document]] = self._db.execute("SELECT json_serialize_sql($1)", [sql_text]).fetchall()
         tree: dict[str, Any] = json.loads(document)
         if tree["error"]:
             raise errors.not_a_select(tree)
         return tree
 
-    def surroundings(self) -> Mapping[str, str]:
+    def query_environment(self) -> Mapping[str, str]:
         """Tell what queries may depend on beside their files."""
         [[zone]] = self._db.execute("SELECT current_setting('TimeZone')").fetchall()
         return {"duckdb": duckdb.__version__, "zone": zone}
@@ -99,7 +100,7 @@ class DuckEngine:
         self,
         rows: Rows,
         *,
-        targets: Sequence[int] | Mapping[str, int],
+        targets: LoadTargets,
         role: Role = "include",
     ) -> int:
         """Take a source in for its targets; give the number of this load."""
@@ -123,13 +124,13 @@ class DuckEngine:
         [[count]] = self._db.execute(f"SELECT count(*) FROM ({select})").fetchall()
         return int(count)
 
-    def hold_out(self, target: int, holdout: Holdout) -> None:
+    def hold_out(self, target_index: int, holdout: Holdout) -> None:
         """Leave a share of the users out of a target."""
-        self._algebra.hold_out(target, holdout)
+        self._algebra.hold_out(target_index, holdout)
 
-    def keep(self, target: int) -> None:
+    def retain_members(self, target_index: int) -> None:
         """Have the members that a target is to have at hand for questions."""
-        self._algebra.keep(target)
+        self._algebra.retain_members(target_index)
 
     def _with_first(self, load: Load, stats: LoadStats) -> LoadStats:
         """Find the first bad row of each kind in the files; reads them again, in order."""
@@ -145,7 +146,7 @@ class DuckEngine:
             if first.keys() >= stats.invalid.keys():
                 break
         several = len(load.source.paths) > 1
-        return replace(stats, first=first, files=files if several else {})
+        return replace(stats, first_rows=first, first_files=files if several else {})
 
     def _first_invalid(self, select: str) -> list[tuple[IdentityProblem, int]]:
         with save.in_order(self._db):
@@ -158,11 +159,11 @@ class DuckEngine:
 
     # Comparing
 
-    def record(self, target: int, recorded: Recorded, *, wanted: bool) -> None:
+    def set_recorded(self, target_index: int, recorded: RecordedFiles, *, wanted: bool) -> None:
         """Name what is recorded of a target; not ``wanted`` means that it is to be emptied."""
-        self._recorded[target] = recorded
+        self._recorded[target_index] = recorded
         if wanted:
-            self._wanted.add(target)
+            self._wanted.add(target_index)
 
     @memory_limit.explained
     def diff(self, *, retry_before: float | None = None) -> Diff:
@@ -212,7 +213,7 @@ class DuckEngine:
                 self._db.execute(sql.READ_ALL.format(rows=load.select)).fetchall()
             except duckdb.Error as alone:
                 found = self._intake.explained(alone, load.source)
-                found.load = load.number
+                found.load_number = load.number
                 return found
         try:
             self._db.execute(sql.READ_ALL.format(rows="FROM recorded")).fetchall()
@@ -230,7 +231,7 @@ class DuckEngine:
             quarantined, kept_out = refused.get(target, (0, 0))
             after = recorded.digest.count + joining - leaving
             result[target] = TargetDiff(
-                asked=after + kept_out - (quarantined - kept_out),
+                declared=after + kept_out - (quarantined - kept_out),
                 desired=after,
                 recorded=recorded.digest.count,
                 add=add,
@@ -243,17 +244,17 @@ class DuckEngine:
             )
         return result
 
-    def size(self, target: int) -> int:
+    def count_members(self, target_index: int) -> int:
         """Count the members that a kept target is to have."""
-        return self._algebra.size(target)
+        return self._algebra.count_members(target_index)
 
-    def shared(self, targets: Sequence[int]) -> Mapping[tuple[int, int], Users]:
+    def find_shared(self, target_indexes: Sequence[int]) -> Mapping[tuple[int, int], Users]:
         """Give the users whom each two of these kept targets are to share, the most first."""
-        return self._algebra.shared(targets)
+        return self._algebra.find_shared(target_indexes)
 
-    def outside(self, targets: Sequence[int], of: int) -> Mapping[int, Users]:
+    def find_outside(self, target_indexes: Sequence[int], container: int) -> Mapping[int, Users]:
         """Give the members of each of these kept targets that are not in another one, if any."""
-        return self._algebra.outside(targets, of)
+        return self._algebra.find_outside(target_indexes, container)
 
     def _samples(self) -> dict[int, Sample]:
         found: dict[int, dict[str, tuple[tuple[Kind, str], ...]]] = {}
@@ -268,7 +269,7 @@ class DuckEngine:
         }
 
     @memory_limit.explained
-    def take_delta(self, delta: Path, recorded: Mapping[int, Recorded]) -> int:
+    def load_saved_delta(self, delta: Path, recorded: Mapping[int, RecordedFiles]) -> int:
         """Take a saved delta, less what is recorded as done since; give what is left."""
         self._recorded = dict(recorded)
         fold.view_recorded(self._db, recorded)
@@ -283,7 +284,7 @@ class DuckEngine:
         return int(left)
 
     @memory_limit.explained
-    def delta_digest(self, keys: Sequence[str]) -> SetDigest:
+    def digest_delta(self, keys: Sequence[str]) -> SetDigest:
         """Digest the delta: its rows and their number, whatever their order."""
         row = "key || chr(31) || action || chr(31) || " + sql.CANONICAL
         [[rows, high, low]] = self._db.execute(
@@ -307,19 +308,18 @@ class DuckEngine:
         """Write the packed delta and the batches as Parquet."""
         save.save(self._db, delta, batches, memory=self.means.memory)
 
-    def entries(self, batches: Path, *, start: int = 0) -> Iterator[EntryRows]:
+    def iter_entries(self, batches: Path) -> Iterator[PackedEntry]:
         """Stream the entries of saved batches in sending order."""
         cursor = self._db.cursor()
         cursor.execute("SET preserve_insertion_order = true")
         try:
             cursor.execute(
                 "SELECT request, kinds, names, targets, actions "
-                f"FROM read_parquet({sql.file(batches)}) WHERE request >= $1",
-                [start],
+                f"FROM read_parquet({sql.file(batches)})",
             )
             while chunk := cursor.fetchmany(256):
                 for request, kinds, names, targets, actions in chunk:
-                    yield EntryRows(
+                    yield PackedEntry(
                         request=request,
                         users=tuple(zip(map(Kind, kinds), names, strict=True)),
                         actions=tuple(zip(targets, actions, strict=True)),
@@ -331,56 +331,58 @@ class DuckEngine:
 
     @memory_limit.explained
     def fold(
-        self, delta: Path, ledger: Ledger, recorded: Mapping[int, Recorded]
+        self, delta: Path, ledger: Ledger, recorded: Mapping[int, RecordedFiles]
     ) -> Mapping[int, FoldedTarget]:
         """Give what outcomes make of each recorded target."""
         return fold.fold(self._db, self._scratch, delta, ledger, recorded)
 
     @memory_limit.explained
-    def reject(
+    def match_rejects(
         self,
-        recorded: Mapping[int, Recorded],
+        recorded: Mapping[int, RecordedFiles],
         *,
         rejects: Rejects,
-        targets: Sequence[int],
+        target_indexes: Sequence[int],
         applies: Iterable[SentApply],
         now: float,
     ) -> MatchedRejects:
         """Match rejects to what was sent; see ``Engine.reject``."""
         from segctl.engine import match_rejects  # noqa: PLC0415 - numpy, which plans need seldom
 
-        return match_rejects.reject(
+        return match_rejects.match_rejects(
             self._db,
             self._scratch,
             recorded,
             rejects=rejects,
-            targets=targets,
+            target_indexes=target_indexes,
             applies=applies,
             now=now,
         )
 
     @memory_limit.explained
-    def retry(
-        self, recorded: Mapping[int, Recorded], *, type_: str | None = None
+    def release_quarantined(
+        self, recorded: Mapping[int, RecordedFiles], *, error_type: str | None = None
     ) -> Mapping[int, FoldedTarget]:
         """Take refused pairs out of quarantine."""
         from segctl.engine import match_rejects  # noqa: PLC0415 - as above
 
-        return match_rejects.retry(self._db, self._scratch, recorded, type_=type_)
+        return match_rejects.release_quarantined(
+            self._db, self._scratch, recorded, error_type=error_type
+        )
 
-    def refused(self, recorded: Mapping[int, Recorded]) -> Iterator[RefusedPair]:
+    def iter_quarantined(self, recorded: Mapping[int, RecordedFiles]) -> Iterator[QuarantinedPair]:
         """Stream the pairs in quarantine."""
         from segctl.engine import match_rejects  # noqa: PLC0415 - as above
 
-        return match_rejects.refused(self._db, recorded)
+        return match_rejects.iter_quarantined(self._db, recorded)
 
     @memory_limit.explained
-    def keep_desired(self, target: int) -> FoldedTarget:
+    def write_desired(self, target_index: int) -> FoldedTarget:
         """Give the desired members of a target as a new base, after ``diff``."""
-        return fold.keep_desired(self._db, self._scratch, target)
+        return fold.write_desired(self._db, self._scratch, target_index)
 
     @memory_limit.explained
-    def digest(self, recorded: Recorded) -> SetDigest:
+    def digest_recorded(self, recorded: RecordedFiles) -> SetDigest:
         """Digest a recorded set in full; raises ``StateDamaged``."""
         try:
             fold.view_recorded(self._db, {0: recorded})
@@ -394,11 +396,11 @@ class DuckEngine:
         return fold.digest_of(rows, high, low)
 
     @memory_limit.explained
-    def audit(self, recorded: Recorded) -> Audit:
+    def audit(self, recorded: RecordedFiles) -> Audit:
         """Read the files of a recorded set in full; raises ``StateDamaged``."""
         from segctl.engine import audit  # noqa: PLC0415 - one command needs it
 
-        digest = self.digest(recorded)
+        digest = self.digest_recorded(recorded)
         try:
             return audit.audit(self._db, recorded, digest)
         except duckdb.Error as error:

@@ -12,8 +12,8 @@ import duckdb
 
 from segctl.core.errors import StateDamaged
 from segctl.engine import source_errors
-from segctl.engine.base import CheckedQuery, CopiedRows, FileScan, Rows, SourceError
 from segctl.engine.memory_limit import is_shortage
+from segctl.engine.model import CheckedQuery, CopiedRows, FileScan, Rows, SourceError
 from segctl.engine.sql import name
 
 _UNKNOWN = ("the file cannot be read", "Check that its format is what its name says.")

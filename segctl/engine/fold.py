@@ -11,7 +11,7 @@ from segctl.core.errors import StateDamaged
 from segctl.core.identity import SetDigest
 from segctl.core.outcomes import Ledger, Outcome
 from segctl.engine import sql
-from segctl.engine.base import FoldedTarget, Recorded
+from segctl.engine.model import FoldedTarget, RecordedFiles
 
 COMPACT_SHARE = 0.25
 """A set is rewritten whole when its change files hold more than this share of its base."""
@@ -33,7 +33,7 @@ def digest_of(rows: int, high: int, low: int) -> SetDigest:
     return SetDigest(count=int(rows), total=((int(high) << 64) + int(low)) % (1 << 128))
 
 
-def view_recorded(db: duckdb.DuckDBPyConnection, recorded: Mapping[int, Recorded]) -> None:
+def view_recorded(db: duckdb.DuckDBPyConnection, recorded: Mapping[int, RecordedFiles]) -> None:
     """Define the relations ``recorded`` and ``pairs`` over the files of the state."""
     bases = [(t, r.base) for t, r in recorded.items() if r.base]
     changes = [(t, file) for t, r in recorded.items() for file in r.changes]
@@ -58,7 +58,7 @@ def view_recorded(db: duckdb.DuckDBPyConnection, recorded: Mapping[int, Recorded
     db.execute(f"CREATE OR REPLACE TEMP TABLE pairs AS {source}")
 
 
-def check_counts(db: duckdb.DuckDBPyConnection, recorded: Mapping[int, Recorded]) -> None:
+def check_counts(db: duckdb.DuckDBPyConnection, recorded: Mapping[int, RecordedFiles]) -> None:
     """Compare what the head says of sets with changes with what their files hold.
 
     Of others the head tells by itself.  Everything that a plan counts starts from there.
@@ -97,7 +97,7 @@ def fold(
     scratch: Path,
     delta: Path,
     ledger: Ledger,
-    recorded: Mapping[int, Recorded],
+    recorded: Mapping[int, RecordedFiles],
 ) -> dict[int, FoldedTarget]:
     """Give what outcomes make of each recorded target; see ``Engine.fold``."""
     view_recorded(db, recorded)
@@ -112,13 +112,13 @@ def fold(
         for (target,) in db.execute(sql.LEFT.format(delta=sql.literal(str(delta)))).fetchall()
     }
     return {
-        target: replace(folded, complete=target not in left)
+        target: replace(folded, is_complete=target not in left)
         for target, folded in settle(db, scratch, recorded).items()
     }
 
 
 def settle(
-    db: duckdb.DuckDBPyConnection, scratch: Path, recorded: Mapping[int, Recorded]
+    db: duckdb.DuckDBPyConnection, scratch: Path, recorded: Mapping[int, RecordedFiles]
 ) -> dict[int, FoldedTarget]:
     """Write what ``applied`` and ``pairs_after`` make of each of these targets."""
     sums = db.execute(
@@ -191,7 +191,7 @@ def _folded(
     db: duckdb.DuckDBPyConnection,
     scratch: Path,
     target: int,
-    before: Recorded,
+    before: RecordedFiles,
     *,
     added: SetDigest,
     removed: SetDigest,
@@ -214,7 +214,7 @@ def _folded(
         )
     return FoldedTarget(
         digest=digest,
-        moved=bool(rows),
+        has_changed=bool(rows),
         change=change,
         change_rows=rows if change else 0,
         base=base,
@@ -224,7 +224,7 @@ def _folded(
     )
 
 
-def keep_desired(db: duckdb.DuckDBPyConnection, scratch: Path, target: int) -> FoldedTarget:
+def write_desired(db: duckdb.DuckDBPyConnection, scratch: Path, target: int) -> FoldedTarget:
     """Give the members that a compared target is to have, none of them recorded so far."""
     [[rows, high, low]] = db.execute(
         f"SELECT count(*), {sql.digest(sql.CANONICAL)} FROM delta WHERE target = {target}"
@@ -232,7 +232,7 @@ def keep_desired(db: duckdb.DuckDBPyConnection, scratch: Path, target: int) -> F
     digest = digest_of(rows, high, low)
     select = f"SELECT kind, value FROM delta WHERE target = {target} ORDER BY {sql.BY_MEMBER}"
     base = _write(db, scratch, select, rows=rows) if rows else None
-    return FoldedTarget(digest=digest, moved=bool(rows), base=base)
+    return FoldedTarget(digest=digest, has_changed=bool(rows), base=base)
 
 
 def _write(

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import BinaryIO
 
-from segctl.engine.base import SourceError
+from segctl.engine.model import SourceError
 
 _CHUNK = 1 << 20
 _GZIP = b"\x1f\x8b"

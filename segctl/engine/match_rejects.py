@@ -14,11 +14,11 @@ import numpy as np
 from segctl.core.identity import Kind
 from segctl.core.rejects import Rejects
 from segctl.engine import fold, sql
-from segctl.engine.base import (
+from segctl.engine.model import (
     FoldedTarget,
     MatchedRejects,
-    Recorded,
-    RefusedPair,
+    QuarantinedPair,
+    RecordedFiles,
     SentApply,
 )
 
@@ -121,19 +121,19 @@ _LABELS_MATCHED = f"SELECT DISTINCT r.label {_MATCHES} WHERE NOT m.older"
 """The labels of rejects that are about the last request for their pair."""
 
 
-def reject(
+def match_rejects(
     db: duckdb.DuckDBPyConnection,
     scratch: Path,
-    recorded: Mapping[int, Recorded],
+    recorded: Mapping[int, RecordedFiles],
     *,
     rejects: Rejects,
-    targets: Sequence[int],
+    target_indexes: Sequence[int],
     applies: Iterable[SentApply],
     now: float,
 ) -> MatchedRejects:
     """Match rejects and settle what they change; see ``Engine.reject``."""
     fold.view_recorded(db, recorded)
-    _tabulate(db, rejects, targets)
+    _tabulate(db, rejects, target_indexes)
     _look_up(db, applies)
     db.execute(_MATCHED, {"now": now, "skew": CLOCK_SKEW})
     db.execute(_REFUSALS)
@@ -151,34 +151,34 @@ def reject(
         known=known,
         older=older,
         unmatched=unmatched,
-        labels=frozenset(label for (label,) in heard),
+        matched_details=frozenset(label for (label,) in heard),
         folded=fold.settle(db, scratch, {t: r for t, r in recorded.items() if t in changed}),
     )
 
 
-def retry(
+def release_quarantined(
     db: duckdb.DuckDBPyConnection,
     scratch: Path,
-    recorded: Mapping[int, Recorded],
+    recorded: Mapping[int, RecordedFiles],
     *,
-    type_: str | None,
+    error_type: str | None,
 ) -> dict[int, FoldedTarget]:
     """Take refused pairs out of quarantine; see ``Engine.retry``."""
     fold.view_recorded(db, recorded)
     which = "status = 'refused' AND ($type IS NULL OR lower(detail) = lower($type))"
-    found = db.execute(f"SELECT DISTINCT target FROM pairs WHERE {which}", {"type": type_})
+    found = db.execute(f"SELECT DISTINCT target FROM pairs WHERE {which}", {"type": error_type})
     changed = {target for (target,) in found.fetchall()}
     db.execute(f"CREATE OR REPLACE TABLE applied AS SELECT '' AS action, * FROM ({sql.NO_ROWS})")
     db.execute(
         f"CREATE OR REPLACE TABLE pairs_after AS SELECT * FROM pairs WHERE NOT ({which})",
-        {"type": type_},
+        {"type": error_type},
     )
     return fold.settle(db, scratch, {t: r for t, r in recorded.items() if t in changed})
 
 
-def refused(
-    db: duckdb.DuckDBPyConnection, recorded: Mapping[int, Recorded]
-) -> Iterator[RefusedPair]:
+def iter_quarantined(
+    db: duckdb.DuckDBPyConnection, recorded: Mapping[int, RecordedFiles]
+) -> Iterator[QuarantinedPair]:
     """Give the refused pairs; see ``Engine.refused``."""
     fold.view_recorded(db, recorded)
     found = db.execute(
@@ -187,8 +187,13 @@ def refused(
     )
     while rows := found.fetchmany(1024):
         for target, kind, value, action, at, detail in rows:
-            yield RefusedPair(
-                target=target, kind=Kind(kind), value=value, action=action, at=at, type=detail
+            yield QuarantinedPair(
+                target_index=target,
+                kind=Kind(kind),
+                value=value,
+                action=action,
+                refused_at=at,
+                error_type=detail,
             )
 
 
@@ -224,7 +229,7 @@ def _look_up(db: duckdb.DuckDBPyConnection, applies: Iterable[SentApply]) -> Non
         db.execute(
             "CREATE OR REPLACE TABLE places AS SELECT unnest($1::INTEGER[]) AS place, "
             "unnest($2::INTEGER[]) AS target",
-            [list(apply.targets), list(apply.targets.values())],
+            [list(apply.target_indexes), list(apply.target_indexes.values())],
         )
-        db.execute(_ASKED_IN_APPLY.format(delta=sql.file(apply.delta)), [apply.begun_at])
+        db.execute(_ASKED_IN_APPLY.format(delta=sql.file(apply.delta)), [apply.started_at])
     db.execute(_ASKED_FOR_MEMBERS)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import duckdb
 import numpy as np
 
-from segctl.engine.base import Counting, PackingSummary
+from segctl.engine.model import Counting, PackingSummary
 from segctl.packing import Limits
 from segctl.packing.placing import Numbers, Placing, place
 

@@ -21,16 +21,16 @@ from typing import Any
 import duckdb
 
 from segctl.engine import errors, integrity, set_operations, sql
-from segctl.engine.base import (
+from segctl.engine.memory_limit import is_shortage
+from segctl.engine.model import (
     CheckedQuery,
     CopiedRows,
     FileScan,
     InlineRows,
-    Members,
     Rows,
     SourceError,
+    TargetMembers,
 )
-from segctl.engine.memory_limit import is_shortage
 
 OPTIONS = {
     "autoinstall_known_extensions": False,
@@ -76,8 +76,8 @@ class Intake:
                     return self._selected(rows)
                 case CopiedRows():
                     return self._copied(rows)
-                case Members(target=target):
-                    return set_operations.members_of(target)
+                case TargetMembers(target_index=index):
+                    return set_operations.members_of(index)
         except duckdb.Error as error:
             raise self.explained(error, rows) from error
 
@@ -133,7 +133,7 @@ class Intake:
         if below is not None and not first:
             raise errors.no_header()
         names = _names(first, _mark(scan))
-        for column in scan.inside:
+        for column in scan.file_columns:
             if column not in names:
                 raise errors.no_column(column, names)
             if names.count(column) > 1:
@@ -150,7 +150,7 @@ class Intake:
             with _named(path, scan):
                 described = self._db.execute(f"DESCRIBE SELECT * FROM {table}").fetchall()
                 types = {row[0]: row[1] for row in described}
-                for column in scan.inside:
+                for column in scan.file_columns:
                     if column not in types:
                         raise errors.no_column(column, list(types))
                     if types[column] != "VARCHAR" and not types[column].startswith("ENUM"):

@@ -11,7 +11,7 @@ from pathlib import Path
 import duckdb
 
 from segctl.engine import sql
-from segctl.engine.base import Counting, PackingSummary
+from segctl.engine.model import Counting, PackingSummary
 
 CHANGES_A_SLICE = 1_000_000
 """How many changes are gathered into entries at a time, at most ..."""

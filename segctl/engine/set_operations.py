@@ -16,8 +16,8 @@ import duckdb
 from segctl.core.holdout import SEPARATOR, Holdout
 from segctl.core.identity import IdentityProblem, Kind
 from segctl.engine import compare, memory_limit, sql
-from segctl.engine.base import LoadStats, Members
 from segctl.engine.compare import MOST_LISTED, NOT_PLANNED, Load
+from segctl.engine.model import LoadStats, TargetMembers
 from segctl.manifests.desired import Role
 from segctl.plan.model import Users
 
@@ -128,7 +128,7 @@ class Algebra:
         """Take a load in that takes members away, whatever the sources say."""
         self.taken.append(load)
         self._lessened |= set(load.places()) if role != "suppress" else set()
-        members = isinstance(load.source, Members)
+        members = isinstance(load.source, TargetMembers)
         if not members:
             self.stats[load.number] = judged(self._db, load, set(load.places()))
         if role == "intersect":
@@ -151,9 +151,9 @@ class Algebra:
             "INSERT INTO holdouts VALUES ($1, $2, $3)", [target, holdout.salt, holdout.threshold]
         )
 
-    def keep(self, target: int) -> None:
+    def retain_members(self, target_index: int) -> None:
         """Have the final members of a target at hand for questions."""
-        self._kept.add(target)
+        self._kept.add(target_index)
 
     @property
     def sieves(self) -> tuple[str, ...]:
@@ -184,7 +184,7 @@ class Algebra:
         for load in [*loads, *self.taken]:
             if load.number in self.stats:
                 continue
-            if composed & set(load.places()) or isinstance(load.source, Members):
+            if composed & set(load.places()) or isinstance(load.source, TargetMembers):
                 sole = all(alone.get(place) for place in load.places())
                 self.stats[load.number] = self._judged(load, wanted | composed, sole=sole)
         rest = [_without(load, composed) for load in loads]
@@ -207,20 +207,22 @@ class Algebra:
 
     # Questions
 
-    def size(self, target: int) -> int:
+    def count_members(self, target_index: int) -> int:
         """Count the final members of a composed target."""
-        [[users]] = self._db.execute(f"SELECT count(*) FROM ({_final(target)})").fetchall()
+        [[users]] = self._db.execute(f"SELECT count(*) FROM ({_final(target_index)})").fetchall()
         return int(users)
 
-    def shared(self, targets: Sequence[int]) -> dict[tuple[int, int], Users]:
+    def find_shared(self, target_indexes: Sequence[int]) -> dict[tuple[int, int], Users]:
         """Give the users whom each two of these composed targets share, the most first."""
-        rows = self._db.execute(_SHARED, {"targets": list(targets), "most": SHOWN}).fetchall()
+        rows = self._db.execute(
+            _SHARED, {"targets": list(target_indexes), "most": SHOWN}
+        ).fetchall()
         return {(one, other): _users(count, sample) for one, other, count, sample in rows}
 
-    def outside(self, targets: Sequence[int], of: int) -> dict[int, Users]:
+    def find_outside(self, target_indexes: Sequence[int], container: int) -> dict[int, Users]:
         """Give the final members of composed targets that are not in another one."""
         rows = self._db.execute(
-            _OUTSIDE, {"targets": list(targets), "of": of, "most": SHOWN}
+            _OUTSIDE, {"targets": list(target_indexes), "of": container, "most": SHOWN}
         ).fetchall()
         return {target: _users(count, sample) for target, count, sample in rows}
 
@@ -229,7 +231,7 @@ class Algebra:
     def _reads(self, loads: Iterable[Load]) -> dict[int, set[int]]:
         """Give every composed target with the targets that must be composed before it."""
         every = [*loads, *self.taken]
-        reading = [load for load in every if isinstance(load.source, Members)]
+        reading = [load for load in every if isinstance(load.source, TargetMembers)]
         read = {_read_by(load) for load in reading}
         reads: dict[int, set[int]] = {
             target: set() for target in read | set(self._narrowing) | self._held | self._kept
@@ -297,8 +299,8 @@ class Algebra:
         memory_limit.in_parts(part)
 
     def _judged(self, load: Load, targets: set[int], *, sole: bool) -> LoadStats:
-        if isinstance(load.source, Members):
-            return LoadStats(rows=self.size(load.source.target), duplicates=0)
+        if isinstance(load.source, TargetMembers):
+            return LoadStats(rows=self.count_members(load.source.target_index), duplicates=0)
         known = self._as_composed(load) if sole else None
         return known or judged(self._db, load, targets)
 
@@ -321,7 +323,7 @@ class Algebra:
         return [
             Load(
                 number=self.number,
-                source=Members(target=NOT_PLANNED),
+                source=TargetMembers(target_index=NOT_PLANNED),
                 select="SELECT kind, value, target::VARCHAR AS label FROM composed "
                 "WHERE aside IS NULL",
                 rows=0,
@@ -361,8 +363,8 @@ def judged(db: duckdb.DuckDBPyConnection, load: Load, targets: set[int]) -> Load
         rows=load.rows,
         duplicates=load.rows - compare.distinct_rows(db, load),
         invalid={IdentityProblem(problem): count for problem, count in found},
-        others=tuple(others[:MOST_LISTED]),
-        others_rows=sum(count for _, count in others),
+        undeclared=tuple(others[:MOST_LISTED]),
+        undeclared_rows=sum(count for _, count in others),
     )
 
 
@@ -392,7 +394,7 @@ def _without(load: Load, composed: set[int]) -> Load:
 
 
 def _read_by(load: Load) -> int:
-    return load.source.target if isinstance(load.source, Members) else NOT_PLANNED
+    return load.source.target_index if isinstance(load.source, TargetMembers) else NOT_PLANNED
 
 
 def _final(target: int) -> str:

@@ -7,7 +7,7 @@ them for databases. Messages never quote rows: identities are personal data.
 from collections.abc import Sequence
 from difflib import get_close_matches
 
-from segctl.engine.base import SourceError
+from segctl.engine.model import SourceError
 
 MAX_LISTED = 10
 

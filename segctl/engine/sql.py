@@ -15,7 +15,7 @@ from segctl.core.identity import (
     SPACE_PATTERN,
     IdentityProblem,
 )
-from segctl.engine.base import FileScan
+from segctl.engine.model import FileScan
 
 # A separator that no line has: lines of a text file are values as they stand.
 LINES = (
@@ -110,7 +110,7 @@ def rows_of(scan: FileScan, columns: Sequence[str] = (), *, at_once: bool = True
     lines = scan.format == "txt" and scan.column not in scan.partitions
     value = "f.value" if lines else _cell(scan, scan.column, columns)
     kind_of_json = ""
-    if scan.format == "jsonl" and scan.column in scan.inside:
+    if scan.format == "jsonl" and scan.column in scan.file_columns:
         kind_of_json = f", json_type(f.{name(scan.column)}) AS type"
     elif scan.format == "jsonl":
         kind_of_json = ", 'VARCHAR' AS type"
@@ -144,7 +144,7 @@ def _table(scan: FileScan, columns: Sequence[str], *, at_once: bool) -> str:
         case "parquet":
             table = f"read_parquet({paths(scan.paths)}{_options(scan)})"
         case "jsonl":
-            wanted = dict.fromkeys(scan.inside or (scan.column,))
+            wanted = dict.fromkeys(scan.file_columns or (scan.column,))
             types = ", ".join(f"{literal(column)}: 'JSON'" for column in wanted)
             table = (
                 f"read_json({paths(scan.paths)}, format = 'newline_delimited', records = true, "

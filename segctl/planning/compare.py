@@ -5,14 +5,8 @@ from dataclasses import dataclass
 
 from segctl.core.fingerprints import Basis, SourceCounts
 from segctl.core.identity import SetDigest
-from segctl.engine.base import (
-    Diff,
-    Engine,
-    PackingSummary,
-    Recorded,
-    SourceError,
-    TargetDiff,
-)
+from segctl.engine.model import Diff, PackingSummary, RecordedFiles, SourceError, TargetDiff
+from segctl.engine.protocols import Engine, MemberComparer, RequestPacker
 from segctl.manifests.desired import DesiredState, ProjectSettings, Rule
 from segctl.plan.model import Finding
 from segctl.plan.rules import check_rules
@@ -36,7 +30,7 @@ class ComparisonResult:
     the rules that hold.
     """
 
-    engine: Engine | None
+    engine: RequestPacker | None
     diffs: Mapping[int, TargetDiff]
     packing: PackingSummary
     delta_digest: SetDigest
@@ -58,7 +52,7 @@ class Comparison:
 
     desired: DesiredState
     scope: PlanScope
-    recorded: Mapping[int, tuple[Recorded, bool]]
+    recorded: Mapping[int, tuple[RecordedFiles, bool]]
     keys: Sequence[str]
     retry_before: float | None
 
@@ -85,7 +79,7 @@ class Comparison:
         violations: list[tuple[Rule, list[Finding]]] = []
         if engine:
             packing = pack_delta(engine, self.keys, self.desired.project)
-            delta_digest = engine.delta_digest(self.keys)
+            delta_digest = engine.digest_delta(self.keys)
             violations = _check_rules(selection.rules, engine, read, diff)
         selection.check_files_unchanged()
         return ComparisonResult(
@@ -101,8 +95,8 @@ class Comparison:
 
     def _diff(
         self,
-        engine: Engine,
-        recorded: Mapping[int, tuple[Recorded, bool]],
+        engine: MemberComparer,
+        recorded: Mapping[int, tuple[RecordedFiles, bool]],
         read: Mapping[str, int],
         loaded: LoadedSources,
         selection: ReadSelection,
@@ -110,7 +104,7 @@ class Comparison:
         planned = {a: n for a, n in read.items() if a in self.scope.planned}
         prepare_engine(self.desired, selection.rules, engine, target_indexes=read, planned=planned)
         for target_index, (files, wanted) in recorded.items():
-            engine.record(target_index, files, wanted=wanted)
+            engine.set_recorded(target_index, files, wanted=wanted)
         try:
             return engine.diff(retry_before=self.retry_before)
         except SourceError as error:
@@ -121,7 +115,7 @@ _NO_DIFF = Diff(targets={}, loads={})
 
 
 def _check_rules(
-    rules: Sequence[Rule], engine: Engine, read: Mapping[str, int], diff: Diff
+    rules: Sequence[Rule], engine: MemberComparer, read: Mapping[str, int], diff: Diff
 ) -> list[tuple[Rule, list[Finding]]]:
     """Return the rules that do not hold, each with its findings."""
     members = EngineRuleMembers(engine=engine, target_indexes=read, diffs=diff.targets)
@@ -138,7 +132,7 @@ def _unchanged_diff(basis: Basis) -> TargetDiff:
     """Return the diff of a segment whose recorded members are those of its sources."""
     count = basis.members.count
     return TargetDiff(
-        asked=count,
+        declared=count,
         desired=count,
         recorded=count,
         held_out=basis.held_out,
@@ -146,12 +140,14 @@ def _unchanged_diff(basis: Basis) -> TargetDiff:
     )
 
 
-def pack_delta(engine: Engine, keys: Sequence[str], project: ProjectSettings) -> PackingSummary:
+def pack_delta(
+    engine: RequestPacker, keys: Sequence[str], project: ProjectSettings
+) -> PackingSummary:
     """Pack the engine's delta with the settings of the project."""
     return engine.pack(keys, counting=project.counting, settle_seconds=project.settle_seconds)
 
 
-def compare_nothing(engine: Engine, project: ProjectSettings) -> Engine:
+def compare_nothing(engine: Engine, project: ProjectSettings) -> RequestPacker:
     """Run an empty comparison, so that an unused engine can save empty member columns."""
     engine.diff()
     pack_delta(engine, (), project)

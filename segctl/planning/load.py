@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from segctl.core.diagnostics import Diagnostic, Severity
 from segctl.core.errors import InvalidInput
 from segctl.core.identity import PROBLEM_DESCRIPTIONS
-from segctl.engine.base import LoadStats, Members, Rows, SourceError
+from segctl.engine.model import LoadStats, Rows, SourceError, TargetMembers
 from segctl.manifests.desired import (
     CommandSource,
     DesiredState,
@@ -90,9 +90,9 @@ class LoadedSources:
 
         Raises ``error`` itself if it does not belong to a source.
         """
-        if error.load is None:
+        if error.load_number is None:
             raise error
-        load = self.inputs[self.input_indexes[error.load]].load
+        load = self.inputs[self.input_indexes[error.load_number]].load
         problem = source_diagnostic(load, error, self.policy)
         return InvalidInput([explain_support(load, problem, self.scope)])
 
@@ -156,7 +156,7 @@ def load_sources(
 def _rows(source_input: SourceInput, target_indexes: Mapping[str, int]) -> Rows:
     source = source_input.load.source
     if isinstance(source, SegmentSource):
-        return Members(target=target_indexes[source.address])
+        return TargetMembers(target_index=target_indexes[source.address])
     if source_input.rows is None:
         raise AssertionError("a source without a problem has rows")
     return source_input.rows
@@ -235,7 +235,7 @@ def _row_problems(load: Load, stats: LoadStats, policy: PathPolicy) -> Iterable[
     invalid = sum(stats.invalid.values())
     if invalid and not tolerance.skip:
         for problem, rows in stats.invalid.items():
-            first, file = stats.first.get(problem), stats.files.get(problem)
+            first, file = stats.first_rows.get(problem), stats.first_files.get(problem)
             of_file = f" of {policy.display_name(file)}" if file else ""
             yield Diagnostic(
                 code=f"invalid-identity-{problem}",
@@ -253,11 +253,11 @@ def _row_problems(load: Load, stats: LoadStats, policy: PathPolicy) -> Iterable[
             detail="Fix the data, or raise maxInvalidPercent.",
             location=location,
         )
-    if isinstance(load, TableLoad) and stats.others and not load.ignore_other_values:
-        values = ", ".join(f'"{value}" ({_count_rows(rows)})' for value, rows in stats.others)
+    if isinstance(load, TableLoad) and stats.undeclared and not load.ignore_other_values:
+        values = ", ".join(f'"{value}" ({_count_rows(rows)})' for value, rows in stats.undeclared)
         yield Diagnostic(
             code="undeclared-segment",
-            summary=f"{_source_name(load)}: {_count_rows(stats.others_rows)} for segments that "
+            summary=f"{_source_name(load)}: {_count_rows(stats.undeclared_rows)} for segments that "
             f"are not declared: {values}",
             detail="Declare them under spec.segments, or set otherValues: ignore.",
             location=location,
@@ -303,13 +303,13 @@ def _left_out_rows(load: Load, stats: LoadStats) -> Iterable[Finding]:
             summary=f"{name}: {stats.duplicates:,} of {total} left out as duplicates",
             figures=_figures(load, stats, stats.duplicates),
         )
-    if isinstance(load, TableLoad) and load.ignore_other_values and stats.others_rows:
+    if isinstance(load, TableLoad) and load.ignore_other_values and stats.undeclared_rows:
         yield Finding(
             severity=Severity.INFO,
             code="other-values",
-            summary=f"{name}: {stats.others_rows:,} of {total} ignored because their segments "
+            summary=f"{name}: {stats.undeclared_rows:,} of {total} ignored because their segments "
             "are not declared",
-            figures=_figures(load, stats, stats.others_rows),
+            figures=_figures(load, stats, stats.undeclared_rows),
         )
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Literal
 
 from segctl import __version__
-from segctl.engine.base import Engine, PackingSummary, Recorded, TargetDiff
+from segctl.engine.model import PackingSummary, RecordedFiles, TargetDiff
+from segctl.engine.protocols import Engine, RequestPacker
 from segctl.manifests.desired import DesiredState
 from segctl.plan.diff import Draft, attribute_changes, build_drafts
 from segctl.plan.findings import build_findings
@@ -43,7 +44,7 @@ SEGMENTS_PER_CREATE_REQUEST = 100
 PlanPurpose = Literal["show", "save", "send"]
 """What happens to the plan. Only a plan to save or send needs its member columns."""
 
-NOT_RECORDED = Recorded()
+NOT_RECORDED = RecordedFiles()
 """The recorded files of a segment that has none."""
 
 
@@ -95,7 +96,7 @@ def build_plan(
     options: PlanOptions,
     *,
     engine: Callable[[], Engine],
-    recorded_files: Mapping[str, Recorded],
+    recorded_files: Mapping[str, RecordedFiles],
     root: Path,
     scratch: Path,
     environment: Mapping[str, str],
@@ -167,8 +168,8 @@ def remaining_plan(
     state: State,
     delta: Path,
     *,
-    engine: Engine,
-    recorded_files: Mapping[str, Recorded],
+    engine: RequestPacker,
+    recorded_files: Mapping[str, RecordedFiles],
     scratch: Path,
 ) -> PlanBundle:
     """Return the part of a saved plan that an earlier apply did not finish, packed again.
@@ -184,7 +185,7 @@ def remaining_plan(
         )
         for target, record in zip(saved.targets, records, strict=True)
     )
-    engine.take_delta(
+    engine.load_saved_delta(
         delta,
         {index: _files_of(record, recorded_files) for index, record in enumerate(records)},
     )
@@ -244,10 +245,10 @@ def _filled_targets(segments: Sequence[_PlannedSegment]) -> Mapping[str, int]:
 
 
 def _recorded_targets(
-    segments: Sequence[_PlannedSegment], recorded_files: Mapping[str, Recorded]
-) -> Mapping[int, tuple[Recorded, bool]]:
+    segments: Sequence[_PlannedSegment], recorded_files: Mapping[str, RecordedFiles]
+) -> Mapping[int, tuple[RecordedFiles, bool]]:
     """Return the recorded files of each target to compare, and whether it is wanted."""
-    recorded: dict[int, tuple[Recorded, bool]] = {}
+    recorded: dict[int, tuple[RecordedFiles, bool]] = {}
     for segment in segments:
         draft, old_record = segment.draft, segment.draft.old_record
         if draft.wanted is not None and segment.target_index is not None:
@@ -258,7 +259,9 @@ def _recorded_targets(
     return recorded
 
 
-def _files_of(record: SegmentRecord | None, recorded_files: Mapping[str, Recorded]) -> Recorded:
+def _files_of(
+    record: SegmentRecord | None, recorded_files: Mapping[str, RecordedFiles]
+) -> RecordedFiles:
     return recorded_files.get(record.key, NOT_RECORDED) if record else NOT_RECORDED
 
 

@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from segctl.engine.base import Engine, TargetDiff
+from segctl.engine.model import TargetDiff
+from segctl.engine.protocols import MemberComparer
 from segctl.manifests.dependencies import rule_addresses
 from segctl.manifests.desired import DesiredState, Rule, Size
 from segctl.plan.model import Users
@@ -12,7 +13,7 @@ from segctl.plan.model import Users
 def prepare_engine(
     desired: DesiredState,
     rules: Sequence[Rule],
-    engine: Engine,
+    engine: MemberComparer,
     *,
     target_indexes: Mapping[str, int],
     planned: Mapping[str, int],
@@ -28,7 +29,7 @@ def prepare_engine(
     for rule in rules:
         for address in rule_addresses(rule):
             if address not in planned or not isinstance(rule, Size):
-                engine.keep(target_indexes[address])
+                engine.retain_members(target_indexes[address])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,20 +39,22 @@ class EngineRuleMembers:
     Implements ``plan.rules.RuleMembers``.
     """
 
-    engine: Engine
+    engine: MemberComparer
     target_indexes: Mapping[str, int]
     diffs: Mapping[int, TargetDiff]
 
     def size(self, address: str) -> int:
         """Count the members of a segment."""
         index = self.target_indexes[address]
-        return self.diffs[index].asked if index in self.diffs else self.engine.size(index)
+        return (
+            self.diffs[index].declared if index in self.diffs else self.engine.count_members(index)
+        )
 
     def shared(self, addresses: Sequence[str]) -> Mapping[tuple[str, str], Users]:
         """Return the users that each pair of segments shares, the largest overlap first."""
         names = {self.target_indexes[address]: address for address in addresses}
         shared: dict[tuple[str, str], Users] = {}
-        for pair, users in self.engine.shared(list(names)).items():
+        for pair, users in self.engine.find_shared(list(names)).items():
             first, second = sorted((names[index] for index in pair), key=addresses.index)
             shared[first, second] = users
         return shared
@@ -59,5 +62,5 @@ class EngineRuleMembers:
     def outside(self, addresses: Sequence[str], of: str) -> Mapping[str, Users]:
         """Return the members of each segment that are not members of the segment ``of``."""
         names = {self.target_indexes[address]: address for address in addresses}
-        outside = self.engine.outside(list(names), self.target_indexes[of])
+        outside = self.engine.find_outside(list(names), self.target_indexes[of])
         return {names[index]: users for index, users in outside.items()}

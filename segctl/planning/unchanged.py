@@ -15,7 +15,7 @@ from typing import Any
 from segctl.core.errors import InvalidInput
 from segctl.core.fingerprints import Basis, SourceCounts, fingerprint, segment_fingerprint
 from segctl.core.identity import IdentityProblem, SetDigest
-from segctl.engine.base import (
+from segctl.engine.model import (
     CheckedQuery,
     CopiedRows,
     FileScan,
@@ -106,7 +106,7 @@ class ReadSelection:
                     invalid={
                         IdentityProblem(problem): rows for problem, rows in counts.invalid.items()
                     },
-                    others_rows=counts.others,
+                    undeclared_rows=counts.others,
                 )
         return stats
 
@@ -215,7 +215,7 @@ def source_counts(stats: LoadStats) -> SourceCounts:
         rows=stats.rows,
         duplicates=stats.duplicates,
         invalid={str(problem): rows for problem, rows in sorted(stats.invalid.items())},
-        others=stats.others_rows,
+        others=stats.undeclared_rows,
     )
 
 
@@ -383,9 +383,9 @@ def _rows_fingerprint(rows: Rows, contents: FileDigests, context: SourceContext)
             # The scratch files of objects have other names in every run.
             stable = context.policy.strip_scratch_folder
             tables = [(stable(str(file)), contents[file]) for file in files]
-            surroundings = context.engine.surroundings()
+            environment = context.engine.query_environment()
             return fingerprint(
-                "select", stable(sql), values, rows.segment_column, tables, surroundings
+                "select", stable(sql), values, rows.segment_column, tables, environment
             )
         case CopiedRows(path=file):
             return fingerprint("copied", contents[file])

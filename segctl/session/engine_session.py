@@ -9,7 +9,7 @@ from segctl.core.resources import ResourceLimits, memory_limit, thread_count
 from segctl.core.scratch import scratch_folder
 
 if TYPE_CHECKING:
-    from segctl.engine.base import Engine
+    from segctl.engine.protocols import Engine
 
 
 class EngineSession:

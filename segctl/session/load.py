@@ -7,7 +7,7 @@ from typing import TypeVar
 from segctl.backends.base import Backend
 from segctl.backends.journal import Journal, journal_identity
 from segctl.core.errors import SegctlError
-from segctl.engine.base import Engine
+from segctl.engine.protocols import OutcomeFolder
 from segctl.session.loaded_state import LoadedState, load_head
 from segctl.session.recovery import merge_journal
 from segctl.state.model import FileRef
@@ -18,7 +18,9 @@ MAX_READS = 5
 """How often ``read_stable`` reads a state that other runs keep replacing."""
 
 
-def load_state(backend: Backend, open_engine: Callable[[], Engine], *, now: float) -> LoadedState:
+def load_state(
+    backend: Backend, open_engine: Callable[[], OutcomeFolder], *, now: float
+) -> LoadedState:
     """Load the state with the journal of an interrupted apply merged in memory; writes nothing.
 
     Files that the merge makes stay in the engine's scratch folder.

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from segctl.backends.base import Backend
 from segctl.core.events import Recovered
-from segctl.engine.base import Recorded
+from segctl.engine.model import RecordedFiles
 from segctl.state import codec as state_codec
 from segctl.state.model import EMPTY_STATE, FileRef, SegmentRecord, State
 
@@ -27,17 +27,17 @@ class LoadedState:
     locate: LocateFile = field(repr=False)
     recovered: Recovered | None = None
 
-    def recorded(self) -> dict[str, Recorded]:
+    def recorded(self) -> dict[str, RecordedFiles]:
         """Return the member files of every record, tombstones included, by segment key."""
         return {
             record.key: recorded_members(record, self.locate) for _, record in self.state.records()
         }
 
 
-def recorded_members(record: SegmentRecord, locate: LocateFile) -> Recorded:
+def recorded_members(record: SegmentRecord, locate: LocateFile) -> RecordedFiles:
     """Return the member files of one record, as an engine reads them."""
     members, pairs = record.members, record.pairs
-    return Recorded(
+    return RecordedFiles(
         digest=members.digest,
         base=locate(members.base) if members.base else None,
         base_rows=members.base.rows if members.base else 0,

@@ -6,7 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from segctl.core.outcomes import Ledger
-from segctl.engine.base import Engine, FoldedTarget, Recorded
+from segctl.engine.model import FoldedTarget, RecordedFiles
+from segctl.engine.protocols import OutcomeFolder
 from segctl.plan.model import Plan
 from segctl.session.advance import ApplyInfo, StoredMembers, advance_state, find_record
 from segctl.session.loaded_state import LoadedState, recorded_members
@@ -26,7 +27,7 @@ def merge_outcomes(
     ledger: Ledger,
     *,
     delta: Path | None,
-    engine: Engine,
+    engine: OutcomeFolder,
     store_file: StoreFile,
     run: ApplyInfo,
 ) -> State:
@@ -42,7 +43,7 @@ def merge_outcomes(
     stored: dict[int, StoredMembers] = {}
     if delta is not None:
         recorded = {
-            index: recorded_members(record, loaded.locate) if record else Recorded()
+            index: recorded_members(record, loaded.locate) if record else RecordedFiles()
             for index, record in records.items()
         }
         for index, folded in engine.fold(delta, ledger, recorded).items():
@@ -64,15 +65,15 @@ def store_folded(
 ) -> StoredMembers:
     """Store the files that an engine wrote for one segment and return the segment's file set."""
     members = record.members if record else MemberSet()
-    if folded.moved and folded.change:
+    if folded.has_changed and folded.change:
         change = store_file(folded.change, folded.change_rows)
         changes = (*members.changes, change)
         members = MemberSet(digest=folded.digest, base=members.base, changes=changes)
-    elif folded.moved:
+    elif folded.has_changed:
         base = store_file(folded.base, folded.digest.count) if folded.base else None
         members = MemberSet(digest=folded.digest, base=base)
     if folded.pairs is None:
-        return StoredMembers(members=members, pairs=Pairs(), complete=folded.complete)
+        return StoredMembers(members=members, pairs=Pairs(), complete=folded.is_complete)
     file = store_file(folded.pairs, folded.uncertain + folded.refused)
     pairs = Pairs(file=file, uncertain=folded.uncertain, refused=folded.refused)
     return StoredMembers(members=members, pairs=pairs)

@@ -9,7 +9,7 @@ from segctl.core.disk import Disk
 from segctl.core.errors import StateDamaged
 from segctl.core.events import Recovered
 from segctl.core.outcomes import Outcome, fold_records, restart_settle_time
-from segctl.engine.base import Engine
+from segctl.engine.protocols import OutcomeFolder
 from segctl.plan import codec as plan_codec
 from segctl.session.advance import ApplyInfo
 from segctl.session.loaded_state import LoadedState, load_head, write_head
@@ -18,7 +18,7 @@ from segctl.state.model import State
 
 
 def recover_state(
-    backend: Backend, open_engine: Callable[[], Engine], *, disk: Disk, now: float
+    backend: Backend, open_engine: Callable[[], OutcomeFolder], *, disk: Disk, now: float
 ) -> LoadedState:
     """Load the state; first finish an interrupted apply and write its head. Needs the lock.
 
@@ -54,7 +54,12 @@ def archive_journal(backend: Backend, journal: Journal) -> None:
 
 
 def merge_journal(
-    loaded: LoadedState, journal: Journal, engine: Engine, *, store_file: StoreFile, now: float
+    loaded: LoadedState,
+    journal: Journal,
+    engine: OutcomeFolder,
+    *,
+    store_file: StoreFile,
+    now: float,
 ) -> tuple[State, Recovered]:
     """Return the state after an interrupted apply, and what is known of its requests.
 

@@ -17,7 +17,7 @@ from time import monotonic
 from typing import IO
 
 from segctl.core.disk import create_scratch_file
-from segctl.engine.base import FileScan, SourceError
+from segctl.engine.model import FileScan, SourceError
 from segctl.manifests.desired import CommandSource
 
 _HIDDEN_PREFIX = "CLEVERTAP_"

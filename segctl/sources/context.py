@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 
-from segctl.engine.base import CheckedQuery, Engine, FileScan, Rows
+from segctl.engine.model import CheckedQuery, FileScan, Rows
+from segctl.engine.protocols import Engine
 from segctl.manifests.desired import Connection
 from segctl.sources.path_policy import PathPolicy
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePosixPath
 from urllib.parse import unquote
 
-from segctl.engine.base import FileScan, SourceError
+from segctl.engine.model import FileScan, SourceError
 from segctl.engine.source_errors import did_you_mean, join_names
 from segctl.manifests.desired import FileSource
 from segctl.manifests.file_formats import Format, infer_format

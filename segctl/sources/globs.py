@@ -12,7 +12,7 @@ from fnmatch import translate
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
-from segctl.engine.base import SourceError
+from segctl.engine.model import SourceError
 
 STATE_FOLDER = "segctl.state.d"
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from segctl.core.disk import Disk, translate_scratch_errors
-from segctl.engine.base import SourceError
+from segctl.engine.model import SourceError
 from segctl.engine.source_errors import missing_library
 from segctl.manifests.object_urls import ObjectUrl, parse_object_url
 from segctl.sources import object_store_errors as errors

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from urllib.parse import urlsplit
 
-from segctl.engine.base import SourceError
+from segctl.engine.model import SourceError
 from segctl.engine.source_errors import NOT_USED
 from segctl.manifests.object_urls import URL_FORMS, ObjectUrl, Scheme
 from segctl.sources.globs import SKIPPED_NAMES, is_pattern

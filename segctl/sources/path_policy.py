@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from segctl.engine.base import SourceError
+from segctl.engine.model import SourceError
 from segctl.manifests.file_formats import infer_format
 from segctl.manifests.object_urls import is_url
 from segctl.sources.content_hash import FileDigests, digest_files

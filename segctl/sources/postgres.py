@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from segctl.core.disk import create_scratch_file
 from segctl.core.identity import Kind
-from segctl.engine.base import CopiedRows
+from segctl.engine.model import CopiedRows
 from segctl.engine.source_errors import cast_hint, column_not_text, missing_library
 from segctl.manifests.desired import Connection, PostgresSource
 from segctl.manifests.variables import replace_parameters

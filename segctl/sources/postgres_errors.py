@@ -8,7 +8,7 @@ run: it quotes the query only.
 import re
 from typing import TYPE_CHECKING
 
-from segctl.engine.base import SourceError
+from segctl.engine.model import SourceError
 from segctl.engine.source_errors import (
     FIX_VALUE,
     NOT_USED,

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from segctl.engine.base import CheckedQuery, SourceError
+from segctl.engine.model import CheckedQuery, SourceError
 from segctl.engine.source_errors import not_a_select, several_statements
 from segctl.engine.sql import paths
 from segctl.sources.files import partition_values

@@ -4,7 +4,7 @@ Rows that are not in files, such as those of a database, are fetched into a scra
 first. Each kind of source has a module of its own.
 """
 
-from segctl.engine.base import InlineRows, Rows
+from segctl.engine.model import InlineRows, Rows
 from segctl.manifests.desired import (
     CommandSource,
     ExternalSource,
@@ -35,7 +35,7 @@ def resolve_rows(
                 sql,
                 parameters,
                 context.policy,
-                context.engine.syntax_tree,
+                context.engine.parse_select,
                 segment_column=segment_column,
             )
         case SqliteSource():

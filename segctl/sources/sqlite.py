@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 from urllib.parse import quote
 
 from segctl.core.disk import create_scratch_file
-from segctl.engine.base import CopiedRows
+from segctl.engine.model import CopiedRows
 from segctl.engine.source_errors import not_a_select, quote_name
 from segctl.manifests.desired import SqliteSource
 from segctl.sources import sqlite_errors as errors

@@ -5,7 +5,7 @@ SQLite's messages can quote values. Only those about names and syntax are shown.
 
 import re
 
-from segctl.engine.base import SourceError
+from segctl.engine.model import SourceError
 from segctl.engine.source_errors import (
     FIX_VALUE,
     cast_hint,

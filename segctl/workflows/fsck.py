@@ -11,7 +11,8 @@ from segctl.backends import journal
 from segctl.backends.base import Backend, EarlierHead
 from segctl.backends.journal import Journal
 from segctl.core.errors import SegctlError, StateDamaged
-from segctl.engine.base import Audit, Engine
+from segctl.engine.model import Audit
+from segctl.engine.protocols import StateAuditor
 from segctl.session.context import Context
 from segctl.session.engine_session import EngineSession, engine_session
 from segctl.session.load import load_state, read_stable
@@ -54,7 +55,7 @@ class _Proof:
     """One check, and what it has come to so far."""
 
     backend: Backend
-    engine: Engine
+    engine: StateAuditor
     problems: list[StateProblem] = field(default_factory=list)
     state: State | None = None
     records: list[tuple[str, SegmentRecord]] = field(default_factory=list)
@@ -190,25 +191,25 @@ def _contradictions(record: SegmentRecord, audit: Audit) -> Iterator[str]:
     elif audit.digest != members.digest:
         yield "its files hold other members than the head says"
     yield from _miscounted(members, audit)
-    if audit.odd:
-        yield f"{audit.odd:,} rows of its files hold no member or no change"
+    if audit.invalid_rows:
+        yield f"{audit.invalid_rows:,} rows of its files hold no member or no change"
     if (audit.uncertain, audit.refused) != (pairs.uncertain, pairs.refused):
         yield (
             f"the head says {pairs.uncertain:,} uncertain and {pairs.refused:,} refused pairs, "
             f"its file holds {audit.uncertain:,} and {audit.refused:,}"
         )
-    if audit.odd_pairs:
-        yield f"{audit.odd_pairs:,} rows of its pairs hold none, or one that stands twice"
+    if audit.invalid_pairs:
+        yield f"{audit.invalid_pairs:,} rows of its pairs hold none, or one that stands twice"
 
 
 def _miscounted(members: MemberSet, audit: Audit) -> Iterator[str]:
     """Give what is wrong with the base and the changes of a set, file by file."""
-    if audit.repeated:
-        yield f"{audit.repeated:,} members stand twice in its base"
+    if audit.duplicates:
+        yield f"{audit.duplicates:,} members stand twice in its base"
     base = [(members.base, audit.base_rows)] if members.base else []
     for ref, rows in [*base, *zip(members.changes, audit.change_rows, strict=True)]:
         if ref.rows != rows:
             yield f"the head says {ref.rows:,} rows of {ref.name}, it holds {rows:,}"
-    for ref, rows in zip(members.changes, audit.against, strict=True):
+    for ref, rows in zip(members.changes, audit.contradictions, strict=True):
         if rows:
             yield f"{rows:,} changes of {ref.name} add who is there, or remove who is not"

@@ -13,7 +13,8 @@ from segctl.core.diagnostics import Diagnostic, Location
 from segctl.core.errors import InvalidInput, OperationError, WrongUsage
 from segctl.core.events import Observer, ignore_event
 from segctl.core.identity import PROBLEM_DESCRIPTIONS, Kind
-from segctl.engine.base import Engine, FoldedTarget, LoadStats, Recorded, SourceError
+from segctl.engine.model import FoldedTarget, LoadStats, RecordedFiles, SourceError
+from segctl.engine.protocols import MemberComparer
 from segctl.manifests.desired import DesiredSegment, FileSource
 from segctl.manifests.file_formats import infer_format
 from segctl.manifests.object_urls import is_url, parse_object_url
@@ -131,7 +132,7 @@ class _Read:
     source: str | None
 
 
-def _read(engine: Engine, members: MembersFile, scratch: Path) -> _Read:
+def _read(engine: MemberComparer, members: MembersFile, scratch: Path) -> _Read:
     # A file of the command line may lie anywhere.
     policy = PathPolicy(root=Path(), allowed=("/",), objects=ObjectFetcher(scratch))
     source = _source(members)
@@ -140,7 +141,7 @@ def _read(engine: Engine, members: MembersFile, scratch: Path) -> _Read:
         before = file_fingerprint(source, rows, policy)
         policy.download(rows.paths)
         number = engine.load(rows, targets=[0])
-        engine.record(0, Recorded(), wanted=True)
+        engine.set_recorded(0, RecordedFiles(), wanted=True)
         stats = engine.diff().loads[number]
     except SourceError as error:
         raise InvalidInput([_unreadable(members, error, policy)]) from error
@@ -151,10 +152,10 @@ def _read(engine: Engine, members: MembersFile, scratch: Path) -> _Read:
                     code=f"invalid-identity-{problem}",
                     summary=f"{members.path}: {rows:,} row{'' if rows == 1 else 's'} with "
                     f"{PROBLEM_DESCRIPTIONS[problem]}, "
-                    f"the first is row {stats.first.get(problem, 0):,}"
+                    f"the first is row {stats.first_rows.get(problem, 0):,}"
                     + (
-                        f" of {policy.display_name(stats.files[problem])}"
-                        if problem in stats.files
+                        f" of {policy.display_name(stats.first_files[problem])}"
+                        if problem in stats.first_files
                         else ""
                     ),
                     detail="Mend the file; nothing was recorded.",
@@ -162,7 +163,7 @@ def _read(engine: Engine, members: MembersFile, scratch: Path) -> _Read:
                 for problem, rows in stats.invalid.items()
             ]
         )
-    folded = engine.keep_desired(0)
+    folded = engine.write_desired(0)
     if before != file_fingerprint(source, rows, policy):
         raise InvalidInput([_unreadable(members, changed_file_error(), policy)])
     return _Read(stats=stats, folded=folded, source=before)

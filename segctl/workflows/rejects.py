@@ -23,7 +23,7 @@ from segctl.core.rejects import (
     RejectsResult,
     RetryResult,
 )
-from segctl.engine.base import FoldedTarget, Recorded, SentApply
+from segctl.engine.model import FoldedTarget, RecordedFiles, SentApply
 from segctl.plan import codec as plan_codec
 from segctl.session.advance import record_rejects
 from segctl.session.context import Context
@@ -53,16 +53,16 @@ def load_rejects(
     with _work(context, lock_timeout, observe) as work:
         state = work.loaded.state
         targets = [work.target_of(label) for label in rejects.details]
-        rejected = work.session.open_engine().reject(
+        rejected = work.session.open_engine().match_rejects(
             work.recorded(),
             rejects=rejects,
-            targets=targets,
+            target_indexes=targets,
             applies=work.applies(),
             now=context.clock.now(),
         )
         missing = frozenset(
             work.keys[targets[label]]
-            for label in rejected.labels
+            for label in rejected.matched_details
             if rejects.details[label].type == SEGMENT_NOT_FOUND
         )
         work.save(rejected.folded, missing=missing)
@@ -94,7 +94,7 @@ def retry_rejects(
             record.key for a, record in work.loaded.state.records() if is_targeted(a, targets)
         }
         where = {n: r for n, r in work.recorded().items() if work.keys[n] in picked}
-        folded = work.session.open_engine().retry(where, type_=type_)
+        folded = work.session.open_engine().release_quarantined(where, error_type=type_)
         pairs = sum(work.records[n].pairs.refused - f.refused for n, f in folded.items())
         found = {key for key in picked if work.by_key[key].missing}
         if type_ is not None and type_.upper() != SEGMENT_NOT_FOUND:
@@ -119,14 +119,14 @@ def list_quarantined(
             if record.pairs.refused
         }
         if where:
-            for pair in at.open_engine().refused(where):
+            for pair in at.open_engine().iter_quarantined(where):
                 yield QuarantinedMembership(
-                    address=picked[pair.target][0],
+                    address=picked[pair.target_index][0],
                     action=pair.action,
                     kind=pair.kind,
                     value=pair.value,
-                    type=pair.type,
-                    at=pair.at,
+                    type=pair.error_type,
+                    at=pair.refused_at,
                 )
 
 
@@ -169,7 +169,7 @@ class _Work:
         self.by_key = {r.key: r for r in self.records}
         self.keys = [record.key for record in self.records]
 
-    def recorded(self) -> dict[int, Recorded]:
+    def recorded(self) -> dict[int, RecordedFiles]:
         """Give where the members of each record stand."""
         at = self.loaded.recorded()
         return {number: at[key] for number, key in enumerate(self.keys)}
@@ -205,12 +205,12 @@ class _Work:
             yield SentApply(
                 delta=ended.delta,
                 ledger=fold_records(ended.records()),
-                targets={
+                target_indexes={
                     place: numbers[target.key]
                     for place, target in enumerate(plan.targets)
                     if target.key in numbers
                 },
-                begun_at=float(header["at"]),
+                started_at=float(header["at"]),
             )
 
     def save(

@@ -7,7 +7,7 @@ from segctl.core.events import CreateDone, Event, RequestDone, Settling
 from segctl.core.identity import Kind
 from segctl.core.outcomes import Answer, Outcome, Record
 from segctl.core.stop_signal import StopSignal
-from segctl.engine.base import EntryRows
+from segctl.engine.model import PackedEntry
 from segctl.plan.model import Action, Change, Plan, Requests, Target
 from segctl.provider.wire import Entry, NewSegment
 
@@ -136,8 +136,8 @@ def plan(*targets: Target, requests: int = 1, changes: tuple[Change, ...] = ()) 
 
 def row(
     request: int, *users: str, actions: tuple[tuple[int, str], ...] = ((0, "ADD"),)
-) -> EntryRows:
-    return EntryRows(
+) -> PackedEntry:
+    return PackedEntry(
         request=request, users=tuple((Kind.IDENTITY, u) for u in users), actions=actions
     )
 
@@ -149,7 +149,7 @@ class Run:
         self,
         plan: Plan,
         service: Service,
-        rows: Iterable[EntryRows] | None = None,
+        rows: Iterable[PackedEntry] | None = None,
         *,
         clock: Clock | None = None,
         stop: StopSignal | None = None,
@@ -172,7 +172,7 @@ class Run:
         if rows is not None:
             self.go(rows)
 
-    def go(self, rows: Iterable[EntryRows]) -> None:
+    def go(self, rows: Iterable[PackedEntry]) -> None:
         async def sent() -> SendResult:
             return await self._applier.run(rows)
 

@@ -6,7 +6,8 @@ from pathlib import Path
 import duckdb
 
 from segctl.core.identity import Kind, SetDigest
-from segctl.engine.base import Engine, InlineRows, Recorded
+from segctl.engine.model import InlineRows, RecordedFiles
+from segctl.engine.protocols import Engine
 
 Member = tuple[Kind, str]
 
@@ -48,9 +49,9 @@ def recorded(
     *,
     name: str = "base",
     pairs: Iterable[tuple[Kind, str, str, str, float]] = (),
-) -> Recorded:
+) -> RecordedFiles:
     members, pairs = list(members), list(pairs)
-    return Recorded(
+    return RecordedFiles(
         digest=SetDigest.of(members),
         base=members_file(folder / f"{name}.parquet", members) if members else None,
         base_rows=len(members),
@@ -78,7 +79,7 @@ def delta(engine: Engine, keys: list[str], folder: Path) -> set[tuple[int, str, 
 def sent(engine: Engine, folder: Path) -> list[tuple[int, str, str, str]]:
     return [
         (target, action, str(kind), value)
-        for entry in engine.entries(folder / "batches.parquet")
+        for entry in engine.iter_entries(folder / "batches.parquet")
         for kind, value in entry.users
         for target, action in entry.actions
     ]

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from segctl.core.holdout import Holdout
 from segctl.core.identity import Kind, find_problem
-from segctl.engine.base import Diff, FileScan, InlineRows, Members, Recorded
 from segctl.engine.duckdb import DuckEngine
+from segctl.engine.model import Diff, FileScan, InlineRows, RecordedFiles, TargetMembers
 from segctl.plan.model import Users
 from tests.engine.engine_kit import delta, identities, recorded
 
@@ -80,7 +80,7 @@ class Oracle:
 
 def _load(engine: DuckEngine, what: frozenset[Member] | int, places: list[int], role: str) -> None:
     if isinstance(what, int):
-        engine.load(Members(target=what), targets=places, role=role)  # type: ignore[arg-type]  # drawn
+        engine.load(TargetMembers(target_index=what), targets=places, role=role)  # type: ignore[arg-type]  # drawn
         return
     for kind in Kind:
         values = [value for k, value in sorted(what) if k is kind]
@@ -125,16 +125,16 @@ def test_final_sets_deltas_and_counts_are_those_of_plain_sets(
     for target, holdout in case.holdouts.items():
         engine.hold_out(target, holdout)
     for target in case.kept:
-        engine.keep(target)
+        engine.retain_members(target)
     for target, members in case.before.items():
-        engine.record(target, recorded(folder, members, name=f"{target}"), wanted=True)
+        engine.set_recorded(target, recorded(folder, members, name=f"{target}"), wanted=True)
     diff = engine.diff().targets
     now = {target: set(members) for target, members in case.before.items()}
     for target, action, kind, value in delta(engine, list("ABCD"), folder):
         (now[target].add if action == "ADD" else now[target].remove)((Kind(kind), value))
     assert now == {target: oracle.final[target] for target in case.before}
     for target, found in diff.items():
-        assert found.asked == found.desired == len(oracle.final[target])
+        assert found.declared == found.desired == len(oracle.final[target])
         assert found.held_out == oracle.held[target]
         assert found.suppressed == oracle.suppressed[target]
     _check_questions(engine, oracle, sorted(case.kept))
@@ -143,14 +143,14 @@ def test_final_sets_deltas_and_counts_are_those_of_plain_sets(
 
 def _check_questions(engine: DuckEngine, oracle: Oracle, kept: list[int]) -> None:
     expected = {(a, b): oracle.final[a] & oracle.final[b] for a in kept for b in kept if a < b}
-    shared = engine.shared(kept)
+    shared = engine.find_shared(kept)
     assert shared == {pair: _users(found) for pair, found in expected.items() if found}
     assert [u.count for u in shared.values()] == sorted(u.count for u in shared.values())[::-1]
     for target in kept:
-        assert engine.size(target) == len(oracle.final[target])
+        assert engine.count_members(target) == len(oracle.final[target])
         strays = {t: oracle.final[t] - oracle.final[target] for t in kept}
         found = {t: _users(users) for t, users in strays.items() if users}
-        assert engine.outside(kept, target) == found
+        assert engine.find_outside(kept, target) == found
 
 
 def _users(found: set[Member]) -> Users:
@@ -182,7 +182,7 @@ def test_the_engine_holds_out_the_users_that_python_holds_out(
     holdout = Holdout(percent=12.5, salt="spring é")
     engine.load(identities(*users), targets=[0])
     engine.hold_out(0, holdout)
-    engine.record(0, Recorded(), wanted=True)
+    engine.set_recorded(0, RecordedFiles(), wanted=True)
     [counts] = engine.diff().targets.values()
     sent = {value for _, _, _, value in delta(engine, ["A"], tmp_path)}
     held = {u for u in users if holdout.holds_out(Kind.IDENTITY, u)}
@@ -192,14 +192,14 @@ def test_the_engine_holds_out_the_users_that_python_holds_out(
 
 def _diff(engine: DuckEngine, *targets: int) -> Diff:
     for target in targets:
-        engine.record(target, Recorded(), wanted=True)
+        engine.set_recorded(target, RecordedFiles(), wanted=True)
     return engine.diff()
 
 
 def test_invalid_rows_are_counted_once_where_final_sets_are_made(engine: DuckEngine) -> None:
     listed = engine.load(identities("a", "", "a", "b"), targets=[0, 1])
     narrowing = engine.load(identities("a", " x"), targets=[1], role="intersect")
-    reading = engine.load(Members(target=1), targets=[2])
+    reading = engine.load(TargetMembers(target_index=1), targets=[2])
     loads = _diff(engine, 0, 1, 2).loads
     assert {n: (s.rows, s.duplicates, sum(s.invalid.values())) for n, s in loads.items()} == {
         listed: (4, 1, 1),
@@ -219,7 +219,7 @@ def test_a_row_of_a_table_for_an_undeclared_segment_is_told_where_final_sets_are
     number = engine.load(scan, targets={"gold": 0, "silver": 1, "other": -1})
     engine.hold_out(0, Holdout(percent=1, salt="s"))
     stats = _diff(engine, 0, 1).loads[number]
-    assert stats.others == (("tin", 2), ("(no value)", 1))
+    assert stats.undeclared == (("tin", 2), ("(no value)", 1))
     assert sum(stats.invalid.values()) == 1
 
 
@@ -227,6 +227,6 @@ def test_a_target_that_nobody_plans_is_read_all_the_same(
     engine: DuckEngine, tmp_path: Path
 ) -> None:
     engine.load(identities("a", "b"), targets=[5])
-    engine.load(Members(target=5), targets=[0])
+    engine.load(TargetMembers(target_index=5), targets=[0])
     assert _diff(engine, 0).targets[0].add == 2
     assert {t for t, *_ in delta(engine, ["A"], tmp_path)} == {0}

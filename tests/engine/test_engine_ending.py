@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from segctl.engine.base import CheckedQuery
 from segctl.engine.duckdb import DuckEngine
+from segctl.engine.model import CheckedQuery
 
 ENDLESS = "select i::varchar as identity from range(1000000000000) t(i) where i % 1000003 = 1"
 

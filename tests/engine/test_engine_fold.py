@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from segctl.core.errors import StateDamaged
 from segctl.core.identity import Kind, SetDigest
 from segctl.core.outcomes import Ledger, Outcome, PairOutcome, RequestOutcome
-from segctl.engine.base import FoldedTarget, Recorded
 from segctl.engine.duckdb import DuckEngine
+from segctl.engine.model import FoldedTarget, RecordedFiles
 from tests.engine.engine_kit import delta, identities, read, recorded
 
 IDENTITY = Kind.IDENTITY
@@ -18,17 +18,17 @@ def ledger(*outcomes: Outcome, at: float = 50.0) -> Ledger:
     return Ledger(updates={n: RequestOutcome(outcome=o, at=at) for n, o in enumerate(outcomes)})
 
 
-def planned(engine: DuckEngine, folder: Path, before: set[str], after: set[str]) -> Recorded:
+def planned(engine: DuckEngine, folder: Path, before: set[str], after: set[str]) -> RecordedFiles:
     held = recorded(folder, [(IDENTITY, value) for value in before])
     engine.load(identities(*sorted(after)), targets=[0])
-    engine.record(0, held, wanted=True)
+    engine.set_recorded(0, held, wanted=True)
     engine.diff()
     delta(engine, ["A"], folder)
     return held
 
 
-def members(held: Recorded, folded: FoldedTarget) -> set[str]:
-    if not folded.moved:
+def members(held: RecordedFiles, folded: FoldedTarget) -> set[str]:
+    if not folded.has_changed:
         return {str(row[1]) for row in read(held.base)}
     if folded.change is None:
         return {str(row[1]) for row in read(folded.base)}
@@ -62,7 +62,7 @@ def test_a_request_known_not_to_be_done_changes_nothing(
 ) -> None:
     held = planned(engine, tmp_path, {"a"}, {"b"})
     folded = engine.fold(tmp_path / "delta.parquet", ledger(outcome), {0: held})[0]
-    assert not folded.moved
+    assert not folded.has_changed
     assert folded.digest == held.digest
     assert folded.pairs is None
 
@@ -72,7 +72,7 @@ def test_a_request_without_an_answer_leaves_the_set_and_remembers_each_pair(
 ) -> None:
     held = planned(engine, tmp_path, {"a"}, {"b"})
     folded = engine.fold(tmp_path / "delta.parquet", ledger(Outcome.UNCERTAIN), {0: held})[0]
-    assert not folded.moved
+    assert not folded.has_changed
     assert read(folded.pairs) == [
         ("identity", "a", "uncertain", "REMOVE", 50.0, ""),
         ("identity", "b", "uncertain", "ADD", 50.0, ""),
@@ -99,7 +99,7 @@ def test_nothing_is_recorded_of_a_segment_that_was_not_created(
     held = planned(engine, tmp_path, set(), {"a"})
     told = Ledger(updates=ledger(Outcome.ACKNOWLEDGED).updates, blocked=frozenset({0}))
     folded = engine.fold(tmp_path / "delta.parquet", told, {0: held})[0]
-    assert not folded.moved
+    assert not folded.has_changed
     assert folded.digest == SetDigest()
 
 
@@ -109,11 +109,11 @@ def test_an_answered_assertion_settles_an_unanswered_pair(
     pairs = [(IDENTITY, "a", "uncertain", "ADD", 1.0), (IDENTITY, "z", "refused", "ADD", 1.0)]
     held = recorded(tmp_path, [(IDENTITY, "a")], pairs=pairs)
     engine.load(identities("a", "z"), targets=[0])
-    engine.record(0, held, wanted=True)
+    engine.set_recorded(0, held, wanted=True)
     engine.diff()
     delta(engine, ["A"], tmp_path)
     folded = engine.fold(tmp_path / "delta.parquet", ledger(Outcome.ACKNOWLEDGED), {0: held})[0]
-    assert not folded.moved  # it was recorded before it became uncertain
+    assert not folded.has_changed  # it was recorded before it became uncertain
     assert [row[1] for row in read(folded.pairs)] == ["z"]
 
 
@@ -121,7 +121,7 @@ def test_an_unanswered_pair_whose_repetition_failed_stays_as_it_was(
     engine: DuckEngine, tmp_path: Path
 ) -> None:
     held = recorded(tmp_path, [], pairs=[(IDENTITY, "a", "uncertain", "ADD", 1.0)])
-    engine.record(0, held, wanted=True)
+    engine.set_recorded(0, held, wanted=True)
     engine.diff()
     delta(engine, ["A"], tmp_path)
     folded = engine.fold(tmp_path / "delta.parquet", ledger(Outcome.FAILED), {0: held})[0]
@@ -150,6 +150,6 @@ def test_changes_that_outgrow_a_share_of_the_base_become_a_new_sorted_base(
 
 def test_a_member_file_that_does_not_add_up_is_refused(engine: DuckEngine, tmp_path: Path) -> None:
     held = planned(engine, tmp_path, {"a"}, {"b"})
-    lying = Recorded(digest=SetDigest(count=7), base=held.base, base_rows=1)
+    lying = RecordedFiles(digest=SetDigest(count=7), base=held.base, base_rows=1)
     with pytest.raises(StateDamaged, match="recorded members do not add up: 7 expected, 1 found"):
         engine.fold(tmp_path / "delta.parquet", ledger(Outcome.ACKNOWLEDGED), {0: lying})

@@ -8,9 +8,9 @@ import pytest
 
 from segctl.core.errors import OperationError
 from segctl.core.identity import Kind
-from segctl.engine.base import FileScan, Recorded
 from segctl.engine.duckdb import DuckEngine
 from segctl.engine.memory_limit import MemoryLimits, explained, told
+from segctl.engine.model import FileScan, RecordedFiles
 
 MEANS = MemoryLimits(memory=512_000_000, folder=Path("/scratch"))
 ROWS = 1_000_000
@@ -33,7 +33,7 @@ def test_what_does_not_fit_into_memory_is_spilled(tmp_path: Path) -> None:
     engine = DuckEngine(tmp_path, threads=1, memory=128 << 20)
     scan = FileScan(paths=(source,), format="parquet", column="identity", kind=Kind.IDENTITY)
     number = engine.load(scan, targets=[0])
-    engine.record(0, Recorded(), wanted=True)
+    engine.set_recorded(0, RecordedFiles(), wanted=True)
     diff = engine.diff()
     engine.close()
     assert (diff.targets[0].add, diff.loads[number].duplicates) == (ROWS, 0)

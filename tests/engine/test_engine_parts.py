@@ -8,9 +8,9 @@ import duckdb
 import pytest
 
 from segctl.core.holdout import Holdout
-from segctl.engine.base import Diff, Members, Recorded
 from segctl.engine.duckdb import DuckEngine
 from segctl.engine.memory_limit import EVERYTHING, MOST_PARTS, in_parts
+from segctl.engine.model import Diff, RecordedFiles, TargetMembers
 from tests.engine.engine_kit import delta, identities
 
 HALF, QUARTER = "hash(value) % 2 = 1", "hash(value) % 4 = 3"
@@ -43,13 +43,13 @@ def compared(folder: Path, *too_much: str) -> tuple[Diff, object, int]:
     users = [f"user-{n}" for n in range(1_000)]
     engine.load(identities(*users, *users[:10]), targets=[0])
     engine.load(identities(*users[900:], "user-x"), targets=[0, 2])
-    engine.load(Members(target=0), targets=[1])
+    engine.load(TargetMembers(target_index=0), targets=[1])
     engine.hold_out(1, Holdout(percent=20.0, salt="s"))
     engine.load(identities(*users[:500]), targets=[2])
     engine.load(identities(*users[:30], *users[:5]), targets=[0, 2], role="exclude")
     engine.load(identities(*users[20:60], "user-x"), targets=[], role="suppress")
     for target in range(3):
-        engine.record(target, Recorded(), wanted=True)
+        engine.set_recorded(target, RecordedFiles(), wanted=True)
     diff, rows = engine.diff(), delta(engine, ["a", "b", "c"], folder)
     engine.close()
     return diff, rows, db.refused

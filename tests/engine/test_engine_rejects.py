@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from segctl.core.identity import Kind, SetDigest
 from segctl.core.outcomes import Ledger, Outcome, PairOutcome, RequestOutcome
 from segctl.core.rejects import RejectDetails, Rejects
-from segctl.engine.base import FoldedTarget, MatchedRejects, Recorded, SentApply
 from segctl.engine.duckdb import DuckEngine
+from segctl.engine.model import FoldedTarget, MatchedRejects, RecordedFiles, SentApply
 from tests.engine.engine_kit import read, recorded
 
 IDENTITY, GUID = Kind.IDENTITY, Kind.GUID
@@ -33,7 +33,7 @@ def sent(
     path: Path,
     *rows: tuple[str, Kind, str],
     outcome: Outcome = Outcome.ACKNOWLEDGED,
-    begun_at: float = 1_000.0,
+    started_at: float = 1_000.0,
     odd: tuple[PairOutcome, ...] = (),
     blocked: frozenset[int] = frozenset(),
 ) -> SentApply:
@@ -49,17 +49,19 @@ def sent(
     db.execute(f"COPY t TO '{path}' (FORMAT parquet)")
     db.close()
     ledger = Ledger(
-        updates={0: RequestOutcome(outcome=outcome, at=begun_at + 5)},
+        updates={0: RequestOutcome(outcome=outcome, at=started_at + 5)},
         exceptions=odd,
         blocked=blocked,
     )
-    return SentApply(delta=path, ledger=ledger, targets={7: 0}, begun_at=begun_at)
+    return SentApply(delta=path, ledger=ledger, target_indexes={7: 0}, started_at=started_at)
 
 
 def reject(
-    engine: DuckEngine, rejects: Rejects, held: Recorded, *applies: SentApply
+    engine: DuckEngine, rejects: Rejects, held: RecordedFiles, *applies: SentApply
 ) -> MatchedRejects:
-    return engine.reject({0: held}, rejects=rejects, targets=[0], applies=applies, now=NOW)
+    return engine.match_rejects(
+        {0: held}, rejects=rejects, target_indexes=[0], applies=applies, now=NOW
+    )
 
 
 def counts(rejected: MatchedRejects) -> Mapping[str, int]:
@@ -67,9 +69,9 @@ def counts(rejected: MatchedRejects) -> Mapping[str, int]:
     return {name: getattr(rejected, name) for name in names if getattr(rejected, name)}
 
 
-def left(held: Recorded, folded: FoldedTarget) -> set[tuple[str, str]]:
+def left(held: RecordedFiles, folded: FoldedTarget) -> set[tuple[str, str]]:
     """Give the members of a target after its rejects."""
-    if folded.moved and folded.change is None:
+    if folded.has_changed and folded.change is None:
         return {(str(kind), str(value)) for kind, value in read(folded.base)}
     now = {(str(kind), str(value)) for kind, value in read(held.base)}
     for action, kind, value in read(folded.change):
@@ -126,14 +128,16 @@ def test_a_pair_that_was_never_sent_changes_nothing(engine: DuckEngine, tmp_path
     rejected = reject(engine, stream("stranger"), held, apply)
     assert counts(rejected) == {"unmatched": 1}
     assert rejected.folded == {}
-    assert rejected.labels == frozenset()
+    assert rejected.matched_details == frozenset()
 
 
 def test_a_reject_of_an_unknown_segment_is_counted_as_never_sent(
     engine: DuckEngine, tmp_path: Path
 ) -> None:
     held = recorded(tmp_path, [(IDENTITY, "a")])
-    found = engine.reject({0: held}, rejects=stream("a"), targets=[-1], applies=[], now=NOW)
+    found = engine.match_rejects(
+        {0: held}, rejects=stream("a"), target_indexes=[-1], applies=[], now=NOW
+    )
     assert counts(found) == {"unmatched": 1}
 
 
@@ -165,7 +169,7 @@ def test_a_reject_answers_a_request_that_had_no_answer(engine: DuckEngine, tmp_p
     held = recorded(tmp_path, [], pairs=[(IDENTITY, "a", "uncertain", "ADD", 1.0)])
     rejected = reject(engine, stream("a"), held)
     assert counts(rejected) == {"adds": 1}
-    assert not rejected.folded[0].moved
+    assert not rejected.folded[0].has_changed
     assert (rejected.folded[0].refused, rejected.folded[0].uncertain) == (1, 0)
 
 
@@ -176,14 +180,14 @@ def test_a_reject_loaded_twice_changes_nothing_the_second_time(
     rejected = reject(engine, stream("a"), held)
     assert counts(rejected) == {"adds": 1, "known": 1}
     assert rejected.folded == {}
-    assert rejected.labels == {0}
+    assert rejected.matched_details == {0}
 
 
 def test_a_reject_from_before_the_last_request_is_left_alone(
     engine: DuckEngine, tmp_path: Path
 ) -> None:
     held = recorded(tmp_path, [(IDENTITY, "a"), (IDENTITY, "b")])
-    apply = sent(tmp_path / "1", ("ADD", IDENTITY, "a"), ("ADD", IDENTITY, "b"), begun_at=2_000.0)
+    apply = sent(tmp_path / "1", ("ADD", IDENTITY, "a"), ("ADD", IDENTITY, "b"), started_at=2_000.0)
     rejected = reject(engine, stream("a", "b", times=[1_000.0, 1_900.0]), held, apply)
     assert counts(rejected) == {"adds": 1, "older": 1}
     assert left(held, rejected.folded[0]) == {("identity", "a")}
@@ -243,22 +247,27 @@ def test_retry_takes_refused_pairs_out_of_quarantine_and_leaves_uncertain_ones(
 ) -> None:
     pairs = [(IDENTITY, "a", "refused", "ADD", 1.0), (IDENTITY, "b", "uncertain", "ADD", 1.0)]
     held = recorded(tmp_path, [(IDENTITY, "c")], pairs=pairs)
-    folded = engine.retry({0: held, 1: Recorded()})
+    folded = engine.release_quarantined({0: held, 1: RecordedFiles()})
     assert list(folded) == [0]
-    assert not folded[0].moved
+    assert not folded[0].has_changed
     assert [row[1] for row in read(folded[0].pairs)] == ["b"]
 
 
 def test_retry_of_one_type_leaves_the_others(engine: DuckEngine, tmp_path: Path) -> None:
     held = recorded(tmp_path, [(IDENTITY, "a")])
     first = reject(engine, stream("a"), held).folded[0]
-    held = Recorded(digest=first.digest, base=first.base, pairs=first.pairs)
-    assert engine.retry({0: held}, type_="API_SEGMENT_EMPTY_IDENTITY") == {}
-    assert engine.retry({0: held}, type_="api_segment_id_mismatch")[0].pairs is None
+    held = RecordedFiles(digest=first.digest, base=first.base, pairs=first.pairs)
+    assert engine.release_quarantined({0: held}, error_type="API_SEGMENT_EMPTY_IDENTITY") == {}
+    assert (
+        engine.release_quarantined({0: held}, error_type="api_segment_id_mismatch")[0].pairs is None
+    )
 
 
 def test_the_refused_pairs_are_told_by_target(engine: DuckEngine, tmp_path: Path) -> None:
     one = recorded(tmp_path, [], name="1", pairs=[(IDENTITY, "a", "refused", "ADD", 7.0)])
     two = recorded(tmp_path, [], name="2", pairs=[(GUID, "g", "refused", "REMOVE", 8.0)])
-    found = [(p.target, p.kind, p.value, p.action, p.at) for p in engine.refused({0: one, 1: two})]
+    found = [
+        (p.target_index, p.kind, p.value, p.action, p.refused_at)
+        for p in engine.iter_quarantined({0: one, 1: two})
+    ]
     assert found == [(0, IDENTITY, "a", "ADD", 7.0), (1, GUID, "g", "REMOVE", 8.0)]

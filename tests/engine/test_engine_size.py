@@ -8,8 +8,8 @@ import pytest
 
 from segctl.core.identity import Kind
 from segctl.engine import pack, save
-from segctl.engine.base import FileScan
 from segctl.engine.duckdb import DuckEngine
+from segctl.engine.model import FileScan
 from segctl.packing.placing import place
 from tests.engine.engine_kit import recorded
 
@@ -46,7 +46,7 @@ def plan(folder: Path, threads: int) -> tuple[Path, Path]:
     engine.load(scan, targets={key: n for n, key in enumerate(KEYS)})
     before = recorded(folder, [(Kind.IDENTITY, f"u{i}") for i in range(3000)])
     for n in range(len(KEYS)):
-        engine.record(n, before, wanted=True)
+        engine.set_recorded(n, before, wanted=True)
     engine.diff()
     engine.pack(KEYS, counting="strict", settle_seconds=30.0)
     engine.save(folder / "delta.parquet", folder / "batches.parquet")
@@ -112,7 +112,7 @@ def test_kinds_are_told_apart_whether_or_not_they_are_compared(
     engine.load(
         FileScan(paths=(source,), format="txt", column="identity", kind=Kind.IDENTITY), targets=[0]
     )
-    engine.record(0, recorded(tmp_path, before), wanted=True)
+    engine.set_recorded(0, recorded(tmp_path, before), wanted=True)
     sample = engine.diff().targets[0].sample
     engine.close()
     joining = {(Kind.IDENTITY, v) for v in ("anna", "bert")} - set(before)

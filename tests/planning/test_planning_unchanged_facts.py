@@ -12,8 +12,9 @@ import pytest
 from segctl.core.errors import InvalidInput
 from segctl.core.identity import Kind, SetDigest
 from segctl.core.stop_signal import StopSignal
-from segctl.engine.base import Engine, FoldedTarget
 from segctl.engine.duckdb import DuckEngine
+from segctl.engine.model import FoldedTarget
+from segctl.engine.protocols import Engine
 from segctl.plan.model import Plan
 from segctl.planning.planner import PlanOptions, build_plan
 from segctl.session.engine_session import engine_session
@@ -230,9 +231,9 @@ def test_a_file_that_changes_while_it_is_imported_is_an_error(tmp_path: Path) ->
     file.write_text("gold-1\n")
 
     class WritingEngine(DuckEngine):
-        def keep_desired(self, target: int) -> FoldedTarget:
+        def write_desired(self, target: int) -> FoldedTarget:
             file.write_text("gold-2\n")
-            return super().keep_desired(target)
+            return super().write_desired(target)
 
     engine = WritingEngine(tmp_path)
     with closing(engine), pytest.raises(InvalidInput) as caught:

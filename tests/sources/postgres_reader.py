@@ -8,8 +8,8 @@ import pytest
 
 from segctl.core.diagnostics import Location
 from segctl.core.identity import Kind
-from segctl.engine.base import LoadStats, Recorded, SourceError
 from segctl.engine.duckdb import DuckEngine
+from segctl.engine.model import LoadStats, RecordedFiles, SourceError
 from segctl.manifests.desired import PostgresSource
 from segctl.sources.postgres import Database, fetch
 from tests.sources.postgres_kit import Server
@@ -46,7 +46,7 @@ class Reader:
         rows = fetch(source, self.database(database), self.file, segment_column=segment_column)
         targets = {"gold": 0} if segment_column else [0]
         number = self.engine.load(rows, targets=targets)
-        self.engine.record(0, Recorded(), wanted=True)
+        self.engine.set_recorded(0, RecordedFiles(), wanted=True)
         diff = self.engine.diff()
         return diff.loads[number], list(diff.targets[0].sample.add)
 

@@ -9,8 +9,8 @@ import duckdb
 
 from segctl.core.diagnostics import Location
 from segctl.core.identity import Kind
-from segctl.engine.base import FileScan, LoadStats, Recorded
 from segctl.engine.duckdb import DuckEngine
+from segctl.engine.model import FileScan, LoadStats, RecordedFiles
 from segctl.manifests.desired import FileSource
 from segctl.manifests.file_formats import infer_format
 from segctl.sources.files import scan
@@ -71,6 +71,6 @@ def scan_files(root: Path, path: str, **fields: object) -> FileScan:
 def read(engine: DuckEngine, rows: FileScan) -> tuple[LoadStats, list[str]]:
     """Load rows. Return their counts, and the first ten members."""
     number = engine.load(rows, targets=[0])
-    engine.record(0, Recorded(), wanted=True)
+    engine.set_recorded(0, RecordedFiles(), wanted=True)
     diff = engine.diff()
     return diff.loads[number], [value for _, value in diff.targets[0].sample.add]

@@ -13,8 +13,8 @@ import duckdb
 import pytest
 
 from segctl.core.diagnostics import Location
-from segctl.engine.base import FileScan, SourceError
 from segctl.engine.duckdb import DuckEngine
+from segctl.engine.model import FileScan, SourceError
 from segctl.manifests.desired import CommandSource
 from segctl.sources.command import fetch
 from tests.sources.source_files import read

@@ -5,8 +5,8 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from segctl.engine.base import SourceError
 from segctl.engine.duckdb import DuckEngine
+from segctl.engine.model import SourceError
 from segctl.sources.path_policy import PathPolicy
 from segctl.sources.query import prepare
 from tests.sources.source_files import read, scan_files
@@ -42,6 +42,6 @@ def test_the_error_of_a_query_names_the_damaged_file(engine: DuckEngine, root: P
     write_damaged(root / "m.parquet")
     sql = "SELECT identity FROM 'm.parquet'"
     with pytest.raises(SourceError) as caught:
-        engine.load(prepare(sql, {}, PathPolicy(root=root), engine.syntax_tree), targets=[0])
+        engine.load(prepare(sql, {}, PathPolicy(root=root), engine.parse_select), targets=[0])
     summary = "the query failed: the file cannot be read: it seems to be damaged"
     assert (caught.value.summary, caught.value.file) == (summary, root / "m.parquet")

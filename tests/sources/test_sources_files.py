@@ -8,8 +8,8 @@ import duckdb
 import pytest
 
 from segctl.core.identity import IdentityProblem, Kind, find_problem
-from segctl.engine.base import FileScan, InlineRows, LoadStats, Recorded, SourceError
 from segctl.engine.duckdb import DuckEngine
+from segctl.engine.model import FileScan, InlineRows, LoadStats, RecordedFiles, SourceError
 from segctl.manifests.file_formats import Format
 from segctl.sources.path_policy import PathPolicy
 
@@ -19,7 +19,7 @@ def load_file(
 ) -> tuple[LoadStats, list[str]]:
     rows = FileScan(paths=(path,), format=format_, column=column, kind=Kind.IDENTITY)
     number = engine.load(rows, targets=[0])
-    engine.record(0, Recorded(), wanted=True)
+    engine.set_recorded(0, RecordedFiles(), wanted=True)
     diff = engine.diff()
     [counts], stats = diff.targets.values(), diff.loads[number]
     return stats, [value for _, value in counts.sample.add]
@@ -183,7 +183,7 @@ def test_invalid_rows_are_counted_by_kind_with_the_first_of_each(
         IdentityProblem.PLACEHOLDER: 1,
         IdentityProblem.SPACE: 1,
     }
-    assert stats.first == {
+    assert stats.first_rows == {
         IdentityProblem.NULL: 2,
         IdentityProblem.SPACE: 3,
         IdentityProblem.PLACEHOLDER: 5,
@@ -202,7 +202,7 @@ VALUES = [
 @pytest.mark.parametrize("value", VALUES)
 def test_sql_finds_the_same_problem_in_a_value_as_python(engine: DuckEngine, value: str) -> None:
     number = engine.load(InlineRows(kind=Kind.IDENTITY, values=[value]), targets=[0])
-    engine.record(0, Recorded(), wanted=True)
+    engine.set_recorded(0, RecordedFiles(), wanted=True)
     stats = engine.diff().loads[number]
     expected = find_problem(value)
     assert stats.invalid == ({expected: 1} if expected else {})

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from segctl.engine.base import SourceError
+from segctl.engine.model import SourceError
 from segctl.sources.globs import is_pattern
 from segctl.sources.path_policy import PathPolicy
 

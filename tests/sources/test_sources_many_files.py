@@ -6,8 +6,8 @@ import duckdb
 import pytest
 
 from segctl.core.identity import IdentityProblem
-from segctl.engine.base import SourceError
 from segctl.engine.duckdb import DuckEngine
+from segctl.engine.model import SourceError
 from tests.sources.source_files import KINDS_OF_FILE, read, scan_files, write, write_packed
 
 
@@ -164,12 +164,12 @@ def test_the_first_invalid_row_of_each_kind_is_reported_with_its_file(
     write(root / "c.txt", ["null", "y\tz"])
     stats, members = read(engine, scan_files(root, "*.txt"))
     assert (stats.rows, stats.duplicates, members) == (8, 2, ["a", "b", "c"])
-    assert stats.first == {
+    assert stats.first_rows == {
         IdentityProblem.SPACE: 2,
         IdentityProblem.PLACEHOLDER: 3,
         IdentityProblem.CONTROL: 2,
     }
-    names = {problem: path.name for problem, path in stats.files.items()}
+    names = {problem: path.name for problem, path in stats.first_files.items()}
     expected = {
         IdentityProblem.SPACE: "b.txt",
         IdentityProblem.PLACEHOLDER: "b.txt",

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from segctl.core.identity import Kind
-from segctl.engine.base import FileScan, SourceError
 from segctl.engine.duckdb import DuckEngine
+from segctl.engine.model import FileScan, SourceError
 from segctl.sources.path_policy import PathPolicy
 from segctl.sources.query import prepare
 
@@ -41,7 +41,7 @@ def test_a_query_that_fails_is_explained(
     engine: DuckEngine, tmp_path: Path, sql: str, summary: str, detail: str
 ) -> None:
     with pytest.raises(SourceError) as caught:
-        engine.load(prepare(sql, {}, PathPolicy(root=tmp_path), engine.syntax_tree), targets=[0])
+        engine.load(prepare(sql, {}, PathPolicy(root=tmp_path), engine.parse_select), targets=[0])
     assert (caught.value.summary, caught.value.detail) == (summary, detail)
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from segctl.engine.base import SourceError
+from segctl.engine.model import SourceError
 from segctl.sources.object_store import ObjectFetcher, StoreLimits
 from tests.sources.stub_store import CONTENT, NAME, Handler, Stub, stubbed
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
-from segctl.engine.base import FileScan, SourceError
 from segctl.engine.duckdb import DuckEngine
+from segctl.engine.model import FileScan, SourceError
 from segctl.sources.path_policy import PathPolicy
 from segctl.sources.query import prepare
 from tests.sources.source_files import read, scan_files
@@ -149,7 +149,7 @@ def test_the_error_of_a_query_over_a_large_file_says_what_to_do(
     engine: DuckEngine, root: Path
 ) -> None:
     scan_large_file(root, "")
-    select = prepare("SELECT identity FROM 'm.csv'", {}, PathPolicy(root=root), engine.syntax_tree)
+    select = prepare("SELECT identity FROM 'm.csv'", {}, PathPolicy(root=root), engine.parse_select)
     with pytest.raises(SourceError) as caught:
         engine.load(select, targets=[0])
     assert caught.value.detail == "Read it as a file source, or write it as Parquet."

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from segctl.engine.base import LoadStats, Recorded, SourceError
 from segctl.engine.duckdb import DuckEngine
+from segctl.engine.model import LoadStats, RecordedFiles, SourceError
 from segctl.sources.files import partition_values
 from tests.sources.source_files import FORMATS, read, scan_files, write
 
@@ -31,7 +31,7 @@ def load_table(
     rows = scan_files(root, path, segment_column="tier", **fields)
     number = engine.load(rows, targets=targets)
     for target in targets.values():
-        engine.record(target, Recorded(), wanted=True)
+        engine.set_recorded(target, RecordedFiles(), wanted=True)
     diff = engine.diff()
     members = {n: [value for _, value in d.sample.add] for n, d in diff.targets.items()}
     return diff.loads[number], members

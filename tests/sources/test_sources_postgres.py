@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from segctl.core.identity import IdentityProblem, Kind
-from segctl.engine.base import SourceError
+from segctl.engine.model import SourceError
 from segctl.manifests.desired import PostgresSource
 from segctl.sources.postgres import fetch
 from tests.sources.postgres_kit import Server
@@ -43,7 +43,7 @@ def test_guids_of_a_table_fill_the_segments_in_its_segment_column(reader: Reader
     stats, members = reader.read(source, segment_column="tier")
     assert members == [(Kind.GUID, "ann"), (Kind.GUID, "bob")]
     assert stats.invalid == {IdentityProblem.NULL: 1}
-    assert stats.others == (("lead", 2),)
+    assert stats.undeclared == (("lead", 2),)
 
 
 def test_a_query_returns_identities_and_guids(reader: Reader) -> None:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from segctl.engine.base import SourceError
+from segctl.engine.model import SourceError
 from segctl.manifests.desired import Connection
 from segctl.sources.postgres import fetch, find_database
 from tests.sources.postgres_kit import PASSWORD, Server

@@ -5,8 +5,8 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from segctl.engine.base import CheckedQuery, Recorded, SourceError
 from segctl.engine.duckdb import DuckEngine
+from segctl.engine.model import CheckedQuery, RecordedFiles, SourceError
 from segctl.sources.path_policy import PathPolicy
 from segctl.sources.query import prepare
 from tests.sources.source_files import write
@@ -26,12 +26,12 @@ def root(tmp_path: Path) -> Path:
 
 
 def load(engine: DuckEngine, root: Path, sql: str, **parameters: str) -> None:
-    select = prepare(sql, parameters, PathPolicy(root=root), engine.syntax_tree)
+    select = prepare(sql, parameters, PathPolicy(root=root), engine.parse_select)
     engine.load(select, targets=[0])
 
 
 def members(engine: DuckEngine) -> list[str]:
-    engine.record(0, Recorded(), wanted=True)
+    engine.set_recorded(0, RecordedFiles(), wanted=True)
     [counts] = engine.diff().targets.values()
     return [value for _, value in counts.sample.add]
 

@@ -56,4 +56,4 @@ def test_a_query_that_may_return_other_rows_is_not_repeatable(engine: DuckEngine
 
 
 def check(engine: DuckEngine, sql: str) -> bool:
-    return is_repeatable(walk_tree(engine.syntax_tree(sql)["statements"][0]["node"]))
+    return is_repeatable(walk_tree(engine.parse_select(sql)["statements"][0]["node"]))

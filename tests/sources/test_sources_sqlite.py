@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from segctl.core.diagnostics import Location
 from segctl.core.identity import IdentityProblem, Kind, find_problem
-from segctl.engine.base import CopiedRows, LoadStats, Recorded, SourceError
 from segctl.engine.duckdb import DuckEngine
+from segctl.engine.model import CopiedRows, LoadStats, RecordedFiles, SourceError
 from segctl.manifests.desired import SqliteSource
 from segctl.sources.sqlite import fetch
 
@@ -50,7 +50,7 @@ def fetch_rows(path: Path, *, segment_column: str | None = None, **fields: Any) 
 
 def load(engine: DuckEngine, rows: CopiedRows) -> tuple[LoadStats, list[tuple[Kind, str]]]:
     number = engine.load(rows, targets=[0])
-    engine.record(0, Recorded(), wanted=True)
+    engine.set_recorded(0, RecordedFiles(), wanted=True)
     diff = engine.diff()
     return diff.loads[number], list(diff.targets[0].sample.add)
 
@@ -86,7 +86,7 @@ def test_a_column_holds_the_segment_of_a_row(
 ) -> None:
     engine.load(fetch_rows(crm, segment_column="tier", **fields), targets={"gold": 0, "silver": 1})
     for target in (0, 1):
-        engine.record(target, Recorded(), wanted=True)
+        engine.set_recorded(target, RecordedFiles(), wanted=True)
     diff = engine.diff()
     assert [diff.targets[n].sample.add[0][1] for n in (0, 1)] == ["a", "b"]
 

@@ -165,7 +165,7 @@ class Place:
             told = {}
             for record in records(loaded.state):
                 recorded = where[record.key]
-                assert at.open_engine().digest(recorded) == record.members.digest
+                assert at.open_engine().digest_recorded(recorded) == record.members.digest
                 view_recorded(db, {0: recorded})
                 rows = db.execute("SELECT kind, value FROM recorded").fetchall()
                 odd = db.execute("SELECT kind, value FROM pairs WHERE status = 'uncertain'")

@@ -133,13 +133,13 @@ class Shop:
         backend = LocalBackend(self.root, clock=self.clock)
         with engine_session(ResourceLimits()) as at:
             where = recorded_members(record, backend.file_path)
-            assert at.open_engine().digest(where) == record.members.digest
+            assert at.open_engine().digest_recorded(where) == record.members.digest
             engine = at.open_engine()
-            engine.record(0, replace(where, pairs=None), wanted=False)
+            engine.set_recorded(0, replace(where, pairs=None), wanted=False)
             engine.diff()
             engine.pack(["k"], counting="strict", settle_seconds=0)
             engine.save(at.scratch / "d", at.scratch / "b")
-            found = {name for row in engine.entries(at.scratch / "b") for _, name in row.users}
+            found = {name for row in engine.iter_entries(at.scratch / "b") for _, name in row.users}
         pairs = [(Kind.IDENTITY, value) for value in found]
         assert SetDigest.of(pairs) == record.members.digest
         return found

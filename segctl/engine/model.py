@@ -1,0 +1,290 @@
+"""The values that go into an engine and come out of it.
+
+Members are columns in files and tables. The only ones that are Python objects are the samples
+for reviewers and the entries of the requests in flight.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from segctl.core.identity import IdentityProblem, Kind, SetDigest
+from segctl.core.outcomes import Ledger
+from segctl.manifests.file_formats import Format
+from segctl.plan.model import Sample
+
+
+@dataclass(frozen=True, kw_only=True)
+class InlineRows:
+    """Values written in a manifest."""
+
+    kind: Kind
+    values: Sequence[str] = field(repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileScan:
+    """One column of one or more files of the same format, read as text in file order.
+
+    ``paths`` are absolute and already checked against the path policy. Every file has its own
+    header, if its format has headers. ``partitions`` holds, by column and by file, the values of
+    columns that come from folder names; such a column is not read from the files.
+    """
+
+    paths: tuple[Path, ...]
+    format: Format
+    column: str
+    kind: Kind
+    segment_column: str | None = None
+    partitions: Mapping[str, Mapping[Path, str | None]] = field(default_factory=dict)
+
+    @property
+    def file_columns(self) -> tuple[str, ...]:
+        """The columns that are read from the files themselves."""
+        wanted = (self.column, self.segment_column)
+        return tuple(column for column in wanted if column and column not in self.partitions)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckedQuery:
+    """A SELECT that is checked, with its file names resolved. It may read only ``files``.
+
+    Its result has a column ``identity`` or ``guid``, or both with exactly one of them set in
+    each row, and ``segment_column`` if given. ``repeatable`` is true if the same files always
+    give the same rows.
+    """
+
+    sql: str
+    parameters: Mapping[str, str]
+    files: tuple[Path, ...]
+    segment_column: str | None = None
+    repeatable: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class TargetMembers:
+    """The final members of another target, after its exclusions and its hold-out."""
+
+    target_index: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class CopiedRows:
+    """Rows of a database in the text format of PostgreSQL's COPY.
+
+    Below a header each row has an identity, a guid and a segment value; at most one of identity
+    and guid is set. ``rows`` is their number as counted by the database. The engine removes the
+    file after reading it.
+    """
+
+    path: Path
+    rows: int
+
+
+Rows = InlineRows | FileScan | CheckedQuery | CopiedRows | TargetMembers
+
+LoadTargets = Sequence[int] | Mapping[str, int]
+"""The targets that a load fills: their indexes, or for a table the index of each segment value.
+
+A negative index means a declared segment that is not part of the plan.
+"""
+
+Counting = Literal["strict", "distinct"]
+"""How the limits of a request are counted. See ``packing.Limits``."""
+
+
+class SourceError(Exception):
+    """A source cannot be read. ``summary`` and ``detail`` are for the user.
+
+    ``line`` counts from 1; 0 means unknown. ``file`` is the file with the problem, if the source
+    has several. ``load_number`` identifies the load, if the error appears only in the comparison.
+    """
+
+    def __init__(self, code: str, summary: str, detail: str = "", *, line: int = 0) -> None:
+        super().__init__(summary)
+        self.code = code
+        self.summary = summary
+        self.detail = detail
+        self.line = line
+        self.file: Path | None = None
+        self.load_number: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadStats:
+    """The rows of a load: how many, how many duplicates, and how many invalid by problem.
+
+    ``first_rows`` holds the row number, from 1, of the first row with each problem, if the source
+    has an order, and ``first_files`` its file, if there are several. ``undeclared`` lists the
+    segment values of a table that no manifest declares, with their rows, the most frequent
+    first, at most ten; ``undeclared_rows`` counts the rows of all of them.
+    """
+
+    rows: int
+    duplicates: int
+    invalid: Mapping[IdentityProblem, int] = field(default_factory=dict)
+    first_rows: Mapping[IdentityProblem, int] = field(default_factory=dict)
+    first_files: Mapping[IdentityProblem, Path] = field(default_factory=dict)
+    undeclared: tuple[tuple[str, int], ...] = ()
+    undeclared_rows: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecordedFiles:
+    """The local files with the recorded members and pairs of one target.
+
+    ``digest`` is the digest of the members. ``base_rows`` and ``change_rows`` are the numbers of
+    rows in the base file and in all change files. ``changes`` are the change files, oldest first.
+    ``pairs`` holds the uncertain and the refused pairs.
+    """
+
+    digest: SetDigest = SetDigest()
+    base: Path | None = None
+    base_rows: int = 0
+    change_rows: int = 0
+    changes: tuple[Path, ...] = ()
+    pairs: Path | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TargetDiff:
+    """How one target changes, counted in memberships.
+
+    ``declared`` counts the members that the sources declare; ``desired`` the members after an
+    apply, which differ by the quarantined ones. ``leaving`` counts all recorded members that are
+    removed, including reasserted ones. ``held_out`` and ``suppressed`` count users who would be
+    declared otherwise; a user who is both counts as held out.
+    """
+
+    declared: int = 0
+    desired: int = 0
+    recorded: int = 0
+    add: int = 0
+    remove: int = 0
+    reasserted: int = 0
+    quarantined: int = 0
+    leaving: int = 0
+    held_out: int = 0
+    suppressed: int = 0
+    sample: Sample = field(default_factory=Sample)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Diff:
+    """The changes of every target by its index, and the rows of every load by its number."""
+
+    targets: Mapping[int, TargetDiff]
+    loads: Mapping[int, LoadStats]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PackingSummary:
+    """The number of requests after packing, next to the naive number and the lower bound.
+
+    Requests from ``settle_from`` on reverse pairs whose last request got no answer. They wait
+    until ``settled_at``, in seconds since 1970.
+    """
+
+    requests: int
+    naive: int
+    floor: int
+    settle_from: int
+    settled_at: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class PackedEntry:
+    """One entry of a request: every user with every action, a target index and ADD or REMOVE."""
+
+    request: int
+    users: tuple[tuple[Kind, str], ...] = field(repr=False)
+    actions: tuple[tuple[int, str], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FoldedTarget:
+    """One target after outcomes are folded in. The files are in the scratch folder.
+
+    ``digest`` is the digest of the whole set. If ``has_changed``, either ``change`` holds the
+    changes or ``base`` the whole set; both are ``None`` if the set is empty now. ``pairs`` is
+    ``None`` if no uncertain or refused pair remains. ``is_complete`` is true if every change of
+    the delta was acknowledged.
+    """
+
+    digest: SetDigest
+    has_changed: bool = False
+    change: Path | None = None
+    change_rows: int = 0
+    base: Path | None = None
+    pairs: Path | None = None
+    uncertain: int = 0
+    refused: int = 0
+    is_complete: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class SentApply:
+    """What a finished apply sent: its delta and its outcomes.
+
+    ``target_indexes`` maps the indexes of its plan to those of the caller. ``started_at`` is in
+    seconds since 1970.
+    """
+
+    delta: Path
+    ledger: Ledger
+    target_indexes: Mapping[int, int]
+    started_at: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class MatchedRejects:
+    """How the rows of an Error Stream matched the requests that were sent.
+
+    ``adds`` and ``removes`` count rows that match the last request for their pair; ``known`` of
+    them had been loaded before. ``older`` rows are from before that request, and ``unmatched``
+    rows name a pair that was never sent. ``matched_details`` are the indexes into
+    ``Rejects.details`` of the matched rows. ``folded`` holds the targets that change.
+    """
+
+    adds: int
+    removes: int
+    known: int
+    older: int
+    unmatched: int
+    matched_details: frozenset[int]
+    folded: Mapping[int, FoldedTarget]
+
+
+@dataclass(frozen=True, kw_only=True)
+class QuarantinedPair:
+    """A pair in quarantine: what was refused, when (seconds since 1970), and the error type."""
+
+    target_index: int
+    kind: Kind
+    value: str = field(repr=False)
+    action: str
+    refused_at: float
+    error_type: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Audit:
+    """What the files of one recorded set contain, counted in rows.
+
+    ``digest`` is the digest of the set that the files add up to. ``duplicates`` counts rows of
+    the base file that repeat another. ``change_rows`` and ``contradictions`` are by change file,
+    oldest first; a contradiction adds a user who is a member already or removes one who is not.
+    ``invalid_rows`` contain no valid member or change, and ``invalid_pairs`` no valid pair or a
+    repeated one.
+    """
+
+    digest: SetDigest
+    base_rows: int = 0
+    duplicates: int = 0
+    change_rows: tuple[int, ...] = ()
+    contradictions: tuple[int, ...] = ()
+    invalid_rows: int = 0
+    uncertain: int = 0
+    refused: int = 0
+    invalid_pairs: int = 0

@@ -1,0 +1,179 @@
+"""What an engine does, one protocol per use; ``Engine`` is all of them.
+
+An engine serves one plan or one apply and writes its files to a scratch folder of the caller.
+Callers take the narrowest protocol that they use.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from segctl.core.holdout import Holdout
+from segctl.core.identity import SetDigest
+from segctl.core.outcomes import Ledger
+from segctl.core.rejects import Rejects
+from segctl.engine.model import (
+    Audit,
+    Counting,
+    Diff,
+    FoldedTarget,
+    LoadTargets,
+    MatchedRejects,
+    PackedEntry,
+    PackingSummary,
+    QuarantinedPair,
+    RecordedFiles,
+    Rows,
+    SentApply,
+)
+from segctl.manifests.desired import Role
+from segctl.plan.model import Users
+
+
+class QueryParser(Protocol):
+    """Parses the queries of manifests."""
+
+    def parse_select(self, sql: str) -> Mapping[str, Any]:
+        """Parse one SELECT into DuckDB's serialized syntax tree. Raises ``SourceError``."""
+
+    def query_environment(self) -> Mapping[str, str]:
+        """Return what a query's result can depend on besides its files: version, time zone."""
+
+
+class MemberComparer(Protocol):
+    """Compares the members that sources declare with the recorded ones.
+
+    Call ``load``, ``hold_out``, ``retain_members`` and ``set_recorded`` first, then ``diff``,
+    then the questions.
+    """
+
+    def load(self, rows: Rows, *, targets: LoadTargets, role: Role = "include") -> int:
+        """Load a source for its targets and return the number of the load.
+
+        Targets need no recorded members: they may exist only for others to read. With the role
+        ``suppress`` the users are removed from all targets. Raises ``SourceError``.
+        """
+
+    def hold_out(self, target_index: int, holdout: Holdout) -> None:
+        """Leave a share of the users out of a target."""
+
+    def retain_members(self, target_index: int) -> None:
+        """Keep the desired members of a target after ``diff``, for the questions."""
+
+    def set_recorded(self, target_index: int, recorded: RecordedFiles, *, wanted: bool) -> None:
+        """Set the recorded members of a target. A target that is not ``wanted`` is emptied."""
+
+    def diff(self, *, retry_before: float | None = None) -> Diff:
+        """Compare everything loaded with everything recorded.
+
+        Invalid rows are counted and left out. Pairs refused before ``retry_before`` (seconds
+        since 1970) are sent again. Raises ``SourceError`` for a source and ``StateDamaged`` for a
+        member file that cannot be read.
+        """
+
+    def count_members(self, target_index: int) -> int:
+        """Count the desired members of a retained target."""
+
+    def find_shared(self, target_indexes: Sequence[int]) -> Mapping[tuple[int, int], Users]:
+        """Return the users that two of these retained targets share, by pair, most first."""
+
+    def find_outside(self, target_indexes: Sequence[int], container: int) -> Mapping[int, Users]:
+        """Return the members of each retained target that are not in the target ``container``."""
+
+    def write_desired(self, target_index: int) -> FoldedTarget:
+        """Write the desired members of a target as a base file, as if all were acknowledged.
+
+        Call it after ``diff``, for a target without recorded members.
+        """
+
+
+class RequestPacker(Protocol):
+    """Packs a delta into requests, and saves and reads them."""
+
+    def load_saved_delta(self, delta: Path, recorded: Mapping[int, RecordedFiles]) -> int:
+        """Load a saved delta instead of comparing, and return the number of changes left.
+
+        Changes that the recorded members already contain are left out.
+        """
+
+    def digest_delta(self, keys: Sequence[str]) -> SetDigest:
+        """Digest the delta. ``keys`` are the ids of the targets in requests, by target index."""
+
+    def pack(
+        self, keys: Sequence[str], *, counting: Counting, settle_seconds: float
+    ) -> PackingSummary:
+        """Pack the delta into requests. The result depends on the delta's content alone."""
+
+    def save(self, delta: Path, batches: Path) -> None:
+        """Write the packed delta and the batches as Parquet."""
+
+    def iter_entries(self, batches: Path) -> Iterator[PackedEntry]:
+        """Yield the entries of saved batches in sending order."""
+
+
+class OutcomeFolder(Protocol):
+    """Folds the outcomes of an apply into the recorded members."""
+
+    def fold(
+        self, delta: Path, ledger: Ledger, recorded: Mapping[int, RecordedFiles]
+    ) -> Mapping[int, FoldedTarget]:
+        """Return each recorded target after the outcomes of an apply."""
+
+
+class RejectMatcher(Protocol):
+    """Puts pairs into quarantine, lists them and releases them."""
+
+    def match_rejects(
+        self,
+        recorded: Mapping[int, RecordedFiles],
+        *,
+        rejects: Rejects,
+        target_indexes: Sequence[int],
+        applies: Iterable[SentApply],
+        now: float,
+    ) -> MatchedRejects:
+        """Match rejects to the last request for each pair and quarantine the pairs.
+
+        ``target_indexes`` holds for each of ``rejects.details`` the recorded target that it
+        names, -1 for none. ``applies`` are the archived ones, newest first. A refused ADD takes
+        the user out of the set; a refused REMOVE puts the user back.
+        """
+
+    def release_quarantined(
+        self, recorded: Mapping[int, RecordedFiles], *, error_type: str | None = None
+    ) -> Mapping[int, FoldedTarget]:
+        """Release refused pairs from quarantine and return the targets that change.
+
+        All of them, or those that were refused with ``error_type``.
+        """
+
+    def iter_quarantined(self, recorded: Mapping[int, RecordedFiles]) -> Iterator[QuarantinedPair]:
+        """Yield the pairs in quarantine, ordered by target."""
+
+
+class StateAuditor(Protocol):
+    """Checks recorded members against their files."""
+
+    def digest_recorded(self, recorded: RecordedFiles) -> SetDigest:
+        """Compute the digest of a recorded set from its files. Raises ``StateDamaged``."""
+
+    def audit(self, recorded: RecordedFiles) -> Audit:
+        """Read all files of a recorded set. Raises ``StateDamaged``.
+
+        The rows of the change files must fit in memory or spill.
+        """
+
+
+class Engine(
+    QueryParser,
+    MemberComparer,
+    RequestPacker,
+    OutcomeFolder,
+    RejectMatcher,
+    StateAuditor,
+    Protocol,
+):
+    """Everything an engine does."""
+
+    def close(self) -> None:
+        """Close the database. The engine cannot be used afterwards."""
