@@ -24,6 +24,7 @@ help:
 	echo "make test     every check and test"
 	echo "make lint     the checks alone"
 	echo "make format   rewrite what ruff can"
+	echo "make schemas  write schemas/ from the models"
 	echo "make bench    the benchmarks, and their figures into docs/benchmarks.md; FULL=1: longer; QUICK=1: a look"
 	echo "make torture  applies killed, cut off and failing at every point; property tests with fresh chance"
 	echo "make clean    remove what the others made, .venv too"
@@ -52,6 +53,9 @@ lint: $(READY)
 test: $(READY) browser postgres lint
 	$(call step,pytest,HYPOTHESIS_PROFILE=ci $(PYTHON_IN) -m pytest -n 2 --cov --cov-report=term)
 	printf '\nmake test: everything passed\n'
+
+schemas: $(READY)
+	SEGCTL_REGENERATE=1 $(PYTHON_IN) -m pytest -q tests/manifests/test_manifests_schema.py
 
 format: $(READY)
 	$(PYTHON_IN) -m ruff check --fix .

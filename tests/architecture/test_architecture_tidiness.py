@@ -15,6 +15,9 @@ REGISTRY = re.compile(
 )
 
 
+MEMBERS_EXAMPLE = (("workflows", ""), ("render", "_view"), ("cli", ""))
+
+
 def project_files() -> list[Path]:
     """Give the files that people write; what tools leave behind is left out."""
     found = [path for path in ROOT.iterdir() if path.is_file() and path.name != ".git"]
@@ -54,6 +57,15 @@ def test_every_link_between_documents_leads_somewhere() -> None:
         for path, target in links
         if not (path.parent / target).exists()
     ] == []
+
+
+@pytest.mark.parametrize("page", ["CONTRIBUTING.md", "AGENTS.md", "docs/architecture.md"])
+def test_every_path_that_a_page_for_contributors_names_exists(page: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    named = re.findall(r"(?:segctl|tests|docs|schemas|benchmarks)/[\w./]*\w(?=[`/ ,:;)])", text)
+    planned = {f"segctl/{place}/members{view}.py" for place, view in MEMBERS_EXAMPLE}
+    planned |= {"segctl/sources/mysql.py", "tests/sources/test_sources_mysql.py"}
+    assert [name for name in named if not (ROOT / name).exists() and name not in planned] == []
 
 
 def headings(path: Path) -> set[str]:
