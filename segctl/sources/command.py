@@ -48,7 +48,7 @@ def fetch(
     """
     with create_scratch_file(into) as out:
         with _start(source, root, environment) as process:
-            stderr = _pump(process, out, source)
+            stderr = _copy_output(process, out, source)
         if process.returncode:
             raise _failed(source, process.returncode, stderr)
     if source.format in ("csv", "tsv", "parquet") and not into.stat().st_size:
@@ -103,7 +103,7 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
             return
 
 
-def _pump(process: subprocess.Popen[bytes], out: IO[bytes], source: CommandSource) -> bytes:
+def _copy_output(process: subprocess.Popen[bytes], out: IO[bytes], source: CommandSource) -> bytes:
     """Copy standard output to a file until the program ends. Returns the end of its stderr."""
     deadline = monotonic() + source.timeout_seconds
     stderr = b""
@@ -160,7 +160,7 @@ def _failed(source: CommandSource, status: int, stderr: bytes) -> SourceError:
     how = f"exited with status {status}"
     if status < 0:
         with suppress(ValueError):
-            how = f"was ended by {signal.Signals(-status).name}"
+            how = f"was killed by {signal.Signals(-status).name}"
     last = _last_line(stderr)
     return SourceError(
         "command-failed",

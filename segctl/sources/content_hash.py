@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 CHUNK_BYTES = 8 << 20
-"""How much one thread hashes at a time."""
+"""How many bytes one thread hashes at a time."""
 
 _READ_BYTES = 1 << 20
 _THREADS = 4

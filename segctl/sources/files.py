@@ -68,7 +68,7 @@ def _select_partition(
         raise SourceError(
             "no-partition",
             f'{path} has no partition column "{column}"',
-            hint if known else "Name its folders like day=2026-01-31, or remove where.",
+            hint if known else "Name its folders like day=2026-01-31, or remove the field where.",
         )
     _check_all_have(found, column)
     selected = {name: values for name, values in found.items() if values[column] == value}

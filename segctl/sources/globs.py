@@ -44,7 +44,7 @@ def split_pattern(pattern: str) -> tuple[str, tuple[str, ...]]:
 
 @dataclass(frozen=True, kw_only=True)
 class GlobWalker:
-    """Walks through folders and collects the names that match.
+    """A walk through folders that collects the matching names.
 
     ``enter`` checks that a folder may be read and returns its path. ``files`` and
     ``folders`` are the matching names, each starting with the folder that ``walk`` got.

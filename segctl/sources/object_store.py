@@ -134,7 +134,10 @@ class ObjectFetcher:
                 self._run(url, partial(_download_all, wanted=wanted))
 
     def _run(self, url: ObjectUrl, work: "Callable[[ObjectStore], Coroutine[Any, Any, _T]]") -> _T:
-        """Run work on a bucket within the time limit. A signal interrupts it at once."""
+        """Open a bucket and run ``work`` on it within the time limit.
+
+        A signal interrupts it at once.
+        """
         import asyncio  # noqa: PLC0415 - heavy, and few sources are in buckets
 
         try:

@@ -7,10 +7,9 @@ from segctl.core.identity import Kind
 from segctl.engine import source_errors
 
 COPY_HEADER = "identity\tguid\tsegment_value\n"
-"""The first line of a scratch file of copied rows.
+"""The first line of a scratch file of copied rows, which the engine skips.
 
-The engine skips it. Without it, a byte order mark in the first value would be taken for
-that of the file.
+Without it, a byte order mark in the first value would be read as the mark of the file.
 """
 
 

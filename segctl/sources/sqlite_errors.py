@@ -38,7 +38,10 @@ def database_changed() -> SourceError:
 
 
 def column_not_text(column: str, type_: str, key: str, table: str) -> SourceError:
-    """Return the error for a column with values of another type. ``key`` is its name if cast."""
+    """Return the error for a column with values of another type.
+
+    ``key`` is the name that the hint gives to the cast column.
+    """
     if type_ == "BLOB":
         hint = "Identities are text: store them as TEXT."
     else:

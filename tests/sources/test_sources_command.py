@@ -115,7 +115,7 @@ def test_a_column_holds_the_segment_of_a_row(engine: DuckEngine, root: Path) -> 
          "exited with status 1", "The last line of its stderr: user … … at … line 12"),
         ("sys.exit('x ' * 300)", "exited with status 1",
          f"The last line of its stderr: {'x ' * 100}…"),
-        ("os.kill(os.getpid(), 9)", "was ended by SIGKILL", "It wrote nothing to stderr."),
+        ("os.kill(os.getpid(), 9)", "was killed by SIGKILL", "It wrote nothing to stderr."),
     ],
 )  # fmt: skip
 def test_a_program_that_fails_half_way_is_an_error(

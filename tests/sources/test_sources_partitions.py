@@ -118,7 +118,7 @@ def test_a_partition_written_by_duckdb_is_read_back(
             "flat.csv",
             {"where": {"day": "x"}},
             'flat.csv has no partition column "day"',
-            "Name its folders like day=2026-01-31, or remove where.",
+            "Name its folders like day=2026-01-31, or remove the field where.",
         ),
         (
             "csv/",
