@@ -16,6 +16,7 @@ from segctl.core.identity import Kind
 from segctl.plan.model import MemberCounts, Plan
 from tests.e2e.outside_service import running
 from tests.e2e.workshop import Workshop, identities, segment
+from tests.profiles import examples
 
 USERS = [f"u{n}@example.com" for n in range(12)]
 TABLE = ("t0", "t1")
@@ -133,7 +134,7 @@ def worlds(draw: st.DrawFn) -> World:
     )
 
 
-@settings(max_examples=5)
+@settings(max_examples=examples(4, torture=100))
 @given(first=worlds(), second=worlds(), targets=st.sets(st.sampled_from(NAMES), min_size=1))
 def test_plans_and_members_are_those_of_plain_sets(
     tmp_path_factory: pytest.TempPathFactory, first: World, second: World, targets: set[str]

@@ -16,6 +16,7 @@ from tests.e2e.mingled import NAMES, WORDS, Violation, World
 from tests.e2e.outside_answers import Chances, no_faults
 from tests.e2e.outside_service import User, running
 from tests.e2e.workshop import Workshop
+from tests.profiles import examples
 
 Change = tuple[str, str, User]
 """The name of a segment, ADD or REMOVE, and whom."""
@@ -163,7 +164,7 @@ def _applied(after: dict[str, set[User]], undone: set[Change]) -> dict[str, set[
     return there
 
 
-@settings(max_examples=4)
+@settings(max_examples=examples(3, torture=100))
 @given(seed=st.integers(0, 1 << 30))
 def test_changes_and_members_are_those_of_plain_sets_whatever_comes_together(
     tmp_path_factory: pytest.TempPathFactory, seed: int

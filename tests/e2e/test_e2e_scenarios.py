@@ -1,7 +1,6 @@
 """Random lives of a workspace, with random faults, crashes and interruptions on the way."""
 
 import gc
-import os
 import random
 import tempfile
 import warnings
@@ -26,8 +25,9 @@ from tests.e2e.outside_answers import (
 )
 from tests.e2e.outside_service import User, running
 from tests.e2e.workshop import Workshop
+from tests.profiles import examples
 
-LIVES = 100 if os.environ.get("HYPOTHESIS_PROFILE") == "torture" else 3
+LIVES = examples(3, torture=100)
 STEPS = 12
 GUARDS = "{guards: {maxRemovePercent: 100, allowEmpty: true, maxDestroys: 1000}}"
 

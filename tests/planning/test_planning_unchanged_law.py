@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from segctl.core.errors import InvalidInput
 from segctl.plan.model import Plan
 from tests.planning.unchanged_kit import Workspace
+from tests.profiles import examples
 
 FILES = ("f0.csv", "f1.csv", "f2.txt")
 NAMES = ("a", "b", "c")
@@ -126,7 +127,7 @@ scenarios = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=10)
+@settings(max_examples=examples(6, torture=200))
 @given(scenarios)
 def test_a_plan_is_the_same_whether_unchanged_sources_are_read_or_not(
     scenario: Mapping[str, Any],

@@ -126,7 +126,7 @@ class Place:
             root=self.root,
             environment=self.service.environment,
             clock=clock or self.clock,
-            chance=lambda: 0.0,
+            chance=lambda: 0.5,
             command="segctl apply",
             disk=disk or Disk(),
             transport=transport,
