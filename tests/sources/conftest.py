@@ -1,4 +1,3 @@
-import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -35,11 +34,3 @@ def reader(postgres: "Server", tmp_path: Path) -> "Iterator[Reader]":
     reader = Reader(postgres, tmp_path)
     yield reader
     reader.engine.close()
-
-
-@pytest.fixture
-def interrupts() -> Iterator[None]:
-    """Let SIGINT raise KeyboardInterrupt. A test run in the background inherits it ignored."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)

@@ -192,7 +192,6 @@ def test_a_program_past_its_time_limit_is_stopped_with_its_children(root: Path) 
     assert have_ended(root)
 
 
-@pytest.mark.usefixtures("interrupts")
 def test_a_signal_stops_a_program_and_its_children(root: Path) -> None:
     def interrupt() -> None:
         while not (root / "started").exists():

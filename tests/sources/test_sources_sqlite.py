@@ -271,7 +271,6 @@ def test_a_write_ahead_log_is_read_and_none_is_created(tmp_path: Path) -> None:
         assert fetch_rows(path, table="users", column="email").rows == 5
 
 
-@pytest.mark.usefixtures("interrupts")
 def test_a_signal_ends_a_running_query(crm: Path) -> None:
     endless = (
         "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) "
