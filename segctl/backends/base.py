@@ -1,4 +1,4 @@
-"""What a place that keeps state and its lock must do."""
+"""The protocol of a place that stores a state and its lock."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -11,7 +11,7 @@ from segctl.state.model import FileRef
 
 @dataclass(frozen=True, kw_only=True)
 class StoredHead:
-    """The bytes of a head and an opaque token that names exactly this version of them."""
+    """The bytes of a head, and an opaque token for exactly this version of them."""
 
     data: bytes
     version: str
@@ -19,9 +19,10 @@ class StoredHead:
 
 @dataclass(frozen=True, kw_only=True)
 class LockInfo:
-    """Who holds a lock: an id to break it by, ``user@host``, process, command, since when.
+    """Who holds a lock: ``who`` is ``user@host``, ``id`` is what ``force-unlock`` takes.
 
-    ``since`` is seconds since 1970, ``plan`` the digest of the saved plan that it applies.
+    ``since`` is seconds since 1970. ``plan`` is the digest of the saved plan that the holder
+    applies, or empty.
     """
 
     id: str
@@ -34,11 +35,11 @@ class LockInfo:
 
 @dataclass(frozen=True, kw_only=True)
 class EarlierHead:
-    """A head of the history: its name there, the serial that this tells, and its bytes.
+    """A head of the history: its name, the serial in the name, and its bytes.
 
-    ``data`` is ``None`` where they cannot be read, or are not those that were kept;
-    ``problem`` says so.  ``until`` is when it was replaced, in seconds since 1970, as far
-    as the place where it is kept knows: copying a history may change that.
+    If the bytes cannot be read or do not match the name, ``data`` is ``None`` and ``problem`` says
+    why. ``until`` is when the head was replaced, in seconds since 1970. It is not reliable:
+    copying a history may change it.
     """
 
     name: str
@@ -51,89 +52,91 @@ class EarlierHead:
 class Backend(Protocol):
     """A place for one state: a head, immutable files, one journal, one lock.
 
-    Reading needs no lock and writes nothing.  Everything that writes is called with
-    the lock held.  After a crash at any byte the old or the new head is there, whole,
-    with every file that it names.
+    Reading needs no lock and writes nothing. Methods that write are called with the lock held.
+    After a crash at any byte, either the old or the new head is there, complete, together with
+    every file it refers to.
     """
 
     def read_head(self) -> StoredHead | None:
-        """Give the head, ``None`` where there is none; raises ``StateDamaged``."""
+        """Return the head, or ``None`` if there never was one.
+
+        Raises ``StateDamaged`` if there is a history but no head.
+        """
+
+    def read_raw_head(self) -> StoredHead | None:
+        """Return the head, or ``None`` if there is none, even if there is a history."""
 
     def replace_head(
         self, data: bytes, *, expected: str | None, damaged: bool = False
     ) -> StoredHead:
-        """Put a head in place of the version ``expected`` (``None``: of none at all).
+        """Replace the head of the version ``expected``; ``None`` means that there is no head.
 
-        The previous head is kept as history; where it is ``damaged``, beside the history,
-        as evidence.  Raises ``StateChanged`` where another version is there.
+        The previous head is copied to the history. A ``damaged`` one is kept there as evidence
+        but is not listed. Raises ``StateChanged`` if the head has another version.
         """
 
-    def read_raw_head(self) -> StoredHead | None:
-        """Give the head as it is; ``None`` where there is none now, though there may have been."""
-
     def file_path(self, ref: FileRef) -> Path:
-        """Give a local path at which an immutable file can be read.
+        """Return the local path of an immutable file.
 
-        Raises ``StateDamaged`` where it is missing or not what was added.
+        Raises ``StateDamaged`` if it is missing or its content has changed.
         """
 
     def add_file(self, scratch: Path, *, rows: int) -> FileRef:
-        """Take a finished file into the state, durably, under the name of its content.
+        """Move a finished file into the state, durably, and name it by its content.
 
-        ``scratch`` is gone afterwards; adding the same content twice is fine.
+        Adding a file with the same content twice is allowed.
         """
 
     def file_sizes(self) -> Mapping[str, int]:
-        """Give the bytes of all immutable files by name, referred to or not."""
+        """Return the size in bytes of each immutable file by name, needed or not."""
 
     def list_history(self) -> Sequence[str]:
-        """Give the names of the earlier heads that are kept, the oldest first."""
+        """Return the names of the earlier heads, oldest first."""
 
     def read_earlier_head(self, name: str) -> EarlierHead:
-        """Give one of the earlier heads, which may be gone by now: a problem, not an error."""
+        """Return an earlier head. If it is gone by now, the result says so; it is not an error."""
 
     def remove_garbage(self, *, heads: Sequence[str], files: Sequence[str]) -> None:
-        """Remove earlier heads, then immutable files that nothing refers to.
+        """Remove earlier heads, then immutable files that no other head refers to.
 
-        The heads are gone for certain before the first file is, so that no crash leaves
-        one without its files.  Each step is taken only while the lock is held: raises
-        ``StateChanged`` where it was broken, since the run after may need the file.
+        The heads are removed durably before the first file, so that no crash leaves a head without
+        its files. Raises ``StateChanged`` as soon as the lock is broken, because the next run may
+        need the files.
         """
 
     def journal_folder(self) -> Path:
-        """Give the local folder in which the journal of a running apply stands."""
+        """Return the local folder of the running apply's journal. It may not exist yet."""
 
     def applies_folder(self) -> Path:
-        """Give the local folder in which the journals of ended applies are kept."""
+        """Return the local folder of archived journals. It may not exist yet."""
 
     def scratch_folder(self) -> Path:
-        """Give a folder from which ``add_file`` is a rename, made when missing."""
+        """Return a folder from which ``add_file`` is a rename; creates it if it is missing."""
 
     def lock(self, *, command: str, timeout: float) -> AbstractContextManager[LockInfo]:
-        """Hold the lock, waiting at most ``timeout`` seconds for it.
+        """Hold the lock for the length of the block; wait for it at most ``timeout`` seconds.
 
-        Raises ``StateLocked`` with the holder's ``LockInfo``.  The lock ends with
-        the process that holds it, however that ends.
+        Raises ``StateLocked`` with the holder's ``LockInfo``. The lock ends with the process that
+        holds it, even if that is killed.
         """
 
     def record_plan(self, plan: str) -> None:
-        """Note, durably, which saved plan the holder of the lock is about to apply."""
+        """Record in the lock, durably, the digest of the saved plan that is about to be applied."""
 
     def abandoned_lock(self) -> LockInfo | None:
-        """Give who held the lock before and never let go of it, ``None`` where it was let go."""
+        """Return the previous holder of the lock if it died without releasing the lock."""
 
     def lock_holder(self) -> LockInfo | None:
-        """Give who holds the lock now, ``None`` where nobody does."""
+        """Return the current holder of the lock, or ``None``."""
 
     def check_lock(self) -> None:
-        """Raise ``StateChanged`` where the lock was broken; quick, for use before each request.
+        """Raise ``StateChanged`` if the lock was broken; fast enough to call before each request.
 
-        Whoever took the lock afterwards reads everything that this run had written
-        before the call.
+        Everything that this run wrote before the call is visible to the next holder of the lock.
         """
 
     def force_unlock(self, lock_id: str) -> None:
-        """Break the lock of that id; raises ``WrongUsage`` where there is no such lock."""
+        """Break the lock with this id; raises ``WrongUsage`` if there is no such lock."""
 
     def check_writable(self, *, needed_bytes: int) -> None:
         """Raise ``OperationError`` if the state cannot be written: permissions, disk space."""

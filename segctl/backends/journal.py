@@ -1,19 +1,20 @@
-"""The journal: the append-only record of one apply, from which it can be finished.
+"""The journal: the append-only record of one apply, from which the apply can be finished.
 
-    current/header.json       which apply: its id, the state it starts from, its plan
+    current/header.json       the apply: its id, the state it starts from, its plan
     current/delta.parquet     the membership changes of the plan
-    current/batches.parquet   which of them travel in which request
-    current/log.jsonl         what happened, one JSON object a line
+    current/batches.parquet   which change is in which request
+    current/log.jsonl         what happened, one JSON object per line
 
-An apply that was taken into the state is kept for a while, without its batches, as
-evidence of what was sent: the Error Stream tells of refusals long after.
+When an apply was merged into the state, its journal is archived without the batches. It is kept
+for a while as evidence of what was sent, since the Error Stream reports refusals much later.
 
-    <serial>-<id>/            such a folder, named by the serial that took it in
+    <serial>-<id>/            an archived journal, with the serial of the state that includes it
 
-The folder comes into being whole, by one rename, before the first request
-leaves.  A line is one write.  A crash can break those alone that were not synced,
-which the checksum of each (``crc``) tells, and the number of lines before it that
-were (``synced``).  Reading writes nothing, so that a plan can do it.
+The folder ``current`` appears complete, by one rename, before the first request is sent. A line
+of the log is one write. A crash can damage only lines that were not synced. Each line has a
+checksum (``crc``), which detects the damage, and the number of lines before it that were synced
+(``synced``), which says whether the damage can be due to a crash. Reading writes nothing, so a
+plan can do it without the lock.
 """
 
 import json
@@ -34,24 +35,24 @@ from segctl.core.errors import OperationError, StateChanged, StateDamaged
 from segctl.core.outcomes import Record
 
 VERSION = 1
-_CURRENT, _STAGED, _DONE = "current", "new-", "done-"
+_CURRENT, _NEW_PREFIX, _DONE_PREFIX = "current", "new-", "done-"
 _HEADER, _DELTA, _BATCHES, _LOG = "header.json", "delta.parquet", "batches.parquet", "log.jsonl"
 KEPT_APPLIES = 20
-"""How many ended applies are kept ..."""
+"""How many archived applies are kept."""
 
 KEPT_BYTES = 1 << 30
-"""... as long as they take no more than this; the newest one is kept whatever it takes."""
+"""How many bytes they may take in total. The newest one is kept even if it takes more."""
 
 _SYNCED = "synced"
-_ENDED = re.compile(r"([0-9]+)-[0-9a-f]+")
-_ADVICE = (
-    "Put the journal's folder back from a backup. Do not delete it: it tells which "
-    "requests were sent and not yet taken into the state."
+_ARCHIVE_NAME = re.compile(r"([0-9]+)-[0-9a-f]+")
+_HINT = (
+    "Restore the journal's folder from a backup. Do not delete it: it records which requests were "
+    "sent and are not in the state yet."
 )
 
 
 class Journal:
-    """The journal of one apply; one writer at a time, holding the state's lock."""
+    """The journal of one apply. Writing needs the lock of the state."""
 
     def __init__(self, folder: Path, *, header: Mapping[str, Any], disk: Disk) -> None:
         self._folder = folder
@@ -61,7 +62,7 @@ class Journal:
         self._broken: OperationError | None = None
         self._written = self._synced = 0  # lines
         self._syncing = threading.Lock()
-        self._place = _place(folder / _CURRENT)
+        self._identity = _folder_identity(folder / _CURRENT)
 
     @classmethod
     def create(
@@ -73,23 +74,23 @@ class Journal:
         batches: Path,
         disk: Disk | None = None,
     ) -> Self:
-        """Begin a journal in ``folder``, durably: a crash afterwards finds all of it.
+        """Create a journal in ``folder``; it is durable and complete when this returns.
 
-        ``header`` is JSON; an ``id`` is added where it has none.  ``delta`` and
-        ``batches`` are copied.  Raises ``StateDamaged`` where a journal is there
-        already, ``OperationError`` where it cannot be written.
+        ``header`` is a JSON object; an ``id`` is added if it has none. The files ``delta`` and
+        ``batches`` are copied. Raises ``StateDamaged`` if there is a journal already,
+        ``OperationError`` if it cannot be written.
         """
         disk = disk or Disk()
         header = {"id": uuid.uuid4().hex, **header}
         if os.path.lexists(folder / _CURRENT):
             raise StateDamaged(
-                "the journal of an earlier apply is still there; it must be taken in first",
-                hint="Run `segctl apply` again.",
+                "the journal of an earlier apply exists and is not merged into the state yet",
+                hint="Run `segctl apply` again: it merges the journal first.",
             )
         with translate_os_errors("write the journal"):
             disk.ensure_folder(folder)
-            _clean(disk, folder)
-            staged = folder / f"{_STAGED}{header['id']}"
+            _remove_unfinished(disk, folder)
+            staged = folder / f"{_NEW_PREFIX}{header['id']}"
             disk.make_folder(staged)
             files = {
                 name: disk.copy_new(source, staged / name)
@@ -99,77 +100,82 @@ class Journal:
             disk.write_new(
                 staged / _HEADER, dump_json({"version": VERSION, "files": files, "header": header})
             )
-            # The names in the folder before the folder's own name: ``current`` is never part empty.
+            # The entries of the folder are flushed before its name, so ``current`` is always
+            # complete.
             disk.sync_folder(staged)
             disk.move(staged, folder / _CURRENT)
         return cls(folder, header=header, disk=disk)
 
     @classmethod
     def open(cls, folder: Path, *, disk: Disk | None = None) -> Self | None:
-        """Open the journal in ``folder``, ``None`` where there is none; writes nothing.
+        """Open the journal in ``folder``; return ``None`` if there is none. Writes nothing.
 
-        Raises ``StateDamaged`` where a part is missing or is not what was written.
+        Raises ``StateDamaged`` if a file is missing or does not match its checksum.
         """
         current = folder / _CURRENT
-        place = _place(current)
-        if place is None:
+        identity = _folder_identity(current)
+        if identity is None:
             return None
         try:
-            header = _checked(load_json(read_file(current / _HEADER)), current, (_DELTA, _BATCHES))
+            header = _check_header(
+                load_json(read_file(current / _HEADER)), current, (_DELTA, _BATCHES)
+            )
         except (DecodeError, OSError) as error:
-            if _place(current) != place:
-                # A plan reads without the lock: an apply ended while we looked.
+            if _folder_identity(current) != identity:
+                # A plan reads without the lock, and the apply ended during the read.
                 return cls.open(folder, disk=disk)
-            raise _damaged(error) from error
+            raise StateDamaged(
+                f"the journal cannot be read: {_problem(error)}", hint=_HINT
+            ) from error
         return cls(folder, header=header, disk=disk or Disk())
 
     @property
     def id(self) -> str:
-        """The id of this apply, unique over all."""
+        """The unique id of the apply."""
         return str(self._header["id"])
 
     @property
     def header(self) -> Mapping[str, Any]:
-        """What ``create`` was given, with the id."""
+        """The header that was given to ``create``, with the id."""
         return self._header
 
     @property
     def delta(self) -> Path:
-        """Where the membership changes stand."""
+        """The path of the membership changes."""
         return self._folder / _CURRENT / _DELTA
 
     @property
     def batches(self) -> Path:
-        """Where the batches stand."""
+        """The path of the batches."""
         return self._folder / _CURRENT / _BATCHES
 
     def records(self) -> Iterator[Record]:
-        """Give the records in order; writes nothing.
+        """Yield the records in order; writes nothing.
 
-        A crash may leave lines broken that no sync had brought to the disk, the last one
-        torn, one before it empty.  They are passed over: what they would have said had
-        not been promised to anyone.  Any other broken line raises ``StateDamaged``.
+        A crash can damage lines that were not synced: the last one incomplete, others empty. They
+        are skipped, because the run that wrote them did not rely on them yet. Any other damaged
+        line raises ``StateDamaged``.
         """
         self._check_ours()
-        for record, _ in _lines(self._folder / _CURRENT / _LOG):
+        for record, _ in _read_lines(self._folder / _CURRENT / _LOG):
             yield record
 
     def append(self, record: Record, *, durable: bool) -> None:
-        """Write one record; on the disk when this returns, where ``durable``.
+        """Write one record. If ``durable``, it is on the disk when this returns.
 
-        Raises ``OperationError`` where it cannot be written, and ever after: once a sync has
-        failed the system may have thrown away what it was to bring to the disk.
+        Raises ``OperationError`` if it cannot be written. Every later call then raises the same
+        error: after a failed sync, the system may have discarded data that it did not write.
         """
         self.append_many([record], durable=durable)
 
     def append_many(self, records: Iterable[Record], *, durable: bool) -> None:
-        """Write several records at once; see ``append``."""
+        """Write several records with one system call; see ``append``."""
         if self._broken:
             raise self._broken
         try:
             if self._descriptor is None:
                 self._descriptor = self._open_log()
-            lines = [_line(record, synced=self._synced) for record in records]
+            lines = [_encode_line(record, synced=self._synced) for record in records]
             self._disk.write_all(self._descriptor, b"".join(lines))
             self._written += len(lines)
         except OSError as error:
@@ -181,11 +187,12 @@ class Journal:
     def sync(self) -> None:
         """Flush every record written so far to disk; raises ``OperationError`` as ``append`` does.
 
-        May run in several threads beside ``append``; whoever waits meanwhile shares the next.
+        Several threads may call this while another one appends. Threads that wait here share the
+        next flush.
         """
         wanted = self._written
-        # One at a time: an error of the disk is told to one of two that run together, and
-        # the other one would take its records for safe.
+        # One flush at a time: the system reports an error of the disk to only one of two
+        # concurrent calls, and the other one would take its records for durable.
         with self._syncing:
             if self._broken:
                 raise self._broken
@@ -206,189 +213,186 @@ class Journal:
             os.close(descriptor)
 
     def remove(self) -> None:
-        """End the journal, once the state holds what it says; raises ``OperationError``.
+        """Remove a journal that needs no merging; raises ``OperationError``.
 
-        One durable rename ends it; a crash later only leaves rubbish, which the next
-        ``create`` clears away.
+        One durable rename ends it. A crash after that leaves files that the next run removes.
         """
         self.close()
         self._check_ours()
         with translate_os_errors("remove the journal"):
-            self._disk.move(self._folder / _CURRENT, self._folder / f"{_DONE}{self.id}")
-            _clean(self._disk, self._folder)
+            self._disk.move(self._folder / _CURRENT, self._folder / f"{_DONE_PREFIX}{self.id}")
+            _remove_unfinished(self._disk, self._folder)
 
     def archive(self, into: Path, *, serial: int) -> None:
-        """Move the finished journal to the folder ``into``; raises ``OperationError``.
+        """Move a journal that was merged into the state to ``into``; raises ``OperationError``.
 
-        ``serial`` is that of the state which holds what the journal says.  The parent
-        of ``into`` must be there, on the journal's file system.
+        ``serial`` is the serial of the state that includes it. The parent of ``into`` must exist
+        and be on the file system of the journal.
         """
         self.close()
         self._check_ours()
-        with translate_os_errors("keep the journal of the apply"):
+        with translate_os_errors("archive the journal"):
             self._disk.ensure_folder(into)
             self._disk.move(self._folder / _CURRENT, into / f"{serial:08d}-{self.id}")
             self._disk.sync_folder(self._folder)
-            _clean(self._disk, self._folder)
-            _thin(self._disk, into)
+            _remove_unfinished(self._disk, self._folder)
+            _remove_old_applies(self._disk, into)
 
     def _check_ours(self) -> None:
-        """Raise ``StateChanged`` where another journal has this one's name by now.
+        """Raise ``StateChanged`` if ``current`` is no longer this journal.
 
-        That takes a broken lock: the other run took this journal in and began its own.
+        This happens only if the lock was broken: another run merged this journal and may have
+        created its own.
         """
-        if _place(self._folder / _CURRENT) != self._place:
+        if _folder_identity(self._folder / _CURRENT) != self._identity:
             raise StateChanged(
-                "the journal of this run was taken over by another run",
-                hint="Make sure that no other run is at work, then run the same command again.",
+                "another run has merged or replaced the journal of this run",
+                hint="Make sure that no other run is in progress, then run the same command again.",
             )
 
     def _open_log(self) -> int:
-        """Open the log to append, cutting off a torn line that the next would run into."""
+        """Open the log for appending; first cut off an incomplete last line."""
         self._check_ours()
         path = self._folder / _CURRENT / _LOG
-        whole = max((end for _, end in _lines(path)), default=0)
+        end_of_last_line = max((end for _, end in _read_lines(path)), default=0)
         descriptor = self._disk.append(path)
-        if os.fstat(descriptor).st_size > whole:
-            self._disk.truncate(descriptor, whole)
+        if os.fstat(descriptor).st_size > end_of_last_line:
+            self._disk.truncate(descriptor, end_of_last_line)
         self._written = read_file(path).count(b"\n")
         return descriptor
 
 
 @dataclass(frozen=True, kw_only=True)
 class ArchivedApply:
-    """An apply that was taken into the state: what it was begun with, and what came of it."""
+    """The archived journal of an apply that was merged into the state."""
 
     folder: Path
     header: Mapping[str, Any]
 
     @property
     def delta(self) -> Path:
-        """Where the membership changes stand."""
+        """The path of the membership changes."""
         return self.folder / _DELTA
 
     def records(self) -> Iterator[Record]:
-        """Give the records in order; see ``Journal.records``."""
-        for record, _ in _lines(self.folder / _LOG):
+        """Yield the records in order; see ``Journal.records``."""
+        for record, _ in _read_lines(self.folder / _LOG):
             yield record
 
 
 def archived_applies(folder: Path) -> Iterator[ArchivedApply]:
-    """Give the applies kept in ``folder``, newest first; each is checked when it is reached.
+    """Yield the applies archived in ``folder``, newest first, each checked before it is yielded.
 
-    Raises ``StateDamaged`` where one is not what was written: what was sent last
-    cannot be told from the older ones alone.
+    Raises ``StateDamaged`` for a damaged one. It is not skipped: without it, an older request for
+    the same pair would look like the last one.
     """
-    for place in reversed(_kept(folder)):
+    for archive in reversed(_list_archives(folder)):
         try:
-            header = _checked(load_json(read_file(place / _HEADER)), place, (_DELTA,))
+            header = _check_header(load_json(read_file(archive / _HEADER)), archive, (_DELTA,))
         except (DecodeError, OSError) as error:
             raise StateDamaged(
-                f"the record of an earlier apply, {place.name}, cannot be read: {_problem(error)}",
-                hint="Put its folder back from a backup of segctl.state.d/history/applies.",
+                f"the archived apply {archive.name} cannot be read: {_problem(error)}",
+                hint="Restore its folder from a backup of segctl.state.d/history/applies.",
             ) from error
-        yield ArchivedApply(folder=place, header=header)
+        yield ArchivedApply(folder=archive, header=header)
 
 
 def last_archived_serial(folder: Path) -> int:
-    """Give the serial of the state that took in the last of the applies kept in ``folder``, or 0.
-
-    Told by their names alone.
-    """
-    kept = _kept(folder)
-    return int(kept[-1].name.split("-", 1)[0]) if kept else 0
+    """Return the serial in the name of the newest apply archived in ``folder``, or 0."""
+    archives = _list_archives(folder)
+    return _archive_serial(archives[-1]) if archives else 0
 
 
-def _kept(folder: Path) -> list[Path]:
-    """Give the folders of ended applies, oldest first."""
+def _list_archives(folder: Path) -> list[Path]:
+    """Return the folders of archived applies, oldest first."""
     if not folder.is_dir():
         return []
-    found = [
-        (match, path)
-        for path in folder.iterdir()
-        if (match := _ENDED.fullmatch(path.name)) and path.is_dir()
+    archives = [
+        path for path in folder.iterdir() if _ARCHIVE_NAME.fullmatch(path.name) and path.is_dir()
     ]
-    return [path for _, path in sorted(found, key=lambda item: (int(item[0][1]), item[1].name))]
+    return sorted(archives, key=lambda path: (_archive_serial(path), path.name))
 
 
-def _thin(disk: Disk, folder: Path) -> None:
-    """Remove what is too old or too much of the ended applies, and all of their batches."""
-    _clean(disk, folder)
-    space = KEPT_BYTES
-    doomed = []
-    for age, place in enumerate(reversed(_kept(folder))):
-        if (place / _BATCHES).exists():
-            disk.unlink(place / _BATCHES)
-        space -= sum(file.stat().st_size for file in place.iterdir())
-        if age and (age >= KEPT_APPLIES or space < 0):
-            doomed.append(place)
-    for place in reversed(doomed):  # oldest first: what is left has no gap
-        # Renamed first: a crash must not leave one that is there in part.
-        disk.move(place, folder / f"{_DONE}{place.name}")
-    _clean(disk, folder)
+def _archive_serial(archive: Path) -> int:
+    return int(archive.name.split("-", 1)[0])
 
 
-def _lines(log: Path) -> Iterator[tuple[Record, int]]:
-    """Give each whole line's record and where the line ends, in bytes."""
+def _remove_old_applies(disk: Disk, folder: Path) -> None:
+    """Remove archived applies beyond the limits, and the batches of all archived applies."""
+    _remove_unfinished(disk, folder)
+    bytes_left = KEPT_BYTES
+    too_old = []
+    for age, archive in enumerate(reversed(_list_archives(folder))):
+        if (archive / _BATCHES).exists():
+            disk.unlink(archive / _BATCHES)
+        bytes_left -= sum(file.stat().st_size for file in archive.iterdir())
+        if age and (age >= KEPT_APPLIES or bytes_left < 0):
+            too_old.append(archive)
+    for archive in reversed(too_old):  # oldest first, so that a crash leaves no gap
+        # Renamed before it is removed: a crash must not leave an archive without some files.
+        disk.move(archive, folder / f"{_DONE_PREFIX}{archive.name}")
+    _remove_unfinished(disk, folder)
+
+
+def _read_lines(log: Path) -> Iterator[tuple[Record, int]]:
+    """Yield the record of each intact line, and the offset in bytes at which the line ends."""
     with translate_os_errors("read the journal"):
         data = read_file(log)
-    # A line without its newline is torn, whatever it holds.
-    lines = [(_record(line), len(line)) for line in re.findall(rb"[^\n]*\n|[^\n]+", data)]
-    promised = max((record.get(_SYNCED, 0) for record, _ in lines if record), default=0)
+    # The last line may have no newline. Its checksum then does not match.
+    lines = [(_decode_line(line), len(line)) for line in re.findall(rb"[^\n]*\n|[^\n]+", data)]
+    synced = max((record.get(_SYNCED, 0) for record, _ in lines if record), default=0)
     end = 0
     for number, (record, size) in enumerate(lines, start=1):
         end += size
         if record is not None:
             record.pop(_SYNCED, None)
             yield record, end
-        elif number <= promised:
+        elif number <= synced:
             raise StateDamaged(
-                f"the journal cannot be read: line {number} of {_LOG} is not what was written",
-                hint=_ADVICE,
+                f"the journal cannot be read: line {number} of {_LOG} does not match its checksum",
+                hint=_HINT,
             )
 
 
 def journal_identity(folder: Path) -> tuple[int, int] | None:
-    """Tell the journal in ``folder`` from any other, ``None`` where there is none; quick."""
-    return _place(folder / _CURRENT)
+    """Return a value that identifies the journal in ``folder``, or ``None`` if there is none."""
+    return _folder_identity(folder / _CURRENT)
 
 
 def remove_leftovers(folder: Path, *, disk: Disk) -> None:
-    """Remove what a crash left of journals that were begun or ended; needs the lock."""
+    """Remove what a crash left of journals being created or removed; needs the lock."""
     if folder.is_dir():
-        with translate_os_errors("clear the journal's folder"):
-            _clean(disk, folder)
+        with translate_os_errors("remove old files of the journal"):
+            _remove_unfinished(disk, folder)
 
 
-def _checked(document: Any, folder: Path, parts: Sequence[str]) -> Mapping[str, Any]:
-    """Give the header of a journal whose files are those that it was begun with."""
+def _check_header(document: Any, folder: Path, parts: Sequence[str]) -> Mapping[str, Any]:
+    """Return the header; raises ``DecodeError`` unless the files match its checksums."""
     if not isinstance(document, dict) or not isinstance(version := document.get("version"), int):
         raise DecodeError(f"{_HEADER} is not the header of a journal")
     if version > VERSION:
-        raise DecodeError(f"it has format {version}, written by a newer segctl: upgrade segctl")
+        raise DecodeError(
+            f"it has format {version}, this segctl reads format {VERSION}: upgrade segctl"
+        )
     files, header = document.get("files"), document.get("header")
     if not isinstance(files, dict) or not isinstance(header, dict) or "id" not in header:
         raise DecodeError(f"{_HEADER} is not the header of a journal")
     for name in parts:
         if file_sha256(folder / name) != files.get(name):
-            raise DecodeError(f"{name} is not what was written")
+            raise DecodeError(f"{name} does not match its checksum")
     if not (folder / _LOG).is_file():
         raise DecodeError(f"{_LOG} is missing")
     return header
 
 
-def _place(path: Path) -> tuple[int, int] | None:
-    """Tell one folder from another that has its name later."""
+def _folder_identity(path: Path) -> tuple[int, int] | None:
+    """Return device and inode: another folder that gets the same name later differs in them."""
     with translate_os_errors("read the journal"):
         try:
-            found = path.lstat()
+            status = path.lstat()
         except FileNotFoundError:
             return None
-    return found.st_dev, found.st_ino
-
-
-def _damaged(error: DecodeError | OSError) -> StateDamaged:
-    return StateDamaged(f"the journal cannot be read: {_problem(error)}", hint=_ADVICE)
+    return status.st_dev, status.st_ino
 
 
 def _problem(error: DecodeError | OSError) -> str:
@@ -397,18 +401,18 @@ def _problem(error: DecodeError | OSError) -> str:
     return str(error)
 
 
-def _line(record: Record, *, synced: int) -> bytes:
-    """Write a record as one line that ends in a checksum of what stands before.
+def _encode_line(record: Record, *, synced: int) -> bytes:
+    """Encode a record as a line that ends with a checksum of the rest.
 
-    ``synced`` is how many lines before it are on the disk for certain.
+    ``synced`` is how many of the lines before it are certainly on the disk.
     """
-    told = {**record, _SYNCED: synced}
-    body = json.dumps(told, allow_nan=False, separators=(",", ":"))[:-1]
+    fields = {**record, _SYNCED: synced}
+    body = json.dumps(fields, allow_nan=False, separators=(",", ":"))[:-1]
     return f'{body},"crc":"{zlib.crc32(body.encode()):08x}"}}\n'.encode()
 
 
-def _record(line: bytes) -> dict[str, Any] | None:
-    """Read a line, ``None`` of one that is torn or garbled."""
+def _decode_line(line: bytes) -> dict[str, Any] | None:
+    """Return the record of a line, or ``None`` if the line is incomplete or damaged."""
     body, mark, rest = line.rpartition(b',"crc":"')
     if not mark or rest != b'%08x"}\n' % zlib.crc32(body):
         return None
@@ -419,8 +423,8 @@ def _record(line: bytes) -> dict[str, Any] | None:
     return record if isinstance(record, dict) else None
 
 
-def _clean(disk: Disk, folder: Path) -> None:
-    """Remove what a crash left of journals that were begun or ended; never the current one."""
+def _remove_unfinished(disk: Disk, folder: Path) -> None:
+    """Remove what a crash left of journals being created or removed; not the current one."""
     for path in sorted(folder.iterdir()):
-        if path.name.startswith((_STAGED, _DONE)):
+        if path.name.startswith((_NEW_PREFIX, _DONE_PREFIX)):
             disk.remove_tree(path)

@@ -1,10 +1,14 @@
-"""The lock of a local state: an ``flock``, so that it dies with its process.
+"""The lock of a local state: an ``flock``, which the system releases when the process ends.
 
-Three files in the state's folder.  ``lock`` carries the flock; whoever holds it
-on the file that *now* has this name holds the state.  ``lock.json`` says who that
-is; while the flock is free it only says who died over it.  ``lock.guard`` is held for an
-instant by whoever takes, breaks or looks at the lock or replaces the head, so
-that none of these falls between two steps of another.
+The state's folder has three files for it:
+
+- ``lock`` carries the flock. A run holds the state while it holds the flock on the file that has
+  this name *now*. To break a lock, another file takes the name. The old holder keeps an flock on a
+  file without a name, which is worth nothing.
+- ``lock.json`` says who holds the lock. If the flock is free, it says who died with the lock held.
+- ``lock.guard`` makes the steps of each operation atomic. A run locks it for milliseconds while it
+  takes, breaks or inspects the lock, or while it replaces the head. Without it, a lock could be
+  broken between the last check of the lock and the rename that replaces the head.
 """
 
 import fcntl
@@ -25,14 +29,14 @@ from segctl.core.errors import OperationError, StateChanged, StateLocked, WrongU
 
 _POLL_SECONDS = 0.5
 _GUARD_SECONDS = 10.0
-"""The guard is held for milliseconds; longer means that its process stands still."""
+"""How long to wait for the guard. A process that holds it for longer is suspended or stuck."""
 
-_UNNAMED = LockInfo(id="unknown", who="unknown", pid=0, command="unknown", since=0.0)
-"""A holder whose ``lock.json`` cannot be read; can be broken by this id."""
+_UNKNOWN = LockInfo(id="unknown", who="unknown", pid=0, command="unknown", since=0.0)
+"""Used if ``lock.json`` cannot be read. Its id breaks the lock, too."""
 
 
 class FileLock:
-    """One process's hold on the state in ``folder``."""
+    """The lock of the state in ``folder``, as one run uses it."""
 
     def __init__(
         self,
@@ -52,26 +56,26 @@ class FileLock:
         self._new_id = new_id
         self._disk = disk
         self._descriptor: int | None = None
-        self._info = _UNNAMED
+        self._info = _UNKNOWN
         self.abandoned: LockInfo | None = None
 
     def acquire(self, *, command: str, timeout: float) -> LockInfo:
         """Take the lock, waiting at most ``timeout`` seconds; raises ``StateLocked``."""
         deadline = self._clock.monotonic() + timeout
-        while (holder := self._try(command)) is not None:
-            left = deadline - self._clock.monotonic()
-            if left <= 0:
-                raise _locked(holder)
-            self._sleep(min(_POLL_SECONDS, left))
+        while (holder := self._try_acquire(command)) is not None:
+            remaining = deadline - self._clock.monotonic()
+            if remaining <= 0:
+                raise _locked_error(holder)
+            self._sleep(min(_POLL_SECONDS, remaining))
         return self._info
 
     def release(self) -> None:
-        """Let go, of a broken lock too."""
+        """Release the lock, even if it was broken."""
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is None:
             return
         try:
-            # A broken lock's ``lock.json`` may already be another run's.
+            # If the lock was broken, ``lock.json`` may describe the next holder by now.
             if is_same_file(self._path, descriptor):
                 with suppress(OSError):
                     self._disk.unlink(self._info_path)
@@ -79,77 +83,80 @@ class FileLock:
             os.close(descriptor)
 
     @contextmanager
-    def held(self) -> Iterator[None]:
-        """Keep the lock from being broken for the length of one head replacement.
+    def guarded(self) -> Iterator[None]:
+        """Make sure that nobody can break the lock during the block.
 
-        Raises ``StateChanged`` where it was broken before.
+        Raises ``StateChanged`` if it was broken before.
         """
+        # Checked first too, so that a run whose lock was broken does not wait for the guard.
         self.check()
-        with self._guarded(fcntl.LOCK_EX):
+        with self._guard(fcntl.LOCK_EX):
             self.check()
             yield
 
     def check(self) -> None:
-        """Raise ``StateChanged`` where the lock was broken.
+        """Raise ``StateChanged`` if the lock was broken.
 
-        Breaking it gives its name to another file before anyone else can take it, so
-        what was written before this looked is there for whoever takes it next.
+        Breaking the lock replaces its file before another run can take the lock. If this check
+        passes, the next holder therefore sees everything that was written before the check.
         """
         if self._descriptor is None:
-            raise RuntimeError("the state is written without its lock")
+            raise RuntimeError("the state is written without the lock")
         if not is_same_file(self._path, self._descriptor):
             raise StateChanged(
-                f"the lock {self._info.id} of this run was broken by `segctl force-unlock` "
-                "while it was running; the state was left as it is",
-                hint="Make sure that no other run is at work, then run the same command again.",
+                f"the lock {self._info.id} of this run was broken while the run was in progress; "
+                "the run stopped and left the state as it is",
+                hint="`segctl force-unlock` breaks a lock. Make sure that no other run is in "
+                "progress, then run the same command again.",
             )
 
     def holder(self) -> LockInfo | None:
-        """Give who holds the lock, ``None`` where nobody does; changes nothing on disk."""
+        """Return who holds the lock, or ``None``; writes nothing."""
         if not self._guard_path.exists():
             return None
-        with self._guarded(fcntl.LOCK_SH):
-            return self._holder()
+        with self._guard(fcntl.LOCK_SH):
+            return self._read_holder()
 
     def force(self, lock_id: str) -> None:
-        """Break the lock of that id: the file that is locked loses its name to a fresh one."""
+        """Break the lock with this id: a new file takes the name of the locked file."""
         holder = None
         if self._guard_path.exists():
-            with self._guarded(fcntl.LOCK_EX):
-                holder = self._holder()
+            with self._guard(fcntl.LOCK_EX):
+                holder = self._read_holder()
                 if holder is not None and holder.id == lock_id:
                     with translate_os_errors("break the lock"):
                         self._disk.replace(self._path, b"", temporary=self._temporary())
                     return
         if holder is None:
-            raise WrongUsage("the state is not locked, so there is nothing to break")
+            raise WrongUsage("the state is not locked, so there is no lock to break")
         raise WrongUsage(
-            f"there is no lock {lock_id}: {_described(holder)}",
-            hint=f"If you mean that one: segctl force-unlock {holder.id}",
+            f"there is no lock {lock_id}: {_describe(holder)}",
+            hint=f"To break that lock, run `segctl force-unlock {holder.id}`.",
         )
 
-    def _try(self, command: str) -> LockInfo | None:
-        """Take the lock and give ``None``, or give who holds it."""
+    def _try_acquire(self, command: str) -> LockInfo | None:
+        """Take the lock and return ``None``, or return who holds it."""
         with translate_os_errors("lock the state"):
             for path in (self._guard_path, self._path):
                 if not path.exists():
                     with suppress(FileExistsError):
                         os.close(self._disk.create(path))
-            with self._guarded(fcntl.LOCK_EX):
-                # Opened inside the guard, so this is the file that has the name until we hold it.
+            with self._guard(fcntl.LOCK_EX):
+                # Opened under the guard: the file keeps the name until it is locked.
                 descriptor = os.open(self._path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
                 try:
                     if not _flock(descriptor, fcntl.LOCK_EX):
                         return self._read_info()
+                    # The flock is free, so whoever left ``lock.json`` died with the lock held.
                     self.abandoned = self._read_info() if self._info_path.exists() else None
-                    self._info = self._introduce(command)
+                    self._info = self._write_new_info(command)
                     self._descriptor, descriptor = descriptor, -1
                 finally:
                     if descriptor >= 0:
                         os.close(descriptor)
         return None
 
-    def _introduce(self, command: str) -> LockInfo:
+    def _write_new_info(self, command: str) -> LockInfo:
         info = LockInfo(
             id=self._new_id(),
             who=f"{_user()}@{socket.gethostname()}",
@@ -161,8 +168,8 @@ class FileLock:
         return info
 
     def record_plan(self, plan: str) -> None:
-        """Say what the holder does, for whoever comes after it if it dies."""
-        with self.held():
+        """Record the digest of the plan that is applied, for the next run in case this one dies."""
+        with self.guarded():
             self._info = replace(self._info, plan=plan)
             self._write_info(self._info)
 
@@ -170,14 +177,14 @@ class FileLock:
         self._disk.replace(self._info_path, dump_json(to_plain(info)), temporary=self._temporary())
 
     def _temporary(self) -> Path:
-        """Give a name for a half-written file; who died over the last one needs it no more."""
+        """Return the path for a file being written; removes one that a dead run left."""
         path = self._folder / "lock.new"
         with suppress(FileNotFoundError):
             self._disk.unlink(path)
         return path
 
-    def _holder(self) -> LockInfo | None:
-        with translate_os_errors("look at the lock"):
+    def _read_holder(self) -> LockInfo | None:
+        with translate_os_errors("read the lock"):
             try:
                 descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
             except FileNotFoundError:
@@ -191,20 +198,26 @@ class FileLock:
         try:
             return from_plain(LockInfo, load_json(read_file(self._info_path)))
         except (OSError, DecodeError):
-            return _UNNAMED
+            return _UNKNOWN
 
     @contextmanager
-    def _guarded(self, kind: int) -> Iterator[None]:
+    def _guard(self, kind: int) -> Iterator[None]:
+        """Hold the guard for the length of the block.
+
+        ``LOCK_SH`` opens it read-only, so that a plan can inspect a lock it may not write.
+        """
         mode = os.O_RDWR if kind == fcntl.LOCK_EX else os.O_RDONLY
-        with translate_os_errors("look at the lock"):
+        with translate_os_errors("read the lock"):
             descriptor = os.open(self._guard_path, mode | os.O_CLOEXEC | os.O_NOFOLLOW)
         try:
             deadline = self._clock.monotonic() + _GUARD_SECONDS
             while not _flock(descriptor, kind):
                 if self._clock.monotonic() >= deadline:
                     raise OperationError(
-                        "another segctl process stands still while it writes the state",
-                        hint="Let it go on, or end it; then run the same command again.",
+                        f"another process has held {self._guard_path.name} of the state for "
+                        f"{_GUARD_SECONDS:.0f} seconds",
+                        hint="It may be a suspended segctl. Let it continue or end it, then run "
+                        "the same command again.",
                     )
                 self._sleep(0.01)
             yield
@@ -213,7 +226,7 @@ class FileLock:
 
 
 def _flock(descriptor: int, kind: int) -> bool:
-    """Take an flock without waiting; tell whether it was free."""
+    """Take an flock without waiting; return whether it was free."""
     try:
         fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -221,23 +234,23 @@ def _flock(descriptor: int, kind: int) -> bool:
     except OSError as error:
         raise OperationError(
             f"the file system cannot lock files: {error.strerror}",
-            hint="Keep the workspace's state on a local disk.",
+            hint="Move the workspace to a local disk.",
         ) from error
     return True
 
 
-def _locked(holder: LockInfo) -> StateLocked:
+def _locked_error(holder: LockInfo) -> StateLocked:
     return StateLocked(
-        _described(holder),
+        _describe(holder),
         holder=holder,
-        hint="Wait for it with --lock-timeout 60s. "
-        f"If that process hangs or is out of reach: segctl force-unlock {holder.id}",
+        hint="Wait for it with --lock-timeout 60s. If that process hangs or cannot be reached, "
+        f"run `segctl force-unlock {holder.id}`.",
     )
 
 
-def _described(holder: LockInfo) -> str:
-    if holder == _UNNAMED:
-        return "the state is locked by a process that left no name; lock ID unknown"
+def _describe(holder: LockInfo) -> str:
+    if holder == _UNKNOWN:
+        return "the state is locked by an unknown process; lock ID unknown"
     since = datetime.fromtimestamp(holder.since, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
     return (
         f"the state is locked by {holder.who} (process {holder.pid}, `{holder.command}`) "

@@ -35,7 +35,7 @@ _ADVICE = {
     errno.EIO: "The disk reports an error. Check the disk before you run segctl again.",
     errno.ENOENT: "Check that the path is correct and that its folder exists.",
     errno.ELOOP: "Replace the symbolic link with the file itself.",
-    errno.ENOTDIR: "A folder of the path is a file. Choose another path, or move that file away.",
+    errno.ENOTDIR: "A part of the path is a file. Choose another path, or move the file away.",
     errno.EISDIR: "The path is a folder, not a file. Choose another path, or move the folder away.",
 }
 

@@ -1,4 +1,4 @@
-"""What is told of a state as a whole: its versions, what it no longer needs, whether it adds up."""
+"""Values about a state as a whole: its versions, its garbage, the result of a full check."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class StateProblem:
-    """One thing that does not add up, and what to do about it."""
+    """One inconsistency of the state, and what to do about it."""
 
     summary: str
     advice: str
@@ -14,11 +14,11 @@ class StateProblem:
 
 @dataclass(frozen=True, kw_only=True)
 class StateCheck:
-    """What a full check of the state found: counts, and every problem.
+    """The result of a full check of the state: counts, and every problem.
 
-    ``sound`` of the ``segments``, destroyed ones too, add up.  ``versions`` are the heads
-    of the history, ``unused`` the member files that neither the head nor one of these
-    names, with ``unused_bytes`` in all.
+    ``segments`` includes destroyed ones; ``sound`` of them have no problem. ``versions`` counts
+    the earlier heads. ``unused`` counts the member files that no head refers to, ``unused_bytes``
+    is their total size.
     """
 
     segments: int
@@ -33,11 +33,10 @@ class StateCheck:
 
 @dataclass(frozen=True, kw_only=True)
 class StateVersion:
-    """One head of the history, or the present one; ``name`` is that of its file.
+    """A head of the history, or the current one; ``name`` is the name of its file.
 
-    ``serial`` is ``None`` where nothing tells it.  Where the head cannot be read,
-    ``problem`` says why, and nothing is in it.  ``until`` is when it was replaced, in
-    seconds since 1970.
+    ``serial`` is ``None`` if it is unknown. If the head cannot be read, ``problem`` says why and
+    the counts are 0. ``until`` is when the head was replaced, in seconds since 1970.
     """
 
     name: str
@@ -51,10 +50,10 @@ class StateVersion:
 
 @dataclass(frozen=True, kw_only=True)
 class HistoryLimits:
-    """How much of the past a state keeps besides the present head.
+    """How much history a state keeps in addition to the current head.
 
-    At most ``heads`` earlier heads, as long as the member files that they alone need
-    take no more than ``bytes``; the latest one whatever it takes.
+    At most ``heads`` earlier heads, and only as many as need at most ``bytes`` of member files that
+    the current head does not need. The latest earlier head is kept even if it needs more.
     """
 
     heads: int = 20
@@ -63,9 +62,9 @@ class HistoryLimits:
 
 @dataclass(frozen=True, kw_only=True)
 class Garbage:
-    """What a state no longer needs: earlier heads, the oldest first, and member files.
+    """What a state no longer needs: earlier heads, oldest first, and member files.
 
-    ``bytes`` is what these files take.
+    ``bytes`` is the total size of the files.
     """
 
     heads: tuple[str, ...] = ()
@@ -75,26 +74,26 @@ class Garbage:
 
 def select_garbage(
     earlier: Sequence[str],
-    named_by: Callable[[str], frozenset[str]],
+    files_of: Callable[[str], frozenset[str]],
     *,
-    present: frozenset[str],
+    current: frozenset[str],
     sizes: Mapping[str, int],
     limits: HistoryLimits,
 ) -> Garbage:
-    """Find what may go of the ``earlier`` heads, oldest first, and of the files of ``sizes``.
+    """Return the ``earlier`` heads (oldest first) and the files that are not needed.
 
-    ``present`` are the files of the present head, ``sizes`` the bytes of every file there
-    is.  ``named_by`` gives the files of an earlier head; it is not asked about heads that
-    are too old to be kept, so that one that cannot be read is a matter of time.
+    ``current`` are the files of the current head. ``sizes`` holds the bytes of every file that
+    exists. ``files_of`` returns the files of an earlier head. It is not called for heads beyond
+    ``limits.heads``, so an unreadable head blocks the collection only until it is that old.
     """
-    needed = set(present)
-    kept = space = 0
+    needed = set(current)
+    kept = total = 0
     for name in reversed(earlier[-limits.heads :] if limits.heads else ()):
-        alone = named_by(name) - needed
-        space += sum(sizes.get(file, 0) for file in alone)
-        if kept and space > limits.bytes:
+        needed_only_here = files_of(name) - needed
+        total += sum(sizes.get(file, 0) for file in needed_only_here)
+        if kept and total > limits.bytes:
             break
-        needed |= alone
+        needed |= needed_only_here
         kept += 1
     files = tuple(sorted(sizes.keys() - needed))
     return Garbage(

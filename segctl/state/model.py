@@ -1,8 +1,7 @@
-"""State: our record of what we made and sent.
+"""State: the record of what was created and sent.
 
-The service has no read call, so this is the only record there is.  The head
-(``State``) is small and readable; member sets and pairs are immutable files
-named by their content, which the head refers to.
+The service cannot be read back, so there is no other record. The head (``State``) is small and
+readable. It refers to immutable files, named by their content, that hold members and pairs.
 """
 
 from collections.abc import Iterator, Mapping
@@ -25,11 +24,10 @@ class FileRef:
 
 @dataclass(frozen=True, kw_only=True)
 class MemberSet:
-    """The members of one segment: a base file and the changes since, oldest first.
+    """The members of one segment: a base file, and change files in the order they apply.
 
-    A base has the columns ``kind`` and ``value``; a change file has ``action``
-    (ADD or REMOVE) before them.  A change file never adds a member that is there
-    nor removes one that is not.
+    A base file has the columns ``kind`` and ``value``. A change file has the column ``action``
+    (ADD or REMOVE) before them. It never adds a user who is a member or removes one who is not.
     """
 
     digest: SetDigest = SetDigest()
@@ -39,10 +37,10 @@ class MemberSet:
 
 @dataclass(frozen=True, kw_only=True)
 class Pairs:
-    """The pairs of a segment whose last request has no acknowledgement.
+    """The uncertain and refused pairs of a segment.
 
-    The file has the columns ``kind``, ``value``, ``status`` (uncertain or
-    refused), ``action``, ``asked_at`` (seconds since 1970) and ``detail``.
+    The file has the columns ``kind``, ``value``, ``status`` (uncertain or refused), ``action``,
+    ``asked_at`` (seconds since 1970) and ``detail``.
     """
 
     file: FileRef | None = None
@@ -52,13 +50,13 @@ class Pairs:
 
 @dataclass(frozen=True, kw_only=True)
 class SegmentRecord:
-    """One segment of the service, as we know it.
+    """What is known of one segment of the service.
 
-    ``created`` is false while a create was sent and no answer trusted.
-    ``remote_name`` is the name the service was told at creation; the service has
-    no rename, so ``declared_name`` may move away from it.  ``missing`` is true once the
-    Error Stream said that the service has no such segment; nothing is sent to it then.
-    ``basis`` is a set that the segment's sources came to, not always the one recorded.
+    ``created`` is false if a create was sent and got no trustworthy answer. ``remote_name`` is
+    the name the segment was created with. The service cannot rename, so ``declared_name`` may
+    differ from it. ``missing`` is true once the Error Stream says that the service does not find
+    the segment; nothing is sent to it then. ``basis`` is a set of members that the segment's
+    sources produced. The recorded members may have changed since.
     """
 
     customer_segment_id: str | None
@@ -77,7 +75,7 @@ class SegmentRecord:
 
     @property
     def key(self) -> str:
-        """The segment's name on the wire, unique in the account."""
+        """The id by which requests name the segment, unique in the account."""
         return self.customer_segment_id or f"ct:{self.ct_segment_id}"
 
     def files(self) -> Iterator[FileRef]:
@@ -93,9 +91,9 @@ class SegmentRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class Tombstone:
-    """What is kept of a destroyed segment, whose shell the service still has.
+    """The record of a destroyed segment, whose shell the service still has.
 
-    Members left in ``record`` are still to be removed.
+    Members that are left in ``record`` were not removed yet.
     """
 
     address: str
@@ -105,12 +103,13 @@ class Tombstone:
 
 @dataclass(frozen=True, kw_only=True)
 class State:
-    """The head: which history (``lineage``), how far along (``serial``), what is in it.
+    """The head of a state.
 
-    ``account`` and ``host`` are bound by the first apply.  ``folded`` names the
-    last journal taken in, ``unfinished`` the digest of a plan that was applied in
-    part and may be applied again.  ``sources`` holds what sources were found to hold, by
-    their fingerprints, ``rules`` the fingerprints of those that were found to hold.
+    ``lineage`` identifies the history, ``serial`` counts its versions. ``account`` and ``host`` are
+    set by the first apply. ``folded`` is the id of the last journal that was merged. ``unfinished``
+    is the digest of a plan that was applied in part and may be applied again. ``sources`` holds
+    the row counts of sources by their fingerprints; ``rules`` the fingerprints of rules that are
+    known to hold.
     """
 
     lineage: str
@@ -125,11 +124,11 @@ class State:
     rules: tuple[str, ...] = field(default=(), metadata=OPTIONAL)
 
     def next(self, **changes: object) -> "State":
-        """Give the following state: the same with ``changes``, one serial further."""
+        """Return the state with ``changes`` and the next serial."""
         return replace(self, serial=self.serial + 1, **changes)  # type: ignore[arg-type]  # fields by name
 
     def find_tombstone(self, key: str) -> Tombstone | None:
-        """Give the tombstone whose shell goes by this name on the wire."""
+        """Return the tombstone of the segment with this ``SegmentRecord.key``, or ``None``."""
         return next((t for t in self.tombstones if t.record.key == key), None)
 
     def records(self) -> Iterator[tuple[str, SegmentRecord]]:
@@ -143,4 +142,4 @@ class State:
 
 
 EMPTY_STATE = State(lineage="", serial=0)
-"""What an absent state is taken for; no lineage, so that no plan of it fits another."""
+"""The state of a workspace without a head. It has no lineage, so no other state fits its plans."""

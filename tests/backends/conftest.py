@@ -1,4 +1,4 @@
-"""Backends under test, on a clock that moves when somebody sleeps."""
+"""Backends under test, on a fake clock that moves only when code sleeps."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,7 +10,7 @@ from segctl.backends.local import LocalBackend
 
 
 class FakeClock:
-    """Time that passes only in ``pass_``; ``alarm`` is called after each of these."""
+    """A clock that moves only in ``pass_``, which then calls ``alarm``."""
 
     def __init__(self) -> None:
         self.time = 1_767_323_045.0
@@ -46,7 +46,7 @@ def root(tmp_path: Path) -> Path:
 
 @pytest.fixture(params=["local"])
 def another(request: pytest.FixtureRequest, root: Path, clock: FakeClock) -> Callable[[], Backend]:
-    """Give what makes one more view of the same state, as another process has it."""
+    """Return a function that opens the same state again, as another process would."""
     numbers: Iterator[int] = iter(range(1, 100))
 
     def local() -> LocalBackend:

@@ -1,4 +1,4 @@
-"""What every backend does; see ``segctl/backends/base.py``."""
+"""The contract of every backend; see ``segctl/backends/base.py``."""
 
 import hashlib
 from collections.abc import Callable
@@ -23,37 +23,37 @@ def add(backend: Backend, content: bytes) -> FileRef:
 
 
 def write(backend: Backend, data: bytes) -> str:
-    """Replace whatever head there is."""
+    """Replace the current head."""
     with backend.lock(command="segctl apply", timeout=0):
         current = backend.read_head()
         return backend.replace_head(data, expected=current.version if current else None).version
 
 
-def test_a_new_place_has_no_head_no_files_and_no_holder(backend: Backend) -> None:
+def test_a_new_state_has_no_head_no_files_and_no_lock_holder(backend: Backend) -> None:
     assert backend.read_head() is None
     assert backend.file_sizes() == {}
     assert backend.lock_holder() is None
 
 
-def test_a_head_is_read_back_as_it_was_written(backend: Backend, another: Another) -> None:
+def test_a_head_is_read_as_it_was_written(backend: Backend, another: Another) -> None:
     version = write(backend, b'{"serial": 1}')
     head = another().read_head()
     assert head is not None
     assert (head.data, head.version) == (b'{"serial": 1}', version)
 
 
-def test_another_content_is_another_version(backend: Backend) -> None:
+def test_heads_with_different_content_have_different_versions(backend: Backend) -> None:
     assert write(backend, b'{"serial": 1}') != write(backend, b'{"serial": 2}')
 
 
 @pytest.mark.parametrize("expected", [None, "another"])
-def test_a_head_that_is_not_the_expected_one_is_not_replaced(
+def test_a_head_with_another_version_is_not_replaced(
     backend: Backend, expected: str | None
 ) -> None:
     write(backend, b'{"serial": 1}')
     with (
         backend.lock(command="segctl apply", timeout=0),
-        pytest.raises(StateChanged, match="was replaced by another writer"),
+        pytest.raises(StateChanged, match="another run replaced"),
     ):
         backend.replace_head(b'{"serial": 2}', expected=expected)
     head = backend.read_head()
@@ -61,18 +61,18 @@ def test_a_head_that_is_not_the_expected_one_is_not_replaced(
     assert head.data == b'{"serial": 1}'
 
 
-def test_a_head_that_went_away_is_not_replaced(backend: Backend) -> None:
+def test_a_head_that_was_removed_is_not_replaced(backend: Backend) -> None:
     with backend.lock(command="segctl apply", timeout=0), pytest.raises(StateChanged):
         backend.replace_head(b'{"serial": 2}', expected="of a head that was there")
     assert backend.read_head() is None
 
 
 def test_a_head_is_not_replaced_without_the_lock(backend: Backend) -> None:
-    with pytest.raises(RuntimeError, match="without its lock"):
+    with pytest.raises(RuntimeError, match="without the lock"):
         backend.replace_head(b'{"serial": 1}', expected=None)
 
 
-def test_a_file_is_named_by_its_content_and_read_back(backend: Backend, another: Another) -> None:
+def test_a_file_is_named_by_its_content(backend: Backend, another: Another) -> None:
     with backend.lock(command="segctl apply", timeout=0):
         ref = add(backend, b"members")
     digest = hashlib.sha256(b"members").hexdigest()
@@ -87,12 +87,12 @@ def test_the_same_content_twice_is_one_file(backend: Backend) -> None:
     assert len(refs) == 2
 
 
-def test_a_missing_file_is_damage(backend: Backend) -> None:
+def test_a_missing_file_is_an_error(backend: Backend) -> None:
     with pytest.raises(StateDamaged, match="is missing"):
         backend.file_path(FileRef(name=f"{'0' * 64}.parquet", rows=1, bytes=1))
 
 
-def test_a_file_of_another_size_is_damage(backend: Backend) -> None:
+def test_a_file_with_another_size_is_an_error(backend: Backend) -> None:
     with backend.lock(command="segctl apply", timeout=0):
         ref = add(backend, b"members")
     backend.file_path(ref).write_bytes(b"mem")
@@ -100,21 +100,23 @@ def test_a_file_of_another_size_is_damage(backend: Backend) -> None:
         backend.file_path(ref)
 
 
-def test_a_file_with_one_bit_changed_is_damage(backend: Backend, another: Another) -> None:
+def test_a_file_with_one_bit_changed_is_an_error(backend: Backend, another: Another) -> None:
     with backend.lock(command="segctl apply", timeout=0):
         ref = add(backend, b"members")
     backend.file_path(ref).write_bytes(b"memberz")
-    with pytest.raises(StateDamaged, match=r"parquet is not what was written$"):
+    with pytest.raises(
+        StateDamaged, match=r"parquet is damaged: its content does not match its name$"
+    ):
         another().file_path(ref)
 
 
 @pytest.mark.parametrize("name", ["../segctl.yaml", "/etc/passwd", "x", f"{'A' * 64}.parquet", ""])
-def test_a_name_that_is_no_digest_leads_nowhere(backend: Backend, name: str) -> None:
-    with pytest.raises(StateDamaged, match="cannot be one of its own"):
+def test_a_file_name_that_is_not_a_digest_is_an_error(backend: Backend, name: str) -> None:
+    with pytest.raises(StateDamaged, match="member file with an invalid name"):
         backend.file_path(FileRef(name=name, rows=1, bytes=1))
 
 
-def test_the_lock_tells_its_holder_and_ends(
+def test_the_lock_has_a_holder_until_it_ends(
     backend: Backend, another: Another, clock: FakeClock
 ) -> None:
     with backend.lock(command="segctl apply", timeout=0) as info:
@@ -123,13 +125,15 @@ def test_the_lock_tells_its_holder_and_ends(
     assert another().lock_holder() is None
 
 
-def test_the_lock_ends_with_an_error_too(backend: Backend, another: Another) -> None:
+def test_an_error_releases_the_lock(backend: Backend, another: Another) -> None:
     with pytest.raises(ZeroDivisionError), backend.lock(command="segctl apply", timeout=0):
         raise ZeroDivisionError
     assert another().lock_holder() is None
 
 
-def test_a_second_run_is_told_who_holds_the_lock(backend: Backend, another: Another) -> None:
+def test_a_second_run_gets_an_error_with_the_holder_of_the_lock(
+    backend: Backend, another: Another
+) -> None:
     with backend.lock(command="segctl apply", timeout=0) as info:
         with pytest.raises(StateLocked) as caught, another().lock(command="segctl", timeout=0):
             pass
@@ -139,12 +143,12 @@ def test_a_second_run_is_told_who_holds_the_lock(backend: Backend, another: Anot
             f"since 2026-01-02 03:04:05 UTC; lock ID {info.id}"
         )
         assert caught.value.hint == (
-            "Wait for it with --lock-timeout 60s. If that process hangs or is out of reach: "
-            f"segctl force-unlock {info.id}"
+            "Wait for it with --lock-timeout 60s. If that process hangs or cannot be reached, "
+            f"run `segctl force-unlock {info.id}`."
         )
 
 
-def test_waiting_ends_when_the_lock_is_free(
+def test_a_run_waits_until_the_lock_is_free(
     backend: Backend, another: Another, clock: FakeClock
 ) -> None:
     with ExitStack() as first:
@@ -156,7 +160,9 @@ def test_waiting_ends_when_the_lock_is_free(
         assert 5 <= clock.time - start < 6
 
 
-def test_waiting_ends_with_its_time(backend: Backend, another: Another, clock: FakeClock) -> None:
+def test_a_run_waits_no_longer_than_its_timeout(
+    backend: Backend, another: Another, clock: FakeClock
+) -> None:
     with backend.lock(command="segctl apply", timeout=0):
         start = clock.time
         with pytest.raises(StateLocked), another().lock(command="segctl", timeout=3.2):
@@ -181,19 +187,23 @@ def test_a_broken_lock_lets_the_next_run_in(backend: Backend, another: Another) 
             assert another().lock_holder() == following
 
 
-def test_who_lost_the_lock_cannot_replace_the_head(backend: Backend, another: Another) -> None:
+def test_a_run_whose_lock_was_broken_cannot_replace_the_head(
+    backend: Backend, another: Another
+) -> None:
     with backend.lock(command="hanging", timeout=0) as info:
         another().force_unlock(info.id)
         with pytest.raises(StateChanged) as caught:
             backend.replace_head(b'{"serial": 1}', expected=None)
         assert caught.value.message == (
-            f"the lock {info.id} of this run was broken by `segctl force-unlock` "
-            "while it was running; the state was left as it is"
+            f"the lock {info.id} of this run was broken while the run was in progress; "
+            "the run stopped and left the state as it is"
         )
     assert backend.read_head() is None
 
 
-def test_who_lost_the_lock_does_not_free_the_next_one(backend: Backend, another: Another) -> None:
+def test_a_run_whose_lock_was_broken_does_not_release_the_next_lock(
+    backend: Backend, another: Another
+) -> None:
     with ExitStack() as lost:
         info = lost.enter_context(backend.lock(command="hanging", timeout=0))
         another().force_unlock(info.id)
@@ -202,16 +212,18 @@ def test_who_lost_the_lock_does_not_free_the_next_one(backend: Backend, another:
             assert another().lock_holder() == following
 
 
-def test_only_the_lock_that_is_held_can_be_broken(backend: Backend, another: Another) -> None:
+def test_breaking_another_lock_is_an_error_with_the_current_holder(
+    backend: Backend, another: Another
+) -> None:
     with backend.lock(command="segctl apply", timeout=0) as info:
         with pytest.raises(WrongUsage) as caught:
             another().force_unlock("id-99")
         assert caught.value.message.startswith("there is no lock id-99: the state is locked by ")
-        assert caught.value.hint == f"If you mean that one: segctl force-unlock {info.id}"
+        assert caught.value.hint == f"To break that lock, run `segctl force-unlock {info.id}`."
         assert another().lock_holder() == info
 
 
-def test_a_free_lock_cannot_be_broken(backend: Backend) -> None:
+def test_breaking_a_free_lock_is_an_error(backend: Backend) -> None:
     with pytest.raises(WrongUsage, match="the state is not locked"):
         backend.force_unlock("id-1")
     write(backend, b"{}")
@@ -219,13 +231,13 @@ def test_a_free_lock_cannot_be_broken(backend: Backend) -> None:
         backend.force_unlock("id-1")
 
 
-def test_what_can_be_written_is_found_writable(backend: Backend) -> None:
+def test_checking_a_writable_state_leaves_no_files(backend: Backend) -> None:
     with backend.lock(command="segctl apply", timeout=0):
         backend.check_writable(needed_bytes=1)
         assert list(backend.scratch_folder().iterdir()) == []
 
 
-def test_earlier_heads_can_be_told_apart_and_read(backend: Backend) -> None:
+def test_earlier_heads_can_be_listed_and_read(backend: Backend) -> None:
     for serial in (1, 2, 3):
         write(backend, b'{"serial": %d}' % serial)
     found = [backend.read_earlier_head(name) for name in backend.list_history()]
@@ -235,7 +247,7 @@ def test_earlier_heads_can_be_told_apart_and_read(backend: Backend) -> None:
     ]
 
 
-def test_what_is_dropped_is_gone_and_nothing_else(backend: Backend) -> None:
+def test_only_the_named_heads_and_files_are_removed(backend: Backend) -> None:
     for serial in (1, 2, 3):
         write(backend, b'{"serial": %d}' % serial)
     with backend.lock(command="segctl apply", timeout=0):
@@ -247,7 +259,7 @@ def test_what_is_dropped_is_gone_and_nothing_else(backend: Backend) -> None:
     assert backend.read_earlier_head(first).problem == "No such file or directory"
 
 
-def test_nothing_is_dropped_once_the_lock_is_broken(backend: Backend, another: Another) -> None:
+def test_nothing_is_removed_after_the_lock_was_broken(backend: Backend, another: Another) -> None:
     with backend.lock(command="hanging", timeout=0) as info:
         ref = add(backend, b"members")
         another().force_unlock(info.id)
@@ -256,12 +268,12 @@ def test_nothing_is_dropped_once_the_lock_is_broken(backend: Backend, another: A
     assert list(backend.file_sizes()) == [ref.name]
 
 
-def test_who_died_over_the_lock_is_known_to_the_next(backend: Backend, another: Another) -> None:
+def test_a_holder_that_died_is_known_to_the_next_run(backend: Backend, another: Another) -> None:
     died = ExitStack()
     died.enter_context(backend.lock(command="segctl apply", timeout=0))
     backend.record_plan("sha256:1f")
     other = another()
-    other.force_unlock(died_id(backend))
+    other.force_unlock(holder_id(backend))
     with other.lock(command="segctl apply", timeout=0):
         found = other.abandoned_lock()
         assert found is not None
@@ -272,13 +284,13 @@ def test_who_died_over_the_lock_is_known_to_the_next(backend: Backend, another: 
         assert last.abandoned_lock() is None
 
 
-def died_id(backend: Backend) -> str:
+def holder_id(backend: Backend) -> str:
     info = backend.lock_holder()
     assert info is not None
     return info.id
 
 
-def test_a_run_whose_lock_was_broken_notes_nothing(backend: Backend, another: Another) -> None:
+def test_a_run_whose_lock_was_broken_records_no_plan(backend: Backend, another: Another) -> None:
     with backend.lock(command="hanging", timeout=0) as info:
         another().force_unlock(info.id)
         with pytest.raises(StateChanged):

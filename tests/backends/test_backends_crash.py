@@ -11,14 +11,11 @@ from segctl.core.clock import SystemClock
 from segctl.core.disk import Disk
 from segctl.core.errors import OperationError
 from segctl.state.model import FileRef
-from tests.core.faulty_disk import LOSSES, FaultyDisk, Loss, PowerCut
-
-MANY = 200
-"""More steps than a scenario has; a test fails where it needs more."""
+from tests.core.faulty_disk import LOSSES, FaultyDisk, Loss, PowerCut, crash_steps
 
 
 class Place:
-    """A workspace, on a new disk for each run of segctl."""
+    """A workspace folder, and disks on which a run of segctl crashes."""
 
     def __init__(self, root: Path) -> None:
         self.root = root / "workspace"
@@ -33,28 +30,28 @@ class Place:
         return LocalBackend(self.root, clock=SystemClock(), disk=disk)
 
 
-def head_naming(serial: int, ref: FileRef) -> bytes:
+def head_with(serial: int, ref: FileRef) -> bytes:
     return json.dumps({"serial": serial, "name": ref.name, "bytes": ref.bytes}).encode()
 
 
-def put(place: Place, serial: int, disk: FaultyDisk | None = None) -> bytes:
-    """Write one more state: a member file and the head that names it."""
+def write_state(place: Place, serial: int, disk: FaultyDisk | None = None) -> bytes:
+    """Write a member file, and a head that refers to it."""
     backend = place.backend(disk)
     content = f"members of {serial}".encode()
     with backend.lock(command="segctl apply", timeout=0):
         scratch = backend.scratch_folder() / "members"
         if disk:
-            disk.written_elsewhere(scratch, content)
+            disk.write_unsynced(scratch, content)
         else:
             scratch.write_bytes(content)
-        head = head_naming(serial, backend.add_file(scratch, rows=serial))
+        head = head_with(serial, backend.add_file(scratch, rows=serial))
         current = backend.read_head()
         backend.replace_head(head, expected=current.version if current else None)
     return head
 
 
-def whole_head(place: Place) -> bytes | None:
-    """Give the head, having checked that what it names is there and whole."""
+def check_head(place: Place) -> bytes | None:
+    """Check that the file of the head exists and is complete; return the head."""
     backend = place.backend()
     if (head := backend.read_head()) is None:
         return None
@@ -64,56 +61,59 @@ def whole_head(place: Place) -> bytes | None:
     return head.data
 
 
-def serial(place: Place) -> int:
-    return int(json.loads(whole_head(place) or b"")["serial"])
+def read_serial(place: Place) -> int:
+    return int(json.loads(check_head(place) or b"")["serial"])
 
 
 def crashes(root: Path, *, loss: Loss) -> Iterator[tuple[Place, bytes | None]]:
-    """Die at every step of writing a second state; give the place and the first head."""
-    for at in range(1, MANY):
+    """Crash at every step of writing a second state; yield the place and the first head."""
+    for at in crash_steps():
         place = Place(root / str(at))
-        before = put(place, 1)
+        before = write_state(place, 1)
         try:
-            put(place, 2, place.faulty(at, loss=loss))
+            write_state(place, 2, place.faulty(at, loss=loss))
         except PowerCut:
             yield place, before
         else:
             assert at > 20
             return
-    raise AssertionError(f"more than {MANY} steps")
 
 
 @pytest.mark.parametrize("loss", LOSSES)
-def test_a_crash_at_any_step_leaves_the_old_or_the_new_head_whole(
+def test_after_a_crash_at_any_step_the_old_or_the_new_head_is_complete(
     tmp_path: Path, loss: Loss
 ) -> None:
     seen = set()
     for place, before in crashes(tmp_path, loss=loss):
-        after = whole_head(place)
+        after = check_head(place)
         assert after is not None
         seen.add(after == before)
     assert seen == {True, False}
 
 
 @pytest.mark.parametrize("loss", LOSSES)
-def test_a_crash_of_the_first_run_leaves_no_head_or_a_whole_one(tmp_path: Path, loss: Loss) -> None:
-    for at in range(1, MANY):
+def test_after_a_crash_of_the_first_run_there_is_no_head_or_a_complete_one(
+    tmp_path: Path, loss: Loss
+) -> None:
+    for at in crash_steps():
         place = Place(tmp_path / str(at))
         try:
-            head = put(place, 1, place.faulty(at, loss=loss))
+            head = write_state(place, 1, place.faulty(at, loss=loss))
         except PowerCut:
-            whole_head(place)
-            assert put(place, 1) == whole_head(place)
+            check_head(place)
+            assert write_state(place, 1) == check_head(place)
         else:
-            assert head == whole_head(place)
+            assert head == check_head(place)
             return
 
 
 @pytest.mark.parametrize("loss", LOSSES)
-def test_after_a_crash_the_next_run_writes_and_clears_away(tmp_path: Path, loss: Loss) -> None:
+def test_the_run_after_a_crash_writes_its_state_and_removes_leftovers(
+    tmp_path: Path, loss: Loss
+) -> None:
     for place, _ in crashes(tmp_path, loss=loss):
-        put(place, 3)
-        assert serial(place) == 3
+        write_state(place, 3)
+        assert read_serial(place) == 3
         folder = place.root / "segctl.state.d"
         assert list((folder / "scratch").iterdir()) == []
         assert sorted(path.name for path in place.root.iterdir()) == [
@@ -123,69 +123,71 @@ def test_after_a_crash_the_next_run_writes_and_clears_away(tmp_path: Path, loss:
 
 
 @pytest.mark.parametrize("loss", LOSSES)
-def test_a_head_that_was_reported_written_is_never_lost(tmp_path: Path, loss: Loss) -> None:
-    for at in range(1, MANY):
+def test_a_head_is_durable_when_replace_head_returns(tmp_path: Path, loss: Loss) -> None:
+    for at in crash_steps():
         place = Place(tmp_path / str(at))
         disk = place.faulty(at, loss=loss)
         written = []
         with suppress(PowerCut):
-            written.append(put(place, 1, disk))
-            written.append(put(place, 2, disk))
+            written.append(write_state(place, 1, disk))
+            written.append(write_state(place, 2, disk))
         if written:
-            assert serial(place) >= len(written)
+            assert read_serial(place) >= len(written)
         if len(written) == 2:
             return
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO, errno.EACCES, errno.EROFS])
-def test_an_error_of_the_disk_at_any_step_stops_in_words(tmp_path: Path, code: int) -> None:
-    stops = []
-    for at in range(1, MANY):
+def test_an_error_of_the_disk_at_any_step_is_an_error_with_a_hint(
+    tmp_path: Path, code: int
+) -> None:
+    errors = []
+    for at in crash_steps():
         place = Place(tmp_path / str(at))
-        put(place, 1)
+        write_state(place, 1)
         disk = place.faulty(at, error=code)
         try:
-            put(place, 2, disk)
-        except OperationError as stop:
-            stops.append(stop)
-        assert serial(place) in {1, 2}
-        put(place, 3)
-        assert serial(place) == 3
+            write_state(place, 2, disk)
+        except OperationError as error:
+            errors.append(error)
+        assert read_serial(place) in {1, 2}
+        write_state(place, 3)
+        assert read_serial(place) == 3
         if disk.steps < at:
             break
-    assert len(stops) > 20
-    assert all(stop.message.startswith("cannot ") and stop.hint for stop in stops)
+    assert len(errors) > 20
+    assert all(error.message.startswith("cannot ") and error.hint for error in errors)
 
 
-def test_every_earlier_head_is_in_the_history_whatever_crashed(tmp_path: Path) -> None:
+def test_after_a_crash_at_any_step_the_earlier_head_is_in_the_history(tmp_path: Path) -> None:
     for place, before in crashes(tmp_path, loss="both"):
-        put(place, 3)
+        write_state(place, 3)
         history = place.root / "segctl.state.d" / "history"
         assert before in [path.read_bytes() for path in history.iterdir()]
 
 
 @pytest.mark.parametrize("loss", LOSSES)
-def test_a_crash_while_clearing_out_leaves_every_kept_head_with_its_files(
+def test_a_crash_while_garbage_is_removed_leaves_every_kept_head_with_its_files(
     tmp_path: Path, loss: Loss
 ) -> None:
-    for at in range(1, MANY):
+    for at in crash_steps():
         place = Place(tmp_path / str(at))
         for number in (1, 2, 3):
-            put(place, number)
+            write_state(place, number)
         disk = place.faulty(at, loss=loss)
         try:
-            clear(place, disk)
+            remove_garbage(place, disk)
         except PowerCut:
             check_kept_heads(place)
-            clear(place)
-        assert serial(place) == 3
+            remove_garbage(place)
+        assert read_serial(place) == 3
         assert (len(place.backend().list_history()), len(place.backend().file_sizes())) == (1, 2)
         if disk.steps < at:
             return
 
 
-def clear(place: Place, disk: FaultyDisk | None = None) -> None:
-    """Keep the present head and the one before it."""
+def remove_garbage(place: Place, disk: FaultyDisk | None = None) -> None:
+    """Remove all but the current head and the one before it."""
     backend = place.backend(disk)
     with backend.lock(command="segctl state gc", timeout=0):
         named = {
@@ -199,9 +201,9 @@ def clear(place: Place, disk: FaultyDisk | None = None) -> None:
 
 
 def check_kept_heads(place: Place) -> None:
-    """Check that the head and each earlier one have the file that they name."""
+    """Check that the head and each earlier head have their files."""
     backend = place.backend()
     for name in backend.list_history():
         named = json.loads(backend.read_earlier_head(name).data or b"")
         backend.file_path(FileRef(name=named["name"], rows=0, bytes=named["bytes"]))
-    whole_head(place)
+    check_head(place)

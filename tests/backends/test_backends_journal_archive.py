@@ -1,4 +1,4 @@
-"""Ended applies are kept as evidence of what was sent, and not for ever."""
+"""Archived applies are kept as evidence of what was sent, within limits."""
 
 from collections.abc import Iterator
 from contextlib import suppress
@@ -10,28 +10,29 @@ import pytest
 from segctl.backends import journal as journals
 from segctl.backends.journal import Journal, archived_applies
 from segctl.core.errors import StateDamaged
-from tests.core.faulty_disk import LOSSES, FaultyDisk, Loss, PowerCut
+from tests.core.faulty_disk import LOSSES, FaultyDisk, Loss, PowerCut, crash_steps
 
-MANY = 200
 RECORDS: list[dict[str, Any]] = [
     {"type": "sent", "request": 0, "at": 1.0},
     {"type": "outcome", "request": 0, "outcome": "acknowledged", "at": 2.0},
 ]
 
 
-def begin(place: Path, number: int = 0, disk: FaultyDisk | None = None) -> Journal:
+def create(place: Path, number: int = 0, disk: FaultyDisk | None = None) -> Journal:
     place.mkdir(exist_ok=True)
     source = place / "source.parquet"
     source.write_bytes(b"changes")
     header = {"id": f"{number:04x}", "number": number}
-    made = Journal.create(place / "journal", header=header, delta=source, batches=source, disk=disk)
-    made.append_many(RECORDS, durable=True)
-    return made
+    journal = Journal.create(
+        place / "journal", header=header, delta=source, batches=source, disk=disk
+    )
+    journal.append_many(RECORDS, durable=True)
+    return journal
 
 
-def keep(place: Path, *numbers: int) -> Path:
+def archive(place: Path, *numbers: int) -> Path:
     for number in numbers:
-        begin(place, number).archive(place / "applies", serial=number)
+        create(place, number).archive(place / "applies", serial=number)
     return place / "applies"
 
 
@@ -39,10 +40,10 @@ def numbers(folder: Path) -> Iterator[int]:
     return (int(apply.header["number"]) for apply in archived_applies(folder))
 
 
-def test_an_ended_apply_keeps_its_changes_and_its_records_without_its_batches(
+def test_an_archived_apply_has_its_changes_and_records_and_no_batches(
     tmp_path: Path,
 ) -> None:
-    [apply] = archived_applies(keep(tmp_path, 7))
+    [apply] = archived_applies(archive(tmp_path, 7))
     assert apply.folder.name == "00000007-0007"
     assert apply.delta.read_bytes() == b"changes"
     assert list(apply.records()) == RECORDS
@@ -54,46 +55,46 @@ def test_an_ended_apply_keeps_its_changes_and_its_records_without_its_batches(
     assert Journal.open(tmp_path / "journal") is None
 
 
-def test_ended_applies_come_newest_first(tmp_path: Path) -> None:
-    assert list(numbers(keep(tmp_path, 9, 100_000_000, 10))) == [100_000_000, 10, 9]
+def test_archived_applies_are_yielded_newest_first(tmp_path: Path) -> None:
+    assert list(numbers(archive(tmp_path, 9, 100_000_000, 10))) == [100_000_000, 10, 9]
 
 
-def test_nothing_was_kept_where_there_is_no_folder(tmp_path: Path) -> None:
+def test_a_missing_folder_has_no_archived_applies(tmp_path: Path) -> None:
     assert list(archived_applies(tmp_path / "applies")) == []
 
 
-def test_the_oldest_applies_go_when_there_are_too_many(
+def test_the_oldest_applies_are_removed_when_there_are_too_many(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(journals, "KEPT_APPLIES", 3)
-    assert list(numbers(keep(tmp_path, 1, 2, 3, 4, 5))) == [5, 4, 3]
+    assert list(numbers(archive(tmp_path, 1, 2, 3, 4, 5))) == [5, 4, 3]
 
 
-def test_the_newest_apply_stays_however_large_it_is(
+def test_the_newest_apply_is_kept_even_if_it_is_larger_than_the_limit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(journals, "KEPT_BYTES", 1)
-    assert list(numbers(keep(tmp_path, 1, 2))) == [2]
+    assert list(numbers(archive(tmp_path, 1, 2))) == [2]
 
 
 @pytest.mark.parametrize("part", ["delta.parquet", "header.json"])
-def test_a_damaged_record_of_an_apply_is_not_passed_over(tmp_path: Path, part: str) -> None:
-    folder = keep(tmp_path, 1, 2)
+def test_a_damaged_archived_apply_is_an_error(tmp_path: Path, part: str) -> None:
+    folder = archive(tmp_path, 1, 2)
     (folder / "00000002-0002" / part).write_bytes(b"{}")
-    with pytest.raises(StateDamaged, match="the record of an earlier apply, 00000002-0002, cannot"):
+    with pytest.raises(StateDamaged, match="the archived apply 00000002-0002 cannot"):
         list(archived_applies(folder))
 
 
 @pytest.mark.parametrize("loss", LOSSES)
-def test_a_crash_at_any_step_leaves_the_journal_or_its_record_whole(
+def test_after_a_crash_at_any_step_the_journal_or_its_archive_is_complete(
     tmp_path: Path, loss: Loss
 ) -> None:
-    for at in range(1, MANY):
+    for at in crash_steps():
         place = tmp_path / str(at)
-        folder = keep(place, 1)
+        folder = archive(place, 1)
         spare = place / "spare"
         spare.mkdir()
-        begin(place, 2)
+        create(place, 2)
         disk = FaultyDisk(spare, at=at, loss=loss)
         journal = Journal.open(place / "journal", disk=disk)
         assert journal is not None
@@ -108,21 +109,20 @@ def test_a_crash_at_any_step_leaves_the_journal_or_its_record_whole(
         assert [list(apply.records()) for apply in archived_applies(folder)] == [RECORDS, RECORDS]
         if done:
             return
-    raise AssertionError(f"more than {MANY} steps")
 
 
 @pytest.mark.parametrize("loss", LOSSES)
-def test_a_crash_while_old_records_go_leaves_no_gap_among_them(
+def test_a_crash_while_old_applies_are_removed_leaves_no_gap(
     tmp_path: Path, loss: Loss, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for at in range(1, MANY):
+    for at in crash_steps():
         place = tmp_path / str(at)
         monkeypatch.setattr(journals, "KEPT_APPLIES", 20)
-        folder = keep(place, 1, 2, 3)
+        folder = archive(place, 1, 2, 3)
         monkeypatch.setattr(journals, "KEPT_APPLIES", 2)
         spare = place / "spare"
         spare.mkdir()
-        begin(place, 4)
+        create(place, 4)
         journal = Journal.open(place / "journal", disk=FaultyDisk(spare, at=at, loss=loss))
         assert journal is not None
         done = False
@@ -134,4 +134,3 @@ def test_a_crash_while_old_records_go_leaves_no_gap_among_them(
         if done:
             assert left == [4, 3]
             return
-    raise AssertionError(f"more than {MANY} steps")

@@ -5,9 +5,8 @@ from typing import Any
 import pytest
 
 from segctl.backends.journal import Journal
-from tests.core.faulty_disk import LOSSES, FaultyDisk, Loss, PowerCut
+from tests.core.faulty_disk import LOSSES, FaultyDisk, Loss, PowerCut, crash_steps
 
-MANY = 200
 RECORDS: list[dict[str, Any]] = [
     {"type": "sent", "request": 1, "at": 1.0},
     {"type": "outcome", "request": 1, "outcome": "acknowledged", "at": 2.0},
@@ -17,7 +16,7 @@ DURABLE = (True, False, True)
 
 
 class Apply:
-    """the journal's part of an apply, and how far it came."""
+    """An apply that writes a journal, and how many of its steps returned."""
 
     def __init__(self, place: Path, *, at: int, loss: Loss) -> None:
         self.folder = place / "journal"
@@ -26,21 +25,20 @@ class Apply:
         self._source = place / "source.parquet"
         self._source.write_bytes(b"changes")
         self.disk = FaultyDisk(self._spare, at=at, loss=loss)
-        self.begun = self.ending = self.ended = False
-        self.appended = self.promised = 0
+        self.created = self.removing = self.removed = False
+        self.durable = 0
 
     def run(self) -> None:
-        journal = self.begin(self.disk)
-        self.begun = True
+        journal = self.create(self.disk)
+        self.created = True
         for number, (record, durable) in enumerate(zip(RECORDS, DURABLE, strict=True), start=1):
             journal.append(record, durable=durable)
-            self.appended = number
-            self.promised = number if durable else self.promised
-        self.ending = True
+            self.durable = number if durable else self.durable
+        self.removing = True
         journal.remove()
-        self.ended = True
+        self.removed = True
 
-    def begin(self, disk: FaultyDisk | None = None) -> Journal:
+    def create(self, disk: FaultyDisk | None = None) -> Journal:
         return Journal.create(
             self.folder, header={}, delta=self._source, batches=self._source, disk=disk
         )
@@ -54,34 +52,33 @@ def crash(place: Path, *, at: int, loss: Loss) -> Apply:
 
 
 @pytest.mark.parametrize("loss", LOSSES)
-def test_a_crash_at_any_step_leaves_no_journal_or_a_whole_one_with_every_promise(
+def test_after_a_crash_at_any_step_the_journal_has_every_durable_record(
     tmp_path: Path, loss: Loss
 ) -> None:
-    for at in range(1, MANY):
+    for at in crash_steps():
         apply = crash(tmp_path / str(at), at=at, loss=loss)
         journal = Journal.open(apply.folder)
-        if apply.ended:
+        if apply.removed:
             break
         if journal is None:
-            assert not apply.begun or apply.ending
+            assert not apply.created or apply.removing
         else:
             assert journal.delta.read_bytes() == b"changes"
             found = list(journal.records())
             assert found == RECORDS[: len(found)]
-            assert len(found) >= apply.promised
-    assert apply.ended
+            assert len(found) >= apply.durable
+    assert apply.removed
 
 
 @pytest.mark.parametrize("loss", LOSSES)
-def test_after_a_crash_the_journal_goes_on_or_another_begins(tmp_path: Path, loss: Loss) -> None:
-    for at in range(1, MANY):
+def test_after_a_crash_the_journal_can_be_continued_or_created(tmp_path: Path, loss: Loss) -> None:
+    for at in crash_steps():
         apply = crash(tmp_path / str(at), at=at, loss=loss)
-        journal = Journal.open(apply.folder) or apply.begin()
+        journal = Journal.open(apply.folder) or apply.create()
         before = list(journal.records())
         journal.append({"type": "ended"}, durable=True)
         assert list(journal.records()) == [*before, {"type": "ended"}]
         journal.remove()
         assert list(apply.folder.iterdir()) == []
-        if apply.ended:
+        if apply.removed:
             return
-    raise AssertionError(f"more than {MANY} steps")

@@ -38,33 +38,33 @@ def create(folder: Path, *, disk: Disk | None = None) -> Journal:
     return Journal.create(folder, header=HEADER, delta=delta, batches=batches, disk=disk)
 
 
-def reopened(folder: Path) -> Journal:
+def reopen(folder: Path) -> Journal:
     journal = Journal.open(folder)
     assert journal is not None
     return journal
 
 
-def log(folder: Path) -> Path:
+def log_path(folder: Path) -> Path:
     return folder / "current" / "log.jsonl"
 
 
 def with_records(folder: Path, *records: dict[str, Any], durable: bool = True) -> Path:
-    """Begin a journal with these records, and give its log."""
+    """Create a journal with these records; return the path of its log."""
     journal = create(folder)
     for record in records:
         journal.append(record, durable=durable)
     journal.close()
-    return log(folder)
+    return log_path(folder)
 
 
-def test_where_nothing_was_begun_there_is_no_journal(folder: Path) -> None:
+def test_a_missing_folder_has_no_journal(folder: Path) -> None:
     assert Journal.open(folder) is None
     assert not folder.exists()
 
 
-def test_a_journal_is_read_back_as_it_was_begun(folder: Path) -> None:
+def test_a_journal_is_read_as_it_was_created(folder: Path) -> None:
     create(folder)
-    journal = reopened(folder)
+    journal = reopen(folder)
     assert journal.header == HEADER
     assert journal.id == "4be1"
     assert journal.delta.read_bytes() == b"delta"
@@ -72,45 +72,45 @@ def test_a_journal_is_read_back_as_it_was_begun(folder: Path) -> None:
     assert list(journal.records()) == []
 
 
-def test_a_journal_without_an_id_is_given_one(folder: Path) -> None:
+def test_a_journal_without_an_id_gets_one(folder: Path) -> None:
     (folder.parent / "x").write_bytes(b"")
     empty = folder.parent / "x"
     journal = Journal.create(folder, header={"serial": 7}, delta=empty, batches=empty)
-    assert reopened(folder).id == journal.id
+    assert reopen(folder).id == journal.id
     assert len(journal.id) == 32
 
 
-def test_records_are_read_back_in_order_also_while_it_is_written(folder: Path) -> None:
+def test_records_are_read_in_order_even_while_the_journal_is_open(folder: Path) -> None:
     journal = create(folder)
     journal.append(SENT, durable=True)
     journal.append(DONE, durable=False)
     assert list(journal.records()) == [SENT, DONE]
-    assert list(reopened(folder).records()) == [SENT, DONE]
+    assert list(reopen(folder).records()) == [SENT, DONE]
     journal.close()
 
 
 @given(st.lists(records, max_size=5))
-def test_whatever_is_appended_is_read_back(
+def test_any_records_are_read_as_they_were_written(
     tmp_path_factory: pytest.TempPathFactory, items: list[dict[str, Any]]
 ) -> None:
     folder = tmp_path_factory.mktemp("any") / "journal"
     with_records(folder, *items)
-    assert list(reopened(folder).records()) == items
+    assert list(reopen(folder).records()) == items
 
 
-def test_a_line_is_json_for_other_tools_too(folder: Path) -> None:
+def test_a_line_is_a_json_object(folder: Path) -> None:
     (line,) = with_records(folder, SENT).read_text().splitlines()
     assert json.loads(line) == {**SENT, "synced": 0, "crc": json.loads(line)["crc"]}
 
 
-def test_a_second_journal_cannot_be_begun(folder: Path) -> None:
+def test_creating_a_second_journal_is_an_error(folder: Path) -> None:
     create(folder)
-    with pytest.raises(StateDamaged, match="the journal of an earlier apply is still there"):
+    with pytest.raises(StateDamaged, match="the journal of an earlier apply exists"):
         create(folder)
     assert list(folder.iterdir()) == [folder / "current"]
 
 
-def test_a_removed_journal_is_gone_and_another_can_be_begun(folder: Path) -> None:
+def test_a_journal_can_be_created_after_another_was_removed(folder: Path) -> None:
     journal = create(folder)
     journal.append(SENT, durable=True)
     journal.remove()
@@ -119,7 +119,7 @@ def test_a_removed_journal_is_gone_and_another_can_be_begun(folder: Path) -> Non
     assert list(create(folder).records()) == []
 
 
-def test_beginning_clears_what_a_crash_left_and_nothing_else(folder: Path) -> None:
+def test_creating_a_journal_removes_leftovers_and_nothing_else(folder: Path) -> None:
     for name in ("new-0f", "done-0e", "notes"):
         (folder / name / "inner").mkdir(parents=True)
         (folder / name / "inner" / "file").write_bytes(b"x")
@@ -127,7 +127,7 @@ def test_beginning_clears_what_a_crash_left_and_nothing_else(folder: Path) -> No
     assert sorted(path.name for path in folder.iterdir()) == ["current", "notes"]
 
 
-def test_everything_is_for_its_owner_alone(folder: Path) -> None:
+def test_only_the_owner_can_read_the_journal(folder: Path) -> None:
     before = os.umask(0)
     try:
         with_records(folder, SENT)
@@ -138,66 +138,70 @@ def test_everything_is_for_its_owner_alone(folder: Path) -> None:
     assert modes == {(True, 0o700), (False, 0o600)}
 
 
-def test_a_log_cut_off_anywhere_gives_the_whole_lines_before_the_cut(folder: Path) -> None:
+def test_a_truncated_log_has_the_records_of_its_complete_lines(folder: Path) -> None:
     path = with_records(folder, SENT, DONE)
     whole = path.read_bytes()
     first = whole.index(b"\n") + 1
     for size in range(len(whole)):
         path.write_bytes(whole[:size])
         expected = [SENT] if size >= first else []
-        assert list(reopened(folder).records()) == expected
+        assert list(reopen(folder).records()) == expected
 
 
-def test_reading_a_torn_log_leaves_it_as_it_is(folder: Path) -> None:
+def test_reading_a_log_with_an_incomplete_line_does_not_change_it(folder: Path) -> None:
     path = with_records(folder, SENT)
-    torn = path.read_bytes() + b'{"type":"sent","re'
-    path.write_bytes(torn)
-    assert list(reopened(folder).records()) == [SENT]
-    assert path.read_bytes() == torn
+    incomplete = path.read_bytes() + b'{"type":"sent","re'
+    path.write_bytes(incomplete)
+    assert list(reopen(folder).records()) == [SENT]
+    assert path.read_bytes() == incomplete
 
 
 @pytest.mark.parametrize("tail", [b'{"type":"sent"', b"\0" * 40, b"\0\0\n", b"\xff\r\xfe", b"{}\n"])
-def test_appending_to_a_torn_log_cuts_the_torn_line_off(folder: Path, tail: bytes) -> None:
+def test_appending_to_a_log_cuts_off_an_incomplete_line(folder: Path, tail: bytes) -> None:
     path = with_records(folder, SENT)
     path.write_bytes(path.read_bytes() + tail)
-    journal = reopened(folder)
+    journal = reopen(folder)
     journal.append(DONE, durable=True)
     journal.close()
-    assert list(reopened(folder).records()) == [SENT, DONE]
+    assert list(reopen(folder).records()) == [SENT, DONE]
     assert path.read_bytes().count(b"\n") == 2
 
 
-def garble(line: bytes) -> bytes:
+def change_a_value(line: bytes) -> bytes:
     return line.replace(b'"request":1', b'"request":2')
 
 
-def lose_the_middle(line: bytes) -> bytes:
+def remove_the_middle(line: bytes) -> bytes:
     return line[:5] + line[9:]
 
 
-@pytest.mark.parametrize("harm", [garble, lose_the_middle, lambda line: bytes(len(line))])
-def test_a_broken_line_that_was_never_synced_is_passed_over(
-    folder: Path, harm: Callable[[bytes], bytes]
+@pytest.mark.parametrize(
+    "damage", [change_a_value, remove_the_middle, lambda line: bytes(len(line))]
+)
+def test_a_damaged_line_that_was_not_synced_is_skipped(
+    folder: Path, damage: Callable[[bytes], bytes]
 ) -> None:
     path = with_records(folder, SENT, DONE, durable=False)
     first, second = path.read_bytes().splitlines(keepends=True)
-    path.write_bytes(first + harm(second) + second)
-    assert list(reopened(folder).records()) in ([SENT], [SENT, DONE])
-    reopened(folder).append(DONE, durable=True)
-    assert list(reopened(folder).records())[-1] == DONE
+    path.write_bytes(first + damage(second) + second)
+    assert list(reopen(folder).records()) in ([SENT], [SENT, DONE])
+    reopen(folder).append(DONE, durable=True)
+    assert list(reopen(folder).records())[-1] == DONE
 
 
-@pytest.mark.parametrize("harm", [garble, lose_the_middle, bytes.upper, lambda _: b"\n"])
-def test_a_broken_line_that_a_later_one_knows_as_synced_is_damage(
-    folder: Path, harm: Callable[[bytes], bytes]
+@pytest.mark.parametrize(
+    "damage", [change_a_value, remove_the_middle, bytes.upper, lambda _: b"\n"]
+)
+def test_a_damaged_line_that_was_synced_is_an_error(
+    folder: Path, damage: Callable[[bytes], bytes]
 ) -> None:
     path = with_records(folder, SENT, DONE)
     first, second = path.read_bytes().splitlines(keepends=True)
-    path.write_bytes(harm(first) + second)
+    path.write_bytes(damage(first) + second)
     with pytest.raises(StateDamaged) as caught:
-        list(reopened(folder).records())
+        list(reopen(folder).records())
     assert caught.value.message == (
-        "the journal cannot be read: line 1 of log.jsonl is not what was written"
+        "the journal cannot be read: line 1 of log.jsonl does not match its checksum"
     )
     assert "Do not delete it" in caught.value.hint
 
@@ -213,15 +217,15 @@ def test_a_broken_line_that_a_later_one_knows_as_synced_is_damage(
         (
             "header.json",
             b'{"version": 2}',
-            "it has format 2, written by a newer segctl: upgrade segctl",
+            "it has format 2, this segctl reads format 1: upgrade segctl",
         ),
         ("delta.parquet", None, "delta.parquet: No such file or directory"),
-        ("delta.parquet", b"delt", "delta.parquet is not what was written"),
-        ("batches.parquet", b"BATCHES", "batches.parquet is not what was written"),
+        ("delta.parquet", b"delt", "delta.parquet does not match its checksum"),
+        ("batches.parquet", b"BATCHES", "batches.parquet does not match its checksum"),
         ("log.jsonl", None, "log.jsonl is missing"),
     ],
 )
-def test_a_journal_with_a_wrong_part_is_damaged(
+def test_a_missing_or_damaged_file_is_an_error_that_names_it(
     folder: Path, name: str, content: bytes | None, problem: str
 ) -> None:
     create(folder)
@@ -234,34 +238,34 @@ def test_a_journal_with_a_wrong_part_is_damaged(
     assert caught.value.message == f"the journal cannot be read: {problem}"
 
 
-def test_a_file_in_place_of_the_journal_is_damage(folder: Path) -> None:
+def test_a_file_in_place_of_the_journal_is_an_error(folder: Path) -> None:
     folder.mkdir()
     (folder / "current").write_bytes(b"")
     with pytest.raises(StateDamaged, match=r"^the journal cannot be read: "):
         Journal.open(folder)
 
 
-def test_a_file_in_place_of_the_journals_folder_is_told(folder: Path) -> None:
+def test_a_file_in_place_of_the_journals_folder_is_an_error(folder: Path) -> None:
     folder.touch()
     with pytest.raises(OperationError, match=r"^cannot read the journal: Not a directory$"):
         Journal.open(folder)
 
 
-def test_an_apply_that_ends_while_we_look_leaves_no_journal(
+def test_opening_a_journal_that_is_removed_during_the_read_returns_none(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     journal = create(folder)
 
-    def ended_meanwhile(path: Path) -> bytes:
+    def remove_and_read(path: Path) -> bytes:
         journal.remove()
         return path.read_bytes()
 
-    monkeypatch.setattr("segctl.backends.journal.read_file", ended_meanwhile)
+    monkeypatch.setattr("segctl.backends.journal.read_file", remove_and_read)
     assert Journal.open(folder) is None
 
 
 class Failing(Disk):
-    """A disk that takes half of what is written, or does not sync, once it is told to."""
+    """A disk that writes only half, or does not sync, if ``failing`` says so."""
 
     failing = ""
     writes = 0
@@ -282,7 +286,7 @@ class Failing(Disk):
 @pytest.mark.parametrize(
     ("failing", "reason"), [("write", "No space left on device"), ("sync", "Input/output error")]
 )
-def test_after_an_error_of_the_disk_no_record_is_taken(
+def test_after_an_error_of_the_disk_every_append_raises_it(
     folder: Path, failing: str, reason: str
 ) -> None:
     disk = Failing()
@@ -298,7 +302,7 @@ def test_after_an_error_of_the_disk_no_record_is_taken(
     journal.close()
 
 
-def test_what_a_full_disk_tore_is_passed_over_afterwards(folder: Path) -> None:
+def test_a_line_that_a_full_disk_left_incomplete_is_skipped(folder: Path) -> None:
     disk = Failing()
     journal = create(folder, disk=disk)
     journal.append(SENT, durable=True)
@@ -306,7 +310,7 @@ def test_what_a_full_disk_tore_is_passed_over_afterwards(folder: Path) -> None:
     with pytest.raises(OperationError):
         journal.append(DONE, durable=False)
     journal.close()
-    again = reopened(folder)
+    again = reopen(folder)
     again.append(DONE, durable=False)
     again.close()
     assert list(again.records()) == [SENT, DONE]
@@ -321,6 +325,6 @@ def test_records_appended_together_are_one_write(folder: Path) -> None:
     assert disk.writes == 1
 
 
-def test_a_journal_that_is_full_of_records_folds_into_a_ledger(folder: Path) -> None:
+def test_folding_a_repeated_record_gives_the_same_ledger(folder: Path) -> None:
     with_records(folder, SENT, DONE)
-    assert fold_records(reopened(folder).records()) == fold_records([SENT, DONE, DONE])
+    assert fold_records(reopen(folder).records()) == fold_records([SENT, DONE, DONE])

@@ -49,7 +49,7 @@ def umask(mask: int) -> Iterator[None]:
         os.umask(before)
 
 
-def test_reading_makes_nothing(local: LocalBackend, root: Path) -> None:
+def test_reading_writes_nothing(local: LocalBackend, root: Path) -> None:
     local.read_head()
     local.lock_holder()
     list(local.file_sizes())
@@ -58,7 +58,7 @@ def test_reading_makes_nothing(local: LocalBackend, root: Path) -> None:
 
 
 @pytest.mark.parametrize("mask", [0o000, 0o077, 0o777])
-def test_files_are_for_their_owner_alone_whatever_the_umask(
+def test_only_the_owner_can_read_the_files_with_any_umask(
     local: LocalBackend, root: Path, mask: int
 ) -> None:
     with umask(mask):
@@ -71,7 +71,7 @@ def test_files_are_for_their_owner_alone_whatever_the_umask(
     assert {mode for path, mode in modes.items() if path.is_file()} == {0o600}
 
 
-def test_earlier_heads_are_kept_by_serial(local: LocalBackend, root: Path) -> None:
+def test_earlier_heads_are_named_by_serial(local: LocalBackend, root: Path) -> None:
     for serial in (1, 2, 3):
         write(local, b'{"serial": %d}' % serial)
     history = sorted((root / FOLDER / "history").iterdir())
@@ -79,7 +79,7 @@ def test_earlier_heads_are_kept_by_serial(local: LocalBackend, root: Path) -> No
     assert [path.name[:9] for path in history] == ["00000001-", "00000002-"]
 
 
-def test_an_unreadable_head_is_kept_too_when_it_is_replaced(
+def test_an_unreadable_head_is_kept_as_damaged_when_it_is_replaced(
     local: LocalBackend, root: Path
 ) -> None:
     (root / HEAD).write_bytes(b"cut o")
@@ -89,38 +89,36 @@ def test_an_unreadable_head_is_kept_too_when_it_is_replaced(
     assert local.list_history() == []
 
 
-def test_a_lost_head_is_told_from_a_first_run(local: LocalBackend, root: Path) -> None:
+def test_a_missing_head_with_earlier_heads_is_an_error(local: LocalBackend, root: Path) -> None:
     write(local, b'{"serial": 1}')
     write(local, b'{"serial": 2}')
     (root / HEAD).unlink()
     with pytest.raises(StateDamaged) as caught:
         local.read_head()
     assert caught.value.message.startswith(
-        "segctl.state.json is missing, but segctl.state.d/history holds 1 earlier state, "
-        "the last one 00000001-"
+        "segctl.state.json is missing, but segctl.state.d/history contains 1 earlier state, "
+        "the latest is 00000001-"
     )
-    assert "every member would be added again" in caught.value.hint
+    assert "every member is then added again" in caught.value.hint
 
 
-def test_a_head_lost_after_the_first_apply_is_told_from_a_first_run(
-    local: LocalBackend, root: Path
-) -> None:
+def test_a_missing_head_with_archived_applies_is_an_error(local: LocalBackend, root: Path) -> None:
     (root / FOLDER / "history" / "applies" / "00000001-1f").mkdir(parents=True)
     with pytest.raises(StateDamaged) as caught:
         local.read_head()
     assert caught.value.message == (
-        "segctl.state.json is missing, but segctl.state.d/history holds the journal of an apply "
-        "that wrote one"
+        "segctl.state.json is missing, but segctl.state.d/history contains the journal of an "
+        "earlier apply"
     )
 
 
-def test_a_folder_in_place_of_the_head_is_damage(local: LocalBackend, root: Path) -> None:
+def test_a_folder_in_place_of_the_head_is_an_error(local: LocalBackend, root: Path) -> None:
     (root / HEAD).mkdir()
     with pytest.raises(StateDamaged, match=r"^segctl.state.json is a folder, not a file$"):
         local.read_head()
 
 
-def test_a_symbolic_link_in_place_of_the_head_is_refused(local: LocalBackend, root: Path) -> None:
+def test_a_symbolic_link_in_place_of_the_head_is_an_error(local: LocalBackend, root: Path) -> None:
     (root / "elsewhere").write_bytes(b'{"serial": 1}')
     (root / HEAD).symlink_to("elsewhere")
     with pytest.raises(OperationError) as caught:
@@ -129,7 +127,9 @@ def test_a_symbolic_link_in_place_of_the_head_is_refused(local: LocalBackend, ro
     assert caught.value.hint == "Replace the symbolic link with the file itself."
 
 
-def test_a_pipe_in_place_of_the_head_does_not_hang(local: LocalBackend, root: Path) -> None:
+def test_a_pipe_in_place_of_the_head_is_an_error_and_does_not_block(
+    local: LocalBackend, root: Path
+) -> None:
     os.mkfifo(root / HEAD)
     with pytest.raises(
         OperationError, match=r"^cannot read segctl.state.json: Not a regular file$"
@@ -138,7 +138,7 @@ def test_a_pipe_in_place_of_the_head_does_not_hang(local: LocalBackend, root: Pa
 
 
 @pytest.mark.parametrize("part", ["", "members", "history", "journal", "scratch"])
-def test_a_symbolic_link_in_place_of_a_folder_is_refused(
+def test_a_symbolic_link_in_place_of_a_folder_is_an_error(
     local: LocalBackend, root: Path, part: str
 ) -> None:
     (root / "elsewhere").mkdir()
@@ -146,26 +146,28 @@ def test_a_symbolic_link_in_place_of_a_folder_is_refused(
     path.parent.mkdir(exist_ok=True)
     path.symlink_to(root / "elsewhere")
     with (
-        pytest.raises(OperationError, match=r"^cannot write in segctl.state.d.*: symbolic link$"),
+        pytest.raises(OperationError, match=r"^cannot write to segctl.state.d.*: symbolic link$"),
         local.lock(command="segctl apply"),
     ):
         pass
 
 
-def test_a_file_in_place_of_the_folder_is_refused(local: LocalBackend, root: Path) -> None:
+def test_a_file_in_place_of_the_folder_is_an_error(local: LocalBackend, root: Path) -> None:
     (root / FOLDER).write_bytes(b"")
     with (
         pytest.raises(OperationError) as caught,
         local.lock(command="segctl apply"),
     ):
         pass
-    assert caught.value.message == "cannot write in segctl.state.d: Not a folder"
+    assert caught.value.message == "cannot write to segctl.state.d: Not a directory"
     assert caught.value.hint == (
-        "A folder of the path is a file. Choose another path, or move that file away."
+        "A part of the path is a file. Choose another path, or move the file away."
     )
 
 
-def test_taking_the_lock_clears_scratch_and_nothing_else(local: LocalBackend, root: Path) -> None:
+def test_taking_the_lock_removes_leftovers_and_nothing_else(
+    local: LocalBackend, root: Path
+) -> None:
     write(local, b'{"serial": 1}')
     before = tree(root)
     (root / ".segctl.state.json.0a1b2c3d.tmp").write_bytes(b"half a he")
@@ -181,7 +183,7 @@ def test_taking_the_lock_clears_scratch_and_nothing_else(local: LocalBackend, ro
     assert tree(root) == sorted([*before, *(str(path.relative_to(root)) for path in others)])
 
 
-def test_a_full_disk_is_found_before_anything_is_written(local: LocalBackend) -> None:
+def test_a_full_disk_is_an_error_before_anything_is_written(local: LocalBackend) -> None:
     with (
         local.lock(command="segctl apply"),
         pytest.raises(
@@ -192,7 +194,7 @@ def test_a_full_disk_is_found_before_anything_is_written(local: LocalBackend) ->
 
 
 class ReadOnly(Disk):
-    """A disk on which one folder takes no new files."""
+    """A disk with one read-only folder."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -204,30 +206,30 @@ class ReadOnly(Disk):
 
 
 @pytest.mark.parametrize("part", ["", "segctl.state.d/members", "segctl.state.d/history"])
-def test_a_read_only_folder_is_found_before_anything_is_written(
+def test_a_read_only_folder_is_an_error_before_anything_is_written(
     root: Path, clock: FakeClock, part: str
 ) -> None:
     local = LocalBackend(root, clock=clock, disk=ReadOnly(root / part))
     with local.lock(command="segctl apply"), pytest.raises(OperationError) as caught:
         local.check_writable(needed_bytes=1)
     shown = f"workspace/{part}".rstrip("/")
-    assert caught.value.message == f"cannot write in {shown}: Read-only file system"
+    assert caught.value.message == f"cannot write to {shown}: Read-only file system"
     assert caught.value.hint == "The file system is mounted read-only. Mount it with write access."
 
 
-def test_a_lock_file_that_somebody_removed_is_a_lost_lock(local: LocalBackend, root: Path) -> None:
+def test_removing_the_lock_file_breaks_the_lock(local: LocalBackend, root: Path) -> None:
     with local.lock(command="segctl apply"):
         (root / FOLDER / "lock").unlink()
         with pytest.raises(OperationError, match=r"^the lock .* of this run was broken"):
             local.replace_head(b"{}", expected=None)
 
 
-def test_a_holder_without_a_name_can_still_be_broken(local: LocalBackend, root: Path) -> None:
+def test_the_lock_of_an_unknown_holder_can_be_broken(local: LocalBackend, root: Path) -> None:
     with local.lock(command="segctl apply"):
         (root / FOLDER / "lock.json").write_bytes(b"{")
         other = LocalBackend(root, clock=SystemClock())
         with (
-            pytest.raises(StateLocked, match=r"by a process that left no name; lock ID unknown$"),
+            pytest.raises(StateLocked, match=r"by an unknown process; lock ID unknown$"),
             other.lock(command="segctl apply"),
         ):
             pass
@@ -236,7 +238,7 @@ def test_a_holder_without_a_name_can_still_be_broken(local: LocalBackend, root: 
             pass
 
 
-def test_a_process_that_stands_still_at_the_head_is_waited_for_and_named(
+def test_a_guard_that_stays_locked_is_an_error_after_ten_seconds(
     local: LocalBackend, root: Path, clock: FakeClock
 ) -> None:
     write(local, b'{"serial": 1}')
@@ -245,11 +247,11 @@ def test_a_process_that_stands_still_at_the_head_is_waited_for_and_named(
         fcntl.flock(guard, fcntl.LOCK_EX)
         with pytest.raises(OperationError) as caught, local.lock(command="segctl apply"):
             pass
-    assert caught.value.message == "another segctl process stands still while it writes the state"
+    assert caught.value.message == "another process has held lock.guard of the state for 10 seconds"
     assert 10 <= clock.time - start < 11
 
 
-def test_a_file_system_without_locks_is_named(
+def test_a_file_system_without_locks_is_an_error(
     local: LocalBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def no_locks(*_: object) -> None:
@@ -259,10 +261,10 @@ def test_a_file_system_without_locks_is_named(
     with pytest.raises(OperationError) as caught, local.lock(command="segctl apply"):
         pass
     assert caught.value.message == "the file system cannot lock files: No locks available"
-    assert caught.value.hint == "Keep the workspace's state on a local disk."
+    assert caught.value.hint == "Move the workspace to a local disk."
 
 
-def test_a_member_file_that_is_a_link_is_damage(local: LocalBackend, root: Path) -> None:
+def test_a_member_file_that_is_a_link_is_an_error(local: LocalBackend, root: Path) -> None:
     name = f"{'0' * 64}.parquet"
     (root / FOLDER / "members").mkdir(parents=True)
     (root / FOLDER / "members" / name).symlink_to("/dev/null")
@@ -270,7 +272,7 @@ def test_a_member_file_that_is_a_link_is_damage(local: LocalBackend, root: Path)
         local.file_path(FileRef(name=name, rows=0, bytes=0))
 
 
-HOLD = """
+HOLDING_PROGRAM = """
 import os, sys, time
 from pathlib import Path
 from segctl.backends.local import LocalBackend
@@ -282,9 +284,9 @@ with LocalBackend(Path(sys.argv[1]), clock=SystemClock()).lock(command="segctl a
 
 
 @contextmanager
-def holding(root: Path) -> Iterator[subprocess.Popen[str]]:
+def holding_process(root: Path) -> Iterator[subprocess.Popen[str]]:
     """Run a process that holds the lock until its standard input ends."""
-    command = [sys.executable, "-c", HOLD, str(root)]
+    command = [sys.executable, "-c", HOLDING_PROGRAM, str(root)]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as process:
         assert process.stdout is not None
@@ -292,8 +294,8 @@ def holding(root: Path) -> Iterator[subprocess.Popen[str]]:
         yield process
 
 
-def test_the_lock_dies_with_its_process(local: LocalBackend, root: Path) -> None:
-    with holding(root) as process:
+def test_the_lock_ends_with_its_process(local: LocalBackend, root: Path) -> None:
+    with holding_process(root) as process:
         holder = local.lock_holder()
         assert holder is not None
         assert holder.pid == process.pid
@@ -304,8 +306,10 @@ def test_the_lock_dies_with_its_process(local: LocalBackend, root: Path) -> None
             pass
 
 
-def test_another_process_is_kept_out(local: LocalBackend, root: Path) -> None:
-    with holding(root) as process:
+def test_the_lock_of_another_process_is_an_error_until_it_ends(
+    local: LocalBackend, root: Path
+) -> None:
+    with holding_process(root) as process:
         with (
             pytest.raises(StateLocked, match=rf"\(process {process.pid}, `segctl apply`\)"),
             local.lock(command="segctl apply"),
@@ -316,8 +320,8 @@ def test_another_process_is_kept_out(local: LocalBackend, root: Path) -> None:
             pass
 
 
-def test_a_lock_waited_for_in_vain_leaves_the_state_alone(local: LocalBackend, root: Path) -> None:
-    with holding(root) as process:
+def test_a_run_that_does_not_get_the_lock_changes_nothing(local: LocalBackend, root: Path) -> None:
+    with holding_process(root) as process:
         before = tree(root)
         with pytest.raises(StateLocked), local.lock(command="segctl apply"):
             pass
@@ -325,18 +329,18 @@ def test_a_lock_waited_for_in_vain_leaves_the_state_alone(local: LocalBackend, r
         process.communicate("")
 
 
-def test_an_earlier_head_that_was_changed_is_told(local: LocalBackend, root: Path) -> None:
+def test_an_earlier_head_with_changed_content_has_a_problem(
+    local: LocalBackend, root: Path
+) -> None:
     write(local, b'{"serial": 1}')
     write(local, b'{"serial": 2}')
     [name] = local.list_history()
     (root / FOLDER / "history" / name).write_bytes(b'{"serial": 7}')
     head = local.read_earlier_head(name)
-    assert (head.data, head.problem) == (None, "it is not what was written")
+    assert (head.data, head.problem) == (None, "its content does not match its name")
 
 
-def test_files_of_other_names_are_no_members_and_no_history(
-    local: LocalBackend, root: Path
-) -> None:
+def test_files_with_other_names_are_ignored(local: LocalBackend, root: Path) -> None:
     write(local, b'{"serial": 1}')
     files = local.file_sizes()
     for part in ("members", "history"):

@@ -178,8 +178,14 @@ def test_where_the_head_is_none_the_files_and_the_history_are_proved(
     done = segctl("state", "fsck")
     assert done.code == 1
     assert "segctl.state.json: line 1, column 1: not JSON (Expecting value)\n" + PUSH in done.out
-    assert f"  - segctl.state.d/members/{file.name} is not what was written\n" in done.out
-    assert f"the earlier head {first.name} cannot be read: it is not what was written" in done.out
+    assert (
+        f"  - segctl.state.d/members/{file.name} is damaged: its content does not match its name\n"
+        in done.out
+    )
+    assert (
+        f"the earlier head {first.name} cannot be read: its content does not match its name"
+        in done.out
+    )
 
 
 def test_a_journal_that_cannot_be_taken_in_is_found(aged: Path, segctl: Segctl) -> None:
@@ -199,7 +205,7 @@ def test_the_history_names_what_cannot_be_read(aged: Path, segctl: Segctl) -> No
     done = segctl("state", "history")
     assert done.code == 0
     assert [re.sub(r"\s+", " ", line) for line in done.out.splitlines()] == [
-        f"serial 1 {first.name} cannot be read: it is not what was written",
+        f"serial 1 {first.name} cannot be read: its content does not match its name",
         f"serial 2 {second.name} 1 segment 21 members until 2001-09-09 01:46 UTC",
         "serial ? (present) cannot be read: line 1, column 1: not JSON (Expecting value)",
     ]

@@ -33,7 +33,7 @@ def test_a_member_file_that_was_changed_is_found(applied: Workspace, segctl: Seg
     file.write_bytes(bytes(data))
     done = segctl("state", "fsck")
     assert done.code == 1
-    assert f"{file.name} is not what was written" in done.out
+    assert f"{file.name} is damaged: its content does not match its name" in done.out
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_a_member_file_that_cannot_be_read_ends_a_plan_in_words(
         file.write_bytes(b"x" * file.stat().st_size)
     done = segctl("plan")
     assert done.code == 1
-    assert "is not what was written" in done.err
+    assert "is damaged: its content does not match its name" in done.err
 
 
 @pytest.mark.usefixtures("applied")

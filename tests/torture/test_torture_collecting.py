@@ -129,7 +129,7 @@ def test_nothing_is_removed_while_an_earlier_head_cannot_be_read(place: Place) -
     with pytest.raises(StateDamaged) as caught:
         collect_garbage(place.context(), dry_run=False)
     assert caught.value.message == (
-        f"the earlier state {name} cannot be read: it is not what was written"
+        f"the earlier state {name} cannot be read: its content does not match its name"
     )
 
 

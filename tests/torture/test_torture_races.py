@@ -96,7 +96,7 @@ def broken(
 def test_a_run_whose_lock_is_broken_sends_nothing_more(
     place: Place, victims: Victims, requests: int
 ) -> None:
-    assert "was broken by `segctl force-unlock`" in broken(
+    assert "of this run was broken while" in broken(
         place, victims, requests=requests, meanwhile=lambda: None
     )
     assert place.service.asked["update"] == requests - 1 + IN_FLIGHT
@@ -109,5 +109,5 @@ def test_a_run_may_be_finished_by_the_one_that_broke_its_lock(
     place: Place, victims: Victims, requests: int
 ) -> None:
     end = broken(place, victims, requests=requests, meanwhile=place.apply)
-    assert "was broken by `segctl force-unlock`" in end
+    assert "of this run was broken while" in end
     check_converged(place, WANTED)
