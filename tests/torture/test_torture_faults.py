@@ -27,8 +27,8 @@ class FailingDisk(FaultyDisk):
         super().__init__(place.spare, at=at, error=error)
         self._lasting = lasting
 
-    def _step(self, *, torn: Callable[[], object] = lambda: None) -> None:
-        super()._step(torn=torn)
+    def _step(self, *, partial: Callable[[], object] = lambda: None) -> None:
+        super()._step(partial=partial)
         if self._lasting and 0 < self._at < self.steps:
             raise OSError(self._error, os.strerror(self._error or 0))
 

@@ -95,10 +95,10 @@ class Points:
         self.passed: list[str] = []
         self._at = at
 
-    def __call__(self, name: str, torn: Callable[[], object] = lambda: None) -> None:
+    def __call__(self, name: str, partial: Callable[[], object] = lambda: None) -> None:
         self.passed.append(name)
         if len(self.passed) == self._at:
-            torn()
+            partial()
             die()
 
 
@@ -164,12 +164,12 @@ class PowerDisk(FaultyDisk):
         del name
         self._step()
 
-    def _step(self, *, torn: Callable[[], object] = lambda: None) -> None:
+    def _step(self, *, partial: Callable[[], object] = lambda: None) -> None:
         self.passed.append("step")
-        super()._step(torn=torn)
+        super()._step(partial=partial)
 
     def _die(self) -> None:
-        self._forget()
+        self._lose_unsynced()
         die()
 
 
