@@ -157,7 +157,7 @@ def test_an_import_names_the_file_at_fault(
     ("text", "said"),
     [
         ("email\n\n\na\n", 'the file has no column "identity"'),
-        ("email,x\n", "It has: email, x. Name one by --column.\n"),
+        ("email,x\n", "Its columns are: email, x. Name one by --column.\n"),
         ("identity,x\n,1\n", "gold.csv: 1 row with no value (NULL), the first is row 1"),
     ],
 )
