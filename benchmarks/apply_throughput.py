@@ -1,11 +1,11 @@
-"""How fast an apply sends, what a request costs its client, and whether its memory grows.
+"""Measure how fast an apply sends, what a request costs the client, and whether memory grows.
 
     python -m benchmarks.apply_throughput [--requests 1000] [--latency-ms 50] [--changes 1000000]
 
-The emulator is a process of its own on the loopback interface.  It answers each request
-that much later, and three may be in flight: so no client can do more than 3 / latency.
+The emulator runs in its own process on the loopback interface.  It answers each request
+after the latency, and three may be in flight, so no client can exceed 3 / latency.
 Next to segctl a bare client sends the same number of full requests.  A second apply sends
-a million changes without latency, and its memory is looked at from outside.
+a million changes without latency, and its memory is sampled from outside.
 """
 
 import argparse
@@ -29,7 +29,7 @@ USERS_A_REQUEST = 100
 IN_FLIGHT = 3
 
 Samples = list[tuple[float, float]]
-"""When memory was looked at, and MiB."""
+"""Times and MiB of memory samples."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +53,7 @@ class ApplyResult:
     peak_mib: float
 
     def without(self, alone: "ApplyResult") -> "ApplyResult":
-        """Give what a request costs, less what starting and ending costs with a single one."""
+        """Return the cost per request, without starting and ending, which one request costs too."""
         more = self.cpu_seconds - alone.cpu_seconds
         cost = 1000 * max(more, 0) / max(self.requests - alone.requests, 1)
         return replace(self, cpu_ms_a_request=round(cost, 2))
@@ -61,7 +61,7 @@ class ApplyResult:
 
 @dataclass(frozen=True, kw_only=True)
 class Watched:
-    """A run that sent requests: when the first and the last was answered, and its memory."""
+    """A run that sent requests: when the first and the last were answered, and its memory."""
 
     run: Run
     first: float
@@ -69,7 +69,7 @@ class Watched:
     samples: Samples
 
     def memory(self) -> list[float]:
-        """Give MiB between the first answer and the last."""
+        """Return the MiB sampled between the first answer and the last."""
         found = [mib for at, mib in self.samples if self.first <= at <= self.last]
         return found or [self.run.peak_mib]
 
@@ -96,7 +96,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def segctl(requests: int, latency_ms: int) -> ApplyResult:
-    """Plan that many full requests, then measure their apply."""
+    """Plan ``requests`` full requests, then measure their apply."""
     samples: Samples = []
     with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
         job = Job(folder=Path(folder), rows=requests * USERS_A_REQUEST)
@@ -119,7 +119,7 @@ def segctl(requests: int, latency_ms: int) -> ApplyResult:
 
 
 def bare(requests: int, latency_ms: int) -> ApplyResult:
-    """Measure a client that sends as many requests, and does nothing else."""
+    """Measure a client that sends the same number of requests and does nothing else."""
     samples: Samples = []
     with emulator(latency_ms=latency_ms) as url:
         create(url, ["all"])
@@ -134,7 +134,7 @@ def bare(requests: int, latency_ms: int) -> ApplyResult:
 
 
 def _acknowledged(output: str) -> list[float]:
-    """Give when each request was answered, from the stream of an apply."""
+    """Return when each request was answered, from the JSON stream of an apply."""
     lines = [json.loads(line) for line in output.splitlines() if line.startswith("{")]
     return [
         datetime.fromisoformat(line["@timestamp"]).timestamp()
@@ -151,7 +151,7 @@ def _applied(client: str, watched: Watched, requests: int, latency_ms: int) -> A
         latency_ms=latency_ms,
         requests=requests,
         seconds=round(run.seconds, 2),
-        # The first three were on their way before the clock began.
+        # The first three were in flight before the clock started.
         requests_a_second=round((requests - IN_FLIGHT) / took, 1),
         cpu_seconds=round(run.cpu_seconds, 3),
         cpu_ms_a_request=0,

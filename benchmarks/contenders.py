@@ -1,7 +1,7 @@
-"""Who takes part: segctl, the limit, and what else people reconcile with.
+"""The contenders: segctl, the limit, and other tools that people reconcile with.
 
-Each is a program that is started anew, reads what is recorded and what is desired, and
-tells how many members come and go.  The answer is checked, since the data's is known.
+Each is a program that starts for every run, reads recorded and desired members, and prints
+how many to add and to remove.  The answer is checked against the known one.
 """
 
 import json
@@ -23,12 +23,12 @@ TERRAFORM_ENVIRONMENT = {
 }
 
 Answer = tuple[int, int]
-"""How many members to add and to remove."""
+"""The number of members to add and to remove."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Contender:
-    """``prepare`` writes its input beforehand; ``command`` is what is measured."""
+    """``prepare`` writes the input before the clock starts; ``command`` is measured."""
 
     name: str
     command: Callable[[Job], list[str | Path]]

@@ -1,10 +1,10 @@
-"""Make the rows of a job: the same bytes of data wherever and whenever it runs.
+"""Generate the rows of a job: the same data on every machine.
 
     python -m benchmarks.data WHOLE.parquet --first 100 --rows 10000
 
 writes the members with the numbers 100 to 10,099, in an order that has nothing to do
-with their numbers or keys.  A member is a number put into words; so two files overlap
-by as much as their numbers do, and what must change is known beforehand.
+with their numbers or keys.  A key is computed from its number, so two files overlap exactly
+as their numbers do, and the changes are known in advance.
 """
 
 import argparse
@@ -18,25 +18,25 @@ KEYS = {
     "chr((19968 + n % 5000)::INTEGER), substr(md5(n::VARCHAR), 1, 6), n)",
     "200 characters": "lpad('.' || n, 200, md5(n::VARCHAR))",
 }
-"""SQL that makes a user key of the number n; none sorts as n does."""
+"""SQL that computes a user key from the number n; no key sorts like n."""
 
 STRIDES = (1_000_000_007, 1_000_000_009)
-"""Primes above any number of rows: multiples of one, modulo the rows, meet every row once.
+"""Primes above any number of rows: multiples of one, modulo the rows, reach every row once.
 
-Each gives an order of its own, so that two files with the same members are not the same.
+Each produces a different order, so two files with the same members differ.
 """
 
 SCATTER = "((n * 2654435761) % 4294967296)"
-"""A number below 2³² that looks unrelated to n."""
+"""A number below 2³² that appears unrelated to n."""
 
 
 def numbers(first: int, count: int, *, order: int) -> str:
-    """Give the SELECT of ``count`` numbers from ``first`` on, in one of the orders."""
+    """Return a SELECT of ``count`` numbers starting at ``first``, in one of the orders."""
     return f"SELECT {first} + (i * {STRIDES[order]}) % {count} AS n FROM range({count}) AS t(i)"
 
 
 def members(numbers: str, *, keys: str, segments: int, skewed: bool) -> str:
-    """Give the SELECT of the members with these numbers; 0 segments: no such column."""
+    """Return a SELECT of the members with these numbers; without a segment column if 0 segments."""
     if not segments:
         return f"SELECT {KEYS[keys]} AS identity FROM ({numbers})"
     # The cube crowds most members into the first segments: 17 % into the first of 200.
@@ -47,7 +47,7 @@ def members(numbers: str, *, keys: str, segments: int, skewed: bool) -> str:
 
 
 def write(whole: Path, select: str, *, parts: bool) -> None:
-    """Write one file, and where wanted one of each segment below a folder of the same name."""
+    """Write one file and, if asked, one per segment in a folder of the same name."""
     format_ = "FORMAT csv, HEADER" if whole.suffix == ".csv" else "FORMAT parquet"
     with duckdb.connect() as db:
         db.execute(f"COPY ({select}) TO '{whole}' ({format_})")

@@ -1,9 +1,9 @@
-"""How many membership changes a second the emulator takes, and whether counts slow down.
+"""Measure how many membership changes a second the emulator takes, and whether counts slow down.
 
-The server is a process of its own with its data on disk; the client, in this
-process, keeps three requests in flight, as the service allows, on connections of
-its own.  A change counts only if it changed something, by the server's own
-figure.  Run it with the time each part may take, in seconds:
+The server runs in its own process with its data on disk.  The client, in this process,
+keeps three requests in flight, as the service allows, each on its own connection.  A
+change counts only if it changed something, by the server's own count.  ``--seconds`` is
+the longest time of each part:
 
     python -m benchmarks.emulator_throughput --seconds 10
 """
@@ -37,7 +37,7 @@ IN_FLIGHT = 3
 
 
 class Connection:
-    """A kept-alive HTTP/1.1 connection, no more than the benchmark needs."""
+    """A kept-alive HTTP/1.1 connection with only what the benchmark needs."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader = reader
@@ -49,7 +49,7 @@ class Connection:
         return cls(*await asyncio.open_connection("127.0.0.1", port, limit=1 << 26))
 
     async def call(self, method: str, path: str, body: bytes = b"") -> Any:
-        """Send a request; the answer, which must be a 200 with JSON."""
+        """Send a request and return its answer, which must be a 200 with JSON."""
         head = f"{method} {path} HTTP/1.1\r\n{HEADERS}Content-Length: {len(body)}\r\n\r\n"
         self.writer.write(head.encode() + body)
         answer = await self.reader.readuntil(b"\r\n\r\n")
@@ -76,7 +76,7 @@ def update(users: list[str], segments: list[str], action: str) -> bytes:
 
 
 def new_users_one_segment() -> Iterator[bytes]:
-    """100 users nobody knew x 1 segment."""
+    """100 new users x 1 segment."""
     number = 0
     while True:
         users = [f"user-{number + each}@example.com" for each in range(100)]
@@ -85,7 +85,7 @@ def new_users_one_segment() -> Iterator[bytes]:
 
 
 def known_users_one_segment(chance: random.Random, known: int) -> Iterator[bytes]:
-    """100 users from anywhere x 1 segment, in and out."""
+    """100 known users x 1 segment, added and removed."""
     segment = 0
     while True:
         users = [f"user-{each}@example.com" for each in chance.sample(range(known), 100)]
@@ -95,7 +95,7 @@ def known_users_one_segment(chance: random.Random, known: int) -> Iterator[bytes
 
 
 def known_users_all_segments(chance: random.Random, known: int) -> Iterator[bytes]:
-    """100 users from anywhere x 100 segments, in and out."""
+    """100 known users x 100 segments, added and removed."""
     segments = [f"t{each}" for each in range(100)]
     while True:
         users = [f"user-{each}@example.com" for each in chance.sample(range(known), 100)]
@@ -104,14 +104,14 @@ def known_users_all_segments(chance: random.Random, known: int) -> Iterator[byte
 
 
 def every_user_ten_segments(known: int) -> Iterator[bytes]:
-    """Everybody into ten segments, 100 x 10 at a time."""
+    """Add every user to ten segments, 100 x 10 a request."""
     for start in range(0, known, 100):
         users = [f"user-{start + each}@example.com" for each in range(100)]
         yield update(users, [f"u{(start // 100 + each) % 100}" for each in range(10)], "ADD")
 
 
 async def send(port: int, bodies: Iterator[bytes], *, seconds: float) -> tuple[float, int, float]:
-    """Send for a while; changes a second, requests, seconds."""
+    """Send for some seconds; return changes a second, requests, seconds."""
     connections = [await Connection.to(port) for _ in range(IN_FLIGHT)]
     before = (await connections[0].call("GET", "/emulator/v1/stats"))["membership_changes"]
     started = time.perf_counter()
@@ -132,7 +132,7 @@ async def send(port: int, bodies: Iterator[bytes], *, seconds: float) -> tuple[f
 
 
 async def count_time(port: int) -> float:
-    """Milliseconds to list all segments with members and reach; the best of five."""
+    """Return the milliseconds to list all segments with members and reach: the best of five."""
     connection = await Connection.to(port)
     times = []
     for _ in range(5):
@@ -201,7 +201,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def course(known: int, seconds: float) -> Iterator[tuple[str, Iterator[bytes], float]]:
-    """Give what is sent one after the other: its name, the bodies, for how long at most."""
+    """Yield the parts in order: name, request bodies, longest time in seconds."""
     chance = random.Random(1)  # noqa: S311 - a workload, the same each time
     few = min(known, 10_000)
     yield "100 new users × 1 segment", new_users_one_segment(), seconds
@@ -213,7 +213,7 @@ def course(known: int, seconds: float) -> Iterator[tuple[str, Iterator[bytes], f
 
 
 def part(name: str, figures: tuple[float, int, float]) -> dict[str, str | float]:
-    """Give a part's figures as they are kept."""
+    """Return a part's figures in the stored form."""
     rate, requests, took = figures
     print(f"emulator: {name}", file=sys.stderr, flush=True)
     return {

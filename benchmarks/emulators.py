@@ -1,4 +1,4 @@
-"""An emulator as a process of its own, for what is applied."""
+"""An emulator in its own process, for benchmarks that apply."""
 
 import json
 import os
@@ -20,7 +20,7 @@ HEADERS = {
 
 @contextmanager
 def emulator(*, latency_ms: int = 0) -> Iterator[str]:
-    """Run ``segctl emulator`` on a free port, data in memory; give its address."""
+    """Run ``segctl emulator`` on a free port with its data in memory; yield its URL."""
     process = subprocess.Popen(
         [SEGCTL, "emulator", "--port", "0", "--latency-ms", str(latency_ms)],
         env={**os.environ, **CREDENTIALS, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"},
@@ -41,18 +41,18 @@ def emulator(*, latency_ms: int = 0) -> Iterator[str]:
 
 
 def environment(url: str) -> Mapping[str, str]:
-    """Give what makes segctl use it."""
+    """Return the environment that makes segctl use the emulator at ``url``."""
     return {**CREDENTIALS, "CLEVERTAP_BASE_URL": url}
 
 
 def create(url: str, names: list[str]) -> None:
-    """Create segments; at most a hundred."""
+    """Create at most a hundred segments."""
     body = [{"segment_name": name, "customer_segment_id": name} for name in names]
     call(url, "/api/createSegment", body)
 
 
 def call(url: str, path: str, body: object = None) -> Any:
-    """Call the emulator, with POST if there is a body; give its JSON."""
+    """Call the emulator, with POST if there is a body, and return its JSON."""
     request = urllib.request.Request(  # noqa: S310 - http on loopback, by the caller
         url + path,
         data=None if body is None else json.dumps(body).encode(),

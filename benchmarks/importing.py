@@ -1,9 +1,9 @@
-"""Record members with ``segctl import``, one segment after the other in one process.
+"""Record members with ``segctl import``, one segment after another in one process.
 
     python -m benchmarks.importing WORKSPACE NAME=FILE...
 
-A team imports its segments once; that Python starts anew for each of two hundred is no
-part of what is measured.
+A team imports its segments once, so starting Python two hundred times is not part of
+the measurement.
 """
 
 import sys

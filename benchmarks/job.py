@@ -1,11 +1,11 @@
-"""What is to be reconciled: how many rows, how many of them changed, in what shape."""
+"""A job to reconcile: how many rows, how many of them changed, and in what form."""
 
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 Arrangement = Literal["one", "segments", "table"]
-"""One Segment; many Segments with a file each; one SegmentTable with one file for all."""
+"""One Segment; many Segments with one file each; one SegmentTable with one file for all."""
 
 Format = Literal["parquet", "csv", "inline"]
 Keys = Literal["email", "non-ASCII", "200 characters"]
@@ -13,7 +13,7 @@ Keys = Literal["email", "non-ASCII", "200 characters"]
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """``rows`` recorded and as many desired; ``rate`` per cent go and as many others come."""
+    """``rows`` recorded and desired members; ``rate`` percent are removed and as many added."""
 
     folder: Path
     rows: int
@@ -27,40 +27,40 @@ class Job:
 
     @property
     def changed(self) -> int:
-        """How many members are to add, and how many to remove."""
+        """How many members to add; the same number is to remove."""
         return self.rows * self.rate // 100
 
     @property
     def parted(self) -> bool:
-        """Whether a row says which segment it belongs to."""
+        """Whether rows have a segment column."""
         return self.arrangement != "one"
 
     @property
     def extension(self) -> str:
-        """The ending of the files; who writes members into manifests has them as CSV too."""
+        """The file extension. Inline members are generated as CSV too."""
         return "parquet" if self.format == "parquet" else "csv"
 
     @property
     def workspace(self) -> Path:
-        """Where segctl works."""
+        """The workspace folder."""
         return self.folder / "workspace"
 
     @property
     def recorded(self) -> Path:
-        """All rows that are recorded, in one file: ``identity`` and, if parted, ``segment``."""
+        """The file of all recorded rows: ``identity`` and, if parted, ``segment``."""
         return self.workspace / "data" / f"recorded.{self.extension}"
 
     @property
     def desired(self) -> Path:
-        """All rows that are wanted, as above."""
+        """The file of all desired rows, with the same columns."""
         return self.workspace / "data" / f"desired.{self.extension}"
 
     def part(self, whole: Path, segment: str) -> Path:
-        """Give the file with the rows of one segment alone."""
+        """Return the file with the rows of one segment."""
         return whole.with_suffix("") / f"segment={segment}" / f"data_0.{self.extension}"
 
     def names(self) -> list[str]:
-        """Name the segments."""
+        """Return the segment names."""
         if not self.parted:
             return ["all"]
         return [f"s{number:03}" for number in range(self.segments)]

@@ -1,4 +1,4 @@
-"""What a benchmark ran on and with: what explains a figure, and nothing that names a host."""
+"""The machine and versions a benchmark ran on. Nothing here names the host."""
 
 import json
 import os
@@ -15,7 +15,7 @@ LIBRARIES = ("segctl", "duckdb", "numpy", "deepdiff", "octodns", "PyYAML", "http
 
 
 class Session:
-    """The time from the beginning of a benchmark on; knows what else the machine did meanwhile."""
+    """The time since a benchmark began, and the share of other work on the machine in it."""
 
     def __init__(self) -> None:
         self._began = time.perf_counter()
@@ -23,7 +23,7 @@ class Session:
         self._ours = _own_seconds()
 
     def describe(self) -> dict[str, str]:
-        """Give date, processor, cores, memory, system, versions, and the share of other work."""
+        """Return date, processor, cores, memory, system, versions, and the share of other work."""
         return {
             "date": time.strftime("%Y-%m-%d", time.gmtime()),
             "other work meanwhile": _share(self._others()),
@@ -37,24 +37,24 @@ class Session:
         }
 
     def _others(self) -> float:
-        """Give the share of all cores' time that went to processes other than ours."""
+        """Return the share of all cores' time that other processes used."""
         others = (_busy_seconds() - self._busy) - (_own_seconds() - self._ours)
         elapsed = (time.perf_counter() - self._began) * (os.cpu_count() or 1)
         return min(max(others / elapsed, 0), 1) if elapsed else 0
 
 
 def _share(others: float) -> str:
-    """Tell a share of the cores; what is too little to matter is told alike."""
+    """Describe a share of the cores; anything below 2 % counts as idle."""
     return "less than 2 % of the cores" if others < 0.02 else f"{100 * others:.0f} % of the cores"
 
 
 def find_terraform() -> str | None:
-    """Find a Terraform, or an OpenTofu, on ``PATH``."""
+    """Return the path of Terraform or OpenTofu, if one is on ``PATH``."""
     return shutil.which("terraform") or shutil.which("tofu")
 
 
 def terraform_version() -> str | None:
-    """Give the version of the Terraform found, ``None`` where there is none."""
+    """Return the version of Terraform on ``PATH``, or ``None``."""
     program = find_terraform()
     if program is None:
         return None
@@ -68,14 +68,14 @@ def terraform_version() -> str | None:
 
 
 def _busy_seconds() -> float:
-    """Give the time that all cores together were not idle since the machine started."""
+    """Return the seconds that all cores together were busy since the machine started."""
     fields = [int(field) for field in _read("/proc/stat").partition("\n")[0].split()[1:9]]
     idle = sum(fields[3:5])  # idle, and waiting for a disk
     return (sum(fields) - idle) / os.sysconf("SC_CLK_TCK")
 
 
 def _own_seconds() -> float:
-    """Give the processor time of this process and of all that it started and that have ended."""
+    """Return the processor time of this process and of its finished children."""
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return sum(each.ru_utime + each.ru_stime for each in used)
 

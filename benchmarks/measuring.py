@@ -1,8 +1,8 @@
 """Run a program and measure it: wall time, processor time, peak memory.
 
-The figures are the kernel's own account of the finished process (``wait4``).  Linux
-counts the memory that a program's parent held when it was started, so what imports
-this stays small: whatever needs a large library runs in a process of its own.
+The figures are the kernel's account of the finished process (``wait4``).  Linux counts
+the memory of a program's parent at the time of the fork, so importers of this module
+stay small: anything that needs a large library runs in another process.
 """
 
 import os
@@ -17,30 +17,30 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-"""The project: ``python -m benchmarks.…`` finds itself from any folder with it."""
+"""The project's folder: it makes ``python -m benchmarks.…`` work from any folder."""
 
 SEGCTL = Path(sys.executable).with_name("segctl")
-"""The program, of the environment in which this runs."""
+"""The ``segctl`` program of this environment."""
 
 Words = Sequence[str | Path]
 """A command."""
 
 HOUR = 3600.0
-"""No benchmark takes longer unless it hangs."""
+"""A benchmark that takes longer has hung."""
 
 WATCH_SECONDS = 0.1
-"""How often a program that is watched is looked at."""
+"""Seconds between two samples of a watched program."""
 
 
 class BenchmarkFailed(Exception):
-    """A measured program failed or gave a wrong answer; its figures would mean nothing."""
+    """A measured program failed or printed a wrong answer, so its figures are meaningless."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """One run: seconds on the wall, of all processors, MiB at the peak, and what was printed.
+    """One run: wall seconds, processor seconds, peak MiB, and the output.
 
-    ``capped`` tells a run that was ended after its longest time; its figures are lower bounds.
+    ``capped``: the run was ended after its longest time, and its figures are lower bounds.
     """
 
     seconds: float
@@ -59,9 +59,9 @@ def measure(
     longest: float = HOUR,
     watch: Callable[[int], object] | None = None,
 ) -> Run:
-    """Run a program to its end, or for ``longest`` seconds.
+    """Run a program until it ends, for at most ``longest`` seconds.
 
-    ``watch`` is called with its process id, in a thread, again and again while it runs.
+    ``watch`` is called with the process id, in a thread, every ``WATCH_SECONDS``.
     Raises ``BenchmarkFailed`` for an exit code that is not among the accepted ones.
     """
     with tempfile.TemporaryFile() as output:
@@ -73,7 +73,7 @@ def measure(
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            start_new_session=True,  # so that its own children end with it
+            start_new_session=True,  # so that its children end with it
         )
         expired = threading.Event()
         timer = threading.Timer(longest, _expire, [process.pid, expired])
@@ -107,7 +107,7 @@ def measure(
 
 
 def resident_mib(process: int) -> float:
-    """Give the memory that a running process has at this moment; 0 for one that has ended."""
+    """Return the current memory of a running process in MiB; 0 if it has ended."""
     try:
         pages = int(Path(f"/proc/{process}/statm").read_text(encoding="ascii").split()[1])
     except (OSError, IndexError):

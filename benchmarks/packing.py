@@ -1,8 +1,8 @@
-"""Pack every workload, check the result independently, print what it took.
+"""Pack every workload, check the result independently, and print the cost.
 
     python -m benchmarks.packing [NAME ...] [--scale X] [--distinct]
 
-Each workload has a process of its own, so that peak memory is its own.
+Each workload runs in its own process, so that the peak memory is its own.
 """
 
 import argparse
@@ -23,14 +23,14 @@ from benchmarks.workloads import CDNOW, WORKLOADS, Delta, as_ops, cdnow_months, 
 from segctl.packing import Limits, pack
 
 REPLAY = "cdnow"
-"""The workload of many small deltas, one a month-end, added up."""
+"""The workload of many small deltas, one per month-end, summed up."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PackedWorkload:
     """A workload and its packing.
 
-    ``plain`` is users / 100, ``bound`` the best bound that was proven.  MiB at the peak.
+    ``plain`` is users / 100, ``bound`` the best proven lower bound.  Peak MiB.
     """
 
     workload: str

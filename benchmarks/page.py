@@ -1,10 +1,10 @@
-"""Put the kept results into ``docs/benchmarks.md``.
+"""Write the stored results into ``docs/benchmarks.md``.
 
     python -m benchmarks.page
 
-The page's words are written by hand.  Between ``<!-- figures: NAME -->`` and
-``<!-- end -->`` stands the table of that name, and below it what was particular to its
-run; what was the same for all results stands in the table ``machine``.
+The page's text is written by hand.  Between ``<!-- figures: NAME -->`` and ``<!-- end -->``
+is the table of that name, followed by what was particular to its run; facts shared by all
+results are in the table ``machine``.
 """
 
 import re
@@ -22,7 +22,7 @@ FIGURES = re.compile(r"(<!-- figures: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def figures(folder: Path) -> dict[str, str]:
-    """Give the text of each table, by name, from the results in a folder."""
+    """Return the text of each table, by name, from the results in a folder."""
     names = sorted(path.stem for path in folder.glob("*.json"))
     documents = {name: store.load(folder, name) for name in names}
     shared = _shared([document["machine"] for document in documents.values()])
@@ -39,7 +39,7 @@ def figures(folder: Path) -> dict[str, str]:
 
 
 def tables_of(name: str, document: Document) -> list[Table]:
-    """Give the tables of a results file."""
+    """Return the tables of a results file."""
     if name in SUITES:
         return tables.reconcile(name, document)
     if name == "emulator":
@@ -49,7 +49,7 @@ def tables_of(name: str, document: Document) -> list[Table]:
 
 
 def filled(page: str, texts: Mapping[str, str]) -> str:
-    """Give the page with these tables in their places."""
+    """Return the page with these tables filled in."""
     return FIGURES.sub(
         lambda place: f"{place[1]}\n{texts.get(place[2], 'Not measured.')}\n\n{place[3]}", page
     )

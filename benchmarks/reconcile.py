@@ -1,9 +1,9 @@
-"""Reconcile recorded with desired members: segctl, the limit, and others, side by side.
+"""Reconcile recorded with desired members: segctl, the limit, and other tools.
 
     python -m benchmarks.reconcile [--sizes 1e4,1e6] [--rates 0,1,100] [--only SUITE]
 
-The data is made anew, and always the same.  The state is recorded with ``segctl import``.
-Then the contenders take turns at each job, and the median of their turns counts.
+The data is generated, always the same, and the state is recorded with ``segctl import``.
+The contenders then run each job alternately, and the median run counts.
 """
 
 import argparse
@@ -28,7 +28,7 @@ from benchmarks.suites import IN_MEMORY, LIMIT, RECORDING, SUITES, Case, cases
 from benchmarks.workspaces import make_desired, make_recorded
 
 LONG = 30.0
-"""Seconds; a contender whose first turn takes longer gets no other."""
+"""Seconds; a contender whose first run takes longer is not run again."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -54,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 class Harness:
-    """Measures in a scratch folder and keeps what it found, failures too."""
+    """Measures in a scratch folder and collects measurements and failures."""
 
     def __init__(self, folder: Path, *, runs: int, patience: float) -> None:
         self._folder = folder / "job"
@@ -65,7 +65,7 @@ class Harness:
         self.failures: list[str] = []
 
     def measure(self, shared: Sequence[Case]) -> None:
-        """Record what the cases share, then measure one after the other."""
+        """Record what the cases share, then measure one after another."""
         cases = [replace(case, job=replace(case.job, folder=self._folder)) for case in shared]
         with self._clean(cases[0].job):
             run = make_recorded(cases[0].job)
@@ -76,7 +76,7 @@ class Harness:
                     self._keep(case.suite, name, case.job, runs)
 
     def measure_state(self, base: Job, sizes: Sequence[int]) -> None:
-        """Measure the bytes that an apply writes, at each size."""
+        """Measure the bytes that an apply writes at each size."""
         for rows in sizes:
             job = replace(base, folder=self._folder, rows=rows)
             with self._clean(job):
@@ -86,14 +86,14 @@ class Harness:
     def _prepare(self, case: Case) -> None:
         make_desired(case.job)
         if case.suite == "unchanged":
-            with emulator() as url:  # which is asked nothing, since nothing changed
+            with emulator() as url:  # never called, since nothing changed
                 apply(case.job, url)
         for contender in case.contenders:
             if contender.prepare:
                 contender.prepare(case.job)
 
     def _in_turns(self, case: Case) -> dict[str, list[Run]]:
-        """Let everybody run once, then once more, until the runs are done."""
+        """Run all contenders once, then again, until the runs are done."""
         found: dict[str, list[Run]] = {contender.name: [] for contender in case.contenders}
         for _ in range(self._runs):
             for contender in case.contenders:
@@ -111,7 +111,7 @@ class Harness:
 
     @contextmanager
     def _clean(self, job: Job) -> Iterator[None]:
-        """Keep what fails, and remove the job's files, however it ends."""
+        """Record a failure, and always remove the job's files."""
         try:
             yield
         except BenchmarkFailed as failed:
@@ -136,7 +136,7 @@ def _numbers(text: str) -> list[int]:
 def _suites(text: str) -> list[str]:
     chosen = text.split(",")
     if unknown := [name for name in chosen if name not in SUITES]:
-        raise argparse.ArgumentTypeError(f"{', '.join(unknown)}: choose of {', '.join(SUITES)}")
+        raise argparse.ArgumentTypeError(f"{', '.join(unknown)}: choose from {', '.join(SUITES)}")
     return chosen
 
 
@@ -144,12 +144,12 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     add = parser.add_argument
     add("--sizes", type=_numbers, default=_numbers("1e4,1e5,1e6,1e7"), help="rows, as in 1e4,1e6")
-    add("--rates", type=_numbers, default=[0, 1, 100], help="per cent that go, and that come")
+    add("--rates", type=_numbers, default=[0, 1, 100], help="percent removed, and added")
     add("--only", type=_suites, help=f"of {', '.join(SUITES)}")
-    add("--runs", type=int, default=3, help="turns of each contender")
-    add("--patience", type=float, default=60, help="seconds after which another is ended")
+    add("--runs", type=int, default=3, help="runs of each contender")
+    add("--patience", type=float, default=60, help="seconds after which a contender is ended")
     add("--segments", type=int, default=200)
-    add("--json", type=Path, default=store.RESULTS, metavar="FOLDER", help="where results go")
+    add("--json", type=Path, default=store.RESULTS, metavar="FOLDER", help="folder for the results")
     return parser.parse_args(arguments)
 
 

@@ -1,8 +1,7 @@
-"""How much an apply writes into the state, against what the state holds.
+"""Measure how much an apply writes to the state, compared with its size.
 
-The members are recorded by ``import``, some per cent of them go and as many others come,
-and ``apply`` sends that to an emulator and records it.  A file counts with all its bytes
-if it was not there before, or not the same.
+``import`` records the members, some percent of them are replaced, and ``apply`` sends the
+changes to an emulator and records them.  A new or changed file counts with all its bytes.
 """
 
 import json
@@ -18,10 +17,10 @@ from benchmarks.workspaces import make_desired, make_recorded, memory
 
 @dataclass(frozen=True, kw_only=True)
 class StateBytes:
-    """Bytes of the state before an apply, and of what the apply wrote, by what it is.
+    """Bytes of the state before an apply, and bytes that the apply wrote, by kind.
 
     ``members`` and ``head`` (with its copy in the history) are the state; ``journal``
-    tells of the apply itself and is kept for the last 20.  Seconds are those of the apply.
+    is the record of the apply, kept for the last 20.  Seconds are those of the apply.
     """
 
     rows: int
@@ -36,7 +35,7 @@ class StateBytes:
 
 
 def state_bytes(job: Job) -> StateBytes:
-    """Record, change and apply a job; raises ``BenchmarkFailed``."""
+    """Record, change and apply a job. Raises ``BenchmarkFailed``."""
     make_recorded(job)
     before = _files(job.workspace)
     make_desired(job)
@@ -62,13 +61,13 @@ def state_bytes(job: Job) -> StateBytes:
 
 
 def apply(job: Job, url: str) -> Run:
-    """Apply what differs."""
+    """Apply the differences."""
     command: Words = [SEGCTL, "apply", "-C", job.workspace, "--auto-approve", "--json"]
     return measure(command, environment={**environment(url), **memory(job)})
 
 
 def _files(workspace: Path) -> dict[str, tuple[int, int]]:
-    """Give inode and size of each file of the state; whatever is written anew has a new inode."""
+    """Return inode and size of each file of the state; a rewritten file has a new inode."""
     kept = workspace / "segctl.state.d"
     paths = [path for path in kept.rglob("*") if path.is_file()]
     found = {str(path.relative_to(kept)): path.stat() for path in paths}
@@ -81,6 +80,6 @@ def _sum(sizes: Mapping[str, int], below: str) -> int:
 
 
 def _requests(output: str) -> int:
-    """Count the requests that the stream of an apply tells of."""
+    """Count the requests in the JSON stream of an apply."""
     lines = [json.loads(line) for line in output.splitlines() if line.startswith("{")]
     return sum(line["type"] == "batch_complete" for line in lines)

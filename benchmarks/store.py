@@ -1,4 +1,4 @@
-"""What the benchmarks found, as JSON files that are small enough to be kept and reviewed."""
+"""The results of benchmarks, as JSON files small enough to commit and review."""
 
 import json
 import statistics
@@ -12,17 +12,17 @@ from benchmarks.machine import Session
 from benchmarks.measuring import Run
 
 Document = dict[str, Any]
-"""What one file holds: ``machine``, and what the benchmark found."""
+"""The content of one file: ``machine``, and the benchmark's results."""
 
 RESULTS = Path(__file__).parent / "results"
-"""The results that ``docs/benchmarks.md`` shows."""
+"""The results shown in ``docs/benchmarks.md``."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Measurement:
     """A contender's runs at one job, alternating with those of the others.
 
-    Seconds, processor seconds and MiB, one figure a run.  ``capped``: it was ended after
+    Seconds, processor seconds and MiB, one figure per run.  ``capped``: a run was ended after
     its longest time, and the figures are lower bounds.
     """
 
@@ -42,7 +42,7 @@ class Measurement:
 
     @classmethod
     def of(cls, suite: str, contender: str, job: Job, runs: Sequence[Run]) -> "Measurement":
-        """Sum runs up."""
+        """Build a measurement from runs."""
         return cls(
             suite=suite,
             contender=contender,
@@ -61,28 +61,28 @@ class Measurement:
 
     @property
     def job(self) -> tuple[object, ...]:
-        """What was to be done, whoever did it."""
+        """What identifies the job, for any contender."""
         shape = (self.arrangement, self.skewed, self.format, self.keys)
         return (self.suite, *shape, self.rows, self.rate, self.memory_limit)
 
     @property
     def median_seconds(self) -> float:
-        """The median run on the wall."""
+        """The median of the wall seconds."""
         return statistics.median(self.seconds)
 
     @property
     def median_cpu_seconds(self) -> float:
-        """The median run on the processors."""
+        """The median of the processor seconds."""
         return statistics.median(self.cpu_seconds)
 
     @property
     def peak(self) -> float:
-        """The highest peak of memory of any run, in MiB."""
+        """The highest peak memory of any run, in MiB."""
         return max(self.peak_mib)
 
 
 def save(path: Path, name: str, session: Session, body: Mapping[str, Any]) -> Document:
-    """Write a benchmark's results, with the machine they are from; give what can be read back."""
+    """Write a benchmark's results with the machine they are from, and return them as read back."""
     path.mkdir(parents=True, exist_ok=True)
     document = {"machine": session.describe(), **body}
     text = json.dumps(document, indent=1, ensure_ascii=False, default=asdict)
@@ -91,6 +91,6 @@ def save(path: Path, name: str, session: Session, body: Mapping[str, Any]) -> Do
 
 
 def load(path: Path, name: str) -> Document:
-    """Read what ``save`` wrote."""
+    """Read the results that ``save`` wrote."""
     document: Document = json.loads((path / f"{name}.json").read_text(encoding="utf-8"))
     return document

@@ -1,4 +1,4 @@
-"""What is measured: jobs by suite, and who takes part in each."""
+"""The suites: their jobs, and the contenders of each."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -20,15 +20,15 @@ from benchmarks.job import Job
 SUITES = {
     "sizes": "one segment, Parquet",
     "segments": "200 segments, Parquet",
-    "formats": "what the members are written in",
-    "keys": "what user keys look like",
-    "peers": "what else people reconcile with",
+    "formats": "file formats",
+    "keys": "kinds of user keys",
+    "peers": "other tools people reconcile with",
     "state": "bytes of state written",
     "unchanged": "nothing changed since the last apply",
 }
 
 RECORDING = "recording"
-"""The suite under which what ``segctl import`` took is kept."""
+"""The suite that holds the measurements of ``segctl import``."""
 
 REACH = {
     PYTHON_SETS.name: 10_000_000,
@@ -37,22 +37,22 @@ REACH = {
     TERRAFORM_MAP.name: 100_000,
     TERRAFORM_EACH.name: 10_000,
 }
-"""The most rows that each of the others bears in a minute or two."""
+"""The most rows that each of the other tools handles in a minute or two."""
 
 IN_MEMORY = 10_000_000
 MEMORY_LIMIT = "2GB"
-"""Above so many rows segctl and DuckDB both are given this limit, and spill."""
+"""Above ``IN_MEMORY`` rows, both segctl and DuckDB get this memory limit, and spill."""
 
 MOST_CHANGED = 1
-"""Per cent; of more rows than that no more are changed, for the time it takes."""
+"""Percent; above ``IN_MEMORY`` rows no more are changed, to limit the time."""
 
 INLINE_REACH = 100_000
-"""Nobody keeps more in a manifest."""
+"""More than anyone keeps in a manifest."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """One job and who does it."""
+    """One job and its contenders."""
 
     suite: str
     job: Job
@@ -60,7 +60,7 @@ class Case:
 
     @property
     def dataset(self) -> tuple[object, ...]:
-        """Cases with the same one share what is recorded."""
+        """Cases with the same dataset share the recorded state."""
         job = self.job
         parted = job.segments if job.parted else 0
         return (job.rows, job.extension, job.keys, job.skewed, parted, self.suite == "unchanged")
@@ -128,7 +128,7 @@ def _unchanged(base: Job, sizes: Sequence[int], rates: Sequence[int]) -> Jobs:
 
 
 def _middle(sizes: Sequence[int]) -> int:
-    """Give the size at which details are looked at: a million, or ten where there is time."""
+    """Return the size for detailed suites: a million, or ten million in full runs."""
     most = IN_MEMORY if max(sizes) > IN_MEMORY else 1_000_000
     return max((size for size in sizes if size <= most), default=min(sizes))
 
@@ -144,7 +144,7 @@ _JOBS = {
 
 
 def cases(base: Job, *, suite: str, sizes: Sequence[int], rates: Sequence[int]) -> Iterator[Case]:
-    """Give the cases of a suite at these sizes and rates; ``base`` has the rest of a job."""
+    """Yield the cases of a suite at these sizes and rates; ``base`` has the rest of a job."""
     if suite in _JOBS:
         for job, contenders in _JOBS[suite](base, sizes, rates):
             yield Case(suite=suite, job=job, contenders=contenders)

@@ -1,4 +1,4 @@
-"""The tables of the results: Markdown that can be read in a terminal too."""
+"""The tables of results, as Markdown that is readable in a terminal."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from benchmarks.suites import RECORDING
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """A named table; its first ``words`` columns are text, all others figures."""
+    """A named table. Its first ``words`` columns are text, the others figures."""
 
     name: str
     head: Sequence[str]
@@ -20,7 +20,7 @@ class Table:
     words: int = 1
 
     def __str__(self) -> str:
-        """Give it as Markdown, padded."""
+        """Return padded Markdown."""
         lines = [self.head, *self.rows]
         widths = [max(len(line[column]) for line in lines) for column in range(len(self.head))]
         rule = [
@@ -38,12 +38,12 @@ class Table:
 
 
 def seconds(value: float) -> str:
-    """Give seconds with three digits that mean something."""
+    """Format seconds with three significant digits."""
     return f"{value:.2f}" if value < 10 else f"{value:.1f}" if value < 100 else f"{value:.0f}"
 
 
 def reconcile(suite: str, document: Document) -> list[Table]:
-    """Give the tables of a suite of ``reconcile``."""
+    """Return the tables of a suite of ``reconcile``."""
     found = [Measurement(**row) for row in document["measurements"]]
     compared = [m for m in found if m.suite == suite]
     match suite:
@@ -61,7 +61,7 @@ def reconcile(suite: str, document: Document) -> list[Table]:
 
 
 def applied(document: Document) -> Table:
-    """Give the table of ``apply_throughput``."""
+    """Return the table of ``apply_throughput``."""
     rows = []
     for each in document["applied"]:
         latency = each["latency_ms"]
@@ -111,7 +111,7 @@ def startup(document: Document) -> Table:
 
 
 def packing(document: Document) -> Table:
-    """Give the table of ``packing``."""
+    """Return the table of ``packing``."""
     rows = [
         [
             each["workload"],
@@ -132,7 +132,7 @@ def packing(document: Document) -> Table:
 
 
 def emulator(document: Document) -> list[Table]:
-    """Give the tables of ``emulator_throughput``."""
+    """Return the tables of ``emulator_throughput``."""
     rows = [
         [
             each["sent"],
@@ -157,7 +157,7 @@ def emulator(document: Document) -> list[Table]:
 
 
 LABELS = {"segments": "segments", "formats": "written as", "keys": "keys"}
-"""What the jobs of a suite differ in, beside their size."""
+"""What the jobs of a suite differ in, apart from their size."""
 
 
 COMPARED = (
@@ -211,7 +211,7 @@ def _labels(measured: Measurement, labels: Iterable[str]) -> list[str]:
 
 
 def _peers(found: Sequence[Measurement]) -> Table:
-    """Compare everybody: a line a contender, two columns a size."""
+    """Compare all contenders: one row each, two columns per size."""
     sizes = sorted({m.rows for m in found})
     names = list(dict.fromkeys(m.contender for m in found))
     by_both = {(m.contender, m.rows): m for m in found}
@@ -230,7 +230,7 @@ def _seconds_and_peak(measured: Measurement | None) -> str:
 
 
 def _alone(name: str, found: Sequence[Measurement]) -> Table:
-    """Tell what segctl takes where there is nothing to compare it with."""
+    """Return a table of segctl alone, for suites without a peer."""
     rows = [
         [
             *_labels(m, ["members"]),

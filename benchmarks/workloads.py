@@ -1,4 +1,4 @@
-"""Deltas of the shapes that real audiences have, and an independent check of a packing.
+"""Deltas shaped like real audiences, and an independent check of a packing.
 
 Every delta is deterministic.  The checker shares no code with the packer: it
 multiplies the entries out and compares sorted keys.
@@ -125,8 +125,8 @@ def one_each(scale: float = 1.0, seed: int = 7) -> Delta:
 def cdnow_months(path: Path = CDNOW) -> list[Delta]:
     """Replay real RFM segments of the CDNOW cohort at each month-end, 1997-01 to 1998-06.
 
-    Recency, frequency and money in a few bands each, and the named audiences made of
-    them; a month's delta is what changed since the month before.
+    Recency, frequency and money in a few bands each, and the named audiences built from
+    them; a month's delta is the change since the month before.
     """
     raw = np.genfromtxt(path, delimiter=",", skip_header=1, dtype=str)
     who = raw[:, 0].astype(np.int64)
@@ -183,7 +183,7 @@ WORKLOADS: dict[str, Callable[[float], Delta]] = {
 
 
 def as_ops(delta: Delta) -> tuple[Ints, Ints, npt.NDArray[np.bool_]]:
-    """Give the arguments of ``pack``: (user, op, removal)."""
+    """Return the arguments of ``pack``: (user, op, removal)."""
     user, segment, action = delta
     op = segment * 2 + action
     return user, op, np.arange(int(op.max(initial=0)) + 1) % 2 == 0
@@ -196,7 +196,7 @@ def naive_requests(delta: Delta, limit: int = 100) -> int:
 
 
 def check(user: Ints, op: Ints, packing: Packing, limits: Limits) -> None:
-    """Fail unless the packing carries exactly the delta, within the limits."""
+    """Assert that the packing carries exactly the delta, within the limits."""
     p = packing
     entries = len(p.request)
     heights, widths = np.diff(p.user_start), np.diff(p.op_start)

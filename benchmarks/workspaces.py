@@ -1,4 +1,4 @@
-"""Workspaces for segctl to work in: data, manifests, and a recorded state made by ``import``."""
+"""Workspaces: data, manifests, and a state recorded by ``import``."""
 
 import csv
 import json
@@ -36,7 +36,7 @@ spec:
 
 
 def make_recorded(job: Job) -> Run:
-    """Write the recorded rows and let segctl record them; measure the recording."""
+    """Write the recorded rows, record them with segctl, and measure that."""
     (job.workspace / "data").mkdir(parents=True)
     _write_rows(job, job.recorded, first=0)
     (job.workspace / "segctl.yaml").write_text(PROJECT, encoding="utf-8")
@@ -52,12 +52,12 @@ def make_recorded(job: Job) -> Run:
 
 
 def memory(job: Job) -> dict[str, str]:
-    """Give the environment that sets the job's limit, if it has one."""
+    """Return the environment that sets the job's memory limit, if it has one."""
     return {"SEGCTL_MEMORY_LIMIT": job.memory_limit} if job.memory_limit else {}
 
 
 def make_additions(job: Job) -> None:
-    """Declare one segment with all rows, and record it as there and empty."""
+    """Declare one segment with all rows, and record it as existing and empty."""
     (job.workspace / "data").mkdir(parents=True)
     _write_rows(job, job.desired, first=0)
     (job.workspace / "segctl.yaml").write_text(PROJECT, encoding="utf-8")
@@ -66,7 +66,7 @@ def make_additions(job: Job) -> None:
 
 
 def make_desired(job: Job) -> None:
-    """Write the desired rows, of which ``rate`` per cent are new, and the manifests."""
+    """Write the desired rows, of which ``rate`` percent are new, and the manifests."""
     _write_rows(job, job.desired, first=job.changed)
     _write_manifests(job, of=job.desired)
 
@@ -106,7 +106,7 @@ def _segments(job: Job, of: Path) -> Iterator[str]:
 
 
 def _inline(of: Path) -> Iterator[str]:
-    """Give the rows of a file as a list in the manifest; never all of them in memory."""
+    """Yield the lines of an inline list from a file, without holding all rows in memory."""
     yield "    - identities:\n"
     with of.open(newline="", encoding="utf-8") as file:
         for row in csv.DictReader(file):

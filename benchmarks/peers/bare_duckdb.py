@@ -1,6 +1,6 @@
-"""The limit: one FULL JOIN in DuckDB over the two files, what differs written as Parquet.
+"""The limit: one FULL JOIN in DuckDB over the two files, differences written as Parquet.
 
-No check of a key, no duplicates, no digest, no sample, no requests, no plan.
+It checks no keys and makes no digest, sample, requests or plan.
 """
 
 import argparse
@@ -18,7 +18,7 @@ COPY (
 
 
 def relation(path: str) -> str:
-    """Give the reader of a file, or of the files of a folder with one a segment."""
+    """Return the SQL that reads a file, or a folder with one file per segment."""
     if path.endswith(".csv"):
         return f"read_csv('{path}', all_varchar = true, header = true)"
     return f"read_parquet('{path}')"

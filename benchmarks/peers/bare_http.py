@@ -1,6 +1,6 @@
-"""The limit of sending: full requests over three kept-alive connections, and nothing else.
+"""The limit for sending: full requests over three kept-alive connections, and nothing else.
 
-No journal, no retries, no reading of what an answer says beyond that it is a 200.
+It keeps no journal, retries nothing, and checks only that each answer is a 200.
 """
 
 import asyncio

@@ -1,6 +1,6 @@
 """deepdiff over the members of two CSV files, as keys of two dicts.
 
-Of all forms that it takes (lists, sets, dicts) this is the one it compares fastest.
+Of the forms it accepts (lists, sets, dicts), deepdiff compares this one fastest.
 """
 
 import sys

@@ -1,8 +1,7 @@
 """The same members as DNS records: a zone with one TXT record each, for octoDNS to plan.
 
-Recorded and desired zone are both YAML, read by octoDNS's own provider, so no network
-takes part.  The check of the order of names is switched off: it costs time, and segctl
-has no such check either.
+Both zones are YAML, read by octoDNS's own provider, so no network is involved.  The check
+of the order of names is off: it costs time, and segctl has no such check.
 """
 
 import json
@@ -23,7 +22,7 @@ zones:
 
 
 def record(identity: str) -> str:
-    """Give a member's line in the zone; its name is made of the key, as DNS takes no such keys."""
+    """Return a member's record. Its name is derived from the key, which is not a valid DNS name."""
     name = sha256(identity.encode()).hexdigest()[:24]
     return f"{name}: {{type: TXT, ttl: 300, value: {json.dumps(identity, ensure_ascii=False)}}}\n"
 

@@ -1,4 +1,4 @@
-"""What a script would do: read two CSV files into sets of strings, subtract, write CSV."""
+"""The usual script: read two CSV files into sets of strings, subtract, write CSV."""
 
 import csv
 import sys
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def read(path: str) -> set[str]:
-    """Read the first column below the header."""
+    """Return the first column, without the header."""
     with Path(path).open(newline="", encoding="utf-8") as file:
         rows = csv.reader(file)
         next(rows)

@@ -1,12 +1,12 @@
-"""The same members as Terraform sees them, in resources that need no provider and no network.
+"""The same members as Terraform resources that need no provider and no network.
 
-``terraform_data`` is built in.  As ``each``, every member is a resource of its own, which
-is how Terraform knows who comes and who goes.  As ``map``, one resource holds all members
-as keys of one attribute; Terraform then plans one change and prints what differs inside
-(a map, since of a list or a set it prints every shifted line as changed).
+``terraform_data`` is built in.  With ``each``, every member is a resource, which is how
+Terraform can plan additions and removals.  With ``map``, one resource holds all members as
+keys of one attribute, and Terraform plans one change and prints its differences (a map,
+since in a list or a set every shifted line counts as changed).
 
-The recorded state is written here, in the form that ``terraform apply`` writes it:
-Terraform itself takes a time for that which grows with the square of the members.
+The recorded state is written here, in the form that ``terraform apply`` writes:
+Terraform's own time for that grows with the square of the members.
 """
 
 import json
@@ -36,7 +36,7 @@ resource "terraform_data" "segment" {
 
 
 def each(members: list[str]) -> dict[str, object]:
-    """Give the recorded resource with one instance a member."""
+    """Return the recorded resource with one instance per member."""
     instances = [
         {"index_key": member, **instance(number, member, "string")}
         for number, member in enumerate(members)
@@ -45,7 +45,7 @@ def each(members: list[str]) -> dict[str, object]:
 
 
 def one_map(members: list[str]) -> dict[str, object]:
-    """Give the recorded resource with all members in one attribute."""
+    """Return the recorded resource with all members in one attribute."""
     type_ = ["object", dict.fromkeys(members, "number")]
     return resource("segment", [instance(0, dict.fromkeys(members, 1), type_)])
 
