@@ -56,7 +56,7 @@ def command(screen: Screen, *, yes: bool, out: str | None, patience: float) -> i
     # SIGTERM as Ctrl-C: members must not stay behind for it.
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        learned = run_probe(
+        report = run_probe(
             context, target, approve=asker.approve, note=asker.note, patience=patience
         )
     finally:
@@ -65,28 +65,28 @@ def command(screen: Screen, *, yes: bool, out: str | None, patience: float) -> i
         context,
         folder,
         {
-            probe_view.REPORT: probe_view.report(learned),
-            probe_view.SETTINGS: probe_view.settings(learned),
-            probe_view.CLIENT: probe_view.client(learned),
+            probe_view.REPORT: probe_view.report(report),
+            probe_view.SETTINGS: probe_view.settings(report),
+            probe_view.CLIENT: probe_view.client(report),
         },
     )
-    screen.out("\n" + probe_view.summary(learned, style=style))
+    screen.out("\n" + probe_view.summary(report, style=style))
     screen.out(
-        f"\n{probe_view.client(learned)}\n"
+        f"\n{probe_view.client(report)}\n"
         f"The report is {folder / probe_view.REPORT}. An emulator like this service:\n"
         f"  segctl emulator --settings {folder / probe_view.SETTINGS}\n"
     )
-    _conclude(learned)
+    _conclude(report)
     return 0
 
 
-def _conclude(learned: ProbeReport) -> None:
+def _conclude(report: ProbeReport) -> None:
     """Raise what keeps the probe from being complete."""
-    advice = "Delete the segments listed above in the dashboard." if learned.shells else ""
-    if learned.interrupted:
+    advice = "Delete the segments listed above in the dashboard." if report.shells else ""
+    if report.interrupted:
         raise Interrupted("interrupted; what was learned is in the report", hint=advice)
-    if learned.problem:
-        raise OperationError(f"the probe ended early: {learned.problem}", hint=advice)
+    if report.problem:
+        raise OperationError(f"the probe ended early: {report.problem}", hint=advice)
 
 
 class Asker:

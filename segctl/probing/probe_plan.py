@@ -1,162 +1,178 @@
-"""The way of a probe through all its questions, and out again whatever happens."""
+"""The order of a probe's questions, and the cleaning up at the end."""
 
 from collections.abc import Callable, Iterable
 
 from segctl.core.errors import OperationError
-from segctl.probing import changing, creating, limits
-from segctl.probing.judge import Judge
+from segctl.probing import create_questions, limit_questions, member_questions
+from segctl.probing.event_watcher import EventWatcher, Unreadable
+from segctl.probing.member_findings import MemberFindings
 from segctl.probing.probe_run import (
     WRAPPED,
     CreatedSegment,
-    Declined,
     EndedEarly,
     ProbeRun,
+    WriteDeclined,
     cannot_tell,
 )
 from segctl.probing.report import QUESTIONS, UNASKABLE, ProbeFinding, ProbeReport, Shell
-from segctl.probing.watching import Unreadable, Watch
 
-_SAID_NO = "not asked: you said no"
+_DECLINED = "not asked: you said no"
 
 
 class ProbePlan:
-    """One probe of one account; ``patience`` bounds the wait for an event, in seconds."""
+    """All questions for one account. ``patience`` bounds the wait for an event, in seconds."""
 
-    def __init__(self, lab: ProbeRun, *, host: str, patience: float) -> None:
-        self._lab = lab
+    def __init__(self, probe: ProbeRun, *, host: str, patience: float) -> None:
+        self._probe = probe
         self._host = host
         self._patience = patience
-        self._lessons = {key: cannot_tell(key, why) for key, why in UNASKABLE.items()}
-        self._left: tuple[str, ...] = ()
+        self._findings = {key: cannot_tell(key, why) for key, why in UNASKABLE.items()}
+        self._remaining: tuple[str, ...] = ()
         self._interrupted = False
         self._problem = ""
 
     def run(self) -> ProbeReport:
-        """Ask everything and clean up.
+        """Ask every question, clean up, and return the report.
 
-        Ctrl-C ends the asking, and is told in the result.  Raises what the provider
-        raises where nothing was made yet.
+        Ctrl-C ends the questions, and the report says so. Raises the provider's errors as
+        long as nothing was created.
         """
         try:
             self._ask_all()
         except (KeyboardInterrupt, EOFError):
             self._interrupted = True
-        except Declined:
+        except WriteDeclined:
             self._problem = "without a segment nothing can be asked"
         except EndedEarly as error:
             self._problem = error.message
         except OperationError as error:
-            if not self._lab.shells:
+            if not self._probe.shells:
                 raise
             self._problem = error.message
         except BaseException:
-            self._clean()
+            self._clean_up()
             raise
-        self._clean()
-        return self._learned()
+        self._clean_up()
+        return self._build_report()
 
     def _ask_all(self) -> None:
-        lab = self._lab
-        self._keep(creating.first_segment(lab))
-        first = lab.first
+        probe = self._probe
+        self._add_findings(create_questions.first_segment(probe))
+        first = probe.first
         if first is None:
             raise EndedEarly("the first segment is not there")
-        # A wrapped first segment follows a bare array that was refused.
-        refused = lab.exchanges[0].number if lab.form == WRAPPED else None
+        # If the first segment was created in the wrapped form, the bare array was refused.
+        refused = probe.exchanges[0].number if probe.form == WRAPPED else None
         names = ("create_body", "duplicate_name_in_account")
-        self._ask(names, lambda: creating.second_segment(lab, first, refused))
+        self._ask(names, lambda: create_questions.second_segment(probe, first, refused))
         self._ask(
             ("duplicate_customer_id", "duplicate_status"),
-            lambda: creating.taken_customer_id(lab, first),
+            lambda: create_questions.taken_customer_id(probe, first),
         )
-        self._ask(("missing_customer_id",), lambda: creating.missing_customer_id(lab))
-        self._ask(("create_processing",), lambda: creating.bad_entry(lab))
+        self._ask(("missing_customer_id",), lambda: create_questions.missing_customer_id(probe))
+        self._ask(("create_processing",), lambda: create_questions.bad_entry(probe))
         whole = self._setting("create_processing") == "all_or_nothing"
-        self._ask(("duplicate_name_in_request",), lambda: creating.name_twice(lab, whole=whole))
-        self._ask(("create_empty",), lambda: creating.no_segment(lab))
-        self._ask(("code_100_status",), lambda: limits.no_users(lab, first))
-        self._ask(("limit_counts", "limit_scope"), lambda: limits.counting(lab))
-        self._ask(("rate_limit_body", "rate_limit_retry_after"), lambda: limits.in_flight(lab))
-        self._ask_about_members(first, lab.second)
+        self._ask(
+            ("duplicate_name_in_request",),
+            lambda: create_questions.duplicate_name(probe, whole=whole),
+        )
+        self._ask(("create_empty",), lambda: create_questions.empty_create(probe))
+        self._ask(("code_100_status",), lambda: limit_questions.update_without_users(probe, first))
+        self._ask(("limit_counts", "limit_scope"), lambda: limit_questions.counting(probe))
+        self._ask(
+            ("rate_limit_body", "rate_limit_retry_after"),
+            lambda: limit_questions.in_flight(probe),
+        )
+        self._ask_about_members(first, probe.second)
 
     def _ask_about_members(self, first: CreatedSegment, second: CreatedSegment | None) -> None:
         keys = ("visibility_lag_ms", "remove_unknown_user", "numeric_identity")
         if second is None:
             why = "there is no second segment"
-            self._keep(cannot_tell(key, why) for key in (*keys, *changing.EVENT_KEYS))
+            self._add_findings(
+                cannot_tell(key, why) for key in (*keys, *member_questions.EVENT_KEYS)
+            )
             return
-        lab = self._lab
-        watch = Watch(lab, (first, second))
+        probe = self._probe
+        watcher = EventWatcher(probe, (first, second))
         why = ""
         try:
-            lab.note("Waiting for the first event …")
-            self._keep(changing.first_change(lab, watch, first, patience=self._patience))
-        except Declined:
-            self._keep(cannot_tell(key, _SAID_NO) for key in (*keys, *changing.EVENT_KEYS))
+            probe.note("Waiting for the first event …")
+            self._add_findings(
+                member_questions.first_change(probe, watcher, first, patience=self._patience)
+            )
+        except WriteDeclined:
+            self._add_findings(
+                cannot_tell(key, _DECLINED) for key in (*keys, *member_questions.EVENT_KEYS)
+            )
             return
         except Unreadable as error:
             why = str(error)
-            self._keep([cannot_tell("visibility_lag_ms", why, *_number(watch))])
-        first = lab.first or first
-        sent = changing.send(lab, first, second, watched=not why)
+            self._add_findings([cannot_tell("visibility_lag_ms", why, *_evidence(watcher))])
+        first = probe.first or first
+        sent = member_questions.send(probe, first, second, watched=not why)
         events = None
         if not why:
             try:
-                lab.note("Waiting for the last event …")
+                probe.note("Waiting for the last event …")
                 lag = float(self._setting("visibility_lag_ms") or 0) / 1000
-                events = changing.read_all(
-                    lab, watch, first, lag=lag, patience=max(self._patience, 2 * lag)
+                events = member_questions.read_all(
+                    probe, watcher, first, lag=lag, patience=max(self._patience, 2 * lag)
                 )
             except Unreadable as error:
                 why = str(error)
-        judge = Judge(lab=lab, sent=sent, events=events, first=first, second=second, why=why)
-        self._keep(judge.lessons())
+        judge = MemberFindings(
+            probe=probe, sent=sent, events=events, first=first, second=second, why=why
+        )
+        self._add_findings(judge.findings())
 
     # Parts
 
-    def _keep(self, lessons: Iterable[ProbeFinding]) -> None:
-        self._lessons.update({each.key: each for each in lessons})
+    def _add_findings(self, findings: Iterable[ProbeFinding]) -> None:
+        self._findings.update({each.key: each for each in findings})
 
     def _ask(self, keys: tuple[str, ...], question: Callable[[], list[ProbeFinding]]) -> None:
         try:
-            self._keep(question())
-        except Declined:
-            self._keep(cannot_tell(key, _SAID_NO) for key in keys)
+            self._add_findings(question())
+        except WriteDeclined:
+            self._add_findings(cannot_tell(key, _DECLINED) for key in keys)
 
     def _setting(self, key: str) -> str | int | None:
-        lesson = self._lessons.get(key)
-        return lesson.settings.get(key) if lesson else None
+        finding = self._findings.get(key)
+        return finding.settings.get(key) if finding else None
 
-    def _clean(self) -> None:
-        """Take the members out; a second Ctrl-C leaves them, and says so."""
+    def _clean_up(self) -> None:
+        """Remove the members. A second Ctrl-C leaves them, and the report lists them."""
         try:
-            self._lab.note("Removing the members …")
-            self._left = self._lab.clean()
+            self._probe.note("Removing the members …")
+            self._remaining = self._probe.remove_members()
         except KeyboardInterrupt:
             self._interrupted = True
-            self._left = self._lab.members_left()
+            self._remaining = self._probe.remaining_members()
         except OperationError as error:
             self._problem = self._problem or error.message
-            self._left = self._lab.members_left()
+            self._remaining = self._probe.remaining_members()
 
-    def _learned(self) -> ProbeReport:
+    def _build_report(self) -> ProbeReport:
         why = "the probe ended before this"
         return ProbeReport(
             host=self._host,
-            stem=self._lab.stem,
-            lessons=tuple(self._lessons.get(key) or cannot_tell(key, why) for key in QUESTIONS),
-            exchanges=tuple(self._lab.exchanges),
+            stem=self._probe.stem,
+            findings=tuple(self._findings.get(key) or cannot_tell(key, why) for key in QUESTIONS),
+            exchanges=tuple(self._probe.exchanges),
             shells=self._shells(),
-            left_behind=self._left,
+            left_behind=self._remaining,
             interrupted=self._interrupted,
             problem=self._problem,
         )
 
     def _shells(self) -> tuple[Shell, ...]:
-        """Give the segments, each once: what was doubtful may have become sure."""
-        sure = {each.customer_id for each in self._lab.shells if each.sure}
-        return tuple(each for each in self._lab.shells if each.sure or each.customer_id not in sure)
+        """Return each segment once: a doubtful one may have been confirmed later."""
+        sure = {each.customer_id for each in self._probe.shells if each.sure}
+        return tuple(
+            each for each in self._probe.shells if each.sure or each.customer_id not in sure
+        )
 
 
-def _number(watch: Watch) -> tuple[int, ...]:
-    return (watch.evidence,) if watch.evidence else ()
+def _evidence(watcher: EventWatcher) -> tuple[int, ...]:
+    return (watcher.evidence,) if watcher.evidence else ()

@@ -1,8 +1,7 @@
-"""What every question works with: requests asked for beforehand, noted, and undone.
+"""One probe of one account: sends requests after approval, records them, and cleans up.
 
-The lab remembers each segment and each membership that a request may have made, from
-before the request leaves, so that whatever happens it can say what is there and take
-its members out again.
+Before a request leaves, the run records every segment and membership that it may create.
+After any failure it can therefore say what exists and remove its members.
 """
 
 import json
@@ -24,7 +23,7 @@ UPDATE = "/api/updateSegment"
 ARRAY = "array"
 WRAPPED = "wrapped"
 PAUSES = (1.0, 2.0, 4.0, 8.0, 16.0)
-"""Seconds to wait after a 429 before the same request again: others may use the account."""
+"""Seconds to wait after each 429 before sending the request again: others may use the account."""
 
 _SHOWN_HEADERS = ("content-type", "retry-after", "date", "server")
 
@@ -33,32 +32,32 @@ Line = Mapping[str, str | int]
 
 
 class Service(Protocol):
-    """What the lab needs of the service; ``provider.raw`` has it."""
+    """What the probe needs of the service. ``provider.raw`` implements it."""
 
     @property
     def secrets(self) -> tuple[str, str]:
-        """What must appear in no report."""
+        """The values that must not appear in a report."""
 
     def send(self, request: RawRequest) -> RawReply:
         """Send one request."""
 
     def send_at_once(self, requests: Sequence[RawRequest]) -> list[RawReply]:
-        """Send several side by side."""
+        """Send several requests concurrently."""
 
     def wait(self, seconds: float) -> None:
-        """Let ``seconds`` pass."""
+        """Wait for ``seconds``."""
 
 
-class Declined(Exception):
-    """Somebody said no to a write."""
+class WriteDeclined(Exception):
+    """The user declined a write."""
 
 
 class EndedEarly(SegctlError):
-    """Nothing more can be learned."""
+    """The probe cannot continue."""
 
 
-class Verdict(Enum):
-    """What the service made of a request; unclear answers prove nothing."""
+class Acceptance(Enum):
+    """How the service answered a request. An unclear answer proves nothing."""
 
     ACCEPTED = "accepted"
     REFUSED = "refused"
@@ -67,30 +66,30 @@ class Verdict(Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class Reply:
-    """A request's answer; ``number`` is that of its exchange in the report."""
+    """A request's answer. ``number`` identifies its exchange in the report."""
 
     number: int
-    verdict: Verdict
+    acceptance: Acceptance
     status: int | None
     document: Any
     raw: RawReply
     ids: Mapping[str, int]
-    words: str
+    message: str
     exists: bool
 
     @property
-    def said(self) -> str:
-        """The answer in a few words."""
+    def summary(self) -> str:
+        """The answer in one phrase."""
         shown = f"HTTP {self.status}" if self.status is not None else self.raw.problem
-        return f"{shown}, {self.words}" if self.words else shown
+        return f"{shown}, {self.message}" if self.message else shown
 
     @property
     def code(self) -> object:
-        """The code in the body, if there is one."""
+        """The ``code`` in the body, or ``None``."""
         return self.document.get("code") if isinstance(self.document, dict) else None
 
     def rows(self) -> list[Any] | None:
-        """Give the segments that a create's answer lists."""
+        """Return the segments listed in a create's answer, or ``None``."""
         if isinstance(self.document, list):
             return self.document
         if isinstance(self.document, dict):
@@ -102,7 +101,7 @@ class Reply:
 
 @dataclass(frozen=True, kw_only=True)
 class CreatedSegment:
-    """A segment of the probe's."""
+    """A segment that the probe created."""
 
     name: str
     customer_id: str
@@ -112,8 +111,8 @@ class CreatedSegment:
 class ProbeRun:
     """One probe: the service, the names in use, and everything that was sent.
 
-    ``stem`` begins every name and is unlike any other's; ``approve`` is asked before each
-    write and says whether it may go.
+    ``stem`` starts every name and is unique to this probe. ``approve`` is called before each
+    write and returns whether to send it.
     """
 
     def __init__(
@@ -135,33 +134,33 @@ class ProbeRun:
         self.exchanges: list[Exchange] = []
         self.shells: list[Shell] = []
         self.members: dict[str, tuple[User, str]] = {}
-        """Memberships that may exist, by their text: the user as sent, the customer id."""
+        """Memberships that may exist, by their JSON text: the user as sent, the customer id."""
         self.mask = Masker(stem=self.stem, secrets=service.secrets)
         self._approve = approve
-        self._fresh = 0
+        self._created_count = 0
 
     # Names
 
-    def fresh(self) -> dict[str, str]:
-        """Give a segment that was never asked for."""
-        self._fresh += 1
-        name = f"{self.stem}-{self._fresh}"
+    def new_entry(self) -> dict[str, str]:
+        """Return the entry of a new segment with an unused name."""
+        self._created_count += 1
+        name = f"{self.stem}-{self._created_count}"
         return {"segment_name": name, "customer_segment_id": name}
 
     def user(self, number: int) -> dict[str, str]:
-        """Give the probe's user of that number."""
+        """Return the probe's user with this number."""
         return {"identity": f"{self.stem}-identity-u{number}"}
 
     def guid(self, number: int) -> str:
-        """Give a guid that nobody has."""
+        """Return a guid that no user has."""
         return f"{self.stem}-guid-g{number}"
 
     def clock_number(self) -> int:
-        """Give a number that is nobody's identity: the time in microseconds."""
+        """Return a number that is no user's identity: the time in microseconds."""
         return int(self.clock.now() * 1_000_000)
 
-    def nowhere(self, number: int = 0) -> dict[str, str]:
-        """Give a line for a segment that does not exist, so that nothing can happen."""
+    def nonexistent_line(self, number: int = 0) -> dict[str, str]:
+        """Return a line for a segment that does not exist, so that it changes nothing."""
         return {"customer_segment_id": f"{self.stem}-nowhere-{number}", "action": "REMOVE"}
 
     # Requests
@@ -169,7 +168,7 @@ class ProbeRun:
     def create(
         self, entries: Sequence[Mapping[str, str]], *, purpose: str, cost: Cost, form: str = ""
     ) -> Reply:
-        """Send a create; what it may make is remembered."""
+        """Send a create, and record the segments that it may create."""
         listed = [dict(each) for each in entries]
         document = {"segments": listed} if (form or self.form) == WRAPPED else listed
         sent = [
@@ -191,70 +190,74 @@ class ProbeRun:
         except CredentialsRefused:
             del self.shells[before:]
             raise
-        self.shells[before:] = _made(entries, reply)
+        self.shells[before:] = _possible_shells(entries, reply)
         return reply
 
     def update(
         self, *entries: tuple[Sequence[User], Sequence[Line]], purpose: str, cost: Cost
     ) -> Reply:
-        """Send an update of (users, lines); the members it may make are remembered."""
+        """Send an update of (users, lines), and record the members that it may add."""
         self._ask(Write(purpose=purpose, cost=cost))
         return self._update(entries, purpose=purpose)
 
     def remove(self, user: User, segment: CreatedSegment, *, purpose: str) -> Reply:
-        """Take a user out again; not asked for, since it was announced."""
+        """Remove a user. Needs no approval: cleaning up was announced at the start."""
         line = {"customer_segment_id": segment.customer_id, "action": "REMOVE"}
         return self._update([([user], [line])], purpose=purpose)
 
     def update_at_once(self, count: int, *, purpose: str) -> list[Reply]:
-        """Send ``count`` updates side by side, none of which changes anything."""
+        """Send ``count`` updates concurrently. None of them changes anything."""
         self._ask(Write(purpose=purpose, cost=Cost(errors=count), requests=count))
-        request = _request(UPDATE, _bulk([([self.user(8)], [self.nowhere()])]))
+        request = _request(UPDATE, _update_body([([self.user(8)], [self.nonexistent_line()])]))
         raws = self.service.send_at_once([request] * count)
-        return [self._noted(request, raw, purpose=purpose, judge=self._judge) for raw in raws]
+        return [
+            self._record_reply(request, raw, purpose=purpose, judge=self._judge) for raw in raws
+        ]
 
-    def remark(self, purpose: str, request: RawRequest, status: int | None, reply: str) -> int:
-        """Note an exchange whose answer is shown in another form; gives its number."""
+    def record_exchange(
+        self, purpose: str, request: RawRequest, status: int | None, reply: str
+    ) -> int:
+        """Record an exchange whose answer is reported in another form. Return its number."""
         raw = RawReply(status=status)
-        return self._exchange(request, raw, purpose=purpose, reply=reply)
+        return self._record_exchange(request, raw, purpose=purpose, reply=reply)
 
-    def clean(self) -> tuple[str, ...]:
-        """Remove every member that may be there; gives those that may still be."""
+    def remove_members(self) -> tuple[str, ...]:
+        """Remove every member that may exist. Return those that may still exist."""
         left = []
         for key, (user, customer_id) in list(self.members.items()):
             line = {"customer_segment_id": customer_id, "action": "REMOVE"}
             reply = self._update([([user], [line])], purpose="clean up: remove a member")
-            if reply.verdict is Verdict.ACCEPTED:
+            if reply.acceptance is Acceptance.ACCEPTED:
                 self.members.pop(key, None)
             else:
                 left.append(f"{json.dumps(user)} in {customer_id}")
         return tuple(left)
 
-    def members_left(self) -> tuple[str, ...]:
-        """Name the members that may be there."""
+    def remaining_members(self) -> tuple[str, ...]:
+        """Return the members that may exist."""
         return tuple(f"{json.dumps(user)} in {segment}" for user, segment in self.members.values())
 
     # Parts
 
     def _ask(self, write: Write) -> None:
         if not self._approve(write):
-            raise Declined
+            raise WriteDeclined
 
     def _update(
         self, entries: Sequence[tuple[Sequence[User], Sequence[Line]]], *, purpose: str
     ) -> Reply:
-        added = self._additions(entries)
+        added = self._added_memberships(entries)
         self.members.update(added)
-        reply = self._post(UPDATE, _bulk(entries), purpose=purpose, judge=self._judge)
-        if reply.verdict is Verdict.REFUSED:
+        reply = self._post(UPDATE, _update_body(entries), purpose=purpose, judge=self._judge)
+        if reply.acceptance is Acceptance.REFUSED:
             for key in added:
                 self.members.pop(key, None)
         return reply
 
-    def _additions(
+    def _added_memberships(
         self, entries: Sequence[tuple[Sequence[User], Sequence[Line]]]
     ) -> dict[str, tuple[User, str]]:
-        """Give the memberships that these entries may make and that are not there yet."""
+        """Return the memberships that these entries may create and that are not recorded yet."""
         first = self.first.customer_id if self.first else ""
         found: dict[str, tuple[User, str]] = {}
         for users, lines in entries:
@@ -267,7 +270,7 @@ class ProbeRun:
         return {key: pair for key, pair in found.items() if key not in self.members}
 
     def forget(self, user: User, segment: CreatedSegment) -> None:
-        """Take note that a user is a member no more."""
+        """Record that a user is no longer a member."""
         self.members.pop(json.dumps([user, segment.customer_id]), None)
 
     def _judge(self, status: int, body: bytes) -> Answer:
@@ -283,15 +286,15 @@ class ProbeRun:
                 break
             self.service.wait(pause)
             raw = self.service.send(request)
-        reply = self._noted(request, raw, purpose=purpose, judge=judge)
+        reply = self._record_reply(request, raw, purpose=purpose, judge=judge)
         if raw.status == 401:
             raise CredentialsRefused(
-                f"the credentials were refused: {reply.said}",
+                f"the credentials were refused: {reply.summary}",
                 hint="Check CLEVERTAP_ACCOUNT_ID, CLEVERTAP_PASSCODE and the region.",
             )
         return reply
 
-    def _noted(
+    def _record_reply(
         self,
         request: RawRequest,
         raw: RawReply,
@@ -299,21 +302,25 @@ class ProbeRun:
         purpose: str,
         judge: Callable[[int, bytes], Answer],
     ) -> Reply:
-        number = self._exchange(request, raw, purpose=purpose, reply=self.mask.text(raw.body))
+        number = self._record_exchange(
+            request, raw, purpose=purpose, reply=self.mask.text(raw.body)
+        )
         answer = judge(raw.status, raw.body) if raw.status is not None else None
-        document = parse(raw.body)
+        document = parse_json(raw.body)
         return Reply(
             number=number,
-            verdict=_verdict(answer),
+            acceptance=_acceptance(answer),
             status=raw.status,
             document=document,
             raw=raw,
             ids=answer.ids if answer else {},
             exists=answer.exists if answer else False,
-            words=masked_words(self.mask.text(words_of(document)), self.service.secrets),
+            message=masked_words(self.mask.text(error_message(document)), self.service.secrets),
         )
 
-    def _exchange(self, request: RawRequest, raw: RawReply, *, purpose: str, reply: str) -> int:
+    def _record_exchange(
+        self, request: RawRequest, raw: RawReply, *, purpose: str, reply: str
+    ) -> int:
         number = len(self.exchanges) + 1
         self.exchanges.append(
             Exchange(
@@ -336,7 +343,7 @@ class ProbeRun:
 def observed(
     key: str, answer: str, *evidence: int, settings: Mapping[str, str | int] | None = None
 ) -> ProbeFinding:
-    """Make a lesson of what was seen."""
+    """Build a finding from an observation."""
     return ProbeFinding(
         key=key,
         certainty=Certainty.OBSERVED,
@@ -347,44 +354,44 @@ def observed(
 
 
 def cannot_tell(key: str, why: str, *evidence: int) -> ProbeFinding:
-    """Make a lesson of what could not be seen."""
+    """Build a finding that says why a question has no answer."""
     return ProbeFinding(key=key, certainty=Certainty.CANNOT_TELL, answer=why, evidence=evidence)
 
 
-def parse(body: bytes) -> Any:
-    """Read JSON; ``None`` where it is none."""
+def parse_json(body: bytes) -> Any:
+    """Return the JSON document, or ``None`` if the body is not JSON."""
     try:
         return json.loads(body)
     except (ValueError, RecursionError):
         return None
 
 
-def words_of(document: Any) -> str:
-    """Find the sentence in an error body."""
+def error_message(document: Any) -> str:
+    """Return the message of an error body, or an empty string."""
     if isinstance(document, list) and document:
-        return words_of(document[0])
+        return error_message(document[0])
     if isinstance(document, dict):
         found = next((document[k] for k in ("error", "message") if document.get(k)), "")
         return found if isinstance(found, str) else ""
     return ""
 
 
-def fails(row: Any) -> bool:
-    """Tell whether a row of a create's answer is a refusal."""
+def is_refusal(row: Any) -> bool:
+    """Whether a row of a create's answer is a refusal."""
     if not isinstance(row, dict):
         return False
     status = str(row.get("status", "")).lower()
     return bool(row.get("error") or row.get("errors")) or status.startswith(("fail", "error"))
 
 
-def _verdict(answer: Answer | None) -> Verdict:
+def _acceptance(answer: Answer | None) -> Acceptance:
     match answer.outcome if answer else None:
         case Outcome.ACKNOWLEDGED:
-            return Verdict.ACCEPTED
-        case Outcome.REFUSED if answer and not answer.ids:  # else it made some of them
-            return Verdict.REFUSED
+            return Acceptance.ACCEPTED
+        case Outcome.REFUSED if answer and not answer.ids:  # with ids, it created some of them
+            return Acceptance.REFUSED
         case _:
-            return Verdict.UNCLEAR
+            return Acceptance.UNCLEAR
 
 
 def _request(path: str, document: Any) -> RawRequest:
@@ -392,7 +399,7 @@ def _request(path: str, document: Any) -> RawRequest:
     return RawRequest(method="POST", path=path, body=body)
 
 
-def _bulk(entries: Sequence[tuple[Sequence[User], Sequence[Line]]]) -> dict[str, Any]:
+def _update_body(entries: Sequence[tuple[Sequence[User], Sequence[Line]]]) -> dict[str, Any]:
     return {
         "bulk_profiles": [
             {"user_profiles": list(users), "segments": list(lines)} for users, lines in entries
@@ -409,28 +416,28 @@ def _shell(entry: Mapping[str, str], *, sure: bool, ct_id: int | None = None) ->
     )
 
 
-def _made(entries: Sequence[Mapping[str, str]], reply: Reply) -> list[Shell]:
-    """Give the segments that an answered create made, or may have made."""
-    if reply.verdict is Verdict.REFUSED:
+def _possible_shells(entries: Sequence[Mapping[str, str]], reply: Reply) -> list[Shell]:
+    """Return the segments that an answered create created or may have created."""
+    if reply.acceptance is Acceptance.REFUSED:
         return []
     rows = reply.rows()
     listed = rows is not None and len(rows) == len(entries)
     matched = rows if rows is not None and listed else [None] * len(entries)
-    # A plain success may be for some of several entries.
-    sure = reply.verdict is Verdict.ACCEPTED and (listed or len(entries) == 1)
+    # A success without rows can mean only some of several entries.
+    sure = reply.acceptance is Acceptance.ACCEPTED and (listed or len(entries) == 1)
     return [
         _shell(
             entry,
             sure=sure or row is not None,
-            ct_id=reply.ids.get(entry.get("customer_segment_id", "")) or id_of(row),
+            ct_id=reply.ids.get(entry.get("customer_segment_id", "")) or segment_id_of(row),
         )
         for entry, row in zip(entries, matched, strict=True)
-        if not fails(row)
+        if not is_refusal(row)
     ]
 
 
-def id_of(row: Any) -> int | None:
-    """Give the id in a row of a create's answer."""
+def segment_id_of(row: Any) -> int | None:
+    """Return the id in a row of a create's answer, or ``None``."""
     if isinstance(row, dict):
         for name in ("id", "ct_segment_id", "segment_id"):
             value = row.get(name)

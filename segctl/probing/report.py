@@ -1,7 +1,4 @@
-"""What a probe learned about the service: its questions, the answers, and their evidence.
-
-Values only: ``probing/`` fills them in, ``render/`` shows them.
-"""
+"""The report of a probe: questions, answers, and their evidence. Values only."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,7 +6,7 @@ from enum import StrEnum
 
 
 class Certainty(StrEnum):
-    """Whether an answer was seen, or could not be."""
+    """Whether an answer was observed."""
 
     OBSERVED = "observed"
     CANNOT_TELL = "cannot tell"
@@ -45,22 +42,22 @@ QUESTIONS: Mapping[str, str] = {
     "conflict_order": "In which order are ADD and REMOVE of one request processed?",
     "export_object_id": "Does the event export carry objectId?",
 }
-"""The open questions by key; a key is the emulator's setting wherever there is one."""
+"""The open questions by key. If the emulator has a setting for one, the key is its name."""
 
 UNASKABLE: Mapping[str, str] = {
     "reuse_deleted_customer_id": "segments are deleted by hand in the dashboard",
     "segment_cap_counts": "it would take 2,500 segments",
     "export_object_id": "exports are set up by hand in the dashboard",
 }
-"""Questions that no two calls can answer, and why."""
+"""Questions that API calls cannot answer, and why."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ProbeFinding:
-    """One question's answer; ``evidence`` numbers the exchanges that it rests on.
+    """The answer to one question. ``evidence`` has the numbers of the exchanges that support it.
 
-    ``settings`` are the emulator's settings that behave so.  They may be absent from an
-    answer that was observed: the service may do what no setting does.
+    ``settings`` make the emulator behave the same. An observed answer can have none: the
+    service may do something that no setting describes.
     """
 
     key: str
@@ -71,13 +68,13 @@ class ProbeFinding:
 
     @property
     def question(self) -> str:
-        """The question in words."""
+        """The text of the question."""
         return QUESTIONS[self.key]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Exchange:
-    """One request and its answer, without credentials and identities."""
+    """One request and its answer, with credentials and identities masked."""
 
     number: int
     purpose: str
@@ -90,7 +87,7 @@ class Exchange:
 
 @dataclass(frozen=True, kw_only=True)
 class Shell:
-    """A segment that was made, or, unless ``sure``, may have been made."""
+    """A segment that was created or, unless ``sure``, may have been created."""
 
     name: str
     customer_id: str | None
@@ -100,7 +97,7 @@ class Shell:
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
-    """What a write may use up, at most; ``errors`` are entries of the Error Stream."""
+    """The most that a write can consume. ``errors`` are entries in the Error Stream."""
 
     segments: int = 0
     profiles: int = 0
@@ -109,15 +106,15 @@ class Cost:
 
 
 LIKELY = Cost(segments=2, profiles=6, events=14, errors=10)
-"""What a probe uses up where the service does as its pages say."""
+"""What a probe consumes if the service behaves as its pages say."""
 
 MOST = Cost(segments=9, profiles=11, events=20, errors=575)
-"""What it uses up at most."""
+"""The most that a probe can consume."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Write:
-    """A request that changes something, or several sent side by side, before it is sent."""
+    """A request that changes something, or several concurrent ones, before it is sent."""
 
     purpose: str
     cost: Cost
@@ -126,15 +123,15 @@ class Write:
 
 @dataclass(frozen=True, kw_only=True)
 class ProbeReport:
-    """All that one probe learned, and what it left in the account.
+    """Everything one probe learned, and what it left in the account.
 
-    ``stem`` begins every name that the probe used; ``left_behind`` names members that
-    could not be removed; ``problem`` says why the probe ended early, if it did.
+    ``stem`` starts every name that the probe used. ``left_behind`` lists members that could
+    not be removed. ``problem`` says why the probe ended early, if it did.
     """
 
     host: str
     stem: str
-    lessons: tuple[ProbeFinding, ...]
+    findings: tuple[ProbeFinding, ...]
     exchanges: tuple[Exchange, ...]
     shells: tuple[Shell, ...]
     left_behind: tuple[str, ...] = ()
@@ -142,21 +139,21 @@ class ProbeReport:
     problem: str = ""
 
     def emulator_settings(self) -> dict[str, str | int]:
-        """Give the settings that make an emulator behave as was observed."""
-        return {name: value for each in self.lessons for name, value in each.settings.items()}
+        """Return the settings that make an emulator behave as observed."""
+        return {name: value for each in self.findings for name, value in each.settings.items()}
 
     def client_settings(self) -> dict[str, str]:
-        """Give what was learned for ``spec.provider`` of ``segctl.yaml``."""
+        """Return the findings that belong in ``spec.provider`` of ``segctl.yaml``."""
         counts = self.emulator_settings().get("limit_counts")
         if counts is None:
             return {}
         return {"counting": "distinct" if counts == "distinct" else "strict"}
 
     def obstacle(self) -> str:
-        """Say what keeps segctl from working with this service; empty where nothing does."""
+        """Return what keeps segctl from working with this service, or an empty string."""
         if self.emulator_settings().get("create_body") != "wrapped":
             return ""
         return (
             "This service refuses the bare array that segctl sends to createSegment: segments "
-            "have to be made in another way and adopted with `segctl import`."
+            "have to be created in another way and adopted with `segctl import`."
         )

@@ -64,25 +64,25 @@ def _parts(cost: Cost) -> list[str]:
     return parts
 
 
-def summary(learned: ProbeReport, *, style: Style = PLAIN) -> str:
+def summary(report: ProbeReport, *, style: Style = PLAIN) -> str:
     """Give each question with its answer, and what is left to do."""
     lines = []
-    for each in learned.lessons:
+    for each in report.findings:
         seen = each.certainty is Certainty.OBSERVED
         answer = escaped(each.answer)
         shown = style.green(answer) if seen else style.dim(f"cannot tell: {answer}")
         lines += [escaped(each.question), f"  {shown}"]
-    if learned.obstacle():
-        lines += ["", style.yellow(learned.obstacle())]
-    return "\n".join([*lines, "", *leftovers(learned)]) + "\n"
+    if report.obstacle():
+        lines += ["", style.yellow(report.obstacle())]
+    return "\n".join([*lines, "", *leftovers(report)]) + "\n"
 
 
-def leftovers(learned: ProbeReport) -> list[str]:
+def leftovers(report: ProbeReport) -> list[str]:
     """Say what the probe left in the account, and what to do about it."""
     lines = []
-    if learned.shells:
+    if report.shells:
         lines.append("Delete these segments in the dashboard, under Segments:")
-        for shell in learned.shells:
+        for shell in report.shells:
             names = [f"name {escaped(shell.name)}"]
             if shell.customer_id:
                 names.append(f"customer id {escaped(shell.customer_id)}")
@@ -92,54 +92,54 @@ def leftovers(learned: ProbeReport) -> list[str]:
             lines.append(f"- {', '.join(names)}{doubt}")
     else:
         lines.append("No segment was made.")
-    if learned.left_behind:
+    if report.left_behind:
         lines.append("These members may still be in them; they go with the segments:")
-        lines += [f"- {escaped(each)}" for each in learned.left_behind]
-    elif learned.shells:
+        lines += [f"- {escaped(each)}" for each in report.left_behind]
+    elif report.shells:
         lines.append("Removing their members was accepted; the dashboard shows if they are empty.")
     return lines
 
 
-def settings(learned: ProbeReport) -> str:
+def settings(report: ProbeReport) -> str:
     """Give the emulator's settings, for ``segctl emulator --settings``."""
-    return json.dumps(learned.emulator_settings(), indent=2, sort_keys=True) + "\n"
+    return json.dumps(report.emulator_settings(), indent=2, sort_keys=True) + "\n"
 
 
-def client(learned: ProbeReport) -> str:
+def client(report: ProbeReport) -> str:
     """Give the part of ``segctl.yaml`` that was determined."""
-    found = learned.client_settings()
+    found = report.client_settings()
     if not found:
         return "# Nothing was learned that belongs into segctl.yaml.\n"
     lines = [f"    {name}: {value}" for name, value in found.items()]
     return "\n".join(["# For segctl.yaml; merge it.", "spec:", "  provider:", *lines]) + "\n"
 
 
-def report(learned: ProbeReport) -> str:
+def report(report: ProbeReport) -> str:
     """Give everything in Markdown: answers, then every request with its answer."""
-    lines = ["# What the probe learned", "", f"Service: `{escaped(learned.host)}`", ""]
-    if learned.interrupted:
+    lines = ["# What the probe learned", "", f"Service: `{escaped(report.host)}`", ""]
+    if report.interrupted:
         lines += ["It was interrupted.", ""]
-    if learned.problem:
-        lines += [f"It ended early: {_cell(learned.problem)}", ""]
-    if learned.obstacle():
-        lines += [learned.obstacle(), ""]
+    if report.problem:
+        lines += [f"It ended early: {_cell(report.problem)}", ""]
+    if report.obstacle():
+        lines += [report.obstacle(), ""]
     lines += [
         "| question | | answer | emulator's setting | evidence |",
         "| --- | --- | --- | --- | --- |",
     ]
-    lines += [_row(each) for each in learned.lessons]
-    lines += ["", "## What is left", "", *leftovers(learned), "", "## For segctl.yaml", ""]
-    lines += ["```yaml", client(learned).rstrip(), "```", "", "## Evidence", ""]
+    lines += [_row(each) for each in report.findings]
+    lines += ["", "## What is left", "", *leftovers(report), "", "## For segctl.yaml", ""]
+    lines += ["```yaml", client(report).rstrip(), "```", "", "## Evidence", ""]
     lines.append("Credentials are hidden, identities shown by their last part, long bodies cut.")
-    for exchange in learned.exchanges:
+    for exchange in report.exchanges:
         lines += ["", *_exchange(exchange)]
     return "\n".join(lines) + "\n"
 
 
-def _row(lesson: ProbeFinding) -> str:
-    chosen = ", ".join(f"`{name}: {value}`" for name, value in lesson.settings.items())
-    evidence = ", ".join(map(str, lesson.evidence))
-    cells = (lesson.question, lesson.certainty.value, _cell(lesson.answer), chosen, evidence)
+def _row(finding: ProbeFinding) -> str:
+    chosen = ", ".join(f"`{name}: {value}`" for name, value in finding.settings.items())
+    evidence = ", ".join(map(str, finding.evidence))
+    cells = (finding.question, finding.certainty.value, _cell(finding.answer), chosen, evidence)
     return f"| {' | '.join(cells)} |"
 
 

@@ -81,8 +81,8 @@ def run_probe(
         transport=context.transport,
     )
     with service:
-        lab = ProbeRun(service, stem=target.stem, clock=context.clock, approve=approve, note=note)
-        return ProbePlan(lab, host=target.host, patience=patience).run()
+        probe = ProbeRun(service, stem=target.stem, clock=context.clock, approve=approve, note=note)
+        return ProbePlan(probe, host=target.host, patience=patience).run()
 
 
 def make_folder(context: Context, folder: Path) -> None:

@@ -76,8 +76,8 @@ class Bench:
             transport=httpx.ASGITransport(app=self.front or self.app),
         )
         with service:
-            lab = ProbeRun(service, stem=STEM, clock=self.clock, approve=asked, note=note)
-            return ProbePlan(lab, host="emulator", patience=patience).run()
+            probe = ProbeRun(service, stem=STEM, clock=self.clock, approve=asked, note=note)
+            return ProbePlan(probe, host="emulator", patience=patience).run()
 
     @property
     def service(self) -> Any:
@@ -122,9 +122,9 @@ def bench(**settings: Any) -> Iterator[Bench]:
         app.state.service.store.close()
 
 
-def answers(learned: ProbeReport) -> dict[str, str]:
+def answers(report: ProbeReport) -> dict[str, str]:
     """Give each question's answer, or that it could not be told."""
     return {
         each.key: each.answer if each.certainty is Certainty.OBSERVED else "cannot tell"
-        for each in learned.lessons
+        for each in report.findings
     }

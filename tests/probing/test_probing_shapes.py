@@ -47,9 +47,9 @@ def creates(status: int, shape: Callable[[list[Any]], Any], *, as_text: bool = F
 
 def probed(at: Bench, path: str, change: Change) -> ProbeReport:
     at.front = changed(at.app, path, change)
-    learned = at.probe()
+    report = at.probe()
     assert at.members() == 0
-    return learned
+    return report
 
 
 @pytest.mark.parametrize(
@@ -68,13 +68,13 @@ def test_an_answer_of_another_shape_is_told_and_sets_nothing(
     change: Change, answer: str, field: str
 ) -> None:
     with bench() as at:
-        learned = probed(at, "/api/createSegment", change)
-    said = answers(learned)
+        report = probed(at, "/api/createSegment", change)
+    said = answers(report)
     assert said["create_answer"].startswith(answer)
     assert said["create_id_field"] == field
-    assert "create_answer" not in learned.emulator_settings()
+    assert "create_answer" not in report.emulator_settings()
     assert said["noop_changes"] == "no"
-    assert sum(shell.sure for shell in learned.shells) in {1, 2}
+    assert sum(shell.sure for shell in report.shells) in {1, 2}
 
 
 def test_limits_that_refuse_without_code_100_settle_nothing() -> None:
@@ -84,11 +84,11 @@ def test_limits_that_refuse_without_code_100_settle_nothing() -> None:
         return Response(json.dumps(document), given)
 
     with bench() as at:
-        learned = probed(at, "/api/updateSegment", change)
-    said = answers(learned)
+        report = probed(at, "/api/updateSegment", change)
+    said = answers(report)
     assert (said["limit_scope"], said["limit_counts"]) == ("cannot tell", "cannot tell")
     assert said["code_100_status"] == "no code 100 without users: HTTP 400, code 400"
-    assert learned.client_settings() == {}
+    assert report.client_settings() == {}
 
 
 def test_a_second_segment_with_the_same_customer_id_is_told_and_sets_nothing() -> None:
@@ -98,10 +98,10 @@ def test_a_second_segment_with_the_same_customer_id_is_told_and_sets_nothing() -
         return Response(json.dumps(document), given)
 
     with bench() as at:
-        learned = probed(at, "/api/createSegment", change)
-    assert answers(learned)["duplicate_customer_id"] == "accepted, with an id of its own"
-    assert "duplicate_customer_id" not in learned.emulator_settings()
-    assert 77 in {shell.ct_id for shell in learned.shells}
+        report = probed(at, "/api/createSegment", change)
+    assert answers(report)["duplicate_customer_id"] == "accepted, with an id of its own"
+    assert "duplicate_customer_id" not in report.emulator_settings()
+    assert 77 in {shell.ct_id for shell in report.shells}
 
 
 def test_profiles_that_have_both_ids_are_told_and_set_nothing() -> None:
@@ -112,9 +112,9 @@ def test_profiles_that_have_both_ids_are_told_and_set_nothing() -> None:
         return Response(json.dumps(document), given)
 
     with bench() as at:
-        learned = probed(at, "/1/events.json", change)
-    assert answers(learned)["both_ids"] == "both: the event's profile has the two"
-    assert "both_ids" not in learned.emulator_settings()
+        report = probed(at, "/1/events.json", change)
+    assert answers(report)["both_ids"] == "both: the event's profile has the two"
+    assert "both_ids" not in report.emulator_settings()
 
 
 def test_other_peoples_events_are_not_kept() -> None:
@@ -129,10 +129,10 @@ def test_other_peoples_events_are_not_kept() -> None:
         return Response(json.dumps(document), given)
 
     with bench() as at:
-        learned = probed(at, "/1/events.json", change)
-    assert "anna" not in str(learned)
-    assert "VIP" not in str(learned)
-    assert answers(learned)["noop_changes"] == "no"
+        report = probed(at, "/1/events.json", change)
+    assert "anna" not in str(report)
+    assert "VIP" not in str(report)
+    assert answers(report)["noop_changes"] == "no"
 
 
 def test_events_are_read_page_by_page_when_the_service_is_ready() -> None:
@@ -145,6 +145,6 @@ def test_events_are_read_page_by_page_when_the_service_is_ready() -> None:
 
     with bench() as at:
         at.front = changed(at.app, "/1/events.json", change)
-        learned = at.probe()
-    assert answers(learned)["visibility_lag_ms"] == "at once"
-    assert answers(learned)["conflict_order"] == "as sent"
+        report = at.probe()
+    assert answers(report)["visibility_lag_ms"] == "at once"
+    assert answers(report)["conflict_order"] == "as sent"

@@ -40,10 +40,10 @@ def in_words(settings: dict[str, Any]) -> str:
     return ",".join(f"{name}={value}" for name, value in settings.items())
 
 
-def wrong(learned: ProbeReport, settings: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
+def wrong(report: ProbeReport, settings: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
     """Give the settings that the probe has otherwise than they are."""
     truth = Settings().changed(settings).document()
-    found = learned.emulator_settings()
+    found = report.emulator_settings()
     return {name: (value, truth[name]) for name, value in found.items() if truth[name] != value}
 
 
@@ -51,43 +51,43 @@ def fits(used: Cost, announced: Cost) -> bool:
     return all(getattr(used, name) <= getattr(announced, name) for name in vars(announced))
 
 
-def check(settings: dict[str, Any], at: Bench, learned: ProbeReport) -> None:
+def check(settings: dict[str, Any], at: Bench, report: ProbeReport) -> None:
     """What holds whatever the service does."""
-    assert wrong(learned, settings) == {}
-    assert learned.problem == ""
+    assert wrong(report, settings) == {}
+    assert report.problem == ""
     assert at.members() == 0
-    assert learned.left_behind == ()
+    assert report.left_behind == ()
     made = [each.name for each in account_of(at).segments.values()]
-    assert Counter(shell.name for shell in learned.shells if shell.sure) <= Counter(made)
-    assert Counter(made) <= Counter(shell.name for shell in learned.shells)
+    assert Counter(shell.name for shell in report.shells if shell.sure) <= Counter(made)
+    assert Counter(made) <= Counter(shell.name for shell in report.shells)
     assert fits(at.used(), MOST)
 
 
 def test_a_probe_of_the_default_service_answers_all_that_can_be_told() -> None:
     with bench() as at:
-        learned = at.probe()
-        check({}, at, learned)
+        report = at.probe()
+        check({}, at, report)
         assert fits(at.used(), LIKELY)
-    untold = {each.key for each in learned.lessons if each.certainty is Certainty.CANNOT_TELL}
+    untold = {each.key for each in report.findings if each.certainty is Certainty.CANNOT_TELL}
     assert untold == set(UNASKABLE)
-    assert [each.key for each in learned.lessons] == list(QUESTIONS)
+    assert [each.key for each in report.findings] == list(QUESTIONS)
 
 
 @pytest.mark.parametrize(("name", "choice"), [(n, c) for n, c in alternatives() if n not in UNSEEN])
 def test_a_probe_finds_a_switch_out(name: str, choice: Any) -> None:
     with bench(**{name: choice}) as at:
-        learned = at.probe()
-        check({name: choice}, at, learned)
-    assert learned.emulator_settings()[name] == choice
+        report = at.probe()
+        check({name: choice}, at, report)
+    assert report.emulator_settings()[name] == choice
 
 
 @pytest.mark.parametrize(("name", "choice"), [(n, c) for n, c in alternatives() if n in UNSEEN])
 def test_a_probe_says_what_it_cannot_tell(name: str, choice: Any) -> None:
     with bench(**{name: choice}) as at:
-        learned = at.probe()
-        check({name: choice}, at, learned)
-    assert name not in learned.emulator_settings()
-    assert answers(learned).get(name, "cannot tell") == "cannot tell"
+        report = at.probe()
+        check({name: choice}, at, report)
+    assert name not in report.emulator_settings()
+    assert answers(report).get(name, "cannot tell") == "cannot tell"
 
 
 @pytest.mark.parametrize("settings", COMBINED, ids=in_words)
@@ -101,10 +101,10 @@ def test_a_probe_is_never_wrong_about_several_switches_at_once(settings: dict[st
 )
 def test_an_emulator_with_a_probes_settings_answers_a_probe_alike(settings: dict[str, Any]) -> None:
     with bench(**settings) as at:
-        learned = at.probe()
-    with bench(**learned.emulator_settings()) as other:
+        report = at.probe()
+    with bench(**report.emulator_settings()) as other:
         again = answers(other.probe())
-    told = {key: said for key, said in answers(learned).items() if said != "cannot tell"}
+    told = {key: said for key, said in answers(report).items() if said != "cannot tell"}
     assert {key: again[key] for key in told} == told
 
 
