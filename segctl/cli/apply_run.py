@@ -131,13 +131,13 @@ class JsonRun(Run):
         reread: bool = False,
     ) -> int:
         """Do it all; an error is told in the stream as well."""
-        self._stream.send(stream.version(__version__))
+        self._stream.send(stream.version_line(__version__))
         try:
             return super().go(
                 targets=targets, destroy=destroy, lock_timeout=lock_timeout, reread=reread
             )
         except SegctlError as error:
-            for line in stream.error(error):
+            for line in stream.error_lines(error):
                 self._stream.send(line)
             raise
 
@@ -146,11 +146,11 @@ class JsonRun(Run):
         self._progress(event)
 
     def _show(self, plan: Plan) -> None:
-        for line in stream.planned(plan):
+        for line in stream.plan_lines(plan):
             self._stream.send(line)
 
     def _recorded(self) -> None:
-        self._stream.send(stream.recorded())
+        self._stream.send(stream.recorded_line())
 
 
 def check_can_ask(verb: str, *, plan: str = "plan") -> None:

@@ -18,7 +18,7 @@ from segctl.core.errors import (
     WrongUsage,
 )
 from segctl.render import diagnostics, text
-from segctl.render.grouping import gathered
+from segctl.render.grouping import group_findings
 from segctl.render.style import escaped
 
 FAILED = 1
@@ -73,7 +73,9 @@ def _explain(error: SegctlError, screen: Screen) -> None:
         screen.err(diagnostics.text(error.diagnostics, style=style, source=source))
     if isinstance(error, GuardRefused):
         lines = (
-            line for found in gathered(error.findings) for line in text.finding(found, style=style)
+            line
+            for found in group_findings(error.findings)
+            for line in text.finding_lines(found, style=style)
         )
         screen.err("".join(f"{line}\n" for line in lines))
     screen.err(f"{_heading(screen)} {_multiline(error.message)}\n")

@@ -70,7 +70,7 @@ def command(
         observe=screen.tell_recovered,
     )
     screen.out(
-        state_view.imported(
+        state_view.render_import(
             done.address, key=done.key, members=done.members, duplicates=done.duplicates
         )
     )

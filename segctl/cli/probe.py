@@ -43,7 +43,7 @@ def command(screen: Screen, *, yes: bool, out: str | None, patience: float) -> i
     target = find_probe_target(context, variables=screen.variables)
     style = screen.out_style
     screen.out(
-        probe_view.announcement(
+        probe_view.render_announcement(
             host=target.host, account=target.account, stem=target.stem, style=style
         )
     )
@@ -65,16 +65,16 @@ def command(screen: Screen, *, yes: bool, out: str | None, patience: float) -> i
         context,
         folder,
         {
-            probe_view.REPORT: probe_view.report(report),
-            probe_view.SETTINGS: probe_view.settings(report),
-            probe_view.CLIENT: probe_view.client(report),
+            probe_view.REPORT_FILE: probe_view.render_report(report),
+            probe_view.SETTINGS_FILE: probe_view.render_emulator_settings(report),
+            probe_view.CLIENT_FILE: probe_view.render_client_settings(report),
         },
     )
-    screen.out("\n" + probe_view.summary(report, style=style))
+    screen.out("\n" + probe_view.render_summary(report, style=style))
     screen.out(
-        f"\n{probe_view.client(report)}\n"
-        f"The report is {folder / probe_view.REPORT}. An emulator like this service:\n"
-        f"  segctl emulator --settings {folder / probe_view.SETTINGS}\n"
+        f"\n{probe_view.render_client_settings(report)}\n"
+        f"The report is {folder / probe_view.REPORT_FILE}. An emulator like this service:\n"
+        f"  segctl emulator --settings {folder / probe_view.SETTINGS_FILE}\n"
     )
     _conclude(report)
     return 0
@@ -105,7 +105,7 @@ class Asker:
 
     def approve(self, write: Write) -> bool:
         """Ask for one write; y and a are a yes, everything else is a no."""
-        asked = probe_view.question(write)
+        asked = probe_view.render_question(write)
         if self._all:
             self._screen.out(f"  {asked}\n")
             return True

@@ -18,7 +18,7 @@ from segctl.core.events import (
     Settling,
 )
 from segctl.render import report, stream
-from segctl.render.phrases import counted, duration, number
+from segctl.render.phrases import format_count, format_duration, format_number
 
 EVERY_SECONDS = 10.0
 """How often plain lines and JSON tell the progress."""
@@ -46,10 +46,14 @@ class Tally:
 
     def __str__(self) -> str:
         """Give one line: memberships, requests, and how often the service said 429."""
-        throttled = f", {counted(self.throttled, 'time')} rate limited" if self.throttled else ""
+        throttled = (
+            f", {format_count(self.throttled, 'time')} rate limited" if self.throttled else ""
+        )
+        changes = format_count(self.of_changes, "membership change")
+        requests = format_count(self.of_requests, "request")
         return (
-            f"{number(self.changes)} of {counted(self.of_changes, 'membership change')}, "
-            f"{number(self.requests)} of {counted(self.of_requests, 'request')}{throttled}"
+            f"{format_number(self.changes)} of {changes}, "
+            f"{format_number(self.requests)} of {requests}{throttled}"
         )
 
 
@@ -99,7 +103,7 @@ class Lines:
 class Bar:
     """A bar on a terminal: memberships, requests, their rate, 429s, the time left."""
 
-    def __init__(self, monotonic: Callable[[], float], *, colour: bool) -> None:
+    def __init__(self, monotonic: Callable[[], float], *, color: bool) -> None:
         from rich.console import Console  # noqa: PLC0415 - slow, and for terminals only
         from rich.progress import (  # noqa: PLC0415 - as above
             BarColumn,
@@ -108,7 +112,7 @@ class Bar:
         )
         from rich.progress import Progress as RichProgress  # noqa: PLC0415 - as above
 
-        console = Console(stderr=True, no_color=not colour, highlight=False)
+        console = Console(stderr=True, no_color=not color, highlight=False)
         self._bar = RichProgress(
             TextColumn("Applying"),
             BarColumn(),
@@ -176,13 +180,13 @@ class JsonLines:
     def __call__(self, event: Event) -> None:
         """Write the event, and every ten seconds the progress."""
         self._tally.count(event)
-        self.send(stream.event(event))
+        self.send(stream.event_line(event))
         if isinstance(event, ApplyStarted):
             self._next = self._monotonic() + EVERY_SECONDS
         elif isinstance(event, RequestDone) and self._monotonic() >= self._next:
             self._next = self._monotonic() + EVERY_SECONDS
             self.send(
-                stream.progress(
+                stream.progress_line(
                     changes=self._tally.changes,
                     of_changes=self._tally.of_changes,
                     requests=self._tally.requests,
@@ -203,7 +207,7 @@ class JsonLines:
 def settling_line(event: Settling) -> str:
     """Say why nothing happens for a while."""
     return (
-        f"Waiting {duration(event.seconds)}: changes that got no answer are not turned "
+        f"Waiting {format_duration(event.seconds)}: changes that got no answer are not turned "
         "round before a late request can have arrived."
     )
 
@@ -211,5 +215,5 @@ def settling_line(event: Settling) -> str:
 def for_people(screen: Screen, monotonic: Callable[[], float]) -> Progress:
     """Choose the bar where standard error is a terminal, plain lines elsewhere."""
     if sys.stderr.isatty():
-        return Bar(monotonic, colour=screen.err_style.colour)
+        return Bar(monotonic, color=screen.err_style.color)
     return Lines(screen.err, monotonic)

@@ -36,7 +36,7 @@ def load(screen: Screen, *, file: str, lock_timeout: float) -> None:
         lock_timeout=lock_timeout,
         observe=screen.tell_recovered,
     )
-    screen.out(rejects_view.loaded(result))
+    screen.out(rejects_view.render_load_result(result))
 
 
 @command.command("list", epilog="Example: segctl rejects list --target gold")
@@ -51,7 +51,7 @@ def list_refused(
     """Print every membership that was refused, and why, one a line."""
     mode = options.identities_mode(identities, view="text")
     found = list_quarantined(screen.context(), targets=targets)
-    view = rejects_view.document if as_json else rejects_view.lines
+    view = rejects_view.iter_json if as_json else rejects_view.iter_text
     for text in view(found, identities=mode):
         screen.out(text)
 
@@ -78,4 +78,4 @@ def retry(
         lock_timeout=lock_timeout,
         observe=screen.tell_recovered,
     )
-    screen.out(rejects_view.retried(result))
+    screen.out(rejects_view.render_retry_result(result))

@@ -103,12 +103,12 @@ class Screen:
         return ResourceLimits(memory=memory, folder=path)
 
     def _style(self, stream: TextIO) -> "Style":
-        from segctl.render.style import COLOUR, PLAIN  # noqa: PLC0415 - --help needs none
+        from segctl.render.style import COLOR, PLAIN  # noqa: PLC0415 - --help needs none
 
-        return COLOUR if _wants_colour(stream, no_color=self.no_color) else PLAIN
+        return COLOR if _wants_color(stream, no_color=self.no_color) else PLAIN
 
 
-def _wants_colour(stream: TextIO, *, no_color: bool) -> bool:
+def _wants_color(stream: TextIO, *, no_color: bool) -> bool:
     if no_color or os.environ.get("NO_COLOR"):
         return False
     if os.environ.get("FORCE_COLOR"):

@@ -34,7 +34,7 @@ def command(screen: Screen, *, file: str | None, view: str, identities: str | No
         raise WrongUsage(f"the state is shown as text or json, not as {view}")
     state = read_state(screen.context())
     screen.out(
-        state_view.json_text(state)
+        state_view.render_json(state)
         if view == "json"
-        else state_view.text(state, style=screen.out_style)
+        else state_view.render_text(state, style=screen.out_style)
     )

@@ -38,7 +38,7 @@ def command() -> None:
 def list_addresses(screen: Screen, *, globs: tuple[str, ...]) -> None:
     """Print the addresses of the recorded segments, one a line."""
     state = read_state(screen.context())
-    screen.out(state_view.addresses(a for a in state.segments if is_targeted(a, globs)))
+    screen.out(state_view.render_addresses(a for a in state.segments if is_targeted(a, globs)))
 
 
 @command.command("show", epilog="Example: segctl state show segment.gold")
@@ -52,7 +52,9 @@ def show(screen: Screen, *, address: str) -> None:
         raise WrongUsage(
             f"the state has no segment {address}", hint="`segctl state list` prints all of them."
         )
-    screen.out(state_view.segment(found[0], state.segments[found[0]], style=screen.out_style))
+    screen.out(
+        state_view.render_segment(found[0], state.segments[found[0]], style=screen.out_style)
+    )
 
 
 @command.command("mv", epilog="Example: segctl state mv segment.gold segment.vip")
@@ -147,7 +149,7 @@ def history(screen: Screen) -> None:
     Each with its serial, the name of its file in segctl.state.d/history, and how many
     segments and members it has; the present one last.
     """
-    screen.out(state_view.history(list_versions(screen.context())))
+    screen.out(state_view.render_history(list_versions(screen.context())))
 
 
 @command.command("gc", epilog="Example: segctl state gc --dry-run")
@@ -168,7 +170,7 @@ def collect(screen: Screen, *, dry_run: bool, lock_timeout: float) -> None:
         lock_timeout=lock_timeout,
         observe=screen.tell_recovered,
     )
-    screen.out(state_view.waste(found, dry_run=dry_run))
+    screen.out(state_view.render_garbage(found, dry_run=dry_run))
 
 
 @command.command("fsck", epilog="Example: segctl state fsck")
@@ -181,5 +183,5 @@ def check(screen: Screen) -> int:
     every member; changes nothing. Exit 1 where something does not add up.
     """
     checked = check_state(screen.context())
-    screen.out(state_view.checked(checked))
+    screen.out(state_view.render_check(checked))
     return 1 if checked.problems else 0

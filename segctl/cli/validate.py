@@ -7,7 +7,7 @@ from segctl.cli.screen import Screen
 from segctl.cli.source_lines import source_lines
 from segctl.core.diagnostics import Severity
 from segctl.render import diagnostics
-from segctl.render.phrases import counted
+from segctl.render.phrases import format_count
 from segctl.render.style import escaped
 from segctl.workflows.validate import validate_workspace
 
@@ -32,8 +32,8 @@ def command(screen: Screen, *, as_json: bool) -> int:
         screen.err(f"{escaped(where)}: passed over: not one of segctl's documents\n")
     if loaded.desired is None:
         errors = sum(d.severity is Severity.ERROR for d in loaded.diagnostics)
-        screen.err(f"The workspace is not valid: {counted(errors, 'error')}.\n")
+        screen.err(f"The workspace is not valid: {format_count(errors, 'error')}.\n")
         return 1
-    segments = counted(len(loaded.desired.segments), "segment")
-    screen.out(f"The workspace is valid: {segments} in {counted(loaded.files, 'file')}.\n")
+    segments = format_count(len(loaded.desired.segments), "segment")
+    screen.out(f"The workspace is valid: {segments} in {format_count(loaded.files, 'file')}.\n")
     return 0

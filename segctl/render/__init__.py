@@ -1,5 +1,5 @@
 """Views of plans, state, results and problems as text, Markdown, HTML and JSON.
 
-Pure: values in, text out; ``cli/`` imports one function a view. What never belongs here:
-reading files, the terminal, the clock, and decisions about what a plan contains.
+Every function here is pure: values in, text out. Only ``cli/`` imports this folder. Reading
+files, the terminal, the clock, and decisions about what a plan contains belong elsewhere.
 """

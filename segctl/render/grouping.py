@@ -1,7 +1,7 @@
-"""Findings that say the same of many segments, told as one.
+"""Merge findings that say the same about many segments into one.
 
-A workspace of 200 segments with suppressed users would otherwise have 200 notes, and the
-one that matters among them.  Programs get every finding by itself (``json_document``).
+Without this, a workspace of 200 segments with suppressed users would show 200 notes, and the
+important finding would be hard to spot. The JSON document lists every finding separately.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,89 +11,101 @@ from itertools import islice
 from segctl.core.diagnostics import Severity
 from segctl.plan.model import Finding
 
-ALIKE = 3
-"""So many notes that differ in segment and count alone are told one by one."""
+MAX_SEPARATE = 3
+"""The most findings of a mergeable kind that are shown one by one."""
 
-OF_A_KIND = 12
-"""So many of other findings are, before the rest is counted; a ``disjoint`` rule gives 11."""
+MAX_SHOWN = 12
+"""The most findings of another kind that are shown; a ``disjoint`` rule can have 11."""
 
-_NAMED = 5
+_MAX_NAMED = 5
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Together:
-    """How one says it of ``count`` users or rows, and ``places`` segments or sources."""
+class _MergedKind:
+    """The summary of merged findings, from their total ``count`` and number of ``places``.
+
+    Places are segments or sources. Up to ``max_separate`` findings are not merged.
+    """
 
     summary: str
-    most: int = ALIKE
+    max_separate: int = MAX_SEPARATE
 
 
-def gathered(findings: Sequence[Finding]) -> Iterator[Finding]:
-    """Give what a reviewer reads, the gravest first; what is alike stands together, or is one."""
+def group_findings(findings: Sequence[Finding]) -> Iterator[Finding]:
+    """Yield the findings that a reviewer reads, errors first, grouped by code.
+
+    A large group becomes one finding with the sum, or its largest findings and a count of the
+    rest.
+    """
     groups: dict[tuple[int, str], list[Finding]] = {}
-    for found in findings:
-        rank = list(Severity).index(found.severity)
-        groups.setdefault((rank, found.code), []).append(found)
+    for finding in findings:
+        rank = list(Severity).index(finding.severity)
+        groups.setdefault((rank, finding.code), []).append(finding)
     for (_, code), group in sorted(groups.items(), key=lambda entry: entry[0][0]):
-        together = _TOGETHER.get(code)
-        if together and len(group) > together.most:
-            yield _as_one(group, together)
-        elif len(group) > OF_A_KIND:
-            yield from _the_most(group)
+        kind = _MERGED_KINDS.get(code)
+        if kind and len(group) > kind.max_separate:
+            yield _merge(group, kind)
+        elif len(group) > MAX_SHOWN:
+            yield from _largest(group)
         else:
             yield from group
 
 
-def _as_one(group: Sequence[Finding], together: _Together) -> Finding:
+def _merge(group: Sequence[Finding], kind: _MergedKind) -> Finding:
     first = group[0]
-    by_count = sorted(group, key=lambda found: -_count(found))
     return Finding(
         severity=first.severity,
         code=first.code,
-        summary=together.summary.format(count=sum(map(_count, group)), places=len(group)),
-        detail=f"{_where(by_count)}\n{first.detail}".rstrip(),
+        summary=kind.summary.format(count=sum(map(_count, group)), places=len(group)),
+        detail=f"{_list_places(group)}\n{first.detail}".rstrip(),
     )
 
 
-def _the_most(group: Sequence[Finding]) -> Iterator[Finding]:
-    """Give those that count the most, and how many more there are."""
-    yield from sorted(group, key=lambda found: -_count(found))[:OF_A_KIND]
+def _largest(group: Sequence[Finding]) -> Iterator[Finding]:
+    """Yield the findings with the largest counts, and one that counts the rest."""
+    yield from _by_count(group)[:MAX_SHOWN]
     yield Finding(
         severity=group[0].severity,
         code=group[0].code,
-        summary=f"{len(group) - OF_A_KIND:,} more like these; --format json has all of them",
+        summary=f"{len(group) - MAX_SHOWN:,} more like these; --format json has all of them",
     )
 
 
-def _count(found: Finding) -> int:
-    return found.figures.count if found.figures else 0
+def _by_count(group: Sequence[Finding]) -> list[Finding]:
+    return sorted(group, key=lambda finding: -_count(finding))
 
 
-def _where(by_count: Sequence[Finding]) -> str:
-    """Name the first few places, with the count of each."""
+def _count(finding: Finding) -> int:
+    return finding.figures.count if finding.figures else 0
+
+
+def _list_places(group: Sequence[Finding]) -> str:
+    """Return the segments or sources with the largest counts, and how many more there are."""
     shown = []
-    for found in islice(by_count, _NAMED):
-        name = found.address or (found.figures and found.figures.place) or ""
-        shown.append(f"{name} ({_count(found):,})" if found.figures else name)
-    more = len(by_count) - len(shown)
+    for finding in islice(_by_count(group), _MAX_NAMED):
+        name = finding.address or (finding.figures and finding.figures.place) or ""
+        shown.append(f"{name} ({_count(finding):,})" if finding.figures else name)
+    more = len(group) - len(shown)
     return f"{', '.join(shown)}{f' and {more:,} more' if more else ''}."
 
 
-_TOGETHER: Mapping[str, _Together] = {
-    "suppressed": _Together(
+_MERGED_KINDS: Mapping[str, _MergedKind] = {
+    "suppressed": _MergedKind(
         summary="{count:,} suppressed by spec.suppress, counted in each of {places:,} segments"
     ),
-    "held-out": _Together(summary="{count:,} held out, counted in each of {places:,} segments"),
-    "quarantined": _Together(
+    "held-out": _MergedKind(summary="{count:,} held out, counted in each of {places:,} segments"),
+    "quarantined": _MergedKind(
         summary="{count:,} refused earlier, not retried, in {places:,} segments"
     ),
-    "reasserted": _Together(
+    "reasserted": _MergedKind(
         summary="{count:,} sent again in {places:,} segments because their last request got no "
         "answer"
     ),
-    "no-rename": _Together(
+    "no-rename": _MergedKind(
         summary="{places:,} segments have a new displayName, but CleverTap keeps the old names"
     ),
-    "delete-shell": _Together(summary="{places:,} emptied segments stay in CleverTap"),
-    "rows-read": _Together(summary="{count:,} rows of {places:,} sources, no duplicates", most=10),
+    "delete-shell": _MergedKind(summary="{places:,} emptied segments stay in CleverTap"),
+    "rows-read": _MergedKind(
+        summary="{count:,} rows of {places:,} sources, no duplicates", max_separate=10
+    ),
 }

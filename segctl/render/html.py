@@ -1,6 +1,6 @@
-"""The plan as one HTML file that needs nothing else: for a build's artifacts and for mail.
+"""The plan as one self-contained HTML file: for build artifacts and for mail.
 
-Its content security policy allows its own style sheet and nothing more, no script.
+Its content security policy allows its own style sheet and nothing else; scripts are blocked.
 """
 
 import base64
@@ -11,15 +11,16 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from segctl.plan.model import Action, Change, Plan
 from segctl.render import phrases
-from segctl.render.grouping import gathered
+from segctl.render.grouping import group_findings
 from segctl.render.phrases import MINUS, Identities
 from segctl.render.style import escaped
 
-_SPARK_WIDTH = 120
+_BAR_WIDTH = 120
+"""The width of the largest segment's bar in pixels; the template draws the same width."""
 
 
 def render(plan: Plan, *, identities: Identities = Identities.MASKED) -> str:
-    """Give the whole file."""
+    """Return the whole file."""
     environment = Environment(
         loader=PackageLoader("segctl.render"),
         autoescape=True,
@@ -28,19 +29,21 @@ def render(plan: Plan, *, identities: Identities = Identities.MASKED) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters.update(number=phrases.number, plain=escaped, value=phrases.value_text)
+    environment.filters.update(
+        number=phrases.format_number, plain=escaped, value=phrases.format_value
+    )
     css = environment.get_template("plan.css").render()
     digest = base64.b64encode(hashlib.sha256(css.encode()).digest()).decode()
     largest = max((max(c.members.before, c.members.after) for c in plan.changes), default=0)
     return environment.get_template("plan.html").render(
         plan=plan,
-        findings=tuple(gathered(plan.findings)),
+        findings=tuple(group_findings(plan.findings)),
         phrases=phrases,
         identities=identities,
         minus=MINUS,
         css=css,
         css_digest=digest,
-        segments=[_segment(c, identities, largest) for c in phrases.by_danger(plan)],
+        segments=[_segment(c, identities, largest) for c in phrases.most_dangerous_first(plan)],
         legend=[
             (phrases.SYMBOLS[action], meaning)
             for action, meaning in phrases.LEGEND.items()
@@ -60,9 +63,14 @@ def _segment(change: Change, identities: Identities, largest: int) -> dict[str, 
         "id": attributes.customer_segment_id if attributes else None,
         "lists_attributes": change.action in {Action.UPDATE, Action.REPLACE, Action.ADOPT},
         "managed": attributes is None or attributes.managed,
-        "asides": phrases.aside_lines(counts),
+        "extra_counts": phrases.extra_count_lines(counts),
         "samples": [
-            (sign, css, phrases.member_texts(sample, identities), phrases.more_line(sample, total))
+            (
+                sign,
+                css,
+                phrases.format_members(sample, identities),
+                phrases.more_line(sample, total),
+            )
             for sign, css, sample, total in (
                 ("+", "plus", change.sample.add, counts.add),
                 (MINUS, "minus", change.sample.remove, counts.remove),
@@ -73,11 +81,11 @@ def _segment(change: Change, identities: Identities, largest: int) -> dict[str, 
 
 
 def _bar(change: Change, largest: int) -> dict[str, float] | None:
-    """Give the widths of what stays, leaves and joins, to the scale of the largest segment."""
+    """Return the widths of the kept, removed and added members, scaled to the largest segment."""
     counts = change.members
     if not largest:
         return None
-    scale = _SPARK_WIDTH / max(largest + counts.remove, 1)
+    scale = _BAR_WIDTH / max(largest + counts.remove, 1)
     kept = max(counts.before - counts.remove, 0) * scale
     gone, new = counts.remove * scale, counts.add * scale
     return {"kept": round(kept, 2), "gone": round(gone, 2), "new": round(new, 2)}

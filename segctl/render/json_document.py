@@ -1,7 +1,7 @@
-"""The plan as the JSON document of the contract: for machines; it holds no identities.
+"""The plan as a JSON document for programs. It contains no identities.
 
-``schemas/plan.schema.json`` describes it.  A minor step of ``FORMAT_VERSION`` adds
-keys, which a reader must pass over; a major one breaks.
+``schemas/plan.schema.json`` describes it. A minor version of ``FORMAT_VERSION`` adds keys, which
+readers must ignore; a major one breaks readers.
 """
 
 import json
@@ -17,12 +17,12 @@ FORMAT_VERSION = "1.0"
 
 
 def render(plan: Plan) -> str:
-    """Give the document, indented, in ASCII, ending in a line break."""
+    """Return the document as indented ASCII text, ending in a line break."""
     return json.dumps(document(plan), indent=2) + "\n"
 
 
 def document(plan: Plan) -> dict[str, Any]:
-    """Give the document as plain values."""
+    """Return the document as dictionaries, lists and scalars."""
     return {
         "format_version": FORMAT_VERSION,
         "segctl_version": plan.segctl_version,
@@ -38,7 +38,7 @@ def document(plan: Plan) -> dict[str, Any]:
 
 
 def change_object(change: Change) -> dict[str, Any]:
-    """Give one change: address, action, reason, both sides, member counts."""
+    """Return one change: address, action, reason, attributes before and after, member counts."""
     return {
         "address": change.address,
         "action": str(change.action),
@@ -50,7 +50,7 @@ def change_object(change: Change) -> dict[str, Any]:
 
 
 def summary_object(plan: Plan) -> dict[str, int]:
-    """Count the changes by action, and the memberships gained and lost."""
+    """Return the number of changes by action, and of members added and removed."""
     actions = (a for a in Action if a is not Action.NO_OP)
     counts = {str(action): plan.count(action) for action in actions}
     return {
@@ -60,40 +60,40 @@ def summary_object(plan: Plan) -> dict[str, int]:
     }
 
 
-def finding_object(found: Finding) -> dict[str, Any]:
-    """Give one finding; ``address`` is null where it is about the whole plan.
+def finding_object(finding: Finding) -> dict[str, Any]:
+    """Return one finding.
 
-    ``figures`` are null where it counts nothing.
+    ``address`` is null if it is about the whole plan, ``figures`` if it counts nothing.
     """
     return {
-        "severity": str(found.severity),
-        "code": found.code,
-        "address": found.address,
-        "summary": found.summary,
-        "detail": found.detail,
-        "figures": found.figures and asdict(found.figures),
+        "severity": str(finding.severity),
+        "code": finding.code,
+        "address": finding.address,
+        "summary": finding.summary,
+        "detail": finding.detail,
+        "figures": finding.figures and asdict(finding.figures),
     }
 
 
-def diagnostic_object(found: Diagnostic) -> dict[str, Any]:
-    """Give a problem in the user's files; ``range`` is null where it has no place."""
-    where = found.location
-    place = where and {
-        "filename": where.file,
-        "start": {"line": where.line, "column": where.column},
-    }
+def diagnostic_object(diagnostic: Diagnostic) -> dict[str, Any]:
+    """Return one problem in the user's files; ``range`` is null if it has no location."""
+    location = diagnostic.location
     return {
-        "severity": str(found.severity),
-        "code": found.code,
-        "summary": found.summary,
-        "detail": found.detail,
-        "range": place,
+        "severity": str(diagnostic.severity),
+        "code": diagnostic.code,
+        "summary": diagnostic.summary,
+        "detail": diagnostic.detail,
+        "range": location
+        and {
+            "filename": location.file,
+            "start": {"line": location.line, "column": location.column},
+        },
     }
 
 
-def error_code(raised: SegctlError) -> str:
-    """Give the stable kebab-case name of an error: ``state-locked`` for ``StateLocked``."""
-    return re.sub(r"(?<!^)(?=[A-Z])", "-", type(raised).__name__).lower()
+def error_code(error: SegctlError) -> str:
+    """Return the stable kebab-case name of an error: ``state-locked`` for ``StateLocked``."""
+    return re.sub(r"(?<!^)(?=[A-Z])", "-", type(error).__name__).lower()
 
 
 def _attributes(attributes: Attributes | None) -> dict[str, Any] | None:

@@ -1,17 +1,18 @@
-"""What all views say alike: numbers, symbols, sentences, summary lines, shown identities."""
+"""The wording that all views share: numbers, symbols, summary lines, identities."""
 
 import json
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from itertools import groupby
 
+from segctl.core.diagnostics import Severity
 from segctl.core.identity import Kind, mask_identity
 from segctl.plan.model import Action, Change, Finding, MemberCounts, Plan
 from segctl.render.style import escaped, quoted
 
 
 class Identities(StrEnum):
-    """How much of a user key a view shows: all, a hint, or nothing."""
+    """How a view shows user keys: in full, masked, or not at all."""
 
     FULL = "full"
     MASKED = "masked"
@@ -27,7 +28,7 @@ SYMBOLS: Mapping[Action, str] = {
     Action.FORGET: ".",
     Action.NO_OP: " ",
 }
-"""Terraform's where it has one; ``=`` and ``.`` are Pulumi's import and OpenTofu's forget."""
+"""Terraform's symbols, plus ``=`` (import in Pulumi) and ``.`` (forget in OpenTofu)."""
 
 LEGEND: Mapping[Action, str] = {
     Action.CREATE: "create",
@@ -48,7 +49,7 @@ SENTENCES: Mapping[Action, str] = {
     Action.NO_OP: "is not changed",
 }
 
-_DANGER = (
+_MOST_DANGEROUS_FIRST = (
     Action.DESTROY,
     Action.REPLACE,
     Action.FORGET,
@@ -60,21 +61,21 @@ _DANGER = (
 NO_CHANGES = "No changes."
 MINUS = "\N{MINUS SIGN}"
 SHOWN_MEMBERS = 10
-"""How many members a view lists for each sign."""
+"""The most members that a view lists per sign."""
 
 
-def number(value: int) -> str:
-    """Write a count with thousands separated."""
+def format_number(value: int) -> str:
+    """Return a number with thousands separators."""
     return f"{value:,}"
 
 
-def counted(value: int, noun: str, plural: str = "") -> str:
-    """Write a count and its noun, in the plural unless it is one."""
-    return f"{number(value)} {noun if value == 1 else plural or noun + 's'}"
+def format_count(value: int, noun: str, plural: str = "") -> str:
+    """Return a number and its noun, in the plural unless the number is 1."""
+    return f"{format_number(value)} {noun if value == 1 else plural or noun + 's'}"
 
 
-def duration(seconds: float) -> str:
-    """Write a time as people say it: seconds up to two minutes, then minutes, then hours."""
+def format_duration(seconds: float) -> str:
+    """Return a time in seconds up to two minutes, in minutes up to two hours, then in hours."""
     if seconds <= 0:
         return "0 s"
     if seconds < 120:
@@ -84,8 +85,8 @@ def duration(seconds: float) -> str:
     return f"{seconds / 3600:.1f} h"
 
 
-def value_text(value: object) -> str:
-    """Write an attribute's value on one line, strings in quotes."""
+def format_value(value: object) -> str:
+    """Return an attribute's value on one line, strings in quotes."""
     match value:
         case None:
             return "(none)"
@@ -101,67 +102,69 @@ def value_text(value: object) -> str:
             return escaped(str(value))
 
 
-def identity_text(kind: Kind, value: str, mode: Identities) -> str:
-    """Write one user key in quotes, in full or as a hint; a guid says that it is one."""
+def format_identity(kind: Kind, value: str, mode: Identities) -> str:
+    """Return one user key in quotes, in full or masked, with ``guid`` before a guid."""
     shown = quoted(value if mode is Identities.FULL else mask_identity(value))
     return shown if kind is Kind.IDENTITY else f"guid {shown}"
 
 
-def member_texts(sample: Sequence[tuple[Kind, str]], mode: Identities) -> tuple[str, ...]:
-    """Write at most ``SHOWN_MEMBERS`` user keys; hints that look alike share a line."""
+def format_members(sample: Sequence[tuple[Kind, str]], mode: Identities) -> tuple[str, ...]:
+    """Return at most ``SHOWN_MEMBERS`` user keys; masked keys that look the same share a line."""
     if mode is Identities.NONE:
         return ()
-    shown = [identity_text(kind, value, mode) for kind, value in sample[:SHOWN_MEMBERS]]
-    alike = ((text, len(list(group)) - 1) for text, group in groupby(shown))
-    return tuple(f"{text} and {more} like it" if more else text for text, more in alike)
+    shown = [format_identity(kind, value, mode) for kind, value in sample[:SHOWN_MEMBERS]]
+    repeats = ((text, len(list(group)) - 1) for text, group in groupby(shown))
+    return tuple(f"{text} and {more} like it" if more else text for text, more in repeats)
 
 
-def among_line(found: Finding, mode: Identities) -> str:
-    """Show some of the users that a finding is about; empty where it has or may show none."""
-    shown = member_texts(found.sample, mode)
+def sample_line(finding: Finding, mode: Identities) -> str:
+    """Return a few of the users that a finding is about, or an empty text if none are shown."""
+    shown = format_members(finding.sample, mode)
     return f"Among them: {', '.join(shown)}." if shown else ""
 
 
 def more_line(sample: Sequence[object], total: int) -> str:
-    """Count the members that are not listed; empty where all or none are."""
+    """Return the number of members left out of a list; empty if all or none are listed."""
     shown = min(len(sample), SHOWN_MEMBERS)
-    return f"({number(total - shown)} more)" if 0 < shown < total else ""
+    return f"({format_number(total - shown)} more)" if 0 < shown < total else ""
 
 
 def member_line(counts: MemberCounts) -> str:
-    """Give ``12,004 → 11,420 members, +16`` and the losses after a true minus sign."""
-    before = number(counts.before)
-    size = counted(counts.after, "member")
+    """Return ``12,004 → 11,420 members, +16 −600``, with a real minus sign."""
+    before = format_number(counts.before)
+    size = format_count(counts.after, "member")
     size = f"{before} → {size}" if counts.before != counts.after else size
-    signs = [f"+{number(counts.add)}"] if counts.add else []
-    signs += [f"{MINUS}{number(counts.remove)}"] if counts.remove else []
+    signs = [f"+{format_number(counts.add)}"] if counts.add else []
+    signs += [f"{MINUS}{format_number(counts.remove)}"] if counts.remove else []
     return f"{size}, {' '.join(signs)}" if signs else size
 
 
-def aside_lines(counts: MemberCounts) -> tuple[str, ...]:
-    """Say what is counted apart: changes sent again or not at all, and users set aside."""
+def extra_count_lines(counts: MemberCounts) -> tuple[str, ...]:
+    """Return the counts that additions and removals leave out, one a line."""
     lines = []
     if counts.reasserted:
-        lines.append(f"{number(counts.reasserted)} sent again: the last request got no answer")
+        lines.append(
+            f"{format_number(counts.reasserted)} sent again: the last request got no answer"
+        )
     if counts.quarantined:
-        lines.append(f"{number(counts.quarantined)} refused earlier, not retried")
+        lines.append(f"{format_number(counts.quarantined)} refused earlier, not retried")
     if counts.held_out:
-        lines.append(f"{number(counts.held_out)} held out")
+        lines.append(f"{format_number(counts.held_out)} held out")
     if counts.suppressed:
-        lines.append(f"{number(counts.suppressed)} suppressed")
+        lines.append(f"{format_number(counts.suppressed)} suppressed")
     return tuple(lines)
 
 
 def plan_line(plan: Plan) -> str:
-    """Give the first summary line; a replacement adds one segment and destroys one."""
+    """Return the first summary line. A replacement adds one segment and destroys one."""
     replaced = plan.count(Action.REPLACE)
     parts = [
-        f"{number(plan.count(Action.CREATE) + replaced)} to add",
-        f"{number(plan.count(Action.UPDATE))} to change",
-        f"{number(plan.count(Action.DESTROY) + replaced)} to destroy",
+        f"{format_number(plan.count(Action.CREATE) + replaced)} to add",
+        f"{format_number(plan.count(Action.UPDATE))} to change",
+        f"{format_number(plan.count(Action.DESTROY) + replaced)} to destroy",
     ]
     parts += [
-        f"{number(plan.count(action))} to {action}"
+        f"{format_number(plan.count(action))} to {action}"
         for action in (Action.ADOPT, Action.FORGET)
         if plan.count(action)
     ]
@@ -169,75 +172,86 @@ def plan_line(plan: Plan) -> str:
 
 
 def members_line(plan: Plan) -> str:
-    """Give the second summary line: memberships, requests, time and the bill."""
+    """Return the second summary line: memberships, requests, time and billable events."""
     requests = plan.requests
-    parts = [f"{number(plan.members_add)} to add", f"{number(plan.members_remove)} to remove"]
+    parts = [
+        f"{format_number(plan.members_add)} to add",
+        f"{format_number(plan.members_remove)} to remove",
+    ]
     if plan.reasserted:
-        parts.append(f"{number(plan.reasserted)} to send again")
+        parts.append(f"{format_number(plan.reasserted)} to send again")
     return (
-        f"Members: {', '.join(parts)} in {counted(requests.update, 'request')} "
-        f"(naive {number(requests.naive)}, floor {number(requests.floor)}), "
-        f"about {duration(plan.estimate.seconds)}, "
-        f"{counted(plan.estimate.billable_events, 'billable event')}."
+        f"Members: {', '.join(parts)} in {format_count(requests.update, 'request')} "
+        f"(naive {format_number(requests.naive)}, floor {format_number(requests.floor)}), "
+        f"about {format_duration(plan.estimate.seconds)}, "
+        f"{format_count(plan.estimate.billable_events, 'billable event')}."
     )
 
 
 def creates_line(plan: Plan) -> str:
-    """Say how many requests create segments, ahead of the members; empty without any."""
+    """Return how many requests create segments before members are sent; empty if none do."""
     if not plan.requests.create:
         return ""
-    segments = counted(sum(target.create for target in plan.targets), "segment")
-    return f"Before that: {segments} to create in {counted(plan.requests.create, 'request')}."
+    segments = format_count(sum(target.create for target in plan.targets), "segment")
+    return f"Before that: {segments} to create in {format_count(plan.requests.create, 'request')}."
 
 
-def no_changes_meaning(plan: Plan) -> str:
-    """Say in one line what ``No changes.`` means for this plan."""
+def no_changes_reason(plan: Plan) -> str:
+    """Return one line that says why the plan has no changes."""
     patterns = ", ".join(escaped(pattern) for pattern in plan.targeted)
     if plan.targeted and not plan.changes:
-        return f"No segment, declared or recorded, is picked by --target {patterns}."
+        return f"No declared or recorded segment matches --target {patterns}."
     if plan.destroy:
         return "There is nothing to destroy."
     if any(change.members.quarantined for change in plan.changes) or any(
-        found.code == "missing" for found in plan.findings
+        finding.code == "missing" for finding in plan.findings
     ):
-        return "Nothing is to be sent; what CleverTap refused stays as it is."
+        return "Nothing needs to be sent; what CleverTap refused is not retried."
     if plan.targeted:
-        return f"Segments picked by --target {patterns} are as declared; others are not planned."
+        return f"Segments matching --target {patterns} are as declared; others are not planned."
     if not plan.changes:
-        return "No segment is declared, and none is recorded."
+        return "No segment is declared or recorded."
     return "The state records every segment and member as declared; nothing needs to be sent."
 
 
 def target_note(plan: Plan) -> str:
-    """Say that a plan with changes is one of a part only; empty where it is one of everything."""
+    """Return a note that the plan covers only some segments; empty if it covers all."""
     if plan.is_empty or not plan.targeted:
         return ""
     patterns = ", ".join(escaped(pattern) for pattern in plan.targeted)
-    return f"Only segments picked by --target are planned: {patterns}"
+    return f"Only segments matching --target are planned: {patterns}"
 
 
-def finding_address(found: Finding) -> str:
-    """Give the address to put before a finding; empty where its summary names it anyway."""
-    return found.address if found.address and found.address not in found.summary else ""
+def severity_title(severity: Severity) -> str:
+    """Return the heading of a finding: ``Error``, ``Warning`` or ``Note``."""
+    return "Note" if severity is Severity.INFO else severity.title()
+
+
+def finding_address(finding: Finding) -> str:
+    """Return the address to show before a finding; empty if its summary contains it."""
+    address = finding.address or ""
+    return "" if address in finding.summary else address
 
 
 def refusal_line(plan: Plan) -> str:
-    """Say that the plan cannot be applied; empty where it can."""
+    """Return that the plan cannot be applied; empty if it can."""
     count = len(plan.error_findings)
-    return f"This plan cannot be applied: {counted(count, 'error')} above." if count else ""
+    return f"This plan cannot be applied: {format_count(count, 'error')} above." if count else ""
 
 
 def shown_changes(plan: Plan) -> tuple[Change, ...]:
-    """Give the changes that a reader must see: all but those without any effect."""
+    """Return the changes that a view lists: all except no-ops."""
     return tuple(c for c in plan.changes if c.action is not Action.NO_OP)
 
 
-def by_danger(plan: Plan) -> tuple[Change, ...]:
-    """Give the same with what can do harm first: nobody should have to look for it."""
-    return tuple(sorted(shown_changes(plan), key=lambda change: _DANGER.index(change.action)))
+def most_dangerous_first(plan: Plan) -> tuple[Change, ...]:
+    """Return the changes that a view lists, those that can do the most harm first."""
+    return tuple(
+        sorted(shown_changes(plan), key=lambda change: _MOST_DANGEROUS_FIRST.index(change.action))
+    )
 
 
 def hidden_line(plan: Plan) -> str:
-    """Count the segments that stay as they are; empty without any."""
+    """Return the number of unchanged segments; empty if there are none."""
     hidden = plan.count(Action.NO_OP)
-    return f"({counted(hidden, 'unchanged segment')} not shown)" if hidden else ""
+    return f"({format_count(hidden, 'unchanged segment')} not shown)" if hidden else ""

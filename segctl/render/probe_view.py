@@ -1,4 +1,4 @@
-"""A probe in words: what it will cost, what it asks, what it learned, what it left."""
+"""A probe as text and Markdown: its cost, its answers, and what it leaves in the account."""
 
 import json
 
@@ -12,73 +12,73 @@ from segctl.probing.report import (
     ProbeReport,
     Write,
 )
-from segctl.render.phrases import counted
+from segctl.render.phrases import format_count
 from segctl.render.style import PLAIN, Style, escaped
 
-REPORT = "report.md"
-SETTINGS = "emulator-settings.json"
-CLIENT = "segctl-provider.yaml"
+REPORT_FILE = "report.md"
+SETTINGS_FILE = "emulator-settings.json"
+CLIENT_FILE = "segctl-provider.yaml"
 
 
-def announcement(*, host: str, account: str, stem: str, style: Style = PLAIN) -> str:
-    """Say beforehand what a probe does and what it uses up."""
+def render_announcement(*, host: str, account: str, stem: str, style: Style = PLAIN) -> str:
+    """Return what a probe will do and what it may use up."""
     lines = [
         style.bold(f"This probes the account {escaped(account)} at {escaped(host)}."),
         "",
-        "It learns by doing, in a live account, what no page of the vendor says:",
+        "It sends requests to a live account to answer what the vendor's pages leave open:",
         "",
-        f"- It creates {LIKELY.segments} segments, and up to {MOST.segments} where the service",
-        "  accepts what its pages say it refuses. They count towards the account's 2,500, and no",
-        "  API deletes them: that is done by hand in the dashboard.",
-        f"- It makes up to {MOST.profiles} junk profiles. Their identities begin with",
+        f"- It creates {LIKELY.segments} segments, or up to {MOST.segments} if the service accepts",
+        "  what its pages say it refuses. They count towards the account's 2,500, and no API",
+        "  deletes them: you delete them in the dashboard.",
+        f"- It creates up to {MOST.profiles} junk profiles. Their identities begin with",
         f"  {escaped(stem)}-identity; one may be a long number, one a guid.",
-        f"- It raises up to {MOST.events} billable events, each of perhaps five data points. A",
-        "  campaign on every Segment Membership Change finds profiles without e-mail address,",
-        "  phone and device; a webhook would be called.",
+        f"- It raises up to {MOST.events} billable events of perhaps five data points each. A",
+        "  campaign on every Segment Membership Change would reach these profiles, which have no",
+        "  e-mail address, phone or device; a webhook would be called.",
         f"- It leaves up to {MOST.errors} entries in the Error Stream.",
         "- It sends 4, 8 and 12 requests at once, so another pipeline of the same account may",
-        "  meet a 429.",
+        "  get a 429.",
         "",
-        "It reads Segment Membership Change events, and keeps those of its own segments only. It",
-        "removes the members that it added; Ctrl-C ends it, and it removes them then too.",
+        "It reads Segment Membership Change events and keeps only those of its own segments. It",
+        "removes the members that it added. Ctrl-C ends the probe, and it still removes them.",
     ]
     return "\n".join(lines) + "\n"
 
 
-def question(write: Write) -> str:
-    """Say what one write is and what it may use up."""
-    cost = ", ".join(_parts(write.cost))
+def render_question(write: Write) -> str:
+    """Return what one write does and what it may use up."""
+    cost = ", ".join(_cost_parts(write.cost))
     return f"{escaped(write.purpose)}{f' (at most {cost})' if cost else ''}"
 
 
-def _parts(cost: Cost) -> list[str]:
+def _cost_parts(cost: Cost) -> list[str]:
     named = (
         (cost.segments, "segment"),
         (cost.profiles, "profile"),
         (cost.events, "event"),
     )
-    parts = [counted(number, name) for number, name in named if number]
+    parts = [format_count(number, name) for number, name in named if number]
     if cost.errors:
         entry = "entry" if cost.errors == 1 else "entries"
         parts.append(f"{cost.errors} Error Stream {entry}")
     return parts
 
 
-def summary(report: ProbeReport, *, style: Style = PLAIN) -> str:
-    """Give each question with its answer, and what is left to do."""
+def render_summary(report: ProbeReport, *, style: Style = PLAIN) -> str:
+    """Return each question with its answer, and what is left to do."""
     lines = []
-    for each in report.findings:
-        seen = each.certainty is Certainty.OBSERVED
-        answer = escaped(each.answer)
-        shown = style.green(answer) if seen else style.dim(f"cannot tell: {answer}")
-        lines += [escaped(each.question), f"  {shown}"]
+    for finding in report.findings:
+        answer = escaped(finding.answer)
+        is_observed = finding.certainty is Certainty.OBSERVED
+        shown = style.green(answer) if is_observed else style.dim(f"cannot tell: {answer}")
+        lines += [escaped(finding.question), f"  {shown}"]
     if report.obstacle():
         lines += ["", style.yellow(report.obstacle())]
-    return "\n".join([*lines, "", *leftovers(report)]) + "\n"
+    return "\n".join([*lines, "", *_leftover_lines(report)]) + "\n"
 
 
-def leftovers(report: ProbeReport) -> list[str]:
-    """Say what the probe left in the account, and what to do about it."""
+def _leftover_lines(report: ProbeReport) -> list[str]:
+    """Return what the probe left in the account, and what to do about it."""
     lines = []
     if report.shells:
         lines.append("Delete these segments in the dashboard, under Segments:")
@@ -88,58 +88,63 @@ def leftovers(report: ProbeReport) -> list[str]:
                 names.append(f"customer id {escaped(shell.customer_id)}")
             if shell.ct_id is not None:
                 names.append(f"id {shell.ct_id}")
-            doubt = "" if shell.sure else " (it may not be there: the answer was unclear)"
+            doubt = "" if shell.sure else " (it may not exist: the answer was unclear)"
             lines.append(f"- {', '.join(names)}{doubt}")
     else:
-        lines.append("No segment was made.")
+        lines.append("No segment was created.")
     if report.left_behind:
-        lines.append("These members may still be in them; they go with the segments:")
-        lines += [f"- {escaped(each)}" for each in report.left_behind]
+        lines.append("These members may still be in them. Deleting the segments removes them too:")
+        lines += [f"- {escaped(member)}" for member in report.left_behind]
     elif report.shells:
-        lines.append("Removing their members was accepted; the dashboard shows if they are empty.")
+        lines.append(
+            "Removing their members was accepted. Check in the dashboard that they are empty."
+        )
     return lines
 
 
-def settings(report: ProbeReport) -> str:
-    """Give the emulator's settings, for ``segctl emulator --settings``."""
+def render_emulator_settings(report: ProbeReport) -> str:
+    """Return the file for ``segctl emulator --settings``."""
     return json.dumps(report.emulator_settings(), indent=2, sort_keys=True) + "\n"
 
 
-def client(report: ProbeReport) -> str:
-    """Give the part of ``segctl.yaml`` that was determined."""
-    found = report.client_settings()
-    if not found:
-        return "# Nothing was learned that belongs into segctl.yaml.\n"
-    lines = [f"    {name}: {value}" for name, value in found.items()]
-    return "\n".join(["# For segctl.yaml; merge it.", "spec:", "  provider:", *lines]) + "\n"
+def render_client_settings(report: ProbeReport) -> str:
+    """Return the part of ``segctl.yaml`` that the probe determined."""
+    settings = report.client_settings()
+    if not settings:
+        return "# The probe learned nothing that belongs in segctl.yaml.\n"
+    lines = [f"    {name}: {value}" for name, value in settings.items()]
+    return "\n".join(["# Merge this into segctl.yaml.", "spec:", "  provider:", *lines]) + "\n"
 
 
-def report(report: ProbeReport) -> str:
-    """Give everything in Markdown: answers, then every request with its answer."""
+def render_report(report: ProbeReport) -> str:
+    """Return the full report in Markdown: the answers, then every request with its reply."""
     lines = ["# What the probe learned", "", f"Service: `{escaped(report.host)}`", ""]
     if report.interrupted:
-        lines += ["It was interrupted.", ""]
+        lines += ["The probe was interrupted.", ""]
     if report.problem:
-        lines += [f"It ended early: {_cell(report.problem)}", ""]
+        lines += [f"The probe ended early: {_cell(report.problem)}", ""]
     if report.obstacle():
         lines += [report.obstacle(), ""]
     lines += [
         "| question | | answer | emulator's setting | evidence |",
         "| --- | --- | --- | --- | --- |",
     ]
-    lines += [_row(each) for each in report.findings]
-    lines += ["", "## What is left", "", *leftovers(report), "", "## For segctl.yaml", ""]
-    lines += ["```yaml", client(report).rstrip(), "```", "", "## Evidence", ""]
-    lines.append("Credentials are hidden, identities shown by their last part, long bodies cut.")
+    lines += [_row(finding) for finding in report.findings]
+    lines += ["", "## What is left in the account", "", *_leftover_lines(report), ""]
+    settings = render_client_settings(report).rstrip()
+    lines += ["## For segctl.yaml", "", "```yaml", settings, "```", "", "## Evidence", ""]
+    lines.append(
+        "Credentials are hidden, identities are shortened to their last part, long bodies are cut."
+    )
     for exchange in report.exchanges:
         lines += ["", *_exchange(exchange)]
     return "\n".join(lines) + "\n"
 
 
 def _row(finding: ProbeFinding) -> str:
-    chosen = ", ".join(f"`{name}: {value}`" for name, value in finding.settings.items())
+    settings = ", ".join(f"`{name}: {value}`" for name, value in finding.settings.items())
     evidence = ", ".join(map(str, finding.evidence))
-    cells = (finding.question, finding.certainty.value, _cell(finding.answer), chosen, evidence)
+    cells = (finding.question, finding.certainty.value, _cell(finding.answer), settings, evidence)
     return f"| {' | '.join(cells)} |"
 
 
@@ -159,5 +164,5 @@ def _exchange(exchange: Exchange) -> list[str]:
 
 
 def _code(lines: list[str]) -> list[str]:
-    # Indented, not fenced: a body could hold a fence.
+    # Indented, not fenced: a body could contain a fence.
     return [f"    {line}" for line in lines if line]

@@ -1,4 +1,4 @@
-"""What CleverTap refused, in text and JSON: what was loaded, what waits, what is let go."""
+"""Rejects and quarantined memberships, as text and as JSON."""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -7,62 +7,64 @@ from datetime import UTC, datetime
 from segctl.core.identity import mask_identity
 from segctl.core.rejects import QuarantinedMembership, RejectsResult, RetryResult
 from segctl.render.json_document import FORMAT_VERSION
-from segctl.render.phrases import Identities, counted, identity_text, number
+from segctl.render.phrases import Identities, format_count, format_identity, format_number
 from segctl.render.style import escaped
 
 
-def loaded(result: RejectsResult) -> str:
-    """Say what a stream came to, and what follows from it."""
-    parts = [f"{number(result.adds)} matched to an ADD", f"{number(result.removes)} to a REMOVE"]
+def render_load_result(result: RejectsResult) -> str:
+    """Return how many rejects were loaded and matched, and what happens to them."""
+    parts = [
+        f"{format_number(result.adds)} matched an ADD",
+        f"{format_number(result.removes)} a REMOVE",
+    ]
     if result.older:
-        parts.append(f"{number(result.older)} older than the last request for the pair")
-    parts.append(f"{number(result.unmatched)} never sent by this state")
-    lines = [f"{counted(result.rows, 'reject')}: {', '.join(parts)}."]
+        parts.append(f"{format_number(result.older)} older than the last request for the pair")
+    parts.append(f"{format_number(result.unmatched)} never sent from this state")
+    lines = [f"{format_count(result.rows, 'reject')}: {', '.join(parts)}."]
     if result.known:
-        lines.append(f"{number(result.known)} of them had been loaded before.")
+        lines.append(f"Of these, {format_number(result.known)} had already been loaded.")
     if result.adds + result.removes > result.known:
         lines.append(
-            "Those matched are quarantined: plans show them, and they are not sent again until "
-            "their source changes or `segctl rejects retry` is run."
+            "The matched ones are quarantined: plans show them, and they are not sent again until "
+            "their source changes or you run `segctl rejects retry`."
         )
     lines += [
-        f"{escaped(address)} is missing in CleverTap: nothing is sent to it; "
-        "`segctl plan` says what to do."
+        f"{escaped(address)} is missing in CleverTap: nothing is sent to it. "
+        "`segctl plan` shows what to do."
         for address in result.missing
     ]
     return "".join(f"{line}\n" for line in lines)
 
 
-def retried(result: RetryResult) -> str:
-    """Say what left quarantine."""
+def render_retry_result(result: RetryResult) -> str:
+    """Return what left quarantine."""
     lines = [
-        f"{escaped(address)} is taken for restored: the next apply sends to it again."
+        f"{escaped(address)} is treated as restored: the next apply sends members to it again."
         for address in result.found
     ]
     if result.pairs:
         lines.append(
-            f"{counted(result.pairs, 'refused membership')} in "
-            f"{counted(result.segments, 'segment')} will be sent again by the next apply, "
-            "where still wanted."
+            f"The next apply sends {format_count(result.pairs, 'refused membership')} in "
+            f"{format_count(result.segments, 'segment')} again, if still wanted."
         )
-    return "".join(f"{line}\n" for line in lines) or "Nothing that was refused is picked.\n"
+    return "".join(f"{line}\n" for line in lines) or "No refused membership matches.\n"
 
 
-def lines(refused: Iterable[QuarantinedMembership], *, identities: Identities) -> Iterator[str]:
-    """Give one line a membership: segment, action, reason, time, user."""
-    nothing = True
+def iter_text(refused: Iterable[QuarantinedMembership], *, identities: Identities) -> Iterator[str]:
+    """Yield one line per membership: segment, action, reason, time, user."""
+    is_empty = True
     for item in refused:
-        nothing = False
+        is_empty = False
         cells = [escaped(item.address), item.action, escaped(item.type) or "-", _time(item.at)]
         if identities is not Identities.NONE:
-            cells.append(identity_text(item.kind, item.value, identities))
+            cells.append(format_identity(item.kind, item.value, identities))
         yield "  ".join(cells) + "\n"
-    if nothing:
-        yield "Nothing is refused.\n"
+    if is_empty:
+        yield "No membership is refused.\n"
 
 
-def document(refused: Iterable[QuarantinedMembership], *, identities: Identities) -> Iterator[str]:
-    """Give a JSON document in pieces, one membership a line."""
+def iter_json(refused: Iterable[QuarantinedMembership], *, identities: Identities) -> Iterator[str]:
+    """Yield a JSON document in pieces, one membership per line."""
     yield f'{{"format_version": "{FORMAT_VERSION}", "refused": ['
     separator = "\n"
     for item in refused:
@@ -82,5 +84,5 @@ def document(refused: Iterable[QuarantinedMembership], *, identities: Identities
     yield "\n]}\n" if separator != "\n" else "]}\n"
 
 
-def _time(at: float) -> str:
-    return datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+def _time(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -1,4 +1,4 @@
-"""The state as text and as JSON: what is recorded of each segment, no members."""
+"""The state as text and as JSON: the record of each segment, without its members."""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -7,16 +7,19 @@ from datetime import UTC, datetime
 from typing import Any
 
 from segctl.render.json_document import FORMAT_VERSION
-from segctl.render.phrases import counted, number, value_text
+from segctl.render.phrases import format_count, format_number, format_value
 from segctl.render.style import PLAIN, Style, escaped, quoted
 from segctl.state.history import Garbage, StateCheck, StateVersion
-from segctl.state.model import SegmentRecord, State
+from segctl.state.model import SegmentRecord, State, Tombstone
+
+_UNREADABLE = "the state cannot be read: "
+"""The start of a version's problem, which the line of that version replaces."""
 
 
-def text(state: State, *, style: Style = PLAIN) -> str:
-    """Give the whole state as a page."""
+def render_text(state: State, *, style: Style = PLAIN) -> str:
+    """Return the whole state as a page."""
     if not state.lineage:
-        return "The state is empty: nothing was applied yet.\n"
+        return "The state is empty: nothing has been applied yet.\n"
     head = {
         "lineage": state.lineage,
         "serial": state.serial,
@@ -24,63 +27,66 @@ def text(state: State, *, style: Style = PLAIN) -> str:
         "host": state.host,
     }
     blocks = ["\n".join(f"{name}: {escaped(str(value))}" for name, value in head.items()) + "\n"]
-    blocks += [segment(a, record, style=style) for a, record in sorted(state.segments.items())]
+    blocks += [
+        render_segment(a, record, style=style) for a, record in sorted(state.segments.items())
+    ]
     if state.tombstones:
-        count = counted(len(state.tombstones), "destroyed segment")
-        lines = [style.bold(f"# {count}: their shells are still in CleverTap")]
-        lines += [
-            f"#   {escaped(t.address)} = {quoted(t.record.remote_name)} "
-            f"({escaped(t.record.key)}, {counted(t.record.members.digest.count, 'member')} left)"
-            for t in state.tombstones
-        ]
+        count = format_count(len(state.tombstones), "destroyed segment")
+        shells = "its shell is" if len(state.tombstones) == 1 else "their shells are"
+        lines = [style.bold(f"# {count}: {shells} still in CleverTap")]
+        lines += [_tombstone_line(tombstone) for tombstone in state.tombstones]
         blocks.append("\n".join(lines) + "\n")
     return "\n".join(blocks)
 
 
-def addresses(names: Iterable[str]) -> str:
-    """Give addresses, sorted, one a line."""
+def _tombstone_line(tombstone: Tombstone) -> str:
+    record = tombstone.record
+    members = format_count(record.members.digest.count, "member")
+    name = quoted(record.remote_name)
+    return f"#   {escaped(tombstone.address)} = {name} ({escaped(record.key)}, {members} left)"
+
+
+def render_addresses(names: Iterable[str]) -> str:
+    """Return the addresses, sorted, one per line."""
     return "".join(f"{escaped(name)}\n" for name in sorted(names))
 
 
-def segment(address: str, record: SegmentRecord, *, style: Style = PLAIN) -> str:
-    """Give one segment as a block."""
+def render_segment(address: str, record: SegmentRecord, *, style: Style = PLAIN) -> str:
+    """Return one segment as a block."""
     rows = list(_rows(record))
     width = max(len(name) for name, _ in rows)
-    lines = [style.bold(f"# {escaped(address)}"), "segment " + _name(address) + " {"]
+    name = quoted(address.removeprefix("segment."))
+    lines = [style.bold(f"# {escaped(address)}"), f"segment {name} {{"]
     lines += [f"    {name:<{width}} = {value}" for name, value in rows]
     return "\n".join([*lines, "}"]) + "\n"
 
 
-def _name(address: str) -> str:
-    return quoted(address.removeprefix("segment."))
-
-
 def _rows(record: SegmentRecord) -> Iterator[tuple[str, str]]:
-    yield "displayName", value_text(record.declared_name)
+    yield "displayName", format_value(record.declared_name)
     if record.remote_name != record.declared_name:
-        yield "nameInCleverTap", value_text(record.remote_name)
-    yield "customerSegmentId", value_text(record.customer_segment_id)
+        yield "nameInCleverTap", format_value(record.remote_name)
+    yield "customerSegmentId", format_value(record.customer_segment_id)
     if record.ct_segment_id is not None:
         yield "ctSegmentId", str(record.ct_segment_id)
     if record.labels:
-        yield "labels", value_text(record.labels)
+        yield "labels", format_value(record.labels)
     if not record.created:
         yield "created", "not confirmed"
     if record.missing:
         yield "missing", "CleverTap does not find it, or it was deleted there"
-    yield "members", number(record.members.digest.count) if record.managed else "not managed"
+    yield "members", format_number(record.members.digest.count) if record.managed else "not managed"
     if record.pairs.uncertain:
-        yield "uncertain", number(record.pairs.uncertain)
+        yield "uncertain", format_number(record.pairs.uncertain)
     if record.pairs.refused:
-        yield "refused", number(record.pairs.refused)
+        yield "refused", format_number(record.pairs.refused)
     if record.lifecycle.prevent_destroy:
         yield "preventDestroy", "true"
     if record.lifecycle.on_remove != "empty":
-        yield "onRemove", value_text(record.lifecycle.on_remove)
+        yield "onRemove", format_value(record.lifecycle.on_remove)
 
 
-def json_text(state: State) -> str:
-    """Give the state as a JSON document without members."""
+def render_json(state: State) -> str:
+    """Return the state as a JSON document without members."""
     document: dict[str, Any] = {
         "format_version": FORMAT_VERSION,
         "lineage": state.lineage or None,
@@ -116,71 +122,65 @@ def _object(address: str, record: SegmentRecord) -> dict[str, Any]:
     }
 
 
-def imported(address: str, *, key: str, members: int, duplicates: int) -> str:
-    """Say what an import recorded."""
-    rows = "row repeats" if duplicates == 1 else "rows repeat"
-    repeated = f" ({duplicates:,} {rows} another)" if duplicates else ""
+def render_import(address: str, *, key: str, members: int, duplicates: int) -> str:
+    """Return what an import recorded."""
+    note = f" ({format_count(duplicates, 'duplicate row')})" if duplicates else ""
     return (
-        f"Adopted {escaped(address)} as {escaped(key)} with {counted(members, 'member')}"
-        f"{repeated}; nothing was sent.\n"
+        f"Adopted {escaped(address)} as {escaped(key)} with {format_count(members, 'member')}"
+        f"{note}; nothing was sent.\n"
     )
 
 
-def history(versions: Iterable[StateVersion]) -> str:
-    """Give one line a version of the state."""
-    return "".join(map(_line, versions)) or (
-        "There is no state yet; the first `segctl apply` makes it.\n"
+def render_history(versions: Iterable[StateVersion]) -> str:
+    """Return one line per version of the state."""
+    return "".join(map(_version_line, versions)) or (
+        "There is no state yet. The first `segctl apply` creates it.\n"
     )
 
 
-def _line(version: StateVersion) -> str:
-    serial = "?" if version.serial is None else number(version.serial)
-    where = "(present)" if version.current else escaped(version.name)
-    what = (
-        f"cannot be read: {escaped(version.problem.removeprefix(_UNREADABLE))}"
-        if version.problem
-        else f"{counted(version.segments, 'segment'):>14}  {counted(version.members, 'member'):>22}"
-    )
-    if version.until is not None and not version.problem:
-        what += f"  until {datetime.fromtimestamp(version.until, UTC):%Y-%m-%d %H:%M} UTC"
-    return f"serial {serial:>6}  {where:<22}  {what}\n"
+def _version_line(version: StateVersion) -> str:
+    serial = "?" if version.serial is None else format_number(version.serial)
+    name = "(current)" if version.current else escaped(version.name)
+    if version.problem:
+        content = f"cannot be read: {escaped(version.problem.removeprefix(_UNREADABLE))}"
+    else:
+        segments = format_count(version.segments, "segment")
+        members = format_count(version.members, "member")
+        content = f"{segments:>14}  {members:>22}"
+        if version.until is not None:
+            content += f"  until {datetime.fromtimestamp(version.until, UTC):%Y-%m-%d %H:%M} UTC"
+    return f"serial {serial:>6}  {name:<22}  {content}\n"
 
 
-def waste(found: Garbage, *, dry_run: bool) -> str:
-    """Say what of the state was removed, or would be."""
-    if not found.heads and not found.files:
-        return "The state needs everything that it holds.\n"
+def render_garbage(garbage: Garbage, *, dry_run: bool) -> str:
+    """Return which files of the state were removed, or would be."""
+    if not garbage.heads and not garbage.files:
+        return "Nothing to remove: the state needs all of its files.\n"
     lines = "".join(
-        [f"  history/{escaped(name)}\n" for name in found.heads]
-        + [f"  members/{escaped(name)}\n" for name in found.files]
+        [f"  history/{escaped(name)}\n" for name in garbage.heads]
+        + [f"  members/{escaped(name)}\n" for name in garbage.files]
     )
-    size = f"{counted(len(found.files), 'member file')} ({found.bytes / 1e6:,.1f} MB)"
-    what = f"{counted(len(found.heads), 'earlier version')} and {size}"
-    if dry_run:
-        return f"{lines}Would remove {what}.\n"
-    return f"Removed {what}.\n"
+    files = f"{format_count(len(garbage.files), 'member file')} ({garbage.bytes / 1e6:,.1f} MB)"
+    total = f"{format_count(len(garbage.heads), 'earlier version')} and {files}"
+    return f"{lines}Would remove {total}.\n" if dry_run else f"Removed {total}.\n"
 
 
-def checked(found: StateCheck) -> str:
-    """Say whether the state adds up, and what does not."""
-    size = f"{counted(found.members, 'member')}, {counted(found.files, 'file')}"
+def render_check(check: StateCheck) -> str:
+    """Return whether the state is consistent, every problem, and the files not needed."""
+    size = f"{format_count(check.members, 'member')}, {format_count(check.files, 'file')}"
     unused = ""
-    if found.unused:
+    if check.unused:
         unused = (
-            f"Nothing needs {counted(found.unused, 'member file')} "
-            f"({found.unused_bytes / 1e6:,.1f} MB): `segctl state gc` removes what is left over.\n"
+            f"Unneeded: {format_count(check.unused, 'member file')} "
+            f"({check.unused_bytes / 1e6:,.1f} MB). Run `segctl state gc` to free the space.\n"
         )
-    if not found.problems:
-        earlier = f"; {counted(found.versions, 'earlier version')}" if found.versions else ""
-        return (
-            f"The state adds up: {counted(found.segments, 'segment')}, {size}{earlier}.\n{unused}"
-        )
-    listed = "".join(
+    segments = format_count(check.segments, "segment")
+    if not check.problems:
+        earlier = f"; {format_count(check.versions, 'earlier version')}" if check.versions else ""
+        return f"The state is consistent: {segments}, {size}{earlier}.\n{unused}"
+    problems = "".join(
         f"  - {escaped(problem.summary)}\n    {escaped(problem.advice)}\n"
-        for problem in found.problems
+        for problem in check.problems
     )
-    of = f"{found.sound:,} of {counted(found.segments, 'segment')} add up; {size}"
-    return f"The state does not add up ({of}):\n{listed}{unused}"
-
-
-_UNREADABLE = "the state cannot be read: "
+    summary = f"consistent: {check.sound:,} of {segments}; {size}"
+    return f"The state is not consistent ({summary}):\n{problems}{unused}"

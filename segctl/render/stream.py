@@ -1,4 +1,4 @@
-"""The objects that ``apply --json`` streams, one a line, with Terraform's keys; pure."""
+"""The JSON objects that ``apply --json`` prints, one per line, with Terraform's keys."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -17,68 +17,67 @@ from segctl.core.events import (
 from segctl.core.outcomes import Outcome
 from segctl.plan.model import Change, Finding, Plan
 from segctl.render import json_document, phrases, report
-from segctl.render.phrases import counted, duration
+from segctl.render.phrases import format_count, format_duration
 
 UI_VERSION = "1.0"
-"""The schema of the stream; a minor step adds types and keys, a major one breaks."""
+"""The version of the format. A minor version adds types and keys, a major one breaks readers."""
 
 Line = dict[str, Any]
 
 
-def version(segctl_version: str) -> Line:
-    """Give the first line of every stream."""
+def version_line(segctl_version: str) -> Line:
+    """Return the first line of every stream."""
     return _line(
         "info", f"segctl {segctl_version}", "version", segctl=segctl_version, ui=UI_VERSION
     )
 
 
-def planned(plan: Plan) -> Iterator[Line]:
-    """Give the plan: its findings, each change, the summary; no identities."""
-    for found in plan.findings:
-        yield finding(found)
+def plan_lines(plan: Plan) -> Iterator[Line]:
+    """Yield the findings, the changes and the summary of a plan, without identities."""
+    yield from map(finding_line, plan.findings)
     for change in phrases.shown_changes(plan):
-        yield _planned_change(change)
+        yield _change_line(change)
     summary = json_document.summary_object(plan)
     message = phrases.NO_CHANGES if plan.is_empty else phrases.plan_line(plan)
     yield _line("info", message, "change_summary", changes=summary, digest=plan.digest)
 
 
-def _planned_change(change: Change) -> Line:
+def _change_line(change: Change) -> Line:
     message = f"{change.address}: Plan to {change.action}"
     body = json_document.change_object(change)
     return _line("info", message, "planned_change", change=body)
 
 
-def finding(found: Finding) -> Line:
-    """Give a finding of the plan as a diagnostic."""
-    level = {"warning": "warn"}.get(found.severity, str(found.severity))
-    message = f"{found.severity.title()}: {found.summary}"
-    return _line(level, message, "diagnostic", diagnostic=json_document.finding_object(found))
+def finding_line(finding: Finding) -> Line:
+    """Return a finding of the plan as a diagnostic."""
+    level = {"warning": "warn"}.get(finding.severity, str(finding.severity))
+    message = f"{finding.severity.title()}: {finding.summary}"
+    return _line(level, message, "diagnostic", diagnostic=json_document.finding_object(finding))
 
 
-def error(raised: SegctlError) -> Iterator[Line]:
-    """Give what ended the run as diagnostics; a refused plan has told its findings before."""
-    if isinstance(raised, InvalidInput):
-        for problem in raised.diagnostics:
-            body = json_document.diagnostic_object(problem)
-            yield _line("error", str(problem), "diagnostic", diagnostic=body)
+def error_lines(error: SegctlError) -> Iterator[Line]:
+    """Yield the error that ended the run as diagnostics, after the findings of a refused plan."""
+    if isinstance(error, InvalidInput):
+        for diagnostic in error.diagnostics:
+            body = json_document.diagnostic_object(diagnostic)
+            yield _line("error", str(diagnostic), "diagnostic", diagnostic=body)
         return
-    if isinstance(raised, GuardRefused):
-        yield from (finding(found) for found in raised.findings)
+    if isinstance(error, GuardRefused):
+        yield from map(finding_line, error.findings)
     body = {
         "severity": "error",
-        "code": json_document.error_code(raised),
-        "summary": raised.message,
-        "detail": raised.hint,
+        "code": json_document.error_code(error),
+        "summary": error.message,
+        "detail": error.hint,
     }
-    yield _line("error", f"Error: {raised.message}", "diagnostic", diagnostic=body)
+    yield _line("error", f"Error: {error.message}", "diagnostic", diagnostic=body)
 
 
-def progress(*, changes: int, of_changes: int, requests: int, of_requests: int) -> Line:
-    """Give how far the apply has come: memberships and requests that have an outcome."""
+def progress_line(*, changes: int, of_changes: int, requests: int, of_requests: int) -> Line:
+    """Return how many membership changes and requests have an outcome so far."""
     return _line(
         "info",
-        f"{phrases.number(changes)} of {counted(of_changes, 'membership change')} done",
+        f"{phrases.format_number(changes)} of {format_count(of_changes, 'membership change')} done",
         "apply_progress",
         changes=changes,
         of_changes=of_changes,
@@ -87,59 +86,61 @@ def progress(*, changes: int, of_changes: int, requests: int, of_requests: int) 
     )
 
 
-def event(happened: Event) -> Line:
-    """Give one event of the apply."""
-    match happened:
+def event_line(event: Event) -> Line:
+    """Return one event of the apply."""
+    match event:
         case ApplyStarted():
             message = (
-                f"Applying: {counted(happened.creates, 'segment')} to create, "
-                f"{counted(happened.requests, 'request')}"
+                f"Applying: {format_count(event.creates, 'segment')} to create, "
+                f"{format_count(event.requests, 'request')}"
             )
-            line = _line("info", message, "apply_start", **vars(happened))
+            line = _line("info", message, "apply_start", **vars(event))
         case CreateDone():
-            line = _batch(
-                happened.outcome,
-                report.create_line(happened),
+            line = _batch_line(
+                event.outcome,
+                report.create_line(event),
                 call="createSegment",
-                addresses=list(happened.addresses),
-                detail=happened.detail,
+                addresses=list(event.addresses),
+                detail=event.detail,
             )
         case RequestDone():
-            line = _batch(
-                happened.outcome,
-                f"Request {happened.request} {happened.outcome}: "
-                f"{counted(happened.changes, 'membership change')}",
+            line = _batch_line(
+                event.outcome,
+                f"Request {event.request} {event.outcome}: "
+                f"{format_count(event.changes, 'membership change')}",
                 call="updateSegment",
-                request=happened.request,
-                changes=happened.changes,
-                attempts=happened.attempts,
-                throttled=happened.throttled,
-                detail=happened.detail,
+                request=event.request,
+                changes=event.changes,
+                attempts=event.attempts,
+                throttled=event.throttled,
+                detail=event.detail,
             )
         case RateLimited():
-            message = f"429 from {happened.call}; waiting {duration(happened.seconds)}"
-            line = _line("warn", message, "rate_limited", **vars(happened))
+            message = f"429 from {event.call}; waiting {format_duration(event.seconds)}"
+            line = _line("warn", message, "rate_limited", **vars(event))
         case Settling():
-            message = f"Waiting {duration(happened.seconds)} before reversing unanswered changes"
-            line = _line("info", message, "settling", **vars(happened))
+            message = (
+                f"Waiting {format_duration(event.seconds)} before reversing unanswered changes"
+            )
+            line = _line("info", message, "settling", **vars(event))
         case Recovered():
-            message = report.recovered_line(happened, planning=False)
-            line = _line("info", message, "recovered", **vars(happened))
+            message = report.recovered_line(event, planning=False)
+            line = _line("info", message, "recovered", **vars(event))
         case ApplyEnded():
-            complete = report.is_complete(happened)
+            complete = report.is_complete(event)
             message = f"{'Apply complete' if complete else 'Apply incomplete'}: "
-            message += report.outcome_counts(happened)
+            message += report.outcome_counts(event)
             kind = "apply_complete" if complete else "apply_errored"
-            line = _line("info" if complete else "error", message, kind, **vars(happened))
+            line = _line("info" if complete else "error", message, kind, **vars(event))
     return line
 
 
-def recorded() -> Line:
-    """Give the end of an apply that had nothing to send."""
+def recorded_line() -> Line:
+    """Return the last line of an apply that changed only the state and sent nothing."""
     return _line("info", "Apply complete: recorded, nothing had to be sent", "apply_complete")
 
 
-def _batch(outcome: Outcome, message: str, **data: Any) -> Line:
+def _batch_line(outcome: Outcome, message: str, **data: Any) -> Line:
     done = outcome is Outcome.ACKNOWLEDGED
     kind = "batch_complete" if done else "batch_errored"
     return _line("info" if done else "error", message, kind, outcome=str(outcome), **data)

@@ -1,13 +1,13 @@
-"""Colours and escapes for terminals, and nothing that a value could smuggle into one."""
+"""Colors, and the escaping that keeps control sequences in values out of the terminal."""
 
 from dataclasses import dataclass
 
 
 def escaped(text: str) -> str:
-    """Give ``text`` with everything unprintable written as a backslash escape.
+    """Return ``text`` on one line, with unprintable characters as backslash escapes.
 
-    Covers control characters, ANSI sequences, line breaks, bidirectional overrides,
-    invisible characters and lone surrogates; the result is a single line.
+    Unprintable are control characters, ANSI sequences, line breaks, bidirectional overrides,
+    invisible characters and lone surrogates.
     """
     if text.isprintable():
         return text
@@ -15,7 +15,7 @@ def escaped(text: str) -> str:
 
 
 def quoted(text: str) -> str:
-    """Give ``text`` in double quotes, so that its ends and its kind are plain to see."""
+    """Return ``text`` escaped and in double quotes."""
     inner = text.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped(inner)}"'
 
@@ -31,39 +31,39 @@ def _escape(character: str) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Style:
-    """How to emphasise; plain unless ``colour``."""
+    """Text styles for a terminal. Without ``color`` they leave the text as it is."""
 
-    colour: bool = False
+    color: bool = False
 
     def bold(self, text: str) -> str:
-        """Make it stand out."""
+        """Emphasise the text."""
         return self._paint("1", text)
 
     def dim(self, text: str) -> str:
-        """Put it in the background."""
+        """Mark secondary text, such as counts of what is left out."""
         return self._paint("2", text)
 
     def red(self, text: str) -> str:
-        """Mark what goes away or went wrong."""
+        """Mark removals and errors."""
         return self._paint("31", text)
 
     def green(self, text: str) -> str:
-        """Mark what comes or went well."""
+        """Mark additions and success."""
         return self._paint("32", text)
 
     def yellow(self, text: str) -> str:
-        """Mark what changes or deserves a look."""
+        """Mark changes and warnings."""
         return self._paint("33", text)
 
     def cyan(self, text: str) -> str:
-        """Mark what is taken over or told by the way."""
+        """Mark adopted segments and notes."""
         return self._paint("36", text)
 
     def _paint(self, code: str, text: str) -> str:
-        return f"\x1b[{code}m{text}\x1b[0m" if self.colour and text else text
+        return f"\x1b[{code}m{text}\x1b[0m" if self.color and text else text
 
 
 PLAIN = Style()
-"""No colours: for files, pipes and tests."""
-COLOUR = Style(colour=True)
-"""ANSI colours: for terminals."""
+"""No styles: for files, pipes and tests."""
+COLOR = Style(color=True)
+"""ANSI styles: for terminals."""

@@ -1,21 +1,21 @@
-"""The plan as a page of text, in the manner of Terraform: for terminals and logs."""
+"""The plan as text, in the style of Terraform: for terminals and logs."""
 
 from collections.abc import Iterator
 
 from segctl.core.diagnostics import Severity
 from segctl.plan.model import Action, Attributes, Change, Finding, Plan
 from segctl.render import phrases
-from segctl.render.grouping import gathered
+from segctl.render.grouping import group_findings
 from segctl.render.phrases import Identities
 from segctl.render.style import PLAIN, Style, escaped, quoted
 
-_STEP = "    "
-_WIDEST = 40
-"""Columns that a path may take before its value goes out of line."""
+_INDENT = "    "
+_MAX_PATH_WIDTH = 40
+"""Values are aligned up to this column; a longer path pushes its value to the right."""
 
 
 def render(plan: Plan, *, identities: Identities = Identities.FULL, style: Style = PLAIN) -> str:
-    """Give the whole page, ending in a line break."""
+    """Return the whole page, ending in a line break."""
     lines = [*_body(plan, identities, style), *_findings(plan, identities, style)]
     lines += _summary(plan, style)
     return "\n".join(lines) + "\n"
@@ -23,8 +23,8 @@ def render(plan: Plan, *, identities: Identities = Identities.FULL, style: Style
 
 def _body(plan: Plan, identities: Identities, style: Style) -> Iterator[str]:
     if plan.is_empty:
-        meaning = style.bold(phrases.no_changes_meaning(plan))
-        yield f"{style.green(style.bold(phrases.NO_CHANGES))} {meaning}"
+        reason = style.bold(phrases.no_changes_reason(plan))
+        yield f"{style.green(style.bold(phrases.NO_CHANGES))} {reason}"
         return
     yield "Actions are indicated with the following symbols:"
     yield from _legend(plan, style)
@@ -32,7 +32,7 @@ def _body(plan: Plan, identities: Identities, style: Style) -> Iterator[str]:
     yield "segctl will perform the following actions:"
     yield ""
     for change in phrases.shown_changes(plan):
-        yield from block(change, identities=identities, style=style)
+        yield from segment_lines(change, identities=identities, style=style)
         yield ""
     if hidden := phrases.hidden_line(plan):
         yield style.dim(f"  # {hidden}")
@@ -40,9 +40,8 @@ def _body(plan: Plan, identities: Identities, style: Style) -> Iterator[str]:
 
 
 def _legend(plan: Plan, style: Style) -> Iterator[str]:
-    occurring = {change.action for change in plan.changes}
     for action, meaning in phrases.LEGEND.items():
-        if action in occurring:
+        if plan.count(action):
             yield f"{_sign(action, style)} {meaning}"
 
 
@@ -61,10 +60,10 @@ def _sign(action: Action, style: Style) -> str:
             return style.red(symbol)
 
 
-def block(
+def segment_lines(
     change: Change, *, identities: Identities = Identities.FULL, style: Style = PLAIN
 ) -> Iterator[str]:
-    """Give the lines of one segment: what becomes of it, why, and what is in it."""
+    """Yield the lines of one segment: its action, the reason, its attributes and members."""
     sentence = phrases.SENTENCES[change.action]
     if change.action in {Action.DESTROY, Action.REPLACE}:
         sentence = style.red(sentence)
@@ -75,7 +74,7 @@ def block(
     yield f"{_sign(change.action, style)} segment {name} {{"
     yield from _attributes(change, style)
     yield from _members(change, identities, style)
-    yield f"{_STEP}}}"
+    yield f"{_INDENT}}}"
 
 
 def _attributes(change: Change, style: Style) -> Iterator[str]:
@@ -88,14 +87,14 @@ def _attributes(change: Change, style: Style) -> Iterator[str]:
 
 
 def _changed(change: Change, style: Style) -> Iterator[str]:
-    width = min(_WIDEST, max(len(escaped(a.path)) for a in change.attributes))
+    width = min(_MAX_PATH_WIDTH, max(len(escaped(a.path)) for a in change.attributes))
     arrow = style.yellow("->")
     for attribute in change.attributes:
-        old, new = phrases.value_text(attribute.before), phrases.value_text(attribute.after)
+        old, new = phrases.format_value(attribute.before), phrases.format_value(attribute.after)
         forces = change.action is Action.REPLACE and attribute.path == "customerSegmentId"
         note = style.red("  # forces replacement") if forces else ""
         path = f"{escaped(attribute.path):<{width}}"
-        yield f"{_STEP}  {style.yellow('~')} {path} = {old} {arrow} {new}{note}"
+        yield f"{_INDENT}  {style.yellow('~')} {path} = {old} {arrow} {new}{note}"
 
 
 def _listed(attributes: Attributes, sign: str) -> Iterator[str]:
@@ -107,56 +106,59 @@ def _listed(attributes: Attributes, sign: str) -> Iterator[str]:
     shown = {path: value for path, value in rows.items() if value}
     width = max((len(path) for path in shown), default=0)
     for path, value in shown.items():
-        yield f"{_STEP}  {sign} {path:<{width}} = {phrases.value_text(value)}"
+        yield f"{_INDENT}  {sign} {path:<{width}} = {phrases.format_value(value)}"
 
 
 def _members(change: Change, identities: Identities, style: Style) -> Iterator[str]:
     counts = change.members
     attributes = change.after or change.before
     if attributes and not attributes.managed:
-        yield f"{_STEP}    members are not managed"
+        yield f"{_INDENT}    members are not managed"
     else:
         sign = style.yellow("~") if counts.sent else " "
-        yield f"{_STEP}  {sign} {phrases.member_line(counts)}"
+        yield f"{_INDENT}  {sign} {phrases.member_line(counts)}"
     for sample, total, sign in (
         (change.sample.add, counts.add, style.green("+")),
         (change.sample.remove, counts.remove, style.red("-")),
     ):
-        shown = phrases.member_texts(sample, identities)
-        yield from (f"{_STEP}      {sign} {member}" for member in shown)
+        shown = phrases.format_members(sample, identities)
+        yield from (f"{_INDENT}      {sign} {member}" for member in shown)
         if shown and (more := phrases.more_line(sample, total)):
-            yield style.dim(f"{_STEP}        # {more}")
-    for line in phrases.aside_lines(counts):
-        yield style.dim(f"{_STEP}    # {line}")
+            yield style.dim(f"{_INDENT}        # {more}")
+    for line in phrases.extra_count_lines(counts):
+        yield style.dim(f"{_INDENT}    # {line}")
 
 
 def _findings(plan: Plan, identities: Identities, style: Style) -> Iterator[str]:
-    """Give all findings, parted by blank lines; those of one line stand together."""
-    before: Finding | None = None
-    for found in gathered(plan.findings):
-        alike = before and before.severity == found.severity and not (before.detail or found.detail)
-        if before or plan.is_empty:
-            yield from () if alike else ("",)
-        yield from finding(found, identities=identities, style=style)
-        before = found
-    if before and not plan.is_empty:
+    """Yield all findings. Single-line findings of one severity have no blank line in between."""
+    previous: Finding | None = None
+    for finding in group_findings(plan.findings):
+        is_compact = (
+            previous
+            and previous.severity == finding.severity
+            and not (previous.detail or finding.detail)
+        )
+        if (previous or plan.is_empty) and not is_compact:
+            yield ""
+        yield from finding_lines(finding, identities=identities, style=style)
+        previous = finding
+    if previous and not plan.is_empty:
         yield ""
 
 
-def finding(
-    found: Finding, *, identities: Identities = Identities.NONE, style: Style = PLAIN
+def finding_lines(
+    finding: Finding, *, identities: Identities = Identities.NONE, style: Style = PLAIN
 ) -> Iterator[str]:
-    """Give the lines of one finding: how grave, where, what, of whom, and what to do."""
-    paint = {Severity.ERROR: style.red, Severity.WARNING: style.yellow}.get(
-        found.severity, style.cyan
-    )
-    heading = paint(style.bold({Severity.INFO: "Note"}.get(found.severity, found.severity.title())))
-    address = phrases.finding_address(found)
-    where = f"{escaped(address)}: " if address else ""
-    yield f"{heading}: {style.bold(where + escaped(found.summary))} {style.dim(f'[{found.code}]')}"
-    if among := phrases.among_line(found, identities):
-        yield f"  {among}"
-    for line in found.detail.splitlines():
+    """Yield the lines of one finding: severity, address, summary, users, and what to do."""
+    severity = finding.severity
+    paint = {Severity.ERROR: style.red, Severity.WARNING: style.yellow}.get(severity, style.cyan)
+    heading = paint(style.bold(phrases.severity_title(severity)))
+    address = phrases.finding_address(finding)
+    summary = escaped(f"{address}: {finding.summary}" if address else finding.summary)
+    yield f"{heading}: {style.bold(summary)} {style.dim(f'[{finding.code}]')}"
+    if line := phrases.sample_line(finding, identities):
+        yield f"  {line}"
+    for line in finding.detail.splitlines():
         yield f"  {escaped(line)}"
 
 

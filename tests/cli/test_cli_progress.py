@@ -92,7 +92,7 @@ def test_the_bar_counts_to_the_end_and_leaves_the_cursor_visible(
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "160")
     clock = Ticks()
-    bar = Bar(clock, colour=False)
+    bar = Bar(clock, color=False)
     for event in run_of_events(clock):
         bar(event)
     bar.close()

@@ -35,16 +35,16 @@ def test_load_counts_what_was_matched(segctl: Segctl, workspace: Path) -> None:
     done = segctl("rejects", "load", "stream.txt")
     assert (done.code, done.err) == (0, "")
     assert done.out == (
-        "2 rejects: 1 matched to an ADD, 0 to a REMOVE, 1 never sent by this state.\n"
-        "Those matched are quarantined: plans show them, and they are not sent again until "
-        "their source changes or `segctl rejects retry` is run.\n"
+        "2 rejects: 1 matched an ADD, 0 a REMOVE, 1 never sent from this state.\n"
+        "The matched ones are quarantined: plans show them, and they are not sent again until "
+        "their source changes or you run `segctl rejects retry`.\n"
     )
 
 
 def test_load_again_says_that_all_was_known(refused: Segctl) -> None:
     assert refused("rejects", "load", "stream.txt").out == (
-        "2 rejects: 1 matched to an ADD, 0 to a REMOVE, 1 never sent by this state.\n"
-        "1 of them had been loaded before.\n"
+        "2 rejects: 1 matched an ADD, 0 a REMOVE, 1 never sent from this state.\n"
+        "Of these, 1 had already been loaded.\n"
     )
 
 
@@ -52,12 +52,12 @@ def test_a_deleted_segment_is_told_at_once(refused: Segctl, workspace: Path) -> 
     text = STREAM.replace("ID_MISMATCH", "NOT_FOUND_OR_DELETED").replace("anna", "bert")
     (workspace / "stream.txt").write_text(text, encoding="utf-8")
     assert refused("rejects", "load", "stream.txt").out.endswith(
-        "segment.gold is missing in CleverTap: nothing is sent to it; "
-        "`segctl plan` says what to do.\n"
+        "segment.gold is missing in CleverTap: nothing is sent to it. "
+        "`segctl plan` shows what to do.\n"
     )
     assert "[missing]" in refused("plan").out
     assert "missing" in refused("state", "show", "gold").out
-    assert refused("rejects", "retry").out.startswith("segment.gold is taken for restored: ")
+    assert refused("rejects", "retry").out.startswith("segment.gold is treated as restored: ")
 
 
 def test_list_tells_who_was_refused_and_why_masked_where_nobody_watches(refused: Segctl) -> None:
@@ -95,17 +95,16 @@ def test_the_plan_says_how_many_are_held_back(refused: Segctl) -> None:
     done = refused("plan", "--detailed-exitcode")
     assert done.code == 0
     assert "segment.gold: 1 refused earlier, not retried" in done.out
-    assert done.out.startswith("No changes. Nothing is to be sent; what CleverTap refused")
+    assert done.out.startswith("No changes. Nothing needs to be sent; what CleverTap refused")
 
 
 def test_retry_says_what_will_be_sent_again(refused: Segctl) -> None:
     assert refused("rejects", "retry", "--target", "gold").out == (
-        "1 refused membership in 1 segment will be sent again by the next apply, "
-        "where still wanted.\n"
+        "The next apply sends 1 refused membership in 1 segment again, if still wanted.\n"
     )
     assert refused("plan", "--detailed-exitcode").code == 2
-    assert refused("rejects", "list").out == "Nothing is refused.\n"
-    assert refused("rejects", "retry").out == "Nothing that was refused is picked.\n"
+    assert refused("rejects", "list").out == "No membership is refused.\n"
+    assert refused("rejects", "retry").out == "No refused membership matches.\n"
 
 
 def test_every_row_that_cannot_be_used_is_told_and_nothing_is_changed(

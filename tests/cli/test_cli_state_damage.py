@@ -93,7 +93,7 @@ def test_a_state_of_several_versions_adds_up(aged: Path, segctl: Segctl) -> None
     done = segctl("state", "fsck")
     assert (done.code, done.out) == (
         0,
-        "The state adds up: 1 segment, 22 members, 3 files; 2 earlier versions.\n",
+        "The state is consistent: 1 segment, 22 members, 3 files; 2 earlier versions.\n",
     )
     assert len(earlier(aged)) == 2
 
@@ -162,7 +162,7 @@ def test_of_a_damaged_head_what_can_be_read_is_proved(
     done = segctl("state", "fsck")
     assert (done.code, done.out) == (
         1,
-        "The state does not add up (1 of 2 segments add up; 1 member, 1 file):\n"
+        "The state is not consistent (consistent: 1 of 2 segments; 1 member, 1 file):\n"
         "  - segctl.state.json: segment.gold cannot have 3 members: its files contain 2\n" + PUSH,
     )
 
@@ -207,7 +207,7 @@ def test_the_history_names_what_cannot_be_read(aged: Path, segctl: Segctl) -> No
     assert [re.sub(r"\s+", " ", line) for line in done.out.splitlines()] == [
         f"serial 1 {first.name} cannot be read: its content does not match its name",
         f"serial 2 {second.name} 1 segment 21 members until 2001-09-09 01:46 UTC",
-        "serial ? (present) cannot be read: line 1, column 1: not JSON (Expecting value)",
+        "serial ? (current) cannot be read: line 1, column 1: not JSON (Expecting value)",
     ]
 
 

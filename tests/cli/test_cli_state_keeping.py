@@ -23,7 +23,10 @@ def applied(workspace: Workspace, segctl: Segctl, emulator: RunningEmulator) -> 
 @pytest.mark.usefixtures("applied")
 def test_a_sound_state_adds_up(segctl: Segctl) -> None:
     done = segctl("state", "fsck")
-    assert (done.code, done.out) == (0, "The state adds up: 2 segments, 3 members, 2 files.\n")
+    assert (done.code, done.out) == (
+        0,
+        "The state is consistent: 2 segments, 3 members, 2 files.\n",
+    )
 
 
 def test_a_member_file_that_was_changed_is_found(applied: Workspace, segctl: Segctl) -> None:
@@ -231,7 +234,7 @@ def test_the_history_shows_every_version(applied: Workspace, segctl: Segctl) -> 
     lines = segctl("state", "history").out.splitlines()
     assert [re.sub(r"\s+", " ", line) for line in lines] == [
         f"serial 1 {first.name} 2 segments 3 members until 2001-09-09 01:46 UTC",
-        "serial 2 (present) 1 segment 2 members",
+        "serial 2 (current) 1 segment 2 members",
     ]
 
 
@@ -247,7 +250,7 @@ def test_what_nothing_needs_is_removed_by_hand(applied: Workspace, segctl: Segct
     assert waste.exists()
     assert segctl("state", "gc").out == ("Removed 0 earlier versions and 1 member file (2.0 MB).\n")
     assert mine.exists()
-    assert segctl("state", "gc").out == "The state needs everything that it holds.\n"
+    assert segctl("state", "gc").out == "Nothing to remove: the state needs all of its files.\n"
 
 
 @pytest.mark.parametrize("command", ["list", "history", "fsck", "gc", "pull"])

@@ -96,7 +96,7 @@ def test_a_probe_leaves_a_report_settings_and_the_clients_part_and_shows_nothing
     settings = json.loads((tmp_path / "learned/emulator-settings.json").read_text("utf-8"))
     assert Settings().changed(settings).limit_counts == "distinct"
     client = (tmp_path / "learned/segctl-provider.yaml").read_text("utf-8")
-    assert client == "# For segctl.yaml; merge it.\nspec:\n  provider:\n    counting: distinct\n"
+    assert client == "# Merge this into segctl.yaml.\nspec:\n  provider:\n    counting: distinct\n"
     assert client in said
     assert f"--settings {tmp_path / 'learned/emulator-settings.json'}" in said
     report = (tmp_path / "learned/report.md").read_text("utf-8")
@@ -115,7 +115,7 @@ def test_what_a_probe_costs_is_said_before_anything_is_sent(
     code, shown = on_terminal(tmp_path, "no\n")
     assert code == 1
     assert f"This probes the account {ACCOUNT} at {emulator.url.removeprefix('http://')}." in shown
-    assert f"creates 2 segments, and up to {MOST.segments} where" in shown
+    assert f"creates 2 segments, or up to {MOST.segments} if" in shown
     assert f"raises up to {MOST.events} billable events" in shown
     assert "Probe cancelled; nothing was sent." in shown
     assert httpx.get(f"{emulator.url}/emulator/v1/segments").json() == []
@@ -221,7 +221,7 @@ def test_a_probe_that_is_told_to_end_cleans_up_and_says_what_to_delete(
     assert "Removing their members was accepted" in out
     assert err.startswith("Error: interrupted; what was learned is in the report\n")
     assert members(emulator) == 0
-    assert "It was interrupted." in (tmp_path / "learned/report.md").read_text("utf-8")
+    assert "The probe was interrupted." in (tmp_path / "learned/report.md").read_text("utf-8")
 
 
 def _changes(emulator: RunningEmulator) -> int:

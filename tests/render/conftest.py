@@ -1,4 +1,4 @@
-"""Plans built as values, for the views to show; each is one page that a reviewer may meet."""
+"""Example plans for the views, one for each kind of page that a reviewer may see."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -68,7 +68,7 @@ GOLD = Change(
 CREATED = Change(
     address="segment.council",
     action=Action.CREATE,
-    reason="no segment of this name is recorded",
+    reason="it is declared and not recorded",
     after=attributes("Launch Council", "council"),
     members=MemberCounts(after=2, add=2),
     sample=Sample(add=((Kind.GUID, "abcde12345"), (Kind.IDENTITY, "CT123456"))),
@@ -86,7 +86,7 @@ ODDITIES = (
     Change(
         address="segment.adopted",
         action=Action.ADOPT,
-        reason="its manifest is back, and CleverTap still has its shell",
+        reason="the service still has its shell",
         after=attributes("Adopted", "adopted"),
         members=MemberCounts(after=1, add=1),
         sample=Sample(add=users("back", 1)),
@@ -100,16 +100,16 @@ ODDITIES = (
         sample=Sample(remove=users("leaver", 10)),
     ),
     Change(
-        address="segment.let-go",
+        address="segment.forgotten",
         action=Action.FORGET,
-        reason="its manifest is gone, and it was declared with onRemove: forget",
-        before=attributes("Let go", "let-go"),
+        reason="its manifest is gone, and lifecycle.onRemove is forget",
+        before=attributes("Forgotten", "forgotten"),
         members=MemberCounts(before=7, after=7),
     ),
     Change(
         address="segment.moved",
         action=Action.REPLACE,
-        reason="customerSegmentId changed, and CleverTap cannot rename",
+        reason="customerSegmentId changed, and the service cannot rename a segment",
         before=attributes("Moved", "old-id"),
         after=attributes("Moved", "new-id"),
         attributes=(AttributeChange(path="customerSegmentId", before="old-id", after="new-id"),),
@@ -117,16 +117,16 @@ ODDITIES = (
         sample=Sample(add=users("in", 4), remove=users("out", 3)),
     ),
     Change(
-        address="segment.hands-off",
+        address="segment.unmanaged",
         action=Action.CREATE,
-        reason="no segment of this name is recorded",
-        after=attributes("Hands off", "hands-off", managed=False),
+        reason="it is declared and not recorded",
+        after=attributes("Unmanaged", "unmanaged", managed=False),
     ),
 )
 
 
 class Overlapping:
-    """Segments of 12 users; the first two of a rule share them, and one is outside of any."""
+    """Segments of 12 users: the first two of a rule share them, and one user is outside."""
 
     def size(self, address: str) -> int:
         return 12 if address in TIERS else 0
@@ -141,13 +141,17 @@ class Overlapping:
 
 
 TIERS = ("segment.bronze", "segment.silver", "segment.gold")
-AT = Location(file="segctl.yaml", line=12, column=7)
+RULE_LOCATION = Location(file="segctl.yaml", line=12, column=7)
 RULES = (
-    Disjoint(addresses=TIERS, location=AT),
-    Disjoint(addresses=TIERS[1:], owner=TIERS[0], severity=Severity.WARNING, location=AT),
-    Subset(addresses=("segment.gold",), of="segment.active", location=AT),
-    Size(addresses=("segment.gold",), minimum=100, maximum=5000, location=AT),
-    Size(addresses=("segment.gold",), maximum=10, severity=Severity.WARNING, location=AT),
+    Disjoint(addresses=TIERS, location=RULE_LOCATION),
+    Disjoint(
+        addresses=TIERS[1:], owner=TIERS[0], severity=Severity.WARNING, location=RULE_LOCATION
+    ),
+    Subset(addresses=("segment.gold",), of="segment.active", location=RULE_LOCATION),
+    Size(addresses=("segment.gold",), minimum=100, maximum=5000, location=RULE_LOCATION),
+    Size(
+        addresses=("segment.gold",), maximum=10, severity=Severity.WARNING, location=RULE_LOCATION
+    ),
 )
 
 PLANS: Mapping[str, Plan] = {
@@ -169,10 +173,11 @@ PLANS: Mapping[str, Plan] = {
         findings=(
             Finding(
                 severity=Severity.WARNING,
-                code="rename",
+                code="no-rename",
                 address="segment.gold",
-                summary="CleverTap will go on calling it Gold",
-                detail="The service has no rename; change the name in the dashboard.",
+                summary='segment.gold: displayName is "Gold Users", but CleverTap keeps the '
+                'name "Gold"',
+                detail="The service cannot rename a segment. Only the state records the new name.",
             ),
         ),
     ),
@@ -185,7 +190,7 @@ PLANS: Mapping[str, Plan] = {
         targeted=("segment.*",),
         targets=tuple(
             Target(address=a, customer_segment_id=a, display_name=a, create=True)
-            for a in ("segment.moved", "segment.hands-off")
+            for a in ("segment.moved", "segment.unmanaged")
         ),
     ),
     "refused": plan(
@@ -195,12 +200,21 @@ PLANS: Mapping[str, Plan] = {
         findings=(
             Finding(
                 severity=Severity.ERROR,
-                code="guard-remove-percent",
+                code="max-remove-percent",
                 address="segment.gone",
-                summary="100 % of its 12 recorded members would be removed; 30 % are allowed",
-                detail="Set spec.guards.maxRemovePercent to 100 in its manifest, if that is meant.",
+                summary="segment.gone loses 12 of 12 members (100.0%), more than "
+                "spec.guards.maxRemovePercent allows (30%)",
+                detail="If this is intended, raise spec.guards.maxRemovePercent in its manifest. "
+                "If not, check its sources.",
             ),
-            Finding(severity=Severity.INFO, code="duplicates", summary="3 duplicates were merged"),
+            Finding(
+                severity=Severity.INFO,
+                code="delete-shell",
+                address="segment.gone",
+                summary='the emptied segment "Gone" (gone) stays in CleverTap',
+                detail="Delete it in the dashboard: the service has no call for that. If its "
+                "manifest returns before that, segctl adopts the segment.",
+            ),
         ),
     ),
     "ruled": plan(
@@ -234,5 +248,5 @@ PLANS: Mapping[str, Plan] = {
 
 @pytest.fixture
 def sample() -> Callable[[str], Plan]:
-    """Give a plan by its name."""
+    """Return the example plan of a name."""
     return PLANS.__getitem__

@@ -1,4 +1,4 @@
-"""Problems in the user's files: like a compiler's, or as JSON."""
+"""Problems in the user's files: in the style of a compiler, and as JSON."""
 
 import json
 
@@ -16,7 +16,7 @@ PROBLEM = Diagnostic(
 WARNING = Diagnostic(code="odd", summary="odd.", severity=Severity.WARNING)
 
 
-def test_a_problem_reads_like_a_compiler_s() -> None:
+def test_a_problem_looks_like_a_compiler_message() -> None:
     assert diagnostics.text([PROBLEM, WARNING]) == (
         "a.yaml:2:3: error: a Segment has no field memebers.\n"
         "    Did you mean members?\n"
@@ -31,13 +31,13 @@ def test_the_caret_points_at_the_column_even_after_escapes() -> None:
     assert shown[2] == "    |    ^"
 
 
-def test_a_place_in_a_whole_file_has_no_caret() -> None:
+def test_a_location_without_a_line_has_no_caret() -> None:
     whole = Diagnostic(code="x", summary="too large.", location=Location(file="b.yaml"))
     assert diagnostics.text([whole], source=lambda _: None) == "b.yaml: error: too large.\n"
 
 
 @pytest.mark.parametrize("evil", ["\x1b[2J", "\r", "\u202e"])
-def test_nothing_from_a_file_controls_the_terminal(evil: str) -> None:
+def test_text_from_a_file_cannot_control_the_terminal(evil: str) -> None:
     problem = Diagnostic(
         code="x", summary=evil, detail=evil, location=Location(file=evil, line=1, column=1)
     )

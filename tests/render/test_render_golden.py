@@ -1,4 +1,4 @@
-"""The pages as a reader sees them; SEGCTL_REGENERATE=1 writes them anew, for review like code."""
+"""All views of the example plans, as whole pages. SEGCTL_REGENERATE=1 rewrites the pages."""
 
 import os
 from collections.abc import Callable, Mapping
@@ -23,7 +23,7 @@ VIEWS: Mapping[str, Callable[[Plan], str]] = {
 
 @pytest.mark.parametrize("view", VIEWS)
 @pytest.mark.parametrize("case", CASES)
-def test_a_page_reads_as_it_was_reviewed(
+def test_a_view_matches_its_golden_page(
     case: str, view: str, sample: Callable[[str], Plan]
 ) -> None:
     page = VIEWS[view](sample(case))

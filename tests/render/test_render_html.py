@@ -1,4 +1,4 @@
-"""The HTML file: complete in itself, inert, and without identities."""
+"""The HTML file: self-contained, without scripts, and without full identities."""
 
 import base64
 import hashlib
@@ -16,7 +16,7 @@ Sampler = Callable[[str], Plan]
 
 
 class Page(HTMLParser):
-    """The tags and attributes of a page, and its visible words."""
+    """The tags and attributes of a page, and its text."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
@@ -33,7 +33,7 @@ class Page(HTMLParser):
         self.words += data
 
 
-def test_the_file_needs_nothing_from_outside(sample: Sampler) -> None:
+def test_the_file_loads_nothing(sample: Sampler) -> None:
     page = Page(html.render(sample("everyday")))
     assert not {"script", "link", "img", "iframe", "object"} & set(page.tags)
     assert not {"href", "src", "style", "onclick"} & {name for name, _ in page.attributes}
@@ -46,7 +46,7 @@ def test_the_policy_allows_exactly_the_style_sheet_in_it(sample: Sampler) -> Non
     assert f"default-src 'none'; style-src 'sha256-{digest}'" in page
 
 
-def test_hostile_names_stay_text(sample: Sampler) -> None:
+def test_hostile_names_do_not_become_markup(sample: Sampler) -> None:
     page = Page(html.render(sample("hostile")))
     assert "script" not in page.tags
     assert "<script>alert(1)</script>" in page.words

@@ -1,4 +1,4 @@
-"""The HTML file in a browser: on a telephone the figures that matter are in sight."""
+"""The HTML file in a browser: a phone shows all member counts without scrolling sideways."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,7 +11,7 @@ from segctl.render import html
 WIDTH = 390
 
 
-def test_a_telephone_shows_who_comes_and_who_goes(sample: Callable[[str], Plan]) -> None:
+def test_a_phone_shows_the_added_and_removed_members(sample: Callable[[str], Plan]) -> None:
     plan = sample("everyday")
     longest = replace(plan.changes[1], address="segment.gold-members-of-the-north")
     markup = html.render(replace(plan, changes=(longest, *plan.changes)))

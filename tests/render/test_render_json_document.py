@@ -1,4 +1,4 @@
-"""The plan document: as its JSON Schema says, and without a single identity."""
+"""The plan as JSON: it matches its JSON Schema and contains no identity."""
 
 import json
 from collections.abc import Callable
@@ -24,7 +24,7 @@ def document(plan: Plan) -> Any:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_the_document_is_as_its_schema_says(case: str, sample: Sampler) -> None:
+def test_the_document_matches_its_schema(case: str, sample: Sampler) -> None:
     jsonschema.Draft202012Validator(SCHEMA).validate(document(sample(case)))
 
 
@@ -32,24 +32,24 @@ def test_the_schema_itself_is_valid() -> None:
     jsonschema.Draft202012Validator.check_schema(SCHEMA)
 
 
-def test_the_schema_knows_every_key_that_is_written(sample: Sampler) -> None:
+def test_the_schema_describes_every_key(sample: Sampler) -> None:
     written = document(sample("oddities"))
     assert set(written) == set(SCHEMA["properties"]) == set(SCHEMA["required"])
     change = SCHEMA["$defs"]["change"]
     assert set(written["changes"][0]) == set(change["properties"]) == set(change["required"])
 
 
-def test_the_document_holds_no_identity(sample: Sampler) -> None:
+def test_the_document_contains_no_identity(sample: Sampler) -> None:
     page = json_document.render(sample("everyday"))
     assert "@" not in page
     assert "abcde12345" not in page
 
 
-def test_the_document_is_ascii_whatever_the_names(sample: Sampler) -> None:
+def test_the_document_is_ascii_even_if_names_are_not(sample: Sampler) -> None:
     assert json_document.render(sample("hostile")).isascii()
 
 
-def test_the_figures_are_the_plan_s(sample: Sampler) -> None:
+def test_the_counts_are_those_of_the_plan(sample: Sampler) -> None:
     written = document(sample("everyday"))
     assert written["summary"] == {
         "create": 1,
@@ -75,7 +75,7 @@ def test_the_figures_are_the_plan_s(sample: Sampler) -> None:
     }
 
 
-def test_a_finding_says_in_numbers_what_it_says_in_words(sample: Sampler) -> None:
+def test_a_finding_has_the_figures_of_its_summary(sample: Sampler) -> None:
     shared, *_, warned = document(sample("ruled"))["findings"]
     assert shared["figures"] == {
         "count": 12,
@@ -88,7 +88,7 @@ def test_a_finding_says_in_numbers_what_it_says_in_words(sample: Sampler) -> Non
     assert document(sample("everyday"))["findings"][0]["figures"] is None
 
 
-def test_the_members_shown_do_not_change_the_document(sample: Sampler) -> None:
+def test_sample_members_do_not_change_the_document(sample: Sampler) -> None:
     plan = sample("everyday")
     bare = replace(plan, changes=tuple(replace(c, sample=type(c.sample)()) for c in plan.changes))
     assert json_document.render(plan) == json_document.render(bare)

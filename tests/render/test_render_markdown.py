@@ -1,4 +1,4 @@
-"""The comment on a pull request: what is data stays data, and the size stays within limits."""
+"""The comment on a pull request: values are escaped, and the size stays within the limit."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,7 +13,7 @@ Sampler = Callable[[str], Plan]
 
 
 def outside_fences(page: str) -> str:
-    """Give what a forge reads as markup."""
+    """Return the part of a page that GitHub reads as markup: all but the details."""
     return "".join(page.split("```diff")[0::1][0:1]) + page.rpartition("```")[2]
 
 
@@ -32,7 +32,7 @@ def test_members_are_masked_unless_asked_for(sample: Sampler) -> None:
     assert "example.com" not in markdown.render(sample("everyday"))
 
 
-def test_what_can_do_harm_heads_the_table(sample: Sampler) -> None:
+def test_the_most_dangerous_changes_come_first(sample: Sampler) -> None:
     rows = [row for row in markdown.render(sample("oddities")).splitlines() if row[:2] == "| "]
     actions = [row.split(" | ")[2] for row in rows[1:]]
     assert actions == ["destroy", "replace", "forget", "adopt", "create"]
@@ -44,7 +44,7 @@ def test_hostile_names_become_neither_markup_nor_mentions(sample: Sampler) -> No
         assert evil not in markup
 
 
-def test_a_pipe_in_a_name_splits_no_row(sample: Sampler) -> None:
+def test_a_pipe_in_a_name_does_not_split_its_row(sample: Sampler) -> None:
     page = markdown.render(sample("hostile"))
     (row,) = [line for line in page.splitlines() if "segment.trap" in line and line[:2] == "| "]
     assert row.count("|") == 8
@@ -76,7 +76,7 @@ def test_the_note_counts_what_was_cut(sample: Sampler) -> None:
     assert f"{2502 - folds:,} segments without details" in page
 
 
-def test_folds_are_cut_whole(sample: Sampler) -> None:
+def test_details_are_never_cut_in_half(sample: Sampler) -> None:
     page = markdown.render(grown(sample("everyday"), 2_500))
     assert page.count("<details>") == page.count("</details>") == page.count("```diff")
 
@@ -107,7 +107,7 @@ class _Tags(HTMLParser):
         self.seen.add(tag)
 
 
-def test_only_the_view_s_own_tags_occur(sample: Sampler) -> None:
+def test_only_tags_of_the_view_itself_occur(sample: Sampler) -> None:
     parser = _Tags()
     parser.feed(outside_fences(markdown.render(sample("hostile"))))
     assert parser.seen <= {"code", "details", "summary", "sub"}

@@ -1,4 +1,4 @@
-"""What an apply tells: the report at its end, lines on the way, and the stream of JSON."""
+"""An apply as a reader sees it: lines while it runs, the final report, the JSON stream."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -36,21 +36,21 @@ def test_a_complete_apply_is_reported_with_all_five_outcomes() -> None:
     )
 
 
-def test_an_incomplete_apply_says_what_becomes_of_the_rest() -> None:
+def test_an_incomplete_apply_says_what_happens_to_the_rest() -> None:
     assert report.end_report(PART) == (
         "Apply incomplete. 12 membership changes acknowledged in 2 s.\n"
         "  Requests: 3 acknowledged, 1 refused, 1 failed, 1 uncertain, 1 not tried.\n"
-        "  Uncertain: sent, and no trustworthy answer came back; the next apply sends it again.\n"
-        "  Failed or not tried: the same command again goes on from here.\n"
-        "  Refused: CleverTap did not accept the content; it is recorded and not sent again.\n"
+        "  Uncertain: sent, but got no trustworthy answer. The next apply sends them again.\n"
+        "  Failed or not tried: run the same command again to continue.\n"
+        "  Refused: CleverTap rejected the content. It is recorded and not sent again.\n"
     )
 
 
-def test_single_memberships_refused_make_an_apply_incomplete() -> None:
+def test_an_apply_with_single_refused_memberships_is_incomplete() -> None:
     lines = report.end_report(replace(DONE, quarantined=2)).splitlines()
     assert lines[0].startswith("Apply incomplete.")
     assert lines[-1] == (
-        "  Quarantined: 2 memberships that CleverTap refused singly; they are not sent again."
+        "  Quarantined: 2 memberships that CleverTap refused one by one. They are not sent again."
     )
 
 
@@ -58,7 +58,7 @@ def test_an_apply_that_could_not_create_a_segment_is_not_complete() -> None:
     assert report.end_report(replace(DONE, not_created=2)).splitlines() == [
         "Apply incomplete. 616 membership changes acknowledged in 2 s.",
         "  Requests: 7 acknowledged, 0 refused, 0 failed, 0 uncertain, 0 not tried.",
-        "  Not created: 2 segments, and their members not sent; the reasons are told above.",
+        "  Not created: 2 segments. Their members were not sent; the reasons are shown above.",
     ]
 
 
@@ -83,23 +83,24 @@ def test_an_interrupted_apply_says_so() -> None:
         ),
     ],
 )
-def test_a_request_that_creates_segments_is_one_line(event: CreateDone, line: str) -> None:
+def test_a_create_request_is_one_line(event: CreateDone, line: str) -> None:
     assert report.create_line(event) == line
 
 
-def test_a_recovery_says_what_was_found_and_what_becomes_of_it() -> None:
+def test_a_recovery_counts_the_requests_in_the_journal() -> None:
     event = Recovered(acknowledged=1, uncertain=2)
-    found = "its journal shows 1 acknowledged request and 2 without an answer. "
     assert report.recovered_line(event, planning=True) == (
-        f"An apply was interrupted, or is at work; {found}The next apply records them."
+        "An apply was interrupted or is still running: its journal contains 1 acknowledged request "
+        "and 2 without an answer. The next apply records them."
     )
     assert report.recovered_line(event, planning=False) == (
-        f"An earlier apply was interrupted; {found}They are recorded in the state."
+        "An earlier apply was interrupted: its journal contained 1 acknowledged request and "
+        "2 without an answer. They are now recorded in the state."
     )
 
 
 def test_the_planned_stream_has_each_change_and_the_summary(sample: Sampler) -> None:
-    lines = list(stream.planned(sample("everyday")))
+    lines = list(stream.plan_lines(sample("everyday")))
     assert [line["type"] for line in lines] == [
         "diagnostic",
         "planned_change",
@@ -111,8 +112,8 @@ def test_the_planned_stream_has_each_change_and_the_summary(sample: Sampler) -> 
     assert lines[3]["changes"]["members_remove"] == 600
 
 
-def test_the_stream_holds_no_identity(sample: Sampler) -> None:
-    assert "example.com" not in str(list(stream.planned(sample("everyday"))))
+def test_the_stream_contains_no_identity(sample: Sampler) -> None:
+    assert "example.com" not in str(list(stream.plan_lines(sample("everyday"))))
 
 
 EVENTS: tuple[tuple[Event, str, str], ...] = (
@@ -130,15 +131,15 @@ EVENTS: tuple[tuple[Event, str, str], ...] = (
 
 @pytest.mark.parametrize(("event", "kind", "level"), EVENTS)
 def test_every_event_has_terraform_s_keys(event: Event, kind: str, level: str) -> None:
-    line = stream.event(event)
+    line = stream.event_line(event)
     assert (line["type"], line["@level"]) == (kind, level)
     assert line["@message"]
 
 
-def test_invalid_input_is_streamed_problem_by_problem() -> None:
-    place = Location(file="a.yaml", line=2, column=3)
-    problem = Diagnostic(code="unknown-field", summary="no such field.", location=place)
-    (line,) = stream.error(InvalidInput([problem]))
+def test_each_problem_of_invalid_input_is_one_line_of_the_stream() -> None:
+    location = Location(file="a.yaml", line=2, column=3)
+    problem = Diagnostic(code="unknown-field", summary="no such field.", location=location)
+    (line,) = stream.error_lines(InvalidInput([problem]))
     assert line["diagnostic"] == {
         "severity": "error",
         "code": "unknown-field",
@@ -148,8 +149,8 @@ def test_invalid_input_is_streamed_problem_by_problem() -> None:
     }
 
 
-def test_what_ended_a_run_is_streamed_with_its_name_and_its_way_out() -> None:
-    (line,) = stream.error(StateLocked("the state is locked", hint="Wait."))
+def test_an_error_is_streamed_with_its_code_and_hint() -> None:
+    (line,) = stream.error_lines(StateLocked("the state is locked", hint="Wait."))
     assert line["diagnostic"] == {
         "severity": "error",
         "code": "state-locked",
@@ -160,8 +161,8 @@ def test_what_ended_a_run_is_streamed_with_its_name_and_its_way_out() -> None:
 
 def test_a_refused_plan_streams_its_findings(sample: Sampler) -> None:
     refusals = sample("refused").error_findings
-    lines = list(stream.error(GuardRefused("1 guard refused the plan", findings=refusals)))
+    lines = list(stream.error_lines(GuardRefused("1 guard refused the plan", findings=refusals)))
     assert [line["diagnostic"]["code"] for line in lines] == [
-        "guard-remove-percent",
+        "max-remove-percent",
         "guard-refused",
     ]

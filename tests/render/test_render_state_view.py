@@ -1,4 +1,4 @@
-"""The state as a reader sees it: what is recorded of each segment, never who is in it."""
+"""The state as a reader sees it: the record of each segment, without its members."""
 
 import json
 from dataclasses import replace
@@ -30,11 +30,13 @@ STATE = State(
 
 
 def test_an_empty_state_says_so() -> None:
-    assert state_view.text(EMPTY_STATE) == "The state is empty: nothing was applied yet.\n"
+    assert (
+        state_view.render_text(EMPTY_STATE) == "The state is empty: nothing has been applied yet.\n"
+    )
 
 
-def test_a_segment_shows_what_is_recorded_and_what_is_open() -> None:
-    assert state_view.segment("segment.gold", GOLD) == (
+def test_a_segment_shows_its_record_and_its_uncertain_and_refused_members() -> None:
+    assert state_view.render_segment("segment.gold", GOLD) == (
         "# segment.gold\n"
         'segment "gold" {\n'
         '    displayName       = "Gold Users"\n'
@@ -50,28 +52,28 @@ def test_a_segment_shows_what_is_recorded_and_what_is_open() -> None:
 
 
 def test_a_segment_that_the_service_does_not_find_says_so() -> None:
-    shown = state_view.segment("segment.loyal", replace(PLAIN, missing=True))
+    shown = state_view.render_segment("segment.loyal", replace(PLAIN, missing=True))
     assert "missing           = CleverTap does not find it, or it was deleted there\n" in shown
 
 
 def test_the_page_names_history_account_and_tombstones() -> None:
-    page = state_view.text(STATE)
+    page = state_view.render_text(STATE)
     assert page.startswith(
         "lineage: 0b54a1c2\nserial: 4\naccount: TEST-ACCOUNT\nhost: in1.api.clevertap.com\n"
     )
     assert page.index("segment.gold") < page.index("segment.loyal")
     assert page.endswith(
-        "# 1 destroyed segment: their shells are still in CleverTap\n"
+        "# 1 destroyed segment: its shell is still in CleverTap\n"
         '#   segment.gone = "Loyal" (loyal, 0 members left)\n'
     )
 
 
 def test_addresses_are_sorted_one_a_line() -> None:
-    assert state_view.addresses(STATE.segments) == "segment.gold\nsegment.loyal\n"
+    assert state_view.render_addresses(STATE.segments) == "segment.gold\nsegment.loyal\n"
 
 
 def test_the_document_counts_members() -> None:
-    document = json.loads(state_view.json_text(STATE))
+    document = json.loads(state_view.render_json(STATE))
     assert document["serial"] == 4
     assert [s["address"] for s in document["segments"]] == ["segment.gold", "segment.loyal"]
     assert document["segments"][0]["members"] == 12_004
@@ -79,8 +81,8 @@ def test_the_document_counts_members() -> None:
 
 
 @pytest.mark.parametrize("evil", ["\x1b[2J", "\n", "\u202e"])
-def test_a_recorded_name_controls_no_terminal(evil: str) -> None:
+def test_a_recorded_name_cannot_control_the_terminal(evil: str) -> None:
     record = SegmentRecord(customer_segment_id=evil, declared_name=evil, remote_name="x")
-    page = state_view.segment("segment.trap", record)
+    page = state_view.render_segment("segment.trap", record)
     assert len(page.splitlines()) == 7
     assert all(line.isprintable() for line in page.splitlines())

@@ -1,4 +1,4 @@
-"""The page of text: what it counts, what it leaves out, what it never lets through."""
+"""The plan as text: its counts, what it leaves out, and that values are escaped."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,12 +11,12 @@ from segctl.core.diagnostics import Severity
 from segctl.plan.model import Estimate, Finding, MemberCounts, Plan, Requests
 from segctl.render import phrases, text
 from segctl.render.phrases import Identities
-from segctl.render.style import COLOUR, escaped, quoted
+from segctl.render.style import COLOR, escaped, quoted
 
 Sampler = Callable[[str], Plan]
 
 
-def test_the_summary_lines_are_the_contract_s(sample: Sampler) -> None:
+def test_the_summary_lines_keep_their_format(sample: Sampler) -> None:
     everyday = sample("everyday")
     council, gold, kept = everyday.changes
     council = replace(council, members=MemberCounts())
@@ -33,7 +33,7 @@ def test_the_summary_lines_are_the_contract_s(sample: Sampler) -> None:
     )
 
 
-def test_the_legend_holds_only_symbols_that_occur(sample: Sampler) -> None:
+def test_the_legend_lists_only_symbols_that_occur(sample: Sampler) -> None:
     legend = text.render(sample("everyday")).partition("\n\n")[0].splitlines()
     assert legend == [
         "Actions are indicated with the following symbols:",
@@ -55,7 +55,7 @@ def test_members_sent_again_and_quarantined_are_counted_apart(sample: Sampler) -
     assert "2 to send again in 3 requests" in page
 
 
-def test_at_most_ten_members_a_sign_are_listed(sample: Sampler) -> None:
+def test_at_most_ten_members_per_sign_are_listed(sample: Sampler) -> None:
     page = text.render(sample("everyday"))
     assert page.count('+ "new') == 10
     assert "# (6 more)" in page
@@ -70,22 +70,22 @@ def test_no_changes_says_what_that_means(sample: Sampler) -> None:
     )
 
 
-def test_no_changes_does_not_claim_that_refused_members_are_as_declared(sample: Sampler) -> None:
+def test_no_changes_mentions_refused_members(sample: Sampler) -> None:
     assert text.render(sample("held-back")) == (
-        "No changes. Nothing is to be sent; what CleverTap refused stays as it is.\n"
+        "No changes. Nothing needs to be sent; what CleverTap refused is not retried.\n"
     )
 
 
-def test_no_changes_of_a_part_does_not_read_as_if_all_were_looked_at(sample: Sampler) -> None:
+def test_no_changes_with_targets_says_that_others_are_not_planned(sample: Sampler) -> None:
     page = text.render(replace(sample("unchanged"), targeted=("gold*",)))
     assert page == (
-        "No changes. Segments picked by --target gold* are as declared; others are not planned.\n"
+        "No changes. Segments matching --target gold* are as declared; others are not planned.\n"
     )
 
 
-def test_a_target_that_picks_nothing_is_not_told_to_be_fine(sample: Sampler) -> None:
+def test_a_target_that_matches_nothing_is_reported(sample: Sampler) -> None:
     page = text.render(replace(sample("unchanged"), targeted=("golf",), changes=()))
-    assert page == "No changes. No segment, declared or recorded, is picked by --target golf.\n"
+    assert page == "No changes. No declared or recorded segment matches --target golf.\n"
 
 
 @pytest.mark.parametrize("mode", [Identities.MASKED, Identities.NONE])
@@ -97,30 +97,30 @@ def test_identities_are_shown_in_full_only_when_asked_for(
     assert "abcde12345" not in page
 
 
-def test_hints_that_look_alike_share_a_line(sample: Sampler) -> None:
+def test_masked_members_that_look_the_same_share_a_line(sample: Sampler) -> None:
     page = text.render(sample("everyday"), identities=Identities.MASKED)
     assert '+ "n…@e….com" and 9 like it\n            # (6 more)' in page
 
 
 def test_a_finding_names_its_segment_once() -> None:
-    found = Finding(
+    finding = Finding(
         severity=Severity.ERROR, code="x", address="segment.a", summary="segment.a is protected"
     )
-    assert list(text.finding(found)) == ["Error: segment.a is protected [x]"]
+    assert list(text.finding_lines(finding)) == ["Error: segment.a is protected [x]"]
 
 
-def test_plain_text_has_no_escape_sequences_and_colour_changes_nothing_else(
+def test_plain_text_has_no_escape_sequences_and_color_changes_nothing_else(
     sample: Sampler,
 ) -> None:
     plain = text.render(sample("oddities"))
-    coloured = text.render(sample("oddities"), style=COLOUR)
-    stripped = coloured
+    colored = text.render(sample("oddities"), style=COLOR)
+    stripped = colored
     for code in ("0", "1", "2", "31", "32", "33", "36"):
         stripped = stripped.replace(f"\x1b[{code}m", "")
-    assert stripped == plain != coloured
+    assert stripped == plain != colored
 
 
-def test_no_name_reaches_the_terminal_as_a_control(sample: Sampler) -> None:
+def test_a_name_cannot_control_the_terminal(sample: Sampler) -> None:
     page = text.render(sample("hostile"))
     assert all(line.isprintable() for line in page.splitlines())
     assert "\\x1b[2J\\n" in page
@@ -148,12 +148,12 @@ def test_quoted_texts_differ_when_their_values_do(one: str, other: str) -> None:
         (9000, "2.5 h"),
     ],
 )
-def test_a_time_is_told_as_people_say_it(seconds: float, words: str) -> None:
-    assert phrases.duration(seconds) == words
+def test_a_duration_has_one_readable_unit(seconds: float, words: str) -> None:
+    assert phrases.format_duration(seconds) == words
 
 
-def test_examples_of_a_broken_rule_are_shown_as_much_as_identities_are(sample: Sampler) -> None:
+def test_users_who_break_a_rule_are_shown_like_other_identities(sample: Sampler) -> None:
     ruled = sample("ruled")
     assert '  Among them: "both00@example.com", "both01@example.com", ' in text.render(ruled)
     assert "Among them" not in text.render(ruled, identities=Identities.NONE)
-    assert "both" not in "".join(text.finding(ruled.findings[0]))
+    assert "both" not in "".join(text.finding_lines(ruled.findings[0]))
