@@ -1,6 +1,6 @@
-"""The next state: what a plan and the outcomes of its requests make of the present one.
+"""The next state: what a plan and the outcomes of its requests make of the current one.
 
-Pure.  The state never claims what was not acknowledged and never forgets what was.
+Pure functions. The state never claims what was not acknowledged, and never forgets what was.
 """
 
 from collections.abc import Mapping
@@ -11,21 +11,22 @@ from segctl.core.outcomes import Ledger, Outcome
 from segctl.plan.model import Action, Attributes, Change, Plan, Target
 from segctl.state.model import MemberSet, Pairs, SegmentRecord, State, Tombstone
 
-_LEFT_OVER = frozenset({Outcome.FAILED, Outcome.UNCERTAIN, Outcome.NOT_TRIED, Outcome.REFUSED})
-
 
 @dataclass(frozen=True, kw_only=True)
 class StoredMembers:
-    """The files of one target after an apply; ``complete``: all that was planned is done."""
+    """The stored files of one target after an apply.
+
+    ``is_complete`` is true if every planned change of its members was acknowledged.
+    """
 
     members: MemberSet
     pairs: Pairs
-    complete: bool = False
+    is_complete: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class ApplyInfo:
-    """Which run advances the state: its journal's id, when, in which account and host."""
+    """The apply that changes the state: its journal's id, its time, its account and host."""
 
     journal: str | None
     now: float
@@ -34,7 +35,7 @@ class ApplyInfo:
 
 
 def find_record(state: State, target: Target) -> SegmentRecord | None:
-    """Give what is recorded of the segment that a target names on the wire."""
+    """Return the record of the segment that a target names, or ``None``."""
     for _, record in state.records():
         if record.key == target.key:
             return record
@@ -44,9 +45,9 @@ def find_record(state: State, target: Target) -> SegmentRecord | None:
 
 
 def is_complete(plan: Plan, ledger: Ledger) -> bool:
-    """Tell whether every request of the plan was acknowledged."""
-    creates = {place for place, target in enumerate(plan.targets) if target.create}
-    created = {p for p, o in ledger.creates.items() if o.outcome is Outcome.ACKNOWLEDGED}
+    """Return whether every request of the plan was acknowledged."""
+    creates = {index for index, target in enumerate(plan.targets) if target.create}
+    created = {i for i, o in ledger.creates.items() if o.outcome is Outcome.ACKNOWLEDGED}
     acknowledged = ledger.count(Outcome.ACKNOWLEDGED)
     return (
         creates <= created
@@ -57,41 +58,73 @@ def is_complete(plan: Plan, ledger: Ledger) -> bool:
 
 
 def advance_state(
-    state: State, plan: Plan, ledger: Ledger, kept: Mapping[int, StoredMembers], run: ApplyInfo
+    state: State, plan: Plan, ledger: Ledger, stored: Mapping[int, StoredMembers], run: ApplyInfo
 ) -> State:
-    """Give the state after an apply of ``plan``; ``kept`` holds the files by target."""
-    segments = dict(state.segments)
-    tombstones = {tombstone.record.key: tombstone for tombstone in state.tombstones}
-    placed: dict[str, SegmentRecord] = {}
+    """Return the state after an apply of ``plan``; ``stored`` holds files by target index."""
+    records = _NextRecords(state, plan, ledger, stored, run)
     for change in plan.changes:
-        _Step(state, plan, ledger, kept, run).take(change, segments, tombstones, placed)
-    segments.update(placed)
+        records.record_change(change)
+    segments = {**records.segments, **records.placed}
     return state.next(
         segments=dict(sorted(segments.items())),
-        tombstones=tuple(sorted(tombstones.values(), key=lambda t: t.record.key)),
+        tombstones=tuple(sorted(records.tombstones.values(), key=lambda t: t.record.key)),
         account=state.account or run.account,
         host=state.host or run.host,
         folded=run.journal,
         unfinished=None if is_complete(plan, ledger) else plan.digest,
-        sources=_sources(state, plan),
-        rules=_rules(state, plan),
+        sources=_known_sources(state, plan),
+        rules=_known_rules(state, plan),
     )
 
 
 def record_source_facts(state: State, plan: Plan) -> State:
-    """Give the state with what an empty ``plan`` found out about its sources.
+    """Return the state with the facts about sources that an empty ``plan`` found.
 
-    Nothing else changes: members, serial and all that is told of the state stay.
+    Nothing else changes, the serial included.
     """
     segments = dict(state.segments)
     for change in plan.changes:
         record = segments.get(change.address)
-        found = plan.targets[change.target].sources if change.target is not None else None
-        if record and found and not record.pairs.file:
-            segments[change.address] = replace(record, basis=_basis(found, record.members, change))
+        sources = plan.targets[change.target].sources if change.target is not None else None
+        if record and sources and not record.pairs.file:
+            basis = _basis(sources, record.members, change)
+            segments[change.address] = replace(record, basis=basis)
     return replace(
-        state, segments=segments, sources=_sources(state, plan), rules=_rules(state, plan)
+        state,
+        segments=segments,
+        sources=_known_sources(state, plan),
+        rules=_known_rules(state, plan),
     )
+
+
+def record_rejects(
+    state: State,
+    stored: Mapping[str, StoredMembers],
+    *,
+    missing: frozenset[str] = frozenset(),
+    found: frozenset[str] = frozenset(),
+) -> State:
+    """Return the state after rejects were loaded or released.
+
+    ``stored`` holds the files that changed. ``missing`` are segments that the service does not
+    find, ``found`` those that are no longer recorded as missing. All are by ``SegmentRecord.key``.
+    """
+
+    def updated(record: SegmentRecord) -> SegmentRecord:
+        files = stored.get(record.key, StoredMembers(members=record.members, pairs=record.pairs))
+        return replace(
+            record,
+            members=files.members,
+            pairs=files.pairs,
+            missing=(record.missing or record.key in missing) and record.key not in found,
+        )
+
+    segments = {address: updated(record) for address, record in state.segments.items()}
+    tombstones = tuple(replace(t, record=updated(t.record)) for t in state.tombstones)
+    if (segments, tombstones) == (dict(state.segments), state.tombstones):
+        return state
+    # A plan that was applied in part was reviewed before this was known, so it is stale now.
+    return state.next(segments=segments, tombstones=tombstones, unfinished=None)
 
 
 def _basis(sources: str, members: MemberSet, change: Change) -> Basis:
@@ -103,194 +136,146 @@ def _basis(sources: str, members: MemberSet, change: Change) -> Basis:
     )
 
 
-def _rules(state: State, plan: Plan) -> tuple[str, ...]:
-    """Keep what is known to hold among the rules that are still in use."""
+def _known_rules(state: State, plan: Plan) -> tuple[str, ...]:
+    """Return the fingerprints of rules that hold. A plan of all segments knows those in use."""
     return tuple(sorted({*(state.rules if plan.targeted else ()), *plan.rules}))
 
 
-def _sources(state: State, plan: Plan) -> Mapping[str, SourceCounts]:
-    """Keep what is known of the sources that are still in use."""
-    others = state.sources if plan.targeted else {}
-    return dict(sorted({**others, **plan.sources}.items()))
+def _known_sources(state: State, plan: Plan) -> Mapping[str, SourceCounts]:
+    """Return the counts of sources. A plan of all segments knows the sources in use."""
+    return dict(sorted({**(state.sources if plan.targeted else {}), **plan.sources}.items()))
 
 
-def record_rejects(
-    state: State,
-    kept: Mapping[str, StoredMembers],
-    *,
-    missing: frozenset[str] = frozenset(),
-    found: frozenset[str] = frozenset(),
-) -> State:
-    """Give the state after rejects were loaded, or are to be sent again.
+class _NextRecords:
+    """The records of the next state, changed by one change of the plan after the other.
 
-    ``kept`` holds the files that change, ``missing`` and ``found`` the segments that are
-    now taken for deleted or no longer so, all by their names on the wire.
+    ``placed`` are the changed segments by address. They are kept apart from ``segments`` until
+    the end, so that two segments can swap their addresses.
     """
 
-    def after(record: SegmentRecord) -> SegmentRecord:
-        files = kept.get(record.key, StoredMembers(members=record.members, pairs=record.pairs))
-        return replace(
-            record,
-            members=files.members,
-            pairs=files.pairs,
-            missing=(record.missing or record.key in missing) and record.key not in found,
-        )
-
-    segments = {address: after(record) for address, record in state.segments.items()}
-    tombstones = tuple(replace(t, record=after(t.record)) for t in state.tombstones)
-    if (segments, tombstones) == (dict(state.segments), state.tombstones):
-        return state
-    # A plan that was applied in part was reviewed before this was known.
-    return state.next(segments=segments, tombstones=tombstones, unfinished=None)
-
-
-@dataclass(frozen=True)
-class _Step:
-    state: State
-    plan: Plan
-    ledger: Ledger
-    kept: Mapping[int, StoredMembers]
-    run: ApplyInfo
-
-    def take(
+    def __init__(
         self,
-        change: Change,
-        segments: dict[str, SegmentRecord],
-        tombstones: dict[str, Tombstone],
-        placed: dict[str, SegmentRecord],
+        state: State,
+        plan: Plan,
+        ledger: Ledger,
+        stored: Mapping[int, StoredMembers],
+        run: ApplyInfo,
     ) -> None:
-        """Record one change; moved segments go to ``placed``, so that two can swap."""
-        match change.action:
-            case Action.FORGET:
-                segments.pop(change.address, None)
-            case Action.DESTROY:
-                self._destroy(change, segments, tombstones)
-            case Action.REPLACE:
-                self._replace(change, segments, tombstones, placed)
-            case _:
-                self._keep(change, segments, tombstones, placed)
+        self._state = state
+        self._plan = plan
+        self._ledger = ledger
+        self._stored = stored
+        self._run = run
+        self.segments = dict(state.segments)
+        self.tombstones = {tombstone.record.key: tombstone for tombstone in state.tombstones}
+        self.placed: dict[str, SegmentRecord] = {}
 
-    def _keep(
-        self,
-        change: Change,
-        segments: dict[str, SegmentRecord],
-        tombstones: dict[str, Tombstone],
-        placed: dict[str, SegmentRecord],
-    ) -> None:
-        target, record = self._recorded(change.target)
-        after = self._record(change, target, record)
-        if after is None:
-            return
-        tombstones.pop(target.key, None)
-        moved_from = next((a for a, r in self.state.segments.items() if r is record), None)
-        if moved_from is not None:
-            segments.pop(moved_from, None)
-        placed[change.address] = after
+    def record_change(self, change: Change) -> None:
+        """Record what became of one change."""
+        if change.target is None:  # the segment is only forgotten
+            self.segments.pop(change.address, None)
+        elif change.action is Action.DESTROY:
+            self._record_destroyed(change, change.target)
+        else:
+            self._record_declared(change, change.target)
 
-    def _destroy(
-        self,
-        change: Change,
-        segments: dict[str, SegmentRecord],
-        tombstones: dict[str, Tombstone],
-    ) -> None:
-        _, record = self._recorded(change.target)
+    def _record_destroyed(self, change: Change, target_index: int) -> None:
+        record = self._find_record(target_index)
         if record is None:
             return
-        known = tombstones.get(record.key)
-        tombstones[record.key] = Tombstone(
+        known = self.tombstones.get(record.key)
+        self.tombstones[record.key] = Tombstone(
             address=change.address,
-            record=self._with_files(record, change.target),
-            destroyed_at=known.destroyed_at if known else self.run.now,
+            record=self._with_files(record, target_index),
+            destroyed_at=known.destroyed_at if known else self._run.now,
         )
-        if segments.get(change.address) is record:
-            del segments[change.address]
+        if self.segments.get(change.address) is record:
+            del self.segments[change.address]
 
-    def _replace(
-        self,
-        change: Change,
-        segments: dict[str, SegmentRecord],
-        tombstones: dict[str, Tombstone],
-        placed: dict[str, SegmentRecord],
-    ) -> None:
-        target, record = self._recorded(change.target)
-        after = self._record(change, target, record)
+    def _record_declared(self, change: Change, target_index: int) -> None:
+        key = self._plan.targets[target_index].key
+        record = self._find_record(target_index)
+        after = self._declared_record(change, target_index, record)
         if after is None:
-            return  # the new segment does not exist, so the old one stays as it is
-        if not after.created:
-            # It may exist.  The old one stays, and a shell is remembered to come back to.
-            tombstones[target.key] = Tombstone(
-                address=change.address, record=after, destroyed_at=self.run.now
-            )
-            return
-        _, old = self._recorded(change.old_target)
-        if old is not None:
-            tombstones[old.key] = Tombstone(
+            return  # it was not created; a segment that it would replace stays as it is
+        if change.action is Action.REPLACE:
+            if not after.created:
+                # It may exist. The old segment stays, and the tombstone lets a later plan adopt
+                # the new one.
+                self.tombstones[key] = Tombstone(
+                    address=change.address, record=after, destroyed_at=self._run.now
+                )
+                return
+            self._record_replaced(change)
+        else:
+            self._remove_from_old_address(record)
+        self.tombstones.pop(key, None)
+        self.placed[change.address] = after
+
+    def _record_replaced(self, change: Change) -> None:
+        index = change.old_target
+        if index is not None and (old := self._find_record(index)):
+            self.tombstones[old.key] = Tombstone(
                 address=change.address,
-                record=self._with_files(old, change.old_target),
-                destroyed_at=self.run.now,
+                record=self._with_files(old, index),
+                destroyed_at=self._run.now,
             )
-        tombstones.pop(target.key, None)
-        segments.pop(change.address, None)
-        placed[change.address] = after
+        self.segments.pop(change.address, None)
 
-    def _recorded(self, place: int | None) -> tuple[Target, SegmentRecord | None]:
-        target = self.plan.targets[place if place is not None else 0]
-        return target, find_record(self.state, target)
+    def _remove_from_old_address(self, record: SegmentRecord | None) -> None:
+        addresses = (a for a, known in self._state.segments.items() if known is record)
+        if (old_address := next(addresses, None)) is not None:
+            self.segments.pop(old_address, None)
 
-    def _record(
-        self, change: Change, target: Target, record: SegmentRecord | None
+    def _find_record(self, target_index: int) -> SegmentRecord | None:
+        return find_record(self._state, self._plan.targets[target_index])
+
+    def _declared_record(
+        self, change: Change, target_index: int, record: SegmentRecord | None
     ) -> SegmentRecord | None:
-        """Give the record of a segment that is declared, ``None`` where it is not there."""
-        after = change.after
+        """Return the next record of a declared segment, or ``None`` if it does not exist."""
+        target, after = self._plan.targets[target_index], change.after
         if after is None:
             return None
-        if not target.create:
-            return self._declared(record, after, change) if record else None
-        created = self.ledger.creates.get(change.target or 0)
-        match created.outcome if created else Outcome.NOT_TRIED:
-            case Outcome.ACKNOWLEDGED:
-                new = SegmentRecord(
-                    customer_segment_id=target.customer_segment_id,
-                    ct_segment_id=created.ct_segment_id if created else None,
-                    declared_name=after.display_name,
-                    remote_name=target.display_name,
-                )
-                return self._declared(new, after, change)
-            case Outcome.UNCERTAIN:
-                return SegmentRecord(
-                    customer_segment_id=target.customer_segment_id,
-                    declared_name=after.display_name,
-                    remote_name=target.display_name,
-                    created=False,
-                    managed=after.managed,
-                    labels=after.labels,
-                    guards=after.guards,
-                    lifecycle=after.lifecycle,
-                )
-            case _:
+        if target.create:
+            created = self._ledger.creates.get(target_index)
+            outcome = created.outcome if created else Outcome.NOT_TRIED
+            if outcome not in (Outcome.ACKNOWLEDGED, Outcome.UNCERTAIN):
                 return record
-
-    def _declared(self, record: SegmentRecord, after: Attributes, change: Change) -> SegmentRecord:
+            record = SegmentRecord(
+                customer_segment_id=target.customer_segment_id,
+                declared_name=after.display_name,
+                remote_name=target.display_name,
+            )
+            if outcome is Outcome.UNCERTAIN:
+                return replace(_with_attributes(record, after), created=False)
+            record = replace(record, ct_segment_id=created.ct_segment_id if created else None)
+        elif record is None:
+            return None
         return replace(
-            self._with_files(record, change.target),
-            basis=self._basis(record, change),
+            _with_attributes(self._with_files(record, target_index), after),
+            basis=self._next_basis(record, change, target_index),
             created=True,
-            declared_name=after.display_name,
-            managed=after.managed,
-            labels=after.labels,
-            guards=after.guards,
-            lifecycle=after.lifecycle,
         )
 
-    def _basis(self, record: SegmentRecord, change: Change) -> Basis | None:
-        """Say what the sources came to, where that is surely what is now recorded."""
-        place = change.target
-        kept = self.kept.get(place) if place is not None else None
-        found = self.plan.targets[place].sources if place is not None else None
-        if not kept or not kept.complete or kept.pairs.file or not found:
+    def _next_basis(self, record: SegmentRecord, change: Change, target_index: int) -> Basis | None:
+        """Return what the sources produced, if that is certainly what is recorded now."""
+        stored, sources = self._stored.get(target_index), self._plan.targets[target_index].sources
+        if not stored or not stored.is_complete or stored.pairs.file or not sources:
             return record.basis
-        return _basis(found, kept.members, change)
+        return _basis(sources, stored.members, change)
 
-    def _with_files(self, record: SegmentRecord, place: int | None) -> SegmentRecord:
-        kept = self.kept.get(place) if place is not None else None
-        return replace(record, members=kept.members, pairs=kept.pairs) if kept else record
+    def _with_files(self, record: SegmentRecord, target_index: int) -> SegmentRecord:
+        stored = self._stored.get(target_index)
+        return replace(record, members=stored.members, pairs=stored.pairs) if stored else record
+
+
+def _with_attributes(record: SegmentRecord, after: Attributes) -> SegmentRecord:
+    return replace(
+        record,
+        declared_name=after.display_name,
+        managed=after.managed,
+        labels=after.labels,
+        guards=after.guards,
+        lifecycle=after.lifecycle,
+    )

@@ -36,7 +36,7 @@ class Context:
     limits: ResourceLimits = field(default_factory=ResourceLimits)
 
     def backend(self) -> Backend:
-        """Return the backend of the workspace; raises ``OperationError`` outside of a workspace."""
+        """Return the backend of the state; raises ``OperationError`` outside of a workspace."""
         # A state can be inspected even if segctl.yaml was lost.
         if not any((self.root / name).exists() for name in (HEAD, FOLDER)):
             require_workspace(self.root)
@@ -44,5 +44,5 @@ class Context:
 
     @property
     def account(self) -> str | None:
-        """The account named in the environment, if any."""
+        """The account from the environment, or ``None``."""
         return self.environment.get("CLEVERTAP_ACCOUNT_ID") or None

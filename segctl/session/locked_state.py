@@ -1,4 +1,4 @@
-"""The state under its lock: an interrupted apply is taken in first, what is left over goes last."""
+"""The state with its lock held: an interrupted apply is recovered first, garbage removed last."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -17,10 +17,10 @@ from segctl.state.history import HistoryLimits
 
 @dataclass(frozen=True, kw_only=True)
 class LockedState:
-    """The state that this run alone may change, and a desk beside it.
+    """The state while this run holds its lock, and an engine session.
 
-    What is made on the desk is on the state's own file system, so that taking it in is
-    a rename.
+    The session's scratch folder is on the file system of the state, so that files made there are
+    stored by a rename.
     """
 
     backend: Backend
@@ -32,20 +32,20 @@ class LockedState:
 def exclusive_lock(
     context: Context, *, timeout: float = 0.0
 ) -> Iterator[tuple[Backend, EngineSession]]:
-    """Hold the lock on the state as it is, waiting at most ``timeout`` seconds for it.
+    """Hold the lock of the state for the length of the block, without loading the state.
 
-    Where the block ends well and the state was replaced, what it no longer needs is
-    removed.  Raises ``StateLocked``.
+    Waits at most ``timeout`` seconds, then raises ``StateLocked``. If the block succeeds and
+    replaced the head, garbage is removed afterwards.
     """
     backend = context.backend()
     with (
         backend.lock(command=context.command, timeout=timeout),
-        engine_session(context.limits, backend.scratch_folder()) as at,
+        engine_session(context.limits, backend.scratch_folder()) as session,
     ):
         before = backend.read_raw_head()
-        yield backend, at
-        # The work is done and recorded.  What cannot be removed now is another time, and
-        # `segctl state gc` says why.
+        yield backend, session
+        # The work is done and recorded, so an error here is not one of the command. The next run
+        # tries again, and `segctl state gc` shows the error.
         with suppress(SegctlError):
             if backend.read_raw_head() != before:
                 garbage.collect(backend, HistoryLimits())
@@ -55,12 +55,13 @@ def exclusive_lock(
 def locked_state(
     context: Context, *, timeout: float = 0.0, observe: Observer = ignore_event
 ) -> Iterator[LockedState]:
-    """Hold the lock as ``exclusive_lock`` does, an interrupted apply taken in first.
+    """Hold the lock as ``exclusive_lock`` does, and load the state.
 
-    ``observe`` is told of an apply that was recovered.
+    An interrupted apply is recovered first; ``observe`` gets the event.
     """
-    with exclusive_lock(context, timeout=timeout) as (backend, at):
-        loaded = recover_state(backend, at.open_engine, disk=context.disk, now=context.clock.now())
+    with exclusive_lock(context, timeout=timeout) as (backend, session):
+        now = context.clock.now()
+        loaded = recover_state(backend, session.open_engine, disk=context.disk, now=now)
         if loaded.recovered:
             observe(loaded.recovered)
-        yield LockedState(backend=backend, loaded=loaded, session=at)
+        yield LockedState(backend=backend, loaded=loaded, session=session)

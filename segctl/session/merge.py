@@ -73,7 +73,7 @@ def store_folded(
         base = store_file(folded.base, folded.digest.count) if folded.base else None
         members = MemberSet(digest=folded.digest, base=base)
     if folded.pairs is None:
-        return StoredMembers(members=members, pairs=Pairs(), complete=folded.is_complete)
+        return StoredMembers(members=members, pairs=Pairs(), is_complete=folded.is_complete)
     file = store_file(folded.pairs, folded.uncertain + folded.refused)
     pairs = Pairs(file=file, uncertain=folded.uncertain, refused=folded.refused)
     return StoredMembers(members=members, pairs=pairs)
