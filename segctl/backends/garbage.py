@@ -14,8 +14,9 @@ Other processes may run at the same time, and this process may be killed. Why no
   and only if this run still holds it.
 - *A plan in another process* reads without the lock, from a head that may be replaced at any
   time. The files of the last heads are kept, so a plan loses a file only if many or large applies
-  run meanwhile. Files never change, so what it has read is correct. If a file is gone, the plan
-  notices that the head or the journal changed, and starts again (``session.load.read_stable``).
+  run during the plan. Files never change, so what it has read is correct. If a file is gone, the
+  plan notices that the head or the journal changed, and starts again
+  (``session.load.read_stable``).
 - *A saved plan* contains its members, and an archived apply its changes.
 - *A crash.* Earlier heads are removed, durably, before the first of their files. A crash in
   between leaves files that no head refers to, which the next collection removes. If a run was

@@ -156,7 +156,7 @@ class Journal:
         are skipped, because the run that wrote them did not rely on them yet. Any other damaged
         line raises ``StateDamaged``.
         """
-        self._check_ours()
+        self._check_identity()
         for record, _ in _read_lines(self._folder / _CURRENT / _LOG):
             yield record
 
@@ -218,7 +218,7 @@ class Journal:
         One durable rename ends it. A crash after that leaves files that the next run removes.
         """
         self.close()
-        self._check_ours()
+        self._check_identity()
         with translate_os_errors("remove the journal"):
             self._disk.move(self._folder / _CURRENT, self._folder / f"{_DONE_PREFIX}{self.id}")
             _remove_unfinished(self._disk, self._folder)
@@ -230,7 +230,7 @@ class Journal:
         and be on the file system of the journal.
         """
         self.close()
-        self._check_ours()
+        self._check_identity()
         with translate_os_errors("archive the journal"):
             self._disk.ensure_folder(into)
             self._disk.move(self._folder / _CURRENT, into / f"{serial:08d}-{self.id}")
@@ -238,7 +238,7 @@ class Journal:
             _remove_unfinished(self._disk, self._folder)
             _remove_old_applies(self._disk, into)
 
-    def _check_ours(self) -> None:
+    def _check_identity(self) -> None:
         """Raise ``StateChanged`` if ``current`` is no longer this journal.
 
         This happens only if the lock was broken: another run merged this journal and may have
@@ -246,13 +246,13 @@ class Journal:
         """
         if _folder_identity(self._folder / _CURRENT) != self._identity:
             raise StateChanged(
-                "another run has merged or replaced the journal of this run",
+                "the journal of this run was removed or replaced while the run was in progress",
                 hint="Make sure that no other run is in progress, then run the same command again.",
             )
 
     def _open_log(self) -> int:
         """Open the log for appending; first cut off an incomplete last line."""
-        self._check_ours()
+        self._check_identity()
         path = self._folder / _CURRENT / _LOG
         end_of_last_line = max((end for _, end in _read_lines(path)), default=0)
         descriptor = self._disk.append(path)

@@ -211,7 +211,7 @@ class LocalBackend:
 
     @contextmanager
     def lock(self, *, command: str, timeout: float = 0.0) -> Iterator[LockInfo]:
-        """Hold the lock for the length of the block; raises ``StateLocked`` after ``timeout``."""
+        """Hold the lock; waits at most ``timeout`` seconds, then raises ``StateLocked``."""
         with translate_os_errors(f"create {FOLDER}"):
             self._check_folders()
             self._disk.ensure_folder(self._folder)

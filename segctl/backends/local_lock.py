@@ -3,8 +3,8 @@
 The state's folder has three files for it:
 
 - ``lock`` carries the flock. A run holds the state while it holds the flock on the file that has
-  this name *now*. To break a lock, another file takes the name. The old holder keeps an flock on a
-  file without a name, which is worth nothing.
+  this name *now*. Breaking a lock gives the name to another file. The old holder still has the
+  flock on the old file, but no longer holds the state.
 - ``lock.json`` says who holds the lock. If the flock is free, it says who died with the lock held.
 - ``lock.guard`` makes the steps of each operation atomic. A run locks it for milliseconds while it
   takes, breaks or inspects the lock, or while it replaces the head. Without it, a lock could be

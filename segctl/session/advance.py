@@ -137,12 +137,12 @@ def _basis(sources: str, members: MemberSet, change: Change) -> Basis:
 
 
 def _known_rules(state: State, plan: Plan) -> tuple[str, ...]:
-    """Return the fingerprints of rules that hold. A plan of all segments knows those in use."""
+    """Return the fingerprints of rules that hold; a targeted plan knows only some of them."""
     return tuple(sorted({*(state.rules if plan.targeted else ()), *plan.rules}))
 
 
 def _known_sources(state: State, plan: Plan) -> Mapping[str, SourceCounts]:
-    """Return the counts of sources. A plan of all segments knows the sources in use."""
+    """Return the row counts of sources; a targeted plan knows only some of them."""
     return dict(sorted({**(state.sources if plan.targeted else {}), **plan.sources}.items()))
 
 
