@@ -33,7 +33,7 @@ Samples = list[tuple[float, float]]
 
 
 @dataclass(frozen=True, kw_only=True)
-class ApplyResult:
+class MeasuredApply:
     """One apply of a saved plan.
 
     Requests a second from the first answer to the last; processor milliseconds a request,
@@ -52,7 +52,7 @@ class ApplyResult:
     last_mib: float
     peak_mib: float
 
-    def without(self, alone: "ApplyResult") -> "ApplyResult":
+    def without(self, alone: "MeasuredApply") -> "MeasuredApply":
         """Return the cost per request, without starting and ending, which one request costs too."""
         more = self.cpu_seconds - alone.cpu_seconds
         cost = 1000 * max(more, 0) / max(self.requests - alone.requests, 1)
@@ -95,7 +95,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(tables.applied(store.save(options.json, "apply", session, body)))
 
 
-def segctl(requests: int, latency_ms: int) -> ApplyResult:
+def segctl(requests: int, latency_ms: int) -> MeasuredApply:
     """Plan ``requests`` full requests, then measure their apply."""
     samples: Samples = []
     with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
@@ -118,7 +118,7 @@ def segctl(requests: int, latency_ms: int) -> ApplyResult:
     return _applied("segctl", watched, requests, latency_ms)
 
 
-def bare(requests: int, latency_ms: int) -> ApplyResult:
+def bare(requests: int, latency_ms: int) -> MeasuredApply:
     """Measure a client that sends the same number of requests and does nothing else."""
     samples: Samples = []
     with emulator(latency_ms=latency_ms) as url:
@@ -143,10 +143,10 @@ def _acknowledged(output: str) -> list[float]:
     ]
 
 
-def _applied(client: str, watched: Watched, requests: int, latency_ms: int) -> ApplyResult:
+def _applied(client: str, watched: Watched, requests: int, latency_ms: int) -> MeasuredApply:
     run, memory = watched.run, watched.memory()
     took = max(watched.last - watched.first, 0.001)
-    return ApplyResult(
+    return MeasuredApply(
         client=client,
         latency_ms=latency_ms,
         requests=requests,

@@ -32,11 +32,11 @@ class Source:
 
     @property
     def values(self) -> list[str]:
-        """Give what is written, in an order."""
+        """Return the values as written, in order."""
         return sorted(value for _, value in self.users)
 
     def manifest(self) -> dict[str, object]:
-        """Give this as it stands in a manifest."""
+        """Return the source as YAML of a manifest."""
         if self.form == "inline":
             return {"identities" if self.kind == "identity" else "guids": self.values}
         file = f"data/{self.number}.{self.form}"
@@ -47,7 +47,7 @@ class Source:
         return {"file": {"path": file, "kind": self.kind, **column}}
 
     def write(self, root: Path) -> None:
-        """Write the file that this reads, if any."""
+        """Write the file that the source reads, if any."""
         path = root / "data" / f"{self.number}.{self.form}"
         path.parent.mkdir(exist_ok=True)
         text = "".join(f"{value}\n" for value in self.values)
@@ -95,7 +95,7 @@ class Membership:
 
 @dataclass
 class Workspace:
-    """Everything declared, and the keys that may come back; changes at random."""
+    """Everything declared, and the keys that may return. Changes at random."""
 
     random: Random
     segments: list[Segment] = field(default_factory=list)
@@ -106,7 +106,7 @@ class Workspace:
     numbers: int = 0
 
     def members(self) -> dict[str, set[User]]:
-        """Give who is to be in each segment, by its key, where that is declared."""
+        """Return the desired members of each declared segment, by key."""
         return {s.key: self._members(s) for s in self.segments if s.managed}
 
     def _members(self, segment: Segment) -> set[User]:
@@ -119,7 +119,7 @@ class Workspace:
     # Edits
 
     def edit(self, *, names_too: bool) -> None:
-        """Change something; display names only where ``names_too``."""
+        """Change something; display names only if ``names_too``."""
         edits = [self._add, self._alter, self._alter, self._alter, self._remove, self._replace]
         edits += [self._trade, self._move, self._manage, self._share, self._exclude, self._forget]
         if names_too:
@@ -131,7 +131,7 @@ class Workspace:
         return self.numbers
 
     def _key(self) -> str:
-        """Give a key that is new, or one of a segment destroyed before."""
+        """Return a new key, or that of a segment destroyed earlier."""
         if self.gone and self.random.random() < 0.5:
             return self.gone.pop(self.random.randrange(len(self.gone)))
         return f"KEY-{self._number()}"
@@ -174,7 +174,7 @@ class Workspace:
             self.memberships = [shared for shared in self.memberships if shared.segments]
 
     def _let_go(self, key: str) -> None:
-        """Let a key come back, unless its segment may be recorded as one to forget."""
+        """Allow a key to return, unless its segment may be recorded with ``onRemove: forget``."""
         if key not in self.forgettable:
             self.gone.append(key)
 

@@ -1,4 +1,4 @@
-"""Workspaces in which everything that decides who is in a segment comes together at random.
+"""Random workspaces that combine everything that decides who is in a segment.
 
 Who is to be where is computed here in plain Python from what the manual says, with nothing
 of segctl: not its order of steps, its rules of what is valid, nor its hold-outs.
@@ -43,7 +43,7 @@ NAMES = ("s0", "s1", "t0", "s2", "s3", "t1", "s4", "s5")
 
 @dataclass
 class Rows:
-    """One source as it stands in a file: values in an order, some twice, some no user keys."""
+    """The rows of one source file: values in order, some repeated, some not user keys."""
 
     name: str
     form: str
@@ -51,11 +51,11 @@ class Rows:
     values: list[str]
 
     def users(self) -> set[User]:
-        """Give the users that are meant."""
+        """Return the users that the rows identify."""
         return {(self.kind, value) for value in self.values if value not in INVALID}
 
     def manifest(self) -> dict[str, object]:
-        """Give this as it stands in a manifest."""
+        """Return the source as YAML of a manifest."""
         skip = {"onInvalid": "skip"}
         path = f"data/{self.name}.{self.form}"
         if self.form == "list":
@@ -68,7 +68,7 @@ class Rows:
         return {"file": {"path": path, "kind": self.kind, **column, **skip}}
 
     def write(self, root: Path) -> None:
-        """Write the file that this reads, if any."""
+        """Write the file that the source reads, if any."""
         path = root / "data" / f"{self.name}.{self.form}"
         path.parent.mkdir(exist_ok=True)
         match self.form:
@@ -106,7 +106,7 @@ Source = Rows | str
 
 @dataclass
 class Said:
-    """What is said of one segment."""
+    """What a workspace declares about one segment."""
 
     members: list[Source] = field(default_factory=list)
     intersect: list[Source] = field(default_factory=list)
@@ -126,7 +126,7 @@ class Rule:
     most: int = 0
 
     def manifest(self) -> dict[str, object]:
-        """Give this as it stands in a manifest."""
+        """Return the source as YAML of a manifest."""
         said: dict[str, object] = {"segments": self.names}
         match self.form:
             case "disjoint":
@@ -138,7 +138,7 @@ class Rule:
         return {self.form: said, "severity": "warning"}
 
     def broken(self, members: Mapping[str, set[User]]) -> Iterator[Violation]:
-        """Give by how many users it is broken, and by which segments."""
+        """Return how many users break the rule, and in which segments."""
         match self.form:
             case "disjoint":
                 for one, other in combinations(self.names, 2):
@@ -154,7 +154,7 @@ class Rule:
 
 @dataclass
 class World:
-    """Everything that is declared; changes at random."""
+    """Everything declared. Changes at random."""
 
     random: Random
     said: dict[str, Said] = field(default_factory=dict)
@@ -172,14 +172,14 @@ class World:
         for begin in (self._fill_table, self._grant, self._suppress, self._rule_all):
             begin()
 
-    # Who is to be where
+    # Desired members
 
     def members(self) -> dict[str, set[User]]:
-        """Give who is to be in each segment."""
+        """Return the desired members of each segment."""
         return {name: final for name, (final, _, _) in self.solved().items()}
 
     def solved(self) -> dict[str, tuple[set[User], int, int]]:
-        """Give who is to be in each segment, and how many are held out and suppressed."""
+        """Return the desired members of each segment, and how many are held out and suppressed."""
         gone = {user for rows in self.suppressed for user in rows.users()}
         read: dict[str, set[User]] = {}
         found: dict[str, tuple[set[User], int, int]] = {}
@@ -204,7 +204,7 @@ class World:
         return found
 
     def broken(self, planned: set[str]) -> set[Violation]:
-        """Give the violations that a plan of these segments tells of."""
+        """Return the violations that a plan of these segments reports."""
         made_of, todo = set(planned), list(planned)
         while todo:
             read = self._read_by(todo.pop()) - made_of
@@ -261,7 +261,7 @@ class World:
             self.said[name] = self._say(name)
 
     def _drop(self) -> None:
-        """Take a segment away, and whatever names it."""
+        """Remove a segment, and everything that names it."""
         if not self.said:
             return
         name = self.random.choice(list(self.said))

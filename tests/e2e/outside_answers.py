@@ -1,4 +1,4 @@
-"""How the service answers: its faults, and the shapes that its undocumented answers may have."""
+"""The service's answers: faults, and possible shapes of undocumented answers."""
 
 import json
 import random
@@ -8,24 +8,24 @@ from typing import Any, NamedTuple
 
 
 class Answer(NamedTuple):
-    """An HTTP answer; ``status`` 0 stands for a connection cut without one."""
+    """An HTTP answer. ``status`` 0 means a connection cut without an answer."""
 
     status: int
     body: bytes = b""
 
     @property
     def acknowledges(self) -> bool:
-        """Whether this says, in the vendor's words, that an update was accepted."""
+        """Whether the vendor's documentation calls this answer an accepted update."""
         return self.status == 200 and self.body == OK.body
 
 
 def answer(status: int, document: Any) -> Answer:
-    """Give an answer with a JSON body."""
+    """Return an answer with a JSON body."""
     return Answer(status, json.dumps(document).encode())
 
 
 def failure(status: int, words: str) -> Answer:
-    """Give an error as the vendor's older calls word it."""
+    """Return an error as the vendor's older calls phrase it."""
     return answer(status, {"status": "fail", "error": words, "code": status})
 
 
@@ -73,12 +73,12 @@ Schedule = Callable[[str, int], Fault | None]
 
 
 def no_faults(call: str, number: int) -> None:
-    """Let everything go right."""
+    """Inject no faults."""
     del call, number
 
 
 def always(fault: Fault, *, call: str = "", first: int = 0, times: int = 1_000_000) -> Schedule:
-    """Let one call (both, by default) fail in one way, from its request ``first`` on."""
+    """Make one call (both, by default) fail in one way, from its request ``first`` on."""
 
     def schedule(of: str, number: int) -> Fault | None:
         return fault if call in ("", of) and first <= number < first + times else None
@@ -88,7 +88,7 @@ def always(fault: Fault, *, call: str = "", first: int = 0, times: int = 1_000_0
 
 @dataclass
 class Chances:
-    """A share of all requests fails, drawn with a seed, ``most`` of them at most."""
+    """Makes a seeded random share of requests fail, at most ``most`` of them."""
 
     seed: int
     share: float
@@ -97,7 +97,7 @@ class Chances:
     _random: random.Random = field(init=False)
 
     def __post_init__(self) -> None:
-        self._random = random.Random(self.seed)  # noqa: S311 - a schedule, no secret
+        self._random = random.Random(self.seed)  # noqa: S311 - a schedule, not a secret
 
     def __call__(self, call: str, number: int) -> Fault | None:
         """Draw the fault of a request."""
@@ -108,7 +108,7 @@ class Chances:
         return self._random.choice(self.faults)
 
 
-# Answers to a create: no page shows them.
+# Answers to a create, which the vendor's pages do not show.
 
 PlanBundle = Mapping[str, Any]
 """A created segment: ``ct_segment_id``, ``customer_segment_id`` and ``segment_name``."""

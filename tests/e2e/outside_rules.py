@@ -1,4 +1,4 @@
-"""What the vendor's pages ask of a request, checked the strict way.
+"""Strict checks of what the vendor's pages require of a request.
 
 Written from the pages alone, sharing nothing with the client.  A request is right or
 it gets complaints, in words; a test fails on the first of them.
@@ -14,7 +14,7 @@ LONGEST_IDENTITY = 1_023
 
 
 class NotJson(ValueError):
-    """A body that is no JSON, or says one thing twice."""
+    """A body that is not JSON, or has a repeated key."""
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -32,7 +32,7 @@ def read(body: bytes) -> Any:
 
 
 def headers(given: Mapping[str, str]) -> Iterator[str]:
-    """Complain about headers; credentials are another matter."""
+    """Return complaints about headers; credentials are checked elsewhere."""
     if given.get("content-type", "").partition(";")[0].strip() != "application/json":
         yield "Content-Type is not application/json"
     if not given.get("content-length", "").isdigit():
@@ -40,7 +40,7 @@ def headers(given: Mapping[str, str]) -> Iterator[str]:
 
 
 def create(document: Any) -> Iterator[str]:
-    """Complain about the body of a createSegment request."""
+    """Return complaints about the body of a createSegment request."""
     if not isinstance(document, list):
         yield "the body is not a bare array"
         return
@@ -58,7 +58,7 @@ def create(document: Any) -> Iterator[str]:
 
 
 def update(document: Any) -> Iterator[str]:
-    """Complain about the body of an updateSegment request."""
+    """Return complaints about the body of an updateSegment request."""
     if not isinstance(document, dict) or set(document) != {"bulk_profiles"}:
         yield "the body is not an object with bulk_profiles alone"
         return

@@ -1,4 +1,4 @@
-"""CleverTap's API Segments as an outsider would build it from the vendor's pages.
+"""CleverTap's API Segments, implemented independently from the vendor's pages.
 
 Real HTTP on the loopback, strict about every rule that the pages state, and with a
 ledger of all membership changes that ever arrived.  It shares nothing with segctl nor
@@ -46,7 +46,7 @@ User = tuple[str, str]
 
 @dataclass
 class Segment:
-    """One segment; ``ours`` is false where somebody else made it."""
+    """One segment. ``ours`` is false if another client created it."""
 
     ct_segment_id: int
     customer_segment_id: str
@@ -55,7 +55,7 @@ class Segment:
     members: set[User] = field(default_factory=set)
 
     def row(self) -> Mapping[str, Any]:
-        """Give what an answer may tell of it."""
+        """Return its row in an answer."""
         return {
             "ct_segment_id": self.ct_segment_id,
             "customer_segment_id": self.customer_segment_id,
@@ -64,7 +64,7 @@ class Segment:
 
 
 class Change(NamedTuple):
-    """One membership change as it arrived: did it take effect, and was it answered as accepted?
+    """One membership change: whether it took effect, and whether it was answered as accepted.
 
     ``moved`` says whether it changed the segment.
     """
@@ -79,7 +79,7 @@ class Change(NamedTuple):
 
 
 class OutsideService:
-    """The service's account: its segments, what arrived, and everything that broke a rule."""
+    """The service's account: segments, changes received, and violated rules."""
 
     def __init__(self) -> None:
         self.segments: dict[str, Segment] = {}
@@ -102,24 +102,24 @@ class OutsideService:
         self._turn = threading.Lock()
         self.url = ""
 
-    # What a test looks at
+    # What tests read
 
     def members(self, customer_segment_id: str) -> set[User]:
-        """Give who is in a segment."""
+        """Return the members of a segment."""
         return set(self.segments[customer_segment_id].members)
 
     def everyone(self) -> dict[str, set[User]]:
-        """Give the members of each segment that has any."""
+        """Return the members of each segment that has any."""
         return {key: set(s.members) for key, s in self.segments.items() if s.members}
 
     def foreign(self, customer_segment_id: str, name: str = "Theirs") -> Segment:
-        """Let somebody else make a segment."""
+        """Create a segment as another client."""
         made = self._make(name, customer_segment_id)
         made.ours = False
         return made
 
     def needless(self) -> list[Change]:
-        """Give the changes that changed nothing although the one before was acknowledged.
+        """Return changes without effect whose previous change was acknowledged.
 
         A change without an acknowledgement must be sent again, so only those after an
         acknowledged one, or out of the blue, are a fault of the sender.
@@ -134,7 +134,7 @@ class OutsideService:
         return found
 
     def forget_requests(self) -> None:
-        """Count anew."""
+        """Reset the request counts."""
         self.requests.clear()
         self.creates.clear()
         self.changes.clear()
@@ -142,7 +142,7 @@ class OutsideService:
     # What the service does
 
     def serve(self, call: str, headers: Mapping[str, str], body: bytes) -> tuple[Answer, int]:
-        """Answer one request; gives the answer and the request's number in its call."""
+        """Answer one request. Return the answer and the request's number in its call."""
         with self._turn:
             number = self.requests[call]
             self.requests[call] += 1
@@ -236,7 +236,7 @@ class OutsideService:
 
     @contextmanager
     def slot(self, call: str) -> Iterator[bool]:
-        """Count a request as in flight; gives whether there was room for it."""
+        """Count a request as in flight. Return whether it was within the limit."""
         with self._arrivals:
             self._in_flight[call] += 1
             now = self._in_flight[call]
@@ -261,18 +261,18 @@ class OutsideService:
                 self._arrivals.notify_all()
 
     def await_quiet(self) -> None:
-        """Wait until everything that a client which is gone has sent is dealt with."""
+        """Wait until all requests of a client that is gone are processed."""
         with self._arrivals:
             assert self._arrivals.wait_for(lambda: self._connections == 0, _LONG)
 
     def _wait_for_others(self, call: str) -> None:
-        """Be slow: wait until the service is full, or for a moment."""
+        """Delay: wait until the limit of requests in flight is reached, or briefly."""
         with self._arrivals:
             self._arrivals.wait_for(lambda: self._in_flight[call] >= self.slots, _PATIENCE)
 
 
 def _move(segment: Segment, user: User, action: str) -> bool:
-    """Add or remove; gives whether that changed anything."""
+    """Add or remove. Return whether that changed anything."""
     if (action == "ADD") == (user in segment.members):
         return False
     (segment.members.add if action == "ADD" else segment.members.remove)(user)
@@ -284,17 +284,17 @@ class _Handler(BaseHTTPRequestHandler):
     service: OutsideService
 
     def setup(self) -> None:
-        """Answer at once, whatever is still to come."""
+        """Disable Nagle's algorithm, so that answers leave at once."""
         super().setup()
         self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
 
     def handle(self) -> None:
-        """Take requests until the client goes away."""
+        """Handle requests until the client disconnects."""
         with self.service.connection():
             super().handle()
 
     def do_POST(self) -> None:
-        """Take one request."""
+        """Handle one request."""
         call = CALLS.get(self.path)
         if call is None:
             self.service.complaints.append(f"there is no {self.path}")
@@ -307,7 +307,7 @@ class _Handler(BaseHTTPRequestHandler):
             given = failure(429, "Too many concurrent requests")
             if limits:
                 given, number = self.service.serve(call, headers, body)
-        # The slot is free before the answer leaves: whoever has it may come again at once.
+        # Free the slot before the answer leaves: the client may send again at once.
         self._send(given)
         self.service.at("answered", call, number)
 
@@ -324,7 +324,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(head.encode() + b"\r\n" + given.body)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base's name
-        """Say nothing."""
+        """Log nothing."""
 
 
 class _Server(ThreadingHTTPServer):
@@ -332,12 +332,12 @@ class _Server(ThreadingHTTPServer):
     request_queue_size = 64
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """A client that was killed in the middle of an exchange is what tests are about."""
+        """Ignore errors: tests kill clients in the middle of an exchange."""
 
 
 @contextmanager
 def running() -> Iterator[OutsideService]:
-    """Serve on a loopback port of the system's choice."""
+    """Serve on a free loopback port."""
     service = OutsideService()
     handler = type("Handler", (_Handler,), {"service": service})
     server = _Server(("127.0.0.1", 0), handler)

@@ -1,4 +1,4 @@
-"""Set algebra from manifests to the members that the service has, against plain Python sets."""
+"""Set algebra, from manifests to the service's members, compared with Python sets."""
 
 import json
 from collections.abc import Iterator
@@ -28,7 +28,7 @@ Source = frozenset[str] | str
 
 @dataclass(frozen=True, kw_only=True)
 class Said:
-    """What a document says of one segment."""
+    """What a document declares about one segment."""
 
     members: tuple[Source, ...] = ()
     intersect: tuple[Source, ...] = ()
@@ -38,7 +38,7 @@ class Said:
 
 @dataclass(frozen=True, kw_only=True)
 class World:
-    """A workspace: segments in an order in which each may read those before it."""
+    """A workspace: segments in an order in which each may read earlier ones."""
 
     said: dict[str, Said]
     table: frozenset[tuple[str, str]]
@@ -48,7 +48,7 @@ class World:
     counts: dict[str, tuple[int, int, int]] = field(default_factory=dict)
 
     def solved(self) -> dict[str, set[str]]:
-        """Give who is to be in each segment; fills ``read`` and ``counts``."""
+        """Return the desired members of each segment; fills ``read`` and ``counts``."""
         final: dict[str, set[str]] = {}
         for name in NAMES:
             said = self.said[name]

@@ -1,4 +1,4 @@
-"""Segments whose members lie in buckets, from objects to the service."""
+"""Segments with members in buckets, from objects to the service."""
 
 import gzip
 import signal

@@ -1,4 +1,4 @@
-"""What becomes of segments over their lives: each action, as the service sees it."""
+"""Every action on segments, as the service sees it."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ def actions(plan: Plan) -> dict[str, Action]:
 
 
 def applied(shop: Workshop, *manifests: str) -> Plan:
-    """Declare and apply; gives the plan, whose requests were the ones sent."""
+    """Declare and apply. Return the plan whose requests were sent."""
     shop.declare(*manifests)
     before = dict(shop.service.requests)
     plan = shop.apply().plan

@@ -1,4 +1,4 @@
-"""Creating segments: every shape of an answer that no page shows, and answers that get lost."""
+"""Creating segments: undocumented shapes of answers, and lost answers."""
 
 import pytest
 

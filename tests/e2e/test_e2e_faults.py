@@ -1,4 +1,4 @@
-"""A service that fails in every way that was thought of, and what segctl makes of it."""
+"""How segctl handles a service that fails in every known way."""
 
 from collections import Counter
 

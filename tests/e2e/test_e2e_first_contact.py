@@ -1,4 +1,4 @@
-"""The first apply of a newcomer: a wrong region, a wrong passcode, no service at all."""
+"""A first apply with a wrong region, a wrong passcode, or no service."""
 
 import json
 from pathlib import Path

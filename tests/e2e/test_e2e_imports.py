@@ -1,4 +1,4 @@
-"""Somebody else's segments, taken over by name, with what is known to be in them."""
+"""Importing existing segments by name, with their known members."""
 
 import pytest
 

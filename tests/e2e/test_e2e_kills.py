@@ -1,4 +1,4 @@
-"""The real process, killed at request boundaries: the next apply knows what was sent."""
+"""The real program, killed at request boundaries: the next apply knows what was sent."""
 
 import os
 import random
@@ -14,7 +14,7 @@ MOMENTS = ("arrived", "applied", "answered")
 
 
 class Killer:
-    """Kills the process that it is given when the service's n-th request reaches some moment."""
+    """Kills a process when the service's n-th request reaches a given stage."""
 
     def __init__(self, shop: Workshop, chance: random.Random) -> None:
         self._moment = chance.choice(MOMENTS)
@@ -37,14 +37,14 @@ class Killer:
 
 
 def manifests(chance: random.Random) -> dict[str, list[str]]:
-    """Give up to five segments with their members."""
+    """Return up to five random segments with their members."""
     names = chance.sample(["a", "b", "c", "d", "e", "f"], 4)
     return {name: chance.sample(many(260), chance.randrange(20, 260)) for name in names}
 
 
 @pytest.mark.parametrize("seed", range(CHAINS))
 def test_a_killed_apply_is_finished_by_the_next_one(shop: Workshop, seed: int) -> None:
-    chance = random.Random(seed)  # noqa: S311 - a scenario, no secret
+    chance = random.Random(seed)  # noqa: S311 - a scenario, not a secret
     shop.project(
         "{provider: {settleSeconds: 0}, "
         "guards: {maxRemovePercent: 100, allowEmpty: true, maxDestroys: 10}}"

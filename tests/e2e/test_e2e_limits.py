@@ -1,4 +1,4 @@
-"""Sources that do not fit among the temporary files: the place is named, and the way out."""
+"""Sources that exceed the space for temporary files: the error names the folder and the option."""
 
 import resource
 import sqlite3
@@ -21,7 +21,7 @@ SOURCES = {
 
 @contextmanager
 def small_files() -> Iterator[None]:
-    """Let no file of this process grow beyond four kilobytes."""
+    """Limit every file of this process to four kilobytes."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4_000, before[1]))
     try:

@@ -1,4 +1,4 @@
-"""Everything that decides who is in a segment, all at once: row by row against plain sets."""
+"""Everything that decides who is in a segment, combined, compared row by row with sets."""
 
 import zipfile
 from contextlib import suppress
@@ -24,8 +24,8 @@ Change = tuple[str, str, User]
 NOBODY: set[User] = set()
 
 
-class ProbePlan:
-    """A workspace, its service, and what is known of it.
+class MingledWorkspace:
+    """A workspace, its service, and the expected members.
 
     ``there`` is who the service has, ``quarantined`` what it refused and is still asked
     for, ``forgets`` the segments that are or were recorded, and whether they keep their
@@ -63,7 +63,7 @@ class ProbePlan:
         return some & (self.world.said.keys() | self.forgets.keys())
 
     def _wanted(self, some: set[str]) -> dict[str, set[User]]:
-        """Give who should be in each segment after an apply of these, of all where empty."""
+        """Return the expected members after applying these segments, or all if empty."""
         members = self.world.members()
         after = dict(self.there)
         for name in NAMES:
@@ -76,7 +76,7 @@ class ProbePlan:
         return after
 
     def _saved(self, file: Path, plan: Plan) -> set[Change]:
-        """Give the changes in a saved plan, by its Parquet."""
+        """Return the changes in a saved plan, read from its Parquet file."""
         inside = self.shop.scratch / "inside"
         with zipfile.ZipFile(file) as archive:
             archive.extract("delta.parquet", inside)
@@ -102,7 +102,7 @@ class ProbePlan:
         assert _broken(plan) == self.world.broken(planned & solved.keys())
 
     def _apply(self, some: set[str], file: Path, changes: set[Change]) -> set[Change]:
-        """Apply in one of several ways; give what the service refused."""
+        """Apply in one of several ways. Return what the service refused."""
         targets = tuple(sorted(some))
         match self.random.randrange(4):
             case 0:
@@ -126,7 +126,7 @@ class ProbePlan:
         return set()
 
     def _given_up(self, some: set[str], changes: set[Change]) -> set[Change]:
-        """Give what was refused and is not asked for any more."""
+        """Return what was refused and is no longer desired."""
         return {c for c in self.quarantined - changes if not some or c[0] in some}
 
     def _remember(self, some: set[str]) -> None:
@@ -138,7 +138,7 @@ class ProbePlan:
 
 
 def _broken(plan: Plan) -> set[Violation]:
-    """Give the violations of rules that a plan tells of."""
+    """Return the rule violations that a plan reports."""
     return {
         (found.code, found.figures.count, tuple(n[8:] for n in found.figures.segments))
         for found in plan.findings
@@ -157,7 +157,7 @@ def _changes(before: dict[str, set[User]], after: dict[str, set[User]]) -> set[C
 
 
 def _applied(after: dict[str, set[User]], undone: set[Change]) -> dict[str, set[User]]:
-    """Give who is there when some changes were not made."""
+    """Return the members after all changes but some."""
     there = {name: set(users) for name, users in after.items()}
     for name, action, user in undone:
         (there[name].discard if action == "ADD" else there[name].add)(user)
@@ -172,8 +172,8 @@ def test_changes_and_members_are_those_of_plain_sets_whatever_comes_together(
     folder = tmp_path_factory.mktemp("mingled")
     with running() as service:
         shop = Workshop(root=folder / "shop", scratch=folder / "scratch", service=service)
-        course = ProbePlan(shop, Random(seed))  # noqa: S311 - a course, no secret
+        mingled = MingledWorkspace(shop, Random(seed))  # noqa: S311 - test data, not a secret
         for _ in range(5):
-            course.step()
+            mingled.step()
         shop.apply()
         shop.settled()

@@ -1,4 +1,4 @@
-"""Segments whose members lie in a PostgreSQL database, from its tables to the service."""
+"""Segments with members in PostgreSQL, from tables to the service."""
 
 import signal
 import time

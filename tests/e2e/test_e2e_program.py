@@ -19,7 +19,7 @@ NOBODY = {"CLEVERTAP_ACCOUNT_ID": "", "CLEVERTAP_PASSCODE": ""}
 
 
 class Gate:
-    """Holds the service at some moment of its n-th update until a test lets it go on."""
+    """Holds the service at a stage of its n-th update until a test releases it."""
 
     def __init__(self, service: OutsideService, *, moment: str, number: int) -> None:
         self.reached = threading.Event()

@@ -1,4 +1,4 @@
-"""Random lives of a workspace, with random faults, crashes and interruptions on the way."""
+"""Random histories of a workspace, with faults, crashes and interruptions."""
 
 import gc
 import random
@@ -33,18 +33,18 @@ GUARDS = "{guards: {maxRemovePercent: 100, allowEmpty: true, maxDestroys: 1000}}
 
 
 class Crash(BaseException):
-    """Ends a run on the spot, as a power cut would."""
+    """Ends a run immediately, like a power cut."""
 
 
 class Bomb(list[Event]):
-    """Crashes at a request's end, ``left`` requests from now."""
+    """Crashes when a request ends, after ``left`` more requests."""
 
     def __init__(self, left: int) -> None:
         super().__init__()
         self._left = left
 
     def append(self, event: Event) -> None:
-        """Count a request's end."""
+        """Count a finished request."""
         self._left -= isinstance(event, RequestDone | CreateDone)
         if self._left < 0:
             raise Crash
@@ -56,7 +56,7 @@ class Life:
     def __init__(self, shop: Workshop, seed: int) -> None:
         self.shop = shop
         self.service = shop.service
-        self.random = random.Random(seed)  # noqa: S311 - a scenario, no secret
+        self.random = random.Random(seed)  # noqa: S311 - a scenario, not a secret
         self.declared = Workspace(random.Random(seed + 1))  # noqa: S311 - as above
         self.service.created_answer = self.random.choice(list(CREATED))
         self.service.duplicate_answer = self.random.choice(list(DUPLICATE))
@@ -65,7 +65,7 @@ class Life:
         shop.project(f"{{variables: {{keep: {{default: 'yes'}}}}, {GUARDS[1:]}")
 
     def step(self) -> None:
-        """Edit, then apply in some way until it succeeds; check everything."""
+        """Edit, apply in some way until it succeeds, and check everything."""
         self._edit()
         way = self.random.choice((self._calmly, self._calmly, self._troubled, self._crashing))
         way = self.random.choice((way, way, self._stopped, self._saved, self._targeted))
@@ -94,7 +94,7 @@ class Life:
         self.shop.apply()
         if self.calm:
             sent = {c: self.service.requests[c] - before.get(c, 0) for c in ("create", "update")}
-            if self.service.created_answer in UNCLEAR:  # asked again, to be sure
+            if self.service.created_answer in UNCLEAR:  # then a create is sent again to be sure
                 sent["create"] = plan.requests.create
             assert sent == {"create": plan.requests.create, "update": plan.requests.update}
             changes = self.service.changes[seen:]
@@ -120,7 +120,7 @@ class Life:
             self.shop.apply(events=Bomb(self.random.randrange(6)))
         except BaseException:
             with warnings.catch_warnings():
-                # Python leaves a socket open that was connecting when its task was cancelled.
+                # Python leaves a socket open if its task is cancelled while it connects.
                 warnings.simplefilter("ignore", ResourceWarning)
                 gc.collect()
             self.shop.died()
@@ -178,7 +178,7 @@ class Life:
         self.shop.settled()
 
     def _is_left_alone(self, key: str, name: str) -> bool:
-        """Tell whether a segment was forgotten, or is still unmanaged."""
+        """Whether a segment was forgotten, or is still unmanaged."""
         here = {s.name: s for s in self.declared.segments}
         known = {s.key: s for s in self.declared.segments}
         if key in known:

@@ -1,4 +1,4 @@
-"""Every kind of manifest and source, from files to the members that the service has."""
+"""Every kind of manifest and source, from files to the service's members."""
 
 import gzip
 import json
@@ -22,7 +22,7 @@ def parquet(path: Path, rows: str, columns: str) -> None:
 
 
 def done(shop: Workshop) -> None:
-    """Apply, and assert that this was all and that it went by the book."""
+    """Apply, and assert that nothing is left and no rule was violated."""
     planned = shop.plan().requests
     shop.apply()
     sent = shop.service.requests
@@ -159,7 +159,7 @@ def test_a_folder_that_did_not_change_is_recognised_and_every_change_of_it_is_se
     )
     done(shop)
     assert shop.plan().is_empty
-    # The same bytes in another folder are other memberships.
+    # The same bytes in another partition folder are different memberships.
     (shop.root / "m/tier=silver/a.txt").rename(shop.root / "m/tier=gold/b.txt")
     shop.write("m/tier=silver/c.txt", "d\n")
     shop.apply()

@@ -1,4 +1,4 @@
-"""Plan, apply and plan again work whatever the service does where its pages are silent."""
+"""Plan and apply work with every setting of the emulator's open questions."""
 
 import asyncio
 import random
@@ -42,7 +42,7 @@ CHANGED = {**DECLARED, "newsletter": ["edsger@example.com", "fran@example.com"]}
 
 
 class SwiftClock:
-    """A clock on which a sleep takes its time, but none of ours."""
+    """A clock that advances by each sleep without waiting."""
 
     def __init__(self) -> None:
         self.time = 0.0
@@ -59,7 +59,7 @@ class SwiftClock:
 
 
 class Shop:
-    """The quickstart's workspace and an emulator in this process."""
+    """The quickstart workspace and an in-process emulator."""
 
     def __init__(self, root: Path, app: Starlette, clock: SwiftClock) -> None:
         self.root = root
@@ -85,7 +85,7 @@ class Shop:
         )
 
     def members(self) -> dict[str, list[str]]:
-        """Give the members of every segment, as the emulator holds them."""
+        """Return the emulator's members of every segment."""
         (account,) = self.app.state.service.store.accounts.values()
         return {
             segment.customer_id: sorted(account.profiles.user(n).value for n in segment.members)
@@ -93,7 +93,7 @@ class Shop:
         }
 
     def change(self) -> None:
-        """Take ada off the newsletter, and put fran on."""
+        """Remove ada from the newsletter segment and add fran."""
         file = self.root / "segments.yaml"
         text = file.read_text("utf-8")
         before = "- ada@example.com\n        - edsger@example.com"

@@ -1,4 +1,4 @@
-"""A workspace, a service and segctl between them, for tests that run the whole thing."""
+"""A workspace, a service, and segctl runs between them."""
 
 import asyncio
 import hashlib
@@ -25,32 +25,32 @@ PATIENCE = 60.0
 
 
 class SwiftClock:
-    """A clock on which a sleep takes its time, but none of ours."""
+    """A clock that advances by each sleep without waiting."""
 
     def __init__(self) -> None:
         self.time = 0.0
 
     def now(self) -> float:
-        """Give seconds since 1970."""
+        """Return seconds since 1970."""
         return 1_800_000_000.0 + self.time
 
     def monotonic(self) -> float:
-        """Give seconds from some point."""
+        """Return monotonic seconds."""
         return self.time
 
     async def sleep(self, seconds: float) -> None:
-        """Let ``seconds`` pass at once."""
+        """Advance by ``seconds`` without waiting."""
         self.time += seconds
         await asyncio.sleep(0)
 
 
 def identities(*values: str) -> set[User]:
-    """Give users by their identities."""
+    """Return users with these identities."""
     return {("identity", value) for value in values}
 
 
 def guids(*values: str) -> set[User]:
-    """Give users by their guids."""
+    """Return users with these guids."""
     return {("guid", value) for value in values}
 
 
@@ -70,13 +70,13 @@ def segment(name: str, *members: str, spec: str = "") -> str:
 
 
 def many(count: int, *, first: int = 0) -> list[str]:
-    """Give so many identities."""
+    """Return ``count`` identities."""
     return [f"u{number:06}@example.com" for number in range(first, first + count)]
 
 
 @dataclass
 class Ran:
-    """A command line that ended."""
+    """The result of a finished command."""
 
     code: int
     out: str
@@ -85,7 +85,7 @@ class Ran:
 
 @dataclass
 class Workshop:
-    """One workspace with its service; ``clock`` and ``chance`` are those of runs in here."""
+    """One workspace with its service. Runs in this process use ``clock`` and ``chance``."""
 
     root: Path
     scratch: Path
@@ -122,7 +122,7 @@ class Workshop:
         return file
 
     def declare(self, *manifests: str) -> None:
-        """Have these manifests and no others, in one file."""
+        """Replace all manifests by these, in one file."""
         self.write("segments.yaml", "---\n".join(manifests))
 
     def remove(self, path: str) -> None:
@@ -132,7 +132,7 @@ class Workshop:
     # Runs in this process
 
     def context(self, **environment: str) -> Context:
-        """Give what a run works with."""
+        """Return the context of a run."""
         return Context(
             root=self.root,
             environment=self.environment | environment,
@@ -143,7 +143,7 @@ class Workshop:
     def plan(
         self, *, targets: tuple[str, ...] = (), out: Path | None = None, reread: bool = False
     ) -> Plan:
-        """Plan."""
+        """Plan the workspace."""
         context = self.context()
         return plan_workspace(context, variables={}, targets=targets, out=out, reread=reread).plan
 
@@ -156,7 +156,7 @@ class Workshop:
         stop: StopSignal | None = None,
         events: list[Event] | None = None,
     ) -> ApplyResult:
-        """Apply, approved."""
+        """Apply with approval."""
         return apply_workspace(
             self.context(),
             file=file,
@@ -169,7 +169,7 @@ class Workshop:
         )
 
     def apply_until_done(self, *, most: int = 12) -> int:
-        """Apply until it succeeds; gives how often it took."""
+        """Apply until it succeeds. Return the number of attempts."""
         for turn in range(1, most + 1):
             try:
                 self.apply()
@@ -180,18 +180,18 @@ class Workshop:
         raise AssertionError(f"not done after {most} applies") from last
 
     def died(self) -> None:
-        """Take note of what a run that died leaves in doubt."""
+        """Record what a dead run leaves uncertain."""
         self.service.await_quiet()
         self.in_doubt += self.plan().reasserted
 
     def check(self) -> None:
-        """Assert what holds after every run: the service had nothing to complain about."""
+        """Assert that the service has no complaints."""
         assert self.service.complaints == []
         assert self.service.error_stream == []
         assert all(most <= IN_FLIGHT for most in self.service.most_in_flight.values())
 
     def settled(self) -> None:
-        """Assert that there is nothing more to do, and nothing needless was done.
+        """Assert that the next plan is empty and that nothing needless was sent.
 
         Whoever died in the middle has to send again what may not have arrived; the
         plan after that says how much.
@@ -218,7 +218,7 @@ class Workshop:
         )
 
     def run(self, *arguments: str, **environment: str) -> Ran:
-        """Run segctl to its end; an environment variable of ``""`` is left out."""
+        """Run segctl until it ends. An environment variable of ``""`` is left out."""
         with self.process(*arguments, **environment) as process:
             out, err = process.communicate(timeout=PATIENCE)
         return Ran(process.returncode, out, err)
@@ -240,7 +240,7 @@ def _yes(plan: Plan) -> bool:
 
 
 def tree(root: Path) -> dict[str, tuple[int, int, str]]:
-    """Give every file and folder below: when it was written, its mode, a digest of its bytes."""
+    """Return modification time, mode and content digest of every file and folder below."""
     return {
         str(path.relative_to(root)): (
             path.lstat().st_mtime_ns,

@@ -1,4 +1,4 @@
-"""What the tests of survival share, and the line that says how many points they covered."""
+"""What the torture tests share, and the summary line of covered points."""
 
 import os
 import random
@@ -18,7 +18,7 @@ Covered = Callable[[str, int], None]
 
 
 def some_of(count: int, name: str, *, sample: int) -> list[int]:
-    """Give points from 1 to ``count``: all, or a sample that is the same for the same name."""
+    """Return points from 1 to ``count``: all, or a sample fixed by the name."""
     every = range(1, count + 1)
     chance = random.Random(f"torture {name}")  # noqa: S311 - a sample, not a secret
     return sorted(every if ALL_POINTS else chance.sample(every, min(sample, count)))
@@ -35,14 +35,14 @@ def _service() -> Iterator[TortureService]:
 
 @pytest.fixture(scope="session")
 def victims() -> Iterator[Victims]:
-    """The process whose children die."""
+    """The warm process whose children are killed."""
     with running_victims() as process:
         yield process
 
 
 @pytest.fixture
 def service(_service: TortureService) -> TortureService:
-    """A service that knows nothing yet."""
+    """An empty service."""
     _service.forget()
     return _service
 
@@ -60,7 +60,7 @@ def covered(record_property: Callable[[str, object], None]) -> Covered:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say how many points were covered."""
+    """Print how many points were covered."""
     counts: Counter[str] = Counter()
     for report in terminalreporter.stats.get("passed", []):
         for name, value in report.user_properties:

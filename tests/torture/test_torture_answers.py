@@ -1,4 +1,4 @@
-"""Answers that are lost, late or come twice, floods of 429, and clocks that jump."""
+"""Lost, late and repeated answers, floods of 429, and clocks that jump."""
 
 import asyncio
 import time
@@ -28,7 +28,7 @@ TEN_YEARS = 10 * 365 * 86400.0
 
 
 class OwnClock:
-    """A clock that goes only when somebody sleeps; ``meanwhile`` happens in a long sleep."""
+    """A clock that advances only by sleeps; ``meanwhile`` runs during a long sleep."""
 
     def __init__(self, ahead: float = 0.0, meanwhile: Callable[[], object] = lambda: None) -> None:
         self.time = time.time() + ahead
@@ -58,12 +58,12 @@ class JumpyClock(OwnClock):
 
 
 def updates(choose: Callable[[int], Answer]) -> Choose:
-    """Answer creates well, and the n-th update as ``choose`` says."""
+    """Answer creates normally, and the n-th update as ``choose`` says."""
     return lambda call, number: choose(number) if call == "update" else Answer.GOOD
 
 
 def unanswered(place: Place, answer: Answer) -> None:
-    """Send members that get no answer; then want nobody."""
+    """Send members without getting an answer, then declare none."""
     declare(place.root, FULL)
     place.service.choose = updates(lambda _: answer)
     with pytest.raises(AppliedInPart):
@@ -108,7 +108,7 @@ def test_a_second_answer_to_one_request_is_not_taken_for_the_answer_to_the_next(
 
 
 class EchoingDisk(Disk):
-    """A disk that takes its time, in which second answers come."""
+    """A slow disk: repeated answers arrive while it works."""
 
     def __init__(self, place: Place) -> None:
         self._service = place.service
@@ -119,15 +119,14 @@ class EchoingDisk(Disk):
 
 
 class EchoingClock(OwnClock):
-    """A clock on which a second answer has come before a request is repeated."""
+    """A clock on which a repeated answer arrives before a request is retried."""
 
     def __init__(self, place: Place) -> None:
         super().__init__()
         self._service = place.service
 
     async def sleep(self, seconds: float) -> None:
-        # Without it the repeats, for which nobody waits here, go all the way round the
-        # connections before the disk comes to its sync.
+        # Without it, the retries use every connection before the disk syncs.
         self._service.echo()
         await super().sleep(seconds)
 
@@ -190,7 +189,7 @@ def test_a_pair_that_turns_round_after_a_kill_waits_from_the_moment_the_kill_was
     [_, sent] = (n for n, label in enumerate(labels, start=1) if label == "request sent")
     assert victims.run(place, at=sent) is None
     declare(place.root, NOBODY)
-    clock = OwnClock(ahead=300)  # the request may have been repeated all this time
+    clock = OwnClock(ahead=300)  # the request may have been retried during all this time
     place.apply(clock=clock)
     assert clock.long_sleeps == [SETTLE]
     check_converged(place, NOBODY)

@@ -1,4 +1,4 @@
-"""What the state no longer needs is removed, and nobody loses a file that they need."""
+"""Garbage collection removes what the state no longer needs, and nothing else."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ KILLS = 4
 
 
 def full_of_the_past(place: Place) -> None:
-    """Have as many earlier heads as are kept, the oldest with files of its own."""
+    """Create a full history whose oldest head has member files of its own."""
     applied(place)
     declare(place.root, SECOND)
     place.apply()
@@ -43,7 +43,7 @@ def full_of_the_past(place: Place) -> None:
 
 
 def unused(place: Place) -> int:
-    """Count the member files that nothing needs."""
+    """Count the unreferenced member files."""
     return len(collect_garbage(place.context(), dry_run=True).files)
 
 
@@ -54,7 +54,7 @@ def test_a_run_killed_while_it_clears_out_loses_nothing(
     full_of_the_past(place)
     memory = place.service.remembered()
     count = len(victims.points(place, loss=loss))
-    first = count - 30  # the last steps of an apply are those that clear out
+    first = count - 30  # the last steps of an apply collect garbage
     points = [first + point for point in some_of(30, f"clearing {loss}", sample=KILLS)]
     for point in points:
         place.service.become(memory)
@@ -71,7 +71,7 @@ def test_a_run_killed_while_it_clears_out_loses_nothing(
 
 @dataclass(frozen=True, kw_only=True)
 class Overtaken(Context):
-    """The surroundings of a run during which, at its first look at a file, others write."""
+    """A context in which another run writes when this run first reads a file."""
 
     meanwhile: Callable[[], object]
 
@@ -148,7 +148,7 @@ def test_nothing_is_removed_while_an_apply_has_not_come_to_its_end(
 
 
 def lost_in_the_middle(place: Place, victims: Victims) -> bytes:
-    """Kill an apply that has requests in flight, and lose the head that it began from."""
+    """Kill an apply with requests in flight, and delete the head it started from."""
     cut_short(place, victims)
     head = place.root / "segctl.state.json"
     data = head.read_bytes()

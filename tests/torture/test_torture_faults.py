@@ -1,4 +1,4 @@
-"""A disk that fails at any step stops a run in words, and a healed one lets the next finish."""
+"""A disk error at any step is reported, and the next run on a working disk finishes."""
 
 import errno
 import os
@@ -21,7 +21,7 @@ ERRORS = (errno.ENOSPC, errno.EIO, errno.EROFS)
 
 
 class FailingDisk(FaultyDisk):
-    """A disk that fails at one step, or from there on."""
+    """A disk that fails at one step, or from that step on."""
 
     def __init__(self, place: Place, *, at: int, error: int, lasting: bool) -> None:
         super().__init__(place.spare, at=at, error=error)
@@ -34,7 +34,7 @@ class FailingDisk(FaultyDisk):
 
 
 def outcome(place: Place, disk: Disk) -> SegctlError | None:
-    """Apply; give what stopped it, ``None`` where the error was of no account."""
+    """Apply. Return the error that stopped it, or ``None`` if the apply succeeded."""
     try:
         place.apply(disk=disk)
     except SegctlError as stopped:
@@ -65,7 +65,7 @@ def test_an_error_of_the_disk_at_any_step_stops_in_words_and_the_next_run_finish
 
 
 class NoLogDisk(Disk):
-    """A disk that cannot bring the records of a journal to the disk."""
+    """A disk that cannot sync journal records."""
 
     def sync(self, descriptor: int) -> None:
         log = Path(f"/proc/self/fd/{descriptor}").readlink().name == "log.jsonl"
@@ -84,7 +84,7 @@ def test_nothing_is_sent_that_the_journal_cannot_hold(place: Place) -> None:
 
 @contextmanager
 def small_files(limit: int) -> Iterator[None]:
-    """Let no file of this process grow beyond ``limit`` bytes, whoever writes it."""
+    """Limit every file of this process to ``limit`` bytes."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
     try:

@@ -1,4 +1,4 @@
-"""A run that is killed at any point leaves a state that is true, and the next one goes on.
+"""A run killed at any point leaves a correct state, and the next run continues.
 
 Points lie before, within and after every write, before and after every other step of
 the disk, before and after every request leaves, and after its answer.  A power cut,
@@ -24,7 +24,7 @@ CUT_OFF = {"first apply", "adds and removals", "saved plan", "recovery", "lost c
 def die_everywhere(
     scenario: Scenario, place: Place, victims: Victims, *, sample: int, loss: Loss | None
 ) -> int:
-    """Let runs die, each on a fresh copy, and the next one finish; give how many did."""
+    """Kill runs, each on a fresh copy, and let the next one finish. Return how many died."""
     scenario.prepare(place, victims)
     memory = place.service.remembered()
     place.service.choose = scenario.choose
@@ -38,7 +38,7 @@ def die_everywhere(
                 report = victims.run(copy, at=point, loss=loss, **scenario.order(copy))
                 if report is None:
                     check_finished_by_the_next(copy, scenario)
-                else:  # one sync served two requests, or one read took in a whole answer
+                else:  # one sync can serve two requests, and one read a whole answer
                     assert point > count - SHARED
                     check_converged(copy, scenario.wanted)
             except Exception as error:

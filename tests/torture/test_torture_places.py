@@ -1,4 +1,4 @@
-"""Where a run's files are while it runs, and what is left of them."""
+"""Where a run's files are while it runs, and what remains of them."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ WANTED = {"gold": users(0, 20)}
 
 
 class PickyDisk(Disk):
-    """Renames only within the state's own folders, as if all else were another file system."""
+    """Allows renames only within the state folders, as if others were on another file system."""
 
     def __init__(self, root: Path) -> None:
         self._root = root

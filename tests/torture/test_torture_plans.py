@@ -1,4 +1,4 @@
-"""Plans that were made or saved around an apply that was interrupted, or is at work."""
+"""Plans made or saved around an interrupted or running apply."""
 
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -12,7 +12,7 @@ from tests.torture.torture_service import Answer
 
 
 def killed(place: Place, victims: Victims, label: str, which: int, **order: Any) -> None:
-    """Kill an apply at one of the points of a name."""
+    """Kill an apply at a point with this name."""
     labels = victims.points(place, **order)
     points = [number for number, name in enumerate(labels, start=1) if name == label]
     assert victims.run(place, at=points[which], **order) is None

@@ -26,7 +26,7 @@ Running = Future[Report | None]
 
 
 def loaded(first: int) -> Choose:
-    """Hold a window of requests from the ``first`` on."""
+    """Hold a window of requests, starting at the ``first``."""
     return lambda call, number: (
         Answer.HELD if call == "update" and first <= number < first + IN_FLIGHT else Answer.GOOD
     )
@@ -34,7 +34,7 @@ def loaded(first: int) -> Choose:
 
 @contextmanager
 def running(place: Place, victims: Victims, *, requests: int = 1) -> Iterator[Running]:
-    """Run an apply in another process, which waits for answers from a request on."""
+    """Run an apply in another process that waits for answers from a request on."""
     applied(place)
     declare(place.root, WANTED)
     place.service.asked["update"] = 0
@@ -49,14 +49,14 @@ def running(place: Place, victims: Victims, *, requests: int = 1) -> Iterator[Ru
 
 
 def ended(future: Running) -> str:
-    """Wait for the other run, and give how it ended."""
+    """Wait for the other run and return its result."""
     report = future.result()
     assert report is not None
     return report.ended
 
 
 def lock_holder(place: Place) -> str:
-    """Give the id of the lock."""
+    """Return the id of the lock."""
     info = place.context().backend().lock_holder()
     assert info is not None
     return info.id
@@ -84,7 +84,7 @@ def test_a_second_run_that_waits_finds_nothing_left_to_do(place: Place, victims:
 def broken(
     place: Place, victims: Victims, *, requests: int, meanwhile: Callable[[], object]
 ) -> str:
-    """Break the lock of a run that waits for answers; give how that run ended."""
+    """Break the lock of a run that waits for answers, and return that run's result."""
     with running(place, victims, requests=requests) as first:
         place.context().backend().force_unlock(lock_holder(place))
         meanwhile()

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM on the real program in the middle of an apply: both ways out are safe."""
+"""Ctrl-C and SIGTERM on the real program during an apply: stopping and quitting are safe."""
 
 import os
 import signal
@@ -50,7 +50,7 @@ def program(place: Place) -> Iterator["subprocess.Popen[str]"]:
 
 
 def stopping(process: "subprocess.Popen[str]") -> bool:
-    """Wait for the word that the program is about to stop."""
+    """Wait until the program says that it is stopping."""
     assert process.stderr
     return any(line == STOPPING for line in process.stderr)
 
@@ -97,7 +97,7 @@ def test_the_second_signal_leaves_at_once_and_the_journal_knows_what_was_sent(
 
 
 class ImpatientClock(OwnClock):
-    """A clock whose user presses Ctrl-C in the first wait."""
+    """A clock whose first wait is interrupted by Ctrl-C."""
 
     def __init__(self, stop: StopSignal) -> None:
         super().__init__()

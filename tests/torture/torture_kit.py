@@ -1,4 +1,4 @@
-"""Workspaces that are tortured, what they should come to, and how both records are compared."""
+"""Workspaces under torture, and how state and service are compared with what is expected."""
 
 import json
 import shutil
@@ -49,12 +49,12 @@ Wanted = Mapping[str, tuple[str, ...]]
 
 
 def users(start: int, end: int) -> tuple[str, ...]:
-    """Give made-up identities."""
+    """Return made-up identities."""
     return tuple(f"user-{number:04}@example.com" for number in range(start, end))
 
 
 def declare(root: Path, wanted: Wanted, *, label: str = "", ids: Mapping[str, str] = {}) -> None:
-    """Write a workspace's manifests, in place of those that are there.
+    """Replace a workspace's manifests.
 
     ``wanted`` is by name; ``ids`` gives a name a customer segment id of its own.
     """
@@ -80,7 +80,7 @@ def declare(root: Path, wanted: Wanted, *, label: str = "", ids: Mapping[str, st
 
 @dataclass(frozen=True, kw_only=True)
 class Seen:
-    """What the state says of one segment of the service; pairs as (kind, value)."""
+    """What the state records about one segment; pairs as (kind, value)."""
 
     created: bool
     members: frozenset[tuple[str, str]]
@@ -89,7 +89,7 @@ class Seen:
 
 @dataclass(kw_only=True)
 class Place:
-    """A workspace, the folder for temporary files of its runs, and the service it belongs to."""
+    """A workspace, the scratch folder of its runs, and its service."""
 
     folder: Path
     service: TortureService
@@ -157,7 +157,7 @@ class Place:
         ).plan
 
     def seen(self) -> dict[str, Seen]:
-        """Read what the state says, a journal taken in; checks the digests on the way."""
+        """Read the state with its journal folded in, and check the digests."""
         context = self.context()
         with engine_session(ResourceLimits()) as at, duckdb.connect() as db:
             loaded = load_state(context.backend(), at.open_engine, now=context.clock.now())
@@ -180,7 +180,7 @@ class Place:
         return told
 
     def paths(self) -> list[str]:
-        """List the workspace, but for what is the user's and what lasts."""
+        """List the workspace without the user's files and the state."""
         known = ("segctl.yaml", "segctl.state.json", "segctl.state.d/lock")
         kept = ("members", "segctl.state.d/members/", "segctl.state.d/history/")
         return sorted(
@@ -195,12 +195,12 @@ class Place:
 
 
 def records(state: State) -> list[Any]:
-    """Give all segments that a state knows, tombstones too."""
+    """Return all segments of a state, including tombstones."""
     return [*state.segments.values(), *(tombstone.record for tombstone in state.tombstones)]
 
 
 def check_interrupted(place: Place) -> dict[str, Seen]:
-    """Check a state after a crash: it claims nothing too much and has forgotten nothing.
+    """Check a state after a crash: it claims nothing that did not happen and lost nothing.
 
     Each pair that is not uncertain is in the state exactly if it is in the service.
     """
@@ -226,7 +226,7 @@ def check_kept_heads(place: Place) -> None:
 
 
 def grow_old(place: Place, times: int = 20) -> None:
-    """Replace the head as many times, with nothing new in it."""
+    """Replace the head ``times`` times without changing members."""
     for number in range(times):
         there = read_state(place.context()).segments
         source = next(address for address in there if address.startswith("segment.gold"))
@@ -235,7 +235,7 @@ def grow_old(place: Place, times: int = 20) -> None:
 
 
 def check_converged(place: Place, wanted: Wanted) -> None:
-    """Check that service, state and manifests agree, and that nothing lies about."""
+    """Check that service, state and manifests agree, and that no files are left over."""
     memory = place.service.remembered()
     expected = {key: {("identity", value) for value in members} for key, members in wanted.items()}
     found = {key: members for key, members in memory.members.items() if members or key in expected}
@@ -251,7 +251,7 @@ def check_converged(place: Place, wanted: Wanted) -> None:
 
 
 def check_sent_again(earlier: list[Effect], later: list[Effect], told: Mapping[str, Seen]) -> None:
-    """Check that what had taken effect was only sent again where that could not be known."""
+    """Check that effective changes were sent again only if their outcome was unknown."""
     last = {pair: action for effect in earlier for action, pair in effect.changes}
     for effect in later:
         for action, (segment, kind, value) in effect.changes:
@@ -260,7 +260,7 @@ def check_sent_again(earlier: list[Effect], later: list[Effect], told: Mapping[s
 
 
 def snapshot(folder: Path) -> dict[str, bytes | None]:
-    """Give everything in a folder."""
+    """Return the content of every file in a folder."""
     return {
         str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None
         for path in folder.rglob("*")
@@ -277,7 +277,7 @@ class Victims:
         self._process = process
 
     def points(self, place: Place, **order: Any) -> list[str]:
-        """Give the points of an apply, which is done on a copy of the place and forgotten."""
+        """Return the points of an apply, run on a copy of the place."""
         memory = place.service.remembered()
         choose = place.service.choose
         with copied(place) as whole:
@@ -289,7 +289,7 @@ class Victims:
         return report.points
 
     def run(self, place: Place, **order: Any) -> Report | None:
-        """Run one apply in a child; ``None`` where it was killed."""
+        """Run one apply in a child. Return ``None`` if it was killed."""
         report = place.folder / "report.json"
         report.unlink(missing_ok=True)
         given = Order(
@@ -313,7 +313,7 @@ class Victims:
 
 @contextmanager
 def running_victims() -> Iterator[Victims]:
-    """Keep the warm process while the block lasts."""
+    """Run the warm process for the duration of the block."""
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.torture.torture_victim"],
         cwd=ROOT,
@@ -333,7 +333,7 @@ def running_victims() -> Iterator[Victims]:
 
 @contextmanager
 def copied(place: Place) -> Iterator[Place]:
-    """Give a fresh copy of a place, gone afterwards."""
+    """Yield a copy of a place, and remove it afterwards."""
     folder = Path(tempfile.mkdtemp(prefix="run-", dir=place.folder.parent))
     try:
         shutil.copytree(place.folder, folder, dirs_exist_ok=True)

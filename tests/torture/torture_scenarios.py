@@ -1,4 +1,4 @@
-"""Runs that are killed: what stands before, what the run is to do, how the next one finishes it."""
+"""Scenarios of killed runs: preparation, run, and how the next run finishes it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ TURNED: Wanted = {"gold": users(0, 180), "silver": users(150, 260)}
 
 @dataclass(frozen=True, kw_only=True)
 class Scenario:
-    """One run to be killed; ``wanted`` is what the service holds once another has finished it.
+    """One run to kill. ``wanted`` is what the service holds after another run finishes it.
 
     ``order`` is what the killed run is told, ``finish`` the run after it.
     """
@@ -40,7 +40,7 @@ class Scenario:
 
 
 def begun(place: Place) -> None:
-    """Declare the first segments; nothing was applied yet."""
+    """Declare the first segments without applying them."""
     declare(place.root, FIRST)
 
 
@@ -51,7 +51,7 @@ def applied(place: Place) -> None:
 
 
 def changed(place: Place) -> None:
-    """Apply the first segments, and declare others."""
+    """Apply the first segments and declare different ones."""
     applied(place)
     declare(place.root, SECOND)
 
@@ -62,7 +62,7 @@ def alone(prepare: Callable[[Place], object]) -> Callable[[Place, Victims], obje
 
 
 def planned(place: Place) -> None:
-    """Save a plan of much at once: changes, a replacement, a segment gone, one that is new."""
+    """Save a plan with changes, a replacement, a destroyed and a new segment."""
     declare(place.root, {**FIRST, "bronze": users(20, 60)})
     place.apply()
     declare(
@@ -74,7 +74,7 @@ def planned(place: Place) -> None:
 
 
 def apply_saved(place: Place) -> None:
-    """Apply the saved plan again; it is stale only where its apply had come to its end."""
+    """Apply the saved plan again. It is stale only if its apply was complete."""
     ended = not (place.state_folder / "lock.json").exists()
     try:
         place.apply(file=saved(place))
@@ -84,18 +84,18 @@ def apply_saved(place: Place) -> None:
 
 
 def saved(place: Place) -> Path:
-    """Give where the saved plan is."""
+    """Return the path of the saved plan."""
     return place.folder / "saved.plan"
 
 
 def relabelled(place: Place) -> None:
-    """Change what only the state knows."""
+    """Change what only the state records."""
     applied(place)
     declare(place.root, FIRST, label="growth")
 
 
 def planned_label(place: Place) -> None:
-    """Save a plan of what only the state knows."""
+    """Save a plan that changes only the state."""
     relabelled(place)
     place.plan(out=saved(place))
 
@@ -107,7 +107,7 @@ def come_back(place: Place) -> None:
 
 
 def cut_short(place: Place, victims: Victims) -> None:
-    """Kill an apply of changes while it has requests in flight."""
+    """Kill an apply with requests in flight."""
     changed(place)
     labels = victims.points(place)
     [*_, last] = (n for n, name in enumerate(labels, start=1) if name == "request sent")
@@ -115,7 +115,7 @@ def cut_short(place: Place, victims: Victims) -> None:
 
 
 def cut_short_and_turned(place: Place, victims: Victims) -> None:
-    """Kill an apply of changes, and declare something else again."""
+    """Kill an apply, and declare something else."""
     cut_short(place, victims)
     declare(place.root, TURNED)
 
@@ -168,7 +168,7 @@ SCENARIOS = (
 
 
 def check_finished_by_the_next(place: Place, scenario: Scenario) -> None:
-    """Check what a dead run left, let the next one finish it, and check what that comes to."""
+    """Check what a killed run left, let the next run finish, and check the result."""
     told = check_interrupted(place)
     earlier = place.service.remembered().effects
     place.service.choose = good

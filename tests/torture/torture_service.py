@@ -1,4 +1,4 @@
-"""The service's two calls on loopback, with an exact memory and answers that a test chooses.
+"""The service's two calls on loopback, with an exact record and answers chosen by tests.
 
 It keeps what no real service shows: every request in the order in which it took effect.
 """
@@ -24,22 +24,22 @@ Pair = tuple[str, str, str]
 
 
 class Answer(Enum):
-    """What the service does with a request that is in order."""
+    """What the service does with a valid request."""
 
     GOOD = auto()
     LOST = auto()  # it takes effect, and the connection is cut instead of an answer
     CUT = auto()  # the connection is cut, and it never takes effect
-    LATE = auto()  # the connection is cut, and it takes effect when the test says so
+    LATE = auto()  # the connection is cut, and it takes effect when the test releases it
     TWICE = auto()  # it takes effect, and two answers come back at once
-    ECHO = auto()  # the same, and the second one comes with the next ``echo``
+    ECHO = auto()  # the same, and the second answer is sent by the next ``echo``
     BUSY = auto()  # 429
     BROKEN = auto()  # it takes effect, and 500 comes back
-    HELD = auto()  # it takes effect and is answered when the test says so
+    HELD = auto()  # it takes effect and is answered when the test releases it
 
 
 @dataclass(frozen=True, kw_only=True)
 class Effect:
-    """One request that took effect: what it asked for, in order."""
+    """One request that took effect: its changes, in order."""
 
     call: str
     changes: tuple[tuple[str, Pair], ...] = ()
@@ -48,7 +48,7 @@ class Effect:
 
 @dataclass(kw_only=True)
 class Memory:
-    """What the service knows."""
+    """The service's data."""
 
     names: dict[str, str] = field(default_factory=dict)
     members: dict[str, set[tuple[str, str]]] = field(default_factory=dict)
@@ -60,7 +60,7 @@ Choose = Callable[[str, int], Answer]
 
 
 def good(call: str, number: int) -> Answer:
-    """Answer as the vendor's page says."""
+    """Answer as the vendor's page documents."""
     del call, number
     return Answer.GOOD
 
@@ -90,7 +90,7 @@ class TortureService(ThreadingHTTPServer):
 
     @property
     def environment(self) -> dict[str, str]:
-        """What a run needs to reach it."""
+        """The environment of a run that uses it."""
         return {
             "CLEVERTAP_ACCOUNT_ID": ACCOUNT,
             "CLEVERTAP_PASSCODE": PASSCODE,
@@ -98,11 +98,11 @@ class TortureService(ThreadingHTTPServer):
         }
 
     def members(self, segment: str) -> set[tuple[str, str]]:
-        """Give who is in a segment."""
+        """Return the members of a segment."""
         return self.memory.members.get(segment, set())
 
     def become(self, memory: Memory) -> None:
-        """Know what ``memory`` says, and answer well from now on."""
+        """Set the data to ``memory``, and answer normally from now on."""
         self.drain()
         with self._news:
             self.memory = deepcopy(memory)
@@ -112,16 +112,16 @@ class TortureService(ThreadingHTTPServer):
             self._released = False
 
     def forget(self) -> None:
-        """Be as new."""
+        """Clear all data."""
         self.become(Memory())
 
     def remembered(self) -> Memory:
-        """Give a copy of what is known."""
+        """Return a copy of the data."""
         self.drain()
         return deepcopy(self.memory)
 
     def release(self) -> None:
-        """Let held requests go on, and late ones take effect in the order they came."""
+        """Release held requests, and let late ones take effect in order of arrival."""
         with self._news:
             self._released = True
             for effect in self._late:
@@ -130,7 +130,7 @@ class TortureService(ThreadingHTTPServer):
             self._news.notify_all()
 
     def wait_until(self, condition: Callable[[], bool]) -> None:
-        """Wait until something is so; it is looked at whenever the service does anything."""
+        """Wait until a condition holds; it is checked whenever the service does anything."""
         with self._news:
             assert self._news.wait_for(condition, SECONDS)
 
@@ -148,22 +148,22 @@ class TortureService(ThreadingHTTPServer):
             assert self._news.wait_for(lambda: self._echoes["sent"] >= chosen, SECONDS)
 
     def wait_for_echo(self, say: Callable[[], object]) -> None:
-        """Wait for the next ``echo``, and say a second answer."""
+        """Wait for the next ``echo``, and send a second answer."""
         with self._news:
             now = self._echoes["round"]
             self._echoes["waiting"] += 1
             self._news.notify_all()
             assert self._news.wait_for(lambda: self._echoes["round"] > now, SECONDS)
-        with suppress(OSError):  # who asked may have gone
+        with suppress(OSError):  # the client may be gone
             say()
         with self._news:
             self._echoes["sent"] += 1
             self._news.notify_all()
 
     def drain(self) -> None:
-        """Wait until everything that clients sent, dead ones too, has been dealt with."""
-        # Connections are taken in the order in which they came, so when this one has
-        # been answered, every earlier one is counted.
+        """Wait until all requests are processed, including those of dead clients."""
+        # Connections are accepted in order, so when this one is answered, every
+        # earlier one is counted.
         self.echo()
         barrier = HTTPConnection("127.0.0.1", self.server_address[1], timeout=SECONDS)
         barrier.request("GET", "/")
@@ -185,10 +185,10 @@ class TortureService(ThreadingHTTPServer):
             self._news.notify_all()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing of connections that clients cut."""
+        """Ignore connections that clients cut."""
 
     def asks(self, call: str, document: Any) -> tuple[Answer, int, dict[str, Any]]:
-        """Deal with one request; gives how it is answered, with which status and words."""
+        """Process one request. Return the kind of answer, its status and its body."""
         with self._news:
             self.asked[call] += 1
             answer = self.choose(call, self.asked[call])
@@ -237,7 +237,7 @@ class TortureService(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True  # what is said has left
+    disable_nagle_algorithm = True  # the answer was sent
     server: TortureService
 
     def do_GET(self) -> None:
@@ -249,7 +249,7 @@ class _Handler(BaseHTTPRequestHandler):
         """Answer one of the two calls."""
         length = int(self.headers["Content-Length"])
         body = self.rfile.read(length)
-        if len(body) < length:  # who sent it died over it
+        if len(body) < length:  # the sender died
             self.close_connection = True
             return
         if self.headers["X-CleverTap-Passcode"] != PASSCODE:
@@ -269,12 +269,12 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write((head.encode() + body) * times)
 
     def log_request(self, code: object = "-", size: object = "-") -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 @contextmanager
 def running_service() -> Iterator[TortureService]:
-    """Run a service while the block lasts."""
+    """Run a service for the duration of the block."""
     service = TortureService()
     thread = threading.Thread(target=service.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()

@@ -1,4 +1,4 @@
-"""A process that runs real applies in children of its own and lets each die where it is told to.
+"""A process that runs real applies in child processes and kills each at a given point.
 
 Starting Python and importing everything takes longer than an apply, so one warm
 process forks once for each run.  It never opens a database or a connection itself:
@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 import httpcore
 import httpx
 
-# The command imports these when it needs them; here they are to be warm before the fork.
+# Imported before the fork, so that children start fast.
 import segctl.applying.sender
 import segctl.engine.duckdb
 import segctl.planning.planner
@@ -41,7 +41,7 @@ LONGEST = 60
 
 @dataclass(frozen=True, kw_only=True)
 class Order:
-    """One apply: where, of what, and the point (from 1) at which it dies; 0 lets it live.
+    """One apply: folder, input, and the point (from 1) at which it dies; 0 for none.
 
     ``loss`` is what the disk forgets at that moment, as in ``FaultyDisk``; then
     points are the disk's steps and the requests', without those after a step.
@@ -60,14 +60,14 @@ class Order:
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """What a run that lived came to: the points it passed, and how it ended."""
+    """The result of a run that survived: its points, and how it ended."""
 
     points: list[str]
     ended: str
 
 
 class JumpingClock:
-    """The machine's clock, on which nobody waits: it jumps over every sleep."""
+    """The machine's clock, plus all sleeps, which return at once."""
 
     def __init__(self) -> None:
         self._ahead = 0.0
@@ -84,7 +84,7 @@ class JumpingClock:
 
 
 def die() -> None:
-    """End this process as a power cut or an impatient operator would."""
+    """Kill this process, like a power cut."""
     os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -153,14 +153,14 @@ class PointsDisk(Disk):
 
 
 class PowerDisk(FaultyDisk):
-    """A disk that forgets what was not synced when the process dies."""
+    """A disk that loses unsynced data when the process dies."""
 
     def __init__(self, spare: Path, *, at: int, loss: Loss) -> None:
         super().__init__(spare, at=at, loss=loss)
         self.passed: list[str] = []
 
     def __call__(self, name: str) -> None:
-        """Be a point that is no step of the disk."""
+        """Pass a point that is not a step of the disk."""
         del name
         self._step()
 
@@ -174,7 +174,7 @@ class PowerDisk(FaultyDisk):
 
 
 class _Stream(httpcore.AsyncNetworkStream):
-    """A connection with points before a request leaves, after it left, and at its answer."""
+    """A connection with points before a request is sent, after it, and at its answer."""
 
     def __init__(self, stream: httpcore.AsyncNetworkStream, point: Callable[[str], None]) -> None:
         self._stream = stream
@@ -189,7 +189,7 @@ class _Stream(httpcore.AsyncNetworkStream):
         if not self._writing:
             return await self._stream.read(max_bytes, timeout)
         self._writing = False
-        # The first step of the read is what sends the request.
+        # The request is sent by the first step of the read.
         reading = asyncio.ensure_future(self._stream.read(max_bytes, timeout))
         await asyncio.sleep(0)
         self._point("request sent")
@@ -235,12 +235,12 @@ class _Network(httpcore.AsyncNetworkBackend):
 
 
 def counted_transport(point: Callable[[str], None]) -> httpx.AsyncBaseTransport:
-    """Give the transport that segctl uses, with points in it."""
+    """Return segctl's transport, with points."""
     return CountedTransport(connections=6, network=_Network(Network(), point))
 
 
 def run(order: Order) -> Report:
-    """Do one apply; returns only where it does not die."""
+    """Run one apply. Returns only if it survives."""
     points: Points | PowerDisk
     if order.loss is None:
         points = Points(order.at)
@@ -274,7 +274,7 @@ def run(order: Order) -> Report:
 
 
 def serve() -> None:
-    """Take orders until the pipe is closed; reply with each child's exit status."""
+    """Process orders until the pipe closes; reply with each child's exit status."""
     for line in sys.stdin:
         pid = os.fork()
         if not pid:
