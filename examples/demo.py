@@ -1,8 +1,8 @@
-"""The main job from end to end: `make demo`.
+"""The demo that `make demo` runs: plan, apply and check, from end to end.
 
-Plans and applies the CDNOW example to an emulator, as of two month-ends, and compares
-the emulator's members with a computation of their own (``cdnow/expected.py``).  Uses
-segctl by its command line alone.
+Plans and applies the CDNOW example to an emulator, as of two month-ends, and compares the
+emulator's members with an independent computation (``cdnow/expected.py``). It uses segctl only
+through its command line.
 """
 
 import json
@@ -31,16 +31,16 @@ CREDENTIALS = {"CLEVERTAP_ACCOUNT_ID": "EMULATOR", "CLEVERTAP_PASSCODE": "emulat
 
 
 class DemoFailed(Exception):
-    """Something did not turn out as it should; the message says what."""
+    """A step of the demo did not have the expected result."""
 
 
-def say(text: str) -> None:
+def print_headline(text: str) -> None:
     """Print a headline."""
     print(f"\n▶ {text}", flush=True)
 
 
 def free_port() -> int:
-    """Give a loopback port that nobody listens on."""
+    """Return a free port of the loopback interface."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -48,7 +48,7 @@ def free_port() -> int:
 
 @contextmanager
 def emulator(log: Path) -> Iterator[str]:
-    """Run ``segctl emulator`` on a free port; give its address once it answers."""
+    """Run ``segctl emulator`` on a free port. Yields its URL once it answers."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     with log.open("wb") as output:
@@ -72,7 +72,7 @@ def emulator(log: Path) -> Iterator[str]:
 
 
 def await_answer(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    """Wait until the emulator answers; raises ``DemoFailed`` where it does not."""
+    """Wait until the emulator answers. Raises ``DemoFailed`` if it does not."""
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
         try:
@@ -84,8 +84,8 @@ def await_answer(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
     raise DemoFailed(f"the emulator did not start: {log.read_text(encoding='utf-8')}")
 
 
-def segctl(workspace: Path, url: str, *arguments: str) -> str:
-    """Run a segctl command in the workspace, show it, and give what it printed."""
+def run_segctl(workspace: Path, url: str, *arguments: str) -> str:
+    """Run a segctl command in the workspace, show it with its output, and return the output."""
     print(f"\n$ segctl {shlex.join(arguments)}", flush=True)
     run = subprocess.run(
         [SEGCTL, *arguments],
@@ -107,8 +107,8 @@ def segctl(workspace: Path, url: str, *arguments: str) -> str:
     return run.stdout
 
 
-def members_held(url: str) -> dict[str, set[str]]:
-    """Give the members of every segment of the emulator, by customer segment id."""
+def fetch_members(url: str) -> dict[str, set[str]]:
+    """Return the members of every segment in the emulator, by customer segment id."""
     with httpx.Client(base_url=f"{url}/emulator/v1", timeout=30) as client:
         segments = client.get("/segments").raise_for_status().json()
         members = {}
@@ -122,60 +122,60 @@ def members_held(url: str) -> dict[str, set[str]]:
 
 
 def check_members(url: str, as_of: date) -> None:
-    """Compare the emulator's members with our own computation; raises ``DemoFailed``."""
-    wanted, found = expected.audiences(as_of), members_held(url)
+    """Compare the emulator's members with the expected ones. Raises ``DemoFailed``."""
+    wanted, actual = expected.audiences(as_of), fetch_members(url)
     print(f"{'':22}{'expected':>10}{'emulator':>10}")
     for name, members in wanted.items():
-        print(f"{name:22}{len(members):10,}{len(found.get(name, ())):10,}")
-    if found != wanted:
-        wrong = sorted(n for n in wanted.keys() | found.keys() if wanted.get(n) != found.get(n))
-        raise DemoFailed(f"the emulator's members are not the expected ones: {', '.join(wrong)}")
-    print("Every member is where it should be.")
+        print(f"{name:22}{len(members):10,}{len(actual.get(name, ())):10,}")
+    if actual != wanted:
+        wrong = sorted(n for n in wanted.keys() | actual.keys() if wanted.get(n) != actual.get(n))
+        raise DemoFailed(f"these segments have other members than expected: {', '.join(wrong)}")
+    print("All segments have exactly the expected members.")
 
 
-def tell_requests(url: str) -> None:
-    """Say what the emulator counted; raises ``DemoFailed`` where too much was in flight."""
+def report_requests(url: str) -> None:
+    """Print the emulator's counts. Raises ``DemoFailed`` if too many requests were in flight."""
     stats = httpx.get(f"{url}/emulator/v1/stats").raise_for_status().json()
-    answers = stats["requests"]["updateSegment"]
-    at_once = stats["max_in_flight"]["updateSegment"]
+    by_status = stats["requests"]["updateSegment"]
+    in_flight = stats["max_in_flight"]["updateSegment"]
     print(
-        f"The emulator answered {sum(answers.values())} updateSegment requests, "
-        f"{answers.get('429', 0)} of them with 429, at most {at_once} at a time, "
+        f"The emulator answered {sum(by_status.values())} updateSegment requests, "
+        f"{by_status.get('429', 0)} of them with 429, at most {in_flight} at a time, "
         f"and counted {stats['membership_changes']:,} membership changes."
     )
-    if at_once > 3:
+    if in_flight > 3:
         raise DemoFailed("more requests were in flight than the service allows")
 
 
 def run(folder: Path) -> None:
-    """Plan, apply and check one month-end after the other, in ``folder``."""
+    """Plan, apply and check the example in ``folder``, one month-end after the other."""
     workspace = folder / "cdnow"
     shutil.copytree(CDNOW, workspace, ignore=shutil.ignore_patterns("segctl.state*", "__pycache__"))
     with emulator(folder / "emulator.log") as url:
         for as_of in MONTH_ENDS:
             variable, file = f"as_of={as_of}", f"{as_of}.segplan"
-            say(f"The CDNOW customers as of {as_of}: plan, and apply what was planned")
-            segctl(workspace, url, "plan", "--var", variable, "--out", file)
-            segctl(workspace, url, "apply", file)
-            say("Plan again: there should be nothing left to do")
-            if "No changes." not in segctl(workspace, url, "plan", "--var", variable):
+            print_headline(f"The CDNOW customers as of {as_of}: plan, then apply the saved plan")
+            run_segctl(workspace, url, "plan", "--var", variable, "--out", file)
+            run_segctl(workspace, url, "apply", file)
+            print_headline("Plan again: nothing should be left to do")
+            if "No changes." not in run_segctl(workspace, url, "plan", "--var", variable):
                 raise DemoFailed("the plan after the apply is not empty")
-            say("Compare the emulator's members with the same audiences in plain Python")
+            print_headline("Compare the emulator's members with the audiences computed in Python")
             check_members(url, as_of)
-        say("What the service saw")
-        tell_requests(url)
+        print_headline("Requests that the emulator received")
+        report_requests(url)
 
 
 def main() -> int:
-    """Run the demo in a folder of its own, which is gone afterwards; give the exit code."""
-    began = time.monotonic()
+    """Run the demo in a temporary folder and return the exit code."""
+    started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="segctl-demo-") as folder:
         try:
             run(Path(folder))
         except DemoFailed as failure:
             print(f"\ndemo failed: {failure}", file=sys.stderr)
             return 1
-    say(f"Done in {time.monotonic() - began:.0f} s.")
+    print_headline(f"Done in {time.monotonic() - started:.0f} s.")
     return 0
 
 

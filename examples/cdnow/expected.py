@@ -1,7 +1,7 @@
-"""The audiences of this example once more, in plain Python over the CSV.
+"""The audiences of this example, computed in Python from the CSV file.
 
-Not segctl's code and not the manifests' SQL: what the emulator holds after an
-apply is compared with this.
+Shares no code with segctl and no SQL with the manifests. The demo and the tests compare the
+emulator's members with the result.
 """
 
 import csv
@@ -24,14 +24,14 @@ GRID = {
     2: ("hibernating", "hibernating", "at-risk", "cannot-lose", "cannot-lose"),
     1: ("lost", "lost", "at-risk", "cannot-lose", "cannot-lose"),
 }
-"""Recency down, frequency 1 to 5 across; money decides the two ends of the right side."""
+"""The classes by recency (key) and frequency (1 to 5). ``rfm_class`` adds the rules for money."""
 
 RFM_CLASSES = tuple(dict.fromkeys(name for row in GRID.values() for name in row))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Customer:
-    """What one customer did up to a day: last purchase, days with one, dollars spent."""
+    """A customer up to some day: last purchase, number of days with purchases, dollars spent."""
 
     id: str
     last: date
@@ -40,7 +40,7 @@ class Customer:
 
 
 def customers(as_of: date) -> list[Customer]:
-    """Give everybody who bought on or before ``as_of``."""
+    """Return all customers who bought something on or before ``as_of``."""
     days: dict[str, set[date]] = defaultdict(set)
     money: dict[str, Decimal] = defaultdict(Decimal)
     with PURCHASES.open(newline="", encoding="utf-8") as file:
@@ -50,20 +50,20 @@ def customers(as_of: date) -> list[Customer]:
                 days[row["customer_id"]].add(day)
                 money[row["customer_id"]] += Decimal(row["amount"])
     return [
-        Customer(id=who, last=max(on), purchases=len(on), money=money[who])
-        for who, on in days.items()
+        Customer(id=id_, last=max(bought), purchases=len(bought), money=money[id_])
+        for id_, bought in days.items()
     ]
 
 
 def quintiles(values: Iterable[float]) -> list[int]:
-    """Score each value from 1 to 5 by the share of smaller ones; equals score alike."""
+    """Score each value from 1 to 5 by the share of smaller values. Equal values score the same."""
     listed = list(values)
     ranked = sorted(listed)
     return [1 + 5 * bisect_left(ranked, value) // len(ranked) for value in listed]
 
 
 def rfm_class(r: int, f: int, m: int) -> str:
-    """Name the class of the scores, each from 1 to 5."""
+    """Return the class of the three scores, each from 1 to 5."""
     name = GRID[r][f - 1]
     if name == "champions" and m < 4:
         return "loyal"
@@ -73,7 +73,7 @@ def rfm_class(r: int, f: int, m: int) -> str:
 
 
 def audiences(as_of: date) -> dict[str, set[str]]:
-    """Give the members that each audience should have on that day."""
+    """Return the members that each audience should have on that day."""
     known = customers(as_of)
     members: dict[str, set[str]] = {name: set() for name in RFM_CLASSES}
     scores = zip(

@@ -140,7 +140,7 @@ def member_line(counts: MemberCounts) -> str:
 
 
 def extra_count_lines(counts: MemberCounts) -> tuple[str, ...]:
-    """Return the counts that additions and removals leave out, one a line."""
+    """Return the counts that additions and removals leave out, one per line."""
     lines = []
     if counts.reasserted:
         lines.append(
@@ -234,7 +234,7 @@ def finding_address(finding: Finding) -> str:
 
 
 def refusal_line(plan: Plan) -> str:
-    """Return that the plan cannot be applied; empty if it can."""
+    """Return a line that says the plan cannot be applied; empty if it can."""
     count = len(plan.error_findings)
     return f"This plan cannot be applied: {format_count(count, 'error')} above." if count else ""
 

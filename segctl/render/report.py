@@ -55,7 +55,7 @@ def _advice(ended: ApplyEnded) -> Iterator[str]:
         count = format_count(ended.not_created, "segment")
         yield f"Not created: {count}. Their members were not sent; the reasons are shown above."
     if ended.uncertain:
-        yield "Uncertain: sent, but got no trustworthy answer. The next apply sends them again."
+        yield "Uncertain: sent, but without a trustworthy answer. The next apply sends them again."
     if ended.failed or ended.not_tried:
         yield "Failed or not tried: run the same command again to continue."
     if ended.quarantined:
@@ -78,7 +78,7 @@ def create_line(event: CreateDone) -> str:
 
 
 def recovered_line(event: Recovered, *, planning: bool) -> str:
-    """Return that an earlier apply was interrupted, and how many requests its journal contains.
+    """Return a line about an earlier, interrupted apply and the requests in its journal.
 
     A plan reads the journal without the lock, so the apply may still be running.
     """

@@ -1,4 +1,4 @@
-"""`make demo`, as a user sees it."""
+"""The output of `make demo`."""
 
 import subprocess
 import sys
@@ -13,7 +13,7 @@ ROOT = Path(demo.__file__).parents[1]
 
 @pytest.fixture(scope="module")
 def output() -> str:
-    """What one run of the demo prints; it must end with exit code 0."""
+    """Run the demo once and return what it prints. Its exit code must be 0."""
     run = subprocess.run(
         [sys.executable, "-m", "examples.demo"],
         cwd=ROOT,
@@ -28,15 +28,15 @@ def output() -> str:
     return run.stdout
 
 
-def test_the_demo_finds_every_member_in_place_both_months(output: str) -> None:
-    assert output.count("Every member is where it should be.") == len(demo.MONTH_ENDS)
+def test_the_demo_finds_the_expected_members_in_both_months(output: str) -> None:
+    assert output.count("All segments have exactly the expected members.") == len(demo.MONTH_ENDS)
 
 
-def test_the_demo_shows_a_plan_and_then_nothing_to_do_both_months(output: str) -> None:
+def test_the_demo_shows_a_plan_and_then_no_changes_in_both_months(output: str) -> None:
     assert output.count("segctl will perform the following actions:") == len(demo.MONTH_ENDS)
     assert output.count("No changes.") == len(demo.MONTH_ENDS)
 
 
-def test_the_demo_leaves_nothing_in_the_example(output: str) -> None:
+def test_the_demo_leaves_no_state_in_the_example(output: str) -> None:
     assert output
     assert list(demo.CDNOW.glob("segctl.state*")) == []

@@ -1,4 +1,4 @@
-"""The commands and the plan that the READMEs show, run as they stand there."""
+"""The READMEs: their commands run, and the plan that they show is the real one."""
 
 import os
 import re
@@ -17,20 +17,20 @@ ROOT = Path(__file__).parents[2]
 
 
 def blocks(readme: Path, language: str) -> list[str]:
-    """Give the fenced blocks of a README in this language."""
+    """Return the fenced blocks of a README in this language."""
     text = readme.read_text(encoding="utf-8")
     return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
 
 
 def block_with(readme: Path, command: str) -> str:
-    """Give the one shell block in which this command stands."""
-    (found,) = (block for block in blocks(readme, "sh") if command in block)
-    return found
+    """Return the only shell block of a README that contains this command."""
+    (match,) = (block for block in blocks(readme, "sh") if command in block)
+    return match
 
 
 @contextmanager
-def service_of(block: str, folder: Path) -> Iterator[str]:
-    """Run the block that starts the emulator, on a free port; give its address."""
+def running_emulator(block: str, folder: Path) -> Iterator[str]:
+    """Run the block that starts the emulator, but on a free port. Yields its URL."""
     port = free_port()
     script = block.replace("segctl emulator", f"exec segctl emulator --port {port}")
     log = folder / "emulator.log"
@@ -47,12 +47,12 @@ def service_of(block: str, folder: Path) -> Iterator[str]:
 
 
 def environment() -> dict[str, str]:
-    """Give this process's variables with the program under test first in the path."""
+    """Return this process's environment, with the segctl under test first in ``PATH``."""
     return {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
 
 
-def copied(folder: Path) -> Path:
-    """Make a tree like a clone's: the examples, and the virtual environment as ``.venv``."""
+def copy_examples(folder: Path) -> Path:
+    """Copy the examples into a folder like a clone, with the virtual environment as ``.venv``."""
     ignored = shutil.ignore_patterns("segctl.state*", "__pycache__")
     shutil.copytree(ROOT / "examples", folder / "examples", ignore=ignored)
     (folder / ".venv").symlink_to(sys.prefix)
@@ -68,11 +68,9 @@ def copied(folder: Path) -> Path:
         ("examples/spring-sale/README.md", "examples/spring-sale"),
     ],
 )
-def test_the_commands_of_a_readme_run_as_they_stand(
-    tmp_path: Path, readme: str, start: str
-) -> None:
-    tree = copied(tmp_path)
-    with service_of(block_with(ROOT / readme, "segctl emulator"), tree) as url:
+def test_the_commands_of_a_readme_run(tmp_path: Path, readme: str, start: str) -> None:
+    tree = copy_examples(tmp_path)
+    with running_emulator(block_with(ROOT / readme, "segctl emulator"), tree) as url:
         run = subprocess.run(
             ["bash", "-euc", block_with(ROOT / readme, "segctl apply --auto-approve")],
             cwd=tree / start,
@@ -87,11 +85,11 @@ def test_the_commands_of_a_readme_run_as_they_stand(
     assert "No changes." in last_plan
 
 
-def test_the_plan_in_the_readme_is_the_plan_of_the_quickstart(tmp_path: Path) -> None:
+def test_the_readme_shows_the_plan_of_the_quickstart(tmp_path: Path) -> None:
     (shown,) = (block for block in blocks(ROOT / "README.md", "text") if "Plan: " in block)
     plan = subprocess.run(
         ["segctl", "plan"],
-        cwd=copied(tmp_path) / "examples" / "quickstart",
+        cwd=copy_examples(tmp_path) / "examples" / "quickstart",
         env=environment(),
         stdin=subprocess.DEVNULL,
         capture_output=True,

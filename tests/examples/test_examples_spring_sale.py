@@ -1,4 +1,4 @@
-"""The spring-sale example: its README's pages, and its members in plain Python sets."""
+"""The spring-sale example: its README shows real plans, and its counts match Python sets."""
 
 import csv
 import re
@@ -21,18 +21,20 @@ def workspace(tmp_path: Path) -> Path:
     return Path(shutil.copytree(HERE, tmp_path / "spring-sale", ignore=ignored))
 
 
-def pages() -> list[str]:
+def read_pages() -> list[str]:
+    """Return the plans that the README shows."""
     text = (HERE / "README.md").read_text(encoding="utf-8")
     return re.findall(r"^```text\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
 
 
-def column(file: str, **only: str) -> set[str]:
+def read_column(file: str, **only: str) -> set[str]:
+    """Return the customer ids of a CSV file, of the rows with the values in ``only``."""
     with (HERE / "data" / file).open(encoding="utf-8") as lines:
         rows = list(csv.DictReader(lines))
     return {r["customer_id"] for r in rows if only.items() <= r.items()}
 
 
-def lines(file: str) -> set[str]:
+def read_lines(file: str) -> set[str]:
     return set((HERE / "data" / file).read_text(encoding="utf-8").split())
 
 
@@ -40,25 +42,26 @@ def test_the_readme_shows_the_plan_of_the_sale(
     workspace: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert execute(["plan", "-C", str(workspace), "--target", "spring-sale"]) == 0
-    assert capsys.readouterr().out == pages()[0]
+    assert capsys.readouterr().out == read_pages()[0]
 
 
-def test_the_readme_counts_what_plain_sets_count() -> None:
-    tiers = column("customers.csv", tier="gold") | column("customers.csv", tier="silver")
-    found = (tiers & column("consent.csv")) - lines("bought.txt")
+def test_the_counts_in_the_readme_match_python_sets() -> None:
+    tiers = read_column("customers.csv", tier="gold") | read_column("customers.csv", tier="silver")
+    users = (tiers & read_column("consent.csv")) - read_lines("bought.txt")
     holdout = Holdout(percent=20, salt="spring-2026")
-    held = {user for user in found if holdout.holds_out(Kind.IDENTITY, user)}
-    suppressed = (found - held) & lines("forgotten.txt")
-    members = found - held - suppressed
-    assert f"0 → {len(members)} members" in pages()[0]
-    assert f"# {len(held)} held out\n" in pages()[0]
-    assert f"# {len(suppressed)} suppressed\n" in pages()[0]
+    held_out = {user for user in users if holdout.holds_out(Kind.IDENTITY, user)}
+    suppressed = (users - held_out) & read_lines("forgotten.txt")
+    members = users - held_out - suppressed
+    page = read_pages()[0]
+    assert f"0 → {len(members)} members" in page
+    assert f"# {len(held_out)} held out\n" in page
+    assert f"# {len(suppressed)} suppressed\n" in page
 
 
-def test_the_rule_is_broken_by_the_line_that_the_readme_adds(
+def test_the_line_that_the_readme_adds_violates_the_rule(
     workspace: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with (workspace / "data" / "customers.csv").open("a", encoding="utf-8") as table:
         table.write("00103,gold\n")
     assert execute(["plan", "-C", str(workspace)]) == REFUSED
-    assert pages()[1] in capsys.readouterr().out
+    assert read_pages()[1] in capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""What many findings become on a page: few lines, with the sums and the greatest of them."""
+"""Many findings on a page: merged into one with the sum, or cut to the largest ones."""
 
 from dataclasses import replace
 
@@ -7,32 +7,34 @@ from segctl.plan.model import Figures, Finding
 from segctl.render.grouping import group_findings
 
 
-def note(place: int, code: str = "suppressed", severity: Severity = Severity.INFO) -> Finding:
+def note(number: int, code: str = "suppressed", severity: Severity = Severity.INFO) -> Finding:
+    """Return a finding about ``number`` users of the segment with this number."""
+    address = f"segment.s{number:03}"
     return Finding(
         severity=severity,
         code=code,
-        address=f"segment.s{place:03}",
-        summary=f"segment.s{place:03}: {place:,} suppressed by spec.suppress",
-        figures=Figures(count=place, segments=(f"segment.s{place:03}",)),
+        address=address,
+        summary=f"{address}: {number:,} suppressed by spec.suppress",
+        figures=Figures(count=number, segments=(address,)),
     )
 
 
-def test_three_notes_of_a_kind_are_told_one_by_one() -> None:
+def test_three_notes_of_a_kind_are_shown_one_by_one() -> None:
     notes = [note(1), note(2), note(3)]
     assert list(group_findings(notes)) == notes
 
 
 def test_notes_of_two_hundred_segments_become_one_with_their_sum() -> None:
-    [one] = group_findings([note(place) for place in range(1, 201)])
-    assert one.summary == "20,100 suppressed by spec.suppress, counted in each of 200 segments"
-    assert one.detail == (
+    [merged] = group_findings([note(number) for number in range(1, 201)])
+    assert merged.summary == "20,100 suppressed by spec.suppress, counted in each of 200 segments"
+    assert merged.detail == (
         "segment.s200 (200), segment.s199 (199), segment.s198 (198), segment.s197 (197), "
         "segment.s196 (196) and 195 more."
     )
-    assert (one.severity, one.code, one.address) == (Severity.INFO, "suppressed", None)
+    assert (merged.severity, merged.code, merged.address) == (Severity.INFO, "suppressed", None)
 
 
-def test_what_to_do_is_told_once() -> None:
+def test_the_advice_is_shown_once() -> None:
     shells = [
         Finding(
             severity=Severity.INFO,
@@ -43,26 +45,26 @@ def test_what_to_do_is_told_once() -> None:
         )
         for name in "abcd"
     ]
-    [one] = group_findings(shells)
-    assert one.summary == "4 emptied segments stay in CleverTap"
-    assert one.detail == "segment.a, segment.b, segment.c, segment.d.\nDelete it."
+    [merged] = group_findings(shells)
+    assert merged.summary == "4 emptied segments stay in CleverTap"
+    assert merged.detail == "segment.a, segment.b, segment.c, segment.d.\nDelete it."
 
 
-def test_segments_that_were_renamed_are_counted() -> None:
+def test_renamed_segments_are_counted() -> None:
     renamed = [replace(note(n, "no-rename", Severity.WARNING), figures=None) for n in range(4)]
-    [one] = group_findings(renamed)
-    assert one.summary == "4 segments have a new displayName, but CleverTap keeps the old names"
+    [merged] = group_findings(renamed)
+    assert merged.summary == "4 segments have a new displayName, but CleverTap keeps the old names"
 
 
-def test_of_many_violations_the_greatest_twelve_are_told() -> None:
-    errors = [note(place, "subset", Severity.ERROR) for place in range(1, 201)]
-    *told, rest = group_findings(errors)
-    assert told == errors[:-13:-1]
+def test_the_twelve_largest_of_many_violations_are_shown() -> None:
+    errors = [note(number, "subset", Severity.ERROR) for number in range(1, 201)]
+    *shown, rest = group_findings(errors)
+    assert shown == errors[:-13:-1]
     assert rest.summary == "188 more like these; --format json has all of them"
     assert (rest.severity, rest.code) == (Severity.ERROR, "subset")
 
 
-def test_the_gravest_come_first_and_kinds_stand_together() -> None:
+def test_errors_come_first_and_findings_of_a_kind_together() -> None:
     mixed = [
         note(1),
         note(2, "held-out"),
@@ -70,12 +72,12 @@ def test_the_gravest_come_first_and_kinds_stand_together() -> None:
         note(4, "size", Severity.ERROR),
         note(5, "quarantined", Severity.WARNING),
     ]
-    assert [found.address for found in group_findings(mixed)] == [
-        f"segment.s{place:03}" for place in (4, 5, 1, 3, 2)
+    assert [finding.address for finding in group_findings(mixed)] == [
+        f"segment.s{number:03}" for number in (4, 5, 1, 3, 2)
     ]
 
 
-def test_sources_are_told_one_by_one_up_to_ten() -> None:
+def test_up_to_ten_sources_are_shown_one_by_one() -> None:
     sources = [
         Finding(
             severity=Severity.INFO,
@@ -86,6 +88,6 @@ def test_sources_are_told_one_by_one_up_to_ten() -> None:
         for row in range(1, 12)
     ]
     assert list(group_findings(sources[:10])) == sources[:10]
-    [one] = group_findings(sources)
-    assert one.summary == "66 rows of 11 sources, no duplicates"
-    assert one.detail.startswith("m.yaml:11:7 (11), m.yaml:10:7 (10), ")
+    [merged] = group_findings(sources)
+    assert merged.summary == "66 rows of 11 sources, no duplicates"
+    assert merged.detail.startswith("m.yaml:11:7 (11), m.yaml:10:7 (10), ")
