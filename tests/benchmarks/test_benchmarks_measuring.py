@@ -33,7 +33,7 @@ print(measure([sys.executable, "-c", {LARGE!r}]).peak_mib)
     assert 200 < float(told.stdout) < 300
 
 
-def test_what_it_prints_is_kept() -> None:
+def test_output_is_kept() -> None:
     assert measure([sys.executable, "-c", "print('ü')"]).output == "ü\n"
 
 
@@ -54,7 +54,7 @@ def test_a_program_that_hangs_is_ended_with_what_it_started(tmp_path: Path) -> N
     assert not resident_mib(int(child.read_text()))
 
 
-def test_memory_can_be_watched_meanwhile() -> None:
+def test_memory_can_be_sampled_during_a_run() -> None:
     seen: list[float] = []
     run = measure(
         [sys.executable, "-c", f"{LARGE}; import time; time.sleep(0.5)"],
@@ -69,7 +69,7 @@ def test_a_machine_is_described_without_paths() -> None:
     assert not [value for value in told.values() if value.startswith("/")]
 
 
-def test_our_own_work_is_not_that_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_this_process_does_not_count_as_other_work(monkeypatch: pytest.MonkeyPatch) -> None:
     busy, ours, now = iter([100.0, 108.0]), iter([10.0, 16.0]), iter([0.0, 5.0])
     monkeypatch.setattr(machine, "_busy_seconds", lambda: next(busy))
     monkeypatch.setattr(machine, "_own_seconds", lambda: next(ours))
@@ -78,7 +78,7 @@ def test_our_own_work_is_not_that_of_others(monkeypatch: pytest.MonkeyPatch) -> 
     assert Session()._others() == pytest.approx(0.2)
 
 
-def test_the_work_of_what_we_started_is_our_own() -> None:
+def test_child_processes_do_not_count_as_other_work() -> None:
     before = machine._own_seconds()
     run = measure([sys.executable, "-c", BUSY])
     assert machine._own_seconds() - before >= run.cpu_seconds
@@ -92,5 +92,5 @@ def test_the_work_of_what_we_started_is_our_own() -> None:
         (0.3, "30 % of the cores"),
     ],
 )
-def test_other_work_that_is_too_little_to_matter_is_told_alike(others: float, told: str) -> None:
+def test_negligible_other_work_is_described_alike(others: float, told: str) -> None:
     assert machine._share(others) == told

@@ -18,7 +18,7 @@ def test_the_page_shows_the_kept_results() -> None:
     assert page.filled(TEXT, page.figures(RESULTS)) == TEXT, "run: python -m benchmarks.page"
 
 
-def test_every_result_has_its_place_and_every_place_its_result() -> None:
+def test_results_and_tables_of_the_page_correspond() -> None:
     assert sorted(places()) == sorted(page.figures(RESULTS))
 
 
@@ -36,12 +36,12 @@ def test_filling_twice_is_filling_once() -> None:
     assert page.filled(once, {"sizes": "| new |"}) == once
 
 
-def test_what_was_not_measured_is_said() -> None:
+def test_a_missing_measurement_is_stated() -> None:
     text = page.filled("<!-- figures: sizes -->\n<!-- end -->", {})
     assert text == "<!-- figures: sizes -->\n\nNot measured.\n\n<!-- end -->"
 
 
-def test_what_all_results_share_is_told_once(tmp_path: Path) -> None:
+def test_facts_shared_by_all_results_are_stated_once(tmp_path: Path) -> None:
     for name, date in (("unchanged", "2026-01-01"), ("keys", "2026-01-02")):
         (tmp_path / f"{name}.json").write_text(
             f'{{"machine": {{"date": "{date}", "cores": "2"}}, "measurements": []}}'
@@ -51,7 +51,7 @@ def test_what_all_results_share_is_told_once(tmp_path: Path) -> None:
     assert texts["keys"].endswith("\n\ndate: 2026-01-02")
 
 
-def test_a_table_reads_in_a_terminal_too() -> None:
+def test_a_table_is_aligned_for_a_terminal() -> None:
     table = Table(name="t", head=["members", "s"], rows=[["10", "1.50"], ["1,000", "2.00"]])
     assert str(table).splitlines() == [
         "| members |    s |",

@@ -45,7 +45,7 @@ def measured(folder: Path, suite: str) -> Document:
 
 
 @pytest.mark.parametrize("suite", TAKING_PART)
-def test_everybody_in_a_suite_finds_what_changed(suite: str, tmp_path: Path) -> None:
+def test_every_contender_of_a_suite_finds_the_changes(suite: str, tmp_path: Path) -> None:
     found = [m for m in measured(tmp_path, suite)["measurements"] if m["suite"] == suite]
     assert len(found) == TAKING_PART[suite]
     for measurement in found:
@@ -68,7 +68,7 @@ def test_an_apply_writes_members_head_and_journal(tmp_path: Path) -> None:
     assert min(state["members"], state["head"], state["journal"], state["before"]) > 0
 
 
-def test_every_suite_is_tried_here() -> None:
+def test_every_suite_is_tested_here() -> None:
     assert {*TAKING_PART, "state"} == set(SUITES)
 
 
@@ -81,7 +81,7 @@ def test_a_wrong_answer_has_no_figure(tmp_path: Path) -> None:
         PYTHON_SETS.run(job)
 
 
-def test_who_takes_too_long_is_ended_and_marked(tmp_path: Path) -> None:
+def test_a_contender_that_takes_too_long_is_ended_and_marked(tmp_path: Path) -> None:
     job = Job(folder=tmp_path, rows=1_000)
     assert SEGCTL_PLAN.run(job, longest=0.01).capped
 
@@ -118,9 +118,7 @@ def test_the_emulator_is_measured(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("suite", ["sizes", "segments", "unchanged"])
-def test_what_does_not_fit_into_memory_is_measured_under_a_limit(
-    suite: str, tmp_path: Path
-) -> None:
+def test_large_jobs_are_measured_under_a_memory_limit(suite: str, tmp_path: Path) -> None:
     sizes = [IN_MEMORY, 10 * IN_MEMORY]
     found = cases(Job(folder=tmp_path, rows=1), suite=suite, sizes=sizes, rates=[0, 1, 100])
     limits = {(case.job.rows, case.job.memory_limit) for case in found}

@@ -39,18 +39,18 @@ def command_of(words: str) -> click.Command | None:
 
 
 @pytest.mark.parametrize("path", [*PAGES, *SOURCES], ids=lambda p: str(p.relative_to(ROOT)))
-def test_every_command_that_is_named_is_there(path: Path) -> None:
+def test_every_command_named_in_the_pages_exists(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     missing = [words for words in named(text) if command_of(words) is None]
     assert missing == []
 
 
-def test_there_is_something_to_look_for() -> None:
+def test_the_pages_name_commands() -> None:
     assert len(named((ROOT / "docs/state.md").read_text(encoding="utf-8"))) > 10
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/state.md"])
-def test_the_table_of_exit_codes_is_that_of_the_program(page: str) -> None:
+def test_the_table_of_exit_codes_matches_the_program(page: str) -> None:
     text = (ROOT / page).read_text(encoding="utf-8")
     told = {int(code) for code in re.findall(r"^\| (\d+) \|", text, re.MULTILINE)}
     ours = {errors.FAILED, errors.USAGE, errors.OUR_BUG, errors.INTERRUPTED}

@@ -136,7 +136,7 @@ def worlds(draw: st.DrawFn) -> World:
 
 @settings(max_examples=examples(4, torture=100))
 @given(first=worlds(), second=worlds(), targets=st.sets(st.sampled_from(NAMES), min_size=1))
-def test_plans_and_members_are_those_of_plain_sets(
+def test_plans_and_members_equal_those_of_python_sets(
     tmp_path_factory: pytest.TempPathFactory, first: World, second: World, targets: set[str]
 ) -> None:
     folder = tmp_path_factory.mktemp("algebra")
@@ -206,7 +206,7 @@ def test_a_target_takes_suppressed_users_out_of_its_own_segments_alone(shop: Wor
     assert shop.service.everyone() == {"gold": identities("a"), "silver": identities("b", "c")}
 
 
-def test_what_is_unmanaged_keeps_suppressed_users(shop: Workshop) -> None:
+def test_an_unmanaged_segment_keeps_suppressed_users(shop: Workshop) -> None:
     shop.declare(segment("app", spec="members: unmanaged"))
     shop.project(SUPPRESS)
     shop.write("gone.txt", "b\n")
@@ -214,7 +214,7 @@ def test_what_is_unmanaged_keeps_suppressed_users(shop: Workshop) -> None:
 
 
 @pytest.mark.parametrize("field", ["exclude", "intersect", "suppress"])
-def test_an_invalid_row_is_an_error_wherever_it_stands(shop: Workshop, field: str) -> None:
+def test_an_invalid_row_is_an_error_in_every_kind_of_source(shop: Workshop, field: str) -> None:
     shop.write("gone.txt", "b\n\nc\n")
     source = "[{file: {path: gone.txt}}]"
     shop.project(f"{{{field}: {source}}}" if field == "suppress" else "{}")
@@ -226,7 +226,7 @@ def test_an_invalid_row_is_an_error_wherever_it_stands(shop: Workshop, field: st
     assert problem.summary == ("gone.txt: 1 row with no value (NULL), the first is row 2")
 
 
-def test_a_segment_that_is_read_is_looked_at_though_it_is_no_target(shop: Workshop) -> None:
+def test_a_segment_read_by_a_target_is_evaluated_outside_the_plan(shop: Workshop) -> None:
     shop.declare(
         segment("gold", spec="members: [{segment: base}]\nexclude: [{identities: [b]}]"),
         segment("base", "a", "b"),
@@ -237,7 +237,7 @@ def test_a_segment_that_is_read_is_looked_at_though_it_is_no_target(shop: Worksh
     assert members(plan, "vip").after == 1
 
 
-def test_the_failing_source_of_a_segment_that_is_no_target_says_why_it_is_read(
+def test_a_failing_source_outside_the_plan_says_why_it_is_read(
     shop: Workshop,
 ) -> None:
     file = "members: [{file: {path: lost.csv}}]"
@@ -269,7 +269,7 @@ def test_a_broken_rule_refuses_the_apply_and_counts_the_users(shop: Workshop) ->
     assert shop.service.everyone() == {}
 
 
-def test_a_rule_looks_at_segments_that_are_no_target(shop: Workshop) -> None:
+def test_a_rule_covers_segments_outside_the_targets(shop: Workshop) -> None:
     shop.declare(*TIERS, segment("far", "z"))
     shop.project("{rules: [{disjoint: [silver, gold]}, {size: {segments: [gold], max: 1}}]}")
     assert len(shop.plan(targets=("silver",)).error_findings) == 1
@@ -277,7 +277,7 @@ def test_a_rule_looks_at_segments_that_are_no_target(shop: Workshop) -> None:
     assert shop.plan(targets=("far",)).error_findings == ()
 
 
-def test_the_rules_of_a_segment_are_about_it_alone(shop: Workshop) -> None:
+def test_the_rules_of_a_segment_cover_only_that_segment(shop: Workshop) -> None:
     rules = (
         "rules:\n"
         "  - {disjoint: [silver, gold], severity: warning}\n"
@@ -308,7 +308,7 @@ def test_rules_are_kept_when_members_satisfy_them(shop: Workshop) -> None:
     shop.settled()
 
 
-def test_destroying_everything_asks_no_rule(shop: Workshop) -> None:
+def test_destroying_everything_checks_no_rule(shop: Workshop) -> None:
     shop.declare(*TIERS[:1])
     shop.apply()
     shop.project("{rules: [{size: {segments: [bronze], min: 100}}]}")

@@ -79,7 +79,7 @@ def test_a_pattern_a_folder_and_a_partition_are_read_as_of_files(shop: Workshop,
     assert shop.service.members("partition") == identities("new", "newer")
 
 
-def test_a_query_and_a_table_read_objects_beside_files(shop: Workshop, put: Put) -> None:
+def test_a_query_and_a_table_read_objects_and_files(shop: Workshop, put: Put) -> None:
     put("q/day=2026-01-31/orders.csv", "email,tier\na,gold\nb,silver\n")
     shop.write("vip.csv", "email\nb\n")
     path = f"s3://{BUCKET}/q/*/orders.csv"
@@ -143,7 +143,7 @@ def test_counts_and_mistakes_name_the_object(shop: Workshop, put: Put) -> None:
     )
 
 
-def test_an_object_that_is_no_table_is_named(shop: Workshop, put: Put) -> None:
+def test_an_object_that_is_not_a_table_is_named(shop: Workshop, put: Put) -> None:
     put("d/a.csv", "identity\na\n")
     broken = put("d/b.csv", "email\nb\n")
     shop.declare(segment("gold", spec=of(f"s3://{BUCKET}/d/*.csv")))
@@ -153,7 +153,7 @@ def test_an_object_that_is_no_table_is_named(shop: Workshop, put: Put) -> None:
     assert found.summary == f'{broken}: the file has no column "identity"'
 
 
-def test_an_object_that_is_not_there_stops_the_plan_at_its_place(shop: Workshop, put: Put) -> None:
+def test_a_missing_object_stops_the_plan_with_its_location(shop: Workshop, put: Put) -> None:
     del put
     path = f"s3://{BUCKET}/none.csv"
     shop.declare(segment("gold", spec=of(path)))
@@ -172,7 +172,7 @@ def test_credentials_and_scratch_files_are_nowhere_afterwards(shop: Workshop, pu
     assert list(shop.scratch.iterdir()) == []
 
 
-def test_a_signal_in_mid_download_ends_the_plan_and_clears_what_came(shop: Workshop) -> None:
+def test_a_signal_during_a_download_ends_the_plan_and_removes_its_files(shop: Workshop) -> None:
     asked = threading.Event()
 
     def stall(handler: Handler) -> None:

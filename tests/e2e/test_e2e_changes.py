@@ -24,7 +24,7 @@ def applied(shop: Workshop, *manifests: str) -> Plan:
     return plan
 
 
-def test_adds_and_removals_travel_once_and_alone(shop: Workshop) -> None:
+def test_only_adds_and_removals_are_sent_and_only_once(shop: Workshop) -> None:
     applied(shop, segment("gold", *many(400)), segment("rest", *many(150)))
     shop.service.forget_requests()
     plan = applied(shop, segment("gold", *many(400, first=16)), segment("rest", *many(140)))
@@ -81,7 +81,7 @@ def test_a_moved_address_keeps_its_segment_and_sends_nothing(shop: Workshop) -> 
     assert not shop.service.requests
 
 
-def test_two_addresses_may_trade_their_segments(shop: Workshop) -> None:
+def test_two_addresses_can_swap_their_segments(shop: Workshop) -> None:
     def both(one: str, two: str) -> tuple[str, str]:
         return (
             segment("a", "x", spec=f"customerSegmentId: {one}"),
@@ -115,7 +115,7 @@ def test_a_protected_segment_is_not_destroyed_though_its_manifest_is_gone(shop: 
     [([], "allowEmpty"), (many(69), "maxRemovePercent")],
     ids=["emptied", "shrunk"],
 )
-def test_a_guard_keeps_members_where_they_are(
+def test_a_guard_refuses_the_removal_of_too_many_members(
     shop: Workshop, after: list[str], setting: str
 ) -> None:
     applied(shop, segment("gold", *many(100)))
@@ -156,7 +156,7 @@ def test_destroy_empties_everything_and_apply_fills_it_again(shop: Workshop) -> 
     assert len(shop.service.creates) == 1
 
 
-def test_a_segment_that_becomes_unmanaged_keeps_what_is_in_it(shop: Workshop) -> None:
+def test_a_segment_that_becomes_unmanaged_keeps_its_members(shop: Workshop) -> None:
     applied(shop, segment("gold", "a"))
     applied(shop, segment("gold", spec="members: unmanaged"))
     assert shop.service.members("gold") == identities("a")
@@ -164,7 +164,7 @@ def test_a_segment_that_becomes_unmanaged_keeps_what_is_in_it(shop: Workshop) ->
     assert shop.service.members("gold") == identities("a", "b")
 
 
-def test_a_target_that_trades_its_segment_takes_the_other_one_along(shop: Workshop) -> None:
+def test_a_target_that_swaps_its_segment_includes_the_other_address(shop: Workshop) -> None:
     applied(shop, segment("a", "x", spec="customerSegmentId: ONE"))
     shop.declare(
         segment("a", "x", spec="customerSegmentId: NEW"),
@@ -176,7 +176,7 @@ def test_a_target_that_trades_its_segment_takes_the_other_one_along(shop: Worksh
     assert shop.service.everyone() == {"NEW": identities("x"), "ONE": identities("x")}
 
 
-def test_a_saved_plan_sends_what_was_reviewed_whatever_its_sources_say_now(shop: Workshop) -> None:
+def test_a_saved_plan_sends_what_was_reviewed_after_its_sources_changed(shop: Workshop) -> None:
     shop.write("m.txt", "a\nb\n")
     shop.declare(segment("gold", spec="members: [{file: {path: m.txt}}]"))
     file = shop.root / "a.segplan"
@@ -197,9 +197,7 @@ def test_a_saved_plan_is_stale_once_the_manifests_changed(shop: Workshop, tmp_pa
     assert not shop.service.segments
 
 
-def test_the_plan_of_the_same_inputs_has_the_same_digest_anywhere(
-    shop: Workshop, tmp_path: Path
-) -> None:
+def test_plans_of_the_same_inputs_have_the_same_digest(shop: Workshop, tmp_path: Path) -> None:
     shop.declare(segment("a", *many(20)), segment("b", "y", "x"))
     one = shop.plan()
     (shop.root / "segments.yaml").unlink()

@@ -40,7 +40,7 @@ def test_a_created_segment_is_known_by_any_answer(shop: Workshop, shape: str) ->
 
 @pytest.mark.parametrize("shape", DUPLICATE)
 @pytest.mark.parametrize("lost", LOST, ids=lambda fault: fault.name)
-def test_a_create_whose_answer_was_lost_is_ours_when_it_is_there_already(
+def test_a_segment_that_exists_after_a_lost_answer_counts_as_created(
     shop: Workshop, lost: Fault, shape: str
 ) -> None:
     shop.service.duplicate_answer = shape
@@ -52,7 +52,7 @@ def test_a_create_whose_answer_was_lost_is_ours_when_it_is_there_already(
 
 
 @pytest.mark.parametrize("shape", DUPLICATE)
-def test_a_create_whose_answers_were_all_lost_is_ours_in_the_next_apply(
+def test_a_create_without_any_answer_is_resolved_by_the_next_apply(
     shop: Workshop, shape: str
 ) -> None:
     shop.service.duplicate_answer = shape
@@ -68,7 +68,7 @@ def test_a_create_whose_answers_were_all_lost_is_ours_in_the_next_apply(
 
 
 @pytest.mark.parametrize("shape", DUPLICATE)
-def test_somebody_elses_segment_gets_nothing_and_the_others_go_on(
+def test_an_existing_segment_gets_no_members_and_the_others_are_applied(
     shop: Workshop, shape: str
 ) -> None:
     shop.service.duplicate_answer = shape
@@ -84,7 +84,7 @@ def test_somebody_elses_segment_gets_nothing_and_the_others_go_on(
     assert not [change for change in shop.service.changes if change.segment == "b"]
 
 
-def test_the_program_names_the_way_out_of_somebody_elses_segment(shop: Workshop) -> None:
+def test_the_error_for_an_existing_segment_names_import(shop: Workshop) -> None:
     shop.service.foreign("gold")
     shop.declare(segment("gold", "a"), segment("rest", "a"))
     ran = shop.run("apply", "--auto-approve")
@@ -93,7 +93,7 @@ def test_the_program_names_the_way_out_of_somebody_elses_segment(shop: Workshop)
     assert shop.service.everyone() == {"rest": identities("a")}
 
 
-def test_a_lost_create_under_another_name_is_not_ours(shop: Workshop) -> None:
+def test_an_existing_segment_with_another_name_does_not_count_as_created(shop: Workshop) -> None:
     shop.declare(segment("a", "x"))
     shop.service.faults = always(CUT_BEFORE, call="create")
     with pytest.raises(AppliedInPart):
@@ -106,7 +106,7 @@ def test_a_lost_create_under_another_name_is_not_ours(shop: Workshop) -> None:
     assert shop.service.everyone() == {}
 
 
-def test_a_segment_whose_create_got_lost_may_be_given_up(shop: Workshop) -> None:
+def test_a_segment_with_a_lost_create_can_be_removed_from_the_manifests(shop: Workshop) -> None:
     shop.declare(segment("a", "x"))
     shop.service.faults = always(CUT_AFTER, call="create")
     with pytest.raises(AppliedInPart):
@@ -135,7 +135,7 @@ def test_a_replacement_whose_create_is_refused_leaves_the_old_segment_full(shop:
     assert shop.service.everyone() == {"OLD": identities("x", "y")}
 
 
-def test_a_replacement_whose_create_got_lost_is_finished_by_the_next_apply(shop: Workshop) -> None:
+def test_a_replacement_with_a_lost_create_is_finished_by_the_next_apply(shop: Workshop) -> None:
     shop.declare(segment("a", "x", spec="customerSegmentId: OLD"))
     shop.apply()
     shop.declare(segment("a", "x", spec="customerSegmentId: NEW"))
@@ -149,7 +149,7 @@ def test_a_replacement_whose_create_got_lost_is_finished_by_the_next_apply(shop:
     assert shop.service.everyone() == {"NEW": identities("x")}
 
 
-def test_more_segments_than_the_account_may_have_are_refused_by_the_service(shop: Workshop) -> None:
+def test_segments_beyond_the_account_limit_are_refused_by_the_service(shop: Workshop) -> None:
     for number in range(2_499):
         shop.service.foreign(f"f{number}")
     shop.declare(segment("a", "x"), segment("b", "x"))
@@ -158,7 +158,7 @@ def test_more_segments_than_the_account_may_have_are_refused_by_the_service(shop
     assert len(shop.service.everyone()) == 1
 
 
-def test_a_replacement_is_not_half_done_while_its_create_is_in_doubt(shop: Workshop) -> None:
+def test_a_replacement_waits_while_its_create_is_uncertain(shop: Workshop) -> None:
     shop.declare(segment("a", "x", spec="customerSegmentId: OLD"))
     shop.apply()
     shop.declare(segment("a", "x", spec="customerSegmentId: NEW"))
@@ -175,7 +175,7 @@ def test_a_replacement_is_not_half_done_while_its_create_is_in_doubt(shop: Works
 
 
 @pytest.mark.parametrize("fault", [None, THROTTLED, REFUSED_CREDENTIALS], ids=str)
-def test_a_create_in_doubt_stays_so_when_its_halves_are_not_answered(
+def test_an_uncertain_create_stays_uncertain_without_further_answers(
     shop: Workshop, fault: Fault | None
 ) -> None:
     shop.declare(*three())
@@ -197,7 +197,7 @@ def test_a_create_in_doubt_stays_so_when_its_halves_are_not_answered(
 
 
 @pytest.mark.parametrize("shape", PARTIAL)
-def test_a_segment_that_a_partial_answer_names_as_somebody_elses_gets_nothing(
+def test_an_existing_segment_named_by_a_partial_answer_gets_no_members(
     shop: Workshop, shape: str
 ) -> None:
     shop.service.partial_answer = shape

@@ -34,7 +34,7 @@ def named(fault: Fault) -> str:
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=named)
-def test_a_fault_that_passes_is_got_over_within_one_apply(shop: Workshop, fault: Fault) -> None:
+def test_one_apply_recovers_from_a_passing_fault(shop: Workshop, fault: Fault) -> None:
     shop.service.faults = always(fault, times=3)
     shop.declare(segment("gold", *many(450)), segment("rest", *many(20)))
     shop.apply()
@@ -51,7 +51,7 @@ def test_a_fault_that_passes_is_got_over_within_one_apply(shop: Workshop, fault:
 
 
 @pytest.mark.parametrize("fault", UNSURE, ids=named)
-def test_a_fault_that_stays_leaves_pairs_that_the_next_apply_asserts_again(
+def test_a_lasting_fault_leaves_changes_that_the_next_apply_sends_again(
     shop: Workshop, fault: Fault
 ) -> None:
     shop.declare(segment("gold", *many(150)))
@@ -66,7 +66,7 @@ def test_a_fault_that_stays_leaves_pairs_that_the_next_apply_asserts_again(
     assert shop.service.members("gold") == identities(*many(150))
 
 
-def test_a_pair_turned_round_waits_until_its_last_request_must_have_landed(shop: Workshop) -> None:
+def test_a_reversed_change_waits_for_the_settle_time(shop: Workshop) -> None:
     shop.declare(segment("gold", "a", "b"))
     shop.service.faults = always(CUT_AFTER, call="update", times=6)
     with pytest.raises(AppliedInPart):
@@ -116,14 +116,14 @@ def test_without_credentials_an_apply_sends_nothing(shop: Workshop) -> None:
         shop.apply()
 
 
-def test_a_service_that_nobody_answers_for_is_said_so(shop: Workshop) -> None:
+def test_a_service_without_answers_is_reported(shop: Workshop) -> None:
     shop.declare(segment("gold", "a"))
     shop.environment["CLEVERTAP_BASE_URL"] = "http://127.0.0.1:9"
     with pytest.raises(AppliedInPart, match=r"could not connect to 127\.0\.0\.1"):
         shop.apply()
 
 
-def test_throttling_is_told_and_waited_out(shop: Workshop) -> None:
+def test_throttling_is_reported_and_waited_out(shop: Workshop) -> None:
     shop.declare(segment("gold", *many(300)))
     shop.service.faults = always(THROTTLED, call="update", times=7)
     events: list[Event] = []
@@ -133,7 +133,7 @@ def test_throttling_is_told_and_waited_out(shop: Workshop) -> None:
     shop.settled()
 
 
-def test_another_pipeline_that_takes_two_of_the_slots_only_slows_us_down(shop: Workshop) -> None:
+def test_another_pipeline_in_two_of_three_slots_only_slows_the_apply(shop: Workshop) -> None:
     shop.service.slots = 1
     shop.service.faults = always(SLOW)
     shop.declare(segment("gold", *many(900)))
@@ -159,7 +159,7 @@ def test_one_user_that_the_service_refuses_is_quarantined_alone(shop: Workshop, 
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_faults_all_over_the_place_come_to_the_declared_members(shop: Workshop, seed: int) -> None:
+def test_random_faults_end_with_the_declared_members(shop: Workshop, seed: int) -> None:
     shop.service.faults = Chances(seed=seed, share=0.4)
     for first in (0, 40, 7):
         shop.declare(
@@ -177,7 +177,7 @@ def test_faults_all_over_the_place_come_to_the_declared_members(shop: Workshop, 
 
 
 @pytest.mark.parametrize("count", [1, 30])
-def test_a_member_that_may_have_landed_before_a_refusal_is_removed_once_it_is_unwanted(
+def test_a_refused_member_that_may_exist_is_removed_when_no_longer_desired(
     shop: Workshop, count: int
 ) -> None:
     gone = Fault(name="404", answer=failure(404, "not found"))

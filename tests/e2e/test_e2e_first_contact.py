@@ -49,7 +49,7 @@ def members(emulator: RunningEmulator) -> int:
     return int(segment["members"])
 
 
-def test_a_service_that_is_not_there_is_told_in_plain_words(
+def test_an_unreachable_service_is_reported_with_what_to_check(
     workspace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name in ("CLEVERTAP_ACCOUNT_ID", "CLEVERTAP_PASSCODE"):

@@ -6,7 +6,7 @@ from segctl.core.errors import AppliedInPart
 from tests.e2e.workshop import Workshop, identities, segment
 
 
-def test_importing_a_segment_is_the_way_out_that_the_refused_create_names(shop: Workshop) -> None:
+def test_import_resolves_a_create_refused_for_an_existing_segment(shop: Workshop) -> None:
     shop.service.foreign("gold")
     shop.declare(segment("gold", "a", "b"), segment("rest", "a"))
     with pytest.raises(AppliedInPart, match="segctl import"):
@@ -30,7 +30,7 @@ def test_imported_members_are_compared_with_the_declared_ones(shop: Workshop) ->
     assert shop.service.members("gold") == identities("b", "c", "d")
 
 
-def test_a_segment_imported_by_the_services_own_id_is_addressed_by_it(shop: Workshop) -> None:
+def test_a_segment_imported_by_its_clevertap_id_is_addressed_by_it(shop: Workshop) -> None:
     made = shop.service.foreign("whatever")
     shop.declare(segment("gold", "a"))
     number = str(made.ct_segment_id)

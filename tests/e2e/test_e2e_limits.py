@@ -44,7 +44,9 @@ def shop(shop: Workshop, monkeypatch: pytest.MonkeyPatch) -> Iterator[Workshop]:
 
 
 @pytest.mark.parametrize("kind", SOURCES)
-def test_a_source_that_does_not_fit_says_where_and_how_to_go_on(shop: Workshop, kind: str) -> None:
+def test_a_source_that_does_not_fit_names_the_folder_and_the_option(
+    shop: Workshop, kind: str
+) -> None:
     shop.declare(segment("gold", spec=f"members: [{{{SOURCES[kind]}}}]"))
     with small_files(), pytest.raises(OperationError) as caught:
         shop.plan()

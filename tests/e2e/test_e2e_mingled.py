@@ -166,7 +166,7 @@ def _applied(after: dict[str, set[User]], undone: set[Change]) -> dict[str, set[
 
 @settings(max_examples=examples(3, torture=100))
 @given(seed=st.integers(0, 1 << 30))
-def test_changes_and_members_are_those_of_plain_sets_whatever_comes_together(
+def test_changes_and_members_equal_those_of_python_sets(
     tmp_path_factory: pytest.TempPathFactory, seed: int
 ) -> None:
     folder = tmp_path_factory.mktemp("mingled")

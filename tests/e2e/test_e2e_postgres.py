@@ -108,7 +108,7 @@ def test_a_query_that_fails_names_its_place_and_its_connection(warehouse: Worksh
     ]
 
 
-def test_the_url_is_nowhere_not_even_where_debugging_is_wanted(warehouse: Workshop) -> None:
+def test_the_database_url_is_not_shown_even_when_debugging(warehouse: Workshop) -> None:
     warehouse.declare(segment("gold", spec=f"members: [{{{source('table: crm.nope')}}}]"))
     noisy = ("plan", "--log-level", "debug")
     right = warehouse.environment["WAREHOUSE_URL"]
@@ -132,14 +132,14 @@ def test_only_a_plan_that_reads_a_database_needs_its_url(warehouse: Workshop) ->
     assert 'connection "warehouse": WAREHOUSE_URL is not set in the environment' in ran.err
 
 
-def test_what_was_read_from_a_database_leaves_no_file_behind(warehouse: Workshop) -> None:
+def test_rows_read_from_a_database_leave_no_file(warehouse: Workshop) -> None:
     members = query("SELECT 'a' AS identity")
     warehouse.declare(segment("gold", spec=f"members: [{{{members}}}]"))
     assert warehouse.run("plan").code == 0
     assert list(warehouse.scratch.iterdir()) == []
 
 
-def test_a_signal_in_mid_copy_ends_the_query_and_clears_what_came(
+def test_a_signal_during_a_copy_ends_the_query_and_removes_its_files(
     warehouse: Workshop, postgres: Server
 ) -> None:
     endless = (

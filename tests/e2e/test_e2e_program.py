@@ -84,7 +84,7 @@ def test_a_plan_of_an_interrupted_apply_leaves_its_journal_alone(shop: Workshop)
     assert tree(shop.root) == before
 
 
-def test_planned_requests_are_the_sent_ones(shop: Workshop) -> None:
+def test_exactly_the_planned_requests_are_sent(shop: Workshop) -> None:
     shop.declare(*(segment(f"s{n}", *many(130, first=10 * n)) for n in range(12)))
     told = json.loads(shop.run("plan", "--format", "json").out)["requests"]
     assert shop.run("apply", "--auto-approve").code == 0
@@ -93,9 +93,7 @@ def test_planned_requests_are_the_sent_ones(shop: Workshop) -> None:
     shop.settled()
 
 
-def test_a_saved_plan_applied_in_part_goes_on_with_the_same_file(
-    shop: Workshop, tmp_path: Path
-) -> None:
+def test_a_partly_applied_plan_continues_from_the_same_file(shop: Workshop, tmp_path: Path) -> None:
     file = str(tmp_path / "a.segplan")
     shop.declare(segment("gold", *many(700)), segment("rest", *many(10)))
     assert shop.run("plan", "--out", file).code == 0
@@ -139,7 +137,7 @@ def test_a_state_of_one_account_or_host_is_refused_to_another(shop: Workshop) ->
     assert shop.service.requests == requests
 
 
-def test_a_second_apply_finds_the_state_locked_and_may_wait(shop: Workshop) -> None:
+def test_a_second_apply_is_refused_or_waits_for_the_lock(shop: Workshop) -> None:
     shop.declare(segment("gold", *many(300)))
     gate = Gate(shop.service, moment="arrived", number=1)
     with shop.process("apply", "--auto-approve") as first:
@@ -154,7 +152,7 @@ def test_a_second_apply_finds_the_state_locked_and_may_wait(shop: Workshop) -> N
     shop.settled()
 
 
-def test_ctrl_c_finishes_what_is_in_flight_and_the_next_apply_goes_on(shop: Workshop) -> None:
+def test_ctrl_c_finishes_requests_in_flight_and_the_next_apply_continues(shop: Workshop) -> None:
     shop.declare(segment("gold", *many(2_000)))
     gate = Gate(shop.service, moment="arrived", number=5)
     with shop.process("apply", "--auto-approve") as process:
@@ -176,7 +174,7 @@ def test_ctrl_c_finishes_what_is_in_flight_and_the_next_apply_goes_on(shop: Work
     assert shop.service.members("gold") == identities(*many(2_000))
 
 
-def test_ctrl_c_twice_leaves_at_once_and_the_next_apply_finds_out(shop: Workshop) -> None:
+def test_ctrl_c_twice_exits_at_once_and_the_next_apply_recovers(shop: Workshop) -> None:
     shop.declare(segment("gold", *many(1_000)))
     gate = Gate(shop.service, moment="applied", number=3)
     with shop.process("apply", "--auto-approve") as process:
@@ -197,7 +195,7 @@ def test_ctrl_c_twice_leaves_at_once_and_the_next_apply_finds_out(shop: Workshop
     assert shop.service.members("gold") == identities(*many(1_000))
 
 
-def test_members_and_credentials_are_nowhere_in_what_ci_prints(shop: Workshop) -> None:
+def test_output_in_ci_has_no_members_and_no_credentials(shop: Workshop) -> None:
     shop.declare(segment("gold", "somebody@example.com"))
     words = "somebody@example.com is no user; passcode made-up-passcode"
     shop.service.faults = always(Fault(name="400", answer=failure(400, words)), call="update")

@@ -188,7 +188,7 @@ class Life:
 
 @settings(max_examples=LIVES, phases=[Phase.explicit, Phase.generate], print_blob=False)
 @given(seed=st.integers(0, 1 << 30))
-def test_whatever_happens_the_service_ends_up_with_the_declared_members(seed: int) -> None:
+def test_the_service_ends_with_the_declared_members_after_any_history(seed: int) -> None:
     with tempfile.TemporaryDirectory() as folder, running() as service:
         shop = Workshop(root=Path(folder, "shop"), scratch=Path(folder, "s"), service=service)
         life = Life(shop, seed)

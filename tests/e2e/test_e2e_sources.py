@@ -47,7 +47,7 @@ def test_inline_identities_and_guids_arrive_as_written(shop: Workshop) -> None:
     )
 
 
-def test_a_sqlite_file_fills_segments_and_says_what_is_wrong_where(shop: Workshop) -> None:
+def test_a_sqlite_file_fills_segments_and_its_errors_have_a_location(shop: Workshop) -> None:
     shop.write("crm.db", b"")
     with closing(sqlite3.connect(shop.root / "crm.db")) as db:
         db.executescript(
@@ -147,7 +147,7 @@ def test_the_rows_of_each_source_are_counted_where_something_changes(shop: Works
     assert [finding.code for finding in shop.plan().findings] == ["duplicate-rows", "rows-skipped"]
 
 
-def test_a_folder_that_did_not_change_is_recognised_and_every_change_of_it_is_seen(
+def test_an_unchanged_folder_is_not_read_and_every_change_is_noticed(
     shop: Workshop,
 ) -> None:
     shop.write("m/tier=gold/a.txt", "a\nb\n")
@@ -211,7 +211,7 @@ def test_a_query_selects_by_a_bound_variable(shop: Workshop) -> None:
     assert shop.service.members("asked") == identities("old@example.com")
 
 
-def test_a_query_may_give_both_kinds_of_users(shop: Workshop) -> None:
+def test_a_query_can_return_identities_and_guids(shop: Workshop) -> None:
     shop.write("t.csv", table("email,device", "a@example.com,", ",d1"))
     sql = "select nullif(email, '') as identity, nullif(device, '') as guid from 't.csv'"
     shop.declare(segment("both", spec=f'members: [{{query: {{sql: "{sql}"}}}}]'))
@@ -240,7 +240,7 @@ def test_a_segment_table_fills_each_segment_from_a_file_or_a_query(shop: Worksho
     }
 
 
-def test_a_membership_fills_several_segments_beside_their_own_sources(shop: Workshop) -> None:
+def test_a_membership_adds_to_the_sources_of_several_segments(shop: Workshop) -> None:
     shop.write(
         "people/council.yaml",
         "apiVersion: segctl/v1\nkind: Membership\nmetadata: {name: council}\n"
@@ -294,7 +294,7 @@ def test_variables_fill_in_names_and_ids(shop: Workshop) -> None:
     assert shop.run("plan", "--detailed-exitcode", SEGCTL_VAR_stage="prod").code == 0
 
 
-def test_every_document_of_every_file_counts(shop: Workshop) -> None:
+def test_every_document_of_every_file_is_read(shop: Workshop) -> None:
     shop.declare(segment("a", "1"), segment("b", "2"))
     shop.write("deep/er/c.yml", segment("c", "3") + "---\nunrelated: document\n")
     shop.write("deep/.hidden/d.yaml", segment("d", "4"))

@@ -124,9 +124,7 @@ def shop(folder: Path, **settings: Any) -> Iterator[Shop]:
 
 
 @pytest.mark.parametrize(("name", "choice"), [("both_ids", "identity"), *POSSIBLE])
-def test_applies_converge_and_send_what_changed_and_no_more(
-    name: str, choice: Any, tmp_path: Path
-) -> None:
+def test_applies_converge_and_send_only_changes(name: str, choice: Any, tmp_path: Path) -> None:
     with shop(tmp_path, **{name: choice}) as at:
         at.apply()
         assert at.members() == DECLARED
@@ -140,7 +138,7 @@ def test_applies_converge_and_send_what_changed_and_no_more(
 
 
 @pytest.mark.parametrize(("name", "choice"), sorted(IMPOSSIBLE))
-def test_what_cannot_work_is_said_and_nothing_is_sent(
+def test_an_impossible_setting_is_reported_and_nothing_is_sent(
     name: str, choice: Any, tmp_path: Path
 ) -> None:
     with shop(tmp_path, **{name: choice}) as at:

@@ -94,7 +94,7 @@ def test_a_late_addition_does_not_overtake_the_removal_that_waits_for_it(place: 
     check_converged(place, NOBODY)
 
 
-def test_a_second_answer_to_one_request_is_not_taken_for_the_answer_to_the_next(
+def test_a_repeated_answer_is_not_read_as_the_answer_to_the_next_request(
     place: Place,
 ) -> None:
     declare(place.root, MANY)
@@ -131,7 +131,7 @@ class EchoingClock(OwnClock):
         await super().sleep(seconds)
 
 
-def test_a_second_answer_that_comes_while_the_disk_is_at_work_is_seen(place: Place) -> None:
+def test_a_repeated_answer_during_a_disk_write_is_noticed(place: Place) -> None:
     declare(place.root, MANY)
     project = place.root / "segctl.yaml"
     project.write_text(
@@ -154,7 +154,7 @@ def test_a_flood_of_429_is_waited_out(place: Place) -> None:
     check_converged(place, MANY)
 
 
-def test_a_flood_of_429_that_does_not_end_leaves_nothing_in_doubt(place: Place) -> None:
+def test_an_endless_flood_of_429_leaves_nothing_uncertain(place: Place) -> None:
     unanswered(place, Answer.BUSY)
     assert not check_interrupted(place)["gold"].uncertain
     declare(place.root, FULL)
@@ -163,7 +163,7 @@ def test_a_flood_of_429_that_does_not_end_leaves_nothing_in_doubt(place: Place) 
 
 
 @pytest.mark.parametrize(("years", "wait"), [(10, []), (-10, [SETTLE])])
-def test_a_clock_that_jumped_between_two_runs_holds_up_none_for_long(
+def test_a_clock_that_jumped_between_two_runs_delays_neither_for_long(
     place: Place, years: int, wait: list[float]
 ) -> None:
     unanswered(place, Answer.LOST)
@@ -173,7 +173,7 @@ def test_a_clock_that_jumped_between_two_runs_holds_up_none_for_long(
     check_converged(place, NOBODY)
 
 
-def test_a_clock_that_jumps_all_the_time_changes_nothing_but_the_waits(place: Place) -> None:
+def test_a_clock_that_jumps_constantly_changes_only_the_waits(place: Place) -> None:
     unanswered(place, Answer.LOST)
     clock = JumpyClock()
     place.apply(clock=clock)
@@ -181,7 +181,7 @@ def test_a_clock_that_jumps_all_the_time_changes_nothing_but_the_waits(place: Pl
     check_converged(place, NOBODY)
 
 
-def test_a_pair_that_turns_round_after_a_kill_waits_from_the_moment_the_kill_was_found(
+def test_the_settle_time_after_a_kill_starts_when_the_kill_is_found(
     place: Place, victims: Victims
 ) -> None:
     declare(place.root, FULL)

@@ -48,7 +48,7 @@ def unused(place: Place) -> int:
 
 
 @pytest.mark.parametrize("loss", [None, "both"])
-def test_a_run_killed_while_it_clears_out_loses_nothing(
+def test_a_run_killed_during_garbage_collection_loses_nothing(
     place: Place, victims: Victims, covered: Covered, loss: Loss | None
 ) -> None:
     full_of_the_past(place)
@@ -92,7 +92,7 @@ def overtaken(place: Place, meanwhile: Callable[[], object]) -> PlanResult:
     return plan_workspace(Overtaken(**context, meanwhile=meanwhile), variables={})
 
 
-def test_a_plan_whose_files_are_removed_meanwhile_is_made_of_what_is_there_then(
+def test_a_plan_whose_files_are_collected_is_built_from_the_new_state(
     place: Place,
 ) -> None:
     applied(place)
@@ -107,7 +107,7 @@ def test_a_plan_whose_files_are_removed_meanwhile_is_made_of_what_is_there_then(
     assert planned.plan.serial == 28
 
 
-def test_a_file_that_is_gone_from_a_state_that_nobody_touched_is_damage(place: Place) -> None:
+def test_a_missing_file_in_an_unchanged_state_is_damage(place: Place) -> None:
     applied(place)
 
     def meanwhile() -> None:
@@ -133,9 +133,7 @@ def test_nothing_is_removed_while_an_earlier_head_cannot_be_read(place: Place) -
     )
 
 
-def test_nothing_is_removed_while_an_apply_has_not_come_to_its_end(
-    place: Place, victims: Victims
-) -> None:
+def test_nothing_is_removed_while_an_apply_is_unfinished(place: Place, victims: Victims) -> None:
     applied(place)
     declare(place.root, SECOND)
     (place.state_folder / "members" / f"{'0' * 64}.parquet").write_bytes(b"of no use")
@@ -156,7 +154,7 @@ def lost_in_the_middle(place: Place, victims: Victims) -> bytes:
     return data
 
 
-def test_the_head_from_which_an_interrupted_apply_began_is_put_back_as_it_was(
+def test_the_head_an_interrupted_apply_started_from_can_be_restored(
     place: Place, victims: Victims
 ) -> None:
     data = lost_in_the_middle(place, victims)
@@ -166,7 +164,9 @@ def test_the_head_from_which_an_interrupted_apply_began_is_put_back_as_it_was(
     check_converged(place, SECOND)
 
 
-def test_no_other_head_cuts_off_an_interrupted_apply(place: Place, victims: Victims) -> None:
+def test_no_other_head_replaces_that_of_an_interrupted_apply(
+    place: Place, victims: Victims
+) -> None:
     data = lost_in_the_middle(place, victims)
     other = states.encode(states.decode(data).next())
     with pytest.raises(OperationError) as caught:

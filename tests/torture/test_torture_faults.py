@@ -44,7 +44,7 @@ def outcome(place: Place, disk: Disk) -> SegctlError | None:
 
 @pytest.mark.parametrize("lasting", [False, True], ids=["once", "from then on"])
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: errno.errorcode[error])
-def test_an_error_of_the_disk_at_any_step_stops_in_words_and_the_next_run_finishes(
+def test_a_disk_error_at_any_step_is_reported_and_the_next_run_finishes(
     error: int, lasting: bool, place: Place, victims: Victims, covered: Covered
 ) -> None:
     [scenario] = (s for s in SCENARIOS if s.name == "adds and removals")
@@ -94,9 +94,7 @@ def small_files(limit: int) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("limit", [400, 1_000, 1_500, 3_000, 4_000])
-def test_a_file_that_cannot_grow_stops_a_run_in_words_whoever_writes_it(
-    place: Place, limit: int
-) -> None:
+def test_a_file_size_limit_is_reported_for_every_writer(place: Place, limit: int) -> None:
     changed(place)
     with small_files(limit), pytest.raises(OperationError, match="File too large"):
         place.apply()

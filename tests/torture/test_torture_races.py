@@ -62,7 +62,7 @@ def lock_holder(place: Place) -> str:
     return info.id
 
 
-def test_a_second_run_is_told_who_holds_the_state(place: Place, victims: Victims) -> None:
+def test_a_second_run_reports_who_holds_the_lock(place: Place, victims: Victims) -> None:
     with running(place, victims) as first:
         with pytest.raises(StateLocked) as locked_state:
             place.apply()
@@ -105,7 +105,7 @@ def test_a_run_whose_lock_is_broken_sends_nothing_more(
 
 
 @pytest.mark.parametrize("requests", [1, 2])
-def test_a_run_may_be_finished_by_the_one_that_broke_its_lock(
+def test_a_run_that_broke_a_lock_finishes_the_other_run(
     place: Place, victims: Victims, requests: int
 ) -> None:
     end = broken(place, victims, requests=requests, meanwhile=place.apply)

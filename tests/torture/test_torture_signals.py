@@ -65,7 +65,7 @@ def check_finished(place: Place) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda n: n.name)
-def test_the_first_signal_finishes_what_is_in_flight_and_saves(
+def test_the_first_signal_finishes_requests_in_flight_and_saves(
     place: Place, number: signal.Signals
 ) -> None:
     with program(place) as process:
@@ -82,7 +82,7 @@ def test_the_first_signal_finishes_what_is_in_flight_and_saves(
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda n: n.name)
-def test_the_second_signal_leaves_at_once_and_the_journal_knows_what_was_sent(
+def test_the_second_signal_exits_at_once_and_the_journal_has_what_was_sent(
     place: Place, number: signal.Signals
 ) -> None:
     with program(place) as process:
@@ -108,7 +108,7 @@ class ImpatientClock(OwnClock):
         await super().sleep(seconds)
 
 
-def test_a_request_that_waits_to_be_tried_again_is_not_in_flight(place: Place) -> None:
+def test_a_request_waiting_for_a_retry_is_not_in_flight(place: Place) -> None:
     declare(place.root, WANTED)
     place.service.choose = lambda call, _: Answer.BUSY if call == "update" else Answer.GOOD
     stop = StopSignal()
