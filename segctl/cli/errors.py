@@ -70,7 +70,7 @@ def _explain(error: SegctlError, screen: Screen) -> None:
     style = screen.err_style
     if isinstance(error, InvalidInput):
         source = source_lines(screen)
-        screen.err(diagnostics.text(error.diagnostics, style=style, source=source))
+        screen.err(diagnostics.render_text(error.diagnostics, style=style, source=source))
     if isinstance(error, GuardRefused):
         lines = (
             line

@@ -44,7 +44,7 @@ def command(screen: Screen, *, check: bool, diff: bool) -> int:
         if not check:
             rewrite_manifest(context, file, formatted.text)
     source = source_lines(screen)
-    screen.err(diagnostics.text(problems, style=screen.err_style, source=source))
+    screen.err(diagnostics.render_text(problems, style=screen.err_style, source=source))
     failed = any(problem.severity is Severity.ERROR for problem in problems)
     return DIFFERENT if failed or (check and changed) else 0
 

@@ -24,10 +24,10 @@ def command(screen: Screen, *, as_json: bool) -> int:
     loaded = validate_workspace(screen.context(), variables=screen.variables)
     valid = loaded.desired is not None
     if as_json:
-        screen.out(diagnostics.validation_document(loaded.diagnostics, loaded.passed_over))
+        screen.out(diagnostics.render_validation(loaded.diagnostics, loaded.passed_over))
         return 0 if valid else 1
     source = source_lines(screen)
-    screen.err(diagnostics.text(loaded.diagnostics, style=screen.err_style, source=source))
+    screen.err(diagnostics.render_text(loaded.diagnostics, style=screen.err_style, source=source))
     for where in loaded.passed_over:
         screen.err(f"{escaped(where)}: passed over: not one of segctl's documents\n")
     if loaded.desired is None:

@@ -17,7 +17,7 @@ def no_source(location: Location) -> None:
     del location
 
 
-def text(
+def render_text(
     diagnostics: Iterable[Diagnostic], *, style: Style = PLAIN, source: SourceLine = no_source
 ) -> str:
     """Return, for each, ``file:line:column: error: summary``, the source line, and the advice.
@@ -46,7 +46,7 @@ def _source_lines(line: str, column: int, style: Style) -> Iterator[str]:
         yield f"    {style.dim('|')} {indent}{style.red('^')}"
 
 
-def validation_document(diagnostics: Sequence[Diagnostic], passed_over: Sequence[str]) -> str:
+def render_validation(diagnostics: Sequence[Diagnostic], passed_over: Sequence[str]) -> str:
     """Return the JSON document of ``validate --json``.
 
     ``passed_over`` are the locations of YAML documents that are not segctl's.

@@ -30,7 +30,7 @@ def render(plan: Plan, *, identities: Identities = Identities.MASKED) -> str:
         keep_trailing_newline=True,
     )
     environment.filters.update(
-        number=phrases.format_number, plain=escaped, value=phrases.format_value
+        number=phrases.format_number, printable=escaped, value=phrases.format_value
     )
     css = environment.get_template("plan.css").render()
     digest = base64.b64encode(hashlib.sha256(css.encode()).digest()).decode()
@@ -43,7 +43,9 @@ def render(plan: Plan, *, identities: Identities = Identities.MASKED) -> str:
         minus=MINUS,
         css=css,
         css_digest=digest,
-        segments=[_segment(c, identities, largest) for c in phrases.most_dangerous_first(plan)],
+        segments=[
+            _segment_context(c, identities, largest) for c in phrases.most_dangerous_first(plan)
+        ],
         legend=[
             (phrases.SYMBOLS[action], meaning)
             for action, meaning in phrases.LEGEND.items()
@@ -52,7 +54,7 @@ def render(plan: Plan, *, identities: Identities = Identities.MASKED) -> str:
     )
 
 
-def _segment(change: Change, identities: Identities, largest: int) -> dict[str, Any]:
+def _segment_context(change: Change, identities: Identities, largest: int) -> dict[str, Any]:
     counts = change.members
     attributes = change.after or change.before
     return {

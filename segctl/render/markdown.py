@@ -61,7 +61,7 @@ def _summary(plan: Plan) -> Iterator[str]:
     else:
         lines = [phrases.members_line(plan), phrases.creates_line(plan)]
         yield f"### {phrases.plan_line(plan)}\n\n" + "  \n".join(line for line in lines if line)
-    if line := phrases.refusal_line(plan).replace(" above", ""):
+    if line := phrases.refusal_line(plan):
         yield f"> [!CAUTION]\n> {line}"
     if note := phrases.target_note(plan):
         yield f"> [!NOTE]\n> {escape(note)}"

@@ -129,7 +129,7 @@ def more_line(sample: Sequence[object], total: int) -> str:
     return f"({format_number(total - shown)} more)" if 0 < shown < total else ""
 
 
-def member_line(counts: MemberCounts) -> str:
+def member_counts_line(counts: MemberCounts) -> str:
     """Return ``12,004 → 11,420 members, +16 −600``, with a real minus sign."""
     before = format_number(counts.before)
     size = format_count(counts.after, "member")
@@ -233,10 +233,14 @@ def finding_address(finding: Finding) -> str:
     return "" if address in finding.summary else address
 
 
-def refusal_line(plan: Plan) -> str:
-    """Return a line that says the plan cannot be applied; empty if it can."""
+def refusal_line(plan: Plan, *, position: str = "") -> str:
+    """Return a line that says the plan cannot be applied; empty if it can.
+
+    ``position`` says where the page shows the errors, such as " above".
+    """
     count = len(plan.error_findings)
-    return f"This plan cannot be applied: {format_count(count, 'error')} above." if count else ""
+    errors = format_count(count, "error") + position
+    return f"This plan cannot be applied: {errors}." if count else ""
 
 
 def shown_changes(plan: Plan) -> tuple[Change, ...]:
@@ -251,7 +255,7 @@ def most_dangerous_first(plan: Plan) -> tuple[Change, ...]:
     )
 
 
-def hidden_line(plan: Plan) -> str:
+def unchanged_line(plan: Plan) -> str:
     """Return the number of unchanged segments; empty if there are none."""
     hidden = plan.count(Action.NO_OP)
     return f"({format_count(hidden, 'unchanged segment')} not shown)" if hidden else ""

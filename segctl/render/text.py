@@ -34,7 +34,7 @@ def _body(plan: Plan, identities: Identities, style: Style) -> Iterator[str]:
     for change in phrases.shown_changes(plan):
         yield from segment_lines(change, identities=identities, style=style)
         yield ""
-    if hidden := phrases.hidden_line(plan):
+    if hidden := phrases.unchanged_line(plan):
         yield style.dim(f"  # {hidden}")
         yield ""
 
@@ -116,7 +116,7 @@ def _members(change: Change, identities: Identities, style: Style) -> Iterator[s
         yield f"{_INDENT}    members are not managed"
     else:
         sign = style.yellow("~") if counts.sent else " "
-        yield f"{_INDENT}  {sign} {phrases.member_line(counts)}"
+        yield f"{_INDENT}  {sign} {phrases.member_counts_line(counts)}"
     for sample, total, sign in (
         (change.sample.add, counts.add, style.green("+")),
         (change.sample.remove, counts.remove, style.red("-")),
@@ -170,6 +170,6 @@ def _summary(plan: Plan, style: Style) -> Iterator[str]:
         yield phrases.members_line(plan)
         if line := phrases.creates_line(plan):
             yield line
-    if line := phrases.refusal_line(plan):
+    if line := phrases.refusal_line(plan, position=" above"):
         yield ""
         yield style.red(style.bold(line))

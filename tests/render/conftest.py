@@ -125,7 +125,7 @@ ODDITIES = (
 )
 
 
-class Overlapping:
+class OverlappingSegments:
     """Segments of 12 users: the first two of a rule share them, and one user is outside."""
 
     def size(self, address: str) -> int:
@@ -221,7 +221,7 @@ PLANS: Mapping[str, Plan] = {
         replace(GOLD, members=replace(GOLD.members, held_out=612, suppressed=41)),
         requests=Requests(update=7, naive=9, floor=7),
         estimate=Estimate(seconds=2.0, billable_events=616),
-        findings=tuple(check_rules(RULES, Overlapping())),
+        findings=tuple(check_rules(RULES, OverlappingSegments())),
     ),
     "hostile": plan(
         Change(
@@ -247,6 +247,6 @@ PLANS: Mapping[str, Plan] = {
 
 
 @pytest.fixture
-def sample() -> Callable[[str], Plan]:
+def example_plan() -> Callable[[str], Plan]:
     """Return the example plan of a name."""
     return PLANS.__getitem__

@@ -17,7 +17,7 @@ WARNING = Diagnostic(code="odd", summary="odd.", severity=Severity.WARNING)
 
 
 def test_a_problem_looks_like_a_compiler_message() -> None:
-    assert diagnostics.text([PROBLEM, WARNING]) == (
+    assert diagnostics.render_text([PROBLEM, WARNING]) == (
         "a.yaml:2:3: error: a Segment has no field memebers.\n"
         "    Did you mean members?\n"
         "    See `segctl schema manifest`.\n"
@@ -26,14 +26,14 @@ def test_a_problem_looks_like_a_compiler_message() -> None:
 
 
 def test_the_caret_points_at_the_column_even_after_escapes() -> None:
-    shown = diagnostics.text([PROBLEM], source=lambda _: "\t memebers: x\n").splitlines()
+    shown = diagnostics.render_text([PROBLEM], source=lambda _: "\t memebers: x\n").splitlines()
     assert shown[1] == "    | \\t memebers: x"
     assert shown[2] == "    |    ^"
 
 
 def test_a_location_without_a_line_has_no_caret() -> None:
     whole = Diagnostic(code="x", summary="too large.", location=Location(file="b.yaml"))
-    assert diagnostics.text([whole], source=lambda _: None) == "b.yaml: error: too large.\n"
+    assert diagnostics.render_text([whole], source=lambda _: None) == "b.yaml: error: too large.\n"
 
 
 @pytest.mark.parametrize("evil", ["\x1b[2J", "\r", "\u202e"])
@@ -41,12 +41,12 @@ def test_text_from_a_file_cannot_control_the_terminal(evil: str) -> None:
     problem = Diagnostic(
         code="x", summary=evil, detail=evil, location=Location(file=evil, line=1, column=1)
     )
-    shown = diagnostics.text([problem], source=lambda _: evil)
+    shown = diagnostics.render_text([problem], source=lambda _: evil)
     assert all(line.isprintable() for line in shown.split("\n"))
 
 
 def test_the_document_counts_and_lists() -> None:
-    document = json.loads(diagnostics.validation_document([PROBLEM, WARNING], ["x.yaml:1"]))
+    document = json.loads(diagnostics.render_validation([PROBLEM, WARNING], ["x.yaml:1"]))
     assert document == {
         "format_version": "1.0",
         "valid": False,
@@ -67,4 +67,4 @@ def test_the_document_counts_and_lists() -> None:
 
 
 def test_warnings_alone_leave_a_workspace_valid() -> None:
-    assert json.loads(diagnostics.validation_document([WARNING], []))["valid"]
+    assert json.loads(diagnostics.render_validation([WARNING], []))["valid"]

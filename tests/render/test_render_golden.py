@@ -24,9 +24,9 @@ VIEWS: Mapping[str, Callable[[Plan], str]] = {
 @pytest.mark.parametrize("view", VIEWS)
 @pytest.mark.parametrize("case", CASES)
 def test_a_view_matches_its_golden_page(
-    case: str, view: str, sample: Callable[[str], Plan]
+    case: str, view: str, example_plan: Callable[[str], Plan]
 ) -> None:
-    page = VIEWS[view](sample(case))
+    page = VIEWS[view](example_plan(case))
     path = GOLDEN / case / view
     if os.environ.get("SEGCTL_REGENERATE"):
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -12,7 +12,7 @@ from segctl.plan.model import Plan
 from segctl.render import html
 from segctl.render.phrases import Identities
 
-Sampler = Callable[[str], Plan]
+ExamplePlan = Callable[[str], Plan]
 
 
 class Page(HTMLParser):
@@ -33,21 +33,21 @@ class Page(HTMLParser):
         self.words += data
 
 
-def test_the_file_loads_nothing(sample: Sampler) -> None:
-    page = Page(html.render(sample("everyday")))
+def test_the_file_loads_nothing(example_plan: ExamplePlan) -> None:
+    page = Page(html.render(example_plan("everyday")))
     assert not {"script", "link", "img", "iframe", "object"} & set(page.tags)
     assert not {"href", "src", "style", "onclick"} & {name for name, _ in page.attributes}
 
 
-def test_the_policy_allows_exactly_the_style_sheet_in_it(sample: Sampler) -> None:
-    page = html.render(sample("everyday"))
+def test_the_policy_allows_exactly_the_style_sheet_in_it(example_plan: ExamplePlan) -> None:
+    page = html.render(example_plan("everyday"))
     (style,) = re.findall(r"<style>(.*?)</style>", page, re.DOTALL)
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     assert f"default-src 'none'; style-src 'sha256-{digest}'" in page
 
 
-def test_hostile_names_do_not_become_markup(sample: Sampler) -> None:
-    page = Page(html.render(sample("hostile")))
+def test_hostile_names_do_not_become_markup(example_plan: ExamplePlan) -> None:
+    page = Page(html.render(example_plan("hostile")))
     assert "script" not in page.tags
     assert "<script>alert(1)</script>" in page.words
     assert "\x1b" not in page.words
@@ -55,13 +55,13 @@ def test_hostile_names_do_not_become_markup(sample: Sampler) -> None:
 
 
 @pytest.mark.parametrize("mode", [Identities.MASKED, Identities.NONE])
-def test_members_are_not_shown_in_full(mode: Identities, sample: Sampler) -> None:
-    page = Page(html.render(sample("everyday"), identities=mode))
+def test_members_are_not_shown_in_full(mode: Identities, example_plan: ExamplePlan) -> None:
+    page = Page(html.render(example_plan("everyday"), identities=mode))
     assert "example.com" not in page.words
     assert ("n…@e….com" in page.words) == (mode is Identities.MASKED)
 
 
-def test_the_summary_is_the_text_page_s(sample: Sampler) -> None:
-    words = Page(html.render(sample("everyday"))).words
+def test_the_summary_is_the_text_page_s(example_plan: ExamplePlan) -> None:
+    words = Page(html.render(example_plan("everyday"))).words
     assert "Plan: 1 to add, 1 to change, 0 to destroy." in words
     assert "618 billable events." in words

@@ -11,8 +11,8 @@ from segctl.render import html
 WIDTH = 390
 
 
-def test_a_phone_shows_the_added_and_removed_members(sample: Callable[[str], Plan]) -> None:
-    plan = sample("everyday")
+def test_a_phone_shows_the_added_and_removed_members(example_plan: Callable[[str], Plan]) -> None:
+    plan = example_plan("everyday")
     longest = replace(plan.changes[1], address="segment.gold-members-of-the-north")
     markup = html.render(replace(plan, changes=(longest, *plan.changes)))
     with sync_playwright() as playwright:

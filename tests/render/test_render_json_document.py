@@ -12,7 +12,7 @@ import pytest
 from segctl.plan.model import Plan
 from segctl.render import json_document
 
-Sampler = Callable[[str], Plan]
+ExamplePlan = Callable[[str], Plan]
 SCHEMA = json.loads(
     (Path(__file__).parents[2] / "schemas" / "plan.schema.json").read_text(encoding="utf-8")
 )
@@ -24,33 +24,33 @@ def document(plan: Plan) -> Any:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_the_document_matches_its_schema(case: str, sample: Sampler) -> None:
-    jsonschema.Draft202012Validator(SCHEMA).validate(document(sample(case)))
+def test_the_document_matches_its_schema(case: str, example_plan: ExamplePlan) -> None:
+    jsonschema.Draft202012Validator(SCHEMA).validate(document(example_plan(case)))
 
 
 def test_the_schema_itself_is_valid() -> None:
     jsonschema.Draft202012Validator.check_schema(SCHEMA)
 
 
-def test_the_schema_describes_every_key(sample: Sampler) -> None:
-    written = document(sample("oddities"))
+def test_the_schema_describes_every_key(example_plan: ExamplePlan) -> None:
+    written = document(example_plan("oddities"))
     assert set(written) == set(SCHEMA["properties"]) == set(SCHEMA["required"])
     change = SCHEMA["$defs"]["change"]
     assert set(written["changes"][0]) == set(change["properties"]) == set(change["required"])
 
 
-def test_the_document_contains_no_identity(sample: Sampler) -> None:
-    page = json_document.render(sample("everyday"))
+def test_the_document_contains_no_identity(example_plan: ExamplePlan) -> None:
+    page = json_document.render(example_plan("everyday"))
     assert "@" not in page
     assert "abcde12345" not in page
 
 
-def test_the_document_is_ascii_even_if_names_are_not(sample: Sampler) -> None:
-    assert json_document.render(sample("hostile")).isascii()
+def test_the_document_is_ascii_even_if_names_are_not(example_plan: ExamplePlan) -> None:
+    assert json_document.render(example_plan("hostile")).isascii()
 
 
-def test_the_counts_are_those_of_the_plan(sample: Sampler) -> None:
-    written = document(sample("everyday"))
+def test_the_counts_are_those_of_the_plan(example_plan: ExamplePlan) -> None:
+    written = document(example_plan("everyday"))
     assert written["summary"] == {
         "create": 1,
         "adopt": 0,
@@ -75,8 +75,8 @@ def test_the_counts_are_those_of_the_plan(sample: Sampler) -> None:
     }
 
 
-def test_a_finding_has_the_figures_of_its_summary(sample: Sampler) -> None:
-    shared, *_, warned = document(sample("ruled"))["findings"]
+def test_a_finding_has_the_figures_of_its_summary(example_plan: ExamplePlan) -> None:
+    shared, *_, warned = document(example_plan("ruled"))["findings"]
     assert shared["figures"] == {
         "count": 12,
         "of": None,
@@ -85,10 +85,10 @@ def test_a_finding_has_the_figures_of_its_summary(sample: Sampler) -> None:
         "place": "segctl.yaml:12:7",
     }
     assert (warned["figures"]["count"], warned["figures"]["limit"]) == (12, 10)
-    assert document(sample("everyday"))["findings"][0]["figures"] is None
+    assert document(example_plan("everyday"))["findings"][0]["figures"] is None
 
 
-def test_sample_members_do_not_change_the_document(sample: Sampler) -> None:
-    plan = sample("everyday")
+def test_sample_members_do_not_change_the_document(example_plan: ExamplePlan) -> None:
+    plan = example_plan("everyday")
     bare = replace(plan, changes=tuple(replace(c, sample=type(c.sample)()) for c in plan.changes))
     assert json_document.render(plan) == json_document.render(bare)

@@ -21,7 +21,7 @@ from segctl.core.outcomes import Outcome
 from segctl.plan.model import Plan
 from segctl.render import report, stream
 
-Sampler = Callable[[str], Plan]
+ExamplePlan = Callable[[str], Plan]
 
 DONE = ApplyEnded(
     acknowledged=7, refused=0, failed=0, uncertain=0, not_tried=0, changes=616, seconds=2.1
@@ -99,8 +99,8 @@ def test_a_recovery_counts_the_requests_in_the_journal() -> None:
     )
 
 
-def test_the_planned_stream_has_each_change_and_the_summary(sample: Sampler) -> None:
-    lines = list(stream.plan_lines(sample("everyday")))
+def test_the_planned_stream_has_each_change_and_the_summary(example_plan: ExamplePlan) -> None:
+    lines = list(stream.plan_lines(example_plan("everyday")))
     assert [line["type"] for line in lines] == [
         "diagnostic",
         "planned_change",
@@ -112,8 +112,8 @@ def test_the_planned_stream_has_each_change_and_the_summary(sample: Sampler) -> 
     assert lines[3]["changes"]["members_remove"] == 600
 
 
-def test_the_stream_contains_no_identity(sample: Sampler) -> None:
-    assert "example.com" not in str(list(stream.plan_lines(sample("everyday"))))
+def test_the_stream_contains_no_identity(example_plan: ExamplePlan) -> None:
+    assert "example.com" not in str(list(stream.plan_lines(example_plan("everyday"))))
 
 
 EVENTS: tuple[tuple[Event, str, str], ...] = (
@@ -159,8 +159,8 @@ def test_an_error_is_streamed_with_its_code_and_hint() -> None:
     }
 
 
-def test_a_refused_plan_streams_its_findings(sample: Sampler) -> None:
-    refusals = sample("refused").error_findings
+def test_a_refused_plan_streams_its_findings(example_plan: ExamplePlan) -> None:
+    refusals = example_plan("refused").error_findings
     lines = list(stream.error_lines(GuardRefused("1 guard refused the plan", findings=refusals)))
     assert [line["diagnostic"]["code"] for line in lines] == [
         "max-remove-percent",

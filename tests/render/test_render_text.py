@@ -13,11 +13,11 @@ from segctl.render import phrases, text
 from segctl.render.phrases import Identities
 from segctl.render.style import COLOR, escaped, quoted
 
-Sampler = Callable[[str], Plan]
+ExamplePlan = Callable[[str], Plan]
 
 
-def test_the_summary_lines_keep_their_format(sample: Sampler) -> None:
-    everyday = sample("everyday")
+def test_the_summary_lines_keep_their_format(example_plan: ExamplePlan) -> None:
+    everyday = example_plan("everyday")
     council, gold, kept = everyday.changes
     council = replace(council, members=MemberCounts())
     plan = replace(
@@ -33,8 +33,8 @@ def test_the_summary_lines_keep_their_format(sample: Sampler) -> None:
     )
 
 
-def test_the_legend_lists_only_symbols_that_occur(sample: Sampler) -> None:
-    legend = text.render(sample("everyday")).partition("\n\n")[0].splitlines()
+def test_the_legend_lists_only_symbols_that_occur(example_plan: ExamplePlan) -> None:
+    legend = text.render(example_plan("everyday")).partition("\n\n")[0].splitlines()
     assert legend == [
         "Actions are indicated with the following symbols:",
         "  + create",
@@ -42,63 +42,65 @@ def test_the_legend_lists_only_symbols_that_occur(sample: Sampler) -> None:
     ]
 
 
-def test_a_replacement_counts_as_one_added_and_one_destroyed(sample: Sampler) -> None:
-    assert phrases.plan_line(sample("oddities")) == (
+def test_a_replacement_counts_as_one_added_and_one_destroyed(example_plan: ExamplePlan) -> None:
+    assert phrases.plan_line(example_plan("oddities")) == (
         "Plan: 2 to add, 0 to change, 2 to destroy, 1 to adopt, 1 to forget."
     )
 
 
-def test_members_sent_again_and_quarantined_are_counted_apart(sample: Sampler) -> None:
-    page = text.render(sample("oddities"))
+def test_members_sent_again_and_quarantined_are_counted_apart(example_plan: ExamplePlan) -> None:
+    page = text.render(example_plan("oddities"))
     assert "# 2 sent again: the last request got no answer" in page
     assert "# 1 refused earlier, not retried" in page
     assert "2 to send again in 3 requests" in page
 
 
-def test_at_most_ten_members_per_sign_are_listed(sample: Sampler) -> None:
-    page = text.render(sample("everyday"))
+def test_at_most_ten_members_per_sign_are_listed(example_plan: ExamplePlan) -> None:
+    page = text.render(example_plan("everyday"))
     assert page.count('+ "new') == 10
     assert "# (6 more)" in page
     assert page.count('- "old') == 10
     assert "# (590 more)" in page
 
 
-def test_no_changes_says_what_that_means(sample: Sampler) -> None:
-    assert text.render(sample("unchanged")) == (
+def test_no_changes_says_what_that_means(example_plan: ExamplePlan) -> None:
+    assert text.render(example_plan("unchanged")) == (
         "No changes. The state records every segment and member as declared; "
         "nothing needs to be sent.\n"
     )
 
 
-def test_no_changes_mentions_refused_members(sample: Sampler) -> None:
-    assert text.render(sample("held-back")) == (
+def test_no_changes_mentions_refused_members(example_plan: ExamplePlan) -> None:
+    assert text.render(example_plan("held-back")) == (
         "No changes. Nothing needs to be sent; what CleverTap refused is not retried.\n"
     )
 
 
-def test_no_changes_with_targets_says_that_others_are_not_planned(sample: Sampler) -> None:
-    page = text.render(replace(sample("unchanged"), targeted=("gold*",)))
+def test_no_changes_with_targets_says_that_others_are_not_planned(
+    example_plan: ExamplePlan,
+) -> None:
+    page = text.render(replace(example_plan("unchanged"), targeted=("gold*",)))
     assert page == (
         "No changes. Segments matching --target gold* are as declared; others are not planned.\n"
     )
 
 
-def test_a_target_that_matches_nothing_is_reported(sample: Sampler) -> None:
-    page = text.render(replace(sample("unchanged"), targeted=("golf",), changes=()))
+def test_a_target_that_matches_nothing_is_reported(example_plan: ExamplePlan) -> None:
+    page = text.render(replace(example_plan("unchanged"), targeted=("golf",), changes=()))
     assert page == "No changes. No declared or recorded segment matches --target golf.\n"
 
 
 @pytest.mark.parametrize("mode", [Identities.MASKED, Identities.NONE])
 def test_identities_are_shown_in_full_only_when_asked_for(
-    mode: Identities, sample: Sampler
+    mode: Identities, example_plan: ExamplePlan
 ) -> None:
-    page = text.render(sample("everyday"), identities=mode)
+    page = text.render(example_plan("everyday"), identities=mode)
     assert "example.com" not in page
     assert "abcde12345" not in page
 
 
-def test_masked_members_that_look_the_same_share_a_line(sample: Sampler) -> None:
-    page = text.render(sample("everyday"), identities=Identities.MASKED)
+def test_masked_members_that_look_the_same_share_a_line(example_plan: ExamplePlan) -> None:
+    page = text.render(example_plan("everyday"), identities=Identities.MASKED)
     assert '+ "n…@e….com" and 9 like it\n            # (6 more)' in page
 
 
@@ -110,18 +112,18 @@ def test_a_finding_names_its_segment_once() -> None:
 
 
 def test_plain_text_has_no_escape_sequences_and_color_changes_nothing_else(
-    sample: Sampler,
+    example_plan: ExamplePlan,
 ) -> None:
-    plain = text.render(sample("oddities"))
-    colored = text.render(sample("oddities"), style=COLOR)
+    plain = text.render(example_plan("oddities"))
+    colored = text.render(example_plan("oddities"), style=COLOR)
     stripped = colored
     for code in ("0", "1", "2", "31", "32", "33", "36"):
         stripped = stripped.replace(f"\x1b[{code}m", "")
     assert stripped == plain != colored
 
 
-def test_a_name_cannot_control_the_terminal(sample: Sampler) -> None:
-    page = text.render(sample("hostile"))
+def test_a_name_cannot_control_the_terminal(example_plan: ExamplePlan) -> None:
+    page = text.render(example_plan("hostile"))
     assert all(line.isprintable() for line in page.splitlines())
     assert "\\x1b[2J\\n" in page
 
@@ -152,8 +154,8 @@ def test_a_duration_has_one_readable_unit(seconds: float, words: str) -> None:
     assert phrases.format_duration(seconds) == words
 
 
-def test_users_who_break_a_rule_are_shown_like_other_identities(sample: Sampler) -> None:
-    ruled = sample("ruled")
+def test_users_who_break_a_rule_are_shown_like_other_identities(example_plan: ExamplePlan) -> None:
+    ruled = example_plan("ruled")
     assert '  Among them: "both00@example.com", "both01@example.com", ' in text.render(ruled)
     assert "Among them" not in text.render(ruled, identities=Identities.NONE)
     assert "both" not in "".join(text.finding_lines(ruled.findings[0]))
