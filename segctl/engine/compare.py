@@ -1,32 +1,103 @@
-"""Compare desired with recorded members, and judge the rows that do not match.
+"""Compare the members that sources declare with the recorded ones.
 
-The one pass over everything is a FULL JOIN that keeps what has no partner.  A row
-that matches a recorded member is valid, since that one was; so only what differs
-is checked, counted and made distinct, and the cost follows the change.
+One FULL JOIN passes over everything and keeps the rows without a partner. A row that matches a
+recorded member is valid, since that member was valid. So only the differences are checked and
+deduplicated, and the cost follows the change.
 """
 
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import duckdb
 
-from segctl.core.identity import IdentityProblem, Kind
-from segctl.engine import memory_limit, sql
-from segctl.engine.model import FileScan, InlineRows, LoadStats, LoadTargets, RecordedFiles, Rows
+from segctl.core.identity import Kind
+from segctl.engine import sql
+from segctl.engine.model import FileScan, InlineRows, LoadTargets, RecordedFiles, Rows
+from segctl.engine.partitions import run_in_partitions
 
 NOT_PLANNED = -1
-"""The target of rows whose segment is declared and not part of this plan."""
+"""The target index of a declared segment that is not part of the plan."""
 
-FILES_LOOKED_AT = 64
-"""In how many files of the state it pays to look for the kinds of their keys."""
+MAX_INSPECTED_FILES = 64
+"""If the state has more files than this, their statistics are not read before the comparison."""
 
-MOST_LISTED = 10
-"""How many undeclared values a diagnostic names."""
+NO_DESIRED = (
+    "SELECT 0::INTEGER AS load, 0::INTEGER AS target, '' AS kind, '' AS value, "
+    "NULL::VARCHAR AS segment_value WHERE false"
+)
+
+_INLINE_ROWS = """
+SELECT p.load, p.target, s.kind, s.value, NULL::VARCHAR AS segment_value
+FROM inline_rows AS s JOIN (VALUES {pairs}) AS p(load, target) ON s.load = p.load
+"""
+"""The rows of all inline loads, once for each of the targets that a load fills."""
+
+_VALUE_PROBLEM = sql.VALUE_PROBLEM.replace("{", "{{").replace("}", "}}")
+
+_UNMATCHED = f"""
+CREATE OR REPLACE TABLE unmatched AS
+SELECT *, CASE WHEN load IS NOT NULL AND target IS NOT NULL THEN {_VALUE_PROBLEM} END AS problem
+FROM (
+    SELECT l.load, l.segment_value, coalesce(l.target, r.target) AS target, {{kind}} AS kind,
+           coalesce(l.value, r.value) AS value
+    FROM ({{desired}}) AS l
+    FULL JOIN recorded AS r ON l.value = r.value{{other_keys}}
+    WHERE l.load IS NULL OR r.value IS NULL
+)
+"""
+"""Desired rows that are not recorded, and recorded members (``load`` is NULL) not desired.
+
+If all members have one kind, it is a constant, and the join compares values only. Likewise
+for a single target.
+"""
+
+_KINDS_IN_FILES = """
+SELECT min(coalesce(stats_min_value, '')), max(coalesce(stats_max_value, ''))
+FROM parquet_metadata({files}) WHERE path_in_schema = 'kind'
+"""
+"""The first and the last kind in files of the state, from the statistics of their row groups."""
+
+_EITHER_KIND = "coalesce(l.kind, r.kind)"
+
+_REMOVED = """
+CREATE OR REPLACE TABLE differences AS
+SELECT target, 'REMOVE' AS action, kind, value, true AS recorded
+FROM unmatched WHERE load IS NULL
+"""
+
+_ADDED = """
+INSERT INTO differences
+SELECT DISTINCT target, 'ADD', kind, value, false
+FROM unmatched WHERE load IS NOT NULL AND target IS NOT NULL AND problem IS NULL AND {partition}
+"""
+"""Valid desired members that are not recorded, deduplicated."""
+
+_REASSERTED = """
+CREATE OR REPLACE TABLE reassertions AS
+WITH uncertain AS (SELECT * FROM pairs WHERE status = 'uncertain'),
+still_desired AS (
+    SELECT DISTINCT d.target, d.kind, d.value FROM ({desired}) AS d SEMI JOIN uncertain AS u
+    ON d.target = u.target AND d.value = u.value AND d.kind = u.kind
+),
+still_recorded AS (
+    SELECT r.target, r.kind, r.value FROM recorded AS r SEMI JOIN uncertain AS u
+    ON r.target = u.target AND r.value = u.value AND r.kind = u.kind
+)
+SELECT u.target,
+       CASE WHEN d.value IS NULL THEN 'REMOVE' ELSE 'ADD' END AS action,
+       u.kind, u.value,
+       r.value IS NOT NULL AS recorded,
+       u.action AS last_action, u.asked_at
+FROM uncertain AS u
+LEFT JOIN still_desired AS d ON d.target = u.target AND d.value = u.value AND d.kind = u.kind
+LEFT JOIN still_recorded AS r ON r.target = u.target AND r.value = u.value AND r.kind = u.kind
+"""
+"""Pairs whose last request got no answer. They are sent again, in the direction now desired."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Load:
-    """One source as a relation; ``targets`` by index, or by value of its ``label``."""
+    """One source as a relation; ``select`` reads it. ``rows`` is its number of rows."""
 
     number: int
     source: Rows
@@ -36,13 +107,13 @@ class Load:
 
     @property
     def is_table(self) -> bool:
-        """Whether each row says for itself which segment it fills."""
+        """Whether each row names the segment that it is for."""
         return isinstance(self.targets, Mapping)
 
-    def places(self) -> list[int]:
-        """Give the indexes of its targets."""
-        places = self.targets.values() if isinstance(self.targets, Mapping) else self.targets
-        return list(places)
+    def target_indexes(self) -> list[int]:
+        """Return the indexes of its targets."""
+        targets = self.targets.values() if isinstance(self.targets, Mapping) else self.targets
+        return list(targets)
 
 
 def compare(
@@ -51,176 +122,93 @@ def compare(
     wanted: set[int],
     recorded: Mapping[int, RecordedFiles],
     *,
-    sieves: Sequence[str],
+    filters: Sequence[str],
 ) -> None:
-    """Make the tables ``unmatched``, ``compared`` and ``unanswered``.
+    """Create the tables ``unmatched``, ``differences`` and ``reassertions``.
 
-    The relation ``recorded``, ``pairs`` and what the ``sieves`` look at are there already.
+    The relations ``recorded`` and ``pairs`` exist already. Each of ``filters`` is a SELECT around
+    ``{desired}`` that leaves out some of the desired rows.
     """
-    wished = desired(db, loads, wanted)
-    for sieve in sieves:
-        wished = sieve.format(desired=wished)
-    kind = _one_kind(db, loads, recorded)
-    together = "" if kind else " AND l.kind = r.kind"
+    desired = select_desired(db, loads, wanted)
+    for filter_ in filters:
+        desired = filter_.format(desired=desired)
+    kind = _only_kind(db, loads, recorded)
+    other_keys = "" if kind else " AND l.kind = r.kind"
     if len(recorded) > 1 or any(load.is_table for load in loads):
-        together += " AND l.target = r.target"
-    kinds = sql.literal(kind) if kind else sql.BOTH_KINDS
-    db.execute(sql.UNMATCHED.format(desired=wished, together=together, kind=kinds))
+        other_keys += " AND l.target = r.target"
+    kinds = sql.literal(kind) if kind else _EITHER_KIND
+    db.execute(_UNMATCHED.format(desired=desired, other_keys=other_keys, kind=kinds))
 
-    def part(conditions: Sequence[str]) -> None:
-        db.execute(sql.COMPARED)
-        for condition in conditions:
-            db.execute(sql.JOINING.format(part=condition))
+    def fill_differences(partitions: Sequence[str]) -> None:
+        db.execute(_REMOVED)
+        for partition in partitions:
+            db.execute(_ADDED.format(partition=partition))
 
-    memory_limit.in_parts(part)
-    [[unsure]] = db.execute("SELECT count(*) FROM pairs WHERE status = 'uncertain'").fetchall()
-    # Only pairs without an answer need to be looked up among all desired members.
-    db.execute(sql.UNANSWERED.format(desired=wished if unsure else sql.NO_DESIRED))
+    run_in_partitions(fill_differences)
+    [[uncertain]] = db.execute("SELECT count(*) FROM pairs WHERE status = 'uncertain'").fetchall()
+    # Only uncertain pairs must be looked up among all desired members.
+    db.execute(_REASSERTED.format(desired=desired if uncertain else NO_DESIRED))
 
 
-def _one_kind(
+def _only_kind(
     db: duckdb.DuckDBPyConnection, loads: Iterable[Load], recorded: Mapping[int, RecordedFiles]
 ) -> Kind | None:
-    """Give the kind that all user keys have, where that is plain without reading them."""
+    """Return the kind of all user keys, if it is known to be only one without reading them."""
     kinds = {
         load.source.kind if isinstance(load.source, (InlineRows, FileScan)) else None
         for load in loads
     }
     files = [file for r in recorded.values() for file in (r.base, *r.changes) if file]
-    if len(kinds) != 1 or None in kinds or len(files) > FILES_LOOKED_AT:
+    if len(kinds) != 1 or None in kinds or len(files) > MAX_INSPECTED_FILES:
         return None
     if files:
-        [[low, high]] = db.execute(sql.KINDS.format(files=sql.paths(files))).fetchall()
-        kinds |= {low, high}
+        query = _KINDS_IN_FILES.format(files=sql.file_names(files))
+        [[first, last]] = db.execute(query).fetchall()
+        kinds |= {first, last}
     [kind, *others] = kinds
     return None if others else kind
 
 
-def desired(db: duckdb.DuckDBPyConnection, loads: Iterable[Load], wanted: set[int]) -> str:
-    """Give a SELECT over all loads: ``load``, ``target``, ``kind``, ``value``, ``label``."""
-    lists = [load for load in loads if isinstance(load.source, InlineRows)]
+def select_desired(db: duckdb.DuckDBPyConnection, loads: Iterable[Load], wanted: set[int]) -> str:
+    """Return a SELECT over the rows that all loads have for the ``wanted`` targets.
+
+    Its columns are ``load``, ``target``, ``kind``, ``value`` and ``segment_value``. Rows of a
+    table whose segment is not declared have no target and keep their segment value.
+    """
+    inline = [load for load in loads if isinstance(load.source, InlineRows)]
     others = [load for load in loads if not isinstance(load.source, InlineRows)]
-    parts = [part for load in others if (part := _part(db, load, wanted))]
-    pairs = [(load.number, t) for load in lists for t in load.places() if t in wanted]
+    selects = [select for load in others if (select := _select_load(db, load, wanted))]
+    pairs = [(load.number, t) for load in inline for t in load.target_indexes() if t in wanted]
     if pairs:
-        parts.append(sql.LISTED.format(pairs=", ".join(map(str, pairs))))
-    return " UNION ALL ".join(parts) if parts else sql.NO_DESIRED
+        selects.append(_INLINE_ROWS.format(pairs=", ".join(map(str, pairs))))
+    return " UNION ALL ".join(selects) if selects else NO_DESIRED
 
 
-def _part(db: duckdb.DuckDBPyConnection, load: Load, wanted: set[int]) -> str:
+def _select_load(db: duckdb.DuckDBPyConnection, load: Load, wanted: set[int]) -> str:
     head = f"SELECT {load.number}::INTEGER AS load"
     if isinstance(load.targets, Mapping):
-        table = f"labels_{load.number}"
+        table = f"segment_values_{load.number}"
         planned = [t if t in wanted else NOT_PLANNED for t in load.targets.values()]
         db.execute(
-            f"CREATE OR REPLACE TEMP TABLE {table} AS SELECT unnest($1::VARCHAR[]) AS label, "
-            "unnest($2::INTEGER[]) AS target",
+            f"CREATE OR REPLACE TEMP TABLE {table} AS "
+            "SELECT unnest($1::VARCHAR[]) AS segment_value, unnest($2::INTEGER[]) AS target",
             [list(load.targets), planned],
         )
         return (
             f"{head}, t.target, s.kind, s.value, "
-            "CASE WHEN t.target IS NULL THEN s.label END AS label "
-            f"FROM ({load.select}) AS s LEFT JOIN {table} AS t ON s.label = t.label "
+            "CASE WHEN t.target IS NULL THEN s.segment_value END AS segment_value "
+            f"FROM ({load.select}) AS s LEFT JOIN {table} AS t "
+            "ON s.segment_value = t.segment_value "
             f"WHERE t.target IS DISTINCT FROM {NOT_PLANNED}"
         )
-    places = [place for place in load.targets if place in wanted]
-    if not places:
+    targets = [target for target in load.targets if target in wanted]
+    if not targets:
         return ""
-    columns = "kind, value, NULL::VARCHAR AS label"
-    if len(places) == 1:
-        return f"{head}, {places[0]}::INTEGER AS target, {columns} FROM ({load.select})"
-    listed = ", ".join(f"({place})" for place in places)
+    columns = "kind, value, NULL::VARCHAR AS segment_value"
+    if len(targets) == 1:
+        return f"{head}, {targets[0]}::INTEGER AS target, {columns} FROM ({load.select})"
+    listed = ", ".join(f"({target})" for target in targets)
     return (
         f"{head}, t.target::INTEGER AS target, {columns} FROM ({load.select}) AS s "
         f"CROSS JOIN (VALUES {listed}) AS t(target)"
     )
-
-
-def judge(
-    db: duckdb.DuckDBPyConnection,
-    loads: Sequence[Load],
-    wanted: set[int],
-    recorded: Mapping[int, RecordedFiles],
-    *,
-    sieved: bool,
-    judged: Container[int],
-) -> dict[int, LoadStats]:
-    """Give what each load held, from what did not match and what is recorded.
-
-    Loads whose numbers are in ``judged`` are left out.
-    """
-    invalid = _invalid(db)
-    others = _others(db)
-    added = dict(db.execute(sql.ADDED).fetchall())
-    odd = {(load, target): rows for load, target, rows in db.execute(sql.DISTINCT_ODD).fetchall()}
-    removed = dict(db.execute(sql.REMOVED).fetchall())
-    sole = filled_alone(loads)
-    stats = {}
-    for load in loads:
-        if load.number in judged:
-            continue
-        places = [place for place in load.places() if place in wanted]
-        repeats = 0 if load.is_table else max(len(places), 1)
-        if not sieved and set(load.places()) <= wanted and all(sole[p] for p in places):
-            counted = places if load.is_table else places[:1]
-            distinct = odd.get((load.number, None), 0) + sum(
-                recorded[place].digest.count
-                - removed.get(place, 0)
-                + added.get(place, 0)
-                + odd.get((load.number, place), 0)
-                for place in counted
-            )
-        else:
-            distinct = distinct_rows(db, load)
-        listed = others.get(load.number, [])
-        stats[load.number] = LoadStats(
-            rows=load.rows,
-            duplicates=load.rows - distinct,
-            invalid={
-                problem: rows // (repeats or 1)
-                for problem, rows in invalid.get(load.number, {}).items()
-            },
-            undeclared=tuple(listed[:MOST_LISTED]),
-            undeclared_rows=sum(rows for _, rows in listed),
-        )
-    return stats
-
-
-def distinct_rows(db: duckdb.DuckDBPyConnection, load: Load) -> int:
-    """Count the distinct rows of a load."""
-    label = ", label" if load.is_table else ""
-
-    def count(conditions: Sequence[str]) -> int:
-        return sum(
-            rows
-            for condition in conditions
-            for (rows,) in db.execute(
-                f"SELECT count(*) FROM (SELECT DISTINCT kind, value{label} FROM ({load.select}) "
-                f"WHERE {condition})"
-            ).fetchall()
-        )
-
-    return memory_limit.in_parts(count)
-
-
-def filled_alone(loads: Iterable[Load]) -> dict[int, bool]:
-    """Tell of each target whether a single load fills it."""
-    found: dict[int, bool] = {}
-    for load in loads:
-        for place in load.places():
-            found[place] = place not in found
-    return found
-
-
-def _invalid(db: duckdb.DuckDBPyConnection) -> dict[int, dict[IdentityProblem, int]]:
-    found: dict[int, dict[IdentityProblem, int]] = {}
-    for load, problem, rows in db.execute(sql.INVALID).fetchall():
-        found.setdefault(load, {})[IdentityProblem(problem)] = rows
-    return found
-
-
-def _others(db: duckdb.DuckDBPyConnection) -> dict[int, list[tuple[str, int]]]:
-    found: dict[int, list[tuple[str, int]]] = {}
-    for load, label, rows in db.execute(sql.OTHERS).fetchall():
-        found.setdefault(load, []).append(("(no value)" if label is None else label, rows))
-    return found

@@ -1,4 +1,4 @@
-"""Recorded members as relations, and what the outcomes of an apply make of them."""
+"""Fold outcomes into the recorded members: write new base files, change files and pairs."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -11,80 +11,156 @@ from segctl.core.errors import StateDamaged
 from segctl.core.identity import SetDigest
 from segctl.core.outcomes import Ledger, Outcome
 from segctl.engine import sql
+from segctl.engine.delta import load_released
 from segctl.engine.model import FoldedTarget, RecordedFiles
 
 COMPACT_SHARE = 0.25
-"""A set is rewritten whole when its change files hold more than this share of its base."""
+"""A set is rewritten as one base file if its change files exceed this share of the base ..."""
 
 COMPACT_FILES = 16
-"""... or when there are more of them than this."""
+"""... or if it already has this many change files."""
 
 CHANGES_LEVEL = 12
-"""How hard change files are compressed: they are small, kept, and copied with every backup."""
+"""The zstd level of change files. They are small, but kept and copied with every backup."""
 
 _NO_PAIRS = (
     "SELECT 0::INTEGER AS target, '' AS kind, '' AS value, '' AS status, '' AS action, "
     "0::DOUBLE AS asked_at, '' AS detail WHERE false"
 )
 
+_NET_CHANGES = """
+CREATE OR REPLACE TEMP TABLE net_changes AS
+SELECT target, kind, value, sum(CASE action WHEN 'ADD' THEN 1 ELSE -1 END)::INTEGER AS sign
+FROM ({changes}) GROUP BY ALL HAVING sign <> 0
+"""
+"""The sum of all change files: 1 adds a member to the base, -1 removes one.
 
-def digest_of(rows: int, high: int, low: int) -> SetDigest:
-    """Put together what ``sql.digest`` summed apart."""
-    return SetDigest(count=int(rows), total=((int(high) << 64) + int(low)) % (1 << 128))
+A change file never adds a user who is a member already, and never removes one who is not.
+"""
+
+_BASE_WITH_CHANGES = """
+SELECT target, kind, value FROM ({base})
+ANTI JOIN (SELECT target, kind, value FROM net_changes WHERE sign < 0) USING (target, kind, value)
+UNION ALL SELECT target, kind, value FROM net_changes WHERE sign > 0
+"""
+
+_SENT_CHANGES = """
+CREATE OR REPLACE TABLE sent_changes AS
+SELECT d.target, d.action, d.kind, d.value, d.recorded, o.outcome, o.asked_at
+FROM read_parquet({delta}) AS d JOIN outcomes AS o ON d.request = o.request
+ANTI JOIN blocked AS b ON d.target = b.target
+"""
+"""The changes that were sent, with the outcomes of their requests."""
+
+_APPLY_EXCEPTIONS = """
+UPDATE sent_changes SET outcome = e.outcome, asked_at = e.asked_at FROM exceptions AS e
+WHERE sent_changes.target = e.target AND sent_changes.kind = e.kind
+    AND sent_changes.value = e.value
+"""
+
+_APPLIED = """
+CREATE OR REPLACE TABLE applied AS
+SELECT target, action, kind, value FROM sent_changes
+WHERE outcome = 'acknowledged' AND (action = 'ADD') <> recorded
+"""
+"""The acknowledged changes of the recorded members. A reassertion may change nothing."""
+
+_INCOMPLETE_TARGETS = """
+SELECT p.target FROM (
+    SELECT target, count(*) AS changes FROM read_parquet({delta}) WHERE request >= 0
+    GROUP BY target
+) AS p
+LEFT JOIN (
+    SELECT target, count(*) AS changes FROM sent_changes WHERE outcome = 'acknowledged'
+    GROUP BY target
+) AS s USING (target)
+WHERE s.changes IS DISTINCT FROM p.changes
+"""
+"""The targets with a change that was not acknowledged."""
+
+_PAIRS_AFTER = """
+CREATE OR REPLACE TABLE pairs_after AS
+SELECT p.* FROM pairs AS p
+ANTI JOIN (
+    SELECT * FROM sent_changes WHERE outcome IN ('acknowledged', 'uncertain', 'refused')
+) AS s
+    ON p.target = s.target AND p.kind = s.kind AND p.value = s.value
+ANTI JOIN released AS r
+    ON p.target = r.target AND p.kind = r.kind AND p.value = r.value AND p.action = r.action
+    AND p.status = 'refused'
+UNION ALL
+SELECT s.target, s.kind, s.value, s.outcome, s.action, s.asked_at, coalesce(e.detail, '')
+FROM sent_changes AS s
+LEFT JOIN exceptions AS e ON s.target = e.target AND s.kind = e.kind AND s.value = e.value
+WHERE s.outcome IN ('uncertain', 'refused')
+"""
+"""Pairs that were neither sent again nor released, and the new uncertain and refused ones."""
+
+_BASE_FILE = f"""
+SELECT kind, value FROM (
+    SELECT kind, value FROM (SELECT kind, value FROM recorded WHERE target = {{target}})
+    ANTI JOIN (
+        SELECT kind, value FROM applied WHERE target = {{target}} AND action = 'REMOVE'
+    ) USING (kind, value)
+    UNION ALL
+    SELECT kind, value FROM applied WHERE target = {{target}} AND action = 'ADD'
+) ORDER BY {sql.MEMBER_ORDER}
+"""
+"""All members of a target after an apply."""
+
+_CHANGE_FILE = f"""
+SELECT action, kind, value FROM applied WHERE target = {{target}} ORDER BY {sql.MEMBER_ORDER}
+"""
+
+_PAIRS_FILE = f"""
+SELECT kind, value, status, action, asked_at, detail FROM pairs_after WHERE target = {{target}}
+ORDER BY {sql.MEMBER_ORDER}
+"""
 
 
 def view_recorded(db: duckdb.DuckDBPyConnection, recorded: Mapping[int, RecordedFiles]) -> None:
-    """Define the relations ``recorded`` and ``pairs`` over the files of the state."""
+    """Create the relations ``recorded`` and ``pairs`` over files of the state."""
     bases = [(t, r.base) for t, r in recorded.items() if r.base]
     changes = [(t, file) for t, r in recorded.items() for file in r.changes]
     pairs = [(t, r.pairs) for t, r in recorded.items() if r.pairs]
-    base = _read(bases, "kind, value") if bases else sql.NO_ROWS
+    members = _select_files(bases, "kind, value") if bases else sql.NO_MEMBERS
     if changes:
-        # A change file never repeats what is so, so a member is in a set exactly
-        # when its signs, the base counted as one ADD, add up to one.
-        db.execute(
-            "CREATE OR REPLACE TEMP TABLE moved AS SELECT target, kind, value, "
-            "sum(CASE action WHEN 'ADD' THEN 1 ELSE -1 END)::INTEGER AS sign "
-            f"FROM ({_read(changes, 'action, kind, value')}) GROUP BY ALL HAVING sign <> 0"
-        )
-        base = (
-            f"SELECT target, kind, value FROM ({base}) ANTI JOIN "
-            "(SELECT target, kind, value FROM moved WHERE sign < 0) USING (target, kind, value) "
-            "UNION ALL SELECT target, kind, value FROM moved WHERE sign > 0"
-        )
-    db.execute(f"CREATE OR REPLACE TEMP VIEW recorded AS {base}")
+        db.execute(_NET_CHANGES.format(changes=_select_files(changes, "action, kind, value")))
+        members = _BASE_WITH_CHANGES.format(base=members)
+    db.execute(f"CREATE OR REPLACE TEMP VIEW recorded AS {members}")
     columns = "kind, value, status, action, asked_at, detail"
-    source = _read(pairs, columns) if pairs else _NO_PAIRS
-    db.execute(f"CREATE OR REPLACE TEMP TABLE pairs AS {source}")
+    select = _select_files(pairs, columns) if pairs else _NO_PAIRS
+    db.execute(f"CREATE OR REPLACE TEMP TABLE pairs AS {select}")
 
 
 def check_counts(db: duckdb.DuckDBPyConnection, recorded: Mapping[int, RecordedFiles]) -> None:
-    """Compare what the head says of sets with changes with what their files hold.
+    """Raise ``StateDamaged`` if a set with change files has another size than the head says.
 
-    Of others the head tells by itself.  Everything that a plan counts starts from there.
-    Raises ``StateDamaged``; ``view_recorded`` was called before.
+    All counts of a plan start from the head's. Call ``view_recorded`` first.
     """
-    changed = {target: each for target, each in recorded.items() if each.changes}
+    changed = {target: files for target, files in recorded.items() if files.changes}
     if not changed:
         return
-    moved = dict(db.execute("SELECT target, sum(sign) FROM moved GROUP BY target").fetchall())
-    for target, each in changed.items():
-        held = each.base_rows + int(moved.get(target, 0))
-        if held != each.digest.count:
+    sums = db.execute("SELECT target, sum(sign) FROM net_changes GROUP BY target").fetchall()
+    net_changes = dict(sums)
+    for target, files in changed.items():
+        members = files.base_rows + int(net_changes.get(target, 0))
+        if members != files.digest.count:
             raise StateDamaged(
-                f"the state says {each.digest.count:,} members of a segment whose files hold "
-                f"{held:,}",
-                hint="It was changed by hand: `segctl state fsck` tells where, and what to do.",
+                f"the state records {files.digest.count:,} members of a segment, but its member "
+                f"files contain {members:,}",
+                hint="Run `segctl state fsck` to find the segment and see what to do.",
             )
 
 
-def _read(files: Sequence[tuple[int, Path]], columns: str) -> str:
-    """Give a SELECT over files that each belong to a target; one file may serve several."""
+def _select_files(files: Sequence[tuple[int, Path]], columns: str) -> str:
+    """Return a SELECT over files that each belong to a target; one file may serve several."""
     if len(files) == 1:
         [(target, file)] = files
-        return f"SELECT {target}::INTEGER AS target, {columns} FROM read_parquet({sql.file(file)})"
+        table = f"read_parquet({sql.file_name(file)})"
+        return f"SELECT {target}::INTEGER AS target, {columns} FROM {table}"
     owners = ", ".join(f"({target}, {sql.literal(str(file))})" for target, file in files)
-    unique = sql.paths(sorted({file for _, file in files}))
+    unique = sql.file_names(sorted({file for _, file in files}))
     return (
         f"SELECT o.target::INTEGER AS target, {columns} FROM "
         f"read_parquet({unique}, filename = 'from_file') AS f "
@@ -99,33 +175,33 @@ def fold(
     ledger: Ledger,
     recorded: Mapping[int, RecordedFiles],
 ) -> dict[int, FoldedTarget]:
-    """Give what outcomes make of each recorded target; see ``Engine.fold``."""
+    """Return each recorded target after the outcomes of an apply; see ``OutcomeFolder.fold``."""
     view_recorded(db, recorded)
-    tabulate(db, ledger)
-    db.execute(sql.OUTCOMES.format(delta=sql.file(delta)))
-    db.execute(sql.EXCEPTED)
-    db.execute(sql.APPLIED)
-    db.execute(sql.RELEASED_BY.format(delta=sql.file(delta)))
-    db.execute(sql.PAIRS_AFTER)
-    left = {
-        target
-        for (target,) in db.execute(sql.LEFT.format(delta=sql.literal(str(delta)))).fetchall()
+    load_ledger(db, ledger)
+    file = sql.file_name(delta)
+    db.execute(_SENT_CHANGES.format(delta=file))
+    db.execute(_APPLY_EXCEPTIONS)
+    db.execute(_APPLIED)
+    load_released(db, delta)
+    db.execute(_PAIRS_AFTER)
+    incomplete = {
+        target for (target,) in db.execute(_INCOMPLETE_TARGETS.format(delta=file)).fetchall()
     }
     return {
-        target: replace(folded, is_complete=target not in left)
-        for target, folded in settle(db, scratch, recorded).items()
+        target: replace(folded, is_complete=target not in incomplete)
+        for target, folded in finalize_targets(db, scratch, recorded).items()
     }
 
 
-def settle(
+def finalize_targets(
     db: duckdb.DuckDBPyConnection, scratch: Path, recorded: Mapping[int, RecordedFiles]
 ) -> dict[int, FoldedTarget]:
-    """Write what ``applied`` and ``pairs_after`` make of each of these targets."""
+    """Write the new files of these targets, from the tables ``applied`` and ``pairs_after``."""
     sums = db.execute(
-        f"SELECT target, action, count(*), {sql.digest(sql.CANONICAL)} "
+        f"SELECT target, action, count(*), {sql.digest_sums(sql.ENCODED_MEMBER)} "
         "FROM applied GROUP BY target, action"
     ).fetchall()
-    moved = {(target, action): digest_of(*sum_) for target, action, *sum_ in sums}
+    applied = {(target, action): sql.digest_from_sums(*values) for target, action, *values in sums}
     pairs = {
         target: (uncertain, refused)
         for target, uncertain, refused in db.execute(
@@ -134,24 +210,24 @@ def settle(
         ).fetchall()
     }
     return {
-        target: _folded(
+        target: _finalize_target(
             db,
             scratch,
             target,
             before,
-            added=moved.get((target, "ADD"), SetDigest()),
-            removed=moved.get((target, "REMOVE"), SetDigest()),
+            added=applied.get((target, "ADD"), SetDigest()),
+            removed=applied.get((target, "REMOVE"), SetDigest()),
             pairs=pairs.get(target, (0, 0)),
         )
         for target, before in recorded.items()
     }
 
 
-def tabulate(db: duckdb.DuckDBPyConnection, ledger: Ledger) -> None:
-    """Put a ledger into tables.
+def load_ledger(db: duckdb.DuckDBPyConnection, ledger: Ledger) -> None:
+    """Create the tables ``outcomes``, ``blocked`` and ``exceptions`` from a ledger.
 
-    A request refused as a whole was not taken apart, so nothing is known of the
-    single pairs: they count as failed, and only named exceptions as refused.
+    The outcome of a refused request is ``failed``, because nothing is known of its single
+    pairs. Only pairs that are listed as exceptions are refused.
     """
     updates = list(ledger.updates.items())
     db.execute(
@@ -170,24 +246,24 @@ def tabulate(db: duckdb.DuckDBPyConnection, ledger: Ledger) -> None:
         "CREATE OR REPLACE TEMP TABLE blocked AS SELECT unnest($1::INTEGER[]) AS target",
         [sorted(ledger.blocked)],
     )
-    odd = ledger.exceptions
+    pairs = ledger.exceptions
     db.execute(
         "CREATE OR REPLACE TEMP TABLE exceptions AS SELECT unnest($1::INTEGER[]) AS target, "
         "unnest($2::VARCHAR[]) AS kind, unnest($3::VARCHAR[]) AS value, "
         "unnest($4::VARCHAR[]) AS outcome, unnest($5::DOUBLE[]) AS asked_at, "
         "unnest($6::VARCHAR[]) AS detail",
         [
-            [p.target_index for p in odd],
-            [p.kind for p in odd],
-            [p.value for p in odd],
-            [str(p.outcome) for p in odd],
-            [p.at for p in odd],
-            [p.detail for p in odd],
+            [p.target_index for p in pairs],
+            [p.kind for p in pairs],
+            [p.value for p in pairs],
+            [str(p.outcome) for p in pairs],
+            [p.at for p in pairs],
+            [p.detail for p in pairs],
         ],
     )
 
 
-def _folded(
+def _finalize_target(
     db: duckdb.DuckDBPyConnection,
     scratch: Path,
     target: int,
@@ -198,26 +274,26 @@ def _folded(
     pairs: tuple[int, int],
 ) -> FoldedTarget:
     digest = before.digest + added - removed
-    rows = added.count + removed.count
-    change = base = pairs_file = None
-    if rows and digest.count:
-        outgrown = before.change_rows + rows > COMPACT_SHARE * before.base_rows
+    changes = added.count + removed.count
+    change_file = base_file = pairs_file = None
+    if changes and digest.count:
+        outgrown = before.change_rows + changes > COMPACT_SHARE * before.base_rows
         if outgrown or len(before.changes) >= COMPACT_FILES:
-            base = _write(db, scratch, sql.MERGED.format(target=target), rows=digest.count)
+            select = _BASE_FILE.format(target=target)
+            base_file = _write(db, scratch, select, rows=digest.count)
         else:
-            select = sql.CHANGED.format(target=target)
-            change = _write(db, scratch, select, rows=rows, level=CHANGES_LEVEL)
+            select = _CHANGE_FILE.format(target=target)
+            change_file = _write(db, scratch, select, rows=changes, level=CHANGES_LEVEL)
     uncertain, refused = pairs
     if uncertain or refused:
-        pairs_file = _write(
-            db, scratch, sql.LEFT_OVER.format(target=target), rows=uncertain + refused
-        )
+        select = _PAIRS_FILE.format(target=target)
+        pairs_file = _write(db, scratch, select, rows=uncertain + refused)
     return FoldedTarget(
         digest=digest,
-        has_changed=bool(rows),
-        change=change,
-        change_rows=rows if change else 0,
-        base=base,
+        has_changed=bool(changes),
+        change=change_file,
+        change_rows=changes if change_file else 0,
+        base=base_file,
         pairs=pairs_file,
         uncertain=uncertain,
         refused=refused,
@@ -225,30 +301,30 @@ def _folded(
 
 
 def write_desired(db: duckdb.DuckDBPyConnection, scratch: Path, target: int) -> FoldedTarget:
-    """Give the members that a compared target is to have, none of them recorded so far."""
-    [[rows, high, low]] = db.execute(
-        f"SELECT count(*), {sql.digest(sql.CANONICAL)} FROM delta WHERE target = {target}"
+    """Write the delta of a target without recorded members as its base file."""
+    [sums] = db.execute(
+        f"SELECT count(*), {sql.digest_sums(sql.ENCODED_MEMBER)} FROM delta WHERE target = {target}"
     ).fetchall()
-    digest = digest_of(rows, high, low)
-    select = f"SELECT kind, value FROM delta WHERE target = {target} ORDER BY {sql.BY_MEMBER}"
-    base = _write(db, scratch, select, rows=rows) if rows else None
-    return FoldedTarget(digest=digest, has_changed=bool(rows), base=base)
+    digest = sql.digest_from_sums(*sums)
+    select = f"SELECT kind, value FROM delta WHERE target = {target} ORDER BY {sql.MEMBER_ORDER}"
+    base = _write(db, scratch, select, rows=digest.count) if digest.count else None
+    return FoldedTarget(digest=digest, has_changed=bool(digest.count), base=base)
 
 
 def _write(
     db: duckdb.DuckDBPyConnection, scratch: Path, select: str, *, rows: int, level: int = 3
 ) -> Path:
-    """Write a sorted file of the state; raises ``StateDamaged`` where its size is a surprise."""
+    """Write a sorted file of the state. Raises ``StateDamaged`` if it has not ``rows`` rows."""
     file = scratch / f"{uuid4().hex}.parquet"
-    db.execute("SET preserve_insertion_order = true")
-    [[written]] = db.execute(
-        f"COPY ({select}) TO {sql.literal(str(file))} "
-        f"(FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL {level})"
-    ).fetchall()
-    db.execute("SET preserve_insertion_order = false")
+    with sql.preserve_order(db):
+        [[written]] = db.execute(
+            f"COPY ({select}) TO {sql.literal(str(file))} "
+            f"(FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL {level})"
+        ).fetchall()
     if written != rows:
         raise StateDamaged(
-            f"the recorded members do not add up: {rows:,} expected, {written:,} found",
-            hint="A member file of the state was changed by hand; restore it from a backup.",
+            f"the recorded members of a segment do not add up: {rows:,} expected, "
+            f"{written:,} found",
+            hint="Run `segctl state fsck` to find the segment, or restore the state from a backup.",
         )
     return file

@@ -33,7 +33,7 @@ from segctl.plan.model import Users
 class QueryParser(Protocol):
     """Parses the queries of manifests."""
 
-    def parse_select(self, sql: str) -> Mapping[str, Any]:
+    def parse_select(self, query: str) -> Mapping[str, Any]:
         """Parse one SELECT into DuckDB's serialized syntax tree. Raises ``SourceError``."""
 
     def query_environment(self) -> Mapping[str, str]:
@@ -90,7 +90,7 @@ class MemberComparer(Protocol):
 class RequestPacker(Protocol):
     """Packs a delta into requests, and saves and reads them."""
 
-    def load_saved_delta(self, delta: Path, recorded: Mapping[int, RecordedFiles]) -> int:
+    def load_saved_delta(self, saved: Path, recorded: Mapping[int, RecordedFiles]) -> int:
         """Load a saved delta instead of comparing, and return the number of changes left.
 
         Changes that the recorded members already contain are left out.
@@ -104,10 +104,10 @@ class RequestPacker(Protocol):
     ) -> PackingSummary:
         """Pack the delta into requests. The result depends on the delta's content alone."""
 
-    def save(self, delta: Path, batches: Path) -> None:
+    def save(self, delta_file: Path, batches_file: Path) -> None:
         """Write the packed delta and the batches as Parquet."""
 
-    def iter_entries(self, batches: Path) -> Iterator[PackedEntry]:
+    def iter_entries(self, batches_file: Path) -> Iterator[PackedEntry]:
         """Yield the entries of saved batches in sending order."""
 
 
@@ -115,7 +115,7 @@ class OutcomeFolder(Protocol):
     """Folds the outcomes of an apply into the recorded members."""
 
     def fold(
-        self, delta: Path, ledger: Ledger, recorded: Mapping[int, RecordedFiles]
+        self, delta_file: Path, ledger: Ledger, recorded: Mapping[int, RecordedFiles]
     ) -> Mapping[int, FoldedTarget]:
         """Return each recorded target after the outcomes of an apply."""
 

@@ -1,9 +1,8 @@
-"""From declared rows to a relation of DuckDB: ``kind``, ``value``, ``label``, unchecked.
+"""Turn the rows of a source into a SELECT of ``kind``, ``value`` and ``segment_value``, unchecked.
 
-Parquet is read where it lies.  Text is parsed once into a table, since parsing
-costs more than everything that follows.  A user's query runs in a second, sealed
-database, which may read the files that the query names and write one result file
-of ours.
+Parquet files are read in place. Text files are parsed once into a table, because parsing costs
+more than everything that follows. A query of a manifest runs in a second, sealed database, which
+can read only the files that the query names and write only one result file.
 """
 
 import csv
@@ -20,8 +19,8 @@ from typing import Any
 
 import duckdb
 
-from segctl.engine import errors, integrity, set_operations, sql
-from segctl.engine.memory_limit import is_shortage
+from segctl.engine import duckdb_errors, scan_sql, sql
+from segctl.engine.compressed_files import check_compressed
 from segctl.engine.model import (
     CheckedQuery,
     CopiedRows,
@@ -31,17 +30,25 @@ from segctl.engine.model import (
     SourceError,
     TargetMembers,
 )
+from segctl.engine.resource_errors import is_resource_error
+from segctl.engine.set_operations import select_members
 
-OPTIONS = {
+DATABASE_OPTIONS = {
     "autoinstall_known_extensions": False,
     "autoload_known_extensions": False,
     "allow_community_extensions": False,
 }
-"""Nothing is fetched behind the user's back."""
+"""DuckDB downloads no extensions."""
+
+_FETCHED_LINES = 10_000
+_INTERRUPT_SECONDS = 0.1
 
 
-class Intake:
-    """Makes relations in one database; ``settings`` are those of the sealed ones too."""
+class RowReader:
+    """Makes the rows of sources available in one database.
+
+    ``settings`` also apply to the sealed databases. ``numbers`` make the names of tables unique.
+    """
 
     def __init__(
         self,
@@ -54,254 +61,268 @@ class Intake:
         self._scratch = scratch
         self._settings = settings
         self._numbers = numbers
-        self._lists: list[tuple[int, InlineRows]] = []
-        self._by_one_thread: set[Path] = set()
-        db.execute("CREATE TEMP TABLE listed (load INTEGER, kind VARCHAR, value VARCHAR)")
+        self._inline: list[tuple[int, InlineRows]] = []
+        self._single_threaded: set[Path] = set()
+        db.execute("CREATE TEMP TABLE inline_rows (load INTEGER, kind VARCHAR, value VARCHAR)")
 
-    def relation(self, rows: Rows, number: int) -> str:
-        """Give a SELECT over the rows of a load; raises ``SourceError``.
+    def prepare(self, rows: Rows, number: int) -> str:
+        """Return a SELECT over the rows of load ``number``. Raises ``SourceError``.
 
-        Lists are there from the next ``settle`` on.
+        Inline rows are missing until ``insert_inline_rows`` is called.
         """
         try:
-            integrity.check(_files(rows))
+            check_compressed(_source_files(rows))
             match rows:
                 case InlineRows():
-                    self._lists.append((number, rows))
-                    columns = "kind, value, NULL::VARCHAR AS label"
-                    return f"SELECT {columns} FROM listed WHERE load = {number}"
+                    self._inline.append((number, rows))
+                    columns = "kind, value, NULL::VARCHAR AS segment_value"
+                    return f"SELECT {columns} FROM inline_rows WHERE load = {number}"
                 case FileScan():
-                    return self._scanned(rows)
+                    return self._prepare_scan(rows)
                 case CheckedQuery():
-                    return self._selected(rows)
+                    return self._run_query(rows)
                 case CopiedRows():
-                    return self._copied(rows)
+                    return self._convert_copy(rows)
                 case TargetMembers(target_index=index):
-                    return set_operations.members_of(index)
+                    return select_members(index)
         except duckdb.Error as error:
-            raise self.explained(error, rows) from error
+            raise self.explain_error(error, rows) from error
 
-    def settle(self) -> None:
-        """Put the lists taken since the last time into one table: there may be thousands."""
-        lists, self._lists = self._lists, []
-        if lists:
-            rows = [(number, part.kind, value) for number, part in lists for value in part.values]
-            numbers, kinds, values = zip(*rows, strict=True) if rows else ((), (), ())
-            self._db.execute(
-                "INSERT INTO listed SELECT unnest($1::INTEGER[]), unnest($2::VARCHAR[]), "
-                "unnest($3::VARCHAR[])",
-                [list(numbers), list(map(str, kinds)), list(values)],
-            )
-
-    def in_order(self, scan: FileScan) -> str:
-        """Give a SELECT over files that reads each of them in its own order."""
-        if scan.format not in ("csv", "tsv"):
-            return sql.rows_of(scan)
-        alike: dict[tuple[str, ...], list[Path]] = {}
-        for path in scan.paths:
-            with _named(path, scan):
-                alike.setdefault(self._header(scan, path), []).append(path)
-        return " UNION ALL ".join(
-            sql.rows_of(
-                replace(scan, paths=tuple(paths)),
-                header,
-                at_once=self._by_one_thread.isdisjoint(paths),
-            )
-            for header, paths in alike.items()
+    def insert_inline_rows(self) -> None:
+        """Insert the inline rows prepared since the last call; one statement for all loads."""
+        loads, self._inline = self._inline, []
+        if not loads:
+            return
+        rows = [(number, part.kind, value) for number, part in loads for value in part.values]
+        numbers, kinds, values = zip(*rows, strict=True) if rows else ((), (), ())
+        self._db.execute(
+            "INSERT INTO inline_rows SELECT unnest($1::INTEGER[]), unnest($2::VARCHAR[]), "
+            "unnest($3::VARCHAR[])",
+            [list(numbers), list(map(str, kinds)), list(values)],
         )
 
-    def explained(self, error: duckdb.Error, rows: Rows) -> SourceError:
-        """Say why rows cannot be read, and which of several files is at fault."""
-        for alone in _each(rows):
-            try:
-                self._db.execute(sql.READ_ALL.format(rows=self.in_order(alone))).fetchall()
-            except (duckdb.Error, SourceError) as its:
-                found = its if isinstance(its, SourceError) else errors.explained(its, alone)
-                [found.file] = alone.paths
-                return found
-        return errors.explained(error, rows)
+    def select_in_order(self, scan: FileScan) -> str:
+        """Return a SELECT over files; in ``sql.preserve_order`` it returns rows in file order."""
+        if scan.format not in ("csv", "tsv"):
+            return scan_sql.select_rows(scan)
+        by_header: dict[tuple[str, ...], list[Path]] = {}
+        for path in scan.paths:
+            with _add_file_to_errors(path, scan):
+                by_header.setdefault(self._read_header(scan, path), []).append(path)
+        return " UNION ALL ".join(
+            scan_sql.select_rows(
+                replace(scan, paths=tuple(paths)),
+                header,
+                parallel=self._single_threaded.isdisjoint(paths),
+            )
+            for header, paths in by_header.items()
+        )
 
-    def _table(self, select: str, parameters: list[Any]) -> str:
+    def explain_error(self, error: duckdb.Error, rows: Rows) -> SourceError:
+        """Return the error for rows that cannot be read, with the file if there are several."""
+        for scan in _scans_of_one_file(rows):
+            try:
+                query = sql.READ_ALL_ROWS.format(rows=self.select_in_order(scan))
+                self._db.execute(query).fetchall()
+            except (duckdb.Error, SourceError) as of_file:
+                if isinstance(of_file, SourceError):
+                    explained = of_file
+                else:
+                    explained = duckdb_errors.explain_error(of_file, scan)
+                [explained.file] = scan.paths
+                return explained
+        return duckdb_errors.explain_error(error, rows)
+
+    # Files
+
+    def _prepare_scan(self, scan: FileScan) -> str:
+        if scan.format == "parquet":
+            self._check_types(scan)
+            return scan_sql.select_rows(scan)
+        if scan.format == "jsonl":
+            table = self._create_table(scan_sql.select_rows(scan))
+            self._check_json_types(scan, table)
+            return f"SELECT kind, value, segment_value FROM {table}"
+        try:
+            return f"FROM {self._create_table(self.select_in_order(scan))}"
+        except duckdb.Error as error:
+            if is_resource_error(error) or scan.format == "txt":
+                raise
+            return f"FROM {self._read_single_threaded(scan)}"
+
+    def _create_table(self, select: str) -> str:
         table = f"rows_{next(self._numbers)}"
-        self._db.execute(f"CREATE TEMP TABLE {table} AS {select}", parameters)
+        self._db.execute(f"CREATE TEMP TABLE {table} AS {select}")
         return table
 
-    def _header(self, scan: FileScan, path: Path) -> tuple[str, ...]:
-        """Read the names in the first line of a csv or tsv file."""
-        with self._lines(path) as lines:
-            first, below = next(lines, ""), next(lines, None)
-        if below is not None and not first:
-            raise errors.no_header()
-        names = _names(first, _mark(scan))
+    def _read_header(self, scan: FileScan, path: Path) -> tuple[str, ...]:
+        """Return the names in the first line of a CSV or TSV file."""
+        with self._read_lines(path) as lines:
+            first, second = next(lines, ""), next(lines, None)
+        if second is not None and not first:
+            raise duckdb_errors.unreadable_header()
+        names = _parse_header(first, _delimiter(scan))
         for column in scan.file_columns:
             if column not in names:
-                raise errors.no_column(column, names)
+                raise duckdb_errors.missing_column(column, names)
             if names.count(column) > 1:
-                raise errors.column_twice(column)
+                raise duckdb_errors.duplicate_column(column)
         return tuple(names)
 
     def _check_types(self, scan: FileScan) -> None:
-        """Refuse a missing column of a Parquet file, and one that holds no text.
+        """Raise ``SourceError`` if a column of a Parquet file is missing or is not text.
 
-        Each file is looked at: of several, DuckDB would cast all to the type of the first.
+        Each file is checked: DuckDB would cast the columns of all to the types of the first.
         """
         for path in scan.paths:
-            table = f"read_parquet({sql.file(path)}, hive_partitioning = false)"
-            with _named(path, scan):
+            table = f"read_parquet({sql.file_name(path)}, hive_partitioning = false)"
+            with _add_file_to_errors(path, scan):
                 described = self._db.execute(f"DESCRIBE SELECT * FROM {table}").fetchall()
                 types = {row[0]: row[1] for row in described}
                 for column in scan.file_columns:
                     if column not in types:
-                        raise errors.no_column(column, list(types))
+                        raise duckdb_errors.missing_column(column, list(types))
                     if types[column] != "VARCHAR" and not types[column].startswith("ENUM"):
-                        raise errors.not_text(column, types[column])
+                        raise duckdb_errors.column_not_text(column, types[column])
 
-    def _check_json(self, scan: FileScan, table: str) -> None:
-        """Refuse values that are neither text nor whole numbers as written."""
+    def _check_json_types(self, scan: FileScan, table: str) -> None:
+        """Raise ``SourceError`` if a value is neither a string nor a whole number in the JSON."""
         wrong = self._db.execute(
-            f"SELECT type, count(*) FROM {table} WHERE type NOT IN "
-            "('VARCHAR', 'UBIGINT', 'BIGINT', 'NULL') GROUP BY type ORDER BY type"
+            f"SELECT json_type, count(*) FROM {table} WHERE json_type NOT IN "
+            "('VARCHAR', 'UBIGINT', 'BIGINT', 'NULL') GROUP BY json_type ORDER BY json_type"
         ).fetchall()
         if not wrong:
             return
-        for alone in _each(scan):
-            with _named(alone.paths[0], scan):
-                self._check_json(alone, f"({sql.rows_of(alone)})")
-        raise errors.not_text_in_json(scan.column, dict(wrong))
+        for one_file in _scans_of_one_file(scan):
+            with _add_file_to_errors(one_file.paths[0], scan):
+                self._check_json_types(one_file, f"({scan_sql.select_rows(one_file)})")
+        raise duckdb_errors.field_not_text(scan.column, dict(wrong))
 
-    def _scanned(self, scan: FileScan) -> str:
-        if scan.format == "parquet":
-            self._check_types(scan)
-            return sql.rows_of(scan)
-        if scan.format == "jsonl":
-            table = self._table(sql.rows_of(scan), [])
-            self._check_json(scan, table)
-            return f"SELECT kind, value, label FROM {table}"
-        try:
-            return f"FROM {self._table(self.in_order(scan), [])}"
-        except duckdb.Error as error:
-            if is_shortage(error) or scan.format == "txt":
-                raise
-            return f"FROM {self._from_the_top(scan)}"
+    def _read_single_threaded(self, scan: FileScan) -> str:
+        """Read CSV or TSV files into a table with one thread each, and return its name.
 
-    def _from_the_top(self, scan: FileScan) -> str:
-        """Read csv or tsv files by one thread each into a table.
-
-        From the middle of a file it cannot always be told whether a line end is in quotes.
-        DuckDB does not say then that a file ends within quotes, and leaves the rest out.
+        A thread that starts in the middle of a file cannot always know whether a line end is
+        inside quotes. A single thread can, but if the file ends inside quotes, it drops the
+        rest without an error. So the ends are checked.
         """
-        self._by_one_thread.update(scan.paths)
+        self._single_threaded.update(scan.paths)
         try:
-            table = self._table(self.in_order(scan), [])
+            table = self._create_table(self.select_in_order(scan))
             for path in scan.paths:
-                with _named(path, scan):
+                with _add_file_to_errors(path, scan):
                     self._check_end(scan, path)
         except duckdb.Error:
-            self._by_one_thread.difference_update(scan.paths)
+            self._single_threaded.difference_update(scan.paths)
             raise
         return table
 
     def _check_end(self, scan: FileScan, path: Path) -> None:
-        with self._lines(path) as lines:
+        """Raise ``SourceError`` if a CSV or TSV file ends inside a quoted value."""
+        with self._read_lines(path) as lines:
             text = (f"{line}\n" for line in lines)
             limit = csv.field_size_limit(sys.maxsize)
             try:
-                deque(csv.reader(text, delimiter=_mark(scan), strict=True), maxlen=0)
+                deque(csv.reader(text, delimiter=_delimiter(scan), strict=True), maxlen=0)
             except csv.Error:
-                raise errors.open_quote() from None
+                raise duckdb_errors.open_quote() from None
             finally:
                 csv.field_size_limit(limit)
 
     @contextmanager
-    def _lines(self, path: Path) -> Iterator[Iterator[str]]:
-        """Give the lines of a text file, in their order and without their ends."""
+    def _read_lines(self, path: Path) -> Iterator[Iterator[str]]:
+        """Yield the lines of a text file in order, without their ends."""
         cursor = self._db.cursor()
         try:
-            cursor.execute("SET preserve_insertion_order = true")
-            cursor.execute(f"SELECT coalesce(value, '') FROM {sql.lines_of([path])}")
-            yield (line for rows in iter(lambda: cursor.fetchmany(10_000), []) for [line] in rows)
+            with sql.preserve_order(cursor):
+                cursor.execute(f"SELECT coalesce(value, '') FROM {scan_sql.text_lines([path])}")
+                chunks = iter(lambda: cursor.fetchmany(_FETCHED_LINES), [])
+                yield (line for rows in chunks for [line] in rows)
         finally:
-            cursor.execute("SET preserve_insertion_order = false")
             cursor.close()
 
-    def _selected(self, select: CheckedQuery) -> str:
-        """Run a user's query where it can do no harm; give a SELECT over its result."""
-        out = self._scratch / f"query_{next(self._numbers)}.parquet"
-        parameters = dict(select.parameters)
-        sealed = duckdb.connect(config={**OPTIONS, **self._settings})
+    # Queries and databases
+
+    def _run_query(self, query: CheckedQuery) -> str:
+        """Run a query of a manifest in a sealed database; return a SELECT over its result."""
+        result = self._scratch / f"query_{next(self._numbers)}.parquet"
+        parameters = dict(query.parameters)
+        sealed = duckdb.connect(config={**DATABASE_OPTIONS, **self._settings})
         try:
-            plain = [sql.plainly(file) for file in select.files]
-            names = dict.fromkeys([*map(str, select.files), *plain, str(out)])
+            escaped = [sql.escape_glob(file) for file in query.files]
+            names = dict.fromkeys([*map(str, query.files), *escaped, str(result)])
             allowed = f"[{', '.join(map(sql.literal, names))}]"
             sealed.execute(f"SET allowed_paths = {allowed}")
             sealed.execute("SET enable_external_access = false")
             sealed.execute("SET lock_configuration = true")
-            # Not a probe of a subquery, which would name the second of two columns anew.
-            described = sealed.execute(f"DESCRIBE {select.sql}\n", parameters).fetchall()
-            columns = errors.check_result([(row[0], row[1]) for row in described], select)
-            _run(
+            # Not a SELECT around the query: that would rename the second of two equal columns.
+            described = sealed.execute(f"DESCRIBE {query.sql}\n", parameters).fetchall()
+            columns = duckdb_errors.select_result_columns(
+                [(row[0], row[1]) for row in described], query
+            )
+            _execute_interruptibly(
                 sealed,
-                f"COPY (SELECT {columns} FROM ({select.sql}\n)) TO {sql.literal(str(out))} "
+                f"COPY (SELECT {columns} FROM ({query.sql}\n)) TO {sql.literal(str(result))} "
                 "(FORMAT parquet, USE_TMP_FILE false)",
                 parameters,
             )
         finally:
             sealed.close()
-        return self._either_key(out)
+        return self._select_members(result)
 
-    def _copied(self, rows: CopiedRows) -> str:
-        """Turn the text of a COPY into Parquet, which takes a part of the room."""
-        out = self._scratch / f"copied_{next(self._numbers)}.parquet"
+    def _convert_copy(self, rows: CopiedRows) -> str:
+        """Convert the output of COPY to Parquet, which is smaller; return a SELECT over it."""
+        result = self._scratch / f"copied_{next(self._numbers)}.parquet"
         self._db.execute(
-            f"COPY ({sql.copied(rows.path)}) TO {sql.literal(str(out))} "
+            f"COPY ({scan_sql.select_copied(rows.path)}) TO {sql.literal(str(result))} "
             "(FORMAT parquet, USE_TMP_FILE false)"
         )
         rows.path.unlink()
         [[read]] = self._db.execute(
-            f"SELECT count(*) FROM read_parquet({sql.file(out)})"
+            f"SELECT count(*) FROM read_parquet({sql.file_name(result)})"
         ).fetchall()
         if read != rows.rows:
-            raise errors.cut_short(sent=rows.rows, read=read)
-        return self._either_key(out)
+            raise duckdb_errors.truncated_copy(sent=rows.rows, read=read)
+        return self._select_members(result)
 
-    def _either_key(self, out: Path) -> str:
-        """Give a SELECT over a file with the columns identity, guid and label."""
-        result = f"read_parquet({sql.file(out)})"
+    def _select_members(self, result: Path) -> str:
+        """Return a SELECT over a file with the columns identity, guid and segment_value."""
+        table = f"read_parquet({sql.file_name(result)})"
         [[both]] = self._db.execute(
-            f"SELECT count(*) FROM {result} WHERE identity IS NOT NULL AND guid IS NOT NULL"
+            f"SELECT count(*) FROM {table} WHERE identity IS NOT NULL AND guid IS NOT NULL"
         ).fetchall()
         if both:
-            raise errors.both_keys(both)
+            raise duckdb_errors.both_keys(both)
         return (
             "SELECT CASE WHEN guid IS NULL THEN 'identity' ELSE 'guid' END AS kind, "
-            f"coalesce(identity, guid) AS value, label FROM {result}"
+            f"coalesce(identity, guid) AS value, segment_value FROM {table}"
         )
 
 
-def _mark(scan: FileScan) -> str:
+def _delimiter(scan: FileScan) -> str:
     return "\t" if scan.format == "tsv" else ","
 
 
-def _names(header: str, mark: str) -> list[str]:
-    """Part a header line; refuses one whose end DuckDB may look for in the rows below.
+def _parse_header(header: str, delimiter: str) -> list[str]:
+    """Return the names in a header line.
 
-    It does so for a quote that is left open, for one within a name that has none around
-    it, and after a byte order mark for a first name that seems to begin another one.
+    Raises ``SourceError`` for a line whose end DuckDB may look for in the lines below. It does so
+    after an open quote, after a quote within an unquoted name, and after a byte order mark if the
+    first name seems to begin another name.
     """
-    name = f'(?:[^"{mark}]*|"(?:[^"]|"")*")'
+    name = f'(?:[^"{delimiter}]*|"(?:[^"]|"")*")'
     try:
-        names = next(csv.reader([header], delimiter=mark), [])
+        names = next(csv.reader([header], delimiter=delimiter), [])
     except csv.Error:
-        raise errors.no_header() from None
-    regular = re.fullmatch(f"{name}(?:{mark}{name})*", header)
-    if not regular or (names and re.search(f'{mark} *("|$)', names[0])):
-        raise errors.no_header()
+        raise duckdb_errors.unreadable_header() from None
+    regular = re.fullmatch(f"{name}(?:{delimiter}{name})*", header)
+    if not regular or (names and re.search(f'{delimiter} *("|$)', names[0])):
+        raise duckdb_errors.unreadable_header()
     return names
 
 
 @contextmanager
-def _named(path: Path, scan: FileScan) -> Iterator[None]:
-    """Name the file in what is told of it, where the source has several."""
+def _add_file_to_errors(path: Path, scan: FileScan) -> Iterator[None]:
+    """Set the file of a ``SourceError`` in the block, if the scan has several files."""
     try:
         yield
     except SourceError as error:
@@ -309,7 +330,7 @@ def _named(path: Path, scan: FileScan) -> Iterator[None]:
         raise
 
 
-def _files(rows: Rows) -> tuple[Path, ...]:
+def _source_files(rows: Rows) -> tuple[Path, ...]:
     match rows:
         case FileScan(paths=files) | CheckedQuery(files=files):
             return files
@@ -317,35 +338,37 @@ def _files(rows: Rows) -> tuple[Path, ...]:
             return ()
 
 
-def _each(rows: Rows) -> Iterator[FileScan]:
-    """Give a scan of each file, where there are several."""
+def _scans_of_one_file(rows: Rows) -> Iterator[FileScan]:
+    """Yield a scan of each file, if there are several."""
     if isinstance(rows, FileScan) and len(rows.paths) > 1:
         yield from (replace(rows, paths=(path,)) for path in rows.paths)
 
 
-def _run(db: duckdb.DuckDBPyConnection, statement: str, parameters: Mapping[str, str]) -> None:
-    """Run a user's query in a thread of its own: a signal then ends it at once, and not after it.
+def _execute_interruptibly(
+    db: duckdb.DuckDBPyConnection, statement: str, parameters: Mapping[str, str]
+) -> None:
+    """Execute a statement in a thread, so that every signal interrupts it at once.
 
-    DuckDB looks out for Ctrl-C alone.  Whatever the signal's handler raises is raised.
+    DuckDB itself only checks for Ctrl-C. Exceptions of signal handlers are raised here.
     """
-    begin, over = Event(), Event()
+    may_start, is_over = Event(), Event()
 
     def execute() -> None:
-        begin.wait()
-        if not over.is_set():
+        may_start.wait()
+        if not is_over.is_set():
             db.execute(statement, dict(parameters))
 
     with ThreadPoolExecutor(max_workers=1) as pool:
         running: Future[None] | None = None
         try:
-            # A signal may come before its name is given: the query begins after that.
+            # A signal can arrive before ``running`` is assigned, so the statement waits.
             running = pool.submit(execute)
-            begin.set()
-            # Not Thread.join: in Python 3.11 an interrupted one takes a running thread for ended.
+            may_start.set()
+            # Not Thread.join: in Python 3.11 an interrupted join considers the thread finished.
             running.result()
         finally:
-            over.set()
-            begin.set()
+            is_over.set()
+            may_start.set()
             while running is not None and not running.done():
-                db.interrupt()  # lost where the query has not begun yet
-                wait([running], timeout=0.1)
+                db.interrupt()  # has no effect before the statement has started
+                wait([running], timeout=_INTERRUPT_SECONDS)

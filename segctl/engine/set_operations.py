@@ -1,10 +1,10 @@
-"""Set algebra: the final members of a target where its sources alone do not tell them.
+"""Set operations: the final members of targets with intersections, hold-outs and other readers.
 
-A target is *composed* where it is narrowed by intersections or a hold-out, where
-another one reads it, or where somebody wants to ask about its members.  Its final set
-is made once, distinct and valid, and is one more source for whoever reads it.  All
-other targets flow by as they are, less what is excluded and suppressed; so nobody
-pays for what he does not use.
+A target is *materialized* if it has an intersection or a hold-out, if another target reads it, or
+if a question about its members follows. Its final members are computed once, distinct and
+valid, into the table ``final_members``; for the comparison and for other targets they are one more
+load. All other targets are streamed through the comparison, filtered by the exclusions
+and the suppressed users, and cost nothing extra.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,45 +14,54 @@ from graphlib import TopologicalSorter
 import duckdb
 
 from segctl.core.holdout import SEPARATOR, Holdout
-from segctl.core.identity import IdentityProblem, Kind
-from segctl.engine import compare, memory_limit, sql
-from segctl.engine.compare import MOST_LISTED, NOT_PLANNED, Load
+from segctl.core.identity import Kind
+from segctl.engine import sql
+from segctl.engine.compare import NOT_PLANNED, Load, select_desired
+from segctl.engine.load_stats import stats_from_rows, targets_with_sole_load
 from segctl.engine.model import LoadStats, TargetMembers
+from segctl.engine.partitions import run_in_partitions
 from segctl.manifests.desired import Role
 from segctl.plan.model import Users
 
-SHOWN = 3
-"""How many users stand for each violation of a rule."""
+SAMPLE_SIZE = 3
+"""How many users are named for each violation of a rule."""
 
 _TABLES = f"""
-CREATE TABLE excluded AS {sql.NO_ROWS};
+CREATE TABLE excluded AS {sql.NO_MEMBERS};
 CREATE TABLE suppressed (kind VARCHAR, value VARCHAR);
-CREATE TABLE holdouts (target INTEGER, salt VARCHAR, bound HUGEINT);
-CREATE TABLE composed (target INTEGER, kind VARCHAR, value VARCHAR, aside VARCHAR);
+CREATE TABLE holdouts (target INTEGER, salt VARCHAR, threshold HUGEINT);
+CREATE TABLE final_members (target INTEGER, kind VARCHAR, value VARCHAR, left_out VARCHAR);
+"""
+"""``left_out`` is why a row is not a final member: invalid, held_out or suppressed, else NULL."""
+
+_WITHOUT_EXCLUDED = """
+SELECT d.* FROM ({desired}) AS d
+ANTI JOIN excluded AS e ON e.target = d.target AND e.value = d.value AND e.kind = d.kind
 """
 
-WITHOUT_SUPPRESSED = """
+_WITHOUT_SUPPRESSED = """
 SELECT d.* FROM ({desired}) AS d
 ANTI JOIN suppressed AS s ON s.value = d.value AND s.kind = d.kind
 """
 
-_HELD_OUT = (
+_IS_HELD_OUT = (
     f"('0x' || substr(sha256(h.salt || {sql.literal(SEPARATOR)} || d.kind[1] || d.value), 1, 16))"
-    "::UBIGINT::HUGEINT < h.bound"
+    "::UBIGINT::HUGEINT < h.threshold"
 )
-"""``Holdout.takes``, in SQL."""
+"""``Holdout.holds_out``, in SQL."""
 
-_COMPOSE = """
-INSERT INTO composed
+_MATERIALIZE = """
+INSERT INTO final_members
 SELECT d.target, d.kind, d.value,
        CASE WHEN d.invalid THEN 'invalid'
-            WHEN {held_out} THEN 'held_out'
+            WHEN {is_held_out} THEN 'held_out'
             WHEN s.value IS NOT NULL THEN 'suppressed' END
 FROM (
     SELECT c.* FROM (
         SELECT *, ({problem}) IS NOT NULL AS invalid FROM (
-            SELECT DISTINCT target, kind, value FROM (SELECT d.* FROM ({desired}) AS d {within})
-            WHERE target IS NOT NULL AND {part}
+            SELECT DISTINCT target, kind, value
+            FROM (SELECT d.* FROM ({desired}) AS d {intersections})
+            WHERE target IS NOT NULL AND {partition}
         )
     ) AS c
     ANTI JOIN excluded AS e ON e.target = c.target AND e.value = c.value AND e.kind = c.kind
@@ -60,13 +69,14 @@ FROM (
 LEFT JOIN holdouts AS h ON h.target = d.target
 LEFT JOIN suppressed AS s ON s.value = d.value AND s.kind = d.kind
 """
+"""The steps in their order: sources, intersections, exclusions, hold-out, suppression."""
 
-_ASIDE = """
-SELECT target, aside, count(*) FROM composed WHERE aside IN ('held_out', 'suppressed')
-GROUP BY target, aside
+_LEFT_OUT = """
+SELECT target, left_out, count(*) FROM final_members
+WHERE left_out IN ('held_out', 'suppressed') GROUP BY target, left_out
 """
 
-_SUPPRESSED = """
+_STREAMED_SUPPRESSED = """
 SELECT target, count(*) FROM (
     SELECT DISTINCT d.target, d.kind, d.value FROM (
         SELECT l.* FROM ({desired}) AS l
@@ -79,326 +89,325 @@ SELECT target, count(*) FROM (
 
 _SHARED = """
 WITH members AS (
-    SELECT target, kind, value FROM composed
-    WHERE aside IS NULL AND list_contains($targets::INTEGER[], target)
+    SELECT target, kind, value FROM final_members
+    WHERE left_out IS NULL AND list_contains($targets::INTEGER[], target)
 ),
-several AS (SELECT kind, value FROM members GROUP BY kind, value HAVING count(*) > 1),
-doubled AS (
-    SELECT m.* FROM members AS m SEMI JOIN several AS s ON s.value = m.value AND s.kind = m.kind
+repeated AS (SELECT kind, value FROM members GROUP BY kind, value HAVING count(*) > 1),
+candidates AS (
+    SELECT m.* FROM members AS m SEMI JOIN repeated AS r ON r.value = m.value AND r.kind = m.kind
 )
-SELECT a.target, b.target, count(*) AS found, min({'kind': a.kind, 'value': a.value}, $most)
-FROM doubled AS a JOIN doubled AS b
+SELECT a.target, b.target, count(*) AS users, min({'kind': a.kind, 'value': a.value}, $most)
+FROM candidates AS a JOIN candidates AS b
 ON b.value = a.value AND b.kind = a.kind AND a.target < b.target
-GROUP BY a.target, b.target ORDER BY found DESC, a.target, b.target
+GROUP BY a.target, b.target ORDER BY users DESC, a.target, b.target
 """
+"""The self-join reads only users of more than one target. They are usually few."""
 
 _OUTSIDE = """
 SELECT m.target, count(*), min({'kind': m.kind, 'value': m.value}, $most)
 FROM (
-    SELECT target, kind, value FROM composed
-    WHERE aside IS NULL AND list_contains($targets::INTEGER[], target)
+    SELECT target, kind, value FROM final_members
+    WHERE left_out IS NULL AND list_contains($targets::INTEGER[], target)
 ) AS m
-ANTI JOIN (SELECT kind, value FROM composed WHERE target = $of AND aside IS NULL) AS o
+ANTI JOIN (
+    SELECT kind, value FROM final_members WHERE target = $container AND left_out IS NULL
+) AS o
 ON o.value = m.value AND o.kind = m.kind
 GROUP BY m.target
 """
 
+_EXCLUDE = """
+INSERT INTO excluded SELECT t.target, s.kind, s.value
+FROM (SELECT DISTINCT kind, value FROM ({select}) WHERE {partition}) AS s
+CROSS JOIN (SELECT unnest($1::INTEGER[]) AS target) AS t
+WHERE ({problem}) IS NULL
+"""
 
-class Algebra:
-    """What is said of the targets of one database beside the sources that fill them.
+_SUPPRESS = """
+INSERT INTO suppressed SELECT s.kind, s.value
+FROM (
+    SELECT DISTINCT kind, value FROM ({select}) WHERE ({problem}) IS NULL AND {partition}
+) AS s
+ANTI JOIN suppressed AS k ON k.value = s.value AND k.kind = s.kind
+"""
+"""Each user is in ``suppressed`` only once, so that a join with it repeats no rows."""
 
-    ``number`` is that of the load that holds all final sets; ``taken`` are the loads that
-    take members away, ``stats`` tell what some loads held.
+
+class SetOperations:
+    """The intersections, exclusions, suppressed users and hold-outs of the targets.
+
+    ``number`` is the number of the load with the final members of materialized targets.
+    ``loads`` are the loads that intersect, exclude or suppress. ``stats`` holds stats of loads
+    that are already counted.
     """
 
     def __init__(self, db: duckdb.DuckDBPyConnection, number: int) -> None:
         self._db = db
         self.number = number
-        self.taken: list[Load] = []
-        self._narrowing: dict[int, list[Load]] = {}
-        self._excluding_members: list[Load] = []
-        self._kept: set[int] = set()
-        self._held: set[int] = set()
-        self._lessened: set[int] = set()
-        self._excluding = self._suppressing = False
+        self.loads: list[Load] = []
         self.stats: dict[int, LoadStats] = {}
+        self._intersections: dict[int, list[Load]] = {}
+        self._exclusions_of_members: list[Load] = []
+        self._restricted: set[int] = set()
+        self._held_out: set[int] = set()
+        self._retained: set[int] = set()
+        self._has_exclusions = self._has_suppressed = False
         db.execute(_TABLES)
 
-    def take(self, load: Load, role: Role) -> None:
-        """Take a load in that takes members away, whatever the sources say."""
-        self.taken.append(load)
-        self._lessened |= set(load.places()) if role != "suppress" else set()
-        members = isinstance(load.source, TargetMembers)
-        if not members:
-            self.stats[load.number] = judged(self._db, load, set(load.places()))
+    def add_load(self, load: Load, role: Role) -> None:
+        """Add a load that intersects, excludes or suppresses."""
+        self.loads.append(load)
+        targets = load.target_indexes()
+        if role != "suppress":
+            self._restricted |= set(targets)
+        reads_members = isinstance(load.source, TargetMembers)
+        if not reads_members:
+            self.stats[load.number] = stats_from_rows(self._db, load, set(targets))
         if role == "intersect":
-            for place in load.places():
-                self._narrowing.setdefault(place, []).append(load)
+            for target in targets:
+                self._intersections.setdefault(target, []).append(load)
         elif role == "suppress":
-            self._suppressing = True
+            self._has_suppressed = True
             self._suppress(load)
         else:
-            self._excluding = True
-            if members:
-                self._excluding_members.append(load)
+            self._has_exclusions = True
+            if reads_members:  # they are excluded when they are materialized
+                self._exclusions_of_members.append(load)
             else:
                 self._exclude(load)
 
-    def hold_out(self, target: int, holdout: Holdout) -> None:
+    def hold_out(self, target_index: int, holdout: Holdout) -> None:
         """Leave a share of the users out of a target."""
-        self._held.add(target)
+        self._held_out.add(target_index)
         self._db.execute(
-            "INSERT INTO holdouts VALUES ($1, $2, $3)", [target, holdout.salt, holdout.threshold]
+            "INSERT INTO holdouts VALUES ($1, $2, $3)",
+            [target_index, holdout.salt, holdout.threshold],
         )
 
     def retain_members(self, target_index: int) -> None:
-        """Have the final members of a target at hand for questions."""
-        self._kept.add(target_index)
+        """Materialize a target, so that questions about its members can be answered."""
+        self._retained.add(target_index)
 
     @property
-    def sieves(self) -> tuple[str, ...]:
-        """What every desired member must pass, each around the one before it."""
-        excluding = (sql.WITHOUT_EXCLUDED,) if self._excluding else ()
-        return excluding + ((WITHOUT_SUPPRESSED,) if self._suppressing else ())
+    def filters(self) -> tuple[str, ...]:
+        """SELECTs around ``{desired}`` that leave out excluded and suppressed rows."""
+        exclusions = (_WITHOUT_EXCLUDED,) if self._has_exclusions else ()
+        return exclusions + ((_WITHOUT_SUPPRESSED,) if self._has_suppressed else ())
 
-    def compose(self, loads: Sequence[Load], wanted: set[int]) -> list[Load]:
-        """Make all final sets; give the loads for the comparison of ``wanted`` targets.
+    def materialize(self, loads: Sequence[Load], wanted: set[int]) -> list[Load]:
+        """Compute all final members, and return the loads for comparing ``wanted`` targets.
 
-        What remains of each load is for the targets that are not composed; one load
-        more holds the final sets.
+        These are what remains of each load for targets that are not materialized, and one load
+        with the final members of all others.
         """
-        reads = self._reads(loads)
-        composed = set(reads)
-        if not composed:
+        dependencies = self._dependencies(loads)
+        materialized = set(dependencies)
+        if not materialized:
             return list(loads)
-        self._db.execute("TRUNCATE composed")
-        order = TopologicalSorter(reads)
+        self._db.execute("TRUNCATE final_members")
+        order = TopologicalSorter(dependencies)
         order.prepare()
         while ready := set(order.get_ready()):
-            self._compose(loads, ready)
-            for load in self._excluding_members:
-                if _read_by(load) in ready:
+            self._materialize(loads, ready)
+            for load in self._exclusions_of_members:
+                if _read_target(load) in ready:
                     self._exclude(load)
             order.done(*ready)
-        alone = compare.filled_alone(loads)
-        for load in [*loads, *self.taken]:
-            if load.number in self.stats:
-                continue
-            if composed & set(load.places()) or isinstance(load.source, TargetMembers):
-                sole = all(alone.get(place) for place in load.places())
-                self.stats[load.number] = self._judged(load, wanted | composed, sole=sole)
-        rest = [_without(load, composed) for load in loads]
-        return [load for load in rest if load.places()] + self._as_load(composed)
+        self._count_loads(loads, materialized, wanted)
+        rest = [_without_targets(load, materialized) for load in loads]
+        return [load for load in rest if load.target_indexes()] + [self._final_load(materialized)]
 
-    def aside(self, loads: Sequence[Load], wanted: set[int]) -> dict[int, dict[str, int]]:
-        """Count by target who is ``held_out`` and, of the others, ``suppressed``.
+    def count_excluded(self, loads: Sequence[Load], wanted: set[int]) -> dict[int, dict[str, int]]:
+        """Count by target the users ``held_out`` and, of the others, those ``suppressed``.
 
-        ``loads`` are those that ``compose`` gave.
+        ``loads`` are the result of ``materialize``.
         """
-        found: dict[int, dict[str, int]] = {}
-        for target, why, users in self._db.execute(_ASIDE).fetchall():
-            found.setdefault(target, {})[why] = users
-        if self._suppressing:
+        counts: dict[int, dict[str, int]] = {}
+        for target, reason, users in self._db.execute(_LEFT_OUT).fetchall():
+            counts.setdefault(target, {})[reason] = users
+        if self._has_suppressed:
             streamed = [load for load in loads if load.number != self.number]
-            desired = compare.desired(self._db, streamed, wanted)
-            for target, users in self._db.execute(_SUPPRESSED.format(desired=desired)).fetchall():
-                found.setdefault(target, {})["suppressed"] = users
-        return found
+            desired = select_desired(self._db, streamed, wanted)
+            query = _STREAMED_SUPPRESSED.format(desired=desired)
+            for target, users in self._db.execute(query).fetchall():
+                counts.setdefault(target, {})["suppressed"] = users
+        return counts
 
-    # Questions
+    # Questions about materialized targets
 
     def count_members(self, target_index: int) -> int:
-        """Count the final members of a composed target."""
-        [[users]] = self._db.execute(f"SELECT count(*) FROM ({_final(target_index)})").fetchall()
+        """Count the final members of a target."""
+        [[users]] = self._db.execute(
+            "SELECT count(*) FROM final_members WHERE target = $1 AND left_out IS NULL",
+            [target_index],
+        ).fetchall()
         return int(users)
 
     def find_shared(self, target_indexes: Sequence[int]) -> dict[tuple[int, int], Users]:
-        """Give the users whom each two of these composed targets share, the most first."""
+        """Return the users that two of these targets share, by pair, most first."""
         rows = self._db.execute(
-            _SHARED, {"targets": list(target_indexes), "most": SHOWN}
+            _SHARED, {"targets": list(target_indexes), "most": SAMPLE_SIZE}
         ).fetchall()
         return {(one, other): _users(count, sample) for one, other, count, sample in rows}
 
     def find_outside(self, target_indexes: Sequence[int], container: int) -> dict[int, Users]:
-        """Give the final members of composed targets that are not in another one."""
-        rows = self._db.execute(
-            _OUTSIDE, {"targets": list(target_indexes), "of": container, "most": SHOWN}
-        ).fetchall()
+        """Return the members of each target that are not in the target ``container``."""
+        parameters = {
+            "targets": list(target_indexes),
+            "container": container,
+            "most": SAMPLE_SIZE,
+        }
+        rows = self._db.execute(_OUTSIDE, parameters).fetchall()
         return {target: _users(count, sample) for target, count, sample in rows}
 
     # Steps
 
-    def _reads(self, loads: Iterable[Load]) -> dict[int, set[int]]:
-        """Give every composed target with the targets that must be composed before it."""
-        every = [*loads, *self.taken]
-        reading = [load for load in every if isinstance(load.source, TargetMembers)]
-        read = {_read_by(load) for load in reading}
-        reads: dict[int, set[int]] = {
-            target: set() for target in read | set(self._narrowing) | self._held | self._kept
+    def _dependencies(self, loads: Iterable[Load]) -> dict[int, set[int]]:
+        """Return every target to materialize, with the targets that it reads."""
+        reading = [load for load in [*loads, *self.loads] if isinstance(load.source, TargetMembers)]
+        read = {_read_target(load) for load in reading}
+        dependencies: dict[int, set[int]] = {
+            target: set()
+            for target in read | set(self._intersections) | self._held_out | self._retained
         }
         for load in reading:
-            for place in load.places():
-                if place in reads:
-                    reads[place].add(_read_by(load))
-        return reads
+            for target in load.target_indexes():
+                if target in dependencies:
+                    dependencies[target].add(_read_target(load))
+        return dependencies
 
-    def _compose(self, loads: Sequence[Load], targets: set[int]) -> None:
-        narrowed = targets & set(self._narrowing)
-        if free := targets - narrowed:
-            self._insert(free, compare.desired(self._db, loads, free), "")
-        for target in sorted(narrowed):
-            within = " ".join(
+    def _materialize(self, loads: Sequence[Load], targets: set[int]) -> None:
+        """Compute the final members of targets whose dependencies are materialized.
+
+        Targets with intersections are computed one by one, all others together.
+        """
+        intersected = targets & set(self._intersections)
+        if others := targets - intersected:
+            self._insert(others, select_desired(self._db, loads, others), "")
+        for target in sorted(intersected):
+            intersections = " ".join(
                 f"SEMI JOIN ({load.select}) AS i{n} ON i{n}.value = d.value AND i{n}.kind = d.kind"
-                for n, load in enumerate(self._narrowing[target])
+                for n, load in enumerate(self._intersections[target])
             )
-            self._insert({target}, compare.desired(self._db, loads, {target}), within)
+            self._insert({target}, select_desired(self._db, loads, {target}), intersections)
 
-    def _insert(self, targets: Iterable[int], desired: str, within: str) -> None:
-        whole = {"desired": desired, "within": within}
-        whole |= {"problem": sql.PROBLEM, "held_out": _HELD_OUT}
-
-        def part(conditions: Sequence[str]) -> None:
-            if len(conditions) > 1:  # some of another try may be there
+    def _insert(self, targets: Iterable[int], desired: str, intersections: str) -> None:
+        def insert(partitions: Sequence[str]) -> None:
+            if len(partitions) > 1:  # a failed attempt may have inserted some rows
                 self._db.execute(
-                    "DELETE FROM composed WHERE list_contains($1::INTEGER[], target)",
+                    "DELETE FROM final_members WHERE list_contains($1::INTEGER[], target)",
                     [list(targets)],
                 )
-            for condition in conditions:
-                self._db.execute(_COMPOSE.format(part=condition, **whole))
+            for partition in partitions:
+                self._db.execute(
+                    _MATERIALIZE.format(
+                        desired=desired,
+                        intersections=intersections,
+                        problem=sql.VALUE_PROBLEM,
+                        is_held_out=_IS_HELD_OUT,
+                        partition=partition,
+                    )
+                )
 
-        memory_limit.in_parts(part)
+        run_in_partitions(insert)
 
     def _exclude(self, load: Load) -> None:
-        """Take the valid rows of a load away from whatever its targets are given."""
+        """Exclude the valid rows of a load from its targets."""
 
-        def part(conditions: Sequence[str]) -> None:
-            # Rows that another try left do no harm: whoever stands there twice is excluded, too.
-            for condition in conditions:
+        def insert(partitions: Sequence[str]) -> None:
+            # Rows of a failed attempt do no harm: a user may be in ``excluded`` twice.
+            for partition in partitions:
                 self._db.execute(
-                    "INSERT INTO excluded SELECT t.target, s.kind, s.value "
-                    f"FROM (SELECT DISTINCT kind, value FROM ({load.select}) WHERE {condition}) "
-                    "AS s CROSS JOIN (SELECT unnest($1::INTEGER[]) AS target) AS t "
-                    f"WHERE ({sql.PROBLEM}) IS NULL",
-                    [load.places()],
+                    _EXCLUDE.format(
+                        select=load.select, problem=sql.VALUE_PROBLEM, partition=partition
+                    ),
+                    [load.target_indexes()],
                 )
 
-        memory_limit.in_parts(part)
+        run_in_partitions(insert)
 
     def _suppress(self, load: Load) -> None:
-        """Take the valid rows of a load away from everybody, and count none of them twice."""
+        """Remove the valid rows of a load from all targets."""
 
-        def part(conditions: Sequence[str]) -> None:
-            for condition in conditions:
+        def insert(partitions: Sequence[str]) -> None:
+            for partition in partitions:
                 self._db.execute(
-                    "INSERT INTO suppressed SELECT s.kind, s.value "
-                    f"FROM (SELECT DISTINCT kind, value FROM ({load.select}) "
-                    f"WHERE ({sql.PROBLEM}) IS NULL AND {condition}) AS s "
-                    "ANTI JOIN suppressed AS k ON k.value = s.value AND k.kind = s.kind"
+                    _SUPPRESS.format(
+                        select=load.select, problem=sql.VALUE_PROBLEM, partition=partition
+                    )
                 )
 
-        memory_limit.in_parts(part)
+        run_in_partitions(insert)
 
-    def _judged(self, load: Load, targets: set[int], *, sole: bool) -> LoadStats:
-        if isinstance(load.source, TargetMembers):
-            return LoadStats(rows=self.count_members(load.source.target_index), duplicates=0)
-        known = self._as_composed(load) if sole else None
-        return known or judged(self._db, load, targets)
+    def _count_loads(self, loads: Sequence[Load], materialized: set[int], wanted: set[int]) -> None:
+        """Add the stats of loads that the comparison does not see in full."""
+        has_sole_load = targets_with_sole_load(loads)
+        for load in [*loads, *self.loads]:
+            if load.number in self.stats:
+                continue
+            targets = load.target_indexes()
+            if isinstance(load.source, TargetMembers):
+                members = self.count_members(load.source.target_index)
+                self.stats[load.number] = LoadStats(rows=members, duplicates=0)
+            elif materialized & set(targets):
+                is_sole = all(has_sole_load.get(target) for target in targets)
+                stats = self._stats_from_members(load) if is_sole else None
+                self.stats[load.number] = stats or stats_from_rows(
+                    self._db, load, wanted | materialized
+                )
 
-    def _as_composed(self, load: Load) -> LoadStats | None:
-        """Tell what a load held from the one set that is made of nothing else.
+    def _stats_from_members(self, load: Load) -> LoadStats | None:
+        """Return the stats of a load from the final members of the only target it fills.
 
-        ``None`` where that does not tell, or where there are invalid rows to be counted.
+        ``None`` if they do not follow from these, or if there are invalid rows to count.
         """
-        places = load.places()
-        if load.is_table or len(places) > 1 or self._lessened & set(places):
+        targets = load.target_indexes()
+        if load.is_table or len(targets) > 1 or self._restricted & set(targets):
             return None
-        [[users, invalid]] = self._db.execute(
-            "SELECT count(*), count(*) FILTER (WHERE aside = 'invalid') FROM composed "
+        [[distinct, invalid]] = self._db.execute(
+            "SELECT count(*), count(*) FILTER (WHERE left_out = 'invalid') FROM final_members "
             "WHERE target = $1",
-            places,
+            targets,
         ).fetchall()
-        return None if invalid else LoadStats(rows=load.rows, duplicates=load.rows - users)
+        return None if invalid else LoadStats(rows=load.rows, duplicates=load.rows - distinct)
 
-    def _as_load(self, composed: set[int]) -> list[Load]:
-        return [
-            Load(
-                number=self.number,
-                source=TargetMembers(target_index=NOT_PLANNED),
-                select="SELECT kind, value, target::VARCHAR AS label FROM composed "
-                "WHERE aside IS NULL",
-                rows=0,
-                targets={str(target): target for target in sorted(composed)},
-            )
-        ]
+    def _final_load(self, materialized: set[int]) -> Load:
+        """Return the load of all final members, in which a target's index is its segment value."""
+        return Load(
+            number=self.number,
+            source=TargetMembers(target_index=NOT_PLANNED),
+            select="SELECT kind, value, target::VARCHAR AS segment_value FROM final_members "
+            "WHERE left_out IS NULL",
+            rows=0,
+            targets={str(target): target for target in sorted(materialized)},
+        )
 
 
-def members_of(target: int) -> str:
-    """Give a SELECT over the members of a target for another one to read.
+def select_members(target_index: int) -> str:
+    """Return a SELECT over the members of a target for another target that reads it.
 
-    Suppressed ones are among them.  They are taken from the reader as from anyone, and
-    are counted there if they would have come.
+    It includes suppressed users. They are removed from the reading target as from any other, and
+    counted there if they would have been members.
     """
     return (
-        "SELECT kind, value, NULL::VARCHAR AS label FROM composed "
-        f"WHERE target = {target} AND (aside IS NULL OR aside = 'suppressed')"
+        "SELECT kind, value, NULL::VARCHAR AS segment_value FROM final_members "
+        f"WHERE target = {target_index} AND (left_out IS NULL OR left_out = 'suppressed')"
     )
 
 
-def judged(db: duckdb.DuckDBPyConnection, load: Load, targets: set[int]) -> LoadStats:
-    """Give what a load held, by looking at all of it; of a table, the rows for ``targets``."""
-    rows = f"SELECT * FROM ({load.select})"
-    others: list[tuple[str, int]] = []
-    if isinstance(load.targets, Mapping):
-        labels = {"labels": [label for label, t in load.targets.items() if t in targets]}
-        rows += " WHERE list_contains($labels::VARCHAR[], label)"
-        others = _others(db, load, list(load.targets))
-    else:
-        labels = {}
-    found = db.execute(
-        f"SELECT {sql.PROBLEM} AS problem, count(*) FROM ({rows}) "
-        "GROUP BY problem HAVING problem IS NOT NULL ORDER BY problem",
-        labels,
-    ).fetchall()
-    return LoadStats(
-        rows=load.rows,
-        duplicates=load.rows - compare.distinct_rows(db, load),
-        invalid={IdentityProblem(problem): count for problem, count in found},
-        undeclared=tuple(others[:MOST_LISTED]),
-        undeclared_rows=sum(count for _, count in others),
-    )
-
-
-def _others(
-    db: duckdb.DuckDBPyConnection, load: Load, labels: Sequence[str]
-) -> list[tuple[str, int]]:
-    return [
-        ("(no value)" if label is None else label, rows)
-        for label, rows in db.execute(
-            f"SELECT label, count(*) AS found FROM ({load.select}) "
-            "WHERE label IS NULL OR NOT list_contains($labels::VARCHAR[], label) "
-            "GROUP BY label ORDER BY found DESC, label",
-            {"labels": list(labels)},
-        ).fetchall()
-    ]
-
-
-def _without(load: Load, composed: set[int]) -> Load:
-    """Give what is left of a load when composed targets are taken care of."""
+def _without_targets(load: Load, materialized: set[int]) -> Load:
+    """Return the rest of a load for targets that are not materialized."""
     if isinstance(load.targets, Mapping):
         targets = {
-            label: NOT_PLANNED if target in composed else target
-            for label, target in load.targets.items()
+            value: NOT_PLANNED if target in materialized else target
+            for value, target in load.targets.items()
         }
         return replace(load, targets=targets if set(targets.values()) != {NOT_PLANNED} else {})
-    return replace(load, targets=[place for place in load.targets if place not in composed])
+    return replace(load, targets=[target for target in load.targets if target not in materialized])
 
 
-def _read_by(load: Load) -> int:
+def _read_target(load: Load) -> int:
     return load.source.target_index if isinstance(load.source, TargetMembers) else NOT_PLANNED
-
-
-def _final(target: int) -> str:
-    return f"SELECT kind, value FROM composed WHERE target = {target} AND aside IS NULL"
 
 
 def _users(count: int, sample: Iterable[Mapping[str, str]] | None) -> Users:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 
 from segctl.engine.model import SourceError
+from segctl.engine.sql import identifier
 
 MAX_LISTED = 10
 
@@ -25,11 +26,6 @@ def did_you_mean(name: str, known: Sequence[str]) -> str:
     """Return a question that suggests the known name closest to ``name``, or an empty string."""
     near = get_close_matches(name, known, n=1)
     return f'Did you mean "{near[0]}"?' if near else ""
-
-
-def quote_name(name: str) -> str:
-    """Quote an identifier as standard SQL does."""
-    return '"' + name.replace('"', '""') + '"'
 
 
 def missing_library(purpose: str, library: str, extra: str) -> SourceError:
@@ -105,7 +101,7 @@ def cast_hint(column: str, key: str, table: str = "") -> str:
 
     ``table`` is given if the source reads a table instead of a query.
     """
-    alias = key if key.isidentifier() else quote_name(key)
+    alias = key if key.isidentifier() else identifier(key)
     if table:
-        return f"Use sql instead of table {table}: CAST({quote_name(column)} AS TEXT) AS {alias}."
+        return f"Use sql instead of table {table}: CAST({identifier(column)} AS TEXT) AS {alias}."
     return f"Cast it: CAST(… AS TEXT) AS {alias}."

@@ -14,7 +14,7 @@ from typing import Any
 
 from segctl.engine.model import CheckedQuery, SourceError
 from segctl.engine.source_errors import not_a_select, several_statements
-from segctl.engine.sql import paths
+from segctl.engine.sql import file_names
 from segctl.sources.files import partition_values
 from segctl.sources.path_policy import PathPolicy
 from segctl.sources.repeatable import is_repeatable
@@ -163,7 +163,9 @@ def _resolve_table(node: Tree, text: bytes, policy: PathPolicy, rewrite: _Rewrit
     options = _csv_options(names, frozenset()) if format_ == "csv" else ""
     options += _partition_options(names)
     rewrite.files.extend(files)
-    rewrite.replacements.append((start, end, f"{_READER_OF[format_]}({paths(files)}{options})"))
+    rewrite.replacements.append(
+        (start, end, f"{_READER_OF[format_]}({file_names(files)}{options})")
+    )
 
 
 def _end_of_name(text: bytes, start: int) -> int:
@@ -204,7 +206,7 @@ def _resolve_function(function: Tree, policy: PathPolicy, rewrite: _Rewrite) -> 
     options = _csv_options(names, given_options) if _READERS[called] == "csv" else ""
     options += "" if given_options & _HIVE_OPTIONS else _partition_options(names)
     rewrite.files.extend(files)
-    rewrite.replacements.append((start, end, paths(files) + options))
+    rewrite.replacements.append((start, end, file_names(files) + options))
 
 
 def _csv_options(names: Sequence[str], given_options: AbstractSet[str]) -> str:

@@ -15,7 +15,8 @@ from urllib.parse import quote
 
 from segctl.core.disk import create_scratch_file
 from segctl.engine.model import CopiedRows
-from segctl.engine.source_errors import not_a_select, quote_name
+from segctl.engine.source_errors import not_a_select
+from segctl.engine.sql import identifier
 from segctl.manifests.desired import SqliteSource
 from segctl.sources import sqlite_errors as errors
 from segctl.sources.result_columns import (
@@ -134,8 +135,8 @@ def _select(source: SqliteSource, segment_column: str | None) -> str:
         return _TOKENS.sub(_quote_as_name, source.sql)
     wanted = [column for column in (source.column, segment_column) if column]
     # SQLite reads an unknown name in double quotes as a string, unless a table precedes it.
-    columns = ", ".join(f"t.{quote_name(column)}" for column in wanted)
-    return f"SELECT {columns} FROM {quote_name(source.table)} AS t"  # noqa: S608 - quoted names
+    columns = ", ".join(f"t.{identifier(column)}" for column in wanted)
+    return f"SELECT {columns} FROM {identifier(source.table)} AS t"  # noqa: S608 - quoted names
 
 
 def _quote_as_name(token: re.Match[str]) -> str:

@@ -1,4 +1,4 @@
-"""Ways to put members into an engine and to look at what it wrote."""
+"""Write members to files, load them into an engine, and read the files that it writes."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -6,77 +6,90 @@ from pathlib import Path
 import duckdb
 
 from segctl.core.identity import Kind, SetDigest
-from segctl.engine.model import InlineRows, RecordedFiles
+from segctl.engine.model import FoldedTarget, InlineRows, RecordedFiles
 from segctl.engine.protocols import Engine
 
 Member = tuple[Kind, str]
+Delta = set[tuple[int, str, str, str]]
+"""Target index, action, kind and value of each change."""
 
 
-def identities(*values: str) -> InlineRows:
+def inline(*values: str) -> InlineRows:
     return InlineRows(kind=Kind.IDENTITY, values=values)
 
 
-def members_file(path: Path, members: Iterable[Member]) -> Path:
-    return _write(path, ("kind", "value"), sorted(members))
+def write_members(path: Path, members: Iterable[Member]) -> Path:
+    return _write_parquet(path, ("kind", "value"), sorted(members))
 
 
-def changes_file(path: Path, changes: Iterable[tuple[str, Kind, str]]) -> Path:
-    return _write(path, ("action", "kind", "value"), changes)
+def write_changes(path: Path, changes: Iterable[tuple[str, Kind, str]]) -> Path:
+    return _write_parquet(path, ("action", "kind", "value"), changes)
 
 
-def pairs_file(path: Path, pairs: Iterable[tuple[Kind, str, str, str, float]]) -> Path:
+def write_pairs(path: Path, pairs: Iterable[tuple[Kind, str, str, str, float]]) -> Path:
     rows = [(*pair, "") for pair in pairs]
-    return _write(path, ("kind", "value", "status", "action", "asked_at", "detail"), rows)
+    columns = ("kind", "value", "status", "action", "asked_at", "detail")
+    return _write_parquet(path, columns, rows)
 
 
-def _write(path: Path, columns: tuple[str, ...], rows: Iterable[tuple[object, ...]]) -> Path:
-    db = duckdb.connect()
-    types = ", ".join(f"{c} {'DOUBLE' if c == 'asked_at' else 'VARCHAR'}" for c in columns)
-    db.execute(f"CREATE TABLE t ({types})")
-    for row in rows:
-        marks = ", ".join("?" for _ in row)
-        db.execute(
-            f"INSERT INTO t VALUES ({marks})", [v if isinstance(v, float) else str(v) for v in row]
-        )
-    db.execute(f"COPY t TO '{path}' (FORMAT parquet)")
-    db.close()
+def _write_parquet(
+    path: Path, columns: tuple[str, ...], rows: Iterable[tuple[object, ...]]
+) -> Path:
+    with duckdb.connect() as db:
+        types = ", ".join(f"{c} {'DOUBLE' if c == 'asked_at' else 'VARCHAR'}" for c in columns)
+        db.execute(f"CREATE TABLE t ({types})")
+        placeholders = ", ".join("?" for _ in columns)
+        for row in rows:
+            values = [value if isinstance(value, float) else str(value) for value in row]
+            db.execute(f"INSERT INTO t VALUES ({placeholders})", values)
+        db.execute(f"COPY t TO '{path}' (FORMAT parquet)")
     return path
 
 
-def recorded(
+def recorded_files(
     folder: Path,
     members: Iterable[Member],
     *,
     name: str = "base",
     pairs: Iterable[tuple[Kind, str, str, str, float]] = (),
 ) -> RecordedFiles:
+    """Write the files of a target with these members and pairs."""
     members, pairs = list(members), list(pairs)
     return RecordedFiles(
         digest=SetDigest.of(members),
-        base=members_file(folder / f"{name}.parquet", members) if members else None,
+        base=write_members(folder / f"{name}.parquet", members) if members else None,
         base_rows=len(members),
-        pairs=pairs_file(folder / f"{name}-pairs.parquet", pairs) if pairs else None,
+        pairs=write_pairs(folder / f"{name}-pairs.parquet", pairs) if pairs else None,
     )
 
 
-def read(path: Path | None) -> list[tuple[object, ...]]:
+def read_parquet(path: Path | None) -> list[tuple[object, ...]]:
     if path is None:
         return []
-    db = duckdb.connect()
-    try:
+    with duckdb.connect() as db:
         return db.execute(f"SELECT * FROM read_parquet('{path}')").fetchall()
-    finally:
-        db.close()
 
 
-def delta(engine: Engine, keys: list[str], folder: Path) -> set[tuple[int, str, str, str]]:
+def members_after(before: RecordedFiles, folded: FoldedTarget) -> set[tuple[str, str]]:
+    """Return the members of a target after outcomes or rejects were folded in."""
+    if folded.has_changed and folded.change is None:
+        return {(str(kind), str(value)) for kind, value in read_parquet(folded.base)}
+    members = {(str(kind), str(value)) for kind, value in read_parquet(before.base)}
+    for action, kind, value in read_parquet(folded.change):
+        (members.add if action == "ADD" else members.remove)((str(kind), str(value)))
+    return members
+
+
+def write_delta(engine: Engine, keys: list[str], folder: Path) -> Delta:
+    """Pack and save the delta of an engine, and return it."""
     engine.pack(keys, counting="strict", settle_seconds=30.0)
     engine.save(folder / "delta.parquet", folder / "batches.parquet")
-    rows = read(folder / "delta.parquet")
+    rows = read_parquet(folder / "delta.parquet")
     return {(int(str(r[1])), str(r[2]), str(r[3]), str(r[4])) for r in rows if int(str(r[0])) >= 0}
 
 
-def sent(engine: Engine, folder: Path) -> list[tuple[int, str, str, str]]:
+def read_entries(engine: Engine, folder: Path) -> list[tuple[int, str, str, str]]:
+    """Return target index, action, kind and value of each saved change, in sending order."""
     return [
         (target, action, str(kind), value)
         for entry in engine.iter_entries(folder / "batches.parquet")

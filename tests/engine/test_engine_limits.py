@@ -1,4 +1,4 @@
-"""Little memory, little disk: the engine spills, and says what is missing where it cannot."""
+"""With little memory the engine spills; errors about memory and disk say what to do."""
 
 import errno
 from pathlib import Path
@@ -9,21 +9,28 @@ import pytest
 from segctl.core.errors import OperationError
 from segctl.core.identity import Kind
 from segctl.engine.duckdb import DuckEngine
-from segctl.engine.memory_limit import MemoryLimits, explained, told
 from segctl.engine.model import FileScan, RecordedFiles
+from segctl.engine.resource_errors import to_operation_error, translate_resource_errors
 
-MEANS = MemoryLimits(memory=512_000_000, folder=Path("/scratch"))
+MEMORY_LIMIT = 512_000_000
+SPILL_FOLDER = Path("/scratch")
 ROWS = 1_000_000
 
 
-def failure(statement: str, **settings: str) -> duckdb.Error:
-    """Give the error that DuckDB itself raises."""
+def duckdb_error(statement: str, **settings: str) -> duckdb.Error:
+    """Return the error that DuckDB raises for a statement."""
     with duckdb.connect(config=dict(settings)) as db, pytest.raises(duckdb.Error) as caught:
         db.execute(statement)
     return caught.value
 
 
-def test_what_does_not_fit_into_memory_is_spilled(tmp_path: Path) -> None:
+def translate(error: duckdb.Error) -> OperationError:
+    translated = to_operation_error(error, memory_limit=MEMORY_LIMIT, spill_folder=SPILL_FOLDER)
+    assert translated
+    return translated
+
+
+def test_what_does_not_fit_in_memory_is_spilled(tmp_path: Path) -> None:
     source = tmp_path / "long.parquet"
     with duckdb.connect() as db:
         db.execute(
@@ -39,55 +46,52 @@ def test_what_does_not_fit_into_memory_is_spilled(tmp_path: Path) -> None:
     assert (diff.targets[0].add, diff.loads[number].duplicates) == (ROWS, 0)
 
 
-def test_a_full_folder_for_what_spills_is_named() -> None:
+def test_the_error_of_a_full_spill_folder_names_it() -> None:
     error = duckdb.OutOfMemoryException(
         "Out of Memory Error: failed to offload data block of size 256.0 KiB (17.9 MiB/18.0 MiB "
         "used).\nThis limit was set by the 'max_temp_directory_size' setting."
     )
-    found = told(error, MEANS)
-    assert found
-    assert found.message == "no space for scratch files in /scratch: No space left on device"
-    assert found.hint == (
+    translated = translate(error)
+    assert translated.message == "no space for scratch files in /scratch: No space left on device"
+    assert translated.hint == (
         "Free some space there, or set --temp-dir or SEGCTL_TEMP_DIR to a folder with more "
         "space. Then run the same command again."
     )
 
 
-def test_a_full_disk_is_told() -> None:
-    error = failure("COPY (SELECT range AS v FROM range(1000000)) TO '/dev/full' (FORMAT csv)")
-    found = told(error, MEANS)
-    assert found
-    assert found.message == "no space for scratch files in /scratch: No space left on device"
+def test_the_error_of_a_full_disk_names_the_spill_folder() -> None:
+    error = duckdb_error("COPY (SELECT range AS v FROM range(1000000)) TO '/dev/full' (FORMAT csv)")
+    assert translate(error).message == (
+        "no space for scratch files in /scratch: No space left on device"
+    )
 
 
-def test_too_little_memory_is_told(tmp_path: Path) -> None:
-    error = failure(
+def test_the_error_of_too_little_memory_names_the_limit(tmp_path: Path) -> None:
+    error = duckdb_error(
         "SELECT list(range) FROM range(100000000)",
         memory_limit="20MB",
         temp_directory=str(tmp_path),
     )
-    found = told(error, MEANS)
-    assert found
-    assert found.message == "there is not enough memory for this run: it may hold 512 MB"
-    assert found.hint == (
-        "Allow it more with --memory-limit or SEGCTL_MEMORY_LIMIT, then run the same command again."
+    translated = translate(error)
+    assert translated.message == "not enough memory: the limit is 512 MB"
+    assert translated.hint == (
+        "Raise --memory-limit or SEGCTL_MEMORY_LIMIT, then run the same command again."
     )
 
 
-def test_a_disk_that_fails_is_told() -> None:
+def test_the_error_of_a_failing_disk_has_the_reason() -> None:
     error = duckdb.IOException(f"Could not read file: {errno.EIO} Input/output error")
-    found = told(error, MEANS)
-    assert found
-    assert found.message == (
-        "cannot work in the folder for scratch files, /scratch: Input/output error"
+    assert translate(error).message == (
+        "cannot use the folder for scratch files, /scratch: Input/output error"
     )
 
 
-def test_other_errors_pass_and_methods_raise_what_is_told() -> None:
+def test_decorated_methods_translate_errors_about_resources_and_no_others() -> None:
     class Worker:
-        means = MEANS
+        memory_limit: int | None = MEMORY_LIMIT
+        spill_folder = SPILL_FOLDER
 
-        @explained
+        @translate_resource_errors
         def work(self, error: duckdb.Error) -> None:
             raise error
 

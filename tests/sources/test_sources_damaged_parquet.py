@@ -27,7 +27,7 @@ def test_a_damaged_page_is_an_error_of_its_source(engine: DuckEngine, root: Path
     with pytest.raises(SourceError) as caught:
         read(engine, scan_files(root, "m.parquet"))
     message = f"{caught.value.summary} {caught.value.detail}"
-    assert message == "the file cannot be read: it seems to be damaged Write it again."
+    assert message == "the file cannot be read: it seems to be damaged Write the file again."
 
 
 def test_the_error_names_the_damaged_one_of_several_files(engine: DuckEngine, root: Path) -> None:

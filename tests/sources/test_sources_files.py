@@ -69,7 +69,7 @@ def test_a_whole_number_in_json_is_read_as_written(engine: DuckEngine, tmp_path:
 
 NO_HEADER = (
     'the file has no column "identity" '
-    "Its first line seems to be a user already: name the columns in a line above it."
+    "Its first line looks like a row of data. Write a header line above it."
 )
 
 
@@ -96,20 +96,45 @@ NO_HEADER = (
             "gold\t0012345\nsilver\t0012346\n",
             NO_HEADER,
         ),
-        ("m.csv", 'identity\n"a\n', 'a quoted value does not end Write a quote inside as "".'),
-        ("m.csv", "identity,x\na,b,c\n", "a row has more or fewer values than the header"),
+        (
+            "m.csv",
+            'identity\n"a\n',
+            'a quoted value does not end Write a quote inside a quoted value as "".',
+        ),
+        (
+            "m.csv",
+            "identity,x\na,b,c\n",
+            (
+                "a row has more or fewer values than the header "
+                "Quote each value that contains the separator or a line break."
+            ),
+        ),
         (
             "m.jsonl",
             '{"identity": "a"}\nnope\n',
-            "a line is not JSON Write one JSON object a line.",
+            "a line is not valid JSON Write one JSON object per line.",
         ),
-        ("m.parquet", "identity\na\n", "the file is not Parquet"),
-        ("m.csv.gz", "identity\na\n", "the file is not gzip, though its name ends in .gz"),
+        (
+            "m.parquet",
+            "identity\na\n",
+            (
+                "the file is not a Parquet file "
+                "Check that the file has the format that its name shows."
+            ),
+        ),
+        (
+            "m.csv.gz",
+            "identity\na\n",
+            (
+                "the file is not gzip, although its name ends in .gz "
+                "Rename the file, or compress it again."
+            ),
+        ),
         (
             "m.jsonl",
             '{"identity": 10.0}\n{"identity": true}\n{"identity": "a"}\n',
             (
-                'field "identity" holds values that are not text: 1 of type BOOLEAN, '
+                'field "identity" has values that are not text: 1 of type BOOLEAN, '
                 '1 of type DOUBLE Write identities as strings, such as {"identity": "0012345"}.'
             ),
         ),
@@ -132,7 +157,7 @@ def test_an_error_does_not_quote_text_that_is_not_utf8(engine: DuckEngine, tmp_p
     assert error_of(engine, path, "csv") == "the file is not UTF-8 Save it as UTF-8."
 
 
-CAST = "Cast it in a query: SELECT CAST"
+CAST = "Cast it with a query: SELECT CAST"
 
 
 @pytest.mark.parametrize(
@@ -144,20 +169,20 @@ CAST = "Cast it in a query: SELECT CAST"
             "10.0::DOUBLE",
             "DOUBLE",
             (
-                f"{CAST}(CAST(\"identity\" AS BIGINT) AS VARCHAR) AS … FROM '…', "
-                "if all are whole numbers."
+                "If all values are whole numbers, cast them with a query: "
+                "SELECT CAST(CAST(\"identity\" AS BIGINT) AS VARCHAR) AS … FROM '…'."
             ),
         ),
         (
             "'a'::BLOB",
             "BLOB",
-            "Decode it in a query, if it is UTF-8: SELECT decode(\"identity\") AS … FROM '…'.",
+            "If it is UTF-8, decode it with a query: SELECT decode(\"identity\") AS … FROM '…'.",
         ),
-        ("['a']", "VARCHAR[]", "A member is one text: take it out of the value in a query."),
+        ("['a']", "VARCHAR[]", "An identity is a single text value. Extract it with a query."),
         (
             "{'a': 'b'}",
             "STRUCT(a VARCHAR)",
-            "A member is one text: take it out of the value in a query.",
+            "An identity is a single text value. Extract it with a query.",
         ),
     ],
 )

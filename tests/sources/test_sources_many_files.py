@@ -64,17 +64,17 @@ def test_a_file_name_may_have_any_characters(engine: DuckEngine, root: Path, nam
     [
         ("b.csv", b"", "the file is empty: it has no header line"),
         ("b.csv", b"email\nb\n", 'the file has no column "identity"'),
-        ("b.csv", b"identity,identity\nb,b\n", 'the file has two columns "identity"'),
+        ("b.csv", b"identity,identity\nb,b\n", 'the file has two columns named "identity"'),
         ("b.csv", b"identity,x\nb,1,2\n", "a row has more or fewer values than the header"),
         ("b.csv", b"identity\nb\xff\n", "the file is not UTF-8"),
-        ("b.jsonl", b'{"identity": "b"}\nx\n', "a line is not JSON"),
+        ("b.jsonl", b'{"identity": "b"}\nx\n', "a line is not valid JSON"),
         ("b.jsonl", b'{"identity": []}\n',
-         ('field "identity" holds values that are not text: 1 of type ARRAY')),
+         ('field "identity" has values that are not text: 1 of type ARRAY')),
         ("b.txt", b"b\xff\n", "the file is not UTF-8"),
-        ("b.parquet", b"PAR1", "the file is not Parquet"),
-        ("b.csv.gz", b"identity\nb\n", "the file is not gzip, though its name ends in .gz"),
-        ("b.csv.zst", b"", "the file is not whole: its compressed data break off"),
-        ("b.csv.zst", b"identity\nb\n", "the file is not zstd, though its name ends in .zst"),
+        ("b.parquet", b"PAR1", "the file is not a Parquet file"),
+        ("b.csv.gz", b"identity\nb\n", "the file is not gzip, although its name ends in .gz"),
+        ("b.csv.zst", b"", "the file is incomplete: its compressed data ends too early"),
+        ("b.csv.zst", b"identity\nb\n", "the file is not zstd, although its name ends in .zst"),
     ],
 )  # fmt: skip
 def test_the_error_names_the_file_at_fault(
@@ -108,8 +108,8 @@ def test_a_truncated_compressed_file_is_an_error(engine: DuckEngine, root: Path,
         (root / f"a.{kind}").write_bytes(content[:cut])
         expected = (
             f"a.{kind}",
-            "the file is not whole: its compressed data break off",
-            "Write it again.",
+            "the file is incomplete: its compressed data ends too early",
+            "Write the file again.",
         )
         assert error_of(engine, root, f"a.{kind}") == expected
 
@@ -120,7 +120,7 @@ def test_a_gzip_file_with_a_flipped_bit_is_an_error(engine: DuckEngine, root: Pa
     packed[len(packed) // 2] ^= 1
     path.write_bytes(packed)
     assert error_of(engine, root, "a.txt.gz")[1] == (
-        "the file is damaged: its compressed data cannot be unpacked"
+        "the file is damaged: its compressed data is invalid"
     )
 
 
@@ -186,7 +186,10 @@ def test_a_file_that_vanishes_is_an_error(engine: DuckEngine, root: Path) -> Non
         (root / f"b.{kind}").unlink()
         with pytest.raises(SourceError) as caught:
             read(engine, rows)
-        assert (caught.value.summary, caught.value.file) == ("the file is gone", rows.paths[1])
+        assert (caught.value.summary, caught.value.file) == (
+            "the file no longer exists",
+            rows.paths[1],
+        )
 
 
 def test_the_name_of_a_link_determines_its_format(engine: DuckEngine, root: Path) -> None:

@@ -32,7 +32,7 @@ from segctl.sources.query import prepare
         ("selec a", 'the query cannot be parsed: syntax error at or near "selec"', ""),
         (
             "select (select 'anna@example.com' from range(2)) as identity",
-            "the query failed: DuckDB refuses a value or a function in it (InvalidInput)",
+            "the query failed: DuckDB rejects a value or a function in it (InvalidInput)",
             "The full message may contain your data. Run the query in DuckDB to see it.",
         ),
     ],
@@ -64,5 +64,5 @@ def test_a_file_with_another_delimiter_is_explained(
     with pytest.raises(SourceError) as caught:
         engine.load(scan, targets=[0])
     assert caught.value.summary == (
-        f'the file has no column "email": its header is one value with {mark}'
+        f'the file has no column "email": its header is a single name that contains {mark}'
     )

@@ -53,7 +53,7 @@ def test_a_header_whose_end_is_ambiguous_is_an_error(
     (root / "m.csv").write_bytes(text.encode())
     with pytest.raises(SourceError) as caught:
         read(engine, scan_files(root, "m.csv"))
-    assert caught.value.summary == "the file does not begin with a header line that can be read"
+    assert caught.value.summary == "the header line cannot be read"
 
 
 NAMES = st.sampled_from(["", "x", "X", "é", "q,z", 'a"b', "x,", "n\nl", " "])
@@ -87,7 +87,7 @@ def test_csv_from_a_program_is_read_row_by_row_or_is_an_error(
     (root / "m.csv").write_bytes((mark + text.getvalue()).encode())
     summary = None
     try:
-        select = engine._intake.in_order(scan_files(root, "m.csv"))
+        select = engine._reader.select_in_order(scan_files(root, "m.csv"))
     except SourceError as error:
         summary = error.summary
     event(f"error: {summary}")
@@ -95,7 +95,7 @@ def test_csv_from_a_program_is_read_row_by_row_or_is_an_error(
         odd = any("\n" in name or "," in name for name in others)
         assert (odd, summary) == (
             True,
-            "the file does not begin with a header line that can be read",
+            "the header line cannot be read",
         )
         return
     members = engine._db.execute(f"SELECT coalesce(value, '') FROM ({select})").fetchall()
@@ -130,9 +130,9 @@ def scan_large_file(root: Path, end: str) -> FileScan:
         ('["a", "b"]', "a line is not a JSON object"),
         ('[{"identity": "b"}]', "a line is not a JSON object"),
         ('{"identity": "b", "identity": "c"}', "a line has a key twice"),
-        ('{"identity": "b"}{"identity": "c"}', "a line is not JSON"),
-        ('{"identity": "b"', "a line is not JSON"),
-        ("x", "a line is not JSON"),
+        ('{"identity": "b"}{"identity": "c"}', "a line is not valid JSON"),
+        ('{"identity": "b"', "a line is not valid JSON"),
+        ("x", "a line is not valid JSON"),
     ],
 )
 @pytest.mark.parametrize("before", [0, 2])

@@ -67,7 +67,7 @@ def test_every_character_is_copied_unchanged(reader: Reader) -> None:
     names = {f"v{number}": value for number, value in enumerate(AWKWARD)}
     rows = " UNION ALL ".join(f"SELECT ${name} AS identity" for name in names)
     copied = fetch(query(rows, **names), reader.database(), reader.file)
-    select = reader.engine._intake.relation(copied, 0)
+    select = reader.engine._reader.prepare(copied, 0)
     read = reader.engine._db.execute(f"SELECT value FROM ({select})").fetchall()
     assert sorted(value for (value,) in read) == sorted(AWKWARD)
     assert not reader.file.exists()

@@ -198,7 +198,7 @@ def test_rows_that_are_lost_after_the_copy_are_an_error(reader: Reader) -> None:
     reader.file.write_bytes(text[: text.rindex(b"9")])
     with pytest.raises(SourceError) as caught:
         reader.engine.load(rows, targets=[0])
-    assert caught.value.summary == "the server sent 9 rows, and 8 could be read"
+    assert caught.value.summary == "the database sent 9 rows, but 8 could be read"
 
 
 def test_a_missing_library_is_an_error_that_says_how_to_install_it(

@@ -85,7 +85,7 @@ def test_a_truncated_compressed_file_is_an_error(engine: DuckEngine, root: Path)
     (root / "a.csv.zst").write_bytes(content[:-1])
     with pytest.raises(SourceError) as caught:
         load(engine, root, "SELECT identity FROM 'a.csv.zst'")
-    assert caught.value.summary == "the file is not whole: its compressed data break off"
+    assert caught.value.summary == "the file is incomplete: its compressed data ends too early"
 
 
 def test_a_file_whose_name_looks_like_a_pattern_is_read(engine: DuckEngine, root: Path) -> None:
@@ -211,7 +211,7 @@ def test_a_missing_cast_is_explained(engine: DuckEngine, root: Path) -> None:
         load(engine, root, "SELECT identity FROM 'members/a.csv' WHERE amount > 5")
     assert "explicit cast" in caught.value.summary
     assert caught.value.detail == (
-        "CSV columns are read as text; cast them, such as CAST(amount AS DOUBLE)."
+        "Columns of a CSV file are text. Cast them, for example CAST(amount AS DOUBLE)."
     )
 
 
@@ -237,8 +237,8 @@ def test_a_truncated_csv_file_is_not_read_in_another_dialect(
         load(engine, root, f"SELECT identity FROM {table}")
     assert caught.value.file == root / "cut.csv"
     assert caught.value.summary == (
-        "the query failed: a row of a csv file does not fit its header, "
-        "or a quote in it does not end"
+        "the query failed: a row of a CSV file does not match its header, "
+        "or a quoted value does not end"
     )
 
 
@@ -267,14 +267,14 @@ def test_a_query_can_set_csv_options(engine: DuckEngine, root: Path, table: str,
         (
             ['"a"', "1"],
             "JSON",
-            "Take its text out of it: …->>'$' AS identity. A cast would keep the quotes.",
+            "Extract its text: …->>'$' AS identity. A cast would keep the quotes.",
         ),
-        (['["a"]'], "VARCHAR[]", "A member is one text: take it out of the value."),
+        (['["a"]'], "VARCHAR[]", "An identity is a single text value. Extract it from the column."),
         (
             ['"A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11"'],
             "UUID",
             (
-                "Cast it: CAST(… AS VARCHAR) AS identity; of JSON, read it as text instead: "
+                "Cast it: CAST(… AS VARCHAR) AS identity. In JSON, read it as text instead: "
                 "read_json('FILE', columns = {identity: 'VARCHAR'})."
             ),
         ),

@@ -175,7 +175,7 @@ ONLY_READ = (
          'the query returns two columns named "identity"', "Remove or rename one of them."),
         ({"sql": "SELECT 'a' AS identity, 'b' AS guid"},
          "the query returns both identity and guid in 1 row",
-         "One of the two must be NULL in each row."),
+         "Return NULL for one of them in each row."),
         ({"sql": "SELECT 'a' AS identity; SELECT 'b' AS identity"},
          "the query has more than one statement",
          "Write one SELECT statement. It may begin with WITH."),

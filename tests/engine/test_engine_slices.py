@@ -1,4 +1,4 @@
-"""What is done piece by piece at size gives the same as all at once."""
+"""Work in slices has the same result as all at once."""
 
 from functools import partial
 from pathlib import Path
@@ -7,11 +7,11 @@ import duckdb
 import pytest
 
 from segctl.core.identity import Kind
-from segctl.engine import pack, save
+from segctl.engine import batches, placement
 from segctl.engine.duckdb import DuckEngine
 from segctl.engine.model import FileScan
 from segctl.packing.placing import place
-from tests.engine.engine_kit import recorded
+from tests.engine.engine_kit import recorded_files
 
 ROWS = 30_000
 SELECT = f"""
@@ -24,9 +24,9 @@ KEYS = [f"s{n}" for n in range(8)]
 
 
 @pytest.fixture
-def in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(save, "CHANGES_A_SLICE", 1000)
-    monkeypatch.setattr(pack, "place", partial(place, most=2000))
+def in_slices(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batches, "CHANGES_PER_SLICE", 1000)
+    monkeypatch.setattr(placement, "place", partial(place, most=2000))
 
 
 def plan(folder: Path, threads: int) -> tuple[Path, Path]:
@@ -44,7 +44,7 @@ def plan(folder: Path, threads: int) -> tuple[Path, Path]:
         segment_column="segment",
     )
     engine.load(scan, targets={key: n for n, key in enumerate(KEYS)})
-    before = recorded(folder, [(Kind.IDENTITY, f"u{i}") for i in range(3000)])
+    before = recorded_files(folder, [(Kind.IDENTITY, f"u{i}") for i in range(3000)])
     for n in range(len(KEYS)):
         engine.set_recorded(n, before, wanted=True)
     engine.diff()
@@ -59,9 +59,9 @@ def rows(select: str) -> list[tuple[object, ...]]:
         return db.execute(select).fetchall()
 
 
-@pytest.mark.usefixtures("in_pieces")
-def test_a_delta_packed_and_written_in_pieces_is_that_of_plain_sql(tmp_path: Path) -> None:
-    delta, batches = plan(tmp_path / "a", threads=2)
+@pytest.mark.usefixtures("in_slices")
+def test_a_delta_packed_and_written_in_slices_equals_the_one_of_plain_sql(tmp_path: Path) -> None:
+    delta_file, batches_file = plan(tmp_path / "a", threads=2)
     base = "SELECT 's' || s AS segment, 'u' || i AS identity FROM range(3000) a(i), range(8) b(s)"
     desired = f"SELECT DISTINCT segment, identity FROM ({SELECT})"
     wanted = f"""
@@ -70,26 +70,26 @@ def test_a_delta_packed_and_written_in_pieces_is_that_of_plain_sql(tmp_path: Pat
     """
     sent = f"""
         SELECT 's' || targets[n], actions[n], name FROM (
-            SELECT unnest(names) AS name, targets, actions FROM '{batches}'
+            SELECT unnest(names) AS name, targets, actions FROM '{batches_file}'
         ), unnest(range(1, len(targets) + 1)) AS t(n)
     """
-    kept = f"SELECT 's' || target, action, value FROM '{delta}'"
+    saved = f"SELECT 's' || target, action, value FROM '{delta_file}'"
     expected = sorted(rows(wanted))
     assert len(expected) > 50_000
     assert sorted(rows(sent)) == expected
-    assert sorted(rows(kept)) == expected
+    assert sorted(rows(saved)) == expected
 
 
-@pytest.mark.usefixtures("in_pieces")
-def test_delta_and_requests_are_the_same_whatever_the_number_of_threads(tmp_path: Path) -> None:
+@pytest.mark.usefixtures("in_slices")
+def test_delta_and_requests_do_not_depend_on_the_number_of_threads(tmp_path: Path) -> None:
     one, other = plan(tmp_path / "a", threads=1), plan(tmp_path / "b", threads=4)
     assert rows(f"FROM '{one[1]}'") == rows(f"FROM '{other[1]}'")
     assert sorted(rows(f"FROM '{one[0]}'"), key=str) == sorted(rows(f"FROM '{other[0]}'"), key=str)
 
 
-def test_entries_stand_in_sending_order_within_their_limits(tmp_path: Path) -> None:
-    _, batches = plan(tmp_path / "a", threads=2)
-    found = rows(f"SELECT request, len(names), len(targets) FROM '{batches}'")
+def test_entries_are_saved_in_sending_order_and_within_the_limits(tmp_path: Path) -> None:
+    _, batches_file = plan(tmp_path / "a", threads=2)
+    found = rows(f"SELECT request, len(names), len(targets) FROM '{batches_file}'")
     numbers = [int(str(request)) for request, _, _ in found]
     assert numbers == sorted(numbers)
     totals: dict[int, list[int]] = {}
@@ -102,9 +102,7 @@ def test_entries_stand_in_sending_order_within_their_limits(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("kinds", [[Kind.IDENTITY], [Kind.GUID], [Kind.IDENTITY, Kind.GUID]])
-def test_kinds_are_told_apart_whether_or_not_they_are_compared(
-    tmp_path: Path, kinds: list[Kind]
-) -> None:
+def test_members_of_different_kinds_are_different_users(tmp_path: Path, kinds: list[Kind]) -> None:
     source = tmp_path / "new.txt"
     source.write_text("anna\nbert\n", encoding="utf-8")
     before = [(kind, "anna") for kind in kinds]
@@ -112,9 +110,9 @@ def test_kinds_are_told_apart_whether_or_not_they_are_compared(
     engine.load(
         FileScan(paths=(source,), format="txt", column="identity", kind=Kind.IDENTITY), targets=[0]
     )
-    engine.set_recorded(0, recorded(tmp_path, before), wanted=True)
+    engine.set_recorded(0, recorded_files(tmp_path, before), wanted=True)
     sample = engine.diff().targets[0].sample
     engine.close()
-    joining = {(Kind.IDENTITY, v) for v in ("anna", "bert")} - set(before)
-    assert set(sample.add) == joining
+    added = {(Kind.IDENTITY, v) for v in ("anna", "bert")} - set(before)
+    assert set(sample.add) == added
     assert set(sample.remove) == set(before) - {(Kind.IDENTITY, "anna")}

@@ -1,3 +1,5 @@
+"""A signal interrupts a query of a manifest at any time."""
+
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,7 @@ from segctl.engine.model import CheckedQuery
 ENDLESS = "select i::varchar as identity from range(1000000000000) t(i) where i % 1000003 = 1"
 
 
-def test_a_signal_that_comes_while_a_query_is_being_started_ends_it(
+def test_a_signal_interrupts_a_query_that_is_being_started(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     submit = ThreadPoolExecutor.submit

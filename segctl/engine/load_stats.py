@@ -1,0 +1,208 @@
+"""Count the rows of loads: duplicates, invalid rows, rows for undeclared segments.
+
+After the comparison most counts follow from the rows that did not match and from the recorded
+counts, without reading the source again.
+"""
+
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import duckdb
+
+from segctl.core.identity import IdentityProblem
+from segctl.engine import sql
+from segctl.engine.compare import Load
+from segctl.engine.model import FileScan, LoadStats, RecordedFiles
+from segctl.engine.partitions import run_in_partitions
+
+MAX_LISTED_VALUES = 10
+"""How many undeclared segment values are listed."""
+
+_INVALID = """
+SELECT load, problem, count(*) FROM unmatched WHERE problem IS NOT NULL
+GROUP BY load, problem ORDER BY load, problem
+"""
+
+_UNDECLARED = """
+SELECT load, segment_value, count(*) AS rows FROM unmatched
+WHERE load IS NOT NULL AND target IS NULL
+GROUP BY load, segment_value ORDER BY load, rows DESC, segment_value
+"""
+
+_ADDED = "SELECT target, count(*) FROM differences WHERE action = 'ADD' GROUP BY target"
+
+_DISTINCT_LEFT_OUT = """
+SELECT load, target, count(*) FROM (
+    SELECT DISTINCT load, target, kind, value, segment_value FROM unmatched
+    WHERE load IS NOT NULL AND (target IS NULL OR problem IS NOT NULL)
+) GROUP BY load, target
+"""
+"""Distinct rows that are invalid or for an undeclared segment."""
+
+_REMOVED = "SELECT target, count(*) FROM unmatched WHERE load IS NULL GROUP BY target"
+
+
+def stats_from_comparison(
+    db: duckdb.DuckDBPyConnection,
+    loads: Sequence[Load],
+    wanted: set[int],
+    recorded: Mapping[int, RecordedFiles],
+    *,
+    filtered: bool,
+    counted: Container[int],
+) -> dict[int, LoadStats]:
+    """Return the stats of loads by their numbers, from the tables of the comparison.
+
+    ``filtered`` is true if the comparison left out some of the desired rows. Loads whose numbers
+    are in ``counted`` are skipped.
+    """
+    invalid, undeclared = _invalid_rows(db), _undeclared_rows(db)
+    added = dict(db.execute(_ADDED).fetchall())
+    left_out = {
+        (load, target): rows for load, target, rows in db.execute(_DISTINCT_LEFT_OUT).fetchall()
+    }
+    removed = dict(db.execute(_REMOVED).fetchall())
+    has_sole_load = targets_with_sole_load(loads)
+    stats = {}
+    for load in loads:
+        if load.number in counted:
+            continue
+        targets = [target for target in load.target_indexes() if target in wanted]
+        repeats = 0 if load.is_table else max(len(targets), 1)
+        planned_only = set(load.target_indexes()) <= wanted
+        if not filtered and planned_only and all(has_sole_load[target] for target in targets):
+            # The distinct rows of a target's only load are its members after the comparison,
+            # and the rows that were left out. A list has the same rows for each target.
+            distinct = left_out.get((load.number, None), 0) + sum(
+                recorded[target].digest.count
+                - removed.get(target, 0)
+                + added.get(target, 0)
+                + left_out.get((load.number, target), 0)
+                for target in (targets if load.is_table else targets[:1])
+            )
+        else:
+            distinct = count_distinct(db, load)
+        values = undeclared.get(load.number, [])
+        stats[load.number] = LoadStats(
+            rows=load.rows,
+            duplicates=load.rows - distinct,
+            invalid={
+                problem: rows // (repeats or 1)
+                for problem, rows in invalid.get(load.number, {}).items()
+            },
+            undeclared=tuple(values[:MAX_LISTED_VALUES]),
+            undeclared_rows=sum(rows for _, rows in values),
+        )
+    return stats
+
+
+def stats_from_rows(db: duckdb.DuckDBPyConnection, load: Load, targets: set[int]) -> LoadStats:
+    """Return the stats of a load by reading all of it; of a table, the rows for ``targets``."""
+    rows = f"SELECT * FROM ({load.select})"
+    parameters: dict[str, list[str]] = {}
+    undeclared: list[tuple[str, int]] = []
+    if isinstance(load.targets, Mapping):
+        rows += " WHERE list_contains($values::VARCHAR[], segment_value)"
+        parameters["values"] = [value for value, t in load.targets.items() if t in targets]
+        undeclared = _undeclared_in_table(db, load, list(load.targets))
+    invalid = db.execute(
+        f"SELECT {sql.VALUE_PROBLEM} AS problem, count(*) FROM ({rows}) "
+        "GROUP BY problem HAVING problem IS NOT NULL ORDER BY problem",
+        parameters,
+    ).fetchall()
+    return LoadStats(
+        rows=load.rows,
+        duplicates=load.rows - count_distinct(db, load),
+        invalid={IdentityProblem(problem): count for problem, count in invalid},
+        undeclared=tuple(undeclared[:MAX_LISTED_VALUES]),
+        undeclared_rows=sum(count for _, count in undeclared),
+    )
+
+
+def add_first_rows(
+    db: duckdb.DuckDBPyConnection,
+    load: Load,
+    stats: LoadStats,
+    select_in_order: Callable[[FileScan], str],
+) -> LoadStats:
+    """Add the first invalid row of each problem, for files. Reads them again, in order."""
+    if not isinstance(load.source, FileScan) or not stats.invalid:
+        return stats
+    first_rows: dict[IdentityProblem, int] = {}
+    first_files: dict[IdentityProblem, Path] = {}
+    for path in load.source.paths:
+        select = select_in_order(replace(load.source, paths=(path,)))
+        for problem, row in _first_invalid(db, select):
+            first_rows.setdefault(problem, row)
+            first_files.setdefault(problem, path)
+        if first_rows.keys() >= stats.invalid.keys():
+            break
+    several = len(load.source.paths) > 1
+    return replace(stats, first_rows=first_rows, first_files=first_files if several else {})
+
+
+def count_distinct(db: duckdb.DuckDBPyConnection, load: Load) -> int:
+    """Count the distinct rows of a load."""
+    segment_value = ", segment_value" if load.is_table else ""
+
+    def count(partitions: Sequence[str]) -> int:
+        return sum(
+            rows
+            for partition in partitions
+            for (rows,) in db.execute(
+                f"SELECT count(*) FROM (SELECT DISTINCT kind, value{segment_value} "
+                f"FROM ({load.select}) WHERE {partition})"
+            ).fetchall()
+        )
+
+    return run_in_partitions(count)
+
+
+def targets_with_sole_load(loads: Iterable[Load]) -> dict[int, bool]:
+    """For each target, return whether exactly one load provides its members."""
+    sole: dict[int, bool] = {}
+    for load in loads:
+        for target in load.target_indexes():
+            sole[target] = target not in sole
+    return sole
+
+
+def _invalid_rows(db: duckdb.DuckDBPyConnection) -> dict[int, dict[IdentityProblem, int]]:
+    by_load: dict[int, dict[IdentityProblem, int]] = {}
+    for load, problem, rows in db.execute(_INVALID).fetchall():
+        by_load.setdefault(load, {})[IdentityProblem(problem)] = rows
+    return by_load
+
+
+def _undeclared_rows(db: duckdb.DuckDBPyConnection) -> dict[int, list[tuple[str, int]]]:
+    by_load: dict[int, list[tuple[str, int]]] = {}
+    for load, segment_value, rows in db.execute(_UNDECLARED).fetchall():
+        by_load.setdefault(load, []).append((_display(segment_value), rows))
+    return by_load
+
+
+def _undeclared_in_table(
+    db: duckdb.DuckDBPyConnection, load: Load, declared: Sequence[str]
+) -> list[tuple[str, int]]:
+    found = db.execute(
+        f"SELECT segment_value, count(*) AS rows FROM ({load.select}) "
+        "WHERE segment_value IS NULL OR NOT list_contains($declared::VARCHAR[], segment_value) "
+        "GROUP BY segment_value ORDER BY rows DESC, segment_value",
+        {"declared": list(declared)},
+    ).fetchall()
+    return [(_display(segment_value), rows) for segment_value, rows in found]
+
+
+def _display(segment_value: str | None) -> str:
+    return "(no value)" if segment_value is None else segment_value
+
+
+def _first_invalid(db: duckdb.DuckDBPyConnection, select: str) -> list[tuple[IdentityProblem, int]]:
+    with sql.preserve_order(db):
+        found = db.execute(
+            f"SELECT problem, min(number) FROM (SELECT {sql.VALUE_PROBLEM} AS problem, "
+            f"row_number() OVER () AS number FROM ({select})) "
+            "WHERE problem IS NOT NULL GROUP BY problem"
+        ).fetchall()
+    return [(IdentityProblem(problem), row) for problem, row in found]
