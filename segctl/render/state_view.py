@@ -13,7 +13,7 @@ from segctl.state.history import Garbage, StateCheck, StateVersion
 from segctl.state.model import SegmentRecord, State, Tombstone
 
 _UNREADABLE = "the state cannot be read: "
-"""The start of a version's problem, which the line of that version replaces."""
+"""The prefix of a version's problem that its line would repeat."""
 
 
 def render_text(state: State, *, style: Style = PLAIN) -> str:
@@ -182,5 +182,5 @@ def render_check(check: StateCheck) -> str:
         f"  - {escaped(problem.summary)}\n    {escaped(problem.advice)}\n"
         for problem in check.problems
     )
-    summary = f"consistent: {check.sound:,} of {segments}; {size}"
+    summary = f"{check.sound:,} of {segments} without problems; {size}"
     return f"The state is not consistent ({summary}):\n{problems}{unused}"

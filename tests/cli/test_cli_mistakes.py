@@ -92,12 +92,12 @@ def test_an_apply_that_cannot_create_a_segment_does_not_call_itself_complete(
     again = segctl("apply", "--auto-approve")
     assert again.code == 3
     assert "Apply incomplete. 0 membership changes acknowledged" in again.out
-    assert "  Not created: 2 segments, and their members not sent" in again.out
+    assert "  Not created: 2 segments. Their members were not sent" in again.out
 
 
 def test_a_workspace_without_segments_says_so(segctl: Segctl, workspace: Path) -> None:
     (workspace / "gold.yaml").unlink()
-    assert segctl("plan").out == "No changes. No segment is declared, and none is recorded.\n"
+    assert segctl("plan").out == "No changes. No segment is declared or recorded.\n"
 
 
 @pytest.mark.parametrize(

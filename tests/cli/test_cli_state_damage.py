@@ -162,7 +162,7 @@ def test_of_a_damaged_head_what_can_be_read_is_proved(
     done = segctl("state", "fsck")
     assert (done.code, done.out) == (
         1,
-        "The state is not consistent (consistent: 1 of 2 segments; 1 member, 1 file):\n"
+        "The state is not consistent (1 of 2 segments without problems; 1 member, 1 file):\n"
         "  - segctl.state.json: segment.gold cannot have 3 members: its files contain 2\n" + PUSH,
     )
 

@@ -39,7 +39,7 @@ def test_the_file_loads_nothing(example_plan: ExamplePlan) -> None:
     assert not {"href", "src", "style", "onclick"} & {name for name, _ in page.attributes}
 
 
-def test_the_policy_allows_exactly_the_style_sheet_in_it(example_plan: ExamplePlan) -> None:
+def test_the_policy_allows_only_the_style_sheet_of_the_file(example_plan: ExamplePlan) -> None:
     page = html.render(example_plan("everyday"))
     (style,) = re.findall(r"<style>(.*?)</style>", page, re.DOTALL)
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
@@ -61,7 +61,7 @@ def test_members_are_not_shown_in_full(mode: Identities, example_plan: ExamplePl
     assert ("n…@e….com" in page.words) == (mode is Identities.MASKED)
 
 
-def test_the_summary_is_the_text_page_s(example_plan: ExamplePlan) -> None:
+def test_the_summary_is_the_same_as_in_text(example_plan: ExamplePlan) -> None:
     words = Page(html.render(example_plan("everyday"))).words
     assert "Plan: 1 to add, 1 to change, 0 to destroy." in words
     assert "618 billable events." in words

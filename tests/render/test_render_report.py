@@ -130,7 +130,7 @@ EVENTS: tuple[tuple[Event, str, str], ...] = (
 
 
 @pytest.mark.parametrize(("event", "kind", "level"), EVENTS)
-def test_every_event_has_terraform_s_keys(event: Event, kind: str, level: str) -> None:
+def test_every_event_has_the_keys_of_terraform(event: Event, kind: str, level: str) -> None:
     line = stream.event_line(event)
     assert (line["type"], line["@level"]) == (kind, level)
     assert line["@message"]

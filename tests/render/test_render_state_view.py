@@ -68,7 +68,7 @@ def test_the_page_names_history_account_and_tombstones() -> None:
     )
 
 
-def test_addresses_are_sorted_one_a_line() -> None:
+def test_addresses_are_sorted_one_per_line() -> None:
     assert state_view.render_addresses(STATE.segments) == "segment.gold\nsegment.loyal\n"
 
 

@@ -48,7 +48,7 @@ def test_a_replacement_counts_as_one_added_and_one_destroyed(example_plan: Examp
     )
 
 
-def test_members_sent_again_and_quarantined_are_counted_apart(example_plan: ExamplePlan) -> None:
+def test_repeated_and_quarantined_members_are_counted_separately(example_plan: ExamplePlan) -> None:
     page = text.render(example_plan("oddities"))
     assert "# 2 sent again: the last request got no answer" in page
     assert "# 1 refused earlier, not retried" in page
