@@ -1,5 +1,5 @@
-"""The user's YAML, from text to desired state, with every problem located.
+"""Compile the user's YAML into the desired state, and locate every problem in it.
 
-Import ``workspace.load_workspace`` to read a workspace, and the values in ``desired``. Only
-``workspace`` touches the disk. What never belongs here: reading a source, and the recorded state.
+Other folders import ``workspace.load_workspace`` and the values in ``desired``. Only ``workspace``
+reads and writes files. Reading sources, and the recorded state, do not belong here.
 """

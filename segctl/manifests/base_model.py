@@ -1,4 +1,4 @@
-"""The base of the models: what is written in YAML is taken strictly, and named in camelCase."""
+"""The base class of the manifest models: strict values and camelCase field names."""
 
 import re
 
@@ -16,7 +16,7 @@ def _model_title(model: type) -> str:
 
 
 class Section(BaseModel):
-    """Base of everything that is written in YAML."""
+    """Base class of every mapping in a manifest."""
 
     model_config = ConfigDict(
         strict=True,

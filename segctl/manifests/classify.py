@@ -1,113 +1,123 @@
-"""Whose document is it: ours, somebody else's, or ours with a mistake in its head.
+"""Separate segctl's manifests from other YAML documents by ``apiVersion`` and ``kind``.
 
-A manifest that is passed over by mistake is a segment destroyed by the next
-plan, so a near miss is an error.
+A document that is almost a manifest is an error: the next plan would destroy the segment of a
+manifest that was skipped by mistake.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 
 from segctl.core.diagnostics import Diagnostic, Severity
 from segctl.manifests.documents import API_VERSION, KINDS
-from segctl.manifests.explain import nearest
+from segctl.manifests.explain import did_you_mean, or_list
 from segctl.manifests.yaml_tree import Document, Map
 
-_FOLDED = {kind.casefold() for kind in KINDS}
+_FOLDED_KINDS = {kind.casefold() for kind in KINDS}
+_ALL_KINDS = or_list(list(KINDS))
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recognized:
-    """Our documents of a known kind, the places of those passed over, and near misses."""
+class ClassifiedDocuments:
+    """The manifests whose content can be checked, and the locations of other documents.
 
-    documents: tuple[Document, ...]
+    ``diagnostics`` are the problems with the notation and with ``apiVersion`` and ``kind``.
+    """
+
+    manifests: tuple[Document, ...]
     passed_over: tuple[str, ...]
     diagnostics: tuple[Diagnostic, ...]
 
 
-def recognize(documents: Iterable[Document]) -> Recognized:
-    """Sort out our documents; problems of notation count only in ours."""
-    ours: list[Document] = []
-    passed: list[str] = []
-    found: list[Diagnostic] = []
+def classify_documents(documents: Iterable[Document]) -> ClassifiedDocuments:
+    """Separate manifests from other documents. Notation problems count only in manifests."""
+    manifests: list[Document] = []
+    passed_over: list[str] = []
+    diagnostics: list[Diagnostic] = []
     for document in documents:
-        if isinstance(document.data, Map) and _is_ours(document.data):
-            found += document.problems
-            found += _head_problems(document, document.data)
-            if _is_readable(document.data):
-                ours.append(document)
+        data = document.data
+        if isinstance(data, Map) and _is_manifest(data):
+            diagnostics += document.problems
+            diagnostics += _head_problems(document, data)
+            if _can_be_checked(data):
+                manifests.append(document)
         else:
-            found += _suspicion(document)
-            passed.append(f"{document.file}:{document.start[0]}")
-    return Recognized(documents=tuple(ours), passed_over=tuple(passed), diagnostics=tuple(found))
+            diagnostics += _missing_head(document)
+            passed_over.append(f"{document.file}:{document.start[0]}")
+    return ClassifiedDocuments(
+        manifests=tuple(manifests),
+        passed_over=tuple(passed_over),
+        diagnostics=tuple(diagnostics),
+    )
 
 
-def _is_ours(data: Map) -> bool:
-    version, kind = data.get("apiVersion"), data.get("kind")
-    if isinstance(kind, str) and kind.casefold() in _FOLDED:
-        return True
-    return _is_near(version)
+def _is_manifest(data: Map) -> bool:
+    kind = data.get("kind")
+    is_known_kind = isinstance(kind, str) and kind.casefold() in _FOLDED_KINDS
+    return is_known_kind or _resembles_api_version(data.get("apiVersion"))
 
 
-def _is_near(version: object) -> bool:
+def _resembles_api_version(version: object) -> bool:
     return isinstance(version, str) and (
         version.casefold().startswith("segctl")
         or SequenceMatcher(None, version.casefold(), API_VERSION).ratio() > 0.8
     )
 
 
-def _is_readable(data: Map) -> bool:
-    """Tell whether the rest of a document can be checked whatever its apiVersion."""
+def _can_be_checked(data: Map) -> bool:
+    """Return whether the model to check the document with is certain."""
     kind = data.get("kind")
-    meant = "apiVersion" not in data or _is_near(data["apiVersion"])
-    return meant and isinstance(kind, str) and kind in KINDS
+    has_version = "apiVersion" not in data or _resembles_api_version(data["apiVersion"])
+    return has_version and isinstance(kind, str) and kind in KINDS
 
 
-def _head_problems(document: Document, data: Map) -> Iterable[Diagnostic]:
+def _head_problems(document: Document, data: Map) -> Iterator[Diagnostic]:
     version, kind = data.get("apiVersion"), data.get("kind")
     if "apiVersion" not in data:
         yield Diagnostic(
             code="api-version",
             summary=f'"apiVersion" is missing in this {kind}.',
             detail=f"Add apiVersion: {API_VERSION}.",
-            location=document.at(),
+            location=document.locate(),
         )
     elif version != API_VERSION:
         yield Diagnostic(
             code="api-version",
-            summary=f"unknown apiVersion {_shown(version)}.",
+            summary=_unknown("apiVersion", version),
             detail=f"Write apiVersion: {API_VERSION}.",
-            location=document.at(("apiVersion",)),
+            location=document.locate(("apiVersion",)),
         )
     if "kind" not in data:
         yield Diagnostic(
             code="kind",
             summary='"kind" is missing.',
-            detail=f"It is one of {', '.join(KINDS)}.",
-            location=document.at(),
+            detail=f"Add kind: {_ALL_KINDS}.",
+            location=document.locate(),
         )
     elif not isinstance(kind, str) or kind not in KINDS:
-        guess = nearest(kind, KINDS) if isinstance(kind, str) else ""
+        suggestion = did_you_mean(kind, KINDS) if isinstance(kind, str) else ""
         yield Diagnostic(
             code="kind",
-            summary=f"unknown kind {_shown(kind)}.",
-            detail=guess or f"It is one of {', '.join(KINDS)}.",
-            location=document.at(("kind",)),
+            summary=_unknown("kind", kind),
+            detail=suggestion or f"Use {_ALL_KINDS}.",
+            location=document.locate(("kind",)),
         )
 
 
-def _shown(value: object) -> str:
-    return f'"{value[:60]}"' if isinstance(value, str) else "that is not text"
+def _unknown(field: str, value: object) -> str:
+    if isinstance(value, str):
+        return f'unknown {field} "{value[:60]}".'
+    return f'"{field}" must be text.'
 
 
-def _suspicion(document: Document) -> Iterable[Diagnostic]:
-    """Warn of a manifest whose head has gone."""
+def _missing_head(document: Document) -> Iterator[Diagnostic]:
+    """Warn about a document that looks like a manifest without its first two fields."""
     data = document.data
     if isinstance(data, Map) and {"metadata", "spec"} <= set(data) and "kind" not in data:
         yield Diagnostic(
             code="no-head",
-            summary="this document has neither apiVersion nor kind and is passed over.",
+            summary="this document has neither apiVersion nor kind, so segctl ignores it.",
             detail=f"If it is a manifest, add apiVersion: {API_VERSION} and its kind.",
-            location=document.at(),
+            location=document.locate(),
             severity=Severity.WARNING,
         )

@@ -1,4 +1,4 @@
-"""From the files of a workspace to the desired state, or to everything that is wrong."""
+"""Compile the files of a workspace into the desired state, or into all of its problems."""
 
 import hashlib
 import json
@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from pydantic import ValidationError
 
 from segctl.core.diagnostics import Diagnostic, Location, Severity
-from segctl.manifests.assemble import Written, assemble
-from segctl.manifests.classify import recognize
+from segctl.manifests.assemble import ValidDocument, assemble_desired_state
+from segctl.manifests.classify import classify_documents
 from segctl.manifests.declarations import kind_of
 from segctl.manifests.desired import DesiredState
 from segctl.manifests.documents import KINDS, ProjectDocument
-from segctl.manifests.explain import explain
-from segctl.manifests.validate import check, check_project, check_url
-from segctl.manifests.variables import fill, resolve
-from segctl.manifests.yaml_reader import parse
+from segctl.manifests.explain import explain_errors
+from segctl.manifests.validate import check_base_url, check_documents, check_project
+from segctl.manifests.variables import fill_variables, resolve_variables
+from segctl.manifests.yaml_reader import parse_file
 from segctl.manifests.yaml_tree import Document
 
 PROJECT_FILE = "segctl.yaml"
@@ -24,11 +24,11 @@ BASE_URL_VARIABLE = "CLEVERTAP_BASE_URL"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Compiled:
-    """The desired state, ``None`` where a diagnostic is an error.
+class CompileResult:
+    """The desired state, or ``None`` if a diagnostic is an error.
 
-    ``passed_over`` are the documents that are not ours, as ``file:line``;
-    ``allowed_folders`` what the Project lets sources read outside of the workspace.
+    ``passed_over`` are the documents of other tools, as ``file:line``. ``allowed_folders`` are the
+    folders outside the workspace that the Project lets sources read.
     """
 
     desired: DesiredState | None
@@ -39,112 +39,114 @@ class Compiled:
 
 def compile_files(
     files: Mapping[str, bytes], *, variables: Mapping[str, str], environment: Mapping[str, str]
-) -> Compiled:
-    """Compile the YAML files of a workspace, given by their paths relative to its root.
+) -> CompileResult:
+    """Compile the YAML files of a workspace. Keys are their paths relative to its root.
 
-    ``variables`` are those of the command line; ``environment`` is looked at for
-    ``SEGCTL_VAR_…`` and ``CLEVERTAP_BASE_URL``.  Raises nothing: all problems are
-    in the result, in the order of files and lines.
+    ``variables`` are the values set by ``--var``. From ``environment``, ``SEGCTL_VAR_…`` and
+    ``CLEVERTAP_BASE_URL`` are read. All problems are in the result, sorted by file and line.
     """
-    parsed = {file: parse(file, content) for file, content in files.items()}
-    found = [d for p in parsed.values() for d in p.diagnostics]
-    recognized = recognize(d for p in parsed.values() for d in p.documents)
-    found += recognized.diagnostics
-    ours = recognized.documents
-    broken = any(d.location and d.location.file == PROJECT_FILE for d in found)
-    project, problems = _project_document(ours, PROJECT_FILE in files and not broken)
-    found += problems
-    values, problems = resolve(project, variables, environment)
-    found += problems
-    filled = [fill(document, values) for document in ours]
-    found += (problem for _, problems in filled for problem in problems)
+    parsed = {file: parse_file(file, content) for file, content in files.items()}
+    diagnostics = [d for p in parsed.values() for d in p.diagnostics]
+    classified = classify_documents(d for p in parsed.values() for d in p.documents)
+    diagnostics += classified.diagnostics
+    manifests = classified.manifests
+    has_problems = any(d.location and d.location.file == PROJECT_FILE for d in diagnostics)
+    project, problems = _find_project(manifests, PROJECT_FILE in files and not has_problems)
+    diagnostics += problems
+    values, problems = resolve_variables(project, variables, environment)
+    diagnostics += problems
+    filled = [fill_variables(document, values) for document in manifests]
+    diagnostics += (problem for _, problems in filled for problem in problems)
     documents = [document for document, _ in filled]
-    found += check(documents, values)
-    written, problems = _read(documents)
-    found += problems
-    settings = [w.content for w in written if isinstance(w.content, ProjectDocument)]
+    diagnostics += check_documents(documents, values)
+    valid, problems = _validate(documents)
+    diagnostics += problems
+    projects = [v.content for v in valid if isinstance(v.content, ProjectDocument)]
     base_url = environment.get(BASE_URL_VARIABLE, "").strip()
-    found += check_url(base_url, BASE_URL_VARIABLE, None) if base_url else ()
+    diagnostics += check_base_url(base_url, BASE_URL_VARIABLE, None) if base_url else ()
     desired = None
-    if settings and not any(d.severity is Severity.ERROR for d in found):
-        desired = assemble(
-            settings[0],
-            written,
+    if projects and not any(d.severity is Severity.ERROR for d in diagnostics):
+        desired = assemble_desired_state(
+            projects[0],
+            valid,
             variables=values.values,
             base_url=base_url,
-            digest=_digest(ours),
+            digest=_digest(manifests),
         )
-    return Compiled(
+    return CompileResult(
         desired=desired,
-        diagnostics=in_order(found),
-        passed_over=recognized.passed_over,
-        allowed_folders=tuple(f for s in settings for f in s.spec.allow_folders),
+        diagnostics=sort_diagnostics(diagnostics),
+        passed_over=classified.passed_over,
+        allowed_folders=tuple(folder for p in projects for folder in p.spec.allow_folders),
     )
 
 
-def in_order(diagnostics: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
-    """Sort by place, each once; those without a place come first."""
+def sort_diagnostics(diagnostics: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
+    """Sort by location, without repeats. Diagnostics without a location come first."""
     nowhere = Location(file="")
     return tuple(sorted(dict.fromkeys(diagnostics), key=lambda d: d.location or nowhere))
 
 
-def _project_document(
-    documents: Sequence[Document], expected: bool
+def _find_project(
+    manifests: Sequence[Document], is_expected: bool
 ) -> tuple[Document | None, list[Diagnostic]]:
-    """Find the one Project; it is ``expected`` where ``segctl.yaml`` could be read."""
-    projects = [d for d in documents if kind_of(d) == "Project"]
-    inside = [d for d in projects if d.file == PROJECT_FILE]
-    found = [
+    """Return the Project in ``segctl.yaml``. It is expected if that file could be read."""
+    projects = [d for d in manifests if kind_of(d) == "Project"]
+    in_place = [d for d in projects if d.file == PROJECT_FILE]
+    diagnostics = [
         Diagnostic(
             code="project-place",
-            summary=f"a Project stands in {PROJECT_FILE} at the root of the workspace only.",
+            summary=f"a Project must be in {PROJECT_FILE} at the root of the workspace.",
             detail="Move it there, or remove it.",
-            location=d.at(("kind",)),
+            location=d.locate(("kind",)),
         )
         for d in projects
         if d.file != PROJECT_FILE
     ]
-    found += [
+    diagnostics += [
         Diagnostic(
             code="project-twice",
-            summary="a workspace has one Project.",
-            detail=f"The first is at {inside[0].at()}. Remove one of them.",
-            location=d.at(("kind",)),
+            summary="a workspace can have only one Project.",
+            detail=f"The first is at {in_place[0].locate()}. Remove one of them.",
+            location=d.locate(("kind",)),
         )
-        for d in inside[1:]
+        for d in in_place[1:]
     ]
-    if expected and not inside:
-        found.append(
+    if is_expected and not in_place:
+        diagnostics.append(
             Diagnostic(
                 code="project-missing",
-                summary=f"{PROJECT_FILE} holds no Project.",
-                detail='Add a document with kind: Project; "segctl init" shows one.',
+                summary=f"{PROJECT_FILE} contains no Project.",
+                detail='Add a document with kind: Project, as "segctl init" writes it.',
                 location=Location(file=PROJECT_FILE),
             )
         )
-    return (inside[0] if inside else None), found
+    return (in_place[0] if in_place else None), diagnostics
 
 
-def _read(documents: Iterable[Document]) -> tuple[list[Written], list[Diagnostic]]:
-    written: list[Written] = []
-    found: list[Diagnostic] = []
+def _validate(documents: Iterable[Document]) -> tuple[list[ValidDocument], list[Diagnostic]]:
+    valid: list[ValidDocument] = []
+    diagnostics: list[Diagnostic] = []
     for document in documents:
         model = KINDS[kind_of(document)]
         try:
             content = model.model_validate(document.data)
         except ValidationError as error:
-            found += explain(document, model, error)
+            diagnostics += explain_errors(document, model, error)
             continue
-        written.append(Written(document=document, content=content))
+        valid.append(ValidDocument(document=document, content=content))
         if isinstance(content, ProjectDocument):
-            found += check_project(document, content)
-    return written, found
+            diagnostics += check_project(document, content)
+    return valid, diagnostics
 
 
-def _digest(documents: Iterable[Document]) -> str:
-    """Digest what is written, before variables, whatever its formatting, files and order."""
+def _digest(manifests: Iterable[Document]) -> str:
+    """Return a digest of the content before variables are filled in.
+
+    Formatting, files and the order of documents do not change it.
+    """
     digests = sorted(
         hashlib.sha256(json.dumps(d.data, sort_keys=True, separators=(",", ":")).encode()).digest()
-        for d in documents
+        for d in manifests
     )
     return f"sha256:{hashlib.sha256(b''.join(digests)).hexdigest()}"

@@ -1,171 +1,185 @@
-"""What documents declare, read from their trees: segments and sources.
+"""Find the segments, sources and rules that documents declare, in their unvalidated trees.
 
-The checks between documents look at these, so that they find their problems in
-documents, too, that have others.  A value of a wrong type is simply not seen
-here; its model reports it.
+The checks between documents use these, so that they also find problems in documents that have
+other problems. A value of the wrong type is skipped here; the model of the document reports it.
 """
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from segctl.core.diagnostics import Location
-from segctl.manifests.yaml_tree import Document, Map, Seq, Value, look
+from segctl.manifests.yaml_tree import Document, Map, Seq, Value, lookup
 
 SourcePath = tuple[str | int, ...]
 
 SOURCE_FIELDS = ("members", "intersect", "exclude", "suppress")
-"""The fields of a spec that hold lists of sources."""
+"""The fields of a spec that are lists of sources."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Declared:
-    """A segment, from its own document or from a table."""
+class SegmentDeclaration:
+    """A segment declared in a Segment or in a SegmentTable."""
 
     name: str
     display_name: str | None
     customer_segment_id: str
     unmanaged: bool
-    at: Location
-    display_name_at: Location
-    customer_segment_id_at: Location
+    location: Location
+    display_name_location: Location
+    customer_segment_id_location: Location
 
 
 def kind_of(document: Document) -> str:
-    """Give the kind of one of our documents."""
-    return _text(look(document.data, "kind")) or ""
+    """Return the kind of a manifest."""
+    return _text(lookup(document.data, "kind")) or ""
 
 
-def declared(documents: Iterable[Document]) -> Iterator[Declared]:
-    """Give every segment that is declared, in the order of the documents."""
+def find_segments(documents: Iterable[Document]) -> Iterator[SegmentDeclaration]:
+    """Yield every declared segment, in the order of the documents."""
     for document in documents:
         if kind_of(document) == "Segment":
-            name = _text(look(document.data, "metadata", "name"))
+            name = _text(lookup(document.data, "metadata", "name"))
             if name:
-                at = document.at(("metadata", "name"))
-                yield _declared(document, ("spec",), name, at)
+                location = document.locate(("metadata", "name"))
+                yield _declaration(document, ("spec",), name, location)
         elif kind_of(document) == "SegmentTable":
-            table = look(document.data, "spec", "segments")
+            table = lookup(document.data, "spec", "segments")
             for name in table if isinstance(table, Map) else ():
                 path = ("spec", "segments", name)
-                yield _declared(document, path, name, document.at(path, key=True))
+                yield _declaration(document, path, name, document.locate(path, key=True))
 
 
-def _declared(document: Document, path: tuple[str, ...], name: str, at: Location) -> Declared:
-    value = look(document.data, *path)
-    own_id = _text(look(value, "customerSegmentId"))
-    return Declared(
+def _declaration(
+    document: Document, path: tuple[str, ...], name: str, location: Location
+) -> SegmentDeclaration:
+    value = lookup(document.data, *path)
+    own_id = _text(lookup(value, "customerSegmentId"))
+    id_location = document.locate((*path, "customerSegmentId")) if own_id else location
+    return SegmentDeclaration(
         name=name,
-        display_name=_text(look(value, "displayName")),
+        display_name=_text(lookup(value, "displayName")),
         customer_segment_id=own_id or name,
-        unmanaged=look(value, "members") == "unmanaged",
-        at=at,
-        display_name_at=document.at((*path, "displayName")),
-        customer_segment_id_at=document.at((*path, "customerSegmentId")) if own_id else at,
+        unmanaged=lookup(value, "members") == "unmanaged",
+        location=location,
+        display_name_location=document.locate((*path, "displayName")),
+        customer_segment_id_location=id_location,
     )
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
-    """A mapping that may hold sources and rules; those of ``segment``, or of none."""
+class _Spec:
+    """A mapping that may have sources and rules. They belong to ``segment``, or to none."""
 
     path: SourcePath
     value: Value
     segment: str | None
 
 
-def places(document: Document) -> Iterator[Place]:
-    """Give the spec of a document, and those of the segments of a table."""
-    spec = look(document.data, "spec")
-    own = _text(look(document.data, "metadata", "name")) if kind_of(document) == "Segment" else None
-    yield Place(path=("spec",), value=spec, segment=own)
-    table = look(spec, "segments")
+def _specs(document: Document) -> Iterator[_Spec]:
+    """Yield the spec of a document, and the specs of the segments of a table."""
+    spec = lookup(document.data, "spec")
+    is_segment = kind_of(document) == "Segment"
+    own = _text(lookup(document.data, "metadata", "name")) if is_segment else None
+    yield _Spec(path=("spec",), value=spec, segment=own)
+    table = lookup(spec, "segments")
     for name, segment in table.items() if isinstance(table, Map) else ():
-        yield Place(path=("spec", "segments", name), value=segment, segment=name)
+        yield _Spec(path=("spec", "segments", name), value=segment, segment=name)
 
 
-def sources(document: Document) -> Iterator[tuple[SourcePath, Map]]:
-    """Give every source of a document with its path."""
-    table = look(document.data, "spec", "source")
+def find_sources(document: Document) -> Iterator[tuple[SourcePath, Map]]:
+    """Yield every source of a document with its path."""
+    table = lookup(document.data, "spec", "source")
     if isinstance(table, Map):
         yield ("spec", "source"), table
-    for place in places(document):
-        yield from _listed(place)
+    for spec in _specs(document):
+        yield from _listed_sources(spec)
 
 
-def _listed(place: Place) -> Iterator[tuple[SourcePath, Map]]:
+def _listed_sources(spec: _Spec) -> Iterator[tuple[SourcePath, Map]]:
     for field in SOURCE_FIELDS:
-        items = look(place.value, field)
+        items = lookup(spec.value, field)
         for i, source in enumerate(items if isinstance(items, Seq) else ()):
             if isinstance(source, Map):
-                yield (*place.path, field, i), source
+                yield (*spec.path, field, i), source
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reading:
-    """A source that is another segment: who reads it, and where that stands."""
+class SegmentReading:
+    """A source ``segment: name``, in a ``field`` of the segments ``readers``."""
 
     name: str
     readers: tuple[str, ...]
     field: str
-    at: Location
+    location: Location
 
 
-def readings(document: Document) -> Iterator[Reading]:
-    """Give every source of a document that is a segment."""
-    named: Value = None
+def find_readings(document: Document) -> Iterator[SegmentReading]:
+    """Yield every source of a document that is another segment."""
+    segments: Value = None
     if kind_of(document) == "Membership":
-        named = look(document.data, "spec", "segments")
-    filled = tuple(n for n in named if isinstance(n, str)) if isinstance(named, Seq) else ()
-    for place in places(document):
-        readers = filled if place.segment is None else (place.segment,)
-        for path, source in _listed(place):
+        segments = lookup(document.data, "spec", "segments")
+    filled = tuple(n for n in segments if isinstance(n, str)) if isinstance(segments, Seq) else ()
+    for spec in _specs(document):
+        readers = filled if spec.segment is None else (spec.segment,)
+        for path, source in _listed_sources(spec):
             name = _text(source.get("segment"))
             if name is not None:
-                at = document.at((*path, "segment"))
-                yield Reading(name=name, readers=readers, field=str(path[-2]), at=at)
+                location = document.locate((*path, "segment"))
+                yield SegmentReading(
+                    name=name, readers=readers, field=str(path[-2]), location=location
+                )
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ruled:
-    """The name of a segment in a rule, and what it must not be: a name it is compared with."""
+class RuleReference:
+    """The name of a segment in a rule.
+
+    The rule compares the segment with ``compared_with``, which must be other segments.
+    ``preceding`` are the names before it in the same list.
+    """
 
     name: str
-    beside: tuple[str, ...]
-    before: tuple[str, ...]
-    at: Location
+    compared_with: tuple[str, ...]
+    preceding: tuple[str, ...]
+    location: Location
 
 
-def ruled(document: Document) -> Iterator[Ruled]:
-    """Give the names of segments in the rules of a document; ``before`` it in the same list."""
-    for place in places(document):
-        own = (place.segment,) if place.segment is not None else ()
-        rules = look(place.value, "rules")
+def find_rule_references(document: Document) -> Iterator[RuleReference]:
+    """Yield every name of a segment in the rules of a document."""
+    for spec in _specs(document):
+        own = (spec.segment,) if spec.segment is not None else ()
+        rules = lookup(spec.value, "rules")
         for i, rule in enumerate(rules if isinstance(rules, Seq) else ()):
-            path = (*place.path, "rules", i)
-            of = _text(look(rule, "subset", "of"))
-            if of is not None:
-                at = document.at((*path, "subset", "of"))
-                yield Ruled(name=of, beside=own, before=(), at=at)
-            outer = (*own, of) if of is not None else own
-            yield from _names(document, rule, path, ("subset", "segments"), outer)
-            yield from _names(document, rule, path, ("size", "segments"), ())
-            yield from _names(document, rule, path, ("disjoint",), own)
+            path = (*spec.path, "rules", i)
+            outer = _text(lookup(rule, "subset", "of"))
+            if outer is not None:
+                location = document.locate((*path, "subset", "of"))
+                yield RuleReference(name=outer, compared_with=own, preceding=(), location=location)
+            inner_with = (*own, outer) if outer is not None else own
+            yield from _listed_names(document, rule, path, ("subset", "segments"), inner_with)
+            yield from _listed_names(document, rule, path, ("size", "segments"), ())
+            yield from _listed_names(document, rule, path, ("disjoint",), own)
 
 
-def _names(
+def _listed_names(
     document: Document,
     rule: Value,
     path: SourcePath,
-    below: tuple[str, ...],
-    beside: tuple[str, ...],
-) -> Iterator[Ruled]:
-    listed = look(rule, *below)
-    names = [_text(name) for name in listed] if isinstance(listed, Seq) else []
-    for i, name in enumerate(names):
+    field: tuple[str, ...],
+    compared_with: tuple[str, ...],
+) -> Iterator[RuleReference]:
+    items = lookup(rule, *field)
+    preceding: list[str] = []
+    for i, item in enumerate(items if isinstance(items, Seq) else ()):
+        name = _text(item)
         if name is not None:
-            before = tuple(n for n in names[:i] if n is not None)
-            at = document.at((*path, *below, i))
-            yield Ruled(name=name, beside=beside, before=before, at=at)
+            yield RuleReference(
+                name=name,
+                compared_with=compared_with,
+                preceding=tuple(preceding),
+                location=document.locate((*path, *field, i)),
+            )
+            preceding.append(name)
 
 
 def _text(value: Value) -> str | None:

@@ -1,22 +1,29 @@
-"""Which segments a plan of some must know besides: those that they read, and that rules name."""
+"""Find the segments whose members a plan of other segments needs: its inputs and its rules."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from segctl.manifests.desired import DesiredState, Disjoint, MemberLoad, Rule, SegmentSource, Subset
+from segctl.manifests.desired import (
+    DesiredState,
+    Disjoint,
+    MemberLoad,
+    Rule,
+    SegmentSource,
+    Subset,
+)
 
 
 def segment_inputs(desired: DesiredState) -> Mapping[str, frozenset[str]]:
-    """Give for every segment those whose members its own sources are, by address."""
-    found: dict[str, frozenset[str]] = {s.address: frozenset() for s in desired.segments}
+    """Return for every segment the segments that its sources read, by address."""
+    inputs: dict[str, frozenset[str]] = {s.address: frozenset() for s in desired.segments}
     for load in desired.loads:
         if isinstance(load, MemberLoad) and isinstance(load.source, SegmentSource):
             for address in load.addresses:
-                found[address] |= {load.source.address}
-    return found
+                inputs[address] |= {load.source.address}
+    return inputs
 
 
 def rule_addresses(rule: Rule) -> tuple[str, ...]:
-    """Give every segment that a rule is about, by address."""
+    """Return the addresses of all segments that a rule is about."""
     match rule:
         case Disjoint(addresses=addresses, owner=owner):
             return (owner, *addresses) if owner else addresses
@@ -27,33 +34,35 @@ def rule_addresses(rule: Rule) -> tuple[str, ...]:
 
 
 def relevant_rules(desired: DesiredState, planned: Collection[str]) -> tuple[Rule, ...]:
-    """Give the rules about a segment that is planned, or that one of those is made of."""
-    made_of = {*planned, *_read_by(segment_inputs(desired), planned)}
-    return tuple(rule for rule in desired.rules if made_of & set(rule_addresses(rule)))
+    """Return the rules about the planned segments and about all segments that these read."""
+    involved = {*planned, *_all_inputs(segment_inputs(desired), planned)}
+    return tuple(rule for rule in desired.rules if involved & set(rule_addresses(rule)))
 
 
 def required_segments(
     desired: DesiredState, planned: Collection[str], rules: Sequence[Rule]
 ) -> Mapping[str, str]:
-    """Give the segments whose members must be known although they are not planned.
+    """Return the segments that are not planned but whose members the plan or a rule needs.
 
-    Each with the reason, as a sentence's end: ``segment.vip reads it``.
+    The values are the reasons, as the end of a sentence: ``segment.vip reads it``.
     """
-    reading = segment_inputs(desired)
-    asked = {
-        a: f"the rule at {rule.location} names it" for rule in rules for a in rule_addresses(rule)
+    inputs = segment_inputs(desired)
+    in_rules = {
+        address: f"the rule at {rule.location} names it"
+        for rule in rules
+        for address in rule_addresses(rule)
     }
-    found = _read_by(reading, asked) | asked | _read_by(reading, planned)
-    return {address: reason for address, reason in found.items() if address not in planned}
+    reasons = _all_inputs(inputs, in_rules) | in_rules | _all_inputs(inputs, planned)
+    return {address: reason for address, reason in reasons.items() if address not in planned}
 
 
-def _read_by(reading: Mapping[str, Collection[str]], start: Iterable[str]) -> dict[str, str]:
-    """Give all that these segments are made of, by way of others too, with who reads it."""
-    found: dict[str, str] = {}
-    todo = list(start)
-    while todo:
-        reader = todo.pop()
-        for address in sorted(set(reading[reader]) - found.keys()):
-            found[address] = f"{reader} reads it"
-            todo.append(address)
-    return found
+def _all_inputs(inputs: Mapping[str, Collection[str]], start: Iterable[str]) -> dict[str, str]:
+    """Return the direct and indirect inputs of the segments, with the reason for each."""
+    reasons: dict[str, str] = {}
+    pending = list(start)
+    while pending:
+        reader = pending.pop()
+        for address in sorted(set(inputs[reader]) - reasons.keys()):
+            reasons[address] = f"{reader} reads it"
+            pending.append(address)
+    return reasons

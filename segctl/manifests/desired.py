@@ -1,6 +1,6 @@
-"""The desired state: everything the manifests ask for, sources not yet read.
+"""The desired state: everything the manifests ask for, before any source is read.
 
-``compile.py`` makes it from documents; the engine and the planner read it.
+``compile.py`` builds it from documents. Planning and the engine read it.
 """
 
 from collections.abc import Mapping
@@ -17,7 +17,10 @@ Role = Literal["include", "intersect", "exclude", "suppress"]
 
 @dataclass(frozen=True, kw_only=True)
 class Tolerance:
-    """What to do with invalid rows of a source: stop, or set them aside up to a share."""
+    """What to do with invalid rows of a source.
+
+    They are an error, or with ``skip`` left out, up to ``max_invalid_percent`` of all rows.
+    """
 
     skip: bool = False
     max_invalid_percent: float = 100.0
@@ -25,7 +28,7 @@ class Tolerance:
 
 @dataclass(frozen=True, kw_only=True)
 class InlineSource:
-    """Members written in the manifest, already checked; in order, may repeat."""
+    """Members written in the manifest: valid values, in their order, possibly repeated."""
 
     kind: Kind
     values: tuple[str, ...] = field(repr=False)
@@ -34,10 +37,11 @@ class InlineSource:
 
 @dataclass(frozen=True, kw_only=True)
 class FileSource:
-    """One column of files; ``path`` is relative to the workspace root as written.
+    """One column of files.
 
-    It names a file, a folder or a pattern.  Without ``format`` each file's name tells
-    it.  ``where`` gives values of partitions, exactly as they stand in the path.
+    ``path`` is a file, a folder or a pattern, as written, relative to the workspace root. If
+    ``format`` is ``None``, the name of each file shows its format. ``where`` has values of
+    partition columns, exactly as they are in the path.
     """
 
     path: str
@@ -51,7 +55,7 @@ class FileSource:
 
 @dataclass(frozen=True, kw_only=True)
 class QuerySource:
-    """A SELECT over the workspace's files; ``parameters`` are bound, never pasted."""
+    """A SELECT over files of the workspace, with bound ``parameters``."""
 
     sql: str
     parameters: Mapping[str, str]
@@ -61,20 +65,16 @@ class QuerySource:
 
 @dataclass(frozen=True, kw_only=True)
 class SegmentSource:
-    """The members that another segment is to have, after all that is said of it."""
+    """The desired members of another segment, after all its exclusions."""
 
     address: str
     location: Location
 
 
 @dataclass(frozen=True, kw_only=True)
-class SqliteSource:
-    """Rows of a SQLite file: those of ``sql``, or ``column`` of ``table`` where that is not empty.
+class _DatabaseSource:
+    """Rows of a database: the result of ``sql``, or ``column`` of ``table`` if that is set."""
 
-    ``path`` is relative to the workspace root as written; ``parameters`` are bound.
-    """
-
-    path: str
     sql: str = ""
     parameters: Mapping[str, str] = field(default_factory=dict)
     table: str = ""
@@ -85,26 +85,25 @@ class SqliteSource:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PostgresSource:
-    """Rows of a database: those of ``sql``, or ``column`` of ``table`` where that is not empty.
+class SqliteSource(_DatabaseSource):
+    """Rows of a SQLite file. ``path`` is as written, relative to the workspace root."""
 
-    ``connection`` is the database's name in ``segctl.yaml``; ``table`` may have its schema
-    in front; ``parameters`` are literals in the query, never pasted as they are.
+    path: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class PostgresSource(_DatabaseSource):
+    """Rows of a PostgreSQL database. ``connection`` is its name in ``segctl.yaml``.
+
+    ``table`` may include its schema. ``parameters`` become SQL literals.
     """
 
     connection: str
-    sql: str = ""
-    parameters: Mapping[str, str] = field(default_factory=dict)
-    table: str = ""
-    column: str = "identity"
-    kind: Kind = Kind.IDENTITY
-    tolerance: Tolerance = Tolerance()
-    location: Location
 
 
 @dataclass(frozen=True, kw_only=True)
 class CommandSource:
-    """What the program ``run[0]`` with its arguments writes to its standard output."""
+    """The standard output of the program ``run[0]``, called with the other items of ``run``."""
 
     run: tuple[str, ...]
     format: Format = "csv"
@@ -121,10 +120,10 @@ Source = InlineSource | ExternalSource | SegmentSource
 
 @dataclass(frozen=True, kw_only=True)
 class MemberLoad:
-    """One source that says the same of the same segments for every row.
+    """A source whose rows all apply to the same segments, in the same ``role``.
 
-    It fills them, narrows them to its own rows, or takes its rows away from them; what
-    is to ``suppress`` is taken from every managed segment.
+    ``include`` adds the rows to the segments, ``intersect`` keeps only members among the rows,
+    ``exclude`` removes the rows, and ``suppress`` removes them from every managed segment.
     """
 
     source: Source
@@ -134,10 +133,10 @@ class MemberLoad:
 
 @dataclass(frozen=True, kw_only=True)
 class TableLoad:
-    """One source whose ``segment_column`` says for each row which segment it fills.
+    """A source whose ``segment_column`` names the segment of each row.
 
-    ``segments`` maps the column's values to addresses.  Rows with another value
-    are an error, or passed over and counted where ``ignore_other_values``.
+    ``segments`` maps the values of that column to addresses. A row with another value is an
+    error, or with ``ignore_other_values`` left out and counted.
     """
 
     name: str
@@ -154,8 +153,8 @@ Load = MemberLoad | TableLoad
 class Guards:
     """Limits on how much one plan may change a segment.
 
-    ``max_remove_percent`` of the recorded members, from ``from_members``
-    recorded members up; ``allow_empty`` lets a segment lose all of them.
+    One plan may remove ``max_remove_percent`` of the recorded members of a segment with at least
+    ``from_members`` of them. With ``allow_empty`` it may remove all of them.
     """
 
     max_remove_percent: float = 30.0
@@ -165,7 +164,7 @@ class Guards:
 
 @dataclass(frozen=True, kw_only=True)
 class Lifecycle:
-    """What becomes of a segment whose manifest goes away."""
+    """What happens to a segment when its manifest is removed."""
 
     prevent_destroy: bool = False
     on_remove: Literal["empty", "forget"] = "empty"
@@ -173,10 +172,10 @@ class Lifecycle:
 
 @dataclass(frozen=True, kw_only=True)
 class DesiredSegment:
-    """One segment as declared; ``managed`` is false for ``members: unmanaged``.
+    """One declared segment. ``managed`` is false for ``members: unmanaged``.
 
-    Its members are the union of the loads that include them, less those who are not in
-    every one that intersects, those that one excludes, the held out, the suppressed.
+    Its members are the union of its included loads, reduced to users in every intersected load,
+    without users in an excluded load, the hold-out or a suppression list.
     """
 
     address: str
@@ -192,7 +191,7 @@ class DesiredSegment:
 
 @dataclass(frozen=True, kw_only=True)
 class Disjoint:
-    """No two of these segments share a member; with an ``owner``, none shares one with it."""
+    """No two of the segments share a member. With ``owner``, none shares a member with it."""
 
     addresses: tuple[str, ...]
     owner: str | None = None
@@ -202,7 +201,7 @@ class Disjoint:
 
 @dataclass(frozen=True, kw_only=True)
 class Subset:
-    """The members of these segments are all in another one."""
+    """All members of the segments are members of the segment ``of``."""
 
     addresses: tuple[str, ...]
     of: str
@@ -212,7 +211,7 @@ class Subset:
 
 @dataclass(frozen=True, kw_only=True)
 class Size:
-    """Each of these segments has no fewer and no more members than this, where given."""
+    """Each of the segments has ``minimum`` to ``maximum`` members. ``None`` is no limit."""
 
     addresses: tuple[str, ...]
     minimum: int | None = None
@@ -226,7 +225,10 @@ Rule = Disjoint | Subset | Size
 
 @dataclass(frozen=True, kw_only=True)
 class Connection:
-    """A database that sources may read: the environment's ``variable`` holds its URL."""
+    """A PostgreSQL database that sources may read.
+
+    ``variable`` is the environment variable with its URL.
+    """
 
     variable: str
     timeout_seconds: float = 600.0
@@ -234,7 +236,7 @@ class Connection:
 
 @dataclass(frozen=True, kw_only=True)
 class ProjectSettings:
-    """What ``segctl.yaml`` says, defaults filled in."""
+    """The settings in ``segctl.yaml``, with defaults for those left out."""
 
     name: str
     base_url: str
@@ -250,12 +252,12 @@ class ProjectSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class DesiredState:
-    """The whole workspace, compiled.
+    """A compiled workspace.
 
-    ``segments`` are sorted by address; ``rules`` are those of all documents.
-    ``digest`` identifies the manifests and ``segctl.yaml`` by their content before
-    variables are filled in, whatever their formatting: ``sha256:`` and 64 hexadecimal
-    digits.  ``variables`` are the values that were filled in.
+    ``segments`` are sorted by address. ``rules`` are the rules of all documents. ``digest``
+    (``sha256:`` and 64 hexadecimal digits) identifies the content of the manifests and of
+    ``segctl.yaml``, without their formatting and before variables are filled in. ``variables``
+    are the values that were filled in.
     """
 
     project: ProjectSettings

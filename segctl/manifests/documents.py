@@ -1,7 +1,7 @@
-"""The four kinds of document, as written: the one source of the JSON Schemas.
+"""Models of the four kinds of document. The JSON Schemas are generated from them.
 
-Field names are camelCase in YAML.  Descriptions are shown by editors and in the
-diagnostics of missing fields, so each is a sentence that stands alone.
+Field names are camelCase in YAML. Editors show the descriptions, and so does the diagnostic of a
+missing field: "Add displayName: the segment's name in CleverTap."
 """
 
 from typing import Annotated, Literal
@@ -15,9 +15,9 @@ from segctl.manifests.field_types import (
     Count,
     Days,
     EnvironmentName,
-    Given,
     Line,
     Name,
+    Omittable,
     Percent,
     Seconds,
     Text,
@@ -33,39 +33,39 @@ Region = Literal["in1", "sg1", "us1", "aps3", "mec1", "eu1"]
 
 
 class VariableDeclaration(Section):
-    """A value that differs from run to run."""
+    """A value that can differ from run to run."""
 
-    default: Given[Text] = Field(
-        default=None, description="The value where neither --var nor the environment gives one."
+    default: Omittable[Text] = Field(
+        default=None, description="The value if neither --var nor the environment sets one."
     )
-    description: Given[Text] = Field(
-        default=None, description="What the variable is for; shown to people only."
+    description: Omittable[Text] = Field(
+        default=None, description="A note for people. segctl does not use it."
     )
 
 
 class Provider(Section):
-    """Which CleverTap service is written to, and how fast."""
+    """The CleverTap service to write to, and how fast."""
 
-    region: Given[Region] = Field(
+    region: Omittable[Region] = Field(
         default=None,
-        description="The region of the CleverTap account; in1 where left out, eu1 for the "
-        "default European host.",
+        description="The region of the CleverTap account. The default is in1; eu1 is the default "
+        "European host.",
     )
-    base_url: Given[Line] = Field(
+    base_url: Omittable[Line] = Field(
         default=None,
-        description="The address of the service instead of a region, such as a local emulator's.",
+        description="The URL of the service instead of a region, such as a local emulator's.",
     )
     concurrency: Concurrency = Field(
-        default=3, description="Requests in flight per call; the service allows 3."
+        default=3, description="Requests in flight per call. CleverTap allows 3."
     )
     settle_seconds: Seconds = Field(
         default=30.0,
-        description="Seconds to wait before turning round a pair whose last request got no answer.",
+        description="Seconds to wait before reversing a change whose request got no answer.",
     )
     counting: Literal["strict", "distinct"] = Field(
         default="strict",
-        description="How the limits of a request are counted, which the vendor leaves open: strict "
-        "sums over its entries, distinct counts each user and each segment action once.",
+        description="How to count the limits of a request, which CleverTap does not document: "
+        "strict adds up its entries, distinct counts each user and each segment action once.",
     )
     max_refused_percent: Percent = Field(
         default=25.0,
@@ -74,48 +74,58 @@ class Provider(Section):
 
 
 class StateSettings(Section):
-    """Where the record of what was made and sent is kept."""
+    """Where to keep the state, the record of what was created and sent."""
 
     backend: Literal["local", "objectStore"] = Field(
-        default="local", description="The place of the state; local is the workspace folder."
+        default="local", description="Where the state is. local is the workspace folder."
     )
 
 
 class GuardSettings(Section):
-    """Limits on how much one plan may change this segment; they outlive the manifest."""
+    """Limits on how much one plan may change this segment.
 
-    max_remove_percent: Given[Percent] = Field(
+    The state keeps them after the manifest is removed.
+    """
+
+    max_remove_percent: Omittable[Percent] = Field(
         default=None, description="The share of the recorded members that one plan may remove."
     )
-    from_members: Given[Count] = Field(
-        default=None, description="Segments with fewer recorded members may lose any share."
+    from_members: Omittable[Count] = Field(
+        default=None,
+        description="The recorded members from which maxRemovePercent applies. A smaller segment "
+        "may lose any share.",
     )
-    allow_empty: Given[Boolean] = Field(
+    allow_empty: Omittable[Boolean] = Field(
         default=None, description="Whether a segment with recorded members may become empty."
     )
 
 
 class ProjectGuards(Section):
-    """Limits on how much one plan may change; a segment may set its own."""
+    """Limits on how much one plan may change. A segment may set its own."""
 
     max_remove_percent: Percent = Field(
-        default=30.0, description="The share of a segment's recorded members a plan may remove."
+        default=30.0,
+        description="The share of a segment's recorded members that one plan may remove.",
     )
     from_members: Count = Field(
-        default=10, description="Segments with fewer recorded members may lose any share."
+        default=10,
+        description="The recorded members from which maxRemovePercent applies. A smaller segment "
+        "may lose any share.",
     )
     allow_empty: Boolean = Field(
         default=False, description="Whether a segment with recorded members may become empty."
     )
-    max_destroys: Count = Field(default=5, description="How many segments one plan may destroy.")
+    max_destroys: Count = Field(
+        default=5, description="The number of segments that one plan may destroy."
+    )
 
 
 class RejectSettings(Section):
-    """What becomes of memberships that CleverTap refused."""
+    """What to do with memberships that CleverTap refused."""
 
-    retry_after_days: Given[Days] = Field(
+    retry_after_days: Omittable[Days] = Field(
         default=None,
-        description="Days after which a refused membership is sent again; never where left out.",
+        description="Days after which a refused membership is sent again. Without it, never.",
     )
 
 
@@ -123,10 +133,11 @@ class Connection(Section):
     """A PostgreSQL database that sources may read."""
 
     env: EnvironmentName = Field(
-        description="The environment variable that holds the URL, which stands nowhere else."
+        description="The environment variable that holds the URL of the database. The URL itself "
+        "belongs nowhere else."
     )
     timeout_seconds: TimeLimit = Field(
-        default=600.0, description="Seconds after which the server ends a query."
+        default=600.0, description="Seconds after which the server cancels a query."
     )
 
 
@@ -134,43 +145,49 @@ class ProjectSpec(Section):
     """The settings of a workspace."""
 
     provider: Provider = Field(default=Provider(), description="The CleverTap service.")
-    state: StateSettings = Field(default=StateSettings(), description="Where state is kept.")
+    state: StateSettings = Field(default=StateSettings(), description="Where to keep the state.")
     variables: dict[VariableName, VariableDeclaration] = Field(
-        default={}, description="Values that ${var.NAME} and, in SQL, $NAME stand for."
+        default={}, description="Values to use as ${var.NAME} or, in SQL, as $NAME."
     )
-    guards: ProjectGuards = Field(default=ProjectGuards(), description="Limits on changes.")
+    guards: ProjectGuards = Field(
+        default=ProjectGuards(), description="Limits on how much one plan may change."
+    )
     rejects: RejectSettings = Field(
         default=RejectSettings(), description="Memberships that CleverTap refused."
     )
     suppress: list[MemberSource] = Field(
-        default=[], description="Sources of users who are in no managed segment at all."
+        default=[], description="Sources of users to leave out of every managed segment."
     )
     rules: list[ProjectRule] = Field(
-        default=[], description="What must be true across segments, checked in every plan."
+        default=[], description="What must be true of several segments. Every plan checks it."
     )
     connections: dict[Name, Connection] = Field(
         default={}, description="The databases that sources may read, by name."
     )
     allow_folders: list[Line] = Field(
-        default=[], description="Folders outside of the workspace that sources may read."
+        default=[], description="Folders outside the workspace that sources may read."
     )
     allow_commands: list[Line] = Field(
-        default=[], description="Programs that sources may run, as they are named there."
+        default=[], description="Programs that sources may run, exactly as the sources name them."
     )
 
 
 class Metadata(Section):
-    """What a document is called."""
+    """The name of a document."""
 
     name: Name = Field(description="The name, unique in the workspace.")
 
 
-class SegmentMetadata(Metadata):
-    """What a segment is called."""
+Labels = Annotated[
+    dict[Text, Text],
+    Field(description="Notes for people and reports. CleverTap never receives them."),
+]
 
-    labels: dict[Text, Text] = Field(
-        default={}, description="Notes for people and reports; never sent to CleverTap."
-    )
+
+class SegmentMetadata(Metadata):
+    """The name and labels of a segment."""
+
+    labels: Labels = Field(default={})
 
 
 def _members_form(value: object) -> str:
@@ -182,138 +199,142 @@ Members = Annotated[
     | Annotated[Literal["unmanaged"], Tag("<word>")],
     Discriminator(_members_form),
 ]
-"""A list of sources, or the word that leaves a segment's members alone."""
+"""A list of sources, or the word for a segment whose members segctl does not manage."""
 
 
 class LifecycleSettings(Section):
-    """What becomes of a segment whose manifest goes away; kept in state."""
+    """What happens when the manifest of the segment is removed. The state keeps this."""
 
     prevent_destroy: Boolean = Field(
-        default=False, description="Whether a plan that would destroy the segment is refused."
+        default=False, description="Whether to refuse a plan that would destroy the segment."
     )
     on_remove: Literal["empty", "forget"] = Field(
         default="empty",
-        description="empty removes the members from CleverTap; forget only drops our record.",
+        description="empty removes the members from CleverTap, forget only deletes the record.",
     )
+
+
+# Fields of segments, whether declared in a Segment or in a SegmentTable. They are types and not a
+# base class, since ``fmt`` writes fields in the order of their declaration.
+DisplayName = Annotated[
+    Line, Field(description="The segment's name in CleverTap, unique in the workspace.")
+]
+Intersect = Annotated[
+    list[MemberSource],
+    Field(description="Sources to narrow the segment: a member must be in each of them."),
+]
+Exclude = Annotated[
+    list[MemberSource],
+    Field(description="Sources of users to leave out, even if other sources include them."),
+]
+Holdout = Annotated[
+    Omittable[HoldoutSettings], Field(description="A stable share of users to leave out.")
+]
+Rules = Annotated[
+    list[SegmentRule],
+    Field(description="What must be true of the segment's members. Every plan checks it."),
+]
+Guards = Annotated[GuardSettings, Field(description="The segment's own limits.")]
+Lifecycle = Annotated[
+    LifecycleSettings, Field(description="What happens when the manifest is removed.")
+]
 
 
 class TableSegment(Section):
     """One segment of a table."""
 
-    display_name: Line = Field(
-        description="The segment's name in CleverTap, unique in the workspace."
+    display_name: DisplayName
+    customer_segment_id: Omittable[Line] = Field(
+        default=None,
+        description="The segment's id in requests to CleverTap. The default is its name here.",
     )
-    customer_segment_id: Given[Line] = Field(
-        default=None, description="The segment's id on the wire; its name here where left out."
-    )
-    labels: dict[Text, Text] = Field(
-        default={}, description="Notes for people and reports; never sent to CleverTap."
-    )
-    intersect: list[MemberSource] = Field(
-        default=[], description="Sources that every member must be in, each of them."
-    )
-    exclude: list[MemberSource] = Field(
-        default=[], description="Sources of users who are never in it, whatever else says so."
-    )
-    holdout: Given[HoldoutSettings] = Field(
-        default=None, description="A stable share of users to leave out."
-    )
-    rules: list[SegmentRule] = Field(
-        default=[], description="What must be true of its members, checked in every plan."
-    )
-    guards: GuardSettings = Field(default=GuardSettings(), description="The segment's own limits.")
-    lifecycle: LifecycleSettings = Field(
-        default=LifecycleSettings(), description="What becomes of it without its manifest."
-    )
+    labels: Labels = Field(default={})
+    intersect: Intersect = Field(default=[])
+    exclude: Exclude = Field(default=[])
+    holdout: Holdout = None
+    rules: Rules = Field(default=[])
+    guards: Guards = GuardSettings()
+    lifecycle: Lifecycle = LifecycleSettings()
 
 
 class SegmentSpec(Section):
-    """What a segment is, and who is in it."""
+    """The segment and its members."""
 
-    display_name: Line = Field(
-        description="The segment's name in CleverTap, unique in the workspace."
-    )
-    customer_segment_id: Given[Line] = Field(
-        default=None, description="The segment's id on the wire; metadata.name where left out."
-    )
-    members: Given[Members] = Field(
+    display_name: DisplayName
+    customer_segment_id: Omittable[Line] = Field(
         default=None,
-        description="The sources, whose union is the segment; or unmanaged, to leave "
-        "whatever is in it alone.",
+        description="The segment's id in requests to CleverTap. The default is metadata.name.",
     )
-    intersect: list[MemberSource] = Field(
-        default=[], description="Sources that every member must be in, each of them."
+    members: Omittable[Members] = Field(
+        default=None,
+        description="The sources whose union is the segment, or unmanaged: segctl then creates "
+        "the segment and leaves its members alone.",
     )
-    exclude: list[MemberSource] = Field(
-        default=[], description="Sources of users who are never in it, whatever else says so."
-    )
-    holdout: Given[HoldoutSettings] = Field(
-        default=None, description="A stable share of users to leave out."
-    )
-    rules: list[SegmentRule] = Field(
-        default=[], description="What must be true of its members, checked in every plan."
-    )
-    guards: GuardSettings = Field(default=GuardSettings(), description="The segment's own limits.")
-    lifecycle: LifecycleSettings = Field(
-        default=LifecycleSettings(), description="What becomes of it without its manifest."
-    )
+    intersect: Intersect = Field(default=[])
+    exclude: Exclude = Field(default=[])
+    holdout: Holdout = None
+    rules: Rules = Field(default=[])
+    guards: Guards = GuardSettings()
+    lifecycle: Lifecycle = LifecycleSettings()
 
 
 class MembershipSpec(Section):
-    """Users times segments."""
+    """Segments and the members to add to each of them."""
 
     segments: Annotated[list[Text], Field(min_length=1)] = Field(
-        description="The names of the segments that every member is in."
+        description="The names of the segments that receive every member."
     )
     members: list[MemberSource] = Field(description="The sources of the members.")
 
 
 class SegmentTableSpec(Section):
-    """One table that says for each row which segment it fills."""
+    """A table with a column that names the segment of each row."""
 
-    source: TableSource = Field(description="The table: a file or a query.")
-    segment_column: Line = Field(description="The column that says which segment a row fills.")
+    source: TableSource = Field(description="The source of the table.")
+    segment_column: Line = Field(description="The column that names the segment of each row.")
     segments: Annotated[dict[Name, TableSegment], Field(min_length=1)] = Field(
-        description="The segments, by the column's values."
+        description="The segments, by the values of the column."
     )
     other_values: Literal["error", "ignore"] = Field(
         default="error", description="What to do with rows whose segment is not listed."
     )
 
 
-class _Headed(Section):
+class _Document(Section):
+    """Base class of the four kinds of document."""
+
     api_version: Literal["segctl/v1"] = Field(description="The version of this format.")
 
 
-class ProjectDocument(_Headed):
-    """The settings of a workspace; stands in segctl.yaml."""
+class ProjectDocument(_Document):
+    """The settings of a workspace, in segctl.yaml."""
 
     kind: Literal["Project"] = Field(description="The kind of the document.")
-    metadata: Metadata = Field(description="What the workspace is called.")
+    metadata: Metadata = Field(description="The name of the workspace.")
     spec: ProjectSpec = Field(default=ProjectSpec(), description="The settings.")
 
 
-class SegmentDocument(_Headed):
+class SegmentDocument(_Document):
     """One segment."""
 
     kind: Literal["Segment"] = Field(description="The kind of the document.")
-    metadata: SegmentMetadata = Field(description="What the segment is called.")
-    spec: SegmentSpec = Field(description="What it is, and who is in it.")
+    metadata: SegmentMetadata = Field(description="The name and labels of the segment.")
+    spec: SegmentSpec = Field(description="The segment and its members.")
 
 
-class MembershipDocument(_Headed):
-    """Users times segments, for teams that own users rather than segments."""
+class MembershipDocument(_Document):
+    """Members of several segments, for teams that manage users rather than segments."""
 
     kind: Literal["Membership"] = Field(description="The kind of the document.")
-    metadata: Metadata = Field(description="What the membership is called.")
-    spec: MembershipSpec = Field(description="Who is in which segments.")
+    metadata: Metadata = Field(description="The name of the membership.")
+    spec: MembershipSpec = Field(description="The segments and their members.")
 
 
-class SegmentTableDocument(_Headed):
-    """One table, many segments, read once."""
+class SegmentTableDocument(_Document):
+    """One table with the members of many segments, read once."""
 
     kind: Literal["SegmentTable"] = Field(description="The kind of the document.")
-    metadata: Metadata = Field(description="What the table is called.")
+    metadata: Metadata = Field(description="The name of the table.")
     spec: SegmentTableSpec = Field(description="The table and its segments.")
 
 

@@ -1,7 +1,7 @@
-"""How one value of a manifest is read: text as written, numbers, booleans, names.
+"""The types of manifest fields: text, names, numbers, true and false.
 
-A field's type decides what an unquoted scalar means, never YAML: ``0012345`` is
-text where text is asked for, and a number only where a number is.
+The type of a field decides what an unquoted scalar means, not YAML: ``0012345`` is text in a text
+field and a number only in a number field.
 """
 
 import re
@@ -22,16 +22,18 @@ from pydantic_core import CoreSchema, PydanticCustomError
 from segctl.core.address import NAME_PATTERN
 from segctl.manifests.yaml_tree import Unquoted
 
-_WHOLE = re.compile(r"0|-?[1-9][0-9]{0,17}")
+_WHOLE_NUMBER = re.compile(r"0|-?[1-9][0-9]{0,17}")
 _DIGITS = re.compile("-?[1-9][0-9]*")
 _DECIMAL = re.compile(r"-?(?:0|[1-9][0-9]{0,17})(?:\.[0-9]{1,18})?")
 _INVISIBLE = re.compile("[\\u200b\\u2060\\ufeff\\u202a-\\u202e\\u2066-\\u2069]")
-"""Without width, or turning the direction of text: names that differ would look alike."""
+"""Characters without width or that change the text direction: different names would look alike."""
 _CONTROL = re.compile("[\\x00-\\x1f\\x7f-\\x9f\u2028\u2029]")
+_MAX_SHOWN = 40
+"""Longer values are not shown in messages."""
 
 
 class _AsWritten:
-    """Tells editors that an unquoted number or word is fine where text is asked for."""
+    """Declares in the JSON Schema that a text field accepts unquoted numbers and words."""
 
     def __get_pydantic_json_schema__(
         self, schema: CoreSchema, handler: GetJsonSchemaHandler
@@ -42,7 +44,7 @@ class _AsWritten:
 
 
 class _NotNull:
-    """Lets a field be left out, and not be there without a value."""
+    """Removes ``None`` from the values that a field accepts; its default may be ``None``."""
 
     def __get_pydantic_core_schema__(
         self, source: Any, handler: GetCoreSchemaHandler
@@ -51,42 +53,46 @@ class _NotNull:
         return handler.generate_schema(inner)
 
 
-def problem(code: str, summary: str, detail: str = "") -> PydanticCustomError:
-    """Give an error that ``explain.py`` shows in these words; ``{name}`` is the field's."""
+def field_error(code: str, summary: str, detail: str = "") -> PydanticCustomError:
+    """Return an error that ``explain.py`` turns into a diagnostic with this code and text.
+
+    ``{name}`` in the summary becomes the name of the field.
+    """
     return PydanticCustomError(code, "{summary}", {"summary": summary, "detail": detail})
 
 
-def _whole(value: Any) -> Any:
-    if isinstance(value, Unquoted) and _WHOLE.fullmatch(value):
+def _whole_number(value: Any) -> int:
+    if isinstance(value, Unquoted) and _WHOLE_NUMBER.fullmatch(value):
         return int(value)
     if isinstance(value, Unquoted) and _DIGITS.fullmatch(value):
-        raise problem("wrong-type", "{name} has too many digits.", "Write at most 18.")
-    raise problem("wrong-type", "{name} must be a whole number.", _found(value))
+        raise field_error("wrong-type", "{name} has too many digits.", "Write at most 18 digits.")
+    raise _type_error("a whole number", value, "Write plain digits, such as 10.")
 
 
-def _decimal(value: Any) -> Any:
+def _decimal(value: Any) -> float:
     if isinstance(value, Unquoted) and _DECIMAL.fullmatch(value):
         return float(value)
-    raise problem("wrong-type", "{name} must be a number.", _found(value))
+    raise _type_error("a number", value, "Write plain digits, such as 10 or 2.5.")
 
 
-def _boolean(value: Any) -> Any:
+def _boolean(value: Any) -> bool:
     if isinstance(value, Unquoted) and value in ("true", "false"):
         return value == "true"
-    raise problem("wrong-type", "{name} must be true or false.", _found(value))
+    raise _type_error("true or false", value, "Write true or false.")
 
 
-def _found(value: Any) -> str:
-    """Say what stands there instead, in a sentence."""
+def _type_error(wanted: str, value: object, advice: str) -> PydanticCustomError:
     if isinstance(value, Unquoted):
-        return f'Here it is "{value}".' if len(value) < 40 else ""
-    if isinstance(value, str):
-        return "Write it without quotes."
-    return f"Here it is {shape(value)}."
+        but = f', but it is "{value}"' if len(value) < _MAX_SHOWN else ""
+    elif isinstance(value, str):
+        but, advice = ", but it is text in quotes", "Remove the quotes."
+    else:
+        but = f", but it is {shape(value)}"
+    return field_error("wrong-type", f"{{name}} must be {wanted}{but}.", advice)
 
 
 def shape(value: object) -> str:
-    """Name the shape of a value, for messages."""
+    """Return the name of a value's shape, for messages."""
     if value is None:
         return "empty"
     if isinstance(value, dict):
@@ -96,44 +102,45 @@ def shape(value: object) -> str:
 
 def _line(value: str) -> str:
     if not value.strip():
-        raise problem("blank", "{name} is blank.", "Write some text.")
+        raise field_error("blank", "{name} is blank.", "Write a value.")
     if _CONTROL.search(value):
-        raise problem("control-character", "{name} has a control character in it.", "Remove it.")
-    if found := _INVISIBLE.search(value):
-        summary = f"{{name}} has the invisible character U+{ord(found[0]):04X} in it."
-        raise problem("invisible-character", summary, "Remove it.")
+        summary = "{name} contains a control character."
+        raise field_error("control-character", summary, "Remove the character.")
+    if invisible := _INVISIBLE.search(value):
+        summary = f"{{name}} contains the invisible character U+{ord(invisible[0]):04X}."
+        raise field_error("invisible-character", summary, "Remove the character.")
     if value != value.strip():
-        advice = "Remove it; it would become part of the name."
-        raise problem("white-space", "{name} has white space around it.", advice)
+        summary = "{name} begins or ends with white space."
+        raise field_error("white-space", summary, "Remove it; it would be part of the value.")
     return value
 
 
 def _environment_name(value: str) -> str:
-    # The value is not shown: it may be what belongs into the environment, a password in it.
+    # The value is not shown: it may be the URL itself, with its password.
     if not re.fullmatch(ENVIRONMENT_NAME, value):
         summary = "{name} must be the name of an environment variable."
-        raise problem("bad-name", summary, "Write one such as WAREHOUSE_URL.")
+        raise field_error("bad-name", summary, "Write a name such as WAREHOUSE_URL.")
     return value
 
 
 def _table_name(value: str) -> str:
     if not re.fullmatch(TABLE_NAME, value):
         summary = "{name} must be the name of a table, with or without its schema."
-        advice = "Write public.users; for a name with other characters, use sql."
-        raise problem("bad-name", summary, advice)
+        advice = "Write it as in public.users. If the name has other characters, use sql."
+        raise field_error("bad-name", summary, advice)
     return value
 
 
 _T = TypeVar("_T")
 
-Given = Annotated[_T | None, _NotNull()]
-"""A field that may be left out (``None`` then); a null in its place is an error."""
+Omittable = Annotated[_T | None, _NotNull()]
+"""A field that may be left out, and is then ``None``. An explicit null is an error."""
 
 Text = Annotated[str, _AsWritten()]
-"""Any text, taken as written."""
+"""Any text, exactly as written."""
 
 Line = Annotated[Text, AfterValidator(_line)]
-"""Text of one line, not blank, without white space around it."""
+"""One line of text, not blank, without white space at its ends."""
 
 Name = Annotated[Text, Field(pattern=f"^{NAME_PATTERN}$")]
 """The name of an object."""
@@ -146,7 +153,7 @@ EnvironmentName = Annotated[
     AfterValidator(_environment_name),
     WithJsonSchema({"type": "string", "pattern": f"^{ENVIRONMENT_NAME}$"}),
 ]
-"""The name of an environment variable, never its value."""
+"""The name of an environment variable."""
 
 TABLE_NAME = r"[^\s.\"]+(?:\.[^\s.\"]+)?"
 TableName = Annotated[
@@ -154,13 +161,13 @@ TableName = Annotated[
     AfterValidator(_table_name),
     WithJsonSchema({"type": "string", "pattern": f"^{TABLE_NAME}$"}),
 ]
-"""The name of a table in a database, in its own case, with or without its schema."""
+"""The name of a database table, case-sensitive, with or without its schema."""
 
-_Whole = BeforeValidator(_whole)
+_WholeNumber = BeforeValidator(_whole_number)
 _Decimal = BeforeValidator(_decimal)
 
-Count = Annotated[int, Field(ge=0), _Whole]
-Concurrency = Annotated[int, Field(ge=1, le=100), _Whole]
+Count = Annotated[int, Field(ge=0), _WholeNumber]
+Concurrency = Annotated[int, Field(ge=1, le=100), _WholeNumber]
 Percent = Annotated[float, Field(ge=0, le=100), _Decimal]
 TimeLimit = Annotated[float, Field(ge=1, le=86_400), _Decimal]
 Seconds = Annotated[float, Field(ge=0, le=86_400), _Decimal]

@@ -1,9 +1,8 @@
-"""Canonical YAML, made by moving text: values and comments are never written anew.
+"""Rewrite manifests in canonical form by moving their lines.
 
-Keys stand in the order of the models, indentation is two spaces, lists are
-indented below their key, blank lines come one at a time.  Scalars, collections
-in brackets and the order of lists stay exactly as they are written, and what
-would change a value is not done at all.
+Keys come in the order of the models. Indentation is two spaces, lists are indented below their
+key, and blank lines are single. Scalars, collections in brackets or braces, and the order of list
+items stay exactly as written. If moving the lines would change a value, the file stays as it is.
 """
 
 from collections import Counter
@@ -13,92 +12,93 @@ from dataclasses import dataclass
 from pydantic import BaseModel
 
 from segctl.core.diagnostics import Diagnostic, Location, Severity
-from segctl.manifests.classify import recognize
+from segctl.manifests.classify import classify_documents
 from segctl.manifests.documents import KINDS
 from segctl.manifests.explain import known_fields
-from segctl.manifests.yaml_layout import Entry, Part, Region, Unusual, regions
-from segctl.manifests.yaml_reader import decode, parse
-from segctl.manifests.yaml_tree import Document, Path, look
+from segctl.manifests.yaml_layout import (
+    Child,
+    DocumentLayout,
+    Node,
+    UnsupportedNotation,
+    document_layouts,
+)
+from segctl.manifests.yaml_reader import decode_text, parse_file
+from segctl.manifests.yaml_tree import Document, Path, lookup
 
-_STEP = "  "
+_INDENT = "  "
 
 
 @dataclass(frozen=True, kw_only=True)
-class Formatted:
-    """The canonical text of a file, ``None`` where the file cannot be read.
-
-    Documents that are not ours are left as they are.
-    """
+class FormatResult:
+    """The canonical text of a file, or ``None`` if the file has errors."""
 
     text: str | None
     diagnostics: tuple[Diagnostic, ...] = ()
 
 
-def format_file(file: str, content: bytes) -> Formatted:
-    """Format the documents of a file; formatting twice gives the same text as once."""
-    before = parse(file, content)
-    recognized = recognize(before.documents)
-    found = [*before.diagnostics, *recognized.diagnostics]
-    if any(d.severity is Severity.ERROR for d in found):
-        return Formatted(text=None, diagnostics=tuple(found))
-    old = decode(file, content)
+def format_file(file: str, content: bytes) -> FormatResult:
+    """Format the manifests of a file and leave its other documents as they are.
+
+    Formatting the result again changes nothing.
+    """
+    before = parse_file(file, content)
+    classified = classify_documents(before.documents)
+    diagnostics = [*before.diagnostics, *classified.diagnostics]
+    if any(d.severity is Severity.ERROR for d in diagnostics):
+        return FormatResult(text=None, diagnostics=tuple(diagnostics))
+    old = decode_text(file, content)
     try:
-        new = _format(old, recognized.documents)
-    except Unusual:
-        return _left(file, old)
-    after = parse(file, new.encode())
-    if _values(after.documents) != _values(before.documents) or _ink(new) != _ink(old):
-        return _left(file, old)
-    return Formatted(text=new)
+        new = _format_text(old, classified.manifests)
+    except UnsupportedNotation:
+        return _unchanged(file, old)
+    after = parse_file(file, new.encode())
+    same_values = [d.data for d in after.documents] == [d.data for d in before.documents]
+    # Moving lines neither adds nor loses a character, except white space.
+    same_characters = Counter("".join(new.split())) == Counter("".join(old.split()))
+    return FormatResult(text=new) if same_values and same_characters else _unchanged(file, old)
 
 
-def _left(file: str, text: str) -> Formatted:
+def _unchanged(file: str, text: str) -> FormatResult:
     diagnostic = Diagnostic(
         code="not-formatted",
-        summary="the notation of this file is unusual; it is left as it is.",
-        detail="Anchors or explicit keys (?) on lines of their own are the common reasons.",
+        summary="fmt cannot format the notation of this file and leaves it as it is.",
+        detail="The usual reasons are anchors on lines of their own and explicit keys (?).",
         location=Location(file=file),
         severity=Severity.WARNING,
     )
-    return Formatted(text=text, diagnostics=(diagnostic,))
+    return FormatResult(text=text, diagnostics=(diagnostic,))
 
 
-def _values(documents: Sequence[Document]) -> list[object]:
-    return [d.data for d in documents]
-
-
-def _ink(text: str) -> Counter[str]:
-    """Count what is not white space: moving text around neither adds nor loses any."""
-    return Counter("".join(text.split()))
-
-
-def _format(text: str, ours: Sequence[Document]) -> str:
+def _format_text(text: str, manifests: Sequence[Document]) -> str:
     lines = text.split("\n")
-    kinds = {d.start[0] - 1: str(look(d.data, "kind")) for d in ours}
-    result: list[str] = []
-    done = 0
-    for region in regions(lines):
-        result += (line.rstrip() for line in lines[done : region.start])
-        kind = kinds.get(region.root.line)
-        body = lines[region.start : region.end]
-        result += _document(lines, region, KINDS[kind]) if kind else body
-        done = region.end
-    result += (line.rstrip() for line in lines[done:])
-    return "\n".join(result).strip("\n") + "\n"
+    kinds = {d.start[0] - 1: str(lookup(d.data, "kind")) for d in manifests}
+    formatted: list[str] = []
+    end = 0
+    for layout in document_layouts(lines):
+        formatted += (line.rstrip() for line in lines[end : layout.start])
+        kind = kinds.get(layout.root.line)
+        if kind:
+            formatted += _format_document(lines, layout, KINDS[kind])
+        else:
+            formatted += lines[layout.start : layout.end]
+        end = layout.end
+    formatted += (line.rstrip() for line in lines[end:])
+    return "\n".join(formatted).strip("\n") + "\n"
 
 
-def _document(lines: list[str], region: Region, model: type[BaseModel]) -> list[str]:
-    root = region.root
-    if not root.is_map or root.line < region.start:
-        return lines[region.start : region.end]
-    head = _tidy(lines[region.start : root.line])
+def _format_document(lines: list[str], layout: DocumentLayout, model: type[BaseModel]) -> list[str]:
+    root = layout.root
+    if not root.is_map or root.line < layout.start:
+        return lines[layout.start : layout.end]
+    head = _tidy(lines[layout.start : root.line])
     while head and not head[0]:
         del head[0]
-    return [*head, *_Printer(lines, model).collection(root, root.line, region.end, ())]
+    formatter = _DocumentFormatter(lines, model)
+    return [*head, *formatter.format_collection(root, root.line, layout.end, ())]
 
 
 def _tidy(lines: Sequence[str], indent: str = "") -> list[str]:
-    """Give comments and blank lines, no two blank ones together."""
+    """Indent comments and reduce consecutive blank lines to one."""
     tidy: list[str] = []
     for line in lines:
         text = line.strip()
@@ -107,84 +107,91 @@ def _tidy(lines: Sequence[str], indent: str = "") -> list[str]:
     return tidy
 
 
-class _Printer:
-    """Prints the parts of a document; lines are relative to the part's own column."""
+class _DocumentFormatter:
+    """Formats the nodes of a document. The lines of a node come back without its indentation."""
 
     def __init__(self, lines: list[str], model: type[BaseModel]) -> None:
         self._lines = lines
         self._model = model
 
-    def collection(self, part: Part, start: int, end: int, path: Path) -> list[str]:
-        """Print a block collection; it has the lines ``start`` to ``end``, comments included."""
-        print_entry = self._pair if part.is_map else self._item
-        printed: list[tuple[str, list[str]]] = []
-        for i, entry in enumerate(part.entries):
-            limit = part.entries[i + 1].line if i + 1 < len(part.entries) else end
-            stop = self._lead(part.column, entry.value.last + 1, limit)
-            lead = _tidy(self._lines[start : entry.line])
-            body = print_entry(part, entry, stop, path)
-            printed.append((_bare(entry.key), [*lead, *body]))
+    def format_collection(self, node: Node, start: int, end: int, path: Path) -> list[str]:
+        """Format a collection in block notation.
+
+        It has the lines from ``start`` to before ``end``, with the comments around its children.
+        """
+        format_child = self._format_pair if node.is_map else self._format_item
+        chunks: list[tuple[str, list[str]]] = []
+        for i, child in enumerate(node.children):
+            limit = node.children[i + 1].line if i + 1 < len(node.children) else end
+            stop = self._first_leading_line(node.column, child.value.last_line + 1, limit)
+            comments = _tidy(self._lines[start : child.line])
+            body = format_child(node, child, stop, path)
+            chunks.append((_unquoted(child.key), [*comments, *body]))
             start = stop
-        if part.is_map:
+        if node.is_map:
             order = {name: i for i, name in enumerate(known_fields(self._model, path))}
-            printed.sort(key=lambda one: order.get(one[0], len(order)))
-        lines = [line for _, chunk in printed for line in chunk]
+            chunks.sort(key=lambda chunk: order.get(chunk[0], len(order)))
+        lines = [line for _, chunk in chunks for line in chunk]
         lines += _tidy(self._lines[start:end])
         return lines[1:] if not lines[0] else lines
 
-    def _lead(self, column: int, start: int, end: int) -> int:
-        """Find the line from which the comments after an entry belong to what follows it."""
-        lead = end
+    def _first_leading_line(self, column: int, start: int, end: int) -> int:
+        """Return the line where the comments of the next child begin.
+
+        Comments that are indented deeper than ``column`` belong to the child before them.
+        """
+        first = end
         for line in range(end - 1, start - 1, -1):
             text = self._lines[line]
             if text.strip() and len(text) - len(text.lstrip()) > column:
                 break
-            lead = line
-        return lead
+            first = line
+        return first
 
-    def _pair(self, part: Part, entry: Entry, stop: int, path: Path) -> list[str]:
-        value = entry.value
-        after = self._lines[entry.line][part.column + len(entry.key) :].lstrip()
-        if not after.startswith(":") or (value.line > entry.line and not value.entries):
-            raise Unusual
-        text = after[1:].strip()
-        note = after[1:].rstrip() if text.startswith("#") else f" {text}"
-        head = f"{entry.key}:{note}" if text else f"{entry.key}:"
-        if value.entries:
-            body = self.collection(value, entry.line + 1, stop, (*path, _bare(entry.key)))
-            return [head, *_indented(body)]
-        return [head, *self._rest(value, part.column, stop)]
+    def _format_pair(self, node: Node, child: Child, stop: int, path: Path) -> list[str]:
+        value = child.value
+        after_key = self._lines[child.line][node.column + len(child.key) :].lstrip()
+        starts_below = value.line > child.line and not value.children
+        if not after_key.startswith(":") or starts_below:
+            raise UnsupportedNotation
+        text = after_key[1:].strip()
+        after_colon = after_key[1:].rstrip() if text.startswith("#") else f" {text}"
+        head = f"{child.key}:{after_colon}" if text else f"{child.key}:"
+        if value.children:
+            path = (*path, _unquoted(child.key))
+            return [head, *_indented(self.format_collection(value, child.line + 1, stop, path))]
+        return [head, *self._format_rest(value, node.column, stop)]
 
-    def _item(self, part: Part, entry: Entry, stop: int, path: Path) -> list[str]:
-        value = entry.value
-        text = self._lines[entry.line][part.column + 1 :].strip()
-        if not value.entries:
-            if value.line > entry.line:
-                raise Unusual
-            return [f"- {text}" if text else "-", *self._rest(value, part.column, stop)]
-        if value.line == entry.line:
-            return _dashed(self.collection(value, entry.line, stop, (*path, 0)))
-        body = self.collection(value, entry.line + 1, stop, (*path, 0))
+    def _format_item(self, node: Node, child: Child, stop: int, path: Path) -> list[str]:
+        value, path = child.value, (*path, 0)
+        text = self._lines[child.line][node.column + 1 :].strip()
+        if not value.children:
+            if value.line > child.line:
+                raise UnsupportedNotation
+            return [f"- {text}" if text else "-", *self._format_rest(value, node.column, stop)]
+        if value.line == child.line:
+            return _dashed(self.format_collection(value, child.line, stop, path))
+        body = self.format_collection(value, child.line + 1, stop, path)
         if text and not text.startswith("#"):
             return [f"- {text}", *_indented(body)]
         return [*([text] if text else []), *_dashed(body)]
 
-    def _rest(self, value: Part, column: int, stop: int) -> list[str]:
-        """Give the further lines of a leaf, moved with their owner, and comments below it."""
-        further = self._lines[value.line + 1 : value.last + 1]
-        moved = [line[min(column, len(line) - len(line.lstrip(" "))) :] for line in further]
-        return [*moved, *_tidy(self._lines[value.last + 1 : stop], _STEP)]
+    def _format_rest(self, leaf: Node, column: int, stop: int) -> list[str]:
+        """Return the further lines of a leaf, shifted left by ``column``, and its comments."""
+        further = self._lines[leaf.line + 1 : leaf.last_line + 1]
+        shifted = [line[min(column, len(line) - len(line.lstrip(" "))) :] for line in further]
+        return [*shifted, *_tidy(self._lines[leaf.last_line + 1 : stop], _INDENT)]
 
 
-def _bare(key: str) -> str:
+def _unquoted(key: str) -> str:
     return key.strip("\"'")
 
 
 def _indented(lines: Sequence[str]) -> list[str]:
-    return [_STEP + line if line else line for line in lines]
+    return [_INDENT + line if line else line for line in lines]
 
 
 def _dashed(lines: Sequence[str]) -> list[str]:
-    """Put a dash before the first line that is no comment."""
+    """Put a dash before the first line that is not a comment."""
     first = next(i for i, line in enumerate(lines) if line and not line.startswith("#"))
     return [*lines[:first], f"- {lines[first]}", *_indented(lines[first + 1 :])]

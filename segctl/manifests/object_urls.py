@@ -1,4 +1,4 @@
-"""The addresses of objects in buckets: ``s3://bucket/key``, ``gs://`` and ``az://``."""
+"""URLs of objects in buckets: ``s3://bucket/key``, ``gs://`` and ``az://``."""
 
 import re
 from dataclasses import dataclass
@@ -6,40 +6,41 @@ from typing import Literal, get_args
 
 Scheme = Literal["s3", "gs", "az"]
 
-SCHEMES: tuple[Scheme, ...] = get_args(Scheme)
+_SCHEMES: tuple[Scheme, ...] = get_args(Scheme)
 
 URL_FORMS = "s3://BUCKET/KEY, gs://BUCKET/KEY or az://CONTAINER/KEY"
-"""How an address is written, for messages."""
+"""The accepted forms of an object URL, for messages."""
 
-_ADDRESS = re.compile("([a-z0-9+.-]+)://([^/]*)/?(.*)", re.DOTALL)
+_URL = re.compile("([a-z0-9+.-]+)://([^/]*)/?(.*)", re.DOTALL)
 _BUCKET = re.compile("[A-Za-z0-9$][A-Za-z0-9._-]{0,254}")
 
 
 @dataclass(frozen=True, kw_only=True)
 class ObjectUrl:
-    """An object, a folder of objects or a pattern: ``key`` is taken as it is written."""
+    """The URL of an object, a folder of objects or a pattern. ``key`` is exactly as written."""
 
     scheme: Scheme
     bucket: str
     key: str
 
     def __str__(self) -> str:
-        """Give it as it is written in a manifest."""
+        """Return the URL as written in a manifest."""
         return f"{self.scheme}://{self.bucket}/{self.key}"
 
 
 def is_url(path: str) -> bool:
-    """Tell whether a path is an address, of whatever kind, and not that of a file."""
+    """Return whether a path is a URL of any scheme, and not the path of a file."""
     return "://" in path
 
 
 def parse_object_url(path: str) -> ObjectUrl | None:
-    """Read an address, ``None`` for one of another kind or with more than a bucket in it.
+    """Parse an object URL.
 
-    What stands before an ``@`` would be credentials, which have no place there.
+    Return ``None`` for another scheme, or if anything but a bucket precedes the key: credentials
+    before an ``@`` are not accepted.
     """
-    found = _ADDRESS.fullmatch(path)
-    scheme = next((known for known in SCHEMES if found and found[1] == known), None)
-    if not found or scheme is None or not _BUCKET.fullmatch(found[2]):
+    match = _URL.fullmatch(path)
+    scheme = next((known for known in _SCHEMES if match and match[1] == known), None)
+    if not match or scheme is None or not _BUCKET.fullmatch(match[2]):
         return None
-    return ObjectUrl(scheme=scheme, bucket=found[2], key=found[3])
+    return ObjectUrl(scheme=scheme, bucket=match[2], key=match[3])

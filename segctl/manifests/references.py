@@ -1,207 +1,209 @@
-"""Where documents name segments: that they exist, can be read, and do not read each other round.
+"""Check the names of segments in Memberships, in sources (``segment: gold``) and in rules.
 
-A name stands in a Membership, in a source (``segment: gold``) and in rules.
+Each must be declared and managed, and segments may not read each other in a cycle.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 from segctl.core.diagnostics import Diagnostic, Location, Severity
-from segctl.manifests.declarations import Declared, Reading, kind_of, readings, ruled
-from segctl.manifests.explain import nearest
-from segctl.manifests.yaml_tree import Document, Seq, look
+from segctl.manifests.declarations import (
+    SegmentDeclaration,
+    SegmentReading,
+    find_readings,
+    find_rule_references,
+    kind_of,
+)
+from segctl.manifests.explain import did_you_mean
+from segctl.manifests.yaml_tree import Document, Seq, lookup
 
-_MOST_STEPS = 10
-"""How many steps of a circle are told."""
+_MAX_STEPS = 10
+"""How many steps of a cycle a message shows."""
 
-_NEEDS_MEMBERS = ("intersect", "exclude", "holdout", "rules")
-"""Fields of a Segment that say something of its members."""
+_MAX_SUGGESTIONS = 10
+"""How many names get a suggestion: one among 2,500 names takes some hundredths of a second."""
+
+_FIELDS_ABOUT_MEMBERS = ("intersect", "exclude", "holdout", "rules")
+"""Fields of a Segment that have no effect on an unmanaged one."""
 
 
-def references(documents: Sequence[Document], segments: Sequence[Declared]) -> Iterator[Diagnostic]:
-    """Find the names of segments that do not fit the declared ones."""
-    names = _Names({segment.name: segment for segment in segments})
-    read: list[Reading] = []
+def check_references(
+    documents: Sequence[Document], segments: Sequence[SegmentDeclaration]
+) -> Iterator[Diagnostic]:
+    """Check every name of a segment in the documents against the declared ``segments``."""
+    names = _SegmentNames({segment.name: segment for segment in segments})
+    valid_readings: list[SegmentReading] = []
     for document in documents:
         if kind_of(document) == "Membership":
-            yield from _membership(document, names)
-        elif look(document.data, "spec", "members") == "unmanaged":
-            yield from _unmanaged(document)
-        for reading in readings(document):
-            problem = _suppressed(reading) or names.problem(reading.name, reading.at, _OF_SOURCE)
+            yield from _check_membership(document, names)
+        elif lookup(document.data, "spec", "members") == "unmanaged":
+            yield from _check_unmanaged(document)
+        for reading in find_readings(document):
+            problem = _check_suppressed(reading) or names.check(
+                reading.name, reading.location, _ADVICE_FOR_SOURCE
+            )
             if problem:
                 yield problem
             else:
-                read.append(reading)
-        yield from _rules(document, names)
-    yield from _circles(segments, read)
+                valid_readings.append(reading)
+        yield from _check_rules(document, names)
+    yield from _find_cycles(segments, valid_readings)
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Advice:
-    """What to do about a name."""
-
-    unknown: str
-    unmanaged: str
-
-
-_OF_MEMBERSHIP = _Advice(
-    unknown="Declare it, or remove it here.",
-    unmanaged="Remove it here, or let its manifest leave members out.",
+_ADVICE_FOR_MEMBERSHIP = "Remove it here, or remove members: unmanaged from its manifest."
+_ADVICE_FOR_SOURCE = (
+    "segctl does not know its members. Use another segment, or list the members here."
 )
-_OF_SOURCE = _Advice(
-    unknown="Declare it, or remove it here.",
-    unmanaged="Nobody here knows who is in it. Read another one, or list its members.",
-)
-_OF_RULE = _Advice(
-    unknown="Declare it, or remove it here.",
-    unmanaged="Nobody here knows who is in it, so no rule can be checked. Remove it here.",
+_ADVICE_FOR_RULE = (
+    "segctl does not know its members, so it cannot check the rule. Remove the segment here."
 )
 
 
-class _Names:
-    """The segments by their names; guesses what a wrong one meant, the first few times.
+class _SegmentNames:
+    """The declared segments by name."""
 
-    A guess among 2,500 names takes some hundredths of a second.
-    """
-
-    def __init__(self, segments: Mapping[str, Declared]) -> None:
+    def __init__(self, segments: Mapping[str, SegmentDeclaration]) -> None:
         self._segments = segments
-        self._guesses = 10
+        self._suggestions_left = _MAX_SUGGESTIONS
 
-    def problem(self, name: str, at: Location, advice: _Advice) -> Diagnostic | None:
-        """Tell what keeps a name from being used at a place."""
+    def check(self, name: str, location: Location, if_unmanaged: str) -> Diagnostic | None:
+        """Return the diagnostic for a name that cannot be used, ``None`` for any other.
+
+        ``if_unmanaged`` is the advice for the name of an unmanaged segment.
+        """
         if name not in self._segments:
             return Diagnostic(
                 code="unknown-segment",
                 summary=f'there is no segment "{name}".',
-                detail=self._guess(name) or advice.unknown,
-                location=at,
+                detail=self._suggest(name) or "Declare it, or remove the name here.",
+                location=location,
             )
         if self._segments[name].unmanaged:
             return Diagnostic(
                 code="unmanaged-segment",
                 summary=f'the segment "{name}" has members: unmanaged.',
-                detail=advice.unmanaged,
-                location=at,
+                detail=if_unmanaged,
+                location=location,
             )
         return None
 
-    def _guess(self, name: str) -> str:
-        self._guesses -= 1
-        bare = name.removeprefix("segment.")  # an address in place of a name
-        return nearest(bare, self._segments) if self._guesses >= 0 else ""
+    def _suggest(self, name: str) -> str:
+        if not self._suggestions_left:
+            return ""
+        self._suggestions_left -= 1
+        # The address of a segment may be written in place of its name.
+        return did_you_mean(name.removeprefix("segment."), self._segments)
 
 
-def _membership(document: Document, names: _Names) -> Iterator[Diagnostic]:
-    named = look(document.data, "spec", "segments")
-    named = named if isinstance(named, Seq) else Seq()
-    for i, name in enumerate(named):
-        location = document.at(("spec", "segments", i))
+def _check_membership(document: Document, names: _SegmentNames) -> Iterator[Diagnostic]:
+    items = lookup(document.data, "spec", "segments")
+    items = items if isinstance(items, Seq) else Seq()
+    for i, name in enumerate(items):
+        location = document.locate(("spec", "segments", i))
         if not isinstance(name, str):
             continue
-        if problem := names.problem(name, location, _OF_MEMBERSHIP):
+        if problem := names.check(name, location, _ADVICE_FOR_MEMBERSHIP):
             yield problem
-        elif name in named[:i]:
+        elif name in items[:i]:
             yield _repeated(name, location)
 
 
 def _repeated(name: str, location: Location) -> Diagnostic:
     return Diagnostic(
         code="repeated-segment",
-        summary=f'the segment "{name}" is named twice here.',
-        detail="Once is enough.",
+        summary=f'the segment "{name}" is listed twice.',
+        detail="Remove one of the two.",
         location=location,
         severity=Severity.WARNING,
     )
 
 
-def _unmanaged(document: Document) -> Iterator[Diagnostic]:
-    for field in _NEEDS_MEMBERS:
-        if look(document.data, "spec", field):
+def _check_unmanaged(document: Document) -> Iterator[Diagnostic]:
+    for field in _FIELDS_ABOUT_MEMBERS:
+        if lookup(document.data, "spec", field):
             yield Diagnostic(
                 code="unmanaged-segment",
                 summary=f'"{field}" has no effect with members: unmanaged.',
                 detail="Remove one of them.",
-                location=document.at(("spec", field), key=True),
+                location=document.locate(("spec", field), key=True),
             )
 
 
-def _suppressed(reading: Reading) -> Diagnostic | None:
-    """Refuse a segment as a list of suppressed users: it would have to leave itself."""
+def _check_suppressed(reading: SegmentReading) -> Diagnostic | None:
     if reading.field != "suppress":
         return None
     return Diagnostic(
         code="suppress-segment",
-        summary="a segment cannot be suppressed: whoever is suppressed is in no segment.",
-        detail="Name the sources of that segment here instead.",
-        location=reading.at,
+        summary="a segment cannot be a source of suppressed users: they are in no segment.",
+        detail="List the sources of that segment here instead.",
+        location=reading.location,
     )
 
 
-def _rules(document: Document, names: _Names) -> Iterator[Diagnostic]:
-    """Check the names in rules; a segment's own rules are about it already."""
-    for named in ruled(document):
-        if problem := names.problem(named.name, named.at, _OF_RULE):
+def _check_rules(document: Document, names: _SegmentNames) -> Iterator[Diagnostic]:
+    for reference in find_rule_references(document):
+        name, location = reference.name, reference.location
+        if problem := names.check(name, location, _ADVICE_FOR_RULE):
             yield problem
-        elif named.name in named.beside:
+        elif name in reference.compared_with:
             yield Diagnostic(
                 code="own-segment",
-                summary=f'this rule compares "{named.name}" with itself.',
+                summary=f'this rule compares "{name}" with itself.',
                 detail="Name another segment.",
-                location=named.at,
+                location=location,
             )
-        elif named.name in named.before:
-            yield _repeated(named.name, named.at)
+        elif name in reference.preceding:
+            yield _repeated(name, location)
 
 
-def _circles(segments: Iterable[Declared], read: Iterable[Reading]) -> Iterator[Diagnostic]:
-    """Find segments that read each other round: a circle for each source that closes one.
+def _find_cycles(
+    segments: Iterable[SegmentDeclaration], readings: Iterable[SegmentReading]
+) -> Iterator[Diagnostic]:
+    """Report segments that read each other in a cycle, once for each source that closes one.
 
-    Without recursion, since 2,500 segments may read each other in a row.
+    The depth-first search does not recurse, since 2,500 segments may form a single chain.
     """
-    edges: dict[str, list[Reading]] = {}
-    for reading in read:
+    edges: dict[str, list[SegmentReading]] = {}
+    for reading in readings:
         for reader in reading.readers:
             edges.setdefault(reader, []).append(reading)
     done: set[str] = set()
     for segment in segments:
-        way: dict[str, Iterator[Reading]] = {}
-        steps: list[Reading] = []
-        entered: str | None = segment.name if segment.name not in done else None
-        while entered is not None or way:
-            if entered is not None:
-                way[entered] = iter(edges.get(entered, ()))
-                entered = None
-            step = next(next(reversed(way.values())), None)
+        if segment.name in done:
+            continue
+        path = {segment.name: iter(edges.get(segment.name, ()))}
+        steps: list[SegmentReading] = []
+        while path:
+            step = next(next(reversed(path.values())), None)
             if step is None:
-                done.add(way.popitem()[0])
+                done.add(path.popitem()[0])
                 del steps[-1:]
-            elif step.name in way:
-                first = list(way).index(step.name)
-                yield _circle(list(way)[first:], [*steps[first:], step])
+            elif step.name in path:
+                first = list(path).index(step.name)
+                yield _cycle(list(path)[first:], [*steps[first:], step])
             elif step.name not in done:
                 steps.append(step)
-                entered = step.name
+                path[step.name] = iter(edges.get(step.name, ()))
+
+
+def _cycle(names: Sequence[str], steps: Sequence[SegmentReading]) -> Diagnostic:
+    """Return the diagnostic for a cycle. ``steps[i]`` is where ``names[i]`` reads the next one."""
+    if len(names) == 1:
+        summary = f'the segment "{names[0]}" reads itself.'
+        detail = "Remove this source."
+    else:
+        cycle = " → ".join(_shortened([*names, names[0]]))
+        summary = f"these segments read each other in a cycle: {cycle}."
+        others = zip(names[1:], steps[1:], strict=True)
+        readings = [f"{name} reads {step.name} at {step.location}" for name, step in others]
+        detail = f"Also, {', '.join(_shortened(readings))}. Remove one of these sources."
+    return Diagnostic(
+        code="segment-circle", summary=summary, detail=detail, location=steps[0].location
+    )
 
 
 def _shortened(steps: Sequence[str]) -> Sequence[str]:
-    """Leave out the middle of a long way round: thousands of segments may be in it."""
-    if len(steps) <= _MOST_STEPS:
+    """Return the steps without the middle of a long cycle, which may have thousands."""
+    if len(steps) <= _MAX_STEPS:
         return steps
-    half = _MOST_STEPS // 2
+    half = _MAX_STEPS // 2
     return [*steps[:half], f"… ({len(steps) - 2 * half:,} more) …", *steps[-half:]]
-
-
-def _circle(names: Sequence[str], steps: Sequence[Reading]) -> Diagnostic:
-    """Tell of one circle: ``names[i]`` reads the next one at ``steps[i]``."""
-    spelled = " → ".join(_shortened([*names, names[0]]))
-    if len(names) == 1:
-        summary = f'the segment "{names[0]}" reads itself: {spelled}.'
-        detail = "Remove this source."
-    else:
-        summary = f"these segments read each other in a circle: {spelled}."
-        others = zip(names[1:], steps[1:], strict=True)
-        places = [f"{name} reads {step.name} at {step.at}" for name, step in others]
-        detail = f"And {', '.join(_shortened(places))}. Remove one of these sources."
-    return Diagnostic(code="segment-circle", summary=summary, detail=detail, location=steps[0].at)

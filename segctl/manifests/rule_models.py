@@ -1,4 +1,4 @@
-"""What is said of segments as sets, as written: hold-outs, and rules across segments."""
+"""Models of hold-outs, and of rules for the members of one or several segments."""
 
 from typing import Annotated, Literal, Self
 
@@ -6,54 +6,55 @@ from pydantic import AfterValidator, ConfigDict, Field, model_validator
 from pydantic.config import JsonDict
 
 from segctl.manifests.base_model import Section
-from segctl.manifests.field_types import Count, Given, Line, Percent, Text, problem
+from segctl.manifests.field_types import Count, Line, Omittable, Percent, Text, field_error
 
 Names = Annotated[list[Text], Field(min_length=1)]
 
 
 class HoldoutSettings(Section):
-    """A stable share of users that a segment leaves out, to measure what it does."""
+    """A stable share of users to leave out of a segment, to measure its effect."""
 
-    percent: Percent = Field(description="The share of users that are left out.")
-    salt: Given[Line] = Field(
+    percent: Percent = Field(description="The share of users to leave out.")
+    salt: Omittable[Line] = Field(
         default=None,
-        description="Picks the users; the same salt picks the same ones in every segment. "
-        "The segment's customerSegmentId where left out.",
+        description="Text that selects the users: the same salt selects the same users in every "
+        "segment. The default is the segment's customerSegmentId.",
     )
 
 
 class SubsetRule(Section):
-    """Whose members this segment's members must be too."""
+    """Another segment that contains all members of this one."""
 
-    of: Text = Field(description="The name of the segment that has all of them.")
+    of: Text = Field(description="The name of the segment that must contain all members.")
 
 
 class SubsetsRule(SubsetRule):
-    """Whose members the members of some segments must be too."""
+    """A segment that contains all members of other segments."""
 
-    segments: Names = Field(description="The names of the segments that lie within it.")
+    segments: Names = Field(description="The names of the segments to check.")
 
 
 class SizeRule(Section):
-    """How many members a segment may have."""
+    """The number of members that a segment may have."""
 
-    min: Given[Count] = Field(default=None, description="The fewest members that are fine.")
-    max: Given[Count] = Field(default=None, description="The most members that are fine.")
+    min: Omittable[Count] = Field(default=None, description="The fewest members allowed.")
+    max: Omittable[Count] = Field(default=None, description="The most members allowed.")
 
     @model_validator(mode="after")
-    def _makes_sense(self) -> Self:
+    def _check_bounds(self) -> Self:
         if self.min is None and self.max is None:
-            raise problem("no-effect", "a size without min and max has no effect.", "Add one.")
+            summary = "a size rule without min and max has no effect."
+            raise field_error("no-effect", summary, "Add min or max.")
         if self.min is not None and self.max is not None and self.min > self.max:
-            summary = f"min is {self.min:,}, which is more than max ({self.max:,})."
-            raise problem("wrong-value", summary, "No segment has such a size; swap them?")
+            summary = f"min ({self.min:,}) is greater than max ({self.max:,})."
+            raise field_error("wrong-value", summary, "Swap them, or correct one of them.")
         return self
 
 
 class SizesRule(SizeRule):
-    """How many members each of some segments may have."""
+    """The number of members that each of several segments may have."""
 
-    segments: Names = Field(description="The names of the segments that are counted.")
+    segments: Names = Field(description="The names of the segments to check.")
 
 
 _ONE_FORM: JsonDict = {
@@ -61,30 +62,34 @@ _ONE_FORM: JsonDict = {
 }
 
 
-def _several(names: list[str]) -> list[str]:
+def _at_least_two(names: list[str]) -> list[str]:
     if len(names) < 2:
-        raise problem("too-few", "{name} needs two segments at least.", "Add another one.")
+        raise field_error("too-few", "{name} needs at least two segments.", "Add another one.")
     return names
 
 
 RuleSeverity = Annotated[
     Literal["error", "warning"],
-    Field(description="error refuses a plan that breaks the rule; warning tells its reviewer."),
+    Field(
+        description="What breaking the rule does: error refuses the plan, warning informs its "
+        "reviewer."
+    ),
 ]
 
 
 class _Rule(Section):
-    """Exactly one form, and how grave it is to break it."""
+    """Base class of a rule, which has exactly one form and a severity."""
 
     model_config = ConfigDict(json_schema_extra=_ONE_FORM)
 
     @model_validator(mode="after")
-    def _exactly_one(self) -> Self:
-        if len(self.model_fields_set - {"severity"}) != 1:
-            raise problem(
+    def _check_one_form(self) -> Self:
+        forms = self.model_fields_set - {"severity"}
+        if len(forms) != 1:
+            raise field_error(
                 "rule-form",
-                "a rule has exactly one of disjoint, subset and size.",
-                "Give each its own list item.",
+                "a rule needs exactly one of disjoint, subset and size.",
+                "Put each rule in its own list item." if forms else "Add one of them.",
             )
         return self
 
@@ -92,24 +97,28 @@ class _Rule(Section):
 class SegmentRule(_Rule):
     """What must be true of a segment's members: one of disjoint, subset and size."""
 
-    disjoint: Given[Names] = Field(
-        default=None, description="The names of segments that share no member with this one."
+    disjoint: Omittable[Names] = Field(
+        default=None, description="The names of segments that may share no member with this one."
     )
-    subset: Given[SubsetRule] = Field(
-        default=None, description="The segment that has all of these members too."
+    subset: Omittable[SubsetRule] = Field(
+        default=None, description="The segment that must contain all members of this one."
     )
-    size: Given[SizeRule] = Field(default=None, description="How many members it may have.")
+    size: Omittable[SizeRule] = Field(
+        default=None, description="The number of members that this segment may have."
+    )
     severity: RuleSeverity = "error"
 
 
 class ProjectRule(_Rule):
-    """What must be true across segments: one of disjoint, subset and size."""
+    """What must be true of several segments: one of disjoint, subset and size."""
 
-    disjoint: Given[Annotated[list[Text], AfterValidator(_several)]] = Field(
-        default=None, description="The names of segments of which no two share a member."
+    disjoint: Omittable[Annotated[list[Text], AfterValidator(_at_least_two)]] = Field(
+        default=None, description="The names of segments of which no two may share a member."
     )
-    subset: Given[SubsetsRule] = Field(
-        default=None, description="Segments that lie within another one."
+    subset: Omittable[SubsetsRule] = Field(
+        default=None, description="Segments whose members must all be in another one."
     )
-    size: Given[SizesRule] = Field(default=None, description="How many members they may have.")
+    size: Omittable[SizesRule] = Field(
+        default=None, description="The number of members that each segment may have."
+    )
     severity: RuleSeverity = "error"

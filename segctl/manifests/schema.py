@@ -1,6 +1,6 @@
-"""JSON Schemas of the two kinds of file, made from the models; editors use them.
+"""Generate the JSON Schemas of ``segctl.yaml`` and of the other manifests from the models.
 
-``schemas/`` holds their texts; ``SEGCTL_REGENERATE=1 pytest tests/manifests`` writes them anew.
+Editors use them. ``SEGCTL_REGENERATE=1 pytest tests/manifests`` rewrites the files in ``schemas/``.
 """
 
 import json
@@ -25,7 +25,7 @@ _Manifest = Annotated[
 
 
 class _Generator(GenerateJsonSchema):
-    """Leaves out defaults that tell a reader nothing: "left out", and "all the defaults below"."""
+    """Omits defaults that say nothing to a reader: null, and mappings of other defaults."""
 
     def default_schema(self, schema: core_schema.WithDefaultSchema) -> JsonSchemaValue:
         json = super().default_schema(schema)
@@ -40,31 +40,31 @@ class _Generator(GenerateJsonSchema):
         return json
 
 
-def schema(name: SchemaName) -> dict[str, Any]:
-    """Give the JSON Schema of ``segctl.yaml`` (project) or of the other manifests."""
+def build_schema(name: SchemaName) -> dict[str, Any]:
+    """Return the JSON Schema of ``segctl.yaml`` (project) or of the other manifests."""
     kind: Any = ProjectDocument if name == "project" else _Manifest
     json = TypeAdapter(kind).json_schema(schema_generator=_Generator)
     json.pop("discriminator", None)
-    _drop_repeated(json, json["$defs"])
+    _remove_repeated_text(json, json["$defs"])
     title = "segctl project" if name == "project" else "segctl manifest"
     return {"$schema": _Generator.schema_dialect, **json, "title": title}
 
 
-def _drop_repeated(json: Any, definitions: dict[str, Any]) -> None:
-    """Leave out of a reference what its definition says too.
+def _remove_repeated_text(json: Any, definitions: dict[str, Any]) -> None:
+    """Remove title and description of a reference if its definition has the same.
 
-    pydantic does so or not by which models were used before; the file must not.
+    Whether pydantic repeats them depends on the models used before, and the file must not.
     """
     if isinstance(json, dict):
         definition = definitions.get(str(json.get("$ref")).removeprefix("#/$defs/"), {})
         for key in ("title", "description"):
             if key in definition and definition[key] == json.get(key):
                 del json[key]
-    for below in json.values() if isinstance(json, dict) else json:
-        if isinstance(below, dict | list):
-            _drop_repeated(below, definitions)
+    for child in json.values() if isinstance(json, dict) else json:
+        if isinstance(child, dict | list):
+            _remove_repeated_text(child, definitions)
 
 
 def schema_text(name: SchemaName) -> str:
-    """Give the text of the file ``NAME.schema.json``."""
-    return json.dumps(schema(name), indent=2, sort_keys=True) + "\n"
+    """Return the text of the file ``NAME.schema.json``."""
+    return json.dumps(build_schema(name), indent=2, sort_keys=True) + "\n"

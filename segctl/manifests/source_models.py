@@ -1,178 +1,163 @@
-"""Where members come from, as written: a list in the manifest, or one of the outside sources."""
+"""Models of the sources in a manifest: an inline list, a file, a query, a database, a command."""
 
-from typing import Annotated, ClassVar, Literal, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
 from pydantic import ConfigDict, Discriminator, Field, Tag, model_validator
 from pydantic.config import JsonDict
 
 from segctl.manifests.base_model import Section
 from segctl.manifests.field_types import (
-    Given,
     Line,
     Name,
+    Omittable,
     Percent,
     TableName,
     Text,
     TimeLimit,
-    problem,
+    field_error,
 )
+from segctl.manifests.file_formats import Format
 
+Column = Annotated[Line, Field(description="The column that holds the members.")]
+MemberKind = Annotated[
+    Literal["identity", "guid"],
+    Field(description="What the members are: identities, or CleverTap's guids."),
+]
+TableColumn = Annotated[Line, Field(description="With table, the column that holds the members.")]
+TableMemberKind = Annotated[
+    Literal["identity", "guid"],
+    Field(description="With table, what the members are: identities, or CleverTap's guids."),
+]
 OnInvalid = Annotated[
     Literal["error", "skip"],
     Field(
-        description="What a NULL or empty value does: stop the plan, or be set aside and counted."
+        description="What a NULL or unusable value does: error stops the plan, skip leaves the "
+        "row out and counts it."
     ),
 ]
 MaxInvalidPercent = Annotated[
-    Given[Percent],
-    Field(description="With onInvalid: skip, the share of rows that may be set aside."),
+    Omittable[Percent],
+    Field(description="With onInvalid: skip, the share of rows that may be left out."),
 ]
 
-
-class _Sifted(Protocol):
-    """What says of its invalid rows what becomes of them."""
-
-    on_invalid: Literal["error", "skip"]
-    max_invalid_percent: float | None
+_SQL = "A single SELECT. $NAME is the value of a variable."
 
 
-_S = TypeVar("_S", bound=_Sifted)
+class RowSource(Section):
+    """Base class of the sources that read rows.
+
+    Each subclass declares both fields itself, after its own: ``fmt`` writes fields in the order of
+    their declaration, and inherited fields would come first.
+    """
+
+    if TYPE_CHECKING:
+        on_invalid: OnInvalid
+        max_invalid_percent: MaxInvalidPercent
+
+    @model_validator(mode="after")
+    def _check_share_has_effect(self) -> Self:
+        if self.max_invalid_percent is not None and self.on_invalid == "error":
+            raise field_error(
+                "no-effect",
+                "maxInvalidPercent has no effect without onInvalid: skip.",
+                "Add onInvalid: skip, or remove maxInvalidPercent.",
+            )
+        return self
 
 
-def _share_needs_skip(source: _S) -> _S:
-    if source.max_invalid_percent is not None and source.on_invalid == "error":
-        raise problem(
-            "no-effect",
-            "maxInvalidPercent has no effect without onInvalid: skip.",
-            "Add onInvalid: skip, or remove it.",
-        )
-    return source
+class DatabaseSource(RowSource):
+    """Base class of the sources that read either a SELECT or one column of a table."""
+
+    @model_validator(mode="after")
+    def _check_form(self) -> Self:
+        fields = self.model_fields_set
+        has_sql = "sql" in fields
+        if has_sql == ("table" in fields):
+            raise field_error(
+                "source-form",
+                f"{type(self).__name__.lower()} needs exactly one of sql and table.",
+                "Remove one of them." if has_sql else "Add one of them.",
+            )
+        if has_sql and fields & {"column", "kind"}:
+            raise field_error(
+                "no-effect",
+                "column and kind have no effect with sql.",
+                "Rename the column in the query: SELECT … AS identity, or AS guid.",
+            )
+        return self
 
 
-def _query_or_table(name: str, given: set[str]) -> None:
-    """Check that a database is asked either for the rows of a SELECT or for a table's."""
-    if ("sql" in given) == ("table" in given):
-        summary = f"{name} has exactly one of sql and table."
-        raise problem("source-form", summary, "Keep one of them.")
-    if "sql" in given and given & {"column", "kind"}:
-        raise problem(
-            "no-effect",
-            "column and kind have no effect with sql.",
-            "Rename the column in the query: SELECT … AS identity, or AS guid.",
-        )
-
-
-class File(Section):
-    """One column of a file, of all files in a folder, or of those that a pattern matches."""
+class File(RowSource):
+    """One column of a file, of all files in a folder, or of all files that match a pattern."""
 
     path: Line = Field(
         description="A file, a folder or a pattern with *, ?, [...] and **, relative to the "
         "workspace root."
     )
-    column: Line = Field(default="identity", description="The column that holds the members.")
-    kind: Literal["identity", "guid"] = Field(
-        default="identity", description="What the members are: identities, or CleverTap's guids."
-    )
-    format: Given[Literal["csv", "tsv", "jsonl", "parquet", "txt"]] = Field(
-        default=None, description="The format; by the file's extension where left out."
+    column: Column = "identity"
+    kind: MemberKind = "identity"
+    format: Omittable[Format] = Field(
+        default=None, description="The format. Without it, the file's extension decides."
     )
     where: dict[Line, Text] = Field(
         default={},
-        description="Values of partition columns, which folders named such as day=2026-01-31 "
-        "have; other files are not read.",
+        description="Values of partition columns, which are in folder names such as "
+        "day=2026-01-31. Other files are not read.",
     )
     on_invalid: OnInvalid = "error"
     max_invalid_percent: MaxInvalidPercent = None
 
-    _sifted = model_validator(mode="after")(_share_needs_skip)
 
+class Query(RowSource):
+    """One SELECT over files, with a column identity or guid, or both with one of them NULL."""
 
-class Query(Section):
-    """One SELECT over files; gives a column identity or guid, or both with one of them NULL."""
-
-    sql: Text = Field(description="A single SELECT; $NAME is the value of a variable.")
+    sql: Text = Field(description=_SQL)
     on_invalid: OnInvalid = "error"
     max_invalid_percent: MaxInvalidPercent = None
 
-    _sifted = model_validator(mode="after")(_share_needs_skip)
 
-
-class Postgres(Section):
-    """Rows of a PostgreSQL database: of a SELECT, or one column of a table."""
+class Postgres(DatabaseSource):
+    """Rows of a PostgreSQL database: the result of a SELECT, or one column of a table."""
 
     connection: Name = Field(
-        description="The name of the database, declared under spec.connections in segctl.yaml."
+        description="The name of a database under spec.connections in segctl.yaml."
     )
-    sql: Given[Text] = Field(
-        default=None, description="A single SELECT; $NAME is the value of a variable."
-    )
-    table: Given[TableName] = Field(
+    sql: Omittable[Text] = Field(default=None, description=_SQL)
+    table: Omittable[TableName] = Field(
         default=None, description="A table or view, with its schema: public.users."
     )
-    column: Line = Field(
-        default="identity", description="The column of the table that holds the members."
-    )
-    kind: Literal["identity", "guid"] = Field(
-        default="identity",
-        description="What the members of the table are: identities, or CleverTap's guids.",
-    )
+    column: TableColumn = "identity"
+    kind: TableMemberKind = "identity"
     on_invalid: OnInvalid = "error"
     max_invalid_percent: MaxInvalidPercent = None
 
-    _sifted = model_validator(mode="after")(_share_needs_skip)
 
-    @model_validator(mode="after")
-    def _one_form(self) -> "Postgres":
-        _query_or_table("postgres", self.model_fields_set)
-        return self
-
-
-class Sqlite(Section):
-    """Rows of a SQLite database: of a SELECT, or one column of a table."""
+class Sqlite(DatabaseSource):
+    """Rows of a SQLite database: the result of a SELECT, or one column of a table."""
 
     path: Line = Field(description="The path of the database file, relative to the workspace root.")
-    sql: Given[Text] = Field(
-        default=None, description="A single SELECT; $NAME is the value of a variable."
-    )
-    table: Given[Line] = Field(default=None, description="A table or view.")
-    column: Line = Field(
-        default="identity", description="The column of the table that holds the members."
-    )
-    kind: Literal["identity", "guid"] = Field(
-        default="identity",
-        description="What the members of the table are: identities, or CleverTap's guids.",
-    )
+    sql: Omittable[Text] = Field(default=None, description=_SQL)
+    table: Omittable[Line] = Field(default=None, description="A table or view.")
+    column: TableColumn = "identity"
+    kind: TableMemberKind = "identity"
     on_invalid: OnInvalid = "error"
     max_invalid_percent: MaxInvalidPercent = None
 
-    _sifted = model_validator(mode="after")(_share_needs_skip)
 
-    @model_validator(mode="after")
-    def _one_form(self) -> "Sqlite":
-        _query_or_table("sqlite", self.model_fields_set)
-        return self
-
-
-class Command(Section):
-    """What a program writes to its standard output."""
+class Command(RowSource):
+    """The standard output of a program."""
 
     run: Annotated[list[Text], Field(min_length=1)] = Field(
-        description="The program and its arguments; no shell reads them."
+        description="The program and its arguments. No shell interprets them."
     )
-    format: Literal["csv", "tsv", "jsonl", "parquet", "txt"] = Field(
-        default="csv", description="The format of the output."
-    )
-    column: Line = Field(default="identity", description="The column that holds the members.")
-    kind: Literal["identity", "guid"] = Field(
-        default="identity", description="What the members are: identities, or CleverTap's guids."
-    )
+    format: Format = Field(default="csv", description="The format of the output.")
+    column: Column = "identity"
+    kind: MemberKind = "identity"
     timeout_seconds: TimeLimit = Field(
         default=600.0, description="Seconds after which the program is stopped."
     )
     on_invalid: OnInvalid = "error"
     max_invalid_percent: MaxInvalidPercent = None
-
-    _sifted = model_validator(mode="after")(_share_needs_skip)
 
 
 def _command_form(value: object) -> str:
@@ -184,67 +169,67 @@ CommandForm = Annotated[
     | Annotated[Command, Tag("<settings>")],
     Discriminator(_command_form),
 ]
-"""A program with its arguments, or that with settings."""
+"""A program with its arguments, or a mapping with these and settings."""
 
+_COMMAND = (
+    "The output of a program that segctl.yaml allows: a list of the program and its arguments, "
+    "or a mapping with this list as run and with settings."
+)
 
 _ONE_FORM: JsonDict = {"minProperties": 1, "maxProperties": 1}
 
 
-class _Forms(Section):
-    """Exactly one of the fields."""
+class _OneForm(Section):
+    """Base class of a source, which has exactly one field."""
 
     what: ClassVar[str]
-    advice: ClassVar[str]
+    advice_for_several: ClassVar[str]
     model_config = ConfigDict(json_schema_extra=_ONE_FORM)
 
     @model_validator(mode="after")
-    def _exactly_one(self) -> Self:
+    def _check_one_form(self) -> Self:
         if len(self.model_fields_set) != 1:
             *names, last = (field.alias for field in type(self).model_fields.values())
-            raise problem(
+            raise field_error(
                 "source-form",
-                f"{self.what} has exactly one of {', '.join(map(str, names))} and {last}.",
-                self.advice,
+                f"{self.what} needs exactly one of {', '.join(map(str, names))} and {last}.",
+                self.advice_for_several if self.model_fields_set else "Add one of them.",
             )
         return self
 
 
-class MemberSource(_Forms):
-    """Where members come from: exactly one of its fields."""
+class MemberSource(_OneForm):
+    """Where members come from: exactly one of the fields."""
 
     what = "a source"
-    advice = "Give each its own list item."
-    identities: Given[list[Text]] = Field(
-        default=None, description="Members by the identity that the customer gave them."
+    advice_for_several = "Put each source in its own list item."
+    identities: Omittable[list[Text]] = Field(
+        default=None, description="Members by the identity that you gave them."
     )
-    guids: Given[list[Text]] = Field(
+    guids: Omittable[list[Text]] = Field(
         default=None, description="Members by the id that CleverTap gave their device."
     )
-    file: Given[File] = Field(default=None, description="One column of files.")
-    query: Given[Query] = Field(default=None, description="A SELECT over files.")
-    sqlite: Given[Sqlite] = Field(default=None, description="Rows of a SQLite database.")
-    postgres: Given[Postgres] = Field(default=None, description="Rows of a PostgreSQL database.")
-    command: Given[CommandForm] = Field(
-        default=None,
-        description="A program that segctl.yaml allows, whose output is read: its name and "
-        "arguments, or these as run among settings.",
+    file: Omittable[File] = Field(default=None, description="One column of files.")
+    query: Omittable[Query] = Field(default=None, description="A SELECT over files.")
+    sqlite: Omittable[Sqlite] = Field(default=None, description="Rows of a SQLite database.")
+    postgres: Omittable[Postgres] = Field(
+        default=None, description="Rows of a PostgreSQL database."
     )
-    segment: Given[Text] = Field(
-        default=None, description="The name of another segment, whose members these are."
+    command: Omittable[CommandForm] = Field(default=None, description=_COMMAND)
+    segment: Omittable[Text] = Field(
+        default=None, description="The name of another segment of the workspace: its members."
     )
 
 
-class TableSource(_Forms):
-    """Where a table comes from: exactly one of its fields."""
+class TableSource(_OneForm):
+    """Where a table comes from: exactly one of the fields."""
 
     what = "the source of a table"
-    advice = "Keep one of them."
-    file: Given[File] = Field(default=None, description="Files with a column of members.")
-    query: Given[Query] = Field(default=None, description="A SELECT over files.")
-    sqlite: Given[Sqlite] = Field(default=None, description="Rows of a SQLite database.")
-    postgres: Given[Postgres] = Field(default=None, description="Rows of a PostgreSQL database.")
-    command: Given[CommandForm] = Field(
-        default=None,
-        description="A program that segctl.yaml allows, whose output is read: its name and "
-        "arguments, or these as run among settings.",
+    advice_for_several = "Keep one of them."
+    file: Omittable[File] = Field(default=None, description="Files with a column of members.")
+    query: Omittable[Query] = Field(default=None, description="A SELECT over files.")
+    sqlite: Omittable[Sqlite] = Field(default=None, description="Rows of a SQLite database.")
+    postgres: Omittable[Postgres] = Field(
+        default=None, description="Rows of a PostgreSQL database."
     )
+    command: Omittable[CommandForm] = Field(default=None, description=_COMMAND)

@@ -1,182 +1,190 @@
-"""What no single field can tell: how the documents of a workspace fit together."""
+"""Check what no single field shows: names across documents, sources, variables, settings."""
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from urllib.parse import urlsplit
 
 from segctl.core.address import is_name
 from segctl.core.diagnostics import Diagnostic, Location, Severity
 from segctl.core.identity import PROBLEM_DESCRIPTIONS, IdentityProblem, find_problem
-from segctl.manifests.declarations import Declared, SourcePath, declared, kind_of, sources
+from segctl.manifests.declarations import (
+    SegmentDeclaration,
+    SourcePath,
+    find_segments,
+    find_sources,
+    kind_of,
+)
 from segctl.manifests.documents import ProjectDocument, Provider
-from segctl.manifests.explain import MAX_ALIKE, and_more, nearest
+from segctl.manifests.explain import MAX_SIMILAR, count_of_others, did_you_mean
 from segctl.manifests.file_formats import infer_format
 from segctl.manifests.object_urls import URL_FORMS, is_url, parse_object_url
-from segctl.manifests.references import references
-from segctl.manifests.variables import SQL_SOURCES, Variables, parameters
-from segctl.manifests.yaml_tree import Document, Map, Seq, look
+from segctl.manifests.references import check_references
+from segctl.manifests.sql_parameters import find_parameters
+from segctl.manifests.variables import SQL_SOURCES, Variables
+from segctl.manifests.yaml_tree import Document, Map, Seq, lookup
 
 MAX_SEGMENTS = 2500
-"""Segments per account, by the service's documentation."""
+"""Segments in an account, according to CleverTap's documentation."""
 
 SERVICE_CONCURRENCY = 3
+"""Requests in flight that CleverTap allows for each call."""
 
-_ADVICE = {
-    IdentityProblem.NULL: "Remove it.",
-    IdentityProblem.EMPTY: "Remove it.",
-    IdentityProblem.CONTROL: "Remove the character; values are sent exactly as written.",
-    IdentityProblem.SPACE: "Remove it; values are sent exactly as written.",
-    IdentityProblem.LONG: "Check the value.",
-    IdentityProblem.PLACEHOLDER: "Remove it.",
+_SENT_AS_WRITTEN = "segctl sends values exactly as written."
+_IDENTITY_ADVICE = {
+    IdentityProblem.NULL: "Remove the item.",
+    IdentityProblem.EMPTY: "Remove the item.",
+    IdentityProblem.CONTROL: f"Remove the character. {_SENT_AS_WRITTEN}",
+    IdentityProblem.SPACE: f"Remove the white space. {_SENT_AS_WRITTEN}",
+    IdentityProblem.LONG: "Correct or remove the item.",
+    IdentityProblem.PLACEHOLDER: "Remove the item.",
 }
 
 
-def check(documents: Sequence[Document], variables: Variables) -> Iterator[Diagnostic]:
-    """Find what is wrong between our documents, whose variables are filled in.
+def check_documents(documents: Sequence[Document], variables: Variables) -> Iterator[Diagnostic]:
+    """Check manifests whose variables are filled in against each other.
 
-    Documents that their models refused are looked at all the same: one mistake
-    does not hide another.
+    Documents with validation errors are checked too, so that one mistake does not hide another.
     """
-    segments = list(declared(documents))
-    yield from _duplicates(segments)
-    yield from _same_names(documents)
-    yield from _too_many(segments)
-    yield from references(documents, segments)
-    connections = _connections(documents)
-    allowed = _allowed_commands(documents)
+    segments = list(find_segments(documents))
+    yield from _check_segment_names(segments)
+    yield from _check_document_names(documents)
+    yield from _check_segment_count(segments)
+    yield from check_references(documents, segments)
+    project = next((d for d in documents if kind_of(d) == "Project"), None)
     for document in documents:
-        for path, source in sources(document):
-            yield from _source(document, path, source, variables)
-            yield from _connection(document, path, source, connections)
-            yield from _command(document, path, source, allowed)
+        for path, source in find_sources(document):
+            yield from _check_source(document, path, source, variables)
+            if project is not None:
+                yield from _check_connection(document, path, source, project)
+                yield from _check_command(document, path, source, project)
 
 
-def _duplicates(segments: Sequence[Declared]) -> Iterator[Diagnostic]:
-    by_name: dict[str, Declared] = {}
-    by_display: dict[str, Declared] = {}
-    by_id: dict[str, Declared] = {}
-    by_folded: dict[str, Declared] = {}
+def _check_segment_names(segments: Sequence[SegmentDeclaration]) -> Iterator[Diagnostic]:
+    by_name: dict[str, SegmentDeclaration] = {}
+    by_display_name: dict[str, SegmentDeclaration] = {}
+    by_id: dict[str, SegmentDeclaration] = {}
+    by_folded_id: dict[str, SegmentDeclaration] = {}
     for segment in segments:
         first = by_name.setdefault(segment.name, segment)
         if first is not segment:
             what = f'the segment name "{segment.name}"'
-            yield _twice("duplicate-address", what, first.at, segment.at)
-        if segment.display_name is None:
-            other = segment
-        else:
-            other = by_display.setdefault(segment.display_name, segment)
-        if other is not segment:
-            what = f'the displayName "{segment.display_name}"'
-            yield _twice(
-                "duplicate-display-name", what, other.display_name_at, segment.display_name_at
+            yield _used_twice("duplicate-address", what, first.location, segment.location)
+        if segment.display_name is not None:
+            first = by_display_name.setdefault(segment.display_name, segment)
+            if first is not segment:
+                yield _used_twice(
+                    "duplicate-display-name",
+                    f'the displayName "{segment.display_name}"',
+                    first.display_name_location,
+                    segment.display_name_location,
+                )
+        first = by_id.setdefault(segment.customer_segment_id, segment)
+        if first is segment:
+            similar = by_folded_id.setdefault(segment.customer_segment_id.casefold(), segment)
+            if similar is not segment:
+                yield _similar_id(segment, similar)
+        elif not _has_default_id(segment) or first.name != segment.name:
+            yield _used_twice(
+                "duplicate-customer-segment-id",
+                f'the customerSegmentId "{segment.customer_segment_id}"',
+                first.customer_segment_id_location,
+                segment.customer_segment_id_location,
             )
-        other = by_id.setdefault(segment.customer_segment_id, segment)
-        if other is not segment:
-            if segment.customer_segment_id_at != segment.at or other.name != segment.name:
-                yield _same_id(segment, other)
-            continue
-        other = by_folded.setdefault(segment.customer_segment_id.casefold(), segment)
-        if other is not segment:
-            yield _nearly_same_id(segment, other)
 
 
-def _same_id(segment: Declared, other: Declared) -> Diagnostic:
-    what = f'the customerSegmentId "{segment.customer_segment_id}"'
-    return _twice(
-        "duplicate-customer-segment-id",
-        what,
-        other.customer_segment_id_at,
-        segment.customer_segment_id_at,
-    )
+def _has_default_id(segment: SegmentDeclaration) -> bool:
+    return segment.customer_segment_id_location == segment.location
 
 
-def _nearly_same_id(segment: Declared, other: Declared) -> Diagnostic:
+def _similar_id(segment: SegmentDeclaration, first: SegmentDeclaration) -> Diagnostic:
     return Diagnostic(
         code="similar-customer-segment-id",
-        summary=f'the customerSegmentIds "{other.customer_segment_id}" and '
-        f'"{segment.customer_segment_id}" differ in case only.',
-        detail=f"The first is at {other.customer_segment_id_at}. "
-        "Whether CleverTap tells them apart is not documented.",
-        location=segment.customer_segment_id_at,
+        summary=f'the customerSegmentIds "{first.customer_segment_id}" and '
+        f'"{segment.customer_segment_id}" differ only in case.',
+        detail=f"The first is at {first.customer_segment_id_location}. CleverTap does not "
+        "document whether case matters; change one of them.",
+        location=segment.customer_segment_id_location,
         severity=Severity.WARNING,
     )
 
 
-def _twice(code: str, what: str, first: Location, second: Location) -> Diagnostic:
+def _used_twice(code: str, what: str, first: Location, second: Location) -> Diagnostic:
     return Diagnostic(
         code=code,
         summary=f"{what} is used twice.",
-        detail=f"The first is at {first}. Change one of them.",
+        detail=f"The first use is at {first}. Change one of them.",
         location=second,
     )
 
 
-def _same_names(documents: Iterable[Document]) -> Iterator[Diagnostic]:
-    """Memberships and tables go by their names in plans and messages."""
+def _check_document_names(documents: Iterable[Document]) -> Iterator[Diagnostic]:
+    """Check that no two Memberships, and no two SegmentTables, have the same name."""
     first: dict[tuple[str, str], Location] = {}
     for document in documents:
-        kind, name = kind_of(document), look(document.data, "metadata", "name")
+        kind, name = kind_of(document), lookup(document.data, "metadata", "name")
         if kind in ("Membership", "SegmentTable") and isinstance(name, str):
-            at = document.at(("metadata", "name"))
-            if first.setdefault((kind, name), at) is not at:
-                yield _twice("duplicate-name", f'the {kind} name "{name}"', first[kind, name], at)
+            location = document.locate(("metadata", "name"))
+            if first.setdefault((kind, name), location) is not location:
+                what = f'the {kind} name "{name}"'
+                yield _used_twice("duplicate-name", what, first[kind, name], location)
 
 
-def _too_many(segments: Sequence[Declared]) -> Iterator[Diagnostic]:
+def _check_segment_count(segments: Sequence[SegmentDeclaration]) -> Iterator[Diagnostic]:
     if len(segments) > MAX_SEGMENTS:
         yield Diagnostic(
             code="too-many-segments",
             summary=f"{len(segments):,} segments are declared; "
             f"CleverTap allows {MAX_SEGMENTS:,} in an account.",
-            detail=f"This is number {MAX_SEGMENTS + 1:,}. Remove some.",
-            location=segments[MAX_SEGMENTS].at,
+            detail=f"This is number {MAX_SEGMENTS + 1:,}. Remove some segments.",
+            location=segments[MAX_SEGMENTS].location,
         )
 
 
 def check_project(document: Document, content: ProjectDocument) -> Iterator[Diagnostic]:
-    """Find what is wrong with the settings of a workspace."""
+    """Check the settings of a workspace."""
     provider = content.spec.provider
     if provider.concurrency > SERVICE_CONCURRENCY:
         yield Diagnostic(
             code="concurrency",
             summary=f'"concurrency" is {provider.concurrency}; '
             f"CleverTap allows {SERVICE_CONCURRENCY} requests in flight.",
-            detail="More are answered with 429 unless the account has a raised limit.",
-            location=document.at(("spec", "provider", "concurrency")),
+            detail="CleverTap answers further requests with 429, unless it has raised the limit "
+            "of your account.",
+            location=document.locate(("spec", "provider", "concurrency")),
             severity=Severity.WARNING,
         )
     if content.spec.state.backend != "local":
         yield Diagnostic(
             code="state-backend",
-            summary="the backend objectStore is not part of this version.",
+            summary="this version does not support the backend objectStore.",
             detail="Use backend: local.",
-            location=document.at(("spec", "state", "backend")),
+            location=document.locate(("spec", "state", "backend")),
         )
-    yield from _address_of_service(document, provider)
+    yield from _check_provider_url(document, provider)
 
 
-def _address_of_service(document: Document, provider: Provider) -> Iterator[Diagnostic]:
+def _check_provider_url(document: Document, provider: Provider) -> Iterator[Diagnostic]:
     path = ("spec", "provider", "baseUrl")
     if provider.base_url is None:
         return
     if provider.region is not None:
         yield Diagnostic(
             code="region-and-base-url",
-            summary='"region" and "baseUrl" are both given.',
+            summary='"region" and "baseUrl" are both set.',
             detail="Keep one of them.",
-            location=document.at(path, key=True),
+            location=document.locate(path, key=True),
         )
-    yield from check_url(provider.base_url, '"baseUrl"', document.at(path))
+    yield from check_base_url(provider.base_url, '"baseUrl"', document.locate(path))
 
 
-def check_url(url: str, name: str, location: Location | None) -> Iterator[Diagnostic]:
-    """Tell what is wrong with the address of a service."""
+def check_base_url(url: str, name: str, location: Location | None) -> Iterator[Diagnostic]:
+    """Check the URL of the service, which messages call ``name``."""
     problem, severity = _url_problem(url)
     if problem:
         yield Diagnostic(
             code="base-url",
             summary=f"{name} {problem}.",
-            detail="Write it as in https://in1.api.clevertap.com or http://127.0.0.1:8787.",
+            detail="Use a URL such as https://in1.api.clevertap.com or http://127.0.0.1:8787.",
             location=location,
             severity=severity,
         )
@@ -191,127 +199,112 @@ def _url_problem(url: str) -> tuple[str, Severity]:
     if parts.scheme not in ("http", "https") or not host or any(c.isspace() for c in url):
         return "is not an http:// or https:// URL", Severity.ERROR
     if parts.username is not None or parts.query or parts.fragment:
-        return "has more in it than scheme, host, port and path", Severity.ERROR
+        return "has parts other than scheme, host, port and path", Severity.ERROR
     if parts.scheme == "http" and host not in ("127.0.0.1", "localhost", "::1"):
-        return "is http://, which sends the passcode unencrypted", Severity.WARNING
+        return "uses http://, which sends the passcode unencrypted", Severity.WARNING
     return "", Severity.ERROR
 
 
-def _source(
+def _check_source(
     document: Document, path: SourcePath, source: Map, variables: Variables
 ) -> Iterator[Diagnostic]:
     for field, what in (("identities", "identity"), ("guids", "guid")):
         values = source.get(field)
         if isinstance(values, Seq):
-            yield from _identities(document, (*path, field), values, what)
-    file, given = look(source, "file", "path"), look(source, "file", "format")
+            yield from _check_identities(document, (*path, field), values, what)
+    file, format_ = lookup(source, "file", "path"), lookup(source, "file", "format")
     if isinstance(file, str) and is_url(file) and parse_object_url(file) is None:
-        # The path is not shown: what stands before an @ in it is a password.
+        # The path is not shown: it may have a password before an @.
         yield Diagnostic(
             code="bad-path",
-            summary="this path is no address of an object.",
-            detail=f"Write {URL_FORMS}; credentials come from the environment.",
-            location=document.at((*path, "file", "path")),
+            summary="this path is not a valid object URL.",
+            detail=f"Write {URL_FORMS}. Credentials come from the environment.",
+            location=document.locate((*path, "file", "path")),
         )
         return
-    if isinstance(file, str) and given is None and file.strip() and not _tells_format(file):
+    if isinstance(file, str) and format_ is None and file.strip() and not _may_show_format(file):
         yield Diagnostic(
             code="unknown-format",
-            summary="the format of this file cannot be told from its name.",
+            summary="the name of this file does not show its format.",
             detail="Add format: csv, tsv, jsonl, parquet or txt.",
-            location=document.at((*path, "file", "path")),
+            location=document.locate((*path, "file", "path")),
         )
     for form in SQL_SOURCES:
-        sql = look(source, form, "sql")
+        sql = lookup(source, form, "sql")
         if isinstance(sql, str):
-            yield from _query(sql, document.at((*path, form, "sql")), variables)
+            yield from _check_query(sql, document.locate((*path, form, "sql")), variables)
 
 
-def _allowed_commands(documents: Iterable[Document]) -> Collection[str] | None:
-    """Give the programs that sources may run, ``None`` where no Project could be read."""
-    for document in documents:
-        if kind_of(document) == "Project":
-            found = look(document.data, "spec", "allowCommands")
-            return [str(name) for name in found] if isinstance(found, Seq) else []
-    return None
-
-
-def _command(
-    document: Document, path: SourcePath, source: Map, allowed: Collection[str] | None
+def _check_command(
+    document: Document, path: SourcePath, source: Map, project: Document
 ) -> Iterator[Diagnostic]:
     command = source.get("command")
-    below = ("run",) if isinstance(command, Map) else ()
-    run = look(source, "command", *below)
+    run_path = ("command", "run") if isinstance(command, Map) else ("command",)
+    run = lookup(source, *run_path)
     program = run[0] if isinstance(run, Seq) and run else None
-    if allowed is None or not isinstance(program, str) or program in allowed:
+    allowed = lookup(project.data, "spec", "allowCommands")
+    is_allowed = isinstance(allowed, Seq) and program in allowed
+    if not isinstance(program, str) or is_allowed:
         return
     yield Diagnostic(
         code="command-not-allowed",
         summary=f'the command "{program}" is not allowed in this workspace.',
-        detail="It would run on every machine that plans. If that is meant, add it to "
+        detail="It would run on every machine that plans. To allow it, add it to "
         f"spec.allowCommands in segctl.yaml: allowCommands: [{program}].",
-        location=document.at((*path, "command", *below, 0)),
+        location=document.locate((*path, *run_path, 0)),
     )
 
 
-def _connections(documents: Iterable[Document]) -> Collection[str] | None:
-    """Give the names of the declared databases, ``None`` where no Project could be read."""
-    for document in documents:
-        if kind_of(document) == "Project":
-            found = look(document.data, "spec", "connections")
-            return set(found) if isinstance(found, Map) else set()
-    return None
-
-
-def _connection(
-    document: Document, path: SourcePath, source: Map, known: Collection[str] | None
+def _check_connection(
+    document: Document, path: SourcePath, source: Map, project: Document
 ) -> Iterator[Diagnostic]:
-    name = look(source, "postgres", "connection")
-    # What is no name may be a URL with its password; its model refuses it without showing it.
-    if known is None or not isinstance(name, str) or not is_name(name) or name in known:
+    name = lookup(source, "postgres", "connection")
+    declared = lookup(project.data, "spec", "connections")
+    known = declared if isinstance(declared, Map) else Map()
+    # An invalid name may be a URL with its password: the model refuses it without showing it.
+    if not isinstance(name, str) or not is_name(name) or name in known:
         return
     variable = re.sub(r"\W", "_", name, flags=re.ASCII).upper()
-    advice = "Declare it under spec.connections in segctl.yaml"
+    advice = f"Add it under spec.connections in segctl.yaml: {name}: {{env: {variable}_URL}}."
     yield Diagnostic(
         code="unknown-connection",
         summary=f'there is no connection "{name}".',
-        detail=nearest(name, known) or f"{advice}: {name}: {{env: {variable}_URL}}.",
-        location=document.at((*path, "postgres", "connection")),
+        detail=did_you_mean(name, known) or advice,
+        location=document.locate((*path, "postgres", "connection")),
     )
 
 
-def _identities(
+def _check_identities(
     document: Document, path: SourcePath, values: Seq, what: str
 ) -> Iterator[Diagnostic]:
-    """Check a list of user keys; the values themselves are personal data and not shown."""
-    wrong = [(i, p) for i, v in enumerate(values) if isinstance(v, str) and (p := find_problem(v))]
+    """Check a list of user keys. Messages do not show them, since they are personal data."""
+    invalid = [
+        (i, p) for i, v in enumerate(values) if isinstance(v, str) and (p := find_problem(v))
+    ]
     diagnostic = None
-    for i, reason in wrong[:MAX_ALIKE]:
+    for i, reason in invalid[:MAX_SIMILAR]:
         diagnostic = Diagnostic(
             code="invalid-identity",
-            summary=f"this {what} is not usable: {PROBLEM_DESCRIPTIONS[reason]}.",
-            detail=_ADVICE[reason],
-            location=document.at((*path, i)),
+            summary=f"this {what} cannot be used: {PROBLEM_DESCRIPTIONS[reason]}.",
+            detail=_IDENTITY_ADVICE[reason],
+            location=document.locate((*path, i)),
         )
         yield diagnostic
-    if diagnostic and len(wrong) > MAX_ALIKE:
-        yield and_more(diagnostic, len(wrong) - MAX_ALIKE)
+    if diagnostic and len(invalid) > MAX_SIMILAR:
+        yield count_of_others(diagnostic, len(invalid) - MAX_SIMILAR)
 
 
-def _tells_format(path: str) -> bool:
-    """Tell whether a path shows a format, or may be that of files whose names do."""
+def _may_show_format(path: str) -> bool:
+    """Return whether a path shows a format, or may be a folder or pattern of files that do."""
     last = path.rsplit("/", 1)[-1]
     return infer_format(path) is not None or "." not in last or bool(set("*?[") & set(last))
 
 
-def _query(sql: str, location: Location, variables: Variables) -> Iterator[Diagnostic]:
+def _check_query(sql: str, location: Location, variables: Variables) -> Iterator[Diagnostic]:
     if not sql.strip():
         yield Diagnostic(
-            code="blank",
-            summary="the query is blank.",
-            detail="Write one SELECT.",
-            location=location,
+            code="blank", summary="the query is blank.", detail="Write a SELECT.", location=location
         )
-    for name in parameters(sql):
-        if missing := variables.missing(name, location):
-            yield missing
+    for name in find_parameters(sql):
+        if undeclared := variables.check_declared(name, location):
+            yield undeclared

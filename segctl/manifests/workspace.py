@@ -1,7 +1,6 @@
-"""The user's folder: finding and reading its manifests, and the first ones of a new one.
+"""Read the manifests in the user's folder, create a new workspace, rewrite a manifest.
 
-What stands in the files is the business of ``manifests/``; here is what can go
-wrong with files themselves, each as a diagnostic.
+Problems with the files themselves become diagnostics here. ``compile.py`` checks their content.
 """
 
 import os
@@ -12,13 +11,13 @@ from pathlib import Path
 
 from segctl.core.diagnostics import Diagnostic, Location, Severity
 from segctl.core.errors import OperationError
-from segctl.manifests.compile import PROJECT_FILE, compile_files, in_order
+from segctl.manifests.compile import PROJECT_FILE, compile_files, sort_diagnostics
 from segctl.manifests.desired import DesiredState
 from segctl.manifests.schema import schema_text
 from segctl.manifests.yaml_reader import MAX_BYTES, too_large
 
 _SUFFIXES = (".yaml", ".yml")
-_NOT_WRITTEN_BY_HAND = frozenset(("segctl.state.d",))
+_STATE_FOLDER = "segctl.state.d"
 
 _PROJECT = """\
 # yaml-language-server: $schema=.segctl/project.schema.json
@@ -30,7 +29,7 @@ spec:
   provider:
     # in1, sg1, us1, aps3, mec1 or eu1 (also the default European host).
     region: in1
-    # To try things out on the local service of "segctl emulator", instead of region:
+    # To use the local service of "segctl emulator" instead of a region:
     # baseUrl: http://127.0.0.1:8787
 """
 
@@ -57,22 +56,22 @@ alan@example.com
 edsger@example.com
 """
 
-_MISNAMED = "segctl.yml"
-_IGNORED = """\
+_GITIGNORE = """\
 segctl.state.json
 segctl.state.json.*
 segctl.state.d/
 *.segplan
 """
 
+_MISNAMED_PROJECT_FILE = "segctl.yml"
+
 
 @dataclass(frozen=True, kw_only=True)
 class LoadedWorkspace:
     """A workspace, read and compiled.
 
-    ``desired`` is ``None`` where one of the ``diagnostics`` is an error.
-    ``passed_over`` are documents that are not ours, as ``file:line``; ``files``
-    is how many files were read.
+    ``desired`` is ``None`` if one of the ``diagnostics`` is an error. ``passed_over`` are the
+    documents of other tools, as ``file:line``. ``files`` is the number of files read.
     """
 
     desired: DesiredState | None
@@ -83,10 +82,10 @@ class LoadedWorkspace:
 
 @dataclass(frozen=True, kw_only=True)
 class ManifestFiles:
-    """The YAML files of a workspace by their paths below its root, in order.
+    """The YAML files of a workspace, in order, by their paths relative to its root.
 
-    ``external_links`` are symbolic links that lead out of the root, with their targets;
-    they are not followed.
+    ``external_links`` are symbolic links that point outside the root, with their targets. They are
+    not followed.
     """
 
     contents: Mapping[str, bytes]
@@ -97,56 +96,65 @@ class ManifestFiles:
 def load_workspace(
     root: Path, *, variables: Mapping[str, str], environment: Mapping[str, str]
 ) -> LoadedWorkspace:
-    """Read and compile the workspace at ``root``; all problems are in the result.
+    """Read and compile the workspace at ``root``. All problems are in the result.
 
-    ``variables`` are those of the command line; ``environment`` is looked at for
-    ``SEGCTL_VAR_…`` and ``CLEVERTAP_BASE_URL``.
+    ``variables`` are the values set by ``--var``. From ``environment``, ``SEGCTL_VAR_…`` and
+    ``CLEVERTAP_BASE_URL`` are read.
     """
-    if _is_elsewhere(root):
+    if _is_outside_workspaces(root):
         return LoadedWorkspace(
             desired=None, diagnostics=(_no_project(root),), passed_over=(), files=0
         )
     read = read_manifests(root)
     compiled = compile_files(read.contents, variables=variables, environment=environment)
     allowed = [(root / folder).resolve() for folder in compiled.allowed_folders]
-    found = [
+    problems = [
         *read.diagnostics,
-        *(_leads_out(file) for file, to in read.external_links.items() if not _within(to, allowed)),
+        *(
+            _external_link(file)
+            for file, target in read.external_links.items()
+            if not _is_within(target, allowed)
+        ),
     ]
-    failed = any(d.severity is Severity.ERROR for d in found)
+    failed = any(d.severity is Severity.ERROR for d in problems)
     return LoadedWorkspace(
         desired=None if failed else compiled.desired,
-        diagnostics=in_order([*found, *compiled.diagnostics]),
+        diagnostics=sort_diagnostics([*problems, *compiled.diagnostics]),
         passed_over=compiled.passed_over,
         files=len(read.contents),
     )
 
 
 def require_workspace(root: Path) -> None:
-    """Raise ``OperationError`` for a readable folder without a Project."""
-    if _is_elsewhere(root):
+    """Raise ``OperationError`` if ``root`` is a readable folder without a Project."""
+    if _is_outside_workspaces(root):
         problem = _no_project(root)
         raise OperationError(problem.summary.rstrip("."), hint=problem.detail)
 
 
 def read_manifests(root: Path) -> ManifestFiles:
-    """Read every ``*.yaml`` and ``*.yml`` below ``root``; hidden files and folders are left out."""
+    """Read every ``*.yaml`` and ``*.yml`` below ``root``, except hidden files and folders."""
     contents: dict[str, bytes] = {}
-    found: list[Diagnostic] = []
-    links: dict[str, Path] = {}
-    for file, path in _walk(root, found, links):
+    diagnostics: list[Diagnostic] = []
+    external_links: dict[str, Path] = {}
+    for file, path in _find_manifests(root, diagnostics, external_links):
         content = _read(file, path)
         if isinstance(content, Diagnostic):
-            found.append(content)
+            diagnostics.append(content)
         else:
             contents[file] = content
-    return ManifestFiles(contents=contents, diagnostics=tuple(found), external_links=links)
+    return ManifestFiles(
+        contents=contents, diagnostics=tuple(diagnostics), external_links=external_links
+    )
 
 
-def _walk(
-    root: Path, found: list[Diagnostic], links: dict[str, Path]
+def _find_manifests(
+    root: Path, diagnostics: list[Diagnostic], external_links: dict[str, Path]
 ) -> Iterator[tuple[str, Path]]:
-    """Give manifests with their shown names, folder by folder, each folder in order of names."""
+    """Yield the name and path of each manifest, folder by folder, each folder sorted by name.
+
+    Add problems to ``diagnostics``, and links to targets outside the root to ``external_links``.
+    """
     inside = [root.resolve()]
     folders = [root]
     while folders:
@@ -154,35 +162,32 @@ def _walk(
         try:
             with os.scandir(folder) as entries:
                 visible = sorted(
-                    (e for e in entries if e.name[0] != "." and e.name not in _NOT_WRITTEN_BY_HAND),
+                    (e for e in entries if e.name[0] != "." and e.name != _STATE_FOLDER),
                     key=lambda e: e.name,
                 )
         except OSError as error:
-            found.append(_unreadable(_shown(folder, root), error))
+            diagnostics.append(_unreadable(_shown(folder, root), error))
             continue
         for entry in visible:
             path = folder / entry.name
-            if entry.is_symlink() and (path.is_dir() or _is_manifest(path)):
+            is_manifest = path.suffix in _SUFFIXES
+            if entry.is_symlink() and (is_manifest or path.is_dir()):
                 target = Path(os.path.realpath(path))
-                if not _within(target, inside):
-                    links[_shown(path, root)] = target
+                if not _is_within(target, inside):
+                    external_links[_shown(path, root)] = target
                     continue
-            if _is_manifest(path):
+            if is_manifest:
                 yield _shown(path, root), path
             elif entry.is_dir(follow_symlinks=False):
                 folders.append(path)
 
 
-def _is_manifest(path: Path) -> bool:
-    return path.suffix in _SUFFIXES
-
-
-def _within(path: Path, folders: list[Path]) -> bool:
+def _is_within(path: Path, folders: list[Path]) -> bool:
     return any(path.is_relative_to(folder) for folder in folders)
 
 
 def _shown(path: Path, root: Path) -> str:
-    """Give a path below the root as it can be printed, whatever bytes its name has."""
+    """Return a path relative to the root as valid text. Other bytes in it are escaped."""
     name = path.relative_to(root).as_posix() if path != root else str(root)
     return os.fsencode(name).decode("utf-8", "backslashreplace")
 
@@ -193,62 +198,61 @@ def _read(file: str, path: Path) -> bytes | Diagnostic:
         if not stat.S_ISREG(status.st_mode):
             return _not_a_file(file, status.st_mode)
         if status.st_size > MAX_BYTES:
-            return _too_large(file, status.st_size)
+            return too_large(file, status.st_size)
         with path.open("rb") as stream:
             content = stream.read(MAX_BYTES + 1)
     except OSError as error:
         return _unreadable(file, error)
-    return _too_large(file, len(content)) if len(content) > MAX_BYTES else content
+    return too_large(file, len(content)) if len(content) > MAX_BYTES else content
 
 
 def _not_a_file(file: str, mode: int) -> Diagnostic:
-    what = "a folder" if stat.S_ISDIR(mode) else "a special file, such as a pipe or a device,"
+    what = "a folder" if stat.S_ISDIR(mode) else "a special file, such as a pipe or a device"
     return Diagnostic(
         code="not-a-file",
-        summary=f"{what} stands where a manifest should.",
-        detail="Give it another name, or move it out of the workspace.",
+        summary=f"this has the name of a manifest but is {what}.",
+        detail="Rename it, or move it out of the workspace.",
         location=Location(file=file),
     )
-
-
-def _too_large(file: str, size: int) -> Diagnostic:
-    code, summary, detail = too_large(size)
-    return Diagnostic(code=code, summary=summary, detail=detail, location=Location(file=file))
 
 
 def _unreadable(file: str, error: OSError) -> Diagnostic:
     return Diagnostic(
         code="unreadable",
-        summary=f"this cannot be read: {error.strerror or type(error).__name__}.",
-        detail="Check that it exists and that you may read it.",
+        summary=f"cannot be read: {error.strerror or type(error).__name__}.",
+        detail="Check that it exists and that you have permission to read it.",
         location=Location(file=file),
     )
 
 
-def _leads_out(file: str) -> Diagnostic:
+def _external_link(file: str) -> Diagnostic:
     return Diagnostic(
         code="link-out",
-        summary="this symbolic link leads out of the workspace and is not followed.",
-        detail="Copy what it points to; a folder of member files can be listed under "
-        f"spec.allowFolders in {PROJECT_FILE}.",
+        summary="this symbolic link points outside the workspace, so segctl does not follow it.",
+        detail="Copy its target into the workspace. A folder of member files can instead be "
+        f"listed under spec.allowFolders in {PROJECT_FILE}.",
         location=Location(file=file),
     )
 
 
-def _is_elsewhere(root: Path) -> bool:
-    """Tell a folder without a Project, whose files are then nobody's business."""
-    readable = root.is_dir() and os.access(root, os.R_OK | os.X_OK)
-    return readable and not os.path.lexists(root / PROJECT_FILE)
+def _is_outside_workspaces(root: Path) -> bool:
+    """Return whether ``root`` is a readable folder without a Project.
+
+    Its files are not read: they need not have anything to do with segctl.
+    """
+    is_readable = root.is_dir() and os.access(root, os.R_OK | os.X_OK)
+    return is_readable and not os.path.lexists(root / PROJECT_FILE)
 
 
 def _no_project(root: Path) -> Diagnostic:
-    around = next((p for p in root.resolve().parents if (p / PROJECT_FILE).is_file()), None)
-    if os.path.lexists(root / _MISNAMED):
-        detail = f"Give {_MISNAMED} this name."
-    elif around:
-        detail = f"There is one in {around}: run this there, or name that folder with --chdir."
+    parents = root.resolve().parents
+    workspace = next((folder for folder in parents if (folder / PROJECT_FILE).is_file()), None)
+    if os.path.lexists(root / _MISNAMED_PROJECT_FILE):
+        detail = f"Rename {_MISNAMED_PROJECT_FILE} to {PROJECT_FILE}."
+    elif workspace:
+        detail = f"There is one in {workspace}. Run the command there, or add --chdir {workspace}."
     else:
-        detail = 'Run "segctl init" to begin a workspace, or name its folder with --chdir.'
+        detail = 'Run "segctl init" to create a workspace, or name its folder with --chdir.'
     return Diagnostic(
         code="project-missing",
         summary=f"there is no {PROJECT_FILE} in this folder.",
@@ -258,9 +262,10 @@ def _no_project(root: Path) -> Diagnostic:
 
 
 def initial_files() -> Mapping[str, str]:
-    """Give the files of a new workspace, texts by paths, that validates and plans cleanly.
+    """Return the texts of a new workspace's files by path.
 
-    The schemas that the modelines name stand in a hidden folder beside them.
+    The workspace has no problems and can be planned. Its manifests refer to the JSON Schemas in its
+    hidden folder.
     """
     return {
         PROJECT_FILE: _PROJECT,
@@ -268,36 +273,36 @@ def initial_files() -> Mapping[str, str]:
         "members/gold.csv": _MEMBERS,
         ".segctl/project.schema.json": schema_text("project"),
         ".segctl/manifest.schema.json": schema_text("manifest"),
-        ".gitignore": _IGNORED,
+        ".gitignore": _GITIGNORE,
     }
 
 
 def create_workspace(folder: Path) -> tuple[str, ...]:
-    """Write the files of a new workspace into ``folder``; give their paths below it.
+    """Write the files of a new workspace into ``folder`` and return their paths relative to it.
 
-    A ``.gitignore`` that is there stays as it is.  Raises ``OperationError`` where another of
-    them is there already, or cannot be written, and inside of another workspace.
+    An existing ``.gitignore`` is kept. Raises ``OperationError`` if another of the files exists or
+    cannot be written, or if the folder is inside another workspace.
     """
-    _check_outside(folder)
+    _require_outside_workspaces(folder)
     files = dict(initial_files())
     if os.path.lexists(folder / ".gitignore"):
         del files[".gitignore"]
-    there = [file for file in files if os.path.lexists(folder / file)]
-    if there:
+    existing = [file for file in files if os.path.lexists(folder / file)]
+    if existing:
         raise OperationError(
-            f"{', '.join(there)} {'is' if len(there) == 1 else 'are'} there already",
+            f"{', '.join(existing)} already {'exists' if len(existing) == 1 else 'exist'}",
             hint="Nothing was written. Choose another folder.",
         )
-    begun: list[Path] = []
+    created: list[Path] = []
     try:
         for file, text in files.items():
             path = folder / file
             path.parent.mkdir(parents=True, exist_ok=True)
             with path.open("x", encoding="utf-8") as stream:
-                begun.append(path)
+                created.append(path)
                 stream.write(text)
     except OSError as error:
-        for path in begun:
+        for path in created:
             path.unlink(missing_ok=True)
         raise OperationError(
             f"{folder / file} cannot be written: {error.strerror}", hint="Choose another folder."
@@ -305,35 +310,34 @@ def create_workspace(folder: Path) -> tuple[str, ...]:
     return tuple(files)
 
 
-def _check_outside(folder: Path) -> None:
-    """Refuse a folder of which another workspace reads the manifests."""
+def _require_outside_workspaces(folder: Path) -> None:
+    """Raise ``OperationError`` if another workspace would read the manifests in ``folder``."""
     path = folder.resolve()
     for parent in path.parents:
         if path.relative_to(parent).parts[0].startswith("."):
-            return  # which no workspace above looks into
+            return  # workspaces do not read hidden folders
         if (parent / PROJECT_FILE).is_file():
             raise OperationError(
-                f"{path} is inside of the workspace {parent}, which would take its files for "
-                "its own",
-                hint="Nothing was written. Choose a folder beside that workspace.",
+                f"{path} is inside the workspace {parent}, which would read its manifests",
+                hint="Nothing was written. Choose a folder outside that workspace.",
             )
 
 
 def replace_manifest(root: Path, file: str, text: str) -> None:
-    """Replace a manifest by its new text, written beside and moved into place.
+    """Replace the text of a manifest atomically.
 
-    Raises ``OperationError`` where that cannot be; the file is then as it was.
+    Raises ``OperationError`` if that fails. The manifest is then unchanged.
     """
     path = (root / file).resolve()
-    beside = path.with_name(f".{path.name}.segctl-new")
+    new_path = path.with_name(f".{path.name}.segctl-new")
     try:
         mode = stat.S_IMODE(path.stat().st_mode)
-        beside.write_text(text, encoding="utf-8")
-        beside.chmod(mode)
-        beside.replace(path)
+        new_path.write_text(text, encoding="utf-8")
+        new_path.chmod(mode)
+        new_path.replace(path)
     except OSError as error:
-        beside.unlink(missing_ok=True)
+        new_path.unlink(missing_ok=True)
         raise OperationError(
             f"{file} cannot be rewritten: {error.strerror}",
-            hint="Check that you may write to it and its folder.",
+            hint="Check that you have permission to write to it and to its folder.",
         ) from None

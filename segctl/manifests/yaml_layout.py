@@ -1,9 +1,10 @@
-"""Where the parts of a YAML document stand in its text; the formatter moves them as text."""
+"""Find the lines that each part of a YAML document occupies, for the formatter to move."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+import yaml
 from yaml.events import (
     CollectionEndEvent,
     CollectionStartEvent,
@@ -12,66 +13,66 @@ from yaml.events import (
     Event,
     MappingStartEvent,
     ScalarEvent,
-    StreamEndEvent,
 )
 
 from segctl.manifests.yaml_reader import LOADER
 
 
 @dataclass(kw_only=True)
-class Part:
-    """A value in the text, from its first to its last line (from 0, both included).
+class Node:
+    """A value in the text. ``line`` to ``last_line`` are its lines, counted from 0.
 
-    ``entries`` are what a block collection holds; a leaf (a scalar, an alias, a
-    collection in brackets) has none and is never looked into.
+    ``children`` are the parts of a collection in block notation. Other values are leaves and
+    have none: scalars, aliases and collections in brackets or braces.
     """
 
     line: int
     column: int
-    last: int
+    last_line: int
     is_map: bool = False
-    entries: list["Entry"] = field(default_factory=list)
+    children: list["Child"] = field(default_factory=list)
 
 
 @dataclass(kw_only=True)
-class Entry:
-    """A key with its value, or a list item; ``line`` is that of the key or of the dash."""
+class Child:
+    """A key and its value, or a list item with an empty key.
+
+    ``line`` is the line of the key or of the item's dash.
+    """
 
     line: int
     key: str
-    value: Part
+    value: Node
 
 
 @dataclass(kw_only=True)
-class Region:
-    """The lines of one document without its markers, ``end`` excluded."""
+class DocumentLayout:
+    """The lines ``start`` to ``end`` of a document, without ``end`` and without its markers."""
 
     start: int
     end: int
-    root: Part
+    root: Node
 
 
-class Unusual(Exception):
-    """The notation is legal and rare; the document is better left as it is."""
+class UnsupportedNotation(Exception):
+    """The document uses legal but rare notation, which the formatter does not move."""
 
 
-def regions(lines: list[str]) -> Iterator[Region]:
-    """Give the documents of a text that parses; raises ``Unusual``."""
-    loader = LOADER("\n".join(lines))
-    try:
-        begin = 0
-        event = loader.get_event()
-        while not isinstance(event, StreamEndEvent):
-            if isinstance(event, DocumentStartEvent):
-                begin = _start(event)[0] + 1 if event.explicit else begin
-                root = _Reader(loader, lines).part(loader.get_event())
-            elif isinstance(event, DocumentEndEvent):
-                end = _next_marker(lines, root.last + 1)
-                yield Region(start=begin, end=end, root=root)
-                begin = end + 1 if event.explicit else end
-            event = loader.get_event()
-    finally:
-        loader.dispose()
+def document_layouts(lines: list[str]) -> Iterator[DocumentLayout]:
+    """Yield the layout of each document of a text that is known to parse.
+
+    Raises ``UnsupportedNotation``.
+    """
+    events = yaml.parse("\n".join(lines), LOADER)
+    start = 0
+    for event in events:
+        if isinstance(event, DocumentStartEvent):
+            start = _start(event)[0] + 1 if event.explicit else start
+            root = _LayoutReader(events, lines).read(next(events))
+        elif isinstance(event, DocumentEndEvent):
+            end = _next_marker(lines, root.last_line + 1)
+            yield DocumentLayout(start=start, end=end, root=root)
+            start = end + 1 if event.explicit else end
 
 
 def _next_marker(lines: list[str], line: int) -> int:
@@ -81,8 +82,7 @@ def _next_marker(lines: list[str], line: int) -> int:
 
 
 def _start(event: Event) -> tuple[int, int]:
-    """Give line and column from 0; every event of a parser has them."""
-    mark: Any = event.start_mark
+    mark: Any = event.start_mark  # set in every event of a parser
     return mark.line, mark.column
 
 
@@ -91,75 +91,80 @@ def _end(event: Event) -> tuple[int, int]:
     return mark.line, mark.column
 
 
-class _Reader:
-    def __init__(self, loader: Any, lines: list[str]) -> None:
-        self._loader = loader
+class _LayoutReader:
+    """Reads the layout of one document from its events."""
+
+    def __init__(self, events: Iterator[Event], lines: list[str]) -> None:
+        self._events = events
         self._lines = lines
 
-    def part(self, event: Event, above: int | None = None) -> Part:
-        """Read a value; its key or dash, if it has one, stands on line ``above``."""
+    def read(self, event: Event, parent_line: int | None = None) -> Node:
+        """Read a value. ``parent_line`` is the line of its key or dash, if it has one."""
         line, column = _start(event)
         if not isinstance(event, CollectionStartEvent):
-            return Part(line=line, column=column, last=self._last(event))
+            return Node(line=line, column=column, last_line=self._last_line(event))
         if event.flow_style:
-            return Part(line=line, column=column, last=self._skip())
-        if event.anchor and above is not None and line > above:
-            raise Unusual
-        return self._map() if isinstance(event, MappingStartEvent) else self._list(line, column)
+            return Node(line=line, column=column, last_line=self._skip_collection())
+        if event.anchor and parent_line is not None and line > parent_line:
+            raise UnsupportedNotation
+        if isinstance(event, MappingStartEvent):
+            return self._read_map()
+        return self._read_list(line, column)
 
-    def _last(self, event: Event) -> int:
-        """Find the last line of a leaf; empty lines after a block scalar are no part of it."""
+    def _last_line(self, event: Event) -> int:
+        """Return the last line of a leaf, without the empty lines after a block scalar."""
         first, (line, column) = _start(event)[0], _end(event)
         last = line - 1 if column == 0 and line > first else line
         if isinstance(event, ScalarEvent) and event.style in ("|", ">"):
-            kept = "+" in self._lines[first].split("#")[0]
-            while not kept and last > first and not self._lines[last]:
+            keeps_empty_lines = "+" in self._lines[first].split("#")[0]
+            while not keeps_empty_lines and last > first and not self._lines[last]:
                 last -= 1
         return last
 
-    def _skip(self) -> int:
+    def _skip_collection(self) -> int:
+        """Skip to the end of a collection and return the line of its end."""
         depth = 1
         while depth:
-            event = self._loader.get_event()
+            event = next(self._events)
             depth += isinstance(event, CollectionStartEvent)
             depth -= isinstance(event, CollectionEndEvent)
         return _end(event)[0]
 
-    def _map(self) -> Part:
-        part = Part(line=-1, column=-1, last=-1, is_map=True)
-        while not isinstance(event := self._loader.get_event(), CollectionEndEvent):
+    def _read_map(self) -> Node:
+        node = Node(line=-1, column=-1, last_line=-1, is_map=True)
+        while not isinstance(event := next(self._events), CollectionEndEvent):
             if not isinstance(event, ScalarEvent):
-                raise Unusual
+                raise UnsupportedNotation
             (line, column), (end_line, end_column) = _start(event), _end(event)
-            if not part.entries:
-                part.line, part.column = line, column
-            if column != part.column or end_line != line:
-                raise Unusual
-            value = self.part(self._loader.get_event(), line)
+            if not node.children:
+                node.line, node.column = line, column
+            if column != node.column or end_line != line:
+                raise UnsupportedNotation
+            value = self.read(next(self._events), line)
             key = self._lines[line][column:end_column]
-            part.entries.append(Entry(line=line, key=key, value=value))
-            part.last = max(line, value.last)
-        return part
+            node.children.append(Child(line=line, key=key, value=value))
+            node.last_line = max(line, value.last_line)
+        return node
 
-    def _list(self, line: int, column: int) -> Part:
+    def _read_list(self, line: int, column: int) -> Node:
         if self._lines[line][column : column + 1] != "-":
             line, column = self._first_dash(line + 1)
-        part = Part(line=line, column=column, last=line - 1)
+        node = Node(line=line, column=column, last_line=line - 1)
         dash = line
-        while not isinstance(event := self._loader.get_event(), CollectionEndEvent):
-            if part.entries:
-                dash = self._dash(part.last + 1, column)
-            value = self.part(event, dash)
-            part.entries.append(Entry(line=dash, key="", value=value))
-            part.last = max(dash, value.last)
-        return part
+        while not isinstance(event := next(self._events), CollectionEndEvent):
+            if node.children:
+                dash = self._next_dash(node.last_line + 1, column)
+            value = self.read(event, dash)
+            node.children.append(Child(line=dash, key="", value=value))
+            node.last_line = max(dash, value.last_line)
+        return node
 
     def _first_dash(self, line: int) -> tuple[int, int]:
         while not (text := self._lines[line].lstrip(" ")).startswith("-"):
             line += 1
         return line, len(self._lines[line]) - len(text)
 
-    def _dash(self, line: int, column: int) -> int:
+    def _next_dash(self, line: int, column: int) -> int:
         while not self._lines[line].startswith(" " * column + "-"):
             line += 1
         return line

@@ -1,8 +1,8 @@
-"""From the bytes of a YAML file to documents with places.
+"""Parse YAML text into documents whose values know their positions.
 
-PyYAML's events are read, not its values: its constructors would turn the user id
-``0012345`` into a number and ``NO`` into false.  Nothing here recurses, and what
-aliases may multiply is counted, so that no file can hang or crash a run.
+The parser reads PyYAML's events and not its values, since PyYAML would turn the user id
+``0012345`` into a number and ``NO`` into false. Nothing here recurses, and nesting and aliases
+are limited, so no file can hang or crash a run.
 """
 
 import re
@@ -20,398 +20,365 @@ from yaml.events import (
     Event,
     MappingStartEvent,
     ScalarEvent,
-    StreamEndEvent,
 )
 
 from segctl.core.diagnostics import Diagnostic, Location, Severity
-from segctl.manifests.yaml_tree import Document, Map, Place, Seq, Unquoted, Value
+from segctl.manifests.yaml_tree import Document, Map, Position, Seq, Unquoted, Value
 
 MAX_BYTES = 64 << 20
 MAX_DEPTH = 100
 MAX_ALIASED = 1_000_000
-"""How many values all aliases of a file may repeat together."""
+"""The number of values that all aliases of a file together may repeat."""
 
 LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-"""The source of events: libyaml, or PyYAML's own slower parser where it is absent."""
+"""The parser of libyaml, or PyYAML's own, which is slower, if PyYAML was built without it."""
 
 _NULLS = frozenset(("", "~", "null", "Null", "NULL"))
-_STRING = "tag:yaml.org,2002:str"
-_PYTHON = "tag:yaml.org,2002:python/"
+_STRING_TAG = "tag:yaml.org,2002:str"
+_PYTHON_TAG_PREFIX = "tag:yaml.org,2002:python/"
 _UNPRINTABLE = re.compile(
     "[^\\t\\n\\r\\x20-\\x7e\\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
 )
-"""What YAML does not allow, and line ends that it knows and editors do not show."""
+"""Characters that YAML forbids, and line separators that editors do not show as line ends."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Parsed:
-    """The documents of a file, and what kept the rest of it from being read."""
+class ParsedFile:
+    """The documents of a file, and the problem that stopped the parser, if any."""
 
     documents: tuple[Document, ...]
     diagnostics: tuple[Diagnostic, ...]
 
 
-class _Unreadable(Exception):
-    """The file cannot be read on; carries the diagnostic."""
+class _ParseError(Exception):
+    """The parser cannot continue with this file."""
 
-    def __init__(self, code: str, summary: str, detail: str, location: Location) -> None:
-        super().__init__(summary)
-        self.diagnostic = Diagnostic(code=code, summary=summary, detail=detail, location=location)
+    def __init__(self, diagnostic: Diagnostic) -> None:
+        super().__init__(diagnostic.summary)
+        self.diagnostic = diagnostic
 
 
-def parse(file: str, content: bytes) -> Parsed:
-    """Read the documents of a file; empty ones are left out.  Raises nothing."""
+def parse_file(file: str, content: bytes) -> ParsedFile:
+    """Parse the documents of a file, without empty ones. Problems are in the result."""
     documents: list[Document] = []
     try:
-        text = decode(file, content)
-        documents.extend(d for d in _Events(file, text).documents() if d.data is not None)
-    except _Unreadable as stop:
-        return Parsed(documents=tuple(documents), diagnostics=(stop.diagnostic,))
-    return Parsed(documents=tuple(documents), diagnostics=())
+        text = decode_text(file, content)
+        documents.extend(d for d in _documents(file, text) if d.data is not None)
+    except _ParseError as error:
+        return ParsedFile(documents=tuple(documents), diagnostics=(error.diagnostic,))
+    return ParsedFile(documents=tuple(documents), diagnostics=())
 
 
-def decode(file: str, content: bytes) -> str:
-    """Give the text of a file with plain line ends; raises for what is not YAML's text at all."""
-    here = Location(file=file)
+def decode_text(file: str, content: bytes) -> str:
+    """Return the text of a file, with Windows and old Mac line ends replaced by a newline."""
     if len(content) > MAX_BYTES:
-        raise _Unreadable(*too_large(len(content)), here)
+        raise _ParseError(too_large(file, len(content)))
     if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        advice = "Save it as UTF-8."
-        raise _Unreadable("not-utf8", "the file is in UTF-16, not in UTF-8.", advice, here)
+        raise _not_utf8("the file is encoded as UTF-16, not UTF-8.", Location(file=file))
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        location = _location(file, content[: error.start].decode("utf-8-sig", "replace"))
-        advice = "Save it as UTF-8."
-        raise _Unreadable("not-utf8", "the file is not in UTF-8.", advice, location) from None
+        location = _end_of(file, content[: error.start].decode("utf-8-sig", "replace"))
+        raise _not_utf8("the file is not valid UTF-8.", location) from None
     if bad := _UNPRINTABLE.search(text):
-        raise _Unreadable(
-            "control-character",
-            f"the character U+{ord(bad[0]):04X} stands here, which YAML does not allow.",
-            "Remove it, or write it as an escape in double quotes.",
-            _location(file, text[: bad.start()]),
+        code_point = f"{ord(bad[0]):04X}"
+        raise _ParseError(
+            Diagnostic(
+                code="control-character",
+                summary=f"a manifest cannot contain the character U+{code_point}.",
+                detail=f'Remove it, or write it as "\\u{code_point}" in double quotes.',
+                location=_end_of(file, text[: bad.start()]),
+            )
         )
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def too_large(size: int) -> tuple[str, str, str]:
-    """Give code, summary and detail for a file beyond the limit."""
-    return (
-        "file-too-large",
-        f"the file has {size >> 20:,} MB; a manifest may have {MAX_BYTES >> 20}.",
-        "Put the members into a file source (csv, parquet, txt) instead.",
+def too_large(file: str, size: int) -> Diagnostic:
+    """Return the diagnostic for a file of more than ``MAX_BYTES``."""
+    return Diagnostic(
+        code="file-too-large",
+        summary=f"the file has {-(-size >> 20):,} MB; the limit for a manifest is "
+        f"{MAX_BYTES >> 20} MB.",
+        detail="Move the members to a CSV, Parquet or text file and use a file source.",
+        location=Location(file=file),
     )
 
 
-def _location(file: str, before: str) -> Location:
-    line = before.count("\n") + 1
-    return Location(file=file, line=line, column=len(before) - before.rfind("\n"))
+def _not_utf8(summary: str, location: Location) -> _ParseError:
+    return _ParseError(
+        Diagnostic(
+            code="not-utf8", summary=summary, detail="Save the file as UTF-8.", location=location
+        )
+    )
 
 
-class _Open:
-    """A collection that is being filled."""
-
-    __slots__ = ("anchor", "count", "height", "key", "value")
-
-    def __init__(self, value: Map | Seq, anchor: str | None, count: int) -> None:
-        self.value = value
-        self.anchor = anchor
-        self.count = count
-        self.height = 1
-        self.key: str | None = None
+def _end_of(file: str, text: str) -> Location:
+    """Return the location after ``text``, the beginning of a file."""
+    line = text.count("\n") + 1
+    return Location(file=file, line=line, column=len(text) - text.rfind("\n"))
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Anchored:
-    """A value that aliases may repeat; ``weight`` is ``None`` while it is still open.
+def _documents(file: str, text: str) -> Iterator[Document]:
+    events = yaml.parse(text, LOADER)
+    aliased = 0
+    try:
+        for event in events:
+            if isinstance(event, DocumentStartEvent):
+                builder = _DocumentBuilder(file, events, aliased)
+                yield builder.build()
+                aliased = builder.aliased
+    except yaml.MarkedYAMLError as error:
+        raise _ParseError(_syntax_problem(file, text.split("\n"), error)) from None
 
-    ``weight`` counts the values in it, ``height`` the levels, what its own aliases
-    repeat included.
+
+@dataclass(slots=True)
+class _OpenCollection:
+    """A collection whose end is not read yet.
+
+    In a mapping, ``key`` is the key of the next value, or ``None`` if that value is dropped.
     """
 
-    value: Value
-    weight: int | None = 1
-    height: int = 0
+    value: Map | Seq
+    expects_key: bool
+    key: str | None = None
 
 
-class _Events:
-    """The events of one file, and what its aliases have repeated so far."""
-
-    def __init__(self, file: str, text: str) -> None:
-        self.file = file
-        self.aliased = 0
-        self._text = text
-        self._loader = LOADER(text)
-
-    def documents(self) -> Iterator[Document]:
-        """Give the documents in order; raises ``_Unreadable`` where reading must end."""
-        try:
-            event = self.next()
-            while not isinstance(event, StreamEndEvent):
-                if isinstance(event, DocumentStartEvent):
-                    yield _Builder(self).build()
-                event = self.next()
-        finally:
-            self._loader.dispose()
-
-    def next(self) -> Event:
-        try:
-            event: Event = self._loader.get_event()
-        except yaml.MarkedYAMLError as error:
-            raise self._syntax(error) from None
-        return event
-
-    def _syntax(self, error: yaml.MarkedYAMLError) -> _Unreadable:
-        problem, begun = error.problem or "", error.context_mark
-        unclosed = "end of stream" in problem
-        mark: Any = begun if unclosed and begun else error.problem_mark
-        lines = self._text.split("\n")
-        line, column = mark.line, mark.column
-        if line >= len(lines):  # libyaml counts a line more where the last one has no end
-            line, column = len(lines) - 1, len(lines[-1])
-        summary, detail = _in_words(problem, lines[line][column : column + 1])
-        if "${" in lines[line][: column + 1] and "expected ','" in problem:
-            detail = "Put a value that holds ${…} in quotes: its braces have a meaning here."
-        if begun and begun.line < line:
-            detail += f" It began on line {begun.line + 1}."
-        location = Location(file=self.file, line=line + 1, column=column + 1)
-        return _Unreadable("syntax", summary, detail, location)
-
-
-class _Builder:
+class _DocumentBuilder:
     """Builds one document from its events."""
 
-    def __init__(self, events: _Events) -> None:
+    def __init__(self, file: str, events: Iterator[Event], aliased: int) -> None:
+        self.aliased = aliased
+        self._file = file
         self._events = events
-        self._file = events.file
         self._problems: list[Diagnostic] = []
-        self._anchors: dict[str, _Anchored] = {}
-        self._unused: dict[str, Place] = {}
-        self._stack: list[_Open] = []
-        self._count = 0
+        self._anchors: dict[str, Value] = {}
+        self._unused_anchors: dict[str, Position] = {}
+        self._stack: list[_OpenCollection] = []
         self._root: Value = None
 
     def build(self) -> Document:
-        event = self._events.next()
-        start = _place(event)
+        """Read events up to the end of the document."""
+        event = next(self._events)
+        start = _position(event)
         while not isinstance(event, DocumentEndEvent):
-            event = self._take(event)
-        for anchor, at in self._unused.items():
-            self._problem(
-                "unused-anchor",
-                f"the anchor &{anchor} is never used.",
-                'Put the value in quotes if it begins with "&".',
-                at,
-                severity=Severity.WARNING,
+            self._add_event(event)
+            event = next(self._events)
+        for anchor, position in self._unused_anchors.items():
+            self._problems.append(
+                self._problem(
+                    position,
+                    "unused-anchor",
+                    f"the anchor &{anchor} is never used.",
+                    'Remove it. If the value itself begins with "&", put it in quotes.',
+                    Severity.WARNING,
+                )
             )
         return Document(
             file=self._file, start=start, data=self._root, problems=tuple(self._problems)
         )
 
-    def _take(self, event: Event) -> Event:
-        """Take in one event, or a whole run of scalars; give the event after it."""
-        self._count += 1
-        at = _place(event)
+    def _add_event(self, event: Event) -> None:
         if isinstance(event, ScalarEvent):
-            top = self._stack[-1] if self._stack else None
-            if top and isinstance(top.value, Seq) and not (event.anchor or event.tag):
-                return self._scalars(top.value, event)
-            self._scalar(event, at)
+            parent = self._stack[-1].value if self._stack else None
+            if isinstance(parent, Seq) and event.anchor is None and event.tag is None:
+                self._add_plain_item(parent, event)
+            else:
+                self._add_scalar(event)
         elif isinstance(event, CollectionStartEvent):
-            self._open(event, at)
+            self._open_collection(event)
         elif isinstance(event, CollectionEndEvent):
-            self._close()
+            self._stack.pop()
         elif isinstance(event, AliasEvent):
-            self._alias(event.anchor or "", at)
-        return self._events.next()
+            self._add_alias(event.anchor or "", _position(event))
 
-    def _scalars(self, into: Seq, event: Event) -> Event:
-        """Take a run of list items without ceremony: long member lists are the bulk of a file."""
-        before = len(into)
-        while isinstance(event, ScalarEvent) and event.anchor is None and event.tag is None:
-            value: str | None = event.value
-            at = _place(event)
-            if event.implicit[0]:
-                if value in _NULLS:
-                    value = None
-                elif " " in event.value and _lines(event) > 1:
-                    self._run_on(at)
-            into.put(value, at)
-            event = self._events.next()
-        self._count += len(into) - before
-        return event
-
-    def _run_on(self, at: Place) -> None:
-        self._problem(
-            "run-on-item",
-            "this list item goes on over the next line.",
-            "Begin the next item with a dash, or put a long value in quotes.",
-            at,
-        )
-
-    def _scalar(self, event: ScalarEvent, at: Place) -> None:
-        self._check_tag(event.tag, at)
+    def _add_plain_item(self, parent: Seq, event: ScalarEvent) -> None:
+        """Add a list item without anchor and tag: the fast path for long member lists."""
+        position = _position(event)
         value: str | None = event.value
         if event.implicit[0]:
-            is_key = bool(self._stack and self._is_key(self._stack[-1]))
+            if value in _NULLS:
+                value = None
+            elif " " in event.value and _line_count(event) > 1:
+                self._problems.append(
+                    self._problem(
+                        position,
+                        "run-on-item",
+                        "this list item continues on the next line.",
+                        "If the next line is another item, begin it with a dash. "
+                        "If it is part of a long value, put the value in quotes.",
+                    )
+                )
+        parent.add(value, position)
+
+    def _add_scalar(self, event: ScalarEvent) -> None:
+        position = _position(event)
+        self._check_tag(event.tag, position)
+        value: str | None = event.value
+        if event.implicit[0]:
+            is_key = bool(self._stack) and self._stack[-1].expects_key
             value = None if event.value in _NULLS and not is_key else Unquoted(event.value)
         if event.anchor:
-            self._anchors[event.anchor] = _Anchored(value=value)
-            self._unused[event.anchor] = at
-        self._put(value, at)
+            self._anchors[event.anchor] = value
+            self._unused_anchors[event.anchor] = position
+        self._put(value, position)
 
-    def _open(self, event: CollectionStartEvent, at: Place) -> None:
-        self._check_tag(event.tag, at)
-        self._check_depth(1, at)
-        value: Map | Seq = Map() if isinstance(event, MappingStartEvent) else Seq()
+    def _open_collection(self, event: CollectionStartEvent) -> None:
+        position = _position(event)
+        self._check_tag(event.tag, position)
+        self._check_depth(1, position)
+        value = Map() if isinstance(event, MappingStartEvent) else Seq()
         if event.anchor:
-            self._anchors[event.anchor] = _Anchored(value=value, weight=None)
-        self._put(value, at)
-        self._stack.append(_Open(value, event.anchor, self._count))
+            self._anchors[event.anchor] = value
+        self._put(value, position)
+        self._stack.append(_OpenCollection(value, expects_key=isinstance(value, Map)))
 
-    def _check_depth(self, height: int, at: Place) -> None:
-        if len(self._stack) + height > MAX_DEPTH:
-            raise self._end(
-                "too-deep",
-                f"values are nested more than {MAX_DEPTH} levels deep here.",
-                "A manifest needs fewer than ten.",
-                at,
-            )
-
-    def _raise_to(self, height: int) -> None:
-        if self._stack:
-            self._stack[-1].height = max(self._stack[-1].height, height)
-
-    def _close(self) -> None:
-        done = self._stack.pop()
-        self._raise_to(done.height + 1)
-        if done.anchor and self._anchors[done.anchor].value is done.value:
-            self._anchors[done.anchor] = _Anchored(
-                value=done.value, weight=self._count - done.count, height=done.height
-            )
-
-    def _alias(self, anchor: str, at: Place) -> None:
+    def _add_alias(self, anchor: str, position: Position) -> None:
         if anchor not in self._anchors:
-            raise self._end(
-                "unknown-alias",
-                f"the alias *{anchor} has no anchor &{anchor} before it.",
-                'Put the value in quotes if it begins with "*".',
-                at,
-            )
-        anchored = self._anchors[anchor]
-        if anchored.weight is None:
-            raise self._end(
-                "cyclic-alias",
-                f"the alias *{anchor} stands inside of its own value.",
-                "Remove it: the value would have no end.",
-                at,
-            )
-        self._unused.pop(anchor, None)
-        self._check_depth(anchored.height, at)
-        self._raise_to(anchored.height + 1)
-        self._events.aliased += anchored.weight
-        self._count += anchored.weight
-        if self._events.aliased > MAX_ALIASED:
-            raise self._end(
-                "alias-bomb",
-                f"the aliases of this file repeat more than {MAX_ALIASED:,} values.",
-                "Write long lists into a file source instead.",
-                at,
-            )
-        self._put(anchored.value, at)
+            summary = f"the alias *{anchor} has no anchor &{anchor} before it."
+            advice = 'Add the anchor. If the value itself begins with "*", put it in quotes.'
+            raise _ParseError(self._problem(position, "unknown-alias", summary, advice))
+        value = self._anchors[anchor]
+        if any(collection.value is value for collection in self._stack):
+            summary = f"the alias *{anchor} is part of the value that it refers to."
+            advice = "Remove the alias: the value would never end."
+            raise _ParseError(self._problem(position, "cyclic-alias", summary, advice))
+        self._unused_anchors.pop(anchor, None)
+        size, depth = _measure(value, MAX_ALIASED - self.aliased)
+        self._check_depth(depth, position)
+        self.aliased += size
+        if self.aliased > MAX_ALIASED:
+            summary = f"the aliases of this file repeat more than {MAX_ALIASED:,} values."
+            advice = "Move long lists to a member file and use a file source."
+            raise _ParseError(self._problem(position, "alias-bomb", summary, advice))
+        self._put(value, position)
 
-    @staticmethod
-    def _is_key(top: _Open) -> bool:
-        return isinstance(top.value, Map) and top.key is None
-
-    def _put(self, value: Value, at: Place) -> None:
+    def _put(self, value: Value, position: Position) -> None:
+        """Add a value, or a key, to the innermost open collection."""
         if not self._stack:
             self._root = value
             return
-        top = self._stack[-1]
-        if isinstance(top.value, Seq):
-            top.value.put(str(value) if isinstance(value, Unquoted) else value, at)
-        elif top.key is None:
-            self._key(top, top.value, value, at)
+        parent = self._stack[-1]
+        if isinstance(parent.value, Seq):
+            # Items are always text, so whether one was in quotes makes no difference.
+            parent.value.add(str(value) if isinstance(value, Unquoted) else value, position)
+        elif parent.expects_key:
+            parent.key = self._read_key(parent.value, value, position)
+            parent.expects_key = False
         else:
-            if top.key in top.value.keys_at and top.key not in top.value:
-                top.value.put(top.key, value, at)
-            top.key = None
+            if parent.key is not None:
+                parent.value[parent.key] = value
+                parent.value.value_positions[parent.key] = position
+            parent.expects_key = True
 
-    def _key(self, top: _Open, into: Map, key: Value, at: Place) -> None:
+    def _read_key(self, mapping: Map, key: Value, position: Position) -> str | None:
+        """Return a key as plain text, or report it and return ``None`` if it cannot be used."""
         if not isinstance(key, str):
-            advice = "Write a simple word before the colon."
-            self._problem("bad-key", "a key must be text.", advice, at)
-            top.key = ""
+            problem = "bad-key", "a key must be text.", "Write text before the colon."
         elif key == "<<" and isinstance(key, Unquoted):
-            advice = "Write the fields out, or use an alias for the whole value."
-            self._problem("merge-key", "merge keys (<<) are not supported.", advice, at)
-            top.key = ""
+            advice = "Write out the fields, or use an alias for the whole value."
+            problem = "merge-key", "merge keys (<<) are not supported.", advice
+        elif key in mapping:
+            first = self._location(mapping.key_positions[key])
+            advice = f"The first is at {first}. Remove one of them."
+            problem = "duplicate-key", f'the key "{key}" is used twice in this mapping.', advice
         else:
-            top.key = str(key)
-            if key in into.keys_at:
-                line, column = into.keys_at[key]
-                first = Location(file=self._file, line=line, column=column)
-                self._problem(
-                    "duplicate-key",
-                    f'the key "{key}" stands twice in this mapping.',
-                    f"The first is at {first}. Keep one of them.",
-                    at,
-                )
-            else:
-                into.keys_at[top.key] = at
+            mapping.key_positions[str(key)] = position
+            return str(key)
+        self._problems.append(self._problem(position, *problem))
+        return None
 
-    def _check_tag(self, tag: str | None, at: Place) -> None:
-        if tag is None or tag == _STRING:
+    def _check_tag(self, tag: str | None, position: Position) -> None:
+        if tag is None or tag == _STRING_TAG:
             return
         shown = tag.replace("tag:yaml.org,2002:", "!!")
-        summary = f"the tag {shown} is not allowed."
-        advice = "Only !!str is; a value in quotes is text without it."
-        if tag.startswith(_PYTHON):
-            raise self._end("tag", summary, advice, at)
-        self._problem("tag", summary, advice, at)
+        summary = f"the tag {shown} is not supported."
+        advice = "Remove it; only !!str is allowed. A value in quotes is text without a tag."
+        problem = self._problem(position, "tag", summary, advice)
+        if tag.startswith(_PYTHON_TAG_PREFIX):
+            raise _ParseError(problem)
+        self._problems.append(problem)
+
+    def _check_depth(self, added: int, position: Position) -> None:
+        if len(self._stack) + added > MAX_DEPTH:
+            summary = f"values are nested more than {MAX_DEPTH} levels deep."
+            advice = "Reduce the nesting; a manifest needs fewer than ten levels."
+            raise _ParseError(self._problem(position, "too-deep", summary, advice))
 
     def _problem(
         self,
+        position: Position,
         code: str,
         summary: str,
         detail: str,
-        at: Place,
         severity: Severity = Severity.ERROR,
-    ) -> None:
-        location = Location(file=self._file, line=at[0], column=at[1])
-        self._problems.append(
-            Diagnostic(
-                code=code, summary=summary, detail=detail, location=location, severity=severity
-            )
+    ) -> Diagnostic:
+        return Diagnostic(
+            code=code,
+            summary=summary,
+            detail=detail,
+            location=self._location(position),
+            severity=severity,
         )
 
-    def _end(self, code: str, summary: str, detail: str, at: Place) -> _Unreadable:
-        location = Location(file=self._file, line=at[0], column=at[1])
-        return _Unreadable(code, summary, detail, location)
+    def _location(self, position: Position) -> Location:
+        return Location(file=self._file, line=position[0], column=position[1])
 
 
-def _in_words(problem: str, found: str) -> tuple[str, str]:
-    """Say in the user's words what libyaml (or PyYAML's own parser) says in its own."""
-    if found == "\t" and "character" in problem:
-        return "a tab stands where only spaces may.", "Indent with spaces."
+def _measure(value: Value, limit: int) -> tuple[int, int]:
+    """Return how many values a tree has and how many levels of collections.
+
+    Stop counting above ``limit``: the aliases in a small file can multiply to billions of values.
+    """
+    size, depth = 1, 0
+    level = [value] if isinstance(value, Map | Seq) else []
+    while level:
+        depth += 1
+        size += sum(map(len, level))
+        if size > limit:
+            break
+        children = (c for v in level for c in (v.values() if isinstance(v, Map) else v))
+        level = [child for child in children if isinstance(child, Map | Seq)]
+    return size, depth
+
+
+def _syntax_problem(file: str, lines: list[str], error: yaml.MarkedYAMLError) -> Diagnostic:
+    problem, start = error.problem or "", error.context_mark
+    unclosed = "end of stream" in problem
+    mark: Any = start if unclosed and start else error.problem_mark
+    line, column = mark.line, mark.column
+    if line >= len(lines):  # libyaml counts one line more if the last one has no line end
+        line, column = len(lines) - 1, len(lines[-1])
+    summary, detail = _explain_syntax(problem, lines[line][column : column + 1])
+    if "${" in lines[line][: column + 1] and "expected ','" in problem:
+        detail = "Inside {…} or […], put a value that contains ${…} in quotes."
+    if start and start.line < line:
+        detail += f" The affected part starts on line {start.line + 1}."
+    location = Location(file=file, line=line + 1, column=column + 1)
+    return Diagnostic(code="syntax", summary=summary, detail=detail, location=location)
+
+
+def _explain_syntax(problem: str, character: str) -> tuple[str, str]:
+    """Return summary and detail for a message of libyaml or of PyYAML's own parser."""
+    if character == "\t" and "character" in problem:
+        return "YAML does not allow a tab here.", "Indent with spaces."
     if "cannot start any token" in problem:
-        return f'a value cannot begin with "{found}".', "Put it in quotes."
+        return f'a value cannot begin with "{character}".', "Put the value in quotes."
     if "mapping values are not allowed" in problem:
-        advice = "Check the indentation; put a value that holds a colon and a space in quotes."
-        return "a colon does not fit here.", advice
+        advice = "Check the indentation. If a value contains a colon and a space, put it in quotes."
+        return "YAML does not allow a colon here.", advice
     if "end of stream" in problem:
-        return "this quoted text has no end.", "Add the closing quote."
+        return "this quoted text is not closed.", "Add the closing quote."
     problem = problem.replace("did not find expected", "expected").replace("<", "").replace(">", "")
-    return f"not valid YAML: {problem}.", "Check indentation, quotes and brackets just before."
+    advice = "Check the indentation, quotes and brackets before this position."
+    return f"invalid YAML: {problem}.", advice
 
 
-def _place(event: Event) -> Place:
-    mark: Any = event.start_mark  # every event of a parser has one
+def _position(event: Event) -> Position:
+    mark: Any = event.start_mark  # set in every event of a parser
     return mark.line + 1, mark.column + 1
 
 
-def _lines(event: Event) -> int:
+def _line_count(event: Event) -> int:
     start: Any = event.start_mark
     end: Any = event.end_mark
     return int(end.line - start.line + 1)

@@ -1,8 +1,6 @@
-"""Values as they stand in a YAML document, with the place of each.
+"""A parsed YAML document: plain dicts, lists and text that know their line and column.
 
-A document is a tree of ``Map``, ``Seq`` and text.  They are ordinary dicts and
-lists, so that a model can validate them as they are, and they remember the line
-and column of every key and value, so that a problem can be shown where it is.
+Models validate the tree as it is. A diagnostic about any part of it can name its position.
 """
 
 from array import array
@@ -11,37 +9,32 @@ from dataclasses import dataclass
 
 from segctl.core.diagnostics import Diagnostic, Location
 
-Place = tuple[int, int]
-"""Line and column, both from 1."""
+Position = tuple[int, int]
+"""Line and column, both counted from 1."""
 
 Path = Sequence[str | int]
-"""The way from a document's root to a value: keys and list positions from 0."""
+"""The keys and list indexes that lead from a document's root to a value."""
 
 
 class Unquoted(str):
-    """The source text of a scalar written without quotes, such as ``3`` or ``true``."""
+    """The text of a scalar written without quotes, such as ``3`` or ``true``."""
 
     __slots__ = ()
 
 
 class Map(dict[str, "Value"]):
-    """A mapping; every key is its source text."""
+    """A mapping. Keys are text, exactly as written."""
 
-    __slots__ = ("keys_at", "values_at")
+    __slots__ = ("key_positions", "value_positions")
 
     def __init__(self) -> None:
         super().__init__()
-        self.keys_at: dict[str, Place] = {}
-        self.values_at: dict[str, Place] = {}
-
-    def put(self, key: str, value: "Value", at: Place) -> None:
-        """Add a value whose key is known by its place already."""
-        self[key] = value
-        self.values_at[key] = at
+        self.key_positions: dict[str, Position] = {}
+        self.value_positions: dict[str, Position] = {}
 
 
 class Seq(list["Value"]):
-    """A list; its places are compact, since it may hold a hundred thousand members."""
+    """A list. Positions are in arrays, since it may have a hundred thousand members."""
 
     __slots__ = ("columns", "lines")
 
@@ -50,50 +43,49 @@ class Seq(list["Value"]):
         self.lines = array("L")
         self.columns = array("L")
 
-    def put(self, value: "Value", at: Place) -> None:
-        """Add a value."""
+    def add(self, value: "Value", position: Position) -> None:
+        """Append a value and its position."""
         self.append(value)
-        self.lines.append(at[0])
-        self.columns.append(at[1])
+        self.lines.append(position[0])
+        self.columns.append(position[1])
 
 
 Value = Map | Seq | str | None
-"""What stands at a place; ``None`` is an unquoted null, ``~``, or nothing at all."""
+"""A parsed value. ``None`` is an unquoted null, ``~``, or a key without a value."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Document:
-    """One YAML document: its values, where it begins, and what its notation got wrong.
+    """One YAML document: its values, the position of its first value, its notation problems.
 
-    ``problems`` are held back until it is known whether the document is ours.
+    ``problems`` are reported only if the document turns out to be a segctl manifest.
     """
 
     file: str
-    start: Place
+    start: Position
     data: Value
     problems: tuple[Diagnostic, ...] = ()
 
-    def at(self, path: Path = (), *, key: bool = False) -> Location:
-        """Give the place of the value at ``path``, or of the ``key`` that leads to it.
+    def locate(self, path: Path = (), *, key: bool = False) -> Location:
+        """Return the location of the value at ``path``, or of its key if ``key`` is set.
 
-        A path that ends beyond what is written gives the last place on the way.
+        If the path leads beyond what is written, return the location of the last value on it.
         """
-        place, value = self.start, self.data
+        position, value = self.start, self.data
         for i, step in enumerate(path):
             if isinstance(value, Map) and step in value:
-                of_key = key and i == len(path) - 1
-                place = (value.keys_at if of_key else value.values_at)[str(step)]
-                value = value[str(step)]
+                is_last = i == len(path) - 1
+                positions = value.key_positions if key and is_last else value.value_positions
+                position, value = positions[str(step)], value[str(step)]
             elif isinstance(value, Seq) and isinstance(step, int) and step < len(value):
-                place = value.lines[step], value.columns[step]
-                value = value[step]
+                position, value = (value.lines[step], value.columns[step]), value[step]
             else:
                 break
-        return Location(file=self.file, line=place[0], column=place[1])
+        return Location(file=self.file, line=position[0], column=position[1])
 
 
-def look(value: Value, *path: str) -> Value:
-    """Give what stands at ``path`` in mappings, ``None`` where nothing does."""
+def lookup(value: Value, *path: str) -> Value:
+    """Return the value at ``path`` below nested mappings, or ``None`` if there is none."""
     for step in path:
         if not isinstance(value, Map) or step not in value:
             return None

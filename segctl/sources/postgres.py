@@ -25,7 +25,7 @@ from segctl.core.identity import Kind
 from segctl.engine.model import CopiedRows
 from segctl.engine.source_errors import cast_hint, column_not_text, missing_library
 from segctl.manifests.desired import Connection, PostgresSource
-from segctl.manifests.variables import replace_parameters
+from segctl.manifests.sql_parameters import replace_parameters
 from segctl.sources import postgres_errors as errors
 from segctl.sources.result_columns import COPY_HEADER, query_columns, table_columns
 

@@ -57,9 +57,9 @@ def test_a_workspace_is_not_begun_inside_of_another(
     capsys.readouterr()
     assert execute(["init", "outer/a/b"]) == 1
     assert capsys.readouterr().err == (
-        f"Error: {folder}/outer/a/b is inside of the workspace {folder}/outer, which would take "
-        "its files for its own\n"
-        "  Nothing was written. Choose a folder beside that workspace.\n"
+        f"Error: {folder}/outer/a/b is inside the workspace {folder}/outer, which would read its "
+        "manifests\n"
+        "  Nothing was written. Choose a folder outside that workspace.\n"
     )
     assert not (folder / "outer/a").exists()
     assert execute(["init", "outer/.hidden/b"]) == 0

@@ -34,7 +34,7 @@ def test_a_new_workspace_is_valid_and_plans_cleanly(
 def test_init_overwrites_nothing(segctl: Segctl) -> None:
     done = segctl("init")
     assert done.code == 1
-    assert "segctl.yaml is there already" in done.err
+    assert "segctl.yaml already exists" in done.err
     assert "othing was written" in done.err
 
 

@@ -262,7 +262,7 @@ def test_a_folder_that_is_no_workspace_is_not_taken_for_an_empty_state(
     assert (done.code, done.out) == (1, "")
     assert done.err == (
         "Error: there is no segctl.yaml in this folder\n"
-        '  Run "segctl init" to begin a workspace, or name its folder with --chdir.\n'
+        '  Run "segctl init" to create a workspace, or name its folder with --chdir.\n'
     )
     assert not (workspace / "segctl.state.d").exists()
 

@@ -1,22 +1,18 @@
-"""Golden texts, which ``SEGCTL_REGENERATE=1`` writes anew, and workspaces of a few lines."""
+"""Golden texts, rewritten with ``SEGCTL_REGENERATE=1``, and workspaces of a few lines."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
-from segctl.manifests.compile import Compiled, compile_files
-
-Golden = Callable[[Path, str], None]
-Compile = Callable[..., Compiled]
-
-PROJECT = "apiVersion: segctl/v1\nkind: Project\nmetadata: {name: acme}\n"
+from segctl.manifests.compile import CompileResult, compile_files
+from tests.manifests.manifest_kit import PROJECT, Compile, Golden
 
 
 @pytest.fixture
 def golden() -> Golden:
-    """Compare a text with the file that holds what it should be."""
+    """Compare a text with the file that holds the expected text."""
 
     def compare(path: Path, text: str) -> None:
         if os.environ.get("SEGCTL_REGENERATE"):
@@ -28,7 +24,7 @@ def golden() -> Golden:
 
 @pytest.fixture
 def compiled() -> Compile:
-    """Compile a manifest beside a plain ``segctl.yaml``, or one with a ``spec``."""
+    """Compile a manifest ``m.yaml`` with a ``segctl.yaml`` that has the given ``spec``."""
 
     def build(
         manifest: str | bytes = "",
@@ -36,7 +32,7 @@ def compiled() -> Compile:
         spec: str = "{}",
         variables: Mapping[str, str] | None = None,
         environment: Mapping[str, str] | None = None,
-    ) -> Compiled:
+    ) -> CompileResult:
         content = manifest.encode() if isinstance(manifest, str) else manifest
         return compile_files(
             {"segctl.yaml": f"{PROJECT}spec: {spec}\n".encode(), "m.yaml": content},

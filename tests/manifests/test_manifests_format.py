@@ -1,4 +1,5 @@
-from collections.abc import Callable
+"""The formatter moves lines and never changes a value."""
+
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from segctl.manifests.formatter import format_file
-from segctl.manifests.yaml_reader import parse
+from segctl.manifests.yaml_reader import parse_file
+from tests.manifests.manifest_kit import Golden
 
 FOLDER = Path(__file__).parent / "golden_format"
 CASES = sorted(path.name for path in FOLDER.glob("*.yaml"))
@@ -22,13 +24,13 @@ def formatted(text: str) -> str:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_a_file_becomes_its_canonical_form(case: str, golden: Callable[[Path, str], None]) -> None:
+def test_a_file_becomes_its_canonical_form(case: str, golden: Golden) -> None:
     text = (FOLDER / case).read_text(encoding="utf-8")
     golden(FOLDER / case.replace(".yaml", ".expected"), formatted(text))
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_formatting_twice_is_formatting_once(case: str) -> None:
+def test_formatting_again_changes_nothing(case: str) -> None:
     once = formatted((FOLDER / case).read_text(encoding="utf-8"))
     assert formatted(once) == once
 
@@ -43,7 +45,7 @@ def test_every_comment_and_value_survives(case: str) -> None:
 
 
 def documents(text: str) -> list[Any]:
-    return [document.data for document in parse("m.yaml", text.encode()).documents]
+    return [document.data for document in parse_file("m.yaml", text.encode()).documents]
 
 
 values = st.text("ab#:-'\" \n\\{}[]", max_size=12)
@@ -83,7 +85,7 @@ def test_formatting_never_changes_a_value(
 
 
 @given(manifests, st.integers(2, 7), st.sampled_from(["|", ">"]))
-def test_block_texts_and_explicit_keys_keep_their_values_too(
+def test_block_scalars_and_explicit_keys_keep_their_values(
     manifest: dict[str, Any], indent: int, style: str
 ) -> None:
     text = yaml.safe_dump(manifest, indent=indent, default_style=style)
@@ -92,12 +94,12 @@ def test_block_texts_and_explicit_keys_keep_their_values_too(
     assert documents(after) == documents(text)
 
 
-def test_documents_of_others_stay_as_they_are() -> None:
+def test_documents_of_other_tools_stay_as_they_are() -> None:
     text = "kind:   Pod\nspec:\n      - a\n"
     assert formatted(text) == text
 
 
-def test_a_file_that_cannot_be_read_is_not_formatted() -> None:
+def test_a_file_with_errors_is_not_formatted() -> None:
     result = format_file("m.yaml", b"a: [b\n")
     assert result.text is None
     assert [d.code for d in result.diagnostics] == ["syntax"]
@@ -113,18 +115,18 @@ def test_a_file_that_cannot_be_read_is_not_formatted() -> None:
         'spec:\n  displayName: "a\\ \n    b"\n',
     ],
 )
-def test_unusual_notation_is_left_as_it_is_and_said_so(notation: str) -> None:
+def test_unsupported_notation_stays_as_it_is_with_a_warning(notation: str) -> None:
     text = f"apiVersion: segctl/v1\nkind:   Segment\nmetadata: {{name: a}}\n{notation}"
     result = format_file("m.yaml", text.encode())
     assert result.text == text
     assert [str(d) for d in result.diagnostics] == [
         (
-            "m.yaml: warning: the notation of this file is unusual; it is left as it is. "
-            "Anchors or explicit keys (?) on lines of their own are the common reasons."
+            "m.yaml: warning: fmt cannot format the notation of this file and leaves it as it is. "
+            "The usual reasons are anchors on lines of their own and explicit keys (?)."
         )
     ]
 
 
-def test_a_document_in_brackets_is_left_as_it_is() -> None:
+def test_a_document_in_braces_stays_as_it_is() -> None:
     text = "{kind:  Segment, apiVersion:   segctl/v1}\n"
     assert formatted(text) == text

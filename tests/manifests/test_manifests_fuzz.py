@@ -1,3 +1,5 @@
+"""Any wrong value in a valid workspace is a diagnostic in segctl's own words."""
+
 from copy import deepcopy
 from typing import Any
 
@@ -6,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from segctl.core.diagnostics import Severity
-from segctl.manifests.compile import compile_files
+from segctl.manifests.compile import CompileResult, compile_files
 
 VALID: dict[str, dict[str, Any]] = {
     "Project": {
@@ -48,28 +50,24 @@ VALID: dict[str, dict[str, Any]] = {
 scalars = st.none() | st.booleans() | st.integers() | st.text("ab${}.var ", max_size=6)
 anything = st.recursive(
     scalars,
-    lambda below: (
-        st.lists(below, max_size=2)
-        | st.dictionaries(st.sampled_from(["name", "file", "sql", "x"]), below, max_size=2)
+    lambda child: (
+        st.lists(child, max_size=2)
+        | st.dictionaries(st.sampled_from(["name", "file", "sql", "x"]), child, max_size=2)
     ),
     max_leaves=4,
 )
 
 
-def places(value: Any) -> list[tuple[Any, Any]]:
-    """Give every container with every key or position in it."""
+def slots(value: Any) -> list[tuple[Any, Any]]:
+    """Return every container in a value, with each of its keys or indexes."""
     found: list[tuple[Any, Any]] = []
     if isinstance(value, dict | list):
         for key in list(value) if isinstance(value, dict) else range(len(value)):
-            found += [(value, key), *places(value[key])]
+            found += [(value, key), *slots(value[key])]
     return found
 
 
-def below(documents: dict[str, dict[str, Any]]) -> list[tuple[Any, Any]]:
-    return [place for document in documents.values() for place in places(document)]
-
-
-def compiled(documents: dict[str, dict[str, Any]]) -> Any:
+def compile_documents(documents: dict[str, dict[str, Any]]) -> CompileResult:
     texts = {
         kind: yaml.safe_dump({"apiVersion": "segctl/v1", "kind": kind, **document}).encode()
         for kind, document in documents.items()
@@ -78,17 +76,18 @@ def compiled(documents: dict[str, dict[str, Any]]) -> Any:
     return compile_files(texts, variables={}, environment={})
 
 
-def test_the_documents_that_are_broken_below_are_good() -> None:
-    assert compiled(VALID).diagnostics == ()
+def test_the_documents_are_valid_before_they_are_changed() -> None:
+    assert compile_documents(VALID).diagnostics == ()
 
 
 @given(st.data())
-def test_a_value_in_the_wrong_place_is_a_diagnostic_in_our_own_words(data: st.DataObject) -> None:
+def test_a_wrong_value_is_a_diagnostic_in_plain_words(data: st.DataObject) -> None:
     documents = deepcopy(VALID)
     for _ in range(data.draw(st.integers(1, 3))):
-        container, key = data.draw(st.sampled_from(below(documents)), label="place")
+        all_slots = [slot for document in documents.values() for slot in slots(document)]
+        container, key = data.draw(st.sampled_from(all_slots), label="slot")
         container[key] = data.draw(anything, label="value")
-    result = compiled(documents)
+    result = compile_documents(documents)
     errors = [d for d in result.diagnostics if d.severity is Severity.ERROR]
     assert bool(errors) == (result.desired is None)
     for diagnostic in result.diagnostics:

@@ -1,28 +1,16 @@
-"""What a newcomer writes in the first hour, and what each slip is told."""
-
-from collections.abc import Callable
+"""Mistakes that newcomers make in the first hour, and their messages."""
 
 import pytest
 
-from segctl.manifests.compile import Compiled
-
-Compile = Callable[..., Compiled]
-
-HEAD = "apiVersion: segctl/v1\nkind: Segment\n"
+from tests.manifests.manifest_kit import HEAD, Compile, desired_state, messages
 
 
-def told(compiled: Compiled) -> list[str]:
-    return [str(diagnostic) for diagnostic in compiled.diagnostics]
-
-
-@pytest.mark.parametrize("written", ["{name: ${var.x}}", "{name: gold-${var.x}, labels: {}}"])
-def test_a_variable_in_a_flow_mapping_is_told_to_take_quotes(
-    compiled: Compile, written: str
-) -> None:
-    (problem,) = told(compiled(f"{HEAD}metadata: {written}\n"))
-    assert problem.endswith(
-        "error: not valid YAML: expected ',' or '}'. "
-        "Put a value that holds ${…} in quotes: its braces have a meaning here."
+@pytest.mark.parametrize("metadata", ["{name: ${var.x}}", "{name: gold-${var.x}, labels: {}}"])
+def test_a_variable_in_a_flow_mapping_needs_quotes(compiled: Compile, metadata: str) -> None:
+    (message,) = messages(compiled(f"{HEAD}metadata: {metadata}\n"))
+    assert message.endswith(
+        "error: invalid YAML: expected ',' or '}'. "
+        "Inside {…} or […], put a value that contains ${…} in quotes."
     )
 
 
@@ -30,27 +18,28 @@ def test_a_variable_in_a_flow_mapping_is_told_to_take_quotes(
     ("escape", "code"),
     [("\\u200b", "U+200B"), ("\\u202e", "U+202E"), ("\\ufeff", "U+FEFF"), ("\\u2066", "U+2066")],
 )
-def test_names_may_hold_nothing_that_does_not_show(
+def test_an_invisible_character_in_a_name_is_an_error(
     compiled: Compile, escape: str, code: str
 ) -> None:
     manifest = f'{HEAD}metadata: {{name: gold}}\nspec: {{displayName: "Go{escape}ld"}}\n'
-    assert told(compiled(manifest)) == [
-        f'm.yaml:4:21: error: "displayName" has the invisible character {code} in it. Remove it.'
+    assert messages(compiled(manifest)) == [
+        (
+            f'm.yaml:4:21: error: "displayName" contains the invisible character {code}. '
+            "Remove the character."
+        )
     ]
 
 
 @pytest.mark.parametrize(
     "name", ["شرائح ذهبية", "👩\u200d👩\u200d👧 families", "Käufer", "می\u200cشود"]
 )
-def test_names_of_any_script_are_fine(compiled: Compile, name: str) -> None:
+def test_names_in_any_script_are_valid(compiled: Compile, name: str) -> None:
     manifest = f'{HEAD}metadata: {{name: gold}}\nspec: {{displayName: "{name}"}}\n'
-    desired = compiled(manifest).desired
-    assert desired is not None
-    assert desired.segments[0].display_name == name
+    assert desired_state(compiled(manifest)).segments[0].display_name == name
 
 
-def test_a_number_of_too_many_digits_is_not_called_no_number(compiled: Compile) -> None:
+def test_a_number_with_too_many_digits_gets_its_own_message(compiled: Compile) -> None:
     result = compiled(spec="{guards: {fromMembers: 9999999999999999999}}")
-    assert told(result) == [
-        'segctl.yaml:4:30: error: "fromMembers" has too many digits. Write at most 18.'
+    assert messages(result) == [
+        'segctl.yaml:4:30: error: "fromMembers" has too many digits. Write at most 18 digits.'
     ]

@@ -1,3 +1,5 @@
+"""Creating a workspace, and rewriting a manifest."""
+
 from pathlib import Path
 
 import pytest
@@ -22,7 +24,7 @@ def test_a_new_workspace_has_no_problems(tmp_path: Path) -> None:
     assert [s.address for s in loaded.desired.segments] == ["segment.gold"]
 
 
-def test_its_manifests_are_in_canonical_form_and_name_schemas_that_are_there() -> None:
+def test_its_manifests_are_in_canonical_form_and_refer_to_existing_schemas() -> None:
     files = initial_files()
     for file, text in files.items():
         if file.endswith(".yaml"):
@@ -33,29 +35,29 @@ def test_its_manifests_are_in_canonical_form_and_name_schemas_that_are_there() -
             assert str(schema.resolve().relative_to("/")) in files
 
 
-def test_nothing_is_overwritten(tmp_path: Path) -> None:
+def test_existing_files_are_not_overwritten(tmp_path: Path) -> None:
     (tmp_path / "segctl.yaml").write_text("mine")
-    with pytest.raises(OperationError) as stop:
+    with pytest.raises(OperationError) as error:
         create_workspace(tmp_path)
-    assert stop.value.message == "segctl.yaml is there already"
+    assert error.value.message == "segctl.yaml already exists"
     assert [path.name for path in tmp_path.iterdir()] == ["segctl.yaml"]
     assert (tmp_path / "segctl.yaml").read_text() == "mine"
 
 
-def test_a_gitignore_that_is_there_is_kept(tmp_path: Path) -> None:
+def test_an_existing_gitignore_is_kept(tmp_path: Path) -> None:
     (tmp_path / ".gitignore").write_text("mine")
     written = create_workspace(tmp_path)
     assert (tmp_path / ".gitignore").read_text() == "mine"
     assert {*written, ".gitignore"} == set(initial_files())
 
 
-def test_a_place_that_cannot_be_written_to_is_said_so(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(OperationError, match=r"segctl\.yaml cannot be written: Not a directory"):
         create_workspace(tmp_path / "file" / "below")
 
 
-def test_a_rewritten_manifest_keeps_its_mode_and_leaves_nothing_beside_it(tmp_path: Path) -> None:
+def test_a_replaced_manifest_keeps_its_mode_and_leaves_no_other_file(tmp_path: Path) -> None:
     path = tmp_path / "gold.yaml"
     path.write_text("old")
     path.chmod(0o640)
@@ -65,7 +67,7 @@ def test_a_rewritten_manifest_keeps_its_mode_and_leaves_nothing_beside_it(tmp_pa
     assert [p.name for p in tmp_path.iterdir()] == ["gold.yaml"]
 
 
-def test_a_manifest_that_is_gone_is_not_made_anew(tmp_path: Path) -> None:
+def test_a_missing_manifest_is_not_created_again(tmp_path: Path) -> None:
     with pytest.raises(
         OperationError, match=r"gold\.yaml cannot be rewritten: No such file or directory"
     ):
@@ -73,7 +75,7 @@ def test_a_manifest_that_is_gone_is_not_made_anew(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_could_not_be_finished_is_taken_away_again(
+def test_a_workspace_that_cannot_be_finished_is_removed_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def files() -> dict[str, str]:

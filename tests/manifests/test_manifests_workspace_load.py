@@ -1,12 +1,14 @@
+"""Reading the files of a workspace, and the problems with the files themselves."""
+
 import os
 from pathlib import Path
 
 import pytest
 
 from segctl.manifests.workspace import LoadedWorkspace, create_workspace, load_workspace
+from tests.manifests.manifest_kit import PROJECT, segment
 
-PROJECT = "apiVersion: segctl/v1\nkind: Project\nmetadata: {name: acme}\n"
-GOLD = "{apiVersion: segctl/v1, kind: Segment, metadata: {name: gold}, spec: {displayName: Gold}}\n"
+GOLD = segment()
 
 
 @pytest.fixture
@@ -37,16 +39,16 @@ def test_manifests_are_found_in_every_folder_and_hidden_ones_are_not(root: Path)
     assert result.files == 2
 
 
-def test_a_folder_without_segctl_yaml_is_no_workspace(tmp_path: Path) -> None:
+def test_a_folder_without_segctl_yaml_is_not_a_workspace(tmp_path: Path) -> None:
     assert problems(tmp_path) == [
         (
             "segctl.yaml: error: there is no segctl.yaml in this folder. "
-            'Run "segctl init" to begin a workspace, or name its folder with --chdir.'
+            'Run "segctl init" to create a workspace, or name its folder with --chdir.'
         )
     ]
 
 
-def test_of_a_folder_that_is_no_workspace_nothing_else_is_told(tmp_path: Path) -> None:
+def test_a_folder_that_is_not_a_workspace_has_one_problem(tmp_path: Path) -> None:
     for project in ("one", "other"):
         (tmp_path / project).mkdir()
         (tmp_path / project / "segctl.yaml").write_text("kind: Project")
@@ -54,102 +56,105 @@ def test_of_a_folder_that_is_no_workspace_nothing_else_is_told(tmp_path: Path) -
     assert [p.split(".")[0] for p in problems(tmp_path)] == ["segctl"]
 
 
-def test_in_a_folder_of_a_workspace_its_root_is_told(root: Path) -> None:
+def test_in_a_subfolder_the_message_names_the_root_of_the_workspace(root: Path) -> None:
     (root / "segments").mkdir()
     assert problems(root / "segments") == [
         (
             "segctl.yaml: error: there is no segctl.yaml in this folder. "
-            f"There is one in {root}: run this there, or name that folder with --chdir."
+            f"There is one in {root}. Run the command there, or add --chdir {root}."
         )
     ]
 
 
-def test_a_segctl_yml_is_recognised(tmp_path: Path) -> None:
+def test_a_file_named_segctl_yml_gets_its_own_advice(tmp_path: Path) -> None:
     (tmp_path / "segctl.yml").write_text("kind: Project")
     assert problems(tmp_path) == [
-        ("segctl.yaml: error: there is no segctl.yaml in this folder. Give segctl.yml this name.")
+        (
+            "segctl.yaml: error: there is no segctl.yaml in this folder. "
+            "Rename segctl.yml to segctl.yaml."
+        )
     ]
 
 
-def test_a_folder_that_is_not_there_is_said_so(tmp_path: Path) -> None:
+def test_a_missing_folder_is_an_error_with_its_path(tmp_path: Path) -> None:
     missing = tmp_path / "missing"
     assert problems(missing) == [
         (
-            f"{missing}: error: this cannot be read: No such file or directory. "
-            "Check that it exists and that you may read it."
+            f"{missing}: error: cannot be read: No such file or directory. "
+            "Check that it exists and that you have permission to read it."
         )
     ]
 
 
-def test_a_folder_in_place_of_a_manifest_is_a_diagnostic(root: Path) -> None:
+def test_a_folder_with_the_name_of_a_manifest_is_an_error(root: Path) -> None:
     (root / "gold.yaml").mkdir()
     assert problems(root) == [
         (
-            "gold.yaml: error: a folder stands where a manifest should. "
-            "Give it another name, or move it out of the workspace."
+            "gold.yaml: error: this has the name of a manifest but is a folder. "
+            "Rename it, or move it out of the workspace."
         )
     ]
 
 
-def test_a_folder_in_place_of_segctl_yaml_is_one_diagnostic(tmp_path: Path) -> None:
+def test_a_folder_named_segctl_yaml_is_one_problem(tmp_path: Path) -> None:
     (tmp_path / "segctl.yaml").mkdir()
     assert [d.split(":")[0] for d in problems(tmp_path)] == ["segctl.yaml"]
 
 
-def test_a_pipe_in_place_of_a_manifest_is_not_waited_for(root: Path) -> None:
+def test_a_pipe_with_the_name_of_a_manifest_is_not_opened(root: Path) -> None:
     os.mkfifo(root / "gold.yaml")
     assert problems(root) == [
         (
-            "gold.yaml: error: a special file, such as a pipe or a device, stands where a "
-            "manifest should. Give it another name, or move it out of the workspace."
+            "gold.yaml: error: this has the name of a manifest but is a special file, such as a "
+            "pipe or a device. Rename it, or move it out of the workspace."
         )
     ]
 
 
-def test_two_hundred_megabytes_are_not_read(root: Path) -> None:
+def test_a_file_over_the_size_limit_is_not_read(root: Path) -> None:
     with (root / "gold.yaml").open("wb") as stream:
         stream.truncate(200 << 20)
     assert problems(root) == [
         (
-            "gold.yaml: error: the file has 200 MB; a manifest may have 64. "
-            "Put the members into a file source (csv, parquet, txt) instead."
+            "gold.yaml: error: the file has 200 MB; the limit for a manifest is 64 MB. "
+            "Move the members to a CSV, Parquet or text file and use a file source."
         )
     ]
 
 
-def test_a_link_to_nothing_is_a_diagnostic(root: Path) -> None:
+def test_a_broken_link_is_an_error(root: Path) -> None:
     (root / "gold.yaml").symlink_to("nowhere")
     assert problems(root) == [
         (
-            "gold.yaml: error: this cannot be read: No such file or directory. "
-            "Check that it exists and that you may read it."
+            "gold.yaml: error: cannot be read: No such file or directory. "
+            "Check that it exists and that you have permission to read it."
         )
     ]
 
 
-def test_a_link_to_itself_is_a_diagnostic(root: Path) -> None:
+def test_a_link_to_itself_is_an_error(root: Path) -> None:
     (root / "gold.yaml").symlink_to("gold.yaml")
-    (diagnostic,) = problems(root)
-    assert diagnostic.startswith("gold.yaml: error: ")
+    (problem,) = problems(root)
+    assert problem.startswith("gold.yaml: error: ")
 
 
 @pytest.mark.parametrize("name", ["elsewhere", "gold.yaml"])
-def test_a_link_out_of_the_workspace_is_not_followed(root: Path, name: str) -> None:
+def test_a_link_to_a_target_outside_the_workspace_is_not_followed(root: Path, name: str) -> None:
     target = root.parent / "outside"
     target.mkdir()
     (target / "gold.yaml").write_text(GOLD)
     (root / name).symlink_to(target if name == "elsewhere" else target / name)
     assert problems(root) == [
         (
-            f"{name}: error: this symbolic link leads out of the workspace and is not followed. "
-            "Copy what it points to; a folder of member files can be listed under "
-            "spec.allowFolders in segctl.yaml."
+            f"{name}: error: this symbolic link points outside the workspace, so segctl does not "
+            "follow it. Copy its target into the workspace. A folder of member files can instead "
+            "be listed under spec.allowFolders in segctl.yaml."
         )
     ]
 
 
 @pytest.mark.parametrize("allowed", ["../outside", "data", ".."])
-def test_a_link_into_an_allowed_folder_is_no_problem(root: Path, allowed: str) -> None:
+def test_a_link_into_an_allowed_folder_is_valid(root: Path, allowed: str) -> None:
     (root.parent / "outside").mkdir()
     (root / "data").symlink_to("../outside")
     (root / "segctl.yaml").write_text(f"{PROJECT}spec: {{allowFolders: [{allowed}]}}\n")
@@ -159,7 +164,7 @@ def test_a_link_into_an_allowed_folder_is_no_problem(root: Path, allowed: str) -
     assert result.desired.project.allowed_folders == (allowed,)
 
 
-def test_a_link_inside_of_the_workspace_is_read_as_a_file_and_not_entered_as_a_folder(
+def test_a_link_inside_the_workspace_is_read_if_a_file_and_skipped_if_a_folder(
     root: Path,
 ) -> None:
     (root / "folder").mkdir()
@@ -171,19 +176,19 @@ def test_a_link_inside_of_the_workspace_is_read_as_a_file_and_not_entered_as_a_f
     assert loaded(root).files == 2
 
 
-def test_files_that_are_read_come_with_the_problems_of_those_that_are_not(root: Path) -> None:
+def test_a_file_that_cannot_be_read_does_not_hide_problems_in_other_files(root: Path) -> None:
     (root / "a.yaml").mkdir()
     (root / "b.yaml").write_text(GOLD.replace("Gold", "' '"))
     assert [d.split(":")[0] for d in problems(root)] == ["a.yaml", "b.yaml"]
 
 
-def test_a_name_that_is_not_text_can_be_shown(root: Path) -> None:
+def test_a_file_name_that_is_not_valid_text_can_be_shown(root: Path) -> None:
     (Path(os.fsdecode(os.fsencode(root) + b"/\xff.yaml"))).mkdir()
-    (diagnostic,) = problems(root)
-    assert diagnostic.startswith("\\xff.yaml: error: a folder")
+    (problem,) = problems(root)
+    assert problem.startswith("\\xff.yaml: error: this has the name of a manifest")
 
 
-def test_the_state_is_not_searched_for_manifests(tmp_path: Path) -> None:
+def test_the_folder_of_the_state_is_not_searched_for_manifests(tmp_path: Path) -> None:
     create_workspace(tmp_path)
     (tmp_path / "segctl.state.d").mkdir()
     (tmp_path / "segctl.state.d/x.yaml").write_text("kind: Segment", encoding="utf-8")
