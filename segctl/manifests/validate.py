@@ -282,11 +282,11 @@ def _check_identities(
         (i, p) for i, v in enumerate(values) if isinstance(v, str) and (p := find_problem(v))
     ]
     diagnostic = None
-    for i, reason in invalid[:MAX_SIMILAR]:
+    for i, problem in invalid[:MAX_SIMILAR]:
         diagnostic = Diagnostic(
             code="invalid-identity",
-            summary=f"this {what} cannot be used: {PROBLEM_DESCRIPTIONS[reason]}.",
-            detail=_IDENTITY_ADVICE[reason],
+            summary=f"this {what} cannot be used: {PROBLEM_DESCRIPTIONS[problem]}.",
+            detail=_IDENTITY_ADVICE[problem],
             location=document.locate((*path, i)),
         )
         yield diagnostic
