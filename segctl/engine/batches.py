@@ -115,8 +115,8 @@ def pack(
     from segctl.engine.placement import place_changes  # noqa: PLC0415 - numpy; only for changes
 
     operations.sort(key=lambda operation: (keys[operation[0]], operation[1]))
-    targets, actions = zip(*operations, strict=True)
-    db.execute(_OPERATIONS, [list(targets), list(actions), list(range(len(operations)))])
+    target_indexes, actions = zip(*operations, strict=True)
+    db.execute(_OPERATIONS, [list(target_indexes), list(actions), list(range(len(operations)))])
     with sql.preserve_order(db):
         db.execute(_SORTED)
         summary = place_changes(db, actions, counting)

@@ -2,7 +2,7 @@
 
 One FULL JOIN passes over everything and keeps the rows without a partner. A row that matches a
 recorded member is valid, since that member was valid. So only the differences are checked and
-deduplicated, and the cost follows the change.
+deduplicated, and the cost depends on the size of the change.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -45,10 +45,10 @@ FROM (
     WHERE l.load IS NULL OR r.value IS NULL
 )
 """
-"""Desired rows that are not recorded, and recorded members (``load`` is NULL) not desired.
+"""Desired rows without a recorded member, and recorded members that are not desired.
 
-If all members have one kind, it is a constant, and the join compares values only. Likewise
-for a single target.
+The latter have no ``load``. If there is only one kind, ``kind`` is a constant and the join does not
+compare it. If there is only one target, the join does not compare targets.
 """
 
 _KINDS_IN_FILES = """
@@ -112,8 +112,7 @@ class Load:
 
     def target_indexes(self) -> list[int]:
         """Return the indexes of its targets."""
-        targets = self.targets.values() if isinstance(self.targets, Mapping) else self.targets
-        return list(targets)
+        return list(self.targets.values() if isinstance(self.targets, Mapping) else self.targets)
 
 
 def compare(
@@ -201,13 +200,13 @@ def _select_load(db: duckdb.DuckDBPyConnection, load: Load, wanted: set[int]) ->
             "ON s.segment_value = t.segment_value "
             f"WHERE t.target IS DISTINCT FROM {NOT_PLANNED}"
         )
-    targets = [target for target in load.targets if target in wanted]
-    if not targets:
+    target_indexes = [index for index in load.targets if index in wanted]
+    if not target_indexes:
         return ""
     columns = "kind, value, NULL::VARCHAR AS segment_value"
-    if len(targets) == 1:
-        return f"{head}, {targets[0]}::INTEGER AS target, {columns} FROM ({load.select})"
-    listed = ", ".join(f"({target})" for target in targets)
+    if len(target_indexes) == 1:
+        return f"{head}, {target_indexes[0]}::INTEGER AS target, {columns} FROM ({load.select})"
+    listed = ", ".join(f"({index})" for index in target_indexes)
     return (
         f"{head}, t.target::INTEGER AS target, {columns} FROM ({load.select}) AS s "
         f"CROSS JOIN (VALUES {listed}) AS t(target)"

@@ -149,16 +149,16 @@ def count_changes(
 
     ``excluded_counts`` are counts of users to add, by target and field of ``TargetDiff``.
     """
-    counts = {target: row for target, *row in db.execute(_COUNTS).fetchall()}
-    refused = {target: row for target, *row in db.execute(_QUARANTINED).fetchall()}
+    counts = {index: row for index, *row in db.execute(_COUNTS).fetchall()}
+    refused = {index: row for index, *row in db.execute(_QUARANTINED).fetchall()}
     samples = _samples(db)
     diffs = {}
-    for target, files in recorded.items():
-        add, remove, reasserted, joining, leaving = counts.get(target, (0,) * 5)
-        quarantined, refused_adds = refused.get(target, (0, 0))
+    for target_index, files in recorded.items():
+        add, remove, reasserted, joining, leaving = counts.get(target_index, (0,) * 5)
+        quarantined, refused_adds = refused.get(target_index, (0, 0))
         after = files.digest.count + joining - leaving
         refused_removes = quarantined - refused_adds
-        diffs[target] = TargetDiff(
+        diffs[target_index] = TargetDiff(
             declared=after + refused_adds - refused_removes,
             desired=after,
             recorded=files.digest.count,
@@ -167,19 +167,19 @@ def count_changes(
             reasserted=reasserted,
             quarantined=quarantined,
             leaving=leaving,
-            sample=samples.get(target, Sample()),
-            **excluded_counts.get(target, {}),
+            sample=samples.get(target_index, Sample()),
+            **excluded_counts.get(target_index, {}),
         )
     return diffs
 
 
 def _samples(db: duckdb.DuckDBPyConnection) -> dict[int, Sample]:
     by_target: dict[int, dict[str, tuple[tuple[Kind, str], ...]]] = {}
-    for target, action, members in db.execute(_SAMPLES, {"most": SAMPLE_SIZE}).fetchall():
-        by_target.setdefault(target, {})[action] = tuple(
+    for target_index, action, members in db.execute(_SAMPLES, {"most": SAMPLE_SIZE}).fetchall():
+        by_target.setdefault(target_index, {})[action] = tuple(
             (Kind(member["kind"]), member["value"]) for member in members
         )
     return {
-        target: Sample(add=members.get("ADD", ()), remove=members.get("REMOVE", ()))
-        for target, members in by_target.items()
+        index: Sample(add=members.get("ADD", ()), remove=members.get("REMOVE", ()))
+        for index, members in by_target.items()
     }

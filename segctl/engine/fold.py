@@ -138,13 +138,13 @@ def check_counts(db: duckdb.DuckDBPyConnection, recorded: Mapping[int, RecordedF
 
     All counts of a plan start from the head's. Call ``view_recorded`` first.
     """
-    changed = {target: files for target, files in recorded.items() if files.changes}
+    changed = {index: files for index, files in recorded.items() if files.changes}
     if not changed:
         return
     sums = db.execute("SELECT target, sum(sign) FROM net_changes GROUP BY target").fetchall()
     net_changes = dict(sums)
-    for target, files in changed.items():
-        members = files.base_rows + int(net_changes.get(target, 0))
+    for target_index, files in changed.items():
+        members = files.base_rows + int(net_changes.get(target_index, 0))
         if members != files.digest.count:
             raise StateDamaged(
                 f"the state records {files.digest.count:,} members of a segment, but its member "
@@ -156,10 +156,10 @@ def check_counts(db: duckdb.DuckDBPyConnection, recorded: Mapping[int, RecordedF
 def _select_files(files: Sequence[tuple[int, Path]], columns: str) -> str:
     """Return a SELECT over files that each belong to a target; one file may serve several."""
     if len(files) == 1:
-        [(target, file)] = files
+        [(target_index, file)] = files
         table = f"read_parquet({sql.file_name(file)})"
-        return f"SELECT {target}::INTEGER AS target, {columns} FROM {table}"
-    owners = ", ".join(f"({target}, {sql.literal(str(file))})" for target, file in files)
+        return f"SELECT {target_index}::INTEGER AS target, {columns} FROM {table}"
+    owners = ", ".join(f"({index}, {sql.literal(str(file))})" for index, file in files)
     unique = sql.file_names(sorted({file for _, file in files}))
     return (
         f"SELECT o.target::INTEGER AS target, {columns} FROM "
@@ -185,11 +185,11 @@ def fold(
     load_released(db, delta)
     db.execute(_PAIRS_AFTER)
     incomplete = {
-        target for (target,) in db.execute(_INCOMPLETE_TARGETS.format(delta=file)).fetchall()
+        index for (index,) in db.execute(_INCOMPLETE_TARGETS.format(delta=file)).fetchall()
     }
     return {
-        target: replace(folded, is_complete=target not in incomplete)
-        for target, folded in finalize_targets(db, scratch, recorded).items()
+        index: replace(folded, is_complete=index not in incomplete)
+        for index, folded in finalize_targets(db, scratch, recorded).items()
     }
 
 
@@ -201,25 +201,25 @@ def finalize_targets(
         f"SELECT target, action, count(*), {sql.digest_sums(sql.ENCODED_MEMBER)} "
         "FROM applied GROUP BY target, action"
     ).fetchall()
-    applied = {(target, action): sql.digest_from_sums(*values) for target, action, *values in sums}
+    applied = {(index, action): sql.digest_from_sums(*values) for index, action, *values in sums}
     pairs = {
-        target: (uncertain, refused)
-        for target, uncertain, refused in db.execute(
+        index: (uncertain, refused)
+        for index, uncertain, refused in db.execute(
             "SELECT target, count(*) FILTER (WHERE status = 'uncertain'), "
             "count(*) FILTER (WHERE status = 'refused') FROM pairs_after GROUP BY target"
         ).fetchall()
     }
     return {
-        target: _finalize_target(
+        index: _finalize_target(
             db,
             scratch,
-            target,
+            index,
             before,
-            added=applied.get((target, "ADD"), SetDigest()),
-            removed=applied.get((target, "REMOVE"), SetDigest()),
-            pairs=pairs.get(target, (0, 0)),
+            added=applied.get((index, "ADD"), SetDigest()),
+            removed=applied.get((index, "REMOVE"), SetDigest()),
+            pairs=pairs.get(index, (0, 0)),
         )
-        for target, before in recorded.items()
+        for index, before in recorded.items()
     }
 
 
@@ -266,7 +266,7 @@ def load_ledger(db: duckdb.DuckDBPyConnection, ledger: Ledger) -> None:
 def _finalize_target(
     db: duckdb.DuckDBPyConnection,
     scratch: Path,
-    target: int,
+    target_index: int,
     before: RecordedFiles,
     *,
     added: SetDigest,
@@ -279,14 +279,14 @@ def _finalize_target(
     if changes and digest.count:
         outgrown = before.change_rows + changes > COMPACT_SHARE * before.base_rows
         if outgrown or len(before.changes) >= COMPACT_FILES:
-            select = _BASE_FILE.format(target=target)
+            select = _BASE_FILE.format(target=target_index)
             base_file = _write(db, scratch, select, rows=digest.count)
         else:
-            select = _CHANGE_FILE.format(target=target)
+            select = _CHANGE_FILE.format(target=target_index)
             change_file = _write(db, scratch, select, rows=changes, level=CHANGES_LEVEL)
     uncertain, refused = pairs
     if uncertain or refused:
-        select = _PAIRS_FILE.format(target=target)
+        select = _PAIRS_FILE.format(target=target_index)
         pairs_file = _write(db, scratch, select, rows=uncertain + refused)
     return FoldedTarget(
         digest=digest,
@@ -300,13 +300,14 @@ def _finalize_target(
     )
 
 
-def write_desired(db: duckdb.DuckDBPyConnection, scratch: Path, target: int) -> FoldedTarget:
+def write_desired(db: duckdb.DuckDBPyConnection, scratch: Path, target_index: int) -> FoldedTarget:
     """Write the delta of a target without recorded members as its base file."""
+    members = f"FROM delta WHERE target = {target_index}"
     [sums] = db.execute(
-        f"SELECT count(*), {sql.digest_sums(sql.ENCODED_MEMBER)} FROM delta WHERE target = {target}"
+        f"SELECT count(*), {sql.digest_sums(sql.ENCODED_MEMBER)} {members}"
     ).fetchall()
     digest = sql.digest_from_sums(*sums)
-    select = f"SELECT kind, value FROM delta WHERE target = {target} ORDER BY {sql.MEMBER_ORDER}"
+    select = f"SELECT kind, value {members} ORDER BY {sql.MEMBER_ORDER}"
     base = _write(db, scratch, select, rows=digest.count) if digest.count else None
     return FoldedTarget(digest=digest, has_changed=bool(digest.count), base=base)
 

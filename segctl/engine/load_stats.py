@@ -60,7 +60,7 @@ def stats_from_comparison(
     invalid, undeclared = _invalid_rows(db), _undeclared_rows(db)
     added = dict(db.execute(_ADDED).fetchall())
     left_out = {
-        (load, target): rows for load, target, rows in db.execute(_DISTINCT_LEFT_OUT).fetchall()
+        (load, index): rows for load, index, rows in db.execute(_DISTINCT_LEFT_OUT).fetchall()
     }
     removed = dict(db.execute(_REMOVED).fetchall())
     has_sole_load = targets_with_sole_load(loads)
@@ -68,18 +68,18 @@ def stats_from_comparison(
     for load in loads:
         if load.number in counted:
             continue
-        targets = [target for target in load.target_indexes() if target in wanted]
-        repeats = 0 if load.is_table else max(len(targets), 1)
-        planned_only = set(load.target_indexes()) <= wanted
-        if not filtered and planned_only and all(has_sole_load[target] for target in targets):
+        target_indexes = [index for index in load.target_indexes() if index in wanted]
+        repeats = 0 if load.is_table else max(len(target_indexes), 1)
+        is_sole_load = all(has_sole_load[index] for index in target_indexes)
+        if not filtered and is_sole_load and set(load.target_indexes()) <= wanted:
             # The distinct rows of a target's only load are its members after the comparison,
             # and the rows that were left out. A list has the same rows for each target.
             distinct = left_out.get((load.number, None), 0) + sum(
-                recorded[target].digest.count
-                - removed.get(target, 0)
-                + added.get(target, 0)
-                + left_out.get((load.number, target), 0)
-                for target in (targets if load.is_table else targets[:1])
+                recorded[index].digest.count
+                - removed.get(index, 0)
+                + added.get(index, 0)
+                + left_out.get((load.number, index), 0)
+                for index in (target_indexes if load.is_table else target_indexes[:1])
             )
         else:
             distinct = count_distinct(db, load)
@@ -97,14 +97,16 @@ def stats_from_comparison(
     return stats
 
 
-def stats_from_rows(db: duckdb.DuckDBPyConnection, load: Load, targets: set[int]) -> LoadStats:
-    """Return the stats of a load by reading all of it; of a table, the rows for ``targets``."""
+def stats_from_rows(
+    db: duckdb.DuckDBPyConnection, load: Load, target_indexes: set[int]
+) -> LoadStats:
+    """Return the stats of a load by reading it; of a table, only rows for ``target_indexes``."""
     rows = f"SELECT * FROM ({load.select})"
     parameters: dict[str, list[str]] = {}
     undeclared: list[tuple[str, int]] = []
     if isinstance(load.targets, Mapping):
         rows += " WHERE list_contains($values::VARCHAR[], segment_value)"
-        parameters["values"] = [value for value, t in load.targets.items() if t in targets]
+        parameters["values"] = [value for value, t in load.targets.items() if t in target_indexes]
         undeclared = _undeclared_in_table(db, load, list(load.targets))
     invalid = db.execute(
         f"SELECT {sql.VALUE_PROBLEM} AS problem, count(*) FROM ({rows}) "
@@ -163,8 +165,8 @@ def targets_with_sole_load(loads: Iterable[Load]) -> dict[int, bool]:
     """For each target, return whether exactly one load provides its members."""
     sole: dict[int, bool] = {}
     for load in loads:
-        for target in load.target_indexes():
-            sole[target] = target not in sole
+        for target_index in load.target_indexes():
+            sole[target_index] = target_index not in sole
     return sole
 
 

@@ -26,8 +26,8 @@ from segctl.engine.model import (
 CLOCK_SKEW = 300.0
 """Seconds by which CleverTap's clock may differ from ours.
 
-A reject that is older than the start of the apply that sent its pair last, by more than this, is
-about an earlier request.
+If a reject is more than this older than the apply that last sent its pair, it is about an earlier
+request.
 """
 
 _FETCHED_ROWS = 1024
@@ -194,9 +194,9 @@ def iter_quarantined(
         "WHERE status = 'refused' ORDER BY target, detail, action, kind, value"
     )
     while rows := cursor.fetchmany(_FETCHED_ROWS):
-        for target, kind, value, action, refused_at, detail in rows:
+        for target_index, kind, value, action, refused_at, detail in rows:
             yield QuarantinedPair(
-                target_index=target,
+                target_index=target_index,
                 kind=Kind(kind),
                 value=value,
                 action=action,

@@ -50,8 +50,8 @@ class FileScan:
 class CheckedQuery:
     """A SELECT that is checked, with its file names resolved. It may read only ``files``.
 
-    Its result has a column ``identity`` or ``guid``, or both with exactly one of them set in
-    each row, and ``segment_column`` if given. ``repeatable`` is true if the same files always
+    Its result has a column ``identity`` or ``guid``, or both with at most one of them set in each
+    row, and ``segment_column`` if given. ``repeatable`` is true if the same files always
     give the same rows.
     """
 
@@ -195,7 +195,10 @@ class PackingSummary:
 
 @dataclass(frozen=True, kw_only=True)
 class PackedEntry:
-    """One entry of a request: every user with every action, a target index and ADD or REMOVE."""
+    """One entry of a request: each of its users with each of its actions.
+
+    An action is a target index with ADD or REMOVE.
+    """
 
     request: int
     users: tuple[tuple[Kind, str], ...] = field(repr=False)
@@ -275,8 +278,8 @@ class Audit:
     ``digest`` is the digest of the set that the files add up to. ``duplicates`` counts rows of
     the base file that repeat another. ``change_rows`` and ``contradictions`` are by change file,
     oldest first; a contradiction adds a user who is a member already or removes one who is not.
-    ``invalid_rows`` contain no valid member or change, and ``invalid_pairs`` no valid pair or a
-    repeated one.
+    ``invalid_rows`` counts rows without a valid member or change, and ``invalid_pairs`` rows of the
+    pairs file without a valid pair or with a repeated one.
     """
 
     digest: SetDigest

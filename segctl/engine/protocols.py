@@ -160,7 +160,7 @@ class StateAuditor(Protocol):
     def audit(self, recorded: RecordedFiles) -> Audit:
         """Read all files of a recorded set. Raises ``StateDamaged``.
 
-        The rows of the change files must fit in memory or spill.
+        It loads all rows of the change files into a table.
         """
 
 

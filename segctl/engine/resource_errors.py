@@ -22,7 +22,7 @@ _SPILL_IS_FULL = ("max_temp_directory_size", "failed to offload")
 class Worker(Protocol):
     """An object whose methods run DuckDB.
 
-    ``memory_limit`` is in bytes; ``spill_folder`` is the folder with DuckDB's temporary files.
+    ``memory_limit`` is in bytes. ``spill_folder`` contains DuckDB's temporary files.
     """
 
     memory_limit: int | None

@@ -157,15 +157,15 @@ class SetOperations:
     def add_load(self, load: Load, role: Role) -> None:
         """Add a load that intersects, excludes or suppresses."""
         self.loads.append(load)
-        targets = load.target_indexes()
+        target_indexes = load.target_indexes()
         if role != "suppress":
-            self._restricted |= set(targets)
+            self._restricted |= set(target_indexes)
         reads_members = isinstance(load.source, TargetMembers)
         if not reads_members:
-            self.stats[load.number] = stats_from_rows(self._db, load, set(targets))
+            self.stats[load.number] = stats_from_rows(self._db, load, set(target_indexes))
         if role == "intersect":
-            for target in targets:
-                self._intersections.setdefault(target, []).append(load)
+            for target_index in target_indexes:
+                self._intersections.setdefault(target_index, []).append(load)
         elif role == "suppress":
             self._has_suppressed = True
             self._suppress(load)
@@ -223,14 +223,14 @@ class SetOperations:
         ``loads`` are the result of ``materialize``.
         """
         counts: dict[int, dict[str, int]] = {}
-        for target, reason, users in self._db.execute(_LEFT_OUT).fetchall():
-            counts.setdefault(target, {})[reason] = users
+        for target_index, reason, users in self._db.execute(_LEFT_OUT).fetchall():
+            counts.setdefault(target_index, {})[reason] = users
         if self._has_suppressed:
             streamed = [load for load in loads if load.number != self.number]
             desired = select_desired(self._db, streamed, wanted)
             query = _STREAMED_SUPPRESSED.format(desired=desired)
-            for target, users in self._db.execute(query).fetchall():
-                counts.setdefault(target, {})["suppressed"] = users
+            for target_index, users in self._db.execute(query).fetchall():
+                counts.setdefault(target_index, {})["suppressed"] = users
         return counts
 
     # Questions about materialized targets
@@ -258,7 +258,7 @@ class SetOperations:
             "most": SAMPLE_SIZE,
         }
         rows = self._db.execute(_OUTSIDE, parameters).fetchall()
-        return {target: _users(count, sample) for target, count, sample in rows}
+        return {index: _users(count, sample) for index, count, sample in rows}
 
     # Steps
 
@@ -267,36 +267,38 @@ class SetOperations:
         reading = [load for load in [*loads, *self.loads] if isinstance(load.source, TargetMembers)]
         read = {_read_target(load) for load in reading}
         dependencies: dict[int, set[int]] = {
-            target: set()
-            for target in read | set(self._intersections) | self._held_out | self._retained
+            index: set()
+            for index in read | set(self._intersections) | self._held_out | self._retained
         }
         for load in reading:
-            for target in load.target_indexes():
-                if target in dependencies:
-                    dependencies[target].add(_read_target(load))
+            for target_index in load.target_indexes():
+                if target_index in dependencies:
+                    dependencies[target_index].add(_read_target(load))
         return dependencies
 
-    def _materialize(self, loads: Sequence[Load], targets: set[int]) -> None:
+    def _materialize(self, loads: Sequence[Load], target_indexes: set[int]) -> None:
         """Compute the final members of targets whose dependencies are materialized.
 
         Targets with intersections are computed one by one, all others together.
         """
-        intersected = targets & set(self._intersections)
-        if others := targets - intersected:
+        intersected = target_indexes & set(self._intersections)
+        if others := target_indexes - intersected:
             self._insert(others, select_desired(self._db, loads, others), "")
-        for target in sorted(intersected):
+        for target_index in sorted(intersected):
             intersections = " ".join(
                 f"SEMI JOIN ({load.select}) AS i{n} ON i{n}.value = d.value AND i{n}.kind = d.kind"
-                for n, load in enumerate(self._intersections[target])
+                for n, load in enumerate(self._intersections[target_index])
             )
-            self._insert({target}, select_desired(self._db, loads, {target}), intersections)
+            self._insert(
+                {target_index}, select_desired(self._db, loads, {target_index}), intersections
+            )
 
-    def _insert(self, targets: Iterable[int], desired: str, intersections: str) -> None:
+    def _insert(self, target_indexes: Iterable[int], desired: str, intersections: str) -> None:
         def insert(partitions: Sequence[str]) -> None:
             if len(partitions) > 1:  # a failed attempt may have inserted some rows
                 self._db.execute(
                     "DELETE FROM final_members WHERE list_contains($1::INTEGER[], target)",
-                    [list(targets)],
+                    [list(target_indexes)],
                 )
             for partition in partitions:
                 self._db.execute(
@@ -345,12 +347,12 @@ class SetOperations:
         for load in [*loads, *self.loads]:
             if load.number in self.stats:
                 continue
-            targets = load.target_indexes()
+            target_indexes = load.target_indexes()
             if isinstance(load.source, TargetMembers):
                 members = self.count_members(load.source.target_index)
                 self.stats[load.number] = LoadStats(rows=members, duplicates=0)
-            elif materialized & set(targets):
-                is_sole = all(has_sole_load.get(target) for target in targets)
+            elif materialized & set(target_indexes):
+                is_sole = all(has_sole_load.get(index) for index in target_indexes)
                 stats = self._stats_from_members(load) if is_sole else None
                 self.stats[load.number] = stats or stats_from_rows(
                     self._db, load, wanted | materialized
@@ -361,13 +363,13 @@ class SetOperations:
 
         ``None`` if they do not follow from these, or if there are invalid rows to count.
         """
-        targets = load.target_indexes()
-        if load.is_table or len(targets) > 1 or self._restricted & set(targets):
+        target_indexes = load.target_indexes()
+        if load.is_table or len(target_indexes) > 1 or self._restricted & set(target_indexes):
             return None
         [[distinct, invalid]] = self._db.execute(
             "SELECT count(*), count(*) FILTER (WHERE left_out = 'invalid') FROM final_members "
             "WHERE target = $1",
-            targets,
+            target_indexes,
         ).fetchall()
         return None if invalid else LoadStats(rows=load.rows, duplicates=load.rows - distinct)
 
@@ -379,7 +381,7 @@ class SetOperations:
             select="SELECT kind, value, target::VARCHAR AS segment_value FROM final_members "
             "WHERE left_out IS NULL",
             rows=0,
-            targets={str(target): target for target in sorted(materialized)},
+            targets={str(index): index for index in sorted(materialized)},
         )
 
 
@@ -398,12 +400,12 @@ def select_members(target_index: int) -> str:
 def _without_targets(load: Load, materialized: set[int]) -> Load:
     """Return the rest of a load for targets that are not materialized."""
     if isinstance(load.targets, Mapping):
-        targets = {
-            value: NOT_PLANNED if target in materialized else target
-            for value, target in load.targets.items()
+        by_value = {
+            value: NOT_PLANNED if index in materialized else index
+            for value, index in load.targets.items()
         }
-        return replace(load, targets=targets if set(targets.values()) != {NOT_PLANNED} else {})
-    return replace(load, targets=[target for target in load.targets if target not in materialized])
+        return replace(load, targets=by_value if set(by_value.values()) != {NOT_PLANNED} else {})
+    return replace(load, targets=[index for index in load.targets if index not in materialized])
 
 
 def _read_target(load: Load) -> int:
