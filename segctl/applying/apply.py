@@ -1,4 +1,7 @@
-"""One apply: a plan is checked, approved, sent and recorded, with the lock held."""
+"""One apply, from a checked plan to the new state, with the lock held.
+
+``Apply.run`` reads top to bottom: refuse, approve, check, journal, send, record, report.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,7 +20,6 @@ from segctl.session.loaded_state import write_head
 from segctl.session.locked_state import LockedState
 from segctl.session.merge import merge_outcomes
 from segctl.session.recovery import archive_journal
-from segctl.state.model import State
 
 if TYPE_CHECKING:
     from segctl.applying.sender import SendResult
@@ -25,12 +27,14 @@ if TYPE_CHECKING:
     from segctl.provider.client import CleverTapProvider
 
 JOURNAL_MARGIN = 16 << 20
-"""Bytes that a journal's log, and the files folded from it, may need beyond the plan's own."""
+"""Bytes that a journal's log, and the files folded from it, may need beyond the plan's size."""
+
+_SAME_COMMAND = "Run the same command again; it goes on from there."
 
 
 @dataclass(frozen=True, kw_only=True)
 class ApplyResult:
-    """What an apply did; ``ended`` is ``None`` where there was nothing to send."""
+    """What an apply did. ``ended`` is ``None`` if there was nothing to send."""
 
     plan: Plan
     approved: bool
@@ -39,18 +43,18 @@ class ApplyResult:
 
 @dataclass(frozen=True)
 class Apply:
-    """One apply of one plan, with everything at hand and the lock held."""
+    """One apply of one plan. ``locked`` is the state under the lock."""
 
     context: Context
-    work: LockedState
-    made: "PlanBundle"
+    locked: LockedState
+    bundle: "PlanBundle"
     base_url: str
     observe: Observer
     stop: StopSignal
 
     def run(self, approve: Callable[[Plan], bool]) -> ApplyResult:
-        """Ask, send and record; see ``apply_workspace``."""
-        plan = self.made.plan
+        """Run the apply; see ``workflows.apply.apply_workspace`` for its errors."""
+        plan = self.bundle.plan
         if plan.error_findings:
             count = len(plan.error_findings)
             raise GuardRefused(
@@ -59,7 +63,7 @@ class Apply:
                 hint=plan.error_findings[0].detail,
             )
         if plan.is_empty:
-            self._conclude()
+            self._record_empty_plan()
             return ApplyResult(plan=plan, approved=True)
         if not approve(plan):
             return ApplyResult(plan=plan, approved=False)
@@ -67,67 +71,44 @@ class Apply:
         if not plan.requests.create and not plan.requests.update:
             self._record(Ledger(), None)
             return ApplyResult(plan=plan, approved=True)
-        return self._send()
+        sent = self._send_and_record()
+        return self._result(sent)
 
-    def _conclude(self) -> None:
-        """Record what a plan without changes still tells: what is over, what was recognised."""
-        state = record_source_facts(self.work.loaded.state, self.made.plan)
-        if state.unfinished:  # nothing is left of it
+    def _record_empty_plan(self) -> None:
+        """Record what an empty plan shows: unchanged sources, and that no apply is unfinished."""
+        loaded = self.locked.loaded
+        state = record_source_facts(loaded.state, self.bundle.plan)
+        if state.unfinished:
             state = state.next(unfinished=None)
-        if state != self.work.loaded.state and state.lineage:
-            write_head(self.work.backend, self.work.loaded, state)
+        if state != loaded.state and state.lineage:
+            write_head(self.locked.backend, loaded, state)
 
     def _check_writable(self) -> None:
-        """Check what can fail before the first request leaves."""
-        sizes = sum(file.stat().st_size for file in (self.made.delta, self.made.batches))
-        self.work.backend.check_writable(needed_bytes=3 * sizes + JOURNAL_MARGIN)
+        """Raise before the first request if the state cannot be written."""
+        sizes = sum(file.stat().st_size for file in (self.bundle.delta, self.bundle.batches))
+        self.locked.backend.check_writable(needed_bytes=3 * sizes + JOURNAL_MARGIN)
 
-    def _credentials(self) -> tuple[str, str]:
-        values = [
-            self.context.environment.get(name, "")
-            for name in ("CLEVERTAP_ACCOUNT_ID", "CLEVERTAP_PASSCODE")
-        ]
-        if not all(values):
-            raise CredentialsRefused(
-                "CLEVERTAP_ACCOUNT_ID and CLEVERTAP_PASSCODE are not both set",
-                hint="Set them in the environment; nothing was sent.",
-            )
-        return values[0], values[1]
-
-    def _send(self) -> ApplyResult:
-        plan = self.made.plan
-        account, passcode = self._credentials()
-        provider = self._provider(account, passcode)
-        state = self.work.loaded.state
-        journal = Journal.create(
-            self.work.backend.journal_folder(),
-            header={
-                "lineage": state.lineage,
-                "serial": state.serial,
-                "account": account,
-                "host": plan.host,
-                "at": self.context.clock.now(),
-                "plan": plan_codec.encode(plan),
-            },
-            delta=self.made.delta,
-            batches=self.made.batches,
-            disk=self.context.disk,
-        )
+    def _send_and_record(self) -> "SendResult":
+        """Write the journal, send every request, and merge the outcomes into the state."""
+        account, passcode = self.context.credentials()
+        # Opened before the journal: a bad certificate or proxy must leave nothing behind.
+        provider = self._open_provider(account, passcode)
+        journal = self._create_journal(account)
         try:
             import asyncio  # noqa: PLC0415 - a plan needs none
 
-            sent = asyncio.run(self._deliver(provider, journal))
+            sent = asyncio.run(self._send(provider, journal))
         finally:
             journal.close()
-        if not sent.ledger.has_no_effect:
-            self._record(sent.ledger, journal)
-            archive_journal(self.work.backend, journal)
-        else:
+        if sent.ledger.has_no_effect:
             journal.remove()
-        return self._concluded(sent)
+        else:
+            self._record(sent.ledger, journal)
+            archive_journal(self.locked.backend, journal)
+        return sent
 
-    def _provider(self, account: str, passcode: str) -> "CleverTapProvider":
-        """Give our side of the service; raises for what can be told to fail beforehand."""
+    def _open_provider(self, account: str, passcode: str) -> "CleverTapProvider":
+        """Open the client. Raises for settings and certificates that cannot work."""
         from segctl.provider.client import CleverTapProvider  # noqa: PLC0415 - heavy
 
         return CleverTapProvider(
@@ -136,91 +117,106 @@ class Apply:
             passcode=passcode,
             clock=self.context.clock,
             chance=self.context.chance,
-            concurrency=self.made.plan.concurrency,
+            concurrency=self.bundle.plan.concurrency,
             transport=self.context.transport,
-            before=self.work.backend.check_lock,
+            before=self.locked.backend.check_lock,
             stop=self.stop,
             on_rate_limited=lambda call, seconds: self.observe(
                 RateLimited(call=call, seconds=seconds)
             ),
         )
 
-    async def _deliver(self, provider: "CleverTapProvider", journal: Journal) -> "SendResult":
-        from segctl.applying.sender import Applier  # noqa: PLC0415 - heavy
-
-        plan = self.made.plan
-        unsure = frozenset(
-            place
-            for place, target in enumerate(plan.targets)
-            if target.create
-            and (record := find_record(self.work.loaded.state, target))
-            and record.remote_name == target.display_name
+    def _create_journal(self, account: str) -> Journal:
+        state, plan = self.locked.loaded.state, self.bundle.plan
+        return Journal.create(
+            self.locked.backend.journal_folder(),
+            header={
+                "lineage": state.lineage,
+                "serial": state.serial,
+                "account": account,
+                "host": plan.host,
+                "at": self.context.clock.now(),
+                "plan": plan_codec.encode(plan),
+            },
+            delta=self.bundle.delta,
+            batches=self.bundle.batches,
+            disk=self.context.disk,
         )
-        entries = self.work.session.open_engine().iter_entries(journal.batches)
+
+    async def _send(self, provider: "CleverTapProvider", journal: Journal) -> "SendResult":
+        from segctl.applying.sender import send_requests  # noqa: PLC0415 - heavy
+
         async with provider:
-            applier = Applier(
-                plan,
+            return await send_requests(
+                self.bundle.plan,
+                self.locked.session.open_engine().iter_entries(journal.batches),
                 provider=provider,
                 log=journal,
                 clock=self.context.clock,
                 observe=self.observe,
                 stop=self.stop,
-                unsure=unsure,
+                unconfirmed=self._unconfirmed_creates(),
             )
-            return await applier.run(entries)
+
+    def _unconfirmed_creates(self) -> frozenset[int]:
+        """Return the targets that the state has with this name, from a create without answer."""
+        state = self.locked.loaded.state
+        return frozenset(
+            index
+            for index, target in enumerate(self.bundle.plan.targets)
+            if target.create
+            and (record := find_record(state, target))
+            and record.remote_name == target.display_name
+        )
 
     def _record(self, ledger: Ledger, journal: Journal | None) -> None:
-        """Advance the state by what was acknowledged, durably."""
-        plan = self.made.plan
-        run = ApplyInfo(
-            journal=journal.id if journal else self.work.loaded.state.folded,
-            now=self.context.clock.now(),
-            account=self.context.account,
-            host=plan.host,
-        )
+        """Merge the outcomes into the state and write the new head."""
+        loaded, plan = self.locked.loaded, self.bundle.plan
         state = merge_outcomes(
-            self.work.loaded,
+            loaded,
             plan,
             ledger,
-            # Without requests too: what is asked for no more leaves quarantine.
-            delta=journal.delta if journal else self.made.delta,
-            engine=self.work.session.open_engine(),
-            store_file=lambda scratch, rows: self.work.backend.add_file(scratch, rows=rows),
-            run=run,
+            # Also without requests: a pair that is no longer desired leaves quarantine.
+            delta=journal.delta if journal else self.bundle.delta,
+            engine=self.locked.session.open_engine(),
+            store_file=lambda scratch, rows: self.locked.backend.add_file(scratch, rows=rows),
+            run=ApplyInfo(
+                journal=journal.id if journal else loaded.state.folded,
+                now=self.context.clock.now(),
+                account=self.context.account,
+                host=plan.host,
+            ),
         )
-        self._write(state)
+        write_head(self.locked.backend, loaded, state)
 
-    def _write(self, state: State) -> None:
-        write_head(self.work.backend, self.work.loaded, state)
-
-    def _concluded(self, sent: "SendResult") -> ApplyResult:
-        """Give the result, or raise what keeps it from being a success."""
-        applied = ApplyResult(plan=self.made.plan, approved=True, ended=sent.ended)
-        again = "Run the same command again; it goes on from there."
+    def _result(self, sent: "SendResult") -> ApplyResult:
+        """Return the result, or raise why the apply is not complete."""
+        result = ApplyResult(plan=self.bundle.plan, approved=True, ended=sent.ended)
+        complete = is_complete(self.bundle.plan, sent.ledger)
         if sent.refused_credentials:
             created = any(o.outcome == "acknowledged" for o in sent.ledger.creates.values())
             if not sent.ended.acknowledged and not created:
                 raise CredentialsRefused(sent.refused_credentials, hint="Nothing was applied.")
-            raise AppliedInPart(sent.refused_credentials, result=applied, hint=again)
-        if self.stop.is_set and not is_complete(self.made.plan, sent.ledger):
-            raise Interrupted("interrupted; what was acknowledged is recorded", hint=again)
-        if sent.gave_up:
+            raise AppliedInPart(sent.refused_credentials, result=result, hint=_SAME_COMMAND)
+        if self.stop.is_set and not complete:
+            raise Interrupted("interrupted; what was acknowledged is recorded", hint=_SAME_COMMAND)
+        if sent.stop_reason:
             raise AppliedInPart(
-                f"stopped after many requests in a row without success: {sent.gave_up}",
-                result=applied,
-                hint=again,
+                f"stopped after many requests in a row without success: {sent.stop_reason}",
+                result=result,
+                hint=_SAME_COMMAND,
             )
-        if sent.ledger.has_no_effect:
-            again = "Check network and region; then run the same command again."
-        if not is_complete(self.made.plan, sent.ledger):
-            raise AppliedInPart(_left_over(sent), result=applied, hint=again)
-        return applied
+        if not complete:
+            hint = _SAME_COMMAND
+            if sent.ledger.has_no_effect:
+                hint = "Check network and region; then run the same command again."
+            raise AppliedInPart(_describe_rest(sent), result=result, hint=hint)
+        return result
 
 
-def _left_over(sent: "SendResult") -> str:
-    """Say what is left of an apply, most telling first."""
+def _describe_rest(sent: "SendResult") -> str:
+    """Describe what an incomplete apply left, the most important first."""
     ended = sent.ended
-    failed_creates = [o for o in sent.ledger.creates.values() if o.outcome != "acknowledged"]
     parts = [
         f"{count:,} {noun}{'' if count == 1 else 's'} {what}"
         for count, noun, what in (
@@ -233,8 +229,9 @@ def _left_over(sent: "SendResult") -> str:
         )
         if count
     ]
+    failed_creates = [o for o in sent.ledger.creates.values() if o.outcome != "acknowledged"]
     detail = next((o.detail for o in failed_creates if o.detail), "") or next(
         (o.detail for o in sent.ledger.updates.values() if o.detail), ""
     )
-    done = "nothing was applied" if sent.ledger.has_no_effect else "applied in part"
-    return f"{done}: {', '.join(parts)}" + (f" ({detail})" if detail else "")
+    summary = "nothing was applied" if sent.ledger.has_no_effect else "applied in part"
+    return f"{summary}: {', '.join(parts)}" + (f" ({detail})" if detail else "")

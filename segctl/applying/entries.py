@@ -1,7 +1,4 @@
-"""The entries of a request, and how a refused one is taken apart.
-
-Pure values: who travels, with which actions, to which of the plan's targets.
-"""
+"""The entries of a request, and how a refused request is split. Values only."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -15,25 +12,35 @@ from segctl.provider.wire import Entry, SegmentAction
 
 @dataclass(frozen=True, kw_only=True)
 class RequestEntry:
-    """An entry as it travels, and its targets by index."""
+    """An entry as it is sent, and its actions by target index."""
 
     wire: Entry
     users: tuple[tuple[Kind, str], ...] = field(repr=False)
     actions: tuple[tuple[int, str], ...]
 
     @classmethod
-    def of(
+    def build(
         cls,
         users: tuple[tuple[Kind, str], ...],
         actions: tuple[tuple[int, str], ...],
         targets: Sequence[Target],
     ) -> "RequestEntry":
-        """Give the entry of these users and actions, on the wire and by index."""
+        """Build the entry of these users and actions; ``targets`` are the plan's."""
         wire = Entry(
             users=users,
-            actions=tuple(_segment_action(targets[place], action) for place, action in actions),
+            actions=tuple(_segment_action(targets[index], action) for index, action in actions),
         )
         return cls(wire=wire, users=users, actions=actions)
+
+    def with_users(self, users: tuple[tuple[Kind, str], ...]) -> "RequestEntry":
+        """Return the entry with only these users."""
+        wire = Entry(users=users, actions=self.wire.actions)
+        return RequestEntry(wire=wire, users=users, actions=self.actions)
+
+    def with_actions(self, part: slice) -> "RequestEntry":
+        """Return the entry with only this part of its actions."""
+        wire = Entry(users=self.users, actions=self.wire.actions[part])
+        return RequestEntry(wire=wire, users=self.users, actions=self.actions[part])
 
 
 def _segment_action(target: Target, action: str) -> SegmentAction:
@@ -44,8 +51,8 @@ def _segment_action(target: Target, action: str) -> SegmentAction:
     )
 
 
-def size(entries: Sequence[RequestEntry]) -> int:
-    """Give how many memberships some entries change."""
+def count_changes(entries: Sequence[RequestEntry]) -> int:
+    """Return how many memberships the entries change."""
     return sum(len(entry.users) * len(entry.actions) for entry in entries)
 
 
@@ -57,28 +64,17 @@ def split_in_half(entries: Sequence[RequestEntry]) -> tuple[list[RequestEntry], 
     [entry] = entries
     if len(entry.users) > 1:
         middle = len(entry.users) // 2
-        return [_part(entry, users=entry.users[:middle])], [
-            _part(entry, users=entry.users[middle:])
-        ]
+        first, second = entry.users[:middle], entry.users[middle:]
+        return [entry.with_users(first)], [entry.with_users(second)]
     middle = len(entry.actions) // 2
-    return [_cut(entry, 0, middle)], [_cut(entry, middle, len(entry.actions))]
-
-
-def _part(entry: RequestEntry, *, users: tuple[tuple[Kind, str], ...]) -> RequestEntry:
-    wire = Entry(users=users, actions=entry.wire.actions)
-    return RequestEntry(wire=wire, users=users, actions=entry.actions)
-
-
-def _cut(entry: RequestEntry, start: int, end: int) -> RequestEntry:
-    wire = Entry(users=entry.users, actions=entry.wire.actions[start:end])
-    return RequestEntry(wire=wire, users=entry.users, actions=entry.actions[start:end])
+    return [entry.with_actions(slice(middle))], [entry.with_actions(slice(middle, None))]
 
 
 def entry_pairs(entries: Sequence[RequestEntry], answer: Answer) -> list[dict[str, Any]]:
-    """Name each pair of some entries, with what became of it, for the journal."""
+    """Return each pair of the entries with the answer's outcome, as journal records."""
     return [
         {
-            "target": place,
+            "target": index,
             "kind": str(kind),
             "value": value,
             "outcome": str(answer.outcome),
@@ -86,5 +82,5 @@ def entry_pairs(entries: Sequence[RequestEntry], answer: Answer) -> list[dict[st
         }
         for entry in entries
         for kind, value in entry.users
-        for place, _ in entry.actions
+        for index, _ in entry.actions
     ]

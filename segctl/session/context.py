@@ -9,6 +9,7 @@ from segctl.backends.base import Backend
 from segctl.backends.local import FOLDER, HEAD, LocalBackend
 from segctl.core.clock import Clock
 from segctl.core.disk import Disk
+from segctl.core.errors import CredentialsRefused
 from segctl.core.resources import ResourceLimits
 from segctl.manifests.workspace import require_workspace
 
@@ -46,3 +47,13 @@ class Context:
     def account(self) -> str | None:
         """The account from the environment, or ``None``."""
         return self.environment.get("CLEVERTAP_ACCOUNT_ID") or None
+
+    def credentials(self) -> tuple[str, str]:
+        """Return account id and passcode; raises ``CredentialsRefused`` if one is not set."""
+        account, passcode = self.account, self.environment.get("CLEVERTAP_PASSCODE")
+        if not account or not passcode:
+            raise CredentialsRefused(
+                "CLEVERTAP_ACCOUNT_ID and CLEVERTAP_PASSCODE are not both set",
+                hint="Set them in the environment; nothing was sent.",
+            )
+        return account, passcode

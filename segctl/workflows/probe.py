@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from segctl.core.disk import translate_os_errors
-from segctl.core.errors import CredentialsRefused
 from segctl.session.context import Context
 from segctl.workflows.validate import load_desired
 
@@ -43,12 +42,7 @@ def find_probe_target(context: Context, *, variables: Mapping[str, str]) -> Prob
     Raises ``CredentialsRefused`` without an account, ``InvalidInput`` where neither
     names a service.
     """
-    account = context.account
-    if not account or not context.environment.get("CLEVERTAP_PASSCODE"):
-        raise CredentialsRefused(
-            "CLEVERTAP_ACCOUNT_ID and CLEVERTAP_PASSCODE are not both set",
-            hint="Set them in the environment; nothing was sent.",
-        )
+    account, _ = context.credentials()
     base_url = context.environment.get("CLEVERTAP_BASE_URL", "").strip()
     if not base_url:
         base_url = load_desired(context, variables).project.base_url

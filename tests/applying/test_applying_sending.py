@@ -1,8 +1,9 @@
 import asyncio
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 
-from segctl.applying.sender import Applier, SendResult
+from segctl.applying.sender import SendResult, send_requests
 from segctl.core.events import CreateDone, Event, RequestDone, Settling
 from segctl.core.identity import Kind
 from segctl.core.outcomes import Answer, Outcome, Record
@@ -153,30 +154,28 @@ class Run:
         *,
         clock: Clock | None = None,
         stop: StopSignal | None = None,
-        unsure: frozenset[int] = frozenset(),
+        unconfirmed: frozenset[int] = frozenset(),
     ) -> None:
         self.log = Log()
         self.events: list[Event] = []
         self.clock = clock or Clock()
         stop = stop or StopSignal()
         stop.on_set(service.hold)
-        self._applier = Applier(
+        self._send = partial(
+            send_requests,
             plan,
             provider=service,
             log=self.log,
             clock=self.clock,
             observe=self.events.append,
             stop=stop,
-            unsure=unsure,
+            unconfirmed=unconfirmed,
         )
         if rows is not None:
             self.go(rows)
 
     def go(self, rows: Iterable[PackedEntry]) -> None:
-        async def sent() -> SendResult:
-            return await self._applier.run(rows)
-
-        self.sent = asyncio.run(sent())
+        self.sent: SendResult = asyncio.run(self._send(entries=rows))
 
 
 def test_every_request_is_durable_in_the_journal_before_it_leaves() -> None:
@@ -281,7 +280,7 @@ def test_a_refused_create_of_many_is_halved_until_the_bad_one_stands_alone() -> 
 def test_an_existing_segment_is_ours_only_if_its_create_was_sent_before_without_an_answer() -> None:
     service = Service(create=always(EXISTS))
     both = plan(target("mine", create=True), target("theirs", create=True))
-    run = Run(both, service, [], unsure=frozenset({0}))
+    run = Run(both, service, [], unconfirmed=frozenset({0}))
     outcomes = {n: o.outcome for n, o in run.sent.ledger.creates.items()}
     assert outcomes == {0: Outcome.ACKNOWLEDGED, 1: Outcome.REFUSED}
     [theirs] = [e for e in run.events if isinstance(e, CreateDone) and "theirs" in e.addresses[0]]
@@ -343,7 +342,7 @@ def test_refused_credentials_stop_everything() -> None:
 def test_many_requests_in_a_row_without_success_end_the_apply() -> None:
     service = Service(update=always(FAILED))
     run = Run(plan(target("G"), requests=100), service, [row(n, f"u{n}") for n in range(100)])
-    assert run.sent.gave_up == "busy"
+    assert run.sent.stop_reason == "busy"
     assert len(service.updates) <= 10
     assert run.sent.ended.not_tried == 100 - len(service.updates)
 
@@ -352,7 +351,7 @@ def test_refusals_that_look_systematic_quarantine_nearly_nobody() -> None:
     service = Service(update=always(REFUSED))
     rows = [row(n, *(f"u{n}-{m}" for m in range(100))) for n in range(50)]
     run = Run(plan(target("G"), requests=50), service, rows)
-    assert run.sent.gave_up == "bad entry"
+    assert run.sent.stop_reason == "bad entry"
     assert sum(p.outcome is Outcome.REFUSED for p in run.sent.ledger.exceptions) <= 3
 
 
@@ -364,7 +363,7 @@ def test_a_request_all_of_whose_pairs_are_bad_is_quarantined_where_others_are_ta
     run = Run(plan(target("G"), requests=9), Service(update=update), rows)
     refused = {p.value for p in run.sent.ledger.exceptions if p.outcome is Outcome.REFUSED}
     assert refused == {f"bad{n}" for n in range(40)}
-    assert (run.sent.ended.acknowledged, run.sent.gave_up) == (9, "")
+    assert (run.sent.ended.acknowledged, run.sent.stop_reason) == (9, "")
 
 
 def test_refusals_that_begin_half_way_quarantine_nearly_nobody() -> None:
@@ -374,7 +373,7 @@ def test_refusals_that_begin_half_way_quarantine_nearly_nobody() -> None:
     service = Service(update=update)
     rows = [row(n, *(f"u{n}-{m}" for m in range(100))) for n in range(400)]
     run = Run(plan(target("G"), requests=400), service, rows)
-    assert run.sent.gave_up
+    assert run.sent.stop_reason
     assert sum(p.outcome is Outcome.REFUSED for p in run.sent.ledger.exceptions) <= 3
 
 
@@ -385,7 +384,7 @@ def test_a_share_of_refused_requests_beyond_the_setting_ends_the_apply() -> None
 
     rows = [row(n, *(["bad", f"u{n}"] if n % 3 == 0 else [f"u{n}"])) for n in range(100)]
     run = Run(plan(target("G"), requests=100), Service(update=update), rows)
-    assert "% of the requests were refused" in run.sent.gave_up
+    assert "% of the requests were refused" in run.sent.stop_reason
     assert 20 <= len(run.sent.ledger.updates) <= 24
 
 

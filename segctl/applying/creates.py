@@ -1,0 +1,148 @@
+"""Send the create requests of a plan, and find out which segments exist afterwards."""
+
+from collections.abc import Sequence
+
+from segctl.applying.parallel import run_in_parallel
+from segctl.applying.records import SendLog
+from segctl.applying.stop_rules import StopRules
+from segctl.core.clock import Clock
+from segctl.core.events import CreateDone, Observer
+from segctl.core.outcomes import Answer, Outcome, fold_records
+from segctl.plan.model import Action, Plan, Target
+from segctl.planning.planner import SEGMENTS_PER_CREATE_REQUEST
+from segctl.provider.client import Provider
+from segctl.provider.wire import NewSegment
+
+
+class CreateSender:
+    """The creates of one apply.
+
+    ``unconfirmed`` are the targets whose create was sent earlier and got no answer: for them
+    "exists already" means that the earlier request succeeded.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        *,
+        provider: Provider,
+        log: SendLog,
+        clock: Clock,
+        observe: Observer,
+        rules: StopRules,
+        unconfirmed: frozenset[int],
+    ) -> None:
+        self._plan = plan
+        self._provider = provider
+        self._log = log
+        self._clock = clock
+        self._observe = observe
+        self._rules = rules
+        self._unconfirmed = set(unconfirmed)
+
+    async def send(self) -> frozenset[int]:
+        """Create every new segment. Return the indexes of targets that must get no members.
+
+        The service accepts requests for a segment that does not exist and skips the entries,
+        which would then count as done. So nothing is sent to a segment that was not created.
+        """
+        indexes = [index for index, target in enumerate(self._plan.targets) if target.create]
+        requests = [
+            indexes[start : start + SEGMENTS_PER_CREATE_REQUEST]
+            for start in range(0, len(indexes), SEGMENTS_PER_CREATE_REQUEST)
+        ]
+        await run_in_parallel(map(self._create, requests), limit=self._plan.concurrency)
+        created = {
+            index
+            for index, outcome in fold_records(self._log.records()).creates.items()
+            if outcome.outcome is Outcome.ACKNOWLEDGED
+        }
+        missing = set(indexes) - created
+        # A replaced segment keeps its members until the new one exists.
+        missing |= {
+            change.old_target
+            for change in self._plan.changes
+            if change.action is Action.REPLACE
+            and change.target in missing
+            and change.old_target is not None
+        }
+        if missing:
+            self._log.append({"type": "blocked", "targets": sorted(missing)}, durable=True)
+        return frozenset(missing)
+
+    async def _create(self, indexes: Sequence[int]) -> None:
+        """Create some segments. A refused request is halved until the bad segment is alone."""
+        if self._rules.is_stopped():
+            return
+        segments = [_new_segment(self._plan.targets[index]) for index in indexes]
+        sent = {"type": "create_sent", "targets": list(indexes), "at": self._clock.now()}
+        self._log.append(sent, durable=True)
+        answer = await self._provider.create(segments)
+        created = [i for i in indexes if self._plan.targets[i].customer_segment_id in answer.ids]
+        if answer.doubted and not (created and answer.outcome is Outcome.REFUSED):
+            self._unconfirmed.update(indexes)
+        if answer.outcome is Outcome.REFUSED and len(indexes) > 1:
+            rest = [index for index in indexes if index not in created]
+            self._log_outcome(rest, answer, Outcome.REFUSED)
+            if created:
+                self._append_outcome(created, answer, Outcome.ACKNOWLEDGED)
+                self._report(created, Outcome.ACKNOWLEDGED)
+                await self._create(rest)
+            else:
+                middle = len(rest) // 2
+                await self._create(rest[:middle])
+                await self._create(rest[middle:])
+            return
+        outcome = answer.outcome
+        if outcome is Outcome.REFUSED and answer.exists and self._unconfirmed.issuperset(indexes):
+            # The journal or the state has an unfinished create with this id and name.
+            outcome = Outcome.ACKNOWLEDGED
+        self._log_outcome(indexes, answer, outcome)
+        self._rules.record_answer(answer)
+        self._report(indexes, outcome, _detail(answer, outcome))
+
+    def _report(self, indexes: Sequence[int], outcome: Outcome, detail: str = "") -> None:
+        addresses = tuple(self._plan.targets[index].address for index in indexes)
+        self._observe(CreateDone(addresses=addresses, outcome=outcome, detail=detail))
+
+    def _log_outcome(self, indexes: Sequence[int], answer: Answer, outcome: Outcome) -> None:
+        """Log an outcome. An unconfirmed create stays uncertain until an answer resolves it."""
+        is_resolved = outcome is Outcome.ACKNOWLEDGED or (
+            outcome is Outcome.REFUSED and len(indexes) == 1
+        )
+        uncertain = [] if is_resolved else [i for i in indexes if i in self._unconfirmed]
+        certain = [index for index in indexes if index not in uncertain]
+        for part, known in ((certain, outcome), (uncertain, Outcome.UNCERTAIN)):
+            if part:
+                self._append_outcome(part, answer, known)
+
+    def _append_outcome(self, indexes: Sequence[int], answer: Answer, outcome: Outcome) -> None:
+        ids = {
+            str(index): answer.ids[key]
+            for index in indexes
+            if (key := self._plan.targets[index].customer_segment_id) in answer.ids and key
+        }
+        record = {
+            "type": "create_outcome",
+            "targets": list(indexes),
+            "outcome": str(outcome),
+            "at": self._clock.now(),
+            "ids": ids,
+            "detail": _detail(answer, outcome),
+        }
+        self._log.append(record, durable=True)
+
+
+def _new_segment(target: Target) -> NewSegment:
+    return NewSegment(
+        segment_name=target.display_name, customer_segment_id=target.customer_segment_id or ""
+    )
+
+
+def _detail(answer: Answer, outcome: Outcome) -> str:
+    if answer.exists and outcome is Outcome.REFUSED:
+        return (
+            f"{answer.detail}; a segment with this customerSegmentId or name exists already: "
+            "choose another customerSegmentId, or adopt the segment with `segctl import`"
+        )
+    return answer.detail

@@ -1,0 +1,186 @@
+"""Send the update requests of a plan, and quarantine the memberships that the service refuses."""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Iterable, Sequence
+from dataclasses import replace
+from itertools import groupby
+from operator import attrgetter
+from typing import Any
+
+from segctl.applying.entries import RequestEntry, count_changes, entry_pairs, split_in_half
+from segctl.applying.parallel import run_in_parallel
+from segctl.applying.records import SendLog
+from segctl.applying.stop_rules import MAX_CONSECUTIVE_FAILURES, StopRules
+from segctl.core.clock import Clock
+from segctl.core.events import Observer, RequestDone, Settling
+from segctl.core.outcomes import Answer, Outcome
+from segctl.engine.model import PackedEntry
+from segctl.plan.model import Plan
+from segctl.provider.client import Provider
+
+LONG_SYNC_SECONDS = 0.001
+"""A slower sync runs in a thread, so that answers are processed meanwhile."""
+
+
+class UpdateSender:
+    """The updates of one apply. ``blocked`` are targets that must get no members."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        *,
+        provider: Provider,
+        log: SendLog,
+        clock: Clock,
+        observe: Observer,
+        rules: StopRules,
+        blocked: frozenset[int],
+    ) -> None:
+        self.changes = 0
+        self._plan = plan
+        self._provider = provider
+        self._log = log
+        self._clock = clock
+        self._observe = observe
+        self._rules = rules
+        self._blocked = blocked
+        self._disk_is_slow = False
+
+    async def send(self, entries: Iterable[PackedEntry]) -> None:
+        """Send all requests. ``entries`` are in sending order, those of a request together."""
+        requests = groupby(entries, key=attrgetter("request"))
+        # One more than may be in flight: the next request is ready, with its record on disk,
+        # when a slot becomes free.
+        await run_in_parallel(
+            (self._update(number, rows) async for number, rows in self._paced(requests)),
+            limit=self._plan.concurrency + 1,
+        )
+
+    async def _paced(
+        self, requests: Iterable[tuple[int, Iterable[PackedEntry]]]
+    ) -> AsyncIterator[tuple[int, list[PackedEntry]]]:
+        """Yield the requests, and wait for the settle time before the first that needs it."""
+        is_settled = False
+        for number, rows in requests:
+            is_late = self._plan.settle_from is not None and number >= self._plan.settle_from
+            if is_late and not is_settled:
+                await self._settle()
+                is_settled = True
+            yield number, list(rows)
+
+    async def _settle(self) -> None:
+        """Wait until an unanswered request of the opposite direction cannot arrive any more."""
+        left = self._plan.settled_at - self._clock.now()
+        # A clock that was set back must not delay an apply for longer than the settle time.
+        seconds = min(left, self._plan.settle_seconds)
+        if seconds > 0 and not self._rules.is_stopped():
+            self._observe(Settling(seconds=seconds))
+            await self._rules.sleep(self._clock, seconds)
+
+    async def _update(self, number: int, rows: Sequence[PackedEntry]) -> None:
+        """Log one request as sent, send it, and log its outcome."""
+        entries = [entry for row in rows if (entry := self._request_entry(row))]
+        if self._rules.is_stopped() or not entries:
+            return
+        sent = {"type": "sent", "request": number, "at": self._clock.now()}
+        self._log.append(sent, durable=False)
+        await self._sync()
+        answer, exceptions = await self._deliver(entries)
+        if self._rules.is_stopped() and not answer.attempts:
+            self._log.append({"type": "kept_back", "request": number}, durable=False)
+            return
+        record = {
+            "type": "outcome",
+            "request": number,
+            "outcome": str(answer.outcome),
+            "at": self._clock.now(),
+            "detail": answer.detail,
+        }
+        if exceptions:
+            record["except"] = exceptions
+        # Not synced: if it is lost, the changes are sent once more, which is safe.
+        self._log.append(record, durable=False)
+        if answer.outcome is Outcome.ACKNOWLEDGED:
+            self.changes += count_changes(entries) - len(exceptions)
+        self._observe(
+            RequestDone(
+                request=number,
+                outcome=answer.outcome,
+                changes=count_changes(entries),
+                attempts=answer.attempts,
+                throttled=answer.throttled,
+                detail=answer.detail,
+            )
+        )
+
+    def _request_entry(self, row: PackedEntry) -> RequestEntry | None:
+        """Return an entry without blocked targets, or ``None`` if no action is left."""
+        actions = tuple(action for action in row.actions if action[0] not in self._blocked)
+        if not actions:
+            return None
+        return RequestEntry.build(row.users, actions, self._plan.targets)
+
+    async def _sync(self) -> None:
+        """Flush the journal to disk; in a thread if the last sync was slow."""
+        begun = self._clock.monotonic()
+        if self._disk_is_slow:
+            await asyncio.to_thread(self._log.sync)
+        else:
+            self._log.sync()
+        self._disk_is_slow = self._clock.monotonic() - begun > LONG_SYNC_SECONDS
+
+    async def _deliver(
+        self, entries: Sequence[RequestEntry]
+    ) -> tuple[Answer, list[dict[str, Any]]]:
+        """Send entries. Return the answer, and the pairs with an outcome of their own."""
+        answer = await self._provider.update([entry.wire for entry in entries])
+        self._rules.record_update(answer)
+        if answer.outcome is not Outcome.REFUSED:
+            return answer, []
+        if count_changes(entries) > 1:
+            return await self._isolate_refused(entries, answer)
+        if answer.doubted:
+            return replace(answer, outcome=Outcome.UNCERTAIN), []
+        return replace(answer, outcome=Outcome.ACKNOWLEDGED), entry_pairs(entries, answer)
+
+    async def _isolate_refused(
+        self, entries: Sequence[RequestEntry], refused: Answer
+    ) -> tuple[Answer, list[dict[str, Any]]]:
+        """Halve a refused request until each refused pair is alone, largest parts first.
+
+        If every pair so far is refused and nothing is accepted, the pairs may not be the
+        cause, and none is quarantined, unless the service accepts other requests. If an
+        attempt got no answer before the refusal, it may have been applied, so pairs that are
+        not accepted now stay uncertain.
+        """
+        doubt = Outcome.UNCERTAIN if refused.doubted else None
+        parts = deque(split_in_half(entries))
+        exceptions: list[dict[str, Any]] = []
+        refusals = 0
+        any_accepted = False
+        while parts and not self._rules.is_stopped():
+            if (
+                not any_accepted
+                and refusals >= MAX_CONSECUTIVE_FAILURES
+                and not self._rules.accepts_other_requests()
+            ):
+                break
+            part = parts.popleft()
+            answer = await self._provider.update([entry.wire for entry in part])
+            if answer.outcome is Outcome.REFUSED and count_changes(part) > 1:
+                parts.extend(split_in_half(part))
+                continue
+            if answer.outcome is Outcome.REFUSED:
+                refusals += 1
+            else:
+                self._rules.record_answer(answer)
+            if answer.outcome is Outcome.ACKNOWLEDGED:
+                any_accepted = True
+            else:
+                exceptions += entry_pairs(part, replace(answer, outcome=doubt or answer.outcome))
+        if parts and not any_accepted and refusals == len(exceptions):
+            return replace(refused, outcome=doubt or Outcome.REFUSED), []
+        for part in parts:
+            exceptions += entry_pairs(part, replace(refused, outcome=doubt or Outcome.FAILED))
+        return replace(refused, outcome=Outcome.ACKNOWLEDGED), exceptions
