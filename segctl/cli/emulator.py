@@ -47,7 +47,7 @@ def command(
         from segctl.emulator import server  # noqa: PLC0415 - its libraries are an extra
         from segctl.emulator.errors import EmulatorError, ExposedError  # noqa: PLC0415 - as above
     except ModuleNotFoundError as missing:
-        if (missing.name or "").partition(".")[0] not in {"starlette", "uvicorn"}:
+        if (missing.name or "").partition(".")[0] not in {"pyroaring", "starlette", "uvicorn"}:
             raise
         raise OperationError(
             f"the emulator needs {missing.name}, which is not installed",

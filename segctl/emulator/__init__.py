@@ -1,7 +1,7 @@
-"""A local CleverTap API Segments service, beside the house.
+"""A local CleverTap API Segments service.
 
-It has its own reading of the vendor's pages and shares no line with segctl's
-client, so that one misreading cannot pass every test.  ``app.create_app`` gives
-the ASGI application, ``server.serve`` runs it, ``testing.running_emulator`` runs
-it in a thread.
+It implements the vendor's documentation independently and imports nothing else of
+segctl, so that one misreading cannot make every test pass.  ``app.create_app``
+returns the ASGI application, ``server.serve`` runs it until a signal, and
+``testing.running_emulator`` runs it in a thread.
 """

@@ -1,7 +1,8 @@
-"""The application: the vendor's paths exactly, ours beside them."""
+"""The ASGI application: the vendor's paths exactly, and the emulator's own."""
 
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from operator import attrgetter
 from pathlib import Path
 
 from starlette.applications import Starlette
@@ -9,24 +10,39 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import BaseRoute, Route
+from starlette.routing import Route
 
 from segctl.emulator import control, streams
-from segctl.emulator.calls import SYSTEM_ERROR, VendorCall, create_segment, update_segment
+from segctl.emulator.access import AccessControl
+from segctl.emulator.create_segment import create_segment
 from segctl.emulator.errors import InvalidSettingsError, RequestError
-from segctl.emulator.get_events import ask_for_events, events_page
-from segctl.emulator.get_profile import profile
-from segctl.emulator.guard import Guard
-from segctl.emulator.messages import fail
-from segctl.emulator.pages import routes as pages
+from segctl.emulator.get_events import events_page, open_cursor
+from segctl.emulator.get_profile import get_profile
+from segctl.emulator.pages import views
+from segctl.emulator.precise_sleep import precise_sleep
 from segctl.emulator.service import Service
 from segctl.emulator.settings import Settings
 from segctl.emulator.store import Store
+from segctl.emulator.update_segment import update_segment
 from segctl.emulator.upload import upload
-from segctl.emulator.waiting import wait
+from segctl.emulator.vendor_call import SYSTEM_ERROR, Handler, VendorCall
 
 DEMO_ACCOUNT = "EMULATOR"
 DEMO_PASSCODE = "emulator"
+
+VENDOR_CALLS: tuple[tuple[str, str, Mapping[str, Handler], str], ...] = (
+    ("/api/createSegment", "createSegment", {"POST": create_segment}, "max_in_flight"),
+    ("/api/updateSegment", "updateSegment", {"POST": update_segment}, "max_in_flight"),
+    (
+        "/1/events.json",
+        "getEvents",
+        {"POST": open_cursor, "GET": events_page},
+        "get_events_in_flight",
+    ),
+    ("/1/profile.json", "getProfile", {"GET": get_profile}, "get_profile_in_flight"),
+    ("/1/upload", "upload", {"POST": upload}, "upload_in_flight"),
+)
+"""Path, name, handlers by method, and the setting that limits the requests in flight."""
 
 
 def create_app(
@@ -36,15 +52,14 @@ def create_app(
     settings: Settings | None = None,
     seed: int = 0,
     clock: Callable[[], float] = time.time,
-    sleep: Callable[[float], Awaitable[None]] = wait,
+    sleep: Callable[[float], Awaitable[None]] = precise_sleep,
 ) -> Starlette:
-    """Return the emulated service as an ASGI application.
+    """Return the emulated service as an ASGI application. It needs no lifespan.
 
-    ``data`` is the folder that keeps everything, None for memory.  ``accounts``
-    maps account ids to passcodes; None is the one demo account.  ``settings``
-    None takes those kept in ``data``, else the defaults.  No lifespan is needed.
-    Raises DataInUseError if another emulator has the folder, DataFormatError if
-    what is in it is not ours.
+    ``data`` is the folder for all data, None for memory.  ``accounts`` maps account ids
+    to passcodes; None is the demo account alone.  With ``settings`` None, the settings
+    saved in ``data`` apply, or the defaults.  Raises DataInUseError if another emulator
+    uses the folder, and DataFormatError if its file cannot be read.
     """
     store = Store(
         folder=data,
@@ -53,94 +68,49 @@ def create_app(
     )
     service = Service(store=store, settings=settings, seed=seed, clock=clock, sleep=sleep)
     app = Starlette(
-        routes=[*vendor_routes(service), *control.routes(), *streams.routes(), *pages.routes()],
-        middleware=[Middleware(Guard, service=service)],
+        routes=[*vendor_routes(service), *control.routes(), *streams.routes(), *views.routes()],
+        middleware=[Middleware(AccessControl, service=service)],
         exception_handlers={
-            RequestError: refused,
-            InvalidSettingsError: control.invalid_settings,
-            HTTPException: not_served,
-            Exception: broken,
+            RequestError: refuse,
+            InvalidSettingsError: control.refuse_settings,
+            HTTPException: refuse_path,
+            Exception: answer_failure,
         },
     )
-    # The vendor's paths exactly: no redirect from a path with one slash more.
+    # The vendor's paths exactly: a path with one more slash is not redirected.
     app.router.redirect_slashes = False
     app.state.service = service
     return app
 
 
-def vendor_routes(service: Service) -> list[BaseRoute]:
-    """Return the paths of the vendor's pages."""
+def vendor_routes(service: Service) -> list[Route]:
+    """Return the routes of the vendor's calls."""
     return [
         Route(
-            "/api/createSegment",
-            VendorCall(
-                service,
-                name="createSegment",
-                handlers={"POST": create_segment},
-                limit=lambda settings: settings.max_in_flight,
-            ),
-            methods=["POST"],
-        ),
-        Route(
-            "/api/updateSegment",
-            VendorCall(
-                service,
-                name="updateSegment",
-                handlers={"POST": update_segment},
-                limit=lambda settings: settings.max_in_flight,
-            ),
-            methods=["POST"],
-        ),
-        Route(
-            "/1/events.json",
-            VendorCall(
-                service,
-                name="getEvents",
-                handlers={"POST": ask_for_events, "GET": events_page},
-                limit=lambda settings: settings.get_events_in_flight,
-            ),
-            methods=["POST", "GET"],
-        ),
-        Route(
-            "/1/profile.json",
-            VendorCall(
-                service,
-                name="getProfile",
-                handlers={"GET": profile},
-                limit=lambda settings: settings.get_profile_in_flight,
-            ),
-            methods=["GET"],
-        ),
-        Route(
-            "/1/upload",
-            VendorCall(
-                service,
-                name="upload",
-                handlers={"POST": upload},
-                limit=lambda settings: settings.upload_in_flight,
-            ),
-            methods=["POST"],
-        ),
+            path,
+            VendorCall(service, name=name, handlers=handlers, max_in_flight=attrgetter(limit)),
+            methods=list(handlers),
+        )
+        for path, name, handlers, limit in VENDOR_CALLS
     ]
 
 
-def refused(_request: Request, error: Exception) -> Response:
-    """Answer a refusal in the vendor's form."""
+def refuse(_request: Request, error: Exception) -> Response:
+    """Answer a refused request in the vendor's form."""
     if not isinstance(error, RequestError):
         raise error
-    return JSONResponse(fail(error), status_code=error.status)
+    return JSONResponse(error.body(), status_code=error.status)
 
 
-def not_served(_request: Request, error: Exception) -> Response:
+def refuse_path(request: Request, error: Exception) -> Response:
     """Answer an unknown path or method in the vendor's form."""
     if not isinstance(error, HTTPException):
         raise error
-    body = fail(RequestError(status=error.status_code, code=error.status_code, text=error.detail))
-    return JSONResponse(body, status_code=error.status_code, headers=error.headers)
+    answer = refuse(request, RequestError(error.status_code, error.detail))
+    answer.headers.update(error.headers or {})
+    return answer
 
 
-def broken(_request: Request, _error: Exception) -> Response:
-    """Answer our own failure as the vendor answers its own: without a traceback."""
-    return JSONResponse(
-        fail(RequestError(status=500, code=500, text=SYSTEM_ERROR)), status_code=500
-    )
+def answer_failure(request: Request, _error: Exception) -> Response:
+    """Answer a bug of the emulator as the vendor answers a system error."""
+    return refuse(request, RequestError(500, SYSTEM_ERROR))

@@ -1,7 +1,7 @@
-"""Reading a request's body without trusting it.
+"""Read the JSON body of a request that may be malformed or hostile.
 
-Size, content type, encoding, nesting and numbers are checked here once, so that
-whatever arrives ends as a JSON value or as a refusal in the vendor's form.
+Size, content type, encoding, nesting and numbers are checked here, so that every
+body becomes either a JSON value or a refusal in the vendor's form.
 """
 
 import json
@@ -10,32 +10,22 @@ from typing import Any, NoReturn
 
 from starlette.requests import Request
 
-from segctl.emulator.errors import RequestError
+from segctl.emulator.errors import RequestError, bad_request
 from segctl.emulator.settings import Settings
-
-INVALID = "Incorrect request parameters"
-
-
-def incorrect(what: str) -> RequestError:
-    """Return the vendor's 400 with what is wrong."""
-    return RequestError(status=400, code=400, text=f"{INVALID}: {what}")
 
 
 async def read_json(request: Request, *, settings: Settings) -> Any:
     """Read the body as JSON.
 
-    Raises RequestError: 413 over the size limit, else 400.
+    Raises RequestError: 413 for a body over the size limit, 400 for anything else.
     """
-    return parse_json(
-        await read_body(request, limit=settings.max_body_bytes),
-        content_type=request.headers.get("content-type"),
-        depth=settings.max_json_depth,
-    )
+    body = await read_body(request, limit=settings.max_body_bytes)
+    return parse_json(request, body, max_depth=settings.max_json_depth)
 
 
 async def read_body(request: Request, *, limit: int) -> bytes:
-    """Read at most ``limit`` bytes."""
-    too_large = RequestError(status=413, code=413, text=f"Request body over {limit} bytes")
+    """Read the body; raises RequestError 413 if it has more than ``limit`` bytes."""
+    too_large = RequestError(413, f"Request body over {limit} bytes")
     declared = request.headers.get("content-length", "")
     if declared.isdecimal() and len(declared) < 20 and int(declared) > limit:
         raise too_large
@@ -49,34 +39,36 @@ async def read_body(request: Request, *, limit: int) -> bytes:
     return b"".join(chunks)
 
 
-def parse_json(body: bytes, *, content_type: str | None, depth: int) -> Any:
-    """Return the JSON value, or raise RequestError in the vendor's form."""
-    kind, _, parameters = (content_type or "").partition(";")
-    if kind.strip().lower() != "application/json":
-        raise incorrect("Content-Type must be application/json")
+def parse_json(request: Request, body: bytes, *, max_depth: int) -> Any:
+    """Parse the body according to the request's content type; raises RequestError 400."""
+    media_type, _, parameters = request.headers.get("content-type", "").partition(";")
+    if media_type.strip().lower() != "application/json":
+        raise bad_request("Content-Type must be application/json")
     charset = parameters.strip().lower().replace('"', "").removeprefix("charset=")
     if charset not in {"", "utf-8", "utf8"}:
-        raise incorrect("the body must be UTF-8")
+        raise bad_request("the body must be UTF-8")
     try:
-        value = json.loads(body.decode("utf-8"), parse_constant=_no_constant, parse_float=_finite)
+        value = json.loads(
+            body.decode("utf-8"), parse_constant=_reject_constant, parse_float=_parse_finite
+        )
         if b"\\u" in body:
-            # An escaped half of a surrogate pair is JSON, but no text.
+            # An escaped lone surrogate is valid JSON but cannot be encoded as UTF-8.
             json.dumps(value, ensure_ascii=False).encode("utf-8")
     except UnicodeError as error:
-        raise incorrect("the body is not valid UTF-8") from error
+        raise bad_request("the body is not valid UTF-8") from error
     except RecursionError as error:
-        raise incorrect("the body is nested too deeply") from error
+        raise bad_request("the body is nested too deeply") from error
     except ValueError as error:
-        raise incorrect("the body is not valid JSON") from error
-    if nested_deeper(value, depth=depth):
-        raise incorrect(f"the body is nested deeper than {depth} levels")
+        raise bad_request("the body is not valid JSON") from error
+    if is_nested_deeper(value, max_depth):
+        raise bad_request(f"the body is nested deeper than {max_depth} levels")
     return value
 
 
-def nested_deeper(value: Any, *, depth: int) -> bool:
-    """Whether a value holds more than ``depth`` levels of lists and objects."""
+def is_nested_deeper(value: Any, max_depth: int) -> bool:
+    """Whether a JSON value has more than ``max_depth`` levels of arrays and objects."""
     level = [value]
-    for _ in range(depth):
+    for _ in range(max_depth):
         level = [inner for outer in level for inner in _containers(outer)]
         if not level:
             return False
@@ -88,13 +80,13 @@ def _containers(value: Any) -> list[Any]:
     return [each for each in inner if isinstance(each, (dict, list))]
 
 
-def _finite(text: str) -> float:
-    """Read a number; one such as 1e999, JSON though it is, cannot be answered again."""
+def _parse_finite(text: str) -> float:
+    """Parse a number; 1e999 is valid JSON but becomes infinity, which JSON cannot express."""
     number = float(text)
     if not math.isfinite(number):
         raise ValueError(f"{text} is too large")
     return number
 
 
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON")
+def _reject_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")

@@ -1,11 +1,11 @@
-"""What is ours, under ``/emulator/v1/``: reads, deletion, settings, faults, reset.
+"""The emulator's own API under ``/emulator/v1/``: reads, deletion, settings, faults, reset.
 
-None of this exists at the vendor.  It shows what the dashboard would show, and
-more, so that a test can check what a client did.
+The vendor has none of it.  It shows what the dashboard would show, and more, so that a
+test can check what a client did.
 """
 
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from itertools import islice
 from typing import Any
 
@@ -14,21 +14,25 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from segctl.emulator.bodies import incorrect, read_json
-from segctl.emulator.error_stream import as_csv, read_refusals
-from segctl.emulator.errors import InvalidSettingsError, RequestError
+from segctl.emulator.bodies import read_json
+from segctl.emulator.error_stream import as_csv, read_error_stream
+from segctl.emulator.errors import (
+    ERROR_TYPES,
+    InvalidSettingsError,
+    RequestError,
+    bad_request,
+)
 from segctl.emulator.events import iso, read_events
 from segctl.emulator.faults import FAULTS, parse_plan
-from segctl.emulator.membership import ERROR_TYPES, NO_SEGMENT_ID
-from segctl.emulator.openapi import document
-from segctl.emulator.service import Service, account_by_name
+from segctl.emulator.openapi import openapi_document
+from segctl.emulator.service import Service
 from segctl.emulator.settings import Settings
 from segctl.emulator.state import Account, Segment
 
 PREFIX = "/emulator/v1"
 NDJSON = "application/x-ndjson"
-LINES_AT_ONCE = 2000
-LARGEST_NUMBER = 2**53
+LINES_PER_WRITE = 2000
+MAX_NUMBER = 2**53
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -39,83 +43,105 @@ class SegmentId(Convertor[int]):
     regex = "[0-9]{1,18}"
 
     def convert(self, value: str) -> int:
-        """Read the id."""
+        """Return the id."""
         return int(value)
 
     def to_string(self, value: int) -> str:
-        """Write the id."""
+        """Return the id as text."""
         return str(value)
 
 
 register_url_convertor("segment_id", SegmentId())
 
 
+# -- requests -----------------------------------------------------------------
+
+
 def service_of(request: Request) -> Service:
-    """Return the service that the application was made with."""
+    """Return the service of the application."""
     service: Service = request.app.state.service
     return service
 
 
 def account_of(request: Request) -> Account | None:
-    """Return the account that ``?account=`` names; None means all of them."""
-    return account_by_name(service_of(request), request.query_params.get("account"))
+    """Return the account of ``?account=``, or None for all; raises RequestError 404."""
+    return service_of(request).find_account(request.query_params.get("account"))
+
+
+def parse_number(text: str) -> int | None:
+    """Return the text as a whole number up to ``MAX_NUMBER``, or None if it is not one."""
+    is_number = text.isascii() and text.isdecimal() and len(text) <= len(str(MAX_NUMBER))
+    return int(text) if is_number and int(text) <= MAX_NUMBER else None
 
 
 def number_of(request: Request, name: str, default: int) -> int:
-    """Return a whole number from the query; raises RequestError 400."""
+    """Return a whole number of the query; raises RequestError 400."""
     text = request.query_params.get(name)
-    if text is None:
-        return default
-    plain = text.isascii() and text.isdecimal() and len(text) <= len(str(LARGEST_NUMBER))
-    if not plain or int(text) > LARGEST_NUMBER:
-        raise incorrect(f"{name} must be a whole number from 0 to {LARGEST_NUMBER}")
-    return int(text)
+    number = default if text is None else parse_number(text)
+    if number is None:
+        raise bad_request(f"{name} must be a whole number from 0 to {MAX_NUMBER}")
+    return number
 
 
 def segment_of(request: Request) -> tuple[Account, Segment]:
     """Return the segment of the path; raises RequestError 404."""
-    found = service_of(request).store.segment(request.path_params["ct_segment_id"])
+    return _find_segment(service_of(request), request.path_params["ct_segment_id"])
+
+
+def _find_segment(service: Service, segment_id: int) -> tuple[Account, Segment]:
+    found = service.store.find_segment(segment_id)
     if found is None:
-        raise RequestError(status=404, code=404, text="no such segment")
+        raise RequestError(404, "no such segment")
     return found
 
 
+# -- responses ----------------------------------------------------------------
+
+
 def lines(documents: Iterable[Any]) -> Response:
-    """Return documents one a line, leaving the loop to others now and then."""
+    """Return documents one a line, sent in pieces so that other requests get their turn."""
 
     async def pieces() -> AsyncIterator[str]:
         source = iter(documents)
-        while piece := list(islice(source, LINES_AT_ONCE)):
+        while piece := list(islice(source, LINES_PER_WRITE)):
             yield "".join(json.dumps(each, ensure_ascii=False) + "\n" for each in piece)
 
     return StreamingResponse(pieces(), media_type=NDJSON)
 
 
 def describe(service: Service, account: Account, segment: Segment) -> dict[str, Any]:
-    """Return one segment as the list shows it."""
-    members, reachable = service.store.seen(account, segment, until=service.visible_until())
+    """Return a segment as the list shows it."""
+    members, reachable = service.store.members_at(account, segment, service.visible_until())
     return {
         "ct_segment_id": segment.id,
         "customer_segment_id": segment.customer_id,
         "segment_name": segment.name,
         "members": len(members),
         "reachable": reachable,
-        "deleted": segment.deleted,
+        "deleted": segment.is_deleted,
         "created_at": iso(segment.created_at),
         "account": account.id,
     }
 
 
 def describe_all(service: Service, account: Account | None) -> list[dict[str, Any]]:
-    """Return all segments, oldest first."""
+    """Return the segments of one account or, if None, of all, oldest first."""
     accounts = service.store.accounts.values() if account is None else [account]
     return [
         describe(service, each, segment) for each in accounts for segment in each.segments.values()
     ]
 
 
+def _describe_faults(service: Service) -> dict[str, Any]:
+    faults = service.faults
+    return {**faults.plan.document(), "injected": {name: faults.injected[name] for name in FAULTS}}
+
+
+# -- endpoints ----------------------------------------------------------------
+
+
 async def list_segments(request: Request) -> Response:
-    """List every segment, deleted ones too."""
+    """List every segment, including deleted ones."""
     return JSONResponse(describe_all(service_of(request), account_of(request)))
 
 
@@ -125,19 +151,18 @@ async def show_segment(request: Request) -> Response:
 
 
 async def list_members(request: Request) -> Response:
-    """List the members of a segment, by kind and value."""
+    """List the members of a segment, sorted by kind and value."""
     service = service_of(request)
     account, segment = segment_of(request)
-    members, _ = service.store.seen(account, segment, until=service.visible_until())
+    if request.query_params.get("format", "ndjson") != "ndjson":
+        raise bad_request("format must be ndjson")
+    members, _ = service.store.members_at(account, segment, service.visible_until())
     users = sorted(account.profiles.user(number) for number in members)
-    kind = request.query_params.get("format", "ndjson")
-    if kind == "ndjson":
-        return lines({user.kind: user.value} for user in users)
-    raise incorrect("format must be ndjson")
+    return lines({user.kind: user.value} for user in users)
 
 
 async def delete_segment(request: Request) -> Response:
-    """Do what the dashboard does to one segment."""
+    """Delete a segment as the dashboard does."""
     account, segment = segment_of(request)
     service = service_of(request)
     service.store.delete(account, [segment])
@@ -145,51 +170,50 @@ async def delete_segment(request: Request) -> Response:
 
 
 async def delete_segments(request: Request) -> Response:
-    """Do what the dashboard does to several segments at once: all of them or none."""
+    """Delete several segments as the dashboard does: all of them or none."""
     service = service_of(request)
     document = await read_json(request, settings=service.settings)
-    numbers = document.get("ct_segment_ids") if isinstance(document, dict) else None
-    if not isinstance(numbers, list) or not all(type(each) is int for each in numbers):
-        raise incorrect("ct_segment_ids must be an array of integers")
-    found = [service.store.segment(number) for number in dict.fromkeys(numbers)]
-    known = [each for each in found if each is not None]
-    if len(known) < len(found):
-        raise RequestError(status=404, code=404, text="no such segment")
-    for account in {id(account): account for account, _ in known}.values():
-        service.store.delete(account, [segment for owner, segment in known if owner is account])
-    return JSONResponse([describe(service, account, segment) for account, segment in known])
+    ids = document.get("ct_segment_ids") if isinstance(document, dict) else None
+    if not isinstance(ids, list) or not all(type(each) is int for each in ids):
+        raise bad_request("ct_segment_ids must be an array of integers")
+    found = [_find_segment(service, segment_id) for segment_id in dict.fromkeys(ids)]
+    for account in {account.id: account for account, _ in found}.values():
+        service.store.delete(account, [segment for owner, segment in found if owner is account])
+    return JSONResponse([describe(service, account, segment) for account, segment in found])
 
 
 async def error_stream(request: Request) -> Response:
     """List the skipped entries, as JSON or CSV, filtered by type, segment or user."""
     query = request.query_params
-    if query.get("type", NO_SEGMENT_ID) not in ERROR_TYPES:
-        raise incorrect(f"type must be one of {', '.join(ERROR_TYPES)}")
-    found = read_refusals(
+    error_type = query.get("type")
+    if error_type is not None and error_type not in ERROR_TYPES:
+        raise bad_request(f"type must be one of {', '.join(ERROR_TYPES)}")
+    entries = read_error_stream(
         service_of(request),
         account=account_of(request),
-        kind=query.get("type"),
+        error_type=error_type,
         segment=query.get("segment_id"),
         customer_id=query.get("customer_segment_id"),
         user=query.get("user"),
     )
-    kind = query.get("format", "json")
-    if kind == "csv":
-        return Response(
-            as_csv(found),
-            media_type="text/csv",
-            headers={"content-disposition": 'attachment; filename="error-stream.csv"'},
-        )
-    if kind != "json":
-        raise incorrect("format must be json or csv")
-    return JSONResponse(list(found))
+    match query.get("format", "json"):
+        case "csv":
+            return Response(
+                as_csv(entries),
+                media_type="text/csv",
+                headers={"content-disposition": 'attachment; filename="error-stream.csv"'},
+            )
+        case "json":
+            return JSONResponse(list(entries))
+        case _:
+            raise bad_request("format must be json or csv")
 
 
 async def list_events(request: Request) -> Response:
     """List Segment Membership Change events from number ``start`` on."""
     service = service_of(request)
     events = read_events(service, account=account_of(request), start=number_of(request, "start", 1))
-    limit = number_of(request, "limit", LARGEST_NUMBER)
+    limit = number_of(request, "limit", MAX_NUMBER)
     return lines(event.line() for event in islice(events, limit))
 
 
@@ -208,85 +232,76 @@ async def put_settings(request: Request) -> Response:
     service = service_of(request)
     document = await read_json(request, settings=Settings())
     service.change_settings(service.settings.changed(document))
-    return JSONResponse(service.settings.document())
+    return await get_settings(request)
 
 
 async def delete_settings(request: Request) -> Response:
-    """Go back to the defaults."""
-    service = service_of(request)
-    service.change_settings(Settings())
-    return JSONResponse(service.settings.document())
-
-
-def _faults(service: Service) -> dict[str, Any]:
-    faults = service.faults
-    return {**faults.plan.document(), "injected": {name: faults.injected[name] for name in FAULTS}}
+    """Reset all settings to their defaults."""
+    service_of(request).change_settings(Settings())
+    return await get_settings(request)
 
 
 async def get_faults(request: Request) -> Response:
-    """Show the fault plan in force, and how often each fault struck."""
-    return JSONResponse(_faults(service_of(request)))
+    """Show the fault plan in force, and how often each fault was injected."""
+    return JSONResponse(_describe_faults(service_of(request)))
 
 
 async def put_faults(request: Request) -> Response:
-    """Put a fault plan in the place of the one in force; ``{}`` ends all faults."""
+    """Replace the fault plan; ``{}`` ends all faults."""
     service = service_of(request)
     document = await read_json(request, settings=Settings())
     service.change_faults(parse_plan(document, seed=service.seed))
-    return JSONResponse(_faults(service))
+    return await get_faults(request)
 
 
 async def reset(request: Request) -> Response:
-    """Make it empty again; settings and faults stay."""
+    """Delete all data; settings and faults stay."""
     service = service_of(request)
     service.reset()
     return JSONResponse(service.stats(None))
 
 
 async def openapi(_request: Request) -> Response:
-    """Describe all of this for programs."""
-    return JSONResponse(document(prefix=PREFIX))
+    """Show the OpenAPI document."""
+    return JSONResponse(openapi_document(prefix=PREFIX))
 
 
-def invalid_settings(_request: Request, error: Exception) -> Response:
-    """Name every problem of a settings or faults document."""
+def refuse_settings(_request: Request, error: Exception) -> Response:
+    """Answer invalid settings, or an invalid fault plan, with all their problems."""
     problems = list(error.problems) if isinstance(error, InvalidSettingsError) else []
     return JSONResponse(
-        {"status": "fail", "error": str(error), "code": 400, "problems": problems},
-        status_code=400,
+        {**RequestError(400, str(error)).body(), "problems": problems}, status_code=400
     )
 
 
+# -- routes -------------------------------------------------------------------
+
+ENDPOINTS: Mapping[str, Mapping[str, Endpoint]] = {
+    "/segments": {"GET": list_segments},
+    "/segments/delete": {"POST": delete_segments},
+    "/segments/{ct_segment_id:segment_id}": {"GET": show_segment, "DELETE": delete_segment},
+    "/segments/{ct_segment_id:segment_id}/members": {"GET": list_members},
+    "/error-stream": {"GET": error_stream},
+    "/events": {"GET": list_events},
+    "/stats": {"GET": stats},
+    "/settings": {"GET": get_settings, "PUT": put_settings, "DELETE": delete_settings},
+    "/faults": {"GET": get_faults, "PUT": put_faults},
+    "/reset": {"POST": reset},
+    "/openapi.json": {"GET": openapi},
+}
+"""The endpoints by path, below ``PREFIX``, and method."""
+
+
 def routes() -> list[Route]:
-    """Return all of them, under their prefix."""
-    table: list[tuple[str, str, Endpoint]] = [
-        ("GET", "/segments", list_segments),
-        ("POST", "/segments/delete", delete_segments),
-        ("GET", "/segments/{ct_segment_id:segment_id}", show_segment),
-        ("DELETE", "/segments/{ct_segment_id:segment_id}", delete_segment),
-        ("GET", "/segments/{ct_segment_id:segment_id}/members", list_members),
-        ("GET", "/error-stream", error_stream),
-        ("GET", "/events", list_events),
-        ("GET", "/stats", stats),
-        ("GET", "/settings", get_settings),
-        ("PUT", "/settings", put_settings),
-        ("DELETE", "/settings", delete_settings),
-        ("GET", "/faults", get_faults),
-        ("PUT", "/faults", put_faults),
-        ("POST", "/reset", reset),
-        ("GET", "/openapi.json", openapi),
-    ]
-    by_path: dict[str, dict[str, Endpoint]] = {}
-    for method, path, endpoint in table:
-        by_path.setdefault(path, {})[method] = endpoint
+    """Return the routes of all endpoints."""
     return [
-        Route(PREFIX + path, by_method(endpoints), methods=list(endpoints))
-        for path, endpoints in by_path.items()
+        Route(PREFIX + path, dispatch(endpoints), methods=list(endpoints))
+        for path, endpoints in ENDPOINTS.items()
     ]
 
 
-def by_method(endpoints: dict[str, Endpoint]) -> Endpoint:
-    """Return one endpoint for a path, so that its methods are known together."""
+def dispatch(endpoints: Mapping[str, Endpoint]) -> Endpoint:
+    """Return one endpoint for all methods of a path, so that a 405 lists all of them."""
 
     async def endpoint(request: Request) -> Response:
         return await endpoints["GET" if request.method == "HEAD" else request.method](request)

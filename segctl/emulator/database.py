@@ -1,13 +1,14 @@
-"""The durable half of the store: SQLite's tables and the statements on them.
+"""The SQLite file: tables and statements.
 
-A membership change is written as part of a *run*: one segment, one action, the
-profiles it changed, in the order of the events it raised.  The runs are the event
-log, the journal that survives ``kill -9``, and small: a request of 100 users x
-100 segments is a hundred rows.  The members themselves are kept in memory and
-saved now and then, with the place in the log up to which they are true.
+Membership events are stored as *runs*: one row for one segment, one action, and the
+profiles concerned in the order of their events.  A request of 100 users × 100 segments
+is a hundred rows.  The runs are the event log and also the journal from which members
+are recovered after ``kill -9``.  Members are kept in memory and saved now and then,
+with their position in the log.
 """
 
 import fcntl
+import json
 import os
 import sqlite3
 import weakref
@@ -19,8 +20,8 @@ from pathlib import Path
 
 from segctl.emulator.errors import DataFormatError, DataInUseError
 
-VERSION = 1
-"""The format of the file; another one is refused, not guessed at."""
+VERSION = 2
+"""The format of the file. Version 1 saved members differently and is migrated."""
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -41,18 +42,21 @@ CREATE TABLE IF NOT EXISTS runs (
 CREATE TABLE IF NOT EXISTS refusals (
     number INTEGER PRIMARY KEY, account INTEGER NOT NULL, ts REAL NOT NULL,
     type TEXT NOT NULL, segment TEXT, customer_id TEXT, users TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS members (segment INTEGER PRIMARY KEY, bits BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS members (segment INTEGER PRIMARY KEY, bitmap BLOB NOT NULL);
 """
 
-TABLES = ("meta", "accounts", "profiles", "segments", "runs", "refusals", "members")
+DROP_SAVED_MEMBERS = "DROP TABLE members; DELETE FROM meta WHERE key = 'checkpoint';"
+"""Migrates version 1: the members are recovered from the event log, which is complete."""
+
+CLEARED_TABLES = ("profiles", "segments", "runs", "refusals", "members")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Run:
-    """Events in a row: one segment, one action, the profiles in order.
+class EventRun:
+    """Consecutive events of one segment and one action.
 
-    ``seq`` is the first event's number.  ``changed`` is false for events that a
-    switch raises for a change that changed nothing.
+    ``seq`` is the number of the first event, ``users`` are profile numbers.
+    ``changed`` is false for the events of a switch that reports changes without effect.
     """
 
     seq: int
@@ -66,11 +70,10 @@ class Run:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Refusal:
-    """Entries that the Error Stream shows: one segment line, every user it met.
+class SkippedLine:
+    """A segment line that was skipped for some users: one Error Stream entry for each.
 
-    ``segment`` and ``customer_id`` are as the request gave them, None where it
-    gave none.
+    ``segment`` and ``customer_id`` are those of the request, None if absent.
     """
 
     account: int
@@ -81,118 +84,103 @@ class Refusal:
     users: tuple[str, ...]
 
 
-def pack(users: Sequence[int]) -> bytes:
-    """Profile numbers as they are stored: four bytes each."""
-    return array("I", users).tobytes()
+def pack_numbers(numbers: Sequence[int]) -> bytes:
+    """Return profile numbers as they are stored, four bytes each."""
+    return array("I", numbers).tobytes()
 
 
-def unpack(blob: bytes) -> tuple[int, ...]:
-    """Read back what ``pack`` wrote."""
+def unpack_numbers(blob: bytes) -> tuple[int, ...]:
+    """Return the numbers that ``pack_numbers`` packed."""
     numbers = array("I")
     numbers.frombytes(blob)
     return tuple(numbers)
 
 
-def _release(connection: sqlite3.Connection, lock: int | None) -> None:
+def _close(connection: sqlite3.Connection, lock: int | None) -> None:
     connection.close()
     if lock is not None:
         os.close(lock)
 
 
 class Database:
-    """One connection to one file, held alone, or to memory."""
+    """The connection to the file, which is locked while it is open, or to memory."""
 
     def __init__(self, *, folder: Path | None) -> None:
         lock: int | None = None
-        if folder is None:
-            target = ":memory:"
-        else:
+        path = ":memory:"
+        if folder is not None:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            lock = self._hold(folder / "emulator.lock")
-            target = str(folder / "emulator.sqlite3")
-        # The server may live in another thread than the one that made it; one
-        # event loop uses the connection, so there is no second user at a time.
-        self.connection = sqlite3.connect(target, check_same_thread=False, isolation_level=None)
-        # Also when an application made for a test is simply forgotten.
-        self._give_up = weakref.finalize(self, _release, self.connection, lock)
+            lock = _lock_folder(folder)
+            path = str(folder / "emulator.sqlite3")
+        # The server may run in a thread other than the one that opened the file.  Only
+        # one event loop uses the connection, so there is never a second user.
+        self.connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+        # Also closes the file of an application that a test never closed.
+        self.close = weakref.finalize(self, _close, self.connection, lock)
         try:
             self._open(folder)
         except sqlite3.DatabaseError as error:
             self.close()
-            raise DataFormatError(f"{target}: {error}") from error
+            raise DataFormatError(
+                f"{path}: {error}; use another data folder, or delete this file to start empty"
+            ) from error
 
     def _open(self, folder: Path | None) -> None:
-        run = self.connection.execute
-        run("PRAGMA journal_mode = WAL")
-        # NORMAL: a commit has reached the operating system, so it outlives this
-        # process, killed or not; only a power cut can take the last ones back.
-        run("PRAGMA synchronous = NORMAL")
-        run("PRAGMA cache_size = -65536")
-        (version,) = run("PRAGMA user_version").fetchone()
-        if version not in {0, VERSION}:
+        execute = self.connection.execute
+        execute("PRAGMA journal_mode = WAL")
+        # NORMAL: a commit has reached the operating system, so it survives the end of
+        # this process by any means.  Only a power cut can lose the last ones.
+        execute("PRAGMA synchronous = NORMAL")
+        execute("PRAGMA cache_size = -65536")
+        (version,) = execute("PRAGMA user_version").fetchone()
+        if version > VERSION:
             self.close()
             raise DataFormatError(
-                f"{folder} was written by another version of the emulator (format {version}, "
-                f"this one is {VERSION})"
+                f"{folder} has data of format {version}, and this version of the emulator reads "
+                f"formats up to {VERSION}; use another data folder, or a newer segctl"
             )
-        self.connection.executescript(SCHEMA)
-        run(f"PRAGMA user_version = {VERSION}")
-
-    @staticmethod
-    def _hold(path: Path) -> int:
-        lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            os.close(lock)
-            raise DataInUseError(f"another emulator is using {path.parent}") from error
-        return lock
+        migration = DROP_SAVED_MEMBERS if version == 1 else ""
+        self.connection.executescript(
+            f"BEGIN; {migration} {SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;"
+        )
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
-        """All of what happens inside, or nothing."""
+        """Commit what the block does, or roll all of it back if it raises."""
         self.connection.execute("BEGIN IMMEDIATE")
         try:
             yield self.connection
             self.connection.execute("COMMIT")
         except BaseException:
-            # SQLite has gone back by itself after some failures, a full disk for one.
+            # SQLite rolls back by itself after some failures, such as a full disk.
             if self.connection.in_transaction:
                 self.connection.execute("ROLLBACK")
             raise
 
     @property
-    def closed(self) -> bool:
-        """Whether the file was given up."""
-        return not self._give_up.alive
-
-    def close(self) -> None:
-        """Give up the file and the right to it."""
-        self._give_up()
+    def is_closed(self) -> bool:
+        """Whether the file was closed and unlocked."""
+        return not self.close.alive
 
     def clear(self) -> None:
-        """Forget everything but the accounts and what is in ``meta``."""
+        """Delete everything but the accounts, the settings and the faults."""
         with self.transaction() as connection:
-            for table in TABLES:
-                if table not in {"accounts", "meta"}:
-                    connection.execute(f"DELETE FROM {table}")  # noqa: S608 - our own names
+            for table in CLEARED_TABLES:
+                connection.execute(f"DELETE FROM {table}")  # noqa: S608 - our own names
             connection.execute("UPDATE accounts SET profile_points = 0")
             connection.execute("DELETE FROM meta WHERE key = 'checkpoint'")
 
-    def note(self, key: str, value: str) -> None:
-        """Keep a small document under a name."""
-        self.connection.execute(
-            "INSERT INTO meta VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
-            (key, value),
-        )
+    def set_meta(self, key: str, value: str) -> None:
+        """Store a small document under a key."""
+        self.connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
 
-    def noted(self, key: str) -> str | None:
-        """Return the document under that name."""
+    def get_meta(self, key: str) -> str | None:
+        """Return the document stored under a key."""
         row = self.connection.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
         return None if row is None else str(row[0])
 
-    def add_runs(self, runs: Iterable[Run]) -> None:
-        """Append to the log; the caller holds a transaction."""
+    def append_runs(self, runs: Iterable[EventRun]) -> None:
+        """Append to the event log. The caller has begun a transaction."""
         self.connection.executemany(
             "INSERT INTO runs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             [
@@ -205,28 +193,49 @@ class Database:
                     len(run.users),
                     run.points,
                     run.ts,
-                    pack(run.users),
+                    pack_numbers(run.users),
                 )
                 for run in runs
             ],
         )
 
-    def runs(self, *, start: int = 0, backwards: bool = False) -> Iterator[Run]:
-        """Read the log from the run that holds event number ``start``, or from its end."""
-        if backwards:
-            where, parameters = "WHERE seq >= ? ORDER BY seq DESC", (start,)
-        else:
-            where, parameters = (
-                "WHERE seq >= coalesce((SELECT max(seq) FROM runs WHERE seq <= ?), 0) ORDER BY seq",
-                (start,),
-            )
+    def append_skipped(self, skipped: Iterable[SkippedLine]) -> None:
+        """Append to the Error Stream. The caller has begun a transaction."""
+        self.connection.executemany(
+            "INSERT INTO refusals (account, ts, type, segment, customer_id, users) "
+            "VALUES (?, ?, ?, ?, ?, ?)",
+            [
+                (
+                    line.account,
+                    line.ts,
+                    line.type,
+                    line.segment,
+                    line.customer_id,
+                    json.dumps(line.users),
+                )
+                for line in skipped
+            ],
+        )
+
+    def read_runs(self, *, start: int = 0) -> Iterator[EventRun]:
+        """Yield the runs from the one with event number ``start`` on, oldest first."""
+        return self._select_runs(
+            "WHERE seq >= coalesce((SELECT max(seq) FROM runs WHERE seq <= ?), 0) ORDER BY seq",
+            start,
+        )
+
+    def read_runs_backwards(self) -> Iterator[EventRun]:
+        """Yield all runs, newest first."""
+        return self._select_runs("ORDER BY seq DESC")
+
+    def _select_runs(self, clause: str, *parameters: int) -> Iterator[EventRun]:
         rows = self.connection.execute(
             "SELECT seq, account, segment, action, changed, points, ts, users FROM runs "  # noqa: S608 - one of two fixed clauses
-            + where,
+            + clause,
             parameters,
         )
         for seq, account, segment, action, changed, points, ts, users in rows:
-            yield Run(
+            yield EventRun(
                 seq=seq,
                 account=account,
                 segment=segment,
@@ -234,5 +243,17 @@ class Database:
                 changed=bool(changed),
                 points=points,
                 ts=ts,
-                users=unpack(users),
+                users=unpack_numbers(users),
             )
+
+
+def _lock_folder(folder: Path) -> int:
+    lock = os.open(folder / "emulator.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(lock)
+        raise DataInUseError(
+            f"another emulator is using {folder}; stop it, or use another data folder"
+        ) from error
+    return lock

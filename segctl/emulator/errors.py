@@ -1,72 +1,98 @@
-"""What can go wrong, drawn once.
+"""The errors the emulator raises, and the vendor's form of an error.
 
 EmulatorError
-├── RequestError           the caller's request is refused, in the vendor's form
-├── InvalidSettingsError   a settings or faults document that cannot be taken
-├── DataInUseError         another process has the data folder
-├── DataFormatError        the data folder holds something else
-├── ExposedError           asked to listen beyond loopback without leave
-└── ConnectionCutError     a fault: the connection ends here, without an answer
+├── RequestError           a request is refused, in the vendor's form
+├── InvalidSettingsError   a settings or fault plan document is invalid
+├── DataInUseError         another process uses the data folder
+├── DataFormatError        the data folder is damaged or of another version
+├── ExposedError           listening beyond loopback is not allowed
+└── ConnectionCutError     a fault closes the connection without an answer
 """
 
 import sys
 from typing import Any
 
+NOT_FOUND_OR_DELETED = "API_SEGMENT_NOT_FOUND_OR_DELETED"
+ID_MISMATCH = "API_SEGMENT_ID_MISMATCH"
+INVALID_ACTION = "API_SEGMENT_INVALID_ACTION"
+EMPTY_IDENTITY = "API_SEGMENT_EMPTY_IDENTITY"
+NO_SEGMENT_ID = "API_SEGMENT_NO_SEGMENT_ID"
+
+ERROR_TYPES = (
+    NOT_FOUND_OR_DELETED,
+    ID_MISMATCH,
+    INVALID_ACTION,
+    EMPTY_IDENTITY,
+    NO_SEGMENT_ID,
+)
+"""The Error Stream's types, for entries that an update skips."""
+
 
 class EmulatorError(Exception):
-    """Base of everything the emulator raises on purpose."""
+    """Base class of the emulator's errors."""
 
 
 class RequestError(EmulatorError):
-    """A whole request is refused: HTTP status, the vendor's code, its text."""
+    """A request is refused as a whole: HTTP status, the vendor's code and text."""
 
-    def __init__(self, *, status: int, code: int, text: str) -> None:
+    def __init__(self, status: int, text: str, *, code: int | None = None) -> None:
         super().__init__(text)
         self.status = status
-        self.code = code
         self.text = text
+        self.code = status if code is None else code
+
+    def body(self) -> dict[str, Any]:
+        """Return the error as a JSON document.
+
+        The form is that of the vendor's older calls; the segment calls' is not published.
+        """
+        return {"status": "fail", "error": self.text, "code": self.code}
+
+
+def bad_request(problem: str) -> RequestError:
+    """Return the vendor's 400 for a request with this problem."""
+    return RequestError(400, f"Incorrect request parameters: {problem}")
 
 
 class InvalidSettingsError(EmulatorError):
-    """Settings or faults that cannot be taken; ``problems`` names each one."""
+    """Invalid settings or an invalid fault plan; ``problems`` has one line for each."""
 
-    def __init__(self, *, problems: tuple[str, ...]) -> None:
+    def __init__(self, *problems: str) -> None:
         super().__init__("; ".join(problems))
         self.problems = problems
 
 
 class DataInUseError(EmulatorError):
-    """The data folder belongs to another emulator that is running."""
+    """The data folder is locked by another running emulator."""
 
 
 class DataFormatError(EmulatorError):
-    """The data folder's file is not ours, damaged, or of another version."""
+    """The file in the data folder is damaged, or not one this version can read."""
 
 
 class ExposedError(EmulatorError):
-    """The address asked for can be reached from other machines."""
+    """Other machines can reach the requested address, and that is not allowed."""
 
 
 class ConnectionCutError(EmulatorError, ConnectionResetError):
-    """The emulator ended the connection without an answer, as its faults say."""
+    """A fault closed the connection without an answer."""
 
 
 def connection_cut() -> ConnectionCutError:
-    """Return the error that stands for a cut connection where there is no socket.
+    """Return the error to raise where there is no socket to close.
 
-    A caller of the in-process application that uses httpx would get our error as
-    it is, since httpx translates only its own transport's errors.  So where httpx
-    is loaded, the error is one of httpx's too, and the caller's handling of cut
-    connections is what runs.
+    httpx translates only the errors of its own transports.  If httpx is loaded, the
+    returned error is also an ``httpx.RemoteProtocolError``, so that an in-process
+    client handles it as it handles a closed socket.
     """
     text = "the connection was cut by a fault"
     httpx: Any = sys.modules.get("httpx")
     if httpx is None:
         return ConnectionCutError(text)
-    mixed = type(
+    combined = type(
         "ConnectionCutError",
         (ConnectionCutError, httpx.RemoteProtocolError),
         {"__init__": httpx.RemoteProtocolError.__init__},
     )
-    error: ConnectionCutError = mixed(text)
+    error: ConnectionCutError = combined(text)
     return error

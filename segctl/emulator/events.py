@@ -1,7 +1,7 @@
-"""Segment Membership Change events, read from the log in the forms they are asked for.
+"""Segment Membership Change events, in the forms in which they are read.
 
-The log holds runs; here each run becomes its single events again.  The spelling
-of the four properties is the vendor's: three with spaces, one with underscores.
+The log contains runs; here each run is expanded into its single events.  The names of
+the four properties are the vendor's: three with spaces, one with underscores.
 """
 
 from collections.abc import Iterator
@@ -10,17 +10,17 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
 
-from segctl.emulator.database import Run
-from segctl.emulator.service import Service, names_of
+from segctl.emulator.database import EventRun
+from segctl.emulator.service import Service
 from segctl.emulator.state import Account, Segment, User
 
 EVENT_NAME = "Segment Membership Change"
-RUNS_AT_ONCE = 500
+RUNS_PER_READ = 500
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Event:
-    """One user came into, or went out of, one segment."""
+    """One user was added to, or removed from, one segment."""
 
     seq: int
     ts: float
@@ -31,8 +31,18 @@ class Event:
 
     @property
     def user(self) -> User:
-        """The profile's identity, or its guid where it has none."""
+        """The profile's identity, or its guid if it has no identity."""
         return self.account.profiles.user(self.number)
+
+    @property
+    def identity(self) -> str | None:
+        """The profile's identity, if it has one."""
+        return self.account.profiles.keys[self.number][0]
+
+    @property
+    def object_id(self) -> str:
+        """The profile's CleverTap id."""
+        return self.account.profiles.object_id(self.number)
 
     def properties(self) -> dict[str, Any]:
         """Return the event's four properties."""
@@ -43,20 +53,15 @@ class Event:
             "Customer_Segment_ID": self.segment.customer_id,
         }
 
-    def profile(self) -> dict[str, Any]:
-        """Return the profile as Get Events shows it."""
-        identity, _ = self.account.profiles.names[self.number]
-        shown: dict[str, Any] = {"objectId": self.account.profiles.object_id(self.number)}
-        if identity is not None:
-            shown |= {"identity": identity, "all_identities": [identity]}
-        return shown
-
     def record(self) -> dict[str, Any]:
         """Return the event as a record of Get Events."""
-        return {"profile": self.profile(), "ts": stamp(self.ts), "event_props": self.properties()}
+        profile: dict[str, Any] = {"objectId": self.object_id}
+        if self.identity is not None:
+            profile |= {"identity": self.identity, "all_identities": [self.identity]}
+        return {"profile": profile, "ts": stamp(self.ts), "event_props": self.properties()}
 
     def line(self) -> dict[str, Any]:
-        """Return the event as our own list and the live stream give it."""
+        """Return the event as in the emulator's own list and live stream."""
         return {
             "seq": self.seq,
             "account": self.account.id,
@@ -68,10 +73,9 @@ class Event:
 
     def export_line(self, *, object_id: bool) -> dict[str, Any]:
         """Return the event as a line of the vendor's event export."""
-        identity, _ = self.account.profiles.names[self.number]
-        profile: dict[str, Any] = {} if identity is None else {"identity": identity}
+        profile = {} if self.identity is None else {"identity": self.identity}
         if object_id:
-            profile["objectId"] = self.account.profiles.object_id(self.number)
+            profile["objectId"] = self.object_id
         return {
             "eventName": EVENT_NAME,
             "profile": profile,
@@ -81,32 +85,34 @@ class Event:
 
 
 def stamp(ts: float) -> int:
-    """Return a time as the vendor writes it, yyyymmddhhmmss; ours is in UTC."""
-    return int(datetime.fromtimestamp(ts, tz=UTC).strftime("%Y%m%d%H%M%S"))
+    """Return a time as the vendor writes it, yyyymmddhhmmss, in UTC."""
+    return int(_utc(ts).strftime("%Y%m%d%H%M%S"))
 
 
 def day(ts: float) -> int:
     """Return the day of a time as yyyymmdd, in UTC."""
-    return int(datetime.fromtimestamp(ts, tz=UTC).strftime("%Y%m%d"))
+    return int(_utc(ts).strftime("%Y%m%d"))
 
 
 def iso(ts: float) -> str:
-    """Return a time for people, in UTC."""
-    return (
-        datetime.fromtimestamp(ts, tz=UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    )
+    """Return a time in ISO 8601 with milliseconds, in UTC."""
+    return _utc(ts).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _utc(ts: float) -> datetime:
+    return datetime.fromtimestamp(ts, tz=UTC)
 
 
 def read_events(service: Service, *, account: Account | None, start: int = 1) -> Iterator[Event]:
-    """Give the visible events from number ``start`` on, in order.
+    """Yield the visible events from number ``start`` on, oldest first.
 
-    The log is read in pieces, none of which is held open between two events: a
-    reader may be slow while the service goes on writing.
+    The log is read in pieces, and no cursor stays open between two of them: a reader may
+    be slow while the service goes on writing.
     """
-    accounts = names_of(service.store.accounts)
+    accounts = service.store.accounts_by_number()
     until = service.visible_until()
     while True:
-        runs = list(islice(service.store.database.runs(start=start), RUNS_AT_ONCE))
+        runs = list(islice(service.store.database.read_runs(start=start), RUNS_PER_READ))
         runs = [run for run in runs if run.seq + len(run.users) > start]
         if not runs:
             return
@@ -114,35 +120,36 @@ def read_events(service: Service, *, account: Account | None, start: int = 1) ->
             if until is not None and run.ts > until:
                 return
             if account is None or run.account == account.number:
-                yield from _expand(run, accounts[run.account], start=start)
+                for event in _expand(run, accounts[run.account]):
+                    if event.seq >= start:
+                        yield event
         start = runs[-1].seq + len(runs[-1].users)
 
 
-def _expand(run: Run, account: Account, *, start: int) -> Iterator[Event]:
+def _expand(run: EventRun, account: Account) -> Iterator[Event]:
     segment = account.segments[run.segment]
     for seq, number in enumerate(run.users, start=run.seq):
-        if seq >= start:
-            yield Event(
-                seq=seq,
-                ts=run.ts,
-                account=account,
-                number=number,
-                action=run.action,
-                segment=segment,
-            )
+        yield Event(
+            seq=seq,
+            ts=run.ts,
+            account=account,
+            number=number,
+            action=run.action,
+            segment=segment,
+        )
 
 
-def last_events(service: Service, *, account: Account | None, most: int) -> list[Event]:
+def newest_events(service: Service, *, account: Account | None, limit: int) -> list[Event]:
     """Return the newest visible events, newest first."""
-    accounts = names_of(service.store.accounts)
+    accounts = service.store.accounts_by_number()
     until = service.visible_until()
-    found: list[Event] = []
-    for run in service.store.database.runs(backwards=True):
+    events: list[Event] = []
+    for run in service.store.database.read_runs_backwards():
         if (until is not None and run.ts > until) or (
             account is not None and run.account != account.number
         ):
             continue
-        found.extend(reversed(list(_expand(run, accounts[run.account], start=run.seq))))
-        if len(found) >= most:
+        events.extend(reversed(list(_expand(run, accounts[run.account]))))
+        if len(events) >= limit:
             break
-    return found[:most]
+    return events[:limit]

@@ -1,39 +1,42 @@
-"""Faults to inject: what may go wrong on the way, by rules and by seed.
+"""Fault injection: rules that make some requests fail, repeatable by their seed.
 
-A rule names a call, a fault and the share of the requests it strikes.  One random
-generator, seeded, is asked in the order in which requests arrive, so a sequential
-client meets the same faults each time.
+A rule names a fault, a call and the share of its requests to affect.  A single random
+generator is used in the order in which requests arrive, so a sequential client meets
+the same faults in every run.
 """
 
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass
+from math import inf
 from random import Random
 from typing import Any
 
-from segctl.emulator.errors import InvalidSettingsError
-from segctl.emulator.membership import ERROR_TYPES, NOT_FOUND_OR_DELETED
-from segctl.emulator.settings import whole_number
+from segctl.emulator.errors import ERROR_TYPES, NOT_FOUND_OR_DELETED, InvalidSettingsError
+from segctl.emulator.settings import is_number, whole_number
 
 CALLS = ("createSegment", "updateSegment", "getEvents", "getProfile", "upload")
 BODIES = ("html", "fail", "truncated", "array")
+STATUSES = (500, 502, 503, 504)
+MAX_MS = 600_000
 
 FAULTS = {
     "latency": "the answer takes ms longer, and up to jitter_ms more",
-    "too_many_requests": "429; with Retry-After if retry_after is given",
-    "server_error": "500 or 503; committed: the change was made all the same",
-    "cut_before": "the connection ends before the change is made",
-    "cut_after": "the connection ends after the change was made",
-    "empty_body": "200 without a body; committed: false leaves the change out",
-    "wrong_body": "200 with a body that is no answer: html, fail, truncated or array",
-    "slow_body": "the body comes byte by byte over ms",
+    "too_many_requests": "429, with Retry-After if retry_after is set",
+    "server_error": "500, 502, 503 or 504; with committed, the change is made all the same",
+    "cut_before": "the connection is closed before the change is made",
+    "cut_after": "the connection is closed after the change is made",
+    "empty_body": "200 without a body; with committed: false, the change is not made",
+    "wrong_body": "200 with a body that is not an answer: html, fail, truncated or array",
+    "slow_body": "the body is sent in pieces over ms",
     "refuse_entries": "a share of the valid entries goes to the Error Stream as error_type",
 }
+"""What each fault does."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rule:
-    """One line of a fault plan."""
+    """One rule of a fault plan."""
 
     fault: str
     call: str = "*"
@@ -49,9 +52,103 @@ class Rule:
     error_type: str = NOT_FOUND_OR_DELETED
 
 
+@dataclass(frozen=True)
+class Check:
+    """A check of one field: whether a value is valid, and what it must be."""
+
+    is_valid: Callable[[Any], bool]
+    requirement: str
+
+
+def _one_of(choices: Iterable[str | int]) -> Check:
+    valid = tuple(choices)
+    return Check(lambda value: value in valid, f"must be one of {', '.join(map(str, valid))}")
+
+
+def _number(most: float) -> Check:
+    return Check(lambda value: is_number(value, 0, most), f"must be a number from 0 to {most}")
+
+
+def _is_count(value: Any) -> bool:
+    return is_number(value, 0, inf, is_whole=True)
+
+
+COUNT = Check(_is_count, "must be a whole number, 0 or more")
+COUNT_OR_NULL = Check(
+    lambda value: value is None or _is_count(value), "must be a whole number, 0 or more, or null"
+)
+
+RULE_FIELDS: Mapping[str, Check] = {
+    "fault": _one_of(FAULTS),
+    "call": _one_of(("*", *CALLS)),
+    "share": _number(1),
+    "skip": COUNT,
+    "times": COUNT_OR_NULL,
+    "ms": _number(MAX_MS),
+    "jitter_ms": _number(MAX_MS),
+    "status": _one_of(STATUSES),
+    "retry_after": COUNT_OR_NULL,
+    "committed": Check(
+        lambda value: value is None or isinstance(value, bool), "must be true, false or null"
+    ),
+    "body": _one_of(BODIES),
+    "error_type": _one_of(ERROR_TYPES),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class FaultPlan:
+    """Rules and the seed of their random generator."""
+
+    seed: int = 0
+    rules: tuple[Rule, ...] = ()
+
+    def document(self) -> dict[str, Any]:
+        """Return the plan as JSON values that ``parse_plan`` reads."""
+        return {"seed": self.seed, "rules": [asdict(rule) for rule in self.rules]}
+
+
+def parse_plan(document: object, *, seed: int = 0) -> FaultPlan:
+    """Read a fault plan; ``seed`` is the default of its seed.
+
+    Raises InvalidSettingsError with all problems.
+    """
+    if not isinstance(document, dict):
+        raise InvalidSettingsError("faults must be a JSON object")
+    problems = [f"{name}: unknown field" for name in document if name not in {"seed", "rules"}]
+    seed = whole_number(document.get("seed", seed))
+    if not is_number(seed, -inf, inf, is_whole=True):
+        problems.append("seed: must be a whole number")
+    rules = document.get("rules", [])
+    if not isinstance(rules, list):
+        problems.append("rules: must be an array")
+        rules = []
+    parsed: list[dict[str, Any]] = []
+    for index, item in enumerate(rules):
+        if not isinstance(item, dict):
+            problems.append(f"rules[{index}]: must be an object")
+            continue
+        rule = {name: whole_number(value) for name, value in item.items()}
+        parsed.append(rule)
+        problems += [f"rules[{index}].{problem}" for problem in _rule_problems(rule)]
+    if problems:
+        raise InvalidSettingsError(*problems)
+    return FaultPlan(seed=seed, rules=tuple(Rule(**rule) for rule in parsed))
+
+
+def _rule_problems(rule: dict[str, Any]) -> list[str]:
+    problems = [f"{name}: unknown field" for name in rule if name not in RULE_FIELDS]
+    problems += [
+        f"{name}: {check.requirement}"
+        for name, check in RULE_FIELDS.items()
+        if (name in rule or name == "fault") and not check.is_valid(rule.get(name))
+    ]
+    return problems
+
+
 @dataclass(kw_only=True)
-class Drawn:
-    """What happens to one request."""
+class RequestFaults:
+    """The faults to inject into one request."""
 
     delay_ms: float = 0
     slow_ms: float = 0
@@ -60,148 +157,72 @@ class Drawn:
     cut: bool = False
     body: str | None = None
     committed: bool = True
-    refuse: Callable[[], str | None] | None = None
+    """Whether the request's change is made."""
+    refuse_entry: Callable[[], str | None] | None = None
+    """Returns for each valid entry the error type to refuse it with, or None."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class FaultPlan:
-    """Rules and the seed of the chance they depend on."""
+class FaultInjector:
+    """A fault plan in force, with its random generator and the faults injected so far."""
 
-    seed: int = 0
-    rules: tuple[Rule, ...] = ()
-
-    def document(self) -> dict[str, Any]:
-        """Return the plan as JSON values, as it can be put again."""
-        return {"seed": self.seed, "rules": [asdict(rule) for rule in self.rules]}
-
-
-def parse_plan(document: object, *, seed: int = 0) -> FaultPlan:
-    """Read a fault plan; raises InvalidSettingsError with every problem."""
-    if not isinstance(document, dict):
-        raise InvalidSettingsError(problems=("faults are a JSON object",))
-    problems = [f"{name}: no such field" for name in document if name not in {"seed", "rules"}]
-    given_seed = whole_number(document.get("seed", seed))
-    if not isinstance(given_seed, int) or isinstance(given_seed, bool):
-        problems.append("seed: a whole number")
-    rules = document.get("rules", [])
-    if not isinstance(rules, list):
-        problems.append("rules: an array")
-        rules = []
-    known = {each.name for each in fields(Rule)}
-    parsed: list[dict[str, Any]] = []
-    for index, given in enumerate(rules):
-        if not isinstance(given, dict):
-            problems.append(f"rules[{index}]: an object")
-            continue
-        rule = {name: whole_number(value) for name, value in given.items()}
-        parsed.append(rule)
-        problems.extend(f"rules[{index}].{name}: no such field" for name in rule.keys() - known)
-        problems.extend(
-            f"rules[{index}].{name}: {what}" for name, what in _rule_problems(rule).items()
-        )
-    if problems:
-        raise InvalidSettingsError(problems=tuple(problems))
-    return FaultPlan(seed=given_seed, rules=tuple(Rule(**rule) for rule in parsed))
-
-
-def _rule_problems(rule: dict[str, Any]) -> dict[str, str]:
-    checks: dict[str, tuple[Callable[[Any], bool], str]] = {
-        "fault": (lambda v: v in FAULTS, f"one of {', '.join(FAULTS)}"),
-        "call": (lambda v: v in {"*", *CALLS}, f"* or one of {', '.join(CALLS)}"),
-        "share": (lambda v: _number(v) and 0 <= v <= 1, "a number from 0 to 1"),
-        "skip": (lambda v: _whole(v) and v >= 0, "a whole number from 0"),
-        "times": (lambda v: v is None or (_whole(v) and v >= 0), "a whole number from 0, or null"),
-        "ms": (lambda v: _number(v) and 0 <= v <= 600_000, "a number from 0 to 600000"),
-        "jitter_ms": (lambda v: _number(v) and 0 <= v <= 600_000, "a number from 0 to 600000"),
-        "status": (lambda v: v in {500, 502, 503, 504}, "500, 502, 503 or 504"),
-        "retry_after": (lambda v: v is None or (_whole(v) and v >= 0), "whole seconds, or null"),
-        "committed": (lambda v: v is None or isinstance(v, bool), "true, false or null"),
-        "body": (lambda v: v in BODIES, f"one of {', '.join(BODIES)}"),
-        "error_type": (lambda v: v in ERROR_TYPES, f"one of {', '.join(ERROR_TYPES)}"),
-    }
-    found = {}
-    for name, (is_right, what) in checks.items():
-        if name not in rule:
-            if name == "fault":
-                found[name] = what
-            continue
-        value = rule[name]
-        hashable = not isinstance(value, (dict, list))
-        if not hashable or not is_right(value):
-            found[name] = what
-    return found
-
-
-def _number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _whole(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-@dataclass(kw_only=True)
-class Faults:
-    """A plan at work: its random generator and what it has done so far."""
-
-    plan: FaultPlan = field(default_factory=FaultPlan)
-    injected: Counter[str] = field(default_factory=Counter)
-
-    def __post_init__(self) -> None:
-        self.restart(self.plan)
+    def __init__(self, plan: FaultPlan) -> None:
+        self.injected: Counter[str] = Counter()
+        self.restart(plan)
 
     def restart(self, plan: FaultPlan) -> None:
-        """Begin a plan from its seed."""
+        """Start a plan from its seed."""
         self.plan = plan
         self.injected.clear()
-        self._chance = Random(plan.seed)  # noqa: S311 - repeatable by purpose, guards nothing
-        self._met = [0] * len(plan.rules)
-        self._struck = [0] * len(plan.rules)
+        self._random = Random(plan.seed)  # noqa: S311 - repeatable on purpose, guards nothing
+        self._requests = [0] * len(plan.rules)
+        self._injections = [0] * len(plan.rules)
 
     def jitter(self, most: float) -> float:
         """Return a random number from 0 to ``most``."""
-        return self._chance.uniform(0, most) if most else 0.0
+        return self._random.uniform(0, most) if most else 0.0
 
-    def draw(self, call: str) -> Drawn:
-        """Decide what happens to the next request of this call."""
-        drawn = Drawn()
+    def next_request(self, call: str) -> RequestFaults:
+        """Choose the faults of the next request of this call."""
+        faults = RequestFaults()
         for index, rule in enumerate(self.plan.rules):
             if rule.call not in {"*", call}:
                 continue
             if rule.fault == "refuse_entries":
-                drawn.refuse = self._refuser(rule)
+                faults.refuse_entry = self._entry_refuser(rule)
                 continue
-            self._met[index] += 1
-            spent = rule.times is not None and self._struck[index] >= rule.times
-            if self._met[index] <= rule.skip or spent:
+            self._requests[index] += 1
+            is_used_up = rule.times is not None and self._injections[index] >= rule.times
+            if self._requests[index] <= rule.skip or is_used_up:
                 continue
-            if rule.share < 1 and self._chance.random() >= rule.share:
+            if rule.share < 1 and self._random.random() >= rule.share:
                 continue
-            self._struck[index] += 1
+            self._injections[index] += 1
             self.injected[rule.fault] += 1
-            self._strike(drawn, rule)
-        return drawn
+            self._add(rule, faults)
+        return faults
 
-    def _strike(self, drawn: Drawn, rule: Rule) -> None:
-        if rule.fault == "latency":
-            drawn.delay_ms += rule.ms + self.jitter(rule.jitter_ms)
-        elif rule.fault == "slow_body":
-            drawn.slow_ms += rule.ms
-        elif rule.fault == "too_many_requests":
-            drawn.status, drawn.retry_after, drawn.committed = 429, rule.retry_after, False
-        elif rule.fault == "server_error":
-            drawn.status, drawn.committed = rule.status, bool(rule.committed)
-        elif rule.fault in {"cut_before", "cut_after"}:
-            drawn.cut, drawn.committed = True, rule.fault == "cut_after"
-        else:
-            drawn.body = "empty" if rule.fault == "empty_body" else rule.body
-            drawn.committed = rule.committed is not False
+    def _add(self, rule: Rule, faults: RequestFaults) -> None:
+        match rule.fault:
+            case "latency":
+                faults.delay_ms += rule.ms + self.jitter(rule.jitter_ms)
+            case "slow_body":
+                faults.slow_ms += rule.ms
+            case "too_many_requests":
+                faults.status, faults.retry_after = 429, rule.retry_after
+                faults.committed = False
+            case "server_error":
+                faults.status, faults.committed = rule.status, bool(rule.committed)
+            case "cut_before" | "cut_after":
+                faults.cut, faults.committed = True, rule.fault == "cut_after"
+            case _:
+                faults.body = "empty" if rule.fault == "empty_body" else rule.body
+                faults.committed = rule.committed is not False
 
-    def _refuser(self, rule: Rule) -> Callable[[], str | None]:
-        def refuse() -> str | None:
-            if self._chance.random() >= rule.share:
+    def _entry_refuser(self, rule: Rule) -> Callable[[], str | None]:
+        def refuse_entry() -> str | None:
+            if self._random.random() >= rule.share:
                 return None
             self.injected[rule.fault] += 1
             return rule.error_type
 
-        return refuse
+        return refuse_entry

@@ -1,37 +1,38 @@
-"""Get User Profiles, for one profile: who somebody is, by identity, e-mail or CleverTap id.
+"""Get User Profiles: look up one profile by identity, e-mail or CleverTap id.
 
-The vendor's record has far more in it.  Here it tells what the emulator knows, and
-above all whether there is such a profile.
+The vendor's record has many more fields.  This one has what the emulator stores, and
+answers above all whether the profile exists.
 """
 
-import json
 from typing import Any
 
-from segctl.emulator.bodies import incorrect
-from segctl.emulator.calls import Answer, Incoming, answer
+from starlette.responses import Response
+
+from segctl.emulator.errors import bad_request
 from segctl.emulator.service import Service
 from segctl.emulator.state import Account, User
+from segctl.emulator.vendor_call import VendorRequest, json_response
 
 KEYS = ("identity", "email", "objectId")
 
 
-def profile(service: Service, incoming: Incoming) -> Answer:
-    """Answer with a profile's record, null where there is none."""
-    given = {key: value for key in KEYS if (value := incoming.query.get(key))}
-    if len(given) != 1:
-        raise incorrect(f"one of {', '.join(KEYS)} is required")
-    ((key, value),) = given.items()
-    account = incoming.account
+def get_profile(service: Service, request: VendorRequest) -> Response:
+    """Answer with the profile's record, or null if there is no such profile."""
+    keys = [(key, value) for key in KEYS if (value := request.query.get(key))]
+    if len(keys) != 1:
+        raise bad_request(f"one of {', '.join(KEYS)} is required")
+    ((key, value),) = keys
+    account = request.account
     number = (
-        _by_email(service, account, value)
+        _find_by_email(service, account, value)
         if key == "email"
         else account.profiles.find(User("identity" if key == "identity" else "guid", value))
     )
     record = None if number is None else _record(service, account, number)
-    return answer({"status": "success", "record": record})
+    return json_response({"status": "success", "record": record})
 
 
-def _by_email(service: Service, account: Account, email: str) -> int | None:
+def _find_by_email(service: Service, account: Account, email: str) -> int | None:
     row = service.store.database.connection.execute(
         "SELECT number FROM profiles WHERE account = ? AND json_extract(data, '$.Email') = ? "
         "ORDER BY number",
@@ -41,14 +42,10 @@ def _by_email(service: Service, account: Account, email: str) -> int | None:
 
 
 def _record(service: Service, account: Account, number: int) -> dict[str, Any]:
-    row = service.store.database.connection.execute(
-        "SELECT data FROM profiles WHERE account = ? AND number = ?", (account.number, number)
-    ).fetchone()
-    fields = json.loads(row[0]) if row and row[0] else {}
-    identity, _ = account.profiles.names[number]
-    named = {} if identity is None else {"identity": identity, "all_identities": [identity]}
+    fields = service.store.profile_fields(account, number)
+    identity, _ = account.profiles.keys[number]
     return {
-        **named,
+        **({} if identity is None else {"identity": identity, "all_identities": [identity]}),
         "profileData": {name: value for name, value in fields.items() if name != "tokens"},
         "platformInfo": [{"objectId": account.profiles.object_id(number)}],
     }

@@ -1,24 +1,30 @@
-"""The OpenAPI document: every path that the emulator serves to programs.
+"""The OpenAPI document of every path that the emulator serves to programs.
 
-Written by hand from the same pages as the code, not generated from it, so that a
-checker that sends requests by this document tests the one against the other.
+It is written by hand from the vendor's pages and not generated from the code, so that
+a checker that sends requests by this document tests one against the other.
 """
 
 from collections.abc import Mapping
-from dataclasses import fields
 from typing import Any
 
+from segctl.emulator.errors import ERROR_TYPES
 from segctl.emulator.faults import BODIES, CALLS, FAULTS
-from segctl.emulator.membership import ERROR_TYPES
-from segctl.emulator.settings import LIMIT, SWITCH, Settings
+from segctl.emulator.settings import LIMITS, QUESTIONS, SWITCHES
 
 Schema = dict[str, Any]
 
 TEXT: Schema = {"type": "string"}
-FULL_TEXT: Schema = {"type": "string", "minLength": 1, "pattern": r"\S"}
-WHOLE: Schema = {"type": "integer"}
+TEXT_OR_NULL: Schema = {"type": ["string", "null"]}
+NOT_BLANK: Schema = {"type": "string", "minLength": 1, "pattern": r"\S"}
+TIME: Schema = {"type": "string", "format": "date-time"}
+INTEGER: Schema = {"type": "integer"}
+ID_OR_NULL: Schema = {"type": ["integer", "string", "null"]}
 COUNT: Schema = {"type": "integer", "minimum": 0}
-TRUTH: Schema = {"type": "boolean"}
+COUNT_OR_NULL: Schema = {"type": ["integer", "null"], "minimum": 0}
+COUNTS: Schema = {"type": "object", "additionalProperties": COUNT}
+POSITION: Schema = {"type": "integer", "minimum": 0, "maximum": 2**53}
+MILLISECONDS: Schema = {"type": "number", "minimum": 0, "maximum": 600_000}
+BOOLEAN: Schema = {"type": "boolean"}
 DAY: Schema = {"type": "integer", "minimum": 20000101, "maximum": 20000131}
 
 
@@ -37,66 +43,53 @@ def record(properties: Mapping[str, Schema], *required: str, **more: Any) -> Sch
     }
 
 
-FAIL = record({"status": {"const": "fail"}, "error": TEXT, "code": WHOLE})
+FAIL = record({"status": {"const": "fail"}, "error": TEXT, "code": INTEGER})
 SUCCESS = record({"success": {"const": True}})
 
-# An entry that is wrong is skipped, and its request answered with 200 all the same.
-MAYBE_TEXT: Schema = {"type": ["string", "null"]}
-USER: Schema = {"type": "object", "properties": {"identity": MAYBE_TEXT, "guid": MAYBE_TEXT}}
+# An invalid entry is skipped, and its request is answered with 200 all the same.
+USER: Schema = {"type": "object", "properties": {"identity": TEXT_OR_NULL, "guid": TEXT_OR_NULL}}
 LINE: Schema = {
     "type": "object",
     "properties": {
-        "ct_segment_id": {"type": ["integer", "string", "null"]},
-        "customer_segment_id": MAYBE_TEXT,
+        "ct_segment_id": ID_OR_NULL,
+        "customer_segment_id": TEXT_OR_NULL,
         "action": {"description": "ADD or REMOVE"},
     },
 }
-UPDATE = record(
+UPDATE_ENTRY = record(
     {
-        "bulk_profiles": array(
-            record(
-                {
-                    "user_profiles": {"anyOf": [array(USER, maxItems=100), {"type": "null"}]},
-                    "segments": array(LINE, minItems=1, maxItems=100),
-                },
-                "segments",
-            ),
-            maxItems=100,
-        )
-    }
+        "user_profiles": {"anyOf": [array(USER, maxItems=100), {"type": "null"}]},
+        "segments": array(LINE, minItems=1, maxItems=100),
+    },
+    "segments",
 )
+UPDATE = record({"bulk_profiles": array(UPDATE_ENTRY, maxItems=100)})
 CREATE = array(
-    record({"segment_name": FULL_TEXT, "customer_segment_id": FULL_TEXT}),
-    minItems=1,
-    maxItems=100,
+    record({"segment_name": NOT_BLANK, "customer_segment_id": NOT_BLANK}), minItems=1, maxItems=100
 )
-CREATED = array(
-    record({"id": WHOLE, "segment_name": TEXT, "customer_segment_id": {"type": ["string", "null"]}})
-)
-REACH = record(dict.fromkeys(("any", "email", "sms", "push"), COUNT))
+CREATED = array(record({"id": INTEGER, "segment_name": TEXT, "customer_segment_id": TEXT_OR_NULL}))
 SEGMENT = record(
     {
-        "ct_segment_id": WHOLE,
-        "customer_segment_id": {"type": ["string", "null"]},
+        "ct_segment_id": INTEGER,
+        "customer_segment_id": TEXT_OR_NULL,
         "segment_name": TEXT,
         "members": COUNT,
-        "reachable": REACH,
-        "deleted": TRUTH,
-        "created_at": {"type": "string", "format": "date-time"},
+        "reachable": record(dict.fromkeys(("any", "email", "sms", "push"), COUNT)),
+        "deleted": BOOLEAN,
+        "created_at": TIME,
         "account": TEXT,
     }
 )
-REFUSED = record(
+SKIPPED_ENTRY = record(
     {
         "Error Type": {"enum": list(ERROR_TYPES)},
-        "Segment ID": {"type": ["integer", "string", "null"]},
-        "Customer Segment ID": {"type": ["string", "null"]},
+        "Segment ID": ID_OR_NULL,
+        "Customer Segment ID": TEXT_OR_NULL,
         "User Identity": TEXT,
-        "Time": {"type": "string", "format": "date-time"},
+        "Time": TIME,
         "Account": TEXT,
     }
 )
-COUNTS: Schema = {"type": "object", "additionalProperties": COUNT}
 STATS = record(
     {
         "requests": {"type": "object", "additionalProperties": COUNTS},
@@ -114,11 +107,11 @@ RULE = record(
         "call": {"enum": ["*", *CALLS]},
         "share": {"type": "number", "minimum": 0, "maximum": 1},
         "skip": COUNT,
-        "times": {"type": ["integer", "null"], "minimum": 0},
-        "ms": {"type": "number", "minimum": 0, "maximum": 600_000},
-        "jitter_ms": {"type": "number", "minimum": 0, "maximum": 600_000},
+        "times": COUNT_OR_NULL,
+        "ms": MILLISECONDS,
+        "jitter_ms": MILLISECONDS,
         "status": {"enum": [500, 502, 503, 504]},
-        "retry_after": {"type": ["integer", "null"], "minimum": 0},
+        "retry_after": COUNT_OR_NULL,
         "committed": {"type": ["boolean", "null"]},
         "body": {"enum": list(BODIES)},
         "error_type": {"enum": list(ERROR_TYPES)},
@@ -126,12 +119,12 @@ RULE = record(
     "fault",
     additionalProperties=False,
 )
-PLAN: Schema = {
+FAULT_PLAN: Schema = {
     "type": "object",
-    "properties": {"seed": WHOLE, "rules": array(RULE)},
+    "properties": {"seed": INTEGER, "rules": array(RULE)},
     "additionalProperties": False,
 }
-PLAN_AT_WORK = record({"seed": WHOLE, "rules": array(RULE), "injected": COUNTS})
+FAULTS_IN_FORCE = record({"seed": INTEGER, "rules": array(RULE), "injected": COUNTS})
 UPLOAD = record({"d": array({"description": "A profile or a token"}, minItems=1, maxItems=1000)})
 UPLOADED = record(
     {
@@ -140,217 +133,188 @@ UPLOADED = record(
         "unprocessed": {"type": "array"},
     }
 )
+PROFILE = record({"status": {"const": "success"}, "record": {"type": ["object", "null"]}})
+EVENTS_QUERY = record({"event_name": NOT_BLANK, "from": DAY, "to": {"const": 20300101}})
+CURSOR = record({"status": {"const": "success"}, "cursor": TEXT})
+EVENTS_PAGE = record(
+    {"status": {"const": "success"}, "records": {"type": "array"}, "next_cursor": TEXT},
+    "status",
+    "records",
+)
 
 
 def settings_schema() -> Schema:
     """Return the schema of the settings."""
     properties: dict[str, Schema] = {}
-    for each in fields(Settings):
-        if each.metadata["kind"] == SWITCH:
-            properties[each.name] = {"enum": list(each.metadata["choices"])}
-        elif each.metadata["kind"] == LIMIT:
-            least, most = each.metadata["range"]
-            kind = "number" if each.name.endswith("_ms") else "integer"
-            properties[each.name] = {"type": kind, "minimum": least, "maximum": most}
+    for name, question in QUESTIONS.items():
+        if name in SWITCHES:
+            schema: Schema = {"enum": list(SWITCHES[name])}
+        elif name in LIMITS:
+            least, most, is_whole = LIMITS[name]
+            schema = {
+                "type": "integer" if is_whole else "number",
+                "minimum": least,
+                "maximum": most,
+            }
         else:
-            properties[each.name] = {"type": "object", "additionalProperties": TEXT}
-        properties[each.name]["description"] = each.metadata["question"]
+            schema = {"type": "object", "additionalProperties": TEXT}
+        properties[name] = {**schema, "description": question}
     return {"type": "object", "properties": properties, "additionalProperties": False}
 
 
-def query(name: str, schema: Schema, *, required: bool = False) -> Schema:
+def query(name: str, schema: Schema = TEXT, *, required: bool = False) -> Schema:
     """Return a parameter of the query."""
     return {"name": name, "in": "query", "schema": schema, "required": required}
 
 
-ACCOUNT = query("account", TEXT)
-SEGMENT_ID = {
-    "name": "ct_segment_id",
-    "in": "path",
-    "required": True,
-    "schema": {"type": "integer", "minimum": 0},
-}
+ACCOUNT = query("account")
+SEGMENT_ID = {"name": "ct_segment_id", "in": "path", "required": True, "schema": COUNT}
 
 
 def operation(
     summary: str,
-    *,
     ok: Schema | None,
+    *parameters: Schema,
     body: Schema | None = None,
-    parameters: tuple[Schema, ...] = (),
-    media: str = "application/json",
+    media_type: str = "application/json",
     errors: tuple[int, ...] = (),
-    vendor: bool = False,
 ) -> Schema:
-    """Return one operation; a vendor's call has its credentials and its errors."""
-    codes = {400, 401, 413, 429, 500, *errors} if vendor else {*errors}
-    if body is not None:
-        codes |= {400, 413}
-    found: Schema = {
+    """Return one operation: its 200 has the schema ``ok``, its errors the vendor's form."""
+    codes = {*errors} if body is None else {*errors, 400, 413}
+    refused = {"description": "Refused", "content": {"application/json": {"schema": FAIL}}}
+    schema: Schema = {
         "summary": summary,
         "parameters": list(parameters),
         "responses": {
-            "200": {"description": "Done", "content": {media: {"schema": ok or {}}}},
-            **{
-                str(code): {
-                    "description": "Refused",
-                    "content": {"application/json": {"schema": FAIL}},
-                }
-                for code in sorted(codes)
-            },
+            "200": {"description": "Done", "content": {media_type: {"schema": ok or {}}}},
+            **{str(code): refused for code in sorted(codes)},
         },
     }
     if body is not None:
-        found["requestBody"] = {
+        schema["requestBody"] = {
             "required": True,
             "content": {"application/json": {"schema": body}},
         }
-    if vendor:
-        found["security"] = [{"account": [], "passcode": []}]
-    return found
+    return schema
+
+
+def vendor_operation(
+    summary: str,
+    ok: Schema,
+    *parameters: Schema,
+    body: Schema | None = None,
+    errors: tuple[int, ...] = (),
+) -> Schema:
+    """Return a vendor's operation, with its credentials and its errors."""
+    errors = (400, 401, 413, 429, 500, *errors)
+    return {
+        **operation(summary, ok, *parameters, body=body, errors=errors),
+        "security": [{"account": [], "passcode": []}],
+    }
 
 
 def vendor_paths() -> Schema:
     """Return the vendor's calls."""
-    cursor = record({"status": {"const": "success"}, "cursor": TEXT})
-    page = record(
-        {
-            "status": {"const": "success"},
-            "records": {"type": "array"},
-            "next_cursor": TEXT,
-        },
-        "status",
-        "records",
-    )
-    ask = record({"event_name": FULL_TEXT, "from": DAY, "to": {"const": 20300101}})
+    batch_size = query("batch_size", {"type": "integer", "minimum": 1, "maximum": 5000})
+    keys = [query(key) for key in ("identity", "email", "objectId")]
+    create = vendor_operation("Create segments", CREATED, body=CREATE, errors=(409,))
+    update = vendor_operation("Add and remove members", SUCCESS, body=UPDATE)
+    ask = vendor_operation("Ask for events", CURSOR, batch_size, body=EVENTS_QUERY)
+    page = vendor_operation("Read a page of events", EVENTS_PAGE, query("cursor", required=True))
     return {
-        "/api/createSegment": {
-            "post": operation(
-                "Create segments", ok=CREATED, body=CREATE, errors=(409,), vendor=True
-            )
-        },
-        "/api/updateSegment": {
-            "post": operation("Add and remove members", ok=SUCCESS, body=UPDATE, vendor=True)
-        },
-        "/1/profile.json": {
-            "get": operation(
-                "Look up one profile",
-                ok=record({"status": {"const": "success"}, "record": {"type": ["object", "null"]}}),
-                parameters=(
-                    query("identity", TEXT),
-                    query("email", TEXT),
-                    query("objectId", TEXT),
-                ),
-                vendor=True,
-            )
-        },
-        "/1/events.json": {
-            "post": operation(
-                "Ask for events",
-                ok=cursor,
-                body=ask,
-                parameters=(
-                    query("batch_size", {"type": "integer", "minimum": 1, "maximum": 5000}),
-                ),
-                vendor=True,
-            ),
-            "get": operation(
-                "Read a page of events",
-                ok=page,
-                parameters=(query("cursor", TEXT, required=True),),
-                vendor=True,
-            ),
-        },
-        "/1/upload": {"post": operation("Upload profiles", ok=UPLOADED, body=UPLOAD, vendor=True)},
+        "/api/createSegment": {"post": create},
+        "/api/updateSegment": {"post": update},
+        "/1/profile.json": {"get": vendor_operation("Look up one profile", PROFILE, *keys)},
+        "/1/events.json": {"post": ask, "get": page},
+        "/1/upload": {"post": vendor_operation("Upload profiles", UPLOADED, body=UPLOAD)},
     }
 
 
 def own_paths() -> Schema:
-    """Return what is ours."""
-    whole = {"type": "integer", "minimum": 0, "maximum": 2**53}
-    lines = "application/x-ndjson"
+    """Return the emulator's own paths."""
+    ndjson = "application/x-ndjson"
     settings = settings_schema()
-    listed = (404, 400)
+    list_errors = (400, 404)
+    filters = ("segment_id", "customer_segment_id", "user")
     return {
         "/segments": {
-            "get": operation(
-                "List segments", ok=array(SEGMENT), parameters=(ACCOUNT,), errors=listed
-            )
+            "get": operation("List segments", array(SEGMENT), ACCOUNT, errors=list_errors)
         },
         "/segments/delete": {
             "post": operation(
                 "Delete segments, as the dashboard does",
-                ok=array(SEGMENT),
-                body=record({"ct_segment_ids": array(WHOLE)}),
+                array(SEGMENT),
+                body=record({"ct_segment_ids": array(INTEGER)}),
                 errors=(404,),
             )
         },
         "/segments/{ct_segment_id}": {
-            "get": operation("Show a segment", ok=SEGMENT, parameters=(SEGMENT_ID,), errors=(404,)),
-            "delete": operation(
-                "Delete a segment", ok=SEGMENT, parameters=(SEGMENT_ID,), errors=(404,)
-            ),
+            "get": operation("Show a segment", SEGMENT, SEGMENT_ID, errors=(404,)),
+            "delete": operation("Delete a segment", SEGMENT, SEGMENT_ID, errors=(404,)),
         },
         "/segments/{ct_segment_id}/members": {
             "get": operation(
                 "List members",
-                ok=None,
-                parameters=(SEGMENT_ID, query("format", {"const": "ndjson"})),
-                media=lines,
-                errors=listed,
+                None,
+                SEGMENT_ID,
+                query("format", {"const": "ndjson"}),
+                media_type=ndjson,
+                errors=list_errors,
             )
         },
         "/error-stream": {
             "get": operation(
                 "List skipped entries",
-                ok=array(REFUSED),
-                parameters=(
-                    ACCOUNT,
-                    query("format", {"const": "json"}),
-                    query("type", {"enum": list(ERROR_TYPES)}),
-                    query("segment_id", TEXT),
-                    query("customer_segment_id", TEXT),
-                    query("user", TEXT),
-                ),
-                errors=listed,
+                array(SKIPPED_ENTRY),
+                ACCOUNT,
+                query("format", {"const": "json"}),
+                query("type", {"enum": list(ERROR_TYPES)}),
+                *[query(name) for name in filters],
+                errors=list_errors,
             )
         },
         "/events": {
             "get": operation(
                 "List membership events",
-                ok=None,
-                parameters=(ACCOUNT, query("start", whole), query("limit", whole)),
-                media=lines,
-                errors=listed,
+                None,
+                ACCOUNT,
+                query("start", POSITION),
+                query("limit", POSITION),
+                media_type=ndjson,
+                errors=list_errors,
             )
         },
         "/exports/events": {
             "get": operation(
                 "Export membership events",
-                ok=None,
-                parameters=(ACCOUNT, query("from", whole), query("to", whole)),
-                media="text/plain",
-                errors=listed,
+                None,
+                ACCOUNT,
+                query("from", POSITION),
+                query("to", POSITION),
+                media_type="text/plain",
+                errors=list_errors,
             )
         },
-        "/stats": {
-            "get": operation("Show figures", ok=STATS, parameters=(ACCOUNT,), errors=listed)
-        },
+        "/stats": {"get": operation("Show figures", STATS, ACCOUNT, errors=list_errors)},
         "/settings": {
-            "get": operation("Show settings", ok=settings),
-            "put": operation("Change settings", ok=settings, body=settings),
-            "delete": operation("Go back to the defaults", ok=settings),
+            "get": operation("Show settings", settings),
+            "put": operation("Change settings", settings, body=settings),
+            "delete": operation("Go back to the defaults", settings),
         },
         "/faults": {
-            "get": operation("Show faults", ok=PLAN_AT_WORK),
-            "put": operation("Replace faults", ok=PLAN_AT_WORK, body=PLAN),
+            "get": operation("Show faults", FAULTS_IN_FORCE),
+            "put": operation("Replace faults", FAULTS_IN_FORCE, body=FAULT_PLAN),
         },
-        "/reset": {"post": operation("Make it empty", ok=STATS)},
+        "/reset": {"post": operation("Delete all data", STATS)},
     }
 
 
-def document(*, prefix: str) -> Schema:
-    """Return the whole document; the live streams never end and are left out."""
+def openapi_document(*, prefix: str) -> Schema:
+    """Return the whole document. The live streams never end and are not part of it."""
+
+    def header(name: str) -> Schema:
+        return {"type": "apiKey", "in": "header", "name": name}
+
     return {
         "openapi": "3.1.0",
         "info": {
@@ -364,8 +328,8 @@ def document(*, prefix: str) -> Schema:
         },
         "components": {
             "securitySchemes": {
-                "account": {"type": "apiKey", "in": "header", "name": "X-CleverTap-Account-Id"},
-                "passcode": {"type": "apiKey", "in": "header", "name": "X-CleverTap-Passcode"},
+                "account": header("X-CleverTap-Account-Id"),
+                "passcode": header("X-CleverTap-Passcode"),
             }
         },
     }

@@ -1,7 +1,7 @@
-"""pytest fixtures: an emulator for the tests of a GitOps repository.
+"""pytest fixtures: an emulator for the tests of a repository of manifests.
 
-Installed with the package's ``emulator`` extra and found by pytest through its entry point;
-nothing heavy is imported until a fixture is asked for.
+pytest finds them through the package's entry point.  They need the ``emulator`` extra,
+and import nothing heavy until a test uses one.
 """
 
 from collections.abc import Iterator
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def clevertap_emulator_server() -> "Iterator[RunningEmulator]":
-    """Run one emulator for the whole session; it keeps what tests put into it."""
-    from segctl.emulator.testing import running_emulator  # noqa: PLC0415 - only when asked for
+    """Run one emulator for the whole session. It keeps its data between tests."""
+    from segctl.emulator.testing import running_emulator  # noqa: PLC0415 - only when used
 
     with running_emulator() as emulator:
         yield emulator
@@ -26,7 +26,7 @@ def clevertap_emulator_server() -> "Iterator[RunningEmulator]":
 def clevertap_emulator(
     clevertap_emulator_server: "RunningEmulator", monkeypatch: pytest.MonkeyPatch
 ) -> "RunningEmulator":
-    """Give an empty emulator with default settings, and the environment that points at it."""
+    """Return an empty emulator with default settings, to which the environment points."""
     emulator = clevertap_emulator_server
     emulator.restart()
     for name, value in emulator.environment.items():

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import ipaddress
 import json
 import signal
 import socket
@@ -17,9 +16,10 @@ from starlette.applications import Starlette
 from starlette.types import Scope
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
+from segctl.emulator.access import is_loopback
 from segctl.emulator.app import DEMO_PASSCODE, create_app
 from segctl.emulator.errors import ExposedError, InvalidSettingsError
-from segctl.emulator.faults import FaultPlan, parse_plan
+from segctl.emulator.faults import parse_plan
 from segctl.emulator.settings import Settings
 
 GRACE_SECONDS = 5
@@ -27,44 +27,44 @@ KEEP_ALIVE_SECONDS = 3600
 
 
 class Connections:
-    """The open connections by the caller's address, so that a fault can cut one."""
+    """The open connections by client address, so that a fault can close one."""
 
     def __init__(self) -> None:
-        self._open: dict[tuple[str, int], asyncio.Transport] = {}
+        self._transports: dict[tuple[str, int], asyncio.Transport] = {}
 
     def cut(self, scope: Scope) -> None:
         """Close the request's connection without an answer."""
-        transport = self._open.get(tuple(scope["client"]))
+        transport = self._transports.get(tuple(scope["client"]))
         if transport is not None:
             transport.abort()
 
     def protocol(self) -> type[asyncio.Protocol]:
-        """Return uvicorn's HTTP protocol, taught to register its connections."""
-        opened = self._open
+        """Return uvicorn's HTTP protocol, extended to register its connections here."""
+        transports = self._transports
         base: Any = AutoHTTPProtocol
 
-        class Registered(base):  # type: ignore[misc] # uvicorn picks the class when it is imported
+        class RegisteredProtocol(base):  # type: ignore[misc] # uvicorn picks the class when it is imported
             def connection_made(self, transport: asyncio.Transport) -> None:
                 self.address = tuple(transport.get_extra_info("peername")[:2])
-                opened[self.address] = transport
+                transports[self.address] = transport
                 super().connection_made(transport)
 
             def connection_lost(self, exc: Exception | None) -> None:
-                opened.pop(self.address, None)
+                transports.pop(self.address, None)
                 super().connection_lost(exc)
 
-        return Registered
+        return RegisteredProtocol
 
 
 class Server(uvicorn.Server):
-    """uvicorn's server that says when it is ready and leaves signals to us."""
+    """A uvicorn server that reports when it is ready and leaves signals to its caller."""
 
     def __init__(self, config: uvicorn.Config, *, ready: Callable[[], None]) -> None:
         super().__init__(config)
         self._ready = ready
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start to accept connections, then say so."""
+        """Start to accept connections, then call ``ready``."""
         await super().startup(sockets=sockets)
         if self.started:
             self._ready()
@@ -90,17 +90,17 @@ def serve(
 ) -> None:
     """Serve until SIGINT or SIGTERM.
 
-    ``port`` 0 takes any free one; ``ready`` is told the base URL once connections
-    are accepted.  ``settings`` is a file with what ``PUT settings`` takes: those it
-    does not name stay as ``data`` keeps them.  Raises ExposedError for a host beyond
-    loopback unless ``allow_remote`` is given with ``accounts`` whose passcodes are
-    not the demo's; InvalidSettingsError for a faults or settings file that is wrong;
-    OSError for a port that is taken.
+    Port 0 takes any free port.  ``ready`` is called with the base URL once connections
+    are accepted.  ``settings`` is a file of the document that ``PUT settings`` accepts:
+    settings it does not name stay as saved in ``data``.  Raises ExposedError for a host
+    beyond loopback, unless ``allow_remote`` is given and ``accounts`` have passcodes of
+    their own; InvalidSettingsError for an invalid faults or settings file; OSError if
+    the port is taken.
     """
-    exposed = check_exposure(host, accounts=accounts, allow_remote=allow_remote)
-    plan = None if faults is None else read_plan(faults, seed=seed)
-    changes = {} if settings is None else read_document(settings)
-    Settings().changed(changes)  # what is wrong is said before any data is touched
+    is_exposed = check_exposure(host, accounts=accounts, allow_remote=allow_remote)
+    plan = None if faults is None else parse_plan(read_json_file(faults), seed=seed)
+    changes = {} if settings is None else read_json_file(settings)
+    Settings().changed(changes)  # invalid settings are refused before any data is created
     app = create_app(data=data, accounts=accounts, seed=seed)
     service = app.state.service
     if changes:
@@ -109,48 +109,36 @@ def serve(
         service.change_settings(replace(service.settings, latency_ms=latency_ms))
     if plan is not None:
         service.change_faults(plan)
-    service.protected = exposed
-    service.loopback_only = not exposed
+    service.requires_passcode = is_exposed
+    service.loopback_only = not is_exposed
     try:
         run(app, host=host, port=port, ready=ready)
     finally:
         service.store.close()
 
 
-def read_plan(file: Path, *, seed: int) -> FaultPlan:
-    """Read a fault plan from a file; raises InvalidSettingsError or OSError."""
-    return parse_plan(read_document(file), seed=seed)
-
-
-def read_document(file: Path) -> Any:
+def read_json_file(file: Path) -> Any:
     """Read a JSON file; raises InvalidSettingsError or OSError."""
     try:
         return json.loads(file.read_text("utf-8"))
     except (ValueError, RecursionError) as error:
-        raise InvalidSettingsError(problems=(f"{file} is not JSON: {error}",)) from error
+        raise InvalidSettingsError(f"{file} is not JSON: {error}") from error
 
 
 def check_exposure(host: str, *, accounts: Mapping[str, str] | None, allow_remote: bool) -> bool:
-    """Return whether other machines can reach ``host``; raises ExposedError if they may not."""
+    """Return whether other machines can reach ``host``; raises ExposedError if they must not."""
     if is_loopback(host):
         return False
     if not allow_remote:
         raise ExposedError(
-            f"{host} can be reached from other machines; say --allow-remote if that is wanted"
+            f"other machines can reach the address {host}; add --allow-remote to allow that"
         )
     if not accounts or not all(accounts.values()) or DEMO_PASSCODE in accounts.values():
-        raise ExposedError("listening beyond this machine needs an account with its own passcode")
+        raise ExposedError(
+            f"other machines can reach the address {host}, which needs an account with its "
+            "own passcode"
+        )
     return True
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a name or address is this machine only."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def run(
@@ -160,12 +148,12 @@ def run(
     port: int,
     ready: Callable[[str], None] | None = None,
 ) -> None:
-    """Run the application on a socket until it is told to end."""
+    """Serve the application on a socket until it is told to stop."""
     listener = bind(host, port)
-    taken = listener.getsockname()[1]
-    shown = f"[{host}]" if ":" in host else host
+    bound_port = listener.getsockname()[1]
+    url_host = f"[{host}]" if ":" in host else host
     connections = Connections()
-    app.state.service.cut = connections.cut
+    app.state.service.cut_connection = connections.cut
     config = uvicorn.Config(
         app,
         http=connections.protocol(),
@@ -180,7 +168,8 @@ def run(
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
     server = Server(
-        config, ready=lambda: ready(f"http://{shown}:{taken}") if ready is not None else None
+        config,
+        ready=lambda: ready(f"http://{url_host}:{bound_port}") if ready is not None else None,
     )
 
     async def main() -> None:
@@ -202,7 +191,7 @@ def run(
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """Return a listening socket; raises OSError if the address is taken."""
+    """Return a listening socket; raises OSError if the port is taken."""
     family, kind, protocol, _, address = socket.getaddrinfo(
         host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
     )[0]

@@ -1,27 +1,30 @@
-"""The live half of the store: accounts, profiles and segments in memory.
+"""The state in memory: accounts, profiles and segments.
 
-Every figure a page shows is kept up to date as it changes, never counted.
+Counts are updated with every change, never computed on request.
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from segctl.emulator.bitmap import Bitmap
+from pyroaring import BitMap
 
 ADD = "ADD"
 REMOVE = "REMOVE"
 
-CHANNELS = ("email", "sms", "push")
 REACH_BITS = {"email": 1, "sms": 2, "push": 4}
+"""The bit of each channel in a profile's reach."""
 
-GENERATED = "__ct"
-"""How an object id begins that the emulator gave to a profile without one."""
+REACH_CHANNELS = ("any", *REACH_BITS)
+"""The channels that a segment counts its reachable users by."""
+
+GENERATED_PREFIX = "__ct"
+"""Start of the object id of a profile that came without one."""
 
 
 class User(NamedTuple):
-    """One user of a request: ``kind`` is ``identity`` or ``guid``."""
+    """A user of a request: ``kind`` is ``identity`` or ``guid``."""
 
     kind: str
     value: str
@@ -31,117 +34,114 @@ class Profiles:
     """The profiles of one account, numbered from 0."""
 
     def __init__(self, *, account: str) -> None:
-        self.identities: dict[str, int] = {}
-        self.guids: dict[str, int] = {}
-        self.names: list[tuple[str | None, str | None]] = []
+        self.by_identity: dict[str, int] = {}
+        self.by_guid: dict[str, int] = {}
+        self.keys: list[tuple[str | None, str | None]] = []
+        """Identity and guid of each profile."""
         self.reach = bytearray()
-        self._prefix = GENERATED + hashlib.sha256(account.encode()).hexdigest()[:24]
+        """The channels on which each profile can be reached, as ``REACH_BITS``."""
+        self._prefix = GENERATED_PREFIX + hashlib.sha256(account.encode()).hexdigest()[:24]
 
     def __len__(self) -> int:
-        return len(self.names)
+        return len(self.keys)
 
     def find(self, user: User) -> int | None:
-        """Return the profile's number, if there is such a profile."""
+        """Return the number of the user's profile, if it exists."""
         if user.kind == "identity":
-            return self.identities.get(user.value)
-        number = self.guids.get(user.value)
+            return self.by_identity.get(user.value)
+        number = self.by_guid.get(user.value)
         if number is None and user.value.startswith(self._prefix):
-            given = user.value.removeprefix(self._prefix)
-            if given.isdecimal() and given.isascii() and len(given) == 8 and int(given) < len(self):
-                return int(given)
+            digits = user.value.removeprefix(self._prefix)
+            if digits.isdecimal() and digits.isascii() and len(digits) == 8:
+                return int(digits) if int(digits) < len(self) else None
         return number
 
     def add(self, *, identity: str | None, guid: str | None, reach: int = 0) -> int:
-        """Make a profile and return its number."""
-        number = len(self.names)
-        self.names.append((identity, guid))
+        """Add a profile and return its number."""
+        number = len(self)
+        self.keys.append((None, None))
         self.reach.append(reach)
-        if identity is not None:
-            self.identities[identity] = number
-        if guid is not None:
-            self.guids[guid] = number
+        self.set_missing_keys(number, identity=identity, guid=guid)
         return number
 
-    def rename(self, number: int, *, identity: str | None, guid: str | None) -> None:
-        """Give a profile the keys that it lacks."""
-        had_identity, had_guid = self.names[number]
-        if had_identity is None and identity is not None and identity not in self.identities:
-            self.identities[identity] = number
-            had_identity = identity
-        if had_guid is None and guid is not None and guid not in self.guids:
-            self.guids[guid] = number
-            had_guid = guid
-        self.names[number] = (had_identity, had_guid)
+    def set_missing_keys(self, number: int, *, identity: str | None, guid: str | None) -> None:
+        """Set the keys the profile does not have yet, unless another profile has them."""
+        own_identity, own_guid = self.keys[number]
+        if own_identity is None and identity is not None and identity not in self.by_identity:
+            self.by_identity[identity] = number
+            own_identity = identity
+        if own_guid is None and guid is not None and guid not in self.by_guid:
+            self.by_guid[guid] = number
+            own_guid = guid
+        self.keys[number] = (own_identity, own_guid)
 
     def user(self, number: int) -> User:
-        """Return how the profile is called: by its identity if it has one."""
-        identity, guid = self.names[number]
+        """Return the profile's identity, or its object id if it has no identity."""
+        identity, _ = self.keys[number]
         if identity is not None:
             return User("identity", identity)
-        return User("guid", guid or self.object_id(number))
+        return User("guid", self.object_id(number))
 
     def object_id(self, number: int) -> str:
-        """Return the profile's CleverTap id, made up where none was given."""
-        return self.names[number][1] or f"{self._prefix}{number:08d}"
+        """Return the profile's CleverTap id, generated if none was given."""
+        return self.keys[number][1] or f"{self._prefix}{number:08d}"
 
-    def bitmap(self, channel: str) -> Bitmap:
-        """Return the numbers of the profiles that a channel reaches."""
-        bit = REACH_BITS[channel]
-        found = Bitmap()
-        found.add(number for number, reach in enumerate(self.reach) if reach & bit)
-        return found
+    def reachable(self, bits: int) -> BitMap:
+        """Return the numbers of the profiles that any of these channels reaches."""
+        return BitMap([number for number, reach in enumerate(self.reach) if reach & bits])
 
 
 @dataclass(kw_only=True, slots=True, eq=False)
 class Segment:
-    """An API Segment with its members and what they add up to."""
+    """An API Segment with its members and their counts."""
 
     id: int
     customer_id: str | None
     name: str
     created_at: float
     deleted_at: float | None = None
-    members: Bitmap = field(default_factory=Bitmap)
+    members: BitMap = field(default_factory=BitMap)
+    """Profile numbers."""
     reachable: dict[str, int] = field(
-        default_factory=lambda: {"any": 0, **dict.fromkeys(CHANNELS, 0)}
+        default_factory=lambda: dict.fromkeys(("any", *REACH_BITS), 0)
     )
-    dirty: bool = False
+    """Members that can be reached, by channel."""
+    is_dirty: bool = False
+    """Whether the members differ from those saved last."""
 
     @property
-    def deleted(self) -> bool:
-        """Whether the dashboard deleted it."""
+    def is_deleted(self) -> bool:
+        """Whether the segment was deleted in the dashboard."""
         return self.deleted_at is not None
 
-    def change(self, action: str, users: Sequence[int], profiles: Profiles) -> list[int]:
-        """Add or remove profiles; return those for which that changed something."""
-        if action == ADD:
-            changed = self.members.add(users)
-            self.count_reach(changed, profiles, sign=1)
+    def change(self, action: str, numbers: Sequence[int], profiles: Profiles) -> Sequence[int]:
+        """Add or remove profiles; return those that were not, or were, members, in order."""
+        requested = BitMap(numbers)
+        moved = requested - self.members if action == ADD else requested & self.members
+        self.members ^= moved
+        self.is_dirty = True
+        if len(moved) == len(numbers):
+            changed = numbers
         else:
-            changed = self.members.remove(users)
-            self.count_reach(changed, profiles, sign=-1)
-        self.dirty = True
+            changed = [number for number in dict.fromkeys(numbers) if number in moved]
+        count = 1 if action == ADD else -1
+        for number in changed:
+            if reach := profiles.reach[number]:
+                self.count_reach(reach, count)
         return changed
 
-    def count_reach(self, users: Iterable[int], profiles: Profiles, *, sign: int) -> None:
-        """Keep the reachable users true for profiles that came (1) or went (-1)."""
-        reach = profiles.reach
-        for number in users:
-            if reach[number]:
-                self.count_flags(reach[number], sign=sign)
-
-    def count_flags(self, flags: int, *, sign: int) -> None:
-        """Do the same for one profile with these channels."""
-        if flags:
-            self.reachable["any"] += sign
-        for channel, bit in REACH_BITS.items():
-            if flags & bit:
-                self.reachable[channel] += sign
+    def count_reach(self, reach: int, count: int) -> None:
+        """Add ``count`` members with this reach to the reachable users."""
+        if reach:
+            self.reachable["any"] += count
+            for channel, bit in REACH_BITS.items():
+                if reach & bit:
+                    self.reachable[channel] += count
 
 
 @dataclass(kw_only=True, eq=False)
 class Account:
-    """One CleverTap account (the dashboard says project)."""
+    """A CleverTap account. The dashboard calls it a project."""
 
     number: int
     id: str
@@ -156,39 +156,38 @@ class Account:
 
     @property
     def data_points(self) -> int:
-        """What the account is billed for."""
+        """The data points the account is billed for."""
         return self.event_points + self.profile_points
 
-    def live_segments(self) -> int:
-        """How many segments are not deleted; there are 2,500 at most."""
-        return sum(not segment.deleted for segment in self.segments.values())
+    def count_live_segments(self) -> int:
+        """Return the number of segments that are not deleted."""
+        return sum(not segment.is_deleted for segment in self.segments.values())
 
     def add_segment(self, segment: Segment) -> None:
-        """Know the segment by both its ids; a deleted one gives way to its successor."""
+        """Add a segment under both its ids. It replaces a deleted one with its customer id."""
         self.segments[segment.id] = segment
         if segment.customer_id is not None:
             self.by_customer_id[segment.customer_id] = segment
 
-    def set_reach(self, number: int, flags: int) -> None:
-        """Give a profile its channels, and count them in every segment it is in."""
+    def set_reach(self, number: int, reach: int) -> None:
+        """Set the channels of a profile and update the counts of its segments."""
         before = self.profiles.reach[number]
-        if before == flags:
+        if before == reach:
             return
-        self.profiles.reach[number] = flags
+        self.profiles.reach[number] = reach
         for segment in self.segments.values():
             if number in segment.members:
-                segment.count_flags(before, sign=-1)
-                segment.count_flags(flags, sign=1)
+                segment.count_reach(before, -1)
+                segment.count_reach(reach, 1)
 
-    def take_members(self, saved: Mapping[int, bytes]) -> None:
-        """Give the segments the members that were saved, and count who is reachable."""
-        reached = {name: self.profiles.bitmap(name) for name in CHANNELS}
-        anyhow = Bitmap()
-        for bitmap in reached.values():
-            anyhow.add(bitmap)
-        reached["any"] = anyhow
+    def restore_members(self, saved: Mapping[int, bytes]) -> None:
+        """Set the members of the segments to those saved, and count the reachable users."""
+        bits_by_channel = {"any": sum(REACH_BITS.values()), **REACH_BITS}
+        reachable = {
+            channel: self.profiles.reachable(bits) for channel, bits in bits_by_channel.items()
+        }
         for segment in self.segments.values():
-            if not segment.deleted and segment.id in saved:
-                segment.members = Bitmap(saved[segment.id])
-                for name, those in reached.items():
-                    segment.reachable[name] = segment.members.common(those)
+            if not segment.is_deleted and segment.id in saved:
+                segment.members = BitMap.deserialize(saved[segment.id])
+                for channel, numbers in reachable.items():
+                    segment.reachable[channel] = segment.members.intersection_cardinality(numbers)

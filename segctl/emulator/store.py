@@ -1,7 +1,7 @@
-"""The store: everything the service knows, live in memory and durable in SQLite.
+"""The store: everything the service knows, in memory and in SQLite.
 
-Each change is one transaction.  If writing it fails, memory is read anew from the
-file, so that the two never tell different stories.
+Each change is one transaction.  If it fails, memory is loaded again from the file, so
+that the two always agree.
 """
 
 import json
@@ -9,10 +9,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from sqlite3 import Connection
 from typing import Any
 
-from segctl.emulator.bitmap import Bitmap
-from segctl.emulator.database import Database, Refusal, Run
+from pyroaring import BitMap
+
+from segctl.emulator.database import Database, EventRun, SkippedLine
+from segctl.emulator.settings import Settings
 from segctl.emulator.state import ADD, REMOVE, Account, Profiles, Segment, User
 
 CHECKPOINT_EVERY = 2_000_000
@@ -37,16 +40,16 @@ class NewSegment:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class UpdateRules:
-    """What the settings say about an update that is carried out."""
+class ProfileRecord:
+    """A profile to create or change: its keys and the fields to set."""
 
-    points_per_event: int
-    noop_events: bool
-    profile_on_remove: bool
+    identity: str | None
+    guid: str | None
+    fields: dict[str, Any]
 
 
 class Store:
-    """Accounts with their profiles, segments, events and refused entries."""
+    """Accounts with their profiles, segments, events and skipped entries."""
 
     def __init__(
         self,
@@ -62,249 +65,192 @@ class Store:
         self._passcodes = dict(passcodes)
         self._listeners: list[Callable[[], None]] = []
         self.accounts: dict[str, Account] = {}
-        self.last_segment = 0
         self.next_event = 1
-        self._unsaved = 0
+        self._last_segment_id = 0
+        self._unsaved_changes = 0
         self._load()
 
     # -- accounts -------------------------------------------------------------
 
-    def account(self, name: str) -> Account | None:
-        """Return the account of that id, if it may be used."""
-        account = self.accounts.get(name)
-        return account if account is not None and account.passcode is not None else None
-
-    def adopt(self, name: str, passcode: str) -> Account:
-        """Take on an account, durably, with the passcode it came with."""
-        with self._change() as connection:
-            connection.execute(
-                "INSERT INTO accounts (id, passcode) VALUES (?, ?) "
-                "ON CONFLICT (id) DO UPDATE SET passcode = excluded.passcode",
-                (name, passcode),
-            )
+    def add_account(self, name: str, passcode: str) -> Account:
+        """Add an account, or set the passcode of one that has none, durably."""
+        self.database.connection.execute(
+            "INSERT INTO accounts (id, passcode) VALUES (?, ?) "
+            "ON CONFLICT (id) DO UPDATE SET passcode = excluded.passcode",
+            (name, passcode),
+        )
         self._load_accounts()
         return self.accounts[name]
 
-    def segment(self, number: int) -> tuple[Account, Segment] | None:
-        """Find a segment by its CleverTap id, which no two accounts share."""
+    def accounts_by_number(self) -> dict[int, Account]:
+        """Return the accounts by the number that identifies them in the database."""
+        return {account.number: account for account in self.accounts.values()}
+
+    def find_segment(self, segment_id: int) -> tuple[Account, Segment] | None:
+        """Return the segment with this CleverTap id, which is unique over all accounts."""
         for account in self.accounts.values():
-            if number in account.segments:
-                return account, account.segments[number]
+            if segment_id in account.segments:
+                return account, account.segments[segment_id]
         return None
 
     # -- changes --------------------------------------------------------------
 
-    def create(self, account: Account, wanted: Sequence[NewSegment]) -> list[Segment]:
-        """Make segments; their ids look like the vendor's, seconds since 1970."""
+    def create(self, account: Account, new_segments: Sequence[NewSegment]) -> list[Segment]:
+        """Create segments. Their ids look like the vendor's: seconds since 1970."""
         now = self._clock()
-        with self._change() as connection:
-            made = []
-            for new in wanted:
-                self.last_segment = max(self.last_segment + 1, int(now))
-                made.append(
-                    Segment(
-                        id=self.last_segment,
-                        customer_id=new.customer_id,
-                        name=new.name,
-                        created_at=now,
-                    )
+        with self._transaction() as connection:
+            created = []
+            for new in new_segments:
+                self._last_segment_id = max(self._last_segment_id + 1, int(now))
+                segment = Segment(
+                    id=self._last_segment_id,
+                    customer_id=new.customer_id,
+                    name=new.name,
+                    created_at=now,
                 )
-            connection.executemany(
-                "INSERT INTO segments VALUES (?, ?, ?, ?, ?, NULL)",
-                [(each.id, account.number, each.customer_id, each.name, now) for each in made],
-            )
-            for segment in made:
+                connection.execute(
+                    "INSERT INTO segments VALUES (?, ?, ?, ?, ?, NULL)",
+                    (segment.id, account.number, segment.customer_id, segment.name, now),
+                )
                 account.add_segment(segment)
-        self._tell()
-        return made
+                created.append(segment)
+        self._notify()
+        return created
 
     def delete(self, account: Account, segments: Sequence[Segment]) -> None:
-        """Do what the dashboard's delete does: the members go, the ids stay known."""
+        """Delete segments as the dashboard does: the members go, the ids stay known."""
         now = self._clock()
-        with self._change() as connection:
+        with self._transaction() as connection:
             for segment in segments:
                 connection.execute(
                     "UPDATE segments SET deleted_at = ? WHERE id = ? AND account = ?",
                     (now, segment.id, account.number),
                 )
                 segment.deleted_at = now
-                segment.members = Bitmap()
+                segment.members = BitMap()
                 segment.reachable = dict.fromkeys(segment.reachable, 0)
-                segment.dirty = True
-        self._tell()
+                segment.is_dirty = True
+        self._notify()
 
-    def apply(
+    def update(
         self,
         account: Account,
         changes: Sequence[Change],
-        refusals: Sequence[Refusal],
+        skipped: Sequence[SkippedLine],
         *,
-        rules: UpdateRules,
+        settings: Settings,
     ) -> None:
-        """Carry out the valid entries of one update and log the others."""
+        """Apply the changes of one update, and log the entries that it skips."""
+        with self._transaction() as connection:
+            first_new = len(account.profiles)
+            runs = list(self._apply(account, changes, settings=settings))
+            connection.executemany(
+                "INSERT INTO profiles (account, number, identity, guid) VALUES (?, ?, ?, ?)",
+                [
+                    (account.number, number, *account.profiles.keys[number])
+                    for number in range(first_new, len(account.profiles))
+                ],
+            )
+            self.database.append_runs(runs)
+            self.database.append_skipped(skipped)
+        if self._unsaved_changes >= self._checkpoint_every:
+            self.checkpoint()
+        self._notify()
+
+    def _apply(
+        self, account: Account, changes: Sequence[Change], *, settings: Settings
+    ) -> Iterator[EventRun]:
+        """Change the members in memory; yield the events."""
         now = self._clock()
-        with self._change() as connection:
-            numbers: dict[int, list[int]] = {}
-            runs: list[Run] = []
-            adding = {id(change.users) for change in changes if change.action == ADD}
-            before = len(account.profiles)
-            for change in changes:
-                # Lines of one entry share one tuple of users: it is looked up once.
-                key = id(change.users)
-                if key not in numbers:
-                    make = rules.profile_on_remove or key in adding
-                    numbers[key] = self._numbers(account.profiles, change.users, make=make)
-                for changed, users in self._move(account, change, numbers[key], rules=rules):
-                    run = Run(
+        # The lines of one entry share one tuple of users, which is looked up only once.
+        adding = {id(change.users) for change in changes if change.action == ADD}
+        numbers_by_users: dict[int, list[int]] = {}
+        for change in changes:
+            key = id(change.users)
+            numbers = numbers_by_users.get(key)
+            if numbers is None:
+                create = key in adding or settings.remove_unknown_user == "create_profile"
+                numbers = _find_profiles(account.profiles, change.users, create=create)
+                numbers_by_users[key] = numbers
+            changed = change.segment.change(change.action, numbers, account.profiles)
+            unchanged: Sequence[int] = ()
+            if settings.noop_changes == "event" and len(changed) < len(numbers):
+                moved = set(changed)
+                unchanged = [number for number in numbers if number not in moved]
+            for users, is_changed in ((changed, True), (unchanged, False)):
+                if users:
+                    run = EventRun(
                         seq=self.next_event,
                         account=account.number,
                         segment=change.segment.id,
                         action=change.action,
-                        changed=changed,
-                        points=len(users) * rules.points_per_event,
+                        changed=is_changed,
+                        points=len(users) * settings.data_points_per_event,
                         ts=now,
                         users=tuple(users),
                     )
                     self._count(account, run)
-                    runs.append(run)
-            connection.executemany(
-                "INSERT INTO profiles (account, number, identity, guid) VALUES (?, ?, ?, ?)",
-                [
-                    (account.number, number, *account.profiles.names[number])
-                    for number in range(before, len(account.profiles))
-                ],
-            )
-            self.database.add_runs(runs)
-            connection.executemany(
-                "INSERT INTO refusals (account, ts, type, segment, customer_id, users) "
-                "VALUES (?, ?, ?, ?, ?, ?)",
-                [
-                    (
-                        each.account,
-                        each.ts,
-                        each.type,
-                        each.segment,
-                        each.customer_id,
-                        json.dumps(each.users),
-                    )
-                    for each in refusals
-                ],
-            )
-        if self._unsaved >= self._checkpoint_every:
-            self.checkpoint()
-        self._tell()
+                    yield run
 
     def save_profiles(
         self,
         account: Account,
-        records: Sequence[tuple[str | None, str | None, dict[str, Any]]],
+        records: Sequence[ProfileRecord],
         *,
         reach_of: Callable[[dict[str, Any]], int],
         points_per_field: int,
     ) -> None:
-        """Make or change profiles: identity, guid, and the fields to set on each."""
-        with self._change() as connection:
-            for identity, guid, fields in records:
-                number = self._profile_of(account.profiles, identity=identity, guid=guid)
-                row = connection.execute(
-                    "SELECT data FROM profiles WHERE account = ? AND number = ?",
-                    (account.number, number),
-                ).fetchone()
-                data = (json.loads(row[0]) if row and row[0] else {}) | fields
-                reach = reach_of(data)
+        """Create or change profiles.
+
+        ``reach_of`` returns the channels, as bits, of a profile with these fields.
+        """
+        with self._transaction() as connection:
+            for record in records:
+                number = _find_or_add_profile(account.profiles, record)
+                fields = self.profile_fields(account, number) | record.fields
+                reach = reach_of(fields)
+                keys = account.profiles.keys[number]
                 connection.execute(
                     "INSERT OR REPLACE INTO profiles VALUES (?, ?, ?, ?, ?, ?)",
-                    (
-                        account.number,
-                        number,
-                        *account.profiles.names[number],
-                        reach,
-                        json.dumps(data),
-                    ),
+                    (account.number, number, *keys, reach, json.dumps(fields)),
                 )
                 account.set_reach(number, reach)
-                account.profile_points += len(fields) * points_per_field
+                account.profile_points += len(record.fields) * points_per_field
             connection.execute(
                 "UPDATE accounts SET profile_points = ? WHERE number = ?",
                 (account.profile_points, account.number),
             )
-        self._tell()
-
-    @staticmethod
-    def _profile_of(profiles: Profiles, *, identity: str | None, guid: str | None) -> int:
-        for user in (User("identity", identity or ""), User("guid", guid or "")):
-            number = profiles.find(user) if user.value else None
-            if number is not None:
-                profiles.rename(number, identity=identity, guid=guid)
-                return number
-        return profiles.add(identity=identity, guid=guid)
-
-    @staticmethod
-    def _move(
-        account: Account, change: Change, users: list[int], *, rules: UpdateRules
-    ) -> Iterator[tuple[bool, list[int]]]:
-        """Change the members; give the users that raise events, changed and not."""
-        changed = change.segment.change(change.action, users, account.profiles)
-        if changed:
-            yield True, changed
-        if rules.noop_events and len(changed) < len(users):
-            moved = set(changed)
-            yield False, [number for number in users if number not in moved]
-
-    def _count(self, account: Account, run: Run) -> None:
-        """Keep the figures true for a run that is new, or read from the log."""
-        count = len(run.users)
-        self.next_event = run.seq + count
-        account.events += count
-        account.event_points += run.points
-        if run.changed:
-            account.membership_changes += count
-            self._unsaved += count
-
-    @staticmethod
-    def _numbers(profiles: Profiles, users: Sequence[User], *, make: bool) -> list[int]:
-        found = []
-        for user in users:
-            number = profiles.find(user)
-            if number is None and make:
-                is_identity = user.kind == "identity"
-                number = profiles.add(
-                    identity=user.value if is_identity else None,
-                    guid=None if is_identity else user.value,
-                )
-            if number is not None:
-                found.append(number)
-        return found
+        self._notify()
 
     def reset(self) -> None:
-        """Empty again: no segment, profile, event or refused entry."""
+        """Delete all segments, profiles, events and skipped entries."""
         self.database.clear()
         self._load()
-        self._tell()
+        self._notify()
 
     def checkpoint(self) -> None:
-        """Save the members, so that a start needs to read only what came later."""
-        with self._change() as connection:
+        """Save the members, so that a start reads only the later part of the log."""
+        with self._transaction() as connection:
             for account in self.accounts.values():
                 for segment in account.segments.values():
-                    if segment.dirty:
+                    if segment.is_dirty:
                         connection.execute(
                             "INSERT OR REPLACE INTO members VALUES (?, ?)",
-                            (segment.id, bytes(segment.members)),
+                            (segment.id, segment.members.serialize()),
                         )
-                        segment.dirty = False
+                        segment.is_dirty = False
             figures = {
                 account.id: [account.membership_changes, account.events, account.event_points]
                 for account in self.accounts.values()
             }
-            self.database.note(
+            self.database.set_meta(
                 "checkpoint", json.dumps({"event": self.next_event, "figures": figures})
             )
-        self._unsaved = 0
+        self._unsaved_changes = 0
 
     def close(self) -> None:
-        """Save and give up the data folder; a second call does nothing."""
-        if not self.database.closed:
+        """Save the members and close the file. A second call does nothing."""
+        if not self.database.is_closed:
             self.checkpoint()
             self.database.close()
 
@@ -314,31 +260,37 @@ class Store:
         """Call ``listener`` after each change."""
         self._listeners.append(listener)
 
-    def _tell(self) -> None:
+    def _notify(self) -> None:
         for listener in self._listeners:
             listener()
 
-    def seen(
-        self, account: Account, segment: Segment, *, until: float | None
-    ) -> tuple[Bitmap, dict[str, int]]:
-        """Return members and reachable users, as they were at ``until`` (None: now)."""
+    def profile_fields(self, account: Account, number: int) -> dict[str, Any]:
+        """Return the uploaded fields of a profile."""
+        row = self.database.connection.execute(
+            "SELECT data FROM profiles WHERE account = ? AND number = ?", (account.number, number)
+        ).fetchone()
+        return json.loads(row[0]) if row and row[0] else {}
+
+    def members_at(
+        self, account: Account, segment: Segment, until: float | None
+    ) -> tuple[BitMap, dict[str, int]]:
+        """Return members and reachable users as they were at the time ``until`` (None: now)."""
         if until is None:
             return segment.members, segment.reachable
-        then = Segment(id=0, customer_id=None, name="", created_at=0)
-        then.members = segment.members.copy()
-        then.reachable = dict(segment.reachable)
-        for run in self.database.runs(backwards=True):
+        past = Segment(id=0, customer_id=None, name="", created_at=0)
+        past.members = segment.members.copy()
+        past.reachable = dict(segment.reachable)
+        for run in self.database.read_runs_backwards():
             if run.ts <= until:
                 break
             if run.segment == segment.id and run.changed:
-                undo = REMOVE if run.action == ADD else ADD
-                then.change(undo, run.users, account.profiles)
-        return then.members, then.reachable
+                past.change(REMOVE if run.action == ADD else ADD, run.users, account.profiles)
+        return past.members, past.reachable
 
     # -- the file -------------------------------------------------------------
 
     @contextmanager
-    def _change(self) -> Iterator[Any]:
+    def _transaction(self) -> Iterator[Connection]:
         try:
             with self.database.transaction() as connection:
                 yield connection
@@ -348,36 +300,36 @@ class Store:
 
     def _load(self) -> None:
         self.accounts = {}
-        self.last_segment = 0
-        self._unsaved = 0
+        self._last_segment_id = 0
+        self._unsaved_changes = 0
         self._load_accounts()
-        by_number = {account.number: account for account in self.accounts.values()}
-        run = self.database.connection.execute
-        for number, identity, guid, reach in run(
+        by_number = self.accounts_by_number()
+        execute = self.database.connection.execute
+        for number, identity, guid, reach in execute(
             "SELECT account, identity, guid, reach FROM profiles ORDER BY account, number"
         ):
             by_number[number].profiles.add(identity=identity, guid=guid, reach=reach)
-        for id_, number, customer_id, name, created_at, deleted_at in run(
+        for segment_id, number, customer_id, name, created_at, deleted_at in execute(
             "SELECT id, account, customer_id, name, created_at, deleted_at FROM segments "
             "ORDER BY id"
         ):
             by_number[number].add_segment(
                 Segment(
-                    id=id_,
+                    id=segment_id,
                     customer_id=customer_id,
                     name=name,
                     created_at=created_at,
                     deleted_at=deleted_at,
                 )
             )
-            self.last_segment = id_
+            self._last_segment_id = segment_id
         self._load_members(by_number)
 
     def _load_accounts(self) -> None:
-        run = self.database.connection.execute
+        execute = self.database.connection.execute
         for name in self._passcodes:
-            run("INSERT OR IGNORE INTO accounts (id) VALUES (?)", (name,))
-        rows = run("SELECT number, id, passcode, profile_points FROM accounts")
+            execute("INSERT OR IGNORE INTO accounts (id) VALUES (?)", (name,))
+        rows = execute("SELECT number, id, passcode, profile_points FROM accounts")
         for number, name, passcode, points in rows:
             if name not in self.accounts:
                 self.accounts[name] = Account(
@@ -387,20 +339,55 @@ class Store:
             self.accounts[name].profile_points = points
 
     def _load_members(self, by_number: Mapping[int, Account]) -> None:
-        saved = json.loads(self.database.noted("checkpoint") or '{"event": 1, "figures": {}}')
+        saved = json.loads(self.database.get_meta("checkpoint") or '{"event": 1, "figures": {}}')
         self.next_event = saved["event"]
         for name, (changes, events, points) in saved["figures"].items():
             account = self.accounts[name]
             account.membership_changes = changes
             account.events = events
             account.event_points = points
-        bits = dict(self.database.connection.execute("SELECT segment, bits FROM members"))
+        bitmaps = dict(self.database.connection.execute("SELECT segment, bitmap FROM members"))
         for account in by_number.values():
-            account.take_members(bits)
-        for run in self.database.runs(start=self.next_event):
+            account.restore_members(bitmaps)
+        for run in self.database.read_runs(start=self.next_event):
             if run.seq >= self.next_event:
                 account = by_number[run.account]
                 segment = account.segments[run.segment]
                 self._count(account, run)
-                if run.changed and not segment.deleted:
+                if run.changed and not segment.is_deleted:
                     segment.change(run.action, run.users, account.profiles)
+
+    def _count(self, account: Account, run: EventRun) -> None:
+        """Add a new run, or one from the log, to the figures of its account."""
+        count = len(run.users)
+        self.next_event = run.seq + count
+        account.events += count
+        account.event_points += run.points
+        if run.changed:
+            account.membership_changes += count
+            self._unsaved_changes += count
+
+
+def _find_profiles(profiles: Profiles, users: Sequence[User], *, create: bool) -> list[int]:
+    """Return the profile numbers of the users; create or leave out those that are unknown."""
+    numbers = []
+    for user in users:
+        number = profiles.find(user)
+        if number is None and create:
+            is_identity = user.kind == "identity"
+            number = profiles.add(
+                identity=user.value if is_identity else None,
+                guid=None if is_identity else user.value,
+            )
+        if number is not None:
+            numbers.append(number)
+    return numbers
+
+
+def _find_or_add_profile(profiles: Profiles, record: ProfileRecord) -> int:
+    for user in (User("identity", record.identity or ""), User("guid", record.guid or "")):
+        number = profiles.find(user) if user.value else None
+        if number is not None:
+            profiles.set_missing_keys(number, identity=record.identity, guid=record.guid)
+            return number
+    return profiles.add(identity=record.identity, guid=record.guid)

@@ -1,7 +1,7 @@
-"""What leaves the emulator as it happens, or as a file: live streams and the export.
+"""Live streams and the event export.
 
-Server-sent events need no library on either side: a browser's EventSource reads
-them, comes back by itself and says which event it had last.
+Server-sent events need no library on either side: a browser's EventSource reads them,
+reconnects by itself and sends the number of the last event it got.
 """
 
 import asyncio
@@ -16,11 +16,12 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from segctl.emulator.control import (
-    LARGEST_NUMBER,
+    MAX_NUMBER,
     PREFIX,
     account_of,
     describe_all,
     number_of,
+    parse_number,
     service_of,
 )
 from segctl.emulator.events import EVENT_NAME, day, read_events, stamp
@@ -28,7 +29,7 @@ from segctl.emulator.service import Service
 
 KEEP_ALIVE_SECONDS = 15.0
 FIGURES_SECONDS = 0.25
-EVENTS_AT_ONCE = 500
+EVENTS_PER_WRITE = 500
 
 
 def message(document: Any, *, event: str, number: int | None = None) -> str:
@@ -38,25 +39,25 @@ def message(document: Any, *, event: str, number: int | None = None) -> str:
 
 
 def event_stream(pieces: AsyncIterator[str]) -> Response:
-    """Return server-sent events as a response that nobody stores."""
+    """Return a response of server-sent events that must not be cached."""
     return StreamingResponse(
         pieces, media_type="text/event-stream", headers={"cache-control": "no-store"}
     )
 
 
 async def wait_for_change(service: Service, changed: asyncio.Event) -> bool:
-    """Wait until something changed, or a while; whether something did."""
+    """Wait for a change, or until it is time for a sign of life; return whether one came."""
     lag = service.settings.visibility_lag_ms / 1000
     with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(changed.wait(), min(lag or KEEP_ALIVE_SECONDS, KEEP_ALIVE_SECONDS))
-    happened = changed.is_set()
+    has_changed = changed.is_set()
     changed.clear()
-    return happened
+    return has_changed
 
 
 @contextlib.contextmanager
 def subscription(service: Service) -> Iterator[asyncio.Event]:
-    """Hold an event that is set whenever members change."""
+    """Yield an event that is set at every change of the store."""
     changed = asyncio.Event()
     service.streams.add(changed)
     try:
@@ -66,22 +67,22 @@ def subscription(service: Service) -> Iterator[asyncio.Event]:
 
 
 async def stream_events(request: Request) -> Response:
-    """Push membership events from now on, or from ``start``, at most ``limit`` of them."""
+    """Send membership events as they happen, or from ``start`` on, at most ``limit``."""
     service = service_of(request)
     account = account_of(request)
-    last = request.headers.get("last-event-id", "")
     start = number_of(request, "start", service.store.next_event)
-    if last.isascii() and last.isdecimal() and len(last) < len(str(LARGEST_NUMBER)):
-        start = int(last) + 1
-    limit = number_of(request, "limit", LARGEST_NUMBER)
+    last = parse_number(request.headers.get("last-event-id", ""))
+    if last is not None:
+        start = last + 1
+    limit = number_of(request, "limit", MAX_NUMBER)
 
     async def pieces() -> AsyncIterator[str]:
         position, left = start, limit
         yield ": membership events\n\n"
         with subscription(service) as changed:
-            while left and not service.closing:
-                found = read_events(service, account=account, start=position)
-                page = list(islice(found, min(left, EVENTS_AT_ONCE)))
+            while left and not service.is_closing:
+                events = read_events(service, account=account, start=position)
+                page = list(islice(events, min(left, EVENTS_PER_WRITE)))
                 for event in page:
                     yield message(event.line(), event="membership", number=event.seq)
                 if page:
@@ -93,13 +94,13 @@ async def stream_events(request: Request) -> Response:
 
 
 async def stream_figures(request: Request) -> Response:
-    """Push segments and stats whenever they change, a few times a second at most."""
+    """Send segments and stats at every change, a few times a second at most."""
     service = service_of(request)
     account = account_of(request)
 
     async def pieces() -> AsyncIterator[str]:
         with subscription(service) as changed:
-            while not service.closing:
+            while not service.is_closing:
                 figures = {
                     "segments": describe_all(service, account),
                     "stats": service.stats(account),
@@ -112,21 +113,21 @@ async def stream_figures(request: Request) -> Response:
 
 
 async def export_events(request: Request) -> Response:
-    """Give the events in the layout of the vendor's export: name first, then JSON lines."""
+    """Send the events in the layout of the vendor's export: their name, then JSON Lines."""
     service = service_of(request)
     account = account_of(request)
     first = number_of(request, "from", 0)
-    last = number_of(request, "to", LARGEST_NUMBER)
+    last = number_of(request, "to", MAX_NUMBER)
     object_id = service.settings.export_object_id == "present"
 
     async def pieces() -> AsyncIterator[str]:
         yield EVENT_NAME + "\n"
-        found = (
+        events = (
             event
             for event in read_events(service, account=account)
             if first <= day(event.ts) <= last
         )
-        while page := list(islice(found, EVENTS_AT_ONCE)):
+        while page := list(islice(events, EVENTS_PER_WRITE)):
             yield "".join(
                 json.dumps(event.export_line(object_id=object_id), ensure_ascii=False) + "\n"
                 for event in page
@@ -142,7 +143,7 @@ async def export_events(request: Request) -> Response:
 
 
 def routes() -> list[Route]:
-    """Return the streams and the export under our prefix."""
+    """Return the routes of the streams and the export."""
     return [
         Route(f"{PREFIX}/events/stream", stream_events, methods=["GET"]),
         Route(f"{PREFIX}/figures/stream", stream_figures, methods=["GET"]),

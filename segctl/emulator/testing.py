@@ -1,4 +1,4 @@
-"""The emulator inside a test: a real server, in a thread, on a free port."""
+"""Run the emulator inside a test: a real server, in a thread, on a free port."""
 
 import asyncio
 import threading
@@ -23,7 +23,7 @@ START_SECONDS = 30
 
 @dataclass(frozen=True, kw_only=True)
 class RunningEmulator:
-    """A server that runs: its base URL, its application, and one account's credentials."""
+    """A running server: its base URL, its application, and the credentials of one account."""
 
     url: str
     app: Starlette
@@ -33,12 +33,12 @@ class RunningEmulator:
 
     @property
     def headers(self) -> dict[str, str]:
-        """The account's credentials as the vendor's two headers."""
+        """The account's credentials in the vendor's two headers."""
         return {"X-CleverTap-Account-Id": self.account, "X-CleverTap-Passcode": self.passcode}
 
     @property
     def environment(self) -> dict[str, str]:
-        """The same, and the URL, as segctl reads them from the environment."""
+        """The credentials and the URL, as segctl reads them from the environment."""
         return {
             "CLEVERTAP_ACCOUNT_ID": self.account,
             "CLEVERTAP_PASSCODE": self.passcode,
@@ -46,7 +46,7 @@ class RunningEmulator:
         }
 
     def restart(self) -> None:
-        """Make it empty, with default settings and no faults."""
+        """Delete all data, settings and faults."""
 
         async def restart() -> None:
             service: Service = self.app.state.service
@@ -54,7 +54,7 @@ class RunningEmulator:
             service.change_faults(FaultPlan())
             service.reset()
 
-        # In the server's own loop, where nothing else is in the middle of anything.
+        # In the server's own loop, between two requests.
         asyncio.run_coroutine_threadsafe(restart(), self.loop).result(START_SECONDS)
 
 
@@ -67,21 +67,21 @@ def running_emulator(
     seed: int = 0,
     clock: Callable[[], float] = time.time,
 ) -> Iterator[RunningEmulator]:
-    """Run the emulator while the block lasts; the arguments are ``create_app``'s."""
+    """Run the emulator for the block. The arguments are those of ``create_app``."""
     app = create_app(data=data, accounts=accounts, settings=settings, seed=seed, clock=clock)
     app.state.service.loopback_only = True
-    told: Queue[str | BaseException] = Queue()
+    started: Queue[str | BaseException] = Queue()
 
-    def target() -> None:
+    def work() -> None:
         try:
-            run(app, host=HOST, port=0, ready=told.put)
+            run(app, host=HOST, port=0, ready=started.put)
         except BaseException as error:  # noqa: BLE001 - raised again in the test's thread
-            told.put(error)
+            started.put(error)
 
-    thread = threading.Thread(target=target, name="emulator", daemon=True)
+    thread = threading.Thread(target=work, name="emulator", daemon=True)
     thread.start()
     try:
-        url = told.get(timeout=START_SECONDS)
+        url = started.get(timeout=START_SECONDS)
         if isinstance(url, BaseException):
             raise url
         account, passcode = next(iter((accounts or {DEMO_ACCOUNT: DEMO_PASSCODE}).items()))

@@ -1,4 +1,4 @@
-"""What the emulator's tests share: the application in-process, spoken to over ASGI."""
+"""The application in-process, and a client that calls it over ASGI."""
 
 import asyncio
 import json
@@ -15,7 +15,7 @@ ACCOUNTS = {"ACC-1": "pass-1", "ACC-2": "pass-2"}
 
 
 class Clock:
-    """A clock that moves when a test says so."""
+    """A clock that a test moves."""
 
     def __init__(self) -> None:
         self.now = 1_800_000_000.0
@@ -25,7 +25,7 @@ class Clock:
 
 
 class Client:
-    """A client written from the vendor's pages alone, for one account."""
+    """A client of one account, written from the vendor's pages alone."""
 
     def __init__(self, app: Starlette, *, account: str = "ACC-1") -> None:
         self.app = app
@@ -35,7 +35,7 @@ class Client:
         }
 
     def open(self) -> httpx.AsyncClient:
-        """An httpx client for tests that need several requests at once."""
+        """Return an httpx client, for several requests at once."""
         return httpx.AsyncClient(
             transport=httpx.ASGITransport(app=self.app),
             base_url="http://emulator",
@@ -43,25 +43,25 @@ class Client:
         )
 
     def call(self, method: str, path: str, **options: Any) -> httpx.Response:
-        """One request."""
+        """Send one request."""
 
-        async def go() -> httpx.Response:
+        async def send() -> httpx.Response:
             async with self.open() as client:
                 return await client.request(method, path, **options)
 
-        return asyncio.run(go())
+        return asyncio.run(send())
 
     def run(self, work: Callable[[httpx.AsyncClient], Coroutine[Any, Any, Any]]) -> Any:
-        """Some requests in one event loop."""
+        """Send several requests in one event loop."""
 
-        async def go() -> Any:
+        async def send() -> Any:
             async with self.open() as client:
                 return await work(client)
 
-        return asyncio.run(go())
+        return asyncio.run(send())
 
     def create(self, *customer_ids: str) -> dict[str, int]:
-        """Create segments; the CleverTap ids by customer id."""
+        """Create segments; return the CleverTap ids by customer id."""
         answer = self.call(
             "POST",
             "/api/createSegment",
@@ -76,11 +76,11 @@ class Client:
     def update(
         self, users: list[Any], lines: list[Any], *more: tuple[list[Any], list[Any]]
     ) -> httpx.Response:
-        """One update of one entry or more; a line may be (customer id, action)."""
+        """Send one update with one or more entries; a line may be (customer id, action)."""
         return self.call("POST", "/api/updateSegment", json=body((users, lines), *more))
 
     def read(self, path: str) -> Any:
-        """One of our own reads."""
+        """Read a path of the emulator's own API."""
         answer = self.call("GET", f"/emulator/v1/{path}")
         assert answer.status_code == 200, answer.text
         if answer.headers["content-type"].startswith("application/x-ndjson"):
@@ -88,7 +88,7 @@ class Client:
         return answer.json()
 
     def members(self, customer_id: str) -> list[str]:
-        """Who is in a segment, sorted."""
+        """Return the members of a segment, sorted."""
         (number,) = [
             each["ct_segment_id"]
             for each in self.read("segments?account=" + self.headers["X-CleverTap-Account-Id"])
@@ -97,22 +97,22 @@ class Client:
         return [next(iter(each.values())) for each in self.read(f"segments/{number}/members")]
 
     def error_types(self) -> list[str]:
-        """The types in the Error Stream, in order."""
+        """Return the types in the Error Stream, in order."""
         return [each["Error Type"] for each in self.read("error-stream")]
 
     def settings(self, **changes: Any) -> None:
-        """Turn switches."""
+        """Change settings."""
         answer = self.call("PUT", "/emulator/v1/settings", json=changes)
         assert answer.status_code == 200, answer.text
 
     def faults(self, *rules: dict[str, Any], seed: int = 0) -> None:
-        """Ask for faults."""
+        """Replace the fault plan."""
         answer = self.call("PUT", "/emulator/v1/faults", json={"seed": seed, "rules": list(rules)})
         assert answer.status_code == 200, answer.text
 
 
 def body(*entries: tuple[list[Any], list[Any]]) -> dict[str, Any]:
-    """An update's body: users are identities unless they are objects."""
+    """Return the body of an update. A user that is a string is an identity."""
     return {
         "bulk_profiles": [
             {
@@ -133,13 +133,13 @@ def body(*entries: tuple[list[Any], list[Any]]) -> dict[str, Any]:
 
 @pytest.fixture
 def clock() -> Clock:
-    """A clock in the test's hand."""
+    """Return the clock of the application."""
     return Clock()
 
 
 @pytest.fixture
 def app(clock: Clock) -> Iterator[Starlette]:
-    """An emulator in memory with two accounts."""
+    """Yield an emulator in memory with two accounts."""
     app = create_app(accounts=ACCOUNTS, clock=clock)
     yield app
     app.state.service.store.close()
@@ -147,11 +147,11 @@ def app(clock: Clock) -> Iterator[Starlette]:
 
 @pytest.fixture
 def client(app: Starlette) -> Client:
-    """The first account's client."""
+    """Return a client of the first account."""
     return Client(app)
 
 
 @pytest.fixture
 def other(app: Starlette) -> Client:
-    """The second account's client."""
+    """Return a client of the second account."""
     return Client(app, account="ACC-2")

@@ -1,4 +1,4 @@
-"""The emulator as a process: whose account it serves, and the settings it begins with."""
+"""The emulator as a process: the account it serves and the settings it starts with."""
 
 import json
 import os
@@ -18,18 +18,20 @@ LINES = 6
 
 @contextmanager
 def running(*arguments: str, **environment: str) -> Iterator[tuple[str, str]]:
-    """Run the emulator on a free port; give its address and the first lines it prints."""
-    bare = {name: value for name, value in os.environ.items() if not name.startswith("CLEVERTAP_")}
+    """Run the emulator on a free port; yield its URL and the first lines it prints."""
+    environ = {
+        name: value for name, value in os.environ.items() if not name.startswith("CLEVERTAP_")
+    }
     process = subprocess.Popen(
         [*ENTRY, "emulator", "--port", "0", *arguments],
         stdout=subprocess.PIPE,
         text=True,
-        env={**bare, **environment},
+        env={**environ, **environment},
     )
     try:
         assert process.stdout is not None
-        told = [process.stdout.readline() for _ in range(LINES)]
-        yield told[0].split()[4].rstrip("."), "".join(told)
+        lines = [process.stdout.readline() for _ in range(LINES)]
+        yield lines[0].split()[4].rstrip("."), "".join(lines)
     finally:
         process.terminate()
         process.communicate(timeout=20)
@@ -44,17 +46,17 @@ def create(url: str, account: str, passcode: str) -> int:
 
 
 def test_it_serves_the_account_of_the_environment_and_shows_no_passcode() -> None:
-    with running(CLEVERTAP_ACCOUNT_ID="W8R-1", CLEVERTAP_PASSCODE="pass-9") as (url, told):
+    with running(CLEVERTAP_ACCOUNT_ID="W8R-1", CLEVERTAP_PASSCODE="pass-9") as (url, output):
         assert create(url, "W8R-1", "pass-9") == 200
         assert create(url, "EMULATOR", "emulator") == 401
-    assert "It serves the account W8R-1 of CLEVERTAP_ACCOUNT_ID.\n" in told
-    assert "pass-9" not in told
+    assert "It serves the account W8R-1 of CLEVERTAP_ACCOUNT_ID.\n" in output
+    assert "pass-9" not in output
 
 
-def test_it_serves_its_own_account_where_the_environment_names_none() -> None:
-    with running() as (url, told):
+def test_it_serves_its_own_account_if_the_environment_names_none() -> None:
+    with running() as (url, output):
         assert create(url, "EMULATOR", "emulator") == 200
-    assert "It serves the account EMULATOR.\n" in told
+    assert "It serves the account EMULATOR.\n" in output
 
 
 def test_half_an_account_is_refused(
@@ -69,14 +71,14 @@ def test_half_an_account_is_refused(
     )
 
 
-def test_it_begins_with_the_settings_of_a_file(tmp_path: Path) -> None:
+def test_it_starts_with_the_settings_of_a_file(tmp_path: Path) -> None:
     (tmp_path / "settings.json").write_text(json.dumps({"both_ids": "guid"}), encoding="utf-8")
     with running("-C", str(tmp_path), "--settings", "settings.json") as (url, _):
         settings = httpx.get(f"{url}/emulator/v1/settings").json()
     assert (settings["both_ids"], settings["noop_changes"]) == ("guid", "silent")
 
 
-def test_settings_of_a_file_leave_the_others_as_they_were_kept(tmp_path: Path) -> None:
+def test_settings_that_the_file_does_not_name_stay_as_saved(tmp_path: Path) -> None:
     (tmp_path / "settings.json").write_text('{"both_ids": "guid"}', encoding="utf-8")
     with running("-C", str(tmp_path), "--data", "kept") as (url, _):
         httpx.put(f"{url}/emulator/v1/settings", json={"noop_changes": "event"})
@@ -88,13 +90,13 @@ def test_settings_of_a_file_leave_the_others_as_they_were_kept(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ('{"nope": 1}', "nope: no such setting"),
-        ("[]", "settings are a JSON object"),
-        ('{"both_ids": "x"}', "both_ids: one of identity, guid"),
+        ('{"nope": 1}', "nope: unknown setting"),
+        ("[]", "settings must be a JSON object"),
+        ('{"both_ids": "x"}', "both_ids: must be one of identity, guid"),
         ("{", "settings.json is not JSON"),
     ],
 )
-def test_a_wrong_settings_file_is_refused_before_any_data_is_made(
+def test_an_invalid_settings_file_is_refused_before_any_data_is_created(
     text: str,
     problem: str,
     tmp_path: Path,

@@ -1,4 +1,4 @@
-"""Our own reads and what the dashboard does: lists, members, deletion, the Error Stream."""
+"""The emulator's own API: lists, members, deletion, the Error Stream."""
 
 import csv
 import io
@@ -45,7 +45,7 @@ def test_members_are_sorted_by_kind_and_value(client: "Client") -> None:
 @pytest.mark.parametrize(
     "path", ["segments/1", "segments/1/members", "segments/x", "segments/" + "9" * 5000]
 )
-def test_a_segment_that_is_not_there_is_a_404(client: "Client", path: str) -> None:
+def test_an_unknown_segment_is_a_404(client: "Client", path: str) -> None:
     assert client.call("GET", f"/emulator/v1/{path}").status_code == 404
 
 
@@ -63,7 +63,7 @@ def test_several_segments_are_deleted_at_once_or_none(client: "Client") -> None:
 @pytest.mark.parametrize(
     "document", [[], {}, {"ct_segment_ids": ["1"]}, {"ct_segment_ids": [True]}]
 )
-def test_deletion_wants_an_array_of_ids(client: "Client", document: Any) -> None:
+def test_deletion_requires_an_array_of_ids(client: "Client", document: Any) -> None:
     answer = client.call("POST", "/emulator/v1/segments/delete", json=document)
     assert answer.status_code == 400
 
@@ -107,18 +107,18 @@ def test_the_error_stream_is_filtered(client: "Client", query: str, users: list[
         "exports/events?from=x",
     ],
 )
-def test_a_wrong_query_is_a_400(client: "Client", path: str) -> None:
+def test_an_invalid_query_is_a_400(client: "Client", path: str) -> None:
     assert client.call("GET", f"/emulator/v1/{path}").status_code == 400
 
 
-def test_events_are_listed_from_a_number_on(client: "Client") -> None:
+def test_a_list_of_events_starts_at_a_number(client: "Client") -> None:
     client.create("gold")
     client.update(["a", "b", "c"], [("gold", "ADD")])
     found = client.read("events?start=2&limit=1")
     assert [(each["seq"], each["profile"]) for each in found] == [(2, {"identity": "b"})]
 
 
-def test_reads_are_of_all_accounts_or_of_one(client: "Client", other: "Client") -> None:
+def test_reads_are_about_all_accounts_or_one(client: "Client", other: "Client") -> None:
     client.create("gold")
     other.create("gold")
     other.update(["a"], [("gold", "ADD")])
@@ -130,7 +130,7 @@ def test_reads_are_of_all_accounts_or_of_one(client: "Client", other: "Client") 
     assert client.call("GET", "/emulator/v1/stats?account=nobody").status_code == 404
 
 
-def test_the_alternatives_can_be_listed_for_tests_over_all_of_them() -> None:
+def test_alternatives_are_the_choices_that_are_not_defaults() -> None:
     found = alternatives()
     assert ("noop_changes", "event") in found
     assert ("noop_changes", "silent") not in found

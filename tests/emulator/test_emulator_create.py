@@ -1,4 +1,4 @@
-"""createSegment: what the vendor's pages say of it."""
+"""createSegment: what the vendor's pages say about it."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -62,7 +62,7 @@ def test_a_name_is_unique_within_a_request(client: "Client") -> None:
     assert client.read("segments") == []
 
 
-def test_a_name_may_come_again_in_another_request(client: "Client") -> None:
+def test_a_name_may_be_used_again_in_another_request(client: "Client") -> None:
     for number in (1, 2):
         assert post(client, [{**entry(number), "segment_name": "Same"}]).status_code == 200
 

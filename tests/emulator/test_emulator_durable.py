@@ -1,4 +1,4 @@
-"""What was answered 200 is there after any end, and memory and file tell one story."""
+"""Durability: an answered 200 survives any end, and memory and file agree."""
 
 import contextlib
 import json
@@ -22,8 +22,9 @@ from hypothesis import strategies as st
 from segctl.emulator.app import create_app
 from segctl.emulator.database import Database
 from segctl.emulator.errors import DataFormatError, DataInUseError
+from segctl.emulator.settings import Settings
 from segctl.emulator.state import ADD, REMOVE, User
-from segctl.emulator.store import Change, NewSegment, Store, UpdateRules
+from segctl.emulator.store import Change, NewSegment, Store
 
 if TYPE_CHECKING:
     from tests.emulator.conftest import Client
@@ -33,12 +34,12 @@ START = (
     "import sys; from pathlib import Path; from segctl.emulator.server import serve; "
     "serve(port=0, data=Path(sys.argv[1]), ready=lambda url: print(url, flush=True))"
 )
-RULES = UpdateRules(points_per_event=1, noop_events=False, profile_on_remove=False)
+SETTINGS = Settings(data_points_per_event=1)
 
 
 @contextmanager
 def process(folder: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """The real server, in a process of its own."""
+    """Yield the server, in a process of its own, and its URL."""
     with subprocess.Popen(
         [sys.executable, "-c", START, str(folder)], stdout=subprocess.PIPE, text=True
     ) as running:
@@ -54,7 +55,7 @@ def update(user: str, action: str = "ADD") -> dict[str, Any]:
     return {"bulk_profiles": [{"user_profiles": [{"identity": user}], "segments": [line]}]}
 
 
-def test_what_was_answered_survives_kill_9_at_any_moment(tmp_path: Path) -> None:
+def test_an_answered_update_survives_kill_9_at_any_moment(tmp_path: Path) -> None:
     chance = random.Random(7)  # noqa: S311 - when to kill
     known: set[str] = set()
     for start in range(6):
@@ -68,10 +69,10 @@ def test_what_was_answered_survives_kill_9_at_any_moment(tmp_path: Path) -> None
             assert figures_agree(url, found)
             kill_at = chance.randrange(30, 150)
 
-            def work(lane: int) -> None:
+            def work(thread: int) -> None:
                 with httpx.Client(base_url=url, headers=HEADERS) as http:
                     for number in range(10_000):
-                        user = f"u-{start}-{lane}-{number}"  # noqa: B023 - the same
+                        user = f"u-{start}-{thread}-{number}"  # noqa: B023 - the same
                         try:
                             answer = http.post("/api/updateSegment", json=update(user))
                         except httpx.TransportError:
@@ -81,10 +82,10 @@ def test_what_was_answered_survives_kill_9_at_any_moment(tmp_path: Path) -> None
                         if len(answered) == kill_at:  # noqa: B023 - the same
                             running.kill()
 
-            lanes = [threading.Thread(target=work, args=(lane,)) for lane in range(3)]
-            for each in lanes:
+            threads = [threading.Thread(target=work, args=(thread,)) for thread in range(3)]
+            for each in threads:
                 each.start()
-            for each in lanes:
+            for each in threads:
                 each.join()
             assert running.wait() == -signal.SIGKILL
         assert len(answered) >= kill_at
@@ -111,7 +112,7 @@ def test_a_signal_ends_the_server_cleanly(tmp_path: Path, end: signal.Signals) -
         assert running.wait(20) == 0
 
 
-def test_everything_is_there_after_a_restart(client: "Client", tmp_path: Path) -> None:
+def test_all_data_survives_a_restart(client: "Client", tmp_path: Path) -> None:
     def start() -> Any:
         client.app = create_app(data=tmp_path, accounts={"ACC-1": "pass-1"})
         return client.app.state.service.store
@@ -126,7 +127,7 @@ def test_everything_is_there_after_a_restart(client: "Client", tmp_path: Path) -
     client.faults({"fault": "latency", "ms": 1})
     reads = ("segments", "error-stream", "events", "settings", "faults")
     before = [client.read(each) for each in reads]
-    # A start from the log alone, then one from saved members.
+    # The first start reads the log alone, the second one saved members.
     store.database.close()
     store = start()
     assert [client.read(each) for each in reads] == before
@@ -140,6 +141,26 @@ def test_everything_is_there_after_a_restart(client: "Client", tmp_path: Path) -
     store.close()
 
 
+def test_a_file_of_format_1_is_migrated(client: "Client", tmp_path: Path) -> None:
+    dump = (Path(__file__).parent / "data_format_1.sql").read_text("utf-8")
+    with contextlib.closing(sqlite3.connect(tmp_path / "emulator.sqlite3")) as connection:
+        connection.executescript(f"{dump} PRAGMA user_version = 1;")
+    gold = ["g", *sorted(f"u{n}" for n in range(20) if n % 3 and n != 1)]
+    silver = sorted(f"u{n}" for n in (*range(0, 20, 3), 19))
+    for _ in range(2):
+        client.app = create_app(data=tmp_path, accounts={"ACC-1": "pass-1", "ACC-2": "pass-2"})
+        assert (client.members("gold"), client.members("silver")) == (gold, silver)
+        segments = client.read("segments")
+        assert [each["members"] for each in segments] == [13, 8, 0, 2]
+        assert [each["reachable"]["any"] for each in segments] == [0, 1, 0, 0]
+        for account, figures in (("ACC-1", (58, 59, 297)), ("ACC-2", (2, 2, 10))):
+            stats = client.read(f"stats?account={account}")
+            assert figures == tuple(
+                stats[name] for name in ("membership_changes", "events", "data_points")
+            )
+        client.app.state.service.store.close()
+
+
 def test_a_data_folder_has_one_emulator_at_a_time(tmp_path: Path) -> None:
     first = create_app(data=tmp_path)
     with pytest.raises(DataInUseError, match="another emulator"):
@@ -149,7 +170,7 @@ def test_a_data_folder_has_one_emulator_at_a_time(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"no database" * 200, None])
-def test_a_file_that_is_not_ours_is_refused(tmp_path: Path, content: bytes | None) -> None:
+def test_a_file_of_another_format_is_refused(tmp_path: Path, content: bytes | None) -> None:
     file = tmp_path / "emulator.sqlite3"
     if content is None:
         create_app(data=tmp_path).state.service.store.close()
@@ -162,7 +183,7 @@ def test_a_file_that_is_not_ours_is_refused(tmp_path: Path, content: bytes | Non
             create_app(data=tmp_path)
 
 
-def test_an_account_taken_on_is_kept(tmp_path: Path, client: "Client") -> None:
+def test_an_adopted_account_survives_a_restart(tmp_path: Path, client: "Client") -> None:
     client.headers = {"X-CleverTap-Account-Id": "NEW", "X-CleverTap-Passcode": "secret"}
     for start in range(2):
         client.app = create_app(data=tmp_path)
@@ -179,11 +200,11 @@ def test_a_write_that_fails_changes_nothing(
     client.create("gold")
     client.update(["a"], [("gold", "ADD")])
 
-    def full(*_args: object) -> None:
+    def fail(*_args: object) -> None:
         raise sqlite3.OperationalError("database or disk is full")
 
     with monkeypatch.context() as patch:
-        patch.setattr(Database, "add_runs", full)
+        patch.setattr(Database, "append_runs", fail)
         with pytest.raises(sqlite3.OperationalError):
             client.update(["b"], [("gold", "ADD")])
     assert client.members("gold") == ["a"]
@@ -228,19 +249,21 @@ def test_the_store_is_a_set_of_users_for_each_segment(
     store.create(account, [NewSegment(name=each, customer_id=each) for each in "abc"])
     model: dict[str, set[User]] = {each: set() for each in "abc"}
     changes = 0
-    for name, action, those in steps:
+    for name, action, changed in steps:
         before = len(model[name])
-        model[name] = model[name] | set(those) if action == ADD else model[name] - set(those)
+        model[name] = (
+            model[name] | set(changed) if action == ADD else model[name] - set(changed)
+        )
         changes += abs(len(model[name]) - before)
         segment = account.by_customer_id[name]
-        change = Change(segment=segment, action=action, users=tuple(those))
-        store.apply(account, [change], [], rules=RULES)
+        change = Change(segment=segment, action=action, users=tuple(changed))
+        store.update(account, [change], [], settings=SETTINGS)
     for _ in range(2):
         account = store.accounts["A"]
-        for name, those_in in model.items():
+        for name, expected in model.items():
             segment = account.by_customer_id[name]
-            assert {account.profiles.user(each) for each in segment.members} == those_in
-            assert segment.members.count == len(those_in)
+            assert {account.profiles.user(each) for each in segment.members} == expected
+            assert len(segment.members) == len(expected)
         assert account.membership_changes == account.events == account.event_points == changes
         store.database.close()
         store = start()

@@ -1,4 +1,4 @@
-"""Faults on request: each kind, its share, its seed; over sockets where it matters."""
+"""Faults: each kind, its share and its seed, over a socket where that matters."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 GOLD = [("gold", "ADD")]
 
 
-def test_a_plan_that_is_wrong_is_refused_whole(client: "Client") -> None:
+def test_an_invalid_plan_is_refused_with_all_its_problems(client: "Client") -> None:
     rules = [{"fault": "nope"}, {"fault": "latency", "share": 2, "more": 1}, {}, "x"]
     answer = client.call("PUT", "/emulator/v1/faults", json={"rules": rules, "seed": "x", "a": 1})
     assert answer.status_code == 400
@@ -34,7 +34,7 @@ def test_an_empty_plan_ends_all_faults(client: "Client") -> None:
     assert client.create("gold")
 
 
-def test_a_429_changes_nothing_and_may_say_when_to_come_back(client: "Client") -> None:
+def test_a_429_changes_nothing_and_may_have_a_retry_after(client: "Client") -> None:
     client.create("gold")
     client.faults({"fault": "too_many_requests", "retry_after": 3})
     answer = client.update(["a"], GOLD)
@@ -111,8 +111,8 @@ def test_a_refused_request_keeps_its_own_answer(client: "Client") -> None:
     assert client.update([], GOLD).json()["code"] == 100
 
 
-class Slept:
-    """A sleep that takes no time and remembers how long it was asked for."""
+class RecordedSleep:
+    """A sleep that takes no time and records how long it was called for."""
 
     def __init__(self) -> None:
         self.seconds: list[float] = []
@@ -122,22 +122,22 @@ class Slept:
 
 
 def test_latency_is_fixed_plus_jitter(client: "Client") -> None:
-    slept = client.app.state.service.sleep = Slept()
+    sleep = client.app.state.service.sleep = RecordedSleep()
     client.settings(latency_ms=10)
     client.faults({"fault": "latency", "ms": 100, "jitter_ms": 50})
     for _ in range(5):
         client.update(["a"], GOLD)
-    assert all(0.11 <= seconds <= 0.16 for seconds in slept.seconds)
-    assert len(set(slept.seconds)) == 5
+    assert all(0.11 <= seconds <= 0.16 for seconds in sleep.seconds)
+    assert len(set(sleep.seconds)) == 5
 
 
 def test_a_slow_body_comes_in_pieces(client: "Client") -> None:
-    slept = client.app.state.service.sleep = Slept()
+    sleep = client.app.state.service.sleep = RecordedSleep()
     client.create("gold")
     client.faults({"fault": "slow_body", "ms": 1000})
     assert client.update(["a"], GOLD).json() == {"success": True}
-    assert len(slept.seconds) > 3
-    assert set(slept.seconds) == {0.1}
+    assert len(sleep.seconds) > 3
+    assert set(sleep.seconds) == {0.1}
 
 
 def test_a_share_of_the_entries_is_refused_and_logged(client: "Client") -> None:
@@ -167,14 +167,14 @@ def test_the_same_seed_gives_the_same_faults(client: "Client") -> None:
     assert set(runs[0]) == {200, 500}
 
 
-def test_a_rule_strikes_some_times_after_some_requests_of_its_call(client: "Client") -> None:
+def test_a_rule_skips_some_requests_of_its_call_and_ends_after_some_times(client: "Client") -> None:
     client.faults({"fault": "server_error", "call": "updateSegment", "skip": 1, "times": 2})
     client.create("gold")
     assert statuses(client, 5) == [200, 500, 500, 200, 200]
     assert client.read("faults")["injected"]["server_error"] == 2
 
 
-def test_reset_empties_and_starts_chance_over_but_keeps_the_plan(client: "Client") -> None:
+def test_reset_deletes_all_data_and_restarts_the_plan(client: "Client") -> None:
     client.create("gold")
     client.update(["a", ""], GOLD)
     client.faults({"fault": "server_error", "times": 1})

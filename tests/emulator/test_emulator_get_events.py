@@ -51,7 +51,7 @@ def test_a_record_has_profile_time_and_properties(client: "Client") -> None:
     assert records[0]["event_props"]["Segment ID"] == number
 
 
-def test_the_object_id_of_a_record_names_the_same_user(client: "Client") -> None:
+def test_the_object_id_of_a_record_identifies_the_same_user(client: "Client") -> None:
     client.create("gold")
     client.update(["a"], [("gold", "ADD")])
     (records,) = pages(client, ask(client).json()["cursor"])
@@ -59,7 +59,7 @@ def test_the_object_id_of_a_record_names_the_same_user(client: "Client") -> None
     assert client.members("gold") == []
 
 
-def test_only_the_days_asked_for_are_read(client: "Client", clock: "Clock") -> None:
+def test_only_the_requested_days_are_read(client: "Client", clock: "Clock") -> None:
     client.create("gold")
     client.update(["a"], [("gold", "ADD")])
     clock.now += 86_400
@@ -89,8 +89,8 @@ def test_an_account_reads_its_own_events_only(client: "Client", other: "Client")
     client.create("gold")
     client.update(["a"], [("gold", "ADD")])
     assert pages(other, ask(other).json()["cursor"]) == [[]]
-    stolen = ask(client).json()["cursor"]
-    assert other.call("GET", f"/1/events.json?cursor={stolen}").status_code == 400
+    cursor = ask(client).json()["cursor"]
+    assert other.call("GET", f"/1/events.json?cursor={cursor}").status_code == 400
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ def test_an_account_reads_its_own_events_only(client: "Client", other: "Client")
         {"to": True},
     ],
 )
-def test_a_wrong_query_is_a_400(client: "Client", changes: Any) -> None:
+def test_an_invalid_query_is_a_400(client: "Client", changes: Any) -> None:
     assert ask(client, **changes).status_code == 400
 
 
@@ -125,7 +125,7 @@ def test_a_cursor_expires(client: "Client", clock: "Clock") -> None:
     assert client.call("GET", f"/1/events.json?cursor={cursor}").status_code == 400
 
 
-def test_get_events_wants_credentials(client: "Client") -> None:
+def test_get_events_requires_credentials(client: "Client") -> None:
     client.headers = {}
     assert ask(client).status_code == 401
 
@@ -156,7 +156,7 @@ def data(lines: list[str]) -> list[Any]:
     return [json.loads(line.removeprefix("data: ")) for line in lines if line.startswith("data: ")]
 
 
-def test_the_stream_gives_what_was_from_a_number_on(client: "Client") -> None:
+def test_the_stream_starts_at_a_number(client: "Client") -> None:
     client.create("gold")
     client.update(["a", "b", "c"], [("gold", "ADD")])
     answer = client.call("GET", "/emulator/v1/events/stream?start=2&limit=2")
@@ -189,7 +189,7 @@ def test_the_stream_pushes_a_change_as_it_happens() -> None:
         assert figures[0]["segments"][0]["members"] == 1
 
 
-def test_an_open_stream_does_not_keep_the_server_from_ending() -> None:
+def test_an_open_stream_does_not_keep_the_server_from_stopping() -> None:
     with running_emulator() as emulator:
         http = httpx.Client(base_url=emulator.url)
         stream = http.send(http.build_request("GET", "/emulator/v1/events/stream"), stream=True)

@@ -1,4 +1,4 @@
-"""Get User Profiles tells one profile, or that there is none."""
+"""Get User Profiles returns one profile, or null."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -38,7 +38,7 @@ def test_a_profile_that_an_update_made_is_found(client: "Client") -> None:
     }
 
 
-def test_a_profile_that_is_not_there_has_no_record(client: "Client", other: "Client") -> None:
+def test_an_unknown_profile_has_no_record(client: "Client", other: "Client") -> None:
     upload(client, "a", Email="a@example.com")
     assert record(client, identity="b") is None
     assert record(client, email="b@example.com") is None
@@ -46,11 +46,11 @@ def test_a_profile_that_is_not_there_has_no_record(client: "Client", other: "Cli
 
 
 @pytest.mark.parametrize("query", [{}, {"identity": ""}, {"identity": "a", "email": "b@x.org"}])
-def test_it_is_asked_for_by_exactly_one_key(client: "Client", query: dict[str, str]) -> None:
+def test_the_query_has_exactly_one_key(client: "Client", query: dict[str, str]) -> None:
     answer = client.call("GET", "/1/profile.json", params=query)
     assert answer.status_code == 400
 
 
-def test_get_profile_wants_credentials(client: "Client") -> None:
+def test_get_profile_requires_credentials(client: "Client") -> None:
     client.headers["X-CleverTap-Passcode"] = "wrong"
     assert client.call("GET", "/1/profile.json", params={"identity": "a"}).status_code == 401

@@ -1,10 +1,8 @@
-"""The pages without a browser: what the server renders, and that it is escaped."""
+"""The pages without a browser: what the server renders, and that it escapes every value."""
 
 from typing import TYPE_CHECKING
 
 import pytest
-
-from segctl.emulator.pages.html import el
 
 if TYPE_CHECKING:
     from tests.emulator.conftest import Client, Clock
@@ -30,7 +28,7 @@ def test_pages_of_one_account_show_that_account(client: "Client", other: "Client
     assert client.call("GET", "/?account=nobody").status_code == 404
 
 
-def test_the_newest_events_come_first_and_only_those_in_sight(
+def test_the_newest_visible_events_come_first(
     client: "Client", other: "Client", clock: "Clock"
 ) -> None:
     client.create("gold")
@@ -52,8 +50,11 @@ def test_assets_are_a_closed_list(client: "Client") -> None:
         assert client.call("GET", path).status_code == 404
 
 
-def test_markup_is_escaped_by_construction() -> None:
-    assert el("p", "<b>", class_='a"b', hidden=True, id=None) == (
-        '<p class="a&quot;b" hidden>&lt;b&gt;</p>'
-    )
-    assert el("p", ["x", el("br"), None, 1]) == "<p>x<br>1</p>"
+def test_values_are_escaped_in_text_and_in_attributes(client: "Client") -> None:
+    client.create('<b>"')
+    client.update(["<i>"], [('<b>"', "ADD"), ("<u>", "ADD")])
+    (segment,) = client.read("segments")
+    for path in (*PATHS, f"/segments/{segment['ct_segment_id']}", "/errors?user=%22%3E%3Cs%3E"):
+        text = client.call("GET", path).text
+        assert not any(each in text for each in ("<b>", "<i>", "<u>", "<s>"))
+    assert 'name="user" value="&#34;&gt;&lt;s&gt;"' in text

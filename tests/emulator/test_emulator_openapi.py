@@ -1,4 +1,4 @@
-"""Requests made up from the OpenAPI document, right and wrong, meet no failure of ours."""
+"""The service agrees with its OpenAPI document on generated requests, valid and invalid."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,13 +12,18 @@ from segctl.emulator.app import create_app
 
 HEADERS = {"X-CleverTap-Account-Id": "EMULATOR", "X-CleverTap-Passcode": "emulator"}
 
-# A schema cannot say that names are unique, that there is a user in some entry,
-# or which cursors exist, or that one key is given: what it allows may be refused there.
-SAYS_LESS = {"/api/createSegment", "/api/updateSegment", "/1/events.json", "/1/profile.json"}
+# A schema cannot say that names are unique, that some entry has a user, which cursors
+# exist, or that exactly one key is given: these paths may refuse what the schema allows.
+STRICTER_THAN_SCHEMA = {
+    "/api/createSegment",
+    "/api/updateSegment",
+    "/1/events.json",
+    "/1/profile.json",
+}
 
 
 async def no_sleep(_seconds: float) -> None:
-    """A latency that the made-up settings ask for takes no time."""
+    """Take no time for the latency of generated settings."""
 
 
 schema: Any = schemathesis.openapi.from_asgi(
@@ -28,8 +33,8 @@ schema: Any = schemathesis.openapi.from_asgi(
 
 for item in schema.raw_schema["paths"].values():
     for operation in item.values():
-        # The credentials go with every request; else they would be left out of some
-        # and put back by the call below.  That they are asked for has its own tests.
+        # Otherwise requests without credentials would be generated, to which the call below
+        # adds them again.  Other tests check that credentials are required.
         operation.pop("security", None)
 
 parametrize: Callable[[Callable[[Any], None]], Any] = schema.parametrize()
@@ -40,5 +45,5 @@ parametrize: Callable[[Callable[[Any], None]], Any] = schema.parametrize()
     max_examples=25, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True
 )
 def test_the_document_and_the_service_agree(case: Any) -> None:
-    left_out = [positive_data_acceptance] if case.path in SAYS_LESS else []
-    case.call_and_validate(headers=HEADERS, excluded_checks=left_out)
+    excluded = [positive_data_acceptance] if case.path in STRICTER_THAN_SCHEMA else []
+    case.call_and_validate(headers=HEADERS, excluded_checks=excluded)

@@ -1,4 +1,4 @@
-"""The pages in a real browser: what they show, that they follow, what they change."""
+"""The pages in a browser: what they show, how they update, what they change."""
 
 import re
 from collections.abc import Iterator
@@ -24,18 +24,18 @@ PATHS = ("/", "/events", "/errors", "/settings", "/faults")
 
 
 class Site:
-    """An emulator, a client for it, and a browser's page that noted no complaint."""
+    """An emulator, a client of it, and a browser page without errors."""
 
     def __init__(self, emulator: RunningEmulator, page: Page) -> None:
         self.emulator = emulator
         self.page = page
-        self.complaints: list[str] = []
-        page.on("console", lambda message: self.complaints.append(message.text))
-        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.console_messages: list[str] = []
+        page.on("console", lambda message: self.console_messages.append(message.text))
+        page.on("pageerror", lambda error: self.console_messages.append(str(error)))
         page.on("dialog", lambda dialog: dialog.accept())
 
     def call(self, method: str, path: str, json: Any = None) -> Any:
-        """One request."""
+        """Send one request."""
         answer = httpx.request(
             method, self.emulator.url + path, json=json, headers=self.emulator.headers
         )
@@ -43,7 +43,7 @@ class Site:
         return answer.json()
 
     def create(self, name: str, customer_id: str) -> int:
-        """Make a segment."""
+        """Create a segment."""
         entry = {"segment_name": name, "customer_segment_id": customer_id}
         return int(self.call("POST", "/api/createSegment", [entry])[0]["id"])
 
@@ -63,7 +63,7 @@ class Site:
 
 @pytest.fixture(scope="module")
 def opened() -> Iterator[tuple[RunningEmulator, Any]]:
-    """One emulator and one browser for all these tests."""
+    """Yield one emulator and one browser for all tests of this module."""
     with running_emulator() as emulator, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         yield emulator, browser
@@ -72,17 +72,17 @@ def opened() -> Iterator[tuple[RunningEmulator, Any]]:
 
 @pytest.fixture
 def site(opened: tuple[RunningEmulator, Any]) -> Iterator[Site]:
-    """An empty emulator and a new tab."""
+    """Yield an empty emulator and a new tab."""
     emulator, browser = opened
     emulator.restart()
     page = browser.new_page()
     site = Site(emulator, page)
     yield site
     page.close()
-    assert site.complaints == []
+    assert site.console_messages == []
 
 
-def test_the_overview_lists_segments_and_follows_them(site: Site) -> None:
+def test_the_overview_lists_segments_and_updates_their_figures(site: Site) -> None:
     site.go("/")
     expect(site.page.locator("main")).to_contain_text("No segment yet")
     site.create("Gold Users", "SEG-GOLD")
@@ -95,7 +95,7 @@ def test_the_overview_lists_segments_and_follows_them(site: Site) -> None:
     expect(site.page.locator("[data-figure=data_points]")).to_have_text("15")
 
 
-def test_the_overview_follows_creates_and_deletions(site: Site) -> None:
+def test_the_overview_shows_new_and_deleted_segments(site: Site) -> None:
     number = site.create("Gold", "g")
     site.go("/")
     site.create("Silver", "s")
@@ -113,7 +113,7 @@ def test_the_overview_can_be_filtered(site: Site) -> None:
     expect(site.page.locator("tbody tr:visible")).to_have_count(1)
 
 
-def test_a_segments_page_shows_members_by_pages_and_finds_one(site: Site) -> None:
+def test_a_segments_page_shows_members_in_pages_and_finds_one(site: Site) -> None:
     site.create("Gold", "g")
     site.add("g", *[f"user-{n}" for n in range(60)])
     site.add("g", *[f"user-{n}" for n in range(60, 150)])
@@ -127,7 +127,7 @@ def test_a_segments_page_shows_members_by_pages_and_finds_one(site: Site) -> Non
     expect(site.page.locator("tbody tr")).to_have_count(11)
 
 
-def test_reach_follows_on_a_segments_page(site: Site) -> None:
+def test_a_segments_page_updates_its_reach(site: Site) -> None:
     number = site.create("Gold", "g")
     site.add("g", "a")
     site.go(f"/segments/{number}")
@@ -178,7 +178,7 @@ def test_settings_are_saved_and_marked(site: Site) -> None:
     expect(site.page.locator(".changed")).to_have_count(0)
 
 
-def test_faults_are_taken_from_an_example_or_refused_with_the_reason(site: Site) -> None:
+def test_a_fault_plan_is_saved_or_refused_with_the_reason(site: Site) -> None:
     site.go("/faults")
     site.page.get_by_role("button", name="Busy service").click()
     site.page.get_by_role("button", name="Save").click()
@@ -188,12 +188,12 @@ def test_faults_are_taken_from_an_example_or_refused_with_the_reason(site: Site)
     site.page.get_by_label("Plan, as JSON").fill('{"rules": [{"fault": "x"}]}')
     site.page.get_by_role("button", name="Save").click()
     expect(site.page.locator(".saved")).to_contain_text("rules[0].fault")
-    # The browser itself notes a refused request.
-    assert all("400" in each for each in site.complaints)
-    site.complaints.clear()
+    # The browser itself logs a refused request.
+    assert all("400" in each for each in site.console_messages)
+    site.console_messages.clear()
 
 
-def test_everything_can_be_emptied(site: Site) -> None:
+def test_all_data_can_be_deleted(site: Site) -> None:
     site.create("Gold", "g")
     site.go("/settings")
     with site.page.expect_navigation():
@@ -202,7 +202,7 @@ def test_everything_can_be_emptied(site: Site) -> None:
     expect(site.page.locator("main")).to_contain_text("No segment yet")
 
 
-def test_text_from_outside_is_shown_never_run(site: Site) -> None:
+def test_markup_in_names_is_shown_and_never_run(site: Site) -> None:
     name = "<img src=x onerror=\"document.title='run'\"> & 'Größe'"
     number = site.create(name, "<b>id</b>")
     site.add("<b>id</b>", "<script>document.title='run'</script>")
@@ -246,7 +246,7 @@ CONTRAST = """() => {
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1200, 390])
-def test_pages_can_be_read_by_everybody(site: Site, scheme: Any, width: int) -> None:
+def test_pages_have_contrast_labels_and_fit_the_window(site: Site, scheme: Any, width: int) -> None:
     number = site.create("Gold", "g")
     site.create("Gone", "x")
     site.call("DELETE", f"/emulator/v1/segments/{number + 1}")

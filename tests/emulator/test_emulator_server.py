@@ -1,4 +1,4 @@
-"""The server: faults from a file, ports, three lanes without a 429, the pytest fixture."""
+"""The server: ports, faults from a file, three clients at once, the pytest fixtures."""
 
 import socket
 import threading
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 pytest_plugins = ["pytester"]
 
 
-def test_three_lanes_that_wait_for_their_answers_never_meet_a_429() -> None:
+def test_three_clients_that_wait_for_their_answers_never_get_a_429() -> None:
     statuses: list[int] = []
     with running_emulator() as emulator:
 
@@ -31,10 +31,10 @@ def test_three_lanes_that_wait_for_their_answers_never_meet_a_429() -> None:
                     http.post("/api/updateSegment", json={}).status_code for _ in range(150)
                 )
 
-        lanes = [threading.Thread(target=work) for _ in range(3)]
-        for each in lanes:
+        threads = [threading.Thread(target=work) for _ in range(3)]
+        for each in threads:
             each.start()
-        for each in lanes:
+        for each in threads:
             each.join()
         stats = httpx.get(f"{emulator.url}/emulator/v1/stats").json()
     assert statuses == [400] * 450
@@ -46,7 +46,7 @@ def test_a_taken_port_is_an_error() -> None:
         serve(port=taken.getsockname()[1])
 
 
-def test_another_host_is_refused_before_anything_starts(tmp_path: Path) -> None:
+def test_another_host_is_refused_before_any_data_is_created(tmp_path: Path) -> None:
     with pytest.raises(ExposedError):
         serve(host="0.0.0.0", port=0, data=tmp_path / "data")  # noqa: S104 - what is refused
     assert not (tmp_path / "data").exists()
@@ -55,14 +55,14 @@ def test_another_host_is_refused_before_anything_starts(tmp_path: Path) -> None:
 def test_faults_come_from_a_file(tmp_path: Path) -> None:
     file = tmp_path / "faults.json"
     file.write_text('{"rules": [{"fault": "nope"}]}')
-    with pytest.raises(InvalidSettingsError, match="one of latency"):
+    with pytest.raises(InvalidSettingsError, match="must be one of latency"):
         serve(port=0, faults=file)
     file.write_text("{")
     with pytest.raises(InvalidSettingsError, match="not JSON"):
         serve(port=0, faults=file)
 
 
-def test_a_slow_answer_is_slow_over_a_socket_too() -> None:
+def test_latency_delays_an_answer_over_a_socket() -> None:
     with running_emulator(settings=Settings(latency_ms=30)) as emulator:
         answer = httpx.post(
             f"{emulator.url}/api/createSegment",
@@ -73,7 +73,7 @@ def test_a_slow_answer_is_slow_over_a_socket_too() -> None:
     assert answer.elapsed.total_seconds() >= 0.03
 
 
-def test_the_environment_of_a_running_emulator_is_segctls() -> None:
+def test_a_running_emulator_has_the_environment_for_segctl() -> None:
     with running_emulator(accounts={"A": "p"}) as emulator:
         assert emulator.environment == {
             "CLEVERTAP_ACCOUNT_ID": "A",
@@ -108,13 +108,13 @@ def test_the_fixture_gives_each_test_an_empty_emulator(pytester: pytest.Pytester
 
 
 def plugin() -> list[str]:
-    """How pytest finds the plugin: by its entry point where segctl is installed, else by name."""
+    """Return the options that load the plugin, unless an entry point of segctl does."""
     name = "segctl.emulator.pytest_plugin"
     installed = any(each.value == name for each in entry_points(group="pytest11"))
     return [] if installed else ["-p", name]
 
 
-def test_a_running_emulator_can_be_started_over(running: "RunningEmulator") -> None:
+def test_restart_ends_all_faults(running: "RunningEmulator") -> None:
     with httpx.Client(base_url=running.url, headers=running.headers) as http:
         http.put("/emulator/v1/faults", json={"rules": [{"fault": "server_error"}]})
         running.restart()
@@ -126,6 +126,6 @@ def test_a_running_emulator_can_be_started_over(running: "RunningEmulator") -> N
 
 @pytest.fixture
 def running() -> "Iterator[RunningEmulator]":
-    """A server of this test's own."""
+    """Yield a server for one test."""
     with running_emulator() as emulator:
         yield emulator

@@ -1,11 +1,10 @@
-"""Every switch: its default is tested with the rules; here, what its alternatives do."""
+"""What the alternatives of every switch do; the defaults are tested with the rules."""
 
-from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from segctl.emulator.settings import SWITCH, Settings
+from segctl.emulator.settings import QUESTIONS, SWITCHES, Settings
 
 if TYPE_CHECKING:
     from tests.emulator.conftest import Client, Clock
@@ -23,7 +22,7 @@ def test_the_defaults_are_what_an_emulator_starts_with(client: "Client") -> None
     assert client.read("settings") == Settings().document()
 
 
-def test_settings_that_are_wrong_are_all_named(client: "Client") -> None:
+def test_all_invalid_settings_are_named(client: "Client") -> None:
     wrong = {
         "nope": 1,
         "both_ids": "x",
@@ -45,15 +44,13 @@ def test_settings_not_named_stay(client: "Client") -> None:
     assert client.read("settings") == Settings().document()
 
 
-@pytest.mark.parametrize(
-    "switch", [each for each in fields(Settings) if "choices" in each.metadata]
-)
-def test_every_alternative_of_every_switch_can_be_set(client: "Client", switch: Any) -> None:
-    assert switch.metadata["kind"] == SWITCH
-    assert switch.metadata["question"].endswith("?")
-    for choice in switch.metadata["choices"]:
-        client.settings(**{switch.name: choice})
-        assert client.read("settings")[switch.name] == choice
+@pytest.mark.parametrize("switch", SWITCHES)
+def test_every_choice_of_every_switch_can_be_set(client: "Client", switch: str) -> None:
+    assert QUESTIONS[switch].endswith("?")
+    assert SWITCHES[switch][0] == Settings().document()[switch]
+    for choice in SWITCHES[switch]:
+        client.settings(**{switch: choice})
+        assert client.read("settings")[switch] == choice
 
 
 # -- createSegment ------------------------------------------------------------
@@ -202,6 +199,14 @@ def test_changes_that_change_nothing(client: "Client", switch: str, events: int)
     assert (stats["events"], stats["data_points"]) == (events, 5 * events)
     assert stats["membership_changes"] == 1
     assert len(client.read("events")) == events
+
+
+def test_a_user_twice_in_an_update_raises_one_event(client: "Client") -> None:
+    client.settings(noop_changes="event")
+    client.create("gold")
+    client.update(["a", "a"], [("gold", "ADD")])
+    client.update(["b"], [("gold", "ADD")])
+    assert [each["seq"] for each in client.read("events")] == [1, 2]
 
 
 @pytest.mark.parametrize(("switch", "profiles"), [("ignore", 0), ("create_profile", 1)])

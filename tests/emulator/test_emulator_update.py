@@ -1,4 +1,4 @@
-"""updateSegment: each rule of the vendor's page, named in the test that stands for it."""
+"""updateSegment: every rule of the vendor's page is the name of a test."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -66,13 +66,13 @@ def test_guid_and_identity_of_the_same_text_are_two_users(client: "Client") -> N
     assert client.members("gold") == ["a", "a"]
 
 
-def test_guid_is_looked_at_only_without_identity(client: "Client") -> None:
+def test_guid_is_used_only_without_identity(client: "Client") -> None:
     number = client.create("gold")["gold"]
     client.update([{"identity": "a", "guid": "g-1"}], [("gold", "ADD")])
     assert client.read(f"segments/{number}/members") == [{"identity": "a"}]
 
 
-def test_a_guid_steps_in_for_an_empty_identity(client: "Client") -> None:
+def test_a_guid_replaces_an_empty_identity(client: "Client") -> None:
     number = client.create("gold")["gold"]
     client.update([{"identity": "", "guid": "g-1"}], [("gold", "ADD")])
     assert client.read(f"segments/{number}/members") == [{"guid": "g-1"}]

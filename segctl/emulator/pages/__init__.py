@@ -1,1 +1,1 @@
-"""The emulator's pages: what the dashboard would show, rendered by the server."""
+"""The emulator's pages, rendered by the server: what the dashboard would show."""

@@ -1,317 +1,214 @@
-"""The pages that show: segments, one segment, events, the Error Stream."""
+"""The pages' endpoints: each collects the values that its template shows."""
 
+import json
+from collections.abc import Mapping
+from dataclasses import fields
+from functools import cache
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
-from segctl.emulator.control import PREFIX, describe, describe_all
-from segctl.emulator.error_stream import read_refusals
-from segctl.emulator.events import Event, iso, last_events
-from segctl.emulator.membership import ERROR_TYPES
-from segctl.emulator.pages.html import Child, Html, el
-from segctl.emulator.pages.layout import choice, empty, heading, number, page, table, tiles
-from segctl.emulator.service import Service
-from segctl.emulator.state import ADD, CHANNELS, Account, Segment
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+from starlette.routing import Route
 
+from segctl.emulator.control import (
+    PREFIX,
+    account_of,
+    describe,
+    describe_all,
+    number_of,
+    segment_of,
+    service_of,
+)
+from segctl.emulator.error_stream import read_error_stream
+from segctl.emulator.errors import ERROR_TYPES
+from segctl.emulator.events import iso, newest_events
+from segctl.emulator.faults import FAULTS, Rule
+from segctl.emulator.settings import LIMITS, QUESTIONS, SWITCHES, Settings
+
+ASSETS = Path(__file__).parent / "assets"
+MEDIA_TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 ROWS = 100
-EVENT_COLUMNS = ("No.", "Time (UTC)", "Action", "Segment", "User")
-ERROR_COLUMNS = ("Time", "Error Type", "Segment ID", "Customer Segment ID", "User Identity")
-CHANNEL_NAMES = {"email": "E-mail", "sms": "SMS", "push": "Push"}
+"""Rows of a table on one page."""
+CHANNELS = {"email": "E-mail", "sms": "SMS", "push": "Push"}
+RULE_DEFAULTS = {each.name: each.default for each in fields(Rule)}
+
+PRESETS: Mapping[str, list[dict[str, Any]]] = {
+    "No faults": [],
+    "Bad network": [
+        {"fault": "latency", "ms": 150, "jitter_ms": 300},
+        {"fault": "cut_before", "share": 0.03},
+        {"fault": "cut_after", "share": 0.03},
+    ],
+    "Busy service": [
+        {"fault": "too_many_requests", "share": 0.25},
+        {"fault": "server_error", "share": 0.05, "status": 503},
+    ],
+    "Untrustworthy answers": [
+        {"fault": "empty_body", "share": 0.05},
+        {"fault": "wrong_body", "share": 0.05},
+        {"fault": "server_error", "share": 0.05, "committed": True},
+    ],
+    "Picky about entries": [{"fault": "refuse_entries", "share": 0.02}],
+}
 
 
-def overview(service: Service, account: Account | None) -> str:
-    """Return the page of all segments."""
-    segments = describe_all(service, account)
+@cache
+def environment() -> Environment:
+    """Return the environment of the templates, which escapes every value."""
+    environment = Environment(
+        loader=PackageLoader("segctl.emulator.pages"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        number=lambda value: f"{value:,}",
+        json=lambda value: json.dumps(value, indent=2),
+        iso=iso,
+        zip=zip,
+    )
+    return environment
+
+
+def render(template: str, request: Request, **values: Any) -> Response:
+    """Return a page as a response."""
+    values = {"account": None, "path": request.url.path, "prefix": PREFIX, "rows": ROWS, **values}
+    return HTMLResponse(environment().get_template(template).render(values))
+
+
+async def overview(request: Request) -> Response:
+    """Show all segments."""
+    service = service_of(request)
+    # The choice "All accounts" sends an empty name.
+    account = account_of(request) if request.query_params.get("account") else None
     stats = service.stats(account)
-    several = len(service.store.accounts) > 1
-    columns = ["Segment", "Customer ID", "CleverTap ID", "Members", "Reachable", "Created"]
-    if several:
-        columns.insert(1, "Account")
-    rows = [_segment_row(each, several=several) for each in segments]
-    shown: Child = (
-        table(columns, rows, caption="Segments", numeric=("Members", "Reachable"), name="segments")
-        if rows
-        else empty("No segment yet. Create one: ", el("code", "POST /api/createSegment"), ".")
-    )
-    return page(
-        heading("Segments", _accounts(service, account), _filter("Filter segments", "segments")),
-        tiles(
-            [
-                ("segments", "segments", stats["segments"]),
-                ("profiles", "profiles", stats["profiles"]),
-                ("membership_changes", "membership changes", stats["membership_changes"]),
-                ("events", "events", stats["events"]),
-                ("data_points", "data points", stats["data_points"]),
-                ("updates", "update requests", sum(stats["requests"]["updateSegment"].values())),
-            ]
-        ),
-        shown,
-        title="Segments",
-        here="/",
-        account=None if account is None else account.id,
+    return render(
+        "overview.html",
+        request,
+        account=account,
+        account_names=sorted(service.store.accounts),
+        segments=describe_all(service, account),
+        tiles=[
+            ("segments", "segments", stats["segments"]),
+            ("profiles", "profiles", stats["profiles"]),
+            ("membership_changes", "membership changes", stats["membership_changes"]),
+            ("events", "events", stats["events"]),
+            ("data_points", "data points", stats["data_points"]),
+            ("updates", "update requests", sum(stats["requests"]["updateSegment"].values())),
+        ],
     )
 
 
-def _accounts(service: Service, account: Account | None) -> Child:
-    names = sorted(service.store.accounts)
-    if len(names) < 2:
-        return None
-    options = [("", "All accounts"), *[(name, name) for name in names]]
-    chosen = "" if account is None else account.id
-    return el("form", choice("account", "Account", options, chosen), data_submit="change")
-
-
-def _filter(label: str, target: str) -> Html:
-    return el("input", type="search", placeholder=label, aria_label=label, data_filter=target)
-
-
-def _segment_row(segment: dict[str, Any], *, several: bool) -> Html:
-    deleted = el("span", "deleted", class_="badge") if segment["deleted"] else None
-    link = el("a", segment["segment_name"], href=f"/segments/{segment['ct_segment_id']}")
-    return el(
-        "tr",
-        el("th", link, deleted, scope="row"),
-        el("td", segment["account"]) if several else None,
-        el("td", el("code", segment["customer_segment_id"] or "none")),
-        el("td", el("code", segment["ct_segment_id"])),
-        el("td", number(segment["members"]), class_="num", data_count="members"),
-        el("td", number(segment["reachable"]["any"]), class_="num", data_count="reachable"),
-        el("td", _time(segment["created_at"])),
-        data_segment=segment["ct_segment_id"],
-        class_="deleted" if segment["deleted"] else None,
+async def segment(request: Request) -> Response:
+    """Show one segment and a part of its members."""
+    service = service_of(request)
+    account, segment = segment_of(request)
+    start = number_of(request, "start", 0)
+    query = request.query_params.get("q", "")
+    members, _ = service.store.members_at(account, segment, service.visible_until())
+    users = (account.profiles.user(number) for number in members)
+    matching = (user for user in users if query in user.value)
+    found = list(islice(matching, start, start + ROWS + 1))
+    return render(
+        "segment.html",
+        request,
+        account=account,
+        segment=describe(service, account, segment),
+        channels=CHANNELS,
+        start=start,
+        query=query,
+        users=found[:ROWS],
+        has_more=len(found) > ROWS,
     )
 
 
-def _time(text: str) -> Html:
-    return el("time", text[:19].replace("T", " "), datetime=text)
+async def events(request: Request) -> Response:
+    """Show the newest events. The page adds new ones itself."""
+    account = account_of(request)
+    events = newest_events(service_of(request), account=account, limit=ROWS)
+    return render("events.html", request, account=account, events=events)
 
 
-def segment_page(
-    service: Service, account: Account, segment: Segment, *, start: int, query: str
-) -> str:
-    """Return one segment's page, with its members a page at a time."""
-    figures = describe(service, account, segment)
-    members, _ = service.store.seen(account, segment, until=service.visible_until())
-    users = (account.profiles.user(each) for each in members)
-    found = list(islice(_matching(users, query), start, start + ROWS + 1))
-    rows = [
-        el("tr", el("td", el("code", user.value)), el("td", user.kind)) for user in found[:ROWS]
+async def errors(request: Request) -> Response:
+    """Show the newest skipped entries, filtered by type and user."""
+    account = account_of(request)
+    error_type = request.query_params.get("type", "")
+    user = request.query_params.get("user", "")
+    entries = read_error_stream(
+        service_of(request),
+        account=account,
+        error_type=error_type or None,
+        user=user or None,
+        newest_first=True,
+    )
+    return render(
+        "errors.html",
+        request,
+        account=account,
+        error_types=ERROR_TYPES,
+        error_type=error_type,
+        user=user,
+        entries=list(islice(entries, ROWS)),
+    )
+
+
+async def settings(request: Request) -> Response:
+    """Show switches and limits."""
+    return render(
+        "settings.html",
+        request,
+        settings=service_of(request).settings.document(),
+        defaults=Settings().document(),
+        questions=QUESTIONS,
+        switches=SWITCHES,
+        limits=LIMITS,
+    )
+
+
+async def faults(request: Request) -> Response:
+    """Show the fault plan, without the fields that have their defaults."""
+    injector = service_of(request).faults
+    seed = injector.plan.seed
+    rules = [
+        {name: value for name, value in rule.items() if value != RULE_DEFAULTS[name]}
+        for rule in injector.plan.document()["rules"]
     ]
-    remove = (
-        None
-        if segment.deleted
-        else el(
-            "button",
-            "Delete segment",
-            class_="danger",
-            data_call=f"DELETE {PREFIX}/segments/{segment.id}",
-            data_ask=f"Delete {segment.name}, as the dashboard would? Updates to it will be "
-            "refused from then on.",
-        )
-    )
-    return page(
-        el("p", el("a", "Segments", href="/"), " /", class_="crumbs"),
-        heading(
-            segment.name,
-            el(
-                "a",
-                "Download members",
-                class_="button",
-                href=f"{PREFIX}/segments/{segment.id}/members",
-                download=f"{segment.customer_id or segment.id}.jsonl",
-            ),
-            remove,
-            lead=[
-                el("span", "deleted ", class_="badge") if segment.deleted else None,
-                "Customer ID ",
-                el("code", segment.customer_id or "none"),
-                ", CleverTap ID ",
-                el("code", segment.id),
-                f", account {account.id}, created ",
-                _time(iso(segment.created_at)),
-            ],
-        ),
-        el(
-            "div",
-            _reach(figures),
-            data_segment=segment.id,
-            class_="deleted" if segment.deleted else None,
-        ),
-        el(
-            "form",
-            el(
-                "label",
-                el("span", "Find a member"),
-                el("input", type="search", name="q", value=query),
-            ),
-            el("button", "Find"),
-            class_="row",
-            method="get",
-        ),
-        table(["Member", "Known by"], rows, caption="Members")
-        if rows
-        else empty("No member here."),
-        _pager(start, more=len(found) > ROWS, query=query),
-        title=segment.name,
-        here="",
-        account=account.id,
+    return render(
+        "faults.html",
+        request,
+        plan={"seed": seed, "rules": rules},
+        presets={label: {"seed": seed, "rules": rules} for label, rules in PRESETS.items()},
+        effects=FAULTS,
+        injected=injector.injected,
     )
 
 
-def _matching(users: Any, query: str) -> Any:
-    return (user for user in users if query in user.value) if query else users
+async def asset(request: Request) -> Response:
+    """Serve a style sheet, a script or an image."""
+    name = request.path_params["name"]
+    if name not in assets():
+        return Response(status_code=404)
+    return Response(assets()[name], media_type=MEDIA_TYPES[Path(name).suffix])
 
 
-def _reach(figures: dict[str, Any]) -> Html:
-    most = figures["members"] or 1
-    bars = [
-        el(
-            "div",
-            el("dt", CHANNEL_NAMES[channel]),
-            el(
-                "dd",
-                el(
-                    "meter",
-                    min=0,
-                    max=most,
-                    value=figures["reachable"][channel],
-                    aria_label=f"Reachable by {CHANNEL_NAMES[channel]}",
-                    data_meter=channel,
-                ),
-                el("span", number(figures["reachable"][channel]), data_count=channel),
-            ),
-            class_="tile",
-        )
-        for channel in CHANNELS
+@cache
+def assets() -> dict[str, bytes]:
+    """Return all assets by name, so that a path can only select one of them."""
+    return {each.name: each.read_bytes() for each in ASSETS.iterdir() if each.suffix in MEDIA_TYPES}
+
+
+def routes() -> list[Route]:
+    """Return the routes of the pages and their assets."""
+    return [
+        Route("/", overview),
+        Route("/segments/{ct_segment_id:segment_id}", segment),
+        Route("/events", events),
+        Route("/errors", errors),
+        Route("/settings", settings),
+        Route("/faults", faults),
+        Route("/assets/{name}", asset),
     ]
-    return el(
-        "dl",
-        el(
-            "div",
-            el("dt", "members"),
-            el("dd", number(figures["members"]), data_count="members"),
-            class_="tile",
-        ),
-        el(
-            "div",
-            el("dt", "reachable"),
-            el("dd", number(figures["reachable"]["any"]), data_count="reachable"),
-            class_="tile",
-        ),
-        bars,
-        class_="tiles",
-    )
-
-
-def _pager(start: int, *, more: bool, query: str) -> Child:
-    if not start and not more:
-        return None
-
-    def link(label: str, to: int) -> Html:
-        return el(
-            "form",
-            el("input", type="hidden", name="start", value=to),
-            el("input", type="hidden", name="q", value=query) if query else None,
-            el("button", label),
-            method="get",
-        )
-
-    return el(
-        "nav",
-        link("Previous", max(0, start - ROWS)) if start else None,
-        el("span", f"from {number(start + 1)}"),
-        link("Next", start + ROWS) if more else None,
-        class_="pager",
-        aria_label="Pages",
-    )
-
-
-def event_row(event: Event) -> Html:
-    """Return one event as a row."""
-    return el(
-        "tr",
-        el("td", number(event.seq), class_="num"),
-        el("td", _time(iso(event.ts))),
-        el("td", el("span", event.action, class_="add" if event.action == ADD else "remove")),
-        el("td", el("a", event.segment.name, href=f"/segments/{event.segment.id}")),
-        el("td", el("code", event.user.value)),
-    )
-
-
-def events_page(service: Service, account: Account | None) -> str:
-    """Return the newest events; the page adds those that come."""
-    events = last_events(service, account=account, most=ROWS)
-    return page(
-        heading(
-            "Events",
-            el(
-                "a", "JSON lines", class_="button", href=f"{PREFIX}/events", download="events.jsonl"
-            ),
-            el("a", "Vendor's export", class_="button", href=f"{PREFIX}/exports/events"),
-            lead="Segment Membership Change, newest first. New ones appear by themselves.",
-        ),
-        table(
-            EVENT_COLUMNS,
-            [event_row(each) for each in events],
-            caption=f"The newest {ROWS} events",
-            numeric=("No.",),
-            name="events",
-        ),
-        None if events else empty("No event yet."),
-        title="Events",
-        here="/events",
-        account=None if account is None else account.id,
-    )
-
-
-def errors_page(service: Service, account: Account | None, *, kind: str, user: str) -> str:
-    """Return the newest refused entries, filtered."""
-    lines = list(
-        islice(
-            read_refusals(
-                service, account=account, kind=kind or None, user=user or None, newest_first=True
-            ),
-            ROWS,
-        )
-    )
-    rows = [
-        el(
-            "tr",
-            el("td", _time(each["Time"])),
-            el("td", el("code", each["Error Type"])),
-            el("td", el("code", each["Segment ID"]) if each["Segment ID"] is not None else None),
-            el("td", el("code", each["Customer Segment ID"] or "")),
-            el("td", el("code", each["User Identity"])),
-        )
-        for each in lines
-    ]
-    types = [("", "All types"), *[(each, each) for each in ERROR_TYPES]]
-    return page(
-        heading(
-            "Error Stream",
-            *[
-                el(
-                    "a",
-                    each.upper(),
-                    class_="button",
-                    href=f"{PREFIX}/error-stream?format={each}",
-                    download=f"error-stream.{each}",
-                )
-                for each in ("csv", "json")
-            ],
-            lead="Entries that an update skipped although its request was answered with 200.",
-        ),
-        el(
-            "form",
-            choice("type", "Type", types, kind),
-            el("label", el("span", "User"), el("input", type="search", name="user", value=user)),
-            el("button", "Filter"),
-            class_="row",
-            method="get",
-        ),
-        table(ERROR_COLUMNS, rows, caption=f"The newest {ROWS} skipped entries")
-        if rows
-        else empty("No skipped entry."),
-        title="Error Stream",
-        here="/errors",
-        account=None if account is None else account.id,
-    )

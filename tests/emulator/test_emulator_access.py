@@ -1,12 +1,13 @@
-"""Closed by default: loopback only, no foreign pages, a passcode where others can connect."""
+"""Access: loopback only by default, no foreign pages, a passcode if others can connect."""
 
 import base64
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from segctl.emulator.access import is_loopback
 from segctl.emulator.errors import ExposedError
-from segctl.emulator.server import check_exposure, is_loopback
+from segctl.emulator.server import check_exposure
 
 if TYPE_CHECKING:
     from tests.emulator.conftest import Client
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
         ("", False),
     ],
 )
-def test_loopback_is_told_from_the_rest(host: str, *, loopback: bool) -> None:
+def test_only_loopback_names_and_addresses_are_loopback(host: str, *, loopback: bool) -> None:
     assert is_loopback(host) == loopback
 
 
@@ -41,26 +42,28 @@ def test_loopback_is_told_from_the_rest(host: str, *, loopback: bool) -> None:
         ({"A": "emulator"}, True),
     ],
 )
-def test_another_host_needs_leave_and_a_passcode(accounts: Any, *, allow_remote: bool) -> None:
+def test_another_host_needs_permission_and_a_passcode(accounts: Any, *, allow_remote: bool) -> None:
     with pytest.raises(ExposedError):
         check_exposure("0.0.0.0", accounts=accounts, allow_remote=allow_remote)  # noqa: S104 - what must be refused
 
 
-def test_with_both_another_host_is_served() -> None:
+def test_with_permission_and_a_passcode_another_host_is_served() -> None:
     assert check_exposure("0.0.0.0", accounts={"A": "secret"}, allow_remote=True)  # noqa: S104 - allowed here
     assert not check_exposure("127.0.0.1", accounts=None, allow_remote=False)
 
 
 @pytest.mark.parametrize("path", ["/emulator/v1/segments", "/", "/settings"])
-def test_where_others_connect_reads_and_pages_want_a_passcode(client: "Client", path: str) -> None:
-    client.app.state.service.protected = True
+def test_an_exposed_emulator_requires_a_passcode_for_reads_and_pages(
+    client: "Client", path: str
+) -> None:
+    client.app.state.service.requires_passcode = True
     headers, client.headers = client.headers, {}
     answer = client.call("GET", path)
     assert answer.status_code == 401
     assert answer.headers["www-authenticate"].startswith("Basic")
     basic = base64.b64encode(b"ACC-1:pass-1").decode()
-    for given in (headers, {"Authorization": f"Basic {basic}"}):
-        assert client.call("GET", path, headers=given).status_code == 200
+    for credentials in (headers, {"Authorization": f"Basic {basic}"}):
+        assert client.call("GET", path, headers=credentials).status_code == 200
     for wrong in ("Basic x", "Basic " + base64.b64encode(b"ACC-1:no").decode(), "Bearer x"):
         assert client.call("GET", path, headers={"Authorization": wrong}).status_code == 401
 
@@ -75,7 +78,7 @@ def test_a_page_of_another_site_changes_nothing(client: "Client", headers: Any) 
     assert len(client.read("segments")) == 1
 
 
-def test_our_own_pages_may_change_things(client: "Client") -> None:
+def test_the_emulators_own_pages_may_change_data(client: "Client") -> None:
     headers = {"Origin": "http://emulator", "Sec-Fetch-Site": "same-origin"}
     assert client.call("POST", "/emulator/v1/reset", headers=headers).status_code == 200
 

@@ -1,4 +1,4 @@
-"""Upload and reach: who of a segment can be reached on which channel, at once."""
+"""Upload and reach: which members of a segment can be reached, by channel."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from tests.emulator.conftest import Client
 
-NOBODY = {"any": 0, "email": 0, "sms": 0, "push": 0}
+NONE_REACHED = {"any": 0, "email": 0, "sms": 0, "push": 0}
 
 
 def upload(client: "Client", *records: Any, query: str = "") -> Any:
@@ -35,7 +35,7 @@ def reach(client: "Client", segment: int = 0) -> Any:
 def test_a_profile_made_by_an_update_cannot_be_reached(client: "Client") -> None:
     client.create("gold")
     client.update(["a"], [("gold", "ADD")])
-    assert reach(client) == NOBODY
+    assert reach(client) == NONE_REACHED
 
 
 def test_reach_follows_memberships_at_once(client: "Client") -> None:
@@ -44,7 +44,7 @@ def test_reach_follows_memberships_at_once(client: "Client") -> None:
     client.update(["a", "b"], [("gold", "ADD")])
     assert reach(client) == {"any": 1, "email": 1, "sms": 1, "push": 0}
     client.update(["a"], [("gold", "REMOVE")])
-    assert reach(client) == NOBODY
+    assert reach(client) == NONE_REACHED
 
 
 def test_reach_follows_profiles_at_once(client: "Client") -> None:
@@ -52,9 +52,9 @@ def test_reach_follows_profiles_at_once(client: "Client") -> None:
     client.update(["a"], [("gold", "ADD")])
     upload(client, profile("a", Email="a@example.com"), token("a"))
     assert reach(client) == {"any": 1, "email": 1, "sms": 0, "push": 1}
-    assert reach(client, 1) == NOBODY
+    assert reach(client, 1) == NONE_REACHED
     upload(client, profile("a", **{"MSG-email": False, "MSG-push": False}))
-    assert reach(client) == NOBODY
+    assert reach(client) == NONE_REACHED
     upload(client, profile("a", **{"MSG-email": True}))
     assert reach(client)["email"] == 1
 
@@ -64,7 +64,7 @@ def test_a_deleted_segment_reaches_nobody(client: "Client") -> None:
     upload(client, profile("a", Email="a@example.com"))
     client.update(["a"], [("gold", "ADD")])
     client.call("DELETE", f"/emulator/v1/segments/{number}")
-    assert reach(client) == NOBODY
+    assert reach(client) == NONE_REACHED
 
 
 def test_an_upload_makes_profiles_and_costs_data_points(client: "Client") -> None:
@@ -74,7 +74,7 @@ def test_an_upload_makes_profiles_and_costs_data_points(client: "Client") -> Non
     assert (stats["profiles"], stats["data_points"]) == (2, 3)
 
 
-def test_an_upload_ties_identity_and_object_id_together(client: "Client") -> None:
+def test_an_upload_gives_one_profile_both_identity_and_object_id(client: "Client") -> None:
     client.create("gold")
     both = {**profile("a", Name="A"), "objectId": "g-1"}
     upload(client, both)
@@ -83,7 +83,7 @@ def test_an_upload_ties_identity_and_object_id_together(client: "Client") -> Non
     assert client.members("gold") == ["a"]
 
 
-def test_an_upload_gives_a_profile_the_key_that_it_lacks(client: "Client") -> None:
+def test_an_upload_adds_the_missing_key_to_a_profile(client: "Client") -> None:
     client.create("gold")
     client.update(["a", {"guid": "g-2"}], [("gold", "ADD")])
     upload(
@@ -96,7 +96,7 @@ def test_an_upload_gives_a_profile_the_key_that_it_lacks(client: "Client") -> No
     assert client.members("gold") == []
 
 
-def test_an_object_id_of_another_profile_is_not_taken_over(client: "Client") -> None:
+def test_an_upload_does_not_take_an_object_id_from_another_profile(client: "Client") -> None:
     client.create("gold")
     client.update(["a", {"guid": "g-1"}], [("gold", "ADD")])
     upload(client, {**profile("a", Name="A"), "objectId": "g-1"})
@@ -125,9 +125,9 @@ def test_an_object_id_of_another_profile_is_not_taken_over(client: "Client") -> 
 def test_a_wrong_record_is_left_out_and_reported(client: "Client", record: Any, code: int) -> None:
     done = upload(client, profile("b", Name="B"), record)
     assert (done["status"], done["processed"]) == ("partial", 1)
-    (left,) = done["unprocessed"]
-    assert (left["code"], left["record"]) == (code, record)
-    assert "Skipped record number : 2" in left["error"]
+    (reported,) = done["unprocessed"]
+    assert (reported["code"], reported["record"]) == (code, record)
+    assert "Skipped record number : 2" in reported["error"]
     assert upload(client, record)["status"] == "fail"
 
 
@@ -141,7 +141,7 @@ def test_a_dry_run_changes_nothing(client: "Client") -> None:
     assert client.read("stats")["profiles"] == 0
 
 
-def test_reach_and_figures_outlive_a_restart(client: "Client", tmp_path: "Path") -> None:
+def test_reach_and_figures_survive_a_restart(client: "Client", tmp_path: "Path") -> None:
     for start in range(3):
         client.app = create_app(data=tmp_path, accounts={"ACC-1": "pass-1"})
         if start == 0:

@@ -1,4 +1,4 @@
-"""Whatever is sent, the answer is one that the vendor could give."""
+"""Any input gets an answer that the vendor could give."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 if TYPE_CHECKING:
     from tests.emulator.conftest import Client
 
-# The examples share one emulator, whatever those before have left in it.
-some = settings(
+# All examples share one emulator and see the data of those before.
+examples = settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 
@@ -57,27 +57,27 @@ updates = st.fixed_dictionaries(
 )
 
 
-def is_proper(client: "Client", path: str, **options: Any) -> bool:
+def has_proper_answer(client: "Client", path: str, **options: Any) -> bool:
     answer = client.call("POST", path, **options)
     if answer.status_code in {200, 400, 409}:
         return isinstance(answer.json(), dict | list)
     return False
 
 
-@some
+@examples
 @given(path=st.sampled_from(PATHS), document=documents | updates)
 def test_any_json_gets_a_proper_answer(client: "Client", path: str, document: Any) -> None:
-    assert is_proper(client, path, json=document)
+    assert has_proper_answer(client, path, json=document)
 
 
-@some
+@examples
 @given(path=st.sampled_from(PATHS), content=st.binary(max_size=200))
 def test_any_bytes_get_a_proper_answer(client: "Client", path: str, content: bytes) -> None:
     headers = {"Content-Type": "application/json"}
-    assert is_proper(client, path, content=content, headers=headers)
+    assert has_proper_answer(client, path, content=content, headers=headers)
 
 
-@some
+@examples
 @given(document=updates)
 def test_after_any_update_figures_members_and_events_agree(client: "Client", document: Any) -> None:
     gold = {"segment_name": "Gold", "customer_segment_id": "gold"}
@@ -85,13 +85,13 @@ def test_after_any_update_figures_members_and_events_agree(client: "Client", doc
     client.call("POST", "/api/updateSegment", json=document)
     for segment in client.read("segments"):
         members = client.read(f"segments/{segment['ct_segment_id']}/members")
-        held: set[tuple[str, str]] = set()
+        expected: set[tuple[str, str]] = set()
         for event in client.read("events"):
             if event["event_props"]["Segment ID"] == segment["ct_segment_id"]:
                 ((kind, value),) = event["profile"].items()
                 if event["event_props"]["Action"] == "ADD":
-                    held.add((kind, value))
+                    expected.add((kind, value))
                 else:
-                    held.remove((kind, value))
-        assert len(members) == segment["members"] == len(held)
-        assert {item for each in members for item in each.items()} == held
+                    expected.remove((kind, value))
+        assert len(members) == segment["members"] == len(expected)
+        assert {item for each in members for item in each.items()} == expected

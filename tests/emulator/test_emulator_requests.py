@@ -1,4 +1,4 @@
-"""At the door: who may call, how many at once, and what a body may be."""
+"""Requests to the vendor's calls: credentials, requests in flight, bodies."""
 
 import asyncio
 from typing import TYPE_CHECKING, Any
@@ -58,7 +58,7 @@ def name(text: str) -> dict[str, str]:
     return {"segment_name": text, "customer_segment_id": text}
 
 
-def test_an_unknown_account_is_taken_on_if_the_settings_say_so(client: "Client") -> None:
+def test_an_unknown_account_is_adopted_if_the_settings_say_so(client: "Client") -> None:
     client.settings(unknown_accounts="adopt")
     client.headers = {"X-CleverTap-Account-Id": "NEW", "X-CleverTap-Passcode": "first"}
     assert client.create("gold")
@@ -70,7 +70,7 @@ def test_an_unknown_account_is_taken_on_if_the_settings_say_so(client: "Client")
 
 
 class Gate:
-    """A sleep that lasts until the test opens the gate."""
+    """A sleep that ends when the test opens the gate."""
 
     def __init__(self) -> None:
         self.waiting = 0
@@ -81,8 +81,8 @@ class Gate:
         await self.open.wait()
 
 
-async def crowd(calls: list[tuple[str, str]], *, let_in: int) -> list[int]:
-    """Send all the calls at once; their statuses once ``let_in`` of them are held."""
+async def send_together(calls: list[tuple[str, str]], *, let_in: int) -> list[int]:
+    """Send all calls at once; release ``let_in`` of them together, and return all statuses."""
     gate = Gate()
     accounts = {"ACC-1": "pass-1", "ACC-2": "pass-2"}
     app = create_app(accounts=accounts, sleep=gate)
@@ -107,29 +107,29 @@ async def crowd(calls: list[tuple[str, str]], *, let_in: int) -> list[int]:
             await asyncio.sleep(0)
         gate.open.set()
         answers = await asyncio.gather(*tasks)
-    assert service.in_flight.most["updateSegment"] <= len(calls)
+    assert service.in_flight.peaks["updateSegment"] <= len(calls)
     return [each.status_code for each in answers]
 
 
 def test_the_fourth_request_in_flight_is_a_429() -> None:
-    statuses = asyncio.run(crowd([("ACC-1", UPDATE)] * 5, let_in=3))
+    statuses = asyncio.run(send_together([("ACC-1", UPDATE)] * 5, let_in=3))
     assert sorted(statuses) == [400, 400, 400, 429, 429]
 
 
 @pytest.mark.parametrize(("path", "limit"), [("/1/events.json", 3), ("/1/upload", 15)])
 def test_get_events_and_upload_have_limits_of_their_own(path: str, limit: int) -> None:
-    statuses = asyncio.run(crowd([("ACC-1", path)] * (limit + 1), let_in=limit))
+    statuses = asyncio.run(send_together([("ACC-1", path)] * (limit + 1), let_in=limit))
     assert sorted(statuses) == [400] * limit + [429]
 
 
 def test_create_and_update_are_counted_apart() -> None:
     calls = [("ACC-1", UPDATE)] * 3 + [("ACC-1", CREATE)] * 3
-    assert 429 not in asyncio.run(crowd(calls, let_in=6))
+    assert 429 not in asyncio.run(send_together(calls, let_in=6))
 
 
 def test_accounts_are_counted_apart() -> None:
     calls = [("ACC-1", UPDATE)] * 3 + [("ACC-2", UPDATE)] * 3
-    assert 429 not in asyncio.run(crowd(calls, let_in=6))
+    assert 429 not in asyncio.run(send_together(calls, let_in=6))
 
 
 def test_a_429_says_too_many_concurrent_requests(client: "Client") -> None:
@@ -178,7 +178,7 @@ JSON = {"Content-Type": "application/json"}
     ],
 )
 @pytest.mark.parametrize("path", [CREATE, UPDATE])
-def test_what_is_no_proper_json_is_the_vendors_400(
+def test_a_body_that_is_not_proper_json_is_the_vendors_400(
     client: "Client", path: str, content: bytes, headers: dict[str, str]
 ) -> None:
     answer = client.call("POST", path, content=content, headers=headers)
@@ -216,21 +216,21 @@ def test_other_paths_and_methods_answer_in_the_vendors_form(client: "Client") ->
     assert client.call("POST", UPDATE + "/", json={}).json()["code"] == 404
 
 
-def test_our_own_failure_is_a_500_without_a_traceback(
+def test_a_bug_of_the_emulator_is_a_500_without_a_traceback(
     client: "Client", monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def breaks(*_args: object, **_options: object) -> None:
+    def fail(*_args: object, **_options: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(client.app.state.service.store, "create", breaks)
+    monkeypatch.setattr(client.app.state.service.store, "create", fail)
 
-    async def go() -> httpx.Response:
+    async def send() -> httpx.Response:
         transport = httpx.ASGITransport(app=client.app, raise_app_exceptions=False)
         async with httpx.AsyncClient(
             transport=transport, base_url="http://e", headers=client.headers
         ) as http:
             return await http.post(CREATE, json=[name("a")])
 
-    answer = asyncio.run(go())
+    answer = asyncio.run(send())
     assert (answer.status_code, answer.json()["code"]) == (500, 500)
     assert "ZeroDivision" not in answer.text

@@ -1,0 +1,112 @@
+"""Access control: who may use the emulator's own paths.
+
+The vendor's paths require an account's passcode.  The emulator's own do not, on
+loopback, so a web page in the user's browser could try to use them.  Two checks stop
+that: the Host header must name this machine (a foreign name that resolves to 127.0.0.1
+is refused), and a change must not come from another site's page.  If other machines
+can connect, the emulator's own paths require an account's passcode too.
+"""
+
+import base64
+import ipaddress
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from segctl.emulator.errors import RequestError
+from segctl.emulator.service import Service
+from segctl.emulator.vendor_call import error_response
+
+VENDOR_PREFIXES = ("/api/", "/1/")
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+SECURITY_HEADERS = [
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (
+        b"content-security-policy",
+        b"default-src 'self'; frame-ancestors 'none'; form-action 'self'; base-uri 'none'",
+    ),
+]
+
+
+class AccessControl:
+    """Middleware that refuses requests the emulator must not serve."""
+
+    def __init__(self, app: ASGIApp, *, service: Service) -> None:
+        self.app = app
+        self.service = service
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, or refuse it."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        is_own_path = not scope["path"].startswith(VENDOR_PREFIXES)
+        try:
+            if self.service.loopback_only:
+                check_host(headers.get("host", ""))
+            if is_own_path:
+                check_origin(scope["method"], headers)
+                if self.service.requires_passcode:
+                    self.check_passcode(headers)
+        except RequestError as error:
+            challenge = {"www-authenticate": 'Basic realm="emulator"'}
+            refusal = error_response(error, headers=challenge if error.status == 401 else None)
+            await refusal(scope, receive, send)
+            return
+        await self.app(scope, receive, _with_security_headers(send) if is_own_path else send)
+
+    def check_passcode(self, headers: Headers) -> None:
+        """Check the passcode, sent by HTTP Basic or in the vendor's headers.
+
+        Raises RequestError 401.
+        """
+        name = headers.get("x-clevertap-account-id", "")
+        passcode = headers.get("x-clevertap-passcode", "")
+        scheme, _, credentials = headers.get("authorization", "").partition(" ")
+        if scheme.lower() == "basic":
+            try:
+                decoded = base64.b64decode(credentials, validate=True).decode()
+            except ValueError:
+                decoded = ""
+            name, _, passcode = decoded.partition(":")
+        self.service.check_passcode(name, passcode)
+
+
+def check_host(host: str) -> None:
+    """Check that the name is this machine's or the vendor's; raises RequestError 403."""
+    name = host.rsplit(":", 1)[0] if not host.endswith("]") else host
+    name = name.strip("[]").lower()
+    if name.endswith((".localhost", ".clevertap.com")) or is_loopback(name):
+        return
+    raise RequestError(403, "this host is not served here")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a name or address can be reached only from this machine."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def check_origin(method: str, headers: Headers) -> None:
+    """Check that a change does not come from another site's page; raises RequestError 403."""
+    if method in SAFE_METHODS:
+        return
+    origin = headers.get("origin")
+    is_foreign = origin is not None and origin.partition("://")[2] != headers.get("host")
+    if is_foreign or headers.get("sec-fetch-site", "none") not in {"none", "same-origin"}:
+        raise RequestError(403, "changes from other sites are refused")
+
+
+def _with_security_headers(send: Send) -> Send:
+    async def send_with_headers(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message = {**message, "headers": [*message["headers"], *SECURITY_HEADERS]}
+        await send(message)
+
+    return send_with_headers
