@@ -122,7 +122,7 @@ class Database:
         except sqlite3.DatabaseError as error:
             self.close()
             raise DataFormatError(
-                f"{path}: {error}; use another data folder, or delete this file to start empty"
+                f"{path}: {error}; check the file, or use another data folder"
             ) from error
 
     def _open(self, folder: Path | None) -> None:

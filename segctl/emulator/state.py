@@ -58,10 +58,13 @@ class Profiles:
 
     def add(self, *, identity: str | None, guid: str | None, reach: int = 0) -> int:
         """Add a profile and return its number."""
-        number = len(self)
-        self.keys.append((None, None))
+        number = len(self.keys)
+        self.keys.append((identity, guid))
         self.reach.append(reach)
-        self.set_missing_keys(number, identity=identity, guid=guid)
+        if identity is not None:
+            self.by_identity[identity] = number
+        if guid is not None:
+            self.by_guid[guid] = number
         return number
 
     def set_missing_keys(self, number: int, *, identity: str | None, guid: str | None) -> None:

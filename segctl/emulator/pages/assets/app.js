@@ -1,36 +1,38 @@
-// What the pages do beyond showing: figures that follow, filters, forms that speak JSON.
+// Live figures and events, filters, and forms that send JSON.
 "use strict";
 
 const account = document.querySelector("main").dataset.account || "";
-const inAccount = account ? `?account=${encodeURIComponent(account)}` : "";
+const query = account ? `?account=${encodeURIComponent(account)}` : "";
 const numbers = new Intl.NumberFormat("en-US");
 const ROWS = 100;
 
-function put(place, value) {
+function showNumber(element, value) {
   const text = numbers.format(value);
-  if (!place || place.textContent === text) return;
-  place.textContent = text;
-  place.classList.remove("fresh");
-  void place.offsetWidth;
-  place.classList.add("fresh");
+  if (element.textContent === text) return;
+  element.textContent = text;
+  element.classList.remove("fresh");
+  void element.offsetWidth; // restarts the animation
+  element.classList.add("fresh");
 }
 
 function showFigures({ segments, stats }) {
   const requests = Object.values(stats.requests.updateSegment || {});
   const figures = { ...stats, updates: requests.reduce((sum, each) => sum + each, 0) };
-  for (const place of document.querySelectorAll("[data-figure]")) {
-    put(place, figures[place.dataset.figure] ?? 0);
+  for (const element of document.querySelectorAll("[data-figure]")) {
+    showNumber(element, figures[element.dataset.figure] ?? 0);
   }
   for (const segment of segments) {
-    const home = document.querySelector(`[data-segment="${segment.ct_segment_id}"]`);
-    if (!home) continue;
-    if (segment.deleted && !home.classList.contains("deleted")) {
+    const container = document.querySelector(`[data-segment="${segment.ct_segment_id}"]`);
+    if (!container) continue;
+    if (segment.deleted && !container.classList.contains("deleted")) {
       location.reload();
       return;
     }
     const counts = { members: segment.members, ...segment.reachable, reachable: segment.reachable.any };
-    for (const place of home.querySelectorAll("[data-count]")) put(place, counts[place.dataset.count]);
-    for (const meter of home.querySelectorAll("[data-meter]")) {
+    for (const element of container.querySelectorAll("[data-count]")) {
+      showNumber(element, counts[element.dataset.count]);
+    }
+    for (const meter of container.querySelectorAll("[data-meter]")) {
       meter.max = segment.members || 1;
       meter.value = segment.reachable[meter.dataset.meter];
     }
@@ -41,30 +43,30 @@ function showFigures({ segments, stats }) {
   if (onOverview && segments.length !== shown && (list || segments.length)) location.reload();
 }
 
-function cell(tag, text, className) {
-  const made = document.createElement(tag);
-  made.textContent = text;
-  if (className) made.className = className;
-  return made;
+function createElement(tag, text, className) {
+  const element = document.createElement(tag);
+  element.textContent = text;
+  if (className) element.className = className;
+  return element;
 }
 
 function addEvent(event) {
   const row = document.createElement("tr");
   const props = event.event_props;
   const ts = String(event.ts).match(/(....)(..)(..)(..)(..)(..)/).slice(1);
-  const link = cell("a", props["Segment Name"]);
+  const link = createElement("a", props["Segment Name"]);
   link.href = `/segments/${props["Segment ID"]}`;
   const parts = [
     numbers.format(event.seq),
-    cell("time", `${ts.slice(0, 3).join("-")} ${ts.slice(3).join(":")}`),
-    cell("span", props.Action, props.Action === "ADD" ? "add" : "remove"),
+    createElement("time", `${ts.slice(0, 3).join("-")} ${ts.slice(3).join(":")}`),
+    createElement("span", props.Action, props.Action === "ADD" ? "add" : "remove"),
     link,
-    cell("code", Object.values(event.profile)[0]),
+    createElement("code", Object.values(event.profile)[0]),
   ];
   for (const part of parts) {
-    const place = document.createElement("td");
-    place.append(part);
-    row.append(place);
+    const cell = document.createElement("td");
+    cell.append(part);
+    row.append(cell);
   }
   row.firstChild.className = "num";
   row.className = "fresh";
@@ -74,40 +76,39 @@ function addEvent(event) {
   document.querySelector(".empty")?.remove();
 }
 
-function listen(path, event, act) {
+function listen(path, event, handle) {
   const live = document.getElementById("live");
-  const source = new EventSource(path + inAccount);
+  const source = new EventSource(path + query);
   source.addEventListener("open", () => { live.textContent = "live"; live.classList.add("on"); });
   source.addEventListener("error", () => { live.textContent = "not live"; live.classList.remove("on"); });
-  source.addEventListener(event, (message) => act(JSON.parse(message.data)));
+  source.addEventListener(event, (message) => handle(JSON.parse(message.data)));
   addEventListener("pagehide", () => source.close());
 }
 
-async function call(method, path, body) {
+async function send(method, path, body) {
   const options = { method };
   if (body !== undefined) {
     options.headers = { "Content-Type": "application/json" };
     options.body = body;
   }
-  const answer = await fetch(path, options);
-  const document_ = await answer.json();
-  if (!answer.ok) throw new Error((document_.problems || [document_.error]).join("; "));
-  return document_;
+  const response = await fetch(path, options);
+  const answer = await response.json();
+  if (!response.ok) throw new Error((answer.problems || [answer.error]).join("; "));
 }
 
 for (const button of document.querySelectorAll("[data-call]")) {
   button.addEventListener("click", async () => {
     if (!confirm(button.dataset.ask)) return;
-    await call(...button.dataset.call.split(" "));
+    await send(...button.dataset.call.split(" "));
     location.reload();
   });
 }
 
 for (const field of document.querySelectorAll("[data-filter]")) {
   field.addEventListener("input", () => {
-    const wanted = field.value.toLowerCase();
+    const text = field.value.toLowerCase();
     for (const row of document.querySelectorAll(`#${field.dataset.filter} tr`)) {
-      row.hidden = !row.textContent.toLowerCase().includes(wanted);
+      row.hidden = !row.textContent.toLowerCase().includes(text);
     }
   });
 }
@@ -125,7 +126,7 @@ for (const button of document.querySelectorAll("[data-preset]")) {
 for (const form of document.querySelectorAll("[data-put]")) {
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
-    const said = form.querySelector(".saved");
+    const status = form.querySelector(".saved");
     const plan = form.querySelector("textarea");
     try {
       let body = plan?.value;
@@ -134,12 +135,12 @@ for (const form of document.querySelectorAll("[data-put]")) {
         for (const [name, value] of new FormData(form)) body[name] = JSON.parse(value);
         body = JSON.stringify(body);
       }
-      await call("PUT", form.dataset.put, body);
-      said.textContent = "Saved";
-      said.classList.remove("wrong");
+      await send("PUT", form.dataset.put, body);
+      status.textContent = "Saved";
+      status.classList.remove("wrong");
     } catch (error) {
-      said.textContent = error.message;
-      said.classList.add("wrong");
+      status.textContent = error.message;
+      status.classList.add("wrong");
     }
   });
 }
