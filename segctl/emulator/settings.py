@@ -79,27 +79,29 @@ class Settings:
     create_id_type: Literal["integer", "string"] = _switch(
         "integer", "Is the id that create returns a number?"
     )
-    create_status: Literal[200, 201] = _switch(200, "Which status has a create?")
+    create_status: Literal[200, 201] = _switch(
+        200, "What is the HTTP status of a successful create?"
+    )
     create_processing: Literal["all_or_nothing", "partial"] = _switch(
-        "all_or_nothing", "Does one bad entry of a create refuse the whole request?"
+        "all_or_nothing", "Does one invalid entry refuse a whole create?"
     )
     duplicate_customer_id: Literal["refuse", "return_existing"] = _switch(
-        "refuse", "What does creating a customer_segment_id that is taken do?"
+        "refuse", "What happens if a create uses a customer_segment_id that exists?"
     )
     duplicate_status: Literal[409, 400] = _switch(
-        409, "Which status refuses a customer_segment_id that is taken?"
+        409, "Which HTTP status refuses a customer_segment_id that exists?"
     )
     missing_customer_id: RefuseOrAccept = _switch(
-        "refuse", "May a create leave out customer_segment_id?"
+        "refuse", "Can a create leave out customer_segment_id?"
     )
     duplicate_name_in_request: RefuseOrAccept = _switch(
-        "refuse", "What does a segment_name twice in one create do?"
+        "refuse", "What happens if a create has the same segment_name twice?"
     )
     duplicate_name_in_account: Literal["accept", "refuse"] = _switch(
-        "accept", "What does a segment_name that another segment has do?"
+        "accept", "What happens if a create uses another segment's segment_name?"
     )
     reuse_deleted_customer_id: RefuseOrAccept = _switch(
-        "refuse", "May a deleted segment's customer_segment_id be used again?"
+        "refuse", "Can the customer_segment_id of a deleted segment be used again?"
     )
     segment_cap_counts: Literal["live", "ever_created"] = _switch(
         "live", "Do deleted segments count towards the limit?"
@@ -112,19 +114,17 @@ class Settings:
         "all", "Do repeated users and segments count again?"
     )
     both_ids: Literal["identity", "guid"] = _switch(
-        "identity", "Which one is used when a user has identity and guid?"
+        "identity", "Which one is used if a user has both identity and guid?"
     )
-    numeric_identity: RefuseOrAccept = _switch(
-        "refuse", "What does a number in place of an identity do?"
-    )
+    numeric_identity: RefuseOrAccept = _switch("refuse", "What happens if an identity is a number?")
     numeric_string_id: Literal["accept", "not_found"] = _switch(
-        "accept", "Is a ct_segment_id in quotes understood?"
+        "accept", "Is a ct_segment_id accepted as a string?"
     )
     noop_changes: Literal["silent", "event"] = _switch(
-        "silent", "Does adding a member or removing a stranger raise an event?"
+        "silent", "Does adding a member, or removing a non-member, raise an event?"
     )
     remove_unknown_user: Literal["ignore", "create_profile"] = _switch(
-        "ignore", "Does removing an unknown user make a profile?"
+        "ignore", "Does removing an unknown user create a profile?"
     )
     conflict_order: Literal["as_sent", "adds_first", "removes_first"] = _switch(
         "as_sent", "In which order are ADD and REMOVE of one request processed?"
@@ -136,10 +136,10 @@ class Settings:
         0, 0, 86_400, "Seconds in the Retry-After header of a 429; 0 sends no header"
     )
     export_object_id: Literal["absent", "present"] = _switch(
-        "absent", "Does the event export carry objectId?"
+        "absent", "Does the event export contain objectId?"
     )
     unknown_accounts: Literal["refuse", "adopt"] = _switch(
-        "refuse", "Is an account seen for the first time taken on?"
+        "refuse", "Is an unknown account accepted at its first call?"
     )
     account_regions: Mapping[str, str] = field(
         default_factory=dict,

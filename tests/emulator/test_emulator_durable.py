@@ -251,9 +251,7 @@ def test_the_store_is_a_set_of_users_for_each_segment(
     changes = 0
     for name, action, changed in steps:
         before = len(model[name])
-        model[name] = (
-            model[name] | set(changed) if action == ADD else model[name] - set(changed)
-        )
+        model[name] = model[name] | set(changed) if action == ADD else model[name] - set(changed)
         changes += abs(len(model[name]) - before)
         segment = account.by_customer_id[name]
         change = Change(segment=segment, action=action, users=tuple(changed))
