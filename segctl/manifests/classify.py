@@ -65,7 +65,7 @@ def _resembles_api_version(version: object) -> bool:
 
 
 def _can_be_checked(data: Map) -> bool:
-    """Return whether the model to check the document with is certain."""
+    """Return whether apiVersion and kind show which model the document must match."""
     kind = data.get("kind")
     has_version = "apiVersion" not in data or _resembles_api_version(data["apiVersion"])
     return has_version and isinstance(kind, str) and kind in KINDS

@@ -19,7 +19,8 @@ Role = Literal["include", "intersect", "exclude", "suppress"]
 class Tolerance:
     """What to do with invalid rows of a source.
 
-    They are an error, or with ``skip`` left out, up to ``max_invalid_percent`` of all rows.
+    Without ``skip``, the first one is an error. With it, they are left out, up to
+    ``max_invalid_percent`` of all rows.
     """
 
     skip: bool = False

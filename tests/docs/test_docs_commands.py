@@ -1,4 +1,4 @@
-"""Commands, options and exit codes that documents and messages name are there."""
+"""The commands and exit codes that pages and messages name exist."""
 
 import re
 from pathlib import Path
@@ -18,8 +18,8 @@ PAGES = sorted(
 SOURCES = sorted((ROOT / "segctl").rglob("*.py"))
 
 
-def named(text: str) -> list[str]:
-    """Give what follows ``segctl`` in code: a command, and its own command if it has some."""
+def named_commands(text: str) -> list[str]:
+    """Return the commands after ``segctl`` in code, with their subcommands."""
     blocks = "".join(re.findall(r"^```sh\n(.*?)^```$", text, re.MULTILINE | re.DOTALL))
     command = r"segctl ([a-z][a-z-]*(?: [a-z][a-z-]+)?)"
     return [
@@ -28,8 +28,8 @@ def named(text: str) -> list[str]:
     ]
 
 
-def command_of(words: str) -> click.Command | None:
-    """Give the command that the words name, ``None`` where there is none."""
+def find_command(words: str) -> click.Command | None:
+    """Return the command that the words name, or ``None`` if there is none."""
     first, _, second = words.partition(" ")
     context = click.Context(cli)
     found = cli.get_command(context, first)
@@ -41,17 +41,17 @@ def command_of(words: str) -> click.Command | None:
 @pytest.mark.parametrize("path", [*PAGES, *SOURCES], ids=lambda p: str(p.relative_to(ROOT)))
 def test_every_command_named_in_the_pages_exists(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
-    missing = [words for words in named(text) if command_of(words) is None]
+    missing = [words for words in named_commands(text) if find_command(words) is None]
     assert missing == []
 
 
 def test_the_pages_name_commands() -> None:
-    assert len(named((ROOT / "docs/state.md").read_text(encoding="utf-8"))) > 10
+    assert len(named_commands((ROOT / "docs/state.md").read_text(encoding="utf-8"))) > 10
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/state.md"])
 def test_the_table_of_exit_codes_matches_the_program(page: str) -> None:
     text = (ROOT / page).read_text(encoding="utf-8")
-    told = {int(code) for code in re.findall(r"^\| (\d+) \|", text, re.MULTILINE)}
+    shown = {int(code) for code in re.findall(r"^\| (\d+) \|", text, re.MULTILINE)}
     ours = {errors.FAILED, errors.USAGE, errors.OUR_BUG, errors.INTERRUPTED}
-    assert told == ours | {NO_CHANGES, CHANGES} | set(errors._CODES.values())
+    assert shown == ours | {NO_CHANGES, CHANGES} | set(errors._CODES.values())

@@ -1,4 +1,4 @@
-"""docs/manifests.md: its examples validate and plan, its tables are those of the models."""
+"""The examples of docs/manifests.md validate and plan, and its tables match the models."""
 
 import os
 import re
@@ -27,7 +27,7 @@ DATA = {
     "members/orders.csv": "email,day,city\n"
     "eve@example.com,2026-01-01,London\neve@example.com,2026-01-02,Paris\n",
 }
-"""What the examples read."""
+"""The files that the examples read."""
 
 CRM = """
 CREATE TABLE users (email TEXT, left_on TEXT);
@@ -61,7 +61,7 @@ TABLES: dict[str, type[BaseModel]] = {
 
 
 def section(heading: str) -> str:
-    """Give what stands between a heading and the next."""
+    """Return the text between a heading and the next one."""
     found = re.search(
         rf"^##+ {re.escape(heading)}\n(.*?)(?=^##|\Z)", PAGE.read_text(), re.MULTILINE | re.DOTALL
     )
@@ -69,16 +69,16 @@ def section(heading: str) -> str:
     return found[1]
 
 
-def rows(heading: str) -> dict[str, str]:
-    """Give the defaults in the table below a heading, by field."""
+def table_defaults(heading: str) -> dict[str, str]:
+    """Return the default of each field in the table below a heading."""
     table = re.search(r"^\| field \|.*?\n\|.*?\n((?:\|.*\n)+)", section(heading), re.MULTILINE)
     assert table, heading
     found = re.findall(r"^\| `(\w+)` \| (.*?) \|", table[1], re.MULTILINE)
     return dict(found)
 
 
-def written(value: Any) -> str:
-    """Give a default as the page writes it."""
+def format_default(value: Any) -> str:
+    """Return a default as the page writes it."""
     match value:
         case bool():
             return f"`{str(value).lower()}`"
@@ -113,17 +113,17 @@ def test_every_example_validates_and_plans(
 
 @pytest.mark.parametrize("heading", TABLES)
 def test_a_table_has_the_fields_and_defaults_of_its_model(heading: str) -> None:
-    shown = rows(heading)
+    shown = table_defaults(heading)
     fields = {field.alias: field for field in TABLES[heading].model_fields.values()}
     assert set(shown) == set(fields)
     for name, field in fields.items():
-        told = shown[str(name)]
+        default = shown[str(name)]
         if field.is_required():
-            assert told == "required", name
+            assert default == "required", name
         elif isinstance(field.default, str | bool | int | float):
-            assert told == written(field.default), name
+            assert default == format_default(field.default), name
         else:
-            assert told != "required", name
+            assert default != "required", name
 
 
 def test_every_table_of_fields_is_compared_with_a_model() -> None:

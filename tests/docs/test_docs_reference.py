@@ -1,4 +1,4 @@
-"""docs/commands.md names every command, option and variable, and no option that is not there."""
+"""docs/commands.md names every command, option and variable, and no other option."""
 
 import re
 from collections.abc import Iterator
@@ -44,9 +44,9 @@ def test_every_variable_of_the_environment_is_named() -> None:
     assert sorted(name for name in read if name not in IN_CODE) == []
 
 
-def test_the_types_of_lines_are_those_of_the_stream() -> None:
+def test_the_line_types_match_the_stream() -> None:
     stream = (ROOT / "segctl/render/stream.py").read_text(encoding="utf-8")
-    told = PAGE.partition("and `type`:")[2].partition(". ")[0]
-    kinds = re.findall(r"`(\w+)`", told)
+    listing = PAGE.partition("and `type`:")[2].partition(". ")[0]
+    kinds = re.findall(r"`(\w+)`", listing)
     assert len(kinds) == 13
     assert [kind for kind in kinds if f'"{kind}"' not in stream] == []

@@ -1,4 +1,4 @@
-"""docs/sources.md: its examples plan against real services."""
+"""The examples of docs/sources.md plan against real services."""
 
 import re
 from pathlib import Path
@@ -24,14 +24,14 @@ INSERT INTO crm.tiers VALUES ('ann@example.com', 'gold'), ('cy@example.com', 'si
 
 
 def blocks(heading: str) -> list[str]:
-    """Give the YAML below a heading."""
+    """Return the YAML blocks below a heading."""
     section = re.split(r"^## ", PAGE.read_text(encoding="utf-8"), flags=re.MULTILINE)
     [text] = [part for part in section if part.startswith(f"{heading}\n")]
     return re.findall(r"^```yaml\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
 
 
-def workspace(root: Path, heading: str) -> str:
-    """Write the examples below a heading as a workspace."""
+def write_workspace(root: Path, heading: str) -> str:
+    """Write the examples below a heading as a workspace, and return its path."""
     for number, block in enumerate(blocks(heading)):
         name = "segctl.yaml" if "kind: Project" in block else f"{number}.yaml"
         (root / name).write_text(block, encoding="utf-8")
@@ -46,7 +46,9 @@ def test_the_examples_with_a_database_plan(
 ) -> None:
     postgres.run(CRM)
     monkeypatch.setenv("WAREHOUSE_URL", postgres.url())
-    assert execute(["plan", "-C", workspace(tmp_path, "PostgreSQL")]) == 0, capsys.readouterr().err
+    assert execute(["plan", "-C", write_workspace(tmp_path, "PostgreSQL")]) == 0, (
+        capsys.readouterr().err
+    )
     assert "Members: 3 to add" in capsys.readouterr().out
 
 
@@ -69,7 +71,7 @@ def test_the_examples_with_a_bucket_plan(
         monkeypatch.setenv(name, value)
     for key, content in OBJECTS.items():
         buckets.put(key, content)
-    root = Path(workspace(tmp_path, "Buckets"))
+    root = Path(write_workspace(tmp_path, "Buckets"))
     for file in root.iterdir():
         file.write_text(file.read_text().replace("acme-exports", BUCKET))
     assert execute(["plan", "-C", str(root)]) == 0, capsys.readouterr().err
