@@ -119,7 +119,7 @@ class Apply:
             chance=self.context.chance,
             concurrency=self.bundle.plan.concurrency,
             transport=self.context.transport,
-            before=self.locked.backend.check_lock,
+            before_attempt=self.locked.backend.check_lock,
             stop=self.stop,
             on_rate_limited=lambda call, seconds: self.observe(
                 RateLimited(call=call, seconds=seconds)

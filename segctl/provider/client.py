@@ -1,7 +1,6 @@
-"""The two calls over HTTP: one method a call, which returns what became of the request.
+"""Client of the two CleverTap calls. Each method returns the outcome of its request.
 
-A request that may have
-left is never called failed: see ``segctl.core.outcomes``.
+A request that may have been sent is never ``FAILED``; see ``segctl.core.outcomes``.
 """
 
 import asyncio
@@ -15,7 +14,13 @@ import httpx
 from segctl.core.clock import Clock
 from segctl.core.outcomes import Answer, Outcome
 from segctl.core.stop_signal import StoppableClock, StopSignal, loop_callback
-from segctl.provider.connection import Credentials, checked_base, open_http, why_unreached
+from segctl.provider.connection import (
+    Credentials,
+    describe_connect_error,
+    open_http,
+    parse_base_url,
+    send_request,
+)
 from segctl.provider.limiter import Limiter
 from segctl.provider.retry import Attempt, RetryPolicy, persist, seconds_asked
 from segctl.provider.wire import (
@@ -28,68 +33,68 @@ from segctl.provider.wire import (
     update_body,
 )
 
-LARGEST_ANSWER = 1 << 20
-"""How many bytes of an answer are read; a longer one counts as unreadable."""
+MAX_ANSWER_BYTES = 1 << 20
+"""Size limit for the body of an answer; a longer body counts as unreadable."""
 
-_NEVER_LEFT = (
+_NEVER_SENT = (
     httpx.ConnectError,
     httpx.ConnectTimeout,
     httpx.PoolTimeout,
     httpx.ProxyError,
     httpx.UnsupportedProtocol,
 )
-_TURNS_TO_LEAVE = 4
-"""Turns of the event loop from a slot that comes free to the next request on its way."""
+_TURNS_TO_SEND = 4
+"""Turns of the event loop between the release of a slot and the next request being sent."""
 
 _DEFAULT_POLICY = RetryPolicy()
 
 Transport = httpx.AsyncBaseTransport
-"""What carries requests to the service."""
+"""The transport that requests are sent over."""
 
 
 class Provider(Protocol):
-    """What the applier needs of the service."""
+    """The calls that an apply makes."""
 
     async def create(self, segments: Sequence[NewSegment]) -> Answer:
         """Create segments, at most 100."""
 
     async def update(self, entries: Sequence[Entry]) -> Answer:
-        """Change memberships, at most 100 users and 100 segment actions in all."""
+        """Change memberships, at most 100 users and 100 segment actions in total."""
 
     def hold(self) -> None:
-        """Let no attempt leave any more; what waits to leave ends with what is known of it."""
+        """Start no further attempts. Waiting requests return what is known about them."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Call:
-    """One of the two calls: its address, and the slots that the service grants it."""
+    """One of the two calls: its URL and its limiter."""
 
     name: str
     url: httpx.URL
     limiter: Limiter
 
 
-def _unheard(call: str, seconds: float) -> None:
+def _ignore_rate_limit(call: str, seconds: float) -> None:
     del call, seconds
 
 
-def _at_will() -> None:
-    """Let every attempt go."""
+def _allow_attempt() -> None:
+    """Do nothing: every attempt may be sent."""
 
 
 class CleverTapProvider:
-    """CleverTap's API Segments; an async context manager that holds the connections.
+    """CleverTap's API Segments, as an async context manager that owns the connections.
 
-    ``concurrency`` bounds the requests in flight of each call.  ``timeout``, in
-    seconds, bounds one attempt as a whole.  ``on_rate_limited`` is told the call
-    (``create`` or ``update``) and the wait in seconds after each 429.  ``before`` is
-    called before each attempt, a repeated one too; what it raises ends the request.
-    ``stop``, once set, does what ``hold`` does.
+    ``concurrency`` is the maximum number of requests in flight per call. ``timeout``, in
+    seconds, covers one attempt as a whole. After each 429, ``on_rate_limited`` is called with
+    the name of the call (``create`` or ``update``) and the wait in seconds. ``before_attempt``
+    is called before each attempt, including retries; an exception from it ends the request.
+    Setting ``stop`` has the same effect as calling ``hold``.
 
-    Raises ``CredentialsRefused`` for credentials that cannot be sent and ``OperationError``
-    for a base URL that is none, or an environment in which nothing can be sent.  The
-    methods raise nothing for what the service or the network does: it is all in the
-    answer.
+    Raises ``CredentialsRefused`` for credentials that cannot be sent. Raises ``OperationError``
+    for an invalid base URL and for unusable TLS or proxy settings in the environment.
+    ``create`` and ``update`` raise no errors of the service or the network; the answer contains
+    them.
     """
 
     def __init__(
@@ -103,13 +108,13 @@ class CleverTapProvider:
         concurrency: int = 3,
         transport: httpx.AsyncBaseTransport | None = None,
         timeout: float = 60.0,
-        on_rate_limited: Callable[[str, float], None] = _unheard,
-        before: Callable[[], None] = _at_will,
+        on_rate_limited: Callable[[str, float], None] = _ignore_rate_limit,
+        before_attempt: Callable[[], None] = _allow_attempt,
         stop: StopSignal | None = None,
         policy: RetryPolicy = _DEFAULT_POLICY,
     ) -> None:
         self._credentials = Credentials(account_id=account_id, passcode=passcode)
-        self._base = checked_base(base_url)
+        self._base = parse_base_url(base_url)
         self._clock = clock
         self._chance = chance
         self._concurrency = concurrency
@@ -120,12 +125,12 @@ class CleverTapProvider:
             stop.on_set(self._held.set)
         self._stoppable = StoppableClock(clock, self._held)
         self._on_rate_limited = on_rate_limited
-        self._before = before
+        self._before_attempt = before_attempt
         self._policy = policy
         self._create = self._call("create", "/api/createSegment")
         self._update = self._call("update", "/api/updateSegment")
-        # Made here: what is wrong with certificates or a proxy shows before a journal is begun.
-        self._made: httpx.AsyncClient | None = self._open()
+        # Opened here so that a bad certificate or proxy fails before a journal is started.
+        self._unused_http: httpx.AsyncClient | None = self._open()
         self._http: httpx.AsyncClient | None = None
 
     def _call(self, name: str, path: str) -> _Call:
@@ -136,8 +141,8 @@ class CleverTapProvider:
         )
 
     async def __aenter__(self) -> Self:
-        """Open the connection pool, again where it was closed; nothing is sent yet."""
-        self._http, self._made = self._made or self._open(), None
+        """Use the client from ``__init__``, or open a new one if the provider was closed."""
+        self._http, self._unused_http = self._unused_http or self._open(), None
         for call in (self._create, self._update):
             self._held.on_set(loop_callback(asyncio.get_running_loop(), call.limiter.end))
         return self
@@ -148,7 +153,7 @@ class CleverTapProvider:
             self._credentials,
             transport=self._transport,
             timeout=self._timeout,
-            connections=2 * self._concurrency,  # both calls have slots of their own
+            connections=2 * self._concurrency,  # each call has its own limiter
         )
 
     async def __aexit__(
@@ -163,7 +168,7 @@ class CleverTapProvider:
             self._http = None
 
     async def create(self, segments: Sequence[NewSegment]) -> Answer:
-        """Create segments, at most 100."""
+        """Create segments, at most 100. The ``ids`` of the answer may be incomplete."""
         sent = tuple(segments)
         return await self._send(
             self._create,
@@ -172,7 +177,7 @@ class CleverTapProvider:
         )
 
     async def update(self, entries: Sequence[Entry]) -> Answer:
-        """Change memberships, at most 100 users and 100 segment actions in all."""
+        """Change memberships, at most 100 users and 100 segment actions in total."""
         sent = tuple(entries)
 
         def judge(status: int, body: bytes) -> Answer:
@@ -182,7 +187,7 @@ class CleverTapProvider:
         return await self._send(self._update, update_body(sent), judge)
 
     def hold(self) -> None:
-        """Let no attempt leave any more; what waits to leave ends with what is known of it."""
+        """Start no further attempts. Waiting requests return what is known about them."""
         self._held.set()
 
     @property
@@ -200,16 +205,16 @@ class CleverTapProvider:
             request = http.build_request("POST", call.url, content=body)
             async with call.limiter.slot() as slot:
                 if self._held.is_set:
-                    return _NOT_NOW
-                self._before()
+                    return _INTERRUPTED
+                self._before_attempt()
                 tried = await self._attempt(http, request, judge)
                 if tried.answer.throttled:
                     asked = min(tried.retry_after or 0.0, self._policy.longest_asked)
                     call.limiter.throttled(slot, pause=asked)
                 elif tried.answer.outcome in {Outcome.ACKNOWLEDGED, Outcome.REFUSED}:
                     call.limiter.answered(slot)
-            # Whoever waits for the slot leaves before this answer is worked on.
-            for _ in range(_TURNS_TO_LEAVE):
+            # The next request in the queue is sent before this answer is processed.
+            for _ in range(_TURNS_TO_SEND):
                 await asyncio.sleep(0)
             return tried
 
@@ -229,27 +234,28 @@ class CleverTapProvider:
     ) -> Attempt:
         try:
             async with asyncio.timeout(self._timeout):
-                response, content = await _exchange(http, request)
-        except _NEVER_LEFT as error:
-            return self._unreached(error)
+                response, body = await send_request(http, request, max_bytes=MAX_ANSWER_BYTES)
+        except _NEVER_SENT as error:
+            return self._judge_connect_error(error)
         except (TimeoutError, httpx.TimeoutException):
             return _no_answer(f"no answer within {self._timeout:g} seconds")
         except (httpx.RequestError, OSError):
-            return _no_answer("the connection was cut before the answer")
-        answer = judge(response.status_code, content)
+            return _no_answer("the connection failed before the answer arrived")
+        # Of a body that is too long or incomplete, nothing is trusted: only the status counts.
+        answer = judge(response.status_code, body.content if body.is_complete else b"")
         again = answer.outcome is Outcome.UNCERTAIN or answer.throttled > 0
         asked = seconds_asked(response.headers.get("Retry-After"), now=self._clock.now())
-        return Attempt(answer=self._advised(answer), again=again, retry_after=asked)
+        return Attempt(answer=self._with_advice(answer), again=again, retry_after=asked)
 
-    def _unreached(self, error: httpx.RequestError) -> Attempt:
-        """Judge a request that never left, so was surely not applied."""
-        reason = masked_words(why_unreached(error), self._secrets)
+    def _judge_connect_error(self, error: httpx.RequestError) -> Attempt:
+        """Return a failed attempt: the request was never sent, so it was not applied."""
+        reason = masked_words(describe_connect_error(error), self._secrets)
         detail = f"could not connect to {self._base.host}: {reason}"
         answer = Answer(outcome=Outcome.FAILED, detail=detail, attempts=0)
         return Attempt(answer=answer, again=True)
 
-    def _advised(self, answer: Answer) -> Answer:
-        """Say what to do about refused credentials; a wrong region looks the same."""
+    def _with_advice(self, answer: Answer) -> Answer:
+        """Add what to do about refused credentials. A wrong region gets the same answer."""
         if not answer.stop:
             return answer
         advice = (
@@ -259,37 +265,11 @@ class CleverTapProvider:
         return replace(answer, detail=advice)
 
 
-_NOT_NOW = Attempt(
+_INTERRUPTED = Attempt(
     answer=Answer(outcome=Outcome.FAILED, detail="interrupted", attempts=0), again=False
 )
-"""An attempt that somebody's wish to stop kept from leaving."""
+"""An attempt that was not sent because the run is stopping."""
 
 
 def _no_answer(detail: str) -> Attempt:
     return Attempt(answer=Answer(outcome=Outcome.UNCERTAIN, detail=detail), again=True)
-
-
-async def _exchange(
-    http: httpx.AsyncClient, request: httpx.Request
-) -> tuple[httpx.Response, bytes]:
-    """Send one request; gives its answer with as much of a body as can be trusted."""
-    response = await http.send(request, stream=True)
-    try:
-        return response, await _read(response)
-    finally:
-        await response.aclose()
-
-
-async def _read(response: httpx.Response) -> bytes:
-    """Read a body; nothing where it is cut or too long, so that only the status counts."""
-    content = bytearray()
-    try:
-        async for chunk in response.aiter_bytes():
-            content += chunk
-            if len(content) > LARGEST_ANSWER:
-                return b""
-    except httpx.TimeoutException:
-        raise
-    except httpx.RequestError:
-        return b""
-    return bytes(content)

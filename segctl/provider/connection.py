@@ -1,4 +1,4 @@
-"""Where requests go and who sends them: the only place that puts credentials on the wire."""
+"""Credentials, base URL and HTTP client. Only this module puts credentials into requests."""
 
 import os
 import re
@@ -23,53 +23,56 @@ _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 @dataclass(frozen=True, kw_only=True)
 class Credentials:
-    """An account and its passcode; raises ``CredentialsRefused`` where they cannot be sent."""
+    """An account id and its passcode. Raises ``CredentialsRefused`` if one cannot be sent."""
 
     account_id: str
     passcode: str = field(repr=False)
 
     def __post_init__(self) -> None:
-        _check("CLEVERTAP_ACCOUNT_ID", self.account_id)
-        _check("CLEVERTAP_PASSCODE", self.passcode)
+        _check_credential("CLEVERTAP_ACCOUNT_ID", self.account_id)
+        _check_credential("CLEVERTAP_PASSCODE", self.passcode)
 
 
-def _check(variable: str, value: str) -> None:
-    """Refuse a value that cannot travel in a header, without showing it."""
+def _check_credential(variable: str, value: str) -> None:
+    """Raise ``CredentialsRefused`` for a value that cannot be sent. The value is not shown."""
     if not value:
         raise CredentialsRefused(
             f"{variable} is not set or empty", hint=f"Set {variable} in the environment."
         )
     if not _VISIBLE.issuperset(value):
-        what = "a line break" if {"\n", "\r"} & set(value) else "a space or a special character"
+        has_line_break = not {"\n", "\r"}.isdisjoint(value)
+        problem = "a line break" if has_line_break else "a space or a special character"
         raise CredentialsRefused(
-            f"{variable} contains {what}, which no CleverTap credential does",
-            hint=f"Set {variable} again; a value read from a file often ends in a line break.",
+            f"{variable} contains {problem}",
+            hint="CleverTap credentials are printable ASCII without spaces. "
+            f"Set {variable} again; a value read from a file often ends with a line break.",
         )
 
 
-def checked_base(base_url: str) -> httpx.URL:
-    """Read the service's address; raises ``OperationError`` where it is none."""
+def parse_base_url(base_url: str) -> httpx.URL:
+    """Return the base URL of the service. Raises ``OperationError`` if it is not valid."""
     try:
         url = httpx.URL(base_url.rstrip("/"))
     except (httpx.InvalidURL, ValueError):
         url = httpx.URL("")
-    known = url.scheme in {"http", "https"} and _HOST.fullmatch(url.raw_host)
-    if not known or url.userinfo or url.query or url.fragment:
+    has_host = url.scheme in {"http", "https"} and _HOST.fullmatch(url.raw_host)
+    if not has_host or url.userinfo or url.query or url.fragment:
         raise OperationError(
-            "the service's base URL is not an address such as https://in1.api.clevertap.com",
-            hint="Correct the region or baseUrl in segctl.yaml, or CLEVERTAP_BASE_URL.",
+            "the base URL of the service is not a URL such as https://in1.api.clevertap.com",
+            hint="Correct region or baseUrl in segctl.yaml, or CLEVERTAP_BASE_URL. The URL must "
+            "not contain a user name, a query or a fragment.",
         )
     return url
 
 
-def why_unreached(error: httpx.RequestError) -> str:
-    """Say in the system's words why a request could not leave."""
+def describe_connect_error(error: httpx.RequestError) -> str:
+    """Return why no connection was made, in the operating system's words if it has any."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, ssl.SSLCertVerificationError):
-            return f"its certificate is not trusted: {cause.verify_message}"
+            return f"its TLS certificate could not be verified: {cause.verify_message}"
         if isinstance(cause, socket.gaierror):
-            return "its name is not known to the network"
+            return "its host name could not be resolved"
         if isinstance(cause, OSError) and cause.errno and not isinstance(cause, ssl.SSLError):
             return os.strerror(cause.errno).lower()
         cause = cause.__cause__ or cause.__context__
@@ -84,33 +87,36 @@ def open_http(
     timeout: float,
     connections: int,
 ) -> httpx.AsyncClient:
-    """Make a client with ``connections`` at most; nothing is sent yet.
+    """Return an HTTP client with at most ``connections`` connections. Nothing is sent yet.
 
-    ``timeout`` is in seconds; ``transport`` takes the place of the network.  Raises
-    ``OperationError`` where the environment names certificates or a proxy that cannot be used.
+    ``timeout`` is in seconds. ``transport`` replaces the network. Raises ``OperationError`` if the
+    environment sets certificates or a proxy that cannot be used.
     """
-    with _environment_explained():
+    with _environment_errors():
         return _client(base, credentials, transport, timeout, connections)
 
 
 @contextmanager
-def _environment_explained() -> Iterator[None]:
-    """Tell the user's environment from our mistake; addresses of proxies may hold passwords."""
+def _environment_errors() -> Iterator[None]:
+    """Turn errors of TLS and proxy settings into ``OperationError``.
+
+    The messages do not quote proxy URLs, which may contain passwords.
+    """
     try:
         yield
-    except OSError as error:  # the certificates; an error of TLS is an OSError too
+    except OSError as error:  # includes ssl.SSLError
         raise OperationError(
-            f"the certificates to trust cannot be read: {error.strerror or error}",
+            f"the TLS certificates cannot be loaded: {error.strerror or error}",
             hint="Check SSL_CERT_FILE, SSL_CERT_DIR and SSLKEYLOGFILE in the environment.",
         ) from error
     except ImportError as error:
         raise OperationError(
             "a SOCKS proxy needs the package socksio, which is not installed",
-            hint="Install it with: pip install 'httpx[socks]'; or unset the proxy.",
+            hint="Install it with pip install 'httpx[socks]', or unset the proxy.",
         ) from error
     except (httpx.InvalidURL, ValueError) as error:
         raise OperationError(
-            "a proxy named in the environment is not an address",
+            "a proxy setting in the environment is not valid",
             hint="Check HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY.",
         ) from error
 
@@ -132,19 +138,59 @@ def _client(
             "Accept-Encoding": "identity",
             "User-Agent": f"segctl/{__version__}",
         },
-        # shorter than the whole, so that it is known when a request never left
+        # Connecting has a shorter limit than the attempt as a whole: a request that timed out
+        # while connecting was certainly not sent.
         timeout=httpx.Timeout(timeout, connect=min(10.0, timeout / 2)),
         limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections),
-        follow_redirects=False,  # credentials go to the named host only
+        follow_redirects=False,  # a redirect could send the credentials to another host
     )
 
 
 def direct_transport(base: httpx.URL, connections: int) -> httpx.AsyncBaseTransport | None:
-    """Give the transport of a direct connection, ``None`` to go by the environment's proxy.
+    """Return the transport for direct connections, or ``None`` if a proxy is to be used.
 
-    A proxy is for the network, not for an emulator on this machine.
+    Connections to this machine, such as to the emulator, ignore the proxy settings.
     """
-    proxied = not {base.scheme, "all"}.isdisjoint(getproxies())
-    if proxied and base.host not in _LOOPBACK:
+    has_proxy = not {base.scheme, "all"}.isdisjoint(getproxies())
+    if has_proxy and base.host not in _LOOPBACK:
         return None
     return CountedTransport(connections=connections)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResponseBody:
+    """The body of a response, as far as it was read.
+
+    ``is_complete`` is false if the body exceeds the size limit or the connection failed;
+    ``error`` is then the error of the connection.
+    """
+
+    content: bytes = field(repr=False)
+    is_complete: bool
+    error: httpx.RequestError | None = None
+
+
+async def send_request(
+    http: httpx.AsyncClient, request: httpx.Request, *, max_bytes: int
+) -> tuple[httpx.Response, ResponseBody]:
+    """Send one request and read its response. Reading stops above ``max_bytes``.
+
+    Raises ``httpx.RequestError`` if there is no response, and ``httpx.TimeoutException`` also
+    while reading the body. Other errors while reading are in the ``error`` of the body.
+    """
+    response = await http.send(request, stream=True)
+    content = bytearray()
+    read_error: httpx.RequestError | None = None
+    try:
+        async for chunk in response.aiter_bytes():
+            content += chunk
+            if len(content) > max_bytes:
+                break
+    except httpx.TimeoutException:
+        raise
+    except httpx.RequestError as error:
+        read_error = error
+    finally:
+        await response.aclose()
+    is_complete = read_error is None and len(content) <= max_bytes
+    return response, ResponseBody(content=bytes(content), is_complete=is_complete, error=read_error)

@@ -1,8 +1,7 @@
-"""Requests as they are wanted and answers as they come, for ``segctl probe``.
+"""HTTP client of ``segctl probe``: arbitrary requests, unmodified answers.
 
-``client.py`` sends what is right and judges what comes back.  To learn how the
-service treats what is unusual, one must send just that, once, and look at every byte
-of the answer.
+``client.py`` sends valid requests, retries them and judges the answers. The probe finds out how
+the service treats unusual requests, so it sends each request once and reads the whole answer.
 """
 
 import asyncio
@@ -14,15 +13,15 @@ from typing import Self
 import httpx
 
 from segctl.core.clock import Clock
-from segctl.provider.connection import Credentials, checked_base, open_http
+from segctl.provider.connection import Credentials, open_http, parse_base_url, send_request
 
-LARGEST_BODY = 16 << 20
-"""How many bytes of an answer are read; a page of events may be large."""
+MAX_BODY_BYTES = 16 << 20
+"""Reading a body stops above this size. A page of events may be large."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RawRequest:
-    """One request; ``body`` ``None`` sends none, and no content type."""
+    """One request. If ``body`` is ``None``, it has no body and no content type."""
 
     method: str
     path: str
@@ -32,9 +31,10 @@ class RawRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class RawReply:
-    """What came back: ``status`` ``None`` where nothing did, and then ``problem`` says why.
+    """One answer. If there is none, ``status`` is ``None`` and ``problem`` says why.
 
-    Header names are in lower case; ``seconds`` is how long it took.
+    Header names are in lower case. ``seconds`` is the time from the request to the end of the
+    answer.
     """
 
     status: int | None
@@ -45,11 +45,11 @@ class RawReply:
 
 
 class RawService:
-    """The service's host, for one account; runs a loop of its own, call by call.
+    """Client of the service's host for one account, as a context manager.
 
-    A context manager for plain code, where Ctrl-C is a ``KeyboardInterrupt`` at any
-    moment.  Raises ``CredentialsRefused`` and ``OperationError`` as ``CleverTapProvider`` does;
-    ``send`` raises nothing for what the service or the network does.
+    The methods are synchronous and run their own event loop, so Ctrl-C raises
+    ``KeyboardInterrupt`` in the caller. Raises ``CredentialsRefused`` and ``OperationError`` like
+    ``CleverTapProvider``. ``send`` raises no errors of the service or the network.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class RawService:
         connections: int = 16,
     ) -> None:
         self._credentials = Credentials(account_id=account_id, passcode=passcode)
-        self._base = checked_base(base_url)
+        self._base = parse_base_url(base_url)
         self._clock = clock
         self._transport = transport
         self._timeout = timeout
@@ -74,11 +74,11 @@ class RawService:
 
     @property
     def secrets(self) -> tuple[str, str]:
-        """What must appear in no report."""
+        """The passcode and the account id, which no report may contain."""
         return self._credentials.passcode, self._credentials.account_id
 
     def __enter__(self) -> Self:
-        """Make the loop and the connection pool; nothing is sent yet."""
+        """Open the connection pool. Nothing is sent yet."""
         self._http = open_http(
             self._base,
             self._credentials,
@@ -104,50 +104,41 @@ class RawService:
         return self.send_at_once([request])[0]
 
     def send_at_once(self, requests: Sequence[RawRequest]) -> list[RawReply]:
-        """Send several requests side by side; their answers, in the same order."""
+        """Send several requests concurrently. Return their answers in the same order."""
 
-        async def together() -> list[RawReply]:
-            return await asyncio.gather(*(self._exchange(each) for each in requests))
+        async def send_all() -> list[RawReply]:
+            return await asyncio.gather(*(self._send(request) for request in requests))
 
-        return self._runner.run(together())
+        return self._runner.run(send_all())
 
     def wait(self, seconds: float) -> None:
-        """Let ``seconds`` pass."""
+        """Sleep for ``seconds``."""
         self._runner.run(self._clock.sleep(seconds))
 
-    async def _exchange(self, raw: RawRequest) -> RawReply:
+    async def _send(self, raw: RawRequest) -> RawReply:
         if self._http is None:
             raise RuntimeError("the service is used outside its with block")
         url = self._base.copy_with(path=self._base.path.rstrip("/") + raw.path, params=raw.query)
         request = self._http.build_request(raw.method, url, content=raw.body)
         if raw.body is None:
             request.headers.pop("Content-Type", None)
-        begun = self._clock.monotonic()
+        started_at = self._clock.monotonic()
         try:
             async with asyncio.timeout(self._timeout):
-                response = await self._http.send(request, stream=True)
-                try:
-                    body = await _read(response)
-                finally:
-                    await response.aclose()
+                response, body = await send_request(self._http, request, max_bytes=MAX_BODY_BYTES)
+                if body.error is not None:
+                    raise body.error
         except (TimeoutError, httpx.TimeoutException):
             return RawReply(status=None, problem=f"no answer within {self._timeout:g} seconds")
         except (httpx.ConnectError, httpx.ProxyError):
             return RawReply(status=None, problem=f"could not connect to {self._base.host}")
         except (httpx.RequestError, OSError):
-            return RawReply(status=None, problem="the connection was cut before the answer's end")
+            return RawReply(
+                status=None, problem="the connection failed before the end of the answer"
+            )
         return RawReply(
             status=response.status_code,
             headers=dict(response.headers),
-            body=body,
-            seconds=self._clock.monotonic() - begun,
+            body=body.content,
+            seconds=self._clock.monotonic() - started_at,
         )
-
-
-async def _read(response: httpx.Response) -> bytes:
-    content = bytearray()
-    async for chunk in response.aiter_bytes():
-        content += chunk
-        if len(content) > LARGEST_BODY:
-            break
-    return bytes(content)

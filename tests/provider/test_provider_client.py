@@ -11,14 +11,14 @@ import pytest
 from segctl import __version__
 from segctl.core.errors import CredentialsRefused, OperationError
 from segctl.core.outcomes import Answer, Outcome
-from segctl.provider.client import LARGEST_ANSWER, CleverTapProvider
-from segctl.provider.connection import checked_base, direct_transport
+from segctl.provider.client import MAX_ANSWER_BYTES, CleverTapProvider
+from segctl.provider.connection import direct_transport, parse_base_url
 from tests.provider.service import GOLD, OK, PASSCODE, InstantClock, Script, entry, provider, turns
 
 UNREACHED = "could not connect to in1.api.clevertap.com"
-CUT = "the connection was cut before the answer"
+CUT = "the connection failed before the answer arrived"
 LATE = "no answer within 60 seconds"
-ODD = "contains a space or a special character, which no CleverTap credential does"
+ODD = "contains a space or a special character"
 Use = Callable[[CleverTapProvider], Awaitable[Answer]]
 
 
@@ -146,7 +146,7 @@ def test_an_answer_without_end_is_not_read_to_its_end() -> None:
     transport = httpx.MockTransport(lambda _: httpx.Response(400, content=flood()))
     answer = run(provider(transport=transport))
     assert answer.detail == "HTTP 400 without a reason"
-    assert read == LARGEST_ANSWER // 65_536 + 1
+    assert read == MAX_ANSWER_BYTES // 65_536 + 1
 
 
 def test_each_call_has_its_own_slots() -> None:
@@ -209,10 +209,7 @@ def test_a_cancelled_request_gives_its_slot_back() -> None:
     ("passcode", "message"),
     [
         ("", "CLEVERTAP_PASSCODE is not set or empty"),
-        (
-            "secret\n",
-            "CLEVERTAP_PASSCODE contains a line break, which no CleverTap credential does",
-        ),
+        ("secret\n", "CLEVERTAP_PASSCODE contains a line break"),
         ("sécret", f"CLEVERTAP_PASSCODE {ODD}"),
         (" secret", f"CLEVERTAP_PASSCODE {ODD}"),
     ],
@@ -239,7 +236,7 @@ def test_an_account_id_is_checked_like_a_passcode() -> None:
 )
 def test_a_base_url_that_is_none_is_refused(base: str) -> None:
     with pytest.raises(
-        OperationError, match="the service's base URL is not an address such as"
+        OperationError, match="the base URL of the service is not a URL such as"
     ) as caught:
         provider(base_url=base)
     assert "CLEVERTAP_BASE_URL" in caught.value.hint
@@ -279,4 +276,4 @@ def test_a_proxy_of_the_environment_is_used_except_on_this_machine(
         monkeypatch.delenv(name.lower(), raising=False)
     for name, value in proxies.items():
         monkeypatch.setenv(name, value)
-    assert (direct_transport(checked_base(base), 6) is not None) is direct
+    assert (direct_transport(parse_base_url(base), 6) is not None) is direct

@@ -184,7 +184,7 @@ def test_a_second_answer_over_tls_does_not_confirm_the_next(
 def test_an_unknown_certificate_gets_no_request() -> None:
     answers, seen = run_tls(say(http()))
     assert (answers[0].outcome, answers[0].attempts, seen.bodies) == (Outcome.FAILED, 0, [])
-    assert "its certificate is not trusted: " in answers[0].detail
+    assert "its TLS certificate could not be verified: " in answers[0].detail
 
 
 def test_a_service_without_tls_never_saw_the_request() -> None:

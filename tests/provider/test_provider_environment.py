@@ -23,12 +23,12 @@ def provider() -> CleverTapProvider:
         (
             "SSL_CERT_FILE",
             "/nowhere",
-            "the certificates to trust cannot be read: No such file or directory",
+            "the TLS certificates cannot be loaded: No such file or directory",
         ),
         (
             "HTTPS_PROXY",
             "ftp://anna:secret@proxy",
-            "a proxy named in the environment is not an address",
+            "a proxy setting in the environment is not valid",
         ),
         (
             "HTTPS_PROXY",
