@@ -1,4 +1,4 @@
-"""Plan under the lock, or load a saved plan; ask, send, record."""
+"""Apply: plan under the lock or load a saved plan, then ask, send and record."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -15,7 +15,7 @@ from segctl.plan.model import Plan
 from segctl.session.context import Context
 from segctl.session.locked_state import LockedState, locked_state
 from segctl.state.model import State
-from segctl.workflows.plan import build_bundle, host_of
+from segctl.workflows.plan import build_bundle, service_host
 from segctl.workflows.validate import load_desired
 
 if TYPE_CHECKING:
@@ -35,55 +35,59 @@ def apply_workspace(
     observe: Observer = ignore_event,
     stop: StopSignal,
 ) -> ApplyResult:
-    """Plan under the lock (or load ``file``), ask ``approve``, send, record.
+    """Plan under the lock, or load the plan in ``file``; ask ``approve``, send, record.
 
     Raises ``GuardRefused``, ``StalePlan``, ``StateLocked``, ``CredentialsRefused``,
     ``AppliedInPart``, ``Interrupted``.
     """
-    # A saved plan is pinned to the values that its variables had.
+    # A saved plan keeps the values its variables had.
     desired = load_desired(context, plan_file.read_plan(file).variables if file else variables)
-    with locked_state(context, timeout=lock_timeout, observe=observe) as work:
+    with locked_state(context, timeout=lock_timeout, observe=observe) as locked:
         if file:
-            made = _take(context, file, desired, work)
+            bundle = _load_saved_plan(context, file, desired, locked)
         else:
-            made = build_bundle(
+            bundle = build_bundle(
                 context,
                 desired,
-                work.loaded,
-                work.session,
+                locked.loaded,
+                locked.session,
                 targets=targets,
                 destroy=destroy,
                 reread=reread,
                 purpose="send",
             )
-        run = Apply(context, work, made, desired.project.base_url, observe, stop)
+        apply = Apply(context, locked, bundle, desired.project.base_url, observe, stop)
         try:
-            return run.run(approve)
+            return apply.run(approve)
         except Exception:
-            # Whatever it met, a broken lock explains it: another run clears away its files.
-            work.backend.check_lock()
+            # If the lock was broken, that is the cause: another run removes this one's files.
+            locked.backend.check_lock()
             raise
 
 
-def _take(context: Context, file: Path, desired: DesiredState, work: LockedState) -> "PlanBundle":
-    """Load a saved plan, or what is left of one that was applied in part."""
+def _load_saved_plan(
+    context: Context, file: Path, desired: DesiredState, locked: LockedState
+) -> "PlanBundle":
+    """Load a saved plan, or the rest of one that was applied in part."""
     from segctl.planning.planner import PlanBundle, remaining_plan  # noqa: PLC0415 - heavy
 
-    loaded, at = work.loaded, work.session
-    saved_plan = plan_file.load_plan(file, scratch=at.scratch)
+    loaded, session = locked.loaded, locked.session
+    saved_plan = plan_file.load_plan(file, scratch=session.scratch)
     saved, state = saved_plan.plan, loaded.state
-    abandoned = work.backend.abandoned_lock()
-    _check_fresh(saved, state, abandoned, desired, account=context.account, host=host_of(desired))
-    work.backend.record_plan(saved.digest)
+    abandoned = locked.backend.abandoned_lock()
+    _check_fresh(
+        saved, state, abandoned, desired, account=context.account, host=service_host(desired)
+    )
+    locked.backend.record_plan(saved.digest)
     if (saved.lineage, saved.serial) == (state.lineage, state.serial):
         return PlanBundle(plan=saved, delta=saved_plan.delta, batches=saved_plan.batches)
     return remaining_plan(
         saved,
         state,
         saved_plan.delta,
-        engine=at.open_engine(),
+        engine=session.open_engine(),
         recorded_files=loaded.recorded(),
-        scratch=at.scratch,
+        scratch=session.scratch,
     )
 
 
@@ -96,10 +100,10 @@ def _check_fresh(
     account: str | None,
     host: str,
 ) -> None:
-    """Raise ``StalePlan`` unless the plan fits what is there now; see ``StalePlan``.
+    """Raise ``StalePlan`` unless the plan matches account, host, manifests and state.
 
-    It also fits what an apply of it left, in part or whole, that was ``abandoned`` or
-    could not finish: nobody was told that it is done.
+    It also matches the state that an unfinished apply of this very plan left, including an
+    ``abandoned`` one, since nobody was told that it is done.
     """
     advice = "Run `segctl plan --out` again, review it, and apply the new plan."
     if saved.host != host:
@@ -110,10 +114,10 @@ def _check_fresh(
         )
     if saved.workspace_digest != desired.digest:
         raise StalePlan("the manifests changed since the plan was made", hint=advice)
-    goes_on = saved.digest in (state.unfinished, abandoned and abandoned.plan)
-    if saved.lineage != state.lineage and not (goes_on and not saved.lineage):
+    continues = saved.digest in (state.unfinished, abandoned and abandoned.plan)
+    if saved.lineage != state.lineage and not (continues and not saved.lineage):
         raise StalePlan("the plan was made from the history of another state", hint=advice)
-    if saved.serial != state.serial and not goes_on:
+    if saved.serial != state.serial and not continues:
         raise StalePlan(
             f"the plan was made from serial {saved.serial} of the state, which is at serial "
             f"{state.serial} now",

@@ -1,7 +1,7 @@
-"""Prove the state in full: head, member files, digests, history and journal, each by the rest.
+"""Check the whole state: head, member files, digests, history and journal against each other.
 
-Nothing is taken for granted and nothing stops the check: what of a damaged head can be
-read is proved like a sound one.  Reads every member; writes nothing.
+A problem does not end the check, and the readable part of a damaged head is checked like an
+intact one. Reads every member and writes nothing.
 """
 
 from collections.abc import Iterator, Sequence
@@ -22,37 +22,37 @@ from segctl.state.history import StateCheck, StateProblem
 from segctl.state.model import FileRef, MemberSet, SegmentRecord, State
 
 _RESTORE = "Restore segctl.state.json and segctl.state.d from one backup."
-_RECORD_ANEW = (
-    f"{_RESTORE} Without one: `segctl state rm` forgets the segment, and `segctl import` "
-    "records it anew with a list of who is in it."
+_RECORD_AGAIN = (
+    f"{_RESTORE} Without a backup: `segctl state rm` forgets the segment, and `segctl import` "
+    "records it again with a list of its members."
 )
 _PUSH = (
     "`segctl state history` lists the earlier heads, and `segctl state push --force FILE` "
-    "puts one in its place."
+    "restores one."
 )
-_EARLIER = "Nothing but going back to it needs it; it goes when it is the oldest."
+_EARLIER = "Only a return to this version needs it. It is removed when it is the oldest."
 
 
 def check_state(context: Context) -> StateCheck:
-    """Prove the state of a workspace; problems are in the result."""
+    """Check the state of a workspace. Problems are in the result."""
     backend = context.backend()
     return read_stable(
-        backend, lambda: _look(context, backend), is_conclusive=lambda found: not found.problems
+        backend, lambda: _check(context, backend), is_conclusive=lambda check: not check.problems
     )
 
 
-def _look(context: Context, backend: Backend) -> StateCheck:
-    with engine_session(context.limits) as at:
-        proof = _Proof(backend, at.open_engine())
-        proof.check_head()
-        proof.check_history()
-        proof.check_journal(at, now=context.clock.now())
-        return proof.found()
+def _check(context: Context, backend: Backend) -> StateCheck:
+    with engine_session(context.limits) as session:
+        checker = _Checker(backend, session.open_engine())
+        checker.check_head()
+        checker.check_history()
+        checker.check_journal(session, now=context.clock.now())
+        return checker.result()
 
 
 @dataclass
-class _Proof:
-    """One check, and what it has come to so far."""
+class _Checker:
+    """One check, and what it has found so far."""
 
     backend: Backend
     engine: StateAuditor
@@ -63,10 +63,10 @@ class _Proof:
     faulty: set[str] = field(default_factory=set)
     named: set[str] = field(default_factory=set)
 
-    def found(self) -> StateCheck:
-        """Give what was found."""
+    def result(self) -> StateCheck:
+        """Return what was found."""
         sizes = self.backend.file_sizes()
-        # What of a damaged head cannot be read may name any file.
+        # The unreadable part of a damaged head could name any file.
         unused = sizes.keys() - self.named if self.state or not self.problems else set()
         return StateCheck(
             segments=len(self.records) + self.unreadable,
@@ -80,11 +80,11 @@ class _Proof:
         )
 
     def check_head(self) -> None:
-        """Prove the present head, as far as it can be read."""
+        """Check the current head as far as it is readable."""
         try:
             stored = self.backend.read_head()
         except SegctlError as error:
-            self._tell(error.message, f"{error.hint} {_PUSH}")
+            self._report(error.message, f"{error.hint} {_PUSH}")
             self._check_all_files()
             return
         if stored is None:
@@ -93,16 +93,16 @@ class _Proof:
             self.state = state_codec.decode(stored.data)
             self.records = [*self.state.records()]
         except StateDamaged as error:
-            self.records, told = state_codec.salvage(stored.data)
-            self.unreadable = len(told)
-            for problem in told or [error.message]:
-                self._tell(f"segctl.state.json: {problem}", _PUSH)
+            self.records, problems = state_codec.salvage(stored.data)
+            self.unreadable = len(problems)
+            for problem in problems or [error.message]:
+                self._report(f"segctl.state.json: {problem}", _PUSH)
         if not self.records:
             self._check_all_files()
         keys: dict[str, str] = {}
         for address, record in self.records:
             if (other := keys.setdefault(record.key, address)) != address:
-                self._tell(
+                self._report(
                     f"{address} and {other} are the same segment {record.key}",
                     "`segctl state rm` forgets one of them.",
                 )
@@ -110,70 +110,70 @@ class _Proof:
 
     def _check_record(self, address: str, record: SegmentRecord) -> None:
         self.named.update(ref.name for ref in record.files())
-        problems = [*_missing(self.backend, [*record.files()])]
+        problems = [*_file_problems(self.backend, [*record.files()])]
         if not problems:
             try:
                 where = recorded_members(record, self.backend.file_path)
-                problems = [*_contradictions(record, self.engine.audit(where))]
+                problems = [*_record_problems(record, self.engine.audit(where))]
             except SegctlError as error:
                 problems = [error.message]
         for problem in problems:
             self.faulty.add(address)
-            self._tell(f"{address}: {problem}", _RECORD_ANEW)
+            self._report(f"{address}: {problem}", _RECORD_AGAIN)
 
     def _check_all_files(self) -> None:
-        """Prove every member file by its name, where no head tells which are needed."""
+        """Check every member file against its name, when no head says which are needed."""
         sizes = self.backend.file_sizes()
         self.named.update(sizes)
         for name, size in sizes.items():
-            for problem in _missing(self.backend, [FileRef(name=name, rows=0, bytes=size)]):
-                self._tell(problem, _RESTORE)
+            for problem in _file_problems(self.backend, [FileRef(name=name, rows=0, bytes=size)]):
+                self._report(problem, _RESTORE)
 
     def check_history(self) -> None:
-        """Prove the earlier heads, their files, and the journals of ended applies."""
+        """Check the earlier heads, their files, and the journals of finished applies."""
         for name in self.backend.list_history():
             try:
-                refs = _refs_of(self.backend.read_earlier_head(name))
+                refs = _earlier_files(self.backend.read_earlier_head(name))
             except StateDamaged as error:
-                self._tell(f"the earlier head {name} cannot be read: {error.message}", _EARLIER)
+                self._report(f"the earlier head {name} cannot be read: {error.message}", _EARLIER)
                 continue
             fresh = {ref.name: ref for ref in refs if ref.name not in self.named}
             self.named.update(fresh)
-            for problem in _missing(self.backend, [*fresh.values()]):
-                self._tell(f"the earlier head {name}: {problem}", _EARLIER)
+            for problem in _file_problems(self.backend, [*fresh.values()]):
+                self._report(f"the earlier head {name}: {problem}", _EARLIER)
         try:
             for apply in journal.archived_applies(self.backend.applies_folder()):
                 for _ in apply.records():
                     pass
         except SegctlError as error:
-            self._tell(error.message, error.hint)
+            self._report(error.message, error.hint)
 
-    def check_journal(self, at: EngineSession, *, now: float) -> None:
-        """Prove that an interrupted apply can be taken in."""
+    def check_journal(self, session: EngineSession, *, now: float) -> None:
+        """Check that an interrupted apply can be recovered."""
         try:
-            open_ = Journal.open(self.backend.journal_folder())
-            if open_ is None:
+            unfinished = Journal.open(self.backend.journal_folder())
+            if unfinished is None:
                 return
-            for _ in open_.records():
+            for _ in unfinished.records():
                 pass
             if self.state is not None and not self.faulty:
-                load_state(self.backend, at.open_engine, now=now)
+                load_state(self.backend, session.open_engine, now=now)
         except SegctlError as error:
-            self._tell(error.message, error.hint)
+            self._report(error.message, error.hint)
 
-    def _tell(self, summary: str, advice: str) -> None:
+    def _report(self, summary: str, advice: str) -> None:
         self.problems.append(StateProblem(summary=summary, advice=advice.strip()))
 
 
-def _refs_of(head: EarlierHead) -> list[FileRef]:
-    """Give what an earlier head refers to; raises ``StateDamaged``."""
+def _earlier_files(head: EarlierHead) -> list[FileRef]:
+    """Return the files of an earlier head. Raises ``StateDamaged``."""
     if head.data is None:
         raise StateDamaged(head.problem)
     return [ref for _, record in state_codec.decode(head.data).records() for ref in record.files()]
 
 
-def _missing(backend: Backend, refs: Sequence[FileRef]) -> Iterator[str]:
-    """Give what is wrong with files by themselves: not there, or not what was written."""
+def _file_problems(backend: Backend, refs: Sequence[FileRef]) -> Iterator[str]:
+    """Yield problems of single files: missing, or not as written."""
     for ref in refs:
         try:
             backend.file_path(ref)
@@ -181,35 +181,33 @@ def _missing(backend: Backend, refs: Sequence[FileRef]) -> Iterator[str]:
             yield error.message
 
 
-def _contradictions(record: SegmentRecord, audit: Audit) -> Iterator[str]:
-    """Give where the head and the files of one record do not say the same."""
+def _record_problems(record: SegmentRecord, audit: Audit) -> Iterator[str]:
+    """Yield differences between the head and the files of one record."""
     members, pairs = record.members, record.pairs
     if audit.digest.count != members.digest.count:
-        yield (
-            f"the head says {members.digest.count:,} members, its files hold {audit.digest.count:,}"
-        )
+        yield (f"the head has {members.digest.count:,} members, its files {audit.digest.count:,}")
     elif audit.digest != members.digest:
-        yield "its files hold other members than the head says"
-    yield from _miscounted(members, audit)
+        yield "its files have other members than the head"
+    yield from _count_problems(members, audit)
     if audit.invalid_rows:
-        yield f"{audit.invalid_rows:,} rows of its files hold no member or no change"
+        yield f"{audit.invalid_rows:,} rows of its files are not a member or a change"
     if (audit.uncertain, audit.refused) != (pairs.uncertain, pairs.refused):
         yield (
-            f"the head says {pairs.uncertain:,} uncertain and {pairs.refused:,} refused pairs, "
-            f"its file holds {audit.uncertain:,} and {audit.refused:,}"
+            f"the head has {pairs.uncertain:,} uncertain and {pairs.refused:,} refused pairs, "
+            f"its file {audit.uncertain:,} and {audit.refused:,}"
         )
     if audit.invalid_pairs:
-        yield f"{audit.invalid_pairs:,} rows of its pairs hold none, or one that stands twice"
+        yield f"{audit.invalid_pairs:,} rows of its pairs are invalid or repeated"
 
 
-def _miscounted(members: MemberSet, audit: Audit) -> Iterator[str]:
-    """Give what is wrong with the base and the changes of a set, file by file."""
+def _count_problems(members: MemberSet, audit: Audit) -> Iterator[str]:
+    """Yield wrong row counts and contradictions of a set, file by file."""
     if audit.duplicates:
-        yield f"{audit.duplicates:,} members stand twice in its base"
+        yield f"{audit.duplicates:,} members are repeated in its base"
     base = [(members.base, audit.base_rows)] if members.base else []
     for ref, rows in [*base, *zip(members.changes, audit.change_rows, strict=True)]:
         if ref.rows != rows:
-            yield f"the head says {ref.rows:,} rows of {ref.name}, it holds {rows:,}"
+            yield f"the head has {ref.rows:,} rows for {ref.name}, which has {rows:,}"
     for ref, rows in zip(members.changes, audit.contradictions, strict=True):
         if rows:
-            yield f"{rows:,} changes of {ref.name} add who is there, or remove who is not"
+            yield f"{rows:,} changes of {ref.name} add a present member or remove an absent one"

@@ -1,7 +1,7 @@
-"""Adopt a segment that exists already, with the members that a file names; nothing is sent.
+"""Import: record an existing segment with the members in a file. Nothing is sent.
 
-How a team with a filled account starts.  What is recorded is taken on the word of
-the file: the service cannot be asked.
+This is how a team with existing segments starts. The file is trusted, since the service cannot
+be asked who is in a segment.
 """
 
 import uuid
@@ -36,7 +36,7 @@ from segctl.workflows.validate import load_desired
 
 @dataclass(frozen=True, kw_only=True)
 class ImportResult:
-    """What was adopted: the address, its name on the wire, members, rows that repeat another."""
+    """What was imported: address, wire name, members, and duplicate rows."""
 
     address: str
     key: str
@@ -46,9 +46,9 @@ class ImportResult:
 
 @dataclass(frozen=True, kw_only=True)
 class MembersFile:
-    """Files of the command line, of which one column holds keys of one kind.
+    """Files named on the command line; one column has keys of one kind.
 
-    ``path`` is that of a file, a folder or a pattern, or an address of objects.
+    ``path`` is a file, a folder, a pattern, or an object URL.
     """
 
     path: str
@@ -68,22 +68,26 @@ def import_segment(
 ) -> ImportResult:
     """Record a declared segment as existing, with the members in a file.
 
-    With ``ct_segment_id`` the segment goes by CleverTap's id from then on, without
-    it by its ``customerSegmentId``.  Raises ``InvalidInput`` for a file with problems,
-    ``OperationError`` where the segment is not declared, or recorded already.
+    With ``ct_segment_id`` requests name the segment by CleverTap's id, otherwise by its
+    ``customerSegmentId``. Raises ``InvalidInput`` for problems in the file, ``WrongUsage`` if
+    the segment is not declared, ``OperationError`` if it is already recorded.
     """
     desired = load_desired(context, variables)
     segment = next((s for s in desired.segments if s.address == address), None)
     if segment is None:
         raise WrongUsage(
             f"{address} is not declared in the workspace",
-            hint="Write its manifest first; `segctl import` records what exists of it.",
+            hint="Write its manifest first; `segctl import` then records what exists.",
         )
-    with locked_state(context, timeout=lock_timeout, observe=observe) as work:
-        state = work.loaded.state
+    with locked_state(context, timeout=lock_timeout, observe=observe) as locked:
+        state = locked.loaded.state
         key = segment.customer_segment_id if ct_segment_id is None else f"ct:{ct_segment_id}"
-        _check_unknown(state, segment, key)
-        read = _read(work.session.open_engine(), members, work.session.scratch) if members else None
+        _check_not_recorded(state, segment, key)
+        read = (
+            _read_members(locked.session.open_engine(), members, locked.session.scratch)
+            if members
+            else None
+        )
         record = SegmentRecord(
             customer_segment_id=segment.customer_segment_id if ct_segment_id is None else None,
             ct_segment_id=ct_segment_id,
@@ -93,14 +97,14 @@ def import_segment(
             labels=dict(segment.labels),
             guards=segment.guards,
             lifecycle=segment.lifecycle,
-            members=_kept(work, read.folded if read else None),
+            members=_store_members(locked, read.folded if read else None),
         )
         sources = dict(state.sources)
         if read and read.source:
             record = replace(record, basis=single_source_basis(read.source, record.members.digest))
             sources[read.source] = source_counts(read.stats)
         state = replace(state, sources=sources)
-        write_head(work.backend, work.loaded, _with(state, address, record))
+        write_head(locked.backend, locked.loaded, _add_segment(state, address, record))
     return ImportResult(
         address=address,
         key=record.key,
@@ -109,33 +113,33 @@ def import_segment(
     )
 
 
-def _check_unknown(state: State, segment: DesiredSegment, key: str) -> None:
+def _check_not_recorded(state: State, segment: DesiredSegment, key: str) -> None:
     if segment.address in state.segments:
         raise OperationError(
-            f"{segment.address} is recorded already",
-            hint=f"To record it anew, forget it first: `segctl state rm {segment.address}`.",
+            f"{segment.address} is already recorded",
+            hint=f"To record it again, forget it first: `segctl state rm {segment.address}`.",
         )
     owner = next((a for a, r in state.segments.items() if r.key == key), None)
     if owner:
         raise OperationError(
-            f"the segment {key} is recorded already, at {owner}",
-            hint=f"`segctl state mv {owner} {segment.address}` gives it another address.",
+            f"the segment {key} is already recorded as {owner}",
+            hint=f"`segctl state mv {owner} {segment.address}` moves it to this address.",
         )
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Read:
-    """What a file holds; ``source`` is its fingerprint, where it has one."""
+class _ReadMembers:
+    """The members of a file. ``source`` is its fingerprint, or ``None``."""
 
     stats: LoadStats
     folded: FoldedTarget
     source: str | None
 
 
-def _read(engine: MemberComparer, members: MembersFile, scratch: Path) -> _Read:
-    # A file of the command line may lie anywhere.
+def _read_members(engine: MemberComparer, members: MembersFile, scratch: Path) -> _ReadMembers:
+    # A file named on the command line may be anywhere.
     policy = PathPolicy(root=Path(), allowed=("/",), objects=ObjectFetcher(scratch))
-    source = _source(members)
+    source = _file_source(members)
     try:
         rows = scan(source, policy)
         before = file_fingerprint(source, rows, policy)
@@ -144,7 +148,7 @@ def _read(engine: MemberComparer, members: MembersFile, scratch: Path) -> _Read:
         engine.set_recorded(0, RecordedFiles(), wanted=True)
         stats = engine.diff().loads[number]
     except SourceError as error:
-        raise InvalidInput([_unreadable(members, error, policy)]) from error
+        raise InvalidInput([_read_problem(members, error, policy)]) from error
     if stats.invalid:
         raise InvalidInput(
             [
@@ -158,18 +162,18 @@ def _read(engine: MemberComparer, members: MembersFile, scratch: Path) -> _Read:
                         if problem in stats.first_files
                         else ""
                     ),
-                    detail="Mend the file; nothing was recorded.",
+                    detail="Fix the file; nothing was recorded.",
                 )
                 for problem, rows in stats.invalid.items()
             ]
         )
     folded = engine.write_desired(0)
     if before != file_fingerprint(source, rows, policy):
-        raise InvalidInput([_unreadable(members, changed_file_error(), policy)])
-    return _Read(stats=stats, folded=folded, source=before)
+        raise InvalidInput([_read_problem(members, changed_file_error(), policy)])
+    return _ReadMembers(stats=stats, folded=folded, source=before)
 
 
-def _source(members: MembersFile) -> FileSource:
+def _file_source(members: MembersFile) -> FileSource:
     return FileSource(
         path=members.path,
         format=infer_format(members.path),
@@ -179,13 +183,13 @@ def _source(members: MembersFile) -> FileSource:
     )
 
 
-def _unreadable(members: MembersFile, error: SourceError, policy: PathPolicy) -> Diagnostic:
+def _read_problem(members: MembersFile, error: SourceError, policy: PathPolicy) -> Diagnostic:
     file = policy.display_name(error.file) if error.file else members.path
     at = f":{error.line}" if error.line else ""
-    # What is no address may be one with a password in it.
-    said = file in error.summary or (is_url(file) and parse_object_url(file) is None)
-    summary = error.summary if said else f"{file}{at}: {error.summary}"
-    # What sources advise is said to authors of manifests, who may write a query and a field.
+    # A malformed URL could contain a password.
+    is_named = file in error.summary or (is_url(file) and parse_object_url(file) is None)
+    summary = error.summary if is_named else f"{file}{at}: {error.summary}"
+    # What sources advise is is_named to authors of manifests, who may write a query and a field.
     detail = _ADVICE.get(error.code, error.detail.replace("as `column`", "by --column"))
     return Diagnostic(code=error.code, summary=summary, detail=detail)
 
@@ -196,14 +200,14 @@ _ADVICE: Mapping[str, str] = {
 }
 
 
-def _kept(work: LockedState, folded: FoldedTarget | None) -> MemberSet:
+def _store_members(locked: LockedState, folded: FoldedTarget | None) -> MemberSet:
     if folded is None or folded.base is None:
         return MemberSet()
-    base = work.backend.add_file(folded.base, rows=folded.digest.count)
+    base = locked.backend.add_file(folded.base, rows=folded.digest.count)
     return MemberSet(digest=folded.digest, base=base)
 
 
-def _with(state: State, address: str, record: SegmentRecord) -> State:
+def _add_segment(state: State, address: str, record: SegmentRecord) -> State:
     if not state.lineage:
         state = replace(state, lineage=str(uuid.uuid4()))
     return state.next(

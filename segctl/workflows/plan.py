@@ -1,4 +1,4 @@
-"""Compare the workspace with the state; nothing is sent and nothing in the state changes."""
+"""Plan: compare the workspace with the state. Sends nothing and does not change the state."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,12 +22,12 @@ from segctl.workflows.validate import load_desired
 if TYPE_CHECKING:
     from segctl.planning.planner import PlanBundle, PlanPurpose
 
-_SECONDS_A_DAY = 86_400.0
+_SECONDS_PER_DAY = 86_400.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class PlanResult:
-    """A plan, and what an interrupted apply left to be recovered by the next one."""
+    """A plan, and what the next apply will recover of an interrupted one."""
 
     plan: Plan
     recovered: Recovered | None = None
@@ -42,29 +42,27 @@ def plan_workspace(
     reread: bool = False,
     out: Path | None = None,
 ) -> PlanResult:
-    """Compare the workspace with the state; write the plan to ``out`` where given.
+    """Compare the workspace with the state, and save the plan to ``out`` if given.
 
-    Files that did not change since their members were recorded are recognised by their
-    content, and their rows are read only where ``reread``.
-    Takes no lock and changes nothing else; raises ``StateLocked`` where a plan is to be
-    saved while an apply sends.  Guards that tripped are findings of
-    severity error in the plan (``Plan.error_findings``); the screen decides the exit.
+    Files whose content has not changed since their members were recorded are read only with
+    ``reread``. Takes no lock. Raises ``StateLocked`` if the plan is to be saved while an apply
+    is running. A guard that refuses the plan is one of ``Plan.error_findings``, not an error.
     """
     desired = load_desired(context, variables)
     backend = context.backend()
 
-    def look() -> PlanResult:
-        # Asked before the state is read: nobody at work now means that what is read stays so.
+    def read_and_plan() -> PlanResult:
+        # Read before the state: without a holder now, the state read next is not half-applied.
         holder = backend.lock_holder() if out else None
-        with engine_session(context.limits) as at:
-            loaded = load_state(backend, at.open_engine, now=context.clock.now())
+        with engine_session(context.limits) as session:
+            loaded = load_state(backend, session.open_engine, now=context.clock.now())
             if holder and loaded.recovered:
-                raise _at_work(holder)
-            made = build_bundle(
+                raise _apply_is_running(holder)
+            bundle = build_bundle(
                 context,
                 desired,
                 loaded,
-                at,
+                session,
                 targets=targets,
                 destroy=destroy,
                 reread=reread,
@@ -72,24 +70,28 @@ def plan_workspace(
             )
             if out is not None:
                 plan_file.save_plan(
-                    out, plan=made.plan, delta=made.delta, batches=made.batches, disk=context.disk
+                    out,
+                    plan=bundle.plan,
+                    delta=bundle.delta,
+                    batches=bundle.batches,
+                    disk=context.disk,
                 )
-        return PlanResult(plan=made.plan, recovered=loaded.recovered)
+        return PlanResult(plan=bundle.plan, recovered=loaded.recovered)
 
-    return read_stable(backend, look)
+    return read_stable(backend, read_and_plan)
 
 
-def _at_work(holder: LockInfo) -> StateLocked:
+def _apply_is_running(holder: LockInfo) -> StateLocked:
     return StateLocked(
-        f"an apply is at work (process {holder.pid}, `{holder.command}`), and a plan "
-        "saved now would not fit what it leaves",
+        f"an apply is running (process {holder.pid}, `{holder.command}`), and a plan saved now "
+        "would not match the state it leaves",
         holder=holder,
-        hint="Save the plan when that apply has ended.",
+        hint="Save the plan when that apply has finished.",
     )
 
 
 def read_saved_plan(file: Path) -> Plan:
-    """Read a saved plan, without its members."""
+    """Return a saved plan, without its members."""
     return plan_file.read_plan(file)
 
 
@@ -97,7 +99,7 @@ def build_bundle(
     context: Context,
     desired: DesiredState,
     loaded: LoadedState,
-    at: EngineSession,
+    session: EngineSession,
     *,
     targets: tuple[str, ...],
     destroy: bool,
@@ -107,9 +109,9 @@ def build_bundle(
     """Build the plan from the loaded state; raises ``WrongAccount`` and ``InvalidInput``."""
     from segctl.planning.planner import PlanOptions, build_plan  # noqa: PLC0415 - heavy
 
-    host = host_of(desired)
+    host = service_host(desired)
     days = desired.project.retry_after_days
-    _check_belongs(loaded.state, context.account, host)
+    _check_account(loaded.state, context.account, host)
     return build_plan(
         desired,
         loaded.state,
@@ -118,44 +120,44 @@ def build_bundle(
             host=host,
             patterns=targets,
             destroy=destroy,
-            retry_before=None if days is None else context.clock.now() - days * _SECONDS_A_DAY,
+            retry_before=None if days is None else context.clock.now() - days * _SECONDS_PER_DAY,
             reread=reread,
         ),
-        engine=at.open_engine,
+        engine=session.open_engine,
         recorded_files=loaded.recorded(),
         root=context.root,
-        scratch=at.scratch,
+        scratch=session.scratch,
         environment=context.environment,
         purpose=purpose,
     )
 
 
-def host_of(desired: DesiredState) -> str:
-    """Name the service's host; an account lives in one region, so the host tells it apart."""
+def service_host(desired: DesiredState) -> str:
+    """Return the service's host. An account is in one region, so the host identifies it too."""
     return urlsplit(desired.project.base_url).netloc.lower()
 
 
-def _check_belongs(state: State, account: str | None, host: str) -> None:
-    """Refuse to work on one account with the record of another."""
+def _check_account(state: State, account: str | None, host: str) -> None:
+    """Raise ``WrongAccount`` if the state belongs to another account or host."""
     if state.account and account and state.account != account:
         raise WrongAccount(
             f"the state belongs to account {state.account}, and CLEVERTAP_ACCOUNT_ID is {account}",
-            hint="Each account needs a state of its own: use the workspace of that account.",
+            hint="Each account needs its own state: use the workspace of that account.",
         )
     if state.host and state.host != host:
         raise WrongAccount(
             f"the state belongs to {state.host}, and this run would go to {host}",
             hint="Correct spec.provider in segctl.yaml, or CLEVERTAP_BASE_URL."
-            + (_TRIED_OUT if _is_local(state.host) else ""),
+            + (_START_OVER if _is_local(state.host) else ""),
         )
 
 
-_TRIED_OUT = (
-    " If the workspace was only tried out on the emulator: move segctl.state.json and "
-    "segctl.state.d away, and begin anew."
+_START_OVER = (
+    " If the workspace was only tried on the emulator, move segctl.state.json and "
+    "segctl.state.d away and start over."
 )
 
 
 def _is_local(host: str) -> bool:
-    """Tell an emulator's host, by which a state is bound to this machine."""
+    """Whether the host is this machine, as it is for an emulator."""
     return urlsplit(f"//{host}").hostname in {"localhost", "127.0.0.1", "::1"}

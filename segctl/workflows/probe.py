@@ -1,4 +1,4 @@
-"""The use case itself: which account is probed, the probe, and where its files go."""
+"""Probe: find the account, run the questions, write the report."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ _SUFFIX_LENGTH = 6
 
 @dataclass(frozen=True, kw_only=True)
 class ProbeTarget:
-    """What is about to be probed; ``suffix`` is in the name of everything made."""
+    """The account to probe. ``suffix`` is in the name of everything the probe creates."""
 
     base_url: str
     account: str
@@ -32,15 +32,14 @@ class ProbeTarget:
 
     @property
     def stem(self) -> str:
-        """How everything made is called, up to a number."""
+        """The name of everything the probe creates, followed by a number."""
         return f"segctl-probe-{self.suffix}"
 
 
 def find_probe_target(context: Context, *, variables: Mapping[str, str]) -> ProbeTarget:
-    """Find the account and the service: by the environment, else by the workspace.
+    """Return the account and the service from the environment, or else the workspace.
 
-    Raises ``CredentialsRefused`` without an account, ``InvalidInput`` where neither
-    names a service.
+    Raises ``CredentialsRefused`` without credentials, ``InvalidInput`` without a service.
     """
     account, _ = context.credentials()
     base_url = context.environment.get("CLEVERTAP_BASE_URL", "").strip()
@@ -60,8 +59,8 @@ def run_probe(
 ) -> "ProbeReport":
     """Ask the service all open questions and clean up; see ``ProbePlan.run``.
 
-    ``approve`` is asked before each write but those that clean up; ``note`` is told
-    what takes long; ``patience`` bounds the wait for an event, in seconds.
+    ``approve`` is called before each write, except when cleaning up. ``note`` receives progress
+    messages. ``patience`` bounds the wait for an event, in seconds.
     """
     from segctl.probing.probe_plan import ProbePlan  # noqa: PLC0415 - heavy
     from segctl.probing.probe_run import ProbeRun  # noqa: PLC0415 - heavy
@@ -80,13 +79,13 @@ def run_probe(
 
 
 def make_folder(context: Context, folder: Path) -> None:
-    """Make a new folder, before anything is sent; raises ``OperationError``."""
+    """Create the report's folder before anything is sent. Raises ``OperationError``."""
     with translate_os_errors(f"make the folder {folder}"):
         context.disk.make_folder(folder)
 
 
 def keep_files(context: Context, folder: Path, files: Mapping[str, str]) -> None:
-    """Write new files into a folder; raises ``OperationError``."""
+    """Write new files into a folder. Raises ``OperationError``."""
     for name, text in files.items():
         with translate_os_errors(f"write {folder / name}"):
             context.disk.write_new(folder / name, text.encode())

@@ -1,8 +1,8 @@
-"""Rejects: take the Error Stream's refusals into the state, list them, let go of them.
+"""Rejects: load the Error Stream's refusals into the state, list them, release them.
 
-Accepted is not applied: the service answers success and skips entries that only its
-dashboard tells of.  What was recorded on its word is corrected here, with the lock
-held; nothing is sent.
+Accepted is not applied: the service can answer success and skip entries, which only its
+dashboard reports. What was recorded as applied is corrected here, under the lock. Nothing is
+sent.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -35,37 +35,37 @@ from segctl.session.merge import store_folded
 from segctl.state.model import SegmentRecord
 
 LARGEST_STREAM = 512 << 20
-"""Bytes of a stream that are read at once; it is held in memory."""
+"""The largest stream, in bytes. It is held in memory."""
 
-_NONE = -1
+_NOT_OURS = -1
 
 
 def load_rejects(
     context: Context, file: Path, *, lock_timeout: float = 0.0, observe: Observer = ignore_event
 ) -> RejectsResult:
-    """Mark what the Error Stream in ``file`` names as refused.
+    """Quarantine the memberships that the Error Stream in ``file`` reports.
 
     Raises ``InvalidInput`` with all problems of the file, ``StateLocked``,
     ``StateDamaged``, ``OperationError``.
     """
     name = file.relative_to(context.root) if file.is_relative_to(context.root) else file
-    rejects = parse_error_stream(_read(file), file=name.as_posix())
-    with _work(context, lock_timeout, observe) as work:
-        state = work.loaded.state
-        targets = [work.target_of(label) for label in rejects.details]
-        rejected = work.session.open_engine().match_rejects(
-            work.recorded(),
+    rejects = parse_error_stream(_read_stream(file), file=name.as_posix())
+    with _lock_records(context, lock_timeout, observe) as records:
+        state = records.loaded.state
+        targets = [records.record_index(details) for details in rejects.details]
+        rejected = records.session.open_engine().match_rejects(
+            records.recorded(),
             rejects=rejects,
             target_indexes=targets,
-            applies=work.applies(),
+            applies=records.applies(),
             now=context.clock.now(),
         )
         missing = frozenset(
-            work.keys[targets[label]]
-            for label in rejected.matched_details
-            if rejects.details[label].type == SEGMENT_NOT_FOUND
+            records.keys[targets[index]]
+            for index in rejected.matched_details
+            if rejects.details[index].type == SEGMENT_NOT_FOUND
         )
-        work.save(rejected.folded, missing=missing)
+        records.save(rejected.folded, missing=missing)
         return RejectsResult(
             rows=len(rejects),
             adds=rejected.adds,
@@ -85,43 +85,43 @@ def retry_rejects(
     lock_timeout: float = 0.0,
     observe: Observer = ignore_event,
 ) -> RetryResult:
-    """Let refused pairs be sent again, all or those refused for the reason ``type_``.
+    """Release quarantined pairs, so that they are sent again: all, or those of reason ``type_``.
 
-    A segment that was missing is taken for restored, unless ``type_`` is another reason.
+    Segments marked as missing count as restored, unless ``type_`` is another reason.
     """
-    with _work(context, lock_timeout, observe) as work:
-        picked = {
-            record.key for a, record in work.loaded.state.records() if is_targeted(a, targets)
+    with _lock_records(context, lock_timeout, observe) as records:
+        matching = {
+            record.key for a, record in records.loaded.state.records() if is_targeted(a, targets)
         }
-        where = {n: r for n, r in work.recorded().items() if work.keys[n] in picked}
-        folded = work.session.open_engine().release_quarantined(where, error_type=type_)
-        pairs = sum(work.records[n].pairs.refused - f.refused for n, f in folded.items())
-        found = {key for key in picked if work.by_key[key].missing}
+        quarantined = {n: r for n, r in records.recorded().items() if records.keys[n] in matching}
+        folded = records.session.open_engine().release_quarantined(quarantined, error_type=type_)
+        pairs = sum(records.records[n].pairs.refused - f.refused for n, f in folded.items())
+        found = {key for key in matching if records.by_key[key].missing}
         if type_ is not None and type_.upper() != SEGMENT_NOT_FOUND:
             found.clear()
-        addresses = sorted(a for a, r in work.loaded.state.records() if r.key in found)
-        work.save(folded, found=frozenset(found))
+        addresses = sorted(a for a, r in records.loaded.state.records() if r.key in found)
+        records.save(folded, found=frozenset(found))
         return RetryResult(pairs=pairs, segments=len(folded), found=tuple(addresses))
 
 
 def list_quarantined(
     context: Context, *, targets: tuple[str, ...] = ()
 ) -> Iterator[QuarantinedMembership]:
-    """Give every pair in quarantine, by address; writes nothing."""
-    with engine_session(context.limits) as at:
-        loaded = load_state(context.backend(), at.open_engine, now=context.clock.now())
-        picked = sorted(
+    """Yield every quarantined pair, by address. Writes nothing."""
+    with engine_session(context.limits) as session:
+        loaded = load_state(context.backend(), session.open_engine, now=context.clock.now())
+        matching = sorted(
             (item for item in loaded.state.records() if is_targeted(item[0], targets)), key=_address
         )
-        where = {
+        quarantined = {
             n: recorded_members(record, loaded.locate)
-            for n, (_, record) in enumerate(picked)
+            for n, (_, record) in enumerate(matching)
             if record.pairs.refused
         }
-        if where:
-            for pair in at.open_engine().iter_quarantined(where):
+        if quarantined:
+            for pair in session.open_engine().iter_quarantined(quarantined):
                 yield QuarantinedMembership(
-                    address=picked[pair.target_index][0],
+                    address=matching[pair.target_index][0],
                     action=pair.action,
                     kind=pair.kind,
                     value=pair.value,
@@ -134,80 +134,85 @@ def _address(item: tuple[str, SegmentRecord]) -> str:
     return item[0]
 
 
-def _read(file: Path) -> bytes:
+def _read_stream(file: Path) -> bytes:
     with translate_os_errors(f"read {file}"), open_file(file) as stream:
         data = stream.read(LARGEST_STREAM + 1)
     if len(data) > LARGEST_STREAM:
         raise OperationError(
             f"{file} is larger than {LARGEST_STREAM >> 20} MB",
-            hint="Split it, and load the parts one by one, the oldest first.",
+            hint="Split it and load the parts one by one, oldest first.",
         )
     return data
 
 
 @contextmanager
-def _work(context: Context, timeout: float, observe: Observer) -> Iterator["_Work"]:
-    """Hold the lock, unless nothing was ever sent."""
-    with engine_session(context.limits) as at:
-        if not load_state(context.backend(), at.open_engine, now=context.clock.now()).state.lineage:
+def _lock_records(
+    context: Context, timeout: float, observe: Observer
+) -> Iterator["_LockedRecords"]:
+    """Lock the state. Raises ``OperationError`` if nothing was ever sent."""
+    with engine_session(context.limits) as session:
+        if not load_state(
+            context.backend(), session.open_engine, now=context.clock.now()
+        ).state.lineage:
             raise OperationError(
-                "the state is empty: nothing was ever sent from here",
-                hint="Run it in the workspace whose apply was refused, or name that with -C.",
+                "the state is empty: nothing was ever sent from this workspace",
+                hint="Run this in the workspace that sent the requests, or name it with -C.",
             )
-    with locked_state(context, timeout=timeout, observe=observe) as place:
-        yield _Work(place)
+    with locked_state(context, timeout=timeout, observe=observe) as locked:
+        yield _LockedRecords(locked)
 
 
-class _Work:
-    """The state under the lock: its records numbered, as the engine knows them."""
+class _LockedRecords:
+    """The locked state, with its records numbered for the engine."""
 
-    def __init__(self, place: LockedState) -> None:
-        self.backend = place.backend
-        self.loaded = place.loaded
-        self.session = place.session
+    def __init__(self, locked: LockedState) -> None:
+        self.backend = locked.backend
+        self.loaded = locked.loaded
+        self.session = locked.session
         self.records = [record for _, record in self.loaded.state.records()]
         self.by_key = {r.key: r for r in self.records}
         self.keys = [record.key for record in self.records]
 
     def recorded(self) -> dict[int, RecordedFiles]:
-        """Give where the members of each record stand."""
-        at = self.loaded.recorded()
-        return {number: at[key] for number, key in enumerate(self.keys)}
+        """Return the member files of each record, by its number."""
+        files = self.loaded.recorded()
+        return {number: files[key] for number, key in enumerate(self.keys)}
 
-    def target_of(self, label: RejectDetails) -> int:
-        """Give the number of the segment that a reject names; -1 where it is none of ours.
+    def record_index(self, details: RejectDetails) -> int:
+        """Return the number of the segment that a reject names, or -1 if it is not recorded.
 
-        Both ids of a row must fit what is recorded: a row with another's id is about a
-        request that was not ours.
+        Both ids of a row must match: a row with another id is about another client's request.
         """
         state = self.loaded.state
-        if label.account and state.account and label.account != state.account:
-            return _NONE
+        if details.account and state.account and details.account != state.account:
+            return _NOT_OURS
         for number, record in enumerate(self.records):
-            ours = record.customer_segment_id, _text(record.ct_segment_id)
-            told = label.customer_segment_id, label.ct_segment_id
-            both = [
-                (a, b) for a, b in zip(ours, told, strict=True) if a is not None and b is not None
+            recorded = record.customer_segment_id, _text(record.ct_segment_id)
+            reported = details.customer_segment_id, details.ct_segment_id
+            known = [
+                (a, b)
+                for a, b in zip(recorded, reported, strict=True)
+                if a is not None and b is not None
             ]
-            if both and all(a == b for a, b in both):
+            if known and all(a == b for a, b in known):
                 return number
-        return _NONE
+        return _NOT_OURS
 
     def applies(self) -> Iterable[SentApply]:
-        """Give the applies that were kept, newest first, each when it is asked for."""
+        """Yield the archived applies, newest first."""
         state = self.loaded.state
         numbers = {key: number for number, key in enumerate(self.keys)}
-        for ended in journal.archived_applies(self.backend.applies_folder()):
-            header = ended.header
+        for apply in journal.archived_applies(self.backend.applies_folder()):
+            header = apply.header
             if header["lineage"] not in ("", state.lineage):
                 continue
             plan = plan_codec.decode(header["plan"])
             yield SentApply(
-                delta=ended.delta,
-                ledger=fold_records(ended.records()),
+                delta=apply.delta,
+                ledger=fold_records(apply.records()),
                 target_indexes={
-                    place: numbers[target.key]
-                    for place, target in enumerate(plan.targets)
+                    index: numbers[target.key]
+                    for index, target in enumerate(plan.targets)
                     if target.key in numbers
                 },
                 started_at=float(header["at"]),
@@ -220,7 +225,7 @@ class _Work:
         missing: frozenset[str] = frozenset(),
         found: frozenset[str] = frozenset(),
     ) -> None:
-        """Take what changed into the state, one serial further; write nothing where nothing did."""
+        """Write a new head with what changed, if anything did."""
         kept = {
             self.keys[number]: store_folded(
                 self.records[number],

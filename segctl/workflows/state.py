@@ -1,7 +1,7 @@
-"""Look after the state: rename, forget, hand out, put back, look back, prove, clear out.
+"""Read and edit the state: show, move, forget, export, list versions, collect garbage.
 
-Each change takes the lock, recovers an interrupted apply first, goes one serial
-further and leaves the former head in the history.  Nothing is sent.
+Each change takes the lock, recovers an interrupted apply first, increments the serial, and
+leaves the previous head in the history. Nothing is sent.
 """
 
 from dataclasses import replace
@@ -29,19 +29,19 @@ def move_segment(
     lock_timeout: float = 0.0,
     observe: Observer = ignore_event,
 ) -> None:
-    """Give a recorded segment another address; raises ``WrongUsage``."""
+    """Move a recorded segment to another address. Raises ``WrongUsage``."""
     for address in (source, destination):
         if not is_address(address):
             raise WrongUsage(f"{address} is not an address", hint="An address reads segment.NAME.")
-    with locked_state(context, timeout=lock_timeout, observe=observe) as work:
-        segments = dict(work.loaded.state.segments)
+    with locked_state(context, timeout=lock_timeout, observe=observe) as locked:
+        segments = dict(locked.loaded.state.segments)
         if source not in segments:
-            raise _unknown(source)
+            raise _unknown_segment(source)
         if destination in segments:
-            raise WrongUsage(f"{destination} is recorded already")
+            raise WrongUsage(f"{destination} is already recorded")
         segments[destination] = segments.pop(source)
-        state = work.loaded.state.next(segments=dict(sorted(segments.items())), unfinished=None)
-        write_head(work.backend, work.loaded, state)
+        state = locked.loaded.state.next(segments=dict(sorted(segments.items())), unfinished=None)
+        write_head(locked.backend, locked.loaded, state)
 
 
 def forget_segments(
@@ -51,63 +51,62 @@ def forget_segments(
     lock_timeout: float = 0.0,
     observe: Observer = ignore_event,
 ) -> tuple[str, ...]:
-    """Forget recorded segments and tombstones; give their addresses.
+    """Forget recorded segments and tombstones. Return their addresses.
 
-    The segments stay in CleverTap with everybody in them; a manifest that still
-    declares one will try to create it.  Raises ``WrongUsage`` where a pattern picks
-    nothing.
+    The segments and their members stay in CleverTap. A manifest that still declares one will
+    try to create it. Raises ``WrongUsage`` if a pattern matches nothing.
     """
-    with locked_state(context, timeout=lock_timeout, observe=observe) as work:
-        state = work.loaded.state
+    with locked_state(context, timeout=lock_timeout, observe=observe) as locked:
+        state = locked.loaded.state
         known = [*state.segments, *(tombstone.address for tombstone in state.tombstones)]
         for glob in globs:
             if not any(is_targeted(address, [glob]) for address in known):
-                raise _unknown(glob)
+                raise _unknown_segment(glob)
         kept = {a: r for a, r in state.segments.items() if not is_targeted(a, globs)}
         tombstones = tuple(t for t in state.tombstones if not is_targeted(t.address, globs))
         write_head(
-            work.backend,
-            work.loaded,
+            locked.backend,
+            locked.loaded,
             state.next(segments=kept, tombstones=tombstones, unfinished=None),
         )
         return tuple(sorted({address for address in known if is_targeted(address, globs)}))
 
 
-def _unknown(address: str) -> WrongUsage:
+def _unknown_segment(address: str) -> WrongUsage:
     return WrongUsage(
         f"the state has no segment {address}", hint="`segctl state list` prints all of them."
     )
 
 
 def read_head(context: Context) -> bytes:
-    """Give the head as it is stored; raises ``OperationError`` where there is none."""
+    """Return the stored head. Raises ``OperationError`` if there is no state."""
     stored = context.backend().read_head()
     if stored is None:
-        raise OperationError("there is no state yet", hint="The first `segctl apply` makes it.")
+        raise OperationError("there is no state yet", hint="The first `segctl apply` creates it.")
     return stored.data
 
 
 def list_versions(context: Context) -> tuple[StateVersion, ...]:
-    """Give all versions of the state that are kept, oldest first, the present one last.
+    """Return all kept versions of the state, oldest first, the current one last.
 
-    One that cannot be read is named, with the reason.
+    A version that cannot be read is included with the reason.
     """
     backend = context.backend()
-    found = [_earlier(backend.read_earlier_head(name)) for name in backend.list_history()]
+    found = [_describe_earlier(backend.read_earlier_head(name)) for name in backend.list_history()]
     try:
         stored = backend.read_head()
     except SegctlError as error:
         return (*found, StateVersion(name="", serial=None, current=True, problem=error.message))
-    return (*found, _version("", stored.data, current=True)) if stored else tuple(found)
+    return (*found, _describe_version("", stored.data, current=True)) if stored else tuple(found)
 
 
-def _earlier(head: EarlierHead) -> StateVersion:
+def _describe_earlier(head: EarlierHead) -> StateVersion:
     if head.data is None:
         return StateVersion(name=head.name, serial=head.serial, problem=head.problem)
-    return replace(_version(head.name, head.data), serial=head.serial, until=head.until)
+    return replace(_describe_version(head.name, head.data), serial=head.serial, until=head.until)
 
 
-def _version(name: str, data: bytes, *, current: bool = False) -> StateVersion:
+def _describe_version(name: str, data: bytes, *, current: bool = False) -> StateVersion:
     try:
         state = state_codec.decode(data)
     except StateDamaged as error:
@@ -124,28 +123,25 @@ def _version(name: str, data: bytes, *, current: bool = False) -> StateVersion:
 def collect_garbage(
     context: Context, *, dry_run: bool, lock_timeout: float = 0.0, observe: Observer = ignore_event
 ) -> Garbage:
-    """Remove what the state no longer needs, or only tell what that is; see ``collecting``.
-
-    A dry run takes no lock.
-    """
+    """Remove what the state no longer needs. A dry run only lists it, and takes no lock."""
     if dry_run:
         backend = context.backend()
         return read_stable(backend, lambda: garbage.find_garbage(backend, HistoryLimits()))
-    with locked_state(context, timeout=lock_timeout, observe=observe) as work:
-        return garbage.collect(work.backend, HistoryLimits())
+    with locked_state(context, timeout=lock_timeout, observe=observe) as locked:
+        return garbage.collect(locked.backend, HistoryLimits())
 
 
 def read_state(context: Context) -> State:
-    """Read the state, an interrupted apply folded in; ``EMPTY`` where there is none."""
+    """Return the state with an interrupted apply folded in; empty if there is none."""
     backend = context.backend()
 
-    def look() -> State:
-        with engine_session(context.limits) as at:
-            return load_state(backend, at.open_engine, now=context.clock.now()).state
+    def read() -> State:
+        with engine_session(context.limits) as session:
+            return load_state(backend, session.open_engine, now=context.clock.now()).state
 
-    return read_stable(backend, look)
+    return read_stable(backend, read)
 
 
 def force_unlock(context: Context, lock_id: str) -> None:
-    """Break the lock of that id."""
+    """Break the lock with this id."""
     context.backend().force_unlock(lock_id)

@@ -1,8 +1,8 @@
-"""Put a head in place of the present one, of one that cannot be read, or of none.
+"""Replace the head of the state, also if it is damaged or lost.
 
-What stands in the way are the two mistakes that nothing else would notice: the head of
-another workspace, and one that is older than what was sent since.  ``force`` is for who
-means it.  A head whose files are not there is refused in any case.
+Two mistakes would go unnoticed later and are refused without ``force``: a head of another
+workspace, and a head older than what was sent since. A head whose member files are missing is
+always refused.
 """
 
 from dataclasses import dataclass, replace
@@ -22,11 +22,11 @@ from segctl.state.model import State
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Present:
-    """What a pushed head takes the place of, as far as it can be told, and its version.
+class _CurrentState:
+    """The head that a push replaces, as far as it is known, and its version.
 
-    ``state`` is ``None`` where it is damaged, lost, or not that from which an interrupted
-    apply began.  Its serial was not above ``serial``.
+    ``state`` is ``None`` if the head is damaged, lost, or not the one an interrupted apply
+    started from. ``serial`` is the highest serial that it can have had.
     """
 
     state: State | None
@@ -43,62 +43,65 @@ def push_state(
     lock_timeout: float = 0.0,
     observe: Observer = ignore_event,
 ) -> State:
-    """Put a head in place of the present one, one serial further than both.
+    """Replace the head, with a serial above both. Return the new state.
 
-    A present head that cannot be read is kept beside the history.  Refuses another
-    lineage and a head older than the present one, unless ``force``; and one that names
-    files that are not there, or that an interrupted apply did not begin from.  Raises
-    ``OperationError``, ``StateDamaged``, ``StateLocked``.
+    A damaged current head is kept next to the history. Refuses another lineage or an older
+    head unless ``force``, and always a head whose files are missing or that an interrupted
+    apply did not start from. Raises ``OperationError``, ``StateDamaged``, ``StateLocked``.
     """
-    pushed = _read(data)
-    with exclusive_lock(context, timeout=lock_timeout) as (backend, at):
-        present = _present(context, backend, at, observe)
+    pushed = _decode_pushed(data)
+    with exclusive_lock(context, timeout=lock_timeout) as (backend, session):
+        current = _read_current(context, backend, session, observe)
         if not force:
-            _check_follows(pushed, present)
+            _check_follows(pushed, current)
         for _, record in pushed.records():
             recorded_members(record, backend.file_path)
-        state = _placed(pushed, present, Journal.open(backend.journal_folder()))
+        state = _next_head(pushed, current, Journal.open(backend.journal_folder()))
         backend.replace_head(
-            state_codec.encode(state), expected=present.version, damaged=present.state is None
+            state_codec.encode(state), expected=current.version, damaged=current.state is None
         )
         return state
 
 
-def _read(data: bytes) -> State:
+def _decode_pushed(data: bytes) -> State:
     try:
         return state_codec.decode(data)
     except StateDamaged as error:
         raise OperationError(
             f"the pushed {error.message.removeprefix('the ')}",
-            hint="Nothing was changed. Push another copy: `segctl state history` names the earlier "
-            "heads, which stand in segctl.state.d/history.",
+            hint="Nothing was changed. Push another copy: `segctl state history` lists the earlier "
+            "heads, which are in segctl.state.d/history.",
         ) from error
 
 
-def _present(context: Context, backend: Backend, at: EngineSession, observe: Observer) -> _Present:
+def _read_current(
+    context: Context, backend: Backend, session: EngineSession, observe: Observer
+) -> _CurrentState:
     try:
-        loaded = recover_state(backend, at.open_engine, disk=context.disk, now=context.clock.now())
+        loaded = recover_state(
+            backend, session.open_engine, disk=context.disk, now=context.clock.now()
+        )
     except StateDamaged:
-        return _lost(backend)
+        return _describe_unreadable(backend)
     if loaded.recovered:
         observe(loaded.recovered)
     state = loaded.state
-    return _Present(
+    return _CurrentState(
         state=state, lineage=state.lineage or None, serial=state.serial, version=loaded.version
     )
 
 
-def _lost(backend: Backend) -> _Present:
-    """Tell what can be told of a head that is damaged or gone: by itself, and by the history."""
+def _describe_unreadable(backend: Backend) -> _CurrentState:
+    """Find lineage and serial of a damaged or lost head, from its bytes and the history."""
     stored = backend.read_raw_head()
     lineage, serial = state_codec.lineage_and_serial(stored.data) if stored else (None, None)
     earlier = [backend.read_earlier_head(name) for name in backend.list_history()]
     if lineage is None:
-        told = (
+        lineages = (
             state_codec.lineage_and_serial(head.data)[0] for head in reversed(earlier) if head.data
         )
-        lineage = next((each for each in told if each), None)
-    return _Present(
+        lineage = next((each for each in lineages if each), None)
+    return _CurrentState(
         state=None,
         lineage=lineage,
         serial=max(
@@ -111,36 +114,37 @@ def _lost(backend: Backend) -> _Present:
     )
 
 
-def _check_follows(pushed: State, present: _Present) -> None:
-    """Refuse another history, and going back."""
-    if present.lineage and pushed.lineage != present.lineage:
+def _check_follows(pushed: State, current: _CurrentState) -> None:
+    """Refuse a head of another lineage, and an older one."""
+    if current.lineage and pushed.lineage != current.lineage:
         raise OperationError(
             "the pushed state has another lineage: it is the history of another workspace",
-            hint="Push it in the workspace that it came from; or, to begin here with it, --force.",
+            hint="Push it in the workspace it came from, or use --force to start here with it.",
         )
-    if pushed.serial < present.serial:
-        which = "present" if present.version else "lost"
+    if pushed.serial < current.serial:
+        which = "present" if current.version else "lost"
         raise OperationError(
-            f"the pushed state is at serial {pushed.serial}, the {which} one at {present.serial}",
-            hint="What was sent in between would be forgotten: who joined since is added again, "
-            "who is to leave since is not removed. To go back all the same: --force.",
+            f"the pushed state is at serial {pushed.serial}, the {which} one at {current.serial}",
+            hint="What was sent in between would be forgotten: users who joined since would be "
+            "added again, and users who left the lists since would not be removed. Use --force to "
+            "go back all the same.",
         )
 
 
-def _placed(pushed: State, present: _Present, unfinished: Journal | None) -> State:
+def _next_head(pushed: State, current: _CurrentState, unfinished: Journal | None) -> State:
     """Return the head to write; raises ``OperationError`` if that drops an unfinished journal."""
-    if present.state is None and unfinished is not None and unfinished.id != pushed.folded:
+    if current.state is None and unfinished is not None and unfinished.id != pushed.folded:
         begun = unfinished.header["lineage"], unfinished.header["serial"]
         if begun != (pushed.lineage, pushed.serial):
             raise OperationError(
-                f"an interrupted apply began from serial {begun[1]} of the state, which is not "
+                f"an interrupted apply started from serial {begun[1]} of the state, which is not "
                 "the pushed one",
-                hint=f"Push the head of serial {begun[1]}; the next run then takes the apply in.",
+                hint=f"Push the head of serial {begun[1]}; the next run then recovers the apply.",
             )
-        return pushed  # as it was: the next run takes in what that apply sent
+        return pushed  # unchanged: the next run folds in what that apply sent
     return replace(
         pushed,
-        serial=max(pushed.serial, present.serial) + 1,
-        folded=present.state.folded if present.state else pushed.folded,
+        serial=max(pushed.serial, current.serial) + 1,
+        folded=current.state.folded if current.state else pushed.folded,
         unfinished=None,
     )

@@ -1,4 +1,4 @@
-"""The workspace's files: create them, read them, check them, rewrite them."""
+"""Create, read, check and rewrite the files of a workspace."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,9 +10,9 @@ from segctl.session.context import Context
 
 
 def create_workspace(folder: Path) -> tuple[str, ...]:
-    """Make a workspace that plans cleanly; give the files written.
+    """Create a workspace that plans cleanly. Return the files written.
 
-    Raises ``OperationError`` where one of them is there already.
+    Raises ``OperationError`` if one of them exists.
     """
     return workspace.create_workspace(folder)
 
@@ -27,20 +27,18 @@ def validate_workspace(
 
 
 def read_manifests(context: Context) -> workspace.ManifestFiles:
-    """Read the text of every manifest of the workspace."""
+    """Return the content of every manifest of the workspace."""
     return workspace.read_manifests(context.root)
 
 
 def rewrite_manifest(context: Context, file: str, text: str) -> None:
-    """Put ``text`` in place of a manifest; raises ``OperationError``."""
+    """Replace a manifest by ``text``. Raises ``OperationError``."""
     workspace.replace_manifest(context.root, file, text)
 
 
 def load_desired(context: Context, variables: Mapping[str, str]) -> DesiredState:
-    """Compile the workspace; raises ``InvalidInput``."""
-    loaded = workspace.load_workspace(
-        context.root, variables=variables, environment=context.environment
-    )
+    """Return the desired state of the workspace. Raises ``InvalidInput``."""
+    loaded = validate_workspace(context, variables=variables)
     if loaded.desired is None:
         raise InvalidInput(loaded.diagnostics)
     return loaded.desired

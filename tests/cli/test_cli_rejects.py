@@ -132,4 +132,6 @@ def test_a_folder_where_nothing_was_applied_is_told_so(segctl: Segctl, workspace
     (workspace / "stream.txt").write_text(STREAM, encoding="utf-8")
     done = segctl("rejects", "load", "stream.txt")
     assert done.code == 1
-    assert done.err.startswith("Error: the state is empty: nothing was ever sent from here\n")
+    assert done.err.startswith(
+        "Error: the state is empty: nothing was ever sent from this workspace\n"
+    )

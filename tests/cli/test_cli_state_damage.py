@@ -15,12 +15,12 @@ from segctl.emulator.testing import RunningEmulator
 from tests.cli.conftest import PROJECT, Segctl
 
 RESTORE = (
-    "    Restore segctl.state.json and segctl.state.d from one backup. Without one: `segctl state "
-    "rm` forgets the segment, and `segctl import` records it anew with a list of who is in it.\n"
+    "    Restore segctl.state.json and segctl.state.d from one backup. Without a backup: `segctl state "
+    "rm` forgets the segment, and `segctl import` records it again with a list of its members.\n"
 )
 PUSH = (
-    "    `segctl state history` lists the earlier heads, and `segctl state push --force FILE` puts "
-    "one in its place.\n"
+    "    `segctl state history` lists the earlier heads, and `segctl state push --force FILE` "
+    "restores one.\n"
 )
 
 
@@ -104,27 +104,27 @@ def test_a_state_of_several_versions_adds_up(aged: Path, segctl: Segctl) -> None
         (
             "change",
             "SELECT 'ADD' AS action, 'identity' AS kind, 'u3@x.org' AS value",
-            "1 changes of {} add who is there, or remove who is not",
+            "1 changes of {} add a present member or remove an absent one",
         ),
         (
             "change",
             "SELECT 'REMOVE' AS action, 'identity' AS kind, 'none@x.org' AS value",
-            "1 changes of {} add who is there, or remove who is not",
+            "1 changes of {} add a present member or remove an absent one",
         ),
         (
             "change",
             "SELECT 'ADD' AS action, 'identity' AS kind, 'other@x.org' AS value",
-            "its files hold other members than the head says",
+            "its files have other members than the head",
         ),
         (
             "base",
             "SELECT 'identity' AS kind, 'u' || (i % 19) || '@x.org' AS value FROM range(20) t(i)",
-            "1 members stand twice in its base",
+            "1 members are repeated in its base",
         ),
         (
             "base",
             "SELECT 'other' AS kind, 'u' || i || '@x.org' AS value FROM range(20) t(i)",
-            "20 rows of its files hold no member or no change",
+            "20 rows of its files are not a member or a change",
         ),
         (
             "base",
@@ -150,7 +150,7 @@ def test_a_count_changed_with_its_file_fits_nothing_else(aged: Path, segctl: Seg
     assert "the state records 20 members of a segment, but its member files contain 22" in done.err
     assert "segctl state fsck" in done.err
     found = segctl("state", "fsck")
-    assert f"  - segment.gold: the head says 20 members, its files hold 22\n{RESTORE}" in found.out
+    assert f"  - segment.gold: the head has 20 members, its files 22\n{RESTORE}" in found.out
 
 
 def test_of_a_damaged_head_what_can_be_read_is_proved(
@@ -231,8 +231,9 @@ def test_an_earlier_head_takes_the_place_of_one_that_is_damaged_or_lost(
     assert refused.err == (
         f"Error: the pushed state is at serial 2, the {'lost' if damage == 'gone' else 'present'} "
         "one at 3\n"
-        "  What was sent in between would be forgotten: who joined since is added again, who is "
-        "to leave since is not removed. To go back all the same: --force.\n"
+        "  What was sent in between would be forgotten: users who joined since would be added again, "
+        "and users who left the lists since would not be removed. Use --force to go back all the "
+        "same.\n"
     )
     done = segctl("state", "push", "--force", str(second))
     assert (done.code, done.out) == (0, "The state is at serial 4 now.\n")

@@ -79,7 +79,7 @@ def test_a_moved_segment_keeps_its_members(segctl: Segctl) -> None:
     ("words", "said"),
     [
         (("mv", "segment.none", "segment.x"), "the state has no segment segment.none"),
-        (("mv", "segment.gold", "segment.council"), "segment.council is recorded already"),
+        (("mv", "segment.gold", "segment.council"), "segment.council is already recorded"),
         (("mv", "segment.gold", "gold"), "gold is not an address"),
         (("rm", "none"), "the state has no segment none"),
     ],
@@ -199,7 +199,7 @@ def test_an_imported_segment_may_go_by_the_id_of_the_service(
 def test_what_is_recorded_already_is_not_imported(segctl: Segctl) -> None:
     done = segctl("import", "gold")
     assert done.code == 1
-    assert "segment.gold is recorded already" in done.err
+    assert "segment.gold is already recorded" in done.err
 
 
 def test_a_state_that_was_pulled_can_be_pushed_back(applied: Workspace, segctl: Segctl) -> None:
@@ -284,7 +284,7 @@ def test_what_is_pushed_and_no_state_is_told_from_the_present_one(
     assert done.err == (
         'Error: the pushed state cannot be read: it has no "version", so it is not a state of '
         "segctl\n  Nothing was changed. Push another copy: `segctl state history` names the "
-        "earlier heads, which stand in segctl.state.d/history.\n"
+        "earlier heads, which are in segctl.state.d/history.\n"
     )
 
 

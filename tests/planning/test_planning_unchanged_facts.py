@@ -237,7 +237,7 @@ def test_a_file_that_changes_while_it_is_imported_is_an_error(tmp_path: Path) ->
 
     engine = WritingEngine(tmp_path)
     with closing(engine), pytest.raises(InvalidInput) as caught:
-        import_workflow._read(engine, MembersFile(path=str(file)), tmp_path)
+        import_workflow._read_members(engine, MembersFile(path=str(file)), tmp_path)
     [problem] = caught.value.diagnostics
     assert problem.summary == f"{file}: the file was changed while it was read"
 

@@ -172,6 +172,6 @@ def test_no_other_head_replaces_that_of_an_interrupted_apply(
     with pytest.raises(OperationError) as caught:
         push_state(place.context(), other, force=True)
     assert caught.value.message == (
-        "an interrupted apply began from serial 1 of the state, which is not the pushed one"
+        "an interrupted apply started from serial 1 of the state, which is not the pushed one"
     )
-    assert caught.value.hint == ("Push the head of serial 1; the next run then takes the apply in.")
+    assert caught.value.hint == ("Push the head of serial 1; the next run then recovers the apply.")

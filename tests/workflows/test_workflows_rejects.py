@@ -343,7 +343,7 @@ def test_nothing_is_changed_by_a_stream_that_cannot_be_used(shop: Shop) -> None:
 
 
 def test_a_folder_that_never_applied_has_no_rejects(shop: Shop) -> None:
-    with pytest.raises(OperationError, match="nothing was ever sent from here"):
+    with pytest.raises(OperationError, match="nothing was ever sent from this workspace"):
         shop.load("customer_segment_id,identity\nGOLD,a\n")
     assert not (shop.root / "segctl.state.d").exists()
     assert shop.listed() == []
