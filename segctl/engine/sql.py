@@ -8,8 +8,7 @@ import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-
-import duckdb
+from typing import TYPE_CHECKING
 
 from segctl.core.identity import (
     CONTROL_PATTERN,
@@ -19,6 +18,9 @@ from segctl.core.identity import (
     IdentityProblem,
     SetDigest,
 )
+
+if TYPE_CHECKING:
+    import duckdb
 
 
 def literal(text: str) -> str:
@@ -47,7 +49,7 @@ def file_names(paths: Iterable[Path]) -> str:
 
 
 @contextmanager
-def preserve_order(db: duckdb.DuckDBPyConnection) -> Iterator[None]:
+def preserve_order(db: "duckdb.DuckDBPyConnection") -> Iterator[None]:
     """Make DuckDB keep the order of rows during the block. This takes more memory."""
     db.execute("SET preserve_insertion_order = true")
     try:

@@ -15,8 +15,9 @@ from segctl.emulator.testing import RunningEmulator
 from tests.cli.conftest import PROJECT, Segctl
 
 RESTORE = (
-    "    Restore segctl.state.json and segctl.state.d from one backup. Without a backup: `segctl state "
-    "rm` forgets the segment, and `segctl import` records it again with a list of its members.\n"
+    "    Restore segctl.state.json and segctl.state.d from one backup. Without a backup: `segctl "
+    "state rm` forgets the segment, and `segctl import` records it again with a list of its "
+    "members.\n"
 )
 PUSH = (
     "    `segctl state history` lists the earlier heads, and `segctl state push --force FILE` "
@@ -231,9 +232,9 @@ def test_an_earlier_head_takes_the_place_of_one_that_is_damaged_or_lost(
     assert refused.err == (
         f"Error: the pushed state is at serial 2, the {'lost' if damage == 'gone' else 'present'} "
         "one at 3\n"
-        "  What was sent in between would be forgotten: users who joined since would be added again, "
-        "and users who left the lists since would not be removed. Use --force to go back all the "
-        "same.\n"
+        "  What was sent in between would be forgotten: users who joined since would be added "
+        "again, and users who left the lists since would not be removed. Use --force to go back "
+        "all the same.\n"
     )
     done = segctl("state", "push", "--force", str(second))
     assert (done.code, done.out) == (0, "The state is at serial 4 now.\n")
