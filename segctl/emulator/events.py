@@ -107,7 +107,7 @@ def read_events(service: Service, *, account: Account | None, start: int = 1) ->
     """Yield the visible events from number ``start`` on, oldest first.
 
     The log is read in pieces, and no cursor stays open between two of them: a reader may
-    be slow while the service goes on writing.
+    be slow while the service continues to write.
     """
     accounts = service.store.accounts_by_number()
     until = service.visible_until()

@@ -118,7 +118,7 @@ class Segment:
         return self.deleted_at is not None
 
     def change(self, action: str, numbers: Sequence[int], profiles: Profiles) -> Sequence[int]:
-        """Add or remove profiles; return those that were not, or were, members, in order."""
+        """Add or remove profiles; return those whose membership changed, in order."""
         requested = BitMap(numbers)
         moved = requested - self.members if action == ADD else requested & self.members
         self.members ^= moved

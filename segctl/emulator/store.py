@@ -118,7 +118,7 @@ class Store:
         return created
 
     def delete(self, account: Account, segments: Sequence[Segment]) -> None:
-        """Delete segments as the dashboard does: the members go, the ids stay known."""
+        """Delete segments as the dashboard does: remove their members, keep their ids."""
         now = self._clock()
         with self._transaction() as connection:
             for segment in segments:

@@ -46,7 +46,7 @@ def event_stream(pieces: AsyncIterator[str]) -> Response:
 
 
 async def wait_for_change(service: Service, changed: asyncio.Event) -> bool:
-    """Wait for a change, or until it is time for a sign of life; return whether one came."""
+    """Wait for a change, at most for the keep-alive interval; return whether one came."""
     lag = service.settings.visibility_lag_ms / 1000
     with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(changed.wait(), min(lag or KEEP_ALIVE_SECONDS, KEEP_ALIVE_SECONDS))

@@ -203,7 +203,7 @@ class VendorCall:
         )
 
     async def _discard_body(self, request: Request) -> None:
-        """Read what the client sends, so that it gets to reading the answer."""
+        """Read and discard the body, so that the client finishes sending and reads the answer."""
         try:
             await read_body(request, limit=self.service.settings.max_body_bytes)
         except RequestError:
