@@ -16,7 +16,7 @@ from segctl.core.outcomes import Answer, Outcome
 from segctl.probing.masking import Masker
 from segctl.probing.report import Certainty, Cost, Exchange, ProbeFinding, Shell, Write
 from segctl.provider.raw import RawReply, RawRequest
-from segctl.provider.wire import NewSegment, judge_create, judge_update, masked_words
+from segctl.provider.wire import NewSegment, judge_create, judge_update, mask_text
 
 CREATE = "/api/createSegment"
 UPDATE = "/api/updateSegment"
@@ -315,7 +315,7 @@ class ProbeRun:
             raw=raw,
             ids=answer.ids if answer else {},
             exists=answer.exists if answer else False,
-            message=masked_words(self.mask.text(error_message(document)), self.service.secrets),
+            message=mask_text(self.mask.text(error_message(document)), self.service.secrets),
         )
 
     def _record_exchange(

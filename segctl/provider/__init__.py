@@ -1,5 +1,5 @@
 """The client of the CleverTap API: requests, answers, retries, limits, connections.
 
-Import ``client.CleverTapProvider`` to send, and the values in ``wire``. What never belongs
-here: plans, state, and what to do about an outcome.
+``client.CleverTapProvider`` sends requests; ``wire`` defines the values it takes. Plans, state and
+the handling of outcomes do not belong here.
 """

@@ -22,14 +22,14 @@ from segctl.provider.connection import (
     send_request,
 )
 from segctl.provider.limiter import Limiter
-from segctl.provider.retry import Attempt, RetryPolicy, persist, seconds_asked
+from segctl.provider.retry import Attempt, RetryPolicy, parse_retry_after, retry_request
 from segctl.provider.wire import (
     Entry,
     NewSegment,
     create_body,
     judge_create,
     judge_update,
-    masked_words,
+    mask_text,
     update_body,
 )
 
@@ -209,16 +209,16 @@ class CleverTapProvider:
                 self._before_attempt()
                 tried = await self._attempt(http, request, judge)
                 if tried.answer.throttled:
-                    asked = min(tried.retry_after or 0.0, self._policy.longest_asked)
-                    call.limiter.throttled(slot, pause=asked)
+                    pause = min(tried.retry_after or 0.0, self._policy.max_retry_after)
+                    call.limiter.record_throttled(slot, pause=pause)
                 elif tried.answer.outcome in {Outcome.ACKNOWLEDGED, Outcome.REFUSED}:
-                    call.limiter.answered(slot)
+                    call.limiter.record_answer(slot)
             # The next request in the queue is sent before this answer is processed.
             for _ in range(_TURNS_TO_SEND):
                 await asyncio.sleep(0)
             return tried
 
-        return await persist(
+        return await retry_request(
             attempt,
             policy=self._policy,
             clock=self._stoppable,
@@ -243,16 +243,18 @@ class CleverTapProvider:
             return _no_answer("the connection failed before the answer arrived")
         # Of a body that is too long or incomplete, nothing is trusted: only the status counts.
         answer = judge(response.status_code, body.content if body.is_complete else b"")
-        again = answer.outcome is Outcome.UNCERTAIN or answer.throttled > 0
-        asked = seconds_asked(response.headers.get("Retry-After"), now=self._clock.now())
-        return Attempt(answer=self._with_advice(answer), again=again, retry_after=asked)
+        is_retryable = answer.outcome is Outcome.UNCERTAIN or answer.throttled > 0
+        retry_after = parse_retry_after(response.headers.get("Retry-After"), now=self._clock.now())
+        return Attempt(
+            answer=self._with_advice(answer), is_retryable=is_retryable, retry_after=retry_after
+        )
 
     def _judge_connect_error(self, error: httpx.RequestError) -> Attempt:
         """Return a failed attempt: the request was never sent, so it was not applied."""
-        reason = masked_words(describe_connect_error(error), self._secrets)
+        reason = mask_text(describe_connect_error(error), self._secrets)
         detail = f"could not connect to {self._base.host}: {reason}"
         answer = Answer(outcome=Outcome.FAILED, detail=detail, attempts=0)
-        return Attempt(answer=answer, again=True)
+        return Attempt(answer=answer, is_retryable=True)
 
     def _with_advice(self, answer: Answer) -> Answer:
         """Add what to do about refused credentials. A wrong region gets the same answer."""
@@ -266,10 +268,10 @@ class CleverTapProvider:
 
 
 _INTERRUPTED = Attempt(
-    answer=Answer(outcome=Outcome.FAILED, detail="interrupted", attempts=0), again=False
+    answer=Answer(outcome=Outcome.FAILED, detail="interrupted", attempts=0), is_retryable=False
 )
 """An attempt that was not sent because the run is stopping."""
 
 
 def _no_answer(detail: str) -> Attempt:
-    return Attempt(answer=Answer(outcome=Outcome.UNCERTAIN, detail=detail), again=True)
+    return Attempt(answer=Answer(outcome=Outcome.UNCERTAIN, detail=detail), is_retryable=True)

@@ -14,7 +14,7 @@ import httpx
 
 from segctl import __version__
 from segctl.core.errors import CredentialsRefused, OperationError
-from segctl.provider.transport import CountedTransport
+from segctl.provider.transport import DirectTransport
 
 _VISIBLE = frozenset(string.ascii_letters + string.digits + string.punctuation)
 _HOST = re.compile(rb"[\w.:-]+")
@@ -154,7 +154,7 @@ def direct_transport(base: httpx.URL, connections: int) -> httpx.AsyncBaseTransp
     has_proxy = not {base.scheme, "all"}.isdisjoint(getproxies())
     if has_proxy and base.host not in _LOOPBACK:
         return None
-    return CountedTransport(connections=connections)
+    return DirectTransport(connections=connections)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,12 +1,11 @@
-"""How many requests may be in flight, learned from the service's refusals.
+"""Limits the number of requests in flight, and adapts the limit to the answers.
 
-The service counts requests in flight per account and call, so another pipeline
-may hold some of the slots.  The window grows by one for each window's worth of
-answers and halves at a 429.  Nothing is saved up while nobody sends, so a pause is
-followed by no burst.
+The service counts requests in flight per account and call, so another pipeline may use some of
+the slots. The window, the number of requests allowed in flight, grows by one per window of
+answers and halves at a 429. Idle time earns no credit, so no burst follows a pause.
 
-Requests that leave together come back together, and each then waits for the work on
-the others, here and at the service.  So they leave a little apart, and stay so.
+Requests sent at the same moment are answered at the same moment, and each then waits while the
+others are processed, here and in the service. The limiter therefore spaces them slightly apart.
 """
 
 import asyncio
@@ -16,44 +15,44 @@ from contextlib import asynccontextmanager
 
 from segctl.core.clock import Clock
 
-APART = 0.012
-"""Seconds between two departures, and no more than a share of what an answer takes."""
+MAX_SPACING = 0.012
+"""Maximum spacing between two requests, in seconds. It is less if answers are fast."""
 
-_MEMORY = 8
-"""How many answers the mean of their times reaches back, about."""
+_AVERAGED_ANSWERS = 8
+"""Number of answers that the moving average of answer times covers, approximately."""
 
 
 class Slot:
-    """The right to have one request in flight, from the time ``since``.
+    """Permission for one request in flight, granted at ``started_at`` on the monotonic clock.
 
-    ``window`` counts earlier reductions.
+    ``reductions`` is how often the window had been halved by then.
     """
 
-    def __init__(self, window: int, since: float = 0.0) -> None:
-        self.window = window
-        self.since = since
+    def __init__(self, reductions: int, started_at: float = 0.0) -> None:
+        self.reductions = reductions
+        self.started_at = started_at
 
 
 class Limiter:
-    """Grants slots, first come, first served; at most ``concurrency`` at once."""
+    """Grants slots in the order of the requests, at most ``concurrency`` at a time."""
 
     def __init__(self, *, concurrency: int, clock: Clock) -> None:
         if concurrency < 1:
             raise ValueError("at least one request must be allowed in flight")
-        self._most = concurrency
+        self._concurrency = concurrency
         self._size = float(concurrency)
         self._clock = clock
         self._reductions = 0
         self._in_flight = 0
         self._waiters: deque[asyncio.Future[None]] = deque()
-        self._not_before = 0.0
+        self._paused_until = 0.0
         self._ended = False
-        self._departure = 0.0
-        self._answer_time = 0.0
+        self._last_sent = 0.0
+        self._mean_answer_time = 0.0
 
     @property
     def window(self) -> int:
-        """How many requests may be in flight at present."""
+        """The number of requests that may be in flight now."""
         return int(self._size)
 
     @property
@@ -62,64 +61,71 @@ class Limiter:
 
     @asynccontextmanager
     async def slot(self) -> AsyncIterator[Slot]:
-        """Wait for a slot and hold it for the length of the block."""
+        """Wait for a slot. It is released at the end of the ``async with`` block."""
         await self._acquire()
         try:
             await self._wait_out_pause()
-            await self._keep_apart()
+            await self._space_out()
             yield Slot(self._reductions, self._clock.monotonic())
         finally:
             self._release()
 
-    def answered(self, slot: Slot) -> None:
-        """Take note of an answer that was no 429: room for a little more."""
-        took = self._clock.monotonic() - slot.since
-        self._answer_time += (took - self._answer_time) / _MEMORY
-        self._size = min(float(self._most), self._size + 1 / self._size)
+    def record_answer(self, slot: Slot) -> None:
+        """Record an answer other than 429: widen the window a little."""
+        answer_time = self._clock.monotonic() - slot.started_at
+        self._mean_answer_time += (answer_time - self._mean_answer_time) / _AVERAGED_ANSWERS
+        self._size = min(float(self._concurrency), self._size + 1 / self._size)
         self._wake()
 
-    def throttled(self, slot: Slot, *, pause: float = 0.0) -> None:
-        """Take note of a 429: half as many, and nothing for ``pause`` seconds.
+    def record_throttled(self, slot: Slot, *, pause: float = 0.0) -> None:
+        """Record a 429: halve the window, and send nothing for ``pause`` seconds.
 
-        Requests that left together are refused together; their refusals count once.
+        The 429s of requests that were in flight together halve the window once.
         """
-        self._not_before = max(self._not_before, self._clock.monotonic() + pause)
-        if slot.window == self._reductions:
+        self._paused_until = max(self._paused_until, self._clock.monotonic() + pause)
+        if slot.reductions == self._reductions:
             self._reductions += 1
             self._size = max(1.0, self._size / 2)
 
     def end(self) -> None:
-        """Let everybody in, since nobody sends any more; a sleep is for the clock to cut."""
+        """Grant every waiting request a slot. The caller then sends nothing.
+
+        A sleep in progress is not ended here; the clock has to end it.
+        """
         self._ended = True
         self._wake()
 
     async def _wait_out_pause(self) -> None:
-        while not self._ended and (left := self._not_before - self._clock.monotonic()) > 0:
-            await self._clock.sleep(left)
+        while (
+            not self._ended and (seconds_left := self._paused_until - self._clock.monotonic()) > 0
+        ):
+            await self._clock.sleep(seconds_left)
 
-    async def _keep_apart(self) -> None:
-        """Wait until the last departure is long enough ago."""
+    async def _space_out(self) -> None:
+        """Wait until the previous request was sent long enough ago."""
         now = self._clock.monotonic()
-        apart = min(APART, self._answer_time / (2 * self._most))
-        # Only who is much too close is moved, and then far: each move costs time.
-        mine = self._departure + apart if now < self._departure + apart / 12 else now
-        self._departure = mine
-        if mine > now:
-            await self._clock.sleep(mine - now)
+        spacing = min(MAX_SPACING, self._mean_answer_time / (2 * self._concurrency))
+        # Each delay costs time, so only a request much too close to the previous one is delayed,
+        # and then by the whole spacing.
+        is_too_close = now < self._last_sent + spacing / 12
+        send_at = self._last_sent + spacing if is_too_close else now
+        self._last_sent = send_at
+        if send_at > now:
+            await self._clock.sleep(send_at - now)
 
     async def _acquire(self) -> None:
         if self._has_room and not self._waiters:
             self._in_flight += 1
             return
-        turn = asyncio.get_running_loop().create_future()
-        self._waiters.append(turn)
+        granted = asyncio.get_running_loop().create_future()
+        self._waiters.append(granted)
         try:
-            await turn
+            await granted
         except asyncio.CancelledError:
-            if turn.cancelled():
-                if turn in self._waiters:
-                    self._waiters.remove(turn)
-            else:  # granted and cancelled in the same moment: the slot goes to the next
+            if granted.cancelled():
+                if granted in self._waiters:
+                    self._waiters.remove(granted)
+            else:  # granted and cancelled at the same time: pass the slot on
                 self._release()
             raise
 
@@ -129,7 +135,7 @@ class Limiter:
 
     def _wake(self) -> None:
         while self._waiters and self._has_room:
-            turn = self._waiters.popleft()
-            if not turn.done():
+            granted = self._waiters.popleft()
+            if not granted.done():
                 self._in_flight += 1
-                turn.set_result(None)
+                granted.set_result(None)

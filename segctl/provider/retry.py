@@ -1,7 +1,7 @@
-"""Trying a request again: when, after how long, and what its attempts add up to.
+"""Retries of a request: when to retry, how long to wait, and how to combine the answers.
 
-Runs on a passed-in clock and chance.  ``docs/decisions/0001-retry.md`` says why
-this is no library.
+Clock and chance are arguments, so tests are fast and repeatable.
+``docs/decisions/0001-retry.md`` explains why segctl does not use a library for this.
 """
 
 import re
@@ -16,41 +16,45 @@ from segctl.core.outcomes import Answer, Outcome
 
 @dataclass(frozen=True, kw_only=True)
 class RetryPolicy:
-    """How patient a request is; times are seconds.
+    """Limits on attempts and waits. Times are in seconds.
 
-    ``attempts`` bounds the attempts without an answer to trust.  A 429 is known not
-    to be applied, so it is waited out longer: until its waits add up to ``patience``.
-    The n-th wait is drawn from 0 to ``first`` times 2ⁿ, at most ``longest`` and at
-    least ``shortest``.  A Retry-After is honoured up to ``longest_asked``.
+    ``max_attempts`` limits the attempts that get no trustworthy answer. A request answered with
+    429 was certainly not applied, so it is retried for longer: until the waits after a 429 add up
+    to ``max_throttled_wait``. Wait n is random between 0 and ``first_wait`` times 2ⁿ, but at least
+    ``min_wait`` and at most ``max_wait``. A ``Retry-After`` header can extend a wait up to
+    ``max_retry_after``.
     """
 
-    attempts: int = 6
-    patience: float = 600.0
-    first: float = 0.5
-    longest: float = 30.0
-    shortest: float = 0.05
-    longest_asked: float = 120.0
+    max_attempts: int = 6
+    max_throttled_wait: float = 600.0
+    first_wait: float = 0.5
+    max_wait: float = 30.0
+    min_wait: float = 0.05
+    max_retry_after: float = 120.0
 
-    def wait(self, n: int, *, chance: float, asked: float | None = None) -> float:
-        """Give the ``n``-th wait, from 0; ``chance`` lies in [0, 1)."""
-        ceiling = min(self.longest, self.first * 2.0 ** min(n, 32))
-        drawn = max(self.shortest, chance * ceiling)
-        return max(drawn, min(asked or 0.0, self.longest_asked))
+    def wait(self, retry_index: int, *, chance: float, retry_after: float | None = None) -> float:
+        """Return the seconds to wait before a retry.
+
+        ``retry_index`` counts from 0. ``chance`` is a random number in [0, 1).
+        """
+        ceiling = min(self.max_wait, self.first_wait * 2.0 ** min(retry_index, 32))
+        drawn = max(self.min_wait, chance * ceiling)
+        return max(drawn, min(retry_after or 0.0, self.max_retry_after))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Attempt:
-    """One attempt's verdict; ``again`` where another one may do better.
+    """The answer to one attempt, and whether another attempt may get a better one.
 
-    ``retry_after`` is how long the service asked to wait, in seconds.
+    ``retry_after`` is the wait that the service asked for, in seconds.
     """
 
     answer: Answer
-    again: bool
+    is_retryable: bool
     retry_after: float | None = None
 
 
-async def persist(
+async def retry_request(
     attempt: Callable[[], Awaitable[Attempt]],
     *,
     policy: RetryPolicy,
@@ -58,67 +62,71 @@ async def persist(
     chance: Callable[[], float],
     on_throttled: Callable[[float], None],
 ) -> Answer:
-    """Try until something is known for certain or patience ends; gives the sum of all attempts.
+    """Make attempts until one is final or a limit of ``policy`` is reached.
 
-    ``on_throttled`` is told each wait, in seconds, that follows a 429.
+    Returns the combined answer of all attempts. ``on_throttled`` is called with each wait, in
+    seconds, that follows a 429.
     """
     answers: list[Answer] = []
-    in_doubt = in_row = 0
-    waited = 0.0
+    unanswered_attempts = throttled_in_row = 0
+    throttled_wait = 0.0
     while True:
         last = await attempt()
         answers.append(last.answer)
-        if not last.again:
-            return conclude(answers)
+        if not last.is_retryable:
+            return combine_answers(answers)
         if last.answer.throttled:
-            wait = policy.wait(in_row, chance=chance(), asked=last.retry_after)
-            in_row += 1
-            if waited + wait > policy.patience:
-                return conclude(answers)
-            waited += wait
+            wait = policy.wait(throttled_in_row, chance=chance(), retry_after=last.retry_after)
+            throttled_in_row += 1
+            if throttled_wait + wait > policy.max_throttled_wait:
+                return combine_answers(answers)
+            throttled_wait += wait
             on_throttled(wait)
         else:
-            in_doubt += 1
-            in_row = 0
-            if in_doubt >= policy.attempts:
-                return conclude(answers)
-            wait = policy.wait(in_doubt - 1, chance=chance(), asked=last.retry_after)
+            unanswered_attempts += 1
+            throttled_in_row = 0
+            if unanswered_attempts >= policy.max_attempts:
+                return combine_answers(answers)
+            wait = policy.wait(
+                unanswered_attempts - 1, chance=chance(), retry_after=last.retry_after
+            )
         await clock.sleep(wait)
 
 
-def conclude(answers: list[Answer]) -> Answer:
-    """Add up the attempts of one request, oldest first.
+def combine_answers(answers: list[Answer]) -> Answer:
+    """Return one answer for all attempts of a request, which are given oldest first.
 
-    Once an attempt was uncertain, only an acknowledgement or a refusal of the same
-    content says more: a later failure does not undo what may have been applied.
+    After an uncertain attempt, the request stays uncertain unless a later attempt is acknowledged
+    or refused. A later failure does not undo what may have been applied.
     """
     last = answers[-1]
-    doubts = [a for a in answers if a.outcome is Outcome.UNCERTAIN]
-    total = replace(
+    uncertain = [a for a in answers if a.outcome is Outcome.UNCERTAIN]
+    combined = replace(
         last,
-        doubted=bool(doubts),
+        doubted=bool(uncertain),
         attempts=sum(a.attempts for a in answers),
         throttled=sum(a.throttled for a in answers),
     )
-    if last.outcome is not Outcome.FAILED or not doubts:
-        return total
+    if last.outcome is not Outcome.FAILED or not uncertain:
+        return combined
     return replace(
-        total, outcome=Outcome.UNCERTAIN, detail=f"{doubts[-1].detail}; then {last.detail}"
+        combined, outcome=Outcome.UNCERTAIN, detail=f"{uncertain[-1].detail}; then {last.detail}"
     )
 
 
-def seconds_asked(header: str | None, *, now: float) -> float | None:
-    """Read a Retry-After header, seconds or an HTTP date; ``None`` where it says nothing.
+def parse_retry_after(header: str | None, *, now: float) -> float | None:
+    """Return the seconds in a ``Retry-After`` header, or ``None`` if it has no valid value.
 
-    The service documents no such header; a proxy before it may send one.
+    The value is a number of seconds or an HTTP date. CleverTap documents no such header, but a
+    proxy may send one.
     """
     text = (header or "").strip()
     if re.fullmatch(r"[0-9]{1,9}", text):
         return float(text)
     try:
-        moment = parsedate_to_datetime(text)
+        retry_at = parsedate_to_datetime(text)
     except ValueError:
         return None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return max(0.0, (moment - datetime.fromtimestamp(now, UTC)).total_seconds())
+    if retry_at.tzinfo is None:
+        retry_at = retry_at.replace(tzinfo=UTC)
+    return max(0.0, (retry_at - datetime.fromtimestamp(now, UTC)).total_seconds())

@@ -1,14 +1,15 @@
-"""Connections of our own under httpx: a request leaves in one piece, an answer is counted.
+"""Connections for httpx that are reused only after exactly one answer to each request.
 
-Why not httpx's own.  A second answer to one request (a faulty proxy) would wait in a
-connection's buffer and be taken for the answer to the next request, an
-acknowledgement of something that was never accepted.  HTTP/1.1 numbers no answers;
-so a connection is used again only when its last answer ended exactly where it said
-and nothing has come in since.  And with three requests in flight every millisecond
-between an answer and the next request is lost: here header and body leave together,
-without turns of the event loop in between.
+httpx's own connections have two problems here:
 
-Requests through a proxy of the environment go over httpx's own connections.
+- If a faulty proxy sends a second answer to one request, it stays in the connection's buffer and
+  is read as the answer to the next request. HTTP/1.1 does not number answers, so that request
+  would be acknowledged although it was not accepted. Here a connection is reused only if its last
+  answer ended exactly where its header says and nothing arrived after it.
+- With three requests in flight, each millisecond between an answer and the next request counts.
+  Here header and body are sent in one write, without turns of the event loop in between.
+
+Requests through a proxy use httpx's own connections.
 """
 
 import asyncio
@@ -24,12 +25,12 @@ import httpx
 
 _LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,18})[ \t]*\r\n", re.IGNORECASE)
 _LAST_CHUNK = b"\r\n0\r\n\r\n"
-_MOST_WAITING = 1 << 20
-"""How many bytes may wait to be read before a connection stops taking more."""
+_MAX_UNREAD = 1 << 20
+"""Number of unread bytes above which a connection stops receiving."""
 
 
-def ends_where_it_says(answer: bytes | bytearray) -> bool:
-    """Tell whether bytes are exactly one HTTP/1.1 answer; in doubt they are not."""
+def is_one_answer(answer: bytes | bytearray) -> bool:
+    """Return whether the bytes are exactly one HTTP/1.1 answer; ``False`` if it is unclear."""
     head = answer.find(b"\r\n\r\n")
     if head < 0:
         return False
@@ -40,14 +41,14 @@ def ends_where_it_says(answer: bytes | bytearray) -> bool:
 
 
 class _Inbox(asyncio.Protocol):
-    """Takes in what the service sends, whether or not somebody waits for it."""
+    """Buffers the bytes that the service sends until they are read."""
 
     def __init__(self) -> None:
         self.received = bytearray()
         self.ended = False
         self.error: Exception | None = None
         self._transport: asyncio.ReadTransport | None = None
-        self._news: asyncio.Future[None] | None = None
+        self._arrival: asyncio.Future[None] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         if isinstance(transport, asyncio.ReadTransport):
@@ -55,38 +56,41 @@ class _Inbox(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self.received += data
-        if len(self.received) > _MOST_WAITING and self._transport is not None:
+        if len(self.received) > _MAX_UNREAD and self._transport is not None:
             self._transport.pause_reading()
-        self._tell()
+        self._wake_reader()
 
     def eof_received(self) -> None:
         self.ended = True
-        self._tell()
+        self._wake_reader()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.ended, self.error = True, exc
-        self._tell()
+        self._wake_reader()
 
-    def _tell(self) -> None:
-        if self._news is not None and not self._news.done():
-            self._news.set_result(None)
+    def _wake_reader(self) -> None:
+        if self._arrival is not None and not self._arrival.done():
+            self._arrival.set_result(None)
 
-    async def take(self, most: int) -> bytes:
-        """Wait for bytes; none at the end of the connection, whose error is raised."""
+    async def read(self, max_bytes: int) -> bytes:
+        """Return up to ``max_bytes`` bytes, or none at the end of the connection.
+
+        Waits for bytes if there are none. Raises the error that ended the connection.
+        """
         if not self.received and not self.ended:
             if self._transport is not None:
                 self._transport.resume_reading()
-            self._news = asyncio.get_running_loop().create_future()
-            await self._news
+            self._arrival = asyncio.get_running_loop().create_future()
+            await self._arrival
         if not self.received and self.error is not None:
             raise self.error
-        data = bytes(self.received[:most])
-        del self.received[:most]
+        data = bytes(self.received[:max_bytes])
+        del self.received[:max_bytes]
         return data
 
 
 class _Stream(httpcore.AsyncNetworkStream):
-    """One connection: writes are held back until an answer is waited for."""
+    """One connection. Writes are buffered and sent together when the answer is read."""
 
     def __init__(self, transport: asyncio.Transport, inbox: _Inbox) -> None:
         self._transport = transport
@@ -104,7 +108,7 @@ class _Stream(httpcore.AsyncNetworkStream):
             self._unsent.clear()
         try:
             async with asyncio.timeout(timeout):
-                data = await self._inbox.take(max_bytes)
+                data = await self._inbox.read(max_bytes)
         except TimeoutError as error:
             raise httpcore.ReadTimeout from error
         except (OSError, ssl.SSLError) as error:
@@ -142,19 +146,19 @@ class _Stream(httpcore.AsyncNetworkStream):
         except (OSError, ssl.SSLError) as error:
             raise httpcore.ConnectError(str(error)) from error
         if transport is None:
-            raise httpcore.ConnectError("the connection was cut")
+            raise httpcore.ConnectError("the connection was closed")
         return _Stream(transport, self._inbox)
 
     def get_extra_info(self, info: str) -> Any:
-        """Answer the pool, which closes an idle connection with something to read."""
+        """Return connection details. The pool closes an idle connection that ``is_readable``."""
         if info == "is_readable":
-            waiting = self._inbox.ended or self._inbox.received or _has_input(self._transport)
-            return bool(waiting) or (bool(self._answer) and not ends_where_it_says(self._answer))
+            has_input = self._inbox.ended or self._inbox.received or _has_input(self._transport)
+            return bool(has_input) or (bool(self._answer) and not is_one_answer(self._answer))
         return self._transport.get_extra_info(info)
 
 
 def _has_input(transport: asyncio.Transport) -> bool:
-    """Tell whether bytes wait that the event loop has not come round to, or the end."""
+    """Return whether the socket has bytes, or its end, that the event loop has not read yet."""
     descriptor = transport.get_extra_info("socket").fileno()
     if descriptor < 0:
         return True
@@ -174,7 +178,7 @@ class Network(httpcore.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.AsyncNetworkStream:
-        """Open a connection; raises httpcore's errors."""
+        """Open a connection. Raises ``ConnectTimeout`` or ``ConnectError`` of httpcore."""
         del local_address, socket_options
         loop = asyncio.get_running_loop()
         try:
@@ -189,12 +193,12 @@ class Network(httpcore.AsyncNetworkBackend):
         return _Stream(transport, inbox)
 
     async def sleep(self, seconds: float) -> None:
-        """Let ``seconds`` pass."""
+        """Sleep for ``seconds``."""
         await asyncio.sleep(seconds)
 
 
 class _OneConnection(httpx.AsyncHTTPTransport):
-    """httpx's transport over one connection of our own."""
+    """httpx's transport over a single connection of ``network``."""
 
     def __init__(self, context: ssl.SSLContext, network: httpcore.AsyncNetworkBackend) -> None:
         super().__init__(verify=context)
@@ -208,13 +212,14 @@ class _OneConnection(httpx.AsyncHTTPTransport):
 
     @property
     def is_free(self) -> bool:
-        return all(one.is_idle() or one.is_closed() for one in self._pool.connections)
+        return all(c.is_idle() or c.is_closed() for c in self._pool.connections)
 
 
-class CountedTransport(httpx.AsyncBaseTransport):
-    """At most ``connections`` of our own, each used again as late as can be.
+class DirectTransport(httpx.AsyncBaseTransport):
+    """Sends over at most ``connections`` connections, and reuses the one idle for longest.
 
-    The longer a connection rests, the surer a second answer shows before the next request.
+    The longer a connection is idle, the more likely a second answer arrives, and is noticed,
+    before its next request.
     """
 
     def __init__(
@@ -222,16 +227,16 @@ class CountedTransport(httpx.AsyncBaseTransport):
     ) -> None:
         context = httpx.create_ssl_context()
         network = network or Network()
-        self._turns = deque(_OneConnection(context, network) for _ in range(connections))
+        self._least_recent = deque(_OneConnection(context, network) for _ in range(connections))
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send over the connection that rested longest."""
-        one = next((one for one in self._turns if one.is_free), self._turns[0])
-        self._turns.remove(one)
-        self._turns.append(one)
-        return await one.handle_async_request(request)
+        """Send over the free connection that was used longest ago."""
+        chosen = next((c for c in self._least_recent if c.is_free), self._least_recent[0])
+        self._least_recent.remove(chosen)
+        self._least_recent.append(chosen)
+        return await chosen.handle_async_request(request)
 
     async def aclose(self) -> None:
         """Close all connections."""
-        for one in self._turns:
-            await one.aclose()
+        for connection in self._least_recent:
+            await connection.aclose()

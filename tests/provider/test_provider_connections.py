@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 
 from segctl.core.outcomes import Answer, Outcome
 from segctl.provider.retry import RetryPolicy
-from segctl.provider.transport import ends_where_it_says
+from segctl.provider.transport import is_one_answer
 from tests.provider.service import Step, Wire, entry, http, loopback, provider, say, turns
 
 CERTIFICATE = Path(__file__).with_name("loopback.pem")
 """Self-signed for 127.0.0.1, with its key, known to nobody."""
 
-ONCE = RetryPolicy(attempts=1)
+ONCE = RetryPolicy(max_attempts=1)
 
 
 def run(*steps: Step | None, requests: int = 1, **options: Any) -> tuple[list[Answer], Wire]:
@@ -212,10 +212,10 @@ def test_a_service_without_tls_never_saw_the_request() -> None:
     ],
 )
 def test_an_answer_ends_where_it_says_or_is_in_doubt(answer: bytes, whole: bool) -> None:
-    assert ends_where_it_says(answer) is whole
+    assert is_one_answer(answer) is whole
 
 
 @given(st.binary(max_size=60), st.binary(min_size=1, max_size=60))
 def test_no_surplus_goes_unseen(body: bytes, surplus: bytes) -> None:
-    assert ends_where_it_says(http(body))
-    assert not ends_where_it_says(http(body) + surplus)
+    assert is_one_answer(http(body))
+    assert not is_one_answer(http(body) + surplus)

@@ -114,8 +114,8 @@ def test_a_create_that_names_each_segment_says_which_are_there(fault: dict[str, 
 
 def test_a_partial_create_says_how_partial() -> None:
     bad = {"customer_segment_id": "SEG-A", "status": "fail", "code": 400, "error": "Bad name"}
-    assert judge([bad, ROWS[0]]).detail == "HTTP 200 fails 1 of 2 segments: Bad name"
-    assert judge(ROWS[:1]).detail == "HTTP 200 names 1 of 2 segments"
+    assert judge([bad, ROWS[0]]).detail == "HTTP 200: 1 of 2 segments failed: Bad name"
+    assert judge(ROWS[:1]).detail == "HTTP 200 lists 1 of 2 segments"
 
 
 @pytest.mark.parametrize(

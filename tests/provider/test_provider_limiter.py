@@ -86,10 +86,10 @@ def test_no_more_than_concurrency_hold_a_slot_and_turns_are_fair() -> None:
 def test_a_429_halves_the_window_and_answers_open_it_again() -> None:
     limits = limiter(8)
     sizes = [limits.window]
-    limits.throttled(Slot(0))
+    limits.record_throttled(Slot(0))
     sizes.append(limits.window)
     for _ in range(30):
-        limits.answered(Slot(0))
+        limits.record_answer(Slot(0))
         sizes.append(limits.window)
     assert sizes[:2] == [8, 4]
     assert all(b - a in {0, 1} for a, b in pairwise(sizes[1:]))
@@ -102,7 +102,7 @@ def test_requests_refused_together_halve_the_window_once() -> None:
         some = await holders(limits, 4)
         for holder in some:
             assert holder.slot is not None
-            limits.throttled(holder.slot)
+            limits.record_throttled(holder.slot)
         assert limits.window == 2
         await finish(some)
 
@@ -112,7 +112,7 @@ def test_requests_refused_together_halve_the_window_once() -> None:
 def test_one_request_always_remains_allowed() -> None:
     limits = limiter(3)
     for reductions in range(5):
-        limits.throttled(Slot(reductions))
+        limits.record_throttled(Slot(reductions))
     assert limits.window == 1
 
 
@@ -120,7 +120,7 @@ def test_a_smaller_window_lets_nobody_in_until_enough_have_left() -> None:
     async def go() -> None:
         limits = limiter(2)
         some = await holders(limits, 3)
-        limits.throttled(Slot(0))
+        limits.record_throttled(Slot(0))
         await some[0].let_go()
         assert holding(some) == [True, True, False]
         await some[1].let_go()
@@ -170,7 +170,7 @@ def test_a_pause_that_the_service_asked_for_holds_everybody_back() -> None:
     async def go() -> list[float]:
         clock = InstantClock()
         limits = Limiter(concurrency=3, clock=clock)
-        limits.throttled(Slot(0), pause=7.0)
+        limits.record_throttled(Slot(0), pause=7.0)
         for _ in range(2):
             async with limits.slot():
                 pass
@@ -183,7 +183,7 @@ def test_idle_time_saves_up_no_burst() -> None:
     async def go() -> None:
         clock = InstantClock()
         limits = Limiter(concurrency=3, clock=clock)
-        limits.throttled(Slot(0))
+        limits.record_throttled(Slot(0))
         await clock.sleep(3600)
         some = await holders(limits, 3)
         assert holding(some) == [True, False, False]
@@ -208,7 +208,7 @@ def test_requests_that_leave_together_are_moved_apart_once_and_then_left_alone()
                 async with limits.slot() as slot:
                     mine.append(round(clock.monotonic(), 3))
                     await clock.sleep(0.06)  # the answer
-                    limits.answered(slot)
+                    limits.record_answer(slot)
 
         await asyncio.gather(clock.run(), *(worker(mine) for mine in departures))
         return departures
@@ -236,7 +236,7 @@ def test_the_end_cuts_a_pause_short() -> None:
     async def go() -> list[float]:
         clock = InstantClock()
         limits = Limiter(concurrency=1, clock=clock)
-        limits.throttled(Slot(0), pause=120.0)
+        limits.record_throttled(Slot(0), pause=120.0)
         limits.end()
         async with limits.slot():
             return clock.slept

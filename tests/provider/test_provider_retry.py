@@ -7,16 +7,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from segctl.core.outcomes import Answer, Outcome
-from segctl.provider.retry import Attempt, RetryPolicy, conclude, persist, seconds_asked
+from segctl.provider.retry import (
+    Attempt,
+    RetryPolicy,
+    combine_answers,
+    parse_retry_after,
+    retry_request,
+)
 from tests.provider.service import InstantClock
 
 POLICY = RetryPolicy()
-DOUBT = Attempt(answer=Answer(outcome=Outcome.UNCERTAIN, detail="HTTP 503"), again=True)
-BUSY = Attempt(answer=Answer(outcome=Outcome.FAILED, detail="busy", throttled=1), again=True)
-AWAY = Attempt(answer=Answer(outcome=Outcome.FAILED, detail="away", attempts=0), again=True)
-DONE = Attempt(answer=Answer(outcome=Outcome.ACKNOWLEDGED), again=False)
-REFUSED = Attempt(answer=Answer(outcome=Outcome.REFUSED, detail="no"), again=False)
-KEYS = Attempt(answer=Answer(outcome=Outcome.FAILED, detail="keys", stop=True), again=False)
+DOUBT = Attempt(answer=Answer(outcome=Outcome.UNCERTAIN, detail="HTTP 503"), is_retryable=True)
+BUSY = Attempt(answer=Answer(outcome=Outcome.FAILED, detail="busy", throttled=1), is_retryable=True)
+AWAY = Attempt(answer=Answer(outcome=Outcome.FAILED, detail="away", attempts=0), is_retryable=True)
+DONE = Attempt(answer=Answer(outcome=Outcome.ACKNOWLEDGED), is_retryable=False)
+REFUSED = Attempt(answer=Answer(outcome=Outcome.REFUSED, detail="no"), is_retryable=False)
+KEYS = Attempt(answer=Answer(outcome=Outcome.FAILED, detail="keys", stop=True), is_retryable=False)
 OUTCOMES = [DOUBT, BUSY, AWAY, DONE, REFUSED, KEYS]
 
 
@@ -28,7 +34,7 @@ def run(*attempts: Attempt, chance: float = 1.0) -> tuple[Answer, list[float], l
         return left.pop(0) if len(left) > 1 else left[0]
 
     answer = asyncio.run(
-        persist(
+        retry_request(
             attempt, policy=POLICY, clock=clock, chance=lambda: chance, on_throttled=told.append
         )
     )
@@ -47,12 +53,12 @@ def test_waits_grow_twofold() -> None:
 
 def test_waits_are_drawn_from_their_whole_range() -> None:
     assert run(DOUBT, chance=0.5)[1] == [0.25, 0.5, 1.0, 2.0, 4.0]
-    assert run(DOUBT, chance=0.0)[1] == [POLICY.shortest] * 5
+    assert run(DOUBT, chance=0.0)[1] == [POLICY.min_wait] * 5
 
 
 def test_a_429_is_waited_out_for_ten_minutes() -> None:
     answer, waits, told = run(BUSY)
-    assert 570 < sum(waits) <= POLICY.patience
+    assert 570 < sum(waits) <= POLICY.max_throttled_wait
     assert told == waits
     assert (answer.outcome, answer.throttled) == (Outcome.FAILED, len(waits) + 1)
 
@@ -90,19 +96,23 @@ def test_an_acknowledgement_or_a_refusal_ends_a_doubt(after: Attempt) -> None:
 @given(st.lists(st.sampled_from(OUTCOMES), min_size=1))
 def test_nothing_is_acknowledged_that_the_last_attempt_did_not(attempts: list[Attempt]) -> None:
     answers = [a.answer for a in attempts]
-    total = conclude(answers)
+    total = combine_answers(answers)
     doubted = any(a.outcome is Outcome.UNCERTAIN for a in answers)
     assert (total.outcome is Outcome.ACKNOWLEDGED) == (answers[-1].outcome is Outcome.ACKNOWLEDGED)
     assert not (doubted and total.outcome is Outcome.FAILED)
 
 
 @given(st.integers(0, 10_000), st.floats(0, 1, exclude_max=True), st.none() | st.floats(0, 1e9))
-def test_every_wait_has_bounds(n: int, chance: float, asked: float | None) -> None:
-    assert POLICY.shortest <= POLICY.wait(n, chance=chance, asked=asked) <= POLICY.longest_asked
+def test_every_wait_has_bounds(retry_index: int, chance: float, retry_after: float | None) -> None:
+    assert (
+        POLICY.min_wait
+        <= POLICY.wait(retry_index, chance=chance, retry_after=retry_after)
+        <= POLICY.max_retry_after
+    )
 
 
 def test_a_wait_asked_for_is_kept() -> None:
-    asked = Attempt(answer=BUSY.answer, again=True, retry_after=7.0)
+    asked = Attempt(answer=BUSY.answer, is_retryable=True, retry_after=7.0)
     assert run(asked, DONE)[1] == [7.0]
 
 
@@ -122,10 +132,10 @@ def test_a_wait_asked_for_is_kept() -> None:
     ],
 )
 def test_retry_after_is_read_as_seconds_or_date(header: str | None, seconds: float | None) -> None:
-    assert seconds_asked(header, now=1_445_412_480.0) == seconds
+    assert parse_retry_after(header, now=1_445_412_480.0) == seconds
 
 
 @given(st.text())
 def test_no_retry_after_raises(header: str) -> None:
-    seconds = seconds_asked(header, now=0.0)
+    seconds = parse_retry_after(header, now=0.0)
     assert seconds is None or seconds >= 0

@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from segctl.core.outcomes import Outcome
-from segctl.provider.wire import LONGEST_WORDS, judge_create, judge_update
+from segctl.provider.wire import MAX_DETAIL_LENGTH, judge_create, judge_update
 from tests.provider.service import GOLD
 
 ACK, REFUSED, FAILED, UNCERTAIN = (
@@ -117,7 +117,7 @@ def test_an_error_is_judged_by_status_and_code(
         (403, b"", "the credentials were refused (HTTP 403)"),
         (401, b'{"error":"No"}', "the credentials were refused (HTTP 401): No"),
         (429, b"", "too many concurrent requests (HTTP 429)"),
-        (302, b"", "HTTP 302 redirects, which segctl does not follow"),
+        (302, b"", "HTTP 302 is a redirect, which segctl does not follow"),
         (503, b'{"error":"try later"}', "HTTP 503: try later"),
         (200, b"", "HTTP 200 without a readable confirmation"),
     ],
@@ -128,7 +128,7 @@ def test_the_detail_is_the_services_words(status: int, body: bytes, detail: str)
 
 def test_long_words_are_shortened() -> None:
     answer = judge_update(400, json.dumps({"error": "x" * 5000}).encode())
-    assert answer.detail == "x" * (LONGEST_WORDS - 1) + "…"
+    assert answer.detail == "x" * (MAX_DETAIL_LENGTH - 1) + "…"
 
 
 @pytest.mark.parametrize(
@@ -162,4 +162,4 @@ def test_no_answer_raises_and_only_success_is_acknowledged(status: int, body: by
     if create.outcome is ACK:
         assert 200 <= status < 300
         assert isinstance(json.loads(body), dict | list)
-    assert len(update.detail) < LONGEST_WORDS + 80
+    assert len(update.detail) < MAX_DETAIL_LENGTH + 80

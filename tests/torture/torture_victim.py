@@ -27,7 +27,7 @@ import segctl.planning.planner
 from segctl.core.disk import Disk
 from segctl.core.errors import SegctlError
 from segctl.core.stop_signal import StopSignal
-from segctl.provider.transport import CountedTransport, Network
+from segctl.provider.transport import DirectTransport, Network
 from segctl.session.context import Context
 from segctl.workflows.apply import apply_workspace
 from tests.core.faulty_disk import FaultyDisk, Loss
@@ -236,7 +236,7 @@ class _Network(httpcore.AsyncNetworkBackend):
 
 def counted_transport(point: Callable[[str], None]) -> httpx.AsyncBaseTransport:
     """Return segctl's transport, with points."""
-    return CountedTransport(connections=6, network=_Network(Network(), point))
+    return DirectTransport(connections=6, network=_Network(Network(), point))
 
 
 def run(order: Order) -> Report:
