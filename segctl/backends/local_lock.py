@@ -147,7 +147,7 @@ class FileLock:
                 try:
                     if not _flock(descriptor, fcntl.LOCK_EX):
                         return self._read_info()
-                    # The flock is free, so whoever left ``lock.json`` died with the lock held.
+                    # The flock is free, so the run that left ``lock.json`` died with the lock held.
                     self.abandoned = self._read_info() if self._info_path.exists() else None
                     self._info = self._write_new_info(command)
                     self._descriptor, descriptor = descriptor, -1

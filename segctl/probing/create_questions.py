@@ -259,7 +259,7 @@ def bad_entry(probe: ProbeRun) -> list[ProbeFinding]:
     bad = {"customer_segment_id": probe.new_entry()["customer_segment_id"]}
     reply = probe.create(
         [probe.new_entry(), bad],
-        purpose="create a good segment beside one without segment_name",
+        purpose="create a valid segment together with one without segment_name",
         cost=Cost(segments=2),
     )
     key, number = "create_processing", reply.number

@@ -98,10 +98,10 @@ def _lag_finding(summary: str, milliseconds: int, watcher: EventWatcher) -> Prob
 
 def _learn_id(probe: ProbeRun, first: CreatedSegment, events: Sequence[SegmentEvent]) -> None:
     """Set the first segment's CleverTap id from an event, if no answer contained it."""
-    told = {each.ct_id for each in events if each.customer_id == first.customer_id}
-    if first.ct_id is None and len(told) == 1:
+    ids = {each.ct_id for each in events if each.customer_id == first.customer_id}
+    if first.ct_id is None and len(ids) == 1:
         probe.first = CreatedSegment(
-            name=first.name, customer_id=first.customer_id, ct_id=told.pop()
+            name=first.name, customer_id=first.customer_id, ct_id=ids.pop()
         )
 
 
