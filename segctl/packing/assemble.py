@@ -1,16 +1,16 @@
-"""Order the requests and write the packing out in the caller's numbers."""
+"""Order the requests, and translate a packing back to the caller's numbers."""
 
 import numpy as np
 
 from segctl.packing.bins import Pieces
-from segctl.packing.cover import Cover, expand, single_ops
+from segctl.packing.cover import Cover, build_cover, single_ops
 from segctl.packing.delta import Delta
 from segctl.packing.model import Ints, Limits, Packing
-from segctl.packing.ragged import offsets, sort_within, spans, take
+from segctl.packing.ragged import offsets, sort_within, spans, take_rows
 
 
-def empty() -> Packing:
-    """Return the packing of no changes."""
+def empty_packing() -> Packing:
+    """Return the packing of an empty delta."""
     none: Ints = np.zeros(0, np.int64)
     start: Ints = np.zeros(1, np.int64)
     return Packing(
@@ -25,9 +25,9 @@ def empty() -> Packing:
     )
 
 
-def send_naively(delta: Delta, limits: Limits) -> tuple[Cover, Pieces]:
-    """Send one operation for up to ``limits.users`` users a request: the last resort."""
-    cover = expand(delta, single_ops(delta), limits)
+def fill_naively(delta: Delta, limits: Limits) -> tuple[Cover, Pieces]:
+    """Return the naive packing: each request has one operation and up to ``limits.users`` users."""
+    cover = build_cover(delta, single_ops(delta), limits)
     count = np.diff(cover.user_start)
     requests = -(-count // limits.users)
     entry = np.repeat(np.arange(len(count), dtype=np.int64), requests)
@@ -43,23 +43,24 @@ def send_naively(delta: Delta, limits: Limits) -> tuple[Cover, Pieces]:
 
 
 def order_requests(cover: Cover, pieces: Pieces, delta: Delta, *, swap: bool) -> Pieces:
-    """Send removals first: an opt-out must not wait behind a million additions.
+    """Return the pieces with requests sorted by their number of removals, most first.
 
-    Requests go by how many removals they carry.  ``swap`` says that pieces of equal
-    shape may change places, which alters no sum: those that remove take the earlier ones.
-    Twice, for then the order has changed; the second time changes little.
+    An opt-out must not wait behind a million additions.  With ``swap``, pieces of equal
+    shape exchange requests, which changes no request's totals: pieces with removals get the
+    earlier requests.  The exchange runs twice because it changes the order; the second pass
+    changes little.
     """
     per_entry = np.add.reduceat(delta.removal[cover.ops].astype(np.int64), cover.op_start[:-1])
     height = pieces.end - pieces.begin
-    removed = per_entry[pieces.entry] * height
+    removals = per_entry[pieces.entry] * height
     width = np.diff(cover.op_start)[pieces.entry]
-    request = _most_first(pieces.request, removed)
-    if swap and bool(removed.any()):
-        by_removal = np.lexsort((-removed, width, height))
+    request = _renumber_requests(pieces.request, removals)
+    if swap and bool(removals.any()):
+        by_removal = np.lexsort((-removals, width, height))
         for _ in range(2):
             moved = np.empty_like(request)
             moved[by_removal] = request[np.lexsort((request, width, height))]
-            request = _most_first(moved, removed)
+            request = _renumber_requests(moved, removals)
     order = np.lexsort((np.arange(len(request)), request))
     return Pieces(
         entry=pieces.entry[order],
@@ -70,20 +71,20 @@ def order_requests(cover: Cover, pieces: Pieces, delta: Delta, *, swap: bool) ->
     )
 
 
-def _most_first(request: Ints, removed: Ints) -> Ints:
-    """Renumber requests by how much is removed in them; among equals the order stays."""
-    total = np.bincount(request, weights=removed).astype(np.int64)
+def _renumber_requests(request: Ints, removals: Ints) -> Ints:
+    """Return request numbers sorted by removals, most first; ties keep their order."""
+    total = np.bincount(request, weights=removals).astype(np.int64)
     rank = np.empty(len(total), np.int64)
     rank[np.argsort(-total, kind="stable")] = np.arange(len(total))
     return rank[request]
 
 
 def assemble(delta: Delta, cover: Cover, pieces: Pieces, *, naive: int, floor: int) -> Packing:
-    """Write the pieces out as a packing."""
+    """Return the pieces as a packing in the caller's user and operation numbers."""
     height = pieces.end - pieces.begin
     user_start = offsets(height)
     users = cover.users[spans(cover.user_start[pieces.entry] + pieces.begin, height)]
-    op_start, ops = take(cover.op_start, cover.ops, pieces.entry)
+    op_start, ops = take_rows(cover.op_start, cover.ops, pieces.entry)
     return Packing(
         request=pieces.request,
         user_start=user_start,

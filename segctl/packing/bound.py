@@ -1,27 +1,27 @@
-"""Numbers of requests that no packing can go below; ``docs/packing.md`` has the proofs."""
+"""Bounds on the number of requests; ``docs/packing.md`` has the proofs of the lower bounds."""
 
 import numpy as np
 
 from segctl.packing.delta import Delta
 from segctl.packing.model import Ints, Limits
 from segctl.packing.ragged import offsets, spans
-from segctl.packing.subsets import DEAREST, UNIT, Subsets
+from segctl.packing.subsets import MAX_PRICE, UNIT, Subsets
 
-SUBSETS = 4_000_000  # subsets looked at: bounds work and memory
-WIDEST = 6
+MAX_SUBSETS = 4_000_000  # limits work and memory
+MAX_WIDTH = 6  # operations of a row that the priced bound uses
 
 
-def naive(delta: Delta, limits: Limits) -> int:
-    """Count the requests that carry one operation for up to ``limits.users`` users each."""
+def naive_requests(delta: Delta, limits: Limits) -> int:
+    """Return the requests needed if each has one operation and up to ``limits.users`` users."""
     per_op = np.bincount(delta.cols, minlength=len(delta.ops))
     return int((-(-per_op // limits.users)).sum())
 
 
-def floor(delta: Delta, limits: Limits) -> int:
-    """Bound from below under either way of counting.
+def slot_floor(delta: Delta, limits: Limits) -> int:
+    """Return a lower bound on requests that holds for both ways of counting.
 
-    A user with k changes takes a slot in at least ceil(k / limits.segments) requests;
-    an operation on n users in at least ceil(n / limits.users).
+    A user with k changes needs a slot in at least ceil(k / limits.segments) requests;
+    an operation on n users needs one in at least ceil(n / limits.users).
     """
     per_user = np.diff(delta.row_start)
     per_op = np.bincount(delta.cols, minlength=len(delta.ops))
@@ -31,38 +31,41 @@ def floor(delta: Delta, limits: Limits) -> int:
 
 
 def priced_floor(delta: Delta, limits: Limits) -> int:
-    """Bound from below when entries' users and operations are summed.
+    """Return a lower bound on requests for strict counting, by Lagrangian prices.
 
-    At any price p the slots of one request cost at most 1.  An entry with operations T
-    has no more users than a request takes, nor than have all of T; so each of its
-    users can be charged p / limits.users + (1 - p) * |T| / limits.segments / that number,
-    and no user gets off cheaper than by the cheapest split of its row.  Of long rows a
-    few operations are looked at: to leave some out makes no split dearer.
+    At any price p in [0, 1] the slots of one request cost at most 1.  An entry with the
+    operations T has at most n users, the lesser of ``limits.users`` and the users with all
+    of T.  So each of its users pays at least
+    p / limits.users + (1 - p) * |T| / limits.segments / n, and each user pays at least the
+    cost of the cheapest split of its row.  Long rows are reduced to a few operations;
+    leaving operations out never makes a split more expensive.
     """
     lengths = np.diff(delta.class_start)
-    widest = min(WIDEST, max(1, (SUBSETS // len(lengths)).bit_length() - 1))
+    widest = min(MAX_WIDTH, max(1, (MAX_SUBSETS // len(lengths)).bit_length() - 1))
     per_op = np.bincount(delta.cols, minlength=len(delta.ops))
-    start, cols = _rarest(delta, per_op, widest)
+    start, cols = _keep_rarest(delta, per_op, widest)
     size = delta.class_size
     long = lengths > widest
-    # users of long rows may hold any set of the operations they have
+    # a user of a long row counts for each of its operations: an upper bound for any subset
     weight = np.repeat(np.where(long, size, 0), lengths)
     elsewhere = np.bincount(delta.class_cols, weights=weight, minlength=len(delta.ops))
     subsets = Subsets(start, cols, size, counted=~long)
-    holders = subsets.support + subsets.least(start, cols, elsewhere.astype(np.int64))
+    holders = subsets.support + subsets.min_over_ops(start, cols, elsewhere.astype(np.int64))
     holders = np.minimum(np.maximum(holders, 1), limits.users)
 
-    def value(price: float) -> int:
-        one = price + (1 - price) * subsets.width * limits.users / limits.segments / holders
-        # rounded down, and one unit more for the last bit of the floating-point sum
-        cost = np.clip(np.floor(UNIT * one) - 1, 0, DEAREST).astype(np.int32)
+    def bound_at(price: float) -> int:
+        cost_per_user = (
+            price + (1 - price) * subsets.width * limits.users / limits.segments / holders
+        )
+        # round down, and subtract one unit for the error of the floating-point sum
+        cost = np.clip(np.floor(UNIT * cost_per_user) - 1, 0, MAX_PRICE).astype(np.int32)
         return -(-subsets.split(cost).value // (UNIT * limits.users))
 
-    # the value is concave in the price: halve towards its top
+    # the bound is concave in the price: ternary search for its maximum
     best, low, high = 0, 0.0, 1.0
     for _ in range(7):
         third = (high - low) / 3
-        left, right = value(low + third), value(high - third)
+        left, right = bound_at(low + third), bound_at(high - third)
         best = max(best, left, right)
         if left < right:
             low += third
@@ -71,8 +74,8 @@ def priced_floor(delta: Delta, limits: Limits) -> int:
     return best
 
 
-def _rarest(delta: Delta, per_op: Ints, widest: int) -> tuple[Ints, Ints]:
-    """Keep of each class the ``widest`` operations that fewest users have."""
+def _keep_rarest(delta: Delta, per_op: Ints, widest: int) -> tuple[Ints, Ints]:
+    """Return the ``widest`` operations of each class that the fewest users have."""
     lengths = np.diff(delta.class_start)
     row = np.repeat(np.arange(len(lengths), dtype=np.int64), lengths)
     order = np.lexsort((delta.class_cols, per_op[delta.class_cols], row))

@@ -1,44 +1,44 @@
-"""Packing when a request counts each user and each operation once.
+"""Packing for distinct counting: a request counts each user and each operation once.
 
-Then entries cost nothing: a request carries any changes between its users and its
-operations.  With no more operations than a request takes, any 100 users make a request,
-which is the least possible.  With more, operations are dealt into blocks, the busiest
-together, and each block is sent to those who have any of it.
+The number of entries costs nothing: a request can carry any changes between its users
+and its operations.  If the operations fit into one request, any ``limits.users`` users fill
+a request, which is optimal.  Otherwise operations are sorted by their number of users and
+divided into blocks; each block is sent to the users with at least one of its operations.
 """
 
 import numpy as np
 
 from segctl.packing.bins import Pieces
-from segctl.packing.cover import Cover, Parts, expand
+from segctl.packing.cover import Cover, Parts, build_cover
 from segctl.packing.delta import Delta
 from segctl.packing.model import Limits
 from segctl.packing.ragged import offsets, sort_within
 
 
 def fill_distinct(delta: Delta, limits: Limits) -> tuple[Cover, Pieces]:
-    """Send each block of operations to its users, ``limits.users`` a request."""
-    busy = np.bincount(delta.cols, minlength=len(delta.ops))
+    """Return each block of operations packed for its users, ``limits.users`` a request."""
+    users_per_op = np.bincount(delta.cols, minlength=len(delta.ops))
     block = np.empty(len(delta.ops), np.int64)
-    block[np.argsort(-busy, kind="stable")] = np.arange(len(delta.ops)) // limits.segments
+    block[np.argsort(-users_per_op, kind="stable")] = np.arange(len(delta.ops)) // limits.segments
     lengths = np.diff(delta.class_start)
     row = np.repeat(np.arange(len(lengths), dtype=np.int64), lengths)
     order = np.lexsort((delta.class_cols, block[delta.class_cols], row))
     row, ops = row[order], delta.class_cols[order]
-    fresh = np.flatnonzero(
+    part_begin = np.flatnonzero(
         np.concatenate(([True], (row[1:] != row[:-1]) | (np.diff(block[ops]) != 0)))
     )
-    start = offsets(np.diff(np.concatenate((fresh, [len(row)]))))
-    parts = Parts(row=row[fresh], start=start, ops=sort_within(start, ops))
-    cover = expand(delta, parts, limits)
+    start = offsets(np.diff(np.concatenate((part_begin, [len(row)]))))
+    parts = Parts(row=row[part_begin], start=start, ops=sort_within(start, ops))
+    cover = build_cover(delta, parts, limits)
 
-    # the entries of a block lie end to end, from a fresh request on
-    of = block[cover.ops[cover.op_start[:-1]]]
-    order = np.argsort(of, kind="stable")
+    # the entries of a block are placed end to end, starting at a new request
+    entry_block = block[cover.ops[cover.op_start[:-1]]]
+    order = np.argsort(entry_block, kind="stable")
     users = np.diff(cover.user_start)[order]
-    per_block = np.bincount(of, weights=np.diff(cover.user_start)).astype(np.int64)
+    per_block = np.bincount(entry_block, weights=np.diff(cover.user_start)).astype(np.int64)
     padded = -(-per_block // limits.users) * limits.users
     end = np.cumsum(users)
-    begin = end - users + (offsets(padded)[:-1] - offsets(per_block)[:-1])[of[order]]
+    begin = end - users + (offsets(padded)[:-1] - offsets(per_block)[:-1])[entry_block[order]]
     end = begin + users
     first, last = begin // limits.users, (end - 1) // limits.users
     count = last - first + 1

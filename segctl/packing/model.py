@@ -1,4 +1,4 @@
-"""The two values of packing: the limits it keeps, and the packing it returns."""
+"""Limits of a request, the resulting ``Packing``, and the array types of the folder."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -12,11 +12,11 @@ Bools = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """What one update request may carry.
+    """Limits of one update request, in users and in operations (``segments``).
 
-    ``strict`` counts sum over the entries of a request; ``distinct`` counts each
-    user, and each (segment, action), once a request however many entries name it.
-    The vendor's page allows both readings; strict is safe under either.
+    ``strict`` counting adds up the entries of a request.  ``distinct`` counting counts each
+    user and each (segment, action) once per request, regardless of the number of entries.
+    The vendor's page allows both readings; strict is valid under either.
     """
 
     users: int = 100
@@ -25,17 +25,17 @@ class Limits:
 
     def __post_init__(self) -> None:
         if self.users < 1 or self.segments < 1:
-            raise ValueError("a request must have room for at least one user and one segment")
+            raise ValueError("limits must allow at least one user and one segment in a request")
         if self.counting not in ("strict", "distinct"):
-            raise ValueError(f"counting is 'strict' or 'distinct', not {self.counting!r}")
+            raise ValueError(f"counting must be 'strict' or 'distinct', not {self.counting!r}")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Packing:
-    """Entries in sending order; each is the product of its users and its operations.
+    """E entries in sending order; each is the product of its users and its operations.
 
-    Entry ``e`` travels in request ``request[e]`` (non-decreasing from 0, no gaps),
-    with users ``users[user_start[e]:user_start[e + 1]]`` and operations
+    Entry ``e`` is in request ``request[e]`` (non-decreasing from 0, no gaps).  It has users
+    ``users[user_start[e]:user_start[e + 1]]`` and operations
     ``ops[op_start[e]:op_start[e + 1]]``, both ascending.
     """
 
@@ -45,5 +45,5 @@ class Packing:
     op_start: Ints  # (E + 1,)
     ops: Ints
     requests: int
-    naive: int  # requests when each carries up to limits.users users of one operation
-    floor: int  # proven: no packing can use fewer requests
+    naive: int  # requests if each has one operation and up to limits.users users
+    floor: int  # proven lower bound on the requests of any packing

@@ -1,4 +1,4 @@
-"""Ragged arrays: rows of unequal length kept as one flat array and its offsets."""
+"""Ragged arrays: rows of unequal length as one flat array with offsets."""
 
 import numpy as np
 
@@ -6,26 +6,26 @@ from segctl.packing.model import Ints
 
 
 def offsets(lengths: Ints) -> Ints:
-    """Turn (R,) row lengths into (R + 1,) offsets."""
+    """Return the (R + 1,) offsets of (R,) row lengths."""
     start = np.zeros(len(lengths) + 1, np.int64)
     np.cumsum(lengths, out=start[1:])
     return start
 
 
 def spans(begin: Ints, lengths: Ints) -> Ints:
-    """Concatenate the ranges ``begin[i] .. begin[i] + lengths[i]`` into one index array."""
+    """Return the indexes of all ranges ``begin[i]:begin[i] + lengths[i]``, concatenated."""
     start = offsets(lengths)
     return np.arange(start[-1], dtype=np.int64) + np.repeat(begin - start[:-1], lengths)
 
 
-def take(start: Ints, flat: Ints, rows: Ints) -> tuple[Ints, Ints]:
-    """Pick rows of a ragged array, in the order given: (offsets, flat)."""
+def take_rows(start: Ints, flat: Ints, rows: Ints) -> tuple[Ints, Ints]:
+    """Return the selected rows of a ragged array, in the order of ``rows``: (offsets, flat)."""
     lengths = start[rows + 1] - start[rows]
     return offsets(lengths), flat[spans(start[rows], lengths)]
 
 
 def sort_within(start: Ints, flat: Ints) -> Ints:
-    """Sort each row of a ragged array of non-negative numbers ascending."""
+    """Return a ragged array of non-negative numbers with each row sorted ascending."""
     if len(flat) == 0:
         return flat
     width = int(flat.max()) + 1

@@ -1,14 +1,14 @@
-"""A stock of pieces, found by shape in a few integer operations."""
+"""Unpacked pieces on shelves, one shelf for each shape, with best-fit lookup."""
 
 Piece = tuple[int, int, int, int]  # users, operations, entry, first user within the entry
 
 
 class Shelves:
-    """Pieces waiting for a request, by shape.
+    """Unpacked pieces, grouped by shape (users, operations).
 
-    ``by_users[n]`` has bit s set while a piece of n users and s operations waits;
-    ``by_ops[s]`` the other way round.  Bit tricks on Python's integers find the shape
-    that fits best without walking through the pieces.
+    Bit s of ``by_users[n]`` and bit n of ``by_ops[s]`` are set if the shelf of n users and s
+    operations has a piece.  Bit operations on these integers find the best-fitting shape
+    without a scan of the pieces.
     """
 
     def __init__(self) -> None:
@@ -32,7 +32,7 @@ class Shelves:
         self.wide |= 1 << s
 
     def take(self, shape: tuple[int, int]) -> Piece:
-        """Remove the piece of that shape which was added last."""
+        """Remove and return the piece of this shape that was added last."""
         n, s = shape
         shelf = self.shelf[n, s]
         entry, begin = shelf.pop()
@@ -46,11 +46,11 @@ class Shelves:
         return n, s, entry, begin
 
     def pieces(self) -> list[Piece]:
-        """List what waits."""
+        """Return all pieces."""
         return [(n, s, e, b) for (n, s), shelf in self.shelf.items() for e, b in shelf]
 
     def widest(self, n: int, s: int) -> tuple[int, int] | None:
-        """Find the shape of most operations within n users and s operations."""
+        """Return the shape with the most operations, then most users, that fits n and s."""
         wide = self.wide & ((2 << s) - 1)
         while wide:
             width = wide.bit_length() - 1
@@ -61,7 +61,7 @@ class Shelves:
         return None
 
     def tallest(self, n: int, s: int) -> tuple[int, int] | None:
-        """Find the shape of most users, then fewest operations, within n and s."""
+        """Return the shape with the most users, then fewest operations, that fits n and s."""
         tall = self.tall & ((2 << n) - 1)
         while tall:
             height = tall.bit_length() - 1
@@ -72,7 +72,7 @@ class Shelves:
         return None
 
     def above(self, n: int, s: int) -> tuple[int, int] | None:
-        """Find a shape of more than n users, of fewest operations, within s operations."""
+        """Return the shape of more than n users with the fewest operations, at most s."""
         wide = self.wide & ((2 << s) - 1)
         while wide:
             width = (wide & -wide).bit_length() - 1
@@ -83,7 +83,7 @@ class Shelves:
         return None
 
     def exactly(self, n: int, s: int) -> list[tuple[int, int]]:
-        """Find one or two shapes of n users together, within s operations: [] if none."""
+        """Return one or two shapes of n users in total and at most s operations, or []."""
         one = self.by_users.get(n, 0) & ((2 << s) - 1)
         if one:
             return [(n, (one & -one).bit_length() - 1)]

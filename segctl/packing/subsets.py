@@ -1,9 +1,8 @@
-"""Best splits of short rows: every subset of a row is a pattern, every pattern has a price.
+"""Optimal splits of short rows into subsets (patterns) at given prices.
 
-A row of k operations can be split into parts in few enough ways (Bell(k)) to find the
-cheapest by dynamic programming over its 2**k subsets, for all rows at once.  What makes
-the rows depend on each other is that a pattern's operation slots are paid once,
-however many rows use it; prices say what share of them a row will have to bear.
+Dynamic programming over the 2**k subsets of a row of k operations finds its cheapest
+partition, for all rows at once.  Rows depend on each other because all users of a pattern
+share its operation slots; the price of a pattern includes the share of one user.
 """
 
 from dataclasses import dataclass
@@ -11,54 +10,54 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from segctl.packing.delta import mix
+from segctl.packing.delta import hash_numbers
 from segctl.packing.model import Bools, Ints
 from segctl.packing.ragged import offsets
 
 Prices = npt.NDArray[np.int32]
-UNIT = 1 << 16  # prices are whole multiples of 1/UNIT slot: sums are exact anywhere
-DEAREST = 1 << 27  # no price is higher, so that no sum leaves 32 bits
-CHUNK = 4096  # rows that are solved together: what fits in the processor's cache
+UNIT = 1 << 16  # prices are integers in 1/UNIT slot, so sums are exact on every machine
+MAX_PRICE = 1 << 27  # sums of prices fit into 32 bits
+CHUNK_ROWS = 4096  # rows solved together; fits in the processor's cache
 
 
 @dataclass(frozen=True, kw_only=True)
 class Split:
-    """A way to split every row: part j is pattern ``pattern[j]``, row ``row[j]``'s bits."""
+    """A split of every row: part j is ``bits[j]`` of row ``row[j]``, which is ``pattern[j]``."""
 
     row: Ints
-    bits: Ints  # which of the row's operations, as a bit set over their positions
+    bits: Ints  # the part's operations, as a bit set of positions in the row
     pattern: Ints
     usage: Ints  # (P,) users of each pattern
-    value: int  # what the rows pay together, in 1/UNIT slots
+    value: int  # total price of all rows, in 1/UNIT slot; 0 if not computed
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Group:
-    """All rows of one width."""
+    """All rows of one width, with the pattern number of each subset."""
 
     width: int
     row: Ints  # (R,)
-    pattern: npt.NDArray[np.int32]  # (R, 2**width); column 0, the empty set, is no pattern
+    pattern: npt.NDArray[np.int32]  # (R, 2**width); column 0 (the empty set) is unused
 
 
 class Subsets:
-    """Every non-empty subset of every row, numbered so that equal sets share a number.
+    """Every non-empty subset of every row; equal sets have the same pattern number.
 
-    Numbers come from a 64-bit hash: a collision would mislead a price, nothing else.
+    Sets are compared by a 64-bit hash.  A collision makes a price inexact, nothing else.
     """
 
     def __init__(
         self, start: Ints, cols: Ints, size: Ints, *, counted: Bools | None = None
     ) -> None:
-        """Take V rows, (V + 1,) offsets into cols, and the (V,) users each stands for.
+        """Enumerate the subsets of V rows: (V + 1,) offsets into cols, (V,) users of each row.
 
-        ``counted`` says whose users count as support; all do if it is not given.
+        ``counted`` selects the rows whose users count as support; the default is all rows.
         """
         self.size = size
         width = np.diff(start)
-        seeds = mix(np.arange(int(cols.max(initial=0)) + 1), 77)
+        seeds = hash_numbers(np.arange(int(cols.max(initial=0)) + 1), 77)
         hashes = []
-        found = []
+        rows_by_width = []
         for k in np.unique(width).tolist():
             row = np.flatnonzero(width == k)
             digest = np.zeros((len(row), 1 << k), np.uint64)
@@ -66,7 +65,7 @@ class Subsets:
                 one = seeds[cols[start[row] + j]]
                 digest[:, 1 << j : 2 << j] = digest[:, : 1 << j] + one[:, None]
             hashes.append(digest[:, 1:].ravel())
-            found.append((k, row))
+            rows_by_width.append((k, row))
         self.hashes, inverse = np.unique(np.concatenate(hashes), return_inverse=True)
         del hashes
         patterns = len(self.hashes)
@@ -74,7 +73,7 @@ class Subsets:
         self.width = np.zeros(patterns, np.int64)
         self.groups: list[_Group] = []
         at = 0
-        for k, row in found:
+        for k, row in rows_by_width:
             count = len(row) * ((1 << k) - 1)
             number = np.zeros((len(row), 1 << k), np.int32)
             number[:, 1:] = inverse[at : at + count].reshape(len(row), -1)
@@ -87,33 +86,35 @@ class Subsets:
             self.width[number[:, 1:]] = np.bitwise_count(np.arange(1, 1 << k))
             self.groups.append(_Group(width=k, row=row, pattern=number))
 
-    def least(self, start: Ints, cols: Ints, number: Ints) -> Ints:
-        """Find for each pattern the least of its operations' numbers, (P,)."""
+    def min_over_ops(self, start: Ints, cols: Ints, number: Ints) -> Ints:
+        """Return the minimum of ``number`` over the operations of each pattern, (P,)."""
         result = np.zeros(len(self.hashes), np.int64)
         for group in self.groups:
-            least = np.full(group.pattern.shape, np.iinfo(np.int64).max)
+            min_over_ops = np.full(group.pattern.shape, np.iinfo(np.int64).max)
             for j in range(group.width):
                 one = number[cols[start[group.row] + j]]
-                least[:, 1 << j : 2 << j] = np.minimum(least[:, : 1 << j], one[:, None])
-            result[group.pattern[:, 1:]] = least[:, 1:]
+                min_over_ops[:, 1 << j : 2 << j] = np.minimum(
+                    min_over_ops[:, : 1 << j], one[:, None]
+                )
+            result[group.pattern[:, 1:]] = min_over_ops[:, 1:]
         return result
 
-    def usage_of(self, digest: npt.NDArray[np.uint64], users: Ints) -> Ints:
-        """Count the users of parts given by their hashes, (P,); unknown ones are left out."""
+    def count_usage(self, digest: npt.NDArray[np.uint64], users: Ints) -> Ints:
+        """Return the users of parts per pattern, (P,); parts with an unknown hash are ignored."""
         at = np.minimum(np.searchsorted(self.hashes, digest), len(self.hashes) - 1)
         known = self.hashes[at] == digest
         count = np.bincount(at[known], weights=users[known], minlength=len(self.hashes))
         return count.astype(np.int64)
 
     def split(self, price: Prices) -> Split:
-        """Split every row at the least total price; ties go to the lower bit set."""
+        """Return the split of every row with the least total price."""
         value = 0
         rows, parts, patterns = [], [], []
         for group in self.groups:
-            for low in range(0, len(group.row), CHUNK):
-                row = group.row[low : low + CHUNK]
-                pattern = group.pattern[low : low + CHUNK]
-                cost, choice = _cheapest(group.width, price[pattern].T.copy())
+            for low in range(0, len(group.row), CHUNK_ROWS):
+                row = group.row[low : low + CHUNK_ROWS]
+                pattern = group.pattern[low : low + CHUNK_ROWS]
+                cost, choice = _cheapest_partitions(group.width, price[pattern].T.copy())
                 value += int((cost.astype(np.int64) * self.size[row]).sum())
                 at = np.arange(len(row))
                 rest = np.full(len(row), (1 << group.width) - 1)
@@ -125,32 +126,35 @@ class Subsets:
                     rest = rest ^ part
                     more = rest > 0
                     at, rest = at[more], rest[more]
-        return self.made_of(
+        return self.build_split(
             np.concatenate(rows), np.concatenate(parts), np.concatenate(patterns), value
         )
 
-    def made_of(self, row: Ints, bits: Ints, pattern: Ints, value: int = 0) -> Split:
-        """Make a split of its parts."""
+    def build_split(self, row: Ints, bits: Ints, pattern: Ints, value: int = 0) -> Split:
+        """Build a split from its parts."""
         usage = np.bincount(pattern, weights=self.size[row], minlength=len(self.hashes))
         return Split(row=row, bits=bits, pattern=pattern, usage=usage.astype(np.int64), value=value)
 
-    def mixed(self, one: Split, other: Split, share: int) -> Split:
-        """Split ``share`` of 1024 rows, drawn by lot, as in ``other``, the rest as in ``one``."""
-        lot = (mix(np.arange(len(self.size)), 4242) % np.uint64(1024)).astype(np.int64)
-        mine, yours = lot[one.row] >= share, lot[other.row] < share
-        return self.made_of(
-            np.concatenate((one.row[mine], other.row[yours])),
-            np.concatenate((one.bits[mine], other.bits[yours])),
-            np.concatenate((one.pattern[mine], other.pattern[yours])),
+    def mix_splits(self, one: Split, other: Split, share: int) -> Split:
+        """Return a split with ``share`` of 1024 rows, chosen at random, from ``other``."""
+        draw = (hash_numbers(np.arange(len(self.size)), 4242) % np.uint64(1024)).astype(np.int64)
+        from_one, from_other = draw[one.row] >= share, draw[other.row] < share
+        return self.build_split(
+            np.concatenate((one.row[from_one], other.row[from_other])),
+            np.concatenate((one.bits[from_one], other.bits[from_other])),
+            np.concatenate((one.pattern[from_one], other.pattern[from_other])),
         )
 
 
-def _cheapest(width: int, price: Prices) -> tuple[Prices, npt.NDArray[np.int16]]:
-    """Price (2**k, R) of each subset as one part -> (R,) least price, (2**k, R) first part."""
+def _cheapest_partitions(width: int, price: Prices) -> tuple[Prices, npt.NDArray[np.int16]]:
+    """Return the least price (R,) and the first part (2**k, R) of the cheapest partitions.
+
+    ``price`` is (2**k, R): each subset of each row as a single part.
+    """
     best = np.zeros_like(price)
     choice = np.zeros(price.shape, np.int16)
     for whole in range(1, 1 << width):
-        # the part that holds the lowest operation is chosen first: each split is seen once
+        # choose the part with the lowest operation first, so each partition is tried once
         first = whole & -whole
         rest = whole ^ first
         cost = price[whole].copy()
@@ -166,8 +170,8 @@ def _cheapest(width: int, price: Prices) -> tuple[Prices, npt.NDArray[np.int16]]
     return best[-1], choice
 
 
-def write_out(split: Split, start: Ints, cols: Ints) -> tuple[Ints, Ints]:
-    """List the operations of each part of a split: (offsets, operations)."""
+def list_part_ops(split: Split, start: Ints, cols: Ints) -> tuple[Ints, Ints]:
+    """Return the operations of each part of a split: (offsets, operations)."""
     widest = int(np.diff(start).max(initial=0))
     has = (split.bits[:, None] >> np.arange(widest)) & 1
     part, bit = np.nonzero(has)

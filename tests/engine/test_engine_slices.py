@@ -26,7 +26,7 @@ KEYS = [f"s{n}" for n in range(8)]
 @pytest.fixture
 def in_slices(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batches, "CHANGES_PER_SLICE", 1000)
-    monkeypatch.setattr(placement, "place", partial(place, most=2000))
+    monkeypatch.setattr(placement, "place", partial(place, max_changes=2000))
 
 
 def plan(folder: Path, threads: int) -> tuple[Path, Path]:

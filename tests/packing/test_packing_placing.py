@@ -60,12 +60,12 @@ def removals(placing: Placing, op: Ints, removal: Bools) -> list[int]:
 @given(changes_of, limits_of, st.sampled_from([1, 10, 50, 1000]))
 @settings(max_examples=400, deadline=None)
 def test_carries_exactly_the_delta_within_limits_between_floor_and_naive(
-    changes: Changes, limits: Limits, most: int
+    changes: Changes, limits: Limits, max_changes: int
 ) -> None:
     user, op = table(changes)
-    placing = place(user, op, removal=REMOVAL, limits=limits, most=most)
+    placing = place(user, op, removal=REMOVAL, limits=limits, max_changes=max_changes)
     check(user, op, as_packing(placing, user, op), limits)
-    if len(changes) > most:
+    if len(changes) > max_changes:
         sent = removals(placing, op, REMOVAL)
         assert sent == sorted(sent, reverse=True)
 
@@ -73,16 +73,16 @@ def test_carries_exactly_the_delta_within_limits_between_floor_and_naive(
 @given(changes_of, limits_of, st.sampled_from([10, 1000]))
 @settings(max_examples=50, deadline=None)
 def test_numbers_of_users_matter_by_their_order_alone(
-    changes: Changes, limits: Limits, most: int
+    changes: Changes, limits: Limits, max_changes: int
 ) -> None:
     user, op = table(changes)
-    one = place(user, op, removal=REMOVAL, limits=limits, most=most)
+    one = place(user, op, removal=REMOVAL, limits=limits, max_changes=max_changes)
     other = place(
         (7 * user + 3).astype(np.int32),
         op.astype(np.int32),
         removal=REMOVAL,
         limits=limits,
-        most=most,
+        max_changes=max_changes,
     )
     assert np.array_equal(one.entry, other.entry)
     assert np.array_equal(one.request, other.request)
@@ -91,7 +91,7 @@ def test_numbers_of_users_matter_by_their_order_alone(
 def test_users_who_change_alike_fill_whole_requests() -> None:
     user = np.arange(100_050, dtype=np.int64)
     op = (user % 3).astype(np.int64)
-    placing = place(user, op, removal=np.array([False, True, False]), most=1000)
+    placing = place(user, op, removal=np.array([False, True, False]), max_changes=1000)
     assert (placing.requests, placing.floor, placing.naive) == (1001, 1001, 1002)
     assert set(op[placing.request[placing.entry] < 333].tolist()) == {1}  # the removals
 
@@ -102,7 +102,7 @@ def test_shards_cost_few_requests(name: str) -> None:
     order = np.lexsort((op, user))
     user, op = user[order], op[order]
     together = pack(user, op, removal=removal)
-    placing = place(user, op, removal=removal, most=len(user) // 3)
+    placing = place(user, op, removal=removal, max_changes=len(user) // 3)
     check(user, op, as_packing(placing, user, op), Limits())
     assert placing.requests <= 1.15 * together.requests
 
@@ -110,5 +110,5 @@ def test_shards_cost_few_requests(name: str) -> None:
 @pytest.mark.parametrize("changes", [[(0, 1), (0, 1)], [(1, 0), (0, 0)], [(0, 2), (0, 1)]])
 def test_changes_out_of_order_or_twice_are_refused(changes: Changes) -> None:
     user, op = table(changes)
-    with pytest.raises(ValueError, match="must be given once, by user and then by operation"):
+    with pytest.raises(ValueError, match="must be unique, and sorted by user"):
         place(user, op, removal=REMOVAL)

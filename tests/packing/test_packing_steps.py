@@ -6,13 +6,13 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from segctl.packing.bins import fill
-from segctl.packing.bound import floor, priced_floor
-from segctl.packing.delta import canonical
-from segctl.packing.mine import Spent, mine
+from segctl.packing.bins import fill_requests
+from segctl.packing.bound import priced_floor, slot_floor
+from segctl.packing.delta import build_delta
 from segctl.packing.model import Ints, Limits
 from segctl.packing.ragged import offsets
-from segctl.packing.subsets import Subsets, write_out
+from segctl.packing.rectangles import SlotUsage, mine_rectangles
+from segctl.packing.subsets import Subsets, list_part_ops
 
 Rows = list[list[int]]
 
@@ -45,7 +45,7 @@ def test_rows_are_split_at_the_least_price(rows: Rows, seed: int) -> None:
     subsets = Subsets(start, cols, np.ones(len(rows), np.int64))
     price = (np.arange(len(subsets.hashes)) * seed * 7919 % 1000).astype(np.int32)
     split = subsets.split(price)
-    part_start, ops = write_out(split, start, cols)
+    part_start, ops = list_part_ops(split, start, cols)
     parts = [tuple(ops[a:b]) for a, b in pairwise(part_start)]
     of_set = {p: int(price[n]) for p, n in zip(parts, split.pattern, strict=True)}
     for number, row in enumerate(rows):
@@ -59,8 +59,8 @@ def test_rows_are_split_at_the_least_price(rows: Rows, seed: int) -> None:
 @settings(max_examples=40, deadline=None)
 def test_mining_splits_rows_without_loss(rows: Rows) -> None:
     start, cols = ragged(rows)
-    spent = Spent(users=0, ops=0, price=0.6)
-    parts, _ = mine(start, cols, np.ones(len(rows), np.int64), Limits(), spent)
+    used = SlotUsage(users=0, ops=0, price=0.6)
+    parts, _ = mine_rectangles(start, cols, np.ones(len(rows), np.int64), Limits(), used)
     got = sorted(
         (int(parts.row[k]), int(op))
         for k in range(len(parts.row))
@@ -79,7 +79,7 @@ def test_filling_places_every_user_of_every_entry_within_limits(
     entries: list[tuple[int, int, bool]], users: int, segments: int
 ) -> None:
     n, s, removes = (np.array(column) for column in zip(*entries, strict=True))
-    pieces = fill(n, s, removes, Limits(users=users, segments=segments))
+    pieces = fill_requests(n, s, removes, Limits(users=users, segments=segments))
     height = pieces.end - pieces.begin
     assert height.min() > 0
     assert np.bincount(pieces.request, height).max() <= users
@@ -101,10 +101,10 @@ def test_bounds_never_exceed_what_sending_each_row_takes(
     limits = Limits(users=users, segments=segments)
     start, cols = ragged(rows)
     user = np.repeat(np.arange(len(rows)), np.diff(start))
-    delta = canonical(user, cols, np.zeros(10, np.bool_))
+    delta = build_delta(user, cols, np.zeros(10, np.bool_))
     by_row = sum(-(-len(r) // segments) for r in rows)
     by_op = int((-(-np.bincount(cols) // users)).sum())
-    for bound in (floor(delta, limits), priced_floor(delta, limits)):
+    for bound in (slot_floor(delta, limits), priced_floor(delta, limits)):
         assert bound <= min(by_row, by_op)
 
 
@@ -112,5 +112,5 @@ def test_two_users_who_share_nothing_need_what_the_priced_bound_says() -> None:
     # three users with two operations each, all different: a request of three users and
     # three operations can carry no two of them whole
     user, op = np.repeat(np.arange(3), 2), np.arange(6)
-    delta = canonical(user, op, np.zeros(6, np.bool_))
+    delta = build_delta(user, op, np.zeros(6, np.bool_))
     assert priced_floor(delta, Limits(users=3, segments=3)) == 2
