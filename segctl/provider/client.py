@@ -34,7 +34,7 @@ from segctl.provider.wire import (
 )
 
 MAX_ANSWER_BYTES = 1 << 20
-"""Size limit for the body of an answer; a longer body counts as unreadable."""
+"""Size limit for the body of an answer. A longer body is treated as unreadable."""
 
 _NEVER_SENT = (
     httpx.ConnectError,
@@ -120,10 +120,10 @@ class CleverTapProvider:
         self._concurrency = concurrency
         self._transport = transport
         self._timeout = timeout
-        self._held = StopSignal()
+        self._stopping = StopSignal()
         if stop is not None:
-            stop.on_set(self._held.set)
-        self._stoppable = StoppableClock(clock, self._held)
+            stop.on_set(self._stopping.set)
+        self._stoppable = StoppableClock(clock, self._stopping)
         self._on_rate_limited = on_rate_limited
         self._before_attempt = before_attempt
         self._policy = policy
@@ -144,7 +144,7 @@ class CleverTapProvider:
         """Use the client from ``__init__``, or open a new one if the provider was closed."""
         self._http, self._unused_http = self._unused_http or self._open(), None
         for call in (self._create, self._update):
-            self._held.on_set(loop_callback(asyncio.get_running_loop(), call.limiter.end))
+            self._stopping.on_set(loop_callback(asyncio.get_running_loop(), call.limiter.end))
         return self
 
     def _open(self) -> httpx.AsyncClient:
@@ -188,7 +188,7 @@ class CleverTapProvider:
 
     def hold(self) -> None:
         """Start no further attempts. Waiting requests return what is known about them."""
-        self._held.set()
+        self._stopping.set()
 
     @property
     def _secrets(self) -> tuple[str, str]:
@@ -204,7 +204,7 @@ class CleverTapProvider:
         async def attempt() -> Attempt:
             request = http.build_request("POST", call.url, content=body)
             async with call.limiter.slot() as slot:
-                if self._held.is_set:
+                if self._stopping.is_set:
                     return _INTERRUPTED
                 self._before_attempt()
                 tried = await self._attempt(http, request, judge)

@@ -1,4 +1,4 @@
-"""A service to talk to: scripted answers in-process, or bytes over a loopback connection."""
+"""Fake services: scripted answers in the process, or bytes over a loopback connection."""
 
 import asyncio
 import ssl
@@ -18,7 +18,7 @@ PASSCODE = "pass-very-secret"
 
 
 class InstantClock:
-    """A clock on which a sleep is over at once, having taken its time."""
+    """A clock whose sleeps return at once and advance the time."""
 
     def __init__(self) -> None:
         self.time = 1_000.0
@@ -37,7 +37,7 @@ class InstantClock:
 
 
 async def turns() -> None:
-    """Let the event loop go round often enough for all that can happen at once."""
+    """Run the event loop until every task that is ready has run."""
     for _ in range(20):
         await asyncio.sleep(0)
 
@@ -58,7 +58,7 @@ class Script:
 
 
 def entry(*identities: str) -> Entry:
-    """One ADD for some users."""
+    """Build an entry that adds some users to one segment."""
     return Entry(
         users=tuple((Kind.IDENTITY, i) for i in identities or ("u-1",)),
         actions=(SegmentAction(action="ADD", customer_segment_id="SEG-1"),),
@@ -66,7 +66,7 @@ def entry(*identities: str) -> Entry:
 
 
 def provider(script: Script | None = None, **options: Any) -> CleverTapProvider:
-    """A provider that talks to a script, on a clock of its own, drawing the longest waits."""
+    """Build a provider over a script, with an ``InstantClock`` and the longest random waits."""
     settings: dict[str, Any] = {
         "base_url": "https://in1.api.clevertap.com",
         "account_id": "ACC-1",
@@ -82,7 +82,7 @@ Step = Callable[[asyncio.StreamWriter], Awaitable[None]]
 
 
 def say(data: bytes, *, close: bool = False) -> Step:
-    """Answer a request with these bytes, and cut the connection if so told."""
+    """Build a step that answers with these bytes and optionally closes the connection."""
 
     async def step(writer: asyncio.StreamWriter) -> None:
         writer.write(data)
@@ -94,12 +94,12 @@ def say(data: bytes, *, close: bool = False) -> Step:
 
 
 def http(body: bytes = b'{"success": true}', status: str = "200 OK") -> bytes:
-    """One HTTP/1.1 answer."""
+    """Build one HTTP/1.1 answer."""
     return f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
 
 
 class Wire:
-    """What a loopback service saw."""
+    """The connections and request bodies that a loopback service received."""
 
     def __init__(self) -> None:
         self.url = ""
@@ -111,7 +111,7 @@ class Wire:
 async def loopback(
     steps: Sequence[Step | None], *, tls: ssl.SSLContext | None = None
 ) -> AsyncIterator[Wire]:
-    """Serve real connections; ``None`` cuts one before its request is read."""
+    """Serve real connections. The step ``None`` closes one before its request is read."""
     seen, left = Wire(), list(steps)
     open_now: set[asyncio.StreamWriter] = set()
 

@@ -1,4 +1,4 @@
-"""What travels."""
+"""The bodies of requests."""
 
 import json
 
@@ -10,7 +10,7 @@ from segctl.core.identity import Kind
 from segctl.provider.wire import Entry, NewSegment, SegmentAction, create_body, update_body
 
 
-def test_a_create_is_a_bare_array() -> None:
+def test_a_create_is_a_json_array() -> None:
     segments = [NewSegment(segment_name="Größe", customer_segment_id="SEG-1")]
     assert json.loads(create_body(segments)) == [
         {"segment_name": "Größe", "customer_segment_id": "SEG-1"}
@@ -33,7 +33,7 @@ def test_an_update_names_each_user_by_its_kind() -> None:
 
 
 @pytest.mark.parametrize(
-    ("customer", "clevertap", "travels"),
+    ("customer", "clevertap", "sent"),
     [
         ("SEG-1", None, {"customer_segment_id": "SEG-1", "action": "ADD"}),
         ("SEG-1", 17, {"customer_segment_id": "SEG-1", "action": "ADD"}),
@@ -41,21 +41,21 @@ def test_an_update_names_each_user_by_its_kind() -> None:
         ("", 17, {"ct_segment_id": 17, "action": "ADD"}),
     ],
 )
-def test_one_segment_id_travels_the_customers_first(
-    customer: str | None, clevertap: int | None, travels: dict[str, object]
+def test_one_segment_id_is_sent_and_the_customers_is_preferred(
+    customer: str | None, clevertap: int | None, sent: dict[str, object]
 ) -> None:
     action = SegmentAction(action="ADD", customer_segment_id=customer, ct_segment_id=clevertap)
     entry = Entry(users=((Kind.IDENTITY, "u"),), actions=(action,))
-    assert json.loads(update_body([entry]))["bulk_profiles"][0]["segments"] == [travels]
+    assert json.loads(update_body([entry]))["bulk_profiles"][0]["segments"] == [sent]
 
 
-def test_an_action_without_an_id_cannot_be_made() -> None:
+def test_an_action_without_an_id_is_an_error() -> None:
     with pytest.raises(ValueError, match="a segment action needs an id"):
         SegmentAction(action="ADD", customer_segment_id=None)
 
 
 @given(st.lists(st.tuples(st.sampled_from(Kind), st.text()), min_size=1))
-def test_every_user_key_arrives_as_it_was(users: list[tuple[Kind, str]]) -> None:
+def test_user_keys_are_sent_unchanged(users: list[tuple[Kind, str]]) -> None:
     action = SegmentAction(action="ADD", customer_segment_id="x")
     body = update_body([Entry(users=tuple(users), actions=(action,))])
     profiles = json.loads(body)["bulk_profiles"][0]["user_profiles"]

@@ -1,4 +1,4 @@
-"""The two calls, against a service in the process."""
+"""The two calls, against a fake service in the process."""
 
 import asyncio
 import json
@@ -57,19 +57,19 @@ def test_a_create_is_posted_below_the_base_url(base: str) -> None:
     assert str(script.requests[0].url) == "http://127.0.0.1:8787/x/api/createSegment"
 
 
-def test_a_doubtful_answer_is_tried_again_with_the_same_body() -> None:
+def test_an_uncertain_attempt_is_retried_with_the_same_body() -> None:
     script = Script(httpx.Response(503), httpx.Response(200), ok())
     answer = run(provider(script))
     assert (answer.outcome, answer.attempts) == (Outcome.ACKNOWLEDGED, 3)
     assert len({r.content for r in script.requests}) == 1
 
 
-def test_a_429_is_told_and_tried_again() -> None:
-    told: list[tuple[str, float]] = []
+def test_a_429_is_reported_and_retried() -> None:
+    reported: list[tuple[str, float]] = []
     script = Script(httpx.Response(429), httpx.Response(429, headers={"Retry-After": "9"}), ok())
-    answer = run(provider(script, on_rate_limited=lambda *what: told.append(what)))
+    answer = run(provider(script, on_rate_limited=lambda *what: reported.append(what)))
     assert (answer.outcome, answer.throttled) == (Outcome.ACKNOWLEDGED, 2)
-    assert told == [("update", 0.5), ("update", 9.0)]
+    assert reported == [("update", 0.5), ("update", 9.0)]
 
 
 def test_an_endless_retry_after_is_capped() -> None:
@@ -80,7 +80,7 @@ def test_an_endless_retry_after_is_capped() -> None:
 
 
 @pytest.mark.parametrize("status", [401, 403])
-def test_refused_credentials_stop_at_once_and_say_where_to_look(status: int) -> None:
+def test_refused_credentials_are_not_retried_and_name_the_settings_to_check(status: int) -> None:
     script = Script(httpx.Response(status, json={"error": f"ACC-1 with {PASSCODE} is not valid"}))
     answer = run(provider(script))
     assert (answer.outcome, answer.stop, len(script.requests)) == (Outcome.FAILED, True, 1)
@@ -91,12 +91,12 @@ def test_refused_credentials_stop_at_once_and_say_where_to_look(status: int) -> 
     )
 
 
-def test_credentials_refused_after_a_doubt_leave_the_doubt() -> None:
+def test_refused_credentials_after_an_uncertain_attempt_stay_uncertain() -> None:
     answer = run(provider(Script(httpx.ReadTimeout(""), httpx.Response(401))))
     assert (answer.outcome, answer.stop) == (Outcome.UNCERTAIN, True)
 
 
-def test_a_refusal_hides_the_users_of_the_request() -> None:
+def test_the_detail_of_a_refusal_masks_the_users_of_the_request() -> None:
     script = Script(httpx.Response(400, json={"error": "ann-17 and bob-42 are invalid"}))
     answer = run(provider(script), lambda p: p.update([entry("ann-17"), entry("bob-42")]))
     assert (answer.outcome, answer.detail, len(script.requests)) == (
@@ -125,7 +125,7 @@ def test_a_redirect_is_not_followed() -> None:
         (ConnectionResetError(), Outcome.UNCERTAIN, 6, CUT),
     ],
 )
-def test_a_request_that_may_have_left_is_never_called_failed(
+def test_a_request_that_may_have_been_sent_is_uncertain_and_never_failed(
     error: Exception, outcome: Outcome, attempts: int, detail: str
 ) -> None:
     script = Script(error)
@@ -134,7 +134,7 @@ def test_a_request_that_may_have_left_is_never_called_failed(
     assert len(script.requests) == 6
 
 
-def test_an_answer_without_end_is_not_read_to_its_end() -> None:
+def test_an_endless_answer_is_read_up_to_the_size_limit() -> None:
     read = 0
 
     async def flood() -> AsyncIterator[bytes]:
@@ -189,7 +189,7 @@ def test_a_waiting_request_holds_no_slot() -> None:
     assert order == ["a", "b", "a"]
 
 
-def test_a_cancelled_request_gives_its_slot_back() -> None:
+def test_a_cancelled_request_releases_its_slot() -> None:
     async def serve(request: httpx.Request) -> httpx.Response:
         if b"stuck" in request.content:
             await asyncio.Event().wait()
@@ -214,7 +214,7 @@ def test_a_cancelled_request_gives_its_slot_back() -> None:
         (" secret", f"CLEVERTAP_PASSCODE {ODD}"),
     ],
 )
-def test_a_passcode_that_cannot_travel_is_refused_without_being_shown(
+def test_an_unsendable_passcode_is_an_error_that_does_not_show_it(
     passcode: str, message: str
 ) -> None:
     with pytest.raises(CredentialsRefused) as caught:
@@ -234,7 +234,7 @@ def test_an_account_id_is_checked_like_a_passcode() -> None:
         "|"
     ),
 )
-def test_a_base_url_that_is_none_is_refused(base: str) -> None:
+def test_an_invalid_base_url_is_an_error(base: str) -> None:
     with pytest.raises(
         OperationError, match="the base URL of the service is not a URL such as"
     ) as caught:
@@ -242,7 +242,7 @@ def test_a_base_url_that_is_none_is_refused(base: str) -> None:
     assert "CLEVERTAP_BASE_URL" in caught.value.hint
 
 
-def test_the_passcode_shows_in_no_representation_and_no_log(
+def test_the_passcode_is_in_no_repr_and_no_log(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.DEBUG)
@@ -253,7 +253,7 @@ def test_the_passcode_shows_in_no_representation_and_no_log(
     assert PASSCODE not in shown
 
 
-def test_a_provider_outside_its_block_sends_nothing() -> None:
+def test_a_provider_outside_its_async_with_block_raises() -> None:
     with pytest.raises(RuntimeError, match="the provider is used outside its async with block"):
         asyncio.run(provider(Script(ok())).update([entry()]))
 
@@ -268,7 +268,7 @@ def test_a_provider_outside_its_block_sends_nothing() -> None:
         ("http://127.0.0.1:8787", {"HTTP_PROXY": "http://p:1"}, True),
     ],
 )
-def test_a_proxy_of_the_environment_is_used_except_on_this_machine(
+def test_a_proxy_in_the_environment_is_used_except_for_this_machine(
     base: str, proxies: dict[str, str], direct: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):

@@ -1,4 +1,4 @@
-"""Real connections on the loopback that are cut, late, short, or answer too much."""
+"""Loopback connections with answers that are cut off, late, too short or too long."""
 
 import asyncio
 import socket
@@ -17,13 +17,13 @@ from segctl.provider.transport import is_one_answer
 from tests.provider.service import Step, Wire, entry, http, loopback, provider, say, turns
 
 CERTIFICATE = Path(__file__).with_name("loopback.pem")
-"""Self-signed for 127.0.0.1, with its key, known to nobody."""
+"""A self-signed certificate for 127.0.0.1 with its key. It is not trusted by default."""
 
 ONCE = RetryPolicy(max_attempts=1)
 
 
 def run(*steps: Step | None, requests: int = 1, **options: Any) -> tuple[list[Answer], Wire]:
-    """Send requests one after the other; gives their answers and what the service saw."""
+    """Send requests in sequence. Return their answers and what the service received."""
 
     async def go() -> tuple[list[Answer], Wire]:
         async with loopback(steps) as seen:
@@ -38,13 +38,13 @@ def outcomes(answers: Sequence[Answer]) -> list[Outcome]:
     return [a.outcome for a in answers]
 
 
-def test_requests_take_turns_on_few_connections() -> None:
+def test_requests_use_the_connections_in_rotation() -> None:
     answers, seen = run(say(http()), requests=20)
     assert outcomes(answers) == [Outcome.ACKNOWLEDGED] * 20
     assert (seen.connections, len(seen.bodies)) == (6, 20)
 
 
-def test_a_chunked_answer_is_read_and_its_connection_used_again() -> None:
+def test_the_connection_of_a_chunked_answer_is_reused() -> None:
     chunked = (
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
         b'10\r\n{"success": true\r\n1\r\n}\r\n0\r\n\r\n'
@@ -66,18 +66,18 @@ def test_a_chunked_answer_is_read_and_its_connection_used_again() -> None:
         say(http(b"")),
     ],
 )
-def test_an_answer_that_does_not_arrive_whole_confirms_nothing(step: Step | None) -> None:
+def test_an_incomplete_answer_is_uncertain(step: Step | None) -> None:
     answers, _ = run(step, policy=ONCE)
     assert outcomes(answers) == [Outcome.UNCERTAIN]
 
 
-def test_a_cut_connection_is_tried_again_on_a_new_one() -> None:
+def test_a_closed_connection_is_retried_on_a_new_one() -> None:
     answers, seen = run(say(b"", close=True), None, say(http()))
     assert (answers[0].outcome, answers[0].attempts) == (Outcome.ACKNOWLEDGED, 3)
     assert (seen.connections, len(seen.bodies)) == (3, 2)
 
 
-def test_a_refusal_counts_although_its_body_is_cut() -> None:
+def test_a_refusal_with_an_incomplete_body_is_still_a_refusal() -> None:
     answers, _ = run(say(http(b"x" * 20, "400 Bad Request")[:-5], close=True))
     assert outcomes(answers) == [Outcome.REFUSED]
 
@@ -91,7 +91,7 @@ def test_a_second_answer_to_one_request_does_not_confirm_the_next() -> None:
 @pytest.mark.parametrize(
     ("late", "close"), [(http(), False), (b"", True)], ids=["speaks", "closes"]
 )
-def test_an_idle_connection_that_speaks_or_closes_is_not_used_again(
+def test_an_idle_connection_that_receives_bytes_or_closes_is_not_reused(
     late: bytes, close: bool
 ) -> None:
     async def go() -> list[Answer]:
@@ -115,7 +115,7 @@ def test_an_idle_connection_that_speaks_or_closes_is_not_used_again(
     assert outcomes(asyncio.run(go())) == [Outcome.ACKNOWLEDGED, Outcome.REFUSED]
 
 
-def test_an_answer_that_never_comes_is_given_up() -> None:
+def test_an_answer_that_never_arrives_times_out() -> None:
     async def never(writer: asyncio.StreamWriter) -> None:
         del writer
         await asyncio.Event().wait()
@@ -125,7 +125,7 @@ def test_an_answer_that_never_comes_is_given_up() -> None:
     assert answers[0].detail == "no answer within 0.05 seconds"
 
 
-def test_an_answer_that_drips_is_given_up_as_a_whole() -> None:
+def test_the_timeout_covers_a_slow_body() -> None:
     async def drip(writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
         while True:
@@ -136,7 +136,7 @@ def test_an_answer_that_drips_is_given_up_as_a_whole() -> None:
     assert answers[0].detail == "no answer within 0.1 seconds"
 
 
-def test_a_closed_port_never_saw_the_request() -> None:
+def test_a_request_to_a_closed_port_was_not_sent() -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{free.getsockname()[1]}"
@@ -181,13 +181,13 @@ def test_a_second_answer_over_tls_does_not_confirm_the_next(
     assert outcomes(answers) == [Outcome.ACKNOWLEDGED, Outcome.REFUSED]
 
 
-def test_an_unknown_certificate_gets_no_request() -> None:
+def test_no_request_is_sent_to_an_untrusted_certificate() -> None:
     answers, seen = run_tls(say(http()))
     assert (answers[0].outcome, answers[0].attempts, seen.bodies) == (Outcome.FAILED, 0, [])
     assert "its TLS certificate could not be verified: " in answers[0].detail
 
 
-def test_a_service_without_tls_never_saw_the_request() -> None:
+def test_a_request_to_a_service_without_tls_was_not_sent() -> None:
     async def go() -> tuple[Answer, Wire]:
         async with loopback([say(http())]) as seen:
             url = seen.url.replace("http:", "https:")
@@ -211,11 +211,13 @@ def test_a_service_without_tls_never_saw_the_request() -> None:
         (b"", False),
     ],
 )
-def test_an_answer_ends_where_it_says_or_is_in_doubt(answer: bytes, whole: bool) -> None:
+def test_is_one_answer_is_false_for_incomplete_surplus_and_unclear_bytes(
+    answer: bytes, whole: bool
+) -> None:
     assert is_one_answer(answer) is whole
 
 
 @given(st.binary(max_size=60), st.binary(min_size=1, max_size=60))
-def test_no_surplus_goes_unseen(body: bytes, surplus: bytes) -> None:
+def test_surplus_bytes_are_always_detected(body: bytes, surplus: bytes) -> None:
     assert is_one_answer(http(body))
     assert not is_one_answer(http(body) + surplus)

@@ -1,4 +1,4 @@
-"""What an answer to a create is worth; its shape is documented nowhere."""
+"""Outcomes of answers to a create, whose shape is not documented."""
 
 import json
 from typing import Any
@@ -102,17 +102,19 @@ def test_one_known_row_stops_the_others_from_being_matched_by_position() -> None
         None,
     ],
 )
-def test_a_partial_or_doubtful_create_is_uncertain(document: Any) -> None:
+def test_a_partial_or_ambiguous_create_is_uncertain(document: Any) -> None:
     assert judge(document).outcome is UNCERTAIN
 
 
 @pytest.mark.parametrize("fault", [{"status": "failed"}, {"error": "already exists"}])
-def test_a_create_that_names_each_segment_says_which_are_there(fault: dict[str, str]) -> None:
+def test_a_partial_create_that_names_each_segment_returns_the_created_ids(
+    fault: dict[str, str],
+) -> None:
     answer = judge([{"customer_segment_id": "SEG-A", **fault}, ROWS[0]])
     assert (answer.outcome, answer.doubted, answer.ids) == (REFUSED, False, {"SEG-B": 2})
 
 
-def test_a_partial_create_says_how_partial() -> None:
+def test_the_detail_of_a_partial_create_counts_the_segments() -> None:
     bad = {"customer_segment_id": "SEG-A", "status": "fail", "code": 400, "error": "Bad name"}
     assert judge([bad, ROWS[0]]).detail == "HTTP 200: 1 of 2 segments failed: Bad name"
     assert judge(ROWS[:1]).detail == "HTTP 200 lists 1 of 2 segments"

@@ -1,4 +1,4 @@
-"""An environment in which nothing can be sent is told before anything is begun."""
+"""Unusable TLS and proxy settings fail before anything is sent."""
 
 import pytest
 
@@ -37,7 +37,7 @@ def provider() -> CleverTapProvider:
         ),
     ],
 )
-def test_what_the_environment_names_wrongly_is_told(
+def test_an_unusable_setting_in_the_environment_is_an_error(
     monkeypatch: pytest.MonkeyPatch, variable: str, value: str, message: str
 ) -> None:
     monkeypatch.setenv(variable, value)

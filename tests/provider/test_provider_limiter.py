@@ -1,4 +1,4 @@
-"""How many requests are in flight."""
+"""The limit on requests in flight."""
 
 import asyncio
 import heapq
@@ -15,7 +15,7 @@ def limiter(concurrency: int = 3) -> Limiter:
 
 
 class SteppedClock(InstantClock):
-    """A clock on which several sleep at a time, and wake in order."""
+    """A clock with several concurrent sleepers that wake in order."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -29,7 +29,7 @@ class SteppedClock(InstantClock):
         await woken
 
     async def run(self) -> None:
-        """Wake whoever is next until nobody sleeps any more."""
+        """Wake the sleepers in order until none is left."""
         await turns()
         while self.sleepers:
             self.time, _, woken = heapq.heappop(self.sleepers)
@@ -38,28 +38,28 @@ class SteppedClock(InstantClock):
 
 
 class Holder:
-    """A task that holds a slot until told to let go."""
+    """A task that keeps a slot until it is released."""
 
-    def __init__(self, of: Limiter) -> None:
+    def __init__(self, limits: Limiter) -> None:
         self.slot: Slot | None = None
         self.go = asyncio.Event()
-        self.task = asyncio.ensure_future(self._hold(of))
+        self.task = asyncio.ensure_future(self._hold(limits))
 
-    async def _hold(self, of: Limiter) -> None:
-        async with of.slot() as slot:
+    async def _hold(self, limits: Limiter) -> None:
+        async with limits.slot() as slot:
             self.slot = slot
             await self.go.wait()
 
-    async def let_go(self) -> None:
+    async def release(self) -> None:
         self.go.set()
         await self.task
         await turns()
 
 
-async def holders(of: Limiter, count: int) -> list[Holder]:
-    made = [Holder(of) for _ in range(count)]
+async def holders(limits: Limiter, count: int) -> list[Holder]:
+    started = [Holder(limits) for _ in range(count)]
     await turns()
-    return made
+    return started
 
 
 def holding(some: list[Holder]) -> list[bool]:
@@ -72,18 +72,18 @@ async def finish(some: list[Holder]) -> None:
     await asyncio.gather(*(h.task for h in some), return_exceptions=True)
 
 
-def test_no_more_than_concurrency_hold_a_slot_and_turns_are_fair() -> None:
+def test_slots_are_limited_and_granted_in_order() -> None:
     async def go() -> None:
         some = await holders(limiter(2), 4)
         assert holding(some) == [True, True, False, False]
-        await some[1].let_go()
+        await some[1].release()
         assert holding(some) == [True, True, True, False]
         await finish(some)
 
     asyncio.run(go())
 
 
-def test_a_429_halves_the_window_and_answers_open_it_again() -> None:
+def test_a_429_halves_the_window_and_answers_widen_it() -> None:
     limits = limiter(8)
     sizes = [limits.window]
     limits.record_throttled(Slot(0))
@@ -109,40 +109,40 @@ def test_requests_refused_together_halve_the_window_once() -> None:
     asyncio.run(go())
 
 
-def test_one_request_always_remains_allowed() -> None:
+def test_the_window_is_never_below_one() -> None:
     limits = limiter(3)
     for reductions in range(5):
         limits.record_throttled(Slot(reductions))
     assert limits.window == 1
 
 
-def test_a_smaller_window_lets_nobody_in_until_enough_have_left() -> None:
+def test_a_smaller_window_grants_no_slot_until_enough_are_released() -> None:
     async def go() -> None:
         limits = limiter(2)
         some = await holders(limits, 3)
         limits.record_throttled(Slot(0))
-        await some[0].let_go()
+        await some[0].release()
         assert holding(some) == [True, True, False]
-        await some[1].let_go()
+        await some[1].release()
         assert holding(some) == [True, True, True]
         await finish(some)
 
     asyncio.run(go())
 
 
-def test_a_cancelled_waiter_loses_its_turn_only() -> None:
+def test_a_cancelled_waiter_does_not_affect_the_others() -> None:
     async def go() -> None:
         some = await holders(limiter(1), 3)
         some[1].task.cancel()
         await turns()
-        await some[0].let_go()
+        await some[0].release()
         assert holding(some) == [True, False, True]
         await finish(some)
 
     asyncio.run(go())
 
 
-def test_a_waiter_cancelled_as_its_turn_comes_gives_the_slot_on() -> None:
+def test_a_waiter_cancelled_as_its_slot_is_granted_passes_it_on() -> None:
     async def go() -> None:
         some = await holders(limiter(1), 3)
         some[0].go.set()
@@ -155,7 +155,7 @@ def test_a_waiter_cancelled_as_its_turn_comes_gives_the_slot_on() -> None:
     asyncio.run(go())
 
 
-def test_a_holder_that_fails_gives_its_slot_back() -> None:
+def test_an_error_in_the_block_releases_the_slot() -> None:
     async def go() -> None:
         limits = limiter(1)
         for _ in range(2):
@@ -166,7 +166,7 @@ def test_a_holder_that_fails_gives_its_slot_back() -> None:
     asyncio.run(go())
 
 
-def test_a_pause_that_the_service_asked_for_holds_everybody_back() -> None:
+def test_a_pause_delays_every_request() -> None:
     async def go() -> list[float]:
         clock = InstantClock()
         limits = Limiter(concurrency=3, clock=clock)
@@ -179,7 +179,7 @@ def test_a_pause_that_the_service_asked_for_holds_everybody_back() -> None:
     assert asyncio.run(go()) == [7.0]
 
 
-def test_idle_time_saves_up_no_burst() -> None:
+def test_no_burst_follows_idle_time() -> None:
     async def go() -> None:
         clock = InstantClock()
         limits = Limiter(concurrency=3, clock=clock)
@@ -192,12 +192,12 @@ def test_idle_time_saves_up_no_burst() -> None:
     asyncio.run(go())
 
 
-def test_nothing_less_than_one_request_can_be_allowed() -> None:
+def test_a_concurrency_below_one_is_an_error() -> None:
     with pytest.raises(ValueError, match="at least one request must be allowed in flight"):
         limiter(0)
 
 
-def test_requests_that_leave_together_are_moved_apart_once_and_then_left_alone() -> None:
+def test_requests_sent_together_are_spaced_apart_once() -> None:
     async def go() -> list[list[float]]:
         clock = SteppedClock()
         limits = Limiter(concurrency=3, clock=clock)
@@ -220,7 +220,7 @@ def test_requests_that_leave_together_are_moved_apart_once_and_then_left_alone()
     assert all(later - earlier == pytest.approx(0.06) for earlier, later in pairwise(third[1:]))
 
 
-def test_at_the_end_everybody_who_waits_is_let_in_to_see_it() -> None:
+def test_end_grants_a_slot_to_every_waiter() -> None:
     async def go() -> None:
         limits = limiter(1)
         some = await holders(limits, 3)
@@ -232,7 +232,7 @@ def test_at_the_end_everybody_who_waits_is_let_in_to_see_it() -> None:
     asyncio.run(go())
 
 
-def test_the_end_cuts_a_pause_short() -> None:
+def test_end_cancels_a_pause() -> None:
     async def go() -> list[float]:
         clock = InstantClock()
         limits = Limiter(concurrency=1, clock=clock)

@@ -1,4 +1,4 @@
-"""What an answer to an update is worth."""
+"""Outcomes of answers to an update."""
 
 import json
 from typing import Any
@@ -73,7 +73,7 @@ def test_a_200_that_says_success_is_acknowledged(body: bytes) -> None:
         (999, b""),
     ],
 )
-def test_whatever_else_may_have_been_applied_is_uncertain(status: int, body: bytes) -> None:
+def test_any_other_answer_that_may_have_been_applied_is_uncertain(status: int, body: bytes) -> None:
     answer = judge_update(status, body)
     assert (answer.outcome, answer.stop, answer.throttled) == (UNCERTAIN, False, 0)
 
@@ -122,11 +122,11 @@ def test_an_error_is_judged_by_status_and_code(
         (200, b"", "HTTP 200 without a readable confirmation"),
     ],
 )
-def test_the_detail_is_the_services_words(status: int, body: bytes, detail: str) -> None:
+def test_the_detail_is_the_message_of_the_service(status: int, body: bytes, detail: str) -> None:
     assert judge_update(status, body).detail == detail
 
 
-def test_long_words_are_shortened() -> None:
+def test_a_long_message_is_shortened() -> None:
     answer = judge_update(400, json.dumps({"error": "x" * 5000}).encode())
     assert answer.detail == "x" * (MAX_DETAIL_LENGTH - 1) + "…"
 
@@ -144,7 +144,7 @@ def test_long_words_are_shortened() -> None:
         ("nothing to hide", {""}, "nothing to hide"),
     ],
 )
-def test_identities_are_masked_in_the_services_words(
+def test_identities_are_masked_in_the_message_of_the_service(
     words: str, hidden: set[str], shown: str
 ) -> None:
     answer = judge_update(400, json.dumps({"error": words}).encode(), hidden)
