@@ -161,8 +161,8 @@ def direct_transport(base: httpx.URL, connections: int) -> httpx.AsyncBaseTransp
 class ResponseBody:
     """The body of a response, as far as it was read.
 
-    ``is_complete`` is false if the body exceeds the size limit or the connection failed;
-    ``error`` is then the error of the connection.
+    ``is_complete`` is false if the body exceeds the size limit or reading failed. ``error`` is
+    the error of a failed read.
     """
 
     content: bytes = field(repr=False)

@@ -71,7 +71,7 @@ class Limiter:
             self._release()
 
     def record_answer(self, slot: Slot) -> None:
-        """Record an answer other than 429: widen the window a little."""
+        """Record an acknowledgement or a refusal: widen the window a little."""
         answer_time = self._clock.monotonic() - slot.started_at
         self._mean_answer_time += (answer_time - self._mean_answer_time) / _AVERAGED_ANSWERS
         self._size = min(float(self._concurrency), self._size + 1 / self._size)
