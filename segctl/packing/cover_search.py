@@ -103,9 +103,9 @@ def search_covers(delta: Delta, limits: Limits) -> Iterator[Parts]:
     price, score = used.price, float("inf")
     merged_width = min(max(widest, 6), MAX_WIDTH, limits.segments)
     budget = max(MAX_SUBSETS - int((1 << width[short]).sum()), MAX_SUBSETS // 4)
-    for number in range(MAX_ROUNDS):
+    for round_number in range(MAX_ROUNDS):
         mined = current.select(np.flatnonzero(width[current.row] > widest))
-        movable, kept = _merge_parts(mined, merged_width, number, budget)
+        movable, kept = _merge_parts(mined, merged_width, round_number, budget)
         if len(movable.row) == 0:
             return
         result = _split_again(
@@ -160,11 +160,11 @@ def _merge_parts(parts: Parts, widest: int, salt: int, budget: int) -> tuple[Par
     chosen[random_order[np.cumsum(1 << total[random_order]) <= budget]] = True
     movable = fits & chosen[group]
     picked = parts.select(order[movable])
-    label = np.cumsum(np.diff(group[movable], prepend=-1) != 0) - 1
-    length = np.bincount(label, weights=np.diff(picked.start)).astype(np.int64)
+    merged_row = np.cumsum(np.diff(group[movable], prepend=-1) != 0) - 1
+    length = np.bincount(merged_row, weights=np.diff(picked.start)).astype(np.int64)
     start = offsets(length)
     rows = np.zeros(len(length), np.int64)
-    rows[label] = picked.row
+    rows[merged_row] = picked.row
     merged = Parts(row=rows, start=start, ops=sort_within(start, picked.ops))
     return merged, parts.select(np.sort(order[~movable]))
 
@@ -186,7 +186,7 @@ def _split_again(
     subsets = Subsets(rows.start, rows.ops, size[rows.row])
     fixed = _count_fixed_slots(subsets, kept, size, limits)
     possible = np.minimum(subsets.support + fixed.usage, limits.users).astype(np.float64)
-    priced: list[_PricedSplit | None] = [None for _ in SLACKS]
+    best_splits: list[_PricedSplit | None] = [None for _ in SLACKS]
     if len(current.row):
         usage = subsets.count_usage(current.digest(), size[current.row])
         known = np.where(usage > 0, np.minimum(usage, limits.users), UNUSED_SHARE * possible)
@@ -195,15 +195,17 @@ def _split_again(
         tries = _bisect(subsets, fixed, possible, price, limits, steps=steps)
     for split in _add_mixtures(subsets, fixed, tries, limits):
         for i, slack in enumerate(SLACKS):
-            best = priced[i]
+            best = best_splits[i]
             if best is None or split.score(slack) < best.score(slack):
-                priced[i] = split
+                best_splits[i] = split
     covers: list[Parts] = []
-    distinct_splits = {id(f): f for f in priced if f is not None}
-    for one in distinct_splits.values():
-        start, ops = list_part_ops(one.split, rows.start, rows.ops)
-        covers.append(join([Parts(row=rows.row[one.split.row], start=start, ops=ops), kept]))
-    middle = priced[2]
+    distinct_splits = {id(f): f for f in best_splits if f is not None}
+    for priced_split in distinct_splits.values():
+        start, ops = list_part_ops(priced_split.split, rows.start, rows.ops)
+        covers.append(
+            join([Parts(row=rows.row[priced_split.split.row], start=start, ops=ops), kept])
+        )
+    middle = best_splits[2]
     return _RoundResult(
         covers=covers,
         price=next(iter(distinct_splits.values())).price,
@@ -259,13 +261,13 @@ def _descend(
 ) -> Iterator[_PricedSplit]:
     """Yield splits while the price moves in small steps from that of a known cover."""
     odds, step, before = price / (1 - price), 0.07, 0.0
-    for number in range(DESCENT_STEPS):
+    for round_number in range(DESCENT_STEPS):
         priced, estimate = _split_at_odds(subsets, fixed, estimate, odds, limits)
         yield priced
-        if number == 0:
+        if round_number == 0:
             # start with larger steps if the slots are far from balanced
             step = max(step, min(1.0, 2 * abs(priced.imbalance) / (priced.users + priced.ops)))
-        if number > 1:
+        if round_number > 1:
             step *= 0.6 if priced.imbalance * before < 0 else 1.2
         before = priced.imbalance
         odds = odds * (1 + step) if priced.imbalance > 0 else odds / (1 + step)

@@ -56,7 +56,7 @@ class _Rows:
 class _Classes:
     """Classes of users with equal changes, numbered by their first user."""
 
-    label: Numbers  # (U,)
+    class_number: Numbers  # (U,)
     first: Ints  # (C,) the first user of each
     size: Ints  # (C,)
 
@@ -128,21 +128,26 @@ def _find_entries(packing: Packing, user: Ints | Numbers, op: Ints | Numbers, op
 def _place_sharded(rows: _Rows, removal: Bools, limits: Limits, max_changes: int) -> Placing:
     naive, floor = _compute_bounds(rows, len(removal), limits)
     classes = _group_users(rows, len(removal))
-    parts = _fill_by_class(rows, classes, limits)
-    entry, requests, entries = parts.entry, parts.requests, len(parts.request)
-    request = [parts.request]
+    full = _fill_by_class(rows, classes, limits)
+    entry, requests, entries = full.entry, full.requests, len(full.request)
+    request = [full.request]
     rest = np.flatnonzero(entry[rows.start] < 0)
     for users in _split_shards(rows, classes, rest, max_changes):
-        at = spans(rows.start[users].astype(np.int64), rows.width[users].astype(np.int64))
-        packing = _pack_changes(rows.user[at], rows.op[at], removal, limits)
-        entry[at] = _find_entries(packing, rows.user[at], rows.op[at], len(removal)) + entries
+        change_indexes = spans(
+            rows.start[users].astype(np.int64), rows.width[users].astype(np.int64)
+        )
+        packing = _pack_changes(rows.user[change_indexes], rows.op[change_indexes], removal, limits)
+        entry[change_indexes] = (
+            _find_entries(packing, rows.user[change_indexes], rows.op[change_indexes], len(removal))
+            + entries
+        )
         request.append(packing.request + requests)
         requests += packing.requests
         entries += len(packing.request)
-    part = _Placed(entry=entry, request=np.concatenate(request), requests=requests)
+    placed = _Placed(entry=entry, request=np.concatenate(request), requests=requests)
     if requests > naive:
-        part = _place_naively(rows, len(removal), limits)
-    ordered = _sort_removals_first(part, removal[rows.op])
+        placed = _place_naively(rows, len(removal), limits)
+    ordered = _sort_removals_first(placed, removal[rows.op])
     return Placing(
         entry=ordered.entry,
         request=ordered.request.astype(np.int32),
@@ -165,11 +170,15 @@ def _group_users(rows: _Rows, ops: int) -> _Classes:
         return _group_single_changes(rows, ops)
     for salt in range(1, 9):
         digest = _digest(rows, hash_numbers(np.arange(ops), salt))
-        _, first, label = np.unique(digest, return_index=True, return_inverse=True)
+        _, first, class_number = np.unique(digest, return_index=True, return_inverse=True)
         order = np.argsort(first, kind="stable")
         rank = np.empty(len(first), np.int32)
         rank[order] = np.arange(len(first), dtype=np.int32)
-        classes = _Classes(label=rank[label], first=first[order], size=np.bincount(label)[order])
+        classes = _Classes(
+            class_number=rank[class_number],
+            first=first[order],
+            size=np.bincount(class_number)[order],
+        )
         if _are_equal(rows, classes):
             return classes
     raise AssertionError("eight independent hashes collided")
@@ -179,13 +188,13 @@ def _group_single_changes(rows: _Rows, ops: int) -> _Classes:
     """Group users who have one change each by its operation."""
     first = np.full(ops, len(rows.op), np.int64)
     for begin, end, _, _ in _chunks(rows):
-        found, at = np.unique(rows.op[begin:end], return_index=True)
-        first[found] = np.minimum(first[found], begin + at)
+        ops_in_chunk, first_users = np.unique(rows.op[begin:end], return_index=True)
+        first[ops_in_chunk] = np.minimum(first[ops_in_chunk], begin + first_users)
     order = np.argsort(first, kind="stable")[: int((first < len(rows.op)).sum())]
     rank = np.empty(ops, np.int32)
     rank[order] = np.arange(len(order), dtype=np.int32)
     size = np.bincount(rows.op, minlength=ops)[order]
-    return _Classes(label=rank[rows.op], first=first[order], size=size)
+    return _Classes(class_number=rank[rows.op], first=first[order], size=size)
 
 
 def _digest(rows: _Rows, seeds: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
@@ -198,11 +207,11 @@ def _digest(rows: _Rows, seeds: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64
 def _are_equal(rows: _Rows, classes: _Classes) -> bool:
     """Return whether all users of each class have the changes of its first user."""
     for begin, end, low, high in _chunks(rows):
-        first, width = classes.first[classes.label[begin:end]], rows.width[begin:end]
+        first, width = classes.first[classes.class_number[begin:end]], rows.width[begin:end]
         if not bool((width == rows.width[first]).all()):
             return False
-        at = spans(rows.start[first].astype(np.int64), width.astype(np.int64))
-        if not bool((rows.op[low:high] == rows.op[at]).all()):
+        change_indexes = spans(rows.start[first].astype(np.int64), width.astype(np.int64))
+        if not bool((rows.op[low:high] == rows.op[change_indexes]).all()):
             return False
     return True
 
@@ -211,8 +220,8 @@ def _chunks(rows: _Rows) -> list[tuple[int, int, int, int]]:
     """Return chunks of users: (first user, end user, first change, end change)."""
     users = len(rows.start)
     edges = [*range(0, users, _CHUNK_USERS), users]
-    at = [*(int(rows.start[edge]) for edge in edges[:-1]), len(rows.op)]
-    return list(zip(edges, edges[1:], at, at[1:], strict=False))
+    change_edges = [*(int(rows.start[edge]) for edge in edges[:-1]), len(rows.op)]
+    return list(zip(edges, edges[1:], change_edges, change_edges[1:], strict=False))
 
 
 def _fill_by_class(rows: _Rows, classes: _Classes, limits: Limits) -> _Placed:
@@ -223,9 +232,9 @@ def _fill_by_class(rows: _Rows, classes: _Classes, limits: Limits) -> _Placed:
     """
     width = rows.width[classes.first]
     full = np.where(width <= limits.segments, classes.size // limits.users, 0)
-    base, nth = offsets(full)[:-1].astype(np.int32), _rank_in_class(classes)
-    entry = base[classes.label] + nth // limits.users
-    entry[nth >= (full * limits.users).astype(np.int32)[classes.label]] = -1
+    base, position_in_class = offsets(full)[:-1].astype(np.int32), _rank_in_class(classes)
+    entry = base[classes.class_number] + position_in_class // limits.users
+    entry[position_in_class >= (full * limits.users).astype(np.int32)[classes.class_number]] = -1
     requests = int(full.sum())
     return _Placed(
         entry=np.repeat(entry, rows.width),
@@ -236,13 +245,13 @@ def _fill_by_class(rows: _Rows, classes: _Classes, limits: Limits) -> _Placed:
 
 def _rank_in_class(classes: _Classes) -> Numbers:
     """Return the position of each user in its class, from 0."""
-    ramp = np.arange(len(classes.label), dtype=np.int32)
+    position = np.arange(len(classes.class_number), dtype=np.int32)
     if len(classes.size) == 1:
-        return ramp
-    ramp -= np.repeat(offsets(classes.size)[:-1].astype(np.int32), classes.size)
-    nth = np.empty_like(ramp)
-    nth[np.argsort(classes.label, kind="stable")] = ramp
-    return nth
+        return position
+    position -= np.repeat(offsets(classes.size)[:-1].astype(np.int32), classes.size)
+    position_in_class = np.empty_like(position)
+    position_in_class[np.argsort(classes.class_number, kind="stable")] = position
+    return position_in_class
 
 
 def _split_shards(rows: _Rows, classes: _Classes, users: Ints, max_changes: int) -> list[Ints]:
@@ -255,10 +264,12 @@ def _split_shards(rows: _Rows, classes: _Classes, users: Ints, max_changes: int)
     ]
     rank = np.empty(len(begin), np.int64)
     rank[np.lexsort(sort_keys[::-1])] = np.arange(len(begin))
-    users = users[np.argsort(rank[classes.label[users]], kind="stable")]
-    total = np.cumsum(rows.width[users], dtype=np.int64)
-    cuts = np.searchsorted(total, np.arange(max_changes, int(total[-1]), max_changes))
-    return [np.sort(part) for part in np.split(users, cuts) if len(part)]
+    users = users[np.argsort(rank[classes.class_number[users]], kind="stable")]
+    changes_so_far = np.cumsum(rows.width[users], dtype=np.int64)
+    cuts = np.searchsorted(
+        changes_so_far, np.arange(max_changes, int(changes_so_far[-1]), max_changes)
+    )
+    return [np.sort(shard) for shard in np.split(users, cuts) if len(shard)]
 
 
 def _place_naively(rows: _Rows, ops: int, limits: Limits) -> _Placed:
@@ -273,14 +284,14 @@ def _place_naively(rows: _Rows, ops: int, limits: Limits) -> _Placed:
     return _Placed(entry=entry, request=np.arange(total, dtype=np.int64), requests=total)
 
 
-def _sort_removals_first(part: _Placed, removes: Bools) -> _Placed:
+def _sort_removals_first(placed: _Placed, removes: Bools) -> _Placed:
     """Renumber requests by their number of removals, most first, and entries accordingly."""
-    per_entry = np.bincount(part.entry[removes], minlength=len(part.request))
-    per_request = np.bincount(part.request, weights=per_entry, minlength=part.requests)
-    rank = np.empty(part.requests, np.int64)
-    rank[np.argsort(-per_request, kind="stable")] = np.arange(part.requests)
-    request = rank[part.request]
+    per_entry = np.bincount(placed.entry[removes], minlength=len(placed.request))
+    per_request = np.bincount(placed.request, weights=per_entry, minlength=placed.requests)
+    rank = np.empty(placed.requests, np.int64)
+    rank[np.argsort(-per_request, kind="stable")] = np.arange(placed.requests)
+    request = rank[placed.request]
     order = np.argsort(request, kind="stable")
-    moved = np.empty(len(order), np.int32)
-    moved[order] = np.arange(len(order), dtype=np.int32)
-    return _Placed(entry=moved[part.entry], request=request[order], requests=part.requests)
+    new_number = np.empty(len(order), np.int32)
+    new_number[order] = np.arange(len(order), dtype=np.int32)
+    return _Placed(entry=new_number[placed.entry], request=request[order], requests=placed.requests)

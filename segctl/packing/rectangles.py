@@ -90,7 +90,7 @@ class _Matrix:
         self.row_start = offsets(np.bincount(self.row, minlength=len(self.size)))
         self.col_start = offsets(np.bincount(self.col, minlength=len(self.dense)))
 
-    def counts(self, owner: Ints, rows: Ints, owners: int) -> Ints:
+    def count_users(self, owner: Ints, rows: Ints, owners: int) -> Ints:
         """Return, per owner of rows, the users that still have each operation, (owners, M)."""
         width = len(self.dense)
         length = self.row_start[rows + 1] - self.row_start[rows]
@@ -102,7 +102,7 @@ class _Matrix:
             count = np.bincount(key, weights=weight, minlength=owners * width).astype(np.int64)
         return count.reshape(owners, width)
 
-    def users_of(self, ops: Ints) -> Ints:
+    def rows_with(self, ops: Ints) -> Ints:
         """Return all rows that still have all of these operations."""
         length = self.col_start[ops + 1] - self.col_start[ops]
         rare = int(ops[np.argmin(length)])
@@ -156,7 +156,7 @@ def _mine_block(
             _grow(matrix, number * 64 + batch, min(SEED_BATCH, seeds - low), used.price, limits)
             for batch, low in enumerate(range(0, seeds, SEED_BATCH))
         ]
-        sorted_yields = np.sort(np.concatenate([f.yields for f in batches]))
+        sorted_yields = np.sort(np.concatenate([b.yields for b in batches]))
         if len(sorted_yields) == 0:
             break
         # start at the 95th percentile of the yields; never above that of the current candidates
@@ -190,14 +190,14 @@ def _grow(matrix: _Matrix, salt: int, seeds: int, price: float, limits: Limits) 
     while len(has_op):
         start = offsets(np.bincount(owner, minlength=len(has_op)))
         known = np.bincount(owner, weights=matrix.size[rows], minlength=len(has_op))
-        keep = _sample_evenly(start, SAMPLE_USERS if level == 2 else SAMPLE_USERS // 4)
-        sample_owner, sample = owner[keep[1]], rows[keep[1]]
-        count = matrix.counts(sample_owner, sample, len(has_op))
-        held = np.bincount(sample_owner, weights=matrix.size[sample], minlength=len(has_op)).astype(
-            np.int64
-        )
+        sampled_items = _sample_evenly(start, SAMPLE_USERS if level == 2 else SAMPLE_USERS // 4)
+        sample_owner, sample = owner[sampled_items[1]], rows[sampled_items[1]]
+        count = matrix.count_users(sample_owner, sample, len(has_op))
+        sample_users = np.bincount(
+            sample_owner, weights=matrix.size[sample], minlength=len(has_op)
+        ).astype(np.int64)
         # an operation that all users have adds changes and no user slots
-        has_op |= (count == held[:, None]) & (held > 0)[:, None]
+        has_op |= (count == sample_users[:, None]) & (sample_users > 0)[:, None]
         wide = has_op.sum(axis=1)
         yields = _compute_yields(known * scale, wide, price, limits)
         yields[wide > limits.segments] = 0
@@ -321,7 +321,7 @@ def _take_rectangles(
         if candidates.is_complete[c]:
             rows = candidates.rows[candidates.start[c] : candidates.start[c + 1]]
         else:
-            rows = matrix.users_of(ops)
+            rows = matrix.rows_with(ops)
         rows = rows[matrix.dense[ops[:, None], rows].all(axis=0)]
         if len(rows) == 0:
             continue
@@ -339,9 +339,9 @@ def _update_price(
     """Return the slots used with the new rectangles, and the price moved toward balance."""
     users, ops = used.users, used.ops
     for rows, columns in taken:
-        held = int(matrix.size[rows].sum())
-        users += held
-        ops += len(columns) * -(-held // limits.users)
+        rect_users = int(matrix.size[rows].sum())
+        users += rect_users
+        ops += len(columns) * -(-rect_users // limits.users)
     ratio = (users * limits.segments + 1) / (ops * limits.users + 1)
     ratio = min(max(ratio, 0.5), 2.0)
     factor = 1 + PRICE_GAIN * (ratio - 1) if ratio > 1 else 1 / (1 + PRICE_GAIN * (1 / ratio - 1))

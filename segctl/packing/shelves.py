@@ -84,18 +84,21 @@ class Shelves:
 
     def exactly(self, n: int, s: int) -> list[tuple[int, int]]:
         """Return one or two shapes of n users in total and at most s operations, or []."""
-        one = self.by_users.get(n, 0) & ((2 << s) - 1)
-        if one:
-            return [(n, (one & -one).bit_length() - 1)]
+        widths = self.by_users.get(n, 0) & ((2 << s) - 1)
+        if widths:
+            return [(n, (widths & -widths).bit_length() - 1)]
         tall = self.tall & ((1 << n) - 1)
         while tall:
             first = tall.bit_length() - 1
             if 2 * first < n:
                 break
-            second = self.by_users.get(n - first, 0)
-            if second:
-                one = self.by_users[first]
-                a, b = (one & -one).bit_length() - 1, (second & -second).bit_length() - 1
+            other_widths = self.by_users.get(n - first, 0)
+            if other_widths:
+                widths = self.by_users[first]
+                a, b = (
+                    (widths & -widths).bit_length() - 1,
+                    (other_widths & -other_widths).bit_length() - 1,
+                )
                 if a + b <= s and (2 * first > n or len(self.shelf[first, a]) > 1):
                     return [(first, a), (n - first, b)]
             tall ^= 1 << first

@@ -62,8 +62,8 @@ class Subsets:
             row = np.flatnonzero(width == k)
             digest = np.zeros((len(row), 1 << k), np.uint64)
             for j in range(k):
-                one = seeds[cols[start[row] + j]]
-                digest[:, 1 << j : 2 << j] = digest[:, : 1 << j] + one[:, None]
+                op_hash = seeds[cols[start[row] + j]]
+                digest[:, 1 << j : 2 << j] = digest[:, : 1 << j] + op_hash[:, None]
             hashes.append(digest[:, 1:].ravel())
             rows_by_width.append((k, row))
         self.hashes, inverse = np.unique(np.concatenate(hashes), return_inverse=True)
@@ -72,12 +72,12 @@ class Subsets:
         self.support = np.zeros(patterns, np.int64)  # users whose row contains the pattern
         self.width = np.zeros(patterns, np.int64)
         self.groups: list[_Group] = []
-        at = 0
+        offset = 0
         for k, row in rows_by_width:
             count = len(row) * ((1 << k) - 1)
             number = np.zeros((len(row), 1 << k), np.int32)
-            number[:, 1:] = inverse[at : at + count].reshape(len(row), -1)
-            at += count
+            number[:, 1:] = inverse[offset : offset + count].reshape(len(row), -1)
+            offset += count
             users = size[row] if counted is None else np.where(counted[row], size[row], 0)
             weight = np.repeat(users, (1 << k) - 1)
             self.support += np.bincount(
@@ -90,20 +90,18 @@ class Subsets:
         """Return the minimum of ``number`` over the operations of each pattern, (P,)."""
         result = np.zeros(len(self.hashes), np.int64)
         for group in self.groups:
-            min_over_ops = np.full(group.pattern.shape, np.iinfo(np.int64).max)
+            minimum = np.full(group.pattern.shape, np.iinfo(np.int64).max)
             for j in range(group.width):
-                one = number[cols[start[group.row] + j]]
-                min_over_ops[:, 1 << j : 2 << j] = np.minimum(
-                    min_over_ops[:, : 1 << j], one[:, None]
-                )
-            result[group.pattern[:, 1:]] = min_over_ops[:, 1:]
+                op_values = number[cols[start[group.row] + j]]
+                minimum[:, 1 << j : 2 << j] = np.minimum(minimum[:, : 1 << j], op_values[:, None])
+            result[group.pattern[:, 1:]] = minimum[:, 1:]
         return result
 
     def count_usage(self, digest: npt.NDArray[np.uint64], users: Ints) -> Ints:
         """Return the users of parts per pattern, (P,); parts with an unknown hash are ignored."""
-        at = np.minimum(np.searchsorted(self.hashes, digest), len(self.hashes) - 1)
-        known = self.hashes[at] == digest
-        count = np.bincount(at[known], weights=users[known], minlength=len(self.hashes))
+        index = np.minimum(np.searchsorted(self.hashes, digest), len(self.hashes) - 1)
+        known = self.hashes[index] == digest
+        count = np.bincount(index[known], weights=users[known], minlength=len(self.hashes))
         return count.astype(np.int64)
 
     def split(self, price: Prices) -> Split:
@@ -116,16 +114,16 @@ class Subsets:
                 pattern = group.pattern[low : low + CHUNK_ROWS]
                 cost, choice = _cheapest_partitions(group.width, price[pattern].T.copy())
                 value += int((cost.astype(np.int64) * self.size[row]).sum())
-                at = np.arange(len(row))
+                open_rows = np.arange(len(row))
                 rest = np.full(len(row), (1 << group.width) - 1)
-                while len(at):
-                    part = choice[rest, at].astype(np.int64)
-                    rows.append(row[at])
+                while len(open_rows):
+                    part = choice[rest, open_rows].astype(np.int64)
+                    rows.append(row[open_rows])
                     parts.append(part)
-                    patterns.append(pattern[at, part].astype(np.int64))
+                    patterns.append(pattern[open_rows, part].astype(np.int64))
                     rest = rest ^ part
                     more = rest > 0
-                    at, rest = at[more], rest[more]
+                    open_rows, rest = open_rows[more], rest[more]
         return self.build_split(
             np.concatenate(rows), np.concatenate(parts), np.concatenate(patterns), value
         )

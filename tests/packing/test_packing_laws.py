@@ -1,4 +1,4 @@
-"""Laws that hold for any delta: lossless, within limits, never worse than naive, canonical."""
+"""Properties for any delta: lossless, within limits, never worse than naive, canonical."""
 
 from random import Random
 
@@ -30,7 +30,7 @@ def pack_changes(changes: Changes, limits: Limits) -> Packing:
     return pack(table[:, 0], table[:, 1], removal=np.arange(301) % 3 == 0, limits=limits)
 
 
-def same(one: Packing, other: Packing) -> bool:
+def is_same(one: Packing, other: Packing) -> bool:
     return all(
         np.array_equal(getattr(one, name), getattr(other, name))
         for name in ("request", "user_start", "users", "op_start", "ops", "requests")
@@ -39,7 +39,7 @@ def same(one: Packing, other: Packing) -> bool:
 
 @given(changes_of, limits_of)
 @settings(max_examples=300, deadline=None)
-def test_carries_exactly_the_delta_within_limits_between_floor_and_naive(
+def test_a_packing_has_exactly_the_delta_within_limits_and_bounds(
     changes: Changes, limits: Limits
 ) -> None:
     table = np.array(changes, np.int64).reshape(-1, 2)
@@ -49,11 +49,11 @@ def test_carries_exactly_the_delta_within_limits_between_floor_and_naive(
 @given(changes_of, limits_of, st.randoms(use_true_random=False))
 @settings(max_examples=60, deadline=None)
 def test_depends_on_the_set_of_changes_not_on_their_order(
-    changes: Changes, limits: Limits, chance: Random
+    changes: Changes, limits: Limits, random: Random
 ) -> None:
     shuffled = list(changes)
-    chance.shuffle(shuffled)
-    assert same(pack_changes(changes, limits), pack_changes(shuffled, limits))
+    random.shuffle(shuffled)
+    assert is_same(pack_changes(changes, limits), pack_changes(shuffled, limits))
 
 
 @given(changes_of, limits_of)

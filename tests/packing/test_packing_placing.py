@@ -1,4 +1,4 @@
-"""The same laws for deltas beyond what is packed together: lossless, within limits, canonical."""
+"""The same properties for a delta in shards: lossless, within limits, canonical."""
 
 import numpy as np
 import pytest
@@ -34,7 +34,7 @@ def table(changes: Changes) -> tuple[Ints, Ints]:
 
 
 def as_packing(placing: Placing, user: Ints, op: Ints) -> Packing:
-    """Write a placing as the entries that it says there are."""
+    """Return the packing that a placing describes."""
     entries = range(len(placing.request))
     users = [np.unique(user[placing.entry == e]) for e in entries]
     ops = [np.unique(op[placing.entry == e]) for e in entries]
@@ -52,14 +52,14 @@ def as_packing(placing: Placing, user: Ints, op: Ints) -> Packing:
 
 
 def removals(placing: Placing, op: Ints, removal: Bools) -> list[int]:
-    """Count the removals of each request."""
+    """Return the number of removals of each request."""
     request = placing.request[placing.entry[removal[op]]]
     return [int(count) for count in np.bincount(request, minlength=placing.requests)]
 
 
 @given(changes_of, limits_of, st.sampled_from([1, 10, 50, 1000]))
 @settings(max_examples=400, deadline=None)
-def test_carries_exactly_the_delta_within_limits_between_floor_and_naive(
+def test_a_packing_has_exactly_the_delta_within_limits_and_bounds(
     changes: Changes, limits: Limits, max_changes: int
 ) -> None:
     user, op = table(changes)
@@ -72,7 +72,7 @@ def test_carries_exactly_the_delta_within_limits_between_floor_and_naive(
 
 @given(changes_of, limits_of, st.sampled_from([10, 1000]))
 @settings(max_examples=50, deadline=None)
-def test_numbers_of_users_matter_by_their_order_alone(
+def test_only_the_order_of_user_numbers_matters(
     changes: Changes, limits: Limits, max_changes: int
 ) -> None:
     user, op = table(changes)
@@ -88,7 +88,7 @@ def test_numbers_of_users_matter_by_their_order_alone(
     assert np.array_equal(one.request, other.request)
 
 
-def test_users_who_change_alike_fill_whole_requests() -> None:
+def test_users_with_equal_changes_fill_whole_requests() -> None:
     user = np.arange(100_050, dtype=np.int64)
     op = (user % 3).astype(np.int64)
     placing = place(user, op, removal=np.array([False, True, False]), max_changes=1000)

@@ -1,4 +1,4 @@
-"""The steps of packing, each against a plain way of saying what it should do."""
+"""Each step of packing, compared with a simple definition of its result."""
 
 from itertools import pairwise, product
 
@@ -21,27 +21,27 @@ rows_of = st.lists(
 )
 
 
-def ragged(rows: Rows) -> tuple[Ints, Ints]:
+def as_ragged(rows: Rows) -> tuple[Ints, Ints]:
     return offsets(np.array([len(r) for r in rows])), np.array([c for r in rows for c in r])
 
 
-def splits(items: tuple[int, ...]) -> list[list[tuple[int, ...]]]:
-    """List all partitions of a set."""
+def list_partitions(items: tuple[int, ...]) -> list[list[tuple[int, ...]]]:
+    """Return all partitions of a set."""
     if not items:
         return [[]]
     head, *tail = items
-    found = []
+    partitions = []
     for mask in product([False, True], repeat=len(tail)):
         part = (head, *(t for t, m in zip(tail, mask, strict=True) if m))
         rest = tuple(t for t, m in zip(tail, mask, strict=True) if not m)
-        found += [[part, *more] for more in splits(rest)]
-    return found
+        partitions += [[part, *more] for more in list_partitions(rest)]
+    return partitions
 
 
 @given(rows_of, st.integers(1, 50))
 @settings(max_examples=40, deadline=None)
 def test_rows_are_split_at_the_least_price(rows: Rows, seed: int) -> None:
-    start, cols = ragged(rows)
+    start, cols = as_ragged(rows)
     subsets = Subsets(start, cols, np.ones(len(rows), np.int64))
     price = (np.arange(len(subsets.hashes)) * seed * 7919 % 1000).astype(np.int32)
     split = subsets.split(price)
@@ -51,22 +51,22 @@ def test_rows_are_split_at_the_least_price(rows: Rows, seed: int) -> None:
     for number, row in enumerate(rows):
         chosen = [p for p, r in zip(parts, split.row, strict=True) if r == number]
         assert sorted(c for p in chosen for c in p) == row
-        known = [s for s in splits(tuple(row)) if all(p in of_set for p in s)]
+        known = [s for s in list_partitions(tuple(row)) if all(p in of_set for p in s)]
         assert sum(of_set[p] for p in chosen) == min(sum(of_set[p] for p in s) for s in known)
 
 
 @given(rows_of)
 @settings(max_examples=40, deadline=None)
 def test_mining_splits_rows_without_loss(rows: Rows) -> None:
-    start, cols = ragged(rows)
+    start, cols = as_ragged(rows)
     used = SlotUsage(users=0, ops=0, price=0.6)
     parts, _ = mine_rectangles(start, cols, np.ones(len(rows), np.int64), Limits(), used)
-    got = sorted(
+    covered = sorted(
         (int(parts.row[k]), int(op))
         for k in range(len(parts.row))
         for op in parts.ops[parts.start[k] : parts.start[k + 1]]
     )
-    assert got == [(r, c) for r, row in enumerate(rows) for c in row]
+    assert covered == [(r, c) for r, row in enumerate(rows) for c in row]
 
 
 @given(
@@ -99,7 +99,7 @@ def test_bounds_never_exceed_what_sending_each_row_takes(
     rows: Rows, users: int, segments: int
 ) -> None:
     limits = Limits(users=users, segments=segments)
-    start, cols = ragged(rows)
+    start, cols = as_ragged(rows)
     user = np.repeat(np.arange(len(rows)), np.diff(start))
     delta = build_delta(user, cols, np.zeros(10, np.bool_))
     by_row = sum(-(-len(r) // segments) for r in rows)
@@ -108,9 +108,9 @@ def test_bounds_never_exceed_what_sending_each_row_takes(
         assert bound <= min(by_row, by_op)
 
 
-def test_two_users_who_share_nothing_need_what_the_priced_bound_says() -> None:
+def test_the_priced_bound_counts_users_without_common_operations() -> None:
     # three users with two operations each, all different: a request of three users and
-    # three operations can carry no two of them whole
+    # three operations cannot have all changes of two users
     user, op = np.repeat(np.arange(3), 2), np.arange(6)
     delta = build_delta(user, op, np.zeros(6, np.bool_))
     assert priced_floor(delta, Limits(users=3, segments=3)) == 2

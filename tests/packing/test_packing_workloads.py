@@ -1,4 +1,4 @@
-"""Small versions of the benchmark's workloads: shapes real audiences have."""
+"""Small versions of the benchmark workloads, which have the shapes of real audiences."""
 
 from functools import cache
 
@@ -31,12 +31,12 @@ def packed(name: str, limits: Limits) -> Packing:
 
 
 @pytest.mark.parametrize("name", sorted(WORKLOADS))
-def test_every_workload_is_carried_exactly(name: str) -> None:
+def test_every_workload_is_packed_exactly(name: str) -> None:
     packed(name, Limits())
 
 
 @pytest.mark.parametrize("name", ["attributes", "communities", "small"])
-def test_every_workload_is_carried_exactly_when_slots_are_distinct(name: str) -> None:
+def test_every_workload_is_packed_exactly_when_slots_are_distinct(name: str) -> None:
     packed(name, Limits(counting="distinct"))
 
 
@@ -67,7 +67,7 @@ def test_packing_twice_gives_the_same_requests() -> None:
     assert np.array_equal(first.request, again.request)
 
 
-@pytest.mark.skipif(not CDNOW.exists(), reason="the CDNOW example is not there")
+@pytest.mark.skipif(not CDNOW.exists(), reason="the CDNOW example is missing")
 def test_month_ends_of_real_purchases_take_the_least_requests() -> None:
     requests = floor = 0
     for delta in cdnow_months()[-3:]:
