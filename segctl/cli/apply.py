@@ -1,4 +1,4 @@
-"""``segctl apply``: make CleverTap's segments as declared."""
+"""``segctl apply``: change CleverTap's segments to what is declared."""
 
 import click
 
@@ -12,7 +12,7 @@ from segctl.core.errors import WrongUsage
 @click.command("apply", epilog="Example: segctl apply gold.segplan")
 @click.argument("file", metavar="[FILE]", required=False, type=options.Given())
 @options.auto_approve
-@click.option("--json", "as_json", is_flag=True, help="Stream JSON objects, one a line.")
+@click.option("--json", "as_json", is_flag=True, help="Stream JSON objects, one per line.")
 @options.targets
 @options.reread
 @options.identities
@@ -30,11 +30,11 @@ def command(
     identities: str | None,
     lock_timeout: float,
 ) -> int:
-    """Make CleverTap's segments as declared.
+    """Change CleverTap's segments to what is declared.
 
-    Plans and asks for the word yes; or applies FILE, a plan that `segctl plan
-    --out` saved, as it was reviewed. Ctrl-C finishes what is in flight; the same
-    command again goes on from there. Needs CLEVERTAP_ACCOUNT_ID and
+    Plans and asks for confirmation, or applies FILE, a plan saved by `segctl plan
+    --out`, exactly as it was reviewed. Ctrl-C finishes the requests in flight; run
+    the same command again to continue. Needs CLEVERTAP_ACCOUNT_ID and
     CLEVERTAP_PASSCODE in the environment.
     """
     if file and (targets or screen.variables or reread):

@@ -1,4 +1,4 @@
-"""What ``apply`` and ``destroy`` share: show, ask, send, report."""
+"""The run that ``apply`` and ``destroy`` share: show the plan, ask, send, report."""
 
 import sys
 import time
@@ -21,7 +21,7 @@ _CANCELLED = 1
 
 
 class Run:
-    """One apply as the screen sees it: it shows the plan, asks, and reports the end."""
+    """One apply on the command line: shows the plan, asks, and reports the result."""
 
     def __init__(
         self,
@@ -50,7 +50,7 @@ class Run:
         lock_timeout: float,
         reread: bool = False,
     ) -> int:
-        """Do it all; raises what ``apply_workspace`` raises."""
+        """Run the apply and return the exit code. Raises the errors of ``apply_workspace``."""
         with self._interrupts:
             try:
                 applied = apply_workspace(
@@ -74,7 +74,7 @@ class Run:
         return 0 if applied.approved else _CANCELLED
 
     def approve(self, plan: Plan) -> bool:
-        """Show the plan and ask for the word ``yes``, unless that was given beforehand."""
+        """Show the plan and ask for ``yes``, unless approval was given in advance."""
         self._show(plan)
         if self._asks and not self._answered_yes():
             self._screen.out(f"\n{self._verb.title()} cancelled.\n")
@@ -83,7 +83,7 @@ class Run:
         return True
 
     def observe(self, event: Event) -> None:
-        """Show progress, and the report at the end."""
+        """Show progress, and the report when the apply has ended."""
         self._progress(event)
         if isinstance(event, ApplyEnded):
             style = self._screen.out_style
@@ -114,7 +114,7 @@ class Run:
 
 
 class JsonRun(Run):
-    """The same as a stream of JSON objects, for machines; it never asks."""
+    """An apply that streams JSON objects and never asks."""
 
     def __init__(self, screen: Screen, *, verb: str, saved: str | None) -> None:
         self._stream = JsonLines(screen.out, time.time, time.monotonic)
@@ -130,7 +130,7 @@ class JsonRun(Run):
         lock_timeout: float,
         reread: bool = False,
     ) -> int:
-        """Do it all; an error is told in the stream as well."""
+        """Run the apply and return the exit code. Errors are also written to the stream."""
         self._stream.send(stream.version_line(__version__))
         try:
             return super().go(
@@ -142,7 +142,7 @@ class JsonRun(Run):
             raise
 
     def observe(self, event: Event) -> None:
-        """Stream the event."""
+        """Write the event to the stream."""
         self._progress(event)
 
     def _show(self, plan: Plan) -> None:
@@ -154,7 +154,7 @@ class JsonRun(Run):
 
 
 def check_can_ask(verb: str, *, plan: str = "plan") -> None:
-    """Raise ``WrongUsage`` where nobody could answer; ``plan`` is what reviews it instead."""
+    """Raise ``WrongUsage`` without a terminal; ``plan`` is the command to review with instead."""
     if not sys.stdin.isatty():
         raise WrongUsage(
             f"{verb} asks for the word yes, and standard input is no terminal",

@@ -1,4 +1,4 @@
-"""The options that every command takes, and what they set up."""
+"""The options that every command takes."""
 
 import functools
 import logging
@@ -45,7 +45,7 @@ _COMMON = (
         metavar="NAME=VALUE",
         multiple=True,
         callback=_variables,
-        help="Set a variable; may be repeated.",
+        help="Set a variable. Can be repeated.",
     ),
     click.option("--no-color", is_flag=True, help="Print without colors, as NO_COLOR does."),
     click.option(
@@ -58,7 +58,7 @@ _COMMON = (
 
 
 def common(function: Callable[Concatenate[Screen, P], R]) -> Callable[..., R]:
-    """Add the options that every command takes; pass the ``Screen`` set up by them first."""
+    """Add the common options to a command, and pass it the ``Screen`` they configure."""
 
     @functools.wraps(function)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -82,7 +82,7 @@ def _check_here() -> None:
         Path.cwd()
     except FileNotFoundError:
         raise OperationError(
-            "the folder in which you are is gone", hint="Go to another folder first."
+            "the current folder no longer exists", hint="Change to another folder first."
         ) from None
 
 
@@ -96,7 +96,7 @@ def _log(level: str, screen: Screen) -> None:
 
 
 class _ToScreen(logging.Handler):
-    """Writes log records, with their time, to where the screen's messages go."""
+    """Writes log records, with their time, to the screen's standard error."""
 
     def __init__(self, screen: Screen) -> None:
         super().__init__()
@@ -104,5 +104,5 @@ class _ToScreen(logging.Handler):
         self.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write one record; line breaks and control characters in it are escaped."""
+        """Write one record, with line breaks and control characters escaped."""
         self._screen.err(escaped(self.format(record)) + "\n")

@@ -25,9 +25,9 @@ def command(
 ) -> int:
     """Remove all members of the managed segments.
 
-    CleverTap has no call that deletes a segment: its empty shell stays until it is
-    deleted in the dashboard, and a manifest that comes back takes it over again.
-    Asks for the word yes.
+    CleverTap's API cannot delete a segment: the empty segment stays until it is
+    deleted in the dashboard, and a manifest that returns adopts it again. Asks for
+    confirmation.
     """
     if not auto_approve:
         check_can_ask("destroy", plan="plan --destroy")

@@ -18,11 +18,17 @@ from segctl.render.style import escaped
     "--port", type=click.IntRange(0, 65535), default=8787, show_default=True, help="0: any free."
 )
 @click.option("--data", metavar="DIR", help="Keep the data here.  [default: in memory]")
-@click.option("--latency-ms", type=click.IntRange(min=0), default=0, help="Answer this much later.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Seed of all chance.")
+@click.option(
+    "--latency-ms", type=click.IntRange(min=0), default=0, help="Delay every answer by this time."
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed for all random choices.")
 @click.option("--faults", metavar="FILE", help="Inject the faults that this JSON file lists.")
-@click.option("--settings", metavar="FILE", help="Set what this JSON file names, as PUT settings.")
-@click.option("--allow-remote", is_flag=True, help="Let --host be an address others can reach.")
+@click.option("--settings", metavar="FILE", help="Apply the settings in this JSON file.")
+@click.option(
+    "--allow-remote",
+    is_flag=True,
+    help="Allow --host to be an address that other machines can reach.",
+)
 @common
 def command(
     screen: Screen,
@@ -38,10 +44,10 @@ def command(
 ) -> None:
     """Run a local CleverTap API Segments service.
 
-    Prints its address and the settings that make segctl use it; Ctrl-C ends it.
-    It serves the account of CLEVERTAP_ACCOUNT_ID and CLEVERTAP_PASSCODE where they
-    are set, else EMULATOR with the passcode emulator. With --allow-remote they must
-    be set, since anybody knows the emulator's own.
+    Prints its address and the environment that makes segctl use it. Ctrl-C ends it.
+    It serves the account in CLEVERTAP_ACCOUNT_ID and CLEVERTAP_PASSCODE if they are
+    set, otherwise the account EMULATOR with the passcode emulator. --allow-remote
+    requires them to be set, since the default passcode is public.
     """
     try:
         from segctl.emulator import server  # noqa: PLC0415 - its libraries are an extra
@@ -69,10 +75,10 @@ def command(
             allow_remote=allow_remote,
         )
     except ExposedError as error:
-        hint = "Set CLEVERTAP_ACCOUNT_ID and CLEVERTAP_PASSCODE to values of your own."
+        hint = "Set CLEVERTAP_ACCOUNT_ID and CLEVERTAP_PASSCODE to your own values."
         raise OperationError(f"the emulator cannot start: {error}", hint=hint) from error
     except (EmulatorError, ValueError) as error:
-        # ValueError: the faults file is no JSON.
+        # ValueError: the faults file is not JSON.
         raise OperationError(f"the emulator cannot start: {error}") from error
     except OSError as error:
         raise _unavailable(error, port) from error
@@ -80,14 +86,14 @@ def command(
 
 def _unavailable(error: OSError, port: int) -> OperationError:
     if error.errno == errno.EADDRINUSE:
-        hint = "End what listens there, or choose another with --port."
+        hint = "Stop the program that uses it, or choose another port with --port."
         return OperationError(f"port {port} is taken", hint=hint)
     what = f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror)
     return OperationError(f"the emulator cannot start: {what}")
 
 
 def _accounts() -> dict[str, str] | None:
-    """Give the environment's account; ``None``, where it names none, for the emulator's own."""
+    """Return the account in the environment, or ``None`` for the emulator's default account."""
     account = os.environ.get("CLEVERTAP_ACCOUNT_ID")
     passcode = os.environ.get("CLEVERTAP_PASSCODE")
     if bool(account) != bool(passcode):
@@ -96,7 +102,7 @@ def _accounts() -> dict[str, str] | None:
             there, absent = absent, there
         raise OperationError(
             f"{there} is set and {absent} is not",
-            hint="Set both to serve that account, or neither to serve the emulator's own.",
+            hint="Set both to serve that account, or neither for the default account.",
         )
     return {account: passcode} if account and passcode else None
 
@@ -104,7 +110,7 @@ def _accounts() -> dict[str, str] | None:
 def _welcome(url: str, accounts: Mapping[str, str] | None) -> str:
     if accounts:
         (account,) = accounts
-        serves = f"It serves the account {escaped(account)} of CLEVERTAP_ACCOUNT_ID.\n"
+        serves = f"It serves the account {escaped(account)} from CLEVERTAP_ACCOUNT_ID.\n"
         credentials = "  # CLEVERTAP_ACCOUNT_ID and CLEVERTAP_PASSCODE as they are set here\n"
     else:
         serves = "It serves the account EMULATOR.\n"
@@ -114,5 +120,5 @@ def _welcome(url: str, accounts: Mapping[str, str] | None) -> str:
         "Let segctl use it, in another terminal, with:\n\n"
         f"{credentials}"
         f"  export CLEVERTAP_BASE_URL={escaped(url)}\n\n"
-        "or, for good, with baseUrl below spec.provider in segctl.yaml.\n"
+        "or, permanently, with spec.provider.baseUrl in segctl.yaml.\n"
     )

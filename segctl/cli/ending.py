@@ -1,6 +1,6 @@
-"""Signals while nothing is sent: they end the run, with its scratch files cleared away.
+"""Signals while nothing is sent: they end the run and remove its scratch files.
 
-Light, since every run begins with it.
+Light to import, since every run starts with it.
 """
 
 import signal
@@ -10,16 +10,16 @@ _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Ending:
-    """Raises ``KeyboardInterrupt`` at a signal, and remembers it in ``asked``.
+    """Raises ``KeyboardInterrupt`` on a signal, and records it in ``asked``.
 
-    A query that runs in DuckDB ends with another error, which is no bug then.
+    A running DuckDB query then ends with another error, which is not a bug.
     """
 
     def __init__(self) -> None:
         self.asked = False
 
     def listen(self) -> None:
-        """Take over the signals that nobody else took, nor told to be ignored (``nohup``)."""
+        """Handle the signals that have their default action; keep ignored ones (``nohup``)."""
         for number in _ENDING:
             if signal.getsignal(number) in {signal.SIG_DFL, signal.default_int_handler}:
                 signal.signal(number, self._handle)

@@ -1,4 +1,4 @@
-"""Errors as their reader sees them, and the exit code of each: the contract's table."""
+"""How errors are printed, and the exit code of each."""
 
 import traceback
 
@@ -38,7 +38,7 @@ _ISSUES = "the project's issue tracker"
 
 
 def report(error: BaseException, screen: Screen) -> int:
-    """Print what went wrong and what to do; give the exit code."""
+    """Print what went wrong and what to do. Return the exit code."""
     expected = isinstance(error, SegctlError | click.ClickException | click.Abort)
     if screen.traceback or (screen.debug and not expected):
         screen.err("".join(traceback.format_exception(error)))
@@ -46,7 +46,7 @@ def report(error: BaseException, screen: Screen) -> int:
         case click.ClickException():
             return _usage(error, screen)
         case click.Abort() | KeyboardInterrupt() | EOFError():
-            # An Abort is click's word for a Ctrl-C after which it has ended the line itself.
+            # Abort is click's Ctrl-C; click has already ended the line.
             screen.err("Interrupted.\n" if isinstance(error, click.Abort) else "\nInterrupted.\n")
             return INTERRUPTED
         case SegctlError():
@@ -84,13 +84,13 @@ def _explain(error: SegctlError, screen: Screen) -> None:
 
 
 def _told(error: SegctlError) -> bool:
-    """Tell whether a finding printed above says the same as the hint."""
+    """Whether a finding printed above says the same as the hint."""
     findings = error.findings if isinstance(error, GuardRefused) else ()
     return any(found.detail == error.hint for found in findings)
 
 
 def _bug(error: BaseException, screen: Screen) -> int:
-    # The text of a foreign exception may quote anything, so it is shown on request only.
+    # The text of an unexpected exception can quote anything, so it is shown only on request.
     screen.err(
         f"{_heading(screen)} segctl {__version__} met an error that it did not expect: "
         f"{type(error).__name__}\n"

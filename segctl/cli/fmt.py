@@ -18,14 +18,14 @@ DIFFERENT = 1
 
 
 @click.command("fmt", epilog="Example: segctl fmt --check --diff")
-@click.option("--check", is_flag=True, help="Write nothing; exit 1 where a file would change.")
+@click.option("--check", is_flag=True, help="Write nothing; exit 1 if a file would change.")
 @click.option("--diff", is_flag=True, help="Print what changes.")
 @common
 def command(screen: Screen, *, check: bool, diff: bool) -> int:
     """Rewrite the manifests in canonical form.
 
-    Comments and values stay as they are; documents that are not segctl's are left
-    alone. Prints the files that change.
+    Keeps comments and values, and ignores documents that are not segctl's. Prints
+    the files that change.
     """
     context = screen.context()
     files = read_manifests(context)

@@ -1,4 +1,4 @@
-"""``segctl force-unlock``: break a lock that a dead run left behind."""
+"""``segctl force-unlock``: break the lock of a run that has died."""
 
 import click
 
@@ -12,10 +12,10 @@ from segctl.workflows.state import force_unlock
 @click.argument("lock_id", metavar="ID")
 @common
 def command(screen: Screen, *, lock_id: str) -> None:
-    """Break a lock that a dead run left behind.
+    """Break the lock of a run that has died.
 
-    ID is told by the run that found the state locked. Make sure that the run
-    that holds it is gone: two at once could send a change twice.
+    The run that found the state locked printed ID. Make sure that the run holding
+    the lock has ended: two runs at once could send a change twice.
     """
     force_unlock(screen.context(), lock_id)
     screen.out(f"Lock {escaped(lock_id)} is broken.\n")

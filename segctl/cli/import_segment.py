@@ -1,4 +1,4 @@
-"""``segctl import``: adopt a segment that exists already."""
+"""``segctl import``: adopt an existing segment."""
 
 from typing import Literal
 
@@ -18,8 +18,8 @@ from segctl.workflows.import_segment import MembersFile, import_segment
 @click.option(
     "--members",
     metavar="FILE",
-    help="Who is in it: csv, tsv, jsonl, parquet or txt, .gz and .zst too; a folder, a pattern, "
-    "or the address of an object.",
+    help="The current members: csv, tsv, jsonl, parquet or txt, also .gz and .zst; a file, a "
+    "folder, a pattern, or an object URL.",
 )
 @click.option(
     "--column", metavar="NAME", default="identity", show_default=True, help="FILE's column."
@@ -35,7 +35,7 @@ from segctl.workflows.import_segment import MembersFile, import_segment
     "--ct-segment-id",
     type=click.IntRange(min=1),
     metavar="N",
-    help="Name it to CleverTap by this id, where it has no customerSegmentId.",
+    help="Address it by this id in requests, if it has no customerSegmentId.",
 )
 @options.lock_timeout
 @options.limits
@@ -50,11 +50,11 @@ def command(
     ct_segment_id: int | None,
     lock_timeout: float,
 ) -> None:
-    """Adopt a segment that exists in CleverTap; nothing is sent.
+    """Adopt a segment that exists in CleverTap. Sends nothing.
 
-    ADDRESS is declared in the workspace. FILE says who is in the segment now, as
-    exported from the dashboard or the warehouse; without it the segment is taken
-    for empty. The next plan shows what differs from the manifests.
+    ADDRESS must be declared in the workspace. FILE lists the segment's current
+    members, exported from the dashboard or the warehouse; without it the segment is
+    recorded as empty. The next plan shows the differences from the manifests.
     """
     file = None
     if members is not None:

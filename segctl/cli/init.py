@@ -1,4 +1,4 @@
-"""``segctl init``: make a workspace that plans cleanly."""
+"""``segctl init``: create a workspace that plans without errors."""
 
 import shlex
 
@@ -10,7 +10,7 @@ from segctl.render.style import escaped
 from segctl.workflows.validate import create_workspace
 
 _KEPT = """\
-Kept your .gitignore; the state holds identities in full, so add to it:
+Kept your .gitignore. The state contains identities in full, so add these lines to it:
   segctl.state.json
   segctl.state.json.*
   segctl.state.d/
@@ -22,10 +22,10 @@ Kept your .gitignore; the state holds identities in full, so add to it:
 @click.argument("folder", metavar="[DIR]", default=".")
 @common
 def command(screen: Screen, *, folder: str) -> None:
-    """Make a workspace that plans cleanly.
+    """Create a workspace that plans without errors.
 
-    Writes segctl.yaml and an example into DIR (the present folder by default);
-    existing files are never overwritten.
+    Writes segctl.yaml and an example to DIR (default: the current folder). Existing
+    files are never overwritten.
     """
     path = screen.path(folder)
     written = create_workspace(path)

@@ -1,6 +1,6 @@
-"""Ctrl-C and SIGTERM during an apply: the first finishes what is in flight, the second leaves.
+"""Ctrl-C and SIGTERM during an apply: the first finishes requests in flight, the second exits.
 
-Both are safe: the journal knows what was sent.
+Both are safe: the journal has what was sent.
 """
 
 import os
@@ -19,7 +19,7 @@ _STDERR = 2
 
 
 class Interrupts:
-    """Turns signals into a ``StopSignal`` once armed; a context manager that disarms."""
+    """Turns signals into a ``StopSignal`` once armed. A context manager that disarms."""
 
     def __init__(self, stop: StopSignal) -> None:
         self._stop = stop
@@ -27,23 +27,23 @@ class Interrupts:
         self._asked = False
 
     def __enter__(self) -> Self:
-        """Do nothing yet: until something is sent, Ctrl-C simply ends the program."""
+        """Do nothing yet: until something is sent, Ctrl-C ends the program."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Give the signals back to whoever had them."""
+        """Restore the previous signal handlers."""
         for number, handler in self._before.items():
             signal.signal(number, handler)
         self._before.clear()
 
     def arm(self) -> None:
-        """Take the signals over; call in the main thread, when sending may begin."""
+        """Handle the signals from now on. Call in the main thread, before sending."""
         for number in _SIGNALS:
             self._before.setdefault(number, signal.signal(number, self._handle))
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         del number, frame
-        # Taken note of before anything else: the second may come while the first is told.
+        # Recorded first: a second signal can arrive while the first is being reported.
         again, self._asked = self._asked, True
         if not again:
             self._stop.set()
@@ -55,6 +55,6 @@ class Interrupts:
 
 
 def _tell(message: bytes) -> None:
-    # os.write: printing from a handler may run into a half-done print.
+    # os.write: the handler may interrupt a print.
     with suppress(OSError):
         os.write(_STDERR, message)

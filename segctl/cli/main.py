@@ -1,7 +1,7 @@
-"""The program: its commands as a static table, and the one place where errors become exit codes.
+"""The program: a static table of commands, and the one place that turns errors into exit codes.
 
-``segctl --help`` answers from the table alone; a command's module, and with it
-the libraries that it needs, is imported when the command is called.
+``segctl --help`` needs only the table. A command's module, with the libraries that it needs,
+is imported when the command is called.
 """
 
 import importlib
@@ -21,36 +21,36 @@ if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
 COMMANDS: Mapping[str, tuple[str, str]] = {
-    "init": ("init", "Make a workspace that plans cleanly."),
+    "init": ("init", "Create a workspace that plans without errors."),
     "validate": ("validate", "Check the workspace and report every problem."),
     "fmt": ("fmt", "Rewrite the manifests in canonical form."),
     "schema": ("schema", "Print a JSON Schema for editors."),
     "plan": ("plan", "Show what an apply would change."),
-    "apply": ("apply", "Make CleverTap's segments as declared."),
+    "apply": ("apply", "Change CleverTap's segments to what is declared."),
     "destroy": ("destroy", "Remove all members of the managed segments."),
     "show": ("show", "Show a saved plan, or the state."),
-    "rejects": ("rejects", "Take in, list or retry what CleverTap refused."),
-    "import": ("import_segment", "Adopt a segment that exists in CleverTap; nothing is sent."),
-    "state": ("state", "Look into the state, and after it."),
-    "force-unlock": ("force_unlock", "Break a lock that a dead run left behind."),
+    "rejects": ("rejects", "Load, list or retry what CleverTap refused."),
+    "import": ("import_segment", "Adopt a segment that exists in CleverTap. Sends nothing."),
+    "state": ("state", "Read, edit and check the state."),
+    "force-unlock": ("force_unlock", "Break the lock of a run that has died."),
     "emulator": ("emulator", "Run a local CleverTap API Segments service."),
-    "probe": ("probe", "Learn from a live account what no page of the vendor says."),
+    "probe": ("probe", "Find out in a live account what the vendor's pages leave open."),
     "version": ("version", "Print the version."),
     "completion": ("completion", "Print a completion script for a shell."),
 }
-"""Each command's module in ``segctl.cli`` and the first sentence of its help."""
+"""The module in ``segctl.cli`` and the first sentence of the help of each command."""
 
 
 class LazyGroup(click.Group):
-    """A group that knows its commands by name and imports one when it is called."""
+    """A group that lists its commands by name and imports one only to call it."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Give the commands in the order of the work."""
+        """Return the commands in the order of typical use."""
         del ctx
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import the command's module and give its ``command``."""
+        """Import the command's module and return its ``command``."""
         del ctx
         if cmd_name not in COMMANDS:
             return None
@@ -67,7 +67,7 @@ class LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command; a misspelled one gets the nearest names."""
+        """Find the command. The error for an unknown one suggests similar names."""
         try:
             return super().resolve_command(ctx, args)
         except click.exceptions.NoSuchCommand as error:
@@ -98,27 +98,27 @@ def cli() -> None:
 
 
 def execute(arguments: Sequence[str], ending: Ending | None = None) -> int:
-    """Run one command line and give its exit code; every error is reported on the way.
+    """Run one command line and return its exit code. Errors are printed.
 
-    What goes wrong after ``ending`` was asked for is the end that was asked for.
+    An error after a signal requested the end counts as that end.
     """
     screen = Screen(no_color="--no-color" in arguments)
     try:
         code = cli.main(args=list(arguments), prog_name="segctl", standalone_mode=False, obj=screen)
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the one place for all
-        # Imported late: a run that succeeds needs none of it.
+        # Imported late: a successful run does not need it.
         from segctl.cli.errors import report  # noqa: PLC0415 - keeps --help quick
         from segctl.core.errors import Unfinished  # noqa: PLC0415 - as above
 
-        # An unfinished run tells of its end itself, such as what a probe took back.
+        # An interrupted run reports its own end, such as what a probe cleaned up.
         ended = ending and ending.asked and not isinstance(error, (Unfinished, click.Abort))
         return report(KeyboardInterrupt() if ended else error, screen)
     return code if isinstance(code, int) else 0
 
 
 def run() -> None:
-    """Be the program ``segctl``."""
-    # A mask that keeps the owner out would shut the program out of its own scratch files.
+    """Run the program ``segctl``."""
+    # A umask that denies the owner would deny the program its own scratch files.
     os.umask(os.umask(0o077) & 0o077)
     printed = install()
     ending = Ending()
@@ -128,7 +128,7 @@ def run() -> None:
     if printed.error and not isinstance(printed.error, BrokenPipeError):
         sys.stderr.write(
             f"Error: standard output cannot be written to: {printed.error.strerror}\n"
-            f"  Only what was to be printed is lost; the command itself ended with exit {code}.\n"
+            f"  Only the output is lost; the command itself ended with exit code {code}.\n"
         )
         code = code or 1
     sys.stderr.flush()

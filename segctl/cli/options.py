@@ -18,40 +18,40 @@ _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|)")
 
 
 class Duration(click.ParamType[float]):
-    """A time such as ``30s``, ``5m``, ``1h`` or plain seconds; gives seconds."""
+    """A time such as ``30s``, ``5m``, ``1h`` or a number of seconds, converted to seconds."""
 
     name = "duration"
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> float:
-        """Read it; a default that is a number already stays."""
+        """Convert the text. A default that is already a number stays as it is."""
         if isinstance(value, float):
             return value
         if not (found := _DURATION.fullmatch(str(value).strip())):
-            self.fail(f"{value!r} is no time; write seconds, or 30s, 5m, 1h.", param, ctx)
+            self.fail(f"{value!r} is not a time; write seconds, or 30s, 5m, 1h.", param, ctx)
         return float(found[1]) * _UNITS[found[2]]
 
 
 class Given(click.ParamType[str]):
-    """Text that is not empty: what an unset shell variable leaves behind is a mistake."""
+    """Text that is not empty, as it is if a shell variable is not set."""
 
     name = "text"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Take it as it is."""
+        """Return the text unchanged. Fails if it is empty."""
         if not value:
-            self.fail("it is empty; is a variable of the shell not set?", param, ctx)
+            self.fail("it is empty. Is a shell variable not set?", param, ctx)
         return str(value)
 
 
 class Size(click.ParamType[int]):
-    """An amount of memory such as ``2GB`` or ``512MiB``; gives bytes."""
+    """An amount of memory such as ``2GB`` or ``512MiB``, converted to bytes."""
 
     name = "size"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Read it; a number of bytes that was read already stays."""
+        """Convert the text. A number of bytes stays as it is."""
         if isinstance(value, int):
             return value
         try:
@@ -92,7 +92,7 @@ _ROOM = (
 
 
 def limits(function: F) -> F:
-    """Add the options that bound what an engine takes of the machine; ``Screen`` keeps them."""
+    """Add the options that limit memory and choose the scratch folder; ``Screen`` stores them."""
     for option in reversed(_ROOM):
         function = option(function)
     return function
@@ -112,26 +112,26 @@ targets = click.option(
     metavar="GLOB",
     type=Given(),
     multiple=True,
-    help="Look at the segments picked by this glob only; may be repeated.",
+    help="Include only the segments matching this glob. Can be repeated.",
 )
 
 reread = click.option(
-    "--reread", is_flag=True, help="Read every source again, unchanged files too."
+    "--reread", is_flag=True, help="Read every source again, including unchanged files."
 )
 
 identities = click.option(
     "--identities",
     type=click.Choice([mode.value for mode in Identities]),
-    help="How members are shown.  [default: full on a terminal, else masked]",
+    help="How to show members.  [default: full on a terminal, otherwise masked]",
 )
 
 auto_approve = click.option(
-    "--auto-approve", is_flag=True, help="Apply without asking for the word yes."
+    "--auto-approve", is_flag=True, help="Apply without asking for confirmation."
 )
 
 
 def identities_mode(choice: str | None, *, view: str) -> Identities:
-    """Decide how members are shown: as asked, else in full in text on a terminal only."""
+    """Return how to show members: as asked, otherwise in full only in text on a terminal."""
     if choice:
         return Identities(choice)
     terminal = view == "text" and sys.stdout.isatty()

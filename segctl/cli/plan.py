@@ -21,14 +21,14 @@ REFUSED = 6
     "--out",
     metavar="FILE",
     type=options.Given(),
-    help="Save the plan, to apply exactly it later.",
+    help="Save the plan, to apply exactly this plan later.",
 )
 @click.option(
     "--format", "view", type=click.Choice(FORMATS), default="text", help="How to print the plan."
 )
-@click.option("--detailed-exitcode", is_flag=True, help="Exit 2 where there are changes.")
+@click.option("--detailed-exitcode", is_flag=True, help="Exit 2 if there are changes.")
 @options.targets
-@click.option("--destroy", is_flag=True, help="Plan to destroy what is managed.")
+@click.option("--destroy", is_flag=True, help="Plan to destroy all managed segments.")
 @options.reread
 @options.identities
 @options.limits
@@ -46,8 +46,8 @@ def command(
 ) -> int:
     """Show what an apply would change.
 
-    Reads the workspace and the state; needs no credentials and changes nothing.
-    Exits 6 where a guard refuses the plan.
+    Reads the workspace and the state. Needs no credentials and changes nothing.
+    Exits 6 if a guard refuses the plan.
     """
     planned = plan_workspace(
         screen.context(),

@@ -1,4 +1,4 @@
-"""``segctl probe``: learn from a live account what no page of the vendor says."""
+"""``segctl probe``: find out in a live account what the vendor's pages leave open."""
 
 import signal
 import sys
@@ -15,8 +15,10 @@ from segctl.workflows.probe import find_probe_target, keep_files, make_folder, r
 
 
 @click.command("probe", epilog="Example: segctl probe --out what-we-learned")
-@click.option("--yes", is_flag=True, help="Ask before no write: say yes to all of them.")
-@click.option("--out", metavar="DIR", help="A new folder for the report.  [default: by its name]")
+@click.option("--yes", is_flag=True, help="Do not ask before writes: approve all of them.")
+@click.option(
+    "--out", metavar="DIR", help="A new folder for the report.  [default: named after the probe]"
+)
 @click.option(
     "--patience",
     type=Duration(),
@@ -26,18 +28,18 @@ from segctl.workflows.probe import find_probe_target, keep_files, make_folder, r
 )
 @common
 def command(screen: Screen, *, yes: bool, out: str | None, patience: float) -> int:
-    """Learn from a live account what no page of the vendor says.
+    """Find out in a live account what the vendor's pages leave open.
 
-    Makes two throw-away segments, which only the dashboard can delete, and tries on
-    them how the service treats what its pages leave open. Says what that costs and
-    asks before each write. Writes a report, a settings file for `segctl emulator
-    --settings`, and what belongs into segctl.yaml. Needs CLEVERTAP_ACCOUNT_ID and
+    Creates two throw-away segments, which only the dashboard can delete, and tries
+    out with them what the vendor's pages leave open. Prints what that costs and asks
+    before each write. Writes a report, a settings file for `segctl emulator
+    --settings`, and settings for segctl.yaml. Needs CLEVERTAP_ACCOUNT_ID and
     CLEVERTAP_PASSCODE; CLEVERTAP_BASE_URL or the workspace names the service.
     """
     if not yes and not sys.stdin.isatty():
         raise WrongUsage(
             "probe asks before each write, and standard input is no terminal",
-            hint="Run it on a terminal; or run `segctl probe --yes`, which asks nothing.",
+            hint="Run it on a terminal, or run `segctl probe --yes`, which does not ask.",
         )
     context = screen.context()
     target = find_probe_target(context, variables=screen.variables)
@@ -53,7 +55,7 @@ def command(screen: Screen, *, yes: bool, out: str | None, patience: float) -> i
         return 1
     folder = screen.path(out or target.stem)
     make_folder(context, folder)
-    # SIGTERM as Ctrl-C: members must not stay behind for it.
+    # Handle SIGTERM like Ctrl-C, so that members are removed.
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         report = run_probe(
@@ -81,7 +83,7 @@ def command(screen: Screen, *, yes: bool, out: str | None, patience: float) -> i
 
 
 def _conclude(report: ProbeReport) -> None:
-    """Raise what keeps the probe from being complete."""
+    """Raise an error if the probe is incomplete."""
     advice = "Delete the segments listed above in the dashboard." if report.shells else ""
     if report.interrupted:
         raise Interrupted("interrupted; what was learned is in the report", hint=advice)
@@ -90,21 +92,21 @@ def _conclude(report: ProbeReport) -> None:
 
 
 class Asker:
-    """Asks on the terminal before each write, until somebody says yes to all."""
+    """Asks on the terminal before each write, until the user approves all."""
 
     def __init__(self, screen: Screen, *, yes: bool) -> None:
         self._screen = screen
         self._all = yes
 
     def begin(self) -> bool:
-        """Ask for the word yes, before anything is sent."""
+        """Ask for ``yes`` before anything is sent."""
         if self._all:
             return True
         self._screen.out("\nDo you want that? Only 'yes' is taken for a yes: ")
         return _line() == "yes"
 
     def approve(self, write: Write) -> bool:
-        """Ask for one write; y and a are a yes, everything else is a no."""
+        """Ask about one write. ``y`` and ``a`` approve it, everything else declines."""
         asked = probe_view.render_question(write)
         if self._all:
             self._screen.out(f"  {asked}\n")
@@ -115,12 +117,12 @@ class Asker:
         return self._all or answer in {"y", "yes"}
 
     def note(self, text: str) -> None:
-        """Say what takes long."""
+        """Print a progress message."""
         self._screen.out(f"  {text}\n")
 
 
 def _line() -> str:
-    """Read an answer; raises ``EOFError`` where nobody is there to give one."""
+    """Read an answer. Raises ``EOFError`` at the end of input."""
     line = sys.stdin.readline()
     if not line:
         raise EOFError

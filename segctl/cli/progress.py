@@ -1,4 +1,4 @@
-"""How far an apply has come: a bar on a terminal, plain lines elsewhere, or JSON objects."""
+"""The progress of an apply: a bar on a terminal, plain lines otherwise, or JSON objects."""
 
 import json
 import sys
@@ -21,18 +21,18 @@ from segctl.render import report, stream
 from segctl.render.phrases import format_count, format_duration, format_number
 
 EVERY_SECONDS = 10.0
-"""How often plain lines and JSON tell the progress."""
+"""Seconds between progress lines and JSON objects."""
 
 
 class Tally:
-    """What the events of one apply add up to."""
+    """The totals of the events of one apply."""
 
     def __init__(self) -> None:
         self.of_changes = self.of_requests = 0
         self.changes = self.requests = self.throttled = 0
 
     def count(self, event: Event) -> None:
-        """Take one event in."""
+        """Count one event."""
         match event:
             case ApplyStarted():
                 self.of_changes, self.of_requests = event.changes, event.requests
@@ -42,10 +42,10 @@ class Tally:
             case RateLimited():
                 self.throttled += 1
             case _:
-                pass  # tells no numbers
+                pass  # has no numbers
 
     def __str__(self) -> str:
-        """Give one line: memberships, requests, and how often the service said 429."""
+        """Return one line: memberships, requests, and the number of 429 answers."""
         throttled = (
             f", {format_count(self.throttled, 'time')} rate limited" if self.throttled else ""
         )
@@ -58,17 +58,17 @@ class Tally:
 
 
 class Progress(Protocol):
-    """Observes an apply; ``close`` leaves the terminal as it was."""
+    """Observes an apply. ``close`` restores the terminal."""
 
     def __call__(self, event: Event) -> None:
-        """Take one event in and show it."""
+        """Process and show one event."""
 
     def close(self) -> None:
-        """Show nothing more."""
+        """Stop showing progress."""
 
 
 class Lines:
-    """Plain lines: one for each request that creates segments, one every ten seconds."""
+    """Plain lines: one for each create request, and one every ten seconds."""
 
     def __init__(self, say: Callable[[str], None], monotonic: Callable[[], float]) -> None:
         self._say = say
@@ -77,7 +77,7 @@ class Lines:
         self._next = 0.0
 
     def __call__(self, event: Event) -> None:
-        """Count the event; say it if it is worth a line."""
+        """Count the event, and print it if it deserves a line."""
         self._tally.count(event)
         match event:
             case Recovered():
@@ -97,7 +97,7 @@ class Lines:
                 pass  # the next line will count it
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing: plain lines need no cleaning up."""
 
 
 class Bar:
@@ -128,7 +128,7 @@ class Bar:
         self._task = self._bar.add_task("apply", total=None, told="", rate="")
 
     def __call__(self, event: Event) -> None:
-        """Count the event and move the bar; words of note go above it."""
+        """Count the event and advance the bar. Messages are printed above it."""
         self._tally.count(event)
         match event:
             case Recovered():
@@ -155,7 +155,7 @@ class Bar:
         )
 
     def close(self) -> None:
-        """Take the bar away and show the cursor again."""
+        """Remove the bar and show the cursor."""
         self._bar.stop()
 
     def _print(self, line: str) -> None:
@@ -163,7 +163,7 @@ class Bar:
 
 
 class JsonLines:
-    """One JSON object a line, on standard output."""
+    """One JSON object per line, on standard output."""
 
     def __init__(
         self,
@@ -178,7 +178,7 @@ class JsonLines:
         self._next = 0.0
 
     def __call__(self, event: Event) -> None:
-        """Write the event, and every ten seconds the progress."""
+        """Write the event, and the progress every ten seconds."""
         self._tally.count(event)
         self.send(stream.event_line(event))
         if isinstance(event, ApplyStarted):
@@ -201,19 +201,19 @@ class JsonLines:
         self._write(json.dumps(stamped) + "\n")
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing: plain lines need no cleaning up."""
 
 
 def settling_line(event: Settling) -> str:
-    """Say why nothing happens for a while."""
+    """Return why the apply is waiting."""
     return (
-        f"Waiting {format_duration(event.seconds)}: changes that got no answer are not turned "
-        "round before a late request can have arrived."
+        f"Waiting {format_duration(event.seconds)}: changes that got no answer are not reversed "
+        "until a late request can no longer arrive."
     )
 
 
 def for_people(screen: Screen, monotonic: Callable[[], float]) -> Progress:
-    """Choose the bar where standard error is a terminal, plain lines elsewhere."""
+    """Return the bar if standard error is a terminal, plain lines otherwise."""
     if sys.stderr.isatty():
         return Bar(monotonic, color=screen.err_style.color)
     return Lines(screen.err, monotonic)

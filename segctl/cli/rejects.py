@@ -1,4 +1,4 @@
-"""``segctl rejects``: what CleverTap refused after it had accepted the request."""
+"""``segctl rejects``: entries that CleverTap refused after accepting the request."""
 
 import click
 
@@ -11,10 +11,10 @@ from segctl.workflows.rejects import list_quarantined, load_rejects, retry_rejec
 
 @click.group("rejects", context_settings={"help_option_names": ["-h", "--help"]})
 def command() -> None:
-    """Take in, list or retry what CleverTap refused.
+    """Load, list or retry what CleverTap refused.
 
-    CleverTap accepts a request and may still skip entries of it; only the Error
-    Stream in its dashboard tells which. Nothing is sent by these commands.
+    CleverTap can accept a request and still skip some of its entries; only the Error
+    Stream in the dashboard reports them. These commands send nothing.
     """
 
 
@@ -24,7 +24,7 @@ def command() -> None:
 @options.limits
 @common
 def load(screen: Screen, *, file: str, lock_timeout: float) -> None:
-    """Mark what an Error Stream names as refused.
+    """Quarantine what an Error Stream reports as refused.
 
     FILE is CSV or JSON, exported or copied from the dashboard, with the columns
     Segment ID, Customer Segment ID, User Identity and type. Each row is matched to
@@ -48,7 +48,7 @@ def load(screen: Screen, *, file: str, lock_timeout: float) -> None:
 def list_refused(
     screen: Screen, *, as_json: bool, targets: tuple[str, ...], identities: str | None
 ) -> None:
-    """Print every membership that was refused, and why, one a line."""
+    """Print every refused membership and the reason, one per line."""
     mode = options.identities_mode(identities, view="text")
     found = list_quarantined(screen.context(), targets=targets)
     view = rejects_view.iter_json if as_json else rejects_view.iter_text
@@ -59,7 +59,7 @@ def list_refused(
 @command.command("retry", epilog="Example: segctl rejects retry --target gold")
 @options.targets
 @click.option(
-    "--type", "type_", metavar="TYPE", help="Only those refused for this reason, as listed."
+    "--type", "type_", metavar="TYPE", help="Include only those refused for this reason, as listed."
 )
 @options.lock_timeout
 @options.limits
@@ -67,9 +67,9 @@ def list_refused(
 def retry(
     screen: Screen, *, targets: tuple[str, ...], type_: str | None, lock_timeout: float
 ) -> None:
-    """Let the next apply send what was refused.
+    """Let the next apply send refused memberships again.
 
-    A segment that was missing is taken for restored in the dashboard.
+    A segment that was missing counts as restored in the dashboard.
     """
     result = retry_rejects(
         screen.context(),

@@ -18,7 +18,7 @@ from segctl.manifests.schema import SchemaName, schema_text
 def command(screen: Screen, *, name: SchemaName) -> None:
     """Print a JSON Schema for editors.
 
-    project describes segctl.yaml, manifest (the default) the other documents. Name the file in
+    project describes segctl.yaml, manifest (the default) all other documents. Name the file in
     a modeline: # yaml-language-server: $schema=manifest.schema.json
     """
     screen.out(schema_text(name))

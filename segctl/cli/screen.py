@@ -1,4 +1,4 @@
-"""Where a run prints and how it looks there; light, since every run makes one."""
+"""Where a run prints, and in what style. Light to import, since every run creates one."""
 
 import os
 import sys
@@ -19,7 +19,7 @@ _MEMORY, _TEMP_DIR = "SEGCTL_MEMORY_LIMIT", "SEGCTL_TEMP_DIR"
 class Screen:
     """Standard output for results, standard error for everything else.
 
-    Neither ever fails, since ``streams.py`` stands in for both.
+    Writing never fails: ``streams.py`` replaces both streams.
     """
 
     def __init__(self, *, no_color: bool = False) -> None:
@@ -41,7 +41,7 @@ class Screen:
         _write(sys.stderr, text)
 
     def tell_recovered(self, event: "Event") -> None:
-        """Say that an interrupted apply was taken in; an observer of events."""
+        """Print that an interrupted apply was recovered. An observer of events."""
         from segctl.core.events import Recovered  # noqa: PLC0415 - --help needs none
         from segctl.render.report import recovered_line  # noqa: PLC0415 - as above
 
@@ -59,13 +59,13 @@ class Screen:
         return self._style(sys.stderr)
 
     def path(self, name: str = "") -> "Path":
-        """Give the path of a file named on the command line, relative to ``--chdir``."""
+        """Return the path of a file named on the command line, relative to ``--chdir``."""
         from pathlib import Path  # noqa: PLC0415 - --help names no file
 
         return Path(self.folder, name)
 
     def context(self) -> "Context":
-        """Give the use cases what varies from run to run."""
+        """Return what a workflow needs from outside: environment, clock, random numbers, limits."""
         import random  # noqa: PLC0415 - --help needs none of these
 
         from segctl.core.clock import SystemClock  # noqa: PLC0415 - as above
@@ -81,7 +81,7 @@ class Screen:
         )
 
     def _limits(self) -> "ResourceLimits":
-        """Give what the run may take of the machine, by options, else by the environment."""
+        """Return the limits set by options, or else by the environment."""
         from segctl.core.errors import WrongUsage  # noqa: PLC0415 - --help needs none of these
         from segctl.core.resources import ResourceLimits, parse_size  # noqa: PLC0415 - as above
 
@@ -98,7 +98,7 @@ class Screen:
         path = self.path(folder)
         if not path.is_dir():
             raise WrongUsage(
-                f"{told}: there is no folder {path}", hint="Make it, or name another one."
+                f"{told}: there is no folder {path}", hint="Create it, or name another folder."
             )
         return ResourceLimits(memory=memory, folder=path)
 

@@ -1,6 +1,6 @@
 """The lines of the user's files that diagnostics point at, for terminals only.
 
-A line of a manifest may hold identities, which must not reach a log.
+A line of a manifest can contain identities, which must not reach a log.
 """
 
 import sys
@@ -14,7 +14,7 @@ _LONGEST = 200
 
 
 def source_lines(screen: Screen) -> SourceLine:
-    """Give what looks up a source line; it finds none where no terminal shows it."""
+    """Return a function that looks up a source line. Without a terminal it finds none."""
     if not sys.stderr.isatty():
         return no_source
 

@@ -1,4 +1,4 @@
-"""``segctl state``: look into the state, and after it."""
+"""``segctl state``: read, edit and check the state."""
 
 import click
 
@@ -21,14 +21,14 @@ from segctl.workflows.state import (
 from segctl.workflows.state_push import push_state
 
 _LARGEST_HEAD = 64 << 20
-"""Bytes; a head of 2,500 segments has three million."""
+"""Bytes. A head of 2,500 segments has three million."""
 
 
 @click.group("state", context_settings={"help_option_names": ["-h", "--help"]})
 def command() -> None:
-    """Look into the state, and after it.
+    """Read, edit and check the state.
 
-    Each change is one serial further and keeps the former head in the history.
+    Each change increments the serial and keeps the previous head in the history.
     """
 
 
@@ -36,7 +36,7 @@ def command() -> None:
 @click.argument("globs", metavar="[GLOB]...", nargs=-1)
 @common
 def list_addresses(screen: Screen, *, globs: tuple[str, ...]) -> None:
-    """Print the addresses of the recorded segments, one a line."""
+    """Print the addresses of the recorded segments, one per line."""
     state = read_state(screen.context())
     screen.out(state_view.render_addresses(a for a in state.segments if is_targeted(a, globs)))
 
@@ -45,7 +45,7 @@ def list_addresses(screen: Screen, *, globs: tuple[str, ...]) -> None:
 @click.argument("address")
 @common
 def show(screen: Screen, *, address: str) -> None:
-    """Print what is recorded of one segment."""
+    """Print what is recorded about one segment."""
     state = read_state(screen.context())
     found = [a for a in state.segments if address in {a, a.removeprefix("segment.")}]
     if not found:
@@ -63,10 +63,10 @@ def show(screen: Screen, *, address: str) -> None:
 @options.lock_timeout
 @common
 def move(screen: Screen, *, source: str, destination: str, lock_timeout: float) -> None:
-    """Give a recorded segment another address; nothing is sent.
+    """Move a recorded segment to another address. Sends nothing.
 
-    A manifest that keeps its customerSegmentId needs no such move: it is
-    recognised.
+    A manifest that keeps its customerSegmentId does not need this: the plan
+    recognises it.
     """
     move_segment(
         screen.context(),
@@ -83,10 +83,10 @@ def move(screen: Screen, *, source: str, destination: str, lock_timeout: float) 
 @options.lock_timeout
 @common
 def remove(screen: Screen, *, globs: tuple[str, ...], lock_timeout: float) -> None:
-    """Forget segments; they stay in CleverTap as they are.
+    """Forget segments. They stay in CleverTap as they are.
 
-    Tombstones, too. A manifest that still declares one will try to create it again: `segctl
-    import` adopts it instead.
+    Forgets tombstones too. A manifest that still declares one will try to create it again;
+    `segctl import` adopts it instead.
     """
     gone = forget_segments(
         screen.context(), globs, lock_timeout=lock_timeout, observe=screen.tell_recovered
@@ -97,23 +97,23 @@ def remove(screen: Screen, *, globs: tuple[str, ...], lock_timeout: float) -> No
 @command.command("pull", epilog="Example: segctl state pull > head.json")
 @common
 def pull(screen: Screen) -> None:
-    """Print the head of the state as it is stored."""
-    # A damaged head is shown too, as far as it is text.
+    """Print the stored head of the state."""
+    # A damaged head is printed too, as far as it is text.
     screen.out(read_head(screen.context()).decode("utf-8", "backslashreplace"))
 
 
 @command.command("push", epilog="Example: segctl state push head.json")
 @click.argument("file", type=options.Given())
-@click.option("--force", is_flag=True, help="Go back to an older head, or to another lineage.")
+@click.option("--force", is_flag=True, help="Allow an older head, or another lineage.")
 @options.lock_timeout
 @common
 def push(screen: Screen, *, file: str, force: bool, lock_timeout: float) -> None:
-    """Put FILE in place of the head.
+    """Replace the head of the state by FILE.
 
-    FILE is a copy of a head, - standard input; the present one may be damaged or
-    missing. Refuses the state of another workspace and one that is older than the present
-    one, unless --force; and one whose member files are not there. `segctl state
-    history` names the earlier heads, which stand in segctl.state.d/history.
+    FILE is a copy of a head, or - for standard input. The current head may be damaged
+    or missing. Refuses the state of another workspace and one older than the current
+    state, unless --force; and always one whose member files are missing. `segctl state
+    history` lists the earlier heads, which are in segctl.state.d/history.
     """
     state = push_state(
         screen.context(),
@@ -133,21 +133,21 @@ def _head(screen: Screen, file: str) -> bytes:
     except OSError as error:
         raise WrongUsage(
             f"{escaped(name)} cannot be read: {error.strerror}",
-            hint="`segctl state history` names the earlier heads, which stand in "
+            hint="`segctl state history` lists the earlier heads, which are in "
             "segctl.state.d/history.",
         ) from error
     if len(data) > _LARGEST_HEAD:
-        raise WrongUsage(f"{escaped(name)} is no head of a state: it has more than 64 MB")
+        raise WrongUsage(f"{escaped(name)} is not a head of a state: it is larger than 64 MB")
     return data
 
 
 @command.command("history", epilog="Example: segctl state history")
 @common
 def history(screen: Screen) -> None:
-    """Print the versions of the state that are kept.
+    """Print the kept versions of the state.
 
-    Each with its serial, the name of its file in segctl.state.d/history, and how many
-    segments and members it has; the present one last.
+    Prints the serial, the file in segctl.state.d/history, and the number of segments and
+    members of each version, the current one last.
     """
     screen.out(state_view.render_history(list_versions(screen.context())))
 
@@ -157,12 +157,12 @@ def history(screen: Screen) -> None:
 @options.lock_timeout
 @common
 def collect(screen: Screen, *, dry_run: bool, lock_timeout: float) -> None:
-    """Remove what nothing needs any more.
+    """Remove files that are no longer needed.
 
-    That is member files that no version of the state names, and the oldest versions.
-    Whatever replaces the state does so at its end; this is for what a crash or an
-    unreadable version left. The last 20 versions stay, fewer where their files
-    take more than 1 GB.
+    These are member files that no version of the state uses, and the oldest versions.
+    Every command that replaces the state does this at its end; this command is for what
+    a crash or an unreadable version left. The last 20 versions are kept, fewer if their
+    files take more than 1 GB.
     """
     found = collect_garbage(
         screen.context(),
@@ -177,10 +177,10 @@ def collect(screen: Screen, *, dry_run: bool, lock_timeout: float) -> None:
 @options.limits
 @common
 def check(screen: Screen) -> int:
-    """Prove that the state adds up.
+    """Check that the state is consistent.
 
     Checks head, member files, digests, history and journal against each other. Reads
-    every member; changes nothing. Exit 1 where something does not add up.
+    every member and changes nothing. Exits 1 if there is a problem.
     """
     checked = check_state(screen.context())
     screen.out(state_view.render_check(checked))

@@ -1,8 +1,8 @@
-"""Standard streams that an apply can rely on, whatever stands behind them.
+"""Standard streams that never fail.
 
-A reader that leaves, a full disk or a closed descriptor must end the printing, not
-the work.  And a closed descriptor must not be taken by a file of the state, into
-which a message for the terminal would then be written.
+A closed pipe, a full disk or a closed descriptor must end the output, not the work.  A closed
+descriptor must also not be reused by a file of the state, into which a message would then be
+written.
 """
 
 import io
@@ -13,9 +13,9 @@ from typing import Any
 
 
 class Outlet(io.RawIOBase):
-    """Writes to a descriptor until that fails; from then on to nowhere.
+    """Writes to a descriptor until that fails, and discards the rest.
 
-    ``error`` is what failed.  A descriptor that does not block is waited for.
+    ``error`` is the failure. Waits for a non-blocking descriptor.
     """
 
     def __init__(self, descriptor: int) -> None:
@@ -23,19 +23,19 @@ class Outlet(io.RawIOBase):
         self.error: OSError | None = None
 
     def writable(self) -> bool:
-        """Tell that it is."""
+        """Return true."""
         return True
 
     def fileno(self) -> int:
-        """Give the descriptor."""
+        """Return the descriptor."""
         return self._descriptor
 
     def isatty(self) -> bool:
-        """Tell whether a terminal is behind it."""
+        """Whether the descriptor is a terminal."""
         return os.isatty(self._descriptor)
 
     def write(self, data: Any) -> int:
-        """Write some of ``data``, or drop all of it; give how much."""
+        """Write some of ``data``, or discard all of it. Return the number of bytes."""
         while self.error is None:
             try:
                 return os.write(self._descriptor, data)
@@ -47,12 +47,12 @@ class Outlet(io.RawIOBase):
 
 
 def install() -> Outlet:
-    """Put such streams in place of Python's own; give that of standard output."""
+    """Replace Python's streams. Return that of standard output."""
     for descriptor in (0, 1, 2):
         try:
             os.fstat(descriptor)
         except OSError:
-            # The lowest that is free, which is this one.
+            # The lowest free descriptor, which is this one.
             os.open(os.devnull, os.O_RDWR)
     if not sys.stdin:
         sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115 - never closed
@@ -63,7 +63,7 @@ def install() -> Outlet:
 
 
 def _text(outlet: Outlet, before: Any) -> io.TextIOWrapper:
-    # A terminal that lacks a character gets its escape, not a traceback.
+    # A character that the terminal cannot show is escaped.
     encoding = before.encoding if before else "utf-8"
     buffer = io.BufferedWriter(outlet)
     return io.TextIOWrapper(buffer, encoding=encoding, errors="backslashreplace")

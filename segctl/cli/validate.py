@@ -18,8 +18,8 @@ from segctl.workflows.validate import validate_workspace
 def command(screen: Screen, *, as_json: bool) -> int:
     """Check the workspace and report every problem.
 
-    Each problem is given with file, line and column; exits 1 where there is one.
-    Documents that are not segctl's are passed over and listed.
+    Prints each problem with file, line and column, and exits 1 if there is one.
+    Documents that are not segctl's are skipped and listed.
     """
     loaded = validate_workspace(screen.context(), variables=screen.variables)
     valid = loaded.desired is not None

@@ -1,4 +1,4 @@
-"""The views of a plan by name; each is imported when it is asked for."""
+"""The views of a plan, by name. Each is imported when it is used."""
 
 from segctl.plan.model import Plan
 from segctl.render.phrases import Identities
@@ -8,7 +8,7 @@ FORMATS = ("text", "markdown", "json", "html")
 
 
 def plan_view(plan: Plan, *, view: str, identities: Identities, style: Style) -> str:
-    """Give the plan in one of ``FORMATS``; only text has colours, JSON no identities."""
+    """Return the plan in one of ``FORMATS``. Only text has colors; JSON has no identities."""
     match view:
         case "json":
             from segctl.render import json_document  # noqa: PLC0415 - one view a run

@@ -52,7 +52,8 @@ def test_a_port_that_is_taken_is_no_bug(segctl: Segctl) -> None:
         done = segctl("emulator", "--port", str(port))
     assert done.code == 1
     assert done.err == (
-        f"Error: port {port} is taken\n  End what listens there, or choose another with --port.\n"
+        f"Error: port {port} is taken\n"
+        "  Stop the program that uses it, or choose another port with --port.\n"
     )
 
 

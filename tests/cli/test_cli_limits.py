@@ -47,7 +47,7 @@ def test_a_temporary_folder_that_is_not_there_is_wrong_usage(
         monkeypatch.setenv(name, gone)
     done = segctl("plan", *(["--temp-dir", gone] if by_option else []))
     assert done.code == 64
-    assert f"Error: {name}: there is no folder {gone}\n  Make it, or name" in done.err
+    assert f"Error: {name}: there is no folder {gone}\n  Create it, or name" in done.err
 
 
 @pytest.mark.usefixtures("emulator")

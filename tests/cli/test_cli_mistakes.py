@@ -19,7 +19,7 @@ Segctl = Callable[..., Any]
 def test_an_empty_plan_name_applies_nothing(segctl: Segctl, workspace: Path) -> None:
     done = segctl("apply", "")
     assert done.code == 64
-    assert "'[FILE]': it is empty; is a variable of the shell not set?" in done.err
+    assert "'[FILE]': it is empty. Is a shell variable not set?" in done.err
     assert not (workspace / "segctl.state.json").exists()
 
 
@@ -122,7 +122,7 @@ def test_a_plan_counts_no_members_that_are_not_managed(
 def test_what_has_no_end_is_not_pushed_as_a_state(segctl: Segctl) -> None:
     done = segctl("state", "push", "/dev/zero")
     assert done.code == 64
-    assert "/dev/zero is no head of a state: it has more than 64 MB" in done.err
+    assert "/dev/zero is not a head of a state: it is larger than 64 MB" in done.err
 
 
 @pytest.mark.parametrize("command", ["plan", "init", "apply --auto-approve"])
@@ -137,7 +137,7 @@ def test_a_folder_that_is_gone_is_told(tmp_path: Path, command: str) -> None:
     )
     assert done.returncode == 1
     assert done.stderr.endswith(
-        "Error: the folder in which you are is gone\n  Go to another folder first.\n"
+        "Error: the current folder no longer exists\n  Change to another folder first.\n"
     )
 
 

@@ -283,7 +283,7 @@ def test_what_is_pushed_and_no_state_is_told_from_the_present_one(
     assert done.code == 1
     assert done.err == (
         'Error: the pushed state cannot be read: it has no "version", so it is not a state of '
-        "segctl\n  Nothing was changed. Push another copy: `segctl state history` names the "
+        "segctl\n  Nothing was changed. Push another copy: `segctl state history` lists the "
         "earlier heads, which are in segctl.state.d/history.\n"
     )
 

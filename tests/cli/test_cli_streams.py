@@ -42,7 +42,7 @@ def test_a_full_disk_under_standard_output_is_told_after_the_work(
     assert done.returncode == 1
     assert done.stderr.endswith(
         "Error: standard output cannot be written to: No space left on device\n"
-        "  Only what was to be printed is lost; the command itself ended with exit 0.\n"
+        "  Only the output is lost; the command itself ended with exit code 0.\n"
     )
     assert sizes(emulator) == {"SEG-GOLD": 2, "council": 1}
 
