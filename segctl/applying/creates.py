@@ -3,14 +3,11 @@
 from collections.abc import Sequence
 
 from segctl.applying.parallel import run_in_parallel
-from segctl.applying.records import SendLog
-from segctl.applying.stop_rules import StopRules
-from segctl.core.clock import Clock
-from segctl.core.events import CreateDone, Observer
+from segctl.applying.send_context import SendContext
+from segctl.core.events import CreateDone
 from segctl.core.outcomes import Answer, Outcome, fold_records
-from segctl.plan.model import Action, Plan, Target
+from segctl.plan.model import Action, Target
 from segctl.planning.planner import SEGMENTS_PER_CREATE_REQUEST
-from segctl.provider.client import Provider
 from segctl.provider.wire import NewSegment
 
 
@@ -21,23 +18,9 @@ class CreateSender:
     "exists already" means that the earlier request succeeded.
     """
 
-    def __init__(
-        self,
-        plan: Plan,
-        *,
-        provider: Provider,
-        log: SendLog,
-        clock: Clock,
-        observe: Observer,
-        rules: StopRules,
-        unconfirmed: frozenset[int],
-    ) -> None:
-        self._plan = plan
-        self._provider = provider
-        self._log = log
-        self._clock = clock
-        self._observe = observe
-        self._rules = rules
+    def __init__(self, context: SendContext, *, unconfirmed: frozenset[int]) -> None:
+        self._context = context
+        self._plan = context.plan
         self._unconfirmed = set(unconfirmed)
 
     async def send(self) -> frozenset[int]:
@@ -54,7 +37,7 @@ class CreateSender:
         await run_in_parallel(map(self._create, requests), limit=self._plan.concurrency)
         created = {
             index
-            for index, outcome in fold_records(self._log.records()).creates.items()
+            for index, outcome in fold_records(self._context.log.records()).creates.items()
             if outcome.outcome is Outcome.ACKNOWLEDGED
         }
         missing = set(indexes) - created
@@ -67,17 +50,17 @@ class CreateSender:
             and change.old_target is not None
         }
         if missing:
-            self._log.append({"type": "blocked", "targets": sorted(missing)}, durable=True)
+            self._context.log.append({"type": "blocked", "targets": sorted(missing)}, durable=True)
         return frozenset(missing)
 
     async def _create(self, indexes: Sequence[int]) -> None:
         """Create some segments. A refused request is halved until the bad segment is alone."""
-        if self._rules.is_stopped():
+        if self._context.rules.is_stopped():
             return
         segments = [_new_segment(self._plan.targets[index]) for index in indexes]
-        sent = {"type": "create_sent", "targets": list(indexes), "at": self._clock.now()}
-        self._log.append(sent, durable=True)
-        answer = await self._provider.create(segments)
+        sent = {"type": "create_sent", "targets": list(indexes), "at": self._context.clock.now()}
+        self._context.log.append(sent, durable=True)
+        answer = await self._context.provider.create(segments)
         created = [i for i in indexes if self._plan.targets[i].customer_segment_id in answer.ids]
         if answer.doubted and not (created and answer.outcome is Outcome.REFUSED):
             self._unconfirmed.update(indexes)
@@ -98,12 +81,12 @@ class CreateSender:
             # The journal or the state has an unfinished create with this id and name.
             outcome = Outcome.ACKNOWLEDGED
         self._log_outcome(indexes, answer, outcome)
-        self._rules.record_answer(answer)
+        self._context.rules.record_answer(answer)
         self._report(indexes, outcome, _detail(answer, outcome))
 
     def _report(self, indexes: Sequence[int], outcome: Outcome, detail: str = "") -> None:
         addresses = tuple(self._plan.targets[index].address for index in indexes)
-        self._observe(CreateDone(addresses=addresses, outcome=outcome, detail=detail))
+        self._context.observe(CreateDone(addresses=addresses, outcome=outcome, detail=detail))
 
     def _log_outcome(self, indexes: Sequence[int], answer: Answer, outcome: Outcome) -> None:
         """Log an outcome. An unconfirmed create stays uncertain until an answer resolves it."""
@@ -126,11 +109,11 @@ class CreateSender:
             "type": "create_outcome",
             "targets": list(indexes),
             "outcome": str(outcome),
-            "at": self._clock.now(),
+            "at": self._context.clock.now(),
             "ids": ids,
             "detail": _detail(answer, outcome),
         }
-        self._log.append(record, durable=True)
+        self._context.log.append(record, durable=True)
 
 
 def _new_segment(target: Target) -> NewSegment:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from segctl.applying.creates import CreateSender
-from segctl.applying.records import SendLog
+from segctl.applying.send_context import SendContext, SendLog
 from segctl.applying.stop_rules import StopRules
 from segctl.applying.updates import UpdateSender
 from segctl.core.clock import Clock
@@ -58,24 +58,11 @@ async def send_requests(
     rules = StopRules(
         stop=stop, hold_requests=provider.hold, max_refused_percent=plan.max_refused_percent
     )
-    creates = CreateSender(
-        plan,
-        provider=provider,
-        log=log,
-        clock=clock,
-        observe=observe,
-        rules=rules,
-        unconfirmed=unconfirmed,
+    context = SendContext(
+        plan=plan, provider=provider, log=log, clock=clock, observe=observe, rules=rules
     )
-    updates = UpdateSender(
-        plan,
-        provider=provider,
-        log=log,
-        clock=clock,
-        observe=observe,
-        rules=rules,
-        blocked=await creates.send(),
-    )
+    blocked = await CreateSender(context, unconfirmed=unconfirmed).send()
+    updates = UpdateSender(context, blocked=blocked)
     await updates.send(entries)
     log.append({"type": "ended", "at": clock.now()}, durable=True)
     ledger = fold_records(log.records())

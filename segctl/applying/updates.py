@@ -10,14 +10,11 @@ from typing import Any
 
 from segctl.applying.entries import RequestEntry, count_changes, entry_pairs, split_in_half
 from segctl.applying.parallel import run_in_parallel
-from segctl.applying.records import SendLog
-from segctl.applying.stop_rules import MAX_CONSECUTIVE_FAILURES, StopRules
-from segctl.core.clock import Clock
-from segctl.core.events import Observer, RequestDone, Settling
+from segctl.applying.send_context import SendContext
+from segctl.applying.stop_rules import MAX_CONSECUTIVE_FAILURES
+from segctl.core.events import RequestDone, Settling
 from segctl.core.outcomes import Answer, Outcome
 from segctl.engine.model import PackedEntry
-from segctl.plan.model import Plan
-from segctl.provider.client import Provider
 
 LONG_SYNC_SECONDS = 0.001
 """A slower sync runs in a thread, so that answers are processed meanwhile."""
@@ -26,24 +23,10 @@ LONG_SYNC_SECONDS = 0.001
 class UpdateSender:
     """The updates of one apply. ``blocked`` are targets that must get no members."""
 
-    def __init__(
-        self,
-        plan: Plan,
-        *,
-        provider: Provider,
-        log: SendLog,
-        clock: Clock,
-        observe: Observer,
-        rules: StopRules,
-        blocked: frozenset[int],
-    ) -> None:
+    def __init__(self, context: SendContext, *, blocked: frozenset[int]) -> None:
         self.changes = 0
-        self._plan = plan
-        self._provider = provider
-        self._log = log
-        self._clock = clock
-        self._observe = observe
-        self._rules = rules
+        self._context = context
+        self._plan = context.plan
         self._blocked = blocked
         self._disk_is_slow = False
 
@@ -71,39 +54,39 @@ class UpdateSender:
 
     async def _settle(self) -> None:
         """Wait until an unanswered request of the opposite direction cannot arrive any more."""
-        left = self._plan.settled_at - self._clock.now()
+        left = self._plan.settled_at - self._context.clock.now()
         # A clock that was set back must not delay an apply for longer than the settle time.
         seconds = min(left, self._plan.settle_seconds)
-        if seconds > 0 and not self._rules.is_stopped():
-            self._observe(Settling(seconds=seconds))
-            await self._rules.sleep(self._clock, seconds)
+        if seconds > 0 and not self._context.rules.is_stopped():
+            self._context.observe(Settling(seconds=seconds))
+            await self._context.rules.sleep(self._context.clock, seconds)
 
     async def _update(self, number: int, rows: Sequence[PackedEntry]) -> None:
         """Log one request as sent, send it, and log its outcome."""
         entries = [entry for row in rows if (entry := self._request_entry(row))]
-        if self._rules.is_stopped() or not entries:
+        if self._context.rules.is_stopped() or not entries:
             return
-        sent = {"type": "sent", "request": number, "at": self._clock.now()}
-        self._log.append(sent, durable=False)
+        sent = {"type": "sent", "request": number, "at": self._context.clock.now()}
+        self._context.log.append(sent, durable=False)
         await self._sync()
         answer, exceptions = await self._deliver(entries)
-        if self._rules.is_stopped() and not answer.attempts:
-            self._log.append({"type": "kept_back", "request": number}, durable=False)
+        if self._context.rules.is_stopped() and not answer.attempts:
+            self._context.log.append({"type": "kept_back", "request": number}, durable=False)
             return
         record = {
             "type": "outcome",
             "request": number,
             "outcome": str(answer.outcome),
-            "at": self._clock.now(),
+            "at": self._context.clock.now(),
             "detail": answer.detail,
         }
         if exceptions:
             record["except"] = exceptions
         # Not synced: if it is lost, the changes are sent once more, which is safe.
-        self._log.append(record, durable=False)
+        self._context.log.append(record, durable=False)
         if answer.outcome is Outcome.ACKNOWLEDGED:
             self.changes += count_changes(entries) - len(exceptions)
-        self._observe(
+        self._context.observe(
             RequestDone(
                 request=number,
                 outcome=answer.outcome,
@@ -123,19 +106,19 @@ class UpdateSender:
 
     async def _sync(self) -> None:
         """Flush the journal to disk; in a thread if the last sync was slow."""
-        begun = self._clock.monotonic()
+        begun = self._context.clock.monotonic()
         if self._disk_is_slow:
-            await asyncio.to_thread(self._log.sync)
+            await asyncio.to_thread(self._context.log.sync)
         else:
-            self._log.sync()
-        self._disk_is_slow = self._clock.monotonic() - begun > LONG_SYNC_SECONDS
+            self._context.log.sync()
+        self._disk_is_slow = self._context.clock.monotonic() - begun > LONG_SYNC_SECONDS
 
     async def _deliver(
         self, entries: Sequence[RequestEntry]
     ) -> tuple[Answer, list[dict[str, Any]]]:
         """Send entries. Return the answer, and the pairs with an outcome of their own."""
-        answer = await self._provider.update([entry.wire for entry in entries])
-        self._rules.record_update(answer)
+        answer = await self._context.provider.update([entry.wire for entry in entries])
+        self._context.rules.record_update(answer)
         if answer.outcome is not Outcome.REFUSED:
             return answer, []
         if count_changes(entries) > 1:
@@ -159,22 +142,22 @@ class UpdateSender:
         exceptions: list[dict[str, Any]] = []
         refusals = 0
         any_accepted = False
-        while parts and not self._rules.is_stopped():
+        while parts and not self._context.rules.is_stopped():
             if (
                 not any_accepted
                 and refusals >= MAX_CONSECUTIVE_FAILURES
-                and not self._rules.accepts_other_requests()
+                and not self._context.rules.accepts_other_requests()
             ):
                 break
             part = parts.popleft()
-            answer = await self._provider.update([entry.wire for entry in part])
+            answer = await self._context.provider.update([entry.wire for entry in part])
             if answer.outcome is Outcome.REFUSED and count_changes(part) > 1:
                 parts.extend(split_in_half(part))
                 continue
             if answer.outcome is Outcome.REFUSED:
                 refusals += 1
             else:
-                self._rules.record_answer(answer)
+                self._context.rules.record_answer(answer)
             if answer.outcome is Outcome.ACKNOWLEDGED:
                 any_accepted = True
             else:

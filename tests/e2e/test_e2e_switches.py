@@ -1,6 +1,5 @@
 """Plan and apply work with every setting of the emulator's open questions."""
 
-import asyncio
 import random
 import shutil
 from collections.abc import Iterator
@@ -21,6 +20,7 @@ from segctl.plan.model import Plan
 from segctl.session.context import Context
 from segctl.workflows.apply import apply_workspace
 from segctl.workflows.plan import plan_workspace
+from tests.clocks import SwiftClock
 
 QUICKSTART = Path(__file__).parents[2] / "examples" / "quickstart"
 ACCOUNT, PASSCODE = "ACC-1", "pass-very-secret"
@@ -39,23 +39,6 @@ DECLARED = {
     "council": ["barbara@example.com", "donald@example.com"],
 }
 CHANGED = {**DECLARED, "newsletter": ["edsger@example.com", "fran@example.com"]}
-
-
-class SwiftClock:
-    """A clock that advances by each sleep without waiting."""
-
-    def __init__(self) -> None:
-        self.time = 0.0
-
-    def now(self) -> float:
-        return 1_800_000_000.0 + self.time
-
-    def monotonic(self) -> float:
-        return self.time
-
-    async def sleep(self, seconds: float) -> None:
-        self.time += seconds
-        await asyncio.sleep(0)
 
 
 class Shop:

@@ -1,6 +1,5 @@
 """A workspace, a service, and segctl runs between them."""
 
-import asyncio
 import hashlib
 import os
 import random
@@ -18,30 +17,11 @@ from segctl.plan.model import Plan
 from segctl.session.context import Context
 from segctl.workflows.apply import apply_workspace
 from segctl.workflows.plan import plan_workspace
+from tests.clocks import SwiftClock
 from tests.e2e.outside_service import ACCOUNT, IN_FLIGHT, PASSCODE, OutsideService, User
 
 SEGCTL = Path(sys.executable).with_name("segctl")
 PATIENCE = 60.0
-
-
-class SwiftClock:
-    """A clock that advances by each sleep without waiting."""
-
-    def __init__(self) -> None:
-        self.time = 0.0
-
-    def now(self) -> float:
-        """Return seconds since 1970."""
-        return 1_800_000_000.0 + self.time
-
-    def monotonic(self) -> float:
-        """Return monotonic seconds."""
-        return self.time
-
-    async def sleep(self, seconds: float) -> None:
-        """Advance by ``seconds`` without waiting."""
-        self.time += seconds
-        await asyncio.sleep(0)
 
 
 def identities(*values: str) -> set[User]:

@@ -17,27 +17,11 @@ from segctl.probing.probe_plan import ProbePlan
 from segctl.probing.probe_run import ProbeRun
 from segctl.probing.report import Certainty, Cost, ProbeReport, Write
 from segctl.provider.raw import RawService
+from tests.clocks import SwiftClock
 
 ACCOUNT = "ACC-PROBE-1"
 PASSCODE = "pass-very-secret"
 STEM = "segctl-probe-k3x9"
-
-
-class SwiftClock:
-    """A clock on which a sleep takes its time, but none of ours."""
-
-    def __init__(self) -> None:
-        self.time = 0.0
-
-    def now(self) -> float:
-        return 1_800_000_000.0 + self.time
-
-    def monotonic(self) -> float:
-        return self.time
-
-    async def sleep(self, seconds: float) -> None:
-        self.time += seconds
-        await asyncio.sleep(0)
 
 
 async def _turn(seconds: float) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from segctl.core.errors import CredentialsRefused, OperationError
 from segctl.provider.raw import RawReply, RawRequest, RawService
-from tests.probing.probe_kit import SwiftClock
+from tests.clocks import SwiftClock
 
 GET = RawRequest(method="GET", path="/1/events.json", query={"cursor": "a b&c"})
 POST = RawRequest(method="POST", path="/api/createSegment", body=b"[]")

@@ -1,9 +1,15 @@
-"""What sending needs of a journal."""
+"""What sending creates and sending updates both need."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Protocol
 
+from segctl.applying.stop_rules import StopRules
+from segctl.core.clock import Clock
+from segctl.core.events import Observer
 from segctl.core.outcomes import Record
+from segctl.plan.model import Plan
+from segctl.provider.client import Provider
 
 
 class SendLog(Protocol):
@@ -17,3 +23,15 @@ class SendLog(Protocol):
 
     def records(self) -> Iterator[Record]:
         """Yield the records in order."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SendContext:
+    """The plan being sent, and everything that sending it uses."""
+
+    plan: Plan
+    provider: Provider
+    log: SendLog
+    clock: Clock
+    observe: Observer
+    rules: StopRules

@@ -1,0 +1,23 @@
+"""Clocks for tests that must not wait."""
+
+import asyncio
+
+
+class SwiftClock:
+    """A clock that advances by each sleep without waiting."""
+
+    def __init__(self) -> None:
+        self.time = 0.0
+
+    def now(self) -> float:
+        """Return seconds since 1970."""
+        return 1_800_000_000.0 + self.time
+
+    def monotonic(self) -> float:
+        """Return monotonic seconds."""
+        return self.time
+
+    async def sleep(self, seconds: float) -> None:
+        """Advance by ``seconds`` without waiting."""
+        self.time += seconds
+        await asyncio.sleep(0)
