@@ -49,7 +49,7 @@ def test_it_serves_the_account_of_the_environment_and_shows_no_passcode() -> Non
     with running(CLEVERTAP_ACCOUNT_ID="W8R-1", CLEVERTAP_PASSCODE="pass-9") as (url, output):
         assert create(url, "W8R-1", "pass-9") == 200
         assert create(url, "EMULATOR", "emulator") == 401
-    assert "It serves the account W8R-1 of CLEVERTAP_ACCOUNT_ID.\n" in output
+    assert "It serves the account W8R-1 from CLEVERTAP_ACCOUNT_ID.\n" in output
     assert "pass-9" not in output
 
 
@@ -67,7 +67,7 @@ def test_half_an_account_is_refused(
     assert execute(["emulator", "--port", "0"]) == 1
     assert capsys.readouterr().err == (
         "Error: CLEVERTAP_ACCOUNT_ID is set and CLEVERTAP_PASSCODE is not\n"
-        "  Set both to serve that account, or neither to serve the emulator's own.\n"
+        "  Set both to serve that account, or neither for the default account.\n"
     )
 
 

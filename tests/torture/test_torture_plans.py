@@ -51,7 +51,7 @@ def test_no_plan_is_saved_while_an_apply_sends(place: Place, victims: Victims) -
         running = pool.submit(victims.run, place)
         place.service.wait_held(IN_FLIGHT)
         assert place.plan().changes
-        with pytest.raises(StateLocked, match="would not fit what it leaves"):
+        with pytest.raises(StateLocked, match="would not match the state it leaves"):
             place.plan(out=saved(place))
         place.service.release()
         report = running.result()
