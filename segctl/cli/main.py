@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 import click
 
 from segctl import __version__
-from segctl.cli.ending import Ending
 from segctl.cli.screen import Screen
 from segctl.cli.streams import install
+from segctl.cli.termination_signals import TerminationSignals
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -97,10 +97,10 @@ def cli() -> None:
     """Terraform for audience segments: declare them in git, review the plan, apply it."""
 
 
-def execute(arguments: Sequence[str], ending: Ending | None = None) -> int:
+def execute(arguments: Sequence[str], signals: TerminationSignals | None = None) -> int:
     """Run one command line and return its exit code. Errors are printed.
 
-    An error after a signal requested the end counts as that end.
+    After SIGINT, SIGTERM or SIGHUP, any error counts as the end that the signal requested.
     """
     screen = Screen(no_color="--no-color" in arguments)
     try:
@@ -111,7 +111,7 @@ def execute(arguments: Sequence[str], ending: Ending | None = None) -> int:
         from segctl.core.errors import Unfinished  # noqa: PLC0415 - as above
 
         # An interrupted run reports its own end, such as what a probe cleaned up.
-        ended = ending and ending.asked and not isinstance(error, (Unfinished, click.Abort))
+        ended = signals and signals.received and not isinstance(error, (Unfinished, click.Abort))
         return report(KeyboardInterrupt() if ended else error, screen)
     return code if isinstance(code, int) else 0
 
@@ -121,9 +121,9 @@ def run() -> None:
     # A umask that denies the owner would deny the program its own scratch files.
     os.umask(os.umask(0o077) & 0o077)
     printed = install()
-    ending = Ending()
-    ending.listen()
-    code = execute(sys.argv[1:], ending)
+    signals = TerminationSignals()
+    signals.listen()
+    code = execute(sys.argv[1:], signals)
     sys.stdout.flush()
     if printed.error and not isinstance(printed.error, BrokenPipeError):
         sys.stderr.write(

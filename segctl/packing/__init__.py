@@ -1,8 +1,8 @@
 """Packing: send a delta in as few update requests as possible (``docs/packing.md``).
 
-Other folders import ``pack``, ``Limits`` and ``Packing`` from here, and ``placing.place`` for
-deltas of any size.  Files, databases, the network, clocks and segment names never belong
-here: numbered users and operations go in, arrays come out.
+The engine imports ``placing.place``, which packs deltas of any size; ``pack`` is the algorithm
+for one shard, and ``Limits`` and ``Packing`` are its values.  Files, databases, the network,
+clocks and segment names never belong here: numbered users and operations go in, arrays come out.
 """
 
 from collections.abc import Iterator

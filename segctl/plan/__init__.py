@@ -1,5 +1,6 @@
 """The plan as a value: model, attribute diff, guards, rules, findings, and its file format.
 
-Import ``model`` for the values; every other module is a function over them. Only ``file``
-reads and writes. What never belongs here: reading sources or state, sending, and rendering.
+Import ``model`` for the values; every other module is a function over them, and only ``file``
+reads and writes. What never belongs here: reading sources or state (findings about the rows of a
+source are in ``planning/load.py``), sending, and rendering.
 """
