@@ -16,7 +16,7 @@ from segctl import __version__
 from segctl.core.codec import to_plain
 from segctl.core.identity import SetDigest
 
-RULES_VERSION = 1
+RULES_VERSION = 2
 """Part of every fingerprint. Increase it when the same sources may produce other members: when
 the rules for identities, for reading files or for combining sets change. The version of segctl
 is part of every fingerprint too, so a release has the same effect."""

@@ -130,7 +130,7 @@ def compare(
     """
     desired = select_desired(db, loads, wanted)
     for filter_ in filters:
-        desired = filter_.format(desired=desired)
+        desired = filter_.replace("{desired}", desired)
     kind = _only_kind(db, loads, recorded)
     other_keys = "" if kind else " AND l.kind = r.kind"
     if len(recorded) > 1 or any(load.is_table for load in loads):

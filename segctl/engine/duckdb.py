@@ -14,6 +14,7 @@ import duckdb
 from segctl.core.errors import StateDamaged
 from segctl.core.holdout import Holdout
 from segctl.core.identity import Kind, SetDigest
+from segctl.core.normalize import Normalization
 from segctl.core.outcomes import Ledger
 from segctl.core.rejects import Rejects
 from segctl.engine import batches, delta, duckdb_errors, fold, sql
@@ -101,7 +102,14 @@ class DuckEngine:
     # MemberComparer
 
     @translate_resource_errors
-    def load(self, rows: Rows, *, targets: LoadTargets, role: Role = "include") -> int:
+    def load(
+        self,
+        rows: Rows,
+        *,
+        targets: LoadTargets,
+        role: Role = "include",
+        normalize: Sequence[Normalization] = (),
+    ) -> int:
         """Load a source for its targets and return the number of the load."""
         number = next(self._numbers)
         select = self._reader.prepare(rows, number)
@@ -117,7 +125,7 @@ class DuckEngine:
                 self._loads.append(load)
             else:
                 self._reader.insert_inline_rows()
-                self._set_operations.add_load(load, role)
+                self._set_operations.add_load(load, role, tuple(normalize))
         except duckdb.Error as error:
             raise self._reader.explain_error(error, rows) from error
         return number
@@ -153,6 +161,7 @@ class DuckEngine:
             loads = operations.materialize(self._loads, self._wanted)
             compare(self._db, loads, self._wanted, self._recorded, filters=operations.filters)
             excluded_counts = operations.count_excluded(loads, self._wanted)
+            operations.match_restrictions(self._loads, self._wanted)
         except duckdb.Error as error:
             raise self._find_cause(error) from error
         delta.create_delta(self._db, retry_before=retry_before)

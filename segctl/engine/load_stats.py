@@ -32,13 +32,12 @@ GROUP BY load, segment_value ORDER BY load, rows DESC, segment_value
 
 _ADDED = "SELECT target, count(*) FROM differences WHERE action = 'ADD' GROUP BY target"
 
-_DISTINCT_LEFT_OUT = """
-SELECT load, target, count(*) FROM (
-    SELECT DISTINCT load, target, kind, value, segment_value FROM unmatched
-    WHERE load IS NOT NULL AND (target IS NULL OR problem IS NOT NULL)
-) GROUP BY load, target
+_DISTINCT_UNDECLARED = """
+SELECT load, count(*) FROM (
+    SELECT DISTINCT load, kind, value, segment_value FROM unmatched
+    WHERE load IS NOT NULL AND target IS NULL
+) GROUP BY load
 """
-"""Distinct rows that are invalid or for an undeclared segment."""
 
 _REMOVED = "SELECT target, count(*) FROM unmatched WHERE load IS NULL GROUP BY target"
 
@@ -59,9 +58,7 @@ def stats_from_comparison(
     """
     invalid, undeclared = _invalid_rows(db), _undeclared_rows(db)
     added = dict(db.execute(_ADDED).fetchall())
-    left_out = {
-        (load, index): rows for load, index, rows in db.execute(_DISTINCT_LEFT_OUT).fetchall()
-    }
+    undeclared_distinct = dict(db.execute(_DISTINCT_UNDECLARED).fetchall())
     removed = dict(db.execute(_REMOVED).fetchall())
     has_sole_load = targets_with_sole_load(loads)
     stats = {}
@@ -72,25 +69,23 @@ def stats_from_comparison(
         repeats = 0 if load.is_table else max(len(target_indexes), 1)
         is_sole_load = all(has_sole_load[index] for index in target_indexes)
         if not filtered and is_sole_load and set(load.target_indexes()) <= wanted:
-            # The distinct rows of a target's only load are its members after the comparison,
-            # and the rows that were left out. A list has the same rows for each target.
-            distinct = left_out.get((load.number, None), 0) + sum(
-                recorded[index].digest.count
-                - removed.get(index, 0)
-                + added.get(index, 0)
-                + left_out.get((load.number, index), 0)
+            # The distinct valid rows of a target's only load are its members after the
+            # comparison. A list has the same rows for each target.
+            distinct = undeclared_distinct.get(load.number, 0) + sum(
+                recorded[index].digest.count - removed.get(index, 0) + added.get(index, 0)
                 for index in (target_indexes if load.is_table else target_indexes[:1])
             )
         else:
-            distinct = count_distinct(db, load)
+            distinct = count_distinct(db, load, set(target_indexes))
         values = undeclared.get(load.number, [])
+        invalid_rows = {
+            problem: rows // (repeats or 1)
+            for problem, rows in invalid.get(load.number, {}).items()
+        }
         stats[load.number] = LoadStats(
             rows=load.rows,
-            duplicates=load.rows - distinct,
-            invalid={
-                problem: rows // (repeats or 1)
-                for problem, rows in invalid.get(load.number, {}).items()
-            },
+            duplicates=load.rows - sum(invalid_rows.values()) - distinct,
+            invalid=invalid_rows,
             undeclared=tuple(values[:MAX_LISTED_VALUES]),
             undeclared_rows=sum(rows for _, rows in values),
         )
@@ -108,15 +103,17 @@ def stats_from_rows(
         rows += " WHERE list_contains($values::VARCHAR[], segment_value)"
         parameters["values"] = [value for value, t in load.targets.items() if t in target_indexes]
         undeclared = _undeclared_in_table(db, load, list(load.targets))
-    invalid = db.execute(
+    found = db.execute(
         f"SELECT {sql.VALUE_PROBLEM} AS problem, count(*) FROM ({rows}) "
         "GROUP BY problem HAVING problem IS NOT NULL ORDER BY problem",
         parameters,
     ).fetchall()
+    invalid = {IdentityProblem(problem): count for problem, count in found}
+    distinct = count_distinct(db, load, target_indexes)
     return LoadStats(
         rows=load.rows,
-        duplicates=load.rows - count_distinct(db, load),
-        invalid={IdentityProblem(problem): count for problem, count in invalid},
+        duplicates=load.rows - sum(invalid.values()) - distinct,
+        invalid=invalid,
         undeclared=tuple(undeclared[:MAX_LISTED_VALUES]),
         undeclared_rows=sum(count for _, count in undeclared),
     )
@@ -144,17 +141,27 @@ def add_first_rows(
     return replace(stats, first_rows=first_rows, first_files=first_files if several else {})
 
 
-def count_distinct(db: duckdb.DuckDBPyConnection, load: Load) -> int:
-    """Count the distinct rows of a load."""
-    segment_value = ", segment_value" if load.is_table else ""
+def count_distinct(
+    db: duckdb.DuckDBPyConnection, load: Load, target_indexes: Container[int]
+) -> int:
+    """Count the distinct rows of a load, without invalid ones.
+
+    In a table, only rows for ``target_indexes`` can be invalid: others are not checked.
+    """
+    columns, is_checked, parameters = "kind, value", "true", {}
+    if isinstance(load.targets, Mapping):
+        columns += ", segment_value"
+        is_checked = "coalesce(list_contains($values::VARCHAR[], segment_value), false)"
+        parameters["values"] = [value for value, t in load.targets.items() if t in target_indexes]
 
     def count(partitions: Sequence[str]) -> int:
         return sum(
             rows
             for partition in partitions
             for (rows,) in db.execute(
-                f"SELECT count(*) FROM (SELECT DISTINCT kind, value{segment_value} "
-                f"FROM ({load.select}) WHERE {partition})"
+                f"SELECT count(*) FILTER (WHERE NOT {is_checked} OR ({sql.VALUE_PROBLEM}) IS NULL) "
+                f"FROM (SELECT DISTINCT {columns} FROM ({load.select}) WHERE {partition})",
+                parameters,
             ).fetchall()
         )
 

@@ -12,7 +12,7 @@ from typing import Literal
 from segctl.core.identity import IdentityProblem, Kind, SetDigest
 from segctl.core.outcomes import Ledger
 from segctl.manifests.file_formats import Format
-from segctl.plan.model import Sample
+from segctl.plan.model import Sample, Users
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,7 +118,12 @@ class LoadStats:
     ``first_rows`` holds the row number, from 1, of the first row with each problem, if the source
     has an order, and ``first_files`` its file, if there are several. ``undeclared`` lists the
     segment values of a table that no manifest declares, with their rows, the most frequent
-    first, at most ten; ``undeclared_rows`` counts the rows of all of them.
+    first, at most ten; ``undeclared_rows`` counts the rows of all of them. An invalid row is no
+    duplicate.
+
+    For a load that excludes or suppresses, ``matched`` counts its users who are in the sources of
+    its targets, and ``similar`` are the members that differ from one of its values only in form:
+    see ``normalize_sql.FOLDED``. ``matched`` is ``None`` for other loads.
     """
 
     rows: int
@@ -128,6 +133,13 @@ class LoadStats:
     first_files: Mapping[IdentityProblem, Path] = field(default_factory=dict)
     undeclared: tuple[tuple[str, int], ...] = ()
     undeclared_rows: int = 0
+    matched: int | None = None
+    similar: Users = Users()
+
+    @property
+    def users(self) -> int:
+        """The number of distinct valid rows, those for undeclared segments included."""
+        return self.rows - self.duplicates - sum(self.invalid.values())
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from segctl.core.holdout import Holdout
 from segctl.core.identity import SetDigest
+from segctl.core.normalize import Normalization
 from segctl.core.outcomes import Ledger
 from segctl.core.rejects import Rejects
 from segctl.engine.model import (
@@ -47,11 +48,19 @@ class MemberComparer(Protocol):
     then the questions.
     """
 
-    def load(self, rows: Rows, *, targets: LoadTargets, role: Role = "include") -> int:
+    def load(
+        self,
+        rows: Rows,
+        *,
+        targets: LoadTargets,
+        role: Role = "include",
+        normalize: Sequence[Normalization] = (),
+    ) -> int:
         """Load a source for its targets and return the number of the load.
 
         Targets need no recorded members: they may exist only for others to read. With the role
-        ``suppress`` the users are removed from all targets. Raises ``SourceError``.
+        ``suppress`` the users are removed from all targets. Rows that take members away are
+        compared with them in the forms ``normalize``. Raises ``SourceError``.
         """
 
     def hold_out(self, target_index: int, holdout: Holdout) -> None:

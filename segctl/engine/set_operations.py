@@ -15,10 +15,12 @@ import duckdb
 
 from segctl.core.holdout import SEPARATOR, Holdout
 from segctl.core.identity import Kind
+from segctl.core.normalize import Normalization
 from segctl.engine import sql
 from segctl.engine.compare import NOT_PLANNED, Load, select_desired
 from segctl.engine.load_stats import stats_from_rows, targets_with_sole_load
 from segctl.engine.model import LoadStats, TargetMembers
+from segctl.engine.normalize_sql import folded, normalized
 from segctl.engine.partitions import run_in_partitions
 from segctl.manifests.desired import Role
 from segctl.plan.model import Users
@@ -26,22 +28,28 @@ from segctl.plan.model import Users
 SAMPLE_SIZE = 3
 """How many users are named for each violation of a rule."""
 
-_TABLES = f"""
-CREATE TABLE excluded AS {sql.NO_MEMBERS};
-CREATE TABLE suppressed (kind VARCHAR, value VARCHAR);
+_TABLES = """
+CREATE TABLE restricting (load INTEGER, kind VARCHAR, value VARCHAR, valid BOOLEAN);
+CREATE TABLE excluded (form INTEGER, target INTEGER, kind VARCHAR, value VARCHAR);
+CREATE TABLE suppressed (form INTEGER, kind VARCHAR, value VARCHAR);
 CREATE TABLE holdouts (target INTEGER, salt VARCHAR, threshold HUGEINT);
 CREATE TABLE final_members (target INTEGER, kind VARCHAR, value VARCHAR, left_out VARCHAR);
 """
-"""``left_out`` is why a row is not a final member: invalid, held_out or suppressed, else NULL."""
+"""``left_out`` is why a row is not a final member: invalid, held_out or suppressed, else NULL.
+
+``restricting`` has the distinct rows of the loads that exclude or suppress, as written. ``form``
+is the number of the forms in which ``excluded`` and ``suppressed`` are compared with members.
+"""
 
 _WITHOUT_EXCLUDED = """
 SELECT d.* FROM ({desired}) AS d
-ANTI JOIN excluded AS e ON e.target = d.target AND e.value = d.value AND e.kind = d.kind
+ANTI JOIN (FROM excluded WHERE form = {form}) AS e
+ON e.target = d.target AND e.value = {value} AND e.kind = d.kind
 """
 
 _WITHOUT_SUPPRESSED = """
 SELECT d.* FROM ({desired}) AS d
-ANTI JOIN suppressed AS s ON s.value = d.value AND s.kind = d.kind
+ANTI JOIN (FROM suppressed WHERE form = {form}) AS s ON s.value = {value} AND s.kind = d.kind
 """
 
 _IS_HELD_OUT = (
@@ -55,21 +63,25 @@ INSERT INTO final_members
 SELECT d.target, d.kind, d.value,
        CASE WHEN d.invalid THEN 'invalid'
             WHEN {is_held_out} THEN 'held_out'
-            WHEN s.value IS NOT NULL THEN 'suppressed' END
-FROM (
-    SELECT c.* FROM (
-        SELECT *, ({problem}) IS NOT NULL AS invalid FROM (
-            SELECT DISTINCT target, kind, value
-            FROM (SELECT d.* FROM ({desired}) AS d {intersections})
-            WHERE target IS NOT NULL AND {partition}
-        )
-    ) AS c
-    ANTI JOIN excluded AS e ON e.target = c.target AND e.value = c.value AND e.kind = c.kind
-) AS d
+            WHEN {is_suppressed} THEN 'suppressed' END
+FROM ({not_excluded}) AS d
 LEFT JOIN holdouts AS h ON h.target = d.target
-LEFT JOIN suppressed AS s ON s.value = d.value AND s.kind = d.kind
+{suppressed}
 """
 """The steps in their order: sources, intersections, exclusions, hold-out, suppression."""
+
+_INTERSECTED = """
+SELECT *, ({problem}) IS NOT NULL AS invalid FROM (
+    SELECT DISTINCT target, kind, value
+    FROM (SELECT d.* FROM ({desired}) AS d {intersections})
+    WHERE target IS NOT NULL AND {partition}
+)
+"""
+
+_JOIN_SUPPRESSED = (
+    "LEFT JOIN (FROM suppressed WHERE form = {form}) AS s{form} "
+    "ON s{form}.value = {value} AND s{form}.kind = d.kind"
+)
 
 _LEFT_OUT = """
 SELECT target, left_out, count(*) FROM final_members
@@ -78,14 +90,50 @@ WHERE left_out IN ('held_out', 'suppressed') GROUP BY target, left_out
 
 _STREAMED_SUPPRESSED = """
 SELECT target, count(*) FROM (
-    SELECT DISTINCT d.target, d.kind, d.value FROM (
-        SELECT l.* FROM ({desired}) AS l
-        SEMI JOIN suppressed AS s ON s.value = l.value AND s.kind = l.kind
-    ) AS d
-    ANTI JOIN excluded AS e ON e.target = d.target AND e.value = d.value AND e.kind = d.kind
-    WHERE d.target IS NOT NULL
+    SELECT DISTINCT target, kind, value FROM ({not_excluded}) WHERE target IS NOT NULL
 ) GROUP BY target
 """
+
+_ONLY_SUPPRESSED = """
+SELECT d.* FROM ({desired}) AS d
+SEMI JOIN (FROM suppressed WHERE form = {form}) AS s ON s.value = {value} AND s.kind = d.kind
+"""
+
+_LOOKALIKES = """
+CREATE OR REPLACE TABLE lookalikes AS
+WITH folds AS (
+    SELECT DISTINCT {folded_restriction} AS folded FROM restricting WHERE value IS NOT NULL
+)
+SELECT DISTINCT d.target, d.kind, d.value, d.folded
+FROM (SELECT target, kind, value, {folded} AS folded FROM ({desired})) AS d
+SEMI JOIN folds AS f ON f.folded = d.folded
+WHERE d.target IS NOT NULL AND d.folded <> ''
+"""
+"""The users in the sources of targets who are equal or similar to one in a restricting load."""
+
+_MATCHED = """
+SELECT count(*) FROM (
+    SELECT DISTINCT kind, {value} AS value FROM lookalikes AS d WHERE {in_targets}
+) AS d
+SEMI JOIN (
+    SELECT kind, {restricting_value} AS value FROM restricting AS r WHERE load = $load AND valid
+) AS r ON r.value = d.value AND r.kind = d.kind
+"""
+
+_SIMILAR = """
+SELECT count(*), min({'kind': kind, 'value': value}, $most) FROM (
+    SELECT DISTINCT d.kind, d.value
+    FROM ({desired}) AS d
+    LEFT JOIN final_members AS m ON m.target = d.target AND m.value = d.value AND m.kind = d.kind
+    SEMI JOIN (
+        SELECT {folded_restriction} AS folded FROM restricting WHERE load = $load
+    ) AS r ON r.folded = d.folded
+    WHERE {in_targets}
+    AND (m.value IS NOT NULL AND m.left_out IS NULL
+         OR NOT list_contains($materialized::INTEGER[], d.target))
+)
+"""
+"""The members that remain although a value of a load looks like them."""
 
 _SHARED = """
 WITH members AS (
@@ -116,21 +164,26 @@ ON o.value = m.value AND o.kind = m.kind
 GROUP BY m.target
 """
 
+_RESTRICT = """
+INSERT INTO restricting SELECT $load, kind, value, ({problem}) IS NULL
+FROM (SELECT DISTINCT kind, value FROM ({select}) WHERE {partition})
+"""
+
 _EXCLUDE = """
-INSERT INTO excluded SELECT t.target, s.kind, s.value
-FROM (SELECT DISTINCT kind, value FROM ({select}) WHERE {partition}) AS s
-CROSS JOIN (SELECT unnest($1::INTEGER[]) AS target) AS t
-WHERE ({problem}) IS NULL
+INSERT INTO excluded SELECT $form, t.target, d.kind, {value}
+FROM restricting AS d CROSS JOIN (SELECT unnest($targets::INTEGER[]) AS target) AS t
+WHERE d.load = $load AND d.valid AND {partition}
 """
 
 _SUPPRESS = """
-INSERT INTO suppressed SELECT s.kind, s.value
+INSERT INTO suppressed SELECT $form, s.kind, s.value
 FROM (
-    SELECT DISTINCT kind, value FROM ({select}) WHERE ({problem}) IS NULL AND {partition}
+    SELECT DISTINCT d.kind, {value} AS value FROM restricting AS d
+    WHERE d.load = $load AND d.valid AND {partition}
 ) AS s
-ANTI JOIN suppressed AS k ON k.value = s.value AND k.kind = s.kind
+ANTI JOIN (FROM suppressed WHERE form = $form) AS k ON k.value = s.value AND k.kind = s.kind
 """
-"""Each user is in ``suppressed`` only once, so that a join with it repeats no rows."""
+"""Each user is in ``suppressed`` only once by form, so that a join with it repeats no rows."""
 
 
 class SetOperations:
@@ -148,15 +201,22 @@ class SetOperations:
         self.stats: dict[int, LoadStats] = {}
         self._intersections: dict[int, list[Load]] = {}
         self._exclusions_of_members: list[Load] = []
+        self._forms: list[tuple[Normalization, ...]] = []
+        self._form_of_load: dict[int, int] = {}
+        self._suppressing: set[int] = set()
+        self._materialized: set[int] = set()
         self._restricted: set[int] = set()
         self._held_out: set[int] = set()
         self._retained: set[int] = set()
         self._has_exclusions = self._has_suppressed = False
         db.execute(_TABLES)
 
-    def add_load(self, load: Load, role: Role) -> None:
-        """Add a load that intersects, excludes or suppresses."""
+    def add_load(self, load: Load, role: Role, forms: tuple[Normalization, ...]) -> None:
+        """Add a load that intersects, excludes or suppresses, compared in these forms."""
         self.loads.append(load)
+        if forms not in self._forms:
+            self._forms.append(forms)
+        self._form_of_load[load.number] = self._forms.index(forms)
         target_indexes = load.target_indexes()
         if role != "suppress":
             self._restricted |= set(target_indexes)
@@ -168,13 +228,14 @@ class SetOperations:
                 self._intersections.setdefault(target_index, []).append(load)
         elif role == "suppress":
             self._has_suppressed = True
-            self._suppress(load)
+            self._suppressing.add(load.number)
+            self._restrict(load, _SUPPRESS)
         else:
             self._has_exclusions = True
             if reads_members:  # they are excluded when they are materialized
                 self._exclusions_of_members.append(load)
             else:
-                self._exclude(load)
+                self._restrict(load, _EXCLUDE, targets=target_indexes)
 
     def hold_out(self, target_index: int, holdout: Holdout) -> None:
         """Leave a share of the users out of a target."""
@@ -191,8 +252,20 @@ class SetOperations:
     @property
     def filters(self) -> tuple[str, ...]:
         """SELECTs around ``{desired}`` that leave out excluded and suppressed rows."""
-        exclusions = (_WITHOUT_EXCLUDED,) if self._has_exclusions else ()
-        return exclusions + ((_WITHOUT_SUPPRESSED,) if self._has_suppressed else ())
+        return self._exclusions + (
+            self._by_form(_WITHOUT_SUPPRESSED) if self._has_suppressed else ()
+        )
+
+    @property
+    def _exclusions(self) -> tuple[str, ...]:
+        return self._by_form(_WITHOUT_EXCLUDED) if self._has_exclusions else ()
+
+    def _by_form(self, template: str) -> tuple[str, ...]:
+        """Return a template for each of the forms in use, with ``{desired}`` left in it."""
+        return tuple(
+            template.replace("{form}", str(number)).replace("{value}", normalized("d.value", forms))
+            for number, forms in enumerate(self._forms)
+        )
 
     def materialize(self, loads: Sequence[Load], wanted: set[int]) -> list[Load]:
         """Compute all final members, and return the loads for comparing ``wanted`` targets.
@@ -201,7 +274,7 @@ class SetOperations:
         with the final members of all others.
         """
         dependencies = self._dependencies(loads)
-        materialized = set(dependencies)
+        materialized = self._materialized = set(dependencies)
         if not materialized:
             return list(loads)
         self._db.execute("TRUNCATE final_members")
@@ -211,7 +284,7 @@ class SetOperations:
             self._materialize(loads, ready)
             for load in self._exclusions_of_members:
                 if _read_target(load) in ready:
-                    self._exclude(load)
+                    self._restrict(load, _EXCLUDE, targets=load.target_indexes())
             order.done(*ready)
         self._count_loads(loads, materialized, wanted)
         rest = [_without_targets(load, materialized) for load in loads]
@@ -228,10 +301,60 @@ class SetOperations:
         if self._has_suppressed:
             streamed = [load for load in loads if load.number != self.number]
             desired = select_desired(self._db, streamed, wanted)
-            query = _STREAMED_SUPPRESSED.format(desired=desired)
+            suppressed = " UNION ALL ".join(
+                _wrap(desired, [only]) for only in self._by_form(_ONLY_SUPPRESSED)
+            )
+            query = _STREAMED_SUPPRESSED.replace(
+                "{not_excluded}", _wrap(suppressed, self._exclusions)
+            )
             for target_index, users in self._db.execute(query).fetchall():
                 counts.setdefault(target_index, {})["suppressed"] = users
         return counts
+
+    def match_restrictions(self, loads: Sequence[Load], wanted: set[int]) -> None:
+        """Add to the stats of loads that exclude or suppress whom they match.
+
+        ``loads`` are those that provide members. Call it after ``materialize``.
+        """
+        restrictions = [load for load in self.loads if self._is_restriction(load)]
+        if not restrictions:
+            return
+        desired = select_desired(self._db, loads, wanted | self._materialized)
+        query = _LOOKALIKES.replace("{folded_restriction}", folded("value"))
+        query = query.replace("{folded}", folded("value")).replace("{desired}", desired)
+        self._db.execute(query)
+        remaining = _wrap("FROM lookalikes", self.filters)
+        for load in restrictions:
+            self._match_restriction(load, remaining)
+        self._db.execute("DROP TABLE lookalikes")
+
+    def _is_restriction(self, load: Load) -> bool:
+        targets = load.target_indexes()
+        return not any(load in self._intersections.get(index, ()) for index in targets)
+
+    def _match_restriction(self, load: Load, remaining: str) -> None:
+        forms = self._forms[self._form_of_load[load.number]]
+        targets = load.target_indexes()
+        in_targets = (
+            "d.target >= 0" if load.number in self._suppressing else _in_list("d.target", targets)
+        )
+        query = _MATCHED.replace("{value}", normalized("d.value", forms))
+        query = query.replace("{restricting_value}", normalized("r.value", forms))
+        [[matched]] = self._db.execute(
+            query.replace("{in_targets}", in_targets), {"load": load.number}
+        ).fetchall()
+        query = _SIMILAR.replace("{desired}", remaining).replace("{in_targets}", in_targets)
+        [[similar, sample]] = self._db.execute(
+            query.replace("{folded_restriction}", folded("value")),
+            {
+                "load": load.number,
+                "most": SAMPLE_SIZE,
+                "materialized": sorted(self._materialized),
+            },
+        ).fetchall()
+        self.stats[load.number] = replace(
+            self.stats[load.number], matched=matched, similar=_users(similar, sample)
+        )
 
     # Questions about materialized targets
 
@@ -286,14 +409,23 @@ class SetOperations:
             self._insert(others, select_desired(self._db, loads, others), "")
         for target_index in sorted(intersected):
             intersections = " ".join(
-                f"SEMI JOIN ({load.select}) AS i{n} ON i{n}.value = d.value AND i{n}.kind = d.kind"
+                self._join_intersection(load, f"i{n}")
                 for n, load in enumerate(self._intersections[target_index])
             )
             self._insert(
                 {target_index}, select_desired(self._db, loads, {target_index}), intersections
             )
 
+    def _join_intersection(self, load: Load, alias: str) -> str:
+        forms = self._forms[self._form_of_load[load.number]]
+        values = f"{normalized(f'{alias}.value', forms)} = {normalized('d.value', forms)}"
+        return f"SEMI JOIN ({load.select}) AS {alias} ON {values} AND {alias}.kind = d.kind"
+
     def _insert(self, target_indexes: Iterable[int], desired: str, intersections: str) -> None:
+        suppressed = self._by_form(_JOIN_SUPPRESSED) if self._has_suppressed else ()
+        joined = (f"s{number}.value IS NOT NULL" for number in range(len(suppressed)))
+        is_suppressed = " OR ".join(joined) or "false"
+
         def insert(partitions: Sequence[str]) -> None:
             if len(partitions) > 1:  # a failed attempt may have inserted some rows
                 self._db.execute(
@@ -301,42 +433,41 @@ class SetOperations:
                     [list(target_indexes)],
                 )
             for partition in partitions:
+                intersected = _INTERSECTED.format(
+                    problem=sql.VALUE_PROBLEM,
+                    desired=desired,
+                    intersections=intersections,
+                    partition=partition,
+                )
                 self._db.execute(
                     _MATERIALIZE.format(
-                        desired=desired,
-                        intersections=intersections,
-                        problem=sql.VALUE_PROBLEM,
+                        not_excluded=_wrap(intersected, self._exclusions),
                         is_held_out=_IS_HELD_OUT,
-                        partition=partition,
+                        is_suppressed=is_suppressed,
+                        suppressed=" ".join(suppressed),
                     )
                 )
 
         run_in_partitions(insert)
 
-    def _exclude(self, load: Load) -> None:
-        """Exclude the valid rows of a load from its targets."""
+    def _restrict(self, load: Load, statement: str, **parameters: object) -> None:
+        """Store the rows of a load, and exclude or suppress the valid ones."""
+        form = self._form_of_load[load.number]
+        statement = statement.replace("{value}", normalized("d.value", self._forms[form]))
 
         def insert(partitions: Sequence[str]) -> None:
-            # Rows of a failed attempt do no harm: a user may be in ``excluded`` twice.
+            # Of a failed attempt, rows in ``excluded`` and ``suppressed`` do no harm.
+            self._db.execute("DELETE FROM restricting WHERE load = $1", [load.number])
             for partition in partitions:
                 self._db.execute(
-                    _EXCLUDE.format(
+                    _RESTRICT.format(
                         select=load.select, problem=sql.VALUE_PROBLEM, partition=partition
                     ),
-                    [load.target_indexes()],
+                    {"load": load.number},
                 )
-
-        run_in_partitions(insert)
-
-    def _suppress(self, load: Load) -> None:
-        """Remove the valid rows of a load from all targets."""
-
-        def insert(partitions: Sequence[str]) -> None:
-            for partition in partitions:
                 self._db.execute(
-                    _SUPPRESS.format(
-                        select=load.select, problem=sql.VALUE_PROBLEM, partition=partition
-                    )
+                    statement.replace("{partition}", partition),
+                    {"load": load.number, "form": form, **parameters},
                 )
 
         run_in_partitions(insert)
@@ -410,6 +541,17 @@ def _without_targets(load: Load, materialized: set[int]) -> Load:
 
 def _read_target(load: Load) -> int:
     return load.source.target_index if isinstance(load.source, TargetMembers) else NOT_PLANNED
+
+
+def _wrap(desired: str, templates: Iterable[str]) -> str:
+    """Put SELECTs with a place ``{desired}`` around a SELECT, the first one innermost."""
+    for template in templates:
+        desired = template.replace("{desired}", desired)
+    return desired
+
+
+def _in_list(column: str, target_indexes: Sequence[int]) -> str:
+    return f"{column} IN ({', '.join(map(str, target_indexes))})"
 
 
 def _users(count: int, sample: Iterable[Mapping[str, str]] | None) -> Users:

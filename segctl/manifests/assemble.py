@@ -8,6 +8,7 @@ from segctl.core.address import segment_address
 from segctl.core.diagnostics import Location, Severity
 from segctl.core.holdout import Holdout
 from segctl.core.identity import Kind
+from segctl.core.normalize import normalization_order
 from segctl.manifests import desired
 from segctl.manifests.documents import (
     AnyDocument,
@@ -267,14 +268,14 @@ def _external_source(
             column=file.column,
             kind=Kind(file.kind),
             where=file.where,
-            tolerance=_tolerance(file),
+            **_row_settings(file),
             location=location,
         )
     if query := source.query:
         return desired.QuerySource(
             sql=query.sql,
             parameters=_bound_parameters(query.sql, variables),
-            tolerance=_tolerance(query),
+            **_row_settings(query),
             location=location,
         )
     if sqlite := source.sqlite:
@@ -297,7 +298,7 @@ def _database_rows(source: Sqlite | Postgres, variables: Mapping[str, str]) -> d
         "table": source.table or "",
         "column": source.column,
         "kind": Kind(source.kind),
-        "tolerance": _tolerance(source),
+        **_row_settings(source),
     }
 
 
@@ -313,14 +314,22 @@ def _command(written: list[str] | Command, location: Location) -> desired.Comman
         column=command.column,
         kind=Kind(command.kind),
         timeout_seconds=command.timeout_seconds,
-        tolerance=_tolerance(command),
+        **_row_settings(command),
         location=location,
     )
 
 
-def _tolerance(source: RowSource) -> desired.Tolerance:
-    percent = source.max_invalid_percent
-    return desired.Tolerance(
-        skip=source.on_invalid == "skip",
-        max_invalid_percent=100.0 if percent is None else percent,
-    )
+def _row_settings(source: RowSource) -> dict[str, Any]:
+    """Return the fields that all sources of rows have."""
+    percent, shrink = source.max_invalid_percent, source.max_shrink_percent
+    return {
+        "tolerance": desired.Tolerance(
+            skip=source.on_invalid == "skip",
+            max_invalid_percent=100.0 if percent is None else percent,
+        ),
+        "limits": desired.SizeLimits(
+            min_rows=source.min_rows or 0,
+            max_shrink_percent=30.0 if shrink is None else shrink,
+        ),
+        "normalize": normalization_order(source.normalize),
+    }

@@ -10,6 +10,7 @@ from typing import Literal
 from segctl.core.diagnostics import Location, Severity
 from segctl.core.holdout import Holdout
 from segctl.core.identity import Kind
+from segctl.core.normalize import Normalization
 from segctl.manifests.file_formats import Format
 
 Role = Literal["include", "intersect", "exclude", "suppress"]
@@ -25,6 +26,18 @@ class Tolerance:
 
     skip: bool = False
     max_invalid_percent: float = 100.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class SizeLimits:
+    """How small a source may be, in distinct valid rows.
+
+    It has at least ``min_rows``. One that excludes, intersects or suppresses may lose
+    ``max_shrink_percent`` of its rows between two applies.
+    """
+
+    min_rows: int = 0
+    max_shrink_percent: float = 30.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +64,8 @@ class FileSource:
     kind: Kind
     where: Mapping[str, str] = field(default_factory=dict)
     tolerance: Tolerance = Tolerance()
+    limits: SizeLimits = SizeLimits()
+    normalize: tuple[Normalization, ...] = ()
     location: Location
 
 
@@ -61,6 +76,8 @@ class QuerySource:
     sql: str
     parameters: Mapping[str, str]
     tolerance: Tolerance = Tolerance()
+    limits: SizeLimits = SizeLimits()
+    normalize: tuple[Normalization, ...] = ()
     location: Location
 
 
@@ -82,6 +99,8 @@ class _DatabaseSource:
     column: str = "identity"
     kind: Kind = Kind.IDENTITY
     tolerance: Tolerance = Tolerance()
+    limits: SizeLimits = SizeLimits()
+    normalize: tuple[Normalization, ...] = ()
     location: Location
 
 
@@ -112,6 +131,8 @@ class CommandSource:
     kind: Kind = Kind.IDENTITY
     timeout_seconds: float = 600.0
     tolerance: Tolerance = Tolerance()
+    limits: SizeLimits = SizeLimits()
+    normalize: tuple[Normalization, ...] = ()
     location: Location
 
 

@@ -5,8 +5,10 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 from pydantic import ConfigDict, Discriminator, Field, Tag, model_validator
 from pydantic.config import JsonDict
 
+from segctl.core.normalize import Normalization
 from segctl.manifests.base_model import Section
 from segctl.manifests.field_types import (
+    Count,
     Line,
     Name,
     Omittable,
@@ -39,6 +41,24 @@ MaxInvalidPercent = Annotated[
     Omittable[Percent],
     Field(description="With onInvalid: skip, the share of rows that may be left out."),
 ]
+MinRows = Annotated[
+    Omittable[Count],
+    Field(description="A source with fewer distinct valid rows stops the plan."),
+]
+MaxShrinkPercent = Annotated[
+    Omittable[Percent],
+    Field(
+        description="In exclude, intersect and suppress: the share of its rows that the source "
+        "may lose between two applies. Without it, 30."
+    ),
+]
+Normalize = Annotated[
+    list[Normalization],
+    Field(
+        description="In exclude, intersect and suppress: the forms in which its values and the "
+        "members' are compared. Without them, values are compared as written."
+    ),
+]
 
 _SQL = "A single SELECT. $NAME is the value of a variable."
 
@@ -46,13 +66,16 @@ _SQL = "A single SELECT. $NAME is the value of a variable."
 class RowSource(Section):
     """Base class of the sources that read rows.
 
-    Each subclass declares both fields itself, after its own: ``fmt`` writes fields in the order of
+    Each subclass declares these fields itself, after its own: ``fmt`` writes fields in the order of
     their declaration, and inherited fields would come first.
     """
 
     if TYPE_CHECKING:
         on_invalid: OnInvalid
         max_invalid_percent: MaxInvalidPercent
+        min_rows: MinRows
+        max_shrink_percent: MaxShrinkPercent
+        normalize: Normalize
 
     @model_validator(mode="after")
     def _check_share_has_effect(self) -> Self:
@@ -106,6 +129,9 @@ class File(RowSource):
     )
     on_invalid: OnInvalid = "error"
     max_invalid_percent: MaxInvalidPercent = None
+    min_rows: MinRows = None
+    max_shrink_percent: MaxShrinkPercent = None
+    normalize: Normalize = Field(default=[])
 
 
 class Query(RowSource):
@@ -114,6 +140,9 @@ class Query(RowSource):
     sql: Text = Field(description=_SQL)
     on_invalid: OnInvalid = "error"
     max_invalid_percent: MaxInvalidPercent = None
+    min_rows: MinRows = None
+    max_shrink_percent: MaxShrinkPercent = None
+    normalize: Normalize = Field(default=[])
 
 
 class Postgres(DatabaseSource):
@@ -130,6 +159,9 @@ class Postgres(DatabaseSource):
     kind: TableMemberKind = "identity"
     on_invalid: OnInvalid = "error"
     max_invalid_percent: MaxInvalidPercent = None
+    min_rows: MinRows = None
+    max_shrink_percent: MaxShrinkPercent = None
+    normalize: Normalize = Field(default=[])
 
 
 class Sqlite(DatabaseSource):
@@ -142,6 +174,9 @@ class Sqlite(DatabaseSource):
     kind: TableMemberKind = "identity"
     on_invalid: OnInvalid = "error"
     max_invalid_percent: MaxInvalidPercent = None
+    min_rows: MinRows = None
+    max_shrink_percent: MaxShrinkPercent = None
+    normalize: Normalize = Field(default=[])
 
 
 class Command(RowSource):
@@ -158,6 +193,9 @@ class Command(RowSource):
     )
     on_invalid: OnInvalid = "error"
     max_invalid_percent: MaxInvalidPercent = None
+    min_rows: MinRows = None
+    max_shrink_percent: MaxShrinkPercent = None
+    normalize: Normalize = Field(default=[])
 
 
 def _command_form(value: object) -> str:

@@ -29,6 +29,13 @@ MAX_SEGMENTS = 2500
 SERVICE_CONCURRENCY = 3
 """Requests in flight that CleverTap allows for each call."""
 
+_RESTRICTION_SETTINGS = {
+    "maxShrinkPercent": "spec.guards.maxRemovePercent limits how many members a segment may lose.",
+    "normalize": "It compares exclude, intersect and suppress with members, which are sent as "
+    "written.",
+}
+"""The settings of sources that take members away, and what applies to members instead."""
+
 _SENT_AS_WRITTEN = "segctl sends values exactly as written."
 _IDENTITY_ADVICE = {
     IdentityProblem.NULL: "Remove the item.",
@@ -54,6 +61,7 @@ def check_documents(documents: Sequence[Document], variables: Variables) -> Iter
     for document in documents:
         for path, source in find_sources(document):
             yield from _check_source(document, path, source, variables)
+            yield from _check_restriction_settings(document, path, source)
             if project is not None:
                 yield from _check_connection(document, path, source, project)
                 yield from _check_command(document, path, source, project)
@@ -233,6 +241,23 @@ def _check_source(
         sql = lookup(source, form, "sql")
         if isinstance(sql, str):
             yield from _check_query(sql, document.locate((*path, form, "sql")), variables)
+
+
+def _check_restriction_settings(
+    document: Document, path: SourcePath, source: Map
+) -> Iterator[Diagnostic]:
+    """Check that a source of members has no setting for sources that take members away."""
+    if path[-2] not in ("members", "spec"):
+        return
+    for form, settings in source.items():
+        for field, advice in _RESTRICTION_SETTINGS.items():
+            if isinstance(settings, Map) and field in settings:
+                yield Diagnostic(
+                    code="no-effect",
+                    summary=f"{field} has no effect on a source of members.",
+                    detail=f"{advice} Remove {field}.",
+                    location=document.locate((*path, form, field), key=True),
+                )
 
 
 def _check_command(

@@ -15,6 +15,7 @@ from segctl.core.diagnostics import Severity
 from segctl.core.fingerprints import SourceCounts
 from segctl.core.identity import Kind
 from segctl.manifests.desired import Guards, Lifecycle
+from segctl.state.restrictions import Restriction
 
 
 class Action(StrEnum):
@@ -202,7 +203,8 @@ class Plan:
     ``targeted`` holds the ``--target`` patterns. Requests from index ``settle_from`` on
     reverse a change whose last request got no answer; they are sent no earlier than
     ``settled_at`` (seconds since 1970). ``sources`` holds the row counts of the sources by
-    fingerprint, and ``rules`` the fingerprints of the rules that hold.
+    fingerprint, ``rules`` the fingerprints of the rules that hold, and ``restrictions`` what the
+    next plan compares the sources that take members away with.
     """
 
     lineage: str
@@ -229,6 +231,7 @@ class Plan:
     settled_at: float = 0.0
     sources: Mapping[str, SourceCounts] = field(default_factory=dict, metadata=OPTIONAL)
     rules: tuple[str, ...] = field(default=(), metadata=OPTIONAL)
+    restrictions: tuple[Restriction, ...] = field(default=(), metadata=OPTIONAL)
 
     def count(self, *actions: Action) -> int:
         """Count the changes that have one of these actions."""

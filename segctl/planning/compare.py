@@ -11,10 +11,12 @@ from segctl.manifests.desired import DesiredState, ProjectSettings, Rule
 from segctl.plan.model import Finding
 from segctl.plan.rules import check_rules
 from segctl.planning.load import LoadedSources, load_sources
+from segctl.planning.restrictions import report_source_sizes
 from segctl.planning.rule_members import EngineRuleMembers, prepare_engine
 from segctl.planning.scope import PlanScope
 from segctl.planning.unchanged import ReadSelection
 from segctl.sources.context import SourceContext
+from segctl.state.restrictions import Restriction
 
 NOTHING_PACKED = PackingSummary(requests=0, naive=0, floor=0, settle_from=0)
 """The packing of an empty delta."""
@@ -25,9 +27,9 @@ class ComparisonResult:
     """How the members of a plan's segments change.
 
     ``engine`` holds the delta, ``None`` if there was nothing to compare. ``diffs`` are by
-    target index. The last three fields are recorded for the next plan: the fingerprints of
-    segments by address, the row counts of sources by fingerprint, and the fingerprints of
-    the rules that hold.
+    target index. The last four fields are recorded for the next plan: the fingerprints of
+    segments by address, the row counts of sources by fingerprint, the fingerprints of
+    the rules that hold, and the sources that take members away.
     """
 
     engine: RequestPacker | None
@@ -38,6 +40,7 @@ class ComparisonResult:
     segment_fingerprints: Mapping[str, str]
     source_counts: Mapping[str, SourceCounts]
     passing_rules: tuple[str, ...]
+    restrictions: tuple[Restriction, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +50,7 @@ class Comparison:
     ``recorded`` holds, for each target to compare, its recorded files and whether it is
     wanted; a target that is not wanted is emptied. ``keys`` are the ids of the targets in
     requests, by target index. Pairs refused before ``retry_before`` (seconds since 1970)
-    are sent again.
+    are sent again. ``restrictions`` are those in the state.
     """
 
     desired: DesiredState
@@ -55,6 +58,7 @@ class Comparison:
     recorded: Mapping[int, tuple[RecordedFiles, bool]]
     keys: Sequence[str]
     retry_before: float | None
+    restrictions: Sequence[Restriction]
 
     def run(self, selection: ReadSelection, context: SourceContext) -> ComparisonResult:
         """Compare the members of every segment that is not unchanged.
@@ -70,11 +74,19 @@ class Comparison:
         loaded = load_sources(selection.inputs, read, self.scope, context)
         engine = context.engine if recorded or read else None
         diff = self._diff(engine, recorded, read, loaded, selection) if engine else _NO_DIFF
-        stats = selection.complete_stats(
-            {loaded.input_indexes[load]: counts for load, counts in diff.loads.items()}
-        )
+        read_stats = {loaded.input_indexes[load]: counts for load, counts in diff.loads.items()}
+        stats = selection.complete_stats(read_stats)
         changing = [address for address, index in read.items() if _has_changes(diff, index)]
         findings = loaded.row_findings(stats, changing)
+        sizes = report_source_sizes(
+            self.desired,
+            self.scope,
+            selection.inputs,
+            stats,
+            read_stats,
+            read_segments=selection.to_read,
+            recorded=self.restrictions,
+        )
         packing, delta_digest = NOTHING_PACKED, SetDigest()
         violations: list[tuple[Rule, list[Finding]]] = []
         if engine:
@@ -87,10 +99,15 @@ class Comparison:
             diffs={**diff.targets, **unchanged},
             packing=packing,
             delta_digest=delta_digest,
-            findings=findings + [finding for _, broken in violations for finding in broken],
+            findings=[
+                *findings,
+                *sizes.findings,
+                *(finding for _, broken in violations for finding in broken),
+            ],
             segment_fingerprints=selection.segment_fingerprints,
             source_counts=selection.counts_to_record(stats),
             passing_rules=selection.rules_to_record([rule for rule, _ in violations]),
+            restrictions=sizes.restrictions,
         )
 
     def _diff(

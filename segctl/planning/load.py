@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from segctl.core.diagnostics import Diagnostic, Severity
 from segctl.core.errors import InvalidInput
 from segctl.core.identity import PROBLEM_DESCRIPTIONS
+from segctl.core.normalize import Normalization
 from segctl.engine.model import LoadStats, Rows, SourceError, TargetMembers
 from segctl.manifests.desired import (
     CommandSource,
@@ -142,7 +143,10 @@ def load_sources(
                 role = "include" if isinstance(load, TableLoad) else load.role
                 rows = _rows(source_input, target_indexes)
                 context.download(rows)
-                input_indexes[context.engine.load(rows, targets=targets, role=role)] = index
+                number = context.engine.load(
+                    rows, targets=targets, role=role, normalize=_normalizations(load)
+                )
+                input_indexes[number] = index
             except SourceError as error:
                 problem = source_diagnostic(load, error, context.policy)
                 problems.append(explain_support(load, problem, scope))
@@ -182,7 +186,7 @@ def source_diagnostic(load: Load, error: SourceError, policy: PathPolicy) -> Dia
     """Return the diagnostic for a source that cannot be read, with its location."""
     summary, detail = error.summary, error.detail
     if isinstance(load.source, CommandSource):
-        name = _source_name(load)
+        name = source_name(load)
         if name not in summary:
             line = f" (line {error.line})" if error.line else ""
             summary = f"{name}: {summary.replace('the file', 'its output', 1)}{line}"
@@ -206,7 +210,7 @@ def source_diagnostic(load: Load, error: SourceError, policy: PathPolicy) -> Dia
     )
 
 
-def _source_name(load: Load) -> str:
+def source_name(load: Load) -> str:
     """Name a source by its path, its table and connection, or its command."""
     match load.source:
         case FileSource(path=name) | SegmentSource(address=name):
@@ -229,6 +233,10 @@ def _tolerance(load: Load) -> Tolerance:
     return load.source.tolerance
 
 
+def _normalizations(load: Load) -> Sequence[Normalization]:
+    return () if isinstance(load.source, InlineSource | SegmentSource) else load.source.normalize
+
+
 def _row_problems(load: Load, stats: LoadStats, policy: PathPolicy) -> Iterable[Diagnostic]:
     """Yield the problems of a source's rows that prevent a plan."""
     tolerance, location = _tolerance(load), load.source.location
@@ -239,7 +247,7 @@ def _row_problems(load: Load, stats: LoadStats, policy: PathPolicy) -> Iterable[
             of_file = f" of {policy.display_name(file)}" if file else ""
             yield Diagnostic(
                 code=f"invalid-identity-{problem}",
-                summary=f"{_source_name(load)}: {_count_rows(rows)} with "
+                summary=f"{source_name(load)}: {_count_rows(rows)} with "
                 f"{PROBLEM_DESCRIPTIONS[problem]}"
                 + (f", the first is row {first:,}{of_file}" if first else ""),
                 detail="Fix the data, or set onInvalid: skip to leave such rows out.",
@@ -248,7 +256,7 @@ def _row_problems(load: Load, stats: LoadStats, policy: PathPolicy) -> Iterable[
     elif invalid and 100 * invalid > tolerance.max_invalid_percent * stats.rows:
         yield Diagnostic(
             code="too-many-invalid",
-            summary=f"{_source_name(load)}: {invalid:,} of {_count_rows(stats.rows)} are invalid, "
+            summary=f"{source_name(load)}: {invalid:,} of {_count_rows(stats.rows)} are invalid, "
             f"more than maxInvalidPercent allows ({tolerance.max_invalid_percent:g}%)",
             detail="Fix the data, or raise maxInvalidPercent.",
             location=location,
@@ -257,7 +265,7 @@ def _row_problems(load: Load, stats: LoadStats, policy: PathPolicy) -> Iterable[
         values = ", ".join(f'"{value}" ({_count_rows(rows)})' for value, rows in stats.undeclared)
         yield Diagnostic(
             code="undeclared-segment",
-            summary=f"{_source_name(load)}: {_count_rows(stats.undeclared_rows)} for segments that "
+            summary=f"{source_name(load)}: {_count_rows(stats.undeclared_rows)} for segments that "
             f"are not declared: {values}",
             detail="Declare them under spec.segments, or set otherValues: ignore.",
             location=location,
@@ -314,7 +322,7 @@ def _left_out_rows(load: Load, stats: LoadStats) -> Iterable[Finding]:
 
 
 def _located_name(load: Load) -> str:
-    return f"{load.source.location}: {_source_name(load)}"
+    return f"{load.source.location}: {source_name(load)}"
 
 
 def _figures(load: Load, stats: LoadStats, rows: int) -> Figures:

@@ -140,6 +140,7 @@ def build_plan(
         recorded=_recorded_targets(segments, recorded_files),
         keys=[target.key for target in targets],
         retry_before=options.retry_before,
+        restrictions=state.restrictions,
     ).run(selection, context)
     guarded = [_guarded_change(segment, comparison.diffs) for segment in segments]
     changes = tuple(item.change for item in guarded)
@@ -392,6 +393,7 @@ def _assemble_plan(
         concurrency=project.concurrency,
         sources=comparison.source_counts,
         rules=comparison.passing_rules,
+        restrictions=comparison.restrictions,
     )
     plan = replace(plan, digest=_plan_digest(plan, str(comparison.delta_digest)))
     return _with_requests(plan, comparison.packing)

@@ -361,11 +361,11 @@ def _input_fingerprint(
 def _load_fingerprint(load: Load, rows_content: str, validated: Mapping[str, object]) -> str:
     """Return the fingerprint of a source whose rows have the fingerprint ``rows_content``.
 
-    Every setting of the source counts, except its name and its location.
+    Every setting of the source counts, except its name, its location and its limits.
     """
     source = {f.name: getattr(load.source, f.name) for f in fields(load.source)}
     declared = {f.name: getattr(load, f.name) for f in fields(load)}
-    for name in ("location", "path", "format"):
+    for name in ("location", "path", "format", "limits"):
         source.pop(name, None)
     for name in ("source", "name", "addresses", "segments"):
         declared.pop(name, None)

@@ -74,6 +74,7 @@ def advance_state(
         unfinished=None if is_complete(plan, ledger) else plan.digest,
         sources=_known_sources(state, plan),
         rules=_known_rules(state, plan),
+        restrictions=plan.restrictions,
     )
 
 
@@ -94,6 +95,7 @@ def record_source_facts(state: State, plan: Plan) -> State:
         segments=segments,
         sources=_known_sources(state, plan),
         rules=_known_rules(state, plan),
+        restrictions=plan.restrictions,
     )
 
 

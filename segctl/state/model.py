@@ -11,6 +11,7 @@ from segctl.core.codec import OPTIONAL
 from segctl.core.fingerprints import Basis, SourceCounts
 from segctl.core.identity import SetDigest
 from segctl.manifests.desired import Guards, Lifecycle
+from segctl.state.restrictions import Restriction
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,7 +110,7 @@ class State:
     set by the first apply. ``folded`` is the id of the last journal that was merged. ``unfinished``
     is the digest of a plan that was applied in part and may be applied again. ``sources`` holds
     the row counts of sources by their fingerprints; ``rules`` the fingerprints of rules that are
-    known to hold.
+    known to hold; ``restrictions`` the sources that take members away, as of the last apply.
     """
 
     lineage: str
@@ -122,6 +123,7 @@ class State:
     unfinished: str | None = None
     sources: Mapping[str, SourceCounts] = field(default_factory=dict, metadata=OPTIONAL)
     rules: tuple[str, ...] = field(default=(), metadata=OPTIONAL)
+    restrictions: tuple[Restriction, ...] = field(default=(), metadata=OPTIONAL)
 
     def next(self, **changes: object) -> "State":
         """Return the state with ``changes`` and the next serial."""

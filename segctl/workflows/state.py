@@ -19,6 +19,7 @@ from segctl.session.locked_state import locked_state
 from segctl.state import codec as state_codec
 from segctl.state.history import Garbage, HistoryLimits, StateVersion
 from segctl.state.model import State
+from segctl.state.restrictions import move_restrictions
 
 
 def move_segment(
@@ -40,7 +41,10 @@ def move_segment(
         if destination in segments:
             raise WrongUsage(f"{destination} is already recorded")
         segments[destination] = segments.pop(source)
-        state = locked.loaded.state.next(segments=dict(sorted(segments.items())), unfinished=None)
+        restrictions = move_restrictions(locked.loaded.state.restrictions, {source: destination})
+        state = locked.loaded.state.next(
+            segments=dict(sorted(segments.items())), restrictions=restrictions, unfinished=None
+        )
         write_head(locked.backend, locked.loaded, state)
 
 
