@@ -109,6 +109,7 @@ class DuckEngine:
         targets: LoadTargets,
         role: Role = "include",
         normalize: Sequence[Normalization] = (),
+        left_out: Sequence[str] = (),
     ) -> int:
         """Load a source for its targets and return the number of the load."""
         number = next(self._numbers)
@@ -125,7 +126,7 @@ class DuckEngine:
                 self._loads.append(load)
             else:
                 self._reader.insert_inline_rows()
-                self._set_operations.add_load(load, role, tuple(normalize))
+                self._set_operations.add_load(load, role, tuple(normalize), left_out)
         except duckdb.Error as error:
             raise self._reader.explain_error(error, rows) from error
         return number

@@ -123,7 +123,9 @@ class LoadStats:
 
     For a load that excludes or suppresses, ``matched`` counts its users who are in the sources of
     its targets, and ``similar`` are the members that differ from one of its values only in form:
-    see ``normalize_sql.FOLDED``. ``matched`` is ``None`` for other loads.
+    see ``normalize_sql.folded``. ``sample`` has hashes of the matched users, all of them or a
+    random part, and ``released`` counts the users of the last sample who are added now.
+    ``matched`` is ``None`` for other loads.
     """
 
     rows: int
@@ -134,6 +136,8 @@ class LoadStats:
     undeclared: tuple[tuple[str, int], ...] = ()
     undeclared_rows: int = 0
     matched: int | None = None
+    sample: tuple[str, ...] = field(default=(), repr=False)
+    released: int = 0
     similar: Users = Users()
 
     @property

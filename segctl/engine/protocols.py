@@ -55,12 +55,14 @@ class MemberComparer(Protocol):
         targets: LoadTargets,
         role: Role = "include",
         normalize: Sequence[Normalization] = (),
+        left_out: Sequence[str] = (),
     ) -> int:
         """Load a source for its targets and return the number of the load.
 
         Targets need no recorded members: they may exist only for others to read. With the role
         ``suppress`` the users are removed from all targets. Rows that take members away are
-        compared with them in the forms ``normalize``. Raises ``SourceError``.
+        compared with them in the forms ``normalize``. ``left_out`` has hashes of users whom they
+        took away at the last apply. Raises ``SourceError``.
         """
 
     def hold_out(self, target_index: int, holdout: Holdout) -> None:

@@ -28,6 +28,11 @@ from segctl.plan.model import Users
 SAMPLE_SIZE = 3
 """How many users are named for each violation of a rule."""
 
+MATCH_SAMPLE_SIZE = 256
+"""How many of the users that a load takes away are remembered for the next plan."""
+
+_HASH = f"substr(sha256({sql.ENCODED_MEMBER}), 1, 16)"
+
 _TABLES = """
 CREATE TABLE restricting (load INTEGER, kind VARCHAR, value VARCHAR, valid BOOLEAN);
 CREATE TABLE excluded (form INTEGER, target INTEGER, kind VARCHAR, value VARCHAR);
@@ -111,14 +116,23 @@ WHERE d.target IS NOT NULL AND d.folded <> ''
 """
 """The users in the sources of targets who are equal or similar to one in a restricting load."""
 
-_MATCHED = """
-SELECT count(*) FROM (
-    SELECT DISTINCT kind, {value} AS value FROM lookalikes AS d WHERE {in_targets}
-) AS d
-SEMI JOIN (
-    SELECT kind, {restricting_value} AS value FROM restricting AS r WHERE load = $load AND valid
-) AS r ON r.value = d.value AND r.kind = d.kind
+_MATCHED = f"""
+SELECT count(*), min({_HASH}, {MATCH_SAMPLE_SIZE}) FROM (
+    SELECT DISTINCT d.kind, d.value FROM lookalikes AS d
+    SEMI JOIN (
+        SELECT kind, {{restricting_value}} AS value FROM restricting AS r
+        WHERE load = $load AND valid
+    ) AS r ON r.value = {{value}} AND r.kind = d.kind
+    WHERE {{in_targets}}
+)
 """
+
+_RELEASED = f"""
+SELECT count(*) FROM (
+    SELECT DISTINCT kind, value FROM differences AS d WHERE action = 'ADD' AND {{in_targets}}
+) WHERE list_contains($left_out::VARCHAR[], {_HASH})
+"""
+"""The users who are added, and were left out at the last apply."""
 
 _SIMILAR = """
 SELECT count(*), min({'kind': kind, 'value': value}, $most) FROM (
@@ -203,6 +217,7 @@ class SetOperations:
         self._exclusions_of_members: list[Load] = []
         self._forms: list[tuple[Normalization, ...]] = []
         self._form_of_load: dict[int, int] = {}
+        self._left_out: dict[int, list[str]] = {}
         self._suppressing: set[int] = set()
         self._materialized: set[int] = set()
         self._restricted: set[int] = set()
@@ -211,9 +226,16 @@ class SetOperations:
         self._has_exclusions = self._has_suppressed = False
         db.execute(_TABLES)
 
-    def add_load(self, load: Load, role: Role, forms: tuple[Normalization, ...]) -> None:
-        """Add a load that intersects, excludes or suppresses, compared in these forms."""
+    def add_load(
+        self,
+        load: Load,
+        role: Role,
+        forms: tuple[Normalization, ...],
+        left_out: Sequence[str],
+    ) -> None:
+        """Add a load that intersects, excludes or suppresses; see ``MemberComparer.load``."""
         self.loads.append(load)
+        self._left_out[load.number] = list(left_out)
         if forms not in self._forms:
             self._forms.append(forms)
         self._form_of_load[load.number] = self._forms.index(forms)
@@ -314,7 +336,7 @@ class SetOperations:
     def match_restrictions(self, loads: Sequence[Load], wanted: set[int]) -> None:
         """Add to the stats of loads that exclude or suppress whom they match.
 
-        ``loads`` are those that provide members. Call it after ``materialize``.
+        ``loads`` are those that provide members. Call it after the comparison.
         """
         restrictions = [load for load in self.loads if self._is_restriction(load)]
         if not restrictions:
@@ -340,11 +362,11 @@ class SetOperations:
         )
         query = _MATCHED.replace("{value}", normalized("d.value", forms))
         query = query.replace("{restricting_value}", normalized("r.value", forms))
-        [[matched]] = self._db.execute(
+        [[matched, hashes]] = self._db.execute(
             query.replace("{in_targets}", in_targets), {"load": load.number}
         ).fetchall()
         query = _SIMILAR.replace("{desired}", remaining).replace("{in_targets}", in_targets)
-        [[similar, sample]] = self._db.execute(
+        [[similar, users]] = self._db.execute(
             query.replace("{folded_restriction}", folded("value")),
             {
                 "load": load.number,
@@ -353,8 +375,21 @@ class SetOperations:
             },
         ).fetchall()
         self.stats[load.number] = replace(
-            self.stats[load.number], matched=matched, similar=_users(similar, sample)
+            self.stats[load.number],
+            matched=matched,
+            sample=tuple(hashes or ()),
+            similar=_users(similar, users),
+            released=self._count_released(load, in_targets),
         )
+
+    def _count_released(self, load: Load, in_targets: str) -> int:
+        if not self._left_out[load.number]:
+            return 0
+        [[users]] = self._db.execute(
+            _RELEASED.replace("{in_targets}", in_targets),
+            {"left_out": self._left_out[load.number]},
+        ).fetchall()
+        return int(users)
 
     # Questions about materialized targets
 

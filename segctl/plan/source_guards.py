@@ -1,7 +1,7 @@
-"""Check the sizes of sources: a list that shrank, is too short, or matches nobody.
+"""Check the sizes of sources, and whether a source still takes away whom it took away before.
 
-A list of opt-outs that shrinks makes members of people who asked to be left alone, so these
-findings are errors where that could happen.
+A list of opt-outs that loses rows makes members of people who asked to be left alone. So the
+findings are errors where that would happen.
 """
 
 from collections.abc import Iterator, Sequence
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from segctl.core.diagnostics import Severity
 from segctl.manifests.desired import SizeLimits
 from segctl.plan.model import Figures, Finding, Users
-from segctl.state.restrictions import Restriction, pair_restrictions
+from segctl.state.restrictions import Restriction, RestrictionKey
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,7 +18,7 @@ class SourceSize:
     """A source with its limits. ``rows`` counts its distinct valid rows.
 
     ``place`` is its location in the manifests. ``setting`` limits its loss; without one, a loss is
-    only a warning.
+    only a warning. ``is_external`` is false for lists in manifests and for other segments.
     """
 
     name: str
@@ -26,19 +26,25 @@ class SourceSize:
     rows: int
     limits: SizeLimits
     setting: str | None
+    is_external: bool
 
 
 @dataclass(frozen=True, kw_only=True)
 class RestrictionSize:
-    """A source that takes members away, and the members that look like one of its values."""
+    """A source that takes members away.
+
+    ``released`` counts the users of the last apply's sample that the plan adds now, and
+    ``similar`` the members that look like one of its values.
+    """
 
     size: SourceSize
-    restriction: Restriction
+    key: RestrictionKey
+    released: int = 0
     similar: Users = Users()
 
 
-def check_min_rows(sources: Sequence[SourceSize]) -> Iterator[Finding]:
-    """Yield an error for each source with fewer rows than its ``minRows``."""
+def check_sizes(sources: Sequence[SourceSize]) -> Iterator[Finding]:
+    """Yield an error for each source with fewer rows than ``minRows``, a warning for no rows."""
     for source in sources:
         if source.rows < source.limits.min_rows:
             yield Finding(
@@ -51,119 +57,134 @@ def check_min_rows(sources: Sequence[SourceSize]) -> Iterator[Finding]:
                     count=source.rows, limit=source.limits.min_rows, place=source.place
                 ),
             )
+        elif not source.rows and source.is_external:
+            yield Finding(
+                severity=Severity.WARNING,
+                code="source-without-rows",
+                summary=f"{source.place}: {source.name} has no rows",
+                detail="Check the source. Set minRows: 1 to refuse a plan while it has none.",
+                figures=Figures(count=0, place=source.place),
+            )
 
 
-def check_restrictions(
-    recorded: Sequence[Restriction], current: Sequence[RestrictionSize]
+def check_restriction(
+    known: Restriction | None, restriction: Restriction, item: RestrictionSize
 ) -> Iterator[Finding]:
-    """Yield what a reviewer must know of sources that take members away.
+    """Yield what a reviewer must know of a source that takes members away.
 
-    ``recorded`` are those of the last apply.
+    ``known`` is what the last apply recorded of it.
     """
-    for known, index in pair_restrictions(recorded, [item.restriction for item in current]):
-        if index is None:
-            if known and known.rows:
-                yield _removed(known)
-            continue
-        yield from _check_restriction(known, current[index])
-
-
-def _check_restriction(known: Restriction | None, item: RestrictionSize) -> Iterator[Finding]:
-    size, restriction = item.size, item.restriction
-    before = known.rows if known else 0
-    percent = 100 * (before - size.rows) / before if before else 0.0
-    if percent > size.limits.max_shrink_percent:
-        yield _shrunk(item, before, percent)
-    elif not size.rows:
-        yield Finding(
-            severity=Severity.WARNING,
-            code="restriction-without-rows",
-            address=_address(restriction),
-            summary=f"{size.place}: {size.name} has no rows, so {_effect_of_nothing(restriction)}",
-            detail="Set minRows: 1 to refuse a plan with an empty list.",
-            figures=Figures(count=0, place=size.place),
-        )
-    if restriction.role == "intersect" or not size.rows:
+    if known:
+        yield from _check_loss(known, item)
+    if not restriction.rows:
         return
+    size, address = item.size, _address(item.key)
     if restriction.matched == 0 and known and known.matched:
         yield Finding(
             severity=Severity.WARNING,
             code="restriction-matches-nobody",
-            address=_address(restriction),
-            summary=f"{size.place}: {size.name} has {_rows(size.rows)}, and none of them is a "
-            f"member; at the last apply {known.matched:,} were",
+            address=address,
+            summary=f"{size.place}: {size.name} has {_rows(size.rows)}, but matches no member; at "
+            f"the last apply it matched {known.matched:,}",
             detail="Check that it holds the same kind of value as the members, in the same form.",
             figures=Figures(count=0, of=known.matched, place=size.place),
         )
-    similar = item.similar.count or restriction.similar
-    if similar:
+    if restriction.similar:
+        count = restriction.similar
+        look = "1 member looks" if count == 1 else f"{count:,} members look"
         yield Finding(
             severity=Severity.WARNING,
             code="similar-values",
-            address=_address(restriction),
-            summary=f"{size.place}: {_members(similar)} from a value of {size.name} only in "
-            "form, and not left out: case, accents, white space, invisible characters, a leading "
-            "+ or zeros, or identity instead of guid",
-            detail="Values are compared as written. To compare them in another form, set "
-            "normalize on this source: [lower], [nfc], [trim], [strip-plus], [strip-zeros].",
+            address=address,
+            summary=f"{size.place}: {look} like a value of {size.name} in another form, and so "
+            "cannot be left out",
+            detail="Forms differ in case, Unicode composition, white space, invisible characters, "
+            "a leading + or zeros, or in guid and identity. Values are compared as written. If "
+            "they are the same users, set normalize on this source, such as normalize: [lower].",
             sample=item.similar.sample,
-            figures=Figures(count=similar, place=size.place),
+            figures=Figures(count=count, place=size.place),
         )
 
 
-def _shrunk(item: RestrictionSize, before: int, percent: float) -> Finding:
-    size = item.size
-    what = "no rows" if not size.rows else f"only {_rows(size.rows)}"
-    summary = (
-        f"{size.place}: {size.name} has {what}, and had {before:,} at the last apply: "
-        f"a loss of {percent:.1f}%"
-    )
-    effect = "Users who were left out would become members."
-    if item.restriction.role == "intersect":
-        effect = "Members would be removed."
-    if size.setting:
-        summary += f", more than {size.setting} allows ({size.limits.max_shrink_percent:g}%)"
-        effect += f" Restore the list. If the loss is intended, raise {size.setting} for one apply."
-    return Finding(
-        severity=Severity.ERROR if size.setting else Severity.WARNING,
-        code="max-shrink-percent",
-        address=_address(item.restriction),
-        summary=summary,
-        detail=effect,
-        figures=Figures(
-            count=before - size.rows,
-            of=before,
-            limit=int(before * size.limits.max_shrink_percent / 100),
-            place=size.place,
-        ),
-    )
-
-
-def _removed(known: Restriction) -> Finding:
-    of = f" of {known.segments[0]}" if known.segments else ""
+def removed_restriction(known: Restriction) -> Finding:
+    """Return the warning that a source that took members away is no longer declared."""
+    key = known.key
+    of = f" of {key.segments[0]}" if key.segments else ""
     return Finding(
         severity=Severity.WARNING,
         code="restriction-removed",
-        address=_address(known),
-        summary=f"{known.role}{of}: {known.name} is no longer declared; it had "
-        f"{_rows(known.rows)} at the last apply",
-        detail="Users who were left out become members."
-        if known.role != "intersect"
-        else "Members are no longer limited to its rows.",
-        figures=Figures(count=known.rows, segments=known.segments),
+        address=_address(key),
+        summary=f"{key.role}{of}: {key.name} is no longer declared; it had {_rows(known.rows)} "
+        "at the last apply",
+        detail="Users whom only this source left out become members.",
+        figures=Figures(count=known.rows, segments=key.segments),
     )
 
 
-def _address(restriction: Restriction) -> str | None:
-    return restriction.segments[0] if restriction.segments else None
+def _check_loss(known: Restriction, item: RestrictionSize) -> Iterator[Finding]:
+    """Compare rows, and the users who were taken away and are added now, with the limit."""
+    size = item.size
+    lost = max(known.rows - size.rows, 0)
+    lost_percent = _percent(lost, known.rows)
+    released_percent = _percent(item.released, len(known.sample))
+    summary = f"{size.place}: {size.name} "
+    if lost:
+        now = "no rows" if not size.rows else f"only {_rows(size.rows)}"
+        summary += (
+            f"has {now}, and had {known.rows:,} at the last apply ({lost_percent:.1f}% fewer)"
+        )
+    if item.released:
+        summary += (
+            f"{', and ' if lost else ''}no longer leaves out {_released(known, item.released)} "
+            "whom it left out at the last apply"
+        )
+    effect = "The plan adds users whom it left out before."
+    if item.key.role == "intersect":
+        effect = "The plan removes members who are no longer in it."
+    percent = max(lost_percent, released_percent)
+    limit = size.limits.max_shrink_percent
+    figures = Figures(
+        count=lost or item.released,
+        of=known.rows if lost else len(known.sample),
+        limit=int((known.rows if lost else len(known.sample)) * limit / 100),
+        place=size.place,
+    )
+    address = _address(item.key)
+    if percent > limit and size.setting:
+        yield Finding(
+            severity=Severity.ERROR,
+            code="max-shrink-percent",
+            address=address,
+            summary=f"{summary}: more than {size.setting} allows ({limit:g}%)",
+            detail=f"{effect} Restore the list. If the loss is intended, raise {size.setting}, "
+            "apply, and lower it again.",
+            figures=figures,
+        )
+    elif percent:
+        yield Finding(
+            severity=Severity.WARNING if percent > limit else Severity.INFO,
+            code="restriction-shrunk",
+            address=address,
+            summary=summary,
+            detail=effect if item.released else "",
+            figures=figures,
+        )
 
 
-def _effect_of_nothing(restriction: Restriction) -> str:
-    return "nobody is a member" if restriction.role == "intersect" else "nobody is left out"
+def _released(known: Restriction, released: int) -> str:
+    """Count the users who are added now; the sample stands for all matched users."""
+    if known.matched and known.matched > len(known.sample):
+        count = round(released * known.matched / len(known.sample))
+        return f"about {count:,} user{'' if count == 1 else 's'}"
+    return f"{released:,} user{'' if released == 1 else 's'}"
 
 
-def _members(count: int) -> str:
-    return "1 member differs" if count == 1 else f"{count:,} members differ"
+def _percent(part: int, whole: int) -> float:
+    return 100 * part / whole if whole else 0.0
+
+
+def _address(key: RestrictionKey) -> str | None:
+    return key.segments[0] if key.segments else None
 
 
 def _rows(count: int) -> str:

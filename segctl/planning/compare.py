@@ -11,7 +11,7 @@ from segctl.manifests.desired import DesiredState, ProjectSettings, Rule
 from segctl.plan.model import Finding
 from segctl.plan.rules import check_rules
 from segctl.planning.load import LoadedSources, load_sources
-from segctl.planning.restrictions import report_source_sizes
+from segctl.planning.restrictions import find_known_restrictions, report_sizes
 from segctl.planning.rule_members import EngineRuleMembers, prepare_engine
 from segctl.planning.scope import PlanScope
 from segctl.planning.unchanged import ReadSelection
@@ -71,21 +71,23 @@ class Comparison:
         }
         recorded = {n: target for n, target in self.recorded.items() if n not in unchanged}
         read = {a: n for a, n in self.scope.target_indexes.items() if a in selection.to_read}
-        loaded = load_sources(selection.inputs, read, self.scope, context)
+        known = find_known_restrictions(
+            self.desired, self.scope, selection.inputs, self.restrictions
+        )
+        loaded = load_sources(selection.inputs, read, self.scope, context, left_out=known.samples())
         engine = context.engine if recorded or read else None
         diff = self._diff(engine, recorded, read, loaded, selection) if engine else _NO_DIFF
         read_stats = {loaded.input_indexes[load]: counts for load, counts in diff.loads.items()}
         stats = selection.complete_stats(read_stats)
         changing = [address for address, index in read.items() if _has_changes(diff, index)]
         findings = loaded.row_findings(stats, changing)
-        sizes = report_source_sizes(
+        size_findings, restrictions = report_sizes(
             self.desired,
-            self.scope,
             selection.inputs,
             stats,
             read_stats,
+            known,
             read_segments=selection.to_read,
-            recorded=self.restrictions,
         )
         packing, delta_digest = NOTHING_PACKED, SetDigest()
         violations: list[tuple[Rule, list[Finding]]] = []
@@ -101,13 +103,13 @@ class Comparison:
             delta_digest=delta_digest,
             findings=[
                 *findings,
-                *sizes.findings,
+                *size_findings,
                 *(finding for _, broken in violations for finding in broken),
             ],
             segment_fingerprints=selection.segment_fingerprints,
             source_counts=selection.counts_to_record(stats),
             passing_rules=selection.rules_to_record([rule for rule, _ in violations]),
-            restrictions=sizes.restrictions,
+            restrictions=restrictions,
         )
 
     def _diff(

@@ -126,9 +126,12 @@ def load_sources(
     target_indexes: Mapping[str, int],
     scope: PlanScope,
     context: SourceContext,
+    *,
+    left_out: Mapping[int, Sequence[str]],
 ) -> LoadedSources:
     """Load the sources of the segments in ``target_indexes`` into the engine.
 
+    ``left_out`` has the hashes of users that sources took away at the last apply, by input index.
     Raises ``InvalidInput`` with all sources in scope that cannot be read.
     """
     problems: list[Diagnostic] = []
@@ -144,7 +147,11 @@ def load_sources(
                 rows = _rows(source_input, target_indexes)
                 context.download(rows)
                 number = context.engine.load(
-                    rows, targets=targets, role=role, normalize=_normalizations(load)
+                    rows,
+                    targets=targets,
+                    role=role,
+                    normalize=_normalizations(load),
+                    left_out=left_out.get(index, ()),
                 )
                 input_indexes[number] = index
             except SourceError as error:
@@ -278,7 +285,12 @@ def _row_findings(
     load = source_input.load
     findings = list(_left_out_rows(load, stats))
     is_outside = not isinstance(load.source, InlineSource | SegmentSource)
-    if not findings and is_outside and not source_input.roles.keys().isdisjoint(changing):
+    if (
+        not findings
+        and stats.rows
+        and is_outside
+        and not source_input.roles.keys().isdisjoint(changing)
+    ):
         findings = [
             Finding(
                 severity=Severity.INFO,

@@ -1,6 +1,6 @@
-"""The sizes of the sources of a plan, for the guards and for the next state."""
+"""The sizes of a plan's sources, and what sources that take members away did at the last apply."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from segctl.engine.model import LoadStats
@@ -9,74 +9,121 @@ from segctl.manifests.desired import (
     Guards,
     InlineSource,
     Load,
-    MemberLoad,
-    Role,
     SegmentSource,
     SizeLimits,
     TableLoad,
 )
-from segctl.plan.model import Finding, Users
+from segctl.plan.model import Finding
 from segctl.plan.source_guards import (
     RestrictionSize,
     SourceSize,
-    check_min_rows,
-    check_restrictions,
+    check_restriction,
+    check_sizes,
+    removed_restriction,
 )
 from segctl.planning.load import SourceInput, source_name
 from segctl.planning.scope import PlanScope
-from segctl.state.restrictions import Restriction, pair_restrictions
+from segctl.state.restrictions import Restriction, RestrictionKey, pair_restrictions
 
 
 @dataclass(frozen=True, kw_only=True)
-class RestrictionReport:
-    """The findings about the sizes of sources, and the restrictions for the next state."""
+class KnownRestrictions:
+    """The restrictions of the last apply, next to the sources of a plan.
 
-    findings: Sequence[Finding]
-    restrictions: tuple[Restriction, ...]
+    ``keys`` are those of the plan's sources that take members away, and ``known`` what the last
+    apply recorded of them, both by input index. ``removed`` have no source any more.
+    ``out_of_scope`` belong to segments that the plan does not read.
+    """
+
+    keys: Mapping[int, RestrictionKey]
+    known: Mapping[int, Restriction]
+    removed: tuple[Restriction, ...]
+    out_of_scope: tuple[Restriction, ...]
+
+    def samples(self) -> Mapping[int, Sequence[str]]:
+        """Return the hashes of users that each source took away, by input index."""
+        return {index: restriction.sample for index, restriction in self.known.items()}
 
 
-def report_source_sizes(
+def find_known_restrictions(
     desired: DesiredState,
     scope: PlanScope,
     inputs: Sequence[SourceInput],
+    recorded: Sequence[Restriction],
+) -> KnownRestrictions:
+    """Find what the last apply recorded of each source that takes members away."""
+    keys = {index: key for index, i in enumerate(inputs) if (key := _restriction_key(i.load))}
+    declared = {segment.address for segment in desired.segments if segment.managed}
+    # A segment that is no longer declared has no restrictions.
+    current = [r for r in recorded if declared.issuperset(r.key.segments)]
+    compared = [r for r in current if _is_in_scope(r.key, scope)]
+    known = pair_restrictions(compared, keys)
+    return KnownRestrictions(
+        keys=keys,
+        known=known,
+        removed=tuple(r for r in compared if r not in known.values()),
+        out_of_scope=tuple(r for r in current if r not in compared),
+    )
+
+
+def report_sizes(
+    desired: DesiredState,
+    inputs: Sequence[SourceInput],
     stats: Mapping[int, LoadStats],
     read: Mapping[int, LoadStats],
+    restrictions: KnownRestrictions,
     *,
     read_segments: frozenset[str],
-    recorded: Sequence[Restriction],
-) -> RestrictionReport:
-    """Compare the sizes of sources with their limits and with the last apply.
+) -> tuple[Sequence[Finding], tuple[Restriction, ...]]:
+    """Return the findings about the sizes of sources, and the restrictions for the next state.
 
-    ``stats`` are the row counts of all sources in scope by input index, ``read`` those that were
-    read now, for ``read_segments``. ``recorded`` are the restrictions in the state.
+    ``stats`` are the row counts of sources by input index, ``read`` those of the sources that
+    were read now, for ``read_segments``.
     """
     guards = {segment.address: segment.guards for segment in desired.segments}
     sizes = {i: _size(inputs[i].load, counts, guards) for i, counts in sorted(stats.items())}
-    current, unread = [], []
-    for index, source_input in enumerate(inputs):
-        load = source_input.load
-        if isinstance(load, TableLoad) or load.role == "include":
+    findings = list(check_sizes(list(sizes.values())))
+    findings += map(removed_restriction, restrictions.removed)
+    current = []
+    for index, key in restrictions.keys.items():
+        known = restrictions.known.get(index)
+        if index not in sizes:  # another segment, which is unchanged
+            current += [known] if known else []
             continue
-        if size := sizes.get(index):
-            current.append(_restriction_size(load, size, read.get(index), read_segments))
-        else:
-            unread.append((*_group(load), source_name(load)))
-    declared = {segment.address for segment in desired.segments if segment.managed}
-    kept: list[Restriction] = []
-    compared: list[Restriction] = []
-    for known in recorded:
-        if not declared.issuperset(known.segments):
-            continue
-        is_same = (*known.group, known.name) in unread or not _is_in_scope(known, scope)
-        (kept if is_same else compared).append(known)
-    current = list(_with_known_matches(compared, current))
-    restrictions = sorted(
-        [*kept, *(item.restriction for item in current)], key=lambda item: item.group
-    )
-    return RestrictionReport(
-        findings=[*check_min_rows(list(sizes.values())), *check_restrictions(compared, current)],
-        restrictions=tuple(restrictions),
-    )
+        item = RestrictionSize(size=sizes[index], key=key)
+        if counts := read.get(index):
+            item = replace(item, released=counts.released, similar=counts.similar)
+        is_read_in_full = read_segments.issuperset(inputs[index].roles)
+        restriction = _next_restriction(item, known, counts if is_read_in_full else None)
+        findings += check_restriction(known, restriction, item)
+        current.append(restriction)
+    return findings, (*restrictions.out_of_scope, *current)
+
+
+def _next_restriction(
+    item: RestrictionSize, known: Restriction | None, read: LoadStats | None
+) -> Restriction:
+    """Return what to record; from the last apply, where not all segments were read."""
+    restriction = Restriction(key=item.key, rows=item.size.rows, similar=item.similar.count)
+    if read:
+        return replace(restriction, matched=read.matched, sample=read.sample)
+    if known:
+        similar = max(known.similar, restriction.similar)
+        return replace(restriction, matched=known.matched, sample=known.sample, similar=similar)
+    return restriction
+
+
+def _restriction_key(load: Load) -> RestrictionKey | None:
+    if isinstance(load, TableLoad) or load.role == "include":
+        return None
+    segments = () if load.role == "suppress" else load.addresses
+    return RestrictionKey(role=load.role, segments=segments, name=source_name(load))
+
+
+def _is_in_scope(key: RestrictionKey, scope: PlanScope) -> bool:
+    if not key.segments:
+        return bool(scope.target_indexes)
+    return not scope.target_indexes.keys().isdisjoint(key.segments)
 
 
 def _size(load: Load, stats: LoadStats, guards: Mapping[str, Guards]) -> SourceSize:
@@ -96,52 +143,5 @@ def _size(load: Load, stats: LoadStats, guards: Mapping[str, Guards]) -> SourceS
         rows=stats.users,
         limits=limits,
         setting=setting,
+        is_external=not isinstance(source, InlineSource | SegmentSource),
     )
-
-
-def _group(load: MemberLoad) -> tuple[Role, tuple[str, ...]]:
-    return load.role, () if load.role == "suppress" else load.addresses
-
-
-def _is_in_scope(restriction: Restriction, scope: PlanScope) -> bool:
-    if not restriction.segments:
-        return bool(scope.target_indexes)
-    return not scope.target_indexes.keys().isdisjoint(restriction.segments)
-
-
-def _restriction_size(
-    load: MemberLoad, size: SourceSize, read: LoadStats | None, read_segments: frozenset[str]
-) -> RestrictionSize:
-    similar = read.similar if read else Users()
-    is_read_in_full = read is not None and read_segments.issuperset(load.addresses)
-    role, segments = _group(load)
-    return RestrictionSize(
-        size=size,
-        similar=similar,
-        restriction=Restriction(
-            role=role,
-            segments=segments,
-            name=size.name,
-            rows=size.rows,
-            matched=read.matched if read and is_read_in_full else None,
-            similar=similar.count,
-        ),
-    )
-
-
-def _with_known_matches(
-    recorded: Sequence[Restriction], current: Sequence[RestrictionSize]
-) -> Iterator[RestrictionSize]:
-    """Yield the current sizes, completed from the state where a source was not read in full."""
-    for known, index in pair_restrictions(recorded, [item.restriction for item in current]):
-        if index is None:
-            continue
-        item = current[index]
-        if item.restriction.matched is None and known and item.restriction.role != "intersect":
-            completed = replace(
-                item.restriction,
-                matched=known.matched,
-                similar=max(known.similar, item.restriction.similar),
-            )
-            item = replace(item, restriction=completed)
-        yield item
