@@ -127,17 +127,14 @@ def _check_loss(known: Restriction, item: RestrictionSize) -> Iterator[Finding]:
     lost = max(known.rows - size.rows, 0)
     lost_percent = _percent(lost, known.rows)
     released_percent = _percent(item.released, len(known.sample))
-    summary = f"{size.place}: {size.name} "
-    if lost:
-        now = "no rows" if not size.rows else f"only {_rows(size.rows)}"
-        summary += (
-            f"has {now}, and had {known.rows:,} at the last apply ({lost_percent:.1f}% fewer)"
-        )
-    if item.released:
-        summary += (
-            f"{', and ' if lost else ''}no longer leaves out {_released(known, item.released)} "
-            "whom it left out at the last apply"
-        )
+    now = "no rows" if not size.rows else f"only {_rows(size.rows)}"
+    released = _released(known, item.released)
+    parts = [f"has {now}, and had {known.rows:,} at the last apply"] if lost else []
+    if item.released and lost:
+        parts.append(f"{released} whom it left out become members")
+    elif item.released:
+        parts.append(f"no longer leaves out {released} whom it left out at the last apply")
+    summary = f"{size.place}: {size.name} {'; '.join(parts)}"
     effect = "The plan adds users whom it left out before."
     if item.key.role == "intersect":
         effect = "The plan removes members who are no longer in it."
@@ -155,7 +152,7 @@ def _check_loss(known: Restriction, item: RestrictionSize) -> Iterator[Finding]:
             severity=Severity.ERROR,
             code="max-shrink-percent",
             address=address,
-            summary=f"{summary}: more than {size.setting} allows ({limit:g}%)",
+            summary=f"{summary}; {size.setting} allows a loss of {limit:g}%",
             detail=f"{effect} Restore the list. If the loss is intended, raise {size.setting}, "
             "apply, and lower it again.",
             figures=figures,

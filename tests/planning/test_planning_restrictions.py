@@ -1,0 +1,198 @@
+"""Lists that take members away: a plan that would add those who were left out is refused."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from segctl.core.errors import SegctlError
+from segctl.plan.model import Finding, Plan
+from segctl.workflows.state import forget_segments, move_segment
+from tests.planning.unchanged_kit import Workspace
+from tests.profiles import examples
+
+SUPPRESS = "{suppress: [{file: {path: out.csv%s}}]}"
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Workspace:
+    """Ten users of whom four have opted out, applied."""
+    workspace = Workspace(tmp_path / "shop")
+    fill(workspace)
+    workspace.apply()
+    return workspace
+
+
+def fill(workspace: Workspace) -> None:
+    workspace.project(SUPPRESS % "")
+    workspace.write("out.csv", rows(range(4)))
+    workspace.write("members.csv", rows(range(10)))
+    declare(workspace)
+
+
+def declare(workspace: Workspace, more: str = "", name: str = "gold") -> None:
+    workspace.write(
+        f"{name}.yaml",
+        f"apiVersion: segctl/v1\nkind: Segment\nmetadata: {{name: {name}}}\n"
+        f"spec:\n  displayName: {name}\n  guards: {{maxRemovePercent: 100, allowEmpty: true}}\n"
+        f"  members: [{{file: {{path: members.csv}}}}]\n{more}",
+    )
+
+
+def rows(numbers: range) -> str:
+    return "identity\n" + "".join(f"user-{n}\n" for n in numbers)
+
+
+def codes(plan: Plan) -> set[str]:
+    return {finding.code for finding in plan.findings} - {"rows-read", "suppressed"}
+
+
+def finding(plan: Plan, code: str) -> Finding:
+    [found] = [f for f in plan.findings if f.code == code]
+    return found
+
+
+def test_an_opt_out_list_without_rows_is_refused(shop: Workspace) -> None:
+    shop.write("out.csv", "identity\n")
+    [error] = shop.plan().error_findings
+    assert error.code == "max-shrink-percent"
+    assert error.summary == (
+        "segctl.yaml:4:19: out.csv has no rows, and had 4 at the last apply; 4 users whom it left "
+        "out become members; maxShrinkPercent allows a loss of 30%"
+    )
+
+
+@pytest.mark.parametrize("left", [4, 3])
+def test_an_opt_out_list_may_lose_a_few_rows_and_says_so(shop: Workspace, left: int) -> None:
+    shop.write("out.csv", rows(range(left)))
+    assert codes(shop.plan()) == ({"restriction-shrunk"} if left < 4 else set())
+
+
+def test_equally_many_other_rows_are_refused(shop: Workspace) -> None:
+    shop.write("out.csv", rows(range(20, 24)))
+    assert "max-shrink-percent" in codes(shop.plan())
+
+
+def test_a_list_in_another_form_is_refused_and_the_likeness_is_named(shop: Workspace) -> None:
+    shop.write("out.csv", rows(range(4)).replace("user", "USER"))
+    assert codes(shop.plan()) == {
+        "max-shrink-percent",
+        "restriction-matches-nobody",
+        "similar-values",
+    }
+
+
+def test_a_list_matches_nobody_after_its_users_left_the_members(shop: Workspace) -> None:
+    shop.write("members.csv", rows(range(4, 10)))
+    assert codes(shop.plan()) == {"restriction-matches-nobody"}
+
+
+def test_a_reviewed_setting_allows_the_loss(shop: Workspace) -> None:
+    shop.project(SUPPRESS % ", maxShrinkPercent: 100")
+    shop.write("out.csv", rows(range(1)))
+    assert not shop.plan().error_findings
+
+
+def test_after_an_apply_the_new_size_counts(shop: Workspace) -> None:
+    shop.write("out.csv", rows(range(8)))
+    shop.apply()
+    shop.write("out.csv", rows(range(4)))
+    assert "max-shrink-percent" in codes(shop.plan())
+
+
+def test_a_list_with_another_name_continues_the_old_one(shop: Workspace) -> None:
+    shop.project((SUPPRESS % "").replace("out.csv", "out-2.csv"))
+    shop.write("out-2.csv", "identity\n")
+    assert "max-shrink-percent" in codes(shop.plan())
+
+
+def test_a_list_that_is_no_longer_declared_is_named(shop: Workspace) -> None:
+    shop.project("{}")
+    assert finding(shop.plan(), "restriction-removed").summary == (
+        "suppress: out.csv is no longer declared; it had 4 rows at the last apply"
+    )
+
+
+def test_fewer_rows_than_min_rows_are_refused(shop: Workspace) -> None:
+    shop.project(SUPPRESS % ", minRows: 5")
+    assert finding(shop.plan(), "min-rows").summary == (
+        "segctl.yaml:4:19: out.csv has 4 rows, fewer than minRows requires (5)"
+    )
+
+
+@pytest.mark.parametrize("role", ["exclude", "intersect"])
+def test_lists_of_one_segment_are_guarded_too(role: str, tmp_path: Path) -> None:
+    shop = Workspace(tmp_path / "shop")
+    fill(shop)
+    shop.project()
+    declare(shop, more=f"  {role}: [{{file: {{path: out.csv}}}}]\n")
+    shop.apply()
+    shop.write("out.csv", "identity\n")
+    assert finding(shop.plan(), "max-shrink-percent").address == "segment.gold"
+
+
+def test_a_segment_that_is_excluded_is_guarded_by_its_own_limits(tmp_path: Path) -> None:
+    shop = Workspace(tmp_path / "shop")
+    fill(shop)
+    shop.project()
+    declare(shop, more="  exclude: [{segment: vip}]\n")
+    vip = "apiVersion: segctl/v1\nkind: Segment\nmetadata: {name: vip}\nspec: {displayName: V, "
+    shop.write("vip.yaml", vip + "members: [{file: {path: out.csv}}]}\n")
+    shop.apply()
+    shop.write("out.csv", "identity\n")
+    # Its own guard does not count in a plan of another segment.
+    assert codes(shop.plan(targets=("gold",))) >= {"max-shrink-percent"}
+
+
+def test_a_targeted_plan_keeps_what_is_known_of_other_segments(shop: Workspace) -> None:
+    declare(shop, name="other", more="  exclude: [{file: {path: out.csv}}]\n")
+    shop.apply()
+    shop.write("members.csv", rows(range(11)))
+    shop.apply(targets=("gold",))
+    shop.write("out.csv", "identity\n")
+    errors = shop.plan().error_findings
+    assert {error.address for error in errors} == {None, "segment.other"}
+
+
+def test_what_is_known_of_a_list_moves_with_its_segment(tmp_path: Path) -> None:
+    shop = Workspace(tmp_path / "shop")
+    fill(shop)
+    shop.project()
+    declare(shop, more="  exclude: [{file: {path: out.csv}}]\n")
+    shop.apply()
+    move_segment(shop.context(), "segment.gold", "segment.silver")
+    [restriction] = shop.state.restrictions
+    assert restriction.key.segments == ("segment.silver",)
+    forget_segments(shop.context(), ("silver",))
+    assert not shop.plan().error_findings
+
+
+LISTED = [f"user-{n}" for n in range(20)]
+
+
+@settings(max_examples=examples(25, torture=500), deadline=None)
+@given(
+    kept=st.sets(st.sampled_from(LISTED)),
+    change=st.sampled_from([str, str.upper, "{}x".format, "user{}".format, ",{}".format]),
+    other=st.integers(0, 20),
+)
+def test_most_users_who_were_left_out_stay_out_or_the_plan_is_refused(
+    kept: set[str],
+    change: "type[str]",
+    other: int,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    shop = Workspace(tmp_path_factory.mktemp("law") / "shop")
+    fill(shop)
+    shop.write("out.csv", "identity\n" + "\n".join(LISTED) + "\n")
+    shop.write("members.csv", rows(range(30)))
+    shop.apply()
+    damaged = [*map(change, sorted(kept)), *(f"new-{n}" for n in range(other))]
+    shop.write("out.csv", "identity\n" + "".join(f"{line}\n" for line in damaged))
+    try:
+        plan = shop.plan()
+    except SegctlError:
+        return
+    [gold] = plan.changes
+    assert plan.error_findings or gold.members.add <= 0.3 * len(LISTED)
