@@ -7,7 +7,7 @@ file of ten million rows and an inline list follow the same rules.
 
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -19,6 +19,19 @@ PLACEHOLDERS = frozenset(
 )
 """Values that the service's CSV upload refuses as identities, in any case."""
 
+NULL_MARKS = frozenset(
+    [
+        *(r"\n", "(null)", "[null]", "<null>", "(none)", "<none>", "(blank)", "(empty)"),
+        *("<na>", "nat", "[object object]"),
+        *("#n/a", "#null!", "#ref!", "#name?", "#value!", "#div/0!", "#num!"),
+    ]
+)
+r"""What programs write for no value, in any case: ``\N`` of databases, ``<NA>`` and ``NaT`` of data
+frames, ``[object Object]`` of JavaScript, the errors of spreadsheets."""
+
+MANGLED_PATTERN = '[-+]?[0-9]+([.,][0-9]+)?[eE][-+][0-9]{1,3}|=".*"'
+"""What spreadsheets make of long numbers and of leading zeros: ``9.19877E+11``, ``="0012"``."""
+
 CONTROL_PATTERN = "[\\x00-\\x1f\\x7f-\\x9f\u2028\u2029]"
 SPACE_PATTERN = "[ \\x{a0}\\x{1680}\\x{2000}-\\x{200b}\\x{202f}\\x{205f}\\x{3000}\\x{feff}]"
 """Both patterns are in RE2 syntax, for DuckDB; the Python patterns are derived from them."""
@@ -29,6 +42,7 @@ def _python(pattern: str) -> str:
 
 
 _CONTROL = re.compile(_python(CONTROL_PATTERN))
+_MANGLED = re.compile(MANGLED_PATTERN)
 _BLANK = re.compile(f"{_python(SPACE_PATTERN)}*")
 _SPACE = _python(SPACE_PATTERN)
 _SURROUNDED = re.compile(f"^{_SPACE}|{_SPACE}$")
@@ -50,6 +64,9 @@ class IdentityProblem(StrEnum):
     SPACE = "space"
     LONG = "long"
     PLACEHOLDER = "placeholder"
+    NULL_MARK = "null-mark"
+    MANGLED = "mangled"
+    PATTERN = "pattern"
 
 
 PROBLEM_DESCRIPTIONS = {
@@ -59,22 +76,26 @@ PROBLEM_DESCRIPTIONS = {
     IdentityProblem.SPACE: "white space around the value",
     IdentityProblem.LONG: f"more than {MAX_CHARACTERS:,} characters",
     IdentityProblem.PLACEHOLDER: "a placeholder that the service refuses as an identity",
+    IdentityProblem.NULL_MARK: "a mark that programs write for no value",
+    IdentityProblem.MANGLED: "a number or formula that a spreadsheet changed",
+    IdentityProblem.PATTERN: "a value that does not match pattern",
 }
+
+
+_CHECKS: tuple[tuple[IdentityProblem, Callable[[str], object]], ...] = (
+    (IdentityProblem.EMPTY, _BLANK.fullmatch),
+    (IdentityProblem.CONTROL, _CONTROL.search),
+    (IdentityProblem.SPACE, _SURROUNDED.search),
+    (IdentityProblem.LONG, lambda value: len(value) > MAX_CHARACTERS),
+    (IdentityProblem.PLACEHOLDER, lambda value: value.lower() in PLACEHOLDERS),
+    (IdentityProblem.NULL_MARK, lambda value: value.lower() in NULL_MARKS),
+    (IdentityProblem.MANGLED, _MANGLED.fullmatch),
+)
 
 
 def find_problem(value: str) -> IdentityProblem | None:
     """Return what is wrong with a user key, or ``None`` if it is valid."""
-    if not value or _BLANK.fullmatch(value):
-        return IdentityProblem.EMPTY
-    if _CONTROL.search(value):
-        return IdentityProblem.CONTROL
-    if _SURROUNDED.search(value):
-        return IdentityProblem.SPACE
-    if len(value) > MAX_CHARACTERS:
-        return IdentityProblem.LONG
-    if value.lower() in PLACEHOLDERS:
-        return IdentityProblem.PLACEHOLDER
-    return None
+    return next((problem for problem, applies in _CHECKS if applies(value)), None)
 
 
 def mask_identity(value: str) -> str:

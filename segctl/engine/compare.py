@@ -6,7 +6,7 @@ deduplicated, and the cost depends on the size of the change.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import duckdb
 
@@ -104,6 +104,7 @@ class Load:
     select: str
     rows: int
     targets: LoadTargets
+    patterns: Mapping[Kind, str] = field(default_factory=dict)
 
     @property
     def is_table(self) -> bool:

@@ -21,6 +21,7 @@ from segctl.engine import batches, delta, duckdb_errors, fold, sql
 from segctl.engine.compare import Load, compare
 from segctl.engine.load_stats import add_first_rows, stats_from_comparison
 from segctl.engine.model import (
+    NO_PATTERNS,
     Audit,
     Counting,
     Diff,
@@ -110,10 +111,11 @@ class DuckEngine:
         role: Role = "include",
         normalize: Sequence[Normalization] = (),
         left_out: Sequence[str] = (),
+        patterns: Mapping[Kind, str] = NO_PATTERNS,
     ) -> int:
         """Load a source for its targets and return the number of the load."""
         number = next(self._numbers)
-        select = self._reader.prepare(rows, number)
+        select = self._reader.prepare(rows, number, patterns)
         try:
             load = Load(
                 number=number,
@@ -121,6 +123,7 @@ class DuckEngine:
                 select=select,
                 rows=self._count_rows(rows, select),
                 targets=targets,
+                patterns=patterns,
             )
             if role == "include":
                 self._loads.append(load)

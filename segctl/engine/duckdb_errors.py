@@ -120,6 +120,16 @@ def open_quote() -> SourceError:
     return SourceError("unreadable-file", *_OPEN_QUOTE)
 
 
+def comment_lines(lines: int) -> SourceError:
+    """Return the error for lines of a txt file that are comments, or that end in one."""
+    have = "1 line has" if lines == 1 else f"{lines:,} lines have"
+    return SourceError(
+        "comment-lines",
+        f"{have} a # at the beginning or after white space, as comments do",
+        "Set comments: '#' to leave comments out, or comments: '' to take each line as it is.",
+    )
+
+
 def column_not_text(column: str, type_: str) -> SourceError:
     """Return the error for a column of a Parquet file that is not text."""
     return source_errors.column_not_text(column, type_, _file_cast_hint(identifier(column), type_))

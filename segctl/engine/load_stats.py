@@ -132,6 +132,7 @@ def add_first_rows(
     first_files: dict[IdentityProblem, Path] = {}
     for path in load.source.paths:
         select = select_in_order(replace(load.source, paths=(path,)))
+        select = sql.mark_mismatches(select, load.patterns)
         for problem, row in _first_invalid(db, select):
             first_rows.setdefault(problem, row)
             first_files.setdefault(problem, path)

@@ -29,13 +29,15 @@ class FileScan:
 
     ``paths`` are absolute and already checked against the path policy. Every file has its own
     header, if its format has headers. ``partitions`` holds, by column and by file, the values of
-    columns that come from folder names; such a column is not read from the files.
+    columns that come from folder names; such a column is not read from the files. ``comments`` is
+    that of a ``FileSource``.
     """
 
     paths: tuple[Path, ...]
     format: Format
     column: str
     kind: Kind
+    comments: str | None = None
     segment_column: str | None = None
     partitions: Mapping[str, Mapping[Path, str | None]] = field(default_factory=dict)
 
@@ -89,6 +91,8 @@ LoadTargets = Sequence[int] | Mapping[str, int]
 
 A negative index means a declared segment that is not part of the plan.
 """
+
+NO_PATTERNS: Mapping[Kind, str] = {}
 
 Counting = Literal["strict", "distinct"]
 """How the limits of a request are counted. See ``packing.Limits``."""

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from segctl.core.holdout import Holdout
-from segctl.core.identity import SetDigest
+from segctl.core.identity import Kind, SetDigest
 from segctl.core.normalize import Normalization
 from segctl.core.outcomes import Ledger
 from segctl.core.rejects import Rejects
 from segctl.engine.model import (
+    NO_PATTERNS,
     Audit,
     Counting,
     Diff,
@@ -56,13 +57,15 @@ class MemberComparer(Protocol):
         role: Role = "include",
         normalize: Sequence[Normalization] = (),
         left_out: Sequence[str] = (),
+        patterns: Mapping[Kind, str] = NO_PATTERNS,
     ) -> int:
         """Load a source for its targets and return the number of the load.
 
         Targets need no recorded members: they may exist only for others to read. With the role
         ``suppress`` the users are removed from all targets. Rows that take members away are
         compared with them in the forms ``normalize``. ``left_out`` has hashes of users whom they
-        took away at the last apply. Raises ``SourceError``.
+        took away at the last apply. Values that do not match the pattern of their kind are
+        invalid. Raises ``SourceError``.
         """
 
     def hold_out(self, target_index: int, holdout: Holdout) -> None:

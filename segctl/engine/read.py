@@ -19,9 +19,11 @@ from typing import Any
 
 import duckdb
 
+from segctl.core.identity import Kind
 from segctl.engine import duckdb_errors, scan_sql, sql
-from segctl.engine.compressed_files import check_compressed
+from segctl.engine.file_contents import check_files
 from segctl.engine.model import (
+    NO_PATTERNS,
     CheckedQuery,
     CopiedRows,
     FileScan,
@@ -61,22 +63,26 @@ class RowReader:
         self._scratch = scratch
         self._settings = settings
         self._numbers = numbers
-        self._inline: list[tuple[int, InlineRows]] = []
+        self._inline: list[tuple[int, InlineRows, Mapping[Kind, str]]] = []
         self._single_threaded: set[Path] = set()
         db.execute("CREATE TEMP TABLE inline_rows (load INTEGER, kind VARCHAR, value VARCHAR)")
 
-    def prepare(self, rows: Rows, number: int) -> str:
+    def prepare(self, rows: Rows, number: int, patterns: Mapping[Kind, str] = NO_PATTERNS) -> str:
         """Return a SELECT over the rows of load ``number``. Raises ``SourceError``.
 
-        Inline rows are missing until ``insert_inline_rows`` is called.
+        Inline rows are missing until ``insert_inline_rows`` is called. Values that do not match
+        the pattern of their kind are marked as invalid.
         """
+        if isinstance(rows, InlineRows):
+            self._inline.append((number, rows, patterns))
+            columns = "kind, value, NULL::VARCHAR AS segment_value"
+            return f"SELECT {columns} FROM inline_rows WHERE load = {number}"
+        return sql.mark_mismatches(self._prepare(rows), patterns)
+
+    def _prepare(self, rows: Rows) -> str:
         try:
-            check_compressed(_source_files(rows))
+            _check_files(rows)
             match rows:
-                case InlineRows():
-                    self._inline.append((number, rows))
-                    columns = "kind, value, NULL::VARCHAR AS segment_value"
-                    return f"SELECT {columns} FROM inline_rows WHERE load = {number}"
                 case FileScan():
                     return self._prepare_scan(rows)
                 case CheckedQuery():
@@ -85,6 +91,8 @@ class RowReader:
                     return self._convert_copy(rows)
                 case TargetMembers(target_index=index):
                     return select_members(index)
+                case InlineRows():
+                    raise AssertionError("inline rows are inserted")
         except duckdb.Error as error:
             raise self.explain_error(error, rows) from error
 
@@ -93,13 +101,17 @@ class RowReader:
         loads, self._inline = self._inline, []
         if not loads:
             return
-        rows = [(number, part.kind, value) for number, part in loads for value in part.values]
+        rows = [(number, part.kind, value) for number, part, _ in loads for value in part.values]
         numbers, kinds, values = zip(*rows, strict=True) if rows else ((), (), ())
         self._db.execute(
             "INSERT INTO inline_rows SELECT unnest($1::INTEGER[]), unnest($2::VARCHAR[]), "
             "unnest($3::VARCHAR[])",
             [list(numbers), list(map(str, kinds)), list(values)],
         )
+        for number, _, patterns in loads:
+            if patterns:
+                marked = sql.marked_value(patterns)
+                self._db.execute(f"UPDATE inline_rows SET value = {marked} WHERE load = {number}")
 
     def select_in_order(self, scan: FileScan) -> str:
         """Return a SELECT over files; in ``sql.preserve_order`` it returns rows in file order."""
@@ -144,11 +156,14 @@ class RowReader:
             self._check_json_types(scan, table)
             return f"SELECT kind, value, segment_value FROM {table}"
         try:
-            return f"FROM {self._create_table(self.select_in_order(scan))}"
+            table = self._create_table(self.select_in_order(scan))
         except duckdb.Error as error:
             if is_resource_error(error) or scan.format == "txt":
                 raise
-            return f"FROM {self._read_single_threaded(scan)}"
+            table = self._read_single_threaded(scan)
+        if scan.format == "txt" and scan.comments is None:
+            self._check_comments(table)
+        return f"FROM {table}"
 
     def _create_table(self, select: str) -> str:
         table = f"rows_{next(self._numbers)}"
@@ -197,6 +212,15 @@ class RowReader:
             with _add_file_to_errors(one_file.paths[0], scan):
                 self._check_json_types(one_file, f"({scan_sql.select_rows(one_file)})")
         raise duckdb_errors.field_not_text(scan.column, dict(wrong))
+
+    def _check_comments(self, table: str) -> None:
+        """Raise ``SourceError`` if a line of a txt file looks like a comment or has one."""
+        [[lines]] = self._db.execute(
+            f"SELECT count(*) FROM {table} WHERE contains(value, '#') AND "
+            f"regexp_matches(value, {sql.literal(scan_sql.COMMENT)})"
+        ).fetchall()
+        if lines:
+            raise duckdb_errors.comment_lines(lines)
 
     def _read_single_threaded(self, scan: FileScan) -> str:
         """Read CSV or TSV files into a table with one thread each, and return its name.
@@ -330,12 +354,12 @@ def _add_file_to_errors(path: Path, scan: FileScan) -> Iterator[None]:
         raise
 
 
-def _source_files(rows: Rows) -> tuple[Path, ...]:
+def _check_files(rows: Rows) -> None:
     match rows:
-        case FileScan(paths=files) | CheckedQuery(files=files):
-            return files
-        case _:
-            return ()
+        case FileScan(paths=files, format=format_):
+            check_files(files, format_)
+        case CheckedQuery(files=files):
+            check_files(files, None)
 
 
 def _scans_of_one_file(rows: Rows) -> Iterator[FileScan]:

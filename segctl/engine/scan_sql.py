@@ -16,6 +16,9 @@ _ONE_COLUMN = (
 )
 """Options of ``read_csv`` that make a line one value: no line contains this delimiter."""
 
+COMMENT = r"(^|\s)\s*#.*$"
+"""A comment in a line of a txt file, with the white space before it."""
+
 _FILE = "segctl_file"
 """The column with the name of the file that a row is from."""
 
@@ -64,6 +67,8 @@ def select_rows(scan: FileScan, header: Sequence[str] = (), *, parallel: bool = 
     value = _column(scan, scan.column, header)
     if scan.format == "txt" and scan.column not in scan.partitions:
         value = "f.value"
+        if scan.comments:
+            value = f"regexp_replace(f.value, {literal(COMMENT)}, '')"
     json_type = ""
     if scan.format == "jsonl" and scan.column in scan.file_columns:
         json_type = f", json_type(f.{identifier(scan.column)}) AS json_type"
@@ -73,6 +78,7 @@ def select_rows(scan: FileScan, header: Sequence[str] = (), *, parallel: bool = 
         f"SELECT {literal(scan.kind)} AS kind, {value} AS value, "
         f"{_column(scan, scan.segment_column, header)} AS segment_value{json_type} "
         f"FROM {_table(scan, header, parallel=parallel)}"
+        + (r" WHERE NOT regexp_matches(f.value, '^\s*#')" if scan.comments else "")
     )
 
 

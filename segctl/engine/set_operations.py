@@ -14,24 +14,22 @@ from graphlib import TopologicalSorter
 import duckdb
 
 from segctl.core.holdout import SEPARATOR, Holdout
-from segctl.core.identity import Kind
 from segctl.core.normalize import Normalization
 from segctl.engine import sql
 from segctl.engine.compare import NOT_PLANNED, Load, select_desired
 from segctl.engine.load_stats import stats_from_rows, targets_with_sole_load
+from segctl.engine.match_restrictions import (
+    SAMPLE_SIZE,
+    RestrictingLoad,
+    first_users,
+    match_restrictions,
+    wrap,
+)
 from segctl.engine.model import LoadStats, TargetMembers
-from segctl.engine.normalize_sql import folded, normalized
+from segctl.engine.normalize_sql import normalized
 from segctl.engine.partitions import run_in_partitions
 from segctl.manifests.desired import Role
 from segctl.plan.model import Users
-
-SAMPLE_SIZE = 3
-"""How many users are named for each violation of a rule."""
-
-MATCH_SAMPLE_SIZE = 256
-"""How many of the users that a load takes away are remembered for the next plan."""
-
-_HASH = f"substr(sha256({sql.ENCODED_MEMBER}), 1, 16)"
 
 _TABLES = """
 CREATE TABLE restricting (load INTEGER, kind VARCHAR, value VARCHAR, valid BOOLEAN);
@@ -103,51 +101,6 @@ _ONLY_SUPPRESSED = """
 SELECT d.* FROM ({desired}) AS d
 SEMI JOIN (FROM suppressed WHERE form = {form}) AS s ON s.value = {value} AND s.kind = d.kind
 """
-
-_LOOKALIKES = """
-CREATE OR REPLACE TABLE lookalikes AS
-WITH folds AS (
-    SELECT DISTINCT {folded_restriction} AS folded FROM restricting WHERE value IS NOT NULL
-)
-SELECT DISTINCT d.target, d.kind, d.value, d.folded
-FROM (SELECT target, kind, value, {folded} AS folded FROM ({desired})) AS d
-SEMI JOIN folds AS f ON f.folded = d.folded
-WHERE d.target IS NOT NULL AND d.folded <> ''
-"""
-"""The users in the sources of targets who are equal or similar to one in a restricting load."""
-
-_MATCHED = f"""
-SELECT count(*), min({_HASH}, {MATCH_SAMPLE_SIZE}) FROM (
-    SELECT DISTINCT d.kind, d.value FROM lookalikes AS d
-    SEMI JOIN (
-        SELECT kind, {{restricting_value}} AS value FROM restricting AS r
-        WHERE load = $load AND valid
-    ) AS r ON r.value = {{value}} AND r.kind = d.kind
-    WHERE {{in_targets}}
-)
-"""
-
-_RELEASED = f"""
-SELECT count(*) FROM (
-    SELECT DISTINCT kind, value FROM differences AS d WHERE action = 'ADD' AND {{in_targets}}
-) WHERE list_contains($left_out::VARCHAR[], {_HASH})
-"""
-"""The users who are added, and were left out at the last apply."""
-
-_SIMILAR = """
-SELECT count(*), min({'kind': kind, 'value': value}, $most) FROM (
-    SELECT DISTINCT d.kind, d.value
-    FROM ({desired}) AS d
-    LEFT JOIN final_members AS m ON m.target = d.target AND m.value = d.value AND m.kind = d.kind
-    SEMI JOIN (
-        SELECT {folded_restriction} AS folded FROM restricting WHERE load = $load
-    ) AS r ON r.folded = d.folded
-    WHERE {in_targets}
-    AND (m.value IS NOT NULL AND m.left_out IS NULL
-         OR NOT list_contains($materialized::INTEGER[], d.target))
-)
-"""
-"""The members that remain although a value of a load looks like them."""
 
 _SHARED = """
 WITH members AS (
@@ -324,10 +277,10 @@ class SetOperations:
             streamed = [load for load in loads if load.number != self.number]
             desired = select_desired(self._db, streamed, wanted)
             suppressed = " UNION ALL ".join(
-                _wrap(desired, [only]) for only in self._by_form(_ONLY_SUPPRESSED)
+                wrap(desired, [only]) for only in self._by_form(_ONLY_SUPPRESSED)
             )
             query = _STREAMED_SUPPRESSED.replace(
-                "{not_excluded}", _wrap(suppressed, self._exclusions)
+                "{not_excluded}", wrap(suppressed, self._exclusions)
             )
             for target_index, users in self._db.execute(query).fetchall():
                 counts.setdefault(target_index, {})["suppressed"] = users
@@ -338,58 +291,28 @@ class SetOperations:
 
         ``loads`` are those that provide members. Call it after the comparison.
         """
-        restrictions = [load for load in self.loads if self._is_restriction(load)]
+        intersecting = {load.number for found in self._intersections.values() for load in found}
+        restrictions = [
+            RestrictingLoad(
+                number=load.number,
+                targets=None if load.number in self._suppressing else load.target_indexes(),
+                forms=self._forms[self._form_of_load[load.number]],
+                left_out=self._left_out[load.number],
+            )
+            for load in self.loads
+            if load.number not in intersecting
+        ]
         if not restrictions:
             return
-        desired = select_desired(self._db, loads, wanted | self._materialized)
-        query = _LOOKALIKES.replace("{folded_restriction}", folded("value"))
-        query = query.replace("{folded}", folded("value")).replace("{desired}", desired)
-        self._db.execute(query)
-        remaining = _wrap("FROM lookalikes", self.filters)
-        for load in restrictions:
-            self._match_restriction(load, remaining)
-        self._db.execute("DROP TABLE lookalikes")
-
-    def _is_restriction(self, load: Load) -> bool:
-        targets = load.target_indexes()
-        return not any(load in self._intersections.get(index, ()) for index in targets)
-
-    def _match_restriction(self, load: Load, remaining: str) -> None:
-        forms = self._forms[self._form_of_load[load.number]]
-        targets = load.target_indexes()
-        in_targets = (
-            "d.target >= 0" if load.number in self._suppressing else _in_list("d.target", targets)
+        matches = match_restrictions(
+            self._db,
+            restrictions,
+            desired=select_desired(self._db, loads, wanted | self._materialized),
+            filters=self.filters,
+            materialized=self._materialized,
         )
-        query = _MATCHED.replace("{value}", normalized("d.value", forms))
-        query = query.replace("{restricting_value}", normalized("r.value", forms))
-        [[matched, hashes]] = self._db.execute(
-            query.replace("{in_targets}", in_targets), {"load": load.number}
-        ).fetchall()
-        query = _SIMILAR.replace("{desired}", remaining).replace("{in_targets}", in_targets)
-        [[similar, users]] = self._db.execute(
-            query.replace("{folded_restriction}", folded("value")),
-            {
-                "load": load.number,
-                "most": SAMPLE_SIZE,
-                "materialized": sorted(self._materialized),
-            },
-        ).fetchall()
-        self.stats[load.number] = replace(
-            self.stats[load.number],
-            matched=matched,
-            sample=tuple(hashes or ()),
-            similar=_users(similar, users),
-            released=self._count_released(load, in_targets),
-        )
-
-    def _count_released(self, load: Load, in_targets: str) -> int:
-        if not self._left_out[load.number]:
-            return 0
-        [[users]] = self._db.execute(
-            _RELEASED.replace("{in_targets}", in_targets),
-            {"left_out": self._left_out[load.number]},
-        ).fetchall()
-        return int(users)
+        for number, found in matches.items():
+            self.stats[number] = replace(self.stats[number], **found)
 
     # Questions about materialized targets
 
@@ -406,17 +329,13 @@ class SetOperations:
         rows = self._db.execute(
             _SHARED, {"targets": list(target_indexes), "most": SAMPLE_SIZE}
         ).fetchall()
-        return {(one, other): _users(count, sample) for one, other, count, sample in rows}
+        return {(one, other): first_users(count, sample) for one, other, count, sample in rows}
 
     def find_outside(self, target_indexes: Sequence[int], container: int) -> dict[int, Users]:
         """Return the members of each target that are not in the target ``container``."""
-        parameters = {
-            "targets": list(target_indexes),
-            "container": container,
-            "most": SAMPLE_SIZE,
-        }
-        rows = self._db.execute(_OUTSIDE, parameters).fetchall()
-        return {index: _users(count, sample) for index, count, sample in rows}
+        named = {"targets": list(target_indexes), "container": container, "most": SAMPLE_SIZE}
+        rows = self._db.execute(_OUTSIDE, named).fetchall()
+        return {index: first_users(count, sample) for index, count, sample in rows}
 
     # Steps
 
@@ -476,7 +395,7 @@ class SetOperations:
                 )
                 self._db.execute(
                     _MATERIALIZE.format(
-                        not_excluded=_wrap(intersected, self._exclusions),
+                        not_excluded=wrap(intersected, self._exclusions),
                         is_held_out=_IS_HELD_OUT,
                         is_suppressed=is_suppressed,
                         suppressed=" ".join(suppressed),
@@ -576,18 +495,3 @@ def _without_targets(load: Load, materialized: set[int]) -> Load:
 
 def _read_target(load: Load) -> int:
     return load.source.target_index if isinstance(load.source, TargetMembers) else NOT_PLANNED
-
-
-def _wrap(desired: str, templates: Iterable[str]) -> str:
-    """Put SELECTs with a place ``{desired}`` around a SELECT, the first one innermost."""
-    for template in templates:
-        desired = template.replace("{desired}", desired)
-    return desired
-
-
-def _in_list(column: str, target_indexes: Sequence[int]) -> str:
-    return f"{column} IN ({', '.join(map(str, target_indexes))})"
-
-
-def _users(count: int, sample: Iterable[Mapping[str, str]] | None) -> Users:
-    return Users(count=count, sample=tuple((Kind(m["kind"]), m["value"]) for m in sample or ()))

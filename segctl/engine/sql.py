@@ -5,17 +5,20 @@ and actions are spelled as in the API. The statements of one module are in that 
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from segctl.core.identity import (
     CONTROL_PATTERN,
+    MANGLED_PATTERN,
     MAX_CHARACTERS,
+    NULL_MARKS,
     PLACEHOLDERS,
     SPACE_PATTERN,
     IdentityProblem,
+    Kind,
     SetDigest,
 )
 
@@ -58,22 +61,61 @@ def preserve_order(db: "duckdb.DuckDBPyConnection") -> Iterator[None]:
         db.execute("SET preserve_insertion_order = false")
 
 
+PATTERN_MARK = "\x02pattern:"
+"""Stands before a value that does not match the pattern of its source. It makes it invalid."""
+
+_KNOWN_MARKS = ", ".join(literal(word) for word in sorted(PLACEHOLDERS | NULL_MARKS))
+_NULL_MARKS = ", ".join(literal(word) for word in sorted(NULL_MARKS))
+
 VALUE_PROBLEM = f"""CASE
     WHEN value IS NULL THEN '{IdentityProblem.NULL}'
     WHEN length(value) <= {MAX_CHARACTERS} AND regexp_full_match(value, '[!-~]([ -~]*[!-~])?')
-        THEN CASE WHEN length(value) <= {max(map(len, PLACEHOLDERS))} AND lower(value) IN (
-            {", ".join(literal(word) for word in sorted(PLACEHOLDERS))}
-        ) THEN '{IdentityProblem.PLACEHOLDER}' END
+        THEN CASE
+            WHEN length(value) <= {max(map(len, PLACEHOLDERS | NULL_MARKS))}
+                AND lower(value) IN ({_KNOWN_MARKS})
+                THEN CASE WHEN lower(value) IN ({_NULL_MARKS})
+                     THEN '{IdentityProblem.NULL_MARK}' ELSE '{IdentityProblem.PLACEHOLDER}' END
+            WHEN (contains(value, '+') OR contains(value, '-') OR starts_with(value, '='))
+                AND regexp_full_match(value, {literal(MANGLED_PATTERN)})
+                THEN '{IdentityProblem.MANGLED}'
+        END
     WHEN regexp_full_match(value, '{SPACE_PATTERN}*') THEN '{IdentityProblem.EMPTY}'
+    WHEN starts_with(value, '{PATTERN_MARK}') THEN '{IdentityProblem.PATTERN}'
     WHEN regexp_matches(value, '{CONTROL_PATTERN}') THEN '{IdentityProblem.CONTROL}'
     WHEN regexp_matches(value, '^{SPACE_PATTERN}|{SPACE_PATTERN}$') THEN '{IdentityProblem.SPACE}'
     WHEN length(value) > {MAX_CHARACTERS} THEN '{IdentityProblem.LONG}'
+    WHEN starts_with(value, '=') AND regexp_full_match(value, {literal(MANGLED_PATTERN)})
+        THEN '{IdentityProblem.MANGLED}'
 END"""
 """The problem of ``value``, NULL if it is valid: the rules of ``core.identity.find_problem``.
 
-Most values are printable ASCII. For these the second branch decides with one regular
-expression: such a value is valid unless it is a placeholder.
+Most values are printable ASCII. For these the second branch decides: such a value is valid unless
+it is a known mark or was changed by a spreadsheet.
 """
+
+
+def marked_value(patterns: Mapping[Kind, str]) -> str:
+    """Return an expression for ``value``, with ``PATTERN_MARK`` before one that does not match.
+
+    ``patterns`` are regular expressions of RE2 for whole values, by kind.
+    """
+    matches = " AND ".join(
+        f"(kind <> {literal(kind)} OR regexp_full_match(value, {literal(pattern)}))"
+        for kind, pattern in patterns.items()
+    )
+    mark = literal(PATTERN_MARK)
+    return (
+        f"CASE WHEN ({VALUE_PROBLEM}) IS NULL AND NOT ({matches}) "
+        f"THEN {mark} || value ELSE value END"
+    )
+
+
+def mark_mismatches(select: str, patterns: Mapping[Kind, str]) -> str:
+    """Return a SELECT that marks the values that do not match the pattern of their kind."""
+    if not patterns:
+        return select
+    return f"SELECT * REPLACE ({marked_value(patterns)} AS value) FROM ({select})"
+
 
 ENCODED_MEMBER = "kind[1] || value"
 """``core.identity.encode_identity``, in SQL."""

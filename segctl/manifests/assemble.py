@@ -1,7 +1,7 @@
 """Build the desired state from validated documents. Nothing can be invalid here."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from segctl.core.address import segment_address
@@ -16,6 +16,7 @@ from segctl.manifests.documents import (
     MembershipDocument,
     ProjectDocument,
     ProjectGuards,
+    ProjectSpec,
     SegmentDocument,
     SegmentSpec,
     SegmentTableDocument,
@@ -58,10 +59,15 @@ def assemble_desired_state(
     guards = project.spec.guards
     segments = sorted((s for d in documents for s in _segments(d, guards)), key=lambda s: s.address)
     managed = tuple(s.address for s in segments if s.managed)
+    patterns = _kind_patterns(project.spec)
     return desired.DesiredState(
         project=_settings(project, base_url),
         segments=tuple(segments),
-        loads=tuple(load for d in documents for load in _loads(d, managed, variables)),
+        loads=tuple(
+            _with_patterns(load, patterns)
+            for d in documents
+            for load in _loads(d, managed, variables)
+        ),
         rules=tuple(rule for d in documents for rule in _rules(d)),
         digest=digest,
         variables=dict(sorted(variables.items())),
@@ -84,6 +90,7 @@ def _settings(project: ProjectDocument, base_url: str) -> desired.ProjectSetting
         max_destroys=spec.guards.max_destroys,
         retry_after_days=spec.rejects.retry_after_days,
         allowed_folders=tuple(spec.allow_folders),
+        patterns=_kind_patterns(spec),
         connections={
             name: desired.Connection(variable=c.env, timeout_seconds=c.timeout_seconds)
             for name, c in spec.connections.items()
@@ -268,6 +275,7 @@ def _external_source(
             column=file.column,
             kind=Kind(file.kind),
             where=file.where,
+            comments=file.comments,
             **_row_settings(file),
             location=location,
         )
@@ -314,6 +322,7 @@ def _command(written: list[str] | Command, location: Location) -> desired.Comman
         column=command.column,
         kind=Kind(command.kind),
         timeout_seconds=command.timeout_seconds,
+        comments=command.comments,
         **_row_settings(command),
         location=location,
     )
@@ -331,5 +340,19 @@ def _row_settings(source: RowSource) -> dict[str, Any]:
             min_rows=source.min_rows or 0,
             max_shrink_percent=30.0 if shrink is None else shrink,
         ),
+        "patterns": dict.fromkeys(Kind, source.pattern) if source.pattern is not None else {},
         "normalize": normalization_order(source.normalize),
     }
+
+
+def _kind_patterns(spec: ProjectSpec) -> dict[Kind, str]:
+    return {Kind(kind): pattern for kind, pattern in spec.patterns.items()}
+
+
+def _with_patterns(load: desired.Load, patterns: Mapping[Kind, str]) -> desired.Load:
+    """Return a load with the patterns of the workspace, unless its source has its own."""
+    source = load.source
+    if isinstance(source, desired.SegmentSource) or source.patterns or not patterns:
+        return load
+    changes: dict[str, Any] = {"source": replace(source, patterns=patterns)}
+    return replace(load, **changes)

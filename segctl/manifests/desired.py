@@ -42,10 +42,14 @@ class SizeLimits:
 
 @dataclass(frozen=True, kw_only=True)
 class InlineSource:
-    """Members written in the manifest: valid values, in their order, possibly repeated."""
+    """Members written in the manifest: valid values, in their order, possibly repeated.
+
+    ``patterns`` are regular expressions of RE2 for whole values, by kind, as for all sources.
+    """
 
     kind: Kind
     values: tuple[str, ...] = field(repr=False)
+    patterns: Mapping[Kind, str] = field(default_factory=dict)
     location: Location
 
 
@@ -55,16 +59,19 @@ class FileSource:
 
     ``path`` is a file, a folder or a pattern, as written, relative to the workspace root. If
     ``format`` is ``None``, the name of each file shows its format. ``where`` has values of
-    partition columns, exactly as they are in the path.
+    partition columns, exactly as they are in the path. ``comments`` is ``"#"`` if a txt file has
+    comments, empty if it has none, and ``None`` if lines that look like one are errors.
     """
 
     path: str
     format: Format | None
     column: str
     kind: Kind
+    comments: str | None = None
     where: Mapping[str, str] = field(default_factory=dict)
     tolerance: Tolerance = Tolerance()
     limits: SizeLimits = SizeLimits()
+    patterns: Mapping[Kind, str] = field(default_factory=dict)
     normalize: tuple[Normalization, ...] = ()
     location: Location
 
@@ -77,6 +84,7 @@ class QuerySource:
     parameters: Mapping[str, str]
     tolerance: Tolerance = Tolerance()
     limits: SizeLimits = SizeLimits()
+    patterns: Mapping[Kind, str] = field(default_factory=dict)
     normalize: tuple[Normalization, ...] = ()
     location: Location
 
@@ -100,6 +108,7 @@ class _DatabaseSource:
     kind: Kind = Kind.IDENTITY
     tolerance: Tolerance = Tolerance()
     limits: SizeLimits = SizeLimits()
+    patterns: Mapping[Kind, str] = field(default_factory=dict)
     normalize: tuple[Normalization, ...] = ()
     location: Location
 
@@ -129,9 +138,11 @@ class CommandSource:
     format: Format = "csv"
     column: str = "identity"
     kind: Kind = Kind.IDENTITY
+    comments: str | None = None
     timeout_seconds: float = 600.0
     tolerance: Tolerance = Tolerance()
     limits: SizeLimits = SizeLimits()
+    patterns: Mapping[Kind, str] = field(default_factory=dict)
     normalize: tuple[Normalization, ...] = ()
     location: Location
 
@@ -270,6 +281,7 @@ class ProjectSettings:
     retry_after_days: float | None = None
     allowed_folders: tuple[str, ...] = ()
     connections: Mapping[str, Connection] = field(default_factory=dict)
+    patterns: Mapping[Kind, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

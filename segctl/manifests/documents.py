@@ -19,6 +19,7 @@ from segctl.manifests.field_types import (
     Name,
     Omittable,
     Percent,
+    RegularExpression,
     Seconds,
     Text,
     TimeLimit,
@@ -157,6 +158,11 @@ class ProjectSpec(Section):
     )
     suppress: list[MemberSource] = Field(
         default=[], description="Sources of users to leave out of every managed segment."
+    )
+    patterns: dict[Literal["identity", "guid"], RegularExpression] = Field(
+        default={},
+        description="Regular expressions for whole values, in the syntax of RE2, by kind. Sources "
+        "with a pattern of their own are not affected.",
     )
     rules: list[ProjectRule] = Field(
         default=[], description="What must be true of several segments. Every plan checks it."

@@ -28,6 +28,8 @@ _DECIMAL = re.compile(r"-?(?:0|[1-9][0-9]{0,17})(?:\.[0-9]{1,18})?")
 _INVISIBLE = re.compile("[\\u200b\\u2060\\ufeff\\u202a-\\u202e\\u2066-\\u2069]")
 """Characters without width or that change the text direction: different names would look alike."""
 _CONTROL = re.compile("[\\x00-\\x1f\\x7f-\\x9f\u2028\u2029]")
+_NOT_IN_RE2 = re.compile(r"\(\?(?:[=!>#(]|<[=!]|P=)|(?<!\\)(?:\\\\)*\\[1-9Z]|[*+?}]\+")
+"""Lookarounds, atomic groups, conditions, references to groups, possessive repetition."""
 _MAX_SHOWN = 40
 """Longer values are not shown in messages."""
 
@@ -67,6 +69,23 @@ def _whole_number(value: Any) -> int:
     if isinstance(value, Unquoted) and _DIGITS.fullmatch(value):
         raise field_error("wrong-type", "{name} has too many digits.", "Write at most 18 digits.")
     raise _type_error("a whole number", value, "Write plain digits, such as 10.")
+
+
+def _regular_expression(value: str) -> str:
+    """Refuse what RE2 cannot parse. DuckDB has it; Python's syntax is a superset."""
+    try:
+        re.compile(value)
+    except (re.error, OverflowError, RecursionError):
+        raise field_error(
+            "bad-pattern", "{name} is not a regular expression.", "Check its brackets and escapes."
+        ) from None
+    if _NOT_IN_RE2.search(value):
+        raise field_error(
+            "bad-pattern",
+            "{name} looks ahead or back, or refers to a group, which RE2 cannot do.",
+            "Describe the whole value with plain parts, such as [0-9]{8,12}.",
+        )
+    return value
 
 
 def _decimal(value: Any) -> float:
@@ -140,6 +159,7 @@ Text = Annotated[str, _AsWritten()]
 """Any text, exactly as written."""
 
 Line = Annotated[Text, AfterValidator(_line)]
+RegularExpression = Annotated[Text, AfterValidator(_regular_expression)]
 """One line of text, not blank, without white space at its ends."""
 
 Name = Annotated[Text, Field(pattern=f"^{NAME_PATTERN}$")]

@@ -13,6 +13,7 @@ from segctl.manifests.field_types import (
     Name,
     Omittable,
     Percent,
+    RegularExpression,
     TableName,
     Text,
     TimeLimit,
@@ -52,6 +53,20 @@ MaxShrinkPercent = Annotated[
         "may lose between two applies. Without it, 30."
     ),
 ]
+Pattern = Annotated[
+    Omittable[RegularExpression],
+    Field(
+        description="A regular expression for whole values, in the syntax of RE2. Rows with other "
+        "values are invalid. Without it, spec.patterns in segctl.yaml counts."
+    ),
+]
+Comments = Annotated[
+    Omittable[Literal["#", ""]],
+    Field(
+        description="In a txt file, '#' drops comments: lines that begin with # and what follows # "
+        "after white space. '' takes every line as it is. Without it, such lines are errors."
+    ),
+]
 Normalize = Annotated[
     list[Normalization],
     Field(
@@ -73,6 +88,7 @@ class RowSource(Section):
     if TYPE_CHECKING:
         on_invalid: OnInvalid
         max_invalid_percent: MaxInvalidPercent
+        pattern: Pattern
         min_rows: MinRows
         max_shrink_percent: MaxShrinkPercent
         normalize: Normalize
@@ -122,6 +138,7 @@ class File(RowSource):
     format: Omittable[Format] = Field(
         default=None, description="The format. Without it, the file's extension decides."
     )
+    comments: Comments = None
     where: dict[Line, Text] = Field(
         default={},
         description="Values of partition columns, which are in folder names such as "
@@ -129,6 +146,7 @@ class File(RowSource):
     )
     on_invalid: OnInvalid = "error"
     max_invalid_percent: MaxInvalidPercent = None
+    pattern: Pattern = None
     min_rows: MinRows = None
     max_shrink_percent: MaxShrinkPercent = None
     normalize: Normalize = Field(default=[])
@@ -140,6 +158,7 @@ class Query(RowSource):
     sql: Text = Field(description=_SQL)
     on_invalid: OnInvalid = "error"
     max_invalid_percent: MaxInvalidPercent = None
+    pattern: Pattern = None
     min_rows: MinRows = None
     max_shrink_percent: MaxShrinkPercent = None
     normalize: Normalize = Field(default=[])
@@ -159,6 +178,7 @@ class Postgres(DatabaseSource):
     kind: TableMemberKind = "identity"
     on_invalid: OnInvalid = "error"
     max_invalid_percent: MaxInvalidPercent = None
+    pattern: Pattern = None
     min_rows: MinRows = None
     max_shrink_percent: MaxShrinkPercent = None
     normalize: Normalize = Field(default=[])
@@ -174,6 +194,7 @@ class Sqlite(DatabaseSource):
     kind: TableMemberKind = "identity"
     on_invalid: OnInvalid = "error"
     max_invalid_percent: MaxInvalidPercent = None
+    pattern: Pattern = None
     min_rows: MinRows = None
     max_shrink_percent: MaxShrinkPercent = None
     normalize: Normalize = Field(default=[])
@@ -188,11 +209,13 @@ class Command(RowSource):
     format: Format = Field(default="csv", description="The format of the output.")
     column: Column = "identity"
     kind: MemberKind = "identity"
+    comments: Comments = None
     timeout_seconds: TimeLimit = Field(
         default=600.0, description="Seconds after which the program is stopped."
     )
     on_invalid: OnInvalid = "error"
     max_invalid_percent: MaxInvalidPercent = None
+    pattern: Pattern = None
     min_rows: MinRows = None
     max_shrink_percent: MaxShrinkPercent = None
     normalize: Normalize = Field(default=[])

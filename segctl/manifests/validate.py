@@ -44,6 +44,9 @@ _IDENTITY_ADVICE = {
     IdentityProblem.SPACE: f"Remove the white space. {_SENT_AS_WRITTEN}",
     IdentityProblem.LONG: "Correct or remove the item.",
     IdentityProblem.PLACEHOLDER: "Remove the item.",
+    IdentityProblem.NULL_MARK: "Remove the item.",
+    IdentityProblem.MANGLED: "Write the value that it stands for.",
+    IdentityProblem.PATTERN: "Correct or remove the item.",
 }
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from segctl.core.diagnostics import Diagnostic, Severity
 from segctl.core.errors import InvalidInput
-from segctl.core.identity import PROBLEM_DESCRIPTIONS
+from segctl.core.identity import PROBLEM_DESCRIPTIONS, Kind
 from segctl.core.normalize import Normalization
 from segctl.engine.model import LoadStats, Rows, SourceError, TargetMembers
 from segctl.manifests.desired import (
@@ -152,6 +152,7 @@ def load_sources(
                     role=role,
                     normalize=_normalizations(load),
                     left_out=left_out.get(index, ()),
+                    patterns=_patterns(load),
                 )
                 input_indexes[number] = index
             except SourceError as error:
@@ -242,6 +243,10 @@ def _tolerance(load: Load) -> Tolerance:
 
 def _normalizations(load: Load) -> Sequence[Normalization]:
     return () if isinstance(load.source, InlineSource | SegmentSource) else load.source.normalize
+
+
+def _patterns(load: Load) -> Mapping[Kind, str]:
+    return {} if isinstance(load.source, SegmentSource) else load.source.patterns
 
 
 def _row_problems(load: Load, stats: LoadStats, policy: PathPolicy) -> Iterable[Diagnostic]:

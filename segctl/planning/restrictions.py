@@ -81,15 +81,17 @@ def report_sizes(
     were read now, for ``read_segments``.
     """
     guards = {segment.address: segment.guards for segment in desired.segments}
-    sizes = {i: _size(inputs[i].load, counts, guards) for i, counts in sorted(stats.items())}
+    rows = {index: counts.users for index, counts in stats.items()}
+    # Another segment has no counts if it is unchanged.
+    rows |= {i: known.rows for i, known in restrictions.known.items() if i not in rows}
+    sizes = {i: _size(inputs[i].load, rows[i], guards) for i in sorted(rows)}
     findings = list(check_sizes(list(sizes.values())))
     findings += map(removed_restriction, restrictions.removed)
     current = []
     for index, key in restrictions.keys.items():
         known = restrictions.known.get(index)
-        if index not in sizes:  # another segment, which is unchanged
-            current += [known] if known else []
-            continue
+        if index not in sizes:
+            continue  # another segment that is unchanged, and was not recorded yet
         item = RestrictionSize(size=sizes[index], key=key)
         if counts := read.get(index):
             item = replace(item, released=counts.released, similar=counts.similar)
@@ -126,8 +128,8 @@ def _is_in_scope(key: RestrictionKey, scope: PlanScope) -> bool:
     return not scope.target_indexes.keys().isdisjoint(key.segments)
 
 
-def _size(load: Load, stats: LoadStats, guards: Mapping[str, Guards]) -> SourceSize:
-    """Return the size of a source. The guards of a segment limit its loss as a source too."""
+def _size(load: Load, rows: int, guards: Mapping[str, Guards]) -> SourceSize:
+    """Return the size of a source with this number of rows. The guards of a segment limit its loss as a source too."""
     source = load.source
     limits, setting = SizeLimits(), None
     if isinstance(source, SegmentSource):
@@ -140,7 +142,7 @@ def _size(load: Load, stats: LoadStats, guards: Mapping[str, Guards]) -> SourceS
     return SourceSize(
         name=source_name(load),
         place=str(source.location),
-        rows=stats.users,
+        rows=rows,
         limits=limits,
         setting=setting,
         is_external=not isinstance(source, InlineSource | SegmentSource),

@@ -51,7 +51,7 @@ def fetch(
             stderr = _copy_output(process, out, source)
         if process.returncode:
             raise _failed(source, process.returncode, stderr)
-    if source.format in ("csv", "tsv", "parquet") and not into.stat().st_size:
+    if not into.stat().st_size:
         raise SourceError(
             "command-failed",
             f"the command {source.run[0]} wrote no output",
@@ -62,6 +62,7 @@ def fetch(
         format=source.format,
         column=source.column,
         kind=source.kind,
+        comments=source.comments,
         segment_column=segment_column,
     )
 

@@ -40,6 +40,7 @@ def scan(source: FileSource, policy: PathPolicy, *, segment_column: str | None =
         format=format_,
         column=source.column,
         kind=source.kind,
+        comments=source.comments,
         segment_column=segment_column,
         partitions={
             column: {paths[name]: values[column] for name, values in found.items()}

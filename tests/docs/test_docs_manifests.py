@@ -108,7 +108,7 @@ def test_every_example_validates_and_plans(
     bq.chmod(0o755)
     monkeypatch.setenv("PATH", f"{bq.parent}:{os.environ['PATH']}")
     assert execute(["plan", "-C", str(tmp_path)]) == 0, capsys.readouterr().err
-    assert "Plan: 11 to add, 0 to change, 0 to destroy.\n" in capsys.readouterr().out
+    assert "Plan: 12 to add, 0 to change, 0 to destroy.\n" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("heading", TABLES)

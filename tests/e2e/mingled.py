@@ -30,9 +30,9 @@ WORDS = [
         "😀",
     ),
     *("0012", "12", "1e3", "true", "O'Hara", 'q"uote', "a,b", "semi;colon", "back\\slash", "NULLs"),
-    *("a b", "\\N", "#no", "${x", "-", "\u0131", "ß", "SS", "🧑‍🚀", "z" * 200),
+    *("a b", "#no", "${x", "-", "\u0131", "ß", "SS", "🧑‍🚀", "z" * 200),
 ]
-INVALID = ["", " lead", "trail ", "null", "N/A", "0", "in\u0007side", "x" * 1024, "\u3000"]
+INVALID = ["", "\\N", " lead", "trail ", "null", "N/A", "0", "in\u0007side", "x" * 1024, "\u3000"]
 KINDS = ("identity", "guid")
 FORMS = ("list", "csv", "tsv", "jsonl", "parquet", "txt", "csv.gz", "query")
 SALTS = ("", "spring", "\u017falt é")
@@ -64,7 +64,7 @@ class Rows:
         if self.form == "query":
             sql = f"select who as {self.kind} from 'data/{self.name}.csv' where tag <> 'no'"
             return {"query": {"sql": sql, **skip}}
-        column = {} if self.form == "txt" else {"column": "who"}
+        column = {"comments": ""} if self.form == "txt" else {"column": "who"}
         return {"file": {"path": path, "kind": self.kind, **column, **skip}}
 
     def write(self, root: Path) -> None:
@@ -312,6 +312,8 @@ class World:
         values = self.random.choices(WORDS, k=self.random.randrange(5 if few else 60))
         if form == "list":
             values = sorted(set(values)) or ["one"]
+        elif not values and form in ("txt", "jsonl"):
+            form = "csv"  # a file without a byte is no list
         else:
             values += self.random.choices(INVALID, k=self.random.randrange(3))
             self.random.shuffle(values)
@@ -325,7 +327,7 @@ class World:
         for rows in self._rows():
             rows.write(root)
         guards = {"allowEmpty": True, "maxRemovePercent": 100, "maxDestroys": 100}
-        suppress = [rows.manifest() for rows in self.suppressed]
+        suppress = [_restriction(rows) for rows in self.suppressed]
         spec = {
             "guards": guards,
             "provider": {"maxRefusedPercent": 100},
@@ -362,7 +364,7 @@ class World:
         spec: dict[str, object] = {"displayName": f"The {name}", "customerSegmentId": f"ID-{name}"}
         for key, sources in (("intersect", said.intersect), ("exclude", said.exclude)):
             if sources:
-                spec[key] = [_manifest(source) for source in sources]
+                spec[key] = [_restriction(source) for source in sources]
         if said.holdout:
             percent, salt = said.holdout
             spec["holdout"] = {"percent": float(percent), **({"salt": salt} if salt else {})}
@@ -383,6 +385,16 @@ def _of(rule: Rule) -> list[str]:
 
 def _manifest(source: Source) -> dict[str, object]:
     return {"segment": source} if isinstance(source, str) else source.manifest()
+
+
+def _restriction(source: Source) -> dict[str, object]:
+    """Return the manifest of a source that may lose all its rows."""
+    manifest = _manifest(source)
+    for form in ("file", "query"):
+        settings = manifest.get(form)
+        if isinstance(settings, dict):
+            manifest[form] = {**settings, "maxShrinkPercent": 100}
+    return manifest
 
 
 def _table(rows: list[tuple[str, str]]) -> bytes:

@@ -74,8 +74,9 @@ class World:
     def write(self, shop: Workshop) -> None:
         """Write the manifests."""
         guards = {"allowEmpty": True, "maxRemovePercent": 100}
-        shop.write("gone.txt", "".join(f"{user}\n" for user in sorted(self.suppressed)))
-        suppress = [{"file": {"path": "gone.txt"}}]
+        lines = "".join(f"{user}\n" for user in sorted(self.suppressed))
+        shop.write("gone.csv", f"identity\n{lines}")
+        suppress = [{"file": {"path": "gone.csv", "maxShrinkPercent": 100}}]
         shop.project(json.dumps({"guards": guards, "suppress": suppress}))
         rows = "".join(f"{user},{label}\n" for user, label in sorted(self.table))
         shop.write("table.csv", f"id,label\n{rows}")

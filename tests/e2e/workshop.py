@@ -6,7 +6,7 @@ import random
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from segctl.applying.apply import ApplyResult
@@ -177,7 +177,7 @@ class Workshop:
         plan after that says how much.
         """
         plan = self.plan()
-        assert plan == self.plan(reread=True)
+        assert _without_examples(plan) == _without_examples(self.plan(reread=True))
         assert plan.is_empty, [c for c in plan.changes if c.action != "no-op"]
         assert (plan.requests.create, plan.requests.update) == (0, 0)
         assert len(self.service.needless()) <= self.in_doubt
@@ -229,3 +229,8 @@ def tree(root: Path) -> dict[str, tuple[int, int, str]]:
         )
         for path in [root, *sorted(root.rglob("*"))]
     }
+
+
+def _without_examples(plan: Plan) -> Plan:
+    """Return a plan without the users that findings name: unread sources have none."""
+    return replace(plan, findings=tuple(replace(f, sample=()) for f in plan.findings))

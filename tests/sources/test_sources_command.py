@@ -64,10 +64,10 @@ def test_the_output_may_be_parquet(engine: DuckEngine, root: Path) -> None:
     assert read(engine, run_script(root, script, format="parquet"))[1] == ["é"]
 
 
-def test_no_output_is_no_members_in_a_format_without_a_header(
-    engine: DuckEngine, root: Path
-) -> None:
-    assert read(engine, run_script(root, "", format="jsonl"))[0].rows == 0
+@pytest.mark.parametrize("format_", ["csv", "jsonl", "txt"])
+def test_no_output_is_no_list(format_: str, engine: DuckEngine, root: Path) -> None:
+    with pytest.raises(SourceError, match="wrote no output"):
+        read(engine, run_script(root, "", format=format_))
 
 
 def test_a_large_output_and_many_messages_do_not_block_each_other(

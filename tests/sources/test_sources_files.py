@@ -202,7 +202,7 @@ def test_invalid_rows_are_counted_by_kind_with_the_first_of_each(
     path.write_text('identity,x\nok,1\n,2\n" sp",3\n"",4\nnull,5\nok,6\n')
     stats, members = load_file(engine, path, "csv")
     assert stats.rows == 6
-    assert stats.duplicates == 2  # "ok" and the empty value
+    assert stats.duplicates == 1  # an invalid row is no duplicate
     assert stats.invalid == {
         IdentityProblem.NULL: 2,
         IdentityProblem.PLACEHOLDER: 1,
@@ -220,6 +220,8 @@ VALUES = [
     *("a", "0012345", "NO", "a b", "é", "😀", "a" * 1023, "\u017f", "İ", "-10", "nanny", "00"),
     *("", " ", "\u00a0", "\u3000\u2003", " a", "a\u00a0", "\ufeffa", "a\u200b"),
     *("a\tb", "\x7f", "a\x85", "a\u2028b", "\n", "a" * 1024, "😀" * 1024),
+    *("\\N", "(null)", "<NA>", "[object Object]", "#N/A", "NaT", "#REF!"),
+    *("9.19877E+11", "1e-05", "-1,5E+100", '="0012"', '="é"', "1E11", "E+1", "9.1E+1234", "=1"),
     *("null", "NaN", "N/A", "None", "0", "-1", "xxxxxx", "Undefined", "-Infinity"),
 ]
 

@@ -64,7 +64,8 @@ def declare(root: Path, wanted: Wanted, *, label: str = "", ids: Mapping[str, st
     (root / "segctl.yaml").write_text(PROJECT, encoding="utf-8")
     (root / "members").mkdir(exist_ok=True)
     for name, members in wanted.items():
-        (root / f"members/{name}.txt").write_text("".join(f"{m}\n" for m in members))
+        lines = "".join(f"{member}\n" for member in members)
+        (root / f"members/{name}.csv").write_text(f"identity\n{lines}")
         manifest = {
             "apiVersion": "segctl/v1",
             "kind": "Segment",
@@ -72,7 +73,7 @@ def declare(root: Path, wanted: Wanted, *, label: str = "", ids: Mapping[str, st
             "spec": {
                 "displayName": f"{name} {ids.get(name, '')}".strip(),
                 "customerSegmentId": ids.get(name, name),
-                "members": [{"file": {"path": f"members/{name}.txt"}}],
+                "members": [{"file": {"path": f"members/{name}.csv"}}],
             },
         }
         (root / f"{name}.yaml").write_text(json.dumps(manifest), encoding="utf-8")

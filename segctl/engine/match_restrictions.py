@@ -1,0 +1,142 @@
+"""Find whom the loads that exclude or suppress match, whom they resemble, and whom they let go."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import duckdb
+
+from segctl.core.identity import Kind
+from segctl.core.normalize import Normalization
+from segctl.engine import sql
+from segctl.engine.normalize_sql import folded, normalized
+from segctl.plan.model import Users
+
+SAMPLE_SIZE = 3
+"""How many users are named as examples."""
+
+MATCH_SAMPLE_SIZE = 256
+"""How many of the users that a load takes away are remembered for the next plan."""
+
+_HASH = f"substr(sha256({sql.ENCODED_MEMBER}), 1, 16)"
+
+_LOOKALIKES = """
+CREATE OR REPLACE TABLE lookalikes AS
+WITH folds AS (
+    SELECT DISTINCT {folded_restriction} AS folded FROM restricting WHERE value IS NOT NULL
+)
+SELECT DISTINCT d.target, d.kind, d.value, d.folded
+FROM (SELECT target, kind, value, {folded} AS folded FROM ({desired})) AS d
+SEMI JOIN folds AS f ON f.folded = d.folded
+WHERE d.target IS NOT NULL AND d.folded <> ''
+"""
+"""The users in the sources of targets who are equal or similar to one in a restricting load."""
+
+_MATCHED = f"""
+SELECT count(*), min({_HASH}, {MATCH_SAMPLE_SIZE}) FROM (
+    SELECT DISTINCT d.kind, d.value FROM lookalikes AS d
+    SEMI JOIN (
+        SELECT kind, {{restricting_value}} AS value FROM restricting AS r
+        WHERE load = $load AND valid
+    ) AS r ON r.value = {{value}} AND r.kind = d.kind
+    WHERE {{in_targets}}
+)
+"""
+
+_RELEASED = f"""
+SELECT count(*) FROM (
+    SELECT DISTINCT kind, value FROM differences AS d WHERE action = 'ADD' AND {{in_targets}}
+) WHERE list_contains($left_out::VARCHAR[], {_HASH})
+"""
+"""The users who are added, and were left out at the last apply."""
+
+_SIMILAR = """
+SELECT count(*), min({'kind': kind, 'value': value}, $most) FROM (
+    SELECT DISTINCT d.kind, d.value
+    FROM ({desired}) AS d
+    LEFT JOIN final_members AS m ON m.target = d.target AND m.value = d.value AND m.kind = d.kind
+    SEMI JOIN (
+        SELECT {folded_restriction} AS folded FROM restricting WHERE load = $load
+    ) AS r ON r.folded = d.folded
+    WHERE {in_targets}
+    AND (m.value IS NOT NULL AND m.left_out IS NULL
+         OR NOT list_contains($materialized::INTEGER[], d.target))
+)
+"""
+"""The members that remain although a value of a load looks like them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RestrictingLoad:
+    """A load that takes users away from ``targets``, from all targets if ``None``.
+
+    Its values are compared in ``forms``. ``left_out`` are the hashes of the last apply's sample.
+    """
+
+    number: int
+    targets: Sequence[int] | None
+    forms: tuple[Normalization, ...]
+    left_out: Sequence[str] = field(repr=False)
+
+
+def match_restrictions(
+    db: duckdb.DuckDBPyConnection,
+    loads: Sequence[RestrictingLoad],
+    *,
+    desired: str,
+    filters: Sequence[str],
+    materialized: Iterable[int],
+) -> Mapping[int, Mapping[str, Any]]:
+    """Return ``matched``, ``sample``, ``similar`` and ``released`` of each load, by its number.
+
+    ``desired`` is a SELECT over the sources of all targets, and ``filters`` take the excluded and
+    suppressed rows out of it. ``materialized`` targets have final members.
+    """
+    query = _LOOKALIKES.replace("{folded_restriction}", folded("value"))
+    query = query.replace("{folded}", folded("value")).replace("{desired}", desired)
+    db.execute(query)
+    remaining = wrap("FROM lookalikes", filters)
+    found = {load.number: _match(db, load, remaining, sorted(materialized)) for load in loads}
+    db.execute("DROP TABLE lookalikes")
+    return found
+
+
+def _match(
+    db: duckdb.DuckDBPyConnection, load: RestrictingLoad, remaining: str, materialized: list[int]
+) -> Mapping[str, Any]:
+    in_targets = "d.target >= 0"
+    if load.targets is not None:
+        in_targets = f"d.target IN ({', '.join(map(str, load.targets))})"
+    query = _MATCHED.replace("{value}", normalized("d.value", load.forms))
+    query = query.replace("{restricting_value}", normalized("r.value", load.forms))
+    [[matched, hashes]] = db.execute(
+        query.replace("{in_targets}", in_targets), {"load": load.number}
+    ).fetchall()
+    query = _SIMILAR.replace("{desired}", remaining).replace("{in_targets}", in_targets)
+    [[similar, users]] = db.execute(
+        query.replace("{folded_restriction}", folded("value")),
+        {"load": load.number, "most": SAMPLE_SIZE, "materialized": materialized},
+    ).fetchall()
+    released = 0
+    if load.left_out:
+        [[released]] = db.execute(
+            _RELEASED.replace("{in_targets}", in_targets), {"left_out": list(load.left_out)}
+        ).fetchall()
+    return {
+        "matched": matched,
+        "sample": tuple(hashes or ()),
+        "similar": first_users(similar, users),
+        "released": released,
+    }
+
+
+def wrap(desired: str, templates: Iterable[str]) -> str:
+    """Put SELECTs with a place ``{desired}`` around a SELECT, the first one innermost."""
+    for template in templates:
+        desired = template.replace("{desired}", desired)
+    return desired
+
+
+def first_users(count: int, sample: Iterable[Mapping[str, str]] | None) -> Users:
+    """Return a number of users with the first few of them."""
+    return Users(count=count, sample=tuple((Kind(m["kind"]), m["value"]) for m in sample or ()))
