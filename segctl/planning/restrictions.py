@@ -129,7 +129,10 @@ def _is_in_scope(key: RestrictionKey, scope: PlanScope) -> bool:
 
 
 def _size(load: Load, rows: int, guards: Mapping[str, Guards]) -> SourceSize:
-    """Return the size of a source with this number of rows. The guards of a segment limit its loss as a source too."""
+    """Return the size of a source with this number of rows.
+
+    The guards of a segment limit its loss as a source too.
+    """
     source = load.source
     limits, setting = SizeLimits(), None
     if isinstance(source, SegmentSource):

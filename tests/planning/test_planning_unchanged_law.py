@@ -3,7 +3,6 @@
 import json
 import tempfile
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from hypothesis import strategies as st
 
 from segctl.core.errors import InvalidInput
 from segctl.plan.model import Plan
+from tests.e2e.workshop import without_matches
 from tests.planning.unchanged_kit import Workspace
 from tests.profiles import examples
 
@@ -111,9 +111,7 @@ def plan_or_problems(
 ) -> Plan | list[str]:
     """Return the plan, or the problems of its sources."""
     try:
-        plan = workspace.plan(targets=targets, reread=reread)
-        # Examples of similar values need their rows.
-        return replace(plan, findings=tuple(replace(f, sample=()) for f in plan.findings))
+        return without_matches(workspace.plan(targets=targets, reread=reread))
     except InvalidInput as error:
         return [str(diagnostic) for diagnostic in error.diagnostics]
 
