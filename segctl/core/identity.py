@@ -98,15 +98,22 @@ def find_problem(value: str) -> IdentityProblem | None:
     return next((problem for problem, applies in _CHECKS if applies(value)), None)
 
 
+MAX_SHOWN = 8
+"""The most characters that are shown of a masked value."""
+
+
 def mask_identity(value: str) -> str:
-    """Return a user key with at least two thirds of it masked: ``a…@e….com``, ``CT…56``."""
+    """Return a user key with at least two thirds of it masked: ``a…@e….com``, ``CT…56``.
+
+    At most ``MAX_SHOWN`` characters are shown.
+    """
     local, at, domain = value.partition("@")
     if at and local and "." in domain.strip("."):
         host, _, top = domain.rpartition(".")
         hint = f"{local[0]}…@{host[:1]}….{top}"
-        if 2 + len(top) <= len(value) // 3:
+        if 2 + len(top) <= min(len(value) // 3, MAX_SHOWN):
             return hint
-    shown = len(value) // 3
+    shown = min(len(value) // 3, MAX_SHOWN)
     head = (shown + 1) // 2
     return f"{value[:head]}…{value[len(value) - (shown - head) :] if shown > head else ''}"
 

@@ -96,9 +96,8 @@ class DuckEngine:
         return tree
 
     def query_environment(self) -> Mapping[str, str]:
-        """Return the version of DuckDB and the time zone."""
-        [[zone]] = self._db.execute("SELECT current_setting('TimeZone')").fetchall()
-        return {"duckdb": duckdb.__version__, "zone": zone}
+        """Return the version of DuckDB."""
+        return {"duckdb": duckdb.__version__}
 
     # MemberComparer
 

@@ -110,14 +110,32 @@ def duplicate_column(column: str) -> SourceError:
     """Return the error for a header that contains a name twice."""
     return SourceError(
         "missing-column",
-        f'the file has two columns named "{column}"',
+        f'the file has two columns named "{source_errors.show_name(column)}"',
         "Remove or rename one of them.",
     )
+
+
+def check_distinct(names: Sequence[str]) -> None:
+    """Raise ``SourceError`` if a header has a name twice, regardless of case."""
+    seen: set[str] = set()
+    for name in names:
+        if name.lower() in seen:
+            raise duplicate_column(name)
+        seen.add(name.lower())
 
 
 def open_quote() -> SourceError:
     """Return the error for a file that ends within a quoted value."""
     return SourceError("unreadable-file", *_OPEN_QUOTE)
+
+
+def missing_key(key: str) -> SourceError:
+    """Return the error for JSON Lines in which no object has a value for a key."""
+    return SourceError(
+        "missing-column",
+        f'no line has a value for the key "{key}"',
+        "Name the key that holds the users as `column`. Keys are compared as written.",
+    )
 
 
 def comment_lines(lines: int) -> SourceError:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import duckdb
 
-from segctl.core.identity import IdentityProblem
+from segctl.core.identity import IdentityProblem, mask_identity
 from segctl.engine import sql
 from segctl.engine.compare import Load
 from segctl.engine.model import FileScan, LoadStats, RecordedFiles
@@ -205,7 +205,7 @@ def _undeclared_in_table(
 
 
 def _display(segment_value: str | None) -> str:
-    return "(no value)" if segment_value is None else segment_value
+    return "(no value)" if segment_value is None else mask_identity(segment_value)
 
 
 def _first_invalid(db: duckdb.DuckDBPyConnection, select: str) -> list[tuple[IdentityProblem, int]]:

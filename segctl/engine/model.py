@@ -11,6 +11,7 @@ from typing import Literal
 
 from segctl.core.identity import IdentityProblem, Kind, SetDigest
 from segctl.core.outcomes import Ledger
+from segctl.manifests.desired import DEFAULT_TIME_ZONE
 from segctl.manifests.file_formats import Format
 from segctl.plan.model import Sample, Users
 
@@ -53,13 +54,16 @@ class CheckedQuery:
     """A SELECT that is checked, with its file names resolved. It may read only ``files``.
 
     Its result has a column ``identity`` or ``guid``, or both with at most one of them set in each
-    row, and ``segment_column`` if given. ``repeatable`` is true if the same files always
-    give the same rows.
+    row, and ``segment_column`` if given. ``headers`` are the CSV files whose first line names
+    columns, each with its delimiter. The query runs in ``time_zone``. ``repeatable`` is true if the
+    same files always give the same rows.
     """
 
     sql: str
     parameters: Mapping[str, str]
     files: tuple[Path, ...]
+    headers: tuple[tuple[Path, str], ...] = ()
+    time_zone: str = DEFAULT_TIME_ZONE
     segment_column: str | None = None
     repeatable: bool = False
 
@@ -121,7 +125,7 @@ class LoadStats:
 
     ``first_rows`` holds the row number, from 1, of the first row with each problem, if the source
     has an order, and ``first_files`` its file, if there are several. ``undeclared`` lists the
-    segment values of a table that no manifest declares, with their rows, the most frequent
+    masked segment values of a table that no manifest declares, with their rows, the most frequent
     first, at most ten; ``undeclared_rows`` counts the rows of all of them. An invalid row is no
     duplicate.
 

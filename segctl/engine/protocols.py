@@ -39,7 +39,7 @@ class QueryParser(Protocol):
         """Parse one SELECT into DuckDB's serialized syntax tree. Raises ``SourceError``."""
 
     def query_environment(self) -> Mapping[str, str]:
-        """Return what a query's result can depend on besides its files: version, time zone."""
+        """Return what a query's result can depend on besides its files and its time zone."""
 
 
 class MemberComparer(Protocol):

@@ -154,6 +154,7 @@ class RowReader:
         if scan.format == "jsonl":
             table = self._create_table(scan_sql.select_rows(scan))
             self._check_json_types(scan, table)
+            self._check_json_keys(scan, table)
             return f"SELECT kind, value, segment_value FROM {table}"
         try:
             table = self._create_table(self.select_in_order(scan))
@@ -213,6 +214,16 @@ class RowReader:
                 self._check_json_types(one_file, f"({scan_sql.select_rows(one_file)})")
         raise duckdb_errors.field_not_text(scan.column, dict(wrong))
 
+    def _check_json_keys(self, scan: FileScan, table: str) -> None:
+        """Raise ``SourceError`` if no line has one of the keys."""
+        for key, column in ((scan.column, "value"), (scan.segment_column, "segment_value")):
+            if key in scan.file_columns:
+                [[rows, found]] = self._db.execute(
+                    f"SELECT count(*), count({column}) FROM {table}"
+                ).fetchall()
+                if rows and not found:
+                    raise duckdb_errors.missing_key(str(key))
+
     def _check_comments(self, table: str) -> None:
         """Raise ``SourceError`` if a line of a txt file looks like a comment or has one."""
         [[lines]] = self._db.execute(
@@ -266,8 +277,20 @@ class RowReader:
 
     # Queries and databases
 
+    def _check_headers(self, query: CheckedQuery) -> None:
+        """Raise ``SourceError`` if a header has a name twice: DuckDB would rename the second."""
+        for path, delimiter in query.headers:
+            with self._read_lines(path) as lines:
+                first = next(lines, "")
+            try:
+                duckdb_errors.check_distinct(_parse_header(first, delimiter))
+            except SourceError as error:
+                error.file = path
+                raise
+
     def _run_query(self, query: CheckedQuery) -> str:
         """Run a query of a manifest in a sealed database; return a SELECT over its result."""
+        self._check_headers(query)
         result = self._scratch / f"query_{next(self._numbers)}.parquet"
         parameters = dict(query.parameters)
         sealed = duckdb.connect(config={**DATABASE_OPTIONS, **self._settings})
@@ -277,6 +300,7 @@ class RowReader:
             allowed = f"[{', '.join(map(sql.literal, names))}]"
             sealed.execute(f"SET allowed_paths = {allowed}")
             sealed.execute("SET enable_external_access = false")
+            sealed.execute(f"SET TimeZone = {sql.literal(query.time_zone)}")
             sealed.execute("SET lock_configuration = true")
             # Not a SELECT around the query: that would rename the second of two equal columns.
             described = sealed.execute(f"DESCRIBE {query.sql}\n", parameters).fetchall()

@@ -91,6 +91,7 @@ def _settings(project: ProjectDocument, base_url: str) -> desired.ProjectSetting
         retry_after_days=spec.rejects.retry_after_days,
         allowed_folders=tuple(spec.allow_folders),
         patterns=_kind_patterns(spec),
+        time_zone=spec.time_zone,
         connections={
             name: desired.Connection(variable=c.env, timeout_seconds=c.timeout_seconds)
             for name, c in spec.connections.items()

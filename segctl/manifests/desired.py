@@ -13,6 +13,9 @@ from segctl.core.identity import Kind
 from segctl.core.normalize import Normalization
 from segctl.manifests.file_formats import Format
 
+DEFAULT_TIME_ZONE = "UTC"
+"""The time zone of queries, so that they do not depend on the machine."""
+
 Role = Literal["include", "intersect", "exclude", "suppress"]
 
 
@@ -281,6 +284,7 @@ class ProjectSettings:
     retry_after_days: float | None = None
     allowed_folders: tuple[str, ...] = ()
     connections: Mapping[str, Connection] = field(default_factory=dict)
+    time_zone: str = DEFAULT_TIME_ZONE
     patterns: Mapping[Kind, str] = field(default_factory=dict)
 
 

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Discriminator, Field, Tag
 
 from segctl.manifests.base_model import Section
+from segctl.manifests.desired import DEFAULT_TIME_ZONE
 from segctl.manifests.field_types import (
     Boolean,
     Concurrency,
@@ -23,6 +24,7 @@ from segctl.manifests.field_types import (
     Seconds,
     Text,
     TimeLimit,
+    TimeZone,
     VariableName,
 )
 from segctl.manifests.rule_models import HoldoutSettings, ProjectRule, SegmentRule
@@ -169,6 +171,10 @@ class ProjectSpec(Section):
     )
     connections: dict[Name, Connection] = Field(
         default={}, description="The databases that sources may read, by name."
+    )
+    time_zone: TimeZone = Field(
+        default=DEFAULT_TIME_ZONE,
+        description="The time zone in which queries run, such as Asia/Kolkata.",
     )
     allow_folders: list[Line] = Field(
         default=[], description="Folders outside the workspace that sources may read."

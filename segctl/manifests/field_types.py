@@ -7,6 +7,7 @@ field and a number only in a number field.
 import re
 from types import NoneType
 from typing import Annotated, Any, TypeVar, get_args
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import (
     AfterValidator,
@@ -69,6 +70,18 @@ def _whole_number(value: Any) -> int:
     if isinstance(value, Unquoted) and _DIGITS.fullmatch(value):
         raise field_error("wrong-type", "{name} has too many digits.", "Write at most 18 digits.")
     raise _type_error("a whole number", value, "Write plain digits, such as 10.")
+
+
+def _time_zone(value: str) -> str:
+    try:
+        ZoneInfo(value)
+    except (ValueError, OSError, ZoneInfoNotFoundError):
+        raise field_error(
+            "unknown-time-zone",
+            "{name} is not a time zone.",
+            "Write the name of a zone, such as UTC, Asia/Kolkata or America/New_York.",
+        ) from None
+    return value
 
 
 def _regular_expression(value: str) -> str:
@@ -159,6 +172,7 @@ Text = Annotated[str, _AsWritten()]
 """Any text, exactly as written."""
 
 Line = Annotated[Text, AfterValidator(_line)]
+TimeZone = Annotated[Text, AfterValidator(_time_zone)]
 RegularExpression = Annotated[Text, AfterValidator(_regular_expression)]
 """One line of text, not blank, without white space at its ends."""
 

@@ -123,6 +123,7 @@ def build_plan(
         scratch=scratch,
         environment=environment,
         connections=project.connections,
+        time_zone=project.time_zone,
     )
     inputs = find_sources(desired, scope, context)
     selection = select_reads(

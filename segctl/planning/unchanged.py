@@ -385,7 +385,13 @@ def _rows_fingerprint(rows: Rows, contents: FileDigests, context: SourceContext)
             tables = [(stable(str(file)), contents[file]) for file in files]
             environment = context.engine.query_environment()
             return fingerprint(
-                "select", stable(sql), values, rows.segment_column, tables, environment
+                "select",
+                stable(sql),
+                values,
+                rows.segment_column,
+                rows.time_zone,
+                tables,
+                environment,
             )
         case CopiedRows(path=file):
             return fingerprint("copied", contents[file])

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from segctl.engine.model import CheckedQuery, FileScan, Rows
 from segctl.engine.protocols import Engine
-from segctl.manifests.desired import Connection
+from segctl.manifests.desired import DEFAULT_TIME_ZONE, Connection
 from segctl.sources.path_policy import PathPolicy
 
 
@@ -17,7 +17,8 @@ class SourceContext:
 
     ``open_engine`` returns the run's engine and opens it on the first call. ``scratch`` is
     a private folder that is removed after the run. ``environment`` holds the variables of
-    the process, ``connections`` the databases that ``segctl.yaml`` declares.
+    the process, ``connections`` the databases that ``segctl.yaml`` declares. Queries run in
+    ``time_zone``.
     """
 
     policy: PathPolicy
@@ -25,6 +26,7 @@ class SourceContext:
     scratch: Path
     environment: Mapping[str, str] = field(repr=False)
     connections: Mapping[str, Connection] = field(default_factory=dict)
+    time_zone: str = DEFAULT_TIME_ZONE
     _numbers: Iterator[int] = field(default_factory=count, repr=False)
 
     @property

@@ -53,6 +53,7 @@ class GlobWalker:
     enter: Callable[[str], Path]
     files: set[str] = field(default_factory=set)
     folders: set[str] = field(default_factory=set)
+    _matched: set[tuple[str, tuple[str, ...]]] = field(default_factory=set, repr=False)
 
     def walk(
         self, folder: str, parts: tuple[str, ...], parents: frozenset[Path] = frozenset()
@@ -67,6 +68,9 @@ class GlobWalker:
             self._match(folder, parts, parents | {real})
 
     def _match(self, folder: str, parts: tuple[str, ...], parents: frozenset[Path]) -> None:
+        if (folder, parts) in self._matched:  # several ** lead to the same folder in many ways
+            return
+        self._matched.add((folder, parts))
         part, rest = parts[0], parts[1:]
         if part == "**":
             self._match(folder, rest or ("*",), parents)
@@ -101,17 +105,33 @@ class GlobWalker:
 
 def matches(names: Sequence[str], parts: Sequence[str]) -> bool:
     """Whether pattern parts match a name and its folders, as ``GlobWalker`` would."""
+    return _matches_rest(tuple(names), tuple(parts), set())
+
+
+def _matches_rest(
+    names: tuple[str, ...], parts: tuple[str, ...], failed: set[tuple[int, int]]
+) -> bool:
+    """Match the rest of a name; ``failed`` are the lengths of rests that do not match."""
     if not names or not parts:
         return not names and not parts
+    here = (len(names), len(parts))
+    if here in failed:
+        return False
     part, rest = parts[0], parts[1:]
     if part == "**":
         deeper = len(names) > 1 and not _is_skipped(names[0], part)
-        return matches(names, rest or ("*",)) or (deeper and matches(names[1:], parts))
-    return (
-        bool(_regex(part).match(names[0]))
-        and not (is_pattern(part) and _is_skipped(names[0], part))
-        and matches(names[1:], rest)
-    )
+        found = _matches_rest(names, rest or ("*",), failed) or (
+            deeper and _matches_rest(names[1:], parts, failed)
+        )
+    else:
+        found = (
+            bool(_regex(part).match(names[0]))
+            and not (is_pattern(part) and _is_skipped(names[0], part))
+            and _matches_rest(names[1:], rest, failed)
+        )
+    if not found:
+        failed.add(here)
+    return found
 
 
 @lru_cache

@@ -13,6 +13,7 @@ from segctl.manifests.object_urls import is_url
 from segctl.sources.content_hash import FileDigests, digest_files
 from segctl.sources.globs import (
     SKIPPED_NAMES,
+    STATE_FOLDER,
     GlobWalker,
     is_folder,
     is_pattern,
@@ -147,6 +148,13 @@ class PathPolicy:
         except (OSError, RuntimeError) as error:
             reason = getattr(error, "strerror", None) or "a loop of symbolic links"
             raise SourceError("unreadable-file", f"{path}: {reason.lower()}") from None
+        inside = real.relative_to(self._root) if real.is_relative_to(self._root) else real
+        if any(_is_private(part) for part in inside.parts):
+            raise SourceError(
+                "private-path",
+                f"{path} belongs to segctl's state or to git, which no source may read",
+                "Read a file that holds members.",
+            )
         if not any(real.is_relative_to(folder) for folder in self._folders):
             raise SourceError(
                 "outside-workspace",
@@ -162,6 +170,12 @@ class PathPolicy:
     @cached_property
     def _folders(self) -> tuple[Path, ...]:
         return (self._root, *((self._root / folder).resolve() for folder in self.allowed))
+
+
+def _is_private(name: str) -> bool:
+    """Whether a file or folder is of segctl's state or of git."""
+    folded = name.casefold()
+    return folded in (".git", STATE_FOLDER) or folded.startswith("segctl.state.json")
 
 
 def _check_form(path: str) -> None:

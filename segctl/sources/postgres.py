@@ -24,7 +24,7 @@ from segctl.core.disk import create_scratch_file
 from segctl.core.identity import Kind
 from segctl.engine.model import CopiedRows
 from segctl.engine.source_errors import cast_hint, column_not_text, missing_library
-from segctl.manifests.desired import Connection, PostgresSource
+from segctl.manifests.desired import DEFAULT_TIME_ZONE, Connection, PostgresSource
 from segctl.manifests.sql_parameters import replace_parameters
 from segctl.sources import postgres_errors as errors
 from segctl.sources.result_columns import COPY_HEADER, query_columns, table_columns
@@ -54,6 +54,7 @@ class Database:
     variable: str
     timeout_seconds: float
     url: str = field(repr=False)
+    time_zone: str = DEFAULT_TIME_ZONE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,8 +167,9 @@ def _copy(
     connection.execute(
         "SELECT set_config('statement_timeout', %s, true),"
         " set_config('default_transaction_read_only', 'on', true),"
-        " set_config('standard_conforming_strings', 'on', true)",
-        [f"{milliseconds}ms"],
+        " set_config('standard_conforming_strings', 'on', true),"
+        " set_config('TimeZone', %s, true)",
+        [f"{milliseconds}ms", database.time_zone],
     )
     query = _select(connection, source, segment_column)
     columns = _describe(connection, query)

@@ -15,6 +15,7 @@ from typing import Any
 from segctl.engine.model import CheckedQuery, SourceError
 from segctl.engine.source_errors import not_a_select, several_statements
 from segctl.engine.sql import file_names
+from segctl.manifests.desired import DEFAULT_TIME_ZONE
 from segctl.sources.files import partition_values
 from segctl.sources.path_policy import PathPolicy
 from segctl.sources.repeatable import is_repeatable
@@ -67,12 +68,22 @@ class _Rewrite:
     """What a walk through a query collects.
 
     ``common_tables`` are the names in WITH clauses. ``replacements`` are byte ranges of the
-    text, each with its new text.
+    text, each with its new text. ``headers`` are the CSV files with a header, each with its
+    delimiter.
     """
 
     common_tables: set[str] = field(default_factory=set)
     replacements: list[tuple[int, int, str]] = field(default_factory=list)
     files: list[Path] = field(default_factory=list)
+    headers: list[tuple[Path, str]] = field(default_factory=list)
+
+    def add_headers(
+        self, names: Sequence[str], files: Sequence[Path], given_options: AbstractSet[str]
+    ) -> None:
+        """Note the header of each CSV file that the query reads as segctl would write it."""
+        if not given_options & (_DELIMITER_OPTIONS | {"header", "skip", "names", "quote"}):
+            pairs = ((f, _delimiter(name)) for name, f in zip(names, files, strict=True))
+            self.headers += [(file, delimiter) for file, delimiter in pairs if delimiter]
 
 
 def prepare(
@@ -81,6 +92,7 @@ def prepare(
     policy: PathPolicy,
     parse: Callable[[str], Tree],
     *,
+    time_zone: str = DEFAULT_TIME_ZONE,
     segment_column: str | None = None,
 ) -> CheckedQuery:
     """Check a query and replace its file names by real files. Raises ``SourceError``."""
@@ -101,6 +113,8 @@ def prepare(
         sql=encoded.decode(),
         parameters=parameters,
         files=tuple(dict.fromkeys(rewrite.files)),
+        headers=tuple(dict.fromkeys(rewrite.headers)),
+        time_zone=time_zone,
         segment_column=segment_column,
         repeatable=is_repeatable(nodes),
     )
@@ -162,6 +176,8 @@ def _resolve_table(node: Tree, text: bytes, policy: PathPolicy, rewrite: _Rewrit
     files = [policy.locate(name) for name in names]
     options = _csv_options(names, frozenset()) if format_ == "csv" else ""
     options += _partition_options(names)
+    if format_ == "csv":
+        rewrite.add_headers(names, files, frozenset())
     rewrite.files.extend(files)
     rewrite.replacements.append(
         (start, end, f"{_READER_OF[format_]}({file_names(files)}{options})")
@@ -204,6 +220,8 @@ def _resolve_function(function: Tree, policy: PathPolicy, rewrite: _Rewrite) -> 
     files = [policy.locate(name) for name in names]
     given_options = {_option_name(argument) for argument in arguments[1:]}
     options = _csv_options(names, given_options) if _READERS[called] == "csv" else ""
+    if _READERS[called] == "csv":
+        rewrite.add_headers(names, files, given_options)
     options += "" if given_options & _HIVE_OPTIONS else _partition_options(names)
     rewrite.files.extend(files)
     rewrite.replacements.append((start, end, file_names(files) + options))

@@ -4,6 +4,8 @@ Rows that are not in files, such as those of a database, are fetched into a scra
 first. Each kind of source has a module of its own.
 """
 
+from dataclasses import replace
+
 from segctl.engine.model import InlineRows, Rows
 from segctl.manifests.desired import (
     CommandSource,
@@ -36,6 +38,7 @@ def resolve_rows(
                 parameters,
                 context.policy,
                 context.engine.parse_select,
+                time_zone=context.time_zone,
                 segment_column=segment_column,
             )
         case SqliteSource():
@@ -60,9 +63,12 @@ def resolve_rows(
         case PostgresSource():
             from segctl.sources import postgres  # noqa: PLC0415 - as above
 
+            database = postgres.find_database(
+                source.connection, context.connections, context.environment
+            )
             return postgres.fetch(
                 source,
-                postgres.find_database(source.connection, context.connections, context.environment),
+                replace(database, time_zone=context.time_zone),
                 context.new_file(".copy"),
                 segment_column=segment_column,
             )
