@@ -54,6 +54,7 @@ def assemble_desired_state(
     variables: Mapping[str, str],
     base_url: str,
     digest: str,
+    passed_over: tuple[str, ...] = (),
 ) -> desired.DesiredState:
     """Build the desired state. ``base_url`` overrides the project's, unless it is empty."""
     guards = project.spec.guards
@@ -70,6 +71,7 @@ def assemble_desired_state(
         ),
         rules=tuple(rule for d in documents for rule in _rules(d)),
         digest=digest,
+        passed_over=passed_over,
         variables=dict(sorted(variables.items())),
     )
 

@@ -11,9 +11,12 @@ from difflib import SequenceMatcher
 from segctl.core.diagnostics import Diagnostic, Severity
 from segctl.manifests.documents import API_VERSION, KINDS
 from segctl.manifests.explain import did_you_mean, or_list
-from segctl.manifests.yaml_tree import Document, Map
+from segctl.manifests.yaml_tree import Document, Map, Path, Seq, Value
 
 _FOLDED_KINDS = {kind.casefold() for kind in KINDS}
+_NESTED_LEVELS = 4
+"""How deep in other documents manifests are looked for."""
+
 _ALL_KINDS = or_list(list(KINDS))
 
 
@@ -43,6 +46,7 @@ def classify_documents(documents: Iterable[Document]) -> ClassifiedDocuments:
                 manifests.append(document)
         else:
             diagnostics += _missing_head(document)
+            diagnostics += _nested_manifests(document)
             passed_over.append(f"{document.file}:{document.start[0]}")
     return ClassifiedDocuments(
         manifests=tuple(manifests),
@@ -108,6 +112,44 @@ def _unknown(field: str, value: object) -> str:
     if isinstance(value, str):
         return f'unknown {field} "{value[:60]}".'
     return f'"{field}" must be text.'
+
+
+def _nested_manifests(document: Document) -> Iterator[Diagnostic]:
+    """Refuse manifests that are items of a list or of ``kind: List``: they would not be read."""
+    path = _find_nested(document.data)
+    if path is not None:
+        yield Diagnostic(
+            code="nested-manifest",
+            summary="this manifest is inside another document, where segctl does not read it.",
+            detail="Write each manifest as a document of its own, and --- between two of them.",
+            location=document.locate(path),
+        )
+
+
+def _find_nested(data: Value) -> Path | None:
+    """Return the path of the first manifest below a value, breadth first, or ``None``."""
+    level: list[tuple[Path, Value]] = [((), data)]
+    for _ in range(_NESTED_LEVELS):
+        below: list[tuple[Path, Value]] = []
+        for path, value in level:
+            if path and isinstance(value, Map) and _is_nested_manifest(value):
+                return path
+            if isinstance(value, Map):
+                below += [((*path, key), child) for key, child in value.items()]
+            elif isinstance(value, Seq):
+                below += [((*path, index), child) for index, child in enumerate(value)]
+        level = below
+    return None
+
+
+def _is_nested_manifest(data: Map) -> bool:
+    """Whether a mapping within a document is a manifest: of its version, or of its shape."""
+    version = data.get("apiVersion")
+    if isinstance(version, str) and version.casefold().startswith("segctl"):
+        return True
+    return (
+        "apiVersion" not in data and data.get("kind") in KINDS and {"metadata", "spec"} <= set(data)
+    )
 
 
 def _missing_head(document: Document) -> Iterator[Diagnostic]:

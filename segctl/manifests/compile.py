@@ -72,6 +72,7 @@ def compile_files(
             variables=values.values,
             base_url=base_url,
             digest=_digest(manifests),
+            passed_over=classified.passed_over,
         )
     return CompileResult(
         desired=desired,

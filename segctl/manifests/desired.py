@@ -295,7 +295,8 @@ class DesiredState:
     ``segments`` are sorted by address. ``rules`` are the rules of all documents. ``digest``
     (``sha256:`` and 64 hexadecimal digits) identifies the content of the manifests and of
     ``segctl.yaml``, without their formatting and before variables are filled in. ``variables``
-    are the values that were filled in.
+    are the values that were filled in. ``passed_over`` are the YAML documents of other tools, as
+    ``file:line``.
     """
 
     project: ProjectSettings
@@ -304,3 +305,4 @@ class DesiredState:
     rules: tuple[Rule, ...] = ()
     digest: str
     variables: Mapping[str, str] = field(default_factory=dict)
+    passed_over: tuple[str, ...] = ()

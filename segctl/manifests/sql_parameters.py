@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 _TOKEN = re.compile(
     r"""
-    [eE]'(?:[^'\\]|\\.|'')*' | '(?:[^']|'')*' | "(?:[^"]|"")*"
+    (?P<quoted>[eE]'(?:[^'\\]|\\.|'')*' | '(?:[^']|'')*') | "(?:[^"]|"")*"
     | --[^\n]*
     | (?P<comment>/\*)
     | \$(?P<tag>(?:[A-Za-z_]\w*)?)\$.*?\$(?P=tag)\$
@@ -17,12 +17,22 @@ _TOKEN = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
+_IN_QUOTES = re.compile(r"\$\{?([A-Za-z_]\w*)")
 _COMMENT_MARK = re.compile(r"/\*|\*/")
 
 
 def find_parameters(sql: str) -> tuple[str, ...]:
     """Return the names of the parameters in a query, in order and without repeats."""
     return tuple(dict.fromkeys(match["name"] for match in _parameters(sql)))
+
+
+def find_quoted_parameters(sql: str) -> tuple[str, ...]:
+    """Return the names that follow a ``$`` within single quotes, where they are plain text."""
+    names: list[str] = []
+    for match in _tokens(sql):
+        if match["quoted"]:
+            names += _IN_QUOTES.findall(match["quoted"])
+    return tuple(dict.fromkeys(names))
 
 
 def replace_parameters(sql: str, replacement: Callable[[str], str]) -> str:
@@ -35,12 +45,17 @@ def replace_parameters(sql: str, replacement: Callable[[str], str]) -> str:
 
 
 def _parameters(sql: str) -> Iterator[re.Match[str]]:
+    return (match for match in _tokens(sql) if match["name"])
+
+
+def _tokens(sql: str) -> Iterator[re.Match[str]]:
+    """Yield quoted texts, names and parameters; comments are skipped."""
     position = 0
     while match := _TOKEN.search(sql, position):
         position = match.end()
         if match["comment"]:
             position = _end_of_comment(sql, position)
-        elif match["name"]:
+        else:
             yield match
 
 

@@ -19,7 +19,7 @@ from segctl.manifests.explain import MAX_SIMILAR, count_of_others, did_you_mean
 from segctl.manifests.file_formats import infer_format
 from segctl.manifests.object_urls import URL_FORMS, is_url, parse_object_url
 from segctl.manifests.references import check_references
-from segctl.manifests.sql_parameters import find_parameters
+from segctl.manifests.sql_parameters import find_parameters, find_quoted_parameters
 from segctl.manifests.variables import SQL_SOURCES, Variables
 from segctl.manifests.yaml_tree import Document, Map, Seq, lookup
 
@@ -333,6 +333,14 @@ def _check_query(sql: str, location: Location, variables: Variables) -> Iterator
         yield Diagnostic(
             code="blank", summary="the query is blank.", detail="Write a SELECT.", location=location
         )
+    for name in find_quoted_parameters(sql):
+        if name in variables.declared:
+            yield Diagnostic(
+                code="quoted-parameter",
+                summary=f"${name} is in quotes, where it is plain text and not the variable.",
+                detail=f"Write ${name} without quotes: its value is bound as text.",
+                location=location,
+            )
     for name in find_parameters(sql):
         if undeclared := variables.check_declared(name, location):
             yield undeclared

@@ -4,6 +4,7 @@ Problems with the files themselves become diagnostics here. ``compile.py`` check
 """
 
 import os
+import re
 import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -17,6 +18,9 @@ from segctl.manifests.schema import schema_text
 from segctl.manifests.yaml_reader import MAX_BYTES, too_large
 
 _SUFFIXES = (".yaml", ".yml")
+_JSON_HEAD = 4096
+_JSON_API_VERSION = re.compile(rb'"apiVersion"\s*:\s*"segctl', re.IGNORECASE)
+
 _STATE_FOLDER = "segctl.state.d"
 
 _PROJECT = """\
@@ -170,7 +174,9 @@ def _find_manifests(
             continue
         for entry in visible:
             path = folder / entry.name
-            is_manifest = path.suffix in _SUFFIXES
+            is_manifest = path.suffix.lower() in _SUFFIXES
+            if path.suffix.lower() == ".json" and _is_json_manifest(path):
+                diagnostics.append(_json_manifest(_shown(path, root)))
             if entry.is_symlink() and (is_manifest or path.is_dir()):
                 target = Path(os.path.realpath(path))
                 if not _is_within(target, inside):
@@ -180,6 +186,24 @@ def _find_manifests(
                 yield _shown(path, root), path
             elif entry.is_dir(follow_symlinks=False):
                 folders.append(path)
+
+
+def _is_json_manifest(path: Path) -> bool:
+    """Whether the beginning of a JSON file has the apiVersion of a manifest."""
+    try:
+        with path.open("rb") as stream:
+            return bool(_JSON_API_VERSION.search(stream.read(_JSON_HEAD)))
+    except OSError:
+        return False
+
+
+def _json_manifest(file: str) -> Diagnostic:
+    return Diagnostic(
+        code="json-manifest",
+        summary="this is a manifest in a .json file, which segctl does not read.",
+        detail="Rename it to .yaml: JSON is YAML.",
+        location=Location(file=file),
+    )
 
 
 def _is_within(path: Path, folders: list[Path]) -> bool:

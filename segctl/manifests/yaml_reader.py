@@ -25,6 +25,8 @@ from yaml.events import (
 from segctl.core.diagnostics import Diagnostic, Location, Severity
 from segctl.manifests.yaml_tree import Document, Map, Position, Seq, Unquoted, Value
 
+_CONFLICT_MARKS = re.compile(r"^(?:<{7} |={7}$|>{7} )", re.MULTILINE)
+
 MAX_BYTES = 64 << 20
 MAX_DEPTH = 100
 MAX_ALIASED = 1_000_000
@@ -128,6 +130,8 @@ def _documents(file: str, text: str) -> Iterator[Document]:
                 yield builder.build()
                 aliased = builder.aliased
     except yaml.MarkedYAMLError as error:
+        if marks := _CONFLICT_MARKS.search(text):
+            raise _ParseError(_conflict(file, text.count("\n", 0, marks.start()) + 1)) from None
         raise _ParseError(_syntax_problem(file, text.split("\n"), error)) from None
 
 
@@ -339,6 +343,15 @@ def _measure(value: Value, limit: int) -> tuple[int, int]:
         children = (c for v in level for c in (v.values() if isinstance(v, Map) else v))
         level = [child for child in children if isinstance(child, Map | Seq)]
     return size, depth
+
+
+def _conflict(file: str, line: int) -> Diagnostic:
+    return Diagnostic(
+        code="conflict-marks",
+        summary="the file has the marks of a merge conflict.",
+        detail="Resolve the conflict, and commit the file.",
+        location=Location(file=file, line=line, column=1),
+    )
 
 
 def _syntax_problem(file: str, lines: list[str], error: yaml.MarkedYAMLError) -> Diagnostic:

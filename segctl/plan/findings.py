@@ -6,16 +6,74 @@ from dataclasses import replace
 from segctl.core.diagnostics import Severity
 from segctl.plan.diff import Draft
 from segctl.plan.model import Action, Change, Figures, Finding
+from segctl.state.model import State
+
+NOTHING_RECORDED = "nothing-recorded"
+"""The code of the warning with which a plan without any record opens."""
+
+MAX_DOCUMENTS_SHOWN = 5
+"""How many documents that were passed over are named."""
 
 
 def build_findings(changes: Sequence[Change], drafts: Sequence[Draft]) -> Iterator[Finding]:
     """Yield the findings of each change. ``drafts`` are in the same order as ``changes``."""
     for change, draft in zip(changes, drafts, strict=True):
         yield from _ignored_rename(change, draft)
+        yield from _empty_segment(change)
         yield from _remaining_shell(change, draft)
         yield from _missing_segment(change, draft)
         yield from _excluded_users(change, draft)
         yield from _refused_and_repeated(change)
+
+
+def nothing_recorded(changes: Sequence[Change], state: State) -> Iterator[Finding]:
+    """Warn that the state has no record, so that everything declared is new."""
+    if state.segments or state.tombstones or not changes:
+        return
+    what = "There is no state yet" if not state.lineage else "The state records no segment"
+    yield Finding(
+        severity=Severity.WARNING,
+        code=NOTHING_RECORDED,
+        summary="nothing is recorded, so the plan creates every segment and adds every member",
+        detail=f"{what}. If these segments exist in CleverTap, this is the wrong folder or the "
+        "state was lost: restore it, or adopt them with `segctl import`.",
+        figures=Figures(count=len(changes)),
+    )
+
+
+def passed_over_documents(changes: Sequence[Change], documents: Sequence[str]) -> Iterator[Finding]:
+    """Warn that a destroyed segment may be declared in a document that was passed over."""
+    gone = [
+        c.address for c in changes if c.action in (Action.DESTROY, Action.FORGET) and not c.after
+    ]
+    if not gone or not documents:
+        return
+    shown = ", ".join(documents[:MAX_DOCUMENTS_SHOWN])
+    more = len(documents) - MAX_DOCUMENTS_SHOWN
+    count = f"{len(gone):,} segment{'' if len(gone) == 1 else 's'}"
+    yield Finding(
+        severity=Severity.WARNING,
+        code="passed-over",
+        summary=f"{count} would be removed, and these YAML documents were passed over: "
+        + shown
+        + (f" and {more:,} more" if more > 0 else ""),
+        detail="If one of them declares a segment, correct its apiVersion and kind.",
+        figures=Figures(count=len(documents), segments=tuple(gone)),
+    )
+
+
+def _empty_segment(change: Change) -> Iterator[Finding]:
+    """Report a new segment without members: a source may be broken."""
+    after = change.after
+    if change.action is Action.CREATE and after and after.managed and not change.members.after:
+        yield Finding(
+            severity=Severity.WARNING,
+            code="empty-segment",
+            address=change.address,
+            summary=f"{change.address} is created without members",
+            detail="Check its sources, or remove its manifest until it has members.",
+            figures=Figures(count=0, segments=(change.address,)),
+        )
 
 
 def _ignored_rename(change: Change, draft: Draft) -> Iterator[Finding]:

@@ -9,11 +9,20 @@ from pathlib import Path
 from typing import Literal
 
 from segctl import __version__
+from segctl.core.address import is_targeted
+from segctl.core.diagnostics import Severity
+from segctl.core.errors import WrongUsage
 from segctl.engine.model import PackingSummary, RecordedFiles, TargetDiff
 from segctl.engine.protocols import Engine, RequestPacker
 from segctl.manifests.desired import DesiredState
+from segctl.manifests.explain import did_you_mean
 from segctl.plan.diff import Draft, attribute_changes, build_drafts
-from segctl.plan.findings import build_findings
+from segctl.plan.findings import (
+    NOTHING_RECORDED,
+    build_findings,
+    nothing_recorded,
+    passed_over_documents,
+)
 from segctl.plan.guards import GuardedChange, check_guards
 from segctl.plan.model import (
     Action,
@@ -110,6 +119,7 @@ def build_plan(
     read. Raises ``InvalidInput`` with the problems of all sources at once.
     """
     project = desired.project
+    _check_patterns(options.patterns, desired, state)
     drafts = build_drafts(
         desired.segments, state, patterns=options.patterns, destroy=options.destroy
     )
@@ -155,6 +165,8 @@ def build_plan(
         findings=[
             *comparison.findings,
             *build_findings(changes, drafts),
+            *nothing_recorded(changes, state),
+            *passed_over_documents(changes, desired.passed_over if not options.destroy else ()),
             *check_guards(guarded, max_destroys=project.max_destroys),
         ],
     )
@@ -209,6 +221,20 @@ def _remaining_change(change: Change, records: Sequence[SegmentRecord | None]) -
     if change.action is Action.CREATE and record and record.created:
         return replace(change, action=Action.UPDATE, reason="it has already been created")
     return change
+
+
+def _check_patterns(patterns: Iterable[str], desired: DesiredState, state: State) -> None:
+    """Raise ``WrongUsage`` for a ``--target`` that selects nothing."""
+    known = [s.address for s in desired.segments]
+    known += [address for address, _ in state.records()]
+    for pattern in patterns:
+        if not any(is_targeted(address, [pattern]) for address in known):
+            names = [address.removeprefix("segment.") for address in known]
+            raise WrongUsage(
+                f"--target {pattern} matches no declared or recorded segment",
+                hint=did_you_mean(pattern.removeprefix("segment."), names)
+                or "`segctl validate` and `segctl state list` show the segments.",
+            )
 
 
 # Targets
@@ -386,7 +412,7 @@ def _assemble_plan(
         targeted=options.patterns,
         changes=changes,
         targets=targets,
-        findings=tuple(sorted(findings, key=lambda f: (f.severity, f.address or "", f.summary))),
+        findings=tuple(sorted(findings, key=_finding_order)),
         max_destroys=project.max_destroys,
         settle_seconds=project.settle_seconds,
         max_refused_percent=project.max_refused_percent,
@@ -398,6 +424,12 @@ def _assemble_plan(
     )
     plan = replace(plan, digest=_plan_digest(plan, str(comparison.delta_digest)))
     return _with_requests(plan, comparison.packing)
+
+
+def _finding_order(finding: Finding) -> tuple[bool, Severity, str, str]:
+    """Order findings by severity; that nothing is recorded comes first."""
+    is_first = finding.code == NOTHING_RECORDED
+    return not is_first, finding.severity, finding.address or "", finding.summary
 
 
 def _with_requests(plan: Plan, packing: PackingSummary) -> Plan:

@@ -1,8 +1,10 @@
 """The plan as text, in the style of Terraform: for terminals and logs."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from segctl.core.diagnostics import Severity
+from segctl.plan.findings import NOTHING_RECORDED
 from segctl.plan.model import Action, Attributes, Change, Finding, Plan
 from segctl.render import phrases
 from segctl.render.grouping import group_findings
@@ -16,7 +18,13 @@ _MAX_PATH_WIDTH = 40
 
 def render(plan: Plan, *, identities: Identities = Identities.FULL, style: Style = PLAIN) -> str:
     """Return the whole page, ending in a line break."""
-    lines = [*_body(plan, identities, style), *_findings(plan, identities, style)]
+    opening = [f for f in plan.findings if f.code == NOTHING_RECORDED]
+    lines = []
+    for finding in opening:
+        lines += [*finding_lines(finding, identities=identities, style=style), ""]
+    lines += _body(plan, identities, style)
+    others = replace(plan, findings=tuple(f for f in plan.findings if f not in opening))
+    lines += _findings(others, identities, style)
     lines += _summary(plan, style)
     return "\n".join(lines) + "\n"
 

@@ -135,6 +135,7 @@ def test_json_of_an_apply_is_a_stream_of_known_types(segctl: Segctl) -> None:
     lines = objects(done.out)
     assert [line["type"] for line in lines] == [
         "version",
+        "diagnostic",
         "planned_change",
         "planned_change",
         "change_summary",
@@ -164,11 +165,11 @@ def test_an_error_is_in_the_stream_too(segctl: Segctl) -> None:
 def test_refused_credentials_exit_1_with_advice(
     segctl: Segctl, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("CLEVERTAP_PASSCODE", "wrong")
+    monkeypatch.setenv("CLEVERTAP_PASSCODE", "n0t-right")
     done = segctl("apply", "--auto-approve")
     assert done.code == 1
     assert "credentials" in done.err
-    assert "wrong" not in done.err + done.out
+    assert "n0t-right" not in done.err + done.out
 
 
 @pytest.mark.usefixtures("emulator")

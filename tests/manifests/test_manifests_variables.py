@@ -70,7 +70,7 @@ def test_a_number_may_come_from_a_variable(compiled: Compile) -> None:
 
 def test_only_the_parameters_that_a_query_uses_are_bound(compiled: Compile) -> None:
     manifest = segment(
-        spec="displayName: Gold, members: [{query: {sql: \"select $as_of, '$other' -- $other\"}}]"
+        spec="displayName: Gold, members: [{query: {sql: \"select $as_of -- '$other' $other\"}}]"
     )
     spec = "{variables: {as_of: {default: a}, other: {default: b}}}"
     source = desired_state(compiled(manifest, spec=spec)).loads[0].source
