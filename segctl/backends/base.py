@@ -49,6 +49,20 @@ class EarlierHead:
     until: float | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class LatestHead:
+    """The latest head that was written: ``lineage`` is empty if it is not known."""
+
+    lineage: str
+    serial: int
+    revision: int = 0
+
+    @property
+    def age(self) -> tuple[int, int]:
+        """What ``State.age`` is for that head."""
+        return self.serial, self.revision
+
+
 class Backend(Protocol):
     """A place for one state: a head, immutable files, one journal, one lock.
 
@@ -65,6 +79,12 @@ class Backend(Protocol):
 
     def read_raw_head(self) -> StoredHead | None:
         """Return the head, or ``None`` if there is none, even if there is a history."""
+
+    def latest(self) -> LatestHead | None:
+        """Return what is known of the latest head, apart from the head itself."""
+
+    def record_latest(self, latest: LatestHead) -> None:
+        """Record which head is the latest; raises ``OperationError``."""
 
     def replace_head(
         self, data: bytes, *, expected: str | None, damaged: bool = False

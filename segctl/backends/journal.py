@@ -32,7 +32,7 @@ from typing import Any, Self
 from segctl.core.codec import DecodeError, dump_json, load_json
 from segctl.core.disk import Disk, file_sha256, read_file, to_operation_error, translate_os_errors
 from segctl.core.errors import OperationError, StateChanged, StateDamaged
-from segctl.core.outcomes import Record
+from segctl.core.outcomes import Record, is_record
 
 VERSION = 1
 _CURRENT, _NEW_PREFIX, _DONE_PREFIX = "current", "new-", "done-"
@@ -44,6 +44,14 @@ KEPT_BYTES = 1 << 30
 """How many bytes they may take in total. The newest one is kept even if it takes more."""
 
 _SYNCED = "synced"
+_HEADER_FIELDS: Mapping[str, tuple[type, ...]] = {
+    "lineage": (str,),
+    "serial": (int,),
+    "account": (str, type(None)),
+    "host": (str,),
+    "at": (int, float),
+    "plan": (dict,),
+}
 _ARCHIVE_NAME = re.compile(r"([0-9]+)-[0-9a-f]+")
 _HINT = (
     "Restore the journal's folder from a backup. Do not delete it: it records which requests were "
@@ -340,12 +348,19 @@ def _read_lines(log: Path) -> Iterator[tuple[Record, int]]:
         data = read_file(log)
     # The last line may have no newline. Its checksum then does not match.
     lines = [(_decode_line(line), len(line)) for line in re.findall(rb"[^\n]*\n|[^\n]+", data)]
-    synced = max((record.get(_SYNCED, 0) for record, _ in lines if record), default=0)
+    counts = (record.get(_SYNCED) for record, _ in lines if record)
+    synced = max((count for count in counts if type(count) is int), default=0)
     end = 0
     for number, (record, size) in enumerate(lines, start=1):
         end += size
         if record is not None:
             record.pop(_SYNCED, None)
+            if not is_record(record):
+                raise StateDamaged(
+                    f"the journal cannot be read: line {number} of {_LOG} is not a record of an "
+                    "apply",
+                    hint=_HINT,
+                )
             yield record, end
         elif number <= synced:
             raise StateDamaged(
@@ -375,7 +390,7 @@ def _check_header(document: Any, folder: Path, parts: Sequence[str]) -> Mapping[
             f"it has format {version}, this segctl reads format {VERSION}: upgrade segctl"
         )
     files, header = document.get("files"), document.get("header")
-    if not isinstance(files, dict) or not isinstance(header, dict) or "id" not in header:
+    if not isinstance(files, dict) or not isinstance(header, dict) or not _is_header(header):
         raise DecodeError(f"{_HEADER} is not the header of a journal")
     for name in parts:
         if file_sha256(folder / name) != files.get(name):
@@ -383,6 +398,18 @@ def _check_header(document: Any, folder: Path, parts: Sequence[str]) -> Mapping[
     if not (folder / _LOG).is_file():
         raise DecodeError(f"{_LOG} is missing")
     return header
+
+
+def _is_header(header: Mapping[str, Any]) -> bool:
+    """Whether a header has its fields in their forms. Only ``id`` is required here.
+
+    The caller of ``create`` chooses the others.
+    """
+    return isinstance(header.get("id"), str) and all(
+        isinstance(header[name], kinds) and not isinstance(header[name], bool)
+        for name, kinds in _HEADER_FIELDS.items()
+        if name in header
+    )
 
 
 def _folder_identity(path: Path) -> tuple[int, int] | None:

@@ -7,6 +7,7 @@
                                that could not be read when it was replaced
     segctl.state.d/journal/    the journal of the running apply
     segctl.state.d/scratch/    files being written; emptied when the lock is taken
+    segctl.state.d/latest.json serial and revision of the latest head, written after the head
     segctl.state.d/lock*       see ``local_lock.py``
 
 A file is durable before a head refers to it, and the head is replaced by one rename. A crash at
@@ -15,6 +16,7 @@ any byte therefore leaves the old or the new state.
 
 import errno
 import hashlib
+import os
 import re
 import secrets
 import shutil
@@ -24,9 +26,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from segctl.backends.base import EarlierHead, LockInfo, StoredHead
+from segctl.backends.base import EarlierHead, LatestHead, LockInfo, StoredHead
+from segctl.backends.journal import last_archived_serial
 from segctl.backends.local_lock import FileLock
 from segctl.core.clock import Clock
+from segctl.core.codec import DecodeError, dump_json, from_plain, load_json, to_plain
 from segctl.core.disk import Disk, file_sha256, read_file, to_operation_error, translate_os_errors
 from segctl.core.errors import OperationError, StateChanged, StateDamaged
 from segctl.state.codec import FILE_NAME, lineage_and_serial
@@ -35,6 +39,7 @@ from segctl.state.model import FileRef
 HEAD = "segctl.state.json"
 FOLDER = "segctl.state.d"
 
+_LATEST = "latest.json"
 _TEMPORARY_HEAD = ".segctl.state.json."
 _EARLIER_HEAD = re.compile(r"[0-9]{8,}-[0-9a-f]{8}\.json")
 _PARTS = ("members", "history", "journal", "scratch")
@@ -82,6 +87,7 @@ class LocalBackend:
         try:
             data = read_file(self._head)
         except FileNotFoundError:
+            self._check_is_folder()
             return None
         except IsADirectoryError as error:
             raise StateDamaged(
@@ -90,6 +96,15 @@ class LocalBackend:
         except OSError as error:
             raise to_operation_error(error, f"read {HEAD}") from error
         return StoredHead(data=data, version=hashlib.sha256(data).hexdigest())
+
+    def _check_is_folder(self) -> None:
+        """Raise ``StateDamaged`` if a file has replaced the folder of a state without a head."""
+        if os.path.lexists(self._folder) and not self._folder.is_dir():
+            raise StateDamaged(
+                f"{FOLDER} is a file, not a folder: the state was overwritten",
+                hint="Restore segctl.state.json and segctl.state.d from a backup. A branch that "
+                "has a file of this name in git overwrites them.",
+            )
 
     def replace_head(
         self, data: bytes, *, expected: str | None, damaged: bool = False
@@ -110,6 +125,30 @@ class LocalBackend:
             temporary = self._root / f"{_TEMPORARY_HEAD}{self._new_id()}.tmp"
             self._disk.replace(self._head, data, temporary=temporary)
         return StoredHead(data=data, version=hashlib.sha256(data).hexdigest())
+
+    def latest(self) -> LatestHead | None:
+        """Return the latest head that the folder knows, from its record and the history."""
+        known = self._read_latest()
+        history = [_serial_of(name) for name in self.list_history()[-1:]]
+        serial = max([last_archived_serial(self.applies_folder()), *history])
+        if known and known.serial >= serial:
+            return known
+        return LatestHead(lineage=known.lineage if known else "", serial=serial) if serial else None
+
+    def _read_latest(self) -> LatestHead | None:
+        """Return the recorded latest head; ``None`` without a record, or with a damaged one."""
+        try:
+            return from_plain(LatestHead, load_json(read_file(self._folder / _LATEST)))
+        except (OSError, DecodeError):
+            return None
+
+    def record_latest(self, latest: LatestHead) -> None:
+        """Record which head is the latest, after it was written."""
+        temporary = self._folder / "scratch" / f"{_LATEST}.{self._new_id()}"
+        with self._lock.guarded(), translate_os_errors(f"write {FOLDER}/{_LATEST}"):
+            self._disk.replace(
+                self._folder / _LATEST, dump_json(to_plain(latest)), temporary=temporary
+            )
 
     def file_path(self, ref: FileRef) -> Path:
         """Return the path of an immutable file; raises ``StateDamaged``."""
@@ -220,6 +259,7 @@ class LocalBackend:
             with translate_os_errors(f"prepare {FOLDER}"):
                 for part in self._parts:
                     self._disk.ensure_folder(part)
+                self._ignore_in_git()
                 self._remove_leftovers()
             yield info
         finally:
@@ -264,6 +304,13 @@ class LocalBackend:
                 f"this run may need {_megabytes(needed_bytes)}",
                 hint="Free some space, then run the same command again.",
             )
+
+    def _ignore_in_git(self) -> None:
+        """Keep the folder out of git, whatever the workspace's own .gitignore says."""
+        path = self._folder / ".gitignore"
+        if not os.path.lexists(path):
+            temporary = self._folder / "scratch" / f"gitignore.{self._new_id()}"
+            self._disk.replace(path, b"*\n", temporary=temporary)
 
     def _check_folders(self) -> None:
         """Raise an error for a folder that is a link: it may be on a different file system.

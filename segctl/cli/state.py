@@ -18,7 +18,7 @@ from segctl.workflows.state import (
     read_head,
     read_state,
 )
-from segctl.workflows.state_push import push_state
+from segctl.workflows.state_push import is_edited_head, push_state
 
 _LARGEST_HEAD = 64 << 20
 """Bytes. A head of 2,500 segments has three million."""
@@ -115,13 +115,16 @@ def push(screen: Screen, *, file: str, force: bool, lock_timeout: float) -> None
     state, unless --force; and always one whose member files are missing. `segctl state
     history` lists the earlier heads, which are in segctl.state.d/history.
     """
+    head = _head(screen, file)
     state = push_state(
         screen.context(),
-        _head(screen, file),
+        head,
         force=force,
         lock_timeout=lock_timeout,
         observe=screen.tell_recovered,
     )
+    if is_edited_head(head):
+        screen.out("The pushed head was edited by hand; it has a new checksum now.\n")
     screen.out(f"The state is at serial {state.serial} now.\n")
 
 

@@ -10,6 +10,7 @@ missing; they only save work.
 import dataclasses
 import json
 import math
+import re
 import types
 import typing
 from collections.abc import Mapping, Sequence
@@ -20,6 +21,8 @@ from typing import Any, Literal, NoReturn, TypeVar
 from segctl.core.identity import SetDigest
 
 T = TypeVar("T")
+
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 OPTIONAL: Mapping[str, Any] = {"optional": True}
 """``metadata`` of a dataclass field that is not written if it is empty. It needs a default."""
@@ -57,6 +60,16 @@ def load_json(data: bytes) -> Any:
         raise DecodeError(f"byte {error.start + 1:,} is not UTF-8") from error
     if not text.strip():
         raise DecodeError("the file is empty")
+    value = _parse_json(text)
+    if _SURROGATE.search(text):
+        try:
+            json.dumps(value, ensure_ascii=False).encode()
+        except UnicodeEncodeError as error:
+            raise DecodeError("a text has half of a surrogate pair") from error
+    return value
+
+
+def _parse_json(text: str) -> Any:
     try:
         return json.loads(text, object_pairs_hook=_object, parse_constant=_no_constant)
     except json.JSONDecodeError as error:

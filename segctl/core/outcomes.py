@@ -4,10 +4,12 @@
 ``fold_records`` folds them into a ledger. Folding the same records twice gives the same ledger.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
+
+from segctl.core.identity import Kind
 
 Record = Mapping[str, Any]
 """One line of a journal: a JSON object with a ``type``; see ``journal.py``."""
@@ -102,6 +104,11 @@ class Ledger:
         """Return the number of update requests with this outcome."""
         return sum(o.outcome is outcome for o in self.updates.values())
 
+    def fits(self, *, requests: int, targets: int) -> bool:
+        """Whether it is about a plan with so many update requests and targets."""
+        named = {*self.creates, *self.blocked, *(pair.target_index for pair in self.exceptions)}
+        return all(n < requests for n in self.updates) and all(n < targets for n in named)
+
     @property
     def has_no_effect(self) -> bool:
         """Whether the service certainly did nothing and refused nothing for its content.
@@ -115,6 +122,72 @@ class Ledger:
             *(pair.outcome for pair in self.exceptions),
         }
         return outcomes <= {Outcome.FAILED, Outcome.NOT_TRIED}
+
+
+def _is_index(value: object) -> bool:
+    return type(value) is int and value >= 0
+
+
+def _is_time(value: object) -> bool:
+    return type(value) in (int, float) and 0 <= value < 1e12  # type: ignore[operator]  # a number
+
+
+def _is_outcome(value: object) -> bool:
+    return isinstance(value, str) and value in list(Outcome)
+
+
+def _are_indexes(value: object) -> bool:
+    return isinstance(value, list) and all(map(_is_index, value))
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _are_ids(value: object) -> bool:
+    return isinstance(value, dict) and all(
+        key.isdecimal() and (number is None or _is_index(number)) for key, number in value.items()
+    )
+
+
+def _are_pairs(value: object) -> bool:
+    return isinstance(value, list) and all(
+        isinstance(pair, dict)
+        and _is_index(pair.get("target"))
+        and pair.get("kind") in list(Kind)
+        and isinstance(pair.get("value"), str)
+        and _is_outcome(pair.get("outcome"))
+        and isinstance(pair.get("detail", ""), str)
+        for pair in value
+    )
+
+
+_REQUIRED: Mapping[str, Mapping[str, Callable[[object], bool]]] = {
+    "sent": {"request": _is_index, "at": _is_time},
+    "outcome": {"request": _is_index, "at": _is_time, "outcome": _is_outcome},
+    "kept_back": {"request": _is_index},
+    "create_sent": {"targets": _are_indexes, "at": _is_time},
+    "create_outcome": {"targets": _are_indexes, "at": _is_time, "outcome": _is_outcome},
+    "blocked": {"targets": _are_indexes},
+}
+_OPTIONAL: Mapping[str, Callable[[object], bool]] = {
+    "detail": _is_text,
+    "except": _are_pairs,
+    "ids": _are_ids,
+}
+
+
+def is_record(record: Record) -> bool:
+    """Whether a record has the fields of its type, in their forms.
+
+    Other types are records too: a newer segctl may add some.
+    """
+    required = _REQUIRED.get(str(record.get("type")), {})
+    return (
+        isinstance(record.get("type"), str)
+        and all(check(record.get(name)) for name, check in required.items())
+        and (not required or all(c(record[n]) for n, c in _OPTIONAL.items() if n in record))
+    )
 
 
 def fold_records(records: Iterable[Record]) -> Ledger:

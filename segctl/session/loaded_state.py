@@ -1,14 +1,20 @@
 """The state as one run sees it: its value, its version in the backend, where its files are."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from segctl.backends.base import Backend
+from segctl.backends.base import Backend, LatestHead
+from segctl.core.errors import StateDamaged
 from segctl.core.events import Recovered
 from segctl.engine.model import RecordedFiles
 from segctl.state import codec as state_codec
 from segctl.state.model import EMPTY_STATE, FileRef, SegmentRecord, State
+
+_NOT_NEWEST = (
+    "Restore the latest segctl.state.json together with segctl.state.d. To go back on purpose: "
+    "`segctl state push --force`; what was sent since is then unknown."
+)
 
 LocateFile = Callable[[FileRef], Path]
 """Returns the path of a member file that the state names."""
@@ -53,7 +59,29 @@ def load_head(backend: Backend) -> LoadedState:
     if stored is None:
         return LoadedState(state=EMPTY_STATE, version=None, locate=backend.file_path)
     state = state_codec.decode(stored.data)
+    check_newest(backend, state)
     return LoadedState(state=state, version=stored.version, locate=backend.file_path)
+
+
+def check_newest(backend: Backend, state: State) -> None:
+    """Raise ``StateDamaged`` if the backend has seen a later head than this one.
+
+    A head from a backup, a cache or another folder does not know what was sent since.
+    """
+    latest = backend.latest()
+    if latest is None:
+        return
+    if latest.lineage and latest.lineage != state.lineage:
+        raise StateDamaged(
+            "the state has another lineage than its history: it was copied from another workspace",
+            hint=_NOT_NEWEST,
+        )
+    if state.age < latest.age:
+        raise StateDamaged(
+            f"the state is older than its own history: it is at serial {state.serial}, and serial "
+            f"{latest.serial} was written since",
+            hint=_NOT_NEWEST,
+        )
 
 
 def write_head(backend: Backend, loaded: LoadedState, state: State) -> LoadedState:
@@ -61,5 +89,13 @@ def write_head(backend: Backend, loaded: LoadedState, state: State) -> LoadedSta
 
     Raises ``StateChanged`` if another run replaced the head after it was loaded.
     """
+    state = replace(state, revision=loaded.state.revision + 1)
     stored = backend.replace_head(state_codec.encode(state), expected=loaded.version)
+    record_latest(backend, state)
     return LoadedState(state=state, version=stored.version, locate=backend.file_path)
+
+
+def record_latest(backend: Backend, state: State) -> None:
+    """Record that this head is the latest one; needs the lock."""
+    latest = LatestHead(lineage=state.lineage, serial=state.serial, revision=state.revision)
+    backend.record_latest(latest)

@@ -1,20 +1,28 @@
 """An apply that was interrupted: its journal is merged into the state."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import Any
 
 from segctl.backends.base import Backend
 from segctl.backends.journal import Journal, remove_leftovers
 from segctl.core.disk import Disk
 from segctl.core.errors import StateDamaged
 from segctl.core.events import Recovered
-from segctl.core.outcomes import Outcome, fold_records, restart_settle_time
+from segctl.core.outcomes import Ledger, Outcome, fold_records, restart_settle_time
 from segctl.engine.protocols import OutcomeFolder
 from segctl.plan import codec as plan_codec
+from segctl.plan.model import Plan
 from segctl.session.advance import ApplyInfo
 from segctl.session.loaded_state import LoadedState, load_head, write_head
 from segctl.session.merge import StoreFile, merge_outcomes
 from segctl.state.model import State
+
+_HEADER_FIELDS = ("lineage", "serial", "at", "account", "host", "plan")
+_RESTORE_JOURNAL = (
+    "Restore the journal's folder from a backup. Do not delete it: it records which requests were "
+    "sent and are not in the state yet."
+)
 
 
 def recover_state(
@@ -48,6 +56,23 @@ def recover_state(
     return replace(loaded, recovered=recovered)
 
 
+def check_apply_header(header: Mapping[str, Any]) -> None:
+    """Raise ``StateDamaged`` unless the header of a journal describes an apply."""
+    if missing := [name for name in _HEADER_FIELDS if name not in header]:
+        raise StateDamaged(
+            f'the journal cannot be read: its header has no "{missing[0]}"', hint=_RESTORE_JOURNAL
+        )
+
+
+def check_ledger(ledger: Ledger, plan: Plan) -> None:
+    """Raise ``StateDamaged`` unless outcomes can be those of a plan."""
+    if not ledger.fits(requests=plan.requests.update, targets=len(plan.targets)):
+        raise StateDamaged(
+            "the journal cannot be read: it names requests or segments that its plan does not have",
+            hint=_RESTORE_JOURNAL,
+        )
+
+
 def archive_journal(backend: Backend, journal: Journal) -> None:
     """Move a journal that the state now contains to the history, as evidence of what was sent."""
     journal.archive(backend.applies_folder(), serial=int(journal.header["serial"]) + 1)
@@ -68,6 +93,7 @@ def merge_journal(
     """
     header = journal.header
     state = loaded.state
+    check_apply_header(header)
     if (header["lineage"], header["serial"]) != (state.lineage, state.serial):
         raise StateDamaged(
             f"the interrupted apply started from serial {header['serial']} of the state, which "
@@ -77,6 +103,7 @@ def merge_journal(
         )
     plan = plan_codec.decode(header["plan"])
     ledger = restart_settle_time(fold_records(journal.records()), now=now)
+    check_ledger(ledger, plan)
     run = ApplyInfo(
         journal=journal.id,
         now=float(header["at"]),

@@ -5,9 +5,10 @@ therefore an error with the path of the problem: an empty file taken for "no sta
 every member again.
 """
 
+import hashlib
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from segctl import __version__
@@ -17,11 +18,15 @@ from segctl.core.errors import StateDamaged
 from segctl.core.identity import SetDigest
 from segctl.state.model import SegmentRecord, State
 
-VERSION = 2
+VERSION = 3
 """The version of the format. Increase it when an older segctl could not read the new format.
 
-Version 1 does not say what members were computed from (``basis``, ``sources``).
+Version 1 does not say what members were computed from (``basis``, ``sources``). Version 2 has no
+checksum, no ``revision`` and no ``restrictions``.
 """
+
+CHECKSUM_VERSION = 3
+"""The first version with a checksum."""
 
 FILE_NAME = re.compile(r"[0-9a-f]{64}\.parquet")
 """The name of a member file: the SHA-256 of its bytes, and its format."""
@@ -33,18 +38,50 @@ _HINT = (
 )
 
 
+EDITED = "the state does not match its checksum: it was edited by hand, or damaged"
+_EDITED_HINT = (
+    "If the edit is intended, `segctl state push FILE` records it: copy the file, review the copy, "
+    "and push it. If not, `segctl state history` lists the earlier states."
+)
+
+
 def encode(state: State, *, segctl_version: str = __version__) -> bytes:
     """Encode a head: JSON with sorted keys, an indent of two, and a newline at the end."""
     head = {"version": VERSION, "segctl_version": segctl_version, **to_plain(state)}
-    return dump_json(head)
+    return dump_json({**head, "checksum": _checksum(head)})
 
 
-def decode(data: bytes) -> State:
-    """Decode a head; raises ``StateDamaged`` with the path of what is wrong."""
+def decode(data: bytes, *, edited: bool = False) -> State:
+    """Decode a head; raises ``StateDamaged`` with the path of what is wrong.
+
+    A head that was ``edited`` by hand may have another checksum.
+    """
     try:
-        return _decode_head(load_json(data))
+        head = load_json(data)
+        state = _decode_head(head)
     except DecodeError as error:
         raise StateDamaged(f"the state cannot be read: {error}", hint=_HINT) from error
+    if not edited and not has_checksum(head):
+        raise StateDamaged(EDITED, hint=_EDITED_HINT)
+    return state
+
+
+def is_edited(data: bytes) -> bool:
+    """Whether a head that ``decode`` reads does not match its checksum."""
+    return not has_checksum(load_json(data))
+
+
+def has_checksum(head: dict[str, Any]) -> bool:
+    """Whether a head matches its checksum. Older formats have none, and match."""
+    if head["version"] < CHECKSUM_VERSION:
+        return True
+    return head.get("checksum") == _checksum({k: v for k, v in head.items() if k != "checksum"})
+
+
+def _checksum(head: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of a head's content; its layout does not count."""
+    text = json.dumps(head, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def referenced_files(data: bytes) -> frozenset[str]:
@@ -123,6 +160,7 @@ def _decode_head(head: Any) -> State:
     if not isinstance(head, dict) or "version" not in head:
         raise DecodeError('it has no "version", so it is not a state of segctl')
     fields = dict(head)
+    checksum = fields.pop("checksum", None)
     version, writer = fields.pop("version"), fields.pop("segctl_version", None)
     if not isinstance(version, int) or isinstance(version, bool) or version < 1:
         raise DecodeError("expected a whole number of 1 or more", path=".version")
@@ -134,6 +172,8 @@ def _decode_head(head: Any) -> State:
         )
     if not isinstance(writer, str):
         raise DecodeError("expected text", path=".segctl_version")
+    if version >= CHECKSUM_VERSION and not isinstance(checksum, str):
+        raise DecodeError("expected text", path=".checksum")
     state = from_plain(State, fields)
     for address, _ in state.records():
         if not is_address(address):

@@ -106,7 +106,8 @@ class Tombstone:
 class State:
     """The head of a state.
 
-    ``lineage`` identifies the history, ``serial`` counts its versions. ``account`` and ``host`` are
+    ``lineage`` identifies the history, ``serial`` counts its versions. ``revision`` counts every
+    head that was written, also those that only record facts. ``account`` and ``host`` are
     set by the first apply. ``folded`` is the id of the last journal that was merged. ``unfinished``
     is the digest of a plan that was applied in part and may be applied again. ``sources`` holds
     the row counts of sources by their fingerprints; ``rules`` the fingerprints of rules that are
@@ -115,6 +116,7 @@ class State:
 
     lineage: str
     serial: int
+    revision: int = field(default=0, metadata=OPTIONAL)
     account: str | None = None
     host: str | None = None
     segments: Mapping[str, SegmentRecord] = field(default_factory=dict)
@@ -128,6 +130,11 @@ class State:
     def next(self, **changes: object) -> "State":
         """Return the state with ``changes`` and the next serial."""
         return replace(self, serial=self.serial + 1, **changes)  # type: ignore[arg-type]  # fields by name
+
+    @property
+    def age(self) -> tuple[int, int]:
+        """A value that is larger for later heads."""
+        return self.serial, self.revision
 
     def find_tombstone(self, key: str) -> Tombstone | None:
         """Return the tombstone of the segment with this ``SegmentRecord.key``, or ``None``."""

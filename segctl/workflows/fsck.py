@@ -16,7 +16,7 @@ from segctl.engine.protocols import StateAuditor
 from segctl.session.context import Context
 from segctl.session.engine_session import EngineSession, engine_session
 from segctl.session.load import load_state, read_stable
-from segctl.session.loaded_state import recorded_members
+from segctl.session.loaded_state import check_newest, recorded_members
 from segctl.state import codec as state_codec
 from segctl.state.history import StateCheck, StateProblem
 from segctl.state.model import FileRef, MemberSet, SegmentRecord, State
@@ -92,6 +92,7 @@ class _Checker:
         try:
             self.state = state_codec.decode(stored.data)
             self.records = [*self.state.records()]
+            self._check_newest(self.state)
         except StateDamaged as error:
             self.records, problems = state_codec.salvage(stored.data)
             self.unreadable = len(problems)
@@ -107,6 +108,12 @@ class _Checker:
                     "`segctl state rm` forgets one of them.",
                 )
             self._check_record(address, record)
+
+    def _check_newest(self, state: State) -> None:
+        try:
+            check_newest(self.backend, state)
+        except StateDamaged as error:
+            self._report(error.message, error.hint)
 
     def _check_record(self, address: str, record: SegmentRecord) -> None:
         self.named.update(ref.name for ref in record.files())

@@ -32,6 +32,7 @@ from segctl.session.load import load_state
 from segctl.session.loaded_state import recorded_members, write_head
 from segctl.session.locked_state import LockedState, locked_state
 from segctl.session.merge import store_folded
+from segctl.session.recovery import check_apply_header, check_ledger
 from segctl.state.model import SegmentRecord
 
 LARGEST_STREAM = 512 << 20
@@ -204,12 +205,15 @@ class _LockedRecords:
         numbers = {key: number for number, key in enumerate(self.keys)}
         for apply in journal.archived_applies(self.backend.applies_folder()):
             header = apply.header
+            check_apply_header(header)
             if header["lineage"] not in ("", state.lineage):
                 continue
             plan = plan_codec.decode(header["plan"])
+            ledger = fold_records(apply.records())
+            check_ledger(ledger, plan)
             yield SentApply(
                 delta=apply.delta,
-                ledger=fold_records(apply.records()),
+                ledger=ledger,
                 target_indexes={
                     index: numbers[target.key]
                     for index, target in enumerate(plan.targets)

@@ -14,7 +14,7 @@ from segctl.core.errors import OperationError, StateDamaged
 from segctl.core.events import Observer, ignore_event
 from segctl.session.context import Context
 from segctl.session.engine_session import EngineSession
-from segctl.session.loaded_state import recorded_members
+from segctl.session.loaded_state import record_latest, recorded_members
 from segctl.session.locked_state import exclusive_lock
 from segctl.session.recovery import recover_state
 from segctl.state import codec as state_codec
@@ -47,7 +47,8 @@ def push_state(
 
     A damaged current head is kept next to the history. Refuses another lineage or an older
     head unless ``force``, and always a head whose files are missing or that an interrupted
-    apply did not start from. Raises ``OperationError``, ``StateDamaged``, ``StateLocked``.
+    apply did not start from. A head that was edited by hand gets a new
+    checksum. Raises ``OperationError``, ``StateDamaged``, ``StateLocked``.
     """
     pushed = _decode_pushed(data)
     with exclusive_lock(context, timeout=lock_timeout) as (backend, session):
@@ -60,12 +61,18 @@ def push_state(
         backend.replace_head(
             state_codec.encode(state), expected=current.version, damaged=current.state is None
         )
+        record_latest(backend, state)
         return state
+
+
+def is_edited_head(data: bytes) -> bool:
+    """Whether a head that was pushed does not match its checksum."""
+    return state_codec.is_edited(data)
 
 
 def _decode_pushed(data: bytes) -> State:
     try:
-        return state_codec.decode(data)
+        return state_codec.decode(data, edited=True)
     except StateDamaged as error:
         raise OperationError(
             f"the pushed {error.message.removeprefix('the ')}",
@@ -95,6 +102,7 @@ def _describe_unreadable(backend: Backend) -> _CurrentState:
     """Find lineage and serial of a damaged or lost head, from its bytes and the history."""
     stored = backend.read_raw_head()
     lineage, serial = state_codec.lineage_and_serial(stored.data) if stored else (None, None)
+    latest = backend.latest()
     earlier = [backend.read_earlier_head(name) for name in backend.list_history()]
     if lineage is None:
         lineages = (
@@ -106,6 +114,7 @@ def _describe_unreadable(backend: Backend) -> _CurrentState:
         lineage=lineage,
         serial=max(
             serial or 0,
+            latest.serial if latest else 0,
             journal.last_archived_serial(backend.applies_folder()),
             *(head.serial + 1 for head in earlier),
             0,

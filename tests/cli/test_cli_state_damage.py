@@ -148,8 +148,8 @@ def test_a_count_changed_with_its_file_fits_nothing_else(aged: Path, segctl: Seg
     rewrite(aged, '"digest": "22:', '"digest": "20:')
     done = segctl("plan")
     assert done.code == 1
-    assert "the state records 20 members of a segment, but its member files contain 22" in done.err
-    assert "segctl state fsck" in done.err
+    assert "the state does not match its checksum" in done.err
+    assert "`segctl state push FILE`" in done.err
     found = segctl("state", "fsck")
     assert f"  - segment.gold: the head has 20 members, its files 22\n{RESTORE}" in found.out
 

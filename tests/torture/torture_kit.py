@@ -182,7 +182,10 @@ class Place:
 
     def paths(self) -> list[str]:
         """List the workspace without the user's files and the state."""
-        known = ("segctl.yaml", "segctl.state.json", "segctl.state.d/lock")
+        known = (
+            *("segctl.yaml", "segctl.state.json", "segctl.state.d/lock"),
+            *("segctl.state.d/.gitignore", "segctl.state.d/latest.json"),
+        )
         kept = ("members", "segctl.state.d/members/", "segctl.state.d/history/")
         return sorted(
             name

@@ -1,0 +1,74 @@
+"""A state that is not the latest, was edited, overwritten or copied is refused, and named."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Segctl
+
+HEAD, FOLDER = "segctl.state.json", "segctl.state.d"
+
+
+@pytest.fixture
+def applied(workspace: Path, segctl: Segctl, emulator: object) -> Path:
+    """A workspace after an apply; ``old.json`` is a copy of its head."""
+    assert emulator
+    assert segctl("apply", "--auto-approve").code == 0
+    shutil.copy(workspace / HEAD, workspace / "old.json")
+    return workspace
+
+
+def test_a_head_that_is_older_than_its_history_is_refused(applied: Path, segctl: Segctl) -> None:
+    assert segctl("state", "rm", "segment.gold").code == 0
+    shutil.copy(applied / "old.json", applied / HEAD)
+    for command in (["plan"], ["apply", "--auto-approve"], ["state", "list"]):
+        done = segctl(*command)
+        assert done.code == 1
+        assert "the state is older than its own history: it is at serial 1" in done.err
+    assert "the state is older than its own history" in segctl("state", "fsck").out
+
+
+@pytest.mark.usefixtures("applied")
+def test_an_older_head_can_be_pushed_on_purpose(segctl: Segctl) -> None:
+    assert segctl("state", "rm", "segment.gold").code == 0
+    assert segctl("state", "push", "old.json").code == 1
+    assert segctl("state", "push", "--force", "old.json").code == 0
+    assert segctl("state", "list").code == 0
+
+
+def test_an_edit_is_refused_until_it_is_pushed(applied: Path, segctl: Segctl) -> None:
+    text = (applied / HEAD).read_text(encoding="utf-8")
+    edited = text.replace('"remote_name": "', '"remote_name": "X', 1)
+    (applied / HEAD).write_text(edited, encoding="utf-8")
+    (applied / "edited.json").write_text(edited, encoding="utf-8")
+    assert "the state does not match its checksum" in segctl("plan").err
+    assert "the state does not match its checksum" in segctl("state", "fsck").out
+    done = segctl("state", "push", "edited.json")
+    assert (done.code, "edited by hand" in done.out) == (0, True)
+    assert segctl("state", "list").code == 0
+
+
+def overwrite_folder(root: Path) -> None:
+    shutil.rmtree(root / FOLDER)
+    (root / FOLDER).write_text("x")
+    (root / HEAD).unlink()
+
+
+def overwrite_both(root: Path) -> None:
+    overwrite_folder(root)
+    (root / HEAD).write_text("{}")
+
+
+@pytest.mark.parametrize("overwrite", [overwrite_folder, overwrite_both])
+def test_a_state_that_a_checkout_overwrote_is_refused(
+    overwrite: Callable[[Path], None], applied: Path, segctl: Segctl
+) -> None:
+    overwrite(applied)
+    assert segctl("plan").code == 1
+    assert segctl("apply", "--auto-approve").code == 1
+
+
+def test_the_folder_of_the_state_ignores_itself_in_git(applied: Path) -> None:
+    assert (applied / FOLDER / ".gitignore").read_text() == "*\n"
