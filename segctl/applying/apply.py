@@ -3,12 +3,18 @@
 ``Apply.run`` reads top to bottom: refuse, approve, check, journal, send, record, report.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from segctl.backends.journal import Journal
-from segctl.core.errors import AppliedInPart, CredentialsRefused, GuardRefused, Interrupted
+from segctl.core.errors import (
+    AppliedInPart,
+    CredentialsRefused,
+    GuardRefused,
+    Interrupted,
+    SegmentsExist,
+)
 from segctl.core.events import ApplyEnded, Observer, RateLimited
 from segctl.core.outcomes import Ledger
 from segctl.core.stop_signal import StopSignal
@@ -29,6 +35,10 @@ if TYPE_CHECKING:
 JOURNAL_MARGIN = 16 << 20
 """Bytes that a journal's log, and the files folded from it, may need beyond the plan's size."""
 
+_NOT_SENT_AGAIN = (
+    "What the service refused is not sent again. `segctl rejects list` shows memberships; correct "
+    "their sources or the manifests."
+)
 _SAME_COMMAND = "Run the same command again; it goes on from there."
 
 
@@ -206,12 +216,32 @@ class Apply:
                 result=result,
                 hint=_SAME_COMMAND,
             )
+        if existing := [i for i, create in sorted(sent.ledger.creates.items()) if create.exists]:
+            raise self._segments_exist(existing, sent, result)
         if not complete:
             hint = _SAME_COMMAND
+            if not (sent.ended.failed or sent.ended.uncertain or sent.ended.not_tried):
+                hint = _NOT_SENT_AGAIN
             if sent.ledger.has_no_effect:
                 hint = "Check network and region; then run the same command again."
             raise AppliedInPart(_describe_rest(sent), result=result, hint=hint)
         return result
+
+    def _segments_exist(
+        self, targets: Sequence[int], sent: "SendResult", result: ApplyResult
+    ) -> SegmentsExist:
+        """Return the error for segments that the state does not know and the service has."""
+        addresses = [self.bundle.plan.targets[index].address for index in targets]
+        more = len(addresses) - 3
+        named = ", ".join(addresses[:3]) + (f" and {more:,} more" if more > 0 else "")
+        return SegmentsExist(
+            f"CleverTap has {named} already, and the state does not know it; "
+            + _describe_rest(sent),
+            result=result,
+            hint="The same command again does not help. If the state was lost, restore it with "
+            f"`segctl state push`. To adopt the segment: `segctl import {addresses[0]} --members "
+            "FILE`.",
+        )
 
 
 def _describe_rest(sent: "SendResult") -> str:

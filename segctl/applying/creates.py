@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from segctl.applying.parallel import run_in_parallel
 from segctl.applying.send_context import SendContext
 from segctl.core.events import CreateDone
-from segctl.core.outcomes import Answer, Outcome, fold_records
+from segctl.core.outcomes import EXISTS_ALREADY, Answer, Outcome, fold_records
 from segctl.plan.model import Action, Target
 from segctl.planning.planner import SEGMENTS_PER_CREATE_REQUEST
 from segctl.provider.wire import NewSegment
@@ -125,7 +125,7 @@ def _new_segment(target: Target) -> NewSegment:
 def _detail(answer: Answer, outcome: Outcome) -> str:
     if answer.exists and outcome is Outcome.REFUSED:
         return (
-            f"{answer.detail}; a segment with this customerSegmentId or name exists already: "
-            "choose another customerSegmentId, or adopt the segment with `segctl import`"
+            f"{answer.detail}; {EXISTS_ALREADY}: adopt it with `segctl import`, or choose another "
+            "customerSegmentId"
         )
     return answer.detail

@@ -50,7 +50,9 @@ def _short_id() -> str:
 
 
 class LocalBackend:
-    """A state in the folder ``root``, which must exist; ``backends/base.py`` has the contract.
+    """A state in the folder ``root``; ``backends/base.py`` has the contract.
+
+    The first lock creates the folder, not its parents.
 
     ``sleep`` is called between two attempts to take a lock that another run holds.
     """
@@ -252,6 +254,8 @@ class LocalBackend:
     def lock(self, *, command: str, timeout: float = 0.0) -> Iterator[LockInfo]:
         """Hold the lock; waits at most ``timeout`` seconds, then raises ``StateLocked``."""
         with translate_os_errors(f"create {FOLDER}"):
+            if not self._root.is_dir():
+                self._disk.ensure_folder(self._root)
             self._check_folders()
             self._disk.ensure_folder(self._folder)
         info = self._lock.acquire(command=command, timeout=timeout)

@@ -102,5 +102,9 @@ class AppliedInPart(Unfinished):
         self.result = result
 
 
+class SegmentsExist(AppliedInPart):
+    """Segments to create exist already; ``result`` holds the outcome of each request."""
+
+
 class Interrupted(Unfinished):
     """The user interrupted the run; the state is saved."""

@@ -15,6 +15,10 @@ Record = Mapping[str, Any]
 """One line of a journal: a JSON object with a ``type``; see ``journal.py``."""
 
 
+EXISTS_ALREADY = "a segment with this customerSegmentId or name exists already"
+"""Part of the detail of a create that the service refused as a duplicate."""
+
+
 class Outcome(StrEnum):
     """What is known about one request.
 
@@ -84,6 +88,11 @@ class CreateOutcome:
     at: float
     ct_segment_id: int | None = None
     detail: str = ""
+
+    @property
+    def exists(self) -> bool:
+        """Whether the service refused to create the segment because there is one."""
+        return self.outcome is Outcome.REFUSED and EXISTS_ALREADY in self.detail
 
 
 @dataclass(frozen=True, kw_only=True)

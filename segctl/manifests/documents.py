@@ -80,7 +80,12 @@ class StateSettings(Section):
     """Where to keep the state, the record of what was created and sent."""
 
     backend: Literal["local", "objectStore"] = Field(
-        default="local", description="Where the state is. local is the workspace folder."
+        default="local", description="Where the state is. local is a folder of this machine."
+    )
+    path: Omittable[Line] = Field(
+        default=None,
+        description="The folder of a local state, absolute or relative to the workspace root. "
+        "Without it, the workspace root.",
     )
 
 

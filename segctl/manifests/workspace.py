@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from segctl.core.diagnostics import Diagnostic, Location, Severity
-from segctl.core.errors import OperationError
+from segctl.core.errors import InvalidInput, OperationError
 from segctl.manifests.compile import PROJECT_FILE, compile_files, sort_diagnostics
 from segctl.manifests.desired import DesiredState
 from segctl.manifests.schema import schema_text
-from segctl.manifests.yaml_reader import MAX_BYTES, too_large
+from segctl.manifests.yaml_reader import MAX_BYTES, parse_file, too_large
+from segctl.manifests.yaml_tree import lookup
 
 _SUFFIXES = (".yaml", ".yml")
 _JSON_HEAD = 4096
@@ -134,6 +135,27 @@ def require_workspace(root: Path) -> None:
     if _is_outside_workspaces(root):
         problem = _no_project(root)
         raise OperationError(problem.summary.rstrip("."), hint=problem.detail)
+
+
+def state_folder(root: Path) -> Path:
+    """Return the folder of the local state: ``spec.state.path``, else ``root``.
+
+    Raises ``InvalidInput`` if ``segctl.yaml`` exists and cannot be parsed.
+    """
+    try:
+        content = (root / PROJECT_FILE).read_bytes()
+    except OSError:
+        return root
+    if b"state" not in content:
+        return root
+    parsed = parse_file(PROJECT_FILE, content)
+    if parsed.diagnostics:
+        raise InvalidInput(parsed.diagnostics)
+    for document in parsed.documents:
+        path = lookup(document.data, "spec", "state", "path")
+        if isinstance(path, str) and path.strip():
+            return root / Path(path).expanduser()
+    return root
 
 
 def read_manifests(root: Path) -> ManifestFiles:

@@ -1,6 +1,7 @@
 """A state that is not the latest, was edited, overwritten or copied is refused, and named."""
 
 import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -72,3 +73,48 @@ def test_a_state_that_a_checkout_overwrote_is_refused(
 
 def test_the_folder_of_the_state_ignores_itself_in_git(applied: Path) -> None:
     assert (applied / FOLDER / ".gitignore").read_text() == "*\n"
+
+
+def git(root: Path, *arguments: str) -> None:
+    subprocess.run(["git", "-C", str(root), *arguments], check=True, capture_output=True)
+
+
+def test_a_state_that_git_tracks_is_refused(applied: Path, segctl: Segctl) -> None:
+    git(applied, "init", "-q")
+    assert segctl("plan").code == 0
+    git(applied, "add", "-f", HEAD)
+    done = segctl("plan")
+    assert done.code == 1
+    assert f"git tracks {HEAD}, so a branch that changes it replaces the state" in done.err
+    git(applied, "rm", "-q", "--cached", HEAD)
+    assert segctl("plan").code == 0
+
+
+def move_state(root: Path, path: str) -> None:
+    project = root / "segctl.yaml"
+    project.write_text(
+        project.read_text(encoding="utf-8") + f"spec: {{state: {{path: {path}}}}}\n",
+        encoding="utf-8",
+    )
+
+
+def test_the_state_can_be_outside_of_the_workspace(
+    applied: Path, segctl: Segctl, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    outside = tmp_path_factory.mktemp("state")
+    move_state(applied, str(outside))
+    done = segctl("plan")
+    assert (done.code, "has no state" in done.err) == (1, True)
+    for name in (HEAD, FOLDER):
+        shutil.move(applied / name, outside / name)
+    assert "No changes." in segctl("plan").out
+    assert "segment.gold" in segctl("state", "list").out
+    assert segctl("apply", "--auto-approve").code == 0
+    assert not (applied / FOLDER).exists()
+
+
+def test_a_state_is_looked_for_where_the_project_says(applied: Path, segctl: Segctl) -> None:
+    project = applied / "segctl.yaml"
+    project.write_text("spec: {state: [", encoding="utf-8")
+    done = segctl("state", "list")
+    assert (done.code, "segctl.yaml" in done.err) == (1, True)
