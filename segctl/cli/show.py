@@ -26,7 +26,7 @@ def command(screen: Screen, *, file: str | None, view: str, identities: str | No
     as text or JSON.
     """
     if file:
-        plan = read_saved_plan(screen.path(file))
+        plan = read_saved_plan(screen.context(), screen.path(file))
         mode = options.identities_mode(identities, view=view)
         screen.out(plan_view(plan, view=view, identities=mode, style=screen.out_style))
         return

@@ -35,11 +35,13 @@ from segctl.engine.model import (
     QuarantinedPair,
     RecordedFiles,
     Rows,
+    SavedPlanFacts,
     SentApply,
     SourceError,
 )
 from segctl.engine.read import DATABASE_OPTIONS, RowReader
 from segctl.engine.resource_errors import is_resource_error, translate_resource_errors
+from segctl.engine.saved_plan import prove_files
 from segctl.engine.set_operations import SetOperations
 from segctl.manifests.desired import Role
 from segctl.plan.model import Users
@@ -271,6 +273,32 @@ class DuckEngine:
                     )
         finally:
             cursor.close()
+
+    # PlanProver
+
+    @translate_resource_errors
+    def prove_saved_plan(
+        self,
+        delta_file: Path,
+        batches_file: Path,
+        *,
+        keys: Sequence[str],
+        requests: int,
+        settle_from: int,
+        counting: Counting,
+        values: Sequence[str],
+    ) -> SavedPlanFacts:
+        """Return what the files of a saved plan contain. Raises ``SavedPlanError``."""
+        return prove_files(
+            self._db,
+            delta_file,
+            batches_file,
+            keys=keys,
+            requests=requests,
+            settle_from=settle_from,
+            counting=counting,
+            values=values,
+        )
 
     # OutcomeFolder
 

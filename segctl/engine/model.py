@@ -315,3 +315,35 @@ class Audit:
     uncertain: int = 0
     refused: int = 0
     invalid_pairs: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class SavedChanges:
+    """The number of changes of one target in a saved delta.
+
+    ``growth`` is how many members the target gains, less the ``leaving`` ones that it loses.
+    """
+
+    add: int = 0
+    remove: int = 0
+    reasserted: int = 0
+    growth: int = 0
+    leaving: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class SavedPlanFacts:
+    """What the files of a saved plan contain: changes by target index, and their digest.
+
+    ``last_asked`` is the latest time (seconds since 1970) from which a change has to wait, and
+    ``named`` are the changes of the users that were asked for.
+    """
+
+    changes: Mapping[int, SavedChanges]
+    digest: SetDigest
+    last_asked: float | None
+    named: frozenset[tuple[int, str, str, str]]
+
+
+class SavedPlanError(Exception):
+    """The files of a saved plan do not fit each other. The message names no user."""

@@ -26,6 +26,7 @@ from segctl.engine.model import (
     QuarantinedPair,
     RecordedFiles,
     Rows,
+    SavedPlanFacts,
     SentApply,
 )
 from segctl.manifests.desired import Role
@@ -125,6 +126,28 @@ class RequestPacker(Protocol):
         """Yield the entries of saved batches in sending order."""
 
 
+class PlanProver(Protocol):
+    """Proves the files of a saved plan."""
+
+    def prove_saved_plan(
+        self,
+        delta_file: Path,
+        batches_file: Path,
+        *,
+        keys: Sequence[str],
+        requests: int,
+        settle_from: int,
+        counting: Counting,
+        values: Sequence[str],
+    ) -> SavedPlanFacts:
+        """Return what the files contain, if the batches send exactly the delta.
+
+        ``keys`` are the ids of the targets, ``requests`` the number of requests, of which those
+        from ``settle_from`` on wait. ``values`` are users whose changes are asked for. Raises
+        ``SavedPlanError``.
+        """
+
+
 class OutcomeFolder(Protocol):
     """Folds the outcomes of an apply into the recorded members."""
 
@@ -182,6 +205,7 @@ class Engine(
     QueryParser,
     MemberComparer,
     RequestPacker,
+    PlanProver,
     OutcomeFolder,
     RejectMatcher,
     StateAuditor,

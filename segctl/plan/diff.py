@@ -14,6 +14,9 @@ from segctl.manifests.desired import DesiredSegment
 from segctl.plan.model import Action, AttributeChange, Attributes, Target
 from segctl.state.model import SegmentRecord, State
 
+TOMBSTONE_REASON = "it was destroyed before all its members were removed"
+"""Why a plan has a change for a segment that an earlier plan destroyed."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Draft:
@@ -129,7 +132,7 @@ def _tombstone_drafts(state: State, drafts: Sequence[Draft]) -> list[Draft]:
         Draft(
             address=tombstone.address,
             action=Action.DESTROY,
-            reason="it was destroyed before all its members were removed",
+            reason=TOMBSTONE_REASON,
             record=tombstone.record,
             wanted=False,
             is_tombstone=True,

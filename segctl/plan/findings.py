@@ -30,13 +30,13 @@ def nothing_recorded(changes: Sequence[Change], state: State) -> Iterator[Findin
     """Warn that the state has no record, so that everything declared is new."""
     if state.segments or state.tombstones or not changes:
         return
-    what = "There is no state yet" if not state.lineage else "The state records no segment"
+    what = "There is no state yet." if not state.lineage else "The state records no segment."
     yield Finding(
         severity=Severity.WARNING,
         code=NOTHING_RECORDED,
-        summary="nothing is recorded, so the plan creates every segment and adds every member",
-        detail=f"{what}. If these segments exist in CleverTap, this is the wrong folder or the "
-        "state was lost: restore it, or adopt them with `segctl import`.",
+        summary="nothing is recorded: every segment is created, and every member is added",
+        detail=f"{what} If the segments exist in CleverTap, the state was lost or this is another "
+        "folder:\nrestore the state, or adopt the segments with `segctl import`.",
         figures=Figures(count=len(changes)),
     )
 

@@ -211,7 +211,7 @@ def remaining_plan(
     rest, batches = scratch / "rest.parquet", scratch / "rest_batches.parquet"
     engine.save(rest, batches)
     changes = tuple(_remaining_change(change, records) for change in saved.changes)
-    plan = _with_requests(replace(saved, targets=targets, changes=changes), packing)
+    plan = with_requests(replace(saved, targets=targets, changes=changes), packing)
     return PlanBundle(plan=plan, delta=rest, batches=batches)
 
 
@@ -422,8 +422,8 @@ def _assemble_plan(
         rules=comparison.passing_rules,
         restrictions=comparison.restrictions,
     )
-    plan = replace(plan, digest=_plan_digest(plan, str(comparison.delta_digest)))
-    return _with_requests(plan, comparison.packing)
+    plan = replace(plan, digest=plan_digest(plan, str(comparison.delta_digest)))
+    return with_requests(plan, comparison.packing)
 
 
 def _finding_order(finding: Finding) -> tuple[bool, Severity, str, str]:
@@ -432,7 +432,7 @@ def _finding_order(finding: Finding) -> tuple[bool, Severity, str, str]:
     return not is_first, finding.severity, finding.address or "", finding.summary
 
 
-def _with_requests(plan: Plan, packing: PackingSummary) -> Plan:
+def with_requests(plan: Plan, packing: PackingSummary) -> Plan:
     """Return the plan with the number of its requests and the estimate for sending them."""
     creates = sum(target.create for target in plan.targets)
     create_requests = -(-creates // SEGMENTS_PER_CREATE_REQUEST)
@@ -454,10 +454,10 @@ def _with_requests(plan: Plan, packing: PackingSummary) -> Plan:
     )
 
 
-def _plan_digest(plan: Plan, delta_digest: str) -> str:
+def plan_digest(plan: Plan, delta_digest: str) -> str:
     """Return the SHA-256 of what the plan does, and of what it was made from.
 
-    Packing, findings and the wording of reasons do not count.
+    Packing, the wording of reasons and findings do not count, except those that refuse the plan.
     """
     content = {
         "account": plan.account,
@@ -477,7 +477,11 @@ def _plan_digest(plan: Plan, delta_digest: str) -> str:
             }
             for change in plan.changes
         ],
-        "targets": [target.key for target in plan.targets],
+        "targets": [
+            [t.address, t.customer_segment_id, t.ct_segment_id, t.display_name, t.create]
+            for t in plan.targets
+        ],
+        "refusals": [[f.code, f.address, f.summary] for f in plan.error_findings],
     }
     text = json.dumps(content, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"

@@ -70,6 +70,7 @@ def _load_saved_plan(
 ) -> "PlanBundle":
     """Load a saved plan, or the rest of one that was applied in part."""
     from segctl.planning.planner import PlanBundle, remaining_plan  # noqa: PLC0415 - heavy
+    from segctl.planning.proof import prove_plan  # noqa: PLC0415 - as above
 
     loaded, session = locked.loaded, locked.session
     saved_plan = plan_file.load_plan(file, scratch=session.scratch)
@@ -78,6 +79,7 @@ def _load_saved_plan(
     _check_fresh(
         saved, state, abandoned, desired, account=context.account, host=service_host(desired)
     )
+    prove_plan(saved_plan, session.open_engine())
     locked.backend.record_plan(saved.digest)
     if (saved.lineage, saved.serial) == (state.lineage, state.serial):
         return PlanBundle(plan=saved, delta=saved_plan.delta, batches=saved_plan.batches)

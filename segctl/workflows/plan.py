@@ -90,9 +90,14 @@ def _apply_is_running(holder: LockInfo) -> StateLocked:
     )
 
 
-def read_saved_plan(file: Path) -> Plan:
-    """Return a saved plan, without its members."""
-    return plan_file.read_plan(file)
+def read_saved_plan(context: Context, file: Path) -> Plan:
+    """Return a saved plan that proves, without its members. Raises ``OperationError``."""
+    from segctl.planning.proof import prove_plan  # noqa: PLC0415 - heavy
+
+    with engine_session(context.limits) as session:
+        saved = plan_file.load_plan(file, scratch=session.scratch)
+        prove_plan(saved, session.open_engine())
+    return saved.plan
 
 
 def build_bundle(

@@ -15,7 +15,7 @@ from segctl.core.holdout import Holdout
 from segctl.core.identity import Kind
 from segctl.plan.model import MemberCounts, Plan
 from tests.e2e.outside_service import running
-from tests.e2e.workshop import Workshop, identities, segment
+from tests.e2e.workshop import Workshop, findings_of, identities, segment
 from tests.profiles import examples
 
 USERS = [f"u{n}@example.com" for n in range(12)]
@@ -178,7 +178,7 @@ def members(plan: Plan, name: str) -> MemberCounts:
 
 
 def codes(plan: Plan) -> list[tuple[str, str | None, str]]:
-    return [(str(f.severity), f.address, f.summary) for f in plan.findings]
+    return [(str(f.severity), f.address, f.summary) for f in findings_of(plan)]
 
 
 def test_a_suppressed_user_is_removed_from_every_segment(shop: Workshop) -> None:
@@ -304,7 +304,7 @@ def test_rules_are_kept_when_members_satisfy_them(shop: Workshop) -> None:
         "{rules: [{disjoint: [outer, other]}, {subset: {of: outer, segments: [inner]}}, "
         "{size: {segments: [inner, other], min: 1, max: 1}}]}"
     )
-    assert shop.plan().findings == ()
+    assert findings_of(shop.plan()) == []
     shop.apply()
     shop.settled()
 
@@ -328,5 +328,5 @@ def test_a_hold_out_starts_with_the_first_apply_and_grows(shop: Workshop, tmp_pa
     assert plan.members_add == 0
     assert members(plan, "gold").held_out == len(held) + plan.members_remove
     assert f"segment.gold: {len(held) + plan.members_remove} held out (40% of all users, " in str(
-        [f.summary for f in plan.findings]
+        [f.summary for f in findings_of(plan)]
     )

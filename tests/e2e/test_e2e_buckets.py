@@ -10,7 +10,7 @@ import duckdb
 import pytest
 
 from segctl.core.errors import InvalidInput
-from tests.e2e.workshop import PATIENCE, Workshop, identities, segment
+from tests.e2e.workshop import PATIENCE, Workshop, findings_of, identities, segment
 from tests.sources.buckets_kit import BUCKET, SECRET_KEY, Store
 from tests.sources.stub_store import NAME, Handler, stubbed
 
@@ -129,7 +129,7 @@ def test_a_segment_is_imported_with_the_members_of_an_object(shop: Workshop, put
 def test_counts_and_mistakes_name_the_object(shop: Workshop, put: Put) -> None:
     path = put("c/a.csv", 'identity\na\na\n""\n')
     shop.declare(segment("gold", spec=of(path, ", onInvalid: skip")))
-    assert sorted(finding.summary for finding in shop.plan().findings) == [
+    assert sorted(finding.summary for finding in findings_of(shop.plan())) == [
         f"segments.yaml:6:13: {path}: 1 of 3 rows left out as duplicates",
         f"segments.yaml:6:13: {path}: 1 of 3 rows left out as invalid: 1 with no value (NULL)",
     ]

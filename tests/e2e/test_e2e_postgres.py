@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from segctl.core.errors import InvalidInput
-from tests.e2e.workshop import PATIENCE, Workshop, guids, identities, segment
+from tests.e2e.workshop import PATIENCE, Workshop, findings_of, guids, identities, segment
 from tests.sources.postgres_kit import PASSWORD, Server
 
 CRM = """
@@ -48,7 +48,7 @@ def test_members_and_exclusions_come_from_the_database(warehouse: Workshop) -> N
     out = query("SELECT email AS identity FROM crm.users WHERE opted_out")
     spec = f"members:\n  - {emails}\n  - {devices}\nexclude:\n  - {out}\n"
     warehouse.declare(segment("all", spec=spec))
-    findings = [finding.summary for finding in warehouse.plan().findings]
+    findings = [finding.summary for finding in findings_of(warehouse.plan())]
     done(warehouse)
     both = identities("a@example.com", "b@example.com") | guids("__dev1")
     assert warehouse.service.members("all") == both

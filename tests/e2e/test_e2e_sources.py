@@ -8,7 +8,7 @@ from pathlib import Path
 
 import duckdb
 
-from tests.e2e.workshop import Workshop, guids, identities, segment
+from tests.e2e.workshop import Workshop, findings_of, guids, identities, segment
 
 
 def table(header: str, *rows: str) -> str:
@@ -61,7 +61,7 @@ def test_a_sqlite_file_fills_segments_and_its_errors_have_a_location(shop: Works
         "  segmentColumn: tier\n  otherValues: ignore\n"
         "  segments: {gold: {displayName: Gold}, silver: {displayName: Silver}}\n",
     )
-    found = [finding.summary for finding in shop.plan().findings]
+    found = [finding.summary for finding in findings_of(shop.plan())]
     assert "segments.yaml:6:13: users of crm.db: 1 of 4 rows left out as duplicates" in found[-1]
     done(shop)
     assert shop.service.members("all") == identities("a", "b", "c")
@@ -133,7 +133,7 @@ def test_the_rows_of_each_source_are_counted_where_something_changes(shop: Works
         ),
         segment("empty", spec="members: [{identities: [x]}]\nexclude: [{file: {path: a.txt}}]"),
     )
-    said = [finding.summary.split(": ", 1)[1] for finding in shop.plan().findings]
+    said = [finding.summary.split(": ", 1)[1] for finding in findings_of(shop.plan())]
     assert sorted(said) == [
         "a.txt: 2 rows, no duplicates",
         "a.txt: 2 rows, no duplicates",
@@ -144,7 +144,10 @@ def test_the_rows_of_each_source_are_counted_where_something_changes(shop: Works
         ),
     ]
     shop.apply()
-    assert [finding.code for finding in shop.plan().findings] == ["duplicate-rows", "rows-skipped"]
+    assert [finding.code for finding in findings_of(shop.plan())] == [
+        "duplicate-rows",
+        "rows-skipped",
+    ]
 
 
 def test_an_unchanged_folder_is_not_read_and_every_change_is_noticed(

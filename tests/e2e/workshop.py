@@ -13,7 +13,8 @@ from segctl.applying.apply import ApplyResult
 from segctl.core.errors import SegctlError
 from segctl.core.events import Event
 from segctl.core.stop_signal import StopSignal
-from segctl.plan.model import Plan
+from segctl.plan.findings import NOTHING_RECORDED
+from segctl.plan.model import Finding, Plan
 from segctl.session.context import Context
 from segctl.workflows.apply import apply_workspace
 from segctl.workflows.plan import plan_workspace
@@ -236,3 +237,8 @@ def without_matches(plan: Plan) -> Plan:
     matches = ("similar-values", "restriction-matches-nobody")
     findings = tuple(f for f in plan.findings if f.code not in matches)
     return replace(plan, findings=findings, restrictions=())
+
+
+def findings_of(plan: Plan) -> list[Finding]:
+    """Return the findings of a plan, except that nothing is recorded."""
+    return [finding for finding in plan.findings if finding.code != NOTHING_RECORDED]

@@ -1,0 +1,152 @@
+"""Prove a saved plan: everything that it shows or sends fits everything else in it.
+
+``engine.saved_plan`` proves the files; here the document is compared with them.
+"""
+
+from collections.abc import Mapping
+
+from segctl.core.errors import OperationError
+from segctl.engine.model import PackingSummary, SavedChanges, SavedPlanError, SavedPlanFacts
+from segctl.engine.protocols import PlanProver
+from segctl.plan.diff import TOMBSTONE_REASON
+from segctl.plan.file import LoadedPlan
+from segctl.plan.guards import GuardedChange, check_guards
+from segctl.plan.model import Action, Change, Plan, Target
+from segctl.planning.planner import plan_digest, with_requests
+
+_HINT = "Nothing was sent. Make a new plan with `segctl plan --out FILE`."
+_WITH_MEMBERS = (Action.CREATE, Action.ADOPT, Action.UPDATE, Action.REPLACE, Action.NO_OP)
+
+
+def prove_plan(saved: LoadedPlan, prover: PlanProver) -> None:
+    """Raise ``OperationError`` unless the parts of a saved plan fit each other."""
+    plan = saved.plan
+    try:
+        _check_targets(plan)
+        facts = prover.prove_saved_plan(
+            saved.delta,
+            saved.batches,
+            keys=[target.key for target in plan.targets],
+            requests=plan.requests.update,
+            settle_from=plan.requests.update if plan.settle_from is None else plan.settle_from,
+            counting=plan.counting,
+            values=[value for c in plan.changes for _, value in (*c.sample.add, *c.sample.remove)],
+        )
+        _check_changes(plan, facts)
+        _check_totals(plan, facts)
+        _check_refusals(plan, facts)
+    except SavedPlanError as error:
+        raise OperationError(
+            f"the parts of the saved plan do not fit: {error}", hint=_HINT
+        ) from error
+
+
+def _require(is_true: object, problem: str) -> None:
+    if not is_true:
+        raise SavedPlanError(problem)
+
+
+def _check_targets(plan: Plan) -> None:
+    """Check which segment each change creates, fills or empties, and under which name."""
+    count = len(plan.targets)
+    named = [i for c in plan.changes for i in (c.target, c.old_target) if i is not None]
+    _require(len({t.key for t in plan.targets}) == count, "it names a segment twice")
+    _require(sorted(named) == list(range(count)), "its segments and its changes do not match")
+    _require(
+        all((t.customer_segment_id is None) != (t.ct_segment_id is None) or not t.create
+            for t in plan.targets),
+        "a segment has no id",
+    )  # fmt: skip
+    _require(
+        len({c.address for c in plan.changes}) == len(plan.changes) or plan.destroy,
+        "it has two changes of one segment",
+    )
+    for change in plan.changes:
+        if change.target is None:
+            _require(change.action is Action.FORGET, "a change has no segment")
+        else:
+            _check_target(change, plan.targets[change.target])
+        if change.old_target is not None:
+            old = plan.targets[change.old_target]
+            _require(change.action is Action.REPLACE and not old.create, "it replaces wrongly")
+
+
+def _check_target(change: Change, target: Target) -> None:
+    after = change.after
+    _require(target.address == change.address, "a change and its segment have other addresses")
+    if after is None:
+        _require(not target.create, "it creates a segment that is not declared")
+        _require(change.action in (Action.DESTROY, Action.NO_OP), "a change has no declaration")
+        return
+    _require(change.action in _WITH_MEMBERS, "a declared segment is destroyed")
+    if target.create:
+        _require(target.display_name == after.display_name, "a segment is created by another name")
+    if target.customer_segment_id is not None:
+        _require(
+            target.customer_segment_id == after.customer_segment_id,
+            "members are sent to another segment than the one that is shown",
+        )
+
+
+def _check_changes(plan: Plan, facts: SavedPlanFacts) -> None:
+    """Compare the counts and the examples of each change with the changes that are sent."""
+    for change in plan.changes:
+        own = _changes_of(facts.changes, change.target)
+        old = _changes_of(facts.changes, change.old_target)
+        members = change.members
+        _require(
+            (members.add, members.remove, members.reasserted)
+            == (own.add + old.add, own.remove + old.remove, own.reasserted + old.reasserted),
+            f"{change.address} shows other numbers of members than are sent",
+        )
+        if change.old_target is None and change.target is not None:
+            _require(
+                members.after == members.before + own.growth,
+                f"{change.address} shows another number of members than it will have",
+            )
+        targets = {index for index in (change.target, change.old_target) if index is not None}
+        for action, sample in (("ADD", change.sample.add), ("REMOVE", change.sample.remove)):
+            for kind, value in sample:
+                _require(
+                    any((t, action, str(kind), value) in facts.named for t in targets),
+                    f"{change.address} shows users who are not sent",
+                )
+
+
+def _changes_of(changes: Mapping[int, SavedChanges], index: int | None) -> SavedChanges:
+    return changes.get(index, SavedChanges()) if index is not None else SavedChanges()
+
+
+def _check_totals(plan: Plan, facts: SavedPlanFacts) -> None:
+    """Compare the digest, the requests and the estimate."""
+    _require(
+        plan_digest(plan, str(facts.digest)) == plan.digest, "its digest is not that of its content"
+    )
+    requests = plan.requests
+    waits = plan.settle_from is not None
+    _require(waits == (facts.last_asked is not None), "it waits for other changes than it has")
+    _require(requests.floor <= requests.update, "its lower bound is above its requests")
+    packing = PackingSummary(
+        requests=requests.update,
+        naive=requests.naive,
+        floor=requests.floor,
+        settle_from=requests.update if plan.settle_from is None else plan.settle_from,
+        settled_at=0.0 if facts.last_asked is None else facts.last_asked + plan.settle_seconds,
+    )
+    _require(with_requests(plan, packing) == plan, "it shows other requests than it sends")
+
+
+def _check_refusals(plan: Plan, facts: SavedPlanFacts) -> None:
+    """Check that no refusal of a guard was taken out of the plan."""
+    guarded = [
+        GuardedChange(
+            change=change,
+            members_removed=_changes_of(facts.changes, change.target).leaving,
+            is_protected=bool(change.before and change.before.lifecycle.prevent_destroy),
+            is_tombstone=change.reason == TOMBSTONE_REASON,
+        )
+        for change in plan.changes
+    ]
+    known = {(finding.code, finding.address) for finding in plan.error_findings}
+    for finding in check_guards(guarded, max_destroys=plan.max_destroys):
+        _require((finding.code, finding.address) in known, f"the refusal {finding.code} is missing")

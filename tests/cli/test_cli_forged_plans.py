@@ -1,0 +1,143 @@
+"""A saved plan whose parts do not fit each other is neither shown nor applied."""
+
+import hashlib
+import json
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from segctl.emulator.testing import RunningEmulator
+from tests.cli.conftest import Segctl
+
+Document = dict[str, Any]
+
+
+def rewrite(
+    plan: Path,
+    *,
+    document: Callable[[Document], None] = lambda _: None,
+    delta: str = "",
+    batches: str = "",
+) -> None:
+    """Change parts of a plan file. The SQL reads the old rows from ``t``; hashes are right."""
+    with zipfile.ZipFile(plan) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    content = json.loads(parts["plan.json"])
+    document(content["plan"])
+    parts["plan.json"] = json.dumps(content).encode()
+    for name, sql in (("delta.parquet", delta), ("batches.parquet", batches)):
+        if sql:
+            file = plan.with_name(name)
+            file.write_bytes(parts[name])
+            with duckdb.connect() as db:
+                db.execute("SET preserve_insertion_order = true")
+                db.execute(f"CREATE TABLE t AS FROM read_parquet('{file}')")
+                db.execute(f"COPY ({sql}) TO '{file}' (FORMAT parquet)")
+            parts[name] = file.read_bytes()
+            file.unlink()
+    manifest = json.loads(parts["manifest.json"])
+    manifest["files"] = {n: hashlib.sha256(parts[n]).hexdigest() for n in manifest["files"]}
+    parts["manifest.json"] = json.dumps(manifest).encode()
+    with zipfile.ZipFile(plan, "w") as archive:
+        for name, data in parts.items():
+            archive.writestr(name, data)
+
+
+def first_change(change: Callable[[Document], None]) -> Callable[[Document], None]:
+    return lambda plan: change(plan["changes"][0])
+
+
+def first_target(change: Callable[[Document], None]) -> Callable[[Document], None]:
+    return lambda plan: change(plan["targets"][0])
+
+
+OTHER_NAMES = "SELECT * REPLACE (list_transform(names, lambda n: n || 'x') AS names) FROM t"
+FORGERIES: dict[str, dict[str, Any]] = {
+    "other users in the batches": {"batches": OTHER_NAMES},
+    "unknown action in the batches": {
+        "batches": "SELECT * REPLACE (['ZAP' for a in actions] AS actions) FROM t"
+    },
+    "unknown action everywhere": {
+        "batches": "SELECT * REPLACE (['ZAP' for a in actions] AS actions) FROM t",
+        "delta": "SELECT * REPLACE ('ZAP' AS action) FROM t",
+    },
+    "removals in place of additions": {
+        "batches": "SELECT * REPLACE (['REMOVE' for a in actions] AS actions) FROM t",
+        "delta": "SELECT * REPLACE ('REMOVE' AS action) FROM t",
+    },
+    "500 users in an entry": {
+        "batches": "SELECT request, entry, ['identity' for i in range(500)] AS kinds, "
+        "['u' || i for i in range(500)] AS names, targets, actions FROM t LIMIT 1",
+    },
+    "rows doubled": {"delta": "FROM t UNION ALL FROM t"},
+    "entries doubled": {"batches": "FROM t UNION ALL FROM t"},
+    "rows dropped": {"delta": "FROM t LIMIT 1"},
+    "entries dropped": {"batches": "FROM t LIMIT 0"},
+    "both dropped": {"delta": "FROM t LIMIT 0", "batches": "FROM t LIMIT 0"},
+    "target out of range": {
+        "delta": "SELECT * REPLACE (99::INTEGER AS target) FROM t",
+        "batches": "SELECT * REPLACE ([99::INTEGER for x in targets] AS targets) FROM t",
+    },
+    "requests out of range": {"delta": "SELECT * REPLACE (7::INTEGER AS request) FROM t"},
+    "a user that is NULL": {"delta": "SELECT * REPLACE (NULL::VARCHAR AS value) FROM t"},
+    "other columns": {"delta": "SELECT request, target, action, kind, value FROM t"},
+    "other types": {"batches": "SELECT * REPLACE (request::BIGINT AS request) FROM t"},
+    "fewer members shown": {"document": first_change(lambda c: c["members"].update(add=0))},
+    "other size shown": {"document": first_change(lambda c: c["members"].update(after=99))},
+    "other examples shown": {
+        "document": first_change(lambda c: c["sample"].update(add=[["identity", "mallory"]]))
+    },
+    "other display name": {"document": first_target(lambda t: t.update(display_name="Other"))},
+    "other id": {"document": first_target(lambda t: t.update(customer_segment_id="OTHER"))},
+    "fewer requests shown": {"document": lambda p: p["requests"].update(update=0)},
+    "fewer events shown": {"document": lambda p: p["estimate"].update(billable_events=0)},
+    "other digest": {"document": lambda p: p.update(digest="sha256:" + "0" * 64)},
+    "a create left out": {"document": first_target(lambda t: t.update(create=False))},
+    "a change left out": {"document": lambda p: p["changes"].pop()},
+    "a target twice": {"document": lambda p: p["targets"].append(p["targets"][0])},
+    "other account": {"document": lambda p: p.update(account="EVIL")},
+    "settled at once": {"document": lambda p: p.update(settle_from=0, settled_at=0.0)},
+}
+
+
+@pytest.fixture
+def plan(workspace: Path, segctl: Segctl, emulator: RunningEmulator) -> Path:
+    assert emulator.url
+    assert segctl("plan", "--out", "a.segplan").code == 0
+    return workspace / "a.segplan"
+
+
+def test_a_plan_that_was_not_changed_proves(plan: Path, segctl: Segctl) -> None:
+    rewrite(plan, delta="FROM t", batches="FROM t")
+    assert segctl("show", "a.segplan").code == 0
+    assert segctl("apply", "a.segplan").code == 0
+
+
+@pytest.mark.parametrize("forgery", FORGERIES.values(), ids=FORGERIES)
+def test_a_forged_plan_is_refused_before_anything_is_sent(
+    forgery: dict[str, Any], plan: Path, workspace: Path, segctl: Segctl
+) -> None:
+    rewrite(plan, **forgery)
+    shown, applied = segctl("show", "a.segplan"), segctl("apply", "a.segplan")
+    assert (shown.code, shown.out) == (1, "")
+    assert applied.code in (1, 4)
+    assert "plan" in applied.err
+    assert not (workspace / "segctl.state.json").exists()
+
+
+def test_a_refusal_cannot_be_taken_out_of_a_plan(
+    plan: Path, workspace: Path, segctl: Segctl
+) -> None:
+    assert segctl("apply", plan.name).code == 0
+    manifest = workspace / "gold.yaml"
+    head = manifest.read_text(encoding="utf-8").split("  members:")[0]
+    manifest.write_text(f"{head}  members: []\n", encoding="utf-8")
+    assert segctl("plan", "--out", "a.segplan").code == 6
+    rewrite(plan, document=lambda p: p.update(findings=[]))
+    done = segctl("apply", "a.segplan")
+    assert done.code == 1
+    assert "the parts of the saved plan do not fit: its digest" in done.err
