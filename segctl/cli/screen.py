@@ -1,6 +1,7 @@
 """Where a run prints, and in what style. Light to import, since every run creates one."""
 
 import os
+import re
 import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, TextIO
@@ -12,6 +13,9 @@ if TYPE_CHECKING:
     from segctl.core.resources import ResourceLimits
     from segctl.render.style import Style
     from segctl.session.context import Context
+
+_RUNNER_COMMAND = re.compile(r"^([ \t]*)(::|##\[|##vso\[)", re.MULTILINE)
+"""What CI runners take for a command at the beginning of a line: text of a service may hold it."""
 
 _MEMORY, _TEMP_DIR = "SEGCTL_MEMORY_LIMIT", "SEGCTL_TEMP_DIR"
 
@@ -117,5 +121,7 @@ def _wants_color(stream: TextIO, *, no_color: bool) -> bool:
 
 
 def _write(stream: TextIO, text: str) -> None:
+    if "::" in text or "##" in text:
+        text = _RUNNER_COMMAND.sub(r"\1| \2", text)
     stream.write(text)
     stream.flush()

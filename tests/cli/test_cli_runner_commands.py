@@ -1,0 +1,23 @@
+"""No text can speak to the CI runner that shows it."""
+
+import io
+import re
+import sys
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from segctl.cli.screen import Screen
+
+COMMAND = re.compile(r"^\s*(::|##\[|##vso\[)", re.MULTILINE)
+TEXT = st.lists(st.sampled_from(["::error::x", "##[error]", "##vso[x]", " ", "\t", "\n", "a"]))
+
+
+@given(parts=TEXT)
+def test_no_line_begins_like_a_command_of_a_runner(parts: list[str]) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        shown = io.StringIO()
+        patch.setattr(sys, "stderr", shown)
+        Screen().err("".join(parts))
+    assert not any(COMMAND.match(line) for line in shown.getvalue().split("\n"))
