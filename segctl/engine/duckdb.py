@@ -92,7 +92,10 @@ class DuckEngine:
     def parse_select(self, query: str) -> Mapping[str, Any]:
         """Parse one SELECT. Raises ``SourceError`` for anything else."""
         [[document]] = self._db.execute("SELECT json_serialize_sql($1)", [query]).fetchall()
-        tree: dict[str, Any] = json.loads(document)
+        try:
+            tree: dict[str, Any] = json.loads(document)
+        except RecursionError:
+            raise duckdb_errors.nested_too_deeply() from None
         if tree["error"]:
             raise duckdb_errors.not_a_select(tree)
         return tree

@@ -138,6 +138,15 @@ def missing_key(key: str) -> SourceError:
     )
 
 
+def nested_too_deeply() -> SourceError:
+    """Return the error for a query with too many levels of subqueries."""
+    return SourceError(
+        "query-not-select",
+        "the query is nested too deeply",
+        "Split it with WITH, or write fewer levels of subqueries.",
+    )
+
+
 def comment_lines(lines: int) -> SourceError:
     """Return the error for lines of a txt file that are comments, or that end in one."""
     have = "1 line has" if lines == 1 else f"{lines:,} lines have"

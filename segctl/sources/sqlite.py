@@ -78,6 +78,9 @@ def fetch(
                 columns = query_columns(names, segment_column)
             with create_scratch_file(into) as out:
                 return CopiedRows(path=into, rows=_copy(cursor, columns, source, out))
+    except UnicodeDecodeError:
+        # A damaged page can hold the text of a schema, or of an error message.
+        raise errors.explain(sqlite3.DatabaseError("SQLITE_CORRUPT")) from None
     except (sqlite3.Error, sqlite3.Warning) as error:
         if getattr(error, "sqlite_errorname", "") == "SQLITE_INTERRUPT":
             raise KeyboardInterrupt from None

@@ -297,3 +297,43 @@ def test_the_hint_for_json_returns_members_as_written(engine: DuckEngine, root: 
     (root / "n.jsonl").write_text('{"identity": "a"}\n{"identity": 10}\n')
     load(engine, root, "SELECT identity->>'$' AS identity FROM 'n.jsonl'")
     assert members(engine) == ["10", "A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11", "a"]
+
+
+def test_a_query_that_is_nested_too_deeply_is_an_error(engine: DuckEngine, root: Path) -> None:
+    sql = "SELECT identity FROM (" * 900 + "SELECT 'a' AS identity" + ")" * 900
+    with pytest.raises(SourceError, match="the query is nested too deeply"):
+        load(engine, root, sql)
+
+
+@pytest.mark.parametrize("header", ["email,email", "Email,email", 'x,"EMAIL",email'])
+def test_a_name_twice_in_a_header_is_an_error(engine: DuckEngine, root: Path, header: str) -> None:
+    (root / "twice.csv").write_text(f"{header}\na,b,c\n", encoding="utf-8")
+    with pytest.raises(SourceError, match="the file has two columns named"):
+        load(engine, root, "SELECT email AS identity FROM 'twice.csv'")
+
+
+def test_a_query_with_its_own_header_may_name_columns_twice(engine: DuckEngine, root: Path) -> None:
+    (root / "rows.csv").write_text("a,a\nb,b\n", encoding="utf-8")
+    sql = "SELECT column0 AS identity FROM read_csv('rows.csv', header = false)"
+    load(engine, root, sql)
+    assert members(engine) == ["a", "b"]
+
+
+def test_times_are_in_utc_wherever_a_query_runs(
+    engine: DuckEngine, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", "Asia/Kolkata")
+    load(engine, root, "SELECT strftime('2026-01-01 00:00:00Z'::TIMESTAMPTZ, '%H') AS identity")
+    assert members(engine) == ["00"]
+
+
+def test_a_query_runs_in_the_zone_of_the_project(engine: DuckEngine, root: Path) -> None:
+    query = prepare(
+        "SELECT strftime('2026-01-01 00:00:00Z'::TIMESTAMPTZ, '%H:%M') AS identity",
+        {},
+        PathPolicy(root=root),
+        engine.parse_select,
+        time_zone="Asia/Kolkata",
+    )
+    engine.load(query, targets=[0])
+    assert members(engine) == ["05:30"]
