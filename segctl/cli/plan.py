@@ -7,7 +7,7 @@ from segctl.cli.common import common
 from segctl.cli.screen import Screen
 from segctl.cli.views import FORMATS, plan_view
 from segctl.plan.model import Plan
-from segctl.render.report import recovered_line
+from segctl.render.report import unfinished_line
 from segctl.render.style import escaped
 from segctl.workflows.plan import plan_workspace
 
@@ -61,7 +61,9 @@ def command(
     page = plan_view(planned.plan, view=view, identities=mode, style=screen.out_style)
     screen.out(page)
     if planned.recovered:
-        screen.err(recovered_line(planned.recovered, planning=True) + "\n")
+        holder = planned.running
+        running = f"process {holder.pid}, {holder.who}" if holder else ""
+        screen.err(unfinished_line(planned.recovered, running=running) + "\n")
     if out and not planned.plan.error_findings:
         screen.err(_saved(out))
     return _exit_code(planned.plan, detailed=detailed_exitcode)

@@ -81,7 +81,7 @@ class Lines:
         self._tally.count(event)
         match event:
             case Recovered():
-                self._say(report.recovered_line(event, planning=False) + "\n")
+                self._say(report.recovered_line(event) + "\n")
             case ApplyStarted():
                 self._next = self._monotonic() + EVERY_SECONDS
             case Settling():
@@ -132,7 +132,7 @@ class Bar:
         self._tally.count(event)
         match event:
             case Recovered():
-                self._print(report.recovered_line(event, planning=False))
+                self._print(report.recovered_line(event))
             case Settling():
                 self._print(settling_line(event))
             case CreateDone():

@@ -50,7 +50,7 @@ class Screen:
         from segctl.render.report import recovered_line  # noqa: PLC0415 - as above
 
         if isinstance(event, Recovered):
-            self.err(recovered_line(event, planning=False) + "\n")
+            self.err(recovered_line(event) + "\n")
 
     @property
     def out_style(self) -> "Style":

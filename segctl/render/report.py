@@ -77,21 +77,27 @@ def create_line(event: CreateDone) -> str:
     return f"Creating {listed} {_OUTCOME_VERBS[event.outcome]}{detail}"
 
 
-def recovered_line(event: Recovered, *, planning: bool) -> str:
-    """Return a line about an earlier, interrupted apply and the requests in its journal.
+def unfinished_line(event: Recovered, *, running: str) -> str:
+    """Return a line for a plan about an apply whose journal is not merged yet.
 
-    A plan reads the journal without the lock, so the apply may still be running.
+    ``running`` is who runs the apply, empty if it was interrupted.
     """
-    requests = (
+    holds = f"its journal contains {_requests(event)}"
+    if running:
+        return f"An apply is at work ({escaped(running)}): {holds}. The plan includes them."
+    return f"An apply was interrupted: {holds}. The next apply records them."
+
+
+def recovered_line(event: Recovered) -> str:
+    """Return a line about an earlier, interrupted apply that was recovered."""
+    return (
+        f"An earlier apply was interrupted: its journal contained {_requests(event)}. "
+        "They are now recorded in the state."
+    )
+
+
+def _requests(event: Recovered) -> str:
+    return (
         f"{format_count(event.acknowledged, 'acknowledged request')} and "
         f"{format_number(event.uncertain)} without an answer"
-    )
-    if planning:
-        return (
-            f"An apply was interrupted or is still running: its journal contains {requests}. "
-            "The next apply records them."
-        )
-    return (
-        f"An earlier apply was interrupted: its journal contained {requests}. "
-        "They are now recorded in the state."
     )

@@ -124,7 +124,7 @@ def event_line(event: Event) -> Line:
             )
             line = _line("info", message, "settling", **vars(event))
         case Recovered():
-            message = report.recovered_line(event, planning=False)
+            message = report.recovered_line(event)
             line = _line("info", message, "recovered", **vars(event))
         case ApplyEnded():
             complete = report.is_complete(event)

@@ -72,6 +72,7 @@ def advance_state(
         host=state.host or run.host,
         folded=run.journal,
         unfinished=None if is_complete(plan, ledger) else plan.digest,
+        applied=plan.digest if is_complete(plan, ledger) else state.applied,
         sources=_known_sources(state, plan),
         rules=_known_rules(state, plan),
         restrictions=plan.restrictions,

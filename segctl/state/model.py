@@ -112,6 +112,7 @@ class State:
     is the digest of a plan that was applied in part and may be applied again. ``sources`` holds
     the row counts of sources by their fingerprints; ``rules`` the fingerprints of rules that are
     known to hold; ``restrictions`` the sources that take members away, as of the last apply.
+    ``applied`` is the digest of the last plan that was applied completely.
     """
 
     lineage: str
@@ -126,6 +127,7 @@ class State:
     sources: Mapping[str, SourceCounts] = field(default_factory=dict, metadata=OPTIONAL)
     rules: tuple[str, ...] = field(default=(), metadata=OPTIONAL)
     restrictions: tuple[Restriction, ...] = field(default=(), metadata=OPTIONAL)
+    applied: str = field(default="", metadata=OPTIONAL)
 
     def next(self, **changes: object) -> "State":
         """Return the state with ``changes`` and the next serial."""

@@ -117,6 +117,11 @@ def _check_fresh(
     if saved.workspace_digest != desired.digest:
         raise StalePlan("the manifests changed since the plan was made", hint=advice)
     continues = saved.digest in (state.unfinished, abandoned and abandoned.plan)
+    if saved.digest == state.applied and not continues:
+        raise StalePlan(
+            f"this plan was applied already; the state is at serial {state.serial} since",
+            hint="Nothing is left to do. For what changed since, plan again.",
+        )
     if saved.lineage != state.lineage and not (continues and not saved.lineage):
         raise StalePlan("the plan was made from the history of another state", hint=advice)
     if saved.serial != state.serial and not continues:

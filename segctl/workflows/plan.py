@@ -27,10 +27,15 @@ _SECONDS_PER_DAY = 86_400.0
 
 @dataclass(frozen=True, kw_only=True)
 class PlanResult:
-    """A plan, and what the next apply will recover of an interrupted one."""
+    """A plan, and what the journal of an unfinished apply holds.
+
+    If that apply is ``running``, this is who runs it. Otherwise it was interrupted, and the next
+    apply recovers it.
+    """
 
     plan: Plan
     recovered: Recovered | None = None
+    running: LockInfo | None = None
 
 
 def plan_workspace(
@@ -53,10 +58,10 @@ def plan_workspace(
 
     def read_and_plan() -> PlanResult:
         # Read before the state: without a holder now, the state read next is not half-applied.
-        holder = backend.lock_holder() if out else None
+        holder = backend.lock_holder()
         with engine_session(context.limits) as session:
             loaded = load_state(backend, session.open_engine, now=context.clock.now())
-            if holder and loaded.recovered:
+            if holder and loaded.recovered and out:
                 raise _apply_is_running(holder)
             bundle = build_bundle(
                 context,
@@ -76,7 +81,7 @@ def plan_workspace(
                     batches=bundle.batches,
                     disk=context.disk,
                 )
-        return PlanResult(plan=bundle.plan, recovered=loaded.recovered)
+        return PlanResult(plan=bundle.plan, recovered=loaded.recovered, running=holder)
 
     return read_stable(backend, read_and_plan)
 

@@ -117,6 +117,13 @@ def test_a_plan_that_was_not_changed_proves(plan: Path, segctl: Segctl) -> None:
     assert segctl("apply", "a.segplan").code == 0
 
 
+def test_a_plan_that_was_applied_already_is_told_so(plan: Path, segctl: Segctl) -> None:
+    assert segctl("apply", plan.name).code == 0
+    done = segctl("apply", plan.name)
+    assert done.code == 4
+    assert "this plan was applied already; the state is at serial 1 since" in done.err
+
+
 @pytest.mark.parametrize("forgery", FORGERIES.values(), ids=FORGERIES)
 def test_a_forged_plan_is_refused_before_anything_is_sent(
     forgery: dict[str, Any], plan: Path, workspace: Path, segctl: Segctl

@@ -89,11 +89,15 @@ def test_a_create_request_is_one_line(event: CreateDone, line: str) -> None:
 
 def test_a_recovery_counts_the_requests_in_the_journal() -> None:
     event = Recovered(acknowledged=1, uncertain=2)
-    assert report.recovered_line(event, planning=True) == (
-        "An apply was interrupted or is still running: its journal contains 1 acknowledged request "
-        "and 2 without an answer. The next apply records them."
+    assert report.unfinished_line(event, running="") == (
+        "An apply was interrupted: its journal contains 1 acknowledged request and 2 without an "
+        "answer. The next apply records them."
     )
-    assert report.recovered_line(event, planning=False) == (
+    assert report.unfinished_line(event, running="process 7, ci@runner") == (
+        "An apply is at work (process 7, ci@runner): its journal contains 1 acknowledged request "
+        "and 2 without an answer. The plan includes them."
+    )
+    assert report.recovered_line(event) == (
         "An earlier apply was interrupted: its journal contained 1 acknowledged request and "
         "2 without an answer. They are now recorded in the state."
     )
