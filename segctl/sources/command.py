@@ -16,12 +16,14 @@ from pathlib import Path
 from time import monotonic
 from typing import IO
 
+from segctl.core.ci import is_pull_request
 from segctl.core.disk import create_scratch_file
+from segctl.core.process_secrets import hide_variables
 from segctl.engine.model import FileScan, SourceError
 from segctl.manifests.desired import CommandSource
 
 _HIDDEN_PREFIX = "CLEVERTAP_"
-"""Variables with this prefix, the account's credentials, are not passed to a program."""
+"""Variables with this prefix, the account's credentials, are hidden from a program."""
 
 _CHUNK_BYTES = 1 << 16
 _POLL_SECONDS = 0.1
@@ -46,6 +48,14 @@ def fetch(
     ``environment`` holds the variables of this process. The program has no standard input.
     If it is stopped, all processes that it started are stopped with it.
     """
+    if is_pull_request(environment):
+        raise SourceError(
+            "command-in-pull-request",
+            f"the command {source.run[0]} is not run for a pull request, which could name any "
+            "program",
+            "Plan after the merge. `segctl validate` checks the manifests of a pull request.",
+        )
+    hide_variables(_HIDDEN_PREFIX)
     with create_scratch_file(into) as out:
         with _start(source, root, environment) as process:
             stderr = _copy_output(process, out, source)

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -215,3 +216,53 @@ def test_a_process_left_behind_does_not_delay_the_run(engine: DuckEngine, root: 
     [pid] = read(engine, run_script(root, script))[1]
     assert is_alive(pid)
     os.kill(int(pid), signal.SIGKILL)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has /proc")
+def test_a_program_cannot_read_credentials_of_the_process_that_runs_it(tmp_path: Path) -> None:
+    reader = (
+        "import os\nprint('identity')\ntry:\n"
+        " print(open(f'/proc/{os.getppid()}/environ').read().replace(chr(0), ' '))\n"
+        "except PermissionError:\n print('hidden')"
+    )
+    runner = (
+        "import os, pathlib, sys\nfrom segctl.core.diagnostics import Location\n"
+        "from segctl.manifests.desired import CommandSource\n"
+        "from segctl.sources.command import fetch\n"
+        f"source = CommandSource(run=(sys.executable, '-I', '-c', {reader!r}),"
+        " location=Location(file='a'))\n"
+        "into = pathlib.Path('out')\n"
+        "fetch(source, into, root=pathlib.Path(), environment=dict(os.environ))\n"
+        "print(into.read_text(), os.environ['CLEVERTAP_PASSCODE'])"
+    )
+    kept = {name: value for name, value in os.environ.items() if name in ("PATH", "PYTHONPATH")}
+    done = subprocess.run(
+        [sys.executable, "-c", runner],
+        cwd=tmp_path,
+        env={**kept, "CLEVERTAP_PASSCODE": "s3cret", "SHOWN": "yes"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.count("s3cret") == 1  # segctl itself still knows it
+    assert "SHOWN=yes" in done.stdout or "hidden" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"GITHUB_EVENT_NAME": "pull_request"},
+        {"CI_PIPELINE_SOURCE": "merge_request_event"},
+        {"BITBUCKET_PR_ID": "7"},
+        {"BUILDKITE_PULL_REQUEST": "7"},
+    ],
+)
+def test_no_program_runs_for_a_pull_request(root: Path, variables: dict[str, str]) -> None:
+    with pytest.raises(SourceError, match="is not run for a pull request"):
+        run_script(root, "print('identity')", environment=variables)
+
+
+def test_programs_run_outside_of_pull_requests(engine: DuckEngine, root: Path) -> None:
+    environment = {**os.environ, "GITHUB_EVENT_NAME": "push", "BUILDKITE_PULL_REQUEST": "false"}
+    rows = run_script(root, "print('identity\\na')", environment=environment)
+    assert read(engine, rows)[0].rows == 1

@@ -1,0 +1,29 @@
+"""What the environment of a CI job says about the run."""
+
+from collections.abc import Mapping
+
+_PULL_REQUEST_EVENTS = {
+    "GITHUB_EVENT_NAME": ("pull_request", "pull_request_target", "merge_group"),
+    "CI_PIPELINE_SOURCE": ("merge_request_event", "external_pull_request_event"),
+    "BUILD_REASON": ("PullRequest",),
+}
+"""Variables of GitHub, GitLab and Azure, with the values that they have for a pull request."""
+
+_PULL_REQUEST_IDS = (
+    "CI_MERGE_REQUEST_IID",
+    "BITBUCKET_PR_ID",
+    "BUILDKITE_PULL_REQUEST",
+    "CIRCLE_PULL_REQUEST",
+    "SYSTEM_PULLREQUEST_PULLREQUESTID",
+    "CHANGE_ID",
+    "DRONE_PULL_REQUEST",
+    "TRAVIS_PULL_REQUEST",
+)
+"""Variables of further services that name the pull request, empty or ``false`` for none."""
+
+
+def is_pull_request(environment: Mapping[str, str]) -> bool:
+    """Whether a CI job runs for a pull request, whose files nobody may have reviewed yet."""
+    return any(
+        environment.get(name) in values for name, values in _PULL_REQUEST_EVENTS.items()
+    ) or any(environment.get(name, "") not in ("", "false") for name in _PULL_REQUEST_IDS)
