@@ -82,11 +82,11 @@ def test_a_reversed_change_waits_for_the_settle_time(shop: Workshop) -> None:
 
 def test_refused_credentials_stop_at_the_first_request(shop: Workshop) -> None:
     shop.declare(segment("gold", *many(500)))
-    shop.environment["CLEVERTAP_PASSCODE"] = "another"
+    shop.environment["CLEVERTAP_PASSCODE"] = "n0t-ours"
     ran = shop.run("apply", "--auto-approve")
     assert ran.code == 1
     assert "credentials or region" in ran.err
-    assert "another" not in ran.err + ran.out
+    assert "n0t-ours" not in ran.err + ran.out
     assert shop.service.requests == {"create": 1}
     shop.environment["CLEVERTAP_PASSCODE"] = PASSCODE
     shop.apply()
