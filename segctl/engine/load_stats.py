@@ -76,7 +76,9 @@ def stats_from_comparison(
                 for index in (target_indexes if load.is_table else target_indexes[:1])
             )
         else:
-            distinct = count_distinct(db, load, set(target_indexes))
+            distinct = count_distinct(
+                db, load, set(target_indexes), has_invalid=bool(invalid.get(load.number))
+            )
         values = undeclared.get(load.number, [])
         invalid_rows = {
             problem: rows // (repeats or 1)
@@ -109,7 +111,7 @@ def stats_from_rows(
         parameters,
     ).fetchall()
     invalid = {IdentityProblem(problem): count for problem, count in found}
-    distinct = count_distinct(db, load, target_indexes)
+    distinct = count_distinct(db, load, target_indexes, has_invalid=bool(invalid))
     return LoadStats(
         rows=load.rows,
         duplicates=load.rows - sum(invalid.values()) - distinct,
@@ -143,9 +145,13 @@ def add_first_rows(
 
 
 def count_distinct(
-    db: duckdb.DuckDBPyConnection, load: Load, target_indexes: Container[int]
+    db: duckdb.DuckDBPyConnection,
+    load: Load,
+    target_indexes: Container[int],
+    *,
+    has_invalid: bool,
 ) -> int:
-    """Count the distinct rows of a load, without invalid ones.
+    """Count the distinct rows of a load, without invalid ones if it has any.
 
     In a table, only rows for ``target_indexes`` can be invalid: others are not checked.
     """
@@ -154,13 +160,16 @@ def count_distinct(
         columns += ", segment_value"
         is_checked = "coalesce(list_contains($values::VARCHAR[], segment_value), false)"
         parameters["values"] = [value for value, t in load.targets.items() if t in target_indexes]
+    counted = f"count(*) FILTER (WHERE NOT {is_checked} OR ({sql.VALUE_PROBLEM}) IS NULL)"
+    if not has_invalid:
+        counted, parameters = "count(*)", {}
 
     def count(partitions: Sequence[str]) -> int:
         return sum(
             rows
             for partition in partitions
             for (rows,) in db.execute(
-                f"SELECT count(*) FILTER (WHERE NOT {is_checked} OR ({sql.VALUE_PROBLEM}) IS NULL) "
+                f"SELECT {counted} "
                 f"FROM (SELECT DISTINCT {columns} FROM ({load.select}) WHERE {partition})",
                 parameters,
             ).fetchall()

@@ -33,10 +33,9 @@ def folded(value: str) -> str:
     """Return an expression that is equal for values that look alike.
 
     Such values differ only in case, accents' composition, white space around them, invisible
-    characters, or leading ``+`` and zeros. Most values are ASCII, which needs fewer steps.
+    characters, or leading ``+`` and zeros. Most values are ASCII and begin with a letter or another
+    digit than zero: they only need other case.
     """
-    other = f"lower(nfc_normalize({_TRIMMED.replace('{value}', value)}))"
-    return (
-        f"ltrim(CASE WHEN strlen({value}) = length({value}) "
-        f"THEN trim(lower({value}), ' ' || chr(9) || chr(10) || chr(13)) ELSE {other} END, '+0')"
-    )
+    other = normalized(value, ["trim", "nfc", "lower"])
+    is_plain = f"strlen({value}) = length({value}) AND {value} >= '1' AND right({value}, 1) > ' '"
+    return f"CASE WHEN {is_plain} THEN lower({value}) ELSE ltrim({other}, '+0') END"

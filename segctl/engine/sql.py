@@ -75,7 +75,7 @@ VALUE_PROBLEM = f"""CASE
                 AND lower(value) IN ({_KNOWN_MARKS})
                 THEN CASE WHEN lower(value) IN ({_NULL_MARKS})
                      THEN '{IdentityProblem.NULL_MARK}' ELSE '{IdentityProblem.PLACEHOLDER}' END
-            WHEN (contains(value, '+') OR contains(value, '-') OR starts_with(value, '='))
+            WHEN value < 'A' AND (contains(value, 'E') OR contains(value, 'e') OR value[1] = '=')
                 AND regexp_full_match(value, {literal(MANGLED_PATTERN)})
                 THEN '{IdentityProblem.MANGLED}'
         END
