@@ -147,13 +147,17 @@ def nested_too_deeply() -> SourceError:
     )
 
 
-def comment_lines(lines: int) -> SourceError:
-    """Return the error for lines of a txt file that are comments, or that end in one."""
+def comment_lines(lines: int, first: int) -> SourceError:
+    """Return the error for lines of a txt file that are comments, or that end in one.
+
+    ``first`` is the number of the first such line.
+    """
     have = "1 line has" if lines == 1 else f"{lines:,} lines have"
     return SourceError(
         "comment-lines",
         f"{have} a # at the beginning or after white space, as comments do",
         "Set comments: '#' to leave comments out, or comments: '' to take each line as it is.",
+        line=first,
     )
 
 

@@ -163,7 +163,7 @@ class RowReader:
                 raise
             table = self._read_single_threaded(scan)
         if scan.format == "txt" and scan.comments is None:
-            self._check_comments(table)
+            self._check_comments(scan, table)
         return f"FROM {table}"
 
     def _create_table(self, select: str) -> str:
@@ -224,14 +224,23 @@ class RowReader:
                 if rows and not found:
                     raise duckdb_errors.missing_key(str(key))
 
-    def _check_comments(self, table: str) -> None:
+    def _check_comments(self, scan: FileScan, table: str) -> None:
         """Raise ``SourceError`` if a line of a txt file looks like a comment or has one."""
-        [[lines]] = self._db.execute(
-            f"SELECT count(*) FROM {table} WHERE contains(value, '#') AND "
-            f"regexp_matches(value, {sql.literal(scan_sql.COMMENT)})"
-        ).fetchall()
-        if lines:
-            raise duckdb_errors.comment_lines(lines)
+        is_comment = (
+            f"contains(value, '#') AND regexp_matches(value, {sql.literal(scan_sql.COMMENT)})"
+        )
+        [[lines]] = self._db.execute(f"SELECT count(*) FROM {table} WHERE {is_comment}").fetchall()
+        if not lines:
+            return
+        for path in scan.paths:
+            with _add_file_to_errors(path, scan), sql.preserve_order(self._db):
+                [[first]] = self._db.execute(
+                    "SELECT min(line) FROM (SELECT value, row_number() OVER () AS line "
+                    f"FROM ({scan_sql.select_rows(replace(scan, paths=(path,)))})) "
+                    f"WHERE {is_comment}"
+                ).fetchall()
+                if first:
+                    raise duckdb_errors.comment_lines(lines, first)
 
     def _read_single_threaded(self, scan: FileScan) -> str:
         """Read CSV or TSV files into a table with one thread each, and return its name.
