@@ -77,7 +77,7 @@ class DuckEngine:
             config={**DATABASE_OPTIONS, **settings, "preserve_insertion_order": False}
         )
         self._numbers = count()
-        self._reader = RowReader(self._db, scratch, settings, self._numbers)
+        self._reader = RowReader(self._db, scratch, settings, self._numbers, memory=memory)
         self._set_operations = SetOperations(self._db, next(self._numbers))
         self._loads: list[Load] = []
         self._recorded: dict[int, RecordedFiles] = {}
@@ -85,6 +85,7 @@ class DuckEngine:
 
     def close(self) -> None:
         """Close the database."""
+        self._reader.close()
         self._db.close()
 
     # QueryParser

@@ -226,7 +226,7 @@ def truncated_copy(*, sent: int, read: int) -> SourceError:
     )
 
 
-def select_result_columns(columns: Sequence[tuple[str, str]], query: CheckedQuery) -> str:
+def select_result_columns(columns: Sequence[tuple[str, str]], segment_column: str | None) -> str:
     """Return the columns ``identity``, ``guid`` and ``segment_value`` to select from a result.
 
     ``columns`` are the names and types of the result. Raises ``SourceError`` if a column is
@@ -235,8 +235,8 @@ def select_result_columns(columns: Sequence[tuple[str, str]], query: CheckedQuer
     names = [column for column, _ in columns]
     by_key = {column.lower(): (column, type_) for column, type_ in columns}
     wanted = ["identity", "guid"]
-    if query.segment_column:
-        wanted.append(query.segment_column.lower())
+    if segment_column:
+        wanted.append(segment_column.lower())
     for key in wanted:
         if sum(name.lower() == key for name in names) > 1:
             raise source_errors.duplicate_column(key)
@@ -252,11 +252,11 @@ def select_result_columns(columns: Sequence[tuple[str, str]], query: CheckedQuer
         selected.append(f"{identifier(column)}::VARCHAR AS {key}")
     if "identity" not in by_key and "guid" not in by_key:
         raise source_errors.no_member_column(names)
-    if query.segment_column is None:
+    if segment_column is None:
         return ", ".join([*selected, "NULL::VARCHAR AS segment_value"])
-    if query.segment_column.lower() not in by_key:
-        raise source_errors.missing_segment_column(query.segment_column, names)
-    column, _ = by_key[query.segment_column.lower()]
+    if segment_column.lower() not in by_key:
+        raise source_errors.missing_segment_column(segment_column, names)
+    column, _ = by_key[segment_column.lower()]
     return ", ".join([*selected, f"{identifier(column)}::VARCHAR AS segment_value"])
 
 

@@ -11,7 +11,7 @@ from typing import Literal
 
 from segctl.core.identity import IdentityProblem, Kind, SetDigest
 from segctl.core.outcomes import Ledger
-from segctl.manifests.desired import DEFAULT_TIME_ZONE
+from segctl.manifests.desired import DEFAULT_TIME_ZONE, QueryLimits
 from segctl.manifests.file_formats import Format
 from segctl.plan.model import Sample, Users
 
@@ -55,8 +55,8 @@ class CheckedQuery:
 
     Its result has a column ``identity`` or ``guid``, or both with at most one of them set in each
     row, and ``segment_column`` if given. ``headers`` are the CSV files whose first line names
-    columns, each with its delimiter. The query runs in ``time_zone``. ``repeatable`` is true if the
-    same files always give the same rows.
+    columns, each with its delimiter. The query runs in ``time_zone``, within ``limits``.
+    ``repeatable`` is true if the same files always give the same rows.
     """
 
     sql: str
@@ -64,6 +64,7 @@ class CheckedQuery:
     files: tuple[Path, ...]
     headers: tuple[tuple[Path, str], ...] = ()
     time_zone: str = DEFAULT_TIME_ZONE
+    limits: QueryLimits = QueryLimits()
     segment_column: str | None = None
     repeatable: bool = False
 

@@ -10,11 +10,9 @@ import re
 import sys
 from collections import deque
 from collections.abc import Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from threading import Event
 from typing import Any
 
 import duckdb
@@ -32,6 +30,7 @@ from segctl.engine.model import (
     SourceError,
     TargetMembers,
 )
+from segctl.engine.query_process import QueryProcess
 from segctl.engine.resource_errors import is_resource_error
 from segctl.engine.set_operations import select_members
 
@@ -43,7 +42,6 @@ DATABASE_OPTIONS = {
 """DuckDB downloads no extensions."""
 
 _FETCHED_LINES = 10_000
-_INTERRUPT_SECONDS = 0.1
 
 
 class RowReader:
@@ -58,14 +56,25 @@ class RowReader:
         scratch: Path,
         settings: Mapping[str, Any],
         numbers: Iterator[int],
+        *,
+        memory: int | None = None,
     ) -> None:
         self._db = db
         self._scratch = scratch
         self._settings = settings
         self._numbers = numbers
+        self._memory = memory
+        self._queries = QueryProcess(
+            Path(settings.get("temp_directory") or scratch / "spill").with_name("query_spill"),
+            {**DATABASE_OPTIONS, **settings},
+        )
         self._inline: list[tuple[int, InlineRows, Mapping[Kind, str]]] = []
         self._single_threaded: set[Path] = set()
         db.execute("CREATE TEMP TABLE inline_rows (load INTEGER, kind VARCHAR, value VARCHAR)")
+
+    def close(self) -> None:
+        """End the process that runs queries."""
+        self._queries.close()
 
     def prepare(self, rows: Rows, number: int, patterns: Mapping[Kind, str] = NO_PATTERNS) -> str:
         """Return a SELECT over the rows of load ``number``. Raises ``SourceError``.
@@ -301,29 +310,9 @@ class RowReader:
         """Run a query of a manifest in a sealed database; return a SELECT over its result."""
         self._check_headers(query)
         result = self._scratch / f"query_{next(self._numbers)}.parquet"
-        parameters = dict(query.parameters)
-        sealed = duckdb.connect(config={**DATABASE_OPTIONS, **self._settings})
-        try:
-            escaped = [sql.escape_glob(file) for file in query.files]
-            names = dict.fromkeys([*map(str, query.files), *escaped, str(result)])
-            allowed = f"[{', '.join(map(sql.literal, names))}]"
-            sealed.execute(f"SET allowed_paths = {allowed}")
-            sealed.execute("SET enable_external_access = false")
-            sealed.execute(f"SET TimeZone = {sql.literal(query.time_zone)}")
-            sealed.execute("SET lock_configuration = true")
-            # Not a SELECT around the query: that would rename the second of two equal columns.
-            described = sealed.execute(f"DESCRIBE {query.sql}\n", parameters).fetchall()
-            columns = duckdb_errors.select_result_columns(
-                [(row[0], row[1]) for row in described], query
-            )
-            _execute_interruptibly(
-                sealed,
-                f"COPY (SELECT {columns} FROM ({query.sql}\n)) TO {sql.literal(str(result))} "
-                "(FORMAT parquet, USE_TMP_FILE false)",
-                parameters,
-            )
-        finally:
-            sealed.close()
+        escaped = [sql.escape_glob(file) for file in query.files]
+        names = dict.fromkeys([*map(str, query.files), *escaped, str(result)])
+        self._queries.run(query, allowed=list(names), result=result, memory=self._memory)
         return self._select_members(result)
 
     def _convert_copy(self, rows: CopiedRows) -> str:
@@ -399,33 +388,3 @@ def _scans_of_one_file(rows: Rows) -> Iterator[FileScan]:
     """Yield a scan of each file, if there are several."""
     if isinstance(rows, FileScan) and len(rows.paths) > 1:
         yield from (replace(rows, paths=(path,)) for path in rows.paths)
-
-
-def _execute_interruptibly(
-    db: duckdb.DuckDBPyConnection, statement: str, parameters: Mapping[str, str]
-) -> None:
-    """Execute a statement in a thread, so that every signal interrupts it at once.
-
-    DuckDB itself only checks for Ctrl-C. Exceptions of signal handlers are raised here.
-    """
-    may_start, is_over = Event(), Event()
-
-    def execute() -> None:
-        may_start.wait()
-        if not is_over.is_set():
-            db.execute(statement, dict(parameters))
-
-    with ThreadPoolExecutor(max_workers=1) as pool:
-        running: Future[None] | None = None
-        try:
-            # A signal can arrive before ``running`` is assigned, so the statement waits.
-            running = pool.submit(execute)
-            may_start.set()
-            # Not Thread.join: in Python 3.11 an interrupted join considers the thread finished.
-            running.result()
-        finally:
-            is_over.set()
-            may_start.set()
-            while running is not None and not running.done():
-                db.interrupt()  # has no effect before the statement has started
-                wait([running], timeout=_INTERRUPT_SECONDS)

@@ -9,6 +9,7 @@ from segctl.core.diagnostics import Location, Severity
 from segctl.core.holdout import Holdout
 from segctl.core.identity import Kind
 from segctl.core.normalize import normalization_order
+from segctl.core.resources import parse_size
 from segctl.manifests import desired
 from segctl.manifests.documents import (
     AnyDocument,
@@ -94,6 +95,11 @@ def _settings(project: ProjectDocument, base_url: str) -> desired.ProjectSetting
         allowed_folders=tuple(spec.allow_folders),
         patterns=_kind_patterns(spec),
         time_zone=spec.time_zone,
+        query_limits=desired.QueryLimits(
+            timeout_seconds=spec.queries.timeout_seconds,
+            memory=parse_size(spec.queries.memory),
+            scratch=parse_size(spec.queries.scratch),
+        ),
         connections={
             name: desired.Connection(variable=c.env, timeout_seconds=c.timeout_seconds)
             for name, c in spec.connections.items()

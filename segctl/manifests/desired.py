@@ -20,6 +20,18 @@ Role = Literal["include", "intersect", "exclude", "suppress"]
 
 
 @dataclass(frozen=True, kw_only=True)
+class QueryLimits:
+    """What one query may take: seconds, bytes of memory, bytes of scratch files."""
+
+    timeout_seconds: float = 600.0
+    memory: int = 4_000_000_000
+    scratch: int = 20_000_000_000
+
+
+DEFAULT_QUERY_LIMITS = QueryLimits()
+
+
+@dataclass(frozen=True, kw_only=True)
 class Tolerance:
     """What to do with invalid rows of a source.
 
@@ -285,6 +297,7 @@ class ProjectSettings:
     allowed_folders: tuple[str, ...] = ()
     connections: Mapping[str, Connection] = field(default_factory=dict)
     time_zone: str = DEFAULT_TIME_ZONE
+    query_limits: QueryLimits = QueryLimits()
     patterns: Mapping[Kind, str] = field(default_factory=dict)
 
 

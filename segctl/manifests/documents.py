@@ -22,6 +22,7 @@ from segctl.manifests.field_types import (
     Percent,
     RegularExpression,
     Seconds,
+    Size,
     Text,
     TimeLimit,
     TimeZone,
@@ -149,6 +150,16 @@ class Connection(Section):
     )
 
 
+class QuerySettings(Section):
+    """What one query over files may take. It runs in a process that is ended at these limits."""
+
+    timeout_seconds: TimeLimit = Field(
+        default=600.0, description="Seconds after which a query is stopped."
+    )
+    memory: Size = Field(default="4GB", description="Memory of a query, such as 512MB or 4GB.")
+    scratch: Size = Field(default="20GB", description="Scratch files of a query, such as 20GB.")
+
+
 class ProjectSpec(Section):
     """The settings of a workspace."""
 
@@ -176,6 +187,9 @@ class ProjectSpec(Section):
     )
     connections: dict[Name, Connection] = Field(
         default={}, description="The databases that sources may read, by name."
+    )
+    queries: QuerySettings = Field(
+        default=QuerySettings(), description="What one query over files may take."
     )
     time_zone: TimeZone = Field(
         default=DEFAULT_TIME_ZONE,

@@ -21,6 +21,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError
 
 from segctl.core.address import NAME_PATTERN
+from segctl.core.resources import parse_size
 from segctl.manifests.yaml_tree import Unquoted
 
 _WHOLE_NUMBER = re.compile(r"0|-?[1-9][0-9]{0,17}")
@@ -70,6 +71,16 @@ def _whole_number(value: Any) -> int:
     if isinstance(value, Unquoted) and _DIGITS.fullmatch(value):
         raise field_error("wrong-type", "{name} has too many digits.", "Write at most 18 digits.")
     raise _type_error("a whole number", value, "Write plain digits, such as 10.")
+
+
+def _size(value: str) -> str:
+    try:
+        parse_size(value)
+    except ValueError:
+        raise field_error(
+            "wrong-type", "{name} is not an amount of memory.", "Write it as 512MB or 4GB."
+        ) from None
+    return value
 
 
 def _time_zone(value: str) -> str:
@@ -172,6 +183,7 @@ Text = Annotated[str, _AsWritten()]
 """Any text, exactly as written."""
 
 Line = Annotated[Text, AfterValidator(_line)]
+Size = Annotated[Text, AfterValidator(_size)]
 TimeZone = Annotated[Text, AfterValidator(_time_zone)]
 RegularExpression = Annotated[Text, AfterValidator(_regular_expression)]
 """One line of text, not blank, without white space at its ends."""

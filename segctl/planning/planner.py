@@ -134,6 +134,7 @@ def build_plan(
         environment=environment,
         connections=project.connections,
         time_zone=project.time_zone,
+        query_limits=project.query_limits,
     )
     inputs = find_sources(desired, scope, context)
     selection = select_reads(

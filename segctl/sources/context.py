@@ -7,7 +7,7 @@ from pathlib import Path
 
 from segctl.engine.model import CheckedQuery, FileScan, Rows
 from segctl.engine.protocols import Engine
-from segctl.manifests.desired import DEFAULT_TIME_ZONE, Connection
+from segctl.manifests.desired import DEFAULT_TIME_ZONE, Connection, QueryLimits
 from segctl.sources.path_policy import PathPolicy
 
 
@@ -18,7 +18,7 @@ class SourceContext:
     ``open_engine`` returns the run's engine and opens it on the first call. ``scratch`` is
     a private folder that is removed after the run. ``environment`` holds the variables of
     the process, ``connections`` the databases that ``segctl.yaml`` declares. Queries run in
-    ``time_zone``.
+    ``time_zone``, within ``query_limits``.
     """
 
     policy: PathPolicy
@@ -27,6 +27,7 @@ class SourceContext:
     environment: Mapping[str, str] = field(repr=False)
     connections: Mapping[str, Connection] = field(default_factory=dict)
     time_zone: str = DEFAULT_TIME_ZONE
+    query_limits: QueryLimits = QueryLimits()
     _numbers: Iterator[int] = field(default_factory=count, repr=False)
 
     @property

@@ -15,7 +15,7 @@ from typing import Any
 from segctl.engine.model import CheckedQuery, SourceError
 from segctl.engine.source_errors import not_a_select, several_statements
 from segctl.engine.sql import file_names
-from segctl.manifests.desired import DEFAULT_TIME_ZONE
+from segctl.manifests.desired import DEFAULT_QUERY_LIMITS, DEFAULT_TIME_ZONE, QueryLimits
 from segctl.sources.files import partition_values
 from segctl.sources.path_policy import PathPolicy
 from segctl.sources.repeatable import is_repeatable
@@ -93,6 +93,7 @@ def prepare(
     parse: Callable[[str], Tree],
     *,
     time_zone: str = DEFAULT_TIME_ZONE,
+    limits: QueryLimits = DEFAULT_QUERY_LIMITS,
     segment_column: str | None = None,
 ) -> CheckedQuery:
     """Check a query and replace its file names by real files. Raises ``SourceError``."""
@@ -115,6 +116,7 @@ def prepare(
         files=tuple(dict.fromkeys(rewrite.files)),
         headers=tuple(dict.fromkeys(rewrite.headers)),
         time_zone=time_zone,
+        limits=limits,
         segment_column=segment_column,
         repeatable=is_repeatable(nodes),
     )

@@ -39,6 +39,7 @@ def resolve_rows(
                 context.policy,
                 context.engine.parse_select,
                 time_zone=context.time_zone,
+                limits=context.query_limits,
                 segment_column=segment_column,
             )
         case SqliteSource():

@@ -37,6 +37,7 @@ INSERT INTO users VALUES ('ann@example.com', NULL), ('carl@example.com', '2026-0
 TABLES: dict[str, type[BaseModel]] = {
     "spec": documents.ProjectSpec,
     "spec.provider": documents.Provider,
+    "spec.queries": documents.QuerySettings,
     "spec.state": documents.StateSettings,
     "spec.guards": documents.ProjectGuards,
     "spec.rejects": documents.RejectSettings,
