@@ -108,7 +108,7 @@ def test_a_partly_applied_plan_continues_from_the_same_file(shop: Workshop, tmp_
         "rest": identities(*many(10)),
     }
     again = shop.run("apply", file)
-    assert (again.code, "the plan was made from" in again.err) == (4, True)
+    assert (again.code, "this plan was applied already" in again.err) == (4, True)
 
 
 def test_another_plan_in_between_makes_a_saved_plan_stale(shop: Workshop, tmp_path: Path) -> None:
