@@ -96,8 +96,8 @@ def check_restriction(
             severity=Severity.WARNING,
             code="similar-values",
             address=address,
-            summary=f"{size.place}: {look} like a value of {size.name} in another form, and so "
-            "cannot be left out",
+            summary=f"{size.place}: {look} like a value of {size.name} in another form; "
+            "they are not left out",
             detail="Forms differ in case, Unicode composition, white space, invisible characters, "
             "a leading + or zeros, or in guid and identity. Values are compared as written. If "
             "they are the same users, set normalize on this source, such as normalize: [lower].",
