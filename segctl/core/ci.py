@@ -1,5 +1,6 @@
 """What the environment of a CI job says about the run."""
 
+import re
 from collections.abc import Mapping
 
 _PULL_REQUEST_EVENTS = {
@@ -20,6 +21,19 @@ _PULL_REQUEST_IDS = (
     "TRAVIS_PULL_REQUEST",
 )
 """Variables of further services that name the pull request, empty or ``false`` for none."""
+
+
+_COMMITS = (
+    *("GITHUB_SHA", "CI_COMMIT_SHA", "BITBUCKET_COMMIT", "BUILDKITE_COMMIT", "CIRCLE_SHA1"),
+    *("BUILD_SOURCEVERSION", "GIT_COMMIT", "DRONE_COMMIT_SHA", "TRAVIS_COMMIT"),
+)
+"""The variables in which CI services name the commit of a job."""
+
+
+def commit_of(environment: Mapping[str, str]) -> str:
+    """Return the commit of a CI job, empty outside of CI."""
+    found = (environment.get(name, "") for name in _COMMITS)
+    return next((commit for commit in found if re.fullmatch("[0-9a-fA-F]{7,64}", commit)), "")
 
 
 def is_pull_request(environment: Mapping[str, str]) -> bool:

@@ -204,7 +204,8 @@ class Plan:
     reverse a change whose last request got no answer; they are sent no earlier than
     ``settled_at`` (seconds since 1970). ``sources`` holds the row counts of the sources by
     fingerprint, ``rules`` the fingerprints of the rules that hold, and ``restrictions`` what the
-    next plan compares the sources that take members away with.
+    next plan compares the sources that take members away with. ``made_at`` (seconds since 1970)
+    and ``commit`` say when and from what it was made; they do not count in a comparison of plans.
     """
 
     lineage: str
@@ -232,6 +233,8 @@ class Plan:
     sources: Mapping[str, SourceCounts] = field(default_factory=dict, metadata=OPTIONAL)
     rules: tuple[str, ...] = field(default=(), metadata=OPTIONAL)
     restrictions: tuple[Restriction, ...] = field(default=(), metadata=OPTIONAL)
+    made_at: float = field(default=0.0, compare=False, metadata=OPTIONAL)
+    commit: str = field(default="", compare=False, metadata=OPTIONAL)
 
     def count(self, *actions: Action) -> int:
         """Count the changes that have one of these actions."""

@@ -63,7 +63,8 @@ class PlanOptions:
 
     ``patterns`` select addresses, all if empty. ``destroy`` treats every manifest as deleted.
     Memberships refused before ``retry_before`` (seconds since 1970) are sent again.
-    ``reread`` reads every source, even if it is unchanged.
+    ``reread`` reads every source, even if it is unchanged. The plan is made at ``made_at``, in
+    seconds since 1970.
     """
 
     account: str | None
@@ -72,6 +73,8 @@ class PlanOptions:
     destroy: bool = False
     retry_before: float | None = None
     reread: bool = False
+    made_at: float = 0.0
+    commit: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -422,6 +425,8 @@ def _assemble_plan(
         sources=comparison.source_counts,
         rules=comparison.passing_rules,
         restrictions=comparison.restrictions,
+        made_at=options.made_at,
+        commit=options.commit,
     )
     plan = replace(plan, digest=plan_digest(plan, str(comparison.delta_digest)))
     return with_requests(plan, comparison.packing)

@@ -29,6 +29,13 @@ def document(plan: Plan) -> dict[str, Any]:
         "lineage": plan.lineage,
         "serial": plan.serial,
         "digest": plan.digest,
+        "made": {
+            "at": plan.made_at or None,
+            "commit": plan.commit or None,
+            "account": plan.account,
+            "host": plan.host,
+            "variables": dict(plan.variables),
+        },
         "changes": [change_object(change) for change in plan.changes],
         "summary": summary_object(plan),
         "requests": asdict(plan.requests),

@@ -30,7 +30,9 @@ def render(plan: Plan, *, identities: Identities = Identities.MASKED, limit: int
     """Return the comment, at most ``limit`` characters long. A note counts what is left out."""
     changes = phrases.most_dangerous_first(plan)
     head = [*_summary(plan), *_findings(plan, identities, limit // 4)]
-    foot = [f"<sub>Plan digest {_code(plan.digest)}</sub>", "<!-- segctl plan -->"]
+    origin = escape(phrases.origin_line(plan))
+    foot = [f"<sub>{f'{origin} ' if origin else ''}Plan digest {_code(plan.digest)}</sub>"]
+    foot.append("<!-- segctl plan -->")
     room = limit - _length([*head, *foot]) - len(_CUT_NOTE) - 200
     rows = _fitting((_row(change) for change in changes), int(room * _TABLE_SHARE))
     table = [_table(rows)] if rows else []

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from enum import StrEnum
 from itertools import groupby
 
@@ -220,6 +221,22 @@ def target_note(plan: Plan) -> str:
         return ""
     patterns = ", ".join(escaped(pattern) for pattern in plan.targeted)
     return f"Only segments matching --target are planned: {patterns}"
+
+
+def origin_line(plan: Plan) -> str:
+    """Return from what the plan was made, if it has variables or CI names its commit."""
+    if not (plan.commit or plan.variables):
+        return ""
+    parts = [f"for account {escaped(plan.account)}"] if plan.account else []
+    if plan.commit:
+        parts.append(f"from commit {plan.commit[:12]}")
+    if plan.made_at:
+        made = datetime.fromtimestamp(plan.made_at, UTC)
+        parts.append(f"at {made:%Y-%m-%d %H:%M} UTC")
+    if plan.variables:
+        values = (f"{name} = {quoted(value)}" for name, value in plan.variables.items())
+        parts.append(f"with {', '.join(values)}")
+    return f"Made {' '.join(parts)}."
 
 
 def severity_title(severity: Severity) -> str:

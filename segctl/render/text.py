@@ -178,6 +178,8 @@ def _summary(plan: Plan, style: Style) -> Iterator[str]:
         yield phrases.members_line(plan)
         if line := phrases.creates_line(plan):
             yield line
+        if line := phrases.origin_line(plan):
+            yield style.dim(line)
     if line := phrases.refusal_line(plan, position=" above"):
         yield ""
         yield style.red(style.bold(line))

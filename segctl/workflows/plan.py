@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from segctl.backends.base import LockInfo
+from segctl.core.ci import commit_of
 from segctl.core.errors import StateLocked, WrongAccount
 from segctl.core.events import Recovered
 from segctl.manifests.desired import DesiredState
@@ -132,6 +133,8 @@ def build_bundle(
             destroy=destroy,
             retry_before=None if days is None else context.clock.now() - days * _SECONDS_PER_DAY,
             reread=reread,
+            made_at=context.clock.now(),
+            commit=commit_of(context.environment),
         ),
         engine=session.open_engine,
         recorded_files=loaded.recorded(),
