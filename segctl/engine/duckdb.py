@@ -36,6 +36,7 @@ from segctl.engine.model import (
     RecordedFiles,
     Rows,
     SavedPlanFacts,
+    SavedPlanFiles,
     SentApply,
     SourceError,
 )
@@ -281,28 +282,9 @@ class DuckEngine:
     # PlanProver
 
     @translate_resource_errors
-    def prove_saved_plan(
-        self,
-        delta_file: Path,
-        batches_file: Path,
-        *,
-        keys: Sequence[str],
-        requests: int,
-        settle_from: int,
-        counting: Counting,
-        values: Sequence[str],
-    ) -> SavedPlanFacts:
+    def prove_saved_plan(self, files: SavedPlanFiles) -> SavedPlanFacts:
         """Return what the files of a saved plan contain. Raises ``SavedPlanError``."""
-        return prove_files(
-            self._db,
-            delta_file,
-            batches_file,
-            keys=keys,
-            requests=requests,
-            settle_from=settle_from,
-            counting=counting,
-            values=values,
-        )
+        return prove_files(self._db, files)
 
     # OutcomeFolder
 

@@ -98,6 +98,7 @@ A negative index means a declared segment that is not part of the plan.
 """
 
 NO_PATTERNS: Mapping[Kind, str] = {}
+"""The patterns of a source whose keys may have any form."""
 
 Counting = Literal["strict", "distinct"]
 """How the limits of a request are counted. See ``packing.Limits``."""
@@ -344,6 +345,23 @@ class SavedPlanFacts:
     digest: SetDigest
     last_asked: float | None
     named: frozenset[tuple[int, str, str, str]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SavedPlanFiles:
+    """The files of a saved plan, and what its document says of them.
+
+    ``keys`` are the ids of the targets, ``requests`` the number of requests, of which those from
+    ``settle_from`` on wait. ``values`` are the users whose changes the caller wants to know.
+    """
+
+    delta: Path
+    batches: Path
+    keys: tuple[str, ...]
+    requests: int
+    settle_from: int
+    counting: Counting
+    values: tuple[str, ...] = field(repr=False)
 
 
 class SavedPlanError(Exception):

@@ -27,6 +27,7 @@ from segctl.engine.model import (
     RecordedFiles,
     Rows,
     SavedPlanFacts,
+    SavedPlanFiles,
     SentApply,
 )
 from segctl.manifests.desired import Role
@@ -129,22 +130,10 @@ class RequestPacker(Protocol):
 class PlanProver(Protocol):
     """Proves the files of a saved plan."""
 
-    def prove_saved_plan(
-        self,
-        delta_file: Path,
-        batches_file: Path,
-        *,
-        keys: Sequence[str],
-        requests: int,
-        settle_from: int,
-        counting: Counting,
-        values: Sequence[str],
-    ) -> SavedPlanFacts:
-        """Return what the files contain, if the batches send exactly the delta.
+    def prove_saved_plan(self, files: SavedPlanFiles) -> SavedPlanFacts:
+        """Return what the files contain; raises ``SavedPlanError``.
 
-        ``keys`` are the ids of the targets, ``requests`` the number of requests, of which those
-        from ``settle_from`` on wait. ``values`` are users whose changes are asked for. Raises
-        ``SavedPlanError``.
+        The batches then send exactly the delta.
         """
 
 

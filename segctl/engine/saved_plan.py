@@ -4,13 +4,13 @@ A plan file can be changed by anybody who can write it, with hashes that match. 
 from its batches, and what a reviewer saw from its counts, so each is compared with the delta.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import duckdb
 
 from segctl.engine import delta, sql
-from segctl.engine.model import Counting, SavedChanges, SavedPlanError, SavedPlanFacts
+from segctl.engine.model import SavedChanges, SavedPlanError, SavedPlanFacts, SavedPlanFiles
 from segctl.packing.model import Limits
 
 _DELTA_COLUMNS = {
@@ -37,8 +37,10 @@ SELECT CASE
         THEN 'a change has no request, segment, action or user'
     WHEN action NOT IN ('ADD', 'REMOVE') THEN 'a change has an unknown action'
     WHEN kind NOT IN ('identity', 'guid') THEN 'a user has an unknown kind'
-    WHEN target < 0 OR target >= $targets THEN 'a change names a segment that the plan has not'
-    WHEN request < -1 OR request >= $requests THEN 'a change is in a request that the plan has not'
+    WHEN target < 0 OR target >= $targets
+        THEN 'a change names a segment that the plan does not have'
+    WHEN request < -1 OR request >= $requests
+        THEN 'a change is in a request that the plan does not have'
     WHEN request >= 0 AND (recorded IS NULL OR reasserted IS NULL)
         THEN 'a change does not say whether it is recorded'
     WHEN value = '' OR (request >= 0 AND action = 'ADD' AND ({sql.VALUE_PROBLEM}) IS NOT NULL)
@@ -121,36 +123,33 @@ WHERE request >= 0 AND list_contains($values::VARCHAR[], value)
 """
 
 
-def prove_files(
-    db: duckdb.DuckDBPyConnection,
-    delta_file: Path,
-    batches_file: Path,
-    *,
-    keys: Sequence[str],
-    requests: int,
-    settle_from: int,
-    counting: Counting,
-    values: Sequence[str],
-) -> SavedPlanFacts:
+def prove_files(db: duckdb.DuckDBPyConnection, files: SavedPlanFiles) -> SavedPlanFacts:
     """Prove a delta and its batches, and return what they contain; see ``PlanProver``."""
     try:
-        _check_columns(db, delta_file, _DELTA_COLUMNS)
-        _check_columns(db, batches_file, _BATCH_COLUMNS)
+        _check_columns(db, files.delta, _DELTA_COLUMNS)
+        _check_columns(db, files.batches, _BATCH_COLUMNS)
         db.execute(
             "CREATE OR REPLACE VIEW saved_changes AS FROM "
-            f"read_parquet({sql.file_name(delta_file)})"
+            f"read_parquet({sql.file_name(files.delta)})"
         )
-        limits = Limits(counting=counting)
-        _check(db, _DELTA_PROBLEMS, targets=len(keys), requests=requests, settle_from=settle_from)
+        limits = Limits(counting=files.counting)
+        _check(
+            db,
+            _DELTA_PROBLEMS,
+            targets=len(files.keys),
+            requests=files.requests,
+            settle_from=files.settle_from,
+        )
         _check(db, _REPEATED)
-        _check(db, _MISSING_REQUESTS, requests=requests)
-        batches = sql.file_name(batches_file)
+        _check(db, _MISSING_REQUESTS, requests=files.requests)
+        batches = sql.file_name(files.batches)
         _check(db, _BATCH_PROBLEMS.replace("{batches}", batches))
-        size = _STRICT_LIMITS if counting == "strict" else _DISTINCT_LIMITS
+        size = _STRICT_LIMITS if files.counting == "strict" else _DISTINCT_LIMITS
         _check(db, size.replace("{batches}", batches), users=limits.users, segments=limits.segments)
         _check(db, _DIFFERENT.replace("{batches}", batches))
         counted = db.execute(_COUNTS).fetchall()
-        named = db.execute(_NAMED, {"values": list(values)}).fetchall() if values else []
+        values = list(files.values)
+        named = db.execute(_NAMED, {"values": values}).fetchall() if values else []
         [[last_asked]] = db.execute(
             "SELECT max(settle_from) FROM saved_changes WHERE request >= 0"
         ).fetchall()
@@ -162,7 +161,7 @@ def prove_files(
                 )
                 for index, add, remove, again, growth, leaving in counted
             },
-            digest=delta.digest_delta(db, keys),
+            digest=delta.digest_delta(db, files.keys),
             last_asked=last_asked,
             named=frozenset(named),
         )

@@ -6,7 +6,13 @@
 from collections.abc import Mapping
 
 from segctl.core.errors import OperationError
-from segctl.engine.model import PackingSummary, SavedChanges, SavedPlanError, SavedPlanFacts
+from segctl.engine.model import (
+    PackingSummary,
+    SavedChanges,
+    SavedPlanError,
+    SavedPlanFacts,
+    SavedPlanFiles,
+)
 from segctl.engine.protocols import PlanProver
 from segctl.plan.diff import TOMBSTONE_REASON
 from segctl.plan.file import LoadedPlan
@@ -23,15 +29,7 @@ def prove_plan(saved: LoadedPlan, prover: PlanProver) -> None:
     plan = saved.plan
     try:
         _check_targets(plan)
-        facts = prover.prove_saved_plan(
-            saved.delta,
-            saved.batches,
-            keys=[target.key for target in plan.targets],
-            requests=plan.requests.update,
-            settle_from=plan.requests.update if plan.settle_from is None else plan.settle_from,
-            counting=plan.counting,
-            values=[value for c in plan.changes for _, value in (*c.sample.add, *c.sample.remove)],
-        )
+        facts = prover.prove_saved_plan(_files_of(saved))
         _check_changes(plan, facts)
         _check_totals(plan, facts)
         _check_refusals(plan, facts)
@@ -39,6 +37,19 @@ def prove_plan(saved: LoadedPlan, prover: PlanProver) -> None:
         raise OperationError(
             f"the parts of the saved plan do not fit: {error}", hint=_HINT
         ) from error
+
+
+def _files_of(saved: LoadedPlan) -> SavedPlanFiles:
+    plan = saved.plan
+    return SavedPlanFiles(
+        delta=saved.delta,
+        batches=saved.batches,
+        keys=tuple(target.key for target in plan.targets),
+        requests=plan.requests.update,
+        settle_from=plan.requests.update if plan.settle_from is None else plan.settle_from,
+        counting=plan.counting,
+        values=tuple(v for c in plan.changes for _, v in (*c.sample.add, *c.sample.remove)),
+    )
 
 
 def _require(is_true: object, problem: str) -> None:
@@ -57,10 +68,6 @@ def _check_targets(plan: Plan) -> None:
             for t in plan.targets),
         "a segment has no id",
     )  # fmt: skip
-    _require(
-        len({c.address for c in plan.changes}) == len(plan.changes) or plan.destroy,
-        "it has two changes of one segment",
-    )
     for change in plan.changes:
         if change.target is None:
             _require(change.action is Action.FORGET, "a change has no segment")

@@ -97,7 +97,7 @@ def _apply_is_running(holder: LockInfo) -> StateLocked:
 
 
 def read_saved_plan(context: Context, file: Path) -> Plan:
-    """Return a saved plan that proves, without its members. Raises ``OperationError``."""
+    """Return a proved saved plan, without its members. Raises ``OperationError``."""
     from segctl.planning.proof import prove_plan  # noqa: PLC0415 - heavy
 
     with engine_session(context.limits) as session:

@@ -148,3 +148,21 @@ def test_a_refusal_cannot_be_taken_out_of_a_plan(
     done = segctl("apply", "a.segplan")
     assert done.code == 1
     assert "the parts of the saved plan do not fit: its digest" in done.err
+
+
+def test_a_plan_with_two_changes_at_one_address_proves(
+    plan: Path, workspace: Path, segctl: Segctl
+) -> None:
+    """A segment moves to the address of one that is destroyed."""
+    manifest = workspace / "gold.yaml"
+    text = manifest.read_text(encoding="utf-8")
+    vip = text.split("---")[0].replace("gold", "vip").replace("Gold", "VIP")
+    manifest.write_text(f"{text}---\n{vip.replace('SEG-GOLD', 'SEG-VIP')}", encoding="utf-8")
+    assert segctl("apply", "--auto-approve").code == 0
+    manifest.write_text(text.replace("SEG-GOLD", "SEG-VIP"), encoding="utf-8")
+    assert segctl("plan", "--out", plan.name).code == 0
+    shown = segctl("show", plan.name)
+    assert shown.code == 0
+    assert "segment.gold will be destroyed" in shown.out
+    assert "it was segment.vip" in shown.out
+    assert segctl("apply", plan.name).code == 0
