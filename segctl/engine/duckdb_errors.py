@@ -106,11 +106,11 @@ def unreadable_header() -> SourceError:
     )
 
 
-def duplicate_column(column: str) -> SourceError:
-    """Return the error for a header that contains a name twice."""
+def duplicate_column(column: str, columns: Sequence[str]) -> SourceError:
+    """Return the error for a header that contains a name twice. ``columns`` are all its names."""
     return SourceError(
         "missing-column",
-        f'the file has two columns named "{source_errors.show_name(column)}"',
+        f'the file has two columns named "{source_errors.show_name(column, columns)}"',
         "Remove or rename one of them.",
     )
 
@@ -120,7 +120,7 @@ def check_distinct(names: Sequence[str]) -> None:
     seen: set[str] = set()
     for name in names:
         if name.lower() in seen:
-            raise duplicate_column(name)
+            raise duplicate_column(name, names)
         seen.add(name.lower())
 
 

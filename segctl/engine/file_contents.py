@@ -67,7 +67,7 @@ _PROGRAM_MESSAGE = re.compile(
     rb"\(\d+ rows?(?: affected)?\)|Query OK,.*|Segmentation fault.*|Killed)\r?$",
     re.MULTILINE,
 )
-"""What programs print beside rows: a stack trace, a message, a count of rows."""
+"""Lines that programs print next to rows: a stack trace, a message, a count of rows."""
 
 
 class _Truncated(Exception):
@@ -85,12 +85,13 @@ class _Damaged(Exception):
 def check_files(files: Iterable[Path], format_: Format | None) -> None:
     """Raise ``SourceError`` for the first file that is incomplete, damaged or no list.
 
-    Without ``format_``, the name of each file shows its format; others are not looked at.
+    Without ``format_``, they are files of a query: the name of each shows its format, and lines
+    of text are rows of csv.
     """
     for file in files:
         try:
             with file.open("rb") as stream:
-                _check_file(stream, file, format_ or infer_format(file.name))
+                _check_file(stream, file, format_ or _format_in_query(file))
         except SourceError as error:
             error.file = file
             raise
@@ -109,6 +110,11 @@ def check_files(files: Iterable[Path], format_: Format | None) -> None:
             raise _error(file, summary, "Run the same command again.") from None
         except OSError as error:
             raise _error(file, (error.strerror or "it cannot be read").lower(), "") from None
+
+
+def _format_in_query(file: Path) -> Format | None:
+    format_ = infer_format(file.name)
+    return "csv" if format_ == "txt" else format_
 
 
 def _error(file: Path, summary: str, detail: str) -> SourceError:
@@ -181,7 +187,12 @@ def _check_text(chunks: Iterator[bytes], format_: Format) -> None:
         chunk = next(chunks, b"")
     first_line = start.split(b"\n", 1)[0]
     if format_ == "txt" or (format_ != "jsonl" and not re.search(rb"[,;|\t]", first_line)):
-        _check_messages(start[:_END_BYTES], 1)
+        if len(start) > _END_BYTES:
+            start = start[:_END_BYTES].rpartition(b"\n")[0]
+        if len(end) == _END_BYTES:
+            end = end.partition(b"\n")[2]
+        # A part of a line may look like a message.
+        _check_messages(start, 1)
         _check_messages(end, rows.lines - end.count(b"\n") + 1)
 
 

@@ -6,6 +6,7 @@ system, and killed. It reads one request per line from standard input and answer
 
 import ctypes
 import json
+import math
 import resource
 import signal
 import sys
@@ -28,7 +29,9 @@ def main() -> None:
     memory, scratch = int(sys.argv[1]), int(sys.argv[2])
     _limit(memory=memory, scratch=scratch)
     for line in sys.stdin.buffer:
-        answer = _answer(json.loads(line))
+        request = json.loads(line)
+        _limit_cpu(request["cpu_seconds"])
+        answer = _answer(request)
         sys.stdout.write(json.dumps(answer) + "\n")
         sys.stdout.flush()
 
@@ -40,6 +43,17 @@ def _limit(*, memory: int, scratch: int) -> None:
     _set_limit(resource.RLIMIT_FSIZE, scratch)
     _set_limit(resource.RLIMIT_CORE, 0)
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # a write fails instead
+
+
+def _limit_cpu(seconds: int) -> None:
+    """Let the process use so much more CPU time."""
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    used = math.ceil(usage.ru_utime + usage.ru_stime)
+    _, hard = resource.getrlimit(resource.RLIMIT_CPU)
+    limit = used + seconds
+    resource.setrlimit(
+        resource.RLIMIT_CPU, (limit if hard == resource.RLIM_INFINITY else min(limit, hard), hard)
+    )
 
 
 def _set_limit(kind: int, value: int) -> None:

@@ -1,11 +1,15 @@
 """Run the queries of manifests in a child process that can be limited and ended."""
 
 import json
+import math
 import os
 import selectors
+import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -19,8 +23,8 @@ _DISK_MARKS = ("max_temp_directory_size", "failed to offload", "File too large")
 
 _CHILD = "segctl.engine.query_child"
 _POLL_SECONDS = 0.2
-_PASSED_VARIABLES = ("PATH", "PYTHONPATH", "LANG", "LC_ALL", "HOME", "COVERAGE_PROCESS_START")
-"""What the child inherits: no credentials, and no variable that DuckDB reads."""
+_PASSED_VARIABLES = ("PATH", "PYTHONPATH", "LANG", "LC_ALL", "HOME")
+"""What the child inherits. DuckDB reads HOME; credentials are left out."""
 
 
 class QueryProcess:
@@ -45,6 +49,7 @@ class QueryProcess:
         limits = query.limits
         most = min(limits.memory, memory) if memory else limits.memory
         request = {
+            "cpu_seconds": math.ceil(limits.timeout_seconds) * (os.cpu_count() or 1),
             "sql": query.sql,
             "parameters": dict(query.parameters),
             "result": str(result),
@@ -63,18 +68,12 @@ class QueryProcess:
             answer = self._ask(process, request, limits.timeout_seconds)
         except BaseException:
             self.close()
+            result.unlink(missing_ok=True)
             raise
-        if answer is None:
-            self.close()
-            raise _too_slow(limits.timeout_seconds)
-        if not answer:
-            status = process.wait()
-            self.close()
-            raise _ended(status)
         _raise_error(json.loads(answer), most)
 
     def close(self) -> None:
-        """End the child, whatever it does."""
+        """Kill the child and remove its scratch files."""
         process, self._process = self._process, None
         if process is None:
             return
@@ -83,6 +82,7 @@ class QueryProcess:
         for stream in (process.stdin, process.stdout):
             if stream is not None:
                 stream.close()
+        shutil.rmtree(self._spill, ignore_errors=True)
 
     def _start(self, memory: int, scratch: int) -> subprocess.Popen[bytes]:
         if self._process is not None and self._limits == (memory, scratch):
@@ -101,28 +101,27 @@ class QueryProcess:
 
     def _ask(
         self, process: subprocess.Popen[bytes], request: Mapping[str, Any], seconds: float
-    ) -> bytes | None:
-        """Return the answer, empty if the child ended, ``None`` if it takes too long."""
+    ) -> bytes:
+        """Return the answer. Raises ``SourceError`` if the child ends, or takes too long."""
         if process.stdin is None or process.stdout is None:
             raise AssertionError("the child has pipes")
         deadline = monotonic() + seconds
-        try:
+        answer = b""
+        with selectors.DefaultSelector() as selector, suppress(BrokenPipeError):
             process.stdin.write(json.dumps(request).encode() + b"\n")
             process.stdin.flush()
-        except BrokenPipeError:
-            return b""
-        answer = b""
-        with selectors.DefaultSelector() as selector:
             selector.register(process.stdout, selectors.EVENT_READ)
             while not answer.endswith(b"\n"):
                 if monotonic() > deadline:
-                    return None
+                    raise _too_slow(seconds)
                 if selector.select(_POLL_SECONDS):
                     part = os.read(process.stdout.fileno(), 1 << 16)
                     if not part:
-                        return b""
+                        break
                     answer += part
-        return answer
+            else:
+                return answer
+        raise _ended(process.wait())
 
 
 def _raise_error(answer: Mapping[str, Any], memory: int) -> None:
@@ -158,9 +157,13 @@ def _out_of_memory(memory: int, message: str) -> SourceError:
 
 
 def _ended(status: int) -> SourceError:
-    how = f"was killed by signal {-status}" if status < 0 else f"ended with status {status}"
-    return SourceError(
-        "query-limit",
-        f"the process of the query {how}",
-        "It may have used too much memory: make the query smaller.",
-    )
+    if status == -signal.SIGXCPU:
+        summary = "the query was stopped: it used all the CPU time that it may use"
+        detail = "Make it faster, or raise spec.queries.timeoutSeconds in segctl.yaml."
+    elif status == -signal.SIGKILL:
+        summary = "the query was killed, as the system does when memory is used up"
+        detail = "Make it smaller, or lower spec.queries.memory in segctl.yaml."
+    else:
+        summary = f"the process of the query ended by itself, with status {status}"
+        detail = "Make the query smaller, or write it in another way."
+    return SourceError("query-limit", summary, detail)

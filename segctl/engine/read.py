@@ -61,7 +61,6 @@ class RowReader:
     ) -> None:
         self._db = db
         self._scratch = scratch
-        self._settings = settings
         self._numbers = numbers
         self._memory = memory
         self._queries = QueryProcess(
@@ -191,7 +190,7 @@ class RowReader:
             if column not in names:
                 raise duckdb_errors.missing_column(column, names)
             if names.count(column) > 1:
-                raise duckdb_errors.duplicate_column(column)
+                raise duckdb_errors.duplicate_column(column, names)
         return tuple(names)
 
     def _check_types(self, scan: FileScan) -> None:

@@ -14,32 +14,34 @@ from segctl.engine.sql import identifier
 
 MAX_LISTED = 10
 
-_PLAIN_NAME = re.compile(r"(?!\w*\d{4})[^\W\d][\w .()/-]{0,39}")
-"""What a column may be called: words of letters, without an @ and with few digits."""
+_PLAIN_NAME = re.compile(r"(?!\w*\d{4})[^\W\d][\w -]{0,39}")
+"""What a column may be called: words of letters, without punctuation and with few digits."""
 
 ONE_SELECT = "Write one SELECT statement. It may begin with WITH."
 NOT_USED = "The incomplete data is not used. Run the same command again."
 FIX_VALUE = "Fix the value, or leave its row out with a query."
 
 
-def show_name(name: str) -> str:
+def show_name(name: str, among: Sequence[str] = ()) -> str:
     """Return a column's name for a message, masked if it may be a value.
 
-    The first line of a file without a header is a row.
+    The first line of a file without a header is a row: if one of the names ``among`` which it
+    stands may be a value, it may be one too.
     """
-    return name if _PLAIN_NAME.fullmatch(name) else mask_identity(name)
+    is_plain = all(map(_PLAIN_NAME.fullmatch, (name, *among)))
+    return name if is_plain else mask_identity(name)
 
 
 def join_names(names: Sequence[str]) -> str:
     """Return the names as a list for a message, the first ten of them."""
-    shown = map(show_name, names[:MAX_LISTED])
+    shown = (show_name(name, names) for name in names[:MAX_LISTED])
     return ", ".join(shown) + (", …" if len(names) > MAX_LISTED else "")
 
 
 def did_you_mean(name: str, known: Sequence[str]) -> str:
     """Return a question that suggests the known name closest to ``name``, or an empty string."""
     near = get_close_matches(name, known, n=1)
-    return f'Did you mean "{show_name(near[0])}"?' if near else ""
+    return f'Did you mean "{show_name(near[0], known)}"?' if near else ""
 
 
 def missing_library(purpose: str, library: str, extra: str) -> SourceError:

@@ -88,6 +88,22 @@ def test_a_message_of_a_program_is_no_row(line: str, format_: Format, tmp_path: 
     assert found == "5002: a line is the message of a program, not a row"
 
 
+@pytest.mark.parametrize("before", range(4060, 4100))
+def test_a_part_of_a_line_is_no_message(before: int, tmp_path: Path) -> None:
+    line = b"  x Killed\n"
+    assert not problem(tmp_path, b"a" * before + b" Killed" + b"b" * 5000 + b"\n", "txt")
+    assert not problem(tmp_path, b"b" * 5000 + line + b"a" * (before - 11), "txt")
+    assert not problem(tmp_path, b"b" * 5000 + b" Killed\n" + b"\n" * (before - 2), "txt")
+
+
+def test_a_row_in_quotes_of_a_txt_in_a_query_has_the_limit_of_csv(tmp_path: Path) -> None:
+    """DuckDB reads it as csv there, where line ends within quotes end no row."""
+    file = tmp_path / "list.txt"
+    file.write_bytes(b'identity\na\n"' + b"x\n" * 1_000_001 + b'"')
+    with pytest.raises(SourceError, match="a line is longer than 2 MB, the limit for csv"):
+        check_files([file], None)
+
+
 def test_json_is_no_csv(tmp_path: Path) -> None:
     assert "JSON, not a list" in problem(tmp_path, b'{"error": "denied"}\n', "txt")
 

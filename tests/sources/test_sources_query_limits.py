@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from segctl.engine import query_process
 from segctl.engine.duckdb import DuckEngine
 from segctl.engine.model import RecordedFiles, SourceError
 from segctl.manifests.desired import QueryLimits
@@ -59,8 +60,34 @@ def test_a_query_that_fills_the_disk_is_ended(tmp_path: Path) -> None:
     with pytest.raises(SourceError) as caught:
         run(tmp_path, FILLING, memory=256_000_000, scratch=256_000_000, timeout_seconds=120)
     assert caught.value.code == "query-limit"
-    left = sum(f.stat().st_size for f in tmp_path.rglob("*") if f.is_file())
-    assert left < 600_000_000
+
+
+@pytest.mark.parametrize(
+    ("sql", "limits"),
+    [
+        (FILLING, {"memory": 256_000_000, "timeout_seconds": 3}),
+        (FILLING, {"memory": 256_000_000, "scratch": 256_000_000, "timeout_seconds": 120}),
+    ],
+    ids=["time", "scratch"],
+)
+def test_a_query_that_was_ended_leaves_no_files(
+    sql: str, limits: dict[str, float], tmp_path: Path
+) -> None:
+    engine = DuckEngine(tmp_path, threads=2)
+    given = QueryLimits(**limits)  # type: ignore[arg-type]  # numbers by name
+    query = prepare(sql, {}, PathPolicy(root=tmp_path), engine.parse_select, limits=given)
+    with pytest.raises(SourceError):
+        engine.load(query, targets=[0])
+    assert not [f for f in tmp_path.rglob("*") if f.is_file() and f.stat().st_size > 1_000_000]
+    engine.close()
+
+
+def test_a_query_may_use_so_much_cpu_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The clock of the parent is stopped: only the system can end the query."""
+    monkeypatch.setattr(query_process, "monotonic", lambda: 0.0)
+    monkeypatch.setattr(os, "cpu_count", lambda: 1)
+    with pytest.raises(SourceError, match="it used all the CPU time that it may use"):
+        run(tmp_path, ENDLESS, timeout_seconds=1)
 
 
 def test_after_a_query_was_ended_others_run(tmp_path: Path) -> None:
