@@ -132,7 +132,8 @@ class LocalBackend:
         """Return the latest head that the folder knows, from its record and the history."""
         known = self._read_latest()
         history = [_serial_of(name) for name in self.list_history()[-1:]]
-        serial = max([last_archived_serial(self.applies_folder()), *history])
+        with translate_os_errors(f"list {FOLDER}/history/applies"):
+            serial = max([last_archived_serial(self.applies_folder()), *history])
         if known and known.serial >= serial:
             return known
         return LatestHead(lineage=known.lineage if known else "", serial=serial) if serial else None
@@ -310,7 +311,7 @@ class LocalBackend:
             )
 
     def _ignore_in_git(self) -> None:
-        """Keep the folder out of git, whatever the workspace's own .gitignore says."""
+        """Keep the folder out of git, even if the workspace has no .gitignore."""
         path = self._folder / ".gitignore"
         if not os.path.lexists(path):
             temporary = self._folder / "scratch" / f"gitignore.{self._new_id()}"

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 
 _PULL_REQUEST_EVENTS = {
-    "GITHUB_EVENT_NAME": ("pull_request", "pull_request_target", "merge_group"),
+    "GITHUB_EVENT_NAME": ("pull_request", "pull_request_target"),
     "CI_PIPELINE_SOURCE": ("merge_request_event", "external_pull_request_event"),
     "BUILD_REASON": ("PullRequest",),
 }

@@ -16,7 +16,7 @@ from segctl.manifests.compile import PROJECT_FILE, compile_files, sort_diagnosti
 from segctl.manifests.desired import DesiredState
 from segctl.manifests.schema import schema_text
 from segctl.manifests.yaml_reader import MAX_BYTES, parse_file, too_large
-from segctl.manifests.yaml_tree import lookup
+from segctl.manifests.yaml_tree import Document, lookup
 
 _SUFFIXES = (".yaml", ".yml")
 _JSON_HEAD = 4096
@@ -140,7 +140,8 @@ def require_workspace(root: Path) -> None:
 def state_folder(root: Path) -> Path:
     """Return the folder of the local state: ``spec.state.path``, else ``root``.
 
-    Raises ``InvalidInput`` if ``segctl.yaml`` exists and cannot be parsed.
+    Raises ``InvalidInput`` if ``segctl.yaml`` exists and cannot be parsed, or if the path has a
+    variable: commands of the state take no values for variables.
     """
     try:
         content = (root / PROJECT_FILE).read_bytes()
@@ -153,9 +154,21 @@ def state_folder(root: Path) -> Path:
         raise InvalidInput(parsed.diagnostics)
     for document in parsed.documents:
         path = lookup(document.data, "spec", "state", "path")
+        if isinstance(path, str) and "${" in path:
+            raise InvalidInput([_variable_in_path(document)])
         if isinstance(path, str) and path.strip():
             return root / Path(path).expanduser()
     return root
+
+
+def _variable_in_path(project: Document) -> Diagnostic:
+    return Diagnostic(
+        code="variable-not-allowed",
+        summary="spec.state.path cannot have a variable: it says where the state is to commands "
+        "that read no variables.",
+        detail="Write the path. For a state per environment, use a workspace per environment.",
+        location=project.locate(("spec", "state", "path")),
+    )
 
 
 def read_manifests(root: Path) -> ManifestFiles:
@@ -197,7 +210,7 @@ def _find_manifests(
         for entry in visible:
             path = folder / entry.name
             is_manifest = path.suffix.lower() in _SUFFIXES
-            if path.suffix.lower() == ".json" and _is_json_manifest(path):
+            if entry.is_file(follow_symlinks=False) and _is_json_manifest(path):
                 diagnostics.append(_json_manifest(_shown(path, root)))
             if entry.is_symlink() and (is_manifest or path.is_dir()):
                 target = Path(os.path.realpath(path))
@@ -211,7 +224,9 @@ def _find_manifests(
 
 
 def _is_json_manifest(path: Path) -> bool:
-    """Whether the beginning of a JSON file has the apiVersion of a manifest."""
+    """Whether this is a JSON file whose beginning has the apiVersion of a manifest."""
+    if path.suffix.lower() != ".json":
+        return False
     try:
         with path.open("rb") as stream:
             return bool(_JSON_API_VERSION.search(stream.read(_JSON_HEAD)))

@@ -52,7 +52,7 @@ class Context:
         if tracked := tracked_files(folder, (HEAD, FOLDER)):
             raise OperationError(
                 f"git tracks {tracked[0]}, so a branch that changes it replaces the state",
-                hint="Take it out of the repository: `git rm -r --cached "
+                hint="Take it out of the repository: `git rm -r --cached --ignore-unmatch "
                 f"{HEAD} {FOLDER}`. Keep the state outside the checkout with spec.state.path.",
             )
         return LocalBackend(folder, clock=self.clock, disk=self.disk)

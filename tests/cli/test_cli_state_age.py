@@ -1,8 +1,9 @@
 """A state that is not the latest, was edited, overwritten or copied is refused, and named."""
 
+import errno
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -118,3 +119,43 @@ def test_a_state_is_looked_for_where_the_project_says(applied: Path, segctl: Seg
     project.write_text("spec: {state: [", encoding="utf-8")
     done = segctl("state", "list")
     assert (done.code, "segctl.yaml" in done.err) == (1, True)
+
+
+def test_a_path_with_a_variable_is_an_error(workspace: Path, segctl: Segctl) -> None:
+    project = workspace / "segctl.yaml"
+    spec = "spec:\n  variables: {env: {default: prod}}\n  state: {path: '../${var.env}'}\n"
+    project.write_text(project.read_text() + spec)
+    for command in (["plan"], ["state", "list"]):
+        done = segctl(*command)
+        assert done.code == 1
+        assert "segctl.yaml:6:17: error: spec.state.path cannot have a variable" in done.err
+    assert not [path for path in workspace.parent.iterdir() if "$" in path.name]
+
+
+def test_a_folder_of_applies_that_cannot_be_listed_is_named(
+    applied: Path, segctl: Segctl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed = Path.iterdir
+
+    def refuse(path: Path) -> Iterator[Path]:
+        if path.name == "applies":
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return listed(path)
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    done = segctl("plan")
+    assert done.code == 1
+    assert "cannot list segctl.state.d/history/applies: permission denied" in done.err.lower()
+    assert applied.exists()
+
+
+def test_the_advice_for_a_tracked_state_works(applied: Path, segctl: Segctl) -> None:
+    git = ["git", "-C", str(applied)]
+    subprocess.run([*git, "init", "-q"], check=True)
+    subprocess.run([*git, "add", "-f", HEAD], check=True)
+    done = segctl("plan")
+    assert done.code == 1
+    advice = done.err.split("`")[1]
+    assert advice.startswith("git rm -r --cached")
+    subprocess.run([*git, *advice.split()[1:]], check=True, stdout=subprocess.DEVNULL)
+    assert segctl("plan").code == 0

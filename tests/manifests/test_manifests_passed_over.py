@@ -1,6 +1,7 @@
 """Manifests in a form that is not read are errors: the next plan would destroy their segments."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,20 @@ def test_a_manifest_that_is_not_read_is_an_error(
     name: str, text: str, expected: str, tmp_path: Path
 ) -> None:
     assert problems(tmp_path, {name: text}) == [expected]
+
+
+@pytest.mark.parametrize("what", ["pipe", "link", "folder"])
+def test_a_json_name_that_is_no_file_is_not_opened(what: str, tmp_path: Path) -> None:
+    path = tmp_path / "shop" / "g.json"
+    path.parent.mkdir()
+    if what == "pipe":
+        os.mkfifo(path)
+    elif what == "link":
+        (tmp_path / "other").write_text(json.dumps(GOLD))
+        path.symlink_to(tmp_path / "other")
+    else:
+        path.mkdir()
+    assert problems(path.parent, {}) == []
 
 
 def test_a_suffix_in_capitals_is_read(tmp_path: Path) -> None:
