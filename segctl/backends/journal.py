@@ -44,7 +44,7 @@ KEPT_BYTES = 1 << 30
 """How many bytes they may take in total. The newest one is kept even if it takes more."""
 
 _SYNCED = "synced"
-_HEADER_FIELDS: Mapping[str, tuple[type, ...]] = {
+HEADER_FIELDS: Mapping[str, tuple[type, ...]] = {
     "lineage": (str,),
     "serial": (int,),
     "account": (str, type(None)),
@@ -52,8 +52,10 @@ _HEADER_FIELDS: Mapping[str, tuple[type, ...]] = {
     "at": (int, float),
     "plan": (dict,),
 }
+"""The fields of an apply's header, with the types of their values in JSON."""
+
 _ARCHIVE_NAME = re.compile(r"([0-9]+)-[0-9a-f]+")
-_HINT = (
+RESTORE_JOURNAL = (
     "Restore the journal's folder from a backup. Do not delete it: it records which requests were "
     "sent and are not in the state yet."
 )
@@ -133,7 +135,7 @@ class Journal:
                 # A plan reads without the lock, and the apply ended during the read.
                 return cls.open(folder, disk=disk)
             raise StateDamaged(
-                f"the journal cannot be read: {_problem(error)}", hint=_HINT
+                f"the journal cannot be read: {_problem(error)}", hint=RESTORE_JOURNAL
             ) from error
         return cls(folder, header=header, disk=disk or Disk())
 
@@ -359,13 +361,13 @@ def _read_lines(log: Path) -> Iterator[tuple[Record, int]]:
                 raise StateDamaged(
                     f"the journal cannot be read: line {number} of {_LOG} is not a record of an "
                     "apply",
-                    hint=_HINT,
+                    hint=RESTORE_JOURNAL,
                 )
             yield record, end
         elif number <= synced:
             raise StateDamaged(
                 f"the journal cannot be read: line {number} of {_LOG} does not match its checksum",
-                hint=_HINT,
+                hint=RESTORE_JOURNAL,
             )
 
 
@@ -407,7 +409,7 @@ def _is_header(header: Mapping[str, Any]) -> bool:
     """
     return isinstance(header.get("id"), str) and all(
         isinstance(header[name], kinds) and not isinstance(header[name], bool)
-        for name, kinds in _HEADER_FIELDS.items()
+        for name, kinds in HEADER_FIELDS.items()
         if name in header
     )
 

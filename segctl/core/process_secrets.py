@@ -1,7 +1,7 @@
 """Take credentials out of what other processes can see of this one.
 
-On Linux, ``/proc/PID/environ`` shows the environment that a process was started with, whatever it
-removed since. A program that segctl runs could read it there.
+On Linux, ``/proc/PID/environ`` shows the environment that a process was started with, with the
+variables that it removed later. A program that segctl runs could read it there.
 """
 
 import ctypes

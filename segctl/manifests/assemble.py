@@ -347,7 +347,7 @@ def _row_settings(source: RowSource) -> dict[str, Any]:
         ),
         "limits": desired.SizeLimits(
             min_rows=source.min_rows or 0,
-            max_shrink_percent=30.0 if shrink is None else shrink,
+            max_shrink_percent=(desired.DEFAULT_MAX_SHRINK_PERCENT if shrink is None else shrink),
         ),
         "patterns": dict.fromkeys(Kind, source.pattern) if source.pattern is not None else {},
         "normalize": normalization_order(source.normalize),

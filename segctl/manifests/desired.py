@@ -16,6 +16,8 @@ from segctl.manifests.file_formats import Format
 DEFAULT_TIME_ZONE = "UTC"
 """The time zone of queries, so that they do not depend on the machine."""
 
+DEFAULT_MAX_SHRINK_PERCENT = 30.0
+
 Role = Literal["include", "intersect", "exclude", "suppress"]
 
 
@@ -52,7 +54,7 @@ class SizeLimits:
     """
 
     min_rows: int = 0
-    max_shrink_percent: float = 30.0
+    max_shrink_percent: float = DEFAULT_MAX_SHRINK_PERCENT
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Discriminator, Field, Tag
 
 from segctl.manifests.base_model import Section
-from segctl.manifests.desired import DEFAULT_TIME_ZONE
+from segctl.manifests.desired import DEFAULT_QUERY_LIMITS, DEFAULT_TIME_ZONE
 from segctl.manifests.field_types import (
     Boolean,
     Concurrency,
@@ -154,10 +154,17 @@ class QuerySettings(Section):
     """What one query over files may take. It runs in a process that is ended at these limits."""
 
     timeout_seconds: TimeLimit = Field(
-        default=600.0, description="Seconds after which a query is stopped."
+        default=DEFAULT_QUERY_LIMITS.timeout_seconds,
+        description="Seconds after which a query is stopped.",
     )
-    memory: Size = Field(default="4GB", description="Memory of a query, such as 512MB or 4GB.")
-    scratch: Size = Field(default="20GB", description="Scratch files of a query, such as 20GB.")
+    memory: Size = Field(
+        default=f"{DEFAULT_QUERY_LIMITS.memory // 10**9}GB",
+        description="Memory of a query, such as 512MB or 4GB.",
+    )
+    scratch: Size = Field(
+        default=f"{DEFAULT_QUERY_LIMITS.scratch // 10**9}GB",
+        description="Scratch files of a query, such as 20GB.",
+    )
 
 
 class ProjectSpec(Section):

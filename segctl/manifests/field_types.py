@@ -183,10 +183,16 @@ Text = Annotated[str, _AsWritten()]
 """Any text, exactly as written."""
 
 Line = Annotated[Text, AfterValidator(_line)]
-Size = Annotated[Text, AfterValidator(_size)]
-TimeZone = Annotated[Text, AfterValidator(_time_zone)]
-RegularExpression = Annotated[Text, AfterValidator(_regular_expression)]
 """One line of text, not blank, without white space at its ends."""
+
+Size = Annotated[Text, AfterValidator(_size)]
+"""An amount of memory or of disk space, such as 512MB."""
+
+TimeZone = Annotated[Text, AfterValidator(_time_zone)]
+"""The name of a time zone, such as Asia/Kolkata."""
+
+RegularExpression = Annotated[Text, AfterValidator(_regular_expression)]
+"""A regular expression of RE2 that whole values match."""
 
 Name = Annotated[Text, Field(pattern=f"^{NAME_PATTERN}$")]
 """The name of an object."""

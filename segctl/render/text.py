@@ -1,7 +1,6 @@
 """The plan as text, in the style of Terraform: for terminals and logs."""
 
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
 
 from segctl.core.diagnostics import Severity
 from segctl.plan.findings import NOTHING_RECORDED
@@ -23,8 +22,8 @@ def render(plan: Plan, *, identities: Identities = Identities.FULL, style: Style
     for finding in opening:
         lines += [*finding_lines(finding, identities=identities, style=style), ""]
     lines += _body(plan, identities, style)
-    others = replace(plan, findings=tuple(f for f in plan.findings if f not in opening))
-    lines += _findings(others, identities, style)
+    others = [f for f in plan.findings if f not in opening]
+    lines += _findings(others, identities, style, is_alone=plan.is_empty)
     lines += _summary(plan, style)
     return "\n".join(lines) + "\n"
 
@@ -137,20 +136,22 @@ def _members(change: Change, identities: Identities, style: Style) -> Iterator[s
         yield style.dim(f"{_INDENT}    # {line}")
 
 
-def _findings(plan: Plan, identities: Identities, style: Style) -> Iterator[str]:
-    """Yield all findings. Single-line findings of one severity have no blank line in between."""
+def _findings(
+    findings: Sequence[Finding], identities: Identities, style: Style, *, is_alone: bool
+) -> Iterator[str]:
+    """Yield findings. Single-line findings of one severity have no blank line in between."""
     previous: Finding | None = None
-    for finding in group_findings(plan.findings):
+    for finding in group_findings(findings):
         is_compact = (
             previous
             and previous.severity == finding.severity
             and not (previous.detail or finding.detail)
         )
-        if (previous or plan.is_empty) and not is_compact:
+        if (previous or is_alone) and not is_compact:
             yield ""
         yield from finding_lines(finding, identities=identities, style=style)
         previous = finding
-    if previous and not plan.is_empty:
+    if previous and not is_alone:
         yield ""
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from segctl.backends.base import Backend
-from segctl.backends.journal import Journal, remove_leftovers
+from segctl.backends.journal import HEADER_FIELDS, RESTORE_JOURNAL, Journal, remove_leftovers
 from segctl.core.disk import Disk
 from segctl.core.errors import StateDamaged
 from segctl.core.events import Recovered
@@ -17,12 +17,6 @@ from segctl.session.advance import ApplyInfo
 from segctl.session.loaded_state import LoadedState, load_head, write_head
 from segctl.session.merge import StoreFile, merge_outcomes
 from segctl.state.model import State
-
-_HEADER_FIELDS = ("lineage", "serial", "at", "account", "host", "plan")
-_RESTORE_JOURNAL = (
-    "Restore the journal's folder from a backup. Do not delete it: it records which requests were "
-    "sent and are not in the state yet."
-)
 
 
 def recover_state(
@@ -58,9 +52,9 @@ def recover_state(
 
 def check_apply_header(header: Mapping[str, Any]) -> None:
     """Raise ``StateDamaged`` unless the header of a journal describes an apply."""
-    if missing := [name for name in _HEADER_FIELDS if name not in header]:
+    if missing := [name for name in HEADER_FIELDS if name not in header]:
         raise StateDamaged(
-            f'the journal cannot be read: its header has no "{missing[0]}"', hint=_RESTORE_JOURNAL
+            f'the journal cannot be read: its header has no "{missing[0]}"', hint=RESTORE_JOURNAL
         )
 
 
@@ -69,7 +63,7 @@ def check_ledger(ledger: Ledger, plan: Plan) -> None:
     if not ledger.fits(requests=plan.requests.update, targets=len(plan.targets)):
         raise StateDamaged(
             "the journal cannot be read: it names requests or segments that its plan does not have",
-            hint=_RESTORE_JOURNAL,
+            hint=RESTORE_JOURNAL,
         )
 
 

@@ -139,7 +139,7 @@ WORDS = st.text("aAbB0+é\u200d ", min_size=1, max_size=4)
 def test_in_all_forms_no_member_resembles_a_listed_value(
     members: set[str], listed: set[str], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """All forms together make equal whatever looks alike, except for rows that are invalid."""
+    """Values that look alike are equal in all forms together, except for invalid rows."""
     usable = [value for value in listed if value == value.strip() and "\u200d" not in value]
     diff, number = compare(
         tmp_path_factory.mktemp("engine"), sorted(members), sorted(usable), normalize=FORMS

@@ -1,5 +1,6 @@
 """Lists that take members away: a plan that would add those who were left out is refused."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -179,7 +180,7 @@ LISTED = [f"user-{n}" for n in range(20)]
 )
 def test_most_users_who_were_left_out_stay_out_or_the_plan_is_refused(
     kept: set[str],
-    change: "type[str]",
+    change: Callable[[str], str],
     other: int,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
