@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,6 +16,8 @@ def tracked_files(folder: Path, names: Sequence[str]) -> tuple[str, ...]:
     git = shutil.which("git")
     if git is None or not _is_in_repository(folder):
         return ()
+    import subprocess  # noqa: PLC0415 - heavy, and only needed in a repository
+
     # Nothing that the repository configures may run.
     safe = ["-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null"]
     try:

@@ -7,7 +7,6 @@ field and a number only in a number field.
 import re
 from types import NoneType
 from typing import Annotated, Any, TypeVar, get_args
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import (
     AfterValidator,
@@ -84,6 +83,8 @@ def _size(value: str) -> str:
 
 
 def _time_zone(value: str) -> str:
+    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError  # noqa: PLC0415 - rarely needed
+
     try:
         ZoneInfo(value)
     except (ValueError, OSError, ZoneInfoNotFoundError):

@@ -6,13 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from segctl.backends.base import Backend
-from segctl.backends.git_index import tracked_files
-from segctl.backends.local import FOLDER, HEAD, LocalBackend
 from segctl.core.clock import Clock
 from segctl.core.disk import Disk
-from segctl.core.errors import CredentialsRefused, OperationError
+from segctl.core.errors import CredentialsRefused
 from segctl.core.resources import ResourceLimits
-from segctl.manifests.workspace import require_workspace, state_folder
 
 if TYPE_CHECKING:
     from segctl.provider.client import Transport
@@ -43,19 +40,9 @@ class Context:
         Raises ``OperationError`` outside of a workspace and for a state that git tracks, and
         ``InvalidInput`` if ``segctl.yaml`` does not say where the state is.
         """
-        folder = state_folder(self.root)
-        # A state can be inspected even if segctl.yaml was lost.
-        if folder == self.root and not any((self.root / n).exists() for n in (HEAD, FOLDER)):
-            require_workspace(self.root)
-        if folder != self.root:
-            _check_moved(self.root, folder)
-        if tracked := tracked_files(folder, (HEAD, FOLDER)):
-            raise OperationError(
-                f"git tracks {tracked[0]}, so a branch that changes it replaces the state",
-                hint="Take it out of the repository: `git rm -r --cached --ignore-unmatch "
-                f"{HEAD} {FOLDER}`. Keep the state outside the checkout with spec.state.path.",
-            )
-        return LocalBackend(folder, clock=self.clock, disk=self.disk)
+        from segctl.session.open_state import open_state  # noqa: PLC0415 - `validate` needs none
+
+        return open_state(self.root, clock=self.clock, disk=self.disk)
 
     @property
     def account(self) -> str | None:
@@ -71,12 +58,3 @@ class Context:
                 hint="Set them in the environment; nothing was sent.",
             )
         return account, passcode
-
-
-def _check_moved(root: Path, folder: Path) -> None:
-    """Refuse to start a state in ``folder`` while the workspace still has one of its own."""
-    if (root / HEAD).exists() and not (folder / HEAD).exists():
-        raise OperationError(
-            f"{HEAD} is in the workspace, but spec.state.path names {folder}, which has no state",
-            hint=f"Move {HEAD} and {FOLDER} there, both.",
-        )

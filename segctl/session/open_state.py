@@ -1,0 +1,41 @@
+"""Find the state of a workspace, and refuse one that a checkout could replace."""
+
+from pathlib import Path
+
+from segctl.backends.base import Backend
+from segctl.backends.git_index import tracked_files
+from segctl.backends.local import FOLDER, HEAD, LocalBackend
+from segctl.core.clock import Clock
+from segctl.core.disk import Disk
+from segctl.core.errors import OperationError
+from segctl.manifests.workspace import require_workspace, state_folder
+
+
+def open_state(root: Path, *, clock: Clock, disk: Disk) -> Backend:
+    """Return the backend of the state of the workspace ``root``.
+
+    Raises ``OperationError`` outside of a workspace and for a state that git tracks, and
+    ``InvalidInput`` if ``segctl.yaml`` does not say where the state is.
+    """
+    folder = state_folder(root)
+    # A state can be inspected even if segctl.yaml was lost.
+    if folder == root and not any((root / name).exists() for name in (HEAD, FOLDER)):
+        require_workspace(root)
+    if folder != root:
+        _check_moved(root, folder)
+    if tracked := tracked_files(folder, (HEAD, FOLDER)):
+        raise OperationError(
+            f"git tracks {tracked[0]}, so a branch that changes it replaces the state",
+            hint=f"Take it out of the repository: `git rm -r --cached --ignore-unmatch {HEAD} "
+            f"{FOLDER}`. Keep the state outside the checkout with spec.state.path.",
+        )
+    return LocalBackend(folder, clock=clock, disk=disk)
+
+
+def _check_moved(root: Path, folder: Path) -> None:
+    """Refuse to start a state in ``folder`` while the workspace still has one of its own."""
+    if (root / HEAD).exists() and not (folder / HEAD).exists():
+        raise OperationError(
+            f"{HEAD} is in the workspace, but spec.state.path names {folder}, which has no state",
+            hint=f"Move {HEAD} and {FOLDER} there, both.",
+        )
