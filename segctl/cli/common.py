@@ -8,6 +8,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import click
 
+from segctl.cli.options import Given
 from segctl.cli.screen import Screen
 from segctl.core.errors import OperationError
 from segctl.render.style import escaped
@@ -47,6 +48,13 @@ _COMMON = (
         callback=_variables,
         help="Set a variable. Can be repeated.",
     ),
+    click.option(
+        "--trusted-config",
+        metavar="FILE|REF",
+        type=Given(),
+        help="Refuse programs, folders, databases and hosts that segctl.yaml here does not have: a "
+        "path, or a revision of git such as origin/main. Also SEGCTL_TRUSTED_CONFIG.",
+    ),
     click.option("--no-color", is_flag=True, help="Print without colors, as NO_COLOR does."),
     click.option(
         "--log-level",
@@ -68,6 +76,7 @@ def common(function: Callable[Concatenate[Screen, P], R]) -> Callable[..., R]:
         _check_here()
         screen.command = click.get_current_context().command_path.partition(" ")[2]
         screen.variables = values.pop("variables")
+        screen.trusted_config = values.pop("trusted_config")
         screen.no_color = values.pop("no_color") or screen.no_color
         _log(values.pop("log_level"), screen)
         return function(screen, *args, **kwargs)

@@ -18,6 +18,7 @@ _RUNNER_COMMAND = re.compile(r"^([ \t]*)(::|##\[|##vso\[)", re.MULTILINE)
 """What CI runners take for a command at the beginning of a line: text of a service may hold it."""
 
 _MEMORY, _TEMP_DIR = "SEGCTL_MEMORY_LIMIT", "SEGCTL_TEMP_DIR"
+_TRUSTED_CONFIG = "SEGCTL_TRUSTED_CONFIG"
 
 
 class Screen:
@@ -29,6 +30,7 @@ class Screen:
     def __init__(self, *, no_color: bool = False) -> None:
         self.folder = "."
         self.variables: Mapping[str, str] = {}
+        self.trusted_config: str | None = None
         self.no_color = no_color
         self.command = ""
         self.debug = False
@@ -82,6 +84,7 @@ class Screen:
             chance=random.random,
             command=f"segctl {self.command}",
             limits=self._limits(),
+            trusted_config=self.trusted_config or os.environ.get(_TRUSTED_CONFIG) or None,
         )
 
     def _limits(self) -> "ResourceLimits":

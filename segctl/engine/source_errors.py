@@ -53,6 +53,16 @@ def missing_library(purpose: str, library: str, extra: str) -> SourceError:
     )
 
 
+def untrusted(summary: str) -> SourceError:
+    """Return the error for what only a trusted ``segctl.yaml`` may allow, in a pull request."""
+    return SourceError(
+        "untrusted",
+        f"{summary} for a pull request, which could allow anything in its own segctl.yaml",
+        "Name a trusted copy of segctl.yaml with --trusted-config, or fetch the default branch: "
+        "`git fetch origin main:refs/remotes/origin/main`.",
+    )
+
+
 def not_a_select() -> SourceError:
     """Return the error for a query that is empty or is another kind of statement."""
     return SourceError("query-not-select", "the query is not a SELECT", ONE_SELECT)

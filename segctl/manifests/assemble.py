@@ -56,6 +56,7 @@ def assemble_desired_state(
     base_url: str,
     digest: str,
     passed_over: tuple[str, ...] = (),
+    is_trusted: bool = False,
 ) -> desired.DesiredState:
     """Build the desired state. ``base_url`` overrides the project's, unless it is empty."""
     guards = project.spec.guards
@@ -63,7 +64,7 @@ def assemble_desired_state(
     managed = tuple(s.address for s in segments if s.managed)
     patterns = _kind_patterns(project.spec)
     return desired.DesiredState(
-        project=_settings(project, base_url),
+        project=replace(_settings(project, base_url), is_trusted=is_trusted),
         segments=tuple(segments),
         loads=tuple(
             _with_patterns(load, patterns)

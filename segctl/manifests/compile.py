@@ -14,6 +14,7 @@ from segctl.manifests.declarations import kind_of
 from segctl.manifests.desired import DesiredState
 from segctl.manifests.documents import KINDS, ProjectDocument
 from segctl.manifests.explain import explain_errors
+from segctl.manifests.trust import TrustedCopy, check_trusted
 from segctl.manifests.validate import check_base_url, check_documents, check_project
 from segctl.manifests.variables import fill_variables, resolve_variables
 from segctl.manifests.yaml_reader import parse_file
@@ -38,7 +39,11 @@ class CompileResult:
 
 
 def compile_files(
-    files: Mapping[str, bytes], *, variables: Mapping[str, str], environment: Mapping[str, str]
+    files: Mapping[str, bytes],
+    *,
+    variables: Mapping[str, str],
+    environment: Mapping[str, str],
+    trusted: TrustedCopy | None = None,
 ) -> CompileResult:
     """Compile the YAML files of a workspace. Keys are their paths relative to its root.
 
@@ -64,6 +69,9 @@ def compile_files(
     projects = [v.content for v in valid if isinstance(v.content, ProjectDocument)]
     base_url = environment.get(BASE_URL_VARIABLE, "").strip()
     diagnostics += check_base_url(base_url, BASE_URL_VARIABLE, None) if base_url else ()
+    in_place = [v.document for v in valid if isinstance(v.content, ProjectDocument)]
+    if trusted and in_place:
+        diagnostics += check_trusted(in_place[0], trusted, variables, environment)
     desired = None
     if projects and not any(d.severity is Severity.ERROR for d in diagnostics):
         desired = assemble_desired_state(
@@ -71,6 +79,7 @@ def compile_files(
             valid,
             variables=values.values,
             base_url=base_url,
+            is_trusted=trusted is not None,
             digest=_digest(manifests),
             passed_over=classified.passed_over,
         )

@@ -286,7 +286,10 @@ class Connection:
 
 @dataclass(frozen=True, kw_only=True)
 class ProjectSettings:
-    """The settings in ``segctl.yaml``, with defaults for those left out."""
+    """The settings in ``segctl.yaml``, with defaults for those left out.
+
+    ``is_trusted`` says that they were compared with a trusted copy.
+    """
 
     name: str
     base_url: str
@@ -301,6 +304,7 @@ class ProjectSettings:
     time_zone: str = DEFAULT_TIME_ZONE
     query_limits: QueryLimits = QueryLimits()
     patterns: Mapping[Kind, str] = field(default_factory=dict)
+    is_trusted: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

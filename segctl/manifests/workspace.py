@@ -15,6 +15,7 @@ from segctl.core.errors import InvalidInput, OperationError
 from segctl.manifests.compile import PROJECT_FILE, compile_files, sort_diagnostics
 from segctl.manifests.desired import DesiredState
 from segctl.manifests.schema import schema_text
+from segctl.manifests.trust import TrustedCopy
 from segctl.manifests.yaml_reader import MAX_BYTES, parse_file, too_large
 from segctl.manifests.yaml_tree import Document, lookup
 
@@ -99,19 +100,25 @@ class ManifestFiles:
 
 
 def load_workspace(
-    root: Path, *, variables: Mapping[str, str], environment: Mapping[str, str]
+    root: Path,
+    *,
+    variables: Mapping[str, str],
+    environment: Mapping[str, str],
+    trusted: TrustedCopy | None = None,
 ) -> LoadedWorkspace:
     """Read and compile the workspace at ``root``. All problems are in the result.
 
     ``variables`` are the values set by ``--var``. From ``environment``, ``SEGCTL_VAR_…`` and
-    ``CLEVERTAP_BASE_URL`` are read.
+    ``CLEVERTAP_BASE_URL`` are read. Settings that the ``trusted`` copy does not have are warnings.
     """
     if _is_outside_workspaces(root):
         return LoadedWorkspace(
             desired=None, diagnostics=(_no_project(root),), passed_over=(), files=0
         )
     read = read_manifests(root)
-    compiled = compile_files(read.contents, variables=variables, environment=environment)
+    compiled = compile_files(
+        read.contents, variables=variables, environment=environment, trusted=trusted
+    )
     allowed = [(root / folder).resolve() for folder in compiled.allowed_folders]
     problems = [
         *read.diagnostics,

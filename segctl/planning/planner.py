@@ -10,6 +10,7 @@ from typing import Literal
 
 from segctl import __version__
 from segctl.core.address import is_targeted
+from segctl.core.ci import is_pull_request
 from segctl.core.diagnostics import Severity
 from segctl.core.errors import WrongUsage
 from segctl.engine.model import PackingSummary, RecordedFiles, TargetDiff
@@ -128,10 +129,15 @@ def build_plan(
     )
     segments, targets = _assign_targets(drafts)
     scope = build_scope(desired, _filled_targets(segments), first_free_index=len(targets))
+    is_trusted = project.is_trusted or not is_pull_request(environment)
     context = SourceContext(
         policy=PathPolicy(
-            root=root, allowed=project.allowed_folders, objects=ObjectFetcher(scratch)
+            root=root,
+            allowed=project.allowed_folders,
+            is_trusted=is_trusted,
+            objects=ObjectFetcher(scratch),
         ),
+        is_trusted=is_trusted,
         open_engine=cache(engine),
         scratch=scratch,
         environment=environment,

@@ -22,7 +22,8 @@ class Context:
     ``root`` is the workspace folder, ``environment`` the environment variables. ``chance``
     returns random numbers in [0, 1). ``disk`` writes everything durable. ``transport`` carries
     requests to the service; ``None`` is the network. ``limits`` bounds memory and temporary files.
-    ``command`` is the command line as other runs see it in the lock.
+    ``command`` is the command line as other runs see it in the lock. ``trusted_config`` is the
+    file or the revision that has the trusted copy of ``segctl.yaml``.
     """
 
     root: Path
@@ -33,6 +34,7 @@ class Context:
     disk: Disk = field(default_factory=Disk)
     transport: "Transport | None" = None
     limits: ResourceLimits = field(default_factory=ResourceLimits)
+    trusted_config: str | None = None
 
     def backend(self) -> Backend:
         """Return the backend of the state.

@@ -3,12 +3,12 @@
 from pathlib import Path
 
 from segctl.backends.base import Backend
-from segctl.backends.git_index import tracked_files
 from segctl.backends.local import FOLDER, HEAD, LocalBackend
 from segctl.core.clock import Clock
 from segctl.core.disk import Disk
 from segctl.core.errors import OperationError
 from segctl.manifests.workspace import require_workspace, state_folder
+from segctl.session.git import run_git
 
 
 def open_state(root: Path, *, clock: Clock, disk: Disk) -> Backend:
@@ -23,9 +23,10 @@ def open_state(root: Path, *, clock: Clock, disk: Disk) -> Backend:
         require_workspace(root)
     if folder != root:
         _check_moved(root, folder)
-    if tracked := tracked_files(folder, (HEAD, FOLDER)):
+    if tracked := run_git(folder, "ls-files", "-z", "--", HEAD, FOLDER):
+        name = tracked.split(b"\0")[0].decode("utf-8", "backslashreplace")
         raise OperationError(
-            f"git tracks {tracked[0]}, so a branch that changes it replaces the state",
+            f"git tracks {name}, so a branch that changes it replaces the state",
             hint=f"Take it out of the repository: `git rm -r --cached --ignore-unmatch {HEAD} "
             f"{FOLDER}`. Keep the state outside the checkout with spec.state.path.",
         )

@@ -8,6 +8,7 @@ status other than 0, its output is not used.
 import os
 import re
 import selectors
+import shutil
 import signal
 import subprocess
 from collections.abc import Iterator, Mapping
@@ -49,12 +50,7 @@ def fetch(
     If it is stopped, all processes that it started are stopped with it.
     """
     if is_pull_request(environment):
-        raise SourceError(
-            "command-in-pull-request",
-            f"the command {source.run[0]} is not run for a pull request, which could name any "
-            "program",
-            "Plan after the merge. `segctl validate` checks the manifests of a pull request.",
-        )
+        _check_outside(source.run[0], root, environment)
     hide_variables(_HIDDEN_PREFIX)
     with create_scratch_file(into) as out:
         with _start(source, root, environment) as process:
@@ -75,6 +71,18 @@ def fetch(
         comments=source.comments,
         segment_column=segment_column,
     )
+
+
+def _check_outside(program: str, root: Path, environment: Mapping[str, str]) -> None:
+    """Raise ``SourceError`` for a program in the workspace: a pull request can change it."""
+    found = shutil.which(program, path=environment.get("PATH"))
+    path = (root / (found or program)).resolve()
+    if path.is_relative_to(root.resolve()):
+        raise SourceError(
+            "untrusted",
+            f"the program {program} is in the workspace, so it is not run for a pull request",
+            "Install it on the machine that plans, or plan after the merge.",
+        )
 
 
 @contextmanager

@@ -18,7 +18,8 @@ class SourceContext:
     ``open_engine`` returns the run's engine and opens it on the first call. ``scratch`` is
     a private folder that is removed after the run. ``environment`` holds the variables of
     the process, ``connections`` the databases that ``segctl.yaml`` declares. Queries run in
-    ``time_zone``, within ``query_limits``.
+    ``time_zone``, within ``query_limits``. Unless ``is_trusted``, no program is run and no database
+    is asked.
     """
 
     policy: PathPolicy
@@ -28,6 +29,7 @@ class SourceContext:
     connections: Mapping[str, Connection] = field(default_factory=dict)
     time_zone: str = DEFAULT_TIME_ZONE
     query_limits: QueryLimits = QueryLimits()
+    is_trusted: bool = True
     _numbers: Iterator[int] = field(default_factory=count, repr=False)
 
     @property

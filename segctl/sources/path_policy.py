@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 
 from segctl.engine.model import SourceError
+from segctl.engine.source_errors import untrusted
 from segctl.manifests.file_formats import infer_format
 from segctl.manifests.object_urls import is_url
 from segctl.sources.content_hash import FileDigests, digest_files
@@ -28,12 +29,13 @@ _FROM_ROOT = "Paths are relative to the workspace root."
 class PathPolicy:
     """The folders that sources may read: the workspace ``root`` and ``allowed`` ones.
 
-    With ``objects``, sources may also read any object that the credentials in the
-    environment can read.
+    Unless ``is_trusted``, the allowed ones do not count. With ``objects``, sources may also read
+    any object that the credentials in the environment can read.
     """
 
     root: Path
     allowed: tuple[str, ...] = ()
+    is_trusted: bool = True
     objects: ObjectFetcher | None = field(default=None, repr=False, compare=False)
 
     def resolve(self, path: str) -> Path:
@@ -161,6 +163,8 @@ class PathPolicy:
                 f"{path} is outside the workspace",
                 "Move it inside, or add its folder to spec.allowFolders in segctl.yaml.",
             )
+        if not self.is_trusted and not real.is_relative_to(self._root):
+            raise untrusted(f"{path} is outside the workspace; it is not read")
         return real
 
     @cached_property

@@ -7,6 +7,7 @@ first. Each kind of source has a module of its own.
 from dataclasses import replace
 
 from segctl.engine.model import InlineRows, Rows
+from segctl.engine.source_errors import untrusted
 from segctl.manifests.desired import (
     CommandSource,
     ExternalSource,
@@ -54,6 +55,8 @@ def resolve_rows(
         case CommandSource():
             from segctl.sources import command  # noqa: PLC0415 - as above
 
+            if not context.is_trusted:
+                raise untrusted(f"the program {source.run[0]} is not run")
             return command.fetch(
                 source,
                 context.new_file(f".{source.format}"),
@@ -64,6 +67,8 @@ def resolve_rows(
         case PostgresSource():
             from segctl.sources import postgres  # noqa: PLC0415 - as above
 
+            if not context.is_trusted:
+                raise untrusted(f"the database {source.connection} is not asked")
             database = postgres.find_database(
                 source.connection, context.connections, context.environment
             )

@@ -1,12 +1,16 @@
 """Create, read, check and rewrite the files of a workspace."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
+from segctl.core.diagnostics import Severity
 from segctl.core.errors import InvalidInput
 from segctl.manifests import workspace
 from segctl.manifests.desired import DesiredState
+from segctl.manifests.trust import NOT_TRUSTED
 from segctl.session.context import Context
+from segctl.session.trusted_copy import find_trusted_copy
 
 
 def create_workspace(folder: Path) -> tuple[str, ...]:
@@ -20,9 +24,12 @@ def create_workspace(folder: Path) -> tuple[str, ...]:
 def validate_workspace(
     context: Context, *, variables: Mapping[str, str]
 ) -> workspace.LoadedWorkspace:
-    """Read and check the workspace."""
+    """Read and check the workspace. Raises ``OperationError`` for a bad trusted copy."""
     return workspace.load_workspace(
-        context.root, variables=variables, environment=context.environment
+        context.root,
+        variables=variables,
+        environment=context.environment,
+        trusted=find_trusted_copy(context.root, context.trusted_config, context.environment),
     )
 
 
@@ -37,8 +44,14 @@ def rewrite_manifest(context: Context, file: str, text: str) -> None:
 
 
 def load_desired(context: Context, variables: Mapping[str, str]) -> DesiredState:
-    """Return the desired state of the workspace. Raises ``InvalidInput``."""
+    """Return the desired state of the workspace.
+
+    Raises ``InvalidInput``, also for settings that the trusted copy does not have.
+    """
     loaded = validate_workspace(context, variables=variables)
     if loaded.desired is None:
         raise InvalidInput(loaded.diagnostics)
+    refused = [d for d in loaded.diagnostics if d.code == NOT_TRUSTED]
+    if refused:
+        raise InvalidInput([replace(d, severity=Severity.ERROR) for d in refused])
     return loaded.desired

@@ -248,20 +248,6 @@ def test_a_program_cannot_read_credentials_of_the_process_that_runs_it(tmp_path:
     assert "SHOWN=yes" in done.stdout or "hidden" in done.stdout
 
 
-@pytest.mark.parametrize(
-    "variables",
-    [
-        {"GITHUB_EVENT_NAME": "pull_request"},
-        {"CI_PIPELINE_SOURCE": "merge_request_event"},
-        {"BITBUCKET_PR_ID": "7"},
-        {"BUILDKITE_PULL_REQUEST": "7"},
-    ],
-)
-def test_no_program_runs_for_a_pull_request(root: Path, variables: dict[str, str]) -> None:
-    with pytest.raises(SourceError, match="is not run for a pull request"):
-        run_script(root, "print('identity')", environment=variables)
-
-
 def test_programs_run_outside_of_pull_requests(engine: DuckEngine, root: Path) -> None:
     environment = {**os.environ, "GITHUB_EVENT_NAME": "push", "BUILDKITE_PULL_REQUEST": "false"}
     rows = run_script(root, "print('identity\\na')", environment=environment)

@@ -1,0 +1,103 @@
+"""Settings that let a run reach further count only as a trusted copy of ``segctl.yaml`` has them.
+
+A pull request can change ``segctl.yaml``. What it adds there must not decide which programs run,
+which folders and databases are read, and where users are sent, before somebody has merged it.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from segctl.core.diagnostics import Diagnostic, Severity
+from segctl.core.errors import OperationError
+from segctl.manifests.declarations import kind_of
+from segctl.manifests.variables import fill_variables, resolve_variables
+from segctl.manifests.yaml_reader import parse_file
+from segctl.manifests.yaml_tree import Document, Map, Seq, Value, lookup
+
+NOT_TRUSTED = "not-trusted"
+"""The code of a setting that is not in the trusted copy. It is a warning; a plan refuses it."""
+
+_LISTS = ("allowCommands", "allowFolders")
+_MAPPINGS = ("connections",)
+_EQUAL = (("provider", "region"), ("provider", "baseUrl"), ("state",), ("queries",))
+_DETAIL = "It does not count before it is merged there: until then, plans are refused."
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrustedCopy:
+    """The content of a ``segctl.yaml`` that a branch cannot change, and where it is."""
+
+    name: str
+    content: bytes = field(repr=False)
+
+
+def check_trusted(
+    project: Document,
+    trusted: TrustedCopy,
+    variables: Mapping[str, str],
+    environment: Mapping[str, str],
+) -> Iterator[Diagnostic]:
+    """Yield the settings of a Project that the trusted copy does not have.
+
+    ``variables`` are the values set by ``--var``. The Project has its variables filled in, and the
+    copy gets the same values, but its own defaults. Raises ``OperationError`` if it has no Project.
+    """
+    copy = _project_of(trusted)
+    values, _ = resolve_variables(copy, variables, environment)
+    filled, _ = fill_variables(copy, values)
+    for name in _LISTS:
+        yield from _check_list(name, project, filled, trusted)
+    for name in _MAPPINGS:
+        yield from _check_mapping(name, project, filled, trusted)
+    for path in _EQUAL:
+        found = lookup(project.data, "spec", *path)
+        if found != lookup(filled.data, "spec", *path):
+            yield _differs(".".join(path), project, ("spec", *path), trusted)
+
+
+def _project_of(trusted: TrustedCopy) -> Document:
+    parsed = parse_file(trusted.name, trusted.content)
+    projects = [d for d in parsed.documents if isinstance(d.data, Map) and kind_of(d) == "Project"]
+    if parsed.diagnostics or len(projects) != 1:
+        raise OperationError(
+            f"the trusted copy {trusted.name} has no Project that can be read",
+            hint="Name a copy of segctl.yaml that `segctl validate` accepts.",
+        )
+    return projects[0]
+
+
+def _check_list(
+    name: str, project: Document, copy: Document, trusted: TrustedCopy
+) -> Iterator[Diagnostic]:
+    found, known = (lookup(d.data, "spec", name) for d in (project, copy))
+    allowed: list[Value] = list(known) if isinstance(known, Seq) else []
+    for index, item in enumerate(found if isinstance(found, Seq) else []):
+        if item not in allowed:
+            yield Diagnostic(
+                code=NOT_TRUSTED,
+                summary=f'{name} has "{item}", which {trusted.name} does not have.',
+                detail=_DETAIL,
+                location=project.locate(("spec", name, index)),
+                severity=Severity.WARNING,
+            )
+
+
+def _check_mapping(
+    name: str, project: Document, copy: Document, trusted: TrustedCopy
+) -> Iterator[Diagnostic]:
+    found, known = (lookup(d.data, "spec", name) for d in (project, copy))
+    for key, value in found.items() if isinstance(found, Map) else ():
+        if not isinstance(known, Map) or key not in known or known[key] != value:
+            yield _differs(f"{name}.{key}", project, ("spec", name, key), trusted)
+
+
+def _differs(
+    name: str, project: Document, path: tuple[str, ...], trusted: TrustedCopy
+) -> Diagnostic:
+    return Diagnostic(
+        code=NOT_TRUSTED,
+        summary=f"{name} is not as in {trusted.name}.",
+        detail=_DETAIL,
+        location=project.locate(path),
+        severity=Severity.WARNING,
+    )
