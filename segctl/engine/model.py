@@ -131,11 +131,11 @@ class LoadStats:
     first, at most ten; ``undeclared_rows`` counts the rows of all of them. An invalid row is no
     duplicate.
 
-    For a load that excludes or suppresses, ``matched`` counts its users who are in the sources of
-    its targets, and ``similar`` are the members that differ from one of its values only in form:
-    see ``normalize_sql.folded``. ``sample`` has hashes of the matched users, all of them or a
-    random part, and ``released`` counts the users of the last sample who are added now.
-    ``matched`` is ``None`` for other loads.
+    For a load that excludes, suppresses or intersects, ``matched`` counts its users who are in the
+    sources of its targets; it is ``None`` for others. For one that excludes or suppresses,
+    ``similar`` are the members that differ from one of its values only in form: see
+    ``normalize_sql.folded``. ``sample`` has hashes of the matched users, all of them or a random
+    part, and ``released`` counts the users of the last sample who are added now.
     """
 
     rows: int

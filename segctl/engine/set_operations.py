@@ -287,11 +287,14 @@ class SetOperations:
         return counts
 
     def match_restrictions(self, loads: Sequence[Load], wanted: set[int]) -> None:
-        """Add to the stats of loads that exclude or suppress whom they match.
+        """Add to the stats of loads that exclude, suppress or intersect whom they match.
 
         ``loads`` are those that provide members. Call it after the comparison.
         """
         intersecting = {load.number for found in self._intersections.values() for load in found}
+        for load in self.loads:
+            if load.number in intersecting:
+                self._match_intersection(load, loads)
         restrictions = [
             RestrictingLoad(
                 number=load.number,
@@ -313,6 +316,15 @@ class SetOperations:
         )
         for number, found in matches.items():
             self.stats[number] = replace(self.stats[number], **found)
+
+    def _match_intersection(self, load: Load, loads: Sequence[Load]) -> None:
+        """Count the users in the sources of a load's targets who are in it too."""
+        desired = select_desired(self._db, loads, set(load.target_indexes()))
+        [[matched]] = self._db.execute(
+            "SELECT count(*) FROM (SELECT DISTINCT d.kind, d.value "
+            f"FROM ({desired}) AS d {self._join_intersection(load, 'i')} WHERE d.target IS NOT NULL)"
+        ).fetchall()
+        self.stats[load.number] = replace(self.stats[load.number], matched=matched)
 
     # Questions about materialized targets
 

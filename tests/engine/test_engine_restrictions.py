@@ -56,6 +56,13 @@ def test_a_list_counts_the_users_that_it_takes_away(role: Role, scratch: Path) -
     assert diff.targets[0].add == 1
 
 
+def test_an_intersection_counts_the_users_whom_it_keeps(scratch: Path) -> None:
+    diff, number = compare(scratch, ["a1", "b1", "c1", "a1"], ["a1", "b1", "x1"], role="intersect")
+    stats = diff.loads[number]
+    assert (stats.users, stats.matched, stats.sample) == (3, 2, ())
+    assert diff.targets[0].add == 2
+
+
 LOOKALIKES = {
     "case": ("Ann@example.com", "ann@example.com"),
     "composition": ("jose\u0301@example.com", "jos\u00e9@example.com"),
