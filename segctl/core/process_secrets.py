@@ -7,6 +7,9 @@ variables that it removed later. A program that segctl runs could read it there.
 import ctypes
 import sys
 
+CREDENTIALS = "CLEVERTAP_"
+"""The variables of the account begin with this."""
+
 _PR_SET_DUMPABLE = 4
 
 

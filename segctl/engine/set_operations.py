@@ -320,9 +320,9 @@ class SetOperations:
     def _match_intersection(self, load: Load, loads: Sequence[Load]) -> None:
         """Count the users in the sources of a load's targets who are in it too."""
         desired = select_desired(self._db, loads, set(load.target_indexes()))
+        kept = f"({desired}) AS d {self._join_intersection(load, 'i')} WHERE d.target IS NOT NULL"
         [[matched]] = self._db.execute(
-            "SELECT count(*) FROM (SELECT DISTINCT d.kind, d.value "
-            f"FROM ({desired}) AS d {self._join_intersection(load, 'i')} WHERE d.target IS NOT NULL)"
+            f"SELECT count(*) FROM (SELECT DISTINCT d.kind, d.value FROM {kept})"
         ).fetchall()
         self.stats[load.number] = replace(self.stats[load.number], matched=matched)
 

@@ -27,8 +27,9 @@ def open_state(root: Path, *, clock: Clock, disk: Disk) -> Backend:
         name = tracked.split(b"\0")[0].decode("utf-8", "backslashreplace")
         raise OperationError(
             f"git tracks {name}, so a branch that changes it replaces the state",
-            hint=f"Take it out of the repository: `git rm -r --cached --ignore-unmatch {HEAD} "
-            f"{FOLDER}`. Keep the state outside the checkout with spec.state.path.",
+            hint=f"Take it out of the repository, and commit that: `git -C {folder} rm -r --cached "
+            f"--ignore-unmatch {HEAD} {FOLDER}`. Keep the state outside the checkout with "
+            "spec.state.path.",
         )
     return LocalBackend(folder, clock=clock, disk=disk)
 

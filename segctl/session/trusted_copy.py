@@ -66,7 +66,9 @@ def _read_revision(root: Path, revision: str, name: str) -> TrustedCopy | None:
     )
     if not found:
         return None
-    content = run_git(root, "show", f"{found.decode().strip()}:./{PROJECT_FILE}")
+    path = f"{found.decode().strip()}:./{PROJECT_FILE}"
+    blob = run_git(root, "rev-parse", "--verify", "--quiet", path)
+    content = run_git(root, "cat-file", "blob", blob.decode().strip()) if blob else None
     return None if content is None else TrustedCopy(name=f"{name}:{PROJECT_FILE}", content=content)
 
 

@@ -19,12 +19,9 @@ from typing import IO
 
 from segctl.core.ci import is_pull_request
 from segctl.core.disk import create_scratch_file
-from segctl.core.process_secrets import hide_variables
+from segctl.core.process_secrets import CREDENTIALS, hide_variables
 from segctl.engine.model import FileScan, SourceError
 from segctl.manifests.desired import CommandSource
-
-_HIDDEN_PREFIX = "CLEVERTAP_"
-"""Variables with this prefix, the account's credentials, are hidden from a program."""
 
 _CHUNK_BYTES = 1 << 16
 _POLL_SECONDS = 0.1
@@ -51,7 +48,7 @@ def fetch(
     """
     if is_pull_request(environment):
         _check_outside(source.run[0], root, environment)
-    hide_variables(_HIDDEN_PREFIX)
+    hide_variables(CREDENTIALS)
     with create_scratch_file(into) as out:
         with _start(source, root, environment) as process:
             stderr = _copy_output(process, out, source)
@@ -94,7 +91,7 @@ def _start(
         process = subprocess.Popen(  # noqa: S603 - segctl.yaml allows this program, no shell reads it
             source.run,
             cwd=root,
-            env={k: v for k, v in environment.items() if not k.startswith(_HIDDEN_PREFIX)},
+            env={k: v for k, v in environment.items() if not k.startswith(CREDENTIALS)},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

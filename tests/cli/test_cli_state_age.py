@@ -156,6 +156,6 @@ def test_the_advice_for_a_tracked_state_works(applied: Path, segctl: Segctl) -> 
     done = segctl("plan")
     assert done.code == 1
     advice = done.err.split("`")[1]
-    assert advice.startswith("git rm -r --cached")
-    subprocess.run([*git, *advice.split()[1:]], check=True, stdout=subprocess.DEVNULL)
+    assert advice.startswith(f"git -C {applied} rm -r --cached")
+    subprocess.run(advice.split(), check=True, stdout=subprocess.DEVNULL)
     assert segctl("plan").code == 0
