@@ -17,14 +17,16 @@ from segctl.core.identity import Kind, SetDigest
 from segctl.core.normalize import Normalization
 from segctl.core.outcomes import Ledger
 from segctl.core.rejects import Rejects
-from segctl.engine import batches, delta, duckdb_errors, fold, sql
+from segctl.engine import batches, delta, duckdb_errors, fold, member_questions, sql
 from segctl.engine.compare import Load, compare
 from segctl.engine.load_stats import add_first_rows, stats_from_comparison
 from segctl.engine.model import (
+    NO_EARLIER_LIST,
     NO_PATTERNS,
     Audit,
     Counting,
     Diff,
+    EarlierList,
     FoldedTarget,
     InlineRows,
     LoadStats,
@@ -116,7 +118,7 @@ class DuckEngine:
         targets: LoadTargets,
         role: Role = "include",
         normalize: Sequence[Normalization] = (),
-        left_out: Sequence[str] = (),
+        earlier: EarlierList = NO_EARLIER_LIST,
         patterns: Mapping[Kind, str] = NO_PATTERNS,
     ) -> int:
         """Load a source for its targets and return the number of the load."""
@@ -135,7 +137,7 @@ class DuckEngine:
                 self._loads.append(load)
             else:
                 self._reader.insert_inline_rows()
-                self._set_operations.add_load(load, role, tuple(normalize), left_out)
+                self._set_operations.add_load(load, role, tuple(normalize), earlier)
         except duckdb.Error as error:
             raise self._reader.explain_error(error, rows) from error
         return number
@@ -218,15 +220,15 @@ class DuckEngine:
 
     def count_members(self, target_index: int) -> int:
         """Count the desired members of a retained target."""
-        return self._set_operations.count_members(target_index)
+        return member_questions.count_members(self._db, target_index)
 
     def find_shared(self, target_indexes: Sequence[int]) -> Mapping[tuple[int, int], Users]:
         """Return the users that two of these retained targets share, by pair, most first."""
-        return self._set_operations.find_shared(target_indexes)
+        return member_questions.find_shared(self._db, target_indexes)
 
     def find_outside(self, target_indexes: Sequence[int], container: int) -> Mapping[int, Users]:
         """Return the members of each retained target that are not in the target ``container``."""
-        return self._set_operations.find_outside(target_indexes, container)
+        return member_questions.find_outside(self._db, target_indexes, container)
 
     @translate_resource_errors
     def write_desired(self, target_index: int) -> FoldedTarget:

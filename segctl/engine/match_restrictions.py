@@ -1,14 +1,16 @@
 """Find whom the loads that exclude or suppress match, whom they resemble, and whom they let go."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import duckdb
 
+from segctl.core import list_samples
 from segctl.core.identity import Kind
 from segctl.core.normalize import Normalization
 from segctl.engine import sql
+from segctl.engine.model import EarlierList
 from segctl.engine.normalize_sql import folded, normalized
 from segctl.plan.model import Users
 
@@ -19,6 +21,16 @@ MATCH_SAMPLE_SIZE = 256
 """How many of the users that a load takes away are remembered for the next plan."""
 
 _HASH = f"substr(sha256({sql.ENCODED_MEMBER}), 1, 16)"
+
+_LISTED = f"""
+CREATE OR REPLACE TEMP TABLE listed AS
+SELECT DISTINCT substr(sha256({sql.ENCODED_MEMBER}), 1, {list_samples.HASH_DIGITS}) AS hash
+FROM (SELECT kind, {{value}} AS value FROM ({{rows}}))
+"""
+
+_DROPPED = """
+SELECT count(*) FROM (SELECT unnest($1::VARCHAR[]) AS hash) ANTI JOIN listed USING (hash)
+"""
 
 _LOOKALIKES = """
 CREATE OR REPLACE TABLE lookalikes AS
@@ -70,13 +82,13 @@ SELECT count(*), min({'kind': kind, 'value': value}, $most) FROM (
 class RestrictingLoad:
     """A load that takes users away from ``targets``, from all targets if ``None``.
 
-    Its values are compared in ``forms``. ``left_out`` are the hashes of the last apply's sample.
+    Its values are compared in ``forms``. ``earlier`` is what the last apply knew of it.
     """
 
     number: int
     targets: Sequence[int] | None
     forms: tuple[Normalization, ...]
-    left_out: Sequence[str] = field(repr=False)
+    earlier: EarlierList
 
 
 def match_restrictions(
@@ -101,6 +113,18 @@ def match_restrictions(
     return found
 
 
+def compare_list(
+    db: duckdb.DuckDBPyConnection, load: RestrictingLoad, rows: str
+) -> Mapping[str, Any]:
+    """Return ``listed`` and ``dropped`` of a load; ``rows`` is a SELECT over its valid values."""
+    value = normalized("value", load.forms)
+    db.execute(_LISTED.replace("{value}", value).replace("{rows}", rows))
+    [[hashes]] = db.execute(f"SELECT min(hash, {list_samples.SAMPLE_SIZE}) FROM listed").fetchall()
+    earlier = list_samples.split_hashes(load.earlier.listed)
+    [[dropped]] = db.execute(_DROPPED, [earlier]).fetchall() if earlier else [[0]]
+    return {"listed": "".join(hashes or ()), "dropped": dropped}
+
+
 def _match(
     db: duckdb.DuckDBPyConnection, load: RestrictingLoad, remaining: str, materialized: list[int]
 ) -> Mapping[str, Any]:
@@ -118,9 +142,9 @@ def _match(
         {"load": load.number, "most": SAMPLE_SIZE, "materialized": materialized},
     ).fetchall()
     released = 0
-    if load.left_out:
+    if load.earlier.left_out:
         [[released]] = db.execute(
-            _RELEASED.replace("{in_targets}", in_targets), {"left_out": list(load.left_out)}
+            _RELEASED.replace("{in_targets}", in_targets), {"left_out": list(load.earlier.left_out)}
         ).fetchall()
     return {
         "matched": matched,

@@ -104,6 +104,20 @@ Counting = Literal["strict", "distinct"]
 """How the limits of a request are counted. See ``packing.Limits``."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class EarlierList:
+    """What the last apply knew of a source that takes members away, as hashes.
+
+    ``left_out`` are users whom it took away, ``listed`` its own values, joined.
+    """
+
+    left_out: tuple[str, ...] = field(default=(), repr=False)
+    listed: str = field(default="", repr=False)
+
+
+NO_EARLIER_LIST = EarlierList()
+
+
 class SourceError(Exception):
     """A source cannot be read. ``summary`` and ``detail`` are for the user.
 
@@ -135,7 +149,9 @@ class LoadStats:
     sources of its targets; it is ``None`` for others. For one that excludes or suppresses,
     ``similar`` are the members that differ from one of its values only in form: see
     ``normalize_sql.folded``. ``sample`` has hashes of the matched users, all of them or a random
-    part, and ``released`` counts the users of the last sample who are added now.
+    part, and ``released`` counts the users of the last sample who are added now. ``listed`` has
+    hashes of its own values, joined, all of them or a random part; ``dropped`` counts those of the
+    last apply that it no longer has.
     """
 
     rows: int
@@ -149,6 +165,8 @@ class LoadStats:
     sample: tuple[str, ...] = field(default=(), repr=False)
     released: int = 0
     similar: Users = Users()
+    listed: str = field(default="", repr=False)
+    dropped: int = 0
 
     @property
     def users(self) -> int:

@@ -14,10 +14,12 @@ from segctl.core.normalize import Normalization
 from segctl.core.outcomes import Ledger
 from segctl.core.rejects import Rejects
 from segctl.engine.model import (
+    NO_EARLIER_LIST,
     NO_PATTERNS,
     Audit,
     Counting,
     Diff,
+    EarlierList,
     FoldedTarget,
     LoadTargets,
     MatchedRejects,
@@ -58,15 +60,15 @@ class MemberComparer(Protocol):
         targets: LoadTargets,
         role: Role = "include",
         normalize: Sequence[Normalization] = (),
-        left_out: Sequence[str] = (),
+        earlier: EarlierList = NO_EARLIER_LIST,
         patterns: Mapping[Kind, str] = NO_PATTERNS,
     ) -> int:
         """Load a source for its targets and return the number of the load.
 
         Targets need no recorded members: they may exist only for others to read. With the role
         ``suppress`` the users are removed from all targets. Rows that take members away are
-        compared with them in the forms ``normalize``. ``left_out`` has hashes of users whom they
-        took away at the last apply. Values that do not match the pattern of their kind are
+        compared with them in the forms ``normalize``. ``earlier`` is what the last apply
+        knew of them. Values that do not match the pattern of their kind are
         invalid. Raises ``SourceError``.
         """
 

@@ -19,17 +19,16 @@ from segctl.engine import sql
 from segctl.engine.compare import NOT_PLANNED, Load, select_desired
 from segctl.engine.load_stats import stats_from_rows, targets_with_sole_load
 from segctl.engine.match_restrictions import (
-    SAMPLE_SIZE,
     RestrictingLoad,
-    first_users,
+    compare_list,
     match_restrictions,
     wrap,
 )
-from segctl.engine.model import LoadStats, TargetMembers
+from segctl.engine.member_questions import count_members
+from segctl.engine.model import EarlierList, LoadStats, TargetMembers
 from segctl.engine.normalize_sql import normalized
 from segctl.engine.partitions import run_in_partitions
 from segctl.manifests.desired import Role
-from segctl.plan.model import Users
 
 _TABLES = """
 CREATE TABLE restricting (load INTEGER, kind VARCHAR, value VARCHAR, valid BOOLEAN);
@@ -102,35 +101,6 @@ SELECT d.* FROM ({desired}) AS d
 SEMI JOIN (FROM suppressed WHERE form = {form}) AS s ON s.value = {value} AND s.kind = d.kind
 """
 
-_SHARED = """
-WITH members AS (
-    SELECT target, kind, value FROM final_members
-    WHERE left_out IS NULL AND list_contains($targets::INTEGER[], target)
-),
-repeated AS (SELECT kind, value FROM members GROUP BY kind, value HAVING count(*) > 1),
-candidates AS (
-    SELECT m.* FROM members AS m SEMI JOIN repeated AS r ON r.value = m.value AND r.kind = m.kind
-)
-SELECT a.target, b.target, count(*) AS users, min({'kind': a.kind, 'value': a.value}, $most)
-FROM candidates AS a JOIN candidates AS b
-ON b.value = a.value AND b.kind = a.kind AND a.target < b.target
-GROUP BY a.target, b.target ORDER BY users DESC, a.target, b.target
-"""
-"""The self-join reads only users of more than one target. They are usually few."""
-
-_OUTSIDE = """
-SELECT m.target, count(*), min({'kind': m.kind, 'value': m.value}, $most)
-FROM (
-    SELECT target, kind, value FROM final_members
-    WHERE left_out IS NULL AND list_contains($targets::INTEGER[], target)
-) AS m
-ANTI JOIN (
-    SELECT kind, value FROM final_members WHERE target = $container AND left_out IS NULL
-) AS o
-ON o.value = m.value AND o.kind = m.kind
-GROUP BY m.target
-"""
-
 _RESTRICT = """
 INSERT INTO restricting SELECT $load, kind, value, ({problem}) IS NULL
 FROM (SELECT DISTINCT kind, value FROM ({select}) WHERE {partition})
@@ -170,7 +140,7 @@ class SetOperations:
         self._exclusions_of_members: list[Load] = []
         self._forms: list[tuple[Normalization, ...]] = []
         self._form_of_load: dict[int, int] = {}
-        self._left_out: dict[int, list[str]] = {}
+        self._earlier: dict[int, EarlierList] = {}
         self._suppressing: set[int] = set()
         self._materialized: set[int] = set()
         self._restricted: set[int] = set()
@@ -184,11 +154,11 @@ class SetOperations:
         load: Load,
         role: Role,
         forms: tuple[Normalization, ...],
-        left_out: Sequence[str],
+        earlier: EarlierList,
     ) -> None:
         """Add a load that intersects, excludes or suppresses; see ``MemberComparer.load``."""
         self.loads.append(load)
-        self._left_out[load.number] = list(left_out)
+        self._earlier[load.number] = earlier
         if forms not in self._forms:
             self._forms.append(forms)
         self._form_of_load[load.number] = self._forms.index(forms)
@@ -292,19 +262,24 @@ class SetOperations:
         ``loads`` are those that provide members. Call it after the comparison.
         """
         intersecting = {load.number for found in self._intersections.values() for load in found}
+        restrictions = []
         for load in self.loads:
-            if load.number in intersecting:
-                self._match_intersection(load, loads)
-        restrictions = [
-            RestrictingLoad(
+            restriction = RestrictingLoad(
                 number=load.number,
                 targets=None if load.number in self._suppressing else load.target_indexes(),
                 forms=self._forms[self._form_of_load[load.number]],
-                left_out=self._left_out[load.number],
+                earlier=self._earlier[load.number],
             )
-            for load in self.loads
-            if load.number not in intersecting
-        ]
+            rows = f"SELECT kind, value FROM restricting WHERE load = {load.number} AND valid"
+            if load.number in intersecting:
+                self._match_intersection(load, loads)
+                rows = (
+                    f"SELECT kind, value FROM ({load.select}) WHERE ({sql.VALUE_PROBLEM}) IS NULL"
+                )
+            else:
+                restrictions.append(restriction)
+            listed = compare_list(self._db, restriction, rows)
+            self.stats[load.number] = replace(self.stats[load.number], **listed)
         if not restrictions:
             return
         matches = match_restrictions(
@@ -325,29 +300,6 @@ class SetOperations:
             f"SELECT count(*) FROM (SELECT DISTINCT d.kind, d.value FROM {kept})"
         ).fetchall()
         self.stats[load.number] = replace(self.stats[load.number], matched=matched)
-
-    # Questions about materialized targets
-
-    def count_members(self, target_index: int) -> int:
-        """Count the final members of a target."""
-        [[users]] = self._db.execute(
-            "SELECT count(*) FROM final_members WHERE target = $1 AND left_out IS NULL",
-            [target_index],
-        ).fetchall()
-        return int(users)
-
-    def find_shared(self, target_indexes: Sequence[int]) -> dict[tuple[int, int], Users]:
-        """Return the users that two of these targets share, by pair, most first."""
-        rows = self._db.execute(
-            _SHARED, {"targets": list(target_indexes), "most": SAMPLE_SIZE}
-        ).fetchall()
-        return {(one, other): first_users(count, sample) for one, other, count, sample in rows}
-
-    def find_outside(self, target_indexes: Sequence[int], container: int) -> dict[int, Users]:
-        """Return the members of each target that are not in the target ``container``."""
-        named = {"targets": list(target_indexes), "container": container, "most": SAMPLE_SIZE}
-        rows = self._db.execute(_OUTSIDE, named).fetchall()
-        return {index: first_users(count, sample) for index, count, sample in rows}
 
     # Steps
 
@@ -446,7 +398,7 @@ class SetOperations:
                 continue
             target_indexes = load.target_indexes()
             if isinstance(load.source, TargetMembers):
-                members = self.count_members(load.source.target_index)
+                members = count_members(self._db, load.source.target_index)
                 self.stats[load.number] = LoadStats(rows=members, duplicates=0)
             elif materialized & set(target_indexes):
                 is_sole = all(has_sole_load.get(index) for index in target_indexes)

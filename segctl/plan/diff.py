@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from segctl.core import address as addresses
 from segctl.manifests.desired import DesiredSegment
 from segctl.plan.model import Action, AttributeChange, Attributes, Target
+from segctl.plan.targeting import check_patterns
 from segctl.state.model import SegmentRecord, State
 
 TOMBSTONE_REASON = "it was destroyed before all its members were removed"
@@ -97,7 +98,8 @@ def build_drafts(
     """Match declared segments with recorded ones. Return one draft each, sorted by address.
 
     ``patterns`` select addresses; segments that exchange an address with a selected one are
-    included. ``destroy`` treats every manifest as deleted.
+    included. ``destroy`` treats every manifest as deleted. Raises ``WrongUsage`` for a pattern that
+    selects nothing.
     """
     declared = () if destroy else tuple(segments)
     address_by_key = {record.key: address for address, record in state.segments.items()}
@@ -149,10 +151,15 @@ def _select(drafts: Sequence[Draft], patterns: Sequence[str]) -> Sequence[Draft]
 
     The state records one segment per address. When a selected segment takes over an
     address, the segment recorded there must leave it in the same plan, or its record would
-    be lost.
+    be lost. Raises ``WrongUsage`` for a pattern that matches nothing.
     """
     if not patterns:
         return drafts
+    check_patterns(
+        patterns,
+        [draft.address for draft in drafts],
+        {draft.moved_from: draft.address for draft in drafts if draft.moved_from},
+    )
     by_address: dict[str, list[Draft]] = {}
     for draft in drafts:
         by_address.setdefault(draft.address, []).append(draft)

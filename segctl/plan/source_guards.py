@@ -4,10 +4,12 @@ A list of opt-outs that loses rows makes members of people who asked to be left 
 findings are errors where that would happen.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from segctl.core.diagnostics import Severity
+from segctl.core.list_samples import count_hashes
 from segctl.manifests.desired import SizeLimits
 from segctl.plan.model import Figures, Finding, Users
 from segctl.state.restrictions import Restriction, RestrictionKey
@@ -33,14 +35,16 @@ class SourceSize:
 class RestrictionSize:
     """A source that takes members away.
 
-    ``released`` counts the users of the last apply's sample that the plan adds now, and
-    ``similar`` the members that look like one of its values.
+    ``released`` counts the users of the last apply's sample that the plan adds now, ``similar``
+    the members that look like one of its values, and ``dropped`` the values of the last apply's
+    sample that it no longer has.
     """
 
     size: SourceSize
     key: RestrictionKey
     released: int = 0
     similar: Users = Users()
+    dropped: int = 0
 
 
 def check_sizes(sources: Sequence[SourceSize]) -> Iterator[Finding]:
@@ -122,15 +126,23 @@ def removed_restriction(known: Restriction) -> Finding:
 
 
 def _check_loss(known: Restriction, item: RestrictionSize) -> Iterator[Finding]:
-    """Compare rows, and the users who were taken away and are added now, with the limit."""
+    """Compare with the limit: rows, values, and the users who were taken away and are added now."""
     size = item.size
-    lost = max(known.rows - size.rows, 0)
-    lost_percent = _percent(lost, known.rows)
-    released_percent = _percent(item.released, len(known.sample))
-    now = "no rows" if not size.rows else f"only {_rows(size.rows)}"
-    released = _released(known, item.released)
-    parts = [f"has {now}, and had {known.rows:,} at the last apply"] if lost else []
-    if item.released and lost:
+    fewer = max(known.rows - size.rows, 0)
+    dropped = _scaled(item.dropped, count_hashes(known.listed), known.rows)
+    lost = max(fewer, dropped)
+    percent = max(_percent(lost, known.rows), _percent(item.released, len(known.sample)))
+    if not percent:
+        return
+    released = _users(_scaled(item.released, len(known.sample), known.matched or 0), known)
+    parts = []
+    if fewer:
+        now = "no rows" if not size.rows else f"only {_rows(size.rows)}"
+        parts.append(f"has {now}, and had {known.rows:,} at the last apply")
+    if dropped > fewer:
+        about = "about " if count_hashes(known.listed) < known.rows else ""
+        parts.append(f"lost {about}{dropped:,} of the {known.rows:,} values of the last apply")
+    if item.released and parts:
         parts.append(f"{released} whom it left out become members")
     elif item.released:
         parts.append(f"no longer leaves out {released} whom it left out at the last apply")
@@ -138,13 +150,10 @@ def _check_loss(known: Restriction, item: RestrictionSize) -> Iterator[Finding]:
     effect = "The plan adds users whom it left out before."
     if item.key.role == "intersect":
         effect = "The plan removes members who are no longer in it."
-    percent = max(lost_percent, released_percent)
     limit = size.limits.max_shrink_percent
+    of = known.rows if lost else len(known.sample)
     figures = Figures(
-        count=lost or item.released,
-        of=known.rows if lost else len(known.sample),
-        limit=int((known.rows if lost else len(known.sample)) * limit / 100),
-        place=size.place,
+        count=lost or item.released, of=of, limit=int(of * limit / 100), place=size.place
     )
     address = _address(item.key)
     if percent > limit and size.setting:
@@ -152,12 +161,13 @@ def _check_loss(known: Restriction, item: RestrictionSize) -> Iterator[Finding]:
             severity=Severity.ERROR,
             code="max-shrink-percent",
             address=address,
-            summary=f"{summary}; {size.setting} allows a loss of {limit:g}%",
-            detail=f"{effect} Restore the list. If the loss is intended, raise {size.setting}, "
-            "apply, and lower it again.",
+            summary=f"{summary}; that is a loss of {percent:.3g}%, and {size.setting} allows "
+            f"{limit:g}%",
+            detail=f"{effect} Restore the list. If the loss is intended, raise {size.setting} to "
+            f"{math.ceil(percent)}, apply, and lower it again.",
             figures=figures,
         )
-    elif percent:
+    else:
         yield Finding(
             severity=Severity.WARNING if percent > limit else Severity.INFO,
             code="restriction-shrunk",
@@ -168,12 +178,14 @@ def _check_loss(known: Restriction, item: RestrictionSize) -> Iterator[Finding]:
         )
 
 
-def _released(known: Restriction, released: int) -> str:
-    """Count the users who are added now; the sample stands for all matched users."""
-    if known.matched and known.matched > len(known.sample):
-        count = round(released * known.matched / len(known.sample))
-        return f"about {count:,} user{'' if count == 1 else 's'}"
-    return f"{released:,} user{'' if released == 1 else 's'}"
+def _scaled(count: int, sampled: int, total: int) -> int:
+    """Return how many of all are meant by a count of a sample."""
+    return round(count * total / sampled) if sampled and total > sampled else count
+
+
+def _users(count: int, known: Restriction) -> str:
+    about = "about " if known.matched and known.matched > len(known.sample) else ""
+    return f"{about}{count:,} user{'' if count == 1 else 's'}"
 
 
 def _percent(part: int, whole: int) -> float:

@@ -11,7 +11,7 @@ from segctl.manifests.desired import DesiredState, ProjectSettings, Rule
 from segctl.plan.model import Finding
 from segctl.plan.rules import check_rules
 from segctl.planning.load import LoadedSources, load_sources
-from segctl.planning.restrictions import find_known_restrictions, report_sizes
+from segctl.planning.restrictions import KnownRestrictions, report_sizes
 from segctl.planning.rule_members import EngineRuleMembers, prepare_engine
 from segctl.planning.scope import PlanScope
 from segctl.planning.unchanged import ReadSelection
@@ -50,7 +50,7 @@ class Comparison:
     ``recorded`` holds, for each target to compare, its recorded files and whether it is
     wanted; a target that is not wanted is emptied. ``keys`` are the ids of the targets in
     requests, by target index. Pairs refused before ``retry_before`` (seconds since 1970)
-    are sent again. ``restrictions`` are those in the state.
+    are sent again. ``restrictions`` are what the state knows of sources that take members away.
     """
 
     desired: DesiredState
@@ -58,7 +58,7 @@ class Comparison:
     recorded: Mapping[int, tuple[RecordedFiles, bool]]
     keys: Sequence[str]
     retry_before: float | None
-    restrictions: Sequence[Restriction]
+    restrictions: KnownRestrictions
 
     def run(self, selection: ReadSelection, context: SourceContext) -> ComparisonResult:
         """Compare the members of every segment that is not unchanged.
@@ -71,10 +71,13 @@ class Comparison:
         }
         recorded = {n: target for n, target in self.recorded.items() if n not in unchanged}
         read = {a: n for a, n in self.scope.target_indexes.items() if a in selection.to_read}
-        known = find_known_restrictions(
-            self.desired, self.scope, selection.inputs, self.restrictions
+        loaded = load_sources(
+            selection.inputs,
+            read,
+            self.scope,
+            context,
+            earlier=self.restrictions.earlier(selection.inputs),
         )
-        loaded = load_sources(selection.inputs, read, self.scope, context, left_out=known.samples())
         engine = context.engine if recorded or read else None
         diff = self._diff(engine, recorded, read, loaded, selection) if engine else _NO_DIFF
         read_stats = {loaded.input_indexes[load]: counts for load, counts in diff.loads.items()}
@@ -86,7 +89,7 @@ class Comparison:
             selection.inputs,
             stats,
             read_stats,
-            known,
+            self.restrictions,
             read_segments=selection.to_read,
         )
         packing, delta_digest = NOTHING_PACKED, SetDigest()

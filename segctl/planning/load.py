@@ -7,7 +7,14 @@ from segctl.core.diagnostics import Diagnostic, Severity
 from segctl.core.errors import InvalidInput
 from segctl.core.identity import PROBLEM_DESCRIPTIONS, Kind
 from segctl.core.normalize import Normalization
-from segctl.engine.model import LoadStats, Rows, SourceError, TargetMembers
+from segctl.engine.model import (
+    NO_EARLIER_LIST,
+    EarlierList,
+    LoadStats,
+    Rows,
+    SourceError,
+    TargetMembers,
+)
 from segctl.manifests.desired import (
     CommandSource,
     DesiredState,
@@ -127,11 +134,11 @@ def load_sources(
     scope: PlanScope,
     context: SourceContext,
     *,
-    left_out: Mapping[int, Sequence[str]],
+    earlier: Mapping[int, EarlierList],
 ) -> LoadedSources:
     """Load the sources of the segments in ``target_indexes`` into the engine.
 
-    ``left_out`` has the hashes of users that sources took away at the last apply, by input index.
+    ``earlier`` is what the last apply knew of sources that take members away, by input index.
     Raises ``InvalidInput`` with all sources in scope that cannot be read.
     """
     problems: list[Diagnostic] = []
@@ -150,8 +157,8 @@ def load_sources(
                     rows,
                     targets=targets,
                     role=role,
-                    normalize=_normalizations(load),
-                    left_out=left_out.get(index, ()),
+                    normalize=normalizations(load),
+                    earlier=earlier.get(index, NO_EARLIER_LIST),
                     patterns=_patterns(load),
                 )
                 input_indexes[number] = index
@@ -241,7 +248,8 @@ def _tolerance(load: Load) -> Tolerance:
     return load.source.tolerance
 
 
-def _normalizations(load: Load) -> Sequence[Normalization]:
+def normalizations(load: Load) -> tuple[Normalization, ...]:
+    """Return the forms in which a source that takes members away is compared."""
     return () if isinstance(load.source, InlineSource | SegmentSource) else load.source.normalize
 
 

@@ -9,14 +9,11 @@ from pathlib import Path
 from typing import Literal
 
 from segctl import __version__
-from segctl.core.address import is_targeted
 from segctl.core.ci import is_pull_request
 from segctl.core.diagnostics import Severity
-from segctl.core.errors import WrongUsage
 from segctl.engine.model import PackingSummary, RecordedFiles, TargetDiff
 from segctl.engine.protocols import Engine, RequestPacker
 from segctl.manifests.desired import DesiredState
-from segctl.manifests.explain import did_you_mean
 from segctl.plan.diff import Draft, attribute_changes, build_drafts
 from segctl.plan.findings import (
     NOTHING_RECORDED,
@@ -37,6 +34,7 @@ from segctl.plan.model import (
 )
 from segctl.planning.compare import Comparison, ComparisonResult, compare_nothing
 from segctl.planning.load import find_sources
+from segctl.planning.restrictions import find_known_restrictions
 from segctl.planning.scope import build_scope
 from segctl.planning.unchanged import select_reads
 from segctl.session.advance import find_record
@@ -44,6 +42,7 @@ from segctl.sources.context import SourceContext
 from segctl.sources.object_store import ObjectFetcher
 from segctl.sources.path_policy import PathPolicy
 from segctl.state.model import SegmentRecord, State
+from segctl.state.restrictions import move_restrictions
 
 SECONDS_PER_REQUEST = 0.8
 """An estimate: the vendor's pages say only that a call may take a second or more."""
@@ -123,7 +122,6 @@ def build_plan(
     read. Raises ``InvalidInput`` with the problems of all sources at once.
     """
     project = desired.project
-    _check_patterns(options.patterns, desired, state)
     drafts = build_drafts(
         desired.segments, state, patterns=options.patterns, destroy=options.destroy
     )
@@ -146,6 +144,15 @@ def build_plan(
         query_limits=project.query_limits,
     )
     inputs = find_sources(desired, scope, context)
+    restrictions = find_known_restrictions(
+        desired,
+        scope,
+        inputs,
+        move_restrictions(
+            state.restrictions, {d.moved_from: d.address for d in drafts if d.moved_from}
+        ),
+        addresses=[address for address, _ in state.records()],
+    )
     selection = select_reads(
         inputs,
         scope,
@@ -153,6 +160,7 @@ def build_plan(
         state,
         context,
         declared=desired.segments,
+        restrictions=restrictions,
         reread=options.reread,
     )
     comparison = Comparison(
@@ -161,7 +169,7 @@ def build_plan(
         recorded=_recorded_targets(segments, recorded_files),
         keys=[target.key for target in targets],
         retry_before=options.retry_before,
-        restrictions=state.restrictions,
+        restrictions=restrictions,
     ).run(selection, context)
     guarded = [_guarded_change(segment, comparison.diffs) for segment in segments]
     changes = tuple(item.change for item in guarded)
@@ -231,20 +239,6 @@ def _remaining_change(change: Change, records: Sequence[SegmentRecord | None]) -
     if change.action is Action.CREATE and record and record.created:
         return replace(change, action=Action.UPDATE, reason="it has already been created")
     return change
-
-
-def _check_patterns(patterns: Iterable[str], desired: DesiredState, state: State) -> None:
-    """Raise ``WrongUsage`` for a ``--target`` that selects nothing."""
-    known = [s.address for s in desired.segments]
-    known += [address for address, _ in state.records()]
-    for pattern in patterns:
-        if not any(is_targeted(address, [pattern]) for address in known):
-            names = [address.removeprefix("segment.") for address in known]
-            raise WrongUsage(
-                f"--target {pattern} matches no declared or recorded segment",
-                hint=did_you_mean(pattern.removeprefix("segment."), names)
-                or "`segctl validate` and `segctl state list` show the segments.",
-            )
 
 
 # Targets

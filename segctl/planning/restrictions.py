@@ -1,9 +1,10 @@
 """The sizes of a plan's sources, and what sources that take members away did at the last apply."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from segctl.engine.model import LoadStats
+from segctl.core.normalize import Normalization
+from segctl.engine.model import EarlierList, LoadStats
 from segctl.manifests.desired import (
     DesiredState,
     Guards,
@@ -21,9 +22,12 @@ from segctl.plan.source_guards import (
     check_sizes,
     removed_restriction,
 )
-from segctl.planning.load import SourceInput, source_name
+from segctl.planning.load import SourceInput, normalizations, source_name
 from segctl.planning.scope import PlanScope
 from segctl.state.restrictions import Restriction, RestrictionKey, pair_restrictions
+
+_UNNAMED = "the "
+"""How ``source_name`` begins for a source without a name of its own, such as a query."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,9 +44,26 @@ class KnownRestrictions:
     removed: tuple[Restriction, ...]
     out_of_scope: tuple[Restriction, ...]
 
-    def samples(self) -> Mapping[int, Sequence[str]]:
-        """Return the hashes of users that each source took away, by input index."""
-        return {index: restriction.sample for index, restriction in self.known.items()}
+    def earlier(self, inputs: Sequence[SourceInput]) -> Mapping[int, EarlierList]:
+        """Return what an engine compares each source with, by input index.
+
+        Values in other forms cannot be compared.
+        """
+        return {
+            index: EarlierList(
+                left_out=known.sample,
+                listed=known.listed if known.forms == normalizations(inputs[index].load) else "",
+            )
+            for index, known in self.known.items()
+        }
+
+    def are_known(self, indexes: Iterable[int]) -> bool:
+        """Whether every one of these sources that takes members away is known in full."""
+        return all(
+            index in self.known and self.known[index].is_known
+            for index in indexes
+            if index in self.keys
+        )
 
 
 def find_known_restrictions(
@@ -50,20 +71,46 @@ def find_known_restrictions(
     scope: PlanScope,
     inputs: Sequence[SourceInput],
     recorded: Sequence[Restriction],
+    *,
+    addresses: Collection[str],
 ) -> KnownRestrictions:
-    """Find what the last apply recorded of each source that takes members away."""
+    """Find what the last apply recorded of each source that takes members away.
+
+    ``addresses`` are the recorded segments.
+    """
     keys = {index: key for index, i in enumerate(inputs) if (key := _restriction_key(i.load))}
     declared = {segment.address for segment in desired.segments if segment.managed}
-    # A segment that is no longer declared has no restrictions.
-    current = [r for r in recorded if declared.issuperset(r.key.segments)]
+    # A segment that is neither declared nor recorded has no restrictions.
+    current = [r for r in recorded if (declared | set(addresses)).issuperset(r.key.segments)]
     compared = [r for r in current if _is_in_scope(r.key, scope)]
     known = pair_restrictions(compared, keys)
+    paired = {id(restriction) for restriction in known.values()}
+    removed = tuple(r for r in compared if id(r) not in paired)
+    known |= _find_by_name(keys, known, recorded)
     return KnownRestrictions(
         keys=keys,
         known=known,
-        removed=tuple(r for r in compared if r not in known.values()),
-        out_of_scope=tuple(r for r in current if r not in compared),
+        removed=removed,
+        out_of_scope=tuple(r for r in current if not _is_in_scope(r.key, scope)),
     )
+
+
+def _find_by_name(
+    keys: Mapping[int, RestrictionKey],
+    known: Mapping[int, Restriction],
+    recorded: Sequence[Restriction],
+) -> Mapping[int, Restriction]:
+    """Return what is recorded of other sources by name: of another role, or of other segments.
+
+    A segment that takes the place of another, with its list, must not take in whom that left out.
+    """
+    paired = {id(restriction) for restriction in known.values()}
+    by_name = {r.key.name: r for r in recorded if id(r) not in paired}
+    return {
+        index: by_name[key.name]
+        for index, key in keys.items()
+        if index not in known and key.name in by_name and not key.name.startswith(_UNNAMED)
+    }
 
 
 def report_sizes(
@@ -94,9 +141,16 @@ def report_sizes(
             continue  # another segment that is unchanged, and was not recorded yet
         item = RestrictionSize(size=sizes[index], key=key)
         if counts := read.get(index):
-            item = replace(item, released=counts.released, similar=counts.similar)
+            item = replace(
+                item,
+                released=counts.released,
+                similar=counts.similar,
+                dropped=counts.dropped,
+            )
         is_read_in_full = read_segments.issuperset(inputs[index].roles)
+        forms = normalizations(inputs[index].load)
         restriction = _next_restriction(item, known, counts if is_read_in_full else None)
+        restriction = _with_values(restriction, known, counts, forms)
         findings += check_restriction(known, restriction, item)
         current.append(restriction)
     return findings, (*restrictions.out_of_scope, *current)
@@ -112,6 +166,20 @@ def _next_restriction(
     if known:
         similar = max(known.similar, restriction.similar)
         return replace(restriction, matched=known.matched, sample=known.sample, similar=similar)
+    return restriction
+
+
+def _with_values(
+    restriction: Restriction,
+    known: Restriction | None,
+    read: LoadStats | None,
+    forms: tuple[Normalization, ...],
+) -> Restriction:
+    """Add the hashes of a source's own values: its rows are always read all, or not at all."""
+    if read:
+        return replace(restriction, listed=read.listed, forms=forms)
+    if known:
+        return replace(restriction, listed=known.listed, forms=known.forms)
     return restriction
 
 
@@ -137,8 +205,7 @@ def _size(load: Load, rows: int, guards: Mapping[str, Guards]) -> SourceSize:
     limits, setting = SizeLimits(), None
     if isinstance(source, SegmentSource):
         own = guards[source.address]
-        shrink = 100.0 if own.allow_empty else own.max_remove_percent
-        limits = SizeLimits(max_shrink_percent=shrink)
+        limits = SizeLimits(max_shrink_percent=own.max_remove_percent)
         setting = f"spec.guards.maxRemovePercent of {source.address}"
     elif not isinstance(source, InlineSource):
         limits, setting = source.limits, "maxShrinkPercent"

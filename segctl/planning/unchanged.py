@@ -36,6 +36,7 @@ from segctl.manifests.desired import (
 )
 from segctl.plan.diff import Draft
 from segctl.planning.load import SourceInput, source_diagnostic
+from segctl.planning.restrictions import KnownRestrictions
 from segctl.planning.scope import PlanScope
 from segctl.sources.content_hash import FileDigests
 from segctl.sources.context import SourceContext
@@ -136,11 +137,13 @@ def select_reads(
     context: SourceContext,
     *,
     declared: Iterable[DesiredSegment],
+    restrictions: KnownRestrictions,
     reread: bool,
 ) -> ReadSelection:
     """Compare the content of all sources with what the state knows, and select what to read.
 
-    ``reread`` selects every segment in the plan.
+    A segment is read too if its ``restrictions`` are not known. ``reread`` selects every segment
+    in the plan.
     """
     contents = context.policy.digest_files(file for i in inputs for file in row_files(i.rows))
     input_fingerprints = [_input_fingerprint(i, scope, contents, context) for i in inputs]
@@ -161,6 +164,7 @@ def select_reads(
             and draft.record.basis
             and draft.record.basis.sources == segment_fingerprints.get(draft.address)
             and all(has_counts[index] for _, index in sources[draft.address])
+            and restrictions.are_known(index for _, index in sources[draft.address])
             and _has_basis_members(draft.record)
         }
         passing_rules = state.rules

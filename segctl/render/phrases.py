@@ -200,8 +200,6 @@ def creates_line(plan: Plan) -> str:
 def no_changes_reason(plan: Plan) -> str:
     """Return one line that says why the plan has no changes."""
     patterns = ", ".join(escaped(pattern) for pattern in plan.targeted)
-    if plan.targeted and not plan.changes:
-        return f"No declared or recorded segment matches --target {patterns}."
     if plan.destroy:
         return "There is nothing to destroy."
     if any(change.members.quarantined for change in plan.changes) or any(

@@ -6,7 +6,10 @@ what it took away, and the next plan compares.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from difflib import SequenceMatcher
 
+from segctl.core.codec import OPTIONAL
+from segctl.core.normalize import Normalization
 from segctl.manifests.desired import Role
 
 
@@ -30,7 +33,8 @@ class Restriction:
     ``rows`` counts its distinct valid rows, ``matched`` those of them that are in the sources of
     its segments, ``None`` if that is not known. ``sample`` has the hashes of the matched users,
     or of a random part of them if they are many. ``similar`` counts the members that differ from
-    one of its values only in form.
+    one of its values only in form. ``listed`` has the hashes of its own values in ``forms``,
+    joined, or of a random part of them; it is empty if they are not known.
     """
 
     key: RestrictionKey
@@ -38,6 +42,13 @@ class Restriction:
     matched: int | None = None
     sample: tuple[str, ...] = field(default=(), repr=False)
     similar: int = 0
+    listed: str = field(default="", repr=False, metadata=OPTIONAL)
+    forms: tuple[Normalization, ...] = field(default=(), metadata=OPTIONAL)
+
+    @property
+    def is_known(self) -> bool:
+        """Whether a later plan can compare the source with it."""
+        return bool(self.listed) or not self.rows
 
 
 def pair_restrictions(
@@ -45,31 +56,38 @@ def pair_restrictions(
 ) -> dict[int, Restriction]:
     """Return the recorded restriction that each of the current ones continues.
 
-    That is the one with the same key, or else the next in order with the same role and segments:
-    a path may hold a date.
+    That is the one with the same key, or else the one with the same role and segments whose name
+    is most alike: a path may hold a date.
     """
     rest = list(recorded)
     pairs: dict[int, Restriction] = {}
-    for same_name in (True, False):
-        for index, key in current.items():
-            if index in pairs:
-                continue
-            for known in rest:
-                if replace(known.key, name="") == replace(key, name="") and (
-                    not same_name or known.key.name == key.name
-                ):
-                    pairs[index] = known
-                    rest.remove(known)
-                    break
+    for index, key in current.items():
+        if found := next((known for known in rest if known.key == key), None):
+            pairs[index] = found
+            rest = [known for known in rest if known is not found]
+    by_likeness = sorted(
+        (
+            (SequenceMatcher(None, known.key.name, key.name).ratio(), -number, -index)
+            for number, known in enumerate(rest)
+            for index, key in current.items()
+            if index not in pairs and replace(known.key, name="") == replace(key, name="")
+        ),
+        reverse=True,
+    )
+    taken: set[int] = set()
+    for _, number, index in by_likeness:
+        if -index not in pairs and -number not in taken:
+            pairs[-index] = rest[-number]
+            taken.add(-number)
     return pairs
 
 
 def move_restrictions(
-    restrictions: Sequence[Restriction], source: str, destination: str
+    restrictions: Sequence[Restriction], moves: Mapping[str, str]
 ) -> tuple[Restriction, ...]:
-    """Return the restrictions after a segment moved to another address."""
+    """Return the restrictions after segments moved to other addresses, by their old ones."""
 
     def moved(key: RestrictionKey) -> RestrictionKey:
-        return replace(key, segments=tuple(destination if a == source else a for a in key.segments))
+        return replace(key, segments=tuple(moves.get(a, a) for a in key.segments))
 
     return tuple(replace(r, key=moved(r.key)) for r in restrictions)

@@ -25,6 +25,7 @@ from segctl.core.rejects import (
 )
 from segctl.engine.model import FoldedTarget, RecordedFiles, SentApply
 from segctl.plan import codec as plan_codec
+from segctl.plan.targeting import check_patterns
 from segctl.session.advance import record_rejects
 from segctl.session.context import Context
 from segctl.session.engine_session import engine_session
@@ -91,6 +92,7 @@ def retry_rejects(
     Segments marked as missing count as restored, unless ``type_`` is another reason.
     """
     with _lock_records(context, lock_timeout, observe) as records:
+        check_patterns(targets, [address for address, _ in records.loaded.state.records()])
         matching = {
             record.key for a, record in records.loaded.state.records() if is_targeted(a, targets)
         }
@@ -108,9 +110,13 @@ def retry_rejects(
 def list_quarantined(
     context: Context, *, targets: tuple[str, ...] = ()
 ) -> Iterator[QuarantinedMembership]:
-    """Yield every quarantined pair, by address. Writes nothing."""
+    """Yield every quarantined pair, by address. Writes nothing.
+
+    Raises ``WrongUsage`` for a pattern that matches nothing.
+    """
     with engine_session(context.limits) as session:
         loaded = load_state(context.backend(), session.open_engine, now=context.clock.now())
+        check_patterns(targets, [address for address, _ in loaded.state.records()])
         matching = sorted(
             (item for item in loaded.state.records() if is_targeted(item[0], targets)), key=_address
         )

@@ -41,7 +41,7 @@ def move_segment(
         if destination in segments:
             raise WrongUsage(f"{destination} is already recorded")
         segments[destination] = segments.pop(source)
-        restrictions = move_restrictions(locked.loaded.state.restrictions, source, destination)
+        restrictions = move_restrictions(locked.loaded.state.restrictions, {source: destination})
         state = locked.loaded.state.next(
             segments=dict(sorted(segments.items())), restrictions=restrictions, unfinished=None
         )

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from segctl.core.list_samples import SAMPLE_SIZE, count_hashes
 from segctl.core.normalize import Normalization
 from segctl.engine.duckdb import DuckEngine
-from segctl.engine.model import Diff, RecordedFiles
+from segctl.engine.model import NO_EARLIER_LIST, Diff, EarlierList, RecordedFiles
 from segctl.manifests.desired import Role
 from tests.engine.engine_kit import inline
 from tests.profiles import examples
@@ -29,7 +30,7 @@ def compare(
     *,
     role: Role = "suppress",
     normalize: Sequence[Normalization] = (),
-    left_out: Sequence[str] = (),
+    earlier: EarlierList = NO_EARLIER_LIST,
 ) -> tuple[Diff, int]:
     """Compare one target that has no recorded members; also return the number of the list."""
     engine = DuckEngine(folder)
@@ -40,7 +41,7 @@ def compare(
             targets=[] if role == "suppress" else [0],
             role=role,
             normalize=normalize,
-            left_out=left_out,
+            earlier=earlier,
         )
         engine.set_recorded(0, RecordedFiles(), wanted=True)
         return engine.diff(), number
@@ -128,14 +129,44 @@ def test_lists_in_different_forms_are_each_compared_in_their_own(scratch: Path) 
 def test_users_who_were_left_out_and_are_added_now_are_counted(scratch: Path) -> None:
     before, number = compare(scratch, ["a1", "b1", "c1"], ["a1", "b1"])
     sample = before.loads[number].sample
-    after, number = compare(scratch, ["b1", "c1", "a1"], ["b1"], left_out=sample)
+    after, number = compare(
+        scratch, ["b1", "c1", "a1"], ["b1"], earlier=EarlierList(left_out=sample)
+    )
     assert after.loads[number].released == 1
 
 
 def test_a_user_who_left_the_sources_too_is_not_counted(scratch: Path) -> None:
     before, number = compare(scratch, ["a1", "b1"], ["a1"])
-    after, number = compare(scratch, ["b1"], ["x1"], left_out=before.loads[number].sample)
+    after, number = compare(
+        scratch, ["b1"], ["x1"], earlier=EarlierList(left_out=before.loads[number].sample)
+    )
     assert (after.loads[number].matched, after.loads[number].released) == (0, 0)
+
+
+@pytest.mark.parametrize("role", ["suppress", "exclude", "intersect"])
+def test_values_that_a_list_no_longer_has_are_counted(role: Role, scratch: Path) -> None:
+    before, number = compare(scratch, ["m1"], ["a1", "b1", "c1", " bad"], role=role)
+    earlier = EarlierList(listed=before.loads[number].listed)
+    after, number = compare(scratch, ["m1"], ["c1", "d1", "e1"], role=role, earlier=earlier)
+    assert after.loads[number].dropped == 2
+    again, number = compare(scratch, [], ["b1", "c1", "a1", "z1"], role=role, earlier=earlier)
+    assert again.loads[number].dropped == 0
+
+
+def test_the_values_of_a_list_are_those_of_its_forms(scratch: Path) -> None:
+    before, number = compare(scratch, [], ["Ann", "bob"], normalize=["lower"])
+    earlier = EarlierList(listed=before.loads[number].listed)
+    after, number = compare(scratch, [], ["aNN", "BOB"], normalize=["lower"], earlier=earlier)
+    assert after.loads[number].dropped == 0
+
+
+def test_of_a_long_list_a_part_stands_for_all(scratch: Path) -> None:
+    values = [f"user-{n}" for n in range(20_000)]
+    before, number = compare(scratch, [], values)
+    earlier = EarlierList(listed=before.loads[number].listed)
+    assert count_hashes(earlier.listed) == SAMPLE_SIZE
+    after, number = compare(scratch, [], values[:15_000], earlier=earlier)
+    assert 180 < after.loads[number].dropped < 330
 
 
 WORDS = st.text("aAbB0+é\u200d ", min_size=1, max_size=4)

@@ -8,7 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from segctl.core.errors import SegctlError
+from segctl.core.events import ignore_event
 from segctl.plan.model import Finding, Plan
+from segctl.session.loaded_state import write_head
+from segctl.session.locked_state import locked_state
 from segctl.workflows.state import forget_segments, move_segment
 from tests.planning.unchanged_kit import Workspace
 from tests.profiles import examples
@@ -60,7 +63,7 @@ def test_an_opt_out_list_without_rows_is_refused(shop: Workspace) -> None:
     assert error.code == "max-shrink-percent"
     assert error.summary == (
         "segctl.yaml:4:19: out.csv has no rows, and had 4 at the last apply; 4 users whom it left "
-        "out become members; maxShrinkPercent allows a loss of 30%"
+        "out become members; that is a loss of 100%, and maxShrinkPercent allows 30%"
     )
 
 
@@ -131,6 +134,149 @@ def test_lists_of_one_segment_are_guarded_too(role: str, tmp_path: Path) -> None
     shop.apply()
     shop.write("out.csv", "identity\n")
     assert finding(shop.plan(), "max-shrink-percent").address == "segment.gold"
+
+
+@pytest.mark.parametrize("change", ["renamed", "replaced"])
+def test_a_list_is_guarded_when_its_segment_has_another_name(change: str, tmp_path: Path) -> None:
+    shop = Workspace(tmp_path / "shop")
+    fill(shop)
+    shop.project()
+    declare(shop, more="  exclude: [{file: {path: out.csv}}]\n")
+    shop.apply()
+    (shop.root / "gold.yaml").unlink()
+    segment_id = "gold" if change == "renamed" else "vip"
+    declare(
+        shop,
+        name="vip",
+        more=f"  customerSegmentId: {segment_id}\n  exclude: [{{file: {{path: out.csv}}}}]\n",
+    )
+    shop.write("out.csv", "identity\n")
+    assert finding(shop.plan(), "max-shrink-percent").address == "segment.vip"
+
+
+def test_a_list_is_guarded_when_it_has_another_role(shop: Workspace) -> None:
+    shop.project("{}")
+    declare(shop, more="  exclude: [{file: {path: out.csv}}]\n")
+    shop.write("out.csv", "identity\nx1\n")
+    assert codes(shop.plan()) >= {"max-shrink-percent", "restriction-removed"}
+
+
+def exclude_from(shop: Workspace, *lists: str, name: str = "gold") -> None:
+    """Declare a segment that excludes these lists, with the members of ``members.csv``."""
+    files = ", ".join(f"{{file: {{path: {path}}}}}" for path in lists)
+    declare(shop, name=name, more=f"  exclude: [{files}]\n")
+
+
+def others(count: int) -> str:
+    """Return a list of as many values that no list of these tests has."""
+    return "identity\n" + "".join(f"other-{n}\n" for n in range(count))
+
+
+def test_a_list_of_users_who_were_no_members_yet_is_guarded(shop: Workspace) -> None:
+    """Those whom it never had to leave out may come into the sources with the broken list."""
+    shop.write("members.csv", rows(range(20, 30)))
+    shop.apply()
+    shop.write("out.csv", others(4))
+    shop.write("members.csv", rows(range(10)))
+    assert finding(shop.plan(), "max-shrink-percent").summary == (
+        "segctl.yaml:4:19: out.csv lost 4 of the 4 values of the last apply; that is a loss of "
+        "100%, and maxShrinkPercent allows 30%"
+    )
+
+
+def test_a_list_is_known_in_full_after_a_plan_of_some_segments(shop: Workspace) -> None:
+    """Another segment is unchanged, so whom the list matches is not known anew."""
+    shop.write("other.csv", rows(range(50, 60)))
+    shop.write(
+        "other.yaml",
+        "apiVersion: segctl/v1\nkind: Segment\nmetadata: {name: other}\n"
+        "spec: {displayName: Other, members: [{file: {path: other.csv}}]}\n",
+    )
+    shop.write("out.csv", rows(range(60, 64)))
+    declare(shop)
+    shop.project(SUPPRESS % ", maxShrinkPercent: 100")
+    shop.apply()
+    shop.project(SUPPRESS % "")
+    shop.write("members.csv", rows(range(60, 70)))
+    shop.apply()
+    shop.write("out.csv", others(4))
+    assert "max-shrink-percent" in codes(shop.plan())
+
+
+def test_the_list_of_a_segment_that_another_one_reads_is_guarded(tmp_path: Path) -> None:
+    shop = Workspace(tmp_path / "shop")
+    fill(shop)
+    shop.project()
+    exclude_from(shop, "out.csv")
+    vip = "apiVersion: segctl/v1\nkind: Segment\nmetadata: {name: vip}\nspec: {displayName: V, "
+    shop.write("vip.yaml", vip + "members: [{segment: gold}]}\n")
+    shop.apply()
+    shop.write("out.csv", others(4))
+    assert "max-shrink-percent" in codes(shop.plan(targets=("vip",)))
+
+
+def test_a_segment_that_was_not_declared_for_a_time_keeps_its_lists(tmp_path: Path) -> None:
+    shop = Workspace(tmp_path / "shop")
+    fill(shop)
+    shop.project()
+    exclude_from(shop, "out.csv")
+    exclude_from(shop, "out.csv", name="other")
+    shop.apply()
+    (shop.root / "gold.yaml").unlink()
+    shop.write("members.csv", rows(range(11)))
+    shop.apply(targets=("other",))
+    exclude_from(shop, "out.csv")
+    shop.write("out.csv", others(4))
+    errors = shop.plan(targets=("gold",)).error_findings
+    assert [error.address for error in errors] == ["segment.gold"]
+
+
+def forget_lists(shop: Workspace) -> None:
+    """Take what is known of lists out of the state, as if it were of an earlier version."""
+    with locked_state(shop.context(), timeout=0, observe=ignore_event) as locked:
+        state = locked.loaded.state.next(restrictions=())
+        write_head(locked.backend, locked.loaded, state)
+
+
+def test_a_list_that_is_not_known_is_read(shop: Workspace) -> None:
+    forget_lists(shop)
+    shop.apply()
+    shop.write("out.csv", others(4))
+    assert "max-shrink-percent" in codes(shop.plan())
+
+
+def test_of_two_equal_lists_the_removed_one_is_named(tmp_path: Path) -> None:
+    shop = Workspace(tmp_path / "shop")
+    fill(shop)
+    shop.project()
+    exclude_from(shop, "out.csv", "out.csv")
+    shop.apply()
+    exclude_from(shop, "out.csv")
+    assert "restriction-removed" in codes(shop.plan())
+
+
+def test_a_dated_list_continues_the_one_with_the_most_similar_name(tmp_path: Path) -> None:
+    shop = Workspace(tmp_path / "shop")
+    fill(shop)
+    shop.project()
+    shop.write("a-01.csv", others(4))
+    shop.write("b-01.csv", rows(range(4)))
+    exclude_from(shop, "a-01.csv", "b-01.csv")
+    shop.apply()
+    shop.write("b-02.csv", others(4))
+    exclude_from(shop, "b-02.csv")
+    assert "max-shrink-percent" in codes(shop.plan())
+
+
+def test_without_a_limit_a_few_values_of_many_are_seen(tmp_path: Path) -> None:
+    shop = Workspace(tmp_path / "shop")
+    fill(shop)
+    shop.project(SUPPRESS % ", maxShrinkPercent: 0")
+    shop.write("members.csv", rows(range(20_000)))
+    shop.write("out.csv", rows(range(20_000)))
+    shop.apply()
+    shop.write("out.csv", rows(range(200, 20_200)))
+    assert "max-shrink-percent" in codes(shop.plan())
 
 
 def test_a_segment_that_is_excluded_is_guarded_by_its_own_limits(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from segctl.core.outcomes import CreateOutcome, Ledger, Outcome, RequestOutcome
 from segctl.plan.diff import build_drafts
 from segctl.plan.model import Plan
 from segctl.planning.load import find_sources
+from segctl.planning.restrictions import find_known_restrictions
 from segctl.planning.scope import build_scope
 from segctl.planning.unchanged import ReadSelection, select_reads
 from segctl.session.advance import ApplyInfo, record_source_facts
@@ -128,13 +129,17 @@ class Workspace:
                 scratch=session.scratch,
                 environment={},
             )
+            inputs = find_sources(desired, scope, source_context)
             return select_reads(
-                find_sources(desired, scope, source_context),
+                inputs,
                 scope,
                 drafts,
                 state,
                 source_context,
                 declared=desired.segments,
+                restrictions=find_known_restrictions(
+                    desired, scope, inputs, state.restrictions, addresses=list(state.segments)
+                ),
                 reread=False,
             )
 
