@@ -1,6 +1,7 @@
 """Lists that take members away: a plan that would add those who were left out is refused."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -318,28 +319,68 @@ def test_what_is_known_of_a_list_moves_with_its_segment(tmp_path: Path) -> None:
 LISTED = [f"user-{n}" for n in range(20)]
 
 
-@settings(max_examples=examples(25, torture=500), deadline=None)
-@given(
-    kept=st.sets(st.sampled_from(LISTED)),
+@dataclass(frozen=True, kw_only=True)
+class Damage:
+    """What happens to a list of opt-outs, and around it, between two applies.
+
+    ``kept`` values remain, each changed by ``change``; ``other`` ones are new. ``is_renamed`` gives
+    the segment another name, ``targeted`` plans only it, and ``had_members`` says whether those who
+    opted out were in the members' source before.
+    """
+
+    kept: frozenset[str]
+    change: Callable[[str], str]
+    other: int
+    is_renamed: bool
+    targeted: bool
+    had_members: bool
+
+
+DAMAGES = st.builds(
+    Damage,
+    kept=st.frozensets(st.sampled_from(LISTED)),
     change=st.sampled_from([str, str.upper, "{}x".format, "user{}".format, ",{}".format]),
     other=st.integers(0, 20),
+    is_renamed=st.booleans(),
+    targeted=st.booleans(),
+    had_members=st.booleans(),
 )
+
+
+@settings(max_examples=examples(40, torture=1000), deadline=None)
+@given(damage=DAMAGES, role=st.sampled_from(["suppress", "exclude", "exclude from another"]))
 def test_most_users_who_were_left_out_stay_out_or_the_plan_is_refused(
-    kept: set[str],
-    change: Callable[[str], str],
-    other: int,
-    tmp_path_factory: pytest.TempPathFactory,
+    damage: Damage, role: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     shop = Workspace(tmp_path_factory.mktemp("law") / "shop")
-    fill(shop)
     shop.write("out.csv", "identity\n" + "\n".join(LISTED) + "\n")
-    shop.write("members.csv", rows(range(30)))
+    shop.write("members.csv", rows(range(30 if damage.had_members else 0)))
+    declare_restricted(shop, role, "gold")
     shop.apply()
-    damaged = [*map(change, sorted(kept)), *(f"new-{n}" for n in range(other))]
+    if damage.is_renamed:
+        (shop.root / "gold.yaml").unlink()
+        declare_restricted(shop, role, "renamed")
+    damaged = [*map(damage.change, sorted(damage.kept)), *(f"new-{n}" for n in range(damage.other))]
     shop.write("out.csv", "identity\n" + "".join(f"{line}\n" for line in damaged))
+    shop.write("members.csv", rows(range(30)))
+    address = "renamed" if damage.is_renamed else "gold"
     try:
-        plan = shop.plan()
+        plan = shop.plan(targets=(address,) if damage.targeted else ())
     except SegctlError:
         return
-    [gold] = plan.changes
-    assert plan.error_findings or gold.members.add <= 0.3 * len(LISTED)
+    [change] = [change for change in plan.changes if change.address == f"segment.{address}"]
+    opted_out = change.members.after - (30 - len(LISTED))
+    assert plan.error_findings or opted_out <= 0.3 * len(LISTED)
+
+
+def declare_restricted(shop: Workspace, role: str, name: str) -> None:
+    """Declare a segment that a list restricts, or a segment that it reads."""
+    out = "[{file: {path: out.csv}}]"
+    shop.project(SUPPRESS % "" if role == "suppress" else "{}")
+    more = "  customerSegmentId: ID\n" + (f"  exclude: {out}\n" if role == "exclude" else "")
+    declare(shop, name=name, more=more)
+    if role == "exclude from another":
+        declare(shop, name="base", more=f"  exclude: {out}\n")
+        manifest = shop.root / f"{name}.yaml"
+        text = manifest.read_text(encoding="utf-8")
+        manifest.write_text(text.replace("{file: {path: members.csv}}", "{segment: base}"))
