@@ -1,6 +1,7 @@
 """Load the sources of a plan into the engine, and report problems with their rows."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 
 from segctl.core.diagnostics import Diagnostic, Severity
@@ -112,7 +113,8 @@ def find_sources(
 
     No row of a file is read. A source that fails has a ``problem``.
     """
-    return tuple(_find(load, scope, context) for load in desired.loads if scope.includes(load))
+    with closing(context):
+        return tuple(_find(load, scope, context) for load in desired.loads if scope.includes(load))
 
 
 def _find(load: Load, scope: PlanScope, context: SourceContext) -> SourceInput:

@@ -2,13 +2,18 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import count
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from segctl.engine.model import CheckedQuery, FileScan, Rows
 from segctl.engine.protocols import Engine
 from segctl.manifests.desired import DEFAULT_TIME_ZONE, Connection, QueryLimits
 from segctl.sources.path_policy import PathPolicy
+
+if TYPE_CHECKING:
+    from segctl.sources.sqlite_process import SqliteProcess
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +41,18 @@ class SourceContext:
     def engine(self) -> Engine:
         """The engine that loads the rows. Opened when first used: most plans need none."""
         return self.open_engine()
+
+    @cached_property
+    def sqlite(self) -> "SqliteProcess":
+        """The process that reads SQLite files."""
+        from segctl.sources.sqlite_process import SqliteProcess  # noqa: PLC0415 - rarely needed
+
+        return SqliteProcess(self.scratch)
+
+    def close(self) -> None:
+        """End the processes that read sources. The next source starts a new one."""
+        if "sqlite" in self.__dict__:
+            self.sqlite.close()
 
     def download(self, rows: Rows) -> None:
         """Download the objects that rows are read from. Raises ``SourceError``."""

@@ -44,16 +44,15 @@ def resolve_rows(
                 segment_column=segment_column,
             )
         case SqliteSource():
-            from segctl.sources import sqlite  # noqa: PLC0415 - few workspaces need it
-
-            return sqlite.fetch(
+            return context.sqlite.fetch(
                 source,
                 context.policy.locate(source.path),
                 context.new_file(".copy"),
+                limits=context.query_limits,
                 segment_column=segment_column,
             )
         case CommandSource():
-            from segctl.sources import command  # noqa: PLC0415 - as above
+            from segctl.sources import command  # noqa: PLC0415 - few workspaces need it
 
             if not context.is_trusted:
                 raise untrusted(f"the program {source.run[0]} is not run")

@@ -4,6 +4,7 @@ The database is opened read-only, and an authorizer allows a query only to read 
 call functions. All rows come from one statement, so from one snapshot.
 """
 
+import errno
 import os
 import re
 import sqlite3
@@ -62,9 +63,10 @@ def fetch(
     segment_column: str | None = None,
     lock_timeout_seconds: float = LOCK_TIMEOUT_SECONDS,
 ) -> CopiedRows:
-    """Copy the rows of a source into the new file ``into``. Raises ``SourceError``.
+    """Copy the rows of a source into the new file ``into``.
 
-    ``file`` is the database. The caller has checked that it may be read.
+    ``file`` is the database. The caller has checked that it may be read. Raises ``SourceError``,
+    and ``MemoryError``, ``OSError`` or ``OperationError`` if memory or disk do not suffice.
     """
     try:
         with _open(file, lock_timeout_seconds) as connection:
@@ -82,8 +84,13 @@ def fetch(
         # A damaged page can hold the text of a schema, or of an error message.
         raise errors.explain(sqlite3.DatabaseError("SQLITE_CORRUPT")) from None
     except (sqlite3.Error, sqlite3.Warning) as error:
-        if getattr(error, "sqlite_errorname", "") == "SQLITE_INTERRUPT":
+        name = getattr(error, "sqlite_errorname", "")
+        if name == "SQLITE_INTERRUPT":
             raise KeyboardInterrupt from None
+        if name == "SQLITE_NOMEM":
+            raise MemoryError from None
+        if name in ("SQLITE_FULL", "SQLITE_IOERR_WRITE"):
+            raise OSError(errno.EFBIG, "no room for temporary files") from None
         raise errors.explain(error) from None
 
 
@@ -91,6 +98,8 @@ def fetch(
 def _open(file: Path, lock_timeout_seconds: float) -> Iterator[sqlite3.Connection]:
     """Open a database so that no file is written, neither the database nor one next to it."""
     file = file.resolve()  # its log is next to the file itself, not next to a link to it
+    for suffix in ("-journal", "-wal", "-shm"):
+        _check_regular(file.with_name(file.name + suffix))
     is_at_rest = _is_at_rest(file)
     before = _size_and_time(file)
     options = "mode=ro" + ("&immutable=1" if is_at_rest else "")
@@ -110,6 +119,12 @@ def _open(file: Path, lock_timeout_seconds: float) -> Iterator[sqlite3.Connectio
         yield connection
     if is_at_rest and _size_and_time(file) != before:
         raise errors.database_changed()
+
+
+def _check_regular(log: Path) -> None:
+    """Raise ``SourceError`` for a log that is no file: SQLite would wait for a pipe for ever."""
+    if os.path.lexists(log) and not log.is_file():
+        raise errors.not_a_log(log.name)
 
 
 def _is_at_rest(file: Path) -> bool:

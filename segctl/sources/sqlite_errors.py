@@ -37,6 +37,15 @@ def database_changed() -> SourceError:
     )
 
 
+def not_a_log(name: str) -> SourceError:
+    """Return the error for something else where the log of a database would be."""
+    return SourceError(
+        "unreadable-file",
+        f"{name} is not a regular file",
+        "SQLite would read it as the log of the database. Remove it.",
+    )
+
+
 def column_not_text(column: str, type_: str, key: str, table: str) -> SourceError:
     """Return the error for a column with values of another type.
 
@@ -106,12 +115,6 @@ _KNOWN: tuple[tuple[tuple[str, ...], str, str, str], ...] = (
         "unreadable-file",
         "the database cannot be read: the disk reports an error",
         "Check the disk, or restore the file from a backup.",
-    ),
-    (
-        ("SQLITE_NOMEM", "SQLITE_FULL"),
-        "query-failed",
-        "the query needs more memory or disk space than available",
-        "Free some space, or write a query that needs less.",
     ),
     (
         ("Could not decode to UTF-8",),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from segctl.engine import query_process
+from segctl.engine import limited_process
 from segctl.engine.duckdb import DuckEngine
 from segctl.engine.model import RecordedFiles, SourceError
 from segctl.manifests.desired import QueryLimits
@@ -84,7 +84,7 @@ def test_a_query_that_was_ended_leaves_no_files(
 
 def test_a_query_may_use_so_much_cpu_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The clock of the parent is stopped: only the system can end the query."""
-    monkeypatch.setattr(query_process, "monotonic", lambda: 0.0)
+    monkeypatch.setattr(limited_process, "monotonic", lambda: 0.0)
     monkeypatch.setattr(os, "cpu_count", lambda: 1)
     with pytest.raises(SourceError, match="it used all the CPU time that it may use"):
         run(tmp_path, ENDLESS, timeout_seconds=1)

@@ -1,0 +1,47 @@
+"""Read SQLite files in a limited child process."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from segctl.core.codec import to_plain
+from segctl.engine.limited_process import LimitedProcess, out_of_memory, out_of_scratch
+from segctl.engine.model import CopiedRows, SourceError
+from segctl.manifests.desired import QueryLimits, SqliteSource
+
+
+class SqliteProcess:
+    """One child process for all SQLite sources of a run. It starts with the first one."""
+
+    def __init__(self, scratch: Path) -> None:
+        self._child = LimitedProcess("segctl.sources.sqlite_child", scratch / "sqlite_spill")
+
+    def fetch(
+        self,
+        source: SqliteSource,
+        file: Path,
+        into: Path,
+        *,
+        limits: QueryLimits,
+        segment_column: str | None = None,
+    ) -> CopiedRows:
+        """Copy the rows of a source into the new file ``into``; see ``sqlite.fetch``.
+
+        Raises ``SourceError``, also for a source that exceeds a limit.
+        """
+        request = {
+            "source": to_plain(replace(source, patterns={})),
+            "file": str(file.resolve()),
+            "into": str(into.resolve()),
+            "segment_column": segment_column,
+        }
+        answer = self._child.ask(request, limits=limits, result=into)
+        if problem := answer.get("problem"):
+            raise SourceError(*problem)
+        if limit := answer.get("limit"):
+            into.unlink(missing_ok=True)
+            raise out_of_memory(limits.memory) if limit == "memory" else out_of_scratch()
+        return CopiedRows(path=into, rows=int(answer["rows"]))
+
+    def close(self) -> None:
+        """End the child process."""
+        self._child.close()
