@@ -14,8 +14,11 @@ if TYPE_CHECKING:
     from segctl.render.style import Style
     from segctl.session.context import Context
 
-_RUNNER_COMMAND = re.compile(r"^([ \t]*)(::|##\[|##vso\[)", re.MULTILINE)
-"""What CI runners take for a command at the beginning of a line: text of a service may hold it."""
+_RUNNER_COMMAND = re.compile(r"^([ \t]*)(::)", re.MULTILINE)
+"""What GitHub takes for a command at the beginning of a line: text of a service may hold it."""
+
+_RUNNER_MARK = re.compile(r"##(?=\[|vso\[)")
+"""What GitHub and Azure take for the beginning of a command anywhere in a line."""
 
 _MEMORY, _TEMP_DIR = "SEGCTL_MEMORY_LIMIT", "SEGCTL_TEMP_DIR"
 _TRUSTED_CONFIG = "SEGCTL_TRUSTED_CONFIG"
@@ -124,7 +127,11 @@ def _wants_color(stream: TextIO, *, no_color: bool) -> bool:
 
 
 def _write(stream: TextIO, text: str) -> None:
-    if "::" in text or "##" in text:
+    if "::" in text:
         text = _RUNNER_COMMAND.sub(r"\1| \2", text)
+    if "##" in text:
+        # In JSON, the mark is within a string, and an escape does not change its value.
+        is_json = text.lstrip()[:1] == "{"
+        text = _RUNNER_MARK.sub(r"#\\u0023" if is_json else "# #", text)
     stream.write(text)
     stream.flush()

@@ -4,13 +4,19 @@ import re
 from collections.abc import Mapping
 
 _PULL_REQUEST_EVENTS = {
-    "GITHUB_EVENT_NAME": ("pull_request", "pull_request_target"),
+    "GITHUB_EVENT_NAME": (
+        "pull_request",
+        "pull_request_target",
+        "pull_request_review",
+        "pull_request_review_comment",
+    ),
     "CI_PIPELINE_SOURCE": ("merge_request_event", "external_pull_request_event"),
     "BUILD_REASON": ("PullRequest",),
 }
 """Variables of GitHub, GitLab and Azure, with the values that they have for a pull request."""
 
 _PULL_REQUEST_IDS = (
+    "GITHUB_HEAD_REF",
     "CI_MERGE_REQUEST_IID",
     "BITBUCKET_PR_ID",
     "BUILDKITE_PULL_REQUEST",
@@ -38,6 +44,8 @@ def commit_of(environment: Mapping[str, str]) -> str:
 
 def is_pull_request(environment: Mapping[str, str]) -> bool:
     """Whether a CI job runs for a pull request, whose files nobody may have reviewed yet."""
+    if environment.get("GITHUB_REF", "").startswith("refs/pull/"):
+        return True
     return any(
         environment.get(name) in values for name, values in _PULL_REQUEST_EVENTS.items()
     ) or any(environment.get(name, "") not in ("", "false") for name in _PULL_REQUEST_IDS)

@@ -13,11 +13,12 @@ from pathlib import Path
 from segctl.core.diagnostics import Diagnostic, Location, Severity
 from segctl.core.errors import InvalidInput, OperationError
 from segctl.manifests.compile import PROJECT_FILE, compile_files, sort_diagnostics
+from segctl.manifests.declarations import kind_of
 from segctl.manifests.desired import DesiredState
 from segctl.manifests.schema import schema_text
 from segctl.manifests.trust import TrustedCopy
 from segctl.manifests.yaml_reader import MAX_BYTES, parse_file, too_large
-from segctl.manifests.yaml_tree import Document, lookup
+from segctl.manifests.yaml_tree import Document, Map, lookup
 
 _SUFFIXES = (".yaml", ".yml")
 _JSON_HEAD = 4096
@@ -154,18 +155,26 @@ def state_folder(root: Path) -> Path:
         content = (root / PROJECT_FILE).read_bytes()
     except OSError:
         return root
-    if b"state" not in content:
+    if b"state" not in content and b"\\" not in content:  # no escape can spell it either
         return root
     parsed = parse_file(PROJECT_FILE, content)
     if parsed.diagnostics:
         raise InvalidInput(parsed.diagnostics)
-    for document in parsed.documents:
-        path = lookup(document.data, "spec", "state", "path")
-        if isinstance(path, str) and "${" in path:
-            raise InvalidInput([_variable_in_path(document)])
-        if isinstance(path, str) and path.strip():
-            return root / Path(path).expanduser()
-    return root
+    projects = (d for d in parsed.documents if isinstance(d.data, Map) and kind_of(d) == "Project")
+    project = next(projects, None)
+    path = lookup(project.data, "spec", "state", "path") if project else None
+    if project is None or not isinstance(path, str) or not path.strip():
+        return root
+    if "${" in path:
+        raise InvalidInput([_variable_in_path(project)])
+    try:
+        folder = root / Path(path).expanduser()
+        folder.stat()
+    except FileNotFoundError:
+        return folder
+    except (OSError, RuntimeError, ValueError) as error:
+        raise InvalidInput([_bad_path(project, error)]) from None
+    return folder
 
 
 def _variable_in_path(project: Document) -> Diagnostic:
@@ -174,6 +183,16 @@ def _variable_in_path(project: Document) -> Diagnostic:
         summary="spec.state.path cannot have a variable: it says where the state is to commands "
         "that read no variables.",
         detail="Write the path. For a state per environment, use a workspace per environment.",
+        location=project.locate(("spec", "state", "path")),
+    )
+
+
+def _bad_path(project: Document, error: Exception) -> Diagnostic:
+    reason = getattr(error, "strerror", None) or "there is no such home folder"
+    return Diagnostic(
+        code="bad-path",
+        summary=f"spec.state.path cannot be used: {reason.lower()}.",
+        detail="Write the path of a folder.",
         location=project.locate(("spec", "state", "path")),
     )
 

@@ -19,6 +19,18 @@ MAX_SHOWN = 12
 
 _MAX_NAMED = 5
 
+_GRAVE = frozenset(
+    (
+        "nothing-recorded",
+        "restriction-removed",
+        "restriction-shrunk",
+        "restriction-matches-nobody",
+        "similar-values",
+        "passed-over",
+    )
+)
+"""The codes of findings about people whom the plan may reach by mistake."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class _MergedKind:
@@ -32,7 +44,7 @@ class _MergedKind:
 
 
 def group_findings(findings: Sequence[Finding]) -> Iterator[Finding]:
-    """Yield the findings that a reviewer reads, errors first, grouped by code.
+    """Yield the findings that a reviewer reads, errors first, the gravest first, grouped by code.
 
     A large group becomes one finding with the sum, or its largest findings and a count of the
     rest.
@@ -41,7 +53,7 @@ def group_findings(findings: Sequence[Finding]) -> Iterator[Finding]:
     for finding in findings:
         rank = list(Severity).index(finding.severity)
         groups.setdefault((rank, finding.code), []).append(finding)
-    for (_, code), group in sorted(groups.items(), key=lambda entry: entry[0][0]):
+    for (_, code), group in sorted(groups.items(), key=lambda e: (e[0][0], e[0][1] not in _GRAVE)):
         kind = _MERGED_KINDS.get(code)
         if kind and len(group) > kind.max_separate:
             yield _merge(group, kind)

@@ -44,7 +44,9 @@ def render(plan: Plan, *, identities: Identities = Identities.MASKED, limit: int
 def escape(value: str) -> str:
     """Return ``value`` on one line, escaped for Markdown, and shortened if it is long."""
     shown = value if len(value) <= _MAX_VALUE_LENGTH else value[: _MAX_VALUE_LENGTH - 1] + "…"
-    return _SPECIAL.sub(_entity, escaped(shown))
+    while len(text := _SPECIAL.sub(_entity, escaped(shown))) > 2 * _MAX_VALUE_LENGTH:
+        shown = shown[: len(shown) // 2] + "…"
+    return text
 
 
 def _entity(match: re.Match[str]) -> str:
@@ -71,7 +73,12 @@ def _summary(plan: Plan) -> Iterator[str]:
 
 def _findings(plan: Plan, identities: Identities, room: int) -> list[str]:
     findings = tuple(group_findings(plan.findings))
-    lines = _fitting((_finding(finding, identities) for finding in findings), room)
+    # One of each kind comes first, so that many of one kind cannot push another off the page.
+    codes = [finding.code for finding in findings]
+    order = sorted(range(len(findings)), key=lambda index: codes[index] in codes[:index])
+    texts = {index: _finding(findings[index], identities) for index in order}
+    fitting = order[: len(_fitting((texts[index] for index in order), room))]
+    lines = [texts[index] for index in sorted(fitting)]
     left = len(findings) - len(lines)
     if left:
         lines.append(f"- … and {format_count(left, 'more finding')}")

@@ -1,6 +1,7 @@
 """No text can speak to the CI runner that shows it."""
 
 import io
+import json
 import re
 import sys
 
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from segctl.cli.screen import Screen
 
-COMMAND = re.compile(r"^\s*(::|##\[|##vso\[)", re.MULTILINE)
+COMMAND = re.compile(r"^\s*::|##\[|##vso\[", re.MULTILINE)
 TEXT = st.lists(st.sampled_from(["::error::x", "##[error]", "##vso[x]", " ", "\t", "\n", "a"]))
 
 
@@ -20,4 +21,14 @@ def test_no_line_begins_like_a_command_of_a_runner(parts: list[str]) -> None:
         shown = io.StringIO()
         patch.setattr(sys, "stderr", shown)
         Screen().err("".join(parts))
-    assert not any(COMMAND.match(line) for line in shown.getvalue().split("\n"))
+    assert not any(COMMAND.search(line) for line in shown.getvalue().split("\n"))
+
+
+def test_json_keeps_its_values() -> None:
+    document = {"name": "##[add-mask]e", "other": ["##vso[x]", "# ##", "::x"]}
+    with pytest.MonkeyPatch.context() as patch:
+        shown = io.StringIO()
+        patch.setattr(sys, "stdout", shown)
+        Screen().out(json.dumps(document))
+    assert not COMMAND.search(shown.getvalue())
+    assert json.loads(shown.getvalue()) == document

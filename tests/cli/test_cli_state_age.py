@@ -159,3 +159,31 @@ def test_the_advice_for_a_tracked_state_works(applied: Path, segctl: Segctl) -> 
     assert advice.startswith(f"git -C {applied} rm -r --cached")
     subprocess.run(advice.split(), check=True, stdout=subprocess.DEVNULL)
     assert segctl("plan").code == 0
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'spec:\n  "st\\u0061te": {path: kept}\n',
+        "spec: {state: {path: kept}}\n",
+    ],
+)
+def test_the_path_is_that_of_the_project_however_it_is_written(
+    text: str, workspace: Path, segctl: Segctl, emulator: object
+) -> None:
+    assert emulator
+    project = workspace / "segctl.yaml"
+    other = "kind: ConfigMap\nspec: {state: {path: elsewhere}}\n---\n"
+    project.write_text(f"{other}{project.read_text()}{text}")
+    assert segctl("apply", "--auto-approve").code == 0
+    assert sorted(path.name for path in (workspace / "kept").iterdir()) == [FOLDER, HEAD]
+    assert not (workspace / "elsewhere").exists()
+
+
+@pytest.mark.parametrize("path", ["~nobody-at-all/x", "x" * 300])
+def test_a_path_that_cannot_be_is_an_error(path: str, workspace: Path, segctl: Segctl) -> None:
+    project = workspace / "segctl.yaml"
+    project.write_text(f"{project.read_text()}spec: {{state: {{path: '{path}'}}}}\n")
+    done = segctl("plan")
+    assert done.code == 1
+    assert "segctl.yaml:4:22: error: spec.state.path cannot be used" in done.err

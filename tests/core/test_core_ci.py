@@ -10,7 +10,11 @@ from segctl.core.ci import is_pull_request
     [
         ("GITHUB_EVENT_NAME", "pull_request", True),
         ("GITHUB_EVENT_NAME", "pull_request_target", True),
+        ("GITHUB_EVENT_NAME", "pull_request_review", True),
         ("GITHUB_EVENT_NAME", "merge_group", False),
+        ("GITHUB_REF", "refs/pull/7/merge", True),
+        ("GITHUB_REF", "refs/heads/main", False),
+        ("GITHUB_HEAD_REF", "topic", True),
         ("GITHUB_EVENT_NAME", "push", False),
         ("CI_PIPELINE_SOURCE", "merge_request_event", True),
         ("CI_PIPELINE_SOURCE", "push", False),

@@ -6,7 +6,8 @@ from html.parser import HTMLParser
 
 import pytest
 
-from segctl.plan.model import MemberCounts, Plan
+from segctl.core.diagnostics import Severity
+from segctl.plan.model import Finding, MemberCounts, Plan
 from segctl.render import markdown
 
 ExamplePlan = Callable[[str], Plan]
@@ -90,6 +91,25 @@ def test_thousands_of_findings_leave_room_for_the_plan(example_plan: ExamplePlan
     assert len(page) <= markdown.LIMIT
     assert "more findings" in page
     assert "segment.council" in page
+
+
+def test_harmless_findings_push_no_grave_one_off_the_page(example_plan: ExamplePlan) -> None:
+    harmless = [
+        Finding(
+            severity=Severity.WARNING,
+            code="source-without-rows",
+            summary=f"x{'_' * 220}{number}.csv has no rows",
+        )
+        for number in range(14)
+    ]
+    grave = Finding(
+        severity=Severity.WARNING,
+        code="restriction-removed",
+        summary="suppress: complaints.txt is no longer declared",
+    )
+    plan = replace(example_plan("everyday"), findings=(*harmless, grave))
+    for limit in (10_000, 60_000):
+        assert "complaints.txt is no longer declared" in markdown.render(plan, limit=limit)
 
 
 def test_a_very_long_name_is_shortened(example_plan: ExamplePlan) -> None:

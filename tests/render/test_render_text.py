@@ -85,11 +85,6 @@ def test_no_changes_with_targets_says_that_others_are_not_planned(
     )
 
 
-def test_a_target_that_matches_nothing_is_reported(example_plan: ExamplePlan) -> None:
-    page = text.render(replace(example_plan("unchanged"), targeted=("golf",), changes=()))
-    assert page == "No changes. No declared or recorded segment matches --target golf.\n"
-
-
 @pytest.mark.parametrize("mode", [Identities.MASKED, Identities.NONE])
 def test_identities_are_shown_in_full_only_when_asked_for(
     mode: Identities, example_plan: ExamplePlan
