@@ -217,7 +217,7 @@ class Apply:
                 hint=_SAME_COMMAND,
             )
         if existing := [i for i, create in sorted(sent.ledger.creates.items()) if create.exists]:
-            raise self._segments_exist(existing, sent, result)
+            raise self._segments_exist(existing, result)
         if not complete:
             hint = _SAME_COMMAND
             if not (sent.ended.failed or sent.ended.uncertain or sent.ended.not_tried):
@@ -227,20 +227,19 @@ class Apply:
             raise AppliedInPart(_describe_rest(sent), result=result, hint=hint)
         return result
 
-    def _segments_exist(
-        self, targets: Sequence[int], sent: "SendResult", result: ApplyResult
-    ) -> SegmentsExist:
+    def _segments_exist(self, targets: Sequence[int], result: ApplyResult) -> SegmentsExist:
         """Return the error for segments that the state does not know and the service has."""
         addresses = [self.bundle.plan.targets[index].address for index in targets]
         more = len(addresses) - 3
         named = ", ".join(addresses[:3]) + (f" and {more:,} more" if more > 0 else "")
+        one = len(addresses) == 1
         return SegmentsExist(
-            f"CleverTap has {named} already, and the state does not know it; "
-            + _describe_rest(sent),
+            f"CleverTap already has {named}, and the state does not know {'it' if one else 'them'}",
             result=result,
-            hint="The same command again does not help. If the state was lost, restore it with "
-            f"`segctl state push`. To adopt the segment: `segctl import {addresses[0]} --members "
-            "FILE`.",
+            hint="The same command again does not help. If the state was lost, put a backup of "
+            "segctl.state.json and segctl.state.d back, both. To adopt "
+            f"{'the segment' if one else 'the segments, for each of them'}: `segctl import "
+            f"{addresses[0]} --members FILE`.",
         )
 
 

@@ -52,7 +52,7 @@ async def send_requests(
         ApplyStarted(
             creates=sum(target.create for target in plan.targets),
             requests=plan.requests.update,
-            changes=sum(change.members.sent for change in plan.changes),
+            changes=plan.to_send,
         )
     )
     rules = StopRules(

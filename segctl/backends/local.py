@@ -54,6 +54,7 @@ class LocalBackend:
 
     The first lock creates the folder, not its parents.
 
+    ``shown`` precedes the names of its files in messages, empty for a state in the workspace.
     ``sleep`` is called between two attempts to take a lock that another run holds.
     """
 
@@ -65,11 +66,14 @@ class LocalBackend:
         sleep: Callable[[float], None] = time.sleep,
         new_id: Callable[[], str] = _short_id,
         disk: Disk | None = None,
+        shown: str = "",
     ) -> None:
         self._root = root
         self._head = root / HEAD
         self._folder = root / FOLDER
         self._parts = [self._folder / part for part in _PARTS]
+        self._head_name, self._folder_name = f"{shown}{HEAD}", f"{shown}{FOLDER}"
+        self._restore = f"Restore {self._folder_name} from a backup of the workspace."
         self._new_id = new_id
         self._disk = disk or Disk()
         self._verified: set[str] = set()
@@ -93,17 +97,18 @@ class LocalBackend:
             return None
         except IsADirectoryError as error:
             raise StateDamaged(
-                f"{HEAD} is a folder, not a file", hint="Move it away, then restore the state."
+                f"{self._head_name} is a folder, not a file",
+                hint="Move it away, then restore the state.",
             ) from error
         except OSError as error:
-            raise to_operation_error(error, f"read {HEAD}") from error
+            raise to_operation_error(error, f"read {self._head_name}") from error
         return StoredHead(data=data, version=hashlib.sha256(data).hexdigest())
 
     def _check_is_folder(self) -> None:
         """Raise ``StateDamaged`` if a file has replaced the folder of a state without a head."""
         if os.path.lexists(self._folder) and not self._folder.is_dir():
             raise StateDamaged(
-                f"{FOLDER} is a file, not a folder: the state was overwritten",
+                f"{self._folder_name} is a file, not a folder: the state was overwritten",
                 hint="Restore segctl.state.json and segctl.state.d from a backup. A branch that "
                 "has a file of this name in git overwrites them.",
             )
@@ -115,11 +120,11 @@ class LocalBackend:
 
         After an error of the disk, the old or the new head is there, complete.
         """
-        with self._lock.guarded(), translate_os_errors(f"write {HEAD}"):
+        with self._lock.guarded(), translate_os_errors(f"write {self._head_name}"):
             current = self.read_raw_head()
             if (current.version if current else None) != expected:
                 raise StateChanged(
-                    f"another run replaced {HEAD} while this run was in progress",
+                    f"another run replaced {self._head_name} while this run was in progress",
                     hint="Nothing was overwritten. Run the same command again.",
                 )
             if current:
@@ -132,7 +137,7 @@ class LocalBackend:
         """Return the latest head that the folder knows, from its record and the history."""
         known = self._read_latest()
         history = [_serial_of(name) for name in self.list_history()[-1:]]
-        with translate_os_errors(f"list {FOLDER}/history/applies"):
+        with translate_os_errors(f"list {self._folder_name}/history/applies"):
             serial = max([last_archived_serial(self.applies_folder()), *history])
         if known and known.serial >= serial:
             return known
@@ -148,7 +153,7 @@ class LocalBackend:
     def record_latest(self, latest: LatestHead) -> None:
         """Record which head is the latest, after it was written."""
         temporary = self._folder / "scratch" / f"{_LATEST}.{self._new_id()}"
-        with self._lock.guarded(), translate_os_errors(f"write {FOLDER}/{_LATEST}"):
+        with self._lock.guarded(), translate_os_errors(f"write {self._folder_name}/{_LATEST}"):
             self._disk.replace(
                 self._folder / _LATEST, dump_json(to_plain(latest)), temporary=temporary
             )
@@ -158,25 +163,25 @@ class LocalBackend:
         if not FILE_NAME.fullmatch(ref.name):
             raise StateDamaged("the state refers to a member file with an invalid name")
         path = self._folder / "members" / ref.name
-        shown = f"{FOLDER}/members/{ref.name}"
+        shown = f"{self._folder_name}/members/{ref.name}"
         try:
             status = path.lstat()
         except FileNotFoundError as error:
-            raise StateDamaged(f"{shown} is missing", hint=_RESTORE) from error
+            raise StateDamaged(f"{shown} is missing", hint=self._restore) from error
         except OSError as error:
             raise to_operation_error(error, f"read {shown}") from error
         if not stat.S_ISREG(status.st_mode):
-            raise StateDamaged(f"{shown} is not a regular file", hint=_RESTORE)
+            raise StateDamaged(f"{shown} is not a regular file", hint=self._restore)
         if status.st_size != ref.bytes:
             raise StateDamaged(
-                f"{shown} has {status.st_size:,} bytes instead of {ref.bytes:,}", hint=_RESTORE
+                f"{shown} has {status.st_size:,} bytes instead of {ref.bytes:,}", hint=self._restore
             )
         self._check_content(path, ref, shown)
         return path
 
     def add_file(self, scratch: Path, *, rows: int) -> FileRef:
         """Move a finished file into the state, durably; raises ``OperationError``."""
-        with translate_os_errors(f"add a file to {FOLDER}/members"):
+        with translate_os_errors(f"add a file to {self._folder_name}/members"):
             self._disk.restrict(scratch)
             # Content before name: a file in members/ is always complete.
             self._disk.sync_file(scratch)
@@ -188,7 +193,7 @@ class LocalBackend:
     def file_sizes(self) -> Mapping[str, int]:
         """Return the size of each immutable file by name, sorted; ignores other files."""
         sizes = {}
-        with translate_os_errors(f"list {FOLDER}/members"):
+        with translate_os_errors(f"list {self._folder_name}/members"):
             for path in sorted((self._folder / "members").glob("*.parquet")):
                 with suppress(FileNotFoundError):  # another run just removed it as garbage
                     if FILE_NAME.fullmatch(path.name):
@@ -197,7 +202,7 @@ class LocalBackend:
 
     def list_history(self) -> Sequence[str]:
         """Return the names of the earlier heads, oldest first; raises ``OperationError``."""
-        with translate_os_errors(f"list {FOLDER}/history"):
+        with translate_os_errors(f"list {self._folder_name}/history"):
             names = [path.name for path in (self._folder / "history").glob("*.json")]
         return sorted(
             filter(_EARLIER_HEAD.fullmatch, names), key=lambda name: (_serial_of(name), name)
@@ -220,7 +225,7 @@ class LocalBackend:
     def remove_garbage(self, *, heads: Sequence[str], files: Sequence[str]) -> None:
         """Remove earlier heads, then files that no other head refers to."""
         history, members = self._folder / "history", self._folder / "members"
-        with translate_os_errors(f"remove old files from {FOLDER}"):
+        with translate_os_errors(f"remove old files from {self._folder_name}"):
             for name in heads:
                 with self._lock.guarded():
                     self._disk.unlink(history / name)
@@ -245,7 +250,7 @@ class LocalBackend:
     def scratch_folder(self) -> Path:
         """Return the folder for files being written; creates it if it is missing."""
         folder = self._folder / "scratch"
-        with translate_os_errors(f"create {FOLDER}/scratch"):
+        with translate_os_errors(f"create {self._folder_name}/scratch"):
             self._check_folders()
             for path in (self._folder, folder):
                 self._disk.ensure_folder(path)
@@ -254,14 +259,14 @@ class LocalBackend:
     @contextmanager
     def lock(self, *, command: str, timeout: float = 0.0) -> Iterator[LockInfo]:
         """Hold the lock; waits at most ``timeout`` seconds, then raises ``StateLocked``."""
-        with translate_os_errors(f"create {FOLDER}"):
+        with translate_os_errors(f"create {self._folder_name}"):
             if not self._root.is_dir():
                 self._disk.ensure_folder(self._root)
             self._check_folders()
             self._disk.ensure_folder(self._folder)
         info = self._lock.acquire(command=command, timeout=timeout)
         try:
-            with translate_os_errors(f"prepare {FOLDER}"):
+            with translate_os_errors(f"prepare {self._folder_name}"):
                 for part in self._parts:
                     self._disk.ensure_folder(part)
                 self._ignore_in_git()
@@ -272,7 +277,7 @@ class LocalBackend:
 
     def record_plan(self, plan: str) -> None:
         """Record in the lock which saved plan is about to be applied."""
-        with translate_os_errors(f"write to {FOLDER}"):
+        with translate_os_errors(f"write to {self._folder_name}"):
             self._lock.record_plan(plan)
 
     def abandoned_lock(self) -> LockInfo | None:
@@ -305,7 +310,7 @@ class LocalBackend:
         free = shutil.disk_usage(self._folder).free
         if free < needed_bytes:
             raise OperationError(
-                f"the disk with {FOLDER} has {_megabytes(free)} free; "
+                f"the disk with {self._folder_name} has {_megabytes(free)} free; "
                 f"this run may need {_megabytes(needed_bytes)}",
                 hint="Free some space, then run the same command again.",
             )
@@ -344,9 +349,9 @@ class LocalBackend:
         else:
             return
         raise StateDamaged(
-            f"{HEAD} is missing, but {FOLDER}/history contains {found}",
-            hint=f"Restore a copy of {HEAD} with `segctl state push FILE`. To start over, move "
-            f"{FOLDER} away as well; every member is then added again.",
+            f"{self._head_name} is missing, but {self._folder_name}/history contains {found}",
+            hint=f"Restore a copy of {self._head_name} with `segctl state push FILE`. To start "
+            f"over, move {self._folder_name} away as well; every member is then added again.",
         )
 
     def _check_content(self, path: Path, ref: FileRef, shown: str) -> None:
@@ -360,7 +365,7 @@ class LocalBackend:
             digest = file_sha256(path)
         if ref.name != f"{digest}.parquet":
             raise StateDamaged(
-                f"{shown} is damaged: its content does not match its name", hint=_RESTORE
+                f"{shown} is damaged: its content does not match its name", hint=self._restore
             )
         self._verified.add(ref.name)
 
@@ -384,9 +389,6 @@ class LocalBackend:
         for folder in (self._root, *self._parts):
             for path in folder.glob(f"{_TEMPORARY_HEAD}*.tmp"):
                 self._disk.unlink(path)
-
-
-_RESTORE = f"Restore {FOLDER} from a backup of the workspace."
 
 
 def _earlier_head_name(serial: int, digest: str) -> str:

@@ -92,8 +92,8 @@ class Run:
     def _show(self, plan: Plan) -> None:
         style = self._screen.out_style
         if self._saved and not plan.is_empty:
-            summary = [f"Applying the saved plan {escaped(self._saved)}.", phrases.plan_line(plan)]
-            self._screen.out("\n".join([*summary, phrases.members_line(plan)]) + "\n")
+            lines = phrases.saved_plan_lines(plan, escaped(self._saved))
+            self._screen.out("".join(f"{line}\n" for line in lines))
             return
         mode = identities_mode(self._identities, view="text")
         self._screen.out(plan_view(plan, view="text", identities=mode, style=style))

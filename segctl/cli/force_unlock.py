@@ -18,4 +18,7 @@ def command(screen: Screen, *, lock_id: str) -> None:
     the lock has ended: two runs at once could send a change twice.
     """
     force_unlock(screen.context(), lock_id)
-    screen.out(f"Lock {escaped(lock_id)} is broken.\n")
+    screen.out(
+        f"Lock {escaped(lock_id)} is broken. If its run is still alive, it stops before it records "
+        "anything, and the next apply recovers what it sent.\n"
+    )

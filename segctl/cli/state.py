@@ -18,7 +18,7 @@ from segctl.workflows.state import (
     read_head,
     read_state,
 )
-from segctl.workflows.state_push import is_edited_head, push_state
+from segctl.workflows.state_push import is_edited_head, push_state, read_earlier_head
 
 _LARGEST_HEAD = 64 << 20
 """Bytes. A head of 2,500 segments has three million."""
@@ -110,10 +110,10 @@ def pull(screen: Screen) -> None:
 def push(screen: Screen, *, file: str, force: bool, lock_timeout: float) -> None:
     """Replace the head of the state by FILE.
 
-    FILE is a copy of a head, or - for standard input. The current head may be damaged
-    or missing. Refuses the state of another workspace and one older than the current
-    state, unless --force; and always one whose member files are missing. `segctl state
-    history` lists the earlier heads, which are in segctl.state.d/history.
+    FILE is a copy of a head, - for standard input, or the name of an earlier head as
+    `segctl state history` lists it. The current head may be damaged or missing. Refuses
+    the state of another workspace and one older than the current state, unless --force;
+    and always one whose member files are missing.
     """
     head = _head(screen, file)
     state = push_state(
@@ -130,14 +130,17 @@ def push(screen: Screen, *, file: str, force: bool, lock_timeout: float) -> None
 
 def _head(screen: Screen, file: str) -> bytes:
     name = file if file == "-" else str(screen.path(file))
+    if file != "-" and not screen.path(file).exists():
+        earlier = read_earlier_head(screen.context(), file)
+        if earlier is not None:
+            return earlier
     try:
         with click.open_file(name, "rb") as stream:
             data: bytes = stream.read(_LARGEST_HEAD + 1)
     except OSError as error:
         raise WrongUsage(
             f"{escaped(name)} cannot be read: {error.strerror}",
-            hint="`segctl state history` lists the earlier heads, which are in "
-            "segctl.state.d/history.",
+            hint="`segctl state history` lists the names of the earlier heads.",
         ) from error
     if len(data) > _LARGEST_HEAD:
         raise WrongUsage(f"{escaped(name)} is not a head of a state: it is larger than 64 MB")

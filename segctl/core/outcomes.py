@@ -122,12 +122,13 @@ class Ledger:
     def has_no_effect(self) -> bool:
         """Whether the service certainly did nothing and refused nothing for its content.
 
-        That is the case with wrong credentials, the wrong region or no network. Nothing is
-        recorded then; in particular a new state is not bound to the account and the host.
+        That is the case with wrong credentials, the wrong region or no network, and if all that
+        was sent are creates of segments that exist. Nothing is recorded then; in particular a new
+        state is not bound to the account and the host.
         """
         outcomes = {
             *(update.outcome for update in self.updates.values()),
-            *(create.outcome for create in self.creates.values()),
+            *(create.outcome for create in self.creates.values() if not create.exists),
             *(pair.outcome for pair in self.exceptions),
         }
         return outcomes <= {Outcome.FAILED, Outcome.NOT_TRIED}

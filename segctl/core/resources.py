@@ -43,6 +43,10 @@ class ResourceLimits:
     folder: Path | None = None
 
 
+class TooSmall(ValueError):
+    """A size below the minimum."""
+
+
 def parse_size(text: str) -> int:
     """Return a size such as ``2GB``, ``512 MiB`` or ``1.5G`` in bytes; raises ``ValueError``."""
     match = _SIZE.fullmatch(text.strip())
@@ -51,7 +55,7 @@ def parse_size(text: str) -> int:
     number, unit, binary = match.groups()
     count = int(float(number) * (1024 if binary else 1000) ** _POWERS[unit.upper()])
     if count < MIN_MEMORY:
-        raise ValueError(f"{text!r} is too small. The minimum is 128MiB.")
+        raise TooSmall(f"{text!r} is too small. The minimum is 128MiB.")
     return count
 
 

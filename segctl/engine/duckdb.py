@@ -101,7 +101,7 @@ class DuckEngine:
         except RecursionError:
             raise duckdb_errors.nested_too_deeply() from None
         if tree["error"]:
-            raise duckdb_errors.not_a_select(tree)
+            raise duckdb_errors.not_a_select(tree, query)
         return tree
 
     def query_environment(self) -> Mapping[str, str]:

@@ -77,6 +77,14 @@ _MESSAGES = (
 """Text in DuckDB's message, the summary and the hint. The first match counts."""
 
 
+_MAX_MESSAGE = 200
+_UNKNOWN_COLUMN = re.compile(
+    r'Error: (?:Referenced column|Table "(?:[^"]|"")*" does not have a column named) '
+    r'"((?:[^"]|"")*)"'
+)
+_IDENTIFIER = re.compile(r"\w+")
+
+
 # Files
 
 
@@ -201,11 +209,35 @@ def field_not_text(column: str, rows_by_type: Mapping[str, int]) -> SourceError:
 # Queries
 
 
-def not_a_select(tree: Mapping[str, Any]) -> SourceError:
-    """Return the error for a text that is not one SELECT. ``tree`` is DuckDB's answer."""
+def not_a_select(tree: Mapping[str, Any], query: str) -> SourceError:
+    """Return the error for a query that is not one SELECT. ``tree`` is DuckDB's answer."""
     if tree.get("error_type") == "parser":
-        return SourceError("query-syntax", f"the query cannot be parsed: {tree['error_message']}")
+        message = str(tree["error_message"])
+        if len(message) > _MAX_MESSAGE:
+            message = message[:_MAX_MESSAGE] + "…"
+        line = query.count("\n", 0, int(tree.get("position") or 0)) + 1
+        place = f", in line {line} of the query" if line > 1 else ""
+        return SourceError(
+            "query-syntax",
+            f"the query cannot be parsed: {message}{place}",
+            "The mistake is there or just before it.",
+        )
     return source_errors.not_a_select()
+
+
+def find_unknown_column(message: str) -> str | None:
+    """Return the name of the column that a query refers to and no file has, if that failed."""
+    found = _UNKNOWN_COLUMN.search(message)
+    return found[1].replace('""', '"') if found else None
+
+
+def unknown_column(name: str, columns: Sequence[str]) -> SourceError:
+    """Return the error for a query with an unknown column; ``columns`` are those of its files."""
+    listed = f"The columns of its files are: {source_errors.join_names(columns)}."
+    hint = source_errors.did_you_mean(name, columns)
+    if not hint and not _IDENTIFIER.fullmatch(name):
+        hint = "If it is text, write it in single quotes."
+    return source_errors.query_failed(f'there is no column "{name}"', f"{hint} {listed}".strip())
 
 
 def both_keys(rows: int) -> SourceError:

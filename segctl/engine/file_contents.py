@@ -35,10 +35,11 @@ _BEFORE_QUOTES = (b",", b"\t", b";", b"|", b"\n", b"\r", b'"', b"")
 """What stands before a quote that begins a value, or that repeats one within a value."""
 
 _WRITE_AGAIN = "Write the file again."
-_EMPTY = (
-    "Write the list again. A csv without rows has a header line; a txt without users can have a "
-    "comment line, with comments: '#'."
-)
+_EMPTY = {
+    "txt": "Write it again. A txt without users can have a comment line, with comments: '#'.",
+    "jsonl": "Write it again. A list without users can be a csv that has only a header line.",
+}
+_EMPTY_TABLE = "Write it again. A list without users still has a header line."
 _EXPORT_AGAIN = "Write the list again, and check the step that writes it."
 
 _FIRST_BYTES = (
@@ -151,11 +152,12 @@ def _check_parquet(stream: BinaryIO) -> None:
         )
 
 
-def _check_start(start: bytes) -> None:
+def _check_start(start: bytes, format_: Format | None = None) -> None:
     """Raise ``SourceError`` if the beginning of a file shows that it is no list."""
     text = start.removeprefix(b"\xef\xbb\xbf").lstrip()
     if not text:
-        raise SourceError("empty-file", "the file is empty", _EMPTY)
+        advice = _EMPTY.get(format_ or "", _EMPTY_TABLE)
+        raise SourceError("empty-file", "the file is empty", advice)
     for first_bytes, what, advice in _FIRST_BYTES:
         if start.startswith(first_bytes):
             raise not_a_list(what, advice)
@@ -170,7 +172,7 @@ def not_a_list(what: str, advice: str) -> SourceError:
 
 def _check_text(chunks: Iterator[bytes], format_: Format) -> None:
     start = next(chunks, b"")
-    _check_start(start)
+    _check_start(start, format_)
     if format_ != "jsonl":
         _check_json(start)
     rows = _RowEnds(

@@ -1,6 +1,7 @@
 """The process that runs the queries of manifests: untrusted SQL, with limits, apart from segctl."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import duckdb
@@ -8,6 +9,9 @@ import duckdb
 from segctl.engine import duckdb_errors, sql
 from segctl.engine.limited_child import serve
 from segctl.engine.model import SourceError
+
+_DESCRIBED_FILES = 5
+"""How many files of a query are looked at to list their columns."""
 
 
 def _answer(request: Mapping[str, Any]) -> dict[str, Any]:
@@ -32,15 +36,31 @@ def _run(request: Mapping[str, Any]) -> None:
         sealed.execute(f"SET TimeZone = {sql.literal(request['time_zone'])}")
         sealed.execute("SET lock_configuration = true")
         # Not a SELECT around the query: that would rename the second of two equal columns.
-        described = sealed.execute(f"DESCRIBE {text}\n", parameters).fetchall()
-        columns = duckdb_errors.select_result_columns(
+        try:
+            described = sealed.execute(f"DESCRIBE {text}\n", parameters).fetchall()
+        except duckdb.BinderException as error:
+            if name := duckdb_errors.find_unknown_column(str(error)):
+                columns = _columns(sealed, request["allowed"])
+                raise duckdb_errors.unknown_column(name, columns) from None
+            raise
+        selected = duckdb_errors.select_result_columns(
             [(row[0], row[1]) for row in described], request["segment_column"]
         )
         sealed.execute(
-            f"COPY (SELECT {columns} FROM ({text}\n)) TO {sql.literal(result)} "
+            f"COPY (SELECT {selected} FROM ({text}\n)) TO {sql.literal(result)} "
             "(FORMAT parquet, USE_TMP_FILE false)",
             parameters,
         )
+
+
+def _columns(sealed: duckdb.DuckDBPyConnection, files: Sequence[str]) -> list[str]:
+    """Return the columns of the first files, each name once."""
+    names: dict[str, None] = {}
+    for file in files[:_DESCRIBED_FILES]:
+        with suppress(duckdb.Error):
+            rows = sealed.execute(f"DESCRIBE SELECT * FROM {sql.literal(file)}").fetchall()
+            names |= dict.fromkeys(row[0] for row in rows)
+    return list(names)
 
 
 if __name__ == "__main__":

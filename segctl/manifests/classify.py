@@ -100,6 +100,8 @@ def _head_problems(document: Document, data: Map) -> Iterator[Diagnostic]:
         )
     elif not isinstance(kind, str) or kind not in KINDS:
         suggestion = did_you_mean(kind, KINDS) if isinstance(kind, str) else ""
+        if kind == "List":
+            suggestion = "Write each item as a document of its own, and --- between two of them."
         yield Diagnostic(
             code="kind",
             summary=_unknown("kind", kind),

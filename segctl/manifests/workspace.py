@@ -21,8 +21,9 @@ from segctl.manifests.yaml_reader import MAX_BYTES, parse_file, too_large
 from segctl.manifests.yaml_tree import Document, Map, lookup
 
 _SUFFIXES = (".yaml", ".yml")
-_JSON_HEAD = 4096
-_JSON_API_VERSION = re.compile(rb'"apiVersion"\s*:\s*"segctl', re.IGNORECASE)
+_JSON_SUFFIXES = (".json", ".jsonl", ".ndjson")
+_JSON_HEAD = 1 << 16
+_API_VERSION = re.compile(rb"""["']?apiVersion["']?\s*:\s*["']?segctl""", re.IGNORECASE)
 
 _STATE_FOLDER = "segctl.state.d"
 
@@ -250,12 +251,12 @@ def _find_manifests(
 
 
 def _is_json_manifest(path: Path) -> bool:
-    """Whether this is a JSON file whose beginning has the apiVersion of a manifest."""
-    if path.suffix.lower() != ".json":
+    """Whether the beginning of a JSON file has the apiVersion of a manifest."""
+    if path.suffix.lower() not in _JSON_SUFFIXES:
         return False
     try:
         with path.open("rb") as stream:
-            return bool(_JSON_API_VERSION.search(stream.read(_JSON_HEAD)))
+            return bool(_API_VERSION.search(stream.read(_JSON_HEAD)))
     except OSError:
         return False
 
@@ -263,8 +264,8 @@ def _is_json_manifest(path: Path) -> bool:
 def _json_manifest(file: str) -> Diagnostic:
     return Diagnostic(
         code="json-manifest",
-        summary="this is a manifest in a .json file, which segctl does not read.",
-        detail="Rename it to .yaml: JSON is YAML.",
+        summary="this is a manifest in a file of another format, which segctl does not read.",
+        detail="Move its documents into a .yaml file, each after a line with ---. JSON is YAML.",
         location=Location(file=file),
     )
 

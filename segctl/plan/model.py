@@ -206,6 +206,8 @@ class Plan:
     fingerprint, ``rules`` the fingerprints of the rules that hold, and ``restrictions`` what the
     next plan compares the sources that take members away with. ``made_at`` (seconds since 1970)
     and ``commit`` say when and from what it was made; they do not count in a comparison of plans.
+    For the rest of a plan that was applied in part, ``left`` counts the membership changes to send;
+    its changes are those of the whole plan.
     """
 
     lineage: str
@@ -235,6 +237,7 @@ class Plan:
     restrictions: tuple[Restriction, ...] = field(default=(), metadata=OPTIONAL)
     made_at: float = field(default=0.0, compare=False, metadata=OPTIONAL)
     commit: str = field(default="", compare=False, metadata=OPTIONAL)
+    left: int | None = field(default=None, metadata=OPTIONAL)
 
     def count(self, *actions: Action) -> int:
         """Count the changes that have one of these actions."""
@@ -254,6 +257,16 @@ class Plan:
     def reasserted(self) -> int:
         """The number of membership changes that repeat an unanswered request."""
         return sum(change.members.reasserted for change in self.changes)
+
+    @property
+    def members_changed(self) -> int:
+        """The number of membership changes of the whole plan."""
+        return sum(change.members.sent for change in self.changes)
+
+    @property
+    def to_send(self) -> int:
+        """The number of membership changes to send."""
+        return self.members_changed if self.left is None else self.left
 
     @property
     def is_empty(self) -> bool:

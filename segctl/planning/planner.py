@@ -217,7 +217,7 @@ def remaining_plan(
         )
         for target, record in zip(saved.targets, records, strict=True)
     )
-    engine.load_saved_delta(
+    left = engine.load_saved_delta(
         delta,
         {index: _files_of(record, recorded_files) for index, record in enumerate(records)},
     )
@@ -229,7 +229,7 @@ def remaining_plan(
     rest, batches = scratch / "rest.parquet", scratch / "rest_batches.parquet"
     engine.save(rest, batches)
     changes = tuple(_remaining_change(change, records) for change in saved.changes)
-    plan = with_requests(replace(saved, targets=targets, changes=changes), packing)
+    plan = with_requests(replace(saved, targets=targets, changes=changes, left=left), packing)
     return PlanBundle(plan=plan, delta=rest, batches=batches)
 
 
@@ -453,7 +453,9 @@ def with_requests(plan: Plan, packing: PackingSummary) -> Plan:
         ),
         estimate=Estimate(
             seconds=round(rounds * SECONDS_PER_REQUEST, 1),
-            billable_events=plan.members_add + plan.members_remove,
+            billable_events=(
+                plan.members_add + plan.members_remove if plan.left is None else plan.left
+            ),
         ),
         settle_from=packing.settle_from if packing.settle_from < packing.requests else None,
         settled_at=packing.settled_at,

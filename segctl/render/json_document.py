@@ -29,18 +29,23 @@ def document(plan: Plan) -> dict[str, Any]:
         "lineage": plan.lineage,
         "serial": plan.serial,
         "digest": plan.digest,
-        "made": {
-            "at": plan.made_at or None,
-            "commit": plan.commit or None,
-            "account": plan.account,
-            "host": plan.host,
-            "variables": dict(plan.variables),
-        },
+        "made": made_object(plan),
         "changes": [change_object(change) for change in plan.changes],
         "summary": summary_object(plan),
         "requests": asdict(plan.requests),
         "estimate": asdict(plan.estimate),
         "findings": [finding_object(found) for found in plan.findings],
+    }
+
+
+def made_object(plan: Plan) -> dict[str, Any]:
+    """Return when and from what the plan was made."""
+    return {
+        "at": plan.made_at or None,
+        "commit": plan.commit or None,
+        "account": plan.account,
+        "host": plan.host,
+        "variables": dict(plan.variables),
     }
 
 

@@ -1,7 +1,7 @@
 """The wording that all views share: numbers, symbols, summary lines, identities."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
 from itertools import groupby
@@ -187,6 +187,24 @@ def members_line(plan: Plan) -> str:
         f"about {format_duration(plan.estimate.seconds)}, "
         f"{format_count(plan.estimate.billable_events, 'billable event')}."
     )
+
+
+def saved_plan_lines(plan: Plan, name: str) -> Iterator[str]:
+    """Yield what is applied of the saved plan in the file ``name``: all, or what is left of it."""
+    if plan.left is None:
+        yield f"Applying the saved plan {name}."
+        yield plan_line(plan)
+        yield members_line(plan)
+    else:
+        changes = format_count(plan.members_changed, "membership change")
+        yield (
+            f"Applying the rest of the saved plan {name}: {format_number(plan.left)} of its "
+            f"{changes}, in {format_count(plan.requests.update, 'request')}, about "
+            f"{format_duration(plan.estimate.seconds)}."
+        )
+        yield plan_line(plan).replace("Plan:", "The whole plan:", 1)
+    if origin := origin_line(plan):
+        yield origin
 
 
 def creates_line(plan: Plan) -> str:

@@ -57,7 +57,7 @@ def _advice(ended: ApplyEnded) -> Iterator[str]:
     if ended.uncertain:
         yield "Uncertain: sent, but without a trustworthy answer. The next apply sends them again."
     if ended.failed or ended.not_tried:
-        yield "Failed or not tried: run the same command again to continue."
+        yield "Failed or not tried: they are part of the next plan."
     if ended.quarantined:
         count = format_count(ended.quarantined, "membership")
         yield f"Quarantined: {count} that CleverTap refused one by one. They are not sent again."

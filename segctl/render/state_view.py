@@ -128,6 +128,7 @@ def render_import(address: str, *, key: str, members: int, duplicates: int) -> s
     return (
         f"Adopted {escaped(address)} as {escaped(key)} with {format_count(members, 'member')}"
         f"{note}; nothing was sent.\n"
+        + ("" if members else "It has no recorded members: the next plan adds all declared ones.\n")
     )
 
 
@@ -169,7 +170,7 @@ def render_check(check: StateCheck) -> str:
     """Return whether the state is consistent, every problem, and the files not needed."""
     size = f"{format_count(check.members, 'member')}, {format_count(check.files, 'file')}"
     unused = ""
-    if check.unused:
+    if check.unused and not check.problems:
         unused = (
             f"Unneeded: {format_count(check.unused, 'member file')} "
             f"({check.unused_bytes / 1e6:,.1f} MB). Run `segctl state gc` to free the space.\n"
@@ -183,4 +184,4 @@ def render_check(check: StateCheck) -> str:
         for problem in check.problems
     )
     summary = f"{check.sound:,} of {segments} without problems; {size}"
-    return f"The state is not consistent ({summary}):\n{problems}{unused}"
+    return f"The state is not consistent ({summary}):\n{problems}"

@@ -39,7 +39,15 @@ def plan_lines(plan: Plan) -> Iterator[Line]:
         yield _change_line(change)
     summary = json_document.summary_object(plan)
     message = phrases.NO_CHANGES if plan.is_empty else phrases.plan_line(plan)
-    yield _line("info", message, "change_summary", changes=summary, digest=plan.digest)
+    yield _line(
+        "info",
+        message,
+        "change_summary",
+        changes=summary,
+        digest=plan.digest,
+        left=plan.to_send,
+        made=json_document.made_object(plan),
+    )
 
 
 def _change_line(change: Change) -> Line:

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from segctl.provider.client import Transport
 
 
+_ACCOUNT, _PASSCODE = "CLEVERTAP_ACCOUNT_ID", "CLEVERTAP_PASSCODE"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Context:
     """What a run gets from outside; a test passes its own.
@@ -49,14 +52,16 @@ class Context:
     @property
     def account(self) -> str | None:
         """The account from the environment, or ``None``."""
-        return self.environment.get("CLEVERTAP_ACCOUNT_ID") or None
+        return self.environment.get(_ACCOUNT) or None
 
     def credentials(self) -> tuple[str, str]:
         """Return account id and passcode; raises ``CredentialsRefused`` if one is not set."""
-        account, passcode = self.account, self.environment.get("CLEVERTAP_PASSCODE")
+        account, passcode = self.account, self.environment.get(_PASSCODE)
         if not account or not passcode:
+            missing = [*([] if account else [_ACCOUNT]), *([] if passcode else [_PASSCODE])]
+            verb = "is" if len(missing) == 1 else "are"
             raise CredentialsRefused(
-                "CLEVERTAP_ACCOUNT_ID and CLEVERTAP_PASSCODE are not both set",
-                hint="Set them in the environment; nothing was sent.",
+                f"{' and '.join(missing)} {verb} not set",
+                hint="Set the credentials in the environment; nothing was sent.",
             )
         return account, passcode

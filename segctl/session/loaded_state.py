@@ -13,7 +13,8 @@ from segctl.state.model import EMPTY_STATE, FileRef, SegmentRecord, State
 
 _NOT_NEWEST = (
     "Restore the latest segctl.state.json together with segctl.state.d. To go back on purpose: "
-    "`segctl state push --force`; what was sent since is then unknown."
+    "`segctl state push --force FILE`, with this segctl.state.json; what was sent since is then "
+    "unknown."
 )
 
 LocateFile = Callable[[FileRef], Path]

@@ -31,7 +31,8 @@ def open_state(root: Path, *, clock: Clock, disk: Disk) -> Backend:
             f"--ignore-unmatch {HEAD} {FOLDER}`. Keep the state outside the checkout with "
             "spec.state.path.",
         )
-    return LocalBackend(folder, clock=clock, disk=disk)
+    shown = "" if folder == root else f"{folder}/"
+    return LocalBackend(folder, clock=clock, disk=disk, shown=shown)
 
 
 def _check_moved(root: Path, folder: Path) -> None:
@@ -39,5 +40,5 @@ def _check_moved(root: Path, folder: Path) -> None:
     if (root / HEAD).exists() and not (folder / HEAD).exists():
         raise OperationError(
             f"{HEAD} is in the workspace, but spec.state.path names {folder}, which has no state",
-            hint=f"Move {HEAD} and {FOLDER} there, both.",
+            hint=f"Move both {HEAD} and {FOLDER} there; create the folder if it is missing.",
         )

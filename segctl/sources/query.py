@@ -165,12 +165,7 @@ def _resolve_table(node: Tree, text: bytes, policy: PathPolicy, rewrite: _Rewrit
     path = ".".join(node.get("qualified_name", {}).get("path", [table]))
     suffix = next((s for s in Path(path.lower()).suffixes if s in _FORMATS), None)
     if suffix is None:
-        raise SourceError(
-            "query-table",
-            f'the query reads a table "{path}", which does not exist',
-            "A query reads files. Write a file name in single quotes, such as "
-            "'members/gold.parquet'.",
-        )
+        raise _no_table(path)
     start = int(node["query_location"])
     end = _end_of_name(text, start)
     format_ = _FORMATS[suffix]
@@ -183,6 +178,21 @@ def _resolve_table(node: Tree, text: bytes, policy: PathPolicy, rewrite: _Rewrit
     rewrite.files.extend(files)
     rewrite.replacements.append(
         (start, end, f"{_READER_OF[format_]}({file_names(files)}{options})")
+    )
+
+
+def _no_table(path: str) -> SourceError:
+    if "/" in path or "." in path:
+        return SourceError(
+            "query-table",
+            f'the name "{path}" does not say which format the file has',
+            "End it in .csv, .tsv, .parquet, .json or .jsonl, or read it with a function, "
+            f"such as read_csv('{path}').",
+        )
+    return SourceError(
+        "query-table",
+        f'the query reads a table "{path}", which does not exist',
+        "A query reads files. Write a file name in single quotes, such as 'members/gold.parquet'.",
     )
 
 

@@ -32,8 +32,8 @@ FILE_NAME = re.compile(r"[0-9a-f]{64}\.parquet")
 """The name of a member file: the SHA-256 of its bytes, and its format."""
 
 _HINT = (
-    "Restore an intact copy: `segctl state history` lists the earlier states, and "
-    "`segctl state push` restores one. `segctl state fsck` lists everything that is wrong. "
+    "Restore an intact copy: `segctl state history` lists the earlier states, and `segctl state "
+    "push --force NAME` restores one. `segctl state fsck` lists everything that is wrong. "
     "Do not delete the state to start over: every member would be added again."
 )
 
@@ -41,7 +41,8 @@ _HINT = (
 EDITED = "the state does not match its checksum: it was edited by hand, or damaged"
 _EDITED_HINT = (
     "If the edit is intended, `segctl state push FILE` records it: copy the file, review the copy, "
-    "and push it. If not, `segctl state history` lists the earlier states."
+    "and push it. If not, `segctl state history` lists the earlier states, and `segctl state push "
+    "--force NAME` restores one."
 )
 
 

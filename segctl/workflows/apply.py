@@ -122,6 +122,12 @@ def _check_fresh(
             f"this plan was applied already; the state is at serial {state.serial} since",
             hint="Nothing is left to do. For what changed since, plan again.",
         )
+    if not saved.lineage and state.lineage and not continues:
+        raise StalePlan(
+            "the plan was made when nothing was recorded; the state is at serial "
+            f"{state.serial} now",
+            hint=advice,
+        )
     if saved.lineage != state.lineage and not (continues and not saved.lineage):
         raise StalePlan("the plan was made from the history of another state", hint=advice)
     if saved.serial != state.serial and not continues:

@@ -27,8 +27,8 @@ _RECORD_AGAIN = (
     "records it again with a list of its members."
 )
 _PUSH = (
-    "`segctl state history` lists the earlier heads, and `segctl state push --force FILE` "
-    "restores one."
+    "`segctl state history` lists the earlier heads, and `segctl state push --force NAME` "
+    "restores one. `segctl state push FILE` records an edit."
 )
 _EARLIER = "Only a return to this version needs it. It is removed when it is the oldest."
 

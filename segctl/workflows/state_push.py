@@ -65,6 +65,14 @@ def push_state(
         return state
 
 
+def read_earlier_head(context: Context, name: str) -> bytes | None:
+    """Return the bytes of the earlier head that `segctl state history` lists with this name."""
+    backend = context.backend()
+    if name not in backend.list_history():
+        return None
+    return backend.read_earlier_head(name).data
+
+
 def is_edited_head(data: bytes) -> bool:
     """Whether a head that was pushed does not match its checksum."""
     return state_codec.is_edited(data)
@@ -77,7 +85,7 @@ def _decode_pushed(data: bytes) -> State:
         raise OperationError(
             f"the pushed {error.message.removeprefix('the ')}",
             hint="Nothing was changed. Push another copy: `segctl state history` lists the earlier "
-            "heads, which are in segctl.state.d/history.",
+            "heads.",
         ) from error
 
 
@@ -125,10 +133,13 @@ def _describe_unreadable(backend: Backend) -> _CurrentState:
 
 def _check_follows(pushed: State, current: _CurrentState) -> None:
     """Refuse a head of another lineage, and an older one."""
-    if current.lineage and pushed.lineage != current.lineage:
+    is_empty = current.state is not None and not any(current.state.records())
+    if current.lineage and pushed.lineage != current.lineage and not is_empty:
         raise OperationError(
-            "the pushed state has another lineage: it is the history of another workspace",
-            hint="Push it in the workspace it came from, or use --force to start here with it.",
+            "the pushed state has another lineage: it is from another workspace, or this one was "
+            "started anew after its state was lost",
+            hint="For the latter, put segctl.state.d back too and use --force. Otherwise push it "
+            "in the workspace that it came from.",
         )
     if pushed.serial < current.serial:
         which = "present" if current.version else "lost"

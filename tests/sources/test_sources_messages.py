@@ -10,6 +10,11 @@ from segctl.engine.model import FileScan, SourceError
 from segctl.sources.path_policy import PathPolicy
 from segctl.sources.query import prepare
 
+READ_WITH_FUNCTION = (
+    "End it in .csv, .tsv, .parquet, .json or .jsonl, or read it with a function, such as "
+    "read_csv('/dev/null')."
+)
+
 
 @pytest.mark.parametrize(
     ("sql", "summary", "detail"),
@@ -29,7 +34,21 @@ from segctl.sources.query import prepare
             "the query names a file without quotes",
             "Write it in single quotes, such as 'members/gold.csv'.",
         ),
-        ("selec a", 'the query cannot be parsed: syntax error at or near "selec"', ""),
+        (
+            "selec a",
+            'the query cannot be parsed: syntax error at or near "selec"',
+            "The mistake is there or just before it.",
+        ),
+        (
+            "select 'a' as identity\nfrom range(2)\nwher x",
+            'the query cannot be parsed: syntax error at or near "x", in line 3 of the query',
+            "The mistake is there or just before it.",
+        ),
+        (
+            "select 'a' as identity from '/dev/null'",
+            'the name "/dev/null" does not say which format the file has',
+            READ_WITH_FUNCTION,
+        ),
         (
             "select (select 'anna@example.com' from range(2)) as identity",
             "the query failed: DuckDB rejects a value or a function in it (InvalidInput)",
@@ -43,6 +62,28 @@ def test_a_query_that_fails_is_explained(
     with pytest.raises(SourceError) as caught:
         engine.load(prepare(sql, {}, PathPolicy(root=tmp_path), engine.parse_select), targets=[0])
     assert (caught.value.summary, caught.value.detail) == (summary, detail)
+
+
+@pytest.mark.parametrize(
+    ("sql", "name", "advice"),
+    [
+        ("select emial as identity from 'a.csv'", "emial", 'Did you mean "email"? '),
+        ("select a.x as identity from 'a.csv' a", "x", ""),
+        (
+            "select email as identity from 'a.csv' where day = \"May 1\"",
+            "May 1",
+            "If it is text, write it in single quotes. ",
+        ),
+    ],
+)
+def test_an_unknown_column_lists_the_columns(
+    engine: DuckEngine, tmp_path: Path, sql: str, name: str, advice: str
+) -> None:
+    (tmp_path / "a.csv").write_text("email,day\nanna,1\n")
+    with pytest.raises(SourceError) as caught:
+        engine.load(prepare(sql, {}, PathPolicy(root=tmp_path), engine.parse_select), targets=[0])
+    assert caught.value.summary == f'the query failed: there is no column "{name}"'
+    assert caught.value.detail == f"{advice}The columns of its files are: email, day."
 
 
 @pytest.mark.parametrize(
