@@ -7,7 +7,7 @@ from segctl.cli.common import common
 from segctl.cli.screen import Screen
 from segctl.core.address import is_targeted
 from segctl.core.errors import WrongUsage
-from segctl.render import state_view
+from segctl.render import report, state_view
 from segctl.render.style import escaped
 from segctl.workflows.fsck import check_state
 from segctl.workflows.state import (
@@ -190,4 +190,6 @@ def check(screen: Screen) -> int:
     """
     checked = check_state(screen.context())
     screen.out(state_view.render_check(checked))
+    if checked.recovered:
+        screen.out(report.unfinished_line(checked.recovered, running=checked.running) + "\n")
     return 1 if checked.problems else 0

@@ -69,7 +69,7 @@ _MESSAGES = (
     ("Malformed JSON", "a line is not valid JSON", _ONE_OBJECT),
     ("No magic bytes", "the file is not a Parquet file", _CHECK_FORMAT),
     ("too small to be a Parquet", "the file is not a Parquet file", _CHECK_FORMAT),
-    ("gzip", "the file is not gzip, although its name ends in .gz", _RENAME),
+    ("gzip", "the gzip file cannot be read", "Compress it again with `gzip -n`."),
     ("No such file", "the file no longer exists", "Run the same command again."),
     ("No files found", "the file no longer exists", "Run the same command again."),
     ("Permission denied", "the file cannot be read: permission denied", "Check its permissions."),

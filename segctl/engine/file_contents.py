@@ -65,10 +65,11 @@ _CONFLICT_BEGINNINGS = (b"<<<<<<<", b"=======", b">>>>>>>")
 _PROGRAM_MESSAGE = re.compile(
     rb"^(Traceback \(most recent call last\):|Exception in thread|\s+at [\w.$<>]+\(.*\)|"
     rb"  File \".*\", line \d+.*|(?:[A-Za-z.]*(?:Error|Exception)|ERROR|FATAL|WARN(?:ING)?): .*|"
-    rb"\(\d+ rows?(?: affected)?\)|Query OK,.*|Segmentation fault.*|Killed)\r?$",
+    rb"\(\d+ rows?(?: affected)?\)|Query OK,.*|Segmentation fault.*|Killed|"
+    rb"\{\s*\".*\}|</?[A-Za-z][^>]*>.*|\.\.\.|\\\.)\r?$",
     re.MULTILINE,
 )
-"""Lines that programs print next to rows: a stack trace, a message, a count of rows."""
+"""Lines of programs next to rows: a stack trace, a message, a count, JSON, HTML, an end mark."""
 
 
 class _Truncated(Exception):

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from urllib.parse import urlsplit
 
 from segctl.core.diagnostics import Severity
 from segctl.plan.diff import Draft
@@ -10,6 +11,9 @@ from segctl.state.model import State
 
 NOTHING_RECORDED = "nothing-recorded"
 """The code of the warning with which a plan without any record opens."""
+
+_SERVICE = "api.clevertap.com"
+_LOCAL_HOSTS = ("127.0.0.1", "localhost", "::1")
 
 MAX_DOCUMENTS_SHOWN = 5
 """How many documents that were passed over are named."""
@@ -38,6 +42,19 @@ def nothing_recorded(changes: Sequence[Change], state: State) -> Iterator[Findin
         detail=f"{what} If the segments exist in CleverTap, the state was lost or this is another "
         "folder:\nrestore the state, or adopt the segments with `segctl import`.",
         figures=Figures(count=len(changes)),
+    )
+
+
+def other_host(host: str, changes: Sequence[Change]) -> Iterator[Finding]:
+    """Warn that users and the passcode go to another host than CleverTap's or this machine."""
+    name = urlsplit(f"//{host}").hostname or ""
+    if not changes or name in _LOCAL_HOSTS or name == _SERVICE or name.endswith(f".{_SERVICE}"):
+        return
+    yield Finding(
+        severity=Severity.WARNING,
+        code="other-host",
+        summary=f"users and the passcode go to {host}, which is not CleverTap's",
+        detail="Check spec.provider.baseUrl in segctl.yaml, and CLEVERTAP_BASE_URL.",
     )
 
 

@@ -19,6 +19,7 @@ from segctl.plan.findings import (
     NOTHING_RECORDED,
     build_findings,
     nothing_recorded,
+    other_host,
     passed_over_documents,
 )
 from segctl.plan.guards import GuardedChange, check_guards
@@ -184,6 +185,7 @@ def build_plan(
             *comparison.findings,
             *build_findings(changes, drafts),
             *nothing_recorded(changes, state),
+            *other_host(options.host, changes),
             *passed_over_documents(changes, desired.passed_over if not options.destroy else ()),
             *check_guards(guarded, max_destroys=project.max_destroys),
         ],

@@ -22,6 +22,7 @@ _MAX_NAMED = 5
 _GRAVE = frozenset(
     (
         "nothing-recorded",
+        "other-host",
         "restriction-removed",
         "restriction-shrunk",
         "restriction-matches-nobody",

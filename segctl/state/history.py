@@ -3,6 +3,8 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from segctl.core.events import Recovered
+
 
 @dataclass(frozen=True, kw_only=True)
 class StateProblem:
@@ -18,7 +20,8 @@ class StateCheck:
 
     ``segments`` includes destroyed ones; ``sound`` of them have no problem. ``versions`` counts
     the earlier heads. ``unused`` counts the member files that no head refers to, ``unused_bytes``
-    is their total size.
+    is their total size. ``recovered`` describes an apply that is unfinished, and ``running`` is who
+    runs it, empty if it was interrupted.
     """
 
     segments: int
@@ -29,6 +32,8 @@ class StateCheck:
     unused: int
     unused_bytes: int
     problems: tuple[StateProblem, ...]
+    recovered: Recovered | None = None
+    running: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,6 +11,7 @@ from segctl.backends import journal
 from segctl.backends.base import Backend, EarlierHead
 from segctl.backends.journal import Journal
 from segctl.core.errors import SegctlError, StateDamaged
+from segctl.core.events import Recovered
 from segctl.engine.model import Audit
 from segctl.engine.protocols import StateAuditor
 from segctl.session.context import Context
@@ -62,9 +63,11 @@ class _Checker:
     unreadable: int = 0
     faulty: set[str] = field(default_factory=set)
     named: set[str] = field(default_factory=set)
+    recovered: Recovered | None = None
 
     def result(self) -> StateCheck:
         """Return what was found."""
+        holder = self.backend.lock_holder()
         sizes = self.backend.file_sizes()
         # The unreadable part of a damaged head could name any file.
         unused = sizes.keys() - self.named if self.state or not self.problems else set()
@@ -77,6 +80,8 @@ class _Checker:
             unused=len(unused),
             unused_bytes=sum(sizes[name] for name in unused),
             problems=tuple(dict.fromkeys(self.problems)),
+            recovered=self.recovered,
+            running=f"process {holder.pid}, {holder.who}" if holder else "",
         )
 
     def check_head(self) -> None:
@@ -163,8 +168,9 @@ class _Checker:
                 return
             for _ in unfinished.records():
                 pass
-            if self.state is not None and not self.faulty:
-                load_state(self.backend, session.open_engine, now=now)
+            if not self.problems:
+                loaded = load_state(self.backend, session.open_engine, now=now)
+                self.recovered = loaded.recovered
         except SegctlError as error:
             self._report(error.message, error.hint)
 

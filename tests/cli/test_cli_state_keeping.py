@@ -2,11 +2,14 @@ import gzip
 import json
 import os
 import re
+import shutil
 from pathlib import Path
 
 import duckdb
 import pytest
 
+from segctl.applying import apply
+from segctl.core.errors import OperationError
 from segctl.emulator.testing import RunningEmulator
 from tests.cli.conftest import Segctl
 
@@ -52,7 +55,7 @@ def test_a_count_that_was_changed_ends_a_run_in_words(
     assert done.err == (
         "Error: the state cannot be read: segment.gold cannot have 3 members: its files contain 2\n"
         "  Restore an intact copy: `segctl state history` lists the earlier states, and "
-        "`segctl state push` restores one. `segctl state fsck` lists everything that is wrong. "
+        "`segctl state push --force NAME` restores one. `segctl state fsck` lists everything that is wrong. "
         "Do not delete the state to start over: every member would be added again.\n"
     )
 
@@ -284,7 +287,7 @@ def test_what_is_pushed_and_no_state_is_told_from_the_present_one(
     assert done.err == (
         'Error: the pushed state cannot be read: it has no "version", so it is not a state of '
         "segctl\n  Nothing was changed. Push another copy: `segctl state history` lists the "
-        "earlier heads, which are in segctl.state.d/history.\n"
+        "earlier heads.\n"
     )
 
 
@@ -298,3 +301,63 @@ def test_what_is_pushed_is_looked_for_in_the_folder_of_chdir(
     assert missing.err.startswith(
         f"Error: {applied / 'none.json'} cannot be read: No such file or directory\n"
     )
+
+
+def test_an_apply_that_was_interrupted_is_named_by_a_check(
+    segctl: Segctl, emulator: RunningEmulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OperationError("the disk is full")
+
+    assert emulator.url
+    with monkeypatch.context() as patch:
+        patch.setattr(apply, "write_head", fail)
+        assert segctl("apply", "--auto-approve").code == 1
+    done = segctl("state", "fsck")
+    assert done.code == 0
+    assert "An apply was interrupted: its journal contains 1 acknowledged request" in done.out
+
+
+def test_an_earlier_head_can_be_pushed_by_its_name(applied: Workspace, segctl: Segctl) -> None:
+    assert segctl("state", "rm", "segment.gold").code == 0
+    [name] = [path.name for path in (applied / "segctl.state.d/history").glob("*.json")]
+    assert segctl("state", "push", "--force", name).code == 0
+    assert segctl("state", "list").out == "segment.council\nsegment.gold\n"
+    done = segctl("state", "push", "00000009-00000000.json")
+    assert done.code == 64
+    assert "`segctl state history` lists the names of the earlier heads" in done.err
+
+
+def test_messages_name_the_folder_of_a_state_that_is_elsewhere(
+    workspace: Workspace, segctl: Segctl, emulator: RunningEmulator
+) -> None:
+    assert emulator.url
+    project = workspace / "segctl.yaml"
+    project.write_text(f"{project.read_text()}spec: {{state: {{path: kept}}}}\n")
+    assert segctl("apply", "--auto-approve").code == 0
+    assert segctl("state", "rm", "segment.gold").code == 0
+    (workspace / "kept/segctl.state.json").unlink()
+    done = segctl("plan")
+    assert done.code == 1
+    assert "kept/segctl.state.json is missing, but" in done.err
+    assert "kept/segctl.state.d/history contains 1 earlier state" in done.err
+
+
+def test_a_state_that_was_started_anew_can_be_replaced_by_its_backup(
+    applied: Workspace, segctl: Segctl
+) -> None:
+    backup = applied.parent / f"{applied.name}-backup"
+    backup.mkdir()
+    for name in ("segctl.state.json", "segctl.state.d"):
+        (applied / name).rename(backup / name)
+    done = segctl("apply", "--auto-approve")
+    assert done.code == 1
+    assert (
+        "CleverTap already has segment.council, segment.gold, and the state does not know them"
+        in (done.err)
+    )
+    assert "run the same command again to continue" not in done.out + done.err
+    shutil.rmtree(applied / "segctl.state.d")
+    for name in ("segctl.state.json", "segctl.state.d"):
+        (backup / name).rename(applied / name)
+    assert segctl("state", "list").out == "segment.council\nsegment.gold\n"

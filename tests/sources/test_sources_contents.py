@@ -79,6 +79,10 @@ def test_a_file_that_is_no_list_is_named(
         "psycopg.OperationalError: connection refused",
         "ERROR: relation does not exist",
         "(12 rows)",
+        '{"error": "timeout"}',
+        "<html><body>504</body></html>",
+        "...",
+        "\\.",
         "Killed",
     ],
 )
