@@ -217,7 +217,7 @@ class Apply:
                 hint=_SAME_COMMAND,
             )
         if existing := [i for i, create in sorted(sent.ledger.creates.items()) if create.exists]:
-            raise self._segments_exist(existing, result)
+            raise self._segments_exist(existing, sent, result)
         if not complete:
             hint = _SAME_COMMAND
             if not (sent.ended.failed or sent.ended.uncertain or sent.ended.not_tried):
@@ -227,24 +227,27 @@ class Apply:
             raise AppliedInPart(_describe_rest(sent), result=result, hint=hint)
         return result
 
-    def _segments_exist(self, targets: Sequence[int], result: ApplyResult) -> SegmentsExist:
+    def _segments_exist(
+        self, targets: Sequence[int], sent: "SendResult", result: ApplyResult
+    ) -> SegmentsExist:
         """Return the error for segments that the state does not know and the service has."""
         addresses = [self.bundle.plan.targets[index].address for index in targets]
         more = len(addresses) - 3
         named = ", ".join(addresses[:3]) + (f" and {more:,} more" if more > 0 else "")
-        one = len(addresses) == 1
+        is_single = len(addresses) == 1
         return SegmentsExist(
-            f"CleverTap already has {named}, and the state does not know {'it' if one else 'them'}",
+            f"CleverTap already has {named}, and the state does not know "
+            f"{'it' if is_single else 'them'}; {_describe_counts(sent)}",
             result=result,
-            hint="The same command again does not help. If the state was lost, put a backup of "
-            "segctl.state.json and segctl.state.d back, both. To adopt "
-            f"{'the segment' if one else 'the segments, for each of them'}: `segctl import "
+            hint="The same command again does not help. If the state was lost, restore "
+            "segctl.state.json and segctl.state.d, both from the same backup. To adopt "
+            f"{'the segment' if is_single else 'the segments, for each of them'}: `segctl import "
             f"{addresses[0]} --members FILE`.",
         )
 
 
-def _describe_rest(sent: "SendResult") -> str:
-    """Describe what an incomplete apply left, the most important first."""
+def _describe_counts(sent: "SendResult") -> str:
+    """Count what an incomplete apply left, the most important first."""
     ended = sent.ended
     parts = [
         f"{count:,} {noun}{'' if count == 1 else 's'} {what}"
@@ -258,9 +261,14 @@ def _describe_rest(sent: "SendResult") -> str:
         )
         if count
     ]
+    summary = "nothing was applied" if sent.ledger.has_no_effect else "applied in part"
+    return f"{summary}: {', '.join(parts)}"
+
+
+def _describe_rest(sent: "SendResult") -> str:
+    """Count what an incomplete apply left, with the first reason."""
     failed_creates = [o for o in sent.ledger.creates.values() if o.outcome != "acknowledged"]
     detail = next((o.detail for o in failed_creates if o.detail), "") or next(
         (o.detail for o in sent.ledger.updates.values() if o.detail), ""
     )
-    summary = "nothing was applied" if sent.ledger.has_no_effect else "applied in part"
-    return f"{summary}: {', '.join(parts)}" + (f" ({detail})" if detail else "")
+    return _describe_counts(sent) + (f" ({detail})" if detail else "")

@@ -52,7 +52,7 @@ async def send_requests(
         ApplyStarted(
             creates=sum(target.create for target in plan.targets),
             requests=plan.requests.update,
-            changes=plan.to_send,
+            changes=plan.members_to_send,
         )
     )
     rules = StopRules(

@@ -54,7 +54,7 @@ class LocalBackend:
 
     The first lock creates the folder, not its parents.
 
-    ``shown`` precedes the names of its files in messages, empty for a state in the workspace.
+    ``name_prefix`` precedes the names of its files in messages, empty for a state in the workspace.
     ``sleep`` is called between two attempts to take a lock that another run holds.
     """
 
@@ -66,14 +66,14 @@ class LocalBackend:
         sleep: Callable[[float], None] = time.sleep,
         new_id: Callable[[], str] = _short_id,
         disk: Disk | None = None,
-        shown: str = "",
+        name_prefix: str = "",
     ) -> None:
         self._root = root
         self._head = root / HEAD
         self._folder = root / FOLDER
         self._parts = [self._folder / part for part in _PARTS]
-        self._head_name, self._folder_name = f"{shown}{HEAD}", f"{shown}{FOLDER}"
-        self._restore = f"Restore {self._folder_name} from a backup of the workspace."
+        self._head_name, self._folder_name = f"{name_prefix}{HEAD}", f"{name_prefix}{FOLDER}"
+        self._restore = f"Restore {self._folder_name} from a backup of the state."
         self._new_id = new_id
         self._disk = disk or Disk()
         self._verified: set[str] = set()
@@ -109,8 +109,8 @@ class LocalBackend:
         if os.path.lexists(self._folder) and not self._folder.is_dir():
             raise StateDamaged(
                 f"{self._folder_name} is a file, not a folder: the state was overwritten",
-                hint="Restore segctl.state.json and segctl.state.d from a backup. A branch that "
-                "has a file of this name in git overwrites them.",
+                hint=f"Restore {self._head_name} and {self._folder_name} from a backup. A branch "
+                "that has a file of this name in git overwrites them.",
             )
 
     def replace_head(

@@ -52,8 +52,9 @@ _COMMON = (
         "--trusted-config",
         metavar="FILE|REF",
         type=Given(),
-        help="Refuse programs, folders, databases and hosts that segctl.yaml here does not have: a "
-        "path, or a revision of git such as origin/main. Also SEGCTL_TRUSTED_CONFIG.",
+        help="Compare segctl.yaml with this copy, and refuse programs, folders, databases and hosts "
+        "that it does not have: a path, or a revision such as origin/main. Also "
+        "SEGCTL_TRUSTED_CONFIG.",
     ),
     click.option("--no-color", is_flag=True, help="Print without colors, as NO_COLOR does."),
     click.option(

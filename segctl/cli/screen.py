@@ -87,7 +87,7 @@ class Screen:
             chance=random.random,
             command=f"segctl {self.command}",
             limits=self._limits(),
-            trusted_config=self.trusted_config or os.environ.get(_TRUSTED_CONFIG) or None,
+            trusted_config=self._trusted_config(),
         )
 
     def _limits(self) -> "ResourceLimits":
@@ -111,6 +111,14 @@ class Screen:
                 f"{told}: there is no folder {path}", hint="Create it, or name another folder."
             )
         return ResourceLimits(memory=memory, folder=path)
+
+    def _trusted_config(self) -> str | None:
+        named = self.trusted_config or os.environ.get(_TRUSTED_CONFIG)
+        if named == "":
+            from segctl.core.errors import WrongUsage  # noqa: PLC0415 - --help needs none
+
+            raise WrongUsage(f"{_TRUSTED_CONFIG} is empty", hint="Set it, or unset it.")
+        return named
 
     def _style(self, stream: TextIO) -> "Style":
         from segctl.render.style import COLOR, PLAIN  # noqa: PLC0415 - --help needs none

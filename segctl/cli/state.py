@@ -130,14 +130,13 @@ def push(screen: Screen, *, file: str, force: bool, lock_timeout: float) -> None
 
 def _head(screen: Screen, file: str) -> bytes:
     name = file if file == "-" else str(screen.path(file))
-    if file != "-" and not screen.path(file).exists():
-        earlier = read_earlier_head(screen.context(), file)
-        if earlier is not None:
-            return earlier
     try:
         with click.open_file(name, "rb") as stream:
             data: bytes = stream.read(_LARGEST_HEAD + 1)
     except OSError as error:
+        earlier = None if file == "-" else read_earlier_head(screen.context(), file)
+        if earlier is not None:
+            return earlier
         raise WrongUsage(
             f"{escaped(name)} cannot be read: {error.strerror}",
             hint="`segctl state history` lists the names of the earlier heads.",

@@ -13,7 +13,10 @@ _PULL_REQUEST_EVENTS = {
     "CI_PIPELINE_SOURCE": ("merge_request_event", "external_pull_request_event"),
     "BUILD_REASON": ("PullRequest",),
 }
-"""Variables of GitHub, GitLab and Azure, with the values that they have for a pull request."""
+"""Variables of GitHub, GitLab and Azure, with the values that they have for a pull request.
+
+A merge queue runs what was approved, so ``merge_group`` is none.
+"""
 
 _PULL_REQUEST_IDS = (
     "GITHUB_HEAD_REF",
@@ -26,7 +29,7 @@ _PULL_REQUEST_IDS = (
     "DRONE_PULL_REQUEST",
     "TRAVIS_PULL_REQUEST",
 )
-"""Variables of further services that name the pull request, empty or ``false`` for none."""
+"""Variables that are set only for a pull request; ``false`` counts as unset."""
 
 
 _COMMITS = (

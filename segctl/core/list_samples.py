@@ -3,11 +3,14 @@
 The values with the smallest hashes are a random part, and the same one for equal lists.
 """
 
-SAMPLE_SIZE = 1024
+LIST_SAMPLE_SIZE = 1024
 """How many values of a list are remembered."""
 
 HASH_DIGITS = 12
-"""Hexadecimal digits of a hash: two of ten million values share one with a list in 1 of 27,000."""
+"""Hexadecimal digits of a hash.
+
+Of 10 million other values, the chance that one has the hash of a remembered value is 1 in 27,000.
+"""
 
 
 def split_hashes(joined: str) -> list[str]:

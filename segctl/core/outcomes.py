@@ -122,8 +122,8 @@ class Ledger:
     def has_no_effect(self) -> bool:
         """Whether the service certainly did nothing and refused nothing for its content.
 
-        That is the case with wrong credentials, the wrong region or no network, and if all that
-        was sent are creates of segments that exist. Nothing is recorded then; in particular a new
+        That is the case with wrong credentials, the wrong region or no network, or if only creates
+        of existing segments were sent. Nothing is recorded then; in particular a new
         state is not bound to the account and the host.
         """
         outcomes = {

@@ -7,8 +7,8 @@ variables that it removed later. A program that segctl runs could read it there.
 import ctypes
 import sys
 
-CREDENTIALS = "CLEVERTAP_"
-"""The variables of the account begin with this."""
+CREDENTIAL_PREFIX = "CLEVERTAP_"
+"""Prefix of the environment variables with the account's credentials."""
 
 _PR_SET_DUMPABLE = 4
 

@@ -43,7 +43,7 @@ class ResourceLimits:
     folder: Path | None = None
 
 
-class TooSmall(ValueError):
+class SizeTooSmall(ValueError):
     """A size below the minimum."""
 
 
@@ -55,7 +55,7 @@ def parse_size(text: str) -> int:
     number, unit, binary = match.groups()
     count = int(float(number) * (1024 if binary else 1000) ** _POWERS[unit.upper()])
     if count < MIN_MEMORY:
-        raise TooSmall(f"{text!r} is too small. The minimum is 128MiB.")
+        raise SizeTooSmall(f"{text!r} is too small. The minimum is 128MiB.")
     return count
 
 

@@ -17,7 +17,7 @@ from segctl.core.identity import Kind, SetDigest
 from segctl.core.normalize import Normalization
 from segctl.core.outcomes import Ledger
 from segctl.core.rejects import Rejects
-from segctl.engine import batches, delta, duckdb_errors, fold, member_questions, sql
+from segctl.engine import batches, delta, duckdb_errors, fold, member_queries, sql
 from segctl.engine.compare import Load, compare
 from segctl.engine.load_stats import add_first_rows, stats_from_comparison
 from segctl.engine.model import (
@@ -220,15 +220,15 @@ class DuckEngine:
 
     def count_members(self, target_index: int) -> int:
         """Count the desired members of a retained target."""
-        return member_questions.count_members(self._db, target_index)
+        return member_queries.count_members(self._db, target_index)
 
     def find_shared(self, target_indexes: Sequence[int]) -> Mapping[tuple[int, int], Users]:
         """Return the users that two of these retained targets share, by pair, most first."""
-        return member_questions.find_shared(self._db, target_indexes)
+        return member_queries.find_shared(self._db, target_indexes)
 
     def find_outside(self, target_indexes: Sequence[int], container: int) -> Mapping[int, Users]:
         """Return the members of each retained target that are not in the target ``container``."""
-        return member_questions.find_outside(self._db, target_indexes, container)
+        return member_queries.find_outside(self._db, target_indexes, container)
 
     @translate_resource_errors
     def write_desired(self, target_index: int) -> FoldedTarget:

@@ -18,7 +18,6 @@ from segctl.engine.resource_errors import is_resource_error
 from segctl.engine.sql import identifier
 
 _CHECK_FORMAT = "Check that the file has the format that its name shows."
-_RENAME = "Rename the file, or compress it again."
 _SAVE_UTF8 = "Save it as UTF-8."
 _SEPARATORS = "Separate values with a comma in CSV, with a tab in TSV."
 _ONE_TEXT = "An identity is a single text value."
@@ -69,6 +68,7 @@ _MESSAGES = (
     ("Malformed JSON", "a line is not valid JSON", _ONE_OBJECT),
     ("No magic bytes", "the file is not a Parquet file", _CHECK_FORMAT),
     ("too small to be a Parquet", "the file is not a Parquet file", _CHECK_FORMAT),
+    # It is gzip, as was checked before. DuckDB cannot read names and padding in it.
     ("gzip", "the gzip file cannot be read", "Compress it again with `gzip -n`."),
     ("No such file", "the file no longer exists", "Run the same command again."),
     ("No files found", "the file no longer exists", "Run the same command again."),
@@ -215,7 +215,8 @@ def not_a_select(tree: Mapping[str, Any], query: str) -> SourceError:
         message = str(tree["error_message"])
         if len(message) > _MAX_MESSAGE:
             message = message[:_MAX_MESSAGE] + "…"
-        line = query.count("\n", 0, int(tree.get("position") or 0)) + 1
+        before = query.encode()[: int(tree.get("position") or 0)]  # DuckDB counts bytes
+        line = before.count(b"\n") + 1
         place = f", in line {line} of the query" if line > 1 else ""
         return SourceError(
             "query-syntax",

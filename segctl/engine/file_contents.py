@@ -36,10 +36,12 @@ _BEFORE_QUOTES = (b",", b"\t", b";", b"|", b"\n", b"\r", b'"', b"")
 
 _WRITE_AGAIN = "Write the file again."
 _EMPTY = {
+    "csv": "Write it again. A list without users still has a header line.",
+    "tsv": "Write it again. A list without users still has a header line.",
     "txt": "Write it again. A txt without users can have a comment line, with comments: '#'.",
     "jsonl": "Write it again. A list without users can be a csv that has only a header line.",
 }
-_EMPTY_TABLE = "Write it again. A list without users still has a header line."
+_EMPTY_OTHER = "Write it again."
 _EXPORT_AGAIN = "Write the list again, and check the step that writes it."
 
 _FIRST_BYTES = (
@@ -157,7 +159,7 @@ def _check_start(start: bytes, format_: Format | None = None) -> None:
     """Raise ``SourceError`` if the beginning of a file shows that it is no list."""
     text = start.removeprefix(b"\xef\xbb\xbf").lstrip()
     if not text:
-        advice = _EMPTY.get(format_ or "", _EMPTY_TABLE)
+        advice = _EMPTY.get(format_ or "", _EMPTY_OTHER)
         raise SourceError("empty-file", "the file is empty", advice)
     for first_bytes, what, advice in _FIRST_BYTES:
         if start.startswith(first_bytes):
@@ -190,11 +192,11 @@ def _check_text(chunks: Iterator[bytes], format_: Format) -> None:
         chunk = next(chunks, b"")
     first_line = start.split(b"\n", 1)[0]
     if format_ == "txt" or (format_ != "jsonl" and not re.search(rb"[,;|\t]", first_line)):
+        # A part of a line may look like a message.
         if len(start) > _END_BYTES:
             start = start[:_END_BYTES].rpartition(b"\n")[0]
         if len(end) == _END_BYTES:
             end = end.partition(b"\n")[2]
-        # A part of a line may look like a message.
         _check_messages(start, 1)
         _check_messages(end, rows.lines - end.count(b"\n") + 1)
 

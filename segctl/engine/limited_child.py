@@ -36,7 +36,7 @@ def _limit(*, memory: int, scratch: int) -> None:
 
 
 def _limit_cpu(seconds: int) -> None:
-    """Let the process use so much more CPU time."""
+    """Allow so many more seconds of CPU time."""
     usage = resource.getrusage(resource.RUSAGE_SELF)
     used = math.ceil(usage.ru_utime + usage.ru_stime)
     _, hard = resource.getrlimit(resource.RLIMIT_CPU)

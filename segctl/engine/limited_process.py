@@ -38,19 +38,19 @@ class LimitedProcess:
         self._process: subprocess.Popen[bytes] | None = None
         self._limits: tuple[int, int] | None = None
 
-    def ask(
-        self, request: Mapping[str, Any], *, limits: QueryLimits, result: Path
+    def request(
+        self, content: Mapping[str, Any], *, limits: QueryLimits, result: Path
     ) -> Mapping[str, Any]:
-        """Return the answer to a request, for which the child may write the file ``result``.
+        """Send a request and return the answer; the child may write the file ``result`` for it.
 
         Raises ``SourceError`` if the child exceeds a limit or ends by itself. The result and the
         temporary files of the child are then removed.
         """
         process = self._start(limits.memory, limits.scratch)
         cpu_seconds = math.ceil(limits.timeout_seconds) * (os.cpu_count() or 1)
-        request = {**request, "cpu_seconds": cpu_seconds}
+        content = {**content, "cpu_seconds": cpu_seconds}
         try:
-            line = self._ask(process, request, limits.timeout_seconds)
+            line = self._exchange(process, content, limits.timeout_seconds)
         except BaseException:
             self.close()
             result.unlink(missing_ok=True)
@@ -87,8 +87,8 @@ class LimitedProcess:
         )
         return self._process
 
-    def _ask(
-        self, process: subprocess.Popen[bytes], request: Mapping[str, Any], seconds: float
+    def _exchange(
+        self, process: subprocess.Popen[bytes], content: Mapping[str, Any], seconds: float
     ) -> bytes:
         """Return the answer. Raises ``SourceError`` if the child ends, or takes too long."""
         if process.stdin is None or process.stdout is None:
@@ -96,26 +96,26 @@ class LimitedProcess:
         deadline = monotonic() + seconds
         answer = b""
         with selectors.DefaultSelector() as selector, suppress(BrokenPipeError):
-            process.stdin.write(json.dumps(request).encode() + b"\n")
+            process.stdin.write(json.dumps(content).encode() + b"\n")
             process.stdin.flush()
             selector.register(process.stdout, selectors.EVENT_READ)
-            while not answer.endswith(b"\n"):
-                if monotonic() > deadline:
-                    raise _too_slow(seconds)
-                if selector.select(_POLL_SECONDS):
-                    part = os.read(process.stdout.fileno(), 1 << 16)
-                    if not part:
-                        break
-                    answer += part
-            else:
-                return answer
+            while monotonic() <= deadline:
+                if not selector.select(_POLL_SECONDS):
+                    continue
+                part = os.read(process.stdout.fileno(), 1 << 16)
+                if not part:
+                    raise _ended(process.wait())
+                answer += part
+                if answer.endswith(b"\n"):
+                    return answer
+            raise _too_slow(seconds)
         raise _ended(process.wait())
 
 
 def _too_slow(seconds: float) -> SourceError:
     return SourceError(
         "query-limit",
-        f"the query was stopped after {seconds:g} s, its time limit",
+        f"reading the source was stopped after {seconds:g} s, its time limit",
         "Make it faster, or raise spec.queries.timeoutSeconds in segctl.yaml.",
     )
 
@@ -124,7 +124,7 @@ def out_of_scratch() -> SourceError:
     """Return the error for a query that needs more disk than it may use."""
     return SourceError(
         "query-limit",
-        "the query needs more scratch space than it may use",
+        "reading the source needs more scratch space than it may use",
         "Make it smaller, or raise spec.queries.scratch in segctl.yaml.",
     )
 
@@ -133,19 +133,19 @@ def out_of_memory(memory: int) -> SourceError:
     """Return the error for a query that needs more memory than it may use, in bytes."""
     return SourceError(
         "query-limit",
-        f"the query needs more memory than it may use ({memory / 1e9:.1f} GB)",
+        f"reading the source needs more memory than it may use ({memory / 1e9:.1f} GB)",
         "Make it smaller, or raise spec.queries.memory in segctl.yaml, or --memory-limit.",
     )
 
 
 def _ended(status: int) -> SourceError:
     if status == -signal.SIGXCPU:
-        summary = "the query was stopped: it used all the CPU time that it may use"
+        summary = "reading the source was stopped: it used all the CPU time that it may use"
         detail = "Make it faster, or raise spec.queries.timeoutSeconds in segctl.yaml."
     elif status == -signal.SIGKILL:
-        summary = "the query was killed, as the system does when memory is used up"
+        summary = "reading the source was killed, as the system does when memory is used up"
         detail = "Make it smaller, or lower spec.queries.memory in segctl.yaml."
     else:
-        summary = f"the process of the query ended by itself, with status {status}"
+        summary = f"the process that reads the source ended by itself, with status {status}"
         detail = "Make the query smaller, or write it in another way."
     return SourceError("query-limit", summary, detail)

@@ -1,4 +1,4 @@
-"""Find whom the loads that exclude or suppress match, whom they resemble, and whom they let go."""
+"""Find which users the loads that exclude or suppress match, resemble and no longer match."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from segctl.engine.model import EarlierList
 from segctl.engine.normalize_sql import folded, normalized
 from segctl.plan.model import Users
 
-SAMPLE_SIZE = 3
+MAX_EXAMPLES = 3
 """How many users are named as examples."""
 
 MATCH_SAMPLE_SIZE = 256
@@ -114,14 +114,20 @@ def match_restrictions(
 
 
 def compare_list(
-    db: duckdb.DuckDBPyConnection, load: RestrictingLoad, rows: str
+    db: duckdb.DuckDBPyConnection,
+    rows: str,
+    *,
+    forms: tuple[Normalization, ...],
+    earlier: EarlierList,
 ) -> Mapping[str, Any]:
     """Return ``listed`` and ``dropped`` of a load; ``rows`` is a SELECT over its valid values."""
-    value = normalized("value", load.forms)
+    value = normalized("value", forms)
     db.execute(_LISTED.replace("{value}", value).replace("{rows}", rows))
-    [[hashes]] = db.execute(f"SELECT min(hash, {list_samples.SAMPLE_SIZE}) FROM listed").fetchall()
-    earlier = list_samples.split_hashes(load.earlier.listed)
-    [[dropped]] = db.execute(_DROPPED, [earlier]).fetchall() if earlier else [[0]]
+    [[hashes]] = db.execute(
+        f"SELECT min(hash, {list_samples.LIST_SAMPLE_SIZE}) FROM listed"
+    ).fetchall()
+    known = list_samples.split_hashes(earlier.listed)
+    [[dropped]] = db.execute(_DROPPED, [known]).fetchall() if known else [[0]]
     return {"listed": "".join(hashes or ()), "dropped": dropped}
 
 
@@ -139,7 +145,7 @@ def _match(
     query = _SIMILAR.replace("{desired}", remaining).replace("{in_targets}", in_targets)
     [[similar, users]] = db.execute(
         query.replace("{folded_restriction}", folded("value")),
-        {"load": load.number, "most": SAMPLE_SIZE, "materialized": materialized},
+        {"load": load.number, "most": MAX_EXAMPLES, "materialized": materialized},
     ).fetchall()
     released = 0
     if load.earlier.left_out:

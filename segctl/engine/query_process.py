@@ -49,7 +49,7 @@ class QueryProcess:
                 "max_temp_directory_size": f"{limits.scratch}B",
             },
         }
-        _raise_error(self._child.ask(request, limits=limits, result=result), limits.memory)
+        _raise_error(self._child.request(request, limits=limits, result=result), limits.memory)
 
     def close(self) -> None:
         """End the child process."""

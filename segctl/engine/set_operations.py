@@ -24,7 +24,7 @@ from segctl.engine.match_restrictions import (
     match_restrictions,
     wrap,
 )
-from segctl.engine.member_questions import count_members
+from segctl.engine.member_queries import count_members
 from segctl.engine.model import EarlierList, LoadStats, TargetMembers
 from segctl.engine.normalize_sql import normalized
 from segctl.engine.partitions import run_in_partitions
@@ -264,21 +264,21 @@ class SetOperations:
         intersecting = {load.number for found in self._intersections.values() for load in found}
         restrictions = []
         for load in self.loads:
-            restriction = RestrictingLoad(
-                number=load.number,
-                targets=None if load.number in self._suppressing else load.target_indexes(),
-                forms=self._forms[self._form_of_load[load.number]],
-                earlier=self._earlier[load.number],
-            )
-            rows = f"SELECT kind, value FROM restricting WHERE load = {load.number} AND valid"
+            forms = self._forms[self._form_of_load[load.number]]
+            earlier = self._earlier[load.number]
             if load.number in intersecting:
                 self._match_intersection(load, loads)
-                rows = (
-                    f"SELECT kind, value FROM ({load.select}) WHERE ({sql.VALUE_PROBLEM}) IS NULL"
-                )
+                is_valid = f"({sql.VALUE_PROBLEM}) IS NULL"
+                rows = f"SELECT kind, value FROM ({load.select}) WHERE {is_valid}"
             else:
-                restrictions.append(restriction)
-            listed = compare_list(self._db, restriction, rows)
+                targets = None if load.number in self._suppressing else load.target_indexes()
+                restrictions.append(
+                    RestrictingLoad(
+                        number=load.number, targets=targets, forms=forms, earlier=earlier
+                    )
+                )
+                rows = f"SELECT kind, value FROM restricting WHERE load = {load.number} AND valid"
+            listed = compare_list(self._db, rows, forms=forms, earlier=earlier)
             self.stats[load.number] = replace(self.stats[load.number], **listed)
         if not restrictions:
             return

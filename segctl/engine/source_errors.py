@@ -22,13 +22,13 @@ NOT_USED = "The incomplete data is not used. Run the same command again."
 FIX_VALUE = "Fix the value, or leave its row out with a query."
 
 
-def show_name(name: str, among: Sequence[str] = ()) -> str:
+def show_name(name: str, header: Sequence[str] = ()) -> str:
     """Return a column's name for a message, masked if it may be a value.
 
-    The first line of a file without a header is a row: if one of the names ``among`` which it
-    stands may be a value, it may be one too.
+    The first line of a file without a header is a row. If any name of the ``header`` may be a
+    value, all are masked.
     """
-    is_plain = all(map(_PLAIN_NAME.fullmatch, (name, *among)))
+    is_plain = all(map(_PLAIN_NAME.fullmatch, (name, *header)))
     return name if is_plain else mask_identity(name)
 
 
@@ -58,8 +58,8 @@ def untrusted(summary: str) -> SourceError:
     return SourceError(
         "untrusted",
         f"{summary} for a pull request, which could allow anything in its own segctl.yaml",
-        "Name a trusted copy of segctl.yaml with --trusted-config, or fetch the default branch: "
-        "`git fetch origin main:refs/remotes/origin/main`.",
+        "Name a trusted copy of segctl.yaml, such as with --trusted-config origin/main, and fetch "
+        "it before: `git fetch origin main:refs/remotes/origin/main`.",
     )
 
 

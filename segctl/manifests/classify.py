@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 
 from segctl.core.diagnostics import Diagnostic, Severity
+from segctl.core.suggestions import did_you_mean
 from segctl.manifests.documents import API_VERSION, KINDS
-from segctl.manifests.explain import did_you_mean, or_list
+from segctl.manifests.explain import or_list
 from segctl.manifests.yaml_tree import Document, Map, Path, Seq, Value
 
 _FOLDED_KINDS = {kind.casefold() for kind in KINDS}

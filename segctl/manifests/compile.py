@@ -48,7 +48,9 @@ def compile_files(
     """Compile the YAML files of a workspace. Keys are their paths relative to its root.
 
     ``variables`` are the values set by ``--var``. From ``environment``, ``SEGCTL_VAR_…`` and
-    ``CLEVERTAP_BASE_URL`` are read. All problems are in the result, sorted by file and line.
+    ``CLEVERTAP_BASE_URL`` are read. Settings that the ``trusted`` copy does not have are warnings.
+    All problems are in the result, sorted by file and line. Raises ``OperationError`` if the copy
+    has no Project.
     """
     parsed = {file: parse_file(file, content) for file, content in files.items()}
     diagnostics = [d for p in parsed.values() for d in p.diagnostics]
@@ -69,9 +71,9 @@ def compile_files(
     projects = [v.content for v in valid if isinstance(v.content, ProjectDocument)]
     base_url = environment.get(BASE_URL_VARIABLE, "").strip()
     diagnostics += check_base_url(base_url, BASE_URL_VARIABLE, None) if base_url else ()
-    in_place = [v.document for v in valid if isinstance(v.content, ProjectDocument)]
-    if trusted and in_place:
-        diagnostics += check_trusted(in_place[0], trusted, variables, environment)
+    if trusted and project:
+        own, _ = fill_variables(project, values)
+        diagnostics += check_trusted(own, trusted, variables, environment)
     desired = None
     if projects and not any(d.severity is Severity.ERROR for d in diagnostics):
         desired = assemble_desired_state(

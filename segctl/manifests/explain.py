@@ -2,8 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from difflib import get_close_matches
+from collections.abc import Sequence
 from types import NoneType, UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
@@ -11,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from segctl.core.diagnostics import Diagnostic
+from segctl.core.suggestions import did_you_mean
 from segctl.manifests.field_types import shape
 from segctl.manifests.source_models import MemberSource
 from segctl.manifests.yaml_tree import Document, Path
@@ -23,16 +23,6 @@ _KEY_STEP = "[key]"
 
 _UNION_TAG = re.compile("<.*>")
 """A step for the tag of a union; the document has no such key."""
-
-
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return the question for the known name closest to ``name``, or an empty text."""
-    known = list(known)
-    match = get_close_matches(name, known, n=1, cutoff=0.6)
-    if not match:
-        folded = {k.casefold(): k for k in known}
-        match = [folded[name.casefold()]] if name.casefold() in folded else []
-    return f'Did you mean "{match[0]}"?' if match else ""
 
 
 def or_list(words: Sequence[str]) -> str:

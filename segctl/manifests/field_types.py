@@ -20,7 +20,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError
 
 from segctl.core.address import NAME_PATTERN
-from segctl.core.resources import TooSmall, parse_size
+from segctl.core.resources import SizeTooSmall, parse_size
 from segctl.manifests.yaml_tree import Unquoted
 
 _WHOLE_NUMBER = re.compile(r"0|-?[1-9][0-9]{0,17}")
@@ -75,7 +75,7 @@ def _whole_number(value: Any) -> int:
 def _size(value: str) -> str:
     try:
         parse_size(value)
-    except TooSmall:
+    except SizeTooSmall:
         raise field_error(
             "out-of-range", "{name} is too small.", "Write at least 128MiB."
         ) from None

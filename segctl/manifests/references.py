@@ -6,6 +6,7 @@ Each must be declared and managed, and segments may not read each other in a cyc
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from segctl.core.diagnostics import Diagnostic, Location, Severity
+from segctl.core.suggestions import did_you_mean
 from segctl.manifests.declarations import (
     SegmentDeclaration,
     SegmentReading,
@@ -13,7 +14,6 @@ from segctl.manifests.declarations import (
     find_rule_references,
     kind_of,
 )
-from segctl.manifests.explain import did_you_mean
 from segctl.manifests.yaml_tree import Document, Seq, lookup
 
 _MAX_STEPS = 10

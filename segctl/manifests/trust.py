@@ -1,4 +1,4 @@
-"""Settings that let a run reach further count only as a trusted copy of ``segctl.yaml`` has them.
+"""Settings that widen access count only as a trusted copy of ``segctl.yaml`` has them.
 
 A pull request can change ``segctl.yaml``. What it adds there must not decide which programs run,
 which folders and databases are read, and where users are sent, before somebody has merged it.
@@ -50,8 +50,10 @@ def check_trusted(
     for name in _MAPPINGS:
         yield from _check_mapping(name, project, filled, trusted)
     for path in _EQUAL:
-        found = lookup(project.data, "spec", *path)
-        if found != lookup(filled.data, "spec", *path):
+        found, known = (lookup(d.data, "spec", *path) for d in (project, filled))
+        if found is None and known is not None:
+            yield _is_missing(".".join(path), project, ("spec", *path), trusted)
+        elif found != known:
             yield _differs(".".join(path), project, ("spec", *path), trusted)
 
 
@@ -89,6 +91,18 @@ def _check_mapping(
     for key, value in found.items() if isinstance(found, Map) else ():
         if not isinstance(known, Map) or key not in known or known[key] != value:
             yield _differs(f"{name}.{key}", project, ("spec", name, key), trusted)
+
+
+def _is_missing(
+    name: str, project: Document, path: tuple[str, ...], trusted: TrustedCopy
+) -> Diagnostic:
+    return Diagnostic(
+        code=NOT_TRUSTED,
+        summary=f"{name} is missing here, and {trusted.name} has it.",
+        detail="Put it back, or remove it there first: until then, plans are refused.",
+        location=project.locate(path),
+        severity=Severity.WARNING,
+    )
 
 
 def _differs(

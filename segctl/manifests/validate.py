@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 from segctl.core.address import is_name
 from segctl.core.diagnostics import Diagnostic, Location, Severity
 from segctl.core.identity import PROBLEM_DESCRIPTIONS, IdentityProblem, find_problem
+from segctl.core.suggestions import did_you_mean
 from segctl.manifests.declarations import (
     SegmentDeclaration,
     SourcePath,
@@ -15,7 +16,7 @@ from segctl.manifests.declarations import (
     kind_of,
 )
 from segctl.manifests.documents import ProjectDocument, Provider
-from segctl.manifests.explain import MAX_SIMILAR, count_of_others, did_you_mean
+from segctl.manifests.explain import MAX_SIMILAR, count_of_others
 from segctl.manifests.file_formats import infer_format
 from segctl.manifests.object_urls import URL_FORMS, is_url, parse_object_url
 from segctl.manifests.references import check_references

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from segctl.core.diagnostics import Diagnostic, Location, Severity
-from segctl.manifests.explain import did_you_mean
+from segctl.core.suggestions import did_you_mean
 from segctl.manifests.yaml_tree import Document, Map, Seq, Value, lookup
 
 SQL_SOURCES = ("query", "sqlite", "postgres")

@@ -264,7 +264,7 @@ def _is_json_manifest(path: Path) -> bool:
 def _json_manifest(file: str) -> Diagnostic:
     return Diagnostic(
         code="json-manifest",
-        summary="this is a manifest in a file of another format, which segctl does not read.",
+        summary="segctl reads no manifests from .json, .jsonl and .ndjson files.",
         detail="Move its documents into a .yaml file, each after a line with ---. JSON is YAML.",
         location=Location(file=file),
     )

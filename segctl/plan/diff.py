@@ -158,7 +158,8 @@ def _select(drafts: Sequence[Draft], patterns: Sequence[str]) -> Sequence[Draft]
     check_patterns(
         patterns,
         [draft.address for draft in drafts],
-        {draft.moved_from: draft.address for draft in drafts if draft.moved_from},
+        kind="declared or recorded",
+        moves={draft.moved_from: draft.address for draft in drafts if draft.moved_from},
     )
     by_address: dict[str, list[Draft]] = {}
     for draft in drafts:

@@ -206,8 +206,8 @@ class Plan:
     fingerprint, ``rules`` the fingerprints of the rules that hold, and ``restrictions`` what the
     next plan compares the sources that take members away with. ``made_at`` (seconds since 1970)
     and ``commit`` say when and from what it was made; they do not count in a comparison of plans.
-    For the rest of a plan that was applied in part, ``left`` counts the membership changes to send;
-    its changes are those of the whole plan.
+    For the rest of a plan that was applied in part, ``remaining`` counts the membership changes to
+    send; ``changes`` are those of the whole plan.
     """
 
     lineage: str
@@ -237,7 +237,7 @@ class Plan:
     restrictions: tuple[Restriction, ...] = field(default=(), metadata=OPTIONAL)
     made_at: float = field(default=0.0, compare=False, metadata=OPTIONAL)
     commit: str = field(default="", compare=False, metadata=OPTIONAL)
-    left: int | None = field(default=None, metadata=OPTIONAL)
+    remaining: int | None = field(default=None, metadata=OPTIONAL)
 
     def count(self, *actions: Action) -> int:
         """Count the changes that have one of these actions."""
@@ -264,9 +264,9 @@ class Plan:
         return sum(change.members.sent for change in self.changes)
 
     @property
-    def to_send(self) -> int:
+    def members_to_send(self) -> int:
         """The number of membership changes to send."""
-        return self.members_changed if self.left is None else self.left
+        return self.members_changed if self.remaining is None else self.remaining
 
     @property
     def is_empty(self) -> bool:

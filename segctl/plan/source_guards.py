@@ -125,67 +125,101 @@ def removed_restriction(known: Restriction) -> Finding:
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Loss:
+    """What a source lost since the last apply, scaled from samples to all values and users.
+
+    ``fewer`` rows, ``dropped`` values, and ``released`` users who were left out and are added now.
+    """
+
+    fewer: int
+    dropped: int
+    released: int
+    values_percent: float
+    users_percent: float
+
+    @property
+    def percent(self) -> float:
+        """The larger share."""
+        return max(self.values_percent, self.users_percent)
+
+
+def _measure_loss(known: Restriction, item: RestrictionSize) -> _Loss:
+    fewer = max(known.rows - item.size.rows, 0)
+    dropped = _scaled(item.dropped, count_hashes(known.listed), known.rows)
+    return _Loss(
+        fewer=fewer,
+        dropped=dropped,
+        released=_scaled(item.released, len(known.sample), known.matched or 0),
+        values_percent=_percent(max(fewer, dropped), known.rows),
+        users_percent=_percent(item.released, len(known.sample)),
+    )
+
+
 def _check_loss(known: Restriction, item: RestrictionSize) -> Iterator[Finding]:
     """Compare with the limit: rows, values, and the users who were taken away and are added now."""
-    size = item.size
-    fewer = max(known.rows - size.rows, 0)
-    dropped = _scaled(item.dropped, count_hashes(known.listed), known.rows)
-    lost = max(fewer, dropped)
-    percent = max(_percent(lost, known.rows), _percent(item.released, len(known.sample)))
-    if not percent:
+    size, loss = item.size, _measure_loss(known, item)
+    if not loss.percent:
         return
-    released = _users(_scaled(item.released, len(known.sample), known.matched or 0), known)
-    parts = []
-    if fewer:
-        now = "no rows" if not size.rows else f"only {_rows(size.rows)}"
-        parts.append(f"has {now}, and had {known.rows:,} at the last apply")
-    if dropped > fewer:
-        about = "about " if count_hashes(known.listed) < known.rows else ""
-        parts.append(f"lost {about}{dropped:,} of the {known.rows:,} values of the last apply")
-    if item.released and parts:
-        parts.append(f"{released} whom it left out become members")
-    elif item.released:
-        parts.append(f"no longer leaves out {released} whom it left out at the last apply")
-    summary = f"{size.place}: {size.name} {'; '.join(parts)}"
+    summary = f"{size.place}: {size.name} {_describe_loss(known, item, loss)}"
     effect = "The plan adds users whom it left out before."
     if item.key.role == "intersect":
         effect = "The plan removes members who are no longer in it."
     limit = size.limits.max_shrink_percent
-    of = known.rows if lost else len(known.sample)
-    figures = Figures(
-        count=lost or item.released, of=of, limit=int(of * limit / 100), place=size.place
-    )
-    address = _address(item.key)
-    if percent > limit and size.setting:
+    if loss.values_percent >= loss.users_percent:
+        count, total = max(loss.fewer, loss.dropped), known.rows
+    else:
+        count, total = item.released, len(known.sample)
+    figures = Figures(count=count, of=total, limit=int(total * limit / 100), place=size.place)
+    is_refused = loss.percent > limit
+    if is_refused and size.setting:
+        percent = f"{loss.percent:.2f}".rstrip("0").rstrip(".")
         yield Finding(
             severity=Severity.ERROR,
             code="max-shrink-percent",
-            address=address,
-            summary=f"{summary}; that is a loss of {percent:.3g}%, and {size.setting} allows "
+            address=_address(item.key),
+            summary=f"{summary}; that is a loss of {percent}%, and {size.setting} allows "
             f"{limit:g}%",
             detail=f"{effect} Restore the list. If the loss is intended, raise {size.setting} to "
-            f"{math.ceil(percent)}, apply, and lower it again.",
+            f"{math.ceil(loss.percent)}, apply, and lower it again.",
             figures=figures,
         )
     else:
         yield Finding(
-            severity=Severity.WARNING if percent > limit else Severity.INFO,
+            severity=Severity.WARNING if is_refused else Severity.INFO,
             code="restriction-shrunk",
-            address=address,
+            address=_address(item.key),
             summary=summary,
             detail=effect if item.released else "",
             figures=figures,
         )
 
 
+def _describe_loss(known: Restriction, item: RestrictionSize, loss: _Loss) -> str:
+    parts = []
+    if loss.fewer:
+        now = f"only {_rows(item.size.rows)}" if item.size.rows else "no rows"
+        parts.append(f"has {now}, and had {known.rows:,} at the last apply")
+    if loss.dropped > loss.fewer:
+        about = _about(count_hashes(known.listed), known.rows)
+        parts.append(f"lost {about}{loss.dropped:,} of the {known.rows:,} values of the last apply")
+    if loss.released:
+        about = _about(len(known.sample), known.matched or 0)
+        users = f"{about}{loss.released:,} user{'' if loss.released == 1 else 's'}"
+        if parts:
+            parts.append(f"{users} whom it left out become members")
+        else:
+            parts.append(f"no longer leaves out {users} whom it left out at the last apply")
+    return "; ".join(parts)
+
+
+def _about(sampled: int, total: int) -> str:
+    return "about " if total > sampled else ""
+
+
 def _scaled(count: int, sampled: int, total: int) -> int:
     """Return how many of all are meant by a count of a sample."""
     return round(count * total / sampled) if sampled and total > sampled else count
-
-
-def _users(count: int, known: Restriction) -> str:
-    about = "about " if known.matched and known.matched > len(known.sample) else ""
-    return f"{about}{count:,} user{'' if count == 1 else 's'}"
 
 
 def _percent(part: int, whole: int) -> float:

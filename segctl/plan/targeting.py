@@ -4,15 +4,20 @@ from collections.abc import Mapping, Sequence
 
 from segctl.core.address import is_targeted, segment_name
 from segctl.core.errors import WrongUsage
-from segctl.manifests.explain import did_you_mean
+from segctl.core.suggestions import did_you_mean
 
 
 def check_patterns(
-    patterns: Sequence[str], addresses: Sequence[str], moves: Mapping[str, str] | None = None
+    patterns: Sequence[str],
+    addresses: Sequence[str],
+    *,
+    kind: str,
+    moves: Mapping[str, str] | None = None,
 ) -> None:
     """Raise ``WrongUsage`` for a pattern that matches no address.
 
-    ``moves`` are the new addresses of segments by their old ones.
+    ``kind`` says which segments have these addresses, such as ``recorded``. ``moves`` are the new
+    addresses of segments by their old ones.
     """
     for pattern in patterns:
         if any(is_targeted(address, [pattern]) for address in addresses):
@@ -21,8 +26,8 @@ def check_patterns(
         hint = f"It is {moved[0]} now." if moved else ""
         names = [segment_name(address) for address in addresses]
         raise WrongUsage(
-            f"--target {pattern} matches no declared or recorded segment",
+            f"--target {pattern} matches no {kind} segment",
             hint=hint
             or did_you_mean(segment_name(pattern), names)
-            or "`segctl validate` and `segctl state list` show the segments.",
+            or "`segctl state list` shows the recorded segments.",
         )

@@ -12,8 +12,8 @@ from segctl import __version__
 from segctl.core.ci import is_pull_request
 from segctl.core.diagnostics import Severity
 from segctl.engine.model import PackingSummary, RecordedFiles, TargetDiff
-from segctl.engine.protocols import Engine, RequestPacker
-from segctl.manifests.desired import DesiredState
+from segctl.engine.protocols import Engine
+from segctl.manifests.desired import DesiredState, ProjectSettings
 from segctl.plan.diff import Draft, attribute_changes, build_drafts
 from segctl.plan.findings import (
     NOTHING_RECORDED,
@@ -34,11 +34,10 @@ from segctl.plan.model import (
     Target,
 )
 from segctl.planning.compare import Comparison, ComparisonResult, compare_nothing
-from segctl.planning.load import find_sources
-from segctl.planning.restrictions import find_known_restrictions
-from segctl.planning.scope import build_scope
+from segctl.planning.load import SourceInput, find_sources
+from segctl.planning.restrictions import KnownRestrictions, find_known_restrictions
+from segctl.planning.scope import PlanScope, build_scope
 from segctl.planning.unchanged import select_reads
-from segctl.session.advance import find_record
 from segctl.sources.context import SourceContext
 from segctl.sources.object_store import ObjectFetcher
 from segctl.sources.path_policy import PathPolicy
@@ -74,6 +73,7 @@ class PlanOptions:
     destroy: bool = False
     retry_before: float | None = None
     reread: bool = False
+    memory: int | None = None
     made_at: float = 0.0
     commit: str = ""
 
@@ -128,32 +128,11 @@ def build_plan(
     )
     segments, targets = _assign_targets(drafts)
     scope = build_scope(desired, _filled_targets(segments), first_free_index=len(targets))
-    is_trusted = project.is_trusted or not is_pull_request(environment)
-    context = SourceContext(
-        policy=PathPolicy(
-            root=root,
-            allowed=project.allowed_folders,
-            is_trusted=is_trusted,
-            objects=ObjectFetcher(scratch),
-        ),
-        is_trusted=is_trusted,
-        open_engine=cache(engine),
-        scratch=scratch,
-        environment=environment,
-        connections=project.connections,
-        time_zone=project.time_zone,
-        query_limits=project.query_limits,
+    context = _source_context(
+        project, options, engine=engine, root=root, scratch=scratch, environment=environment
     )
     inputs = find_sources(desired, scope, context)
-    restrictions = find_known_restrictions(
-        desired,
-        scope,
-        inputs,
-        move_restrictions(
-            state.restrictions, {d.moved_from: d.address for d in drafts if d.moved_from}
-        ),
-        addresses=[address for address, _ in state.records()],
-    )
+    restrictions = _known_restrictions(desired, scope, inputs, state, drafts)
     selection = select_reads(
         inputs,
         scope,
@@ -197,50 +176,51 @@ def build_plan(
     return PlanBundle(plan=plan, delta=delta, batches=batches)
 
 
-def remaining_plan(
-    saved: Plan,
-    state: State,
-    delta: Path,
+def _source_context(
+    project: ProjectSettings,
+    options: PlanOptions,
     *,
-    engine: RequestPacker,
-    recorded_files: Mapping[str, RecordedFiles],
+    engine: Callable[[], Engine],
+    root: Path,
     scratch: Path,
-) -> PlanBundle:
-    """Return the part of a saved plan that an earlier apply did not finish, packed again.
-
-    The state shows which rows of ``delta`` are done, and which segments exist by now.
-    """
-    records = [find_record(state, target) for target in saved.targets]
-    targets = tuple(
-        replace(
-            target,
-            create=target.create and not (record and record.created),
-            ct_segment_id=record.ct_segment_id if record else target.ct_segment_id,
-        )
-        for target, record in zip(saved.targets, records, strict=True)
+    environment: Mapping[str, str],
+) -> SourceContext:
+    is_trusted = project.is_trusted or not is_pull_request(environment)
+    policy = PathPolicy(
+        root=root,
+        allowed=project.allowed_folders,
+        is_trusted=is_trusted,
+        objects=ObjectFetcher(scratch),
     )
-    left = engine.load_saved_delta(
-        delta,
-        {index: _files_of(record, recorded_files) for index, record in enumerate(records)},
+    return SourceContext(
+        policy=policy,
+        is_trusted=is_trusted,
+        open_engine=cache(engine),
+        scratch=scratch,
+        environment=environment,
+        connections=project.connections,
+        time_zone=project.time_zone,
+        query_limits=project.query_limits,
+        memory=options.memory,
     )
-    packing = engine.pack(
-        [target.key for target in targets],
-        counting=saved.counting,
-        settle_seconds=saved.settle_seconds,
-    )
-    rest, batches = scratch / "rest.parquet", scratch / "rest_batches.parquet"
-    engine.save(rest, batches)
-    changes = tuple(_remaining_change(change, records) for change in saved.changes)
-    plan = with_requests(replace(saved, targets=targets, changes=changes, left=left), packing)
-    return PlanBundle(plan=plan, delta=rest, batches=batches)
 
 
-def _remaining_change(change: Change, records: Sequence[SegmentRecord | None]) -> Change:
-    """Turn the create of a segment that exists by now into an update."""
-    record = records[change.target] if change.target is not None else None
-    if change.action is Action.CREATE and record and record.created:
-        return replace(change, action=Action.UPDATE, reason="it has already been created")
-    return change
+def _known_restrictions(
+    desired: DesiredState,
+    scope: PlanScope,
+    inputs: Sequence[SourceInput],
+    state: State,
+    drafts: Sequence[Draft],
+) -> KnownRestrictions:
+    """Find what is recorded of the sources that take members away; it moves with its segment."""
+    moves = {draft.moved_from: draft.address for draft in drafts if draft.moved_from}
+    return find_known_restrictions(
+        desired,
+        scope,
+        inputs,
+        move_restrictions(state.restrictions, moves),
+        addresses=[address for address, _ in state.records()],
+    )
 
 
 # Targets
@@ -286,16 +266,17 @@ def _recorded_targets(
     for segment in segments:
         draft, old_record = segment.draft, segment.draft.old_record
         if draft.wanted is not None and segment.target_index is not None:
-            files = _files_of(draft.record, recorded_files)
+            files = files_of(draft.record, recorded_files)
             recorded[segment.target_index] = (files, draft.wanted)
         if old_record and not old_record.missing and segment.old_target_index is not None:
-            recorded[segment.old_target_index] = (_files_of(old_record, recorded_files), False)
+            recorded[segment.old_target_index] = (files_of(old_record, recorded_files), False)
     return recorded
 
 
-def _files_of(
+def files_of(
     record: SegmentRecord | None, recorded_files: Mapping[str, RecordedFiles]
 ) -> RecordedFiles:
+    """Return the local files of a record, those of a segment without members if there is none."""
     return recorded_files.get(record.key, NOT_RECORDED) if record else NOT_RECORDED
 
 
@@ -456,7 +437,7 @@ def with_requests(plan: Plan, packing: PackingSummary) -> Plan:
         estimate=Estimate(
             seconds=round(rounds * SECONDS_PER_REQUEST, 1),
             billable_events=(
-                plan.members_add + plan.members_remove if plan.left is None else plan.left
+                plan.members_add + plan.members_remove if plan.remaining is None else plan.remaining
             ),
         ),
         settle_from=packing.settle_from if packing.settle_from < packing.requests else None,

@@ -102,7 +102,8 @@ def _find_by_name(
 ) -> Mapping[int, Restriction]:
     """Return what is recorded of other sources by name: of another role, or of other segments.
 
-    A segment that takes the place of another, with its list, must not take in whom that left out.
+    A segment that takes the place of another, with its list, must not add users whom the old one
+    left out.
     """
     paired = {id(restriction) for restriction in known.values()}
     by_name = {r.key.name: r for r in recorded if id(r) not in paired}

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from segctl.core.diagnostics import Severity
+from segctl.plan.findings import NOTHING_RECORDED
 from segctl.plan.model import Finding
 
 MAX_SEPARATE = 3
@@ -21,7 +22,7 @@ _MAX_NAMED = 5
 
 _GRAVE = frozenset(
     (
-        "nothing-recorded",
+        NOTHING_RECORDED,
         "other-host",
         "restriction-removed",
         "restriction-shrunk",
@@ -54,7 +55,8 @@ def group_findings(findings: Sequence[Finding]) -> Iterator[Finding]:
     for finding in findings:
         rank = list(Severity).index(finding.severity)
         groups.setdefault((rank, finding.code), []).append(finding)
-    for (_, code), group in sorted(groups.items(), key=lambda e: (e[0][0], e[0][1] not in _GRAVE)):
+    for rank, code in sorted(groups, key=_gravity):
+        group = groups[rank, code]
         kind = _MERGED_KINDS.get(code)
         if kind and len(group) > kind.max_separate:
             yield _merge(group, kind)
@@ -62,6 +64,12 @@ def group_findings(findings: Sequence[Finding]) -> Iterator[Finding]:
             yield from _largest(group)
         else:
             yield from group
+
+
+def _gravity(key: tuple[int, str]) -> tuple[int, bool]:
+    """Return the sort key of a group of findings with this rank of severity and this code."""
+    rank, code = key
+    return rank, code not in _GRAVE
 
 
 def _merge(group: Sequence[Finding], kind: _MergedKind) -> Finding:

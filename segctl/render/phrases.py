@@ -191,14 +191,14 @@ def members_line(plan: Plan) -> str:
 
 def saved_plan_lines(plan: Plan, name: str) -> Iterator[str]:
     """Yield what is applied of the saved plan in the file ``name``: all, or what is left of it."""
-    if plan.left is None:
+    if plan.remaining is None:
         yield f"Applying the saved plan {name}."
         yield plan_line(plan)
         yield members_line(plan)
     else:
         changes = format_count(plan.members_changed, "membership change")
         yield (
-            f"Applying the rest of the saved plan {name}: {format_number(plan.left)} of its "
+            f"Applying the rest of the saved plan {name}: {format_number(plan.remaining)} of its "
             f"{changes}, in {format_count(plan.requests.update, 'request')}, about "
             f"{format_duration(plan.estimate.seconds)}."
         )
@@ -217,7 +217,6 @@ def creates_line(plan: Plan) -> str:
 
 def no_changes_reason(plan: Plan) -> str:
     """Return one line that says why the plan has no changes."""
-    patterns = ", ".join(escaped(pattern) for pattern in plan.targeted)
     if plan.destroy:
         return "There is nothing to destroy."
     if any(change.members.quarantined for change in plan.changes) or any(
@@ -225,7 +224,9 @@ def no_changes_reason(plan: Plan) -> str:
     ):
         return "Nothing needs to be sent; what CleverTap refused is not retried."
     if plan.targeted:
-        return f"Segments matching --target {patterns} are as declared; others are not planned."
+        return (
+            f"Segments matching --target {_patterns(plan)} are as declared; others are not planned."
+        )
     if not plan.changes:
         return "No segment is declared or recorded."
     return "The state records every segment and member as declared; nothing needs to be sent."
@@ -235,8 +236,11 @@ def target_note(plan: Plan) -> str:
     """Return a note that the plan covers only some segments; empty if it covers all."""
     if plan.is_empty or not plan.targeted:
         return ""
-    patterns = ", ".join(escaped(pattern) for pattern in plan.targeted)
-    return f"Only segments matching --target are planned: {patterns}"
+    return f"Only segments matching --target are planned: {_patterns(plan)}"
+
+
+def _patterns(plan: Plan) -> str:
+    return ", ".join(escaped(pattern) for pattern in plan.targeted)
 
 
 def origin_line(plan: Plan) -> str:

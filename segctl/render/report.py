@@ -78,13 +78,13 @@ def create_line(event: CreateDone) -> str:
 
 
 def unfinished_line(event: Recovered, *, running: str) -> str:
-    """Return a line for a plan about an apply whose journal is not merged yet.
+    """Return a line about an apply whose journal is not merged into the state yet.
 
     ``running`` is who runs the apply, empty if it was interrupted.
     """
     holds = f"its journal contains {_requests(event)}"
     if running:
-        return f"An apply is at work ({escaped(running)}): {holds}. The plan includes them."
+        return f"An apply is at work ({escaped(running)}): {holds}. It records them when it ends."
     return f"An apply was interrupted: {holds}. The next apply records them."
 
 

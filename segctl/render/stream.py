@@ -45,7 +45,7 @@ def plan_lines(plan: Plan) -> Iterator[Line]:
         "change_summary",
         changes=summary,
         digest=plan.digest,
-        left=plan.to_send,
+        members_to_send=plan.members_to_send,
         made=json_document.made_object(plan),
     )
 

@@ -23,7 +23,7 @@ def render(plan: Plan, *, identities: Identities = Identities.FULL, style: Style
         lines += [*finding_lines(finding, identities=identities, style=style), ""]
     lines += _body(plan, identities, style)
     others = [f for f in plan.findings if f not in opening]
-    lines += _findings(others, identities, style, is_alone=plan.is_empty)
+    lines += _findings(others, identities, style, has_body=not plan.is_empty)
     lines += _summary(plan, style)
     return "\n".join(lines) + "\n"
 
@@ -137,7 +137,7 @@ def _members(change: Change, identities: Identities, style: Style) -> Iterator[s
 
 
 def _findings(
-    findings: Sequence[Finding], identities: Identities, style: Style, *, is_alone: bool
+    findings: Sequence[Finding], identities: Identities, style: Style, *, has_body: bool
 ) -> Iterator[str]:
     """Yield findings. Single-line findings of one severity have no blank line in between."""
     previous: Finding | None = None
@@ -147,11 +147,11 @@ def _findings(
             and previous.severity == finding.severity
             and not (previous.detail or finding.detail)
         )
-        if (previous or is_alone) and not is_compact:
+        if (previous or not has_body) and not is_compact:
             yield ""
         yield from finding_lines(finding, identities=identities, style=style)
         previous = finding
-    if previous and not is_alone:
+    if previous and has_body:
         yield ""
 
 

@@ -58,7 +58,7 @@ class Context:
         """Return account id and passcode; raises ``CredentialsRefused`` if one is not set."""
         account, passcode = self.account, self.environment.get(_PASSCODE)
         if not account or not passcode:
-            missing = [*([] if account else [_ACCOUNT]), *([] if passcode else [_PASSCODE])]
+            missing = [name for name in (_ACCOUNT, _PASSCODE) if not self.environment.get(name)]
             verb = "is" if len(missing) == 1 else "are"
             raise CredentialsRefused(
                 f"{' and '.join(missing)} {verb} not set",

@@ -7,8 +7,8 @@ from segctl.backends.local import FOLDER, HEAD, LocalBackend
 from segctl.core.clock import Clock
 from segctl.core.disk import Disk
 from segctl.core.errors import OperationError
+from segctl.core.git import find_checkout, run_git
 from segctl.manifests.workspace import require_workspace, state_folder
-from segctl.session.git import run_git
 
 
 def open_state(root: Path, *, clock: Clock, disk: Disk) -> Backend:
@@ -23,16 +23,27 @@ def open_state(root: Path, *, clock: Clock, disk: Disk) -> Backend:
         require_workspace(root)
     if folder != root:
         _check_moved(root, folder)
-    if tracked := run_git(folder, "ls-files", "-z", "--", HEAD, FOLDER):
+    _check_not_tracked(folder)
+    prefix = "" if folder == root else f"{folder}/"
+    return LocalBackend(folder, clock=clock, disk=disk, name_prefix=prefix)
+
+
+def _check_not_tracked(folder: Path) -> None:
+    """Raise ``OperationError`` if git tracks a file of the state: any branch could replace it."""
+    checkout = find_checkout(folder)
+    if checkout is None:
+        return
+    names = [(folder.resolve() / name).relative_to(checkout).as_posix() for name in (HEAD, FOLDER)]
+    # A name with a glob in it is that name.
+    tracked = run_git(checkout, "--literal-pathspecs", "ls-files", "-z", "--", *names)
+    if tracked:
         name = tracked.split(b"\0")[0].decode("utf-8", "backslashreplace")
         raise OperationError(
             f"git tracks {name}, so a branch that changes it replaces the state",
-            hint=f"Take it out of the repository, and commit that: `git -C {folder} rm -r --cached "
-            f"--ignore-unmatch {HEAD} {FOLDER}`. Keep the state outside the checkout with "
-            "spec.state.path.",
+            hint=f"Take it out of the repository, and commit that: `git -C {checkout} rm -r "
+            f"--cached --ignore-unmatch {' '.join(names)}`. Keep the state outside the checkout "
+            "with spec.state.path.",
         )
-    shown = "" if folder == root else f"{folder}/"
-    return LocalBackend(folder, clock=clock, disk=disk, shown=shown)
 
 
 def _check_moved(root: Path, folder: Path) -> None:

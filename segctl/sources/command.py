@@ -19,7 +19,8 @@ from typing import IO
 
 from segctl.core.ci import is_pull_request
 from segctl.core.disk import create_scratch_file
-from segctl.core.process_secrets import CREDENTIALS, hide_variables
+from segctl.core.git import find_checkout
+from segctl.core.process_secrets import CREDENTIAL_PREFIX, hide_variables
 from segctl.engine.model import FileScan, SourceError
 from segctl.manifests.desired import CommandSource
 
@@ -48,7 +49,7 @@ def fetch(
     """
     if is_pull_request(environment):
         _check_outside(source.run[0], root, environment)
-    hide_variables(CREDENTIALS)
+    hide_variables(CREDENTIAL_PREFIX)
     with create_scratch_file(into) as out:
         with _start(source, root, environment) as process:
             stderr = _copy_output(process, out, source)
@@ -71,13 +72,14 @@ def fetch(
 
 
 def _check_outside(program: str, root: Path, environment: Mapping[str, str]) -> None:
-    """Raise ``SourceError`` for a program in the workspace: a pull request can change it."""
-    found = shutil.which(program, path=environment.get("PATH"))
-    path = (root / (found or program)).resolve()
-    if path.is_relative_to(root.resolve()):
+    """Raise ``SourceError`` for a program in the checkout: a pull request can change it."""
+    path = root.resolve() / (shutil.which(program, path=environment.get("PATH")) or program)
+    checkout = find_checkout(root) or root.resolve()
+    # The branch chooses where a link of its own points to.
+    if any(p.is_relative_to(checkout) for p in (Path(os.path.normpath(path)), path.resolve())):
         raise SourceError(
             "untrusted",
-            f"the program {program} is in the workspace, so it is not run for a pull request",
+            f"the program {program} is in the checkout, so it is not run for a pull request",
             "Install it on the machine that plans, or plan after the merge.",
         )
 
@@ -91,7 +93,7 @@ def _start(
         process = subprocess.Popen(  # noqa: S603 - segctl.yaml allows this program, no shell reads it
             source.run,
             cwd=root,
-            env={k: v for k, v in environment.items() if not k.startswith(CREDENTIALS)},
+            env={k: v for k, v in environment.items() if not k.startswith(CREDENTIAL_PREFIX)},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,8 +22,8 @@ class SourceContext:
     ``open_engine`` returns the run's engine and opens it on the first call. ``scratch`` is
     a private folder that is removed after the run. ``environment`` holds the variables of
     the process, ``connections`` the databases that ``segctl.yaml`` declares. Queries run in
-    ``time_zone``, within ``query_limits``. Unless ``is_trusted``, no program is run and no database
-    is asked.
+    ``time_zone``, within ``query_limits``, and none uses more ``memory`` (bytes). Unless
+    ``is_trusted``, no program is run and no database is asked.
     """
 
     policy: PathPolicy
@@ -35,24 +34,27 @@ class SourceContext:
     time_zone: str = DEFAULT_TIME_ZONE
     query_limits: QueryLimits = QueryLimits()
     is_trusted: bool = True
+    memory: int | None = None
     _numbers: Iterator[int] = field(default_factory=count, repr=False)
+    _processes: "list[SqliteProcess]" = field(default_factory=list, repr=False)
 
     @property
     def engine(self) -> Engine:
         """The engine that loads the rows. Opened when first used: most plans need none."""
         return self.open_engine()
 
-    @cached_property
-    def sqlite(self) -> "SqliteProcess":
-        """The process that reads SQLite files."""
-        from segctl.sources.sqlite_process import SqliteProcess  # noqa: PLC0415 - rarely needed
+    def open_sqlite(self) -> "SqliteProcess":
+        """Return the process that reads SQLite files; opens it on the first call."""
+        if not self._processes:
+            from segctl.sources.sqlite_process import SqliteProcess  # noqa: PLC0415 - rarely needed
 
-        return SqliteProcess(self.scratch)
+            self._processes.append(SqliteProcess(self.scratch, memory=self.memory))
+        return self._processes[0]
 
     def close(self) -> None:
-        """End the processes that read sources. The next source starts a new one."""
-        if "sqlite" in self.__dict__:
-            self.sqlite.close()
+        """End the process that reads SQLite files. The next source starts it again."""
+        for process in self._processes:
+            process.close()
 
     def download(self, rows: Rows) -> None:
         """Download the objects that rows are read from. Raises ``SourceError``."""

@@ -186,7 +186,7 @@ def _no_table(path: str) -> SourceError:
         return SourceError(
             "query-table",
             f'the name "{path}" does not say which format the file has',
-            "End it in .csv, .tsv, .parquet, .json or .jsonl, or read it with a function, "
+            "Name a file that ends in .csv, .tsv, .parquet, .json or .jsonl, or use a function, "
             f"such as read_csv('{path}').",
         )
     return SourceError(

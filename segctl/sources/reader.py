@@ -44,7 +44,7 @@ def resolve_rows(
                 segment_column=segment_column,
             )
         case SqliteSource():
-            return context.sqlite.fetch(
+            return context.open_sqlite().fetch(
                 source,
                 context.policy.locate(source.path),
                 context.new_file(".copy"),

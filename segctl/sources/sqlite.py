@@ -90,7 +90,7 @@ def fetch(
         if name == "SQLITE_NOMEM":
             raise MemoryError from None
         if name in ("SQLITE_FULL", "SQLITE_IOERR_WRITE"):
-            raise OSError(errno.EFBIG, "no room for temporary files") from None
+            raise OSError(errno.EFBIG, "File too large") from None  # its temporary files
         raise errors.explain(error) from None
 
 
@@ -122,7 +122,7 @@ def _open(file: Path, lock_timeout_seconds: float) -> Iterator[sqlite3.Connectio
 
 
 def _check_regular(log: Path) -> None:
-    """Raise ``SourceError`` for a log that is no file: SQLite would wait for a pipe for ever."""
+    """Raise ``SourceError`` unless the log is a regular file: SQLite would block on a pipe."""
     if os.path.lexists(log) and not log.is_file():
         raise errors.not_a_log(log.name)
 

@@ -1,5 +1,6 @@
 """The process that reads SQLite files: their schemas and queries are from others, as files are."""
 
+import errno
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -24,9 +25,20 @@ def _answer(request: Mapping[str, Any]) -> Mapping[str, Any]:
         return {"problem": [error.code, error.summary, error.detail]}
     except MemoryError:
         return {"limit": "memory"}
-    except (OSError, OperationError):
-        return {"limit": "scratch"}
+    except (OSError, OperationError) as error:
+        return _explain(error)
     return {"rows": copied.rows}
+
+
+def _explain(error: OSError | OperationError) -> Mapping[str, Any]:
+    """Return the answer for a file that cannot be read, or a result that cannot be written."""
+    cause = error if isinstance(error, OSError) else error.__cause__ or error.__context__
+    if isinstance(cause, OSError) and cause.errno == errno.EFBIG:
+        return {"limit": "scratch"}
+    if isinstance(error, OperationError):
+        return {"problem": ["unreadable-file", error.message, error.hint]}
+    reason = (error.strerror or "it cannot be read").lower()
+    return {"problem": ["unreadable-file", reason, "Check the file and the disk."]}
 
 
 if __name__ == "__main__":

@@ -10,9 +10,13 @@ from segctl.manifests.desired import QueryLimits, SqliteSource
 
 
 class SqliteProcess:
-    """One child process for all SQLite sources of a run. It starts with the first one."""
+    """One child process for all SQLite sources of a run. It starts with the first one.
 
-    def __init__(self, scratch: Path) -> None:
+    ``memory`` limits it in bytes, as ``limits`` of a source do.
+    """
+
+    def __init__(self, scratch: Path, *, memory: int | None = None) -> None:
+        self._memory = memory
         self._child = LimitedProcess("segctl.sources.sqlite_child", scratch / "sqlite_spill")
 
     def fetch(
@@ -29,12 +33,15 @@ class SqliteProcess:
         Raises ``SourceError``, also for a source that exceeds a limit.
         """
         request = {
+            # The keys of patterns are no text, and the engine applies them.
             "source": to_plain(replace(source, patterns={})),
             "file": str(file.resolve()),
             "into": str(into.resolve()),
             "segment_column": segment_column,
         }
-        answer = self._child.ask(request, limits=limits, result=into)
+        if self._memory:
+            limits = replace(limits, memory=min(limits.memory, self._memory))
+        answer = self._child.request(request, limits=limits, result=into)
         if problem := answer.get("problem"):
             raise SourceError(*problem)
         if limit := answer.get("limit"):

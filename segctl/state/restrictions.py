@@ -65,20 +65,17 @@ def pair_restrictions(
         if found := next((known for known in rest if known.key == key), None):
             pairs[index] = found
             rest = [known for known in rest if known is not found]
-    by_likeness = sorted(
-        (
-            (SequenceMatcher(None, known.key.name, key.name).ratio(), -number, -index)
-            for number, known in enumerate(rest)
-            for index, key in current.items()
-            if index not in pairs and replace(known.key, name="") == replace(key, name="")
-        ),
-        reverse=True,
-    )
+    candidates = [
+        (1 - SequenceMatcher(None, known.key.name, key.name).ratio(), number, index)
+        for number, known in enumerate(rest)
+        for index, key in current.items()
+        if index not in pairs and replace(known.key, name="") == replace(key, name="")
+    ]
     taken: set[int] = set()
-    for _, number, index in by_likeness:
-        if -index not in pairs and -number not in taken:
-            pairs[-index] = rest[-number]
-            taken.add(-number)
+    for _, number, index in sorted(candidates):
+        if index not in pairs and number not in taken:
+            pairs[index] = rest[number]
+            taken.add(number)
     return pairs
 
 

@@ -69,8 +69,9 @@ def _load_saved_plan(
     context: Context, file: Path, desired: DesiredState, locked: LockedState
 ) -> "PlanBundle":
     """Load a saved plan, or the rest of one that was applied in part."""
-    from segctl.planning.planner import PlanBundle, remaining_plan  # noqa: PLC0415 - heavy
+    from segctl.planning.planner import PlanBundle  # noqa: PLC0415 - heavy
     from segctl.planning.proof import prove_plan  # noqa: PLC0415 - as above
+    from segctl.planning.remaining import remaining_plan  # noqa: PLC0415 - as above
 
     loaded, session = locked.loaded, locked.session
     saved_plan = plan_file.load_plan(file, scratch=session.scratch)

@@ -97,7 +97,7 @@ def _apply_is_running(holder: LockInfo) -> StateLocked:
 
 
 def read_saved_plan(context: Context, file: Path) -> Plan:
-    """Return a proved saved plan, without its members. Raises ``OperationError``."""
+    """Return a verified saved plan, without its members. Raises ``OperationError``."""
     from segctl.planning.proof import prove_plan  # noqa: PLC0415 - heavy
 
     with engine_session(context.limits) as session:
@@ -133,6 +133,7 @@ def build_bundle(
             destroy=destroy,
             retry_before=None if days is None else context.clock.now() - days * _SECONDS_PER_DAY,
             reread=reread,
+            memory=context.limits.memory,
             made_at=context.clock.now(),
             commit=commit_of(context.environment),
         ),

@@ -92,7 +92,8 @@ def retry_rejects(
     Segments marked as missing count as restored, unless ``type_`` is another reason.
     """
     with _lock_records(context, lock_timeout, observe) as records:
-        check_patterns(targets, [address for address, _ in records.loaded.state.records()])
+        addresses = [address for address, _ in records.loaded.state.records()]
+        check_patterns(targets, addresses, kind="recorded")
         matching = {
             record.key for a, record in records.loaded.state.records() if is_targeted(a, targets)
         }
@@ -116,7 +117,8 @@ def list_quarantined(
     """
     with engine_session(context.limits) as session:
         loaded = load_state(context.backend(), session.open_engine, now=context.clock.now())
-        check_patterns(targets, [address for address, _ in loaded.state.records()])
+        addresses = [address for address, _ in loaded.state.records()]
+        check_patterns(targets, addresses, kind="recorded")
         matching = sorted(
             (item for item in loaded.state.records() if is_targeted(item[0], targets)), key=_address
         )

@@ -66,11 +66,17 @@ def push_state(
 
 
 def read_earlier_head(context: Context, name: str) -> bytes | None:
-    """Return the bytes of the earlier head that `segctl state history` lists with this name."""
+    """Return the bytes of the earlier head that `segctl state history` lists with this name.
+
+    ``None`` if there is none. Raises ``OperationError`` for one that cannot be read.
+    """
     backend = context.backend()
     if name not in backend.list_history():
         return None
-    return backend.read_earlier_head(name).data
+    head = backend.read_earlier_head(name)
+    if head.data is None:
+        raise OperationError(f"the earlier head {name} cannot be read: {head.problem}")
+    return head.data
 
 
 def is_edited_head(data: bytes) -> bool:
@@ -136,10 +142,10 @@ def _check_follows(pushed: State, current: _CurrentState) -> None:
     is_empty = current.state is not None and not any(current.state.records())
     if current.lineage and pushed.lineage != current.lineage and not is_empty:
         raise OperationError(
-            "the pushed state has another lineage: it is from another workspace, or this one was "
-            "started anew after its state was lost",
-            hint="For the latter, put segctl.state.d back too and use --force. Otherwise push it "
-            "in the workspace that it came from.",
+            "the pushed state has another lineage: it is from another workspace, or from before "
+            "this state was started over",
+            hint="If this state was started over: put segctl.state.d back too, and use --force. "
+            "Otherwise push it in the workspace that it came from.",
         )
     if pushed.serial < current.serial:
         which = "present" if current.version else "lost"

@@ -120,3 +120,15 @@ def _read(terminal: int) -> bytes:
         return os.read(terminal, 4096)
     except OSError:  # how Linux tells that the other end is closed
         return b""
+
+
+def run_git(folder: Path, *arguments: str) -> str:
+    """Run git in a folder and return what it prints."""
+    identity = ["-c", "user.name=a", "-c", "user.email=a@example.com"]
+    done = subprocess.run(
+        ["git", *identity, "-C", str(folder), *arguments],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    return done.stdout.strip()

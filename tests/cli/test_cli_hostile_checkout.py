@@ -1,25 +1,13 @@
 """A branch that commits what looks like a repository is no repository, and runs no program."""
 
 import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import GOLD, PROJECT, Segctl
+from tests.cli.conftest import GOLD, PROJECT, Segctl, run_git
 
 HEAD, FOLDER = "segctl.state.json", "segctl.state.d"
-
-
-def run_git(folder: Path, *arguments: str) -> str:
-    identity = ["-c", "user.name=a", "-c", "user.email=a@example.com"]
-    done = subprocess.run(
-        ["git", *identity, "-C", str(folder), *arguments],
-        check=True,
-        capture_output=True,
-        text=True,
-    )
-    return done.stdout.strip()
 
 
 @pytest.fixture
@@ -83,7 +71,7 @@ def test_a_state_that_the_checkout_tracks_is_refused(workspace: Path, segctl: Se
     run_git(workspace.parent, "add", "-f", f"shop/{HEAD}")
     done = segctl("plan")
     assert done.code == 1
-    assert f"git tracks {HEAD}" in done.err
+    assert f"git tracks shop/{HEAD}" in done.err
 
 
 def test_a_revision_is_that_of_the_checkout(workspace: Path, segctl: Segctl) -> None:
@@ -112,10 +100,30 @@ def test_a_repository_that_git_cannot_read_refuses_a_plan(
     assert "git cannot read the repository" in done.err
 
 
+def test_a_state_in_a_folder_that_does_not_exist_yet_is_no_problem(
+    workspace: Path, segctl: Segctl
+) -> None:
+    (workspace / "segctl.yaml").write_text(f"{PROJECT}spec: {{state: {{path: a/kept}}}}\n")
+    assert segctl("plan").code == 0
+
+
+def test_a_git_that_is_killed_is_an_error(
+    workspace: Path, segctl: Segctl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = workspace.parent.parent / "bin/git"
+    program.parent.mkdir()
+    program.write_text("#!/bin/sh\nkill -9 $$\n", encoding="utf-8")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(program.parent))
+    done = segctl("plan")
+    assert done.code == 1
+    assert "git cannot read the repository" in done.err
+
+
 def test_without_git_a_warning_says_what_is_not_checked(
     workspace: Path, segctl: Segctl, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(workspace))
     done = segctl("plan")
     assert done.code == 0
-    assert "is in a repository, which is not checked: git is not installed" in done.err
+    assert "git is not installed, so the repository in" in done.err

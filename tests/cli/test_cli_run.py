@@ -158,7 +158,7 @@ def test_an_error_is_in_the_stream_too(segctl: Segctl) -> None:
     done = segctl("apply", "--auto-approve", "--json")
     assert done.code == 1
     assert objects(done.out)[-1]["diagnostic"]["code"] == "credentials-refused"
-    assert "CLEVERTAP_ACCOUNT_ID and CLEVERTAP_PASSCODE are not both set" in done.err
+    assert "CLEVERTAP_ACCOUNT_ID and CLEVERTAP_PASSCODE are not set" in done.err
 
 
 @pytest.mark.usefixtures("emulator")
@@ -379,4 +379,5 @@ def test_a_held_lock_is_broken_by_its_id(segctl: Segctl, workspace: Path) -> Non
     backend = LocalBackend(workspace, clock=SystemClock())
     with backend.lock(command="segctl apply", timeout=0.0) as held:
         done = segctl("force-unlock", held.id)
-        assert (done.code, done.out) == (0, f"Lock {held.id} is broken.\n")
+        assert done.code == 0
+        assert done.out.startswith(f"Lock {held.id} is broken. If its run is still alive, it stops")

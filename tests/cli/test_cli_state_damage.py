@@ -20,8 +20,8 @@ RESTORE = (
     "members.\n"
 )
 PUSH = (
-    "    `segctl state history` lists the earlier heads, and `segctl state push --force FILE` "
-    "restores one.\n"
+    "    `segctl state history` lists the earlier heads, and `segctl state push --force NAME` "
+    "restores one. `segctl state push FILE` records an edit.\n"
 )
 
 

@@ -55,7 +55,8 @@ def test_a_count_that_was_changed_ends_a_run_in_words(
     assert done.err == (
         "Error: the state cannot be read: segment.gold cannot have 3 members: its files contain 2\n"
         "  Restore an intact copy: `segctl state history` lists the earlier states, and "
-        "`segctl state push --force NAME` restores one. `segctl state fsck` lists everything that is wrong. "
+        "`segctl state push --force NAME` restores one. `segctl state fsck` lists everything that "
+        "is wrong. "
         "Do not delete the state to start over: every member would be added again.\n"
     )
 
@@ -326,6 +327,7 @@ def test_an_earlier_head_can_be_pushed_by_its_name(applied: Workspace, segctl: S
     done = segctl("state", "push", "00000009-00000000.json")
     assert done.code == 64
     assert "`segctl state history` lists the names of the earlier heads" in done.err
+    assert segctl("state", "push", "x" * 300).code == 64
 
 
 def test_messages_name_the_folder_of_a_state_that_is_elsewhere(

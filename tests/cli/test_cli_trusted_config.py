@@ -1,13 +1,11 @@
 """What a pull request adds to segctl.yaml does not count: programs, folders, databases, hosts."""
 
 import json
-import subprocess
 from pathlib import Path
 
 import pytest
 
-from segctl.emulator.testing import RunningEmulator
-from tests.cli.conftest import PROJECT, Segctl
+from tests.cli.conftest import PROJECT, Segctl, run_git
 
 REACH = {
     "allowCommands": ("[cat]", '5:19: error: allowCommands has "cat", which {} does not have.'),
@@ -17,13 +15,6 @@ REACH = {
     "state": ("{path: ../x}", "5:10: error: state is not as in {}."),
     "queries": ("{memory: 900GB}", "5:12: error: queries is not as in {}."),
 }
-
-
-def run_git(folder: Path, *arguments: str) -> None:
-    identity = ["-c", "user.name=a", "-c", "user.email=a@example.com"]
-    subprocess.run(
-        ["git", *identity, "-C", str(folder), *arguments], check=True, stdout=subprocess.DEVNULL
-    )
 
 
 @pytest.fixture
@@ -72,11 +63,10 @@ def test_what_the_default_branch_does_not_have_refuses_a_plan(
     assert expected.format("origin/main:segctl.yaml").replace("error", "warning") in done.err
 
 
-@pytest.mark.parametrize(("name", "value", "expected"), [(n, *v) for n, v in REACH.items()])
+@pytest.mark.parametrize(("name", "value"), [(n, v) for n, (v, _) in REACH.items()])
 def test_what_the_trusted_copy_has_counts(
-    name: str, value: str, expected: str, checkout: Path, segctl: Segctl
+    name: str, value: str, checkout: Path, segctl: Segctl
 ) -> None:
-    assert expected
     set_spec(checkout, name, value)
     run_git(checkout, "commit", "-aqm", "second")
     assert segctl("validate", "--trusted-config", "HEAD").err == ""
@@ -96,7 +86,7 @@ def test_a_trusted_program_runs_for_a_pull_request(pull_request: Path, segctl: S
     assert "4 to add" in done.out
 
 
-def test_a_program_in_the_workspace_does_not_run_for_a_pull_request(
+def test_a_program_in_the_checkout_does_not_run_for_a_pull_request(
     pull_request: Path, segctl: Segctl
 ) -> None:
     program = pull_request / "run.sh"
@@ -108,8 +98,45 @@ def test_a_program_in_the_workspace_does_not_run_for_a_pull_request(
     run_git(pull_request, "update-ref", "refs/remotes/origin/main", "HEAD")
     done = segctl("plan")
     assert done.code == 1
-    assert "the program ./run.sh is in the workspace, so it is not run" in done.err
+    assert "the program ./run.sh is in the checkout, so it is not run" in done.err
     assert not (pull_request / "ran").exists()
+
+
+def test_a_link_to_a_program_does_not_run_for_a_pull_request(
+    pull_request: Path, segctl: Segctl
+) -> None:
+    (pull_request / "run").symlink_to("/bin/cat")
+    set_spec(pull_request, "allowCommands", "[./run]")
+    add_command(pull_request, "./run")
+    run_git(pull_request, "commit", "-aqm", "second")
+    run_git(pull_request, "update-ref", "refs/remotes/origin/main", "HEAD")
+    done = segctl("plan")
+    assert done.code == 1
+    assert "the program ./run is in the checkout, so it is not run" in done.err
+
+
+def test_a_setting_that_is_missing_refuses_a_plan(checkout: Path, segctl: Segctl) -> None:
+    set_spec(checkout, "queries", "{timeoutSeconds: 5}")
+    run_git(checkout, "commit", "-aqm", "second")
+    (checkout / "segctl.yaml").write_text(PROJECT, encoding="utf-8")
+    done = segctl("plan", "--trusted-config", "HEAD")
+    assert done.code == 1
+    assert "queries is missing here, and HEAD:segctl.yaml has it" in done.err
+
+
+def test_an_empty_name_of_a_copy_is_an_error(
+    segctl: Segctl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SEGCTL_TRUSTED_CONFIG", "")
+    done = segctl("plan")
+    assert done.code == 64
+    assert "SEGCTL_TRUSTED_CONFIG is empty" in done.err
+
+
+def test_a_revision_needs_a_repository(segctl: Segctl) -> None:
+    done = segctl("plan", "--trusted-config", "origin/main")
+    assert done.code == 1
+    assert "origin/main is a revision, but this folder is in no git repository" in done.err
 
 
 @pytest.mark.parametrize("kind", ["program", "folder", "database"])
@@ -167,15 +194,16 @@ def test_a_copy_in_a_file_is_outside_of_the_workspace(
     assert segctl("plan").code == 1
     done = segctl("plan", "--trusted-config", "./segctl.yaml")
     assert done.code == 1
-    assert "./segctl.yaml is in the workspace, where a branch can change it" in done.err
+    assert "./segctl.yaml is in the checkout, where a branch can change it" in done.err
 
 
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("nowhere", "there is no segctl.yaml of this folder in the revision nowhere"),
-        ("--help", "there is no segctl.yaml of this folder in the revision --help"),
-        ("HEAD:gold.yaml", "there is no segctl.yaml of this folder in the revision HEAD:gold.yaml"),
+        ("nowhere", "git does not know the revision nowhere of the trusted copy"),
+        ("--help", "git does not know the revision --help of the trusted copy"),
+        ("HEAD:gold.yaml", "git does not know the revision HEAD:gold.yaml of the trusted copy"),
+        ("~nobody-at-all/x", "cannot be read: there is no such home folder"),
         ("../nothing.yaml", "the trusted copy ../nothing.yaml cannot be read: no such file"),
         ("../", "the trusted copy ../ cannot be read: is a directory"),
     ],
@@ -194,8 +222,7 @@ def test_a_file_of_a_branch_is_not_taken_for_a_revision(checkout: Path, segctl: 
     assert segctl("plan", "--trusted-config", "origin/main").code == 1
 
 
-@pytest.mark.usefixtures("checkout")
-def test_an_apply_takes_a_copy(segctl: Segctl, emulator: RunningEmulator) -> None:
-    assert emulator.url
+@pytest.mark.usefixtures("checkout", "emulator")
+def test_an_apply_takes_a_copy(segctl: Segctl) -> None:
     assert segctl("apply", "--auto-approve", "--trusted-config", "origin/main").code == 0
     assert segctl("state", "list").code == 0

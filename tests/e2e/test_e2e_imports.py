@@ -9,7 +9,7 @@ from tests.e2e.workshop import Workshop, identities, segment
 def test_import_resolves_a_create_refused_for_an_existing_segment(shop: Workshop) -> None:
     shop.service.foreign("gold")
     shop.declare(segment("gold", "a", "b"), segment("rest", "a"))
-    with pytest.raises(AppliedInPart, match="segctl import"):
+    with pytest.raises(AppliedInPart, match="CleverTap already has segment"):
         shop.apply()
     assert shop.run("import", "segment.gold").code == 0
     assert not shop.service.members("gold")

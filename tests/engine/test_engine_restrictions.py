@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from segctl.core.list_samples import SAMPLE_SIZE, count_hashes
+from segctl.core.list_samples import LIST_SAMPLE_SIZE, count_hashes
 from segctl.core.normalize import Normalization
 from segctl.engine.duckdb import DuckEngine
 from segctl.engine.model import NO_EARLIER_LIST, Diff, EarlierList, RecordedFiles
@@ -164,7 +164,7 @@ def test_of_a_long_list_a_part_stands_for_all(scratch: Path) -> None:
     values = [f"user-{n}" for n in range(20_000)]
     before, number = compare(scratch, [], values)
     earlier = EarlierList(listed=before.loads[number].listed)
-    assert count_hashes(earlier.listed) == SAMPLE_SIZE
+    assert count_hashes(earlier.listed) == LIST_SAMPLE_SIZE
     after, number = compare(scratch, [], values[:15_000], earlier=earlier)
     assert 180 < after.loads[number].dropped < 330
 

@@ -11,7 +11,7 @@ from segctl.sources.path_policy import PathPolicy
 from segctl.sources.query import prepare
 
 READ_WITH_FUNCTION = (
-    "End it in .csv, .tsv, .parquet, .json or .jsonl, or read it with a function, such as "
+    "Name a file that ends in .csv, .tsv, .parquet, .json or .jsonl, or use a function, such as "
     "read_csv('/dev/null')."
 )
 
@@ -40,7 +40,7 @@ READ_WITH_FUNCTION = (
             "The mistake is there or just before it.",
         ),
         (
-            "select 'a' as identity\nfrom range(2)\nwher x",
+            "select 'ééééééééééééééé' as identity\nfrom range(2)\nwher x",
             'the query cannot be parsed: syntax error at or near "x", in line 3 of the query',
             "The mistake is there or just before it.",
         ),

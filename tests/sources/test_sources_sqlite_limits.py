@@ -95,6 +95,12 @@ def test_a_query_that_takes_too_much_memory_or_disk_is_ended(
     assert not left
 
 
+def test_a_database_that_vanished_says_so(process: SqliteProcess, database: Path) -> None:
+    database.unlink()
+    with pytest.raises(SourceError, match="no such file or directory"):
+        fetch(process, database, table="users")
+
+
 @pytest.mark.parametrize("suffix", ["-journal", "-wal", "-shm"])
 def test_a_log_that_is_a_pipe_is_refused(
     suffix: str, process: SqliteProcess, database: Path

@@ -8,7 +8,13 @@ import httpx
 import pytest
 
 from segctl.core.disk import Disk
-from segctl.core.errors import AppliedInPart, InvalidInput, OperationError, StalePlan
+from segctl.core.errors import (
+    AppliedInPart,
+    InvalidInput,
+    OperationError,
+    StalePlan,
+    WrongUsage,
+)
 from segctl.core.rejects import SEGMENT_NOT_FOUND
 from segctl.core.stop_signal import StopSignal
 from segctl.plan.model import Action
@@ -95,7 +101,8 @@ def test_after_retry_the_next_apply_sends_what_was_refused(shop: Shop) -> None:
 
 def test_retry_takes_only_what_is_picked(shop: Shop) -> None:
     refused_add(shop)
-    assert shop.retry("silver*").pairs == 0
+    with pytest.raises(WrongUsage, match="matches no recorded segment"):
+        shop.retry("silver*")
     assert shop.retry(type_=SEGMENT_NOT_FOUND).pairs == 0
     assert shop.retry("gold", type_=MISMATCH.lower()).pairs == 4
 

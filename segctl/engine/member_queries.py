@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import duckdb
 
-from segctl.engine.match_restrictions import SAMPLE_SIZE, first_users
+from segctl.engine.match_restrictions import MAX_EXAMPLES, first_users
 from segctl.plan.model import Users
 
 _SHARED = """
@@ -50,7 +50,7 @@ def find_shared(
     db: duckdb.DuckDBPyConnection, target_indexes: Sequence[int]
 ) -> dict[tuple[int, int], Users]:
     """Return the users that two of these targets share, by pair, most first."""
-    rows = db.execute(_SHARED, {"targets": list(target_indexes), "most": SAMPLE_SIZE}).fetchall()
+    rows = db.execute(_SHARED, {"targets": list(target_indexes), "most": MAX_EXAMPLES}).fetchall()
     return {(one, other): first_users(count, sample) for one, other, count, sample in rows}
 
 
@@ -58,6 +58,6 @@ def find_outside(
     db: duckdb.DuckDBPyConnection, target_indexes: Sequence[int], container: int
 ) -> dict[int, Users]:
     """Return the members of each target that are not in the target ``container``."""
-    named = {"targets": list(target_indexes), "container": container, "most": SAMPLE_SIZE}
+    named = {"targets": list(target_indexes), "container": container, "most": MAX_EXAMPLES}
     rows = db.execute(_OUTSIDE, named).fetchall()
     return {index: first_users(count, sample) for index, count, sample in rows}
