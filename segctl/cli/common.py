@@ -52,8 +52,8 @@ _COMMON = (
         "--trusted-config",
         metavar="FILE|REF",
         type=Given(),
-        help="Compare segctl.yaml with this copy, and refuse programs, folders, databases and hosts "
-        "that it does not have: a path, or a revision such as origin/main. Also "
+        help="Compare segctl.yaml with this copy, and refuse programs, folders, databases and "
+        "hosts that it does not have: a path, or a revision such as origin/main. Also "
         "SEGCTL_TRUSTED_CONFIG.",
     ),
     click.option("--no-color", is_flag=True, help="Print without colors, as NO_COLOR does."),
