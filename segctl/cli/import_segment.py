@@ -67,7 +67,7 @@ def command(
         ct_segment_id=ct_segment_id,
         variables=screen.variables,
         lock_timeout=lock_timeout,
-        observe=screen.tell_recovered,
+        observe=screen.tell,
     )
     screen.out(
         state_view.render_import(

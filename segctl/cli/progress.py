@@ -16,6 +16,7 @@ from segctl.core.events import (
     Recovered,
     RequestDone,
     Settling,
+    StateNamed,
 )
 from segctl.render import report, stream
 from segctl.render.phrases import format_count, format_duration, format_number
@@ -82,6 +83,8 @@ class Lines:
         match event:
             case Recovered():
                 self._say(report.recovered_line(event) + "\n")
+            case StateNamed():
+                self._say(report.named_line(event) + "\n")
             case ApplyStarted():
                 self._next = self._monotonic() + EVERY_SECONDS
             case Settling():
@@ -133,6 +136,8 @@ class Bar:
         match event:
             case Recovered():
                 self._print(report.recovered_line(event))
+            case StateNamed():
+                self._print(report.named_line(event))
             case Settling():
                 self._print(settling_line(event))
             case CreateDone():

@@ -34,7 +34,7 @@ def load(screen: Screen, *, file: str, lock_timeout: float) -> None:
         screen.context(),
         screen.path(file),
         lock_timeout=lock_timeout,
-        observe=screen.tell_recovered,
+        observe=screen.tell,
     )
     screen.out(rejects_view.render_load_result(result))
 
@@ -76,6 +76,6 @@ def retry(
         targets=targets,
         type_=type_,
         lock_timeout=lock_timeout,
-        observe=screen.tell_recovered,
+        observe=screen.tell,
     )
     screen.out(rejects_view.render_retry_result(result))

@@ -49,13 +49,15 @@ class Screen:
         """Write a message to standard error."""
         _write(sys.stderr, text)
 
-    def tell_recovered(self, event: "Event") -> None:
-        """Print that an interrupted apply was recovered. An observer of events."""
-        from segctl.core.events import Recovered  # noqa: PLC0415 - --help needs none
-        from segctl.render.report import recovered_line  # noqa: PLC0415 - as above
+    def tell(self, event: "Event") -> None:
+        """Print what happened to the state besides the command. An observer of events."""
+        from segctl.core.events import Recovered, StateNamed  # noqa: PLC0415 - --help needs none
+        from segctl.render import report  # noqa: PLC0415 - as above
 
         if isinstance(event, Recovered):
-            self.err(recovered_line(event) + "\n")
+            self.err(report.recovered_line(event) + "\n")
+        elif isinstance(event, StateNamed):
+            self.err(report.named_line(event) + "\n")
 
     @property
     def out_style(self) -> "Style":

@@ -17,6 +17,7 @@ from segctl.workflows.state import (
     move_segment,
     read_head,
     read_state,
+    start_over,
 )
 from segctl.workflows.state_push import is_edited_head, push_state, read_earlier_head
 
@@ -73,7 +74,7 @@ def move(screen: Screen, *, source: str, destination: str, lock_timeout: float) 
         source,
         destination,
         lock_timeout=lock_timeout,
-        observe=screen.tell_recovered,
+        observe=screen.tell,
     )
     screen.out(f"{source} is {destination} now.\n")
 
@@ -88,9 +89,7 @@ def remove(screen: Screen, *, globs: tuple[str, ...], lock_timeout: float) -> No
     Forgets tombstones too. A manifest that still declares one will try to create it again;
     `segctl import` adopts it instead.
     """
-    gone = forget_segments(
-        screen.context(), globs, lock_timeout=lock_timeout, observe=screen.tell_recovered
-    )
+    gone = forget_segments(screen.context(), globs, lock_timeout=lock_timeout, observe=screen.tell)
     screen.out("".join(f"Forgot {address}.\n" for address in gone))
 
 
@@ -121,7 +120,7 @@ def push(screen: Screen, *, file: str, force: bool, lock_timeout: float) -> None
         head,
         force=force,
         lock_timeout=lock_timeout,
-        observe=screen.tell_recovered,
+        observe=screen.tell,
     )
     if is_edited_head(head):
         screen.out("The pushed head was edited by hand; it has a new checksum now.\n")
@@ -144,6 +143,30 @@ def _head(screen: Screen, file: str) -> bytes:
     if len(data) > _LARGEST_HEAD:
         raise WrongUsage(f"{escaped(name)} is not a head of a state: it is larger than 64 MB")
     return data
+
+
+@command.command("new", epilog="Example: segctl state new --forget 3f2b…")
+@click.option(
+    "--forget",
+    "lineage",
+    metavar="LINEAGE",
+    required=True,
+    type=options.Given(),
+    help="The lineage of the lost state, as segctl.lock.yaml names it.",
+)
+@common
+def new(screen: Screen, *, lineage: str) -> None:
+    """Start over after the state was lost.
+
+    Takes the lost state out of segctl.lock.yaml. The next apply creates every segment and
+    adds every member again; adopt what exists with `segctl import` first. Refused while the
+    state is there.
+    """
+    start_over(screen.context(), lineage)
+    screen.out(
+        "This workspace has no state now. The next plan creates every segment and adds every "
+        "member; `segctl import` adopts segments that exist.\n"
+    )
 
 
 @command.command("history", epilog="Example: segctl state history")
@@ -173,7 +196,7 @@ def collect(screen: Screen, *, dry_run: bool, lock_timeout: float) -> None:
         screen.context(),
         dry_run=dry_run,
         lock_timeout=lock_timeout,
-        observe=screen.tell_recovered,
+        observe=screen.tell,
     )
     screen.out(state_view.render_garbage(found, dry_run=dry_run))
 

@@ -78,6 +78,10 @@ class StateDamaged(OperationError):
     """A head, member file or journal is missing, is unreadable or contradicts another."""
 
 
+class WrongState(StateDamaged):
+    """The state is missing, older than its history, or not the one of this workspace."""
+
+
 class StateChanged(OperationError):
     """Another run replaced the head, or broke the lock, after this run read the state."""
 

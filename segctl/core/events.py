@@ -15,6 +15,13 @@ class Recovered:
 
 
 @dataclass(frozen=True, kw_only=True)
+class StateNamed:
+    """The state was named in ``file``, which is made to be committed."""
+
+    file: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class ApplyStarted:
     """All checks passed; the first request is sent next."""
 
@@ -80,7 +87,16 @@ class ApplyEnded:
     interrupted: bool = False
 
 
-Event = Recovered | ApplyStarted | Settling | CreateDone | RequestDone | RateLimited | ApplyEnded
+Event = (
+    Recovered
+    | StateNamed
+    | ApplyStarted
+    | Settling
+    | CreateDone
+    | RequestDone
+    | RateLimited
+    | ApplyEnded
+)
 Observer = Callable[[Event], None]
 
 

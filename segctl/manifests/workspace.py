@@ -25,7 +25,8 @@ _JSON_SUFFIXES = (".json", ".jsonl", ".ndjson")
 _JSON_HEAD = 1 << 16
 _API_VERSION = re.compile(rb"""["']?apiVersion["']?\s*:\s*["']?segctl""", re.IGNORECASE)
 
-_STATE_FOLDER = "segctl.state.d"
+_NO_MANIFESTS = ("segctl.state.d", "segctl.lock.yaml")
+"""What segctl itself writes."""
 
 _PROJECT = """\
 # yaml-language-server: $schema=.segctl/project.schema.json
@@ -146,18 +147,19 @@ def require_workspace(root: Path) -> None:
         raise OperationError(problem.summary.rstrip("."), hint=problem.detail)
 
 
-def state_folder(root: Path) -> Path:
-    """Return the folder of the local state: ``spec.state.path``, else ``root``.
+def state_folder(root: Path) -> tuple[Path, str]:
+    """Return the folder of the local state, and ``spec.state.path`` as written.
 
-    Raises ``InvalidInput`` if ``segctl.yaml`` exists and cannot be parsed, or if the path has a
-    variable: commands of the state take no values for variables.
+    Without that field, they are ``root`` and empty. Raises ``InvalidInput`` if ``segctl.yaml``
+    exists and cannot be parsed, if the path has a variable, as commands of the state take no values
+    for variables, and if it cannot be a folder.
     """
     try:
         content = (root / PROJECT_FILE).read_bytes()
     except OSError:
-        return root
+        return root, ""
     if b"state" not in content and b"\\" not in content:  # no escape can spell it either
-        return root
+        return root, ""
     parsed = parse_file(PROJECT_FILE, content)
     if parsed.diagnostics:
         raise InvalidInput(parsed.diagnostics)
@@ -165,17 +167,17 @@ def state_folder(root: Path) -> Path:
     project = next(projects, None)
     path = lookup(project.data, "spec", "state", "path") if project else None
     if project is None or not isinstance(path, str) or not path.strip():
-        return root
+        return root, ""
     if "${" in path:
         raise InvalidInput([_variable_in_path(project)])
     try:
         folder = root / Path(path).expanduser()
         folder.stat()
     except FileNotFoundError:
-        return folder
+        return folder, path
     except (OSError, RuntimeError, ValueError) as error:
         raise InvalidInput([_bad_path(project, error)]) from None
-    return folder
+    return folder, path
 
 
 def _variable_in_path(project: Document) -> Diagnostic:
@@ -228,7 +230,7 @@ def _find_manifests(
         try:
             with os.scandir(folder) as entries:
                 visible = sorted(
-                    (e for e in entries if e.name[0] != "." and e.name != _STATE_FOLDER),
+                    (e for e in entries if e.name[0] != "." and e.name not in _NO_MANIFESTS),
                     key=lambda e: e.name,
                 )
         except OSError as error:

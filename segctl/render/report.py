@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from segctl.core.events import ApplyEnded, CreateDone, Recovered
+from segctl.core.events import ApplyEnded, CreateDone, Recovered, StateNamed
 from segctl.core.outcomes import Outcome
 from segctl.render.phrases import format_count, format_duration, format_number
 from segctl.render.style import PLAIN, Style, escaped
@@ -86,6 +86,11 @@ def unfinished_line(event: Recovered, *, running: str) -> str:
     if running:
         return f"An apply is at work ({escaped(running)}): {holds}. It records them when it ends."
     return f"An apply was interrupted: {holds}. The next apply records them."
+
+
+def named_line(event: StateNamed) -> str:
+    """Return a line about the file that says which state belongs to the workspace."""
+    return f"Wrote {event.file}, which says which state belongs to this workspace: commit it."
 
 
 def recovered_line(event: Recovered) -> str:

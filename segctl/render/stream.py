@@ -13,6 +13,7 @@ from segctl.core.events import (
     Recovered,
     RequestDone,
     Settling,
+    StateNamed,
 )
 from segctl.core.outcomes import Outcome
 from segctl.plan.model import Change, Finding, Plan
@@ -131,6 +132,8 @@ def event_line(event: Event) -> Line:
                 f"Waiting {format_duration(event.seconds)} before reversing unanswered changes"
             )
             line = _line("info", message, "settling", **vars(event))
+        case StateNamed():
+            line = _line("info", report.named_line(event), "state_named", **vars(event))
         case Recovered():
             message = report.recovered_line(event)
             line = _line("info", message, "recovered", **vars(event))

@@ -13,6 +13,7 @@ from segctl.core.resources import ResourceLimits
 
 if TYPE_CHECKING:
     from segctl.provider.client import Transport
+    from segctl.session.open_state import OpenState
 
 
 _ACCOUNT, _PASSCODE = "CLEVERTAP_ACCOUNT_ID", "CLEVERTAP_PASSCODE"
@@ -39,15 +40,20 @@ class Context:
     limits: ResourceLimits = field(default_factory=ResourceLimits)
     trusted_config: str | None = None
 
-    def backend(self) -> Backend:
-        """Return the backend of the state.
-
-        Raises ``OperationError`` outside of a workspace and for a state that git tracks, and
-        ``InvalidInput`` if ``segctl.yaml`` does not say where the state is.
-        """
+    def open_state(self) -> "OpenState":
+        """Open the state, whichever it is; see ``open_state.open_state`` for the errors."""
         from segctl.session.open_state import open_state  # noqa: PLC0415 - `validate` needs none
 
         return open_state(self.root, clock=self.clock, disk=self.disk)
+
+    def backend(self) -> Backend:
+        """Return the backend of the state that the workspace had, if it had one.
+
+        Raises ``WrongState`` for another one, and what ``open_state`` raises.
+        """
+        state = self.open_state()
+        state.check()
+        return state.backend
 
     @property
     def account(self) -> str | None:

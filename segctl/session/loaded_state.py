@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from segctl.backends.base import Backend, LatestHead
-from segctl.core.errors import StateDamaged
+from segctl.core.errors import WrongState
 from segctl.core.events import Recovered
 from segctl.engine.model import RecordedFiles
 from segctl.state import codec as state_codec
@@ -65,7 +65,7 @@ def load_head(backend: Backend) -> LoadedState:
 
 
 def check_newest(backend: Backend, state: State) -> None:
-    """Raise ``StateDamaged`` if the backend has seen a later head than this one.
+    """Raise ``WrongState`` if the backend has seen a later head than this one.
 
     A head from a backup, a cache or another folder does not know what was sent since.
     """
@@ -73,12 +73,12 @@ def check_newest(backend: Backend, state: State) -> None:
     if latest is None:
         return
     if latest.lineage and latest.lineage != state.lineage:
-        raise StateDamaged(
+        raise WrongState(
             "the state has another lineage than its history: it was copied from another workspace",
             hint=_NOT_NEWEST,
         )
     if state.age < latest.age:
-        raise StateDamaged(
+        raise WrongState(
             f"the state is older than its own history: it is at serial {state.serial}, and serial "
             f"{latest.serial} was written since",
             hint=_NOT_NEWEST,

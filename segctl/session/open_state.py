@@ -1,5 +1,6 @@
 """Find the state of a workspace, and refuse one that a checkout could replace."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from segctl.backends.base import Backend
@@ -9,23 +10,54 @@ from segctl.core.disk import Disk
 from segctl.core.errors import OperationError
 from segctl.core.git import find_checkout, run_git
 from segctl.manifests.workspace import require_workspace, state_folder
+from segctl.session.known_state import check_known_state, record_known_state
 
 
-def open_state(root: Path, *, clock: Clock, disk: Disk) -> Backend:
-    """Return the backend of the state of the workspace ``root``.
+@dataclass(frozen=True, kw_only=True)
+class OpenState:
+    """The backend of the state of the workspace ``root``, and where the state is.
+
+    ``address`` says where, as ``segctl.yaml`` names it, and ``place`` is the folder for messages.
+    """
+
+    root: Path
+    backend: Backend
+    address: str
+    place: str
+    disk: Disk
+
+    def check(self) -> None:
+        """Raise ``WrongState`` unless the state is the one that ``segctl.lock.yaml`` names."""
+        check_known_state(self.root, self.backend, place=self.place)
+
+    def record(self) -> bool:
+        """Name the state in ``segctl.lock.yaml``; return whether that file changed."""
+        return record_known_state(self.root, self.backend, address=self.address, disk=self.disk)
+
+
+def open_state(root: Path, *, clock: Clock, disk: Disk) -> OpenState:
+    """Open the state of the workspace ``root``, without looking into it.
 
     Raises ``OperationError`` outside of a workspace and for a state that git tracks, and
     ``InvalidInput`` if ``segctl.yaml`` does not say where the state is.
     """
-    folder = state_folder(root)
+    folder, written = state_folder(root)
     # A state can be inspected even if segctl.yaml was lost.
     if folder == root and not any((root / name).exists() for name in (HEAD, FOLDER)):
         require_workspace(root)
     if folder != root:
         _check_moved(root, folder)
     _check_not_tracked(folder)
-    prefix = "" if folder == root else f"{folder}/"
-    return LocalBackend(folder, clock=clock, disk=disk, name_prefix=prefix)
+    is_elsewhere = folder != root
+    return OpenState(
+        root=root,
+        backend=LocalBackend(
+            folder, clock=clock, disk=disk, name_prefix=f"{folder}/" if is_elsewhere else ""
+        ),
+        address=f"local:{written}" if written else "local",
+        place=str(folder) if is_elsewhere else "this workspace",
+        disk=disk,
+    )
 
 
 def _check_not_tracked(folder: Path) -> None:

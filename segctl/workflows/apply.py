@@ -1,12 +1,13 @@
 """Apply: plan under the lock or load a saved plan, then ask, send and record."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from segctl.applying.apply import Apply, ApplyResult
 from segctl.backends.base import LockInfo
-from segctl.core.errors import StalePlan
+from segctl.core.errors import StalePlan, WrongState
 from segctl.core.events import Observer, ignore_event
 from segctl.core.stop_signal import StopSignal
 from segctl.manifests.desired import DesiredState
@@ -42,7 +43,7 @@ def apply_workspace(
     """
     # A saved plan keeps the values its variables had.
     desired = load_desired(context, plan_file.read_plan(file).variables if file else variables)
-    with locked_state(context, timeout=lock_timeout, observe=observe) as locked:
+    with _locked(context, lock_timeout, observe, is_saved=file is not None) as locked:
         if file:
             bundle = _load_saved_plan(context, file, desired, locked)
         else:
@@ -63,6 +64,21 @@ def apply_workspace(
             # If the lock was broken, that is the cause: another run removes this one's files.
             locked.backend.check_lock()
             raise
+
+
+@contextmanager
+def _locked(
+    context: Context, timeout: float, observe: Observer, *, is_saved: bool
+) -> Iterator[LockedState]:
+    """Lock the state. A saved plan is stale if it is the wrong one."""
+    with ExitStack() as stack:
+        try:
+            locked = stack.enter_context(locked_state(context, timeout=timeout, observe=observe))
+        except WrongState as error:
+            if is_saved:
+                raise StalePlan(error.message, hint=error.hint) from error
+            raise
+        yield locked
 
 
 def _load_saved_plan(

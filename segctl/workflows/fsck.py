@@ -6,11 +6,12 @@ intact one. Reads every member and writes nothing.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from segctl.backends import journal
 from segctl.backends.base import Backend, EarlierHead
 from segctl.backends.journal import Journal
-from segctl.core.errors import SegctlError, StateDamaged
+from segctl.core.errors import SegctlError, StateDamaged, WrongState
 from segctl.core.events import Recovered
 from segctl.engine.model import Audit
 from segctl.engine.protocols import StateAuditor
@@ -21,6 +22,9 @@ from segctl.session.loaded_state import check_newest, recorded_members
 from segctl.state import codec as state_codec
 from segctl.state.history import StateCheck, StateProblem
 from segctl.state.model import FileRef, MemberSet, SegmentRecord, State
+
+if TYPE_CHECKING:
+    from segctl.session.open_state import OpenState
 
 _RESTORE = "Restore segctl.state.json and segctl.state.d from one backup."
 _RECORD_AGAIN = (
@@ -36,15 +40,18 @@ _EARLIER = "Only a return to this version needs it. It is removed when it is the
 
 def check_state(context: Context) -> StateCheck:
     """Check the state of a workspace. Problems are in the result."""
-    backend = context.backend()
+    state = context.open_state()
     return read_stable(
-        backend, lambda: _check(context, backend), is_conclusive=lambda check: not check.problems
+        state.backend,
+        lambda: _check(context, state),
+        is_conclusive=lambda check: not check.problems,
     )
 
 
-def _check(context: Context, backend: Backend) -> StateCheck:
+def _check(context: Context, state: "OpenState") -> StateCheck:
     with engine_session(context.limits) as session:
-        checker = _Checker(backend, session.open_engine())
+        checker = _Checker(state.backend, session.open_engine())
+        checker.check_known(state)
         checker.check_head()
         checker.check_history()
         checker.check_journal(session, now=context.clock.now())
@@ -83,6 +90,15 @@ class _Checker:
             recovered=self.recovered,
             running=f"process {holder.pid}, {holder.who}" if holder else "",
         )
+
+    def check_known(self, state: "OpenState") -> None:
+        """Check that the state is the one that the workspace had."""
+        try:
+            state.check()
+        except WrongState as error:
+            self._report(error.message, error.hint)
+        except SegctlError:
+            pass  # a damaged head has its own problem
 
     def check_head(self) -> None:
         """Check the current head as far as it is readable."""

@@ -167,8 +167,8 @@ def _check_account(state: State, account: str | None, host: str) -> None:
 
 
 _START_OVER = (
-    " If the workspace was only tried on the emulator, move segctl.state.json and "
-    "segctl.state.d away and start over."
+    " If the workspace was only tried on the emulator, move segctl.state.json, segctl.state.d and "
+    "segctl.lock.yaml away and start over."
 )
 
 

@@ -13,6 +13,7 @@ from segctl.core.errors import OperationError, SegctlError, StateDamaged, WrongU
 from segctl.core.events import Observer, ignore_event
 from segctl.session.context import Context
 from segctl.session.engine_session import engine_session
+from segctl.session.known_state import forget_known_state
 from segctl.session.load import load_state, read_stable
 from segctl.session.loaded_state import write_head
 from segctl.session.locked_state import locked_state
@@ -95,7 +96,7 @@ def list_versions(context: Context) -> tuple[StateVersion, ...]:
 
     A version that cannot be read is included with the reason.
     """
-    backend = context.backend()
+    backend = context.open_state().backend
     found = [_describe_earlier(backend.read_earlier_head(name)) for name in backend.list_history()]
     try:
         stored = backend.read_head()
@@ -146,6 +147,15 @@ def read_state(context: Context) -> State:
     return read_stable(backend, read)
 
 
+def start_over(context: Context, lineage: str) -> None:
+    """Forget that the workspace has the state of this lineage, which was lost.
+
+    Raises ``WrongUsage`` if ``segctl.lock.yaml`` does not name it, or if that state is there.
+    """
+    state = context.open_state()
+    forget_known_state(context.root, state.backend, lineage, disk=context.disk)
+
+
 def force_unlock(context: Context, lock_id: str) -> None:
     """Break the lock with this id."""
-    context.backend().force_unlock(lock_id)
+    context.open_state().backend.force_unlock(lock_id)

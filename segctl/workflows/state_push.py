@@ -51,7 +51,10 @@ def push_state(
     checksum. Raises ``OperationError``, ``StateDamaged``, ``StateLocked``.
     """
     pushed = _decode_pushed(data)
-    with exclusive_lock(context, timeout=lock_timeout) as (backend, session):
+    with exclusive_lock(context, timeout=lock_timeout, observe=observe, any_state=True) as (
+        backend,
+        session,
+    ):
         current = _read_current(context, backend, session, observe)
         if not force:
             _check_follows(pushed, current)
@@ -70,7 +73,7 @@ def read_earlier_head(context: Context, name: str) -> bytes | None:
 
     ``None`` if there is none. Raises ``OperationError`` for one that cannot be read.
     """
-    backend = context.backend()
+    backend = context.open_state().backend
     if name not in backend.list_history():
         return None
     head = backend.read_earlier_head(name)
