@@ -53,7 +53,10 @@ class ApplyResult:
 
 @dataclass(frozen=True)
 class Apply:
-    """One apply of one plan. ``locked`` is the state under the lock."""
+    """One apply of one plan. ``locked`` is the state under the lock.
+
+    Nothing is sent after ``deadline``, a time of the context's clock (monotonic).
+    """
 
     context: Context
     locked: LockedState
@@ -61,6 +64,7 @@ class Apply:
     base_url: str
     observe: Observer
     stop: StopSignal
+    deadline: float | None = None
 
     def run(self, approve: Callable[[Plan], bool]) -> ApplyResult:
         """Run the apply; see ``workflows.apply.apply_workspace`` for its errors."""
@@ -166,6 +170,7 @@ class Apply:
                 observe=self.observe,
                 stop=self.stop,
                 unconfirmed=self._unconfirmed_creates(),
+                deadline=self.deadline,
             )
 
     def _unconfirmed_creates(self) -> frozenset[int]:
@@ -210,6 +215,12 @@ class Apply:
             raise AppliedInPart(sent.refused_credentials, result=result, hint=_SAME_COMMAND)
         if self.stop.is_set and not complete:
             raise Interrupted("interrupted; what was acknowledged is recorded", hint=_SAME_COMMAND)
+        if sent.is_time_over and not complete:
+            raise AppliedInPart(
+                "the time that --max-duration gives is over; what was acknowledged is recorded",
+                result=result,
+                hint="The next run goes on from there.",
+            )
         if sent.stop_reason:
             raise AppliedInPart(
                 f"stopped after many requests in a row without success: {sent.stop_reason}",

@@ -23,13 +23,14 @@ from segctl.provider.client import Provider
 class SendResult:
     """The outcomes of an apply's requests.
 
-    If sending stopped early, ``refused_credentials`` or ``stop_reason`` says why.
+    If sending stopped early, ``refused_credentials``, ``stop_reason`` or ``is_time_over`` says why.
     """
 
     ledger: Ledger
     ended: ApplyEnded
     refused_credentials: str = ""
     stop_reason: str = ""
+    is_time_over: bool = False
 
 
 async def send_requests(
@@ -42,10 +43,12 @@ async def send_requests(
     observe: Observer,
     stop: StopSignal,
     unconfirmed: frozenset[int] = frozenset(),
+    deadline: float | None = None,
 ) -> SendResult:
     """Send everything. ``entries`` are in sending order.
 
-    ``unconfirmed`` are target indexes whose create was sent earlier and got no answer.
+    Nothing leaves after ``deadline``, a time of the clock (monotonic). ``unconfirmed`` are target
+    indexes whose create was sent earlier and got no answer.
     """
     begun = clock.monotonic()
     observe(
@@ -56,7 +59,11 @@ async def send_requests(
         )
     )
     rules = StopRules(
-        stop=stop, hold_requests=provider.hold, max_refused_percent=plan.max_refused_percent
+        stop=stop,
+        hold_requests=provider.hold,
+        max_refused_percent=plan.max_refused_percent,
+        clock=clock,
+        deadline=deadline,
     )
     context = SendContext(
         plan=plan, provider=provider, log=log, clock=clock, observe=observe, rules=rules
@@ -79,6 +86,7 @@ async def send_requests(
         ended=ended,
         refused_credentials=rules.refused_credentials,
         stop_reason=rules.reason,
+        is_time_over=rules.is_time_over,
     )
 
 

@@ -1,4 +1,4 @@
-"""When an apply stops sending early: refused credentials, failures, refusals, a signal."""
+"""When an apply stops sending early: refused credentials, failures, refusals, a signal, time."""
 
 import asyncio
 from collections.abc import Callable
@@ -20,8 +20,8 @@ MIN_SAMPLE = 20
 class StopRules:
     """Watches answers and the stop signal. Once stopped, requests in flight still finish.
 
-    ``hold_requests`` tells the provider to let no further request leave. Create it inside
-    the running event loop.
+    ``hold_requests`` tells the provider to let no further request leave. Nothing is sent after
+    ``deadline``, a time of the ``clock`` (monotonic). Create it inside the running event loop.
     """
 
     def __init__(
@@ -30,9 +30,14 @@ class StopRules:
         stop: StopSignal,
         hold_requests: Callable[[], object],
         max_refused_percent: float,
+        clock: Clock,
+        deadline: float | None = None,
     ) -> None:
         self.refused_credentials = ""
         self.reason = ""
+        self.is_time_over = False
+        self._clock = clock
+        self._deadline = deadline
         self._stop = stop
         self._hold_requests = hold_requests
         self._max_refused_percent = max_refused_percent
@@ -42,10 +47,14 @@ class StopRules:
         self._refused = 0
         self._refused_in_row = 0
         self._any_accepted = False
-        stop.on_set(loop_callback(asyncio.get_running_loop(), self._halted.set))
+        loop = asyncio.get_running_loop()
+        stop.on_set(loop_callback(loop, self._halted.set))
+        if deadline is not None:  # also while a request waits for its turn
+            loop.call_later(max(0.0, deadline - clock.monotonic()), self._check_time)
 
     def is_stopped(self) -> bool:
         """Whether nothing more may be sent."""
+        self._check_time()
         return self._stop.is_set or self._halted.is_set()
 
     def record_answer(self, answer: Answer) -> None:
@@ -88,6 +97,11 @@ class StopRules:
         for task in pending:
             task.cancel()
         await asyncio.gather(*pending, return_exceptions=True)
+
+    def _check_time(self) -> None:
+        if self._deadline is not None and self._clock.monotonic() >= self._deadline:
+            self.is_time_over = True
+            self._halt()
 
     def _halt(self) -> None:
         self._halted.set()

@@ -17,6 +17,7 @@ from segctl.core.errors import WrongUsage
 @options.reread
 @options.identities
 @options.lock_timeout
+@options.max_duration
 @options.limits
 @common
 def command(
@@ -29,6 +30,7 @@ def command(
     reread: bool,
     identities: str | None,
     lock_timeout: float,
+    max_duration: float | None,
 ) -> int:
     """Change CleverTap's segments to what is declared.
 
@@ -48,4 +50,10 @@ def command(
         if not approved:
             check_can_ask("apply")
         run = Run(screen, verb="apply", asks=not approved, saved=file, identities=identities)
-    return run.go(targets=targets, destroy=False, reread=reread, lock_timeout=lock_timeout)
+    return run.go(
+        targets=targets,
+        destroy=False,
+        reread=reread,
+        lock_timeout=lock_timeout,
+        max_seconds=max_duration,
+    )

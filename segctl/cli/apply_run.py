@@ -49,6 +49,7 @@ class Run:
         destroy: bool,
         lock_timeout: float,
         reread: bool = False,
+        max_seconds: float | None = None,
     ) -> int:
         """Run the apply and return the exit code. Raises the errors of ``apply_workspace``."""
         with self._interrupts:
@@ -61,6 +62,7 @@ class Run:
                     destroy=destroy,
                     reread=reread,
                     lock_timeout=lock_timeout,
+                    max_seconds=max_seconds,
                     approve=self.approve,
                     observe=self.observe,
                     stop=self._stop,
@@ -129,12 +131,17 @@ class JsonRun(Run):
         destroy: bool,
         lock_timeout: float,
         reread: bool = False,
+        max_seconds: float | None = None,
     ) -> int:
         """Run the apply and return the exit code. Errors are also written to the stream."""
         self._stream.send(stream.version_line(__version__))
         try:
             return super().go(
-                targets=targets, destroy=destroy, lock_timeout=lock_timeout, reread=reread
+                targets=targets,
+                destroy=destroy,
+                lock_timeout=lock_timeout,
+                reread=reread,
+                max_seconds=max_seconds,
             )
         except SegctlError as error:
             for line in stream.error_lines(error):

@@ -13,6 +13,7 @@ from segctl.cli.screen import Screen
 @options.auto_approve
 @options.identities
 @options.lock_timeout
+@options.max_duration
 @options.limits
 @common
 def command(
@@ -22,6 +23,7 @@ def command(
     auto_approve: bool,
     identities: str | None,
     lock_timeout: float,
+    max_duration: float | None,
 ) -> int:
     """Remove all members of the managed segments.
 
@@ -32,4 +34,6 @@ def command(
     if not auto_approve:
         check_can_ask("destroy", plan="plan --destroy")
     run = Run(screen, verb="destroy", asks=not auto_approve, saved=None, identities=identities)
-    return run.go(targets=targets, destroy=True, lock_timeout=lock_timeout)
+    return run.go(
+        targets=targets, destroy=True, lock_timeout=lock_timeout, max_seconds=max_duration
+    )

@@ -106,6 +106,13 @@ lock_timeout = click.option(
     help="Wait this long for the state's lock: 30s, 5m, or seconds.  [default: 0]",
 )
 
+max_duration = click.option(
+    "--max-duration",
+    type=Duration(),
+    metavar="TIME",
+    help="End within this time, such as 5h, and exit 3 if something is left; the next run goes on.",
+)
+
 targets = click.option(
     "--target",
     "targets",

@@ -23,6 +23,13 @@ if TYPE_CHECKING:
     from segctl.planning.planner import PlanBundle
 
 
+LAST_REQUEST_SECONDS = 60.0
+"""How long a request may wait for its answer: the time limit of the client."""
+
+RECORDING_SECONDS = 30.0
+"""How long merging the outcomes into the state may take."""
+
+
 def apply_workspace(
     context: Context,
     *,
@@ -32,15 +39,22 @@ def apply_workspace(
     destroy: bool = False,
     reread: bool = False,
     lock_timeout: float = 0.0,
+    max_seconds: float | None = None,
     approve: Callable[[Plan], bool],
     observe: Observer = ignore_event,
     stop: StopSignal,
 ) -> ApplyResult:
     """Plan under the lock, or load the plan in ``file``; ask ``approve``, send, record.
 
+    With ``max_seconds``, sending stops so early that the run ends within that time.
+
     Raises ``GuardRefused``, ``StalePlan``, ``StateLocked``, ``CredentialsRefused``,
     ``AppliedInPart``, ``Interrupted``.
     """
+    deadline = None
+    if max_seconds is not None:
+        margin = min(LAST_REQUEST_SECONDS + RECORDING_SECONDS, max_seconds / 2)
+        deadline = context.clock.monotonic() + max_seconds - margin
     # A saved plan keeps the values its variables had.
     desired = load_desired(context, plan_file.read_plan(file).variables if file else variables)
     with _locked(context, lock_timeout, observe, is_saved=file is not None) as locked:
@@ -57,7 +71,7 @@ def apply_workspace(
                 reread=reread,
                 purpose="send",
             )
-        apply = Apply(context, locked, bundle, desired.project.base_url, observe, stop)
+        apply = Apply(context, locked, bundle, desired.project.base_url, observe, stop, deadline)
         try:
             return apply.run(approve)
         except Exception:

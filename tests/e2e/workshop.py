@@ -136,6 +136,7 @@ class Workshop:
         destroy: bool = False,
         stop: StopSignal | None = None,
         events: list[Event] | None = None,
+        max_seconds: float | None = None,
     ) -> ApplyResult:
         """Apply with approval."""
         return apply_workspace(
@@ -147,6 +148,7 @@ class Workshop:
             approve=_yes,
             observe=(events if events is not None else []).append,
             stop=stop or StopSignal(),
+            max_seconds=max_seconds,
         )
 
     def apply_until_done(self, *, most: int = 12) -> int:
