@@ -39,6 +39,7 @@ class Run:
         self._saved = saved
         self._identities = identities
         self._progress = progress or for_people(screen, time.monotonic)
+        self._place = ""
         self._stop = StopSignal()
         self._interrupts = Interrupts(self._stop)
 
@@ -78,6 +79,7 @@ class Run:
     def approve(self, plan: Plan) -> bool:
         """Show the plan and ask for ``yes``, unless approval was given in advance."""
         self._show(plan)
+        self._place = f" in {escaped(plan.env_name)}" if plan.env_name else ""
         if self._asks and not self._answered_yes():
             self._screen.out(f"\n{self._verb.title()} cancelled.\n")
             return False
@@ -89,7 +91,7 @@ class Run:
         self._progress(event)
         if isinstance(event, ApplyEnded):
             style = self._screen.out_style
-            self._screen.out("\n" + report.end_report(event, style=style))
+            self._screen.out("\n" + report.end_report(event, place=self._place, style=style))
 
     def _show(self, plan: Plan) -> None:
         style = self._screen.out_style
@@ -108,7 +110,7 @@ class Run:
     def _answered_yes(self) -> bool:
         style = self._screen.out_style
         self._screen.out(
-            f"\n{style.bold(f'Do you want to {self._verb} this?')}\n"
+            f"\n{style.bold(f'Do you want to {self._verb} this{self._place}?')}\n"
             "  segctl will send the changes shown above. Only 'yes' is taken for a yes.\n\n"
             f"  {style.bold('Enter a value:')} "
         )

@@ -49,6 +49,14 @@ _COMMON = (
         help="Set a variable. Can be repeated.",
     ),
     click.option(
+        "-e",
+        "--env",
+        "env_name",
+        metavar="NAME",
+        type=Given(),
+        help="Choose one of spec.environments. Also SEGCTL_ENV.",
+    ),
+    click.option(
         "--trusted-config",
         metavar="FILE|REF",
         type=Given(),
@@ -78,6 +86,7 @@ def common(function: Callable[Concatenate[Screen, P], R]) -> Callable[..., R]:
         screen.command = click.get_current_context().command_path.partition(" ")[2]
         screen.variables = values.pop("variables")
         screen.trusted_config = values.pop("trusted_config")
+        screen.env_name = values.pop("env_name")
         screen.no_color = values.pop("no_color") or screen.no_color
         _log(values.pop("log_level"), screen)
         return function(screen, *args, **kwargs)

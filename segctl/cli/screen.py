@@ -21,7 +21,7 @@ _RUNNER_MARK = re.compile(r"##(?=\[|vso\[)")
 """What GitHub and Azure take for the beginning of a command anywhere in a line."""
 
 _MEMORY, _TEMP_DIR = "SEGCTL_MEMORY_LIMIT", "SEGCTL_TEMP_DIR"
-_TRUSTED_CONFIG = "SEGCTL_TRUSTED_CONFIG"
+_TRUSTED_CONFIG, _ENV = "SEGCTL_TRUSTED_CONFIG", "SEGCTL_ENV"
 
 
 class Screen:
@@ -34,6 +34,7 @@ class Screen:
         self.folder = "."
         self.variables: Mapping[str, str] = {}
         self.trusted_config: str | None = None
+        self.env_name: str | None = None
         self.no_color = no_color
         self.command = ""
         self.debug = False
@@ -82,14 +83,16 @@ class Screen:
         from segctl.core.clock import SystemClock  # noqa: PLC0415 - as above
         from segctl.session.context import Context  # noqa: PLC0415 - as above
 
+        env_name = self._named(self.env_name, _ENV) or ""
         return Context(
             root=self.path(),
             environment=os.environ,
             clock=SystemClock(),
             chance=random.random,
-            command=f"segctl {self.command}",
+            command=f"segctl {self.command}" + (f" -e {env_name}" if env_name else ""),
             limits=self._limits(),
-            trusted_config=self._trusted_config(),
+            trusted_config=self._named(self.trusted_config, _TRUSTED_CONFIG),
+            env_name=env_name,
         )
 
     def _limits(self) -> "ResourceLimits":
@@ -114,12 +117,13 @@ class Screen:
             )
         return ResourceLimits(memory=memory, folder=path)
 
-    def _trusted_config(self) -> str | None:
-        named = self.trusted_config or os.environ.get(_TRUSTED_CONFIG)
+    def _named(self, option: str | None, variable: str) -> str | None:
+        """Return the value of an option, or else of its variable, which must not be empty."""
+        named = option or os.environ.get(variable)
         if named == "":
             from segctl.core.errors import WrongUsage  # noqa: PLC0415 - --help needs none
 
-            raise WrongUsage(f"{_TRUSTED_CONFIG} is empty", hint="Set it, or unset it.")
+            raise WrongUsage(f"{variable} is empty", hint="Set it, or unset it.")
         return named
 
     def _style(self, stream: TextIO) -> "Style":

@@ -57,6 +57,7 @@ def assemble_desired_state(
     digest: str,
     passed_over: tuple[str, ...] = (),
     is_trusted: bool = False,
+    env_name: str = "",
 ) -> desired.DesiredState:
     """Build the desired state. ``base_url`` overrides the project's, unless it is empty."""
     guards = project.spec.guards
@@ -64,7 +65,7 @@ def assemble_desired_state(
     managed = tuple(s.address for s in segments if s.managed)
     patterns = _kind_patterns(project.spec)
     return desired.DesiredState(
-        project=replace(_settings(project, base_url), is_trusted=is_trusted),
+        project=replace(_settings(project, base_url), is_trusted=is_trusted, env_name=env_name),
         segments=tuple(segments),
         loads=tuple(
             _with_patterns(load, patterns)

@@ -13,6 +13,7 @@ from segctl.manifests.classify import classify_documents
 from segctl.manifests.declarations import kind_of
 from segctl.manifests.desired import DesiredState
 from segctl.manifests.documents import KINDS, ProjectDocument
+from segctl.manifests.environments import check_environments, environment_names, select_environment
 from segctl.manifests.explain import explain_errors
 from segctl.manifests.trust import TrustedCopy, check_trusted
 from segctl.manifests.validate import check_base_url, check_documents, check_project
@@ -29,13 +30,15 @@ class CompileResult:
     """The desired state, or ``None`` if a diagnostic is an error.
 
     ``passed_over`` are the documents of other tools, as ``file:line``. ``allowed_folders`` are the
-    folders outside the workspace that the Project lets sources read.
+    folders outside the workspace that the Project lets sources read. ``environments`` are the names
+    of those that can be chosen.
     """
 
     desired: DesiredState | None
     diagnostics: tuple[Diagnostic, ...]
     passed_over: tuple[str, ...]
     allowed_folders: tuple[str, ...] = ()
+    environments: tuple[str, ...] = ()
 
 
 def compile_files(
@@ -44,13 +47,14 @@ def compile_files(
     variables: Mapping[str, str],
     environment: Mapping[str, str],
     trusted: TrustedCopy | None = None,
+    env_name: str = "",
 ) -> CompileResult:
     """Compile the YAML files of a workspace. Keys are their paths relative to its root.
 
     ``variables`` are the values set by ``--var``. From ``environment``, ``SEGCTL_VAR_…`` and
     ``CLEVERTAP_BASE_URL`` are read. Settings that the ``trusted`` copy does not have are warnings.
-    All problems are in the result, sorted by file and line. Raises ``OperationError`` if the copy
-    has no Project.
+    ``env_name`` is the chosen environment, empty for none. All problems are in the result, sorted
+    by file and line. Raises ``OperationError`` if the copy has no Project.
     """
     parsed = {file: parse_file(file, content) for file, content in files.items()}
     diagnostics = [d for p in parsed.values() for d in p.diagnostics]
@@ -60,6 +64,15 @@ def compile_files(
     has_problems = any(d.location and d.location.file == PROJECT_FILE for d in diagnostics)
     project, problems = _find_project(manifests, PROJECT_FILE in files and not has_problems)
     diagnostics += problems
+    declared = manifests
+    names: tuple[str, ...] = ()
+    if project:
+        names = environment_names(project)
+        diagnostics += check_environments(project)
+        chosen, problems = select_environment(project, env_name)
+        diagnostics += problems
+        manifests = tuple(chosen if d is project else d for d in manifests)
+        project = chosen
     values, problems = resolve_variables(project, variables, environment)
     diagnostics += problems
     filled = [fill_variables(document, values) for document in manifests]
@@ -73,7 +86,7 @@ def compile_files(
     diagnostics += check_base_url(base_url, BASE_URL_VARIABLE, None) if base_url else ()
     if trusted and project:
         own, _ = fill_variables(project, values)
-        diagnostics += check_trusted(own, trusted, variables, environment)
+        diagnostics += check_trusted(own, trusted, variables, environment, env_name=env_name)
     desired = None
     if projects and not any(d.severity is Severity.ERROR for d in diagnostics):
         desired = assemble_desired_state(
@@ -82,7 +95,8 @@ def compile_files(
             variables=values.values,
             base_url=base_url,
             is_trusted=trusted is not None,
-            digest=_digest(manifests),
+            digest=_digest(declared, env_name),
+            env_name=env_name,
             passed_over=classified.passed_over,
         )
     return CompileResult(
@@ -90,6 +104,7 @@ def compile_files(
         diagnostics=sort_diagnostics(diagnostics),
         passed_over=classified.passed_over,
         allowed_folders=tuple(folder for p in projects for folder in p.spec.allow_folders),
+        environments=names,
     )
 
 
@@ -152,8 +167,8 @@ def _validate(documents: Iterable[Document]) -> tuple[list[ValidDocument], list[
     return valid, diagnostics
 
 
-def _digest(manifests: Iterable[Document]) -> str:
-    """Return a digest of the content before variables are filled in.
+def _digest(manifests: Iterable[Document], env_name: str) -> str:
+    """Return a digest of the content before variables are filled in, and of the environment.
 
     Formatting, files and the order of documents do not change it.
     """
@@ -161,4 +176,5 @@ def _digest(manifests: Iterable[Document]) -> str:
         hashlib.sha256(json.dumps(d.data, sort_keys=True, separators=(",", ":")).encode()).digest()
         for d in manifests
     )
-    return f"sha256:{hashlib.sha256(b''.join(digests)).hexdigest()}"
+    content = b"".join(digests) + env_name.encode()
+    return f"sha256:{hashlib.sha256(content).hexdigest()}"

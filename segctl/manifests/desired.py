@@ -288,7 +288,8 @@ class Connection:
 class ProjectSettings:
     """The settings in ``segctl.yaml``, with defaults for those left out.
 
-    ``is_trusted`` says that they were compared with a trusted copy.
+    ``is_trusted`` says that they were compared with a trusted copy. ``env_name`` is the chosen
+    environment, empty if there is none.
     """
 
     name: str
@@ -305,6 +306,7 @@ class ProjectSettings:
     query_limits: QueryLimits = QueryLimits()
     patterns: Mapping[Kind, str] = field(default_factory=dict)
     is_trusted: bool = False
+    env_name: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

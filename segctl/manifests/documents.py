@@ -167,6 +167,23 @@ class QuerySettings(Section):
     )
 
 
+class EnvironmentSpec(Section):
+    """What differs in one environment."""
+
+    provider: Provider = Field(
+        default=Provider(), description="Fields of spec.provider for this environment."
+    )
+    state: StateSettings = Field(
+        default=StateSettings(), description="Where this environment keeps its state."
+    )
+    variables: dict[VariableName, Text] = Field(
+        default={}, description="Values of variables that spec.variables declares."
+    )
+    guards: ProjectGuards = Field(
+        default=ProjectGuards(), description="Fields of spec.guards for this environment."
+    )
+
+
 class ProjectSpec(Section):
     """The settings of a workspace."""
 
@@ -180,6 +197,11 @@ class ProjectSpec(Section):
     )
     rejects: RejectSettings = Field(
         default=RejectSettings(), description="Memberships that CleverTap refused."
+    )
+    environments: dict[Name, EnvironmentSpec] = Field(
+        default={},
+        description="Environments such as staging and production, by name. A command chooses one "
+        "with -e or SEGCTL_ENV.",
     )
     suppress: list[MemberSource] = Field(
         default=[], description="Sources of users to leave out of every managed segment."

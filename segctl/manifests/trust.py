@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from segctl.core.diagnostics import Diagnostic, Severity
 from segctl.core.errors import OperationError
 from segctl.manifests.declarations import kind_of
+from segctl.manifests.environments import select_environment
 from segctl.manifests.variables import fill_variables, resolve_variables
 from segctl.manifests.yaml_reader import parse_file
 from segctl.manifests.yaml_tree import Document, Map, Seq, Value, lookup
@@ -36,13 +37,16 @@ def check_trusted(
     trusted: TrustedCopy,
     variables: Mapping[str, str],
     environment: Mapping[str, str],
+    *,
+    env_name: str = "",
 ) -> Iterator[Diagnostic]:
     """Yield the settings of a Project that the trusted copy does not have.
 
     ``variables`` are the values set by ``--var``. The Project has its variables filled in, and the
     copy gets the same values, but its own defaults. Raises ``OperationError`` if it has no Project.
     """
-    copy = _project_of(trusted)
+    # Without this environment, the copy is the Project without any, and so differs.
+    copy, _ = select_environment(_project_of(trusted), env_name)
     values, _ = resolve_variables(copy, variables, environment)
     filled, _ = fill_variables(copy, values)
     for name in _LISTS:

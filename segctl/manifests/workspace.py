@@ -15,6 +15,7 @@ from segctl.core.errors import InvalidInput, OperationError
 from segctl.manifests.compile import PROJECT_FILE, compile_files, sort_diagnostics
 from segctl.manifests.declarations import kind_of
 from segctl.manifests.desired import DesiredState
+from segctl.manifests.environments import select_environment
 from segctl.manifests.schema import schema_text
 from segctl.manifests.trust import TrustedCopy
 from segctl.manifests.yaml_reader import MAX_BYTES, parse_file, too_large
@@ -80,13 +81,15 @@ class LoadedWorkspace:
     """A workspace, read and compiled.
 
     ``desired`` is ``None`` if one of the ``diagnostics`` is an error. ``passed_over`` are the
-    documents of other tools, as ``file:line``. ``files`` is the number of files read.
+    documents of other tools, as ``file:line``. ``files`` is the number of files read, and
+    ``environments`` are the names of those that can be chosen.
     """
 
     desired: DesiredState | None
     diagnostics: tuple[Diagnostic, ...]
     passed_over: tuple[str, ...]
     files: int
+    environments: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,11 +111,13 @@ def load_workspace(
     variables: Mapping[str, str],
     environment: Mapping[str, str],
     trusted: TrustedCopy | None = None,
+    env_name: str = "",
 ) -> LoadedWorkspace:
     """Read and compile the workspace at ``root``. All problems are in the result.
 
     ``variables`` are the values set by ``--var``. From ``environment``, ``SEGCTL_VAR_…`` and
     ``CLEVERTAP_BASE_URL`` are read. Settings that the ``trusted`` copy does not have are warnings.
+    ``env_name`` is the chosen environment, empty for none.
     """
     if _is_outside_workspaces(root):
         return LoadedWorkspace(
@@ -120,7 +125,11 @@ def load_workspace(
         )
     read = read_manifests(root)
     compiled = compile_files(
-        read.contents, variables=variables, environment=environment, trusted=trusted
+        read.contents,
+        variables=variables,
+        environment=environment,
+        trusted=trusted,
+        env_name=env_name,
     )
     allowed = [(root / folder).resolve() for folder in compiled.allowed_folders]
     problems = [
@@ -137,6 +146,7 @@ def load_workspace(
         diagnostics=sort_diagnostics([*problems, *compiled.diagnostics]),
         passed_over=compiled.passed_over,
         files=len(read.contents),
+        environments=compiled.environments,
     )
 
 
@@ -147,24 +157,29 @@ def require_workspace(root: Path) -> None:
         raise OperationError(problem.summary.rstrip("."), hint=problem.detail)
 
 
-def state_folder(root: Path) -> tuple[Path, str]:
+def state_folder(root: Path, env_name: str = "") -> tuple[Path, str]:
     """Return the folder of the local state, and ``spec.state.path`` as written.
 
     Without that field, they are ``root`` and empty. Raises ``InvalidInput`` if ``segctl.yaml``
     exists and cannot be parsed, if the path has a variable, as commands of the state take no values
-    for variables, and if it cannot be a folder.
+    for variables, if it cannot be a folder, and if the environment is not chosen well.
     """
     try:
         content = (root / PROJECT_FILE).read_bytes()
     except OSError:
         return root, ""
-    if b"state" not in content and b"\\" not in content:  # no escape can spell it either
+    has_fields = b"state" in content or b"environments" in content
+    if not has_fields and not env_name and b"\\" not in content:  # no escape can spell them
         return root, ""
     parsed = parse_file(PROJECT_FILE, content)
     if parsed.diagnostics:
         raise InvalidInput(parsed.diagnostics)
     projects = (d for d in parsed.documents if isinstance(d.data, Map) and kind_of(d) == "Project")
     project = next(projects, None)
+    if project:
+        project, problems = select_environment(project, env_name)
+        if problems:
+            raise InvalidInput(problems)
     path = lookup(project.data, "spec", "state", "path") if project else None
     if project is None or not isinstance(path, str) or not path.strip():
         return root, ""

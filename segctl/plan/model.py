@@ -207,7 +207,7 @@ class Plan:
     next plan compares the sources that take members away with. ``made_at`` (seconds since 1970)
     and ``commit`` say when and from what it was made; they do not count in a comparison of plans.
     For the rest of a plan that was applied in part, ``remaining`` counts the membership changes to
-    send; ``changes`` are those of the whole plan.
+    send; ``changes`` are those of the whole plan. ``env_name`` is the environment, empty for none.
     """
 
     lineage: str
@@ -238,6 +238,7 @@ class Plan:
     made_at: float = field(default=0.0, compare=False, metadata=OPTIONAL)
     commit: str = field(default="", compare=False, metadata=OPTIONAL)
     remaining: int | None = field(default=None, metadata=OPTIONAL)
+    env_name: str = field(default="", metadata=OPTIONAL)
 
     def count(self, *actions: Action) -> int:
         """Count the changes that have one of these actions."""

@@ -391,6 +391,7 @@ def _assemble_plan(
         serial=state.serial,
         account=state.account or options.account,
         host=options.host,
+        env_name=desired.project.env_name,
         workspace_digest=desired.digest,
         digest="",
         segctl_version=__version__,

@@ -45,6 +45,7 @@ def made_object(plan: Plan) -> dict[str, Any]:
         "commit": plan.commit or None,
         "account": plan.account,
         "host": plan.host,
+        "environment": plan.env_name or None,
         "variables": dict(plan.variables),
     }
 

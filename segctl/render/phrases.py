@@ -169,7 +169,8 @@ def plan_line(plan: Plan) -> str:
         for action in (Action.ADOPT, Action.FORGET)
         if plan.count(action)
     ]
-    return f"Plan: {', '.join(parts)}."
+    name = f"Plan for {escaped(plan.env_name)}" if plan.env_name else "Plan"
+    return f"{name}: {', '.join(parts)}."
 
 
 def members_line(plan: Plan) -> str:
@@ -202,7 +203,7 @@ def saved_plan_lines(plan: Plan, name: str) -> Iterator[str]:
             f"{changes}, in {format_count(plan.requests.update, 'request')}, about "
             f"{format_duration(plan.estimate.seconds)}."
         )
-        yield plan_line(plan).replace("Plan:", "The whole plan:", 1)
+        yield plan_line(plan).replace("Plan", "The whole plan", 1)
     if origin := origin_line(plan):
         yield origin
 
@@ -244,10 +245,11 @@ def _patterns(plan: Plan) -> str:
 
 
 def origin_line(plan: Plan) -> str:
-    """Return from what the plan was made, if it has variables or CI names its commit."""
-    if not (plan.commit or plan.variables):
+    """Return from what the plan was made: environment, variables, or the commit that CI names."""
+    if not (plan.commit or plan.variables or plan.env_name):
         return ""
-    parts = [f"for account {escaped(plan.account)}"] if plan.account else []
+    parts = [f"for environment {escaped(plan.env_name)}"] if plan.env_name else []
+    parts += [f"for account {escaped(plan.account)}"] if plan.account else []
     if plan.commit:
         parts.append(f"from commit {plan.commit[:12]}")
     if plan.made_at:

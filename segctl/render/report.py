@@ -15,9 +15,12 @@ _OUTCOME_VERBS = {
 }
 
 
-def end_report(ended: ApplyEnded, *, style: Style = PLAIN) -> str:
-    """Return the final report: a headline, the requests by outcome, and what happens next."""
-    lines = [_headline(ended, style), f"  Requests: {outcome_counts(ended)}."]
+def end_report(ended: ApplyEnded, *, place: str = "", style: Style = PLAIN) -> str:
+    """Return the final report: a headline, the requests by outcome, and what happens next.
+
+    ``place`` is the environment as the end of a sentence, empty if there is none.
+    """
+    lines = [_headline(ended, place, style), f"  Requests: {outcome_counts(ended)}."]
     lines += [f"  {line}" for line in _advice(ended)]
     return "\n".join(lines) + "\n"
 
@@ -40,9 +43,9 @@ def is_complete(ended: ApplyEnded) -> bool:
     return not left and not ended.not_created and not ended.interrupted
 
 
-def _headline(ended: ApplyEnded, style: Style) -> str:
+def _headline(ended: ApplyEnded, place: str, style: Style) -> str:
     changes = format_count(ended.changes, "membership change")
-    took = f"{changes} acknowledged in {format_duration(ended.seconds)}."
+    took = f"{changes} acknowledged{place} in {format_duration(ended.seconds)}."
     if is_complete(ended):
         return f"{style.green(style.bold('Apply complete.'))} {took}"
     if ended.interrupted:

@@ -27,7 +27,8 @@ class Context:
     returns random numbers in [0, 1). ``disk`` writes everything durable. ``transport`` carries
     requests to the service; ``None`` is the network. ``limits`` bounds memory and temporary files.
     ``command`` is the command line as other runs see it in the lock. ``trusted_config`` is the
-    file or the revision that has the trusted copy of ``segctl.yaml``.
+    file or the revision that has the trusted copy of ``segctl.yaml``, and ``env_name`` the chosen
+    environment, empty for none.
     """
 
     root: Path
@@ -39,12 +40,13 @@ class Context:
     transport: "Transport | None" = None
     limits: ResourceLimits = field(default_factory=ResourceLimits)
     trusted_config: str | None = None
+    env_name: str = ""
 
     def open_state(self) -> "OpenState":
         """Open the state, whichever it is; see ``open_state.open_state`` for the errors."""
         from segctl.session.open_state import open_state  # noqa: PLC0415 - `validate` needs none
 
-        return open_state(self.root, clock=self.clock, disk=self.disk)
+        return open_state(self.root, env_name=self.env_name, clock=self.clock, disk=self.disk)
 
     def backend(self) -> Backend:
         """Return the backend of the state that the workspace had, if it had one.

@@ -9,18 +9,18 @@ from segctl.backends.base import Backend
 from segctl.core.disk import Disk, read_file
 from segctl.core.errors import OperationError, SegctlError, WrongState, WrongUsage
 from segctl.state import codec as state_codec
-from segctl.state.known_states import DEFAULT, FILE, KnownState, decode, encode
+from segctl.state.known_states import FILE, KnownState, decode, encode
 
 _LOG = logging.getLogger(__name__)
 
 
-def check_known_state(root: Path, backend: Backend, *, place: str) -> None:
+def check_known_state(root: Path, backend: Backend, *, name: str, place: str) -> None:
     """Raise ``WrongState`` unless the state is the one that the workspace had.
 
-    ``place`` is where the state should be. Raises ``InvalidInput`` for a damaged
-    ``segctl.lock.yaml``.
+    ``name`` is its name in ``segctl.lock.yaml``, and ``place`` where it should be. Raises
+    ``InvalidInput`` for a damaged ``segctl.lock.yaml``.
     """
-    known = _read(root).get(DEFAULT)
+    known = _read(root).get(name)
     if known is None:
         return
     stored = backend.read_head()
@@ -42,7 +42,9 @@ def check_known_state(root: Path, backend: Backend, *, place: str) -> None:
         )
 
 
-def record_known_state(root: Path, backend: Backend, *, address: str, disk: Disk) -> bool:
+def record_known_state(
+    root: Path, backend: Backend, *, name: str, address: str, disk: Disk
+) -> bool:
     """Write which state belongs to the workspace, and return whether the file changed.
 
     ``address`` is where the state is. A file that cannot be written is a warning: the state itself
@@ -51,7 +53,7 @@ def record_known_state(root: Path, backend: Backend, *, address: str, disk: Disk
     try:
         stored = backend.read_raw_head()
         states = _read(root)
-        known = states.get(DEFAULT)
+        known = states.get(name)
         if stored is None or (known and _is_current(known, stored.data, address)):
             return False
         state = state_codec.decode(stored.data)
@@ -60,20 +62,22 @@ def record_known_state(root: Path, backend: Backend, *, address: str, disk: Disk
         )
         if current == known:
             return False
-        _write(root, {**states, DEFAULT: current}, disk)
+        _write(root, {**states, name: current}, disk)
     except SegctlError as error:
         _LOG.warning("%s was not written: %s", FILE, error.message)
         return False
     return True
 
 
-def forget_known_state(root: Path, backend: Backend, lineage: str, *, disk: Disk) -> None:
+def forget_known_state(
+    root: Path, backend: Backend, lineage: str, *, name: str, disk: Disk
+) -> None:
     """Take the state of this lineage out of ``segctl.lock.yaml``.
 
     Raises ``WrongUsage`` if it is not named there, or if it is the state that is there.
     """
     states = _read(root)
-    known = states.get(DEFAULT)
+    known = states.get(name)
     if known is None or known.lineage != lineage:
         named = f"it names {known.lineage}" if known else "it names no state"
         raise WrongUsage(f"{FILE} does not name the lineage {lineage}; {named}")
@@ -84,7 +88,7 @@ def forget_known_state(root: Path, backend: Backend, lineage: str, *, disk: Disk
             hint="There is nothing to start over. To start over all the same, move "
             "segctl.state.json and segctl.state.d away first.",
         )
-    _write(root, {name: state for name, state in states.items() if name != DEFAULT}, disk)
+    _write(root, {n: state for n, state in states.items() if n != name}, disk)
 
 
 def _is_current(known: KnownState, head: bytes, address: str) -> bool:

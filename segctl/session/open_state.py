@@ -11,16 +11,19 @@ from segctl.core.errors import OperationError
 from segctl.core.git import find_checkout, run_git
 from segctl.manifests.workspace import require_workspace, state_folder
 from segctl.session.known_state import check_known_state, record_known_state
+from segctl.state.known_states import DEFAULT
 
 
 @dataclass(frozen=True, kw_only=True)
 class OpenState:
     """The backend of the state of the workspace ``root``, and where the state is.
 
-    ``address`` says where, as ``segctl.yaml`` names it, and ``place`` is the folder for messages.
+    ``name`` is its name in ``segctl.lock.yaml``. ``address`` says where, as ``segctl.yaml`` names
+    it, and ``place`` is the folder for messages.
     """
 
     root: Path
+    name: str
     backend: Backend
     address: str
     place: str
@@ -28,20 +31,22 @@ class OpenState:
 
     def check(self) -> None:
         """Raise ``WrongState`` unless the state is the one that ``segctl.lock.yaml`` names."""
-        check_known_state(self.root, self.backend, place=self.place)
+        check_known_state(self.root, self.backend, name=self.name, place=self.place)
 
     def record(self) -> bool:
         """Name the state in ``segctl.lock.yaml``; return whether that file changed."""
-        return record_known_state(self.root, self.backend, address=self.address, disk=self.disk)
+        return record_known_state(
+            self.root, self.backend, name=self.name, address=self.address, disk=self.disk
+        )
 
 
-def open_state(root: Path, *, clock: Clock, disk: Disk) -> OpenState:
-    """Open the state of the workspace ``root``, without looking into it.
+def open_state(root: Path, *, env_name: str, clock: Clock, disk: Disk) -> OpenState:
+    """Open the state of the workspace ``root`` in an environment, without looking into it.
 
     Raises ``OperationError`` outside of a workspace and for a state that git tracks, and
     ``InvalidInput`` if ``segctl.yaml`` does not say where the state is.
     """
-    folder, written = state_folder(root)
+    folder, written = state_folder(root, env_name)
     # A state can be inspected even if segctl.yaml was lost.
     if folder == root and not any((root / name).exists() for name in (HEAD, FOLDER)):
         require_workspace(root)
@@ -51,6 +56,7 @@ def open_state(root: Path, *, clock: Clock, disk: Disk) -> OpenState:
     is_elsewhere = folder != root
     return OpenState(
         root=root,
+        name=env_name or DEFAULT,
         backend=LocalBackend(
             folder, clock=clock, disk=disk, name_prefix=f"{folder}/" if is_elsewhere else ""
         ),

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -55,8 +56,11 @@ def apply_workspace(
     if max_seconds is not None:
         margin = min(LAST_REQUEST_SECONDS + RECORDING_SECONDS, max_seconds / 2)
         deadline = context.clock.monotonic() + max_seconds - margin
-    # A saved plan keeps the values its variables had.
-    desired = load_desired(context, plan_file.read_plan(file).variables if file else variables)
+    if file:
+        # A saved plan keeps its environment, and the values its variables had.
+        saved = plan_file.read_plan(file)
+        context, variables = _in_environment(context, saved), saved.variables
+    desired = load_desired(context, variables)
     with _locked(context, lock_timeout, observe, is_saved=file is not None) as locked:
         if file:
             bundle = _load_saved_plan(context, file, desired, locked)
@@ -78,6 +82,17 @@ def apply_workspace(
             # If the lock was broken, that is the cause: another run removes this one's files.
             locked.backend.check_lock()
             raise
+
+
+def _in_environment(context: Context, saved: Plan) -> Context:
+    """Return the context in the environment of a saved plan. Raises ``StalePlan`` for another."""
+    if context.env_name and context.env_name != saved.env_name:
+        raise StalePlan(
+            f"the plan was made for {saved.env_name or 'no environment'}, and this is "
+            f"{context.env_name}",
+            hint="Leave -e and SEGCTL_ENV out: the plan says where it goes.",
+        )
+    return replace(context, env_name=saved.env_name)
 
 
 @contextmanager

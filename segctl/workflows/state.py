@@ -153,7 +153,7 @@ def start_over(context: Context, lineage: str) -> None:
     Raises ``WrongUsage`` if ``segctl.lock.yaml`` does not name it, or if that state is there.
     """
     state = context.open_state()
-    forget_known_state(context.root, state.backend, lineage, disk=context.disk)
+    forget_known_state(context.root, state.backend, lineage, name=state.name, disk=context.disk)
 
 
 def force_unlock(context: Context, lock_id: str) -> None:

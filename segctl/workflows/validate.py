@@ -7,6 +7,7 @@ from pathlib import Path
 from segctl.core.diagnostics import Severity
 from segctl.core.errors import InvalidInput
 from segctl.manifests import workspace
+from segctl.manifests.compile import sort_diagnostics
 from segctl.manifests.desired import DesiredState
 from segctl.manifests.trust import NOT_TRUSTED
 from segctl.session.context import Context
@@ -24,12 +25,26 @@ def create_workspace(folder: Path) -> tuple[str, ...]:
 def validate_workspace(
     context: Context, *, variables: Mapping[str, str]
 ) -> workspace.LoadedWorkspace:
-    """Read and check the workspace. Raises ``OperationError`` for a bad trusted copy."""
+    """Read and check the workspace, in every environment if none is chosen.
+
+    Raises ``OperationError`` for a bad trusted copy.
+    """
+    loaded = _load(context, variables)
+    if context.env_name or not loaded.environments:
+        return loaded
+    each = [_load(replace(context, env_name=name), variables) for name in loaded.environments]
+    broken = next((one for one in each if one.desired is None), each[0])
+    diagnostics = [diagnostic for one in each for diagnostic in one.diagnostics]
+    return replace(broken, diagnostics=sort_diagnostics(diagnostics))
+
+
+def _load(context: Context, variables: Mapping[str, str]) -> workspace.LoadedWorkspace:
     return workspace.load_workspace(
         context.root,
         variables=variables,
         environment=context.environment,
         trusted=find_trusted_copy(context.root, context.trusted_config, context.environment),
+        env_name=context.env_name,
     )
 
 
@@ -48,7 +63,7 @@ def load_desired(context: Context, variables: Mapping[str, str]) -> DesiredState
 
     Raises ``InvalidInput``, also for settings that the trusted copy does not have.
     """
-    loaded = validate_workspace(context, variables=variables)
+    loaded = _load(context, variables)
     if loaded.desired is None:
         raise InvalidInput(loaded.diagnostics)
     refused = [d for d in loaded.diagnostics if d.code == NOT_TRUSTED]

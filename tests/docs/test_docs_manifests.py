@@ -39,6 +39,7 @@ TABLES: dict[str, type[BaseModel]] = {
     "spec.provider": documents.Provider,
     "spec.queries": documents.QuerySettings,
     "spec.state": documents.StateSettings,
+    "spec.environments.NAME": documents.EnvironmentSpec,
     "spec.guards": documents.ProjectGuards,
     "spec.rejects": documents.RejectSettings,
     "spec.connections.NAME": documents.Connection,
@@ -96,7 +97,7 @@ def test_every_example_validates_and_plans(
         r"^```yaml\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
     )
     files = {f"{n}.yaml": block for n, block in enumerate(blocks) if "kind: Project" not in block}
-    (project,) = (block for block in blocks if "kind: Project" in block)
+    project, environments = (block for block in blocks if "kind: Project" in block)
     for name, text in {**files, **DATA, "segctl.yaml": project}.items():
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -110,6 +111,11 @@ def test_every_example_validates_and_plans(
     monkeypatch.setenv("PATH", f"{bq.parent}:{os.environ['PATH']}")
     assert execute(["plan", "-C", str(tmp_path)]) == 0, capsys.readouterr().err
     assert "Plan: 12 to add, 0 to change, 0 to destroy.\n" in capsys.readouterr().out
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "segctl.yaml").write_text(environments, encoding="utf-8")
+    for name in ("staging", "production"):
+        assert execute(["plan", "-C", str(other), "-e", name]) == 0, capsys.readouterr().err
 
 
 @pytest.mark.parametrize("heading", TABLES)
