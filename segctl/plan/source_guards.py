@@ -146,12 +146,12 @@ class _Loss:
 
 def _measure_loss(known: Restriction, item: RestrictionSize) -> _Loss:
     fewer = max(known.rows - item.size.rows, 0)
-    dropped = _scaled(item.dropped, count_hashes(known.listed), known.rows)
+    sampled = count_hashes(known.listed)
     return _Loss(
         fewer=fewer,
-        dropped=dropped,
+        dropped=_scaled(item.dropped, sampled, known.rows),
         released=_scaled(item.released, len(known.sample), known.matched or 0),
-        values_percent=_percent(max(fewer, dropped), known.rows),
+        values_percent=max(_percent(fewer, known.rows), _percent(item.dropped, sampled)),
         users_percent=_percent(item.released, len(known.sample)),
     )
 
@@ -201,8 +201,11 @@ def _describe_loss(known: Restriction, item: RestrictionSize, loss: _Loss) -> st
         now = f"only {_rows(item.size.rows)}" if item.size.rows else "no rows"
         parts.append(f"has {now}, and had {known.rows:,} at the last apply")
     if loss.dropped > loss.fewer:
-        about = _about(count_hashes(known.listed), known.rows)
-        parts.append(f"lost {about}{loss.dropped:,} of the {known.rows:,} values of the last apply")
+        sampled = count_hashes(known.listed)
+        # Another segment has users who are suppressed in it, and are no rows of it.
+        values = max(known.rows, sampled)
+        about = _about(sampled, known.rows)
+        parts.append(f"lost {about}{loss.dropped:,} of the {values:,} values of the last apply")
     if loss.released:
         about = _about(len(known.sample), known.matched or 0)
         users = f"{about}{loss.released:,} user{'' if loss.released == 1 else 's'}"

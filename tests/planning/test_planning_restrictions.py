@@ -384,3 +384,22 @@ def declare_restricted(shop: Workspace, role: str, name: str) -> None:
         manifest = shop.root / f"{name}.yaml"
         text = manifest.read_text(encoding="utf-8")
         manifest.write_text(text.replace("{file: {path: members.csv}}", "{segment: base}"))
+
+
+def test_users_who_are_suppressed_in_another_segment_are_values_of_it(tmp_path: Path) -> None:
+    """They are no rows of it, so it can lose more values than it had rows, and not over 100 %."""
+    shop = Workspace(tmp_path / "shop")
+    fill(shop)
+    shop.write("base.csv", rows(range(6)))
+    shop.write(
+        "base.yaml",
+        "apiVersion: segctl/v1\nkind: Segment\nmetadata: {name: base}\n"
+        "spec: {displayName: B, guards: {maxRemovePercent: 100, allowEmpty: true}, "
+        "members: [{file: {path: base.csv}}]}\n",
+    )
+    declare(shop, more="  exclude: [{segment: base}]\n")
+    shop.apply()
+    shop.write("base.csv", "identity\nx1\n")
+    plan = shop.plan()
+    assert not plan.error_findings
+    assert "lost 6 of the 6 values of the last apply" in finding(plan, "restriction-shrunk").summary
