@@ -13,6 +13,9 @@ from segctl.manifests.yaml_tree import Document, Map, Value, lookup
 MERGED = ("provider", "guards", "variables")
 """The fields of an environment that are merged with those of the Project, field by field."""
 
+_HOSTS = frozenset(("region", "baseUrl"))
+"""Two ways to name the service: an environment that has one replaces either."""
+
 REPLACED = ("state",)
 """The fields that replace those of the Project."""
 
@@ -131,6 +134,9 @@ def _merge(base: Value, over: Value) -> Value:
     if not isinstance(base, Map) or not isinstance(over, Map):
         return over
     merged = _copy(base)
+    if not _HOSTS.isdisjoint(over):
+        for key in _HOSTS:
+            merged.pop(key, None)
     for key, value in over.items():
         _set(merged, key, value, like=over)
     return merged

@@ -102,6 +102,24 @@ def test_an_apply_says_where_and_names_each_state(
     assert segctl("plan", "-e", "production").code == 1
 
 
+@pytest.mark.parametrize(
+    ("common", "own"),
+    [
+        ("region: in1", 'baseUrl: "http://127.0.0.1:9"'),
+        ('baseUrl: "http://127.0.0.1:9"', "region: us1"),
+    ],
+)
+def test_an_environment_names_its_service_in_either_way(
+    common: str, own: str, shop: Path, segctl: Segctl
+) -> None:
+    project = shop / "segctl.yaml"
+    text = project.read_text().replace("{settleSeconds: 0}", f"{{{common}, settleSeconds: 0}}")
+    project.write_text(text.replace("    staging:\n", f"    staging:\n      provider: {{{own}}}\n"))
+    assert segctl("validate").code == 0
+    made = json.loads(segctl("plan", "--format", "json", "-e", "staging").out)["made"]
+    assert made["host"] == ("127.0.0.1:9" if "baseUrl" in own else "us1.api.clevertap.com")
+
+
 def test_a_saved_plan_goes_where_it_was_made_for(
     shop: Path, segctl: Segctl, emulator: RunningEmulator
 ) -> None:
