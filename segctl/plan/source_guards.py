@@ -96,12 +96,13 @@ def check_restriction(
     if restriction.similar:
         count = restriction.similar
         look = "1 member looks" if count == 1 else f"{count:,} members look"
+        they = "it is" if count == 1 else "they are"
         yield Finding(
             severity=Severity.WARNING,
             code="similar-values",
             address=address,
             summary=f"{size.place}: {look} like a value of {size.name} in another form; "
-            "they are not left out",
+            f"{they} not left out",
             detail="Forms differ in case, Unicode composition, white space, invisible characters, "
             "a leading + or zeros, or in guid and identity. Values are compared as written. If "
             "they are the same users, set normalize on this source, such as normalize: [lower].",
