@@ -7,7 +7,7 @@ which folders and databases are read, and where users are sent, before somebody 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from segctl.core.diagnostics import Diagnostic, Severity
+from segctl.core.diagnostics import Diagnostic, Location, Severity
 from segctl.core.errors import OperationError
 from segctl.manifests.declarations import kind_of
 from segctl.manifests.environments import select_environment
@@ -54,11 +54,7 @@ def check_trusted(
     for name in _MAPPINGS:
         yield from _check_mapping(name, project, filled, trusted)
     for path in _EQUAL:
-        found, known = (lookup(d.data, "spec", *path) for d in (project, filled))
-        if found is None and known is not None:
-            yield _is_missing(".".join(path), project, ("spec", *path), trusted)
-        elif found != known:
-            yield _differs(".".join(path), project, ("spec", *path), trusted)
+        yield from _check_equal(path, project, filled, trusted)
 
 
 def _project_of(trusted: TrustedCopy) -> Document:
@@ -79,13 +75,8 @@ def _check_list(
     allowed: list[Value] = list(known) if isinstance(known, Seq) else []
     for index, item in enumerate(found if isinstance(found, Seq) else []):
         if item not in allowed:
-            yield Diagnostic(
-                code=NOT_TRUSTED,
-                summary=f'{name} has "{item}", which {trusted.name} does not have.',
-                detail=_DETAIL,
-                location=project.locate(("spec", name, index)),
-                severity=Severity.WARNING,
-            )
+            summary = f'{name} has "{item}", which {trusted.name} does not have.'
+            yield _not_trusted(summary, _DETAIL, project.locate(("spec", name, index)))
 
 
 def _check_mapping(
@@ -94,28 +85,28 @@ def _check_mapping(
     found, known = (lookup(d.data, "spec", name) for d in (project, copy))
     for key, value in found.items() if isinstance(found, Map) else ():
         if not isinstance(known, Map) or key not in known or known[key] != value:
-            yield _differs(f"{name}.{key}", project, ("spec", name, key), trusted)
+            summary = f"{name}.{key} is not as in {trusted.name}."
+            yield _not_trusted(summary, _DETAIL, project.locate(("spec", name, key)))
 
 
-def _is_missing(
-    name: str, project: Document, path: tuple[str, ...], trusted: TrustedCopy
-) -> Diagnostic:
+def _check_equal(
+    path: tuple[str, ...], project: Document, copy: Document, trusted: TrustedCopy
+) -> Iterator[Diagnostic]:
+    name, location = ".".join(path), project.locate(("spec", *path))
+    found, known = (lookup(d.data, "spec", *path) for d in (project, copy))
+    if found is None and known is not None:
+        summary = f"{name} is missing here, and {trusted.name} has it."
+        detail = "Put it back, or remove it there first: until then, plans are refused."
+        yield _not_trusted(summary, detail, location)
+    elif found != known:
+        yield _not_trusted(f"{name} is not as in {trusted.name}.", _DETAIL, location)
+
+
+def _not_trusted(summary: str, detail: str, location: Location) -> Diagnostic:
     return Diagnostic(
         code=NOT_TRUSTED,
-        summary=f"{name} is missing here, and {trusted.name} has it.",
-        detail="Put it back, or remove it there first: until then, plans are refused.",
-        location=project.locate(path),
-        severity=Severity.WARNING,
-    )
-
-
-def _differs(
-    name: str, project: Document, path: tuple[str, ...], trusted: TrustedCopy
-) -> Diagnostic:
-    return Diagnostic(
-        code=NOT_TRUSTED,
-        summary=f"{name} is not as in {trusted.name}.",
-        detail=_DETAIL,
-        location=project.locate(path),
+        summary=summary,
+        detail=detail,
+        location=location,
         severity=Severity.WARNING,
     )
