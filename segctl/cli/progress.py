@@ -184,6 +184,8 @@ class JsonLines:
 
     def __call__(self, event: Event) -> None:
         """Write the event, and the progress every ten seconds."""
+        if isinstance(event, StateNamed):
+            return  # the end of the apply is the last line
         self._tally.count(event)
         self.send(stream.event_line(event))
         if isinstance(event, ApplyStarted):

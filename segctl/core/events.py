@@ -87,16 +87,12 @@ class ApplyEnded:
     interrupted: bool = False
 
 
-Event = (
-    Recovered
-    | StateNamed
-    | ApplyStarted
-    | Settling
-    | CreateDone
-    | RequestDone
-    | RateLimited
-    | ApplyEnded
+ApplyEvent = (
+    Recovered | ApplyStarted | Settling | CreateDone | RequestDone | RateLimited | ApplyEnded
 )
+"""What an apply does."""
+
+Event = ApplyEvent | StateNamed
 Observer = Callable[[Event], None]
 
 

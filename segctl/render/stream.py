@@ -6,14 +6,13 @@ from typing import Any
 from segctl.core.errors import GuardRefused, InvalidInput, SegctlError
 from segctl.core.events import (
     ApplyEnded,
+    ApplyEvent,
     ApplyStarted,
     CreateDone,
-    Event,
     RateLimited,
     Recovered,
     RequestDone,
     Settling,
-    StateNamed,
 )
 from segctl.core.outcomes import Outcome
 from segctl.plan.model import Change, Finding, Plan
@@ -95,7 +94,7 @@ def progress_line(*, changes: int, of_changes: int, requests: int, of_requests: 
     )
 
 
-def event_line(event: Event) -> Line:
+def event_line(event: ApplyEvent) -> Line:
     """Return one event of the apply."""
     match event:
         case ApplyStarted():
@@ -132,8 +131,6 @@ def event_line(event: Event) -> Line:
                 f"Waiting {format_duration(event.seconds)} before reversing unanswered changes"
             )
             line = _line("info", message, "settling", **vars(event))
-        case StateNamed():
-            line = _line("info", report.named_line(event), "state_named", **vars(event))
         case Recovered():
             message = report.recovered_line(event)
             line = _line("info", message, "recovered", **vars(event))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from segctl.backends.base import Backend
 from segctl.core.disk import Disk, read_file
-from segctl.core.errors import OperationError, SegctlError, WrongState, WrongUsage
+from segctl.core.errors import OperationError, SegctlError, StateDamaged, WrongState, WrongUsage
 from segctl.state import codec as state_codec
 from segctl.state.known_states import FILE, KnownState, decode, encode
 
@@ -63,6 +63,8 @@ def record_known_state(
         if current == known:
             return False
         _write(root, {**states, name: current}, disk)
+    except StateDamaged:  # the run says so itself
+        return False
     except SegctlError as error:
         _LOG.warning("%s was not written: %s", FILE, error.message)
         return False

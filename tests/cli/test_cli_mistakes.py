@@ -87,7 +87,7 @@ def test_an_apply_that_cannot_create_a_segment_does_not_call_itself_complete(
     segctl: Segctl, workspace: Path
 ) -> None:
     segctl("apply", "--auto-approve")
-    for part in workspace.glob("segctl.state*"):
+    for part in [*workspace.glob("segctl.state*"), *workspace.glob("segctl.lock*")]:
         part.rename(workspace.parent / part.name)
     again = segctl("apply", "--auto-approve")
     assert again.code == 1

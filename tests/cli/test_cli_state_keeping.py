@@ -345,21 +345,27 @@ def test_messages_name_the_folder_of_a_state_that_is_elsewhere(
     assert "kept/segctl.state.d/history contains 1 earlier state" in done.err
 
 
-def test_a_state_that_was_started_anew_can_be_replaced_by_its_backup(
+def test_a_state_that_was_started_over_can_be_replaced_by_its_backup(
     applied: Workspace, segctl: Segctl
 ) -> None:
     backup = applied.parent / f"{applied.name}-backup"
     backup.mkdir()
-    for name in ("segctl.state.json", "segctl.state.d"):
+    for name in ("segctl.state.json", "segctl.state.d", "segctl.lock.yaml"):
         (applied / name).rename(backup / name)
     done = segctl("apply", "--auto-approve")
     assert done.code == 1
     assert (
-        "CleverTap already has segment.council, segment.gold, and the state does not know them"
-        in (done.err)
+        "CleverTap already has segment.council, segment.gold, and the state does not know them; "
+        "nothing was applied" in done.err
     )
     assert "run the same command again to continue" not in done.out + done.err
+    assert not (applied / "segctl.state.json").exists()
+    assert segctl("import", "gold").code == 0
     shutil.rmtree(applied / "segctl.state.d")
-    for name in ("segctl.state.json", "segctl.state.d"):
-        (backup / name).rename(applied / name)
+    (backup / "segctl.state.d").rename(applied / "segctl.state.d")
+    done = segctl("state", "push", str(backup / "segctl.state.json"))
+    assert done.code == 1
+    assert "or from before this state was started over" in done.err
+    assert segctl("state", "push", "--force", str(backup / "segctl.state.json")).code == 0
     assert segctl("state", "list").out == "segment.council\nsegment.gold\n"
+    assert segctl("plan").code == 0

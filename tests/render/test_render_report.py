@@ -9,9 +9,9 @@ from segctl.core.diagnostics import Diagnostic, Location
 from segctl.core.errors import GuardRefused, InvalidInput, StateLocked
 from segctl.core.events import (
     ApplyEnded,
+    ApplyEvent,
     ApplyStarted,
     CreateDone,
-    Event,
     RateLimited,
     Recovered,
     RequestDone,
@@ -95,7 +95,7 @@ def test_a_recovery_counts_the_requests_in_the_journal() -> None:
     )
     assert report.unfinished_line(event, running="process 7, ci@runner") == (
         "An apply is at work (process 7, ci@runner): its journal contains 1 acknowledged request "
-        "and 2 without an answer. The plan includes them."
+        "and 2 without an answer. It records them when it ends."
     )
     assert report.recovered_line(event) == (
         "An earlier apply was interrupted: its journal contained 1 acknowledged request and "
@@ -120,7 +120,7 @@ def test_the_stream_contains_no_identity(example_plan: ExamplePlan) -> None:
     assert "example.com" not in str(list(stream.plan_lines(example_plan("everyday"))))
 
 
-EVENTS: tuple[tuple[Event, str, str], ...] = (
+EVENTS: tuple[tuple[ApplyEvent, str, str], ...] = (
     (ApplyStarted(creates=1, requests=7, changes=616), "apply_start", "info"),
     (CreateDone(addresses=("segment.a",), outcome=Outcome.ACKNOWLEDGED), "batch_complete", "info"),
     (RequestDone(request=0, outcome=Outcome.ACKNOWLEDGED, changes=9), "batch_complete", "info"),
@@ -134,7 +134,7 @@ EVENTS: tuple[tuple[Event, str, str], ...] = (
 
 
 @pytest.mark.parametrize(("event", "kind", "level"), EVENTS)
-def test_every_event_has_the_keys_of_terraform(event: Event, kind: str, level: str) -> None:
+def test_every_event_has_the_keys_of_terraform(event: ApplyEvent, kind: str, level: str) -> None:
     line = stream.event_line(event)
     assert (line["type"], line["@level"]) == (kind, level)
     assert line["@message"]
