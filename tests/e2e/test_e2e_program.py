@@ -133,7 +133,7 @@ def test_a_state_of_one_account_or_host_is_refused_to_another(shop: Workshop) ->
     assert (account.code, host.code) == (1, 1)
     assert f"the state belongs to account {ACCOUNT}" in account.err
     assert "this run would go to 127.0.0.1:1" in host.err
-    assert "only tried on the emulator, move segctl.state.json and segctl.state.d" in host.err
+    assert "only tried on the emulator, move segctl.state.json, segctl.state.d and " in host.err
     assert shop.service.requests == requests
 
 
