@@ -46,7 +46,7 @@ def run(folder: Path, sql: str, **limits: float) -> int:
 @pytest.mark.parametrize("sql", HOSTILE.values(), ids=HOSTILE)
 def test_a_query_that_takes_too_much_memory_is_ended(sql: str, tmp_path: Path) -> None:
     with pytest.raises(SourceError) as caught:
-        run(tmp_path, sql, memory=512_000_000, timeout_seconds=10)
+        run(tmp_path, sql, memory=512_000_000, timeout_seconds=5)
     assert caught.value.code in ("query-limit", "query-failed")
 
 
