@@ -20,6 +20,7 @@ from segctl.core.rejects import Rejects
 from segctl.engine import batches, delta, duckdb_errors, fold, member_queries, sql
 from segctl.engine.compare import Load, compare
 from segctl.engine.load_stats import add_first_rows, stats_from_comparison
+from segctl.engine.match_restrictions import count_added
 from segctl.engine.model import (
     NO_EARLIER_LIST,
     NO_PATTERNS,
@@ -229,6 +230,11 @@ class DuckEngine:
     def find_outside(self, target_indexes: Sequence[int], container: int) -> Mapping[int, Users]:
         """Return the members of each retained target that are not in the target ``container``."""
         return member_queries.find_outside(self._db, target_indexes, container)
+
+    @translate_resource_errors
+    def count_added(self, targets: Sequence[int] | None, hashes: Sequence[str]) -> int:
+        """Count the users with one of these hashes who are added."""
+        return count_added(self._db, targets, hashes)
 
     @translate_resource_errors
     def write_desired(self, target_index: int) -> FoldedTarget:

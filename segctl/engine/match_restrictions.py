@@ -113,6 +113,26 @@ def match_restrictions(
     return found
 
 
+def count_added(
+    db: duckdb.DuckDBPyConnection, targets: Sequence[int] | None, hashes: Sequence[str]
+) -> int:
+    """Count the users who are added to targets, to all if ``None``, and have one of these hashes.
+
+    The hashes are those of a list's values, as ``compare_list`` returns them.
+    """
+    in_targets = "target >= 0" if targets is None else "list_contains($targets::INTEGER[], target)"
+    parameters: dict[str, object] = {"hashes": list(hashes)}
+    if targets is not None:
+        parameters["targets"] = list(targets)
+    [[users]] = db.execute(
+        f"SELECT count(*) FROM (SELECT DISTINCT substr(sha256({sql.ENCODED_MEMBER}), 1, "
+        f"{list_samples.HASH_DIGITS}) AS hash FROM differences WHERE action = 'ADD' "
+        f"AND {in_targets}) SEMI JOIN (SELECT unnest($hashes::VARCHAR[]) AS hash) USING (hash)",
+        parameters,
+    ).fetchall()
+    return int(users)
+
+
 def compare_list(
     db: duckdb.DuckDBPyConnection,
     rows: str,

@@ -92,6 +92,12 @@ class MemberComparer(Protocol):
     def count_members(self, target_index: int) -> int:
         """Count the desired members of a retained target."""
 
+    def count_added(self, targets: Sequence[int] | None, hashes: Sequence[str]) -> int:
+        """Count the users who are added to targets, to all if ``None``, and are in a list.
+
+        ``hashes`` are those of the list's values, see ``LoadStats.listed``.
+        """
+
     def find_shared(self, target_indexes: Sequence[int]) -> Mapping[tuple[int, int], Users]:
         """Return the users that two of these retained targets share, by pair, most first."""
 

@@ -111,17 +111,26 @@ def check_restriction(
         )
 
 
-def removed_restriction(known: Restriction) -> Finding:
-    """Return the warning that a source that took members away is no longer declared."""
-    key = known.key
+def removed_restriction(known: Restriction, added: int) -> Finding:
+    """Return the warning that a source that took members away is no longer declared.
+
+    ``added`` counts its remembered values that the plan adds.
+    """
+    key, sampled = known.key, count_hashes(known.listed)
+    effect = ""
+    if added:
+        count = _scaled(added, sampled, known.rows)
+        users = f"{_about(sampled, known.rows)}{count:,} user{'' if count == 1 else 's'}"
+        effect = f"; {users} of it become{'s' if count == 1 else ''} members"
     of = f" of {key.segments[0]}" if key.segments else ""
     return Finding(
         severity=Severity.WARNING,
         code="restriction-removed",
         address=_address(key),
         summary=f"{key.role}{of}: {key.name} is no longer declared; it had {_rows(known.rows)} "
-        "at the last apply",
-        detail="Users whom only this source left out become members.",
+        f"at the last apply{effect}",
+        detail="Users whom only this source left out become members. If they are to stay out, "
+        "declare it again.",
         figures=Figures(count=known.rows, segments=key.segments),
     )
 

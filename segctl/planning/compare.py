@@ -11,7 +11,7 @@ from segctl.manifests.desired import DesiredState, ProjectSettings, Rule
 from segctl.plan.model import Finding
 from segctl.plan.rules import check_rules
 from segctl.planning.load import LoadedSources, load_sources
-from segctl.planning.restrictions import KnownRestrictions, report_sizes
+from segctl.planning.restrictions import KnownRestrictions, count_added, report_sizes
 from segctl.planning.rule_members import EngineRuleMembers, prepare_engine
 from segctl.planning.scope import PlanScope
 from segctl.planning.unchanged import ReadSelection
@@ -91,6 +91,9 @@ class Comparison:
             read_stats,
             self.restrictions,
             read_segments=selection.to_read,
+            added=count_added(self.restrictions, engine, read)
+            if engine
+            else [0] * len(self.restrictions.removed),
         )
         packing, delta_digest = NOTHING_PACKED, SetDigest()
         violations: list[tuple[Rule, list[Finding]]] = []

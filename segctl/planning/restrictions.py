@@ -3,8 +3,10 @@
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from segctl.core.list_samples import split_hashes
 from segctl.core.normalize import Normalization
 from segctl.engine.model import EarlierList, LoadStats
+from segctl.engine.protocols import MemberComparer
 from segctl.manifests.desired import (
     DesiredState,
     Guards,
@@ -95,6 +97,21 @@ def find_known_restrictions(
     )
 
 
+def count_added(
+    restrictions: KnownRestrictions, engine: MemberComparer, target_indexes: Mapping[str, int]
+) -> Sequence[int]:
+    """Count for each removed restriction the remembered values that the plan adds."""
+    counts = []
+    for known in restrictions.removed:
+        segments = known.key.segments
+        targets = [target_indexes[a] for a in segments if a in target_indexes] if segments else None
+        # In other forms than as written, the values of members have other hashes.
+        hashes = split_hashes(known.listed) if not known.forms else []
+        is_list = known.key.role != "intersect"
+        counts.append(engine.count_added(targets, hashes) if is_list and hashes else 0)
+    return counts
+
+
 def _find_by_name(
     keys: Mapping[int, RestrictionKey],
     known: Mapping[int, Restriction],
@@ -122,8 +139,11 @@ def report_sizes(
     restrictions: KnownRestrictions,
     *,
     read_segments: frozenset[str],
+    added: Sequence[int],
 ) -> tuple[Sequence[Finding], tuple[Restriction, ...]]:
     """Return the findings about the sizes of sources, and the restrictions for the next state.
+
+    ``added`` counts for each removed restriction the remembered values that the plan adds.
 
     ``stats`` are the row counts of sources by input index, ``read`` those of the sources that
     were read now, for ``read_segments``.
@@ -134,7 +154,7 @@ def report_sizes(
     rows |= {i: known.rows for i, known in restrictions.known.items() if i not in rows}
     sizes = {i: _size(inputs[i].load, rows[i], guards) for i in sorted(rows)}
     findings = list(check_sizes(list(sizes.values())))
-    findings += map(removed_restriction, restrictions.removed)
+    findings += map(removed_restriction, restrictions.removed, added)
     current = []
     for index, key in restrictions.keys.items():
         known = restrictions.known.get(index)

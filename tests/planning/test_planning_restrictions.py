@@ -115,7 +115,8 @@ def test_a_list_with_another_name_continues_the_old_one(shop: Workspace) -> None
 def test_a_list_that_is_no_longer_declared_is_named(shop: Workspace) -> None:
     shop.project("{}")
     assert finding(shop.plan(), "restriction-removed").summary == (
-        "suppress: out.csv is no longer declared; it had 4 rows at the last apply"
+        "suppress: out.csv is no longer declared; it had 4 rows at the last apply; 4 users of it "
+        "become members"
     )
 
 
