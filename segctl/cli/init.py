@@ -34,4 +34,7 @@ def command(screen: Screen, *, folder: str) -> None:
     if ".gitignore" not in written:
         screen.out(_KEPT)
     here = "" if str(path) == "." else f" -C {escaped(shlex.quote(str(path)))}"
-    screen.out(f"Next: segctl plan{here}\n")
+    screen.out(
+        "Commit these files, and segctl.lock.yaml, which the first apply writes; the state and "
+        f"saved plans stay out of git.\nNext: segctl plan{here}\n"
+    )
