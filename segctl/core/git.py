@@ -10,6 +10,7 @@ from segctl.core.process_secrets import CREDENTIAL_PREFIX, hide_variables
 
 _LOG = logging.getLogger(__name__)
 _SECONDS = 10.0
+_FATAL = 128
 _SAFE = ("core.fsmonitor=false", "core.hooksPath=/dev/null", "protocol.allow=never")
 """Nothing that the repository configures may run."""
 
@@ -24,11 +25,12 @@ def find_checkout(folder: Path) -> Path | None:
     return next(roots, None)
 
 
-def run_git(checkout: Path, *arguments: str) -> bytes | None:
+def run_git(checkout: Path, *arguments: str, is_question: bool = False) -> bytes | None:
     """Return what git prints in the root of a checkout; ``None`` if it answers no (exit code 1).
 
-    Also ``None``, with a warning, without git. Raises ``OperationError`` if git cannot read the
-    repository. Credentials are taken out of this process's visible environment first.
+    To a question about a name that may be anything, exit code 128 is a no as well. Also ``None``,
+    with a warning, without git. Raises ``OperationError`` if git cannot read the repository.
+    Credentials are taken out of this process's visible environment first.
     """
     git = shutil.which("git")
     if git is None:
@@ -58,7 +60,7 @@ def run_git(checkout: Path, *arguments: str) -> bytes | None:
         raise _failed(checkout, f"it did not answer within {_SECONDS:g} s") from None
     except OSError as error:
         raise _failed(checkout, error.strerror or "it cannot be run") from None
-    if done.returncode not in (0, 1):
+    if done.returncode not in (0, 1) and not (is_question and done.returncode == _FATAL):
         lines = done.stderr.decode("utf-8", "replace").strip().splitlines()
         message = lines[0].removeprefix("fatal: ") if lines else f"exit code {done.returncode}"
         raise _failed(checkout, message)

@@ -4,6 +4,7 @@
 else looks at it.
 """
 
+import posixpath
 from collections.abc import Iterable, Iterator
 
 from segctl.core.diagnostics import Diagnostic
@@ -15,6 +16,9 @@ MERGED = ("provider", "guards", "variables")
 
 _HOSTS = frozenset(("region", "baseUrl"))
 """Two ways to name the service: an environment that has one replaces either."""
+
+NO_ENVIRONMENT = "default"
+"""The name of the state of a workspace without environments."""
 
 REPLACED = ("state",)
 """The fields that replace those of the Project."""
@@ -99,19 +103,41 @@ def check_environments(project: Document) -> Iterator[Diagnostic]:
     yield from _check_states(project)
 
 
+def check_state_path(project: Document, path: tuple[str, ...]) -> Iterator[Diagnostic]:
+    """Report a variable in the path of a state: commands of the state read no variables."""
+    value = lookup(project.data, *path, "path")
+    if isinstance(value, str) and "${" in value:
+        yield Diagnostic(
+            code="variable-not-allowed",
+            summary="the path of a state cannot have a variable: it says where the state is to "
+            "commands that read no variables.",
+            detail="Write the path. For a state per environment, use spec.environments.",
+            location=project.locate((*path, "path")),
+        )
+
+
 def _check_states(project: Document) -> Iterator[Diagnostic]:
     """Report environments that share a state: each would destroy what the other declares."""
-    places: dict[Value, str] = {}
+    yield from check_state_path(project, ("spec", "state"))
+    places: dict[str, str] = {}
     for name in environment_names(project):
-        own = lookup(project.data, "spec", "environments", name, "state")
-        state = own if own is not None else lookup(project.data, "spec", "state")
-        place = lookup(state, "path") if lookup(state, "url") is None else lookup(state, "url")
-        other = places.setdefault(place, name)
+        path = ("spec", "environments", name, "state")
+        yield from check_state_path(project, path)
+        own = lookup(project.data, *path)
+        place = lookup(own if own is not None else lookup(project.data, "spec", "state"), "path")
+        other = places.setdefault(posixpath.normpath(str(place or ".")), name)
         if other != name:
             yield Diagnostic(
                 code="shared-state",
                 summary=f"the environments {other} and {name} have the same state.",
                 detail=f"Give {name} a state of its own, such as state: {{path: ../{name}}}.",
+                location=project.locate(("spec", "environments", name), key=True),
+            )
+        if name == NO_ENVIRONMENT:
+            yield Diagnostic(
+                code="bad-name",
+                summary=f'an environment cannot be called "{name}".',
+                detail="segctl.lock.yaml has this name for a workspace without environments.",
                 location=project.locate(("spec", "environments", name), key=True),
             )
 

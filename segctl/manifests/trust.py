@@ -60,7 +60,7 @@ def check_trusted(
 def _project_of(trusted: TrustedCopy) -> Document:
     parsed = parse_file(trusted.name, trusted.content)
     projects = [d for d in parsed.documents if isinstance(d.data, Map) and kind_of(d) == "Project"]
-    if parsed.diagnostics or len(projects) != 1:
+    if parsed.diagnostics or len(projects) != 1 or projects[0].problems:
         raise OperationError(
             f"the trusted copy {trusted.name} has no Project that can be read",
             hint="Name a copy of segctl.yaml that `segctl validate` accepts.",

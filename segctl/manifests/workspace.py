@@ -15,7 +15,7 @@ from segctl.core.errors import InvalidInput, OperationError
 from segctl.manifests.compile import PROJECT_FILE, compile_files, sort_diagnostics
 from segctl.manifests.declarations import kind_of
 from segctl.manifests.desired import DesiredState
-from segctl.manifests.environments import select_environment
+from segctl.manifests.environments import check_state_path, environment_names, select_environment
 from segctl.manifests.schema import schema_text
 from segctl.manifests.trust import TrustedCopy
 from segctl.manifests.yaml_reader import MAX_BYTES, parse_file, too_large
@@ -161,30 +161,19 @@ def state_folder(root: Path, env_name: str = "") -> tuple[Path, str]:
     """Return the folder of the local state, and ``spec.state.path`` as written.
 
     Without that field, they are ``root`` and empty. Raises ``InvalidInput`` if ``segctl.yaml``
-    exists and cannot be parsed, if the path has a variable, as commands of the state take no values
-    for variables, if it cannot be a folder, and if the environment is not chosen well.
+    exists and cannot be parsed, if the path has a variable, if it cannot be a folder, and if the
+    environment is not chosen well.
     """
-    try:
-        content = (root / PROJECT_FILE).read_bytes()
-    except OSError:
+    project = _read_project(root, has_environment=bool(env_name))
+    if project is None:
         return root, ""
-    has_fields = b"state" in content or b"environments" in content
-    if not has_fields and not env_name and b"\\" not in content:  # no escape can spell them
+    project, problems = select_environment(project, env_name)
+    problems += check_state_path(project, ("spec", "state"))
+    if problems:
+        raise InvalidInput(problems)
+    path = lookup(project.data, "spec", "state", "path")
+    if not isinstance(path, str) or not path.strip():
         return root, ""
-    parsed = parse_file(PROJECT_FILE, content)
-    if parsed.diagnostics:
-        raise InvalidInput(parsed.diagnostics)
-    projects = (d for d in parsed.documents if isinstance(d.data, Map) and kind_of(d) == "Project")
-    project = next(projects, None)
-    if project:
-        project, problems = select_environment(project, env_name)
-        if problems:
-            raise InvalidInput(problems)
-    path = lookup(project.data, "spec", "state", "path") if project else None
-    if project is None or not isinstance(path, str) or not path.strip():
-        return root, ""
-    if "${" in path:
-        raise InvalidInput([_variable_in_path(project)])
     try:
         folder = root / Path(path).expanduser()
         folder.stat()
@@ -195,14 +184,30 @@ def state_folder(root: Path, env_name: str = "") -> tuple[Path, str]:
     return folder, path
 
 
-def _variable_in_path(project: Document) -> Diagnostic:
-    return Diagnostic(
-        code="variable-not-allowed",
-        summary="spec.state.path cannot have a variable: it says where the state is to commands "
-        "that read no variables.",
-        detail="Write the path. For a state per environment, use a workspace per environment.",
-        location=project.locate(("spec", "state", "path")),
-    )
+def read_environments(root: Path) -> tuple[str, ...]:
+    """Return the names of the environments in ``segctl.yaml``. Raises ``InvalidInput``."""
+    project = _read_project(root, has_environment=False)
+    return environment_names(project) if project else ()
+
+
+def _read_project(root: Path, *, has_environment: bool) -> Document | None:
+    """Return the Project, or ``None`` if there is none or it cannot say where the state is."""
+    if not os.path.lexists(root / PROJECT_FILE):
+        return None
+    content = _read(PROJECT_FILE, root / PROJECT_FILE)
+    if isinstance(content, Diagnostic):
+        raise InvalidInput([content])
+    has_fields = b"state" in content or b"environments" in content
+    if not has_fields and not has_environment and b"\\" not in content:
+        return None  # no escape can spell the fields either
+    parsed = parse_file(PROJECT_FILE, content)
+    if parsed.diagnostics:
+        raise InvalidInput(parsed.diagnostics)
+    projects = (d for d in parsed.documents if isinstance(d.data, Map) and kind_of(d) == "Project")
+    project = next(projects, None)
+    if project and project.problems:  # such as a key twice: which one counts would be a guess
+        raise InvalidInput(project.problems)
+    return project
 
 
 def _bad_path(project: Document, error: Exception) -> Diagnostic:

@@ -135,7 +135,7 @@ def render_import(address: str, *, key: str, members: int, duplicates: int) -> s
 def render_history(versions: Iterable[StateVersion]) -> str:
     """Return one line per version of the state."""
     return "".join(map(_version_line, versions)) or (
-        "There is no state yet. The first `segctl apply` creates it.\n"
+        "There is no state here, and no earlier one.\n"
     )
 
 

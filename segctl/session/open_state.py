@@ -9,35 +9,37 @@ from segctl.core.clock import Clock
 from segctl.core.disk import Disk
 from segctl.core.errors import OperationError
 from segctl.core.git import find_checkout, run_git
-from segctl.manifests.workspace import require_workspace, state_folder
-from segctl.session.known_state import check_known_state, record_known_state
-from segctl.state.known_states import DEFAULT
+from segctl.manifests.environments import NO_ENVIRONMENT
+from segctl.manifests.workspace import read_environments, require_workspace, state_folder
+from segctl.session.known_state import (
+    StateName,
+    check_known_state,
+    read_known_states,
+    record_known_state,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class OpenState:
-    """The backend of the state of the workspace ``root``, and where the state is.
-
-    ``name`` is its name in ``segctl.lock.yaml``. ``address`` says where, as ``segctl.yaml`` names
-    it, and ``place`` is the folder for messages.
-    """
+    """The backend of the state of the workspace ``root``, and the state's name."""
 
     root: Path
-    name: str
+    name: StateName
     backend: Backend
-    address: str
-    place: str
     disk: Disk
 
     def check(self) -> None:
         """Raise ``WrongState`` unless the state is the one that ``segctl.lock.yaml`` names."""
-        check_known_state(self.root, self.backend, name=self.name, place=self.place)
+        check_known_state(self.root, self.backend, self.name)
 
     def record(self) -> bool:
         """Name the state in ``segctl.lock.yaml``; return whether that file changed."""
-        return record_known_state(
-            self.root, self.backend, name=self.name, address=self.address, disk=self.disk
-        )
+        return record_known_state(self.root, self.backend, self.name, disk=self.disk)
+
+    def known_lineage(self) -> str | None:
+        """Return the lineage that ``segctl.lock.yaml`` names, ``None`` if it names none."""
+        known = read_known_states(self.root).get(self.name.name)
+        return known.lineage if known else None
 
 
 def open_state(root: Path, *, env_name: str, clock: Clock, disk: Disk) -> OpenState:
@@ -56,12 +58,15 @@ def open_state(root: Path, *, env_name: str, clock: Clock, disk: Disk) -> OpenSt
     is_elsewhere = folder != root
     return OpenState(
         root=root,
-        name=env_name or DEFAULT,
+        name=StateName(
+            name=env_name or NO_ENVIRONMENT,
+            names=read_environments(root) or (NO_ENVIRONMENT,),
+            address=f"local:{written}" if written else "local",
+            place=str(folder) if is_elsewhere else "this workspace",
+        ),
         backend=LocalBackend(
             folder, clock=clock, disk=disk, name_prefix=f"{folder}/" if is_elsewhere else ""
         ),
-        address=f"local:{written}" if written else "local",
-        place=str(folder) if is_elsewhere else "this workspace",
         disk=disk,
     )
 

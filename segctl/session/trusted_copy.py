@@ -31,7 +31,7 @@ def find_trusted_copy(
     checkout = find_checkout(root)
     if checkout and is_pull_request(environment):
         branch = _default_branch(environment)
-        commit = _find_commit(checkout, f"refs/remotes/origin/{branch}")
+        commit = _find_commit(checkout, f"origin/{branch}")
         return _read_commit(checkout, root, commit, f"origin/{branch}") if commit else None
     return None
 
@@ -75,9 +75,13 @@ def _require_revision(root: Path, revision: str) -> TrustedCopy:
 
 
 def _find_commit(checkout: Path, revision: str) -> str | None:
+    # A tag or a local branch may have the same name, and git would take that one.
     options = ("--verify", "--quiet", "--end-of-options")
-    found = run_git(checkout, "rev-parse", *options, f"{revision}^{{commit}}")
-    return found.decode().strip() if found else None
+    for name in (f"refs/remotes/{revision}", revision):
+        found = run_git(checkout, "rev-parse", *options, f"{name}^{{commit}}", is_question=True)
+        if found:
+            return found.decode().strip()
+    return None
 
 
 def _read_commit(checkout: Path, root: Path, commit: str, name: str) -> TrustedCopy | None:

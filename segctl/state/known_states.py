@@ -15,9 +15,6 @@ from segctl.manifests.yaml_tree import Document, Map
 
 FILE = "segctl.lock.yaml"
 
-DEFAULT = "default"
-"""The name of the state of a workspace without environments."""
-
 _VERSION = "1"
 _COMMENT = """\
 # Which state belongs to this workspace, so that a run notices if it was lost.
@@ -61,6 +58,8 @@ def decode(content: bytes) -> Mapping[str, KnownState]:
     if len(parsed.documents) != 1:
         raise InvalidInput([_invalid(None)])
     [document] = parsed.documents
+    if document.problems:  # such as a key twice, after a merge
+        raise InvalidInput(document.problems)
     data = document.data
     states = data.get("states") if isinstance(data, Map) else None
     if not isinstance(data, Map) or data.get("version") != _VERSION or not isinstance(states, Map):

@@ -56,6 +56,7 @@ def apply_workspace(
     if max_seconds is not None:
         margin = min(LAST_REQUEST_SECONDS + RECORDING_SECONDS, max_seconds / 2)
         deadline = context.clock.monotonic() + max_seconds - margin
+        lock_timeout = min(lock_timeout, max_seconds)
     if file:
         # A saved plan keeps its environment, and the values its variables had.
         saved = plan_file.read_plan(file)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from segctl.backends import journal
 from segctl.backends.base import Backend, EarlierHead
 from segctl.backends.journal import Journal
-from segctl.core.errors import SegctlError, StateDamaged, WrongState
+from segctl.core.errors import InvalidInput, SegctlError, StateDamaged, WrongState
 from segctl.core.events import Recovered
 from segctl.engine.model import Audit
 from segctl.engine.protocols import StateAuditor
@@ -97,6 +97,8 @@ class _Checker:
             state.check()
         except WrongState as error:
             self._report(error.message, error.hint)
+        except InvalidInput as error:
+            self._report(str(error.diagnostics[0]), error.diagnostics[0].detail)
         except SegctlError:
             pass  # a damaged head has its own problem
 

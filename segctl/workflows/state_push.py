@@ -51,6 +51,9 @@ def push_state(
     checksum. Raises ``OperationError``, ``StateDamaged``, ``StateLocked``.
     """
     pushed = _decode_pushed(data)
+    known = context.open_state().known_lineage()
+    if known and pushed.lineage != known and not force:
+        raise _other_lineage(f"segctl.lock.yaml names {known}, and it has {pushed.lineage}")
     with exclusive_lock(context, timeout=lock_timeout, observe=observe, any_state=True) as (
         backend,
         session,
@@ -144,11 +147,8 @@ def _check_follows(pushed: State, current: _CurrentState) -> None:
     """Refuse a head of another lineage, and an older one."""
     is_empty = current.state is not None and not any(current.state.records())
     if current.lineage and pushed.lineage != current.lineage and not is_empty:
-        raise OperationError(
-            "the pushed state has another lineage: it is from another workspace, or from before "
-            "this state was started over",
-            hint="If this state was started over: put segctl.state.d back too, and use --force. "
-            "Otherwise push it in the workspace that it came from.",
+        raise _other_lineage(
+            "it is from another workspace, or from before this state was started over"
         )
     if pushed.serial < current.serial:
         which = "present" if current.version else "lost"
@@ -158,6 +158,14 @@ def _check_follows(pushed: State, current: _CurrentState) -> None:
             "added again, and users who left the lists since would not be removed. Use --force to "
             "go back all the same.",
         )
+
+
+def _other_lineage(why: str) -> OperationError:
+    return OperationError(
+        f"the pushed state has another lineage: {why}",
+        hint="If this state was started over: put segctl.state.d back too, and use --force. "
+        "Otherwise push it in the workspace that it came from.",
+    )
 
 
 def _next_head(pushed: State, current: _CurrentState, unfinished: Journal | None) -> State:

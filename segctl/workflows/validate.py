@@ -11,6 +11,7 @@ from segctl.manifests.compile import sort_diagnostics
 from segctl.manifests.desired import DesiredState
 from segctl.manifests.trust import NOT_TRUSTED
 from segctl.session.context import Context
+from segctl.session.known_state import read_known_states
 from segctl.session.trusted_copy import find_trusted_copy
 
 
@@ -29,13 +30,28 @@ def validate_workspace(
 
     Raises ``OperationError`` for a bad trusted copy.
     """
-    loaded = _load(context, variables)
+    loaded = _with_lock_file(context, _load(context, variables))
     if context.env_name or not loaded.environments:
         return loaded
-    each = [_load(replace(context, env_name=name), variables) for name in loaded.environments]
+    each = [
+        _with_lock_file(context, _load(replace(context, env_name=name), variables))
+        for name in loaded.environments
+    ]
     broken = next((one for one in each if one.desired is None), each[0])
     diagnostics = [diagnostic for one in each for diagnostic in one.diagnostics]
     return replace(broken, diagnostics=sort_diagnostics(diagnostics))
+
+
+def _with_lock_file(
+    context: Context, loaded: workspace.LoadedWorkspace
+) -> workspace.LoadedWorkspace:
+    """Add the problems of ``segctl.lock.yaml``, with which every plan would be refused."""
+    try:
+        read_known_states(context.root)
+    except InvalidInput as error:
+        diagnostics = sort_diagnostics([*loaded.diagnostics, *error.diagnostics])
+        return replace(loaded, desired=None, diagnostics=diagnostics)
+    return loaded
 
 
 def _load(context: Context, variables: Mapping[str, str]) -> workspace.LoadedWorkspace:

@@ -120,6 +120,29 @@ def test_an_environment_names_its_service_in_either_way(
     assert made["host"] == ("127.0.0.1:9" if "baseUrl" in own else "us1.api.clevertap.com")
 
 
+@pytest.mark.usefixtures("emulator")
+def test_an_environment_with_another_name_is_noticed(shop: Path, segctl: Segctl) -> None:
+    assert segctl("apply", "--auto-approve", "-e", "staging").code == 0
+    project = shop / "segctl.yaml"
+    project.write_text(
+        project.read_text().replace("staging:", "test:").replace("path: staging", "path: t")
+    )
+    done = segctl("plan", "-e", "test")
+    assert done.code == 1
+    assert "names one of staging, which segctl.yaml does not have" in done.err
+    project.write_text(project.read_text().replace("path: t}", "path: staging}"))
+    assert segctl("plan", "-e", "test").code == 0
+
+
+@pytest.mark.usefixtures("emulator")
+def test_a_state_of_another_environment_is_refused(shop: Path, segctl: Segctl) -> None:
+    assert segctl("apply", "--auto-approve", "-e", "staging").code == 0
+    (shop / "production").symlink_to("staging")
+    done = segctl("plan", "-e", "production")
+    assert done.code == 1
+    assert "is the one of staging: segctl.lock.yaml names it there" in done.err
+
+
 def test_a_saved_plan_goes_where_it_was_made_for(
     shop: Path, segctl: Segctl, emulator: RunningEmulator
 ) -> None:
@@ -158,6 +181,9 @@ def test_validate_checks_every_environment(shop: Path, segctl: Segctl) -> None:
     ("old", "new", "said"),
     [
         ("state: {path: staging}", "state: {path: production}", "have the same state"),
+        ("state: {path: staging}", "state: {path: ./x/../production/}", "have the same state"),
+        ("state: {path: staging}", "state: {path: '${var.file}'}", "cannot have a variable"),
+        ("    production:\n", "    default:\n", 'an environment cannot be called "default"'),
         ("      state: {path: staging}\n", "", ""),
         ("guards: {maxRemovePercent: 10}", "guards: {maxRemovePercent: 200}", "maxRemovePercent"),
         ("guards: {maxRemovePercent: 10}", "guard: {}", 'unknown field "guard"'),

@@ -114,7 +114,7 @@ def test_a_lost_state_can_be_put_back_or_given_up(applied: Path, segctl: Segctl)
     known = lineage(applied)
     done = segctl("state", "new", "--forget", known)
     assert done.code == 64
-    assert f"the state of lineage {known} is there" in done.err
+    assert f"a state is in this workspace: it is that of lineage {known}, or damaged" in done.err
     head = (applied / HEAD).read_bytes()
     (applied / HEAD).unlink()
     (applied / "head.json").write_bytes(head)
@@ -149,12 +149,27 @@ def test_a_state_that_moved_is_the_same(applied: Path, segctl: Segctl) -> None:
 
 
 def test_a_push_of_another_state_is_named(applied: Path, segctl: Segctl) -> None:
-    text = (applied / HEAD).read_text().replace(lineage(applied), "x" * 36)
+    known = lineage(applied)
+    text = (applied / HEAD).read_text().replace(known, "x" * 36)
     (applied / "head.json").write_text(text)
-    assert segctl("state", "push", "head.json").code == 1
+    (applied / HEAD).unlink()
+    done = segctl("state", "push", "head.json")
+    assert done.code == 1
+    assert f"segctl.lock.yaml names {known}, and it has {'x' * 36}" in done.err
     assert segctl("state", "push", "--force", "head.json").code == 0
     assert decode((applied / LOCK).read_bytes())["default"].lineage == "x" * 36
     assert segctl("plan").code == 0
+
+
+def test_a_damaged_head_is_not_given_up(applied: Path, segctl: Segctl) -> None:
+    known = lineage(applied)
+    (applied / HEAD).write_bytes(b"")
+    assert segctl("state", "new", "--forget", known).code == 64
+    assert known in (applied / LOCK).read_text()
+
+
+def test_others_may_read_the_file(applied: Path) -> None:
+    assert (applied / LOCK).stat().st_mode & 0o777 == 0o644
 
 
 def test_an_import_names_its_state(workspace: Path, segctl: Segctl) -> None:
@@ -186,6 +201,7 @@ def test_a_file_that_cannot_be_written_is_a_warning(
         "version: 1\nstates: {default: {lineage: a, account: [], host: h, backend: local}}\n",
         "<<<<<<< HEAD\nversion: 1\n=======\n>>>>>>> x\n",
         "a: 1\n---\nb: 2\n",
+        "version: 1\nstates: {}\nversion: 1\nstates: {}\n",
         "\x00",
     ],
 )
@@ -193,9 +209,10 @@ def test_another_content_is_an_error_with_its_place(
     text: str, workspace: Path, segctl: Segctl
 ) -> None:
     (workspace / LOCK).write_text(text)
-    done = segctl("plan")
-    assert done.code == 1
-    assert LOCK in done.err
+    for command in (["plan"], ["validate"], ["state", "fsck"]):
+        done = segctl(*command)
+        assert done.code == 1
+        assert LOCK in done.err + done.out
     with pytest.raises(InvalidInput) as caught:
         decode(text.encode())
     assert all(isinstance(problem, Diagnostic) for problem in caught.value.diagnostics)

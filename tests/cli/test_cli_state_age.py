@@ -1,6 +1,7 @@
 """A state that is not the latest, was edited, overwritten or copied is refused, and named."""
 
 import errno
+import os
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
@@ -128,7 +129,7 @@ def test_a_path_with_a_variable_is_an_error(workspace: Path, segctl: Segctl) -> 
     for command in (["plan"], ["state", "list"]):
         done = segctl(*command)
         assert done.code == 1
-        assert "segctl.yaml:6:17: error: spec.state.path cannot have a variable" in done.err
+        assert "segctl.yaml:6:17: error: the path of a state cannot have a variable" in done.err
     assert not [path for path in workspace.parent.iterdir() if "$" in path.name]
 
 
@@ -187,3 +188,11 @@ def test_a_path_that_cannot_be_is_an_error(path: str, workspace: Path, segctl: S
     done = segctl("plan")
     assert done.code == 1
     assert "segctl.yaml:4:22: error: spec.state.path cannot be used" in done.err
+
+
+def test_a_project_that_is_a_pipe_is_an_error(workspace: Path, segctl: Segctl) -> None:
+    (workspace / "segctl.yaml").unlink()
+    os.mkfifo(workspace / "segctl.yaml")
+    done = segctl("state", "list")
+    assert done.code == 1
+    assert "segctl.yaml: error: this has the name of a manifest but is a special file" in done.err

@@ -115,6 +115,24 @@ def test_a_link_to_a_program_does_not_run_for_a_pull_request(
     assert "the program ./run is in the checkout, so it is not run" in done.err
 
 
+@pytest.mark.parametrize("kind", ["tag", "branch"])
+def test_a_tag_or_branch_of_the_same_name_is_not_taken(
+    kind: str, checkout: Path, segctl: Segctl
+) -> None:
+    set_spec(checkout, "allowFolders", "[..]")
+    run_git(checkout, "commit", "-aqm", "second")
+    run_git(checkout, kind, "origin/main")
+    assert segctl("plan", "--trusted-config", "origin/main").code == 1
+
+
+@pytest.mark.parametrize("name", ["^main", "main@{1}", "..."])
+@pytest.mark.usefixtures("checkout")
+def test_an_odd_name_is_no_revision(name: str, segctl: Segctl) -> None:
+    done = segctl("plan", f"--trusted-config={name}")
+    assert done.code == 1
+    assert f"git does not know the revision {name}" in done.err
+
+
 def test_a_setting_that_is_missing_refuses_a_plan(checkout: Path, segctl: Segctl) -> None:
     set_spec(checkout, "queries", "{timeoutSeconds: 5}")
     run_git(checkout, "commit", "-aqm", "second")
