@@ -365,7 +365,9 @@ def test_a_state_that_was_started_over_can_be_replaced_by_its_backup(
     (backup / "segctl.state.d").rename(applied / "segctl.state.d")
     done = segctl("state", "push", str(backup / "segctl.state.json"))
     assert done.code == 1
-    assert "or from before this state was started over" in done.err
+    assert (
+        "If this state was started over: put segctl.state.d back too, and use --force." in done.err
+    )
     assert segctl("state", "push", "--force", str(backup / "segctl.state.json")).code == 0
     assert segctl("state", "list").out == "segment.council\nsegment.gold\n"
     assert segctl("plan").code == 0
