@@ -348,7 +348,7 @@ DAMAGES = st.builds(
 )
 
 
-@settings(max_examples=examples(25, torture=500), deadline=None)
+@settings(max_examples=examples(15, torture=500), deadline=None)
 @given(damage=DAMAGES, role=st.sampled_from(["suppress", "exclude", "exclude from another"]))
 def test_most_users_who_were_left_out_stay_out_or_the_plan_is_refused(
     damage: Damage, role: str, tmp_path_factory: pytest.TempPathFactory
