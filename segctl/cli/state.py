@@ -164,8 +164,8 @@ def new(screen: Screen, *, lineage: str) -> None:
     """
     start_over(screen.context(), lineage)
     screen.out(
-        "This workspace has no state now. The next plan creates every segment and adds every "
-        "member; `segctl import` adopts segments that exist.\n"
+        f"Lineage {escaped(lineage)} is forgotten. If there is no other state, the next plan "
+        "creates every segment and adds every member; `segctl import` adopts segments that exist.\n"
     )
 
 

@@ -31,7 +31,7 @@ def find_trusted_copy(
     checkout = find_checkout(root)
     if checkout and is_pull_request(environment):
         branch = _default_branch(environment)
-        commit = _find_commit(checkout, f"origin/{branch}")
+        commit = _find_commit(checkout, f"refs/remotes/origin/{branch}")
         return _read_commit(checkout, root, commit, f"origin/{branch}") if commit else None
     return None
 
@@ -59,7 +59,9 @@ def _require_revision(root: Path, revision: str) -> TrustedCopy:
             f"the trusted copy {revision} is a revision, but this folder is in no git repository",
             hint="A path begins with / or ./ or ../.",
         )
-    commit = _find_commit(checkout, revision)
+    # A tag or a local branch may have the same name, and git would take that one.
+    commit = _find_commit(checkout, f"refs/remotes/{revision}")
+    commit = commit or _find_commit(checkout, revision)
     if commit is None:
         raise OperationError(
             f"git does not know the revision {revision} of the trusted copy",
@@ -75,13 +77,10 @@ def _require_revision(root: Path, revision: str) -> TrustedCopy:
 
 
 def _find_commit(checkout: Path, revision: str) -> str | None:
-    # A tag or a local branch may have the same name, and git would take that one.
     options = ("--verify", "--quiet", "--end-of-options")
-    for name in (f"refs/remotes/{revision}", revision):
-        found = run_git(checkout, "rev-parse", *options, f"{name}^{{commit}}", is_question=True)
-        if found:
-            return found.decode().strip()
-    return None
+    name = f"{revision}^{{commit}}"
+    found = run_git(checkout, "rev-parse", *options, name, is_question=True)
+    return found.decode().strip() if found else None
 
 
 def _read_commit(checkout: Path, root: Path, commit: str, name: str) -> TrustedCopy | None:

@@ -125,6 +125,21 @@ def test_a_tag_or_branch_of_the_same_name_is_not_taken(
     assert segctl("plan", "--trusted-config", "origin/main").code == 1
 
 
+@pytest.mark.parametrize("kind", ["tag", "branch"])
+def test_a_pull_request_takes_the_branch_of_the_remote_alone(
+    kind: str, pull_request: Path, segctl: Segctl
+) -> None:
+    """The checkout does not have it, and the branch brings a tag of that name."""
+    set_spec(pull_request, "allowCommands", "[cat]")
+    add_command(pull_request)
+    run_git(pull_request, "commit", "-aqm", "second")
+    run_git(pull_request, "update-ref", "-d", "refs/remotes/origin/main")
+    run_git(pull_request, kind, "origin/main")
+    done = segctl("plan")
+    assert done.code == 1
+    assert "the program cat is not run for a pull request" in done.err
+
+
 @pytest.mark.parametrize("name", ["^main", "main@{1}", "..."])
 @pytest.mark.usefixtures("checkout")
 def test_an_odd_name_is_no_revision(name: str, segctl: Segctl) -> None:

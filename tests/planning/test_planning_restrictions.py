@@ -187,7 +187,7 @@ def test_a_list_of_users_who_were_no_members_yet_is_guarded(shop: Workspace) -> 
 
 
 def test_a_list_is_known_in_full_after_a_plan_of_some_segments(shop: Workspace) -> None:
-    """Another segment is unchanged, so whom the list matches is not known anew."""
+    """Another segment is unchanged, so whom the list matches is not counted again."""
     shop.write("other.csv", rows(range(50, 60)))
     shop.write(
         "other.yaml",
