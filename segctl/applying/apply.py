@@ -118,7 +118,7 @@ class Apply:
             journal.remove()
         else:
             self._record(sent.ledger, journal)
-            archive_journal(self.locked.backend, journal)
+            archive_journal(journal)
         return sent
 
     def _open_provider(self, account: str, passcode: str) -> "CleverTapProvider":
@@ -142,8 +142,7 @@ class Apply:
 
     def _create_journal(self, account: str) -> Journal:
         state, plan = self.locked.loaded.state, self.bundle.plan
-        return Journal.create(
-            self.locked.backend.journal_folder(),
+        return self.locked.backend.journals.create(
             header={
                 "lineage": state.lineage,
                 "serial": state.serial,
@@ -154,7 +153,6 @@ class Apply:
             },
             delta=self.bundle.delta,
             batches=self.bundle.batches,
-            disk=self.context.disk,
         )
 
     async def _send(self, provider: "CleverTapProvider", journal: Journal) -> "SendResult":

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from segctl.backends.journal import Journals
 from segctl.state.model import FileRef
 
 
@@ -71,6 +72,10 @@ class Backend(Protocol):
     every file it refers to.
     """
 
+    @property
+    def journals(self) -> Journals:
+        """The journal of the running apply, and the archive of earlier ones."""
+
     def read_head(self) -> StoredHead | None:
         """Return the head, or ``None`` if there never was one.
 
@@ -123,12 +128,6 @@ class Backend(Protocol):
         its files. Raises ``StateChanged`` as soon as the lock is broken, because the next run may
         need the files.
         """
-
-    def journal_folder(self) -> Path:
-        """Return the local folder of the running apply's journal. It may not exist yet."""
-
-    def applies_folder(self) -> Path:
-        """Return the local folder of archived journals. It may not exist yet."""
 
     def scratch_folder(self) -> Path:
         """Return a folder from which ``add_file`` is a rename; creates it if it is missing."""

@@ -27,7 +27,6 @@ Other processes may run at the same time, and this process may be killed. Why no
 """
 
 from segctl.backends.base import Backend
-from segctl.backends.journal import Journal
 from segctl.core.codec import DecodeError
 from segctl.core.errors import StateDamaged
 from segctl.state import codec as state_codec
@@ -45,7 +44,7 @@ def find_garbage(backend: Backend, limits: HistoryLimits) -> Garbage:
     Returns nothing while there is a journal. Raises ``StateDamaged`` if a head cannot be read.
     """
     stored = backend.read_head()
-    if stored is None or Journal.open(backend.journal_folder()) is not None:
+    if stored is None or backend.journals.open() is not None:
         return Garbage()
     current = state_codec.decode(stored.data).file_names()
     return select_garbage(

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import TypeVar
 
 from segctl.backends.base import Backend
-from segctl.backends.journal import Journal, journal_identity
 from segctl.core.errors import SegctlError
 from segctl.engine.protocols import OutcomeFolder
 from segctl.session.loaded_state import LoadedState, load_head
@@ -28,7 +27,7 @@ def load_state(
     # The journal is opened before the head. If an apply ends between the two reads, the head
     # already contains the journal, and ``folded`` says so. In the other order the journal would
     # be gone and its outcomes missing.
-    journal = Journal.open(backend.journal_folder())
+    journal = backend.journals.open()
     loaded = load_head(backend)
     if journal is None or journal.id == loaded.state.folded:
         return loaded
@@ -77,4 +76,4 @@ def _head_and_journal(backend: Backend) -> object:
         stored = backend.read_head()
     except SegctlError as error:
         return error.message
-    return stored and stored.version, journal_identity(backend.journal_folder())
+    return stored and stored.version, backend.journals.identity()

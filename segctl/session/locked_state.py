@@ -75,7 +75,7 @@ def locked_state(
     """
     with exclusive_lock(context, timeout=timeout, observe=observe) as (backend, session):
         now = context.clock.now()
-        loaded = recover_state(backend, session.open_engine, disk=context.disk, now=now)
+        loaded = recover_state(backend, session.open_engine, now=now)
         if loaded.recovered:
             observe(loaded.recovered)
         yield LockedState(backend=backend, loaded=loaded, session=session)

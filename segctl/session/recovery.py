@@ -5,8 +5,8 @@ from dataclasses import replace
 from typing import Any
 
 from segctl.backends.base import Backend
-from segctl.backends.journal import HEADER_FIELDS, RESTORE_JOURNAL, Journal, remove_leftovers
-from segctl.core.disk import Disk
+from segctl.backends.journal import HEADER_FIELDS, Journal
+from segctl.backends.journal_lines import RESTORE_JOURNAL
 from segctl.core.errors import StateDamaged
 from segctl.core.events import Recovered
 from segctl.core.outcomes import Ledger, Outcome, fold_records, restart_settle_time
@@ -20,20 +20,20 @@ from segctl.state.model import State
 
 
 def recover_state(
-    backend: Backend, open_engine: Callable[[], OutcomeFolder], *, disk: Disk, now: float
+    backend: Backend, open_engine: Callable[[], OutcomeFolder], *, now: float
 ) -> LoadedState:
     """Load the state; first finish an interrupted apply and write its head. Needs the lock.
 
     Raises ``StateDamaged`` if the journal does not belong to the state.
     """
     loaded = load_head(backend)
-    remove_leftovers(backend.journal_folder(), disk=disk)
-    journal = Journal.open(backend.journal_folder(), disk=disk)
+    backend.journals.remove_leftovers()
+    journal = backend.journals.open(fence=True)
     if journal is None:
         return loaded
     if journal.id == loaded.state.folded:
         # The crash came after the head was written and before the journal was archived.
-        archive_journal(backend, journal)
+        archive_journal(journal)
         return loaded
     state, recovered = merge_journal(
         loaded,
@@ -46,7 +46,7 @@ def recover_state(
         journal.remove()
     else:
         loaded = write_head(backend, loaded, state)
-        archive_journal(backend, journal)
+        archive_journal(journal)
     return replace(loaded, recovered=recovered)
 
 
@@ -67,9 +67,9 @@ def check_ledger(ledger: Ledger, plan: Plan) -> None:
         )
 
 
-def archive_journal(backend: Backend, journal: Journal) -> None:
+def archive_journal(journal: Journal) -> None:
     """Move a journal that the state now contains to the history, as evidence of what was sent."""
-    journal.archive(backend.applies_folder(), serial=int(journal.header["serial"]) + 1)
+    journal.archive(serial=int(journal.header["serial"]) + 1)
 
 
 def merge_journal(

@@ -8,9 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from segctl.backends import journal
 from segctl.backends.base import Backend, EarlierHead
-from segctl.backends.journal import Journal
 from segctl.core.errors import InvalidInput, SegctlError, StateDamaged, WrongState
 from segctl.core.events import Recovered
 from segctl.engine.model import Audit
@@ -172,7 +170,7 @@ class _Checker:
             for problem in _file_problems(self.backend, [*fresh.values()]):
                 self._report(f"the earlier head {name}: {problem}", _EARLIER)
         try:
-            for apply in journal.archived_applies(self.backend.applies_folder()):
+            for apply in self.backend.journals.archived():
                 for _ in apply.records():
                     pass
         except SegctlError as error:
@@ -181,7 +179,7 @@ class _Checker:
     def check_journal(self, session: EngineSession, *, now: float) -> None:
         """Check that an interrupted apply can be recovered."""
         try:
-            unfinished = Journal.open(self.backend.journal_folder())
+            unfinished = self.backend.journals.open()
             if unfinished is None:
                 return
             for _ in unfinished.records():

@@ -9,7 +9,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from segctl.backends import journal
 from segctl.core.address import is_targeted
 from segctl.core.disk import open_file, translate_os_errors
 from segctl.core.error_stream import parse_error_stream
@@ -211,7 +210,7 @@ class _LockedRecords:
         """Yield the archived applies, newest first."""
         state = self.loaded.state
         numbers = {key: number for number, key in enumerate(self.keys)}
-        for apply in journal.archived_applies(self.backend.applies_folder()):
+        for apply in self.backend.journals.archived():
             header = apply.header
             check_apply_header(header)
             if header["lineage"] not in ("", state.lineage):

@@ -7,7 +7,6 @@ always refused.
 
 from dataclasses import dataclass, replace
 
-from segctl.backends import journal
 from segctl.backends.base import Backend
 from segctl.backends.journal import Journal
 from segctl.core.errors import OperationError, StateDamaged
@@ -63,7 +62,7 @@ def push_state(
             _check_follows(pushed, current)
         for _, record in pushed.records():
             recorded_members(record, backend.file_path)
-        state = _next_head(pushed, current, Journal.open(backend.journal_folder()))
+        state = _next_head(pushed, current, backend.journals.open())
         backend.replace_head(
             state_codec.encode(state), expected=current.version, damaged=current.state is None
         )
@@ -105,9 +104,7 @@ def _read_current(
     context: Context, backend: Backend, session: EngineSession, observe: Observer
 ) -> _CurrentState:
     try:
-        loaded = recover_state(
-            backend, session.open_engine, disk=context.disk, now=context.clock.now()
-        )
+        loaded = recover_state(backend, session.open_engine, now=context.clock.now())
     except StateDamaged:
         return _describe_unreadable(backend)
     if loaded.recovered:
@@ -135,7 +132,7 @@ def _describe_unreadable(backend: Backend) -> _CurrentState:
         serial=max(
             serial or 0,
             latest.serial if latest else 0,
-            journal.last_archived_serial(backend.applies_folder()),
+            backend.journals.last_archived_serial(),
             *(head.serial + 1 for head in earlier),
             0,
         ),

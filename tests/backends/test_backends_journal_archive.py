@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from segctl.backends import journal as journals
-from segctl.backends.journal import Journal, archived_applies
+from segctl.backends.journal import ArchivedApply, Journal
 from segctl.core.errors import StateDamaged
+from tests.backends.journal_kit import journals_in
 from tests.core.faulty_disk import LOSSES, FaultyDisk, Loss, PowerCut, crash_steps
 
 RECORDS: list[dict[str, Any]] = [
@@ -23,8 +24,8 @@ def create(place: Path, number: int = 0, disk: FaultyDisk | None = None) -> Jour
     source = place / "source.parquet"
     source.write_bytes(b"changes")
     header = {"id": f"{number:04x}", "number": number}
-    journal = Journal.create(
-        place / "journal", header=header, delta=source, batches=source, disk=disk
+    journal = journals_in(place / "journal", disk).create(
+        header=header, delta=source, batches=source
     )
     journal.append_many(RECORDS, durable=True)
     return journal
@@ -32,27 +33,32 @@ def create(place: Path, number: int = 0, disk: FaultyDisk | None = None) -> Jour
 
 def archive(place: Path, *numbers: int) -> Path:
     for number in numbers:
-        create(place, number).archive(place / "applies", serial=number)
+        create(place, number).archive(serial=number)
     return place / "applies"
 
 
+def archived(folder: Path) -> Iterator[ArchivedApply]:
+    """Yield what is archived in the folder ``applies``."""
+    return journals_in(folder.parent / "journal").archived()
+
+
 def numbers(folder: Path) -> Iterator[int]:
-    return (int(apply.header["number"]) for apply in archived_applies(folder))
+    return (int(apply.header["number"]) for apply in archived(folder))
 
 
 def test_an_archived_apply_has_its_changes_and_records_and_no_batches(
     tmp_path: Path,
 ) -> None:
-    [apply] = archived_applies(archive(tmp_path, 7))
-    assert apply.folder.name == "00000007-0007"
+    [apply] = archived(archive(tmp_path, 7))
+    assert apply.delta.parent.name == "00000007-0007"
     assert apply.delta.read_bytes() == b"changes"
     assert list(apply.records()) == RECORDS
-    assert {path.name for path in apply.folder.iterdir()} == {
+    assert {path.name for path in apply.delta.parent.iterdir()} == {
         "delta.parquet",
         "header.json",
         "log.jsonl",
     }
-    assert Journal.open(tmp_path / "journal") is None
+    assert journals_in(tmp_path / "journal").open() is None
 
 
 def test_archived_applies_are_yielded_newest_first(tmp_path: Path) -> None:
@@ -60,7 +66,7 @@ def test_archived_applies_are_yielded_newest_first(tmp_path: Path) -> None:
 
 
 def test_a_missing_folder_has_no_archived_applies(tmp_path: Path) -> None:
-    assert list(archived_applies(tmp_path / "applies")) == []
+    assert list(archived(tmp_path / "applies")) == []
 
 
 def test_the_oldest_applies_are_removed_when_there_are_too_many(
@@ -82,7 +88,7 @@ def test_a_damaged_archived_apply_is_an_error(tmp_path: Path, part: str) -> None
     folder = archive(tmp_path, 1, 2)
     (folder / "00000002-0002" / part).write_bytes(b"{}")
     with pytest.raises(StateDamaged, match="the archived apply 00000002-0002 cannot"):
-        list(archived_applies(folder))
+        list(archived(folder))
 
 
 @pytest.mark.parametrize("loss", LOSSES)
@@ -96,17 +102,17 @@ def test_after_a_crash_at_any_step_the_journal_or_its_archive_is_complete(
         spare.mkdir()
         create(place, 2)
         disk = FaultyDisk(spare, at=at, loss=loss)
-        journal = Journal.open(place / "journal", disk=disk)
+        journal = journals_in(place / "journal", disk).open()
         assert journal is not None
         done = False
         with suppress(PowerCut):
-            journal.archive(folder, serial=2)
+            journal.archive(serial=2)
             done = True
-        left = Journal.open(place / "journal")
+        left = journals_in(place / "journal").open()
         assert list(numbers(folder)) == ([1] if left else [2, 1])
         if left:
-            left.archive(folder, serial=2)
-        assert [list(apply.records()) for apply in archived_applies(folder)] == [RECORDS, RECORDS]
+            left.archive(serial=2)
+        assert [list(apply.records()) for apply in archived(folder)] == [RECORDS, RECORDS]
         if done:
             return
 
@@ -123,11 +129,11 @@ def test_a_crash_while_old_applies_are_removed_leaves_no_gap(
         spare = place / "spare"
         spare.mkdir()
         create(place, 4)
-        journal = Journal.open(place / "journal", disk=FaultyDisk(spare, at=at, loss=loss))
+        journal = journals_in(place / "journal", FaultyDisk(spare, at=at, loss=loss)).open()
         assert journal is not None
         done = False
         with suppress(PowerCut):
-            journal.archive(folder, serial=4)
+            journal.archive(serial=4)
             done = True
         left = list(numbers(folder))
         assert left in ([3, 2, 1], [4, 3, 2, 1], [4, 3, 2], [4, 3])

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from segctl.backends.journal import Journal
+from tests.backends.journal_kit import journals_in
 from tests.core.faulty_disk import LOSSES, FaultyDisk, Loss, PowerCut, crash_steps
 
 RECORDS: list[dict[str, Any]] = [
@@ -39,8 +40,8 @@ class Apply:
         self.removed = True
 
     def create(self, disk: FaultyDisk | None = None) -> Journal:
-        return Journal.create(
-            self.folder, header={}, delta=self._source, batches=self._source, disk=disk
+        return journals_in(self.folder, disk).create(
+            header={}, delta=self._source, batches=self._source
         )
 
 
@@ -57,7 +58,7 @@ def test_after_a_crash_at_any_step_the_journal_has_every_durable_record(
 ) -> None:
     for at in crash_steps():
         apply = crash(tmp_path / str(at), at=at, loss=loss)
-        journal = Journal.open(apply.folder)
+        journal = journals_in(apply.folder).open()
         if apply.removed:
             break
         if journal is None:
@@ -74,7 +75,7 @@ def test_after_a_crash_at_any_step_the_journal_has_every_durable_record(
 def test_after_a_crash_the_journal_can_be_continued_or_created(tmp_path: Path, loss: Loss) -> None:
     for at in crash_steps():
         apply = crash(tmp_path / str(at), at=at, loss=loss)
-        journal = Journal.open(apply.folder) or apply.create()
+        journal = journals_in(apply.folder).open() or apply.create()
         before = list(journal.records())
         journal.append({"type": "ended"}, durable=True)
         assert list(journal.records()) == [*before, {"type": "ended"}]

@@ -8,6 +8,7 @@ import pytest
 from segctl.backends.journal import Journal
 from segctl.core.errors import StateDamaged
 from segctl.core.outcomes import Ledger, Outcome, RequestOutcome, fold_records
+from tests.backends.journal_kit import journals_in
 
 GOOD: dict[str, Any] = {"type": "sent", "request": 0, "at": 1.0}
 OUTCOME: dict[str, Any] = {"type": "outcome", "request": 0, "at": 1.0, "outcome": "acknowledged"}
@@ -37,7 +38,7 @@ WRONG: dict[str, dict[str, Any]] = {
 def journal_with(folder: Path, record: dict[str, Any]) -> Journal:
     source = folder / "source.parquet"
     source.write_bytes(b"changes")
-    journal = Journal.create(folder / "journal", header={}, delta=source, batches=source)
+    journal = journals_in(folder / "journal").create(header={}, delta=source, batches=source)
     journal.append_many([GOOD, record], durable=True)
     journal.close()
     return journal

@@ -14,6 +14,7 @@ from segctl.backends.journal import Journal
 from segctl.core.disk import Disk
 from segctl.core.errors import OperationError, StateDamaged
 from segctl.core.outcomes import fold_records
+from tests.backends.journal_kit import journals_in
 
 SENT = {"type": "sent", "request": 1, "at": 5.5}
 DONE = {"type": "outcome", "request": 1, "outcome": "acknowledged", "at": 6.5}
@@ -35,11 +36,11 @@ def create(folder: Path, *, disk: Disk | None = None) -> Journal:
     delta, batches = folder.parent / "a.parquet", folder.parent / "b.parquet"
     delta.write_bytes(b"delta")
     batches.write_bytes(b"batches")
-    return Journal.create(folder, header=HEADER, delta=delta, batches=batches, disk=disk)
+    return journals_in(folder, disk).create(header=HEADER, delta=delta, batches=batches)
 
 
 def reopen(folder: Path) -> Journal:
-    journal = Journal.open(folder)
+    journal = journals_in(folder).open()
     assert journal is not None
     return journal
 
@@ -58,7 +59,7 @@ def with_records(folder: Path, *records: dict[str, Any], durable: bool = True) -
 
 
 def test_a_missing_folder_has_no_journal(folder: Path) -> None:
-    assert Journal.open(folder) is None
+    assert journals_in(folder).open() is None
     assert not folder.exists()
 
 
@@ -75,7 +76,7 @@ def test_a_journal_is_read_as_it_was_created(folder: Path) -> None:
 def test_a_journal_without_an_id_gets_one(folder: Path) -> None:
     (folder.parent / "x").write_bytes(b"")
     empty = folder.parent / "x"
-    journal = Journal.create(folder, header={"serial": 7}, delta=empty, batches=empty)
+    journal = journals_in(folder).create(header={"serial": 7}, delta=empty, batches=empty)
     assert reopen(folder).id == journal.id
     assert len(journal.id) == 32
 
@@ -114,7 +115,7 @@ def test_a_journal_can_be_created_after_another_was_removed(folder: Path) -> Non
     journal = create(folder)
     journal.append(SENT, durable=True)
     journal.remove()
-    assert Journal.open(folder) is None
+    assert journals_in(folder).open() is None
     assert list(folder.iterdir()) == []
     assert list(create(folder).records()) == []
 
@@ -234,7 +235,7 @@ def test_a_missing_or_damaged_file_is_an_error_that_names_it(
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(StateDamaged) as caught:
-        Journal.open(folder)
+        journals_in(folder).open()
     assert caught.value.message == f"the journal cannot be read: {problem}"
 
 
@@ -242,13 +243,13 @@ def test_a_file_in_place_of_the_journal_is_an_error(folder: Path) -> None:
     folder.mkdir()
     (folder / "current").write_bytes(b"")
     with pytest.raises(StateDamaged, match=r"^the journal cannot be read: "):
-        Journal.open(folder)
+        journals_in(folder).open()
 
 
 def test_a_file_in_place_of_the_journals_folder_is_an_error(folder: Path) -> None:
     folder.touch()
     with pytest.raises(OperationError, match=r"^cannot read the journal: Not a directory$"):
-        Journal.open(folder)
+        journals_in(folder).open()
 
 
 def test_opening_a_journal_that_is_removed_during_the_read_returns_none(
@@ -260,8 +261,8 @@ def test_opening_a_journal_that_is_removed_during_the_read_returns_none(
         journal.remove()
         return path.read_bytes()
 
-    monkeypatch.setattr("segctl.backends.journal.read_file", remove_and_read)
-    assert Journal.open(folder) is None
+    monkeypatch.setattr("segctl.backends.local_journals.read_file", remove_and_read)
+    assert journals_in(folder).open() is None
 
 
 class Failing(Disk):

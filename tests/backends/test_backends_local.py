@@ -53,7 +53,7 @@ def test_reading_writes_nothing(local: LocalBackend, root: Path) -> None:
     local.read_head()
     local.lock_holder()
     list(local.file_sizes())
-    local.journal_folder()
+    local.journals.open()
     assert tree(root) == []
 
 

@@ -89,7 +89,7 @@ class Workspace:
             backend.lock(command="test", timeout=0.0),
             engine_session(context.limits, backend.scratch_folder()) as session,
         ):
-            loaded = recover_state(backend, session.open_engine, disk=context.disk, now=1.0)
+            loaded = recover_state(backend, session.open_engine, now=1.0)
             bundle = build_bundle(
                 context,
                 load_desired(context, {}),
@@ -156,7 +156,7 @@ class Workspace:
             backend.lock(command="test", timeout=0.0),
             engine_session(context.limits, backend.scratch_folder()) as session,
         ):
-            loaded = recover_state(backend, session.open_engine, disk=context.disk, now=1.0)
+            loaded = recover_state(backend, session.open_engine, now=1.0)
             [(address, record)] = loaded.state.segments.items()
             record = replace(record, **changes)  # type: ignore[arg-type]  # fields by name
             write_head(backend, loaded, loaded.state.next(segments={address: record}))

@@ -1,0 +1,356 @@
+"""The rules of a stored state, the same for every place that stores one.
+
+- A file is durable before a head refers to it, and the head is replaced in one step. A crash at
+  any moment therefore leaves the old or the new state.
+- A head is copied to the history before it is replaced.
+- A missing head with a history was lost; it does not mean that nothing was recorded.
+- A member file is named by its content, and checked against its name before it is used.
+- Earlier heads are removed before the files that only they refer to.
+
+``StateFiles``, ``StateHead``, ``StateLock`` and ``journal.Journals`` are what a place provides:
+``local.py`` on a disk, ``remote.py`` over any store of bytes.
+"""
+
+import hashlib
+import re
+import stat
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Protocol
+
+from segctl.backends.base import EarlierHead, LatestHead, LockInfo, StoredHead
+from segctl.backends.journal import Journals
+from segctl.core.disk import file_sha256, to_operation_error, translate_os_errors
+from segctl.core.errors import OperationError, StateChanged, StateDamaged
+from segctl.state.codec import FILE_NAME, lineage_and_serial
+from segctl.state.model import FileRef
+
+MEMBERS, HISTORY = "members", "history"
+
+_EARLIER_HEAD = re.compile(r"[0-9]{8,}-[0-9a-f]{8}\.json")
+
+
+class StateFiles(Protocol):
+    """The immutable files of a state, in its folders ``members`` and ``history``.
+
+    Methods raise ``OperationError``. A name is one of ``FILE_NAME`` or of an earlier head.
+    """
+
+    def create(self) -> None:
+        """Make sure that the place exists, before the lock is taken."""
+
+    def prepare(self) -> None:
+        """Remove unfinished files of a run that died; the lock is held."""
+
+    def fetch(self, name: str) -> Path:
+        """Return the local path of a member file. It does not exist if the file is missing."""
+
+    def add(self, scratch: Path, name: str) -> None:
+        """Move a finished file to the member files, durably."""
+
+    def member_sizes(self) -> Mapping[str, int]:
+        """Return the size in bytes of everything among the member files, by name."""
+
+    def read_history(self, name: str) -> tuple[bytes, float]:
+        """Return a file of the history, and when it was written; raises ``OSError``."""
+
+    def add_history(self, name: str, data: bytes) -> None:
+        """Write a file of the history, durably, unless it is there."""
+
+    def history_names(self) -> Sequence[str]:
+        """Return the names of the files of the history, in any order."""
+
+    def remove_history(self, names: Sequence[str]) -> None:
+        """Remove files of the history, durably."""
+
+    def remove_members(self, names: Sequence[str]) -> None:
+        """Remove member files."""
+
+    def scratch_folder(self) -> Path:
+        """Return a folder from which ``add`` is cheap; creates it if it is missing."""
+
+    def check_writable(self, *, needed_bytes: int) -> None:
+        """Raise ``OperationError`` if a run could not write: permissions, free space."""
+
+
+class StateHead(Protocol):
+    """The head of a state."""
+
+    def read(self) -> StoredHead | None:
+        """Return the head, or ``None``; raises ``StateDamaged`` if something else is there."""
+
+    def replace(self, data: bytes, *, current: StoredHead | None) -> None:
+        """Replace the ``current`` head in one step; raises ``StateChanged`` if it is not there."""
+
+    def latest(self) -> LatestHead | None:
+        """Return the record of the latest head, if there is one."""
+
+    def record_latest(self, latest: LatestHead) -> None:
+        """Record which head is the latest."""
+
+
+class StateLock(Protocol):
+    """The lock of a state; see ``base.Backend`` for what its methods do."""
+
+    abandoned: LockInfo | None
+
+    def acquire(self, *, command: str, timeout: float) -> LockInfo:
+        """Take the lock, waiting at most ``timeout`` seconds; raises ``StateLocked``."""
+
+    def release(self) -> None:
+        """Release the lock, even if it was broken."""
+
+    def guarded(self) -> AbstractContextManager[None]:
+        """Make sure that no other run takes the lock during the block.
+
+        Raises ``StateChanged`` if it is lost.
+        """
+
+    def check(self) -> None:
+        """Raise ``StateChanged`` if the lock is lost."""
+
+    def holder(self) -> LockInfo | None:
+        """Return who holds the lock, or ``None``; writes nothing."""
+
+    def force(self, lock_id: str) -> None:
+        """Break the lock with this id."""
+
+    def record_plan(self, plan: str) -> None:
+        """Record in the lock which saved plan is about to be applied."""
+
+
+class StoredState:
+    """A state in some place; ``base.Backend`` has the contract.
+
+    ``head_name`` and ``folder_name`` are how messages name the head and where the files are.
+    """
+
+    def __init__(
+        self,
+        *,
+        files: StateFiles,
+        head: StateHead,
+        lock: StateLock,
+        journals: Journals,
+        head_name: str,
+        folder_name: str,
+    ) -> None:
+        self._files = files
+        self._head = head
+        self._lock = lock
+        self._journals = journals
+        self._head_name, self._folder_name = head_name, folder_name
+        self._restore = f"Restore {folder_name} from a backup of the state."
+        self._verified: set[str] = set()
+
+    @property
+    def journals(self) -> Journals:
+        """The journal of the running apply, and the archive of earlier ones."""
+        return self._journals
+
+    def read_head(self) -> StoredHead | None:
+        """Return the head, or ``None``; raises ``StateDamaged`` if the head was lost."""
+        stored = self.read_raw_head()
+        if stored is None:
+            self._check_no_history()
+        return stored
+
+    def read_raw_head(self) -> StoredHead | None:
+        """Return the head, or ``None`` if there is none, even if there is a history."""
+        return self._head.read()
+
+    def replace_head(
+        self, data: bytes, *, expected: str | None, damaged: bool = False
+    ) -> StoredHead:
+        """Replace the head of version ``expected``; raises ``StateChanged``, ``OperationError``.
+
+        After an error, the old or the new head is there, complete.
+        """
+        with self._lock.guarded(), translate_os_errors(f"write {self._head_name}"):
+            current = self.read_raw_head()
+            if (current.version if current else None) != expected:
+                raise StateChanged(
+                    f"another run replaced {self._head_name} while this run was in progress",
+                    hint="Nothing was overwritten. Run the same command again.",
+                )
+            if current:
+                self._copy_to_history(current, damaged=damaged)
+            self._head.replace(data, current=current)
+        return StoredHead(data=data, version=head_version(data))
+
+    def latest(self) -> LatestHead | None:
+        """Return the latest head that is known, from its record and the history."""
+        known = self._head.latest()
+        history = [_serial_of(name) for name in self.list_history()[-1:]]
+        serial = max([self._journals.last_archived_serial(), *history])
+        if known and known.serial >= serial:
+            return known
+        return LatestHead(lineage=known.lineage if known else "", serial=serial) if serial else None
+
+    def record_latest(self, latest: LatestHead) -> None:
+        """Record which head is the latest, after it was written."""
+        with self._lock.guarded():
+            self._head.record_latest(latest)
+
+    def file_path(self, ref: FileRef) -> Path:
+        """Return the path of an immutable file; raises ``StateDamaged``."""
+        if not FILE_NAME.fullmatch(ref.name):
+            raise StateDamaged("the state refers to a member file with an invalid name")
+        path = self._files.fetch(ref.name)
+        shown = f"{self._folder_name}/{MEMBERS}/{ref.name}"
+        try:
+            status = path.lstat()
+        except FileNotFoundError as error:
+            raise StateDamaged(f"{shown} is missing", hint=self._restore) from error
+        except OSError as error:
+            raise to_operation_error(error, f"read {shown}") from error
+        if not stat.S_ISREG(status.st_mode):
+            raise StateDamaged(f"{shown} is not a regular file", hint=self._restore)
+        if status.st_size != ref.bytes:
+            raise StateDamaged(
+                f"{shown} has {status.st_size:,} bytes instead of {ref.bytes:,}", hint=self._restore
+            )
+        self._check_content(path, ref, shown)
+        return path
+
+    def add_file(self, scratch: Path, *, rows: int) -> FileRef:
+        """Move a finished file into the state, durably; raises ``OperationError``."""
+        with translate_os_errors(f"add a file to {self._folder_name}/{MEMBERS}"):
+            size = scratch.stat().st_size
+            name = f"{file_sha256(scratch)}.parquet"
+            self._files.add(scratch, name)
+        return FileRef(name=name, rows=rows, bytes=size)
+
+    def file_sizes(self) -> Mapping[str, int]:
+        """Return the size of each immutable file by name, sorted; ignores other files."""
+        sizes = self._files.member_sizes()
+        return {name: sizes[name] for name in sorted(filter(FILE_NAME.fullmatch, sizes))}
+
+    def list_history(self) -> Sequence[str]:
+        """Return the names of the earlier heads, oldest first; raises ``OperationError``."""
+        names = filter(_EARLIER_HEAD.fullmatch, self._files.history_names())
+        return sorted(names, key=lambda name: (_serial_of(name), name))
+
+    def read_earlier_head(self, name: str) -> EarlierHead:
+        """Return an earlier head, checked against the SHA-256 in its name."""
+        serial = _serial_of(name)
+        try:
+            data, until = self._files.read_history(name)
+        except OSError as error:
+            return EarlierHead(name=name, serial=serial, problem=error.strerror or str(error))
+        if name != _earlier_head_name(serial, head_version(data)):
+            return EarlierHead(
+                name=name, serial=serial, problem="its content does not match its name"
+            )
+        return EarlierHead(name=name, serial=serial, data=data, until=until)
+
+    def remove_garbage(self, *, heads: Sequence[str], files: Sequence[str]) -> None:
+        """Remove earlier heads, then files that no other head refers to."""
+        with translate_os_errors(f"remove old files from {self._folder_name}"):
+            if heads:
+                self._files.remove_history(heads)
+            if files:
+                self._files.remove_members(files)
+
+    def scratch_folder(self) -> Path:
+        """Return the folder for files being written; creates it if it is missing."""
+        return self._files.scratch_folder()
+
+    @contextmanager
+    def lock(self, *, command: str, timeout: float = 0.0) -> Iterator[LockInfo]:
+        """Hold the lock; waits at most ``timeout`` seconds, then raises ``StateLocked``."""
+        self._files.create()
+        info = self._lock.acquire(command=command, timeout=timeout)
+        try:
+            self._files.prepare()
+            yield info
+        finally:
+            self._lock.release()
+
+    def record_plan(self, plan: str) -> None:
+        """Record in the lock which saved plan is about to be applied."""
+        with translate_os_errors(f"write to {self._folder_name}"):
+            self._lock.record_plan(plan)
+
+    def abandoned_lock(self) -> LockInfo | None:
+        """Return the previous holder of the lock if it died without releasing the lock."""
+        return self._lock.abandoned
+
+    def lock_holder(self) -> LockInfo | None:
+        """Return the current holder of the lock, or ``None``."""
+        return self._lock.holder()
+
+    def check_lock(self) -> None:
+        """Raise ``StateChanged`` if the lock was broken after this run took it."""
+        self._lock.check()
+
+    def force_unlock(self, lock_id: str) -> None:
+        """Break the lock with this id; raises ``WrongUsage`` if there is no such lock.
+
+        If the holder is still alive, it notices before it replaces the head.
+        """
+        self._lock.force(lock_id)
+
+    def check_writable(self, *, needed_bytes: int) -> None:
+        """Raise ``OperationError`` if the state cannot be written."""
+        self._files.check_writable(needed_bytes=needed_bytes)
+
+    def _check_no_history(self) -> None:
+        """Raise ``StateDamaged`` if earlier heads or applies show that the head was lost."""
+        try:
+            earlier = self.list_history()
+            applied = self._journals.last_archived_serial()
+        except (OSError, OperationError):
+            return
+        if earlier:
+            count = f"{len(earlier)} earlier state{'' if len(earlier) == 1 else 's'}"
+            found = f"{count}, the latest is {earlier[-1]}"
+        elif applied:
+            found = "the journal of an earlier apply"
+        else:
+            return
+        raise StateDamaged(
+            f"{self._head_name} is missing, but {self._folder_name}/{HISTORY} contains {found}",
+            hint=f"Restore a copy of {self._head_name} with `segctl state push FILE`. To start "
+            f"over, move {self._folder_name} away as well; every member is then added again.",
+        )
+
+    def _check_content(self, path: Path, ref: FileRef, shown: str) -> None:
+        """Raise ``StateDamaged`` for a file whose content does not match its name.
+
+        Its content would be compared with the desired members, and the difference sent.
+        """
+        if ref.name in self._verified:
+            return
+        with translate_os_errors(f"read {shown}"):
+            digest = file_sha256(path)
+        if ref.name != f"{digest}.parquet":
+            raise StateDamaged(
+                f"{shown} is damaged: its content does not match its name", hint=self._restore
+            )
+        self._verified.add(ref.name)
+
+    def _copy_to_history(self, head: StoredHead, *, damaged: bool) -> None:
+        """Copy the head that is about to be replaced to the history."""
+        _, serial = lineage_and_serial(head.data)
+        if damaged or serial is None:
+            # Not listed as an earlier head, and so never read again: only evidence.
+            name = f"damaged-{head.version[:8]}.json"
+        else:
+            name = _earlier_head_name(serial, head.version)
+        self._files.add_history(name, head.data)
+
+
+def head_version(data: bytes) -> str:
+    """Return the version of a head: the SHA-256 of its bytes."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def _earlier_head_name(serial: int, digest: str) -> str:
+    """Return the file name of an earlier head: its serial and the start of its SHA-256."""
+    return f"{serial:08d}-{digest[:8]}.json"
+
+
+def _serial_of(name: str) -> int:
+    return int(name.split("-", 1)[0])
