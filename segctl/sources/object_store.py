@@ -7,18 +7,18 @@ download is an error; it never yields a partial list.
 import os
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
 from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from segctl.buckets import errors
+from segctl.buckets.bucket import StoreLimits, open_bucket
 from segctl.core.disk import Disk, translate_scratch_errors
 from segctl.engine.model import SourceError
-from segctl.engine.source_errors import missing_library
-from segctl.manifests.object_urls import ObjectUrl, parse_object_url
-from segctl.sources import object_store_errors as errors
-from segctl.sources.globs import is_pattern, matches, split_pattern
+from segctl.engine.source_errors import NOT_USED, missing_library
+from segctl.manifests.object_urls import URL_FORMS, ObjectUrl, parse_object_url
+from segctl.sources.globs import SKIPPED_NAMES, is_pattern, matches, split_pattern
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
@@ -28,21 +28,6 @@ _MAX_CONCURRENT = 4
 _MAX_NAME_CHARACTERS = 100
 
 _T = TypeVar("_T")
-
-
-@dataclass(frozen=True, kw_only=True)
-class StoreLimits:
-    """Time limits in seconds for a store.
-
-    ``total`` is for listing or downloading one source, ``stall`` for a period without
-    data. ``retrying`` is for one request with all its retries, of which there are at most
-    ``retries``.
-    """
-
-    total: float = 3600.0
-    stall: float = 60.0
-    retrying: float = 60.0
-    retries: int = 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +76,7 @@ class ObjectFetcher:
         """
         url = parse_object_url(path)
         if url is None:
-            raise errors.not_an_object_url()
+            raise _not_an_object_url()
         found = self._run(url, partial(_find, url=url))
         self._found.update((str(each.url), each) for each in found)
         return tuple(sorted(str(each.url) for each in found))
@@ -147,35 +132,14 @@ class ObjectFetcher:
 
         async def limited() -> _T:
             async with asyncio.timeout(self._limits.total):
-                return await work(_open_store(url, self._limits))
+                return await work(open_bucket(url, self._limits))
 
         try:
             return asyncio.run(limited())
         except TimeoutError:
-            raise errors.store_timeout(url, self._limits.total) from None
-
-
-def _open_store(url: ObjectUrl, limits: StoreLimits) -> "ObjectStore":
-    """Open a bucket. Region, endpoint and credentials come from the environment."""
-    from obstore import store  # noqa: PLC0415 - loaded by the caller
-
-    kinds: Mapping[str, Any] = {"s3": store.S3Store, "gs": store.GCSStore, "az": store.AzureStore}
-    errors.check_settings(url, os.environ)
-    with errors.explained(url):
-        opened: ObjectStore = kinds[url.scheme](
-            url.bucket,
-            # Not as client_options: those would replace the ones from the environment.
-            config={
-                "connect_timeout": f"{min(10.0, limits.stall):g} seconds",
-                "read_timeout": f"{limits.stall:g} seconds",
-                "timeout": f"{limits.total:g} seconds",
-            },
-            retry_config={
-                "max_retries": limits.retries,
-                "retry_timeout": timedelta(seconds=limits.retrying),
-            },
-        )
-    return opened
+            raise _store_timeout(url, self._limits.total) from None
+        except errors.BucketError as error:
+            raise SourceError(error.code, error.message, error.hint) from None
 
 
 async def _find(store: "ObjectStore", url: ObjectUrl) -> list[FoundObject]:
@@ -196,7 +160,7 @@ async def _find(store: "ObjectStore", url: ObjectUrl) -> list[FoundObject]:
     ]
     objects = await _without_folder_markers(store, matching)
     if not objects:
-        raise errors.no_object(url)
+        raise _no_object(url)
     return objects
 
 
@@ -303,7 +267,7 @@ async def _download(store: "ObjectStore", found: FoundObject, file: Path) -> Non
     finally:
         os.close(descriptor)
     if received != found.size:
-        raise errors.truncated(url, received=received, size=found.size)
+        raise _truncated(url, received=received, size=found.size)
     part.rename(file)
 
 
@@ -324,3 +288,37 @@ def _shorten(name: str) -> str:
             "Shorten it.",
         )
     return name[-_MAX_NAME_CHARACTERS:]
+
+
+def _not_an_object_url() -> SourceError:
+    """Return the error for a malformed URL. It is not shown, as it may contain credentials."""
+    return SourceError(
+        "bad-path",
+        "a path with :// in it is not the URL of an object",
+        f"Write {URL_FORMS}. Credentials come from the environment.",
+    )
+
+
+def _no_object(url: ObjectUrl) -> SourceError:
+    """Return the error for a URL, a folder or a pattern without objects."""
+    if is_pattern(url.key):
+        return SourceError("missing-file", f"no object matches {url}", SKIPPED_NAMES)
+    if not url.key or url.key.endswith("/"):
+        summary = f"the folder {url} contains no objects"
+        return SourceError("missing-file", summary, SKIPPED_NAMES)
+    return SourceError("missing-file", f"there is no object {url}", "Check the URL.")
+
+
+def _truncated(url: ObjectUrl, *, received: int, size: int) -> SourceError:
+    """Return the error for an object of which only a part was received."""
+    summary = f"{url} has {size:,} bytes, but {received:,} were received"
+    return SourceError("connection-lost", summary, NOT_USED)
+
+
+def _store_timeout(url: ObjectUrl, seconds: float) -> SourceError:
+    """Return the error for a listing or download that exceeds its time limit."""
+    return SourceError(
+        "store-timeout",
+        f"reading {url} took longer than {seconds:g} seconds",
+        "Check the network, or split the data into several sources.",
+    )

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from segctl.buckets.bucket import StoreLimits
 from segctl.engine.model import SourceError
 from segctl.manifests.object_urls import parse_object_url
-from segctl.sources.object_store import ObjectFetcher, StoreLimits
+from segctl.sources.object_store import ObjectFetcher
 from tests.sources.buckets_kit import BUCKET, SECRET_KEY, Store, free_port
 
 

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from segctl.buckets.bucket import StoreLimits
 from segctl.engine.model import SourceError
-from segctl.sources.object_store import ObjectFetcher, StoreLimits
+from segctl.sources.object_store import ObjectFetcher
 from tests.sources.stub_store import CONTENT, Handler, Stub, stubbed
 
 DATE = "Sat, 31 Jan 2026 10:00:00 GMT"

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from segctl.buckets.bucket import StoreLimits
 from segctl.engine.model import SourceError
-from segctl.sources.object_store import ObjectFetcher, StoreLimits
+from segctl.sources.object_store import ObjectFetcher
 from tests.sources.stub_store import CONTENT, NAME, Handler, Stub, stubbed
 
 

@@ -7,12 +7,11 @@ shown. Messages here contain only the URL from the manifest.
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Literal
 from urllib.parse import urlsplit
 
-from segctl.engine.model import SourceError
-from segctl.engine.source_errors import NOT_USED
-from segctl.manifests.object_urls import URL_FORMS, ObjectUrl, Scheme
-from segctl.sources.globs import SKIPPED_NAMES, is_pattern
+from segctl.core.errors import OperationError
+from segctl.manifests.object_urls import ObjectUrl, Scheme
 
 _CREDENTIALS: dict[Scheme, str] = {
     "s3": "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run with an IAM role.",
@@ -69,59 +68,56 @@ _NO_RESPONSE: tuple[tuple[tuple[str, ...], str, str, str, dict[Scheme, str]], ..
 either one hint or one for each scheme. The first match counts."""
 
 
-class NoObject(SourceError):
+INCOMPLETE = "The incomplete data is not used. Run the same command again."
+
+Action = Literal["read", "list", "write", "delete"]
+"""What was asked of a bucket, for messages about permissions."""
+
+_NEEDED: Mapping[Action, str] = {
+    "read": "to list the bucket and to get its objects",
+    "list": "to list the bucket",
+    "write": "to put objects",
+    "delete": "to delete objects",
+}
+_DOING: Mapping[Action, str] = {
+    "read": "reading",
+    "list": "listing",
+    "write": "writing",
+    "delete": "deleting",
+}
+
+
+class BucketError(OperationError):
+    """A bucket refused a request or did not answer. ``code`` names the kind of problem."""
+
+    def __init__(self, code: str, message: str, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.code = code
+
+
+class NoObject(BucketError):
     """There is no object with this name."""
 
 
-def not_an_object_url() -> SourceError:
-    """Return the error for a malformed URL. It is not shown, as it may contain credentials."""
-    return SourceError(
-        "bad-path",
-        "a path with :// in it is not the URL of an object",
-        f"Write {URL_FORMS}. Credentials come from the environment.",
-    )
-
-
-def no_object(url: ObjectUrl) -> SourceError:
-    """Return the error for a URL, a folder or a pattern without objects."""
-    if is_pattern(url.key):
-        return SourceError("missing-file", f"no object matches {url}", SKIPPED_NAMES)
-    if not url.key or url.key.endswith("/"):
-        summary = f"the folder {url} contains no objects"
-        return SourceError("missing-file", summary, SKIPPED_NAMES)
-    return _no_such_object(url)
+class ObjectChanged(BucketError):
+    """The condition of a request does not hold: an object was written meanwhile, or is there."""
 
 
 def _no_such_object(url: ObjectUrl) -> NoObject:
     return NoObject("missing-file", f"there is no object {url}", "Check the URL.")
 
 
-def object_changed(url: ObjectUrl) -> SourceError:
+def object_changed(url: ObjectUrl) -> ObjectChanged:
     """Return the error for an object that was replaced between listing and download."""
-    return SourceError(
+    return ObjectChanged(
         "object-changed",
         f"{url} was changed while it was read",
         "Run the same command again when nothing writes to it.",
     )
 
 
-def truncated(url: ObjectUrl, *, received: int, size: int) -> SourceError:
-    """Return the error for an object of which only a part was received."""
-    summary = f"{url} has {size:,} bytes, but {received:,} were received"
-    return SourceError("connection-lost", summary, NOT_USED)
-
-
-def store_timeout(url: ObjectUrl, seconds: float) -> SourceError:
-    """Return the error for a listing or download that exceeds its time limit."""
-    return SourceError(
-        "store-timeout",
-        f"reading {url} took longer than {seconds:g} seconds",
-        "Check the network, or split the data into several sources.",
-    )
-
-
 def check_settings(url: ObjectUrl, environment: Mapping[str, str]) -> None:
-    """Raise ``SourceError`` for a variable that would make the library panic.
+    """Raise ``BucketError`` for a variable that would make the library panic.
 
     Its value may be a secret and is not shown.
     """
@@ -143,14 +139,17 @@ def _is_url(text: str) -> bool:
         return False
 
 
-def _bad_settings(url: ObjectUrl, hint: str) -> SourceError:
-    return SourceError("store-settings", _BAD_SETTINGS.format(url), hint)
+def _bad_settings(url: ObjectUrl, hint: str) -> BucketError:
+    return BucketError("store-settings", _BAD_SETTINGS.format(url), hint)
 
 
 @contextmanager
-def explained(url: ObjectUrl, *, downloading: bool = False) -> Iterator[None]:
-    """Turn errors of obstore into ``SourceError``. ``downloading`` after the first bytes."""
+def explained(
+    url: ObjectUrl, *, action: Action = "read", downloading: bool = False
+) -> Iterator[None]:
+    """Turn errors of obstore into ``BucketError``. ``downloading`` after the first bytes."""
     from obstore.exceptions import (  # noqa: PLC0415 - loaded by the caller
+        AlreadyExistsError,
         BaseError,
         PermissionDeniedError,
         PreconditionError,
@@ -163,66 +162,66 @@ def explained(url: ObjectUrl, *, downloading: bool = False) -> Iterator[None]:
         if _mentions(error, url, _NO_SUCH_BUCKET):
             raise _no_bucket(url) from None
         raise _no_such_object(url) from None
-    except PreconditionError:
+    except (PreconditionError, AlreadyExistsError):
         raise object_changed(url) from None
     except (PermissionDeniedError, UnauthenticatedError):
-        raise _denied(url) from None
+        raise _denied(url, action) from None
     except (BaseError, ValueError) as error:
         if downloading:
             summary = f"the download of {url} was interrupted"
-            raise SourceError("connection-lost", summary, NOT_USED) from None
-        raise _explain(error, url) from None
+            raise BucketError("connection-lost", summary, INCOMPLETE) from None
+        raise _explain(error, url, action) from None
     except Exception as error:
         if type(error).__name__ == "RustPanic":  # of a module that cannot be imported
             raise _bad_settings(url, _SETTINGS[url.scheme]) from None
         raise
 
 
-def _explain(error: Exception, url: ObjectUrl) -> SourceError:
+def _explain(error: Exception, url: ObjectUrl, action: Action) -> BucketError:
     from obstore.exceptions import InvalidPathError  # noqa: PLC0415 - as above
 
     if isinstance(error, InvalidPathError):
         return _unreadable_name(error, url)
     if isinstance(error, ValueError):
         hint = "Its parts between slashes cannot be empty, . or .."
-        return SourceError("bad-path", f"{url} is not a valid object name", hint)
+        return BucketError("bad-path", f"{url} is not a valid object name", hint)
     if _mentions(error, url, _NO_SUCH_BUCKET):
         return _no_bucket(url)
     if status := re.search(r"status code: (\d+)", str(error)):
-        return _explain_status(int(status[1]), error, url)
+        return _explain_status(int(status[1]), error, url, action)
     return next(
-        SourceError(code, summary.format(url), hint or by_scheme[url.scheme])
+        BucketError(code, summary.format(url), hint or by_scheme[url.scheme])
         for marks, code, summary, hint, by_scheme in _NO_RESPONSE
         if _mentions(error, url, marks)
     )
 
 
-def _explain_status(status: int, error: Exception, url: ObjectUrl) -> SourceError:
+def _explain_status(status: int, error: Exception, url: ObjectUrl, action: Action) -> BucketError:
     """Return the error for a response for which the library has no error class."""
     if status in (401, 403):
-        return _denied(url)
+        return _denied(url, action)
     if _mentions(error, url, _WRONG_REGION):
         summary = f"the bucket of {url} is in another region"
-        return SourceError("wrong-region", summary, "Set AWS_REGION to the bucket's region.")
+        return BucketError("wrong-region", summary, "Set AWS_REGION to the bucket's region.")
     may_pass = status in (408, 429) or status >= 500
     hint = "Run the same command again later." if may_pass else _SETTINGS[url.scheme]
     summary = f"the store responded with HTTP {status} for {url}"
-    return SourceError("store-failed", summary, hint)
+    return BucketError("store-failed", summary, hint)
 
 
-def _denied(url: ObjectUrl) -> SourceError:
-    return SourceError(
+def _denied(url: ObjectUrl, action: Action) -> BucketError:
+    return BucketError(
         "access-denied",
-        f"the credentials do not allow reading {url}",
-        "Allow the credentials in the environment to list the bucket and to get its objects.",
+        f"the credentials do not allow {_DOING[action]} {url}",
+        f"Allow the credentials in the environment {_NEEDED[action]}.",
     )
 
 
-def _unreadable_name(error: Exception, url: ObjectUrl) -> SourceError:
+def _unreadable_name(error: Exception, url: ObjectUrl) -> BucketError:
     """Return the error for an object name that the library refuses, which ends a listing."""
     quoted = re.search(r'Path "(.*?)"', str(error))
     name = f" ({quoted[1]})" if quoted else ""
-    return SourceError(
+    return BucketError(
         "bad-path",
         f"{url} contains an object whose name cannot be read{name}",
         "Names cannot have control characters, // or /../ in them. "
@@ -230,8 +229,8 @@ def _unreadable_name(error: Exception, url: ObjectUrl) -> SourceError:
     )
 
 
-def _no_bucket(url: ObjectUrl) -> SourceError:
-    return SourceError(
+def _no_bucket(url: ObjectUrl) -> BucketError:
+    return BucketError(
         "missing-bucket",
         f"there is no bucket {url.scheme}://{url.bucket}",
         "Check the name, the endpoint and the account.",
