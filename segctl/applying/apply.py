@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 JOURNAL_MARGIN = 16 << 20
 """Bytes that a journal's log, and the files folded from it, may need beyond the plan's size."""
 
+REQUEST_SECONDS = 60.0
+"""How long one request may take."""
+
 _NOT_SENT_AGAIN = (
     "What the service refused is not sent again. `segctl rejects list` shows memberships; correct "
     "their sources or the manifests."
@@ -132,6 +135,7 @@ class Apply:
             clock=self.context.clock,
             chance=self.context.chance,
             concurrency=self.bundle.plan.concurrency,
+            timeout=min(REQUEST_SECONDS, self.locked.backend.max_request_seconds()),
             transport=self.context.transport,
             before_attempt=self.locked.backend.check_lock,
             stop=self.stop,

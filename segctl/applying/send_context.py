@@ -15,6 +15,10 @@ from segctl.provider.client import Provider
 class SendLog(Protocol):
     """Appends records and reads them back; ``backends.journal.Journal`` implements it."""
 
+    @property
+    def window(self) -> int:
+        """How many requests to record as sent at a time."""
+
     def append(self, record: Record, *, durable: bool) -> None:
         """Write one record; if ``durable``, it is on disk when this returns."""
 

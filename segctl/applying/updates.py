@@ -1,6 +1,5 @@
 """Send the update requests of a plan, and quarantine the memberships that the service refuses."""
 
-import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import replace
@@ -11,13 +10,11 @@ from typing import Any
 from segctl.applying.entries import RequestEntry, count_changes, entry_pairs, split_in_half
 from segctl.applying.parallel import run_in_parallel
 from segctl.applying.send_context import SendContext
+from segctl.applying.send_window import SendWindow
 from segctl.applying.stop_rules import MAX_CONSECUTIVE_FAILURES
 from segctl.core.events import RequestDone, Settling
 from segctl.core.outcomes import Answer, Outcome
 from segctl.engine.model import PackedEntry
-
-LONG_SYNC_SECONDS = 0.001
-"""A slower sync runs in a thread, so that answers are processed meanwhile."""
 
 
 class UpdateSender:
@@ -28,17 +25,18 @@ class UpdateSender:
         self._context = context
         self._plan = context.plan
         self._blocked = blocked
-        self._disk_is_slow = False
+        self._window = SendWindow(context)
 
     async def send(self, entries: Iterable[PackedEntry]) -> None:
         """Send all requests. ``entries`` are in sending order, those of a request together."""
         requests = groupby(entries, key=attrgetter("request"))
-        # One more than may be in flight: the next request is ready, with its record on disk,
-        # when a slot becomes free.
-        await run_in_parallel(
-            (self._update(number, rows) async for number, rows in self._paced(requests)),
-            limit=self._plan.concurrency + 1,
-        )
+        async with self._window.open():
+            # One more than may be in flight: the next request is ready, with its record stored,
+            # when a slot becomes free.
+            await run_in_parallel(
+                (self._update(number, rows) async for number, rows in self._paced(requests)),
+                limit=self._plan.concurrency + 1,
+            )
 
     async def _paced(
         self, requests: Iterable[tuple[int, Iterable[PackedEntry]]]
@@ -66,9 +64,7 @@ class UpdateSender:
         entries = [entry for row in rows if (entry := self._request_entry(row))]
         if self._context.rules.is_stopped() or not entries:
             return
-        sent = {"type": "sent", "request": number, "at": self._context.clock.now()}
-        self._context.log.append(sent, durable=False)
-        await self._sync()
+        await self._window.enter(number)
         answer, exceptions = await self._deliver(entries)
         if self._context.rules.is_stopped() and not answer.attempts:
             self._context.log.append({"type": "kept_back", "request": number}, durable=False)
@@ -103,15 +99,6 @@ class UpdateSender:
         if not actions:
             return None
         return RequestEntry.build(row.users, actions, self._plan.targets)
-
-    async def _sync(self) -> None:
-        """Flush the journal to disk; in a thread if the last sync was slow."""
-        begun = self._context.clock.monotonic()
-        if self._disk_is_slow:
-            await asyncio.to_thread(self._context.log.sync)
-        else:
-            self._context.log.sync()
-        self._disk_is_slow = self._context.clock.monotonic() - begun > LONG_SYNC_SECONDS
 
     async def _deliver(
         self, entries: Sequence[RequestEntry]

@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 from segctl.backends.journal import Journals
+from segctl.core.codec import OPTIONAL
 from segctl.state.model import FileRef
 
 
@@ -23,7 +24,7 @@ class LockInfo:
     """Who holds a lock: ``who`` is ``user@host``, ``id`` is what ``force-unlock`` takes.
 
     ``since`` is seconds since 1970. ``plan`` is the digest of the saved plan that the holder
-    applies, or empty.
+    applies, or empty. ``run`` is the address of its CI job, or empty.
     """
 
     id: str
@@ -32,6 +33,7 @@ class LockInfo:
     command: str
     since: float
     plan: str = ""
+    run: str = field(default="", metadata=OPTIONAL)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,6 +155,9 @@ class Backend(Protocol):
 
         Everything that this run wrote before the call is visible to the next holder of the lock.
         """
+
+    def max_request_seconds(self) -> float:
+        """Return how long a request to the service may take while the lock is held."""
 
     def force_unlock(self, lock_id: str) -> None:
         """Break the lock with this id; raises ``WrongUsage`` if there is no such lock."""

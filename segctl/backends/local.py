@@ -191,6 +191,10 @@ class _LocalFiles:
         """Return the path of a member file."""
         return self._members / name
 
+    def name_of(self, digest: str) -> str:
+        """Return the name of a file, the same for the same content."""
+        return f"{digest}.parquet"
+
     def add(self, scratch: Path, name: str) -> None:
         """Move a finished file to the member files, by one rename."""
         self._disk.restrict(scratch)

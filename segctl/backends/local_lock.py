@@ -12,31 +12,29 @@ The state's folder has three files for it:
 """
 
 import fcntl
-import getpass
+import math
 import os
-import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 from segctl.backends.base import LockInfo
+from segctl.backends.holders import UNKNOWN_HOLDER, current_user, locked_error, no_such_lock
 from segctl.core.clock import Clock
 from segctl.core.codec import DecodeError, dump_json, from_plain, load_json, to_plain
 from segctl.core.disk import Disk, is_same_file, read_file, translate_os_errors
-from segctl.core.errors import OperationError, StateChanged, StateLocked, WrongUsage
+from segctl.core.errors import OperationError, StateChanged
 
 _POLL_SECONDS = 0.5
 _GUARD_SECONDS = 10.0
 """How long to wait for the guard. A process that holds it for longer is suspended or stuck."""
 
-_UNKNOWN = LockInfo(id="unknown", who="unknown", pid=0, command="unknown", since=0.0)
-"""Used if ``lock.json`` cannot be read. Its id breaks the lock, too."""
-
 
 class FileLock:
     """The lock of the state in ``folder``, as one run uses it."""
+
+    max_request_seconds = math.inf
 
     def __init__(
         self,
@@ -56,7 +54,7 @@ class FileLock:
         self._new_id = new_id
         self._disk = disk
         self._descriptor: int | None = None
-        self._info = _UNKNOWN
+        self._info = UNKNOWN_HOLDER
         self.abandoned: LockInfo | None = None
 
     def acquire(self, *, command: str, timeout: float) -> LockInfo:
@@ -65,7 +63,7 @@ class FileLock:
         while (holder := self._try_acquire(command)) is not None:
             remaining = deadline - self._clock.monotonic()
             if remaining <= 0:
-                raise _locked_error(holder)
+                raise locked_error(holder)
             self._sleep(min(_POLL_SECONDS, remaining))
         return self._info
 
@@ -127,12 +125,7 @@ class FileLock:
                     with translate_os_errors("break the lock"):
                         self._disk.replace(self._path, b"", temporary=self._temporary())
                     return
-        if holder is None:
-            raise WrongUsage("the state is not locked, so there is no lock to break")
-        raise WrongUsage(
-            f"there is no lock {lock_id}: {_describe(holder)}",
-            hint=f"To break that lock, run `segctl force-unlock {holder.id}`.",
-        )
+        raise no_such_lock(lock_id, holder)
 
     def _try_acquire(self, command: str) -> LockInfo | None:
         """Take the lock and return ``None``, or return who holds it."""
@@ -159,7 +152,7 @@ class FileLock:
     def _write_new_info(self, command: str) -> LockInfo:
         info = LockInfo(
             id=self._new_id(),
-            who=f"{_user()}@{socket.gethostname()}",
+            who=current_user(),
             pid=os.getpid(),
             command=command,
             since=self._clock.now(),
@@ -198,7 +191,7 @@ class FileLock:
         try:
             return from_plain(LockInfo, load_json(read_file(self._info_path)))
         except (OSError, DecodeError):
-            return _UNKNOWN
+            return UNKNOWN_HOLDER
 
     @contextmanager
     def _guard(self, kind: int) -> Iterator[None]:
@@ -237,29 +230,3 @@ def _flock(descriptor: int, kind: int) -> bool:
             hint="Move the workspace to a local disk.",
         ) from error
     return True
-
-
-def _locked_error(holder: LockInfo) -> StateLocked:
-    return StateLocked(
-        _describe(holder),
-        holder=holder,
-        hint="Wait for it with --lock-timeout 60s. If that process hangs or cannot be reached, "
-        f"run `segctl force-unlock {holder.id}`.",
-    )
-
-
-def _describe(holder: LockInfo) -> str:
-    if holder == _UNKNOWN:
-        return "the state is locked by an unknown process; lock ID unknown"
-    since = datetime.fromtimestamp(holder.since, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-    return (
-        f"the state is locked by {holder.who} (process {holder.pid}, `{holder.command}`) "
-        f"since {since}; lock ID {holder.id}"
-    )
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container's user id without a name
-        return f"uid {os.getuid()}"

@@ -23,7 +23,7 @@ from segctl.backends.base import EarlierHead, LatestHead, LockInfo, StoredHead
 from segctl.backends.journal import Journals
 from segctl.core.disk import file_sha256, to_operation_error, translate_os_errors
 from segctl.core.errors import OperationError, StateChanged, StateDamaged
-from segctl.state.codec import FILE_NAME, lineage_and_serial
+from segctl.state.codec import FILE_NAME, is_named, lineage_and_serial
 from segctl.state.model import FileRef
 
 MEMBERS, HISTORY = "members", "history"
@@ -45,6 +45,9 @@ class StateFiles(Protocol):
 
     def fetch(self, name: str) -> Path:
         """Return the local path of a member file. It does not exist if the file is missing."""
+
+    def name_of(self, digest: str) -> str:
+        """Return the name for a new member file with this SHA-256, one of ``FILE_NAME``."""
 
     def add(self, scratch: Path, name: str) -> None:
         """Move a finished file to the member files, durably."""
@@ -94,6 +97,7 @@ class StateLock(Protocol):
     """The lock of a state; see ``base.Backend`` for what its methods do."""
 
     abandoned: LockInfo | None
+    max_request_seconds: float
 
     def acquire(self, *, command: str, timeout: float) -> LockInfo:
         """Take the lock, waiting at most ``timeout`` seconds; raises ``StateLocked``."""
@@ -218,7 +222,7 @@ class StoredState:
         """Move a finished file into the state, durably; raises ``OperationError``."""
         with translate_os_errors(f"add a file to {self._folder_name}/{MEMBERS}"):
             size = scratch.stat().st_size
-            name = f"{file_sha256(scratch)}.parquet"
+            name = self._files.name_of(file_sha256(scratch))
             self._files.add(scratch, name)
         return FileRef(name=name, rows=rows, bytes=size)
 
@@ -285,6 +289,10 @@ class StoredState:
         """Raise ``StateChanged`` if the lock was broken after this run took it."""
         self._lock.check()
 
+    def max_request_seconds(self) -> float:
+        """Return how long a request to the service may take while the lock is held."""
+        return self._lock.max_request_seconds
+
     def force_unlock(self, lock_id: str) -> None:
         """Break the lock with this id; raises ``WrongUsage`` if there is no such lock.
 
@@ -325,7 +333,7 @@ class StoredState:
             return
         with translate_os_errors(f"read {shown}"):
             digest = file_sha256(path)
-        if ref.name != f"{digest}.parquet":
+        if not is_named(ref.name, digest):
             raise StateDamaged(
                 f"{shown} is damaged: its content does not match its name", hint=self._restore
             )

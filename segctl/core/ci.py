@@ -45,6 +45,27 @@ def commit_of(environment: Mapping[str, str]) -> str:
     return next((commit for commit in found if re.fullmatch("[0-9a-fA-F]{7,64}", commit)), "")
 
 
+_RUN_URLS = (
+    "CI_JOB_URL",
+    "BUILDKITE_BUILD_URL",
+    "CIRCLE_BUILD_URL",
+    "BUILD_URL",
+    "DRONE_BUILD_LINK",
+)
+"""The variables in which CI services name the address of a job."""
+
+
+def run_url(environment: Mapping[str, str]) -> str:
+    """Return the address of a CI job, empty outside of CI or if there is none."""
+    server, repository, run = (
+        environment.get(f"GITHUB_{name}", "") for name in ("SERVER_URL", "REPOSITORY", "RUN_ID")
+    )
+    found = [environment.get(name, "") for name in _RUN_URLS]
+    if server and repository and run:
+        found.insert(0, f"{server}/{repository}/actions/runs/{run}")
+    return next((url for url in found if re.fullmatch(r"https?://[!-~]{1,500}", url)), "")
+
+
 def is_pull_request(environment: Mapping[str, str]) -> bool:
     """Whether a CI job runs for a pull request, whose files nobody may have reviewed yet."""
     if environment.get("GITHUB_REF", "").startswith("refs/pull/"):

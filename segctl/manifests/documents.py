@@ -30,6 +30,11 @@ from segctl.manifests.field_types import (
 )
 from segctl.manifests.rule_models import HoldoutSettings, ProjectRule, SegmentRule
 from segctl.manifests.source_models import MemberSource, TableSource
+from segctl.manifests.state_place import (
+    DEFAULT_LEASE_SECONDS,
+    MAX_LEASE_SECONDS,
+    MIN_LEASE_SECONDS,
+)
 
 API_VERSION = "segctl/v1"
 
@@ -81,12 +86,23 @@ class StateSettings(Section):
     """Where to keep the state, the record of what was created and sent."""
 
     backend: Literal["local", "objectStore"] = Field(
-        default="local", description="Where the state is. local is a folder of this machine."
+        default="local",
+        description="Where the state is: local is a folder of this machine, objectStore a folder "
+        "of a bucket.",
     )
     path: Omittable[Line] = Field(
         default=None,
         description="The folder of a local state, absolute or relative to the workspace root. "
         "Without it, the workspace root.",
+    )
+    url: Omittable[Line] = Field(
+        default=None,
+        description="The folder of a state in a bucket: s3://BUCKET/FOLDER, gs:// or az://.",
+    )
+    lease_seconds: Annotated[Seconds, Field(ge=MIN_LEASE_SECONDS, le=MAX_LEASE_SECONDS)] = Field(
+        default=DEFAULT_LEASE_SECONDS,
+        description="How long the lock of a state in a bucket outlives its holder. A run that "
+        "cannot renew the lock stops sending after half of it.",
     )
 
 

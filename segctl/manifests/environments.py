@@ -4,11 +4,11 @@
 else looks at it.
 """
 
-import posixpath
 from collections.abc import Iterable, Iterator
 
 from segctl.core.diagnostics import Diagnostic
 from segctl.core.suggestions import did_you_mean
+from segctl.manifests.state_place import check_state_place, compare_key
 from segctl.manifests.yaml_tree import Document, Map, Value, lookup
 
 MERGED = ("provider", "guards", "variables")
@@ -103,29 +103,16 @@ def check_environments(project: Document) -> Iterator[Diagnostic]:
     yield from _check_states(project)
 
 
-def check_state_path(project: Document, path: tuple[str, ...]) -> Iterator[Diagnostic]:
-    """Report a variable in the path of a state: commands of the state read no variables."""
-    value = lookup(project.data, *path, "path")
-    if isinstance(value, str) and "${" in value:
-        yield Diagnostic(
-            code="variable-not-allowed",
-            summary="the path of a state cannot have a variable: it says where the state is to "
-            "commands that read no variables.",
-            detail="Write the path. For a state per environment, use spec.environments.",
-            location=project.locate((*path, "path")),
-        )
-
-
 def _check_states(project: Document) -> Iterator[Diagnostic]:
     """Report environments that share a state: each would destroy what the other declares."""
-    yield from check_state_path(project, ("spec", "state"))
+    yield from check_state_place(project, ("spec", "state"))
     places: dict[str, str] = {}
     for name in environment_names(project):
         path = ("spec", "environments", name, "state")
-        yield from check_state_path(project, path)
-        own = lookup(project.data, *path)
-        place = lookup(own if own is not None else lookup(project.data, "spec", "state"), "path")
-        other = places.setdefault(posixpath.normpath(str(place or ".")), name)
+        yield from check_state_place(project, path)
+        has_own = lookup(project.data, *path) is not None
+        place = compare_key(project, *(path if has_own else ("spec", "state")))
+        other = places.setdefault(place, name)
         if other != name:
             yield Diagnostic(
                 code="shared-state",

@@ -165,13 +165,6 @@ def check_project(document: Document, content: ProjectDocument) -> Iterator[Diag
             location=document.locate(("spec", "provider", "concurrency")),
             severity=Severity.WARNING,
         )
-    if content.spec.state.backend != "local":
-        yield Diagnostic(
-            code="state-backend",
-            summary="this version does not support the backend objectStore.",
-            detail="Use backend: local.",
-            location=document.locate(("spec", "state", "backend")),
-        )
     yield from _check_provider_url(document, provider)
 
 

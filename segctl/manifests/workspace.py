@@ -15,11 +15,17 @@ from segctl.core.errors import InvalidInput, OperationError
 from segctl.manifests.compile import PROJECT_FILE, compile_files, sort_diagnostics
 from segctl.manifests.declarations import kind_of
 from segctl.manifests.desired import DesiredState
-from segctl.manifests.environments import check_state_path, environment_names, select_environment
+from segctl.manifests.environments import environment_names, select_environment
 from segctl.manifests.schema import schema_text
+from segctl.manifests.state_place import (
+    StatePlace,
+    check_state_place,
+    check_state_shape,
+    find_state_place,
+)
 from segctl.manifests.trust import TrustedCopy
 from segctl.manifests.yaml_reader import MAX_BYTES, parse_file, too_large
-from segctl.manifests.yaml_tree import Document, Map, lookup
+from segctl.manifests.yaml_tree import Document, Map
 
 _SUFFIXES = (".yaml", ".yml")
 _JSON_SUFFIXES = (".json", ".jsonl", ".ndjson")
@@ -157,31 +163,33 @@ def require_workspace(root: Path) -> None:
         raise OperationError(problem.summary.rstrip("."), hint=problem.detail)
 
 
-def state_folder(root: Path, env_name: str = "") -> tuple[Path, str]:
-    """Return the folder of the local state, and ``spec.state.path`` as written.
+def read_state_place(root: Path, env_name: str = "") -> StatePlace:
+    """Return where ``segctl.yaml`` says that the state is; the default is in ``root``.
 
-    Without that field, they are ``root`` and empty. Raises ``InvalidInput`` if ``segctl.yaml``
-    exists and cannot be parsed, if the path has a variable, if it cannot be a folder, and if the
-    environment is not chosen well.
+    Raises ``InvalidInput`` if ``segctl.yaml`` exists and cannot be parsed, if the place has a
+    variable or cannot be one, and if the environment is not chosen well.
     """
     project = _read_project(root, has_environment=bool(env_name))
     if project is None:
-        return root, ""
+        return StatePlace()
     project, problems = select_environment(project, env_name)
-    problems += check_state_path(project, ("spec", "state"))
+    for check in (check_state_shape, check_state_place):
+        problems += check(project, ("spec", "state"))
     if problems:
         raise InvalidInput(problems)
-    path = lookup(project.data, "spec", "state", "path")
-    if not isinstance(path, str) or not path.strip():
-        return root, ""
+    place = find_state_place(project)
     try:
-        folder = root / Path(path).expanduser()
-        folder.stat()
+        state_folder(root, place).stat()
     except FileNotFoundError:
-        return folder, path
+        return place
     except (OSError, RuntimeError, ValueError) as error:
         raise InvalidInput([_bad_path(project, error)]) from None
-    return folder, path
+    return place
+
+
+def state_folder(root: Path, place: StatePlace) -> Path:
+    """Return the folder of a local state."""
+    return root / Path(place.path).expanduser() if place.path else root
 
 
 def read_environments(root: Path) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ from segctl.planning.rule_members import EngineRuleMembers, prepare_engine
 from segctl.planning.scope import PlanScope
 from segctl.planning.unchanged import ReadSelection
 from segctl.sources.context import SourceContext
+from segctl.state.model import SegmentRecord
 from segctl.state.restrictions import Restriction
 
 NOTHING_PACKED = PackingSummary(requests=0, naive=0, floor=0, settle_from=0)
@@ -47,15 +48,17 @@ class ComparisonResult:
 class Comparison:
     """The input of a comparison.
 
-    ``recorded`` holds, for each target to compare, its recorded files and whether it is
-    wanted; a target that is not wanted is emptied. ``keys`` are the ids of the targets in
+    ``recorded`` holds, for each target to compare, its record, if it has one, and whether it is
+    wanted; a target that is not wanted is emptied. ``recorded_files`` finds the local files of a
+    record; those of an unchanged segment are not asked for. ``keys`` are the ids of the targets in
     requests, by target index. Pairs refused before ``retry_before`` (seconds since 1970)
     are sent again. ``restrictions`` are what the state knows of sources that take members away.
     """
 
     desired: DesiredState
     scope: PlanScope
-    recorded: Mapping[int, tuple[RecordedFiles, bool]]
+    recorded: Mapping[int, tuple[SegmentRecord | None, bool]]
+    recorded_files: Mapping[str, RecordedFiles]
     keys: Sequence[str]
     retry_before: float | None
     restrictions: KnownRestrictions
@@ -121,14 +124,15 @@ class Comparison:
     def _diff(
         self,
         engine: MemberComparer,
-        recorded: Mapping[int, tuple[RecordedFiles, bool]],
+        recorded: Mapping[int, tuple[SegmentRecord | None, bool]],
         read: Mapping[str, int],
         loaded: LoadedSources,
         selection: ReadSelection,
     ) -> Diff:
         planned = {a: n for a, n in read.items() if a in self.scope.planned}
         prepare_engine(self.desired, selection.rules, engine, target_indexes=read, planned=planned)
-        for target_index, (files, wanted) in recorded.items():
+        for target_index, (record, wanted) in recorded.items():
+            files = files_of(record, self.recorded_files)
             engine.set_recorded(target_index, files, wanted=wanted)
         try:
             return engine.diff(retry_before=self.retry_before)
@@ -137,6 +141,16 @@ class Comparison:
 
 
 _NO_DIFF = Diff(targets={}, loads={})
+
+
+def files_of(
+    record: SegmentRecord | None, recorded_files: Mapping[str, RecordedFiles]
+) -> RecordedFiles:
+    """Return the local files of a record, those of a segment without members if there is none."""
+    return recorded_files.get(record.key, NOT_RECORDED) if record else NOT_RECORDED
+
+
+NOT_RECORDED = RecordedFiles()
 
 
 def _check_rules(

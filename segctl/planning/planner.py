@@ -53,7 +53,6 @@ SEGMENTS_PER_CREATE_REQUEST = 100
 PlanPurpose = Literal["show", "save", "send"]
 """What happens to the plan. Only a plan to save or send needs its member columns."""
 
-NOT_RECORDED = RecordedFiles()
 """The recorded files of a segment that has none."""
 
 
@@ -146,7 +145,8 @@ def build_plan(
     comparison = Comparison(
         desired=desired,
         scope=scope,
-        recorded=_recorded_targets(segments, recorded_files),
+        recorded=_recorded_targets(segments),
+        recorded_files=recorded_files,
         keys=[target.key for target in targets],
         retry_before=options.retry_before,
         restrictions=restrictions,
@@ -259,25 +259,17 @@ def _filled_targets(segments: Sequence[_PlannedSegment]) -> Mapping[str, int]:
 
 
 def _recorded_targets(
-    segments: Sequence[_PlannedSegment], recorded_files: Mapping[str, RecordedFiles]
-) -> Mapping[int, tuple[RecordedFiles, bool]]:
-    """Return the recorded files of each target to compare, and whether it is wanted."""
-    recorded: dict[int, tuple[RecordedFiles, bool]] = {}
+    segments: Sequence[_PlannedSegment],
+) -> Mapping[int, tuple[SegmentRecord | None, bool]]:
+    """Return the record of each target to compare, and whether it is wanted."""
+    recorded: dict[int, tuple[SegmentRecord | None, bool]] = {}
     for segment in segments:
         draft, old_record = segment.draft, segment.draft.old_record
         if draft.wanted is not None and segment.target_index is not None:
-            files = files_of(draft.record, recorded_files)
-            recorded[segment.target_index] = (files, draft.wanted)
+            recorded[segment.target_index] = (draft.record, draft.wanted)
         if old_record and not old_record.missing and segment.old_target_index is not None:
-            recorded[segment.old_target_index] = (files_of(old_record, recorded_files), False)
+            recorded[segment.old_target_index] = (old_record, False)
     return recorded
-
-
-def files_of(
-    record: SegmentRecord | None, recorded_files: Mapping[str, RecordedFiles]
-) -> RecordedFiles:
-    """Return the local files of a record, those of a segment without members if there is none."""
-    return recorded_files.get(record.key, NOT_RECORDED) if record else NOT_RECORDED
 
 
 def _with_fingerprints(

@@ -7,7 +7,8 @@ from pathlib import Path
 from segctl.engine.model import RecordedFiles
 from segctl.engine.protocols import RequestPacker
 from segctl.plan.model import Action, Change, Plan
-from segctl.planning.planner import PlanBundle, files_of, with_requests
+from segctl.planning.compare import files_of
+from segctl.planning.planner import PlanBundle, with_requests
 from segctl.session.advance import find_record
 from segctl.state.model import SegmentRecord, State
 

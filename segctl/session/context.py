@@ -46,7 +46,14 @@ class Context:
         """Open the state, whichever it is; see ``open_state.open_state`` for the errors."""
         from segctl.session.open_state import open_state  # noqa: PLC0415 - `validate` needs none
 
-        return open_state(self.root, env_name=self.env_name, clock=self.clock, disk=self.disk)
+        return open_state(
+            self.root,
+            env_name=self.env_name,
+            environment=self.environment,
+            clock=self.clock,
+            disk=self.disk,
+            limits=self.limits,
+        )
 
     def backend(self) -> Backend:
         """Return the backend of the state that the workspace had, if it had one.

@@ -1,6 +1,6 @@
 """The state as one run sees it: its value, its version in the backend, where its files are."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -34,11 +34,32 @@ class LoadedState:
     locate: LocateFile = field(repr=False)
     recovered: Recovered | None = None
 
-    def recorded(self) -> dict[str, RecordedFiles]:
-        """Return the member files of every record, tombstones included, by segment key."""
-        return {
-            record.key: recorded_members(record, self.locate) for _, record in self.state.records()
-        }
+    def recorded(self) -> Mapping[str, RecordedFiles]:
+        """Return the member files of every record, tombstones included, by segment key.
+
+        The files of a record are located when they are asked for, which may fetch them.
+        """
+        return _FilesByKey(self.state, self.locate)
+
+
+class _FilesByKey(Mapping[str, RecordedFiles]):
+    """The member files of each record of a state, located on the first access."""
+
+    def __init__(self, state: State, locate: LocateFile) -> None:
+        self._records = {record.key: record for _, record in state.records()}
+        self._locate = locate
+        self._located: dict[str, RecordedFiles] = {}
+
+    def __getitem__(self, key: str) -> RecordedFiles:
+        if key not in self._located:
+            self._located[key] = recorded_members(self._records[key], self._locate)
+        return self._located[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._records)
+
+    def __len__(self) -> int:
+        return len(self._records)
 
 
 def recorded_members(record: SegmentRecord, locate: LocateFile) -> RecordedFiles:

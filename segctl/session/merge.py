@@ -1,7 +1,7 @@
 """Merge what an apply did into the state: store the new member files, build the next state."""
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -42,13 +42,33 @@ def merge_outcomes(
     records = {index: find_record(state, target) for index, target in enumerate(plan.targets)}
     stored: dict[int, StoredMembers] = {}
     if delta is not None:
+        untouched = _untouched_records(plan, records)
+        for index, record in untouched.items():
+            stored[index] = StoredMembers(
+                members=record.members, pairs=record.pairs, is_complete=True
+            )
         recorded = {
             index: recorded_members(record, loaded.locate) if record else RecordedFiles()
             for index, record in records.items()
+            if index not in untouched
         }
         for index, folded in engine.fold(delta, ledger, recorded).items():
             stored[index] = store_folded(records[index], folded, store_file)
     return advance_state(state, plan, ledger, stored, run)
+
+
+def _untouched_records(
+    plan: Plan, records: Mapping[int, SegmentRecord | None]
+) -> Mapping[int, SegmentRecord]:
+    """Return the records whose members an apply leaves alone, so that no file has to be read."""
+    untouched = {}
+    for change in plan.changes:
+        if change.target is None or change.members.sent or change.members.quarantined:
+            continue
+        record = records[change.target]
+        if record and not record.pairs.file:
+            untouched[change.target] = record
+    return untouched
 
 
 def _first_lineage(journal_id: str | None) -> str:

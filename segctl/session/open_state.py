@@ -1,16 +1,27 @@
 """Find the state of a workspace, and refuse one that a checkout could replace."""
 
+import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from segctl.backends.base import Backend
 from segctl.backends.local import FOLDER, HEAD, LocalBackend
+from segctl.core.ci import run_url
 from segctl.core.clock import Clock
 from segctl.core.disk import Disk
 from segctl.core.errors import OperationError
 from segctl.core.git import find_checkout, run_git
+from segctl.core.resources import ResourceLimits
 from segctl.manifests.environments import NO_ENVIRONMENT
-from segctl.manifests.workspace import read_environments, require_workspace, state_folder
+from segctl.manifests.object_urls import ObjectUrl
+from segctl.manifests.state_place import StatePlace
+from segctl.manifests.workspace import (
+    read_environments,
+    read_state_place,
+    require_workspace,
+    state_folder,
+)
 from segctl.session.known_state import (
     StateName,
     check_known_state,
@@ -27,10 +38,16 @@ class OpenState:
     name: StateName
     backend: Backend
     disk: Disk
+    is_remote: bool = False
 
     def check(self) -> None:
-        """Raise ``WrongState`` unless the state is the one that ``segctl.lock.yaml`` names."""
+        """Raise ``WrongState`` unless the state is the one that ``segctl.lock.yaml`` names.
+
+        Raises ``OperationError`` if the workspace has a local state that was not migrated.
+        """
         check_known_state(self.root, self.backend, self.name)
+        if self.is_remote and (self.root / HEAD).exists():
+            _check_migrated(self)
 
     def record(self) -> bool:
         """Name the state in ``segctl.lock.yaml``; return whether that file changed."""
@@ -42,33 +59,103 @@ class OpenState:
         return known.lineage if known else None
 
 
-def open_state(root: Path, *, env_name: str, clock: Clock, disk: Disk) -> OpenState:
+def open_state(
+    root: Path,
+    *,
+    env_name: str,
+    environment: Mapping[str, str],
+    clock: Clock,
+    disk: Disk,
+    limits: ResourceLimits,
+) -> OpenState:
     """Open the state of the workspace ``root`` in an environment, without looking into it.
 
     Raises ``OperationError`` outside of a workspace and for a state that git tracks, and
     ``InvalidInput`` if ``segctl.yaml`` does not say where the state is.
     """
-    folder, written = state_folder(root, env_name)
+    place = read_state_place(root, env_name)
+    backend = (
+        _open_remote(place, place.url, environment=environment, clock=clock, limits=limits)
+        if place.url
+        else _open_local(root, state_folder(root, place), clock=clock, disk=disk)
+    )
+    shown = "this workspace"
+    if place.url:
+        shown = place.address
+    elif (folder := state_folder(root, place)) != root:
+        shown = str(folder)
+    return OpenState(
+        root=root,
+        name=StateName(
+            name=env_name or NO_ENVIRONMENT,
+            names=read_environments(root) or (NO_ENVIRONMENT,),
+            address=place.address,
+            place=shown,
+        ),
+        backend=backend,
+        disk=disk,
+        is_remote=place.url is not None,
+    )
+
+
+def _open_local(root: Path, folder: Path, *, clock: Clock, disk: Disk) -> Backend:
     # A state can be inspected even if segctl.yaml was lost.
     if folder == root and not any((root / name).exists() for name in (HEAD, FOLDER)):
         require_workspace(root)
     if folder != root:
         _check_moved(root, folder)
     _check_not_tracked(folder)
-    is_elsewhere = folder != root
-    return OpenState(
-        root=root,
-        name=StateName(
-            name=env_name or NO_ENVIRONMENT,
-            names=read_environments(root) or (NO_ENVIRONMENT,),
-            address=f"local:{written}" if written else "local",
-            place=str(folder) if is_elsewhere else "this workspace",
-        ),
-        backend=LocalBackend(
-            folder, clock=clock, disk=disk, name_prefix=f"{folder}/" if is_elsewhere else ""
-        ),
-        disk=disk,
+    prefix = f"{folder}/" if folder != root else ""
+    return LocalBackend(folder, clock=clock, disk=disk, name_prefix=prefix)
+
+
+def _open_remote(
+    place: StatePlace,
+    url: ObjectUrl,
+    *,
+    environment: Mapping[str, str],
+    clock: Clock,
+    limits: ResourceLimits,
+) -> Backend:
+    from segctl.backends.bucket_store import (  # noqa: PLC0415 - few states are in buckets
+        BucketStore,
     )
+    from segctl.backends.file_cache import FileCache  # noqa: PLC0415 - as above
+    from segctl.backends.remote import RemoteBackend  # noqa: PLC0415 - as above
+
+    return RemoteBackend(
+        BucketStore(url),
+        cache=FileCache(_cache_folder(environment)),
+        scratch=limits.folder or Path(tempfile.gettempdir()),
+        clock=clock,
+        lease_seconds=place.lease_seconds,
+        run_url=run_url(environment),
+    )
+
+
+def _cache_folder(environment: Mapping[str, str]) -> Path:
+    """Return the folder for copies of member files: ``SEGCTL_CACHE_DIR``, or the platform's."""
+    chosen = environment.get("SEGCTL_CACHE_DIR")
+    if chosen:
+        return Path(chosen) / "members"
+    from segctl.backends.bucket_store import missing_remote  # noqa: PLC0415 - few need it
+
+    try:
+        import platformdirs  # noqa: PLC0415 - of an extra
+    except ImportError:
+        raise missing_remote() from None
+    return platformdirs.user_cache_path("segctl") / "members"
+
+
+def _check_migrated(state: OpenState) -> None:
+    """Refuse to start a state in a bucket while the workspace still has one of its own."""
+    if state.backend.read_raw_head() is None:
+        raise OperationError(
+            f"{HEAD} is in the workspace, but spec.state names {state.name.place}, which has no "
+            "state",
+            hint="To move the state: remove spec.state, and run `segctl state migrate --to "
+            f"{state.name.place}`. To leave it behind, move {HEAD} and {FOLDER} away.",
+        )
 
 
 def _check_not_tracked(folder: Path) -> None:

@@ -28,8 +28,8 @@ checksum, no ``revision`` and no ``restrictions``.
 CHECKSUM_VERSION = 3
 """The first version with a checksum."""
 
-FILE_NAME = re.compile(r"[0-9a-f]{64}\.parquet")
-"""The name of a member file: the SHA-256 of its bytes, and its format."""
+FILE_NAME = re.compile(r"[0-9a-f]{64}(?:-[0-9a-f]{8})?\.parquet")
+"""The name of a member file: the SHA-256 of its bytes, perhaps an id, and its format."""
 
 _HINT = (
     "Restore an intact copy: `segctl state history` lists the earlier states, and `segctl state "
@@ -44,6 +44,11 @@ _EDITED_HINT = (
     "and push it. If not, `segctl state history` lists the earlier states, and `segctl state push "
     "--force NAME` restores one."
 )
+
+
+def is_named(name: str, digest: str) -> bool:
+    """Whether the name of a member file, one of ``FILE_NAME``, is that of this SHA-256."""
+    return name.startswith(digest)
 
 
 def encode(state: State, *, segctl_version: str = __version__) -> bytes:

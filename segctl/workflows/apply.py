@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from segctl.applying.apply import Apply, ApplyResult
+from segctl.applying.apply import REQUEST_SECONDS, Apply, ApplyResult
 from segctl.backends.base import LockInfo
 from segctl.core.errors import StalePlan, WrongState
 from segctl.core.events import Observer, ignore_event
@@ -23,9 +23,6 @@ from segctl.workflows.validate import load_desired
 if TYPE_CHECKING:
     from segctl.planning.planner import PlanBundle
 
-
-LAST_REQUEST_SECONDS = 60.0
-"""How long a request may wait for its answer: the time limit of the client."""
 
 RECORDING_SECONDS = 30.0
 """How long merging the outcomes into the state may take."""
@@ -54,7 +51,7 @@ def apply_workspace(
     """
     deadline = None
     if max_seconds is not None:
-        margin = min(LAST_REQUEST_SECONDS + RECORDING_SECONDS, max_seconds / 2)
+        margin = min(REQUEST_SECONDS + RECORDING_SECONDS, max_seconds / 2)
         deadline = context.clock.monotonic() + max_seconds - margin
         lock_timeout = min(lock_timeout, max_seconds)
     if file:

@@ -40,6 +40,8 @@ class Clock:
 class Log:
     """A journal in memory; ``synced`` lines are on the disk."""
 
+    window = 1
+
     def __init__(self) -> None:
         self.lines: list[Record] = []
         self.synced = 0

@@ -1,0 +1,246 @@
+"""State in a store of bytes, such as a bucket.
+
+    root.json             names head and journal, and says who holds the lock; see ``root.py``
+    heads/                the head, named by its version
+    members/              immutable files, named by the SHA-256 of their bytes
+    history/              earlier heads, named by serial and the start of their SHA-256
+    history/applies/      the headers of archived journals
+    journals/             the files of journals, by the id of the apply; see ``remote_journals.py``
+
+The head and everything that it refers to are stored before ``root.json`` names it. The rules of a
+state are in ``stored_state.py``.
+"""
+
+import secrets
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from segctl.backends.base import LatestHead, StoredHead
+from segctl.backends.byte_store import ByteStore, ListedKey, WriteConflict
+from segctl.backends.file_cache import FileCache
+from segctl.backends.lease import LEASE_SECONDS, LeaseLock
+from segctl.backends.remote_journals import RemoteJournals
+from segctl.backends.root import RootObject
+from segctl.backends.stored_state import HISTORY, MEMBERS, StoredState, head_version
+from segctl.core.clock import Clock
+from segctl.core.errors import OperationError, StateChanged, StateDamaged
+
+_HEADS = "heads"
+_PROBE = "probe"
+
+
+def _short_id() -> str:
+    return secrets.token_hex(4)
+
+
+class RemoteBackend(StoredState):
+    """A state in ``store``; ``backends/base.py`` has the contract.
+
+    ``cache`` keeps files that were read, ``scratch`` is a local folder for files being written.
+    ``run_url`` is the address of the CI job. ``sleep`` is called between two attempts to take a
+    lock that another run holds.
+    """
+
+    def __init__(
+        self,
+        store: ByteStore,
+        *,
+        cache: FileCache,
+        scratch: Path,
+        clock: Clock,
+        sleep: Callable[[float], None] = time.sleep,
+        new_id: Callable[[], str] = _short_id,
+        lease_seconds: float = LEASE_SECONDS,
+        run_url: str = "",
+    ) -> None:
+        root = RootObject(store, clock)
+        files = _RemoteFiles(store, root, cache=cache, scratch=scratch, new_id=new_id)
+        lock = LeaseLock(
+            root,
+            clock=clock,
+            sleep=sleep,
+            before_first=files.check_conditional_writes,
+            seconds=lease_seconds,
+            run_url=run_url,
+            new_id=new_id,
+        )
+        super().__init__(
+            files=files,
+            head=_RemoteHead(store, root),
+            lock=lock,
+            journals=RemoteJournals(store, root, check_lock=lock.check, scratch=scratch),
+            head_name=f"{store.name}/root.json",
+            folder_name=store.name,
+        )
+
+
+class _RemoteHead:
+    """The head that the root names; ``stored_state.StateHead`` has the contract."""
+
+    def __init__(self, store: ByteStore, root: RootObject) -> None:
+        self._store = store
+        self._root = root
+        self._known: StoredHead | None = None
+
+    def read(self) -> StoredHead | None:
+        """Return the head, or ``None``. It is read once as long as the root names the same."""
+        while (version := self._root.current().head) is not None:
+            if self._known and self._known.version == version:
+                return self._known
+            key = f"{_HEADS}/{version}.json"
+            stored = self._store.read(key)
+            if stored is not None and head_version(stored.data) == version:
+                self._known = StoredHead(data=stored.data, version=version)
+                return self._known
+            if self._root.current().head == version:  # not replaced meanwhile
+                what = "is missing" if stored is None else "does not match its name"
+                raise StateDamaged(
+                    f"the head of the state, {self._store.name}/{key}, {what}",
+                    hint="Restore this object: from its earlier version in a versioned bucket, or "
+                    "from a backup. `segctl state history` lists the earlier heads, and `segctl "
+                    "state push --force NAME` restores one.",
+                )
+        return None
+
+    def replace(self, data: bytes, *, current: StoredHead | None) -> None:
+        """Store the head, then let the root name it; raises ``StateChanged``."""
+        version = head_version(data)
+        if self._root.current().head != (current.version if current else None):
+            raise StateChanged("another run replaced the head of the state")
+        with suppress(WriteConflict):  # the same head was stored before
+            self._store.write_new(f"{_HEADS}/{version}.json", data)
+        self._root.swap(lambda root: root.next(head=version))
+        self._known = StoredHead(data=data, version=version)
+        if current and current.version != version:
+            with suppress(OperationError):  # it is in the history, too
+                self._store.delete([f"{_HEADS}/{current.version}.json"])
+
+    def latest(self) -> LatestHead | None:
+        """Return ``None``: the root itself names the latest head."""
+        return None
+
+    def record_latest(self, latest: LatestHead) -> None:
+        """Do nothing: the root itself names the latest head."""
+
+
+class _RemoteFiles:
+    """The immutable files in ``store``; ``stored_state.StateFiles`` has the contract."""
+
+    def __init__(
+        self,
+        store: ByteStore,
+        root: RootObject,
+        *,
+        cache: FileCache,
+        scratch: Path,
+        new_id: Callable[[], str],
+    ) -> None:
+        self._store = store
+        self._root = root
+        self._cache = cache
+        self._scratch = scratch
+        self._new_id = new_id
+        self._listed_history: Mapping[str, ListedKey] = {}
+
+    def create(self) -> None:
+        """Do nothing: a bucket exists, or reading it says that it does not."""
+
+    def prepare(self) -> None:
+        """Do nothing: nothing that is unfinished has a name that is read."""
+
+    def fetch(self, name: str) -> Path:
+        """Return the cached copy of a member file; downloads it if there is none."""
+        return self._cache.fetch(name, lambda file: self._store.download(f"{MEMBERS}/{name}", file))
+
+    def name_of(self, digest: str) -> str:
+        """Return a name that no other file ever has.
+
+        A run that lost the lock may still be removing an old file of the same content.
+        """
+        return f"{digest}-{self._new_id()}.parquet"
+
+    def add(self, scratch: Path, name: str) -> None:
+        """Upload a finished file, and keep it in the cache."""
+        self._store.upload(f"{MEMBERS}/{name}", scratch)
+        self._cache.keep(name, scratch)
+
+    def member_sizes(self) -> Mapping[str, int]:
+        """Return the size of each member file."""
+        listed = self._store.list(MEMBERS)
+        return {key.removeprefix(f"{MEMBERS}/"): found.size for key, found in listed.items()}
+
+    def read_history(self, name: str) -> tuple[bytes, float]:
+        """Return an earlier head, and when it was stored: when the next head replaced it."""
+        key = f"{HISTORY}/{name}"
+        stored = self._store.read(key)
+        if stored is None:
+            raise FileNotFoundError(2, "No such object", name)
+        if key not in self._listed_history:
+            self._listed_history = self._store.list(HISTORY)
+        listed = self._listed_history.get(key)
+        return stored.data, listed.modified if listed else 0.0
+
+    def add_history(self, name: str, data: bytes) -> None:
+        """Store an earlier head, unless it is there."""
+        with suppress(WriteConflict):
+            self._store.write_new(f"{HISTORY}/{name}", data)
+
+    def history_names(self) -> Sequence[str]:
+        """Return the names of the earlier heads."""
+        self._listed_history = self._store.list(HISTORY)
+        keys = (key.removeprefix(f"{HISTORY}/") for key in self._listed_history)
+        return [name for name in keys if "/" not in name]
+
+    def remove_history(self, names: Sequence[str]) -> None:
+        """Remove earlier heads."""
+        self._store.delete([f"{HISTORY}/{name}" for name in names])
+
+    def remove_members(self, names: Sequence[str]) -> None:
+        """Remove member files."""
+        self._store.delete([f"{MEMBERS}/{name}" for name in names])
+
+    def scratch_folder(self) -> Path:
+        """Return the folder for files being written."""
+        return self._scratch
+
+    def check_writable(self, *, needed_bytes: int) -> None:
+        """Raise ``OperationError`` if objects cannot be written or deleted."""
+        del needed_bytes
+        key = f"{_PROBE}/{self._new_id()}"
+        self._store.write_new(key, b"")
+        self._store.delete([key])
+
+    def check_conditional_writes(self) -> None:
+        """Raise ``OperationError`` for a store that would overwrite what another run wrote."""
+        key = f"{_PROBE}/{self._new_id()}"
+        version = self._store.write_new(key, b"1")
+        try:
+            newer = self._store.replace(key, b"2", version=version)
+            is_safe = (
+                newer != version
+                and not self._overwrites(key, None)
+                and not self._overwrites(key, version)
+            )
+        except WriteConflict:
+            is_safe = False
+        finally:
+            self._store.delete([key])
+        if not is_safe:
+            raise OperationError(
+                f"{self._store.name} does not support conditional writes, so two runs could "
+                "overwrite each other's state; nothing was written",
+                hint="Use a store that honors If-None-Match and If-Match on PUT.",
+            )
+
+    def _overwrites(self, key: str, version: str | None) -> bool:
+        """Whether the store writes an object although the condition does not hold."""
+        try:
+            if version is None:
+                self._store.write_new(key, b"3")
+            else:
+                self._store.replace(key, b"4", version=version)
+        except WriteConflict:
+            return False
+        return True

@@ -1,0 +1,339 @@
+"""The journal of a state in a store of bytes, and its archive.
+
+    journals/<id>/header.json, delta.parquet, batches.parquet
+    journals/<id>/log/00000001      the first lines of the log, and so on; each written once
+    history/applies/<serial>-<id>   the header of an archived journal
+
+The journal whose id the root has is the one of the running apply. A part of the log is written
+only if there is none with its number, so a run that goes on after another one took over cannot
+add to it: the other run wrote a part first (``fence``).
+"""
+
+import re
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from segctl.backends.byte_store import ByteStore, WriteConflict
+from segctl.backends.journal import (
+    BATCHES,
+    DELTA,
+    HEADER,
+    ArchivedApply,
+    Journal,
+    check_header,
+    encode_header,
+    select_old_applies,
+    with_id,
+)
+from segctl.backends.journal_lines import RESTORE_JOURNAL, encode_line
+from segctl.backends.root import STOPPED_HINT, RootObject
+from segctl.core.codec import DecodeError, load_json
+from segctl.core.disk import file_sha256, translate_os_errors
+from segctl.core.errors import OperationError, StateChanged, StateDamaged
+
+JOURNALS = "journals"
+APPLIES = "history/applies"
+
+WINDOW = 16
+"""How many requests are recorded as sent at a time. See ``JournalFiles.window``."""
+
+_ARCHIVE_NAME = re.compile(r"([0-9]+)-([0-9a-f]+)")
+_CONCURRENT_READS = 8
+
+
+class RemoteJournals:
+    """Journals in ``store``; ``journal.Journals`` has the contract.
+
+    ``check_lock`` raises ``StateChanged`` if the lock is lost. ``scratch`` is a local folder for
+    copies of their files.
+    """
+
+    def __init__(
+        self,
+        store: ByteStore,
+        root: RootObject,
+        *,
+        check_lock: Callable[[], None],
+        scratch: Path,
+    ) -> None:
+        self._store = store
+        self._root = root
+        self._check_lock = check_lock
+        self._scratch = scratch
+
+    def create(self, *, header: Mapping[str, Any], delta: Path, batches: Path) -> Journal:
+        """Create the journal; it is complete before the root names it."""
+        header = with_id(header)
+        if self._root.current().journal is not None:
+            raise StateDamaged(
+                "the journal of an earlier apply exists and is not merged into the state yet",
+                hint="Run `segctl apply` again: it merges the journal first.",
+            )
+        self._check_lock()
+        journal_id = str(header["id"])
+        checksums = {}
+        for name, file in ((DELTA, delta), (BATCHES, batches)):
+            with translate_os_errors("write the journal"):
+                checksums[name] = file_sha256(file)
+            self._store.upload(_key(journal_id, name), file)
+        self._store.write_new(_key(journal_id, HEADER), encode_header(header, checksums))
+        self._root.swap(lambda root: root.next(journal=journal_id))
+        files = self._files(journal_id, checksums, new={DELTA: delta, BATCHES: batches})
+        return Journal(files, header=header)
+
+    def open(self, *, fence: bool = False) -> Journal | None:
+        """Open the journal that the root names."""
+        journal_id = self._root.current().journal
+        if journal_id is None:
+            return None
+        try:
+            header, checksums = self._read_header(_key(journal_id, HEADER))
+        except DecodeError as error:
+            if self._root.current().journal != journal_id:
+                # A plan reads without the lock, and the apply ended during the read.
+                return self.open(fence=fence)
+            raise StateDamaged(
+                f"the journal cannot be read: {error}", hint=RESTORE_JOURNAL
+            ) from error
+        files = self._files(journal_id, checksums)
+        if fence:
+            files.fence()
+        return Journal(files, header=header)
+
+    def _files(
+        self, journal_id: str, checksums: Mapping[str, str], new: Mapping[str, Path] | None = None
+    ) -> "_RemoteFiles":
+        return _RemoteFiles(
+            self._store,
+            self._root,
+            journal_id,
+            checksums,
+            check_lock=self._check_lock,
+            scratch=self._scratch,
+            new=new,
+        )
+
+    def identity(self) -> str | None:
+        """Return the id of the journal."""
+        return self._root.current().journal
+
+    def remove_leftovers(self) -> None:
+        """Do nothing: what no root and no archive names is removed with old archives."""
+
+    def archived(self) -> Iterator[ArchivedApply]:
+        """Yield the archived applies, newest first."""
+        for name in reversed(_archive_names(self._store)):
+            try:
+                header, checksums = self._read_header(f"{APPLIES}/{name}")
+            except DecodeError as error:
+                raise StateDamaged(
+                    f"the archived apply {name} cannot be read: {error}",
+                    hint=f"Restore {self._store.name}/{APPLIES}/{name}, or delete it.",
+                ) from error
+            yield ArchivedApply(header=header, files=self._files(_id_of(name), checksums))
+
+    def last_archived_serial(self) -> int:
+        """Return the serial of the newest archived apply, or 0."""
+        names = _archive_names(self._store)
+        return _serial_of(names[-1]) if names else 0
+
+    def _read_header(self, key: str) -> tuple[Mapping[str, Any], Mapping[str, str]]:
+        stored = self._store.read(key)
+        if stored is None:
+            raise DecodeError(f"{key} is missing")
+        return check_header(load_json(stored.data))
+
+
+class _RemoteFiles:
+    """The files of one journal; ``journal.JournalFiles`` has the contract.
+
+    ``new`` are the local files of a journal that this run created.
+    """
+
+    window = WINDOW
+
+    def __init__(
+        self,
+        store: ByteStore,
+        root: RootObject,
+        journal_id: str,
+        checksums: Mapping[str, str],
+        *,
+        check_lock: Callable[[], None],
+        scratch: Path,
+        new: Mapping[str, Path] | None,
+    ) -> None:
+        self._store = store
+        self._root = root
+        self._id = journal_id
+        self._checksums = checksums
+        self._check_lock = check_lock
+        self._scratch = scratch
+        self._local = dict(new or {})
+        self._mutex = threading.Lock()
+        self._unwritten: list[bytes] = []
+        self._log = bytearray() if new else None
+        self._parts = 0
+
+    def path(self, name: str) -> Path:
+        """Return a local copy of the delta or the batches, checked against its checksum."""
+        if name not in self._local:
+            file = self._scratch / f"{self._id}-{name}"
+            file.unlink(missing_ok=True)
+            if not self._store.download(_key(self._id, name), file):
+                raise _unreadable(f"{name} is missing")
+            if file_sha256(file) != self._checksums.get(name):
+                raise _unreadable(f"{name} does not match its checksum")
+            self._local[name] = file
+        return self._local[name]
+
+    def check(self) -> None:
+        """Raise ``StateChanged`` if the root, as this run knows it, names another journal."""
+        if self._root.is_held and self._root.current().journal != self._id:
+            raise StateChanged(
+                "the journal of this run was removed or replaced while the run was in progress",
+                hint=STOPPED_HINT,
+            )
+
+    def read_log(self) -> bytes:
+        """Return everything that was written to the log, by this run or another."""
+        if self._log is not None:
+            with self._mutex:
+                return bytes(self._log)
+        return b"".join(self._read_parts())
+
+    def _read_parts(self) -> list[bytes]:
+        """Return the parts of the log. A listing may lack the latest ones, so they are tried."""
+        listed = self._store.list(f"{JOURNALS}/{self._id}/log")
+        known = max((int(key.rpartition("/")[2]) for key in listed), default=0)
+        with ThreadPoolExecutor(_CONCURRENT_READS) as pool:
+            parts = list(pool.map(self._read_part, range(1, known + 1)))
+        if None in parts:
+            raise _unreadable(f"part {parts.index(None) + 1} of its log is missing")
+        while (part := self._read_part(len(parts) + 1)) is not None:
+            parts.append(part)
+        return [part for part in parts if part is not None]
+
+    def _read_part(self, number: int) -> bytes | None:
+        stored = self._store.read(_part_key(self._id, number))
+        return stored.data if stored else None
+
+    def fence(self) -> None:
+        """Write the next part of the log, so that no other run can."""
+        while True:
+            parts = self._read_parts()
+            with suppress(WriteConflict):
+                line = encode_line({"type": "fence"}, synced=0)
+                self._store.write_new(_part_key(self._id, len(parts) + 1), line)
+                self._parts = len(parts) + 1
+                self._log = bytearray(b"".join([*parts, line]))
+                return
+
+    def open_log(self, size: int) -> None:
+        """Go on after the parts that were read."""
+        if self._log is None:
+            parts = self._read_parts()
+            self._parts, self._log = len(parts), bytearray(b"".join(parts))
+        del self._log[size:]
+
+    def append_log(self, data: bytes) -> None:
+        """Keep lines for the next part."""
+        with self._mutex:
+            self._unwritten.append(data)
+            if self._log is not None:
+                self._log += data
+
+    def sync_log(self) -> None:
+        """Write the next part of the log."""
+        with self._mutex:
+            lines, self._unwritten = b"".join(self._unwritten), []
+        if not lines:
+            return
+        self._check_lock()
+        key = _part_key(self._id, self._parts + 1)
+        try:
+            self._store.write_new(key, lines)
+        except WriteConflict:
+            stored = self._store.read(key)
+            if stored is None or stored.data != lines:  # or the store carried it out twice
+                raise StateChanged(
+                    "this run lost its lock: another run took over its journal", hint=STOPPED_HINT
+                ) from None
+        self._parts += 1
+
+    def close_log(self) -> None:
+        """Do nothing: every part is complete."""
+
+    def remove(self) -> None:
+        """Let the root name no journal, then delete its files."""
+        self._root.swap(lambda root: root.next(journal=None))
+        with suppress(OperationError):  # the next archiving removes them
+            self._store.delete(list(self._store.list(f"{JOURNALS}/{self._id}")))
+
+    def archive(self, *, serial: int) -> None:
+        """Store the header in the archive, let the root name no journal, remove old journals."""
+        header = self._store.read(_key(self._id, HEADER))
+        if header is None:
+            raise _unreadable(f"{HEADER} is missing")
+        with suppress(WriteConflict):  # a run that died here archived it already
+            self._store.write_new(f"{APPLIES}/{serial:08d}-{self._id}", header.data)
+        self._root.swap(lambda root: root.next(journal=None))
+        with suppress(OperationError):  # the next archiving removes them
+            self._remove_old()
+
+    def _remove_old(self) -> None:
+        """Remove archived journals beyond the limits, and all files that no archive needs."""
+        names = _archive_names(self._store)[::-1]
+        sizes = dict.fromkeys(map(_id_of, names), 0)
+        listed = self._store.list(JOURNALS)
+        for key, found in listed.items():
+            if key.rpartition("/")[2] != BATCHES and _owner(key) in sizes:
+                sizes[_owner(key)] += found.size
+        old = [names[n] for n in select_old_applies([sizes[_id_of(name)] for name in names])]
+        self._check_lock()
+        # The header first, so that no crash leaves an archive without some of its files.
+        for name in old:
+            self._store.delete([f"{APPLIES}/{name}"])
+        kept = sizes.keys() - set(map(_id_of, old))
+        self._store.delete(
+            [
+                key
+                for key in listed
+                if _owner(key) not in kept or key.rpartition("/")[2] in (BATCHES, HEADER)
+            ]
+        )
+
+
+def _archive_names(store: ByteStore) -> list[str]:
+    """Return the names of archived journals, oldest first."""
+    names = (key.removeprefix(f"{APPLIES}/") for key in store.list(APPLIES))
+    return sorted(filter(_ARCHIVE_NAME.fullmatch, names), key=lambda name: (_serial_of(name), name))
+
+
+def _serial_of(name: str) -> int:
+    return int(name.split("-", 1)[0])
+
+
+def _id_of(name: str) -> str:
+    return name.split("-", 1)[1]
+
+
+def _owner(key: str) -> str:
+    """Return the id of the journal that a key belongs to."""
+    return key.split("/")[1]
+
+
+def _key(journal_id: str, name: str) -> str:
+    return f"{JOURNALS}/{journal_id}/{name}"
+
+
+def _part_key(journal_id: str, number: int) -> str:
+    return f"{JOURNALS}/{journal_id}/log/{number:08d}"
+
+
+def _unreadable(problem: str) -> StateDamaged:
+    return StateDamaged(f"the journal cannot be read: {problem}", hint=RESTORE_JOURNAL)

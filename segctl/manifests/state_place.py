@@ -1,0 +1,137 @@
+"""Where ``spec.state`` says that the state is: a folder of this machine, or a bucket."""
+
+import posixpath
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from segctl.core.diagnostics import Diagnostic
+from segctl.manifests.object_urls import ObjectUrl, parse_object_url
+from segctl.manifests.yaml_tree import Document, lookup
+
+LOCAL, OBJECT_STORE = "local", "objectStore"
+DEFAULT_LEASE_SECONDS = 60.0
+MIN_LEASE_SECONDS, MAX_LEASE_SECONDS = 10.0, 3600.0
+
+_FORMS = "s3://BUCKET/FOLDER, gs://BUCKET/FOLDER or az://CONTAINER/FOLDER"
+_NOT_IN_FOLDERS = frozenset("*?[]{}#%\\")
+"""Characters that a shell, a pattern or a URL reads in another way than a bucket."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StatePlace:
+    """The place of a state: ``url`` of a bucket's folder, or a ``path`` as written, perhaps empty.
+
+    ``lease_seconds`` is how long the lock of a state in a bucket outlives its holder.
+    """
+
+    path: str = ""
+    url: ObjectUrl | None = None
+    lease_seconds: float = DEFAULT_LEASE_SECONDS
+
+    @property
+    def address(self) -> str:
+        """How ``segctl.lock.yaml`` names the place."""
+        if self.url:
+            return str(self.url).rstrip("/")
+        return f"local:{self.path}" if self.path else "local"
+
+
+def find_state_place(project: Document) -> StatePlace:
+    """Return the place that a Project names. Call ``check_state_place`` first."""
+    settings = lookup(project.data, "spec", "state")
+    if lookup(settings, "backend") == OBJECT_STORE:
+        return StatePlace(
+            url=parse_object_url(str(lookup(settings, "url"))),
+            lease_seconds=_lease_seconds(lookup(settings, "leaseSeconds")) or DEFAULT_LEASE_SECONDS,
+        )
+    path = lookup(settings, "path")
+    return StatePlace(path=path if isinstance(path, str) and path.strip() else "")
+
+
+def compare_key(project: Document, *path: str) -> str:
+    """Return a text that is the same for settings that name the same place."""
+    url, folder = lookup(project.data, *path, "url"), lookup(project.data, *path, "path")
+    return str(url).rstrip("/") if url else posixpath.normpath(str(folder or "."))
+
+
+def check_state_place(project: Document, path: tuple[str, ...]) -> Iterator[Diagnostic]:
+    """Report settings of a state, at ``path``, from which its place cannot be told."""
+    settings = lookup(project.data, *path)
+    backend = lookup(settings, "backend") or LOCAL
+    names, other = ("url", "path") if backend == OBJECT_STORE else ("path", "url")
+    value = lookup(settings, names)
+    if isinstance(value, str) and "${" in value:
+        yield Diagnostic(
+            code="variable-not-allowed",
+            summary=f"the {names} of a state cannot have a variable: it says where the state is to "
+            "commands that read no variables.",
+            detail=f"Write the {names}. For a state per environment, use spec.environments.",
+            location=project.locate((*path, names)),
+        )
+    elif backend in (LOCAL, OBJECT_STORE) and lookup(settings, other) is not None:
+        needed = LOCAL if other == "path" else OBJECT_STORE
+        yield Diagnostic(
+            code="state-backend",
+            summary=f'"{other}" needs backend: {needed}, and the backend is {backend}.',
+            detail=f"Write backend: {needed}, or remove {other}.",
+            location=project.locate((*path, other), key=True),
+        )
+    elif backend == OBJECT_STORE:
+        yield from _check_url(project, path, value)
+
+
+def check_state_shape(project: Document, path: tuple[str, ...]) -> Iterator[Diagnostic]:
+    """Report what the model of a Project reports, for commands that do not compile one."""
+    settings = lookup(project.data, *path)
+    backend = lookup(settings, "backend")
+    if backend not in (None, LOCAL, OBJECT_STORE):
+        yield Diagnostic(
+            code="state-backend",
+            summary="there is no such backend of a state.",
+            detail=f"Use {LOCAL} or {OBJECT_STORE}.",
+            location=project.locate((*path, "backend")),
+        )
+    lease = lookup(settings, "leaseSeconds")
+    if lease is not None and _lease_seconds(lease) is None:
+        yield Diagnostic(
+            code="state-lease",
+            summary="the lease of a state cannot have this length.",
+            detail=f"Write {MIN_LEASE_SECONDS:.0f} to {MAX_LEASE_SECONDS:.0f} seconds.",
+            location=project.locate((*path, "leaseSeconds")),
+        )
+
+
+def _lease_seconds(value: object) -> float | None:
+    """Return a lease as written in seconds, or ``None`` if it cannot be one."""
+    try:
+        seconds = float(str(value))
+    except ValueError:
+        return None
+    return seconds if MIN_LEASE_SECONDS <= seconds <= MAX_LEASE_SECONDS else None
+
+
+def _check_url(project: Document, path: tuple[str, ...], value: object) -> Iterator[Diagnostic]:
+    """Report a URL that is missing, or that names no folder of a bucket."""
+    if value is None:
+        yield Diagnostic(
+            code="state-backend",
+            summary="backend: objectStore needs a url.",
+            detail=f"Write url: {_FORMS}.",
+            location=project.locate((*path, "backend")),
+        )
+        return
+    url = parse_object_url(value) if isinstance(value, str) else None
+    parts = url.key.strip("/").split("/") if url and url.key.strip("/") else []
+    if url is None:
+        # Not shown: it may contain credentials.
+        summary, detail = "this is not the URL of a folder in a bucket.", f"Write {_FORMS}."
+    elif not _NOT_IN_FOLDERS.isdisjoint(url.key) or not url.key.isprintable():
+        summary = "the folder of a state cannot have a pattern or special characters in its name."
+        detail = "Use letters, digits, -, _, . and /."
+    elif {"", ".", ".."}.intersection(parts):
+        summary, detail = "a part of the folder's name is empty, . or ..", "Write it out."
+    else:
+        return
+    yield Diagnostic(
+        code="state-url", summary=summary, detail=detail, location=project.locate((*path, "url"))
+    )
