@@ -78,6 +78,13 @@ class Backend(Protocol):
     def journals(self) -> Journals:
         """The journal of the running apply, and the archive of earlier ones."""
 
+    def refresh(self) -> None:
+        """Read the state again from now on.
+
+        Without the lock, what was read may be remembered until then, so that a run reads one
+        version of the state.
+        """
+
     def read_head(self) -> StoredHead | None:
         """Return the head, or ``None`` if there never was one.
 

@@ -155,6 +155,7 @@ def _encode_version(meta: Mapping[str, Any]) -> str:
     return f"{meta['e_tag'] or ''}\n{meta['version'] or ''}"
 
 
-def _decode_version(version: str) -> dict[str, str | None]:
+def _decode_version(version: str) -> dict[str, str]:
     e_tag, _, version_id = version.partition("\n")
-    return {"e_tag": e_tag or None, "version": version_id or None}
+    known = {"e_tag": e_tag, "version": version_id}
+    return {name: value for name, value in known.items() if value}

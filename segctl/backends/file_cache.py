@@ -13,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from segctl.core.disk import file_sha256, translate_os_errors
+from segctl.state.codec import is_named
 
 MAX_BYTES = 4 << 30
 """How many bytes are kept. What was used within the last hour is kept even beyond that."""
@@ -90,6 +91,6 @@ class FileCache:
 
 def _is_intact(path: Path) -> bool:
     try:
-        return path.name.startswith(f"{file_sha256(path)}.")
+        return is_named(path.name, file_sha256(path))
     except OSError:
         return False

@@ -85,13 +85,14 @@ class LeaseLock:
                 if info := self._try_take(found, command):
                     return info
                 continue
-            if watch.is_alive and now >= deadline:
+            remaining = deadline - now
+            if watch.is_alive and remaining <= 0:
                 raise locked_error(lease.holder)
             if watch.looks == 1:
                 _LOG.warning(
                     "%s; waiting to see whether that run is alive", describe_holder(lease.holder)
                 )
-            self._sleep(_POLL_SECONDS)
+            self._sleep(min(_POLL_SECONDS, remaining) if remaining > 0 else _POLL_SECONDS)
 
     def _try_take(self, found: ReadRoot | None, command: str) -> LockInfo | None:
         """Write this run into the root as the holder; return ``None`` if another was faster."""
@@ -136,13 +137,14 @@ class LeaseLock:
         if seconds > self._seconds - self.max_request_seconds:
             raise StateChanged(
                 f"the lock {self._id} of this run could not be renewed for {seconds:,.0f} seconds, "
-                "and another run may take it over soon",
+                "and another run may take it over soon; the run stopped and left the state as it "
+                "is",
                 hint=STOPPED_HINT,
             )
 
     def holder(self) -> LockInfo | None:
         """Return who holds the lock, dead or alive, or ``None``."""
-        found = self._root.read()
+        found = self._root.seen()
         lease = found.root.lease if found else None
         return lease.holder if lease and not lease.is_broken else None
 

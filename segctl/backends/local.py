@@ -187,6 +187,9 @@ class _LocalFiles:
             self._ignore_in_git()
             self._remove_leftovers()
 
+    def refresh(self) -> None:
+        """Do nothing: everything is read when it is asked for."""
+
     def fetch(self, name: str) -> Path:
         """Return the path of a member file."""
         return self._members / name

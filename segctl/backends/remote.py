@@ -11,6 +11,8 @@ The head and everything that it refers to are stored before ``root.json`` names 
 state are in ``stored_state.py``.
 """
 
+import errno
+import os
 import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -18,10 +20,10 @@ from contextlib import suppress
 from pathlib import Path
 
 from segctl.backends.base import LatestHead, StoredHead
-from segctl.backends.byte_store import ByteStore, ListedKey, WriteConflict
+from segctl.backends.byte_store import ByteStore, WriteConflict
 from segctl.backends.file_cache import FileCache
 from segctl.backends.lease import LEASE_SECONDS, LeaseLock
-from segctl.backends.remote_journals import RemoteJournals
+from segctl.backends.remote_journals import HistoryListing, RemoteJournals
 from segctl.backends.root import RootObject
 from segctl.backends.stored_state import HISTORY, MEMBERS, StoredState, head_version
 from segctl.core.clock import Clock
@@ -56,7 +58,8 @@ class RemoteBackend(StoredState):
         run_url: str = "",
     ) -> None:
         root = RootObject(store, clock)
-        files = _RemoteFiles(store, root, cache=cache, scratch=scratch, new_id=new_id)
+        history = HistoryListing(store)
+        files = _RemoteFiles(store, root, history, cache=cache, scratch=scratch, new_id=new_id)
         lock = LeaseLock(
             root,
             clock=clock,
@@ -70,7 +73,7 @@ class RemoteBackend(StoredState):
             files=files,
             head=_RemoteHead(store, root),
             lock=lock,
-            journals=RemoteJournals(store, root, check_lock=lock.check, scratch=scratch),
+            journals=RemoteJournals(store, root, history, check_lock=lock.check, scratch=scratch),
             head_name=f"{store.name}/root.json",
             folder_name=store.name,
         )
@@ -94,7 +97,8 @@ class _RemoteHead:
             if stored is not None and head_version(stored.data) == version:
                 self._known = StoredHead(data=stored.data, version=version)
                 return self._known
-            if self._root.current().head == version:  # not replaced meanwhile
+            self._root.refresh()
+            if self._root.current().head == version:  # it was not replaced meanwhile
                 what = "is missing" if stored is None else "does not match its name"
                 raise StateDamaged(
                     f"the head of the state, {self._store.name}/{key}, {what}",
@@ -132,6 +136,7 @@ class _RemoteFiles:
         self,
         store: ByteStore,
         root: RootObject,
+        history: HistoryListing,
         *,
         cache: FileCache,
         scratch: Path,
@@ -139,10 +144,10 @@ class _RemoteFiles:
     ) -> None:
         self._store = store
         self._root = root
+        self._history = history
         self._cache = cache
         self._scratch = scratch
         self._new_id = new_id
-        self._listed_history: Mapping[str, ListedKey] = {}
 
     def create(self) -> None:
         """Do nothing: a bucket exists, or reading it says that it does not."""
@@ -162,43 +167,50 @@ class _RemoteFiles:
         return f"{digest}-{self._new_id()}.parquet"
 
     def add(self, scratch: Path, name: str) -> None:
-        """Upload a finished file, and keep it in the cache."""
+        """Upload a finished file, and move it to the cache."""
         self._store.upload(f"{MEMBERS}/{name}", scratch)
         self._cache.keep(name, scratch)
+        scratch.unlink(missing_ok=True)
 
     def member_sizes(self) -> Mapping[str, int]:
         """Return the size of each member file."""
         listed = self._store.list(MEMBERS)
         return {key.removeprefix(f"{MEMBERS}/"): found.size for key, found in listed.items()}
 
+    def refresh(self) -> None:
+        """Forget what was read."""
+        self._root.refresh()
+        self._history.refresh()
+
     def read_history(self, name: str) -> tuple[bytes, float]:
         """Return an earlier head, and when it was stored: when the next head replaced it."""
         key = f"{HISTORY}/{name}"
         stored = self._store.read(key)
         if stored is None:
-            raise FileNotFoundError(2, "No such object", name)
-        if key not in self._listed_history:
-            self._listed_history = self._store.list(HISTORY)
-        listed = self._listed_history.get(key)
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name)
+        listed = self._history.listed().get(key)
         return stored.data, listed.modified if listed else 0.0
 
     def add_history(self, name: str, data: bytes) -> None:
         """Store an earlier head, unless it is there."""
         with suppress(WriteConflict):
             self._store.write_new(f"{HISTORY}/{name}", data)
+        self._history.refresh()
 
     def history_names(self) -> Sequence[str]:
         """Return the names of the earlier heads."""
-        self._listed_history = self._store.list(HISTORY)
-        keys = (key.removeprefix(f"{HISTORY}/") for key in self._listed_history)
+        keys = (key.removeprefix(f"{HISTORY}/") for key in self._history.listed())
         return [name for name in keys if "/" not in name]
 
     def remove_history(self, names: Sequence[str]) -> None:
         """Remove earlier heads."""
+        self._root.confirm()
         self._store.delete([f"{HISTORY}/{name}" for name in names])
+        self._history.refresh()
 
     def remove_members(self, names: Sequence[str]) -> None:
         """Remove member files."""
+        self._root.confirm()
         self._store.delete([f"{MEMBERS}/{name}" for name in names])
 
     def scratch_folder(self) -> Path:

@@ -17,7 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from segctl.backends.byte_store import ByteStore, WriteConflict
+from segctl.backends.byte_store import ByteStore, ListedKey, WriteConflict
 from segctl.backends.journal import (
     BATCHES,
     DELTA,
@@ -36,13 +36,38 @@ from segctl.core.disk import file_sha256, translate_os_errors
 from segctl.core.errors import OperationError, StateChanged, StateDamaged
 
 JOURNALS = "journals"
-APPLIES = "history/applies"
+HISTORY = "history"
+APPLIES = f"{HISTORY}/applies"
 
 WINDOW = 16
 """How many requests are recorded as sent at a time. See ``JournalFiles.window``."""
 
 _ARCHIVE_NAME = re.compile(r"([0-9]+)-([0-9a-f]+)")
 _CONCURRENT_READS = 8
+
+
+class HistoryListing:
+    """The keys of the history, archived journals included; listed once until ``refresh``."""
+
+    def __init__(self, store: ByteStore) -> None:
+        self._store = store
+        self._keys: Mapping[str, ListedKey] | None = None
+
+    def listed(self) -> Mapping[str, ListedKey]:
+        """Return the keys in the history."""
+        if self._keys is None:
+            self._keys = self._store.list(HISTORY)
+        return self._keys
+
+    def refresh(self) -> None:
+        """Forget what was listed."""
+        self._keys = None
+
+    def archive_names(self) -> list[str]:
+        """Return the names of archived journals, oldest first."""
+        names = (key.removeprefix(f"{APPLIES}/") for key in self.listed())
+        found = filter(_ARCHIVE_NAME.fullmatch, names)
+        return sorted(found, key=lambda name: (_serial_of(name), name))
 
 
 class RemoteJournals:
@@ -56,24 +81,26 @@ class RemoteJournals:
         self,
         store: ByteStore,
         root: RootObject,
+        history: HistoryListing,
         *,
         check_lock: Callable[[], None],
         scratch: Path,
     ) -> None:
         self._store = store
         self._root = root
+        self._history = history
         self._check_lock = check_lock
         self._scratch = scratch
 
     def create(self, *, header: Mapping[str, Any], delta: Path, batches: Path) -> Journal:
         """Create the journal; it is complete before the root names it."""
         header = with_id(header)
+        self._check_lock()
         if self._root.current().journal is not None:
             raise StateDamaged(
                 "the journal of an earlier apply exists and is not merged into the state yet",
                 hint="Run `segctl apply` again: it merges the journal first.",
             )
-        self._check_lock()
         journal_id = str(header["id"])
         checksums = {}
         for name, file in ((DELTA, delta), (BATCHES, batches)):
@@ -93,6 +120,7 @@ class RemoteJournals:
         try:
             header, checksums = self._read_header(_key(journal_id, HEADER))
         except DecodeError as error:
+            self._root.refresh()
             if self._root.current().journal != journal_id:
                 # A plan reads without the lock, and the apply ended during the read.
                 return self.open(fence=fence)
@@ -110,6 +138,7 @@ class RemoteJournals:
         return _RemoteFiles(
             self._store,
             self._root,
+            self._history,
             journal_id,
             checksums,
             check_lock=self._check_lock,
@@ -126,7 +155,7 @@ class RemoteJournals:
 
     def archived(self) -> Iterator[ArchivedApply]:
         """Yield the archived applies, newest first."""
-        for name in reversed(_archive_names(self._store)):
+        for name in reversed(self._history.archive_names()):
             try:
                 header, checksums = self._read_header(f"{APPLIES}/{name}")
             except DecodeError as error:
@@ -138,7 +167,7 @@ class RemoteJournals:
 
     def last_archived_serial(self) -> int:
         """Return the serial of the newest archived apply, or 0."""
-        names = _archive_names(self._store)
+        names = self._history.archive_names()
         return _serial_of(names[-1]) if names else 0
 
     def _read_header(self, key: str) -> tuple[Mapping[str, Any], Mapping[str, str]]:
@@ -160,6 +189,7 @@ class _RemoteFiles:
         self,
         store: ByteStore,
         root: RootObject,
+        history: HistoryListing,
         journal_id: str,
         checksums: Mapping[str, str],
         *,
@@ -169,6 +199,7 @@ class _RemoteFiles:
     ) -> None:
         self._store = store
         self._root = root
+        self._history = history
         self._id = journal_id
         self._checksums = checksums
         self._check_lock = check_lock
@@ -282,19 +313,21 @@ class _RemoteFiles:
         with suppress(WriteConflict):  # a run that died here archived it already
             self._store.write_new(f"{APPLIES}/{serial:08d}-{self._id}", header.data)
         self._root.swap(lambda root: root.next(journal=None))
+        self._history.refresh()
         with suppress(OperationError):  # the next archiving removes them
             self._remove_old()
+        self._history.refresh()
 
     def _remove_old(self) -> None:
         """Remove archived journals beyond the limits, and all files that no archive needs."""
-        names = _archive_names(self._store)[::-1]
+        names = self._history.archive_names()[::-1]
         sizes = dict.fromkeys(map(_id_of, names), 0)
         listed = self._store.list(JOURNALS)
         for key, found in listed.items():
             if key.rpartition("/")[2] != BATCHES and _owner(key) in sizes:
                 sizes[_owner(key)] += found.size
         old = [names[n] for n in select_old_applies([sizes[_id_of(name)] for name in names])]
-        self._check_lock()
+        self._root.confirm()
         # The header first, so that no crash leaves an archive without some of its files.
         for name in old:
             self._store.delete([f"{APPLIES}/{name}"])
@@ -306,12 +339,6 @@ class _RemoteFiles:
                 if _owner(key) not in kept or key.rpartition("/")[2] in (BATCHES, HEADER)
             ]
         )
-
-
-def _archive_names(store: ByteStore) -> list[str]:
-    """Return the names of archived journals, oldest first."""
-    names = (key.removeprefix(f"{APPLIES}/") for key in store.list(APPLIES))
-    return sorted(filter(_ARCHIVE_NAME.fullmatch, names), key=lambda name: (_serial_of(name), name))
 
 
 def _serial_of(name: str) -> int:

@@ -22,8 +22,8 @@ ROOT = "root.json"
 VERSION = 1
 
 STOPPED_HINT = (
-    "The run stopped and left the state as it is. Make sure that no other run is in progress, then "
-    "run the same command again: it finds out what was sent, and goes on."
+    "Make sure that no other run is in progress, then run the same command again: it finds out "
+    "what was sent, and goes on."
 )
 
 
@@ -80,6 +80,7 @@ class RootObject:
         self._clock = clock
         self._mutex = threading.RLock()
         self._held: ReadRoot | None = None
+        self._seen: list[ReadRoot | None] = []
         self._unanswered: set[str] = set()
 
     @property
@@ -93,12 +94,12 @@ class RootObject:
         return self._held is not None
 
     def current(self) -> Root:
-        """Return the root: as this run wrote it if it holds the lock, otherwise as it is stored.
+        """Return the root: as this run wrote it if it holds the lock, otherwise as it was stored.
 
-        Raises ``WrongState`` if the state was migrated.
+        It is read once until ``refresh`` is called. Everything that a root names stays as it is,
+        so one root is a whole state. Raises ``WrongState`` if the state was migrated.
         """
-        held = self._held
-        found = held or self.read()
+        found = self._held or self.seen()
         root = found.root if found else Root()
         if root.moved_to:
             raise WrongState(
@@ -106,6 +107,16 @@ class RootObject:
                 hint="Correct spec.state in segctl.yaml, or bring the checkout up to date.",
             )
         return root
+
+    def seen(self) -> ReadRoot | None:
+        """Return the root as it was stored when it was first read since ``refresh``."""
+        if not self._seen:
+            self._seen = [self.read()]
+        return self._seen[0]
+
+    def refresh(self) -> None:
+        """Forget what was read."""
+        self._seen = []
 
     def read(self) -> ReadRoot | None:
         """Read the root from the store; ``None`` if there is none."""
@@ -174,6 +185,7 @@ class RootObject:
             if self._held and not self.lost:
                 self.swap(change)
         self._held = None
+        self.refresh()
 
     def _adopt(self) -> str:
         """After a conflict, continue from an own write that the store carried out unseen.
@@ -182,19 +194,31 @@ class RootObject:
         """
         now = self.read()
         if now is None or now.root.write not in self._unanswered:
-            lease = now.root.lease if now else None
-            self.lost = "this run lost its lock: " + (
-                f"{self.name}/{ROOT} was removed"
-                if now is None
-                else "it was broken with `segctl force-unlock`"
-                if lease and lease.is_broken
-                else f"another run ({lease.holder.who}, lock ID {lease.holder.id}) took it over"
-                if lease
-                else "another run took it over"
-            )
+            self.lost = self._describe_loss(now.root if now else None)
             return ""
         self._held = now
         return now.root.write
+
+    def _describe_loss(self, now: Root | None) -> str:
+        """Return why the root that is stored now means that this run lost the lock."""
+        own = self._held and self._held.root.lease
+        own_id = own.holder.id if own else ""
+        stopped = "the run stopped and left the state as it is"
+        if now is None:
+            return f"{self.name}/{ROOT} was removed while the run was in progress; {stopped}"
+        lease = now.lease
+        if lease is None or lease.holder.id == own_id:
+            return (
+                f"the lock {own_id} of this run was broken while the run was in progress; {stopped}"
+            )
+        return (
+            f"another run ({lease.holder.who}, lock ID {lease.holder.id}) took over the lock "
+            f"{own_id} of this run; {stopped}"
+        )
+
+    def confirm(self) -> None:
+        """Raise ``StateChanged`` unless this run has the lock at this moment; asks the store."""
+        self.swap(lambda root: root.next())
 
     def _decode(self, data: bytes) -> Root:
         try:

@@ -43,6 +43,9 @@ class StateFiles(Protocol):
     def prepare(self) -> None:
         """Remove unfinished files of a run that died; the lock is held."""
 
+    def refresh(self) -> None:
+        """Forget what was read, other than files that never change."""
+
     def fetch(self, name: str) -> Path:
         """Return the local path of a member file. It does not exist if the file is missing."""
 
@@ -153,6 +156,10 @@ class StoredState:
         """The journal of the running apply, and the archive of earlier ones."""
         return self._journals
 
+    def refresh(self) -> None:
+        """Read the state again from now on."""
+        self._files.refresh()
+
     def read_head(self) -> StoredHead | None:
         """Return the head, or ``None``; raises ``StateDamaged`` if the head was lost."""
         stored = self.read_raw_head()
@@ -220,6 +227,7 @@ class StoredState:
 
     def add_file(self, scratch: Path, *, rows: int) -> FileRef:
         """Move a finished file into the state, durably; raises ``OperationError``."""
+        self._lock.check()
         with translate_os_errors(f"add a file to {self._folder_name}/{MEMBERS}"):
             size = scratch.stat().st_size
             name = self._files.name_of(file_sha256(scratch))

@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from segctl.backends.base import Backend
+from segctl.backends.byte_store import ByteStore
 from segctl.core.clock import Clock
 from segctl.core.disk import Disk
 from segctl.core.errors import CredentialsRefused
 from segctl.core.resources import ResourceLimits
+from segctl.manifests.object_urls import ObjectUrl
 
 if TYPE_CHECKING:
     from segctl.provider.client import Transport
@@ -28,7 +30,8 @@ class Context:
     requests to the service; ``None`` is the network. ``limits`` bounds memory and temporary files.
     ``command`` is the command line as other runs see it in the lock. ``trusted_config`` is the
     file or the revision that has the trusted copy of ``segctl.yaml``, and ``env_name`` the chosen
-    environment, empty for none.
+    environment, empty for none. ``open_store`` opens the store of a state that is not local; ``None``
+    opens buckets.
     """
 
     root: Path
@@ -41,6 +44,7 @@ class Context:
     limits: ResourceLimits = field(default_factory=ResourceLimits)
     trusted_config: str | None = None
     env_name: str = ""
+    open_store: Callable[[ObjectUrl], ByteStore] | None = None
 
     def open_state(self) -> "OpenState":
         """Open the state, whichever it is; see ``open_state.open_state`` for the errors."""
@@ -53,6 +57,7 @@ class Context:
             clock=self.clock,
             disk=self.disk,
             limits=self.limits,
+            open_store=self.open_store,
         )
 
     def backend(self) -> Backend:

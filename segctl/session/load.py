@@ -57,15 +57,20 @@ def read_stable(
     An error, or a result that is not conclusive, therefore counts only if the head and the
     journal are the same before and after the read. The last of ``MAX_READS`` reads always counts.
     """
+
+    def is_unchanged() -> bool:
+        backend.refresh()
+        return _head_and_journal(backend) == before
+
     for reads_left in reversed(range(MAX_READS)):
         before = _head_and_journal(backend)
         try:
             result = read()
         except Exception:
-            if not reads_left or _head_and_journal(backend) == before:
+            if not reads_left or is_unchanged():
                 raise
         else:
-            if is_conclusive(result) or not reads_left or _head_and_journal(backend) == before:
+            if is_conclusive(result) or not reads_left or is_unchanged():
                 return result
     raise AssertionError  # the last read returned or raised
 

@@ -1,11 +1,12 @@
 """Find the state of a workspace, and refuse one that a checkout could replace."""
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from segctl.backends.base import Backend
+from segctl.backends.byte_store import ByteStore
 from segctl.backends.local import FOLDER, HEAD, LocalBackend
 from segctl.core.ci import run_url
 from segctl.core.clock import Clock
@@ -67,6 +68,7 @@ def open_state(
     clock: Clock,
     disk: Disk,
     limits: ResourceLimits,
+    open_store: Callable[[ObjectUrl], ByteStore] | None = None,
 ) -> OpenState:
     """Open the state of the workspace ``root`` in an environment, without looking into it.
 
@@ -75,7 +77,13 @@ def open_state(
     """
     place = read_state_place(root, env_name)
     backend = (
-        _open_remote(place, place.url, environment=environment, clock=clock, limits=limits)
+        _open_remote(
+            place,
+            (open_store or _open_bucket)(place.url),
+            environment=environment,
+            clock=clock,
+            limits=limits,
+        )
         if place.url
         else _open_local(root, state_folder(root, place), clock=clock, disk=disk)
     )
@@ -111,26 +119,29 @@ def _open_local(root: Path, folder: Path, *, clock: Clock, disk: Disk) -> Backen
 
 def _open_remote(
     place: StatePlace,
-    url: ObjectUrl,
+    store: ByteStore,
     *,
     environment: Mapping[str, str],
     clock: Clock,
     limits: ResourceLimits,
 ) -> Backend:
-    from segctl.backends.bucket_store import (  # noqa: PLC0415 - few states are in buckets
-        BucketStore,
-    )
-    from segctl.backends.file_cache import FileCache  # noqa: PLC0415 - as above
+    from segctl.backends.file_cache import FileCache  # noqa: PLC0415 - few states are in buckets
     from segctl.backends.remote import RemoteBackend  # noqa: PLC0415 - as above
 
     return RemoteBackend(
-        BucketStore(url),
+        store,
         cache=FileCache(_cache_folder(environment)),
         scratch=limits.folder or Path(tempfile.gettempdir()),
         clock=clock,
         lease_seconds=place.lease_seconds,
         run_url=run_url(environment),
     )
+
+
+def _open_bucket(url: ObjectUrl) -> ByteStore:
+    from segctl.backends.bucket_store import BucketStore  # noqa: PLC0415 - as above
+
+    return BucketStore(url)
 
 
 def _cache_folder(environment: Mapping[str, str]) -> Path:

@@ -1,12 +1,18 @@
 """Backends under test, on a fake clock that moves only when code sleeps."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from contextlib import suppress
+from itertools import count
 from pathlib import Path
 
 import pytest
 
 from segctl.backends.base import Backend
+from segctl.backends.file_cache import FileCache
 from segctl.backends.local import LocalBackend
+from segctl.backends.remote import RemoteBackend
+from segctl.core.errors import StateChanged
+from tests.backends.memory_store import MemoryStore
 
 
 class FakeClock:
@@ -44,19 +50,69 @@ def root(tmp_path: Path) -> Path:
     return root
 
 
-@pytest.fixture(params=["local"])
-def another(request: pytest.FixtureRequest, root: Path, clock: FakeClock) -> Callable[[], Backend]:
+@pytest.fixture
+def store() -> MemoryStore:
+    return MemoryStore()
+
+
+@pytest.fixture(params=["local", "remote"])
+def another(
+    request: pytest.FixtureRequest,
+    root: Path,
+    clock: FakeClock,
+    store: MemoryStore,
+    tmp_path: Path,
+) -> Callable[[], Backend]:
     """Return a function that opens the same state again, as another process would."""
-    numbers: Iterator[int] = iter(range(1, 100))
+    numbers = count(1)
 
-    def local() -> LocalBackend:
-        return LocalBackend(
-            root, clock=clock, sleep=clock.pass_, new_id=lambda: f"id-{next(numbers)}"
+    def local() -> Backend:
+        return LocalBackend(root, clock=clock, sleep=clock.pass_, new_id=new_id)
+
+    opened: list[RemoteBackend] = []
+
+    def sleep(seconds: float) -> None:
+        """Let the time pass, and every run that lives renew its lock."""
+        clock.pass_(seconds)
+        for backend in opened:
+            with suppress(StateChanged):
+                backend._lock._renew()  # type: ignore[attr-defined]
+
+    def remote() -> Backend:
+        machine = tmp_path / f"machine-{next(numbers)}"
+        machine.mkdir()
+        backend = RemoteBackend(
+            store,
+            cache=FileCache(machine / "cache"),
+            scratch=machine,
+            clock=clock,
+            sleep=sleep,
+            new_id=new_id,
         )
+        opened.append(backend)
+        return backend
 
-    return {"local": local}[request.param]
+    def new_id() -> str:
+        return f"{next(numbers):08x}"
+
+    return {"local": local, "remote": remote}[request.param]
 
 
 @pytest.fixture
 def backend(another: Callable[[], Backend]) -> Backend:
     return another()
+
+
+@pytest.fixture
+def damage(
+    another: Callable[[], Backend], root: Path, store: MemoryStore
+) -> Callable[[str, bytes], None]:
+    """Return a function that overwrites a stored file of the state."""
+
+    def overwrite(key: str, data: bytes) -> None:
+        if isinstance(another(), LocalBackend):
+            (root / "segctl.state.d" / key).write_bytes(data)
+        else:
+            store.objects[key] = data
+
+    return overwrite

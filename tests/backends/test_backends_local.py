@@ -347,3 +347,14 @@ def test_files_with_other_names_are_ignored(local: LocalBackend, root: Path) -> 
         for name in ("mine.parquet", "notes.json", f"{'0' * 63}.parquet", ".parquet"):
             (root / FOLDER / part / name).write_text("mine")
     assert (local.file_sizes(), local.list_history()) == (files, [])
+
+
+def test_the_same_content_twice_is_one_file(local: LocalBackend) -> None:
+    with local.lock(command="segctl apply"):
+        names = set()
+        for _ in range(2):
+            scratch = local.scratch_folder() / "new"
+            scratch.write_bytes(b"members")
+            names.add(local.add_file(scratch, rows=1).name)
+    assert list(local.file_sizes()) == list(names)
+    assert len(names) == 1
