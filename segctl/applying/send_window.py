@@ -26,6 +26,7 @@ class SendWindow:
         self._context = context
         self._log = context.log
         self._size = context.log.window
+        self._total = context.plan.requests.update
         self._end = 0  # requests below it are recorded
         self._entered: set[int] = set()
         self._extending = asyncio.Lock()
@@ -56,7 +57,8 @@ class SendWindow:
         self._entered.add(number)
         while number >= self._end:
             await self._extend(number)
-        if self._end - number <= self._size // 2 and not self._next:
+        is_low = self._end - number <= self._size // 2
+        if is_low and self._end < self._total and not self._next:
             self._next = asyncio.create_task(self._extend(self._end))
             self._next.add_done_callback(self._forget_next)
 
@@ -65,7 +67,7 @@ class SendWindow:
         async with self._extending:
             if first < self._end:
                 return
-            end = min(first + self._size, self._last_before_settling(first))
+            end = min(first + self._size, self._end_of_phase(first))
             now = self._context.clock.now()
             for number in range(first, end):
                 sent = {"type": "sent", "request": number, "at": now}
@@ -73,12 +75,12 @@ class SendWindow:
             await self._sync()
             self._end = end
 
-    def _last_before_settling(self, first: int) -> int:
+    def _end_of_phase(self, first: int) -> int:
         """Return the end of the requests that are sent without a long wait in between."""
-        total, settle_from = self._context.plan.requests.update, self._context.plan.settle_from
+        settle_from = self._context.plan.settle_from
         if settle_from is not None and first < settle_from:
             return settle_from
-        return max(total, first + 1)
+        return self._total
 
     def _forget_next(self, task: asyncio.Task[None]) -> None:
         # An error shows again as soon as something is appended.

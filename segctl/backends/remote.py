@@ -220,8 +220,9 @@ class _RemoteFiles:
     def check_writable(self, *, needed_bytes: int) -> None:
         """Raise ``OperationError`` if objects cannot be written or deleted."""
         del needed_bytes
-        key = f"{_PROBE}/{self._new_id()}"
-        self._store.write_new(key, b"")
+        key = f"{_PROBE}/write"
+        with suppress(WriteConflict):  # of a run that died here
+            self._store.write_new(key, b"")
         self._store.delete([key])
 
     def check_conditional_writes(self) -> None:

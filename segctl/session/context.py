@@ -1,5 +1,6 @@
 """What varies from run to run: the workspace, the environment, clock, disk and transport."""
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,8 +31,8 @@ class Context:
     requests to the service; ``None`` is the network. ``limits`` bounds memory and temporary files.
     ``command`` is the command line as other runs see it in the lock. ``trusted_config`` is the
     file or the revision that has the trusted copy of ``segctl.yaml``, and ``env_name`` the chosen
-    environment, empty for none. ``open_store`` opens the store of a state that is not local; ``None``
-    opens buckets.
+    environment, empty for none. ``open_store`` opens the store of a state that is not local;
+    ``None`` opens buckets. ``sleep`` waits for a lock.
     """
 
     root: Path
@@ -45,20 +46,13 @@ class Context:
     trusted_config: str | None = None
     env_name: str = ""
     open_store: Callable[[ObjectUrl], ByteStore] | None = None
+    sleep: Callable[[float], None] = time.sleep
 
     def open_state(self) -> "OpenState":
         """Open the state, whichever it is; see ``open_state.open_state`` for the errors."""
         from segctl.session.open_state import open_state  # noqa: PLC0415 - `validate` needs none
 
-        return open_state(
-            self.root,
-            env_name=self.env_name,
-            environment=self.environment,
-            clock=self.clock,
-            disk=self.disk,
-            limits=self.limits,
-            open_store=self.open_store,
-        )
+        return open_state(self)
 
     def backend(self) -> Backend:
         """Return the backend of the state that the workspace had, if it had one.

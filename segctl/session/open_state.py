@@ -1,19 +1,18 @@
 """Find the state of a workspace, and refuse one that a checkout could replace."""
 
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from segctl.backends.base import Backend
 from segctl.backends.byte_store import ByteStore
 from segctl.backends.local import FOLDER, HEAD, LocalBackend
 from segctl.core.ci import run_url
-from segctl.core.clock import Clock
 from segctl.core.disk import Disk
 from segctl.core.errors import OperationError
 from segctl.core.git import find_checkout, run_git
-from segctl.core.resources import ResourceLimits
 from segctl.manifests.environments import NO_ENVIRONMENT
 from segctl.manifests.object_urls import ObjectUrl
 from segctl.manifests.state_place import StatePlace
@@ -29,6 +28,9 @@ from segctl.session.known_state import (
     read_known_states,
     record_known_state,
 )
+
+if TYPE_CHECKING:
+    from segctl.session.context import Context
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,53 +62,40 @@ class OpenState:
         return known.lineage if known else None
 
 
-def open_state(
-    root: Path,
-    *,
-    env_name: str,
-    environment: Mapping[str, str],
-    clock: Clock,
-    disk: Disk,
-    limits: ResourceLimits,
-    open_store: Callable[[ObjectUrl], ByteStore] | None = None,
-) -> OpenState:
-    """Open the state of the workspace ``root`` in an environment, without looking into it.
+def open_state(context: "Context") -> OpenState:
+    """Open the state of a workspace in an environment, without looking into it.
 
     Raises ``OperationError`` outside of a workspace and for a state that git tracks, and
     ``InvalidInput`` if ``segctl.yaml`` does not say where the state is.
     """
-    place = read_state_place(root, env_name)
-    backend = (
-        _open_remote(
-            place,
-            (open_store or _open_bucket)(place.url),
-            environment=environment,
-            clock=clock,
-            limits=limits,
-        )
-        if place.url
-        else _open_local(root, state_folder(root, place), clock=clock, disk=disk)
-    )
-    shown = "this workspace"
+    return open_state_at(context, read_state_place(context.root, context.env_name))
+
+
+def open_state_at(context: "Context", place: StatePlace) -> OpenState:
+    """Open the state of a workspace at a place, as ``open_state`` does."""
+    root = context.root
     if place.url:
-        shown = place.address
-    elif (folder := state_folder(root, place)) != root:
-        shown = str(folder)
+        backend, shown = _open_remote(context, place, place.url), place.address
+    else:
+        folder = state_folder(root, place)
+        backend = _open_local(context, folder)
+        shown = str(folder) if folder != root else "this workspace"
     return OpenState(
         root=root,
         name=StateName(
-            name=env_name or NO_ENVIRONMENT,
+            name=context.env_name or NO_ENVIRONMENT,
             names=read_environments(root) or (NO_ENVIRONMENT,),
             address=place.address,
             place=shown,
         ),
         backend=backend,
-        disk=disk,
+        disk=context.disk,
         is_remote=place.url is not None,
     )
 
 
-def _open_local(root: Path, folder: Path, *, clock: Clock, disk: Disk) -> Backend:
+def _open_local(context: "Context", folder: Path) -> Backend:
+    root = context.root
     # A state can be inspected even if segctl.yaml was lost.
     if folder == root and not any((root / name).exists() for name in (HEAD, FOLDER)):
         require_workspace(root)
@@ -114,27 +103,23 @@ def _open_local(root: Path, folder: Path, *, clock: Clock, disk: Disk) -> Backen
         _check_moved(root, folder)
     _check_not_tracked(folder)
     prefix = f"{folder}/" if folder != root else ""
-    return LocalBackend(folder, clock=clock, disk=disk, name_prefix=prefix)
+    return LocalBackend(
+        folder, clock=context.clock, sleep=context.sleep, disk=context.disk, name_prefix=prefix
+    )
 
 
-def _open_remote(
-    place: StatePlace,
-    store: ByteStore,
-    *,
-    environment: Mapping[str, str],
-    clock: Clock,
-    limits: ResourceLimits,
-) -> Backend:
+def _open_remote(context: "Context", place: StatePlace, url: ObjectUrl) -> Backend:
     from segctl.backends.file_cache import FileCache  # noqa: PLC0415 - few states are in buckets
     from segctl.backends.remote import RemoteBackend  # noqa: PLC0415 - as above
 
     return RemoteBackend(
-        store,
-        cache=FileCache(_cache_folder(environment)),
-        scratch=limits.folder or Path(tempfile.gettempdir()),
-        clock=clock,
+        (context.open_store or _open_bucket)(url),
+        cache=FileCache(_cache_folder(context.environment)),
+        scratch=context.limits.folder or Path(tempfile.gettempdir()),
+        clock=context.clock,
+        sleep=context.sleep,
         lease_seconds=place.lease_seconds,
-        run_url=run_url(environment),
+        run_url=run_url(context.environment),
     )
 
 

@@ -31,6 +31,13 @@ class MemoryStore:
         self._numbers = count(1)
         self._mutex = threading.Lock()
 
+    def become(self, objects: Mapping[str, bytes], versions: Mapping[str, str]) -> None:
+        """Take what is stored from elsewhere."""
+        self.objects.clear()
+        self.objects.update(objects)
+        self.versions.clear()
+        self.versions.update(versions)
+
     def count(self, action: str) -> int:
         """Return how many requests did this."""
         return sum(done == action for done, _ in self.requests)

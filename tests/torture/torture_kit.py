@@ -95,6 +95,7 @@ class Place:
     folder: Path
     service: TortureService
     clock: Clock = field(default_factory=JumpingClock)
+    max_uncertain: int = IN_FLIGHT + READY
 
     def __post_init__(self) -> None:
         for folder in (self.root, self.scratch, self.spare):
@@ -177,7 +178,7 @@ class Place:
                 )
                 assert len(rows) == len(told[record.key].members) == record.members.digest.count
             if loaded.recovered:
-                assert loaded.recovered.uncertain <= IN_FLIGHT + READY
+                assert loaded.recovered.uncertain <= self.max_uncertain
         return told
 
     def paths(self) -> list[str]:

@@ -79,8 +79,11 @@ class JumpingClock:
         return time.monotonic() + self._ahead
 
     async def sleep(self, seconds: float) -> None:
-        self._ahead += seconds
+        self.wait(seconds)
         await asyncio.sleep(0)
+
+    def wait(self, seconds: float) -> None:
+        self._ahead += seconds
 
 
 def die() -> None:
