@@ -92,7 +92,16 @@ class Backend(Protocol):
         """
 
     def read_raw_head(self) -> StoredHead | None:
-        """Return the head, or ``None`` if there is none, even if there is a history."""
+        """Return the head, or ``None`` if there is none, even if there is a history.
+
+        Raises ``WrongState`` if the state was migrated.
+        """
+
+    def moved_to(self) -> str:
+        """Return the address that the state was migrated to, or an empty text."""
+
+    def record_move(self, address: str) -> None:
+        """Record where the state was migrated to; an empty text means that it is here again."""
 
     def latest(self) -> LatestHead | None:
         """Return what is known of the latest head, apart from the head itself."""
@@ -120,6 +129,12 @@ class Backend(Protocol):
 
         Adding a file with the same content twice is allowed.
         """
+
+    def copy_file(self, file: Path, name: str) -> None:
+        """Add a copy of a member file of another place, under the same name."""
+
+    def copy_earlier_head(self, head: EarlierHead) -> None:
+        """Add an earlier head of another place, under the same name."""
 
     def file_sizes(self) -> Mapping[str, int]:
         """Return the size in bytes of each immutable file by name, needed or not."""

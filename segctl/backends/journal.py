@@ -122,6 +122,9 @@ class Journals(Protocol):
     def last_archived_serial(self) -> int:
         """Return the serial of the newest archived apply, or 0."""
 
+    def copy_archived(self, apply: "ArchivedApply") -> None:
+        """Add an archived apply of another place; needs the lock."""
+
 
 class Journal:
     """The journal of one apply. Writing needs the lock of the state."""
@@ -249,9 +252,10 @@ class Journal:
 
 @dataclass(frozen=True, kw_only=True)
 class ArchivedApply:
-    """The archived journal of an apply that was merged into the state."""
+    """The archived journal of an apply that was merged into the state of this ``serial``."""
 
     header: Mapping[str, Any]
+    serial: int
     files: StoredJournal
 
     @property

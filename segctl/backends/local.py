@@ -8,6 +8,7 @@
     segctl.state.d/journal/    the journal of the running apply; see ``local_journals.py``
     segctl.state.d/scratch/    files being written; emptied when the lock is taken
     segctl.state.d/latest.json serial and revision of the latest head, written after the head
+    segctl.state.d/moved.json  where the state was migrated to
     segctl.state.d/lock*       see ``local_lock.py``
 
 The head is replaced by one rename. The rules of a state are in ``stored_state.py``.
@@ -34,7 +35,7 @@ from segctl.core.errors import OperationError, StateDamaged
 HEAD = "segctl.state.json"
 FOLDER = "segctl.state.d"
 
-_LATEST = "latest.json"
+_LATEST, _MOVED = "latest.json", "moved.json"
 _TEMPORARY_HEAD = ".segctl.state.json."
 _PARTS = (MEMBERS, HISTORY, "journal", "scratch")
 
@@ -133,6 +134,32 @@ class _LocalHead:
         del current
         temporary = self._root / f"{_TEMPORARY_HEAD}{self._new_id()}.tmp"
         self._disk.replace(self._path, data, temporary=temporary)
+
+    def moved_to(self) -> str:
+        """Return the address that the state was migrated to, or an empty text."""
+        try:
+            document = load_json(read_file(self._folder / _MOVED))
+        except FileNotFoundError:
+            return ""
+        except (OSError, DecodeError) as error:
+            raise StateDamaged(
+                f"{self._folder_name}/{_MOVED} cannot be read",
+                hint="It says where the state was moved to. Remove it only if the state is here.",
+            ) from error
+        address = document.get("to") if isinstance(document, dict) else None
+        return str(address or "another place")
+
+    def record_move(self, address: str) -> None:
+        """Record where the state was migrated to."""
+        with translate_os_errors(f"write {self._folder_name}/{_MOVED}"):
+            if address:
+                temporary = self._folder / "scratch" / f"{_MOVED}.{self._new_id()}"
+                data = dump_json({"to": address})
+                self._disk.replace(self._folder / _MOVED, data, temporary=temporary)
+            else:
+                with suppress(FileNotFoundError):
+                    self._disk.unlink(self._folder / _MOVED)
+                self._disk.sync_folder(self._folder)
 
     def latest(self) -> LatestHead | None:
         """Return the recorded latest head; ``None`` without a record, or with a damaged one."""

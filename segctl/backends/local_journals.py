@@ -111,7 +111,26 @@ class LocalJournals:
                     f"the archived apply {archive.name} cannot be read: {_problem(error)}",
                     hint="Restore its folder from a backup of segctl.state.d/history/applies.",
                 ) from error
-            yield ArchivedApply(header=header, files=_ArchivedFiles(archive))
+            yield ArchivedApply(
+                header=header, serial=_archive_serial(archive), files=_ArchivedFiles(archive)
+            )
+
+    def copy_archived(self, apply: ArchivedApply) -> None:
+        """Add an archived apply of another place, by one rename."""
+        disk, name = self._disk, f"{apply.serial:08d}-{apply.header['id']}"
+        if (self._archive / name).exists():
+            return
+        with translate_os_errors("archive the journal"):
+            disk.ensure_folder(self._archive)
+            staged = self._archive / f"{_NEW_PREFIX}{name}"
+            if staged.exists():
+                disk.remove_tree(staged)
+            disk.make_folder(staged)
+            checksums = {DELTA: disk.copy_new(apply.delta, staged / DELTA)}
+            disk.write_new(staged / LOG, apply.files.read_log())
+            disk.write_new(staged / HEADER, encode_header(apply.header, checksums))
+            disk.sync_folder(staged)
+            disk.move(staged, self._archive / name)
 
     def last_archived_serial(self) -> int:
         """Return the serial of the newest archived apply, or 0."""

@@ -121,6 +121,14 @@ class _RemoteHead:
             with suppress(OperationError):  # it is in the history, too
                 self._store.delete([f"{_HEADS}/{current.version}.json"])
 
+    def moved_to(self) -> str:
+        """Return the address that the state was migrated to, or an empty text."""
+        return self._root.current().moved_to
+
+    def record_move(self, address: str) -> None:
+        """Record where the state was migrated to."""
+        self._root.swap(lambda root: root.next(moved_to=address))
+
     def latest(self) -> LatestHead | None:
         """Return ``None``: the root itself names the latest head."""
         return None

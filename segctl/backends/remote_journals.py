@@ -163,7 +163,23 @@ class RemoteJournals:
                     f"the archived apply {name} cannot be read: {error}",
                     hint=f"Restore {self._store.name}/{APPLIES}/{name}, or delete it.",
                 ) from error
-            yield ArchivedApply(header=header, files=self._files(_id_of(name), checksums))
+            files = self._files(_id_of(name), checksums)
+            yield ArchivedApply(header=header, serial=_serial_of(name), files=files)
+
+    def copy_archived(self, apply: ArchivedApply) -> None:
+        """Add an archived apply of another place; its header is stored last."""
+        journal_id = str(apply.header["id"])
+        checksums = {DELTA: file_sha256(apply.delta)}
+        self._check_lock()
+        self._store.upload(_key(journal_id, DELTA), apply.delta)
+        with suppress(WriteConflict):  # an earlier attempt stored it
+            self._store.write_new(_part_key(journal_id, 1), apply.files.read_log())
+        with suppress(WriteConflict):
+            self._store.write_new(
+                f"{APPLIES}/{apply.serial:08d}-{journal_id}",
+                encode_header(apply.header, checksums),
+            )
+        self._history.refresh()
 
     def last_archived_serial(self) -> int:
         """Return the serial of the newest archived apply, or 0."""

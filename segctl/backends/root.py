@@ -16,7 +16,7 @@ from segctl.backends.base import LockInfo
 from segctl.backends.byte_store import ByteStore, WriteConflict
 from segctl.core.clock import Clock
 from segctl.core.codec import OPTIONAL, DecodeError, dump_json, from_plain, load_json, to_plain
-from segctl.core.errors import OperationError, StateChanged, StateDamaged, WrongState
+from segctl.core.errors import OperationError, StateChanged, StateDamaged
 
 ROOT = "root.json"
 VERSION = 1
@@ -97,16 +97,10 @@ class RootObject:
         """Return the root: as this run wrote it if it holds the lock, otherwise as it was stored.
 
         It is read once until ``refresh`` is called. Everything that a root names stays as it is,
-        so one root is a whole state. Raises ``WrongState`` if the state was migrated.
+        so one root is a whole state.
         """
         found = self._held or self.seen()
-        root = found.root if found else Root()
-        if root.moved_to:
-            raise WrongState(
-                f"the state in {self.name} was moved to {root.moved_to}",
-                hint="Correct spec.state in segctl.yaml, or bring the checkout up to date.",
-            )
-        return root
+        return found.root if found else Root()
 
     def seen(self) -> ReadRoot | None:
         """Return the root as it was stored when it was first read since ``refresh``."""

@@ -13,6 +13,7 @@
 
 import hashlib
 import re
+import shutil
 import stat
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -22,7 +23,7 @@ from typing import Protocol
 from segctl.backends.base import EarlierHead, LatestHead, LockInfo, StoredHead
 from segctl.backends.journal import Journals
 from segctl.core.disk import file_sha256, to_operation_error, translate_os_errors
-from segctl.core.errors import OperationError, StateChanged, StateDamaged
+from segctl.core.errors import OperationError, StateChanged, StateDamaged, WrongState
 from segctl.state.codec import FILE_NAME, is_named, lineage_and_serial
 from segctl.state.model import FileRef
 
@@ -88,6 +89,12 @@ class StateHead(Protocol):
 
     def replace(self, data: bytes, *, current: StoredHead | None) -> None:
         """Replace the ``current`` head in one step; raises ``StateChanged`` if it is not there."""
+
+    def moved_to(self) -> str:
+        """Return the address that the state was migrated to, or an empty text."""
+
+    def record_move(self, address: str) -> None:
+        """Record where the state was migrated to; an empty text means that it is here again."""
 
     def latest(self) -> LatestHead | None:
         """Return the record of the latest head, if there is one."""
@@ -168,8 +175,25 @@ class StoredState:
         return stored
 
     def read_raw_head(self) -> StoredHead | None:
-        """Return the head, or ``None`` if there is none, even if there is a history."""
+        """Return the head, or ``None`` if there is none, even if there is a history.
+
+        Raises ``WrongState`` if the state was migrated.
+        """
+        if address := self._head.moved_to():
+            raise WrongState(
+                f"the state that was here ({self._head_name}) was moved to {address}",
+                hint="Correct spec.state in segctl.yaml, or bring the checkout up to date.",
+            )
         return self._head.read()
+
+    def moved_to(self) -> str:
+        """Return the address that the state was migrated to, or an empty text."""
+        return self._head.moved_to()
+
+    def record_move(self, address: str) -> None:
+        """Record where the state was migrated to; an empty text means that it is here again."""
+        with self._lock.guarded():
+            self._head.record_move(address)
 
     def replace_head(
         self, data: bytes, *, expected: str | None, damaged: bool = False
@@ -233,6 +257,24 @@ class StoredState:
             name = self._files.name_of(file_sha256(scratch))
             self._files.add(scratch, name)
         return FileRef(name=name, rows=rows, bytes=size)
+
+    def copy_file(self, file: Path, name: str) -> None:
+        """Add a copy of a member file of another place, under the same name."""
+        self._lock.check()
+        copy = self._files.scratch_folder() / f"copy-{name}"
+        with translate_os_errors(f"add a file to {self._folder_name}/{MEMBERS}"):
+            copy.unlink(missing_ok=True)
+            shutil.copyfile(file, copy)
+            self._files.add(copy, name)
+
+    def copy_earlier_head(self, head: EarlierHead) -> None:
+        """Add an earlier head of another place, under the same name."""
+        if head.data is not None:
+            with (
+                self._lock.guarded(),
+                translate_os_errors(f"write to {self._folder_name}/{HISTORY}"),
+            ):
+                self._files.add_history(head.name, head.data)
 
     def file_sizes(self) -> Mapping[str, int]:
         """Return the size of each immutable file by name, sorted; ignores other files."""

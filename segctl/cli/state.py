@@ -19,6 +19,7 @@ from segctl.workflows.state import (
     read_state,
     start_over,
 )
+from segctl.workflows.state_migrate import migrate_state
 from segctl.workflows.state_push import is_edited_head, push_state, read_earlier_head
 
 _LARGEST_HEAD = 64 << 20
@@ -166,6 +167,36 @@ def new(screen: Screen, *, lineage: str) -> None:
     screen.out(
         f"Lineage {escaped(lineage)} is forgotten. If there is no other state, the next plan "
         "creates every segment and adds every member; `segctl import` adopts segments that exist.\n"
+    )
+
+
+@command.command("migrate", epilog="Example: segctl state migrate --to s3://acme-segctl/growth")
+@click.option(
+    "--to",
+    "destination",
+    metavar="URL|local",
+    required=True,
+    help="A folder of a bucket (s3://, gs://, az://), local, or local:FOLDER.",
+)
+@options.lock_timeout
+@common
+def migrate(screen: Screen, *, destination: str, lock_timeout: float) -> None:
+    """Move the state to another place, with its history.
+
+    Copies everything, reads it again to verify it, and records in segctl.lock.yaml where
+    the state is. The old place keeps its files, and refuses to be used.
+    """
+    context = screen.context()
+    moved = migrate_state(context, destination, lock_timeout=lock_timeout, observe=screen.tell)
+    where = f"spec.environments.{context.env_name}" if context.env_name else "spec"
+    counts = (
+        f"segments: {moved.segments:,}, member files: {moved.files:,}, earlier heads: "
+        f"{moved.heads:,}, archived applies: {moved.applies:,}"
+    )
+    screen.out(
+        f"The state is in {moved.address} now ({counts}).\n"
+        f"Write to segctl.yaml, under {where}:\n\n  state: {moved.settings}\n\n"
+        "Commit it together with segctl.lock.yaml.\n"
     )
 
 

@@ -35,6 +35,13 @@ class StatePlace:
             return str(self.url).rstrip("/")
         return f"local:{self.path}" if self.path else "local"
 
+    @property
+    def settings(self) -> str:
+        """The value of ``spec.state`` for the place, as YAML."""
+        if self.url:
+            return f'{{backend: {OBJECT_STORE}, url: "{self.address}"}}'
+        return f'{{path: "{self.path}"}}' if self.path else f"{{backend: {LOCAL}}}"
+
 
 def find_state_place(project: Document) -> StatePlace:
     """Return the place that a Project names. Call ``check_state_place`` first."""
@@ -121,17 +128,25 @@ def _check_url(project: Document, path: tuple[str, ...], value: object) -> Itera
         )
         return
     url = parse_object_url(value) if isinstance(value, str) else None
-    parts = url.key.strip("/").split("/") if url and url.key.strip("/") else []
+    if problem := folder_problem(url):
+        yield Diagnostic(
+            code="state-url",
+            summary=f"{problem}.",
+            detail=f"Write {_FORMS}.",
+            location=project.locate((*path, "url")),
+        )
+
+
+def folder_problem(url: ObjectUrl | None) -> str:
+    """Return why a state cannot be in this folder of a bucket, or an empty text.
+
+    The URL is not shown: it may contain credentials.
+    """
     if url is None:
-        # Not shown: it may contain credentials.
-        summary, detail = "this is not the URL of a folder in a bucket.", f"Write {_FORMS}."
-    elif not _NOT_IN_FOLDERS.isdisjoint(url.key) or not url.key.isprintable():
-        summary = "the folder of a state cannot have a pattern or special characters in its name."
-        detail = "Use letters, digits, -, _, . and /."
-    elif {"", ".", ".."}.intersection(parts):
-        summary, detail = "a part of the folder's name is empty, . or ..", "Write it out."
-    else:
-        return
-    yield Diagnostic(
-        code="state-url", summary=summary, detail=detail, location=project.locate((*path, "url"))
-    )
+        return "this is not the URL of a folder in a bucket"
+    if not _NOT_IN_FOLDERS.isdisjoint(url.key) or not url.key.isprintable():
+        return "the folder of a state cannot have special characters in its name"
+    parts = url.key.strip("/").split("/") if url.key.strip("/") else []
+    if {"", ".", ".."}.intersection(parts):
+        return "no part of a folder's name can be empty, . or .."
+    return ""
