@@ -20,6 +20,7 @@ STATE_LIMITS = StoreLimits(total=600.0, stall=20.0, retrying=20.0, retries=4)
 """Time limits for a state: its holder has to notice soon that the bucket does not answer."""
 
 _CHUNK_BYTES = 4 << 20
+_MAX_TRIES = 5
 
 
 class BucketStore:
@@ -57,24 +58,41 @@ class BucketStore:
 
     def write_new(self, key: str, data: bytes) -> str:
         """Write an object that does not exist; raises ``WriteConflict``."""
-        return self._put(key, data, mode="create")
+        return self._put_if(key, data, mode="create", version=None)
 
     def replace(self, key: str, data: bytes, *, version: str) -> str:
         """Write an object that still has ``version``; raises ``WriteConflict``."""
-        return self._put(key, data, mode=_decode_version(version))
+        return self._put_if(key, data, mode=_decode_version(version), version=version)
 
-    def _put(self, key: str, data: bytes, *, mode: Any) -> str:
+    def _put_if(self, key: str, data: bytes, *, mode: Any, version: str | None) -> str:
+        """Write an object under a condition.
+
+        A conflict is no proof: the library repeats a request after a server's error, so the
+        conflict may be with the own write, and S3 answers 409 to one of two requests at the same
+        time although it wrote neither. What is stored decides.
+        """
         store = self._store
         import obstore  # noqa: PLC0415 - heavy, and an extra
 
-        try:
-            with explained(self._url_of(key), action="write"):
-                result = obstore.put(
-                    store, self._prefix + key, data, mode=mode, use_multipart=False
-                )
-        except (ObjectChanged, NoObject) as error:
-            raise WriteConflict(key) from error
-        return _encode_version(result)
+        url = self._url_of(key)
+        for _ in range(_MAX_TRIES):
+            try:
+                with explained(url, action="write"):
+                    result = obstore.put(
+                        store, self._prefix + key, data, mode=mode, use_multipart=False
+                    )
+                return _encode_version(result)
+            except (ObjectChanged, NoObject) as error:
+                stored = self.read(key)
+                if stored is not None and stored.data == data:
+                    return stored.version
+                if (stored and stored.version) != version:
+                    raise WriteConflict(key) from error
+        raise BucketError(
+            "store-failed",
+            f"the store refused to write {url} {_MAX_TRIES} times, although nothing had changed",
+            "Run the same command again later.",
+        )
 
     def upload(self, key: str, file: Path) -> None:
         """Write a file of any size, in parts if it is large."""
@@ -130,11 +148,15 @@ class BucketStore:
         store = self._store
         import obstore  # noqa: PLC0415 - heavy, and an extra
 
-        with (
-            suppress(NoObject),
-            explained(self._url_of(keys[0]), action="delete"),
-        ):
-            obstore.delete(store, [self._prefix + key for key in keys])
+        paths = [self._prefix + key for key in keys]
+        try:
+            with explained(self._url_of(keys[0]), action="delete"):
+                obstore.delete(store, paths)
+        except NoObject:
+            # Azure and Google report an object that is gone, and may not get to the others.
+            for path in paths:
+                with suppress(NoObject), explained(self._url_of(keys[0]), action="delete"):
+                    obstore.delete(store, path)
 
     def _url_of(self, key: str) -> ObjectUrl:
         return ObjectUrl(

@@ -10,7 +10,7 @@ from typing import Protocol
 
 
 class WriteConflict(Exception):
-    """The condition of a write does not hold: the key exists, or has another version."""
+    """The condition of a write does not hold: the key has other bytes, or another version."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +44,10 @@ class ByteStore(Protocol):
         """Return the bytes of a key, or ``None`` if there is no such key."""
 
     def write_new(self, key: str, data: bytes) -> str:
-        """Write a key that does not exist and return its version; raises ``WriteConflict``."""
+        """Write a key that does not exist and return its version; raises ``WriteConflict``.
+
+        Writing the same bytes again may succeed.
+        """
 
     def replace(self, key: str, data: bytes, *, version: str) -> str:
         """Write a key that still has ``version``, return the new one; raises ``WriteConflict``."""

@@ -1,6 +1,7 @@
 """A local store with S3's API for tests, on a free port."""
 
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -44,12 +45,17 @@ class Store:
         """Remove an object."""
         self._send("DELETE", key, b"")
 
-    def _send(self, method: str, key: str, content: bytes | str) -> None:
+    def listing(self) -> list[str]:
+        """Return key, ETag and time of every object."""
+        answer = self._send("GET", "?list-type=2&max-keys=1000", b"")
+        return re.findall("<Contents>.*?</Contents>", answer.text, re.DOTALL)
+
+    def _send(self, method: str, key: str, content: bytes | str) -> httpx.Response:
         # The store requires credentials, but does not check them.
         claim = f"AWS4-HMAC-SHA256 Credential={ACCESS_KEY}/20260101/us-east-1/s3/aws4_request"
-        self.client.request(
+        return self.client.request(
             method,
-            f"/{BUCKET}/{quote(key)}",
+            f"/{BUCKET}{key}" if key.startswith("?") else f"/{BUCKET}/{quote(key)}",
             content=content,
             headers={"Authorization": f"{claim}, SignedHeaders=host, Signature=none"},
         ).raise_for_status()
