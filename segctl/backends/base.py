@@ -41,13 +41,14 @@ class EarlierHead:
     """A head of the history: its name, the serial in the name, and its bytes.
 
     If the bytes cannot be read or do not match the name, ``data`` is ``None`` and ``problem`` says
-    why. ``until`` is when the head was replaced, in seconds since 1970. It is not reliable:
-    copying a history may change it.
+    why. ``stored`` is the head as it is stored, perhaps encrypted. ``until`` is when the head was
+    replaced, in seconds since 1970. It is not reliable: copying a history may change it.
     """
 
     name: str
     serial: int
     data: bytes | None = None
+    stored: bytes = b""
     problem: str = ""
     until: float | None = None
 
@@ -119,16 +120,22 @@ class Backend(Protocol):
         """
 
     def file_path(self, ref: FileRef) -> Path:
-        """Return the local path of an immutable file.
+        """Return the local path of an immutable file that can be read.
 
         Raises ``StateDamaged`` if it is missing or its content has changed.
         """
+
+    def stored_path(self, ref: FileRef) -> Path:
+        """Return the local path of an immutable file as it is stored, perhaps encrypted."""
 
     def add_file(self, scratch: Path, *, rows: int) -> FileRef:
         """Move a finished file into the state, durably, and name it by its content.
 
         Adding a file with the same content twice is allowed.
         """
+
+    def key_id(self) -> str:
+        """Return the id of the key that files are encrypted with, or an empty text."""
 
     def copy_file(self, file: Path, name: str) -> None:
         """Add a copy of a member file of another place, under the same name."""

@@ -18,12 +18,14 @@ import threading
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Protocol
 
 from segctl.backends.journal_lines import encode_line, read_lines
-from segctl.core.codec import DecodeError, dump_json
+from segctl.backends.sealing import NO_SEALING, Sealer
+from segctl.core.codec import DecodeError, dump_json, load_json
 from segctl.core.disk import to_operation_error
 from segctl.core.errors import SegctlError
 from segctl.core.outcomes import Record
@@ -129,8 +131,11 @@ class Journals(Protocol):
 class Journal:
     """The journal of one apply. Writing needs the lock of the state."""
 
-    def __init__(self, files: JournalFiles, *, header: Mapping[str, Any]) -> None:
+    def __init__(
+        self, files: JournalFiles, *, header: Mapping[str, Any], sealer: Sealer = NO_SEALING
+    ) -> None:
         self._files = files
+        self._sealer = sealer
         self._header = MappingProxyType(dict(header))
         self._is_open = False
         self._broken: SegctlError | None = None
@@ -165,8 +170,11 @@ class Journal:
     def records(self) -> Iterator[Record]:
         """Yield the records in order; writes nothing. See ``read_lines`` for damage."""
         self._files.check()
-        for record, _ in read_lines(self._files.read_log()):
+        for record, _ in self._read_lines(self._files.read_log()):
             yield record
+
+    def _read_lines(self, data: bytes) -> Iterator[tuple[Record, int]]:
+        return read_lines(data, partial(unseal_log_line, self._sealer, self.id))
 
     def append(self, record: Record, *, durable: bool) -> None:
         """Write one record. If ``durable``, it is stored when this returns.
@@ -183,7 +191,10 @@ class Journal:
         try:
             if not self._is_open:
                 self._open_log()
-            lines = [encode_line(record, synced=self._synced) for record in records]
+            lines = [
+                seal_log_line(self._sealer, self.id, encode_line(record, synced=self._synced))
+                for record in records
+            ]
             self._files.append_log(b"".join(lines))
             self._written += len(lines)
         except (OSError, SegctlError) as error:
@@ -237,7 +248,7 @@ class Journal:
         """Open the log for appending; first cut off an incomplete last line."""
         self._files.check()
         data = self._files.read_log()
-        size = max((end for _, end in read_lines(data)), default=0)
+        size = max((end for _, end in self._read_lines(data)), default=0)
         self._files.open_log(size)
         self._is_open = True
         self._written = data[:size].count(b"\n")
@@ -257,6 +268,7 @@ class ArchivedApply:
     header: Mapping[str, Any]
     serial: int
     files: StoredJournal
+    sealer: Sealer = NO_SEALING
 
     @property
     def delta(self) -> Path:
@@ -265,8 +277,19 @@ class ArchivedApply:
 
     def records(self) -> Iterator[Record]:
         """Yield the records in order; see ``Journal.records``."""
-        for record, _ in read_lines(self.files.read_log()):
+        unseal = partial(unseal_log_line, self.sealer, str(self.header["id"]))
+        for record, _ in read_lines(self.files.read_log(), unseal):
             yield record
+
+
+def seal_log_line(sealer: Sealer, journal_id: str, line: bytes) -> bytes:
+    """Return a line as it is stored in the log of this journal."""
+    return sealer.seal_line(line, f"log {journal_id}")
+
+
+def unseal_log_line(sealer: Sealer, journal_id: str, line: bytes) -> bytes:
+    """Return what ``seal_log_line`` was given."""
+    return sealer.unseal_line(line, f"log {journal_id}", name="the journal")
 
 
 def with_id(header: Mapping[str, Any]) -> dict[str, Any]:
@@ -274,13 +297,15 @@ def with_id(header: Mapping[str, Any]) -> dict[str, Any]:
     return {"id": uuid.uuid4().hex, **header}
 
 
-def encode_header(header: Mapping[str, Any], checksums: Mapping[str, str]) -> bytes:
-    """Encode the header of a journal, with the SHA-256 of each of its files."""
-    return dump_json({"version": VERSION, "files": dict(checksums), "header": dict(header)})
+def encode_header(header: Mapping[str, Any], checksums: Mapping[str, str], sealer: Sealer) -> bytes:
+    """Encode the header of a journal, with the SHA-256 of each of its files as it is stored."""
+    document = {"version": VERSION, "files": dict(checksums), "header": dict(header)}
+    return sealer.seal(dump_json(document), HEADER)
 
 
-def check_header(document: Any) -> tuple[Mapping[str, Any], Mapping[str, str]]:
-    """Return the header and the checksums in a decoded header file; raises ``DecodeError``."""
+def decode_header(data: bytes, sealer: Sealer) -> tuple[Mapping[str, Any], Mapping[str, str]]:
+    """Return the header and the checksums in a header file; raises ``DecodeError``."""
+    document = load_json(sealer.unseal(data, HEADER, name="the journal"))
     if not isinstance(document, dict) or not isinstance(version := document.get("version"), int):
         raise DecodeError(f"{HEADER} is not the header of a journal")
     if version > VERSION:

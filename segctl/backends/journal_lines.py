@@ -8,7 +8,7 @@ whether the damage can be due to a crash.
 import json
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from segctl.core.errors import StateDamaged
@@ -33,15 +33,21 @@ def encode_line(record: Record, *, synced: int) -> bytes:
     return f'{body},"crc":"{zlib.crc32(body.encode()):08x}"}}\n'.encode()
 
 
-def read_lines(data: bytes) -> Iterator[tuple[Record, int]]:
+def read_lines(
+    data: bytes, unseal: Callable[[bytes], bytes] = lambda line: line
+) -> Iterator[tuple[Record, int]]:
     """Yield the record of each intact line, and the offset in bytes at which the line ends.
+
+    ``unseal`` opens an encrypted line; it raises ``StateDamaged`` for one that is damaged.
 
     A crash can damage lines that were not synced: the last one incomplete, others empty. They
     are skipped, because the run that wrote them did not rely on them yet. Any other damaged
     line raises ``StateDamaged``.
     """
     # The last line may have no newline. Its checksum then does not match.
-    lines = [(_decode_line(line), len(line)) for line in re.findall(rb"[^\n]*\n|[^\n]+", data)]
+    lines = [
+        (_decode_line(line, unseal), len(line)) for line in re.findall(rb"[^\n]*\n|[^\n]+", data)
+    ]
     counts = (record.get(_SYNCED) for record, _ in lines if record)
     synced = max((count for count in counts if type(count) is int), default=0)
     end = 0
@@ -63,8 +69,12 @@ def read_lines(data: bytes) -> Iterator[tuple[Record, int]]:
             )
 
 
-def _decode_line(line: bytes) -> dict[str, Any] | None:
+def _decode_line(line: bytes, unseal: Callable[[bytes], bytes]) -> dict[str, Any] | None:
     """Return the record of a line, or ``None`` if the line is incomplete or damaged."""
+    try:
+        line = unseal(line)
+    except StateDamaged:
+        return None
     body, mark, rest = line.rpartition(b',"crc":"')
     if not mark or rest != b'%08x"}\n' % zlib.crc32(body):
         return None

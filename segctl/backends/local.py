@@ -26,6 +26,7 @@ from pathlib import Path
 from segctl.backends.base import LatestHead, StoredHead
 from segctl.backends.local_journals import LocalJournals
 from segctl.backends.local_lock import FileLock
+from segctl.backends.sealing import NO_SEALING, Sealer, UnsealedFiles
 from segctl.backends.stored_state import HISTORY, MEMBERS, StoredState, head_version
 from segctl.core.clock import Clock
 from segctl.core.codec import DecodeError, dump_json, from_plain, load_json, to_plain
@@ -50,7 +51,8 @@ class LocalBackend(StoredState):
     The first lock creates the folder, not its parents.
 
     ``name_prefix`` precedes the names of its files in messages, empty for a state in the workspace.
-    ``sleep`` is called between two attempts to take a lock that another run holds.
+    ``sleep`` is called between two attempts to take a lock that another run holds. ``scratch`` is
+    the folder for readable copies of what ``sealer`` sealed.
     """
 
     def __init__(
@@ -62,8 +64,11 @@ class LocalBackend(StoredState):
         new_id: Callable[[], str] = _short_id,
         disk: Disk | None = None,
         name_prefix: str = "",
+        sealer: Sealer = NO_SEALING,
+        scratch: Path | None = None,
     ) -> None:
         disk = disk or Disk()
+        unsealed = UnsealedFiles(sealer, scratch)
         folder = root / FOLDER
         lock = FileLock(folder, clock=clock, sleep=sleep, new_id=new_id, disk=disk)
         files = _LocalFiles(
@@ -79,7 +84,15 @@ class LocalBackend(StoredState):
                 folder_name=f"{name_prefix}{FOLDER}",
             ),
             lock=lock,
-            journals=LocalJournals(folder / "journal", folder / HISTORY / "applies", disk=disk),
+            journals=LocalJournals(
+                folder / "journal",
+                folder / HISTORY / "applies",
+                disk=disk,
+                sealer=sealer,
+                unsealed=unsealed,
+            ),
+            sealer=sealer,
+            unsealed=unsealed,
             head_name=f"{name_prefix}{HEAD}",
             folder_name=f"{name_prefix}{FOLDER}",
         )

@@ -20,13 +20,14 @@ from segctl.backends.journal import (
     HEADER,
     ArchivedApply,
     Journal,
-    check_header,
+    decode_header,
     encode_header,
     select_old_applies,
     with_id,
 )
 from segctl.backends.journal_lines import LOG, RESTORE_JOURNAL
-from segctl.core.codec import DecodeError, load_json
+from segctl.backends.sealing import NO_SEALING, NOTHING_UNSEALED, Sealer, UnsealedFiles
+from segctl.core.codec import DecodeError
 from segctl.core.disk import Disk, file_sha256, read_file, translate_os_errors
 from segctl.core.errors import StateChanged, StateDamaged
 
@@ -40,10 +41,20 @@ class LocalJournals:
     Neither folder must exist. The parent of ``archive`` must, on the same file system.
     """
 
-    def __init__(self, folder: Path, archive: Path, *, disk: Disk | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        archive: Path,
+        *,
+        disk: Disk | None = None,
+        sealer: Sealer = NO_SEALING,
+        unsealed: UnsealedFiles = NOTHING_UNSEALED,
+    ) -> None:
         self._folder = folder
         self._archive = archive
         self._disk = disk or Disk()
+        self._sealer = sealer
+        self._unsealed = unsealed
 
     def create(self, *, header: Mapping[str, Any], delta: Path, batches: Path) -> Journal:
         """Create the journal; it is durable and complete when this returns."""
@@ -59,16 +70,23 @@ class LocalJournals:
             staged = folder / f"{_NEW_PREFIX}{header['id']}"
             disk.make_folder(staged)
             checksums = {
-                name: disk.copy_new(source, staged / name)
+                name: self._seal(source, staged / name)
                 for name, source in ((DELTA, delta), (BATCHES, batches))
             }
             disk.write_new(staged / LOG, b"")
-            disk.write_new(staged / HEADER, encode_header(header, checksums))
+            disk.write_new(staged / HEADER, encode_header(header, checksums, self._sealer))
             # The entries of the folder are flushed before its name, so ``current`` is always
             # complete.
             disk.sync_folder(staged)
             disk.move(staged, folder / _CURRENT)
         return self._journal(header)
+
+    def _seal(self, source: Path, target: Path) -> str:
+        """Store a sealed copy of a file; return its SHA-256."""
+        if not self._sealer.key_id:
+            return self._disk.copy_new(source, target)
+        self._sealer.seal_file(source, target, target.name, disk=self._disk)
+        return file_sha256(target)
 
     def open(self, *, fence: bool = False) -> Journal | None:
         """Open the journal. ``fence`` does nothing: writing needs the lock at that moment."""
@@ -77,7 +95,7 @@ class LocalJournals:
         if identity is None:
             return None
         try:
-            header = _read_header(current, (DELTA, BATCHES))
+            header = _read_header(current, (DELTA, BATCHES), self._sealer)
         except (DecodeError, OSError) as error:
             if _folder_identity(current) != identity:
                 # A plan reads without the lock, and the apply ended during the read.
@@ -88,8 +106,10 @@ class LocalJournals:
         return self._journal(header)
 
     def _journal(self, header: Mapping[str, Any]) -> Journal:
-        files = _CurrentFiles(self._folder, self._archive, str(header["id"]), self._disk)
-        return Journal(files, header=header)
+        files = _CurrentFiles(
+            self._folder, self._archive, str(header["id"]), self._unsealed, self._disk
+        )
+        return Journal(files, header=header, sealer=self._sealer)
 
     def identity(self) -> tuple[int, int] | None:
         """Return device and inode: another journal that gets the same name differs in them."""
@@ -103,16 +123,21 @@ class LocalJournals:
 
     def archived(self) -> Iterator[ArchivedApply]:
         """Yield the archived applies, newest first, each checked before it is yielded."""
+        sealer = self._sealer.without_enforcement()
+        unsealed = self._unsealed.without_enforcement()
         for archive in reversed(_list_archives(self._archive)):
             try:
-                header = _read_header(archive, (DELTA,))
+                header = _read_header(archive, (DELTA,), sealer)
             except (DecodeError, OSError) as error:
                 raise StateDamaged(
                     f"the archived apply {archive.name} cannot be read: {_problem(error)}",
                     hint="Restore its folder from a backup of segctl.state.d/history/applies.",
                 ) from error
             yield ArchivedApply(
-                header=header, serial=_archive_serial(archive), files=_ArchivedFiles(archive)
+                header=header,
+                serial=_archive_serial(archive),
+                files=_ArchivedFiles(archive, unsealed),
+                sealer=sealer,
             )
 
     def copy_archived(self, apply: ArchivedApply) -> None:
@@ -126,9 +151,9 @@ class LocalJournals:
             if staged.exists():
                 disk.remove_tree(staged)
             disk.make_folder(staged)
-            checksums = {DELTA: disk.copy_new(apply.delta, staged / DELTA)}
+            checksums = {DELTA: self._seal(apply.delta, staged / DELTA)}
             disk.write_new(staged / LOG, apply.files.read_log())
-            disk.write_new(staged / HEADER, encode_header(apply.header, checksums))
+            disk.write_new(staged / HEADER, encode_header(apply.header, checksums, self._sealer))
             disk.sync_folder(staged)
             disk.move(staged, self._archive / name)
 
@@ -141,12 +166,22 @@ class LocalJournals:
 class _ArchivedFiles:
     """The files of the journal in ``folder``; ``journal.StoredJournal`` has the contract."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, unsealed: UnsealedFiles) -> None:
         self._journal = folder
+        self._unsealed = unsealed
+        self._paths: dict[str, Path] = {}
 
     def path(self, name: str) -> Path:
-        """Return the path of the delta or the batches."""
-        return self._journal / name
+        """Return the path of the delta or the batches, or of a copy that can be read."""
+        if name not in self._paths:
+            file = self._journal / name
+            self._paths[name] = file
+            if file.exists():
+                with translate_os_errors("read the journal"):
+                    self._paths[name] = self._unsealed.locate(
+                        file, name, name=f"the journal's {name}"
+                    )
+        return self._paths[name]
 
     def read_log(self) -> bytes:
         """Return the content of the log."""
@@ -159,8 +194,15 @@ class _CurrentFiles(_ArchivedFiles):
 
     window = 1
 
-    def __init__(self, folder: Path, archive: Path, journal_id: str, disk: Disk) -> None:
-        super().__init__(folder / _CURRENT)
+    def __init__(
+        self,
+        folder: Path,
+        archive: Path,
+        journal_id: str,
+        unsealed: UnsealedFiles,
+        disk: Disk,
+    ) -> None:
+        super().__init__(folder / _CURRENT, unsealed)
         self._folder = folder
         self._archive = archive
         self._id = journal_id
@@ -241,9 +283,9 @@ def _remove_old_applies(disk: Disk, folder: Path) -> None:
     _remove_unfinished(disk, folder)
 
 
-def _read_header(folder: Path, parts: Sequence[str]) -> Mapping[str, Any]:
+def _read_header(folder: Path, parts: Sequence[str], sealer: Sealer) -> Mapping[str, Any]:
     """Return the header; raises ``DecodeError`` unless the files match its checksums."""
-    header, checksums = check_header(load_json(read_file(folder / HEADER)))
+    header, checksums = decode_header(read_file(folder / HEADER), sealer)
     for name in parts:
         if file_sha256(folder / name) != checksums.get(name):
             raise DecodeError(f"{name} does not match its checksum")

@@ -25,6 +25,7 @@ from segctl.backends.file_cache import FileCache
 from segctl.backends.lease import LEASE_SECONDS, LeaseLock
 from segctl.backends.remote_journals import HistoryListing, RemoteJournals
 from segctl.backends.root import RootObject
+from segctl.backends.sealing import NO_SEALING, Sealer, UnsealedFiles
 from segctl.backends.stored_state import HISTORY, MEMBERS, StoredState, head_version
 from segctl.core.clock import Clock
 from segctl.core.errors import OperationError, StateChanged, StateDamaged
@@ -56,8 +57,10 @@ class RemoteBackend(StoredState):
         new_id: Callable[[], str] = _short_id,
         lease_seconds: float = LEASE_SECONDS,
         run_url: str = "",
+        sealer: Sealer = NO_SEALING,
     ) -> None:
         root = RootObject(store, clock)
+        unsealed = UnsealedFiles(sealer, scratch)
         history = HistoryListing(store)
         files = _RemoteFiles(store, root, history, cache=cache, scratch=scratch, new_id=new_id)
         lock = LeaseLock(
@@ -73,7 +76,17 @@ class RemoteBackend(StoredState):
             files=files,
             head=_RemoteHead(store, root),
             lock=lock,
-            journals=RemoteJournals(store, root, history, check_lock=lock.check, scratch=scratch),
+            journals=RemoteJournals(
+                store,
+                root,
+                history,
+                check_lock=lock.check,
+                scratch=scratch,
+                sealer=sealer,
+                unsealed=unsealed,
+            ),
+            sealer=sealer,
+            unsealed=unsealed,
             head_name=f"{store.name}/root.json",
             folder_name=store.name,
         )

@@ -10,6 +10,7 @@ add to it: the other run wrote a part first (``fence``).
 """
 
 import re
+import secrets
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -24,16 +25,19 @@ from segctl.backends.journal import (
     HEADER,
     ArchivedApply,
     Journal,
-    check_header,
+    decode_header,
     encode_header,
+    seal_log_line,
     select_old_applies,
     with_id,
 )
 from segctl.backends.journal_lines import RESTORE_JOURNAL, encode_line
 from segctl.backends.root import STOPPED_HINT, RootObject
-from segctl.core.codec import DecodeError, load_json
-from segctl.core.disk import file_sha256, translate_os_errors
+from segctl.backends.sealing import NO_SEALING, NOTHING_UNSEALED, Sealer, UnsealedFiles
+from segctl.core.codec import DecodeError
+from segctl.core.disk import Disk, file_sha256, translate_os_errors
 from segctl.core.errors import OperationError, StateChanged, StateDamaged
+from segctl.core.scratch import process_scratch
 
 JOURNALS = "journals"
 HISTORY = "history"
@@ -85,12 +89,16 @@ class RemoteJournals:
         *,
         check_lock: Callable[[], None],
         scratch: Path,
+        sealer: Sealer = NO_SEALING,
+        unsealed: UnsealedFiles = NOTHING_UNSEALED,
     ) -> None:
         self._store = store
         self._root = root
         self._history = history
         self._check_lock = check_lock
         self._scratch = scratch
+        self._sealer = sealer
+        self._unsealed = unsealed
 
     def create(self, *, header: Mapping[str, Any], delta: Path, batches: Path) -> Journal:
         """Create the journal; it is complete before the root names it."""
@@ -104,13 +112,27 @@ class RemoteJournals:
         journal_id = str(header["id"])
         checksums = {}
         for name, file in ((DELTA, delta), (BATCHES, batches)):
-            with translate_os_errors("write the journal"):
-                checksums[name] = file_sha256(file)
-            self._store.upload(_key(journal_id, name), file)
-        self._store.write_new(_key(journal_id, HEADER), encode_header(header, checksums))
+            checksums[name] = self._upload(_key(journal_id, name), file)
+        self._store.write_new(
+            _key(journal_id, HEADER), encode_header(header, checksums, self._sealer)
+        )
         self._root.swap(lambda root: root.next(journal=journal_id))
         files = self._files(journal_id, checksums, new={DELTA: delta, BATCHES: batches})
-        return Journal(files, header=header)
+        return Journal(files, header=header, sealer=self._sealer)
+
+    def _upload(self, key: str, file: Path) -> str:
+        """Store a file, sealed if files are; return the SHA-256 of what is stored."""
+        with translate_os_errors("write the journal"):
+            if not self._sealer.key_id:
+                self._store.upload(key, file)
+                return file_sha256(file)
+            sealed = process_scratch(self._scratch) / f"sealed-{key.replace('/', '-')}"
+            try:
+                self._sealer.seal_file(file, sealed, key.rpartition("/")[2], disk=Disk())
+                self._store.upload(key, sealed)
+                return file_sha256(sealed)
+            finally:
+                sealed.unlink(missing_ok=True)
 
     def open(self, *, fence: bool = False) -> Journal | None:
         """Open the journal that the root names."""
@@ -118,7 +140,7 @@ class RemoteJournals:
         if journal_id is None:
             return None
         try:
-            header, checksums = self._read_header(_key(journal_id, HEADER))
+            header, checksums = self._read_header(_key(journal_id, HEADER), self._sealer)
         except DecodeError as error:
             self._root.refresh()
             if self._root.current().journal != journal_id:
@@ -129,11 +151,17 @@ class RemoteJournals:
             ) from error
         files = self._files(journal_id, checksums)
         if fence:
-            files.fence()
-        return Journal(files, header=header)
+            line = encode_line({"type": "fence"}, synced=0)
+            files.fence(seal_log_line(self._sealer, journal_id, line))
+        return Journal(files, header=header, sealer=self._sealer)
 
     def _files(
-        self, journal_id: str, checksums: Mapping[str, str], new: Mapping[str, Path] | None = None
+        self,
+        journal_id: str,
+        checksums: Mapping[str, str],
+        *,
+        new: Mapping[str, Path] | None = None,
+        unsealed: UnsealedFiles | None = None,
     ) -> "_RemoteFiles":
         return _RemoteFiles(
             self._store,
@@ -143,6 +171,7 @@ class RemoteJournals:
             checksums,
             check_lock=self._check_lock,
             scratch=self._scratch,
+            unsealed=unsealed or self._unsealed,
             new=new,
         )
 
@@ -155,29 +184,32 @@ class RemoteJournals:
 
     def archived(self) -> Iterator[ArchivedApply]:
         """Yield the archived applies, newest first."""
+        sealer, unsealed = (
+            self._sealer.without_enforcement(),
+            self._unsealed.without_enforcement(),
+        )
         for name in reversed(self._history.archive_names()):
             try:
-                header, checksums = self._read_header(f"{APPLIES}/{name}")
+                header, checksums = self._read_header(f"{APPLIES}/{name}", sealer)
             except DecodeError as error:
                 raise StateDamaged(
                     f"the archived apply {name} cannot be read: {error}",
                     hint=f"Restore {self._store.name}/{APPLIES}/{name}, or delete it.",
                 ) from error
-            files = self._files(_id_of(name), checksums)
-            yield ArchivedApply(header=header, serial=_serial_of(name), files=files)
+            files = self._files(_id_of(name), checksums, unsealed=unsealed)
+            yield ArchivedApply(header=header, serial=_serial_of(name), files=files, sealer=sealer)
 
     def copy_archived(self, apply: ArchivedApply) -> None:
         """Add an archived apply of another place; its header is stored last."""
         journal_id = str(apply.header["id"])
-        checksums = {DELTA: file_sha256(apply.delta)}
         self._check_lock()
-        self._store.upload(_key(journal_id, DELTA), apply.delta)
+        checksums = {DELTA: self._upload(_key(journal_id, DELTA), apply.delta)}
         with suppress(WriteConflict):  # an earlier attempt stored it
             self._store.write_new(_part_key(journal_id, 1), apply.files.read_log())
         with suppress(WriteConflict):
             self._store.write_new(
                 f"{APPLIES}/{apply.serial:08d}-{journal_id}",
-                encode_header(apply.header, checksums),
+                encode_header(apply.header, checksums, self._sealer),
             )
         self._history.refresh()
 
@@ -186,11 +218,11 @@ class RemoteJournals:
         names = self._history.archive_names()
         return _serial_of(names[-1]) if names else 0
 
-    def _read_header(self, key: str) -> tuple[Mapping[str, Any], Mapping[str, str]]:
+    def _read_header(self, key: str, sealer: Sealer) -> tuple[Mapping[str, Any], Mapping[str, str]]:
         stored = self._store.read(key)
         if stored is None:
             raise DecodeError(f"{key} is missing")
-        return check_header(load_json(stored.data))
+        return decode_header(stored.data, sealer)
 
 
 class _RemoteFiles:
@@ -211,6 +243,7 @@ class _RemoteFiles:
         *,
         check_lock: Callable[[], None],
         scratch: Path,
+        unsealed: UnsealedFiles,
         new: Mapping[str, Path] | None,
     ) -> None:
         self._store = store
@@ -220,6 +253,7 @@ class _RemoteFiles:
         self._checksums = checksums
         self._check_lock = check_lock
         self._scratch = scratch
+        self._unsealed = unsealed
         self._local = dict(new or {})
         self._mutex = threading.Lock()
         self._unwritten: list[bytes] = []
@@ -229,13 +263,12 @@ class _RemoteFiles:
     def path(self, name: str) -> Path:
         """Return a local copy of the delta or the batches, checked against its checksum."""
         if name not in self._local:
-            file = self._scratch / f"{self._id}-{name}"
-            file.unlink(missing_ok=True)
+            file = process_scratch(self._scratch) / f"{self._id}-{secrets.token_hex(4)}-{name}"
             if not self._store.download(_key(self._id, name), file):
                 raise _unreadable(f"{name} is missing")
             if file_sha256(file) != self._checksums.get(name):
                 raise _unreadable(f"{name} does not match its checksum")
-            self._local[name] = file
+            self._local[name] = self._unsealed.locate(file, name, name=f"the journal's {name}")
         return self._local[name]
 
     def check(self) -> None:
@@ -269,12 +302,11 @@ class _RemoteFiles:
         stored = self._store.read(_part_key(self._id, number))
         return stored.data if stored else None
 
-    def fence(self) -> None:
-        """Write the next part of the log, so that no other run can."""
+    def fence(self, line: bytes) -> None:
+        """Write a line as the next part of the log, so that no other run can write that part."""
         while True:
             parts = self._read_parts()
             with suppress(WriteConflict):
-                line = encode_line({"type": "fence"}, synced=0)
                 self._store.write_new(_part_key(self._id, len(parts) + 1), line)
                 self._parts = len(parts) + 1
                 self._log = bytearray(b"".join([*parts, line]))

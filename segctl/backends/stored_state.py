@@ -16,18 +16,23 @@ import re
 import shutil
 import stat
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
 from segctl.backends.base import EarlierHead, LatestHead, LockInfo, StoredHead
 from segctl.backends.journal import Journals
-from segctl.core.disk import file_sha256, to_operation_error, translate_os_errors
+from segctl.backends.sealing import NO_SEALING, NOTHING_UNSEALED, Sealer, UnsealedFiles
+from segctl.core.disk import Disk, file_sha256, to_operation_error, translate_os_errors
 from segctl.core.errors import OperationError, StateChanged, StateDamaged, WrongState
 from segctl.state.codec import FILE_NAME, is_named, lineage_and_serial
 from segctl.state.model import FileRef
 
 MEMBERS, HISTORY = "members", "history"
+
+_HEAD, _MEMBER_FILE = "head", "member file"
+"""What is sealed; see ``sealing.py``."""
 
 _EARLIER_HEAD = re.compile(r"[0-9]{8,}-[0-9a-f]{8}\.json")
 
@@ -149,6 +154,8 @@ class StoredState:
         journals: Journals,
         head_name: str,
         folder_name: str,
+        sealer: Sealer = NO_SEALING,
+        unsealed: UnsealedFiles = NOTHING_UNSEALED,
     ) -> None:
         self._files = files
         self._head = head
@@ -156,7 +163,10 @@ class StoredState:
         self._journals = journals
         self._head_name, self._folder_name = head_name, folder_name
         self._restore = f"Restore {folder_name} from a backup of the state."
+        self._sealer = sealer
+        self._unsealed = unsealed
         self._verified: set[str] = set()
+        self._readable: dict[str, Path] = {}
 
     @property
     def journals(self) -> Journals:
@@ -169,22 +179,35 @@ class StoredState:
 
     def read_head(self) -> StoredHead | None:
         """Return the head, or ``None``; raises ``StateDamaged`` if the head was lost."""
-        stored = self.read_raw_head()
+        stored = self._read_stored_head()
         if stored is None:
             self._check_no_history()
-        return stored
+            return None
+        return replace(stored, data=self._unseal_head(stored.data))
 
     def read_raw_head(self) -> StoredHead | None:
         """Return the head, or ``None`` if there is none, even if there is a history.
 
         Raises ``WrongState`` if the state was migrated.
         """
+        stored = self._read_stored_head()
+        if stored is None:
+            return None
+        with suppress(StateDamaged):  # it is returned as it is, to be replaced
+            return replace(stored, data=self._unseal_head(stored.data))
+        return stored
+
+    def _read_stored_head(self) -> StoredHead | None:
+        """Return the head as it is stored, perhaps encrypted."""
         if address := self._head.moved_to():
             raise WrongState(
                 f"the state that was here ({self._head_name}) was moved to {address}",
                 hint="Correct spec.state in segctl.yaml, or bring the checkout up to date.",
             )
         return self._head.read()
+
+    def _unseal_head(self, stored: bytes) -> bytes:
+        return self._sealer.unseal(stored, _HEAD, name="the state")
 
     def moved_to(self) -> str:
         """Return the address that the state was migrated to, or an empty text."""
@@ -203,7 +226,7 @@ class StoredState:
         After an error, the old or the new head is there, complete.
         """
         with self._lock.guarded(), translate_os_errors(f"write {self._head_name}"):
-            current = self.read_raw_head()
+            current = self._read_stored_head()
             if (current.version if current else None) != expected:
                 raise StateChanged(
                     f"another run replaced {self._head_name} while this run was in progress",
@@ -211,8 +234,9 @@ class StoredState:
                 )
             if current:
                 self._copy_to_history(current, damaged=damaged)
-            self._head.replace(data, current=current)
-        return StoredHead(data=data, version=head_version(data))
+            stored = self._sealer.seal(data, _HEAD)
+            self._head.replace(stored, current=current)
+        return StoredHead(data=data, version=head_version(stored))
 
     def latest(self) -> LatestHead | None:
         """Return the latest head that is known, from its record and the history."""
@@ -229,7 +253,15 @@ class StoredState:
             self._head.record_latest(latest)
 
     def file_path(self, ref: FileRef) -> Path:
-        """Return the path of an immutable file; raises ``StateDamaged``."""
+        """Return the path of an immutable file that can be read; raises ``StateDamaged``."""
+        path = self.stored_path(ref)
+        if ref.name not in self._readable:
+            shown = f"{self._folder_name}/{MEMBERS}/{ref.name}"
+            self._readable[ref.name] = self._unsealed.locate(path, _MEMBER_FILE, name=shown)
+        return self._readable[ref.name]
+
+    def stored_path(self, ref: FileRef) -> Path:
+        """Return the path of an immutable file as it is stored; raises ``StateDamaged``."""
         if not FILE_NAME.fullmatch(ref.name):
             raise StateDamaged("the state refers to a member file with an invalid name")
         path = self._files.fetch(ref.name)
@@ -249,14 +281,28 @@ class StoredState:
         self._check_content(path, ref, shown)
         return path
 
+    def key_id(self) -> str:
+        """Return the id of the key that files are encrypted with, or an empty text."""
+        return self._sealer.key_id
+
     def add_file(self, scratch: Path, *, rows: int) -> FileRef:
         """Move a finished file into the state, durably; raises ``OperationError``."""
         self._lock.check()
         with translate_os_errors(f"add a file to {self._folder_name}/{MEMBERS}"):
+            scratch = self._seal(scratch)
             size = scratch.stat().st_size
             name = self._files.name_of(file_sha256(scratch))
             self._files.add(scratch, name)
         return FileRef(name=name, rows=rows, bytes=size)
+
+    def _seal(self, scratch: Path) -> Path:
+        """Replace a scratch file by a sealed one, if files are sealed."""
+        if not self._sealer.key_id:
+            return scratch
+        sealed = scratch.with_name(f"{scratch.name}.sealed")
+        self._sealer.seal_file(scratch, sealed, _MEMBER_FILE, disk=Disk())
+        scratch.unlink()
+        return sealed
 
     def copy_file(self, file: Path, name: str) -> None:
         """Add a copy of a member file of another place, under the same name."""
@@ -274,7 +320,7 @@ class StoredState:
                 self._lock.guarded(),
                 translate_os_errors(f"write to {self._folder_name}/{HISTORY}"),
             ):
-                self._files.add_history(head.name, head.data)
+                self._files.add_history(head.name, head.stored)
 
     def file_sizes(self) -> Mapping[str, int]:
         """Return the size of each immutable file by name, sorted; ignores other files."""
@@ -297,7 +343,11 @@ class StoredState:
             return EarlierHead(
                 name=name, serial=serial, problem="its content does not match its name"
             )
-        return EarlierHead(name=name, serial=serial, data=data, until=until)
+        try:
+            head = self._sealer.without_enforcement().unseal(data, _HEAD, name=name)
+        except OperationError as error:
+            return EarlierHead(name=name, serial=serial, stored=data, problem=error.message)
+        return EarlierHead(name=name, serial=serial, data=head, stored=data, until=until)
 
     def remove_garbage(self, *, heads: Sequence[str], files: Sequence[str]) -> None:
         """Remove earlier heads, then files that no other head refers to."""
@@ -391,7 +441,9 @@ class StoredState:
 
     def _copy_to_history(self, head: StoredHead, *, damaged: bool) -> None:
         """Copy the head that is about to be replaced to the history."""
-        _, serial = lineage_and_serial(head.data)
+        serial = None
+        with suppress(OperationError):
+            _, serial = lineage_and_serial(self._unseal_head(head.data))
         if damaged or serial is None:
             # Not listed as an earlier head, and so never read again: only evidence.
             name = f"damaged-{head.version[:8]}.json"

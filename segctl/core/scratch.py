@@ -6,13 +6,14 @@ lock ends with the process. Each new scratch folder first removes the folders wh
 gone: only this user's, and never through a symbolic link.
 """
 
+import atexit
 import fcntl
 import os
 import re
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from enum import Enum, auto
 from pathlib import Path
 
@@ -41,6 +42,19 @@ def scratch_folder(parent: Path | None = None) -> Iterator[Path]:
     finally:
         _remove(folder)
         os.close(descriptor)
+
+
+_of_process: dict[tuple[int, Path | None], Path] = {}
+
+
+def process_scratch(parent: Path | None = None) -> Path:
+    """Return a scratch folder in ``parent`` that is removed when this process ends."""
+    key = os.getpid(), parent  # a forked child has its own
+    if key not in _of_process:
+        stack = ExitStack()
+        _of_process[key] = stack.enter_context(scratch_folder(parent))
+        atexit.register(lambda: stack.close() if os.getpid() == key[0] else None)
+    return _of_process[key]
 
 
 def _create_locked(parent: Path) -> tuple[Path, int]:

@@ -82,6 +82,33 @@ class Provider(Section):
     )
 
 
+class KeySource(Section):
+    """Where a key comes from: exactly one of the two."""
+
+    env: Omittable[EnvironmentName] = Field(
+        default=None, description="The environment variable with the key, 32 bytes in base64."
+    )
+    command: Omittable[Annotated[list[Line], Field(min_length=1)]] = Field(
+        default=None,
+        description="A program and its arguments that print the key, such as a client of a KMS.",
+    )
+
+
+class EncryptionSettings(Section):
+    """How the state and saved plans are encrypted."""
+
+    key: Omittable[KeySource] = Field(
+        default=None,
+        description="The key to encrypt with. Without it, what is written is not encrypted.",
+    )
+    old_keys: list[KeySource] = Field(
+        default_factory=list, description="Keys that only decrypt what was written with them."
+    )
+    enforced: Boolean = Field(
+        default=False, description="Refuse a state and plans that are not encrypted."
+    )
+
+
 class StateSettings(Section):
     """Where to keep the state, the record of what was created and sent."""
 
@@ -103,6 +130,9 @@ class StateSettings(Section):
         default=DEFAULT_LEASE_SECONDS,
         description="How long the lock of a state in a bucket outlives its holder. A run that "
         "cannot renew the lock stops sending after half of it.",
+    )
+    encryption: Omittable[EncryptionSettings] = Field(
+        default=None, description="How the state and saved plans are encrypted."
     )
 
 

@@ -6,15 +6,33 @@ from dataclasses import dataclass
 
 from segctl.core.diagnostics import Diagnostic
 from segctl.manifests.object_urls import ObjectUrl, parse_object_url
-from segctl.manifests.yaml_tree import Document, lookup
+from segctl.manifests.yaml_tree import Document, Map, Seq, Value, lookup
 
 LOCAL, OBJECT_STORE = "local", "objectStore"
 DEFAULT_LEASE_SECONDS = 60.0
 MIN_LEASE_SECONDS, MAX_LEASE_SECONDS = 10.0, 3600.0
 
 _FORMS = "s3://BUCKET/FOLDER, gs://BUCKET/FOLDER or az://CONTAINER/FOLDER"
+_ENCRYPTION_FIELDS = {"key", "oldKeys", "enforced"}
 _NOT_IN_FOLDERS = frozenset("*?[]{}#%\\")
 """Characters that a shell, a pattern or a URL reads in another way than a bucket."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeySource:
+    """Where a key comes from: an environment variable, or the output of a program."""
+
+    env: str = ""
+    command: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Encryption:
+    """How a state is encrypted; see ``spec.state.encryption``."""
+
+    key: KeySource | None = None
+    old_keys: tuple[KeySource, ...] = ()
+    is_enforced: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +45,7 @@ class StatePlace:
     path: str = ""
     url: ObjectUrl | None = None
     lease_seconds: float = DEFAULT_LEASE_SECONDS
+    encryption: Encryption = Encryption()
 
     @property
     def address(self) -> str:
@@ -46,13 +65,35 @@ class StatePlace:
 def find_state_place(project: Document) -> StatePlace:
     """Return the place that a Project names. Call ``check_state_place`` first."""
     settings = lookup(project.data, "spec", "state")
+    encryption = _find_encryption(settings)
     if lookup(settings, "backend") == OBJECT_STORE:
         return StatePlace(
+            encryption=encryption,
             url=parse_object_url(str(lookup(settings, "url"))),
             lease_seconds=_lease_seconds(lookup(settings, "leaseSeconds")) or DEFAULT_LEASE_SECONDS,
         )
     path = lookup(settings, "path")
-    return StatePlace(path=path if isinstance(path, str) and path.strip() else "")
+    is_path = isinstance(path, str) and path.strip()
+    return StatePlace(path=str(path) if is_path else "", encryption=encryption)
+
+
+def _find_encryption(settings: Value) -> Encryption:
+    found = lookup(settings, "encryption")
+    old = lookup(found, "oldKeys")
+    return Encryption(
+        key=_key_source(lookup(found, "key")),
+        old_keys=tuple(filter(None, map(_key_source, old if isinstance(old, Seq) else ()))),
+        is_enforced=lookup(found, "enforced") in ("true", True),
+    )
+
+
+def _key_source(value: Value) -> KeySource | None:
+    name, command = lookup(value, "env"), lookup(value, "command")
+    if isinstance(name, str):
+        return KeySource(env=name)
+    if isinstance(command, Seq):
+        return KeySource(command=tuple(map(str, command)))
+    return None
 
 
 def compare_key(project: Document, *path: str) -> str:
@@ -98,6 +139,7 @@ def check_state_shape(project: Document, path: tuple[str, ...]) -> Iterator[Diag
             detail=f"Use {LOCAL} or {OBJECT_STORE}.",
             location=project.locate((*path, "backend")),
         )
+    yield from _check_encryption(project, (*path, "encryption"))
     lease = lookup(settings, "leaseSeconds")
     if lease is not None and _lease_seconds(lease) is None:
         yield Diagnostic(
@@ -105,6 +147,34 @@ def check_state_shape(project: Document, path: tuple[str, ...]) -> Iterator[Diag
             summary="the lease of a state cannot have this length.",
             detail=f"Write {MIN_LEASE_SECONDS:.0f} to {MAX_LEASE_SECONDS:.0f} seconds.",
             location=project.locate((*path, "leaseSeconds")),
+        )
+
+
+def _check_encryption(project: Document, path: tuple[str, ...]) -> Iterator[Diagnostic]:
+    """Report encryption that cannot be understood: without it, members would be in the clear."""
+    found = lookup(project.data, *path)
+    if found is None:
+        return
+    old = lookup(found, "oldKeys")
+    keys: dict[tuple[str | int, ...], Value] = {}
+    if isinstance(found, Map) and "key" in found:
+        keys["key",] = found["key"]
+    for number, value in enumerate(old if isinstance(old, Seq) else ()):
+        keys["oldKeys", number] = value
+    for where, value in keys.items():
+        if not isinstance(value, Map) or len(value) != 1 or _key_source(value) is None:
+            yield Diagnostic(
+                code="state-key",
+                summary="this names no key.",
+                detail="Write {env: NAME} or {command: [PROGRAM, ARGUMENT]}.",
+                location=project.locate((*path, *where)),
+            )
+    if not keys or not isinstance(found, Map) or not set(found) <= _ENCRYPTION_FIELDS:
+        yield Diagnostic(
+            code="state-key",
+            summary="the encryption of a state needs a key.",
+            detail="Write encryption: {key: {env: NAME}}.",
+            location=project.locate(path),
         )
 
 

@@ -15,14 +15,16 @@ import re
 import shutil
 import stat
 import struct
+import tempfile
 import uuid
 import zipfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from segctl.backends.sealing import NO_SEALING, Sealer, is_sealed_file
 from segctl.core import codec as value_codec
 from segctl.core.codec import DecodeError
 from segctl.core.disk import Disk, file_sha256, open_file, translate_os_errors
@@ -36,6 +38,9 @@ _MANIFEST, _PLAN, _DELTA, _BATCHES = (
     "delta.parquet",
     "batches.parquet",
 )
+_PURPOSE = "plan"
+"""What is sealed; see ``backends/sealing.py``."""
+
 _HINT = "Make a new plan with `segctl plan --out FILE`."
 _CHUNK = 1 << 20
 
@@ -50,9 +55,15 @@ class LoadedPlan:
 
 
 def save_plan(
-    path: Path, *, plan: Plan, delta: Path, batches: Path, disk: Disk | None = None
+    path: Path,
+    *,
+    plan: Plan,
+    delta: Path,
+    batches: Path,
+    disk: Disk | None = None,
+    sealer: Sealer = NO_SEALING,
 ) -> None:
-    """Write a plan file with mode 0600.
+    """Write a plan file with mode 0600, encrypted if ``sealer`` seals.
 
     ``path`` may be absent, an empty file or an older plan file; anything else raises
     ``OperationError``. After a crash it is the old or the new file, never a part of one.
@@ -83,26 +94,33 @@ def save_plan(
                 for name, source in ((_DELTA, delta), (_BATCHES, batches)):
                     _store_file(archive, name, source)
             disk.sync(descriptor)
+            if sealer.key_id:
+                sealed = temporary.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
+                sealer.seal_file(temporary, sealed, _PURPOSE, disk=disk)
+                disk.unlink(temporary)
+                temporary = sealed
             disk.move(temporary, path)
 
 
-def read_plan(path: Path) -> Plan:
+def read_plan(path: Path, *, sealer: Sealer = NO_SEALING) -> Plan:
     """Read only the plan of a plan file, without its delta and batches.
 
     Raises ``OperationError`` and ``StalePlan`` as ``load_plan`` does.
     """
-    with _open_archive(path) as archive:
+    with _open_archive(path, sealer) as archive:
         return _decode_plan(path, archive, _read_hashes(path, archive))
 
 
-def load_plan(path: Path, *, scratch: Path, disk: Disk | None = None) -> LoadedPlan:
+def load_plan(
+    path: Path, *, scratch: Path, disk: Disk | None = None, sealer: Sealer = NO_SEALING
+) -> LoadedPlan:
     """Read a plan file, and extract its Parquet files into the folder ``scratch``.
 
     Raises ``OperationError`` if the file is not a plan file, is damaged, or has a newer
     format, and ``StalePlan`` if it has an older format.
     """
     disk = disk or Disk()
-    with _open_archive(path) as archive:
+    with _open_archive(path, sealer) as archive:
         hashes = _read_hashes(path, archive)
         plan = _decode_plan(path, archive, hashes)
         for name in (_DELTA, _BATCHES):
@@ -127,7 +145,10 @@ def _check_replaceable(path: Path) -> None:
     if stat.S_ISREG(status.st_mode) and not status.st_size:
         return  # an empty file, as mktemp creates
     try:
-        with _open_archive(path) as archive:
+        with translate_os_errors(f"save the plan as {path}"), open_file(path) as file:
+            if is_sealed_file(file):
+                return
+        with _open_archive(path, NO_SEALING) as archive:
             archive.getinfo(_MANIFEST)
     except (OperationError, KeyError) as error:
         raise OperationError(
@@ -174,10 +195,15 @@ def _store_file(archive: zipfile.ZipFile, name: str, source: Path) -> None:
 
 
 @contextmanager
-def _open_archive(path: Path) -> Iterator[zipfile.ZipFile]:
+def _open_archive(path: Path, sealer: Sealer) -> Iterator[zipfile.ZipFile]:
     with translate_os_errors(f"read the plan file {path}"):
-        file = open_file(path)
-    with file:
+        file: IO[bytes] = open_file(path)
+    with ExitStack() as stack:
+        stack.enter_context(file)
+        if is_sealed_file(file):
+            file = stack.enter_context(_unsealed(path, file, sealer))
+        elif sealer is not NO_SEALING:
+            sealer.check_plain(f"the plan file {path}")
         has_zip_signature = file.read(4) == b"PK\3\4"
         try:
             archive = zipfile.ZipFile(file)
@@ -187,6 +213,15 @@ def _open_archive(path: Path) -> Iterator[zipfile.ZipFile]:
             raise OperationError(f"{path} is not a plan file of segctl", hint=_HINT) from error
         with archive:
             yield archive
+
+
+@contextmanager
+def _unsealed(path: Path, file: IO[bytes], sealer: Sealer) -> Iterator[IO[bytes]]:
+    """Decrypt into a file without a name, which nobody else can open and no crash leaves behind."""
+    with translate_os_errors(f"decrypt the plan file {path}"), tempfile.TemporaryFile() as plain:
+        sealer.unseal_stream(file, plain.write, _PURPOSE, name=f"the plan file {path}")
+        plain.seek(0)
+        yield plain
 
 
 @contextmanager

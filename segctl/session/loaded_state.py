@@ -1,10 +1,12 @@
 """The state as one run sees it: its value, its version in the backend, where its files are."""
 
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from segctl.backends.base import Backend, LatestHead
+from segctl.core.disk import translate_os_errors
 from segctl.core.errors import WrongState
 from segctl.core.events import Recovered
 from segctl.engine.model import RecordedFiles
@@ -111,10 +113,50 @@ def write_head(backend: Backend, loaded: LoadedState, state: State) -> LoadedSta
 
     Raises ``StateChanged`` if another run replaced the head after it was loaded.
     """
-    state = replace(state, revision=loaded.state.revision + 1)
+    state = replace(_reseal(backend, state), revision=loaded.state.revision + 1)
     stored = backend.replace_head(state_codec.encode(state), expected=loaded.version)
     record_latest(backend, state)
     return LoadedState(state=state, version=stored.version, locate=backend.file_path)
+
+
+def _reseal(backend: Backend, state: State) -> State:
+    """Return the state with all its files encrypted with the current key.
+
+    Only the first head after the key was changed has files to write again.
+    """
+    key_id = backend.key_id()
+    if state.sealed_with == key_id:
+        return state
+    if not key_id:
+        return replace(state, sealed_with="")
+    written: dict[str, FileRef] = {}
+
+    def again(ref: FileRef) -> FileRef:
+        if ref.name not in written:
+            scratch = backend.scratch_folder() / f"reseal-{ref.name}"
+            with translate_os_errors("write a file again with another key"):
+                shutil.copyfile(backend.file_path(ref), scratch)
+            written[ref.name] = backend.add_file(scratch, rows=ref.rows)
+        return written[ref.name]
+
+    def resealed(record: SegmentRecord) -> SegmentRecord:
+        members, pairs = record.members, record.pairs
+        return replace(
+            record,
+            members=replace(
+                members,
+                base=again(members.base) if members.base else None,
+                changes=tuple(map(again, members.changes)),
+            ),
+            pairs=replace(pairs, file=again(pairs.file) if pairs.file else None),
+        )
+
+    return replace(
+        state,
+        sealed_with=key_id,
+        segments={address: resealed(record) for address, record in state.segments.items()},
+        tombstones=tuple(replace(t, record=resealed(t.record)) for t in state.tombstones),
+    )
 
 
 def record_latest(backend: Backend, state: State) -> None:

@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 from segctl.backends.base import Backend
 from segctl.backends.byte_store import ByteStore
 from segctl.backends.local import FOLDER, HEAD, LocalBackend
+from segctl.backends.sealing import NO_SEALING, Sealer
 from segctl.core.ci import run_url
 from segctl.core.disk import Disk
 from segctl.core.errors import OperationError
@@ -28,6 +30,7 @@ from segctl.session.known_state import (
     read_known_states,
     record_known_state,
 )
+from segctl.session.state_keys import open_sealer, read_keys
 
 if TYPE_CHECKING:
     from segctl.session.context import Context
@@ -42,6 +45,7 @@ class OpenState:
     backend: Backend
     disk: Disk
     is_remote: bool = False
+    sealer: Sealer = NO_SEALING
 
     def check(self) -> None:
         """Raise ``WrongState`` unless the state is the one that ``segctl.lock.yaml`` names.
@@ -71,14 +75,32 @@ def open_state(context: "Context") -> OpenState:
     return open_state_at(context, read_state_place(context.root, context.env_name))
 
 
+def open_plan_sealer(context: "Context") -> Sealer:
+    """Return what opens a saved plan, which says itself in which environment it was made."""
+    names = (context.env_name,) if context.env_name else read_environments(context.root)
+    if len(names) < 2:
+        return _sealer(context, read_state_place(context.root, context.env_name))
+    keys: list[bytes] = []
+    for name in names:
+        encryption = read_state_place(context.root, name).encryption
+        with suppress(OperationError):  # a run has the keys of its own environment only
+            keys += read_keys(encryption, root=context.root, environment=context.environment)
+    return Sealer(keys) if keys else NO_SEALING
+
+
+def _sealer(context: "Context", place: StatePlace) -> Sealer:
+    return open_sealer(place.encryption, root=context.root, environment=context.environment)
+
+
 def open_state_at(context: "Context", place: StatePlace) -> OpenState:
     """Open the state of a workspace at a place, as ``open_state`` does."""
     root = context.root
+    sealer = _sealer(context, place)
     if place.url:
-        backend, shown = _open_remote(context, place, place.url), place.address
+        backend, shown = _open_remote(context, place, place.url, sealer), place.address
     else:
         folder = state_folder(root, place)
-        backend = _open_local(context, folder)
+        backend = _open_local(context, folder, sealer)
         shown = str(folder) if folder != root else "this workspace"
     return OpenState(
         root=root,
@@ -91,10 +113,11 @@ def open_state_at(context: "Context", place: StatePlace) -> OpenState:
         backend=backend,
         disk=context.disk,
         is_remote=place.url is not None,
+        sealer=sealer,
     )
 
 
-def _open_local(context: "Context", folder: Path) -> Backend:
+def _open_local(context: "Context", folder: Path, sealer: Sealer) -> Backend:
     root = context.root
     # A state can be inspected even if segctl.yaml was lost.
     if folder == root and not any((root / name).exists() for name in (HEAD, FOLDER)):
@@ -104,11 +127,17 @@ def _open_local(context: "Context", folder: Path) -> Backend:
     _check_not_tracked(folder)
     prefix = f"{folder}/" if folder != root else ""
     return LocalBackend(
-        folder, clock=context.clock, sleep=context.sleep, disk=context.disk, name_prefix=prefix
+        folder,
+        clock=context.clock,
+        sleep=context.sleep,
+        disk=context.disk,
+        name_prefix=prefix,
+        sealer=sealer,
+        scratch=context.limits.folder,
     )
 
 
-def _open_remote(context: "Context", place: StatePlace, url: ObjectUrl) -> Backend:
+def _open_remote(context: "Context", place: StatePlace, url: ObjectUrl, sealer: Sealer) -> Backend:
     from segctl.backends.file_cache import FileCache  # noqa: PLC0415 - few states are in buckets
     from segctl.backends.remote import RemoteBackend  # noqa: PLC0415 - as above
 
@@ -120,6 +149,7 @@ def _open_remote(context: "Context", place: StatePlace, url: ObjectUrl) -> Backe
         sleep=context.sleep,
         lease_seconds=place.lease_seconds,
         run_url=run_url(context.environment),
+        sealer=sealer,
     )
 
 

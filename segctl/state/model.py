@@ -112,7 +112,8 @@ class State:
     is the digest of a plan that was applied in part and may be applied again. ``sources`` holds
     the row counts of sources by their fingerprints; ``rules`` the fingerprints of rules that are
     known to hold; ``restrictions`` the sources that take members away, as of the last apply.
-    ``applied`` is the digest of the last plan that was applied completely.
+    ``applied`` is the digest of the last plan that was applied completely. ``sealed_with`` is the
+    id of the key that all files of this head are encrypted with, empty if some may not be.
     """
 
     lineage: str
@@ -128,6 +129,7 @@ class State:
     rules: tuple[str, ...] = field(default=(), metadata=OPTIONAL)
     restrictions: tuple[Restriction, ...] = field(default=(), metadata=OPTIONAL)
     applied: str = field(default="", metadata=OPTIONAL)
+    sealed_with: str = field(default="", metadata=OPTIONAL)
 
     def next(self, **changes: object) -> "State":
         """Return the state with ``changes`` and the next serial."""

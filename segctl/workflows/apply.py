@@ -16,6 +16,7 @@ from segctl.plan import file as plan_file
 from segctl.plan.model import Plan
 from segctl.session.context import Context
 from segctl.session.locked_state import LockedState, locked_state
+from segctl.session.open_state import open_plan_sealer
 from segctl.state.model import State
 from segctl.workflows.plan import build_bundle, service_host
 from segctl.workflows.validate import load_desired
@@ -56,7 +57,7 @@ def apply_workspace(
         lock_timeout = min(lock_timeout, max_seconds)
     if file:
         # A saved plan keeps its environment, and the values its variables had.
-        saved = plan_file.read_plan(file)
+        saved = plan_file.read_plan(file, sealer=open_plan_sealer(context))
         context, variables = _in_environment(context, saved), saved.variables
     desired = load_desired(context, variables)
     with _locked(context, lock_timeout, observe, is_saved=file is not None) as locked:
@@ -117,7 +118,9 @@ def _load_saved_plan(
     from segctl.planning.remaining import remaining_plan  # noqa: PLC0415 - as above
 
     loaded, session = locked.loaded, locked.session
-    saved_plan = plan_file.load_plan(file, scratch=session.scratch)
+    saved_plan = plan_file.load_plan(
+        file, scratch=session.scratch, sealer=context.open_state().sealer
+    )
     saved, state = saved_plan.plan, loaded.state
     abandoned = locked.backend.abandoned_lock()
     _check_fresh(

@@ -17,6 +17,7 @@ from segctl.session.context import Context
 from segctl.session.engine_session import EngineSession, engine_session
 from segctl.session.load import load_state, read_stable
 from segctl.session.loaded_state import LoadedState
+from segctl.session.open_state import open_plan_sealer
 from segctl.state.model import State
 from segctl.workflows.validate import load_desired
 
@@ -81,6 +82,7 @@ def plan_workspace(
                     delta=bundle.delta,
                     batches=bundle.batches,
                     disk=context.disk,
+                    sealer=context.open_state().sealer,
                 )
         return PlanResult(plan=bundle.plan, recovered=loaded.recovered, running=holder)
 
@@ -101,7 +103,7 @@ def read_saved_plan(context: Context, file: Path) -> Plan:
     from segctl.planning.proof import prove_plan  # noqa: PLC0415 - heavy
 
     with engine_session(context.limits) as session:
-        saved = plan_file.load_plan(file, scratch=session.scratch)
+        saved = plan_file.load_plan(file, scratch=session.scratch, sealer=open_plan_sealer(context))
         prove_plan(saved, session.open_engine())
     return saved.plan
 

@@ -4,7 +4,7 @@ The place that the state comes from keeps everything and records where the state
 nobody goes on with it.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from segctl.backends.base import Backend
@@ -12,6 +12,7 @@ from segctl.core.errors import OperationError, StateDamaged, WrongUsage
 from segctl.core.events import Observer, ignore_event
 from segctl.manifests.object_urls import parse_object_url
 from segctl.manifests.state_place import StatePlace, folder_problem
+from segctl.manifests.workspace import read_state_place
 from segctl.session.context import Context
 from segctl.session.loaded_state import record_latest
 from segctl.session.locked_state import locked_state
@@ -53,7 +54,12 @@ def migrate_state(
     be one, ``OperationError`` if there is no state, or another one at the destination, and
     ``StateDamaged`` if the copy is not the same.
     """
-    place = _parse_destination(destination)
+    here = read_state_place(context.root, context.env_name)
+    place = replace(
+        _parse_destination(destination),
+        encryption=replace(here.encryption, is_enforced=False),  # what was there may be older
+        lease_seconds=here.lease_seconds,
+    )
     source, target = context.open_state(), open_state_at(context, place)
     if target.name.address == source.name.address:
         raise WrongUsage(f"the state is in {source.name.place} already")
@@ -68,8 +74,8 @@ def migrate_state(
         with target.backend.lock(command=context.command, timeout=lock_timeout):
             _check_destination(source, target, state, head.data)
             result = _copy(locked.backend, target, place, state)
+            _verify_files(locked.backend, target.backend)
             _replace_head(target.backend, head.data, state)
-            _verify(locked.backend, target.backend, head.data)
             # From here on the destination is the state.
             locked.backend.record_move(target.name.address)
         target.record()
@@ -116,7 +122,7 @@ def _copy(source: Backend, target: "OpenState", place: StatePlace, state: State)
     sizes, there = source.file_sizes(), target.backend.file_sizes()
     for name, size in sizes.items():
         if there.get(name) != size:
-            path = source.file_path(FileRef(name=name, rows=0, bytes=size))
+            path = source.stored_path(FileRef(name=name, rows=0, bytes=size))
             target.backend.copy_file(path, name)
     heads, known = source.list_history(), set(target.backend.list_history())
     for name in heads:
@@ -146,22 +152,26 @@ def _replace_head(backend: Backend, data: bytes, state: State) -> None:
     if there is None or there.data != data:
         backend.replace_head(data, expected=there.version if there else None)
     record_latest(backend, state)
+    backend.refresh()
+    there = backend.read_raw_head()
+    if there is None or there.data != data:
+        raise _incomplete()
 
 
-def _verify(source: Backend, target: Backend, head: bytes) -> None:
-    """Raise ``StateDamaged`` unless the destination has everything, read again."""
+def _verify_files(source: Backend, target: Backend) -> None:
+    """Raise ``StateDamaged`` unless the destination has every file, listed again."""
     target.refresh()
-    there = target.read_raw_head()
     is_whole = (
-        there is not None
-        and there.data == head
-        and source.file_sizes().items() <= target.file_sizes().items()
+        source.file_sizes().items() <= target.file_sizes().items()
         and set(source.list_history()) <= set(target.list_history())
         and {apply.header["id"] for apply in source.journals.archived()}
         <= {apply.header["id"] for apply in target.journals.archived()}
     )
     if not is_whole:
-        raise StateDamaged(
-            "the copy is not complete; the state stays where it is",
-            hint="Run the same command again.",
-        )
+        raise _incomplete()
+
+
+def _incomplete() -> StateDamaged:
+    return StateDamaged(
+        "the copy is not complete; the state stays where it is", hint="Run the same command again."
+    )
