@@ -196,7 +196,8 @@ def migrate(screen: Screen, *, destination: str, lock_timeout: float) -> None:
     screen.out(
         f"The state is in {moved.address} now ({counts}).\n"
         f"Write to segctl.yaml, under {where}:\n\n  state: {moved.settings}\n\n"
-        "Commit it together with segctl.lock.yaml.\n"
+        "Keep encryption and leaseSeconds as they are there. Commit it together with "
+        "segctl.lock.yaml.\n"
     )
 
 

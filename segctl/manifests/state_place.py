@@ -13,6 +13,7 @@ DEFAULT_LEASE_SECONDS = 60.0
 MIN_LEASE_SECONDS, MAX_LEASE_SECONDS = 10.0, 3600.0
 
 _FORMS = "s3://BUCKET/FOLDER, gs://BUCKET/FOLDER or az://CONTAINER/FOLDER"
+_KEY_FORMS = "Write key: {env: NAME} or key: {command: [PROGRAM, ARGUMENT]}."
 _ENCRYPTION_FIELDS = {"key", "oldKeys", "enforced"}
 _NOT_IN_FOLDERS = frozenset("*?[]{}#%\\")
 """Characters that a shell, a pattern or a URL reads in another way than a bucket."""
@@ -91,7 +92,7 @@ def _key_source(value: Value) -> KeySource | None:
     name, command = lookup(value, "env"), lookup(value, "command")
     if isinstance(name, str):
         return KeySource(env=name)
-    if isinstance(command, Seq):
+    if isinstance(command, Seq) and command:
         return KeySource(command=tuple(map(str, command)))
     return None
 
@@ -126,6 +127,7 @@ def check_state_place(project: Document, path: tuple[str, ...]) -> Iterator[Diag
         )
     elif backend == OBJECT_STORE:
         yield from _check_url(project, path, value)
+    yield from _check_encryption(project, (*path, "encryption"))
 
 
 def check_state_shape(project: Document, path: tuple[str, ...]) -> Iterator[Diagnostic]:
@@ -139,7 +141,7 @@ def check_state_shape(project: Document, path: tuple[str, ...]) -> Iterator[Diag
             detail=f"Use {LOCAL} or {OBJECT_STORE}.",
             location=project.locate((*path, "backend")),
         )
-    yield from _check_encryption(project, (*path, "encryption"))
+    yield from _check_encryption_shape(project, (*path, "encryption"))
     lease = lookup(settings, "leaseSeconds")
     if lease is not None and _lease_seconds(lease) is None:
         yield Diagnostic(
@@ -151,31 +153,58 @@ def check_state_shape(project: Document, path: tuple[str, ...]) -> Iterator[Diag
 
 
 def _check_encryption(project: Document, path: tuple[str, ...]) -> Iterator[Diagnostic]:
-    """Report encryption that cannot be understood: without it, members would be in the clear."""
+    """Report encryption without a key: members would be in the clear."""
     found = lookup(project.data, *path)
-    if found is None:
+    if not isinstance(found, Map):
         return
-    old = lookup(found, "oldKeys")
-    keys: dict[tuple[str | int, ...], Value] = {}
-    if isinstance(found, Map) and "key" in found:
-        keys["key",] = found["key"]
-    for number, value in enumerate(old if isinstance(old, Seq) else ()):
-        keys["oldKeys", number] = value
+    keys = _keys_of(found)
     for where, value in keys.items():
-        if not isinstance(value, Map) or len(value) != 1 or _key_source(value) is None:
+        if isinstance(value, Map) and len(value) != 1:
             yield Diagnostic(
                 code="state-key",
-                summary="this names no key.",
-                detail="Write {env: NAME} or {command: [PROGRAM, ARGUMENT]}.",
+                summary="a key comes from one place.",
+                detail=_KEY_FORMS,
                 location=project.locate((*path, *where)),
             )
-    if not keys or not isinstance(found, Map) or not set(found) <= _ENCRYPTION_FIELDS:
+    if not keys:
         yield Diagnostic(
             code="state-key",
             summary="the encryption of a state needs a key.",
             detail="Write encryption: {key: {env: NAME}}.",
             location=project.locate(path),
         )
+
+
+def _check_encryption_shape(project: Document, path: tuple[str, ...]) -> Iterator[Diagnostic]:
+    found = lookup(project.data, *path)
+    if found is None:
+        return
+    is_known = isinstance(found, Map) and set(found) <= _ENCRYPTION_FIELDS
+    old = lookup(found, "oldKeys")
+    keys = _keys_of(found)
+    if (
+        not is_known
+        or not (old is None or isinstance(old, Seq))
+        or any(isinstance(v, Map) and len(v) == 1 and not _key_source(v) for v in keys.values())
+        or not all(isinstance(value, Map) for value in keys.values())
+    ):
+        yield Diagnostic(
+            code="state-key",
+            summary="the encryption of a state cannot be understood.",
+            detail=_KEY_FORMS,
+            location=project.locate(path),
+        )
+
+
+def _keys_of(encryption: Value) -> dict[tuple[str | int, ...], Value]:
+    """Return the settings of all keys by where they are."""
+    keys: dict[tuple[str | int, ...], Value] = {}
+    if isinstance(encryption, Map) and "key" in encryption:
+        keys["key",] = encryption["key"]
+    old = lookup(encryption, "oldKeys")
+    for number, value in enumerate(old if isinstance(old, Seq) else ()):
+        keys["oldKeys", number] = value
+    return keys
 
 
 def _lease_seconds(value: object) -> float | None:

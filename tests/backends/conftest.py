@@ -11,6 +11,7 @@ from segctl.backends.base import Backend
 from segctl.backends.file_cache import FileCache
 from segctl.backends.local import LocalBackend
 from segctl.backends.remote import RemoteBackend
+from segctl.backends.sealing import NO_SEALING, Sealer
 from segctl.core.errors import StateChanged
 from tests.backends.memory_store import MemoryStore
 
@@ -55,7 +56,7 @@ def store() -> MemoryStore:
     return MemoryStore()
 
 
-@pytest.fixture(params=["local", "remote"])
+@pytest.fixture(params=["local", "remote", "local, encrypted", "remote, encrypted"])
 def another(
     request: pytest.FixtureRequest,
     root: Path,
@@ -65,9 +66,11 @@ def another(
 ) -> Callable[[], Backend]:
     """Return a function that opens the same state again, as another process would."""
     numbers = count(1)
+    kind, _, encrypted = request.param.partition(", ")
+    sealer = Sealer([b"k" * 32], is_sealing=True, is_enforced=True) if encrypted else NO_SEALING
 
     def local() -> Backend:
-        return LocalBackend(root, clock=clock, sleep=clock.pass_, new_id=new_id)
+        return LocalBackend(root, clock=clock, sleep=clock.pass_, new_id=new_id, sealer=sealer)
 
     opened: list[RemoteBackend] = []
 
@@ -88,6 +91,7 @@ def another(
             clock=clock,
             sleep=sleep,
             new_id=new_id,
+            sealer=sealer,
         )
         opened.append(backend)
         return backend
@@ -95,7 +99,7 @@ def another(
     def new_id() -> str:
         return f"{next(numbers):08x}"
 
-    return {"local": local, "remote": remote}[request.param]
+    return {"local": local, "remote": remote}[kind]
 
 
 @pytest.fixture
