@@ -17,7 +17,7 @@ printf '\n== %s\n' "$(1)"
 $(2) || { code=$$?; printf '\nmake $@: %s failed (exit %s)\n' "$(1)" "$$code" >&2; exit "$$code"; }
 endef
 
-.PHONY: help setup browser postgres demo test lint format bench torture schemas clean
+.PHONY: help setup browser postgres azurite demo test lint format bench torture schemas clean
 
 help:
 	echo "make demo     plan and apply the CDNOW example on the emulator, and check every member"
@@ -41,6 +41,9 @@ browser:
 postgres:
 	.ci/postgres
 
+azurite:
+	.ci/azurite
+
 demo: $(READY)
 	$(PYTHON_IN) -m examples.demo
 
@@ -50,7 +53,7 @@ lint: $(READY)
 	$(call step,mypy,$(PYTHON_IN) -m mypy)
 	$(call step,import-linter,$(dir $(PYTHON_IN))lint-imports)
 
-test: $(READY) browser postgres lint
+test: $(READY) browser postgres azurite lint
 	$(call step,pytest,HYPOTHESIS_PROFILE=ci $(PYTHON_IN) -m pytest -n 2 --cov --cov-report=term)
 	printf '\nmake test: everything passed\n'
 

@@ -19,5 +19,9 @@ class SwiftClock:
 
     async def sleep(self, seconds: float) -> None:
         """Advance by ``seconds`` without waiting."""
-        self.time += seconds
+        self.wait(seconds)
         await asyncio.sleep(0)
+
+    def wait(self, seconds: float) -> None:
+        """Advance by ``seconds`` without waiting."""
+        self.time += seconds

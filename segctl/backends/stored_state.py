@@ -406,11 +406,8 @@ class StoredState:
 
     def _check_no_history(self) -> None:
         """Raise ``StateDamaged`` if earlier heads or applies show that the head was lost."""
-        try:
-            earlier = self.list_history()
-            applied = self._journals.last_archived_serial()
-        except (OSError, OperationError):
-            return
+        earlier = self.list_history()
+        applied = self._journals.last_archived_serial()
         if earlier:
             count = f"{len(earlier)} earlier state{'' if len(earlier) == 1 else 's'}"
             found = f"{count}, the latest is {earlier[-1]}"

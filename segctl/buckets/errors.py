@@ -39,6 +39,7 @@ _ONE_WORD = (
 
 _NO_SUCH_BUCKET = ("nosuchbucket", "containernotfound", "the specified bucket does not exist")
 _WRONG_REGION = ("permanentredirect", "authorizationheadermalformed", "301 moved", "bare redirect")
+_NO_LOCATION = "redirect without location"
 
 _NO_RESPONSE: tuple[tuple[tuple[str, ...], str, str, str, dict[Scheme, str]], ...] = (
     (
@@ -187,6 +188,8 @@ def _explain(error: Exception, url: ObjectUrl, action: Action) -> BucketError:
         return BucketError("bad-path", f"{url} is not a valid object name", hint)
     if _mentions(error, url, _NO_SUCH_BUCKET):
         return _no_bucket(url)
+    if _mentions(error, url, (_NO_LOCATION,)):
+        return _wrong_region(url)
     if status := re.search(r"status code: (\d+)", str(error)):
         return _explain_status(int(status[1]), error, url, action)
     return next(
@@ -201,12 +204,19 @@ def _explain_status(status: int, error: Exception, url: ObjectUrl, action: Actio
     if status in (401, 403):
         return _denied(url, action)
     if _mentions(error, url, _WRONG_REGION):
-        summary = f"the bucket of {url} is in another region"
-        return BucketError("wrong-region", summary, "Set AWS_REGION to the bucket's region.")
+        return _wrong_region(url)
     may_pass = status in (408, 429) or status >= 500
     hint = "Run the same command again later." if may_pass else _SETTINGS[url.scheme]
     summary = f"the store responded with HTTP {status} for {url}"
     return BucketError("store-failed", summary, hint)
+
+
+def _wrong_region(url: ObjectUrl) -> BucketError:
+    return BucketError(
+        "wrong-region",
+        f"the bucket of {url} is in another region",
+        "Set AWS_REGION to the bucket's region.",
+    )
 
 
 def _denied(url: ObjectUrl, action: Action) -> BucketError:

@@ -154,6 +154,7 @@ class CleverTapProvider:
             transport=self._transport,
             timeout=self._timeout,
             connections=2 * self._concurrency,  # each call has its own limiter
+            before_write=self._before_attempt,
         )
 
     async def __aexit__(

@@ -5,7 +5,7 @@ import re
 import socket
 import ssl
 import string
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from urllib.request import getproxies
@@ -14,7 +14,7 @@ import httpx
 
 from segctl import __version__
 from segctl.core.errors import CredentialsRefused, OperationError
-from segctl.provider.transport import DirectTransport
+from segctl.provider.transport import DirectTransport, Network
 
 _VISIBLE = frozenset(string.ascii_letters + string.digits + string.punctuation)
 _HOST = re.compile(rb"[\w.:-]+")
@@ -86,6 +86,7 @@ def open_http(
     transport: httpx.AsyncBaseTransport | None,
     timeout: float,
     connections: int,
+    before_write: Callable[[], None] = lambda: None,
 ) -> httpx.AsyncClient:
     """Return an HTTP client with at most ``connections`` connections. Nothing is sent yet.
 
@@ -93,7 +94,8 @@ def open_http(
     environment sets certificates or a proxy that cannot be used.
     """
     with _environment_errors():
-        return _client(base, credentials, transport, timeout, connections)
+        transport = transport or direct_transport(base, connections, before_write)
+        return _client(credentials, transport, timeout, connections)
 
 
 @contextmanager
@@ -122,14 +124,13 @@ def _environment_errors() -> Iterator[None]:
 
 
 def _client(
-    base: httpx.URL,
     credentials: Credentials,
     transport: httpx.AsyncBaseTransport | None,
     timeout: float,
     connections: int,
 ) -> httpx.AsyncClient:
     return httpx.AsyncClient(
-        transport=transport or direct_transport(base, connections),
+        transport=transport,
         headers={
             "X-CleverTap-Account-Id": credentials.account_id,
             "X-CleverTap-Passcode": credentials.passcode,
@@ -146,7 +147,9 @@ def _client(
     )
 
 
-def direct_transport(base: httpx.URL, connections: int) -> httpx.AsyncBaseTransport | None:
+def direct_transport(
+    base: httpx.URL, connections: int, before_write: Callable[[], None] = lambda: None
+) -> httpx.AsyncBaseTransport | None:
     """Return the transport for direct connections, or ``None`` if a proxy is to be used.
 
     Connections to this machine, such as to the emulator, ignore the proxy settings.
@@ -154,7 +157,7 @@ def direct_transport(base: httpx.URL, connections: int) -> httpx.AsyncBaseTransp
     has_proxy = not {base.scheme, "all"}.isdisjoint(getproxies())
     if has_proxy and base.host not in _LOOPBACK:
         return None
-    return DirectTransport(connections=connections)
+    return DirectTransport(connections=connections, network=Network(before_write))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,7 +17,7 @@ import re
 import select
 import ssl
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import httpcore
@@ -38,6 +38,9 @@ def is_one_answer(answer: bytes | bytearray) -> bool:
         return len(answer) == head + 4 + int(length[1])
     end = answer.find(_LAST_CHUNK, head + 2)
     return end >= 0 and end + len(_LAST_CHUNK) == len(answer)
+
+
+BeforeWrite = Callable[[], None]
 
 
 class _Inbox(asyncio.Protocol):
@@ -92,7 +95,10 @@ class _Inbox(asyncio.Protocol):
 class _Stream(httpcore.AsyncNetworkStream):
     """One connection. Writes are buffered and sent together when the answer is read."""
 
-    def __init__(self, transport: asyncio.Transport, inbox: _Inbox) -> None:
+    def __init__(
+        self, transport: asyncio.Transport, inbox: _Inbox, before_write: BeforeWrite
+    ) -> None:
+        self._before_write = before_write
         self._transport = transport
         self._inbox = inbox
         self._unsent = bytearray()
@@ -104,6 +110,8 @@ class _Stream(httpcore.AsyncNetworkStream):
         timeout: float | None = None,  # noqa: ASYNC109 - httpcore's signature
     ) -> bytes:
         if self._unsent:
+            # The process may have been stopped since the request was begun, for an hour.
+            self._before_write()
             self._transport.write(bytes(self._unsent))
             self._unsent.clear()
         try:
@@ -147,7 +155,7 @@ class _Stream(httpcore.AsyncNetworkStream):
             raise httpcore.ConnectError(str(error)) from error
         if transport is None:
             raise httpcore.ConnectError("the connection was closed")
-        return _Stream(transport, self._inbox)
+        return _Stream(transport, self._inbox, self._before_write)
 
     def get_extra_info(self, info: str) -> Any:
         """Return connection details. The pool closes an idle connection that ``is_readable``."""
@@ -168,7 +176,13 @@ def _has_input(transport: asyncio.Transport) -> bool:
 
 
 class Network(httpcore.AsyncNetworkBackend):
-    """Opens connections on asyncio's event loop."""
+    """Opens connections on asyncio's event loop.
+
+    ``before_write`` is called right before a request is written; an error from it ends the request.
+    """
+
+    def __init__(self, before_write: BeforeWrite = lambda: None) -> None:
+        self._before_write = before_write
 
     async def connect_tcp(
         self,
@@ -190,7 +204,7 @@ class Network(httpcore.AsyncNetworkBackend):
             raise httpcore.ConnectTimeout from error
         except OSError as error:
             raise httpcore.ConnectError(str(error)) from error
-        return _Stream(transport, inbox)
+        return _Stream(transport, inbox, self._before_write)
 
     async def sleep(self, seconds: float) -> None:
         """Sleep for ``seconds``."""

@@ -5,7 +5,7 @@ import os
 import random
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -74,6 +74,7 @@ class Workshop:
     environment: dict[str, str] = field(default_factory=dict)
     clock: SwiftClock = field(default_factory=SwiftClock)
     in_doubt: int = 0
+    sleep: Callable[[float], None] | None = None
     chance: random.Random = field(default_factory=lambda: random.Random(0))  # noqa: S311 - waits
 
     def __post_init__(self) -> None:
@@ -119,6 +120,7 @@ class Workshop:
             environment=self.environment | environment,
             clock=self.clock,
             chance=self.chance.random,
+            sleep=self.sleep or self.clock.wait,
         )
 
     def plan(
