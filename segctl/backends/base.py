@@ -179,6 +179,12 @@ class Backend(Protocol):
     def lock_holder(self) -> LockInfo | None:
         """Return the current holder of the lock, or ``None``."""
 
+    def living_holder(self) -> LockInfo | None:
+        """Return the holder of the lock if it lives; waits until that is known.
+
+        ``lock_holder`` may return one that died, if the lock is a lease.
+        """
+
     def check_lock(self) -> None:
         """Raise ``StateChanged`` if the lock was broken; fast enough to call before each request.
 

@@ -88,10 +88,7 @@ class LeaseLock:
             remaining = deadline - now
             if watch.is_alive and remaining <= 0:
                 raise locked_error(lease.holder)
-            if watch.looks == 1:
-                _LOG.warning(
-                    "%s; waiting to see whether that run is alive", describe_holder(lease.holder)
-                )
+            self._tell_once(watch, lease)
             self._sleep(min(_POLL_SECONDS, remaining) if remaining > 0 else _POLL_SECONDS)
 
     def _try_take(self, found: ReadRoot | None, command: str) -> LockInfo | None:
@@ -147,6 +144,26 @@ class LeaseLock:
         found = self._root.seen()
         lease = found.root.lease if found else None
         return lease.holder if lease and not lease.is_broken else None
+
+    def living_holder(self) -> LockInfo | None:
+        """Return who holds the lock and renews it; waits for a renewal or the end of the lease."""
+        watch = _Watch()
+        while True:
+            found = self._root.read()
+            lease = found.root.lease if found else None
+            if found is None or lease is None or lease.is_broken:
+                return None
+            is_expired = watch.is_expired(found, self._clock.monotonic())
+            if watch.is_alive or is_expired:
+                return None if is_expired else lease.holder
+            self._tell_once(watch, lease)
+            self._sleep(_POLL_SECONDS)
+
+    def _tell_once(self, watch: "_Watch", lease: Lease) -> None:
+        if watch.looks == 1:
+            _LOG.warning(
+                "%s; waiting to see whether that run is alive", describe_holder(lease.holder)
+            )
 
     def force(self, lock_id: str) -> None:
         """Mark the lock with this id as broken. Every later write of its holder fails."""

@@ -115,6 +115,10 @@ class FileLock:
         with self._guard(fcntl.LOCK_SH):
             return self._read_holder()
 
+    def living_holder(self) -> LockInfo | None:
+        """Return who holds the lock: the system releases the lock of a process that died."""
+        return self.holder()
+
     def force(self, lock_id: str) -> None:
         """Break the lock with this id: a new file takes the name of the locked file."""
         holder = None

@@ -132,6 +132,9 @@ class StateLock(Protocol):
     def holder(self) -> LockInfo | None:
         """Return who holds the lock, or ``None``; writes nothing."""
 
+    def living_holder(self) -> LockInfo | None:
+        """Return who holds the lock and lives, or ``None``; waits until that is known."""
+
     def force(self, lock_id: str) -> None:
         """Break the lock with this id."""
 
@@ -384,6 +387,10 @@ class StoredState:
     def lock_holder(self) -> LockInfo | None:
         """Return the current holder of the lock, or ``None``."""
         return self._lock.holder()
+
+    def living_holder(self) -> LockInfo | None:
+        """Return the holder of the lock if it lives; waits until that is known."""
+        return self._lock.living_holder()
 
     def check_lock(self) -> None:
         """Raise ``StateChanged`` if the lock was broken after this run took it."""

@@ -87,7 +87,10 @@ def unfinished_line(event: Recovered, *, running: str) -> str:
     """
     holds = f"its journal contains {_requests(event)}"
     if running:
-        return f"An apply is at work ({escaped(running)}): {holds}. It records them when it ends."
+        return (
+            f"An apply is at work ({escaped(running)}): {holds}. It records them when it ends; if "
+            "it died, the next apply does."
+        )
     return f"An apply was interrupted: {holds}. The next apply records them."
 
 

@@ -63,8 +63,8 @@ def plan_workspace(
         holder = backend.lock_holder()
         with engine_session(context.limits) as session:
             loaded = load_state(backend, session.open_engine, now=context.clock.now())
-            if holder and loaded.recovered and out:
-                raise _apply_is_running(holder)
+            if holder and loaded.recovered and out and (living := backend.living_holder()):
+                raise _apply_is_running(living)
             bundle = build_bundle(
                 context,
                 desired,

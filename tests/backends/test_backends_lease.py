@@ -236,3 +236,18 @@ def test_the_renewer_renews_and_ends_with_the_lock(store: MemoryStore, tmp_path:
     with machine.lock():
         pass
     assert store.count("write") >= count + 2
+
+
+def test_a_plan_can_wait_until_it_knows_whether_the_holder_lives(
+    first: Machine, second: Machine
+) -> None:
+    assert second.backend.living_holder() is None
+    with first.lock() as info:
+        second.clock.alarm = first.renew
+        assert second.backend.living_holder() == info
+    first.take_lock()
+    first.stop_renewing()
+    second.clock.alarm = lambda: None
+    start = second.clock.time
+    assert second.backend.living_holder() is None
+    assert second.clock.time - start >= LEASE_SECONDS

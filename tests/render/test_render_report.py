@@ -95,7 +95,7 @@ def test_a_recovery_counts_the_requests_in_the_journal() -> None:
     )
     assert report.unfinished_line(event, running="process 7, ci@runner") == (
         "An apply is at work (process 7, ci@runner): its journal contains 1 acknowledged request "
-        "and 2 without an answer. It records them when it ends."
+        "and 2 without an answer. It records them when it ends; if it died, the next apply does."
     )
     assert report.recovered_line(event) == (
         "An earlier apply was interrupted: its journal contained 1 acknowledged request and "
