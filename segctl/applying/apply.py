@@ -252,8 +252,9 @@ class Apply:
             f"CleverTap already has {named}, and the state does not know "
             f"{'it' if is_single else 'them'}; {_describe_counts(sent)}",
             result=result,
-            hint="The same command again does not help. If the state was lost, restore "
-            "segctl.state.json and segctl.state.d, both from the same backup. To adopt "
+            hint="The same command again does not help. If the state was lost, restore it: "
+            "segctl.state.json and segctl.state.d, both from the same backup, or the bucket's "
+            "objects. To adopt "
             f"{'the segment' if is_single else 'the segments, for each of them'}: `segctl import "
             f"{addresses[0]} --members FILE`.",
         )

@@ -44,7 +44,7 @@ def find_garbage(backend: Backend, limits: HistoryLimits) -> Garbage:
     Returns nothing while there is a journal. Raises ``StateDamaged`` if a head cannot be read.
     """
     stored = backend.read_head()
-    if stored is None or backend.journals.open() is not None:
+    if stored is None or backend.journals.identity() is not None:
         return Garbage()
     current = state_codec.decode(stored.data).file_names()
     return select_garbage(

@@ -82,9 +82,9 @@ def _check_missing(
         raise WrongState(
             f"{FILE} says that this workspace has a state, lineage {known.lineage}, and there is "
             f"none in {name.place}",
-            hint="Restore segctl.state.json and segctl.state.d from a backup, both, or correct "
-            f"spec.state in segctl.yaml. To start over: `segctl state new{name.option} --forget "
-            f"{known.lineage}`; every member is then added again.",
+            hint=f"{_how_to_restore(name)}, or correct spec.state in segctl.yaml. To start over: "
+            f"`segctl state new{name.option} --forget {known.lineage}`; every member is then added "
+            "again.",
         )
     for other, state in sorted(states.items()):
         if other not in name.names:
@@ -95,6 +95,12 @@ def _check_missing(
                 f"name its folder ({state.backend}). If that state is given up: `segctl state new"
                 f"{name.option} --forget {state.lineage}`.",
             )
+
+
+def _how_to_restore(name: StateName) -> str:
+    if name.address.startswith("local"):
+        return "Restore segctl.state.json and segctl.state.d from a backup, both"
+    return "Restore the objects in it, move the state there with `segctl state migrate` from where it is"
 
 
 def record_known_state(root: Path, backend: Backend, name: StateName, *, disk: Disk) -> bool:
