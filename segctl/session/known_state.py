@@ -100,7 +100,7 @@ def _check_missing(
 def _how_to_restore(name: StateName) -> str:
     if name.address.startswith("local"):
         return "Restore segctl.state.json and segctl.state.d from a backup, both"
-    return "Restore the objects in it, move the state there with `segctl state migrate` from where it is"
+    return "Restore the objects there, or move the state there with `segctl state migrate`"
 
 
 def record_known_state(root: Path, backend: Backend, name: StateName, *, disk: Disk) -> bool:
