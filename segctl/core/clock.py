@@ -25,8 +25,13 @@ class SystemClock:
         return time.time()
 
     def monotonic(self) -> float:
-        """Return seconds since an arbitrary point; never goes back."""
-        return time.monotonic()
+        """Return seconds since an arbitrary point; never goes back.
+
+        On Linux, the time in which the machine was suspended counts: the lease of a lock runs out
+        meanwhile. Elsewhere it may not.
+        """
+        clock_id = getattr(time, "CLOCK_BOOTTIME", None)
+        return time.monotonic() if clock_id is None else time.clock_gettime(clock_id)
 
     async def sleep(self, seconds: float) -> None:
         """Sleep for ``seconds``."""
