@@ -125,6 +125,9 @@ class Backend(Protocol):
         Raises ``StateDamaged`` if it is missing or its content has changed.
         """
 
+    def check_present(self, ref: FileRef) -> None:
+        """Raise ``StateDamaged`` for a missing or cut file, if looking costs no request."""
+
     def stored_path(self, ref: FileRef) -> Path:
         """Return the local path of an immutable file as it is stored, perhaps encrypted."""
 

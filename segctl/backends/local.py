@@ -193,6 +193,8 @@ class _LocalHead:
 class _LocalFiles:
     """The folders of a state in ``root``; ``stored_state.StateFiles`` has the contract."""
 
+    is_local = True
+
     def __init__(
         self,
         root: Path,

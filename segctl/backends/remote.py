@@ -153,6 +153,8 @@ class _RemoteHead:
 class _RemoteFiles:
     """The immutable files in ``store``; ``stored_state.StateFiles`` has the contract."""
 
+    is_local = False
+
     def __init__(
         self,
         store: ByteStore,

@@ -41,7 +41,10 @@ class StateFiles(Protocol):
     """The immutable files of a state, in its folders ``members`` and ``history``.
 
     Methods raise ``OperationError``. A name is one of ``FILE_NAME`` or of an earlier head.
+    ``is_local`` is true if ``fetch`` costs nothing.
     """
+
+    is_local: bool
 
     def create(self) -> None:
         """Make sure that the place exists, before the lock is taken."""
@@ -269,6 +272,21 @@ class StoredState:
             raise StateDamaged("the state refers to a member file with an invalid name")
         path = self._files.fetch(ref.name)
         shown = f"{self._folder_name}/{MEMBERS}/{ref.name}"
+        self._check_status(path, ref, shown)
+        self._check_content(path, ref, shown)
+        return path
+
+    def check_present(self, ref: FileRef) -> None:
+        """Raise ``StateDamaged`` for a file that is missing or cut off, if that costs no request.
+
+        Its content is checked when it is read.
+        """
+        if self._files.is_local and FILE_NAME.fullmatch(ref.name):
+            path = self._files.fetch(ref.name)
+            self._check_status(path, ref, f"{self._folder_name}/{MEMBERS}/{ref.name}")
+
+    def _check_status(self, path: Path, ref: FileRef, shown: str) -> None:
+        """Raise ``StateDamaged`` unless this is a file of the right size."""
         try:
             status = path.lstat()
         except FileNotFoundError as error:
@@ -281,8 +299,6 @@ class StoredState:
             raise StateDamaged(
                 f"{shown} has {status.st_size:,} bytes instead of {ref.bytes:,}", hint=self._restore
             )
-        self._check_content(path, ref, shown)
-        return path
 
     def key_id(self) -> str:
         """Return the id of the key that files are encrypted with, or an empty text."""

@@ -28,19 +28,25 @@ class LoadedState:
     """A state with the version of its head and the paths of its files.
 
     ``version`` is what ``Backend.replace_head`` expects, ``None`` if there is no head.
+    ``check_present`` raises ``StateDamaged`` for a file that is known to be missing.
     ``recovered`` describes the interrupted apply that was merged on loading, if any.
     """
 
     state: State
     version: str | None
     locate: LocateFile = field(repr=False)
+    check_present: Callable[[FileRef], None] = field(repr=False, default=lambda _: None)
     recovered: Recovered | None = None
 
     def recorded(self) -> Mapping[str, RecordedFiles]:
         """Return the member files of every record, tombstones included, by segment key.
 
-        The files of a record are located when they are asked for, which may fetch them.
+        The files of a record are located when they are asked for, which may fetch them. Raises
+        ``StateDamaged`` if one is missing and that is known without asking for it.
         """
+        for _, record in self.state.records():
+            for ref in record.files():
+                self.check_present(ref)
         return _FilesByKey(self.state, self.locate)
 
 
@@ -84,7 +90,12 @@ def load_head(backend: Backend) -> LoadedState:
         return LoadedState(state=EMPTY_STATE, version=None, locate=backend.file_path)
     state = state_codec.decode(stored.data)
     check_newest(backend, state)
-    return LoadedState(state=state, version=stored.version, locate=backend.file_path)
+    return LoadedState(
+        state=state,
+        version=stored.version,
+        locate=backend.file_path,
+        check_present=backend.check_present,
+    )
 
 
 def check_newest(backend: Backend, state: State) -> None:
@@ -116,7 +127,12 @@ def write_head(backend: Backend, loaded: LoadedState, state: State) -> LoadedSta
     state = replace(_reseal(backend, state), revision=loaded.state.revision + 1)
     stored = backend.replace_head(state_codec.encode(state), expected=loaded.version)
     record_latest(backend, state)
-    return LoadedState(state=state, version=stored.version, locate=backend.file_path)
+    return LoadedState(
+        state=state,
+        version=stored.version,
+        locate=backend.file_path,
+        check_present=backend.check_present,
+    )
 
 
 def _reseal(backend: Backend, state: State) -> State:

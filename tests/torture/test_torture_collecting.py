@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 
@@ -71,7 +70,7 @@ def test_a_run_killed_during_garbage_collection_loses_nothing(
 
 @dataclass(frozen=True, kw_only=True)
 class Overtaken(Context):
-    """A context in which another run writes when this run first reads a file."""
+    """A context in which another run writes when this run first looks for a file."""
 
     meanwhile: Callable[[], object]
 
@@ -79,10 +78,10 @@ class Overtaken(Context):
         meanwhile = [self.meanwhile]
 
         class Looked(LocalBackend):
-            def file_path(self, ref: FileRef) -> Path:
+            def check_present(self, ref: FileRef) -> None:
                 if meanwhile:
                     meanwhile.pop()()
-                return super().file_path(ref)
+                super().check_present(ref)
 
         return Looked(self.root, clock=self.clock, disk=self.disk)
 
