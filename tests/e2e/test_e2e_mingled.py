@@ -164,7 +164,7 @@ def _applied(after: dict[str, set[User]], undone: set[Change]) -> dict[str, set[
     return there
 
 
-@settings(max_examples=examples(2, torture=100))
+@settings(max_examples=examples(1, torture=100))
 @given(seed=st.integers(0, 1 << 30))
 def test_changes_and_members_equal_those_of_python_sets(
     tmp_path_factory: pytest.TempPathFactory, seed: int

@@ -27,7 +27,7 @@ from tests.e2e.outside_service import User, running
 from tests.e2e.workshop import Workshop
 from tests.profiles import examples
 
-LIVES = examples(3, torture=100)
+LIVES = examples(2, torture=100)
 STEPS = 12
 GUARDS = "{guards: {maxRemovePercent: 100, allowEmpty: true, maxDestroys: 1000}}"
 

@@ -128,7 +128,7 @@ scenarios = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=examples(4, torture=200))
+@settings(max_examples=examples(3, torture=200))
 @given(scenarios)
 def test_a_plan_is_the_same_whether_unchanged_sources_are_read_or_not(
     scenario: Mapping[str, Any],
