@@ -159,8 +159,8 @@ class Backend(Protocol):
         """Remove earlier heads, then immutable files that no other head refers to.
 
         The heads are removed durably before the first file, so that no crash leaves a head without
-        its files. Raises ``StateChanged`` as soon as the lock is broken, because the next run may
-        need the files.
+        its files. Raises ``StateChanged`` if the lock is lost, because the next run may need the
+        files: on a disk before each file, in a bucket before the heads and before the files.
         """
 
     def scratch_folder(self) -> Path:
@@ -189,9 +189,10 @@ class Backend(Protocol):
         """
 
     def check_lock(self) -> None:
-        """Raise ``StateChanged`` if the lock was broken; fast enough to call before each request.
+        """Raise ``StateChanged`` if the lock is lost, as far as this run knows; fast.
 
-        Everything that this run wrote before the call is visible to the next holder of the lock.
+        A lease that another run broke is noticed at its next renewal. One that could end while a
+        request is under way counts as lost.
         """
 
     def max_request_seconds(self) -> float:

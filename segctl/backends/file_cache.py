@@ -32,7 +32,8 @@ class FileCache:
         """Return the path of a file; ``download`` writes it if it is not here, or damaged.
 
         ``download`` returns whether there is such a file. If not, the path does not exist. A
-        downloaded file that does not match its name is returned as it is, and not kept for long.
+        downloaded file that does not match its name is returned as it is, and downloaded again by
+        the next call.
         """
         path = self._folder / name
         if _is_intact(path):

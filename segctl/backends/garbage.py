@@ -11,7 +11,8 @@ Other processes may run at the same time, and this process may be killed. Why no
 - *The lock is broken while this run collects.* The next run may add a file with the same content,
   and so the same name, as a file that this run is about to remove. Each file is therefore removed
   under the guard of the lock (see ``local_lock.py``), while nobody can break or take the lock,
-  and only if this run still holds it.
+  and only if this run still holds it. In a bucket, each member file has a name of its own, so a
+  late removal never takes a file that another run added.
 - *A plan in another process* reads without the lock, from a head that may be replaced at any
   time. The files of the last heads are kept, so a plan loses a file only if many or large applies
   run during the plan. Files never change, so what it has read is correct. If a file is gone, the

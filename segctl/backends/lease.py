@@ -120,7 +120,7 @@ class LeaseLock:
 
     @contextmanager
     def guarded(self) -> Iterator[None]:
-        """Check the lock. Whether it is still held when the store writes, the store checks."""
+        """Check the lock. If it is lost unnoticed, the next replacement of the root fails."""
         self.check()
         yield
 
@@ -133,9 +133,8 @@ class LeaseLock:
         seconds = self._clock.monotonic() - self._root.confirmed_at
         if seconds > self._seconds - self.max_request_seconds:
             raise StateChanged(
-                f"the lock {self._id} of this run could not be renewed for {seconds:,.0f} seconds, "
-                "and another run may take it over soon; the run stopped and left the state as it "
-                "is",
+                f"the lock {self._id} of this run was not renewed for {seconds:,.0f} seconds, and "
+                "another run may have taken it over; the run stopped and left the state as it is",
                 hint=STOPPED_HINT,
             )
 

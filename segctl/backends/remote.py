@@ -5,6 +5,7 @@
     members/              immutable files, named by the SHA-256 of their bytes
     history/              earlier heads, named by serial and the start of their SHA-256
     history/applies/      the headers of archived journals
+    probe/                an empty object while a run checks that it may write
     journals/             the files of journals, by the id of the apply; see ``remote_journals.py``
 
 The head and everything that it refers to are stored before ``root.json`` names it. The rules of a
@@ -24,11 +25,11 @@ from segctl.backends.byte_store import ByteStore, WriteConflict
 from segctl.backends.file_cache import FileCache
 from segctl.backends.lease import LEASE_SECONDS, LeaseLock
 from segctl.backends.remote_journals import HistoryListing, RemoteJournals
-from segctl.backends.root import RootObject
+from segctl.backends.root import ROOT, RootObject
 from segctl.backends.sealing import NO_SEALING, Sealer, UnsealedFiles
 from segctl.backends.stored_state import HISTORY, MEMBERS, StoredState, head_version
 from segctl.core.clock import Clock
-from segctl.core.errors import OperationError, StateChanged, StateDamaged
+from segctl.core.errors import OperationError, StateDamaged
 
 _HEADS = "heads"
 _PROBE = "probe"
@@ -87,7 +88,7 @@ class RemoteBackend(StoredState):
             ),
             sealer=sealer,
             unsealed=unsealed,
-            head_name=f"{store.name}/root.json",
+            head_name=f"{store.name}/{ROOT}",
             folder_name=store.name,
         )
 
@@ -124,8 +125,6 @@ class _RemoteHead:
     def replace(self, data: bytes, *, current: StoredHead | None) -> None:
         """Store the head, then let the root name it; raises ``StateChanged``."""
         version = head_version(data)
-        if self._root.current().head != (current.version if current else None):
-            raise StateChanged("another run replaced the head of the state")
         with suppress(WriteConflict):  # the same head was stored before
             self._store.write_new(f"{_HEADS}/{version}.json", data)
         self._root.swap(lambda root: root.next(head=version))
@@ -266,7 +265,7 @@ class _RemoteFiles:
         if not is_safe:
             raise OperationError(
                 f"{self._store.name} does not support conditional writes, so two runs could "
-                "overwrite each other's state; nothing was written",
+                "overwrite each other's state; no state was created",
                 hint="Use a store that honors If-None-Match and If-Match on PUT.",
             )
 

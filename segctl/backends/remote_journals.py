@@ -194,7 +194,7 @@ class RemoteJournals:
             except DecodeError as error:
                 raise StateDamaged(
                     f"the archived apply {name} cannot be read: {error}",
-                    hint=f"Restore {self._store.name}/{APPLIES}/{name}, or delete it.",
+                    hint=f"Restore {self._store.name}/{APPLIES}/{name} from a backup.",
                 ) from error
             files = self._files(_id_of(name), checksums, unsealed=unsealed)
             yield ArchivedApply(header=header, serial=_serial_of(name), files=files, sealer=sealer)

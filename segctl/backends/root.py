@@ -41,7 +41,7 @@ class Lease:
 class Root:
     """The content of ``root.json``.
 
-    ``write`` is unlike that of any other write, so that a run recognizes its own. ``epoch`` counts
+    ``write`` is a random id of this write, by which a run recognizes its own. ``epoch`` counts
     how often the lock was taken. ``head`` is the version of the head, ``journal`` the id of the
     running apply. ``moved_to`` is where the state was migrated to.
     """
@@ -200,15 +200,13 @@ class RootObject:
         stopped = "the run stopped and left the state as it is"
         if now is None:
             return f"{self.name}/{ROOT} was removed while the run was in progress; {stopped}"
-        lease = now.lease
-        if lease is None or lease.holder.id == own_id:
+        if self._held and now.epoch == self._held.root.epoch:
             return (
                 f"the lock {own_id} of this run was broken while the run was in progress; {stopped}"
             )
-        return (
-            f"another run ({lease.holder.who}, lock ID {lease.holder.id}) took over the lock "
-            f"{own_id} of this run; {stopped}"
-        )
+        holder = now.lease.holder if now.lease else None
+        who = f" ({holder.who}, lock ID {holder.id})" if holder else ""
+        return f"another run{who} took over the lock {own_id} of this run; {stopped}"
 
     def confirm(self) -> None:
         """Raise ``StateChanged`` unless this run has the lock at this moment; asks the store."""

@@ -164,8 +164,9 @@ class Sealer:
         if self._is_enforced:
             raise OperationError(
                 f"{name} is not encrypted, and spec.state.encryption.enforced is set",
-                hint="If it was written before the encryption: leave enforced out until the next "
-                "apply has written the state. Otherwise somebody without the key made it.",
+                hint="If it was stored before encryption was turned on, remove enforced until the "
+                "next apply has written the state; make a saved plan again. Otherwise do not use "
+                "it.",
             )
         if MAGIC.startswith(header) and header:
             raise _changed(name)  # the beginning of a sealed file
@@ -255,6 +256,6 @@ def _no_key(name: str, key_id: bytes) -> OperationError:
 
 def _changed(name: str) -> StateDamaged:
     return StateDamaged(
-        f"{name} is damaged, or was changed by somebody without the key",
-        hint="Restore it from a backup, or make it again.",
+        f"{name} was damaged or changed after it was encrypted",
+        hint="Restore it from a backup. Make a plan again.",
     )

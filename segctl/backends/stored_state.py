@@ -124,9 +124,9 @@ class StateLock(Protocol):
         """Release the lock, even if it was broken."""
 
     def guarded(self) -> AbstractContextManager[None]:
-        """Make sure that no other run takes the lock during the block.
+        """Raise ``StateChanged`` if the lock is lost.
 
-        Raises ``StateChanged`` if it is lost.
+        On a disk, it also cannot be broken during the block.
         """
 
     def check(self) -> None:
@@ -440,7 +440,8 @@ class StoredState:
             return
         raise StateDamaged(
             f"{self._head_name} is missing, but {self._folder_name}/{HISTORY} contains {found}",
-            hint=f"Restore a copy of {self._head_name} with `segctl state push FILE`. To start "
+            hint="Restore it from a backup, or an earlier head: `segctl state history` lists them, "
+            "and `segctl state push --force NAME` restores one. To start "
             f"over, move {self._folder_name} away as well; every member is then added again.",
         )
 

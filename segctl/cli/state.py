@@ -183,8 +183,8 @@ def new(screen: Screen, *, lineage: str) -> None:
 def migrate(screen: Screen, *, destination: str, lock_timeout: float) -> None:
     """Move the state to another place, with its history.
 
-    Copies everything, reads it again to verify it, and records in segctl.lock.yaml where
-    the state is. The old place keeps its files, and refuses to be used.
+    Copies everything, checks that it is there, and records in segctl.lock.yaml where the
+    state is. The old place keeps its files, and refuses to be used.
     """
     context = screen.context()
     moved = migrate_state(context, destination, lock_timeout=lock_timeout, observe=screen.tell)
@@ -194,9 +194,9 @@ def migrate(screen: Screen, *, destination: str, lock_timeout: float) -> None:
         f"{moved.heads:,}, archived applies: {moved.applies:,}"
     )
     screen.out(
-        f"The state is in {moved.address} now ({counts}).\n"
+        f"The state is in {moved.place} now ({counts}).\n"
         f"Write to segctl.yaml, under {where}:\n\n  state: {moved.settings}\n\n"
-        "Keep encryption and leaseSeconds as they are there. Commit it together with "
+        "Keep encryption and leaseSeconds there, if they are set. Commit it together with "
         "segctl.lock.yaml.\n"
     )
 

@@ -142,15 +142,15 @@ class Comparison:
 
 _NO_DIFF = Diff(targets={}, loads={})
 
+NOT_RECORDED = RecordedFiles()
+"""The recorded files of a segment that has none."""
+
 
 def files_of(
     record: SegmentRecord | None, recorded_files: Mapping[str, RecordedFiles]
 ) -> RecordedFiles:
     """Return the local files of a record, those of a segment without members if there is none."""
     return recorded_files.get(record.key, NOT_RECORDED) if record else NOT_RECORDED
-
-
-NOT_RECORDED = RecordedFiles()
 
 
 def _check_rules(

@@ -53,8 +53,6 @@ SEGMENTS_PER_CREATE_REQUEST = 100
 PlanPurpose = Literal["show", "save", "send"]
 """What happens to the plan. Only a plan to save or send needs its member columns."""
 
-"""The recorded files of a segment that has none."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class PlanOptions:

@@ -28,12 +28,12 @@ _LOCAL = "local"
 
 @dataclass(frozen=True, kw_only=True)
 class MigrateResult:
-    """What was moved: ``address`` is where it is now, ``settings`` is what ``spec.state`` must be.
+    """What was moved: ``place`` is where it is now, ``settings`` is what ``spec.state`` must be.
 
     ``files`` counts member files, ``heads`` earlier heads, ``applies`` archived applies.
     """
 
-    address: str
+    place: str
     settings: str
     segments: int
     files: int
@@ -138,7 +138,7 @@ def _copy(source: Backend, target: "OpenState", place: StatePlace, state: State)
     for apply in reversed(applies):
         target.backend.journals.copy_archived(apply)
     return MigrateResult(
-        address=target.name.address,
+        place=target.name.place,
         settings=place.settings,
         segments=len(state.segments),
         files=len(sizes),

@@ -1,6 +1,7 @@
 """A state in a store of bytes, opened by several machines."""
 
-from collections.abc import Callable, Mapping
+import zlib
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -49,7 +50,7 @@ class Machine:
 
     def _new_id(self) -> str:
         self._count += 1
-        return f"{abs(hash(self._name)) % 0xFFFF:04x}{self._count:04x}"
+        return f"{zlib.crc32(self._name.encode()) & 0xFFFF:04x}{self._count:04x}"
 
     def lock(self, *, timeout: float = 0.0) -> AbstractContextManager[LockInfo]:
         return self.backend.lock(command="segctl apply", timeout=timeout)
@@ -92,6 +93,3 @@ class Machine:
         current = self.backend.read_head()
         expected = current.version if current else None
         return self.backend.replace_head(data, expected=expected).version
-
-
-Machines = Callable[[str], Machine]

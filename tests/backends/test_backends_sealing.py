@@ -76,7 +76,7 @@ def test_segments_cannot_be_moved_left_out_or_repeated() -> None:
 
 
 def test_a_file_is_not_taken_for_another_purpose() -> None:
-    with pytest.raises(StateDamaged, match="the plan is damaged, or was changed"):
+    with pytest.raises(StateDamaged, match="the plan was damaged or changed"):
         SEALER.unseal(SEALER.seal(b"{}", "head"), "plan", name="the plan")
 
 

@@ -75,7 +75,7 @@ def test_a_changed_plan_and_one_of_another_key_are_refused(
     plan.write_bytes(sealed[:-1] + bytes([sealed[-1] ^ 1]))
     done = segctl("apply", "saved.plan", "--auto-approve")
     assert done.code == 1
-    assert "saved.plan is damaged, or was changed by somebody without the key" in done.err
+    assert "saved.plan was damaged or changed after it was encrypted" in done.err
     plan.write_bytes(sealed)
     monkeypatch.setenv("STATE_KEY", OLD)
     assert "is encrypted with the key" in segctl("apply", "saved.plan", "--auto-approve").err
