@@ -36,7 +36,9 @@ from segctl.core.errors import OperationError, StateDamaged
 HEAD = "segctl.state.json"
 FOLDER = "segctl.state.d"
 
-_LATEST, _MOVED = "latest.json", "moved.json"
+MOVED = "moved.json"
+
+_LATEST = "latest.json"
 _TEMPORARY_HEAD = ".segctl.state.json."
 _PARTS = (MEMBERS, HISTORY, "journal", "scratch")
 
@@ -151,12 +153,12 @@ class _LocalHead:
     def moved_to(self) -> str:
         """Return the address that the state was migrated to, or an empty text."""
         try:
-            document = load_json(read_file(self._folder / _MOVED))
+            document = load_json(read_file(self._folder / MOVED))
         except FileNotFoundError:
             return ""
         except (OSError, DecodeError) as error:
             raise StateDamaged(
-                f"{self._folder_name}/{_MOVED} cannot be read",
+                f"{self._folder_name}/{MOVED} cannot be read",
                 hint="It says where the state was moved to. Remove it only if the state is here.",
             ) from error
         address = document.get("to") if isinstance(document, dict) else None
@@ -164,14 +166,14 @@ class _LocalHead:
 
     def record_move(self, address: str) -> None:
         """Record where the state was migrated to."""
-        with translate_os_errors(f"write {self._folder_name}/{_MOVED}"):
+        with translate_os_errors(f"write {self._folder_name}/{MOVED}"):
             if address:
-                temporary = self._folder / "scratch" / f"{_MOVED}.{self._new_id()}"
+                temporary = self._folder / "scratch" / f"{MOVED}.{self._new_id()}"
                 data = dump_json({"to": address})
-                self._disk.replace(self._folder / _MOVED, data, temporary=temporary)
+                self._disk.replace(self._folder / MOVED, data, temporary=temporary)
             else:
                 with suppress(FileNotFoundError):
-                    self._disk.unlink(self._folder / _MOVED)
+                    self._disk.unlink(self._folder / MOVED)
                 self._disk.sync_folder(self._folder)
 
     def latest(self) -> LatestHead | None:

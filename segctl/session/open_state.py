@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from segctl.backends.base import Backend
 from segctl.backends.byte_store import ByteStore
-from segctl.backends.local import FOLDER, HEAD, LocalBackend
+from segctl.backends.local import FOLDER, HEAD, MOVED, LocalBackend
 from segctl.backends.sealing import NO_SEALING, Sealer
 from segctl.core.ci import run_url
 from segctl.core.disk import Disk
@@ -53,7 +53,8 @@ class OpenState:
         Raises ``OperationError`` if the workspace has a local state that was not migrated.
         """
         check_known_state(self.root, self.backend, self.name)
-        if self.is_remote and (self.root / HEAD).exists():
+        is_moved = (self.root / FOLDER / MOVED).exists()
+        if self.is_remote and (self.root / HEAD).exists() and not is_moved:
             _check_migrated(self)
 
     def record(self) -> bool:
@@ -72,7 +73,10 @@ def open_state(context: "Context") -> OpenState:
     Raises ``OperationError`` outside of a workspace and for a state that git tracks, and
     ``InvalidInput`` if ``segctl.yaml`` does not say where the state is.
     """
-    return open_state_at(context, read_state_place(context.root, context.env_name))
+    place = read_state_place(context.root, context.env_name)
+    if place.path:
+        _check_moved(context.root, state_folder(context.root, place))
+    return open_state_at(context, place)
 
 
 def open_plan_sealer(context: "Context") -> Sealer:
@@ -122,8 +126,6 @@ def _open_local(context: "Context", folder: Path, sealer: Sealer) -> Backend:
     # A state can be inspected even if segctl.yaml was lost.
     if folder == root and not any((root / name).exists() for name in (HEAD, FOLDER)):
         require_workspace(root)
-    if folder != root:
-        _check_moved(root, folder)
     _check_not_tracked(folder)
     prefix = f"{folder}/" if folder != root else ""
     return LocalBackend(
@@ -204,7 +206,8 @@ def _check_not_tracked(folder: Path) -> None:
 
 def _check_moved(root: Path, folder: Path) -> None:
     """Refuse to start a state in ``folder`` while the workspace still has one of its own."""
-    if (root / HEAD).exists() and not (folder / HEAD).exists():
+    is_moved = (root / FOLDER / MOVED).exists()
+    if (root / HEAD).exists() and not is_moved and not (folder / HEAD).exists():
         raise OperationError(
             f"{HEAD} is in the workspace, but spec.state.path names {folder}, which has no state",
             hint=f"Move both {HEAD} and {FOLDER} there; create the folder if it is missing.",

@@ -12,7 +12,7 @@ from segctl.core.errors import OperationError, StateDamaged, WrongUsage
 from segctl.core.events import Observer, ignore_event
 from segctl.manifests.object_urls import parse_object_url
 from segctl.manifests.state_place import StatePlace, folder_problem
-from segctl.manifests.workspace import read_state_place
+from segctl.manifests.workspace import read_state_place, state_folder
 from segctl.session.context import Context
 from segctl.session.loaded_state import record_latest
 from segctl.session.locked_state import locked_state
@@ -61,7 +61,7 @@ def migrate_state(
         lease_seconds=here.lease_seconds,
     )
     source, target = context.open_state(), open_state_at(context, place)
-    if target.name.address == source.name.address:
+    if _is_same(context, here, place):
         raise WrongUsage(f"the state is in {source.name.place} already")
     with locked_state(context, timeout=lock_timeout, observe=observe) as locked:
         head = locked.backend.read_head()
@@ -80,6 +80,13 @@ def migrate_state(
             locked.backend.record_move(target.name.address)
         target.record()
     return result
+
+
+def _is_same(context: Context, here: StatePlace, there: StatePlace) -> bool:
+    """Whether two places are one. A bucket is known by its name only."""
+    if here.url or there.url:
+        return here.address == there.address
+    return state_folder(context.root, here).resolve() == state_folder(context.root, there).resolve()
 
 
 def _parse_destination(text: str) -> StatePlace:
