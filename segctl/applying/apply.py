@@ -97,7 +97,8 @@ class Apply:
         state = record_source_facts(loaded.state, self.bundle.plan)
         if state.unfinished:
             state = state.next(unfinished=None)
-        if state != loaded.state and state.lineage:
+        is_encrypted = state.sealed_with == self.locked.backend.key_id()
+        if (state != loaded.state or not is_encrypted) and state.lineage:
             write_head(self.locked.backend, loaded, state)
 
     def _check_writable(self) -> None:

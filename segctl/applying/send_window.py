@@ -27,7 +27,8 @@ class SendWindow:
         self._log = context.log
         self._size = context.log.window
         self._total = context.plan.requests.update
-        self._end = 0  # requests below it are recorded
+        self._end = 0  # requests below it are stored
+        self._appended = 0  # requests below it are in the log, perhaps not stored
         self._last = -1
         self._entered: set[int] = set()
         self._extending = asyncio.Lock()
@@ -46,7 +47,7 @@ class SendWindow:
                 if task:
                     task.cancel()
             await asyncio.gather(*filter(None, (regular, self._next)), return_exceptions=True)
-        for number in sorted(set(range(self._end)) - self._entered):
+        for number in sorted(set(range(self._appended)) - self._entered):
             self._log.append({"type": "kept_back", "request": number}, durable=False)
 
     async def enter(self, number: int) -> None:
@@ -77,6 +78,7 @@ class SendWindow:
         now = self._context.clock.now()
         for number in range(first, end):
             self._log.append({"type": "sent", "request": number, "at": now}, durable=False)
+        self._appended = max(self._appended, end)
         self._stored_at = self._context.clock.monotonic()
         await self._sync()
         self._end = max(self._end, end)

@@ -101,6 +101,9 @@ class Backend(Protocol):
     def moved_to(self) -> str:
         """Return the address that the state was migrated to, or an empty text."""
 
+    def accept_moved(self) -> None:
+        """Use the state although it was moved: it is coming back, or a move is being finished."""
+
     def record_move(self, address: str) -> None:
         """Record where the state was migrated to; an empty text means that it is here again."""
 
@@ -139,6 +142,9 @@ class Backend(Protocol):
 
     def key_id(self) -> str:
         """Return the id of the key that files are encrypted with, or an empty text."""
+
+    def add_again(self, ref: FileRef) -> FileRef:
+        """Add a file of the state once more, encrypted with the current key."""
 
     def copy_file(self, file: Path, name: str) -> None:
         """Add a copy of a member file of another place, under the same name."""

@@ -5,6 +5,7 @@ file, and the folder can be deleted at any time.
 """
 
 import os
+import re
 import secrets
 import shutil
 import time
@@ -13,12 +14,13 @@ from contextlib import suppress
 from pathlib import Path
 
 from segctl.core.disk import file_sha256, translate_os_errors
-from segctl.state.codec import is_named
+from segctl.state.codec import FILE_NAME, is_named
 
 MAX_BYTES = 4 << 30
 """How many bytes are kept. What was used within the last hour is kept even beyond that."""
 
 _IN_USE_SECONDS = 3600.0
+_OWN_NAME = re.compile(rf"{FILE_NAME.pattern}|\.{FILE_NAME.pattern}\.[0-9a-f]{{8}}")
 
 
 class FileCache:
@@ -77,17 +79,18 @@ class FileCache:
     def _prune(self) -> None:
         """Remove the files that were not used for longest, and leftovers of killed runs."""
         with suppress(OSError):
-            files = sorted(
-                ((path, path.stat()) for path in self._folder.iterdir()),
-                key=lambda file: file[1].st_mtime,
-                reverse=True,
-            )
+            files = [
+                (path, path.lstat())
+                for path in self._folder.iterdir()
+                if _OWN_NAME.fullmatch(path.name)
+            ]
             room, unused_since = self._max_bytes, time.time() - _IN_USE_SECONDS
-            for path, status in files:
+            for path, status in sorted(files, key=lambda file: -file[1].st_mtime):
                 room -= status.st_size
                 is_leftover = path.name.startswith(".")
                 if status.st_mtime < unused_since and (room < 0 or is_leftover):
-                    path.unlink(missing_ok=True)
+                    with suppress(OSError):
+                        path.unlink()
 
 
 def _is_intact(path: Path) -> bool:

@@ -45,7 +45,10 @@ def describe_holder(holder: LockInfo) -> str:
     """Return a sentence about who holds the lock and since when."""
     if holder == UNKNOWN_HOLDER:
         return "the state is locked by an unknown process; lock ID unknown"
-    since = datetime.fromtimestamp(holder.since, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    try:
+        since = datetime.fromtimestamp(holder.since, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    except (ValueError, OverflowError, OSError):
+        since = "an unknown time"
     job = f", {holder.run}" if holder.run else ""
     return (
         f"the state is locked by {holder.who} (process {holder.pid}, `{holder.command}`{job}) "

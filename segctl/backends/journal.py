@@ -50,7 +50,12 @@ HEADER_FIELDS: Mapping[str, tuple[type, ...]] = {
 
 
 class StoredJournal(Protocol):
-    """The files of one journal, for reading."""
+    """The files of one journal, for reading.
+
+    ``is_atomic`` is true if no crash can leave a part of a line in the log.
+    """
+
+    is_atomic: bool
 
     def path(self, name: str) -> Path:
         """Return the local path of the delta or the batches; raises ``StateDamaged``."""
@@ -174,7 +179,8 @@ class Journal:
             yield record
 
     def _read_lines(self, data: bytes) -> Iterator[tuple[Record, int]]:
-        return read_lines(data, partial(unseal_log_line, self._sealer, self.id))
+        unseal = partial(unseal_log_line, self._sealer, self.id)
+        return read_lines(data, unseal, is_atomic=self._files.is_atomic)
 
     def append(self, record: Record, *, durable: bool) -> None:
         """Write one record. If ``durable``, it is stored when this returns.
@@ -278,7 +284,8 @@ class ArchivedApply:
     def records(self) -> Iterator[Record]:
         """Yield the records in order; see ``Journal.records``."""
         unseal = partial(unseal_log_line, self.sealer, str(self.header["id"]))
-        for record, _ in read_lines(self.files.read_log(), unseal):
+        lines = read_lines(self.files.read_log(), unseal, is_atomic=self.files.is_atomic)
+        for record, _ in lines:
             yield record
 
 

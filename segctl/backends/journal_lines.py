@@ -34,11 +34,12 @@ def encode_line(record: Record, *, synced: int) -> bytes:
 
 
 def read_lines(
-    data: bytes, unseal: Callable[[bytes], bytes] = lambda line: line
+    data: bytes, unseal: Callable[[bytes], bytes] = lambda line: line, *, is_atomic: bool = False
 ) -> Iterator[tuple[Record, int]]:
     """Yield the record of each intact line, and the offset in bytes at which the line ends.
 
-    ``unseal`` opens an encrypted line; it raises ``StateDamaged`` for one that is damaged.
+    ``unseal`` opens an encrypted line; it raises ``StateDamaged`` for one that is damaged. With
+    ``is_atomic``, no line can be damaged by a crash.
 
     A crash can damage lines that were not synced: the last one incomplete, others empty. They
     are skipped, because the run that wrote them did not rely on them yet. Any other damaged
@@ -62,7 +63,7 @@ def read_lines(
                     hint=RESTORE_JOURNAL,
                 )
             yield record, end
-        elif number <= synced:
+        elif is_atomic or number <= synced:
             raise StateDamaged(
                 f"the journal cannot be read: line {number} of {LOG} does not match its checksum",
                 hint=RESTORE_JOURNAL,

@@ -24,6 +24,7 @@ from segctl.core.errors import OperationError, StateChanged
 _LOG = logging.getLogger(__name__)
 
 LEASE_SECONDS = 60.0
+MAX_LEASE_SECONDS = 3600.0
 
 _POLL_SECONDS = 1.0
 _RENEWALS = 6
@@ -101,10 +102,12 @@ class LeaseLock:
             since=self._clock.now(),
             run=self._run_url,
         )
-        before = found.root if found else Root()
+        before = found.root if found else self._root.initial()
         lease = Lease(holder=info, seconds=self._seconds)
         if not self._root.hold(found, before.next(epoch=before.epoch + 1, lease=lease)):
             return None
+        if before.lease and not before.lease.is_broken:
+            _LOG.warning("that run is dead; this one goes on in its place")
         self._id = info.id
         self.abandoned = before.lease.holder if before.lease else None
         self._renewer = _Renewer(self._renew, seconds=self._seconds / _RENEWALS)
@@ -161,7 +164,9 @@ class LeaseLock:
     def _tell_once(self, watch: "_Watch", lease: Lease) -> None:
         if watch.looks == 1:
             _LOG.warning(
-                "%s; waiting to see whether that run is alive", describe_holder(lease.holder)
+                "%s; waiting up to %.0f seconds to see whether that run is alive",
+                describe_holder(lease.holder),
+                min(lease.seconds, MAX_LEASE_SECONDS),
             )
 
     def force(self, lock_id: str) -> None:
@@ -212,6 +217,7 @@ class _Watch:
             self.is_alive = bool(self._version)
             self._version, self._since = found.version, now
         seconds = found.root.lease.seconds if found.root.lease else 0.0
+        seconds = min(seconds, MAX_LEASE_SECONDS)  # whatever the object says
         return now - self._since >= seconds
 
 

@@ -135,6 +135,10 @@ class _LocalHead:
             raise to_operation_error(error, f"read {self._head_name}") from error
         return StoredHead(data=data, version=head_version(data))
 
+    def read_raw(self) -> StoredHead | None:
+        """Return the head, or ``None``."""
+        return self.read()
+
     def _check_is_folder(self) -> None:
         """Raise ``StateDamaged`` if a file has replaced the folder of a state without a head."""
         if os.path.lexists(self._folder) and not self._folder.is_dir():

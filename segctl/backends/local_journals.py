@@ -166,6 +166,8 @@ class LocalJournals:
 class _ArchivedFiles:
     """The files of the journal in ``folder``; ``journal.StoredJournal`` has the contract."""
 
+    is_atomic = False
+
     def __init__(self, folder: Path, unsealed: UnsealedFiles) -> None:
         self._journal = folder
         self._unsealed = unsealed

@@ -24,12 +24,13 @@ from segctl.backends.base import LatestHead, StoredHead
 from segctl.backends.byte_store import ByteStore, WriteConflict
 from segctl.backends.file_cache import FileCache
 from segctl.backends.lease import LEASE_SECONDS, LeaseLock
-from segctl.backends.remote_journals import HistoryListing, RemoteJournals
+from segctl.backends.remote_journals import HistoryListing, RemoteJournals, find_orphan
 from segctl.backends.root import ROOT, RootObject
 from segctl.backends.sealing import NO_SEALING, Sealer, UnsealedFiles
 from segctl.backends.stored_state import HISTORY, MEMBERS, StoredState, head_version
 from segctl.core.clock import Clock
 from segctl.core.errors import OperationError, StateDamaged
+from segctl.core.scratch import process_scratch
 
 _HEADS = "heads"
 _PROBE = "probe"
@@ -60,7 +61,7 @@ class RemoteBackend(StoredState):
         run_url: str = "",
         sealer: Sealer = NO_SEALING,
     ) -> None:
-        root = RootObject(store, clock)
+        root = RootObject(store, clock, lambda: find_orphan(store))
         unsealed = UnsealedFiles(sealer, scratch)
         history = HistoryListing(store)
         files = _RemoteFiles(store, root, history, cache=cache, scratch=scratch, new_id=new_id)
@@ -121,6 +122,15 @@ class _RemoteHead:
                     "state push --force NAME` restores one.",
                 )
         return None
+
+    def read_raw(self) -> StoredHead | None:
+        """Return the head, with the bytes that are there if it is damaged, none if it is gone."""
+        try:
+            return self.read()
+        except StateDamaged:
+            version = self._root.current().head or ""
+            stored = self._store.read(f"{_HEADS}/{version}.json")
+            return StoredHead(data=stored.data if stored else b"", version=version)
 
     def replace(self, data: bytes, *, current: StoredHead | None) -> None:
         """Store the head, then let the root name it; raises ``StateChanged``."""
@@ -236,8 +246,8 @@ class _RemoteFiles:
         self._store.delete([f"{MEMBERS}/{name}" for name in names])
 
     def scratch_folder(self) -> Path:
-        """Return the folder for files being written."""
-        return self._scratch
+        """Return the folder for files being written, which ends with this process."""
+        return process_scratch(self._scratch)
 
     def check_writable(self, *, needed_bytes: int) -> None:
         """Raise ``OperationError`` if objects cannot be written or deleted."""

@@ -46,6 +46,11 @@ APPLIES = f"{HISTORY}/applies"
 WINDOW = 16
 """How many requests are recorded as sent at a time. See ``JournalFiles.window``."""
 
+_JOURNAL_KEY = re.compile(
+    rf"{JOURNALS}/[0-9a-f]+/(?:{HEADER}|{DELTA}|{BATCHES}|log/[0-9]{{8}})".replace(".", r"\.")
+)
+"""The keys that segctl writes below ``journals``. Others are not removed."""
+
 _ARCHIVE_NAME = re.compile(r"([0-9]+)-([0-9a-f]+)")
 _CONCURRENT_READS = 8
 
@@ -202,6 +207,8 @@ class RemoteJournals:
     def copy_archived(self, apply: ArchivedApply) -> None:
         """Add an archived apply of another place; its header is stored last."""
         journal_id = str(apply.header["id"])
+        if any(_id_of(name) == journal_id for name in self._history.archive_names()):
+            return
         self._check_lock()
         checksums = {DELTA: self._upload(_key(journal_id, DELTA), apply.delta)}
         with suppress(WriteConflict):  # an earlier attempt stored it
@@ -232,6 +239,7 @@ class _RemoteFiles:
     """
 
     window = WINDOW
+    is_atomic = True
 
     def __init__(
         self,
@@ -289,14 +297,21 @@ class _RemoteFiles:
     def _read_parts(self) -> list[bytes]:
         """Return the parts of the log. A listing may lack the latest ones, so they are tried."""
         listed = self._store.list(f"{JOURNALS}/{self._id}/log")
-        known = max((int(key.rpartition("/")[2]) for key in listed), default=0)
+        names = (key.rpartition("/")[2] for key in listed if _JOURNAL_KEY.fullmatch(key))
+        numbers = set(map(int, names))
+        gap = next((n for n in range(1, max(numbers, default=0)) if n not in numbers), None)
+        # The listing may lack it, so it is asked for.
+        if gap and self._read_part(gap) is None:
+            raise _unreadable(f"part {gap} of its log is missing")
         with ThreadPoolExecutor(_CONCURRENT_READS) as pool:
-            parts = list(pool.map(self._read_part, range(1, known + 1)))
-        if None in parts:
-            raise _unreadable(f"part {parts.index(None) + 1} of its log is missing")
+            parts = list(pool.map(self._read_part, range(1, max(numbers, default=0) + 1)))
         while (part := self._read_part(len(parts) + 1)) is not None:
             parts.append(part)
-        return [part for part in parts if part is not None]
+        for number, part in enumerate(parts, start=1):
+            if not part:
+                what = "is missing" if part is None else "is empty"
+                raise _unreadable(f"part {number} of its log {what}")
+        return [part for part in parts if part]
 
     def _read_part(self, number: int) -> bytes | None:
         stored = self._store.read(_part_key(self._id, number))
@@ -379,14 +394,32 @@ class _RemoteFiles:
         # The header first, so that no crash leaves an archive without some of its files.
         for name in old:
             self._store.delete([f"{APPLIES}/{name}"])
-        kept = sizes.keys() - set(map(_id_of, old))
+        # The own id too: a listing may lack the header that was just written.
+        kept = (sizes.keys() | {self._id}) - set(map(_id_of, old))
         self._store.delete(
             [
                 key
                 for key in listed
-                if _owner(key) not in kept or key.rpartition("/")[2] in (BATCHES, HEADER)
+                if _JOURNAL_KEY.fullmatch(key)
+                and (_owner(key) not in kept or key.rpartition("/")[2] in (BATCHES, HEADER))
             ]
         )
+
+
+def find_orphan(store: ByteStore) -> str | None:
+    """Return the id of a journal that was not archived, the latest if there are several.
+
+    For a store whose root was lost.
+    """
+    archived = set(map(_id_of, HistoryListing(store).archive_names()))
+    headers = [
+        (found.modified, _owner(key))
+        for key, found in store.list(JOURNALS).items()
+        if _JOURNAL_KEY.fullmatch(key)
+        and key.endswith(f"/{HEADER}")
+        and _owner(key) not in archived
+    ]
+    return max(headers)[1] if headers else None
 
 
 def _serial_of(name: str) -> int:

@@ -19,6 +19,7 @@ from segctl.core.codec import OPTIONAL, DecodeError, dump_json, from_plain, load
 from segctl.core.errors import OperationError, StateChanged, StateDamaged
 
 ROOT = "root.json"
+_NOT_ASKED = "not asked"
 VERSION = 1
 
 STOPPED_HINT = (
@@ -71,9 +72,17 @@ class RootObject:
 
     ``confirmed_at`` is a time of the clock (monotonic) from before the store was asked for the
     last write that it acknowledged. ``lost`` says why this run no longer holds the lock.
+    ``find_orphan`` returns the id of a journal that no root names.
     """
 
-    def __init__(self, store: ByteStore, clock: Clock) -> None:
+    def __init__(
+        self,
+        store: ByteStore,
+        clock: Clock,
+        find_orphan: Callable[[], str | None] = lambda: None,
+    ) -> None:
+        self._find_orphan = find_orphan
+        self._orphan: str | None = _NOT_ASKED
         self.confirmed_at = 0.0
         self.lost = ""
         self._store = store
@@ -100,7 +109,16 @@ class RootObject:
         so one root is a whole state.
         """
         found = self._held or self.seen()
-        return found.root if found else Root()
+        return found.root if found else self.initial()
+
+    def initial(self) -> Root:
+        """Return the root of a state without one: new, or what is left of one that was lost.
+
+        An apply whose journal is there may have sent something.
+        """
+        if self._orphan is _NOT_ASKED:
+            self._orphan = self._find_orphan()
+        return Root(journal=self._orphan)
 
     def seen(self) -> ReadRoot | None:
         """Return the root as it was stored when it was first read since ``refresh``."""
@@ -110,7 +128,7 @@ class RootObject:
 
     def refresh(self) -> None:
         """Forget what was read."""
-        self._seen = []
+        self._seen, self._orphan = [], _NOT_ASKED
 
     def read(self) -> ReadRoot | None:
         """Read the root from the store; ``None`` if there is none."""

@@ -100,15 +100,21 @@ class Sealer:
         return base64.b64encode(self.seal(line, purpose)) + b"\n"
 
     def unseal_line(self, line: bytes, purpose: str, *, name: str) -> bytes:
-        """Return the line in a sealed one. A line that is no base64 text is returned as it is."""
-        if line.startswith(b"{") or not line.endswith(b"\n"):
-            self.check_plain(name)
-            return line
+        """Return the line in a sealed one; a line that is not sealed is returned as it is.
+
+        Raises ``OperationError`` for one that should be sealed, ``StateDamaged`` for a part of one.
+        """
         try:
-            sealed = base64.b64decode(line, validate=False)
+            sealed = base64.b64decode(line.removesuffix(b"\n"), validate=True)
         except ValueError:
-            return line
-        return self.unseal(sealed, purpose, name=name)
+            sealed = b""
+        if sealed.startswith(MAGIC):
+            return self.unseal(sealed, purpose, name=name)
+        if self._is_enforced:
+            if line.endswith(b"\n") and line.lstrip().startswith(b"{"):
+                self.check_plain(name)
+            raise _changed(name)
+        return line
 
     def seal_stream(self, source: IO[bytes], write: Write, purpose: str) -> None:
         """Write the sealed content of a stream."""

@@ -13,7 +13,7 @@
 
 import hashlib
 import re
-import shutil
+import secrets
 import stat
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -95,6 +95,9 @@ class StateHead(Protocol):
     def read(self) -> StoredHead | None:
         """Return the head, or ``None``; raises ``StateDamaged`` if something else is there."""
 
+    def read_raw(self) -> StoredHead | None:
+        """Return the head, with the bytes that are there if it is damaged, none if it is gone."""
+
     def replace(self, data: bytes, *, current: StoredHead | None) -> None:
         """Replace the ``current`` head in one step; raises ``StateChanged`` if it is not there."""
 
@@ -173,6 +176,7 @@ class StoredState:
         self._unsealed = unsealed
         self._verified: set[str] = set()
         self._readable: dict[str, Path] = {}
+        self._accepts_moved = False
 
     @property
     def journals(self) -> Journals:
@@ -196,21 +200,26 @@ class StoredState:
 
         Raises ``WrongState`` if the state was migrated.
         """
-        stored = self._read_stored_head()
+        stored = self._read_stored_head(is_raw=True)
         if stored is None:
             return None
         with suppress(StateDamaged):  # it is returned as it is, to be replaced
             return replace(stored, data=self._unseal_head(stored.data))
         return stored
 
-    def _read_stored_head(self) -> StoredHead | None:
+    def accept_moved(self) -> None:
+        """Use the state although it was moved: it is coming back, or a move is being finished."""
+        self._accepts_moved = True
+
+    def _read_stored_head(self, *, is_raw: bool = False) -> StoredHead | None:
         """Return the head as it is stored, perhaps encrypted."""
-        if address := self._head.moved_to():
+        if not self._accepts_moved and (address := self._head.moved_to()):
             raise WrongState(
                 f"the state that was here ({self._head_name}) was moved to {address}",
-                hint="Correct spec.state in segctl.yaml, or bring the checkout up to date.",
+                hint="Correct spec.state in segctl.yaml, or bring the checkout up to date. If "
+                "`segctl state migrate` was interrupted, run it again with the old settings.",
             )
-        return self._head.read()
+        return self._head.read_raw() if is_raw else self._head.read()
 
     def _unseal_head(self, stored: bytes) -> bytes:
         return self._sealer.unseal(stored, _HEAD, name="the state")
@@ -232,7 +241,7 @@ class StoredState:
         After an error, the old or the new head is there, complete.
         """
         with self._lock.guarded(), translate_os_errors(f"write {self._head_name}"):
-            current = self._read_stored_head()
+            current = self._read_stored_head(is_raw=True)
             if (current.version if current else None) != expected:
                 raise StateChanged(
                     f"another run replaced {self._head_name} while this run was in progress",
@@ -308,33 +317,47 @@ class StoredState:
         """Move a finished file into the state, durably; raises ``OperationError``."""
         self._lock.check()
         with translate_os_errors(f"add a file to {self._folder_name}/{MEMBERS}"):
-            scratch = self._seal(scratch)
-            size = scratch.stat().st_size
-            name = self._files.name_of(file_sha256(scratch))
-            self._files.add(scratch, name)
+            if not self._sealer.key_id:
+                return self._add(scratch, rows)
+            ref = self._add_sealed(scratch, rows)
+            scratch.unlink()
+            return ref
+
+    def add_again(self, ref: FileRef) -> FileRef:
+        """Add a file of the state once more, encrypted with the current key."""
+        self._lock.check()
+        readable = self.file_path(ref)
+        with translate_os_errors(f"add a file to {self._folder_name}/{MEMBERS}"):
+            return self._add_sealed(readable, ref.rows)
+
+    def _add(self, scratch: Path, rows: int) -> FileRef:
+        size = scratch.stat().st_size
+        name = self._files.name_of(file_sha256(scratch))
+        self._files.add(scratch, name)
         return FileRef(name=name, rows=rows, bytes=size)
 
-    def _seal(self, scratch: Path) -> Path:
-        """Replace a scratch file by a sealed one, if files are sealed."""
-        if not self._sealer.key_id:
-            return scratch
-        sealed = scratch.with_name(f"{scratch.name}.sealed")
-        self._sealer.seal_file(scratch, sealed, _MEMBER_FILE, disk=Disk())
-        scratch.unlink()
-        return sealed
+    def _add_sealed(self, readable: Path, rows: int) -> FileRef:
+        sealed = self._files.scratch_folder() / f"sealed-{secrets.token_hex(8)}"
+        try:
+            self._sealer.seal_file(readable, sealed, _MEMBER_FILE, disk=Disk())
+            return self._add(sealed, rows)
+        finally:
+            sealed.unlink(missing_ok=True)
 
     def copy_file(self, file: Path, name: str) -> None:
         """Add a copy of a member file of another place, under the same name."""
         self._lock.check()
-        copy = self._files.scratch_folder() / f"copy-{name}"
+        copy = self._files.scratch_folder() / f"copy-{secrets.token_hex(8)}"
         with translate_os_errors(f"add a file to {self._folder_name}/{MEMBERS}"):
-            copy.unlink(missing_ok=True)
-            shutil.copyfile(file, copy)
-            self._files.add(copy, name)
+            try:
+                Disk().copy_new(file, copy)
+                self._files.add(copy, name)
+            finally:
+                copy.unlink(missing_ok=True)
 
     def copy_earlier_head(self, head: EarlierHead) -> None:
         """Add an earlier head of another place, under the same name."""
-        if head.data is not None:
+        if head.stored:
             with (
                 self._lock.guarded(),
                 translate_os_errors(f"write to {self._folder_name}/{HISTORY}"),

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 
 from segctl.core.diagnostics import Diagnostic
 from segctl.core.suggestions import did_you_mean
-from segctl.manifests.state_place import check_state_place, compare_key
+from segctl.manifests.state_place import check_state_place, is_nested, normalized_place
 from segctl.manifests.yaml_tree import Document, Map, Value, lookup
 
 MERGED = ("provider", "guards", "variables")
@@ -52,6 +52,8 @@ def select_environment(project: Document, name: str) -> tuple[Document, list[Dia
                 value = _as_declarations(value)
             if field in MERGED:
                 value = _merge(merged.get(field), value)
+            elif field == "state":
+                value = _with_encryption(value, merged.get(field))
             _set(merged, field, value, like=chosen)
     data = _copy(project.data)
     if isinstance(data, Map):
@@ -111,13 +113,21 @@ def _check_states(project: Document) -> Iterator[Diagnostic]:
         path = ("spec", "environments", name, "state")
         yield from check_state_place(project, path)
         has_own = lookup(project.data, *path) is not None
-        place = compare_key(project, *(path if has_own else ("spec", "state")))
+        place = normalized_place(project, *(path if has_own else ("spec", "state")))
         other = places.setdefault(place, name)
+        nested = next((n for p, n in places.items() if p != place and is_nested(p, place)), None)
+        if nested and nested != name:
+            yield Diagnostic(
+                code="shared-state",
+                summary=f"the states of {nested} and {name} are in each other's folder.",
+                detail="Give each a folder of its own.",
+                location=project.locate(("spec", "environments", name), key=True),
+            )
         if other != name:
             yield Diagnostic(
                 code="shared-state",
                 summary=f"the environments {other} and {name} have the same state.",
-                detail=f"Give {name} a state of its own, such as state: {{path: ../{name}}}.",
+                detail=f"Give {name} a state of its own, in another folder.",
                 location=project.locate(("spec", "environments", name), key=True),
             )
         if name == NO_ENVIRONMENT:
@@ -141,6 +151,16 @@ def _as_declarations(values: Value) -> Value:
         declaration.value_positions["default"] = values.value_positions[name]
         _set(declarations, name, declaration, like=values)
     return declarations
+
+
+def _with_encryption(state: Value, base: Value) -> Value:
+    """Return the state of an environment, encrypted as that of the Project if it says nothing."""
+    inherited = lookup(base, "encryption")
+    if inherited is None or not isinstance(state, Map) or "encryption" in state:
+        return state
+    merged = _copy(state)
+    _set(merged, "encryption", inherited, like=base)
+    return merged
 
 
 def _merge(base: Value, over: Value) -> Value:

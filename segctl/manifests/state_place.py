@@ -2,7 +2,7 @@
 
 import posixpath
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from segctl.core.diagnostics import Diagnostic
 from segctl.manifests.object_urls import ObjectUrl, parse_object_url
@@ -70,7 +70,7 @@ def find_state_place(project: Document) -> StatePlace:
     if lookup(settings, "backend") == OBJECT_STORE:
         return StatePlace(
             encryption=encryption,
-            url=parse_object_url(str(lookup(settings, "url"))),
+            url=parse_state_url(str(lookup(settings, "url"))),
             lease_seconds=_lease_seconds(lookup(settings, "leaseSeconds")) or DEFAULT_LEASE_SECONDS,
         )
     path = lookup(settings, "path")
@@ -97,10 +97,25 @@ def _key_source(value: Value) -> KeySource | None:
     return None
 
 
-def compare_key(project: Document, *path: str) -> str:
+def parse_state_url(text: str) -> ObjectUrl | None:
+    """Return the URL of a folder without slashes around its key, or ``None`` if it is none."""
+    url = parse_object_url(text)
+    return url and replace(url, key=url.key.strip("/"))
+
+
+def normalized_place(project: Document, *path: str) -> str:
     """Return a text that is the same for settings that name the same place."""
     url, folder = lookup(project.data, *path, "url"), lookup(project.data, *path, "path")
-    return str(url).rstrip("/") if url else posixpath.normpath(str(folder or "."))
+    if url:
+        return str(parse_state_url(str(url)) or url).rstrip("/")
+    return posixpath.normpath(str(folder or "."))
+
+
+def is_nested(one: str, other: str) -> bool:
+    """Whether one of two places in buckets is within the other."""
+    if "://" not in one or "://" not in other:
+        return False
+    return f"{one}/".startswith(f"{other}/") or f"{other}/".startswith(f"{one}/")
 
 
 def check_state_place(project: Document, path: tuple[str, ...]) -> Iterator[Diagnostic]:

@@ -1,12 +1,10 @@
 """The state as one run sees it: its value, its version in the backend, where its files are."""
 
-import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from segctl.backends.base import Backend, LatestHead
-from segctl.core.disk import translate_os_errors
 from segctl.core.errors import WrongState
 from segctl.core.events import Recovered
 from segctl.engine.model import RecordedFiles
@@ -149,10 +147,7 @@ def _reseal(backend: Backend, state: State) -> State:
 
     def again(ref: FileRef) -> FileRef:
         if ref.name not in written:
-            scratch = backend.scratch_folder() / f"reseal-{ref.name}"
-            with translate_os_errors("write a file again with another key"):
-                shutil.copyfile(backend.file_path(ref), scratch)
-            written[ref.name] = backend.add_file(scratch, rows=ref.rows)
+            written[ref.name] = backend.add_again(ref)
         return written[ref.name]
 
     def resealed(record: SegmentRecord) -> SegmentRecord:

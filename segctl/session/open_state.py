@@ -85,11 +85,13 @@ def open_plan_sealer(context: "Context") -> Sealer:
     if len(names) < 2:
         return _sealer(context, read_state_place(context.root, context.env_name))
     keys: list[bytes] = []
+    is_enforced = False
     for name in names:
         encryption = read_state_place(context.root, name).encryption
+        is_enforced |= encryption.is_enforced
         with suppress(OperationError):  # a run has the keys of its own environment only
             keys += read_keys(encryption, root=context.root, environment=context.environment)
-    return Sealer(keys) if keys else NO_SEALING
+    return Sealer(keys, is_enforced=is_enforced) if keys or is_enforced else NO_SEALING
 
 
 def _sealer(context: "Context", place: StatePlace) -> Sealer:
@@ -165,7 +167,7 @@ def _cache_folder(environment: Mapping[str, str]) -> Path:
     """Return the folder for copies of member files: ``SEGCTL_CACHE_DIR``, or the platform's."""
     chosen = environment.get("SEGCTL_CACHE_DIR")
     if chosen:
-        return Path(chosen) / "members"
+        return Path(chosen) / "segctl-members"
     from segctl.backends.bucket_store import missing_remote  # noqa: PLC0415 - few need it
 
     try:

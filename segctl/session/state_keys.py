@@ -1,7 +1,9 @@
 """The keys of an encrypted state, from the environment or from a program."""
 
 import subprocess
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from segctl.backends.sealing import NO_SEALING, Sealer, decode_key
@@ -10,6 +12,7 @@ from segctl.core.errors import OperationError
 from segctl.manifests.state_place import Encryption, KeySource
 
 COMMAND_SECONDS = 60.0
+_MAX_OUTPUT_BYTES = 4096
 
 _FORM = "A key is 32 random bytes in base64, such as `openssl rand -base64 32` prints."
 
@@ -40,7 +43,8 @@ def _read_key(source: KeySource, *, root: Path, environment: Mapping[str, str]) 
         text, name = environment.get(source.env, ""), source.env
         if not text.strip():
             raise OperationError(
-                f"{name} is not set, and spec.state.encryption needs it", hint=_FORM
+                f"{name} is not set, and spec.state.encryption needs it",
+                hint=f"Set it. {_FORM}",
             )
     key = decode_key(text)
     if key is None:
@@ -56,28 +60,52 @@ def _run(command: tuple[str, ...], *, root: Path, environment: Mapping[str, str]
             hint="Give the key in an environment variable there, or plan on a trusted branch.",
         )
     program = Path(command[0]).name
+    by_hand = "Run it by hand to see why. Its output is not shown, as it may contain the key."
     try:
-        done = subprocess.run(  # noqa: S603 - the program that the workspace names
+        process = subprocess.Popen(  # noqa: S603 - the program that the workspace names
             command,
             cwd=root,
             env=dict(environment),
             stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=COMMAND_SECONDS,
-            check=False,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
         )
-    except subprocess.TimeoutExpired:
-        raise OperationError(
-            f"the key command {program} did not end within {COMMAND_SECONDS:.0f} seconds"
-        ) from None
     except OSError as error:
         raise OperationError(
             f"the key command {program} cannot be run: {(error.strerror or '').lower()}",
             hint="Correct spec.state.encryption, or install the program.",
         ) from None
-    if done.returncode:
+    with process, _killed_after(process, COMMAND_SECONDS) as is_killed:
+        assert process.stdout  # noqa: S101 - it is a pipe
+        output = process.stdout.read(_MAX_OUTPUT_BYTES + 1)
+        if len(output) > _MAX_OUTPUT_BYTES:
+            process.kill()
+            raise OperationError(f"the key command {program} does not print a key", hint=_FORM)
+        code = process.wait()
+    if is_killed.is_set():
         raise OperationError(
-            f"the key command {program} failed with exit code {done.returncode}",
-            hint="Run it by hand to see why. Its output is not shown, as it may contain the key.",
+            f"the key command {program} did not end within {COMMAND_SECONDS:.0f} seconds",
+            hint=by_hand,
         )
-    return done.stdout.decode("utf-8", "replace")
+    if code:
+        raise OperationError(
+            f"the key command {program} failed with exit code {code}", hint=by_hand
+        )
+    return output.decode("utf-8", "replace")
+
+
+@contextmanager
+def _killed_after(process: "subprocess.Popen[bytes]", seconds: float) -> Iterator[threading.Event]:
+    """Kill the process if the block takes longer; the event says whether that happened."""
+    is_killed = threading.Event()
+
+    def kill() -> None:
+        is_killed.set()
+        process.kill()
+
+    timer = threading.Timer(seconds, kill)
+    timer.start()
+    try:
+        yield is_killed
+    finally:
+        timer.cancel()

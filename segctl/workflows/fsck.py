@@ -24,7 +24,7 @@ from segctl.state.model import FileRef, MemberSet, SegmentRecord, State
 if TYPE_CHECKING:
     from segctl.session.open_state import OpenState
 
-_RESTORE = "Restore segctl.state.json and segctl.state.d from one backup."
+_RESTORE = "Restore the head and the files of the state from one backup."
 _RECORD_AGAIN = (
     f"{_RESTORE} Without a backup: `segctl state rm` forgets the segment, and `segctl import` "
     "records it again with a list of its members."
@@ -167,10 +167,11 @@ class _Checker:
                 continue
             fresh = {ref.name: ref for ref in refs if ref.name not in self.named}
             self.named.update(fresh)
-            for problem in _file_problems(self.backend, [*fresh.values()]):
+            for problem in _file_problems(self.backend, [*fresh.values()], is_earlier=True):
                 self._report(f"the earlier head {name}: {problem}", _EARLIER)
         try:
             for apply in self.backend.journals.archived():
+                _ = apply.delta
                 for _ in apply.records():
                     pass
         except SegctlError as error:
@@ -201,13 +202,24 @@ def _earlier_files(head: EarlierHead) -> list[FileRef]:
     return [ref for _, record in state_codec.decode(head.data).records() for ref in record.files()]
 
 
-def _file_problems(backend: Backend, refs: Sequence[FileRef]) -> Iterator[str]:
-    """Yield problems of single files: missing, or not as written."""
+def _file_problems(
+    backend: Backend, refs: Sequence[FileRef], *, is_earlier: bool = False
+) -> Iterator[str]:
+    """Yield problems of single files: missing, or not as written.
+
+    Those of an earlier head need not be encrypted.
+    """
+    stored = backend.file_sizes()
     for ref in refs:
         try:
-            backend.file_path(ref)
+            path = backend.stored_path(ref)
+            if not is_earlier:
+                backend.file_path(ref)
         except SegctlError as error:
             yield error.message
+            continue
+        if ref.name not in stored:
+            yield f"{ref.name} is missing; this machine has a copy of it: {path}"
 
 
 def _record_problems(record: SegmentRecord, audit: Audit) -> Iterator[str]:

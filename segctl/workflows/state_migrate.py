@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING
 from segctl.backends.base import Backend
 from segctl.core.errors import OperationError, StateDamaged, WrongUsage
 from segctl.core.events import Observer, ignore_event
-from segctl.manifests.object_urls import parse_object_url
-from segctl.manifests.state_place import StatePlace, folder_problem
+from segctl.manifests.state_place import StatePlace, folder_problem, is_nested, parse_state_url
 from segctl.manifests.workspace import read_state_place, state_folder
 from segctl.session.context import Context
-from segctl.session.loaded_state import record_latest
-from segctl.session.locked_state import locked_state
+from segctl.session.loaded_state import record_latest, write_head
+from segctl.session.locked_state import LockedState, locked_state
 from segctl.session.open_state import open_state_at
 from segctl.state import codec as state_codec
 from segctl.state.model import FileRef, State
@@ -63,22 +62,59 @@ def migrate_state(
     source, target = context.open_state(), open_state_at(context, place)
     if _is_same(context, here, place):
         raise WrongUsage(f"the state is in {source.name.place} already")
+    if is_nested(source.name.address, target.name.address):
+        raise WrongUsage(
+            "one of the two folders is in the other", hint="Choose a folder next to it."
+        )
+    target.backend.accept_moved()
+    if source.backend.moved_to() == target.name.address and target.backend.moved_to():
+        return _finish(context, source, target, place, lock_timeout=lock_timeout)
     with locked_state(context, timeout=lock_timeout, observe=observe) as locked:
+        state = _encrypt(locked)
         head = locked.backend.read_head()
         if head is None:
             raise OperationError(
                 "there is no state to move yet",
                 hint="Write spec.state to segctl.yaml; the first `segctl apply` creates the state.",
             )
-        state = locked.loaded.state
         with target.backend.lock(command=context.command, timeout=lock_timeout):
-            _check_destination(source, target, state, head.data)
-            result = _copy(locked.backend, target, place, state)
-            _verify_files(locked.backend, target.backend)
+            _check_destination(target, state, head.data)
+            # Nobody goes on from what is there until the move is complete.
+            target.backend.record_move(source.name.address)
+            _copy(locked.backend, target.backend, state)
             _replace_head(target.backend, head.data, state)
-            # From here on the destination is the state.
             locked.backend.record_move(target.name.address)
+            target.backend.record_move("")
+            result = _result(target, place, state)
         target.record()
+    return result
+
+
+def _encrypt(locked: LockedState) -> State:
+    """Encrypt the files of the head, if they are not encrypted with the current key."""
+    state = locked.loaded.state
+    if not state.lineage or state.sealed_with == locked.backend.key_id():
+        return state
+    return write_head(locked.backend, locked.loaded, state).state
+
+
+def _finish(
+    context: Context,
+    source: "OpenState",
+    target: "OpenState",
+    place: StatePlace,
+    *,
+    lock_timeout: float,
+) -> MigrateResult:
+    """Complete a move that was interrupted after its last copy."""
+    source.backend.accept_moved()
+    with target.backend.lock(command=context.command, timeout=lock_timeout):
+        head, there = source.backend.read_head(), target.backend.read_head()
+        if head is None or there is None or head.data != there.data:
+            raise _incomplete()
+        target.backend.record_move("")
+        result = _result(target, place, state_codec.decode(there.data))
+    target.record()
     return result
 
 
@@ -92,7 +128,7 @@ def _is_same(context: Context, here: StatePlace, there: StatePlace) -> bool:
 def _parse_destination(text: str) -> StatePlace:
     if text == _LOCAL or text.startswith(f"{_LOCAL}:"):
         return StatePlace(path=text.partition(":")[2].strip())
-    url = parse_object_url(text)
+    url = parse_state_url(text)
     problem = folder_problem(url)
     if url is None or problem:
         raise WrongUsage(
@@ -102,55 +138,69 @@ def _parse_destination(text: str) -> StatePlace:
     return StatePlace(url=url)
 
 
-def _check_destination(source: "OpenState", target: "OpenState", state: State, head: bytes) -> None:
+def _check_destination(target: "OpenState", state: State, head: bytes) -> None:
     """Raise ``OperationError`` if there is a state at the destination that is not a copy."""
     backend = target.backend
-    moved_to = backend.moved_to()
-    if moved_to:
-        if moved_to != source.name.address:
-            raise OperationError(
-                f"the state that was in {target.name.place} was moved to {moved_to}",
-                hint="Choose another destination.",
-            )
-        backend.record_move("")  # it comes back
+    is_moved = bool(backend.moved_to())
     there = backend.read_raw_head()
-    if there is None or there.data == head:
+    if there is None:
+        has_files = backend.file_sizes() or backend.list_history()
+        if backend.journals.identity() is not None or (has_files and not is_moved):
+            raise OperationError(
+                f"{target.name.place} has files of another state", hint="Choose an empty folder."
+            )
         return
     lineage, serial = state_codec.lineage_and_serial(there.data)
-    if not moved_to or lineage != state.lineage or (serial or 0) > state.serial:
+    # What was there before it moved away, or an earlier attempt left.
+    is_older = lineage == state.lineage and (serial or 0) <= state.serial
+    if there.data != head and not (is_moved and is_older):
         raise OperationError(
             f"there is another state in {target.name.place}, lineage {lineage}",
             hint="Choose an empty folder.",
         )
 
 
-def _copy(source: Backend, target: "OpenState", place: StatePlace, state: State) -> MigrateResult:
-    """Copy everything but the head. What is there already is not copied again."""
-    sizes, there = source.file_sizes(), target.backend.file_sizes()
+def _copy(source: Backend, target: Backend, state: State) -> None:
+    """Copy everything but the head, and check that it is there."""
+    needed = {ref.name: ref for _, record in state.records() for ref in record.files()}
+    sizes, there = source.file_sizes(), target.file_sizes()
+    sizes = {**sizes, **{name: ref.bytes for name, ref in needed.items()}}
     for name, size in sizes.items():
         if there.get(name) != size:
             path = source.stored_path(FileRef(name=name, rows=0, bytes=size))
-            target.backend.copy_file(path, name)
-    heads, known = source.list_history(), set(target.backend.list_history())
+            target.copy_file(path, name)
+    known = set(target.list_history())
+    heads = [name for name in source.list_history() if name not in known]
     for name in heads:
-        if name not in known:
-            earlier = source.read_earlier_head(name)
-            if earlier.data is None:
-                raise StateDamaged(
-                    f"the earlier state {name} cannot be read: {earlier.problem}",
-                    hint="Move the file out of the history, or wait until it is removed.",
-                )
-            target.backend.copy_earlier_head(earlier)
-    applies = list(source.journals.archived())
-    for apply in reversed(applies):
-        target.backend.journals.copy_archived(apply)
+        earlier = source.read_earlier_head(name)
+        if not earlier.stored:
+            raise StateDamaged(
+                f"the earlier state {name} cannot be read: {earlier.problem}",
+                hint="Move it out of the history, or wait until it is removed.",
+            )
+        target.copy_earlier_head(earlier)
+    for apply in reversed(list(source.journals.archived())):
+        target.journals.copy_archived(apply)
+    target.refresh()
+    is_whole = (
+        sizes.items() <= target.file_sizes().items()
+        and set(source.list_history()) <= set(target.list_history())
+        and {apply.header["id"] for apply in source.journals.archived()}
+        <= {apply.header["id"] for apply in target.journals.archived()}
+    )
+    if not is_whole:
+        raise _incomplete()
+
+
+def _result(target: "OpenState", place: StatePlace, state: State) -> MigrateResult:
+    backend = target.backend
     return MigrateResult(
         place=target.name.place,
         settings=place.settings,
         segments=len(state.segments),
-        files=len(sizes),
-        heads=len(heads),
-        applies=len(applies),
+        files=len(backend.file_sizes()),
+        heads=len(backend.list_history()),
+        applies=sum(1 for _ in backend.journals.archived()),
     )
 
 
@@ -162,19 +212,6 @@ def _replace_head(backend: Backend, data: bytes, state: State) -> None:
     backend.refresh()
     there = backend.read_raw_head()
     if there is None or there.data != data:
-        raise _incomplete()
-
-
-def _verify_files(source: Backend, target: Backend) -> None:
-    """Raise ``StateDamaged`` unless the destination has every file, listed again."""
-    target.refresh()
-    is_whole = (
-        source.file_sizes().items() <= target.file_sizes().items()
-        and set(source.list_history()) <= set(target.list_history())
-        and {apply.header["id"] for apply in source.journals.archived()}
-        <= {apply.header["id"] for apply in target.journals.archived()}
-    )
-    if not is_whole:
         raise _incomplete()
 
 

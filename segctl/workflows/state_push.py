@@ -62,6 +62,12 @@ def push_state(
             _check_follows(pushed, current)
         for _, record in pushed.records():
             recorded_members(record, backend.file_path)
+        if missing := pushed.file_names() - backend.file_sizes().keys():
+            raise StateDamaged(
+                f"{len(missing):,} member files of the pushed state are missing, such as "
+                f"{min(missing)}",
+                hint="Restore them first. This machine's cache may have copies.",
+            )
         state = _next_head(pushed, current, backend.journals.open())
         backend.replace_head(
             state_codec.encode(state), expected=current.version, damaged=current.state is None
@@ -81,7 +87,8 @@ def read_earlier_head(context: Context, name: str) -> bytes | None:
     head = backend.read_earlier_head(name)
     if head.data is None:
         raise OperationError(f"the earlier head {name} cannot be read: {head.problem}")
-    return head.data
+    # Listing the history accepts heads from before the encryption; restoring one does not.
+    return context.open_state().sealer.unseal(head.stored, "head", name=f"the earlier head {name}")
 
 
 def is_edited_head(data: bytes) -> bool:

@@ -93,7 +93,10 @@ def test_what_was_not_used_for_longest_is_removed_beyond_the_limit(
     for age, letter in ((9, b"a"), (8, b"b"), (7, b"c")):
         path = source.fetch(cache, letter * 100)
         os.utime(path, (time.time() - age * HOUR,) * 2)
-    leftover = folder / ".left by a killed run"
+    leftover = folder / f".{source.name(b'x')}.0123abcd"
+    foreign = folder / "README"
+    foreign.write_bytes(b"c")
+    os.utime(foreign, (0, 0))
     leftover.write_bytes(b"x")
     os.utime(leftover, (time.time() - 9 * HOUR,) * 2)
     source.fetch(cache, b"d" * 100)

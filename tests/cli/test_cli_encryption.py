@@ -211,3 +211,46 @@ def test_a_plan_says_in_which_environment_it_was_encrypted(
     assert segctl("plan", "-e", "b", "--out", "b.plan").code == 0
     assert segctl("apply", "b.plan", "--auto-approve").code == 0
     assert (workspace / "b/segctl.state.json").exists()
+
+
+@pytest.mark.usefixtures("emulator")
+def test_an_apply_without_changes_encrypts_a_state_from_before(
+    workspace: Path, segctl: Segctl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert segctl("apply", "--auto-approve").code == 0
+    monkeypatch.setenv("STATE_KEY", KEY)
+    configure(workspace, "{key: {env: STATE_KEY}}")
+    assert segctl("apply", "--auto-approve").code == 0
+    configure(workspace, "{key: {env: STATE_KEY}, enforced: true}")
+    assert "No changes" in segctl("plan", "--reread").out
+    assert segctl("state", "fsck").code == 0
+
+
+@pytest.mark.usefixtures("emulator")
+def test_an_environment_is_encrypted_as_the_project_says(
+    workspace: Path, segctl: Segctl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STATE_KEY", KEY)
+    (workspace / "segctl.yaml").write_text(
+        PROJECT
+        + "spec:\n  state: {encryption: {key: {env: STATE_KEY}, enforced: true}}\n"
+        + "  environments: {a: {state: {path: a}}, b: {state: {path: b}}}\n",
+        encoding="utf-8",
+    )
+    assert segctl("apply", "-e", "a", "--auto-approve").code == 0
+    assert in_the_clear(workspace) == []
+
+
+def test_environments_within_each_other_are_an_error(workspace: Path, segctl: Segctl) -> None:
+    state = "{{backend: objectStore, url: 's3://b/{}'}}"
+    (workspace / "segctl.yaml").write_text(
+        PROJECT
+        + "spec:\n  environments:\n"
+        + f"    a: {{state: {state.format('x')}}}\n    b: {{state: {state.format('x//')}}}\n"
+        + f"    c: {{state: {state.format('x/journals')}}}\n",
+        encoding="utf-8",
+    )
+    done = segctl("validate")
+    assert done.code == 1
+    assert "the environments a and b have the same state" in done.err
+    assert "the states of a and c are in each other's folder" in done.err

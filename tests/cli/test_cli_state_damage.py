@@ -15,7 +15,7 @@ from segctl.emulator.testing import RunningEmulator
 from tests.cli.conftest import PROJECT, Segctl
 
 RESTORE = (
-    "    Restore segctl.state.json and segctl.state.d from one backup. Without a backup: `segctl "
+    "    Restore the head and the files of the state from one backup. Without a backup: `segctl "
     "state rm` forgets the segment, and `segctl import` records it again with a list of its "
     "members.\n"
 )
