@@ -39,7 +39,7 @@ def _short_id() -> str:
 
 
 class LeaseLock:
-    """The lock in a root; ``stored_state.StateLock`` has the contract.
+    """The lock in a root; ``parts.StateLock`` has the contract.
 
     ``run_url`` is the address of the CI job. ``sleep`` is called between two looks at a lock that
     another run holds. ``before_first`` is called before the first root is written.

@@ -197,7 +197,7 @@ class _LocalHead:
 
 
 class _LocalFiles:
-    """The folders of a state in ``root``; ``stored_state.StateFiles`` has the contract."""
+    """The folders of a state in ``root``; ``parts.StateFiles`` has the contract."""
 
     is_local = True
 

@@ -95,7 +95,7 @@ class RemoteBackend(StoredState):
 
 
 class _RemoteHead:
-    """The head that the root names; ``stored_state.StateHead`` has the contract."""
+    """The head that the root names; ``parts.StateHead`` has the contract."""
 
     def __init__(self, store: ByteStore, root: RootObject) -> None:
         self._store = store
@@ -160,7 +160,7 @@ class _RemoteHead:
 
 
 class _RemoteFiles:
-    """The immutable files in ``store``; ``stored_state.StateFiles`` has the contract."""
+    """The immutable files in ``store``; ``parts.StateFiles`` has the contract."""
 
     is_local = False
 
