@@ -331,9 +331,13 @@ class StoredState:
     def force_unlock(self, lock_id: str) -> None:
         """Break the lock with this id; raises ``WrongUsage`` if there is no such lock.
 
-        If the holder is still alive, it notices before it replaces the head.
+        If the holder is still alive, it notices before it replaces the head, and at the next
+        write to its journal.
         """
         self._lock.force(lock_id)
+        with suppress(OperationError):  # the lock is broken all the same
+            self.refresh()
+            self._journals.open(fence=True)
 
     def check_writable(self, *, needed_bytes: int) -> None:
         """Raise ``OperationError`` if the state cannot be written."""

@@ -129,6 +129,17 @@ def test_a_log_cannot_be_continued_after_another_run_took_it_over(
         assert [record["type"] for record in found.records()] == ["sent", "fence"]
 
 
+def test_a_run_whose_lock_is_broken_stops_at_the_next_write_to_its_journal(
+    first: Machine, second: Machine
+) -> None:
+    info = first.take_lock()
+    journal = first.create_journal()
+    journal.append(SENT, durable=True)
+    second.backend.force_unlock(info.id)
+    with pytest.raises(StateChanged, match="took over its journal"):
+        journal.append(DONE, durable=True)
+
+
 def test_a_write_that_was_carried_out_without_an_answer_is_recognized(
     store: MemoryStore, first: Machine
 ) -> None:
