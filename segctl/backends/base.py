@@ -197,8 +197,8 @@ class Backend(Protocol):
     def check_lock(self) -> None:
         """Raise ``StateChanged`` if the lock is lost, as far as this run knows; fast.
 
-        A lease that another run broke is noticed at the next write to journal or root. One that could end while a
-        request is under way counts as lost.
+        A lease that another run broke is noticed at the next write to journal or root. One that
+        could end while a request is under way counts as lost.
         """
 
     def max_request_seconds(self) -> float:

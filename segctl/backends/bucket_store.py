@@ -38,7 +38,7 @@ class BucketStore:
     @cached_property
     def _store(self) -> "ObjectStore":
         try:
-            return open_bucket(self._url, self._limits)
+            return open_bucket(self._url, self._limits, is_written=True)
         except ImportError:
             raise missing_remote() from None
 

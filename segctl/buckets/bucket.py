@@ -28,15 +28,17 @@ class StoreLimits:
     retries: int = 5
 
 
-def open_bucket(url: ObjectUrl, limits: StoreLimits) -> "ObjectStore":
+def open_bucket(url: ObjectUrl, limits: StoreLimits, *, is_written: bool = False) -> "ObjectStore":
     """Open a bucket. Region, endpoint and credentials come from the environment.
 
+    With ``is_written``, uploads to S3 have a checksum, which buckets with Object Lock require.
     Raises ``BucketError`` for settings that cannot work, ``ImportError`` without obstore.
     """
     from obstore import store  # noqa: PLC0415 - heavy, and an extra
 
     kinds: Mapping[str, Any] = {"s3": store.S3Store, "gs": store.GCSStore, "az": store.AzureStore}
     errors.check_settings(url, os.environ)
+    checksum = {"checksum_algorithm": "SHA256"} if is_written and url.scheme == "s3" else {}
     with errors.explained(url):
         opened: ObjectStore = kinds[url.scheme](
             url.bucket,
@@ -45,6 +47,7 @@ def open_bucket(url: ObjectUrl, limits: StoreLimits) -> "ObjectStore":
                 "connect_timeout": f"{min(10.0, limits.stall):g} seconds",
                 "read_timeout": f"{limits.stall:g} seconds",
                 "timeout": f"{limits.total:g} seconds",
+                **checksum,
             },
             retry_config={
                 "max_retries": limits.retries,

@@ -205,6 +205,12 @@ def _explain_status(status: int, error: Exception, url: ObjectUrl, action: Actio
         return _denied(url, action)
     if _mentions(error, url, _WRONG_REGION):
         return _wrong_region(url)
+    if _mentions(error, url, ("object lock",)):
+        return BucketError(
+            "object-lock",
+            f"the bucket of {url} has Object Lock and did not accept the upload",
+            "Use a bucket without a default retention.",
+        )
     may_pass = status in (408, 429) or status >= 500
     hint = "Run the same command again later." if may_pass else _SETTINGS[url.scheme]
     summary = f"the store responded with HTTP {status} for {url}"
