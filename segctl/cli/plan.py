@@ -30,6 +30,7 @@ REFUSED = 6
 @options.targets
 @click.option("--destroy", is_flag=True, help="Plan to destroy all managed segments.")
 @options.reread
+@options.lock_timeout
 @options.identities
 @options.limits
 @common
@@ -42,6 +43,7 @@ def command(
     targets: tuple[str, ...],
     destroy: bool,
     reread: bool,
+    lock_timeout: float,
     identities: str | None,
 ) -> int:
     """Show what an apply would change.
@@ -56,6 +58,7 @@ def command(
         destroy=destroy,
         reread=reread,
         out=screen.path(out) if out else None,
+        lock_timeout=lock_timeout,
     )
     mode = options.identities_mode(identities, view=view)
     page = plan_view(planned.plan, view=view, identities=mode, style=screen.out_style)

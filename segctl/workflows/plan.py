@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from segctl.backends.base import LockInfo
+from segctl.backends.base import Backend, LockInfo
 from segctl.core.ci import commit_of
 from segctl.core.errors import StateLocked, WrongAccount
 from segctl.core.events import Recovered
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from segctl.planning.planner import PlanBundle, PlanPurpose
 
 _SECONDS_PER_DAY = 86_400.0
+_POLL_SECONDS = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,15 +49,20 @@ def plan_workspace(
     destroy: bool = False,
     reread: bool = False,
     out: Path | None = None,
+    lock_timeout: float = 0.0,
 ) -> PlanResult:
     """Compare the workspace with the state, and save the plan to ``out`` if given.
 
     Files whose content has not changed since their members were recorded are read only with
-    ``reread``. Takes no lock. Raises ``StateLocked`` if the plan is to be saved while an apply
-    is running. A guard that refuses the plan is one of ``Plan.error_findings``, not an error.
+    ``reread``. Takes no lock. A plan that is to be saved waits at most ``lock_timeout`` seconds
+    for an apply that is running, then raises ``StateLocked``. A guard that refuses the plan is
+    one of ``Plan.error_findings``, not an error.
     """
     desired = load_desired(context, variables)
     backend = context.backend()
+
+    if out and lock_timeout:
+        _wait_for_apply(context, backend, lock_timeout)
 
     def read_and_plan() -> PlanResult:
         # Read before the state: without a holder now, the state read next is not half-applied.
@@ -89,12 +95,20 @@ def plan_workspace(
     return read_stable(backend, read_and_plan)
 
 
+def _wait_for_apply(context: Context, backend: Backend, seconds: float) -> None:
+    """Wait until no living run holds the lock, or until the time is over."""
+    deadline = context.clock.monotonic() + seconds
+    while backend.living_holder() and context.clock.monotonic() < deadline:
+        context.sleep(_POLL_SECONDS)
+    backend.refresh()
+
+
 def _apply_is_running(holder: LockInfo) -> StateLocked:
     return StateLocked(
         f"an apply is running (process {holder.pid}, `{holder.command}`), and a plan saved now "
         "would not match the state it leaves",
         holder=holder,
-        hint="Save the plan when that apply has finished.",
+        hint="Save the plan when that apply has finished, or wait for it with --lock-timeout 10m.",
     )
 
 

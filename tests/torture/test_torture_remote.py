@@ -1,6 +1,7 @@
 """A run that dies before or after any request to the store is finished by the next machine."""
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
@@ -12,6 +13,7 @@ from segctl.backends.remote_journals import WINDOW
 from segctl.core.resources import ResourceLimits
 from segctl.manifests.object_urls import ObjectUrl
 from segctl.session.context import Context
+from segctl.workflows.plan import plan_workspace
 from tests.backends.memory_store import MemoryStore
 from tests.core.faulty_disk import PowerCut
 from tests.torture.conftest import Covered, some_of
@@ -190,3 +192,22 @@ def test_a_run_that_dies_at_any_request_to_the_store_is_finished_by_the_next(
         check_sent_again(earlier, remote.service.memory.effects[len(earlier) :], told)
         assert remote.leftovers() == []
     covered("requests to the store", len(points))
+
+
+def test_a_plan_to_save_waits_for_an_apply_that_lives(remote: RemotePlace) -> None:
+    changed(remote)
+    running = remote.context().open_state().backend
+    looks: list[float] = []
+
+    def end_soon(seconds: float) -> None:
+        looks.append(seconds)
+        if len(looks) == 3:
+            lock.close()
+
+    with ExitStack() as lock:
+        lock.enter_context(running.lock(command="segctl apply", timeout=0))
+        context = replace(remote.context(), sleep=end_soon)
+        out = remote.folder / "saved.plan"
+        plan_workspace(context, variables={}, out=out, lock_timeout=600)
+    assert len(looks) >= 3
+    assert out.exists()
