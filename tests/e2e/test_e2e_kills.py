@@ -2,38 +2,14 @@
 
 import os
 import random
-import threading
 
 import pytest
 
+from tests.e2e.killer import Killer
 from tests.e2e.workshop import PATIENCE, Workshop, identities, many, segment
 
 CHAINS = 20 if os.environ.get("HYPOTHESIS_PROFILE") == "torture" else 2
 KILLS = 6
-MOMENTS = ("arrived", "applied", "answered")
-
-
-class Killer:
-    """Kills a process when the service's n-th request reaches a given stage."""
-
-    def __init__(self, shop: Workshop, chance: random.Random) -> None:
-        self._moment = chance.choice(MOMENTS)
-        self._left = chance.randrange(8)
-        self._turn = threading.Lock()
-        self._begun = threading.Event()
-        shop.service.at = self._look
-        self.process = shop.process("apply", "--auto-approve")
-        self._begun.set()
-
-    def _look(self, moment: str, call: str, number: int) -> None:
-        del call, number
-        assert self._begun.wait(PATIENCE)
-        with self._turn:
-            if moment == self._moment:
-                self._left -= 1
-            if self._left < 0:
-                self.process.kill()
-                self.process.wait(PATIENCE)
 
 
 def manifests(chance: random.Random) -> dict[str, list[str]]:
@@ -54,7 +30,11 @@ def test_a_killed_apply_is_finished_by_the_next_one(shop: Workshop, seed: int) -
     for _ in range(KILLS):
         declared = manifests(chance)
         shop.declare(*(segment(name, *members) for name, members in declared.items()))
-        with (killer := Killer(shop, chance)).process as process:
+        with (
+            killer := Killer(
+                service, lambda: shop.process("apply", "--auto-approve"), chance, most=8
+            )
+        ).process as process:
             process.communicate(timeout=PATIENCE)
         service.at = calm
         shop.died()

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.killer import Killer
 from tests.e2e.machines import LEASE_SECONDS, Team
 from tests.e2e.outside_service import IN_FLIGHT, OutsideService
 from tests.e2e.workshop import PATIENCE, identities, many
@@ -19,8 +20,6 @@ KILLS = 200 if IS_TORTURE else 1
 RUNS = 10 if IS_TORTURE else 4
 STOPPED_SECONDS = 3 * LEASE_SECONDS if IS_TORTURE else 0
 """How long a run is stopped before the next one starts, which waits for a lease itself."""
-
-MOMENTS = ("arrived", "applied", "answered")
 
 
 @pytest.fixture(scope="module")
@@ -40,36 +39,15 @@ def wanted_of(chance: random.Random) -> dict[str, list[str]]:
     return {name: chance.sample(many(300), chance.randrange(20, 300)) for name in names}
 
 
-class Killer:
-    """Kills a run when the service's n-th request reaches a moment."""
-
-    def __init__(self, team: Team, chance: random.Random) -> None:
-        self._moment = chance.choice(MOMENTS)
-        self._left = chance.randrange(12)
-        self._turn = threading.Lock()
-        self._begun = threading.Event()
-        team.service.at = self._look
-        self.process = team.start("apply", "--auto-approve")
-        self._begun.set()
-
-    def _look(self, moment: str, call: str, number: int) -> None:
-        del call, number
-        assert self._begun.wait(PATIENCE)
-        with self._turn:
-            if moment == self._moment:
-                self._left -= 1
-            if self._left < 0:
-                self.process.kill()
-                self.process.wait(PATIENCE)
-
-
 def test_a_team_on_ephemeral_machines_loses_nothing_when_runners_die(team: Team) -> None:
     chance = random.Random(1)  # noqa: S311 - a scenario, not a secret
     calm = team.service.at
     for _ in range(KILLS):
         wanted = wanted_of(chance)
         team.declare(wanted)
-        with Killer(team, chance).process as process:
+        with Killer(
+            team.service, lambda: team.start("apply", "--auto-approve"), chance, most=12
+        ).process as process:
             process.communicate(timeout=2 * PATIENCE)
         team.service.at = calm
         team.service.await_quiet()
