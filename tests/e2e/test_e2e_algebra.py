@@ -135,7 +135,7 @@ def worlds(draw: st.DrawFn) -> World:
     )
 
 
-@settings(max_examples=examples(4, torture=100))
+@settings(max_examples=examples(3, torture=100))
 @given(first=worlds(), second=worlds(), targets=st.sets(st.sampled_from(NAMES), min_size=1))
 def test_plans_and_members_equal_those_of_python_sets(
     tmp_path_factory: pytest.TempPathFactory, first: World, second: World, targets: set[str]

@@ -13,7 +13,7 @@ from tests.backends.store_servers import BUCKET, moto
 from tests.e2e.workshop import Workshop, identities, many, segment
 
 IS_TORTURE = os.environ.get("HYPOTHESIS_PROFILE") == "torture"
-POINTS = range(1, 40) if IS_TORTURE else (9, 16)
+POINTS = range(1, 40) if IS_TORTURE else (12,)
 """The requests to the store from which an apply is refused."""
 
 SECRETS = ("AKIATESTS", "s3cret")

@@ -8,7 +8,7 @@ import pytest
 from tests.e2e.killer import Killer
 from tests.e2e.workshop import PATIENCE, Workshop, identities, many, segment
 
-CHAINS = 20 if os.environ.get("HYPOTHESIS_PROFILE") == "torture" else 2
+CHAINS = 20 if os.environ.get("HYPOTHESIS_PROFILE") == "torture" else 1
 KILLS = 6
 
 

@@ -13,6 +13,7 @@ from segctl.engine.duckdb import DuckEngine
 from segctl.engine.model import Diff, FileScan, InlineRows, RecordedFiles, TargetMembers
 from segctl.plan.model import Users
 from tests.engine.engine_kit import inline, recorded_files, write_delta
+from tests.profiles import examples
 
 Member = tuple[Kind, str]
 Source = tuple[str, frozenset[Member] | int, list[int]]
@@ -112,7 +113,7 @@ cases = st.builds(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(25, torture=200), deadline=None)
 @given(case=cases)
 def test_members_deltas_and_counts_are_those_of_plain_sets(
     tmp_path_factory: pytest.TempPathFactory, case: Case
