@@ -124,6 +124,7 @@ def test_a_migration_to_a_bucket_that_died_can_be_run_again(
         moved_file.unlink(missing_ok=True)
         place.settings = ""
         migrate_and_die(place, at=point, side=side)
+        place.settings = ""
         if not moved_file.exists():
             assert place.content() == before
         # It is finished, or done again; if it was done, the old place says so.
@@ -157,8 +158,10 @@ def test_a_migration_to_a_disk_that_died_can_be_run_again(
     for number, point in enumerate(points):
         go_back()
         place.settings, destination = settings, f"local:disk-{number}"
+        spare = place.spare / f"{number}"  # for files that a step replaced
+        spare.mkdir()
         try:
-            place.migrate(destination, disk=FaultyDisk(place.spare, at=point))
+            place.migrate(destination, disk=FaultyDisk(spare, at=point))
         except PowerCut:
             place.settings = settings
             with suppress(WrongState):
