@@ -121,6 +121,7 @@ def test_keys_are_deleted_also_if_some_are_gone(store: ByteStore) -> None:
 def test_of_writers_at_the_same_time_one_wins(store: ByteStore) -> None:
     version = store.write_new("key", b"0")
     won: list[int] = []
+    unanswered: list[int] = []
     start = threading.Barrier(8)
 
     def write(number: int) -> None:
@@ -128,6 +129,9 @@ def test_of_writers_at_the_same_time_one_wins(store: ByteStore) -> None:
         try:
             store.replace("key", f"{number}".encode() * 1000, version=version)
         except WriteConflict:
+            return
+        except OperationError:  # a busy server gave no answer, and may have written
+            unanswered.append(number)
             return
         won.append(number)
 
@@ -138,7 +142,8 @@ def test_of_writers_at_the_same_time_one_wins(store: ByteStore) -> None:
         thread.join(30)
     found = store.read("key")
     assert found is not None
-    assert [f"{number}".encode() * 1000 for number in won] == [found.data]
+    assert len(won) <= 1
+    assert found.data in {f"{number}".encode() * 1000 for number in won or unanswered}
 
 
 def test_a_state_is_kept_in_it(store: ByteStore, tmp_path: Path) -> None:
