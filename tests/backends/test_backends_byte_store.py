@@ -20,7 +20,7 @@ from segctl.manifests.object_urls import ObjectUrl
 from tests.backends.memory_store import MemoryStore
 from tests.backends.store_servers import BUCKET, SERVERS
 
-LIMITS = StoreLimits(total=20.0, stall=5.0, retrying=1.0, retries=1)
+LIMITS = StoreLimits(total=60.0, stall=30.0, retrying=20.0, retries=5)
 NUMBERS = count(1)
 
 
