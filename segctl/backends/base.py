@@ -195,7 +195,7 @@ class Backend(Protocol):
         """
 
     def check_lock(self) -> None:
-        """Raise ``StateChanged`` if the lock is lost, as far as this run knows; fast.
+        """Raise ``StateChanged`` if this run knows that it lost the lock; asks no store.
 
         A lease that another run broke is noticed at the next write to journal or root. One that
         could end while a request is under way counts as lost.

@@ -45,11 +45,9 @@ class BucketStore:
     def read(self, key: str) -> StoredBytes | None:
         """Return the bytes of an object, or ``None`` if there is no such object."""
         store = self._store
-        import obstore  # noqa: PLC0415 - heavy, and an extra
-
         try:
             with explained(self._url_of(key)):
-                response = obstore.get(store, self._prefix + key)
+                response = store.get(self._prefix + key)
                 version = _encode_version(response.meta)
             with explained(self._url_of(key), downloading=True):
                 return StoredBytes(data=bytes(response.bytes()), version=version)
@@ -72,15 +70,11 @@ class BucketStore:
         time although it wrote neither. What is stored decides.
         """
         store = self._store
-        import obstore  # noqa: PLC0415 - heavy, and an extra
-
         url = self._url_of(key)
         for _ in range(_MAX_TRIES):
             try:
                 with explained(url, action="write"):
-                    result = obstore.put(
-                        store, self._prefix + key, data, mode=mode, use_multipart=False
-                    )
+                    result = store.put(self._prefix + key, data, mode=mode, use_multipart=False)
                 return _encode_version(result)
             except (ObjectChanged, NoObject) as error:
                 stored = self.read(key)
@@ -97,20 +91,16 @@ class BucketStore:
     def upload(self, key: str, file: Path) -> None:
         """Write a file of any size, in parts if it is large."""
         store = self._store
-        import obstore  # noqa: PLC0415 - heavy, and an extra
-
         with explained(self._url_of(key), action="write"):
-            obstore.put(store, self._prefix + key, file)
+            store.put(self._prefix + key, file)
 
     def download(self, key: str, file: Path) -> bool:
         """Write an object to a new file; return whether the object exists."""
         store = self._store
-        import obstore  # noqa: PLC0415 - heavy, and an extra
-
         url = self._url_of(key)
         try:
             with explained(url):
-                response = obstore.get(store, self._prefix + key)
+                response = store.get(self._prefix + key)
         except NoObject:
             return False
         received = 0
@@ -130,11 +120,9 @@ class BucketStore:
     def list(self, prefix: str) -> Mapping[str, ListedKey]:
         """Return the objects below ``prefix``."""
         store = self._store
-        import obstore  # noqa: PLC0415 - heavy, and an extra
-
         found = {}
         with explained(self._url_of(prefix), action="list"):
-            for page in obstore.list(store, prefix=f"{self._prefix}{prefix}".rstrip("/")):
+            for page in store.list(prefix=f"{self._prefix}{prefix}".rstrip("/")):
                 for meta in page:
                     key = str(meta["path"]).removeprefix(self._prefix)
                     modified = meta["last_modified"].timestamp()
@@ -146,17 +134,15 @@ class BucketStore:
         if not keys:
             return
         store = self._store
-        import obstore  # noqa: PLC0415 - heavy, and an extra
-
         paths = [self._prefix + key for key in keys]
         try:
             with explained(self._url_of(keys[0]), action="delete"):
-                obstore.delete(store, paths)
+                store.delete(paths)
         except NoObject:
             # Azure and Google report an object that is gone, and may not get to the others.
             for path in paths:
                 with suppress(NoObject), explained(self._url_of(keys[0]), action="delete"):
-                    obstore.delete(store, path)
+                    store.delete(path)
 
     def _url_of(self, key: str) -> ObjectUrl:
         return ObjectUrl(

@@ -2,6 +2,7 @@
 
 import getpass
 import os
+import secrets
 import socket
 from datetime import UTC, datetime
 
@@ -10,6 +11,11 @@ from segctl.core.errors import StateLocked, WrongUsage
 
 UNKNOWN_HOLDER = LockInfo(id="unknown", who="unknown", pid=0, command="unknown", since=0.0)
 """Used if the holder's description cannot be read. Its id breaks the lock, too."""
+
+
+def new_lock_id() -> str:
+    """Return a random id, short enough to be typed."""
+    return secrets.token_hex(4)
 
 
 def current_user() -> str:

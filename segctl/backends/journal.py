@@ -283,10 +283,18 @@ class ArchivedApply:
 
     def records(self) -> Iterator[Record]:
         """Yield the records in order; see ``Journal.records``."""
-        unseal = partial(unseal_log_line, self.sealer, str(self.header["id"]))
-        lines = read_lines(self.files.read_log(), unseal, is_atomic=self.files.is_atomic)
-        for record, _ in lines:
+        for record, _ in self._lines(self.files.read_log()):
             yield record
+
+    def intact_log(self) -> bytes:
+        """Return the log as it is stored, without the lines that a crash damaged."""
+        log = self.files.read_log()
+        ends = [end for _, end in self._lines(log)]
+        return b"".join(log[log.rfind(b"\n", 0, end - 1) + 1 : end] for end in ends)
+
+    def _lines(self, log: bytes) -> Iterator[tuple[Record, int]]:
+        unseal = partial(unseal_log_line, self.sealer, str(self.header["id"]))
+        return read_lines(log, unseal, is_atomic=self.files.is_atomic)
 
 
 def seal_log_line(sealer: Sealer, journal_id: str, line: bytes) -> bytes:

@@ -8,7 +8,6 @@ request has ended before the lease can be taken over.
 
 import logging
 import os
-import secrets
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -16,15 +15,19 @@ from dataclasses import replace
 
 from segctl.backends.base import LockInfo
 from segctl.backends.byte_store import WriteConflict
-from segctl.backends.holders import current_user, describe_holder, locked_error, no_such_lock
+from segctl.backends.holders import (
+    current_user,
+    describe_holder,
+    locked_error,
+    new_lock_id,
+    no_such_lock,
+)
 from segctl.backends.root import STOPPED_HINT, Lease, ReadRoot, Root, RootObject
 from segctl.core.clock import Clock
 from segctl.core.errors import OperationError, StateChanged
+from segctl.manifests.state_place import DEFAULT_LEASE_SECONDS, MAX_LEASE_SECONDS
 
 _LOG = logging.getLogger(__name__)
-
-LEASE_SECONDS = 60.0
-MAX_LEASE_SECONDS = 3600.0
 
 _POLL_SECONDS = 1.0
 _RENEWALS = 6
@@ -32,10 +35,6 @@ _RENEWALS = 6
 
 _RETRY_SECONDS = 1.0
 _JOIN_SECONDS = 30.0
-
-
-def _short_id() -> str:
-    return secrets.token_hex(4)
 
 
 class LeaseLock:
@@ -52,9 +51,9 @@ class LeaseLock:
         clock: Clock,
         sleep: Callable[[float], None],
         before_first: Callable[[], None],
-        seconds: float = LEASE_SECONDS,
+        seconds: float = DEFAULT_LEASE_SECONDS,
         run_url: str = "",
-        new_id: Callable[[], str] = _short_id,
+        new_id: Callable[[], str] = new_lock_id,
     ) -> None:
         self.abandoned: LockInfo | None = None
         self.max_request_seconds = seconds / 2
@@ -217,7 +216,7 @@ class _Watch:
             self.is_alive = bool(self._version)
             self._version, self._since = found.version, now
         seconds = found.root.lease.seconds if found.root.lease else 0.0
-        seconds = min(seconds, MAX_LEASE_SECONDS)  # whatever the object says
+        seconds = min(seconds, MAX_LEASE_SECONDS)  # the object may be damaged
         return now - self._since >= seconds
 
 

@@ -16,7 +16,6 @@ The head is replaced by one rename. The rules of a state are in ``stored_state.p
 
 import errno
 import os
-import secrets
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -24,10 +23,12 @@ from contextlib import suppress
 from pathlib import Path
 
 from segctl.backends.base import LatestHead, StoredHead
+from segctl.backends.holders import new_lock_id
 from segctl.backends.local_journals import LocalJournals
 from segctl.backends.local_lock import FileLock
+from segctl.backends.parts import HISTORY, MEMBERS
 from segctl.backends.sealing import NO_SEALING, Sealer, UnsealedFiles
-from segctl.backends.stored_state import HISTORY, MEMBERS, StoredState, head_version
+from segctl.backends.stored_state import StoredState, head_version
 from segctl.core.clock import Clock
 from segctl.core.codec import DecodeError, dump_json, from_plain, load_json, to_plain
 from segctl.core.disk import Disk, read_file, to_operation_error, translate_os_errors
@@ -41,10 +42,6 @@ MOVED = "moved.json"
 _LATEST = "latest.json"
 _TEMPORARY_HEAD = ".segctl.state.json."
 _PARTS = (MEMBERS, HISTORY, "journal", "scratch")
-
-
-def _short_id() -> str:
-    return secrets.token_hex(4)
 
 
 class LocalBackend(StoredState):
@@ -63,7 +60,7 @@ class LocalBackend(StoredState):
         *,
         clock: Clock,
         sleep: Callable[[float], None] = time.sleep,
-        new_id: Callable[[], str] = _short_id,
+        new_id: Callable[[], str] = new_lock_id,
         disk: Disk | None = None,
         name_prefix: str = "",
         sealer: Sealer = NO_SEALING,

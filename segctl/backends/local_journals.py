@@ -152,7 +152,7 @@ class LocalJournals:
                 disk.remove_tree(staged)
             disk.make_folder(staged)
             checksums = {DELTA: self._seal(apply.delta, staged / DELTA)}
-            disk.write_new(staged / LOG, apply.files.read_log())
+            disk.write_new(staged / LOG, apply.intact_log())
             disk.write_new(staged / HEADER, encode_header(apply.header, checksums, self._sealer))
             disk.sync_folder(staged)
             disk.move(staged, self._archive / name)

@@ -10,6 +10,9 @@ from typing import Protocol
 
 from segctl.backends.base import LatestHead, LockInfo, StoredHead
 
+MEMBERS, HISTORY = "members", "history"
+"""The folders of a state, in every place."""
+
 
 class StateFiles(Protocol):
     """The immutable files of a state, in its folders ``members`` and ``history``.

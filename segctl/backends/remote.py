@@ -1,7 +1,7 @@
 """State in a store of bytes, such as a bucket.
 
     root.json             names head and journal, and says who holds the lock; see ``root.py``
-    heads/                the head, named by its version
+    heads/                the head, named by its version; a run that dies may leave another one
     members/              immutable files, named by the SHA-256 of their bytes
     history/              earlier heads, named by serial and the start of their SHA-256
     history/applies/      the headers of archived journals
@@ -14,7 +14,6 @@ state are in ``stored_state.py``.
 
 import errno
 import os
-import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -23,21 +22,20 @@ from pathlib import Path
 from segctl.backends.base import LatestHead, StoredHead
 from segctl.backends.byte_store import ByteStore, WriteConflict
 from segctl.backends.file_cache import FileCache
-from segctl.backends.lease import LEASE_SECONDS, LeaseLock
+from segctl.backends.holders import new_lock_id
+from segctl.backends.lease import LeaseLock
+from segctl.backends.parts import HISTORY, MEMBERS
 from segctl.backends.remote_journals import HistoryListing, RemoteJournals, find_orphan
 from segctl.backends.root import ROOT, RootObject
 from segctl.backends.sealing import NO_SEALING, Sealer, UnsealedFiles
-from segctl.backends.stored_state import HISTORY, MEMBERS, StoredState, head_version
+from segctl.backends.stored_state import StoredState, head_version
 from segctl.core.clock import Clock
 from segctl.core.errors import OperationError, StateDamaged
 from segctl.core.scratch import process_scratch
+from segctl.manifests.state_place import DEFAULT_LEASE_SECONDS
 
 _HEADS = "heads"
 _PROBE = "probe"
-
-
-def _short_id() -> str:
-    return secrets.token_hex(4)
 
 
 class RemoteBackend(StoredState):
@@ -56,8 +54,8 @@ class RemoteBackend(StoredState):
         scratch: Path,
         clock: Clock,
         sleep: Callable[[float], None] = time.sleep,
-        new_id: Callable[[], str] = _short_id,
-        lease_seconds: float = LEASE_SECONDS,
+        new_id: Callable[[], str] = new_lock_id,
+        lease_seconds: float = DEFAULT_LEASE_SECONDS,
         run_url: str = "",
         sealer: Sealer = NO_SEALING,
     ) -> None:
@@ -135,13 +133,26 @@ class _RemoteHead:
     def replace(self, data: bytes, *, current: StoredHead | None) -> None:
         """Store the head, then let the root name it; raises ``StateChanged``."""
         version = head_version(data)
-        with suppress(WriteConflict):  # the same head was stored before
-            self._store.write_new(f"{_HEADS}/{version}.json", data)
+        self._store_head(f"{_HEADS}/{version}.json", data)
         self._root.swap(lambda root: root.next(head=version))
         self._known = StoredHead(data=data, version=version)
         if current and current.version != version:
             with suppress(OperationError):  # it is in the history, too
                 self._store.delete([f"{_HEADS}/{current.version}.json"])
+
+    def _store_head(self, key: str, data: bytes) -> None:
+        """Write the head; what is there of a run that died is replaced if it is damaged."""
+        while True:
+            with suppress(WriteConflict):
+                self._store.write_new(key, data)
+                return
+            stored = self._store.read(key)
+            if stored is not None and stored.data == data:
+                return
+            if stored is not None:
+                with suppress(WriteConflict):
+                    self._store.replace(key, data, version=stored.version)
+                    return
 
     def moved_to(self) -> str:
         """Return the address that the state was migrated to, or an empty text."""

@@ -32,6 +32,7 @@ from segctl.backends.journal import (
     with_id,
 )
 from segctl.backends.journal_lines import RESTORE_JOURNAL, encode_line
+from segctl.backends.parts import HISTORY
 from segctl.backends.root import STOPPED_HINT, RootObject
 from segctl.backends.sealing import NO_SEALING, NOTHING_UNSEALED, Sealer, UnsealedFiles
 from segctl.core.codec import DecodeError
@@ -40,7 +41,6 @@ from segctl.core.errors import OperationError, StateChanged, StateDamaged
 from segctl.core.scratch import process_scratch
 
 JOURNALS = "journals"
-HISTORY = "history"
 APPLIES = f"{HISTORY}/applies"
 
 WINDOW = 16
@@ -207,17 +207,15 @@ class RemoteJournals:
     def copy_archived(self, apply: ArchivedApply) -> None:
         """Add an archived apply of another place; its header is stored last."""
         journal_id = str(apply.header["id"])
-        if any(_id_of(name) == journal_id for name in self._history.archive_names()):
+        key = f"{APPLIES}/{apply.serial:08d}-{journal_id}"
+        if self._store.read(key) is not None:
             return
         self._check_lock()
         checksums = {DELTA: self._upload(_key(journal_id, DELTA), apply.delta)}
-        with suppress(WriteConflict):  # an earlier attempt stored it
-            self._store.write_new(_part_key(journal_id, 1), apply.files.read_log())
-        with suppress(WriteConflict):
-            self._store.write_new(
-                f"{APPLIES}/{apply.serial:08d}-{journal_id}",
-                encode_header(apply.header, checksums, self._sealer),
-            )
+        if log := apply.intact_log():
+            with suppress(WriteConflict):  # an earlier attempt stored it
+                self._store.write_new(_part_key(journal_id, 1), log)
+        self._store.write_new(key, encode_header(apply.header, checksums, self._sealer))
         self._history.refresh()
 
     def last_archived_serial(self) -> int:

@@ -22,14 +22,12 @@ from pathlib import Path
 
 from segctl.backends.base import EarlierHead, LatestHead, LockInfo, StoredHead
 from segctl.backends.journal import Journals
-from segctl.backends.parts import StateFiles, StateHead, StateLock
+from segctl.backends.parts import HISTORY, MEMBERS, StateFiles, StateHead, StateLock
 from segctl.backends.sealing import NO_SEALING, NOTHING_UNSEALED, Sealer, UnsealedFiles
 from segctl.core.disk import Disk, file_sha256, to_operation_error, translate_os_errors
 from segctl.core.errors import OperationError, StateChanged, StateDamaged, WrongState
 from segctl.state.codec import FILE_NAME, is_named, lineage_and_serial
 from segctl.state.model import FileRef
-
-MEMBERS, HISTORY = "members", "history"
 
 _HEAD, _MEMBER_FILE = "head", "member file"
 """What is sealed; see ``sealing.py``."""
@@ -337,7 +335,9 @@ class StoredState:
         self._lock.force(lock_id)
         with suppress(OperationError):  # the lock is broken all the same
             self.refresh()
-            self._journals.open(fence=True)
+            # Otherwise another run has taken the lock by now, and fenced the journal itself.
+            if self._lock.holder() is None:
+                self._journals.open(fence=True)
 
     def check_writable(self, *, needed_bytes: int) -> None:
         """Raise ``OperationError`` if the state cannot be written."""

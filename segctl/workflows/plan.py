@@ -54,8 +54,8 @@ def plan_workspace(
     """Compare the workspace with the state, and save the plan to ``out`` if given.
 
     Files whose content has not changed since their members were recorded are read only with
-    ``reread``. Takes no lock. A plan that is to be saved waits at most ``lock_timeout`` seconds
-    for an apply that is running, then raises ``StateLocked``. A guard that refuses the plan is
+    ``reread``. Takes no lock. With ``out``, waits at most ``lock_timeout`` seconds for an apply
+    that is running, then raises ``StateLocked``. A guard that refuses the plan is
     one of ``Plan.error_findings``, not an error.
     """
     desired = load_desired(context, variables)

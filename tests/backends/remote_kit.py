@@ -9,9 +9,10 @@ from typing import Any
 from segctl.backends.base import LockInfo
 from segctl.backends.file_cache import FileCache
 from segctl.backends.journal import Journal
-from segctl.backends.lease import LEASE_SECONDS, LeaseLock
+from segctl.backends.lease import LeaseLock
 from segctl.backends.remote import RemoteBackend
 from segctl.backends.root import RootObject
+from segctl.manifests.state_place import DEFAULT_LEASE_SECONDS
 from tests.backends.conftest import FakeClock
 from tests.backends.memory_store import MemoryStore
 
@@ -30,7 +31,7 @@ class Machine:
         clock: FakeClock,
         name: str,
         *,
-        lease_seconds: float = LEASE_SECONDS,
+        lease_seconds: float = DEFAULT_LEASE_SECONDS,
     ) -> None:
         self.folder = folder / name
         self.folder.mkdir()

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from segctl.backends.lease import LEASE_SECONDS
+from segctl.backends.journal import Journal
 from segctl.core.errors import OperationError, StateChanged, StateDamaged, StateLocked, WrongState
+from segctl.manifests.state_place import DEFAULT_LEASE_SECONDS
 from tests.backends.conftest import FakeClock
 from tests.backends.memory_store import MemoryStore, ignore
 from tests.backends.remote_kit import DONE, SENT, Machine
@@ -26,6 +27,11 @@ def second(store: MemoryStore, tmp_path: Path) -> Machine:
 
 
 @pytest.fixture
+def third(store: MemoryStore, tmp_path: Path) -> Machine:
+    return Machine(store, tmp_path, FakeClock(), "third")
+
+
+@pytest.fixture
 def dead(first: Machine) -> Machine:
     """A machine that took the lock and died: it neither renews nor releases it."""
     first.take_lock()
@@ -38,7 +44,7 @@ def test_a_lock_that_is_not_renewed_is_taken_over_after_its_lease(second: Machin
     start = second.clock.time
     with second.lock():
         waited = second.clock.time - start
-        assert LEASE_SECONDS <= waited <= LEASE_SECONDS + 2
+        assert DEFAULT_LEASE_SECONDS <= waited <= DEFAULT_LEASE_SECONDS + 2
         abandoned = second.backend.abandoned_lock()
         assert abandoned is not None
         assert abandoned.run == "https://ci.example/first"
@@ -47,7 +53,7 @@ def test_a_lock_that_is_not_renewed_is_taken_over_after_its_lease(second: Machin
 def test_a_lock_that_is_renewed_is_never_taken_over(first: Machine, second: Machine) -> None:
     with first.lock(timeout=0):
         second.clock.alarm = first.renew
-        with pytest.raises(StateLocked), second.lock(timeout=10 * LEASE_SECONDS):
+        with pytest.raises(StateLocked), second.lock(timeout=10 * DEFAULT_LEASE_SECONDS):
             pass
 
 
@@ -75,7 +81,7 @@ def test_a_holder_that_cannot_renew_stops_before_its_lock_can_be_taken(
         raise OperationError("the store does not answer")
 
     store.before = refuse
-    dead.clock.time += LEASE_SECONDS / 2 - 1
+    dead.clock.time += DEFAULT_LEASE_SECONDS / 2 - 1
     with pytest.raises(OperationError, match="does not answer"):
         dead.renew()
     dead.backend.check_lock()
@@ -85,7 +91,7 @@ def test_a_holder_that_cannot_renew_stops_before_its_lock_can_be_taken(
 
 
 def test_a_request_may_start_only_if_it_ends_before_the_lease(dead: Machine) -> None:
-    dead.clock.time += LEASE_SECONDS - dead.backend.max_request_seconds()
+    dead.clock.time += DEFAULT_LEASE_SECONDS - dead.backend.max_request_seconds()
     dead.backend.check_lock()
     dead.clock.time += 1
     with pytest.raises(StateChanged):
@@ -97,7 +103,7 @@ def test_a_holder_that_slept_through_its_lease_writes_nothing(
 ) -> None:
     journal = dead.create_journal()
     journal.append(SENT, durable=True)
-    dead.clock.time += 3 * LEASE_SECONDS
+    dead.clock.time += 3 * DEFAULT_LEASE_SECONDS
     with second.lock():
         assert second.backend.journals.open(fence=True)
         before = dict(store.objects)
@@ -140,6 +146,26 @@ def test_a_run_whose_lock_is_broken_stops_at_the_next_write_to_its_journal(
         journal.append(DONE, durable=True)
 
 
+def test_breaking_a_lock_does_not_stop_the_run_that_takes_it_next(
+    store: MemoryStore, first: Machine, second: Machine, third: Machine
+) -> None:
+    info = first.take_lock()
+    journals: list[Journal] = []
+
+    def take_it_next(action: str, key: str) -> None:
+        if (action, key) == ("write", "root.json"):
+            store.after = ignore
+            third.take_lock()
+            journals.append(third.create_journal())
+
+    store.after = take_it_next
+    second.backend.force_unlock(info.id)
+    [journal] = journals
+    journal.append(SENT, durable=True)
+    assert list(journal.records()) == [SENT]
+    third.release_lock()
+
+
 def test_a_write_that_was_carried_out_without_an_answer_is_recognized(
     store: MemoryStore, first: Machine
 ) -> None:
@@ -169,9 +195,8 @@ def test_a_root_that_somebody_removed_is_noticed_at_the_next_write(
 
 @pytest.mark.usefixtures("dead")
 def test_of_two_runs_that_take_over_the_lock_one_gets_it(
-    store: MemoryStore, second: Machine, tmp_path: Path
+    store: MemoryStore, second: Machine, third: Machine
 ) -> None:
-    third = Machine(store, tmp_path, FakeClock(), "third")
     taken: list[str] = []
 
     def third_is_faster(action: str, key: str) -> None:
@@ -264,4 +289,4 @@ def test_a_plan_can_wait_until_it_knows_whether_the_holder_lives(
     second.clock.alarm = lambda: None
     start = second.clock.time
     assert second.backend.living_holder() is None
-    assert second.clock.time - start >= LEASE_SECONDS
+    assert second.clock.time - start >= DEFAULT_LEASE_SECONDS

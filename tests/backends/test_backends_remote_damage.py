@@ -6,8 +6,10 @@ import pytest
 
 from segctl.backends.journal_lines import encode_line
 from segctl.backends.sealing import Sealer
+from segctl.backends.stored_state import head_version
 from segctl.core.errors import OperationError, StateDamaged
 from tests.backends.conftest import FakeClock
+from tests.backends.journal_kit import journals_in
 from tests.backends.memory_store import MemoryStore
 from tests.backends.remote_kit import DONE, SENT, Machine
 
@@ -161,3 +163,39 @@ def test_a_lease_of_absurd_length_ends_all_the_same(
     assert store.objects["root.json"] != data
     with second.lock():
         pass
+
+
+def test_a_damaged_object_of_a_run_that_died_does_not_become_the_head(
+    store: MemoryStore, first: Machine, second: Machine
+) -> None:
+    store.write_new(f"heads/{head_version(b'state')}.json", b"sta")
+    with first.lock():
+        first.write(b"state")
+    head = second.backend.read_head()
+    assert head is not None
+    assert head.data == b"state"
+
+
+@pytest.mark.parametrize("torn", [b'{"type":"se', b"\n\n", b""])
+def test_an_archived_log_with_lines_that_a_crash_damaged_can_be_moved_to_a_bucket(
+    tmp_path: Path, first: Machine, second: Machine, torn: bytes
+) -> None:
+    archive = tmp_path / "place"
+    archive.mkdir()
+    file = archive / "changes"
+    file.write_bytes(b"changes")
+    journal = journals_in(archive / "journal").create(
+        header={"id": "00ab"}, delta=file, batches=file
+    )
+    records = [SENT, DONE] if torn else []
+    journal.append_many(records, durable=True)
+    journal.archive(serial=3)
+    [log] = archive.rglob("log.jsonl")
+    log.write_bytes(log.read_bytes() + torn)
+    [apply] = journals_in(archive / "journal").archived()
+    with first.lock():
+        first.backend.journals.copy_archived(apply)
+        first.backend.journals.copy_archived(apply)
+    [moved] = second.backend.journals.archived()
+    assert (moved.serial, list(moved.records())) == (3, records)
+    assert moved.delta.read_bytes() == b"changes"
