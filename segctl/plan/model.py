@@ -172,6 +172,18 @@ class Finding:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Flow:
+    """Users who leave one segment and join another in the same plan, by address.
+
+    A user who leaves or joins several segments is counted in each pair.
+    """
+
+    leaves: str
+    joins: str
+    users: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Requests:
     """How many requests the plan needs.
 
@@ -208,6 +220,7 @@ class Plan:
     and ``commit`` say when and from what it was made; they do not count in a comparison of plans.
     For the rest of a plan that was applied in part, ``remaining`` counts the membership changes to
     send; ``changes`` are those of the whole plan. ``env_name`` is the environment, empty for none.
+    ``flows`` are the moves between segments, largest first, ``None`` if they were not counted.
     """
 
     lineage: str
@@ -239,6 +252,7 @@ class Plan:
     commit: str = field(default="", compare=False, metadata=OPTIONAL)
     remaining: int | None = field(default=None, metadata=OPTIONAL)
     env_name: str = field(default="", metadata=OPTIONAL)
+    flows: tuple[Flow, ...] | None = field(default=(), metadata=OPTIONAL)
 
     def count(self, *actions: Action) -> int:
         """Count the changes that have one of these actions."""
