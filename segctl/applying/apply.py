@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from segctl.backends.journal import Journal
@@ -20,7 +20,13 @@ from segctl.core.outcomes import Ledger
 from segctl.core.stop_signal import StopSignal
 from segctl.plan import codec as plan_codec
 from segctl.plan.model import Plan
-from segctl.session.advance import ApplyInfo, find_record, is_complete, record_source_facts
+from segctl.session.advance import (
+    ApplyInfo,
+    find_record,
+    is_complete,
+    record_approval,
+    record_source_facts,
+)
 from segctl.session.context import Context
 from segctl.session.loaded_state import write_head
 from segctl.session.locked_state import LockedState
@@ -94,7 +100,10 @@ class Apply:
     def _record_empty_plan(self) -> None:
         """Record what an empty plan shows: unchanged sources, and that no apply is unfinished."""
         loaded = self.locked.loaded
-        state = record_source_facts(loaded.state, self.bundle.plan)
+        plan, now = self.bundle.plan, self.context.clock.now()
+        state = record_source_facts(loaded.state, plan)
+        if plan.approved:
+            state = replace(state, approvals=record_approval(state, plan, now=now))
         if state.unfinished:
             state = state.next(unfinished=None)
         is_encrypted = state.sealed_with == self.locked.backend.key_id()

@@ -161,6 +161,25 @@ class Backend(Protocol):
     def read_earlier_head(self, name: str) -> EarlierHead:
         """Return an earlier head. If it is gone by now, the result says so; it is not an error."""
 
+    def keep_plan(self, digest: str, file: Path, *, until: float) -> None:
+        """Keep a copy of a saved plan under its digest; needs no lock.
+
+        ``file`` is as ``plan.file.save_plan`` wrote it, perhaps encrypted. It is an old plan after
+        the time ``until`` (seconds since 1970).
+        """
+
+    def fetch_plan(self, digest: str, target: Path) -> bool:
+        """Write the plan that is kept under ``digest`` to a new file; return whether there is one.
+
+        It is not checked: a plan is proved before it is used.
+        """
+
+    def old_plans(self, *, now: float) -> Sequence[str]:
+        """Return the names of the plans that are kept longer than they should be."""
+
+    def remove_plans(self, names: Sequence[str]) -> None:
+        """Remove plans that were kept."""
+
     def remove_garbage(self, *, heads: Sequence[str], files: Sequence[str]) -> None:
         """Remove earlier heads, then immutable files that no other head refers to.
 

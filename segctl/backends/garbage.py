@@ -18,7 +18,8 @@ Other processes may run at the same time, and this process may be killed. Why no
   run during the plan. Files never change, so what it has read is correct. If a file is gone, the
   plan notices that the head or the journal changed, and starts again
   (``session.load.read_stable``).
-- *A saved plan* contains its members, and an archived apply its changes.
+- *A saved plan* contains its members, and an archived apply its changes. Plans that are kept for
+  approval are removed by their age alone.
 - *A crash.* Earlier heads are removed, durably, before the first of their files. A crash in
   between leaves files that no head refers to, which the next collection removes. If a run was
   killed right after it replaced the head, the new head is flushed to the disk before any file of
@@ -26,6 +27,8 @@ Other processes may run at the same time, and this process may be killed. Why no
 - *An earlier head that cannot be read* may refer to any file, so nothing is removed as long as it
   is kept. It is removed when it is too old, like any other.
 """
+
+from dataclasses import replace
 
 from segctl.backends.base import Backend
 from segctl.core.codec import DecodeError
@@ -39,31 +42,35 @@ _HINT = (
 )
 
 
-def find_garbage(backend: Backend, limits: HistoryLimits) -> Garbage:
-    """Return what the state no longer needs; writes nothing.
+def find_garbage(backend: Backend, limits: HistoryLimits, *, now: float) -> Garbage:
+    """Return what the state no longer needs at the time ``now``; writes nothing.
 
-    Returns nothing while there is a journal. Raises ``StateDamaged`` if a head cannot be read.
+    While there is a journal, that is saved plans only. Raises ``StateDamaged`` if a head cannot be
+    read.
     """
+    plans = tuple(backend.old_plans(now=now))
     stored = backend.read_head()
     if stored is None or backend.journals.identity() is not None:
-        return Garbage()
+        return Garbage(plans=plans)
     current = state_codec.decode(stored.data).file_names()
-    return select_garbage(
+    garbage = select_garbage(
         backend.list_history(),
         lambda name: _files_of(backend, name),
         current=current | state_codec.referenced_files(stored.data),
         sizes=backend.file_sizes(),
         limits=limits,
     )
+    return replace(garbage, plans=plans)
 
 
-def collect(backend: Backend, limits: HistoryLimits) -> Garbage:
+def collect(backend: Backend, limits: HistoryLimits, *, now: float) -> Garbage:
     """Remove what the state no longer needs and return what was removed; needs the lock.
 
     Raises ``StateDamaged`` as ``find_garbage`` does, ``StateChanged`` if the lock was broken,
     ``OperationError`` if something cannot be removed.
     """
-    garbage = find_garbage(backend, limits)
+    garbage = find_garbage(backend, limits, now=now)
+    backend.remove_plans(garbage.plans)
     backend.remove_garbage(heads=garbage.heads, files=garbage.files)
     return garbage
 

@@ -5,6 +5,7 @@
     segctl.state.d/history/    earlier heads, named by serial and the start of their SHA-256;
                                applies/ has the archived journals; damaged-….json is a head
                                that could not be read when it was replaced
+    segctl.state.d/plans/      saved plans, named by their digest; removed after some time
     segctl.state.d/journal/    the journal of the running apply; see ``local_journals.py``
     segctl.state.d/scratch/    files being written; emptied when the lock is taken
     segctl.state.d/latest.json serial and revision of the latest head, written after the head
@@ -26,7 +27,7 @@ from segctl.backends.base import LatestHead, StoredHead
 from segctl.backends.holders import new_lock_id
 from segctl.backends.local_journals import LocalJournals
 from segctl.backends.local_lock import FileLock
-from segctl.backends.parts import HISTORY, MEMBERS
+from segctl.backends.parts import HISTORY, MEMBERS, PLANS
 from segctl.backends.sealing import NO_SEALING, Sealer, UnsealedFiles
 from segctl.backends.stored_state import StoredState, head_version
 from segctl.core.clock import Clock
@@ -41,7 +42,7 @@ MOVED = "moved.json"
 
 _LATEST = "latest.json"
 _TEMPORARY_HEAD = ".segctl.state.json."
-_PARTS = (MEMBERS, HISTORY, "journal", "scratch")
+_PARTS = (MEMBERS, HISTORY, PLANS, "journal", "scratch")
 
 
 class LocalBackend(StoredState):
@@ -210,6 +211,7 @@ class _LocalFiles:
         self._root = root
         self._folder = root / FOLDER
         self._members, self._history = self._folder / MEMBERS, self._folder / HISTORY
+        self._plans = self._folder / PLANS
         self._parts = [self._folder / part for part in _PARTS]
         self._lock = lock
         self._new_id = new_id
@@ -229,7 +231,7 @@ class _LocalFiles:
         with translate_os_errors(f"prepare {self._folder_name}"):
             for part in self._parts:
                 self._disk.ensure_folder(part)
-            self._ignore_in_git()
+            self._ignore_in_git(self._folder / "scratch" / f"gitignore.{self._new_id()}")
             self._remove_leftovers()
 
     def refresh(self) -> None:
@@ -291,6 +293,36 @@ class _LocalFiles:
             with self._lock.guarded():
                 self._disk.unlink(self._members / name)
 
+    def keep_plan(self, name: str, file: Path) -> None:
+        """Store a copy of a saved plan, by one rename."""
+        self._disk.ensure_folder(self._plans)
+        # Not in scratch/, which the next run that takes the lock empties.
+        temporary = self._plans / f".{name}.{self._new_id()}"
+        self._ignore_in_git(temporary)
+        try:
+            self._disk.copy_new(file, temporary)
+            self._disk.move(temporary, self._plans / name)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    def fetch_plan(self, name: str, target: Path) -> bool:
+        """Write a copy of a stored plan to a new file."""
+        try:
+            self._disk.copy_new(self._plans / name, target)
+        except FileNotFoundError:
+            return False
+        return True
+
+    def plan_names(self) -> Sequence[str]:
+        """Return the names of the stored plans, and of what killed runs left."""
+        return [path.name for path in self._plans.glob("*.segplan*")]
+
+    def remove_plans(self, names: Sequence[str]) -> None:
+        """Remove stored plans."""
+        for name in names:
+            with suppress(FileNotFoundError):
+                self._disk.unlink(self._plans / name)
+
     def scratch_folder(self) -> Path:
         """Return the folder for files being written; creates it if it is missing."""
         folder = self._folder / "scratch"
@@ -316,11 +348,10 @@ class _LocalFiles:
                 hint="Free some space, then run the same command again.",
             )
 
-    def _ignore_in_git(self) -> None:
+    def _ignore_in_git(self, temporary: Path) -> None:
         """Keep the folder out of git, even if the workspace has no .gitignore."""
         path = self._folder / ".gitignore"
         if not os.path.lexists(path):
-            temporary = self._folder / "scratch" / f"gitignore.{self._new_id()}"
             self._disk.replace(path, b"*\n", temporary=temporary)
 
     def _check_folders(self) -> None:

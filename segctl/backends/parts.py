@@ -10,12 +10,12 @@ from typing import Protocol
 
 from segctl.backends.base import LatestHead, LockInfo, StoredHead
 
-MEMBERS, HISTORY = "members", "history"
+MEMBERS, HISTORY, PLANS = "members", "history", "plans"
 """The folders of a state, in every place."""
 
 
 class StateFiles(Protocol):
-    """The immutable files of a state, in its folders ``members`` and ``history``.
+    """The files of a state, in its folders ``members``, ``history`` and ``plans``.
 
     Methods raise ``OperationError``. A name is one of ``FILE_NAME`` or of an earlier head.
     ``is_local`` is true if ``fetch`` costs nothing.
@@ -58,6 +58,18 @@ class StateFiles(Protocol):
 
     def remove_members(self, names: Sequence[str]) -> None:
         """Remove member files."""
+
+    def keep_plan(self, name: str, file: Path) -> None:
+        """Store a copy of a saved plan; needs no lock."""
+
+    def fetch_plan(self, name: str, target: Path) -> bool:
+        """Write a stored plan to a new file; return whether it exists."""
+
+    def plan_names(self) -> Sequence[str]:
+        """Return the names of the files in the folder ``plans``, in any order."""
+
+    def remove_plans(self, names: Sequence[str]) -> None:
+        """Remove files from the folder ``plans``."""
 
     def scratch_folder(self) -> Path:
         """Return a folder from which ``add`` is cheap; creates it if it is missing."""

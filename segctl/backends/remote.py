@@ -5,6 +5,7 @@
     members/              immutable files, named by the SHA-256 of their bytes
     history/              earlier heads, named by serial and the start of their SHA-256
     history/applies/      the headers of archived journals
+    plans/                saved plans, named by their digest; removed after some time
     probe/                an empty object while a run checks that it may write
     journals/             the files of journals, by the id of the apply; see ``remote_journals.py``
 
@@ -24,7 +25,7 @@ from segctl.backends.byte_store import ByteStore, WriteConflict
 from segctl.backends.file_cache import FileCache
 from segctl.backends.holders import new_lock_id
 from segctl.backends.lease import LeaseLock
-from segctl.backends.parts import HISTORY, MEMBERS
+from segctl.backends.parts import HISTORY, MEMBERS, PLANS
 from segctl.backends.remote_journals import HistoryListing, RemoteJournals, find_orphan
 from segctl.backends.root import ROOT, RootObject
 from segctl.backends.sealing import NO_SEALING, Sealer, UnsealedFiles
@@ -255,6 +256,22 @@ class _RemoteFiles:
         """Remove member files."""
         self._root.confirm()
         self._store.delete([f"{MEMBERS}/{name}" for name in names])
+
+    def keep_plan(self, name: str, file: Path) -> None:
+        """Upload a saved plan."""
+        self._store.upload(f"{PLANS}/{name}", file)
+
+    def fetch_plan(self, name: str, target: Path) -> bool:
+        """Download a stored plan to a new file."""
+        return self._store.download(f"{PLANS}/{name}", target)
+
+    def plan_names(self) -> Sequence[str]:
+        """Return the names of the stored plans."""
+        return [key.removeprefix(f"{PLANS}/") for key in self._store.list(PLANS)]
+
+    def remove_plans(self, names: Sequence[str]) -> None:
+        """Remove stored plans."""
+        self._store.delete([f"{PLANS}/{name}" for name in names])
 
     def scratch_folder(self) -> Path:
         """Return the folder for files being written, which ends with this process."""

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from segctl.backends.base import EarlierHead, LatestHead, LockInfo, StoredHead
 from segctl.backends.journal import Journals
-from segctl.backends.parts import HISTORY, MEMBERS, StateFiles, StateHead, StateLock
+from segctl.backends.parts import HISTORY, MEMBERS, PLANS, StateFiles, StateHead, StateLock
 from segctl.backends.sealing import NO_SEALING, NOTHING_UNSEALED, Sealer, UnsealedFiles
 from segctl.core.disk import Disk, file_sha256, to_operation_error, translate_os_errors
 from segctl.core.errors import OperationError, StateChanged, StateDamaged, WrongState
@@ -31,6 +31,9 @@ from segctl.state.model import FileRef
 
 _HEAD, _MEMBER_FILE = "head", "member file"
 """What is sealed; see ``sealing.py``."""
+
+_KEPT_PLAN = re.compile(r"[0-9a-f]{64}-([0-9]{10,})\.segplan")
+"""The name of a saved plan: its digest, and until when it is kept, in seconds since 1970."""
 
 _EARLIER_HEAD = re.compile(r"[0-9]{8,}-[0-9a-f]{8}\.json")
 
@@ -278,6 +281,30 @@ class StoredState:
             return EarlierHead(name=name, serial=serial, stored=data, problem=error.message)
         return EarlierHead(name=name, serial=serial, data=head, stored=data, until=until)
 
+    def keep_plan(self, digest: str, file: Path, *, until: float) -> None:
+        """Keep a copy of a saved plan under its digest; needs no lock."""
+        self._files.create()
+        with translate_os_errors(f"write to {self._folder_name}/{PLANS}"):
+            self._files.keep_plan(f"{_hexadecimal(digest)}-{int(until):010}.segplan", file)
+
+    def fetch_plan(self, digest: str, target: Path) -> bool:
+        """Write the plan that is kept under ``digest`` to a new file."""
+        with translate_os_errors(f"read from {self._folder_name}/{PLANS}"):
+            names = (name for name in self._files.plan_names() if _KEPT_PLAN.fullmatch(name))
+            kept = sorted(name for name in names if name.startswith(_hexadecimal(digest)))
+            return bool(kept) and self._files.fetch_plan(kept[-1], target)
+
+    def old_plans(self, *, now: float) -> Sequence[str]:
+        """Return the names of the plans that are kept longer than they should be."""
+        with translate_os_errors(f"list {self._folder_name}/{PLANS}"):
+            found = [_KEPT_PLAN.search(name) for name in self._files.plan_names()]
+            return sorted(match.string for match in found if match and float(match[1]) < now)
+
+    def remove_plans(self, names: Sequence[str]) -> None:
+        """Remove plans that were kept."""
+        with translate_os_errors(f"remove old plans from {self._folder_name}"):
+            self._files.remove_plans(names)
+
     def remove_garbage(self, *, heads: Sequence[str], files: Sequence[str]) -> None:
         """Remove earlier heads, then files that no other head refers to."""
         with translate_os_errors(f"remove old files from {self._folder_name}"):
@@ -397,6 +424,10 @@ def head_version(data: bytes) -> str:
 def _earlier_head_name(serial: int, digest: str) -> str:
     """Return the file name of an earlier head: its serial and the start of its SHA-256."""
     return f"{serial:08d}-{digest[:8]}.json"
+
+
+def _hexadecimal(digest: str) -> str:
+    return digest.removeprefix("sha256:")
 
 
 def _serial_of(name: str) -> int:

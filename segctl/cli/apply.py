@@ -12,6 +12,12 @@ from segctl.core.errors import WrongUsage
 @click.command("apply", epilog="Example: segctl apply gold.segplan")
 @click.argument("file", metavar="[FILE]", required=False, type=options.Given())
 @options.auto_approve
+@click.option(
+    "--approved",
+    metavar="PLAN",
+    type=options.Given(),
+    help="Plan from today's data, and apply it if it is this approved plan or a part of it.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Stream JSON objects, one per line.")
 @options.targets
 @options.reread
@@ -25,6 +31,7 @@ def command(
     *,
     file: str | None,
     auto_approve: bool,
+    approved: str | None,
     as_json: bool,
     targets: tuple[str, ...],
     reread: bool,
@@ -34,22 +41,40 @@ def command(
 ) -> int:
     """Change CleverTap's segments to what is declared.
 
-    Plans and asks for confirmation, or applies FILE, a plan saved by `segctl plan
-    --out`, exactly as it was reviewed. Ctrl-C finishes the requests in flight; run
-    the same command again to continue. Needs CLEVERTAP_ACCOUNT_ID and
-    CLEVERTAP_PASSCODE in the environment.
+    Plans and asks for confirmation, or applies FILE, a saved plan, exactly as it was
+    reviewed: a file of `segctl plan --out`, or the digest of a plan that is kept with
+    the state. With --approved, plans from today's data, and applies what is left of the
+    approved plan; what goes beyond it and its tolerance is refused (exit 4). Ctrl-C
+    finishes the requests in flight; run the same command again to continue. Needs
+    CLEVERTAP_ACCOUNT_ID and CLEVERTAP_PASSCODE in the environment.
     """
     if file and (targets or screen.variables or reread):
         raise WrongUsage("a saved plan is applied as it is, without --target, --reread or --var")
-    approved = auto_approve or file is not None
+    if file and approved:
+        raise WrongUsage(
+            "a plan is either applied as it is, or the approval for today's plan",
+            hint="Leave FILE or --approved out.",
+        )
+    if approved and targets:
+        raise WrongUsage("the approved plan says which segments it is for; leave --target out")
+    asks = not (auto_approve or file or approved)
+    saved = options.saved_plan(screen, file)
+    approval = options.saved_plan(screen, approved)
     if as_json:
-        if not approved:
+        if asks:
             raise WrongUsage("--json cannot ask; add --auto-approve or the FILE of a saved plan")
-        run: Run = JsonRun(screen, verb="apply", saved=file)
+        run: Run = JsonRun(screen, verb="apply", saved=saved, approved=approval)
     else:
-        if not approved:
+        if asks:
             check_can_ask("apply")
-        run = Run(screen, verb="apply", asks=not approved, saved=file, identities=identities)
+        run = Run(
+            screen,
+            verb="apply",
+            asks=asks,
+            saved=saved,
+            approved=approval,
+            identities=identities,
+        )
     return run.go(
         targets=targets,
         destroy=False,

@@ -16,6 +16,7 @@ from segctl.plan.model import Plan
 from segctl.render import phrases, report, stream
 from segctl.render.style import escaped
 from segctl.workflows.apply import apply_workspace
+from segctl.workflows.saved_plans import SavedPlanName
 
 _CANCELLED = 1
 
@@ -29,7 +30,8 @@ class Run:
         *,
         verb: str,
         asks: bool,
-        saved: str | None,
+        saved: SavedPlanName | None = None,
+        approved: SavedPlanName | None = None,
         identities: str | None,
         progress: Progress | None = None,
     ) -> None:
@@ -37,6 +39,7 @@ class Run:
         self._verb = verb
         self._asks = asks
         self._saved = saved
+        self._approved = approved
         self._identities = identities
         self._progress = progress or for_people(screen, time.monotonic)
         self._place = ""
@@ -57,7 +60,8 @@ class Run:
             try:
                 applied = apply_workspace(
                     self._screen.context(),
-                    file=self._screen.path(self._saved) if self._saved else None,
+                    saved=self._saved,
+                    approved=self._approved,
                     variables=self._screen.variables,
                     targets=targets,
                     destroy=destroy,
@@ -96,7 +100,7 @@ class Run:
     def _show(self, plan: Plan) -> None:
         style = self._screen.out_style
         if self._saved and not plan.is_empty:
-            lines = phrases.saved_plan_lines(plan, escaped(self._saved))
+            lines = phrases.saved_plan_lines(plan, escaped(self._saved.text))
             self._screen.out("".join(f"{line}\n" for line in lines))
             return
         mode = identities_mode(self._identities, view="text")
@@ -120,10 +124,23 @@ class Run:
 class JsonRun(Run):
     """An apply that streams JSON objects and never asks."""
 
-    def __init__(self, screen: Screen, *, verb: str, saved: str | None) -> None:
+    def __init__(
+        self,
+        screen: Screen,
+        *,
+        verb: str,
+        saved: SavedPlanName | None = None,
+        approved: SavedPlanName | None = None,
+    ) -> None:
         self._stream = JsonLines(screen.out, time.time, time.monotonic)
         super().__init__(
-            screen, verb=verb, asks=False, saved=saved, identities=None, progress=self._stream
+            screen,
+            verb=verb,
+            asks=False,
+            saved=saved,
+            approved=approved,
+            identities=None,
+            progress=self._stream,
         )
 
     def go(

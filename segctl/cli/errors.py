@@ -9,6 +9,7 @@ from segctl.cli.screen import Screen
 from segctl.cli.source_lines import source_lines
 from segctl.core.errors import (
     AppliedInPart,
+    BeyondApproval,
     GuardRefused,
     Interrupted,
     InvalidInput,
@@ -18,6 +19,7 @@ from segctl.core.errors import (
     WrongUsage,
 )
 from segctl.render import diagnostics, text
+from segctl.render.approval_view import check_lines
 from segctl.render.grouping import group_findings
 from segctl.render.style import escaped
 
@@ -29,6 +31,7 @@ INTERRUPTED = 130
 _CODES: dict[type[SegctlError], int] = {
     AppliedInPart: 3,
     StalePlan: 4,
+    BeyondApproval: 4,
     StateLocked: 5,
     GuardRefused: 6,
     WrongUsage: USAGE,
@@ -78,6 +81,8 @@ def _explain(error: SegctlError, screen: Screen) -> None:
             for line in text.finding_lines(found, style=style)
         )
         screen.err("".join(f"{line}\n" for line in lines))
+    if isinstance(error, BeyondApproval):
+        screen.err("".join(f"{line}\n" for line in check_lines(error.check, style=style)))
     screen.err(f"{_heading(screen)} {_multiline(error.message)}\n")
     if error.hint and not _told(error):
         screen.err(f"  {_multiline(error.hint)}\n")

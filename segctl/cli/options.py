@@ -3,13 +3,16 @@
 import re
 import sys
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from segctl.cli.screen import Screen
 from segctl.core.resources import parse_size
 from segctl.render.phrases import Identities
+
+if TYPE_CHECKING:
+    from segctl.workflows.saved_plans import SavedPlanName
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -96,6 +99,24 @@ def limits(function: F) -> F:
     for option in reversed(_ROOM):
         function = option(function)
     return function
+
+
+def saved_plan(screen: Screen, text: str | None) -> "SavedPlanName | None":
+    """Return the saved plan that is named on the command line: a file, or a digest.
+
+    Raises ``WrongUsage`` for what is not a whole digest.
+    """
+    from segctl.workflows.saved_plans import (  # noqa: PLC0415 - --help names no plan
+        DIGEST_PREFIX,
+        SavedPlanName,
+        parse_plan_digest,
+    )
+
+    if text is None:
+        return None
+    if text.startswith(DIGEST_PREFIX):
+        return SavedPlanName(text=text, digest=parse_plan_digest(text))
+    return SavedPlanName(text=text, file=screen.path(text))
 
 
 lock_timeout = click.option(

@@ -6,10 +6,11 @@ from segctl.cli import options
 from segctl.cli.common import common
 from segctl.cli.screen import Screen
 from segctl.cli.views import FORMATS, plan_view
+from segctl.core.approval import APPROVAL_DAYS
 from segctl.plan.model import Plan
 from segctl.render.report import unfinished_line
 from segctl.render.style import escaped
-from segctl.workflows.plan import plan_workspace
+from segctl.workflows.plan import PlanResult, plan_workspace
 
 NO_CHANGES = 0
 CHANGES = 2
@@ -22,6 +23,11 @@ REFUSED = 6
     metavar="FILE",
     type=options.Given(),
     help="Save the plan, to apply exactly this plan later.",
+)
+@click.option(
+    "--save",
+    is_flag=True,
+    help="Keep the plan with the state, to be approved and applied by its digest.",
 )
 @click.option(
     "--format", "view", type=click.Choice(FORMATS), default="text", help="How to print the plan."
@@ -38,6 +44,7 @@ def command(
     screen: Screen,
     *,
     out: str | None,
+    save: bool,
     view: str,
     detailed_exitcode: bool,
     targets: tuple[str, ...],
@@ -58,6 +65,7 @@ def command(
         destroy=destroy,
         reread=reread,
         out=screen.path(out) if out else None,
+        save=save,
         lock_timeout=lock_timeout,
     )
     mode = options.identities_mode(identities, view=view)
@@ -67,14 +75,29 @@ def command(
         holder = planned.running
         running = f"process {holder.pid}, {holder.who}" if holder else ""
         screen.err(unfinished_line(planned.recovered, running=running) + "\n")
-    if out and not planned.plan.error_findings:
-        screen.err(_saved(out))
+    if planned.plan.error_findings:
+        if save:
+            screen.err("\nThe plan is not kept: it is refused, so nobody can approve it.\n")
+    elif out or save:
+        screen.err("\n" + _saved_lines(planned, out))
     return _exit_code(planned.plan, detailed=detailed_exitcode)
 
 
-def _saved(out: str) -> str:
-    name = escaped(out)
-    return f"\nSaved the plan to {name}. To apply exactly this:\n  segctl apply {name}\n"
+def _saved_lines(planned: PlanResult, out: str | None) -> str:
+    lines = []
+    if out:
+        name = escaped(out)
+        lines += [f"Saved the plan to {name}. To apply exactly this:", f"  segctl apply {name}"]
+    digest = planned.plan.digest
+    if planned.is_kept:
+        lines += [
+            f"Kept the plan with the state for {APPROVAL_DAYS} days. To apply it, or what is left:",
+            f"  segctl apply {digest}",
+            f"  segctl apply --approved {digest}",
+        ]
+    if planned.keep_problem:
+        lines.append(f"The plan is not kept with the state: {escaped(planned.keep_problem)}")
+    return "".join(f"{line}\n" for line in lines)
 
 
 def _exit_code(plan: Plan, *, detailed: bool) -> int:

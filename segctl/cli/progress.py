@@ -10,6 +10,7 @@ from segctl.cli.screen import Screen
 from segctl.core.events import (
     ApplyEnded,
     ApplyStarted,
+    ApprovalChecked,
     CreateDone,
     Event,
     RateLimited,
@@ -19,6 +20,7 @@ from segctl.core.events import (
     StateNamed,
 )
 from segctl.render import report, stream
+from segctl.render.approval_view import check_lines
 from segctl.render.phrases import format_count, format_duration, format_number
 
 EVERY_SECONDS = 10.0
@@ -85,6 +87,8 @@ class Lines:
                 self._say(report.recovered_line(event) + "\n")
             case StateNamed():
                 self._say(report.named_line(event) + "\n")
+            case ApprovalChecked():
+                self._say("".join(f"{line}\n" for line in check_lines(event.check)))
             case ApplyStarted():
                 self._next = self._monotonic() + EVERY_SECONDS
             case Settling():
@@ -138,6 +142,8 @@ class Bar:
                 self._print(report.recovered_line(event))
             case StateNamed():
                 self._print(report.named_line(event))
+            case ApprovalChecked():
+                self._print("\n".join(check_lines(event.check)))
             case Settling():
                 self._print(settling_line(event))
             case CreateDone():

@@ -8,7 +8,7 @@ from segctl.cli.screen import Screen
 from segctl.cli.views import FORMATS, plan_view
 from segctl.core.errors import WrongUsage
 from segctl.render import state_view
-from segctl.workflows.plan import read_saved_plan
+from segctl.workflows.saved_plans import read_saved_plan
 from segctl.workflows.state import read_state
 
 
@@ -22,11 +22,11 @@ from segctl.workflows.state import read_state
 def command(screen: Screen, *, file: str | None, view: str, identities: str | None) -> None:
     """Show a saved plan, or the state.
 
-    FILE is a plan that `segctl plan --out` saved. Without it, the state is shown,
-    as text or JSON.
+    FILE is a plan that `segctl plan --out` saved, or the digest of one that is kept
+    with the state. Without it, the state is shown, as text or JSON.
     """
-    if file:
-        plan = read_saved_plan(screen.context(), screen.path(file))
+    if name := options.saved_plan(screen, file):
+        plan = read_saved_plan(screen.context(), name)
         mode = options.identities_mode(identities, view=view)
         screen.out(plan_view(plan, view=view, identities=mode, style=screen.out_style))
         return

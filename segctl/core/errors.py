@@ -7,6 +7,7 @@
     │   ├── CredentialsRefused  the service does not accept the account or the passcode
     │   ├── WrongAccount        the state belongs to another account or host
     │   ├── StalePlan           the saved plan no longer fits
+    │   │   └── BeyondApproval  today's plan is more than what was approved
     │   ├── StateLocked         another run holds the lock of the state
     │   ├── StateDamaged        the state cannot be read or contradicts itself
     │   ├── StateChanged        another run replaced the head
@@ -64,6 +65,14 @@ class WrongAccount(OperationError):
 
 class StalePlan(OperationError):
     """A saved plan does not fit the current account, state or manifests."""
+
+
+class BeyondApproval(StalePlan):
+    """Today's plan is more than the approved one; ``check`` is an ``ApprovalCheck``."""
+
+    def __init__(self, message: str, *, check: Any, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.check = check
 
 
 class StateLocked(OperationError):

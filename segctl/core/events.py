@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from segctl.core.approval import ApprovalCheck
 from segctl.core.outcomes import Outcome
 
 
@@ -19,6 +20,13 @@ class StateNamed:
     """The state was named in ``file``, which is made to be committed."""
 
     file: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ApprovalChecked:
+    """Today's plan was compared with the approved one, and may be applied."""
+
+    check: ApprovalCheck
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +96,14 @@ class ApplyEnded:
 
 
 ApplyEvent = (
-    Recovered | ApplyStarted | Settling | CreateDone | RequestDone | RateLimited | ApplyEnded
+    Recovered
+    | ApprovalChecked
+    | ApplyStarted
+    | Settling
+    | CreateDone
+    | RequestDone
+    | RateLimited
+    | ApplyEnded
 )
 """What an apply does."""
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import duckdb
 
+from segctl.core.approval import PairCounts
 from segctl.core.errors import StateDamaged
 from segctl.core.holdout import Holdout
 from segctl.core.identity import Kind, SetDigest
@@ -19,6 +20,7 @@ from segctl.core.outcomes import Ledger
 from segctl.core.rejects import Rejects
 from segctl.engine import batches, delta, duckdb_errors, fold, member_queries, sql
 from segctl.engine.compare import Load, compare
+from segctl.engine.compare_plans import compare_changes
 from segctl.engine.load_stats import add_first_rows, stats_from_comparison
 from segctl.engine.match_restrictions import count_added
 from segctl.engine.model import (
@@ -293,6 +295,13 @@ class DuckEngine:
     def prove_saved_plan(self, files: SavedPlanFiles) -> SavedPlanFacts:
         """Return what the files of a saved plan contain. Raises ``SavedPlanError``."""
         return prove_files(self._db, files)
+
+    @translate_resource_errors
+    def compare_changes(
+        self, approved: tuple[Path, Sequence[str]], sent: tuple[Path, Sequence[str]] | None
+    ) -> Mapping[tuple[str, str], PairCounts]:
+        """Count the changes of two saved deltas by the key of the segment and the action."""
+        return compare_changes(self._db, approved, sent)
 
     # OutcomeFolder
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from segctl.core.approval import PairCounts
 from segctl.core.holdout import Holdout
 from segctl.core.identity import Kind, SetDigest
 from segctl.core.normalize import Normalization
@@ -136,12 +137,21 @@ class RequestPacker(Protocol):
 
 
 class PlanProver(Protocol):
-    """Proves the files of a saved plan."""
+    """Proves the files of a saved plan, and compares them with those of another plan."""
 
     def prove_saved_plan(self, files: SavedPlanFiles) -> SavedPlanFacts:
         """Return what the files contain; raises ``SavedPlanError``.
 
         The batches then send exactly the delta.
+        """
+
+    def compare_changes(
+        self, approved: tuple[Path, Sequence[str]], sent: tuple[Path, Sequence[str]] | None
+    ) -> Mapping[tuple[str, str], PairCounts]:
+        """Count the changes of two saved deltas by the key of the segment and the action.
+
+        Each is the file of a delta, and the keys of its targets; ``None`` is an empty one. The
+        actions are ADD and REMOVE.
         """
 
 

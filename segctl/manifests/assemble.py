@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from segctl.core.address import segment_address
+from segctl.core.approval import ApprovalTolerance
 from segctl.core.diagnostics import Location, Severity
 from segctl.core.holdout import Holdout
 from segctl.core.identity import Kind
@@ -93,6 +94,9 @@ def _settings(project: ProjectDocument, base_url: str) -> desired.ProjectSetting
         counting=provider.counting,
         max_refused_percent=provider.max_refused_percent,
         max_destroys=spec.guards.max_destroys,
+        approval=ApprovalTolerance(
+            percent=spec.approval.tolerance_percent, members=spec.approval.tolerance_members
+        ),
         retry_after_days=spec.rejects.retry_after_days,
         allowed_folders=tuple(spec.allow_folders),
         patterns=_kind_patterns(spec),

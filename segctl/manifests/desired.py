@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from segctl.core.approval import ApprovalTolerance
 from segctl.core.diagnostics import Location, Severity
 from segctl.core.holdout import Holdout
 from segctl.core.identity import Kind
@@ -299,6 +300,7 @@ class ProjectSettings:
     counting: Literal["strict", "distinct"] = "strict"
     max_refused_percent: float = 25.0
     max_destroys: int = 5
+    approval: ApprovalTolerance = ApprovalTolerance()
     retry_after_days: float | None = None
     allowed_folders: tuple[str, ...] = ()
     connections: Mapping[str, Connection] = field(default_factory=dict)

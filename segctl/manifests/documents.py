@@ -175,6 +175,22 @@ class ProjectGuards(Section):
     )
 
 
+class ApprovalSettings(Section):
+    """How far data may move on after a plan was approved, in each segment and direction.
+
+    Where both limits are set, both hold. The approved plan keeps them as they were.
+    """
+
+    tolerance_percent: Omittable[Percent] = Field(
+        default=None,
+        description="Membership changes beyond the approved ones, as a share of the segment's "
+        "members before or after the approved plan, whichever are more.",
+    )
+    tolerance_members: Omittable[Count] = Field(
+        default=None, description="The number of membership changes beyond the approved ones."
+    )
+
+
 class RejectSettings(Section):
     """What to do with memberships that CleverTap refused."""
 
@@ -228,6 +244,9 @@ class EnvironmentSpec(Section):
     guards: ProjectGuards = Field(
         default=ProjectGuards(), description="Fields of spec.guards for this environment."
     )
+    approval: ApprovalSettings = Field(
+        default=ApprovalSettings(), description="Fields of spec.approval for this environment."
+    )
 
 
 class ProjectSpec(Section):
@@ -240,6 +259,10 @@ class ProjectSpec(Section):
     )
     guards: ProjectGuards = Field(
         default=ProjectGuards(), description="Limits on how much one plan may change."
+    )
+    approval: ApprovalSettings = Field(
+        default=ApprovalSettings(),
+        description="What `segctl apply --approved` sends beyond the approved plan.",
     )
     rejects: RejectSettings = Field(
         default=RejectSettings(), description="Memberships that CleverTap refused."

@@ -11,7 +11,7 @@ from segctl.core.suggestions import did_you_mean
 from segctl.manifests.state_place import check_state_place, is_nested, normalized_place
 from segctl.manifests.yaml_tree import Document, Map, Value, lookup
 
-MERGED = ("provider", "guards", "variables")
+MERGED = ("provider", "guards", "approval", "variables")
 """The fields of an environment that are merged with those of the Project, field by field."""
 
 _HOSTS = frozenset(("region", "baseUrl"))

@@ -12,8 +12,14 @@ from segctl.core.codec import DecodeError, from_plain, to_plain
 from segctl.core.errors import OperationError, StalePlan
 from segctl.plan.model import Plan
 
-VERSION = 2
-"""The format version of a saved plan. Raise it when the shape or the meaning changes."""
+VERSION = 3
+"""The format version of a saved plan. Raise it when the shape or the meaning changes.
+
+In version 2, the digest did not cover what an approval allows and what is recorded of sources.
+"""
+
+_OLDEST_OF_JOURNALS = 2
+"""The oldest version that a journal may have. Only what was sent is read from it."""
 
 _HINT = "Make a new plan with `segctl plan --out FILE`."
 
@@ -30,14 +36,24 @@ def decode(document: Mapping[str, Any]) -> Plan:
     for a document that is not a plan.
     """
     check_version(document)
+    return _decode_fields(document)
+
+
+def decode_of_journal(document: Mapping[str, Any]) -> Plan:
+    """Return the plan of an apply, which an older segctl may have begun; raises as ``decode``."""
+    check_version(document, oldest=_OLDEST_OF_JOURNALS)
+    return _decode_fields(document)
+
+
+def _decode_fields(document: Mapping[str, Any]) -> Plan:
     try:
         return from_plain(Plan, document.get("plan"))
     except DecodeError as error:
         raise OperationError(f"the saved plan cannot be read: {error}", hint=_HINT) from error
 
 
-def check_version(document: Mapping[str, Any]) -> None:
-    """Raise the errors of ``decode`` unless the document has the current format version."""
+def check_version(document: Mapping[str, Any], *, oldest: int = VERSION) -> None:
+    """Raise the errors of ``decode`` unless the document has a format from ``oldest`` on."""
     version, writer = document.get("version"), document.get("segctl_version")
     if not isinstance(version, int) or isinstance(version, bool):
         raise OperationError("this is not a saved plan of segctl: it has no version", hint=_HINT)
@@ -47,5 +63,5 @@ def check_version(document: Mapping[str, Any]) -> None:
             f"this is segctl {__version__}, which reads format {VERSION}",
             hint=f"Upgrade segctl to {writer} or newer, or make a new plan.",
         )
-    if version < VERSION:
+    if version < oldest:
         raise StalePlan(f"the plan was saved by an older segctl ({writer})", hint=_HINT)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal
 
+from segctl.core.approval import ApprovalTolerance
 from segctl.core.codec import OPTIONAL
 from segctl.core.diagnostics import Severity
 from segctl.core.fingerprints import SourceCounts
@@ -100,7 +101,8 @@ class Change:
     ``before`` and ``after`` are the recorded and the declared attributes, ``None`` if the
     segment is not recorded or not declared. ``target`` is the index in ``Plan.targets`` of
     the segment that gets the members, and ``old_target``, for a replace, the index of the
-    segment that is emptied. A segment that is only forgotten has no target.
+    segment that is emptied. A segment that is only forgotten has no target. ``definition`` is the
+    digest of how its members are computed, empty if it is not declared.
     """
 
     address: str
@@ -113,6 +115,7 @@ class Change:
     sample: Sample = Sample()
     target: int | None = None
     old_target: int | None = None
+    definition: str = field(default="", metadata=OPTIONAL)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -221,6 +224,9 @@ class Plan:
     For the rest of a plan that was applied in part, ``remaining`` counts the membership changes to
     send; ``changes`` are those of the whole plan. ``env_name`` is the environment, empty for none.
     ``flows`` are the moves between segments, largest first, ``None`` if they were not counted.
+    ``tolerance`` is how far a later plan may go beyond this one if it is approved, and
+    ``rules_digest`` the digest of all rules. ``approved`` is the digest of the approved plan that
+    this one is applied for, empty if there is none.
     """
 
     lineage: str
@@ -253,6 +259,9 @@ class Plan:
     remaining: int | None = field(default=None, metadata=OPTIONAL)
     env_name: str = field(default="", metadata=OPTIONAL)
     flows: tuple[Flow, ...] | None = field(default=(), metadata=OPTIONAL)
+    tolerance: ApprovalTolerance = field(default=ApprovalTolerance(), metadata=OPTIONAL)
+    rules_digest: str = field(default="", metadata=OPTIONAL)
+    approved: str = field(default="", compare=False, metadata=OPTIONAL)
 
     def count(self, *actions: Action) -> int:
         """Count the changes that have one of these actions."""

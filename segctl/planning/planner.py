@@ -10,6 +10,7 @@ from typing import Literal
 
 from segctl import __version__
 from segctl.core.ci import is_pull_request
+from segctl.core.codec import to_plain
 from segctl.core.diagnostics import Severity
 from segctl.engine.model import PackingSummary, RecordedFiles, TargetDiff
 from segctl.engine.protocols import Engine
@@ -34,6 +35,7 @@ from segctl.plan.model import (
     Target,
 )
 from segctl.planning.compare import Comparison, ComparisonResult, compare_nothing
+from segctl.planning.definitions import rules_digest, segment_definitions
 from segctl.planning.load import SourceInput, find_sources
 from segctl.planning.restrictions import KnownRestrictions, find_known_restrictions
 from segctl.planning.scope import PlanScope, build_scope
@@ -150,7 +152,7 @@ def build_plan(
         restrictions=restrictions,
     ).run(selection, context)
     guarded = [_guarded_change(segment, comparison.diffs) for segment in segments]
-    changes = tuple(item.change for item in guarded)
+    changes = _with_definitions((item.change for item in guarded), segment_definitions(desired))
     plan = _assemble_plan(
         desired,
         state,
@@ -298,6 +300,15 @@ def _guarded_change(segment: _PlannedSegment, diffs: Mapping[int, TargetDiff]) -
     )
 
 
+def _with_definitions(
+    changes: Iterable[Change], definitions: Mapping[str, str]
+) -> tuple[Change, ...]:
+    return tuple(
+        replace(change, definition=definitions[change.address]) if change.after else change
+        for change in changes
+    )
+
+
 def _diff_of(
     target_index: int | None, record: SegmentRecord | None, diffs: Mapping[int, TargetDiff]
 ) -> TargetDiff:
@@ -392,6 +403,8 @@ def _assemble_plan(
         targets=targets,
         findings=tuple(sorted(findings, key=_finding_order)),
         max_destroys=project.max_destroys,
+        tolerance=project.approval,
+        rules_digest=rules_digest(desired),
         settle_seconds=project.settle_seconds,
         max_refused_percent=project.max_refused_percent,
         counting=project.counting,
@@ -439,16 +452,30 @@ def with_requests(plan: Plan, packing: PackingSummary) -> Plan:
 def plan_digest(plan: Plan, delta_digest: str) -> str:
     """Return the SHA-256 of what the plan does, and of what it was made from.
 
-    Packing, the wording of reasons and findings do not count, except those that refuse the plan.
+    Everything that is sent counts, and what is recorded of it, and what an approval allows: who
+    approves a digest approves all of that. Packing, the wording of reasons and findings do not
+    count, except those that refuse the plan; nor what depends on which sources had to be read.
     """
     content = {
         "account": plan.account,
         "host": plan.host,
+        "environment": plan.env_name,
         "lineage": plan.lineage,
         "serial": plan.serial,
         "workspace": plan.workspace_digest,
+        "variables": dict(plan.variables),
+        "targeted": plan.targeted,
         "destroy": plan.destroy,
         "delta": delta_digest,
+        "settings": [
+            plan.max_destroys,
+            plan.max_refused_percent,
+            plan.settle_seconds,
+            plan.counting,
+            plan.rules_digest,
+            asdict(plan.tolerance),
+        ],
+        "sources": to_plain(plan.sources),
         "changes": [
             {
                 "address": change.address,
@@ -456,11 +483,12 @@ def plan_digest(plan: Plan, delta_digest: str) -> str:
                 "before": asdict(change.before) if change.before else None,
                 "after": asdict(change.after) if change.after else None,
                 "members": asdict(change.members),
+                "definition": change.definition,
             }
             for change in plan.changes
         ],
         "targets": [
-            [t.address, t.customer_segment_id, t.ct_segment_id, t.display_name, t.create]
+            [t.address, t.customer_segment_id, t.ct_segment_id, t.display_name, t.create, t.sources]
             for t in plan.targets
         ],
         "refusals": [[f.code, f.address, f.summary] for f in plan.error_findings],

@@ -155,14 +155,17 @@ def _version_line(version: StateVersion) -> str:
 
 def render_garbage(garbage: Garbage, *, dry_run: bool) -> str:
     """Return which files of the state were removed, or would be."""
-    if not garbage.heads and not garbage.files:
+    if not (garbage.heads or garbage.files or garbage.plans):
         return "Nothing to remove: the state needs all of its files.\n"
     lines = "".join(
         [f"  history/{escaped(name)}\n" for name in garbage.heads]
         + [f"  members/{escaped(name)}\n" for name in garbage.files]
+        + [f"  plans/{escaped(name)}\n" for name in garbage.plans]
     )
     files = f"{format_count(len(garbage.files), 'member file')} ({garbage.bytes / 1e6:,.1f} MB)"
     total = f"{format_count(len(garbage.heads), 'earlier version')} and {files}"
+    if garbage.plans:
+        total += f", {format_count(len(garbage.plans), 'saved plan')}"
     return f"{lines}Would remove {total}.\n" if dry_run else f"Removed {total}.\n"
 
 

@@ -3,11 +3,13 @@
 from collections.abc import Iterator
 from typing import Any
 
-from segctl.core.errors import GuardRefused, InvalidInput, SegctlError
+from segctl.core.approval import ApprovalCheck
+from segctl.core.errors import BeyondApproval, GuardRefused, InvalidInput, SegctlError
 from segctl.core.events import (
     ApplyEnded,
     ApplyEvent,
     ApplyStarted,
+    ApprovalChecked,
     CreateDone,
     RateLimited,
     Recovered,
@@ -16,7 +18,7 @@ from segctl.core.events import (
 )
 from segctl.core.outcomes import Outcome
 from segctl.plan.model import Change, Finding, Plan
-from segctl.render import json_document, phrases, report
+from segctl.render import approval_view, json_document, phrases, report
 from segctl.render.phrases import format_count, format_duration
 
 UI_VERSION = "1.0"
@@ -72,6 +74,8 @@ def error_lines(error: SegctlError) -> Iterator[Line]:
         return
     if isinstance(error, GuardRefused):
         yield from map(finding_line, error.findings)
+    if isinstance(error, BeyondApproval):
+        yield _approval_line(error.check)
     body = {
         "severity": "error",
         "code": json_document.error_code(error),
@@ -79,6 +83,12 @@ def error_lines(error: SegctlError) -> Iterator[Line]:
         "detail": error.hint,
     }
     yield _line("error", f"Error: {error.message}", "diagnostic", diagnostic=body)
+
+
+def _approval_line(check: ApprovalCheck) -> Line:
+    message = " ".join(line.strip() for line in approval_view.check_lines(check))
+    level = "error" if check.is_beyond else "info"
+    return _line(level, message, "approval_checked", approval=approval_view.check_object(check))
 
 
 def progress_line(*, changes: int, of_changes: int, requests: int, of_requests: int) -> Line:
@@ -131,6 +141,8 @@ def event_line(event: ApplyEvent) -> Line:
                 f"Waiting {format_duration(event.seconds)} before reversing unanswered changes"
             )
             line = _line("info", message, "settling", **vars(event))
+        case ApprovalChecked():
+            line = _approval_line(event.check)
         case Recovered():
             message = report.recovered_line(event)
             line = _line("info", message, "recovered", **vars(event))

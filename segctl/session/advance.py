@@ -6,6 +6,7 @@ Pure functions. The state never claims what was not acknowledged, and never forg
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from segctl.core.approval import APPROVAL_SECONDS
 from segctl.core.fingerprints import Basis, SourceCounts
 from segctl.core.outcomes import Ledger, Outcome
 from segctl.plan.model import Action, Attributes, Change, Plan, Target
@@ -57,6 +58,19 @@ def is_complete(plan: Plan, ledger: Ledger) -> bool:
     )
 
 
+def is_finished(plan: Plan, ledger: Ledger) -> bool:
+    """Return whether nothing is left to send: every change was acknowledged or refused."""
+    ended = (Outcome.ACKNOWLEDGED, Outcome.REFUSED)
+    creates = {index for index, target in enumerate(plan.targets) if target.create}
+    created = {i for i, o in ledger.creates.items() if o.outcome is Outcome.ACKNOWLEDGED}
+    return (
+        creates <= created
+        and sum(ledger.count(outcome) for outcome in ended) == plan.requests.update
+        and all(pair.outcome in ended for pair in ledger.exceptions)
+        and not ledger.blocked
+    )
+
+
 def advance_state(
     state: State, plan: Plan, ledger: Ledger, stored: Mapping[int, StoredMembers], run: ApplyInfo
 ) -> State:
@@ -76,7 +90,19 @@ def advance_state(
         sources=_known_sources(state, plan),
         rules=_known_rules(state, plan),
         restrictions=plan.restrictions,
+        approvals=record_approval(state, plan, now=run.now)
+        if is_finished(plan, ledger)
+        else state.approvals,
     )
+
+
+def record_approval(state: State, plan: Plan, *, now: float) -> Mapping[str, float]:
+    """Return the approvals of a state once the plan was applied completely.
+
+    Those that are too old to be used again are left out.
+    """
+    used = {**state.approvals, plan.approved: now} if plan.approved else state.approvals
+    return {digest: at for digest, at in sorted(used.items()) if now - at <= APPROVAL_SECONDS}
 
 
 def record_source_facts(state: State, plan: Plan) -> State:

@@ -62,7 +62,7 @@ def exclusive_lock(
         # tries again, and `segctl state gc` shows the error.
         with suppress(SegctlError):
             if backend.read_raw_head() != before:
-                garbage.collect(backend, HistoryLimits())
+                garbage.collect(backend, HistoryLimits(), now=context.clock.now())
 
 
 @contextmanager

@@ -95,7 +95,7 @@ def merge_journal(
             hint="Restore the state that the apply started from. The journal records what was "
             "sent.",
         )
-    plan = plan_codec.decode(header["plan"])
+    plan = plan_codec.decode_of_journal(header["plan"])
     ledger = restart_settle_time(fold_records(journal.records()), now=now)
     check_ledger(ledger, plan)
     run = ApplyInfo(
@@ -116,7 +116,7 @@ def merge_journal(
         )
         # Even if every request was acknowledged: the run died before it could report that,
         # so applying the same saved plan again must not be refused as stale.
-        state = replace(state, unfinished=plan.digest)
+        state = replace(state, unfinished=plan.digest, approvals=loaded.state.approvals)
     return state, Recovered(
         acknowledged=ledger.count(Outcome.ACKNOWLEDGED),
         uncertain=ledger.count(Outcome.UNCERTAIN),

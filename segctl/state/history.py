@@ -67,13 +67,14 @@ class HistoryLimits:
 
 @dataclass(frozen=True, kw_only=True)
 class Garbage:
-    """What a state no longer needs: earlier heads, oldest first, and member files.
+    """What a state no longer needs: earlier heads, oldest first, member files and saved plans.
 
-    ``bytes`` is the total size of the files.
+    ``bytes`` is the total size of the member files.
     """
 
     heads: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
+    plans: tuple[str, ...] = ()
     bytes: int = 0
 
 

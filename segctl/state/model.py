@@ -114,6 +114,8 @@ class State:
     known to hold; ``restrictions`` the sources that take members away, as of the last apply.
     ``applied`` is the digest of the last plan that was applied completely. ``sealed_with`` is the
     id of the key that all files of this head are encrypted with, empty if some may not be.
+    ``approvals`` are the digests of approved plans that were applied completely, with the time
+    (seconds since 1970), as long as they could be used again.
     """
 
     lineage: str
@@ -130,6 +132,7 @@ class State:
     restrictions: tuple[Restriction, ...] = field(default=(), metadata=OPTIONAL)
     applied: str = field(default="", metadata=OPTIONAL)
     sealed_with: str = field(default="", metadata=OPTIONAL)
+    approvals: Mapping[str, float] = field(default_factory=dict, metadata=OPTIONAL)
 
     def next(self, **changes: object) -> "State":
         """Return the state with ``changes`` and the next serial."""

@@ -8,17 +8,25 @@ from typing import TYPE_CHECKING
 
 from segctl.applying.apply import REQUEST_SECONDS, Apply, ApplyResult
 from segctl.backends.base import LockInfo
-from segctl.core.errors import StalePlan, WrongState
-from segctl.core.events import Observer, ignore_event
+from segctl.core.approval import ApprovalCheck
+from segctl.core.errors import BeyondApproval, StalePlan, WrongState
+from segctl.core.events import ApprovalChecked, Observer, ignore_event
 from segctl.core.stop_signal import StopSignal
 from segctl.manifests.desired import DesiredState
 from segctl.plan import file as plan_file
+from segctl.plan.file import LoadedPlan
 from segctl.plan.model import Plan
 from segctl.session.context import Context
+from segctl.session.engine_session import EngineSession
 from segctl.session.locked_state import LockedState, locked_state
 from segctl.session.open_state import open_plan_sealer
 from segctl.state.model import State
 from segctl.workflows.plan import build_bundle, service_host
+from segctl.workflows.saved_plans import (
+    SavedPlanName,
+    load_proved_plan,
+    saved_plan_file,
+)
 from segctl.workflows.validate import load_desired
 
 if TYPE_CHECKING:
@@ -32,7 +40,8 @@ RECORDING_SECONDS = 30.0
 def apply_workspace(
     context: Context,
     *,
-    file: Path | None = None,
+    saved: SavedPlanName | None = None,
+    approved: SavedPlanName | None = None,
     variables: Mapping[str, str],
     targets: tuple[str, ...] = (),
     destroy: bool = False,
@@ -43,26 +52,39 @@ def apply_workspace(
     observe: Observer = ignore_event,
     stop: StopSignal,
 ) -> ApplyResult:
-    """Plan under the lock, or load the plan in ``file``; ask ``approve``, send, record.
+    """Plan under the lock, or load the ``saved`` plan; ask ``approve``, send, record.
 
+    With ``approved``, the plan that is made under the lock is applied only if it is the approved
+    one, a part of it, or within its tolerance; ``observe`` gets the comparison.
     With ``max_seconds``, sending stops so early that the run ends within that time.
 
-    Raises ``GuardRefused``, ``StalePlan``, ``StateLocked``, ``CredentialsRefused``,
-    ``AppliedInPart``, ``Interrupted``.
+    Raises ``GuardRefused``, ``StalePlan``, ``BeyondApproval``, ``StateLocked``,
+    ``CredentialsRefused``, ``AppliedInPart``, ``Interrupted``.
     """
     deadline = None
     if max_seconds is not None:
         margin = min(REQUEST_SECONDS + RECORDING_SECONDS, max_seconds / 2)
         deadline = context.clock.monotonic() + max_seconds - margin
         lock_timeout = min(lock_timeout, max_seconds)
-    if file:
-        # A saved plan keeps its environment, and the values its variables had.
-        saved = plan_file.read_plan(file, sealer=open_plan_sealer(context))
-        context, variables = _in_environment(context, saved), saved.variables
-    desired = load_desired(context, variables)
-    with _locked(context, lock_timeout, observe, is_saved=file is not None) as locked:
+    with ExitStack() as stack:
+        name = saved or approved
+        file = stack.enter_context(saved_plan_file(context, name)) if name else None
         if file:
-            bundle = _load_saved_plan(context, file, desired, locked)
+            plan = plan_file.read_plan(file, sealer=open_plan_sealer(context))
+            context = _in_environment(context, plan)
+            if saved:
+                variables = plan.variables  # the values that they had
+            else:
+                targets, destroy = plan.targeted, plan.destroy
+        desired = load_desired(context, variables)
+        locked = stack.enter_context(_locked(context, lock_timeout, observe, is_saved=bool(name)))
+        approved_plan = (
+            _load_approved_plan(context, approved, file, service_host(desired), locked)
+            if approved and file
+            else None
+        )
+        if saved and file:
+            bundle = _load_saved_plan(context, saved, file, desired, locked)
         else:
             bundle = build_bundle(
                 context,
@@ -74,6 +96,8 @@ def apply_workspace(
                 reread=reread,
                 purpose="send",
             )
+        if approved_plan:
+            bundle = _check_approved(approved_plan, bundle, locked.session, observe)
         apply = Apply(context, locked, bundle, desired.project.base_url, observe, stop, deadline)
         try:
             return apply.run(approve)
@@ -109,24 +133,66 @@ def _locked(
         yield locked
 
 
+def _load_approved_plan(
+    context: Context, name: SavedPlanName, file: Path, host: str, locked: LockedState
+) -> LoadedPlan:
+    """Load the approved plan; raises ``StalePlan`` and ``GuardRefused`` if it cannot count."""
+    from segctl.planning.approval import check_usable  # noqa: PLC0415 - heavy
+
+    folder = locked.session.scratch / "approved"
+    folder.mkdir()
+    approved = load_proved_plan(context, name, file, locked.session, folder=folder)
+    check_usable(
+        approved.plan,
+        locked.loaded.state,
+        account=context.account,
+        host=host,
+        now=context.clock.now(),
+    )
+    return approved
+
+
+def _check_approved(
+    approved: LoadedPlan, bundle: "PlanBundle", session: EngineSession, observe: Observer
+) -> "PlanBundle":
+    """Return today's plan for the approved one; raises ``BeyondApproval``."""
+    from segctl.planning.approval import compare_with_approved  # noqa: PLC0415 - heavy
+
+    check = compare_with_approved(approved, bundle, session.open_engine())
+    if check.is_beyond:
+        raise _beyond_approval(check)
+    observe(ApprovalChecked(check=check))
+    return replace(bundle, plan=replace(bundle.plan, approved=approved.plan.digest))
+
+
+def _beyond_approval(check: ApprovalCheck) -> BeyondApproval:
+    parts = list(check.problems)
+    if count := len(check.beyond):
+        parts.append(f"{count:,} segment{'' if count == 1 else 's'} changed beyond it")
+    return BeyondApproval(
+        f"today's plan is more than the approved plan {check.digest}: {'; '.join(parts)}",
+        check=check,
+        hint="Nothing was sent. Plan again, and have the new plan approved.",
+    )
+
+
 def _load_saved_plan(
-    context: Context, file: Path, desired: DesiredState, locked: LockedState
+    context: Context, name: SavedPlanName, file: Path, desired: DesiredState, locked: LockedState
 ) -> "PlanBundle":
     """Load a saved plan, or the rest of one that was applied in part."""
-    from segctl.planning.planner import PlanBundle  # noqa: PLC0415 - heavy
-    from segctl.planning.proof import prove_plan  # noqa: PLC0415 - as above
+    from segctl.planning.approval import check_age  # noqa: PLC0415 - heavy
+    from segctl.planning.planner import PlanBundle  # noqa: PLC0415 - as above
     from segctl.planning.remaining import remaining_plan  # noqa: PLC0415 - as above
 
     loaded, session = locked.loaded, locked.session
-    saved_plan = plan_file.load_plan(
-        file, scratch=session.scratch, sealer=context.open_state().sealer
-    )
-    saved, state = saved_plan.plan, loaded.state
+    saved_plan = load_proved_plan(context, name, file, session, folder=session.scratch)
+    saved, state = replace(saved_plan.plan, approved=saved_plan.plan.digest), loaded.state
+    if name.digest:
+        check_age(saved, now=context.clock.now())
     abandoned = locked.backend.abandoned_lock()
     _check_fresh(
         saved, state, abandoned, desired, account=context.account, host=service_host(desired)
     )
-    prove_plan(saved_plan, session.open_engine())
     locked.backend.record_plan(saved.digest)
     if (saved.lineage, saved.serial) == (state.lineage, state.serial):
         return PlanBundle(plan=saved, delta=saved_plan.delta, batches=saved_plan.batches)

@@ -1,14 +1,14 @@
 """Plan: compare the workspace with the state. Sends nothing and does not change the state."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from segctl.backends.base import Backend, LockInfo
 from segctl.core.ci import commit_of
-from segctl.core.errors import StateLocked, WrongAccount
+from segctl.core.errors import OperationError, StateLocked, WrongAccount
 from segctl.core.events import Recovered
 from segctl.manifests.desired import DesiredState
 from segctl.plan import file as plan_file
@@ -17,8 +17,8 @@ from segctl.session.context import Context
 from segctl.session.engine_session import EngineSession, engine_session
 from segctl.session.load import load_state, read_stable
 from segctl.session.loaded_state import LoadedState
-from segctl.session.open_state import open_plan_sealer
 from segctl.state.model import State
+from segctl.workflows.saved_plans import keep_plan
 from segctl.workflows.validate import load_desired
 
 if TYPE_CHECKING:
@@ -33,12 +33,15 @@ class PlanResult:
     """A plan, and what the journal of an unfinished apply holds.
 
     If that apply is ``running``, this is who runs it. Otherwise it was interrupted, and the next
-    apply recovers it.
+    apply recovers it. ``is_kept`` says that the plan is kept with the state under its digest;
+    ``keep_problem`` is why it should be and is not.
     """
 
     plan: Plan
     recovered: Recovered | None = None
     running: LockInfo | None = None
+    is_kept: bool = False
+    keep_problem: str = ""
 
 
 def plan_workspace(
@@ -49,19 +52,24 @@ def plan_workspace(
     destroy: bool = False,
     reread: bool = False,
     out: Path | None = None,
+    save: bool = False,
     lock_timeout: float = 0.0,
 ) -> PlanResult:
     """Compare the workspace with the state, and save the plan to ``out`` if given.
 
+    With ``save``, keep it with the state, too. A plan saved to ``out`` is kept if the state is in a
+    bucket; an error of that is ``PlanResult.keep_problem``. A plan that is refused is not kept.
+
     Files whose content has not changed since their members were recorded are read only with
-    ``reread``. Takes no lock. With ``out``, waits at most ``lock_timeout`` seconds for an apply
-    that is running, then raises ``StateLocked``. A guard that refuses the plan is
+    ``reread``. Takes no lock. If the plan is saved, waits at most ``lock_timeout`` seconds for an
+    apply that is running, then raises ``StateLocked``. A guard that refuses the plan is
     one of ``Plan.error_findings``, not an error.
     """
     desired = load_desired(context, variables)
     backend = context.backend()
+    saves = save or out is not None
 
-    if out and lock_timeout:
+    if saves and lock_timeout:
         _wait_for_apply(context, backend, lock_timeout)
 
     def read_and_plan() -> PlanResult:
@@ -69,7 +77,7 @@ def plan_workspace(
         holder = backend.lock_holder()
         with engine_session(context.limits) as session:
             loaded = load_state(backend, session.open_engine, now=context.clock.now())
-            if holder and loaded.recovered and out and (living := backend.living_holder()):
+            if holder and loaded.recovered and saves and (living := backend.living_holder()):
                 raise _apply_is_running(living)
             bundle = build_bundle(
                 context,
@@ -79,20 +87,43 @@ def plan_workspace(
                 targets=targets,
                 destroy=destroy,
                 reread=reread,
-                purpose="save" if out else "show",
+                purpose="save" if saves else "show",
             )
-            if out is not None:
-                plan_file.save_plan(
-                    out,
-                    plan=bundle.plan,
-                    delta=bundle.delta,
-                    batches=bundle.batches,
-                    disk=context.disk,
-                    sealer=context.open_state().sealer,
-                )
-        return PlanResult(plan=bundle.plan, recovered=loaded.recovered, running=holder)
+            if saves:
+                is_kept, problem = _save(context, bundle, session.scratch, out, keeps=save)
+        result = PlanResult(plan=bundle.plan, recovered=loaded.recovered, running=holder)
+        return replace(result, is_kept=is_kept, keep_problem=problem) if saves else result
 
     return read_stable(backend, read_and_plan)
+
+
+def _save(
+    context: Context, bundle: "PlanBundle", scratch: Path, out: Path | None, *, keeps: bool
+) -> tuple[bool, str]:
+    """Write a plan to ``out`` and keep it with the state.
+
+    Return whether it is kept, and why not if it is not and should be. With ``keeps``, raises
+    ``OperationError`` instead.
+    """
+    file = out or scratch / "kept.segplan"
+    state = context.open_state()
+    plan_file.save_plan(
+        file,
+        plan=bundle.plan,
+        delta=bundle.delta,
+        batches=bundle.batches,
+        disk=context.disk,
+        sealer=state.sealer,
+    )
+    if bundle.plan.error_findings or not (keeps or state.is_remote):
+        return False, ""
+    try:
+        keep_plan(context, bundle.plan, file)
+    except OperationError as error:
+        if keeps:
+            raise
+        return False, error.message
+    return True, ""
 
 
 def _wait_for_apply(context: Context, backend: Backend, seconds: float) -> None:
@@ -110,16 +141,6 @@ def _apply_is_running(holder: LockInfo) -> StateLocked:
         holder=holder,
         hint="Save the plan when that apply has finished, or wait for it with --lock-timeout 10m.",
     )
-
-
-def read_saved_plan(context: Context, file: Path) -> Plan:
-    """Return a verified saved plan, without its members. Raises ``OperationError``."""
-    from segctl.planning.proof import prove_plan  # noqa: PLC0415 - heavy
-
-    with engine_session(context.limits) as session:
-        saved = plan_file.load_plan(file, scratch=session.scratch, sealer=open_plan_sealer(context))
-        prove_plan(saved, session.open_engine())
-    return saved.plan
 
 
 def build_bundle(

@@ -215,7 +215,7 @@ class _LockedRecords:
             check_apply_header(header)
             if header["lineage"] not in ("", state.lineage):
                 continue
-            plan = plan_codec.decode(header["plan"])
+            plan = plan_codec.decode_of_journal(header["plan"])
             ledger = fold_records(apply.records())
             check_ledger(ledger, plan)
             yield SentApply(

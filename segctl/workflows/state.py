@@ -129,11 +129,12 @@ def collect_garbage(
     context: Context, *, dry_run: bool, lock_timeout: float = 0.0, observe: Observer = ignore_event
 ) -> Garbage:
     """Remove what the state no longer needs. A dry run only lists it, and takes no lock."""
+    limits, now = HistoryLimits(), context.clock.now()
     if dry_run:
         backend = context.backend()
-        return read_stable(backend, lambda: garbage.find_garbage(backend, HistoryLimits()))
+        return read_stable(backend, lambda: garbage.find_garbage(backend, limits, now=now))
     with locked_state(context, timeout=lock_timeout, observe=observe) as locked:
-        return garbage.collect(locked.backend, HistoryLimits())
+        return garbage.collect(locked.backend, limits, now=now)
 
 
 def read_state(context: Context) -> State:

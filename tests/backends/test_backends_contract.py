@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
@@ -303,3 +304,38 @@ def test_a_run_whose_lock_was_broken_records_no_plan(backend: Backend, another: 
         another().force_unlock(info.id)
         with pytest.raises(StateChanged):
             backend.record_plan("sha256:1f")
+
+
+DIGEST = "sha256:" + "ab" * 32
+
+
+def test_a_kept_plan_is_found_by_its_digest_and_the_latest_counts(
+    another: Another, tmp_path: Path
+) -> None:
+    for number, until in ((1, 2e9), (2, 3e9), (3, 1e9)):
+        file = tmp_path / f"{number}.segplan"
+        file.write_bytes(b"plan %d" % number)
+        another().keep_plan(DIGEST, file, until=until)
+    assert another().fetch_plan(DIGEST, tmp_path / "fetched")
+    assert (tmp_path / "fetched").read_bytes() == b"plan 2"
+    assert not another().fetch_plan("sha256:" + "cd" * 32, tmp_path / "other")
+
+
+def test_old_plans_are_listed_and_removed_and_others_stay(backend: Backend, tmp_path: Path) -> None:
+    file = tmp_path / "file.segplan"
+    file.write_bytes(b"plan")
+    for digest, until in ((DIGEST, 2e9), ("sha256:" + "cd" * 32, 3e9)):
+        backend.keep_plan(digest, file, until=until)
+    old = backend.old_plans(now=2.5e9)
+    assert [name[:4] for name in old] == ["abab"]
+    backend.remove_plans(old)
+    assert not backend.fetch_plan(DIGEST, tmp_path / "gone")
+    assert backend.fetch_plan("sha256:" + "cd" * 32, tmp_path / "kept")
+
+
+def test_a_kept_plan_does_not_make_a_state(backend: Backend, tmp_path: Path) -> None:
+    file = tmp_path / "file.segplan"
+    file.write_bytes(b"plan")
+    backend.keep_plan(DIGEST, file, until=2e9)
+    assert backend.read_head() is None
+    assert backend.file_sizes() == {}

@@ -18,6 +18,7 @@ from segctl.plan.model import Finding, Plan
 from segctl.session.context import Context
 from segctl.workflows.apply import apply_workspace
 from segctl.workflows.plan import plan_workspace
+from segctl.workflows.saved_plans import SavedPlanName
 from tests.clocks import SwiftClock
 from tests.e2e.outside_service import ACCOUNT, IN_FLIGHT, PASSCODE, OutsideService, User
 
@@ -130,10 +131,18 @@ class Workshop:
         context = self.context()
         return plan_workspace(context, variables={}, targets=targets, out=out, reread=reread).plan
 
+    def keep(self) -> str:
+        """Plan the workspace, keep the plan with the state, and return its digest."""
+        kept = plan_workspace(self.context(), variables={}, save=True)
+        assert kept.is_kept
+        return kept.plan.digest
+
     def apply(
         self,
         *,
         file: Path | None = None,
+        kept: str | None = None,
+        approved: str | Path | None = None,
         targets: tuple[str, ...] = (),
         destroy: bool = False,
         stop: StopSignal | None = None,
@@ -143,7 +152,8 @@ class Workshop:
         """Apply with approval."""
         return apply_workspace(
             self.context(),
-            file=file,
+            saved=saved_plan(file or kept),
+            approved=saved_plan(approved),
             variables={},
             targets=targets,
             destroy=destroy,
@@ -217,6 +227,13 @@ class Workshop:
         coverage = {k: v for k, v in os.environ.items() if k.startswith("COV")}
         given = {**base, **coverage, "TMPDIR": str(self.scratch), **self.environment, **extra}
         return {name: value for name, value in given.items() if value}
+
+
+def saved_plan(name: str | Path | None) -> SavedPlanName | None:
+    """Return the name of a saved plan: a file, or a digest."""
+    if isinstance(name, Path):
+        return SavedPlanName(text=str(name), file=name)
+    return SavedPlanName(text=name, digest=name) if name else None
 
 
 def _yes(plan: Plan) -> bool:

@@ -29,6 +29,7 @@ from segctl.state import codec as states
 from segctl.state.model import State
 from segctl.workflows.apply import apply_workspace
 from segctl.workflows.plan import plan_workspace
+from segctl.workflows.saved_plans import SavedPlanName
 from segctl.workflows.state import move_segment, read_state
 from tests.torture.torture_service import Effect, TortureService
 from tests.torture.torture_victim import JumpingClock, Order, Report
@@ -145,7 +146,7 @@ class Place:
     ) -> ApplyResult:
         return apply_workspace(
             self.context(**context),
-            file=file,
+            saved=SavedPlanName(text=str(file), file=file) if file else None,
             variables={},
             destroy=destroy,
             lock_timeout=lock_timeout,

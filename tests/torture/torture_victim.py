@@ -30,6 +30,7 @@ from segctl.core.stop_signal import StopSignal
 from segctl.provider.transport import DirectTransport, Network
 from segctl.session.context import Context
 from segctl.workflows.apply import apply_workspace
+from segctl.workflows.saved_plans import SavedPlanName
 from tests.core.faulty_disk import FaultyDisk, Loss
 
 WARM = (segctl.applying.sender, segctl.engine.duckdb, segctl.planning.planner)
@@ -265,7 +266,7 @@ def run(order: Order) -> Report:
     try:
         apply_workspace(
             context,
-            file=Path(order.file) if order.file else None,
+            saved=SavedPlanName(text=order.file, file=Path(order.file)) if order.file else None,
             variables={},
             destroy=order.destroy,
             approve=lambda _: True,

@@ -23,6 +23,7 @@ from segctl.session.context import Context
 from segctl.workflows.apply import apply_workspace
 from segctl.workflows.plan import plan_workspace
 from segctl.workflows.rejects import load_rejects
+from segctl.workflows.saved_plans import SavedPlanName
 from tests.core.faulty_disk import FaultyDisk, PowerCut
 from tests.workflows.rejects_kit import Shop
 
@@ -326,7 +327,11 @@ def test_a_plan_saved_before_is_stale(shop: Shop) -> None:
     shop.load("customer_segment_id,identity\nGOLD,a\n")
     with pytest.raises(StalePlan, match="serial"):
         apply_workspace(
-            shop.context, file=file, variables={}, approve=lambda _: True, stop=StopSignal()
+            shop.context,
+            saved=SavedPlanName(text=file.name, file=file),
+            variables={},
+            approve=lambda _: True,
+            stop=StopSignal(),
         )
 
 

@@ -1,0 +1,143 @@
+"""Compare today's plan with the approved one: whether it is the same, a part of it, or more.
+
+Only membership changes may go beyond, up to the tolerance, in a segment whose definition is the
+approved one. Everything else that is sent or recorded has to be in the approved plan.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from segctl.core.approval import ApprovalCheck, PairCounts, SegmentApproval
+from segctl.plan.model import Action, Change, Plan, Target
+
+ChangeCounts = Mapping[tuple[str, str], PairCounts]
+"""Membership changes of both plans by the key of the segment and the action, ADD or REMOVE."""
+
+_PARTS_OF: Mapping[Action, tuple[Action, ...]] = {
+    Action.CREATE: (Action.CREATE, Action.UPDATE),
+    Action.ADOPT: (Action.ADOPT, Action.UPDATE),
+    Action.UPDATE: (Action.UPDATE,),
+    Action.REPLACE: (Action.REPLACE, Action.UPDATE),
+    Action.DESTROY: (Action.DESTROY,),
+    Action.FORGET: (Action.FORGET,),
+    Action.NO_OP: (),
+}
+"""What can be left of an approved action once a part of it was applied."""
+
+_PARTICIPLES: Mapping[Action, str] = {
+    Action.CREATE: "created",
+    Action.ADOPT: "adopted",
+    Action.UPDATE: "updated",
+    Action.REPLACE: "replaced",
+    Action.DESTROY: "destroyed",
+    Action.FORGET: "forgotten",
+}
+
+
+def check_approval(approved: Plan, today: Plan, counts: ChangeCounts) -> ApprovalCheck:
+    """Return how today's plan differs from the approved one.
+
+    Both plans are for the same account, host, environment and state.
+    """
+    comparison = _Comparison(
+        approved=approved,
+        today=today,
+        counts=counts,
+        before={change.address: change for change in approved.changes},
+        now={change.address: change for change in today.changes},
+    )
+    addresses = dict.fromkeys((*comparison.before, *comparison.now))
+    segments = (comparison.check_segment(address) for address in addresses)
+    return ApprovalCheck(
+        digest=approved.digest,
+        segments=tuple(segment for segment in segments if segment),
+        problems=tuple(_plan_problems(approved, today)),
+    )
+
+
+def _plan_problems(approved: Plan, today: Plan) -> Iterator[str]:
+    if today.rules_digest != approved.rules_digest:
+        yield "the rules are not those that were approved"
+    if today.max_destroys > approved.max_destroys:
+        yield (
+            f"spec.guards.maxDestroys is {today.max_destroys:,}, and {approved.max_destroys:,} was "
+            "approved"
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Comparison:
+    """Both plans, and the changes of each by address."""
+
+    approved: Plan
+    today: Plan
+    counts: ChangeCounts
+    before: Mapping[str, Change]
+    now: Mapping[str, Change]
+
+    def check_segment(self, address: str) -> SegmentApproval | None:
+        """Return how a segment differs, ``None`` if exactly what was approved is sent."""
+        before, now = self.before.get(address), self.now.get(address)
+        targets = (*_targets(self.approved, before), *_targets(self.today, now))
+        keys = {target.key for target in targets}
+        add, remove = self._count(keys, "ADD"), self._count(keys, "REMOVE")
+        problems = tuple(self._problems(before, now)) if now else ()
+        approved_action = before.action if before else Action.NO_OP
+        differs = add.beyond or add.dropped or remove.beyond or remove.dropped or problems
+        is_done = approved_action is not Action.NO_OP and not (
+            now and now.action is approved_action
+        )
+        if not (differs or is_done):
+            return None
+        return SegmentApproval(
+            address=address,
+            add=add,
+            remove=remove,
+            tolerance=self._tolerance(before, now),
+            problems=problems,
+        )
+
+    def _count(self, keys: set[str], action: str) -> PairCounts:
+        found = [self.counts[key, action] for key in keys if (key, action) in self.counts]
+        return PairCounts(
+            approved=sum(counts.approved for counts in found),
+            sent=sum(counts.sent for counts in found),
+            beyond=sum(counts.beyond for counts in found),
+        )
+
+    def _tolerance(self, before: Change | None, now: Change | None) -> int:
+        """Return how many changes of each direction may go beyond the approved ones."""
+        if before is None or now is None or before.after is None or now.after is None:
+            return 0  # it was not in the approved plan, or it is emptied
+        if now.definition != before.definition:
+            return 0  # other members do not come from the data alone
+        if before.old_target is not None or now.old_target is not None:
+            return 0  # another segment is emptied
+        return self.approved.tolerance.limit(max(before.members.before, before.members.after))
+
+    def _problems(self, before: Change | None, now: Change) -> Iterator[str]:
+        """Yield what was not approved of a change, besides its members."""
+        if now.action is Action.NO_OP:
+            return
+        is_members_only = now.action is Action.UPDATE and not now.attributes
+        is_known = before is not None and (
+            is_members_only or now.action in _PARTS_OF[before.action]
+        )
+        if before is None or not is_known:
+            yield f"it would be {_PARTICIPLES[now.action]}, which was not approved"
+            return
+        if not is_members_only and now.after != before.after:
+            yield "its manifest is not the one that was approved"
+        known = {target.key: target for target in _targets(self.approved, before)}
+        for target in _targets(self.today, now):
+            was = known.get(target.key)
+            if was is None:
+                yield "its id in CleverTap is not the one that was approved"
+            elif target.create and not (was.create and was.display_name == target.display_name):
+                yield "it would be created, which was not approved"
+
+
+def _targets(plan: Plan, change: Change | None) -> Iterator[Target]:
+    for index in (change.target, change.old_target) if change else ():
+        if index is not None:
+            yield plan.targets[index]

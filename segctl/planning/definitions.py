@@ -1,0 +1,75 @@
+"""Digests of what the manifests say, apart from the data: definitions of segments, and rules.
+
+A definition is the same as long as only rows of files and tables differ. With another definition,
+other members do not come from data that moved on.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import fields
+from graphlib import TopologicalSorter
+from typing import Any
+
+from segctl.core.codec import to_plain
+from segctl.manifests.desired import DesiredState, Load, MemberLoad, SegmentSource, TableLoad
+
+_DATA = ("location", "parameters")
+"""Values of variables are data: a query asks for another day with the same text."""
+
+_NOT_MEMBERS = ("location", "display_name", "labels", "guards", "lifecycle")
+"""Fields of a segment that are compared as attributes, or have no effect."""
+
+
+def segment_definitions(desired: DesiredState) -> Mapping[str, str]:
+    """Return the digest of each segment's definition, by address.
+
+    That is how its members are computed, with the definitions of the segments that it reads.
+    """
+    segments = {segment.address: segment for segment in desired.segments}
+    loads: dict[str, list[Load]] = {address: [] for address in segments}
+    reads: dict[str, set[str]] = {address: set() for address in segments}
+    for load in desired.loads:
+        for address in _addresses(load):
+            loads[address].append(load)
+            if isinstance(load.source, SegmentSource):
+                reads[address].add(load.source.address)
+    result: dict[str, str] = {}
+    # Manifests with a cycle are refused, so what a segment reads comes first.
+    for address in TopologicalSorter(reads).static_order():
+        sources = sorted(_digest(_describe(load, address, result)) for load in loads[address])
+        settings = _fields_of(segments[address], without=_NOT_MEMBERS)
+        result[address] = _digest([desired.project.time_zone, settings, sources])
+    return result
+
+
+def rules_digest(desired: DesiredState) -> str:
+    """Return the digest of all rules, in any order."""
+    rules = [
+        [type(rule).__name__, _fields_of(rule, without=("location",))] for rule in desired.rules
+    ]
+    return _digest(sorted(_digest(rule) for rule in rules))
+
+
+def _addresses(load: Load) -> tuple[str, ...]:
+    return tuple(load.segments.values()) if isinstance(load, TableLoad) else load.addresses
+
+
+def _describe(load: Load, address: str, definitions: Mapping[str, str]) -> list[Any]:
+    source = load.source
+    described = [type(source).__name__, _fields_of(source, without=_DATA)]
+    if isinstance(source, SegmentSource):
+        described.append(definitions[source.address])
+    if isinstance(load, MemberLoad):
+        return [*described, load.role]
+    values = sorted(value for value, filled in load.segments.items() if filled == address)
+    return [*described, load.segment_column, load.ignore_other_values, values]
+
+
+def _fields_of(value: Any, *, without: tuple[str, ...]) -> Mapping[str, Any]:
+    return {f.name: getattr(value, f.name) for f in fields(value) if f.name not in without}
+
+
+def _digest(value: object) -> str:
+    text = json.dumps(to_plain(value), sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
