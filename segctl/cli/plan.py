@@ -10,7 +10,7 @@ from segctl.core.approval import APPROVAL_DAYS
 from segctl.plan.model import Plan
 from segctl.render.report import unfinished_line
 from segctl.render.style import escaped
-from segctl.workflows.plan import PlanResult, plan_workspace
+from segctl.workflows.plan import plan_workspace
 
 NO_CHANGES = 0
 CHANGES = 2
@@ -78,26 +78,27 @@ def command(
     if planned.plan.error_findings:
         if save:
             screen.err("\nThe plan is not kept: it is refused, so nobody can approve it.\n")
-    elif out or save:
-        screen.err("\n" + _saved_lines(planned, out))
+        return _exit_code(planned.plan, detailed=detailed_exitcode)
+    if out:
+        screen.err(_saved(out))
+    if planned.is_kept:
+        # A result, as long as standard output is for people; the other formats have the digest.
+        (screen.out if view == "text" else screen.err)(_kept(planned.plan))
+    if planned.keep_problem:
+        screen.err(f"\nThe plan is not kept with the state: {escaped(planned.keep_problem)}\n")
     return _exit_code(planned.plan, detailed=detailed_exitcode)
 
 
-def _saved_lines(planned: PlanResult, out: str | None) -> str:
-    lines = []
-    if out:
-        name = escaped(out)
-        lines += [f"Saved the plan to {name}. To apply exactly this:", f"  segctl apply {name}"]
-    digest = planned.plan.digest
-    if planned.is_kept:
-        lines += [
-            f"Kept the plan with the state for {APPROVAL_DAYS} days. To apply it, or what is left:",
-            f"  segctl apply {digest}",
-            f"  segctl apply --approved {digest}",
-        ]
-    if planned.keep_problem:
-        lines.append(f"The plan is not kept with the state: {escaped(planned.keep_problem)}")
-    return "".join(f"{line}\n" for line in lines)
+def _saved(out: str) -> str:
+    name = escaped(out)
+    return f"\nSaved the plan to {name}. To apply exactly this:\n  segctl apply {name}\n"
+
+
+def _kept(plan: Plan) -> str:
+    return (
+        f"\nKept with the state for {APPROVAL_DAYS} days. To apply exactly this plan, or what is "
+        f"left of it:\n  segctl apply {plan.digest}\n  segctl apply --approved {plan.digest}\n"
+    )
 
 
 def _exit_code(plan: Plan, *, detailed: bool) -> int:

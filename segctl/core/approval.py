@@ -30,6 +30,9 @@ class ApprovalTolerance:
         return min(limits, default=0)
 
 
+NO_TOLERANCE = ApprovalTolerance()
+
+
 @dataclass(frozen=True, kw_only=True)
 class PairCounts:
     """Membership changes of one segment in one direction: ADD or REMOVE.
@@ -52,14 +55,16 @@ class PairCounts:
 class SegmentApproval:
     """How one segment of today's plan differs from the approved plan.
 
-    ``tolerance`` is how many changes may go beyond in each direction. ``problems`` are other
-    things that were not approved, as the ends of sentences about the segment.
+    ``tolerance`` is how many changes may go beyond in each direction; ``intolerance`` says why
+    there is none although the approved plan has a tolerance. ``problems`` are other things that
+    were not approved, as the ends of sentences about the segment.
     """
 
     address: str
     add: PairCounts = PairCounts()
     remove: PairCounts = PairCounts()
     tolerance: int = 0
+    intolerance: str = ""
     problems: tuple[str, ...] = ()
 
     @property

@@ -7,7 +7,7 @@ approved one. Everything else that is sent or recorded has to be in the approved
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from segctl.core.approval import ApprovalCheck, PairCounts, SegmentApproval
+from segctl.core.approval import NO_TOLERANCE, ApprovalCheck, PairCounts, SegmentApproval
 from segctl.plan.model import Action, Change, Plan, Target
 
 ChangeCounts = Mapping[tuple[str, str], PairCounts]
@@ -89,11 +89,15 @@ class _Comparison:
         )
         if not (differs or is_done):
             return None
+        tolerance = self.approved.tolerance
+        intolerance = _intolerance(before, now) if tolerance != NO_TOLERANCE else ""
+        size = max(before.members.before, before.members.after) if before else 0
         return SegmentApproval(
             address=address,
             add=add,
             remove=remove,
-            tolerance=self._tolerance(before, now),
+            tolerance=0 if intolerance else tolerance.limit(size),
+            intolerance=intolerance,
             problems=problems,
         )
 
@@ -104,16 +108,6 @@ class _Comparison:
             sent=sum(counts.sent for counts in found),
             beyond=sum(counts.beyond for counts in found),
         )
-
-    def _tolerance(self, before: Change | None, now: Change | None) -> int:
-        """Return how many changes of each direction may go beyond the approved ones."""
-        if before is None or now is None or before.after is None or now.after is None:
-            return 0  # it was not in the approved plan, or it is emptied
-        if now.definition != before.definition:
-            return 0  # other members do not come from the data alone
-        if before.old_target is not None or now.old_target is not None:
-            return 0  # another segment is emptied
-        return self.approved.tolerance.limit(max(before.members.before, before.members.after))
 
     def _problems(self, before: Change | None, now: Change) -> Iterator[str]:
         """Yield what was not approved of a change, besides its members."""
@@ -135,6 +129,19 @@ class _Comparison:
                 yield "its id in CleverTap is not the one that was approved"
             elif target.create and not (was.create and was.display_name == target.display_name):
                 yield "it would be created, which was not approved"
+
+
+def _intolerance(before: Change | None, now: Change | None) -> str:
+    """Return why a segment has no tolerance, empty if it has one."""
+    if before is None:
+        return "the approved plan does not have it"
+    if before.after is None or (now and now.after is None):
+        return "it is not declared"
+    if before.old_target is not None or (now and now.old_target is not None):
+        return "it is replaced"
+    if now and now.definition != before.definition:
+        return "its sources are not those that were approved"
+    return ""
 
 
 def _targets(plan: Plan, change: Change | None) -> Iterator[Target]:

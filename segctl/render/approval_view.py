@@ -33,6 +33,7 @@ def check_object(check: ApprovalCheck) -> dict[str, Any]:
                 "address": segment.address,
                 "beyond": segment.is_beyond,
                 "tolerance": segment.tolerance,
+                "intolerance": segment.intolerance,
                 "add": _counts_object(segment.add),
                 "remove": _counts_object(segment.remove),
                 "problems": list(segment.problems),
@@ -64,13 +65,7 @@ def _parts(segment: SegmentApproval) -> Iterator[str]:
     directions = (("add", segment.add), ("remove", segment.remove))
     for word, counts in directions:
         if counts.beyond:
-            allowed = (
-                f"within the tolerance of {format_number(segment.tolerance)}"
-                if counts.beyond <= segment.tolerance
-                else f"{format_number(segment.tolerance)} tolerated"
-                if segment.tolerance
-                else "none tolerated"
-            )
+            allowed = _allowed(segment, counts)
             yield (
                 f"{format_number(counts.beyond)} to {word} beyond the approved "
                 f"{format_number(counts.approved)} ({allowed})"
@@ -83,3 +78,12 @@ def _parts(segment: SegmentApproval) -> Iterator[str]:
             )
     if not (segment.problems or any(c.beyond or c.dropped for _, c in directions)):
         yield "nothing is left to do"
+
+
+def _allowed(segment: SegmentApproval, counts: PairCounts) -> str:
+    if segment.intolerance:
+        return f"none tolerated: {segment.intolerance}"
+    limit = format_number(segment.tolerance)
+    if counts.beyond <= segment.tolerance:
+        return f"within the tolerance of {limit}"
+    return f"{limit} tolerated" if segment.tolerance else "none tolerated"

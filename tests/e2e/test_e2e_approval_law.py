@@ -5,6 +5,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -83,8 +84,9 @@ def allowed_beyond(history: History, name: str, size: int) -> int:
     return min(stated, default=0)
 
 
+@pytest.mark.timeout(1800)
 @settings(
-    max_examples=examples(12, torture=400),
+    max_examples=examples(12, torture=150),
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(history=histories)
