@@ -6,9 +6,11 @@ nothing else. Without the script everything is readable; only sorting and search
 
 import base64
 import hashlib
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from itertools import groupby
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -26,9 +28,9 @@ from segctl.render.html_segments import (
 from segctl.render.phrases import MINUS, Identities
 from segctl.render.style import escaped
 
-_MAX_LINKS = 5
-_MAX_OPEN_FINDINGS = 4
-"""The most errors and warnings above the table that are not folded away."""
+_MAX_LINKS = 3
+_MAX_ALERTS = 4
+"""The most groups of errors and warnings above the table that are not folded away."""
 
 _MAX_CELL = 120
 _MAX_TEXT = 4_000
@@ -36,11 +38,21 @@ _MAX_LABEL = 26
 
 
 @dataclass(frozen=True, kw_only=True)
-class ShownFinding:
+class FindingItem:
     """A finding, and the listed segments that it is about, at most ``_MAX_LINKS``."""
 
     finding: Finding
     segments: tuple[SegmentView, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FindingGroup:
+    """The findings of one severity and code that are shown. ``count`` counts all of them."""
+
+    severity: Severity
+    code: str
+    count: int
+    items: tuple[FindingItem, ...]
 
 
 def render(plan: Plan, *, identities: Identities = Identities.MASKED) -> str:
@@ -51,7 +63,7 @@ def render(plan: Plan, *, identities: Identities = Identities.MASKED) -> str:
     listed = listed_changes(plan)
     segments = segment_views(plan, listed, identities)
     by_address = {segment.change.address: segment for segment in segments}
-    findings = tuple(_shown_findings(plan, by_address))
+    groups = tuple(_finding_groups(plan, by_address))
     names = _names(plan)
     environment.filters.update(display_name=lambda address: names.get(address, ""))
     return environment.get_template("plan.html").render(
@@ -59,14 +71,17 @@ def render(plan: Plan, *, identities: Identities = Identities.MASKED) -> str:
         phrases=phrases,
         identities=identities,
         minus=MINUS,
+        # The name of the environment is isolated in the page: letters that run from right to
+        # left would move the numbers after it.
+        counts_line=phrases.plan_line(replace(plan, env_name="")).removeprefix("Plan"),
         css=css,
         css_digest=_digest(css),
         script=script,
         script_digest=_digest(script),
         facts=tuple(_facts(plan)),
-        alerts=[f for f in findings if f.finding.severity is not Severity.INFO],
-        notes=[f for f in findings if f.finding.severity is Severity.INFO],
-        most_alerts=_MAX_OPEN_FINDINGS,
+        alerts=[group for group in groups if group.severity is not Severity.INFO],
+        notes=[group for group in groups if group.severity is Severity.INFO],
+        most_alerts=_MAX_ALERTS,
         losses=_losses(segments),
         most_links=_MAX_LINKS,
         segments=segments,
@@ -148,19 +163,31 @@ def _facts(plan: Plan) -> Iterator[tuple[str, str]]:
     yield from ((label, value) for label, value in facts.items() if value)
 
 
-def _shown_findings(
+def _finding_groups(
     plan: Plan, by_address: Mapping[str, SegmentView]
-) -> Iterator[ShownFinding]:
-    for finding in group_findings(plan.findings):
-        about = [finding.address] if finding.address else []
-        about += finding.figures.segments if finding.figures else ()
-        listed = [by_address[a] for a in dict.fromkeys(about) if a in by_address]
-        yield ShownFinding(finding=finding, segments=tuple(listed[:_MAX_LINKS]))
+) -> Iterator[FindingGroup]:
+    counts = Counter((f.severity, f.code) for f in plan.findings)
+    shown = group_findings(plan.findings)
+    for (severity, code), found in groupby(shown, key=lambda f: (f.severity, f.code)):
+        yield FindingGroup(
+            severity=severity,
+            code=code,
+            count=counts[severity, code],
+            items=tuple(_finding_item(finding, by_address) for finding in found),
+        )
+
+
+def _finding_item(finding: Finding, by_address: Mapping[str, SegmentView]) -> FindingItem:
+    about = [finding.address] if finding.address else []
+    about += finding.figures.segments if finding.figures else ()
+    listed = [by_address[address] for address in dict.fromkeys(about) if address in by_address]
+    return FindingItem(finding=finding, segments=tuple(listed[:_MAX_LINKS]))
 
 
 def _losses(segments: Sequence[SegmentView]) -> tuple[SegmentView, ...]:
-    """Return the segments that are emptied because they are destroyed or replaced."""
-    return tuple(s for s in segments if s.change.action in {Action.DESTROY, Action.REPLACE})
+    """Return the segments that a destroy or a replacement empties, the largest first."""
+    emptied = (s for s in segments if s.change.action in {Action.DESTROY, Action.REPLACE})
+    return tuple(sorted(emptied, key=lambda segment: -segment.change.members.before))
 
 
 def _unchanged(plan: Plan, listed: Mapping[str, object]) -> tuple[Change, ...]:

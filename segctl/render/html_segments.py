@@ -191,8 +191,8 @@ def _attributes(change: Change) -> Iterator[AttributeRow]:
         for a in change.attributes:
             yield AttributeRow(
                 path=a.path,
-                before=phrases.format_value(a.before),
-                after=phrases.format_value(a.after),
+                before=None if a.before is None else phrases.format_value(a.before),
+                after=None if a.after is None else phrases.format_value(a.after),
                 forces_replacement=change.action is Action.REPLACE
                 and a.path == "customerSegmentId",
             )

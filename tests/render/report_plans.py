@@ -257,7 +257,7 @@ def large_plan(segments: int = 2_500, changes: int = 1_000_000) -> Plan:
         remove, before = each * (n % 7) // 12, 800 + n * n % 90_000
         action = Action.UPDATE
         if n % 50 == 49:
-            action, remove = Action.DESTROY, before
+            action, remove, before = Action.DESTROY, each, each
         elif n % 40 == 39:
             action, remove, before = Action.CREATE, 0, 0
         remove = min(remove, before)
