@@ -33,6 +33,8 @@ _MAX_ALERTS = 4
 """The most groups of errors and warnings above the table that are not folded away."""
 
 _MAX_CELL = 120
+_MAX_FACT = 200
+_MAX_SUMMARY = 800
 _MAX_TEXT = 4_000
 _MAX_LABEL = 26
 
@@ -82,6 +84,7 @@ def render(plan: Plan, *, identities: Identities = Identities.MASKED) -> str:
         alerts=[group for group in groups if group.severity is not Severity.INFO],
         notes=[group for group in groups if group.severity is Severity.INFO],
         most_alerts=_MAX_ALERTS,
+        most_summary=_MAX_SUMMARY,
         losses=_losses(segments),
         most_links=_MAX_LINKS,
         segments=segments,
@@ -113,6 +116,7 @@ def _environment() -> Environment:
         number=phrases.format_number,
         count=phrases.format_count,
         printable=_printable,
+        fact=_fact,
         cell=_cell,
         label=_label,
         share=format_share,
@@ -126,11 +130,16 @@ def _digest(text: str) -> str:
     return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
-def _printable(text: str) -> str:
+def _printable(text: str, most: int = _MAX_TEXT) -> str:
     """Return ``text`` on one line without unprintable characters; a very long one is cut."""
-    shown = escaped(text[:_MAX_TEXT])
-    more = len(text) - _MAX_TEXT
+    shown = escaped(text[:most])
+    more = len(text) - most
     return f"{shown}… ({phrases.format_count(more, 'more character')})" if more > 0 else shown
+
+
+def _fact(text: str) -> str:
+    """Return ``text`` for the lines above the table, which a long value must not push away."""
+    return _printable(text, _MAX_FACT)
 
 
 def _cell(text: str) -> str:
@@ -163,9 +172,7 @@ def _facts(plan: Plan) -> Iterator[tuple[str, str]]:
     yield from ((label, value) for label, value in facts.items() if value)
 
 
-def _finding_groups(
-    plan: Plan, by_address: Mapping[str, SegmentView]
-) -> Iterator[FindingGroup]:
+def _finding_groups(plan: Plan, by_address: Mapping[str, SegmentView]) -> Iterator[FindingGroup]:
     counts = Counter((f.severity, f.code) for f in plan.findings)
     shown = group_findings(plan.findings)
     for (severity, code), found in groupby(shown, key=lambda f: (f.severity, f.code)):

@@ -298,7 +298,7 @@ def large_plan(segments: int = 2_500, changes: int = 1_000_000) -> Plan:
             "spec.guards.maxRemovePercent allows (40%)",
             figures=Figures(count=9_612 - n, limit=4_801, segments=(made[n].address,)),
         )
-        for n in range(3, 300, 10)
+        for n in range(3, min(segments, 300), 10)
     ]
     flows = [
         Flow(leaves=made[n].address, joins=made[(n * 7 + 1) % segments].address, users=users)

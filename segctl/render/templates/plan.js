@@ -37,6 +37,7 @@
     row,
     position,
     text: row.textContent.toLowerCase(),
+    isMarked: row.className !== "",
     action: row.querySelector(".badge").lastChild.textContent.trim(),
     values: null,
   }));
@@ -62,7 +63,7 @@
     const chosen = sorted.filter(
       (entry) =>
         (!action.value ||
-          (action.value === "!" ? entry.row.className !== "" : entry.action === action.value)) &&
+          (action.value === "!" ? entry.isMarked : entry.action === action.value)) &&
         matches(entry.text),
     );
     const visible = new Set(chosen.slice(0, most));
