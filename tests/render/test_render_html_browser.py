@@ -132,10 +132,13 @@ def test_a_phone_shows_all_figures_of_each_segment(reports: Reports) -> None:
         assert 0 <= box["x"] < box["x"] + box["width"] <= PHONE
 
 
-@pytest.mark.parametrize("width", [DESK, PHONE])
+@pytest.mark.parametrize("width", [DESK, 1160, 1000, PHONE])
 def test_the_figures_of_a_segment_do_not_overlap(reports: Reports, width: int) -> None:
     page = reports.open("refused", width=width)
     for row in page.locator("#table tbody tr").all():
+        whole = row.bounding_box()
+        assert whole
+        assert whole["height"] < 180
         boxes = [cell.bounding_box() for cell in row.locator("td:not(:empty), th").all()]
         shown = [box for box in boxes if box]
         for first in shown:

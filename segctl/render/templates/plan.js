@@ -5,7 +5,7 @@
   document.documentElement.classList.add("js");
 
   const open = (hash) => {
-    const target = hash.length > 1 && byId(decodeURIComponent(hash.slice(1)));
+    const target = hash.length > 1 && byId(hash.slice(1));
     const details = target && target.closest("details");
     if (details && !details.open) {
       details.open = true;
