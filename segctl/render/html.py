@@ -1,26 +1,109 @@
-"""The plan as one self-contained HTML file: for build artifacts and for mail.
+"""The plan as one self-contained HTML report: for build artifacts and for mail.
 
-Its content security policy allows its own style sheet and nothing else; scripts are blocked.
+Its content security policy allows its own style sheet and its own script, by their hashes, and
+nothing else. Without the script everything is readable; only sorting and searching are missing.
 """
 
 import base64
 import hashlib
-from typing import Any
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from itertools import groupby
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from segctl.plan.model import Action, Change, Plan
-from segctl.render import phrases
+from segctl.core.diagnostics import Severity
+from segctl.plan.model import Action, Change, Finding, Plan
+from segctl.render import charts, phrases
 from segctl.render.grouping import group_findings
+from segctl.render.html_segments import (
+    SegmentView,
+    format_growth,
+    format_share,
+    listed_changes,
+    segment_views,
+)
 from segctl.render.phrases import MINUS, Identities
 from segctl.render.style import escaped
 
-_BAR_WIDTH = 120
-"""The width of the largest segment's bar in pixels; the template draws the same width."""
+_MAX_LINKS = 3
+_MAX_ALERTS = 4
+"""The most groups of errors and warnings above the table that are not folded away."""
+
+_MAX_CELL = 120
+_MAX_FACT = 200
+_MAX_SUMMARY = 800
+_MAX_TEXT = 4_000
+_MAX_LABEL = 26
+
+
+@dataclass(frozen=True, kw_only=True)
+class FindingItem:
+    """A finding, and the listed segments that it is about, at most ``_MAX_LINKS``."""
+
+    finding: Finding
+    segments: tuple[SegmentView, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FindingGroup:
+    """The findings of one severity and code that are shown. ``count`` counts all of them."""
+
+    severity: Severity
+    code: str
+    count: int
+    items: tuple[FindingItem, ...]
 
 
 def render(plan: Plan, *, identities: Identities = Identities.MASKED) -> str:
     """Return the whole file."""
+    environment = _environment()
+    css = environment.get_template("plan.css").render().strip()
+    script = environment.get_template("plan.js").render().strip()
+    listed = listed_changes(plan)
+    segments = segment_views(plan, listed, identities)
+    by_address = {segment.change.address: segment for segment in segments}
+    groups = tuple(_finding_groups(plan, by_address))
+    names = _names(plan)
+    environment.filters.update(display_name=lambda address: names.get(address, ""))
+    return environment.get_template("plan.html").render(
+        plan=plan,
+        phrases=phrases,
+        identities=identities,
+        minus=MINUS,
+        # The name of the environment is isolated in the page: letters that run from right to
+        # left would move the numbers after it.
+        counts_line=phrases.plan_line(replace(plan, env_name="")).removeprefix("Plan"),
+        css=css,
+        css_digest=_digest(css),
+        script=script,
+        script_digest=_digest(script),
+        facts=tuple(_facts(plan)),
+        alerts=[group for group in groups if group.severity is not Severity.INFO],
+        notes=[group for group in groups if group.severity is Severity.INFO],
+        most_alerts=_MAX_ALERTS,
+        most_summary=_MAX_SUMMARY,
+        losses=_losses(segments),
+        most_links=_MAX_LINKS,
+        segments=segments,
+        by_address=by_address,
+        unchanged=_unchanged(plan, by_address),
+        bars=charts.size_bars(listed),
+        totals=_totals(plan.changes),
+        diagram=charts.draw_flows(plan.flows or ()),
+        flows=charts.largest_flows(plan.flows or ())[: charts.MAX_BARS],
+        more_flows=charts.largest_flows(plan.flows or ())[charts.MAX_BARS :],
+        legend=[
+            (phrases.SYMBOLS[action], meaning)
+            for action, meaning in phrases.LEGEND.items()
+            if plan.count(action)
+        ],
+    )
+
+
+def _environment() -> Environment:
     environment = Environment(
         loader=PackageLoader("segctl.render"),
         autoescape=True,
@@ -30,64 +113,103 @@ def render(plan: Plan, *, identities: Identities = Identities.MASKED) -> str:
         keep_trailing_newline=True,
     )
     environment.filters.update(
-        number=phrases.format_number, printable=escaped, value=phrases.format_value
+        number=phrases.format_number,
+        count=phrases.format_count,
+        printable=_printable,
+        fact=_fact,
+        cell=_cell,
+        label=_label,
+        share=format_share,
+        growth=format_growth,
+        symbol=lambda action: phrases.SYMBOLS[action].strip(),
     )
-    css = environment.get_template("plan.css").render()
-    digest = base64.b64encode(hashlib.sha256(css.encode()).digest()).decode()
-    largest = max((max(c.members.before, c.members.after) for c in plan.changes), default=0)
-    return environment.get_template("plan.html").render(
-        plan=plan,
-        findings=tuple(group_findings(plan.findings)),
-        phrases=phrases,
-        identities=identities,
-        minus=MINUS,
-        css=css,
-        css_digest=digest,
-        segments=[
-            _segment_context(c, identities, largest) for c in phrases.most_dangerous_first(plan)
-        ],
-        legend=[
-            (phrases.SYMBOLS[action], meaning)
-            for action, meaning in phrases.LEGEND.items()
-            if plan.count(action)
-        ],
-    )
+    return environment
 
 
-def _segment_context(change: Change, identities: Identities, largest: int) -> dict[str, Any]:
-    counts = change.members
-    attributes = change.after or change.before
-    return {
-        "change": change,
-        "symbol": phrases.SYMBOLS[change.action].strip(),
-        "sentence": phrases.SENTENCES[change.action],
-        "name": attributes.display_name if attributes else "",
-        "id": attributes.customer_segment_id if attributes else None,
-        "lists_attributes": change.action in {Action.UPDATE, Action.REPLACE, Action.ADOPT},
-        "managed": attributes is None or attributes.managed,
-        "extra_counts": phrases.extra_count_lines(counts),
-        "samples": [
-            (
-                sign,
-                css,
-                phrases.format_members(sample, identities),
-                phrases.more_line(sample, total),
-            )
-            for sign, css, sample, total in (
-                ("+", "plus", change.sample.add, counts.add),
-                (MINUS, "minus", change.sample.remove, counts.remove),
-            )
-        ],
-        "bar": _bar(change, largest),
+def _digest(text: str) -> str:
+    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
+def _printable(text: str, most: int = _MAX_TEXT) -> str:
+    """Return ``text`` on one line without unprintable characters; a very long one is cut."""
+    shown = escaped(text[:most])
+    more = len(text) - most
+    return f"{shown}… ({phrases.format_count(more, 'more character')})" if more > 0 else shown
+
+
+def _fact(text: str) -> str:
+    """Return ``text`` for the lines above the table, which a long value must not push away."""
+    return _printable(text, _MAX_FACT)
+
+
+def _cell(text: str) -> str:
+    """Return ``text`` for a cell of a table, cut if it is long: the details have all of it."""
+    shown = escaped(text[: _MAX_CELL + 1])
+    return shown if len(shown) <= _MAX_CELL else f"{shown[: _MAX_CELL - 1]}…"
+
+
+def _label(address: str | None) -> str:
+    """Return the label of a node in the diagram of moves."""
+    if address is None:
+        return "other segments"
+    shown = escaped(address.removeprefix("segment."))
+    return shown if len(shown) <= _MAX_LABEL else f"{shown[: _MAX_LABEL - 1]}…"
+
+
+def _facts(plan: Plan) -> Iterator[tuple[str, str]]:
+    """Yield from what the plan was made, as labels and values; what is not known is left out."""
+    facts = {
+        "Environment": plan.env_name,
+        "Account": plan.account or "",
+        "Host": plan.host,
+        "Made": f"{datetime.fromtimestamp(plan.made_at, UTC):%Y-%m-%d %H:%M:%S} UTC"
+        if plan.made_at
+        else "",
+        "Commit": plan.commit,
+        "State": f"serial {plan.serial}, lineage {plan.lineage}" if plan.lineage else "none yet",
+        "segctl": plan.segctl_version,
     }
+    yield from ((label, value) for label, value in facts.items() if value)
 
 
-def _bar(change: Change, largest: int) -> dict[str, float] | None:
-    """Return the widths of the kept, removed and added members, scaled to the largest segment."""
-    counts = change.members
-    if not largest:
-        return None
-    scale = _BAR_WIDTH / max(largest + counts.remove, 1)
-    kept = max(counts.before - counts.remove, 0) * scale
-    gone, new = counts.remove * scale, counts.add * scale
-    return {"kept": round(kept, 2), "gone": round(gone, 2), "new": round(new, 2)}
+def _finding_groups(plan: Plan, by_address: Mapping[str, SegmentView]) -> Iterator[FindingGroup]:
+    counts = Counter((f.severity, f.code) for f in plan.findings)
+    shown = group_findings(plan.findings)
+    for (severity, code), found in groupby(shown, key=lambda f: (f.severity, f.code)):
+        yield FindingGroup(
+            severity=severity,
+            code=code,
+            count=counts[severity, code],
+            items=tuple(_finding_item(finding, by_address) for finding in found),
+        )
+
+
+def _finding_item(finding: Finding, by_address: Mapping[str, SegmentView]) -> FindingItem:
+    about = [finding.address] if finding.address else []
+    about += finding.figures.segments if finding.figures else ()
+    listed = [by_address[address] for address in dict.fromkeys(about) if address in by_address]
+    return FindingItem(finding=finding, segments=tuple(listed[:_MAX_LINKS]))
+
+
+def _losses(segments: Sequence[SegmentView]) -> tuple[SegmentView, ...]:
+    """Return the segments that a destroy or a replacement empties, the largest first."""
+    emptied = (s for s in segments if s.change.action in {Action.DESTROY, Action.REPLACE})
+    return tuple(sorted(emptied, key=lambda segment: -segment.change.members.before))
+
+
+def _unchanged(plan: Plan, listed: Mapping[str, object]) -> tuple[Change, ...]:
+    return tuple(c for c in plan.changes if c.address not in listed)
+
+
+def _totals(changes: Sequence[Change]) -> tuple[int, int]:
+    """Return the members of all segments before and after, summed."""
+    return sum(c.members.before for c in changes), sum(c.members.after for c in changes)
+
+
+def _names(plan: Plan) -> Mapping[str, str]:
+    """Return the display name of each segment, by address."""
+    return {
+        change.address: attributes.display_name
+        for change in plan.changes
+        if (attributes := change.after or change.before)
+    }
