@@ -425,7 +425,7 @@ def _assemble_plan(
 def _count_flows(
     engine: RequestPacker | None, changes: Sequence[Change], targets: Sequence[Target]
 ) -> tuple[Flow, ...] | None:
-    """Return the moves between segments, ``None`` if there are too many to count."""
+    """Return the flows between segments, ``None`` if there are too many to count."""
     if engine is None:
         return ()
     return build_flows(changes, engine.count_flows(number_segments(changes, targets)))

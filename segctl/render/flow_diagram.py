@@ -1,7 +1,7 @@
-"""The moves between segments as a Mermaid diagram, which GitHub and GitLab draw.
+"""The flows between segments as a Mermaid diagram, which GitHub and GitLab draw.
 
 A flowchart: both forges have drawn it from the beginning, and unlike Mermaid's Sankey diagram it
-shows moves in both directions, and two segments of the same name.
+shows flows in both directions, and two segments of the same name.
 """
 
 from collections import Counter
@@ -15,15 +15,15 @@ MAX_CHARACTERS = 2_000
 """GitLab draws a longer diagram only after a click."""
 
 MAX_FLOWS = 12
-"""The most moves that are drawn. More are hard to follow."""
+"""The most flows that are drawn. More are hard to follow."""
 
 _MAX_NAME_LENGTH = 32
 _WIDTHS = ((0.5, 6), (0.1, 3))
-"""From which share of the largest move on a line is how wide, in pixels."""
+"""From which share of the largest flow on a line is how wide, in pixels."""
 
 
 def render(plan: Plan) -> str:
-    """Return the source of the diagram, at most ``MAX_CHARACTERS`` long; empty without moves."""
+    """Return the source of the diagram, at most ``MAX_CHARACTERS`` long; empty without flows."""
     if not plan.flows:
         return ""
     names = _names(plan)
@@ -54,8 +54,8 @@ def _source(flows: tuple[Flow, ...], drawn: int, names: Mapping[str, str]) -> st
         left = node(flow.leaves)
         lines.append(f'  {left} -->|"{format_number(flow.users)}"| {node(flow.joins)}')
     if rest:
-        moves = format_count(len(rest), "smaller move")
-        text = f"{moves}: {format_number(sum(flow.users for flow in rest))}"
+        number = format_count(len(rest), "smaller flow")
+        text = f"{number}: {format_number(sum(flow.users for flow in rest))}"
         lines.append(f"  other([{label(text)}])")
     lines += _line_widths(shown)
     return "\n".join(lines)

@@ -1,7 +1,7 @@
 """The plan as a comment on a pull request, within the size that a forge allows.
 
 First comes the result with everything that is refused or destroyed, then a table of the segments,
-the moves between them, and details to unfold. What does not fit is left out as a whole, the least
+the flows between them, and details to unfold. What does not fit is left out as a whole, the least
 important first, and a note says what.
 """
 
@@ -45,7 +45,7 @@ _TABLE_HEAD = (
 _DESTROYS = frozenset((Action.DESTROY, Action.REPLACE))
 _MOST_LEFT = "- … and 9,999,999 more segments"
 _NO_FLOWS = (
-    "Moves between segments are not counted: too many users leave and join several segments."
+    "Flows between segments are not counted: too many users leave and join several segments."
 )
 
 
@@ -186,21 +186,21 @@ class _Comment:
         rest = groups[len(rows) :]
         if rest:
             count = format_count(sum(map(len, rest)), "segment")
-            self._left_out.append(f"{count} in a row of the table")
+            self._left_out.append(f"the rows of {count}")
         return ["\n".join([*_TABLE_HEAD, *rows, *_rest_rows(rest)])]
 
     def _flows(self) -> list[str]:
-        """Return the moves between segments as a diagram, or why there is none."""
+        """Return the flows between segments as a diagram, or why there is none."""
         if self._plan.flows is None and not self._plan.is_empty:
             return [_NO_FLOWS] if self._room.take(_NO_FLOWS) else []
         source = flow_diagram.render(self._plan)
         if not source:
             return []
         block = code_block(source.splitlines(), "mermaid")
-        part = f"**Moves between segments**, in users:\n\n{block}"
+        part = f"**Flows between segments**, in users:\n\n{block}"
         if self._room.take(part):
             return [part]
-        self._left_out.append("the diagram of the moves between segments")
+        self._left_out.append("the diagram of the flows between segments")
         return []
 
     def _folds(self, groups: Sequence[Sequence[Change]]) -> list[str]:

@@ -168,18 +168,18 @@ def test_a_plan_with_two_changes_at_one_address_proves(
     assert segctl("apply", plan.name).code == 0
 
 
-MOVE = {"leaves": "segment.gold", "joins": "segment.silver", "users": 1}
+FLOW = {"leaves": "segment.gold", "joins": "segment.silver", "users": 1}
 FLOWS = {
-    "more users": [{**MOVE, "users": 2}],
-    "the other way": [{**MOVE, "leaves": "segment.silver", "joins": "segment.gold"}],
-    "one more": [MOVE, {**MOVE, "joins": "segment.council"}],
+    "more users": [{**FLOW, "users": 2}],
+    "the other way": [{**FLOW, "leaves": "segment.silver", "joins": "segment.gold"}],
+    "one more": [FLOW, {**FLOW, "joins": "segment.council"}],
     "none": [],
     "not counted": None,
 }
 
 
 @pytest.mark.parametrize("flows", FLOWS.values(), ids=FLOWS)
-def test_a_plan_shows_no_other_moves_than_it_sends(
+def test_a_plan_shows_no_other_flows_than_it_sends(
     flows: object, plan: Path, workspace: Path, segctl: Segctl
 ) -> None:
     assert segctl("apply", plan.name).code == 0
@@ -189,8 +189,8 @@ def test_a_plan_shows_no_other_moves_than_it_sends(
     silver = silver.replace("SEG-GOLD", "SEG-SILVER").replace("Gold Users", "Silver Users")
     manifest.write_text(f"{text}---\n{silver}", encoding="utf-8")
     assert segctl("plan", "--out", plan.name).code == 0
-    assert json.loads(segctl("show", plan.name, "--format", "json").out)["flows"] == [MOVE]
+    assert json.loads(segctl("show", plan.name, "--format", "json").out)["flows"] == [FLOW]
     rewrite(plan, document=lambda p: p.update(flows=flows))
     done = segctl("show", plan.name)
     assert (done.code, done.out) == (1, "")
-    assert "the parts of the saved plan do not fit: it shows other moves" in done.err
+    assert "the parts of the saved plan do not fit: it shows other flows" in done.err

@@ -1,4 +1,4 @@
-"""The moves between segments that a plan shows."""
+"""The flows between segments that a plan shows."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -47,7 +47,7 @@ def shown(shop: Workspace) -> list[tuple[str, str, int]] | None:
     return None if found is None else [(f.leaves, f.joins, f.users) for f in found]
 
 
-def test_the_largest_moves_come_first(shop: Workspace) -> None:
+def test_the_largest_flows_come_first(shop: Workspace) -> None:
     declare(shop, silver="abcd", gold="e", bronze="fg")
     shop.apply()
     declare(shop, silver="df", gold="eabcg", bronze="")
@@ -58,7 +58,7 @@ def test_the_largest_moves_come_first(shop: Workspace) -> None:
     ]
 
 
-def test_a_first_plan_and_an_unchanged_one_have_no_moves(shop: Workspace) -> None:
+def test_a_first_plan_and_an_unchanged_one_have_no_flows(shop: Workspace) -> None:
     declare(shop, silver="ab", gold="c")
     assert shown(shop) == []
     shop.apply()
@@ -87,7 +87,7 @@ def test_users_of_another_kind_are_other_users(shop: Workspace) -> None:
     assert shown(shop) == []
 
 
-def test_requests_that_are_sent_again_are_no_moves(shop: Workspace) -> None:
+def test_requests_that_are_sent_again_are_no_flows(shop: Workspace) -> None:
     declare(shop, silver="ab", gold="c")
     shop.apply()
     declare(shop, silver="", gold="abc")
@@ -97,7 +97,7 @@ def test_requests_that_are_sent_again_are_no_moves(shop: Workspace) -> None:
     assert plan.flows == ()
 
 
-def test_too_many_moves_are_not_counted(shop: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_many_flows_are_not_counted(shop: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     declare(shop, silver="ab", gold="c")
     shop.apply()
     declare(shop, silver="", gold="abc")
@@ -117,7 +117,7 @@ def test_two_segments_of_an_address_that_have_members_are_left_out() -> None:
     assert number_segments(twice, (replace(target, create=True), both[1])) == (0, 0)
 
 
-def test_moves_of_equal_size_are_in_the_order_of_their_addresses() -> None:
+def test_flows_of_equal_size_are_in_the_order_of_their_addresses() -> None:
     changes = [change(f"segment.{name}", 0) for name in "cab"]
     assert build_flows(changes, {(2, 0): 5, (1, 0): 5, (0, 1): 9}) == (
         Flow(leaves="segment.a", joins="segment.b", users=9),

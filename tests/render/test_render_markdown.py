@@ -85,7 +85,7 @@ def test_the_note_counts_what_was_cut(example_plan: ExamplePlan) -> None:
     page = markdown.render(varied(example_plan("everyday"), 2_500))
     rows = sum(line.startswith("| <code>") for line in page.splitlines()) - 2
     folds = page.count("<details>")
-    assert f"{2502 - rows:,} segments in a row of the table" in page
+    assert f"the rows of {2502 - rows:,} segments, " in page
     assert f"the details of {2502 - folds:,} segments" in page
 
 
@@ -188,9 +188,9 @@ def test_a_plan_without_changes_is_short_and_keeps_its_warnings(example_plan: Ex
     assert len(page) < 500
 
 
-def test_moves_that_are_not_counted_are_said_to_be(example_plan: ExamplePlan) -> None:
+def test_flows_that_are_not_counted_are_said_to_be(example_plan: ExamplePlan) -> None:
     page = markdown.render(replace(example_plan("everyday"), flows=None))
-    assert "Moves between segments are not counted: " in page
+    assert "Flows between segments are not counted: " in page
     assert "mermaid" not in page
 
 
