@@ -225,6 +225,13 @@ def members_line(plan: Plan) -> str:
     )
 
 
+def uncounted_moves_line(plan: Plan) -> str:
+    """Return that the moves between segments are not counted; empty if they are."""
+    if plan.flows is not None or plan.is_empty:
+        return ""
+    return "Moves between segments are not counted: too many users leave and join several segments."
+
+
 def saved_plan_lines(plan: Plan, name: str) -> Iterator[str]:
     """Yield what is applied of the saved plan in the file ``name``: all, or what is left of it."""
     if plan.remaining is None:

@@ -103,7 +103,7 @@ def test_too_many_pairs_are_not_counted(
     assert engine.count_flows([0, 1]) is None
 
 
-def test_without_leaves_nothing_is_joined(engine: DuckEngine, tmp_path: Path) -> None:
+def test_without_leaves_nothing_is_joined(engine: DuckEngine) -> None:
     engine.load(inline("a"), targets=[0])
     engine.set_recorded(0, RecordedFiles(), wanted=True)
     engine.diff()
