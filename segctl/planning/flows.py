@@ -3,9 +3,22 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+from segctl.engine.protocols import RequestPacker
 from segctl.plan.model import Change, Flow, Target
 
 _LEFT_OUT = -1
+
+
+def count_flows(
+    engine: RequestPacker | None, changes: Sequence[Change], targets: Sequence[Target]
+) -> tuple[Flow, ...] | None:
+    """Return the flows in the delta of an engine, ``None`` if there are too many to count.
+
+    Without an engine nothing was compared, and there are none.
+    """
+    if engine is None:
+        return ()
+    return build_flows(changes, engine.count_flows(number_segments(changes, targets)))
 
 
 def number_segments(changes: Sequence[Change], targets: Sequence[Target]) -> tuple[int, ...]:

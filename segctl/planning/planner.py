@@ -13,7 +13,7 @@ from segctl.core.ci import is_pull_request
 from segctl.core.codec import to_plain
 from segctl.core.diagnostics import Severity
 from segctl.engine.model import PackingSummary, RecordedFiles, TargetDiff
-from segctl.engine.protocols import Engine, RequestPacker
+from segctl.engine.protocols import Engine
 from segctl.manifests.desired import DesiredState, ProjectSettings
 from segctl.plan.diff import Draft, attribute_changes, build_drafts
 from segctl.plan.findings import (
@@ -29,7 +29,6 @@ from segctl.plan.model import (
     Change,
     Estimate,
     Finding,
-    Flow,
     MemberCounts,
     Plan,
     Requests,
@@ -37,7 +36,7 @@ from segctl.plan.model import (
 )
 from segctl.planning.compare import Comparison, ComparisonResult, compare_nothing
 from segctl.planning.definitions import rules_digest, segment_definitions
-from segctl.planning.flows import build_flows, number_segments
+from segctl.planning.flows import count_flows
 from segctl.planning.load import SourceInput, find_sources
 from segctl.planning.restrictions import KnownRestrictions, find_known_restrictions
 from segctl.planning.scope import PlanScope, build_scope
@@ -416,19 +415,10 @@ def _assemble_plan(
         restrictions=comparison.restrictions,
         made_at=options.made_at,
         commit=options.commit,
-        flows=_count_flows(comparison.engine, changes, targets),
+        flows=count_flows(comparison.engine, changes, targets),
     )
     plan = replace(plan, digest=plan_digest(plan, str(comparison.delta_digest)))
     return with_requests(plan, comparison.packing)
-
-
-def _count_flows(
-    engine: RequestPacker | None, changes: Sequence[Change], targets: Sequence[Target]
-) -> tuple[Flow, ...] | None:
-    """Return the flows between segments, ``None`` if there are too many to count."""
-    if engine is None:
-        return ()
-    return build_flows(changes, engine.count_flows(number_segments(changes, targets)))
 
 
 def _finding_order(finding: Finding) -> tuple[bool, Severity, str, str]:
