@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from segctl.cli.screen import Screen
+from segctl.core.errors import WrongUsage
 from segctl.core.resources import parse_size
-from segctl.render.phrases import Identities
+from segctl.render.phrases import MAX_COMMENT_BYTES, MIN_COMMENT_BYTES, Identities
 
 if TYPE_CHECKING:
     from segctl.workflows.saved_plans import SavedPlanName
@@ -153,9 +154,26 @@ identities = click.option(
     help="How to show members.  [default: full on a terminal, otherwise masked]",
 )
 
+max_bytes = click.option(
+    "--max-bytes",
+    type=click.IntRange(min=MIN_COMMENT_BYTES),
+    metavar="N",
+    help="With --format markdown, print at most this many bytes.  "
+    f"[default: {MAX_COMMENT_BYTES:,}, the limit of GitHub]",
+)
+
 auto_approve = click.option(
     "--auto-approve", is_flag=True, help="Apply without asking for confirmation."
 )
+
+
+def check_max_bytes(max_bytes: int | None, *, view: str) -> None:
+    """Raise ``WrongUsage`` if a size is given for a view that has no limit."""
+    if max_bytes is not None and view != "markdown":
+        raise WrongUsage(
+            f"--max-bytes limits the Markdown comment, and the format is {view}",
+            hint="Add --format markdown, or leave --max-bytes out.",
+        )
 
 
 def identities_mode(choice: str | None, *, view: str) -> Identities:

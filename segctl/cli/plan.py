@@ -38,6 +38,7 @@ REFUSED = 6
 @options.reread
 @options.lock_timeout
 @options.identities
+@options.max_bytes
 @options.limits
 @common
 def command(
@@ -52,12 +53,14 @@ def command(
     reread: bool,
     lock_timeout: float,
     identities: str | None,
+    max_bytes: int | None,
 ) -> int:
     """Show what an apply would change.
 
     Reads the workspace and the state. Needs no credentials and changes nothing.
     Exits 6 if a guard refuses the plan.
     """
+    options.check_max_bytes(max_bytes, view=view)
     planned = plan_workspace(
         screen.context(),
         variables=screen.variables,
@@ -69,7 +72,9 @@ def command(
         lock_timeout=lock_timeout,
     )
     mode = options.identities_mode(identities, view=view)
-    page = plan_view(planned.plan, view=view, identities=mode, style=screen.out_style)
+    page = plan_view(
+        planned.plan, view=view, identities=mode, style=screen.out_style, max_bytes=max_bytes
+    )
     screen.out(page)
     if planned.recovered:
         holder = planned.running

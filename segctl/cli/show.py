@@ -18,17 +18,29 @@ from segctl.workflows.state import read_state
     "--format", "view", type=click.Choice(FORMATS), default="text", help="How to print it."
 )
 @options.identities
+@options.max_bytes
 @common
-def command(screen: Screen, *, file: str | None, view: str, identities: str | None) -> None:
+def command(
+    screen: Screen,
+    *,
+    file: str | None,
+    view: str,
+    identities: str | None,
+    max_bytes: int | None,
+) -> None:
     """Show a saved plan, or the state.
 
     FILE is a plan that `segctl plan --out` saved, or the digest of one that is kept
     with the state. Without it, the state is shown, as text or JSON.
     """
+    options.check_max_bytes(max_bytes, view=view)
     if name := options.saved_plan(screen, file):
         plan = read_saved_plan(screen.context(), name)
         mode = options.identities_mode(identities, view=view)
-        screen.out(plan_view(plan, view=view, identities=mode, style=screen.out_style))
+        page = plan_view(
+            plan, view=view, identities=mode, style=screen.out_style, max_bytes=max_bytes
+        )
+        screen.out(page)
         return
     if view not in {"text", "json"}:
         raise WrongUsage(f"the state is shown as text or json, not as {view}")

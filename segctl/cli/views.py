@@ -1,14 +1,24 @@
 """The views of a plan, by name. Each is imported when it is used."""
 
 from segctl.plan.model import Plan
-from segctl.render.phrases import Identities
+from segctl.render.phrases import MAX_COMMENT_BYTES, Identities
 from segctl.render.style import Style
 
 FORMATS = ("text", "markdown", "json", "html")
 
 
-def plan_view(plan: Plan, *, view: str, identities: Identities, style: Style) -> str:
-    """Return the plan in one of ``FORMATS``. Only text has colors; JSON has no identities."""
+def plan_view(
+    plan: Plan,
+    *,
+    view: str,
+    identities: Identities,
+    style: Style,
+    max_bytes: int | None = None,
+) -> str:
+    """Return the plan in one of ``FORMATS``. Only text has colors; JSON has no identities.
+
+    ``max_bytes`` limits Markdown.
+    """
     match view:
         case "json":
             from segctl.render import json_document  # noqa: PLC0415 - one view a run
@@ -17,7 +27,9 @@ def plan_view(plan: Plan, *, view: str, identities: Identities, style: Style) ->
         case "markdown":
             from segctl.render import markdown  # noqa: PLC0415 - one view a run
 
-            return markdown.render(plan, identities=identities)
+            return markdown.render(
+                plan, identities=identities, max_bytes=max_bytes or MAX_COMMENT_BYTES
+            )
         case "html":
             from segctl.render import html  # noqa: PLC0415 - jinja2 is slow to import
 

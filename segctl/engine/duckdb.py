@@ -21,6 +21,7 @@ from segctl.core.rejects import Rejects
 from segctl.engine import batches, delta, duckdb_errors, fold, member_queries, sql
 from segctl.engine.compare import Load, compare
 from segctl.engine.compare_plans import compare_changes
+from segctl.engine.flows import count_flows
 from segctl.engine.load_stats import add_first_rows, stats_from_comparison
 from segctl.engine.match_restrictions import count_added
 from segctl.engine.model import (
@@ -257,6 +258,11 @@ class DuckEngine:
     def digest_delta(self, keys: Sequence[str]) -> SetDigest:
         """Digest the delta. The order of its rows does not matter."""
         return delta.digest_delta(self._db, keys)
+
+    @translate_resource_errors
+    def count_flows(self, segments: Sequence[int]) -> Mapping[tuple[int, int], int] | None:
+        """Count who leaves one segment and joins another; see ``RequestPacker.count_flows``."""
+        return count_flows(self._db, segments)
 
     @translate_resource_errors
     def pack(

@@ -356,13 +356,15 @@ class SavedPlanFacts:
     """What the files of a saved plan contain: changes by target index, and their digest.
 
     ``last_asked`` is the latest time (seconds since 1970) from which a change has to wait, and
-    ``named`` are the changes of the users that were asked for.
+    ``named`` are the changes of the users that were asked for. ``flows`` are those of
+    ``RequestPacker.count_flows``.
     """
 
     changes: Mapping[int, SavedChanges]
     digest: SetDigest
     last_asked: float | None
     named: frozenset[tuple[int, str, str, str]]
+    flows: Mapping[tuple[int, int], int] | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -370,7 +372,8 @@ class SavedPlanFiles:
     """The files of a saved plan, and what its document says of them.
 
     ``keys`` are the ids of the targets, ``requests`` the number of requests, of which those from
-    ``settle_from`` on wait. ``values`` are the users whose changes the caller wants to know.
+    ``settle_from`` on wait. ``values`` are the users whose changes the caller wants to know, and
+    ``segments`` the segment numbers of the targets, see ``RequestPacker.count_flows``.
     """
 
     delta: Path
@@ -380,6 +383,7 @@ class SavedPlanFiles:
     settle_from: int
     counting: Counting
     values: tuple[str, ...] = field(repr=False)
+    segments: tuple[int, ...]
 
 
 class SavedPlanError(Exception):

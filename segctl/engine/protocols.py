@@ -124,6 +124,15 @@ class RequestPacker(Protocol):
     def digest_delta(self, keys: Sequence[str]) -> SetDigest:
         """Digest the delta. ``keys`` are the ids of the targets in requests, by target index."""
 
+    def count_flows(self, segments: Sequence[int]) -> Mapping[tuple[int, int], int] | None:
+        """Return how many users of the delta leave one segment and join another.
+
+        ``segments`` holds the segment number of each target, a negative one to leave it out; a
+        replaced segment has two targets. Users are counted by the numbers of the segment that they
+        leave and the one that they join. Changes that repeat an unanswered request do not count.
+        Returns ``None`` if there are too many pairs to count.
+        """
+
     def pack(
         self, keys: Sequence[str], *, counting: Counting, settle_seconds: float
     ) -> PackingSummary:

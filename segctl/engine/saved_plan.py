@@ -10,6 +10,7 @@ from pathlib import Path
 import duckdb
 
 from segctl.engine import delta, sql
+from segctl.engine.flows import count_flows
 from segctl.engine.model import SavedChanges, SavedPlanError, SavedPlanFacts, SavedPlanFiles
 from segctl.packing.model import Limits
 
@@ -164,6 +165,7 @@ def prove_files(db: duckdb.DuckDBPyConnection, files: SavedPlanFiles) -> SavedPl
             digest=delta.digest_delta(db, files.keys),
             last_asked=last_asked,
             named=frozenset(named),
+            flows=count_flows(db, files.segments),
         )
     except (duckdb.InvalidInputException, duckdb.IOException, duckdb.ConversionException) as error:
         raise SavedPlanError("its files cannot be read") from error

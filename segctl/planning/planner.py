@@ -36,6 +36,7 @@ from segctl.plan.model import (
 )
 from segctl.planning.compare import Comparison, ComparisonResult, compare_nothing
 from segctl.planning.definitions import rules_digest, segment_definitions
+from segctl.planning.flows import count_flows
 from segctl.planning.load import SourceInput, find_sources
 from segctl.planning.restrictions import KnownRestrictions, find_known_restrictions
 from segctl.planning.scope import PlanScope, build_scope
@@ -414,6 +415,7 @@ def _assemble_plan(
         restrictions=comparison.restrictions,
         made_at=options.made_at,
         commit=options.commit,
+        flows=count_flows(comparison.engine, changes, targets),
     )
     plan = replace(plan, digest=plan_digest(plan, str(comparison.delta_digest)))
     return with_requests(plan, comparison.packing)

@@ -18,6 +18,7 @@ from segctl.plan.diff import TOMBSTONE_REASON
 from segctl.plan.file import LoadedPlan
 from segctl.plan.guards import GuardedChange, check_guards
 from segctl.plan.model import Action, Change, Plan, Target
+from segctl.planning.flows import build_flows, number_segments
 from segctl.planning.planner import plan_digest, with_requests
 
 _HINT = "Nothing was sent. Make a new plan with `segctl plan --out FILE`."
@@ -31,6 +32,7 @@ def prove_plan(saved: LoadedPlan, prover: PlanProver) -> None:
         _check_targets(plan)
         facts = prover.prove_saved_plan(_files_of(saved))
         _check_changes(plan, facts)
+        _require(plan.flows == build_flows(plan.changes, facts.flows), "it shows other moves")
         _check_totals(plan, facts)
         _check_refusals(plan, facts)
     except SavedPlanError as error:
@@ -49,6 +51,7 @@ def _files_of(saved: LoadedPlan) -> SavedPlanFiles:
         settle_from=plan.requests.update if plan.settle_from is None else plan.settle_from,
         counting=plan.counting,
         values=tuple(v for c in plan.changes for _, v in (*c.sample.add, *c.sample.remove)),
+        segments=number_segments(plan.changes, plan.targets),
     )
 
 

@@ -1,22 +1,25 @@
-"""Merge findings that say the same about many segments into one.
+"""Merge findings that say the same about many segments, and changes that are alike.
 
 Without this, a workspace of 200 segments with suppressed users would show 200 notes, and the
 important finding would be hard to spot. The JSON document lists every finding separately.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
 from segctl.core.diagnostics import Severity
 from segctl.plan.findings import NOTHING_RECORDED
-from segctl.plan.model import Finding
+from segctl.plan.model import Change, Finding
 
 MAX_SEPARATE = 3
 """The most findings of a mergeable kind that are shown one by one."""
 
 MAX_SHOWN = 12
 """The most findings of another kind that are shown; a ``disjoint`` rule can have 11."""
+
+MAX_ROWS = 20
+"""The most changes of which none are merged."""
 
 _MAX_NAMED = 5
 
@@ -64,6 +67,40 @@ def group_findings(findings: Sequence[Finding]) -> Iterator[Finding]:
             yield from _largest(group)
         else:
             yield from group
+
+
+def group_changes(
+    changes: Sequence[Change], *, separate: Collection[str]
+) -> list[tuple[Change, ...]]:
+    """Return the changes in groups of like ones, in the order of the first of each group.
+
+    Changes are alike if they do the same with the same number of members, for the same reason. Up
+    to ``MAX_ROWS`` changes, up to ``MAX_SEPARATE`` like ones, and those of the addresses
+    ``separate`` are groups of their own.
+    """
+    if len(changes) <= MAX_ROWS:
+        return [(change,) for change in changes]
+    alike: dict[object, list[Change]] = {}
+    for change in changes:
+        key = change.address if change.address in separate else _likeness(change)
+        alike.setdefault(key, []).append(change)
+    groups: list[tuple[Change, ...]] = []
+    for group in alike.values():
+        groups += [tuple(group)] if len(group) > MAX_SEPARATE else [(c,) for c in group]
+    return groups
+
+
+def _likeness(change: Change) -> tuple[object, ...]:
+    members, attributes = change.members, change.after or change.before
+    is_managed = attributes is None or attributes.managed
+    return (
+        change.action,
+        change.reason,
+        is_managed,
+        members.add,
+        members.remove,
+        members.reasserted,
+    )
 
 
 def _gravity(key: tuple[int, str]) -> tuple[int, bool]:

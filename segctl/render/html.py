@@ -92,6 +92,7 @@ def render(plan: Plan, *, identities: Identities = Identities.MASKED) -> str:
         unchanged=_unchanged(plan, by_address),
         bars=charts.size_bars(listed),
         totals=_totals(plan.changes),
+        uncounted_moves=phrases.uncounted_moves_line(plan),
         diagram=charts.draw_flows(plan.flows or ()),
         flows=charts.largest_flows(plan.flows or ())[: charts.MAX_BARS],
         more_flows=charts.largest_flows(plan.flows or ())[charts.MAX_BARS :],

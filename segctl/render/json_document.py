@@ -35,6 +35,7 @@ def document(plan: Plan) -> dict[str, Any]:
         "requests": asdict(plan.requests),
         "estimate": asdict(plan.estimate),
         "findings": [finding_object(found) for found in plan.findings],
+        "flows": None if plan.flows is None else [asdict(flow) for flow in plan.flows],
     }
 
 

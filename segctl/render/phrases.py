@@ -59,6 +59,14 @@ _MOST_DANGEROUS_FIRST = (
     Action.CREATE,
 )
 
+MAX_COMMENT_BYTES = 65_536
+"""The size of a comment unless another is asked for.
+
+It is the limit of GitHub, which counts characters; a text never has more of them than bytes."""
+
+MIN_COMMENT_BYTES = 4_096
+"""The smallest limit of a comment. The result and the kinds of errors of any plan fit into it."""
+
 NO_CHANGES = "No changes."
 MINUS = "\N{MINUS SIGN}"
 SHOWN_MEMBERS = 10
@@ -73,6 +81,33 @@ def format_number(value: int) -> str:
 def format_count(value: int, noun: str, plural: str = "") -> str:
     """Return a number and its noun, in the plural unless the number is 1."""
     return f"{format_number(value)} {noun if value == 1 else plural or noun + 's'}"
+
+
+def format_percent(part: int, whole: int) -> str:
+    """Return a share such as ``4.9%``; one that is not nothing or all is not shown as 0% or 100%.
+
+    Empty if ``whole`` is 0.
+    """
+    if not whole:
+        return ""
+    percent = 100 * part / whole
+    if 0 < percent < 0.1:
+        return "<0.1%"
+    if 99.9 < percent < 100:
+        return ">99.9%"
+    return f"{percent:,.1f}%" if percent < 100 and part else f"{percent:,.0f}%"
+
+
+def format_growth(counts: MemberCounts) -> str:
+    """Return the growth of a segment such as ``+1.2%`` or ``−4.9%``.
+
+    Empty if its size does not change, or if it was empty.
+    """
+    growth = counts.after - counts.before
+    if not growth:
+        return ""
+    percent = format_percent(abs(growth), counts.before)
+    return percent and f"{'+' if growth > 0 else MINUS}{percent}"
 
 
 def format_duration(seconds: float) -> str:
@@ -190,6 +225,13 @@ def members_line(plan: Plan) -> str:
     )
 
 
+def uncounted_moves_line(plan: Plan) -> str:
+    """Return that the moves between segments are not counted; empty if they are."""
+    if plan.flows is not None or plan.is_empty:
+        return ""
+    return "Moves between segments are not counted: too many users leave and join several segments."
+
+
 def saved_plan_lines(plan: Plan, name: str) -> Iterator[str]:
     """Yield what is applied of the saved plan in the file ``name``: all, or what is left of it."""
     if plan.remaining is None:
@@ -272,6 +314,31 @@ def finding_address(finding: Finding) -> str:
     return "" if address in finding.summary else address
 
 
+def result_line(plan: Plan) -> str:
+    """Return the result in one line: what is refused, what is destroyed, and what else changes."""
+    parts = []
+    if count := len(plan.error_findings):
+        parts.append(f"Refused: {format_count(count, 'error')}.")
+    if destroyed := destroyed_line(plan):
+        parts.append(destroyed)
+    if plan.is_empty:
+        place = f" for {escaped(plan.env_name)}" if plan.env_name else ""
+        parts.append(f"{NO_CHANGES[:-1]}{place}.")
+    else:
+        parts.append(plan_line(plan))
+    return " ".join(parts)
+
+
+def destroyed_line(plan: Plan) -> str:
+    """Return how many segments a plan empties for good; empty if there are none."""
+    destroyed, replaced = plan.count(Action.DESTROY), plan.count(Action.REPLACE)
+    parts = [f"destroys {format_count(destroyed, 'segment')}"] if destroyed else []
+    if replaced:
+        parts.append(f"replaces {format_count(replaced, 'segment')}")
+    line = " and ".join(parts)
+    return f"{line[:1].upper()}{line[1:]}." if line else ""
+
+
 def refusal_line(plan: Plan, *, position: str = "") -> str:
     """Return a line that says the plan cannot be applied; empty if it can.
 
@@ -287,11 +354,14 @@ def shown_changes(plan: Plan) -> tuple[Change, ...]:
     return tuple(c for c in plan.changes if c.action is not Action.NO_OP)
 
 
+def danger(action: Action) -> int:
+    """Return the sort key by which actions that can do the most harm come first."""
+    return _MOST_DANGEROUS_FIRST.index(action)
+
+
 def most_dangerous_first(plan: Plan) -> tuple[Change, ...]:
     """Return the changes that a view lists, those that can do the most harm first."""
-    return tuple(
-        sorted(shown_changes(plan), key=lambda change: _MOST_DANGEROUS_FIRST.index(change.action))
-    )
+    return tuple(sorted(shown_changes(plan), key=lambda change: danger(change.action)))
 
 
 def unchanged_line(plan: Plan) -> str:

@@ -166,3 +166,31 @@ def test_a_plan_with_two_changes_at_one_address_proves(
     assert "segment.gold will be destroyed" in shown.out
     assert "it was segment.vip" in shown.out
     assert segctl("apply", plan.name).code == 0
+
+
+FLOW = {"leaves": "segment.gold", "joins": "segment.silver", "users": 1}
+FLOWS = {
+    "more users": [{**FLOW, "users": 2}],
+    "the other way": [{**FLOW, "leaves": "segment.silver", "joins": "segment.gold"}],
+    "one more": [FLOW, {**FLOW, "joins": "segment.council"}],
+    "none": [],
+    "not counted": None,
+}
+
+
+@pytest.mark.parametrize("flows", FLOWS.values(), ids=FLOWS)
+def test_a_plan_shows_no_other_flows_than_it_sends(
+    flows: object, plan: Path, workspace: Path, segctl: Segctl
+) -> None:
+    assert segctl("apply", plan.name).code == 0
+    manifest = workspace / "gold.yaml"
+    text = manifest.read_text(encoding="utf-8").replace("anna@example.com, ", "")
+    silver = text.split("---")[0].replace("gold", "silver").replace("bert", "anna")
+    silver = silver.replace("SEG-GOLD", "SEG-SILVER").replace("Gold Users", "Silver Users")
+    manifest.write_text(f"{text}---\n{silver}", encoding="utf-8")
+    assert segctl("plan", "--out", plan.name).code == 0
+    assert json.loads(segctl("show", plan.name, "--format", "json").out)["flows"] == [FLOW]
+    rewrite(plan, document=lambda p: p.update(flows=flows))
+    done = segctl("show", plan.name)
+    assert (done.code, done.out) == (1, "")
+    assert "the parts of the saved plan do not fit: it shows other moves" in done.err

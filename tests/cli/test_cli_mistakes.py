@@ -153,3 +153,34 @@ def test_a_temporary_folder_that_cannot_be_made_is_told(
     folder = tempfile.gettempdir()
     denied = f"Error: cannot create a folder for scratch files in {folder}: Permission denied\n"
     assert denied in done.err
+
+
+@pytest.mark.parametrize("command", [("plan",), ("show", "a.segplan"), ("show",)])
+@pytest.mark.parametrize("view", ["text", "json", "html"])
+def test_only_the_comment_has_a_limit(command: tuple[str, ...], view: str, segctl: Segctl) -> None:
+    done = segctl(*command, "--format", view, "--max-bytes", "32768")
+    assert done.code == 64
+    assert f"--max-bytes limits the Markdown comment, and the format is {view}" in done.err
+
+
+@pytest.mark.parametrize("limit", ["0", "4095", "-1", "64k", ""])
+def test_a_limit_of_the_comment_is_a_number_of_bytes(limit: str, segctl: Segctl) -> None:
+    done = segctl("plan", "--format", "markdown", "--max-bytes", limit)
+    assert done.code == 64
+    assert "--max-bytes" in done.err
+
+
+def test_a_comment_has_at_most_so_many_bytes(segctl: Segctl, workspace: Path) -> None:
+    manifest = (
+        "---\napiVersion: segctl/v1\nkind: Segment\nmetadata: {{name: s{n}}}\n"
+        "spec: {{displayName: 'ünï {n}', customerSegmentId: S{n}, members: [{{guids: [g{n}]}}]}}\n"
+    )
+    text = "".join(manifest.format(n=number) for number in range(60))
+    (workspace / "many.yaml").write_text(text, encoding="utf-8")
+    assert segctl("plan", "--out", "a.segplan").code == 0
+    for command in (("plan",), ("show", "a.segplan")):
+        done = segctl(*command, "--format", "markdown", "--max-bytes", "4096")
+        assert done.code == 0
+        assert len(done.out.encode()) <= 4_096
+        assert done.out.startswith("### Plan: 62 to add, 0 to change, 0 to destroy.\n")
+        assert done.out.endswith("<!-- segctl plan -->\n")

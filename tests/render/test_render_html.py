@@ -178,3 +178,8 @@ def test_a_share_never_rounds_to_nothing_or_to_all(part: int, whole: int, expect
 )
 def test_growth_has_a_sign(before: int, after: int, expected: str) -> None:
     assert format_growth(before, after) == expected
+
+
+def test_moves_that_are_not_counted_are_said_to_be(example_plan: ExamplePlan) -> None:
+    page = html.render(replace(example_plan("everyday"), flows=None))
+    assert "Moves between segments are not counted: " in page
