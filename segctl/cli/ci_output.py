@@ -22,7 +22,7 @@ _SUMMARY = "GITHUB_STEP_SUMMARY"
 _SUMMARY_BYTES = 1 << 20
 """GitHub drops the whole summary of a step that is larger."""
 
-_SMALLEST_SUMMARY = 2_000
+_SMALLEST_SUMMARY = 5_000
 
 code_quality = click.option(
     "--code-quality",

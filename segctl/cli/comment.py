@@ -20,7 +20,7 @@ from segctl.render.report import unfinished_line
 from segctl.workflows.comment import CommentPlace, comment_plan, read_approved_digest
 from segctl.workflows.plan import PlanResult
 
-_SMALLEST = 2_000
+_SMALLEST = 5_000
 
 
 @click.command("comment", epilog="Example: segctl comment -e production")
@@ -148,7 +148,6 @@ class _Output:
         return render_plan_comment(
             plan,
             workspace=place.workspace,
-            env_name=place.env_name,
             identities=self._identities,
             max_bytes=max_bytes,
         )

@@ -16,15 +16,16 @@ _MARKER = "<!-- segctl plan -->"
 
 
 def render_plan_comment(
-    plan: Plan, *, workspace: str, env_name: str, identities: Identities, max_bytes: int
+    plan: Plan, *, workspace: str, identities: Identities, max_bytes: int
 ) -> str:
     """Return the plan as Markdown, at most ``max_bytes`` bytes.
 
-    The workspace and environment come first, where there can be more than one.
+    The workspace stands below the result, if it is not the root of the repository.
     """
-    caption = _caption(workspace, env_name)
+    caption = _caption(workspace)
     room = max_bytes - len(caption.encode())
-    return caption + render_plan(plan, identities=identities, max_bytes=room)
+    result, end, rest = render_plan(plan, identities=identities, max_bytes=room).partition("\n")
+    return f"{result}{end}{caption}{rest}"
 
 
 def render_plan(plan: Plan, *, identities: Identities, max_bytes: int) -> str:
@@ -37,15 +38,15 @@ def render_failure_comment(
     error: Exception, *, workspace: str, env_name: str, max_bytes: int
 ) -> str:
     """Return a notice that the plan failed, and where, at most ``max_bytes`` bytes."""
-    lines = list(_failure_lines(error))
-    text = _caption(workspace, env_name) + lines[0] + "\n"
-    left = len(lines) - 1
-    for line in lines[1:]:
-        more = f"- … and {left} more, in the log of the job\n"
-        if len(f"{text}{line}\n{more}".encode()) > max_bytes:
+    place = f" for {escape(env_name)}" if env_name else ""
+    problems = error.diagnostics if isinstance(error, InvalidInput) else ()
+    count = f": {format_count(len(problems), 'problem')}" if problems else ""
+    text = f"### No plan{place}{count}\n{_caption(workspace)}\n"
+    for number, line in enumerate(_failure_lines(error)):
+        more = f"- … and {len(problems) - number} more, in the log of the job\n"
+        if number == MAX_PROBLEMS or len(f"{text}{line}\n{more}".encode()) > max_bytes:
             return text + more
         text += f"{line}\n"
-        left -= 1
     return text
 
 
@@ -73,27 +74,17 @@ def comment_lines(request: str, left_alone: str, renewal: Renewal | None) -> Ite
         )
 
 
-def _caption(workspace: str, env_name: str) -> str:
-    parts = [f"Workspace <code>{escape(workspace)}</code>"] if workspace else []
-    parts += [f"Environment <code>{escape(env_name)}</code>"] if env_name else []
-    return f"<sub>{'. '.join(parts)}.</sub>\n\n" if parts else ""
+def _caption(workspace: str) -> str:
+    return f"<sub>Workspace <code>{escape(workspace)}</code></sub>\n" if workspace else ""
 
 
 def _failure_lines(error: Exception) -> Iterator[str]:
     if isinstance(error, InvalidInput):
-        shown = error.diagnostics[:MAX_PROBLEMS]
-        yield f"### No plan: {format_count(len(error.diagnostics), 'problem')}\n"
-        for diagnostic in shown:
-            yield _problem_line(diagnostic)
-        if len(shown) < len(error.diagnostics):
-            yield f"- … and {len(error.diagnostics) - len(shown)} more, in the log of the job"
+        yield from (_problem_line(diagnostic) for diagnostic in error.diagnostics)
     elif isinstance(error, SegctlError):
-        yield "### No plan\n"
-        for part in (error.message, *error.hint.splitlines()):
-            yield f"{escape(part)}  "
+        yield from (f"{escape(part)}  " for part in (error.message, *error.hint.splitlines()))
     else:
         # The text of an unexpected exception can quote anything.
-        yield "### No plan\n"
         yield "segctl met an error that it did not expect. The log of the job has more."
 
 

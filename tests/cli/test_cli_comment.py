@@ -122,10 +122,10 @@ def test_two_workspaces_and_two_environments_have_their_comments(
                 run_job("comment", "-e", env_name, folder=repository / name)
     bodies = stand_in.bodies(7)
     assert len(bodies) == 4
-    captions = [body.splitlines()[1] for body in bodies]
-    assert "growth" in captions[0]
-    assert "staging" in captions[0]
-    assert "production" in captions[3]
+    places = [(w, e) for w in ("growth", "crm") for e in ("staging", "production")]
+    for body, (name, env_name) in zip(bodies, places, strict=True):
+        assert f"<sub>Workspace <code>{name}</code></sub>" in body
+        assert env_name in body
 
 
 def test_a_run_without_changes_shortens_the_comment_and_creates_none(
@@ -236,8 +236,8 @@ def test_a_comment_stays_below_the_size_that_is_asked_for(
     parts = (GOLD.partition("---")[0].replace("gold", f"gold-{n}") for n in range(60))
     text = "---\n".join(part.replace("SEG-GOLD", f"S{n}") for n, part in enumerate(parts))
     (repository / "gold.yaml").write_text(text)
-    run_job("comment", "--max-bytes", "4000")
-    assert len(stand_in.bodies(7)[0].encode()) <= 4000
+    run_job("comment", "--max-bytes", "5000")
+    assert len(stand_in.bodies(7)[0].encode()) <= 5000
 
 
 def test_the_digest_of_the_merged_request_is_printed_alone(run_job: Job, stand_in: StandIn) -> None:
