@@ -67,9 +67,7 @@ def command(
     if as_json:
         if asks:
             raise WrongUsage("--json cannot ask; add --auto-approve or the FILE of a saved plan")
-        run: Run = JsonRun(
-            screen, verb="apply", saved=saved, approved=approval, summary=summary
-        )
+        run: Run = JsonRun(screen, verb="apply", saved=saved, approved=approval, summary=summary)
     else:
         if asks:
             check_can_ask("apply")

@@ -27,9 +27,14 @@ _SMALLEST = 5_000
 @click.option(
     "--plan",
     "saved",
-    metavar="FILE",
+    metavar="PLAN",
     type=options.Given(),
-    help="Show this saved plan, instead of planning now.",
+    help="Show this saved plan, a file or a digest, instead of planning now.",
+)
+@click.option(
+    "--save",
+    is_flag=True,
+    help="Keep the plan with the state, to be approved and applied by its digest.",
 )
 @click.option(
     "--max-bytes",
@@ -46,6 +51,7 @@ _SMALLEST = 5_000
 @options.targets
 @click.option("--destroy", is_flag=True, help="Plan to destroy all managed segments.")
 @options.reread
+@options.lock_timeout
 @click.option(
     "--identities",
     type=click.Choice([Identities.MASKED.value, Identities.NONE.value]),
@@ -60,12 +66,14 @@ def command(
     screen: Screen,
     *,
     saved: str | None,
+    save: bool,
     max_bytes: int | None,
     digest: bool,
     detailed_exitcode: bool,
     targets: tuple[str, ...],
     destroy: bool,
     reread: bool,
+    lock_timeout: float,
     identities: str,
     code_quality: str | None,
     step_summary: bool,
@@ -78,23 +86,25 @@ def command(
     credentials. Exits as `segctl plan` does.
     """
     if digest:
-        if saved or targets or destroy or reread or screen.variables or step_summary:
+        if saved or save or targets or destroy or reread or screen.variables or step_summary:
             raise WrongUsage("--digest reads the comment of a merged request, and takes only --env")
         screen.out(f"{read_approved_digest(screen.context())}\n")
         return NO_CHANGES
-    if saved and (targets or destroy or reread or screen.variables):
+    if saved and (save or targets or destroy or reread or screen.variables):
         raise WrongUsage(
-            "a saved plan is shown as it is, without --target, --destroy, --reread or --var"
+            "a saved plan is shown as it is, without --save, --target, --destroy, --reread or --var"
         )
     output = _Output(screen, Identities(identities), code_quality, step_summary=step_summary)
     try:
         result = comment_plan(
             screen.context(),
-            saved=saved,
+            saved=options.saved_plan(screen, saved),
             variables=screen.variables,
             targets=targets,
             destroy=destroy,
             reread=reread,
+            save=save,
+            lock_timeout=lock_timeout,
             max_bytes=max_bytes,
             writer=output,
             show=output.show,

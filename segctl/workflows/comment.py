@@ -4,7 +4,6 @@ import logging
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Protocol
 
 from segctl.core.ci import commit_of
@@ -19,7 +18,8 @@ from segctl.forges.marker import FAILED, REFUSED, Marker, comment_key
 from segctl.manifests.workspace import read_project_name
 from segctl.plan.model import Plan
 from segctl.session.context import Context
-from segctl.workflows.plan import PlanResult, plan_workspace, read_saved_plan
+from segctl.workflows.plan import PlanResult, plan_workspace
+from segctl.workflows.saved_plans import SavedPlanName, read_saved_plan
 
 _LOG = logging.getLogger(__name__)
 _TOKENS = (github.TOKEN, gitlab.TOKEN)
@@ -69,19 +69,22 @@ class CommentResult:
 def comment_plan(
     context: Context,
     *,
-    saved: str | None = None,
+    saved: SavedPlanName | None = None,
     variables: Mapping[str, str],
     targets: tuple[str, ...] = (),
     destroy: bool = False,
     reread: bool = False,
+    save: bool = False,
+    lock_timeout: float = 0.0,
     max_bytes: int | None = None,
     writer: CommentWriter,
     show: Callable[[PlanResult], None],
 ) -> CommentResult:
     """Plan, or read the plan ``saved``, and put it on the pull request that the job names.
 
-    ``show`` gets the plan before anything is sent. The comment of an earlier run is renewed; a plan
-    without changes creates none. If there is no plan, a notice takes the place of the comment, and
+    ``show`` gets the plan before anything is sent. With ``save``, the plan is kept with the state.
+    The comment of an earlier run is renewed; a plan without changes, unless it is kept, creates
+    none. If there is no plan, a notice takes the place of the comment, and
     the error is raised. A closed request, and one with later commits, is left alone.
 
     Raises ``WrongUsage`` outside of a job for a request, ``CredentialsRefused``, ``ForgeFailed``,
@@ -100,12 +103,16 @@ def comment_plan(
                 targets=targets,
                 destroy=destroy,
                 reread=reread,
+                save=save,
+                lock_timeout=lock_timeout,
             )
         except Exception as error:
             posting.post_failure(error)
             raise
         show(planned)
-        return posting.post_plan(planned.plan)
+        # The job that applies an approved plan reads its digest, also of a plan without changes.
+        is_kept = planned.is_kept or bool(saved and saved.digest)
+        return posting.post_plan(planned.plan, is_kept=is_kept)
 
 
 def read_approved_digest(context: Context) -> str:
@@ -142,11 +149,11 @@ class _Posting:
         self._writer = writer
         self._max_bytes = min(max_bytes or forge.max_bytes, forge.max_bytes)
 
-    def post_plan(self, plan: Plan) -> CommentResult:
+    def post_plan(self, plan: Plan, *, is_kept: bool) -> CommentResult:
         place = replace(self._place, env_name=plan.env_name)
         marker = self._marker(place, REFUSED if plan.error_findings else plan.digest)
         text = self._writer.write_plan(plan, place, max_bytes=self._room(marker))
-        creates = not plan.is_empty or bool(plan.error_findings)
+        creates = not plan.is_empty or bool(plan.error_findings) or is_kept
         return replace(self._post(place, marker, text, creates=creates), plan=plan)
 
     def post_failure(self, error: Exception) -> None:
@@ -217,17 +224,25 @@ def _reason_to_leave(forge: Forge, request: PullRequest) -> str:
 def _make_plan(
     context: Context,
     *,
-    saved: str | None,
+    saved: SavedPlanName | None,
     variables: Mapping[str, str],
     targets: tuple[str, ...],
     destroy: bool,
     reread: bool,
+    save: bool,
+    lock_timeout: float,
 ) -> PlanResult:
     if saved is None:
         return plan_workspace(
-            context, variables=variables, targets=targets, destroy=destroy, reread=reread
+            context,
+            variables=variables,
+            targets=targets,
+            destroy=destroy,
+            reread=reread,
+            save=save,
+            lock_timeout=lock_timeout,
         )
-    plan = read_saved_plan(context, Path(context.root, saved))
+    plan = read_saved_plan(context, saved)
     if context.env_name and context.env_name != plan.env_name:
         raise StalePlan(
             f"the plan was made for {plan.env_name or 'no environment'}, and this is "

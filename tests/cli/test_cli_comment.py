@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from segctl.cli.main import execute
+from segctl.emulator.testing import RunningEmulator
 from tests.cli.conftest import GOLD, PROJECT, Done, Segctl, run_git
 from tests.forges.stand_ins import (
     NOT_ACCESSIBLE,
@@ -228,6 +229,38 @@ def test_a_saved_plan_is_shown(run_job: Job, stand_in: StandIn, repository: Path
     (repository / "gold.yaml").unlink()
     run_job("comment", "--plan", str(saved))
     assert digest_in(stand_in.bodies(7)[0]) == digest
+
+
+def test_the_plan_of_the_comment_is_kept_and_shown_by_its_digest(
+    run_job: Job, stand_in: StandIn, repository: Path
+) -> None:
+    run_job("comment", "--save")
+    digest = digest_in(stand_in.bodies(7)[0])
+    (repository / "gold.yaml").unlink()
+    assert "is up to date" in run_job("comment", "--plan", digest).err
+    missing = run_job("comment", "--plan", f"sha256:{'0' * 64}")
+    assert missing.code == 4
+    assert "plan=failed" in stand_in.bodies(7)[0]
+
+
+def test_a_plan_that_is_kept_gets_a_comment_without_changes_too(
+    run_job: Job, stand_in: StandIn, repository: Path
+) -> None:
+    (repository / "gold.yaml").unlink()
+    run_job("comment", "--save")
+    assert "No changes" in stand_in.bodies(7)[0]
+    assert digest_in(stand_in.bodies(7)[0])
+
+
+def test_what_was_reviewed_is_what_is_applied(
+    run_job: Job, stand_in: StandIn, emulator: RunningEmulator
+) -> None:
+    del emulator
+    run_job("comment", "--save")
+    stand_in.close(7, merged_as=MERGE)
+    digest = run_job("comment", "--digest", commit=MERGE).out.strip()
+    done = run_job("apply", "--approved", digest, commit=MERGE)
+    assert (done.code, "Apply complete" in done.out) == (0, True)
 
 
 def test_a_comment_stays_below_the_size_that_is_asked_for(

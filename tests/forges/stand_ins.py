@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-ACTIONS_BOT = {"id": 41898282, "login": "github-actions[bot]"}
+ACTIONS_BOT: dict[str, Any] = {"id": 41898282, "login": "github-actions[bot]"}
 REPOSITORY = "acme/segments"
 PROJECT = "42"
 TOKEN = "token-of-the-job-1234"
@@ -341,7 +341,7 @@ class _Handler(BaseHTTPRequestHandler):
         stand_in, method = self.stand_in, self.command
         stand_in.log.append((method, self.path, dict(self.headers)))
         url = urlsplit(self.path)
-        token = stand_in.token_of(self.headers)
+        token = stand_in.token_of(dict(self.headers))
         if failure := self._failure(method, self.path):
             if failure.does_it:
                 stand_in.answer(method, url.path, token, body)
