@@ -48,12 +48,16 @@ class Account:
 
 @dataclass(frozen=True, kw_only=True)
 class Comment:
-    """A comment on a pull request. Later ones have higher ids."""
+    """A comment on a pull request. Later ones have higher ids.
+
+    ``node`` is its id in GraphQL, empty if the forge has none.
+    """
 
     id: int
     author: Account
     body: str
     url: str
+    node: str = ""
 
 
 class Forge(Protocol):
@@ -83,6 +87,9 @@ class Forge(Protocol):
 
     def list_comments(self, number: int) -> Sequence[Comment]:
         """Return all comments of a pull request."""
+
+    def is_edited_by_others(self, comment: Comment, account: Account) -> bool:
+        """Whether the text is the last edit of somebody else, as far as the forge tells."""
 
     def create_comment(self, number: int, body: str) -> Comment:
         """Add a comment. After ``ForgeFailed`` with ``uncertain``, it may have been added."""

@@ -106,8 +106,8 @@ def _replace(forge: Forge, request: PullRequest, own: tuple[Comment, ...], body:
 def read_digest(forge: Forge, request: PullRequest, key: str) -> str:
     """Return the digest of the plan that the one own comment with this key shows.
 
-    Raises ``OperationError`` if there is no such comment, or several, if it shows no plan that can
-    be applied, or if the branch moved on after the plan.
+    Raises ``OperationError`` if there is no such comment, or several, if somebody else edited it,
+    if it shows no plan that can be applied, or if the branch moved on after the plan.
     """
     found = find_comments(forge, request, key)
     advice = "Review and apply a plan by hand: `segctl plan --out FILE`, then `segctl apply FILE`."
@@ -124,6 +124,11 @@ def read_digest(forge: Forge, request: PullRequest, key: str) -> str:
             f"workspace and environment{by_others}",
             hint="A plan without changes gets no comment. The token must belong to the account "
             f"that wrote the comment. {advice}",
+        )
+    if forge.is_edited_by_others(found.own[0], found.account):
+        raise OperationError(
+            f"somebody else edited the comment on {request.title}: {found.own[0].url}",
+            hint=f"Find out who did, and why. {advice}",
         )
     marker = parse_marker(found.own[0].body)
     if marker is None or marker.digest is None:

@@ -30,6 +30,7 @@ _ACTIONS_BOT = "github-actions[bot]"
 """The account of the token that GitHub makes for a workflow."""
 
 _NOT_FOR_THIS_TOKEN = (403, 404)
+_ACTOR = "__typename login"
 _NO_REQUEST = "Run it in a workflow `on: pull_request`."
 
 
@@ -144,6 +145,25 @@ class GitHub:
         path = f"/repos/{self._repository}/issues/{number}/comments"
         return [self._comment(item) for item in self._http.list_all(path)]
 
+    def is_edited_by_others(self, comment: Comment, account: Account) -> bool:
+        """Whether somebody else made the last edit: all who may push may edit each comment.
+
+        Only GraphQL tells, where the name of a bot has no ``[bot]`` at its end.
+        """
+        if not re.fullmatch(r"[\w=-]+", comment.node, re.ASCII):
+            return False
+        query = f'node(id: "{comment.node}") {{ ... on IssueComment {{ editor {{ {_ACTOR} }} }} }}'
+        try:
+            answer = self._http.query(f"query {{ {query} }}")
+        except ForgeFailed as error:
+            if error.status not in _NOT_FOR_THIS_TOKEN:
+                raise
+            return False
+        editor = Fields(self.name, answer).fields("data").fields("node").fields("editor")
+        login = editor.text("login")
+        name = f"{login}[bot]" if editor.text("__typename") == "Bot" else login
+        return bool(login) and name != account.name
+
     def create_comment(self, number: int, body: str) -> Comment:
         """Add a comment."""
         path = f"/repos/{self._repository}/issues/{number}/comments"
@@ -212,4 +232,5 @@ class GitHub:
             author=comment.account("user", login="login"),
             body=comment.text("body"),
             url=comment.text("html_url"),
+            node=comment.text("node_id"),
         )

@@ -88,6 +88,7 @@ class GitHubStandIn(StandIn):
         super().__init__()
         self.accounts[TOKEN] = ACTIONS_BOT
         self.has_graphql = True
+        self.editors: dict[str, dict[str, str]] = {}
 
     def add_request(self, number: int, *, head: str = "a" * 40, base: str = "main") -> None:
         """Open a pull request."""
@@ -114,7 +115,13 @@ class GitHubStandIn(StandIn):
         """Write a comment as anybody."""
         identifier = self.new_id()
         page = f"https://github.test/{REPOSITORY}/pull/{number}#issuecomment-{identifier}"
-        comment = {"id": identifier, "body": body, "user": dict(author), "html_url": page}
+        comment = {
+            "id": identifier,
+            "node_id": f"IC_{identifier}",
+            "body": body,
+            "user": dict(author),
+            "html_url": page,
+        }
         self.comments[number].append(comment)
         return comment
 
@@ -160,8 +167,7 @@ class GitHubStandIn(StandIn):
         if account is None:
             return 401, {"message": "Bad credentials", "status": "401"}
         if path == "/graphql" and self.has_graphql:
-            viewer = {"login": account["login"], "databaseId": account["id"]}
-            return 200, {"data": {"viewer": viewer}}
+            return 200, {"data": self._graphql(body["query"], account)}
         if path == "/user":
             is_bot = account["login"].endswith("[bot]")
             return (403, NOT_ACCESSIBLE) if is_bot else (200, account)
@@ -178,8 +184,22 @@ class GitHubStandIn(StandIn):
         if found := re.fullmatch(r"/issues/(\d+)/comments", path):
             return self._of_request(method, int(found[1]), account, body)
         if found := re.fullmatch(r"/issues/comments/(\d+)", path):
+            name = account["login"].removesuffix("[bot]")
+            kind = "User" if name == account["login"] else "Bot"
+            self.editors[f"IC_{found[1]}"] = {"__typename": kind, "login": name}
             return self._one(method, int(found[1]), body)
         return 404, {"message": "Not Found", "status": "404"}
+
+    def edit(self, identifier: int, body: str, editor: str) -> None:
+        """Edit a comment as anybody; the author stays the same."""
+        self._one("PATCH", identifier, {"body": body})
+        self.editors[f"IC_{identifier}"] = {"__typename": "User", "login": editor}
+
+    def _graphql(self, query: str, account: Mapping[str, Any]) -> Any:
+        if "viewer" in query:
+            return {"viewer": {"login": account["login"], "databaseId": account["id"]}}
+        node = re.search(r'node\(id: "(\w+)"\)', query)
+        return {"node": {"editor": self.editors.get(node[1] if node else "")}}
 
     def _of_request(self, method: str, number: int, account: Any, body: Any) -> Answer:
         if number not in self.comments:

@@ -199,3 +199,19 @@ def test_a_digest_of_somebody_else_is_refused(stand_in: StandIn, forge: Forge) -
     stand_in.add_comment(7, body(), MALLORY)
     with pytest.raises(OperationError, match="those of mallory do not count"):
         read_digest(forge, forge.find_request(), KEY)
+
+
+@pytest.mark.parametrize("editor", ["mallory", "github-actions"])
+def test_a_digest_that_somebody_else_wrote_into_the_comment_is_refused(
+    editor: str, github: GitHubStandIn, open_for: Open, tmp_path: Path, clock: SwiftClock
+) -> None:
+    forge = open_for(github.job(tmp_path, 7))
+    request = forge.find_request()
+    for text in ("one", "two"):
+        renew_comment(forge, request, KEY, body(text), creates=True, sleep=clock.wait)
+    assert read_digest(forge, request, KEY) == DIGEST
+    github.edit(github.comments[7][0]["id"], body(plan=f"sha256:{'6' * 64}"), editor)
+    with pytest.raises(OperationError, match="somebody else edited the comment"):
+        read_digest(forge, request, KEY)
+    github.has_graphql = False
+    assert read_digest(forge, request, KEY)
