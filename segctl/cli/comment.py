@@ -5,7 +5,7 @@ import click
 from segctl.cli import ci_output, options
 from segctl.cli.ci_output import CodeQuality, StepSummary, annotate_findings
 from segctl.cli.common import common
-from segctl.cli.plan import NO_CHANGES, exit_code
+from segctl.cli.plan import NO_CHANGES, exit_code, report_saved
 from segctl.cli.screen import Screen
 from segctl.cli.views import plan_view
 from segctl.core.errors import WrongUsage
@@ -94,7 +94,9 @@ def command(
         raise WrongUsage(
             "a saved plan is shown as it is, without --save, --target, --destroy, --reread or --var"
         )
-    output = _Output(screen, Identities(identities), code_quality, step_summary=step_summary)
+    output = _Output(
+        screen, Identities(identities), code_quality, save=save, step_summary=step_summary
+    )
     try:
         result = comment_plan(
             screen.context(),
@@ -126,10 +128,12 @@ class _Output:
         identities: Identities,
         code_quality: str | None,
         *,
+        save: bool,
         step_summary: bool,
     ) -> None:
         self._screen = screen
         self._identities = identities
+        self._save = save
         self._report = CodeQuality(screen, code_quality)
         self._summary = StepSummary(screen, wanted=step_summary)
         self._is_shown = False
@@ -143,6 +147,7 @@ class _Output:
             holder = planned.running
             running = f"process {holder.pid}, {holder.who}" if holder else ""
             self._screen.err(unfinished_line(planned.recovered, running=running) + "\n")
+        report_saved(self._screen, planned, out=None, save=self._save, view="text")
         annotate_findings(self._screen, plan.findings)
         self._report.write_findings(plan.findings)
         self._summary.add_plan(plan, self._identities)

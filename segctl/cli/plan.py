@@ -89,10 +89,18 @@ def command(
         holder = planned.running
         running = f"process {holder.pid}, {holder.who}" if holder else ""
         screen.err(unfinished_line(planned.recovered, running=running) + "\n")
+    report_saved(screen, planned, out=out, save=save, view=view)
+    return exit_code(planned.plan, detailed=detailed_exitcode)
+
+
+def report_saved(
+    screen: Screen, planned: PlanResult, *, out: str | None, save: bool, view: str
+) -> None:
+    """Print where a plan was saved, or why it was not."""
     if planned.plan.error_findings:
         if save:
             screen.err("\nThe plan is not kept: it is refused, so nobody can approve it.\n")
-        return exit_code(planned.plan, detailed=detailed_exitcode)
+        return
     if out:
         screen.err(_saved(out))
     if planned.is_kept:
@@ -100,7 +108,6 @@ def command(
         (screen.out if view == "text" else screen.err)(_kept(planned.plan))
     if planned.keep_problem:
         screen.err(f"\nThe plan is not kept with the state: {escaped(planned.keep_problem)}\n")
-    return exit_code(planned.plan, detailed=detailed_exitcode)
 
 
 def _saved(out: str) -> str:

@@ -40,7 +40,7 @@ def github_access(environment: Mapping[str, str]) -> Access:
     if not token:
         raise CredentialsRefused(
             f"{TOKEN} is not set",
-            hint=f"Add `env: {{{TOKEN}: ${{{{ github.token }}}}}}` to the step.",
+            hint=f"Add `{TOKEN}: ${{{{ github.token }}}}` to the `env` of the step.",
         )
     return Access(
         forge="GitHub",

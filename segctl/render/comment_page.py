@@ -24,7 +24,8 @@ def render_plan_comment(
     """
     caption = _caption(workspace)
     room = max_bytes - len(caption.encode())
-    result, end, rest = render_plan(plan, identities=identities, max_bytes=room).partition("\n")
+    text = render_plan(plan, identities=identities, max_bytes=room)
+    result, end, rest = text.partition("\n")
     return f"{result}{end}{caption}{rest}"
 
 
@@ -82,7 +83,8 @@ def _failure_lines(error: Exception) -> Iterator[str]:
     if isinstance(error, InvalidInput):
         yield from (_problem_line(diagnostic) for diagnostic in error.diagnostics)
     elif isinstance(error, SegctlError):
-        yield from (f"{escape(part)}  " for part in (error.message, *error.hint.splitlines()))
+        # A line of GitLab must not begin with a slash, which would make it a quick action.
+        yield from (f"> {escape(part)}  " for part in (error.message, *error.hint.splitlines()))
     else:
         # The text of an unexpected exception can quote anything.
         yield "segctl met an error that it did not expect. The log of the job has more."

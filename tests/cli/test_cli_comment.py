@@ -36,6 +36,8 @@ HOSTILE = (
     "a\r\n::warning::b",
     "```\n# x",
     "]]>|</details>",
+    "/close",
+    "a\n/merge",
 )
 
 
@@ -321,6 +323,7 @@ def test_no_name_can_forge_the_marker_or_speak_to_the_runner(
     (body,) = stand_in.bodies(7)
     assert sum(line.startswith("<!-- segctl:") for line in body.splitlines()) == 1
     assert "6" * 64 not in body.partition("\n")[0]
+    assert not re.search("^/", body, re.MULTILINE), "a quick action of GitLab"
     own = re.compile("::(?:error|warning) ")
     for line in re.split("[\r\n]", done.out + done.err):
         assert not line.lstrip().startswith("::") or own.match(line)
