@@ -11,7 +11,7 @@ from segctl.core.approval import APPROVAL_DAYS
 from segctl.plan.model import Plan
 from segctl.render.report import unfinished_line
 from segctl.render.style import escaped
-from segctl.workflows.plan import plan_workspace
+from segctl.workflows.plan import PlanResult, plan_workspace
 
 NO_CHANGES = 0
 CHANGES = 2
