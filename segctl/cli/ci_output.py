@@ -1,8 +1,12 @@
-"""What a CI job shows besides its log: annotations, a code quality report, the step summary."""
+"""What a CI job shows besides its log: annotations, a code quality report, the step summary.
+
+The views are imported when they are used, which most runs do not.
+"""
 
 import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -13,10 +17,10 @@ from segctl.core.disk import Disk, translate_os_errors
 from segctl.core.errors import InvalidInput, WrongUsage
 from segctl.core.git import path_in_repository
 from segctl.plan.model import Finding, Plan
-from segctl.render import annotations
-from segctl.render.annotations import Annotation
-from segctl.render.comment_page import render_failure_comment, render_plan
 from segctl.render.phrases import Identities
+
+if TYPE_CHECKING:
+    from segctl.render.annotations import Annotation
 
 _SUMMARY = "GITHUB_STEP_SUMMARY"
 _SUMMARY_BYTES = 1 << 20
@@ -41,6 +45,8 @@ step_summary = click.option(
 def annotate_diagnostics(screen: Screen, diagnostics: Iterable[Diagnostic]) -> None:
     """In a workflow of GitHub, show problems at their lines."""
     if _is_github():
+        from segctl.render import annotations  # noqa: PLC0415 - see above
+
         found = annotations.annotate_diagnostics(diagnostics, _workspace(screen))
         screen.annotate(annotations.render_github(found))
 
@@ -48,6 +54,8 @@ def annotate_diagnostics(screen: Screen, diagnostics: Iterable[Diagnostic]) -> N
 def annotate_findings(screen: Screen, findings: Iterable[Finding]) -> None:
     """In a workflow of GitHub, show findings at the lines of their rules and sources."""
     if _is_github():
+        from segctl.render import annotations  # noqa: PLC0415 - see above
+
         found = annotations.annotate_findings(findings, _workspace(screen))
         screen.annotate(annotations.render_github(found))
 
@@ -62,11 +70,15 @@ class CodeQuality:
     def write_diagnostics(self, diagnostics: Iterable[Diagnostic]) -> None:
         """Write the problems of the workspace."""
         if self._name:
+            from segctl.render import annotations  # noqa: PLC0415 - see above
+
             self._write(annotations.annotate_diagnostics(diagnostics, _workspace(self._screen)))
 
     def write_findings(self, findings: Iterable[Finding]) -> None:
         """Write the findings of a plan that have a place in a manifest."""
         if self._name:
+            from segctl.render import annotations  # noqa: PLC0415 - see above
+
             self._write(annotations.annotate_findings(findings, _workspace(self._screen)))
 
     def write_error(self, error: Exception) -> None:
@@ -74,7 +86,9 @@ class CodeQuality:
         found = error.diagnostics if isinstance(error, InvalidInput) else ()
         self.write_diagnostics(found)
 
-    def _write(self, found: Sequence[Annotation]) -> None:
+    def _write(self, found: "Sequence[Annotation]") -> None:
+        from segctl.render import annotations  # noqa: PLC0415 - see above
+
         path = self._screen.path(self._name or "")
         temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
         with translate_os_errors(f"write {self._name}"):
@@ -96,11 +110,19 @@ class StepSummary:
 
     def add_plan(self, plan: Plan, identities: Identities) -> None:
         """Append a plan, cut to what the summary can still hold. Members are never in full."""
+        if not self._path:
+            return
+        from segctl.render.comment_page import render_plan  # noqa: PLC0415 - see above
+
         shown = Identities.MASKED if identities is Identities.FULL else identities
         self._append(lambda room: render_plan(plan, identities=shown, max_bytes=room))
 
     def add_failure(self, error: Exception) -> None:
         """Append that there is no plan, and why."""
+        if not self._path:
+            return
+        from segctl.render.comment_page import render_failure_comment  # noqa: PLC0415 - see above
+
         self._append(
             lambda room: render_failure_comment(error, workspace="", env_name="", max_bytes=room)
         )
