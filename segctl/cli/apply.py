@@ -2,8 +2,9 @@
 
 import click
 
-from segctl.cli import options
+from segctl.cli import ci_output, options
 from segctl.cli.apply_run import JsonRun, Run, check_can_ask
+from segctl.cli.ci_output import StepSummary
 from segctl.cli.common import common
 from segctl.cli.screen import Screen
 from segctl.core.errors import WrongUsage
@@ -24,6 +25,7 @@ from segctl.core.errors import WrongUsage
 @options.identities
 @options.lock_timeout
 @options.max_duration
+@ci_output.step_summary
 @options.limits
 @common
 def command(
@@ -38,6 +40,7 @@ def command(
     identities: str | None,
     lock_timeout: float,
     max_duration: float | None,
+    step_summary: bool,
 ) -> int:
     """Change CleverTap's segments to what is declared.
 
@@ -60,10 +63,11 @@ def command(
     asks = not (auto_approve or file or approved)
     saved = options.saved_plan(screen, file)
     approval = options.saved_plan(screen, approved)
+    summary = StepSummary(screen, wanted=step_summary)
     if as_json:
         if asks:
             raise WrongUsage("--json cannot ask; add --auto-approve or the FILE of a saved plan")
-        run: Run = JsonRun(screen, verb="apply", saved=saved, approved=approval)
+        run: Run = JsonRun(screen, verb="apply", saved=saved, approved=approval, summary=summary)
     else:
         if asks:
             check_can_ask("apply")
@@ -74,6 +78,7 @@ def command(
             saved=saved,
             approved=approval,
             identities=identities,
+            summary=summary,
         )
     return run.go(
         targets=targets,

@@ -4,6 +4,7 @@ import sys
 import time
 
 from segctl import __version__
+from segctl.cli.ci_output import StepSummary, annotate_findings
 from segctl.cli.interrupts import Interrupts
 from segctl.cli.options import identities_mode
 from segctl.cli.progress import JsonLines, Progress, for_people
@@ -34,6 +35,7 @@ class Run:
         approved: SavedPlanName | None = None,
         identities: str | None,
         progress: Progress | None = None,
+        summary: StepSummary | None = None,
     ) -> None:
         self._screen = screen
         self._verb = verb
@@ -42,6 +44,7 @@ class Run:
         self._approved = approved
         self._identities = identities
         self._progress = progress or for_people(screen, time.monotonic)
+        self._summary = summary or StepSummary(screen, wanted=False)
         self._place = ""
         self._stop = StopSignal()
         self._interrupts = Interrupts(self._stop)
@@ -93,11 +96,21 @@ class Run:
     def observe(self, event: Event) -> None:
         """Show progress, and the report when the apply has ended."""
         self._progress(event)
+        self._summarize(event)
         if isinstance(event, ApplyEnded):
             style = self._screen.out_style
             self._screen.out("\n" + report.end_report(event, place=self._place, style=style))
 
     def _show(self, plan: Plan) -> None:
+        annotate_findings(self._screen, plan.findings)
+        self._summary.add_plan(plan, identities_mode(self._identities, view="markdown"))
+        self._print(plan)
+
+    def _summarize(self, event: Event) -> None:
+        if isinstance(event, ApplyEnded):
+            self._summary.add_result(report.end_report(event, place=self._place))
+
+    def _print(self, plan: Plan) -> None:
         style = self._screen.out_style
         if self._saved and not plan.is_empty:
             lines = phrases.saved_plan_lines(plan, escaped(self._saved.text))
@@ -131,6 +144,7 @@ class JsonRun(Run):
         verb: str,
         saved: SavedPlanName | None = None,
         approved: SavedPlanName | None = None,
+        summary: StepSummary | None = None,
     ) -> None:
         self._stream = JsonLines(screen.out, time.time, time.monotonic)
         super().__init__(
@@ -141,6 +155,7 @@ class JsonRun(Run):
             approved=approved,
             identities=None,
             progress=self._stream,
+            summary=summary,
         )
 
     def go(
@@ -170,8 +185,9 @@ class JsonRun(Run):
     def observe(self, event: Event) -> None:
         """Write the event to the stream."""
         self._progress(event)
+        self._summarize(event)
 
-    def _show(self, plan: Plan) -> None:
+    def _print(self, plan: Plan) -> None:
         for line in stream.plan_lines(plan):
             self._stream.send(line)
 

@@ -5,6 +5,7 @@ import traceback
 import click
 
 from segctl import __version__
+from segctl.cli.ci_output import annotate_diagnostics, annotate_findings
 from segctl.cli.screen import Screen
 from segctl.cli.source_lines import source_lines
 from segctl.core.errors import (
@@ -74,6 +75,7 @@ def _explain(error: SegctlError, screen: Screen) -> None:
     if isinstance(error, InvalidInput):
         source = source_lines(screen)
         screen.err(diagnostics.render_text(error.diagnostics, style=style, source=source))
+        annotate_diagnostics(screen, error.diagnostics)
     if isinstance(error, GuardRefused):
         lines = (
             line
@@ -81,6 +83,7 @@ def _explain(error: SegctlError, screen: Screen) -> None:
             for line in text.finding_lines(found, style=style)
         )
         screen.err("".join(f"{line}\n" for line in lines))
+        annotate_findings(screen, error.findings)
     if isinstance(error, BeyondApproval):
         screen.err("".join(f"{line}\n" for line in check_lines(error.check, style=style)))
     screen.err(f"{_heading(screen)} {_multiline(error.message)}\n")

@@ -26,6 +26,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "fmt": ("fmt", "Rewrite the manifests in canonical form."),
     "schema": ("schema", "Print a JSON Schema for editors."),
     "plan": ("plan", "Show what an apply would change."),
+    "comment": ("comment", "Show the plan on the pull request of a CI job."),
     "apply": ("apply", "Change CleverTap's segments to what is declared."),
     "destroy": ("destroy", "Remove all members of the managed segments."),
     "show": ("show", "Show a saved plan, or the state."),

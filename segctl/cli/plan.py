@@ -2,7 +2,8 @@
 
 import click
 
-from segctl.cli import options
+from segctl.cli import ci_output, options
+from segctl.cli.ci_output import CodeQuality, StepSummary, annotate_findings
 from segctl.cli.common import common
 from segctl.cli.screen import Screen
 from segctl.cli.views import FORMATS, plan_view
@@ -10,7 +11,7 @@ from segctl.core.approval import APPROVAL_DAYS
 from segctl.plan.model import Plan
 from segctl.render.report import unfinished_line
 from segctl.render.style import escaped
-from segctl.workflows.plan import plan_workspace
+from segctl.workflows.plan import PlanResult, plan_workspace
 
 NO_CHANGES = 0
 CHANGES = 2
@@ -39,6 +40,8 @@ REFUSED = 6
 @options.lock_timeout
 @options.identities
 @options.max_bytes
+@ci_output.code_quality
+@ci_output.step_summary
 @options.limits
 @common
 def command(
@@ -54,6 +57,8 @@ def command(
     lock_timeout: float,
     identities: str | None,
     max_bytes: int | None,
+    code_quality: str | None,
+    step_summary: bool,
 ) -> int:
     """Show what an apply would change.
 
@@ -61,29 +66,46 @@ def command(
     Exits 6 if a guard refuses the plan.
     """
     options.check_max_bytes(max_bytes, view=view)
-    planned = plan_workspace(
-        screen.context(),
-        variables=screen.variables,
-        targets=targets,
-        destroy=destroy,
-        reread=reread,
-        out=screen.path(out) if out else None,
-        save=save,
-        lock_timeout=lock_timeout,
-    )
+    report, summary = CodeQuality(screen, code_quality), StepSummary(screen, wanted=step_summary)
+    try:
+        planned = plan_workspace(
+            screen.context(),
+            variables=screen.variables,
+            targets=targets,
+            destroy=destroy,
+            reread=reread,
+            out=screen.path(out) if out else None,
+            save=save,
+            lock_timeout=lock_timeout,
+        )
+    except Exception as error:
+        report.write_error(error)
+        summary.add_failure(error)
+        raise
     mode = options.identities_mode(identities, view=view)
     page = plan_view(
         planned.plan, view=view, identities=mode, style=screen.out_style, max_bytes=max_bytes
     )
     screen.out(page)
+    annotate_findings(screen, planned.plan.findings)
+    report.write_findings(planned.plan.findings)
+    summary.add_plan(planned.plan, mode)
     if planned.recovered:
         holder = planned.running
         running = f"process {holder.pid}, {holder.who}" if holder else ""
         screen.err(unfinished_line(planned.recovered, running=running) + "\n")
+    report_saved(screen, planned, out=out, save=save, view=view)
+    return exit_code(planned.plan, detailed=detailed_exitcode)
+
+
+def report_saved(
+    screen: Screen, planned: PlanResult, *, out: str | None, save: bool, view: str
+) -> None:
+    """Print where a plan was saved, or why it was not."""
     if planned.plan.error_findings:
         if save:
             screen.err("\nThe plan is not kept: it is refused, so nobody can approve it.\n")
-        return _exit_code(planned.plan, detailed=detailed_exitcode)
+        return
     if out:
         screen.err(_saved(out))
     if planned.is_kept:
@@ -91,7 +113,6 @@ def command(
         (screen.out if view == "text" else screen.err)(_kept(planned.plan))
     if planned.keep_problem:
         screen.err(f"\nThe plan is not kept with the state: {escaped(planned.keep_problem)}\n")
-    return _exit_code(planned.plan, detailed=detailed_exitcode)
 
 
 def _saved(out: str) -> str:
@@ -106,7 +127,8 @@ def _kept(plan: Plan) -> str:
     )
 
 
-def _exit_code(plan: Plan, *, detailed: bool) -> int:
+def exit_code(plan: Plan, *, detailed: bool) -> int:
+    """Return the exit code of a command that shows a plan."""
     if plan.error_findings:
         return REFUSED
     return CHANGES if detailed and not plan.is_empty else NO_CHANGES

@@ -14,11 +14,15 @@ if TYPE_CHECKING:
     from segctl.render.style import Style
     from segctl.session.context import Context
 
-_RUNNER_COMMAND = re.compile(r"^([ \t]*)(::)", re.MULTILINE)
-"""What GitHub takes for a command at the beginning of a line: text of a service may hold it."""
+_LINE_END = r"\n\r\v\f\x85\u2028\u2029"
+_RUNNER_COMMAND = re.compile(rf"((?:^|(?<=[{_LINE_END}]))[^\S{_LINE_END}]*)(::)")
+"""What GitHub takes for a command at the beginning of a line: text of a service may hold it.
 
-_RUNNER_MARK = re.compile(r"##(?=\[|vso\[)")
-"""What GitHub and Azure take for the beginning of a command anywhere in a line."""
+Its runner ends lines at a carriage return too, and skips white space of any kind.
+"""
+
+_RUNNER_MARK = re.compile(r"##(?=\[|vso\[|teamcity\[)")
+"""What GitHub, Azure and TeamCity take for the beginning of a command anywhere in a line."""
 
 _MEMORY, _TEMP_DIR = "SEGCTL_MEMORY_LIMIT", "SEGCTL_TEMP_DIR"
 _TRUSTED_CONFIG, _ENV = "SEGCTL_TRUSTED_CONFIG", "SEGCTL_ENV"
@@ -40,6 +44,7 @@ class Screen:
         self.debug = False
         self.memory: int | None = None
         self.temp_dir: str | None = None
+        self._annotated: set[str] = set()
         self.traceback = bool(os.environ.get("SEGCTL_TRACEBACK"))
 
     def out(self, text: str) -> None:
@@ -49,6 +54,16 @@ class Screen:
     def err(self, text: str) -> None:
         """Write a message to standard error."""
         _write(sys.stderr, text)
+
+    def annotate(self, commands: str) -> None:
+        """Write commands for the CI runner to standard error, each line once.
+
+        Nothing is escaped here: see ``render/annotations.py``.
+        """
+        new = [line for line in commands.split("\n") if line and line not in self._annotated]
+        self._annotated.update(new)
+        sys.stderr.write("".join(f"{line}\n" for line in new))
+        sys.stderr.flush()
 
     def tell(self, event: "Event") -> None:
         """Print what happened to the state besides the command. An observer of events."""

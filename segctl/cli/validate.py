@@ -2,6 +2,8 @@
 
 import click
 
+from segctl.cli import ci_output
+from segctl.cli.ci_output import CodeQuality, annotate_diagnostics
 from segctl.cli.common import common
 from segctl.cli.screen import Screen
 from segctl.cli.source_lines import source_lines
@@ -14,8 +16,9 @@ from segctl.workflows.validate import validate_workspace
 
 @click.command("validate", epilog="Example: segctl validate --json")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON document.")
+@ci_output.code_quality
 @common
-def command(screen: Screen, *, as_json: bool) -> int:
+def command(screen: Screen, *, as_json: bool, code_quality: str | None) -> int:
     """Check the workspace and report every problem.
 
     Prints each problem with file, line and column, and exits 1 if there is one.
@@ -23,6 +26,8 @@ def command(screen: Screen, *, as_json: bool) -> int:
     """
     loaded = validate_workspace(screen.context(), variables=screen.variables)
     valid = loaded.desired is not None
+    CodeQuality(screen, code_quality).write_diagnostics(loaded.diagnostics)
+    annotate_diagnostics(screen, loaded.diagnostics)
     if as_json:
         screen.out(diagnostics.render_validation(loaded.diagnostics, loaded.passed_over))
         return 0 if valid else 1

@@ -11,6 +11,7 @@
     │   ├── StateLocked         another run holds the lock of the state
     │   ├── StateDamaged        the state cannot be read or contradicts itself
     │   ├── StateChanged        another run replaced the head
+    │   ├── ForgeFailed         GitHub or GitLab did not do what was asked
     │   └── GuardRefused        the plan changes more than its guards allow
     └── Unfinished              something was sent; the same command continues from there
         ├── AppliedInPart       some requests were not acknowledged
@@ -93,6 +94,21 @@ class WrongState(StateDamaged):
 
 class StateChanged(OperationError):
     """Another run replaced the head, or broke the lock, after this run read the state."""
+
+
+class ForgeFailed(OperationError):
+    """The forge refused a request or did not answer.
+
+    ``status`` is the HTTP status of its answer, ``None`` without one. If it is ``uncertain``, the
+    request may have been done.
+    """
+
+    def __init__(
+        self, message: str, *, hint: str = "", status: int | None = None, uncertain: bool = False
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.status = status
+        self.uncertain = uncertain
 
 
 class GuardRefused(OperationError):

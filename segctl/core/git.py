@@ -3,6 +3,7 @@
 import logging
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 from segctl.core.errors import OperationError
@@ -23,6 +24,23 @@ def find_checkout(folder: Path) -> Path | None:
     path = folder.resolve()
     roots = (parent for parent in (path, *path.parents) if os.path.lexists(parent / ".git"))
     return next(roots, None)
+
+
+def path_in_repository(folder: Path, environment: Mapping[str, str]) -> str | None:
+    """Return the path of a folder in its repository, with slashes and empty for the root itself.
+
+    Without a checkout, the folder that a CI job names as that of the repository counts. ``None``
+    if there is neither.
+    """
+    root = find_checkout(folder)
+    if root is None:
+        named = environment.get("GITHUB_WORKSPACE") or environment.get("CI_PROJECT_DIR")
+        root = Path(named).resolve() if named else None
+    path = folder.resolve()
+    if root is None or not path.is_relative_to(root):
+        return None
+    inside = path.relative_to(root).as_posix()
+    return "" if inside == "." else inside
 
 
 def run_git(checkout: Path, *arguments: str, is_question: bool = False) -> bytes | None:

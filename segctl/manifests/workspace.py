@@ -25,7 +25,7 @@ from segctl.manifests.state_place import (
 )
 from segctl.manifests.trust import TrustedCopy
 from segctl.manifests.yaml_reader import MAX_BYTES, parse_file, too_large
-from segctl.manifests.yaml_tree import Document, Map
+from segctl.manifests.yaml_tree import Document, Map, lookup
 
 _SUFFIXES = (".yaml", ".yml")
 _JSON_SUFFIXES = (".json", ".jsonl", ".ndjson")
@@ -196,6 +196,14 @@ def read_environments(root: Path) -> tuple[str, ...]:
     """Return the names of the environments in ``segctl.yaml``. Raises ``InvalidInput``."""
     project = _read_project(root, has_environment=False)
     return environment_names(project) if project else ()
+
+
+def read_project_name(root: Path) -> str:
+    """Return the name of the Project, empty if ``segctl.yaml`` cannot be read as far as that."""
+    content = _read(PROJECT_FILE, root / PROJECT_FILE)
+    documents = parse_file(PROJECT_FILE, content).documents if isinstance(content, bytes) else ()
+    names = (lookup(document.data, "metadata", "name") for document in documents)
+    return next((name for name in names if isinstance(name, str)), "")
 
 
 def _read_project(root: Path, *, has_environment: bool) -> Document | None:

@@ -1,0 +1,155 @@
+"""What a CI job shows besides its log: annotations, a code quality report, the step summary.
+
+The views are imported when they are used, which most runs do not.
+"""
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from segctl.cli.options import Given
+from segctl.cli.screen import Screen
+from segctl.core.diagnostics import Diagnostic
+from segctl.core.disk import Disk, translate_os_errors
+from segctl.core.errors import InvalidInput, WrongUsage
+from segctl.core.git import path_in_repository
+from segctl.plan.model import Finding, Plan
+from segctl.render.phrases import Identities
+
+if TYPE_CHECKING:
+    from segctl.render.annotations import Annotation
+
+_SUMMARY = "GITHUB_STEP_SUMMARY"
+_SUMMARY_BYTES = 1 << 20
+"""GitHub drops the whole summary of a step that is larger."""
+
+_SMALLEST_SUMMARY = 5_000
+
+code_quality = click.option(
+    "--code-quality",
+    metavar="FILE",
+    type=Given(),
+    help="Write GitLab's Code Quality report to this file.",
+)
+
+step_summary = click.option(
+    "--step-summary",
+    is_flag=True,
+    help="Append the plan as Markdown to the summary of the step, GITHUB_STEP_SUMMARY.",
+)
+
+
+def annotate_diagnostics(screen: Screen, diagnostics: Iterable[Diagnostic]) -> None:
+    """In a workflow of GitHub, show problems at their lines."""
+    if _is_github():
+        from segctl.render import annotations  # noqa: PLC0415 - see above
+
+        found = annotations.annotate_diagnostics(diagnostics, _workspace(screen))
+        screen.annotate(annotations.render_github(found))
+
+
+def annotate_findings(screen: Screen, findings: Iterable[Finding]) -> None:
+    """In a workflow of GitHub, show findings at the lines of their rules and sources."""
+    if _is_github():
+        from segctl.render import annotations  # noqa: PLC0415 - see above
+
+        found = annotations.annotate_findings(findings, _workspace(screen))
+        screen.annotate(annotations.render_github(found))
+
+
+class CodeQuality:
+    """The report that ``--code-quality`` asks for, or none if ``name`` is ``None``."""
+
+    def __init__(self, screen: Screen, name: str | None) -> None:
+        self._screen = screen
+        self._name = name
+
+    def write_diagnostics(self, diagnostics: Iterable[Diagnostic]) -> None:
+        """Write the problems of the workspace."""
+        if self._name:
+            from segctl.render import annotations  # noqa: PLC0415 - see above
+
+            self._write(annotations.annotate_diagnostics(diagnostics, _workspace(self._screen)))
+
+    def write_findings(self, findings: Iterable[Finding]) -> None:
+        """Write the findings of a plan that have a place in a manifest."""
+        if self._name:
+            from segctl.render import annotations  # noqa: PLC0415 - see above
+
+            self._write(annotations.annotate_findings(findings, _workspace(self._screen)))
+
+    def write_error(self, error: Exception) -> None:
+        """Write the problems of an error, if it has any: an old report must not stay."""
+        found = error.diagnostics if isinstance(error, InvalidInput) else ()
+        self.write_diagnostics(found)
+
+    def _write(self, found: "Sequence[Annotation]") -> None:
+        from segctl.render import annotations  # noqa: PLC0415 - see above
+
+        path = self._screen.path(self._name or "")
+        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        with translate_os_errors(f"write {self._name}"):
+            text = annotations.render_code_quality(found)
+            Disk().replace(path, text.encode(), temporary=temporary)
+
+
+class StepSummary:
+    """The summary of a step. Raises ``WrongUsage`` if it is ``wanted`` and the job has none."""
+
+    def __init__(self, screen: Screen, *, wanted: bool) -> None:
+        self._screen = screen
+        self._path = os.environ.get(_SUMMARY, "") if wanted else ""
+        if wanted and not self._path:
+            raise WrongUsage(
+                f"--step-summary needs {_SUMMARY}, which is not set",
+                hint="GitHub sets it in each step. Elsewhere, use `segctl plan --format markdown`.",
+            )
+
+    def add_plan(self, plan: Plan, identities: Identities) -> None:
+        """Append a plan, cut to what the summary can still hold. Members are never in full."""
+        if not self._path:
+            return
+        from segctl.render.comment_page import render_plan  # noqa: PLC0415 - see above
+
+        shown = Identities.MASKED if identities is Identities.FULL else identities
+        self._append(lambda room: render_plan(plan, identities=shown, max_bytes=room))
+
+    def add_failure(self, error: Exception) -> None:
+        """Append that there is no plan, and why."""
+        if not self._path:
+            return
+        from segctl.render.comment_page import render_failure_comment  # noqa: PLC0415 - see above
+
+        self._append(
+            lambda room: render_failure_comment(error, workspace="", env_name="", max_bytes=room)
+        )
+
+    def add_result(self, text: str) -> None:
+        """Append the lines of a result as they are."""
+        fence = "~~~~~~~~"
+        body = text.strip("\n").replace("~~~", "~ ~ ~")
+        self._append(lambda room: f"{fence}text\n{body[: room // 4]}\n{fence}\n")
+
+    def _append(self, render: Callable[[int], str]) -> None:
+        if not self._path:
+            return
+        path = Path(self._path)
+        with translate_os_errors(f"append to {_SUMMARY}"):
+            size = path.stat().st_size if path.exists() else 0
+            room = _SUMMARY_BYTES - size - 2
+            if room < _SMALLEST_SUMMARY:
+                self._screen.err(f"{_SUMMARY} is full: GitHub shows 1 MiB of a step.\n")
+                return
+            with path.open("a", encoding="utf-8") as stream:
+                stream.write("\n" + render(room) if size else render(room))
+
+
+def _workspace(screen: Screen) -> str:
+    return path_in_repository(screen.path(), os.environ) or ""
+
+
+def _is_github() -> bool:
+    return os.environ.get("GITHUB_ACTIONS") == "true"

@@ -1,0 +1,94 @@
+"""The text of the comment on a pull request: the plan, or a notice that there is none."""
+
+from collections.abc import Iterator
+
+from segctl.core.diagnostics import Diagnostic
+from segctl.core.errors import InvalidInput, SegctlError
+from segctl.forges.comments import Renewal
+from segctl.plan.model import Plan
+from segctl.render import markdown
+from segctl.render.markdown_text import escape
+from segctl.render.phrases import Identities, format_count
+from segctl.render.style import escaped
+
+MAX_PROBLEMS = 20
+
+
+def render_plan_comment(
+    plan: Plan, *, workspace: str, identities: Identities, max_bytes: int
+) -> str:
+    """Return the plan as Markdown, at most ``max_bytes`` bytes.
+
+    The workspace stands below the result, if it is not the root of the repository.
+    """
+    caption = _caption(workspace)
+    room = max_bytes - len(caption.encode())
+    text = render_plan(plan, identities=identities, max_bytes=room)
+    result, end, rest = text.partition("\n")
+    return f"{result}{end}{caption}{rest}"
+
+
+def render_plan(plan: Plan, *, identities: Identities, max_bytes: int) -> str:
+    """Return the plan as Markdown without a marker, at most ``max_bytes`` bytes."""
+    text = markdown.render(plan, identities=identities, max_bytes=max_bytes)
+    return text.strip("\n").removesuffix(markdown.MARKER).strip("\n") + "\n"
+
+
+def render_failure_comment(
+    error: Exception, *, workspace: str, env_name: str, max_bytes: int
+) -> str:
+    """Return a notice that the plan failed, and where, at most ``max_bytes`` bytes."""
+    place = f" for {escape(env_name)}" if env_name else ""
+    problems = error.diagnostics if isinstance(error, InvalidInput) else ()
+    count = f": {format_count(len(problems), 'problem')}" if problems else ""
+    text = f"### No plan{place}{count}\n{_caption(workspace)}\n"
+    for number, line in enumerate(_failure_lines(error)):
+        more = f"- … and {len(problems) - number} more, in the log of the job\n"
+        if number == MAX_PROBLEMS or len(f"{text}{line}\n{more}".encode()) > max_bytes:
+            return text + more
+        text += f"{line}\n"
+    return text
+
+
+def comment_lines(request: str, left_alone: str, renewal: Renewal | None) -> Iterator[str]:
+    """Yield what became of the comment on a request, for the log of the job."""
+    if renewal is None:
+        yield f"{escaped(left_alone[:1].upper() + left_alone[1:])}. Its comment is left as it is."
+        return
+    url = f": {escaped(renewal.url)}" if renewal.url else "."
+    match renewal.what:
+        case "none":
+            yield f"There are no changes, and {request} has no comment to renew: none is created."
+        case "created":
+            yield f"Created the comment on {request}{url}"
+        case "unchanged":
+            yield f"The comment on {request} is up to date{url}"
+        case _:
+            yield f"Renewed the comment on {request}{url}"
+    for address in renewal.removed:
+        yield f"Removed an older comment for the same workspace and environment: {escaped(address)}"
+    for address in renewal.kept:
+        yield (
+            "An older comment for the same workspace and environment could not be removed; "
+            f"delete it by hand: {escaped(address)}"
+        )
+
+
+def _caption(workspace: str) -> str:
+    return f"<sub>Workspace <code>{escape(workspace)}</code></sub>\n" if workspace else ""
+
+
+def _failure_lines(error: Exception) -> Iterator[str]:
+    if isinstance(error, InvalidInput):
+        yield from (_problem_line(diagnostic) for diagnostic in error.diagnostics)
+    elif isinstance(error, SegctlError):
+        # A line of GitLab must not begin with a slash, which would make it a quick action.
+        yield from (f"> {escape(part)}  " for part in (error.message, *error.hint.splitlines()))
+    else:
+        # The text of an unexpected exception can quote anything.
+        yield "segctl met an error that it did not expect. The log of the job has more."
+
+
+def _problem_line(diagnostic: Diagnostic) -> str:
+    where = f"<code>{escape(str(diagnostic.location))}</code>: " if diagnostic.location else ""
+    return f"- {where}{escape(diagnostic.summary)}"

@@ -1,0 +1,450 @@
+"""GitHub and GitLab on loopback: what segctl uses of their APIs, with their real error answers.
+
+``running_github()`` and ``running_gitlab()`` start one. ``add_request`` opens a request,
+``job`` returns the environment of a CI job for it, and ``fail`` makes the next answers errors.
+"""
+
+import json
+import re
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+ACTIONS_BOT: dict[str, Any] = {"id": 41898282, "login": "github-actions[bot]"}
+REPOSITORY = "acme/segments"
+PROJECT = "42"
+TOKEN = "token-of-the-job-1234"
+NOT_ACCESSIBLE = {
+    "message": "Resource not accessible by integration",
+    "documentation_url": "https://docs.github.com/rest/issues/comments",
+    "status": "403",
+}
+
+Answer = tuple[int, Any]
+
+
+@dataclass(kw_only=True)
+class Failure:
+    """An answer instead of the right one. ``status`` 0 closes the connection without any.
+
+    ``does_it`` carries the request out first, and then fails.
+    """
+
+    method: str
+    path: str
+    status: int
+    body: Any = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    times: int = 1
+    does_it: bool = False
+
+
+class StandIn:
+    """What both forges share: requests, comments, tokens, pages, and injected failures."""
+
+    def __init__(self) -> None:
+        self.url = ""
+        self.max_page = 100
+        self.requests: dict[int, dict[str, Any]] = {}
+        self.comments: dict[int, list[dict[str, Any]]] = {}
+        self.failures: list[Failure] = []
+        self.log: list[tuple[str, str, Mapping[str, str]]] = []
+        self.accounts: dict[str, dict[str, Any]] = {}
+        self._next_id = 1000
+
+    def fail(self, method: str, path: str, status: int, body: Any = "", **more: Any) -> None:
+        """Answer requests whose path contains ``path`` with an error, once or ``times``."""
+        self.failures.append(Failure(method=method, path=path, status=status, body=body, **more))
+
+    def calls(self, method: str) -> list[str]:
+        """Return the paths that were called with a method."""
+        return [path for called, path, _ in self.log if called == method]
+
+    def bodies(self, number: int) -> list[str]:
+        """Return the texts of the comments on a request, oldest first."""
+        return [comment["body"] for comment in self.comments.get(number, ())]
+
+    def new_id(self) -> int:
+        self._next_id += 1
+        return self._next_id
+
+    def answer(self, method: str, path: str, token: str, body: Any) -> Answer:
+        """Return the status and the body of the right answer."""
+        raise NotImplementedError
+
+    def token_of(self, headers: Mapping[str, str]) -> str:
+        raise NotImplementedError
+
+
+class GitHubStandIn(StandIn):
+    """GitHub, with one repository. The token of the job belongs to ``github-actions[bot]``."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.accounts[TOKEN] = ACTIONS_BOT
+        self.has_graphql = True
+        self.editors: dict[str, dict[str, str]] = {}
+
+    def add_request(self, number: int, *, head: str = "a" * 40, base: str = "main") -> None:
+        """Open a pull request."""
+        self.requests[number] = {
+            "number": number,
+            "state": "open",
+            "merged_at": None,
+            "merge_commit_sha": "f" * 40,
+            "head": {"sha": head, "ref": f"branch-{number}"},
+            "base": {"ref": base},
+        }
+        self.comments.setdefault(number, [])
+
+    def close(self, number: int, *, merged_as: str = "") -> None:
+        """Close a pull request, or merge it as a commit."""
+        merged = {"merged_at": "2026-11-01T10:00:00Z", "merge_commit_sha": merged_as}
+        self.requests[number] |= {"state": "closed", **(merged if merged_as else {})}
+
+    def push(self, number: int, head: str) -> None:
+        """Push a commit to the branch of a pull request."""
+        self.requests[number]["head"]["sha"] = head
+
+    def add_comment(self, number: int, body: str, author: Mapping[str, Any]) -> dict[str, Any]:
+        """Write a comment as anybody."""
+        identifier = self.new_id()
+        page = f"https://github.test/{REPOSITORY}/pull/{number}#issuecomment-{identifier}"
+        comment = {
+            "id": identifier,
+            "node_id": f"IC_{identifier}",
+            "body": body,
+            "user": dict(author),
+            "html_url": page,
+        }
+        self.comments[number].append(comment)
+        return comment
+
+    def job(self, folder: Path, number: int, **more: str) -> dict[str, str]:
+        """Return the environment of a job for a pull request, whose event goes to ``folder``."""
+        folder.mkdir(parents=True, exist_ok=True)
+        event = folder / f"event-{number}.json"
+        head = {"head": {"sha": self.requests[number]["head"]["sha"]}}
+        event.write_text(json.dumps({"pull_request": {"number": number, **head}}))
+        return self._environment("pull_request", event) | {
+            "GITHUB_REF": f"refs/pull/{number}/merge",
+            "GITHUB_SHA": "e" * 40,
+            **more,
+        }
+
+    def push_job(self, folder: Path, commit: str, branch: str = "main") -> dict[str, str]:
+        """Return the environment of a job for a push."""
+        folder.mkdir(parents=True, exist_ok=True)
+        event = folder / "event-push.json"
+        event.write_text(json.dumps({"after": commit, "ref": f"refs/heads/{branch}"}))
+        return self._environment("push", event) | {
+            "GITHUB_REF": f"refs/heads/{branch}",
+            "GITHUB_SHA": commit,
+        }
+
+    def _environment(self, event_name: str, event: Path) -> dict[str, str]:
+        return {
+            "GITHUB_ACTIONS": "true",
+            "GITHUB_API_URL": self.url,
+            "GITHUB_EVENT_NAME": event_name,
+            "GITHUB_EVENT_PATH": str(event),
+            "GITHUB_REPOSITORY": REPOSITORY,
+            "GITHUB_TOKEN": TOKEN,
+        }
+
+    def token_of(self, headers: Mapping[str, str]) -> str:
+        return headers.get("Authorization", "").removeprefix("Bearer ")
+
+    def answer(  # noqa: PLR0911 - a route each
+        self, method: str, path: str, token: str, body: Any
+    ) -> Answer:
+        account = self.accounts.get(token)
+        if account is None:
+            return 401, {"message": "Bad credentials", "status": "401"}
+        if path == "/graphql" and self.has_graphql:
+            return 200, {"data": self._graphql(body["query"], account)}
+        if path == "/user":
+            is_bot = account["login"].endswith("[bot]")
+            return (403, NOT_ACCESSIBLE) if is_bot else (200, account)
+        path = path.removeprefix(f"/repos/{REPOSITORY}")
+        if found := re.fullmatch(r"/pulls/(\d+)", path):
+            return self._found(self.requests.get(int(found[1])))
+        if found := re.fullmatch(r"/commits/(\w+)/pulls", path):
+            commits = found[1]
+            return 200, [
+                pull
+                for pull in self.requests.values()
+                if commits in (pull["head"]["sha"], pull["merge_commit_sha"])
+            ]
+        if found := re.fullmatch(r"/issues/(\d+)/comments", path):
+            return self._of_request(method, int(found[1]), account, body)
+        if found := re.fullmatch(r"/issues/comments/(\d+)", path):
+            name = account["login"].removesuffix("[bot]")
+            kind = "User" if name == account["login"] else "Bot"
+            self.editors[f"IC_{found[1]}"] = {"__typename": kind, "login": name}
+            return self._one(method, int(found[1]), body)
+        return 404, {"message": "Not Found", "status": "404"}
+
+    def edit(self, identifier: int, body: str, editor: str) -> None:
+        """Edit a comment as anybody; the author stays the same."""
+        self._one("PATCH", identifier, {"body": body})
+        self.editors[f"IC_{identifier}"] = {"__typename": "User", "login": editor}
+
+    def _graphql(self, query: str, account: Mapping[str, Any]) -> Any:
+        if "viewer" in query:
+            return {"viewer": {"login": account["login"], "databaseId": account["id"]}}
+        node = re.search(r'node\(id: "(\w+)"\)', query)
+        return {"node": {"editor": self.editors.get(node[1] if node else "")}}
+
+    def _of_request(self, method: str, number: int, account: Any, body: Any) -> Answer:
+        if number not in self.comments:
+            return 404, {"message": "Not Found", "status": "404"}
+        if method == "GET":
+            return 200, self.comments[number]
+        if refusal := self._too_long(body):
+            return refusal
+        return 201, self.add_comment(number, body["body"], account)
+
+    def _one(self, method: str, identifier: int, body: Any) -> Answer:
+        for comments in self.comments.values():
+            for comment in comments:
+                if comment["id"] != identifier:
+                    continue
+                if method == "DELETE":
+                    comments.remove(comment)
+                    return 204, None
+                if refusal := self._too_long(body):
+                    return refusal
+                comment["body"] = body["body"]
+                return 200, comment
+        return 404, {"message": "Not Found", "status": "404"}
+
+    def _too_long(self, body: Any) -> Answer | None:
+        if len(body["body"]) <= 65_536:
+            return None
+        error = {
+            "resource": "IssueComment",
+            "code": "unprocessable",
+            "field": "data",
+            "message": "Body is too long (maximum is 65536 characters)",
+        }
+        return 422, {"message": "Validation Failed", "errors": [error], "status": "422"}
+
+    @staticmethod
+    def _found(value: Any) -> Answer:
+        return (200, value) if value else (404, {"message": "Not Found", "status": "404"})
+
+
+class GitLabStandIn(StandIn):
+    """GitLab, with one project. The token belongs to the bot of a project access token."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.accounts[TOKEN] = {"id": 77, "username": "project_42_bot_1"}
+
+    def add_request(self, number: int, *, head: str = "a" * 40, base: str = "main") -> None:
+        """Open a merge request."""
+        self.requests[number] = {
+            "iid": number,
+            "state": "opened",
+            "sha": head,
+            "target_branch": base,
+            "merge_commit_sha": None,
+            "squash_commit_sha": None,
+        }
+        self.comments.setdefault(number, [])
+
+    def close(self, number: int, *, merged_as: str = "") -> None:
+        """Close a merge request, or merge it as a commit."""
+        changes = {"state": "merged", "merge_commit_sha": merged_as}
+        self.requests[number] |= changes if merged_as else {"state": "closed"}
+
+    def push(self, number: int, head: str) -> None:
+        """Push a commit to the branch of a merge request."""
+        self.requests[number]["sha"] = head
+
+    def add_comment(
+        self, number: int, body: str, author: Mapping[str, Any], *, system: bool = False
+    ) -> dict[str, Any]:
+        """Write a note as anybody."""
+        note = {"id": self.new_id(), "body": body, "author": dict(author), "system": system}
+        self.comments[number].append(note)
+        return note
+
+    def job(self, folder: Path, number: int, **more: str) -> dict[str, str]:
+        """Return the environment of a job for a merge request."""
+        del folder
+        return self._environment() | {
+            "CI_MERGE_REQUEST_IID": str(number),
+            "CI_MERGE_REQUEST_PROJECT_ID": PROJECT,
+            "CI_PIPELINE_SOURCE": "merge_request_event",
+            "CI_COMMIT_SHA": self.requests[number]["sha"],
+            **more,
+        }
+
+    def push_job(self, folder: Path, commit: str, branch: str = "main") -> dict[str, str]:
+        """Return the environment of a job for a push."""
+        del folder
+        push = {"CI_COMMIT_SHA": commit, "CI_COMMIT_BRANCH": branch, "CI_PIPELINE_SOURCE": "push"}
+        return self._environment() | push
+
+    def _environment(self) -> dict[str, str]:
+        return {
+            "GITLAB_CI": "true",
+            "CI_API_V4_URL": f"{self.url}/api/v4",
+            "CI_PROJECT_ID": PROJECT,
+            "CI_PROJECT_URL": "https://gitlab.test/acme/segments",
+            "GITLAB_TOKEN": TOKEN,
+        }
+
+    def token_of(self, headers: Mapping[str, str]) -> str:
+        return headers.get("PRIVATE-TOKEN", "")
+
+    def answer(self, method: str, path: str, token: str, body: Any) -> Answer:
+        account = self.accounts.get(token)
+        if account is None:
+            return 401, {"message": "401 Unauthorized"}
+        path = path.removeprefix("/api/v4")
+        if path == "/user":
+            return 200, account
+        path = path.removeprefix(f"/projects/{PROJECT}")
+        if found := re.fullmatch(r"/merge_requests/(\d+)", path):
+            request = self.requests.get(int(found[1]))
+            return (200, request) if request else (404, {"message": "404 Not found"})
+        if found := re.fullmatch(r"/repository/commits/(\w+)/merge_requests", path):
+            names = ("sha", "merge_commit_sha", "squash_commit_sha")
+            of_commit = [
+                request
+                for request in self.requests.values()
+                if found[1] in [request[name] for name in names]
+            ]
+            return 200, of_commit
+        if found := re.fullmatch(r"/merge_requests/(\d+)/notes(?:/(\d+))?", path):
+            return self._notes(method, int(found[1]), int(found[2] or 0), account, body)
+        return 404, {"error": "404 Not Found"}
+
+    def _notes(  # noqa: PLR0911 - a method each
+        self, method: str, number: int, note: int, account: Any, body: Any
+    ) -> Answer:
+        notes = self.comments.get(number)
+        if notes is None:
+            return 404, {"message": "404 Not found"}
+        if method == "GET":
+            return 200, notes
+        if body and len(body["body"]) > 1_000_000:
+            reason = 'Note {:note=>["is too long (maximum is 1000000 characters)"]}'
+            return 400, {"message": f"400 Bad request - {reason}"}
+        if method == "POST":
+            return 201, self.add_comment(number, body["body"], account)
+        for found in notes:
+            if found["id"] == note:
+                if method == "DELETE":
+                    notes.remove(found)
+                    return 204, None
+                found["body"] = body["body"]
+                return 200, found
+        return 404, {"message": "404 Note Not Found"}
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    stand_in: StandIn
+
+    def _handle(self) -> None:
+        length = int(self.headers.get("Content-Length") or 0)
+        body = json.loads(self.rfile.read(length)) if length else None
+        stand_in, method = self.stand_in, self.command
+        stand_in.log.append((method, self.path, dict(self.headers)))
+        url = urlsplit(self.path)
+        token = stand_in.token_of(dict(self.headers))
+        if failure := self._failure(method, self.path):
+            if failure.does_it:
+                stand_in.answer(method, url.path, token, body)
+            self._fail(failure)
+            return
+        status, answer = stand_in.answer(method, url.path, token, body)
+        headers: dict[str, str] = {}
+        if isinstance(answer, list):
+            answer, headers = self._page(answer, url.query)
+        content = b"" if answer is None else json.dumps(answer).encode()
+        self._send(status, content, {"Content-Type": "application/json", **headers})
+
+    do_GET = do_POST = do_PATCH = do_PUT = do_DELETE = _handle  # noqa: N815 - http.server's names
+
+    def _failure(self, method: str, path: str) -> Failure | None:
+        for failure in self.stand_in.failures:
+            if failure.times and failure.method == method and failure.path in path:
+                failure.times -= 1
+                return failure
+        return None
+
+    def _fail(self, failure: Failure) -> None:
+        if not failure.status:
+            self.close_connection = True
+            self.connection.close()
+            return
+        is_text = isinstance(failure.body, str)
+        content = failure.body if is_text else json.dumps(failure.body)
+        kind = "text/plain" if is_text else "application/json"
+        self._send(failure.status, content.encode(), {"Content-Type": kind, **failure.headers})
+
+    def _page(self, items: list[Any], query: str) -> tuple[list[Any], dict[str, str]]:
+        """Return one page, and the header that leads to the next."""
+        asked = {name: values[0] for name, values in parse_qs(query).items()}
+        size = min(int(asked.get("per_page", "30")), self.stand_in.max_page)
+        page = int(asked.get("page", "1"))
+        start = (page - 1) * size
+        if start + size >= len(items):
+            return items[start : start + size], {}
+        path = urlsplit(self.path).path
+        following = f"{self.stand_in.url}{path}?page={page + 1}&per_page={size}"
+        return items[start : start + size], {"Link": f'<{following}>; rel="next"'}
+
+    def _send(self, status: int, content: bytes, headers: Mapping[str, str]) -> None:
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        if status != 204:
+            self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, *arguments: Any) -> None:
+        """Print nothing."""
+
+
+@contextmanager
+def _running(stand_in: StandIn) -> Iterator[None]:
+    handler = type("Handler", (_Handler,), {"stand_in": stand_in})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    server.daemon_threads = True
+    stand_in.url = f"http://127.0.0.1:{server.server_address[1]}"
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@contextmanager
+def running_github() -> Iterator[GitHubStandIn]:
+    """Run a stand-in for GitHub."""
+    stand_in = GitHubStandIn()
+    with _running(stand_in):
+        yield stand_in
+
+
+@contextmanager
+def running_gitlab() -> Iterator[GitLabStandIn]:
+    """Run a stand-in for GitLab."""
+    stand_in = GitLabStandIn()
+    with _running(stand_in):
+        yield stand_in
