@@ -19,7 +19,14 @@ from segctl.core.events import ApplyEnded, Observer, RateLimited
 from segctl.core.outcomes import Ledger
 from segctl.core.stop_signal import StopSignal
 from segctl.plan import codec as plan_codec
-from segctl.plan.model import Plan
+from segctl.plan.freezes import (
+    describe_freeze,
+    find_plan_freeze,
+    frozen_finding,
+    next_plan_freeze,
+)
+from segctl.plan.model import Finding, Plan
+from segctl.plan.overrides import expired_overrides
 from segctl.session.advance import (
     ApplyInfo,
     find_record,
@@ -78,24 +85,34 @@ class Apply:
     def run(self, approve: Callable[[Plan], bool]) -> ApplyResult:
         """Run the apply; see ``workflows.apply.apply_workspace`` for its errors."""
         plan = self.bundle.plan
-        if plan.error_findings:
-            count = len(plan.error_findings)
-            raise GuardRefused(
-                f"{count} guard{'' if count == 1 else 's'} refused the plan",
-                findings=plan.error_findings,
-                hint=plan.error_findings[0].detail,
-            )
+        _refuse(plan.error_findings)
         if plan.is_empty:
             self._record_empty_plan()
             return ApplyResult(plan=plan, approved=True)
+        self._check_time()
         if not approve(plan):
             return ApplyResult(plan=plan, approved=False)
+        self._check_time()  # the answer may have taken a while
         self._check_writable()
         if not plan.requests.create and not plan.requests.update:
             self._record(Ledger(), None)
             return ApplyResult(plan=plan, approved=True)
         sent = self._send_and_record()
         return self._result(sent)
+
+    def _check_time(self) -> None:
+        """Raise ``GuardRefused`` in a change freeze, or if an override that is used has expired."""
+        plan, now = self.bundle.plan, self.context.clock.now()
+        findings = list(expired_overrides(plan, now=now))
+        if frozen := find_plan_freeze(plan, now):
+            findings.append(frozen_finding(plan, frozen, now=now))
+        _refuse(findings)
+
+    def _next_freeze(self) -> float | None:
+        """Return when the next change freeze begins (monotonic), ``None`` if none is near."""
+        now = self.context.clock.now()
+        begins_at = next_plan_freeze(self.bundle.plan, now)
+        return None if begins_at is None else self.context.clock.monotonic() + begins_at - now
 
     def _record_empty_plan(self) -> None:
         """Record what an empty plan shows: unchanged sources, and that no apply is unfinished."""
@@ -172,6 +189,7 @@ class Apply:
     async def _send(self, provider: "CleverTapProvider", journal: Journal) -> "SendResult":
         from segctl.applying.sender import send_requests  # noqa: PLC0415 - heavy
 
+        ends = [end for end in (self.deadline, self._next_freeze()) if end is not None]
         async with provider:
             return await send_requests(
                 self.bundle.plan,
@@ -182,7 +200,7 @@ class Apply:
                 observe=self.observe,
                 stop=self.stop,
                 unconfirmed=self._unconfirmed_creates(),
-                deadline=self.deadline,
+                deadline=min(ends, default=None),
             )
 
     def _unconfirmed_creates(self) -> frozenset[int]:
@@ -229,7 +247,7 @@ class Apply:
             raise Interrupted("interrupted; what was acknowledged is recorded", hint=_SAME_COMMAND)
         if sent.is_time_over and not complete:
             raise AppliedInPart(
-                "the time that --max-duration gives is over; what was acknowledged is recorded",
+                f"{self._time_over()}; what was acknowledged is recorded",
                 result=result,
                 hint="The next run goes on from there.",
             )
@@ -250,6 +268,15 @@ class Apply:
             raise AppliedInPart(_describe_rest(sent), result=result, hint=hint)
         return result
 
+    def _time_over(self) -> str:
+        """Return which time is over: that of the run, or that before a change freeze."""
+        clock, plan = self.context.clock, self.bundle.plan
+        # Two clocks that agree only about: a second later, the freeze has begun on both.
+        frozen = find_plan_freeze(plan, clock.now() + 1)
+        if frozen and (self.deadline is None or clock.monotonic() < self.deadline):
+            return describe_freeze(frozen, plan.time_zone)
+        return "the time that --max-duration gives is over"
+
     def _segments_exist(
         self, targets: Sequence[int], sent: "SendResult", result: ApplyResult
     ) -> SegmentsExist:
@@ -267,6 +294,17 @@ class Apply:
             "objects. To adopt "
             f"{'the segment' if is_single else 'the segments, for each of them'}: `segctl import "
             f"{addresses[0]} --members FILE`.",
+        )
+
+
+def _refuse(findings: Sequence[Finding]) -> None:
+    """Raise ``GuardRefused`` if there are error findings."""
+    if findings:
+        count = len(findings)
+        raise GuardRefused(
+            f"{count} guard{'' if count == 1 else 's'} refused the plan",
+            findings=findings,
+            hint=findings[0].detail,
         )
 
 

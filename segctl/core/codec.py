@@ -25,7 +25,7 @@ T = TypeVar("T")
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 OPTIONAL: Mapping[str, Any] = {"optional": True}
-"""``metadata`` of a dataclass field that is not written if it is empty. It needs a default."""
+"""``metadata`` of a dataclass field that is not written if it is its default, which it needs."""
 
 
 class DecodeError(ValueError):
@@ -119,7 +119,16 @@ def to_plain(value: object) -> Any:
             return [to_plain(item) for item in value]
     fields = dataclasses.fields(typing.cast("Any", value))
     items = [(field, getattr(value, field.name)) for field in fields]
-    return {f.name: to_plain(item) for f, item in items if item or not f.metadata.get("optional")}
+    return {f.name: to_plain(item) for f, item in items if not _is_omitted(f, item)}
+
+
+def _is_omitted(field: "dataclasses.Field[Any]", value: object) -> bool:
+    """Whether a field is left out. A value that only looks empty, such as the limit 0, is not."""
+    if not field.metadata.get("optional"):
+        return False
+    if field.default is dataclasses.MISSING:
+        return not value
+    return type(value) is type(field.default) and value == field.default
 
 
 def from_plain(kind: type[T], data: object) -> T:

@@ -4,7 +4,7 @@ Its memory is limited by a setting, and what does not fit spills to a folder.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from segctl.core.identity import Kind, SetDigest
 from segctl.core.normalize import Normalization
 from segctl.core.outcomes import Ledger
 from segctl.core.rejects import Rejects
-from segctl.engine import batches, delta, duckdb_errors, fold, member_queries, sql
+from segctl.engine import batches, delta, duckdb_errors, fold, member_queries, shapes, sql
 from segctl.engine.compare import Load, compare
 from segctl.engine.compare_plans import compare_changes
 from segctl.engine.flows import count_flows
@@ -240,6 +240,15 @@ class DuckEngine:
         return count_added(self._db, targets, hashes)
 
     @translate_resource_errors
+    def count_shapes(
+        self, targets: Collection[int], *, recorded: bool
+    ) -> Mapping[int, Mapping[str, int]]:
+        """Count the shapes of the recorded members of targets, or of those to be added."""
+        if recorded:
+            return shapes.count_shapes(self._db, "recorded", targets)
+        return shapes.count_shapes(self._db, "delta", targets, where=shapes.ADDED)
+
+    @translate_resource_errors
     def write_desired(self, target_index: int) -> FoldedTarget:
         """Write the desired members of a target as a base file."""
         return fold.write_desired(self._db, self._scratch, target_index)
@@ -317,6 +326,16 @@ class DuckEngine:
     ) -> Mapping[int, FoldedTarget]:
         """Return each recorded target after the outcomes of an apply."""
         return fold.fold(self._db, self._scratch, delta_file, ledger, recorded)
+
+    @translate_resource_errors
+    def count_sent_events(self) -> Mapping[int, int]:
+        """Count the folded changes that may be billed, by the quarter of an hour."""
+        return fold.count_sent_events(self._db)
+
+    @translate_resource_errors
+    def count_changed_shapes(self, targets: Collection[int]) -> Mapping[int, Mapping[str, int]]:
+        """Count how many more members of each shape a fold gave each target."""
+        return shapes.count_changed_shapes(self._db, targets)
 
     # RejectMatcher
 

@@ -13,6 +13,7 @@ from segctl.core.outcomes import Ledger, Outcome
 from segctl.engine import sql
 from segctl.engine.delta import load_released
 from segctl.engine.model import FoldedTarget, RecordedFiles
+from segctl.state.usage import QUARTER_HOUR
 
 COMPACT_SHARE = 0.25
 """A set is rewritten as one base file if its change files exceed this share of the base ..."""
@@ -191,6 +192,16 @@ def fold(
         index: replace(folded, is_complete=index not in incomplete)
         for index, folded in finalize_targets(db, scratch, recorded).items()
     }
+
+
+def count_sent_events(db: duckdb.DuckDBPyConnection) -> dict[int, int]:
+    """Count the changes of the last fold that may be billed, by the quarter of an hour."""
+    return dict(
+        db.execute(
+            f"SELECT (asked_at // {QUARTER_HOUR})::BIGINT AS quarter, count(*) FROM sent_changes "
+            "WHERE outcome IN ('acknowledged', 'uncertain') GROUP BY quarter"
+        ).fetchall()
+    )
 
 
 def finalize_targets(

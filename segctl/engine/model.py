@@ -213,6 +213,11 @@ class TargetDiff:
     suppressed: int = 0
     sample: Sample = field(default_factory=Sample)
 
+    @property
+    def joining(self) -> int:
+        """The number of users who become members, including reasserted ones."""
+        return self.desired - self.recorded + self.leaving
+
 
 @dataclass(frozen=True, kw_only=True)
 class Diff:
@@ -357,7 +362,8 @@ class SavedPlanFacts:
 
     ``last_asked`` is the latest time (seconds since 1970) from which a change has to wait, and
     ``named`` are the changes of the users that were asked for. ``flows`` are those of
-    ``RequestPacker.count_flows``.
+    ``RequestPacker.count_flows``. ``added_shapes`` counts the added members by target index and
+    shape.
     """
 
     changes: Mapping[int, SavedChanges]
@@ -365,6 +371,7 @@ class SavedPlanFacts:
     last_asked: float | None
     named: frozenset[tuple[int, str, str, str]]
     flows: Mapping[tuple[int, int], int] | None
+    added_shapes: Mapping[int, Mapping[str, int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -373,7 +380,8 @@ class SavedPlanFiles:
 
     ``keys`` are the ids of the targets, ``requests`` the number of requests, of which those from
     ``settle_from`` on wait. ``values`` are the users whose changes the caller wants to know, and
-    ``segments`` the segment numbers of the targets, see ``RequestPacker.count_flows``.
+    ``segments`` the segment numbers of the targets, see ``RequestPacker.count_flows``. ``shaped``
+    are the targets whose added shapes it wants to know.
     """
 
     delta: Path
@@ -384,6 +392,7 @@ class SavedPlanFiles:
     counting: Counting
     values: tuple[str, ...] = field(repr=False)
     segments: tuple[int, ...]
+    shaped: tuple[int, ...] = ()
 
 
 class SavedPlanError(Exception):

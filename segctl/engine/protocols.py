@@ -4,7 +4,7 @@ An engine serves one plan or one apply and writes its files to a scratch folder 
 Callers take the narrowest protocol that they use.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -105,6 +105,14 @@ class MemberComparer(Protocol):
     def find_outside(self, target_indexes: Sequence[int], container: int) -> Mapping[int, Users]:
         """Return the members of each retained target that are not in the target ``container``."""
 
+    def count_shapes(
+        self, targets: Collection[int], *, recorded: bool
+    ) -> Mapping[int, Mapping[str, int]]:
+        """Count the shapes of the ``recorded`` members of targets, or else of those to be added.
+
+        Call it after ``diff``. See ``shapes.py`` for what a shape is.
+        """
+
     def write_desired(self, target_index: int) -> FoldedTarget:
         """Write the desired members of a target as a base file, as if all were acknowledged.
 
@@ -171,6 +179,18 @@ class OutcomeFolder(Protocol):
         self, delta_file: Path, ledger: Ledger, recorded: Mapping[int, RecordedFiles]
     ) -> Mapping[int, FoldedTarget]:
         """Return each recorded target after the outcomes of an apply."""
+
+    def count_sent_events(self) -> Mapping[int, int]:
+        """Count the folded changes that may be billed, by the quarter of an hour since 1970.
+
+        Those without an answer count. Call it after ``fold``.
+        """
+
+    def count_changed_shapes(self, targets: Collection[int]) -> Mapping[int, Mapping[str, int]]:
+        """Count how many more members of each shape a fold gave each target; it can be fewer.
+
+        Call it after ``fold``.
+        """
 
 
 class RejectMatcher(Protocol):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import duckdb
 
-from segctl.engine import delta, sql
+from segctl.engine import delta, shapes, sql
 from segctl.engine.flows import count_flows
 from segctl.engine.model import SavedChanges, SavedPlanError, SavedPlanFacts, SavedPlanFiles
 from segctl.packing.model import Limits
@@ -155,6 +155,7 @@ def prove_files(db: duckdb.DuckDBPyConnection, files: SavedPlanFiles) -> SavedPl
             "SELECT max(settle_from) FROM saved_changes WHERE request >= 0"
         ).fetchall()
         db.execute("CREATE OR REPLACE VIEW delta AS FROM saved_changes WHERE request >= 0")
+        added_shapes = shapes.count_shapes(db, "delta", files.shaped, where=shapes.ADDED)
         return SavedPlanFacts(
             changes={
                 index: SavedChanges(
@@ -166,6 +167,7 @@ def prove_files(db: duckdb.DuckDBPyConnection, files: SavedPlanFiles) -> SavedPl
             last_asked=last_asked,
             named=frozenset(named),
             flows=count_flows(db, files.segments),
+            added_shapes=added_shapes,
         )
     except (duckdb.InvalidInputException, duckdb.IOException, duckdb.ConversionException) as error:
         raise SavedPlanError("its files cannot be read") from error

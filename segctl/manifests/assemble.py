@@ -1,7 +1,7 @@
 """Build the desired state from validated documents. Nothing can be invalid here."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from segctl.core.address import segment_address
@@ -9,15 +9,14 @@ from segctl.core.approval import ApprovalTolerance
 from segctl.core.diagnostics import Location, Severity
 from segctl.core.holdout import Holdout
 from segctl.core.identity import Kind
+from segctl.core.local_time import begin_of, end_of
 from segctl.core.normalize import normalization_order
 from segctl.core.resources import parse_size
 from segctl.manifests import desired
 from segctl.manifests.documents import (
     AnyDocument,
-    GuardSettings,
     MembershipDocument,
     ProjectDocument,
-    ProjectGuards,
     ProjectSpec,
     SegmentDocument,
     SegmentSpec,
@@ -25,6 +24,13 @@ from segctl.manifests.documents import (
     TableSegment,
 )
 from segctl.manifests.file_formats import infer_format
+from segctl.manifests.guard_models import (
+    ChangeFreeze,
+    GuardSettings,
+    ProjectAllow,
+    ProjectGuards,
+    SegmentAllow,
+)
 from segctl.manifests.rule_models import ProjectRule, SegmentRule, SizesRule, SubsetsRule
 from segctl.manifests.source_models import (
     Command,
@@ -61,12 +67,18 @@ def assemble_desired_state(
     env_name: str = "",
 ) -> desired.DesiredState:
     """Build the desired state. ``base_url`` overrides the project's, unless it is empty."""
-    guards = project.spec.guards
-    segments = sorted((s for d in documents for s in _segments(d, guards)), key=lambda s: s.address)
+    segments = sorted(
+        (s for d in documents for s in _segments(d, project.spec)), key=lambda s: s.address
+    )
     managed = tuple(s.address for s in segments if s.managed)
     patterns = _kind_patterns(project.spec)
     return desired.DesiredState(
-        project=replace(_settings(project, base_url), is_trusted=is_trusted, env_name=env_name),
+        project=replace(
+            _settings(project, base_url),
+            is_trusted=is_trusted,
+            env_name=env_name,
+            place=_settings_place(project, documents),
+        ),
         segments=tuple(segments),
         loads=tuple(
             _with_patterns(load, patterns)
@@ -97,6 +109,11 @@ def _settings(project: ProjectDocument, base_url: str) -> desired.ProjectSetting
         approval=ApprovalTolerance(
             percent=spec.approval.tolerance_percent, members=spec.approval.tolerance_members
         ),
+        guards=desired.PlanGuards(
+            **{f.name: getattr(spec.guards, f.name) for f in fields(desired.PlanGuards)}
+        ),
+        allow=_plan_override(spec.allow, spec.time_zone),
+        freezes=tuple(_freeze(freeze, spec.time_zone) for freeze in spec.change_freeze),
         retry_after_days=spec.rejects.retry_after_days,
         allowed_folders=tuple(spec.allow_folders),
         patterns=_kind_patterns(spec),
@@ -113,44 +130,91 @@ def _settings(project: ProjectDocument, base_url: str) -> desired.ProjectSetting
     )
 
 
-def _segments(valid: ValidDocument, guards: ProjectGuards) -> Iterator[desired.DesiredSegment]:
-    document, content = valid.document, valid.content
+def _settings_place(project: ProjectDocument, documents: Sequence[ValidDocument]) -> str:
+    """Return where the override of the workspace is, or where it can be added."""
+    document = next(d.document for d in documents if d.content is project)
+    return str(document.locate(("spec", "allow"), key=True))
+
+
+def _plan_override(allow: ProjectAllow | None, zone: str) -> desired.PlanOverride | None:
+    if allow is None:
+        return None
+    values = {**allow.model_dump(), "freeze": bool(allow.freeze)}
+    return desired.PlanOverride(**values, expires_at=end_of(allow.until, zone))
+
+
+def _segment_override(allow: SegmentAllow | None, zone: str) -> desired.SegmentOverride | None:
+    if allow is None:
+        return None
+    values = {**allow.model_dump(), "empty": bool(allow.empty)}
+    return desired.SegmentOverride(**values, expires_at=end_of(allow.until, zone))
+
+
+def _freeze(freeze: ChangeFreeze, zone: str) -> desired.Freeze:
+    return desired.Freeze(
+        begins_at=begin_of(freeze.from_, zone) if freeze.from_ else None,
+        ends_at=end_of(freeze.to, zone) if freeze.to else None,
+        days=tuple(freeze.days or ()),
+        hours=freeze.daily or "",
+        reason=freeze.reason or "",
+    )
+
+
+def _segments(valid: ValidDocument, project: ProjectSpec) -> Iterator[desired.DesiredSegment]:
+    content = valid.content
     if isinstance(content, SegmentDocument):
         name, labels = content.metadata.name, content.metadata.labels
-        location = document.locate(("metadata", "name"))
-        yield _segment(name, content.spec, labels, location, guards)
+        location = valid.document.locate(("metadata", "name"))
+        place = _SegmentPlace(document=valid.document, path=("spec",), location=location)
+        yield _segment(name, content.spec, labels, place, project)
     elif isinstance(content, SegmentTableDocument):
         for name, segment in content.spec.segments.items():
-            location = document.locate(("spec", "segments", name), key=True)
-            yield _segment(name, segment, segment.labels, location, guards)
+            path = ("spec", "segments", name)
+            location = valid.document.locate(path, key=True)
+            place = _SegmentPlace(document=valid.document, path=path, location=location)
+            yield _segment(name, segment, segment.labels, place, project)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _SegmentPlace:
+    """Where a segment is declared: its document, the path to its fields, and its location."""
+
+    document: Document
+    path: tuple[str, ...]
+    location: Location
 
 
 def _segment(
     name: str,
     spec: SegmentSpec | TableSegment,
     labels: Mapping[str, str],
-    location: Location,
-    guards: ProjectGuards,
+    place: _SegmentPlace,
+    project: ProjectSpec,
 ) -> desired.DesiredSegment:
     segment_id = spec.customer_segment_id or name
     holdout = spec.holdout
+    allow_path = (*place.path, "allow")
+    allow_location = place.document.locate(allow_path, key=True) if spec.allow else None
     return desired.DesiredSegment(
         address=segment_address(name),
         display_name=spec.display_name,
         customer_segment_id=segment_id,
         labels=labels,
         managed=isinstance(spec, TableSegment) or spec.members != "unmanaged",
-        guards=_guards(spec.guards, guards),
+        guards=_guards(spec.guards, project.guards),
+        allow=_segment_override(spec.allow, project.time_zone),
         lifecycle=desired.Lifecycle(**spec.lifecycle.model_dump()),
         holdout=Holdout(percent=holdout.percent, salt=holdout.salt or segment_id)
         if holdout
         else None,
-        location=location,
+        location=place.location,
+        path=".".join(place.path),
+        allow_location=allow_location,
     )
 
 
 def _guards(own: GuardSettings, project: ProjectGuards) -> desired.Guards:
-    defaults = project.model_dump(exclude={"max_destroys"})
+    defaults = project.model_dump(include={f.name for f in fields(desired.Guards)})
     return desired.Guards(**defaults | own.model_dump(exclude_unset=True))
 
 

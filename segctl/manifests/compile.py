@@ -15,6 +15,7 @@ from segctl.manifests.desired import DesiredState
 from segctl.manifests.documents import KINDS, ProjectDocument
 from segctl.manifests.environments import check_environments, environment_names, select_environment
 from segctl.manifests.explain import explain_errors
+from segctl.manifests.override_checks import check_overrides
 from segctl.manifests.trust import TrustedCopy, check_trusted
 from segctl.manifests.validate import check_base_url, check_documents, check_project
 from segctl.manifests.variables import fill_variables, resolve_variables
@@ -48,13 +49,15 @@ def compile_files(
     environment: Mapping[str, str],
     trusted: TrustedCopy | None = None,
     env_name: str = "",
+    now: float | None = None,
 ) -> CompileResult:
     """Compile the YAML files of a workspace. Keys are their paths relative to its root.
 
     ``variables`` are the values set by ``--var``. From ``environment``, ``SEGCTL_VAR_…`` and
     ``CLEVERTAP_BASE_URL`` are read. Settings that the ``trusted`` copy does not have are warnings.
-    ``env_name`` is the chosen environment, empty for none. All problems are in the result, sorted
-    by file and line. Raises ``OperationError`` if the copy has no Project.
+    ``env_name`` is the chosen environment, empty for none. With ``now``, in seconds since 1970, the
+    ends of overrides are checked. All problems are in the result, sorted by file and line. Raises
+    ``OperationError`` if the copy has no Project.
     """
     parsed = {file: parse_file(file, content) for file, content in files.items()}
     diagnostics = [d for p in parsed.values() for d in p.diagnostics]
@@ -82,6 +85,10 @@ def compile_files(
     valid, problems = _validate(documents)
     diagnostics += problems
     projects = [v.content for v in valid if isinstance(v.content, ProjectDocument)]
+    if projects and now is not None:
+        zone = projects[0].spec.time_zone
+        for v in valid:
+            diagnostics += check_overrides(v.document, v.content, zone=zone, now=now)
     base_url = environment.get(BASE_URL_VARIABLE, "").strip()
     diagnostics += check_base_url(base_url, BASE_URL_VARIABLE, None) if base_url else ()
     if trusted and project:

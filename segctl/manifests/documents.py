@@ -28,6 +28,13 @@ from segctl.manifests.field_types import (
     TimeZone,
     VariableName,
 )
+from segctl.manifests.guard_models import (
+    ChangeFreeze,
+    GuardSettings,
+    ProjectAllow,
+    ProjectGuards,
+    SegmentAllow,
+)
 from segctl.manifests.rule_models import HoldoutSettings, ProjectRule, SegmentRule
 from segctl.manifests.source_models import MemberSource, TableSource
 from segctl.manifests.state_place import (
@@ -136,45 +143,6 @@ class StateSettings(Section):
     )
 
 
-class GuardSettings(Section):
-    """Limits on how much one plan may change this segment.
-
-    The state keeps them after the manifest is removed.
-    """
-
-    max_remove_percent: Omittable[Percent] = Field(
-        default=None, description="The share of the recorded members that one plan may remove."
-    )
-    from_members: Omittable[Count] = Field(
-        default=None,
-        description="The recorded members from which maxRemovePercent applies. A smaller segment "
-        "may lose any share.",
-    )
-    allow_empty: Omittable[Boolean] = Field(
-        default=None, description="Whether a segment with recorded members may become empty."
-    )
-
-
-class ProjectGuards(Section):
-    """Limits on how much one plan may change. A segment may set its own."""
-
-    max_remove_percent: Percent = Field(
-        default=30.0,
-        description="The share of a segment's recorded members that one plan may remove.",
-    )
-    from_members: Count = Field(
-        default=10,
-        description="The recorded members from which maxRemovePercent applies. A smaller segment "
-        "may lose any share.",
-    )
-    allow_empty: Boolean = Field(
-        default=False, description="Whether a segment with recorded members may become empty."
-    )
-    max_destroys: Count = Field(
-        default=5, description="The number of segments that one plan may destroy."
-    )
-
-
 class ApprovalSettings(Section):
     """How far data may move on after a plan was approved, in each segment and direction.
 
@@ -247,6 +215,13 @@ class EnvironmentSpec(Section):
     approval: ApprovalSettings = Field(
         default=ApprovalSettings(), description="Fields of spec.approval for this environment."
     )
+    allow: Omittable[ProjectAllow] = Field(
+        default=None, description="The override of this environment, instead of spec.allow."
+    )
+    change_freeze: list[ChangeFreeze] = Field(
+        default=[],
+        description="The change freezes of this environment, instead of spec.changeFreeze.",
+    )
 
 
 class ProjectSpec(Section):
@@ -263,6 +238,12 @@ class ProjectSpec(Section):
     approval: ApprovalSettings = Field(
         default=ApprovalSettings(),
         description="What `segctl apply --approved` sends beyond the approved plan.",
+    )
+    allow: Omittable[ProjectAllow] = Field(
+        default=None, description="What one plan may do beyond these limits, for a time."
+    )
+    change_freeze: list[ChangeFreeze] = Field(
+        default=[], description="Times in which nothing is applied."
     )
     rejects: RejectSettings = Field(
         default=RejectSettings(), description="Memberships that CleverTap refused."
@@ -291,7 +272,8 @@ class ProjectSpec(Section):
     )
     time_zone: TimeZone = Field(
         default=DEFAULT_TIME_ZONE,
-        description="The time zone in which queries run, such as Asia/Kolkata.",
+        description="The time zone of queries, and of the dates and months of guards, such as "
+        "Asia/Kolkata.",
     )
     allow_folders: list[Line] = Field(
         default=[], description="Folders outside the workspace that sources may read."
@@ -364,6 +346,10 @@ Rules = Annotated[
     Field(description="What must be true of the segment's members. Every plan checks it."),
 ]
 Guards = Annotated[GuardSettings, Field(description="The segment's own limits.")]
+Allow = Annotated[
+    Omittable[SegmentAllow],
+    Field(description="What one plan may do beyond the segment's limits, for a time."),
+]
 Lifecycle = Annotated[
     LifecycleSettings, Field(description="What happens when the manifest is removed.")
 ]
@@ -383,6 +369,7 @@ class TableSegment(Section):
     holdout: Holdout = None
     rules: Rules = Field(default=[])
     guards: Guards = GuardSettings()
+    allow: Allow = None
     lifecycle: Lifecycle = LifecycleSettings()
 
 
@@ -404,6 +391,7 @@ class SegmentSpec(Section):
     holdout: Holdout = None
     rules: Rules = Field(default=[])
     guards: Guards = GuardSettings()
+    allow: Allow = None
     lifecycle: Lifecycle = LifecycleSettings()
 
 

@@ -20,7 +20,7 @@ _HOSTS = frozenset(("region", "baseUrl"))
 NO_ENVIRONMENT = "default"
 """The name of the state of a workspace without environments."""
 
-REPLACED = ("state",)
+REPLACED = ("state", "allow", "changeFreeze")
 """The fields that replace those of the Project."""
 
 

@@ -226,6 +226,7 @@ _Decimal = BeforeValidator(_decimal)
 Count = Annotated[int, Field(ge=0), _WholeNumber]
 Concurrency = Annotated[int, Field(ge=1, le=100), _WholeNumber]
 Percent = Annotated[float, Field(ge=0, le=100), _Decimal]
+GrowthPercent = Annotated[float, Field(ge=0, le=1_000_000), _Decimal]
 TimeLimit = Annotated[float, Field(ge=1, le=86_400), _Decimal]
 Seconds = Annotated[float, Field(ge=0, le=86_400), _Decimal]
 Days = Annotated[float, Field(ge=0, le=36_500), _Decimal]

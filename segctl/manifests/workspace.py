@@ -118,12 +118,14 @@ def load_workspace(
     environment: Mapping[str, str],
     trusted: TrustedCopy | None = None,
     env_name: str = "",
+    now: float | None = None,
 ) -> LoadedWorkspace:
     """Read and compile the workspace at ``root``. All problems are in the result.
 
     ``variables`` are the values set by ``--var``. From ``environment``, ``SEGCTL_VAR_…`` and
     ``CLEVERTAP_BASE_URL`` are read. Settings that the ``trusted`` copy does not have are warnings.
-    ``env_name`` is the chosen environment, empty for none.
+    ``env_name`` is the chosen environment, empty for none. With ``now``, in seconds since 1970, the
+    ends of overrides are checked.
     """
     if _is_outside_workspaces(root):
         return LoadedWorkspace(
@@ -136,6 +138,7 @@ def load_workspace(
         environment=environment,
         trusted=trusted,
         env_name=env_name,
+        now=now,
     )
     allowed = [(root / folder).resolve() for folder in compiled.allowed_folders]
     problems = [

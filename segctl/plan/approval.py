@@ -5,10 +5,11 @@ approved one. Everything else that is sent or recorded has to be in the approved
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
 from segctl.core.approval import NO_TOLERANCE, ApprovalCheck, PairCounts, SegmentApproval
-from segctl.plan.model import Action, Change, Plan, Target
+from segctl.manifests.desired import PlanGuards
+from segctl.plan.model import Action, Attributes, Change, Plan, Target
 
 ChangeCounts = Mapping[tuple[str, str], PairCounts]
 """Membership changes of both plans by the key of the segment and the action, ADD or REMOVE."""
@@ -63,6 +64,20 @@ def _plan_problems(approved: Plan, today: Plan) -> Iterator[str]:
             f"spec.guards.maxDestroys is {today.max_destroys:,}, and {approved.max_destroys:,} was "
             "approved"
         )
+    if _are_looser(today.guards, approved.guards):
+        yield "a limit of spec.guards is higher than was approved, or missing"
+    if today.allow not in (None, approved.allow):
+        yield "spec.allow is not the override that was approved"
+    if not set(approved.freezes) <= set(today.freezes):
+        yield "a change freeze that was approved is missing"
+
+
+def _are_looser(today: PlanGuards, approved: PlanGuards) -> bool:
+    for field in fields(approved):
+        limit, was = getattr(today, field.name), getattr(approved, field.name)
+        if was is not None and (limit is None or limit > was):
+            return True
+    return False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,7 +135,9 @@ class _Comparison:
         if before is None or not is_known:
             yield f"it would be {_PARTICIPLES[now.action]}, which was not approved"
             return
-        if not is_members_only and now.after != before.after:
+        if now.after and now.after.allow not in (None, before.after and before.after.allow):
+            yield "its override is not the one that was approved"
+        if not is_members_only and _without_override(now) != _without_override(before):
             yield "its manifest is not the one that was approved"
         known = {target.key: target for target in _targets(self.approved, before)}
         for target in _targets(self.today, now):
@@ -142,6 +159,10 @@ def _intolerance(before: Change | None, now: Change | None) -> str:
     if now and now.definition != before.definition:
         return "its sources are not those that were approved"
     return ""
+
+
+def _without_override(change: Change) -> Attributes | None:
+    return replace(change.after, allow=None) if change.after else None
 
 
 def _targets(plan: Plan, change: Change | None) -> Iterator[Target]:

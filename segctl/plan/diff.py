@@ -85,6 +85,7 @@ def _attributes(segment: DesiredSegment | SegmentRecord, display_name: str) -> A
         managed=segment.managed,
         guards=segment.guards,
         lifecycle=segment.lifecycle,
+        allow=segment.allow if isinstance(segment, DesiredSegment) else None,
     )
 
 
@@ -248,8 +249,14 @@ def _undeclared_draft(address: str, record: SegmentRecord, *, destroy: bool) -> 
 def attribute_changes(
     before: Attributes | None, after: Attributes | None
 ) -> tuple[AttributeChange, ...]:
-    """Return the attributes that differ, sorted by path. Empty if either side is ``None``."""
-    if before is None or after is None or before == after:
+    """Return the attributes that differ, sorted by path. Empty if either side is ``None``.
+
+    An override is not recorded, so it never differs.
+    """
+    if before is None or after is None:
+        return ()
+    before, after = replace(before, allow=None), replace(after, allow=None)
+    if before == after:
         return ()
     from deepdiff import DeepDiff  # noqa: PLC0415 - heavy, and rarely needed
 
@@ -278,5 +285,5 @@ def _manifest_name(step: str) -> str:
 
 _ATTRIBUTE_NAMES = frozenset(
     "display_name customer_segment_id max_remove_percent from_members allow_empty"
-    " prevent_destroy on_remove".split()
+    " prevent_destroy on_remove max_add_percent max_add max_new_shapes_percent".split()
 )

@@ -15,8 +15,18 @@ from segctl.core.codec import OPTIONAL
 from segctl.core.diagnostics import Severity
 from segctl.core.fingerprints import SourceCounts
 from segctl.core.identity import Kind
-from segctl.manifests.desired import Guards, Lifecycle
+from segctl.manifests.desired import (
+    DEFAULT_TIME_ZONE,
+    Freeze,
+    Guards,
+    Lifecycle,
+    PlanGuards,
+    PlanOverride,
+    SegmentOverride,
+)
 from segctl.state.restrictions import Restriction
+from segctl.state.shapes import Shapes
+from segctl.state.usage import MonthUsage
 
 
 class Action(StrEnum):
@@ -33,7 +43,11 @@ class Action(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Attributes:
-    """The attributes of a segment that a plan compares: everything but its members."""
+    """The attributes of a segment that a plan compares: everything but its members.
+
+    ``allow`` is its override. It is declared only: the state does not record it, and a difference
+    is no change.
+    """
 
     display_name: str
     customer_segment_id: str | None
@@ -41,6 +55,7 @@ class Attributes:
     managed: bool = True
     guards: Guards = Guards()
     lifecycle: Lifecycle = Lifecycle()
+    allow: SegmentOverride | None = field(default=None, metadata=OPTIONAL)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -227,6 +242,10 @@ class Plan:
     ``tolerance`` is how far a later plan may go beyond this one if it is approved, and
     ``rules_digest`` the digest of all rules. ``approved`` is the digest of the approved plan that
     this one is applied for, empty if there is none.
+    ``guards`` and ``allow`` are the limits on the whole plan and what it may do beyond them;
+    ``freezes`` are times in ``time_zone`` in which it is not applied. ``month`` is what was sent in
+    the calendar month before it was made. ``shapes`` are those of the recorded members of segments
+    that guard them, by address.
     """
 
     lineage: str
@@ -262,6 +281,12 @@ class Plan:
     tolerance: ApprovalTolerance = field(default=ApprovalTolerance(), metadata=OPTIONAL)
     rules_digest: str = field(default="", metadata=OPTIONAL)
     approved: str = field(default="", compare=False, metadata=OPTIONAL)
+    guards: PlanGuards = field(default=PlanGuards(), metadata=OPTIONAL)
+    allow: PlanOverride | None = field(default=None, metadata=OPTIONAL)
+    freezes: tuple[Freeze, ...] = field(default=(), metadata=OPTIONAL)
+    time_zone: str = field(default=DEFAULT_TIME_ZONE, metadata=OPTIONAL)
+    month: MonthUsage | None = field(default=None, metadata=OPTIONAL)
+    shapes: Mapping[str, Shapes] = field(default_factory=dict, metadata=OPTIONAL)
 
     def count(self, *actions: Action) -> int:
         """Count the changes that have one of these actions."""

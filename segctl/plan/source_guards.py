@@ -4,7 +4,6 @@ A list of opt-outs that loses rows makes members of people who asked to be left 
 findings are errors where that would happen.
 """
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -12,6 +11,13 @@ from segctl.core.diagnostics import Severity
 from segctl.core.list_samples import count_hashes
 from segctl.manifests.desired import SizeLimits
 from segctl.plan.model import Figures, Finding, Users
+from segctl.plan.overrides import (
+    OF_SOURCES,
+    Excess,
+    OverrideClock,
+    OverridePlace,
+    resolve,
+)
 from segctl.state.restrictions import Restriction, RestrictionKey
 
 
@@ -47,6 +53,9 @@ class RestrictionSize:
     dropped: int = 0
 
 
+_NO_OVERRIDE = OverridePlace(override=None, path="spec", place="segctl.yaml")
+
+
 def check_sizes(sources: Sequence[SourceSize]) -> Iterator[Finding]:
     """Yield an error for each source with fewer rows than ``minRows``, a warning for no rows."""
     for source in sources:
@@ -72,14 +81,18 @@ def check_sizes(sources: Sequence[SourceSize]) -> Iterator[Finding]:
 
 
 def check_restriction(
-    known: Restriction | None, restriction: Restriction, item: RestrictionSize
+    known: Restriction | None,
+    restriction: Restriction,
+    item: RestrictionSize,
+    at: OverridePlace | None,
+    clock: OverrideClock,
 ) -> Iterator[Finding]:
     """Yield what a reviewer must know of a source that takes members away.
 
-    ``known`` is what the last apply recorded of it.
+    ``known`` is what the last apply recorded of it. ``at`` is the override for it, or its place.
     """
     if known:
-        yield from _check_loss(known, item)
+        yield from _check_loss(known, item, at or _NO_OVERRIDE, clock)
     if not restriction.rows:
         return
     size, address = item.size, _address(item.key)
@@ -166,7 +179,9 @@ def _measure_loss(known: Restriction, item: RestrictionSize) -> _Loss:
     )
 
 
-def _check_loss(known: Restriction, item: RestrictionSize) -> Iterator[Finding]:
+def _check_loss(
+    known: Restriction, item: RestrictionSize, at: OverridePlace, clock: OverrideClock
+) -> Iterator[Finding]:
     """Compare with the limit: rows, values, and the users who were taken away and are added now."""
     size, loss = item.size, _measure_loss(known, item)
     if not loss.percent:
@@ -184,16 +199,15 @@ def _check_loss(known: Restriction, item: RestrictionSize) -> Iterator[Finding]:
     is_refused = loss.percent > limit
     if is_refused and size.setting:
         percent = f"{loss.percent:.2f}".rstrip("0").rstrip(".")
-        yield Finding(
-            severity=Severity.ERROR,
-            code="max-shrink-percent",
-            address=_address(item.key),
-            summary=f"{summary}; that is a loss of {percent}%, and {size.setting} allows "
-            f"{limit:g}%",
-            detail=f"{effect} Restore the list. If the loss is intended, raise {size.setting} to "
-            f"{math.ceil(loss.percent)}, apply, and lower it again.",
+        excess = Excess(
+            code=OF_SOURCES,
+            text=f"{summary}; that is a loss of {percent}%",
+            guard=f"and {size.setting} allows {limit:g}%",
             figures=figures,
+            needs={"shrink_percent": loss.percent},
+            advice=f"{effect} If not, restore the list.",
         )
+        yield from resolve([excess], at, clock)
     else:
         yield Finding(
             severity=Severity.WARNING if is_refused else Severity.INFO,

@@ -1,7 +1,7 @@
 """Compare the desired members of a plan's segments with the recorded ones."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from segctl.core.fingerprints import Basis, SourceCounts
 from segctl.core.identity import SetDigest
@@ -9,6 +9,7 @@ from segctl.engine.model import Diff, PackingSummary, RecordedFiles, SourceError
 from segctl.engine.protocols import Engine, MemberComparer, RequestPacker
 from segctl.manifests.desired import DesiredState, ProjectSettings, Rule
 from segctl.plan.model import Finding
+from segctl.plan.overrides import OverrideClock
 from segctl.plan.rules import check_rules
 from segctl.planning.load import LoadedSources, load_sources
 from segctl.planning.restrictions import KnownRestrictions, count_added, report_sizes
@@ -18,6 +19,7 @@ from segctl.planning.unchanged import ReadSelection
 from segctl.sources.context import SourceContext
 from segctl.state.model import SegmentRecord
 from segctl.state.restrictions import Restriction
+from segctl.state.shapes import Shapes, find_new_shapes, most_frequent
 
 NOTHING_PACKED = PackingSummary(requests=0, naive=0, floor=0, settle_from=0)
 """The packing of an empty delta."""
@@ -28,9 +30,10 @@ class ComparisonResult:
     """How the members of a plan's segments change.
 
     ``engine`` holds the delta, ``None`` if there was nothing to compare. ``diffs`` are by
-    target index. The last four fields are recorded for the next plan: the fingerprints of
-    segments by address, the row counts of sources by fingerprint, the fingerprints of
-    the rules that hold, and the sources that take members away.
+    target index. ``shapes`` are those of the recorded members of guarded targets, and
+    ``new_shapes`` the added ones that none of them has. The last four fields are recorded for the
+    next plan: the fingerprints of segments by address, the row counts of sources by fingerprint,
+    the fingerprints of the rules that hold, and the sources that take members away.
     """
 
     engine: RequestPacker | None
@@ -38,6 +41,8 @@ class ComparisonResult:
     packing: PackingSummary
     delta_digest: SetDigest
     findings: list[Finding]
+    shapes: Mapping[int, Shapes]
+    new_shapes: Mapping[int, Mapping[str, int]]
     segment_fingerprints: Mapping[str, str]
     source_counts: Mapping[str, SourceCounts]
     passing_rules: tuple[str, ...]
@@ -53,6 +58,7 @@ class Comparison:
     record; those of an unchanged segment are not asked for. ``keys`` are the ids of the targets in
     requests, by target index. Pairs refused before ``retry_before`` (seconds since 1970)
     are sent again. ``restrictions`` are what the state knows of sources that take members away.
+    ``shaped`` are the targets whose new shapes are limited. ``clock`` is the time for overrides.
     """
 
     desired: DesiredState
@@ -62,6 +68,8 @@ class Comparison:
     keys: Sequence[str]
     retry_before: float | None
     restrictions: KnownRestrictions
+    shaped: Collection[int]
+    clock: OverrideClock
 
     def run(self, selection: ReadSelection, context: SourceContext) -> ComparisonResult:
         """Compare the members of every segment that is not unchanged.
@@ -94,13 +102,17 @@ class Comparison:
             read_stats,
             self.restrictions,
             read_segments=selection.to_read,
+            clock=self.clock,
             added=count_added(self.restrictions, engine, read)
             if engine
             else [0] * len(self.restrictions.removed),
         )
         packing, delta_digest = NOTHING_PACKED, SetDigest()
         violations: list[tuple[Rule, list[Finding]]] = []
+        shapes: Mapping[int, Shapes] = {}
+        added_shapes: Mapping[int, Mapping[str, int]] = {}
         if engine:
+            shapes, added_shapes = self._count_shapes(engine, diff)
             packing = pack_delta(engine, self.keys, self.desired.project)
             delta_digest = engine.digest_delta(self.keys)
             violations = _check_rules(selection.rules, engine, read, diff)
@@ -115,11 +127,39 @@ class Comparison:
                 *size_findings,
                 *(finding for _, broken in violations for finding in broken),
             ],
+            shapes=shapes,
+            new_shapes={
+                index: find_new_shapes(known, added_shapes.get(index, {}))
+                for index, known in shapes.items()
+            },
             segment_fingerprints=selection.segment_fingerprints,
             source_counts=selection.counts_to_record(stats),
             passing_rules=selection.rules_to_record([rule for rule, _ in violations]),
             restrictions=restrictions,
         )
+
+    def _count_shapes(
+        self, engine: MemberComparer, diff: Diff
+    ) -> tuple[Mapping[int, Shapes], Mapping[int, Mapping[str, int]]]:
+        """Return the shapes of recorded members, and of those to be added, of guarded targets.
+
+        What the state has of an older set of members does not count: they are counted again.
+        """
+        shapes: dict[int, Shapes] = {}
+        for index in self.shaped:
+            record, _ = self.recorded.get(index, (None, True))
+            members = record.members.digest if record else SetDigest()
+            if _has_changes(diff, index):
+                known = record.shapes if record and record.shapes else Shapes()
+                if known.members == members:
+                    shapes[index] = known
+                else:
+                    shapes[index] = Shapes(members=members)
+        unknown = [i for i, s in shapes.items() if s.members.count and not s.counts]
+        for index, counts in engine.count_shapes(unknown, recorded=True).items():
+            shapes[index] = replace(shapes[index], counts=most_frequent(counts))
+        compared = [index for index, known in shapes.items() if known.members.count]
+        return shapes, engine.count_shapes(compared, recorded=False)
 
     def _diff(
         self,

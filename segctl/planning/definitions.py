@@ -17,7 +17,9 @@ from segctl.manifests.desired import DesiredState, Load, MemberLoad, SegmentSour
 _DATA = ("location", "parameters")
 """Values of variables are data: a query asks for another day with the same text."""
 
-_NOT_MEMBERS = ("location", "display_name", "labels", "guards", "lifecycle")
+_NOT_MEMBERS = tuple(
+    "location path allow_location display_name labels guards allow lifecycle".split()
+)
 """Fields of a segment that are compared as attributes, or have no effect."""
 
 

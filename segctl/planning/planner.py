@@ -11,35 +11,42 @@ from typing import Literal
 from segctl import __version__
 from segctl.core.ci import is_pull_request
 from segctl.core.codec import to_plain
-from segctl.core.diagnostics import Severity
 from segctl.engine.model import PackingSummary, RecordedFiles, TargetDiff
 from segctl.engine.protocols import Engine
 from segctl.manifests.desired import DesiredState, ProjectSettings
 from segctl.plan.diff import Draft, attribute_changes, build_drafts
 from segctl.plan.findings import (
-    NOTHING_RECORDED,
     build_findings,
     nothing_recorded,
     other_host,
     passed_over_documents,
 )
-from segctl.plan.guards import GuardedChange, check_guards
+from segctl.plan.guards import GuardedChange
 from segctl.plan.model import (
     Action,
     Change,
     Estimate,
-    Finding,
     MemberCounts,
     Plan,
     Requests,
     Target,
 )
+from segctl.plan.overrides import OverrideClock
 from segctl.planning.compare import Comparison, ComparisonResult, compare_nothing
 from segctl.planning.definitions import rules_digest, segment_definitions
 from segctl.planning.flows import count_flows
+from segctl.planning.limits import month_usage, with_findings
 from segctl.planning.load import SourceInput, find_sources
 from segctl.planning.restrictions import KnownRestrictions, find_known_restrictions
 from segctl.planning.scope import PlanScope, build_scope
+from segctl.planning.targets import (
+    PlannedSegment,
+    assign_targets,
+    filled_targets,
+    recorded_targets,
+    shaped_targets,
+    with_fingerprints,
+)
 from segctl.planning.unchanged import select_reads
 from segctl.sources.context import SourceContext
 from segctl.sources.object_store import ObjectFetcher
@@ -90,19 +97,6 @@ class PlanBundle:
     batches: Path
 
 
-@dataclass(frozen=True, kw_only=True)
-class _PlannedSegment:
-    """A draft with the indexes of its targets in ``Plan.targets``.
-
-    ``target_index`` is ``None`` if the segment is only forgotten. ``old_target_index`` is
-    the index of the segment that is replaced.
-    """
-
-    draft: Draft
-    target_index: int | None
-    old_target_index: int | None
-
-
 def build_plan(
     desired: DesiredState,
     state: State,
@@ -126,8 +120,8 @@ def build_plan(
     drafts = build_drafts(
         desired.segments, state, patterns=options.patterns, destroy=options.destroy
     )
-    segments, targets = _assign_targets(drafts)
-    scope = build_scope(desired, _filled_targets(segments), first_free_index=len(targets))
+    segments, targets = assign_targets(drafts)
+    scope = build_scope(desired, filled_targets(segments), first_free_index=len(targets))
     context = _source_context(
         project, options, engine=engine, root=root, scratch=scratch, environment=environment
     )
@@ -146,13 +140,15 @@ def build_plan(
     comparison = Comparison(
         desired=desired,
         scope=scope,
-        recorded=_recorded_targets(segments),
+        recorded=recorded_targets(segments),
         recorded_files=recorded_files,
         keys=[target.key for target in targets],
         retry_before=options.retry_before,
         restrictions=restrictions,
+        shaped=shaped_targets(segments),
+        clock=OverrideClock(now=options.made_at, zone=project.time_zone),
     ).run(selection, context)
-    guarded = [_guarded_change(segment, comparison.diffs) for segment in segments]
+    guarded = [_guarded_change(segment, comparison) for segment in segments]
     changes = _with_definitions((item.change for item in guarded), segment_definitions(desired))
     plan = _assemble_plan(
         desired,
@@ -160,16 +156,21 @@ def build_plan(
         options,
         comparison,
         changes=changes,
-        targets=_with_fingerprints(targets, scope.planned, comparison.segment_fingerprints),
-        findings=[
+        targets=with_fingerprints(targets, scope.planned, comparison.segment_fingerprints),
+    )
+    plan = with_findings(
+        plan,
+        [
             *comparison.findings,
             *build_findings(changes, drafts),
             *nothing_recorded(changes, state),
             *other_host(options.host, changes),
             *passed_over_documents(changes, desired.passed_over if not options.destroy else ()),
-            *check_guards(guarded, max_destroys=project.max_destroys),
         ],
+        guarded,
+        place=project.place,
     )
+    plan = replace(plan, digest=plan_digest(plan, str(comparison.delta_digest)))
     delta, batches = scratch / "delta.parquet", scratch / "batches.parquet"
     if purpose == "save" or (purpose == "send" and not plan.is_empty):
         compared = comparison.engine or compare_nothing(context.engine, project)
@@ -224,69 +225,12 @@ def _known_restrictions(
     )
 
 
-# Targets
-
-
-def _assign_targets(
-    drafts: Sequence[Draft],
-) -> tuple[Sequence[_PlannedSegment], tuple[Target, ...]]:
-    """Return the targets of a plan, and each draft with the indexes of its targets."""
-    segments: list[_PlannedSegment] = []
-    targets: list[Target] = []
-    for draft in drafts:
-        target_index = old_target_index = None
-        if draft.action is not Action.FORGET:
-            target_index = len(targets)
-            targets.append(draft.to_target())
-        if draft.old_record:
-            old_target_index = len(targets)
-            old = replace(draft, record=draft.old_record, segment=None, old_record=None)
-            targets.append(old.to_target())
-        segments.append(
-            _PlannedSegment(
-                draft=draft, target_index=target_index, old_target_index=old_target_index
-            )
-        )
-    return segments, tuple(targets)
-
-
-def _filled_targets(segments: Sequence[_PlannedSegment]) -> Mapping[str, int]:
-    """Return the target indexes of the segments that their sources fill, by address."""
-    return {
-        segment.draft.address: segment.target_index
-        for segment in segments
-        if segment.draft.wanted and segment.target_index is not None
-    }
-
-
-def _recorded_targets(
-    segments: Sequence[_PlannedSegment],
-) -> Mapping[int, tuple[SegmentRecord | None, bool]]:
-    """Return the record of each target to compare, and whether it is wanted."""
-    recorded: dict[int, tuple[SegmentRecord | None, bool]] = {}
-    for segment in segments:
-        draft, old_record = segment.draft, segment.draft.old_record
-        if draft.wanted is not None and segment.target_index is not None:
-            recorded[segment.target_index] = (draft.record, draft.wanted)
-        if old_record and not old_record.missing and segment.old_target_index is not None:
-            recorded[segment.old_target_index] = (old_record, False)
-    return recorded
-
-
-def _with_fingerprints(
-    targets: Sequence[Target], planned: Mapping[str, int], fingerprints: Mapping[str, str]
-) -> tuple[Target, ...]:
-    """Return the targets with the fingerprints of what their members are computed from."""
-    by_index = {index: fingerprints.get(address) for address, index in planned.items()}
-    return tuple(replace(t, sources=by_index.get(index)) for index, t in enumerate(targets))
-
-
 # Changes
 
 
-def _guarded_change(segment: _PlannedSegment, diffs: Mapping[int, TargetDiff]) -> GuardedChange:
+def _guarded_change(segment: PlannedSegment, comparison: ComparisonResult) -> GuardedChange:
     """Describe the change of a segment, with what the guards need to know about it."""
-    draft = segment.draft
+    draft, diffs, declared = segment.draft, comparison.diffs, segment.draft.segment
     diff = _diff_of(segment.target_index, draft.record, diffs)
     change = replace(_change(draft, diff), target=segment.target_index)
     if segment.old_target_index is not None:
@@ -296,8 +240,15 @@ def _guarded_change(segment: _PlannedSegment, diffs: Mapping[int, TargetDiff]) -
     return GuardedChange(
         change=change,
         members_removed=diff.leaving,
+        members_added=diff.joining,
+        new_shapes=comparison.new_shapes.get(_index_of(change), {})
+        if change.target is not None
+        else {},
         is_protected=bool(record and record.lifecycle.prevent_destroy),
         is_tombstone=draft.is_tombstone,
+        is_created=draft.to_target().create and segment.target_index is not None,
+        path=declared.path if declared else "spec",
+        place=str(declared.allow_location or declared.location) if declared else None,
     )
 
 
@@ -308,6 +259,11 @@ def _with_definitions(
         replace(change, definition=definitions[change.address]) if change.after else change
         for change in changes
     )
+
+
+def _index_of(change: Change) -> int:
+    """Return the target of a change, -1 for one that has none."""
+    return -1 if change.target is None else change.target
 
 
 def _diff_of(
@@ -385,8 +341,8 @@ def _assemble_plan(
     *,
     changes: tuple[Change, ...],
     targets: tuple[Target, ...],
-    findings: Iterable[Finding],
 ) -> Plan:
+    """Return the plan without its findings and its digest."""
     project = desired.project
     plan = Plan(
         lineage=state.lineage,
@@ -402,7 +358,6 @@ def _assemble_plan(
         targeted=options.patterns,
         changes=changes,
         targets=targets,
-        findings=tuple(sorted(findings, key=_finding_order)),
         max_destroys=project.max_destroys,
         tolerance=project.approval,
         rules_digest=rules_digest(desired),
@@ -416,15 +371,18 @@ def _assemble_plan(
         made_at=options.made_at,
         commit=options.commit,
         flows=count_flows(comparison.engine, changes, targets),
+        guards=project.guards,
+        allow=project.allow,
+        freezes=project.freezes,
+        time_zone=project.time_zone,
+        month=month_usage(project, state, at=options.made_at),
+        shapes={
+            change.address: comparison.shapes[_index_of(change)]
+            for change in changes
+            if _index_of(change) in comparison.shapes
+        },
     )
-    plan = replace(plan, digest=plan_digest(plan, str(comparison.delta_digest)))
     return with_requests(plan, comparison.packing)
-
-
-def _finding_order(finding: Finding) -> tuple[bool, Severity, str, str]:
-    """Order findings by severity; that nothing is recorded comes first."""
-    is_first = finding.code == NOTHING_RECORDED
-    return not is_first, finding.severity, finding.address or "", finding.summary
 
 
 def with_requests(plan: Plan, packing: PackingSummary) -> Plan:
@@ -455,8 +413,9 @@ def plan_digest(plan: Plan, delta_digest: str) -> str:
     """Return the SHA-256 of what the plan does, and of what it was made from.
 
     Everything that is sent counts, and what is recorded of it, and what an approval allows: who
-    approves a digest approves all of that. Packing, the wording of reasons and findings do not
-    count, except those that refuse the plan; nor what depends on which sources had to be read.
+    approves a digest approves all of that, with the limits and overrides. Packing, the wording of
+    reasons and findings do not count, except those that refuse the plan; nor what depends on which
+    sources had to be read.
     """
     content = {
         "account": plan.account,
@@ -477,13 +436,21 @@ def plan_digest(plan: Plan, delta_digest: str) -> str:
             plan.rules_digest,
             asdict(plan.tolerance),
         ],
+        "limits": {
+            "guards": to_plain(plan.guards),
+            "allow": to_plain(plan.allow),
+            "freezes": to_plain(plan.freezes),
+            "month": to_plain(plan.month),
+            "shapes": to_plain(plan.shapes),
+            "time_zone": plan.time_zone,
+        },
         "sources": to_plain(plan.sources),
         "changes": [
             {
                 "address": change.address,
                 "action": change.action,
-                "before": asdict(change.before) if change.before else None,
-                "after": asdict(change.after) if change.after else None,
+                "before": to_plain(change.before),
+                "after": to_plain(change.after),
                 "members": asdict(change.members),
                 "definition": change.definition,
             }

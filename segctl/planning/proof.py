@@ -5,7 +5,9 @@
 
 from collections.abc import Mapping
 
+from segctl.core.diagnostics import Severity
 from segctl.core.errors import OperationError
+from segctl.core.identity import SetDigest
 from segctl.engine.model import (
     PackingSummary,
     SavedChanges,
@@ -14,12 +16,18 @@ from segctl.engine.model import (
     SavedPlanFiles,
 )
 from segctl.engine.protocols import PlanProver
-from segctl.plan.diff import TOMBSTONE_REASON
+from segctl.manifests.desired import DesiredState
+from segctl.plan.diff import TOMBSTONE_REASON, declared_attributes
 from segctl.plan.file import LoadedPlan
-from segctl.plan.guards import GuardedChange, check_guards
+from segctl.plan.guards import GuardedChange
 from segctl.plan.model import Action, Change, Plan, Target
 from segctl.planning.flows import build_flows, number_segments
+from segctl.planning.limits import check_limits
 from segctl.planning.planner import plan_digest, with_requests
+from segctl.session.advance import find_record
+from segctl.state.model import State
+from segctl.state.shapes import find_new_shapes
+from segctl.state.usage import usage_of
 
 _HINT = "Nothing was sent. Make a new plan with `segctl plan --out FILE`."
 _WITH_MEMBERS = (Action.CREATE, Action.ADOPT, Action.UPDATE, Action.REPLACE, Action.NO_OP)
@@ -52,6 +60,13 @@ def _files_of(saved: LoadedPlan) -> SavedPlanFiles:
         counting=plan.counting,
         values=tuple(v for c in plan.changes for _, v in (*c.sample.add, *c.sample.remove)),
         segments=number_segments(plan.changes, plan.targets),
+        shaped=tuple(
+            c.target
+            for c in plan.changes
+            if c.target is not None
+            and c.address in plan.shapes
+            and plan.shapes[c.address].members.count
+        ),
     )
 
 
@@ -147,16 +162,84 @@ def _check_totals(plan: Plan, facts: SavedPlanFacts) -> None:
 
 
 def _check_refusals(plan: Plan, facts: SavedPlanFacts) -> None:
-    """Check that no refusal of a guard was taken out of the plan."""
-    guarded = [
-        GuardedChange(
-            change=change,
-            members_removed=_changes_of(facts.changes, change.target).leaving,
-            is_protected=bool(change.before and change.before.lifecycle.prevent_destroy),
-            is_tombstone=change.reason == TOMBSTONE_REASON,
+    """Check that no refusal of a guard, and no use of an override, was taken out of the plan.
+
+    They are those of the time at which the plan was made.
+    """
+    guarded = [_guarded_change(plan, change, facts) for change in plan.changes]
+    known = {(finding.code, finding.address) for finding in plan.findings}
+    refused = {(finding.code, finding.address) for finding in plan.error_findings}
+    for finding in check_limits(plan, guarded, others=plan.findings):
+        is_error = finding.severity is Severity.ERROR
+        what = "refusal" if is_error else "finding"
+        _require(
+            (finding.code, finding.address) in (refused if is_error else known),
+            f"the {what} {finding.code} is missing",
+        )
+
+
+def _guarded_change(plan: Plan, change: Change, facts: SavedPlanFacts) -> GuardedChange:
+    changes = _changes_of(facts.changes, change.target)
+    target = change.target
+    new_shapes: Mapping[str, int] = {}
+    if change.after and change.after.guards.max_new_shapes_percent is not None:
+        has_shapes = change.address in plan.shapes or not changes.growth + changes.leaving
+        _require(has_shapes, f"the recorded shapes of {change.address} are missing")
+    if change.address in plan.shapes and target is not None:
+        added = facts.added_shapes.get(target, {})
+        new_shapes = find_new_shapes(plan.shapes[change.address], added)
+    return GuardedChange(
+        change=change,
+        members_removed=changes.leaving,
+        members_added=changes.growth + changes.leaving,
+        new_shapes=new_shapes,
+        is_protected=bool(change.before and change.before.lifecycle.prevent_destroy),
+        is_tombstone=change.reason == TOMBSTONE_REASON,
+        is_created=target is not None and plan.targets[target].create,
+    )
+
+
+def prove_settings(plan: Plan, desired: DesiredState) -> None:
+    """Raise ``OperationError`` unless a saved plan has the limits of the manifests.
+
+    They are those that it was made from, so it has other limits only if it was changed.
+    """
+    project = desired.project
+    segments = {segment.address: segment for segment in desired.segments}
+    is_same = (
+        (plan.max_destroys, plan.guards, plan.allow, plan.freezes, plan.time_zone)
+        == (project.max_destroys, project.guards, project.allow, project.freezes, project.time_zone)
+    ) and all(
+        change.after is None
+        or (
+            change.address in segments
+            and change.after == declared_attributes(segments[change.address])
         )
         for change in plan.changes
-    ]
-    known = {(finding.code, finding.address) for finding in plan.error_findings}
-    for finding in check_guards(guarded, max_destroys=plan.max_destroys):
-        _require((finding.code, finding.address) in known, f"the refusal {finding.code} is missing")
+    )
+    if not is_same:
+        raise OperationError(
+            "the saved plan has other limits or attributes than the manifests", hint=_HINT
+        )
+
+
+def prove_record(plan: Plan, state: State) -> None:
+    """Raise ``OperationError`` unless a saved plan has what the state records for its guards.
+
+    The state is the one that the plan was made from.
+    """
+    month = plan.month
+    is_same = month is None or month == usage_of(state.usage, month.month)
+    for change in plan.changes:
+        shapes = plan.shapes.get(change.address)
+        if shapes is None or change.target is None:
+            continue
+        record = find_record(state, plan.targets[change.target])
+        members = record.members.digest if record else SetDigest()
+        known = record.shapes if record else None
+        is_same &= shapes.members == members
+        is_same &= known is None or known.members != members or known == shapes
+    if not is_same:
+        raise OperationError(
+            "the saved plan has other figures of the past than the state", hint=_HINT
+        )

@@ -17,6 +17,7 @@ from segctl.manifests.desired import (
     TableLoad,
 )
 from segctl.plan.model import Finding
+from segctl.plan.overrides import OverrideClock, OverridePlace
 from segctl.plan.source_guards import (
     RestrictionSize,
     SourceSize,
@@ -140,6 +141,7 @@ def report_sizes(
     *,
     read_segments: frozenset[str],
     added: Sequence[int],
+    clock: OverrideClock,
 ) -> tuple[Sequence[Finding], tuple[Restriction, ...]]:
     """Return the findings about the sizes of sources, and the restrictions for the next state.
 
@@ -149,6 +151,7 @@ def report_sizes(
     were read now, for ``read_segments``.
     """
     guards = {segment.address: segment.guards for segment in desired.segments}
+    overrides = _override_places(desired)
     rows = {index: counts.users for index, counts in stats.items()}
     # Another segment has no counts if it is unchanged.
     rows |= {i: known.rows for i, known in restrictions.known.items() if i not in rows}
@@ -172,9 +175,25 @@ def report_sizes(
         forms = normalizations(inputs[index].load)
         restriction = _next_restriction(item, known, counts if is_read_in_full else None)
         restriction = _with_values(restriction, known, counts, forms)
-        findings += check_restriction(known, restriction, item)
+        findings += check_restriction(known, restriction, item, overrides.get(key.segments), clock)
         current.append(restriction)
     return findings, (*restrictions.out_of_scope, *current)
+
+
+def _override_places(desired: DesiredState) -> Mapping[tuple[str, ...], OverridePlace]:
+    """Return the places of overrides by the segments of a restriction; ``()`` is the workspace."""
+    places: dict[tuple[str, ...], OverridePlace] = {
+        (segment.address,): OverridePlace(
+            override=segment.allow,
+            path=segment.path,
+            place=str(segment.allow_location or segment.location),
+            address=segment.address,
+        )
+        for segment in desired.segments
+    }
+    project = desired.project
+    workspace = OverridePlace(override=project.allow, path="spec", place=project.place)
+    return {(): workspace, **places}
 
 
 def _next_restriction(

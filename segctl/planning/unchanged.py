@@ -44,7 +44,8 @@ from segctl.sources.path_policy import PathPolicy
 from segctl.state.model import SegmentRecord, State
 
 _FIELDS_WITHOUT_EFFECT = frozenset(
-    "address display_name customer_segment_id labels managed guards lifecycle location".split()
+    "address display_name customer_segment_id labels managed guards lifecycle location"
+    " allow path allow_location".split()
 )
 """The fields of a segment that do not affect its members. A new field does, unless listed."""
 

@@ -9,6 +9,7 @@ import re
 from dataclasses import asdict
 from typing import Any
 
+from segctl.core.codec import to_plain
 from segctl.core.diagnostics import Diagnostic
 from segctl.core.errors import SegctlError
 from segctl.plan.model import Action, Attributes, Change, Finding, Plan
@@ -36,6 +37,16 @@ def document(plan: Plan) -> dict[str, Any]:
         "estimate": asdict(plan.estimate),
         "findings": [finding_object(found) for found in plan.findings],
         "flows": None if plan.flows is None else [asdict(flow) for flow in plan.flows],
+        "limits": limits_object(plan),
+    }
+
+
+def limits_object(plan: Plan) -> dict[str, Any]:
+    """Return the limits on the whole plan, the override, and what was sent in the month before."""
+    return {
+        "guards": {"max_destroys": plan.max_destroys, **asdict(plan.guards)},
+        "allow": plan.allow and to_plain(plan.allow),
+        "month": plan.month and to_plain(plan.month),
     }
 
 
@@ -120,4 +131,5 @@ def _attributes(attributes: Attributes | None) -> dict[str, Any] | None:
         "managed": attributes.managed,
         "guards": asdict(attributes.guards),
         "lifecycle": asdict(attributes.lifecycle),
+        "allow": attributes.allow and to_plain(attributes.allow),
     }

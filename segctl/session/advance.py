@@ -11,18 +11,22 @@ from segctl.core.fingerprints import Basis, SourceCounts
 from segctl.core.outcomes import Ledger, Outcome
 from segctl.plan.model import Action, Attributes, Change, Plan, Target
 from segctl.state.model import MemberSet, Pairs, SegmentRecord, State, Tombstone
+from segctl.state.shapes import Shapes
+from segctl.state.usage import add_usage
 
 
 @dataclass(frozen=True, kw_only=True)
 class StoredMembers:
     """The stored files of one target after an apply.
 
-    ``is_complete`` is true if every planned change of its members was acknowledged.
+    ``is_complete`` is true if every planned change of its members was acknowledged. ``shapes`` are
+    those of the members, ``None`` if they were not counted.
     """
 
     members: MemberSet
     pairs: Pairs
     is_complete: bool = False
+    shapes: Shapes | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,9 +76,18 @@ def is_finished(plan: Plan, ledger: Ledger) -> bool:
 
 
 def advance_state(
-    state: State, plan: Plan, ledger: Ledger, stored: Mapping[int, StoredMembers], run: ApplyInfo
+    state: State,
+    plan: Plan,
+    ledger: Ledger,
+    stored: Mapping[int, StoredMembers],
+    run: ApplyInfo,
+    *,
+    events: Mapping[int, int] | None = None,
 ) -> State:
-    """Return the state after an apply of ``plan``; ``stored`` holds files by target index."""
+    """Return the state after an apply of ``plan``; ``stored`` holds files by target index.
+
+    ``events`` are the changes that may be billed, by the quarter of an hour since 1970.
+    """
     records = _NextRecords(state, plan, ledger, stored, run)
     for change in plan.changes:
         records.record_change(change)
@@ -93,6 +106,7 @@ def advance_state(
         approvals=record_approval(state, plan, now=run.now)
         if is_finished(plan, ledger)
         else state.approvals,
+        usage=add_usage(state.usage, ledger, events or {}, plan.time_zone),
     )
 
 
@@ -296,7 +310,10 @@ class _NextRecords:
 
     def _with_files(self, record: SegmentRecord, target_index: int) -> SegmentRecord:
         stored = self._stored.get(target_index)
-        return replace(record, members=stored.members, pairs=stored.pairs) if stored else record
+        if not stored:
+            return record
+        shapes = stored.shapes or record.shapes
+        return replace(record, members=stored.members, pairs=stored.pairs, shapes=shapes)
 
 
 def _with_attributes(record: SegmentRecord, after: Attributes) -> SegmentRecord:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from segctl.core.identity import SetDigest
 from segctl.core.outcomes import Ledger
 from segctl.engine.model import FoldedTarget, RecordedFiles
 from segctl.engine.protocols import OutcomeFolder
@@ -12,6 +13,7 @@ from segctl.plan.model import Plan
 from segctl.session.advance import ApplyInfo, StoredMembers, advance_state, find_record
 from segctl.session.loaded_state import LoadedState, recorded_members
 from segctl.state.model import FileRef, MemberSet, Pairs, SegmentRecord, State
+from segctl.state.shapes import Shapes, advance_shapes
 
 StoreFile = Callable[[Path, int], FileRef]
 """Stores a scratch file with the given number of rows and returns the reference to it.
@@ -41,6 +43,7 @@ def merge_outcomes(
         state = replace(state, lineage=_first_lineage(run.journal))
     records = {index: find_record(state, target) for index, target in enumerate(plan.targets)}
     stored: dict[int, StoredMembers] = {}
+    events: Mapping[int, int] = {}
     if delta is not None:
         untouched = _untouched_records(plan, records)
         for index, record in untouched.items():
@@ -54,7 +57,32 @@ def merge_outcomes(
         }
         for index, folded in engine.fold(delta, ledger, recorded).items():
             stored[index] = store_folded(records[index], folded, store_file)
-    return advance_state(state, plan, ledger, stored, run)
+        shapes = _known_shapes(plan, records)
+        for index, changes in engine.count_changed_shapes(shapes).items():
+            members = stored[index].members.digest
+            known = advance_shapes(shapes[index], changes, members)
+            stored[index] = replace(stored[index], shapes=known)
+        events = engine.count_sent_events()
+    return advance_state(state, plan, ledger, stored, run, events=events)
+
+
+def _known_shapes(plan: Plan, records: Mapping[int, SegmentRecord | None]) -> Mapping[int, Shapes]:
+    """Return the shapes of the members before an apply, by target index, where they are known.
+
+    The state has those of a plan that goes on; the plan has those that it counted.
+    """
+    shapes = {}
+    for change in plan.changes:
+        planned = plan.shapes.get(change.address)
+        if planned is None or change.target is None or not change.members.sent:
+            continue
+        record = records[change.target]
+        members = record.members.digest if record else SetDigest()
+        for known in (record.shapes if record else None, planned):
+            if known and known.members == members:
+                shapes[change.target] = known
+                break
+    return shapes
 
 
 def _untouched_records(

@@ -18,14 +18,15 @@ from segctl.core.errors import StateDamaged
 from segctl.core.identity import SetDigest
 from segctl.state.model import SegmentRecord, State
 
-VERSION = 3
+VERSION = 4
 """The version of the format. Increase it when an older segctl could not read the new format.
 
 Version 1 does not say what members were computed from (``basis``, ``sources``). Version 2 has no
-checksum, no ``revision`` and no ``restrictions``.
+checksum, no ``revision`` and no ``restrictions``. Version 3 does not say how much was sent
+(``usage``), and has neither limits on additions nor ``shapes``.
 """
 
-CHECKSUM_VERSION = 3
+CHECKSUM_VERSION = 4
 """The first version with a checksum."""
 
 FILE_NAME = re.compile(r"[0-9a-f]{64}(?:-[0-9a-f]{8})?\.parquet")

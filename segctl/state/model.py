@@ -12,6 +12,8 @@ from segctl.core.fingerprints import Basis, SourceCounts
 from segctl.core.identity import SetDigest
 from segctl.manifests.desired import Guards, Lifecycle
 from segctl.state.restrictions import Restriction
+from segctl.state.shapes import Shapes
+from segctl.state.usage import MonthUsage
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +59,8 @@ class SegmentRecord:
     the name the segment was created with. The service cannot rename, so ``declared_name`` may
     differ from it. ``missing`` is true once the Error Stream says that the service does not find
     the segment; nothing is sent to it then. ``basis`` is a set of members that the segment's
-    sources produced. The recorded members may have changed since.
+    sources produced. The recorded members may have changed since; so they may since their
+    ``shapes`` were counted, which is done only for a segment that guards them.
     """
 
     customer_segment_id: str | None
@@ -73,6 +76,7 @@ class SegmentRecord:
     members: MemberSet = MemberSet()
     pairs: Pairs = Pairs()
     basis: Basis | None = field(default=None, metadata=OPTIONAL)
+    shapes: Shapes | None = field(default=None, metadata=OPTIONAL)
 
     @property
     def key(self) -> str:
@@ -116,6 +120,7 @@ class State:
     id of the key that all files of this head are encrypted with, empty if some may not be.
     ``approvals`` are the digests of approved plans that were applied completely, with the time
     (seconds since 1970), as long as they could be used again.
+    ``usage`` is how much was sent in each calendar month, oldest first.
     """
 
     lineage: str
@@ -133,6 +138,7 @@ class State:
     applied: str = field(default="", metadata=OPTIONAL)
     sealed_with: str = field(default="", metadata=OPTIONAL)
     approvals: Mapping[str, float] = field(default_factory=dict, metadata=OPTIONAL)
+    usage: tuple[MonthUsage, ...] = field(default=(), metadata=OPTIONAL)
 
     def next(self, **changes: object) -> "State":
         """Return the state with ``changes`` and the next serial."""

@@ -182,6 +182,7 @@ def _load_saved_plan(
     """Load a saved plan, or the rest of one that was applied in part."""
     from segctl.planning.approval import check_age  # noqa: PLC0415 - heavy
     from segctl.planning.planner import PlanBundle  # noqa: PLC0415 - as above
+    from segctl.planning.proof import prove_record, prove_settings  # noqa: PLC0415 - as above
     from segctl.planning.remaining import remaining_plan  # noqa: PLC0415 - as above
 
     loaded, session = locked.loaded, locked.session
@@ -193,8 +194,10 @@ def _load_saved_plan(
     _check_fresh(
         saved, state, abandoned, desired, account=context.account, host=service_host(desired)
     )
+    prove_settings(saved, desired)
     locked.backend.record_plan(saved.digest)
     if (saved.lineage, saved.serial) == (state.lineage, state.serial):
+        prove_record(saved, state)
         return PlanBundle(plan=saved, delta=saved_plan.delta, batches=saved_plan.batches)
     return remaining_plan(
         saved,

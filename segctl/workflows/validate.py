@@ -61,6 +61,7 @@ def _load(context: Context, variables: Mapping[str, str]) -> workspace.LoadedWor
         environment=context.environment,
         trusted=find_trusted_copy(context.root, context.trusted_config, context.environment),
         env_name=context.env_name,
+        now=context.clock.now(),
     )
 
 

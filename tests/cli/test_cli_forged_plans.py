@@ -10,7 +10,13 @@ from typing import Any
 import duckdb
 import pytest
 
+from segctl.core.codec import from_plain
 from segctl.emulator.testing import RunningEmulator
+from segctl.engine.duckdb import DuckEngine
+from segctl.plan.file import LoadedPlan
+from segctl.plan.model import Plan
+from segctl.planning.planner import plan_digest
+from segctl.planning.proof import _files_of
 from tests.cli.conftest import Segctl
 
 Document = dict[str, Any]
@@ -45,6 +51,38 @@ def rewrite(
     with zipfile.ZipFile(plan, "w") as archive:
         for name, data in parts.items():
             archive.writestr(name, data)
+
+
+def read_document(plan: Path) -> Document:
+    """Return the document of a plan file."""
+    with zipfile.ZipFile(plan) as archive:
+        content = json.loads(archive.read("plan.json"))
+    return dict(content["plan"])
+
+
+def forge(plan: Path, change: Callable[[Document], None]) -> None:
+    """Change the document of a plan file, and give it the digest of its content."""
+    folder = plan.with_name("forged")
+    folder.mkdir()
+    with zipfile.ZipFile(plan) as archive:
+        archive.extractall(folder)
+    document = read_document(plan)
+    change(document)
+    forged = LoadedPlan(
+        plan=from_plain(Plan, document),
+        delta=folder / "delta.parquet",
+        batches=folder / "batches.parquet",
+    )
+    engine = DuckEngine(folder)
+    facts = engine.prove_saved_plan(_files_of(forged))
+    engine.close()
+    document["digest"] = plan_digest(forged.plan, str(facts.digest))
+
+    def replace_all(old: Document) -> None:
+        old.clear()
+        old.update(document)
+
+    rewrite(plan, document=replace_all)
 
 
 def first_change(change: Callable[[Document], None]) -> Callable[[Document], None]:
@@ -194,3 +232,44 @@ def test_a_plan_shows_no_other_flows_than_it_sends(
     done = segctl("show", plan.name)
     assert (done.code, done.out) == (1, "")
     assert "the parts of the saved plan do not fit: it shows other moves" in done.err
+
+
+def test_an_override_cannot_be_added_to_a_plan(plan: Path, workspace: Path, segctl: Segctl) -> None:
+    assert segctl("apply", plan.name).code == 0
+    manifest = workspace / "gold.yaml"
+    head = manifest.read_text(encoding="utf-8").split("  members:")[0]
+    manifest.write_text(f"{head}  members: []\n", encoding="utf-8")
+    assert segctl("plan", "--out", "a.segplan").code == 6
+
+    def allow(document: Document) -> None:
+        [change] = [c for c in document["changes"] if c["address"] == "segment.gold"]
+        change["after"]["allow"] = {
+            "until": "2099-01-01", "expires_at": 4e9, "reason": "mine", "empty": True
+        }  # fmt: skip
+        document["findings"] = [
+            {**f, "severity": "warning", "code": "override-used"}
+            for f in document["findings"]
+            if f["code"] == "allow-empty"
+        ]
+
+    forge(plan, allow)
+    done = segctl("apply", "a.segplan")
+    assert done.code == 1
+    assert "other limits or attributes than the manifests" in done.err
+
+
+def test_a_freeze_cannot_be_taken_out_of_a_plan(
+    plan: Path, workspace: Path, segctl: Segctl
+) -> None:
+    project = workspace / "segctl.yaml"
+    everyday = "{changeFreeze: [{daily: 00:00-12:00}, {daily: 12:00-24:00}]}"
+    project.write_text(f"{project.read_text()}spec: {everyday}\n", encoding="utf-8")
+    assert segctl("plan", "--out", "a.segplan").code == 0
+    assert segctl("apply", "a.segplan").code == 6
+    unwarned = [f for f in read_document(plan)["findings"] if f["code"] != "change-freeze"]
+    rewrite(plan, document=lambda p: p.update(findings=unwarned))
+    done = segctl("show", "a.segplan")
+    assert "the finding change-freeze is missing" in done.err
+    forge(plan, lambda p: p.pop("freezes"))
+    assert segctl("apply", "a.segplan").code == 1
+    assert not (workspace / "segctl.state.json").exists()

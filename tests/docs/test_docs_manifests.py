@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from segctl.cli.main import execute
 from segctl.core.holdout import Holdout
 from segctl.core.identity import PLACEHOLDERS, Kind
-from segctl.manifests import documents, rule_models, source_models
+from segctl.manifests import documents, guard_models, rule_models, source_models
 
 PAGE = Path(__file__).parents[2] / "docs" / "manifests.md"
 
@@ -40,7 +40,7 @@ TABLES: dict[str, type[BaseModel]] = {
     "spec.queries": documents.QuerySettings,
     "spec.state": documents.StateSettings,
     "spec.environments.NAME": documents.EnvironmentSpec,
-    "spec.guards": documents.ProjectGuards,
+    "spec.guards": guard_models.ProjectGuards,
     "spec.rejects": documents.RejectSettings,
     "spec.connections.NAME": documents.Connection,
     "spec.variables.NAME": documents.VariableDeclaration,
@@ -56,7 +56,7 @@ TABLES: dict[str, type[BaseModel]] = {
     "spec of a SegmentTable": documents.SegmentTableSpec,
     "a segment of a SegmentTable": documents.TableSegment,
     "Hold-outs": rule_models.HoldoutSettings,
-    "Guards": documents.GuardSettings,
+    "Guards": guard_models.GuardSettings,
     "Lifecycle": documents.LifecycleSettings,
 }
 """The heading above each table, and the model that it describes."""

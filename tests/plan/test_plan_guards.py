@@ -2,10 +2,12 @@ import pytest
 
 from segctl.core.diagnostics import Severity
 from segctl.manifests.desired import Guards
-from segctl.plan.guards import GuardedChange, check_guards
+from segctl.plan.guards import GuardedChange, GuardedPlan, check_guards
 from segctl.plan.model import Action, Attributes, Change, Figures, MemberCounts
+from segctl.plan.overrides import OverrideClock
 
 DEFAULT = Guards()
+CLOCK = OverrideClock(now=1.0)
 
 
 def guarded(
@@ -29,12 +31,17 @@ def guarded(
     )
     removed = before - after if members_removed is None else members_removed
     return GuardedChange(
-        change=change, members_removed=removed, is_protected=is_protected, is_tombstone=is_tombstone
+        change=change,
+        members_removed=removed,
+        is_protected=is_protected,
+        is_tombstone=is_tombstone,
+        place="gold.yaml:3:9",
     )
 
 
 def codes(*items: GuardedChange, max_destroys: int = 5) -> list[str]:
-    return [finding.code for finding in check_guards(items, max_destroys=max_destroys)]
+    plan = GuardedPlan(max_destroys=max_destroys)
+    return [finding.code for finding in check_guards(items, plan, CLOCK)]
 
 
 @pytest.mark.parametrize(
@@ -57,8 +64,10 @@ def test_a_segment_may_lose_a_share_of_its_recorded_members_but_not_all(
 
 
 def test_a_violated_guard_reports_removed_members_their_total_and_the_limit() -> None:
-    [finding] = check_guards([guarded(101, 60)], max_destroys=5)
-    assert finding.figures == Figures(count=41, of=101, limit=30, segments=("segment.gold",))
+    [finding] = check_guards([guarded(101, 60)], GuardedPlan(), CLOCK)
+    assert finding.figures == Figures(
+        count=41, of=101, limit=30, segments=("segment.gold",), place="gold.yaml:3:9"
+    )
 
 
 def test_members_replaced_by_others_count_as_removed() -> None:
@@ -98,13 +107,14 @@ def test_a_protected_segment_is_not_destroyed(action: Action) -> None:
 
 
 def test_a_guard_names_its_setting_and_value_and_what_to_do() -> None:
-    [finding] = check_guards([guarded(1000, 400)], max_destroys=5)
+    [finding] = check_guards([guarded(1000, 400)], GuardedPlan(), CLOCK)
     assert (finding.severity, finding.address) == (Severity.ERROR, "segment.gold")
     assert finding.summary == (
         "segment.gold loses 600 of 1,000 members (60.0%), more than "
         "spec.guards.maxRemovePercent allows (30%)"
     )
     assert finding.detail == (
-        "If this is intended, raise spec.guards.maxRemovePercent in its manifest. "
+        "If this is intended, add this in spec (gold.yaml:3:9), with the reason:\n"
+        '  allow: {removals: 600, until: 1970-01-08, reason: "..."}\n'
         "If not, check its sources."
     )

@@ -21,6 +21,8 @@ from segctl.state.model import (
     Tombstone,
 )
 from segctl.state.restrictions import Restriction, RestrictionKey
+from segctl.state.shapes import Shapes
+from segctl.state.usage import MonthUsage
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -74,6 +76,8 @@ records = st.builds(
         max_remove_percent=st.floats(0, 100),
         from_members=counts,
         allow_empty=st.booleans(),
+        max_add_percent=st.none() | st.floats(0, 100),
+        max_add=st.none() | counts,
     ),
     lifecycle=st.builds(
         Lifecycle, prevent_destroy=st.booleans(), on_remove=st.sampled_from(["empty", "forget"])
@@ -82,6 +86,8 @@ records = st.builds(
     pairs=pair_files(),
     basis=st.none()
     | st.builds(Basis, sources=texts, members=digests, held_out=counts, suppressed=counts),
+    shapes=st.none()
+    | st.builds(Shapes, members=digests, counts=st.dictionaries(texts, counts, max_size=2)),
 )
 states = st.builds(
     State,
@@ -108,6 +114,9 @@ states = st.builds(
         max_size=2,
     ),
     rules=st.lists(texts, max_size=2).map(tuple),
+    usage=st.lists(
+        st.builds(MonthUsage, month=texts, requests=counts, events=counts), max_size=2
+    ).map(tuple),
 )
 
 
@@ -182,13 +191,30 @@ def test_a_state_read_and_written_again_has_the_same_bytes(state: State) -> None
     assert encode(decode(encode(state))) == encode(state)
 
 
-def test_the_format_of_version_3_does_not_change() -> None:
-    golden = (GOLDEN / "head-version-3.json").read_bytes()
+def version_3() -> State:
     key = RestrictionKey(role="exclude", segments=("segment.gold",), name="out.csv")
     restriction = Restriction(key=key, rows=3, matched=1, sample=("0123456789abcdef",), similar=2)
-    state = replace(EXAMPLE, revision=7, restrictions=(restriction,))
+    return replace(EXAMPLE, revision=7, restrictions=(restriction,))
+
+
+def test_the_format_of_version_4_does_not_change() -> None:
+    golden = (GOLDEN / "head-version-4.json").read_bytes()
+    gold = replace(
+        EXAMPLE.segments["segment.gold"],
+        guards=Guards(max_remove_percent=60.0, max_add=0, max_new_shapes_percent=5.0),
+        shapes=Shapes(members=SetDigest(count=12, total=255), counts={"email": 11, "digits:8": 1}),
+    )
+    state = replace(
+        version_3(),
+        segments={**EXAMPLE.segments, "segment.gold": gold},
+        usage=(MonthUsage(month="2026-11", requests=3, events=250),),
+    )
     assert encode(state, segctl_version="0.1.0") == golden
     assert decode(golden) == state
+
+
+def test_a_head_of_version_3_says_nothing_of_what_was_sent() -> None:
+    assert decode((GOLDEN / "head-version-3.json").read_bytes()) == version_3()
 
 
 def test_a_head_of_version_2_can_be_read() -> None:
@@ -323,10 +349,10 @@ def test_a_wrong_value_is_an_error_with_its_path(old: str, new: str, problem: st
 
 
 def test_a_newer_head_is_an_error_that_names_its_segctl_version() -> None:
-    data = b'{"version": 4, "segctl_version": "3.4.0", "unknown": []}'
+    data = b'{"version": 5, "segctl_version": "3.4.0", "unknown": []}'
     with pytest.raises(StateDamaged) as caught:
         decode(data)
-    assert caught.value.message.startswith("the state was written by segctl 3.4.0 in format 4; ")
+    assert caught.value.message.startswith("the state was written by segctl 3.4.0 in format 5; ")
     assert caught.value.hint == "Upgrade segctl to 3.4.0 or newer."
 
 

@@ -74,7 +74,7 @@ def test_a_file_name_with_escapes_is_found() -> None:
     assert referenced_files(head.encode()) == {name}
 
 
-@pytest.mark.parametrize("head", [b"", b"{", b"[]", b"{}", b'{"version": true}', b'{"version": 4}'])
+@pytest.mark.parametrize("head", [b"", b"{", b"[]", b"{}", b'{"version": true}', b'{"version": 5}'])
 def test_the_files_of_a_head_in_an_unknown_format_are_an_error(head: bytes) -> None:
     with pytest.raises(DecodeError):
         referenced_files(head)
