@@ -46,6 +46,7 @@ def limits_object(plan: Plan) -> dict[str, Any]:
     return {
         "guards": {"max_destroys": plan.max_destroys, **asdict(plan.guards)},
         "allow": plan.allow and to_plain(plan.allow),
+        "tolerance": asdict(plan.tolerance),
         "month": plan.month and to_plain(plan.month),
     }
 

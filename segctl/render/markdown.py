@@ -295,7 +295,12 @@ def _counts(plan: Plan) -> str:
     """Return members, requests, time and billable events, or why nothing changes."""
     lines = [phrases.no_changes_reason(plan)]
     if not plan.is_empty:
-        lines = [phrases.members_line(plan), phrases.creates_line(plan), phrases.target_note(plan)]
+        lines = [
+            phrases.members_line(plan),
+            phrases.creates_line(plan),
+            phrases.target_note(plan),
+            phrases.tolerance_line(plan),
+        ]
     return "  \n".join(escape_line(line, max_bytes=_LINE_BYTES) for line in lines if line)
 
 

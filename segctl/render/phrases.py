@@ -286,6 +286,17 @@ def _patterns(plan: Plan) -> str:
     return ", ".join(escaped(pattern) for pattern in plan.targeted)
 
 
+def tolerance_line(plan: Plan) -> str:
+    """Return how far an apply on this plan's approval may go beyond it; empty if not at all."""
+    percent, members = plan.tolerance.percent, plan.tolerance.members
+    limits = [] if percent is None else [f"{percent:g}% of its members"]
+    limits += [] if members is None else [format_count(members, "member")]
+    if not limits or plan.is_empty:
+        return ""
+    shown = " and at most ".join(limits)
+    return f"If this is approved, each segment may gain and lose {shown} beyond it."
+
+
 def origin_line(plan: Plan) -> str:
     """Return from what the plan was made: environment, variables, or the commit that CI names."""
     if not (plan.commit or plan.variables or plan.env_name):

@@ -179,6 +179,8 @@ def _summary(plan: Plan, style: Style) -> Iterator[str]:
         yield phrases.members_line(plan)
         if line := phrases.creates_line(plan):
             yield line
+        if line := phrases.tolerance_line(plan):
+            yield line
         if line := phrases.origin_line(plan):
             yield style.dim(line)
     if line := phrases.refusal_line(plan, position=" above"):

@@ -136,3 +136,21 @@ def test_a_refused_plan_is_not_kept(segctl: Segctl, fill: Fill, workspace: Path)
     assert done.code == 6
     assert "The plan is not kept: it is refused" in done.err
     assert list((workspace / "segctl.state.d" / "plans").iterdir()) == []
+
+
+def test_a_plan_says_what_its_approval_tolerates(
+    segctl: Segctl, fill: Fill, workspace: Path
+) -> None:
+    fill(10)
+    (workspace / "segctl.yaml").write_text(
+        PROJECT + "spec: {approval: {tolerancePercent: 5, toleranceMembers: 100}}\n"
+    )
+    line = (
+        "If this is approved, each segment may gain and lose 5% of its members and at most 100 "
+        "members beyond it."
+    )
+    for view in ("text", "html"):
+        assert line in segctl("plan", "--format", view).out
+    assert "5% of its members and at most 100" in segctl("plan", "--format", "markdown").out
+    limits = json.loads(segctl("plan", "--format", "json").out)["limits"]
+    assert limits["tolerance"] == {"percent": 5.0, "members": 100}
