@@ -1,6 +1,7 @@
 """Check a document against its committed schema, and that the schema describes all of it."""
 
 import json
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,19 @@ def check_stream(text: str) -> list[dict[str, Any]]:
     for line in lines:
         check_document("apply", line)
     return lines
+
+
+def check_printed(arguments: Sequence[str], printed: str) -> None:
+    """Check what a command with ``--json`` or ``--format json`` printed, if it has a schema."""
+    command, asks = "".join(arguments[:1]), "--json" in arguments
+    if command in {"apply", "destroy"} and asks:
+        check_stream(printed)
+    elif asks or "json" in arguments:
+        document = json.loads(printed) if printed[:1] == "{" else {}
+        if "exit_code" in document:
+            check_document("error", document)
+        elif command == "validate" or "changes" in document:
+            check_document("plan" if "changes" in document else "validate", document)
 
 
 @cache

@@ -66,7 +66,7 @@ FACTS = {
     "state list": {"lineage", "serial", "addresses"},
     "state show segment.gold": {"lineage", "serial", "segment"},
     "state history": {"versions"},
-    "state gc --dry-run": {"removed", "heads", "files", "bytes"},
+    "state gc --dry-run": {"removed", "heads", "files", "plans", "bytes"},
     "state mv segment.gold segment.vip": {"moved"},
     "state rm segment.gold": {"forgotten"},
     "state migrate --to local:moved": {
