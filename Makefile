@@ -24,7 +24,7 @@ help:
 	echo "make test     every check and test"
 	echo "make lint     the checks alone"
 	echo "make format   rewrite what ruff can"
-	echo "make schemas  write schemas/ from the models"
+	echo "make schemas  write schemas/ from the code"
 	echo "make bench    the benchmarks, and their figures into docs/benchmarks.md; FULL=1: longer; QUICK=1: a look"
 	echo "make torture  applies killed, cut off and failing at every point; property tests with fresh chance"
 	echo "make clean    remove what the others made, .venv too"
@@ -58,7 +58,7 @@ test: $(READY) browser postgres azurite lint
 	printf '\nmake test: everything passed\n'
 
 schemas: $(READY)
-	SEGCTL_REGENERATE=1 $(PYTHON_IN) -m pytest -q tests/manifests/test_manifests_schema.py
+	SEGCTL_REGENERATE=1 $(PYTHON_IN) -m pytest -q tests/manifests/test_manifests_schema.py tests/render/test_render_schemas.py
 
 format: $(READY)
 	$(PYTHON_IN) -m ruff check --fix .

@@ -1,7 +1,7 @@
 """Send the update requests of a plan, and quarantine the memberships that the service refuses."""
 
-from collections import deque
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections import Counter, deque
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
 from operator import attrgetter
@@ -90,8 +90,27 @@ class UpdateSender:
                 attempts=answer.attempts,
                 throttled=answer.throttled,
                 detail=answer.detail,
+                segments=self._count_by_segment(entries, answer.outcome, exceptions),
             )
         )
+
+    def _count_by_segment(
+        self,
+        entries: Sequence[RequestEntry],
+        outcome: Outcome,
+        exceptions: Sequence[Mapping[str, Any]],
+    ) -> dict[str, Counter[Outcome]]:
+        """Count the changes of a request by address and outcome."""
+        counts: dict[str, Counter[Outcome]] = {}
+        targets = self._plan.targets
+        for entry in entries:
+            for index, _ in entry.actions:
+                counts.setdefault(targets[index].address, Counter())[outcome] += len(entry.users)
+        for pair in exceptions:
+            counted = counts[targets[pair["target"]].address]
+            counted[outcome] -= 1
+            counted[Outcome(pair["outcome"])] += 1
+        return counts
 
     def _request_entry(self, row: PackedEntry) -> RequestEntry | None:
         """Return an entry without blocked targets, or ``None`` if no action is left."""

@@ -6,6 +6,8 @@ from segctl.cli import ci_output, options
 from segctl.cli.apply_run import JsonRun, Run, check_can_ask
 from segctl.cli.ci_output import StepSummary
 from segctl.cli.common import common
+from segctl.cli.json_output import check_distinct, check_one_json
+from segctl.cli.recorders import open_recorders
 from segctl.cli.screen import Screen
 from segctl.core.errors import WrongUsage
 
@@ -19,7 +21,9 @@ from segctl.core.errors import WrongUsage
     type=options.Given(),
     help="Plan from today's data, and apply it if it is this approved plan or a part of it.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Stream JSON objects, one per line.")
+@options.json_stream
+@options.json_into
+@options.report
 @options.targets
 @options.reread
 @options.identities
@@ -35,6 +39,8 @@ def command(
     auto_approve: bool,
     approved: str | None,
     as_json: bool,
+    json_into: str | None,
+    report: str | None,
     targets: tuple[str, ...],
     reread: bool,
     identities: str | None,
@@ -60,17 +66,30 @@ def command(
         )
     if approved and targets:
         raise WrongUsage("the approved plan says which segments it is for; leave --target out")
+    check_one_json(as_json=as_json, json_into=json_into)
+    check_distinct(screen, FILE=file, approved=approved, json_into=json_into, report=report)
     asks = not (auto_approve or file or approved)
     saved = options.saved_plan(screen, file)
     approval = options.saved_plan(screen, approved)
     summary = StepSummary(screen, wanted=step_summary)
+    if asks and as_json:
+        raise WrongUsage("--json cannot ask; add --auto-approve or the FILE of a saved plan")
+    if asks:
+        check_can_ask("apply")
+    recorders = open_recorders(
+        screen, verb="apply", as_json=as_json, json_into=json_into, report=report
+    )
+    run: Run
     if as_json:
-        if asks:
-            raise WrongUsage("--json cannot ask; add --auto-approve or the FILE of a saved plan")
-        run: Run = JsonRun(screen, verb="apply", saved=saved, approved=approval, summary=summary)
+        run = JsonRun(
+            screen,
+            verb="apply",
+            saved=saved,
+            approved=approval,
+            recorders=recorders,
+            summary=summary,
+        )
     else:
-        if asks:
-            check_can_ask("apply")
         run = Run(
             screen,
             verb="apply",
@@ -79,6 +98,7 @@ def command(
             approved=approval,
             identities=identities,
             summary=summary,
+            recorders=recorders,
         )
     return run.go(
         targets=targets,

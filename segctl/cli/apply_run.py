@@ -2,24 +2,38 @@
 
 import sys
 import time
+from collections.abc import Sequence
+from typing import Protocol
 
-from segctl import __version__
 from segctl.cli.ci_output import StepSummary, annotate_findings
 from segctl.cli.interrupts import Interrupts
 from segctl.cli.options import identities_mode
-from segctl.cli.progress import JsonLines, Progress, for_people
+from segctl.cli.progress import Progress, Silence, for_people
 from segctl.cli.screen import Screen
 from segctl.cli.views import plan_view
-from segctl.core.errors import SegctlError, WrongUsage
+from segctl.core.errors import WrongUsage
 from segctl.core.events import ApplyEnded, Event
 from segctl.core.stop_signal import StopSignal
 from segctl.plan.model import Plan
-from segctl.render import phrases, report, stream
+from segctl.render import phrases, report
 from segctl.render.style import escaped
 from segctl.workflows.apply import apply_workspace
 from segctl.workflows.saved_plans import SavedPlanName
 
 _CANCELLED = 1
+
+
+class Recorder(Protocol):
+    """Writes what a run does for programs."""
+
+    def plan(self, plan: Plan) -> None:
+        """Write the plan, before it is approved."""
+
+    def event(self, event: Event) -> None:
+        """Write an event of the apply."""
+
+    def recorded(self) -> None:
+        """Write that the plan changed only the state: nothing had to be sent."""
 
 
 class Run:
@@ -34,6 +48,7 @@ class Run:
         saved: SavedPlanName | None = None,
         approved: SavedPlanName | None = None,
         identities: str | None,
+        recorders: Sequence[Recorder] = (),
         progress: Progress | None = None,
         summary: StepSummary | None = None,
     ) -> None:
@@ -43,6 +58,7 @@ class Run:
         self._saved = saved
         self._approved = approved
         self._identities = identities
+        self._recorders = recorders
         self._progress = progress or for_people(screen, time.monotonic)
         self._summary = summary or StepSummary(screen, wanted=False)
         self._place = ""
@@ -78,14 +94,16 @@ class Run:
             finally:
                 self._progress.close()
         if applied.plan.is_empty:
-            self._show(applied.plan)
+            self._tell_plan(applied.plan)
         elif applied.approved and applied.ended is None:
+            for recorder in self._recorders:
+                recorder.recorded()
             self._recorded()
         return 0 if applied.approved else _CANCELLED
 
     def approve(self, plan: Plan) -> bool:
         """Show the plan and ask for ``yes``, unless approval was given in advance."""
-        self._show(plan)
+        self._tell_plan(plan)
         self._place = f" in {escaped(plan.env_name)}" if plan.env_name else ""
         if self._asks and not self._answered_yes():
             self._screen.out(f"\n{self._verb.title()} cancelled.\n")
@@ -94,12 +112,22 @@ class Run:
         return True
 
     def observe(self, event: Event) -> None:
-        """Show progress, and the report when the apply has ended."""
+        """Record the event; show progress, and the report when the apply has ended."""
+        for recorder in self._recorders:
+            recorder.event(event)
         self._progress(event)
         self._summarize(event)
         if isinstance(event, ApplyEnded):
-            style = self._screen.out_style
-            self._screen.out("\n" + report.end_report(event, place=self._place, style=style))
+            self._ended(event)
+
+    def _tell_plan(self, plan: Plan) -> None:
+        for recorder in self._recorders:
+            recorder.plan(plan)
+        self._show(plan)
+
+    def _ended(self, event: ApplyEnded) -> None:
+        style = self._screen.out_style
+        self._screen.out("\n" + report.end_report(event, place=self._place, style=style))
 
     def _show(self, plan: Plan) -> None:
         annotate_findings(self._screen, plan.findings)
@@ -135,7 +163,7 @@ class Run:
 
 
 class JsonRun(Run):
-    """An apply that streams JSON objects and never asks."""
+    """An apply for programs: it never asks, and only its recorders write."""
 
     def __init__(
         self,
@@ -144,9 +172,9 @@ class JsonRun(Run):
         verb: str,
         saved: SavedPlanName | None = None,
         approved: SavedPlanName | None = None,
+        recorders: Sequence[Recorder],
         summary: StepSummary | None = None,
     ) -> None:
-        self._stream = JsonLines(screen.out, time.time, time.monotonic)
         super().__init__(
             screen,
             verb=verb,
@@ -154,45 +182,19 @@ class JsonRun(Run):
             saved=saved,
             approved=approved,
             identities=None,
-            progress=self._stream,
+            recorders=recorders,
+            progress=Silence(),
             summary=summary,
         )
 
-    def go(
-        self,
-        *,
-        targets: tuple[str, ...],
-        destroy: bool,
-        lock_timeout: float,
-        reread: bool = False,
-        max_seconds: float | None = None,
-    ) -> int:
-        """Run the apply and return the exit code. Errors are also written to the stream."""
-        self._stream.send(stream.version_line(__version__))
-        try:
-            return super().go(
-                targets=targets,
-                destroy=destroy,
-                lock_timeout=lock_timeout,
-                reread=reread,
-                max_seconds=max_seconds,
-            )
-        except SegctlError as error:
-            for line in stream.error_lines(error):
-                self._stream.send(line)
-            raise
-
-    def observe(self, event: Event) -> None:
-        """Write the event to the stream."""
-        self._progress(event)
-        self._summarize(event)
-
     def _print(self, plan: Plan) -> None:
-        for line in stream.plan_lines(plan):
-            self._stream.send(line)
+        pass  # a recorder has it
 
     def _recorded(self) -> None:
-        self._stream.send(stream.recorded_line())
+        pass  # as above
+
+    def _ended(self, event: ApplyEnded) -> None:
+        pass  # as above
 
 
 def check_can_ask(verb: str, *, plan: str = "plan") -> None:

@@ -2,21 +2,23 @@
 
 import functools
 import logging
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import click
 
+from segctl import __version__
+from segctl.cli.log import FORMATS, LEVELS, install_log, parse_log_setting
 from segctl.cli.options import Given
 from segctl.cli.screen import Screen
 from segctl.core.errors import OperationError
-from segctl.render.style import escaped
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-LOG_LEVELS = ("debug", "info", "warning", "error")
+_LOG = logging.getLogger(__name__)
 
 
 def _variables(
@@ -67,9 +69,13 @@ _COMMON = (
     click.option("--no-color", is_flag=True, help="Print without colors, as NO_COLOR does."),
     click.option(
         "--log-level",
-        type=click.Choice(LOG_LEVELS),
-        default="warning",
-        help="How much to log to standard error.",
+        type=click.Choice(LEVELS),
+        help="How much to log to standard error. Also SEGCTL_LOG.  [default: warning]",
+    ),
+    click.option(
+        "--log-format",
+        type=click.Choice(FORMATS),
+        help="How to log: json has one object per line. Also SEGCTL_LOG.  [default: text]",
     ),
 )
 
@@ -88,7 +94,7 @@ def common(function: Callable[Concatenate[Screen, P], R]) -> Callable[..., R]:
         screen.trusted_config = values.pop("trusted_config")
         screen.env_name = values.pop("env_name")
         screen.no_color = values.pop("no_color") or screen.no_color
-        _log(values.pop("log_level"), screen)
+        _start_log(screen, values.pop("log_level"), values.pop("log_format"))
         return function(screen, *args, **kwargs)
 
     for option in reversed(_COMMON):
@@ -105,23 +111,10 @@ def _check_here() -> None:
         ) from None
 
 
-def _log(level: str, screen: Screen) -> None:
+def _start_log(screen: Screen, level: str | None, log_format: str | None) -> None:
+    """Start the log: options first, then the environment."""
+    setting = parse_log_setting(os.environ.get("SEGCTL_LOG", ""))
+    level = level or setting.level
     screen.debug = level == "debug"
-    root = logging.getLogger()
-    for handler in [h for h in root.handlers if isinstance(h, _ToScreen)]:
-        root.removeHandler(handler)
-    root.addHandler(_ToScreen(screen))
-    root.setLevel(level.upper())
-
-
-class _ToScreen(logging.Handler):
-    """Writes log records, with their time, to the screen's standard error."""
-
-    def __init__(self, screen: Screen) -> None:
-        super().__init__()
-        self._screen = screen
-        self.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Write one record, with line breaks and control characters escaped."""
-        self._screen.err(escaped(self.format(record)) + "\n")
+    install_log(screen, level=level, log_format=log_format or setting.log_format)
+    _LOG.debug("%s", screen.command, extra={"version": __version__, "command": screen.command})

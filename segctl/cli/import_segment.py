@@ -1,11 +1,13 @@
 """``segctl import``: adopt an existing segment."""
 
+from dataclasses import asdict
 from typing import Literal
 
 import click
 
 from segctl.cli import options
 from segctl.cli.common import common
+from segctl.cli.json_output import print_facts
 from segctl.cli.screen import Screen
 from segctl.core.identity import Kind
 from segctl.manifests.object_urls import is_url
@@ -37,6 +39,7 @@ from segctl.workflows.import_segment import MembersFile, import_segment
     metavar="N",
     help="Address it by this id in requests, if it has no customerSegmentId.",
 )
+@options.as_json
 @options.lock_timeout
 @options.limits
 @common
@@ -48,6 +51,7 @@ def command(
     column: str,
     kind: Literal["identity", "guid"],
     ct_segment_id: int | None,
+    as_json: bool,
     lock_timeout: float,
 ) -> None:
     """Adopt a segment that exists in CleverTap. Sends nothing.
@@ -69,6 +73,9 @@ def command(
         lock_timeout=lock_timeout,
         observe=screen.tell,
     )
+    if as_json:
+        print_facts(screen, **asdict(done))
+        return
     screen.out(
         state_view.render_import(
             done.address, key=done.key, members=done.members, duplicates=done.duplicates

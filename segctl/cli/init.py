@@ -4,7 +4,9 @@ import shlex
 
 import click
 
+from segctl.cli import options
 from segctl.cli.common import common
+from segctl.cli.json_output import print_facts
 from segctl.cli.screen import Screen
 from segctl.render.style import escaped
 from segctl.workflows.validate import create_workspace
@@ -20,8 +22,9 @@ Kept your .gitignore. The state contains identities in full, so add these lines 
 
 @click.command("init", epilog="Example: segctl init audiences")
 @click.argument("folder", metavar="[DIR]", default=".")
+@options.as_json
 @common
-def command(screen: Screen, *, folder: str) -> None:
+def command(screen: Screen, *, folder: str, as_json: bool) -> None:
     """Create a workspace that plans without errors.
 
     Writes segctl.yaml and an example to DIR (default: the current folder). Existing
@@ -29,6 +32,9 @@ def command(screen: Screen, *, folder: str) -> None:
     """
     path = screen.path(folder)
     written = create_workspace(path)
+    if as_json:
+        print_facts(screen, folder=str(path), written=[str(name) for name in written])
+        return
     for name in written:
         screen.out(f"Wrote {escaped(str(name))}\n")
     if ".gitignore" not in written:

@@ -24,7 +24,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "init": ("init", "Create a workspace that plans without errors."),
     "validate": ("validate", "Check the workspace and report every problem."),
     "fmt": ("fmt", "Rewrite the manifests in canonical form."),
-    "schema": ("schema", "Print a JSON Schema for editors."),
+    "schema": ("schema", "Print the JSON Schema of a document that segctl reads or writes."),
     "plan": ("plan", "Show what an apply would change."),
     "comment": ("comment", "Show the plan on the pull request of a CI job."),
     "apply": ("apply", "Change CleverTap's segments to what is declared."),
@@ -103,7 +103,8 @@ def execute(arguments: Sequence[str], signals: TerminationSignals | None = None)
 
     After SIGINT, SIGTERM or SIGHUP, any error counts as the end that the signal requested.
     """
-    screen = Screen(no_color="--no-color" in arguments)
+    screen = Screen(no_color="--no-color" in arguments, json_command=_json_command(arguments))
+    failure: BaseException | None = None
     try:
         code = cli.main(args=list(arguments), prog_name="segctl", standalone_mode=False, obj=screen)
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the one place for all
@@ -113,8 +114,21 @@ def execute(arguments: Sequence[str], signals: TerminationSignals | None = None)
 
         # An interrupted run reports its own end, such as what a probe cleaned up.
         ended = signals and signals.received and not isinstance(error, (Unfinished, click.Abort))
-        return report(KeyboardInterrupt() if ended else error, screen)
-    return code if isinstance(code, int) else 0
+        failure = KeyboardInterrupt() if ended else error
+        code = report(failure, screen)
+    code = code if isinstance(code, int) else 0
+    if screen.outputs or (failure and screen.json_command):
+        from segctl.cli.json_output import end_outputs  # noqa: PLC0415 - keeps --help quick
+
+        return end_outputs(screen, code, failure)
+    return code
+
+
+def _json_command(arguments: Sequence[str]) -> str:
+    """Return the command that is asked for JSON, also if its other arguments are wrong."""
+    options = arguments[: arguments.index("--")] if "--" in arguments else arguments
+    names = [argument for argument in options if not argument.startswith("-")]
+    return names[0] if names and "--json" in options else ""
 
 
 def run() -> None:

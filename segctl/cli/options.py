@@ -162,6 +162,28 @@ max_bytes = click.option(
     f"[default: {MAX_COMMENT_BYTES:,}, the limit of GitHub]",
 )
 
+as_json = click.option(
+    "--json", "as_json", is_flag=True, help="Print a JSON document, also of an error."
+)
+
+json_stream = click.option(
+    "--json", "as_json", is_flag=True, help="Stream JSON objects, one per line, also of an error."
+)
+
+json_into = click.option(
+    "--json-into",
+    metavar="FILE",
+    type=Given(),
+    help="Write to FILE what --json prints, and print the page for people.",
+)
+
+report = click.option(
+    "--report",
+    metavar="FILE",
+    type=Given(),
+    help="Write a JSON document to FILE about how the run ended.",
+)
+
 auto_approve = click.option(
     "--auto-approve", is_flag=True, help="Apply without asking for confirmation."
 )

@@ -5,8 +5,9 @@ import click
 from segctl.cli import ci_output, options
 from segctl.cli.ci_output import CodeQuality, StepSummary, annotate_findings
 from segctl.cli.common import common
+from segctl.cli.json_output import DocumentFile, check_distinct, check_one_json
 from segctl.cli.screen import Screen
-from segctl.cli.views import FORMATS, plan_view
+from segctl.cli.views import FORMATS, check_view, plan_view
 from segctl.core.approval import APPROVAL_DAYS
 from segctl.plan.model import Plan
 from segctl.render.report import unfinished_line
@@ -31,8 +32,10 @@ REFUSED = 6
     help="Keep the plan with the state, to be approved and applied by its digest.",
 )
 @click.option(
-    "--format", "view", type=click.Choice(FORMATS), default="text", help="How to print the plan."
+    "--format", "view", type=click.Choice(FORMATS), help="How to print the plan.  [default: text]"
 )
+@options.as_json
+@options.json_into
 @click.option("--detailed-exitcode", is_flag=True, help="Exit 2 if there are changes.")
 @options.targets
 @click.option("--destroy", is_flag=True, help="Plan to destroy all managed segments.")
@@ -49,7 +52,9 @@ def command(
     *,
     out: str | None,
     save: bool,
-    view: str,
+    view: str | None,
+    as_json: bool,
+    json_into: str | None,
     detailed_exitcode: bool,
     targets: tuple[str, ...],
     destroy: bool,
@@ -65,6 +70,10 @@ def command(
     Reads the workspace and the state. Needs no credentials and changes nothing.
     Exits 6 if a guard refuses the plan.
     """
+    view = check_view(screen, view, as_json=as_json)
+    check_one_json(as_json=view == "json", json_into=json_into)
+    check_distinct(screen, out=out, json_into=json_into, code_quality=code_quality)
+    file = DocumentFile(screen, json_into) if json_into else None
     options.check_max_bytes(max_bytes, view=view)
     report, summary = CodeQuality(screen, code_quality), StepSummary(screen, wanted=step_summary)
     try:
@@ -86,6 +95,8 @@ def command(
     page = plan_view(
         planned.plan, view=view, identities=mode, style=screen.out_style, max_bytes=max_bytes
     )
+    if file:
+        file.put(plan_view(planned.plan, view="json", identities=mode, style=screen.out_style))
     screen.out(page)
     annotate_findings(screen, planned.plan.findings)
     report.write_findings(planned.plan.findings)

@@ -2,10 +2,13 @@
 
 import signal
 import sys
+from collections.abc import Callable
 
 import click
 
+from segctl.cli import options
 from segctl.cli.common import common
+from segctl.cli.json_output import print_facts
 from segctl.cli.options import Duration
 from segctl.cli.screen import Screen
 from segctl.core.errors import Interrupted, OperationError, WrongUsage
@@ -26,8 +29,9 @@ from segctl.workflows.probe import find_probe_target, keep_files, make_folder, r
     metavar="TIME",
     help="Wait this long for an event: 30s, 5m, or seconds.  [default: 2m]",
 )
+@options.as_json
 @common
-def command(screen: Screen, *, yes: bool, out: str | None, patience: float) -> int:
+def command(screen: Screen, *, yes: bool, out: str | None, patience: float, as_json: bool) -> int:
     """Find out in a live account what the vendor's pages leave open.
 
     Creates two throw-away segments, which only the dashboard can delete, and tries
@@ -36,6 +40,8 @@ def command(screen: Screen, *, yes: bool, out: str | None, patience: float) -> i
     --settings`, and settings for segctl.yaml. Needs CLEVERTAP_ACCOUNT_ID and
     CLEVERTAP_PASSCODE; CLEVERTAP_BASE_URL or the workspace names the service.
     """
+    if as_json and not yes:
+        raise WrongUsage("--json cannot ask; add --yes, which approves every write")
     if not yes and not sys.stdin.isatty():
         raise WrongUsage(
             "probe asks before each write, and standard input is no terminal",
@@ -44,12 +50,13 @@ def command(screen: Screen, *, yes: bool, out: str | None, patience: float) -> i
     context = screen.context()
     target = find_probe_target(context, variables=screen.variables)
     style = screen.out_style
-    screen.out(
+    say = screen.err if as_json else screen.out
+    say(
         probe_view.render_announcement(
             host=target.host, account=target.account, stem=target.stem, style=style
         )
     )
-    asker = Asker(screen, yes=yes)
+    asker = Asker(say, yes=yes)
     if not asker.begin():
         screen.out("\nProbe cancelled; nothing was sent.\n")
         return 1
@@ -72,6 +79,10 @@ def command(screen: Screen, *, yes: bool, out: str | None, patience: float) -> i
             probe_view.CLIENT_FILE: probe_view.render_client_settings(report),
         },
     )
+    if as_json:
+        print_facts(screen, folder=str(folder), **probe_view.report_object(report))
+        _conclude(report)
+        return 0
     screen.out("\n" + probe_view.render_summary(report, style=style))
     screen.out(
         f"\n{probe_view.render_client_settings(report)}\n"
@@ -94,31 +105,31 @@ def _conclude(report: ProbeReport) -> None:
 class Asker:
     """Asks on the terminal before each write, until the user approves all."""
 
-    def __init__(self, screen: Screen, *, yes: bool) -> None:
-        self._screen = screen
+    def __init__(self, say: Callable[[str], None], *, yes: bool) -> None:
+        self._say = say
         self._all = yes
 
     def begin(self) -> bool:
         """Ask for ``yes`` before anything is sent."""
         if self._all:
             return True
-        self._screen.out("\nDo you want that? Only 'yes' is taken for a yes: ")
+        self._say("\nDo you want that? Only 'yes' is taken for a yes: ")
         return _line() == "yes"
 
     def approve(self, write: Write) -> bool:
         """Ask about one write. ``y`` and ``a`` approve it, everything else declines."""
         asked = probe_view.render_question(write)
         if self._all:
-            self._screen.out(f"  {asked}\n")
+            self._say(f"  {asked}\n")
             return True
-        self._screen.out(f"\n{asked}\n  [y]es, [n]o, [a]ll from here on: ")
+        self._say(f"\n{asked}\n  [y]es, [n]o, [a]ll from here on: ")
         answer = _line().lower()
         self._all = answer in {"a", "all"}
         return self._all or answer in {"y", "yes"}
 
     def note(self, text: str) -> None:
         """Print a progress message."""
-        self._screen.out(f"  {text}\n")
+        self._say(f"  {text}\n")
 
 
 def _line() -> str:

@@ -70,6 +70,16 @@ class Progress(Protocol):
         """Stop showing progress."""
 
 
+class Silence:
+    """Shows nothing."""
+
+    def __call__(self, event: Event) -> None:
+        """Ignore the event."""
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
 class Lines:
     """Plain lines: one for each create request, and one every ten seconds."""
 
@@ -212,9 +222,6 @@ class JsonLines:
         stamp = datetime.fromtimestamp(self._now(), UTC).isoformat(timespec="milliseconds")
         stamped = {**line, "@timestamp": stamp.replace("+00:00", "Z")}
         self._write(json.dumps(stamped) + "\n")
-
-    def close(self) -> None:
-        """Do nothing: plain lines need no cleaning up."""
 
 
 def settling_line(event: Settling) -> str:

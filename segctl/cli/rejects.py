@@ -1,9 +1,12 @@
 """``segctl rejects``: entries that CleverTap refused after accepting the request."""
 
+from dataclasses import asdict
+
 import click
 
 from segctl.cli import options
 from segctl.cli.common import common
+from segctl.cli.json_output import print_facts
 from segctl.cli.screen import Screen
 from segctl.render import rejects_view
 from segctl.workflows.rejects import list_quarantined, load_rejects, retry_rejects
@@ -20,10 +23,11 @@ def command() -> None:
 
 @command.command("load", epilog="Example: segctl rejects load error-stream.csv")
 @click.argument("file", metavar="FILE")
+@options.as_json
 @options.lock_timeout
 @options.limits
 @common
-def load(screen: Screen, *, file: str, lock_timeout: float) -> None:
+def load(screen: Screen, *, file: str, as_json: bool, lock_timeout: float) -> None:
     """Quarantine what an Error Stream reports as refused.
 
     FILE is CSV or JSON, exported or copied from the dashboard, with the columns
@@ -36,11 +40,14 @@ def load(screen: Screen, *, file: str, lock_timeout: float) -> None:
         lock_timeout=lock_timeout,
         observe=screen.tell,
     )
+    if as_json:
+        print_facts(screen, **asdict(result))
+        return
     screen.out(rejects_view.render_load_result(result))
 
 
 @command.command("list", epilog="Example: segctl rejects list --target gold")
-@click.option("--json", "as_json", is_flag=True, help="Print a JSON document.")
+@options.as_json
 @options.targets
 @options.identities
 @options.limits
@@ -61,11 +68,17 @@ def list_refused(
 @click.option(
     "--type", "type_", metavar="TYPE", help="Include only those refused for this reason, as listed."
 )
+@options.as_json
 @options.lock_timeout
 @options.limits
 @common
 def retry(
-    screen: Screen, *, targets: tuple[str, ...], type_: str | None, lock_timeout: float
+    screen: Screen,
+    *,
+    targets: tuple[str, ...],
+    type_: str | None,
+    as_json: bool,
+    lock_timeout: float,
 ) -> None:
     """Let the next apply send refused memberships again.
 
@@ -78,4 +91,7 @@ def retry(
         lock_timeout=lock_timeout,
         observe=screen.tell,
     )
+    if as_json:
+        print_facts(screen, **asdict(result))
+        return
     screen.out(rejects_view.render_retry_result(result))

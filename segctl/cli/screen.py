@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TextIO
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from segctl.cli.json_output import Output
     from segctl.core.events import Event
     from segctl.core.resources import ResourceLimits
     from segctl.render.style import Style
@@ -31,10 +32,14 @@ _TRUSTED_CONFIG, _ENV = "SEGCTL_TRUSTED_CONFIG", "SEGCTL_ENV"
 class Screen:
     """Standard output for results, standard error for everything else.
 
-    Writing never fails: ``streams.py`` replaces both streams.
+    Writing never fails: ``streams.py`` replaces both streams. ``json_command`` is the command if
+    standard output is to be JSON, else empty. ``outputs`` are the outputs for programs.
     """
 
-    def __init__(self, *, no_color: bool = False) -> None:
+    def __init__(self, *, no_color: bool = False, json_command: str = "") -> None:
+        self.json_command = json_command
+        self.outputs: list[Output] = []
+        self.has_output = False
         self.folder = "."
         self.variables: Mapping[str, str] = {}
         self.trusted_config: str | None = None
@@ -49,6 +54,7 @@ class Screen:
 
     def out(self, text: str) -> None:
         """Write a result to standard output."""
+        self.has_output = True
         _write(sys.stdout, text)
 
     def err(self, text: str) -> None:

@@ -4,8 +4,9 @@ import click
 
 from segctl.cli import options
 from segctl.cli.common import common
+from segctl.cli.json_output import DocumentFile, check_distinct, check_one_json
 from segctl.cli.screen import Screen
-from segctl.cli.views import FORMATS, plan_view
+from segctl.cli.views import FORMATS, check_view, plan_view
 from segctl.core.errors import WrongUsage
 from segctl.render import state_view
 from segctl.workflows.saved_plans import read_saved_plan
@@ -15,8 +16,10 @@ from segctl.workflows.state import read_state
 @click.command("show", epilog="Example: segctl show gold.segplan --format markdown")
 @click.argument("file", metavar="[FILE]", required=False, type=options.Given())
 @click.option(
-    "--format", "view", type=click.Choice(FORMATS), default="text", help="How to print it."
+    "--format", "view", type=click.Choice(FORMATS), help="How to print it.  [default: text]"
 )
+@options.as_json
+@options.json_into
 @options.identities
 @options.max_bytes
 @common
@@ -24,7 +27,9 @@ def command(
     screen: Screen,
     *,
     file: str | None,
-    view: str,
+    view: str | None,
+    as_json: bool,
+    json_into: str | None,
     identities: str | None,
     max_bytes: int | None,
 ) -> None:
@@ -33,10 +38,16 @@ def command(
     FILE is a plan that `segctl plan --out` saved, or the digest of one that is kept
     with the state. Without it, the state is shown, as text or JSON.
     """
+    view = check_view(screen, view, as_json=as_json)
+    check_one_json(as_json=view == "json", json_into=json_into)
+    check_distinct(screen, FILE=file, json_into=json_into)
+    document = DocumentFile(screen, json_into) if json_into else None
     options.check_max_bytes(max_bytes, view=view)
     if name := options.saved_plan(screen, file):
         plan = read_saved_plan(screen.context(), name)
         mode = options.identities_mode(identities, view=view)
+        if document:
+            document.put(plan_view(plan, view="json", identities=mode, style=screen.out_style))
         page = plan_view(
             plan, view=view, identities=mode, style=screen.out_style, max_bytes=max_bytes
         )
@@ -45,6 +56,8 @@ def command(
     if view not in {"text", "json"}:
         raise WrongUsage(f"the state is shown as text or json, not as {view}")
     state = read_state(screen.context())
+    if document:
+        document.put(state_view.render_json(state))
     screen.out(
         state_view.render_json(state)
         if view == "json"

@@ -1,9 +1,12 @@
 """``segctl state``: read, edit and check the state."""
 
+from dataclasses import asdict
+
 import click
 
 from segctl.cli import options
 from segctl.cli.common import common
+from segctl.cli.json_output import print_facts
 from segctl.cli.screen import Screen
 from segctl.core.address import is_targeted
 from segctl.core.errors import WrongUsage
@@ -36,17 +39,23 @@ def command() -> None:
 
 @command.command("list", epilog="Example: segctl state list 'rfm-*'")
 @click.argument("globs", metavar="[GLOB]...", nargs=-1)
+@options.as_json
 @common
-def list_addresses(screen: Screen, *, globs: tuple[str, ...]) -> None:
+def list_addresses(screen: Screen, *, globs: tuple[str, ...], as_json: bool) -> None:
     """Print the addresses of the recorded segments, one per line."""
     state = read_state(screen.context())
-    screen.out(state_view.render_addresses(a for a in state.segments if is_targeted(a, globs)))
+    found = sorted(address for address in state.segments if is_targeted(address, globs))
+    if as_json:
+        print_facts(screen, lineage=state.lineage or None, serial=state.serial, addresses=found)
+        return
+    screen.out(state_view.render_addresses(found))
 
 
 @command.command("show", epilog="Example: segctl state show segment.gold")
 @click.argument("address")
+@options.as_json
 @common
-def show(screen: Screen, *, address: str) -> None:
+def show(screen: Screen, *, address: str, as_json: bool) -> None:
     """Print what is recorded about one segment."""
     state = read_state(screen.context())
     found = [a for a in state.segments if address in {a, a.removeprefix("segment.")}]
@@ -54,6 +63,10 @@ def show(screen: Screen, *, address: str) -> None:
         raise WrongUsage(
             f"the state has no segment {address}", hint="`segctl state list` prints all of them."
         )
+    if as_json:
+        segment = state_view.segment_object(found[0], state.segments[found[0]])
+        print_facts(screen, lineage=state.lineage, serial=state.serial, segment=segment)
+        return
     screen.out(
         state_view.render_segment(found[0], state.segments[found[0]], style=screen.out_style)
     )
@@ -62,9 +75,12 @@ def show(screen: Screen, *, address: str) -> None:
 @command.command("mv", epilog="Example: segctl state mv segment.gold segment.vip")
 @click.argument("source")
 @click.argument("destination")
+@options.as_json
 @options.lock_timeout
 @common
-def move(screen: Screen, *, source: str, destination: str, lock_timeout: float) -> None:
+def move(
+    screen: Screen, *, source: str, destination: str, as_json: bool, lock_timeout: float
+) -> None:
     """Move a recorded segment to another address. Sends nothing.
 
     A manifest that keeps its customerSegmentId does not need this: the plan
@@ -77,20 +93,27 @@ def move(screen: Screen, *, source: str, destination: str, lock_timeout: float) 
         lock_timeout=lock_timeout,
         observe=screen.tell,
     )
+    if as_json:
+        print_facts(screen, moved=[{"from": source, "to": destination}])
+        return
     screen.out(f"{source} is {destination} now.\n")
 
 
 @command.command("rm", epilog="Example: segctl state rm segment.gold")
 @click.argument("globs", metavar="GLOB...", nargs=-1, required=True)
+@options.as_json
 @options.lock_timeout
 @common
-def remove(screen: Screen, *, globs: tuple[str, ...], lock_timeout: float) -> None:
+def remove(screen: Screen, *, globs: tuple[str, ...], as_json: bool, lock_timeout: float) -> None:
     """Forget segments. They stay in CleverTap as they are.
 
     Forgets tombstones too. A manifest that still declares one will try to create it again;
     `segctl import` adopts it instead.
     """
     gone = forget_segments(screen.context(), globs, lock_timeout=lock_timeout, observe=screen.tell)
+    if as_json:
+        print_facts(screen, forgotten=list(gone))
+        return
     screen.out("".join(f"Forgot {address}.\n" for address in gone))
 
 
@@ -105,9 +128,10 @@ def pull(screen: Screen) -> None:
 @command.command("push", epilog="Example: segctl state push head.json")
 @click.argument("file", type=options.Given())
 @click.option("--force", is_flag=True, help="Allow an older head, or another lineage.")
+@options.as_json
 @options.lock_timeout
 @common
-def push(screen: Screen, *, file: str, force: bool, lock_timeout: float) -> None:
+def push(screen: Screen, *, file: str, force: bool, as_json: bool, lock_timeout: float) -> None:
     """Replace the head of the state by FILE.
 
     FILE is a copy of a head, - for standard input, or the name of an earlier head as
@@ -123,6 +147,9 @@ def push(screen: Screen, *, file: str, force: bool, lock_timeout: float) -> None
         lock_timeout=lock_timeout,
         observe=screen.tell,
     )
+    if as_json:
+        print_facts(screen, lineage=state.lineage, serial=state.serial, edited=is_edited_head(head))
+        return
     if is_edited_head(head):
         screen.out("The pushed head was edited by hand; it has a new checksum now.\n")
     screen.out(f"The state is at serial {state.serial} now.\n")
@@ -155,8 +182,9 @@ def _head(screen: Screen, file: str) -> bytes:
     type=options.Given(),
     help="The lineage of the lost state, as segctl.lock.yaml names it.",
 )
+@options.as_json
 @common
-def new(screen: Screen, *, lineage: str) -> None:
+def new(screen: Screen, *, lineage: str, as_json: bool) -> None:
     """Start over after the state was lost.
 
     Takes the lost state out of segctl.lock.yaml. The next apply creates every segment and
@@ -164,6 +192,9 @@ def new(screen: Screen, *, lineage: str) -> None:
     state is there.
     """
     start_over(screen.context(), lineage)
+    if as_json:
+        print_facts(screen, forgotten_lineage=lineage)
+        return
     screen.out(
         f"Lineage {escaped(lineage)} is forgotten. If there is no other state, the next plan "
         "creates every segment and adds every member; `segctl import` adopts segments that exist.\n"
@@ -178,9 +209,10 @@ def new(screen: Screen, *, lineage: str) -> None:
     required=True,
     help="A folder of a bucket (s3://, gs://, az://), local, or local:FOLDER.",
 )
+@options.as_json
 @options.lock_timeout
 @common
-def migrate(screen: Screen, *, destination: str, lock_timeout: float) -> None:
+def migrate(screen: Screen, *, destination: str, as_json: bool, lock_timeout: float) -> None:
     """Move the state to another place, with its history.
 
     Copies everything, checks that it is there, and records in segctl.lock.yaml where the
@@ -188,6 +220,9 @@ def migrate(screen: Screen, *, destination: str, lock_timeout: float) -> None:
     """
     context = screen.context()
     moved = migrate_state(context, destination, lock_timeout=lock_timeout, observe=screen.tell)
+    if as_json:
+        print_facts(screen, **asdict(moved))
+        return
     where = f"spec.environments.{context.env_name}" if context.env_name else "spec"
     counts = (
         f"segments: {moved.segments:,}, member files: {moved.files:,}, earlier heads: "
@@ -202,21 +237,27 @@ def migrate(screen: Screen, *, destination: str, lock_timeout: float) -> None:
 
 
 @command.command("history", epilog="Example: segctl state history")
+@options.as_json
 @common
-def history(screen: Screen) -> None:
+def history(screen: Screen, *, as_json: bool) -> None:
     """Print the kept versions of the state.
 
     Prints the serial, the file in segctl.state.d/history, and the number of segments and
     members of each version, the current one last.
     """
-    screen.out(state_view.render_history(list_versions(screen.context())))
+    versions = list_versions(screen.context())
+    if as_json:
+        print_facts(screen, versions=[state_view.version_object(each) for each in versions])
+        return
+    screen.out(state_view.render_history(versions))
 
 
 @command.command("gc", epilog="Example: segctl state gc --dry-run")
 @click.option("--dry-run", is_flag=True, help="Print what would be removed, and remove nothing.")
+@options.as_json
 @options.lock_timeout
 @common
-def collect(screen: Screen, *, dry_run: bool, lock_timeout: float) -> None:
+def collect(screen: Screen, *, dry_run: bool, as_json: bool, lock_timeout: float) -> None:
     """Remove files that are no longer needed.
 
     These are member files that no version of the state uses, and the oldest versions.
@@ -230,20 +271,28 @@ def collect(screen: Screen, *, dry_run: bool, lock_timeout: float) -> None:
         lock_timeout=lock_timeout,
         observe=screen.tell,
     )
+    if as_json:
+        print_facts(screen, removed=not dry_run, **asdict(found))
+        return
     screen.out(state_view.render_garbage(found, dry_run=dry_run))
 
 
 @command.command("fsck", epilog="Example: segctl state fsck")
+@options.as_json
 @options.limits
 @common
-def check(screen: Screen) -> int:
+def check(screen: Screen, *, as_json: bool) -> int:
     """Check that the state is consistent.
 
     Checks head, member files, digests, history and journal against each other. Reads
     every member and changes nothing. Exits 1 if there is a problem.
     """
     checked = check_state(screen.context())
+    code = 1 if checked.problems else 0
+    if as_json:
+        print_facts(screen, consistent=not checked.problems, **asdict(checked))
+        return code
     screen.out(state_view.render_check(checked))
     if checked.recovered:
         screen.out(report.unfinished_line(checked.recovered, running=checked.running) + "\n")
-    return 1 if checked.problems else 0
+    return code

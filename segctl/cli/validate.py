@@ -2,9 +2,10 @@
 
 import click
 
-from segctl.cli import ci_output
+from segctl.cli import ci_output, options
 from segctl.cli.ci_output import CodeQuality, annotate_diagnostics
 from segctl.cli.common import common
+from segctl.cli.json_output import DocumentFile, check_distinct, check_one_json
 from segctl.cli.screen import Screen
 from segctl.cli.source_lines import source_lines
 from segctl.core.diagnostics import Severity
@@ -15,22 +16,31 @@ from segctl.workflows.validate import validate_workspace
 
 
 @click.command("validate", epilog="Example: segctl validate --json")
-@click.option("--json", "as_json", is_flag=True, help="Print a JSON document.")
+@options.as_json
+@options.json_into
 @ci_output.code_quality
 @common
-def command(screen: Screen, *, as_json: bool, code_quality: str | None) -> int:
+def command(
+    screen: Screen, *, as_json: bool, json_into: str | None, code_quality: str | None
+) -> int:
     """Check the workspace and report every problem.
 
     Prints each problem with file, line and column, and exits 1 if there is one.
     Documents that are not segctl's are skipped and listed.
     """
+    check_one_json(as_json=as_json, json_into=json_into)
+    check_distinct(screen, json_into=json_into, code_quality=code_quality)
+    file = DocumentFile(screen, json_into) if json_into else None
     loaded = validate_workspace(screen.context(), variables=screen.variables)
     valid = loaded.desired is not None
     CodeQuality(screen, code_quality).write_diagnostics(loaded.diagnostics)
     annotate_diagnostics(screen, loaded.diagnostics)
+    document = diagnostics.render_validation(loaded.diagnostics, loaded.passed_over)
     if as_json:
-        screen.out(diagnostics.render_validation(loaded.diagnostics, loaded.passed_over))
+        screen.out(document)
         return 0 if valid else 1
+    if file:
+        file.put(document)
     source = source_lines(screen)
     screen.err(diagnostics.render_text(loaded.diagnostics, style=screen.err_style, source=source))
     for where in loaded.passed_over:

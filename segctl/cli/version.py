@@ -5,13 +5,25 @@ import platform
 import click
 
 from segctl import __version__
+from segctl.cli import options
 from segctl.cli.common import common
+from segctl.cli.json_output import print_facts
 from segctl.cli.screen import Screen
 
 
 @click.command("version", epilog="Example: segctl version")
+@options.as_json
 @common
-def command(screen: Screen) -> None:
+def command(screen: Screen, *, as_json: bool) -> None:
     """Print the version."""
+    if as_json:
+        print_facts(
+            screen,
+            segctl=__version__,
+            python=platform.python_version(),
+            system=platform.system(),
+            machine=platform.machine(),
+        )
+        return
     where = f"{platform.system()} {platform.machine()}"
     screen.out(f"segctl {__version__}\nPython {platform.python_version()} on {where}\n")

@@ -1,10 +1,25 @@
 """The views of a plan, by name. Each is imported when it is used."""
 
+from segctl.cli.screen import Screen
+from segctl.core.errors import WrongUsage
 from segctl.plan.model import Plan
 from segctl.render.phrases import MAX_COMMENT_BYTES, Identities
 from segctl.render.style import Style
 
 FORMATS = ("text", "markdown", "json", "html")
+
+
+def check_view(screen: Screen, view: str | None, *, as_json: bool) -> str:
+    """Return the chosen format. With JSON, an error is JSON too.
+
+    Raises ``WrongUsage`` for ``--json`` with another format.
+    """
+    if as_json and view not in {None, "json"}:
+        raise WrongUsage(f"--json and --format {view} exclude each other")
+    if as_json or view == "json":
+        screen.json_command = screen.command
+        return "json"
+    return view or "text"
 
 
 def plan_view(

@@ -1,7 +1,7 @@
 """Events that an apply reports while it runs; ``cli/`` and ``render/`` show them."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 from segctl.core.approval import ApprovalCheck
 from segctl.core.outcomes import Outcome
@@ -56,7 +56,11 @@ class CreateDone:
 
 @dataclass(frozen=True, kw_only=True)
 class RequestDone:
-    """An updateSegment request ended; it contained ``changes`` membership changes."""
+    """An updateSegment request ended; it contained ``changes`` membership changes.
+
+    ``segments`` counts them by address and outcome; a change can have another outcome than the rest
+    of its request.
+    """
 
     request: int
     outcome: Outcome
@@ -64,6 +68,7 @@ class RequestDone:
     attempts: int = 1
     throttled: int = 0
     detail: str = ""
+    segments: Mapping[str, Mapping[Outcome, int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -47,7 +47,12 @@ def build_schema(name: SchemaName) -> dict[str, Any]:
     json.pop("discriminator", None)
     _remove_repeated_text(json, json["$defs"])
     title = "segctl project" if name == "project" else "segctl manifest"
-    return {"$schema": _Generator.schema_dialect, **json, "title": title}
+    return {
+        "$schema": _Generator.schema_dialect,
+        "$id": f"urn:segctl:schema:{name}:1",  # a name, not an address
+        **json,
+        "title": title,
+    }
 
 
 def _remove_repeated_text(json: Any, definitions: dict[str, Any]) -> None:

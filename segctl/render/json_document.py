@@ -1,20 +1,22 @@
 """The plan as a JSON document for programs. It contains no identities.
 
-``schemas/plan.schema.json`` describes it. A minor version of ``FORMAT_VERSION`` adds keys, which
-readers must ignore; a major one breaks readers.
+``schemas/plan.schema.json`` describes it, and ``docs/formats.md`` says what may change when.
 """
 
 import json
 import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
 from segctl.core.codec import to_plain
 from segctl.core.diagnostics import Diagnostic
-from segctl.core.errors import SegctlError
+from segctl.core.errors import GuardRefused, InvalidInput, SegctlError
 from segctl.plan.model import Action, Attributes, Change, Finding, Plan
 
 FORMAT_VERSION = "1.0"
+"""The version of every JSON document. A minor version adds keys, which readers must ignore; a major
+one breaks readers."""
 
 
 def render(plan: Plan) -> str:
@@ -49,6 +51,11 @@ def limits_object(plan: Plan) -> dict[str, Any]:
         "tolerance": asdict(plan.tolerance),
         "month": plan.month and to_plain(plan.month),
     }
+
+
+def facts(**values: Any) -> str:
+    """Return the JSON document of a command that prints facts: its keys after the version."""
+    return json.dumps({"format_version": FORMAT_VERSION, **values}, indent=2) + "\n"
 
 
 def made_object(plan: Plan) -> dict[str, Any]:
@@ -115,6 +122,26 @@ def diagnostic_object(diagnostic: Diagnostic) -> dict[str, Any]:
             "start": {"line": location.line, "column": location.column},
         },
     }
+
+
+def error_objects(error: SegctlError) -> Iterator[dict[str, Any]]:
+    """Yield the error that ended a run as diagnostics, after the findings of a refused plan."""
+    if isinstance(error, InvalidInput):
+        yield from map(diagnostic_object, error.diagnostics)
+        return
+    if isinstance(error, GuardRefused):
+        yield from map(finding_object, error.findings)
+    yield plain_error(error_code(error), error.message, error.hint)
+
+
+def plain_error(code: str, summary: str, detail: str = "") -> dict[str, Any]:
+    """Return an error that is about no file and no segment."""
+    return {"severity": "error", "code": code, "summary": summary, "detail": detail}
+
+
+def error_document(diagnostics: Iterable[Mapping[str, Any]], *, exit_code: int) -> str:
+    """Return the JSON document of a command that failed."""
+    return facts(exit_code=exit_code, diagnostics=list(diagnostics))
 
 
 def error_code(error: SegctlError) -> str:

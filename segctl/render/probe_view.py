@@ -1,6 +1,8 @@
 """A probe as text and Markdown: its cost, its answers, and what it leaves in the account."""
 
 import json
+from dataclasses import asdict
+from typing import Any
 
 from segctl.probing.report import (
     LIKELY,
@@ -100,6 +102,24 @@ def _leftover_lines(report: ProbeReport) -> list[str]:
             "Removing their members was accepted. Check in the dashboard that they are empty."
         )
     return lines
+
+
+def report_object(report: ProbeReport) -> dict[str, Any]:
+    """Return the answers, and what is left in the account, as JSON values."""
+    return {
+        "host": report.host,
+        "interrupted": report.interrupted,
+        "problem": report.problem or None,
+        "obstacle": report.obstacle() or None,
+        "findings": [
+            {"question": each.question, **asdict(each), "certainty": each.certainty.value}
+            for each in report.findings
+        ],
+        "emulator_settings": report.emulator_settings(),
+        "provider_settings": report.client_settings(),
+        "segments": [asdict(shell) for shell in report.shells],
+        "members_left": len(report.left_behind),
+    }
 
 
 def render_emulator_settings(report: ProbeReport) -> str:

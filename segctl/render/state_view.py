@@ -93,16 +93,36 @@ def render_json(state: State) -> str:
         "serial": state.serial,
         "account": state.account,
         "host": state.host,
-        "segments": [_object(a, record) for a, record in sorted(state.segments.items())],
+        "segments": [segment_object(a, record) for a, record in sorted(state.segments.items())],
         "tombstones": [
-            {**_object(t.address, t.record), "destroyed_at": t.destroyed_at}
+            {**segment_object(t.address, t.record), "destroyed_at": t.destroyed_at}
             for t in state.tombstones
         ],
     }
     return json.dumps(document, indent=2) + "\n"
 
 
-def _object(address: str, record: SegmentRecord) -> dict[str, Any]:
+def version_object(version: StateVersion) -> dict[str, Any]:
+    """Return one version of the state; ``problem`` is null if it can be read."""
+    until = version.until
+    return {
+        "name": version.name or None,
+        "current": version.current,
+        "serial": version.serial,
+        "segments": None if version.problem else version.segments,
+        "members": None if version.problem else version.members,
+        "until": None if until is None else _time(until),
+        "problem": version.problem or None,
+    }
+
+
+def _time(seconds: float) -> str:
+    stamp = datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
+    return stamp.replace("+00:00", "Z")
+
+
+def segment_object(address: str, record: SegmentRecord) -> dict[str, Any]:
+    """Return what is recorded of one segment, without its members."""
     return {
         "address": address,
         "display_name": record.declared_name,

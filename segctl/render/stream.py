@@ -1,10 +1,11 @@
 """The JSON objects that ``apply --json`` prints, one per line, with Terraform's keys."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from segctl.core.approval import ApprovalCheck
-from segctl.core.errors import BeyondApproval, GuardRefused, InvalidInput, SegctlError
+from segctl.core.diagnostics import Location
+from segctl.core.errors import BeyondApproval, SegctlError
 from segctl.core.events import (
     ApplyEnded,
     ApplyEvent,
@@ -60,32 +61,29 @@ def _change_line(change: Change) -> Line:
 
 def finding_line(finding: Finding) -> Line:
     """Return a finding of the plan as a diagnostic."""
-    level = {"warning": "warn"}.get(finding.severity, str(finding.severity))
-    message = f"{finding.severity.title()}: {finding.summary}"
-    return _line(level, message, "diagnostic", diagnostic=json_document.finding_object(finding))
+    return diagnostic_line(json_document.finding_object(finding))
+
+
+def diagnostic_line(diagnostic: Mapping[str, Any]) -> Line:
+    """Return a finding, or an error that ended the run, as ``json_document`` describes it."""
+    level = {"warning": "warn"}.get(diagnostic["severity"], diagnostic["severity"])
+    message = f"{diagnostic['severity'].title()}: {diagnostic['summary']}"
+    if place := diagnostic.get("range"):
+        start = place["start"]
+        where = Location(file=place["filename"], line=start["line"], column=start["column"])
+        message = f"{where}: {message}"
+    return _line(level, message, "diagnostic", diagnostic=dict(diagnostic))
 
 
 def error_lines(error: SegctlError) -> Iterator[Line]:
     """Yield the error that ended the run as diagnostics, after the findings of a refused plan."""
-    if isinstance(error, InvalidInput):
-        for diagnostic in error.diagnostics:
-            body = json_document.diagnostic_object(diagnostic)
-            yield _line("error", str(diagnostic), "diagnostic", diagnostic=body)
-        return
-    if isinstance(error, GuardRefused):
-        yield from map(finding_line, error.findings)
     if isinstance(error, BeyondApproval):
-        yield _approval_line(error.check)
-    body = {
-        "severity": "error",
-        "code": json_document.error_code(error),
-        "summary": error.message,
-        "detail": error.hint,
-    }
-    yield _line("error", f"Error: {error.message}", "diagnostic", diagnostic=body)
+        yield approval_line(error.check)
+    yield from map(diagnostic_line, json_document.error_objects(error))
 
 
-def _approval_line(check: ApprovalCheck) -> Line:
+def approval_line(check: ApprovalCheck) -> Line:
+    """Return how today's plan compares with the approved one."""
     message = " ".join(line.strip() for line in approval_view.check_lines(check))
     level = "error" if check.is_beyond else "info"
     return _line(level, message, "approval_checked", approval=approval_view.check_object(check))
@@ -142,7 +140,7 @@ def event_line(event: ApplyEvent) -> Line:
             )
             line = _line("info", message, "settling", **vars(event))
         case ApprovalChecked():
-            line = _approval_line(event.check)
+            line = approval_line(event.check)
         case Recovered():
             message = report.recovered_line(event)
             line = _line("info", message, "recovered", **vars(event))

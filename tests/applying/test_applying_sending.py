@@ -322,6 +322,11 @@ def test_a_refused_update_is_halved_until_the_bad_pair_stands_alone() -> None:
     )
     assert run.sent.ended.acknowledged == 1
     assert run.sent.ended.quarantined == 1
+    [done] = (event for event in run.events if isinstance(event, RequestDone))
+    assert done.segments == {
+        "segment.G": {Outcome.ACKNOWLEDGED: 5},
+        "segment.S": {Outcome.ACKNOWLEDGED: 2, Outcome.REFUSED: 1},
+    }
 
 
 def test_a_part_of_a_halved_request_without_an_answer_stays_uncertain() -> None:

@@ -15,7 +15,15 @@ PURE = ("manifests", "state", "plan", "packing", "render")
 """Folders of values in and values out, but for the modules in ``MAY_TOUCH``."""
 
 MAY_TOUCH = {
-    "core": ("clock.py", "disk.py", "git.py", "resources.py", "scratch.py", "stop_signal.py"),
+    "core": (
+        "clock.py",
+        "disk.py",
+        "git.py",
+        "output_file.py",
+        "resources.py",
+        "scratch.py",
+        "stop_signal.py",
+    ),
     "manifests": ("workspace.py",),
     "plan": ("file.py",),
 }

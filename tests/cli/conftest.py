@@ -12,6 +12,7 @@ import pytest
 
 from segctl.cli.main import execute
 from segctl.emulator.testing import RunningEmulator, running_emulator
+from tests.documents import check_printed
 from tests.program import ENTRY
 
 PROJECT = "apiVersion: segctl/v1\nkind: Project\nmetadata: {name: test}\n"
@@ -85,6 +86,7 @@ def segctl(workspace: Path, capsys: pytest.CaptureFixture[str]) -> Segctl:
         capsys.readouterr()
         code = execute([*arguments, "-C", str(workspace)])
         captured = capsys.readouterr()
+        check_printed(arguments, captured.out)
         return Done(code=code, out=captured.out, err=captured.err)
 
     return run

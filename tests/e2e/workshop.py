@@ -20,6 +20,7 @@ from segctl.workflows.apply import apply_workspace
 from segctl.workflows.plan import plan_workspace
 from segctl.workflows.saved_plans import SavedPlanName
 from tests.clocks import SwiftClock
+from tests.documents import check_printed
 from tests.e2e.outside_service import ACCOUNT, IN_FLIGHT, PASSCODE, OutsideService, User
 
 SEGCTL = Path(sys.executable).with_name("segctl")
@@ -216,6 +217,7 @@ class Workshop:
         """Run segctl until it ends. An environment variable of ``""`` is left out."""
         with self.process(*arguments, **environment) as process:
             out, err = process.communicate(timeout=PATIENCE)
+        check_printed(arguments, out)
         return Ran(process.returncode, out, err)
 
     def _environment(self, extra: Mapping[str, str]) -> dict[str, str]:
