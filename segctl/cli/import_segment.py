@@ -37,6 +37,7 @@ from segctl.workflows.import_segment import MembersFile, import_segment
     metavar="N",
     help="Address it by this id in requests, if it has no customerSegmentId.",
 )
+@options.dry_run
 @options.lock_timeout
 @options.limits
 @common
@@ -48,6 +49,7 @@ def command(
     column: str,
     kind: Literal["identity", "guid"],
     ct_segment_id: int | None,
+    dry_run: bool,
     lock_timeout: float,
 ) -> None:
     """Adopt a segment that exists in CleverTap. Sends nothing.
@@ -66,11 +68,16 @@ def command(
         members=file,
         ct_segment_id=ct_segment_id,
         variables=screen.variables,
+        dry_run=dry_run,
         lock_timeout=lock_timeout,
         observe=screen.tell,
     )
     screen.out(
         state_view.render_import(
-            done.address, key=done.key, members=done.members, duplicates=done.duplicates
+            done.address,
+            key=done.key,
+            members=done.members,
+            duplicates=done.duplicates,
+            dry_run=dry_run,
         )
     )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from segctl.core.address import is_address, segment_address
 from segctl.core.diagnostics import Diagnostic, Location, Severity
-from segctl.core.suggestions import did_you_mean
+from segctl.core.suggestions import did_you_mean_address
 from segctl.manifests.declarations import SegmentDeclaration, kind_of
 from segctl.manifests.references import MAX_SUGGESTIONS
 from segctl.manifests.yaml_tree import Document, Map, Seq, Value, lookup
@@ -50,7 +50,7 @@ class _Advice:
         suggestion = ""
         if self._suggestions_left:
             self._suggestions_left -= 1
-            suggestion = did_you_mean(address, self._declared)
+            suggestion = did_you_mean_address(address, self._declared)
         return Diagnostic(
             code="block-without-manifest",
             summary=f"{address} is not declared.",

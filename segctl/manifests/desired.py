@@ -450,8 +450,8 @@ class DesiredState:
     """A compiled workspace.
 
     ``segments`` are sorted by address. ``rules`` and ``blocks`` are those of all documents.
-    ``digest`` (``sha256:`` and 64 hexadecimal digits) identifies the content of the manifests and of
-    ``segctl.yaml``, without their formatting and before variables are filled in. ``variables``
+    ``digest`` (``sha256:`` and 64 hexadecimal digits) identifies the content of the manifests and
+    of ``segctl.yaml``, without their formatting and before variables are filled in. ``variables``
     are the values that were filled in. ``passed_over`` are the YAML documents of other tools, as
     ``file:line``.
     """
