@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from segctl.applying.imports import record_plan_imports
 from segctl.backends.journal import Journal
 from segctl.core.errors import (
     AppliedInPart,
@@ -94,6 +95,11 @@ class Apply:
             return ApplyResult(plan=plan, approved=False)
         self._check_time()  # the answer may have taken a while
         self._check_writable()
+        return self._with_imports_recorded().finish()
+
+    def finish(self) -> ApplyResult:
+        """Send an approved plan whose imports are recorded, and record the outcomes."""
+        plan = self.bundle.plan
         if not plan.requests.create and not plan.requests.update:
             self._record(Ledger(), None)
             return ApplyResult(plan=plan, approved=True)
@@ -114,6 +120,16 @@ class Apply:
         begins_at = next_plan_freeze(self.bundle.plan, now)
         return None if begins_at is None else self.context.clock.monotonic() + begins_at - now
 
+    def _with_imports_recorded(self) -> "Apply":
+        """Record the segments that blocks import, with their members. Nothing is sent.
+
+        After a crash from here on, the same plan continues from this head.
+        """
+        if self.bundle.plan.requests.create or self.bundle.plan.requests.update:
+            self.context.credentials()  # raises before anything is recorded
+        loaded = record_plan_imports(self.locked, self.bundle.plan, self.bundle.imported)
+        return replace(self, locked=replace(self.locked, loaded=loaded))
+
     def _record_empty_plan(self) -> None:
         """Record what an empty plan shows: unchanged sources, and that no apply is unfinished."""
         loaded = self.locked.loaded
@@ -129,7 +145,8 @@ class Apply:
 
     def _check_writable(self) -> None:
         """Raise before the first request if the state cannot be written."""
-        sizes = sum(file.stat().st_size for file in (self.bundle.delta, self.bundle.batches))
+        files = (self.bundle.delta, self.bundle.batches, *self.bundle.imported.values())
+        sizes = sum(file.stat().st_size for file in files)
         self.locked.backend.check_writable(needed_bytes=3 * sizes + JOURNAL_MARGIN)
 
     def _send_and_record(self) -> "SendResult":

@@ -40,6 +40,7 @@ from segctl.workflows.import_segment import MembersFile, import_segment
     help="Address it by this id in requests, if it has no customerSegmentId.",
 )
 @options.as_json
+@options.dry_run
 @options.lock_timeout
 @options.limits
 @common
@@ -52,6 +53,7 @@ def command(
     kind: Literal["identity", "guid"],
     ct_segment_id: int | None,
     as_json: bool,
+    dry_run: bool,
     lock_timeout: float,
 ) -> None:
     """Adopt a segment that exists in CleverTap. Sends nothing.
@@ -70,14 +72,19 @@ def command(
         members=file,
         ct_segment_id=ct_segment_id,
         variables=screen.variables,
+        dry_run=dry_run,
         lock_timeout=lock_timeout,
         observe=screen.tell,
     )
     if as_json:
-        print_facts(screen, **asdict(done))
+        print_facts(screen, **asdict(done), dry_run=dry_run)
         return
     screen.out(
         state_view.render_import(
-            done.address, key=done.key, members=done.members, duplicates=done.duplicates
+            done.address,
+            key=done.key,
+            members=done.members,
+            duplicates=done.duplicates,
+            dry_run=dry_run,
         )
     )

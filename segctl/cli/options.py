@@ -128,6 +128,12 @@ lock_timeout = click.option(
     help="Wait this long for the state's lock: 30s, 5m, or seconds.  [default: 0]",
 )
 
+dry_run = click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Print what would be recorded, and write nothing. Needs no lock.",
+)
+
 max_duration = click.option(
     "--max-duration",
     type=Duration(),

@@ -25,6 +25,7 @@ from segctl.workflows.state import (
 from segctl.workflows.state_migrate import migrate_state
 from segctl.workflows.state_push import is_edited_head, push_state, read_earlier_head
 
+_NOTHING_WRITTEN = "Nothing was written."
 _LARGEST_HEAD = 64 << 20
 """Bytes. A head of 2,500 segments has three million."""
 
@@ -75,11 +76,18 @@ def show(screen: Screen, *, address: str, as_json: bool) -> None:
 @command.command("mv", epilog="Example: segctl state mv segment.gold segment.vip")
 @click.argument("source")
 @click.argument("destination")
+@options.dry_run
 @options.as_json
 @options.lock_timeout
 @common
 def move(
-    screen: Screen, *, source: str, destination: str, as_json: bool, lock_timeout: float
+    screen: Screen,
+    *,
+    source: str,
+    destination: str,
+    dry_run: bool,
+    as_json: bool,
+    lock_timeout: float,
 ) -> None:
     """Move a recorded segment to another address. Sends nothing.
 
@@ -90,31 +98,41 @@ def move(
         screen.context(),
         source,
         destination,
+        dry_run=dry_run,
         lock_timeout=lock_timeout,
         observe=screen.tell,
     )
     if as_json:
-        print_facts(screen, moved=[{"from": source, "to": destination}])
-        return
-    screen.out(f"{source} is {destination} now.\n")
+        moved = [{"from": source, "to": destination}]
+        print_facts(screen, moved=moved, dry_run=dry_run)
+    elif dry_run:
+        screen.out(f"{source} would be {destination}. {_NOTHING_WRITTEN}\n")
+    else:
+        screen.out(f"{source} is {destination} now.\n")
 
 
 @command.command("rm", epilog="Example: segctl state rm segment.gold")
 @click.argument("globs", metavar="GLOB...", nargs=-1, required=True)
+@options.dry_run
 @options.as_json
 @options.lock_timeout
 @common
-def remove(screen: Screen, *, globs: tuple[str, ...], as_json: bool, lock_timeout: float) -> None:
+def remove(
+    screen: Screen, *, globs: tuple[str, ...], dry_run: bool, as_json: bool, lock_timeout: float
+) -> None:
     """Forget segments. They stay in CleverTap as they are.
 
     Forgets tombstones too. A manifest that still declares one will try to create it again;
     `segctl import` adopts it instead.
     """
-    gone = forget_segments(screen.context(), globs, lock_timeout=lock_timeout, observe=screen.tell)
+    gone = forget_segments(
+        screen.context(), globs, dry_run=dry_run, lock_timeout=lock_timeout, observe=screen.tell
+    )
     if as_json:
-        print_facts(screen, forgotten=list(gone))
+        print_facts(screen, forgotten=list(gone), dry_run=dry_run)
         return
-    screen.out("".join(f"Forgot {address}.\n" for address in gone))
+    word, end = ("Would forget", f"{_NOTHING_WRITTEN}\n") if dry_run else ("Forgot", "")
+    screen.out("".join(f"{word} {address}.\n" for address in gone) + end)
 
 
 @command.command("pull", epilog="Example: segctl state pull > head.json")
@@ -128,10 +146,13 @@ def pull(screen: Screen) -> None:
 @command.command("push", epilog="Example: segctl state push head.json")
 @click.argument("file", type=options.Given())
 @click.option("--force", is_flag=True, help="Allow an older head, or another lineage.")
+@options.dry_run
 @options.as_json
 @options.lock_timeout
 @common
-def push(screen: Screen, *, file: str, force: bool, as_json: bool, lock_timeout: float) -> None:
+def push(
+    screen: Screen, *, file: str, force: bool, dry_run: bool, as_json: bool, lock_timeout: float
+) -> None:
     """Replace the head of the state by FILE.
 
     FILE is a copy of a head, - for standard input, or the name of an earlier head as
@@ -144,13 +165,21 @@ def push(screen: Screen, *, file: str, force: bool, as_json: bool, lock_timeout:
         screen.context(),
         head,
         force=force,
+        dry_run=dry_run,
         lock_timeout=lock_timeout,
         observe=screen.tell,
     )
+    edited = is_edited_head(head)
     if as_json:
-        print_facts(screen, lineage=state.lineage, serial=state.serial, edited=is_edited_head(head))
+        print_facts(
+            screen, lineage=state.lineage, serial=state.serial, edited=edited, dry_run=dry_run
+        )
         return
-    if is_edited_head(head):
+    if dry_run:
+        note = "The head was edited by hand; it would get a new checksum.\n" if edited else ""
+        screen.out(f"{note}The state would be at serial {state.serial}. {_NOTHING_WRITTEN}\n")
+        return
+    if edited:
         screen.out("The pushed head was edited by hand; it has a new checksum now.\n")
     screen.out(f"The state is at serial {state.serial} now.\n")
 

@@ -381,7 +381,8 @@ class SavedPlanFiles:
     ``keys`` are the ids of the targets, ``requests`` the number of requests, of which those from
     ``settle_from`` on wait. ``values`` are the users whose changes the caller wants to know, and
     ``segments`` the segment numbers of the targets, see ``RequestPacker.count_flows``. ``shaped``
-    are the targets whose added shapes it wants to know.
+    are the targets whose added shapes it wants to know. ``imported`` holds the digest and the base
+    file of each target that is imported, ``None`` without members.
     """
 
     delta: Path
@@ -393,6 +394,7 @@ class SavedPlanFiles:
     values: tuple[str, ...] = field(repr=False)
     segments: tuple[int, ...]
     shaped: tuple[int, ...] = ()
+    imported: Mapping[int, tuple[SetDigest, Path | None]] = field(default_factory=dict)
 
 
 class SavedPlanError(Exception):

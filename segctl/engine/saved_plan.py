@@ -9,6 +9,7 @@ from pathlib import Path
 
 import duckdb
 
+from segctl.core.identity import SetDigest
 from segctl.engine import delta, shapes, sql
 from segctl.engine.flows import count_flows
 from segctl.engine.model import SavedChanges, SavedPlanError, SavedPlanFacts, SavedPlanFiles
@@ -124,6 +125,26 @@ WHERE request >= 0 AND list_contains($values::VARCHAR[], value)
 """
 
 
+_IMPORTED_PROBLEMS = """
+SELECT 'a user of an imported segment is invalid or listed twice' WHERE EXISTS (
+    SELECT kind, value FROM {members}
+    GROUP BY kind, value
+    HAVING count(*) > 1 OR kind IS NULL OR kind NOT IN ('identity', 'guid')
+        OR coalesce(value, '') = ''
+)
+"""
+
+_IMPORTED_CHANGES = """
+SELECT 'the changes of an imported segment do not start from its members' WHERE EXISTS (
+    SELECT 1 FROM saved_changes AS s
+    LEFT JOIN (SELECT kind, value, true AS is_member FROM ({members})) AS m USING (kind, value)
+    WHERE s.target = $target AND s.request >= 0
+        AND (s.reasserted OR s.recorded <> coalesce(m.is_member, false)
+            OR (s.action = 'ADD') = s.recorded)
+)
+"""
+
+
 def prove_files(db: duckdb.DuckDBPyConnection, files: SavedPlanFiles) -> SavedPlanFacts:
     """Prove a delta and its batches, and return what they contain; see ``PlanProver``."""
     try:
@@ -148,6 +169,8 @@ def prove_files(db: duckdb.DuckDBPyConnection, files: SavedPlanFiles) -> SavedPl
         size = _STRICT_LIMITS if files.counting == "strict" else _DISTINCT_LIMITS
         _check(db, size.replace("{batches}", batches), users=limits.users, segments=limits.segments)
         _check(db, _DIFFERENT.replace("{batches}", batches))
+        for index, (digest, base) in files.imported.items():
+            _check_imported(db, index, digest, base)
         counted = db.execute(_COUNTS).fetchall()
         values = list(files.values)
         named = db.execute(_NAMED, {"values": values}).fetchall() if values else []
@@ -173,6 +196,26 @@ def prove_files(db: duckdb.DuckDBPyConnection, files: SavedPlanFiles) -> SavedPl
         raise SavedPlanError("its files cannot be read") from error
     finally:
         db.execute("DROP VIEW IF EXISTS delta; DROP VIEW IF EXISTS saved_changes")
+
+
+def _check_imported(
+    db: duckdb.DuckDBPyConnection, index: int, digest: SetDigest, base: Path | None
+) -> None:
+    """Check the members of an imported target, and that its changes start from them."""
+    if (base is None) != (not digest.count):
+        raise SavedPlanError("the members of an imported segment are missing")
+    members = sql.NO_MEMBERS
+    if base is not None:
+        _check_columns(db, base, {"kind": "VARCHAR", "value": "VARCHAR"})
+        table = f"read_parquet({sql.file_name(base)})"
+        _check(db, _IMPORTED_PROBLEMS.replace("{members}", table))
+        [sums] = db.execute(
+            f"SELECT count(*), {sql.digest_sums(sql.ENCODED_MEMBER)} FROM {table}"
+        ).fetchall()
+        if sql.digest_from_sums(*sums) != digest:
+            raise SavedPlanError("the members of an imported segment are not those it shows")
+        members = f"SELECT kind, value FROM {table}"
+    _check(db, _IMPORTED_CHANGES.replace("{members}", members), target=index)
 
 
 def _check_columns(db: duckdb.DuckDBPyConnection, file: Path, expected: Mapping[str, str]) -> None:

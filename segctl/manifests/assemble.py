@@ -18,6 +18,7 @@ from segctl.manifests.documents import (
     MembershipDocument,
     ProjectDocument,
     ProjectSpec,
+    RefactoringDocument,
     SegmentDocument,
     SegmentSpec,
     SegmentTableDocument,
@@ -86,6 +87,7 @@ def assemble_desired_state(
             for load in _loads(d, managed, variables)
         ),
         rules=tuple(rule for d in documents for rule in _rules(d)),
+        blocks=_blocks(documents, segments, variables),
         digest=digest,
         passed_over=passed_over,
         variables=dict(sorted(variables.items())),
@@ -218,6 +220,56 @@ def _guards(own: GuardSettings, project: ProjectGuards) -> desired.Guards:
     return desired.Guards(**defaults | own.model_dump(exclude_unset=True))
 
 
+def _blocks(
+    documents: Sequence[ValidDocument],
+    segments: Sequence[desired.DesiredSegment],
+    variables: Mapping[str, str],
+) -> desired.Blocks:
+    """Build the blocks of all documents. The default id of an import is its segment's."""
+    ids = {segment.address: segment.customer_segment_id for segment in segments}
+    imports: list[desired.ImportBlock] = []
+    moves: list[desired.MovedBlock] = []
+    removals: list[desired.RemovedBlock] = []
+    for valid in documents:
+        if not isinstance(valid.content, RefactoringDocument):
+            continue
+        document, spec = valid.document, valid.content.spec
+        for i, new in enumerate(spec.import_):
+            path = ("spec", "import", i)
+            sources = None
+            if new.members is not None:
+                sources = tuple(
+                    _source(source, document.locate((*path, "members", n)), variables)
+                    for n, source in enumerate(new.members)
+                )
+            imports.append(
+                desired.ImportBlock(
+                    address=new.address,
+                    customer_segment_id=new.customer_segment_id or ids[new.address],
+                    ct_segment_id=new.ct_segment_id,
+                    sources=sources,
+                    location=document.locate(path),
+                )
+            )
+        moves += (
+            desired.MovedBlock(
+                source=moved.from_,
+                destination=moved.to,
+                location=document.locate(("spec", "moved", i)),
+            )
+            for i, moved in enumerate(spec.moved)
+        )
+        removals += (
+            desired.RemovedBlock(
+                address=removed.address,
+                on_remove=removed.on_remove,
+                location=document.locate(("spec", "removed", i)),
+            )
+            for i, removed in enumerate(spec.removed)
+        )
+    return desired.Blocks(imports=tuple(imports), moves=tuple(moves), removals=tuple(removals))
+
+
 _ROLES: Mapping[str, desired.Role] = {
     "members": "include",
     "intersect": "intersect",
@@ -256,7 +308,7 @@ def _source_lists(
             yield ("spec", "members"), spec.members, own
         yield ("spec", "intersect"), spec.intersect, own
         yield ("spec", "exclude"), spec.exclude, own
-    else:
+    elif isinstance(content, SegmentTableDocument):
         for name, segment in content.spec.segments.items():
             path, own = ("spec", "segments", name), _addresses([name])
             yield (*path, "intersect"), segment.intersect, own

@@ -93,6 +93,9 @@ def find_sources(document: Document) -> Iterator[tuple[SourcePath, Map]]:
         yield ("spec", "source"), table
     for spec in _specs(document):
         yield from _listed_sources(spec)
+    imports = lookup(document.data, "spec", "import")
+    for i, block in enumerate(imports if isinstance(imports, Seq) else ()):
+        yield from _listed_sources(_Spec(path=("spec", "import", i), value=block, segment=None))
 
 
 def _listed_sources(spec: _Spec) -> Iterator[tuple[SourcePath, Map]]:

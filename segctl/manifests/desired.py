@@ -404,12 +404,54 @@ class ProjectSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ImportBlock:
+    """A segment of the service to record.
+
+    ``ct_segment_id`` names it in requests if it is set, else ``customer_segment_id``.
+    ``sources`` list its members of today, ``None`` if they are not known.
+    """
+
+    address: str
+    customer_segment_id: str
+    ct_segment_id: int | None = None
+    sources: tuple[Source, ...] | None = None
+    location: Location
+
+
+@dataclass(frozen=True, kw_only=True)
+class MovedBlock:
+    """A segment that is recorded at the address ``source`` and declared at ``destination``."""
+
+    source: str
+    destination: str
+    location: Location
+
+
+@dataclass(frozen=True, kw_only=True)
+class RemovedBlock:
+    """What becomes of a recorded segment without a manifest."""
+
+    address: str
+    on_remove: Literal["empty", "forget"]
+    location: Location
+
+
+@dataclass(frozen=True, kw_only=True)
+class Blocks:
+    """The blocks of all Refactoring documents, in their order."""
+
+    imports: tuple[ImportBlock, ...] = ()
+    moves: tuple[MovedBlock, ...] = ()
+    removals: tuple[RemovedBlock, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class DesiredState:
     """A compiled workspace.
 
-    ``segments`` are sorted by address. ``rules`` are the rules of all documents. ``digest``
-    (``sha256:`` and 64 hexadecimal digits) identifies the content of the manifests and of
-    ``segctl.yaml``, without their formatting and before variables are filled in. ``variables``
+    ``segments`` are sorted by address. ``rules`` and ``blocks`` are those of all documents.
+    ``digest`` (``sha256:`` and 64 hexadecimal digits) identifies the content of the manifests and
+    of ``segctl.yaml``, without their formatting and before variables are filled in. ``variables``
     are the values that were filled in. ``passed_over`` are the YAML documents of other tools, as
     ``file:line``.
     """
@@ -418,6 +460,7 @@ class DesiredState:
     segments: tuple[DesiredSegment, ...]
     loads: tuple[Load, ...]
     rules: tuple[Rule, ...] = ()
+    blocks: Blocks = Blocks()
     digest: str
     variables: Mapping[str, str] = field(default_factory=dict)
     passed_over: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""Models of the four kinds of document. The JSON Schemas are generated from them.
+"""Models of the kinds of document. The JSON Schemas are generated from them.
 
 Field names are camelCase in YAML. Editors show the descriptions, and so does the diagnostic of a
 missing field: "Add displayName: the segment's name in CleverTap."
@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Discriminator, Field, Tag
 
 from segctl.manifests.base_model import Section
+from segctl.manifests.block_models import RefactoringSpec
 from segctl.manifests.desired import DEFAULT_QUERY_LIMITS, DEFAULT_TIME_ZONE
 from segctl.manifests.field_types import (
     Boolean,
@@ -418,7 +419,7 @@ class SegmentTableSpec(Section):
 
 
 class _Document(Section):
-    """Base class of the four kinds of document."""
+    """Base class of the kinds of document."""
 
     api_version: Literal["segctl/v1"] = Field(description="The version of this format.")
 
@@ -455,11 +456,25 @@ class SegmentTableDocument(_Document):
     spec: SegmentTableSpec = Field(description="The table and its segments.")
 
 
-AnyDocument = ProjectDocument | SegmentDocument | MembershipDocument | SegmentTableDocument
+class RefactoringDocument(_Document):
+    """Changes to the record of segments: adopt, move or remove them. Each is applied once."""
+
+    kind: Literal["Refactoring"] = Field(description="The kind of the document.")
+    spec: RefactoringSpec = Field(description="The blocks.")
+
+
+AnyDocument = (
+    ProjectDocument
+    | SegmentDocument
+    | MembershipDocument
+    | SegmentTableDocument
+    | RefactoringDocument
+)
 
 KINDS: dict[str, type[AnyDocument]] = {
     "Project": ProjectDocument,
     "Segment": SegmentDocument,
     "Membership": MembershipDocument,
     "SegmentTable": SegmentTableDocument,
+    "Refactoring": RefactoringDocument,
 }

@@ -19,7 +19,7 @@ from pydantic import (
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError
 
-from segctl.core.address import NAME_PATTERN
+from segctl.core.address import NAME_PATTERN, is_address, is_name
 from segctl.core.resources import SizeTooSmall, parse_size
 from segctl.manifests.yaml_tree import Unquoted
 
@@ -163,6 +163,13 @@ def _line(value: str) -> str:
     return value
 
 
+def _address(value: str) -> str:
+    if not is_address(value):
+        advice = f"Write segment.{value}." if is_name(value) else "An address reads segment.NAME."
+        raise field_error("bad-address", "{name} is not an address.", advice)
+    return value
+
+
 def _environment_name(value: str) -> str:
     # The value is not shown: it may be the URL itself, with its password.
     if not re.fullmatch(ENVIRONMENT_NAME, value):
@@ -202,6 +209,13 @@ RegularExpression = Annotated[Text, AfterValidator(_regular_expression)]
 Name = Annotated[Text, Field(pattern=f"^{NAME_PATTERN}$")]
 """The name of an object."""
 
+Address = Annotated[
+    Text,
+    AfterValidator(_address),
+    WithJsonSchema({"type": "string", "pattern": rf"^segment\.{NAME_PATTERN}$"}),
+]
+"""The address of a segment, such as segment.gold."""
+
 VariableName = Annotated[str, Field(pattern="^[a-z_][a-z0-9_]*$")]
 
 ENVIRONMENT_NAME = "[A-Za-z_][A-Za-z0-9_]*"
@@ -224,6 +238,7 @@ _WholeNumber = BeforeValidator(_whole_number)
 _Decimal = BeforeValidator(_decimal)
 
 Count = Annotated[int, Field(ge=0), _WholeNumber]
+Positive = Annotated[int, Field(ge=1), _WholeNumber]
 Concurrency = Annotated[int, Field(ge=1, le=100), _WholeNumber]
 Percent = Annotated[float, Field(ge=0, le=100), _Decimal]
 GrowthPercent = Annotated[float, Field(ge=0, le=1_000_000), _Decimal]

@@ -19,7 +19,7 @@ from segctl.manifests.yaml_tree import Document, Seq, lookup
 _MAX_STEPS = 10
 """How many steps of a cycle a message shows."""
 
-_MAX_SUGGESTIONS = 10
+MAX_SUGGESTIONS = 10
 """How many names get a suggestion: one among 2,500 names takes some hundredths of a second."""
 
 _FIELDS_ABOUT_MEMBERS = ("intersect", "exclude", "holdout", "rules")
@@ -63,7 +63,7 @@ class _SegmentNames:
 
     def __init__(self, segments: Mapping[str, SegmentDeclaration]) -> None:
         self._segments = segments
-        self._suggestions_left = _MAX_SUGGESTIONS
+        self._suggestions_left = MAX_SUGGESTIONS
 
     def check(self, name: str, location: Location, if_unmanaged: str) -> Diagnostic | None:
         """Return the diagnostic for a name that cannot be used, ``None`` for any other.

@@ -13,6 +13,7 @@ from pydantic_core import core_schema
 from segctl.manifests.documents import (
     MembershipDocument,
     ProjectDocument,
+    RefactoringDocument,
     SegmentDocument,
     SegmentTableDocument,
 )
@@ -20,7 +21,8 @@ from segctl.manifests.documents import (
 SchemaName = Literal["project", "manifest"]
 
 _Manifest = Annotated[
-    SegmentDocument | MembershipDocument | SegmentTableDocument, Field(discriminator="kind")
+    SegmentDocument | MembershipDocument | SegmentTableDocument | RefactoringDocument,
+    Field(discriminator="kind"),
 ]
 
 

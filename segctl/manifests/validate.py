@@ -8,6 +8,7 @@ from segctl.core.address import is_name
 from segctl.core.diagnostics import Diagnostic, Location, Severity
 from segctl.core.identity import PROBLEM_DESCRIPTIONS, IdentityProblem, find_problem
 from segctl.core.suggestions import did_you_mean
+from segctl.manifests.blocks import check_blocks
 from segctl.manifests.declarations import (
     SegmentDeclaration,
     SourcePath,
@@ -61,6 +62,7 @@ def check_documents(documents: Sequence[Document], variables: Variables) -> Iter
     yield from _check_document_names(documents)
     yield from _check_segment_count(segments)
     yield from check_references(documents, segments)
+    yield from check_blocks(documents, segments)
     project = next((d for d in documents if kind_of(d) == "Project"), None)
     for document in documents:
         for path, source in find_sources(document):

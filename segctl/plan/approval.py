@@ -139,6 +139,10 @@ class _Comparison:
             yield "its override is not the one that was approved"
         if not is_members_only and _without_override(now) != _without_override(before):
             yield "its manifest is not the one that was approved"
+        if now.moved_from not in (None, before.moved_from):
+            yield f"it would move from {now.moved_from}, which was not approved"
+        if now.imported not in (None, before.imported):
+            yield "the members with which it would be imported are not those that were approved"
         known = {target.key: target for target in _targets(self.approved, before)}
         for target in _targets(self.today, now):
             was = known.get(target.key)

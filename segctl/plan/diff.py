@@ -10,7 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 
 from segctl.core import address as addresses
-from segctl.manifests.desired import DesiredSegment
+from segctl.manifests.desired import DesiredSegment, RemovedBlock
+from segctl.plan.blocks import NO_BLOCKS, ResolvedBlocks
 from segctl.plan.model import Action, AttributeChange, Attributes, Target
 from segctl.plan.targeting import check_patterns
 from segctl.state.model import SegmentRecord, State
@@ -27,7 +28,7 @@ class Draft:
     ``old_record`` that of the segment it replaces. ``wanted`` says what to do with the
     members: fill the segment from its sources (True), empty it (False), or leave them
     unchanged (None), as for an unmanaged or missing segment. ``is_tombstone`` marks a
-    destroyed segment that may still have members.
+    destroyed segment that may still have members, ``is_imported`` one that a block adopts.
     """
 
     address: str
@@ -39,6 +40,7 @@ class Draft:
     moved_from: str | None = None
     wanted: bool | None = None
     is_tombstone: bool = False
+    is_imported: bool = False
 
     @property
     def before(self) -> Attributes | None:
@@ -93,11 +95,13 @@ def build_drafts(
     segments: Sequence[DesiredSegment],
     state: State,
     *,
+    blocks: ResolvedBlocks = NO_BLOCKS,
     patterns: Sequence[str] = (),
     destroy: bool = False,
 ) -> tuple[Draft, ...]:
     """Match declared segments with recorded ones. Return one draft each, sorted by address.
 
+    ``state`` is as the ``blocks`` make it.
     ``patterns`` select addresses; segments that exchange an address with a selected one are
     included. ``destroy`` treats every manifest as deleted. Raises ``WrongUsage`` for a pattern that
     selects nothing.
@@ -112,8 +116,10 @@ def build_drafts(
     drafts = [_declared_draft(segment, state, address_by_key, matched) for segment in declared]
     kept = {d.moved_from or d.address for d in drafts if d.record and d.action is not Action.ADOPT}
     kept |= {d.address for d in drafts if d.old_record}
+    kept |= blocks.imports.keys()
+    drafts = [_with_block(draft, blocks) for draft in drafts]
     drafts += [
-        _undeclared_draft(address, record, destroy=destroy)
+        _undeclared_draft(address, record, blocks.removals.get(address), destroy=destroy)
         for address, record in state.segments.items()
         if address not in kept
     ]
@@ -229,18 +235,41 @@ def _recorded_draft(
     )
 
 
-def _undeclared_draft(address: str, record: SegmentRecord, *, destroy: bool) -> Draft:
-    if record.lifecycle.on_remove == "forget" and not destroy:
+def _with_block(draft: Draft, blocks: ResolvedBlocks) -> Draft:
+    """Return the draft of a declared segment with what a block says of it."""
+    if block := blocks.imports.get(draft.address):
+        return replace(
+            draft,
+            action=Action.ADOPT,
+            reason=f"imported by {block.location}",
+            is_imported=True,
+        )
+    if draft.address in blocks.moves:
+        old, place = blocks.moves[draft.address]
+        reason = f"it was {old}, moved by {place}"
+        if draft.action is Action.CREATE:
+            reason = draft.reason
+        return replace(draft, moved_from=old, reason=reason)
+    return draft
+
+
+def _undeclared_draft(
+    address: str, record: SegmentRecord, block: RemovedBlock | None, *, destroy: bool
+) -> Draft:
+    on_remove = block.on_remove if block else record.lifecycle.on_remove
+    if on_remove == "forget" and not destroy:
+        decided = f"{block.location} says" if block else "lifecycle.onRemove is"
         return Draft(
             address=address,
             action=Action.FORGET,
-            reason="its manifest is gone, and lifecycle.onRemove is forget",
+            reason=f"its manifest is gone, and {decided} forget",
             record=record,
         )
+    reason = f"its manifest is gone, and {block.location} says empty" if block else ""
     return Draft(
         address=address,
         action=Action.DESTROY,
-        reason="the whole workspace is destroyed" if destroy else "its manifest is gone",
+        reason="the whole workspace is destroyed" if destroy else reason or "its manifest is gone",
         record=record,
         wanted=False,
     )

@@ -1,8 +1,9 @@
 """Save and load plan files.
 
 A plan file is an uncompressed zip of ``manifest.json``, ``plan.json``,
-``delta.parquet`` and ``batches.parquet``. The manifest holds the SHA-256 of the other
-files. It detects damage and manual edits, but it is not a signature. Only these four names
+``delta.parquet`` and ``batches.parquet``, and of ``imported-N.parquet`` with the members of
+target N, if a block imports it. The manifest holds the SHA-256 of the other
+files. It detects damage and manual edits, but it is not a signature. Only these names
 are read, so a name in a crafted zip cannot lead to another path.
 """
 
@@ -20,8 +21,9 @@ import uuid
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import IO, Any
 
 from segctl.backends.sealing import NO_SEALING, Sealer, is_sealed_file
@@ -44,14 +46,18 @@ _PURPOSE = "plan"
 _HINT = "Make a new plan with `segctl plan --out FILE`."
 _CHUNK = 1 << 20
 
+NO_IMPORTS: Mapping[int, Path] = MappingProxyType({})
+"""The files of a plan without imports."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class LoadedPlan:
-    """A saved plan, and the paths of its extracted delta and batches."""
+    """A saved plan, and the paths of its extracted files; ``imported`` are by target index."""
 
     plan: Plan
     delta: Path
     batches: Path
+    imported: Mapping[int, Path] = field(default_factory=dict)
 
 
 def save_plan(
@@ -60,6 +66,7 @@ def save_plan(
     plan: Plan,
     delta: Path,
     batches: Path,
+    imported: Mapping[int, Path] = NO_IMPORTS,
     disk: Disk | None = None,
     sealer: Sealer = NO_SEALING,
 ) -> None:
@@ -75,11 +82,10 @@ def save_plan(
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
     with translate_os_errors(f"save the plan as {path}"):
         document = value_codec.dump_json(plan_codec.encode(plan))
-        files = {
-            _PLAN: hashlib.sha256(document).hexdigest(),
-            _DELTA: file_sha256(delta),
-            _BATCHES: file_sha256(batches),
-        }
+        columns = {_DELTA: delta, _BATCHES: batches}
+        columns |= {_imported_name(index): file for index, file in sorted(imported.items())}
+        files = {_PLAN: hashlib.sha256(document).hexdigest()}
+        files |= {name: file_sha256(file) for name, file in columns.items()}
         manifest = {
             "version": plan_codec.VERSION,
             "segctl_version": plan.segctl_version,
@@ -91,7 +97,7 @@ def save_plan(
             with zipfile.ZipFile(_DiskWriter(disk, descriptor), "w") as archive:
                 for name, data in ((_MANIFEST, value_codec.dump_json(manifest)), (_PLAN, document)):
                     archive.writestr(zipfile.ZipInfo(name), data)
-                for name, source in ((_DELTA, delta), (_BATCHES, batches)):
+                for name, source in columns.items():
                     _store_file(archive, name, source)
             disk.sync(descriptor)
             if sealer.key_id:
@@ -123,11 +129,30 @@ def load_plan(
     with _open_archive(path, sealer) as archive:
         hashes = _read_hashes(path, archive)
         plan = _decode_plan(path, archive, hashes)
-        for name in (_DELTA, _BATCHES):
+        imported = {i: _imported_name(i) for i in imported_targets(plan)}
+        for name in (_DELTA, _BATCHES, *imported.values()):
             with _open_member(path, archive, name) as source:
                 digest = _extract(disk, source, scratch / name)
             _check_hash(path, name, digest, hashes)
-    return LoadedPlan(plan=plan, delta=scratch / _DELTA, batches=scratch / _BATCHES)
+    return LoadedPlan(
+        plan=plan,
+        delta=scratch / _DELTA,
+        batches=scratch / _BATCHES,
+        imported={index: scratch / name for index, name in imported.items()},
+    )
+
+
+def imported_targets(plan: Plan) -> tuple[int, ...]:
+    """Return the targets that a plan imports with members, by their indexes."""
+    return tuple(
+        change.target
+        for change in plan.changes
+        if change.imported and change.imported.count and change.target is not None
+    )
+
+
+def _imported_name(index: int) -> str:
+    return f"imported-{index}.parquet"
 
 
 def _check_replaceable(path: Path) -> None:
@@ -226,7 +251,7 @@ def _unsealed(path: Path, file: IO[bytes], sealer: Sealer) -> Iterator[IO[bytes]
 
 @contextmanager
 def _open_member(path: Path, archive: zipfile.ZipFile, name: str) -> Iterator[IO[bytes]]:
-    """Open a member of the zip by one of the four names. Other members are ignored."""
+    """Open a member of the zip by its name. Other members are ignored."""
     try:
         info = archive.getinfo(name)
     except KeyError as error:

@@ -6,8 +6,8 @@ from urllib.parse import urlsplit
 
 from segctl.core.diagnostics import Severity
 from segctl.plan.diff import Draft
-from segctl.plan.model import Action, Change, Figures, Finding
-from segctl.state.model import State
+from segctl.plan.model import Action, Change, Figures, Finding, Target
+from segctl.state.model import SegmentRecord, State
 
 NOTHING_RECORDED = "nothing-recorded"
 """The code of the warning with which a plan without any record opens."""
@@ -43,6 +43,60 @@ def nothing_recorded(changes: Sequence[Change], state: State) -> Iterator[Findin
         "folder:\nrestore the state, or adopt the segments with `segctl import`.",
         figures=Figures(count=len(changes)),
     )
+
+
+def possible_renames(drafts: Sequence[Draft], targets: Sequence[Target]) -> Iterator[Finding]:
+    """Warn of a segment that is created while a similar one is destroyed: it may be a rename.
+
+    They are similar if they have the same name or, as far as that is known without reading, the
+    same members. ``targets`` have the fingerprints of what the members are computed from.
+    """
+    sources = {target.address: target.sources for target in targets if target.create}
+    gone = [
+        draft
+        for draft in drafts
+        if draft.action is Action.DESTROY and draft.record and not draft.is_tombstone
+    ]
+    for draft in drafts:
+        if draft.action is not Action.CREATE or draft.record or not draft.segment:
+            continue
+        by_name = [d for d in gone if draft.segment.display_name in _names(d)]
+        by_members = [d for d in gone if _is_computed_from(d.record, sources.get(draft.address))]
+        for similar in (by_name or by_members)[:1]:
+            what = "have the same name" if by_name else "have the same members"
+            yield Finding(
+                severity=Severity.WARNING,
+                code="possible-rename",
+                address=draft.address,
+                summary=f"{draft.address} is created and {similar.address} is destroyed, and both "
+                + what,
+                detail=_rename_advice(draft.address, similar),
+                figures=Figures(count=1, segments=(draft.address, similar.address)),
+            )
+
+
+def _names(draft: Draft) -> tuple[str, ...]:
+    record = draft.record
+    return (record.declared_name, record.remote_name) if record else ()
+
+
+def _is_computed_from(record: SegmentRecord | None, sources: str | None) -> bool:
+    """Whether the recorded members are those that the sources with this fingerprint produce."""
+    if record is None or record.basis is None or sources is None or record.is_empty:
+        return False
+    return (record.basis.sources, record.basis.members) == (sources, record.members.digest)
+
+
+def _rename_advice(address: str, gone: Draft) -> str:
+    record = gone.record
+    if record and record.customer_segment_id is not None:
+        what = f"write customerSegmentId: {record.customer_segment_id} in the manifest of {address}"
+    else:
+        what = (
+            f"declare moved: [{{from: {gone.address}, to: {address}}}] in a document of kind "
+            "Refactoring"
+        )
+    return f"If it is a rename, {what}: the segment then keeps its members, and nothing is sent."
 
 
 def other_host(host: str, changes: Sequence[Change]) -> Iterator[Finding]:

@@ -14,7 +14,7 @@ from segctl.core.approval import ApprovalTolerance
 from segctl.core.codec import OPTIONAL
 from segctl.core.diagnostics import Severity
 from segctl.core.fingerprints import SourceCounts
-from segctl.core.identity import Kind
+from segctl.core.identity import Kind, SetDigest
 from segctl.manifests.desired import (
     DEFAULT_TIME_ZONE,
     Freeze,
@@ -117,7 +117,9 @@ class Change:
     segment is not recorded or not declared. ``target`` is the index in ``Plan.targets`` of
     the segment that gets the members, and ``old_target``, for a replace, the index of the
     segment that is emptied. A segment that is only forgotten has no target. ``definition`` is the
-    digest of how its members are computed, empty if it is not declared.
+    digest of how its members are computed, empty if it is not declared. ``moved_from`` is the
+    address at which the segment is recorded, if that is another one. For a segment that a block
+    imports, ``imported`` identifies the members that are recorded of it before anything is sent.
     """
 
     address: str
@@ -131,6 +133,8 @@ class Change:
     target: int | None = None
     old_target: int | None = None
     definition: str = field(default="", metadata=OPTIONAL)
+    moved_from: str | None = field(default=None, metadata=OPTIONAL)
+    imported: SetDigest | None = field(default=None, metadata=OPTIONAL)
 
 
 @dataclass(frozen=True, kw_only=True)

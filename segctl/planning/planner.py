@@ -3,23 +3,24 @@
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from functools import cache
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
 from segctl import __version__
-from segctl.core.ci import is_pull_request
 from segctl.core.codec import to_plain
 from segctl.engine.model import PackingSummary, RecordedFiles, TargetDiff
 from segctl.engine.protocols import Engine
-from segctl.manifests.desired import DesiredState, ProjectSettings
+from segctl.manifests.desired import DesiredState
+from segctl.plan.blocks import ResolvedBlocks, resolve_blocks
 from segctl.plan.diff import Draft, attribute_changes, build_drafts
 from segctl.plan.findings import (
     build_findings,
     nothing_recorded,
     other_host,
     passed_over_documents,
+    possible_renames,
 )
 from segctl.plan.guards import GuardedChange
 from segctl.plan.model import (
@@ -35,10 +36,12 @@ from segctl.plan.overrides import OverrideClock
 from segctl.planning.compare import Comparison, ComparisonResult, compare_nothing
 from segctl.planning.definitions import rules_digest, segment_definitions
 from segctl.planning.flows import count_flows
+from segctl.planning.imports import read_imports
 from segctl.planning.limits import month_usage, with_findings
 from segctl.planning.load import SourceInput, find_sources
 from segctl.planning.restrictions import KnownRestrictions, find_known_restrictions
 from segctl.planning.scope import PlanScope, build_scope
+from segctl.planning.source_context import open_source_context
 from segctl.planning.targets import (
     PlannedSegment,
     assign_targets,
@@ -48,9 +51,6 @@ from segctl.planning.targets import (
     with_fingerprints,
 )
 from segctl.planning.unchanged import select_reads
-from segctl.sources.context import SourceContext
-from segctl.sources.object_store import ObjectFetcher
-from segctl.sources.path_policy import PathPolicy
 from segctl.state.model import SegmentRecord, State
 from segctl.state.restrictions import move_restrictions
 
@@ -90,11 +90,14 @@ class PlanBundle:
     """A plan, and the paths of its member columns in the scratch folder.
 
     The files exist for the purpose ``save``, and for ``send`` unless the plan is empty.
+    ``imported`` are the base files of the segments that blocks import and that have members, by
+    target index.
     """
 
     plan: Plan
     delta: Path
     batches: Path
+    imported: Mapping[int, Path] = field(default_factory=dict)
 
 
 def build_plan(
@@ -111,20 +114,36 @@ def build_plan(
 ) -> PlanBundle:
     """Build the plan that leads from ``state`` to ``desired``.
 
-    ``engine`` opens the engine. It is called at most once, and only if it is needed.
+    ``engine`` opens an engine and closes the one before. It is called only if one is needed: for
+    the members of imported segments, and for the comparison.
     ``recorded_files`` holds the local files of each recorded segment by its id in requests.
     ``root`` is the workspace folder, and ``environment`` the variables that sources may
     read. Raises ``InvalidInput`` with the problems of all sources at once.
     """
     project = desired.project
-    drafts = build_drafts(
-        desired.segments, state, patterns=options.patterns, destroy=options.destroy
+    open_context = partial(
+        open_source_context,
+        project,
+        memory=options.memory,
+        engine=engine,
+        root=root,
+        environment=environment,
     )
+    blocks = ResolvedBlocks(state=state)
+    if not options.destroy:
+        blocks = resolve_blocks(desired.blocks, desired.segments, state, patterns=options.patterns)
+    state = blocks.state
+    drafts = build_drafts(
+        desired.segments, state, blocks=blocks, patterns=options.patterns, destroy=options.destroy
+    )
+    imported = read_imports(
+        desired, blocks.imports, drafts, scratch=scratch, open_context=open_context
+    )
+    drafts = tuple(imported.complete(draft) for draft in drafts)
+    recorded_files = imported.with_files(recorded_files, drafts)
     segments, targets = assign_targets(drafts)
     scope = build_scope(desired, filled_targets(segments), first_free_index=len(targets))
-    context = _source_context(
-        project, options, engine=engine, root=root, scratch=scratch, environment=environment
-    )
+    context = open_context(scratch)
     inputs = find_sources(desired, scope, context)
     restrictions = _known_restrictions(desired, scope, inputs, state, drafts)
     selection = select_reads(
@@ -150,19 +169,23 @@ def build_plan(
     ).run(selection, context)
     guarded = [_guarded_change(segment, comparison) for segment in segments]
     changes = _with_definitions((item.change for item in guarded), segment_definitions(desired))
+    targets = with_fingerprints(targets, scope.planned, comparison.segment_fingerprints)
     plan = _assemble_plan(
         desired,
         state,
         options,
         comparison,
         changes=changes,
-        targets=with_fingerprints(targets, scope.planned, comparison.segment_fingerprints),
+        targets=targets,
     )
     plan = with_findings(
         plan,
         [
             *comparison.findings,
+            *imported.findings,
+            *blocks.findings,
             *build_findings(changes, drafts),
+            *possible_renames(drafts, targets),
             *nothing_recorded(changes, state),
             *other_host(options.host, changes),
             *passed_over_documents(changes, desired.passed_over if not options.destroy else ()),
@@ -175,36 +198,7 @@ def build_plan(
     if purpose == "save" or (purpose == "send" and not plan.is_empty):
         compared = comparison.engine or compare_nothing(context.engine, project)
         compared.save(delta, batches)
-    return PlanBundle(plan=plan, delta=delta, batches=batches)
-
-
-def _source_context(
-    project: ProjectSettings,
-    options: PlanOptions,
-    *,
-    engine: Callable[[], Engine],
-    root: Path,
-    scratch: Path,
-    environment: Mapping[str, str],
-) -> SourceContext:
-    is_trusted = project.is_trusted or not is_pull_request(environment)
-    policy = PathPolicy(
-        root=root,
-        allowed=project.allowed_folders,
-        is_trusted=is_trusted,
-        objects=ObjectFetcher(scratch),
-    )
-    return SourceContext(
-        policy=policy,
-        is_trusted=is_trusted,
-        open_engine=cache(engine),
-        scratch=scratch,
-        environment=environment,
-        connections=project.connections,
-        time_zone=project.time_zone,
-        query_limits=project.query_limits,
-        memory=options.memory,
-    )
+    return PlanBundle(plan=plan, delta=delta, batches=batches, imported=imported.bases(changes))
 
 
 def _known_restrictions(
@@ -303,6 +297,8 @@ def _change(draft: Draft, diff: TargetDiff) -> Change:
         attributes=attributes,
         members=members,
         sample=diff.sample,
+        moved_from=draft.moved_from,
+        imported=draft.record.members.digest if draft.is_imported and draft.record else None,
     )
 
 
@@ -453,6 +449,8 @@ def plan_digest(plan: Plan, delta_digest: str) -> str:
                 "after": to_plain(change.after),
                 "members": asdict(change.members),
                 "definition": change.definition,
+                "moved_from": change.moved_from,
+                "imported": str(change.imported) if change.imported else None,
             }
             for change in plan.changes
         ],

@@ -39,6 +39,7 @@ def prove_plan(saved: LoadedPlan, prover: PlanProver) -> None:
     try:
         _check_targets(plan)
         facts = prover.prove_saved_plan(_files_of(saved))
+        _check_blocks(saved)
         _check_changes(plan, facts)
         _require(plan.flows == build_flows(plan.changes, facts.flows), "it shows other moves")
         _check_totals(plan, facts)
@@ -67,6 +68,11 @@ def _files_of(saved: LoadedPlan) -> SavedPlanFiles:
             and c.address in plan.shapes
             and plan.shapes[c.address].members.count
         ),
+        imported={
+            change.target: (change.imported, saved.imported.get(change.target))
+            for change in plan.changes
+            if change.imported is not None and change.target is not None
+        },
     )
 
 
@@ -94,6 +100,28 @@ def _check_targets(plan: Plan) -> None:
         if change.old_target is not None:
             old = plan.targets[change.old_target]
             _require(change.action is Action.REPLACE and not old.create, "it replaces wrongly")
+
+
+def _check_blocks(saved: LoadedPlan) -> None:
+    """Check what the plan says of segments that move or are imported."""
+    addresses = [change.moved_from for change in saved.plan.changes if change.moved_from]
+    _require(len(set(addresses)) == len(addresses), "two segments move from one address")
+    for change in saved.plan.changes:
+        if change.moved_from is not None:
+            _require(change.after is not None, "a segment without a manifest moves")
+            _require(change.moved_from != change.address, "a segment moves to its own address")
+        if change.imported is not None:
+            _require(
+                change.target is not None
+                and change.action is Action.ADOPT
+                and change.before is None
+                and not saved.plan.targets[change.target].create,
+                "it imports a segment that it does not adopt",
+            )
+            _require(
+                change.members.before == change.imported.count,
+                f"{change.address} shows another number of members than it imports",
+            )
 
 
 def _check_target(change: Change, target: Target) -> None:
@@ -235,7 +263,9 @@ def prove_record(plan: Plan, state: State) -> None:
         if shapes is None or change.target is None:
             continue
         record = find_record(state, plan.targets[change.target])
-        members = record.members.digest if record else SetDigest()
+        if change.imported is not None:
+            record = None  # it is recorded by the apply, with the members that the plan holds
+        members = change.imported or (record.members.digest if record else SetDigest())
         known = record.shapes if record else None
         is_same &= shapes.members == members
         is_same &= known is None or known.members != members or known == shapes

@@ -155,7 +155,7 @@ def report_sizes(
     rows = {index: counts.users for index, counts in stats.items()}
     # Another segment has no counts if it is unchanged.
     rows |= {i: known.rows for i, known in restrictions.known.items() if i not in rows}
-    sizes = {i: _size(inputs[i].load, rows[i], guards) for i in sorted(rows)}
+    sizes = {i: source_size(inputs[i].load, rows[i], guards) for i in sorted(rows)}
     findings = list(check_sizes(list(sizes.values())))
     findings += map(removed_restriction, restrictions.removed, added)
     current = []
@@ -236,7 +236,7 @@ def _is_in_scope(key: RestrictionKey, scope: PlanScope) -> bool:
     return not scope.target_indexes.keys().isdisjoint(key.segments)
 
 
-def _size(load: Load, rows: int, guards: Mapping[str, Guards]) -> SourceSize:
+def source_size(load: Load, rows: int, guards: Mapping[str, Guards]) -> SourceSize:
     """Return the size of a source with this number of rows.
 
     The guards of a segment limit its loss as a source too.

@@ -162,6 +162,9 @@ _MERGED_KINDS: Mapping[str, _MergedKind] = {
     "no-rename": _MergedKind(
         summary="{places:,} segments have a new displayName, but CleverTap keeps the old names"
     ),
+    "removable-block": _MergedKind(
+        summary="{places:,} blocks have nothing left to do, and can be removed"
+    ),
     "delete-shell": _MergedKind(summary="{places:,} emptied segments stay in CleverTap"),
     "rows-read": _MergedKind(
         summary="{count:,} rows of {places:,} sources, no duplicates", max_separate=10

@@ -71,7 +71,11 @@ def made_object(plan: Plan) -> dict[str, Any]:
 
 
 def change_object(change: Change) -> dict[str, Any]:
-    """Return one change: address, action, reason, attributes before and after, member counts."""
+    """Return one change: address, action, reason, attributes before and after, member counts.
+
+    ``moved_from`` is null unless the segment is recorded at another address, ``imported`` unless a
+    block imports it with this number of members.
+    """
     return {
         "address": change.address,
         "action": str(change.action),
@@ -79,6 +83,8 @@ def change_object(change: Change) -> dict[str, Any]:
         "before": _attributes(change.before),
         "after": _attributes(change.after),
         "members": asdict(change.members),
+        "moved_from": change.moved_from,
+        "imported": None if change.imported is None else change.imported.count,
     }
 
 

@@ -272,6 +272,12 @@ def _change() -> Schema:
             "address": js.text(ADDRESS, pattern="^segment\\."),
             "action": js.choice("What the plan does with the segment.", *map(str, Action)),
             "reason": js.text("Why. Its wording may change."),
+            "moved_from": js.nullable(
+                js.text("The address at which the segment is recorded, if it is another one.")
+            ),
+            "imported": js.nullable(
+                js.count("The members that an import block lists; null for other segments.")
+            ),
             "before": js.nullable(js.reference("Attributes", "As recorded; null if it is not.")),
             "after": js.nullable(js.reference("Attributes", "As declared; null if it is not.")),
             "members": js.reference("MemberCounts"),

@@ -142,13 +142,16 @@ def segment_object(address: str, record: SegmentRecord) -> dict[str, Any]:
     }
 
 
-def render_import(address: str, *, key: str, members: int, duplicates: int) -> str:
-    """Return what an import recorded."""
+def render_import(
+    address: str, *, key: str, members: int, duplicates: int, dry_run: bool = False
+) -> str:
+    """Return what an import recorded, or would record."""
     note = f" ({format_count(duplicates, 'duplicate row')})" if duplicates else ""
+    word, end = ("Would adopt", "written") if dry_run else ("Adopted", "sent")
     return (
-        f"Adopted {escaped(address)} as {escaped(key)} with {format_count(members, 'member')}"
-        f"{note}; nothing was sent.\n"
-        + ("" if members else "It has no recorded members: the next plan adds all declared ones.\n")
+        f"{word} {escaped(address)} as {escaped(key)} with {format_count(members, 'member')}"
+        f"{note}; nothing was {end}.\n"
+        + ("" if members else "Without recorded members, the next plan adds all declared ones.\n")
     )
 
 

@@ -119,6 +119,39 @@ def record_approval(state: State, plan: Plan, *, now: float) -> Mapping[str, flo
     return {digest: at for digest, at in sorted(used.items()) if now - at <= APPROVAL_SECONDS}
 
 
+def record_imports(state: State, plan: Plan, members: Mapping[int, MemberSet]) -> State:
+    """Return the state with the segments that a plan imports, the same if all are recorded.
+
+    ``members`` are by target index. The plan can then be applied, or continued, from this state.
+    """
+    segments = dict(state.segments)
+    known = {record.key for record in segments.values()}
+    adopted: set[str] = set()
+    for change in plan.changes:
+        if change.imported is None or change.target is None or change.after is None:
+            continue
+        target = plan.targets[change.target]
+        if target.key not in known:
+            adopted.add(target.key)
+            record = SegmentRecord(
+                customer_segment_id=target.customer_segment_id,
+                ct_segment_id=target.ct_segment_id,
+                declared_name=change.after.display_name,
+                remote_name=change.after.display_name,
+                members=members.get(change.target, MemberSet()),
+            )
+            segments[change.address] = _with_attributes(record, change.after)
+    if not adopted:
+        return state
+    return state.next(
+        segments=dict(sorted(segments.items())),
+        tombstones=tuple(t for t in state.tombstones if t.record.key not in adopted),
+        account=state.account or plan.account,
+        host=state.host or plan.host,
+        unfinished=plan.digest,
+    )
+
+
 def record_source_facts(state: State, plan: Plan) -> State:
     """Return the state with the facts about sources that an empty ``plan`` found.
 

@@ -198,7 +198,12 @@ def _load_saved_plan(
     locked.backend.record_plan(saved.digest)
     if (saved.lineage, saved.serial) == (state.lineage, state.serial):
         prove_record(saved, state)
-        return PlanBundle(plan=saved, delta=saved_plan.delta, batches=saved_plan.batches)
+        return PlanBundle(
+            plan=saved,
+            delta=saved_plan.delta,
+            batches=saved_plan.batches,
+            imported=saved_plan.imported,
+        )
     return remaining_plan(
         saved,
         state,

@@ -18,6 +18,7 @@ from segctl.engine.protocols import MemberComparer
 from segctl.manifests.desired import DesiredSegment, FileSource
 from segctl.manifests.file_formats import infer_format
 from segctl.manifests.object_urls import is_url, parse_object_url
+from segctl.plan.blocks import imported_record
 from segctl.planning.unchanged import (
     changed_file_error,
     file_fingerprint,
@@ -25,12 +26,14 @@ from segctl.planning.unchanged import (
     source_counts,
 )
 from segctl.session.context import Context
+from segctl.session.engine_session import EngineSession, engine_session
 from segctl.session.loaded_state import write_head
 from segctl.session.locked_state import LockedState, locked_state
 from segctl.sources.files import scan
 from segctl.sources.object_store import ObjectFetcher
 from segctl.sources.path_policy import PathPolicy
 from segctl.state.model import MemberSet, SegmentRecord, State
+from segctl.workflows.state import read_state
 from segctl.workflows.validate import load_desired
 
 
@@ -63,13 +66,15 @@ def import_segment(
     members: MembersFile | None,
     ct_segment_id: int | None = None,
     variables: Mapping[str, str],
+    dry_run: bool = False,
     lock_timeout: float = 0.0,
     observe: Observer = ignore_event,
 ) -> ImportResult:
     """Record a declared segment as existing, with the members in a file.
 
     With ``ct_segment_id`` requests name the segment by CleverTap's id, otherwise by its
-    ``customerSegmentId``. Raises ``InvalidInput`` for problems in the file, ``WrongUsage`` if
+    ``customerSegmentId``. A dry run checks and reads the same, takes no lock and writes nothing.
+    Raises ``InvalidInput`` for problems in the file, ``WrongUsage`` if
     the segment is not declared, ``OperationError`` if it is already recorded.
     """
     desired = load_desired(context, variables)
@@ -79,36 +84,36 @@ def import_segment(
             f"{address} is not declared in the workspace",
             hint="Write its manifest first; `segctl import` then records what exists.",
         )
+    record = imported_record(segment, ct_segment_id=ct_segment_id)
+    if dry_run:
+        _check_not_recorded(read_state(context), segment, record.key)
+        with engine_session(context.limits) as session:
+            return _result(segment, record, _read(session, members))
     with locked_state(context, timeout=lock_timeout, observe=observe) as locked:
         state = locked.loaded.state
-        key = segment.customer_segment_id if ct_segment_id is None else f"ct:{ct_segment_id}"
-        _check_not_recorded(state, segment, key)
-        read = (
-            _read_members(locked.session.open_engine(), members, locked.session.scratch)
-            if members
-            else None
-        )
-        record = SegmentRecord(
-            customer_segment_id=segment.customer_segment_id if ct_segment_id is None else None,
-            ct_segment_id=ct_segment_id,
-            declared_name=segment.display_name,
-            remote_name=segment.display_name,
-            managed=segment.managed,
-            labels=dict(segment.labels),
-            guards=segment.guards,
-            lifecycle=segment.lifecycle,
-            members=_store_members(locked, read.folded if read else None),
-        )
+        _check_not_recorded(state, segment, record.key)
+        read = _read(locked.session, members)
+        record = replace(record, members=_store_members(locked, read.folded if read else None))
         sources = dict(state.sources)
         if read and read.source:
             record = replace(record, basis=single_source_basis(read.source, record.members.digest))
             sources[read.source] = source_counts(read.stats)
         state = replace(state, sources=sources)
         write_head(locked.backend, locked.loaded, _add_segment(state, address, record))
+    return _result(segment, record, read)
+
+
+def _read(session: EngineSession, members: MembersFile | None) -> "_ReadMembers | None":
+    return _read_members(session.open_engine(), members, session.scratch) if members else None
+
+
+def _result(
+    segment: DesiredSegment, record: SegmentRecord, read: "_ReadMembers | None"
+) -> ImportResult:
     return ImportResult(
-        address=address,
+        address=segment.address,
         key=record.key,
-        members=record.members.digest.count,
+        members=read.folded.digest.count if read else 0,
         duplicates=read.stats.duplicates if read else 0,
     )
 

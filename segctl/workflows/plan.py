@@ -112,6 +112,7 @@ def _save(
         plan=bundle.plan,
         delta=bundle.delta,
         batches=bundle.batches,
+        imported=bundle.imported,
         disk=context.disk,
         sealer=state.sealer,
     )

@@ -28,53 +28,79 @@ def move_segment(
     source: str,
     destination: str,
     *,
+    dry_run: bool = False,
     lock_timeout: float = 0.0,
     observe: Observer = ignore_event,
 ) -> None:
-    """Move a recorded segment to another address. Raises ``WrongUsage``."""
+    """Move a recorded segment to another address. Raises ``WrongUsage``.
+
+    A dry run checks the same, takes no lock and writes nothing.
+    """
     for address in (source, destination):
         if not is_address(address):
             raise WrongUsage(f"{address} is not an address", hint="An address reads segment.NAME.")
+    if dry_run:
+        _moved(read_state(context), source, destination)
+        return
     with locked_state(context, timeout=lock_timeout, observe=observe) as locked:
-        segments = dict(locked.loaded.state.segments)
-        if source not in segments:
-            raise _unknown_segment(source)
-        if destination in segments:
-            raise WrongUsage(f"{destination} is already recorded")
-        segments[destination] = segments.pop(source)
-        restrictions = move_restrictions(locked.loaded.state.restrictions, {source: destination})
-        state = locked.loaded.state.next(
-            segments=dict(sorted(segments.items())), restrictions=restrictions, unfinished=None
-        )
+        state = _moved(locked.loaded.state, source, destination)
         write_head(locked.backend, locked.loaded, state)
+
+
+def _moved(state: State, source: str, destination: str) -> State:
+    """Return the state with a record at another address. Raises ``WrongUsage``."""
+    segments = dict(state.segments)
+    if source not in segments:
+        raise _unknown_segment(source)
+    if destination in segments:
+        raise WrongUsage(f"{destination} is already recorded")
+    segments[destination] = segments.pop(source)
+    restrictions = move_restrictions(state.restrictions, {source: destination})
+    return state.next(
+        segments=dict(sorted(segments.items())), restrictions=restrictions, unfinished=None
+    )
 
 
 def forget_segments(
     context: Context,
     globs: tuple[str, ...],
     *,
+    dry_run: bool = False,
     lock_timeout: float = 0.0,
     observe: Observer = ignore_event,
 ) -> tuple[str, ...]:
     """Forget recorded segments and tombstones. Return their addresses.
 
     The segments and their members stay in CleverTap. A manifest that still declares one will
-    try to create it. Raises ``WrongUsage`` if a pattern matches nothing.
+    try to create it. A dry run checks the same, takes no lock and writes nothing. Raises
+    ``WrongUsage`` if a pattern matches nothing.
     """
+    if dry_run:
+        state = read_state(context)
+        return _addresses_gone(state, _without(state, globs))
     with locked_state(context, timeout=lock_timeout, observe=observe) as locked:
         state = locked.loaded.state
-        known = [*state.segments, *(tombstone.address for tombstone in state.tombstones)]
-        for glob in globs:
-            if not any(is_targeted(address, [glob]) for address in known):
-                raise _unknown_segment(glob)
-        kept = {a: r for a, r in state.segments.items() if not is_targeted(a, globs)}
-        tombstones = tuple(t for t in state.tombstones if not is_targeted(t.address, globs))
-        write_head(
-            locked.backend,
-            locked.loaded,
-            state.next(segments=kept, tombstones=tombstones, unfinished=None),
-        )
-        return tuple(sorted({address for address in known if is_targeted(address, globs)}))
+        after = _without(state, globs)
+        write_head(locked.backend, locked.loaded, after)
+        return _addresses_gone(state, after)
+
+
+def _without(state: State, globs: tuple[str, ...]) -> State:
+    """Return the state without the records that patterns match. Raises ``WrongUsage``."""
+    known = [address for address, _ in state.records()]
+    for glob in globs:
+        if not any(is_targeted(address, [glob]) for address in known):
+            raise _unknown_segment(glob)
+    return state.next(
+        segments={a: r for a, r in state.segments.items() if not is_targeted(a, globs)},
+        tombstones=tuple(t for t in state.tombstones if not is_targeted(t.address, globs)),
+        unfinished=None,
+    )
+
+
+def _addresses_gone(before: State, after: State) -> tuple[str, ...]:
+    kept = {address for address, _ in after.records()}
+    return tuple(sorted({address for address, _ in before.records()} - kept))
 
 
 def _unknown_segment(address: str) -> WrongUsage:

@@ -12,7 +12,8 @@ from segctl.backends.journal import Journal
 from segctl.core.errors import OperationError, StateDamaged
 from segctl.core.events import Observer, ignore_event
 from segctl.session.context import Context
-from segctl.session.engine_session import EngineSession
+from segctl.session.engine_session import EngineSession, engine_session
+from segctl.session.load import load_state
 from segctl.session.loaded_state import record_latest, recorded_members
 from segctl.session.locked_state import exclusive_lock
 from segctl.session.recovery import recover_state
@@ -39,10 +40,13 @@ def push_state(
     data: bytes,
     *,
     force: bool = False,
+    dry_run: bool = False,
     lock_timeout: float = 0.0,
     observe: Observer = ignore_event,
 ) -> State:
     """Replace the head, with a serial above both. Return the new state.
+
+    A dry run checks the same, takes no lock and writes nothing.
 
     A damaged current head is kept next to the history. Refuses another lineage or an older
     head unless ``force``, and always a head whose files are missing or that an interrupted
@@ -53,22 +57,17 @@ def push_state(
     known = context.open_state().known_lineage()
     if known and pushed.lineage != known and not force:
         raise _other_lineage(f"segctl.lock.yaml names {known}, and it has {pushed.lineage}")
+    if dry_run:
+        with engine_session(context.limits) as session:
+            backend = context.open_state().backend
+            current = _peek_current(context, backend, session)
+            return _checked_head(pushed, current, backend, force=force)
     with exclusive_lock(context, timeout=lock_timeout, observe=observe, any_state=True) as (
         backend,
         session,
     ):
         current = _read_current(context, backend, session, observe)
-        if not force:
-            _check_follows(pushed, current)
-        for _, record in pushed.records():
-            recorded_members(record, backend.file_path)
-        if missing := pushed.file_names() - backend.file_sizes().keys():
-            raise StateDamaged(
-                f"{len(missing):,} member files of the pushed state are missing, such as "
-                f"{min(missing)}",
-                hint="Restore them first. This machine's cache may have copies.",
-            )
-        state = _next_head(pushed, current, backend.journals.open())
+        state = _checked_head(pushed, current, backend, force=force)
         backend.replace_head(
             state_codec.encode(state), expected=current.version, damaged=current.state is None
         )
@@ -120,6 +119,33 @@ def _read_current(
     return _CurrentState(
         state=state, lineage=state.lineage or None, serial=state.serial, version=loaded.version
     )
+
+
+def _peek_current(context: Context, backend: Backend, session: EngineSession) -> _CurrentState:
+    """Return the current head as ``_read_current`` does, without writing anything."""
+    try:
+        loaded = load_state(backend, session.open_engine, now=context.clock.now())
+    except StateDamaged:
+        return _describe_unreadable(backend)
+    state = loaded.state
+    return _CurrentState(
+        state=state, lineage=state.lineage or None, serial=state.serial, version=loaded.version
+    )
+
+
+def _checked_head(pushed: State, current: _CurrentState, backend: Backend, *, force: bool) -> State:
+    """Return the head to write. Raises unless it may replace the current one."""
+    if not force:
+        _check_follows(pushed, current)
+    for _, record in pushed.records():
+        recorded_members(record, backend.file_path)
+    if missing := pushed.file_names() - backend.file_sizes().keys():
+        raise StateDamaged(
+            f"{len(missing):,} member files of the pushed state are missing, such as "
+            f"{min(missing)}",
+            hint="Restore them first. This machine's cache may have copies.",
+        )
+    return _next_head(pushed, current, backend.journals.open())
 
 
 def _describe_unreadable(backend: Backend) -> _CurrentState:

@@ -28,6 +28,7 @@ def rewrite(
     document: Callable[[Document], None] = lambda _: None,
     delta: str = "",
     batches: str = "",
+    imported: str = "",
 ) -> None:
     """Change parts of a plan file. The SQL reads the old rows from ``t``; hashes are right."""
     with zipfile.ZipFile(plan) as archive:
@@ -35,7 +36,8 @@ def rewrite(
     content = json.loads(parts["plan.json"])
     document(content["plan"])
     parts["plan.json"] = json.dumps(content).encode()
-    for name, sql in (("delta.parquet", delta), ("batches.parquet", batches)):
+    changed = {"delta.parquet": delta, "batches.parquet": batches, "imported-0.parquet": imported}
+    for name, sql in changed.items():
         if sql:
             file = plan.with_name(name)
             file.write_bytes(parts[name])
@@ -272,4 +274,53 @@ def test_a_freeze_cannot_be_taken_out_of_a_plan(
     assert "the finding change-freeze is missing" in done.err
     forge(plan, lambda p: p.pop("freezes"))
     assert segctl("apply", "a.segplan").code == 1
+
+
+IMPORT = """
+---
+apiVersion: segctl/v1
+kind: Refactoring
+spec:
+  import:
+    - address: segment.council
+      members: [{guids: [abcde12345, old]}]
+"""
+IMPORT_FORGERIES: dict[str, dict[str, Any]] = {
+    "other members": {"imported": "SELECT kind, value || 'x' AS value FROM t"},
+    "members doubled": {"imported": "FROM t UNION ALL FROM t"},
+    "other columns": {"imported": "SELECT value FROM t"},
+    "members dropped": {"imported": "FROM t LIMIT 0"},
+    "none imported": {"document": first_change(lambda c: c.update(imported=None))},
+    "other count": {"document": first_change(lambda c: c["members"].update(before=7, after=6))},
+    "created": {"document": first_change(lambda c: c.update(action="create"))},
+    "moved": {"document": first_change(lambda c: c.update(moved_from="segment.other"))},
+    "moved from itself": {"document": first_change(lambda c: c.update(moved_from=c["address"]))},
+    "not recorded": {"delta": "SELECT * REPLACE (false AS recorded) FROM t"},
+}
+
+
+@pytest.fixture
+def importing(workspace: Path, segctl: Segctl, emulator: RunningEmulator) -> Path:
+    assert emulator.url
+    manifest = workspace / "gold.yaml"
+    manifest.write_text(manifest.read_text(encoding="utf-8") + IMPORT, encoding="utf-8")
+    assert segctl("plan", "--target", "council", "--out", "a.segplan").code == 0
+    return workspace / "a.segplan"
+
+
+def test_a_plan_with_an_import_proves(importing: Path, segctl: Segctl) -> None:
+    rewrite(importing, imported="FROM t", document=lambda _: None)
+    shown = segctl("show", "a.segplan")
+    assert shown.code == 0
+    assert "2 → 1 member, −1" in shown.out
+    assert "imported by gold.yaml:23:7" in shown.out
+
+
+@pytest.mark.parametrize("forgery", IMPORT_FORGERIES.values(), ids=IMPORT_FORGERIES)
+def test_a_forged_import_is_refused(
+    forgery: dict[str, Any], importing: Path, workspace: Path, segctl: Segctl
+) -> None:
+    rewrite(importing, **forgery)
+    shown, applied = segctl("show", "a.segplan"), segctl("apply", "a.segplan")
+    assert (shown.code, shown.out, applied.code) == (1, "", 1)
     assert not (workspace / "segctl.state.json").exists()

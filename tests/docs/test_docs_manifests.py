@@ -14,12 +14,19 @@ from pydantic import BaseModel
 from segctl.cli.main import execute
 from segctl.core.holdout import Holdout
 from segctl.core.identity import PLACEHOLDERS, Kind
-from segctl.manifests import documents, guard_models, rule_models, source_models
+from segctl.manifests import (
+    block_models,
+    documents,
+    guard_models,
+    rule_models,
+    source_models,
+)
 
 PAGE = Path(__file__).parents[2] / "docs" / "manifests.md"
 
 DATA = {
     "members/gold.csv": "email\nann@example.com\n",
+    "exports/council.csv": "identity\nbarbara@example.com\n",
     "members/opt-outs.txt": "bob@example.com\n",
     "members/complaints.txt": "carl@example.com\n",
     "members/events/day=2026-01-31/part-0.jsonl": '{"identity": "ann@example.com"}\n',
@@ -55,6 +62,10 @@ TABLES: dict[str, type[BaseModel]] = {
     "spec of a Membership": documents.MembershipSpec,
     "spec of a SegmentTable": documents.SegmentTableSpec,
     "a segment of a SegmentTable": documents.TableSegment,
+    "spec of a Refactoring": block_models.RefactoringSpec,
+    "import": block_models.ImportBlock,
+    "moved": block_models.MovedBlock,
+    "removed": block_models.RemovedBlock,
     "Hold-outs": rule_models.HoldoutSettings,
     "Guards": guard_models.GuardSettings,
     "Lifecycle": documents.LifecycleSettings,
@@ -110,7 +121,7 @@ def test_every_example_validates_and_plans(
     bq.chmod(0o755)
     monkeypatch.setenv("PATH", f"{bq.parent}:{os.environ['PATH']}")
     assert execute(["plan", "-C", str(tmp_path)]) == 0, capsys.readouterr().err
-    assert "Plan: 12 to add, 0 to change, 0 to destroy.\n" in capsys.readouterr().out
+    assert "Plan: 11 to add, 0 to change, 0 to destroy, 1 to adopt.\n" in capsys.readouterr().out
     other = tmp_path / "other"
     other.mkdir()
     (other / "segctl.yaml").write_text(environments, encoding="utf-8")

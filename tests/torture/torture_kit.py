@@ -205,17 +205,18 @@ def records(state: State) -> list[Any]:
     return [*state.segments.values(), *(tombstone.record for tombstone in state.tombstones)]
 
 
-def check_interrupted(place: Place) -> dict[str, Seen]:
+def check_interrupted(place: Place, *, foreign: frozenset[str] = frozenset()) -> dict[str, Seen]:
     """Check a state after a crash: it claims nothing that did not happen and lost nothing.
 
-    Each pair that is not uncertain is in the state exactly if it is in the service.
+    Each pair that is not uncertain is in the state exactly if it is in the service. The state
+    may not know the ``foreign`` segments yet.
     """
     memory = place.service.remembered()
     before = snapshot(place.root)
     told = place.seen()
     assert snapshot(place.root) == before
     check_kept_heads(place)
-    assert memory.names.keys() <= told.keys()
+    assert memory.names.keys() - foreign <= told.keys()
     assert {key for key, seen in told.items() if seen.created} <= memory.names.keys()
     for key, seen in told.items():
         wrong = (seen.members ^ memory.members.get(key, set())) - seen.uncertain

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from segctl.core.errors import StalePlan
+from segctl.workflows.state import forget_segments
 from tests.torture.torture_kit import (
     Place,
     Victims,
@@ -28,7 +29,8 @@ TURNED: Wanted = {"gold": users(0, 180), "silver": users(150, 260)}
 class Scenario:
     """One run to kill. ``wanted`` is what the service holds after another run finishes it.
 
-    ``order`` is what the killed run is told, ``finish`` the run after it.
+    ``order`` is what the killed run is told, ``finish`` the run after it. The state need not know
+    the ``foreign`` segments before the run.
     """
 
     name: str
@@ -37,6 +39,7 @@ class Scenario:
     order: Callable[[Place], dict[str, Any]] = lambda _: {}
     finish: Callable[[Place], object] = lambda place: place.apply()
     choose: Choose = good
+    foreign: frozenset[str] = frozenset()
 
 
 def begun(place: Place) -> None:
@@ -86,6 +89,33 @@ def apply_saved(place: Place) -> None:
 def saved(place: Place) -> Path:
     """Return the path of the saved plan."""
     return place.folder / "saved.plan"
+
+
+def refactored(place: Place) -> None:
+    """Declare one segment that moves, one that is imported, and one that is removed."""
+    declare(place.root, {**FIRST, "bronze": users(20, 60)})
+    place.apply()
+    forget_segments(place.context(), ("silver",))
+    known = "".join(f"{user}\n" for user in FIRST["silver"])
+    declare(place.root, {"vip": SECOND["gold"], "silver": SECOND["silver"]}, ids={"vip": "gold"})
+    (place.root / "members/today.csv").write_text(f"identity\n{known}", encoding="utf-8")
+    (place.root / "refactoring.yaml").write_text(REFACTORING, encoding="utf-8")
+
+
+def planned_refactoring(place: Place) -> None:
+    """Save a plan with blocks."""
+    refactored(place)
+    place.plan(out=saved(place))
+
+
+REFACTORING = """\
+apiVersion: segctl/v1
+kind: Refactoring
+spec:
+  import: [{address: segment.silver, members: [{file: {path: members/today.csv}}]}]
+  moved: [{from: segment.gold, to: segment.vip}]
+  removed: [{address: segment.bronze, onRemove: empty}]
+"""
 
 
 def relabelled(place: Place) -> None:
@@ -147,6 +177,17 @@ SCENARIOS = (
         finish=apply_saved,
     ),
     Scenario(
+        name="blocks", wanted=SECOND, prepare=alone(refactored), foreign=frozenset({"silver"})
+    ),
+    Scenario(
+        name="saved plan with blocks",
+        wanted=SECOND,
+        prepare=alone(planned_refactoring),
+        order=lambda place: {"file": str(saved(place))},
+        finish=apply_saved,
+        foreign=frozenset({"silver"}),
+    ),
+    Scenario(
         name="saved plan of the state alone",
         wanted=FIRST,
         prepare=alone(planned_label),
@@ -169,7 +210,7 @@ SCENARIOS = (
 
 def check_finished_by_the_next(place: Place, scenario: Scenario) -> None:
     """Check what a killed run left, let the next run finish, and check the result."""
-    told = check_interrupted(place)
+    told = check_interrupted(place, foreign=scenario.foreign)
     earlier = place.service.remembered().effects
     place.service.choose = good
     scenario.finish(place)
