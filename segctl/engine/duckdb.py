@@ -18,7 +18,16 @@ from segctl.core.identity import Kind, SetDigest
 from segctl.core.normalize import Normalization
 from segctl.core.outcomes import Ledger
 from segctl.core.rejects import Rejects
-from segctl.engine import batches, delta, duckdb_errors, fold, member_queries, shapes, sql
+from segctl.engine import (
+    batches,
+    delta,
+    duckdb_errors,
+    fold,
+    member_queries,
+    member_sets,
+    shapes,
+    sql,
+)
 from segctl.engine.compare import Load, compare
 from segctl.engine.compare_plans import compare_changes
 from segctl.engine.flows import count_flows
@@ -32,10 +41,12 @@ from segctl.engine.model import (
     Diff,
     EarlierList,
     FoldedTarget,
+    FoundUser,
     InlineRows,
     LoadStats,
     LoadTargets,
     MatchedRejects,
+    MemberList,
     PackedEntry,
     PackingSummary,
     QuarantinedPair,
@@ -45,9 +56,14 @@ from segctl.engine.model import (
     SavedPlanFiles,
     SentApply,
     SourceError,
+    TargetMembers,
 )
 from segctl.engine.read import DATABASE_OPTIONS, RowReader
-from segctl.engine.resource_errors import is_resource_error, translate_resource_errors
+from segctl.engine.resource_errors import (
+    is_resource_error,
+    to_operation_error,
+    translate_resource_errors,
+)
 from segctl.engine.saved_plan import prove_files
 from segctl.engine.set_operations import SetOperations
 from segctl.manifests.desired import Role
@@ -89,6 +105,7 @@ class DuckEngine:
         self._loads: list[Load] = []
         self._recorded: dict[int, RecordedFiles] = {}
         self._wanted: set[int] = set()
+        self._is_about_one_user = False
 
     def close(self) -> None:
         """Close the database."""
@@ -128,6 +145,8 @@ class DuckEngine:
         """Load a source for its targets and return the number of the load."""
         number = next(self._numbers)
         select = self._reader.prepare(rows, number, patterns)
+        if self._is_about_one_user and not isinstance(rows, InlineRows | TargetMembers):
+            select = member_sets.only_asked(select, normalize)
         try:
             load = Load(
                 number=number,
@@ -378,6 +397,85 @@ class DuckEngine:
         from segctl.engine import match_rejects  # noqa: PLC0415 - as above
 
         return match_rejects.iter_quarantined(self._db, recorded)
+
+    # MemberLister
+
+    def ask_for(self, value: str) -> None:
+        """Read only the rows of one user."""
+        member_sets.ask_for(self._db, value)
+        self._is_about_one_user = True
+
+    @translate_resource_errors
+    def open_sets(self, desired: Sequence[int]) -> Mapping[int, LoadStats]:
+        """Compute the members of the ``desired`` targets; see ``MemberLister.open_sets``."""
+        operations = self._set_operations
+        for target_index in desired:
+            operations.retain_members(target_index)
+        try:
+            self._reader.insert_inline_rows()
+            fold.view_recorded(self._db, self._recorded)
+            fold.check_counts(self._db, self._recorded)
+            operations.materialize(self._loads, set(desired))
+            member_sets.view_sets(self._db)
+        except duckdb.Error as error:
+            raise self._find_cause(error) from error
+        return {
+            load.number: add_first_rows(
+                self._db, load, operations.stats[load.number], self._reader.select_in_order
+            )
+            for load in [*self._loads, *operations.loads]
+        }
+
+    @translate_resource_errors
+    def count_sets(self, target_indexes: Sequence[int]) -> Mapping[int, int]:
+        """Return the number of members of each of these targets."""
+        return member_sets.count_sets(self._db, target_indexes)
+
+    @translate_resource_errors
+    def count_shared(
+        self, lefts: Collection[int], rights: Collection[int]
+    ) -> Mapping[tuple[int, int], int]:
+        """Return how many users a left and a right target share, by pair, if they share any."""
+        return member_sets.count_shared(self._db, lefts, rights)
+
+    @translate_resource_errors
+    def count_shared_in_pairs(
+        self, pairs: Sequence[tuple[int, int]]
+    ) -> Mapping[tuple[int, int], int]:
+        """Return how many users the two targets of each pair share."""
+        return member_sets.count_shared_in_pairs(self._db, pairs)
+
+    @translate_resource_errors
+    def has_guids(self, target_index: int) -> bool:
+        """Return whether a target has a member that is a guid."""
+        return member_sets.has_guids(self._db, target_index)
+
+    def iter_lines(self, target_index: int, wanted: MemberList) -> Iterator[bytes]:
+        """Yield the members of a target in order, as UTF-8 text in pieces of any length."""
+        try:
+            yield from member_sets.iter_lines(self._db, target_index, wanted, self._recorded)
+        except duckdb.Error as error:
+            translated = to_operation_error(
+                error, memory_limit=self.memory_limit, spill_folder=self.spill_folder
+            )
+            raise translated or duckdb_errors.unreadable_member_file() from error
+
+    @translate_resource_errors
+    def find_asked(self) -> tuple[FoundUser, ...]:
+        """Return where the user of ``ask_for`` is, by target."""
+        return member_sets.find_asked(self._db)
+
+    @translate_resource_errors
+    def find_asked_in_loads(self) -> Mapping[int, tuple[str | None, ...]]:
+        """Return the loads that have that user, by number, with the segment values of the rows."""
+        operations = self._set_operations
+        return member_sets.find_asked_in_loads(
+            self._db,
+            [
+                *((load, ()) for load in self._loads),
+                *((load, operations.forms_of(load)) for load in operations.loads),
+            ],
+        )
 
     # StateAuditor
 
