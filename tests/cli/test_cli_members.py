@@ -1,7 +1,6 @@
 """``segctl members``: who is in a segment, how many, and where one user is."""
 
 import json
-import os
 import subprocess
 from pathlib import Path
 
@@ -294,7 +293,8 @@ def test_a_closed_pipe_ends_a_list_cleanly(workspace: Path) -> None:
     (workspace / "silver.txt").write_text("".join(f"user{n}\n" for n in range(1, 200_000)))
     command = [*ENTRY, "members", "silver", "-C", str(workspace)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        assert process.stdout and process.stderr
+        assert process.stdout
+        assert process.stderr
         assert process.stdout.readline()
         process.stdout.close()
         errors = process.stderr.read().decode()
@@ -335,6 +335,6 @@ def test_desired_members_need_no_state(segctl: Segctl, workspace: Path) -> None:
 
 
 def test_nothing_is_written(segctl: Segctl, workspace: Path) -> None:
-    before = sorted(os.listdir(workspace))
+    before = sorted(workspace.iterdir())
     segctl("members", "silver")
-    assert sorted(os.listdir(workspace)) == before
+    assert sorted(workspace.iterdir()) == before
