@@ -17,15 +17,9 @@ from segctl.render.phrases import Identities, format_count
 from segctl.render.report import unfinished_line
 from segctl.render.style import escaped
 from segctl.render.text import finding_lines
-from segctl.workflows.members import (
-    Choice,
-    OpenMembers,
-    check_pairs,
-    find_user,
-    is_glob,
-    matching,
-    open_members,
-)
+from segctl.workflows.member_selection import Choice, is_glob
+from segctl.workflows.members import OpenMembers, check_pairs, matching, open_members
+from segctl.workflows.user_segments import find_user
 
 _EACH_OTHER = "\0each other"
 """The value of ``--overlap`` without one. No argument of a program can contain a NUL."""

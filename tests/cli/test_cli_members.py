@@ -338,3 +338,25 @@ def test_nothing_is_written(segctl: Segctl, workspace: Path) -> None:
     before = sorted(workspace.iterdir())
     segctl("members", "silver")
     assert sorted(workspace.iterdir()) == before
+
+
+@pytest.mark.usefixtures("applied")
+def test_a_segment_whose_manifest_was_renamed_keeps_its_recorded_members(
+    segctl: Segctl, workspace: Path
+) -> None:
+    file = workspace / "gold.yaml"
+    renamed = file.read_text(encoding="utf-8").replace("name: gold", "name: golden")
+    file.write_text(renamed, encoding="utf-8")
+    tiers = workspace / "tiers.yaml"
+    tiers.write_text(tiers.read_text(encoding="utf-8").replace(": gold", ": golden"))
+    done = segctl("members", "golden", "--count")
+    assert (done.out, done.err) == ("2\n", "")
+
+
+@pytest.mark.usefixtures("applied")
+def test_members_of_a_segment_without_a_manifest_are_still_recorded(
+    segctl: Segctl, workspace: Path
+) -> None:
+    (workspace / "tiers.yaml").unlink()
+    assert segctl("members", "silver", "--count").out == f"{len(SILVER)}\n"
+    assert segctl("members", "silver", "--desired").code == 64
