@@ -17,9 +17,10 @@ from segctl.workflows.graph import build_graph, group_segments
     default="mermaid",
     help="How to print the graph.",
 )
+@click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
 @options.targets
 @common
-def command(screen: Screen, *, view: str, targets: tuple[str, ...]) -> None:
+def command(screen: Screen, *, view: str, as_json: bool, targets: tuple[str, ...]) -> None:
     """Draw which sources fill which segments.
 
     Prints segments, sources and rules, and what each source does. Needs no state and
@@ -27,7 +28,7 @@ def command(screen: Screen, *, view: str, targets: tuple[str, ...]) -> None:
     are one node; JSON always has each.
     """
     graph = build_graph(screen.context(), variables=screen.variables, targets=targets)
-    if view == "json":
+    if as_json or view == "json":
         screen.out(graph_view.render_json(graph))
         return
     grouped = group_segments(graph)
