@@ -30,6 +30,8 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "apply": ("apply", "Change CleverTap's segments to what is declared."),
     "destroy": ("destroy", "Remove all members of the managed segments."),
     "show": ("show", "Show a saved plan, or the state."),
+    "members": ("members", "List, count and compare the members of segments."),
+    "graph": ("graph", "Draw which sources fill which segments."),
     "rejects": ("rejects", "Load, list or retry what CleverTap refused."),
     "import": ("import_segment", "Adopt a segment that exists in CleverTap. Sends nothing."),
     "state": ("state", "Read, edit and check the state."),

@@ -57,6 +57,12 @@ class Screen:
         self.has_output = True
         _write(sys.stdout, text)
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether standard output no longer takes anything, as after ``| head``."""
+        outlet = getattr(getattr(sys.stdout, "buffer", None), "raw", None)
+        return getattr(outlet, "error", None) is not None
+
     def err(self, text: str) -> None:
         """Write a message to standard error."""
         _write(sys.stderr, text)

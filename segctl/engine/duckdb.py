@@ -18,9 +18,19 @@ from segctl.core.identity import Kind, SetDigest
 from segctl.core.normalize import Normalization
 from segctl.core.outcomes import Ledger
 from segctl.core.rejects import Rejects
-from segctl.engine import batches, delta, duckdb_errors, fold, member_queries, shapes, sql
+from segctl.engine import (
+    batches,
+    delta,
+    duckdb_errors,
+    fold,
+    member_queries,
+    member_sets,
+    shapes,
+    sql,
+)
 from segctl.engine.compare import Load, compare
 from segctl.engine.compare_plans import compare_changes
+from segctl.engine.duckdb_members import DuckMemberLister
 from segctl.engine.flows import count_flows
 from segctl.engine.load_stats import add_first_rows, stats_from_comparison
 from segctl.engine.match_restrictions import count_added
@@ -45,9 +55,13 @@ from segctl.engine.model import (
     SavedPlanFiles,
     SentApply,
     SourceError,
+    TargetMembers,
 )
 from segctl.engine.read import DATABASE_OPTIONS, RowReader
-from segctl.engine.resource_errors import is_resource_error, translate_resource_errors
+from segctl.engine.resource_errors import (
+    is_resource_error,
+    translate_resource_errors,
+)
 from segctl.engine.saved_plan import prove_files
 from segctl.engine.set_operations import SetOperations
 from segctl.manifests.desired import Role
@@ -56,7 +70,7 @@ from segctl.plan.model import Users
 _FETCHED_ENTRIES = 256
 
 
-class DuckEngine:
+class DuckEngine(DuckMemberLister):
     """The ``Engine`` of ``protocols.py`` on DuckDB.
 
     ``memory`` is the limit in bytes. DuckDB spills to a folder in ``spill``, by default in
@@ -89,6 +103,7 @@ class DuckEngine:
         self._loads: list[Load] = []
         self._recorded: dict[int, RecordedFiles] = {}
         self._wanted: set[int] = set()
+        self._is_about_one_user = False
 
     def close(self) -> None:
         """Close the database."""
@@ -128,6 +143,8 @@ class DuckEngine:
         """Load a source for its targets and return the number of the load."""
         number = next(self._numbers)
         select = self._reader.prepare(rows, number, patterns)
+        if self._is_about_one_user and not isinstance(rows, InlineRows | TargetMembers):
+            select = member_sets.only_asked(select, normalize)
         try:
             load = Load(
                 number=number,

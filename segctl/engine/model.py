@@ -343,6 +343,34 @@ class Audit:
 
 
 @dataclass(frozen=True, kw_only=True)
+class MemberList:
+    """How to list the members of a set as lines.
+
+    ``with_kind`` adds a tab and the kind to each. ``sample`` is the number of members to choose,
+    the same ones every time; ``None`` lists all.
+    """
+
+    masked: bool = True
+    with_kind: bool = False
+    sample: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class FoundUser:
+    """What is known of one user in one target.
+
+    ``what`` is ``recorded``, ``desired``, why the user is not desired (``held_out``,
+    ``suppressed`` or ``invalid``), or the status of a pair (``uncertain`` or ``refused``) with the
+    ``action`` of its last request.
+    """
+
+    target_index: int
+    kind: Kind
+    what: str
+    action: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class SavedChanges:
     """The number of changes of one target in a saved delta.
 

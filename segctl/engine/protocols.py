@@ -22,8 +22,11 @@ from segctl.engine.model import (
     Diff,
     EarlierList,
     FoldedTarget,
+    FoundUser,
+    LoadStats,
     LoadTargets,
     MatchedRejects,
+    MemberList,
     PackedEntry,
     PackingSummary,
     QuarantinedPair,
@@ -224,6 +227,51 @@ class RejectMatcher(Protocol):
         """Yield the pairs in quarantine, ordered by target."""
 
 
+class MemberLister(Protocol):
+    """Answers questions about whole sets: the desired members of targets, the recorded of others.
+
+    Call ``load``, ``hold_out`` and ``set_recorded`` first, then ``open_sets``, then the questions.
+    A target with recorded members has no loads.
+    """
+
+    def ask_for(self, value: str) -> None:
+        """Read only the rows of one user; call it before ``load``."""
+
+    def open_sets(self, desired: Sequence[int]) -> Mapping[int, LoadStats]:
+        """Compute the members of the ``desired`` targets. Return the counts of rows by load.
+
+        Raises ``SourceError`` for a source and ``StateDamaged`` for a member file.
+        """
+
+    def count_sets(self, target_indexes: Sequence[int]) -> Mapping[int, int]:
+        """Return the number of members of each of these targets."""
+
+    def count_shared(
+        self, lefts: Collection[int], rights: Collection[int]
+    ) -> Mapping[tuple[int, int], int]:
+        """Return how many users a left and a right target share, by pair, if they share any.
+
+        If both sides are the same, the lower target index of a pair is first.
+        """
+
+    def count_shared_in_pairs(
+        self, pairs: Sequence[tuple[int, int]]
+    ) -> Mapping[tuple[int, int], int]:
+        """Return how many users the two targets of each pair share. A target is in one pair."""
+
+    def has_guids(self, target_index: int) -> bool:
+        """Return whether a target has a member that is a guid."""
+
+    def iter_lines(self, target_index: int, wanted: MemberList) -> Iterator[bytes]:
+        """Yield the members of a target in order, as UTF-8 text in pieces of any length."""
+
+    def find_asked(self) -> tuple[FoundUser, ...]:
+        """Return where the user of ``ask_for`` is, by target."""
+
+    def find_asked_in_loads(self) -> Mapping[int, tuple[str | None, ...]]:
+        """Return the loads that have that user, by number, with the segment values of the rows."""
+
+
 class StateAuditor(Protocol):
     """Checks recorded members against their files."""
 
@@ -244,6 +292,7 @@ class Engine(
     PlanProver,
     OutcomeFolder,
     RejectMatcher,
+    MemberLister,
     StateAuditor,
     Protocol,
 ):

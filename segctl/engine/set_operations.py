@@ -182,6 +182,10 @@ class SetOperations:
             else:
                 self._restrict(load, _EXCLUDE, targets=target_indexes)
 
+    def forms_of(self, load: Load) -> tuple[Normalization, ...]:
+        """Return the forms in which a load that takes members away is compared."""
+        return self._forms[self._form_of_load[load.number]]
+
     def hold_out(self, target_index: int, holdout: Holdout) -> None:
         """Leave a share of the users out of a target."""
         self._held_out.add(target_index)
@@ -264,7 +268,7 @@ class SetOperations:
         intersecting = {load.number for found in self._intersections.values() for load in found}
         restrictions = []
         for load in self.loads:
-            forms = self._forms[self._form_of_load[load.number]]
+            forms = self.forms_of(load)
             earlier = self._earlier[load.number]
             if load.number in intersecting:
                 self._match_intersection(load, loads)
@@ -335,7 +339,7 @@ class SetOperations:
             )
 
     def _join_intersection(self, load: Load, alias: str) -> str:
-        forms = self._forms[self._form_of_load[load.number]]
+        forms = self.forms_of(load)
         values = f"{normalized(f'{alias}.value', forms)} = {normalized('d.value', forms)}"
         return f"SEMI JOIN ({load.select}) AS {alias} ON {values} AND {alias}.kind = d.kind"
 

@@ -79,17 +79,7 @@ class ReadSelection:
         Such a read may have ended in the middle of the rows, or of a value.
         """
         read = [i for i in self.inputs if not self.to_read.isdisjoint(i.roles)]
-        # Copied rows are private to this run, and the engine removes the file.
-        checked = [i for i in read if not isinstance(i.rows, CopiedRows)]
-        contents = self._policy.digest_files(file for i in checked for file in row_files(i.rows))
-        problems = [
-            source_diagnostic(source_input.load, changed_file_error(file), self._policy)
-            for source_input in checked
-            for file in row_files(source_input.rows)
-            if contents.get(file) != self._contents.get(file)
-        ]
-        if problems:
-            raise InvalidInput(problems)
+        check_files_unchanged(read, self._contents, self._policy)
 
     def complete_stats(self, read: Mapping[int, LoadStats]) -> Mapping[int, LoadStats]:
         """Return the row counts of every source, by input index.
@@ -222,6 +212,23 @@ def source_counts(stats: LoadStats) -> SourceCounts:
         invalid={str(problem): rows for problem, rows in sorted(stats.invalid.items())},
         others=stats.undeclared_rows,
     )
+
+
+def check_files_unchanged(
+    read: Iterable[SourceInput], contents: FileDigests, policy: PathPolicy
+) -> None:
+    """Raise ``InvalidInput`` for the files of these sources that no longer have ``contents``."""
+    # Copied rows are private to this run, and the engine removes the file.
+    checked = [i for i in read if not isinstance(i.rows, CopiedRows)]
+    current = policy.digest_files(file for i in checked for file in row_files(i.rows))
+    problems = [
+        source_diagnostic(source_input.load, changed_file_error(file), policy)
+        for source_input in checked
+        for file in row_files(source_input.rows)
+        if current.get(file) != contents.get(file)
+    ]
+    if problems:
+        raise InvalidInput(problems)
 
 
 def changed_file_error(file: Path | None = None) -> SourceError:

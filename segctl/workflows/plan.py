@@ -160,7 +160,7 @@ def build_bundle(
 
     host = service_host(desired)
     days = desired.project.retry_after_days
-    _check_account(loaded.state, context.account, host)
+    check_account(loaded.state, context.account, host)
     return build_plan(
         desired,
         loaded.state,
@@ -189,7 +189,7 @@ def service_host(desired: DesiredState) -> str:
     return urlsplit(desired.project.base_url).netloc.lower()
 
 
-def _check_account(state: State, account: str | None, host: str) -> None:
+def check_account(state: State, account: str | None, host: str) -> None:
     """Raise ``WrongAccount`` if the state belongs to another account or host."""
     if state.account and account and state.account != account:
         raise WrongAccount(
