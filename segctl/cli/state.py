@@ -301,7 +301,7 @@ def collect(screen: Screen, *, dry_run: bool, as_json: bool, lock_timeout: float
         observe=screen.tell,
     )
     if as_json:
-        print_facts(screen, removed=not dry_run, **asdict(found))
+        print_facts(screen, dry_run=dry_run, **asdict(found))
         return
     screen.out(state_view.render_garbage(found, dry_run=dry_run))
 

@@ -66,9 +66,9 @@ FACTS = {
     "state list": {"lineage", "serial", "addresses"},
     "state show segment.gold": {"lineage", "serial", "segment"},
     "state history": {"versions"},
-    "state gc --dry-run": {"removed", "heads", "files", "plans", "bytes"},
-    "state mv segment.gold segment.vip": {"moved"},
-    "state rm segment.gold": {"forgotten"},
+    "state gc --dry-run": {"dry_run", "heads", "files", "plans", "bytes"},
+    "state mv segment.gold segment.vip": {"moved", "dry_run"},
+    "state rm segment.gold": {"forgotten", "dry_run"},
     "state migrate --to local:moved": {
         "place",
         "settings",
