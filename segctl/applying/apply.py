@@ -136,7 +136,8 @@ class Apply:
         plan, now = self.bundle.plan, self.context.clock.now()
         state = record_source_facts(loaded.state, plan)
         if plan.approved:
-            state = replace(state, approvals=record_approval(state, plan, now=now))
+            approvals = record_approval(state, plan, Ledger(), now=now, finished=True)
+            state = replace(state, approvals=approvals)
         if state.unfinished:
             state = state.next(unfinished=None)
         is_encrypted = state.sealed_with == self.locked.backend.key_id()

@@ -1,7 +1,8 @@
 """What an approved plan allows, and how a later plan compares with it."""
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 PLAN_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 """A plan's digest, under which it is kept and approved."""
@@ -10,6 +11,9 @@ APPROVAL_DAYS = 30
 """How long a plan is kept, and an approval counts."""
 
 APPROVAL_SECONDS = APPROVAL_DAYS * 86_400.0
+
+MAX_APPROVALS = 1_000
+"""How many used approvals a state remembers, the latest ones."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,17 +42,50 @@ class PairCounts:
     """Membership changes of one segment in one direction: ADD or REMOVE.
 
     ``approved`` counts those of the approved plan, ``sent`` those of today's. ``beyond`` of them
-    are not among the approved ones.
+    are not among the approved ones. ``earlier`` counts those beyond that earlier runs sent on the
+    same approval.
     """
 
     approved: int = 0
     sent: int = 0
     beyond: int = 0
+    earlier: int = 0
 
     @property
     def dropped(self) -> int:
         """The number of approved changes that are not sent today."""
         return self.approved - (self.sent - self.beyond)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BeyondChanges:
+    """``count`` changes of one request that are not among the approved ones.
+
+    ``key`` is the id of the segment in requests, ``action`` is ADD or REMOVE.
+    """
+
+    key: str
+    action: str
+    request: int
+    count: int
+
+    @property
+    def name(self) -> str:
+        """The name under which ``ApprovalUse`` counts them."""
+        return f"{self.action} {self.key}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ApprovalUse:
+    """What was sent on an approval: ``at`` is the last time, in seconds since 1970.
+
+    ``beyond`` counts the changes that were sent beyond the approved plan, by action and segment,
+    such as ``ADD gold``. A ``finished`` one cannot be used again.
+    """
+
+    at: float
+    finished: bool = False
+    beyond: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,8 +107,10 @@ class SegmentApproval:
     @property
     def is_beyond(self) -> bool:
         """Whether the segment changes more than was approved and is tolerated."""
-        most = max(self.add.beyond, self.remove.beyond)
-        return bool(self.problems) or most > self.tolerance
+        return bool(self.problems) or any(
+            counts.beyond and counts.beyond + counts.earlier > self.tolerance
+            for counts in (self.add, self.remove)
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,6 @@ from typing import Any
 
 import duckdb
 
-from segctl.core.approval import PairCounts
 from segctl.core.errors import StateDamaged
 from segctl.core.holdout import Holdout
 from segctl.core.identity import Kind, SetDigest
@@ -38,6 +37,7 @@ from segctl.engine.model import (
     NO_EARLIER_LIST,
     NO_PATTERNS,
     Audit,
+    ComparedChanges,
     Counting,
     Diff,
     EarlierList,
@@ -331,7 +331,7 @@ class DuckEngine(DuckMemberLister):
     @translate_resource_errors
     def compare_changes(
         self, approved: tuple[Path, Sequence[str]], sent: tuple[Path, Sequence[str]] | None
-    ) -> Mapping[tuple[str, str], PairCounts]:
+    ) -> ComparedChanges:
         """Count the changes of two saved deltas by the key of the segment and the action."""
         return compare_changes(self._db, approved, sent)
 

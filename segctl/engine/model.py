@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from segctl.core.approval import BeyondChanges, PairCounts
 from segctl.core.identity import IdentityProblem, Kind, SetDigest
 from segctl.core.outcomes import Ledger
 from segctl.manifests.desired import DEFAULT_TIME_ZONE, QueryLimits
@@ -382,6 +383,17 @@ class SavedChanges:
     reasserted: int = 0
     growth: int = 0
     leaving: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComparedChanges:
+    """The membership changes of two plans, by the key of the segment and the action.
+
+    ``beyond`` are those of the second plan that the first does not have, by request.
+    """
+
+    counts: Mapping[tuple[str, str], PairCounts]
+    beyond: tuple[BeyondChanges, ...]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,6 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from segctl.core.approval import PairCounts
 from segctl.core.holdout import Holdout
 from segctl.core.identity import Kind, SetDigest
 from segctl.core.normalize import Normalization
@@ -18,6 +17,7 @@ from segctl.engine.model import (
     NO_EARLIER_LIST,
     NO_PATTERNS,
     Audit,
+    ComparedChanges,
     Counting,
     Diff,
     EarlierList,
@@ -167,7 +167,7 @@ class PlanProver(Protocol):
 
     def compare_changes(
         self, approved: tuple[Path, Sequence[str]], sent: tuple[Path, Sequence[str]] | None
-    ) -> Mapping[tuple[str, str], PairCounts]:
+    ) -> ComparedChanges:
         """Count the changes of two saved deltas by the key of the segment and the action.
 
         Each is the file of a delta, and the keys of its targets; ``None`` is an empty one. The

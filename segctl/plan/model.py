@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal
 
-from segctl.core.approval import ApprovalTolerance
+from segctl.core.approval import ApprovalTolerance, BeyondChanges
 from segctl.core.codec import OPTIONAL
 from segctl.core.diagnostics import Severity
 from segctl.core.fingerprints import SourceCounts
@@ -245,7 +245,8 @@ class Plan:
     ``flows`` are the moves between segments, largest first, ``None`` if they were not counted.
     ``tolerance`` is how far a later plan may go beyond this one if it is approved, and
     ``rules_digest`` the digest of all rules. ``approved`` is the digest of the approved plan that
-    this one is applied for, empty if there is none.
+    this one is applied for, empty if there is none, and ``beyond`` the changes of this one that
+    the approved plan does not have.
     ``guards`` and ``allow`` are the limits on the whole plan and what it may do beyond them;
     ``freezes`` are times in ``time_zone`` in which it is not applied. ``month`` is what was sent in
     the calendar month before it was made. ``shapes`` are those of the recorded members of segments
@@ -285,6 +286,7 @@ class Plan:
     tolerance: ApprovalTolerance = field(default=ApprovalTolerance(), metadata=OPTIONAL)
     rules_digest: str = field(default="", metadata=OPTIONAL)
     approved: str = field(default="", compare=False, metadata=OPTIONAL)
+    beyond: tuple[BeyondChanges, ...] = field(default=(), compare=False, metadata=OPTIONAL)
     guards: PlanGuards = field(default=PlanGuards(), metadata=OPTIONAL)
     allow: PlanOverride | None = field(default=None, metadata=OPTIONAL)
     freezes: tuple[Freeze, ...] = field(default=(), metadata=OPTIONAL)

@@ -1,6 +1,13 @@
 """Compare today's plan with the plan that was approved."""
 
-from segctl.core.approval import APPROVAL_DAYS, APPROVAL_SECONDS, ApprovalCheck
+from dataclasses import replace
+
+from segctl.core.approval import (
+    APPROVAL_DAYS,
+    APPROVAL_SECONDS,
+    ApprovalCheck,
+    ApprovalUse,
+)
 from segctl.core.errors import GuardRefused, StalePlan
 from segctl.engine.protocols import PlanProver
 from segctl.plan.approval import check_approval
@@ -8,6 +15,9 @@ from segctl.plan.file import LoadedPlan
 from segctl.plan.model import Plan
 from segctl.planning.planner import PlanBundle
 from segctl.state.model import State
+
+_CLOCK_SKEW = 86_400.0
+"""How far ahead the clock of another machine may be, in seconds."""
 
 _HINT = "Plan again, and have the new plan approved."
 
@@ -33,7 +43,8 @@ def check_usable(
     # A plan that was made before there was a state may be approved for the first one.
     if approved.lineage and approved.lineage != state.lineage:
         raise StalePlan("the plan was approved for another state", hint=_HINT)
-    if approved.digest in state.approvals:
+    use = state.approvals.get(approved.digest)
+    if use and use.finished:
         raise StalePlan(
             "this approved plan was applied completely before",
             hint="Nothing is left to do. For what changed since, plan again.",
@@ -48,6 +59,8 @@ def check_usable(
 
 def check_age(plan: Plan, *, now: float) -> None:
     """Raise ``StalePlan`` for a plan that is too old to count as approved."""
+    if plan.made_at > now + _CLOCK_SKEW:
+        raise StalePlan("the plan was made in the future, as its file says", hint=_HINT)
     if now - plan.made_at > APPROVAL_SECONDS:
         days = int((now - plan.made_at) / 86_400)
         raise StalePlan(
@@ -57,14 +70,19 @@ def check_age(plan: Plan, *, now: float) -> None:
 
 
 def compare_with_approved(
-    approved: LoadedPlan, today: PlanBundle, prover: PlanProver
-) -> ApprovalCheck:
-    """Return how today's plan differs from a proved, approved plan."""
-    counts = prover.compare_changes(
+    approved: LoadedPlan, today: PlanBundle, use: ApprovalUse | None, prover: PlanProver
+) -> tuple[ApprovalCheck, PlanBundle]:
+    """Return how today's plan differs from a proved, approved plan, and today's plan for it.
+
+    ``use`` is what earlier runs sent on the same approval.
+    """
+    compared = prover.compare_changes(
         (approved.delta, [target.key for target in approved.plan.targets]),
         # A plan without changes has no files.
         None
         if today.plan.is_empty
         else (today.delta, [target.key for target in today.plan.targets]),
     )
-    return check_approval(approved.plan, today.plan, counts)
+    check = check_approval(approved.plan, today.plan, compared.counts, use.beyond if use else {})
+    plan = replace(today.plan, approved=approved.plan.digest, beyond=compared.beyond)
+    return check, replace(today, plan=plan)

@@ -441,6 +441,11 @@ def plan_digest(plan: Plan, delta_digest: str) -> str:
             "time_zone": plan.time_zone,
         },
         "sources": to_plain(plan.sources),
+        "rules": plan.rules,
+        "restrictions": [
+            to_plain([known.key, known.rows, known.listed, known.forms])
+            for known in plan.restrictions
+        ],
         "changes": [
             {
                 "address": change.address,

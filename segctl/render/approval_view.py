@@ -84,6 +84,8 @@ def _allowed(segment: SegmentApproval, counts: PairCounts) -> str:
     if segment.intolerance:
         return f"none tolerated: {segment.intolerance}"
     limit = format_number(segment.tolerance)
-    if counts.beyond <= segment.tolerance:
+    if counts.earlier:
+        limit += f", of which earlier runs sent {format_number(counts.earlier)}"
+    if counts.beyond + counts.earlier <= segment.tolerance:
         return f"within the tolerance of {limit}"
     return f"{limit} tolerated" if segment.tolerance else "none tolerated"

@@ -213,6 +213,7 @@ def approval_definitions() -> dict[str, Schema]:
             "approved": "Those of the approved plan.",
             "sent": "Those of today's plan.",
             "beyond": "Those of today's plan that were not approved.",
+            "earlier": "Those beyond it that earlier runs sent on the same approval.",
         },
     )
     counts["dropped"] = js.count("Those that were approved and are not sent.")

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from segctl.core.approval import ApprovalUse
 from segctl.core.fingerprints import Basis, SourceCounts
 from segctl.manifests.desired import Guards, Lifecycle
 from segctl.render import json_schema as js
@@ -41,7 +42,7 @@ def state_schema() -> Schema:
                 "rules": "Fingerprints of rules that are known to hold.",
                 "restrictions": "Sources that take members away, as of the last apply.",
                 "applied": "The digest of the last plan that was applied completely.",
-                "approvals": "When approved plans were applied, by digest, in seconds since 1970.",
+                "approvals": "What was sent on the approval of a plan, by its digest.",
                 "usage": "What was sent in each calendar month, oldest first.",
                 "sealed_with": "The id of the key that the files are encrypted with.",
             },
@@ -119,6 +120,15 @@ def _state_definitions() -> dict[str, Schema]:
             },
         ),
         **_stored_guards(),
+        "ApprovalUse": js.stored_record(
+            ApprovalUse,
+            "What was sent on the approval of a plan.",
+            {
+                "at": f"The last time, {parts.SECONDS_1970}.",
+                "finished": "Whether it cannot be used again.",
+                "beyond": "Changes beyond the approved plan, by action and segment.",
+            },
+        ),
         "MonthUsage": parts.month(),
         "Shapes": js.stored_record(
             Shapes,

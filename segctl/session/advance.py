@@ -3,10 +3,11 @@
 Pure functions. The state never claims what was not acknowledged, and never forgets what was.
 """
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from segctl.core.approval import APPROVAL_SECONDS
+from segctl.core.approval import MAX_APPROVALS, ApprovalUse
 from segctl.core.fingerprints import Basis, SourceCounts
 from segctl.core.outcomes import Ledger, Outcome
 from segctl.plan.model import Action, Attributes, Change, Plan, Target
@@ -103,20 +104,42 @@ def advance_state(
         sources=_known_sources(state, plan),
         rules=_known_rules(state, plan),
         restrictions=plan.restrictions,
-        approvals=record_approval(state, plan, now=run.now)
-        if is_finished(plan, ledger)
-        else state.approvals,
+        approvals=record_approval(
+            state, plan, ledger, now=run.now, finished=is_finished(plan, ledger)
+        ),
         usage=add_usage(state.usage, ledger, events or {}, plan.time_zone),
     )
 
 
-def record_approval(state: State, plan: Plan, *, now: float) -> Mapping[str, float]:
-    """Return the approvals of a state once the plan was applied completely.
+def record_approval(
+    state: State, plan: Plan, ledger: Ledger, *, now: float, finished: bool
+) -> Mapping[str, ApprovalUse]:
+    """Return what was sent on approvals, after an apply of ``plan``; the latest are remembered.
 
-    Those that are too old to be used again are left out.
+    Changes beyond the approved plan count if their request was sent, whatever became of it. What
+    is sent again counts again.
     """
-    used = {**state.approvals, plan.approved: now} if plan.approved else state.approvals
-    return {digest: at for digest, at in sorted(used.items()) if now - at <= APPROVAL_SECONDS}
+    if not plan.approved:
+        return state.approvals
+    known = state.approvals.get(plan.approved, ApprovalUse(at=now))
+    beyond = Counter(known.beyond)
+    for changes in plan.beyond:
+        outcome = ledger.updates.get(changes.request)
+        if outcome and outcome.outcome not in (Outcome.FAILED, Outcome.NOT_TRIED):
+            beyond[changes.name] += changes.count
+    use = ApprovalUse(at=now, finished=finished, beyond=dict(sorted(beyond.items())))
+    used = sorted({**state.approvals, plan.approved: use}.items(), key=lambda item: item[1].at)
+    return dict(sorted(used[-MAX_APPROVALS:]))
+
+
+def reopen_approval(state: State, plan: Plan) -> State:
+    """Return the state in which the approval of ``plan`` is not finished."""
+    use = state.approvals.get(plan.approved)
+    if use is None:
+        return state
+    return replace(
+        state, approvals={**state.approvals, plan.approved: replace(use, finished=False)}
+    )
 
 
 def record_imports(state: State, plan: Plan, members: Mapping[int, MemberSet]) -> State:

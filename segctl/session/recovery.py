@@ -13,7 +13,7 @@ from segctl.core.outcomes import Ledger, Outcome, fold_records, restart_settle_t
 from segctl.engine.protocols import OutcomeFolder
 from segctl.plan import codec as plan_codec
 from segctl.plan.model import Plan
-from segctl.session.advance import ApplyInfo
+from segctl.session.advance import ApplyInfo, reopen_approval
 from segctl.session.loaded_state import LoadedState, load_head, write_head
 from segctl.session.merge import StoreFile, merge_outcomes
 from segctl.state.model import State
@@ -116,7 +116,7 @@ def merge_journal(
         )
         # Even if every request was acknowledged: the run died before it could report that,
         # so applying the same saved plan again must not be refused as stale.
-        state = replace(state, unfinished=plan.digest, approvals=loaded.state.approvals)
+        state = reopen_approval(replace(state, unfinished=plan.digest), plan)
     return state, Recovered(
         acknowledged=ledger.count(Outcome.ACKNOWLEDGED),
         uncertain=ledger.count(Outcome.UNCERTAIN),

@@ -7,6 +7,7 @@ readable. It refers to immutable files, named by their content, that hold member
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
+from segctl.core.approval import ApprovalUse
 from segctl.core.codec import OPTIONAL
 from segctl.core.fingerprints import Basis, SourceCounts
 from segctl.core.identity import SetDigest
@@ -118,8 +119,7 @@ class State:
     known to hold; ``restrictions`` the sources that take members away, as of the last apply.
     ``applied`` is the digest of the last plan that was applied completely. ``sealed_with`` is the
     id of the key that all files of this head are encrypted with, empty if some may not be.
-    ``approvals`` are the digests of approved plans that were applied completely, with the time
-    (seconds since 1970), as long as they could be used again.
+    ``approvals`` say what was sent on the approval of a plan, by its digest.
     ``usage`` is how much was sent in each calendar month, oldest first.
     """
 
@@ -137,7 +137,7 @@ class State:
     restrictions: tuple[Restriction, ...] = field(default=(), metadata=OPTIONAL)
     applied: str = field(default="", metadata=OPTIONAL)
     sealed_with: str = field(default="", metadata=OPTIONAL)
-    approvals: Mapping[str, float] = field(default_factory=dict, metadata=OPTIONAL)
+    approvals: Mapping[str, ApprovalUse] = field(default_factory=dict, metadata=OPTIONAL)
     usage: tuple[MonthUsage, ...] = field(default=(), metadata=OPTIONAL)
 
     def next(self, **changes: object) -> "State":

@@ -17,7 +17,6 @@ from segctl.plan import file as plan_file
 from segctl.plan.file import LoadedPlan
 from segctl.plan.model import Plan
 from segctl.session.context import Context
-from segctl.session.engine_session import EngineSession
 from segctl.session.locked_state import LockedState, locked_state
 from segctl.session.open_state import open_plan_sealer
 from segctl.state.model import State
@@ -97,7 +96,7 @@ def apply_workspace(
                 purpose="send",
             )
         if approved_plan:
-            bundle = _check_approved(approved_plan, bundle, locked.session, observe)
+            bundle = _check_approved(approved_plan, bundle, locked, observe)
         apply = Apply(context, locked, bundle, desired.project.base_url, observe, stop, deadline)
         try:
             return apply.run(approve)
@@ -153,16 +152,17 @@ def _load_approved_plan(
 
 
 def _check_approved(
-    approved: LoadedPlan, bundle: "PlanBundle", session: EngineSession, observe: Observer
+    approved: LoadedPlan, bundle: "PlanBundle", locked: LockedState, observe: Observer
 ) -> "PlanBundle":
     """Return today's plan for the approved one; raises ``BeyondApproval``."""
     from segctl.planning.approval import compare_with_approved  # noqa: PLC0415 - heavy
 
-    check = compare_with_approved(approved, bundle, session.open_engine())
+    use = locked.loaded.state.approvals.get(approved.plan.digest)
+    check, bundle = compare_with_approved(approved, bundle, use, locked.session.open_engine())
     if check.is_beyond:
         raise _beyond_approval(check)
     observe(ApprovalChecked(check=check))
-    return replace(bundle, plan=replace(bundle.plan, approved=approved.plan.digest))
+    return bundle
 
 
 def _beyond_approval(check: ApprovalCheck) -> BeyondApproval:

@@ -255,3 +255,121 @@ def test_a_destroyed_segment_that_grew_is_not_emptied_beyond_its_approval(gold: 
     with pytest.raises(BeyondApproval) as caught:
         gold.apply(approved=digest)
     assert caught.value.check.beyond[0].remove.beyond == 1
+
+
+FREE = "{guards: {maxRemovePercent: 100, allowEmpty: true}, provider: {settleSeconds: 0}}"
+
+
+def in_segment(key: str, *members: str) -> str:
+    return segment("gold", *members, spec=f"customerSegmentId: {key}")
+
+
+def interrupted_replacement(shop: Workshop) -> None:
+    """Replace K1 by K2 at one address; K2 is created, and no member is moved."""
+    shop.project(FREE)
+    shop.declare(in_segment("K1", *many(3)))
+    shop.apply()
+    shop.declare(in_segment("K2", *many(3)))
+    shop.service.faults = always(BROKEN, call="update")
+    with pytest.raises(SegctlError):
+        shop.apply()
+    shop.service.faults = no_faults
+
+
+def test_an_approved_replacement_goes_on_after_an_interruption(shop: Workshop) -> None:
+    shop.project(FREE)
+    shop.declare(in_segment("K1", *many(3)))
+    shop.apply()
+    shop.declare(in_segment("K2", *many(3)))
+    digest = shop.keep()
+    shop.service.faults = always(BROKEN, call="update")
+    with pytest.raises(SegctlError):
+        shop.apply(approved=digest)
+    shop.service.faults = no_faults
+    shop.apply(approved=digest)
+    assert shop.service.everyone() == {"K2": identities(*many(3))}
+
+
+def test_a_tombstone_at_the_same_address_hides_no_addition(shop: Workshop) -> None:
+    interrupted_replacement(shop)
+    digest = shop.keep()
+    shop.declare(in_segment("K2", *many(53)))
+    with pytest.raises(BeyondApproval):
+        shop.apply(approved=digest)
+    assert "K2" not in shop.service.everyone()
+
+
+def test_a_tombstone_at_the_same_address_hides_no_new_segment(shop: Workshop) -> None:
+    interrupted_replacement(shop)
+    shop.remove("segments.yaml")
+    digest = shop.keep()
+    shop.declare(in_segment("K3", *many(53)))
+    with pytest.raises(BeyondApproval, match="1 segment"):
+        shop.apply(approved=digest)
+    assert "K3" not in shop.service.segments
+
+
+def test_another_segment_at_an_approved_address_is_not_approved(shop: Workshop) -> None:
+    shop.project(FREE)
+    vip = segment("vip", *many(3), spec="customerSegmentId: K2")
+    shop.declare(in_segment("K1", "a@example.com"), vip)
+    shop.apply()
+    shop.declare(vip)
+    digest = shop.keep()
+    shop.declare(in_segment("K2", *many(53)))
+    with pytest.raises(BeyondApproval):
+        shop.apply(approved=digest)
+    assert shop.service.members("K2") == identities(*many(3))
+
+
+def test_forgetting_another_segment_than_the_approved_one_is_refused(shop: Workshop) -> None:
+    shop.project(FREE)
+    forget, other = "\nlifecycle: {onRemove: forget}", segment("x", "q@example.com")
+    shop.declare(in_segment("K1" + forget, "a@example.com"), other)
+    shop.apply()
+    shop.declare(other)
+    digest = shop.keep()
+    shop.declare(in_segment("K2" + forget, "a@example.com"), other)
+    shop.apply()
+    shop.declare(other)
+    with pytest.raises(BeyondApproval):
+        shop.apply(approved=digest)
+
+
+def test_the_tolerance_holds_over_all_runs_on_one_approval(shop: Workshop) -> None:
+    """A run that does not finish cannot be repeated with the whole tolerance again."""
+    shop.project("{approval: {toleranceMembers: 10}, provider: {settleSeconds: 0}}")
+    silver = segment("silver", *many(200, first=5000))
+    fill(shop, *many(100))
+    shop.declare(OFFERS, segment("silver", *many(1, first=5000)))
+    shop.apply()
+    fill(shop, *many(101))
+    shop.declare(OFFERS, silver)
+    digest = shop.keep()
+    for count in (108, 112):
+        fill(shop, *many(count))
+        shop.service.forget_requests()
+        shop.service.faults = always(BROKEN, call="update", first=1)
+        with pytest.raises(SegctlError):
+            shop.apply(approved=digest)
+    assert len(shop.service.members("gold")) == 108
+    fill(shop, *many(110))
+    shop.service.faults = no_faults
+    shop.apply(approved=digest)
+    assert len(shop.service.members("gold")) == 110
+
+
+def test_a_plan_of_the_future_is_no_approval(shop: Workshop) -> None:
+    shop.declare(segment("gold", "a@example.com"))
+    digest = shop.keep()
+    shop.clock.wait(-3 * 86_400)
+    with pytest.raises(StalePlan, match="future"):
+        shop.apply(approved=digest)
+
+
+def test_another_time_zone_is_not_approved(shop: Workshop) -> None:
+    shop.declare(segment("gold", "a@example.com"))
+    digest = shop.keep()
+    shop.project("{timeZone: Asia/Tokyo}")
+    with pytest.raises(BeyondApproval, match=r"timeZone is Asia/Tokyo, and UTC"):
+        shop.apply(approved=digest)
