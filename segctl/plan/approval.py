@@ -23,7 +23,7 @@ _PARTS_OF: Mapping[Action, tuple[Action, ...]] = {
     Action.FORGET: (Action.FORGET,),
     Action.NO_OP: (),
 }
-"""What can be left of an approved action once a part of it was applied."""
+"""The actions that can remain of an approved one after a part of it was applied."""
 
 _PARTICIPLES: Mapping[Action, str] = {
     Action.CREATE: "created",
@@ -91,7 +91,7 @@ class _Comparison:
     now: Mapping[str, Change]
 
     def check_segment(self, address: str) -> SegmentApproval | None:
-        """Return how a segment differs, ``None`` if exactly what was approved is sent."""
+        """Return how a segment differs, ``None`` if exactly the approved changes are sent."""
         before, now = self.before.get(address), self.now.get(address)
         targets = (*_targets(self.approved, before), *_targets(self.today, now))
         keys = {target.key for target in targets}
