@@ -53,12 +53,10 @@ from segctl.planning.targets import (
 from segctl.planning.unchanged import select_reads
 from segctl.state.model import SegmentRecord, State
 from segctl.state.restrictions import move_restrictions
+from segctl.state.usage import SEGMENTS_PER_CREATE_REQUEST
 
 SECONDS_PER_REQUEST = 0.8
 """An estimate: the vendor's pages say only that a call may take a second or more."""
-
-SEGMENTS_PER_CREATE_REQUEST = 100
-"""The limit of a createSegment request, from the vendor's page on API Segments."""
 
 PlanPurpose = Literal["show", "save", "send"]
 """What happens to the plan. Only a plan to save or send needs its member columns."""

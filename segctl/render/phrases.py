@@ -121,6 +121,12 @@ def format_duration(seconds: float) -> str:
     return f"{seconds / 3600:.1f} h"
 
 
+def format_utc(seconds: float) -> str:
+    """Return a time in seconds since 1970 as ISO 8601 in UTC, with milliseconds."""
+    stamp = datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
+    return stamp.replace("+00:00", "Z")
+
+
 def format_value(value: object) -> str:
     """Return an attribute's value on one line, strings in quotes."""
     match value:
