@@ -204,7 +204,7 @@ def test_a_limit_that_is_too_small_is_an_error(example_plan: ExamplePlan) -> Non
     plan = example_plan("everyday")
     with pytest.raises(ValueError, match="at least 4,096 bytes"):
         markdown.render(plan, max_bytes=4_095)
-    with pytest.raises(ValueError, match="the marker leaves no room"):
+    with pytest.raises(ValueError, match="the marker is too long"):
         markdown.render(plan, max_bytes=4_096, marker="<!--" + "x" * 4_096)
 
 
