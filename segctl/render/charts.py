@@ -23,7 +23,7 @@ _THINNEST = 1.0
 
 
 _Bands = Counter[tuple[str | None, str | None]]
-"""Users by the segments that they leave and join; ``None`` stands for the gathered ones."""
+"""Users by the segments that they leave and join; ``None`` stands for all others."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +38,7 @@ class SizeBar:
 
 @dataclass(frozen=True, kw_only=True)
 class Composition:
-    """What stays, goes and comes of one segment, in percent of all of these together."""
+    """Kept, removed and added members of one segment, in percent of their sum."""
 
     kept: float
     gone: float
@@ -83,7 +83,7 @@ class FlowDiagram:
 
 
 def composition(change: Change) -> Composition | None:
-    """Return the shares of kept, removed and added members; ``None`` if nobody comes or goes."""
+    """Return the shares of kept, removed and added members; ``None`` if none changes."""
     counts = change.members
     if not (counts.add or counts.remove):
         return None
@@ -154,7 +154,7 @@ def _percent(part: int, whole: int) -> float:
 
 
 def _largest_first(bands: _Bands) -> list[str | None]:
-    """Return the left segments by their users; the gathered ones are last."""
+    """Return the left segments by their users; the others are last."""
     totals: Counter[str | None] = Counter()
     for (left, _), users in bands.items():
         totals[left] += users
