@@ -115,7 +115,7 @@ class Apply:
         _refuse(findings)
 
     def _next_freeze(self) -> float | None:
-        """Return when the next change freeze begins (monotonic), ``None`` if none is near."""
+        """Return when the next change freeze begins (monotonic), ``None`` if none is known."""
         now = self.context.clock.now()
         begins_at = next_plan_freeze(self.bundle.plan, now)
         return None if begins_at is None else self.context.clock.monotonic() + begins_at - now
@@ -287,9 +287,9 @@ class Apply:
         return result
 
     def _time_over(self) -> str:
-        """Return which time is over: that of the run, or that before a change freeze."""
+        """Return why the apply stops: the time of the run is over, or a change freeze begins."""
         clock, plan = self.context.clock, self.bundle.plan
-        # Two clocks that agree only about: a second later, the freeze has begun on both.
+        # The two clocks agree only roughly. A second later, the freeze has begun on both.
         frozen = find_plan_freeze(plan, clock.now() + 1)
         if frozen and (self.deadline is None or clock.monotonic() < self.deadline):
             return describe_freeze(frozen, plan.time_zone)

@@ -7,8 +7,8 @@ from segctl.applying.send_context import SendContext
 from segctl.core.events import CreateDone
 from segctl.core.outcomes import EXISTS_ALREADY, Answer, Outcome, fold_records
 from segctl.plan.model import Action, Target
-from segctl.planning.planner import SEGMENTS_PER_CREATE_REQUEST
 from segctl.provider.wire import NewSegment
+from segctl.state.usage import SEGMENTS_PER_CREATE_REQUEST
 
 
 class CreateSender:

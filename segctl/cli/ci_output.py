@@ -115,7 +115,7 @@ class StepSummary:
         from segctl.render.comment_page import render_plan  # noqa: PLC0415 - see above
 
         shown = Identities.MASKED if identities is Identities.FULL else identities
-        self._append(lambda room: render_plan(plan, identities=shown, max_bytes=room))
+        self._append(lambda bytes_left: render_plan(plan, identities=shown, max_bytes=bytes_left))
 
     def add_failure(self, error: Exception) -> None:
         """Append that there is no plan, and why."""
@@ -124,14 +124,16 @@ class StepSummary:
         from segctl.render.comment_page import render_failure_comment  # noqa: PLC0415 - see above
 
         self._append(
-            lambda room: render_failure_comment(error, workspace="", env_name="", max_bytes=room)
+            lambda bytes_left: render_failure_comment(
+                error, workspace="", env_name="", max_bytes=bytes_left
+            )
         )
 
     def add_result(self, text: str) -> None:
         """Append the lines of a result as they are."""
         fence = "~~~~~~~~"
         body = text.strip("\n").replace("~~~", "~ ~ ~")
-        self._append(lambda room: f"{fence}text\n{body[: room // 4]}\n{fence}\n")
+        self._append(lambda bytes_left: f"{fence}text\n{body[: bytes_left // 4]}\n{fence}\n")
 
     def _append(self, render: Callable[[int], str]) -> None:
         if not self._path:
@@ -139,12 +141,12 @@ class StepSummary:
         path = Path(self._path)
         with translate_os_errors(f"append to {_SUMMARY}"):
             size = path.stat().st_size if path.exists() else 0
-            room = _SUMMARY_BYTES - size - 2
-            if room < _SMALLEST_SUMMARY:
+            bytes_left = _SUMMARY_BYTES - size - 2
+            if bytes_left < _SMALLEST_SUMMARY:
                 self._screen.err(f"{_SUMMARY} is full: GitHub shows 1 MiB of a step.\n")
                 return
             with path.open("a", encoding="utf-8") as stream:
-                stream.write("\n" + render(room) if size else render(room))
+                stream.write("\n" + render(bytes_left) if size else render(bytes_left))
 
 
 def _workspace(screen: Screen) -> str:

@@ -1,4 +1,4 @@
-"""``segctl comment``: show the plan on the pull or merge request of a CI job."""
+"""``segctl comment``: show the plan in a comment on the pull request of a CI job."""
 
 import click
 
@@ -21,7 +21,7 @@ from segctl.workflows.comment import CommentPlace, comment_plan, read_approved_d
 from segctl.workflows.plan import PlanResult
 
 _SMALLEST = 8_192
-"""A comment has a hidden line and the name of the workspace besides the plan."""
+"""In bytes. A comment also has a hidden line and the name of the workspace."""
 
 
 @click.command("comment", epilog="Example: segctl comment -e production")
@@ -46,7 +46,7 @@ _SMALLEST = 8_192
 @click.option(
     "--digest",
     is_flag=True,
-    help="Print the digest of the plan on the request that this commit was merged from.",
+    help="Print the digest in the comment on the pull request that this commit was merged from.",
 )
 @click.option("--detailed-exitcode", is_flag=True, help="Exit 2 if there are changes.")
 @options.targets
@@ -81,14 +81,16 @@ def command(
 ) -> int:
     """Show the plan on the pull request of a CI job.
 
-    Plans, and puts the plan on the pull or merge request of this job of GitHub or
-    GitLab. The comment of an earlier run is renewed in place; each workspace and
+    Plans, and writes the plan as a comment on the pull or merge request of this job of
+    GitHub or GitLab. The comment of an earlier run is renewed in place; each workspace and
     environment has its own. Needs GITHUB_TOKEN or GITLAB_TOKEN, and no CleverTap
     credentials. Exits as `segctl plan` does.
     """
     if digest:
         if saved or save or targets or destroy or reread or screen.variables or step_summary:
-            raise WrongUsage("--digest reads the comment of a merged request, and takes only --env")
+            raise WrongUsage(
+                "--digest reads the comment on a merged pull request, and takes only --env"
+            )
         screen.out(f"{read_approved_digest(screen.context())}\n")
         return NO_CHANGES
     if saved and (save or targets or destroy or reread or screen.variables):

@@ -156,7 +156,7 @@ def end_outputs(screen: Screen, code: int, error: BaseException | None) -> int:
 
 
 def error_diagnostics(error: BaseException) -> list[dict[str, Any]]:
-    """Return an error as diagnostics. That of a bug has no text, which could quote anything."""
+    """Return an error as diagnostics. A bug's text is left out, because it could quote anything."""
     match error:
         case SegctlError():
             return list(json_document.error_objects(error))
@@ -171,7 +171,7 @@ def error_diagnostics(error: BaseException) -> list[dict[str, Any]]:
 
 
 def open_output(screen: Screen, name: str, *, option: str, stream: bool) -> OutputFile:
-    """Open a file for programs. Raises ``WrongUsage`` for standard output."""
+    """Open a file for programs. Raises ``WrongUsage`` if it is standard output."""
     path = screen.path(name)
     if name == "-" or _is_standard_output(path):
         raise WrongUsage(
@@ -194,10 +194,10 @@ def check_distinct(screen: Screen, **names: str | None) -> None:
         if name is None:
             continue
         path = os.path.realpath(screen.path(name))
-        told = option if option == "FILE" else "--" + option.replace("_", "-")
+        flag = option if option == "FILE" else "--" + option.replace("_", "-")
         if path in seen:
-            raise WrongUsage(f"{seen[path]} and {told} name the same file")
-        seen[path] = told
+            raise WrongUsage(f"{seen[path]} and {flag} name the same file")
+        seen[path] = flag
 
 
 def check_one_json(*, as_json: bool, json_into: str | None) -> None:

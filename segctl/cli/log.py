@@ -3,11 +3,11 @@
 import json
 import logging
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from segctl.cli.screen import Screen
 from segctl.core.errors import WrongUsage
+from segctl.render.phrases import format_utc
 from segctl.render.style import escaped
 
 LEVELS = ("debug", "info", "warning", "error", "off")
@@ -16,7 +16,7 @@ _WORDS = {"level": LEVELS, "log_format": FORMATS}
 
 _OFF = logging.CRITICAL + 1
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
-"""What every record has. The rest are the fields that its writer added."""
+"""The attributes that every record has. All others are fields of the message."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,21 +72,20 @@ class _ToScreen(logging.Handler):
 
 
 def _type_name(value: object) -> str:
-    """Return what stands for a value that JSON does not have, whose text could be anything."""
+    """Return the type of a value that JSON cannot hold; its text could contain anything."""
     return type(value).__name__
 
 
 def log_object(record: logging.LogRecord) -> dict[str, Any]:
     """Return a record as JSON values.
 
-    An exception is its type alone: its text and its traceback can quote anything.
+    Of an exception, only the type is included: its text and its traceback can quote anything.
     """
-    stamp = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
     fields = {name: value for name, value in vars(record).items() if name not in _STANDARD}
     if record.exc_info and record.exc_info[0]:
         fields["exception"] = record.exc_info[0].__name__
     return {
-        "timestamp": stamp.replace("+00:00", "Z"),
+        "timestamp": format_utc(record.created),
         "level": record.levelname.lower(),
         "logger": record.name,
         "message": record.getMessage(),

@@ -3,7 +3,6 @@
 import json
 import sys
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from segctl.cli.screen import Screen
@@ -21,7 +20,12 @@ from segctl.core.events import (
 )
 from segctl.render import report, stream
 from segctl.render.approval_view import check_lines
-from segctl.render.phrases import format_count, format_duration, format_number
+from segctl.render.phrases import (
+    format_count,
+    format_duration,
+    format_number,
+    format_utc,
+)
 
 EVERY_SECONDS = 10.0
 """Seconds between progress lines and JSON objects."""
@@ -219,8 +223,7 @@ class JsonLines:
 
     def send(self, line: dict[str, Any]) -> None:
         """Write one object with the time."""
-        stamp = datetime.fromtimestamp(self._now(), UTC).isoformat(timespec="milliseconds")
-        stamped = {**line, "@timestamp": stamp.replace("+00:00", "Z")}
+        stamped = {**line, "@timestamp": format_utc(self._now())}
         self._write(json.dumps(stamped) + "\n")
 
 

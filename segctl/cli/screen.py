@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 _LINE_END = r"\n\r\v\f\x85\u2028\u2029"
 _RUNNER_COMMAND = re.compile(rf"((?:^|(?<=[{_LINE_END}]))[^\S{_LINE_END}]*)(::)")
-"""What GitHub takes for a command at the beginning of a line: text of a service may hold it.
+"""What GitHub reads as a command at the beginning of a line; text of a service may contain it.
 
 Its runner ends lines at a carriage return too, and skips white space of any kind.
 """
 
 _RUNNER_MARK = re.compile(r"##(?=\[|vso\[|teamcity\[)")
-"""What GitHub, Azure and TeamCity take for the beginning of a command anywhere in a line."""
+"""What GitHub, Azure and TeamCity read as the start of a command anywhere in a line."""
 
 _MEMORY, _TEMP_DIR = "SEGCTL_MEMORY_LIMIT", "SEGCTL_TEMP_DIR"
 _TRUSTED_CONFIG, _ENV = "SEGCTL_TRUSTED_CONFIG", "SEGCTL_ENV"

@@ -18,7 +18,7 @@ MAX_APPROVALS = 1_000
 
 @dataclass(frozen=True, kw_only=True)
 class ApprovalTolerance:
-    """How far data may move between approval and apply, in one segment and direction.
+    """How much data may change between approval and apply, in one segment and direction.
 
     ``percent`` is a share of the members that the segment has before or after the approved plan,
     whichever are more. Where both limits are set, both hold. Without any, nothing may go beyond.
@@ -94,7 +94,7 @@ class SegmentApproval:
 
     ``tolerance`` is how many changes may go beyond in each direction; ``intolerance`` says why
     there is none although the approved plan has a tolerance. ``problems`` are other things that
-    were not approved, as the ends of sentences about the segment.
+    were not approved, each as the rest of a sentence about the segment.
     """
 
     address: str

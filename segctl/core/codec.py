@@ -25,7 +25,7 @@ T = TypeVar("T")
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 OPTIONAL: Mapping[str, Any] = {"optional": True}
-"""``metadata`` of a dataclass field that is not written if it is its default, which it needs."""
+"""``metadata`` of a field with a default that is left out while it has that default."""
 
 
 class DecodeError(ValueError):

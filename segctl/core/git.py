@@ -29,8 +29,8 @@ def find_checkout(folder: Path) -> Path | None:
 def path_in_repository(folder: Path, environment: Mapping[str, str]) -> str | None:
     """Return the path of a folder in its repository, with slashes and empty for the root itself.
 
-    Without a checkout, the folder that a CI job names as that of the repository counts. ``None``
-    if there is neither.
+    Without a checkout, the root is the folder that a CI job names as the repository. ``None`` if
+    there is neither.
     """
     root = find_checkout(folder)
     if root is None:

@@ -24,12 +24,12 @@ def is_moment(text: str) -> bool:
 
 
 def begin_of(text: str, zone: str) -> float:
-    """Return when a moment is; a date is the begin of that day. Raises ``ValueError``."""
+    """Return the time of a moment; for a date, the begin of that day. Raises ``ValueError``."""
     return _parse(text, zone, days=0)
 
 
 def end_of(text: str, zone: str) -> float:
-    """Return when a moment is; a date is the end of that day. Raises ``ValueError``."""
+    """Return the time of a moment; for a date, the end of that day. Raises ``ValueError``."""
     return _parse(text, zone, days=1)
 
 
@@ -65,7 +65,7 @@ def local_timestamp(day: date, clock: time, zone: str, *, is_end: bool = False) 
     """Return the time of a local clock in seconds since 1970.
 
     Where clocks are set back, a time comes twice: it is the first one, or the second with
-    ``is_end``. A time that is skipped is as much later as clocks are set forward.
+    ``is_end``. Where they are set forward, a time that is skipped becomes later by the same amount.
     """
     local = datetime.combine(day, clock, tzinfo=ZoneInfo(zone))
     return local.replace(fold=int(is_end)).timestamp() if is_end else local.timestamp()

@@ -1,8 +1,8 @@
 """Files that a run writes for programs: JSON documents and streams, named on the command line.
 
 They hold no user keys and no credentials, so they get the permissions that the umask gives, as
-with a redirection of the shell. A link is never followed, and only a file that is JSON already is
-replaced: a slip must not cost a manifest.
+with a redirection of the shell. A link is never followed. Only a file that is JSON already is
+replaced, so that a mistyped name never overwrites a manifest.
 """
 
 import errno
@@ -22,11 +22,11 @@ _RESERVED = "segctl.state"
 class OutputFile:
     """A file to write to, opened before the run does anything.
 
-    As a ``stream`` it is under its name at once, and each ``send`` reaches it at once. Otherwise
-    it appears complete with ``commit``, in place of the file that was there. A pipe, such as the
+    A ``stream`` has its name from the start, and each ``send`` is written immediately. Any other
+    file appears complete with ``commit``, in place of an existing one. A pipe, such as the
     shell's ``>(…)``, is written to directly.
 
-    Raises ``WrongUsage`` for a name that cannot be meant, and ``OperationError`` if the file cannot
+    Raises ``WrongUsage`` for a name of the state's files, and ``OperationError`` if the file cannot
     be written.
     """
 
@@ -80,7 +80,7 @@ class OutputFile:
     def send(self, data: bytes) -> None:
         """Write ``data`` to a stream at once. The first failure is kept, and ends the writing.
 
-        A disk that is full, or a reader that left, must not end an apply.
+        A full disk, or a reader that closed the pipe, must not end an apply.
         """
         if self.error is None:
             try:
@@ -107,7 +107,7 @@ class OutputFile:
             self._temporary = None
 
     def close(self) -> None:
-        """Close it, and remove what was not committed."""
+        """Close the file, and remove it if it was not committed."""
         with suppress(OSError):
             os.close(self._descriptor)
         if self._temporary:

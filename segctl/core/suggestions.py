@@ -9,7 +9,7 @@ from segctl.core.address import segment_address, segment_name
 def did_you_mean_address(address: str, known: Iterable[str]) -> str:
     """Return the question for the known address closest to ``address``, or an empty text.
 
-    Only the names are compared: what all addresses begin with would make them look alike.
+    Only the names are compared: the prefix that all addresses share would make them similar.
     """
     names = [segment_name(other) for other in known]
     return did_you_mean(segment_name(address), names, prefix=segment_address(""))

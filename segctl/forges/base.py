@@ -9,6 +9,11 @@ from typing import Any, Protocol
 
 from segctl.core.errors import ForgeFailed, OperationError, WrongUsage
 
+ADVICE_WITHOUT_DIGEST = (
+    "Review and apply a plan by hand: `segctl plan --out FILE`, then `segctl apply FILE`."
+)
+"""What to do if no comment has the digest of an approved plan."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class PullRequest:
@@ -80,7 +85,7 @@ class Forge(Protocol):
         """
 
     def run_head(self) -> str:
-        """Return the commit of the request's branch that the job is for, empty if unknown."""
+        """Return the commit of the branch that the job is for, empty if unknown."""
 
     def account(self) -> Account:
         """Return the account that the token belongs to."""
@@ -89,7 +94,7 @@ class Forge(Protocol):
         """Return all comments of a pull request."""
 
     def is_edited_by_others(self, comment: Comment, account: Account) -> bool:
-        """Whether the text is the last edit of somebody else, as far as the forge tells."""
+        """Whether somebody else made the last edit. False if the forge does not say who did."""
 
     def create_comment(self, number: int, body: str) -> Comment:
         """Add a comment. After ``ForgeFailed`` with ``uncertain``, it may have been added."""
@@ -105,7 +110,7 @@ class Forge(Protocol):
 
 
 def choose_open(requests: Sequence[PullRequest], commit: str, *, hint: str) -> PullRequest:
-    """Return the request whose branch ends with a commit, or else the one merged as it.
+    """Return the open pull request whose last commit this is, or else the one merged as it.
 
     Raises ``WrongUsage`` if there is none, or more than one.
     """
@@ -115,16 +120,17 @@ def choose_open(requests: Sequence[PullRequest], commit: str, *, hint: str) -> P
         return chosen[0]
     if chosen:
         raise WrongUsage(
-            f"this job is for several requests: {_titles(chosen)}",
+            f"this job is for several pull or merge requests: {_titles(chosen)}",
             hint="Run the command in a job for one of them.",
         )
     raise WrongUsage("this job is for no pull or merge request", hint=hint)
 
 
 def choose_merged(requests: Sequence[PullRequest], commit: str, branch: str) -> PullRequest:
-    """Return the request whose merge into a branch made a commit. Raises ``OperationError``.
+    """Return the pull request whose merge into a branch made a commit.
 
-    Without ``branch``, a merge into any branch counts.
+    Without ``branch``, a merge into any branch counts. Raises ``OperationError`` if there is none,
+    or more than one.
     """
     merged = [
         r for r in requests if r.state == "merged" and (not r.merged_as or commit in r.merged_as)
@@ -132,20 +138,20 @@ def choose_merged(requests: Sequence[PullRequest], commit: str, branch: str) -> 
     into = [r for r in merged if not (branch and r.target) or r.target == branch]
     if len(into) == 1:
         return into[0]
-    advice = "Review and apply a plan by hand: `segctl plan --out FILE`, then `segctl apply FILE`."
     if into:
         raise OperationError(
-            f"commit {commit[:12]} was merged from several requests: {_titles(into)}", hint=advice
+            f"commit {commit[:12]} was merged from several pull or merge requests: {_titles(into)}",
+            hint=ADVICE_WITHOUT_DIGEST,
         )
     if merged:
         raise OperationError(
             f"commit {commit[:12]} was merged from {_titles(merged)}, but not into {branch}",
-            hint=advice,
+            hint=ADVICE_WITHOUT_DIGEST,
         )
     raise OperationError(
         f"commit {commit[:12]} was not merged from a pull or merge request, so nobody reviewed "
         "its plan there",
-        hint=advice,
+        hint=ADVICE_WITHOUT_DIGEST,
     )
 
 
@@ -154,7 +160,7 @@ def _titles(requests: Sequence[PullRequest]) -> str:
 
 
 class Fields:
-    """Reads the fields of an answer. Raises ``ForgeFailed`` for one of another type."""
+    """The fields of a JSON object in an answer. Raises ``ForgeFailed`` for one of another type."""
 
     def __init__(self, forge: str, value: Any) -> None:
         self._forge = forge
@@ -168,7 +174,7 @@ class Fields:
         return value or ""
 
     def number(self, name: str) -> int:
-        """Return a whole number, which must be there."""
+        """Return a whole number. Raises ``ForgeFailed`` if it is missing."""
         value = self._value.get(name)
         if not isinstance(value, int) or isinstance(value, bool):
             raise self._unexpected(name)
@@ -179,7 +185,7 @@ class Fields:
         return self._value.get(name) is True
 
     def fields(self, name: str) -> "Fields":
-        """Return an object's fields, none if it is null or missing."""
+        """Return the fields of an object, none if it is null or missing."""
         return Fields(self._forge, self._value.get(name))
 
     def account(self, name: str, *, login: str) -> Account:

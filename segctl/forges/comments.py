@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from segctl.core.errors import ForgeFailed, OperationError
-from segctl.forges.base import Account, Comment, Forge, PullRequest
+from segctl.forges.base import ADVICE_WITHOUT_DIGEST, Account, Comment, Forge, PullRequest
 from segctl.forges.marker import Marker, parse_marker
 
 _ATTEMPTS = 3
@@ -14,7 +14,10 @@ _GONE = (404, 410)
 
 @dataclass(frozen=True, kw_only=True)
 class KeyedComments:
-    """The comments with the marker of one key, newest first: our own, and those of others."""
+    """The comments with the marker of one key, newest first.
+
+    ``own`` are those of ``account``, to which the token belongs; ``others`` are the rest.
+    """
 
     account: Account
     own: tuple[Comment, ...]
@@ -25,8 +28,8 @@ class KeyedComments:
 class Renewal:
     """What became of the comment: ``created``, ``renewed``, ``unchanged`` or ``none``.
 
-    ``removed`` are the addresses of older comments with the same key, ``kept`` those of them that
-    could not be removed.
+    ``removed`` and ``kept`` are the URLs of older comments with the same key: those that were
+    removed, and those that could not be removed.
     """
 
     what: str
@@ -36,7 +39,7 @@ class Renewal:
 
 
 def find_comments(forge: Forge, request: PullRequest, key: str) -> KeyedComments:
-    """Return the comments of a request whose first line is a marker with this key."""
+    """Return the comments of a pull request whose first line is a marker with this key."""
     account = forge.account()
     found = [
         comment
@@ -62,8 +65,8 @@ def renew_comment(
 ) -> Renewal:
     """Replace the newest own comment with this key by ``body``, and remove older ones.
 
-    Without one, create it if ``creates``. If it is not certain whether it was created, or it was
-    deleted meanwhile, look again.
+    Without one, create it if ``creates``. List the comments again if it is not certain whether the
+    comment was created, or if it was deleted in between.
     """
     for attempt in range(1, _ATTEMPTS + 1):
         own = find_comments(forge, request, key).own
@@ -74,8 +77,8 @@ def renew_comment(
                 return Renewal(what="created", url=forge.create_comment(request.number, body).url)
             return _replace(forge, request, own, body)
         except ForgeFailed as error:
-            is_passing = error.uncertain if not own else error.status in _GONE
-            if not is_passing or attempt == _ATTEMPTS:
+            can_retry = error.uncertain if not own else error.status in _GONE
+            if not can_retry or attempt == _ATTEMPTS:
                 raise
             sleep(_SECONDS_BETWEEN)
     raise AssertionError
@@ -107,10 +110,10 @@ def read_digest(forge: Forge, request: PullRequest, key: str) -> str:
     """Return the digest of the plan that the one own comment with this key shows.
 
     Raises ``OperationError`` if there is no such comment, or several, if somebody else edited it,
-    if it shows no plan that can be applied, or if the branch moved on after the plan.
+    if it shows no plan that can be applied, or if the branch got another commit after the plan.
     """
     found = find_comments(forge, request, key)
-    advice = "Review and apply a plan by hand: `segctl plan --out FILE`, then `segctl apply FILE`."
+    advice = ADVICE_WITHOUT_DIGEST
     if len(found.own) > 1:
         raise OperationError(
             f"{request.title} has {len(found.own)} comments for this workspace and environment",

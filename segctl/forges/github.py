@@ -21,8 +21,9 @@ from segctl.forges.http import Access, ForgeHttp
 TOKEN = "GITHUB_TOKEN"  # noqa: S105 - the name of a variable
 API_URL = "GITHUB_API_URL"
 PERMISSION = (
-    "Commenting needs `permissions: {pull-requests: write}`, and finding a merged request "
-    "`contents: read`. A workflow for a pull request of a fork gets a token that cannot write."
+    "Commenting needs `permissions: {pull-requests: write}`, and finding a merged pull "
+    "request needs `contents: read`. A workflow for a pull request of a fork gets a token that "
+    "cannot write."
 )
 HEADERS = {"Accept": "application/vnd.github+json", "X-GitHub-Api-Version": "2022-11-28"}
 
@@ -77,13 +78,13 @@ class GitHub:
         self._http.close()
 
     def find_request(self) -> PullRequest:
-        """Return the request that the event names, or else the one that the commit belongs to."""
+        """Return the pull request of the event, or else the one that the commit belongs to."""
         if number := self._event_number():
             return self._request(number)
         return choose_open(self._of_commit(), self._commit(), hint=_NO_REQUEST)
 
     def find_merged(self) -> PullRequest:
-        """Return the merged request of the commit, or of the event of a request."""
+        """Return the merged pull request of the commit, or of the event."""
         if number := self._event_number():
             request = self._request(number)
             if request.state != "merged":
@@ -97,7 +98,7 @@ class GitHub:
         return choose_merged(self._of_commit(), self._commit(), branch)
 
     def run_head(self) -> str:
-        """Return the head of the request in the event, or else the commit of the job."""
+        """Return the last commit of the event's pull request, or else the commit of the job."""
         request = self._event.get("pull_request")
         if isinstance(request, dict):
             return Fields(self.name, request).fields("head").text("sha")
@@ -141,14 +142,14 @@ class GitHub:
         return Account(id=user.number("id"), name=user.text("login"))
 
     def list_comments(self, number: int) -> Sequence[Comment]:
-        """Return all comments of a pull request, but not those on its lines."""
+        """Return all comments of a pull request, without those on lines of its changes."""
         path = f"/repos/{self._repository}/issues/{number}/comments"
         return [self._comment(item) for item in self._http.list_all(path)]
 
     def is_edited_by_others(self, comment: Comment, account: Account) -> bool:
-        """Whether somebody else made the last edit: all who may push may edit each comment.
+        """Whether somebody else made the last edit: everybody who may push may edit any comment.
 
-        Only GraphQL tells, where the name of a bot has no ``[bot]`` at its end.
+        Only GraphQL has the editor. It names a bot without the suffix ``[bot]``.
         """
         if not re.fullmatch(r"[\w=-]+", comment.node, re.ASCII):
             return False

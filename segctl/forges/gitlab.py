@@ -53,7 +53,7 @@ def gitlab_access(environment: Mapping[str, str]) -> Access:
 
 
 class GitLab:
-    """A project of GitLab: that of the merge request, or else that of the job."""
+    """The project of the merge request, or else the project of the job."""
 
     name = "GitLab"
     max_bytes = 1_000_000
@@ -73,13 +73,13 @@ class GitLab:
         self._http.close()
 
     def find_request(self) -> PullRequest:
-        """Return the merge request of the pipeline, or else the one of the commit."""
+        """Return the merge request of the pipeline, or else the merge request of the commit."""
         if (number := self._number()) is not None:
             return self._request(number)
         return choose_open(self._of_commit(), self._commit(), hint=_NO_REQUEST)
 
     def find_merged(self) -> PullRequest:
-        """Return the merged request of the commit."""
+        """Return the merge request that was merged as the commit."""
         if (number := self._number()) is not None:
             request = self._request(number)
             raise WrongUsage(
@@ -90,17 +90,17 @@ class GitLab:
         return choose_merged(self._of_commit(), self._commit(), branch)
 
     def run_head(self) -> str:
-        """Return the head of the source branch, not the commit of a pipeline for merged results."""
+        """Return the last commit of the source branch; a pipeline of merged results has another."""
         source = self._environment.get("CI_MERGE_REQUEST_SOURCE_BRANCH_SHA")
         return source or self._environment.get("CI_COMMIT_SHA", "")
 
     def account(self) -> Account:
-        """Return the account of the token; a project access token has one of its own."""
+        """Return the account of the token. A project access token has an account of its own."""
         user = Fields(self.name, self._http.call("GET", "/user"))
         return Account(id=user.number("id"), name=user.text("username"))
 
     def list_comments(self, number: int) -> Sequence[Comment]:
-        """Return all notes of a merge request that people or programs wrote."""
+        """Return all notes of a merge request, without those that GitLab itself writes."""
         path = f"{self._project}/merge_requests/{number}/notes?sort=asc&order_by=created_at"
         return [
             self._comment(number, item)
@@ -109,7 +109,7 @@ class GitLab:
         ]
 
     def is_edited_by_others(self, comment: Comment, account: Account) -> bool:
-        """Return false: the API does not tell. Only maintainers may edit notes of others."""
+        """Return false: the API has no editor. Only maintainers may edit notes of others."""
         del comment, account
         return False
 

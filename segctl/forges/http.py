@@ -1,6 +1,6 @@
 """HTTP to a forge: the token, retries, limits, redirects, pages, and what an answer means.
 
-The token is sent to one scheme, host and port, those of the API, and appears in no message.
+The token is sent only to the scheme, host and port of the API, and appears in no message.
 """
 
 import logging
@@ -23,10 +23,10 @@ _LOG = logging.getLogger(__name__)
 MAX_ATTEMPTS = 5
 FIRST_WAIT = 1.0
 MAX_WAIT = 120.0
-"""In seconds. A limit that lasts longer is reported instead: a job costs money while it waits."""
+"""In seconds. A longer wait is reported as an error: a job costs money while it waits."""
 
 SECONDARY_WAIT = 60.0
-"""What GitHub asks for after a secondary limit without a time."""
+"""In seconds. GitHub asks for this after a secondary limit without a time."""
 
 PAGE_SIZE = 100
 MAX_PAGES = 100
@@ -40,10 +40,11 @@ _REDIRECTS = frozenset({301, 302, 307, 308})
 
 @dataclass(frozen=True, kw_only=True)
 class Access:
-    """Where a forge's API is, and with which token.
+    """The address of a forge's API, and the token for it.
 
-    ``forge`` is its name, ``variable`` that of the token, ``header`` the header that carries it,
-    and ``permission`` what the token needs.
+    ``forge`` is the name of the forge. ``url_variable`` and ``variable`` name the environment
+    variables of the address and of the token. ``header`` is the header that has the token, after
+    ``prefix``. ``permission`` says what the token needs.
     """
 
     forge: str
@@ -93,7 +94,7 @@ class ForgeHttp:
     def call(self, method: str, path: str, *, json: Any = None) -> Any:
         """Send a request and return the value of the JSON answer, ``None`` if it has none.
 
-        After an error it is repeated, but a POST only if it was certainly not done.
+        After an error the request is repeated. A POST is repeated only if it cannot have been done.
         """
         return self._call(method, self._url(path), json, repeats=method != "POST")
 
@@ -102,7 +103,7 @@ class ForgeHttp:
         self._client.close()
 
     def query(self, text: str) -> Any:
-        """Send a GraphQL query and return the answer. Its address is next to version 3 of REST."""
+        """Send a GraphQL query and return the answer. Its path is next to the one of REST."""
         path = self._base.path.rstrip("/").removesuffix("/v3") + "/graphql"
         url = self._base.copy_with(raw_path=path.encode())
         return self._call("POST", url, {"query": text}, repeats=True)
@@ -118,7 +119,7 @@ class ForgeHttp:
             return response.json()
         except ValueError:
             raise ForgeFailed(
-                f"{self._access.forge} answered {method} {url.path} with something else than JSON",
+                f"{self._access.forge} answered {method} {url.path} without JSON",
                 hint=f"Check {self._access.url_variable}.",
                 status=response.status_code,
             ) from None
@@ -145,11 +146,11 @@ class ForgeHttp:
                 return
         raise ForgeFailed(
             f"{self._access.forge} has more than {MAX_PAGES * PAGE_SIZE:,} entries for {path}",
-            hint="segctl reads no more. Close the request, and open another.",
+            hint="segctl reads no more. Close the pull request, and open another.",
         )
 
     def _send(self, method: str, url: httpx.URL, json: Any, *, repeats: bool) -> httpx.Response:
-        """Send until there is an answer of success. Raises ``ForgeFailed`` for any other end."""
+        """Send a request until it succeeds. Raises ``ForgeFailed`` if it does not."""
         for attempt in range(1, MAX_ATTEMPTS + 1):
             is_last = attempt == MAX_ATTEMPTS
             backoff = FIRST_WAIT * 2.0 ** (attempt - 1) * (0.5 + self._chance() / 2)
@@ -163,7 +164,7 @@ class ForgeHttp:
                 continue
             if response.is_success:
                 return response
-            if (wait := self._asked_wait(response)) is not None:
+            if (wait := self._limit_wait(response)) is not None:
                 if is_last or wait > MAX_WAIT:
                     raise self._limited(response, wait)
                 _LOG.warning("%s limits requests; waiting %d s", self._access.forge, round(wait))
@@ -176,7 +177,7 @@ class ForgeHttp:
         raise AssertionError
 
     def _follow(self, method: str, url: httpx.URL, json: Any) -> httpx.Response:
-        """Send one request, along redirects within the host. The method stays the same.
+        """Send one request and follow redirects within the host, with the same method.
 
         GitHub redirects when a repository was renamed, and asks for the same method with every
         status: https://docs.github.com/en/rest/using-the-rest-api/best-practices-for-using-the-rest-api
@@ -203,8 +204,8 @@ class ForgeHttp:
             hint=f"Check {self._access.url_variable}.",
         )
 
-    def _asked_wait(self, response: httpx.Response) -> float | None:
-        """Return how long to wait after an answer that limits requests, ``None`` for another.
+    def _limit_wait(self, response: httpx.Response) -> float | None:
+        """Return the seconds to wait after an answer that limits requests, ``None`` for any other.
 
         GitHub answers 403 or 429, GitLab 429. The time is in ``Retry-After``, or in a header with
         the second of the reset; a secondary limit of GitHub may have neither.
@@ -268,11 +269,11 @@ class ForgeHttp:
         )
 
     def _quoted(self, response: httpx.Response) -> str:
-        """Return what the forge says, shortened, and nothing if it repeats the token."""
-        said = " ".join(_message(response).split())
-        if not said or self._access.token in said:
+        """Return the message of an answer, shortened; empty if it contains the token."""
+        message = " ".join(_message(response).split())
+        if not message or self._access.token in message:
             return ""
-        return f": {said[:_MAX_QUOTED]}{'…' if len(said) > _MAX_QUOTED else ''}"
+        return f": {message[:_MAX_QUOTED]}{'…' if len(message) > _MAX_QUOTED else ''}"
 
 
 def _origin(url: httpx.URL) -> tuple[str, str, int | None]:
@@ -320,7 +321,7 @@ def _retry_after(header: str | None, now: float) -> float | None:
 
 
 def _message(response: httpx.Response) -> str:
-    """Return what an answer says about its error.
+    """Return the error message of an answer.
 
     GitHub sends ``message`` and ``errors``; GitLab ``message``, which may be an object, or
     ``error`` and ``error_description``.

@@ -1,7 +1,7 @@
-"""The first line of a comment: whose it is, and which plan it shows.
+"""The first line of a comment: the workspace that it belongs to, and the plan that it shows.
 
-It is a Markdown comment, which the forge does not display. Nothing of a plan is in it but the
-digest, and it counts only as the first line, so no name or value can imitate it.
+The line is a Markdown comment, which the forge does not display. It contains the digest of the plan
+and no text of it, and counts only as the first line, so no name or value can imitate it.
 """
 
 import hashlib

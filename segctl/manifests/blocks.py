@@ -10,13 +10,13 @@ from segctl.core.address import is_address, segment_address
 from segctl.core.diagnostics import Diagnostic, Location, Severity
 from segctl.core.suggestions import did_you_mean_address
 from segctl.manifests.declarations import SegmentDeclaration, kind_of
-from segctl.manifests.references import MAX_SUGGESTIONS
+from segctl.manifests.references import MAX_SUGGESTIONS, shorten_steps
 from segctl.manifests.yaml_tree import Document, Map, Seq, Value, lookup
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Block:
-    """One block: the document and the path where it is, and its fields."""
+    """One block: its document, its kind, its index in the list of that kind, and its fields."""
 
     document: Document
     kind: str
@@ -39,7 +39,7 @@ class _Block:
 
 
 class _Advice:
-    """Reports addresses without a manifest, the first few with a similar name."""
+    """Reports addresses without a manifest, the first few of them with a suggestion."""
 
     def __init__(self, declared: Iterable[str]) -> None:
         self._declared = list(declared)
@@ -165,18 +165,18 @@ def _check_moves(
     for block in moves:
         if (source := block.address("from")) is not None:
             following.setdefault(source, block)
-    circles = _find_circles(following)
-    for circle in circles:
+    cycles = _find_cycles(following)
+    for cycle in cycles:
         yield Diagnostic(
             code="moved-circle",
-            summary=f"these moves form a circle: {' → '.join(_shortened([*circle, circle[0]]))}.",
+            summary=f"these moves form a cycle: {' → '.join(shorten_steps([*cycle, cycle[0]]))}.",
             detail="Remove one of the blocks.",
-            location=following[circle[0]].locate(),
+            location=following[cycle[0]].locate(),
         )
-    in_circles = {address for circle in circles for address in circle}
+    in_cycles = {address for cycle in cycles for address in cycle}
     for block in moves:
         source, destination = block.address("from"), block.address("to")
-        if source is None or destination is None or source in in_circles:
+        if source is None or destination is None or source in in_cycles:
             continue
         if source in declared:
             yield Diagnostic(
@@ -190,9 +190,9 @@ def _check_moves(
             yield advice.not_declared(block, "to", destination)
 
 
-def _find_circles(following: Mapping[str, _Block]) -> list[list[str]]:
-    """Return the addresses of each circle of moves."""
-    circles: list[list[str]] = []
+def _find_cycles(following: Mapping[str, _Block]) -> list[list[str]]:
+    """Return the addresses of each cycle of moves."""
+    cycles: list[list[str]] = []
     done: set[str] = set()
     for start in following:
         chain: dict[str, int] = {}
@@ -202,20 +202,9 @@ def _find_circles(following: Mapping[str, _Block]) -> list[list[str]]:
             block = following.get(step)
             step = block.address("to") if block else None
         if step in chain:
-            circles.append(list(chain)[chain[step] :])
+            cycles.append(list(chain)[chain[step] :])
         done.update(chain)
-    return circles
-
-
-_MAX_STEPS = 10
-"""How many steps of a circle a message shows."""
-
-
-def _shortened(steps: Sequence[str]) -> Sequence[str]:
-    if len(steps) <= _MAX_STEPS:
-        return steps
-    half = _MAX_STEPS // 2
-    return [*steps[:half], f"… ({len(steps) - 2 * half:,} more) …", *steps[-half:]]
+    return cycles
 
 
 def _check_removals(

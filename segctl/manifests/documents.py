@@ -145,9 +145,9 @@ class StateSettings(Section):
 
 
 class ApprovalSettings(Section):
-    """How far data may move on after a plan was approved, in each segment and direction.
+    """How much data may change after a plan was approved, in each segment and direction.
 
-    Where both limits are set, both hold. The approved plan keeps them as they were.
+    Where both limits are set, both hold. Those of the approved plan count.
     """
 
     tolerance_percent: Omittable[Percent] = Field(

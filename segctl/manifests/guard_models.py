@@ -42,10 +42,10 @@ def _hours(value: str) -> str:
         begin, end = parse_hours(value)
     except ValueError:
         raise field_error(
-            "wrong-value", "{name} are no hours of a day.", "Write them as 18:00-08:00."
+            "wrong-value", "{name} is not a range of hours.", "Write them as 18:00-08:00."
         ) from None
     if begin == end:
-        summary = "{name} is a whole day or none."
+        summary = "{name} begins and ends at the same time."
         raise field_error("wrong-value", summary, "Write days, or hours such as 18:00-08:00.")
     return value
 
@@ -91,8 +91,8 @@ class GuardSettings(Section):
     )
     from_members: Omittable[Count] = Field(
         default=None,
-        description="The recorded members from which maxRemovePercent applies. A smaller segment "
-        "may lose any share.",
+        description="The recorded members from which limits in percent apply. A smaller segment "
+        "may lose or gain any share.",
     )
     allow_empty: Omittable[Boolean] = Field(
         default=None, description="Whether a segment with recorded members may become empty."
@@ -121,8 +121,8 @@ class ProjectGuards(Section):
     )
     from_members: Count = Field(
         default=10,
-        description="The recorded members from which maxRemovePercent applies. A smaller segment "
-        "may lose any share.",
+        description="The recorded members from which limits in percent apply. A smaller segment "
+        "may lose or gain any share.",
     )
     allow_empty: Boolean = Field(
         default=False, description="Whether a segment with recorded members may become empty."

@@ -191,17 +191,17 @@ def _cycle(names: Sequence[str], steps: Sequence[SegmentReading]) -> Diagnostic:
         summary = f'the segment "{names[0]}" reads itself.'
         detail = "Remove this source."
     else:
-        cycle = " → ".join(_shortened([*names, names[0]]))
+        cycle = " → ".join(shorten_steps([*names, names[0]]))
         summary = f"these segments read each other in a cycle: {cycle}."
         others = zip(names[1:], steps[1:], strict=True)
         readings = [f"{name} reads {step.name} at {step.location}" for name, step in others]
-        detail = f"Also, {', '.join(_shortened(readings))}. Remove one of these sources."
+        detail = f"Also, {', '.join(shorten_steps(readings))}. Remove one of these sources."
     return Diagnostic(
         code="segment-circle", summary=summary, detail=detail, location=steps[0].location
     )
 
 
-def _shortened(steps: Sequence[str]) -> Sequence[str]:
+def shorten_steps(steps: Sequence[str]) -> Sequence[str]:
     """Return the steps without the middle of a long cycle, which may have thousands."""
     if len(steps) <= _MAX_STEPS:
         return steps

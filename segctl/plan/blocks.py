@@ -1,4 +1,4 @@
-"""What the blocks of manifests do to the record: adopt, move or remove segments.
+"""What the blocks of manifests do to the recorded segments: adopt, move or remove them.
 
 A block is applied once. Afterwards the state is as the block says, so the block does nothing, and
 a finding says that it can be removed. Nothing here touches the service.
@@ -27,7 +27,7 @@ REMOVABLE = "removable-block"
 
 @dataclass(frozen=True, kw_only=True)
 class ResolvedBlocks:
-    """The state as the blocks make it, and which block decides about which segment.
+    """The state after the blocks are applied, and the block that applies to each segment.
 
     Imported segments are in ``state`` without members. ``moves`` are by new address, each with the
     old address and the place of the block; ``imports`` and ``removals`` are by address.
@@ -77,9 +77,9 @@ def resolve_blocks(
 
 
 def imported_record(segment: DesiredSegment, *, ct_segment_id: int | None = None) -> SegmentRecord:
-    """Return the record of a segment that was made by others, without members.
+    """Return the record, without members, of a segment that segctl did not create.
 
-    With ``ct_segment_id``, requests name it by that number.
+    With ``ct_segment_id``, requests name the segment by that number.
     """
     return SegmentRecord(
         customer_segment_id=segment.customer_segment_id if ct_segment_id is None else None,
@@ -94,7 +94,7 @@ def imported_record(segment: DesiredSegment, *, ct_segment_id: int | None = None
 
 
 class _Resolver:
-    """The record while one block after the other changes it, and what was found."""
+    """Applies blocks to the recorded segments, and collects the problems and the findings."""
 
     def __init__(self, segments: Sequence[DesiredSegment], state: State) -> None:
         self._declared = {segment.address: segment for segment in segments}
@@ -110,7 +110,7 @@ class _Resolver:
         self.findings: list[Finding] = []
 
     def move(self, blocks: Sequence[MovedBlock]) -> None:
-        """Move records to the ends of their chains."""
+        """Move each record to the last address of its chain of moves."""
         following = {block.source: block for block in blocks}
         used: set[str] = set()
         for block in blocks:
@@ -211,16 +211,16 @@ class _Resolver:
         self.imports[address] = block
 
     def remove(self, blocks: Sequence[RemovedBlock]) -> None:
-        """Say what becomes of recorded segments without a manifest."""
+        """Select the blocks that remove a recorded segment, and report those that remove none."""
         self.removals = {b.address: b for b in blocks if b.address in self.segments}
-        buried = {tombstone.address for tombstone in self._state.tombstones}
+        destroyed = {tombstone.address for tombstone in self._state.tombstones}
         rest = [address for address in self._undeclared() if address not in self.removals]
         for block in blocks:
             address = block.address
             if address in self.removals:
                 continue
-            # A forgotten segment leaves no trace. A similar one without manifest may be meant.
-            if address in buried or not did_you_mean_address(address, rest):
+            # The state has nothing of a forgotten segment. A similar recorded one may be meant.
+            if address in destroyed or not did_you_mean_address(address, rest):
                 self._removable("removed", address, block.location)
                 continue
             self._warn(
@@ -271,7 +271,7 @@ class _Resolver:
 
 
 def _chain(block: MovedBlock, following: Mapping[str, MovedBlock]) -> Iterator[MovedBlock]:
-    """Yield a block and those that move its segment on. Manifests with a circle are refused."""
+    """Yield a block and the moves that follow it. Manifests with a cycle of moves are refused."""
     step: MovedBlock | None = block
     while step:
         yield step
@@ -279,7 +279,7 @@ def _chain(block: MovedBlock, following: Mapping[str, MovedBlock]) -> Iterator[M
 
 
 def _is_same(record: SegmentRecord, block: ImportBlock) -> bool:
-    """Whether a record is of the segment that a block imports."""
+    """Whether a block imports the segment of a record."""
     if block.ct_segment_id is not None:
         return record.ct_segment_id == block.ct_segment_id
     return record.customer_segment_id == block.customer_segment_id

@@ -15,7 +15,7 @@ from segctl.plan.model import Plan
 VERSION = 3
 """The format version of a saved plan. Raise it when the shape or the meaning changes.
 
-In version 2, the digest did not cover what an approval allows and what is recorded of sources.
+In version 2, the digest covered neither what an approval allows nor what is recorded of sources.
 """
 
 _OLDEST_OF_JOURNALS = 2

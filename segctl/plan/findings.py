@@ -48,7 +48,7 @@ def nothing_recorded(changes: Sequence[Change], state: State) -> Iterator[Findin
 def possible_renames(drafts: Sequence[Draft], targets: Sequence[Target]) -> Iterator[Finding]:
     """Warn of a segment that is created while a similar one is destroyed: it may be a rename.
 
-    They are similar if they have the same name or, as far as that is known without reading, the
+    They are similar if they have the same name, or, where that is known without reading, the
     same members. ``targets`` have the fingerprints of what the members are computed from.
     """
     sources = {target.address: target.sources for target in targets if target.create}

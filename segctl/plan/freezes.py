@@ -14,17 +14,17 @@ from segctl.plan.model import Finding, Plan
 from segctl.plan.overrides import OverrideClock, override_yaml
 
 AHEAD_DAYS = 7
-"""A plan says that a freeze with dates begins, this many days before it."""
+"""A plan reports a freeze with dates this many days before it begins."""
 
 _DAY = 86_400.0
 _WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _MAX_JOINED = 1_000
-"""Freezes that follow each other without a gap are joined, up to this many."""
+"""At most this many freezes without a gap between them are joined."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Frozen:
-    """A time in which nothing is sent, in seconds since 1970, and why."""
+    """A period in which nothing is sent, in seconds since 1970, and the reason for it."""
 
     begins_at: float
     ends_at: float
@@ -32,7 +32,7 @@ class Frozen:
 
 
 def find_freeze(freezes: Iterable[Freeze], at: float, zone: str) -> Frozen | None:
-    """Return the freeze at a time, or ``None``. Freezes without a gap between them are one."""
+    """Return the freeze at a time, or ``None``. Freezes without a gap between them are joined."""
     freezes = tuple(freezes)
     found = next(_freezes_at(freezes, at, zone), None)
     if found is None:
@@ -65,7 +65,7 @@ def _freezes_at(freezes: Sequence[Freeze], at: float, zone: str) -> Iterator[Fro
 
 
 def _occurrences(freeze: Freeze, day: date, zone: str) -> Iterator[Frozen]:
-    """Yield when a freeze takes place, from the day before ``day`` to a week after it."""
+    """Yield the periods of a freeze from the day before ``day`` to a week after it."""
     if freeze.begins_at is not None and freeze.ends_at is not None:
         yield Frozen(begins_at=freeze.begins_at, ends_at=freeze.ends_at, reason=freeze.reason)
         return
@@ -83,7 +83,7 @@ def _occurrences(freeze: Freeze, day: date, zone: str) -> Iterator[Frozen]:
 
 
 def may_freeze(plan: Plan, now: float) -> bool:
-    """Whether the freezes of a plan count: no override lets it through them."""
+    """Whether a plan has freezes and no override that allows it to be applied in one."""
     return bool(plan.freezes) and not _is_exempt(plan.allow, now)
 
 
@@ -97,7 +97,7 @@ def find_plan_freeze(plan: Plan, now: float) -> Frozen | None:
 
 
 def next_plan_freeze(plan: Plan, now: float) -> float | None:
-    """Return when a plan that may be sent now may no longer be sent, ``None`` if it always may."""
+    """Return when a freeze next stops a plan that may be sent now, ``None`` if none is known."""
     if may_freeze(plan, now) or plan.allow is None:
         return next_begin(plan.freezes, now, plan.time_zone)
     expires_at = plan.allow.expires_at
@@ -113,7 +113,7 @@ def describe_freeze(frozen: Frozen, zone: str) -> str:
 
 
 def frozen_finding(plan: Plan, frozen: Frozen, *, now: float) -> Finding:
-    """Return the error with which an apply is refused during a freeze."""
+    """Return the error that refuses an apply during a freeze."""
     clock = OverrideClock(now=now, zone=plan.time_zone)
     allow = override_yaml(plan.allow, {"freeze": True}, clock)
     return Finding(

@@ -1,7 +1,7 @@
 """Overrides: what a plan may do beyond a guard, for a time and for a reason.
 
-A guard that refuses prints the override that would allow it. One that is used, that has expired or
-that is not needed is a finding.
+A refusal prints the override that would allow the plan. An override that is used, has expired or
+is not needed is a finding.
 """
 
 import json
@@ -16,13 +16,13 @@ from segctl.manifests.desired import Override, PlanOverride, SegmentOverride
 from segctl.plan.model import Figures, Finding, Plan
 
 USED = "override-used"
-"""The code of the finding about an override that lets something through."""
+"""The code of the finding about an override that allows something beyond a guard."""
 
 OF_SOURCES = "max-shrink-percent"
 """The code of the refusal of a source that lost too much, which an override can allow."""
 
 PROPOSED_DAYS = 7
-"""How long the override is valid that a refusal prints."""
+"""How long the override that a refusal prints is valid."""
 
 _TERMS = ("until", "expires_at", "reason")
 """The fields of an override that allow nothing by themselves."""
@@ -33,7 +33,10 @@ Needs = Mapping[str, float | bool]
 
 @dataclass(frozen=True, kw_only=True)
 class OverridePlace:
-    """An override, or the place for one. ``path`` and ``place`` say where it belongs."""
+    """An override, or the place where one can be added.
+
+    ``path`` is the mapping that it belongs to, ``place`` its file, line and column.
+    """
 
     override: Override | None
     path: str
@@ -63,14 +66,14 @@ class Excess:
 
 @dataclass(frozen=True, kw_only=True)
 class OverrideClock:
-    """The time at which overrides are looked at, and the time zone of the workspace."""
+    """The time for which overrides are checked, and the time zone of the workspace."""
 
     now: float
     zone: str = "UTC"
 
     @property
     def proposed_until(self) -> str:
-        """The last day of an override that is proposed now."""
+        """The last day of the override that a refusal prints."""
         return str(local_date(self.now, self.zone) + timedelta(days=PROPOSED_DAYS))
 
 
@@ -111,7 +114,7 @@ def allows(override: Override, needs: Needs) -> bool:
 
 
 def used(excess: Excess, override: Override, at: OverridePlace) -> Finding:
-    """Return the warning that an override lets something through."""
+    """Return the warning that an override allows something beyond a guard."""
     numbers = [
         getattr(override, name)
         for name, value in excess.needs.items()
@@ -138,7 +141,7 @@ def used(excess: Excess, override: Override, at: OverridePlace) -> Finding:
 
 
 def _insufficient(override: Override | None, excess: Excess, clock: OverrideClock) -> str:
-    """Return why the override does not help, or nothing if it is about something else."""
+    """Return why the override does not allow this; empty if it is about something else."""
     if override is None or not any(getattr(override, name) for name in excess.needs):
         return ""
     if override.has_expired(clock.now):
@@ -162,7 +165,7 @@ def _advice(excess: Excess, at: OverridePlace, needs: Needs, clock: OverrideCloc
 
 
 def override_yaml(override: Override | None, needs: Needs, clock: OverrideClock) -> str:
-    """Return the YAML of an override that allows what it allowed, and all of this too."""
+    """Return the YAML of an override with all that the old one allows, and with ``needs``."""
     values: dict[str, float | bool] = {}
     if override and not override.has_expired(clock.now):
         known = {f.name: getattr(override, f.name) for f in fields(override)}
@@ -192,8 +195,8 @@ def check_override(
 ) -> Iterator[Finding]:
     """Yield a warning for an override that has expired, or that this plan does not need.
 
-    ``findings`` are about what it allows, or does not allow. A plan ``is_partial`` if others may
-    need it.
+    ``findings`` are about guards that overrides apply to. A plan ``is_partial`` if
+    it may leave out what the override is for.
     """
     override = at.override
     if override is None:

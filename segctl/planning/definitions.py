@@ -1,7 +1,7 @@
 """Digests of what the manifests say, apart from the data: definitions of segments, and rules.
 
-A definition is the same as long as only rows of files and tables differ. With another definition,
-other members do not come from data that moved on.
+A definition stays the same while only rows of files and tables change. If it differs, changed data
+alone does not explain other members.
 """
 
 import hashlib
@@ -15,7 +15,7 @@ from segctl.core.codec import to_plain
 from segctl.manifests.desired import DesiredState, Load, MemberLoad, SegmentSource, TableLoad
 
 _DATA = ("location", "parameters")
-"""Values of variables are data: a query asks for another day with the same text."""
+"""Values of variables are data: the same query may ask for another day."""
 
 _NOT_MEMBERS = tuple(
     "location path allow_location display_name labels guards allow lifecycle".split()
@@ -26,7 +26,7 @@ _NOT_MEMBERS = tuple(
 def segment_definitions(desired: DesiredState) -> Mapping[str, str]:
     """Return the digest of each segment's definition, by address.
 
-    That is how its members are computed, with the definitions of the segments that it reads.
+    A definition says how members are computed. It includes those of the segments that are read.
     """
     segments = {segment.address: segment for segment in desired.segments}
     loads: dict[str, list[Load]] = {address: [] for address in segments}

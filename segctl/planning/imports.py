@@ -23,7 +23,7 @@ from segctl.state.model import MemberSet
 
 @dataclass(frozen=True, kw_only=True)
 class ImportedMembers:
-    """The members of the segments that a plan imports, by address, and what was found in them.
+    """The members of the segments that a plan imports, by address, and the findings about them.
 
     A segment without members has no base file.
     """
@@ -41,7 +41,7 @@ class ImportedMembers:
     def with_files(
         self, recorded_files: Mapping[str, RecordedFiles], drafts: Iterable[Draft]
     ) -> Mapping[str, RecordedFiles]:
-        """Return the local files of each record by its key, those of imported segments too."""
+        """Return the local files of each record by its key, including imported segments."""
         own = {
             draft.record.key: self.files[draft.address]
             for draft in drafts
@@ -68,7 +68,7 @@ def read_imports(
     scratch: Path,
     open_context: Callable[[Path], SourceContext],
 ) -> ImportedMembers:
-    """Read who is in the imported segments today, as their blocks say.
+    """Read the present members of the imported segments from the sources of their blocks.
 
     ``blocks`` are by address. Base files are written to the engine's scratch folder.
     ``open_context`` returns a context for sources with its scratch files in a folder. Raises

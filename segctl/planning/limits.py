@@ -1,4 +1,4 @@
-"""What limits a plan: guards, overrides, change freezes, and what was sent in the month before."""
+"""Check the limits of a plan: guards, overrides, freezes, and what was sent this month before."""
 
 from collections.abc import Sequence
 from dataclasses import replace

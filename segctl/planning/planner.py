@@ -53,12 +53,10 @@ from segctl.planning.targets import (
 from segctl.planning.unchanged import select_reads
 from segctl.state.model import SegmentRecord, State
 from segctl.state.restrictions import move_restrictions
+from segctl.state.usage import SEGMENTS_PER_CREATE_REQUEST
 
 SECONDS_PER_REQUEST = 0.8
 """An estimate: the vendor's pages say only that a call may take a second or more."""
-
-SEGMENTS_PER_CREATE_REQUEST = 100
-"""The limit of a createSegment request, from the vendor's page on API Segments."""
 
 PlanPurpose = Literal["show", "save", "send"]
 """What happens to the plan. Only a plan to save or send needs its member columns."""
@@ -208,7 +206,7 @@ def _known_restrictions(
     state: State,
     drafts: Sequence[Draft],
 ) -> KnownRestrictions:
-    """Find what is recorded of the sources that take members away; it moves with its segment."""
+    """Return what is recorded of sources that take members away, at the new addresses."""
     moves = {draft.moved_from: draft.address for draft in drafts if draft.moved_from}
     return find_known_restrictions(
         desired,
@@ -235,9 +233,7 @@ def _guarded_change(segment: PlannedSegment, comparison: ComparisonResult) -> Gu
         change=change,
         members_removed=diff.leaving,
         members_added=diff.joining,
-        new_shapes=comparison.new_shapes.get(_index_of(change), {})
-        if change.target is not None
-        else {},
+        new_shapes=comparison.new_shapes.get(_index_of(change), {}),
         is_protected=bool(record and record.lifecycle.prevent_destroy),
         is_tombstone=draft.is_tombstone,
         is_created=draft.to_target().create and segment.target_index is not None,
@@ -408,10 +404,9 @@ def with_requests(plan: Plan, packing: PackingSummary) -> Plan:
 def plan_digest(plan: Plan, delta_digest: str) -> str:
     """Return the SHA-256 of what the plan does, and of what it was made from.
 
-    Everything that is sent counts, and what is recorded of it, and what an approval allows: who
-    approves a digest approves all of that, with the limits and overrides. Packing, the wording of
-    reasons and findings do not count, except those that refuse the plan; nor what depends on which
-    sources had to be read.
+    The digest covers what is sent, what is recorded, and the limits and overrides: who approves a
+    digest approves all of these. It does not cover packing, the wording of reasons, findings that
+    do not refuse the plan, and what depends on which sources had to be read.
     """
     content = {
         "account": plan.account,

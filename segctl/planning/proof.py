@@ -41,7 +41,7 @@ def prove_plan(saved: LoadedPlan, prover: PlanProver) -> None:
         facts = prover.prove_saved_plan(_files_of(saved))
         _check_blocks(saved)
         _check_changes(plan, facts)
-        _require(plan.flows == build_flows(plan.changes, facts.flows), "it shows other moves")
+        _require(plan.flows == build_flows(plan.changes, facts.flows), "it shows other flows")
         _check_totals(plan, facts)
         _check_refusals(plan, facts)
     except SavedPlanError as error:
@@ -103,7 +103,7 @@ def _check_targets(plan: Plan) -> None:
 
 
 def _check_blocks(saved: LoadedPlan) -> None:
-    """Check what the plan says of segments that move or are imported."""
+    """Check the segments that the plan moves or imports."""
     addresses = [change.moved_from for change in saved.plan.changes if change.moved_from]
     _require(len(set(addresses)) == len(addresses), "two segments move from one address")
     for change in saved.plan.changes:
@@ -192,7 +192,7 @@ def _check_totals(plan: Plan, facts: SavedPlanFacts) -> None:
 def _check_refusals(plan: Plan, facts: SavedPlanFacts) -> None:
     """Check that no refusal of a guard, and no use of an override, was taken out of the plan.
 
-    They are those of the time at which the plan was made.
+    They are computed for the time at which the plan was made.
     """
     guarded = [_guarded_change(plan, change, facts) for change in plan.changes]
     known = {(finding.code, finding.address) for finding in plan.findings}
@@ -230,7 +230,7 @@ def _guarded_change(plan: Plan, change: Change, facts: SavedPlanFacts) -> Guarde
 def prove_settings(plan: Plan, desired: DesiredState) -> None:
     """Raise ``OperationError`` unless a saved plan has the limits of the manifests.
 
-    They are those that it was made from, so it has other limits only if it was changed.
+    The plan was made from these manifests, so other limits mean that it was changed.
     """
     project = desired.project
     segments = {segment.address: segment for segment in desired.segments}
@@ -252,7 +252,7 @@ def prove_settings(plan: Plan, desired: DesiredState) -> None:
 
 
 def prove_record(plan: Plan, state: State) -> None:
-    """Raise ``OperationError`` unless a saved plan has what the state records for its guards.
+    """Raise ``OperationError`` unless a saved plan has the shapes and the usage of the state.
 
     The state is the one that the plan was made from.
     """
@@ -271,5 +271,6 @@ def prove_record(plan: Plan, state: State) -> None:
         is_same &= known is None or known.members != members or known == shapes
     if not is_same:
         raise OperationError(
-            "the saved plan has other figures of the past than the state", hint=_HINT
+            "the saved plan has other shapes, or another usage of the month, than the state",
+            hint=_HINT,
         )

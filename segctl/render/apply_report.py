@@ -5,7 +5,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any
 
 from segctl import __version__
@@ -13,6 +12,7 @@ from segctl.core.approval import ApprovalCheck
 from segctl.core.outcomes import Outcome
 from segctl.plan.model import Plan
 from segctl.render import approval_view, json_document
+from segctl.render.phrases import format_utc
 
 OUTCOMES = (
     "running",
@@ -78,8 +78,8 @@ def render(report: ApplyReport) -> str:
         command=report.command,
         outcome=report.outcome,
         exit_code=report.exit_code,
-        started_at=_time(report.started_at),
-        ended_at=None if report.ended_at is None else _time(report.ended_at),
+        started_at=format_utc(report.started_at),
+        ended_at=None if report.ended_at is None else format_utc(report.ended_at),
         seconds=None if seconds is None else round(seconds, 3),
         sending_seconds=report.sending_seconds,
         plan=plan and _plan_object(plan),
@@ -160,8 +160,3 @@ def _by_outcome(counts: Mapping[Outcome, int], *, not_tried: int | None) -> dict
 
 def _name(outcome: Outcome) -> str:
     return str(outcome).replace(" ", "_")
-
-
-def _time(seconds: float) -> str:
-    stamp = datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
-    return stamp.replace("+00:00", "Z")

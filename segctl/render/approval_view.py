@@ -74,7 +74,7 @@ def _parts(segment: SegmentApproval) -> Iterator[str]:
         if counts.dropped:
             yield (
                 f"{format_number(counts.dropped)} of {format_number(counts.approved)} to {word} "
-                "fell away"
+                "are no longer needed"
             )
     if not (segment.problems or any(c.beyond or c.dropped for _, c in directions)):
         yield "nothing is left to do"

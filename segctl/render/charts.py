@@ -1,7 +1,7 @@
 """The geometry of the report's charts: sizes and positions, without any markup.
 
 Bars are in percent of the width that they get, so that they fit a phone and a desk alike. The
-diagram of moves is in units of its own ``viewBox``.
+diagram of flows is in units of its own ``viewBox``.
 """
 
 from collections import Counter
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from segctl.plan.model import Action, Change, Flow
 
 MAX_BARS = 12
-"""The most segments in the chart of sizes, and the most moves in the list of moves."""
+"""The most segments in the chart of sizes, and the most flows in the list of flows."""
 
 _MAX_DRAWN_FLOWS = 10
 _WIDTH = 560.0
@@ -23,7 +23,7 @@ _THINNEST = 1.0
 
 
 _Bands = Counter[tuple[str | None, str | None]]
-"""Users by the segments that they leave and join; ``None`` stands for the gathered ones."""
+"""Users by the segments that they leave and join; ``None`` stands for all others."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +38,7 @@ class SizeBar:
 
 @dataclass(frozen=True, kw_only=True)
 class Composition:
-    """What stays, goes and comes of one segment, in percent of all of these together."""
+    """Kept, removed and added members of one segment, in percent of their sum."""
 
     kept: float
     gone: float
@@ -72,7 +72,7 @@ class FlowBand:
 
 @dataclass(frozen=True, kw_only=True)
 class FlowDiagram:
-    """The moves between segments, as a Sankey diagram: nodes at both sides, bands between."""
+    """The flows between segments, as a Sankey diagram: nodes at both sides, bands between."""
 
     width: float
     height: float
@@ -83,7 +83,7 @@ class FlowDiagram:
 
 
 def composition(change: Change) -> Composition | None:
-    """Return the shares of kept, removed and added members; ``None`` if nobody comes or goes."""
+    """Return the shares of kept, removed and added members; ``None`` if none changes."""
     counts = change.members
     if not (counts.add or counts.remove):
         return None
@@ -115,10 +115,10 @@ def size_bars(changes: Sequence[Change]) -> tuple[SizeBar, ...]:
 
 
 def draw_flows(flows: Sequence[Flow]) -> FlowDiagram | None:
-    """Return the diagram of the moves; ``None`` if there are none.
+    """Return the diagram of the flows; ``None`` if there are none.
 
-    The segments of the largest moves have a node of their own; all others share one at each
-    side, so that the height of a node is the sum of all its moves.
+    The segments of the largest flows have a node of their own; all others share one at each
+    side, so that the height of a node is the sum of all its flows.
     """
     if not flows:
         return None
@@ -145,7 +145,7 @@ def draw_flows(flows: Sequence[Flow]) -> FlowDiagram | None:
 
 
 def largest_flows(flows: Sequence[Flow]) -> list[Flow]:
-    """Return the moves, the largest first."""
+    """Return the flows, the largest first."""
     return sorted(flows, key=lambda flow: (-flow.users, flow.leaves, flow.joins))
 
 
@@ -154,7 +154,7 @@ def _percent(part: int, whole: int) -> float:
 
 
 def _largest_first(bands: _Bands) -> list[str | None]:
-    """Return the left segments by their users; the gathered ones are last."""
+    """Return the left segments by their users; the others are last."""
     totals: Counter[str | None] = Counter()
     for (left, _), users in bands.items():
         totals[left] += users

@@ -19,11 +19,11 @@ def render_plan_comment(
 ) -> str:
     """Return the plan as Markdown, at most ``max_bytes`` bytes.
 
-    The workspace stands below the result, if it is not the root of the repository.
+    The second line names the workspace, unless it is the root of the repository.
     """
     caption = _caption(workspace)
-    room = max_bytes - len(caption.encode())
-    text = render_plan(plan, identities=identities, max_bytes=room)
+    bytes_left = max_bytes - len(caption.encode())
+    text = render_plan(plan, identities=identities, max_bytes=bytes_left)
     result, end, rest = text.partition("\n")
     return f"{result}{end}{caption}{rest}"
 

@@ -94,33 +94,37 @@ def record(
     }
 
 
-def dataclass_fields(kind: Any, told: Fields, **overrides: Schema) -> dict[str, Schema]:
+def dataclass_fields(kind: Any, descriptions: Fields, **overrides: Schema) -> dict[str, Schema]:
     """Return the schemas of a dataclass's fields, as ``dataclasses.asdict`` writes them.
 
-    ``told`` has the description of each field. Raises ``KeyError`` for a field without one.
+    ``descriptions`` has the description of each field. Raises ``KeyError`` for a field without one.
     """
     hints = typing.get_type_hints(kind)
-    if missing := [f.name for f in dataclasses.fields(kind) if f.name not in {*told, *overrides}]:
+    if missing := [
+        f.name for f in dataclasses.fields(kind) if f.name not in {*descriptions, *overrides}
+    ]:
         raise KeyError(f"no description of {kind.__name__}.{missing[0]}")
     return {
         field.name: overrides.get(field.name)
-        or {**_of_hint(hints[field.name]), "description": told[field.name]}
+        or {**_of_hint(hints[field.name]), "description": descriptions[field.name]}
         for field in dataclasses.fields(kind)
     }
 
 
-def dataclass_record(kind: Any, description: str, told: Fields, **overrides: Schema) -> Schema:
+def dataclass_record(
+    kind: Any, description: str, descriptions: Fields, **overrides: Schema
+) -> Schema:
     """Return the schema of a dataclass as ``dataclasses.asdict`` writes it, with every field."""
-    return record(description, dataclass_fields(kind, told, **overrides))
+    return record(description, dataclass_fields(kind, descriptions, **overrides))
 
 
-def stored_record(kind: Any, description: str, told: Fields, **overrides: Schema) -> Schema:
+def stored_record(kind: Any, description: str, descriptions: Fields, **overrides: Schema) -> Schema:
     """Return the schema of a dataclass as ``core.codec.to_plain`` writes it.
 
     Fields that it may leave out are not required.
     """
     optional = tuple(f.name for f in dataclasses.fields(kind) if f.metadata.get("optional"))
-    return record(description, dataclass_fields(kind, told, **overrides), optional=optional)
+    return record(description, dataclass_fields(kind, descriptions, **overrides), optional=optional)
 
 
 def _of_hint(hint: Any) -> Schema:

@@ -1,7 +1,7 @@
 """The plan as a comment on a pull request, within the size that a forge allows.
 
 First comes the result with everything that is refused or destroyed, then a table of the segments,
-the moves between them, and details to unfold. What does not fit is left out as a whole, the least
+the flows between them, and details to unfold. What does not fit is left out as a whole, the least
 important first, and a note says what.
 """
 
@@ -46,14 +46,14 @@ _DESTROYS = frozenset((Action.DESTROY, Action.REPLACE))
 _MOST_LEFT = "- … and 9,999,999 more segments"
 
 
-class _Room:
-    """How many bytes are left for parts of the comment, which are separated by blank lines."""
+class _ByteBudget:
+    """The bytes that are left for parts of the comment, which are separated by blank lines."""
 
     def __init__(self, left: int) -> None:
         self.left = left
 
     def take(self, part: str, *, lines: int = 0) -> bool:
-        """Reserve the room of a part and return true, if it fits.
+        """Take the bytes of a part and return true, if it fits.
 
         ``lines`` is the number of its lines if it may be quoted.
         """
@@ -64,14 +64,14 @@ class _Room:
         return True
 
     def fitting(self, parts: Iterable[str], *, share: float) -> list[str]:
-        """Return the first parts that fit together into a share of the room, and take it."""
-        room = _Room(int(self.left * share))
-        before, fitting = room.left, []
+        """Return the first parts that together fit into a share of the budget, and take them."""
+        budget = _ByteBudget(int(self.left * share))
+        before, fitting = budget.left, []
         for part in parts:
-            if not room.take(part, lines=1):
+            if not budget.take(part, lines=1):
                 break
             fitting.append(part)
-        self.left -= before - room.left
+        self.left -= before - budget.left
         return fitting
 
 
@@ -84,8 +84,8 @@ def render(
 ) -> str:
     """Return the comment, at most ``max_bytes`` long in UTF-8. ``marker`` is its last line.
 
-    Raises ``ValueError`` if ``max_bytes`` is below ``MIN_COMMENT_BYTES``, or if the marker leaves
-    no room.
+    Raises ``ValueError`` if ``max_bytes`` is below ``MIN_COMMENT_BYTES``, or if the marker is
+    too long.
     """
     if max_bytes < MIN_COMMENT_BYTES:
         raise ValueError(f"a comment has at least {MIN_COMMENT_BYTES:,} bytes")
@@ -94,9 +94,9 @@ def render(
 
 
 class _Comment:
-    """One comment. Its parts take room in the order of their importance.
+    """One comment. Its parts take bytes in the order of their importance.
 
-    Raises ``ValueError`` if there is no room for what every comment has.
+    Raises ``ValueError`` if what every comment has does not fit.
     """
 
     def __init__(self, plan: Plan, identities: Identities, *, max_bytes: int, marker: str) -> None:
@@ -109,11 +109,11 @@ class _Comment:
         self._refusal = _refusal(plan)
         self._destroyed = _destroyed(plan)
         self._left_out: list[str] = []
-        self._room = _Room(max_bytes - _CUT_NOTE_BYTES)
+        self._budget = _ByteBudget(max_bytes - _CUT_NOTE_BYTES)
         boxes = [_box(heading, [_MOST_LEFT]) for heading in (self._refusal, self._destroyed)]
         for part in (self._heading, self._counts, *boxes, *self._foot):
-            if not self._room.take(part):
-                raise ValueError("the marker leaves no room for the comment")
+            if not self._budget.take(part):
+                raise ValueError("the marker is too long for a comment of this size")
 
     def parts(self) -> Iterator[str]:
         """Yield the parts of the comment from top to bottom."""
@@ -141,7 +141,7 @@ class _Comment:
         """Return the segments that are emptied for good, those that fit, and how many more."""
         changes = [c for c in self._plan.changes if c.action in _DESTROYS]
         changes.sort(key=lambda change: -change.members.remove)
-        items = self._room.fitting(map(_destroyed_item, changes[:_MAX_LISTED]), share=0.25)
+        items = self._budget.fitting(map(_destroyed_item, changes[:_MAX_LISTED]), share=0.25)
         if more := len(changes) - len(items):
             items.append(f"- … and {format_count(more, 'more segment')}")
         return items
@@ -155,19 +155,19 @@ class _Comment:
         # One of each kind comes first, so that many of one kind cannot push another off the page.
         codes = [finding.code for finding in findings]
         order = sorted(range(len(findings)), key=lambda index: codes[index] in codes[:index])
-        room = _Room(int(self._room.left * share))
+        budget = _ByteBudget(int(self._budget.left * share))
         fitting: dict[int, str] = {}
         for index in order:
             lines = _finding_lines(findings[index], self._identities)
             for item in ("\n".join(lines), lines[0].rstrip()):
-                if room.take(item, lines=len(lines)):
+                if budget.take(item, lines=len(lines)):
                     fitting[index] = item
                     break
         items = [fitting[index] for index in sorted(fitting)]
         if more := len(findings) - len(items):
             noun = phrases.severity_title(severity).lower()
             items.append(f"- … and {format_count(more, f'more {noun}')}")
-        self._room.take("\n".join(items), lines=sum(item.count("\n") + 1 for item in items))
+        self._budget.take("\n".join(items), lines=sum(item.count("\n") + 1 for item in items))
         return items
 
     def _table(
@@ -176,10 +176,10 @@ class _Comment:
         """Return the table of the segments. What does not fit is summed by action."""
         if not groups:
             return []
-        if not self._room.take("\n".join([*_TABLE_HEAD, *_rest_rows(groups)])):
+        if not self._budget.take("\n".join([*_TABLE_HEAD, *_rest_rows(groups)])):
             self._left_out.append("the table of the segments")
             return []
-        rows = self._room.fitting((_row(group, errors) for group in groups), share=0.5)
+        rows = self._budget.fitting((_row(group, errors) for group in groups), share=0.5)
         rest = groups[len(rows) :]
         if rest:
             count = format_count(sum(map(len, rest)), "segment")
@@ -187,26 +187,26 @@ class _Comment:
         return ["\n".join([*_TABLE_HEAD, *rows, *_rest_rows(rest)])]
 
     def _flows(self) -> list[str]:
-        """Return the moves between segments as a diagram, or why there is none."""
-        if line := phrases.uncounted_moves_line(self._plan):
-            return [line] if self._room.take(line) else []
+        """Return the flows between segments as a diagram, or why there is none."""
+        if line := phrases.uncounted_flows_line(self._plan):
+            return [line] if self._budget.take(line) else []
         source = flow_diagram.render(self._plan)
         if not source:
             return []
         block = code_block(source.splitlines(), "mermaid")
-        part = f"**Moves between segments**, in users:\n\n{block}"
-        if self._room.take(part):
+        part = f"**Flows between segments**, in users:\n\n{block}"
+        if self._budget.take(part):
             return [part]
-        self._left_out.append("the diagram of the moves between segments")
+        self._left_out.append("the diagram of the flows between segments")
         return []
 
     def _folds(self, groups: Sequence[Sequence[Change]]) -> list[str]:
         """Return the details of the segments that fit, to unfold."""
         folds, missing = [], 0
         for group in groups:
-            # Small rooms are not tried: hundreds of segments would be written in vain.
-            part = _fold(group, self._identities) if self._room.left > _LINE_BYTES else ""
-            if part and self._room.take(part):
+            # With few bytes left, do not render hundreds of segments that cannot fit.
+            part = _fold(group, self._identities) if self._budget.left > _LINE_BYTES else ""
+            if part and self._budget.take(part):
                 folds.append(part)
             else:
                 missing += len(group)
@@ -222,7 +222,7 @@ class _Comment:
         title = format_count(len(notes), "note")
         body = "\n".join("\n".join(_finding_lines(note, self._identities)) for note in notes)
         part = fold(title, body)
-        if not self._plan.is_empty and self._room.take(part):
+        if not self._plan.is_empty and self._budget.take(part):
             return [part]
         self._left_out.append(title)
         return []

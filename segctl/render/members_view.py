@@ -7,7 +7,7 @@ from typing import Any
 
 from segctl.core.identity import Kind
 from segctl.core.member_sets import Overlap, SegmentOfUser, SegmentSet, SetDifference
-from segctl.render.json_document import FORMAT_VERSION
+from segctl.render.json_document import FORMAT_VERSION, facts
 from segctl.render.phrases import Identities, format_count, format_number
 from segctl.render.style import PLAIN, Style, escaped
 
@@ -34,7 +34,7 @@ def render_counts(sets: Sequence[SegmentSet], *, is_one: bool) -> str:
 
 def counts_json(sets: Iterable[SegmentSet]) -> str:
     """Return the sets as a document."""
-    return _document(segments=[_set_object(each) for each in sets])
+    return facts(segments=[_set_object(each) for each in sets])
 
 
 def render_differences(differences: Sequence[SetDifference], *, style: Style = PLAIN) -> str:
@@ -57,7 +57,7 @@ def render_differences(differences: Sequence[SetDifference], *, style: Style = P
 
 def differences_json(differences: Iterable[SetDifference]) -> str:
     """Return the differences as a document."""
-    return _document(
+    return facts(
         segments=[
             {**asdict(d), "only_recorded": d.only_recorded, "only_desired": d.only_desired}
             for d in differences
@@ -83,7 +83,7 @@ def render_overlaps(overlaps: Sequence[Overlap], *, style: Style = PLAIN) -> str
 
 def overlaps_json(overlaps: Iterable[Overlap]) -> str:
     """Return the overlaps as a document."""
-    return _document(
+    return facts(
         overlaps=[
             {
                 "segment": _set_object(o.left),
@@ -202,7 +202,7 @@ def _standing(found: SegmentOfUser) -> str:
 
 def user_json(segments: Iterable[SegmentOfUser]) -> str:
     """Return the segments of one user as a document. It does not contain the user key."""
-    return _document(
+    return facts(
         segments=[
             {
                 **asdict(s),
@@ -236,10 +236,6 @@ def _set_object(each: SegmentSet) -> dict[str, Any]:
         "uncertain": each.uncertain,
         "refused": each.refused,
     }
-
-
-def _document(**content: object) -> str:
-    return json.dumps({"format_version": FORMAT_VERSION, **content}, indent=2) + "\n"
 
 
 def _ratio(part: int, whole: int) -> float | None:

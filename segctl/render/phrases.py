@@ -121,6 +121,12 @@ def format_duration(seconds: float) -> str:
     return f"{seconds / 3600:.1f} h"
 
 
+def format_utc(seconds: float) -> str:
+    """Return a time in seconds since 1970 as ISO 8601 in UTC, with milliseconds."""
+    stamp = datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
+    return stamp.replace("+00:00", "Z")
+
+
 def format_value(value: object) -> str:
     """Return an attribute's value on one line, strings in quotes."""
     match value:
@@ -225,11 +231,11 @@ def members_line(plan: Plan) -> str:
     )
 
 
-def uncounted_moves_line(plan: Plan) -> str:
-    """Return that the moves between segments are not counted; empty if they are."""
+def uncounted_flows_line(plan: Plan) -> str:
+    """Return that the flows between segments are not counted; empty if they are."""
     if plan.flows is not None or plan.is_empty:
         return ""
-    return "Moves between segments are not counted: too many users leave and join several segments."
+    return "Flows between segments are not counted: too many users leave and join several segments."
 
 
 def saved_plan_lines(plan: Plan, name: str) -> Iterator[str]:

@@ -36,7 +36,7 @@ GUARDS = js.dataclass_fields(
     Guards,
     {
         "max_remove_percent": "One plan may remove this percentage of the recorded members.",
-        "from_members": "max_remove_percent applies from this number of recorded members.",
+        "from_members": "Limits in percent apply from this number of recorded members.",
         "allow_empty": "Whether a plan may remove all members.",
         "max_add_percent": "One plan may add this percentage of the recorded members.",
         "max_add": "One plan may add this number of members.",

@@ -184,10 +184,12 @@ def _state_definitions() -> dict[str, Schema]:
 
 
 def _stored_guards() -> dict[str, Schema]:
-    told = {
+    descriptions = {
         name: schema["description"] for name, schema in (parts.GUARDS | parts.LIFECYCLE).items()
     }
     return {
-        "Guards": js.stored_record(Guards, "Limits on what one plan may change.", told),
-        "Lifecycle": js.stored_record(Lifecycle, "What happens if the manifest is removed.", told),
+        "Guards": js.stored_record(Guards, "Limits on what one plan may change.", descriptions),
+        "Lifecycle": js.stored_record(
+            Lifecycle, "What happens if the manifest is removed.", descriptions
+        ),
     }

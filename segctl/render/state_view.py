@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from segctl.render.json_document import FORMAT_VERSION
-from segctl.render.phrases import format_count, format_number, format_value
+from segctl.render.phrases import format_count, format_number, format_utc, format_value
 from segctl.render.style import PLAIN, Style, escaped, quoted
 from segctl.state.history import Garbage, StateCheck, StateVersion
 from segctl.state.model import SegmentRecord, State, Tombstone
@@ -111,14 +111,9 @@ def version_object(version: StateVersion) -> dict[str, Any]:
         "serial": version.serial,
         "segments": None if version.problem else version.segments,
         "members": None if version.problem else version.members,
-        "until": None if until is None else _time(until),
+        "until": None if until is None else format_utc(until),
         "problem": version.problem or None,
     }
-
-
-def _time(seconds: float) -> str:
-    stamp = datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
-    return stamp.replace("+00:00", "Z")
 
 
 def segment_object(address: str, record: SegmentRecord) -> dict[str, Any]:

@@ -69,7 +69,7 @@ def merge_outcomes(
 def _known_shapes(plan: Plan, records: Mapping[int, SegmentRecord | None]) -> Mapping[int, Shapes]:
     """Return the shapes of the members before an apply, by target index, where they are known.
 
-    The state has those of a plan that goes on; the plan has those that it counted.
+    A plan that is continued finds them in the state. Otherwise the plan has counted them.
     """
     shapes = {}
     for change in plan.changes:

@@ -60,8 +60,8 @@ class SegmentRecord:
     the name the segment was created with. The service cannot rename, so ``declared_name`` may
     differ from it. ``missing`` is true once the Error Stream says that the service does not find
     the segment; nothing is sent to it then. ``basis`` is a set of members that the segment's
-    sources produced. The recorded members may have changed since; so they may since their
-    ``shapes`` were counted, which is done only for a segment that guards them.
+    sources produced. ``shapes`` are counted only if the segment has a guard on them. The recorded
+    members may have changed since ``basis`` and ``shapes`` were computed.
     """
 
     customer_segment_id: str | None

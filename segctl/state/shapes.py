@@ -9,7 +9,7 @@ MAX_SHAPES = 64
 """How many shapes of a segment are recorded, the most frequent ones."""
 
 RARE_SHARE = 1_000
-"""A shape that fewer than one in so many recorded members have is new: it may be a slip."""
+"""A shape of fewer than one in this many recorded members counts as new."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,8 +10,8 @@ from segctl.core.outcomes import Ledger, Outcome
 KEPT_MONTHS = 13
 """How many months a state keeps, the latest ones."""
 
-CREATES_PER_REQUEST = 100
-"""How many segments one create request names, from the vendor's page on API Segments."""
+SEGMENTS_PER_CREATE_REQUEST = 100
+"""The limit of a createSegment request, from the vendor's page on API Segments."""
 
 QUARTER_HOUR = 900
 """Every month of every time zone begins at a full quarter of an hour."""
@@ -51,7 +51,7 @@ def add_usage(
             requests[month_of(update.at, zone)] += 1
     creates = [c.at for c in ledger.creates.values() if c.outcome is not Outcome.NOT_TRIED]
     if creates:
-        requests[month_of(max(creates), zone)] += -(-len(creates) // CREATES_PER_REQUEST)
+        requests[month_of(max(creates), zone)] += -(-len(creates) // SEGMENTS_PER_CREATE_REQUEST)
     for quarter, count in events.items():
         changes[month_of(quarter * QUARTER_HOUR, zone)] += count
     known = {item.month: item for item in usage}

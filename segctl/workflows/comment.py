@@ -1,4 +1,4 @@
-"""Comment: show the plan on the pull request of a CI job, and read the digest that it showed."""
+"""Write the plan as a comment on the pull request of a CI job, and read the digest from it."""
 
 import logging
 from collections.abc import Callable, Mapping
@@ -80,15 +80,15 @@ def comment_plan(
     writer: CommentWriter,
     show: Callable[[PlanResult], None],
 ) -> CommentResult:
-    """Plan, or read the plan ``saved``, and put it on the pull request that the job names.
+    """Plan, or read the plan ``saved``, and write it as a comment on the job's pull request.
 
     ``show`` gets the plan before anything is sent. With ``save``, the plan is kept with the state.
-    The comment of an earlier run is renewed; a plan without changes, unless it is kept, creates
-    none. If there is no plan, a notice takes the place of the comment, and
-    the error is raised. A closed request, and one with later commits, is left alone.
+    The comment of an earlier run is renewed. A plan without changes creates no comment unless it is
+    kept. If there is no plan, a notice replaces the comment, and the error is raised. The comment
+    on a pull request that is closed or has later commits is not touched.
 
-    Raises ``WrongUsage`` outside of a job for a request, ``CredentialsRefused``, ``ForgeFailed``,
-    and the errors of a plan.
+    Raises ``WrongUsage`` outside of a job for a pull request, ``CredentialsRefused``,
+    ``ForgeFailed``, and the errors of a plan.
     """
     with closing(_open(context)) as forge:
         request = forge.find_request()
@@ -116,9 +116,9 @@ def comment_plan(
 
 
 def read_approved_digest(context: Context) -> str:
-    """Return the digest of the plan in the comment of the request that the commit was merged from.
+    """Return the digest in the comment on the pull request that the commit was merged from.
 
-    Raises ``OperationError`` if there is no such request or comment, or more than one.
+    Raises ``OperationError`` if there is no such pull request or comment, or more than one.
     """
     with closing(_open(context)) as forge:
         return read_digest(forge, forge.find_merged(), find_place(context).key)
@@ -132,7 +132,7 @@ def find_place(context: Context) -> CommentPlace:
 
 
 class _Posting:
-    """The comment of one run on an open request."""
+    """The comment of one run on an open pull request."""
 
     def __init__(
         self,
@@ -152,14 +152,14 @@ class _Posting:
     def post_plan(self, plan: Plan, *, is_kept: bool) -> CommentResult:
         place = replace(self._place, env_name=plan.env_name)
         marker = self._marker(place, REFUSED if plan.error_findings else plan.digest)
-        text = self._writer.write_plan(plan, place, max_bytes=self._room(marker))
+        text = self._writer.write_plan(plan, place, max_bytes=self._bytes_left(marker))
         creates = not plan.is_empty or bool(plan.error_findings) or is_kept
         return replace(self._post(place, marker, text, creates=creates), plan=plan)
 
     def post_failure(self, error: Exception) -> None:
-        """Put a notice in the place of the comment. Its own failure is only logged."""
+        """Replace the comment by a notice. If that fails, the failure is only logged."""
         marker = self._marker(self._place, FAILED)
-        text = self._writer.write_failure(error, self._place, max_bytes=self._room(marker))
+        text = self._writer.write_failure(error, self._place, max_bytes=self._bytes_left(marker))
         try:
             self._post(self._place, marker, text, creates=True)
         except OperationError as failed:
@@ -172,7 +172,7 @@ class _Posting:
     def _post(
         self, place: CommentPlace, marker: Marker, text: str, *, creates: bool
     ) -> CommentResult:
-        # A plan can take long; the request may have been merged, or have new commits, meanwhile.
+        # While a plan is made, the pull request may be merged or get new commits.
         request = self._forge.find_request()
         if reason := _reason_to_leave(self._forge, request):
             return CommentResult(request=request.title, left_alone=reason)
@@ -190,7 +190,7 @@ class _Posting:
         head = self._forge.run_head() or self._request.head
         return Marker(key=place.key, plan=plan, head=head)
 
-    def _room(self, marker: Marker) -> int:
+    def _bytes_left(self, marker: Marker) -> int:
         return self._max_bytes - len(str(marker).encode()) - 1
 
 

@@ -62,7 +62,7 @@ def test_what_fell_away_and_what_is_tolerated_is_said(segctl: Segctl, fill: Fill
     assert done.code == 0
     assert done.err.startswith(
         f"Today's plan is a part of what was approved ({digest}).\n"
-        "  segment.gold: 2 of 10 to add fell away\n"
+        "  segment.gold: 2 of 10 to add are no longer needed\n"
     )
     fill(9)
     digest = keep(segctl)

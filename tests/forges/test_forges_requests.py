@@ -41,7 +41,7 @@ def test_two_open_requests_with_the_commit_are_refused(
 ) -> None:
     stand_in.push(8, "a" * 40)
     forge = open_for(stand_in.push_job(tmp_path, "a" * 40))
-    with pytest.raises(WrongUsage, match=r"several requests: .*7, .*8"):
+    with pytest.raises(WrongUsage, match=r"several pull or merge requests: .*7, .*8"):
         forge.find_request()
 
 
@@ -84,7 +84,7 @@ def test_a_commit_merged_from_several_requests_is_refused(
 ) -> None:
     stand_in.close(7, merged_as=MERGE)
     stand_in.close(8, merged_as=MERGE)
-    with pytest.raises(OperationError, match=r"from several requests: .*7, .*8"):
+    with pytest.raises(OperationError, match=r"from several pull or merge requests: .*7, .*8"):
         open_for(stand_in.push_job(tmp_path, MERGE)).find_merged()
 
 

@@ -190,7 +190,7 @@ def test_a_plan_without_changes_is_short_and_keeps_its_warnings(example_plan: Ex
 
 def test_flows_that_are_not_counted_are_said_to_be(example_plan: ExamplePlan) -> None:
     page = markdown.render(replace(example_plan("everyday"), flows=None))
-    assert "Moves between segments are not counted: " in page
+    assert "Flows between segments are not counted: " in page
     assert "mermaid" not in page
 
 
@@ -204,7 +204,7 @@ def test_a_limit_that_is_too_small_is_an_error(example_plan: ExamplePlan) -> Non
     plan = example_plan("everyday")
     with pytest.raises(ValueError, match="at least 4,096 bytes"):
         markdown.render(plan, max_bytes=4_095)
-    with pytest.raises(ValueError, match="the marker leaves no room"):
+    with pytest.raises(ValueError, match="the marker is too long"):
         markdown.render(plan, max_bytes=4_096, marker="<!--" + "x" * 4_096)
 
 
