@@ -242,7 +242,7 @@ class Plan:
     and ``commit`` say when and from what it was made; they do not count in a comparison of plans.
     For the rest of a plan that was applied in part, ``remaining`` counts the membership changes to
     send; ``changes`` are those of the whole plan. ``env_name`` is the environment, empty for none.
-    ``flows`` are the flows between segments, largest first, ``None`` if they were not counted.
+    ``flows`` are the moves between segments, largest first, ``None`` if they were not counted.
     ``tolerance`` is how far a later plan may go beyond this one if it is approved, and
     ``rules_digest`` the digest of all rules. ``approved`` is the digest of the approved plan that
     this one is applied for, empty if there is none, and ``beyond`` the changes of this one that

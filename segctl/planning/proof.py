@@ -41,7 +41,7 @@ def prove_plan(saved: LoadedPlan, prover: PlanProver) -> None:
         facts = prover.prove_saved_plan(_files_of(saved))
         _check_blocks(saved)
         _check_changes(plan, facts)
-        _require(plan.flows == build_flows(plan.changes, facts.flows), "it shows other flows")
+        _require(plan.flows == build_flows(plan.changes, facts.flows), "it shows other moves")
         _check_totals(plan, facts)
         _check_refusals(plan, facts)
     except SavedPlanError as error:

@@ -1,7 +1,7 @@
 """The geometry of the report's charts: sizes and positions, without any markup.
 
 Bars are in percent of the width that they get, so that they fit a phone and a desk alike. The
-diagram of flows is in units of its own ``viewBox``.
+diagram of moves is in units of its own ``viewBox``.
 """
 
 from collections import Counter
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from segctl.plan.model import Action, Change, Flow
 
 MAX_BARS = 12
-"""The most segments in the chart of sizes, and the most flows in the list of flows."""
+"""The most segments in the chart of sizes, and the most moves in the list of moves."""
 
 _MAX_DRAWN_FLOWS = 10
 _WIDTH = 560.0
@@ -72,7 +72,7 @@ class FlowBand:
 
 @dataclass(frozen=True, kw_only=True)
 class FlowDiagram:
-    """The flows between segments, as a Sankey diagram: nodes at both sides, bands between."""
+    """The moves between segments, as a Sankey diagram: nodes at both sides, bands between."""
 
     width: float
     height: float
@@ -115,10 +115,10 @@ def size_bars(changes: Sequence[Change]) -> tuple[SizeBar, ...]:
 
 
 def draw_flows(flows: Sequence[Flow]) -> FlowDiagram | None:
-    """Return the diagram of the flows; ``None`` if there are none.
+    """Return the diagram of the moves; ``None`` if there are none.
 
-    The segments of the largest flows have a node of their own; all others share one at each
-    side, so that the height of a node is the sum of all its flows.
+    The segments of the largest moves have a node of their own; all others share one at each
+    side, so that the height of a node is the sum of all its moves.
     """
     if not flows:
         return None
@@ -145,7 +145,7 @@ def draw_flows(flows: Sequence[Flow]) -> FlowDiagram | None:
 
 
 def largest_flows(flows: Sequence[Flow]) -> list[Flow]:
-    """Return the flows, the largest first."""
+    """Return the moves, the largest first."""
     return sorted(flows, key=lambda flow: (-flow.users, flow.leaves, flow.joins))
 
 

@@ -54,7 +54,7 @@ def _source(flows: tuple[Flow, ...], drawn: int, names: Mapping[str, str]) -> st
         left = node(flow.leaves)
         lines.append(f'  {left} -->|"{format_number(flow.users)}"| {node(flow.joins)}')
     if rest:
-        number = format_count(len(rest), "smaller flow")
+        number = format_count(len(rest), "smaller move")
         text = f"{number}: {format_number(sum(flow.users for flow in rest))}"
         lines.append(f"  other([{label(text)}])")
     lines += _line_widths(shown)

@@ -92,7 +92,7 @@ def render(plan: Plan, *, identities: Identities = Identities.MASKED) -> str:
         unchanged=_unchanged(plan, by_address),
         bars=charts.size_bars(listed),
         totals=_totals(plan.changes),
-        uncounted_flows=phrases.uncounted_flows_line(plan),
+        uncounted_moves=phrases.uncounted_moves_line(plan),
         diagram=charts.draw_flows(plan.flows or ()),
         flows=charts.largest_flows(plan.flows or ())[: charts.MAX_BARS],
         more_flows=charts.largest_flows(plan.flows or ())[charts.MAX_BARS :],
@@ -150,7 +150,7 @@ def _cell(text: str) -> str:
 
 
 def _label(address: str | None) -> str:
-    """Return the label of a node in the diagram of flows."""
+    """Return the label of a node in the diagram of moves."""
     if address is None:
         return "other segments"
     shown = escaped(address.removeprefix("segment."))

@@ -11,7 +11,7 @@ from segctl.render.charts import Composition, composition, largest_flows
 from segctl.render.phrases import MINUS, Identities
 
 _MAX_FINDINGS = 8
-"""The most findings and flows that the details of one segment list."""
+"""The most findings and moves that the details of one segment list."""
 
 _MAX_MEMBERS_OF_MANY = 3
 _MANY_SEGMENTS = 500
@@ -61,8 +61,8 @@ class SegmentView:
     bar: Composition | None
     attributes: tuple[AttributeRow, ...]
     members: tuple[MemberList, ...]
-    flows: tuple[Flow, ...]
-    more_flows: int
+    moves: tuple[Flow, ...]
+    more_moves: int
 
 
 def listed_changes(plan: Plan) -> tuple[Change, ...]:
@@ -89,7 +89,7 @@ def segment_views(
     for index, change in enumerate(changes):
         attributes = change.after or change.before
         own = findings.get(change.address, [])
-        own_flows = flows.get(change.address, [])
+        moves = flows.get(change.address, [])
         counts = change.members
         views.append(
             SegmentView(
@@ -108,8 +108,8 @@ def segment_views(
                 bar=composition(change),
                 attributes=tuple(_attributes(change)),
                 members=tuple(_member_lists(change, identities, most)),
-                flows=tuple(own_flows[:_MAX_FINDINGS]),
-                more_flows=max(len(own_flows) - _MAX_FINDINGS, 0),
+                moves=tuple(moves[:_MAX_FINDINGS]),
+                more_moves=max(len(moves) - _MAX_FINDINGS, 0),
             )
         )
     return tuple(views)

@@ -1,7 +1,7 @@
 """The plan as a comment on a pull request, within the size that a forge allows.
 
 First comes the result with everything that is refused or destroyed, then a table of the segments,
-the flows between them, and details to unfold. What does not fit is left out as a whole, the least
+the moves between them, and details to unfold. What does not fit is left out as a whole, the least
 important first, and a note says what.
 """
 
@@ -187,17 +187,17 @@ class _Comment:
         return ["\n".join([*_TABLE_HEAD, *rows, *_rest_rows(rest)])]
 
     def _flows(self) -> list[str]:
-        """Return the flows between segments as a diagram, or why there is none."""
-        if line := phrases.uncounted_flows_line(self._plan):
+        """Return the moves between segments as a diagram, or why there is none."""
+        if line := phrases.uncounted_moves_line(self._plan):
             return [line] if self._budget.take(line) else []
         source = flow_diagram.render(self._plan)
         if not source:
             return []
         block = code_block(source.splitlines(), "mermaid")
-        part = f"**Flows between segments**, in users:\n\n{block}"
+        part = f"**Moves between segments**, in users:\n\n{block}"
         if self._budget.take(part):
             return [part]
-        self._left_out.append("the diagram of the flows between segments")
+        self._left_out.append("the diagram of the moves between segments")
         return []
 
     def _folds(self, groups: Sequence[Sequence[Change]]) -> list[str]:

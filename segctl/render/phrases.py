@@ -231,11 +231,11 @@ def members_line(plan: Plan) -> str:
     )
 
 
-def uncounted_flows_line(plan: Plan) -> str:
-    """Return that the flows between segments are not counted; empty if they are."""
+def uncounted_moves_line(plan: Plan) -> str:
+    """Return that the moves between segments are not counted; empty if they are."""
     if plan.flows is not None or plan.is_empty:
         return ""
-    return "Flows between segments are not counted: too many users leave and join several segments."
+    return "Moves between segments are not counted: too many users leave and join several segments."
 
 
 def saved_plan_lines(plan: Plan, name: str) -> Iterator[str]:

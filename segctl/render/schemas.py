@@ -49,7 +49,7 @@ def plan_schema() -> Schema:
         ),
         "findings": js.array("What a reviewer should see.", js.record("A finding.", finding)),
         "flows": js.nullable(
-            js.array("Flows between segments; null if not counted.", js.reference("Flow"))
+            js.array("Moves between segments; null if not counted.", js.reference("Flow"))
         ),
         "limits": parts.limits(),
     }

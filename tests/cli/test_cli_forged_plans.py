@@ -233,7 +233,7 @@ def test_a_plan_shows_no_other_flows_than_it_sends(
     rewrite(plan, document=lambda p: p.update(flows=flows))
     done = segctl("show", plan.name)
     assert (done.code, done.out) == (1, "")
-    assert "the parts of the saved plan do not fit: it shows other flows" in done.err
+    assert "the parts of the saved plan do not fit: it shows other moves" in done.err
 
 
 def test_an_override_cannot_be_added_to_a_plan(plan: Path, workspace: Path, segctl: Segctl) -> None:

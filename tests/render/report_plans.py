@@ -1,4 +1,4 @@
-"""Plans for the HTML report: with flows between segments, refused, hostile, and very large."""
+"""Plans for the HTML report: with moves between segments, refused, hostile, and very large."""
 
 from dataclasses import replace
 
@@ -249,7 +249,7 @@ TRAPPED = build_plan(
 
 def large_plan(segments: int = 2_500, changes: int = 1_000_000) -> Plan:
     """Return a plan with this many changed segments and membership changes, half as many
-    unchanged segments, flows between neighbours, and findings of several kinds."""
+    unchanged segments, moves between neighbours, and findings of several kinds."""
     made, each = [], changes // segments
     for n in range(segments):
         key = f"{('north', 'south', 'east', 'west')[n % 4]}-tier-{n:04}"

@@ -44,7 +44,7 @@ def test_small_flows_are_gathered() -> None:
     numbered = tuple((left, joined, 100 - n) for n, (left, joined) in enumerate(flows))
     source = flow_diagram.render(plan_of(*names, flows=numbered))
     assert source.count("-->") == flow_diagram.MAX_FLOWS
-    assert f'  other(["44 smaller flows#58; {sum(range(45, 89)):,}'.replace(",", "#44;") in source
+    assert f'  other(["44 smaller moves#58; {sum(range(45, 89)):,}'.replace(",", "#44;") in source
 
 
 def test_no_flows_make_no_diagram() -> None:

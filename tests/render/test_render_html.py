@@ -134,8 +134,8 @@ def test_the_rest_of_a_plan_says_what_is_left() -> None:
 
 
 @pytest.mark.parametrize("flows", [None, ()])
-def test_without_flows_there_is_no_diagram(flows: tuple[Flow, ...] | None) -> None:
-    assert 'id="flows"' not in html.render(replace(SMALL, flows=flows))
+def test_without_moves_there_is_no_diagram(flows: tuple[Flow, ...] | None) -> None:
+    assert 'id="moves"' not in html.render(replace(SMALL, flows=flows))
 
 
 def test_a_plan_without_any_facts_renders() -> None:
@@ -180,6 +180,6 @@ def test_growth_has_a_sign(before: int, after: int, expected: str) -> None:
     assert format_growth(before, after) == expected
 
 
-def test_flows_that_are_not_counted_are_said_to_be(example_plan: ExamplePlan) -> None:
+def test_moves_that_are_not_counted_are_said_to_be(example_plan: ExamplePlan) -> None:
     page = html.render(replace(example_plan("everyday"), flows=None))
-    assert "Flows between segments are not counted: " in page
+    assert "Moves between segments are not counted: " in page

@@ -190,7 +190,7 @@ def test_a_plan_without_changes_is_short_and_keeps_its_warnings(example_plan: Ex
 
 def test_flows_that_are_not_counted_are_said_to_be(example_plan: ExamplePlan) -> None:
     page = markdown.render(replace(example_plan("everyday"), flows=None))
-    assert "Flows between segments are not counted: " in page
+    assert "Moves between segments are not counted: " in page
     assert "mermaid" not in page
 
 
