@@ -2,7 +2,7 @@
 
 import re
 from datetime import UTC, date, datetime, time, timedelta
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 _MOMENT = re.compile(
     r"(2\d{3}-\d\d-\d\d)(?:[T ](\d\d:\d\d(?::\d\d)?)(Z|[+-]\d\d:\d\d)?)?", re.ASCII
@@ -30,10 +30,10 @@ def begin_of(text: str, zone: str) -> float:
 
 def end_of(text: str, zone: str) -> float:
     """Return the time of a moment; for a date, the end of that day. Raises ``ValueError``."""
-    return _parse(text, zone, days=1)
+    return _parse(text, zone, days=1, is_end=True)
 
 
-def _parse(text: str, zone: str, *, days: int) -> float:
+def _parse(text: str, zone: str, *, days: int, is_end: bool = False) -> float:
     found = _MOMENT.fullmatch(text)
     if not found:
         raise ValueError("neither a date nor a time")
@@ -44,7 +44,9 @@ def _parse(text: str, zone: str, *, days: int) -> float:
         if offset:
             offset = offset.replace("Z", "+00:00")
             return datetime.fromisoformat(f"{day}T{clock}{offset}").timestamp()
-        return local_timestamp(date.fromisoformat(day), time.fromisoformat(clock), zone)
+        return local_timestamp(
+            date.fromisoformat(day), time.fromisoformat(clock), zone, is_end=is_end
+        )
     except OverflowError as error:
         raise ValueError("out of range") from error
 
@@ -61,6 +63,24 @@ def parse_hours(value: str) -> tuple[time, time]:
     return time.fromisoformat(begin), time.fromisoformat("00:00" if end == "24:00" else end)
 
 
+def is_hours(text: str) -> bool:
+    """Whether a text is hours that ``parse_hours`` reads."""
+    try:
+        parse_hours(text)
+    except ValueError:
+        return False
+    return True
+
+
+def is_time_zone(name: str) -> bool:
+    """Whether this machine knows a time zone of this name."""
+    try:
+        ZoneInfo(name)
+    except (ValueError, OSError, ZoneInfoNotFoundError):
+        return False
+    return True
+
+
 def local_timestamp(day: date, clock: time, zone: str, *, is_end: bool = False) -> float:
     """Return the time of a local clock in seconds since 1970.
 
@@ -68,7 +88,9 @@ def local_timestamp(day: date, clock: time, zone: str, *, is_end: bool = False) 
     ``is_end``. Where they are set forward, a time that is skipped becomes later by the same amount.
     """
     local = datetime.combine(day, clock, tzinfo=ZoneInfo(zone))
-    return local.replace(fold=int(is_end)).timestamp() if is_end else local.timestamp()
+    # A time that comes twice has two timestamps, and so does a skipped one, in the other order.
+    later = local.replace(fold=1).timestamp() if is_end else 0.0
+    return max(local.timestamp(), later)
 
 
 def local_date(at: float, zone: str) -> date:

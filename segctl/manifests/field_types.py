@@ -87,16 +87,14 @@ def _size(value: str) -> str:
 
 
 def _time_zone(value: str) -> str:
-    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError  # noqa: PLC0415 - rarely needed
+    from segctl.core.local_time import is_time_zone  # noqa: PLC0415 - rarely needed
 
-    try:
-        ZoneInfo(value)
-    except (ValueError, OSError, ZoneInfoNotFoundError):
+    if not is_time_zone(value):
         raise field_error(
             "unknown-time-zone",
             "{name} is not a time zone.",
             "Write the name of a zone, such as UTC, Asia/Kolkata or America/New_York.",
-        ) from None
+        )
     return value
 
 

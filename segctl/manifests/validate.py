@@ -31,6 +31,9 @@ MAX_SEGMENTS = 2500
 SERVICE_CONCURRENCY = 3
 """Requests in flight that CleverTap allows for each call."""
 
+_RESERVED_ID = re.compile(r"ct:[0-9]+")
+"""How the state and plans name a segment that has no customerSegmentId."""
+
 _RESTRICTION_SETTINGS = {
     "maxShrinkPercent": "spec.guards.maxRemovePercent limits how many members a segment may lose.",
     "normalize": "It compares exclude, intersect and suppress with members, which are sent as "
@@ -92,6 +95,8 @@ def _check_segment_names(segments: Sequence[SegmentDeclaration]) -> Iterator[Dia
                     first.display_name_location,
                     segment.display_name_location,
                 )
+        if _RESERVED_ID.fullmatch(segment.customer_segment_id):
+            yield _reserved_id(segment)
         first = by_id.setdefault(segment.customer_segment_id, segment)
         if first is segment:
             similar = by_folded_id.setdefault(segment.customer_segment_id.casefold(), segment)
@@ -104,6 +109,16 @@ def _check_segment_names(segments: Sequence[SegmentDeclaration]) -> Iterator[Dia
                 first.customer_segment_id_location,
                 segment.customer_segment_id_location,
             )
+
+
+def _reserved_id(segment: SegmentDeclaration) -> Diagnostic:
+    return Diagnostic(
+        code="reserved-customer-segment-id",
+        summary=f'the customerSegmentId "{segment.customer_segment_id}" looks like the name that '
+        "the state gives to a segment without one.",
+        detail="Choose another one. To adopt a segment by CleverTap's own id, use ctSegmentId.",
+        location=segment.customer_segment_id_location,
+    )
 
 
 def _has_default_id(segment: SegmentDeclaration) -> bool:

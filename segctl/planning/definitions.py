@@ -12,7 +12,14 @@ from graphlib import TopologicalSorter
 from typing import Any
 
 from segctl.core.codec import to_plain
-from segctl.manifests.desired import DesiredState, Load, MemberLoad, SegmentSource, TableLoad
+from segctl.manifests.desired import (
+    DesiredState,
+    Load,
+    MemberLoad,
+    PostgresSource,
+    SegmentSource,
+    TableLoad,
+)
 
 _DATA = ("location", "parameters")
 """Values of variables are data: the same query may ask for another day."""
@@ -39,7 +46,10 @@ def segment_definitions(desired: DesiredState) -> Mapping[str, str]:
     result: dict[str, str] = {}
     # Manifests with a cycle are refused, so what a segment reads comes first.
     for address in TopologicalSorter(reads).static_order():
-        sources = sorted(_digest(_describe(load, address, result)) for load in loads[address])
+        sources = sorted(
+            _digest([*_describe(load, address, result), _database(desired, load)])
+            for load in loads[address]
+        )
         settings = _fields_of(segments[address], without=_NOT_MEMBERS)
         result[address] = _digest([desired.project.time_zone, settings, sources])
     return result
@@ -66,6 +76,13 @@ def _describe(load: Load, address: str, definitions: Mapping[str, str]) -> list[
         return [*described, load.role]
     values = sorted(value for value, filled in load.segments.items() if filled == address)
     return [*described, load.segment_column, load.ignore_other_values, values]
+
+
+def _database(desired: DesiredState, load: Load) -> str:
+    """Return the variable that names the database of a source, empty if it has none."""
+    if not isinstance(load.source, PostgresSource):
+        return ""
+    return desired.project.connections[load.source.connection].variable
 
 
 def _fields_of(value: Any, *, without: tuple[str, ...]) -> Mapping[str, Any]:

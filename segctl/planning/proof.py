@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from segctl.core.diagnostics import Severity
 from segctl.core.errors import OperationError
 from segctl.core.identity import SetDigest
+from segctl.core.local_time import is_hours, is_time_zone
 from segctl.engine.model import (
     PackingSummary,
     SavedChanges,
@@ -17,7 +18,12 @@ from segctl.engine.model import (
 )
 from segctl.engine.protocols import PlanProver
 from segctl.manifests.desired import DesiredState
-from segctl.plan.diff import TOMBSTONE_REASON, declared_attributes
+from segctl.plan.diff import (
+    TOMBSTONE_REASON,
+    attribute_changes,
+    declared_attributes,
+    recorded_attributes,
+)
 from segctl.plan.file import LoadedPlan
 from segctl.plan.guards import GuardedChange
 from segctl.plan.model import Action, Change, Plan, Target
@@ -30,6 +36,9 @@ from segctl.state.shapes import find_new_shapes
 from segctl.state.usage import usage_of
 
 _HINT = "Nothing was sent. Make a new plan with `segctl plan --out FILE`."
+_LATEST = 32_503_680_000.0
+"""The begin of the year 3000, in seconds since 1970."""
+
 _WITH_MEMBERS = (Action.CREATE, Action.ADOPT, Action.UPDATE, Action.REPLACE, Action.NO_OP)
 
 
@@ -37,6 +46,7 @@ def prove_plan(saved: LoadedPlan, prover: PlanProver) -> None:
     """Raise ``OperationError`` unless the parts of a saved plan fit each other."""
     plan = saved.plan
     try:
+        _check_values(plan)
         _check_targets(plan)
         facts = prover.prove_saved_plan(_files_of(saved))
         _check_blocks(saved)
@@ -79,6 +89,24 @@ def _files_of(saved: LoadedPlan) -> SavedPlanFiles:
 def _require(is_true: object, problem: str) -> None:
     if not is_true:
         raise SavedPlanError(problem)
+
+
+def _check_values(plan: Plan) -> None:
+    """Check what a manifest could not say, and what no clock shows."""
+    _require(1 <= plan.concurrency <= 100, "it sends too many requests at once, or none")
+    _require(plan.counting in ("strict", "distinct"), "it counts in an unknown way")
+    _require(0 <= plan.made_at < _LATEST and 0 <= plan.settled_at < _LATEST, "a time is impossible")
+    _require(is_time_zone(plan.time_zone), "its time zone is unknown")
+    for freeze in plan.freezes:
+        hours, begins, ends = freeze.hours, freeze.begins_at, freeze.ends_at
+        _require(not hours or is_hours(hours), "the hours of a freeze are impossible")
+        _require(
+            all(0 <= at < _LATEST for at in (begins, ends) if at is not None),
+            "the time of a freeze is impossible",
+        )
+    for change in plan.changes:
+        shown = attribute_changes(change.before, change.after)
+        _require(change.attributes == shown, f"{change.address} shows other attributes")
 
 
 def _check_targets(plan: Plan) -> None:
@@ -258,6 +286,7 @@ def prove_record(plan: Plan, state: State) -> None:
     """
     month = plan.month
     is_same = month is None or month == usage_of(state.usage, month.month)
+    is_same &= all(_is_as_recorded(plan, change, state) for change in plan.changes)
     for change in plan.changes:
         shapes = plan.shapes.get(change.address)
         if shapes is None or change.target is None:
@@ -271,6 +300,24 @@ def prove_record(plan: Plan, state: State) -> None:
         is_same &= known is None or known.members != members or known == shapes
     if not is_same:
         raise OperationError(
-            "the saved plan has other shapes, or another usage of the month, than the state",
+            "the saved plan shows other figures of the past than the state",
             hint=_HINT,
         )
+
+
+def _is_as_recorded(plan: Plan, change: Change, state: State) -> bool:
+    """Whether a change shows its segment as the state records it; guards depend on that."""
+    if change.imported is not None:
+        return True  # it is recorded by the apply, with the members that the plan holds
+    index = change.target if change.old_target is None else change.old_target
+    if index is None:
+        record = state.segments.get(change.address)
+    else:
+        record = find_record(state, plan.targets[index])
+    recorded = recorded_attributes(record) if record else None
+    destroyed = {tombstone.record.key for tombstone in state.tombstones}
+    return (
+        change.before == (None if change.action is Action.ADOPT else recorded)
+        and change.members.before == (record.members.digest.count if record else 0)
+        and (change.reason != TOMBSTONE_REASON or (record is not None and record.key in destroyed))
+    )

@@ -10,11 +10,12 @@ from typing import Any
 import duckdb
 import pytest
 
-from segctl.core.codec import from_plain
+from segctl.core.codec import from_plain, to_plain
 from segctl.emulator.testing import RunningEmulator
 from segctl.engine.duckdb import DuckEngine
+from segctl.plan.diff import attribute_changes
 from segctl.plan.file import LoadedPlan
-from segctl.plan.model import Plan
+from segctl.plan.model import Attributes, Plan
 from segctl.planning.planner import plan_digest
 from segctl.planning.proof import _files_of
 from tests.cli.conftest import Segctl
@@ -95,6 +96,7 @@ def first_target(change: Callable[[Document], None]) -> Callable[[Document], Non
     return lambda plan: change(plan["targets"][0])
 
 
+FREEZE: Document = {"begins_at": None, "ends_at": None, "days": [], "hours": "", "reason": ""}
 OTHER_NAMES = "SELECT * REPLACE (list_transform(names, lambda n: n || 'x') AS names) FROM t"
 FORGERIES: dict[str, dict[str, Any]] = {
     "other users in the batches": {"batches": OTHER_NAMES},
@@ -141,6 +143,21 @@ FORGERIES: dict[str, dict[str, Any]] = {
     "a target twice": {"document": lambda p: p["targets"].append(p["targets"][0])},
     "other account": {"document": lambda p: p.update(account="EVIL")},
     "settled at once": {"document": lambda p: p.update(settle_from=0, settled_at=0.0)},
+    "no requests at once": {"document": lambda p: p.update(concurrency=0)},
+    "a time that is none": {"document": lambda p: p.update(made_at=1e30)},
+    "an unknown time zone": {"document": lambda p: p.update(time_zone="Moon/Base")},
+    "hours that are none": {
+        "document": lambda p: p.update(freezes=[{**FREEZE, "hours": "25:99-99:00"}])
+    },
+    "a freeze beyond all time": {
+        "document": lambda p: p.update(freezes=[{**FREEZE, "begins_at": 0.0, "ends_at": 3.8e11}])
+    },
+    "a rule that holds": {"document": lambda p: p.update(rules=["0" * 64])},
+    "attributes that change": {
+        "document": first_change(
+            lambda c: c.update(attributes=[{"path": "managed", "before": True, "after": False}])
+        )
+    },
 }
 
 
@@ -188,6 +205,37 @@ def test_a_refusal_cannot_be_taken_out_of_a_plan(
     done = segctl("apply", "a.segplan")
     assert done.code == 1
     assert "the parts of the saved plan do not fit: its digest" in done.err
+
+
+PASTS: dict[str, Callable[[Document], None]] = {
+    "more members before": lambda c: c["members"].update(before=1000, after=999),
+    "another name before": lambda c: c["before"].update(display_name="Other"),
+    "protected no longer": lambda c: c["before"]["lifecycle"].update(prevent_destroy=True),
+}
+
+
+@pytest.mark.parametrize("past", PASTS.values(), ids=PASTS)
+def test_a_plan_has_no_other_past_than_the_state(
+    past: Callable[[Document], None], plan: Path, workspace: Path, segctl: Segctl
+) -> None:
+    assert segctl("apply", plan.name).code == 0
+    manifest = workspace / "gold.yaml"
+    text = manifest.read_text(encoding="utf-8").replace("anna@example.com, ", "")
+    manifest.write_text(text, encoding="utf-8")
+    assert segctl("plan", "--out", plan.name).code == 0
+
+    def change(document: Document) -> None:
+        [gold] = [c for c in document["changes"] if c["address"] == "segment.gold"]
+        past(gold)
+        changed = attribute_changes(
+            from_plain(Attributes, gold["before"]), from_plain(Attributes, gold["after"])
+        )
+        gold["attributes"] = to_plain(list(changed))
+
+    forge(plan, change)
+    done = segctl("apply", plan.name)
+    assert (done.code, done.out) == (1, "")
+    assert "other figures of the past than the state" in done.err
 
 
 def test_a_plan_with_two_changes_at_one_address_proves(

@@ -75,6 +75,18 @@ def test_an_hour_that_comes_twice_is_frozen_both_times() -> None:
     assert find_freeze([freeze], first + 3600, NEW_YORK)
 
 
+def test_a_freeze_whose_end_is_skipped_ends_as_much_later() -> None:
+    zone = "Europe/Berlin"  # 02:00 is followed by 03:00
+    for hours, inside in (("01:00-02:30", "2026-03-29T01:45"), ("02:15-02:45", "2026-03-29T03:30")):
+        assert find_freeze([Freeze(hours=hours)], at(inside, zone), zone)
+
+
+def test_a_dated_freeze_includes_the_second_time_of_its_end() -> None:
+    zone = "Europe/Berlin"
+    end = end_of("2026-10-25T02:30", zone)
+    assert end - begin_of("2026-10-25T02:30", zone) == 3600
+
+
 freezes = st.builds(
     Freeze,
     days=st.lists(st.sampled_from(["mon", "wed", "sat"]), max_size=2, unique=True).map(tuple),
