@@ -55,9 +55,16 @@ def report(error: BaseException, screen: Screen) -> int:
             return INTERRUPTED
         case SegctlError():
             _explain(error, screen)
-            return _CODES.get(type(error), FAILED)
+            return exit_code(error)
         case _:
             return _bug(error, screen)
+
+
+def exit_code(error: BaseException) -> int:
+    """Return the exit code of an error that a command raised."""
+    if isinstance(error, SegctlError):
+        return _CODES.get(type(error), FAILED)
+    return USAGE if isinstance(error, click.ClickException) else OUR_BUG
 
 
 def _usage(error: click.ClickException, screen: Screen) -> int:

@@ -52,6 +52,7 @@ class StandIn:
         self.max_page = 100
         self.requests: dict[int, dict[str, Any]] = {}
         self.comments: dict[int, list[dict[str, Any]]] = {}
+        self.issues: list[dict[str, Any]] = []
         self.failures: list[Failure] = []
         self.log: list[tuple[str, str, Mapping[str, str]]] = []
         self.accounts: dict[str, dict[str, Any]] = {}
@@ -88,6 +89,7 @@ class GitHubStandIn(StandIn):
         super().__init__()
         self.accounts[TOKEN] = ACTIONS_BOT
         self.has_graphql = True
+        self.has_issues = True
         self.editors: dict[str, dict[str, str]] = {}
 
     def add_request(self, number: int, *, head: str = "a" * 40, base: str = "main") -> None:
@@ -181,6 +183,8 @@ class GitHubStandIn(StandIn):
                 for pull in self.requests.values()
                 if commits in (pull["head"]["sha"], pull["merge_commit_sha"])
             ]
+        if found := re.fullmatch(r"/issues(?:/(\d+))?", path):
+            return self._issue(method, found[1], account, body)
         if found := re.fullmatch(r"/issues/(\d+)/comments", path):
             return self._of_request(method, int(found[1]), account, body)
         if found := re.fullmatch(r"/issues/comments/(\d+)", path):
@@ -189,6 +193,44 @@ class GitHubStandIn(StandIn):
             self.editors[f"IC_{found[1]}"] = {"__typename": kind, "login": name}
             return self._one(method, int(found[1]), body)
         return 404, {"message": "Not Found", "status": "404"}
+
+    def _issue(self, method: str, number: str | None, account: Any, body: Any) -> Answer:
+        if not self.has_issues:
+            return 410, {"message": "Issues has been disabled in this repository.", "status": "410"}
+        if number is None and method == "GET":  # pull requests are issues, too
+            pulls = [{**pull, "pull_request": {}, "user": account} for pull in self._open_pulls()]
+            return 200, [i for i in self.issues if i["state"] == "open"] + pulls
+        if number is None:
+            return 201, self.add_issue(body["title"], body["body"], account)
+        issue = next((i for i in self.issues if str(i["number"]) == number), None)
+        if issue is not None:
+            issue.update(body)
+        return self._found(issue)
+
+    def _open_pulls(self) -> list[dict[str, Any]]:
+        return [pull for pull in self.requests.values() if pull["state"] == "open"]
+
+    def add_issue(self, title: str, body: str, author: Mapping[str, Any]) -> dict[str, Any]:
+        """Open an issue as anybody."""
+        number = self.new_id()
+        issue = {
+            "number": number,
+            "title": title,
+            "body": body,
+            "state": "open",
+            "user": dict(author),
+            "html_url": f"https://github.test/{REPOSITORY}/issues/{number}",
+        }
+        self.issues.append(issue)
+        return issue
+
+    def open_issues(self) -> list[str]:
+        """Return the texts of the open issues."""
+        return [issue["body"] for issue in self.issues if issue["state"] == "open"]
+
+    def close_issue(self, number: int) -> None:
+        """Close an issue by hand."""
+        self._issue("PATCH", str(number), {}, {"state": "closed"})
 
     def edit(self, identifier: int, body: str, editor: str) -> None:
         """Edit a comment as anybody; the author stays the same."""
@@ -302,10 +344,48 @@ class GitLabStandIn(StandIn):
             "GITLAB_TOKEN": TOKEN,
         }
 
+    def _issue(self, method: str, number: str | None, account: Any, body: Any) -> Answer:
+        if number is None and method == "GET":
+            return 200, [issue for issue in self.issues if issue["state"] == "opened"]
+        if number is None:
+            return 201, self.add_issue(body["title"], body["description"], account)
+        issue = next((i for i in self.issues if str(i["iid"]) == number), None)
+        if issue is None:
+            return 404, {"message": "404 Not found"}
+        changes = dict(body)
+        if changes.pop("state_event", "") == "close":
+            changes["state"] = "closed"
+        issue.update(changes)
+        return 200, issue
+
+    def add_issue(self, title: str, body: str, author: Mapping[str, Any]) -> dict[str, Any]:
+        """Open an issue as anybody."""
+        number = self.new_id()
+        issue = {
+            "iid": number,
+            "title": title,
+            "description": body,
+            "state": "opened",
+            "author": dict(author),
+            "web_url": f"https://gitlab.test/acme/segments/-/issues/{number}",
+        }
+        self.issues.append(issue)
+        return issue
+
+    def open_issues(self) -> list[str]:
+        """Return the texts of the open issues."""
+        return [issue["description"] for issue in self.issues if issue["state"] == "opened"]
+
+    def close_issue(self, number: int) -> None:
+        """Close an issue by hand."""
+        self._issue("PUT", str(number), {}, {"state_event": "close"})
+
     def token_of(self, headers: Mapping[str, str]) -> str:
         return headers.get("PRIVATE-TOKEN", "")
 
-    def answer(self, method: str, path: str, token: str, body: Any) -> Answer:
+    def answer(  # noqa: PLR0911 - a route each
+        self, method: str, path: str, token: str, body: Any
+    ) -> Answer:
         account = self.accounts.get(token)
         if account is None:
             return 401, {"message": "401 Unauthorized"}
@@ -313,6 +393,8 @@ class GitLabStandIn(StandIn):
         if path == "/user":
             return 200, account
         path = path.removeprefix(f"/projects/{PROJECT}")
+        if found := re.fullmatch(r"/issues(?:/(\d+))?", path):
+            return self._issue(method, found[1], account, body)
         if found := re.fullmatch(r"/merge_requests/(\d+)", path):
             request = self.requests.get(int(found[1]))
             return (200, request) if request else (404, {"message": "404 Not found"})
