@@ -10,6 +10,7 @@ from segctl.cli.screen import Screen
 from segctl.cli.source_lines import source_lines
 from segctl.core.errors import (
     AppliedInPart,
+    ApprovalUsed,
     BeyondApproval,
     GuardRefused,
     Interrupted,
@@ -32,6 +33,7 @@ INTERRUPTED = 130
 _CODES: dict[type[SegctlError], int] = {
     AppliedInPart: 3,
     StalePlan: 4,
+    ApprovalUsed: 4,
     BeyondApproval: 4,
     StateLocked: 5,
     GuardRefused: 6,

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import click
 
 from segctl.cli.screen import Screen
-from segctl.core.errors import Interrupted, OperationError, WrongUsage
+from segctl.core.errors import ApprovalUsed, Interrupted, OperationError, WrongUsage
 from segctl.workflows.comment import TOKENS
 from segctl.workflows.issue import WorkspaceIssue
 
@@ -44,7 +44,7 @@ class IssueReport:
         """
         try:
             return command()
-        except (WrongUsage, Interrupted, click.Abort):
+        except (WrongUsage, Interrupted, ApprovalUsed, click.Abort):
             raise
         except Exception as error:
             self._report(error, holds=holds)

@@ -1,7 +1,7 @@
 """Compare today's plan with the plan that was approved."""
 
 from segctl.core.approval import APPROVAL_DAYS, APPROVAL_SECONDS, ApprovalCheck
-from segctl.core.errors import GuardRefused, StalePlan
+from segctl.core.errors import ApprovalUsed, GuardRefused, StalePlan
 from segctl.engine.protocols import PlanProver
 from segctl.plan.approval import check_approval
 from segctl.plan.file import LoadedPlan
@@ -34,7 +34,7 @@ def check_usable(
     if approved.lineage and approved.lineage != state.lineage:
         raise StalePlan("the plan was approved for another state", hint=_HINT)
     if approved.digest in state.approvals:
-        raise StalePlan(
+        raise ApprovalUsed(
             "this approved plan was applied completely before",
             hint="Nothing is left to do. For what changed since, plan again.",
         )

@@ -1,0 +1,155 @@
+"""The action and the workflow, run step by step as GitHub would."""
+
+import re
+
+from tests.kits.conftest import GOLD, SILVER, GitHubTeam
+from tests.kits.runners import git
+
+DIGEST = re.compile("sha256:[0-9a-f]{64}")
+
+
+def digest_of(team: GitHubTeam, number: int) -> str:
+    [body] = team.forge.bodies(number)
+    found = DIGEST.search(body.partition("\n")[0])
+    assert found
+    return found[0]
+
+
+def test_two_branches_are_planned_renewed_merged_and_applied_once(github: GitHubTeam) -> None:
+    github.branch("more")
+    github.fill(12)
+    plan = github.open(7, "more")
+    assert (plan.code, plan.outputs["has-changes"]) == (0, "true"), plan.log
+    assert plan.outputs["digest"] == digest_of(github, 7)
+    assert "segment.gold" in plan.summary
+    github.branch("silver")
+    github.write("silver.yaml", SILVER)
+    assert github.open(8, "silver").code == 0
+    git(github.clone, "checkout", "--quiet", "more")
+    github.fill(13)
+    github.forge.push(7, github.push("more"))
+    assert github.request("plan", 7).code == 0
+    assert [len(github.forge.bodies(number)) for number in (7, 8)] == [1, 1]
+    assert plan.outputs["digest"] != digest_of(github, 7)
+
+    applied = github.close(7, "more")
+    assert (applied.code, github.members()) == (0, 13), applied.log
+    assert applied.outputs == {
+        "digest": digest_of(github, 7),
+        "has-changes": "",
+        "exit-code": "0",
+    }
+    again = github.pushed("apply", git(github.clone, "rev-parse", "HEAD"))
+    assert (again.code, again.outputs["exit-code"], github.members()) == (4, "4", 13)
+    assert "applied completely before" in again.log
+    assert github.forge.issues == [], "nothing is wrong"
+
+
+def test_data_moves_within_the_tolerance_and_beyond(github: GitHubTeam) -> None:
+    github.branch("more")
+    assert github.open(7, "more").code == 0
+    github.branch("main")
+    github.fill(12)
+    github.push("main")
+    git(github.clone, "branch", "--force", "more", "main")
+    applied = github.close(7, "more")
+    assert (applied.code, github.members()) == (0, 12), applied.log
+
+    github.branch("again")
+    assert github.open(8, "again").code == 0
+    github.branch("main")
+    github.fill(15)
+    github.push("main")
+    git(github.clone, "branch", "--force", "again", "main")
+    refused = github.close(8, "again")
+    assert (refused.code, github.members()) == (4, 12), refused.log
+    [issue] = github.forge.open_issues()
+    assert "3 to add beyond the approved 0 (2 tolerated)" in issue
+    held = github.scheduled()
+    assert (held.code, github.members()) == (4, 12), "nobody approved what was merged"
+
+    github.branch("main")
+    github.fill(14)
+    merged = github.push("main")
+    github.forge.close(8, merged_as=merged)
+    assert github.pushed("apply", merged).code == 0
+    assert (github.members(), github.forge.open_issues()) == (14, [])
+
+
+def test_a_scheduled_apply_that_a_guard_refuses_is_an_issue_until_it_heals(
+    github: GitHubTeam,
+) -> None:
+    assert github.scheduled().code == 0
+    github.fill(2)
+    github.push("main")
+    first, second = github.scheduled(), github.scheduled()
+    assert (first.code, second.code, github.members()) == (6, 6, 10)
+    assert first.outputs["exit-code"] == "6"
+    [issue] = github.forge.open_issues()
+    assert "a guard refused the plan" in issue
+    github.fill(9)
+    github.push("main")
+    assert (github.scheduled().code, github.members()) == (0, 9)
+    assert github.forge.open_issues() == []
+
+
+def test_a_kept_plan_that_was_replaced_is_not_applied(github: GitHubTeam) -> None:
+    import boto3  # noqa: PLC0415 - slow
+
+    github.branch("more")
+    assert github.open(7, "more").code == 0
+    github.branch("other")
+    github.write("silver.yaml", SILVER)
+    assert github.open(8, "other").code == 0
+    environment = github.runner.bucket
+    bucket = boto3.resource(
+        "s3",
+        endpoint_url=environment["AWS_ENDPOINT_URL"],
+        region_name=environment["AWS_REGION"],
+        aws_access_key_id=environment["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
+    ).Bucket(github.state.split("/")[2])
+    prefix = f"{github.state.split('/', 3)[3]}/plans/"
+    kept = {
+        number: next(
+            item
+            for item in bucket.objects.filter(Prefix=prefix)
+            if digest_of(github, number).removeprefix("sha256:") in item.key
+        )
+        for number in (7, 8)
+    }
+    other = kept[8].get()["Body"].read()
+    bucket.put_object(Key=kept[7].key, Body=other)
+    refused = github.close(7, "more")
+    assert (refused.code or 0) > 0, refused.log
+    assert github.members() == 0
+    assert len(github.forge.open_issues()) == 1
+
+
+def test_a_fork_gets_its_problems_and_nothing_else(github: GitHubTeam) -> None:
+    github.branch("fork")
+    source = "command: {run: [sh, -c, touch /tmp/pwned-by-a-fork], column: email}"
+    github.write("gold.yaml", GOLD.replace("file: {path: gold.csv, column: email}", source))
+    github.write("bad.yaml", GOLD.replace("displayName", "displayname").replace("gold}", "bad}"))
+    github.forge.add_request(9, head=github.push("fork"))
+    github.forge.accounts.clear()  # its token can do nothing
+    done = github.request("validate", 9, repository="mallory/segments")
+    assert done.code == 1
+    assert "::error file=segments/bad.yaml" in done.log
+    assert github.request("plan", 9, repository="mallory/segments").code is None
+    assert github.forge.log == []
+
+
+def test_no_name_becomes_a_command(github: GitHubTeam) -> None:
+    name = "x-$(touch${IFS}pwned)`touch${IFS}pwned`;touch${IFS}pwned"
+    github.branch(name)
+    github.write("gold.yaml", GOLD.replace("displayName: Gold", 'displayName: "$(touch pwned)"'))
+    for program in ("venv.py", "pip.py", "segctl.py"):
+        (github.clone / program).write_text("open('pwned', 'w')\n")
+        github.write(program, "open('pwned', 'w')\n")
+    github.forge.add_request(7, head=github.push(name))
+    github.forge.requests[7]["head"]["ref"] = name
+    done = github.request("plan", 7)
+    assert done.code == 0, done.log
+    assert not list(done.folder.rglob("pwned"))
+    assert len(github.forge.bodies(7)) == 1
