@@ -2,6 +2,8 @@
 
 import re
 
+from obstore.store import S3Store
+
 from tests.kits.conftest import GOLD, SILVER, GitHubTeam
 from tests.kits.runners import git
 
@@ -13,6 +15,27 @@ def digest_of(team: GitHubTeam, number: int) -> str:
     found = DIGEST.search(body.partition("\n")[0])
     assert found
     return found[0]
+
+
+def swap_kept_plan(team: GitHubTeam, number: int, other: int) -> None:
+    """Put the kept plan of another pull request in the place of that of this one."""
+    variables = team.runner.bucket
+    name, folder = team.state.removeprefix("s3://").split("/")
+    store = S3Store(
+        name,
+        prefix=f"{folder}/plans",
+        endpoint=variables["AWS_ENDPOINT_URL"],
+        region=variables["AWS_REGION"],
+        access_key_id=variables["AWS_ACCESS_KEY_ID"],
+        secret_access_key=variables["AWS_SECRET_ACCESS_KEY"],
+        client_options={"allow_http": True},
+    )
+    keys = [item["path"] for item in store.list().collect()]
+    ours, theirs = (
+        next(key for key in keys if digest_of(team, each).removeprefix("sha256:") in key)
+        for each in (number, other)
+    )
+    store.put(ours, store.get(theirs).bytes())
 
 
 def test_two_branches_are_planned_renewed_merged_and_applied_once(github: GitHubTeam) -> None:
@@ -94,32 +117,12 @@ def test_a_scheduled_apply_that_a_guard_refuses_is_an_issue_until_it_heals(
 
 
 def test_a_kept_plan_that_was_replaced_is_not_applied(github: GitHubTeam) -> None:
-    import boto3  # noqa: PLC0415 - slow
-
     github.branch("more")
     assert github.open(7, "more").code == 0
     github.branch("other")
     github.write("silver.yaml", SILVER)
     assert github.open(8, "other").code == 0
-    environment = github.runner.bucket
-    bucket = boto3.resource(
-        "s3",
-        endpoint_url=environment["AWS_ENDPOINT_URL"],
-        region_name=environment["AWS_REGION"],
-        aws_access_key_id=environment["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
-    ).Bucket(github.state.split("/")[2])
-    prefix = f"{github.state.split('/', 3)[3]}/plans/"
-    kept = {
-        number: next(
-            item
-            for item in bucket.objects.filter(Prefix=prefix)
-            if digest_of(github, number).removeprefix("sha256:") in item.key
-        )
-        for number in (7, 8)
-    }
-    other = kept[8].get()["Body"].read()
-    bucket.put_object(Key=kept[7].key, Body=other)
+    swap_kept_plan(github, 7, 8)
     refused = github.close(7, "more")
     assert (refused.code or 0) > 0, refused.log
     assert github.members() == 0
