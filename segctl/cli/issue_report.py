@@ -6,7 +6,7 @@ from collections.abc import Callable
 import click
 
 from segctl.cli.screen import Screen
-from segctl.core.errors import ApprovalUsed, Interrupted, OperationError, WrongUsage
+from segctl.core.errors import ApprovalUsed, Interrupted, OperationError, Unfinished, WrongUsage
 from segctl.workflows.comment import TOKENS
 from segctl.workflows.issue import WorkspaceIssue
 
@@ -40,14 +40,15 @@ class IssueReport:
     def run(self, command: Callable[[], int], *, holds: bool) -> int:
         """Run a command. If it raises an error, open the issue or renew it, and raise the error.
 
-        With ``holds``, runs without an approval send nothing while the issue is open.
+        With ``holds``, runs without an approval send nothing while the issue is open. After a run
+        that was ``Unfinished`` they may: the approval covered all that was to be sent.
         """
         try:
             return command()
         except (WrongUsage, Interrupted, ApprovalUsed, click.Abort):
             raise
         except Exception as error:
-            self._report(error, holds=holds)
+            self._report(error, holds=holds and not isinstance(error, Unfinished))
             raise
 
     def close(self) -> None:

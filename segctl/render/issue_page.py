@@ -42,7 +42,7 @@ def render_issue(
     parts = [
         f"### Exit code {exit_code}{place}: {_MEANINGS.get(exit_code, 'it failed')}",
         caption(workspace),
-        "\n".join(_shortened(failure_lines(error))),
+        "\n".join(_shortened(_error_lines(error))),
     ]
     if isinstance(error, GuardRefused):
         parts.append("\n".join(_shortened(_finding_line(found) for found in error.findings)))
@@ -74,6 +74,13 @@ def issue_lines(renewal: IssueRenewal) -> Iterator[str]:
         yield f"{renewal.what.title()} {renewal.issue.title}{url}"
     for other in renewal.others:
         yield f"Closed {other.title} too, for the same workspace and environment."
+
+
+def _error_lines(error: Exception) -> Iterator[str]:
+    findings = error.findings if isinstance(error, GuardRefused) else ()
+    if isinstance(error, GuardRefused) and any(f.detail == error.hint for f in findings):
+        return iter([f"> {escape(error.message)}"])
+    return failure_lines(error)
 
 
 def _finding_line(found: Finding) -> str:

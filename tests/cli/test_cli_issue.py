@@ -158,6 +158,21 @@ def test_an_issue_that_cannot_be_opened_does_not_hide_the_error(
     assert "The issue could not be opened or renewed" in done.err
 
 
+def test_an_issue_that_cannot_be_closed_is_said_after_the_apply(
+    run_job: Job, stand_in: StandIn, repository: Path
+) -> None:
+    shrink(repository)
+    run_job(*REPORTED)
+    (repository / "gold.yaml").write_text(GOLD)
+    method = "PATCH" if isinstance(stand_in, GitHubStandIn) else "PUT"
+    stand_in.fail(method, "/issues", 403, NOT_ACCESSIBLE)
+    done = run_job(*REPORTED)
+    assert (done.code, "Apply complete" in done.out) == (1, True)
+    assert "Resource not accessible by integration" in done.err
+    assert run_job(*REPORTED).code == 0
+    assert stand_in.open_issues() == []
+
+
 def test_without_a_token_nothing_is_sent(
     run_job: Job, stand_in: StandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
