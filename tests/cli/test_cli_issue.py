@@ -122,6 +122,17 @@ def test_an_approval_that_does_not_cover_holds_runs_without_one(
     assert run_job(*REPORTED).code == 0
 
 
+def test_an_approved_apply_in_part_is_an_issue_that_holds_nothing(
+    run_job: Job, stand_in: StandIn
+) -> None:
+    run_job("comment", "--save", number=7)
+    stand_in.close(7, merged_as=COMMIT)
+    digest = run_job("comment", "--digest").out.strip()
+    assert run_job("apply", "--approved", digest, "--issue", "--max-duration", "0").code == 3
+    assert "it was applied in part" in stand_in.open_issues()[0]
+    assert (run_job(*REPORTED).code, stand_in.open_issues()) == (0, [])
+
+
 def test_an_issue_that_is_closed_by_hand_lets_the_next_run_go(
     run_job: Job, stand_in: StandIn
 ) -> None:

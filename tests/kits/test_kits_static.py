@@ -123,3 +123,12 @@ def test_a_hook_runs_in_the_root_and_in_a_folder(
     assert done.returncode == 0
     is_rewritten = (workspace / "gold.yaml").read_text().index("metadata") < 60
     assert is_rewritten is (hook["id"] == "segctl-fmt")
+
+
+def test_requests_and_merges_are_filtered_by_the_same_paths() -> None:
+    events = load_yaml(WORKFLOW)["on"]
+    assert events["pull_request"]["paths"] == events["push"]["paths"]
+    pipeline = load_yaml(PIPELINE)
+    names = ("segctl-validate", "segctl-plan", "segctl-apply")
+    found = {tuple(rule["changes"]) for name in names for rule in pipeline[name]["rules"]}
+    assert found == {(f"{pipeline['variables']['SEGCTL_WORKSPACE']}/**/*",)}
