@@ -2,10 +2,11 @@
 
 import re
 
+import pytest
 from obstore.store import S3Store
 
 from tests.kits.conftest import GOLD, SILVER, GitHubTeam
-from tests.kits.runners import git
+from tests.kits.runners import ROOT, git
 
 DIGEST = re.compile("sha256:[0-9a-f]{64}")
 
@@ -156,3 +157,18 @@ def test_no_name_becomes_a_command(github: GitHubTeam) -> None:
     assert done.code == 0, done.log
     assert not list(done.folder.rglob("pwned"))
     assert len(github.forge.bodies(7)) == 1
+
+
+@pytest.mark.parametrize(("mode", "code"), [("setup", 0), ("$(touch pwned)", 64), ("", 64)])
+def test_the_action_checks_its_mode_and_installs_pinned_versions(
+    mode: str, code: int, github: GitHubTeam
+) -> None:
+    github.forge.add_request(7, head=github.push("x"))
+    github.runner.workflow["jobs"]["validate"]["steps"][-1]["with"]["mode"] = mode
+    done = github.request("validate", 7)
+    assert done.code == code
+    assert ("::error::The input mode is" in done.log) is (code == 64)
+    assert not list(done.folder.rglob("pwned"))
+    if code == 0:
+        asked = (done.folder / "pip.log").read_text()
+        assert asked == f"{ROOT}/constraints.txt -I -m pip install --quiet {ROOT}\n"
