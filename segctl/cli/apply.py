@@ -1,8 +1,10 @@
 """``segctl apply``: change CleverTap's segments to what is declared."""
 
+from collections.abc import Callable
+
 import click
 
-from segctl.cli import ci_output, options
+from segctl.cli import ci_output, issue_report, options
 from segctl.cli.apply_run import JsonRun, Run, check_can_ask
 from segctl.cli.ci_output import StepSummary
 from segctl.cli.common import common
@@ -30,6 +32,7 @@ from segctl.core.errors import WrongUsage
 @options.lock_timeout
 @options.max_duration
 @ci_output.step_summary
+@issue_report.issue
 @options.limits
 @common
 def command(
@@ -47,6 +50,7 @@ def command(
     lock_timeout: float,
     max_duration: float | None,
     step_summary: bool,
+    reports_issue: bool,
 ) -> int:
     """Change CleverTap's segments to what is declared.
 
@@ -100,10 +104,25 @@ def command(
             summary=summary,
             recorders=recorders,
         )
-    return run.go(
-        targets=targets,
-        destroy=False,
-        reread=reread,
-        lock_timeout=lock_timeout,
-        max_seconds=max_duration,
-    )
+
+    def start() -> int:
+        return run.go(
+            targets=targets,
+            destroy=False,
+            reread=reread,
+            lock_timeout=lock_timeout,
+            max_seconds=max_duration,
+        )
+
+    return _with_issue(screen, run, start) if reports_issue else start()
+
+
+def _with_issue(screen: Screen, run: Run, start: Callable[[], int]) -> int:
+    issue = issue_report.IssueReport(screen)
+    if not run.is_approved:
+        issue.check_not_held()
+    code = issue.run(start, holds=run.is_approved)
+    # What was left out may be what the issue is about.
+    if code == 0 and run.is_complete:
+        issue.close()
+    return code

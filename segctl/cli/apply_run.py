@@ -62,8 +62,15 @@ class Run:
         self._progress = progress or for_people(screen, time.monotonic)
         self._summary = summary or StepSummary(screen, wanted=False)
         self._place = ""
+        self.is_complete = False
+        """Whether the plan was for all segments, and everything in it was applied."""
         self._stop = StopSignal()
         self._interrupts = Interrupts(self._stop)
+
+    @property
+    def is_approved(self) -> bool:
+        """Whether the run has a plan that somebody approved before."""
+        return bool(self._saved or self._approved)
 
     def go(
         self,
@@ -99,6 +106,7 @@ class Run:
             for recorder in self._recorders:
                 recorder.recorded()
             self._recorded()
+        self.is_complete = applied.approved and not applied.plan.targeted
         return 0 if applied.approved else _CANCELLED
 
     def approve(self, plan: Plan) -> bool:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from segctl.render.annotations import Annotation
 
 _SUMMARY = "GITHUB_STEP_SUMMARY"
+_OUTPUTS = "GITHUB_OUTPUT"
 _SUMMARY_BYTES = 1 << 20
 """GitHub drops the whole summary of a step that is larger."""
 
@@ -39,6 +40,12 @@ step_summary = click.option(
     "--step-summary",
     is_flag=True,
     help="Append the plan as Markdown to the summary of the step, GITHUB_STEP_SUMMARY.",
+)
+
+step_outputs = click.option(
+    "--step-outputs",
+    is_flag=True,
+    help="Write digest and has-changes to the outputs of the step, GITHUB_OUTPUT.",
 )
 
 
@@ -147,6 +154,30 @@ class StepSummary:
                 return
             with path.open("a", encoding="utf-8") as stream:
                 stream.write("\n" + render(bytes_left) if size else render(bytes_left))
+
+
+class StepOutputs:
+    """The outputs of a step. Raises ``WrongUsage`` if they are ``wanted`` and the job has none."""
+
+    def __init__(self, *, wanted: bool) -> None:
+        self._path = os.environ.get(_OUTPUTS, "") if wanted else ""
+        if wanted and not self._path:
+            raise WrongUsage(
+                f"--step-outputs needs {_OUTPUTS}, which is not set",
+                hint="GitHub sets it in each step.",
+            )
+
+    def add_plan(self, plan: Plan) -> None:
+        """Write ``digest``, empty for a plan that its guards refuse, and ``has-changes``."""
+        if not self._path:
+            return
+        digest = "" if plan.error_findings else plan.digest
+        has_changes = "false" if plan.is_empty else "true"
+        with (
+            translate_os_errors(f"append to {_OUTPUTS}"),
+            Path(self._path).open("a", encoding="utf-8") as stream,
+        ):
+            stream.write(f"digest={digest}\nhas-changes={has_changes}\n")
 
 
 def _workspace(screen: Screen) -> str:

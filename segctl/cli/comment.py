@@ -1,9 +1,11 @@
 """``segctl comment``: show the plan in a comment on the pull request of a CI job."""
 
+from dataclasses import replace
+
 import click
 
-from segctl.cli import ci_output, options
-from segctl.cli.ci_output import CodeQuality, StepSummary, annotate_findings
+from segctl.cli import ci_output, issue_report, options
+from segctl.cli.ci_output import CodeQuality, StepOutputs, StepSummary, annotate_findings
 from segctl.cli.common import common
 from segctl.cli.plan import NO_CHANGES, exit_code, report_saved
 from segctl.cli.screen import Screen
@@ -61,6 +63,8 @@ _SMALLEST = 8_192
 )
 @ci_output.code_quality
 @ci_output.step_summary
+@ci_output.step_outputs
+@issue_report.issue
 @options.limits
 @common
 def command(
@@ -78,6 +82,8 @@ def command(
     identities: str,
     code_quality: str | None,
     step_summary: bool,
+    step_outputs: bool,
+    reports_issue: bool,
 ) -> int:
     """Show the plan on the pull request of a CI job.
 
@@ -87,12 +93,15 @@ def command(
     credentials. Exits as `segctl plan` does.
     """
     if digest:
-        if saved or save or targets or destroy or reread or screen.variables or step_summary:
+        unused = (saved, save, targets, destroy, reread, screen.variables, step_summary)
+        if any(unused) or step_outputs:
             raise WrongUsage(
-                "--digest reads the comment on a merged pull request, and takes only --env"
+                "--digest reads the comment on a merged pull request, and takes only --env and "
+                "--issue"
             )
-        screen.out(f"{read_approved_digest(screen.context())}\n")
-        return NO_CHANGES
+        return _print_digest(screen, reports_issue=reports_issue)
+    if reports_issue:
+        raise WrongUsage("--issue is for `segctl comment --digest` and `segctl apply`")
     if saved and (save or targets or destroy or reread or screen.variables):
         raise WrongUsage(
             "a saved plan is shown as it is, without --save, --target, --destroy, --reread or --var"
@@ -100,6 +109,7 @@ def command(
     output = _Output(
         screen, Identities(identities), code_quality, save=save, step_summary=step_summary
     )
+    outputs = StepOutputs(wanted=step_outputs)
     try:
         result = comment_plan(
             screen.context(),
@@ -117,9 +127,23 @@ def command(
     except Exception as error:
         output.fail(error)
         raise
+    if result.plan:
+        outputs.add_plan(result.plan)
     for line in comment_lines(result.request, result.left_alone, result.renewal):
         screen.err(f"{line}\n")
     return exit_code(result.plan, detailed=detailed_exitcode) if result.plan else NO_CHANGES
+
+
+def _print_digest(screen: Screen, *, reports_issue: bool) -> int:
+    def read() -> int:
+        screen.out(f"{read_approved_digest(context)}\n")
+        return NO_CHANGES
+
+    context = screen.context()
+    if not reports_issue:
+        return read()
+    context = replace(context, environment=dict(context.environment))
+    return issue_report.IssueReport(screen).run(read, holds=True)
 
 
 class _Output:

@@ -10,6 +10,7 @@ from segctl.cli.screen import Screen
 from segctl.cli.source_lines import source_lines
 from segctl.core.errors import (
     AppliedInPart,
+    ApprovalUsed,
     BeyondApproval,
     GuardRefused,
     Interrupted,
@@ -32,6 +33,7 @@ INTERRUPTED = 130
 _CODES: dict[type[SegctlError], int] = {
     AppliedInPart: 3,
     StalePlan: 4,
+    ApprovalUsed: 4,
     BeyondApproval: 4,
     StateLocked: 5,
     GuardRefused: 6,
@@ -55,9 +57,16 @@ def report(error: BaseException, screen: Screen) -> int:
             return INTERRUPTED
         case SegctlError():
             _explain(error, screen)
-            return _CODES.get(type(error), FAILED)
+            return exit_code(error)
         case _:
             return _bug(error, screen)
+
+
+def exit_code(error: BaseException) -> int:
+    """Return the exit code of an error that a command raised."""
+    if isinstance(error, SegctlError):
+        return _CODES.get(type(error), FAILED)
+    return USAGE if isinstance(error, click.ClickException) else OUR_BUG
 
 
 def _usage(error: click.ClickException, screen: Screen) -> int:

@@ -7,6 +7,7 @@
     │   ├── CredentialsRefused  the service does not accept the account or the passcode
     │   ├── WrongAccount        the state belongs to another account or host
     │   ├── StalePlan           the saved plan no longer fits
+    │   │   ├── ApprovalUsed    all that was approved is applied already
     │   │   └── BeyondApproval  today's plan is more than what was approved
     │   ├── StateLocked         another run holds the lock of the state
     │   ├── StateDamaged        the state cannot be read or contradicts itself
@@ -74,6 +75,10 @@ class BeyondApproval(StalePlan):
     def __init__(self, message: str, *, check: Any, hint: str = "") -> None:
         super().__init__(message, hint=hint)
         self.check = check
+
+
+class ApprovalUsed(StalePlan):
+    """Everything that was approved is applied already."""
 
 
 class StateLocked(OperationError):

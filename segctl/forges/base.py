@@ -1,4 +1,4 @@
-"""What segctl needs of a forge: its pull requests, and the comments on them.
+"""What segctl needs of a forge: its pull requests, the comments on them, and issues.
 
 A pull request is also a merge request of GitLab.
 """
@@ -65,6 +65,17 @@ class Comment:
     node: str = ""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Issue:
+    """An open issue. Later ones have higher numbers. ``title`` is what messages call it."""
+
+    number: int
+    title: str
+    author: Account
+    body: str
+    url: str
+
+
 class Forge(Protocol):
     """A forge, with the repository and the token of a CI job.
 
@@ -104,6 +115,15 @@ class Forge(Protocol):
 
     def delete_comment(self, number: int, comment_id: int) -> None:
         """Remove a comment."""
+
+    def list_issues(self) -> Sequence[Issue]:
+        """Return all open issues of the repository."""
+
+    def create_issue(self, title: str, body: str) -> Issue:
+        """Open an issue. After ``ForgeFailed`` with ``uncertain``, it may have been opened."""
+
+    def update_issue(self, number: int, body: str, *, closes: bool = False) -> Issue:
+        """Replace the text of an issue, and close it if ``closes``."""
 
     def close(self) -> None:
         """Close the connection."""

@@ -1,4 +1,4 @@
-"""GitHub: pull requests and their comments, over the REST API.
+"""GitHub: pull requests, their comments, and issues, over the REST API.
 
 https://docs.github.com/en/rest/issues/comments: a comment on a pull request is one on its issue.
 """
@@ -12,6 +12,7 @@ from segctl.forges.base import (
     Account,
     Comment,
     Fields,
+    Issue,
     PullRequest,
     choose_merged,
     choose_open,
@@ -21,9 +22,9 @@ from segctl.forges.http import Access, ForgeHttp
 TOKEN = "GITHUB_TOKEN"  # noqa: S105 - the name of a variable
 API_URL = "GITHUB_API_URL"
 PERMISSION = (
-    "Commenting needs `permissions: {pull-requests: write}`, and finding a merged pull "
-    "request needs `contents: read`. A workflow for a pull request of a fork gets a token that "
-    "cannot write."
+    "Commenting needs `permissions: {pull-requests: write}`, finding a merged pull request "
+    "needs `contents: read`, and an issue needs `issues: write`. A workflow for a pull request of "
+    "a fork gets a token that cannot write."
 )
 HEADERS = {"Accept": "application/vnd.github+json", "X-GitHub-Api-Version": "2022-11-28"}
 
@@ -181,6 +182,26 @@ class GitHub:
         del number
         self._http.call("DELETE", f"/repos/{self._repository}/issues/comments/{comment_id}")
 
+    def list_issues(self) -> Sequence[Issue]:
+        """Return all open issues, but not the pull requests that GitHub lists with them."""
+        found = self._http.list_all(f"/repos/{self._repository}/issues?state=open")
+        return [
+            self._issue(item)
+            for item in found
+            if not (isinstance(item, dict) and item.get("pull_request"))
+        ]
+
+    def create_issue(self, title: str, body: str) -> Issue:
+        """Open an issue."""
+        path = f"/repos/{self._repository}/issues"
+        return self._issue(self._http.call("POST", path, json={"title": title, "body": body}))
+
+    def update_issue(self, number: int, body: str, *, closes: bool = False) -> Issue:
+        """Replace the text of an issue, and close it if ``closes``."""
+        changes = {"body": body, **({"state": "closed"} if closes else {})}
+        path = f"/repos/{self._repository}/issues/{number}"
+        return self._issue(self._http.call("PATCH", path, json=changes))
+
     def _event_number(self) -> int | None:
         """Return the number of the pull request that the event is for."""
         event = self._event
@@ -234,4 +255,15 @@ class GitHub:
             body=comment.text("body"),
             url=comment.text("html_url"),
             node=comment.text("node_id"),
+        )
+
+    def _issue(self, item: Any) -> Issue:
+        issue = Fields(self.name, item)
+        number = issue.number("number")
+        return Issue(
+            number=number,
+            title=f"issue #{number}",
+            author=issue.account("user", login="login"),
+            body=issue.text("body"),
+            url=issue.text("html_url"),
         )

@@ -1,4 +1,4 @@
-"""GitLab: merge requests and their notes, over the REST API.
+"""GitLab: merge requests, their notes, and issues, over the REST API.
 
 https://docs.gitlab.com/api/notes/
 """
@@ -12,6 +12,7 @@ from segctl.forges.base import (
     Account,
     Comment,
     Fields,
+    Issue,
     PullRequest,
     choose_merged,
     choose_open,
@@ -127,6 +128,21 @@ class GitLab:
         """Remove a note."""
         self._http.call("DELETE", f"{self._project}/merge_requests/{number}/notes/{comment_id}")
 
+    def list_issues(self) -> Sequence[Issue]:
+        """Return all open issues."""
+        found = self._http.list_all(f"{self._project}/issues?state=opened&scope=all")
+        return [self._issue(item) for item in found]
+
+    def create_issue(self, title: str, body: str) -> Issue:
+        """Open an issue."""
+        fields = {"title": title, "description": body}
+        return self._issue(self._http.call("POST", f"{self._project}/issues", json=fields))
+
+    def update_issue(self, number: int, body: str, *, closes: bool = False) -> Issue:
+        """Replace the text of an issue, and close it if ``closes``."""
+        changes = {"description": body, **({"state_event": "close"} if closes else {})}
+        return self._issue(self._http.call("PUT", f"{self._project}/issues/{number}", json=changes))
+
     def _number(self) -> int | None:
         number = self._environment.get("CI_MERGE_REQUEST_IID", "")
         return int(number) if re.fullmatch("[0-9]{1,9}", number) else None
@@ -173,4 +189,15 @@ class GitLab:
             author=note.account("author", login="username"),
             body=note.text("body"),
             url=page,
+        )
+
+    def _issue(self, item: Any) -> Issue:
+        issue = Fields(self.name, item)
+        number = issue.number("iid")
+        return Issue(
+            number=number,
+            title=f"issue #{number}",
+            author=issue.account("author", login="username"),
+            body=issue.text("description"),
+            url=issue.text("web_url"),
         )

@@ -1,4 +1,4 @@
-"""The first line of a comment: the workspace that it belongs to, and the plan that it shows.
+"""The first line of a comment or an issue: its workspace, and the plan that it is about.
 
 The line is a Markdown comment, which the forge does not display. It contains the digest of the plan
 and no text of it, and counts only as the first line, so no name or value can imitate it.
@@ -54,3 +54,27 @@ def parse_marker(body: str) -> Marker | None:
         return None
     key, plan, head = found.groups()
     return Marker(key=key, plan=plan, head="" if head == "unknown" else head)
+
+
+_ISSUE_LINE = re.compile(r"<!-- segctl:issue key=([0-9a-f]{16}) holds=(yes|no) -->")
+
+
+@dataclass(frozen=True, kw_only=True)
+class IssueMarker:
+    """What the first line of an issue says: its workspace and environment, by their ``key``.
+
+    An issue that ``holds`` keeps runs that nobody approved from sending anything while it is open.
+    """
+
+    key: str
+    holds: bool
+
+    def __str__(self) -> str:
+        """Return the line, without its end."""
+        return f"<!-- segctl:issue key={self.key} holds={'yes' if self.holds else 'no'} -->"
+
+
+def parse_issue_marker(body: str) -> IssueMarker | None:
+    """Return the marker of an issue, ``None`` if its first line is none."""
+    found = _ISSUE_LINE.fullmatch(body.partition("\n")[0].rstrip("\r"))
+    return IssueMarker(key=found[1], holds=found[2] == "yes") if found else None

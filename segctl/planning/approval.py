@@ -8,7 +8,7 @@ from segctl.core.approval import (
     ApprovalCheck,
     ApprovalUse,
 )
-from segctl.core.errors import GuardRefused, StalePlan
+from segctl.core.errors import ApprovalUsed, GuardRefused, StalePlan
 from segctl.engine.protocols import PlanProver
 from segctl.plan.approval import check_approval
 from segctl.plan.file import LoadedPlan
@@ -45,7 +45,7 @@ def check_usable(
         raise StalePlan("the plan was approved for another state", hint=_HINT)
     use = state.approvals.get(approved.digest)
     if use and use.finished:
-        raise StalePlan(
+        raise ApprovalUsed(
             "this approved plan was applied completely before",
             hint="Nothing is left to do. For what changed since, plan again.",
         )

@@ -21,11 +21,11 @@ def render_plan_comment(
 
     The second line names the workspace, unless it is the root of the repository.
     """
-    caption = _caption(workspace)
-    bytes_left = max_bytes - len(caption.encode())
+    heading = caption(workspace)
+    bytes_left = max_bytes - len(heading.encode())
     text = render_plan(plan, identities=identities, max_bytes=bytes_left)
     result, end, rest = text.partition("\n")
-    return f"{result}{end}{caption}{rest}"
+    return f"{result}{end}{heading}{rest}"
 
 
 def render_plan(plan: Plan, *, identities: Identities, max_bytes: int) -> str:
@@ -41,8 +41,8 @@ def render_failure_comment(
     place = f" for {escape(env_name)}" if env_name else ""
     problems = error.diagnostics if isinstance(error, InvalidInput) else ()
     count = f": {format_count(len(problems), 'problem')}" if problems else ""
-    text = f"### No plan{place}{count}\n{_caption(workspace)}\n"
-    for number, line in enumerate(_failure_lines(error)):
+    text = f"### No plan{place}{count}\n{caption(workspace)}\n"
+    for number, line in enumerate(failure_lines(error)):
         more = f"- … and {len(problems) - number} more, in the log of the job\n"
         if number == MAX_PROBLEMS or len(f"{text}{line}\n{more}".encode()) > max_bytes:
             return text + more
@@ -74,11 +74,13 @@ def comment_lines(request: str, left_alone: str, renewal: Renewal | None) -> Ite
         )
 
 
-def _caption(workspace: str) -> str:
+def caption(workspace: str) -> str:
+    """Return the line that names the workspace, empty for the root of the repository."""
     return f"<sub>Workspace <code>{escape(workspace)}</code></sub>\n" if workspace else ""
 
 
-def _failure_lines(error: Exception) -> Iterator[str]:
+def failure_lines(error: Exception) -> Iterator[str]:
+    """Yield the message of an error, or each of its problems, as lines of Markdown."""
     if isinstance(error, InvalidInput):
         yield from (_problem_line(diagnostic) for diagnostic in error.diagnostics)
     elif isinstance(error, SegctlError):

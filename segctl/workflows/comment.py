@@ -22,7 +22,8 @@ from segctl.workflows.plan import PlanResult, plan_workspace
 from segctl.workflows.saved_plans import SavedPlanName, read_saved_plan
 
 _LOG = logging.getLogger(__name__)
-_TOKENS = (github.TOKEN, gitlab.TOKEN)
+TOKENS = (github.TOKEN, gitlab.TOKEN)
+"""Variables with tokens of forges."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +91,7 @@ def comment_plan(
     Raises ``WrongUsage`` outside of a job for a pull request, ``CredentialsRefused``,
     ``ForgeFailed``, and the errors of a plan.
     """
-    with closing(_open(context)) as forge:
+    with closing(open_context_forge(context)) as forge:
         request = forge.find_request()
         if reason := _reason_to_leave(forge, request):
             return CommentResult(request=request.title, left_alone=reason)
@@ -120,7 +121,7 @@ def read_approved_digest(context: Context) -> str:
 
     Raises ``OperationError`` if there is no such pull request or comment, or more than one.
     """
-    with closing(_open(context)) as forge:
+    with closing(open_context_forge(context)) as forge:
         return read_digest(forge, forge.find_merged(), find_place(context).key)
 
 
@@ -194,7 +195,8 @@ class _Posting:
         return self._max_bytes - len(str(marker).encode()) - 1
 
 
-def _open(context: Context) -> Forge:
+def open_context_forge(context: Context) -> Forge:
+    """Return the forge of the CI job. Raises ``WrongUsage``, ``CredentialsRefused``."""
     return open_forge(
         context.environment, clock=context.clock, sleep=context.sleep, chance=context.chance
     )
@@ -202,9 +204,9 @@ def _open(context: Context) -> Forge:
 
 def _without_tokens(context: Context) -> Context:
     """Return the context for the plan: programs of sources get no token of the forge."""
-    for name in _TOKENS:
+    for name in TOKENS:
         hide_variables(name)
-    kept = {name: value for name, value in context.environment.items() if name not in _TOKENS}
+    kept = {name: value for name, value in context.environment.items() if name not in TOKENS}
     return replace(context, environment=kept)
 
 

@@ -6,14 +6,12 @@
 
 import json
 import re
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+
+from tests.forges.stand_in_server import Answer, StandIn, serving
 
 ACTIONS_BOT: dict[str, Any] = {"id": 41898282, "login": "github-actions[bot]"}
 REPOSITORY = "acme/segments"
@@ -25,61 +23,6 @@ NOT_ACCESSIBLE = {
     "status": "403",
 }
 
-Answer = tuple[int, Any]
-
-
-@dataclass(kw_only=True)
-class Failure:
-    """An answer instead of the right one. ``status`` 0 closes the connection without any.
-
-    ``does_it`` carries the request out first, and then fails.
-    """
-
-    method: str
-    path: str
-    status: int
-    body: Any = ""
-    headers: Mapping[str, str] = field(default_factory=dict)
-    times: int = 1
-    does_it: bool = False
-
-
-class StandIn:
-    """What both forges share: requests, comments, tokens, pages, and injected failures."""
-
-    def __init__(self) -> None:
-        self.url = ""
-        self.max_page = 100
-        self.requests: dict[int, dict[str, Any]] = {}
-        self.comments: dict[int, list[dict[str, Any]]] = {}
-        self.failures: list[Failure] = []
-        self.log: list[tuple[str, str, Mapping[str, str]]] = []
-        self.accounts: dict[str, dict[str, Any]] = {}
-        self._next_id = 1000
-
-    def fail(self, method: str, path: str, status: int, body: Any = "", **more: Any) -> None:
-        """Answer requests whose path contains ``path`` with an error, once or ``times``."""
-        self.failures.append(Failure(method=method, path=path, status=status, body=body, **more))
-
-    def calls(self, method: str) -> list[str]:
-        """Return the paths that were called with a method."""
-        return [path for called, path, _ in self.log if called == method]
-
-    def bodies(self, number: int) -> list[str]:
-        """Return the texts of the comments on a request, oldest first."""
-        return [comment["body"] for comment in self.comments.get(number, ())]
-
-    def new_id(self) -> int:
-        self._next_id += 1
-        return self._next_id
-
-    def answer(self, method: str, path: str, token: str, body: Any) -> Answer:
-        """Return the status and the body of the right answer."""
-        raise NotImplementedError
-
-    def token_of(self, headers: Mapping[str, str]) -> str:
-        raise NotImplementedError
-
 
 class GitHubStandIn(StandIn):
     """GitHub, with one repository. The token of the job belongs to ``github-actions[bot]``."""
@@ -88,6 +31,7 @@ class GitHubStandIn(StandIn):
         super().__init__()
         self.accounts[TOKEN] = ACTIONS_BOT
         self.has_graphql = True
+        self.has_issues = True
         self.editors: dict[str, dict[str, str]] = {}
 
     def add_request(self, number: int, *, head: str = "a" * 40, base: str = "main") -> None:
@@ -181,6 +125,8 @@ class GitHubStandIn(StandIn):
                 for pull in self.requests.values()
                 if commits in (pull["head"]["sha"], pull["merge_commit_sha"])
             ]
+        if found := re.fullmatch(r"/issues(?:/(\d+))?", path):
+            return self._issue(method, found[1], account, body)
         if found := re.fullmatch(r"/issues/(\d+)/comments", path):
             return self._of_request(method, int(found[1]), account, body)
         if found := re.fullmatch(r"/issues/comments/(\d+)", path):
@@ -189,6 +135,44 @@ class GitHubStandIn(StandIn):
             self.editors[f"IC_{found[1]}"] = {"__typename": kind, "login": name}
             return self._one(method, int(found[1]), body)
         return 404, {"message": "Not Found", "status": "404"}
+
+    def _issue(self, method: str, number: str | None, account: Any, body: Any) -> Answer:
+        if not self.has_issues:
+            return 410, {"message": "Issues has been disabled in this repository.", "status": "410"}
+        if number is None and method == "GET":  # pull requests are issues, too
+            pulls = [{**pull, "pull_request": {}, "user": account} for pull in self._open_pulls()]
+            return 200, [i for i in self.issues if i["state"] == "open"] + pulls
+        if number is None:
+            return 201, self.add_issue(body["title"], body["body"], account)
+        issue = next((i for i in self.issues if str(i["number"]) == number), None)
+        if issue is not None:
+            issue.update(body)
+        return self._found(issue)
+
+    def _open_pulls(self) -> list[dict[str, Any]]:
+        return [pull for pull in self.requests.values() if pull["state"] == "open"]
+
+    def add_issue(self, title: str, body: str, author: Mapping[str, Any]) -> dict[str, Any]:
+        """Open an issue as anybody."""
+        number = self.new_id()
+        issue = {
+            "number": number,
+            "title": title,
+            "body": body,
+            "state": "open",
+            "user": dict(author),
+            "html_url": f"https://github.test/{REPOSITORY}/issues/{number}",
+        }
+        self.issues.append(issue)
+        return issue
+
+    def open_issues(self) -> list[str]:
+        """Return the texts of the open issues."""
+        return [issue["body"] for issue in self.issues if issue["state"] == "open"]
+
+    def close_issue(self, number: int) -> None:
+        """Close an issue by hand."""
+        self._issue("PATCH", str(number), {}, {"state": "closed"})
 
     def edit(self, identifier: int, body: str, editor: str) -> None:
         """Edit a comment as anybody; the author stays the same."""
@@ -302,10 +286,48 @@ class GitLabStandIn(StandIn):
             "GITLAB_TOKEN": TOKEN,
         }
 
+    def _issue(self, method: str, number: str | None, account: Any, body: Any) -> Answer:
+        if number is None and method == "GET":
+            return 200, [issue for issue in self.issues if issue["state"] == "opened"]
+        if number is None:
+            return 201, self.add_issue(body["title"], body["description"], account)
+        issue = next((i for i in self.issues if str(i["iid"]) == number), None)
+        if issue is None:
+            return 404, {"message": "404 Not found"}
+        changes = dict(body)
+        if changes.pop("state_event", "") == "close":
+            changes["state"] = "closed"
+        issue.update(changes)
+        return 200, issue
+
+    def add_issue(self, title: str, body: str, author: Mapping[str, Any]) -> dict[str, Any]:
+        """Open an issue as anybody."""
+        number = self.new_id()
+        issue = {
+            "iid": number,
+            "title": title,
+            "description": body,
+            "state": "opened",
+            "author": dict(author),
+            "web_url": f"https://gitlab.test/acme/segments/-/issues/{number}",
+        }
+        self.issues.append(issue)
+        return issue
+
+    def open_issues(self) -> list[str]:
+        """Return the texts of the open issues."""
+        return [issue["description"] for issue in self.issues if issue["state"] == "opened"]
+
+    def close_issue(self, number: int) -> None:
+        """Close an issue by hand."""
+        self._issue("PUT", str(number), {}, {"state_event": "close"})
+
     def token_of(self, headers: Mapping[str, str]) -> str:
         return headers.get("PRIVATE-TOKEN", "")
 
-    def answer(self, method: str, path: str, token: str, body: Any) -> Answer:
+    def answer(  # noqa: PLR0911 - a route each
+        self, method: str, path: str, token: str, body: Any
+    ) -> Answer:
         account = self.accounts.get(token)
         if account is None:
             return 401, {"message": "401 Unauthorized"}
@@ -313,6 +335,8 @@ class GitLabStandIn(StandIn):
         if path == "/user":
             return 200, account
         path = path.removeprefix(f"/projects/{PROJECT}")
+        if found := re.fullmatch(r"/issues(?:/(\d+))?", path):
+            return self._issue(method, found[1], account, body)
         if found := re.fullmatch(r"/merge_requests/(\d+)", path):
             request = self.requests.get(int(found[1]))
             return (200, request) if request else (404, {"message": "404 Not found"})
@@ -351,94 +375,11 @@ class GitLabStandIn(StandIn):
         return 404, {"message": "404 Note Not Found"}
 
 
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    stand_in: StandIn
-
-    def _handle(self) -> None:
-        length = int(self.headers.get("Content-Length") or 0)
-        body = json.loads(self.rfile.read(length)) if length else None
-        stand_in, method = self.stand_in, self.command
-        stand_in.log.append((method, self.path, dict(self.headers)))
-        url = urlsplit(self.path)
-        token = stand_in.token_of(dict(self.headers))
-        if failure := self._failure(method, self.path):
-            if failure.does_it:
-                stand_in.answer(method, url.path, token, body)
-            self._fail(failure)
-            return
-        status, answer = stand_in.answer(method, url.path, token, body)
-        headers: dict[str, str] = {}
-        if isinstance(answer, list):
-            answer, headers = self._page(answer, url.query)
-        content = b"" if answer is None else json.dumps(answer).encode()
-        self._send(status, content, {"Content-Type": "application/json", **headers})
-
-    do_GET = do_POST = do_PATCH = do_PUT = do_DELETE = _handle  # noqa: N815 - http.server's names
-
-    def _failure(self, method: str, path: str) -> Failure | None:
-        for failure in self.stand_in.failures:
-            if failure.times and failure.method == method and failure.path in path:
-                failure.times -= 1
-                return failure
-        return None
-
-    def _fail(self, failure: Failure) -> None:
-        if not failure.status:
-            self.close_connection = True
-            self.connection.close()
-            return
-        is_text = isinstance(failure.body, str)
-        content = failure.body if is_text else json.dumps(failure.body)
-        kind = "text/plain" if is_text else "application/json"
-        self._send(failure.status, content.encode(), {"Content-Type": kind, **failure.headers})
-
-    def _page(self, items: list[Any], query: str) -> tuple[list[Any], dict[str, str]]:
-        """Return one page, and the header that leads to the next."""
-        asked = {name: values[0] for name, values in parse_qs(query).items()}
-        size = min(int(asked.get("per_page", "30")), self.stand_in.max_page)
-        page = int(asked.get("page", "1"))
-        start = (page - 1) * size
-        if start + size >= len(items):
-            return items[start : start + size], {}
-        path = urlsplit(self.path).path
-        following = f"{self.stand_in.url}{path}?page={page + 1}&per_page={size}"
-        return items[start : start + size], {"Link": f'<{following}>; rel="next"'}
-
-    def _send(self, status: int, content: bytes, headers: Mapping[str, str]) -> None:
-        self.send_response(status)
-        for name, value in headers.items():
-            self.send_header(name, value)
-        if status != 204:
-            self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
-
-    def log_message(self, *arguments: Any) -> None:
-        """Print nothing."""
-
-
-@contextmanager
-def _running(stand_in: StandIn) -> Iterator[None]:
-    handler = type("Handler", (_Handler,), {"stand_in": stand_in})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    server.daemon_threads = True
-    stand_in.url = f"http://127.0.0.1:{server.server_address[1]}"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
-        yield
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
-
-
 @contextmanager
 def running_github() -> Iterator[GitHubStandIn]:
     """Run a stand-in for GitHub."""
     stand_in = GitHubStandIn()
-    with _running(stand_in):
+    with serving(stand_in):
         yield stand_in
 
 
@@ -446,5 +387,5 @@ def running_github() -> Iterator[GitHubStandIn]:
 def running_gitlab() -> Iterator[GitLabStandIn]:
     """Run a stand-in for GitLab."""
     stand_in = GitLabStandIn()
-    with _running(stand_in):
+    with serving(stand_in):
         yield stand_in

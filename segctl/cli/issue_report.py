@@ -1,0 +1,87 @@
+"""``--issue``: an issue on the forge says what a job in CI could not apply, until it can."""
+
+import os
+from collections.abc import Callable
+
+import click
+
+from segctl.cli.screen import Screen
+from segctl.core.errors import ApprovalUsed, Interrupted, OperationError, Unfinished, WrongUsage
+from segctl.workflows.comment import TOKENS
+from segctl.workflows.issue import WorkspaceIssue
+
+issue = click.option(
+    "--issue",
+    "reports_issue",
+    is_flag=True,
+    help="Open or renew an issue on GitHub or GitLab if this fails, and close it once all is "
+    "applied.",
+)
+
+
+class IssueReport:
+    """Reports on the forge how a command ended.
+
+    Needs the token and the job's variables as ``segctl comment`` does, and raises the same errors
+    before the command begins.
+    """
+
+    def __init__(self, screen: Screen) -> None:
+        self._screen = screen
+        self._issue = WorkspaceIssue(screen.context())
+        # Programs that the run starts do not get it.
+        for name in TOKENS:
+            os.environ.pop(name, None)
+
+    def check_not_held(self) -> None:
+        """Raise ``StalePlan`` if what was merged last still waits for an approval."""
+        self._issue.check_not_held()
+
+    def run(self, command: Callable[[], int], *, holds: bool) -> int:
+        """Run a command. If it raises an error, open the issue or renew it, and raise the error.
+
+        With ``holds``, runs without an approval send nothing while the issue is open. After a run
+        that was ``Unfinished`` they may: the approval covered all that was to be sent.
+        """
+        try:
+            return command()
+        except (WrongUsage, Interrupted, ApprovalUsed, click.Abort):
+            raise
+        except Exception as error:
+            self._report(error, holds=holds and not isinstance(error, Unfinished))
+            raise
+
+    def close(self) -> None:
+        """Close the issue, if there is one. Raises ``ForgeFailed``."""
+        from segctl.render.issue_page import closing_note, issue_lines  # noqa: PLC0415 - rarely used
+
+        for line in issue_lines(self._issue.close(closing_note(self._issue.run_url))):
+            self._screen.err(f"{line}\n")
+
+    def _report(self, error: Exception, *, holds: bool) -> None:
+        from segctl.cli.errors import exit_code  # noqa: PLC0415 - only after an error
+        from segctl.render.issue_page import (  # noqa: PLC0415 - as above
+            issue_lines,
+            issue_title,
+            render_issue,
+        )
+
+        place = self._issue.place
+        text = render_issue(
+            error,
+            exit_code=exit_code(error),
+            workspace=place.workspace,
+            env_name=place.env_name,
+            run_url=self._issue.run_url,
+            holds=holds,
+        )
+        try:
+            renewal = self._issue.report(
+                issue_title(place.workspace, place.env_name), text, holds=holds
+            )
+        except OperationError as failed:
+            # The error of the command must not be hidden.
+            self._screen.err(f"The issue could not be opened or renewed: {failed.message}\n")
+            return
+        for line in issue_lines(renewal):
+            self._screen.err(f"{line}\n")
