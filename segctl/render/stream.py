@@ -5,7 +5,6 @@ from typing import Any
 
 from segctl.core.approval import ApprovalCheck
 from segctl.core.diagnostics import Location
-from segctl.core.errors import BeyondApproval, SegctlError
 from segctl.core.events import (
     ApplyEnded,
     ApplyEvent,
@@ -73,13 +72,6 @@ def diagnostic_line(diagnostic: Mapping[str, Any]) -> Line:
         where = Location(file=place["filename"], line=start["line"], column=start["column"])
         message = f"{where}: {message}"
     return _line(level, message, "diagnostic", diagnostic=dict(diagnostic))
-
-
-def error_lines(error: SegctlError) -> Iterator[Line]:
-    """Yield the error that ended the run as diagnostics, after the findings of a refused plan."""
-    if isinstance(error, BeyondApproval):
-        yield approval_line(error.check)
-    yield from map(diagnostic_line, json_document.error_objects(error))
 
 
 def approval_line(check: ApprovalCheck) -> Line:

@@ -19,7 +19,7 @@ from segctl.core.events import (
 )
 from segctl.core.outcomes import Outcome
 from segctl.plan.model import Plan
-from segctl.render import report, stream
+from segctl.render import json_document, report, stream
 
 ExamplePlan = Callable[[str], Plan]
 
@@ -140,11 +140,11 @@ def test_every_event_has_the_keys_of_terraform(event: ApplyEvent, kind: str, lev
     assert line["@message"]
 
 
-def test_each_problem_of_invalid_input_is_one_line_of_the_stream() -> None:
+def test_each_problem_of_invalid_input_is_one_diagnostic() -> None:
     location = Location(file="a.yaml", line=2, column=3)
     problem = Diagnostic(code="unknown-field", summary="no such field.", location=location)
-    (line,) = stream.error_lines(InvalidInput([problem]))
-    assert line["diagnostic"] == {
+    (found,) = json_document.error_objects(InvalidInput([problem]))
+    assert found == {
         "severity": "error",
         "code": "unknown-field",
         "summary": "no such field.",
@@ -153,9 +153,9 @@ def test_each_problem_of_invalid_input_is_one_line_of_the_stream() -> None:
     }
 
 
-def test_an_error_is_streamed_with_its_code_and_hint() -> None:
-    (line,) = stream.error_lines(StateLocked("the state is locked", hint="Wait."))
-    assert line["diagnostic"] == {
+def test_an_error_is_a_diagnostic_with_its_code_and_hint() -> None:
+    (found,) = json_document.error_objects(StateLocked("the state is locked", hint="Wait."))
+    assert found == {
         "severity": "error",
         "code": "state-locked",
         "summary": "the state is locked",
@@ -163,10 +163,10 @@ def test_an_error_is_streamed_with_its_code_and_hint() -> None:
     }
 
 
-def test_a_refused_plan_streams_its_findings(example_plan: ExamplePlan) -> None:
+def test_the_findings_of_a_refused_plan_come_before_the_error(example_plan: ExamplePlan) -> None:
     refusals = example_plan("refused").error_findings
-    lines = list(stream.error_lines(GuardRefused("1 guard refused the plan", findings=refusals)))
-    assert [line["diagnostic"]["code"] for line in lines] == [
+    error = GuardRefused("1 guard refused the plan", findings=refusals)
+    assert [found["code"] for found in json_document.error_objects(error)] == [
         "max-remove-percent",
         "guard-refused",
     ]
