@@ -6,7 +6,15 @@ from collections.abc import Callable
 import click
 
 from segctl.cli.screen import Screen
-from segctl.core.errors import ApprovalUsed, Interrupted, OperationError, Unfinished, WrongUsage
+from segctl.core.errors import (
+    ApprovalUsed,
+    GuardRefused,
+    Interrupted,
+    OperationError,
+    Unfinished,
+    WrongUsage,
+)
+from segctl.plan.freezes import CHANGE_FREEZE
 from segctl.workflows.comment import TOKENS
 from segctl.workflows.issue import WorkspaceIssue
 
@@ -66,6 +74,9 @@ class IssueReport:
             render_issue,
         )
 
+        if not holds and _is_frozen(error):
+            self._screen.err("No issue is opened: a change freeze ends by itself.\n")
+            return
         place = self._issue.place
         text = render_issue(
             error,
@@ -85,3 +96,9 @@ class IssueReport:
             return
         for line in issue_lines(renewal):
             self._screen.err(f"{line}\n")
+
+
+def _is_frozen(error: Exception) -> bool:
+    """Whether nothing but a change freeze keeps a plan from being applied."""
+    findings = error.findings if isinstance(error, GuardRefused) else ()
+    return bool(findings) and all(found.code == CHANGE_FREEZE for found in findings)

@@ -1,5 +1,7 @@
 """``segctl plan``: show what an apply would change."""
 
+import shlex
+
 import click
 
 from segctl.cli import ci_output, options
@@ -118,24 +120,30 @@ def report_saved(
             screen.err("\nThe plan is not kept: it is refused, so nobody can approve it.\n")
         return
     if out:
-        screen.err(_saved(out))
+        screen.err(_saved(screen, out))
     if planned.is_kept:
         # A result, as long as standard output is for people; the other formats have the digest.
-        (screen.out if view == "text" else screen.err)(_kept(planned.plan))
+        (screen.out if view == "text" else screen.err)(_kept(screen, planned.plan))
     if planned.keep_problem:
         screen.err(f"\nThe plan is not kept with the state: {escaped(planned.keep_problem)}\n")
 
 
-def _saved(out: str) -> str:
-    name = escaped(out)
-    return f"\nSaved the plan to {name}. To apply exactly this:\n  segctl apply {name}\n"
+def _saved(screen: Screen, out: str) -> str:
+    name, apply = escaped(out), f"segctl apply{_folder_option(screen)}"
+    return f"\nSaved the plan to {name}. To apply exactly this:\n  {apply} {name}\n"
 
 
-def _kept(plan: Plan) -> str:
+def _kept(screen: Screen, plan: Plan) -> str:
+    apply = f"segctl apply{_folder_option(screen)}"
     return (
         f"\nKept with the state for {APPROVAL_DAYS} days. To apply exactly this plan, or what is "
-        f"left of it:\n  segctl apply {plan.digest}\n  segctl apply --approved {plan.digest}\n"
+        f"left of it:\n  {apply} {plan.digest}\n  {apply} --approved {plan.digest}\n"
     )
+
+
+def _folder_option(screen: Screen) -> str:
+    """Return the option that names the folder, as it was given; empty without one."""
+    return "" if screen.folder == "." else f" -C {shlex.quote(escaped(screen.folder))}"
 
 
 def exit_code(plan: Plan, *, detailed: bool) -> int:

@@ -18,6 +18,7 @@ from segctl.core.events import (
     Settling,
     StateNamed,
 )
+from segctl.core.outcomes import Outcome
 from segctl.render import report, stream
 from segctl.render.approval_view import check_lines
 from segctl.render.phrases import (
@@ -44,7 +45,8 @@ class Tally:
             case ApplyStarted():
                 self.of_changes, self.of_requests = event.changes, event.requests
             case RequestDone():
-                self.changes += event.changes
+                if event.outcome is Outcome.ACKNOWLEDGED:
+                    self.changes += event.changes
                 self.requests += 1
             case RateLimited():
                 self.throttled += 1

@@ -41,7 +41,7 @@ def open_forge(
         return GitLab(http(gitlab_access(environment), GITLAB_HEADERS), environment)
     raise WrongUsage(
         "this is no CI job of GitHub or GitLab: neither GITHUB_REPOSITORY nor CI_PROJECT_ID is set",
-        hint="`segctl plan --format markdown` prints the same text, for any other place.",
+        hint="Elsewhere, `segctl plan --format markdown` prints the text of the comment.",
     )
 
 

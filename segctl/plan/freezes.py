@@ -18,6 +18,9 @@ AHEAD_DAYS = 7
 
 _DAY = 86_400.0
 _WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+CHANGE_FREEZE = "change-freeze"
+"""The code of findings about a freeze that is on."""
+
 _MAX_JOINED = 1_000
 """At most this many freezes without a gap between them are joined."""
 
@@ -115,13 +118,13 @@ def describe_freeze(frozen: Frozen, zone: str) -> str:
 def frozen_finding(plan: Plan, frozen: Frozen, *, now: float) -> Finding:
     """Return the error that refuses an apply during a freeze."""
     clock = OverrideClock(now=now, zone=plan.time_zone)
-    allow = override_yaml(plan.allow, {"freeze": True}, clock)
+    allow = override_yaml(plan.allow, {"freeze": True}, clock, ends_at=frozen.ends_at)
     return Finding(
         severity=Severity.ERROR,
-        code="change-freeze",
+        code=CHANGE_FREEZE,
         summary=describe_freeze(frozen, plan.time_zone),
-        detail="If it cannot wait, set this in spec of segctl.yaml, with the reason, and plan "
-        f"again:\n  allow: {allow}",
+        detail="Run it again after that. If it cannot wait, set this in spec of segctl.yaml, with "
+        f"the reason, and plan again:\n  allow: {allow}",
     )
 
 
@@ -140,7 +143,7 @@ def check_freezes(plan: Plan, *, now: float) -> Iterator[Finding]:
     elif frozen:
         yield Finding(
             severity=Severity.WARNING,
-            code="change-freeze",
+            code=CHANGE_FREEZE,
             summary=describe_freeze(frozen, plan.time_zone),
             detail="Until then, `segctl apply` refuses this plan.",
         )

@@ -164,8 +164,13 @@ def _advice(excess: Excess, at: OverridePlace, needs: Needs, clock: OverrideCloc
     ).rstrip()
 
 
-def override_yaml(override: Override | None, needs: Needs, clock: OverrideClock) -> str:
-    """Return the YAML of an override with all that the old one allows, and with ``needs``."""
+def override_yaml(
+    override: Override | None, needs: Needs, clock: OverrideClock, *, ends_at: float | None = None
+) -> str:
+    """Return the YAML of an override with all that the old one allows, and with ``needs``.
+
+    It ends no later than on the day of ``ends_at``.
+    """
     values: dict[str, float | bool] = {}
     if override and not override.has_expired(clock.now):
         known = {f.name: getattr(override, f.name) for f in fields(override)}
@@ -174,7 +179,10 @@ def override_yaml(override: Override | None, needs: Needs, clock: OverrideClock)
         whole = math.ceil(value) if isinstance(value, float) else value
         values[name] = max(values.get(name, 0), whole)
     items = [f"{_yaml_name(name)}: {_yaml_value(value)}" for name, value in values.items()]
-    items.append(f"until: {clock.proposed_until}")
+    until = clock.proposed_until
+    if ends_at is not None:
+        until = min(until, str(local_date(ends_at - 1, clock.zone)))
+    items.append(f"until: {until}")
     items.append(f"reason: {json.dumps('...')}")
     return "{" + ", ".join(items) + "}"
 

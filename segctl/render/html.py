@@ -168,7 +168,7 @@ def _facts(plan: Plan) -> Iterator[tuple[str, str]]:
         else "",
         "Commit": plan.commit,
         "State": f"serial {plan.serial}, lineage {plan.lineage}" if plan.lineage else "none yet",
-        "If approved": phrases.tolerance_line(plan),
+        "Approval": phrases.tolerance_line(plan),
         "segctl": plan.segctl_version,
     }
     yield from ((label, value) for label, value in facts.items() if value)

@@ -8,7 +8,7 @@ from segctl.forges.issues import IssueRenewal
 from segctl.plan.model import Finding
 from segctl.render.approval_view import check_lines
 from segctl.render.comment_page import caption, failure_lines
-from segctl.render.markdown_text import code_block, escape
+from segctl.render.markdown_text import code_block, escape, escape_line
 from segctl.render.style import escaped
 
 _MAX_LINES = 20
@@ -51,9 +51,9 @@ def render_issue(
     if holds:
         parts.append(
             "What was merged is not applied completely. While this issue is open, a run that "
-            "nobody approved sends nothing. Run the job again, have a new plan approved in another "
-            "pull request, or close this issue to let the next scheduled run apply what the guards "
-            "allow."
+            "nobody approved sends nothing. Run the job again (after the change freeze, if one "
+            "stopped it), have a new plan approved in another pull request, or close this issue to "
+            "let the next scheduled run apply what the guards allow."
         )
     parts.append(
         f"{_run_line(run_url)} segctl renews this issue with every run that does not succeed, and "
@@ -84,8 +84,9 @@ def _error_lines(error: Exception) -> Iterator[str]:
 
 
 def _finding_line(found: Finding) -> str:
-    detail = f": {escape(found.detail)}" if found.detail else ""
-    return f"- {escape(found.summary)}{detail}"
+    """Return a list item: the summary, and the details in lines of their own."""
+    details = [line for line in found.detail.splitlines() if line.strip()]
+    return "  \n".join([f"- {escape(found.summary)}", *(f"  {escape_line(d)}" for d in details)])
 
 
 def _shortened(lines: Iterator[str]) -> Iterator[str]:

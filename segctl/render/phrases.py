@@ -297,7 +297,7 @@ def tolerance_line(plan: Plan) -> str:
     percent, members = plan.tolerance.percent, plan.tolerance.members
     limits = [] if percent is None else [f"{percent:g}% of its members"]
     limits += [] if members is None else [format_count(members, "member")]
-    if not limits or plan.is_empty:
+    if not limits or plan.is_empty or plan.error_findings:
         return ""
     shown = " and at most ".join(limits)
     return f"If this is approved, each segment may gain and lose {shown} beyond it."

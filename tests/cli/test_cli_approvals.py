@@ -43,13 +43,16 @@ def keep(segctl: Segctl) -> str:
     return str(digest)
 
 
-def test_a_saved_plan_prints_its_digest_and_how_to_apply_it(segctl: Segctl, fill: Fill) -> None:
+def test_a_saved_plan_prints_its_digest_and_how_to_apply_it(
+    segctl: Segctl, fill: Fill, workspace: Path
+) -> None:
     fill(10)
     done = segctl("plan", "--save")
     digest = json.loads(segctl("plan", "--format", "json").out)["digest"]
     assert done.out.endswith(
         "\nKept with the state for 30 days. To apply exactly this plan, or what is left of it:\n"
-        f"  segctl apply {digest}\n  segctl apply --approved {digest}\n"
+        f"  segctl apply -C {workspace} {digest}\n"
+        f"  segctl apply -C {workspace} --approved {digest}\n"
     )
     assert "Kept" not in segctl("plan", "--save", "--format", "json").out
 
@@ -98,7 +101,13 @@ def test_the_stream_has_the_comparison(segctl: Segctl, fill: Fill) -> None:
     lines = segctl("apply", "--approved", digest, "--json").out.splitlines()
     [checked] = [line for line in map(json.loads, lines) if line["type"] == "approval_checked"]
     [found] = checked["approval"]["segments"]
-    assert found["add"] == {"approved": 10, "sent": 13, "beyond": 3, "dropped": 0}
+    assert found["add"] == {
+        "approved": 10,
+        "sent": 13,
+        "beyond": 3,
+        "earlier": 0,
+        "dropped": 0,
+    }
 
 
 def test_a_kept_plan_is_shown_by_its_digest(segctl: Segctl, fill: Fill) -> None:
@@ -154,3 +163,10 @@ def test_a_plan_says_what_its_approval_tolerates(
     assert "5% of its members and at most 100" in segctl("plan", "--format", "markdown").out
     limits = json.loads(segctl("plan", "--format", "json").out)["limits"]
     assert limits["tolerance"] == {"percent": 5.0, "members": 100}
+
+
+def test_a_refused_plan_says_nothing_of_a_tolerance(segctl: Segctl, fill: Fill) -> None:
+    fill(20)
+    segctl("apply", "--auto-approve")
+    fill(2)
+    assert "If this is approved" not in segctl("plan").out

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -86,10 +87,20 @@ def test_a_guard_that_trips_is_an_issue_until_it_does_not(
     [body] = stand_in.open_issues()
     assert "### Exit code 6: a guard refused the plan" in body
     assert "10" in body
+    assert not re.search(r"\\n|&#92;n", body), "details are lines of their own"
     (repository / "gold.yaml").write_text(GOLD)
     done = run_job(*REPORTED)
     assert (done.code, stand_in.open_issues()) == (0, [])
     assert "Closed issue #" in done.err
+
+
+def test_a_change_freeze_is_no_issue(run_job: Job, stand_in: StandIn, repository: Path) -> None:
+    everyday = "{changeFreeze: [{daily: 00:00-12:00}, {daily: 12:00-24:00}]}"
+    (repository / "segctl.yaml").write_text(f"{PROJECT}spec: {everyday}\n")
+    done = run_job(*REPORTED)
+    assert done.code == 6
+    assert "No issue is opened: a change freeze ends by itself." in done.err
+    assert stand_in.open_issues() == []
 
 
 def test_a_run_without_a_problem_opens_none(run_job: Job, stand_in: StandIn) -> None:

@@ -58,10 +58,11 @@ def test_apply_of_nothing_says_that_there_is_nothing(segctl: Segctl) -> None:
 
 
 @pytest.mark.usefixtures("emulator")
-def test_a_saved_plan_is_shown_and_applied_as_it_was(segctl: Segctl) -> None:
+def test_a_saved_plan_is_shown_and_applied_as_it_was(segctl: Segctl, workspace: Path) -> None:
     planned = segctl("plan", "--out", "my.plan", "--format", "json")
     assert planned.err == (
-        "\nSaved the plan to my.plan. To apply exactly this:\n  segctl apply my.plan\n"
+        "\nSaved the plan to my.plan. To apply exactly this:\n"
+        f"  segctl apply -C {workspace} my.plan\n"
     )
     assert segctl("show", "my.plan", "--format", "json").out == planned.out
     applied = segctl("apply", "my.plan")

@@ -268,5 +268,5 @@ def test_a_saved_plan_with_another_past_than_the_state_is_refused(shop: Workshop
         replace(plan, month=MonthUsage(month="2027-01")),
         replace(plan, shapes=shapes),
     ):
-        with pytest.raises(OperationError, match="other shapes, or another usage"):
+        with pytest.raises(OperationError, match="other figures of the past"):
             prove_record(forged, state)
