@@ -13,9 +13,10 @@ import click
 from segctl.cli.options import Given
 from segctl.cli.screen import Screen
 from segctl.core.diagnostics import Diagnostic
-from segctl.core.disk import Disk, translate_os_errors
+from segctl.core.disk import translate_os_errors
 from segctl.core.errors import InvalidInput, WrongUsage
 from segctl.core.git import path_in_repository
+from segctl.core.output_file import OutputFile
 from segctl.plan.model import Finding, Plan
 from segctl.render.phrases import Identities
 
@@ -73,6 +74,9 @@ class CodeQuality:
     def __init__(self, screen: Screen, name: str | None) -> None:
         self._screen = screen
         self._name = name
+        if name:  # what cannot be written is refused before anything runs
+            path = screen.path(name)
+            OutputFile(path, option="--code-quality", stream=False, starts=b"[").close()
 
     def write_diagnostics(self, diagnostics: Iterable[Diagnostic]) -> None:
         """Write the problems of the workspace."""
@@ -97,10 +101,11 @@ class CodeQuality:
         from segctl.render import annotations  # noqa: PLC0415 - see above
 
         path = self._screen.path(self._name or "")
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-        with translate_os_errors(f"write {self._name}"):
-            text = annotations.render_code_quality(found)
-            Disk().replace(path, text.encode(), temporary=temporary)
+        file = OutputFile(path, option="--code-quality", stream=False, starts=b"[")
+        try:
+            file.commit(annotations.render_code_quality(found).encode())
+        finally:
+            file.close()
 
 
 class StepSummary:

@@ -75,7 +75,7 @@ def _usage(error: click.ClickException, screen: Screen) -> int:
         return USAGE
     if isinstance(error, click.UsageError) and error.ctx:
         screen.err(f"{error.ctx.get_usage()}\nTry '{error.ctx.command_path} --help' for help.\n\n")
-    screen.err(f"{_heading(screen)} {error.format_message()}\n")
+    screen.err(f"{_heading(screen)} {_multiline(error.format_message())}\n")
     return USAGE
 
 

@@ -252,5 +252,16 @@ def _show_user(
     screen: Screen, user: str, addresses: tuple[str, ...], choice: Choice, *, as_json: bool
 ) -> None:
     key = sys.stdin.readline(_MAX_KEY).rstrip("\r\n") if user == "-" else user
+    if not _is_utf8(key):
+        raise WrongUsage("the key is not valid UTF-8, so it is in no segment")
     segments = find_user(screen.context(), key, addresses, choice, variables=screen.variables)
     screen.out(members_view.user_json(segments) if as_json else members_view.render_user(segments))
+
+
+def _is_utf8(text: str) -> bool:
+    """Whether a text from the command line or standard input can be written as UTF-8."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -26,16 +26,19 @@ class OutputFile:
     file appears complete with ``commit``, in place of an existing one. A pipe, such as the
     shell's ``>(…)``, is written to directly.
 
+    An existing file is replaced if it is empty or begins with ``starts``.
+
     Raises ``WrongUsage`` for a name of the state's files, and ``OperationError`` if the file cannot
     be written.
     """
 
-    def __init__(self, path: Path, *, option: str, stream: bool) -> None:
+    def __init__(self, path: Path, *, option: str, stream: bool, starts: bytes = b"{") -> None:
         self.path = path
+        self._starts = starts
         self.error: OSError | None = None
         self._action = f"write {option} {path}"
         self._temporary: Path | None = None
-        if path.name.startswith(_RESERVED):
+        if any(part.startswith(_RESERVED) for part in path.absolute().parts):
             raise WrongUsage(
                 f"{option}: {path} is a name of the state's files", hint="Choose another name."
             )
@@ -71,7 +74,7 @@ class OutputFile:
                 start = file.read(64).lstrip()
         except FileNotFoundError:
             return
-        if start and not start.startswith(b"{"):
+        if start and not start.startswith(self._starts):
             raise OperationError(
                 f"{option}: {self.path} exists, and is not JSON",
                 hint="Choose another name, or remove the file.",

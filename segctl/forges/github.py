@@ -3,6 +3,7 @@
 https://docs.github.com/en/rest/issues/comments: a comment on a pull request is one on its issue.
 """
 
+import logging
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -19,6 +20,8 @@ from segctl.forges.base import (
 )
 from segctl.forges.http import Access, ForgeHttp
 
+_LOG = logging.getLogger(__name__)
+
 TOKEN = "GITHUB_TOKEN"  # noqa: S105 - the name of a variable
 API_URL = "GITHUB_API_URL"
 PERMISSION = (
@@ -31,7 +34,8 @@ HEADERS = {"Accept": "application/vnd.github+json", "X-GitHub-Api-Version": "202
 _ACTIONS_BOT = "github-actions[bot]"
 """The account of the token that GitHub makes for a workflow."""
 
-_NOT_FOR_THIS_TOKEN = (403, 404)
+_NOT_FOUND = 404
+_NOT_FOR_THIS_TOKEN = (403, _NOT_FOUND)
 _ACTOR = "__typename login"
 _NO_REQUEST = "Run it in a workflow `on: pull_request`."
 
@@ -86,17 +90,27 @@ class GitHub:
 
     def find_merged(self) -> PullRequest:
         """Return the merged pull request of the commit, or of the event."""
-        if number := self._event_number():
-            request = self._request(number)
-            if request.state != "merged":
-                raise WrongUsage(
-                    f"{request.title} is {request.state}, not merged",
-                    hint="The digest is for the job that applies what was merged.",
-                )
-            return request
+        event = self._event.get("pull_request")
+        if isinstance(event, dict) and (number := self._event_number()):
+            return self._merged_request(self._request(number))
         ref = self._environment.get("GITHUB_REF", "")
         branch = ref.removeprefix("refs/heads/") if ref.startswith("refs/heads/") else ""
         return choose_merged(self._of_commit(), self._commit(), branch)
+
+    def _merged_request(self, request: PullRequest) -> PullRequest:
+        """Return the pull request of an event if it was merged into the default branch."""
+        if request.state != "merged":
+            raise WrongUsage(
+                f"{request.title} is {request.state}, not merged",
+                hint="The digest is for the job that applies what was merged.",
+            )
+        branch = Fields(self.name, self._event).fields("repository").text("default_branch")
+        if request.target != branch:
+            raise WrongUsage(
+                f"{request.title} was merged into {request.target}, not into the default branch",
+                hint="Use a job for the push to that branch.",
+            )
+        return request
 
     def run_head(self) -> str:
         """Return the last commit of the event's pull request, or else the commit of the job."""
@@ -153,18 +167,33 @@ class GitHub:
         Only GraphQL has the editor. It names a bot without the suffix ``[bot]``.
         """
         if not re.fullmatch(r"[\w=-]+", comment.node, re.ASCII):
-            return False
-        query = f'node(id: "{comment.node}") {{ ... on IssueComment {{ editor {{ {_ACTOR} }} }} }}'
+            raise self._unknown_editor()
+        fields = f"lastEditedAt editor {{ {_ACTOR} }}"
+        query = f'node(id: "{comment.node}") {{ ... on IssueComment {{ {fields} }} }}'
         try:
             answer = self._http.query(f"query {{ {query} }}")
         except ForgeFailed as error:
-            if error.status not in _NOT_FOR_THIS_TOKEN:
+            if error.status != _NOT_FOUND:
                 raise
+            _LOG.warning("this GitHub has no GraphQL, so nobody knows who edited the comment")
             return False
-        editor = Fields(self.name, answer).fields("data").fields("node").fields("editor")
+        found = answer if isinstance(answer, dict) else {}
+        data = found.get("data")
+        node = data.get("node") if isinstance(data, dict) else None
+        if found.get("errors") or not isinstance(node, dict) or "lastEditedAt" not in node:
+            raise self._unknown_editor()
+        if node["lastEditedAt"] is None:
+            return False
+        editor = Fields(self.name, node).fields("editor")
         login = editor.text("login")
         name = f"{login}[bot]" if editor.text("__typename") == "Bot" else login
-        return bool(login) and name != account.name
+        return name != account.name
+
+    def _unknown_editor(self) -> ForgeFailed:
+        return ForgeFailed(
+            "GitHub does not say who edited the comment, so its digest does not count",
+            hint="Run the job again.",
+        )
 
     def create_comment(self, number: int, body: str) -> Comment:
         """Add a comment."""

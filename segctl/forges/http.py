@@ -25,6 +25,9 @@ FIRST_WAIT = 1.0
 MAX_WAIT = 120.0
 """In seconds. A longer wait is reported as an error: a job costs money while it waits."""
 
+_LONGEST_SHOWN = 10 * 365 * 86_400.0
+"""In seconds. What a forge asks for beyond this is no time that a message can show."""
+
 SECONDARY_WAIT = 60.0
 """In seconds. GitHub asks for this after a secondary limit without a time."""
 
@@ -117,7 +120,7 @@ class ForgeHttp:
             return None
         try:
             return response.json()
-        except ValueError:
+        except (ValueError, RecursionError):
             raise ForgeFailed(
                 f"{self._access.forge} answered {method} {url.path} without JSON",
                 hint=f"Check {self._access.url_variable}.",
@@ -132,7 +135,7 @@ class ForgeHttp:
             response = self._send("GET", url, None, repeats=True)
             try:
                 items = response.json()
-            except ValueError:
+            except (ValueError, RecursionError):
                 items = None
             if not isinstance(items, list):
                 raise ForgeFailed(
@@ -189,9 +192,10 @@ class ForgeHttp:
                 return response
             try:
                 target = url.join(response.headers.get("location", ""))
-            except httpx.InvalidURL:
+                origin = _origin(target)
+            except (httpx.InvalidURL, ValueError):  # ValueError: a host that is no name
                 break
-            if _origin(target) != _origin(self._base):
+            if origin != _origin(self._base):
                 raise ForgeFailed(
                     f"{self._access.forge} redirects to another host, {target.host or 'none'}, "
                     "which does not get the token",
@@ -228,7 +232,7 @@ class ForgeHttp:
         return SECONDARY_WAIT
 
     def _limited(self, response: httpx.Response, wait: float) -> ForgeFailed:
-        until = datetime.fromtimestamp(self._clock.now() + wait, UTC)
+        until = datetime.fromtimestamp(self._clock.now() + min(wait, _LONGEST_SHOWN), UTC)
         return ForgeFailed(
             f"{self._access.forge} limits requests until {until:%H:%M:%S} UTC "
             f"({response.status_code}{self._quoted(response)})",
@@ -284,9 +288,9 @@ def _origin(url: httpx.URL) -> tuple[str, str, int | None]:
 def _parse_base(access: Access) -> httpx.URL:
     try:
         url = httpx.URL(access.base_url.rstrip("/"))
-    except (httpx.InvalidURL, ValueError):
-        url = httpx.URL("")
-    is_usable = url.scheme in ("https", "http") and url.host
+        is_usable = url.scheme in ("https", "http") and url.host
+    except (httpx.InvalidURL, ValueError):  # ValueError: a host that is no name
+        url, is_usable = httpx.URL(""), ""
     if not is_usable or url.userinfo or url.query or url.fragment:
         raise OperationError(
             f"{access.url_variable} is not the URL of an API",
@@ -328,7 +332,7 @@ def _message(response: httpx.Response) -> str:
     """
     try:
         answer = response.json()
-    except ValueError:
+    except (ValueError, RecursionError):
         is_text = response.headers.get("content-type", "").startswith("text/plain")
         return response.text[:_MAX_QUOTED] if is_text else ""
     if not isinstance(answer, dict):

@@ -112,7 +112,7 @@ def test_the_code_quality_report_of_a_plan_has_its_findings(refused: Path, segct
 
 
 def test_without_problems_an_old_report_becomes_empty(workspace: Path, segctl: Segctl) -> None:
-    (workspace / "report.json").write_text("old")
+    (workspace / "report.json").write_text('[{"check_name": "old"}]')
     assert segctl("validate", "--code-quality", "report.json").code == 0
     assert json.loads((workspace / "report.json").read_text()) == []
 
@@ -121,7 +121,7 @@ def test_without_problems_an_old_report_becomes_empty(workspace: Path, segctl: S
 def test_a_report_that_cannot_be_written_is_said(segctl: Segctl) -> None:
     done = segctl("validate", "--code-quality", "missing/report.json")
     assert done.code == 1
-    assert "cannot write missing/report.json" in done.err
+    assert "missing/report.json: No such file or directory" in done.err
 
 
 @pytest.mark.parametrize("command", [["plan"], ["apply", "--auto-approve"]])
@@ -173,3 +173,29 @@ def test_a_step_summary_never_exceeds_what_github_shows(summary: Path, segctl: S
     summary.write_text("x" * ((1 << 20) - 100))
     assert "GITHUB_STEP_SUMMARY is full" in segctl("plan", "--step-summary").err
     assert summary.stat().st_size == (1 << 20) - 100
+
+
+@pytest.mark.parametrize("option", ["--code-quality", "--json-into"])
+@pytest.mark.parametrize(
+    "name", ["segctl.state.json", "segctl.state.d/latest.json", "segctl.state.d/new.json"]
+)
+def test_a_report_never_takes_the_place_of_the_state(
+    option: str, name: str, workspace: Path, segctl: Segctl
+) -> None:
+    folder = workspace / "segctl.state.d"
+    folder.mkdir()
+    done = segctl("validate", option, name)
+    assert done.code == 64
+    assert "a name of the state's files" in done.err
+    assert not (workspace / name).exists()
+
+
+@pytest.mark.parametrize("name", ["gold.yaml", "segctl.yaml", "link.json", "."])
+def test_a_code_quality_report_replaces_no_other_file(
+    name: str, workspace: Path, segctl: Segctl
+) -> None:
+    (workspace / "link.json").symlink_to("target.json")
+    before = {path.name: path.read_bytes() for path in workspace.glob("*.yaml")}
+    done = segctl("validate", "--code-quality", name)
+    assert done.code == 1, done.err
+    assert {path.name: path.read_bytes() for path in workspace.glob("*.yaml")} == before

@@ -364,7 +364,8 @@ def test_programs_of_sources_do_not_get_the_token(
     (repository / "gold.yaml").write_text(GOLD.replace(IDENTITIES, source))
     run_git(repository, "add", ".")
     run_git(repository, "commit", "--quiet", "-m", "x")
-    run_git(repository, "update-ref", "refs/remotes/origin/HEAD", "HEAD")
+    for name in ("HEAD", "main"):
+        run_git(repository, "update-ref", f"refs/remotes/origin/{name}", "HEAD")
     done = run_job("comment")
     assert done.code == 0, done.err
     assert "PATH=" in seen.read_text()

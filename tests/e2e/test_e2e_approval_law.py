@@ -86,7 +86,7 @@ def allowed_beyond(history: History, name: str, size: int) -> int:
 
 @pytest.mark.timeout(1800)
 @settings(
-    max_examples=examples(12, torture=150),
+    max_examples=examples(8, torture=150),
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(history=histories)

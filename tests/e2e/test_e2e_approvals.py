@@ -31,18 +31,28 @@ def bucket() -> Iterator[dict[str, str]]:
         yield dict(environment)
 
 
+@pytest.fixture
+def gold(shop: Workshop) -> Workshop:
+    """A segment with 100 members that was applied."""
+    return applied(shop)
+
+
 @pytest.fixture(params=["local", "bucket"])
-def gold(
+def gold_anywhere(
     request: pytest.FixtureRequest,
     shop: Workshop,
     bucket: dict[str, str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> Workshop:
-    """A segment with 100 members that was applied, its state on a disk or in a bucket."""
+    """The same, with the state on a disk or in a bucket."""
     if request.param == "bucket":
         for name, value in bucket.items():
             monkeypatch.setenv(name, value)
         shop.environment["SEGCTL_CACHE_DIR"] = str(shop.scratch / uuid.uuid4().hex)
+    return applied(shop)
+
+
+def applied(shop: Workshop) -> Workshop:
     use(shop)
     shop.declare(OFFERS)
     fill(shop, *many(100))
@@ -63,7 +73,8 @@ def fill(shop: Workshop, *members: str) -> None:
     shop.write("gold.csv", "".join(f"{line}\n" for line in ("identity", *members)))
 
 
-def test_a_kept_plan_is_applied_by_its_digest_once(gold: Workshop) -> None:
+def test_a_kept_plan_is_applied_by_its_digest_once(gold_anywhere: Workshop) -> None:
+    gold = gold_anywhere
     fill(gold, *many(103))
     digest = gold.keep()
     fill(gold, *many(150))
@@ -186,7 +197,8 @@ def test_a_plan_that_was_refused_is_no_approval(gold: Workshop, tmp_path: Path) 
         gold.apply(approved=tmp_path / "refused.segplan")
 
 
-def test_an_approval_ends_after_its_time(gold: Workshop, tmp_path: Path) -> None:
+def test_an_approval_ends_after_its_time(gold_anywhere: Workshop, tmp_path: Path) -> None:
+    gold = gold_anywhere
     fill(gold, *many(103))
     digest = gold.keep()
     gold.plan(out=tmp_path / "old.segplan")
@@ -198,7 +210,8 @@ def test_an_approval_ends_after_its_time(gold: Workshop, tmp_path: Path) -> None
         gold.apply(kept=digest)
 
 
-def test_an_apply_that_died_goes_on_with_the_same_approval(gold: Workshop) -> None:
+def test_an_apply_that_died_goes_on_with_the_same_approval(gold_anywhere: Workshop) -> None:
+    gold = gold_anywhere
     fill(gold, *many(95, first=40), "new@example.com")
     use(gold, "{guards: {maxRemovePercent: 100}, provider: {settleSeconds: 0}}")
     digest = gold.keep()
@@ -338,7 +351,7 @@ def test_forgetting_another_segment_than_the_approved_one_is_refused(shop: Works
 
 def test_the_tolerance_holds_over_all_runs_on_one_approval(shop: Workshop) -> None:
     """A run that does not finish cannot be repeated with the whole tolerance again."""
-    shop.project("{approval: {toleranceMembers: 10}, provider: {settleSeconds: 0}}")
+    shop.project("{approval: {toleranceMembers: 10}, provider: {settleSeconds: 0, concurrency: 1}}")
     silver = segment("silver", *many(200, first=5000))
     fill(shop, *many(100))
     shop.declare(OFFERS, segment("silver", *many(1, first=5000)))

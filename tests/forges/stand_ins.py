@@ -74,7 +74,10 @@ class GitHubStandIn(StandIn):
         folder.mkdir(parents=True, exist_ok=True)
         event = folder / f"event-{number}.json"
         head = {"head": {"sha": self.requests[number]["head"]["sha"]}}
-        event.write_text(json.dumps({"pull_request": {"number": number, **head}}))
+        repository = {"default_branch": "main"}
+        event.write_text(
+            json.dumps({"pull_request": {"number": number, **head}, "repository": repository})
+        )
         return self._environment("pull_request", event) | {
             "GITHUB_REF": f"refs/pull/{number}/merge",
             "GITHUB_SHA": "e" * 40,
@@ -183,7 +186,9 @@ class GitHubStandIn(StandIn):
         if "viewer" in query:
             return {"viewer": {"login": account["login"], "databaseId": account["id"]}}
         node = re.search(r'node\(id: "(\w+)"\)', query)
-        return {"node": {"editor": self.editors.get(node[1] if node else "")}}
+        editor = self.editors.get(node[1] if node else "")
+        at = "2026-11-28T08:00:00Z" if editor else None
+        return {"node": {"lastEditedAt": at, "editor": editor}}
 
     def _of_request(self, method: str, number: int, account: Any, body: Any) -> Answer:
         if number not in self.comments:

@@ -8,6 +8,7 @@ import pytest
 from segctl.core.errors import ForgeFailed, OperationError
 from segctl.forges.base import Account, Forge
 from segctl.forges.comments import Renewal, read_digest, renew_comment
+from segctl.forges.http import ForgeHttp
 from segctl.forges.marker import Marker, comment_key
 from tests.clocks import SwiftClock
 from tests.forges.conftest import Open
@@ -215,3 +216,47 @@ def test_a_digest_that_somebody_else_wrote_into_the_comment_is_refused(
         read_digest(forge, request, KEY)
     github.has_graphql = False
     assert read_digest(forge, request, KEY)
+
+
+UNKNOWN_EDITORS = [
+    {"errors": [{"type": "RATE_LIMITED"}]},
+    {"data": None},
+    {"data": {"node": None}},
+    {"data": {"node": {"editor": None}}},
+    {"data": {"node": {"lastEditedAt": None}}, "errors": [{"type": "FORBIDDEN"}]},
+    [],
+    "x",
+]
+
+
+@pytest.mark.parametrize("answer", UNKNOWN_EDITORS, ids=str)
+def test_a_digest_does_not_count_if_github_does_not_say_who_edited_it(
+    answer: object,
+    github: GitHubStandIn,
+    open_for: Open,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = SwiftClock()
+    forge = open_for(github.job(tmp_path, 7))
+    request = forge.find_request()
+    renew_comment(forge, request, KEY, body("one"), creates=True, sleep=clock.wait)
+    query = ForgeHttp.query
+    monkeypatch.setattr(
+        ForgeHttp, "query", lambda self, text: query(self, text) if "viewer" in text else answer
+    )
+    with pytest.raises(ForgeFailed, match="does not say who edited"):
+        read_digest(forge, request, KEY)
+
+
+def test_an_edit_of_a_deleted_account_is_one_of_somebody_else(
+    github: GitHubStandIn, open_for: Open, tmp_path: Path, clock: SwiftClock
+) -> None:
+    forge = open_for(github.job(tmp_path, 7))
+    request = forge.find_request()
+    renew_comment(forge, request, KEY, body("one"), creates=True, sleep=clock.wait)
+    identifier = github.comments[7][0]["id"]
+    github.edit(identifier, body(plan=f"sha256:{'6' * 64}"), "ghost")
+    github.editors[f"IC_{identifier}"] = {"__typename": "User", "login": ""}
+    with pytest.raises(OperationError, match="somebody else edited the comment"):
+        read_digest(forge, request, KEY)

@@ -100,6 +100,26 @@ def test_the_event_of_a_merged_pull_request_names_it(
     assert open_for(github.job(tmp_path, 7)).find_merged().number == 7
 
 
+def test_a_pull_request_that_was_merged_elsewhere_is_refused(
+    github: GitHubStandIn, open_for: Open, tmp_path: Path
+) -> None:
+    github.close(7, merged_as=MERGE)
+    github.requests[7]["base"]["ref"] = "feature"
+    with pytest.raises(WrongUsage, match="merged into feature, not into the default branch"):
+        open_for(github.job(tmp_path, 7)).find_merged()
+
+
+def test_a_comment_on_a_merged_pull_request_does_not_choose_it(
+    github: GitHubStandIn, open_for: Open, tmp_path: Path
+) -> None:
+    github.close(7, merged_as=MERGE)
+    environment = github.push_job(tmp_path, "d" * 40)
+    event = {"issue": {"number": 7, "pull_request": {}}}
+    Path(environment["GITHUB_EVENT_PATH"]).write_text(json.dumps(event))
+    with pytest.raises(OperationError, match="was not merged from"):
+        open_for(environment).find_merged()
+
+
 @pytest.mark.parametrize(
     "event",
     [
