@@ -43,17 +43,22 @@ def check_usable(
     # A plan that was made before there was a state may be approved for the first one.
     if approved.lineage and approved.lineage != state.lineage:
         raise StalePlan("the plan was approved for another state", hint=_HINT)
-    use = state.approvals.get(approved.digest)
-    if use and use.finished:
-        raise ApprovalUsed(
-            "this approved plan was applied completely before",
-            hint="Nothing is left to do. For what changed since, plan again.",
-        )
+    check_unused(approved, state)
     if approved.error_findings:
         raise GuardRefused(
             "the plan that was approved is refused itself",
             findings=approved.error_findings,
             hint=_HINT,
+        )
+
+
+def check_unused(approved: Plan, state: State) -> None:
+    """Raise ``ApprovalUsed`` if nothing was left to send when the plan was last applied."""
+    use = state.approvals.get(approved.digest)
+    if use and use.finished:
+        raise ApprovalUsed(
+            "this approved plan was applied completely before",
+            hint="Nothing is left to do. For what changed since, plan again.",
         )
 
 

@@ -180,20 +180,22 @@ def _load_saved_plan(
     context: Context, name: SavedPlanName, file: Path, desired: DesiredState, locked: LockedState
 ) -> "PlanBundle":
     """Load a saved plan, or the rest of one that was applied in part."""
-    from segctl.planning.approval import check_age  # noqa: PLC0415 - heavy
+    from segctl.planning.approval import check_age, check_unused  # noqa: PLC0415 - heavy
     from segctl.planning.planner import PlanBundle  # noqa: PLC0415 - as above
     from segctl.planning.proof import prove_record, prove_settings  # noqa: PLC0415 - as above
     from segctl.planning.remaining import remaining_plan  # noqa: PLC0415 - as above
 
     loaded, session = locked.loaded, locked.session
     saved_plan = load_proved_plan(context, name, file, session, folder=session.scratch)
-    saved, state = replace(saved_plan.plan, approved=saved_plan.plan.digest), loaded.state
+    state = loaded.state
+    saved = replace(saved_plan.plan, approved=saved_plan.plan.digest, beyond=())
     if name.digest:
         check_age(saved, now=context.clock.now())
     abandoned = locked.backend.abandoned_lock()
     _check_fresh(
         saved, state, abandoned, desired, account=context.account, host=service_host(desired)
     )
+    check_unused(saved, state)
     prove_settings(saved, desired)
     locked.backend.record_plan(saved.digest)
     if (saved.lineage, saved.serial) == (state.lineage, state.serial):

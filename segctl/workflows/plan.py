@@ -1,6 +1,7 @@
 """Plan: compare the workspace with the state. Sends nothing and does not change the state."""
 
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ from segctl.backends.base import Backend, LockInfo
 from segctl.core.ci import commit_of
 from segctl.core.errors import OperationError, StateLocked, WrongAccount
 from segctl.core.events import Recovered
+from segctl.core.scratch import scratch_folder
 from segctl.manifests.desired import DesiredState
 from segctl.plan import file as plan_file
 from segctl.plan.model import Plan
@@ -66,13 +68,15 @@ def plan_workspace(
     one of ``Plan.error_findings``, not an error.
     """
     desired = load_desired(context, variables)
-    backend = context.backend()
+    state = context.open_state()
+    state.check()
+    backend = state.backend
     saves = save or out is not None
 
     if saves and lock_timeout:
         _wait_for_apply(context, backend, lock_timeout)
 
-    def read_and_plan() -> PlanResult:
+    def read_and_plan(file: Path | None) -> PlanResult:
         # Read before the state: without a holder now, the state read next is not half-applied.
         holder = backend.lock_holder()
         with engine_session(context.limits) as session:
@@ -89,42 +93,33 @@ def plan_workspace(
                 reread=reread,
                 purpose="save" if saves else "show",
             )
-            if saves:
-                is_kept, problem = _save(context, bundle, session.scratch, out, keeps=save)
-        result = PlanResult(plan=bundle.plan, recovered=loaded.recovered, running=holder)
-        return replace(result, is_kept=is_kept, keep_problem=problem) if saves else result
+            if file is not None:
+                plan_file.save_plan(
+                    file,
+                    plan=bundle.plan,
+                    delta=bundle.delta,
+                    batches=bundle.batches,
+                    imported=bundle.imported,
+                    disk=context.disk,
+                    sealer=state.sealer,
+                )
+        return PlanResult(plan=bundle.plan, recovered=loaded.recovered, running=holder)
 
-    return read_stable(backend, read_and_plan)
-
-
-def _save(
-    context: Context, bundle: "PlanBundle", scratch: Path, out: Path | None, *, keeps: bool
-) -> tuple[bool, str]:
-    """Write a plan to ``out`` and keep it with the state.
-
-    Return whether it is kept, and why not if it is not and should be. With ``keeps``, raises
-    ``OperationError`` instead.
-    """
-    file = out or scratch / "kept.segplan"
-    state = context.open_state()
-    plan_file.save_plan(
-        file,
-        plan=bundle.plan,
-        delta=bundle.delta,
-        batches=bundle.batches,
-        imported=bundle.imported,
-        disk=context.disk,
-        sealer=state.sealer,
-    )
-    if bundle.plan.error_findings or not (keeps or state.is_remote):
-        return False, ""
-    try:
-        keep_plan(context, bundle.plan, file)
-    except OperationError as error:
-        if keeps:
-            raise
-        return False, error.message
-    return True, ""
+    with ExitStack() as stack:
+        file = out
+        if save and file is None:
+            folder = stack.enter_context(scratch_folder(context.limits.folder))
+            file = folder / "kept.segplan"
+        result = read_stable(backend, lambda: read_and_plan(file))
+        if file is None or result.plan.error_findings or not (save or state.is_remote):
+            return result
+        try:
+            keep_plan(backend, result.plan, file, now=context.clock.now())
+        except OperationError as error:
+            if save:
+                raise
+            return replace(result, keep_problem=error.message)
+        return replace(result, is_kept=True)
 
 
 def _wait_for_apply(context: Context, backend: Backend, seconds: float) -> None:

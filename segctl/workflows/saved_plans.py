@@ -5,6 +5,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from segctl.backends.base import Backend
 from segctl.core.approval import APPROVAL_DAYS, APPROVAL_SECONDS, PLAN_DIGEST
 from segctl.core.errors import OperationError, StalePlan, WrongUsage
 from segctl.core.scratch import scratch_folder
@@ -38,13 +39,11 @@ def parse_plan_digest(text: str) -> str:
     return digest
 
 
-def keep_plan(context: Context, plan: Plan, file: Path) -> None:
+def keep_plan(backend: Backend, plan: Plan, file: Path, *, now: float) -> None:
     """Keep a saved plan with the state for ``APPROVAL_DAYS``, and remove those that are older.
 
     Raises ``OperationError`` if the state's place cannot be written.
     """
-    backend = context.backend()
-    now = context.clock.now()
     backend.keep_plan(plan.digest, file, until=now + APPROVAL_SECONDS)
     # A run that only plans may be allowed to add a plan and not to remove one.
     with suppress(OperationError):

@@ -232,6 +232,18 @@ def test_an_approval_of_a_first_plan_is_good_for_the_first_state(shop: Workshop)
     assert shop.service.members("gold") == identities("a@example.com", "b@example.com")
 
 
+def test_an_approval_of_which_nothing_was_left_is_used(gold: Workshop, tmp_path: Path) -> None:
+    fill(gold, *many(103))
+    digest = gold.keep()
+    gold.plan(out=tmp_path / "same.segplan")
+    fill(gold, *many(100))
+    gold.apply(approved=digest)
+    for saved in ({"kept": digest}, {"file": tmp_path / "same.segplan"}):
+        with pytest.raises(StalePlan, match="applied completely before"):
+            gold.apply(**saved)
+    assert gold.service.members("gold") == identities(*many(100))
+
+
 def test_a_digest_that_nobody_kept_is_refused(gold: Workshop) -> None:
     with pytest.raises(StalePlan, match="no plan is kept"):
         gold.apply(approved="sha256:" + "0" * 64)
