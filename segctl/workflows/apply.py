@@ -180,7 +180,7 @@ def _load_saved_plan(
     context: Context, name: SavedPlanName, file: Path, desired: DesiredState, locked: LockedState
 ) -> "PlanBundle":
     """Load a saved plan, or the rest of one that was applied in part."""
-    from segctl.planning.approval import check_age, check_unused  # noqa: PLC0415 - heavy
+    from segctl.planning.approval import check_age  # noqa: PLC0415 - heavy
     from segctl.planning.planner import PlanBundle  # noqa: PLC0415 - as above
     from segctl.planning.proof import prove_record, prove_settings  # noqa: PLC0415 - as above
     from segctl.planning.remaining import remaining_plan  # noqa: PLC0415 - as above
@@ -195,7 +195,6 @@ def _load_saved_plan(
     _check_fresh(
         saved, state, abandoned, desired, account=context.account, host=service_host(desired)
     )
-    check_unused(saved, state)
     prove_settings(saved, desired)
     locked.backend.record_plan(saved.digest)
     if (saved.lineage, saved.serial) == (state.lineage, state.serial):
@@ -230,6 +229,8 @@ def _check_fresh(
     It also matches the state that an unfinished apply of this very plan left, including an
     ``abandoned`` one, since nobody was told that it is done.
     """
+    from segctl.planning.approval import check_unused  # noqa: PLC0415 - heavy
+
     advice = "Run `segctl plan --out` again, review it, and apply the new plan."
     if saved.host != host:
         raise StalePlan(f"the plan was made for {saved.host}, and this is {host}", hint=advice)
@@ -245,6 +246,8 @@ def _check_fresh(
             f"this plan was applied already; the state is at serial {state.serial} since",
             hint="Nothing is left to do. For what changed since, plan again.",
         )
+    if not continues:
+        check_unused(saved, state)
     if not saved.lineage and state.lineage and not continues:
         raise StalePlan(
             "the plan was made when nothing was recorded; the state is at serial "

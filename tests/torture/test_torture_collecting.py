@@ -1,13 +1,14 @@
 """Garbage collection removes what the state no longer needs, and nothing else."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
 from segctl.backends.local import LocalBackend
 from segctl.core.errors import OperationError, StateDamaged
 from segctl.session.context import Context
+from segctl.session.open_state import OpenState
 from segctl.state import codec as states
 from segctl.state.model import FileRef
 from segctl.workflows.plan import PlanResult, plan_workspace
@@ -74,7 +75,7 @@ class Overtaken(Context):
 
     meanwhile: Callable[[], object]
 
-    def backend(self) -> LocalBackend:
+    def open_state(self) -> OpenState:
         meanwhile = [self.meanwhile]
 
         class Looked(LocalBackend):
@@ -83,7 +84,8 @@ class Overtaken(Context):
                     meanwhile.pop()()
                 super().check_present(ref)
 
-        return Looked(self.root, clock=self.clock, disk=self.disk)
+        backend = Looked(self.root, clock=self.clock, disk=self.disk)
+        return replace(super().open_state(), backend=backend)
 
 
 def overtaken(place: Place, meanwhile: Callable[[], object]) -> PlanResult:
