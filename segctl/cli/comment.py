@@ -176,13 +176,13 @@ class _Output:
             self._screen.err(unfinished_line(planned.recovered, running=running) + "\n")
         report_saved(self._screen, planned, out=None, save=self._save, view="text")
         annotate_findings(self._screen, plan.findings)
-        self._report.write_findings(plan.findings)
+        self._report.add_findings(plan.findings)
         self._summary.add_plan(plan, self._identities)
 
     def fail(self, error: Exception) -> None:
         """Record that there is no plan, unless one was shown."""
         if not self._is_shown:
-            self._report.write_error(error)
+            self._report.add_error(error)
             self._summary.add_failure(error)
 
     def write_plan(self, plan: Plan, place: CommentPlace, *, max_bytes: int) -> str:
