@@ -218,6 +218,35 @@ def test_a_digest_that_somebody_else_wrote_into_the_comment_is_refused(
     assert read_digest(forge, request, KEY)
 
 
+def test_a_comment_that_somebody_edited_and_restored_is_written_again(
+    github: GitHubStandIn, open_for: Open, tmp_path: Path, clock: SwiftClock
+) -> None:
+    forge = open_for(github.job(tmp_path, 7))
+    request = forge.find_request()
+
+    def renew_it() -> Renewal:
+        return renew_comment(forge, request, KEY, body(), creates=True, sleep=clock.wait)
+
+    renew_it()
+    github.edit(github.comments[7][0]["id"], body(), "mallory")
+    github.fail("POST", "/7/", 502, "", does_it=True)
+    assert renew_it().removed
+    assert github.bodies(7) == [body()]
+    assert read_digest(forge, request, KEY) == DIGEST
+    assert renew_it().what == "unchanged"
+
+
+def test_a_comment_is_left_if_github_does_not_say_who_edited_it(
+    github: GitHubStandIn, open_for: Open, tmp_path: Path, clock: SwiftClock
+) -> None:
+    forge = open_for(github.job(tmp_path, 7))
+    github.add_comment(7, body(), github.accounts[TOKEN])["node_id"] = ""
+    renewal = renew_comment(
+        forge, forge.find_request(), KEY, body(), creates=True, sleep=clock.wait
+    )
+    assert renewal.what == "unchanged"
+
+
 UNKNOWN_EDITORS = [
     {"errors": [{"type": "RATE_LIMITED"}]},
     {"data": None},
