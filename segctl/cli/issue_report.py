@@ -15,7 +15,7 @@ from segctl.core.errors import (
     WrongUsage,
 )
 from segctl.plan.freezes import CHANGE_FREEZE
-from segctl.workflows.comment import TOKENS
+from segctl.workflows.comment import TOKENS, find_place
 from segctl.workflows.issue import WorkspaceIssue
 
 issue = click.option(
@@ -35,8 +35,13 @@ class IssueReport:
     """
 
     def __init__(self, screen: Screen) -> None:
+        from segctl.render.issue_page import issue_title  # noqa: PLC0415 - rarely used
+
         self._screen = screen
-        self._issue = WorkspaceIssue(screen.context())
+        context = screen.context()
+        self._place = find_place(context)
+        title = issue_title(self._place.workspace, self._place.env_name)
+        self._issue = WorkspaceIssue(context, self._place, title)
         # Programs that the run starts do not get it.
         for name in TOKENS:
             os.environ.pop(name, None)
@@ -70,26 +75,22 @@ class IssueReport:
         from segctl.cli.errors import exit_code  # noqa: PLC0415 - only after an error
         from segctl.render.issue_page import (  # noqa: PLC0415 - as above
             issue_lines,
-            issue_title,
             render_issue,
         )
 
         if not holds and _is_frozen(error):
             self._screen.err("No issue is opened: a change freeze ends by itself.\n")
             return
-        place = self._issue.place
         text = render_issue(
             error,
             exit_code=exit_code(error),
-            workspace=place.workspace,
-            env_name=place.env_name,
+            workspace=self._place.workspace,
+            env_name=self._place.env_name,
             run_url=self._issue.run_url,
             holds=holds,
         )
         try:
-            renewal = self._issue.report(
-                issue_title(place.workspace, place.env_name), text, holds=holds
-            )
+            renewal = self._issue.report(text, holds=holds)
         except OperationError as failed:
             # The error of the command must not be hidden.
             self._screen.err(f"The issue could not be opened or renewed: {failed.message}\n")

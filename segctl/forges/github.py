@@ -7,6 +7,7 @@ import logging
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
+from urllib.parse import quote
 
 from segctl.core.errors import CredentialsRefused, ForgeFailed, WrongUsage
 from segctl.forges.base import (
@@ -211,9 +212,10 @@ class GitHub:
         del number
         self._http.call("DELETE", f"/repos/{self._repository}/issues/comments/{comment_id}")
 
-    def list_issues(self) -> Sequence[Issue]:
-        """Return all open issues, but not the pull requests that GitHub lists with them."""
-        found = self._http.list_all(f"/repos/{self._repository}/issues?state=open")
+    def list_issues(self, creator: Account) -> Sequence[Issue]:
+        """Return open issues, but not the pull requests that GitHub lists with them."""
+        of_creator = f"creator={quote(creator.name, safe='')}"
+        found = self._http.list_all(f"/repos/{self._repository}/issues?state=open&{of_creator}")
         return [
             self._issue(item)
             for item in found
@@ -292,6 +294,7 @@ class GitHub:
         return Issue(
             number=number,
             title=f"issue #{number}",
+            heading=issue.text("title"),
             author=issue.account("user", login="login"),
             body=issue.text("body"),
             url=issue.text("html_url"),

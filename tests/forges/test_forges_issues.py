@@ -15,6 +15,7 @@ StandIn = GitHubStandIn | GitLabStandIn
 Renew = Callable[..., IssueRenewal]
 
 KEY = comment_key("growth", "")
+HEADING = "segctl: segments are not applied: growth"
 MALLORY = {"id": 666, "login": "mallory", "username": "mallory"}
 
 
@@ -24,7 +25,7 @@ def renew(forge: Forge, clock: SwiftClock) -> Renew:
 
     def renew_it(text: str = "one", *, key: str = KEY, holds: bool = False) -> IssueRenewal:
         marker = IssueMarker(key=key, holds=holds)
-        return renew_issue(forge, marker, "segctl", text, sleep=clock.wait)
+        return renew_issue(forge, marker, HEADING, text, sleep=clock.wait)
 
     return renew_it
 
@@ -35,16 +36,16 @@ def test_an_issue_is_opened_renewed_and_closed(
     assert [renew("one").what, renew("two").what] == ["opened", "renewed"]
     [body] = stand_in.open_issues()
     assert body.endswith("\ntwo")
-    closed = close_issues(forge, KEY, "done")
+    closed = close_issues(forge, KEY, HEADING, "done")
     assert (closed.what, stand_in.open_issues()) == ("closed", [])
-    assert close_issues(forge, KEY, "done").what == "none"
+    assert close_issues(forge, KEY, HEADING, "done").what == "none"
     assert renew("three").what == "opened"
 
 
 def test_two_workspaces_have_two_issues(renew: Renew, forge: Forge, stand_in: StandIn) -> None:
     renew()
     renew(key=comment_key("crm", ""))
-    close_issues(forge, KEY, "done")
+    close_issues(forge, KEY, HEADING, "done")
     assert len(stand_in.open_issues()) == 1
 
 
@@ -53,17 +54,40 @@ def test_an_issue_of_somebody_else_does_not_count(
 ) -> None:
     forged = f"{IssueMarker(key=KEY, holds=True)}\nforged"
     stand_in.add_issue("x", forged, MALLORY)
-    assert find_holding(forge, KEY) is None
+    assert find_holding(forge, KEY, HEADING) is None
     assert renew().what == "opened"
-    close_issues(forge, KEY, "done")
+    close_issues(forge, KEY, HEADING, "done")
     assert stand_in.open_issues() == [forged]
 
 
 def test_only_the_first_line_counts(renew: Renew, forge: Forge, stand_in: StandIn) -> None:
     account = stand_in.accounts[TOKEN]
     stand_in.add_issue("x", f"Look:\n{IssueMarker(key=KEY, holds=True)}", account)
-    assert find_holding(forge, KEY) is None
+    assert find_holding(forge, KEY, HEADING) is None
     assert renew().what == "opened"
+
+
+def test_an_issue_whose_first_line_was_edited_is_known_by_its_heading_and_holds(
+    renew: Renew, forge: Forge, stand_in: StandIn
+) -> None:
+    account = stand_in.accounts[TOKEN]
+    stand_in.add_issue(HEADING, "**Read this first**", account)
+    stand_in.add_issue(HEADING, str(IssueMarker(key=comment_key("crm", ""), holds=True)), account)
+    assert find_holding(forge, KEY, HEADING)
+    assert find_holding(forge, KEY, "another") is None
+    assert renew(holds=False).what == "renewed"
+    assert find_holding(forge, KEY, HEADING) is None
+    close_issues(forge, KEY, HEADING, "done")
+    assert len(stand_in.open_issues()) == 1
+
+
+def test_any_number_of_issues_of_others_is_in_nobody_s_way(
+    renew: Renew, stand_in: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("segctl.forges.http.MAX_PAGES", 1)
+    for number in range(120):
+        stand_in.add_issue(f"problem {number}", "", MALLORY)
+    assert [renew().what, renew().what] == ["opened", "renewed"]
 
 
 def test_doubled_issues_become_one(renew: Renew, stand_in: StandIn) -> None:
@@ -87,11 +111,11 @@ def test_an_issue_that_is_closed_by_hand_holds_nothing(
 ) -> None:
     opened = renew(holds=True).issue
     assert opened
-    holding = find_holding(forge, KEY)
+    holding = find_holding(forge, KEY, HEADING)
     assert holding
     assert holding.number == opened.number
     stand_in.close_issue(opened.number)
-    assert find_holding(forge, KEY) is None
+    assert find_holding(forge, KEY, HEADING) is None
 
 
 @pytest.mark.parametrize("status", [403, 404, 410, 422])
