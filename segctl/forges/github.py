@@ -68,10 +68,12 @@ class GitHub:
     max_bytes = 65_536
     """GitHub counts characters, of which there are never more than bytes."""
 
-    def __init__(self, http: ForgeHttp, environment: Mapping[str, str], event: Any) -> None:
+    def __init__(
+        self, http: ForgeHttp, environment: Mapping[str, str], event: Mapping[str, Any]
+    ) -> None:
         self._http = http
         self._environment = environment
-        self._event = event if isinstance(event, dict) else {}
+        self._event = event
         self._repository = environment.get("GITHUB_REPOSITORY", "")
         if not re.fullmatch(r"[\w.-]+/[\w.-]+", self._repository, re.ASCII):
             raise WrongUsage(

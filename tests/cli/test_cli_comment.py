@@ -97,6 +97,7 @@ def test_a_plan_is_put_on_the_request_and_renewed_in_place(
     first = run_job("comment")
     assert (first.code, stand_in.bodies(7)[0].count("\n")) != (0, 0)
     assert "Created the comment on" in first.err
+    assert f"from commit {'a' * 12} at" in stand_in.bodies(7)[0]
     assert "gold" in first.out
     (repository / "gold.yaml").write_text(GOLD.replace("Gold Users", "Golden"))
     stand_in.push(7, "d" * 40)
