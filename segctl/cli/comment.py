@@ -88,7 +88,7 @@ def command(
     """Show the plan on the pull request of a CI job.
 
     Plans, and writes the plan as a comment on the pull or merge request of this job of
-    GitHub or GitLab. The comment of an earlier run is renewed in place; each workspace and
+    GitHub or GitLab. The comment of an earlier run is updated in place; each workspace and
     environment has its own. Needs GITHUB_TOKEN or GITLAB_TOKEN, and no CleverTap
     credentials. Exits as `segctl plan` does.
     """
@@ -129,7 +129,7 @@ def command(
         raise
     if result.plan:
         outputs.add_plan(result.plan)
-    for line in comment_lines(result.request, result.left_alone, result.renewal):
+    for line in comment_lines(result.request, result.left_alone, result.update):
         screen.err(f"{line}\n")
     return exit_code(result.plan, detailed=detailed_exitcode) if result.plan else NO_CHANGES
 

@@ -22,7 +22,7 @@ issue = click.option(
     "--issue",
     "reports_issue",
     is_flag=True,
-    help="Open or renew an issue on GitHub or GitLab if this fails, and close it once all is "
+    help="Open or update an issue on GitHub or GitLab if this fails, and close it once all is "
     "applied.",
 )
 
@@ -51,7 +51,7 @@ class IssueReport:
         self._issue.check_not_held()
 
     def run(self, command: Callable[[], int], *, holds: bool) -> int:
-        """Run a command. If it raises an error, open the issue or renew it, and raise the error.
+        """Run a command. If it raises an error, open the issue or update it, and raise the error.
 
         With ``holds``, runs without an approval send nothing while the issue is open. After a run
         that was ``Unfinished`` they may: the approval covered all that was to be sent.
@@ -90,12 +90,12 @@ class IssueReport:
             holds=holds,
         )
         try:
-            renewal = self._issue.report(text, holds=holds)
+            update = self._issue.report(text, holds=holds)
         except OperationError as failed:
             # The error of the command must not be hidden.
-            self._screen.err(f"The issue could not be opened or renewed: {failed.message}\n")
+            self._screen.err(f"The issue could not be opened or updated: {failed.message}\n")
             return
-        for line in issue_lines(renewal):
+        for line in issue_lines(update):
             self._screen.err(f"{line}\n")
 
 

@@ -90,10 +90,10 @@ class Forge(Protocol):
     max_bytes: int
     """The size of a comment that the forge certainly accepts."""
 
-    def find_request(self) -> PullRequest:
+    def find_pull_request(self) -> PullRequest:
         """Return the pull request that the job is for. Raises ``WrongUsage`` if there is none."""
 
-    def find_merged(self) -> PullRequest:
+    def find_merged_pull_request(self) -> PullRequest:
         """Return the pull request whose merge made the job's commit.
 
         Raises ``OperationError`` if there is none, or more than one.

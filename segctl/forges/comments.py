@@ -1,4 +1,4 @@
-"""Find and renew the comment of a workspace: one for each workspace and environment."""
+"""Find and update the comment of a workspace: one for each workspace and environment."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -25,14 +25,14 @@ class KeyedComments:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Renewal:
-    """What became of the comment: ``created``, ``renewed``, ``unchanged`` or ``none``.
+class CommentUpdate:
+    """What became of the comment: ``created``, ``updated``, ``unchanged`` or ``none``.
 
     ``removed`` and ``kept`` are the URLs of older comments with the same key: those that were
     removed, and those that could not be removed.
     """
 
-    what: str
+    action: str
     url: str = ""
     removed: tuple[str, ...] = ()
     kept: tuple[str, ...] = ()
@@ -54,7 +54,7 @@ def find_comments(forge: Forge, request: PullRequest, key: str) -> KeyedComments
     )
 
 
-def renew_comment(
+def post_comment(
     forge: Forge,
     request: PullRequest,
     key: str,
@@ -62,7 +62,7 @@ def renew_comment(
     *,
     creates: bool,
     sleep: Callable[[float], None],
-) -> Renewal:
+) -> CommentUpdate:
     """Replace the newest own comment with this key by ``body``, and remove older ones.
 
     Without one, create it if ``creates``. Also create one if somebody else edited the comment and
@@ -74,19 +74,19 @@ def renew_comment(
         found = find_comments(forge, request, key)
         own = found.own
         if not own and not creates:
-            return Renewal(what="none")
+            return CommentUpdate(action="none")
         is_same = bool(own) and own[0].body.replace("\r\n", "\n").strip() == body.strip()
         is_new = not own or (is_same and _is_edited_by_others(forge, own[0], found.account))
         try:
             if is_new:
                 url = forge.create_comment(request.number, body).url
                 removed, kept = _remove(forge, request, own)
-                return Renewal(what="created", url=url, removed=removed, kept=kept)
+                return CommentUpdate(action="created", url=url, removed=removed, kept=kept)
             if not is_same:
                 forge.update_comment(request.number, own[0].id, body)
             removed, kept = _remove(forge, request, own[1:])
-            what = "unchanged" if is_same else "renewed"
-            return Renewal(what=what, url=own[0].url, removed=removed, kept=kept)
+            action = "unchanged" if is_same else "updated"
+            return CommentUpdate(action=action, url=own[0].url, removed=removed, kept=kept)
         except ForgeFailed as error:
             can_retry = error.uncertain if is_new else error.status in _GONE
             if not can_retry or attempt == _ATTEMPTS:

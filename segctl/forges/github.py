@@ -85,13 +85,13 @@ class GitHub:
         """Close the connection."""
         self._http.close()
 
-    def find_request(self) -> PullRequest:
+    def find_pull_request(self) -> PullRequest:
         """Return the pull request of the event, or else the one that the commit belongs to."""
         if number := self._event_number():
             return self._request(number)
         return choose_open(self._of_commit(), self._commit(), hint=_NO_REQUEST)
 
-    def find_merged(self) -> PullRequest:
+    def find_merged_pull_request(self) -> PullRequest:
         """Return the merged pull request of the commit, or of the event."""
         event = self._event.get("pull_request")
         if isinstance(event, dict) and (number := self._event_number()):

@@ -73,13 +73,13 @@ class GitLab:
         """Close the connection."""
         self._http.close()
 
-    def find_request(self) -> PullRequest:
+    def find_pull_request(self) -> PullRequest:
         """Return the merge request of the pipeline, or else the merge request of the commit."""
         if (number := self._number()) is not None:
             return self._request(number)
         return choose_open(self._of_commit(), self._commit(), hint=_NO_REQUEST)
 
-    def find_merged(self) -> PullRequest:
+    def find_merged_pull_request(self) -> PullRequest:
         """Return the merge request that was merged as the commit."""
         if (number := self._number()) is not None:
             request = self._request(number)

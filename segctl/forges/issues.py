@@ -1,4 +1,4 @@
-"""Find, renew and close the issue of a workspace: one for each workspace and environment."""
+"""Find, update and close the issue of a workspace: one for each workspace and environment."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,13 +12,13 @@ _SECONDS_BETWEEN = 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class IssueRenewal:
-    """What became of the issue: ``opened``, ``renewed``, ``closed`` or ``none``.
+class IssueUpdate:
+    """What became of the issue: ``opened``, ``updated``, ``closed`` or ``none``.
 
     ``others`` are older issues of the same workspace, which were closed.
     """
 
-    what: str
+    action: str
     issue: Issue | None = None
     others: tuple[Issue, ...] = ()
 
@@ -55,9 +55,9 @@ def find_holding(forge: Forge, key: str, heading: str) -> Issue | None:
     return None
 
 
-def renew_issue(
+def post_issue(
     forge: Forge, marker: IssueMarker, heading: str, text: str, *, sleep: Callable[[float], None]
-) -> IssueRenewal:
+) -> IssueUpdate:
     """Replace the text of the newest issue of the workspace, and close older ones; else open one.
 
     If it is not certain whether one was opened, look again.
@@ -67,10 +67,10 @@ def renew_issue(
         found = find_issues(forge, marker.key, heading)
         if found:
             newest, *older = found
-            renewed = forge.update_issue(newest.number, body)
-            return IssueRenewal(what="renewed", issue=renewed, others=_close(forge, older, ""))
+            updated = forge.update_issue(newest.number, body)
+            return IssueUpdate(action="updated", issue=updated, others=_close(forge, older, ""))
         try:
-            return IssueRenewal(what="opened", issue=forge.create_issue(heading, body))
+            return IssueUpdate(action="opened", issue=forge.create_issue(heading, body))
         except ForgeFailed as error:
             if not error.uncertain or attempt == _ATTEMPTS:
                 raise
@@ -78,13 +78,13 @@ def renew_issue(
     raise AssertionError
 
 
-def close_issues(forge: Forge, key: str, heading: str, note: str) -> IssueRenewal:
+def close_issues(forge: Forge, key: str, heading: str, note: str) -> IssueUpdate:
     """Close all issues of the workspace, with ``note`` at the end of their text."""
     found = find_issues(forge, key, heading)
     if not found:
-        return IssueRenewal(what="none")
+        return IssueUpdate(action="none")
     newest, *older = _close(forge, found, note)
-    return IssueRenewal(what="closed", issue=newest, others=tuple(older))
+    return IssueUpdate(action="closed", issue=newest, others=tuple(older))
 
 
 def _close(forge: Forge, issues: Sequence[Issue], note: str) -> tuple[Issue, ...]:

@@ -7,7 +7,7 @@ from segctl.core.ci import run_url
 from segctl.core.errors import StalePlan
 from segctl.core.process_secrets import hide_variables
 from segctl.forges.base import Forge
-from segctl.forges.issues import IssueRenewal, close_issues, find_holding, renew_issue
+from segctl.forges.issues import IssueUpdate, close_issues, find_holding, post_issue
 from segctl.forges.marker import IssueMarker, parse_issue_marker
 from segctl.session.context import Context
 from segctl.workflows.comment import TOKENS, CommentPlace, open_context_forge
@@ -50,13 +50,13 @@ class WorkspaceIssue:
             f"next run applies what the guards allow. {found.url}",
         )
 
-    def report(self, text: str, *, holds: bool) -> IssueRenewal:
-        """Open the issue, or renew it. Raises ``ForgeFailed``."""
+    def report(self, text: str, *, holds: bool) -> IssueUpdate:
+        """Open the issue, or update it. Raises ``ForgeFailed``."""
         marker = IssueMarker(key=self._place.key, holds=holds)
         with self._forge() as forge:
-            return renew_issue(forge, marker, self._heading, text, sleep=self._context.sleep)
+            return post_issue(forge, marker, self._heading, text, sleep=self._context.sleep)
 
-    def close(self, note: str) -> IssueRenewal:
+    def close(self, note: str) -> IssueUpdate:
         """Close the issue, if there is one. Raises ``ForgeFailed``."""
         with self._forge() as forge:
             return close_issues(forge, self._place.key, self._heading, note)
