@@ -58,6 +58,14 @@ def test_an_issue_of_somebody_else_does_not_count(
     assert stand_in.open_issues() == [forged]
 
 
+def test_a_forge_that_lists_issues_of_others_all_the_same_is_not_trusted(
+    forge: Forge, stand_in: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stand_in, "choose", lambda items, asked: items)
+    stand_in.add_issue(HEADING, str(IssueMarker(key=KEY, holds=True)), MALLORY)
+    assert find_holding(forge, KEY, HEADING) is None
+
+
 def test_only_the_first_line_counts(post: Post, forge: Forge, stand_in: StandIn) -> None:
     account = stand_in.accounts[TOKEN]
     stand_in.add_issue("x", f"Look:\n{IssueMarker(key=KEY, holds=True)}", account)
