@@ -40,7 +40,7 @@ def repository_address() -> str:
 
 
 def project_urls(repository: str, version: str) -> dict[str, str]:
-    """Return the links that an index shows beside the page."""
+    """Return the links that an index shows next to the page."""
     if not repository:
         return {}
     return {

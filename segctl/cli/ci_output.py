@@ -1,10 +1,7 @@
-"""What a CI job shows besides its log: annotations, a code quality report, the step summary.
-
-The views are imported when they are used, which most runs do not.
-"""
+"""What a CI job shows besides its log: annotations, a code quality report, the step summary."""
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,10 +15,11 @@ from segctl.core.errors import InvalidInput, WrongUsage
 from segctl.core.git import path_in_repository
 from segctl.core.output_file import OutputFile
 from segctl.plan.model import Finding, Plan
+from segctl.render import annotations
 from segctl.render.phrases import Identities
 
 if TYPE_CHECKING:
-    from segctl.render.annotations import Annotation
+    from segctl.cli.json_output import RunEnd
 
 _SUMMARY = "GITHUB_STEP_SUMMARY"
 _OUTPUTS = "GITHUB_OUTPUT"
@@ -53,8 +51,6 @@ step_outputs = click.option(
 def annotate_diagnostics(screen: Screen, diagnostics: Iterable[Diagnostic]) -> None:
     """In a workflow of GitHub, show problems at their lines."""
     if _is_github():
-        from segctl.render import annotations  # noqa: PLC0415 - see above
-
         found = annotations.annotate_diagnostics(diagnostics, _workspace(screen))
         screen.annotate(annotations.render_github(found))
 
@@ -62,50 +58,44 @@ def annotate_diagnostics(screen: Screen, diagnostics: Iterable[Diagnostic]) -> N
 def annotate_findings(screen: Screen, findings: Iterable[Finding]) -> None:
     """In a workflow of GitHub, show findings at the lines of their rules and sources."""
     if _is_github():
-        from segctl.render import annotations  # noqa: PLC0415 - see above
-
         found = annotations.annotate_findings(findings, _workspace(screen))
         screen.annotate(annotations.render_github(found))
 
 
 class CodeQuality:
-    """The report that ``--code-quality`` asks for, or none if ``name`` is ``None``."""
+    """The report that ``--code-quality`` asks for, or none if ``name`` is ``None``.
+
+    It is written when the run ends, also after an error: an old report must not stay.
+    """
 
     def __init__(self, screen: Screen, name: str | None) -> None:
         self._screen = screen
-        self._name = name
-        if name:  # what cannot be written is refused before anything runs
+        self._found: list[annotations.Annotation] = []
+        if name:
             path = screen.path(name)
-            OutputFile(path, option="--code-quality", stream=False, starts=b"[").close()
+            self._file = OutputFile(path, option="--code-quality", stream=False, starts=b"[")
+            screen.outputs.append(self)
 
-    def write_diagnostics(self, diagnostics: Iterable[Diagnostic]) -> None:
-        """Write the problems of the workspace."""
-        if self._name:
-            from segctl.render import annotations  # noqa: PLC0415 - see above
+    def add_diagnostics(self, diagnostics: Iterable[Diagnostic]) -> None:
+        """Add the problems of the workspace."""
+        self._found += annotations.annotate_diagnostics(diagnostics, _workspace(self._screen))
 
-            self._write(annotations.annotate_diagnostics(diagnostics, _workspace(self._screen)))
+    def add_findings(self, findings: Iterable[Finding]) -> None:
+        """Add the findings of a plan that have a place in a manifest."""
+        self._found += annotations.annotate_findings(findings, _workspace(self._screen))
 
-    def write_findings(self, findings: Iterable[Finding]) -> None:
-        """Write the findings of a plan that have a place in a manifest."""
-        if self._name:
-            from segctl.render import annotations  # noqa: PLC0415 - see above
+    def add_error(self, error: Exception) -> None:
+        """Add the problems of an error, if it has any."""
+        if isinstance(error, InvalidInput):
+            self.add_diagnostics(error.diagnostics)
 
-            self._write(annotations.annotate_findings(findings, _workspace(self._screen)))
-
-    def write_error(self, error: Exception) -> None:
-        """Write the problems of an error, if it has any: an old report must not stay."""
-        found = error.diagnostics if isinstance(error, InvalidInput) else ()
-        self.write_diagnostics(found)
-
-    def _write(self, found: "Sequence[Annotation]") -> None:
-        from segctl.render import annotations  # noqa: PLC0415 - see above
-
-        path = self._screen.path(self._name or "")
-        file = OutputFile(path, option="--code-quality", stream=False, starts=b"[")
+    def end(self, end: "RunEnd") -> None:
+        """Write the report. Raises ``OperationError``."""
+        del end
         try:
-            file.commit(annotations.render_code_quality(found).encode())
+            self._file.commit(annotations.render_code_quality(self._found).encode())
         finally:
-            file.close()
+            self._file.close()
 
 
 class StepSummary:
@@ -124,7 +114,7 @@ class StepSummary:
         """Append a plan, cut to what the summary can still hold. Members are never in full."""
         if not self._path:
             return
-        from segctl.render.comment_page import render_plan  # noqa: PLC0415 - see above
+        from segctl.render.comment_page import render_plan  # noqa: PLC0415 - only for a summary
 
         shown = Identities.MASKED if identities is Identities.FULL else identities
         self._append(lambda bytes_left: render_plan(plan, identities=shown, max_bytes=bytes_left))
@@ -133,7 +123,9 @@ class StepSummary:
         """Append that there is no plan, and why."""
         if not self._path:
             return
-        from segctl.render.comment_page import render_failure_comment  # noqa: PLC0415 - see above
+        from segctl.render.comment_page import (  # noqa: PLC0415 - only for a summary
+            render_failure_comment,
+        )
 
         self._append(
             lambda bytes_left: render_failure_comment(

@@ -88,7 +88,7 @@ def command(
     """Show the plan on the pull request of a CI job.
 
     Plans, and writes the plan as a comment on the pull or merge request of this job of
-    GitHub or GitLab. The comment of an earlier run is renewed in place; each workspace and
+    GitHub or GitLab. The comment of an earlier run is updated in place; each workspace and
     environment has its own. Needs GITHUB_TOKEN or GITLAB_TOKEN, and no CleverTap
     credentials. Exits as `segctl plan` does.
     """
@@ -129,7 +129,7 @@ def command(
         raise
     if result.plan:
         outputs.add_plan(result.plan)
-    for line in comment_lines(result.request, result.left_alone, result.renewal):
+    for line in comment_lines(result.request, result.left_alone, result.update):
         screen.err(f"{line}\n")
     return exit_code(result.plan, detailed=detailed_exitcode) if result.plan else NO_CHANGES
 
@@ -176,13 +176,13 @@ class _Output:
             self._screen.err(unfinished_line(planned.recovered, running=running) + "\n")
         report_saved(self._screen, planned, out=None, save=self._save, view="text")
         annotate_findings(self._screen, plan.findings)
-        self._report.write_findings(plan.findings)
+        self._report.add_findings(plan.findings)
         self._summary.add_plan(plan, self._identities)
 
     def fail(self, error: Exception) -> None:
         """Record that there is no plan, unless one was shown."""
         if not self._is_shown:
-            self._report.write_error(error)
+            self._report.add_error(error)
             self._summary.add_failure(error)
 
     def write_plan(self, plan: Plan, place: CommentPlace, *, max_bytes: int) -> str:

@@ -15,14 +15,14 @@ from segctl.core.errors import (
     WrongUsage,
 )
 from segctl.plan.freezes import CHANGE_FREEZE
-from segctl.workflows.comment import TOKENS
+from segctl.workflows.comment import TOKENS, find_place
 from segctl.workflows.issue import WorkspaceIssue
 
 issue = click.option(
     "--issue",
     "reports_issue",
     is_flag=True,
-    help="Open or renew an issue on GitHub or GitLab if this fails, and close it once all is "
+    help="Open or update an issue on GitHub or GitLab if this fails, and close it once all is "
     "applied.",
 )
 
@@ -35,8 +35,13 @@ class IssueReport:
     """
 
     def __init__(self, screen: Screen) -> None:
+        from segctl.render.issue_page import issue_title  # noqa: PLC0415 - rarely used
+
         self._screen = screen
-        self._issue = WorkspaceIssue(screen.context())
+        context = screen.context()
+        self._place = find_place(context)
+        title = issue_title(self._place.workspace, self._place.env_name)
+        self._issue = WorkspaceIssue(context, self._place, title)
         # Programs that the run starts do not get it.
         for name in TOKENS:
             os.environ.pop(name, None)
@@ -46,7 +51,7 @@ class IssueReport:
         self._issue.check_not_held()
 
     def run(self, command: Callable[[], int], *, holds: bool) -> int:
-        """Run a command. If it raises an error, open the issue or renew it, and raise the error.
+        """Run a command. If it raises an error, open the issue or update it, and raise the error.
 
         With ``holds``, runs without an approval send nothing while the issue is open. After a run
         that was ``Unfinished`` they may: the approval covered all that was to be sent.
@@ -70,31 +75,27 @@ class IssueReport:
         from segctl.cli.errors import exit_code  # noqa: PLC0415 - only after an error
         from segctl.render.issue_page import (  # noqa: PLC0415 - as above
             issue_lines,
-            issue_title,
             render_issue,
         )
 
         if not holds and _is_frozen(error):
             self._screen.err("No issue is opened: a change freeze ends by itself.\n")
             return
-        place = self._issue.place
         text = render_issue(
             error,
             exit_code=exit_code(error),
-            workspace=place.workspace,
-            env_name=place.env_name,
+            workspace=self._place.workspace,
+            env_name=self._place.env_name,
             run_url=self._issue.run_url,
             holds=holds,
         )
         try:
-            renewal = self._issue.report(
-                issue_title(place.workspace, place.env_name), text, holds=holds
-            )
+            update = self._issue.report(text, holds=holds)
         except OperationError as failed:
             # The error of the command must not be hidden.
-            self._screen.err(f"The issue could not be opened or renewed: {failed.message}\n")
+            self._screen.err(f"The issue could not be opened or updated: {failed.message}\n")
             return
-        for line in issue_lines(renewal):
+        for line in issue_lines(update):
             self._screen.err(f"{line}\n")
 
 

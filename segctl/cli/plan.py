@@ -90,7 +90,7 @@ def command(
             lock_timeout=lock_timeout,
         )
     except Exception as error:
-        report.write_error(error)
+        report.add_error(error)
         summary.add_failure(error)
         raise
     mode = options.identities_mode(identities, view=view)
@@ -101,7 +101,7 @@ def command(
         file.put(plan_view(planned.plan, view="json", identities=mode, style=screen.out_style))
     screen.out(page)
     annotate_findings(screen, planned.plan.findings)
-    report.write_findings(planned.plan.findings)
+    report.add_findings(planned.plan.findings)
     summary.add_plan(planned.plan, mode)
     if planned.recovered:
         holder = planned.running

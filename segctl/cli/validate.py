@@ -31,9 +31,10 @@ def command(
     check_one_json(as_json=as_json, json_into=json_into)
     check_distinct(screen, json_into=json_into, code_quality=code_quality)
     file = DocumentFile(screen, json_into) if json_into else None
+    report = CodeQuality(screen, code_quality)
     loaded = validate_workspace(screen.context(), variables=screen.variables)
     valid = loaded.desired is not None
-    CodeQuality(screen, code_quality).write_diagnostics(loaded.diagnostics)
+    report.add_diagnostics(loaded.diagnostics)
     annotate_diagnostics(screen, loaded.diagnostics)
     document = diagnostics.render_validation(loaded.diagnostics, loaded.passed_over)
     if as_json:

@@ -7,7 +7,6 @@ import click
 from segctl import __version__
 from segctl.cli import options
 from segctl.cli.common import common
-from segctl.cli.json_output import print_facts
 from segctl.cli.screen import Screen
 
 
@@ -17,6 +16,8 @@ from segctl.cli.screen import Screen
 def command(screen: Screen, *, as_json: bool) -> None:
     """Print the version."""
     if as_json:
+        from segctl.cli.json_output import print_facts  # noqa: PLC0415 - heavy for one line
+
         print_facts(
             screen,
             segctl=__version__,

@@ -1,7 +1,13 @@
 """What the environment of a CI job says about the run."""
 
+import json
 import re
 from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from segctl.core.disk import read_file
 
 _PULL_REQUEST_EVENTS = {
     "GITHUB_EVENT_NAME": (
@@ -33,16 +39,54 @@ _PULL_REQUEST_IDS = (
 
 
 _COMMITS = (
-    *("GITHUB_SHA", "CI_COMMIT_SHA", "BITBUCKET_COMMIT", "BUILDKITE_COMMIT", "CIRCLE_SHA1"),
+    # A pipeline of merged results runs on a commit that GitLab made, and names that of the branch.
+    *(
+        "GITHUB_SHA",
+        "CI_MERGE_REQUEST_SOURCE_BRANCH_SHA",
+        "CI_COMMIT_SHA",
+        "BITBUCKET_COMMIT",
+        "BUILDKITE_COMMIT",
+        "CIRCLE_SHA1",
+    ),
     *("BUILD_SOURCEVERSION", "GIT_COMMIT", "DRONE_COMMIT_SHA", "TRAVIS_COMMIT"),
 )
 """The variables in which CI services name the commit of a job."""
 
 
+def read_event(environment: Mapping[str, str]) -> dict[str, Any]:
+    """Return the event of a job of GitHub, empty if there is none.
+
+    Raises ``OSError``, ``ValueError`` or ``RecursionError`` if it cannot be read.
+    """
+    path = environment.get("GITHUB_EVENT_PATH")
+    event = json.loads(read_file(Path(path))) if path else None
+    return event if isinstance(event, dict) else {}
+
+
 def commit_of(environment: Mapping[str, str]) -> str:
-    """Return the commit of a CI job, empty outside of CI."""
-    found = (environment.get(name, "") for name in _COMMITS)
+    """Return the commit of a CI job, empty outside of CI.
+
+    For a pull request it is the last one of its branch, if the service names it.
+    """
+    found = [_head_of_pull_request(environment)]
+    found += [environment.get(name, "") for name in _COMMITS]
     return next((commit for commit in found if re.fullmatch("[0-9a-fA-F]{7,64}", commit)), "")
+
+
+def _head_of_pull_request(environment: Mapping[str, str]) -> str:
+    """Return the last commit of the branch, empty if the event has none.
+
+    For an open pull request, ``GITHUB_SHA`` is a trial merge that nobody finds in the history.
+    """
+    if not environment.get("GITHUB_REF", "").startswith("refs/pull/"):
+        return ""
+    event: dict[str, Any] = {}
+    with suppress(OSError, ValueError, RecursionError):
+        event = read_event(environment)
+    request = event.get("pull_request")
+    head = request.get("head") if isinstance(request, dict) else None
+    commit = head.get("sha") if isinstance(head, dict) else None
+    return commit if isinstance(commit, str) else ""
 
 
 _RUN_URLS = (

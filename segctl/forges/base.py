@@ -67,10 +67,14 @@ class Comment:
 
 @dataclass(frozen=True, kw_only=True)
 class Issue:
-    """An open issue. Later ones have higher numbers. ``title`` is what messages call it."""
+    """An open issue. Later ones have higher numbers.
+
+    ``title`` is what messages call it, such as ``issue #7``, and ``heading`` what people see.
+    """
 
     number: int
     title: str
+    heading: str
     author: Account
     body: str
     url: str
@@ -86,10 +90,10 @@ class Forge(Protocol):
     max_bytes: int
     """The size of a comment that the forge certainly accepts."""
 
-    def find_request(self) -> PullRequest:
+    def find_pull_request(self) -> PullRequest:
         """Return the pull request that the job is for. Raises ``WrongUsage`` if there is none."""
 
-    def find_merged(self) -> PullRequest:
+    def find_merged_pull_request(self) -> PullRequest:
         """Return the pull request whose merge made the job's commit.
 
         Raises ``OperationError`` if there is none, or more than one.
@@ -116,8 +120,8 @@ class Forge(Protocol):
     def delete_comment(self, number: int, comment_id: int) -> None:
         """Remove a comment."""
 
-    def list_issues(self) -> Sequence[Issue]:
-        """Return all open issues of the repository."""
+    def list_issues(self, creator: Account) -> Sequence[Issue]:
+        """Return the open issues of the repository that an account opened."""
 
     def create_issue(self, title: str, body: str) -> Issue:
         """Open an issue. After ``ForgeFailed`` with ``uncertain``, it may have been opened."""

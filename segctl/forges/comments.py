@@ -1,6 +1,6 @@
-"""Find and renew the comment of a workspace: one for each workspace and environment."""
+"""Find and update the comment of a workspace: one for each workspace and environment."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from segctl.core.errors import ForgeFailed, OperationError
@@ -25,14 +25,14 @@ class KeyedComments:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Renewal:
-    """What became of the comment: ``created``, ``renewed``, ``unchanged`` or ``none``.
+class CommentUpdate:
+    """What became of the comment: ``created``, ``updated``, ``unchanged`` or ``none``.
 
     ``removed`` and ``kept`` are the URLs of older comments with the same key: those that were
     removed, and those that could not be removed.
     """
 
-    what: str
+    action: str
     url: str = ""
     removed: tuple[str, ...] = ()
     kept: tuple[str, ...] = ()
@@ -54,7 +54,7 @@ def find_comments(forge: Forge, request: PullRequest, key: str) -> KeyedComments
     )
 
 
-def renew_comment(
+def post_comment(
     forge: Forge,
     request: PullRequest,
     key: str,
@@ -62,48 +62,60 @@ def renew_comment(
     *,
     creates: bool,
     sleep: Callable[[float], None],
-) -> Renewal:
+) -> CommentUpdate:
     """Replace the newest own comment with this key by ``body``, and remove older ones.
 
-    Without one, create it if ``creates``. List the comments again if it is not certain whether the
-    comment was created, or if it was deleted in between.
+    Without one, create it if ``creates``. Also create one if somebody else edited the comment and
+    its text is ``body`` again: its digest would not count, and an update to the same text might
+    change nothing. List the comments again if it is not certain whether the comment was created,
+    or if it was deleted in between.
     """
     for attempt in range(1, _ATTEMPTS + 1):
-        own = find_comments(forge, request, key).own
+        found = find_comments(forge, request, key)
+        own = found.own
         if not own and not creates:
-            return Renewal(what="none")
+            return CommentUpdate(action="none")
+        is_same = bool(own) and own[0].body.replace("\r\n", "\n").strip() == body.strip()
+        is_new = not own or (is_same and _is_edited_by_others(forge, own[0], found.account))
         try:
-            if not own:
-                return Renewal(what="created", url=forge.create_comment(request.number, body).url)
-            return _replace(forge, request, own, body)
+            if is_new:
+                url = forge.create_comment(request.number, body).url
+                removed, kept = _remove(forge, request, own)
+                return CommentUpdate(action="created", url=url, removed=removed, kept=kept)
+            if not is_same:
+                forge.update_comment(request.number, own[0].id, body)
+            removed, kept = _remove(forge, request, own[1:])
+            action = "unchanged" if is_same else "updated"
+            return CommentUpdate(action=action, url=own[0].url, removed=removed, kept=kept)
         except ForgeFailed as error:
-            can_retry = error.uncertain if not own else error.status in _GONE
+            can_retry = error.uncertain if is_new else error.status in _GONE
             if not can_retry or attempt == _ATTEMPTS:
                 raise
             sleep(_SECONDS_BETWEEN)
     raise AssertionError
 
 
-def _replace(forge: Forge, request: PullRequest, own: tuple[Comment, ...], body: str) -> Renewal:
-    newest, *older = own
-    is_same = newest.body.replace("\r\n", "\n").strip() == body.strip()
-    if not is_same:
-        forge.update_comment(request.number, newest.id, body)
+def _is_edited_by_others(forge: Forge, comment: Comment, account: Account) -> bool:
+    try:
+        return forge.is_edited_by_others(comment, account)
+    except ForgeFailed:
+        return False  # who reads the digest asks again
+
+
+def _remove(
+    forge: Forge, request: PullRequest, comments: Sequence[Comment]
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Remove comments. Return the URLs of those that were removed, and of those that were not."""
     removed: list[str] = []
     kept: list[str] = []
-    for comment in older:
+    for comment in comments:
         try:
             forge.delete_comment(request.number, comment.id)
             removed.append(comment.url)
         except OperationError as error:
             is_gone = isinstance(error, ForgeFailed) and error.status in _GONE
             (removed if is_gone else kept).append(comment.url)
-    return Renewal(
-        what="unchanged" if is_same else "renewed",
-        url=newest.url,
-        removed=tuple(removed),
-        kept=tuple(kept),
-    )
+    return tuple(removed), tuple(kept)
 
 
 def read_digest(forge: Forge, request: PullRequest, key: str) -> str:

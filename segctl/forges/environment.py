@@ -1,12 +1,10 @@
 """Open the forge that the environment of a CI job names."""
 
-import json
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
+from segctl.core.ci import read_event
 from segctl.core.clock import Clock
-from segctl.core.disk import read_file
 from segctl.core.errors import OperationError, WrongUsage
 from segctl.forges.base import Forge
 from segctl.forges.github import HEADERS as GITHUB_HEADERS
@@ -45,12 +43,9 @@ def open_forge(
     )
 
 
-def _read_event(environment: Mapping[str, str]) -> Any:
-    path = environment.get("GITHUB_EVENT_PATH")
-    if not path:
-        return None
+def _read_event(environment: Mapping[str, str]) -> Mapping[str, Any]:
     try:
-        return json.loads(read_file(Path(path)))
+        return read_event(environment)
     except (OSError, ValueError, RecursionError) as error:
         raise OperationError(
             f"the event of the job in GITHUB_EVENT_PATH cannot be read: {type(error).__name__}",

@@ -7,6 +7,7 @@ import logging
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
+from urllib.parse import quote
 
 from segctl.core.errors import CredentialsRefused, ForgeFailed, WrongUsage
 from segctl.forges.base import (
@@ -67,10 +68,12 @@ class GitHub:
     max_bytes = 65_536
     """GitHub counts characters, of which there are never more than bytes."""
 
-    def __init__(self, http: ForgeHttp, environment: Mapping[str, str], event: Any) -> None:
+    def __init__(
+        self, http: ForgeHttp, environment: Mapping[str, str], event: Mapping[str, Any]
+    ) -> None:
         self._http = http
         self._environment = environment
-        self._event = event if isinstance(event, dict) else {}
+        self._event = event
         self._repository = environment.get("GITHUB_REPOSITORY", "")
         if not re.fullmatch(r"[\w.-]+/[\w.-]+", self._repository, re.ASCII):
             raise WrongUsage(
@@ -82,13 +85,13 @@ class GitHub:
         """Close the connection."""
         self._http.close()
 
-    def find_request(self) -> PullRequest:
+    def find_pull_request(self) -> PullRequest:
         """Return the pull request of the event, or else the one that the commit belongs to."""
         if number := self._event_number():
             return self._request(number)
         return choose_open(self._of_commit(), self._commit(), hint=_NO_REQUEST)
 
-    def find_merged(self) -> PullRequest:
+    def find_merged_pull_request(self) -> PullRequest:
         """Return the merged pull request of the commit, or of the event."""
         event = self._event.get("pull_request")
         if isinstance(event, dict) and (number := self._event_number()):
@@ -211,9 +214,10 @@ class GitHub:
         del number
         self._http.call("DELETE", f"/repos/{self._repository}/issues/comments/{comment_id}")
 
-    def list_issues(self) -> Sequence[Issue]:
-        """Return all open issues, but not the pull requests that GitHub lists with them."""
-        found = self._http.list_all(f"/repos/{self._repository}/issues?state=open")
+    def list_issues(self, creator: Account) -> Sequence[Issue]:
+        """Return open issues, but not the pull requests that GitHub lists with them."""
+        of_creator = f"creator={quote(creator.name, safe='')}"
+        found = self._http.list_all(f"/repos/{self._repository}/issues?state=open&{of_creator}")
         return [
             self._issue(item)
             for item in found
@@ -292,6 +296,7 @@ class GitHub:
         return Issue(
             number=number,
             title=f"issue #{number}",
+            heading=issue.text("title"),
             author=issue.account("user", login="login"),
             body=issue.text("body"),
             url=issue.text("html_url"),

@@ -73,13 +73,13 @@ class GitLab:
         """Close the connection."""
         self._http.close()
 
-    def find_request(self) -> PullRequest:
+    def find_pull_request(self) -> PullRequest:
         """Return the merge request of the pipeline, or else the merge request of the commit."""
         if (number := self._number()) is not None:
             return self._request(number)
         return choose_open(self._of_commit(), self._commit(), hint=_NO_REQUEST)
 
-    def find_merged(self) -> PullRequest:
+    def find_merged_pull_request(self) -> PullRequest:
         """Return the merge request that was merged as the commit."""
         if (number := self._number()) is not None:
             request = self._request(number)
@@ -128,9 +128,10 @@ class GitLab:
         """Remove a note."""
         self._http.call("DELETE", f"{self._project}/merge_requests/{number}/notes/{comment_id}")
 
-    def list_issues(self) -> Sequence[Issue]:
-        """Return all open issues."""
-        found = self._http.list_all(f"{self._project}/issues?state=opened&scope=all")
+    def list_issues(self, creator: Account) -> Sequence[Issue]:
+        """Return the open issues of an account."""
+        path = f"{self._project}/issues?state=opened&scope=all&author_id={creator.id}"
+        found = self._http.list_all(path)
         return [self._issue(item) for item in found]
 
     def create_issue(self, title: str, body: str) -> Issue:
@@ -197,6 +198,7 @@ class GitLab:
         return Issue(
             number=number,
             title=f"issue #{number}",
+            heading=issue.text("title"),
             author=issue.account("author", login="username"),
             body=issue.text("description"),
             url=issue.text("web_url"),

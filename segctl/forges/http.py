@@ -149,7 +149,7 @@ class ForgeHttp:
                 return
         raise ForgeFailed(
             f"{self._access.forge} has more than {MAX_PAGES * PAGE_SIZE:,} entries for {path}",
-            hint="segctl reads no more. Close the pull request, and open another.",
+            hint="segctl reads no more. Close some of the issues, or open another pull request.",
         )
 
     def _send(self, method: str, url: httpx.URL, json: Any, *, repeats: bool) -> httpx.Response:

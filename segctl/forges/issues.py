@@ -1,4 +1,4 @@
-"""Find, renew and close the issue of a workspace: one for each workspace and environment."""
+"""Find, update and close the issue of a workspace: one for each workspace and environment."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,54 +12,65 @@ _SECONDS_BETWEEN = 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class IssueRenewal:
-    """What became of the issue: ``opened``, ``renewed``, ``closed`` or ``none``.
+class IssueUpdate:
+    """What became of the issue: ``opened``, ``updated``, ``closed`` or ``none``.
 
-    ``others`` are older issues with the same key, which were closed.
+    ``others`` are older issues of the same workspace, which were closed.
     """
 
-    what: str
+    action: str
     issue: Issue | None = None
     others: tuple[Issue, ...] = ()
 
 
-def find_issues(forge: Forge, key: str) -> Sequence[Issue]:
-    """Return the open issues of the token's account whose marker has this key, newest first."""
+def find_issues(forge: Forge, key: str, heading: str) -> Sequence[Issue]:
+    """Return the open issues of the token's account for a workspace, newest first.
+
+    They have a marker with this key. If somebody edited the first line, so that it is no marker,
+    the heading of the issue counts.
+    """
     account = forge.account()
     found = [
         issue
-        for issue in forge.list_issues()
+        for issue in forge.list_issues(account)
         if account.is_same(issue.author)
-        and (marker := parse_issue_marker(issue.body))
-        and marker.key == key
+        and (
+            marker.key == key
+            if (marker := parse_issue_marker(issue.body))
+            else issue.heading == heading
+        )
     ]
     return sorted(found, key=lambda issue: issue.number, reverse=True)
 
 
-def find_holding(forge: Forge, key: str) -> Issue | None:
-    """Return the newest open issue that holds runs which nobody approved."""
-    for issue in find_issues(forge, key):
-        if (marker := parse_issue_marker(issue.body)) and marker.holds:
+def find_holding(forge: Forge, key: str, heading: str) -> Issue | None:
+    """Return the newest open issue that holds runs which nobody approved.
+
+    One without a readable marker does, since it may have held them.
+    """
+    for issue in find_issues(forge, key, heading):
+        marker = parse_issue_marker(issue.body)
+        if marker is None or marker.holds:
             return issue
     return None
 
 
-def renew_issue(
-    forge: Forge, marker: IssueMarker, title: str, text: str, *, sleep: Callable[[float], None]
-) -> IssueRenewal:
-    """Replace the text of the newest issue with this key, and close older ones; else open one.
+def post_issue(
+    forge: Forge, marker: IssueMarker, heading: str, text: str, *, sleep: Callable[[float], None]
+) -> IssueUpdate:
+    """Replace the text of the newest issue of the workspace, and close older ones; else open one.
 
     If it is not certain whether one was opened, look again.
     """
     body = f"{marker}\n{text}"
     for attempt in range(1, _ATTEMPTS + 1):
-        found = find_issues(forge, marker.key)
+        found = find_issues(forge, marker.key, heading)
         if found:
             newest, *older = found
-            renewed = forge.update_issue(newest.number, body)
-            return IssueRenewal(what="renewed", issue=renewed, others=_close(forge, older, ""))
+            updated = forge.update_issue(newest.number, body)
+            return IssueUpdate(action="updated", issue=updated, others=_close(forge, older, ""))
         try:
-            return IssueRenewal(what="opened", issue=forge.create_issue(title, body))
+            return IssueUpdate(action="opened", issue=forge.create_issue(heading, body))
         except ForgeFailed as error:
             if not error.uncertain or attempt == _ATTEMPTS:
                 raise
@@ -67,13 +78,13 @@ def renew_issue(
     raise AssertionError
 
 
-def close_issues(forge: Forge, key: str, note: str) -> IssueRenewal:
-    """Close all issues with this key, with ``note`` at the end of their text."""
-    found = find_issues(forge, key)
+def close_issues(forge: Forge, key: str, heading: str, note: str) -> IssueUpdate:
+    """Close all issues of the workspace, with ``note`` at the end of their text."""
+    found = find_issues(forge, key, heading)
     if not found:
-        return IssueRenewal(what="none")
+        return IssueUpdate(action="none")
     newest, *older = _close(forge, found, note)
-    return IssueRenewal(what="closed", issue=newest, others=tuple(older))
+    return IssueUpdate(action="closed", issue=newest, others=tuple(older))
 
 
 def _close(forge: Forge, issues: Sequence[Issue], note: str) -> tuple[Issue, ...]:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from segctl.core.diagnostics import Diagnostic
 from segctl.core.errors import InvalidInput, SegctlError
-from segctl.forges.comments import Renewal
+from segctl.forges.comments import CommentUpdate
 from segctl.plan.model import Plan
 from segctl.render import markdown
 from segctl.render.markdown_text import escape
@@ -50,24 +50,24 @@ def render_failure_comment(
     return text
 
 
-def comment_lines(request: str, left_alone: str, renewal: Renewal | None) -> Iterator[str]:
+def comment_lines(request: str, left_alone: str, update: CommentUpdate | None) -> Iterator[str]:
     """Yield what became of the comment on a request, for the log of the job."""
-    if renewal is None:
+    if update is None:
         yield f"{escaped(left_alone[:1].upper() + left_alone[1:])}. Its comment is left as it is."
         return
-    url = f": {escaped(renewal.url)}" if renewal.url else "."
-    match renewal.what:
+    url = f": {escaped(update.url)}" if update.url else "."
+    match update.action:
         case "none":
-            yield f"There are no changes, and {request} has no comment to renew: none is created."
+            yield f"There are no changes, and {request} has no comment to update: none is created."
         case "created":
             yield f"Created the comment on {request}{url}"
         case "unchanged":
             yield f"The comment on {request} is up to date{url}"
         case _:
-            yield f"Renewed the comment on {request}{url}"
-    for address in renewal.removed:
+            yield f"Updated the comment on {request}{url}"
+    for address in update.removed:
         yield f"Removed an older comment for the same workspace and environment: {escaped(address)}"
-    for address in renewal.kept:
+    for address in update.kept:
         yield (
             "An older comment for the same workspace and environment could not be removed; "
             f"delete it by hand: {escaped(address)}"

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 
 from segctl.core.errors import BeyondApproval, GuardRefused
-from segctl.forges.issues import IssueRenewal
+from segctl.forges.issues import IssueUpdate
 from segctl.plan.model import Finding
 from segctl.render.approval_view import check_lines
 from segctl.render.comment_page import caption, failure_lines
@@ -56,7 +56,7 @@ def render_issue(
             "let the next scheduled run apply what the guards allow."
         )
     parts.append(
-        f"{_run_line(run_url)} segctl renews this issue with every run that does not succeed, and "
+        f"{_run_line(run_url)} segctl updates this issue with every run that does not succeed, and "
         "closes it after one that does."
     )
     return "\n\n".join(part.strip("\n") for part in parts if part) + "\n"
@@ -67,12 +67,12 @@ def closing_note(run_url: str) -> str:
     return f"Closed: everything was applied. {_run_line(run_url)}".strip()
 
 
-def issue_lines(renewal: IssueRenewal) -> Iterator[str]:
+def issue_lines(update: IssueUpdate) -> Iterator[str]:
     """Yield what became of the issue, for the log of the job."""
-    if renewal.issue:
-        url = f": {escaped(renewal.issue.url)}" if renewal.issue.url else "."
-        yield f"{renewal.what.title()} {renewal.issue.title}{url}"
-    for other in renewal.others:
+    if update.issue:
+        url = f": {escaped(update.issue.url)}" if update.issue.url else "."
+        yield f"{update.action.title()} {update.issue.title}{url}"
+    for other in update.others:
         yield f"Closed {other.title} too, for the same workspace and environment."
 
 

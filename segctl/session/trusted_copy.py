@@ -1,12 +1,11 @@
 """Read the copy of ``segctl.yaml`` that a branch cannot change."""
 
-import json
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from segctl.core.ci import is_pull_request
+from segctl.core.ci import is_pull_request, read_event
 from segctl.core.disk import read_file
 from segctl.core.errors import OperationError
 from segctl.core.git import find_checkout, run_git
@@ -92,10 +91,9 @@ def _read_commit(checkout: Path, root: Path, commit: str, name: str) -> TrustedC
 
 def _default_branch(environment: Mapping[str, str]) -> str:
     """Return the default branch as GitHub or GitLab names it, else what ``origin/HEAD`` is."""
-    event: Any = None
-    if path := environment.get("GITHUB_EVENT_PATH"):
-        with suppress(OSError, ValueError, RecursionError):
-            event = json.loads(Path(path).read_bytes())
-    repository = event.get("repository") if isinstance(event, dict) else None
+    event: dict[str, Any] = {}
+    with suppress(OSError, ValueError, RecursionError):
+        event = read_event(environment)
+    repository = event.get("repository")
     named = repository.get("default_branch") if isinstance(repository, dict) else None
     return str(named or environment.get("CI_DEFAULT_BRANCH") or "HEAD")

@@ -12,7 +12,7 @@ from segctl.core.git import path_in_repository
 from segctl.core.process_secrets import hide_variables
 from segctl.forges import github, gitlab
 from segctl.forges.base import Forge, PullRequest
-from segctl.forges.comments import Renewal, read_digest, renew_comment
+from segctl.forges.comments import CommentUpdate, post_comment, read_digest
 from segctl.forges.environment import open_forge
 from segctl.forges.marker import FAILED, REFUSED, Marker, comment_key
 from segctl.manifests.workspace import read_project_name
@@ -58,13 +58,13 @@ class CommentResult:
     """What became of the comment on a pull request.
 
     ``plan`` is ``None`` if none was made. ``left_alone`` says why the comment was not touched, and
-    ``renewal`` what was done to it otherwise.
+    ``update`` what was done to it otherwise.
     """
 
     request: str
     plan: Plan | None = None
     left_alone: str = ""
-    renewal: Renewal | None = None
+    update: CommentUpdate | None = None
 
 
 def comment_plan(
@@ -84,7 +84,7 @@ def comment_plan(
     """Plan, or read the plan ``saved``, and write it as a comment on the job's pull request.
 
     ``show`` gets the plan before anything is sent. With ``save``, the plan is kept with the state.
-    The comment of an earlier run is renewed. A plan without changes creates no comment unless it is
+    The comment of an earlier run is updated. A plan without changes creates no comment unless it is
     kept. If there is no plan, a notice replaces the comment, and the error is raised. The comment
     on a pull request that is closed or has later commits is not touched.
 
@@ -92,7 +92,7 @@ def comment_plan(
     ``ForgeFailed``, and the errors of a plan.
     """
     with closing(open_context_forge(context)) as forge:
-        request = forge.find_request()
+        request = forge.find_pull_request()
         if reason := _reason_to_leave(forge, request):
             return CommentResult(request=request.title, left_alone=reason)
         posting = _Posting(context, forge, request, writer, max_bytes)
@@ -122,7 +122,7 @@ def read_approved_digest(context: Context) -> str:
     Raises ``OperationError`` if there is no such pull request or comment, or more than one.
     """
     with closing(open_context_forge(context)) as forge:
-        return read_digest(forge, forge.find_merged(), find_place(context).key)
+        return read_digest(forge, forge.find_merged_pull_request(), find_place(context).key)
 
 
 def find_place(context: Context) -> CommentPlace:
@@ -165,7 +165,7 @@ class _Posting:
             self._post(self._place, marker, text, creates=True)
         except OperationError as failed:
             _LOG.error(
-                "the comment on %s could not be renewed, and may show an older plan: %s",
+                "the comment on %s could not be updated, and may show an older plan: %s",
                 self._request.title,
                 failed.message,
             )
@@ -174,10 +174,10 @@ class _Posting:
         self, place: CommentPlace, marker: Marker, text: str, *, creates: bool
     ) -> CommentResult:
         # While a plan is made, the pull request may be merged or get new commits.
-        request = self._forge.find_request()
+        request = self._forge.find_pull_request()
         if reason := _reason_to_leave(self._forge, request):
             return CommentResult(request=request.title, left_alone=reason)
-        renewal = renew_comment(
+        update = post_comment(
             self._forge,
             request,
             place.key,
@@ -185,7 +185,7 @@ class _Posting:
             creates=creates,
             sleep=self._sleep,
         )
-        return CommentResult(request=request.title, renewal=renewal)
+        return CommentResult(request=request.title, update=update)
 
     def _marker(self, place: CommentPlace, plan: str) -> Marker:
         head = self._forge.run_head() or self._request.head

@@ -1,8 +1,10 @@
 """What a CI job gets besides the log: annotations, a code quality report, the step summary."""
 
 import json
+import os
 import re
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -115,6 +117,16 @@ def test_without_problems_an_old_report_becomes_empty(workspace: Path, segctl: S
     (workspace / "report.json").write_text('[{"check_name": "old"}]')
     assert segctl("validate", "--code-quality", "report.json").code == 0
     assert json.loads((workspace / "report.json").read_text()) == []
+
+
+def test_the_reader_of_a_pipe_gets_the_code_quality_report(workspace: Path, segctl: Segctl) -> None:
+    os.mkfifo(workspace / "pipe")
+    with ThreadPoolExecutor() as pool:
+        read = pool.submit((workspace / "pipe").read_text)
+        # Until somebody reads from it, a pipe cannot be opened.
+        runs = (segctl("validate", "--code-quality", "pipe").code for _ in range(50))
+        assert 0 in runs
+        assert json.loads(read.result()) == []
 
 
 @pytest.mark.usefixtures("workspace")

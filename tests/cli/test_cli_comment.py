@@ -91,16 +91,17 @@ def digest_in(body: str) -> str:
     return found[1]
 
 
-def test_a_plan_is_put_on_the_request_and_renewed_in_place(
+def test_a_plan_is_put_on_the_request_and_updated_in_place(
     run_job: Job, stand_in: StandIn, repository: Path
 ) -> None:
     first = run_job("comment")
     assert (first.code, stand_in.bodies(7)[0].count("\n")) != (0, 0)
     assert "Created the comment on" in first.err
+    assert f"from commit {'a' * 12} at" in stand_in.bodies(7)[0]
     assert "gold" in first.out
     (repository / "gold.yaml").write_text(GOLD.replace("Gold Users", "Golden"))
     stand_in.push(7, "d" * 40)
-    assert "Renewed the comment on" in run_job("comment").err
+    assert "Updated the comment on" in run_job("comment").err
     assert len(stand_in.bodies(7)) == 1
     assert "segment.gold" in stand_in.bodies(7)[0]
 
@@ -221,7 +222,7 @@ def test_a_notice_that_cannot_be_posted_does_not_hide_the_problem(
     done = run_job("comment")
     assert done.code == 1
     assert "gold.yaml:5:3" in done.err
-    assert "could not be renewed, and may show an older plan" in done.err
+    assert "could not be updated, and may show an older plan" in done.err
 
 
 def test_a_saved_plan_is_shown(run_job: Job, stand_in: StandIn, repository: Path) -> None:

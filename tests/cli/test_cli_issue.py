@@ -83,7 +83,7 @@ def test_a_guard_that_trips_is_an_issue_until_it_does_not(
     shrink(repository)
     first, second = run_job(*REPORTED), run_job(*REPORTED)
     assert (first.code, second.code) == (6, 6)
-    assert ("Opened issue #" in first.err, "Renewed issue #" in second.err) == (True, True)
+    assert ("Opened issue #" in first.err, "Updated issue #" in second.err) == (True, True)
     [body] = stand_in.open_issues()
     assert "### Exit code 6: a guard refused the plan" in body
     assert "10" in body
@@ -154,6 +154,20 @@ def test_an_issue_that_is_closed_by_hand_lets_the_next_run_go(
     assert run_job(*REPORTED).code == 0
 
 
+def test_an_issue_whose_first_line_was_edited_holds_until_it_is_closed(
+    run_job: Job, stand_in: StandIn
+) -> None:
+    run_job("comment", "--digest", "--issue")
+    [issue] = stand_in.issues
+    text = "body" if isinstance(stand_in, GitHubStandIn) else "description"
+    issue[text] = f"Anna looks into it.\n{issue[text]}"
+    held = run_job(*REPORTED)
+    assert held.code == 4
+    assert "its first line, which said whether it holds this run, was edited" in held.err
+    stand_in.close_issue(issue.get("number") or issue["iid"])
+    assert run_job(*REPORTED).code == 0
+
+
 def test_a_digest_that_cannot_be_read_is_an_issue(run_job: Job, stand_in: StandIn) -> None:
     done = run_job("comment", "--digest", "--issue")
     assert (done.code, done.out) == (1, "")
@@ -177,7 +191,7 @@ def test_an_issue_that_cannot_be_opened_does_not_hide_the_error(
     stand_in.fail("POST", "/issues", 403, NOT_ACCESSIBLE)
     done = run_job(*REPORTED)
     assert done.code == 6
-    assert "The issue could not be opened or renewed" in done.err
+    assert "The issue could not be opened or updated" in done.err
 
 
 def test_an_issue_that_cannot_be_closed_is_said_after_the_apply(

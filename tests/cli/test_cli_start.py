@@ -32,6 +32,14 @@ def test_nothing_heavy_is_imported_before_a_command_is_called(arguments: list[st
     assert python(code).stdout.splitlines()[-1] == "heavy: []"
 
 
+def test_the_version_needs_no_view_of_a_plan() -> None:
+    code = (
+        "import sys\nfrom segctl.cli.main import execute\nexecute(['version'])\n"
+        "print('segctl.render.text' in sys.modules)"
+    )
+    assert python(code).stdout.splitlines()[-1] == "False"
+
+
 @pytest.mark.usefixtures("emulator")
 def test_a_plan_without_changes_starts_no_engine_no_loop_and_no_driver(workspace: Path) -> None:
     needless = (*(set(HEAVY) - {"pydantic", "yaml"}), "asyncio", "ssl", "sqlite3", "psycopg")

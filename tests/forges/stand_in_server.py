@@ -62,6 +62,10 @@ class StandIn:
         """Return the status and the body of the right answer."""
         raise NotImplementedError
 
+    def choose(self, items: list[Any], asked: Mapping[str, str]) -> list[Any]:
+        """Return those items of a list that the parameters of the request ask for."""
+        raise NotImplementedError
+
     def token_of(self, headers: Mapping[str, str]) -> str:
         raise NotImplementedError
 
@@ -85,7 +89,8 @@ class _Handler(BaseHTTPRequestHandler):
         status, answer = stand_in.answer(method, url.path, token, body)
         headers: dict[str, str] = {}
         if isinstance(answer, list):
-            answer, headers = self._page(answer, url.query)
+            asked = {name: values[0] for name, values in parse_qs(url.query).items()}
+            answer, headers = self._page(stand_in.choose(answer, asked), asked)
         content = b"" if answer is None else json.dumps(answer).encode()
         self._send(status, content, {"Content-Type": "application/json", **headers})
 
@@ -108,9 +113,8 @@ class _Handler(BaseHTTPRequestHandler):
         kind = "text/plain" if is_text else "application/json"
         self._send(failure.status, content.encode(), {"Content-Type": kind, **failure.headers})
 
-    def _page(self, items: list[Any], query: str) -> tuple[list[Any], dict[str, str]]:
+    def _page(self, items: list[Any], asked: Mapping[str, str]) -> tuple[list[Any], dict[str, str]]:
         """Return one page, and the header that leads to the next."""
-        asked = {name: values[0] for name, values in parse_qs(query).items()}
         size = min(int(asked.get("per_page", "30")), self.stand_in.max_page)
         page = int(asked.get("page", "1"))
         start = (page - 1) * size

@@ -104,6 +104,11 @@ class GitHubStandIn(StandIn):
             "GITHUB_TOKEN": TOKEN,
         }
 
+    def choose(self, items: list[Any], asked: Mapping[str, str]) -> list[Any]:
+        if not (creator := asked.get("creator")):
+            return items
+        return [item for item in items if item["user"]["login"] == creator]
+
     def token_of(self, headers: Mapping[str, str]) -> str:
         return headers.get("Authorization", "").removeprefix("Bearer ")
 
@@ -326,6 +331,11 @@ class GitLabStandIn(StandIn):
     def close_issue(self, number: int) -> None:
         """Close an issue by hand."""
         self._issue("PUT", str(number), {}, {"state_event": "close"})
+
+    def choose(self, items: list[Any], asked: Mapping[str, str]) -> list[Any]:
+        if not (author := asked.get("author_id")):
+            return items
+        return [item for item in items if str(item["author"]["id"]) == author]
 
     def token_of(self, headers: Mapping[str, str]) -> str:
         return headers.get("PRIVATE-TOKEN", "")

@@ -1,4 +1,4 @@
-"""One comment for each workspace and environment, of our own account, renewed in place."""
+"""One comment for each workspace and environment, of our own account, updated in place."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -7,7 +7,7 @@ import pytest
 
 from segctl.core.errors import ForgeFailed, OperationError
 from segctl.forges.base import Account, Forge
-from segctl.forges.comments import Renewal, read_digest, renew_comment
+from segctl.forges.comments import CommentUpdate, post_comment, read_digest
 from segctl.forges.http import ForgeHttp
 from segctl.forges.marker import Marker, comment_key
 from tests.clocks import SwiftClock
@@ -15,7 +15,7 @@ from tests.forges.conftest import Open
 from tests.forges.stand_ins import ACTIONS_BOT, TOKEN, GitHubStandIn, GitLabStandIn
 
 StandIn = GitHubStandIn | GitLabStandIn
-Renew = Callable[..., Renewal]
+Post = Callable[..., CommentUpdate]
 
 KEY = comment_key("growth", "")
 DIGEST = f"sha256:{'1' * 64}"
@@ -27,109 +27,107 @@ def body(text: str = "### Plan", *, key: str = KEY, plan: str = DIGEST, head: st
 
 
 @pytest.fixture
-def renew(forge: Forge, clock: SwiftClock) -> Renew:
-    """Renew the comment on request 7."""
+def post(forge: Forge, clock: SwiftClock) -> Post:
+    """Post the comment on request 7."""
 
-    def renew_it(text: str = "### Plan", *, key: str = KEY, creates: bool = True) -> Renewal:
-        request = forge.find_request()
-        return renew_comment(
+    def post_it(text: str = "### Plan", *, key: str = KEY, creates: bool = True) -> CommentUpdate:
+        request = forge.find_pull_request()
+        return post_comment(
             forge, request, key, body(text, key=key), creates=creates, sleep=clock.wait
         )
 
-    return renew_it
+    return post_it
 
 
-def test_the_first_run_creates_a_comment_and_the_next_renews_it(
-    stand_in: StandIn, renew: Renew
+def test_the_first_run_creates_a_comment_and_the_next_updates_it(
+    stand_in: StandIn, post: Post
 ) -> None:
-    first, second, third = renew("one"), renew("two"), renew("two")
-    assert [r.what for r in (first, second, third)] == ["created", "renewed", "unchanged"]
+    first, second, third = post("one"), post("two"), post("two")
+    assert [r.action for r in (first, second, third)] == ["created", "updated", "unchanged"]
     assert stand_in.bodies(7) == [body("two")]
     assert first.url == second.url
     assert first.url.startswith("https://git")
 
 
-def test_two_workspaces_and_environments_keep_their_comments(
-    stand_in: StandIn, renew: Renew
-) -> None:
+def test_two_workspaces_and_environments_keep_their_comments(stand_in: StandIn, post: Post) -> None:
     keys = [comment_key(w, e) for w in ("growth", "crm") for e in ("", "production")]
     for text in ("one", "two"):
         for key in keys:
-            renew(text, key=key)
+            post(text, key=key)
     assert stand_in.bodies(7) == [body("two", key=key) for key in keys]
 
 
-def test_none_is_created_if_none_is_wanted(stand_in: StandIn, renew: Renew) -> None:
-    assert renew(creates=False).what == "none"
+def test_none_is_created_if_none_is_wanted(stand_in: StandIn, post: Post) -> None:
+    assert post(creates=False).action == "none"
     assert stand_in.bodies(7) == []
 
 
-def test_a_comment_is_found_on_a_late_page(stand_in: StandIn, renew: Renew) -> None:
+def test_a_comment_is_found_on_a_late_page(stand_in: StandIn, post: Post) -> None:
     stand_in.max_page = 5
-    renew("one")
+    post("one")
     for number in range(23):
         stand_in.add_comment(7, f"remark {number}", MALLORY)
     stand_in.comments[7].insert(17, stand_in.comments[7].pop(0))
-    assert renew("two").what == "renewed"
+    assert post("two").action == "updated"
     assert len(stand_in.bodies(7)) == 24
 
 
 def test_a_full_page_without_a_link_is_not_taken_for_the_last(
-    stand_in: StandIn, renew: Renew
+    stand_in: StandIn, post: Post
 ) -> None:
     for number in range(100):
         stand_in.add_comment(7, f"remark {number}", MALLORY)
-    assert renew("one").what == "created"
-    assert renew("two").what == "renewed"
+    assert post("one").action == "created"
+    assert post("two").action == "updated"
 
 
 @pytest.mark.parametrize("text", [body("forged"), f"> {body('quoted')}", f"see\n{body('below')}"])
 def test_a_comment_of_somebody_else_is_not_touched(
-    text: str, stand_in: StandIn, renew: Renew
+    text: str, stand_in: StandIn, post: Post
 ) -> None:
     theirs = stand_in.add_comment(7, text, MALLORY)
-    assert [renew("one").what, renew("two").what] == ["created", "renewed"]
+    assert [post("one").action, post("two").action] == ["created", "updated"]
     assert stand_in.bodies(7) == [theirs["body"], body("two")]
 
 
-def test_of_doubled_comments_the_newest_is_renewed_and_the_others_go(
-    stand_in: StandIn, renew: Renew
+def test_of_doubled_comments_the_newest_is_updated_and_the_others_go(
+    stand_in: StandIn, post: Post
 ) -> None:
     for text in ("old", "older", "newest"):
         stand_in.add_comment(7, body(text), stand_in.accounts[TOKEN])
-    renewal = renew("new")
+    update = post("new")
     assert stand_in.bodies(7) == [body("new")]
-    assert (renewal.what, len(renewal.removed), renewal.kept) == ("renewed", 2, ())
+    assert (update.action, len(update.removed), update.kept) == ("updated", 2, ())
 
 
-def test_a_doubled_comment_that_stays_is_said(stand_in: StandIn, renew: Renew) -> None:
+def test_a_doubled_comment_that_stays_is_said(stand_in: StandIn, post: Post) -> None:
     for text in ("old", "newest"):
         stand_in.add_comment(7, body(text), stand_in.accounts[TOKEN])
     stand_in.fail("DELETE", "/", 403, {"message": "no"})
-    assert len(renew("new").kept) == 1
+    assert len(post("new").kept) == 1
 
 
 @pytest.mark.parametrize("status", [502, 0])
 def test_a_comment_whose_creation_is_uncertain_is_not_doubled(
-    status: int, stand_in: StandIn, renew: Renew
+    status: int, stand_in: StandIn, post: Post
 ) -> None:
     stand_in.fail("POST", "/7/", status, "", does_it=True)
     stand_in.fail("POST", "/7/", status, "")
-    renew("one")
+    post("one")
     assert stand_in.bodies(7) == [body("one")]
 
 
-def test_a_creation_that_always_fails_ends(stand_in: StandIn, renew: Renew) -> None:
+def test_a_creation_that_always_fails_ends(stand_in: StandIn, post: Post) -> None:
     stand_in.fail("POST", "/7/", 502, "", times=99)
     with pytest.raises(ForgeFailed, match="with 502"):
-        renew("one")
+        post("one")
 
 
-def test_a_comment_that_is_deleted_meanwhile_is_created(stand_in: StandIn, renew: Renew) -> None:
-    renew("one")
+def test_a_comment_that_is_deleted_meanwhile_is_created(stand_in: StandIn, post: Post) -> None:
+    post("one")
     method = "PATCH" if isinstance(stand_in, GitHubStandIn) else "PUT"
     stand_in.fail(method, "/", 404, {"message": "Not Found"})
-    assert renew("two").what == "renewed"
+    assert post("two").action == "updated"
 
 
 def test_the_account_of_a_workflow_is_known_by_graphql(
@@ -169,7 +167,7 @@ def test_notes_of_gitlab_itself_do_not_count(
 def test_the_digest_is_that_of_the_own_comment(stand_in: StandIn, forge: Forge) -> None:
     stand_in.add_comment(7, body(plan=f"sha256:{'6' * 64}"), MALLORY)
     stand_in.add_comment(7, body(head="a" * 40), stand_in.accounts[TOKEN])
-    assert read_digest(forge, forge.find_request(), KEY) == DIGEST
+    assert read_digest(forge, forge.find_pull_request(), KEY) == DIGEST
 
 
 @pytest.mark.parametrize(
@@ -193,13 +191,13 @@ def test_a_digest_that_nobody_can_rely_on_is_refused(
     for text in bodies:
         stand_in.add_comment(7, text, stand_in.accounts[TOKEN])
     with pytest.raises(OperationError, match=message):
-        read_digest(forge, forge.find_request(), KEY)
+        read_digest(forge, forge.find_pull_request(), KEY)
 
 
 def test_a_digest_of_somebody_else_is_refused(stand_in: StandIn, forge: Forge) -> None:
     stand_in.add_comment(7, body(), MALLORY)
     with pytest.raises(OperationError, match="those of mallory do not count"):
-        read_digest(forge, forge.find_request(), KEY)
+        read_digest(forge, forge.find_pull_request(), KEY)
 
 
 @pytest.mark.parametrize("editor", ["mallory", "github-actions"])
@@ -207,15 +205,44 @@ def test_a_digest_that_somebody_else_wrote_into_the_comment_is_refused(
     editor: str, github: GitHubStandIn, open_for: Open, tmp_path: Path, clock: SwiftClock
 ) -> None:
     forge = open_for(github.job(tmp_path, 7))
-    request = forge.find_request()
+    request = forge.find_pull_request()
     for text in ("one", "two"):
-        renew_comment(forge, request, KEY, body(text), creates=True, sleep=clock.wait)
+        post_comment(forge, request, KEY, body(text), creates=True, sleep=clock.wait)
     assert read_digest(forge, request, KEY) == DIGEST
     github.edit(github.comments[7][0]["id"], body(plan=f"sha256:{'6' * 64}"), editor)
     with pytest.raises(OperationError, match="somebody else edited the comment"):
         read_digest(forge, request, KEY)
     github.has_graphql = False
     assert read_digest(forge, request, KEY)
+
+
+def test_a_comment_that_somebody_edited_and_restored_is_written_again(
+    github: GitHubStandIn, open_for: Open, tmp_path: Path, clock: SwiftClock
+) -> None:
+    forge = open_for(github.job(tmp_path, 7))
+    request = forge.find_pull_request()
+
+    def post_it() -> CommentUpdate:
+        return post_comment(forge, request, KEY, body(), creates=True, sleep=clock.wait)
+
+    post_it()
+    github.edit(github.comments[7][0]["id"], body(), "mallory")
+    github.fail("POST", "/7/", 502, "", does_it=True)
+    assert post_it().removed
+    assert github.bodies(7) == [body()]
+    assert read_digest(forge, request, KEY) == DIGEST
+    assert post_it().action == "unchanged"
+
+
+def test_a_comment_is_left_if_github_does_not_say_who_edited_it(
+    github: GitHubStandIn, open_for: Open, tmp_path: Path, clock: SwiftClock
+) -> None:
+    forge = open_for(github.job(tmp_path, 7))
+    github.add_comment(7, body(), github.accounts[TOKEN])["node_id"] = ""
+    update = post_comment(
+        forge, forge.find_pull_request(), KEY, body(), creates=True, sleep=clock.wait
+    )
+    assert update.action == "unchanged"
 
 
 UNKNOWN_EDITORS = [
@@ -239,8 +266,8 @@ def test_a_digest_does_not_count_if_github_does_not_say_who_edited_it(
 ) -> None:
     clock = SwiftClock()
     forge = open_for(github.job(tmp_path, 7))
-    request = forge.find_request()
-    renew_comment(forge, request, KEY, body("one"), creates=True, sleep=clock.wait)
+    request = forge.find_pull_request()
+    post_comment(forge, request, KEY, body("one"), creates=True, sleep=clock.wait)
     query = ForgeHttp.query
     monkeypatch.setattr(
         ForgeHttp, "query", lambda self, text: query(self, text) if "viewer" in text else answer
@@ -253,8 +280,8 @@ def test_an_edit_of_a_deleted_account_is_one_of_somebody_else(
     github: GitHubStandIn, open_for: Open, tmp_path: Path, clock: SwiftClock
 ) -> None:
     forge = open_for(github.job(tmp_path, 7))
-    request = forge.find_request()
-    renew_comment(forge, request, KEY, body("one"), creates=True, sleep=clock.wait)
+    request = forge.find_pull_request()
+    post_comment(forge, request, KEY, body("one"), creates=True, sleep=clock.wait)
     identifier = github.comments[7][0]["id"]
     github.edit(identifier, body(plan=f"sha256:{'6' * 64}"), "ghost")
     github.editors[f"IC_{identifier}"] = {"__typename": "User", "login": ""}

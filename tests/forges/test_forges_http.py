@@ -43,21 +43,21 @@ def test_reading_is_repeated_after_a_passing_error(
     status: int, stand_in: StandIn, forge: Forge
 ) -> None:
     stand_in.fail("GET", "/7", status, "Bad Gateway", times=3)
-    assert forge.find_request().number == 7
+    assert forge.find_pull_request().number == 7
 
 
 @pytest.mark.parametrize("status", [500, 503])
 def test_errors_that_stay_are_reported(status: int, stand_in: StandIn, forge: Forge) -> None:
     stand_in.fail("GET", "/7", status, "<html>", times=99)
     with pytest.raises(ForgeFailed, match=f"with {status}"):
-        forge.find_request()
+        forge.find_pull_request()
     assert len(stand_in.calls("GET")) == 5
 
 
 def test_no_answer_at_all_is_reported(stand_in: StandIn, forge: Forge) -> None:
     stand_in.fail("GET", "/7", 0, times=99)
     with pytest.raises(ForgeFailed, match="no answer from Git"):
-        forge.find_request()
+        forge.find_pull_request()
 
 
 @pytest.mark.parametrize("status", [500, 0])
@@ -87,7 +87,7 @@ def test_a_token_that_is_not_accepted_is_named_by_its_variable(
     variable = next(name for name in environment if name.endswith("_TOKEN"))
     forge = open_for(environment | {variable: "expired-token"})
     with pytest.raises(CredentialsRefused, match=f"token in {variable} \\(401") as error:
-        forge.find_request()
+        forge.find_pull_request()
     assert "expired-token" not in f"{error.value}{error.value.hint}"
 
 
@@ -112,7 +112,7 @@ def test_a_token_without_scope_says_which_it_needs(
 def test_what_is_not_there_is_said(status: int, stand_in: StandIn, forge: Forge) -> None:
     stand_in.fail("GET", "/7", status, {"message": "Gone away"})
     with pytest.raises(ForgeFailed, match=f"with {status}: Gone away"):
-        forge.find_request()
+        forge.find_pull_request()
 
 
 def test_a_comment_that_is_too_long_names_the_option(forge: Forge) -> None:
@@ -160,14 +160,14 @@ def test_a_limit_that_lasts_is_not_waited_for(
     headers = {"x-ratelimit-remaining": "0", "x-ratelimit-reset": "1800003600"}
     github.fail("GET", "/7", 403, {"message": "API rate limit exceeded"}, headers=headers)
     with pytest.raises(ForgeFailed, match="limits requests until 09:00:00 UTC"):
-        hub.find_request()
+        hub.find_pull_request()
     assert clock.time == 0
 
 
 def test_a_limit_that_comes_again_and_again_ends(stand_in: StandIn, forge: Forge) -> None:
     stand_in.fail("GET", "/7", 429, "Retry later", headers={"Retry-After": "1"}, times=99)
     with pytest.raises(ForgeFailed, match="limits requests"):
-        forge.find_request()
+        forge.find_pull_request()
 
 
 def test_a_repository_that_was_renamed_is_found(github: GitHubStandIn, hub: Forge) -> None:
@@ -182,7 +182,7 @@ def test_another_host_never_gets_the_token(github: GitHubStandIn, hub: Forge) ->
         for location in (f"{other.url}/x", other.url.replace("http://", "//")):
             github.fail("GET", "/7", 302, "", headers={"Location": location})
             with pytest.raises(ForgeFailed, match="redirects to another host"):
-                hub.find_request()
+                hub.find_pull_request()
         assert other.log == []
 
 
@@ -192,7 +192,7 @@ def test_a_redirect_that_leads_nowhere_ends(
 ) -> None:
     github.fail("GET", "/7", 302, "", headers={"Location": location}, times=99)
     with pytest.raises(ForgeFailed, match="redirects"):
-        hub.find_request()
+        hub.find_pull_request()
 
 
 @pytest.mark.parametrize(
@@ -203,7 +203,7 @@ def test_an_answer_of_another_shape_is_refused(
 ) -> None:
     github.fail("GET", "/7", 200, body)
     with pytest.raises(ForgeFailed):
-        hub.find_request()
+        hub.find_pull_request()
 
 
 @pytest.mark.parametrize("body", ["{}", "null", "<html>"])
@@ -216,7 +216,7 @@ def test_a_list_of_another_shape_is_refused(body: str, github: GitHubStandIn, hu
 def test_an_answer_that_repeats_the_token_is_not_quoted(github: GitHubStandIn, hub: Forge) -> None:
     github.fail("GET", "/7", 418, {"message": f"what is {TOKEN}?"})
     with pytest.raises(ForgeFailed) as error:
-        hub.find_request()
+        hub.find_pull_request()
     assert TOKEN not in str(error.value)
 
 

@@ -39,7 +39,7 @@ def swap_kept_plan(team: GitHubTeam, number: int, other: int) -> None:
     store.put(ours, store.get(theirs).bytes())
 
 
-def test_two_branches_are_planned_renewed_merged_and_applied_once(github: GitHubTeam) -> None:
+def test_two_branches_are_planned_updated_merged_and_applied_once(github: GitHubTeam) -> None:
     github.branch("more")
     github.fill(12)
     plan = github.open(7, "more")

@@ -1,6 +1,8 @@
 """A plan says from what it was made, where it was made in CI or with variables."""
 
+import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -39,9 +41,37 @@ def test_when_a_plan_was_made_does_not_count_in_a_comparison() -> None:
     [
         ({"GITHUB_SHA": "0123456789abcdef"}, "0123456789abcdef"),
         ({"CI_COMMIT_SHA": "0123456"}, "0123456"),
+        (
+            {"CI_COMMIT_SHA": "0123456", "CI_MERGE_REQUEST_SOURCE_BRANCH_SHA": "89abcde"},
+            "89abcde",
+        ),
         ({"GIT_COMMIT": "::error::x"}, ""),
         ({}, ""),
     ],
 )
 def test_the_commit_is_that_of_the_ci_job(variables: dict[str, str], expected: str) -> None:
     assert commit_of(variables) == expected
+
+
+HEAD, TRIAL_MERGE = "a" * 40, "e" * 40
+
+
+@pytest.mark.parametrize(
+    ("event", "ref", "expected"),
+    [
+        ({"pull_request": {"head": {"sha": HEAD}}}, "refs/pull/7/merge", HEAD),
+        ({"pull_request": {"head": {"sha": HEAD}}}, "refs/heads/main", TRIAL_MERGE),
+        ({"pull_request": {"head": {"sha": "::x"}}}, "refs/pull/7/merge", TRIAL_MERGE),
+        ({"pull_request": {"head": [1]}}, "refs/pull/7/merge", TRIAL_MERGE),
+        ([], "refs/pull/7/merge", TRIAL_MERGE),
+        (None, "refs/pull/7/merge", TRIAL_MERGE),
+    ],
+)
+def test_the_commit_of_a_pull_request_is_the_last_one_of_its_branch(
+    event: object, ref: str, expected: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "event.json"
+    if event is not None:
+        path.write_text(json.dumps(event))
+    job = {"GITHUB_SHA": TRIAL_MERGE, "GITHUB_REF": ref, "GITHUB_EVENT_PATH": str(path)}
+    assert commit_of(job) == expected
