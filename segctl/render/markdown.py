@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from segctl.core.diagnostics import Severity
-from segctl.plan.model import Action, Change, Finding, MemberCounts, Plan
+from segctl.plan.model import Action, Change, Finding, Plan
 from segctl.render import flow_diagram, phrases, text
 from segctl.render.grouping import group_changes, group_findings
 from segctl.render.markdown_text import code, code_block, escape, escape_line, fold, quote, size
@@ -336,7 +336,7 @@ def _row(group: Sequence[Change], errors: Mapping[str, Sequence[str]]) -> str:
     first, count = group[0], len(group)
     members = first.members
     each = " each" if count > 1 else ""
-    lost = phrases.format_percent(members.remove, members.before) if members.remove else ""
+    lost = phrases.format_percent(members.remove, members.before)
     share = f" ({lost})" if lost and count == 1 else ""
     why = escape(first.reason, max_bytes=_LINE_BYTES)
     if codes := errors.get(first.address):
@@ -369,15 +369,13 @@ def _size(group: Sequence[Change]) -> str:
     attributes = group[0].after or group[0].before
     if attributes and not attributes.managed:
         return "not managed"
-    counts = MemberCounts(
-        before=sum(change.members.before for change in group),
-        after=sum(change.members.after for change in group),
-    )
-    after = format_number(counts.after)
-    if counts.before == counts.after:
-        return after
-    growth = phrases.format_growth(counts)
-    return f"{format_number(counts.before)} → {after}{f' ({growth})' if growth else ''}"
+    before = sum(change.members.before for change in group)
+    after = sum(change.members.after for change in group)
+    if before == after:
+        return format_number(after)
+    growth = phrases.format_growth(before, after)
+    shown = f"{format_number(before)} → {format_number(after)}"
+    return f"{shown} ({growth})" if growth else shown
 
 
 def _rest_rows(groups: Sequence[Sequence[Change]]) -> list[str]:

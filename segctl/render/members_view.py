@@ -8,7 +8,7 @@ from typing import Any
 from segctl.core.identity import Kind
 from segctl.core.member_sets import Overlap, SegmentOfUser, SegmentSet, SetDifference
 from segctl.render.json_document import FORMAT_VERSION, facts
-from segctl.render.phrases import Identities, format_count, format_number
+from segctl.render.phrases import Identities, format_count, format_number, format_percent
 from segctl.render.style import PLAIN, Style, escaped
 
 _LEFT_OUT = {
@@ -67,7 +67,7 @@ def differences_json(differences: Iterable[SetDifference]) -> str:
 
 def render_overlaps(overlaps: Sequence[Overlap], *, style: Style = PLAIN) -> str:
     """Return a table with a line per pair: sizes, shared users, and their share of each."""
-    head = ["segment", "other", "members", "other's", "shared", "% of segment", "% of other"]
+    head = ["segment", "other", "members", "other's", "shared", "of segment", "of other"]
     rows = [
         [
             escaped(o.left.address),
@@ -243,12 +243,7 @@ def _ratio(part: int, whole: int) -> float | None:
 
 
 def _percent(part: int, whole: int) -> str:
-    if not whole:
-        return "-"
-    percent = 100 * part / whole
-    if part and percent < 0.1:
-        return "<0.1"
-    return f"{percent:.1f}" if part == whole or percent < 99.95 else ">99.9"
+    return (format_percent(part, whole) or "0%") if whole else "-"
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]], *, left: int, style: Style) -> str:

@@ -84,30 +84,29 @@ def format_count(value: int, noun: str, plural: str = "") -> str:
 
 
 def format_percent(part: int, whole: int) -> str:
-    """Return a share such as ``4.9%``; one that is not nothing or all is not shown as 0% or 100%.
+    """Return ``part`` in percent of ``whole``, such as ``4.9%``; empty if either is 0.
 
-    Empty if ``whole`` is 0.
+    ``100%`` is exactly all, and what is above 0 is never ``0%``.
     """
-    if not whole:
+    if not part or not whole:
         return ""
+    if part == whole:
+        return "100%"
     percent = 100 * part / whole
-    if 0 < percent < 0.1:
+    if percent < 0.1:
         return "<0.1%"
     if 99.9 < percent < 100:
         return ">99.9%"
-    return f"{percent:,.1f}%" if percent < 100 and part else f"{percent:,.0f}%"
+    return f"{percent:.1f}%" if percent < 1000 else f"{percent:,.0f}%"
 
 
-def format_growth(counts: MemberCounts) -> str:
-    """Return the growth of a segment such as ``+1.2%`` or ``−4.9%``.
+def format_growth(before: int, after: int) -> str:
+    """Return the growth of a size such as ``+1.2%`` or ``−4.9%``.
 
-    Empty if its size does not change, or if it was empty.
+    Empty if it stays the same, or if it was 0.
     """
-    growth = counts.after - counts.before
-    if not growth:
-        return ""
-    percent = format_percent(abs(growth), counts.before)
-    return percent and f"{'+' if growth > 0 else MINUS}{percent}"
+    percent = format_percent(abs(after - before), before)
+    return percent and f"{'+' if after > before else MINUS}{percent}"
 
 
 def format_duration(seconds: float) -> str:
