@@ -1,6 +1,7 @@
 """Who is in a segment: counts, differences, overlaps, lists, and where one user is."""
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -8,7 +9,13 @@ from typing import Any
 from segctl.core.identity import Kind
 from segctl.core.member_sets import Overlap, SegmentOfUser, SegmentSet, SetDifference
 from segctl.render.json_document import FORMAT_VERSION, facts
-from segctl.render.phrases import Identities, format_count, format_number, format_percent
+from segctl.render.phrases import (
+    Identities,
+    format_count,
+    format_like,
+    format_number,
+    format_percent,
+)
 from segctl.render.style import PLAIN, Style, escaped
 
 _LEFT_OUT = {
@@ -97,13 +104,54 @@ def overlaps_json(overlaps: Iterable[Overlap]) -> str:
     )
 
 
-def iter_list_text(pieces: Iterable[str]) -> Iterator[str]:
-    """Yield the lines of ``pieces``, each escaped except for its tab."""
-    for piece in pieces:
+_LIKE_LINES = re.compile(r"^(.*\n)\1+", re.MULTILINE)
+
+
+def iter_list_text(pieces: Iterable[str], *, masked: bool = False) -> Iterator[str]:
+    """Yield the lines of ``pieces``, each escaped except for its tab.
+
+    Masked lines that follow one another and look the same share a line, as in a plan.
+    """
+    for piece in _merge_like(pieces) if masked else pieces:
         if piece.replace("\n", "").replace("\t", "").isprintable():
             yield piece
         else:
             yield "".join(f"{_escaped_cells(line)}\n" for line in _lines(piece))
+
+
+def _merge_like(pieces: Iterable[str]) -> Iterator[str]:
+    last, count = "", 0  # The last line, which the next piece may repeat.
+    for piece in pieces:
+        start = 0
+        while count and piece.startswith(last, start):
+            start, count = start + len(last), count + 1
+        if start == len(piece):
+            continue
+        if count:
+            yield _like_line(last, count)
+        last, count = piece[max(piece.rfind("\n", 0, -1) + 1, start) :], 0
+        end = len(piece)
+        while end > start and _is_line(piece, last, end - len(last)):
+            end, count = end - len(last), count + 1
+        if end > start:
+            yield _LIKE_LINES.sub(_like_match, piece[start:end])
+    if count:
+        yield _like_line(last, count)
+
+
+def _is_line(piece: str, line: str, start: int) -> bool:
+    return piece.startswith(line, start) and (start == 0 or piece[start - 1] == "\n")
+
+
+def _like_match(found: re.Match[str]) -> str:
+    return _like_line(found[1], len(found[0]) // len(found[1]))
+
+
+def _like_line(line: str, count: int) -> str:
+    if count == 1:
+        return line
+    value, tab, kind = line.removesuffix("\n").partition("\t")
+    return f"{format_like(value, count - 1)}{tab}{kind}\n"
 
 
 def _escaped_cells(line: str) -> str:

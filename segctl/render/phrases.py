@@ -155,7 +155,12 @@ def format_members(sample: Sequence[tuple[Kind, str]], mode: Identities) -> tupl
         return ()
     shown = [format_identity(kind, value, mode) for kind, value in sample[:SHOWN_MEMBERS]]
     repeats = ((text, len(list(group)) - 1) for text, group in groupby(shown))
-    return tuple(f"{text} and {more} like it" if more else text for text, more in repeats)
+    return tuple(format_like(text, more) if more else text for text, more in repeats)
+
+
+def format_like(text: str, more: int) -> str:
+    """Return a masked user key and the number of others that look the same."""
+    return f"{text} and {format_number(more)} like it"
 
 
 def sample_line(finding: Finding, mode: Identities) -> str:
