@@ -163,7 +163,7 @@ def _facts(plan: Plan) -> Iterator[tuple[str, str]]:
         else "",
         "Commit": plan.commit,
         "State": f"serial {plan.serial}, lineage {plan.lineage}" if plan.lineage else "none yet",
-        "Approval": phrases.tolerance_line(plan),
+        "Tolerance": phrases.tolerance_line(plan),
         "segctl": plan.segctl_version,
     }
     yield from ((label, value) for label, value in facts.items() if value)
