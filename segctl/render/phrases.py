@@ -314,7 +314,7 @@ def origin_line(plan: Plan) -> str:
     parts = [f"for environment {escaped(plan.env_name)}"] if plan.env_name else []
     parts += [f"for account {escaped(plan.account)}"] if plan.account else []
     if plan.commit:
-        parts.append(f"from commit {plan.commit[:12]}")
+        parts.append(f"from commit {escaped(plan.commit[:12])}")
     if plan.made_at:
         made = datetime.fromtimestamp(plan.made_at, UTC)
         parts.append(f"at {made:%Y-%m-%d %H:%M} UTC")
