@@ -1,11 +1,10 @@
 """The graph of a workspace as Mermaid, as DOT of Graphviz, and as JSON."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict
 
 from segctl.core.graph import Edge, Graph, Node, NodeType, Role
-from segctl.render.json_document import FORMAT_VERSION
+from segctl.render.json_document import facts
 from segctl.render.mermaid import label_text
 from segctl.render.style import shortened
 
@@ -90,12 +89,10 @@ def _dot_text(text: str) -> str:
 
 def render_json(graph: Graph) -> str:
     """Return the graph as a document."""
-    document = {
-        "format_version": FORMAT_VERSION,
-        "nodes": [asdict(node) for node in graph.nodes],
-        "edges": [asdict(edge) for edge in graph.edges],
-    }
-    return json.dumps(document, indent=2) + "\n"
+    return facts(
+        nodes=[asdict(node) for node in graph.nodes],
+        edges=[asdict(edge) for edge in graph.edges],
+    )
 
 
 def size_note(graph: Graph, mermaid: str) -> str:

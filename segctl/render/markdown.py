@@ -22,7 +22,7 @@ from segctl.render.phrases import (
     format_count,
     format_number,
 )
-from segctl.render.style import escaped
+from segctl.render.style import shortened
 
 MARKER = "<!-- segctl plan -->"
 
@@ -403,8 +403,11 @@ def _fold(group: Sequence[Change], identities: Identities) -> str:
     if count == 1:
         lines = list(text.segment_lines(first, identities=identities))[1:-1]
         title = f"{code(first.address)} {sentence}"
-        return fold(title, code_block((_shorten(_sign_first(line)) for line in lines), "diff"))
-    named = [_shorten(f"  {escaped(change.address)}") for change in group[:_MAX_LISTED]]
+        return fold(
+            title,
+            code_block((shortened(_sign_first(line), _MAX_LINE_LENGTH) for line in lines), "diff"),
+        )
+    named = [shortened(f"  {change.address}", _MAX_LINE_LENGTH) for change in group[:_MAX_LISTED]]
     if more := count - len(named):
         named.append(f"  … and {format_count(more, 'more segment')}")
     title = f"{format_count(count, 'segment')} {sentence}".replace(" is ", " are ")
@@ -417,7 +420,3 @@ def _sign_first(line: str) -> str:
     if stripped[:2] in {"+ ", "- "}:
         return f"{stripped[0]}{' ' * (len(line) - len(stripped) - 1)}{stripped[1:]}"
     return line if stripped[:2] != "~ " else f"!{line[1:]}"
-
-
-def _shorten(line: str) -> str:
-    return line if len(line) <= _MAX_LINE_LENGTH else line[: _MAX_LINE_LENGTH - 1] + "…"

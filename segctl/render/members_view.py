@@ -231,21 +231,21 @@ def render_user(segments: Sequence[SegmentOfUser]) -> str:
 
 
 def _standing(found: SegmentOfUser) -> str:
-    facts = []
+    parts = []
     if found.recorded is not None:
-        facts.append("recorded" if found.recorded else "not recorded")
+        parts.append("recorded" if found.recorded else "not recorded")
     if found.desired is not None:
         reason = f" ({_LEFT_OUT[found.left_out]})" if found.left_out else ""
-        facts.append("desired" if found.desired else f"not desired{reason}")
+        parts.append("desired" if found.desired else f"not desired{reason}")
     if found.status == "uncertain":
-        facts.append(f"the last request ({found.action}) has no answer; it is sent again")
+        parts.append(f"the last request ({found.action}) has no answer; it is sent again")
     elif found.status == "refused":
-        facts.append(f"CleverTap refused the last request ({found.action}); it is not sent again")
+        parts.append(f"CleverTap refused the last request ({found.action}); it is not sent again")
     elif found.recorded is True and found.desired is False:
-        facts.append("an apply removes the user")
+        parts.append("an apply removes the user")
     elif found.recorded is False and found.desired is True:
-        facts.append("an apply adds the user")
-    return ", ".join(facts)
+        parts.append("an apply adds the user")
+    return ", ".join(parts)
 
 
 def user_json(segments: Iterable[SegmentOfUser]) -> str:
