@@ -229,7 +229,7 @@ def _show_list(
                 one, lines, identities=mode, with_kind=with_kind, sample=sample
             )
             if as_json
-            else members_view.iter_list_text(lines)
+            else members_view.iter_list_text(lines, masked=is_masked)
         )
         for piece in pieces:
             screen.out(piece)

@@ -6,6 +6,8 @@ import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, TextIO
 
+from segctl.core.runner_marks import RUNNER_MARK
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -21,9 +23,6 @@ _RUNNER_COMMAND = re.compile(rf"((?:^|(?<=[{_LINE_END}]))[^\S{_LINE_END}]*)(::)"
 
 Its runner ends lines at a carriage return too, and skips white space of any kind.
 """
-
-_RUNNER_MARK = re.compile(r"##(?=\[|vso\[|teamcity\[)")
-"""What GitHub, Azure and TeamCity read as the start of a command anywhere in a line."""
 
 _MEMORY, _TEMP_DIR = "SEGCTL_MEMORY_LIMIT", "SEGCTL_TEMP_DIR"
 _TRUSTED_CONFIG, _ENV = "SEGCTL_TRUSTED_CONFIG", "SEGCTL_ENV"
@@ -173,6 +172,6 @@ def _write(stream: TextIO, text: str) -> None:
     if "##" in text:
         # In JSON, the mark is within a string, and an escape does not change its value.
         is_json = text.lstrip()[:1] == "{"
-        text = _RUNNER_MARK.sub(r"#\\u0023" if is_json else "# #", text)
+        text = RUNNER_MARK.sub(r"#\\u0023" if is_json else "# #", text)
     stream.write(text)
     stream.flush()

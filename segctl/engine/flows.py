@@ -5,10 +5,8 @@ from collections.abc import Mapping, Sequence
 
 import duckdb
 
+from segctl.engine.model import LEFT_OUT
 from segctl.engine.partitions import run_in_partitions
-
-LEFT_OUT = -1
-"""The segment number of a target whose users are not counted."""
 
 MAX_PAIRS = 50_000_000
 """The most pairs of a leave and a join of one user that are counted, summed over all users.

@@ -70,7 +70,7 @@ def count_sets(db: duckdb.DuckDBPyConnection, target_indexes: Sequence[int]) -> 
 def count_shared(
     db: duckdb.DuckDBPyConnection, lefts: Collection[int], rights: Collection[int]
 ) -> dict[tuple[int, int], int]:
-    """Return how many users a left and a right target share, by pair; pairs that share none lack.
+    """Return how many users a left and a right target share, by pair, if they share any.
 
     If both sides are the same, the lower target index of a pair is first.
     """

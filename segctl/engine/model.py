@@ -16,6 +16,9 @@ from segctl.manifests.desired import DEFAULT_TIME_ZONE, QueryLimits
 from segctl.manifests.file_formats import Format
 from segctl.plan.model import Sample, Users
 
+LEFT_OUT = -1
+"""The segment number of a target whose users count for no flow."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class InlineRows:

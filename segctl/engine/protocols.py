@@ -138,9 +138,9 @@ class RequestPacker(Protocol):
     def count_flows(self, segments: Sequence[int]) -> Mapping[tuple[int, int], int] | None:
         """Return how many users of the delta leave one segment and join another.
 
-        ``segments`` holds the segment number of each target, a negative one to leave it out; a
-        replaced segment has two targets. Users are counted by the numbers of the segment that they
-        leave and the one that they join. Changes that repeat an unanswered request do not count.
+        ``segments`` holds the segment number of each target, or ``LEFT_OUT``; a replaced segment
+        has two targets. Users are counted by the numbers of the segment that they leave and the one
+        that they join. Changes that repeat an unanswered request do not count.
         Returns ``None`` if there are too many pairs to count.
         """
 

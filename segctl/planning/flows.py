@@ -3,10 +3,9 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+from segctl.engine.model import LEFT_OUT
 from segctl.engine.protocols import RequestPacker
 from segctl.plan.model import Change, Flow, Target
-
-_LEFT_OUT = -1
 
 
 def count_flows(
@@ -29,13 +28,13 @@ def number_segments(changes: Sequence[Change], targets: Sequence[Target]) -> tup
     all of them are left out.
     """
     numbers = {address: number for number, address in enumerate(_addresses(changes))}
-    segments = [_LEFT_OUT] * len(targets)
+    segments = [LEFT_OUT] * len(targets)
     for change in changes:
         for index in (change.target, change.old_target):
             if index is not None:
                 segments[index] = numbers[change.address]
     existing = Counter(n for n, t in zip(segments, targets, strict=True) if not t.create)
-    return tuple(_LEFT_OUT if existing[number] > 1 else number for number in segments)
+    return tuple(LEFT_OUT if existing[number] > 1 else number for number in segments)
 
 
 def build_flows(

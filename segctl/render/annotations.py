@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from segctl.core.diagnostics import Diagnostic, Severity
+from segctl.core.runner_marks import RUNNER_MARK
 from segctl.plan.model import Finding
 from segctl.render.phrases import format_count
 from segctl.render.style import escaped
@@ -17,7 +18,6 @@ MAX_SHOWN = 10
 """GitHub shows so many errors and so many warnings of one step, and drops the others."""
 
 _PLACE = re.compile(r"(.+?)(?::(\d+))?(?::(\d+))?", re.DOTALL)
-_MARK = re.compile(r"##(?=\[|vso\[|teamcity\[)")
 _GITLAB_SEVERITIES = {Severity.ERROR: "major", Severity.WARNING: "minor", Severity.INFO: "info"}
 
 
@@ -151,7 +151,7 @@ def _github_command(annotation: Annotation) -> str:
 
 def _data(value: str) -> str:
     """Escape the message of a workflow command, as the toolkit of GitHub does."""
-    marked = _MARK.sub("# #", value)
+    marked = RUNNER_MARK.sub("# #", value)
     return marked.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
 
 

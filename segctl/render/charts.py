@@ -115,14 +115,14 @@ def size_bars(changes: Sequence[Change]) -> tuple[SizeBar, ...]:
 
 
 def draw_flows(flows: Sequence[Flow]) -> FlowDiagram | None:
-    """Return the diagram of the moves; ``None`` if there are none.
+    """Return the diagram of the moves, largest first as in a plan; ``None`` if there are none.
 
     The segments of the largest moves have a node of their own; all others share one at each
     side, so that the height of a node is the sum of all its moves.
     """
     if not flows:
         return None
-    drawn = largest_flows(flows)[:_MAX_DRAWN_FLOWS]
+    drawn = flows[:_MAX_DRAWN_FLOWS]
     leaves, joins = {f.leaves for f in drawn}, {f.joins for f in drawn}
     bands: _Bands = Counter()
     for flow in flows:
@@ -142,11 +142,6 @@ def draw_flows(flows: Sequence[Flow]) -> FlowDiagram | None:
         right=right_nodes,
         bands=_bands(left_nodes, right_nodes, bands, scale),
     )
-
-
-def largest_flows(flows: Sequence[Flow]) -> list[Flow]:
-    """Return the moves, the largest first."""
-    return sorted(flows, key=lambda flow: (-flow.users, flow.leaves, flow.joins))
 
 
 def _percent(part: int, whole: int) -> float:

@@ -42,8 +42,9 @@ def render_failure_comment(
     problems = error.diagnostics if isinstance(error, InvalidInput) else ()
     count = f": {format_count(len(problems), 'problem')}" if problems else ""
     text = f"### No plan{place}{count}\n{caption(workspace)}\n"
-    for number, line in enumerate(failure_lines(error)):
-        more = f"- … and {len(problems) - number} more, in the log of the job\n"
+    lines = tuple(failure_lines(error))
+    for number, line in enumerate(lines):
+        more = f"- … and {len(lines) - number} more, in the log of the job\n"
         if number == MAX_PROBLEMS or len(f"{text}{line}\n{more}".encode()) > max_bytes:
             return text + more
         text += f"{line}\n"

@@ -1,11 +1,9 @@
 """Problems in the user's files, in the style of a compiler and as JSON."""
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
 
 from segctl.core.diagnostics import Diagnostic, Location, Severity
-from segctl.render.json_document import FORMAT_VERSION, diagnostic_object
+from segctl.render.json_document import diagnostic_object, facts
 from segctl.render.style import PLAIN, Style, escaped
 
 SourceLine = Callable[[Location], str | None]
@@ -53,12 +51,10 @@ def render_validation(diagnostics: Sequence[Diagnostic], passed_over: Sequence[s
     """
     errors = sum(d.severity is Severity.ERROR for d in diagnostics)
     warnings = sum(d.severity is Severity.WARNING for d in diagnostics)
-    document: dict[str, Any] = {
-        "format_version": FORMAT_VERSION,
-        "valid": not errors,
-        "error_count": errors,
-        "warning_count": warnings,
-        "diagnostics": [diagnostic_object(diagnostic) for diagnostic in diagnostics],
-        "passed_over": list(passed_over),
-    }
-    return json.dumps(document, indent=2) + "\n"
+    return facts(
+        valid=not errors,
+        error_count=errors,
+        warning_count=warnings,
+        diagnostics=[diagnostic_object(diagnostic) for diagnostic in diagnostics],
+        passed_over=list(passed_over),
+    )

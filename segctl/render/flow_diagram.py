@@ -8,8 +8,9 @@ from collections import Counter
 from collections.abc import Mapping
 
 from segctl.plan.model import Flow, Plan
+from segctl.render.mermaid import label_text
 from segctl.render.phrases import format_count, format_number
-from segctl.render.style import escaped
+from segctl.render.style import shortened
 
 MAX_CHARACTERS = 2_000
 """GitLab draws a longer diagram only after a click."""
@@ -33,12 +34,6 @@ def render(plan: Plan) -> str:
     return source
 
 
-def label(text: str) -> str:
-    """Return a text as a label in quotes. It cannot end the label, and is not read as markup."""
-    characters = (c if c.isalnum() or c == " " else f"#{ord(c)};" for c in escaped(text))
-    return f'"{"".join(characters)}"'
-
-
 def _source(flows: tuple[Flow, ...], drawn: int, names: Mapping[str, str]) -> str:
     ids: dict[str, str] = {}
 
@@ -46,7 +41,7 @@ def _source(flows: tuple[Flow, ...], drawn: int, names: Mapping[str, str]) -> st
         if address in ids:
             return ids[address]
         ids[address] = f"s{len(ids)}"
-        return f"{ids[address]}[{label(names.get(address, address))}]"
+        return f'{ids[address]}["{label_text(names.get(address, address))}"]'
 
     shown, rest = flows[:drawn], flows[drawn:]
     lines = ["flowchart LR"]
@@ -56,7 +51,7 @@ def _source(flows: tuple[Flow, ...], drawn: int, names: Mapping[str, str]) -> st
     if rest:
         number = format_count(len(rest), "smaller move")
         text = f"{number}: {format_number(sum(flow.users for flow in rest))}"
-        lines.append(f"  other([{label(text)}])")
+        lines.append(f'  other(["{label_text(text)}"])')
     lines += _line_widths(shown)
     return "\n".join(lines)
 
@@ -81,13 +76,9 @@ def _names(plan: Plan) -> dict[str, str]:
     for change in plan.changes:
         attributes = change.after or change.before
         if attributes and attributes.display_name.strip():
-            names[change.address] = _shorten(attributes.display_name)
+            names[change.address] = shortened(attributes.display_name, _MAX_NAME_LENGTH)
     used = Counter(names.values())
     return {
-        address: name if used[name] == 1 else _shorten(address) for address, name in names.items()
+        address: name if used[name] == 1 else shortened(address, _MAX_NAME_LENGTH)
+        for address, name in names.items()
     }
-
-
-def _shorten(name: str) -> str:
-    text = escaped(name)
-    return text if len(text) <= _MAX_NAME_LENGTH else text[: _MAX_NAME_LENGTH - 1] + "…"

@@ -1,22 +1,18 @@
 """The graph of a workspace as Mermaid, as DOT of Graphviz, and as JSON."""
 
-import json
-import re
 from collections.abc import Mapping
 from dataclasses import asdict
 
 from segctl.core.graph import Edge, Graph, Node, NodeType, Role
-from segctl.render.json_document import FORMAT_VERSION
-from segctl.render.style import escaped
+from segctl.render.json_document import facts
+from segctl.render.mermaid import label_text
+from segctl.render.style import shortened
 
 MAX_MERMAID_EDGES = 500
 MAX_MERMAID_CHARACTERS = 50_000
 """What Mermaid draws without other settings (``maxEdges`` and ``maxTextSize`` of its docs)."""
 
 _MAX_TEXT = 80
-
-_SAFE = re.compile(r"[A-Za-z0-9 _./,=-]")
-"""The ASCII characters that a label may contain as they are. Others become a code of Mermaid."""
 
 _SHAPES: Mapping[NodeType, tuple[str, str]] = {
     "segment": ("([", "])"),
@@ -49,11 +45,11 @@ def render_mermaid(graph: Graph) -> str:
     lines = ["flowchart LR"]
     for node in graph.nodes:
         opening, closing = _SHAPES[node.type]
-        text = "<br>".join(map(_mermaid_text, _texts(node)))
+        text = "<br>".join(map(label_text, _texts(node)))
         lines.append(f'  {ids[node.id]}{opening}"{text}"{closing}')
     for edge in graph.edges:
         arrow = _mermaid_arrow(edge)
-        label = f'|"{_mermaid_text(text)}"|' if (text := _edge_text(edge)) else ""
+        label = f'|"{label_text(text)}"|' if (text := _edge_text(edge)) else ""
         lines.append(f"  {ids[edge.start]} {arrow}{label} {ids[edge.end]}")
     return "".join(f"{line}\n" for line in lines)
 
@@ -62,15 +58,6 @@ def _mermaid_arrow(edge: Edge) -> str:
     if edge.role == "rule":
         return "-.->" if edge.label == "subset of" else "-.-"
     return "--x" if edge.role in ("exclude", "suppress") else "-->"
-
-
-def _mermaid_text(text: str) -> str:
-    """Return text in which nothing is read as Mermaid, Markdown or HTML."""
-    shown = "".join(
-        c if _SAFE.fullmatch(c) or ord(c) > 127 else f"#{ord(c)};" for c in _shortened(text)
-    )
-    # A number and a dot, or a dash, at the beginning would be a list of Markdown.
-    return shown if shown[0].isalpha() or shown[0] == "#" else f"#{ord(shown[0])};{shown[1:]}"
 
 
 def render_dot(graph: Graph) -> str:
@@ -96,18 +83,16 @@ def render_dot(graph: Graph) -> str:
 
 def _dot_text(text: str) -> str:
     # Graphviz reads a backslash and an ampersand as the beginning of something else.
-    shown = _shortened(text).replace("\\", "\\\\").replace("&", "&amp;")
+    shown = text.replace("\\", "\\\\").replace("&", "&amp;")
     return shown.replace('"', '\\"')
 
 
 def render_json(graph: Graph) -> str:
     """Return the graph as a document."""
-    document = {
-        "format_version": FORMAT_VERSION,
-        "nodes": [asdict(node) for node in graph.nodes],
-        "edges": [asdict(edge) for edge in graph.edges],
-    }
-    return json.dumps(document, indent=2) + "\n"
+    return facts(
+        nodes=[asdict(node) for node in graph.nodes],
+        edges=[asdict(edge) for edge in graph.edges],
+    )
 
 
 def size_note(graph: Graph, mermaid: str) -> str:
@@ -122,13 +107,8 @@ def size_note(graph: Graph, mermaid: str) -> str:
 
 
 def _texts(node: Node) -> list[str]:
-    return [text for text in (node.name, node.detail) if text]
+    return [shortened(text, _MAX_TEXT) for text in (node.name, node.detail) if text]
 
 
 def _edge_text(edge: Edge) -> str:
-    return edge.label or _VERBS[edge.role]
-
-
-def _shortened(text: str) -> str:
-    shown = escaped(text)
-    return shown if len(shown) <= _MAX_TEXT else shown[: _MAX_TEXT - 1] + "…"
+    return shortened(edge.label or _VERBS[edge.role], _MAX_TEXT)

@@ -20,13 +20,11 @@ from segctl.render import charts, phrases
 from segctl.render.grouping import group_findings
 from segctl.render.html_segments import (
     SegmentView,
-    format_growth,
-    format_share,
     listed_changes,
     segment_views,
 )
 from segctl.render.phrases import MINUS, Identities
-from segctl.render.style import escaped
+from segctl.render.style import escaped, shortened
 
 _MAX_LINKS = 3
 _MAX_ALERTS = 4
@@ -94,8 +92,8 @@ def render(plan: Plan, *, identities: Identities = Identities.MASKED) -> str:
         totals=_totals(plan.changes),
         uncounted_moves=phrases.uncounted_moves_line(plan),
         diagram=charts.draw_flows(plan.flows or ()),
-        flows=charts.largest_flows(plan.flows or ())[: charts.MAX_BARS],
-        more_flows=charts.largest_flows(plan.flows or ())[charts.MAX_BARS :],
+        flows=(plan.flows or ())[: charts.MAX_BARS],
+        more_flows=(plan.flows or ())[charts.MAX_BARS :],
         legend=[
             (phrases.SYMBOLS[action], meaning)
             for action, meaning in phrases.LEGEND.items()
@@ -120,8 +118,7 @@ def _environment() -> Environment:
         fact=_fact,
         cell=_cell,
         label=_label,
-        share=format_share,
-        growth=format_growth,
+        growth=phrases.format_growth,
         symbol=lambda action: phrases.SYMBOLS[action].strip(),
     )
     return environment
@@ -145,16 +142,14 @@ def _fact(text: str) -> str:
 
 def _cell(text: str) -> str:
     """Return ``text`` for a cell of a table, cut if it is long: the details have all of it."""
-    shown = escaped(text[: _MAX_CELL + 1])
-    return shown if len(shown) <= _MAX_CELL else f"{shown[: _MAX_CELL - 1]}…"
+    return shortened(text, _MAX_CELL)
 
 
 def _label(address: str | None) -> str:
     """Return the label of a node in the diagram of moves."""
     if address is None:
         return "other segments"
-    shown = escaped(address.removeprefix("segment."))
-    return shown if len(shown) <= _MAX_LABEL else f"{shown[: _MAX_LABEL - 1]}…"
+    return shortened(address.removeprefix("segment."), _MAX_LABEL)
 
 
 def _facts(plan: Plan) -> Iterator[tuple[str, str]]:
@@ -168,7 +163,7 @@ def _facts(plan: Plan) -> Iterator[tuple[str, str]]:
         else "",
         "Commit": plan.commit,
         "State": f"serial {plan.serial}, lineage {plan.lineage}" if plan.lineage else "none yet",
-        "Approval": phrases.tolerance_line(plan),
+        "Tolerance": phrases.tolerance_line(plan),
         "segctl": plan.segctl_version,
     }
     yield from ((label, value) for label, value in facts.items() if value)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from segctl.core.diagnostics import Severity
 from segctl.plan.model import Action, Attributes, Change, Finding, Flow, MemberCounts, Plan
 from segctl.render import phrases
-from segctl.render.charts import Composition, composition, largest_flows
+from segctl.render.charts import Composition, composition
 from segctl.render.phrases import MINUS, Identities
 
 _MAX_FINDINGS = 8
@@ -104,7 +104,7 @@ def segment_views(
                 more_findings=max(len(own) - _MAX_FINDINGS, 0),
                 growth=format_growth(counts.before, counts.after),
                 growth_value=_growth_value(counts),
-                loss=format_share(counts.remove, counts.before),
+                loss=phrases.format_percent(counts.remove, counts.before),
                 bar=composition(change),
                 attributes=tuple(_attributes(change)),
                 members=tuple(_member_lists(change, identities, most)),
@@ -116,29 +116,8 @@ def segment_views(
 
 
 def format_growth(before: int, after: int) -> str:
-    """Return the change of a size in percent, such as ``+3.1%``; empty if it stays the same."""
-    if before == after:
-        return ""
-    if not before:
-        return "new"
-    return f"{'+' if after > before else MINUS}{format_share(abs(after - before), before)}"
-
-
-def format_share(part: int, whole: int) -> str:
-    """Return ``part`` in percent of ``whole``; empty if either is 0.
-
-    ``100%`` is exactly all, and what is above 0 is never ``0%``.
-    """
-    if not part or not whole:
-        return ""
-    if part == whole:
-        return "100%"
-    percent = 100 * part / whole
-    if percent < 0.1:
-        return "<0.1%"
-    if 99.9 < percent < 100:
-        return ">99.9%"
-    return f"{percent:.1f}%" if percent < 1000 else f"{percent:,.0f}%"
+    """Return the growth of a size, ``new`` if it was 0; empty if it stays the same."""
+    return phrases.format_growth(before, after) or ("new" if after > before else "")
 
 
 def _growth_value(counts: MemberCounts) -> float:
@@ -179,7 +158,7 @@ def _marks(findings: Mapping[str, Sequence[Finding]]) -> Mapping[str, str]:
 
 def _flows_by_address(flows: Sequence[Flow]) -> Mapping[str, list[Flow]]:
     found: defaultdict[str, list[Flow]] = defaultdict(list)
-    for flow in largest_flows(flows):
+    for flow in flows:
         found[flow.leaves].append(flow)
         found[flow.joins].append(flow)
     return found

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from segctl.core.diagnostics import Severity
-from segctl.plan.model import Action, Change, Finding, MemberCounts, Plan
+from segctl.plan.model import Action, Change, Finding, Plan
 from segctl.render import flow_diagram, phrases, text
 from segctl.render.grouping import group_changes, group_findings
 from segctl.render.markdown_text import code, code_block, escape, escape_line, fold, quote, size
@@ -22,7 +22,7 @@ from segctl.render.phrases import (
     format_count,
     format_number,
 )
-from segctl.render.style import escaped
+from segctl.render.style import shortened
 
 MARKER = "<!-- segctl plan -->"
 
@@ -336,7 +336,7 @@ def _row(group: Sequence[Change], errors: Mapping[str, Sequence[str]]) -> str:
     first, count = group[0], len(group)
     members = first.members
     each = " each" if count > 1 else ""
-    lost = phrases.format_percent(members.remove, members.before) if members.remove else ""
+    lost = phrases.format_percent(members.remove, members.before)
     share = f" ({lost})" if lost and count == 1 else ""
     why = escape(first.reason, max_bytes=_LINE_BYTES)
     if codes := errors.get(first.address):
@@ -369,15 +369,13 @@ def _size(group: Sequence[Change]) -> str:
     attributes = group[0].after or group[0].before
     if attributes and not attributes.managed:
         return "not managed"
-    counts = MemberCounts(
-        before=sum(change.members.before for change in group),
-        after=sum(change.members.after for change in group),
-    )
-    after = format_number(counts.after)
-    if counts.before == counts.after:
-        return after
-    growth = phrases.format_growth(counts)
-    return f"{format_number(counts.before)} → {after}{f' ({growth})' if growth else ''}"
+    before = sum(change.members.before for change in group)
+    after = sum(change.members.after for change in group)
+    if before == after:
+        return format_number(after)
+    growth = phrases.format_growth(before, after)
+    shown = f"{format_number(before)} → {format_number(after)}"
+    return f"{shown} ({growth})" if growth else shown
 
 
 def _rest_rows(groups: Sequence[Sequence[Change]]) -> list[str]:
@@ -405,8 +403,11 @@ def _fold(group: Sequence[Change], identities: Identities) -> str:
     if count == 1:
         lines = list(text.segment_lines(first, identities=identities))[1:-1]
         title = f"{code(first.address)} {sentence}"
-        return fold(title, code_block((_shorten(_sign_first(line)) for line in lines), "diff"))
-    named = [_shorten(f"  {escaped(change.address)}") for change in group[:_MAX_LISTED]]
+        return fold(
+            title,
+            code_block((shortened(_sign_first(line), _MAX_LINE_LENGTH) for line in lines), "diff"),
+        )
+    named = [shortened(f"  {change.address}", _MAX_LINE_LENGTH) for change in group[:_MAX_LISTED]]
     if more := count - len(named):
         named.append(f"  … and {format_count(more, 'more segment')}")
     title = f"{format_count(count, 'segment')} {sentence}".replace(" is ", " are ")
@@ -419,7 +420,3 @@ def _sign_first(line: str) -> str:
     if stripped[:2] in {"+ ", "- "}:
         return f"{stripped[0]}{' ' * (len(line) - len(stripped) - 1)}{stripped[1:]}"
     return line if stripped[:2] != "~ " else f"!{line[1:]}"
-
-
-def _shorten(line: str) -> str:
-    return line if len(line) <= _MAX_LINE_LENGTH else line[: _MAX_LINE_LENGTH - 1] + "…"

@@ -7,6 +7,7 @@ link, a reference, a mention that notifies people, a quick action, or a command 
 import re
 from collections.abc import Iterable
 
+from segctl.core.runner_marks import RUNNER_MARK
 from segctl.render.style import escaped
 
 MAX_VALUE_BYTES = 600
@@ -14,7 +15,7 @@ MAX_VALUE_BYTES = 600
 
 _SPECIAL = re.compile(
     r"""
-    (?P<apart> [@\#!%~$&^] (?=[\w"'\[]) | : (?=//) | [{\[] (?=[+-]) | \[ (?=\w)
+    (?P<apart> [@\#!%~$&^] (?=[\w"'\[]) | \* (?=iteration:) | : (?=//) | [{\[] (?=[+-]) | \[ (?=\w)
              | : (?=(?:100|1234|[\w+-]*[a-z_+-][\w+-]*):)
              | (?<=\b[Ww]{3}) \. | (?<=\b[Gg][HhLl]) - (?=\d) )
   | (?P<plain> [&<>|`*\[\]\\~^$] | (?<![A-Za-z0-9]) _ | _ (?![A-Za-z0-9]) )
@@ -24,14 +25,13 @@ _SPECIAL = re.compile(
 """What Markdown or a forge may read as something else than text.
 
 ``apart`` is what begins a reference, a link or an emoji: ``@team``, ``#1``, ``!1``, ``~label``,
-``://``, ``{+``, ``[issue:1]``, ``:tada:``, ``www.``, ``GH-1``. Forges look for these after they
-decode entities, so a zero-width space separates them from what follows."""
+``*iteration:1``, ``://``, ``{+``, ``[issue:1]``, ``:tada:``, ``www.``, ``GH-1``. Forges look for
+these after they decode entities, so a zero-width space separates them from what follows."""
 
 _ZERO_WIDTH_SPACE = "&#8203;"
 _LINE_START = re.compile(r"[^\w\s&]|\d+(?=[.)])")
 """What makes a list, a heading, a quote or a quick action of a line, at its beginning."""
 
-_RUNNER_MARK = re.compile(r"##(?=\[|vso\[)")
 _COMMENT_MARK = "<!--"
 
 
@@ -69,7 +69,7 @@ def code_block(lines: Iterable[str], language: str) -> str:
 
     What a runner or the search for the marker of a comment looks for is broken up.
     """
-    body = _RUNNER_MARK.sub("# #", "\n".join(lines).replace(_COMMENT_MARK, "\\x3c!--"))
+    body = RUNNER_MARK.sub("# #", "\n".join(lines).replace(_COMMENT_MARK, "\\x3c!--"))
     fence = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", body)), default=0))
     return f"{fence}{language}\n{body}\n{fence}"
 

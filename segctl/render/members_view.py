@@ -1,6 +1,7 @@
 """Who is in a segment: counts, differences, overlaps, lists, and where one user is."""
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -8,7 +9,13 @@ from typing import Any
 from segctl.core.identity import Kind
 from segctl.core.member_sets import Overlap, SegmentOfUser, SegmentSet, SetDifference
 from segctl.render.json_document import FORMAT_VERSION, facts
-from segctl.render.phrases import Identities, format_count, format_number
+from segctl.render.phrases import (
+    Identities,
+    format_count,
+    format_like,
+    format_number,
+    format_percent,
+)
 from segctl.render.style import PLAIN, Style, escaped
 
 _LEFT_OUT = {
@@ -67,7 +74,7 @@ def differences_json(differences: Iterable[SetDifference]) -> str:
 
 def render_overlaps(overlaps: Sequence[Overlap], *, style: Style = PLAIN) -> str:
     """Return a table with a line per pair: sizes, shared users, and their share of each."""
-    head = ["segment", "other", "members", "other's", "shared", "% of segment", "% of other"]
+    head = ["segment", "other", "members", "other's", "shared", "of segment", "of other"]
     rows = [
         [
             escaped(o.left.address),
@@ -97,13 +104,54 @@ def overlaps_json(overlaps: Iterable[Overlap]) -> str:
     )
 
 
-def iter_list_text(pieces: Iterable[str]) -> Iterator[str]:
-    """Yield the lines of ``pieces``, each escaped except for its tab."""
-    for piece in pieces:
+_LIKE_LINES = re.compile(r"^(.*\n)\1+", re.MULTILINE)
+
+
+def iter_list_text(pieces: Iterable[str], *, masked: bool = False) -> Iterator[str]:
+    """Yield the lines of ``pieces``, each escaped except for its tab.
+
+    Masked lines that follow one another and look the same share a line, as in a plan.
+    """
+    for piece in _merge_like(pieces) if masked else pieces:
         if piece.replace("\n", "").replace("\t", "").isprintable():
             yield piece
         else:
             yield "".join(f"{_escaped_cells(line)}\n" for line in _lines(piece))
+
+
+def _merge_like(pieces: Iterable[str]) -> Iterator[str]:
+    last, count = "", 0  # The last line, which the next piece may repeat.
+    for piece in pieces:
+        start = 0
+        while count and piece.startswith(last, start):
+            start, count = start + len(last), count + 1
+        if start == len(piece):
+            continue
+        if count:
+            yield _like_line(last, count)
+        last, count = piece[max(piece.rfind("\n", 0, -1) + 1, start) :], 0
+        end = len(piece)
+        while end > start and _is_line(piece, last, end - len(last)):
+            end, count = end - len(last), count + 1
+        if end > start:
+            yield _LIKE_LINES.sub(_like_match, piece[start:end])
+    if count:
+        yield _like_line(last, count)
+
+
+def _is_line(piece: str, line: str, start: int) -> bool:
+    return piece.startswith(line, start) and (start == 0 or piece[start - 1] == "\n")
+
+
+def _like_match(found: re.Match[str]) -> str:
+    return _like_line(found[1], len(found[0]) // len(found[1]))
+
+
+def _like_line(line: str, count: int) -> str:
+    if count == 1:
+        return line
+    value, tab, kind = line.removesuffix("\n").partition("\t")
+    return f"{format_like(value, count - 1)}{tab}{kind}\n"
 
 
 def _escaped_cells(line: str) -> str:
@@ -183,21 +231,21 @@ def render_user(segments: Sequence[SegmentOfUser]) -> str:
 
 
 def _standing(found: SegmentOfUser) -> str:
-    facts = []
+    parts = []
     if found.recorded is not None:
-        facts.append("recorded" if found.recorded else "not recorded")
+        parts.append("recorded" if found.recorded else "not recorded")
     if found.desired is not None:
         reason = f" ({_LEFT_OUT[found.left_out]})" if found.left_out else ""
-        facts.append("desired" if found.desired else f"not desired{reason}")
+        parts.append("desired" if found.desired else f"not desired{reason}")
     if found.status == "uncertain":
-        facts.append(f"the last request ({found.action}) has no answer; it is sent again")
+        parts.append(f"the last request ({found.action}) has no answer; it is sent again")
     elif found.status == "refused":
-        facts.append(f"CleverTap refused the last request ({found.action}); it is not sent again")
+        parts.append(f"CleverTap refused the last request ({found.action}); it is not sent again")
     elif found.recorded is True and found.desired is False:
-        facts.append("an apply removes the user")
+        parts.append("an apply removes the user")
     elif found.recorded is False and found.desired is True:
-        facts.append("an apply adds the user")
-    return ", ".join(facts)
+        parts.append("an apply adds the user")
+    return ", ".join(parts)
 
 
 def user_json(segments: Iterable[SegmentOfUser]) -> str:
@@ -243,12 +291,7 @@ def _ratio(part: int, whole: int) -> float | None:
 
 
 def _percent(part: int, whole: int) -> str:
-    if not whole:
-        return "-"
-    percent = 100 * part / whole
-    if part and percent < 0.1:
-        return "<0.1"
-    return f"{percent:.1f}" if part == whole or percent < 99.95 else ">99.9"
+    return (format_percent(part, whole) or "0%") if whole else "-"
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]], *, left: int, style: Style) -> str:

@@ -84,30 +84,29 @@ def format_count(value: int, noun: str, plural: str = "") -> str:
 
 
 def format_percent(part: int, whole: int) -> str:
-    """Return a share such as ``4.9%``; one that is not nothing or all is not shown as 0% or 100%.
+    """Return ``part`` in percent of ``whole``, such as ``4.9%``; empty if either is 0.
 
-    Empty if ``whole`` is 0.
+    ``100%`` is exactly all, and what is above 0 is never ``0%``.
     """
-    if not whole:
+    if not part or not whole:
         return ""
+    if part == whole:
+        return "100%"
     percent = 100 * part / whole
-    if 0 < percent < 0.1:
+    if percent < 0.1:
         return "<0.1%"
     if 99.9 < percent < 100:
         return ">99.9%"
-    return f"{percent:,.1f}%" if percent < 100 and part else f"{percent:,.0f}%"
+    return f"{percent:.1f}%" if percent < 1000 else f"{percent:,.0f}%"
 
 
-def format_growth(counts: MemberCounts) -> str:
-    """Return the growth of a segment such as ``+1.2%`` or ``−4.9%``.
+def format_growth(before: int, after: int) -> str:
+    """Return the growth of a size such as ``+1.2%`` or ``−4.9%``.
 
-    Empty if its size does not change, or if it was empty.
+    Empty if it stays the same, or if it was 0.
     """
-    growth = counts.after - counts.before
-    if not growth:
-        return ""
-    percent = format_percent(abs(growth), counts.before)
-    return percent and f"{'+' if growth > 0 else MINUS}{percent}"
+    percent = format_percent(abs(after - before), before)
+    return percent and f"{'+' if after > before else MINUS}{percent}"
 
 
 def format_duration(seconds: float) -> str:
@@ -156,7 +155,12 @@ def format_members(sample: Sequence[tuple[Kind, str]], mode: Identities) -> tupl
         return ()
     shown = [format_identity(kind, value, mode) for kind, value in sample[:SHOWN_MEMBERS]]
     repeats = ((text, len(list(group)) - 1) for text, group in groupby(shown))
-    return tuple(f"{text} and {more} like it" if more else text for text, more in repeats)
+    return tuple(format_like(text, more) if more else text for text, more in repeats)
+
+
+def format_like(text: str, more: int) -> str:
+    """Return a masked user key and the number of others that look the same."""
+    return f"{text} and {format_number(more)} like it"
 
 
 def sample_line(finding: Finding, mode: Identities) -> str:
@@ -310,7 +314,7 @@ def origin_line(plan: Plan) -> str:
     parts = [f"for environment {escaped(plan.env_name)}"] if plan.env_name else []
     parts += [f"for account {escaped(plan.account)}"] if plan.account else []
     if plan.commit:
-        parts.append(f"from commit {plan.commit[:12]}")
+        parts.append(f"from commit {escaped(plan.commit[:12])}")
     if plan.made_at:
         made = datetime.fromtimestamp(plan.made_at, UTC)
         parts.append(f"at {made:%Y-%m-%d %H:%M} UTC")

@@ -1,12 +1,11 @@
 """The state as text and as JSON: the record of each segment, without its members."""
 
-import json
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-from segctl.render.json_document import FORMAT_VERSION
+from segctl.render.json_document import facts
 from segctl.render.phrases import format_count, format_number, format_utc, format_value
 from segctl.render.style import PLAIN, Style, escaped, quoted
 from segctl.state.history import Garbage, StateCheck, StateVersion
@@ -87,19 +86,17 @@ def _rows(record: SegmentRecord) -> Iterator[tuple[str, str]]:
 
 def render_json(state: State) -> str:
     """Return the state as a JSON document without members."""
-    document: dict[str, Any] = {
-        "format_version": FORMAT_VERSION,
-        "lineage": state.lineage or None,
-        "serial": state.serial,
-        "account": state.account,
-        "host": state.host,
-        "segments": [segment_object(a, record) for a, record in sorted(state.segments.items())],
-        "tombstones": [
+    return facts(
+        lineage=state.lineage or None,
+        serial=state.serial,
+        account=state.account,
+        host=state.host,
+        segments=[segment_object(a, record) for a, record in sorted(state.segments.items())],
+        tombstones=[
             {**segment_object(t.address, t.record), "destroyed_at": t.destroyed_at}
             for t in state.tombstones
         ],
-    }
-    return json.dumps(document, indent=2) + "\n"
+    )
 
 
 def version_object(version: StateVersion) -> dict[str, Any]:

@@ -14,6 +14,12 @@ def escaped(text: str) -> str:
     return "".join(c if c.isprintable() else _escape(c) for c in text)
 
 
+def shortened(text: str, most: int) -> str:
+    """Return ``text`` escaped, and with ``…`` at its end if it is longer than ``most``."""
+    shown = escaped(text[: most + 1])
+    return shown if len(shown) <= most else f"{shown[: most - 1]}…"
+
+
 def quoted(text: str) -> str:
     """Return ``text`` escaped and in double quotes."""
     inner = text.replace("\\", "\\\\").replace('"', '\\"')

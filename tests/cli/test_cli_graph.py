@@ -106,7 +106,7 @@ def test_nothing_breaks_out_of_a_diagram(segctl: Segctl, workspace: Path) -> Non
     [_, node] = segctl("graph").out.splitlines()
     inside = re.fullmatch(r'  n1\(\["(.*)"\]\)', node)
     assert inside
-    assert re.fullmatch(r"([A-Za-z0-9 _./,=-]|#\d+;|<br>|…)*", inside[1])
+    assert re.fullmatch(r"([A-Za-z0-9 ]|#\d+;|<br>)*", inside[1])
     [_, _, node, _] = segctl("graph", "--format", "dot").out.splitlines()
     assert re.fullmatch(r'  n1 \[label="([^"\\]|\\.)*", shape=ellipse\];', node)
 
@@ -121,7 +121,7 @@ def test_a_large_graph_has_one_node_for_segments_with_the_same_sources(
         encoding="utf-8",
     )
     done = segctl("graph")
-    assert ",490 segments<br>" in done.out
+    assert "2#44;490 segments<br>" in done.out
     assert (len(done.out.splitlines()), done.err) == (10, "")
     whole = json.loads(segctl("graph", "--format", "json").out)
     assert sum(node["type"] == "segment" for node in whole["nodes"]) == 2492

@@ -149,6 +149,13 @@ def test_user_keys_are_masked_where_nothing_is_a_terminal(segctl: Segctl) -> Non
     assert "example.com" not in segctl("members", "gold", "--json").out
 
 
+def test_masked_user_keys_that_look_the_same_share_a_line(segctl: Segctl) -> None:
+    done = segctl("members", "silver")
+    assert done.out == f"a…@e….com\nu…@e….com and {len(SILVER) - 2} like it\n"
+    listed = json.loads(segctl("members", "silver", "--json").out)["members"]
+    assert len(listed) == len(SILVER)
+
+
 def test_user_keys_are_in_full_on_a_terminal(on_terminal: Segctl) -> None:
     assert "anna@example.com\nbert@example.com\n" in on_terminal("members", "gold").out
 

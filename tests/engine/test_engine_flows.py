@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from segctl.core.identity import Kind
 from segctl.engine import flows
 from segctl.engine.duckdb import DuckEngine
-from segctl.engine.model import InlineRows, RecordedFiles
+from segctl.engine.model import LEFT_OUT, InlineRows, RecordedFiles
 from tests.engine.engine_kit import inline, recorded_files
 
 IDENTITY, GUID = Kind.IDENTITY, Kind.GUID
-SEGMENTS = (0, 1, 2, 2, flows.LEFT_OUT)
+SEGMENTS = (0, 1, 2, 2, LEFT_OUT)
 """Of five targets, two belong to one segment, and one is left out."""
 
 Members = set[tuple[Kind, str]]

@@ -37,6 +37,12 @@ def test_many_problems_are_cut_and_counted() -> None:
     assert text.endswith("- … and 480 more, in the log of the job\n")
 
 
+def test_a_long_hint_is_cut_and_counted() -> None:
+    hint = "\n".join(f"Step {number}." for number in range(30))
+    text = render(OperationError("it failed", hint=hint))
+    assert text.endswith("> Step 18.  \n- … and 11 more, in the log of the job\n")
+
+
 def test_an_error_says_what_to_do() -> None:
     text = render(StateLocked("the state is locked", hint="Wait.\nOr not."))
     assert text == "### No plan\n\n> the state is locked  \n> Wait.  \n> Or not.  \n"

@@ -12,8 +12,8 @@ import pytest
 from segctl.core.diagnostics import Severity
 from segctl.plan.model import Finding, Flow, Plan
 from segctl.render import html
-from segctl.render.html_segments import format_growth, format_share, listed_changes
-from segctl.render.phrases import Identities
+from segctl.render.html_segments import format_growth, listed_changes
+from segctl.render.phrases import Identities, format_percent
 from tests.render.report_plans import REFUSED, SMALL, TRAPPED, UNCHANGED, build_plan, large_plan
 
 ExamplePlan = Callable[[str], Plan]
@@ -169,7 +169,7 @@ def test_a_million_changes_in_2500_segments_stay_below_five_megabytes() -> None:
     ],
 )
 def test_a_share_never_rounds_to_nothing_or_to_all(part: int, whole: int, expected: str) -> None:
-    assert format_share(part, whole) == expected
+    assert format_percent(part, whole) == expected
 
 
 @pytest.mark.parametrize(

@@ -132,6 +132,17 @@ def test_a_phone_shows_all_figures_of_each_segment(reports: Reports) -> None:
         assert 0 <= box["x"] < box["x"] + box["width"] <= PHONE
 
 
+@pytest.mark.parametrize("width", [1000, PHONE])
+def test_a_narrow_screen_shows_every_button_that_sorts(reports: Reports, width: int) -> None:
+    page = reports.open("refused", width=width)
+    buttons = page.locator("#table thead button").all()
+    assert len(buttons) == 8
+    for button in buttons:
+        box = button.bounding_box()
+        assert box
+        assert 0 <= box["x"] < box["x"] + box["width"] <= width
+
+
 @pytest.mark.parametrize("width", [DESK, 1160, 1000, PHONE])
 def test_the_figures_of_a_segment_do_not_overlap(reports: Reports, width: int) -> None:
     page = reports.open("refused", width=width)

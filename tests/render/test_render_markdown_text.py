@@ -17,6 +17,7 @@ GAP = "&#8203;"
         ("#1 !2 ~3 %4", f"&#35;{GAP}1 &#33;{GAP}2 &#126;{GAP}3 &#37;{GAP}4"),
         ("http://a", f"http&#58;{GAP}//a"),
         ("www.a.b", f"www{GAP}&#46;{GAP}a.b"),
+        ('*iteration:"x"', f'&#42;{GAP}iteration:"x"'),
         ("GH-1", f"GH{GAP}&#45;{GAP}1"),
         ("m.yaml:12:7", "m.yaml:12:7"),
         ("a:tada:", f"a&#58;{GAP}tada:"),
@@ -60,6 +61,6 @@ def test_a_code_block_is_not_ended_by_its_lines() -> None:
 
 
 def test_a_code_block_holds_no_marker_and_no_command_of_a_runner() -> None:
-    block = code_block(["<!-- segctl plan -->", "##[error]a ##vso[b]"], "diff")
+    block = code_block(["<!-- segctl plan -->", "##[error]a ##vso[b] ##teamcity[c]"], "diff")
     assert "<!--" not in block
     assert "##" not in block

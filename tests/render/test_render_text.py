@@ -123,6 +123,11 @@ def test_a_name_cannot_control_the_terminal(example_plan: ExamplePlan) -> None:
     assert "\\x1b[2J\\n" in page
 
 
+def test_the_commit_of_a_saved_plan_cannot_control_the_terminal(example_plan: ExamplePlan) -> None:
+    page = text.render(replace(example_plan("everyday"), commit="\x1b[2Jabc"))
+    assert "from commit \\x1b[2Jabc" in page
+
+
 @given(st.text())
 def test_an_escaped_text_is_one_printable_line(value: str) -> None:
     assert escaped(value).isprintable()
