@@ -61,7 +61,7 @@ def test_an_issue_of_somebody_else_does_not_count(
 def test_a_forge_that_lists_issues_of_others_all_the_same_is_not_trusted(
     forge: Forge, stand_in: StandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stand_in, "choose", lambda items, asked: items)
+    monkeypatch.setattr(stand_in, "choose", lambda items, _: items)
     stand_in.add_issue(HEADING, str(IssueMarker(key=KEY, holds=True)), MALLORY)
     assert find_holding(forge, KEY, HEADING) is None
 
