@@ -11,6 +11,7 @@ from segctl.core.identity import SetDigest
 from segctl.core.local_time import is_hours, is_time_zone
 from segctl.engine.model import (
     PackingSummary,
+    RecordedFiles,
     SavedChanges,
     SavedPlanError,
     SavedPlanFacts,
@@ -27,6 +28,7 @@ from segctl.plan.diff import (
 from segctl.plan.file import LoadedPlan
 from segctl.plan.guards import GuardedChange
 from segctl.plan.model import Action, Change, Plan, Target
+from segctl.planning.compare import files_of
 from segctl.planning.flows import build_flows, number_segments
 from segctl.planning.limits import check_limits
 from segctl.planning.planner import plan_digest, with_requests
@@ -301,6 +303,31 @@ def prove_record(plan: Plan, state: State) -> None:
     if not is_same:
         raise OperationError(
             "the saved plan shows other figures of the past than the state",
+            hint=_HINT,
+        )
+
+
+def prove_start(
+    saved: LoadedPlan, state: State, recorded: Mapping[str, RecordedFiles], prover: PlanProver
+) -> None:
+    """Raise ``OperationError`` unless the changes of a saved plan start from the recorded members.
+
+    The state is the one that the plan was made from. What an apply records of a change depends on
+    whether its user was a member, so a wrong start would make the record wrong.
+    """
+    plan, start = saved.plan, dict[int, RecordedFiles]()
+    for change in plan.changes:
+        for index in (change.target, change.old_target):
+            if index is None or not change.members.sent:
+                continue
+            if change.imported is not None:
+                start[index] = RecordedFiles(base=saved.imported.get(index))
+            else:
+                start[index] = files_of(find_record(state, plan.targets[index]), recorded)
+    if start and not prover.starts_from(saved.delta, start):
+        raise OperationError(
+            "the parts of the saved plan do not fit: its changes do not start from the recorded "
+            "members",
             hint=_HINT,
         )
 
