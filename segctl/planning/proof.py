@@ -3,7 +3,7 @@
 ``engine.saved_plan`` proves the files; here the document is compared with them.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 from segctl.core.diagnostics import Severity
 from segctl.core.errors import OperationError
@@ -32,8 +32,8 @@ from segctl.planning.compare import files_of
 from segctl.planning.flows import build_flows, number_segments
 from segctl.planning.limits import check_limits
 from segctl.planning.planner import plan_digest, with_requests
-from segctl.session.advance import find_record
-from segctl.state.model import State
+from segctl.session.advance import find_records
+from segctl.state.model import SegmentRecord, State
 from segctl.state.shapes import find_new_shapes
 from segctl.state.usage import usage_of
 
@@ -288,12 +288,14 @@ def prove_record(plan: Plan, state: State) -> None:
     """
     month = plan.month
     is_same = month is None or month == usage_of(state.usage, month.month)
-    is_same &= all(_is_as_recorded(plan, change, state) for change in plan.changes)
+    records = find_records(state, plan.targets)
+    destroyed = {tombstone.record.key for tombstone in state.tombstones}
+    is_same &= all(_is_as_recorded(c, state, records, destroyed) for c in plan.changes)
     for change in plan.changes:
         shapes = plan.shapes.get(change.address)
         if shapes is None or change.target is None:
             continue
-        record = find_record(state, plan.targets[change.target])
+        record = records[change.target]
         if change.imported is not None:
             record = None  # it is recorded by the apply, with the members that the plan holds
         members = change.imported or (record.members.digest if record else SetDigest())
@@ -316,6 +318,7 @@ def prove_start(
     whether its user was a member, so a wrong start would make the record wrong.
     """
     plan, start = saved.plan, dict[int, RecordedFiles]()
+    records = find_records(state, plan.targets)
     for change in plan.changes:
         for index in (change.target, change.old_target):
             if index is None or not change.members.sent:
@@ -323,7 +326,7 @@ def prove_start(
             if change.imported is not None:
                 start[index] = RecordedFiles(base=saved.imported.get(index))
             else:
-                start[index] = files_of(find_record(state, plan.targets[index]), recorded)
+                start[index] = files_of(records[index], recorded)
     if start and not prover.starts_from(saved.delta, start):
         raise OperationError(
             "the parts of the saved plan do not fit: its changes do not start from the recorded "
@@ -332,7 +335,12 @@ def prove_start(
         )
 
 
-def _is_as_recorded(plan: Plan, change: Change, state: State) -> bool:
+def _is_as_recorded(
+    change: Change,
+    state: State,
+    records: Sequence[SegmentRecord | None],
+    destroyed: Collection[str],
+) -> bool:
     """Whether a change shows its segment as the state records it; guards depend on that."""
     if change.imported is not None:
         return True  # it is recorded by the apply, with the members that the plan holds
@@ -340,9 +348,8 @@ def _is_as_recorded(plan: Plan, change: Change, state: State) -> bool:
     if index is None:
         record = state.segments.get(change.address)
     else:
-        record = find_record(state, plan.targets[index])
+        record = records[index]
     recorded = recorded_attributes(record) if record else None
-    destroyed = {tombstone.record.key for tombstone in state.tombstones}
     return (
         change.before == (None if change.action is Action.ADOPT else recorded)
         and change.members.before == (record.members.digest.count if record else 0)
