@@ -117,15 +117,25 @@ def to_plain(value: object) -> Any:
             return {str(key): to_plain(item) for key, item in value.items()}
         case Sequence():
             return [to_plain(item) for item in value]
-    fields = dataclasses.fields(typing.cast("Any", value))
-    items = [(field, getattr(value, field.name)) for field in fields]
-    return {f.name: to_plain(item) for f, item in items if not _is_omitted(f, item)}
+    items = [(name, field, getattr(value, name)) for name, field in _optional_fields(type(value))]
+    return {
+        name: to_plain(item)
+        for name, field, item in items
+        if field is None or not _is_omitted(field, item)
+    }
+
+
+@cache
+def _optional_fields(kind: Any) -> tuple[tuple[str, "dataclasses.Field[Any] | None"], ...]:
+    """Return the names of all fields, each with the field if it may be left out."""
+    return tuple(
+        (field.name, field if field.metadata.get("optional") else None)
+        for field in dataclasses.fields(kind)
+    )
 
 
 def _is_omitted(field: "dataclasses.Field[Any]", value: object) -> bool:
-    """Whether a field is left out. A value that only looks empty, such as the limit 0, is not."""
-    if not field.metadata.get("optional"):
-        return False
+    """Whether an optional field is left out. The limit 0 only looks empty, and is not."""
     if field.default is dataclasses.MISSING:
         return not value
     return type(value) is type(field.default) and value == field.default

@@ -78,25 +78,38 @@ FROM delta WHERE NOT reasserted GROUP BY target, action
 """
 
 _SAVED = """
-CREATE OR REPLACE TABLE saved_delta AS
-SELECT target, action, kind, value FROM read_parquet({delta}) WHERE request >= 0
+CREATE OR REPLACE VIEW saved_delta AS FROM read_parquet({delta}) WHERE request >= 0
 """
 
-_REMAINING = """
-CREATE OR REPLACE TABLE remaining_delta AS
-SELECT s.target, s.action, s.kind, s.value, r.value IS NOT NULL AS recorded,
-       u.value IS NOT NULL AS reasserted,
-       CASE WHEN u.action <> s.action THEN u.asked_at END AS settle_from
+_SAVED_AND_STATE = """
+SELECT s.*, r.value IS NOT NULL AS is_member, u.value IS NOT NULL AS is_uncertain,
+       CASE WHEN u.action <> s.action THEN u.asked_at END AS asked_at
 FROM saved_delta AS s
 LEFT JOIN recorded AS r ON r.target = s.target AND r.value = s.value AND r.kind = s.kind
 LEFT JOIN (SELECT * FROM pairs WHERE status = 'uncertain') AS u
     ON u.target = s.target AND u.value = s.value AND u.kind = s.kind
+"""
+"""A saved delta, with what the state says of its users."""
+
+_REMAINING = f"""
+CREATE OR REPLACE TABLE remaining_delta AS
+SELECT s.target, s.action, s.kind, s.value, s.is_member AS recorded,
+       s.is_uncertain AS reasserted, s.asked_at AS settle_from
+FROM ({_SAVED_AND_STATE}) AS s
 ANTI JOIN (SELECT * FROM pairs WHERE status = 'refused') AS q
     ON q.target = s.target AND q.value = s.value AND q.kind = s.kind AND q.action = s.action
-WHERE u.value IS NOT NULL OR (s.action = 'ADD') <> (r.value IS NOT NULL);
+WHERE s.is_uncertain OR (s.action = 'ADD') <> s.is_member;
 CREATE OR REPLACE VIEW delta AS FROM remaining_delta
 """
 """A saved delta without the changes that are recorded as done or were refused since."""
+
+_OTHER_START = f"""
+SELECT 1 FROM ({_SAVED_AND_STATE})
+WHERE recorded <> is_member OR reasserted <> is_uncertain OR settle_from IS DISTINCT FROM asked_at
+    OR (NOT is_uncertain AND (action = 'ADD') = is_member)
+LIMIT 1
+"""
+"""A change of a saved delta that was not made from the state."""
 
 
 def create_delta(db: duckdb.DuckDBPyConnection, *, retry_before: float | None) -> None:
@@ -113,12 +126,17 @@ def create_delta(db: duckdb.DuckDBPyConnection, *, retry_before: float | None) -
 
 def load_saved_delta(db: duckdb.DuckDBPyConnection, delta: Path) -> int:
     """Create ``delta`` and ``released`` from a saved delta, and count the changes left."""
-    file = sql.file_name(delta)
-    db.execute(_SAVED.format(delta=file))
+    db.execute(_SAVED.format(delta=sql.file_name(delta)))
     load_released(db, delta)
     db.execute(_REMAINING)
     [[left]] = db.execute("SELECT count(*) FROM delta").fetchall()
     return int(left)
+
+
+def starts_from_state(db: duckdb.DuckDBPyConnection, delta: Path) -> bool:
+    """Return whether a saved delta says of each user what ``recorded`` and ``pairs`` say."""
+    db.execute(_SAVED.format(delta=sql.file_name(delta)))
+    return not db.execute(_OTHER_START).fetchall()
 
 
 def load_released(db: duckdb.DuckDBPyConnection, delta: Path) -> None:

@@ -329,6 +329,18 @@ class DuckEngine(DuckMemberLister):
         return prove_files(self._db, files)
 
     @translate_resource_errors
+    def starts_from(self, saved: Path, recorded: Mapping[int, RecordedFiles]) -> bool:
+        """Return whether a saved delta was made from these members. Raises ``StateDamaged``."""
+        try:
+            fold.view_recorded(self._db, recorded)
+            fold.check_counts(self._db, recorded)
+            return delta.starts_from_state(self._db, saved)
+        except duckdb.Error as error:
+            if is_resource_error(error):
+                raise
+            raise duckdb_errors.unreadable_member_file() from error
+
+    @translate_resource_errors
     def compare_changes(
         self, approved: tuple[Path, Sequence[str]], sent: tuple[Path, Sequence[str]] | None
     ) -> ComparedChanges:

@@ -165,6 +165,13 @@ class PlanProver(Protocol):
         The batches then send exactly the delta.
         """
 
+    def starts_from(self, saved: Path, recorded: Mapping[int, RecordedFiles]) -> bool:
+        """Return whether a proved delta was made from these recorded members and pairs.
+
+        ``recorded`` has all targets with changes. The flags of the delta decide what the state
+        records of a change that was sent.
+        """
+
     def compare_changes(
         self, approved: tuple[Path, Sequence[str]], sent: tuple[Path, Sequence[str]] | None
     ) -> ComparedChanges:

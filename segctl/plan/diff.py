@@ -282,7 +282,7 @@ def attribute_changes(
 
     An override is not recorded, so it never differs.
     """
-    if before is None or after is None:
+    if before is None or after is None or before == after:
         return ()
     before, after = replace(before, allow=None), replace(after, allow=None)
     if before == after:

@@ -6,7 +6,7 @@ alone does not explain other members.
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from graphlib import TopologicalSorter
 from typing import Any
@@ -18,7 +18,6 @@ from segctl.manifests.desired import (
     MemberLoad,
     PostgresSource,
     SegmentSource,
-    TableLoad,
 )
 
 _DATA = ("location", "parameters")
@@ -36,20 +35,18 @@ def segment_definitions(desired: DesiredState) -> Mapping[str, str]:
     A definition says how members are computed. It includes those of the segments that are read.
     """
     segments = {segment.address: segment for segment in desired.segments}
-    loads: dict[str, list[Load]] = {address: [] for address in segments}
+    described: dict[str, list[tuple[str, list[Any]]]] = {address: [] for address in segments}
     reads: dict[str, set[str]] = {address: set() for address in segments}
     for load in desired.loads:
-        for address in _addresses(load):
-            loads[address].append(load)
-            if isinstance(load.source, SegmentSource):
-                reads[address].add(load.source.address)
+        read = load.source.address if isinstance(load.source, SegmentSource) else ""
+        for address, description in _describe(desired, load):
+            described[address].append((read, description))
+            if read:
+                reads[address].add(read)
     result: dict[str, str] = {}
     # Manifests with a cycle are refused, so what a segment reads comes first.
     for address in TopologicalSorter(reads).static_order():
-        sources = sorted(
-            _digest([*_describe(load, address, result), _database(desired, load)])
-            for load in loads[address]
-        )
+        sources = sorted([result.get(read, ""), *rest] for read, rest in described[address])
         settings = _fields_of(segments[address], without=_NOT_MEMBERS)
         result[address] = _digest([desired.project.time_zone, settings, sources])
     return result
@@ -63,19 +60,21 @@ def rules_digest(desired: DesiredState) -> str:
     return _digest(sorted(_digest(rule) for rule in rules))
 
 
-def _addresses(load: Load) -> tuple[str, ...]:
-    return tuple(load.segments.values()) if isinstance(load, TableLoad) else load.addresses
-
-
-def _describe(load: Load, address: str, definitions: Mapping[str, str]) -> list[Any]:
+def _describe(desired: DesiredState, load: Load) -> Iterator[tuple[str, list[Any]]]:
+    """Yield what a source does for each of its segments, by address."""
     source = load.source
-    described = [type(source).__name__, _fields_of(source, without=_DATA)]
-    if isinstance(source, SegmentSource):
-        described.append(definitions[source.address])
+    digest = _digest(
+        [type(source).__name__, _fields_of(source, without=_DATA), _database(desired, load)]
+    )
     if isinstance(load, MemberLoad):
-        return [*described, load.role]
-    values = sorted(value for value, filled in load.segments.items() if filled == address)
-    return [*described, load.segment_column, load.ignore_other_values, values]
+        for address in load.addresses:
+            yield address, [digest, load.role]
+        return
+    values: dict[str, list[str]] = {}
+    for value, address in load.segments.items():
+        values.setdefault(address, []).append(value)
+    for address, own in values.items():
+        yield address, [digest, load.segment_column, load.ignore_other_values, sorted(own)]
 
 
 def _database(desired: DesiredState, load: Load) -> str:

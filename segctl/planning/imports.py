@@ -6,17 +6,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from segctl.core.diagnostics import Severity
-from segctl.core.errors import InvalidInput
 from segctl.core.scratch import scratch_folder
 from segctl.engine.model import RecordedFiles
 from segctl.manifests.desired import DesiredState, ImportBlock, MemberLoad
 from segctl.plan.diff import Draft
 from segctl.plan.model import Change, Figures, Finding
 from segctl.plan.source_guards import check_sizes
-from segctl.planning.load import find_sources, load_sources, source_diagnostic
+from segctl.planning.load import find_sources, load_sources
 from segctl.planning.restrictions import source_size
 from segctl.planning.scope import PlanScope
-from segctl.planning.unchanged import changed_file_error, row_files
+from segctl.planning.unchanged import check_files_unchanged, row_files
 from segctl.sources.context import SourceContext
 from segctl.state.model import MemberSet
 
@@ -102,8 +101,7 @@ def _read(
         rules=(),
     )
     inputs = find_sources(replace(desired, loads=loads), scope, context)
-    paths = [file for source_input in inputs for file in row_files(source_input.rows)]
-    before = context.policy.digest_files(paths)
+    contents = context.policy.digest_files(file for i in inputs for file in row_files(i.rows))
     loaded = load_sources(inputs, scope.planned, scope, context, earlier={})
     engine = context.engine
     for index in scope.planned.values():
@@ -117,14 +115,7 @@ def _read(
     ]
     findings += check_sizes(sizes)
     folded = {address: engine.write_desired(index) for address, index in scope.planned.items()}
-    after = context.policy.digest_files(paths)
-    if problems := [
-        source_diagnostic(source_input.load, changed_file_error(file), context.policy)
-        for source_input in inputs
-        for file in row_files(source_input.rows)
-        if before.get(file) != after.get(file)
-    ]:
-        raise InvalidInput(problems)
+    check_files_unchanged(inputs, contents, context.policy)
     files = {
         address: RecordedFiles(
             digest=target.digest, base=target.base, base_rows=target.digest.count

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -165,8 +165,9 @@ def build_plan(
         shaped=shaped_targets(segments),
         clock=OverrideClock(now=options.made_at, zone=project.time_zone),
     ).run(selection, context)
-    guarded = [_guarded_change(segment, comparison) for segment in segments]
-    changes = _with_definitions((item.change for item in guarded), segment_definitions(desired))
+    definitions = segment_definitions(desired)
+    guarded = [_guarded_change(segment, comparison, definitions) for segment in segments]
+    changes = tuple(item.change for item in guarded)
     targets = with_fingerprints(targets, scope.planned, comparison.segment_fingerprints)
     plan = _assemble_plan(
         desired,
@@ -220,11 +221,13 @@ def _known_restrictions(
 # Changes
 
 
-def _guarded_change(segment: PlannedSegment, comparison: ComparisonResult) -> GuardedChange:
+def _guarded_change(
+    segment: PlannedSegment, comparison: ComparisonResult, definitions: Mapping[str, str]
+) -> GuardedChange:
     """Describe the change of a segment, with what the guards need to know about it."""
     draft, diffs, declared = segment.draft, comparison.diffs, segment.draft.segment
     diff = _diff_of(segment.target_index, draft.record, diffs)
-    change = replace(_change(draft, diff), target=segment.target_index)
+    change = _change(draft, diff, segment.target_index, definitions)
     if segment.old_target_index is not None:
         old_diff = _diff_of(segment.old_target_index, draft.old_record, diffs)
         change = replace(_with_emptied(change, old_diff), old_target=segment.old_target_index)
@@ -239,15 +242,6 @@ def _guarded_change(segment: PlannedSegment, comparison: ComparisonResult) -> Gu
         is_created=draft.to_target().create and segment.target_index is not None,
         path=declared.path if declared else "spec",
         place=str(declared.allow_location or declared.location) if declared else None,
-    )
-
-
-def _with_definitions(
-    changes: Iterable[Change], definitions: Mapping[str, str]
-) -> tuple[Change, ...]:
-    return tuple(
-        replace(change, definition=definitions[change.address]) if change.after else change
-        for change in changes
     )
 
 
@@ -266,7 +260,9 @@ def _diff_of(
     return TargetDiff(desired=count, recorded=count)
 
 
-def _change(draft: Draft, diff: TargetDiff) -> Change:
+def _change(
+    draft: Draft, diff: TargetDiff, target_index: int | None, definitions: Mapping[str, str]
+) -> Change:
     members = MemberCounts(
         before=diff.recorded,
         after=diff.desired,
@@ -277,7 +273,8 @@ def _change(draft: Draft, diff: TargetDiff) -> Change:
         held_out=diff.held_out,
         suppressed=diff.suppressed,
     )
-    attributes = attribute_changes(draft.before, draft.after)
+    before, after = draft.before, draft.after
+    attributes = attribute_changes(before, after)
     action, reason = draft.action, draft.reason
     if action is Action.UPDATE and not reason:
         reason = _update_reason(members, bool(attributes))
@@ -288,11 +285,13 @@ def _change(draft: Draft, diff: TargetDiff) -> Change:
         address=draft.address,
         action=action,
         reason=reason,
-        before=draft.before,
-        after=draft.after,
+        before=before,
+        after=after,
         attributes=attributes,
         members=members,
         sample=diff.sample,
+        target=target_index,
+        definition=definitions[draft.address] if after else "",
         moved_from=draft.moved_from,
         imported=draft.record.members.digest if draft.is_imported and draft.record else None,
     )

@@ -3,7 +3,7 @@
 ``engine.saved_plan`` proves the files; here the document is compared with them.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 from segctl.core.diagnostics import Severity
 from segctl.core.errors import OperationError
@@ -11,6 +11,7 @@ from segctl.core.identity import SetDigest
 from segctl.core.local_time import is_hours, is_time_zone
 from segctl.engine.model import (
     PackingSummary,
+    RecordedFiles,
     SavedChanges,
     SavedPlanError,
     SavedPlanFacts,
@@ -27,11 +28,12 @@ from segctl.plan.diff import (
 from segctl.plan.file import LoadedPlan
 from segctl.plan.guards import GuardedChange
 from segctl.plan.model import Action, Change, Plan, Target
+from segctl.planning.compare import files_of
 from segctl.planning.flows import build_flows, number_segments
 from segctl.planning.limits import check_limits
 from segctl.planning.planner import plan_digest, with_requests
-from segctl.session.advance import find_record
-from segctl.state.model import State
+from segctl.session.advance import find_records
+from segctl.state.model import SegmentRecord, State
 from segctl.state.shapes import find_new_shapes
 from segctl.state.usage import usage_of
 
@@ -286,12 +288,14 @@ def prove_record(plan: Plan, state: State) -> None:
     """
     month = plan.month
     is_same = month is None or month == usage_of(state.usage, month.month)
-    is_same &= all(_is_as_recorded(plan, change, state) for change in plan.changes)
+    records = find_records(state, plan.targets)
+    destroyed = {tombstone.record.key for tombstone in state.tombstones}
+    is_same &= all(_is_as_recorded(c, state, records, destroyed) for c in plan.changes)
     for change in plan.changes:
         shapes = plan.shapes.get(change.address)
         if shapes is None or change.target is None:
             continue
-        record = find_record(state, plan.targets[change.target])
+        record = records[change.target]
         if change.imported is not None:
             record = None  # it is recorded by the apply, with the members that the plan holds
         members = change.imported or (record.members.digest if record else SetDigest())
@@ -305,7 +309,38 @@ def prove_record(plan: Plan, state: State) -> None:
         )
 
 
-def _is_as_recorded(plan: Plan, change: Change, state: State) -> bool:
+def prove_start(
+    saved: LoadedPlan, state: State, recorded: Mapping[str, RecordedFiles], prover: PlanProver
+) -> None:
+    """Raise ``OperationError`` unless the changes of a saved plan start from the recorded members.
+
+    The state is the one that the plan was made from. What an apply records of a change depends on
+    whether its user was a member, so a wrong start would make the record wrong.
+    """
+    plan, start = saved.plan, dict[int, RecordedFiles]()
+    records = find_records(state, plan.targets)
+    for change in plan.changes:
+        for index in (change.target, change.old_target):
+            if index is None or not change.members.sent:
+                continue
+            if change.imported is not None:
+                start[index] = RecordedFiles(base=saved.imported.get(index))
+            else:
+                start[index] = files_of(records[index], recorded)
+    if start and not prover.starts_from(saved.delta, start):
+        raise OperationError(
+            "the parts of the saved plan do not fit: its changes do not start from the recorded "
+            "members",
+            hint=_HINT,
+        )
+
+
+def _is_as_recorded(
+    change: Change,
+    state: State,
+    records: Sequence[SegmentRecord | None],
+    destroyed: Collection[str],
+) -> bool:
     """Whether a change shows its segment as the state records it; guards depend on that."""
     if change.imported is not None:
         return True  # it is recorded by the apply, with the members that the plan holds
@@ -313,9 +348,8 @@ def _is_as_recorded(plan: Plan, change: Change, state: State) -> bool:
     if index is None:
         record = state.segments.get(change.address)
     else:
-        record = find_record(state, plan.targets[index])
+        record = records[index]
     recorded = recorded_attributes(record) if record else None
-    destroyed = {tombstone.record.key for tombstone in state.tombstones}
     return (
         change.before == (None if change.action is Action.ADOPT else recorded)
         and change.members.before == (record.members.digest.count if record else 0)

@@ -9,7 +9,7 @@ from segctl.engine.protocols import RequestPacker
 from segctl.plan.model import Action, Change, Plan
 from segctl.planning.compare import files_of
 from segctl.planning.planner import PlanBundle, with_requests
-from segctl.session.advance import find_record
+from segctl.session.advance import find_records
 from segctl.state.model import SegmentRecord, State
 
 
@@ -26,7 +26,7 @@ def remaining_plan(
 
     The state shows which rows of ``delta`` are done, and which segments exist by now.
     """
-    records = [find_record(state, target) for target in saved.targets]
+    records = find_records(state, saved.targets)
     targets = tuple(
         replace(
             target,

@@ -4,7 +4,7 @@ Pure functions. The state never claims what was not acknowledged, and never forg
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from segctl.core.approval import MAX_APPROVALS, ApprovalUse
@@ -40,14 +40,20 @@ class ApplyInfo:
     host: str
 
 
+def find_records(state: State, targets: Sequence[Target]) -> Sequence[SegmentRecord | None]:
+    """Return the record of the segment that each target names, or ``None``."""
+    by_key: dict[str, SegmentRecord] = {}
+    by_number: dict[int | None, SegmentRecord] = {}
+    for _, record in state.records():
+        by_key.setdefault(record.key, record)
+        if record.customer_segment_id is None:
+            by_number.setdefault(record.ct_segment_id, record)
+    return [by_key.get(t.key) or by_number.get(t.ct_segment_id) for t in targets]
+
+
 def find_record(state: State, target: Target) -> SegmentRecord | None:
     """Return the record of the segment that a target names, or ``None``."""
-    for _, record in state.records():
-        if record.key == target.key:
-            return record
-        if record.customer_segment_id is None and record.ct_segment_id == target.ct_segment_id:
-            return record
-    return None
+    return find_records(state, [target])[0]
 
 
 def is_complete(plan: Plan, ledger: Ledger) -> bool:
@@ -262,6 +268,7 @@ class _NextRecords:
     ) -> None:
         self._state = state
         self._plan = plan
+        self._records = find_records(state, plan.targets)
         self._ledger = ledger
         self._stored = stored
         self._run = run
@@ -327,7 +334,7 @@ class _NextRecords:
             self.segments.pop(old_address, None)
 
     def _find_record(self, target_index: int) -> SegmentRecord | None:
-        return find_record(self._state, self._plan.targets[target_index])
+        return self._records[target_index]
 
     def _declared_record(
         self, change: Change, target_index: int, record: SegmentRecord | None

@@ -10,7 +10,7 @@ from segctl.core.outcomes import Ledger
 from segctl.engine.model import FoldedTarget, RecordedFiles
 from segctl.engine.protocols import OutcomeFolder
 from segctl.plan.model import Plan
-from segctl.session.advance import ApplyInfo, StoredMembers, advance_state, find_record
+from segctl.session.advance import ApplyInfo, StoredMembers, advance_state, find_records
 from segctl.session.loaded_state import LoadedState, recorded_members
 from segctl.state.model import FileRef, MemberSet, Pairs, SegmentRecord, State
 from segctl.state.shapes import Shapes, advance_shapes
@@ -41,7 +41,7 @@ def merge_outcomes(
     state = loaded.state
     if not state.lineage:
         state = replace(state, lineage=_first_lineage(run.journal))
-    records = {index: find_record(state, target) for index, target in enumerate(plan.targets)}
+    records = dict(enumerate(find_records(state, plan.targets)))
     stored: dict[int, StoredMembers] = {}
     events: Mapping[int, int] = {}
     if delta is not None:

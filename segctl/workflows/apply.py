@@ -182,7 +182,11 @@ def _load_saved_plan(
     """Load a saved plan, or the rest of one that was applied in part."""
     from segctl.planning.approval import check_age  # noqa: PLC0415 - heavy
     from segctl.planning.planner import PlanBundle  # noqa: PLC0415 - as above
-    from segctl.planning.proof import prove_record, prove_settings  # noqa: PLC0415 - as above
+    from segctl.planning.proof import (  # noqa: PLC0415 - as above
+        prove_record,
+        prove_settings,
+        prove_start,
+    )
     from segctl.planning.remaining import remaining_plan  # noqa: PLC0415 - as above
 
     loaded, session = locked.loaded, locked.session
@@ -199,6 +203,7 @@ def _load_saved_plan(
     locked.backend.record_plan(saved.digest)
     if (saved.lineage, saved.serial) == (state.lineage, state.serial):
         prove_record(saved, state)
+        prove_start(saved_plan, state, loaded.recorded(), session.open_engine())
         return PlanBundle(
             plan=saved,
             delta=saved_plan.delta,

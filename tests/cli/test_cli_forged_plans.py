@@ -238,6 +238,44 @@ def test_a_plan_has_no_other_past_than_the_state(
     assert "other figures of the past than the state" in done.err
 
 
+def one_more(document: Document) -> None:
+    members = document["changes"][1]["members"]
+    members.update(after=members["before"] + 1)
+
+
+def sent_again(document: Document) -> None:
+    gold = document["changes"][1]
+    gold["members"].update(add=0, remove=0, reasserted=2)
+    gold["sample"].update(add=[], remove=[])
+    document["estimate"].update(billable_events=0)
+
+
+STARTS: dict[str, tuple[str, Callable[[Document], None]]] = {
+    "a removal of nobody": ("false AS recorded", one_more),
+    "an addition and a removal of nobody": ("NOT recorded AS recorded", lambda _: None),
+    "changes without an answer": ("true AS reasserted", sent_again),
+}
+
+
+@pytest.mark.parametrize(("delta", "change"), STARTS.values(), ids=STARTS)
+def test_the_changes_of_a_plan_start_from_the_recorded_members(
+    delta: str, change: Callable[[Document], None], plan: Path, workspace: Path, segctl: Segctl
+) -> None:
+    assert segctl("apply", plan.name).code == 0
+    manifest = workspace / "gold.yaml"
+    text = manifest.read_text(encoding="utf-8").replace("anna", "zoe")
+    manifest.write_text(text, encoding="utf-8")
+    assert segctl("plan", "--out", plan.name).code == 0
+    head = (workspace / "segctl.state.json").read_bytes()
+    rewrite(plan, delta=f"SELECT * REPLACE ({delta}) FROM t")
+    assert read_document(plan)["changes"][1]["address"] == "segment.gold"
+    forge(plan, change)
+    done = segctl("apply", plan.name)
+    assert (done.code, done.out) == (1, "")
+    assert "its changes do not start from the recorded members" in done.err
+    assert (workspace / "segctl.state.json").read_bytes() == head
+
+
 def test_a_plan_with_two_changes_at_one_address_proves(
     plan: Path, workspace: Path, segctl: Segctl
 ) -> None:

@@ -276,6 +276,18 @@ def test_sources_of_an_import_report_every_bad_row(shop: Workshop) -> None:
     assert Path(shop.root, "segctl.state.json").exists() is False
 
 
+def test_a_program_lists_the_members_of_an_import(shop: Workshop) -> None:
+    shop.service.foreign("gold").members |= identities("1", "2")
+    shop.project("{allowCommands: [seq]}")
+    members = "members: [{command: {run: [seq, '2'], format: txt}}]"
+    shop.declare(
+        segment("gold", "2", "3", spec="guards: {maxRemovePercent: 100}"),
+        refactoring(f"import: [{{address: segment.gold, {members}}}]"),
+    )
+    shop.apply()
+    assert shop.service.members("gold") == identities("2", "3")
+
+
 @pytest.mark.parametrize("name", ["The gold", "Other"])
 def test_a_rename_without_an_id_is_pointed_out(shop: Workshop, name: str) -> None:
     shop.declare(segment("gold", "a"))
