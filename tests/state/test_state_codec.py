@@ -35,7 +35,7 @@ digests = st.builds(SetDigest, count=counts, total=st.integers(0, 2**128 - 1))
 
 
 def refs(rows: st.SearchStrategy[int]) -> st.SearchStrategy[FileRef]:
-    name = st.from_regex(r"[0-9a-f]{64}\.parquet", fullmatch=True)
+    name = st.integers(0, 2**256 - 1).map("{:064x}.parquet".format)
     return st.builds(FileRef, name=name, rows=rows, bytes=counts)
 
 
