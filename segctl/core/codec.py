@@ -117,7 +117,8 @@ def to_plain(value: object) -> Any:
             return {str(key): to_plain(item) for key, item in value.items()}
         case Sequence():
             return [to_plain(item) for item in value]
-    items = [(name, field, getattr(value, name)) for name, field in _optional_fields(type(value))]
+    kind: Any = type(value)
+    items = [(name, field, getattr(value, name)) for name, field in _optional_fields(kind)]
     return {
         name: to_plain(item)
         for name, field, item in items

@@ -345,10 +345,7 @@ def _is_as_recorded(
     if change.imported is not None:
         return True  # it is recorded by the apply, with the members that the plan holds
     index = change.target if change.old_target is None else change.old_target
-    if index is None:
-        record = state.segments.get(change.address)
-    else:
-        record = records[index]
+    record = state.segments.get(change.address) if index is None else records[index]
     recorded = recorded_attributes(record) if record else None
     return (
         change.before == (None if change.action is Action.ADOPT else recorded)
