@@ -22,7 +22,8 @@ HEADER = {"id": "4be1", "lineage": "5f0c", "serial": 7, "plan": {"targets": ["go
 
 numbers = st.integers() | st.floats(allow_nan=False, allow_infinity=False)
 scalars = st.none() | st.booleans() | numbers | st.text()
-records = st.dictionaries(st.text(), scalars | st.lists(scalars), max_size=4).map(
+names = st.text().filter(lambda name: name not in {"type", "synced", "crc"})
+records = st.dictionaries(names, scalars | st.lists(scalars), max_size=4).map(
     lambda record: {"type": "x", **record}
 )
 
