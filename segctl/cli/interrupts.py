@@ -1,6 +1,7 @@
-"""Ctrl-C and SIGTERM during an apply: the first finishes requests in flight, the second exits.
+"""Signals during an apply: the first finishes requests in flight, a second one exits.
 
-Both are safe: the journal has what was sent.
+Both are safe: the journal has what was sent. SIGHUP never exits at once: when a terminal closes,
+it can arrive twice, from the shell and from the kernel, and next to SIGTERM.
 """
 
 import os
@@ -12,9 +13,10 @@ from typing import Any, Self
 from segctl.core.stop_signal import StopSignal
 
 _FIRST = b"\nStopping: finishing what is in flight; press again to leave at once.\n"
+_HUNG_UP = b"\nStopping: finishing what is in flight.\n"
 _SECOND = b"\nLeft at once. The journal knows what was sent; the next apply goes on from it.\n"
 _SHOW_CURSOR = b"\x1b[?25h"
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _STDERR = 2
 
 
@@ -37,12 +39,21 @@ class Interrupts:
         self._before.clear()
 
     def arm(self) -> None:
-        """Handle the signals from now on. Call in the main thread, before sending."""
+        """Handle the signals from now on, except ignored ones (``nohup``).
+
+        Call in the main thread, before sending.
+        """
         for number in _SIGNALS:
-            self._before.setdefault(number, signal.signal(number, self._handle))
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                self._before.setdefault(number, signal.signal(number, self._handle))
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        del number, frame
+        del frame
+        if number == signal.SIGHUP:
+            if not self._stop.is_set:
+                self._stop.set()
+                _tell(_HUNG_UP)
+            return
         # Recorded first: a second signal can arrive while the first is being reported.
         again, self._asked = self._asked, True
         if not again:

@@ -2,7 +2,8 @@
 
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import click
 
@@ -62,14 +63,10 @@ def command(screen: Screen, *, yes: bool, out: str | None, patience: float, as_j
         return 1
     folder = screen.path(out or target.stem)
     make_folder(context, folder)
-    # Handle SIGTERM like Ctrl-C, so that members are removed.
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
+    with _ended_like_ctrl_c():
         report = run_probe(
             context, target, approve=asker.approve, note=asker.note, patience=patience
         )
-    finally:
-        signal.signal(signal.SIGTERM, before)
     keep_files(
         context,
         folder,
@@ -91,6 +88,20 @@ def command(screen: Screen, *, yes: bool, out: str | None, patience: float, as_j
     )
     _conclude(report)
     return 0
+
+
+@contextmanager
+def _ended_like_ctrl_c() -> Iterator[None]:
+    """Handle SIGTERM and SIGHUP like Ctrl-C, so that members are removed; keep ignored ones."""
+    handlers = {n: signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGHUP)}
+    handled = [n for n, handler in handlers.items() if handler is not signal.SIG_IGN]
+    for number in handled:
+        signal.signal(number, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        for number in handled:
+            signal.signal(number, handlers[number])
 
 
 def _conclude(report: ProbeReport) -> None:

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM during an apply, sent to a real process."""
+"""Ctrl-C, SIGTERM and SIGHUP during an apply, sent to a real process."""
 
 import signal
 import subprocess
@@ -7,6 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
+
+from segctl.cli.interrupts import Interrupts
+from segctl.core.stop_signal import StopSignal
 
 ARMED = """
 import signal, sys
@@ -64,3 +67,28 @@ def test_the_second_signal_leaves_at_once() -> None:
     assert running.returncode == 130
     assert out == ""
     assert "The journal knows what was sent" in err
+
+
+def test_a_closed_terminal_never_leaves_at_once() -> None:
+    with process("--stay") as running:
+        running.send_signal(signal.SIGHUP)
+        assert running.stdout is not None
+        assert running.stdout.readline() == "stopping\n"
+        for number in (signal.SIGHUP, signal.SIGTERM, signal.SIGHUP):
+            running.send_signal(number)
+        assert running.stderr is not None
+        told = [running.stderr.readline() for _ in range(4)]  # the last is of SIGTERM
+        assert "press again" in told[3]
+        assert running.poll() is None
+
+
+def test_an_ignored_signal_stays_ignored() -> None:
+    stop = StopSignal()
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with Interrupts(stop) as interrupts:
+            interrupts.arm()
+            signal.raise_signal(signal.SIGHUP)
+        assert not stop.is_set
+    finally:
+        signal.signal(signal.SIGHUP, before)

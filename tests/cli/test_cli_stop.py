@@ -2,8 +2,10 @@
 
 import json
 import os
+import pty
 import signal
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ import httpx
 import pytest
 
 from segctl.emulator.testing import RunningEmulator
-from tests.program import ENTRY
+from tests.program import CODE, ENTRY
 
 Segctl = Callable[..., Any]
 MEMBERS = 3_000
@@ -44,7 +46,7 @@ def held_members(emulator: RunningEmulator) -> int:
     return sum(segment["members"] for segment in answer.json())
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_apply_told_to_stop_records_what_it_did_and_goes_on_later(
     number: signal.Signals, large: Path, segctl: Segctl, emulator: RunningEmulator
 ) -> None:
@@ -65,6 +67,29 @@ def test_an_apply_told_to_stop_records_what_it_did_and_goes_on_later(
     assert recorded == held_members(emulator) < MEMBERS
     assert segctl("apply", "--auto-approve").code == 0
     assert held_members(emulator) == MEMBERS
+
+
+def test_an_apply_whose_terminal_is_closed_records_what_it_did(
+    large: Path, segctl: Segctl, emulator: RunningEmulator
+) -> None:
+    slow_down(emulator, 150)
+    terminal, end = pty.openpty()
+    in_terminal = f"import fcntl, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); {CODE}"
+    with subprocess.Popen(
+        [sys.executable, "-c", in_terminal, "apply", "--auto-approve", "-C", str(large)],
+        stdin=end,
+        stdout=end,
+        stderr=end,
+        start_new_session=True,
+    ) as process:
+        os.close(end)
+        shown = b""
+        while b"Created segment.gold" not in shown:
+            shown += os.read(terminal, 4096)
+        os.close(terminal)  # the kernel sends SIGHUP, and every write fails from now on
+        assert process.wait(timeout=60) == 130
+    recorded = json.loads(segctl("show", "--format", "json").out)["segments"][0]["members"]
+    assert recorded == held_members(emulator) < MEMBERS
 
 
 @pytest.mark.usefixtures("emulator")

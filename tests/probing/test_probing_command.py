@@ -194,7 +194,7 @@ def test_the_workspace_names_the_service_where_the_environment_does_not(
     assert "Error: the probe ended early: createSegment refused both bodies: HTTP 400" in told.err
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_probe_that_is_told_to_end_cleans_up_and_says_what_to_delete(
     number: signal.Signals, emulator: RunningEmulator, tmp_path: Path
 ) -> None:
