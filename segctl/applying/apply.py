@@ -8,14 +8,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from segctl.applying.imports import record_plan_imports
+from segctl.applying.unfinished import SAME_COMMAND, refused_credentials, unfinished
 from segctl.backends.journal import Journal
-from segctl.core.errors import (
-    AppliedInPart,
-    CredentialsRefused,
-    GuardRefused,
-    Interrupted,
-    SegmentsExist,
-)
+from segctl.core.errors import AppliedInPart, GuardRefused, Interrupted
 from segctl.core.events import ApplyEnded, Observer, RateLimited
 from segctl.core.outcomes import Ledger
 from segctl.core.stop_signal import StopSignal
@@ -51,12 +46,6 @@ JOURNAL_MARGIN = 16 << 20
 
 REQUEST_SECONDS = 60.0
 """How long one request may take."""
-
-_NOT_SENT_AGAIN = (
-    "What the service refused is not sent again. `segctl rejects list` shows memberships; correct "
-    "their sources or the manifests."
-)
-_SAME_COMMAND = "Run the same command again; it goes on from there."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -257,33 +246,17 @@ class Apply:
         result = ApplyResult(plan=self.bundle.plan, approved=True, ended=sent.ended)
         complete = is_complete(self.bundle.plan, sent.ledger)
         if sent.refused_credentials:
-            created = any(o.outcome == "acknowledged" for o in sent.ledger.creates.values())
-            if not sent.ended.acknowledged and not created:
-                raise CredentialsRefused(sent.refused_credentials, hint="Nothing was applied.")
-            raise AppliedInPart(sent.refused_credentials, result=result, hint=_SAME_COMMAND)
+            raise refused_credentials(sent, result)
         if self.stop.is_set and not complete:
-            raise Interrupted("interrupted; what was acknowledged is recorded", hint=_SAME_COMMAND)
+            raise Interrupted("interrupted; what was acknowledged is recorded", hint=SAME_COMMAND)
         if sent.is_time_over and not complete:
             raise AppliedInPart(
                 f"{self._time_over()}; what was acknowledged is recorded",
                 result=result,
                 hint="The next run goes on from there.",
             )
-        if sent.stop_reason:
-            raise AppliedInPart(
-                f"stopped after many requests in a row without success: {sent.stop_reason}",
-                result=result,
-                hint=_SAME_COMMAND,
-            )
-        if existing := [i for i, create in sorted(sent.ledger.creates.items()) if create.exists]:
-            raise self._segments_exist(existing, sent, result)
-        if not complete:
-            hint = _SAME_COMMAND
-            if not (sent.ended.failed or sent.ended.uncertain or sent.ended.not_tried):
-                hint = _NOT_SENT_AGAIN
-            if sent.ledger.has_no_effect:
-                hint = "Check network and region; then run the same command again."
-            raise AppliedInPart(_describe_rest(sent), result=result, hint=hint)
+        if sent.stop_reason or not complete:
+            raise unfinished(self.bundle.plan, sent, result, base_url=self.base_url)
         return result
 
     def _time_over(self) -> str:
@@ -295,25 +268,6 @@ class Apply:
             return describe_freeze(frozen, plan.time_zone)
         return "the time that --max-duration gives is over"
 
-    def _segments_exist(
-        self, targets: Sequence[int], sent: "SendResult", result: ApplyResult
-    ) -> SegmentsExist:
-        """Return the error for segments that the state does not know and the service has."""
-        addresses = [self.bundle.plan.targets[index].address for index in targets]
-        more = len(addresses) - 3
-        named = ", ".join(addresses[:3]) + (f" and {more:,} more" if more > 0 else "")
-        is_single = len(addresses) == 1
-        return SegmentsExist(
-            f"CleverTap already has {named}, and the state does not know "
-            f"{'it' if is_single else 'them'}; {_describe_counts(sent)}",
-            result=result,
-            hint="The same command again does not help. If the state was lost, restore it: "
-            "segctl.state.json and segctl.state.d, both from the same backup, or the bucket's "
-            "objects. To adopt "
-            f"{'the segment' if is_single else 'the segments, for each of them'}: `segctl import "
-            f"{addresses[0]} --members FILE`.",
-        )
-
 
 def _refuse(findings: Sequence[Finding]) -> None:
     """Raise ``GuardRefused`` if there are error findings."""
@@ -324,31 +278,3 @@ def _refuse(findings: Sequence[Finding]) -> None:
             findings=findings,
             hint=findings[0].detail,
         )
-
-
-def _describe_counts(sent: "SendResult") -> str:
-    """Count what an incomplete apply left, the most important first."""
-    ended = sent.ended
-    parts = [
-        f"{count:,} {noun}{'' if count == 1 else 's'} {what}"
-        for count, noun, what in (
-            (ended.not_created, "segment", "not created"),
-            (ended.quarantined, "membership", "refused and quarantined"),
-            (ended.refused, "request", "refused"),
-            (ended.failed, "request", "failed"),
-            (ended.uncertain, "request", "without an answer"),
-            (ended.not_tried, "request", "not tried"),
-        )
-        if count
-    ]
-    summary = "nothing was applied" if sent.ledger.has_no_effect else "applied in part"
-    return f"{summary}: {', '.join(parts)}"
-
-
-def _describe_rest(sent: "SendResult") -> str:
-    """Count what an incomplete apply left, with the first reason."""
-    failed_creates = [o for o in sent.ledger.creates.values() if o.outcome != "acknowledged"]
-    detail = next((o.detail for o in failed_creates if o.detail), "") or next(
-        (o.detail for o in sent.ledger.updates.values() if o.detail), ""
-    )
-    return _describe_counts(sent) + (f" ({detail})" if detail else "")

@@ -15,10 +15,12 @@ class CreateSender:
     """The creates of one apply.
 
     ``unconfirmed`` are the targets whose create was sent earlier and got no answer: for them
-    "exists already" means that the earlier request succeeded.
+    "exists already" means that the earlier request succeeded. ``parts`` counts the requests that
+    were sent because another was refused as a whole.
     """
 
     def __init__(self, context: SendContext, *, unconfirmed: frozenset[int]) -> None:
+        self.parts = 0
         self._context = context
         self._plan = context.plan
         self._unconfirmed = set(unconfirmed)
@@ -53,7 +55,7 @@ class CreateSender:
             self._context.log.append({"type": "blocked", "targets": sorted(missing)}, durable=True)
         return frozenset(missing)
 
-    async def _create(self, indexes: Sequence[int]) -> None:
+    async def _create(self, indexes: Sequence[int], *, is_part: bool = False) -> None:
         """Create some segments. A refused request is halved until the bad segment is alone."""
         if self._context.rules.is_stopped():
             return
@@ -61,6 +63,7 @@ class CreateSender:
         sent = {"type": "create_sent", "targets": list(indexes), "at": self._context.clock.now()}
         self._context.log.append(sent, durable=True)
         answer = await self._context.provider.create(segments)
+        self.parts += is_part and answer.attempts > 0
         created = [i for i in indexes if self._plan.targets[i].customer_segment_id in answer.ids]
         if answer.doubted and not (created and answer.outcome is Outcome.REFUSED):
             self._unconfirmed.update(indexes)
@@ -70,11 +73,11 @@ class CreateSender:
             if created:
                 self._append_outcome(created, answer, Outcome.ACKNOWLEDGED)
                 self._report(created, Outcome.ACKNOWLEDGED)
-                await self._create(rest)
+                await self._create(rest, is_part=True)
             else:
                 middle = len(rest) // 2
-                await self._create(rest[:middle])
-                await self._create(rest[middle:])
+                await self._create(rest[:middle], is_part=True)
+                await self._create(rest[middle:], is_part=True)
             return
         outcome = answer.outcome
         if outcome is Outcome.REFUSED and answer.exists and self._unconfirmed.issuperset(indexes):
@@ -82,7 +85,8 @@ class CreateSender:
             outcome = Outcome.ACKNOWLEDGED
         self._log_outcome(indexes, answer, outcome)
         self._context.rules.record_answer(answer)
-        self._report(indexes, outcome, _detail(answer, outcome))
+        # Refused credentials are the error of the run, which says it once.
+        self._report(indexes, outcome, "" if answer.stop else _detail(answer, outcome))
 
     def _report(self, indexes: Sequence[int], outcome: Outcome, detail: str = "") -> None:
         addresses = tuple(self._plan.targets[index].address for index in indexes)

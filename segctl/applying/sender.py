@@ -32,6 +32,17 @@ class SendResult:
     stop_reason: str = ""
     is_time_over: bool = False
 
+    @property
+    def is_nothing_applied(self) -> bool:
+        """Whether the service certainly changed nothing. It may have refused memberships."""
+        outcomes = {
+            *(create.outcome for create in self.ledger.creates.values()),
+            *(pair.outcome for pair in self.ledger.exceptions),
+        }
+        may_be_applied = {Outcome.ACKNOWLEDGED, Outcome.UNCERTAIN}
+        # An acknowledged request can consist of memberships that were refused one by one.
+        return not (self.ended.changes or self.ended.uncertain or outcomes & may_be_applied)
+
 
 async def send_requests(
     plan: Plan,
@@ -68,7 +79,8 @@ async def send_requests(
     context = SendContext(
         plan=plan, provider=provider, log=log, clock=clock, observe=observe, rules=rules
     )
-    blocked = await CreateSender(context, unconfirmed=unconfirmed).send()
+    creates = CreateSender(context, unconfirmed=unconfirmed)
+    blocked = await creates.send()
     updates = UpdateSender(context, blocked=blocked)
     await updates.send(entries)
     log.append({"type": "ended", "at": clock.now()}, durable=True)
@@ -77,6 +89,7 @@ async def send_requests(
         plan,
         ledger,
         changes=updates.changes,
+        parts=creates.parts + updates.parts,
         seconds=clock.monotonic() - begun,
         interrupted=stop.is_set,
     )
@@ -91,9 +104,9 @@ async def send_requests(
 
 
 def _ended(
-    plan: Plan, ledger: Ledger, *, changes: int, seconds: float, interrupted: bool
+    plan: Plan, ledger: Ledger, *, changes: int, parts: int, seconds: float, interrupted: bool
 ) -> ApplyEnded:
-    """Count the outcomes. ``changes`` are acknowledged membership changes."""
+    """Count the outcomes. ``changes`` and ``parts`` are those of ``ApplyEnded``."""
     created = {i for i, create in ledger.creates.items() if create.outcome is Outcome.ACKNOWLEDGED}
     return ApplyEnded(
         acknowledged=ledger.count(Outcome.ACKNOWLEDGED),
@@ -102,6 +115,7 @@ def _ended(
         uncertain=ledger.count(Outcome.UNCERTAIN),
         not_tried=plan.requests.update - len(ledger.updates),
         changes=changes,
+        parts=parts,
         seconds=seconds,
         quarantined=sum(pair.outcome is Outcome.REFUSED for pair in ledger.exceptions),
         not_created=sum(

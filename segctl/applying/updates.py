@@ -18,10 +18,14 @@ from segctl.engine.model import PackedEntry
 
 
 class UpdateSender:
-    """The updates of one apply. ``blocked`` are targets that must get no members."""
+    """The updates of one apply. ``blocked`` are targets that must get no members.
+
+    ``changes`` counts acknowledged membership changes, ``parts`` the requests that were sent
+    because another was refused as a whole.
+    """
 
     def __init__(self, context: SendContext, *, blocked: frozenset[int]) -> None:
-        self.changes = 0
+        self.changes = self.parts = 0
         self._context = context
         self._plan = context.plan
         self._blocked = blocked
@@ -65,7 +69,8 @@ class UpdateSender:
         if self._context.rules.is_stopped() or not entries:
             return
         await self._window.enter(number)
-        answer, exceptions = await self._deliver(entries)
+        answer, exceptions, parts = await self._deliver(entries)
+        self.parts += parts
         if self._context.rules.is_stopped() and not answer.attempts:
             self._context.log.append({"type": "kept_back", "request": number}, durable=False)
             return
@@ -88,6 +93,7 @@ class UpdateSender:
                 outcome=answer.outcome,
                 changes=count_changes(entries),
                 attempts=answer.attempts,
+                parts=parts,
                 throttled=answer.throttled,
                 detail=answer.detail,
                 segments=self._count_by_segment(entries, answer.outcome, exceptions),
@@ -121,32 +127,36 @@ class UpdateSender:
 
     async def _deliver(
         self, entries: Sequence[RequestEntry]
-    ) -> tuple[Answer, list[dict[str, Any]]]:
-        """Send entries. Return the answer, and the pairs with an outcome of their own."""
+    ) -> tuple[Answer, list[dict[str, Any]], int]:
+        """Send entries.
+
+        Return the answer, the pairs with an outcome of their own, and in how many parts the entries
+        were sent again.
+        """
         answer = await self._context.provider.update([entry.wire for entry in entries])
         self._context.rules.record_update(answer)
         if answer.outcome is not Outcome.REFUSED:
-            return answer, []
+            return answer, [], 0
         if count_changes(entries) > 1:
             return await self._isolate_refused(entries, answer)
         if answer.doubted:
-            return replace(answer, outcome=Outcome.UNCERTAIN), []
-        return replace(answer, outcome=Outcome.ACKNOWLEDGED), entry_pairs(entries, answer)
+            return replace(answer, outcome=Outcome.UNCERTAIN), [], 0
+        return replace(answer, outcome=Outcome.ACKNOWLEDGED), entry_pairs(entries, answer), 0
 
     async def _isolate_refused(
         self, entries: Sequence[RequestEntry], refused: Answer
-    ) -> tuple[Answer, list[dict[str, Any]]]:
+    ) -> tuple[Answer, list[dict[str, Any]], int]:
         """Halve a refused request until each refused pair is alone, largest parts first.
 
         If every pair so far is refused and nothing is accepted, the pairs may not be the
         cause, and none is quarantined, unless the service accepts other requests. If an
         attempt got no answer before the refusal, it may have been applied, so pairs that are
-        not accepted now stay uncertain.
+        not accepted now stay uncertain. Returns what ``_deliver`` does.
         """
         doubt = Outcome.UNCERTAIN if refused.doubted else None
         parts = deque(split_in_half(entries))
         exceptions: list[dict[str, Any]] = []
-        refusals = 0
+        refusals = sent = 0
         any_accepted = False
         while parts and not self._context.rules.is_stopped():
             if (
@@ -157,6 +167,7 @@ class UpdateSender:
                 break
             part = parts.popleft()
             answer = await self._context.provider.update([entry.wire for entry in part])
+            sent += answer.attempts > 0
             if answer.outcome is Outcome.REFUSED and count_changes(part) > 1:
                 parts.extend(split_in_half(part))
                 continue
@@ -169,7 +180,7 @@ class UpdateSender:
             else:
                 exceptions += entry_pairs(part, replace(answer, outcome=doubt or answer.outcome))
         if parts and not any_accepted and refusals == len(exceptions):
-            return replace(refused, outcome=doubt or Outcome.REFUSED), []
+            return replace(refused, outcome=doubt or Outcome.REFUSED), [], sent
         for part in parts:
             exceptions += entry_pairs(part, replace(refused, outcome=doubt or Outcome.FAILED))
-        return replace(refused, outcome=Outcome.ACKNOWLEDGED), exceptions
+        return replace(refused, outcome=Outcome.ACKNOWLEDGED), exceptions, sent

@@ -33,7 +33,10 @@ EVERY_SECONDS = 10.0
 
 
 class Tally:
-    """The totals of the events of one apply."""
+    """The totals of the events of one apply.
+
+    A request that was refused and sent again in parts counts with its parts.
+    """
 
     def __init__(self) -> None:
         self.of_changes = self.of_requests = 0
@@ -47,7 +50,8 @@ class Tally:
             case RequestDone():
                 if event.outcome is Outcome.ACKNOWLEDGED:
                     self.changes += event.changes
-                self.requests += 1
+                self.requests += 1 + event.parts
+                self.of_requests += event.parts
             case RateLimited():
                 self.throttled += 1
             case _:

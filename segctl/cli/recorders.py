@@ -81,7 +81,7 @@ class ReportFile:
         self._changes: dict[str, Counter[Outcome]] = {}
         self._create_requests: Counter[Outcome] = Counter()
         self._update_requests: Counter[Outcome] = Counter()
-        self._throttled = 0
+        self._throttled = self._parts = 0
         self._ended: ApplyEnded | None = None
         self._approval: ApprovalCheck | None = None
         self._write(None)
@@ -99,6 +99,7 @@ class ReportFile:
                 self._creates |= dict.fromkeys(event.addresses, event.outcome)
             case RequestDone():
                 self._update_requests[event.outcome] += 1
+                self._parts += event.parts
                 for address, counts in event.segments.items():
                     self._changes.setdefault(address, Counter()).update(counts)
             case ApprovalChecked():
@@ -107,6 +108,7 @@ class ReportFile:
                 self._throttled += 1
             case ApplyEnded():
                 self._ended = event
+                self._parts = event.parts  # those of creates too
             case _:
                 pass  # changes no count
 
@@ -130,6 +132,7 @@ class ReportFile:
             create_requests=self._create_requests,
             update_requests=self._update_requests,
             throttled=self._throttled,
+            parts=self._parts,
             sending_seconds=self._ended.seconds if self._ended else None,
             diagnostics=end.diagnostics if end else (),
             approval=self._approval,

@@ -14,8 +14,9 @@
     │   ├── StateChanged        another run replaced the head
     │   ├── ForgeFailed         GitHub or GitLab did not do what was asked
     │   └── GuardRefused        the plan changes more than its guards allow
-    └── Unfinished              something was sent; the same command continues from there
+    └── Unfinished              sending began, and something is left
         ├── AppliedInPart       some requests were not acknowledged
+        ├── NothingApplied      no request was acknowledged, and none is uncertain
         └── Interrupted         the user interrupted the run
 
 An error carries data and never prints. Only ``cli/errors.py`` turns errors into
@@ -125,7 +126,7 @@ class GuardRefused(OperationError):
 
 
 class Unfinished(SegctlError):
-    """Something was sent; running the same command again continues from there."""
+    """Sending began, and something is left; the state has what was acknowledged."""
 
 
 class AppliedInPart(Unfinished):
@@ -138,6 +139,14 @@ class AppliedInPart(Unfinished):
 
 class SegmentsExist(AppliedInPart):
     """Segments to create exist already; ``result`` holds the outcome of each request."""
+
+
+class NothingApplied(Unfinished):
+    """CleverTap certainly did nothing; ``result`` holds the outcome of each request."""
+
+    def __init__(self, message: str, *, result: Any = None, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.result = result
 
 
 class Interrupted(Unfinished):

@@ -58,14 +58,15 @@ class CreateDone:
 class RequestDone:
     """An updateSegment request ended; it contained ``changes`` membership changes.
 
-    ``segments`` counts them by address and outcome; a change can have another outcome than the rest
-    of its request.
+    After it was refused as a whole, it was sent again in ``parts`` requests. ``segments`` counts
+    the changes by address and outcome; one can have another outcome than the rest of its request.
     """
 
     request: int
     outcome: Outcome
     changes: int
     attempts: int = 1
+    parts: int = 0
     throttled: int = 0
     detail: str = ""
     segments: Mapping[str, Mapping[Outcome, int]] = field(default_factory=dict)
@@ -85,7 +86,8 @@ class ApplyEnded:
 
     ``changes`` counts acknowledged membership changes. ``quarantined`` counts changes that were
     refused one by one while the rest of their request was accepted. ``not_created`` counts
-    segments whose creation was not acknowledged; their members were not sent.
+    segments whose creation was not acknowledged; their members were not sent. ``parts`` counts the
+    requests, of either call, that were sent because another was refused as a whole.
     """
 
     acknowledged: int
@@ -97,6 +99,7 @@ class ApplyEnded:
     seconds: float
     quarantined: int = 0
     not_created: int = 0
+    parts: int = 0
     interrupted: bool = False
 
 

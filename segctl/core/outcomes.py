@@ -18,6 +18,9 @@ Record = Mapping[str, Any]
 EXISTS_ALREADY = "a segment with this customerSegmentId or name exists already"
 """Part of the detail of a create that the service refused as a duplicate."""
 
+NO_CONNECTION = "could not connect to"
+"""Part of the detail of a request that was never sent."""
+
 
 class Outcome(StrEnum):
     """What is known about one request.
@@ -120,18 +123,19 @@ class Ledger:
 
     @property
     def has_no_effect(self) -> bool:
-        """Whether the service certainly did nothing and refused nothing for its content.
+        """Whether the service certainly did nothing, and refused no membership.
 
-        That is the case with wrong credentials, the wrong region or no network, or if only creates
-        of existing segments were sent. Nothing is recorded then; in particular a new
-        state is not bound to the account and the host.
+        That is the case with wrong credentials, the wrong region or no network, or if all creates
+        were refused. Nothing is recorded then; in particular a new state is not bound to the
+        account and the host.
         """
         outcomes = {
             *(update.outcome for update in self.updates.values()),
-            *(create.outcome for create in self.creates.values() if not create.exists),
             *(pair.outcome for pair in self.exceptions),
         }
-        return outcomes <= {Outcome.FAILED, Outcome.NOT_TRIED}
+        creates = {create.outcome for create in self.creates.values()}
+        none = {Outcome.FAILED, Outcome.NOT_TRIED}
+        return outcomes <= none and creates <= {*none, Outcome.REFUSED}
 
 
 def _is_index(value: object) -> bool:

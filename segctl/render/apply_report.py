@@ -35,8 +35,9 @@ class ApplyReport:
 
     Times are in seconds since 1970. ``plan`` is ``None`` until it is known, ``exit_code`` until
     the end. ``creates`` has the outcome by address, ``changes`` the membership changes by address
-    and outcome; ``create_requests`` and ``update_requests`` count requests. ``throttled`` counts
-    answers with status 429. ``approval`` is how the plan compares with the approved one.
+    and outcome; ``create_requests`` and ``update_requests`` count requests, ``parts`` those that
+    were sent because another was refused as a whole. ``throttled`` counts answers with status 429.
+    ``approval`` is how the plan compares with the approved one.
     """
 
     command: str
@@ -49,6 +50,7 @@ class ApplyReport:
     create_requests: Mapping[Outcome, int] = field(default_factory=dict)
     update_requests: Mapping[Outcome, int] = field(default_factory=dict)
     throttled: int = 0
+    parts: int = 0
     sending_seconds: float | None = None
     approval: ApprovalCheck | None = None
     diagnostics: Sequence[Mapping[str, Any]] = ()
@@ -110,7 +112,12 @@ def _requests_object(plan: Plan, report: ApplyReport) -> dict[str, Any]:
             (plan.requests.update, report.update_requests),
         )
     )
-    return {"create": create, "update": update, "throttled": report.throttled}
+    return {
+        "create": create,
+        "update": update,
+        "parts": report.parts,
+        "throttled": report.throttled,
+    }
 
 
 def _totals_object(plan: Plan, report: ApplyReport) -> dict[str, int]:

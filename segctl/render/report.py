@@ -21,6 +21,9 @@ def end_report(ended: ApplyEnded, *, place: str = "", style: Style = PLAIN) -> s
     ``place`` is the environment as the end of a sentence, empty if there is none.
     """
     lines = [_headline(ended, place, style), f"  Requests: {outcome_counts(ended)}."]
+    if ended.parts:
+        parts = format_count(ended.parts, "more request")
+        lines.append(f"  Refused requests were sent again in parts: {parts}.")
     lines += [f"  {line}" for line in _advice(ended)]
     return "\n".join(lines) + "\n"
 
@@ -56,7 +59,7 @@ def _headline(ended: ApplyEnded, place: str, style: Style) -> str:
 def _advice(ended: ApplyEnded) -> Iterator[str]:
     if ended.not_created:
         count = format_count(ended.not_created, "segment")
-        yield f"Not created: {count}. Their members were not sent; the reasons are shown above."
+        yield f"Not created: {count}. Their members were not sent."
     if ended.uncertain:
         yield "Uncertain: sent, but without a trustworthy answer. The next apply sends them again."
     if ended.failed or ended.not_tried:

@@ -92,12 +92,13 @@ def _stream_types() -> dict[str, Schema]:
         "request": js.count("The number of the update request, from 0."),
         "changes": js.count("The membership changes in it."),
         "attempts": js.count("How often it was sent."),
+        "parts": js.count("Requests in which it was sent again after it was refused as a whole."),
         "throttled": js.count("How often the answer was 429."),
     }
     batch_line = js.record(
         "A request ended. createSegment has addresses; updateSegment has the numbers.",
         batch,
-        optional=("addresses", "request", "changes", "attempts", "throttled"),
+        optional=("addresses", "request", "changes", "attempts", "parts", "throttled"),
     )
     ended = js.dataclass_fields(
         ApplyEnded,
@@ -111,14 +112,15 @@ def _stream_types() -> dict[str, Schema]:
             "seconds": "How long sending took, in seconds.",
             "quarantined": "Membership changes refused one by one.",
             "not_created": "Segments that were not created.",
+            "parts": "Requests, of either call, sent because another was refused as a whole.",
             "interrupted": "Whether the user interrupted the apply.",
         },
     )
     progress = {
         "changes": js.count("Membership changes that have an outcome."),
         "of_changes": js.count("Membership changes to send."),
-        "requests": js.count("Update requests that have an outcome."),
-        "of_requests": js.count("Update requests to send."),
+        "requests": js.count("Update requests with an outcome, and the parts of refused ones."),
+        "of_requests": js.count("Update requests to send, and the parts of refused ones."),
     }
     return {
         "version": js.record(
@@ -311,6 +313,7 @@ def report_schema() -> Schema:
     requests = {
         "create": js.reference("Requests", "Requests that create segments."),
         "update": js.reference("Requests", "Requests that add and remove members."),
+        "parts": js.count("Requests sent because another was refused as a whole."),
         "throttled": js.count("Answers with status 429."),
     }
     fields = {

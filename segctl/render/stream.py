@@ -120,6 +120,7 @@ def event_line(event: ApplyEvent) -> Line:
                 request=event.request,
                 changes=event.changes,
                 attempts=event.attempts,
+                parts=event.parts,
                 throttled=event.throttled,
                 detail=event.detail,
             )

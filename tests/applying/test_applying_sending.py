@@ -3,6 +3,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 
+import pytest
+
 from segctl.applying.sender import SendResult, send_requests
 from segctl.core.events import CreateDone, Event, RequestDone, Settling
 from segctl.core.identity import Kind
@@ -277,6 +279,8 @@ def test_a_refused_create_of_many_is_halved_until_the_bad_one_stands_alone() -> 
     run = Run(plan(*(target(f"s{n}", create=True) for n in range(8))), service, [])
     created = {n for n, o in run.sent.ledger.creates.items() if o.outcome is Outcome.ACKNOWLEDGED}
     assert created == {0, 1, 2, 4, 5, 6, 7}
+    assert run.sent.ended.parts == len(service.creates) - 1
+    assert not run.sent.is_nothing_applied
 
 
 def test_an_existing_segment_is_ours_only_if_its_create_was_sent_before_without_an_answer() -> None:
@@ -322,11 +326,19 @@ def test_a_refused_update_is_halved_until_the_bad_pair_stands_alone() -> None:
     )
     assert run.sent.ended.acknowledged == 1
     assert run.sent.ended.quarantined == 1
+    assert run.sent.ended.parts == len(service.updates) - 1
     [done] = (event for event in run.events if isinstance(event, RequestDone))
+    assert done.parts == run.sent.ended.parts
     assert done.segments == {
         "segment.G": {Outcome.ACKNOWLEDGED: 5},
         "segment.S": {Outcome.ACKNOWLEDGED: 2, Outcome.REFUSED: 1},
     }
+
+
+@pytest.mark.parametrize("users", [["bad"], ["bad", "worse"]])
+def test_nothing_is_applied_if_every_membership_is_refused(users: list[str]) -> None:
+    run = Run(plan(target("G")), Service(update=always(REFUSED)), [row(0, *users)])
+    assert run.sent.is_nothing_applied
 
 
 def test_a_part_of_a_halved_request_without_an_answer_stays_uncertain() -> None:

@@ -4,10 +4,11 @@ import io
 import json
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
-from segctl.cli.progress import Bar, JsonLines, Lines
+from segctl.cli.progress import Bar, JsonLines, Lines, Tally
 from segctl.core.events import ApplyEnded, ApplyStarted, CreateDone, Event, RateLimited, RequestDone
 from segctl.core.outcomes import Outcome
 
@@ -20,6 +21,13 @@ ENDED = ApplyEnded(
 
 def request(number: int) -> RequestDone:
     return RequestDone(request=number, outcome=Outcome.ACKNOWLEDGED, changes=100)
+
+
+def test_the_parts_of_a_refused_request_count_as_sent_and_as_to_send() -> None:
+    tally = Tally()
+    tally.count(STARTED)
+    tally.count(replace(request(0), parts=6))
+    assert str(tally) == "100 of 400 membership changes, 7 of 10 requests"
 
 
 class Ticks:

@@ -253,6 +253,7 @@ def test_state_lists_and_shows_what_is_recorded(segctl: Segctl) -> None:
         (errors.StateDamaged("x"), 1),
         (errors.StateChanged("x"), 1),
         (errors.AppliedInPart("x"), 3),
+        (errors.NothingApplied("x"), 1),
         (errors.StalePlan("x"), 4),
         (errors.StateLocked("x"), 5),
         (errors.GuardRefused("x"), 6),

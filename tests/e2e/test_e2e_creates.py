@@ -2,7 +2,7 @@
 
 import pytest
 
-from segctl.core.errors import AppliedInPart, SegctlError
+from segctl.core.errors import AppliedInPart, SegctlError, SegmentsExist
 from segctl.core.events import CreateDone, Event
 from segctl.core.stop_signal import StopSignal
 from tests.e2e.outside_answers import (
@@ -156,6 +156,27 @@ def test_segments_beyond_the_account_limit_are_refused_by_the_service(shop: Work
     with pytest.raises(AppliedInPart, match="segment limit exceeded"):
         shop.apply()
     assert len(shop.service.everyone()) == 1
+
+
+def test_creates_that_are_all_refused_apply_nothing_and_record_nothing(shop: Workshop) -> None:
+    for number in range(2_500):
+        shop.service.foreign(f"f{number}")
+    shop.declare(*three())
+    ran = shop.run("apply", "--auto-approve")
+    assert ran.code == 1
+    assert "Error: nothing was applied: 3 segments not created, 1 request not tried (" in ran.err
+    assert "CleverTap refuses the same create again until the cause is removed." in ran.err
+    assert "Refused requests were sent again in parts: 4 more requests.\n" in ran.out
+    assert not (shop.root / "segctl.state.json").exists()
+
+
+def test_segments_that_all_exist_apply_nothing_however_many(shop: Workshop) -> None:
+    names = [f"s{number}" for number in range(12)]  # more than the failures that stop an apply
+    for name in names:
+        shop.service.foreign(name)
+    shop.declare(*(segment(name, "a") for name in names))
+    with pytest.raises(SegmentsExist, match=r"already has segment\.s0, .*; nothing was applied"):
+        shop.apply()
 
 
 def test_a_replacement_waits_while_its_create_is_uncertain(shop: Workshop) -> None:

@@ -58,7 +58,7 @@ def test_an_apply_that_could_not_create_a_segment_is_not_complete() -> None:
     assert report.end_report(replace(DONE, not_created=2)).splitlines() == [
         "Apply incomplete. 616 membership changes acknowledged in 2 s.",
         "  Requests: 7 acknowledged, 0 refused, 0 failed, 0 uncertain, 0 not tried.",
-        "  Not created: 2 segments. Their members were not sent; the reasons are shown above.",
+        "  Not created: 2 segments. Their members were not sent.",
     ]
 
 
