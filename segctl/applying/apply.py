@@ -14,6 +14,7 @@ from segctl.core.errors import AppliedInPart, GuardRefused, Interrupted
 from segctl.core.events import ApplyEnded, Observer, RateLimited
 from segctl.core.outcomes import Ledger
 from segctl.core.stop_signal import StopSignal
+from segctl.manifests.desired import ProjectSettings
 from segctl.plan import codec as plan_codec
 from segctl.plan.freezes import (
     describe_freeze,
@@ -59,7 +60,7 @@ class ApplyResult:
 
 @dataclass(frozen=True)
 class Apply:
-    """One apply of one plan. ``locked`` is the state under the lock.
+    """One apply of one plan, to the ``service``. ``locked`` is the state under the lock.
 
     Nothing is sent after ``deadline``, a time of the context's clock (monotonic).
     """
@@ -67,7 +68,7 @@ class Apply:
     context: Context
     locked: LockedState
     bundle: "PlanBundle"
-    base_url: str
+    service: ProjectSettings
     observe: Observer
     stop: StopSignal
     deadline: float | None = None
@@ -114,8 +115,6 @@ class Apply:
 
         After a crash from here on, the same plan continues from this head.
         """
-        if self.bundle.plan.requests.create or self.bundle.plan.requests.update:
-            self.context.credentials()  # raises before anything is recorded
         loaded = record_plan_imports(self.locked, self.bundle.plan, self.bundle.imported)
         return replace(self, locked=replace(self.locked, loaded=loaded))
 
@@ -163,7 +162,9 @@ class Apply:
         from segctl.provider.client import CleverTapProvider  # noqa: PLC0415 - heavy
 
         return CleverTapProvider(
-            base_url=self.base_url,
+            base_url=self.service.base_url,
+            allow_plain_http=self.service.allow_plain_http,
+            body_form=self.service.create_body,
             account_id=account,
             passcode=passcode,
             clock=self.context.clock,
@@ -256,7 +257,7 @@ class Apply:
                 hint="The next run goes on from there.",
             )
         if sent.stop_reason or not complete:
-            raise unfinished(self.bundle.plan, sent, result, base_url=self.base_url)
+            raise unfinished(self.bundle.plan, sent, result, base_url=self.service.base_url)
         return result
 
     def _time_over(self) -> str:

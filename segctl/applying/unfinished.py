@@ -57,18 +57,25 @@ def unfinished(plan: Plan, sent: "SendResult", result: Any, *, base_url: str) ->
 
 def _way_out(sent: "SendResult", reason: str, base_url: str) -> str:
     ended, ledger = sent.ended, sent.ledger
-    if sent.is_nothing_applied and NO_CONNECTION in (sent.stop_reason or reason):
-        if is_loopback(urlsplit(base_url).hostname or ""):
-            return (
-                "Is the emulator running? Start it with `segctl emulator`, then run the same "
-                "command again."
-            )
-        return "Check network and region; then run the same command again."
+    failure = sent.stop_reason or reason
+    if sent.is_nothing_applied and NO_CONNECTION in failure:
+        return _connect(failure, host=urlsplit(base_url).hostname or "")
     if any(create.outcome is Outcome.REFUSED for create in ledger.creates.values()):
         return _REFUSED_AGAIN
     if not (ended.failed or ended.uncertain or ended.not_tried or ended.not_created):
         return _NOT_SENT_AGAIN
     return "Run the same command again later." if sent.is_nothing_applied else SAME_COMMAND
+
+
+def _connect(failure: str, *, host: str) -> str:
+    """Return what to do about a service that was never reached."""
+    if " the proxy " in failure:
+        check = f"Check the proxy, or name {host} in NO_PROXY to connect directly"
+    elif is_loopback(host) and "connection refused" in failure:
+        check = "Is the emulator running? Start it with `segctl emulator`"
+    else:
+        check = "Check network and region"
+    return f"{check}; then run the same command again."
 
 
 def _segments_exist(

@@ -128,12 +128,14 @@ class Screen:
 
         memory, folder, told = self.memory, self.temp_dir, "--temp-dir"
         if memory is None and (given := os.environ.get(_MEMORY)):
+            _check_edges(_MEMORY, given)
             try:
                 memory = parse_size(given)
             except ValueError as error:
                 raise WrongUsage(f"{_MEMORY}: {error}") from error
         if folder is None:
             folder, told = os.environ.get(_TEMP_DIR), _TEMP_DIR
+            _check_edges(_TEMP_DIR, folder or "")
         if not folder:
             return ResourceLimits(memory=memory)
         path = self.path(folder)
@@ -150,12 +152,23 @@ class Screen:
             from segctl.core.errors import WrongUsage  # noqa: PLC0415 - --help needs none
 
             raise WrongUsage(f"{variable} is empty", hint="Set it, or unset it.")
+        if named and not option:
+            _check_edges(variable, named)
         return named
 
     def _style(self, stream: TextIO) -> "Style":
         from segctl.render.style import COLOR, PLAIN  # noqa: PLC0415 - --help needs none
 
         return COLOR if _wants_color(stream, no_color=self.no_color) else PLAIN
+
+
+def _check_edges(variable: str, value: str) -> None:
+    """Raise ``WrongUsage`` for a variable with blanks around its value."""
+    if value != value.strip():
+        from segctl.core.edges import REMOVE_EDGES, describe_edges  # noqa: PLC0415 - rarely needed
+        from segctl.core.errors import WrongUsage  # noqa: PLC0415 - as above
+
+        raise WrongUsage(describe_edges(variable, value), hint=REMOVE_EDGES)
 
 
 def _wants_color(stream: TextIO, *, no_color: bool) -> bool:

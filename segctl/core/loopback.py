@@ -1,6 +1,7 @@
 """Whether a host is this machine. Names are not looked up."""
 
 from ipaddress import ip_address
+from urllib.parse import urlsplit
 
 
 def is_loopback(host: str) -> bool:
@@ -15,3 +16,9 @@ def is_loopback(host: str) -> bool:
         return ip_address(name).is_loopback
     except ValueError:
         return False
+
+
+def is_plain_http(url: str) -> bool:
+    """Return whether what is sent to a valid URL leaves this machine unencrypted."""
+    parts = urlsplit(url)
+    return parts.scheme == "http" and not is_loopback(parts.hostname or "")

@@ -5,7 +5,6 @@ The token is sent only to the scheme, host and port of the API, and appears in n
 
 import logging
 import re
-import ssl
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -16,7 +15,10 @@ import httpx
 
 from segctl import __version__
 from segctl.core.clock import Clock
+from segctl.core.connections import describe_cause, find_proxy, host_and_port
+from segctl.core.edges import REMOVE_EDGES, describe_edges
 from segctl.core.errors import CredentialsRefused, ForgeFailed, OperationError
+from segctl.core.loopback import is_plain_http
 
 _LOG = logging.getLogger(__name__)
 
@@ -37,7 +39,6 @@ _MAX_REDIRECTS = 5
 _MAX_QUOTED = 300
 _TIMEOUT = httpx.Timeout(30.0, connect=10.0)
 _NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
-_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _REDIRECTS = frozenset({301, 302, 307, 308})
 
 
@@ -78,20 +79,23 @@ class ForgeHttp:
         self._chance = chance
         self._base = _parse_base(access)
         _check_token(access)
+        self._proxy = find_proxy(str(self._base))
         try:
             self._client = httpx.Client(
                 headers={"User-Agent": f"segctl/{__version__}", **headers},
                 timeout=_TIMEOUT,
                 follow_redirects=False,  # a redirect could send the token to another host
-                trust_env=self._base.host not in _LOOPBACK,
+                trust_env=False,  # also not ~/.netrc, which would replace the token
+                proxy=self._proxy.url if self._proxy else None,
                 # Without TLS there is nothing to verify, and loading certificates takes time.
-                verify=self._base.scheme == "https",
+                verify=self._base.scheme == "https" and httpx.create_ssl_context(),
             )
         except (OSError, ImportError, ValueError) as error:
             # The message can quote a proxy's URL, and with it a password.
+            variable = self._proxy.variable if self._proxy else "HTTPS_PROXY"
             raise OperationError(
                 f"no connection to {access.forge} can be set up: {type(error).__name__}",
-                hint="Check HTTPS_PROXY, NO_PROXY and SSL_CERT_FILE in the environment.",
+                hint=f"Check {variable}, NO_PROXY and SSL_CERT_FILE in the environment.",
             ) from None
 
     def call(self, method: str, path: str, *, json: Any = None) -> Any:
@@ -266,8 +270,15 @@ class ForgeHttp:
         raise ForgeFailed(answer, hint=hint, status=status, uncertain=status >= 500)
 
     def _no_answer(self, error: httpx.HTTPError, *, uncertain: bool) -> ForgeFailed:
+        is_connecting = isinstance(error, httpx.ConnectError)
+        if self._proxy and is_connecting and self._proxy.is_unreachable(error):
+            return ForgeFailed(
+                f"could not connect to {self._proxy}: {_cause(error)}",
+                hint=f"Check the proxy, or name {self._base.host} in NO_PROXY to connect directly.",
+            )
+        at = host_and_port(str(self._base)) if is_connecting else self._base.host
         return ForgeFailed(
-            f"no answer from {self._access.forge} at {self._base.host}: {_cause(error)}",
+            f"no answer from {self._access.forge} at {at}: {_cause(error)}",
             hint=f"Check {self._access.url_variable}, and the network of the job.",
             uncertain=uncertain,
         )
@@ -286,6 +297,8 @@ def _origin(url: httpx.URL) -> tuple[str, str, int | None]:
 
 
 def _parse_base(access: Access) -> httpx.URL:
+    if edges := describe_edges(access.url_variable, access.base_url):
+        raise OperationError(edges, hint=REMOVE_EDGES)
     try:
         url = httpx.URL(access.base_url.rstrip("/"))
         is_usable = url.scheme in ("https", "http") and url.host
@@ -296,7 +309,7 @@ def _parse_base(access: Access) -> httpx.URL:
             f"{access.url_variable} is not the URL of an API",
             hint="It looks like https://api.github.com or https://gitlab.com/api/v4.",
         )
-    if url.scheme == "http" and url.host not in _LOOPBACK:
+    if is_plain_http(str(url)):
         raise OperationError(
             f"{access.url_variable} begins with http://, which would show the token to the network",
             hint="Use https://.",
@@ -349,11 +362,4 @@ def _message(response: httpx.Response) -> str:
 def _cause(error: httpx.HTTPError) -> str:
     if isinstance(error, httpx.TimeoutException):
         return "it took too long"
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            return f"its TLS certificate could not be verified: {cause.verify_message}"
-        if isinstance(cause, OSError) and cause.strerror:
-            return cause.strerror.lower()
-        cause = cause.__cause__ or cause.__context__
-    return type(error).__name__
+    return describe_cause(error) or type(error).__name__

@@ -103,6 +103,8 @@ def _settings(project: ProjectDocument, base_url: str) -> desired.ProjectSetting
     return desired.ProjectSettings(
         name=project.metadata.name,
         base_url=url.rstrip("/"),
+        allow_plain_http=provider.allow_plain_http,
+        create_body=provider.create_body,
         concurrency=provider.concurrency,
         settle_seconds=provider.settle_seconds,
         counting=provider.counting,

@@ -89,8 +89,10 @@ def compile_files(
         zone = projects[0].spec.time_zone
         for v in valid:
             diagnostics += check_overrides(v.document, v.content, zone=zone, now=now)
-    base_url = environment.get(BASE_URL_VARIABLE, "").strip()
-    diagnostics += check_base_url(base_url, BASE_URL_VARIABLE, None) if base_url else ()
+    base_url = environment.get(BASE_URL_VARIABLE, "")
+    if base_url:
+        allowed = not projects or projects[0].spec.provider.allow_plain_http
+        diagnostics += check_base_url(base_url, BASE_URL_VARIABLE, None, allow_plain_http=allowed)
     if trusted and project:
         own, _ = fill_variables(project, values)
         diagnostics += check_trusted(own, trusted, variables, environment, env_name=env_name)

@@ -383,6 +383,8 @@ class ProjectSettings:
 
     name: str
     base_url: str
+    allow_plain_http: bool = False
+    create_body: Literal["array", "wrapped"] = "array"
     concurrency: int = 3
     settle_seconds: float = 30.0
     counting: Literal["strict", "distinct"] = "strict"

@@ -72,6 +72,16 @@ class Provider(Section):
         default=None,
         description="The URL of the service instead of a region, such as a local emulator's.",
     )
+    allow_plain_http: Boolean = Field(
+        default=False,
+        description="Allow a URL with http:// that is not this machine. The passcode and all user "
+        "keys are sent unencrypted.",
+    )
+    create_body: Literal["array", "wrapped"] = Field(
+        default="array",
+        description="The body of createSegment, as `segctl probe` finds it: array is the bare "
+        "array of CleverTap's sample, wrapped an object with a segments array.",
+    )
     concurrency: Concurrency = Field(
         default=3, description="Requests in flight per call. CleverTap allows 3."
     )

@@ -20,7 +20,13 @@ NOT_TRUSTED = "not-trusted"
 
 _LISTS = ("allowCommands", "allowFolders")
 _MAPPINGS = ("connections",)
-_EQUAL = (("provider", "region"), ("provider", "baseUrl"), ("state",), ("queries",))
+_EQUAL = (
+    ("provider", "region"),
+    ("provider", "baseUrl"),
+    ("provider", "allowPlainHttp"),
+    ("state",),
+    ("queries",),
+)
 _DETAIL = "It does not count before it is merged there: until then, plans are refused."
 
 

@@ -6,7 +6,9 @@ from urllib.parse import urlsplit
 
 from segctl.core.address import is_name
 from segctl.core.diagnostics import Diagnostic, Location, Severity
+from segctl.core.edges import REMOVE_EDGES, describe_edges
 from segctl.core.identity import PROBLEM_DESCRIPTIONS, IdentityProblem, find_problem
+from segctl.core.loopback import is_plain_http
 from segctl.core.suggestions import did_you_mean
 from segctl.manifests.blocks import check_blocks
 from segctl.manifests.declarations import (
@@ -196,35 +198,49 @@ def _check_provider_url(document: Document, provider: Provider) -> Iterator[Diag
             detail="Keep one of them.",
             location=document.locate(path, key=True),
         )
-    yield from check_base_url(provider.base_url, '"baseUrl"', document.locate(path))
+    yield from check_base_url(
+        provider.base_url,
+        '"baseUrl"',
+        document.locate(path),
+        allow_plain_http=provider.allow_plain_http,
+    )
 
 
-def check_base_url(url: str, name: str, location: Location | None) -> Iterator[Diagnostic]:
-    """Check the URL of the service, which messages call ``name``."""
-    problem, severity = _url_problem(url)
-    if problem:
-        yield Diagnostic(
-            code="base-url",
-            summary=f"{name} {problem}.",
-            detail="Use a URL such as https://in1.api.clevertap.com or http://127.0.0.1:8787.",
-            location=location,
-            severity=severity,
+def check_base_url(
+    url: str, name: str, location: Location | None, *, allow_plain_http: bool
+) -> Iterator[Diagnostic]:
+    """Check the URL of the service, which messages call ``name``.
+
+    One without TLS must be this machine, or ``allow_plain_http``.
+    """
+    if edges := describe_edges(name, url):
+        problem, detail = f"{edges}.", REMOVE_EDGES
+    elif problem := _url_problem(url):
+        problem = f"{name} {problem}."
+        detail = "Use a URL such as https://in1.api.clevertap.com or http://127.0.0.1:8787."
+    elif is_plain_http(url) and not allow_plain_http:
+        problem = (
+            f"{name} begins with http:// and is not this machine: the passcode and all user keys "
+            "would be sent unencrypted."
         )
+        detail = "Use https://. If the network in between is trusted, set provider.allowPlainHttp: "
+        detail += "true in segctl.yaml."
+    else:
+        return
+    yield Diagnostic(code="base-url", summary=problem, detail=detail, location=location)
 
 
-def _url_problem(url: str) -> tuple[str, Severity]:
+def _url_problem(url: str) -> str:
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
     except ValueError:
-        return "is not a URL", Severity.ERROR
+        return "is not a URL"
     if parts.scheme not in ("http", "https") or not host or any(c.isspace() for c in url):
-        return "is not an http:// or https:// URL", Severity.ERROR
+        return "is not an http:// or https:// URL"
     if parts.username is not None or parts.query or parts.fragment:
-        return "has parts other than scheme, host, port and path", Severity.ERROR
-    if parts.scheme == "http" and host not in ("127.0.0.1", "localhost", "::1"):
-        return "uses http://, which sends the passcode unencrypted", Severity.WARNING
-    return "", Severity.ERROR
+        return "has parts other than scheme, host, port and path"
+    return ""
 
 
 def _check_source(

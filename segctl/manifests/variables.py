@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from segctl.core.diagnostics import Diagnostic, Location, Severity
+from segctl.core.edges import REMOVE_EDGES
 from segctl.core.suggestions import did_you_mean
 from segctl.manifests.yaml_tree import Document, Map, Seq, Value, lookup
 
@@ -108,6 +109,11 @@ def _undeclared(
             or "Declare it under spec.variables, or remove the option.",
         )
     known = {_PREFIX + n for n in declared} | {_PREFIX + n.upper() for n in declared}
+    used = sorted(known - {_PREFIX + n for o in options for n in (o, o.upper())})
+    for key in (k for k in used if environment.get(k, "").endswith(("\n", "\r"))):
+        yield Diagnostic(
+            code="variable-line-break", summary=f"{key} ends in a line break.", detail=REMOVE_EDGES
+        )
     for key in sorted(k for k in environment if k.startswith(_PREFIX) and k not in known):
         yield Diagnostic(
             code="unknown-variable",

@@ -5,6 +5,7 @@ from dataclasses import replace
 from urllib.parse import urlsplit
 
 from segctl.core.diagnostics import Severity
+from segctl.core.loopback import is_loopback
 from segctl.plan.diff import Draft
 from segctl.plan.model import Action, Change, Figures, Finding, Target
 from segctl.state.model import SegmentRecord, State
@@ -13,7 +14,6 @@ NOTHING_RECORDED = "nothing-recorded"
 """The code of the warning with which a plan without any record opens."""
 
 _SERVICE = "api.clevertap.com"
-_LOCAL_HOSTS = ("127.0.0.1", "localhost", "::1")
 
 MAX_DOCUMENTS_SHOWN = 5
 """How many documents that were passed over are named."""
@@ -102,7 +102,7 @@ def _rename_advice(address: str, gone: Draft) -> str:
 def other_host(host: str, changes: Sequence[Change]) -> Iterator[Finding]:
     """Warn that users and the passcode go to another host than CleverTap's or this machine."""
     name = urlsplit(f"//{host}").hostname or ""
-    if not changes or name in _LOCAL_HOSTS or name == _SERVICE or name.endswith(f".{_SERVICE}"):
+    if not changes or is_loopback(name) or name == _SERVICE or name.endswith(f".{_SERVICE}"):
         return
     yield Finding(
         severity=Severity.WARNING,

@@ -144,16 +144,19 @@ class ProbeReport:
 
     def client_settings(self) -> dict[str, str]:
         """Return the findings that belong in ``spec.provider`` of ``segctl.yaml``."""
-        counts = self.emulator_settings().get("limit_counts")
-        if counts is None:
-            return {}
-        return {"counting": "distinct" if counts == "distinct" else "strict"}
+        found = self.emulator_settings()
+        settings: dict[str, str] = {}
+        if (body := found.get("create_body")) is not None:
+            settings["createBody"] = "wrapped" if body == "wrapped" else "array"
+        if (counts := found.get("limit_counts")) is not None:
+            settings["counting"] = "distinct" if counts == "distinct" else "strict"
+        return settings
 
     def obstacle(self) -> str:
-        """Return what keeps segctl from working with this service, or an empty string."""
+        """Return what keeps segctl from working with this service as it is, or an empty string."""
         if self.emulator_settings().get("create_body") != "wrapped":
             return ""
         return (
-            "This service refuses the bare array that segctl sends to createSegment: segments "
-            "have to be created in another way and adopted with `segctl import`."
+            "This service refuses the bare array that segctl sends to createSegment by default: "
+            "write createBody: wrapped into spec.provider of segctl.yaml."
         )

@@ -12,10 +12,11 @@ from typing import Protocol, Self
 import httpx
 
 from segctl.core.clock import Clock
+from segctl.core.connections import find_proxy
+from segctl.core.credentials import Credentials
 from segctl.core.outcomes import Answer, Outcome
 from segctl.core.stop_signal import StoppableClock, StopSignal, loop_callback
 from segctl.provider.connection import (
-    Credentials,
     describe_connect_error,
     open_http,
     parse_base_url,
@@ -24,6 +25,7 @@ from segctl.provider.connection import (
 from segctl.provider.limiter import Limiter
 from segctl.provider.retry import Attempt, RetryPolicy, parse_retry_after, retry_request
 from segctl.provider.wire import (
+    BodyForm,
     Entry,
     NewSegment,
     create_body,
@@ -85,11 +87,12 @@ def _allow_attempt() -> None:
 class CleverTapProvider:
     """CleverTap's API Segments, as an async context manager that owns the connections.
 
-    ``concurrency`` is the maximum number of requests in flight per call. ``timeout``, in
-    seconds, covers one attempt as a whole. After each 429, ``on_rate_limited`` is called with
-    the name of the call (``create`` or ``update``) and the wait in seconds. ``before_attempt``
-    is called before each attempt, including retries; an exception from it ends the request.
-    Setting ``stop`` has the same effect as calling ``hold``.
+    ``base_url`` must have TLS or be this machine, unless ``allow_plain_http``. ``body_form`` is the
+    form of createSegment's body. ``concurrency`` is the maximum number of requests in flight per
+    call. ``timeout``, in seconds, covers one attempt as a whole. After each 429,
+    ``on_rate_limited`` is called with the name of the call (``create`` or ``update``) and the wait
+    in seconds. ``before_attempt`` is called before each attempt, including retries; an exception
+    from it ends the request. Setting ``stop`` has the same effect as calling ``hold``.
 
     Raises ``CredentialsRefused`` for credentials that cannot be sent. Raises ``OperationError``
     for an invalid base URL and for unusable TLS or proxy settings in the environment.
@@ -105,6 +108,8 @@ class CleverTapProvider:
         passcode: str,
         clock: Clock,
         chance: Callable[[], float],
+        allow_plain_http: bool = False,
+        body_form: BodyForm = "array",
         concurrency: int = 3,
         transport: httpx.AsyncBaseTransport | None = None,
         timeout: float = 60.0,
@@ -114,10 +119,12 @@ class CleverTapProvider:
         policy: RetryPolicy = _DEFAULT_POLICY,
     ) -> None:
         self._credentials = Credentials(account_id=account_id, passcode=passcode)
-        self._base = parse_base_url(base_url)
+        self._base = parse_base_url(base_url, allow_plain_http=allow_plain_http)
+        self._proxy = None if transport else find_proxy(str(self._base))
         self._clock = clock
         self._chance = chance
         self._concurrency = concurrency
+        self._body_form = body_form
         self._transport = transport
         self._timeout = timeout
         self._stopping = StopSignal()
@@ -149,8 +156,8 @@ class CleverTapProvider:
 
     def _open(self) -> httpx.AsyncClient:
         return open_http(
-            self._base,
             self._credentials,
+            proxy=self._proxy,
             transport=self._transport,
             timeout=self._timeout,
             connections=2 * self._concurrency,  # each call has its own limiter
@@ -173,7 +180,7 @@ class CleverTapProvider:
         sent = tuple(segments)
         return await self._send(
             self._create,
-            create_body(sent),
+            create_body(sent, self._body_form),
             lambda status, body: judge_create(status, body, sent, self._secrets),
         )
 
@@ -252,8 +259,8 @@ class CleverTapProvider:
 
     def _judge_connect_error(self, error: httpx.RequestError) -> Attempt:
         """Return a failed attempt: the request was never sent, so it was not applied."""
-        reason = mask_text(describe_connect_error(error), self._secrets)
-        detail = f"could not connect to {self._base.host}: {reason}"
+        detail = describe_connect_error(error, self._base, self._proxy)
+        detail = mask_text(detail, self._secrets)
         answer = Answer(outcome=Outcome.FAILED, detail=detail, attempts=0)
         return Attempt(answer=answer, is_retryable=True)
 

@@ -1,56 +1,28 @@
 """Credentials, base URL and HTTP client. Only this module puts credentials into requests."""
 
-import os
 import re
-import socket
-import ssl
-import string
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from urllib.request import getproxies
 
 import httpx
 
 from segctl import __version__
-from segctl.core.errors import CredentialsRefused, OperationError
+from segctl.core.connections import Proxy, describe_cause, host_and_port
+from segctl.core.credentials import Credentials
+from segctl.core.errors import OperationError
+from segctl.core.loopback import is_plain_http
+from segctl.core.outcomes import NO_CONNECTION
 from segctl.provider.transport import DirectTransport, Network
 
-_VISIBLE = frozenset(string.ascii_letters + string.digits + string.punctuation)
 _HOST = re.compile(rb"[\w.:-]+")
-_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
-@dataclass(frozen=True, kw_only=True)
-class Credentials:
-    """An account id and its passcode. Raises ``CredentialsRefused`` if one cannot be sent."""
+def parse_base_url(base_url: str, *, allow_plain_http: bool = False) -> httpx.URL:
+    """Return the base URL of the service. Raises ``OperationError`` if it is not valid.
 
-    account_id: str
-    passcode: str = field(repr=False)
-
-    def __post_init__(self) -> None:
-        _check_credential("CLEVERTAP_ACCOUNT_ID", self.account_id)
-        _check_credential("CLEVERTAP_PASSCODE", self.passcode)
-
-
-def _check_credential(variable: str, value: str) -> None:
-    """Raise ``CredentialsRefused`` for a value that cannot be sent. The value is not shown."""
-    if not value:
-        raise CredentialsRefused(
-            f"{variable} is not set or empty", hint=f"Set {variable} in the environment."
-        )
-    if not _VISIBLE.issuperset(value):
-        has_line_break = not {"\n", "\r"}.isdisjoint(value)
-        problem = "a line break" if has_line_break else "a space or a special character"
-        raise CredentialsRefused(
-            f"{variable} contains {problem}",
-            hint="CleverTap credentials are printable ASCII without spaces. "
-            f"Set {variable} again; a value read from a file often ends with a line break.",
-        )
-
-
-def parse_base_url(base_url: str) -> httpx.URL:
-    """Return the base URL of the service. Raises ``OperationError`` if it is not valid."""
+    One without TLS must be this machine, or ``allow_plain_http``.
+    """
     try:
         url = httpx.URL(base_url.rstrip("/"))
     except (httpx.InvalidURL, ValueError):
@@ -62,27 +34,33 @@ def parse_base_url(base_url: str) -> httpx.URL:
             hint="Correct region or baseUrl in segctl.yaml, or CLEVERTAP_BASE_URL. The URL must "
             "not contain a user name, a query or a fragment.",
         )
+    if is_plain_http(str(url)) and not allow_plain_http:
+        raise OperationError(
+            f"http://{url.netloc.decode()} is not this machine: the passcode and all user keys "
+            "would be sent unencrypted",
+            hint="Use https://. If the network in between is trusted, set provider.allowPlainHttp: "
+            "true in segctl.yaml.",
+        )
     return url
 
 
-def describe_connect_error(error: httpx.RequestError) -> str:
-    """Return why no connection was made, in the operating system's words if it has any."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            return f"its TLS certificate could not be verified: {cause.verify_message}"
-        if isinstance(cause, socket.gaierror):
-            return "its host name could not be resolved"
-        if isinstance(cause, OSError) and cause.errno and not isinstance(cause, ssl.SSLError):
-            return os.strerror(cause.errno).lower()
-        cause = cause.__cause__ or cause.__context__
-    return str(error) or type(error).__name__
+def describe_connect_error(error: httpx.RequestError, base: httpx.URL, proxy: Proxy | None) -> str:
+    """Return to what no connection was made, and why, in the operating system's words if any."""
+    reason = describe_cause(error) or str(error) or type(error).__name__
+    service = host_and_port(str(base))
+    if proxy is None:
+        return f"{NO_CONNECTION} {service}: {reason}"
+    if isinstance(error, httpx.ProxyError):
+        return f"{NO_CONNECTION} {service}: {proxy} refused: {reason}"
+    if proxy.is_unreachable(error):
+        return f"{NO_CONNECTION} {proxy}: {reason}"
+    return f"{NO_CONNECTION} {service} through {proxy}: {reason}"
 
 
 def open_http(
-    base: httpx.URL,
     credentials: Credentials,
     *,
+    proxy: Proxy | None,
     transport: httpx.AsyncBaseTransport | None,
     timeout: float,
     connections: int,
@@ -93,17 +71,32 @@ def open_http(
     ``timeout`` is in seconds. ``transport`` replaces the network. Raises ``OperationError`` if the
     environment sets certificates or a proxy that cannot be used.
     """
-    with _environment_errors():
-        transport = transport or direct_transport(base, connections, before_write)
-        return _client(credentials, transport, timeout, connections)
+    with _environment_errors(proxy):
+        return httpx.AsyncClient(
+            transport=transport or _open_transport(proxy, connections, before_write),
+            headers={
+                "X-CleverTap-Account-Id": credentials.account_id,
+                "X-CleverTap-Passcode": credentials.passcode,
+                "Content-Type": "application/json",
+                "Accept": "application/json",
+                "Accept-Encoding": "identity",
+                "User-Agent": f"segctl/{__version__}",
+            },
+            # Connecting has a shorter limit than the attempt as a whole: a request that timed out
+            # while connecting was certainly not sent.
+            timeout=httpx.Timeout(timeout, connect=min(10.0, timeout / 2)),
+            trust_env=False,  # the proxy is chosen already, and ~/.netrc has no say
+            follow_redirects=False,  # a redirect could send the credentials to another host
+        )
 
 
 @contextmanager
-def _environment_errors() -> Iterator[None]:
+def _environment_errors(proxy: Proxy | None) -> Iterator[None]:
     """Turn errors of TLS and proxy settings into ``OperationError``.
 
     The messages do not quote proxy URLs, which may contain passwords.
     """
+    variable = proxy.variable if proxy else "HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY"
     try:
         yield
     except OSError as error:  # includes ssl.SSLError
@@ -113,51 +106,25 @@ def _environment_errors() -> Iterator[None]:
         ) from error
     except ImportError as error:
         raise OperationError(
-            "a SOCKS proxy needs the package socksio, which is not installed",
+            f"the SOCKS proxy in {variable} needs the package socksio, which is not installed",
             hint="Install it with pip install 'httpx[socks]', or unset the proxy.",
         ) from error
     except (httpx.InvalidURL, ValueError) as error:
         raise OperationError(
-            "a proxy setting in the environment is not valid",
-            hint="Check HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY.",
+            "a proxy setting in the environment is not valid", hint=f"Check {variable}."
         ) from error
 
 
-def _client(
-    credentials: Credentials,
-    transport: httpx.AsyncBaseTransport | None,
-    timeout: float,
-    connections: int,
-) -> httpx.AsyncClient:
-    return httpx.AsyncClient(
-        transport=transport,
-        headers={
-            "X-CleverTap-Account-Id": credentials.account_id,
-            "X-CleverTap-Passcode": credentials.passcode,
-            "Content-Type": "application/json",
-            "Accept": "application/json",
-            "Accept-Encoding": "identity",
-            "User-Agent": f"segctl/{__version__}",
-        },
-        # Connecting has a shorter limit than the attempt as a whole: a request that timed out
-        # while connecting was certainly not sent.
-        timeout=httpx.Timeout(timeout, connect=min(10.0, timeout / 2)),
+def _open_transport(
+    proxy: Proxy | None, connections: int, before_write: Callable[[], None]
+) -> httpx.AsyncBaseTransport:
+    if proxy is None:
+        return DirectTransport(connections=connections, network=Network(before_write))
+    return httpx.AsyncHTTPTransport(
+        verify=httpx.create_ssl_context(),
+        proxy=proxy.url,
         limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections),
-        follow_redirects=False,  # a redirect could send the credentials to another host
     )
-
-
-def direct_transport(
-    base: httpx.URL, connections: int, before_write: Callable[[], None] = lambda: None
-) -> httpx.AsyncBaseTransport | None:
-    """Return the transport for direct connections, or ``None`` if a proxy is to be used.
-
-    Connections to this machine, such as to the emulator, ignore the proxy settings.
-    """
-    has_proxy = not {base.scheme, "all"}.isdisjoint(getproxies())
-    if has_proxy and base.host not in _LOOPBACK:
-        return None
-    return DirectTransport(connections=connections, network=Network(before_write))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,15 @@ from typing import Self
 import httpx
 
 from segctl.core.clock import Clock
-from segctl.provider.connection import Credentials, open_http, parse_base_url, send_request
+from segctl.core.connections import find_proxy
+from segctl.core.credentials import Credentials
+from segctl.provider.connection import (
+    describe_connect_error,
+    open_http,
+    parse_base_url,
+    send_request,
+)
+from segctl.provider.wire import mask_text
 
 MAX_BODY_BYTES = 16 << 20
 """Reading a body stops above this size. A page of events may be large."""
@@ -59,12 +67,14 @@ class RawService:
         account_id: str,
         passcode: str,
         clock: Clock,
+        allow_plain_http: bool = False,
         transport: httpx.AsyncBaseTransport | None = None,
         timeout: float = 60.0,
         connections: int = 16,
     ) -> None:
         self._credentials = Credentials(account_id=account_id, passcode=passcode)
-        self._base = parse_base_url(base_url)
+        self._base = parse_base_url(base_url, allow_plain_http=allow_plain_http)
+        self._proxy = None if transport else find_proxy(str(self._base))
         self._clock = clock
         self._transport = transport
         self._timeout = timeout
@@ -80,8 +90,8 @@ class RawService:
     def __enter__(self) -> Self:
         """Open the connection pool. Nothing is sent yet."""
         self._http = open_http(
-            self._base,
             self._credentials,
+            proxy=self._proxy,
             transport=self._transport,
             timeout=self._timeout,
             connections=self._connections,
@@ -130,8 +140,9 @@ class RawService:
                     raise body.error
         except (TimeoutError, httpx.TimeoutException):
             return RawReply(status=None, problem=f"no answer within {self._timeout:g} seconds")
-        except (httpx.ConnectError, httpx.ProxyError):
-            return RawReply(status=None, problem=f"could not connect to {self._base.host}")
+        except (httpx.ConnectError, httpx.ProxyError) as error:
+            problem = describe_connect_error(error, self._base, self._proxy)
+            return RawReply(status=None, problem=mask_text(problem, self.secrets))
         except (httpx.RequestError, OSError):
             return RawReply(
                 status=None, problem="the connection failed before the end of the answer"

@@ -96,14 +96,17 @@ class Entry:
 _encode = json.JSONEncoder(separators=(",", ":")).encode
 
 
-def create_body(segments: Sequence[NewSegment]) -> bytes:
-    """Return the body of a createSegment request: a JSON array, as in the vendor's sample."""
-    return _encode(
-        [
-            {"segment_name": s.segment_name, "customer_segment_id": s.customer_segment_id}
-            for s in segments
-        ]
-    ).encode()
+BodyForm = Literal["array", "wrapped"]
+"""The body of createSegment. The vendor's sample is a bare array, its text names ``segments``."""
+
+
+def create_body(segments: Sequence[NewSegment], form: BodyForm = "array") -> bytes:
+    """Return the body of a createSegment request."""
+    rows = [
+        {"segment_name": s.segment_name, "customer_segment_id": s.customer_segment_id}
+        for s in segments
+    ]
+    return _encode({"segments": rows} if form == "wrapped" else rows).encode()
 
 
 def update_body(entries: Sequence[Entry]) -> bytes:

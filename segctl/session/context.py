@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from segctl.backends.base import Backend
 from segctl.backends.byte_store import ByteStore
 from segctl.core.clock import Clock
+from segctl.core.credentials import ACCOUNT_VARIABLE, PASSCODE_VARIABLE, check_credential
 from segctl.core.disk import Disk
 from segctl.core.errors import CredentialsRefused
 from segctl.core.resources import ResourceLimits
@@ -17,9 +18,6 @@ from segctl.manifests.object_urls import ObjectUrl
 if TYPE_CHECKING:
     from segctl.provider.client import Transport
     from segctl.session.open_state import OpenState
-
-
-_ACCOUNT, _PASSCODE = "CLEVERTAP_ACCOUNT_ID", "CLEVERTAP_PASSCODE"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,17 +63,28 @@ class Context:
 
     @property
     def account(self) -> str | None:
-        """The account from the environment, or ``None``."""
-        return self.environment.get(_ACCOUNT) or None
+        """The account from the environment, or ``None``.
+
+        Raises ``CredentialsRefused`` for one that cannot be sent.
+        """
+        account = self.environment.get(ACCOUNT_VARIABLE) or None
+        if account:
+            check_credential(ACCOUNT_VARIABLE, account)
+        return account
 
     def credentials(self) -> tuple[str, str]:
-        """Return account id and passcode; raises ``CredentialsRefused`` if one is not set."""
-        account, passcode = self.account, self.environment.get(_PASSCODE)
+        """Return account id and passcode.
+
+        Raises ``CredentialsRefused`` if one is not set, or cannot be sent.
+        """
+        account, passcode = self.account, self.environment.get(PASSCODE_VARIABLE)
         if not account or not passcode:
-            missing = [name for name in (_ACCOUNT, _PASSCODE) if not self.environment.get(name)]
+            names = (ACCOUNT_VARIABLE, PASSCODE_VARIABLE)
+            missing = [name for name in names if not self.environment.get(name)]
             verb = "is" if len(missing) == 1 else "are"
             raise CredentialsRefused(
                 f"{' and '.join(missing)} {verb} not set",
                 hint="Set the credentials in the environment; nothing was sent.",
             )
+        check_credential(PASSCODE_VARIABLE, passcode)
         return account, passcode

@@ -13,6 +13,7 @@ from segctl.backends.local import FOLDER, HEAD, MOVED, LocalBackend
 from segctl.backends.sealing import NO_SEALING, Sealer
 from segctl.core.ci import run_url
 from segctl.core.disk import Disk
+from segctl.core.edges import REMOVE_EDGES, describe_edges
 from segctl.core.errors import OperationError
 from segctl.core.git import find_checkout, run_git
 from segctl.manifests.environments import NO_ENVIRONMENT
@@ -34,6 +35,8 @@ from segctl.session.state_keys import open_sealer, read_keys
 
 if TYPE_CHECKING:
     from segctl.session.context import Context
+
+_CACHE_DIR = "SEGCTL_CACHE_DIR"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,7 +168,9 @@ def _open_bucket(url: ObjectUrl) -> ByteStore:
 
 def _cache_folder(environment: Mapping[str, str]) -> Path:
     """Return the folder for copies of member files: ``SEGCTL_CACHE_DIR``, or the platform's."""
-    chosen = environment.get("SEGCTL_CACHE_DIR")
+    chosen = environment.get(_CACHE_DIR)
+    if chosen and (edges := describe_edges(_CACHE_DIR, chosen)):
+        raise OperationError(edges, hint=REMOVE_EDGES)
     if chosen:
         return Path(chosen) / "segctl-members"
     from segctl.backends.bucket_store import missing_remote  # noqa: PLC0415 - few need it

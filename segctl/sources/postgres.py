@@ -21,8 +21,9 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from segctl.core.disk import create_scratch_file
+from segctl.core.edges import REMOVE_EDGES, describe_edges
 from segctl.core.identity import Kind
-from segctl.engine.model import CopiedRows
+from segctl.engine.model import CopiedRows, SourceError
 from segctl.engine.source_errors import cast_hint, column_not_text, missing_library
 from segctl.manifests.desired import DEFAULT_TIME_ZONE, Connection, PostgresSource
 from segctl.manifests.sql_parameters import replace_parameters
@@ -74,6 +75,8 @@ def find_database(
     url = environment.get(declared.variable, "")
     if not url.strip():
         raise errors.missing_url(name, declared.variable)
+    if edges := describe_edges(declared.variable, url):
+        raise SourceError("connection-url", edges, REMOVE_EDGES)
     return Database(
         name=name,
         variable=declared.variable,

@@ -53,6 +53,7 @@ def apply_workspace(
 ) -> ApplyResult:
     """Plan under the lock, or load the ``saved`` plan; ask ``approve``, send, record.
 
+    Needs the credentials, also if nothing turns out to be left to send.
     With ``approved``, the plan that is made under the lock is applied only if it is the approved
     one, a part of it, or within its tolerance; ``observe`` gets the comparison.
     With ``max_seconds``, sending stops so early that the run ends within that time.
@@ -76,6 +77,7 @@ def apply_workspace(
             else:
                 targets, destroy = plan.targeted, plan.destroy
         desired = load_desired(context, variables)
+        context.credentials()  # said before a row is read, and before anybody approves a plan
         locked = stack.enter_context(_locked(context, lock_timeout, observe, is_saved=bool(name)))
         approved_plan = (
             _load_approved_plan(context, approved, file, service_host(desired), locked)
@@ -97,7 +99,7 @@ def apply_workspace(
             )
         if approved_plan:
             bundle = _check_approved(approved_plan, bundle, locked, observe)
-        apply = Apply(context, locked, bundle, desired.project.base_url, observe, stop, deadline)
+        apply = Apply(context, locked, bundle, desired.project, observe, stop, deadline)
         try:
             return apply.run(approve)
         except Exception:

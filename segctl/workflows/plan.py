@@ -11,6 +11,7 @@ from segctl.backends.base import Backend, LockInfo
 from segctl.core.ci import commit_of
 from segctl.core.errors import OperationError, StateLocked, WrongAccount
 from segctl.core.events import Recovered
+from segctl.core.loopback import is_loopback
 from segctl.core.scratch import scratch_folder
 from segctl.manifests.desired import DesiredState
 from segctl.plan import file as plan_file
@@ -195,7 +196,7 @@ def check_account(state: State, account: str | None, host: str) -> None:
         raise WrongAccount(
             f"the state belongs to {state.host}, and this run would go to {host}",
             hint="Correct spec.provider in segctl.yaml, or CLEVERTAP_BASE_URL."
-            + (_START_OVER if _is_local(state.host) else ""),
+            + (_START_OVER if is_loopback(urlsplit(f"//{state.host}").hostname or "") else ""),
         )
 
 
@@ -203,8 +204,3 @@ _START_OVER = (
     " If the workspace was only tried on the emulator, move segctl.state.json, segctl.state.d and "
     "segctl.lock.yaml away and start over."
 )
-
-
-def _is_local(host: str) -> bool:
-    """Whether the host is this machine, as it is for an emulator."""
-    return urlsplit(f"//{host}").hostname in {"localhost", "127.0.0.1", "::1"}

@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from segctl.core.disk import translate_os_errors
+from segctl.core.edges import REMOVE_EDGES, describe_edges
+from segctl.core.errors import OperationError
+from segctl.core.loopback import is_plain_http
 from segctl.session.context import Context
 from segctl.workflows.validate import load_desired
 
@@ -15,6 +18,7 @@ if TYPE_CHECKING:
 
 _LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"
 _SUFFIX_LENGTH = 6
+_BASE_URL = "CLEVERTAP_BASE_URL"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,6 +26,7 @@ class ProbeTarget:
     """The account to probe. ``suffix`` is in the name of everything the probe creates."""
 
     base_url: str
+    allows_plain_http: bool = False
     account: str
     suffix: str
 
@@ -42,11 +47,20 @@ def find_probe_target(context: Context, *, variables: Mapping[str, str]) -> Prob
     Raises ``CredentialsRefused`` without credentials, ``InvalidInput`` without a service.
     """
     account, _ = context.credentials()
-    base_url = context.environment.get("CLEVERTAP_BASE_URL", "").strip()
-    if not base_url:
-        base_url = load_desired(context, variables).project.base_url
+    base_url = context.environment.get(_BASE_URL, "")
+    if edges := describe_edges(_BASE_URL, base_url):
+        raise OperationError(edges, hint=REMOVE_EDGES)
+    allows_plain_http = False
+    if not base_url or (is_plain_http(base_url) and (context.root / "segctl.yaml").exists()):
+        project = load_desired(context, variables).project
+        base_url, allows_plain_http = project.base_url, project.allow_plain_http
     letters = (_LETTERS[int(context.chance() * len(_LETTERS))] for _ in range(_SUFFIX_LENGTH))
-    return ProbeTarget(base_url=base_url, account=account, suffix="".join(letters))
+    return ProbeTarget(
+        base_url=base_url,
+        allows_plain_http=allows_plain_http,
+        account=account,
+        suffix="".join(letters),
+    )
 
 
 def run_probe(
@@ -68,6 +82,7 @@ def run_probe(
 
     service = RawService(
         base_url=target.base_url,
+        allow_plain_http=target.allows_plain_http,
         account_id=target.account,
         passcode=context.environment.get("CLEVERTAP_PASSCODE", ""),
         clock=context.clock,

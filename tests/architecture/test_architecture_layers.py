@@ -17,6 +17,7 @@ PURE = ("manifests", "state", "plan", "packing", "render")
 MAY_TOUCH = {
     "core": (
         "clock.py",
+        "connections.py",
         "disk.py",
         "git.py",
         "output_file.py",

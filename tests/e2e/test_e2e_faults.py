@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from segctl.core.errors import AppliedInPart, CredentialsRefused
+from segctl.core.errors import AppliedInPart, CredentialsRefused, NothingApplied
 from segctl.core.events import Event, RateLimited, Settling
 from tests.e2e.outside_answers import (
     BROKEN,
@@ -119,7 +119,7 @@ def test_without_credentials_an_apply_sends_nothing(shop: Workshop) -> None:
 def test_a_service_without_answers_is_reported(shop: Workshop) -> None:
     shop.declare(segment("gold", "a"))
     shop.environment["CLEVERTAP_BASE_URL"] = "http://127.0.0.1:9"
-    with pytest.raises(AppliedInPart, match=r"could not connect to 127\.0\.0\.1"):
+    with pytest.raises(NothingApplied, match=r"could not connect to 127\.0\.0\.1:9"):
         shop.apply()
 
 

@@ -57,6 +57,6 @@ def test_an_unreachable_service_is_reported_with_what_to_check(
     monkeypatch.setenv("CLEVERTAP_BASE_URL", "http://127.0.0.1:9")
     assert apply(workspace) == 1
     told = capsys.readouterr().err
-    assert "segment.gold failed: could not connect to 127.0.0.1: connection refused\n" in told
+    assert "segment.gold failed: could not connect to 127.0.0.1:9: connection refused\n" in told
     assert "Error: nothing was applied: 1 segment not created, 1 request not tried (could" in told
-    assert told.endswith("  Check network and region; then run the same command again.\n")
+    assert told.endswith("Start it with `segctl emulator`; then run the same command again.\n")

@@ -12,7 +12,7 @@ import pytest
 from starlette.applications import Starlette
 
 from segctl.applying.apply import ApplyResult
-from segctl.core.errors import AppliedInPart
+from segctl.core.errors import NothingApplied
 from segctl.core.stop_signal import StopSignal
 from segctl.emulator.app import create_app
 from segctl.emulator.settings import Settings, alternatives
@@ -25,10 +25,7 @@ from tests.clocks import SwiftClock
 QUICKSTART = Path(__file__).parents[2] / "examples" / "quickstart"
 ACCOUNT, PASSCODE = "ACC-1", "pass-very-secret"
 
-IMPOSSIBLE = {("create_body", "wrapped")}
-"""What segctl does not speak: it sends the bare array of the vendor's sample."""
-
-POSSIBLE = [pair for pair in alternatives() if pair not in IMPOSSIBLE]
+WITHOUT_SETTINGS = [pair for pair in alternatives() if pair != ("create_body", "wrapped")]
 
 DECLARED = {
     "SEG-GOLD": [
@@ -52,7 +49,7 @@ class Shop:
             environment={
                 "CLEVERTAP_ACCOUNT_ID": ACCOUNT,
                 "CLEVERTAP_PASSCODE": PASSCODE,
-                "CLEVERTAP_BASE_URL": "http://emulator",
+                "CLEVERTAP_BASE_URL": "https://emulator",
             },
             clock=clock,
             chance=random.Random(0).random,  # noqa: S311 - waits
@@ -106,7 +103,7 @@ def shop(folder: Path, **settings: Any) -> Iterator[Shop]:
         app.state.service.store.close()
 
 
-@pytest.mark.parametrize(("name", "choice"), [("both_ids", "identity"), *POSSIBLE])
+@pytest.mark.parametrize(("name", "choice"), [("both_ids", "identity"), *WITHOUT_SETTINGS])
 def test_applies_converge_and_send_only_changes(name: str, choice: Any, tmp_path: Path) -> None:
     with shop(tmp_path, **{name: choice}) as at:
         at.apply()
@@ -120,19 +117,13 @@ def test_applies_converge_and_send_only_changes(name: str, choice: Any, tmp_path
         assert at.plan().is_empty
 
 
-@pytest.mark.parametrize(("name", "choice"), sorted(IMPOSSIBLE))
-def test_an_impossible_setting_is_reported_and_nothing_is_sent(
-    name: str, choice: Any, tmp_path: Path
-) -> None:
-    with shop(tmp_path, **{name: choice}) as at:
-        with pytest.raises(AppliedInPart) as caught:
+def test_a_service_that_wants_another_body_gets_it_once_it_is_declared(tmp_path: Path) -> None:
+    with shop(tmp_path, create_body="wrapped") as at:
+        with pytest.raises(NothingApplied, match="the body must be an object with a segments"):
             at.apply()
-        assert caught.value.message == (
-            "applied in part: 3 segments not created, 1 request not tried "
-            "(Incorrect request parameters: the body must be an object with a segments array)"
-        )
         assert at.members() == {}
-        assert at.events() == 0
-        at.app.state.service.change_settings(Settings())
+        project = at.root / "segctl.yaml"
+        text = project.read_text("utf-8")
+        project.write_text(f"{text}    createBody: wrapped\n", "utf-8")
         at.apply()
         assert at.members() == DECLARED

@@ -53,7 +53,7 @@ class Bench:
             return approve(write)
 
         service = RawService(
-            base_url="http://emulator",
+            base_url="https://emulator",
             account_id=ACCOUNT,
             passcode=PASSCODE,
             clock=self.clock,

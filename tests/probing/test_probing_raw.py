@@ -14,7 +14,7 @@ POST = RawRequest(method="POST", path="/api/createSegment", body=b"[]")
 
 
 def service(
-    handler: Callable[[httpx.Request], httpx.Response], base_url: str = "http://host/base"
+    handler: Callable[[httpx.Request], httpx.Response], base_url: str = "https://host/base"
 ) -> RawService:
     return RawService(
         base_url=base_url,
@@ -49,7 +49,7 @@ def reply(answer: httpx.Response | Exception) -> RawReply:
 
 def test_a_get_has_its_query_and_no_content_type() -> None:
     request = sent(GET)
-    assert str(request.url) == "http://host/base/1/events.json?cursor=a+b%26c"
+    assert str(request.url) == "https://host/base/1/events.json?cursor=a+b%26c"
     assert "content-type" not in request.headers
     assert request.headers["x-clevertap-account-id"] == "ACC-1"
 
@@ -69,7 +69,7 @@ def test_an_answer_keeps_status_headers_and_bytes() -> None:
 @pytest.mark.parametrize(
     ("error", "problem"),
     [
-        (httpx.ConnectError("refused"), "could not connect to host"),
+        (httpx.ConnectError("refused"), "could not connect to host:443: refused"),
         (httpx.ReadTimeout("slow"), "no answer within 60 seconds"),
         (httpx.RemoteProtocolError("cut"), "the connection failed before the end of the answer"),
     ],
@@ -89,7 +89,7 @@ def test_credentials_and_address_are_checked_before_anything_is_sent() -> None:
     with pytest.raises(OperationError, match="is not a URL"):
         service(lambda _: httpx.Response(200), base_url="no address")
     with pytest.raises(CredentialsRefused, match="CLEVERTAP_PASSCODE is not set"):
-        RawService(base_url="http://host", account_id="A", passcode="", clock=SwiftClock())
+        RawService(base_url="https://host", account_id="A", passcode="", clock=SwiftClock())
 
 
 def test_outside_its_block_nothing_is_sent() -> None:

@@ -126,7 +126,7 @@ def test_how_the_service_counts_is_the_clients_setting(
     settings: dict[str, Any], counting: str
 ) -> None:
     with bench(**settings) as at:
-        assert at.probe().client_settings() == {"counting": counting}
+        assert at.probe().client_settings() == {"createBody": "array", "counting": counting}
 
 
 def test_a_service_that_segctl_cannot_create_in_is_pointed_out() -> None:

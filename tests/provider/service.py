@@ -124,7 +124,7 @@ async def loopback(
                 if step is None:
                     break
                 head = (await reader.readuntil(b"\r\n\r\n")).lower()
-                length = int(head.partition(b"content-length:")[2].split()[0])
+                length = int((head.partition(b"content-length:")[2].split() or [b"0"])[0])
                 seen.bodies.append(await reader.readexactly(length))
                 await step(writer)
         writer.close()

@@ -12,6 +12,9 @@ from segctl.provider.wire import Entry, NewSegment, SegmentAction, create_body, 
 
 def test_a_create_is_a_json_array() -> None:
     segments = [NewSegment(segment_name="Größe", customer_segment_id="SEG-1")]
+    assert json.loads(create_body(segments, "wrapped")) == {
+        "segments": json.loads(create_body(segments))
+    }
     assert json.loads(create_body(segments)) == [
         {"segment_name": "Größe", "customer_segment_id": "SEG-1"}
     ]

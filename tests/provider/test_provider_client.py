@@ -12,10 +12,9 @@ from segctl import __version__
 from segctl.core.errors import CredentialsRefused, OperationError
 from segctl.core.outcomes import Answer, Outcome
 from segctl.provider.client import MAX_ANSWER_BYTES, CleverTapProvider
-from segctl.provider.connection import direct_transport, parse_base_url
 from tests.provider.service import GOLD, OK, PASSCODE, InstantClock, Script, entry, provider, turns
 
-UNREACHED = "could not connect to in1.api.clevertap.com"
+UNREACHED = "could not connect to in1.api.clevertap.com:443"
 CUT = "the connection failed before the answer arrived"
 LATE = "no answer within 60 seconds"
 ODD = "contains a space or a special character"
@@ -253,27 +252,13 @@ def test_the_passcode_is_in_no_repr_and_no_log(
     assert PASSCODE not in shown
 
 
+@pytest.mark.parametrize("url", ["http://in1.api.clevertap.com", "http://10.0.0.1:8787"])
+def test_plain_http_to_another_machine_is_refused_unless_allowed(url: str) -> None:
+    with pytest.raises(OperationError, match="would be sent unencrypted"):
+        provider(Script(ok()), base_url=url)
+    provider(Script(ok()), base_url=url, allow_plain_http=True)
+
+
 def test_a_provider_outside_its_async_with_block_raises() -> None:
     with pytest.raises(RuntimeError, match="the provider is used outside its async with block"):
         asyncio.run(provider(Script(ok())).update([entry()]))
-
-
-@pytest.mark.parametrize(
-    ("base", "proxies", "direct"),
-    [
-        ("https://in1.api.clevertap.com", {}, True),
-        ("https://in1.api.clevertap.com", {"HTTP_PROXY": "http://p:1"}, True),
-        ("https://in1.api.clevertap.com", {"HTTPS_PROXY": "http://p:1"}, False),
-        ("https://in1.api.clevertap.com", {"ALL_PROXY": "http://p:1"}, False),
-        ("http://127.0.0.1:8787", {"HTTP_PROXY": "http://p:1"}, True),
-    ],
-)
-def test_a_proxy_in_the_environment_is_used_except_for_this_machine(
-    base: str, proxies: dict[str, str], direct: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.lower(), raising=False)
-    for name, value in proxies.items():
-        monkeypatch.setenv(name, value)
-    assert (direct_transport(parse_base_url(base), 6) is not None) is direct

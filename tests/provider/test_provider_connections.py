@@ -3,22 +3,27 @@
 import asyncio
 import socket
 import ssl
+import tomllib
 from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import httpcore
+import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from segctl.core.outcomes import Answer, Outcome
 from segctl.provider.retry import RetryPolicy
-from segctl.provider.transport import is_one_answer
+from segctl.provider.transport import DirectTransport, Network, is_one_answer
 from tests.provider.service import Step, Wire, entry, http, loopback, provider, say, turns
 
 CERTIFICATE = Path(__file__).with_name("loopback.pem")
 """A self-signed certificate for 127.0.0.1 with its key. It is not trusted by default."""
 
+PROJECT = Path(__file__).parents[2] / "pyproject.toml"
 ONCE = RetryPolicy(max_attempts=1)
 
 
@@ -115,6 +120,31 @@ def test_an_idle_connection_that_receives_bytes_or_closes_is_not_reused(
     assert outcomes(asyncio.run(go())) == [Outcome.ACKNOWLEDGED, Outcome.REFUSED]
 
 
+def test_httpx_sends_over_our_pool_and_no_other() -> None:
+    """Fails if httpx moves what ``_OneConnection`` replaces: raise its bound in pyproject then."""
+
+    class Refusing(Network):
+        async def connect_tcp(self, *_: Any, **__: Any) -> httpcore.AsyncNetworkStream:
+            raise httpcore.ConnectError("ours")
+
+    async def go() -> None:
+        transport = DirectTransport(connections=1, network=Refusing())
+        async with httpx.AsyncClient(transport=transport) as client:
+            await client.get("http://127.0.0.1:9")
+
+    with pytest.raises(httpx.ConnectError, match="ours"):
+        asyncio.run(go())
+
+
+@pytest.mark.parametrize(("library", "bound"), [("httpx", "0.29"), ("httpcore", "1.1")])
+def test_the_libraries_below_the_pool_have_an_upper_bound(library: str, bound: str) -> None:
+    project = tomllib.loads(PROJECT.read_text("utf-8"))["project"]
+    [needed] = [d for d in project["dependencies"] if d.startswith(f"{library}>")]
+    assert needed.endswith(f",<{bound}")
+    installed = version(library).split(".")[:2]
+    assert list(map(int, installed)) < list(map(int, bound.split(".")))
+
+
 def test_an_answer_that_never_arrives_times_out() -> None:
     async def never(writer: asyncio.StreamWriter) -> None:
         del writer
@@ -147,7 +177,7 @@ def test_a_request_to_a_closed_port_was_not_sent() -> None:
 
     answer = asyncio.run(go())
     assert (answer.outcome, answer.attempts) == (Outcome.FAILED, 0)
-    assert answer.detail.startswith("could not connect to 127.0.0.1: ")
+    assert answer.detail.startswith(f"could not connect to {url.removeprefix('http://')}: ")
 
 
 def tls() -> ssl.SSLContext:

@@ -33,7 +33,7 @@ def provider() -> CleverTapProvider:
         (
             "HTTPS_PROXY",
             "socks5://proxy",
-            "a SOCKS proxy needs the package socksio, which is not installed",
+            "the SOCKS proxy in HTTPS_PROXY needs the package socksio, which is not installed",
         ),
     ],
 )
