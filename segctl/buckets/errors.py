@@ -4,8 +4,9 @@ Messages of the library can quote URLs, headers and responses, so they are match
 shown. Messages here contain only the URL from the manifest.
 """
 
+import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Literal
 from urllib.parse import urlsplit
@@ -30,6 +31,7 @@ _SETTINGS: dict[Scheme, str] = {
     "az": "Check the variables that begin with AZURE_.",
 }
 _BAD_SETTINGS = "the environment's settings for {} are invalid"
+_PROXIES = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY")
 _ONE_WORD = (
     *("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_TOKEN"),
     *("AWS_REGION", "AWS_DEFAULT_REGION"),
@@ -193,10 +195,19 @@ def _explain(error: Exception, url: ObjectUrl, action: Action) -> BucketError:
     if status := re.search(r"status code: (\d+)", str(error)):
         return _explain_status(int(status[1]), error, url, action)
     return next(
-        BucketError(code, summary.format(url), hint or by_scheme[url.scheme])
+        BucketError(code, summary.format(url), f"{hint or by_scheme[url.scheme]}{_proxy(marks)}")
         for marks, code, summary, hint, by_scheme in _NO_RESPONSE
         if _mentions(error, url, marks)
     )
+
+
+def _proxy(marks: Sequence[str]) -> str:
+    """Return a further sentence about a store that is not reached while a proxy is set."""
+    names = (n for name in _PROXIES for n in (name.lower(), name))
+    name = next((name for name in names if os.environ.get(name)), None)
+    if any(marks) or name is None:  # another cause was recognised
+        return ""
+    return f" {name} is set: check that proxy and NO_PROXY, too."
 
 
 def _explain_status(status: int, error: Exception, url: ObjectUrl, action: Action) -> BucketError:

@@ -85,7 +85,7 @@ class ForgeHttp:
                 headers={"User-Agent": f"segctl/{__version__}", **headers},
                 timeout=_TIMEOUT,
                 follow_redirects=False,  # a redirect could send the token to another host
-                trust_env=False,  # also not ~/.netrc, which would replace the token
+                trust_env=False,  # the proxy is chosen already
                 proxy=self._proxy.url if self._proxy else None,
                 # Without TLS there is nothing to verify, and loading certificates takes time.
                 verify=self._base.scheme == "https" and httpx.create_ssl_context(),

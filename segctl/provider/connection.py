@@ -85,7 +85,7 @@ def open_http(
             # Connecting has a shorter limit than the attempt as a whole: a request that timed out
             # while connecting was certainly not sent.
             timeout=httpx.Timeout(timeout, connect=min(10.0, timeout / 2)),
-            trust_env=False,  # the proxy is chosen already, and ~/.netrc has no say
+            trust_env=False,  # the proxy is chosen already
             follow_redirects=False,  # a redirect could send the credentials to another host
         )
 

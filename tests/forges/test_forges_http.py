@@ -243,3 +243,22 @@ def test_a_proxy_that_cannot_be_used_is_not_quoted(
     with pytest.raises(OperationError, match="no connection to GitHub") as error:
         open_for({"GITHUB_REPOSITORY": REPOSITORY, "GITHUB_TOKEN": TOKEN})
     assert "secret" not in f"{error.value}{error.value.hint}"
+
+
+def test_a_proxy_that_does_not_answer_is_named_without_its_password(
+    open_for: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://user:secret@127.0.0.1:9")
+    hub = open_for({"GITHUB_REPOSITORY": REPOSITORY, "GITHUB_TOKEN": TOKEN})
+    with pytest.raises(ForgeFailed) as error:
+        hub.account()
+    assert error.value.message == (
+        "could not connect to the proxy 127.0.0.1:9 (HTTPS_PROXY): connection refused"
+    )
+
+
+def test_an_address_with_a_line_break_is_said_to_have_one(open_for: Open) -> None:
+    url = "https://api.github.com\n"
+    environment = {"GITHUB_REPOSITORY": REPOSITORY, "GITHUB_TOKEN": TOKEN, "GITHUB_API_URL": url}
+    with pytest.raises(OperationError, match="GITHUB_API_URL ends in a line break"):
+        open_for(environment)

@@ -56,10 +56,10 @@ def test_a_proxy_that_does_not_connect_further_is_named(monkeypatch: pytest.Monk
                 return await opened.update([entry()]), seen.url.removeprefix("http://")
 
     answer, address = asyncio.run(go())
-    assert (answer.outcome, answer.detail) == (
-        Outcome.FAILED,
+    assert answer.outcome is Outcome.FAILED
+    assert answer.detail == (
         f"could not connect to in1.test:443: the proxy {address} (HTTPS_PROXY) refused: "
-        "502 Bad Gateway",
+        "502 Bad Gateway"
     )
 
 

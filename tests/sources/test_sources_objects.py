@@ -246,6 +246,15 @@ def test_a_store_that_cannot_be_reached_is_an_error(
     del store
 
 
+def test_a_store_that_cannot_be_reached_while_a_proxy_is_set_names_its_variable(
+    objects: ObjectFetcher, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{free_port()}")
+    told = error_of(objects, url("m.csv"))
+    assert told.endswith(" HTTP_PROXY is set: check that proxy and NO_PROXY, too.")
+    del store
+
+
 def test_an_endpoint_without_tls_is_an_error_unless_allowed(
     objects: ObjectFetcher, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
