@@ -1,6 +1,6 @@
 """Blanks around the values of environment variables, which no setting of segctl has."""
 
-REMOVE_EDGES = "Remove it: a secret that was pasted, or read with cat, often has one."
+REMOVE_EDGES = "Remove it: a value that was pasted or read with cat often has one."
 
 
 def describe_edges(variable: str, value: str) -> str:

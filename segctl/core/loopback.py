@@ -3,6 +3,12 @@
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
+UNENCRYPTED = "the passcode and all user keys would be sent unencrypted"
+ALLOW_PLAIN_HTTP = (
+    "Use https://. If the network in between is trusted, set provider.allowPlainHttp: true in "
+    "segctl.yaml."
+)
+
 
 def is_loopback(host: str) -> bool:
     """Return whether a host, an address or a name without a port, is this machine.

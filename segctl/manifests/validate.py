@@ -8,7 +8,7 @@ from segctl.core.address import is_name
 from segctl.core.diagnostics import Diagnostic, Location, Severity
 from segctl.core.edges import REMOVE_EDGES, describe_edges
 from segctl.core.identity import PROBLEM_DESCRIPTIONS, IdentityProblem, find_problem
-from segctl.core.loopback import is_plain_http
+from segctl.core.loopback import ALLOW_PLAIN_HTTP, UNENCRYPTED, is_plain_http
 from segctl.core.suggestions import did_you_mean
 from segctl.manifests.blocks import check_blocks
 from segctl.manifests.declarations import (
@@ -219,12 +219,8 @@ def check_base_url(
         problem = f"{name} {problem}."
         detail = "Use a URL such as https://in1.api.clevertap.com or http://127.0.0.1:8787."
     elif is_plain_http(url) and not allow_plain_http:
-        problem = (
-            f"{name} begins with http:// and is not this machine: the passcode and all user keys "
-            "would be sent unencrypted."
-        )
-        detail = "Use https://. If the network in between is trusted, set provider.allowPlainHttp: "
-        detail += "true in segctl.yaml."
+        problem = f"{name} begins with http:// and is not this machine: {UNENCRYPTED}."
+        detail = ALLOW_PLAIN_HTTP
     else:
         return
     yield Diagnostic(code="base-url", summary=problem, detail=detail, location=location)

@@ -11,7 +11,7 @@ from segctl import __version__
 from segctl.core.connections import Proxy, describe_cause, host_and_port
 from segctl.core.credentials import Credentials
 from segctl.core.errors import OperationError
-from segctl.core.loopback import is_plain_http
+from segctl.core.loopback import ALLOW_PLAIN_HTTP, UNENCRYPTED, is_plain_http
 from segctl.core.outcomes import NO_CONNECTION
 from segctl.provider.transport import DirectTransport, Network
 
@@ -36,10 +36,8 @@ def parse_base_url(base_url: str, *, allow_plain_http: bool = False) -> httpx.UR
         )
     if is_plain_http(str(url)) and not allow_plain_http:
         raise OperationError(
-            f"http://{url.netloc.decode()} is not this machine: the passcode and all user keys "
-            "would be sent unencrypted",
-            hint="Use https://. If the network in between is trusted, set provider.allowPlainHttp: "
-            "true in segctl.yaml.",
+            f"http://{url.netloc.decode()} is not this machine: {UNENCRYPTED}",
+            hint=ALLOW_PLAIN_HTTP,
         )
     return url
 

@@ -44,8 +44,11 @@ class ProbeTarget:
 def find_probe_target(context: Context, *, variables: Mapping[str, str]) -> ProbeTarget:
     """Return the account and the service from the environment, or else the workspace.
 
-    Raises ``CredentialsRefused`` without credentials, ``InvalidInput`` without a service.
+    Raises ``CredentialsRefused`` without credentials, ``InvalidInput`` without a service, and
+    ``OperationError`` for an address that cannot be used.
     """
+    from segctl.provider.connection import parse_base_url  # noqa: PLC0415 - heavy
+
     account, _ = context.credentials()
     base_url = context.environment.get(_BASE_URL, "")
     if edges := describe_edges(_BASE_URL, base_url):
@@ -54,6 +57,7 @@ def find_probe_target(context: Context, *, variables: Mapping[str, str]) -> Prob
     if not base_url or (is_plain_http(base_url) and (context.root / "segctl.yaml").exists()):
         project = load_desired(context, variables).project
         base_url, allows_plain_http = project.base_url, project.allow_plain_http
+    parse_base_url(base_url, allow_plain_http=allows_plain_http)  # said before anybody is asked
     letters = (_LETTERS[int(context.chance() * len(_LETTERS))] for _ in range(_SUFFIX_LENGTH))
     return ProbeTarget(
         base_url=base_url,

@@ -97,7 +97,7 @@ def test_a_line_break_at_the_end_of_a_variable_is_said(
     done = segctl("plan")
     assert done.code in {1, 64}
     assert f"{name} ends in a line break" in done.err
-    assert "Remove it: a secret that was pasted, or read with cat, often has one." in done.err
+    assert "Remove it: a value that was pasted or read with cat often has one." in done.err
 
 
 @pytest.mark.parametrize("base_url", ["http://in1.test", "https://in1.test\n"])
@@ -108,3 +108,4 @@ def test_a_probe_refuses_such_addresses_too(
     monkeypatch.setenv("CLEVERTAP_BASE_URL", base_url)
     folder = tmp_path_factory.mktemp("empty")
     assert execute(["probe", "--yes", "-C", str(folder), "--out", "r"]) == 1
+    assert not (folder / "r").exists()

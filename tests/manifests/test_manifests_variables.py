@@ -97,3 +97,14 @@ def test_parameters_are_found_outside_of_quotes_and_comments(
     sql: str, expected: tuple[str, ...]
 ) -> None:
     assert find_parameters(sql) == expected
+
+
+def test_a_value_from_the_environment_that_ends_in_a_line_break_is_an_error(
+    compiled: Compile,
+) -> None:
+    result = compiled(segment(), spec=SPEC, environment={"SEGCTL_VAR_AS_OF": "2026-01-01\n"})
+    [problem] = result.diagnostics
+    assert (problem.code, problem.summary) == (
+        "variable-line-break",
+        "SEGCTL_VAR_AS_OF ends in a line break.",
+    )

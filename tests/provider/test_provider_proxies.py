@@ -72,8 +72,8 @@ def test_a_proxy_gets_the_requests_unless_no_proxy_names_the_host(
             monkeypatch.setenv("HTTP_PROXY", seen.url)
             if bypass:
                 monkeypatch.setenv("NO_PROXY", ".invalid")
-            options = {"policy": RetryPolicy(max_attempts=1), "allow_plain_http": True}
-            async with provider(base_url="http://in1.invalid", **options) as opened:
+            once, url = RetryPolicy(max_attempts=1), "http://in1.invalid"
+            async with provider(base_url=url, policy=once, allow_plain_http=True) as opened:
                 return await opened.update([entry()]), seen
 
     answer, seen = asyncio.run(go())

@@ -27,6 +27,14 @@ def test_a_connection_without_a_url_in_the_environment_is_an_error() -> None:
     )
 
 
+def test_a_url_that_ends_in_a_line_break_is_said_and_not_shown() -> None:
+    declared = {"warehouse": Connection(variable="WAREHOUSE_URL")}
+    with pytest.raises(SourceError) as caught:
+        find_database("warehouse", declared, {"WAREHOUSE_URL": "postgresql://u:s3cret@h/d\n"})
+    assert caught.value.summary == "WAREHOUSE_URL ends in a line break"
+    assert "s3cret" not in caught.value.detail
+
+
 _LOGIN = (
     "connection-failed: the server rejected the login. "
     "Check the user and the password in WAREHOUSE_URL."
