@@ -129,7 +129,7 @@ def _new_segment(target: Target) -> NewSegment:
 def _detail(answer: Answer, outcome: Outcome) -> str:
     if answer.exists and outcome is Outcome.REFUSED:
         return (
-            f"{answer.detail}; {EXISTS_ALREADY}: adopt it with `segctl import`, or choose another "
-            "customerSegmentId"
+            f"{answer.detail}; {EXISTS_ALREADY}: restore the state if it was lost, or adopt the "
+            "segment with `segctl import`"
         )
     return answer.detail

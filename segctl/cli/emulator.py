@@ -9,6 +9,7 @@ import click
 from segctl.cli.common import common
 from segctl.cli.screen import Screen
 from segctl.core.errors import OperationError
+from segctl.core.loopback import is_plain_http
 from segctl.render.style import escaped
 
 
@@ -115,10 +116,15 @@ def _welcome(url: str, accounts: Mapping[str, str] | None) -> str:
     else:
         serves = "It serves the account EMULATOR.\n"
         credentials = "  export CLEVERTAP_ACCOUNT_ID=EMULATOR CLEVERTAP_PASSCODE=emulator\n"
+    plain = (
+        "From another machine, segctl also needs spec.provider.allowPlainHttp: true.\n"
+        if is_plain_http(url)
+        else ""
+    )
     return (
         f"The emulator listens on {escaped(url)}. Ctrl-C ends it.\n{serves}"
         "Let segctl use it, in another terminal, with:\n\n"
         f"{credentials}"
         f"  export CLEVERTAP_BASE_URL={escaped(url)}\n\n"
-        "or, permanently, with spec.provider.baseUrl in segctl.yaml.\n"
+        f"or, permanently, with spec.provider.baseUrl in segctl.yaml.\n{plain}"
     )

@@ -13,15 +13,17 @@ ALLOW_PLAIN_HTTP = (
 def is_loopback(host: str) -> bool:
     """Return whether a host, an address or a name without a port, is this machine.
 
-    True for ``localhost``, 127.0.0.0/8 and ::1, also in brackets.
+    True for ``localhost``, 127.0.0.0/8 and ::1, also in brackets, and for 0.0.0.0 and ::, to which
+    a connection stays on this machine.
     """
     name = host.removeprefix("[").removesuffix("]").lower()
     if name == "localhost":
         return True
     try:
-        return ip_address(name).is_loopback
+        address = ip_address(name)
     except ValueError:
         return False
+    return address.is_loopback or address.is_unspecified
 
 
 def is_plain_http(url: str) -> bool:

@@ -47,6 +47,13 @@ def add_command(root: Path, program: str = "cat") -> None:
     (root / "m.txt").write_text("carl\n", encoding="utf-8")
 
 
+def test_a_branch_cannot_allow_plain_http(pull_request: Path, segctl: Segctl) -> None:
+    set_spec(pull_request, "provider", "{allowPlainHttp: true}")
+    done = segctl("plan")
+    assert done.code == 1
+    assert "provider.allowPlainHttp is not as in origin/main:segctl.yaml." in done.err
+
+
 @pytest.mark.parametrize(("name", "value", "expected"), [(n, *v) for n, v in REACH.items()])
 def test_what_the_default_branch_does_not_have_refuses_a_plan(
     name: str, value: str, expected: str, pull_request: Path, segctl: Segctl

@@ -54,13 +54,13 @@ def test_a_host_has_the_port_of_its_scheme() -> None:
     ]
 
 
-@pytest.mark.parametrize("host", "localhost LOCALHOST 127.0.0.1 127.9.9.9 ::1 [::1]".split())
+@pytest.mark.parametrize("host", "localhost LOCALHOST 127.9.9.9 0.0.0.0 ::1 [::1] [::]".split())
 def test_a_loopback_host_is_this_machine(host: str) -> None:
     assert is_loopback(host)
 
 
 @pytest.mark.parametrize(
-    "host", ["", "::", "127.0.0.1.example.com", "localhost.example.com", "10.0.0.1", "1"]
+    "host", ["", "127.0.0.1.example.com", "localhost.example.com", "10.0.0.1", "1"]
 )
 def test_any_other_host_is_not_this_machine(host: str) -> None:
     assert not is_loopback(host)
