@@ -88,7 +88,7 @@ def test_limits_that_refuse_without_code_100_settle_nothing() -> None:
     said = answers(report)
     assert (said["limit_scope"], said["limit_counts"]) == ("cannot tell", "cannot tell")
     assert said["code_100_status"] == "no code 100 without users: HTTP 400, code 400"
-    assert report.client_settings() == {}
+    assert report.client_settings() == {"createBody": "array"}
 
 
 def test_a_second_segment_with_the_same_customer_id_is_told_and_sets_nothing() -> None:
