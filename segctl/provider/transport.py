@@ -216,6 +216,8 @@ class _OneConnection(httpx.AsyncHTTPTransport):
 
     def __init__(self, context: ssl.SSLContext, network: httpcore.AsyncNetworkBackend) -> None:
         super().__init__(verify=context)
+        # Private in httpx, and the only such use: pyproject.toml bounds the version, and a test
+        # fails if requests no longer go through it.
         self._pool = httpcore.AsyncConnectionPool(
             ssl_context=context,
             max_connections=1,

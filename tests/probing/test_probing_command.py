@@ -96,10 +96,8 @@ def test_a_probe_leaves_a_report_settings_and_the_clients_part_and_shows_nothing
     settings = json.loads((tmp_path / "learned/emulator-settings.json").read_text("utf-8"))
     assert Settings().changed(settings).limit_counts == "distinct"
     client = (tmp_path / "learned/segctl-provider.yaml").read_text("utf-8")
-    assert (
-        client
-        == "# Merge this into segctl.yaml.\nspec:\n  provider:\n    createBody: array\n    counting: distinct\n"
-    )
+    provider = "    createBody: array\n    counting: distinct\n"
+    assert client == f"# Merge this into segctl.yaml.\nspec:\n  provider:\n{provider}"
     assert client in said
     assert f"--settings {tmp_path / 'learned/emulator-settings.json'}" in said
     report = (tmp_path / "learned/report.md").read_text("utf-8")
