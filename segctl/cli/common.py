@@ -10,8 +10,9 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import click
 
 from segctl import __version__
-from segctl.cli.log import FORMATS, LEVELS, install_log, parse_log_setting
+from segctl.cli.log import install_log, parse_log_setting
 from segctl.cli.options import Given
+from segctl.cli.root_options import ROOT_OPTIONS, check_folder, environment_name, root_value
 from segctl.cli.screen import Screen
 from segctl.core.errors import OperationError
 
@@ -34,14 +35,7 @@ def _variables(
 
 
 _COMMON = (
-    click.option(
-        "-C",
-        "--chdir",
-        metavar="DIR",
-        type=click.Path(exists=True, file_okay=False),
-        default=".",
-        help="Work in this folder; other paths are relative to it.",
-    ),
+    *ROOT_OPTIONS[:1],
     click.option(
         "--var",
         "variables",
@@ -50,14 +44,7 @@ _COMMON = (
         callback=_variables,
         help="Set a variable. Can be repeated.",
     ),
-    click.option(
-        "-e",
-        "--env",
-        "env_name",
-        metavar="NAME",
-        type=Given(),
-        help="Choose one of spec.environments. Also SEGCTL_ENV.",
-    ),
+    *ROOT_OPTIONS[1:2],
     click.option(
         "--trusted-config",
         metavar="FILE|REF",
@@ -66,17 +53,7 @@ _COMMON = (
         "hosts that it does not have: a path, or a revision such as origin/main. Also "
         "SEGCTL_TRUSTED_CONFIG.",
     ),
-    click.option("--no-color", is_flag=True, help="Print without colors, as NO_COLOR does."),
-    click.option(
-        "--log-level",
-        type=click.Choice(LEVELS),
-        help="How much to log to standard error. Also SEGCTL_LOG.  [default: warning]",
-    ),
-    click.option(
-        "--log-format",
-        type=click.Choice(FORMATS),
-        help="How to log: json has one object per line. Also SEGCTL_LOG.  [default: text]",
-    ),
+    *ROOT_OPTIONS[2:],
 )
 
 
@@ -86,15 +63,19 @@ def common(function: Callable[Concatenate[Screen, P], R]) -> Callable[..., R]:
     @functools.wraps(function)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
         values: dict[str, Any] = kwargs
-        screen = click.get_current_context().ensure_object(Screen)
-        screen.folder = values.pop("chdir")
+        ctx = click.get_current_context()
+        screen = ctx.ensure_object(Screen)
+        screen.folder, screen.env_name = check_folder(ctx), environment_name(ctx)
         _check_here()
-        screen.command = click.get_current_context().command_path.partition(" ")[2]
+        screen.command = ctx.command_path.partition(" ")[2]
         screen.variables = values.pop("variables")
         screen.trusted_config = values.pop("trusted_config")
-        screen.env_name = values.pop("env_name")
         screen.no_color = values.pop("no_color") or screen.no_color
-        _start_log(screen, values.pop("log_level"), values.pop("log_format"))
+        level, log_format = (
+            values.pop(name) or root_value(ctx, name) for name in ("log_level", "log_format")
+        )
+        _start_log(screen, level, log_format)
+        del values["folders"], values["env_names"]
         return function(screen, *args, **kwargs)
 
     for option in reversed(_COMMON):
