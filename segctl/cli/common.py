@@ -11,9 +11,10 @@ import click
 
 from segctl import __version__
 from segctl.cli.log import install_log, parse_log_setting
-from segctl.cli.options import Given
 from segctl.cli.root_options import ROOT_OPTIONS, check_folder, environment_name, root_value
 from segctl.cli.screen import Screen
+from segctl.cli.value_types import Given
+from segctl.cli.variables import VARIABLE_OPTIONS, read_variables
 from segctl.core.errors import OperationError
 
 P = ParamSpec("P")
@@ -22,28 +23,9 @@ R = TypeVar("R")
 _LOG = logging.getLogger(__name__)
 
 
-def _variables(
-    ctx: click.Context, param: click.Parameter, values: tuple[str, ...]
-) -> dict[str, str]:
-    pairs = {}
-    for value in values:
-        name, equals, text = value.partition("=")
-        if not equals or not name:
-            raise click.BadParameter("write it as NAME=VALUE.", ctx=ctx, param=param)
-        pairs[name] = text
-    return pairs
-
-
 _COMMON = (
     *ROOT_OPTIONS[:1],
-    click.option(
-        "--var",
-        "variables",
-        metavar="NAME=VALUE",
-        multiple=True,
-        callback=_variables,
-        help="Set a variable. Can be repeated.",
-    ),
+    *VARIABLE_OPTIONS,
     *ROOT_OPTIONS[1:2],
     click.option(
         "--trusted-config",
@@ -68,14 +50,15 @@ def common(function: Callable[Concatenate[Screen, P], R]) -> Callable[..., R]:
         screen.folder, screen.env_name = check_folder(ctx), environment_name(ctx)
         _check_here()
         screen.command = ctx.command_path.partition(" ")[2]
-        screen.variables = values.pop("variables")
         screen.trusted_config = values.pop("trusted_config")
         screen.no_color = values.pop("no_color") or screen.no_color
         level, log_format = (
             values.pop(name) or root_value(ctx, name) for name in ("log_level", "log_format")
         )
         _start_log(screen, level, log_format)
-        del values["folders"], values["env_names"]
+        screen.variables = read_variables(screen, ctx)
+        for name in ("folders", "env_names", "variables", "variable_files"):
+            del values[name]
         return function(screen, *args, **kwargs)
 
     for option in reversed(_COMMON):
