@@ -102,6 +102,20 @@ class Screen:
 
         return Path(self.folder, name)
 
+    def command_line(self, command: str, *operands: str) -> str:
+        """Return a command line to paste, with this run's folder and environment."""
+        from segctl.core.command_line import command_line  # noqa: PLC0415 - --help prints none
+
+        return command_line(command, *operands, folder=self.folder, env_name=self.env_name or "")
+
+    def complete(self, text: str) -> str:
+        """Return a message whose commands name this run's folder and environment too."""
+        if self.folder == "." and not self.env_name:
+            return text
+        from segctl.core.command_line import complete_commands  # noqa: PLC0415 - as above
+
+        return complete_commands(text, folder=self.folder, env_name=self.env_name or "")
+
     def context(self) -> "Context":
         """Return what a workflow needs from outside: environment, clock, random numbers, limits."""
         import random  # noqa: PLC0415 - --help needs none of these

@@ -5,6 +5,7 @@ Problems with the files themselves become diagnostics here. ``compile.py`` check
 
 import os
 import re
+import shlex
 import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -382,7 +383,8 @@ def _no_project(root: Path) -> Diagnostic:
     if os.path.lexists(root / _MISNAMED_PROJECT_FILE):
         detail = f"Rename {_MISNAMED_PROJECT_FILE} to {PROJECT_FILE}."
     elif workspace:
-        detail = f"There is one in {workspace}. Run the command there, or add --chdir {workspace}."
+        option = f"--chdir {shlex.quote(str(workspace))}"
+        detail = f"There is one in {workspace}. Run the command there, or add {option}."
     else:
         detail = 'Run "segctl init" to create a workspace, or name its folder with --chdir.'
     return Diagnostic(
