@@ -161,6 +161,10 @@ def run() -> None:
     """Run the program ``segctl``."""
     # A umask that denies the owner would deny the program its own scratch files.
     os.umask(os.umask(0o077) & 0o077)
+    if "_SEGCTL_COMPLETE" in os.environ:  # a shell asks what it can complete
+        from segctl.cli.shell_completion import install_completion  # noqa: PLC0415 - only then
+
+        install_completion()
     printed = install()
     signals = TerminationSignals()
     signals.listen()
