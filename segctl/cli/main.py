@@ -39,6 +39,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "import": ("import_segment", "Adopt a segment that exists in CleverTap. Sends nothing."),
     "state": ("state", "Read, edit and check the state."),
     "force-unlock": ("force_unlock", "Break the lock of a run that has died."),
+    "doctor": ("doctor", "Check everything that a run depends on."),
     "emulator": ("emulator", "Run a local CleverTap API Segments service."),
     "probe": ("probe", "Find out in a live account what the vendor's pages leave open."),
     "version": ("version", "Print the version."),
