@@ -14,7 +14,7 @@ from segctl.cli.log import install_log, parse_log_setting
 from segctl.cli.root_options import ROOT_OPTIONS, check_folder, environment_name, root_value
 from segctl.cli.screen import Screen
 from segctl.cli.value_types import Given
-from segctl.cli.variables import VARIABLE_OPTIONS, read_variables
+from segctl.cli.variables import VARIABLE_OPTIONS, read_variables, variable_words
 from segctl.core.errors import OperationError
 
 P = ParamSpec("P")
@@ -56,7 +56,7 @@ def common(function: Callable[Concatenate[Screen, P], R]) -> Callable[..., R]:
             values.pop(name) or root_value(ctx, name) for name in ("log_level", "log_format")
         )
         _start_log(screen, level, log_format)
-        screen.variables = read_variables(screen, ctx)
+        screen.variables, screen.variable_words = read_variables(screen, ctx), variable_words(ctx)
         for name in ("folders", "env_names", "variables", "variable_files"):
             del values[name]
         return function(screen, *args, **kwargs)

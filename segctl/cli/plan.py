@@ -132,10 +132,13 @@ def _saved(screen: Screen, out: str) -> str:
 
 
 def _kept(screen: Screen, plan: Plan) -> str:
-    apply = escaped(screen.command_line("apply"))
+    exactly = escaped(screen.command_line("apply", plan.digest))
+    # What is left is planned again, with the same values.
+    words = (*screen.variable_words, "--approved")
+    rest = escaped(screen.command_line("apply", plan.digest, options=words))
     return (
         f"\nKept with the state for {APPROVAL_DAYS} days. To apply exactly this plan, or what is "
-        f"left of it:\n  {apply} {plan.digest}\n  {apply} --approved {plan.digest}\n"
+        f"left of it:\n  {exactly}\n  {rest}\n"
     )
 
 

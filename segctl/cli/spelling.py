@@ -42,7 +42,6 @@ OTHER_OPTIONS = {
     "write": "--check writes nothing.",
     "config": "-C DIR names the folder of the workspace.",
     "format": "Print JSON with --json.",
-    "exclude": "--target GLOB chooses the segments that are included.",
 }
 """Options of Terraform and of other commands, and what to do instead of each."""
 
@@ -82,6 +81,9 @@ OTHER_COMMANDS = {
     "unlock": "`segctl force-unlock` breaks the lock of a run that has died.",
 }
 """Commands of Terraform and of other tools, and what to do instead."""
+
+_LIKE_LETTERS = ("exclude",)
+"""Options of some commands that begin with the letter of one that all have, and takes a value."""
 
 _HELP = "-help"
 """click reads it as ``-h``: it prints the help, as in Terraform."""
@@ -131,7 +133,7 @@ def _advice(level: Level, word: OptionWord, typed: str) -> str:
     name = typed.partition("=")[0]
     bare = name.lstrip("-")
     is_letter = len(word.name) == len("-e")  # a letter, or letters, or one with its value
-    if word.option is not None and not (is_letter and bare in OTHER_OPTIONS):
+    if word.option is not None and not (is_letter and bare in (*OTHER_OPTIONS, *_LIKE_LETTERS)):
         return ""
     if bare in OTHER_OPTIONS:
         return f"segctl has no {name}. {OTHER_OPTIONS[bare]}"

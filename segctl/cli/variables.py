@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from segctl.cli.arguments import command_options
+from segctl.cli.arguments import OptionWord, command_options
 from segctl.cli.screen import Screen
 from segctl.cli.value_types import Given
 
@@ -63,18 +63,29 @@ def read_variables(screen: Screen, ctx: click.Context) -> Mapping[str, str]:
         raise WrongUsage("--var-file - is given twice, and standard input can be read once")
     values: dict[str, str] = {}
     problems: list[Diagnostic] = []
-    for word in command_options(ctx):
-        name = word.option.name if word.option else ""
-        if name == "variables" and word.value:
-            variable, _, text = word.value.partition("=")
+    for word in _words(ctx):
+        if word.name == "--var":
+            variable, _, text = (word.value or "").partition("=")
             values[variable] = text
-        elif name == "variable_files" and word.value:
-            found, wrong = _read_file(screen, word.value)
+        else:
+            found, wrong = _read_file(screen, word.value or "")
             values |= found
             problems += wrong
     if problems:
         raise InvalidInput(problems)
     return values
+
+
+def variable_words(ctx: click.Context) -> tuple[str, ...]:
+    """Return the options that set variables, with their values, as they were typed."""
+    if not (ctx.params.get("variables") or ctx.params.get("variable_files")):
+        return ()
+    return tuple(part for word in _words(ctx) for part in (word.name, word.value or ""))
+
+
+def _words(ctx: click.Context) -> list[OptionWord]:
+    """Return ``--var`` and ``--var-file`` in the order of the command line."""
+    return [word for word in command_options(ctx) if word.name in {"--var", "--var-file"}]
 
 
 def _read_file(screen: Screen, file: str) -> "tuple[Mapping[str, FileValue], Sequence[Diagnostic]]":

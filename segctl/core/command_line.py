@@ -2,6 +2,7 @@
 
 import re
 import shlex
+from collections.abc import Sequence
 
 _GROUPS = ("state", "rejects")
 _WITHOUT_WORKSPACE = ("init", "emulator", "schema", "version", "completion", "help")
@@ -10,14 +11,21 @@ _WITHOUT_WORKSPACE = ("init", "emulator", "schema", "version", "completion", "he
 _IN_TEXT = re.compile(r"`segctl ([a-z][^`\n]*)`")
 
 
-def command_line(command: str, *operands: str, folder: str = ".", env_name: str = "") -> str:
+def command_line(
+    command: str,
+    *operands: str,
+    folder: str = ".",
+    env_name: str = "",
+    options: Sequence[str] = (),
+) -> str:
     """Return a command line, quoted for a shell, that runs in ``folder`` and in an environment.
 
-    An operand is a file or an address. One that begins with a dash would be read as an option, so
-    it gets ``./``.
+    ``options`` are further options with their values. An operand is a file or an address. One that
+    begins with a dash would be read as an option, so it gets ``./``.
     """
     words = [f"./{operand}" if operand.startswith("-") else operand for operand in operands]
-    return shlex.join(["segctl", *command.split(), *_options(folder, env_name), *words])
+    chosen = _options(folder, env_name)
+    return shlex.join(["segctl", *command.split(), *chosen, *options, *words])
 
 
 def complete_commands(text: str, *, folder: str = ".", env_name: str = "") -> str:

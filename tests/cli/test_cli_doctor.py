@@ -89,7 +89,7 @@ def test_what_is_wrong_in_the_manifests_is_a_problem(segctl: Segctl, workspace: 
     (workspace / "gold.yaml").write_text("kind: [", encoding="utf-8")
     done = segctl("doctor")
     assert (done.code, "the workspace is not valid, errors: 1" in done.out) == (1, True)
-    assert f"`segctl validate -C {workspace}` lists them." in done.out
+    assert "`segctl validate` lists them." in done.out
 
 
 def test_git_is_asked_about_the_state_and_the_lock_file(segctl: Segctl, workspace: Path) -> None:

@@ -99,6 +99,16 @@ def test_every_printed_command_names_folder_and_environment(run: Run, words: str
         assert context.params["env_names"] == ("prod",)
 
 
+@pytest.mark.usefixtures("emulator")
+def test_what_is_planned_again_gets_the_same_variables(run: Run, tmp_path: Path) -> None:
+    project = PROJECT.replace("spec: {", "spec: {variables: {a: {}, b: {}}, ")
+    (tmp_path / "it's mine/segctl.yaml").write_text(project, encoding="utf-8")
+    (tmp_path / "it's mine/b.vars").write_text("b: 1\n", encoding="utf-8")
+    variables = ("--var=a=x y", "--var-file", "b.vars")
+    _, text = run("-C", "it's mine", "plan", "-e", "prod", "--save", *variables)
+    assert run(*shlex.split(printed_commands(text)[-1]))[0] == 0
+
+
 @pytest.mark.parametrize("folder", ["new", "a b", "-x", "it's"])
 def test_the_command_after_init_runs(run: Run, folder: str) -> None:
     code, text = run("init", "--", folder)

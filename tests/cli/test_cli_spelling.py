@@ -52,7 +52,7 @@ def test_one_dash_is_told_the_command_with_two(run: Run, typed: str, meant: str)
         ("init -upgrade", "segctl downloads no providers"),
         ("plan -replace=gold", "A new customerSegmentId"),
         ("show -state=x", "spec.state in segctl.yaml"),
-        ("validate -exclude=gold", "segctl has no -exclude."),
+        ("validate -exclude=gold", "`segctl validate` has no -exclude"),
         ("validate --target x", "`segctl validate` has no --target; `segctl plan`"),
         ("apply --destroy", "`segctl plan` and `segctl comment` have it."),
         ("--json version", "stands after it: `segctl COMMAND --json`"),
