@@ -62,7 +62,9 @@ def command(
     CLEVERTAP_ACCOUNT_ID and CLEVERTAP_PASSCODE in the environment.
     """
     if file and (targets or screen.variables or reread):
-        raise WrongUsage("a saved plan is applied as it is, without --target, --reread or --var")
+        raise WrongUsage(
+            "a saved plan is applied as it is, without --target, --reread, --var or --var-file"
+        )
     if file and approved:
         raise WrongUsage(
             "a plan is either applied as it is, or the approval for today's plan",

@@ -135,7 +135,8 @@ class Run:
 
     def _ended(self, event: ApplyEnded) -> None:
         style = self._screen.out_style
-        self._screen.out("\n" + report.end_report(event, place=self._place, style=style))
+        ended = report.end_report(event, place=self._place, style=style)
+        self._screen.out("\n" + self._screen.complete(ended))
 
     def _show(self, plan: Plan) -> None:
         annotate_findings(self._screen, plan.findings)
@@ -153,7 +154,8 @@ class Run:
             self._screen.out("".join(f"{line}\n" for line in lines))
             return
         mode = identities_mode(self._identities, view="text")
-        self._screen.out(plan_view(plan, view="text", identities=mode, style=style))
+        page = plan_view(plan, view="text", identities=mode, style=style)
+        self._screen.out(self._screen.complete(page))
 
     def _recorded(self) -> None:
         style = self._screen.out_style

@@ -104,7 +104,8 @@ def command(
         raise WrongUsage("--issue is for `segctl comment --digest` and `segctl apply`")
     if saved and (save or targets or destroy or reread or screen.variables):
         raise WrongUsage(
-            "a saved plan is shown as it is, without --save, --target, --destroy, --reread or --var"
+            "a saved plan is shown as it is, without --save, --target, --destroy, --reread, --var "
+            "or --var-file"
         )
     output = _Output(
         screen, Identities(identities), code_quality, save=save, step_summary=step_summary

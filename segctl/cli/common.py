@@ -10,9 +10,11 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import click
 
 from segctl import __version__
-from segctl.cli.log import FORMATS, LEVELS, install_log, parse_log_setting
-from segctl.cli.options import Given
+from segctl.cli.log import install_log, parse_log_setting
+from segctl.cli.root_options import ROOT_OPTIONS, check_folder, environment_name, root_value
 from segctl.cli.screen import Screen
+from segctl.cli.value_types import Given
+from segctl.cli.variables import VARIABLE_OPTIONS, read_variables, variable_words
 from segctl.core.errors import OperationError
 
 P = ParamSpec("P")
@@ -21,43 +23,10 @@ R = TypeVar("R")
 _LOG = logging.getLogger(__name__)
 
 
-def _variables(
-    ctx: click.Context, param: click.Parameter, values: tuple[str, ...]
-) -> dict[str, str]:
-    pairs = {}
-    for value in values:
-        name, equals, text = value.partition("=")
-        if not equals or not name:
-            raise click.BadParameter("write it as NAME=VALUE.", ctx=ctx, param=param)
-        pairs[name] = text
-    return pairs
-
-
 _COMMON = (
-    click.option(
-        "-C",
-        "--chdir",
-        metavar="DIR",
-        type=click.Path(exists=True, file_okay=False),
-        default=".",
-        help="Work in this folder; other paths are relative to it.",
-    ),
-    click.option(
-        "--var",
-        "variables",
-        metavar="NAME=VALUE",
-        multiple=True,
-        callback=_variables,
-        help="Set a variable. Can be repeated.",
-    ),
-    click.option(
-        "-e",
-        "--env",
-        "env_name",
-        metavar="NAME",
-        type=Given(),
-        help="Choose one of spec.environments. Also SEGCTL_ENV.",
-    ),
+    *ROOT_OPTIONS[:1],
+    *VARIABLE_OPTIONS,
+    *ROOT_OPTIONS[1:2],
     click.option(
         "--trusted-config",
         metavar="FILE|REF",
@@ -66,17 +35,7 @@ _COMMON = (
         "hosts that it does not have: a path, or a revision such as origin/main. Also "
         "SEGCTL_TRUSTED_CONFIG.",
     ),
-    click.option("--no-color", is_flag=True, help="Print without colors, as NO_COLOR does."),
-    click.option(
-        "--log-level",
-        type=click.Choice(LEVELS),
-        help="How much to log to standard error. Also SEGCTL_LOG.  [default: warning]",
-    ),
-    click.option(
-        "--log-format",
-        type=click.Choice(FORMATS),
-        help="How to log: json has one object per line. Also SEGCTL_LOG.  [default: text]",
-    ),
+    *ROOT_OPTIONS[2:],
 )
 
 
@@ -86,15 +45,20 @@ def common(function: Callable[Concatenate[Screen, P], R]) -> Callable[..., R]:
     @functools.wraps(function)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
         values: dict[str, Any] = kwargs
-        screen = click.get_current_context().ensure_object(Screen)
-        screen.folder = values.pop("chdir")
+        ctx = click.get_current_context()
+        screen = ctx.ensure_object(Screen)
+        screen.folder, screen.env_name = check_folder(ctx), environment_name(ctx)
         _check_here()
-        screen.command = click.get_current_context().command_path.partition(" ")[2]
-        screen.variables = values.pop("variables")
+        screen.command = ctx.command_path.partition(" ")[2]
         screen.trusted_config = values.pop("trusted_config")
-        screen.env_name = values.pop("env_name")
         screen.no_color = values.pop("no_color") or screen.no_color
-        _start_log(screen, values.pop("log_level"), values.pop("log_format"))
+        level, log_format = (
+            values.pop(name) or root_value(ctx, name) for name in ("log_level", "log_format")
+        )
+        _start_log(screen, level, log_format)
+        screen.variables, screen.variable_words = read_variables(screen, ctx), variable_words(ctx)
+        for name in ("folders", "env_names", "variables", "variable_files"):
+            del values[name]
         return function(screen, *args, **kwargs)
 
     for option in reversed(_COMMON):

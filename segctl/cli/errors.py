@@ -83,7 +83,8 @@ def _explain(error: SegctlError, screen: Screen) -> None:
     style = screen.err_style
     if isinstance(error, InvalidInput):
         source = source_lines(screen)
-        screen.err(diagnostics.render_text(error.diagnostics, style=style, source=source))
+        found = diagnostics.render_text(error.diagnostics, style=style, source=source)
+        screen.err(screen.complete(found))
         annotate_diagnostics(screen, error.diagnostics)
     if isinstance(error, GuardRefused):
         lines = (
@@ -91,13 +92,13 @@ def _explain(error: SegctlError, screen: Screen) -> None:
             for found in group_findings(error.findings)
             for line in text.finding_lines(found, style=style)
         )
-        screen.err("".join(f"{line}\n" for line in lines))
+        screen.err(screen.complete("".join(f"{line}\n" for line in lines)))
         annotate_findings(screen, error.findings)
     if isinstance(error, BeyondApproval):
         screen.err("".join(f"{line}\n" for line in check_lines(error.check, style=style)))
     screen.err(f"{_heading(screen)} {_multiline(error.message)}\n")
     if error.hint and not _told(error):
-        screen.err(f"  {_multiline(error.hint)}\n")
+        screen.err(f"  {_multiline(screen.complete(error.hint))}\n")
 
 
 def _told(error: SegctlError) -> bool:

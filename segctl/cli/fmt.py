@@ -1,7 +1,8 @@
 """``segctl fmt``: rewrite the manifests in canonical form."""
 
 import difflib
-from collections.abc import Iterator
+import sys
+from collections.abc import Sequence
 
 import click
 
@@ -13,59 +14,101 @@ from segctl.cli.source_lines import source_lines
 from segctl.core.diagnostics import Diagnostic, Severity
 from segctl.core.errors import WrongUsage
 from segctl.manifests.formatter import format_file
+from segctl.manifests.named_files import NamedFiles
+from segctl.manifests.yaml_reader import MAX_BYTES
 from segctl.render import diagnostics
 from segctl.render.json_document import diagnostic_object
 from segctl.render.style import Style, escaped
-from segctl.workflows.validate import read_manifests, rewrite_manifest
+from segctl.workflows.validate import read_manifests, read_named_files, rewrite_manifest
 
 DIFFERENT = 1
+STANDARD_INPUT = "-"
 
 
 @click.command("fmt", epilog="Example: segctl fmt --check --diff")
+@click.argument("files", metavar="[FILE]...", nargs=-1, type=options.Given())
 @click.option("--check", is_flag=True, help="Write nothing; exit 1 if a file would change.")
 @click.option("--diff", is_flag=True, help="Print what changes.")
 @options.as_json
 @common
-def command(screen: Screen, *, check: bool, diff: bool, as_json: bool) -> int:
+def command(
+    screen: Screen, *, files: tuple[str, ...], check: bool, diff: bool, as_json: bool
+) -> int:
     """Rewrite the manifests in canonical form.
 
-    Keeps comments and values, and ignores documents that are not segctl's. Prints
-    the files that change.
+    Rewrites those of the workspace, or the FILEs and the manifests in folders that are
+    named; - formats standard input to standard output. Keeps comments and values, and
+    ignores documents that are not segctl's. Prints the files that change.
     """
-    if as_json and diff:
-        raise WrongUsage("--json and --diff exclude each other")
+    if as_json and (diff or STANDARD_INPUT in files):
+        raise WrongUsage("--json excludes --diff, and - for standard input")
+    if files == (STANDARD_INPUT,):
+        return _format_input(screen, check=check, diff=diff)
+    if STANDARD_INPUT in files:
+        raise WrongUsage("- is standard input, and is formatted alone")
     context = screen.context()
-    files = read_manifests(context)
-    problems: list[Diagnostic] = list(files.diagnostics)
-    changed: list[str] = []
-    for file, content in files.contents.items():
+    found = read_named_files(context, files) if files else read_manifests(context)
+    passed_over = found.passed_over if isinstance(found, NamedFiles) else {}
+    problems = list(found.diagnostics)
+    changed = []
+    for file, content in found.contents.items():
         formatted = format_file(file, content)
         problems += formatted.diagnostics
         if formatted.text is None or formatted.text.encode() == content:
             continue
         changed.append(file)
-        if not as_json:
-            screen.out(f"{escaped(file)}\n")
-        if diff:
-            before = content.decode("utf-8-sig")
-            screen.out("".join(_diff(file, before, formatted.text, screen.out_style)))
         if not check:
             rewrite_manifest(context, file, formatted.text)
-    failed = any(problem.severity is Severity.ERROR for problem in problems)
-    code = DIFFERENT if failed or (check and changed) else 0
+        if not as_json:
+            difference = _diff(file, content, formatted.text, screen.out_style) if diff else ""
+            screen.out(f"{escaped(file)}\n{difference}")
+    code = DIFFERENT if _has_error(problems) or (check and changed) else 0
     if as_json:
-        found = [diagnostic_object(problem) for problem in problems]
-        print_facts(screen, written=not check, changed=changed, diagnostics=found)
+        print_facts(
+            screen,
+            written=not check,
+            changed=changed,
+            passed_over=list(passed_over),
+            diagnostics=[diagnostic_object(problem) for problem in problems],
+        )
         return code
-    source = source_lines(screen)
-    screen.err(diagnostics.render_text(problems, style=screen.err_style, source=source))
+    _print_problems(screen, problems)
+    screen.err("".join(f"{escaped(n)}: passed over: {why}\n" for n, why in passed_over.items()))
     return code
 
 
-def _diff(file: str, before: str, after: str, style: Style) -> Iterator[str]:
+def _format_input(screen: Screen, *, check: bool, diff: bool) -> int:
+    """Format standard input to standard output, and return the exit code."""
+    name = "standard input"
+    content = sys.stdin.buffer.read(MAX_BYTES + 1)
+    formatted = format_file(name, content)
+    _print_problems(screen, formatted.diagnostics)
+    if formatted.text is None:
+        return DIFFERENT
+    is_changed = formatted.text.encode() != content
+    if diff:
+        screen.out(_diff(name, content, formatted.text, screen.out_style) if is_changed else "")
+    elif not check:
+        screen.out(formatted.text)
+    return DIFFERENT if _has_error(formatted.diagnostics) or (check and is_changed) else 0
+
+
+def _has_error(problems: Sequence[Diagnostic]) -> bool:
+    return any(problem.severity is Severity.ERROR for problem in problems)
+
+
+def _print_problems(screen: Screen, problems: Sequence[Diagnostic]) -> None:
+    source = source_lines(screen)
+    screen.err(diagnostics.render_text(problems, style=screen.err_style, source=source))
+
+
+def _diff(file: str, content: bytes, after: str, style: Style) -> str:
     lines = difflib.unified_diff(
-        before.splitlines(), after.splitlines(), f"a/{file}", f"b/{file}", lineterm=""
+        content.decode("utf-8-sig").splitlines(),
+        after.splitlines(),
+        f"a/{file}",
+        f"b/{file}",
+        lineterm="",
     )
     paint = {"+": style.green, "-": style.red, "@": style.cyan}
-    for line in lines:
-        yield paint.get(line[:1], str)(escaped(line)) + "\n"
+    return "".join(paint.get(line[:1], str)(escaped(line)) + "\n" for line in lines)

@@ -1,13 +1,12 @@
 """``segctl init``: create a workspace that plans without errors."""
 
-import shlex
-
 import click
 
 from segctl.cli import options
 from segctl.cli.common import common
 from segctl.cli.json_output import print_facts
 from segctl.cli.screen import Screen
+from segctl.core.command_line import command_line
 from segctl.render.style import escaped
 from segctl.workflows.validate import create_workspace
 
@@ -39,8 +38,8 @@ def command(screen: Screen, *, folder: str, as_json: bool) -> None:
         screen.out(f"Wrote {escaped(str(name))}\n")
     if ".gitignore" not in written:
         screen.out(_KEPT)
-    here = "" if str(path) == "." else f" -C {escaped(shlex.quote(str(path)))}"
+    plan = command_line("plan", folder=str(path), env_name=screen.env_name or "")
     screen.out(
         "Commit these files, and segctl.lock.yaml, which the first apply writes; the state and "
-        f"saved plans stay out of git.\nNext: segctl plan{here}\n"
+        f"saved plans stay out of git.\nNext: {escaped(plan)}\n"
     )

@@ -5,13 +5,12 @@ import logging
 from dataclasses import dataclass
 from typing import Any
 
+from segctl.cli.root_options import FORMATS, LEVELS
 from segctl.cli.screen import Screen
 from segctl.core.errors import WrongUsage
 from segctl.render.phrases import format_utc
 from segctl.render.style import escaped
 
-LEVELS = ("debug", "info", "warning", "error", "off")
-FORMATS = ("text", "json")
 _WORDS = {"level": LEVELS, "log_format": FORMATS}
 
 _OFF = logging.CRITICAL + 1

@@ -7,13 +7,16 @@ is imported when the command is called.
 import importlib
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import click
 
 from segctl import __version__
+from segctl.cli.arguments import ARGUMENTS, split_levels
+from segctl.cli.root_options import ROOT_OPTIONS
 from segctl.cli.screen import Screen
+from segctl.cli.spelling import OTHER_COMMANDS, check_spelling
 from segctl.cli.streams import install
 from segctl.cli.termination_signals import TerminationSignals
 
@@ -36,16 +39,25 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "import": ("import_segment", "Adopt a segment that exists in CleverTap. Sends nothing."),
     "state": ("state", "Read, edit and check the state."),
     "force-unlock": ("force_unlock", "Break the lock of a run that has died."),
+    "doctor": ("doctor", "Check everything that a run depends on."),
     "emulator": ("emulator", "Run a local CleverTap API Segments service."),
     "probe": ("probe", "Find out in a live account what the vendor's pages leave open."),
     "version": ("version", "Print the version."),
     "completion": ("completion", "Print a completion script for a shell."),
+    "help": ("help", "Print the help of a command, as --help does."),
 }
 """The module in ``segctl.cli`` and the first sentence of the help of each command."""
 
 
 class LazyGroup(click.Group):
     """A group that lists its commands by name and imports one only to call it."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Check how the whole command line is spelt, then parse the words before the command."""
+        ctx.meta[ARGUMENTS] = tuple(args)
+        if not ctx.resilient_parsing:  # as when a shell completes half a line
+            check_spelling(ctx, args)
+        return super().parse_args(ctx, args)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the commands in the order of typical use."""
@@ -70,10 +82,13 @@ class LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command. The error for an unknown one suggests similar names."""
+        """Find the command. The error for an unknown one says what to do, or suggests names."""
         try:
             return super().resolve_command(ctx, args)
         except click.exceptions.NoSuchCommand as error:
+            if advice := OTHER_COMMANDS.get(error.command_name):
+                message = f"There is no command {error.command_name}. {advice}"
+                raise click.exceptions.NoSuchCommand(error.command_name, message, ctx=ctx) from None
             raise click.exceptions.NoSuchCommand(
                 error.command_name, possibilities=list(COMMANDS), ctx=ctx
             ) from None
@@ -90,13 +105,20 @@ class LazyGroup(click.Group):
         return named + click.Command.shell_complete(self, ctx, incomplete)
 
 
+def _with_root_options(function: Callable[..., None]) -> Callable[..., None]:
+    for option in reversed(ROOT_OPTIONS):
+        function = option(function)
+    return function
+
+
 @click.group(
     cls=LazyGroup,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Start with: segctl init",
 )
+@_with_root_options
 @click.version_option(__version__, prog_name="segctl", message="%(prog)s %(version)s")
-def cli() -> None:
+def cli(**_: object) -> None:
     """Terraform for audience segments: declare them in git, review the plan, apply it."""
 
 
@@ -129,14 +151,21 @@ def execute(arguments: Sequence[str], signals: TerminationSignals | None = None)
 def _json_command(arguments: Sequence[str]) -> str:
     """Return the command that is asked for JSON, also if its other arguments are wrong."""
     options = arguments[: arguments.index("--")] if "--" in arguments else arguments
-    names = [argument for argument in options if not argument.startswith("-")]
-    return names[0] if names and "--json" in options else ""
+    if "--json" not in options:
+        return ""
+    context = click.Context(cli, info_name="segctl")
+    command = split_levels(context, options)[0].end
+    return options[command] if command < len(options) else ""
 
 
 def run() -> None:
     """Run the program ``segctl``."""
     # A umask that denies the owner would deny the program its own scratch files.
     os.umask(os.umask(0o077) & 0o077)
+    if "_SEGCTL_COMPLETE" in os.environ:  # a shell asks what it can complete
+        from segctl.cli.shell_completion import install_completion  # noqa: PLC0415 - only then
+
+        install_completion()
     printed = install()
     signals = TerminationSignals()
     signals.listen()

@@ -160,7 +160,8 @@ def _choice(*, recorded: bool, desired: bool) -> Choice:
 
 def _tell(screen: Screen, members: OpenMembers, choice: Choice) -> None:
     for found in group_findings(members.findings):
-        screen.err("".join(f"{line}\n" for line in finding_lines(found, style=screen.err_style)))
+        lines = finding_lines(found, style=screen.err_style)
+        screen.err(screen.complete("".join(f"{line}\n" for line in lines)))
     if choice == "either" and (note := members_view.desired_note(members.sets)):
         screen.err(note + "\n")
     if members.recovered:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from segctl.cli.screen import Screen
+from segctl.cli.value_types import Given as Given  # noqa: PLC0414 - used as options.Given
 from segctl.core.errors import WrongUsage
 from segctl.core.resources import parse_size
 from segctl.render.phrases import MAX_COMMENT_BYTES, MIN_COMMENT_BYTES, Identities
@@ -35,18 +36,6 @@ class Duration(click.ParamType[float]):
         if not (found := _DURATION.fullmatch(str(value).strip())):
             self.fail(f"{value!r} is not a time; write seconds, or 30s, 5m, 1h.", param, ctx)
         return float(found[1]) * _UNITS[found[2]]
-
-
-class Given(click.ParamType[str]):
-    """Text that is not empty, as it is if a shell variable is not set."""
-
-    name = "text"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Return the text unchanged. Fails if it is empty."""
-        if not value:
-            self.fail("it is empty. Is a shell variable not set?", param, ctx)
-        return str(value)
 
 
 class Size(click.ParamType[int]):

@@ -1,7 +1,5 @@
 """``segctl plan``: show what an apply would change."""
 
-import shlex
-
 import click
 
 from segctl.cli import ci_output, options
@@ -99,7 +97,7 @@ def command(
     )
     if file:
         file.put(plan_view(planned.plan, view="json", identities=mode, style=screen.out_style))
-    screen.out(page)
+    screen.out(screen.complete(page) if view == "text" else page)
     annotate_findings(screen, planned.plan.findings)
     report.add_findings(planned.plan.findings)
     summary.add_plan(planned.plan, mode)
@@ -129,21 +127,19 @@ def report_saved(
 
 
 def _saved(screen: Screen, out: str) -> str:
-    name, apply = escaped(out), f"segctl apply{_folder_option(screen)}"
-    return f"\nSaved the plan to {name}. To apply exactly this:\n  {apply} {name}\n"
+    apply = screen.command_line("apply", out)
+    return f"\nSaved the plan to {escaped(out)}. To apply exactly this:\n  {escaped(apply)}\n"
 
 
 def _kept(screen: Screen, plan: Plan) -> str:
-    apply = f"segctl apply{_folder_option(screen)}"
+    exactly = escaped(screen.command_line("apply", plan.digest))
+    # What is left is planned again, with the same values.
+    words = (*screen.variable_words, "--approved")
+    rest = escaped(screen.command_line("apply", plan.digest, options=words))
     return (
         f"\nKept with the state for {APPROVAL_DAYS} days. To apply exactly this plan, or what is "
-        f"left of it:\n  {apply} {plan.digest}\n  {apply} --approved {plan.digest}\n"
+        f"left of it:\n  {exactly}\n  {rest}\n"
     )
-
-
-def _folder_option(screen: Screen) -> str:
-    """Return the option that names the folder, as it was given; empty without one."""
-    return "" if screen.folder == "." else f" -C {shlex.quote(escaped(screen.folder))}"
 
 
 def exit_code(plan: Plan, *, detailed: bool) -> int:

@@ -1,5 +1,6 @@
 """``segctl probe``: find out in a live account what the vendor's pages leave open."""
 
+import shlex
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -84,7 +85,7 @@ def command(screen: Screen, *, yes: bool, out: str | None, patience: float, as_j
     screen.out(
         f"\n{probe_view.render_client_settings(report)}\n"
         f"The report is {folder / probe_view.REPORT_FILE}. An emulator like this service:\n"
-        f"  segctl emulator --settings {folder / probe_view.SETTINGS_FILE}\n"
+        f"  segctl emulator --settings {shlex.quote(str(folder / probe_view.SETTINGS_FILE))}\n"
     )
     _conclude(report)
     return 0

@@ -3,7 +3,7 @@
 import os
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, TextIO
 
 from segctl.core.runner_marks import RUNNER_MARK
@@ -33,6 +33,7 @@ class Screen:
 
     Writing never fails: ``streams.py`` replaces both streams. ``json_command`` is the command if
     standard output is to be JSON, else empty. ``outputs`` are the outputs for programs.
+    ``variable_words`` are the options that set ``variables``, as they were typed.
     """
 
     def __init__(self, *, no_color: bool = False, json_command: str = "") -> None:
@@ -41,6 +42,7 @@ class Screen:
         self.has_output = False
         self.folder = "."
         self.variables: Mapping[str, str] = {}
+        self.variable_words: tuple[str, ...] = ()
         self.trusted_config: str | None = None
         self.env_name: str | None = None
         self.no_color = no_color
@@ -101,6 +103,26 @@ class Screen:
         from pathlib import Path  # noqa: PLC0415 - --help names no file
 
         return Path(self.folder, name)
+
+    def command_line(self, command: str, *operands: str, options: Sequence[str] = ()) -> str:
+        """Return a command line to paste, with this run's folder and environment."""
+        from segctl.core.command_line import command_line  # noqa: PLC0415 - --help prints none
+
+        return command_line(
+            command,
+            *operands,
+            folder=self.folder,
+            env_name=self.env_name or "",
+            options=options,
+        )
+
+    def complete(self, text: str) -> str:
+        """Return a message whose commands name this run's folder and environment too."""
+        if self.folder == "." and not self.env_name:
+            return text
+        from segctl.core.command_line import complete_commands  # noqa: PLC0415 - as above
+
+        return complete_commands(text, folder=self.folder, env_name=self.env_name or "")
 
     def context(self) -> "Context":
         """Return what a workflow needs from outside: environment, clock, random numbers, limits."""

@@ -51,7 +51,7 @@ def command(
         page = plan_view(
             plan, view=view, identities=mode, style=screen.out_style, max_bytes=max_bytes
         )
-        screen.out(page)
+        screen.out(screen.complete(page) if view == "text" else page)
         return
     if view not in {"text", "json"}:
         raise WrongUsage(f"the state is shown as text or json, not as {view}")

@@ -224,10 +224,11 @@ def new(screen: Screen, *, lineage: str, as_json: bool) -> None:
     if as_json:
         print_facts(screen, forgotten_lineage=lineage)
         return
-    screen.out(
+    told = (
         f"Lineage {escaped(lineage)} is forgotten. If there is no other state, the next plan "
         "creates every segment and adds every member; `segctl import` adopts segments that exist.\n"
     )
+    screen.out(screen.complete(told))
 
 
 @command.command("migrate", epilog="Example: segctl state migrate --to s3://acme-segctl/growth")
@@ -321,7 +322,7 @@ def check(screen: Screen, *, as_json: bool) -> int:
     if as_json:
         print_facts(screen, consistent=not checked.problems, **asdict(checked))
         return code
-    screen.out(state_view.render_check(checked))
+    screen.out(screen.complete(state_view.render_check(checked)))
     if checked.recovered:
         screen.out(report.unfinished_line(checked.recovered, running=checked.running) + "\n")
     return code

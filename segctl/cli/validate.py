@@ -43,7 +43,8 @@ def command(
     if file:
         file.put(document)
     source = source_lines(screen)
-    screen.err(diagnostics.render_text(loaded.diagnostics, style=screen.err_style, source=source))
+    problems = diagnostics.render_text(loaded.diagnostics, style=screen.err_style, source=source)
+    screen.err(screen.complete(problems))
     for where in loaded.passed_over:
         screen.err(f"{escaped(where)}: passed over: not one of segctl's documents\n")
     if loaded.desired is None:

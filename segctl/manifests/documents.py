@@ -53,7 +53,8 @@ class VariableDeclaration(Section):
     """A value that can differ from run to run."""
 
     default: Omittable[Text] = Field(
-        default=None, description="The value if neither --var nor the environment sets one."
+        default=None,
+        description="The value if neither the command line nor the environment sets one.",
     )
     description: Omittable[Text] = Field(
         default=None, description="A note for people. segctl does not use it."

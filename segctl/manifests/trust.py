@@ -11,6 +11,7 @@ from segctl.core.diagnostics import Diagnostic, Location, Severity
 from segctl.core.errors import OperationError
 from segctl.manifests.declarations import kind_of
 from segctl.manifests.environments import select_environment
+from segctl.manifests.variable_files import FileValue
 from segctl.manifests.variables import fill_variables, resolve_variables
 from segctl.manifests.yaml_reader import parse_file
 from segctl.manifests.yaml_tree import Document, Map, Seq, Value, lookup
@@ -49,11 +50,13 @@ def check_trusted(
     """Yield the settings of a Project that the trusted copy does not have.
 
     ``variables`` are the values set by ``--var``. The Project has its variables filled in, and the
-    copy gets the same values, but its own defaults. Raises ``OperationError`` if it has no Project.
+    copy gets the same values, but its own defaults, and none of ``--var-file``: such a file may be
+    part of the same checkout. Raises ``OperationError`` if the copy has no Project.
     """
     # Without this environment, the copy is the Project without any, and so differs.
     copy, _ = select_environment(_project_of(trusted), env_name)
-    values, _ = resolve_variables(copy, variables, environment)
+    trusted_values = {n: v for n, v in variables.items() if not isinstance(v, FileValue)}
+    values, _ = resolve_variables(copy, trusted_values, environment)
     filled, _ = fill_variables(copy, values)
     for name in _LISTS:
         yield from _check_list(name, project, filled, trusted)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from segctl.core.diagnostics import Diagnostic, Location, Severity
 from segctl.core.edges import REMOVE_EDGES
 from segctl.core.suggestions import did_you_mean
+from segctl.manifests.variable_files import FileValue
 from segctl.manifests.yaml_tree import Document, Map, Seq, Value, lookup
 
 SQL_SOURCES = ("query", "sqlite", "postgres")
@@ -48,13 +49,19 @@ class Variables:
 
 
 def _ways_to_set(name: str) -> str:
-    return f"with --var {name}=VALUE, with {_PREFIX}{name} in the environment or with a default"
+    return (
+        f"with --var {name}=VALUE or --var-file, with {_PREFIX}{name} in the environment or with a "
+        "default"
+    )
 
 
 def resolve_variables(
     project: Document | None, options: Mapping[str, str], environment: Mapping[str, str]
 ) -> tuple[Variables, list[Diagnostic]]:
-    """Find the value of every declared variable. ``options`` are the values set by ``--var``."""
+    """Find the value of every declared variable.
+
+    ``options`` are the values set by ``--var`` and ``--var-file``.
+    """
     if project is None:
         return Variables(is_known=False), []
     declarations = lookup(project.data, "spec", "variables")
@@ -102,11 +109,15 @@ def _undeclared(
     declared: Map, options: Mapping[str, str], environment: Mapping[str, str]
 ) -> Iterator[Diagnostic]:
     for name in sorted(set(options) - set(declared)):
+        value = options[name]
+        location = value.location if isinstance(value, FileValue) else None
+        subject, written = ("this line", "line") if location else ("--var", "option")
         yield Diagnostic(
             code="unknown-variable",
-            summary=f'--var sets "{name}", but segctl.yaml does not declare this variable.',
+            summary=f'{subject} sets "{name}", but segctl.yaml does not declare this variable.',
             detail=did_you_mean(name, declared)
-            or "Declare it under spec.variables, or remove the option.",
+            or f"Declare it under spec.variables, or remove the {written}.",
+            location=location,
         )
     known = {_PREFIX + n for n in declared} | {_PREFIX + n.upper() for n in declared}
     used = sorted(known - {_PREFIX + n for o in options for n in (o, o.upper())})

@@ -5,6 +5,7 @@ Problems with the files themselves become diagnostics here. ``compile.py`` check
 
 import os
 import re
+import shlex
 import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -27,7 +28,9 @@ from segctl.manifests.trust import TrustedCopy
 from segctl.manifests.yaml_reader import MAX_BYTES, parse_file, too_large
 from segctl.manifests.yaml_tree import Document, Map, lookup
 
-_SUFFIXES = (".yaml", ".yml")
+SUFFIXES = (".yaml", ".yml")
+"""The ends of the names of manifests."""
+
 _JSON_SUFFIXES = (".json", ".jsonl", ".ndjson")
 _JSON_HEAD = 1 << 16
 _API_VERSION = re.compile(rb"""["']?apiVersion["']?\s*:\s*["']?segctl""", re.IGNORECASE)
@@ -203,7 +206,7 @@ def read_environments(root: Path) -> tuple[str, ...]:
 
 def read_project_name(root: Path) -> str:
     """Return the name of the Project, empty if ``segctl.yaml`` cannot be read as far as that."""
-    content = _read(PROJECT_FILE, root / PROJECT_FILE)
+    content = read_manifest(PROJECT_FILE, root / PROJECT_FILE)
     documents = parse_file(PROJECT_FILE, content).documents if isinstance(content, bytes) else ()
     names = (lookup(document.data, "metadata", "name") for document in documents)
     return next((name for name in names if isinstance(name, str)), "")
@@ -213,7 +216,7 @@ def _read_project(root: Path, *, has_environment: bool) -> Document | None:
     """Return the Project, or ``None`` if there is none or it cannot say where the state is."""
     if not os.path.lexists(root / PROJECT_FILE):
         return None
-    content = _read(PROJECT_FILE, root / PROJECT_FILE)
+    content = read_manifest(PROJECT_FILE, root / PROJECT_FILE)
     if isinstance(content, Diagnostic):
         raise InvalidInput([content])
     has_fields = b"state" in content or b"environments" in content
@@ -245,7 +248,7 @@ def read_manifests(root: Path) -> ManifestFiles:
     diagnostics: list[Diagnostic] = []
     external_links: dict[str, Path] = {}
     for file, path in _find_manifests(root, diagnostics, external_links):
-        content = _read(file, path)
+        content = read_manifest(file, path)
         if isinstance(content, Diagnostic):
             diagnostics.append(content)
         else:
@@ -277,7 +280,7 @@ def _find_manifests(
             continue
         for entry in visible:
             path = folder / entry.name
-            is_manifest = path.suffix.lower() in _SUFFIXES
+            is_manifest = path.suffix.lower() in SUFFIXES
             if entry.is_file(follow_symlinks=False) and _is_json_manifest(path):
                 diagnostics.append(_json_manifest(_shown(path, root)))
             if entry.is_symlink() and (is_manifest or path.is_dir()):
@@ -321,7 +324,8 @@ def _shown(path: Path, root: Path) -> str:
     return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
-def _read(file: str, path: Path) -> bytes | Diagnostic:
+def read_manifest(file: str, path: Path) -> bytes | Diagnostic:
+    """Return the content of a regular file, or what is wrong with it."""
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):
@@ -379,7 +383,8 @@ def _no_project(root: Path) -> Diagnostic:
     if os.path.lexists(root / _MISNAMED_PROJECT_FILE):
         detail = f"Rename {_MISNAMED_PROJECT_FILE} to {PROJECT_FILE}."
     elif workspace:
-        detail = f"There is one in {workspace}. Run the command there, or add --chdir {workspace}."
+        option = f"--chdir {shlex.quote(str(workspace))}"
+        detail = f"There is one in {workspace}. Run the command there, or add {option}."
     else:
         detail = 'Run "segctl init" to create a workspace, or name its folder with --chdir.'
     return Diagnostic(

@@ -13,6 +13,7 @@ from segctl.plan.model import Action, Estimate, Flow, Requests
 from segctl.render import json_schema as js
 from segctl.render import schema_parts as parts
 from segctl.render.apply_report import OUTCOMES
+from segctl.render.doctor_view import doctor_schema
 from segctl.render.json_schema import Schema
 from segctl.render.state_schema import state_schema
 
@@ -366,6 +367,7 @@ _SCHEMAS: Mapping[str, Callable[[], Schema]] = {
     "validate": validate_schema,
     "report": report_schema,
     "error": error_schema,
+    "doctor": doctor_schema,
 }
 
 NAMES = tuple(_SCHEMAS)

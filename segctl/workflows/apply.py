@@ -238,7 +238,7 @@ def _check_fresh(
     """
     from segctl.planning.approval import check_unused  # noqa: PLC0415 - heavy
 
-    advice = "Run `segctl plan --out` again, review it, and apply the new plan."
+    advice = "Run `segctl plan --out FILE` again, review it, and apply the new plan."
     if saved.host != host:
         raise StalePlan(f"the plan was made for {saved.host}, and this is {host}", hint=advice)
     if saved.account and account and saved.account != account:

@@ -1,14 +1,15 @@
 """Create, read, check and rewrite the files of a workspace."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from segctl.core.diagnostics import Severity
 from segctl.core.errors import InvalidInput
-from segctl.manifests import workspace
+from segctl.manifests import named_files, workspace
 from segctl.manifests.compile import sort_diagnostics
 from segctl.manifests.desired import DesiredState
+from segctl.manifests.named_files import NamedFiles
 from segctl.manifests.trust import NOT_TRUSTED
 from segctl.session.context import Context
 from segctl.session.known_state import read_known_states
@@ -68,6 +69,11 @@ def _load(context: Context, variables: Mapping[str, str]) -> workspace.LoadedWor
 def read_manifests(context: Context) -> workspace.ManifestFiles:
     """Return the content of every manifest of the workspace."""
     return workspace.read_manifests(context.root)
+
+
+def read_named_files(context: Context, names: Iterable[str]) -> NamedFiles:
+    """Return the content of files that are named one by one, relative to the folder of the run."""
+    return named_files.read_named_files(context.root, names)
 
 
 def rewrite_manifest(context: Context, file: str, text: str) -> None:

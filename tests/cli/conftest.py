@@ -5,6 +5,7 @@ import pty
 import re
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import chdir
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -84,7 +85,8 @@ def segctl(workspace: Path, capsys: pytest.CaptureFixture[str]) -> Segctl:
 
     def run(*arguments: str) -> Done:
         capsys.readouterr()
-        code = execute([*arguments, "-C", str(workspace)])
+        with chdir(workspace):
+            code = execute(arguments)
         captured = capsys.readouterr()
         check_printed(arguments, captured.out)
         return Done(code=code, out=captured.out, err=captured.err)
@@ -99,7 +101,8 @@ def on_terminal(workspace: Path) -> Segctl:
     def run(*arguments: str, typed: str = "") -> Done:
         terminal, end = pty.openpty()
         process = subprocess.Popen(
-            [*ENTRY, *arguments, "-C", str(workspace)],
+            [*ENTRY, *arguments],
+            cwd=workspace,
             stdin=end,
             stdout=end,
             stderr=end,

@@ -43,16 +43,14 @@ def keep(segctl: Segctl) -> str:
     return str(digest)
 
 
-def test_a_saved_plan_prints_its_digest_and_how_to_apply_it(
-    segctl: Segctl, fill: Fill, workspace: Path
-) -> None:
+def test_a_saved_plan_prints_its_digest_and_how_to_apply_it(segctl: Segctl, fill: Fill) -> None:
     fill(10)
     done = segctl("plan", "--save")
     digest = json.loads(segctl("plan", "--format", "json").out)["digest"]
     assert done.out.endswith(
         "\nKept with the state for 30 days. To apply exactly this plan, or what is left of it:\n"
-        f"  segctl apply -C {workspace} {digest}\n"
-        f"  segctl apply -C {workspace} --approved {digest}\n"
+        f"  segctl apply {digest}\n"
+        f"  segctl apply --approved {digest}\n"
     )
     assert "Kept" not in segctl("plan", "--save", "--format", "json").out
 

@@ -17,6 +17,7 @@ WITHOUT_JSON = {
     "comment": "prints the page of a plan; the JSON of one is that of plan",
     "completion": "prints a script for a shell",
     "emulator": "is a server; its own API answers in JSON",
+    "help": "prints a page for people",
     "state pull": "prints the head, which is JSON",
 }
 
@@ -62,7 +63,7 @@ def applied(segctl: Segctl, emulator: RunningEmulator) -> Segctl:
 FACTS = {
     "version": {"segctl", "python", "system", "machine"},
     "schema --list": {"schemas"},
-    "fmt --check": {"written", "changed", "diagnostics"},
+    "fmt --check": {"written", "changed", "passed_over", "diagnostics"},
     "state list": {"lineage", "serial", "addresses"},
     "state show segment.gold": {"lineage", "serial", "segment"},
     "state history": {"versions"},

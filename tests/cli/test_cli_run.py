@@ -58,11 +58,10 @@ def test_apply_of_nothing_says_that_there_is_nothing(segctl: Segctl) -> None:
 
 
 @pytest.mark.usefixtures("emulator")
-def test_a_saved_plan_is_shown_and_applied_as_it_was(segctl: Segctl, workspace: Path) -> None:
+def test_a_saved_plan_is_shown_and_applied_as_it_was(segctl: Segctl) -> None:
     planned = segctl("plan", "--out", "my.plan", "--format", "json")
     assert planned.err == (
-        "\nSaved the plan to my.plan. To apply exactly this:\n"
-        f"  segctl apply -C {workspace} my.plan\n"
+        "\nSaved the plan to my.plan. To apply exactly this:\n  segctl apply my.plan\n"
     )
     assert segctl("show", "my.plan", "--format", "json").out == planned.out
     applied = segctl("apply", "my.plan")
@@ -360,7 +359,7 @@ def test_a_saved_plan_takes_neither_target_nor_variables(segctl: Segctl) -> None
     for more in (["--target", "gold"], ["--var", "a=b"]):
         done = segctl("apply", "my.plan", *more)
         assert done.code == 64
-        assert "a saved plan is applied as it is, without --target, --reread or --var" in done.err
+        assert "without --target, --reread, --var or --var-file" in done.err
 
 
 def test_what_is_passed_over_is_listed(segctl: Segctl, workspace: Path) -> None:

@@ -1,0 +1,17 @@
+"""Types of values of options that are light to import."""
+
+from typing import Any
+
+import click
+
+
+class Given(click.ParamType[str]):
+    """Text that is not empty, as it is if a shell variable is not set."""
+
+    name = "text"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the text unchanged. Fails if it is empty."""
+        if not value:
+            self.fail("it is empty. Is a shell variable not set?", param, ctx)
+        return str(value)

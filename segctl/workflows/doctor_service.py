@@ -1,0 +1,128 @@
+"""Checks of what a run would send with: credentials, base URL, proxies. Nothing is sent."""
+
+import os
+from collections.abc import Iterator, Mapping
+from urllib.parse import urlsplit
+
+from segctl.core.errors import CredentialsRefused, OperationError
+from segctl.core.health import Check, Status
+
+_CREDENTIALS = ("CLEVERTAP_ACCOUNT_ID", "CLEVERTAP_PASSCODE")
+_BASE_URL = "CLEVERTAP_BASE_URL"
+_PROXIES = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY")
+_CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
+_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+_VENDOR = "clevertap.com"
+
+
+def check_credentials(environment: Mapping[str, str]) -> Check:
+    """Return the check that the credentials are set and can be sent. They are not shown."""
+    from segctl.provider.connection import Credentials  # noqa: PLC0415 - heavy
+
+    topic = "credentials"
+    account, passcode = (environment.get(name, "") for name in _CREDENTIALS)
+    missing = [name for name in _CREDENTIALS if not environment.get(name)]
+    if missing:
+        verb = "is" if len(missing) == 1 else "are"
+        return Check(
+            topic=topic,
+            status=Status.WARNING,
+            summary=f"{' and '.join(missing)} {verb} not set",
+            advice="Plans need none. Set both in the environment to apply.",
+        )
+    try:
+        Credentials(account_id=account, passcode=passcode)
+    except CredentialsRefused as error:
+        return _problem(topic, error)
+    return Check(topic=topic, summary="both are set; whether CleverTap accepts them is not asked")
+
+
+def check_base_url(environment: Mapping[str, str], declared: str) -> Check:
+    """Return the check of the address of the service: ``declared``, or that of the environment.
+
+    ``declared`` is empty if the workspace is not known.
+    """
+    from segctl.provider.connection import parse_base_url  # noqa: PLC0415 - heavy
+
+    topic, given = "service", environment.get(_BASE_URL, "")
+    text = given.strip() or declared
+    if not text:
+        return Check(topic=topic, summary="no workspace and no CLEVERTAP_BASE_URL name one")
+    if given != given.strip():
+        return Check(
+            topic=topic,
+            status=Status.PROBLEM,
+            summary=f"{_BASE_URL} has white space or a line break at its ends",
+            advice="Set it again; a value read from a file often ends with a line break.",
+        )
+    try:
+        url = parse_base_url(text)
+    except OperationError as error:
+        return _problem(topic, error)
+    origin = f" ({_BASE_URL})" if given else ""
+    return _judge_host(f"{url.scheme}://{url.netloc.decode()}{origin}", url.scheme, url.host)
+
+
+def _judge_host(shown: str, scheme: str, host: str) -> Check:
+    topic = "service"
+    if host in _LOOPBACK:
+        return Check(topic=topic, summary=f"{shown}, this machine")
+    if scheme != "https":
+        return Check(
+            topic=topic,
+            status=Status.WARNING,
+            summary=f"{shown} is not encrypted: the passcode and the user keys could be read on "
+            "the way",
+            advice="Use https://.",
+        )
+    if not f".{host}".endswith(f".{_VENDOR}"):
+        return Check(
+            topic=topic,
+            status=Status.WARNING,
+            summary=f"{shown} is not a host of {_VENDOR}, and would get the passcode",
+            advice="If that is not meant, correct region or baseUrl in segctl.yaml, or the "
+            "environment.",
+        )
+    return Check(topic=topic, summary=shown)
+
+
+def check_network(environment: Mapping[str, str]) -> Iterator[Check]:
+    """Yield the checks of proxies and certificates that the environment sets."""
+    for name in _PROXIES:
+        for spelling in (name.lower(), name):
+            if value := environment.get(spelling):
+                yield _check_proxy(spelling, value)
+                break
+    for name in _CERTIFICATES:
+        path = environment.get(name)
+        if path and not os.access(path, os.R_OK):
+            yield Check(
+                topic="certificates",
+                status=Status.PROBLEM,
+                summary=f"{name} names {path}, which cannot be read",
+                advice=f"Correct {name}, or unset it.",
+            )
+        elif path:
+            yield Check(topic="certificates", summary=f"{name} is {path}")
+
+
+def _check_proxy(name: str, value: str) -> Check:
+    """Return the check of a proxy. User name and password are not shown."""
+    try:
+        url = urlsplit(value if "://" in value else f"http://{value}")
+        host, port = url.hostname, url.port
+    except ValueError:
+        host = port = None
+    if not host or value != value.strip():
+        return Check(
+            topic="proxy",
+            status=Status.PROBLEM,
+            summary=f"{name} is not the URL of a proxy",
+            advice=f"Write it as http://HOST:PORT, or unset {name}.",
+        )
+    shown = f"{host}:{port}" if port else host
+    return Check(topic="proxy", summary=f"{name} is {shown}; requests to this machine avoid it")
+
+
+def _problem(topic: str, error: OperationError) -> Check:
+    return Check(topic=topic, status=Status.PROBLEM, summary=error.message, advice=error.hint)
