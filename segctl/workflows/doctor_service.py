@@ -4,10 +4,11 @@ import os
 from collections.abc import Iterator, Mapping
 from urllib.parse import urlsplit
 
+from segctl.core.credentials import ACCOUNT_VARIABLE, PASSCODE_VARIABLE, Credentials
 from segctl.core.errors import CredentialsRefused, OperationError
 from segctl.core.health import Check, Status
 
-_CREDENTIALS = ("CLEVERTAP_ACCOUNT_ID", "CLEVERTAP_PASSCODE")
+_CREDENTIALS = (ACCOUNT_VARIABLE, PASSCODE_VARIABLE)
 _BASE_URL = "CLEVERTAP_BASE_URL"
 _PROXIES = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY")
 _CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
@@ -17,8 +18,6 @@ _VENDOR = "clevertap.com"
 
 def check_credentials(environment: Mapping[str, str]) -> Check:
     """Return the check that the credentials are set and can be sent. They are not shown."""
-    from segctl.provider.connection import Credentials  # noqa: PLC0415 - heavy
-
     topic = "credentials"
     account, passcode = (environment.get(name, "") for name in _CREDENTIALS)
     missing = [name for name in _CREDENTIALS if not environment.get(name)]
