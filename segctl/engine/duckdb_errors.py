@@ -6,7 +6,7 @@ that has not started to run: it quotes the query only.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import duckdb
@@ -15,7 +15,7 @@ from segctl.core.errors import StateDamaged
 from segctl.engine import source_errors
 from segctl.engine.model import CheckedQuery, CopiedRows, FileScan, Rows, SourceError
 from segctl.engine.resource_errors import is_resource_error
-from segctl.engine.sql import identifier
+from segctl.engine.sql import WHOLE_NUMBERS, identifier
 
 _CHECK_FORMAT = "Check that the file has the format that its name shows."
 _SAVE_UTF8 = "Save it as UTF-8."
@@ -170,7 +170,7 @@ def comment_lines(lines: int, first: int) -> SourceError:
 
 
 def column_not_text(column: str, type_: str) -> SourceError:
-    """Return the error for a column of a Parquet file that is not text."""
+    """Return the error for a column of a Parquet file whose type has no certain text."""
     return source_errors.column_not_text(column, type_, _file_cast_hint(identifier(column), type_))
 
 
@@ -186,6 +186,11 @@ def _file_cast_hint(column: str, type_: str) -> str:
             f"SELECT CAST(CAST({column} AS BIGINT) AS VARCHAR) AS … FROM '…'."
         )
     return f"Cast it with a query: SELECT CAST({column} AS VARCHAR) AS … FROM '…'."
+
+
+def has_one_spelling(type_: str) -> bool:
+    """Return whether text of every value of a type is certain: text, whole numbers and UUIDs."""
+    return type_ in WHOLE_NUMBERS or type_ in ("VARCHAR", "UUID") or type_.startswith("ENUM")
 
 
 def _is_nested(type_: str) -> bool:
@@ -259,11 +264,16 @@ def truncated_copy(*, sent: int, read: int) -> SourceError:
     )
 
 
-def select_result_columns(columns: Sequence[tuple[str, str]], segment_column: str | None) -> str:
+def select_result_columns(
+    columns: Sequence[tuple[str, str]],
+    segment_column: str | None,
+    uncertain_types: Collection[str] = (),
+) -> str:
     """Return the columns ``identity``, ``guid`` and ``segment_value`` to select from a result.
 
     ``columns`` are the names and types of the result. Raises ``SourceError`` if a column is
-    missing, appears twice, or is not text.
+    missing, appears twice, or has a type without certain text; see ``CheckedQuery`` for
+    ``uncertain_types``.
     """
     names = [column for column, _ in columns]
     by_key = {column.lower(): (column, type_) for column, type_ in columns}
@@ -280,7 +290,9 @@ def select_result_columns(columns: Sequence[tuple[str, str]], segment_column: st
             continue
         column, type_ = by_key[key]
         # A column with only NULL has the type NULL.
-        if type_ not in ("VARCHAR", "NULL", '"NULL"') and not type_.startswith("ENUM"):
+        if type_ not in ("NULL", '"NULL"') and (
+            type_ in uncertain_types or not has_one_spelling(type_)
+        ):
             raise source_errors.column_not_text(key, type_, _query_cast_hint(key, type_))
         selected.append(f"{identifier(column)}::VARCHAR AS {key}")
     if "identity" not in by_key and "guid" not in by_key:
@@ -306,9 +318,11 @@ def _query_cast_hint(key: str, type_: str) -> str:
         warning = f"In JSON, read it as text instead: read_json('FILE', columns = {columns})."
     elif _is_fraction(type_):
         warning = "If 10.0 means the whole number 10, cast it to BIGINT first."
-    else:
+    elif type_ in WHOLE_NUMBERS:
         warning = "If the file has leading zeros, read the column as text instead."
-    return f"Cast it: CAST(… AS VARCHAR) AS {key}. {warning}"
+    else:
+        warning = ""
+    return f"Cast it: CAST(… AS VARCHAR) AS {key}. {warning}".rstrip()
 
 
 # Errors while rows are read

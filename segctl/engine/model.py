@@ -60,7 +60,8 @@ class CheckedQuery:
     Its result has a column ``identity`` or ``guid``, or both with at most one of them set in each
     row, and ``segment_column`` if given. ``headers`` are the CSV files whose first line names
     columns, each with its delimiter. The query runs in ``time_zone``, within ``limits``.
-    ``repeatable`` is true if the same files always give the same rows.
+    ``repeatable`` is true if the same files always give the same rows. A column of the result has
+    none of the ``uncertain_types``: DuckDB may have read another text as a value of one of them.
     """
 
     sql: str
@@ -71,6 +72,7 @@ class CheckedQuery:
     limits: QueryLimits = QueryLimits()
     segment_column: str | None = None
     repeatable: bool = False
+    uncertain_types: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, kw_only=True)

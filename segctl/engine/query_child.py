@@ -44,7 +44,9 @@ def _run(request: Mapping[str, Any]) -> None:
                 raise duckdb_errors.unknown_column(name, columns) from None
             raise
         selected = duckdb_errors.select_result_columns(
-            [(row[0], row[1]) for row in described], request["segment_column"]
+            [(row[0], row[1]) for row in described],
+            request["segment_column"],
+            request["uncertain_types"],
         )
         sealed.execute(
             f"COPY (SELECT {selected} FROM ({text}\n)) TO {sql.literal(result)} "

@@ -42,6 +42,7 @@ class QueryProcess:
             "allowed": allowed,
             "time_zone": query.time_zone,
             "segment_column": query.segment_column,
+            "uncertain_types": sorted(query.uncertain_types),
             "config": {
                 **self._config,
                 "memory_limit": f"{limits.memory}B",

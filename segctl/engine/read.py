@@ -157,8 +157,7 @@ class RowReader:
 
     def _prepare_scan(self, scan: FileScan) -> str:
         if scan.format == "parquet":
-            self._check_types(scan)
-            return scan_sql.select_rows(scan)
+            return self._select_parquet(scan)
         if scan.format == "jsonl":
             table = self._create_table(scan_sql.select_rows(scan))
             self._check_json_types(scan, table)
@@ -193,11 +192,13 @@ class RowReader:
                 raise duckdb_errors.duplicate_column(column, names)
         return tuple(names)
 
-    def _check_types(self, scan: FileScan) -> None:
-        """Raise ``SourceError`` if a column of a Parquet file is missing or is not text.
+    def _select_parquet(self, scan: FileScan) -> str:
+        """Return a SELECT over Parquet files.
 
-        Each file is checked: DuckDB would cast the columns of all to the types of the first.
+        Raises ``SourceError`` if a column is missing or its type has no certain text. Files with
+        other types are read apart: DuckDB would cast the columns of all to the types of the first.
         """
+        by_types: dict[tuple[str, ...], list[Path]] = {}
         for path in scan.paths:
             table = f"read_parquet({sql.file_name(path)}, hive_partitioning = false)"
             with _add_file_to_errors(path, scan):
@@ -206,8 +207,12 @@ class RowReader:
                 for column in scan.file_columns:
                     if column not in types:
                         raise duckdb_errors.missing_column(column, list(types))
-                    if types[column] != "VARCHAR" and not types[column].startswith("ENUM"):
+                    if not duckdb_errors.has_one_spelling(types[column]):
                         raise duckdb_errors.column_not_text(column, types[column])
+            by_types.setdefault(tuple(types[c] for c in scan.file_columns), []).append(path)
+        return " UNION ALL ".join(
+            scan_sql.select_rows(replace(scan, paths=tuple(paths))) for paths in by_types.values()
+        )
 
     def _check_json_types(self, scan: FileScan, table: str) -> None:
         """Raise ``SourceError`` if a value is neither a string nor a whole number in the JSON."""

@@ -14,8 +14,9 @@ from typing import Any
 
 from segctl.engine.model import CheckedQuery, SourceError
 from segctl.engine.source_errors import not_a_select, several_statements
-from segctl.engine.sql import file_names
+from segctl.engine.sql import WHOLE_NUMBERS, file_names
 from segctl.manifests.desired import DEFAULT_QUERY_LIMITS, DEFAULT_TIME_ZONE, QueryLimits
+from segctl.manifests.sql_parameters import trim_statement
 from segctl.sources.files import partition_values
 from segctl.sources.path_policy import PathPolicy
 from segctl.sources.repeatable import is_repeatable
@@ -49,6 +50,7 @@ _READER_OF = {"csv": "read_csv", "parquet": "read_parquet", "json": "read_json"}
 _TYPE_OPTIONS = frozenset(
     {"all_varchar", "types", "dtypes", "column_types", "columns", "auto_type_candidates"}
 )
+_JSON_TYPE_OPTIONS = frozenset({"columns", "convert_strings_to_integers"})
 _DELIMITER_OPTIONS = frozenset({"delim", "delimiter", "sep", "separator"})
 _DELIMITERS = {".csv": ",", ".tsv": "\t"}
 _DIALECT = {
@@ -76,6 +78,18 @@ class _Rewrite:
     replacements: list[tuple[int, int, str]] = field(default_factory=list)
     files: list[Path] = field(default_factory=list)
     headers: list[tuple[Path, str]] = field(default_factory=list)
+    uncertain_types: set[str] = field(default_factory=set)
+
+    def add_uncertain_types(self, format_: str, given_options: AbstractSet[str]) -> None:
+        """Note the types that may hide how a value is written in the file.
+
+        With types of its own, a query reads 0012 as the number 12. In JSON, DuckDB takes a text of
+        any case for a UUID.
+        """
+        if format_ == "json":
+            self.uncertain_types.add("UUID")
+        if given_options & (_TYPE_OPTIONS if format_ == "csv" else _JSON_TYPE_OPTIONS):
+            self.uncertain_types |= {"UUID", *WHOLE_NUMBERS}
 
     def add_headers(
         self, names: Sequence[str], files: Sequence[Path], given_options: AbstractSet[str]
@@ -97,12 +111,14 @@ def prepare(
     segment_column: str | None = None,
 ) -> CheckedQuery:
     """Check a query and replace its file names by real files. Raises ``SourceError``."""
-    text = sql.strip().rstrip(";").rstrip()
-    statements = parse(text)["statements"]
+    # The whole text first: what is cut off cannot be another statement.
+    statements = parse(sql)["statements"]
     if len(statements) != 1:
         raise several_statements() if statements else not_a_select()
+    text = trim_statement(sql)
+    [statement] = parse(text)["statements"]
     rewrite = _Rewrite()
-    nodes = list(walk_tree(statements[0]["node"]))
+    nodes = list(walk_tree(statement["node"]))
     for node in nodes:
         rewrite.common_tables.update(entry["key"].lower() for entry in _common_tables(node))
     encoded = text.encode()
@@ -119,6 +135,7 @@ def prepare(
         limits=limits,
         segment_column=segment_column,
         repeatable=is_repeatable(nodes),
+        uncertain_types=frozenset(rewrite.uncertain_types),
     )
 
 
@@ -175,6 +192,7 @@ def _resolve_table(node: Tree, text: bytes, policy: PathPolicy, rewrite: _Rewrit
     options += _partition_options(names)
     if format_ == "csv":
         rewrite.add_headers(names, files, frozenset())
+    rewrite.add_uncertain_types(format_, frozenset())
     rewrite.files.extend(files)
     rewrite.replacements.append(
         (start, end, f"{_READER_OF[format_]}({file_names(files)}{options})")
@@ -234,6 +252,7 @@ def _resolve_function(function: Tree, policy: PathPolicy, rewrite: _Rewrite) -> 
     options = _csv_options(names, given_options) if _READERS[called] == "csv" else ""
     if _READERS[called] == "csv":
         rewrite.add_headers(names, files, given_options)
+    rewrite.add_uncertain_types(_READERS[called], given_options)
     options += "" if given_options & _HIVE_OPTIONS else _partition_options(names)
     rewrite.files.extend(files)
     rewrite.replacements.append((start, end, file_names(files) + options))

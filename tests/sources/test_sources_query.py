@@ -177,13 +177,15 @@ def test_the_sealed_database_opens_only_resolved_files(engine: DuckEngine, root:
 @pytest.mark.parametrize(
     ("sql", "summary"),
     [
+        ("SELECT 1; SELECT 'a' AS identity", "the query has more than one statement"),
+        ("; -- nothing", "the query is not a SELECT"),
         (
             "SELECT 10.0::DOUBLE AS identity",
             'column "identity" is DOUBLE, not text',
         ),
         (
-            "SELECT count(*) AS guid FROM 'members/a.csv'",
-            'column "guid" is BIGINT, not text',
+            "SELECT identity FROM read_csv('members/a.csv', types = {'identity': 'BIGINT'})",
+            'column "identity" is BIGINT, not text',
         ),
         (
             "SELECT day FROM 'members/a.csv'",
@@ -259,6 +261,32 @@ def test_a_query_can_set_csv_options(engine: DuckEngine, root: Path, table: str,
     (root / table.split("'")[1]).write_bytes(text.encode())
     load(engine, root, f"SELECT identity FROM {table}")
     assert members(engine) == ["a"]
+
+
+@pytest.mark.parametrize(
+    "sql",
+    ["SELECT 9223372036854775807 AS identity", "SELECT 7::UHUGEINT AS identity",
+     "SELECT 'A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11'::UUID AS identity",
+     "SELECT CAST(identity AS INTEGER) AS identity FROM 'members/a.csv' LIMIT 1",
+     "SELECT count(*) AS identity FROM 'members/a.csv'"],
+)  # fmt: skip
+def test_a_query_can_return_whole_numbers_and_uuids(
+    engine: DuckEngine, root: Path, sql: str
+) -> None:
+    load(engine, root, sql)
+    [member] = members(engine)
+    assert member in ("9223372036854775807", "7", "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11", "4", "2")
+
+
+AROUND = ["{};", "{}; -- it's ;", "{} -- c", "{};; /* a ; /* b */ ; */ ;\n", "; {}", "/* a */;{}\n;"]
+
+
+@pytest.mark.parametrize("around", AROUND)
+def test_semicolons_and_comments_may_surround_a_query(
+    engine: DuckEngine, root: Path, around: str
+) -> None:
+    load(engine, root, around.format("SELECT ';' AS identity, $$a;b$$ AS \"c;d\""))
+    assert members(engine) == [";"]
 
 
 @pytest.mark.parametrize(
