@@ -18,7 +18,9 @@ from segctl.engine.resource_errors import is_resource_error
 from segctl.engine.sql import WHOLE_NUMBERS, identifier
 
 _CHECK_FORMAT = "Check that the file has the format that its name shows."
-_SAVE_UTF8 = "Save it as UTF-8."
+_SAVE_UTF8 = (
+    "Save it as UTF-8, or name its encoding in a file source, such as encoding: windows-1252."
+)
 _SEPARATORS = "Separate values with a comma in CSV, with a tab in TSV."
 _ONE_TEXT = "An identity is a single text value."
 _ONE_OBJECT = "Write one JSON object per line."
@@ -59,11 +61,6 @@ _MESSAGES = (
         "invalid state",
         "the file has mixed line ends or a stray quote",
         'Use one kind of line end, and write a quote inside a quoted value as "".',
-    ),
-    (
-        "byte order mark",
-        "the file begins with a byte order mark",
-        "Save it as UTF-8 without a byte order mark.",
     ),
     ("Malformed JSON", "a line is not valid JSON", _ONE_OBJECT),
     ("No magic bytes", "the file is not a Parquet file", _CHECK_FORMAT),

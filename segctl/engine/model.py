@@ -13,7 +13,7 @@ from segctl.core.approval import BeyondChanges, PairCounts
 from segctl.core.identity import IdentityProblem, Kind, SetDigest
 from segctl.core.outcomes import Ledger
 from segctl.manifests.desired import DEFAULT_TIME_ZONE, QueryLimits
-from segctl.manifests.file_formats import Format
+from segctl.manifests.file_formats import Encoding, Format
 from segctl.plan.model import Sample, Users
 
 LEFT_OUT = -1
@@ -34,8 +34,8 @@ class FileScan:
 
     ``paths`` are absolute and already checked against the path policy. Every file has its own
     header, if its format has headers. ``partitions`` holds, by column and by file, the values of
-    columns that come from folder names; such a column is not read from the files. ``comments`` is
-    that of a ``FileSource``.
+    columns that come from folder names; such a column is not read from the files.
+    ``comments``, ``encoding`` and ``delimiter`` are those of a ``FileSource``.
     """
 
     paths: tuple[Path, ...]
@@ -43,8 +43,15 @@ class FileScan:
     column: str
     kind: Kind
     comments: str | None = None
+    encoding: Encoding = "utf-8"
+    delimiter: str | None = None
     segment_column: str | None = None
     partitions: Mapping[str, Mapping[Path, str | None]] = field(default_factory=dict)
+
+    @property
+    def separator(self) -> str:
+        """The character between two values of a CSV or TSV file."""
+        return self.delimiter or ("\t" if self.format == "tsv" else ",")
 
     @property
     def file_columns(self) -> tuple[str, ...]:

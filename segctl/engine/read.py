@@ -30,6 +30,7 @@ from segctl.engine.model import (
     SourceError,
     TargetMembers,
 )
+from segctl.engine.plain_files import PlainFiles
 from segctl.engine.query_process import QueryProcess
 from segctl.engine.resource_errors import is_resource_error
 from segctl.engine.set_operations import select_members
@@ -67,6 +68,7 @@ class RowReader:
             Path(settings.get("temp_directory") or scratch / "spill").with_name("query_spill"),
             {**DATABASE_OPTIONS, **settings},
         )
+        self._plain_files = PlainFiles(scratch)
         self._inline: list[tuple[int, InlineRows, Mapping[Kind, str]]] = []
         self._single_threaded: set[Path] = set()
         db.execute("CREATE TEMP TABLE inline_rows (load INTEGER, kind VARCHAR, value VARCHAR)")
@@ -88,6 +90,14 @@ class RowReader:
         return sql.mark_mismatches(self._prepare(rows), patterns)
 
     def _prepare(self, rows: Rows) -> str:
+        with self._plain_files.original_names():
+            if isinstance(rows, FileScan):
+                rows = self._plain_files.replace_files(rows)
+            elif isinstance(rows, CheckedQuery):
+                rows = self._plain_files.replace_files_in_query(rows)
+            return self._select(rows)
+
+    def _select(self, rows: Rows) -> str:
         try:
             _check_files(rows)
             match rows:
@@ -123,6 +133,7 @@ class RowReader:
 
     def select_in_order(self, scan: FileScan) -> str:
         """Return a SELECT over files; in ``sql.preserve_order`` it returns rows in file order."""
+        scan = self._plain_files.replace_files(scan)
         if scan.format not in ("csv", "tsv"):
             return scan_sql.select_rows(scan)
         by_header: dict[tuple[str, ...], list[Path]] = {}
@@ -184,7 +195,7 @@ class RowReader:
             first, second = next(lines, ""), next(lines, None)
         if second is not None and not first:
             raise duckdb_errors.unreadable_header()
-        names = _parse_header(first, _delimiter(scan))
+        names = _parse_header(first, scan.separator)
         for column in scan.file_columns:
             if column not in names:
                 raise duckdb_errors.missing_column(column, names)
@@ -279,7 +290,7 @@ class RowReader:
             text = (f"{line}\n" for line in lines)
             limit = csv.field_size_limit(sys.maxsize)
             try:
-                deque(csv.reader(text, delimiter=_delimiter(scan), strict=True), maxlen=0)
+                deque(csv.reader(text, delimiter=scan.separator, strict=True), maxlen=0)
             except csv.Error:
                 raise duckdb_errors.open_quote() from None
             finally:
@@ -348,10 +359,6 @@ class RowReader:
         )
 
 
-def _delimiter(scan: FileScan) -> str:
-    return "\t" if scan.format == "tsv" else ","
-
-
 def _parse_header(header: str, delimiter: str) -> list[str]:
     """Return the names in a header line.
 
@@ -359,13 +366,14 @@ def _parse_header(header: str, delimiter: str) -> list[str]:
     after an open quote, after a quote within an unquoted name, and after a byte order mark if the
     first name seems to begin another name.
     """
-    name = f'(?:[^"{delimiter}]*|"(?:[^"]|"")*")'
+    mark = re.escape(delimiter)
+    name = f'(?:[^"{mark}]*|"(?:[^"]|"")*")'
     try:
         names = next(csv.reader([header], delimiter=delimiter), [])
     except csv.Error:
         raise duckdb_errors.unreadable_header() from None
-    regular = re.fullmatch(f"{name}(?:{delimiter}{name})*", header)
-    if not regular or (names and re.search(f'{delimiter} *("|$)', names[0])):
+    regular = re.fullmatch(f"{name}(?:{mark}{name})*", header)
+    if not regular or (names and re.search(f'{mark} *("|$)', names[0])):
         raise duckdb_errors.unreadable_header()
     return names
 
@@ -383,7 +391,7 @@ def _add_file_to_errors(path: Path, scan: FileScan) -> Iterator[None]:
 def _check_files(rows: Rows) -> None:
     match rows:
         case FileScan(paths=files, format=format_):
-            check_files(files, format_)
+            check_files(files, format_, rows.separator)
         case CheckedQuery(files=files):
             check_files(files, None)
 

@@ -125,11 +125,10 @@ def _delimited(scan: FileScan, header: Sequence[str], *, parallel: bool) -> str:
     case.
     """
     types = ", ".join(f"{_numbered(number)}: 'VARCHAR'" for number in range(len(header)))
-    delimiter = "\t" if scan.format == "tsv" else ","
     threads = "" if parallel else ", parallel = false"
     return (
         f"read_csv({file_names(scan.paths)}, auto_detect = false, columns = {{{types}}}, "
-        f"delim = '{delimiter}', quote = '\"', escape = '\"', header = true"
+        f"delim = {literal(scan.separator)}, quote = '\"', escape = '\"', header = true"
         f"{threads}{_options(scan)})"
     )
 
