@@ -7,6 +7,7 @@ that has not started to run: it quotes the query only.
 
 import re
 from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -21,7 +22,6 @@ _CHECK_FORMAT = "Check that the file has the format that its name shows."
 _SAVE_UTF8 = (
     "Save it as UTF-8, or name its encoding in a file source, such as encoding: windows-1252."
 )
-_SEPARATORS = "Separate values with a comma in CSV, with a tab in TSV."
 _ONE_TEXT = "An identity is a single text value."
 _ONE_OBJECT = "Write one JSON object per line."
 _CAST_COLUMNS = "Columns of a CSV file are text. Cast them, for example CAST(amount AS DOUBLE)."
@@ -34,6 +34,8 @@ _FILE_IN_MESSAGE = re.compile(r'(?:sniffing|Failed to read) file "([^"]+)"')
 _LINE_IN_MESSAGE = re.compile(r"on Line: (\d+)|in line (\d+)")
 _LOOKS_LIKE_DATA = re.compile(r"@|\d{5}")
 _DELIMITERS = {";": "a semicolon", "|": "a bar", "\t": "a tab", ",": "a comma"}
+_WRITTEN = {"\t": '"\\t"'}
+"""How a delimiter is written in a manifest, if not in single quotes."""
 
 _MESSAGES = (
     ("has duplicate key", "a line has a key twice", "Write each key once."),
@@ -43,7 +45,8 @@ _MESSAGES = (
     (
         "Error when sniffing",
         "a row of a CSV file does not match its header, or a quoted value does not end",
-        f"{_SEPARATORS} For another separator, write read_csv('FILE', delim = ';').",
+        "Separate values with a comma in CSV, with a tab in TSV. For another separator, write "
+        "read_csv('FILE', delim = ';').",
     ),
     ("Failed to read file", *_DAMAGED),
     (
@@ -85,15 +88,24 @@ _IDENTIFIER = re.compile(r"\w+")
 # Files
 
 
-def missing_column(column: str, columns: list[str]) -> SourceError:
+def find_delimiter(columns: Sequence[str]) -> str:
+    """Return the delimiter that a file seems to have, if its header was read as one column."""
+    if len(columns) != 1:
+        return ""
+    return max(_DELIMITERS, key=columns[0].count) if set(_DELIMITERS) & set(columns[0]) else ""
+
+
+def missing_column(column: str, columns: list[str], *, is_tsv: bool = False) -> SourceError:
     """Return the error for a file without a column. ``columns`` are those that it has."""
     if not columns:
         summary = "the file is empty: it has no header line"
         return SourceError("missing-column", summary, "Write the names of the columns first.")
     summary = f'the file has no column "{column}"'
-    if len(columns) == 1 and (found := next((d for d in _DELIMITERS if d in columns[0]), "")):
+    if found := find_delimiter(columns):
         summary += f": its header is a single name that contains {_DELIMITERS[found]}"
-        hint = _SEPARATORS
+        hint = f"If it separates values, set delimiter: {_WRITTEN.get(found, repr(found))}."
+        if is_tsv:
+            hint = hint.replace("set", "set format: csv and")
     elif any(map(_LOOKS_LIKE_DATA.search, columns)):
         hint = "Its first line looks like a row of data. Write a header line above it."
     else:
@@ -234,8 +246,30 @@ def find_unknown_column(message: str) -> str | None:
     return found[1].replace('""', '"') if found else None
 
 
-def unknown_column(name: str, columns: Sequence[str]) -> SourceError:
-    """Return the error for a query with an unknown column; ``columns`` are those of its files."""
+def unknown_column(name: str, columns: Mapping[str, Sequence[str]]) -> SourceError:
+    """Return the error for a query with an unknown column.
+
+    ``columns`` are those of its files, by path. The error has the file that seems to have another
+    delimiter.
+    """
+    for path, header in columns.items():
+        if found := find_delimiter(header):
+            error = source_errors.query_failed(
+                f'there is no column "{name}": a header is a single name that contains '
+                f"{_DELIMITERS[found]}",
+                f"If it separates values, write read_csv('FILE', delim = '{found}').".replace(
+                    "\t", "\\t"
+                ),
+            )
+            error.file = Path(path)
+            return error
+    known = list(dict.fromkeys(column for names in columns.values() for column in names))
+    return _unknown_column(name, known)
+
+
+def _unknown_column(name: str, columns: Sequence[str]) -> SourceError:
+    if not columns:
+        return source_errors.query_failed(f'there is no column "{name}"')
     listed = f"The columns of its files are: {source_errors.join_names(columns)}."
     hint = source_errors.did_you_mean(name, columns)
     if not hint and not _IDENTIFIER.fullmatch(name):

@@ -94,8 +94,8 @@ class _Damaged(Exception):
 def check_files(files: Iterable[Path], format_: Format | None, delimiter: str = ",") -> None:
     """Raise ``SourceError`` for the first file that is incomplete, damaged or no list.
 
-    ``delimiter`` is that of csv files. Without ``format_``, they are files of a query: the name of each shows its format, and lines
-    of text are rows of csv.
+    ``delimiter`` is that of csv files. Without ``format_``, they are files of a query: the name of
+    each shows its format, and lines of text are rows of csv.
     """
     for file in files:
         with name_file_in_errors(file), file.open("rb") as stream:
@@ -147,9 +147,7 @@ def _error(file: Path, summary: str, detail: str) -> SourceError:
     return error
 
 
-def _check_file(
-    stream: BinaryIO, file: Path, format_: Format | None, delimiter: str
-) -> None:
+def _check_file(stream: BinaryIO, file: Path, format_: Format | None, delimiter: str) -> None:
     if format_ == "parquet":
         _check_parquet(stream)
         return

@@ -66,15 +66,17 @@ class CheckedQuery:
 
     Its result has a column ``identity`` or ``guid``, or both with at most one of them set in each
     row, and ``segment_column`` if given. ``headers`` are the CSV files whose first line names
-    columns, each with its delimiter. The query runs in ``time_zone``, within ``limits``.
-    ``repeatable`` is true if the same files always give the same rows. A column of the result has
-    none of the ``uncertain_types``: DuckDB may have read another text as a value of one of them.
+    columns, each with its delimiter; ``lists`` are the txt files. The query runs in
+    ``time_zone``, within ``limits``. ``repeatable`` is true if the same files always give the same
+    rows. A column of the result has none of the ``uncertain_types``: DuckDB may have read another
+    text as a value of one of them.
     """
 
     sql: str
     parameters: Mapping[str, str]
     files: tuple[Path, ...]
     headers: tuple[tuple[Path, str], ...] = ()
+    lists: tuple[Path, ...] = ()
     time_zone: str = DEFAULT_TIME_ZONE
     limits: QueryLimits = QueryLimits()
     segment_column: str | None = None

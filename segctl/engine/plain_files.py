@@ -70,6 +70,7 @@ class PlainFiles:
             query,
             sql=text,
             files=tuple(plain.get(path, path) for path in query.files),
+            lists=tuple(plain[path] for path in query.lists),
             headers=tuple((plain.get(path, path), mark) for path, mark in query.headers),
         )
 
@@ -95,10 +96,11 @@ class PlainFiles:
                 if not is_json or not _has_mark(file):
                     return file
         # Partition values are in the names of folders.
-        folders = (part for part in file.parts[:-1] if "=" in part and "?" not in part)
+        folders = (part for part in file.parts[:-1] if "=" in part)
         folder = self._scratch.joinpath(f"plain_{len(self._copies)}", *folders)
         folder.mkdir(mode=0o700, parents=True)
-        copy = folder / "text"
+        is_packed = file.suffix.lower() in COMPRESSION_SUFFIXES
+        copy = folder / (file.stem if is_packed else file.name)
         with name_file_in_errors(file), create_scratch_file(copy, buffering=_BUFFER_BYTES) as out:
             for text in _decode(read_text(file), encoding):
                 out.write(text)

@@ -44,6 +44,8 @@ DATABASE_OPTIONS = {
 
 _FETCHED_LINES = 10_000
 
+_IS_COMMENT = f"contains(value, '#') AND regexp_matches(value, {sql.literal(scan_sql.COMMENT)})"
+
 
 class RowReader:
     """Makes the rows of sources available in one database.
@@ -198,7 +200,7 @@ class RowReader:
         names = _parse_header(first, scan.separator)
         for column in scan.file_columns:
             if column not in names:
-                raise duckdb_errors.missing_column(column, names)
+                raise duckdb_errors.missing_column(column, names, is_tsv=scan.format == "tsv")
             if names.count(column) > 1:
                 raise duckdb_errors.duplicate_column(column, names)
         return tuple(names)
@@ -250,10 +252,7 @@ class RowReader:
 
     def _check_comments(self, scan: FileScan, table: str) -> None:
         """Raise ``SourceError`` if a line of a txt file looks like a comment or has one."""
-        is_comment = (
-            f"contains(value, '#') AND regexp_matches(value, {sql.literal(scan_sql.COMMENT)})"
-        )
-        [[lines]] = self._db.execute(f"SELECT count(*) FROM {table} WHERE {is_comment}").fetchall()
+        [[lines]] = self._db.execute(f"SELECT count(*) FROM {table} WHERE {_IS_COMMENT}").fetchall()
         if not lines:
             return
         for path in scan.paths:
@@ -261,7 +260,7 @@ class RowReader:
                 [[first]] = self._db.execute(
                     "SELECT min(line) FROM (SELECT value, row_number() OVER () AS line "
                     f"FROM ({scan_sql.select_rows(replace(scan, paths=(path,)))})) "
-                    f"WHERE {is_comment}"
+                    f"WHERE {_IS_COMMENT}"
                 ).fetchall()
                 if first:
                     raise duckdb_errors.comment_lines(lines, first)
@@ -310,24 +309,49 @@ class RowReader:
 
     # Queries and databases
 
-    def _check_headers(self, query: CheckedQuery) -> None:
-        """Raise ``SourceError`` if a header has a name twice: DuckDB would rename the second."""
+    def _read_headers(self, query: CheckedQuery) -> dict[Path, list[str]]:
+        """Return the names in the headers of CSV files.
+
+        Raises ``SourceError`` if a header has a name twice: DuckDB would rename the second.
+        """
+        headers: dict[Path, list[str]] = {}
         for path, delimiter in query.headers:
             with self._read_lines(path) as lines:
                 first = next(lines, "")
             try:
-                duckdb_errors.check_distinct(_parse_header(first, delimiter))
+                headers[path] = _parse_header(first, delimiter)
+                duckdb_errors.check_distinct(headers[path])
             except SourceError as error:
                 error.file = path
                 raise
+        return headers | {path: ["identity"] for path in query.lists}
+
+    def _check_lists(self, query: CheckedQuery) -> None:
+        """Raise ``SourceError`` if a line of a txt file looks like a comment or has one."""
+        for path in query.lists:
+            with sql.preserve_order(self._db):
+                [[lines, first]] = self._db.execute(
+                    "SELECT count(*), min(line) FROM (SELECT value, row_number() OVER () AS line "
+                    f"FROM {scan_sql.text_lines([path])}) WHERE {_IS_COMMENT}"
+                ).fetchall()
+            if lines:
+                error = duckdb_errors.comment_lines(lines, first)
+                error.detail = (
+                    "Remove it, or read the file as a file source, with the field comments."
+                )
+                error.file = path
+                raise error
 
     def _run_query(self, query: CheckedQuery) -> str:
         """Run a query of a manifest in a sealed database; return a SELECT over its result."""
-        self._check_headers(query)
+        headers = self._read_headers(query)
+        self._check_lists(query)
         result = self._scratch / f"query_{next(self._numbers)}.parquet"
         escaped = [sql.escape_glob(file) for file in query.files]
         names = dict.fromkeys([*map(str, query.files), *escaped, str(result)])
-        self._queries.run(query, allowed=list(names), result=result, memory=self._memory)
+        self._queries.run(
+            query, allowed=list(names), headers=headers, result=result, memory=self._memory
+        )
         return self._select_members(result)
 
     def _convert_copy(self, rows: CopiedRows) -> str:

@@ -32,6 +32,13 @@ def text_lines(paths: Iterable[Path]) -> str:
     return f"read_csv({file_names(paths)}, {options})"
 
 
+def txt_table(paths: Iterable[Path]) -> str:
+    """Return a reading function of txt files for a query, with the column ``identity``."""
+    return f"read_csv({file_names(paths)}, auto_detect = false, {_ONE_COLUMN})".replace(
+        "'value'", "'identity'"
+    )
+
+
 def select_copied(path: Path) -> str:
     """Return a SELECT of ``identity``, ``guid`` and ``segment_value`` over the output of COPY.
 

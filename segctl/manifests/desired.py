@@ -79,8 +79,8 @@ class FileSource:
     ``path`` is a file, a folder or a pattern, as written, relative to the workspace root. If
     ``format`` is ``None``, the name of each file shows its format. ``where`` has values of
     partition columns, exactly as they are in the path. ``comments`` is ``"#"`` if a txt file has
-    comments, empty if it has none, and ``None`` if lines that look like one are errors. ``delimiter``
-    separates the values of a csv file; ``None`` is a comma.
+    comments, empty if it has none, and ``None`` if lines that look like one are errors.
+    ``delimiter`` separates the values of a csv file; ``None`` is a comma.
     """
 
     path: str

@@ -34,7 +34,7 @@ def scan(source: FileSource, policy: PathPolicy, *, segment_column: str | None =
         _check_all_have(found, column)
     format_ = source.format or _detect_format(source.path, list(found))
     if format_ == "parquet":
-        _check_not_compressed(found)
+        check_not_compressed(found)
     _check_settings(source, format_)
     return FileScan(
         paths=tuple(paths.values()),
@@ -107,7 +107,8 @@ def _check_settings(source: FileSource, format_: Format) -> None:
         raise SourceError("no-effect", summary, "Remove it.")
 
 
-def _check_not_compressed(names: Iterable[str]) -> None:
+def check_not_compressed(names: Iterable[str]) -> None:
+    """Refuse a Parquet file that is compressed as a whole."""
     for name in names:
         if name.lower().endswith((".gz", ".zst")):
             raise SourceError(

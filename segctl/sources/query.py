@@ -13,11 +13,12 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from segctl.engine.model import CheckedQuery, SourceError
+from segctl.engine.scan_sql import txt_table
 from segctl.engine.source_errors import not_a_select, several_statements
 from segctl.engine.sql import WHOLE_NUMBERS, file_names
 from segctl.manifests.desired import DEFAULT_QUERY_LIMITS, DEFAULT_TIME_ZONE, QueryLimits
 from segctl.manifests.sql_parameters import trim_statement
-from segctl.sources.files import partition_values
+from segctl.sources.files import check_not_compressed, partition_values
 from segctl.sources.path_policy import PathPolicy
 from segctl.sources.repeatable import is_repeatable
 
@@ -39,6 +40,7 @@ _READERS = {
 }
 _GENERATORS = frozenset({"range", "generate_series", "unnest"})
 _FORMATS = {
+    ".txt": "txt",
     ".csv": "csv",
     ".tsv": "csv",
     ".parquet": "parquet",
@@ -71,13 +73,14 @@ class _Rewrite:
 
     ``common_tables`` are the names in WITH clauses. ``replacements`` are byte ranges of the
     text, each with its new text. ``headers`` are the CSV files with a header, each with its
-    delimiter.
+    delimiter, and ``lists`` the txt files.
     """
 
     common_tables: set[str] = field(default_factory=set)
     replacements: list[tuple[int, int, str]] = field(default_factory=list)
     files: list[Path] = field(default_factory=list)
     headers: list[tuple[Path, str]] = field(default_factory=list)
+    lists: list[Path] = field(default_factory=list)
     uncertain_types: set[str] = field(default_factory=set)
 
     def add_uncertain_types(self, format_: str, given_options: AbstractSet[str]) -> None:
@@ -131,6 +134,7 @@ def prepare(
         parameters=parameters,
         files=tuple(dict.fromkeys(rewrite.files)),
         headers=tuple(dict.fromkeys(rewrite.headers)),
+        lists=tuple(dict.fromkeys(rewrite.lists)),
         time_zone=time_zone,
         limits=limits,
         segment_column=segment_column,
@@ -180,37 +184,63 @@ def _resolve_table(node: Tree, text: bytes, policy: PathPolicy, rewrite: _Rewrit
     if table.lower() in rewrite.common_tables and not node.get("schema_name"):
         return
     path = ".".join(node.get("qualified_name", {}).get("path", [table]))
-    suffix = next((s for s in Path(path.lower()).suffixes if s in _FORMATS), None)
-    if suffix is None:
-        raise _no_table(path)
     start = int(node["query_location"])
+    if _format_of(path) is None and text[start : start + 1] != b"'":
+        raise _no_table(path)
     end = _end_of_name(text, start)
-    format_ = _FORMATS[suffix]
     names = policy.find(path)
     files = [policy.locate(name) for name in names]
+    format_ = _only_format(path, names)
+    rewrite.files.extend(files)
+    if format_ == "txt":
+        rewrite.lists.extend(files)
+        rewrite.replacements.append((start, end, txt_table(files)))
+        return
     options = _csv_options(names, frozenset()) if format_ == "csv" else ""
     options += _partition_options(names)
     if format_ == "csv":
         rewrite.add_headers(names, files, frozenset())
     rewrite.add_uncertain_types(format_, frozenset())
-    rewrite.files.extend(files)
     rewrite.replacements.append(
         (start, end, f"{_READER_OF[format_]}({file_names(files)}{options})")
     )
 
 
+def _format_of(name: str) -> str | None:
+    """Return the format that a file's name shows, or None."""
+    suffixes = reversed(PurePosixPath(name.lower()).suffixes)
+    return next((_FORMATS[suffix] for suffix in suffixes if suffix in _FORMATS), None)
+
+
+def _only_format(path: str, names: Sequence[str]) -> str:
+    """Return the format of all files that a path means, according to their names."""
+    formats = {n: "tsv" if _delimiter(n) == "\t" else _format_of(n) for n in names}
+    for name, format_ in formats.items():
+        if format_ is None:
+            raise SourceError(
+                "unknown-format",
+                f"the format of {name} cannot be inferred from its name",
+                "A query reads files that end in .csv, .tsv, .parquet, .json, .jsonl, .ndjson or "
+                f".txt, which .gz or .zst may follow. Else use a function: read_csv('{path}').",
+            )
+        if format_ != formats[names[0]]:
+            raise SourceError(
+                "mixed-formats",
+                f"{path} contains several formats: {names[0]} is {formats[names[0]]}, {name} is "
+                f"{format_}",
+                "Read the files of one format, with a pattern such as 'FOLDER/*.csv'.",
+            )
+    if formats[names[0]] == "parquet":
+        check_not_compressed(names)
+    return str(_format_of(names[0]))
+
+
 def _no_table(path: str) -> SourceError:
-    if "/" in path or "." in path:
-        return SourceError(
-            "query-table",
-            f'the name "{path}" does not say which format the file has',
-            "Name a file that ends in .csv, .tsv, .parquet, .json or .jsonl, or use a function, "
-            f"such as read_csv('{path}').",
-        )
     return SourceError(
         "query-table",
         f'the query reads a table "{path}", which does not exist',
-        "A query reads files. Write a file name in single quotes, such as 'members/gold.parquet'.",
+        "A query reads files. Write the name of a file or a folder in single quotes, such as "
+        "'members/gold.parquet'.",
     )
 
 

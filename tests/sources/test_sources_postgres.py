@@ -19,7 +19,8 @@ from tests.sources.postgres_reader import Reader, identities, query, table
 def users(postgres: Server) -> Iterator[None]:
     postgres.run(
         'CREATE SCHEMA "Crm"',
-        'CREATE TABLE "Crm".users (email text, "Nick name" varchar(20), n int, tier char(8), x float)',
+        'CREATE TABLE "Crm".users '
+        '(email text, "Nick name" varchar(20), n int, tier char(8), x float)',
         """INSERT INTO "Crm".users VALUES ('a@example.com', 'ann', 1, 'gold'),
            ('0012345', 'bob', 2, 'gold'), (NULL, 'cy', 3, 'lead'), ('', 'di', 4, 'lead'),
            ('a@example.com', NULL, 5, 'gold')""",

@@ -278,7 +278,14 @@ def test_a_query_can_return_whole_numbers_and_uuids(
     assert member in ("9223372036854775807", "7", "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11", "4", "2")
 
 
-AROUND = ["{};", "{}; -- it's ;", "{} -- c", "{};; /* a ; /* b */ ; */ ;\n", "; {}", "/* a */;{}\n;"]
+AROUND = [
+    "{};",
+    "{}; -- it's ;",
+    "{} -- c",
+    "{};; /* a ; /* b */ ; */ ;\n",
+    "; {}",
+    "/* a */;{}\n;",
+]
 
 
 @pytest.mark.parametrize("around", AROUND)
