@@ -45,8 +45,10 @@ _MESSAGES = (
     (
         "Error when sniffing",
         "a row of a CSV file does not match its header, or a quoted value does not end",
-        "Separate values with a comma in CSV, with a tab in TSV. For another separator, write "
-        "read_csv('FILE', delim = ';').",
+        (
+            "Separate values with a comma in CSV, with a tab in TSV. For another separator, write "
+            "read_csv('FILE', delim = ';')."
+        ),
     ),
     ("Failed to read file", *_DAMAGED),
     (

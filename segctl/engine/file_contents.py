@@ -111,6 +111,16 @@ def read_text(file: Path) -> Iterator[bytes]:
         yield from _DECOMPRESS.get(file.suffix.lower(), _read_chunks)(stream)
 
 
+def first_line(file: Path, comments: str | None = None) -> str:
+    """Return the first line of a text file that is neither blank nor, with "#", a comment.
+
+    It is looked for in the first chunk, and empty if that has none.
+    """
+    start = next(iter(read_text(file)), b"").decode("utf-8-sig", "replace")
+    lines = (line for line in start.splitlines() if line.strip())
+    return next((line for line in lines if not (comments and line.lstrip()[0] == comments)), "")
+
+
 @contextmanager
 def name_file_in_errors(file: Path) -> Iterator[None]:
     """Turn the errors of a file that cannot be read into a ``SourceError`` with the file."""

@@ -151,6 +151,23 @@ class SourceError(Exception):
 
 
 @dataclass(frozen=True, kw_only=True)
+class SuspectValues:
+    """What looks wrong in a list.
+
+    ``case_variants`` counts its valid identities that differ from another one only in case. If
+    only one in ``case_share`` of them was looked at, it is estimated. ``header_lines`` counts txt
+    files whose first line looks like a header.
+    """
+
+    case_variants: int = 0
+    case_share: int = 1
+    header_lines: int = 0
+
+
+NOTHING_SUSPECT = SuspectValues()
+
+
+@dataclass(frozen=True, kw_only=True)
 class LoadStats:
     """The rows of a load: how many, how many duplicates, and how many invalid by problem.
 
@@ -182,6 +199,7 @@ class LoadStats:
     similar: Users = Users()
     listed: str = field(default="", repr=False)
     dropped: int = 0
+    suspect: SuspectValues = NOTHING_SUSPECT
 
     @property
     def users(self) -> int:

@@ -94,7 +94,7 @@ class RowReader:
     def _prepare(self, rows: Rows) -> str:
         with self._plain_files.original_names():
             if isinstance(rows, FileScan):
-                rows = self._plain_files.replace_files(rows)
+                rows = self.readable(rows)
             elif isinstance(rows, CheckedQuery):
                 rows = self._plain_files.replace_files_in_query(rows)
             return self._select(rows)
@@ -133,9 +133,13 @@ class RowReader:
                 marked = sql.marked_value(patterns)
                 self._db.execute(f"UPDATE inline_rows SET value = {marked} WHERE load = {number}")
 
+    def readable(self, scan: FileScan) -> FileScan:
+        """Return a scan of the files as DuckDB reads them: the same ones, or copies of them."""
+        return self._plain_files.replace_files(scan)
+
     def select_in_order(self, scan: FileScan) -> str:
         """Return a SELECT over files; in ``sql.preserve_order`` it returns rows in file order."""
-        scan = self._plain_files.replace_files(scan)
+        scan = self.readable(scan)
         if scan.format not in ("csv", "tsv"):
             return scan_sql.select_rows(scan)
         by_header: dict[tuple[str, ...], list[Path]] = {}
