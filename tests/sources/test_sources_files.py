@@ -154,7 +154,10 @@ def test_a_file_that_cannot_be_read_is_explained(
 def test_an_error_does_not_quote_text_that_is_not_utf8(engine: DuckEngine, tmp_path: Path) -> None:
     path = tmp_path / "m.csv"
     path.write_bytes(b"identity\nsecret\xff\n")
-    assert error_of(engine, path, "csv") == "the file is not UTF-8 Save it as UTF-8."
+    assert error_of(engine, path, "csv") == (
+        "the file is not UTF-8 Save it as UTF-8, or name its encoding in a file source, such as "
+        "encoding: windows-1252."
+    )
 
 
 CAST = "Cast it with a query: SELECT CAST"
