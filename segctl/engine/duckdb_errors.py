@@ -148,12 +148,16 @@ def open_quote() -> SourceError:
     return SourceError("unreadable-file", *_OPEN_QUOTE)
 
 
-def missing_key(key: str) -> SourceError:
-    """Return the error for JSON Lines in which no object has a value for a key."""
+def missing_key(key: str, keys: Sequence[str]) -> SourceError:
+    """Return the error for JSON Lines in which no object has a value for a key.
+
+    ``keys`` are those of the first line.
+    """
+    listed = f"The keys of the first line are: {source_errors.join_names(keys)}. " if keys else ""
     return SourceError(
         "missing-column",
         f'no line has a value for the key "{key}"',
-        "Name the key that holds the users as `column`. Keys are compared as written.",
+        f"{listed}Name the key that holds the users as `column`. Keys are compared as written.",
     )
 
 

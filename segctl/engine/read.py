@@ -6,7 +6,6 @@ can read only the files that the query names and write only one result file.
 """
 
 import csv
-import re
 import sys
 from collections import deque
 from collections.abc import Iterator, Mapping
@@ -20,6 +19,7 @@ import duckdb
 from segctl.core.identity import Kind
 from segctl.engine import duckdb_errors, scan_sql, sql
 from segctl.engine.file_contents import check_files
+from segctl.engine.headers import first_keys, parse_header
 from segctl.engine.model import (
     NO_PATTERNS,
     CheckedQuery,
@@ -201,7 +201,7 @@ class RowReader:
             first, second = next(lines, ""), next(lines, None)
         if second is not None and not first:
             raise duckdb_errors.unreadable_header()
-        names = _parse_header(first, scan.separator)
+        names = parse_header(first, scan.separator)
         for column in scan.file_columns:
             if column not in names:
                 raise duckdb_errors.missing_column(column, names, is_tsv=scan.format == "tsv")
@@ -252,7 +252,7 @@ class RowReader:
                     f"SELECT count(*), count({column}) FROM {table}"
                 ).fetchall()
                 if rows and not found:
-                    raise duckdb_errors.missing_key(str(key))
+                    raise duckdb_errors.missing_key(str(key), first_keys(scan.paths[0]))
 
     def _check_comments(self, scan: FileScan, table: str) -> None:
         """Raise ``SourceError`` if a line of a txt file looks like a comment or has one."""
@@ -323,7 +323,7 @@ class RowReader:
             with self._read_lines(path) as lines:
                 first = next(lines, "")
             try:
-                headers[path] = _parse_header(first, delimiter)
+                headers[path] = parse_header(first, delimiter)
                 duckdb_errors.check_distinct(headers[path])
             except SourceError as error:
                 error.file = path
@@ -385,25 +385,6 @@ class RowReader:
             "SELECT CASE WHEN guid IS NULL THEN 'identity' ELSE 'guid' END AS kind, "
             f"coalesce(identity, guid) AS value, segment_value FROM {table}"
         )
-
-
-def _parse_header(header: str, delimiter: str) -> list[str]:
-    """Return the names in a header line.
-
-    Raises ``SourceError`` for a line whose end DuckDB may look for in the lines below. It does so
-    after an open quote, after a quote within an unquoted name, and after a byte order mark if the
-    first name seems to begin another name.
-    """
-    mark = re.escape(delimiter)
-    name = f'(?:[^"{mark}]*|"(?:[^"]|"")*")'
-    try:
-        names = next(csv.reader([header], delimiter=delimiter), [])
-    except csv.Error:
-        raise duckdb_errors.unreadable_header() from None
-    regular = re.fullmatch(f"{name}(?:{mark}{name})*", header)
-    if not regular or (names and re.search(f'{mark} *("|$)', names[0])):
-        raise duckdb_errors.unreadable_header()
-    return names
 
 
 @contextmanager

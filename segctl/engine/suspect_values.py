@@ -10,7 +10,7 @@ import duckdb
 
 from segctl.core.identity import Kind
 from segctl.engine import sql
-from segctl.engine.file_contents import first_line
+from segctl.engine.file_contents import first_line, name_file_in_errors
 from segctl.engine.model import NOTHING_SUSPECT, FileScan, InlineRows, SuspectValues
 
 MAX_ODD_VALUES = 250_000
@@ -91,7 +91,10 @@ def _count_header_lines(db: duckdb.DuckDBPyConnection, scan: FileScan, rows: str
     """Count the txt files whose first line is a word for users, if no other line is a word."""
     if scan.format != "txt" or scan.column in scan.partitions:
         return 0
-    found = sum(is_header(first_line(path, scan.comments)) for path in scan.paths)
+    found = 0
+    for path in scan.paths:
+        with name_file_in_errors(path):
+            found += is_header(first_line(path, scan.comments))
     if found:
         words = ", ".join(map(sql.literal, sorted(HEADER_WORDS)))
         [[alike]] = db.execute(_SAME_LOOK.format(rows=rows, words=words)).fetchall()

@@ -126,3 +126,22 @@ def test_a_missing_column_names_the_delimiter_that_the_file_seems_to_have(
     assert (
         message == f'the file has no column "identity": its header is a single name that {summary}'
     )
+
+
+def test_a_key_that_no_line_has_is_an_error_with_the_keys(engine: DuckEngine, root: Path) -> None:
+    (root / "m.jsonl").write_text('{"email": "a@x", "plan": 1}\n{"Identity": "b"}\n')
+    with pytest.raises(SourceError) as caught:
+        engine.load(scan_files(root, "m.jsonl"), targets=[0])
+    assert (caught.value.summary, caught.value.detail) == (
+        'no line has a value for the key "identity"',
+        "The keys of the first line are: email, plan. Name the key that holds the users as "
+        "`column`. Keys are compared as written.",
+    )
+
+
+def test_a_key_that_only_some_lines_have_is_null_in_the_others(
+    engine: DuckEngine, root: Path
+) -> None:
+    (root / "m.jsonl").write_text('{"identity": "a"}\n{"x": 1}\n')
+    stats, members = read(engine, scan_files(root, "m.jsonl"))
+    assert (members, stats.invalid) == (["a"], {IdentityProblem.NULL: 1})
