@@ -13,10 +13,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from segctl import __version__
-from segctl.core.codec import to_plain
+from segctl.core.codec import OPTIONAL, to_plain
 from segctl.core.identity import SetDigest
 
-RULES_VERSION = 2
+RULES_VERSION = 3
 """Part of every fingerprint. Increase it when the same sources may produce other members: when
 the rules for identities, for reading files or for combining sets change. The version of segctl
 is part of every fingerprint too, so a release has the same effect."""
@@ -24,12 +24,18 @@ is part of every fingerprint too, so a release has the same effect."""
 
 @dataclass(frozen=True, kw_only=True)
 class SourceCounts:
-    """Row counts of a source, for the findings of a plan; see ``engine.model.LoadStats``."""
+    """Row counts of a source, for the findings of a plan.
+
+    See ``engine.model.LoadStats`` and ``engine.model.SuspectValues``.
+    """
 
     rows: int
     duplicates: int = 0
     invalid: Mapping[str, int] = field(default_factory=dict)
     others: int = 0
+    case_variants: int = field(default=0, metadata=OPTIONAL)
+    case_share: int = field(default=1, metadata=OPTIONAL)
+    header_lines: int = field(default=0, metadata=OPTIONAL)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,15 @@ import duckdb
 
 from segctl.core.identity import Kind
 from segctl.engine import sql
-from segctl.engine.model import FileScan, InlineRows, LoadTargets, RecordedFiles, Rows
+from segctl.engine.model import (
+    NOTHING_SUSPECT,
+    FileScan,
+    InlineRows,
+    LoadTargets,
+    RecordedFiles,
+    Rows,
+    SuspectValues,
+)
 from segctl.engine.partitions import run_in_partitions
 
 NOT_PLANNED = -1
@@ -105,6 +113,7 @@ class Load:
     rows: int
     targets: LoadTargets
     patterns: Mapping[Kind, str] = field(default_factory=dict)
+    suspect: SuspectValues = NOTHING_SUSPECT
 
     @property
     def is_table(self) -> bool:

@@ -5,6 +5,7 @@ Its memory is limited by a setting, and what does not fit spills to a folder.
 
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -36,11 +37,13 @@ from segctl.engine.match_restrictions import count_added
 from segctl.engine.model import (
     NO_EARLIER_LIST,
     NO_PATTERNS,
+    NOTHING_SUSPECT,
     Audit,
     ComparedChanges,
     Counting,
     Diff,
     EarlierList,
+    FileScan,
     FoldedTarget,
     InlineRows,
     LoadStats,
@@ -55,6 +58,7 @@ from segctl.engine.model import (
     SavedPlanFiles,
     SentApply,
     SourceError,
+    SuspectValues,
     TargetMembers,
 )
 from segctl.engine.read import DATABASE_OPTIONS, RowReader
@@ -64,6 +68,7 @@ from segctl.engine.resource_errors import (
 )
 from segctl.engine.saved_plan import prove_files
 from segctl.engine.set_operations import SetOperations
+from segctl.engine.suspect_values import find_suspect_inline, find_suspect_values
 from segctl.manifests.desired import Role
 from segctl.plan.model import Users
 
@@ -153,6 +158,7 @@ class DuckEngine(DuckMemberLister):
                 rows=self._count_rows(rows, select),
                 targets=targets,
                 patterns=patterns,
+                suspect=self._find_suspect_values(rows, select, role),
             )
             if role == "include":
                 self._loads.append(load)
@@ -168,6 +174,15 @@ class DuckEngine(DuckMemberLister):
             return len(rows.values)
         [[number]] = self._db.execute(f"SELECT count(*) FROM ({select})").fetchall()
         return int(number)
+
+    def _find_suspect_values(self, rows: Rows, select: str, role: Role) -> SuspectValues:
+        """Look for what is wrong in a list of members; lists that take away send nothing."""
+        if role != "include" or isinstance(rows, TargetMembers) or self._is_about_one_user:
+            return NOTHING_SUSPECT
+        if isinstance(rows, InlineRows):
+            return find_suspect_inline(rows)
+        scan = self._reader.readable(rows) if isinstance(rows, FileScan) else None
+        return find_suspect_values(self._db, scan, select)
 
     def hold_out(self, target_index: int, holdout: Holdout) -> None:
         """Leave a share of the users out of a target."""
@@ -203,8 +218,11 @@ class DuckEngine(DuckMemberLister):
         return Diff(
             targets=delta.count_changes(self._db, self._recorded, excluded_counts),
             loads={
-                load.number: add_first_rows(
-                    self._db, load, stats[load.number], self._reader.select_in_order
+                load.number: replace(
+                    add_first_rows(
+                        self._db, load, stats[load.number], self._reader.select_in_order
+                    ),
+                    suspect=load.suspect,
                 )
                 for load in [*self._loads, *operations.loads]
             },

@@ -6,7 +6,8 @@ that has not started to run: it quotes the query only.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -15,11 +16,12 @@ from segctl.core.errors import StateDamaged
 from segctl.engine import source_errors
 from segctl.engine.model import CheckedQuery, CopiedRows, FileScan, Rows, SourceError
 from segctl.engine.resource_errors import is_resource_error
-from segctl.engine.sql import identifier
+from segctl.engine.sql import WHOLE_NUMBERS, identifier
 
 _CHECK_FORMAT = "Check that the file has the format that its name shows."
-_SAVE_UTF8 = "Save it as UTF-8."
-_SEPARATORS = "Separate values with a comma in CSV, with a tab in TSV."
+_SAVE_UTF8 = (
+    "Save it as UTF-8, or name its encoding in a file source, such as encoding: windows-1252."
+)
 _ONE_TEXT = "An identity is a single text value."
 _ONE_OBJECT = "Write one JSON object per line."
 _CAST_COLUMNS = "Columns of a CSV file are text. Cast them, for example CAST(amount AS DOUBLE)."
@@ -32,6 +34,8 @@ _FILE_IN_MESSAGE = re.compile(r'(?:sniffing|Failed to read) file "([^"]+)"')
 _LINE_IN_MESSAGE = re.compile(r"on Line: (\d+)|in line (\d+)")
 _LOOKS_LIKE_DATA = re.compile(r"@|\d{5}")
 _DELIMITERS = {";": "a semicolon", "|": "a bar", "\t": "a tab", ",": "a comma"}
+_WRITTEN = {"\t": '"\\t"'}
+"""How a delimiter is written in a manifest, if not in single quotes."""
 
 _MESSAGES = (
     ("has duplicate key", "a line has a key twice", "Write each key once."),
@@ -41,7 +45,10 @@ _MESSAGES = (
     (
         "Error when sniffing",
         "a row of a CSV file does not match its header, or a quoted value does not end",
-        f"{_SEPARATORS} For another separator, write read_csv('FILE', delim = ';').",
+        (
+            "Separate values with a comma in CSV, with a tab in TSV. For another separator, write "
+            "read_csv('FILE', delim = ';')."
+        ),
     ),
     ("Failed to read file", *_DAMAGED),
     (
@@ -59,11 +66,6 @@ _MESSAGES = (
         "invalid state",
         "the file has mixed line ends or a stray quote",
         'Use one kind of line end, and write a quote inside a quoted value as "".',
-    ),
-    (
-        "byte order mark",
-        "the file begins with a byte order mark",
-        "Save it as UTF-8 without a byte order mark.",
     ),
     ("Malformed JSON", "a line is not valid JSON", _ONE_OBJECT),
     ("No magic bytes", "the file is not a Parquet file", _CHECK_FORMAT),
@@ -88,15 +90,24 @@ _IDENTIFIER = re.compile(r"\w+")
 # Files
 
 
-def missing_column(column: str, columns: list[str]) -> SourceError:
+def find_delimiter(columns: Sequence[str]) -> str:
+    """Return the delimiter that a file seems to have, if its header was read as one column."""
+    if len(columns) != 1:
+        return ""
+    return max(_DELIMITERS, key=columns[0].count) if set(_DELIMITERS) & set(columns[0]) else ""
+
+
+def missing_column(column: str, columns: list[str], *, is_tsv: bool = False) -> SourceError:
     """Return the error for a file without a column. ``columns`` are those that it has."""
     if not columns:
         summary = "the file is empty: it has no header line"
         return SourceError("missing-column", summary, "Write the names of the columns first.")
     summary = f'the file has no column "{column}"'
-    if len(columns) == 1 and (found := next((d for d in _DELIMITERS if d in columns[0]), "")):
+    if found := find_delimiter(columns):
         summary += f": its header is a single name that contains {_DELIMITERS[found]}"
-        hint = _SEPARATORS
+        hint = f"If it separates values, set delimiter: {_WRITTEN.get(found, repr(found))}."
+        if is_tsv:
+            hint = hint.replace("set", "set format: csv and")
     elif any(map(_LOOKS_LIKE_DATA.search, columns)):
         hint = "Its first line looks like a row of data. Write a header line above it."
     else:
@@ -137,12 +148,16 @@ def open_quote() -> SourceError:
     return SourceError("unreadable-file", *_OPEN_QUOTE)
 
 
-def missing_key(key: str) -> SourceError:
-    """Return the error for JSON Lines in which no object has a value for a key."""
+def missing_key(key: str, keys: Sequence[str]) -> SourceError:
+    """Return the error for JSON Lines in which no object has a value for a key.
+
+    ``keys`` are those of the first line.
+    """
+    listed = f"The keys of the first line are: {source_errors.join_names(keys)}. " if keys else ""
     return SourceError(
         "missing-column",
         f'no line has a value for the key "{key}"',
-        "Name the key that holds the users as `column`. Keys are compared as written.",
+        f"{listed}Name the key that holds the users as `column`. Keys are compared as written.",
     )
 
 
@@ -170,7 +185,7 @@ def comment_lines(lines: int, first: int) -> SourceError:
 
 
 def column_not_text(column: str, type_: str) -> SourceError:
-    """Return the error for a column of a Parquet file that is not text."""
+    """Return the error for a column of a Parquet file whose type has no certain text."""
     return source_errors.column_not_text(column, type_, _file_cast_hint(identifier(column), type_))
 
 
@@ -186,6 +201,11 @@ def _file_cast_hint(column: str, type_: str) -> str:
             f"SELECT CAST(CAST({column} AS BIGINT) AS VARCHAR) AS … FROM '…'."
         )
     return f"Cast it with a query: SELECT CAST({column} AS VARCHAR) AS … FROM '…'."
+
+
+def has_one_spelling(type_: str) -> bool:
+    """Return whether text of every value of a type is certain: text, whole numbers and UUIDs."""
+    return type_ in WHOLE_NUMBERS or type_ in ("VARCHAR", "UUID") or type_.startswith("ENUM")
 
 
 def _is_nested(type_: str) -> bool:
@@ -232,8 +252,30 @@ def find_unknown_column(message: str) -> str | None:
     return found[1].replace('""', '"') if found else None
 
 
-def unknown_column(name: str, columns: Sequence[str]) -> SourceError:
-    """Return the error for a query with an unknown column; ``columns`` are those of its files."""
+def unknown_column(name: str, columns: Mapping[str, Sequence[str]]) -> SourceError:
+    """Return the error for a query with an unknown column.
+
+    ``columns`` are those of its files, by path. The error has the file that seems to have another
+    delimiter.
+    """
+    for path, header in columns.items():
+        if found := find_delimiter(header):
+            error = source_errors.query_failed(
+                f'there is no column "{name}": a header is a single name that contains '
+                f"{_DELIMITERS[found]}",
+                f"If it separates values, write read_csv('FILE', delim = '{found}').".replace(
+                    "\t", "\\t"
+                ),
+            )
+            error.file = Path(path)
+            return error
+    known = list(dict.fromkeys(column for names in columns.values() for column in names))
+    return _unknown_column(name, known)
+
+
+def _unknown_column(name: str, columns: Sequence[str]) -> SourceError:
+    if not columns:
+        return source_errors.query_failed(f'there is no column "{name}"')
     listed = f"The columns of its files are: {source_errors.join_names(columns)}."
     hint = source_errors.did_you_mean(name, columns)
     if not hint and not _IDENTIFIER.fullmatch(name):
@@ -259,11 +301,16 @@ def truncated_copy(*, sent: int, read: int) -> SourceError:
     )
 
 
-def select_result_columns(columns: Sequence[tuple[str, str]], segment_column: str | None) -> str:
+def select_result_columns(
+    columns: Sequence[tuple[str, str]],
+    segment_column: str | None,
+    uncertain_types: Collection[str] = (),
+) -> str:
     """Return the columns ``identity``, ``guid`` and ``segment_value`` to select from a result.
 
     ``columns`` are the names and types of the result. Raises ``SourceError`` if a column is
-    missing, appears twice, or is not text.
+    missing, appears twice, or has a type without certain text; see ``CheckedQuery`` for
+    ``uncertain_types``.
     """
     names = [column for column, _ in columns]
     by_key = {column.lower(): (column, type_) for column, type_ in columns}
@@ -280,7 +327,9 @@ def select_result_columns(columns: Sequence[tuple[str, str]], segment_column: st
             continue
         column, type_ = by_key[key]
         # A column with only NULL has the type NULL.
-        if type_ not in ("VARCHAR", "NULL", '"NULL"') and not type_.startswith("ENUM"):
+        if type_ not in ("NULL", '"NULL"') and (
+            type_ in uncertain_types or not has_one_spelling(type_)
+        ):
             raise source_errors.column_not_text(key, type_, _query_cast_hint(key, type_))
         selected.append(f"{identifier(column)}::VARCHAR AS {key}")
     if "identity" not in by_key and "guid" not in by_key:
@@ -306,9 +355,11 @@ def _query_cast_hint(key: str, type_: str) -> str:
         warning = f"In JSON, read it as text instead: read_json('FILE', columns = {columns})."
     elif _is_fraction(type_):
         warning = "If 10.0 means the whole number 10, cast it to BIGINT first."
-    else:
+    elif type_ in WHOLE_NUMBERS:
         warning = "If the file has leading zeros, read the column as text instead."
-    return f"Cast it: CAST(… AS VARCHAR) AS {key}. {warning}"
+    else:
+        warning = ""
+    return f"Cast it: CAST(… AS VARCHAR) AS {key}. {warning}".rstrip()
 
 
 # Errors while rows are read

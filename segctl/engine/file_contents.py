@@ -11,6 +11,7 @@ import json
 import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
@@ -24,6 +25,8 @@ LINE_LIMITS: dict[str, int] = {"csv": 2_000_000, "tsv": 2_000_000, "txt": 2_000_
 """The bytes that a row of a text format may have. DuckDB's own limit is a little higher."""
 
 JSON_LINE_LIMIT = 16_000_000
+
+_NAMES = {"csv": "CSV", "tsv": "TSV", "jsonl": "JSON Lines"}
 
 _CHUNK = 1 << 20
 _COMPRESSED_CHUNK = 1 << 14
@@ -44,6 +47,8 @@ _EMPTY = {
 _EMPTY_OTHER = "Write it again."
 _EXPORT_AGAIN = "Write the list again, and check the step that writes it."
 
+_SAVE_UTF16 = "Save it as UTF-8, or set encoding: utf-16 in a file source."
+
 _FIRST_BYTES = (
     (b"version https://git-lfs.github.com/spec/", "a Git LFS pointer", "Run `git lfs pull`."),
     (b"\x1f\x8b", "compressed with gzip", "Add .gz to its name."),
@@ -53,8 +58,8 @@ _FIRST_BYTES = (
     (b"PAR1", "a Parquet file", "Set format: parquet, or end its name in .parquet."),
     (b"SQLite format 3\0", "a SQLite database", "Read it with a sqlite source."),
     (b"%PDF", "a PDF file", _EXPORT_AGAIN),
-    (b"\xff\xfe", "text in UTF-16", "Save it as UTF-8."),
-    (b"\xfe\xff", "text in UTF-16", "Save it as UTF-8."),
+    (b"\xff\xfe", "text in UTF-16", _SAVE_UTF16),
+    (b"\xfe\xff", "text in UTF-16", _SAVE_UTF16),
 )
 """The first bytes of files that are no lists, what they are, and what to do."""
 
@@ -86,34 +91,59 @@ class _Damaged(Exception):
     """The compressed data is invalid or does not match its checksum."""
 
 
-def check_files(files: Iterable[Path], format_: Format | None) -> None:
+def check_files(files: Iterable[Path], format_: Format | None, delimiter: str = ",") -> None:
     """Raise ``SourceError`` for the first file that is incomplete, damaged or no list.
 
-    Without ``format_``, they are files of a query: the name of each shows its format, and lines
-    of text are rows of csv.
+    ``delimiter`` is that of csv files. Without ``format_``, they are files of a query: the name of
+    each shows its format, and lines of text are rows of csv.
     """
     for file in files:
-        try:
-            with file.open("rb") as stream:
-                _check_file(stream, file, format_ or _format_in_query(file))
-        except SourceError as error:
-            error.file = file
-            raise
-        except _OtherFormat:
-            name = "gzip" if file.suffix.lower() == ".gz" else "zstd"
-            summary = f"the file is not {name}, although its name ends in {file.suffix}"
-            raise _error(file, summary, "Rename the file, or compress it again.") from None
-        except _Damaged:
-            summary = "the file is damaged: its compressed data is invalid"
-            raise _error(file, summary, _WRITE_AGAIN) from None
-        except _Truncated:
-            summary = "the file is incomplete: its compressed data ends too early"
-            raise _error(file, summary, _WRITE_AGAIN) from None
-        except FileNotFoundError:
-            summary = "the file no longer exists"
-            raise _error(file, summary, "Run the same command again.") from None
-        except OSError as error:
-            raise _error(file, (error.strerror or "it cannot be read").lower(), "") from None
+        with name_file_in_errors(file), file.open("rb") as stream:
+            _check_file(stream, file, format_ or _format_in_query(file), delimiter)
+
+
+def read_text(file: Path) -> Iterator[bytes]:
+    """Yield the content of a text file in chunks, decompressed.
+
+    Use it in ``name_file_in_errors``.
+    """
+    with file.open("rb") as stream:
+        yield from _DECOMPRESS.get(file.suffix.lower(), _read_chunks)(stream)
+
+
+def first_line(file: Path, comments: str | None = None) -> str:
+    """Return the first line of a text file that is neither blank nor, with "#", a comment.
+
+    It is looked for in the first chunk, and empty if that has none.
+    """
+    start = next(iter(read_text(file)), b"").decode("utf-8-sig", "replace")
+    lines = (line for line in start.splitlines() if line.strip())
+    return next((line for line in lines if not (comments and line.lstrip()[0] == comments)), "")
+
+
+@contextmanager
+def name_file_in_errors(file: Path) -> Iterator[None]:
+    """Turn the errors of a file that cannot be read into a ``SourceError`` with the file."""
+    try:
+        yield
+    except SourceError as error:
+        error.file = file
+        raise
+    except _OtherFormat:
+        name = "gzip" if file.suffix.lower() == ".gz" else "zstd"
+        summary = f"the file is not {name}, although its name ends in {file.suffix}"
+        raise _error(file, summary, "Rename the file, or compress it again.") from None
+    except _Damaged:
+        summary = "the file is damaged: its compressed data is invalid"
+        raise _error(file, summary, _WRITE_AGAIN) from None
+    except _Truncated:
+        summary = "the file is incomplete: its compressed data ends too early"
+        raise _error(file, summary, _WRITE_AGAIN) from None
+    except FileNotFoundError:
+        summary = "the file no longer exists"
+        raise _error(file, summary, "Run the same command again.") from None
+    except OSError as error:
+        raise _error(file, (error.strerror or "it cannot be read").lower(), "") from None
 
 
 def _format_in_query(file: Path) -> Format | None:
@@ -127,20 +157,20 @@ def _error(file: Path, summary: str, detail: str) -> SourceError:
     return error
 
 
-def _check_file(stream: BinaryIO, file: Path, format_: Format | None) -> None:
+def _check_file(stream: BinaryIO, file: Path, format_: Format | None, delimiter: str) -> None:
     if format_ == "parquet":
         _check_parquet(stream)
         return
     decompress = _DECOMPRESS.get(file.suffix.lower(), _read_chunks)
     chunks = decompress(stream)
     if format_:
-        _check_text(chunks, format_)
+        _check_text(chunks, format_, delimiter)
     elif _JSON_SUFFIX.search(file.name.lower()):
         _check_start(next(chunks, b""))
         for _ in chunks:  # the end of a compressed file shows whether it is whole
             pass
     else:
-        _check_text(chunks, "csv")
+        _check_text(chunks, "csv", delimiter)
 
 
 def _check_parquet(stream: BinaryIO) -> None:
@@ -173,7 +203,7 @@ def not_a_list(what: str, advice: str) -> SourceError:
     return SourceError("not-a-list", f"the file is {what}, not a list", advice)
 
 
-def _check_text(chunks: Iterator[bytes], format_: Format) -> None:
+def _check_text(chunks: Iterator[bytes], format_: Format, delimiter: str) -> None:
     start = next(chunks, b"")
     _check_start(start, format_)
     if format_ != "jsonl":
@@ -182,6 +212,7 @@ def _check_text(chunks: Iterator[bytes], format_: Format) -> None:
         limit=LINE_LIMITS.get(format_, JSON_LINE_LIMIT),
         format_=format_,
         quotes=format_ in ("csv", "tsv"),
+        before_quotes=(*_BEFORE_QUOTES, delimiter.encode()[-1:]),
     )
     end = b"\n"
     chunk = start
@@ -191,7 +222,8 @@ def _check_text(chunks: Iterator[bytes], format_: Format) -> None:
         end = (end + chunk)[-_END_BYTES:]
         chunk = next(chunks, b"")
     first_line = start.split(b"\n", 1)[0]
-    if format_ == "txt" or (format_ != "jsonl" and not re.search(rb"[,;|\t]", first_line)):
+    has_delimiter = delimiter.encode() in first_line or re.search(rb"[,;|\t]", first_line)
+    if format_ == "txt" or (format_ != "jsonl" and not has_delimiter):
         # A part of a line may look like a message.
         if len(start) > _END_BYTES:
             start = start[:_END_BYTES].rpartition(b"\n")[0]
@@ -252,6 +284,7 @@ class _RowEnds:
     limit: int
     format_: Format
     quotes: bool
+    before_quotes: tuple[bytes, ...] = _BEFORE_QUOTES
     lines: int = 0
     open_bytes: int = 0
     in_quotes: bool = False
@@ -286,7 +319,7 @@ class _RowEnds:
         for number, part in enumerate(parts):
             if number:
                 self.open_bytes += 1
-                self.in_quotes = not self.in_quotes and self._previous in _BEFORE_QUOTES
+                self.in_quotes = not self.in_quotes and self._previous in self.before_quotes
                 self._previous = b'"'
             first = -1 if self.in_quotes else _first_end(part)
             if first < 0:
@@ -301,12 +334,13 @@ class _RowEnds:
             self._previous = part[-1:] or self._previous
 
     def _raise(self) -> None:
-        advice = "Write one user per line, or use Parquet."
+        advice = "Split the value, or use Parquet."
         if self.in_quotes:
             advice = 'Write a quote inside a quoted value as "". ' + advice
         raise SourceError(
             "line-too-long",
-            f"a line is longer than {self.limit // 1_000_000} MB, the limit for {self.format_}",
+            f"line is longer than {self.limit // 1_000_000} MB, the limit for "
+            f"{_NAMES.get(self.format_, self.format_)}",
             advice,
             line=self._row_line,
         )

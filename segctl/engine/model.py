@@ -13,7 +13,7 @@ from segctl.core.approval import BeyondChanges, PairCounts
 from segctl.core.identity import IdentityProblem, Kind, SetDigest
 from segctl.core.outcomes import Ledger
 from segctl.manifests.desired import DEFAULT_TIME_ZONE, QueryLimits
-from segctl.manifests.file_formats import Format
+from segctl.manifests.file_formats import Encoding, Format
 from segctl.plan.model import Sample, Users
 
 LEFT_OUT = -1
@@ -34,8 +34,8 @@ class FileScan:
 
     ``paths`` are absolute and already checked against the path policy. Every file has its own
     header, if its format has headers. ``partitions`` holds, by column and by file, the values of
-    columns that come from folder names; such a column is not read from the files. ``comments`` is
-    that of a ``FileSource``.
+    columns that come from folder names; such a column is not read from the files.
+    ``comments``, ``encoding`` and ``delimiter`` are those of a ``FileSource``.
     """
 
     paths: tuple[Path, ...]
@@ -43,8 +43,15 @@ class FileScan:
     column: str
     kind: Kind
     comments: str | None = None
+    encoding: Encoding = "utf-8"
+    delimiter: str | None = None
     segment_column: str | None = None
     partitions: Mapping[str, Mapping[Path, str | None]] = field(default_factory=dict)
+
+    @property
+    def separator(self) -> str:
+        """The character between two values of a CSV or TSV file."""
+        return self.delimiter or ("\t" if self.format == "tsv" else ",")
 
     @property
     def file_columns(self) -> tuple[str, ...]:
@@ -59,18 +66,22 @@ class CheckedQuery:
 
     Its result has a column ``identity`` or ``guid``, or both with at most one of them set in each
     row, and ``segment_column`` if given. ``headers`` are the CSV files whose first line names
-    columns, each with its delimiter. The query runs in ``time_zone``, within ``limits``.
-    ``repeatable`` is true if the same files always give the same rows.
+    columns, each with its delimiter; ``lists`` are the txt files. The query runs in
+    ``time_zone``, within ``limits``. ``repeatable`` is true if the same files always give the same
+    rows. A column of the result has none of the ``uncertain_types``: DuckDB may have read another
+    text as a value of one of them.
     """
 
     sql: str
     parameters: Mapping[str, str]
     files: tuple[Path, ...]
     headers: tuple[tuple[Path, str], ...] = ()
+    lists: tuple[Path, ...] = ()
     time_zone: str = DEFAULT_TIME_ZONE
     limits: QueryLimits = QueryLimits()
     segment_column: str | None = None
     repeatable: bool = False
+    uncertain_types: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,6 +151,23 @@ class SourceError(Exception):
 
 
 @dataclass(frozen=True, kw_only=True)
+class SuspectValues:
+    """What looks wrong in a list.
+
+    ``case_variants`` counts its valid identities that differ from another one only in case. If
+    only one in ``case_share`` of them was looked at, it is estimated. ``header_lines`` counts txt
+    files whose first line looks like a header.
+    """
+
+    case_variants: int = 0
+    case_share: int = 1
+    header_lines: int = 0
+
+
+NOTHING_SUSPECT = SuspectValues()
+
+
+@dataclass(frozen=True, kw_only=True)
 class LoadStats:
     """The rows of a load: how many, how many duplicates, and how many invalid by problem.
 
@@ -171,6 +199,7 @@ class LoadStats:
     similar: Users = Users()
     listed: str = field(default="", repr=False)
     dropped: int = 0
+    suspect: SuspectValues = NOTHING_SUSPECT
 
     @property
     def users(self) -> int:

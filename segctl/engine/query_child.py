@@ -10,9 +10,6 @@ from segctl.engine import duckdb_errors, sql
 from segctl.engine.limited_child import serve
 from segctl.engine.model import SourceError
 
-_DESCRIBED_FILES = 5
-"""How many files of a query are looked at to list their columns."""
-
 
 def _answer(request: Mapping[str, Any]) -> dict[str, Any]:
     try:
@@ -20,7 +17,8 @@ def _answer(request: Mapping[str, Any]) -> dict[str, Any]:
     except duckdb.Error as error:
         return {"error": type(error).__name__, "message": str(error)}
     except SourceError as error:
-        return {"problem": [error.code, error.summary, error.detail]}
+        file = str(error.file) if error.file else None
+        return {"problem": [error.code, error.summary, error.detail], "file": file}
     except (MemoryError, RuntimeError):  # std::bad_alloc
         return {"error": "OutOfMemoryException", "message": "bad allocation"}
     return {}
@@ -40,11 +38,13 @@ def _run(request: Mapping[str, Any]) -> None:
             described = sealed.execute(f"DESCRIBE {text}\n", parameters).fetchall()
         except duckdb.BinderException as error:
             if name := duckdb_errors.find_unknown_column(str(error)):
-                columns = _columns(sealed, request["allowed"])
+                columns = request["headers"] | _columns(sealed, request["described"])
                 raise duckdb_errors.unknown_column(name, columns) from None
             raise
         selected = duckdb_errors.select_result_columns(
-            [(row[0], row[1]) for row in described], request["segment_column"]
+            [(row[0], row[1]) for row in described],
+            request["segment_column"],
+            request["uncertain_types"],
         )
         sealed.execute(
             f"COPY (SELECT {selected} FROM ({text}\n)) TO {sql.literal(result)} "
@@ -53,14 +53,14 @@ def _run(request: Mapping[str, Any]) -> None:
         )
 
 
-def _columns(sealed: duckdb.DuckDBPyConnection, files: Sequence[str]) -> list[str]:
-    """Return the columns of the first files, each name once."""
-    names: dict[str, None] = {}
-    for file in files[:_DESCRIBED_FILES]:
+def _columns(sealed: duckdb.DuckDBPyConnection, files: Sequence[str]) -> dict[str, list[str]]:
+    """Return the columns of files, by path."""
+    columns: dict[str, list[str]] = {}
+    for file in files:
         with suppress(duckdb.Error):
             rows = sealed.execute(f"DESCRIBE SELECT * FROM {sql.literal(file)}").fetchall()
-            names |= dict.fromkeys(row[0] for row in rows)
-    return list(names)
+            columns[file] = [row[0] for row in rows]
+    return columns
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Run the queries of manifests in a limited child process."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,10 @@ import duckdb
 
 from segctl.engine.limited_process import LimitedProcess, out_of_memory, out_of_scratch
 from segctl.engine.model import CheckedQuery, SourceError
+from segctl.engine.sql import escape_glob
+
+_DESCRIBED_FILES = 5
+"""How many files of a query are looked at to list their columns."""
 
 _DISK_MARKS = ("max_temp_directory_size", "failed to offload", "File too large")
 """What DuckDB says where its temporary files reach their limit."""
@@ -26,11 +30,18 @@ class QueryProcess:
         self._child = LimitedProcess("segctl.engine.query_child", spill)
 
     def run(
-        self, query: CheckedQuery, *, allowed: list[str], result: Path, memory: int | None
+        self,
+        query: CheckedQuery,
+        *,
+        allowed: list[str],
+        headers: Mapping[Path, Sequence[str]],
+        result: Path,
+        memory: int | None,
     ) -> None:
         """Run a query and write its result as Parquet.
 
-        Raises ``SourceError`` for a query that exceeds a limit, and what DuckDB raises.
+        ``headers`` are the columns of its CSV files, where they are known. Raises ``SourceError``
+        for a query that exceeds a limit, and what DuckDB raises.
         """
         limits = query.limits
         if memory:
@@ -40,8 +51,13 @@ class QueryProcess:
             "parameters": dict(query.parameters),
             "result": str(result),
             "allowed": allowed,
+            "headers": {str(path): list(names) for path, names in headers.items()},
+            "described": [
+                escape_glob(file) for file in query.files[:_DESCRIBED_FILES] if file not in headers
+            ],
             "time_zone": query.time_zone,
             "segment_column": query.segment_column,
+            "uncertain_types": sorted(query.uncertain_types),
             "config": {
                 **self._config,
                 "memory_limit": f"{limits.memory}B",
@@ -58,7 +74,9 @@ class QueryProcess:
 
 def _raise_error(answer: Mapping[str, Any], memory: int) -> None:
     if problem := answer.get("problem"):
-        raise SourceError(*problem)
+        error = SourceError(*problem)
+        error.file = Path(answer["file"]) if answer["file"] else None
+        raise error
     if name := answer.get("error"):
         message = str(answer["message"])
         if any(mark in message for mark in _DISK_MARKS):

@@ -6,7 +6,6 @@ can read only the files that the query names and write only one result file.
 """
 
 import csv
-import re
 import sys
 from collections import deque
 from collections.abc import Iterator, Mapping
@@ -20,6 +19,7 @@ import duckdb
 from segctl.core.identity import Kind
 from segctl.engine import duckdb_errors, scan_sql, sql
 from segctl.engine.file_contents import check_files
+from segctl.engine.headers import first_keys, parse_header
 from segctl.engine.model import (
     NO_PATTERNS,
     CheckedQuery,
@@ -30,6 +30,7 @@ from segctl.engine.model import (
     SourceError,
     TargetMembers,
 )
+from segctl.engine.plain_files import PlainFiles
 from segctl.engine.query_process import QueryProcess
 from segctl.engine.resource_errors import is_resource_error
 from segctl.engine.set_operations import select_members
@@ -42,6 +43,8 @@ DATABASE_OPTIONS = {
 """DuckDB downloads no extensions."""
 
 _FETCHED_LINES = 10_000
+
+_IS_COMMENT = f"contains(value, '#') AND regexp_matches(value, {sql.literal(scan_sql.COMMENT)})"
 
 
 class RowReader:
@@ -67,6 +70,7 @@ class RowReader:
             Path(settings.get("temp_directory") or scratch / "spill").with_name("query_spill"),
             {**DATABASE_OPTIONS, **settings},
         )
+        self._plain_files = PlainFiles(scratch)
         self._inline: list[tuple[int, InlineRows, Mapping[Kind, str]]] = []
         self._single_threaded: set[Path] = set()
         db.execute("CREATE TEMP TABLE inline_rows (load INTEGER, kind VARCHAR, value VARCHAR)")
@@ -88,6 +92,14 @@ class RowReader:
         return sql.mark_mismatches(self._prepare(rows), patterns)
 
     def _prepare(self, rows: Rows) -> str:
+        with self._plain_files.original_names():
+            if isinstance(rows, FileScan):
+                rows = self.readable(rows)
+            elif isinstance(rows, CheckedQuery):
+                rows = self._plain_files.replace_files_in_query(rows)
+            return self._select(rows)
+
+    def _select(self, rows: Rows) -> str:
         try:
             _check_files(rows)
             match rows:
@@ -121,8 +133,13 @@ class RowReader:
                 marked = sql.marked_value(patterns)
                 self._db.execute(f"UPDATE inline_rows SET value = {marked} WHERE load = {number}")
 
+    def readable(self, scan: FileScan) -> FileScan:
+        """Return a scan of the files as DuckDB reads them: the same ones, or copies of them."""
+        return self._plain_files.replace_files(scan)
+
     def select_in_order(self, scan: FileScan) -> str:
         """Return a SELECT over files; in ``sql.preserve_order`` it returns rows in file order."""
+        scan = self.readable(scan)
         if scan.format not in ("csv", "tsv"):
             return scan_sql.select_rows(scan)
         by_header: dict[tuple[str, ...], list[Path]] = {}
@@ -157,8 +174,7 @@ class RowReader:
 
     def _prepare_scan(self, scan: FileScan) -> str:
         if scan.format == "parquet":
-            self._check_types(scan)
-            return scan_sql.select_rows(scan)
+            return self._select_parquet(scan)
         if scan.format == "jsonl":
             table = self._create_table(scan_sql.select_rows(scan))
             self._check_json_types(scan, table)
@@ -185,19 +201,21 @@ class RowReader:
             first, second = next(lines, ""), next(lines, None)
         if second is not None and not first:
             raise duckdb_errors.unreadable_header()
-        names = _parse_header(first, _delimiter(scan))
+        names = parse_header(first, scan.separator)
         for column in scan.file_columns:
             if column not in names:
-                raise duckdb_errors.missing_column(column, names)
+                raise duckdb_errors.missing_column(column, names, is_tsv=scan.format == "tsv")
             if names.count(column) > 1:
                 raise duckdb_errors.duplicate_column(column, names)
         return tuple(names)
 
-    def _check_types(self, scan: FileScan) -> None:
-        """Raise ``SourceError`` if a column of a Parquet file is missing or is not text.
+    def _select_parquet(self, scan: FileScan) -> str:
+        """Return a SELECT over Parquet files.
 
-        Each file is checked: DuckDB would cast the columns of all to the types of the first.
+        Raises ``SourceError`` if a column is missing or its type has no certain text. Files with
+        other types are read apart: DuckDB would cast the columns of all to the types of the first.
         """
+        by_types: dict[tuple[str, ...], list[Path]] = {}
         for path in scan.paths:
             table = f"read_parquet({sql.file_name(path)}, hive_partitioning = false)"
             with _add_file_to_errors(path, scan):
@@ -206,8 +224,12 @@ class RowReader:
                 for column in scan.file_columns:
                     if column not in types:
                         raise duckdb_errors.missing_column(column, list(types))
-                    if types[column] != "VARCHAR" and not types[column].startswith("ENUM"):
+                    if not duckdb_errors.has_one_spelling(types[column]):
                         raise duckdb_errors.column_not_text(column, types[column])
+            by_types.setdefault(tuple(types[c] for c in scan.file_columns), []).append(path)
+        return " UNION ALL ".join(
+            scan_sql.select_rows(replace(scan, paths=tuple(paths))) for paths in by_types.values()
+        )
 
     def _check_json_types(self, scan: FileScan, table: str) -> None:
         """Raise ``SourceError`` if a value is neither a string nor a whole number in the JSON."""
@@ -230,14 +252,11 @@ class RowReader:
                     f"SELECT count(*), count({column}) FROM {table}"
                 ).fetchall()
                 if rows and not found:
-                    raise duckdb_errors.missing_key(str(key))
+                    raise duckdb_errors.missing_key(str(key), first_keys(scan.paths[0]))
 
     def _check_comments(self, scan: FileScan, table: str) -> None:
         """Raise ``SourceError`` if a line of a txt file looks like a comment or has one."""
-        is_comment = (
-            f"contains(value, '#') AND regexp_matches(value, {sql.literal(scan_sql.COMMENT)})"
-        )
-        [[lines]] = self._db.execute(f"SELECT count(*) FROM {table} WHERE {is_comment}").fetchall()
+        [[lines]] = self._db.execute(f"SELECT count(*) FROM {table} WHERE {_IS_COMMENT}").fetchall()
         if not lines:
             return
         for path in scan.paths:
@@ -245,7 +264,7 @@ class RowReader:
                 [[first]] = self._db.execute(
                     "SELECT min(line) FROM (SELECT value, row_number() OVER () AS line "
                     f"FROM ({scan_sql.select_rows(replace(scan, paths=(path,)))})) "
-                    f"WHERE {is_comment}"
+                    f"WHERE {_IS_COMMENT}"
                 ).fetchall()
                 if first:
                     raise duckdb_errors.comment_lines(lines, first)
@@ -274,7 +293,7 @@ class RowReader:
             text = (f"{line}\n" for line in lines)
             limit = csv.field_size_limit(sys.maxsize)
             try:
-                deque(csv.reader(text, delimiter=_delimiter(scan), strict=True), maxlen=0)
+                deque(csv.reader(text, delimiter=scan.separator, strict=True), maxlen=0)
             except csv.Error:
                 raise duckdb_errors.open_quote() from None
             finally:
@@ -294,24 +313,49 @@ class RowReader:
 
     # Queries and databases
 
-    def _check_headers(self, query: CheckedQuery) -> None:
-        """Raise ``SourceError`` if a header has a name twice: DuckDB would rename the second."""
+    def _read_headers(self, query: CheckedQuery) -> dict[Path, list[str]]:
+        """Return the names in the headers of CSV files.
+
+        Raises ``SourceError`` if a header has a name twice: DuckDB would rename the second.
+        """
+        headers: dict[Path, list[str]] = {}
         for path, delimiter in query.headers:
             with self._read_lines(path) as lines:
                 first = next(lines, "")
             try:
-                duckdb_errors.check_distinct(_parse_header(first, delimiter))
+                headers[path] = parse_header(first, delimiter)
+                duckdb_errors.check_distinct(headers[path])
             except SourceError as error:
                 error.file = path
                 raise
+        return headers | {path: ["identity"] for path in query.lists}
+
+    def _check_lists(self, query: CheckedQuery) -> None:
+        """Raise ``SourceError`` if a line of a txt file looks like a comment or has one."""
+        for path in query.lists:
+            with sql.preserve_order(self._db):
+                [[lines, first]] = self._db.execute(
+                    "SELECT count(*), min(line) FROM (SELECT value, row_number() OVER () AS line "
+                    f"FROM {scan_sql.text_lines([path])}) WHERE {_IS_COMMENT}"
+                ).fetchall()
+            if lines:
+                error = duckdb_errors.comment_lines(lines, first)
+                error.detail = (
+                    "Remove it, or read the file as a file source, with the field comments."
+                )
+                error.file = path
+                raise error
 
     def _run_query(self, query: CheckedQuery) -> str:
         """Run a query of a manifest in a sealed database; return a SELECT over its result."""
-        self._check_headers(query)
+        headers = self._read_headers(query)
+        self._check_lists(query)
         result = self._scratch / f"query_{next(self._numbers)}.parquet"
         escaped = [sql.escape_glob(file) for file in query.files]
         names = dict.fromkeys([*map(str, query.files), *escaped, str(result)])
-        self._queries.run(query, allowed=list(names), result=result, memory=self._memory)
+        self._queries.run(
+            query, allowed=list(names), headers=headers, result=result, memory=self._memory
+        )
         return self._select_members(result)
 
     def _convert_copy(self, rows: CopiedRows) -> str:
@@ -343,28 +387,6 @@ class RowReader:
         )
 
 
-def _delimiter(scan: FileScan) -> str:
-    return "\t" if scan.format == "tsv" else ","
-
-
-def _parse_header(header: str, delimiter: str) -> list[str]:
-    """Return the names in a header line.
-
-    Raises ``SourceError`` for a line whose end DuckDB may look for in the lines below. It does so
-    after an open quote, after a quote within an unquoted name, and after a byte order mark if the
-    first name seems to begin another name.
-    """
-    name = f'(?:[^"{delimiter}]*|"(?:[^"]|"")*")'
-    try:
-        names = next(csv.reader([header], delimiter=delimiter), [])
-    except csv.Error:
-        raise duckdb_errors.unreadable_header() from None
-    regular = re.fullmatch(f"{name}(?:{delimiter}{name})*", header)
-    if not regular or (names and re.search(f'{delimiter} *("|$)', names[0])):
-        raise duckdb_errors.unreadable_header()
-    return names
-
-
 @contextmanager
 def _add_file_to_errors(path: Path, scan: FileScan) -> Iterator[None]:
     """Set the file of a ``SourceError`` in the block, if the scan has several files."""
@@ -378,7 +400,7 @@ def _add_file_to_errors(path: Path, scan: FileScan) -> Iterator[None]:
 def _check_files(rows: Rows) -> None:
     match rows:
         case FileScan(paths=files, format=format_):
-            check_files(files, format_)
+            check_files(files, format_, rows.separator)
         case CheckedQuery(files=files):
             check_files(files, None)
 

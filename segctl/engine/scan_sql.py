@@ -32,6 +32,13 @@ def text_lines(paths: Iterable[Path]) -> str:
     return f"read_csv({file_names(paths)}, {options})"
 
 
+def txt_table(paths: Iterable[Path]) -> str:
+    """Return a reading function of txt files for a query, with the column ``identity``."""
+    return f"read_csv({file_names(paths)}, auto_detect = false, {_ONE_COLUMN})".replace(
+        "'value'", "'identity'"
+    )
+
+
 def select_copied(path: Path) -> str:
     """Return a SELECT of ``identity``, ``guid`` and ``segment_value`` over the output of COPY.
 
@@ -125,11 +132,10 @@ def _delimited(scan: FileScan, header: Sequence[str], *, parallel: bool) -> str:
     case.
     """
     types = ", ".join(f"{_numbered(number)}: 'VARCHAR'" for number in range(len(header)))
-    delimiter = "\t" if scan.format == "tsv" else ","
     threads = "" if parallel else ", parallel = false"
     return (
         f"read_csv({file_names(scan.paths)}, auto_detect = false, columns = {{{types}}}, "
-        f"delim = '{delimiter}', quote = '\"', escape = '\"', header = true"
+        f"delim = {literal(scan.separator)}, quote = '\"', escape = '\"', header = true"
         f"{threads}{_options(scan)})"
     )
 

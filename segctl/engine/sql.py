@@ -26,6 +26,12 @@ if TYPE_CHECKING:
     import duckdb
 
 
+WHOLE_NUMBERS = frozenset(
+    "TINYINT SMALLINT INTEGER BIGINT HUGEINT UTINYINT USMALLINT UINTEGER UBIGINT UHUGEINT".split()
+)
+"""Types whose values have one spelling. 10.0 and 10 are the same decimal."""
+
+
 def literal(text: str) -> str:
     """Quote a string."""
     return "'" + text.replace("'", "''") + "'"

@@ -409,6 +409,8 @@ def _external_source(
             kind=Kind(file.kind),
             where=file.where,
             comments=file.comments,
+            encoding=file.encoding,
+            delimiter=file.delimiter,
             **_row_settings(file),
             location=location,
         )
@@ -456,6 +458,8 @@ def _command(written: list[str] | Command, location: Location) -> desired.Comman
         kind=Kind(command.kind),
         timeout_seconds=command.timeout_seconds,
         comments=command.comments,
+        encoding=command.encoding,
+        delimiter=command.delimiter,
         **_row_settings(command),
         location=location,
     )

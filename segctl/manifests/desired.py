@@ -13,7 +13,7 @@ from segctl.core.diagnostics import Location, Severity
 from segctl.core.holdout import Holdout
 from segctl.core.identity import Kind
 from segctl.core.normalize import Normalization
-from segctl.manifests.file_formats import Format
+from segctl.manifests.file_formats import Encoding, Format
 
 DEFAULT_TIME_ZONE = "UTC"
 """The time zone of queries, so that they do not depend on the machine."""
@@ -80,6 +80,7 @@ class FileSource:
     ``format`` is ``None``, the name of each file shows its format. ``where`` has values of
     partition columns, exactly as they are in the path. ``comments`` is ``"#"`` if a txt file has
     comments, empty if it has none, and ``None`` if lines that look like one are errors.
+    ``delimiter`` separates the values of a csv file; ``None`` is a comma.
     """
 
     path: str
@@ -87,6 +88,8 @@ class FileSource:
     column: str
     kind: Kind
     comments: str | None = None
+    encoding: Encoding = "utf-8"
+    delimiter: str | None = None
     where: Mapping[str, str] = field(default_factory=dict)
     tolerance: Tolerance = Tolerance()
     limits: SizeLimits = SizeLimits()
@@ -158,6 +161,8 @@ class CommandSource:
     column: str = "identity"
     kind: Kind = Kind.IDENTITY
     comments: str | None = None
+    encoding: Encoding = "utf-8"
+    delimiter: str | None = None
     timeout_seconds: float = 600.0
     tolerance: Tolerance = Tolerance()
     limits: SizeLimits = SizeLimits()

@@ -115,6 +115,17 @@ def _regular_expression(value: str) -> str:
     return value
 
 
+def _field_delimiter(value: str) -> str:
+    value = "\t" if value == "\\t" else value
+    if len(value) != 1 or value.isalnum() or value in ' "\r\n\0\ufeff':
+        raise field_error(
+            "bad-delimiter",
+            "{name} is not one character that can separate values.",
+            'Write a character such as ";" or "|", or "\\t" for a tab.',
+        )
+    return value
+
+
 def _decimal(value: Any) -> float:
     if isinstance(value, Unquoted) and _DECIMAL.fullmatch(value):
         return float(value)
@@ -203,6 +214,9 @@ TimeZone = Annotated[Text, AfterValidator(_time_zone)]
 
 RegularExpression = Annotated[Text, AfterValidator(_regular_expression)]
 """A regular expression of RE2 that whole values match."""
+
+FieldDelimiter = Annotated[Text, AfterValidator(_field_delimiter)]
+"""The character between two values of a line."""
 
 Name = Annotated[Text, Field(pattern=f"^{NAME_PATTERN}$")]
 """The name of an object."""

@@ -1,11 +1,26 @@
-"""The formats of member files, and how a file's name shows its format."""
+"""The formats and encodings of member files, and how a file's name shows its format."""
 
 from typing import Literal, get_args
 
 Format = Literal["csv", "tsv", "jsonl", "parquet", "txt"]
 
+Encoding = Literal[
+    "utf-8",
+    "utf-16",
+    "utf-16-le",
+    "utf-16-be",
+    "latin-1",
+    "iso-8859-15",
+    "windows-1250",
+    "windows-1251",
+    "windows-1252",
+    "shift-jis",
+    "gb18030",
+]
+"""The encodings of text files, by their names in Python."""
+
 _FORMATS: tuple[Format, ...] = get_args(Format)
-_COMPRESSION_SUFFIXES = (".gz", ".zst")
+COMPRESSION_SUFFIXES = (".gz", ".zst")
 
 
 def infer_format(path: str) -> Format | None:
@@ -14,6 +29,6 @@ def infer_format(path: str) -> Format | None:
     ``.gz`` or ``.zst`` after the format's own extension is ignored.
     """
     name = path.lower()
-    for suffix in _COMPRESSION_SUFFIXES:
+    for suffix in COMPRESSION_SUFFIXES:
         name = name.removesuffix(suffix)
     return next((known for known in _FORMATS if name.endswith(f".{known}")), None)

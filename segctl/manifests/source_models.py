@@ -9,6 +9,7 @@ from segctl.core.normalize import Normalization
 from segctl.manifests.base_model import Section
 from segctl.manifests.field_types import (
     Count,
+    FieldDelimiter,
     Line,
     Name,
     Omittable,
@@ -19,7 +20,7 @@ from segctl.manifests.field_types import (
     TimeLimit,
     field_error,
 )
-from segctl.manifests.file_formats import Format
+from segctl.manifests.file_formats import Encoding, Format, infer_format
 
 Column = Annotated[Line, Field(description="The column that holds the members.")]
 MemberKind = Annotated[
@@ -66,6 +67,13 @@ Comments = Annotated[
         description="In a txt file, '#' drops comments: lines that begin with # and what follows # "
         "after white space. '' takes every line as it is. Without it, such lines are errors."
     ),
+]
+FileEncoding = Annotated[
+    Encoding, Field(description="The encoding of a csv, tsv, jsonl or txt file.")
+]
+Delimiter = Annotated[
+    Omittable[FieldDelimiter],
+    Field(description="The character between two values of a csv file. Without it, a comma."),
 ]
 Normalize = Annotated[
     list[Normalization],
@@ -139,6 +147,8 @@ class File(RowSource):
         default=None, description="The format. Without it, the file's extension decides."
     )
     comments: Comments = None
+    encoding: FileEncoding = "utf-8"
+    delimiter: Delimiter = None
     where: dict[Line, Text] = Field(
         default={},
         description="Values of partition columns, which are in folder names such as "
@@ -150,6 +160,11 @@ class File(RowSource):
     min_rows: MinRows = None
     max_shrink_percent: MaxShrinkPercent = None
     normalize: Normalize = Field(default=[])
+
+    @model_validator(mode="after")
+    def _check_format(self) -> Self:
+        _check_text_settings(self, self.format or infer_format(self.path))
+        return self
 
 
 class Query(RowSource):
@@ -210,6 +225,8 @@ class Command(RowSource):
     column: Column = "identity"
     kind: MemberKind = "identity"
     comments: Comments = None
+    encoding: FileEncoding = "utf-8"
+    delimiter: Delimiter = None
     timeout_seconds: TimeLimit = Field(
         default=600.0, description="Seconds after which the program is stopped."
     )
@@ -219,6 +236,23 @@ class Command(RowSource):
     min_rows: MinRows = None
     max_shrink_percent: MaxShrinkPercent = None
     normalize: Normalize = Field(default=[])
+
+    @model_validator(mode="after")
+    def _check_format(self) -> Self:
+        _check_text_settings(self, self.format)
+        return self
+
+
+def _check_text_settings(source: "File | Command", format_: Format | None) -> None:
+    """Refuse a setting that the format, if it is known, does not have."""
+    if source.delimiter is not None and format_ not in ("csv", None):
+        raise field_error(
+            "no-effect",
+            f"delimiter has no effect in {format_}.",
+            "Remove it, or set format: csv.",
+        )
+    if source.encoding != "utf-8" and format_ == "parquet":
+        raise field_error("no-effect", "encoding has no effect in parquet.", "Remove it.")
 
 
 def _command_form(value: object) -> str:

@@ -1,10 +1,10 @@
-"""Find and replace the ``$NAME`` parameters of a query.
+"""Find and replace the ``$NAME`` parameters of a query, and the semicolons around it.
 
 Quoted text, quoted names, dollar-quoted text and comments, which may be nested, have none.
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 _TOKEN = re.compile(
     r"""
@@ -18,6 +18,7 @@ _TOKEN = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 _IN_QUOTES = re.compile(r"\$\{?([A-Za-z_]\w*)")
+_AROUND = " \t\r\n\v\f\ufeff;"
 _COMMENT_MARK = re.compile(r"/\*|\*/")
 
 
@@ -42,6 +43,32 @@ def replace_parameters(sql: str, replacement: Callable[[str], str]) -> str:
         parts += [sql[end : match.start()], replacement(match["name"])]
         end = match.end()
     return "".join([*parts, sql[end:]])
+
+
+def trim_statement(sql: str, comments: Iterable[tuple[int, int]] | None = None) -> str:
+    """Return a query without the semicolons before and after it, and what follows the last.
+
+    What remains is where it was, so that the places in messages are right. ``comments`` are the
+    start and the end of each comment; without them, they are those of PostgreSQL and DuckDB.
+    """
+    code = list(sql)
+    for start, end in _comments(sql) if comments is None else comments:
+        code[start:end] = " " * (end - start)
+    body = "".join(code)
+    end = len(body.rstrip(_AROUND))
+    start = min(len(body) - len(body.lstrip(_AROUND)), end)
+    return body[:start].replace(";", " ") + sql[start:end]
+
+
+def _comments(sql: str) -> Iterator[tuple[int, int]]:
+    """Yield the start and the end of each comment."""
+    position = 0
+    while match := _TOKEN.search(sql, position):
+        position = match.end()
+        if match["comment"]:
+            position = _end_of_comment(sql, position)
+        if match["comment"] or match[0].startswith("--"):
+            yield match.start(), position
 
 
 def _parameters(sql: str) -> Iterator[re.Match[str]]:

@@ -314,7 +314,33 @@ def _row_findings(
                 figures=_figures(load, stats, stats.rows),
             )
         ]
-    return findings
+    return [*findings, *_suspect_values(load, stats)]
+
+
+def _suspect_values(load: Load, stats: LoadStats) -> Iterable[Finding]:
+    """Yield warnings about what looks wrong in a list. It may be right."""
+    name, suspect = _located_name(load), stats.suspect
+    if files := suspect.header_lines:
+        first = "the first line looks" if files == 1 else f"the first lines of {files:,} files look"
+        yield Finding(
+            severity=Severity.WARNING,
+            code="header-line",
+            summary=f"{name}: {first} like a header, and would be a user",
+            detail="Every line of a txt is a user. Remove the line, or set format: csv and its "
+            "name as column.",
+            figures=_figures(load, stats, files),
+        )
+    if values := suspect.case_variants:
+        about = "about " if suspect.case_share > 1 else ""
+        yield Finding(
+            severity=Severity.WARNING,
+            code="case-variants",
+            summary=f"{name}: {about}{values:,} values differ from another one only in upper and "
+            "lower case",
+            detail="Each is a user of its own. If they are the same users, write them alike, or "
+            "read them with a query: lower(…) AS identity.",
+            figures=_figures(load, stats, values),
+        )
 
 
 def _left_out_rows(load: Load, stats: LoadStats) -> Iterable[Finding]:

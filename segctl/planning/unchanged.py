@@ -23,6 +23,7 @@ from segctl.engine.model import (
     LoadStats,
     Rows,
     SourceError,
+    SuspectValues,
 )
 from segctl.manifests.dependencies import rule_addresses
 from segctl.manifests.desired import (
@@ -99,6 +100,11 @@ class ReadSelection:
                         IdentityProblem(problem): rows for problem, rows in counts.invalid.items()
                     },
                     undeclared_rows=counts.others,
+                    suspect=SuspectValues(
+                        case_variants=counts.case_variants,
+                        case_share=counts.case_share,
+                        header_lines=counts.header_lines,
+                    ),
                 )
         return stats
 
@@ -211,6 +217,9 @@ def source_counts(stats: LoadStats) -> SourceCounts:
         duplicates=stats.duplicates,
         invalid={str(problem): rows for problem, rows in sorted(stats.invalid.items())},
         others=stats.undeclared_rows,
+        case_variants=stats.suspect.case_variants,
+        case_share=stats.suspect.case_share,
+        header_lines=stats.suspect.header_lines,
     )
 
 

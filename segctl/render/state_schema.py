@@ -156,6 +156,9 @@ def _state_definitions() -> dict[str, Schema]:
                 "duplicates": "Rows that repeat another.",
                 "invalid": "Invalid rows by problem.",
                 "others": "Rows of segment values that are not declared.",
+                "case_variants": "Values that differ from another one only in case.",
+                "case_share": "One in so many of them was looked at; 1 if all were.",
+                "header_lines": "Files whose first line looks like a header.",
             },
         ),
         "Restriction": js.stored_record(

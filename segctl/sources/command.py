@@ -67,6 +67,8 @@ def fetch(
         column=source.column,
         kind=source.kind,
         comments=source.comments,
+        encoding=source.encoding,
+        delimiter=source.delimiter,
         segment_column=segment_column,
     )
 

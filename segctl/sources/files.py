@@ -34,13 +34,16 @@ def scan(source: FileSource, policy: PathPolicy, *, segment_column: str | None =
         _check_all_have(found, column)
     format_ = source.format or _detect_format(source.path, list(found))
     if format_ == "parquet":
-        _check_not_compressed(found)
+        check_not_compressed(found)
+    _check_settings(source, format_)
     return FileScan(
         paths=tuple(paths.values()),
         format=format_,
         column=source.column,
         kind=source.kind,
         comments=source.comments,
+        encoding=source.encoding,
+        delimiter=source.delimiter,
         segment_column=segment_column,
         partitions={
             column: {paths[name]: values[column] for name, values in found.items()}
@@ -94,7 +97,18 @@ def _check_all_have(found: Mapping[str, PartitionValues], column: str) -> None:
             )
 
 
-def _check_not_compressed(names: Iterable[str]) -> None:
+def _check_settings(source: FileSource, format_: Format) -> None:
+    """Refuse a setting that the format, now that it is known, does not have."""
+    if source.delimiter is not None and format_ != "csv":
+        summary = f"{source.path}: delimiter has no effect in {format_}"
+        raise SourceError("no-effect", summary, "Remove it, or set format: csv.")
+    if source.encoding != "utf-8" and format_ == "parquet":
+        summary = f"{source.path}: encoding has no effect in parquet"
+        raise SourceError("no-effect", summary, "Remove it.")
+
+
+def check_not_compressed(names: Iterable[str]) -> None:
+    """Refuse a Parquet file that is compressed as a whole."""
     for name in names:
         if name.lower().endswith((".gz", ".zst")):
             raise SourceError(

@@ -5,7 +5,7 @@ download is an error; it never yields a partial list.
 """
 
 import os
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import count
@@ -145,23 +145,43 @@ class ObjectFetcher:
 async def _find(store: "ObjectStore", url: ObjectUrl) -> list[FoundObject]:
     if is_pattern(url.key):
         folder, parts = split_pattern(url.key)
-        folder = "" if folder == "." else folder
+        listed = [found async for found in _list(store, url, "" if folder == "." else folder)]
+        matching = _match(listed, url.key, folder, parts)
     else:
         if url.key and not url.key.endswith("/"):
             found = await _head(store, url)
             if found:
                 return [found]
-        folder, parts = url.key.rstrip("/"), ("**",)
-    depth = len(folder.split("/")) if folder else 0
-    matching = [
-        found
-        async for found in _list(store, url, folder)
-        if matches(found.url.key.split("/")[depth:], parts)
-    ]
+        folder = url.key.rstrip("/")
+        listed = [found async for found in _list(store, url, folder)]
+        matching = _match_parts(listed, folder, ("**",))
     objects = await _without_folder_markers(store, matching)
     if not objects:
         raise _no_object(url)
     return objects
+
+
+def _match(
+    listed: Sequence[FoundObject], key: str, folder: str, parts: Sequence[str]
+) -> list[FoundObject]:
+    """Return the objects that a pattern means.
+
+    As for files, an object or a folder with exactly this name counts before those that match.
+    """
+    same = [found for found in listed if found.url.key == key]
+    name = key.rstrip("/")
+    below = [found for found in listed if found.url.key.startswith(f"{name}/")]
+    if same or not below:
+        return same or _match_parts(listed, "" if folder == "." else folder, parts)
+    return _match_parts(below, name, ("**",))
+
+
+def _match_parts(
+    listed: Iterable[FoundObject], folder: str, parts: Sequence[str]
+) -> list[FoundObject]:
+    """Return the objects whose names below a folder match pattern parts."""
+    depth = len(folder.split("/")) if folder else 0
+    return [found for found in listed if matches(found.url.key.split("/")[depth:], parts)]
 
 
 async def _without_folder_markers(

@@ -26,7 +26,7 @@ from segctl.core.identity import Kind
 from segctl.engine.model import CopiedRows, SourceError
 from segctl.engine.source_errors import cast_hint, column_not_text, missing_library
 from segctl.manifests.desired import DEFAULT_TIME_ZONE, Connection, PostgresSource
-from segctl.manifests.sql_parameters import replace_parameters
+from segctl.manifests.sql_parameters import replace_parameters, trim_statement
 from segctl.sources import postgres_errors as errors
 from segctl.sources.result_columns import COPY_HEADER, query_columns, table_columns
 
@@ -45,6 +45,8 @@ _DEFAULTS = {
     "keepalives_count": "3",
 }
 _BUFFER_BYTES = 1 << 20
+_CERTAIN_TYPES = frozenset({20, 21, 23, 2950})
+"""The oids of bigint, smallint, integer and uuid, which no server changes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,11 +62,15 @@ class Database:
 
 @dataclass(frozen=True, kw_only=True)
 class _Column:
-    """A column of a result. ``is_text`` for text, varchar, char, name, citext and enums."""
+    """A column of a result.
+
+    ``is_certain`` for types whose values have one spelling: text, varchar, char, name, citext,
+    enums, whole numbers and UUIDs.
+    """
 
     name: str
     type: str
-    is_text: bool
+    is_certain: bool
 
 
 def find_database(
@@ -175,6 +181,9 @@ def _copy(
         [f"{milliseconds}ms", database.time_zone],
     )
     query = _select(connection, source, segment_column)
+    if source.sql:
+        # The whole text first: what is cut off cannot be another statement.
+        _describe(connection, _select(connection, source, segment_column, whole=True))
     columns = _describe(connection, query)
     statement = sql.SQL("COPY (SELECT {} FROM ({}\n) AS q ({})) TO STDOUT (FORMAT text)").format(
         sql.SQL(", ").join(_copied_columns(columns, source, segment_column)),
@@ -185,9 +194,16 @@ def _copy(
 
 
 def _select(
-    connection: "psycopg.Connection[Any]", source: PostgresSource, segment_column: str | None
+    connection: "psycopg.Connection[Any]",
+    source: PostgresSource,
+    segment_column: str | None,
+    *,
+    whole: bool = False,
 ) -> "Composable":
-    """Return the SELECT of a source, with literals for its parameters."""
+    """Return the SELECT of a source, with literals for its parameters.
+
+    Unless ``whole``, without the semicolons around it.
+    """
     from psycopg import DataError, sql  # noqa: PLC0415 - as above
 
     if source.table:
@@ -204,7 +220,8 @@ def _select(
         except (DataError, UnicodeError):
             raise errors.bad_parameter(name) from None
 
-    return sql.SQL(replace_parameters(source.sql.strip().rstrip(";").rstrip(), literal))
+    text = source.sql if whole else trim_statement(source.sql)
+    return sql.SQL(replace_parameters(text, literal))
 
 
 def _describe(connection: "psycopg.Connection[Any]", query: "Composable") -> Sequence[_Column]:
@@ -228,7 +245,11 @@ def _describe(connection: "psycopg.Connection[Any]", query: "Composable") -> Seq
     types = {oid: (type_, category) for oid, type_, category in cursor}
     # Category S is text, E is enums.
     return [
-        _Column(name=column, type=types[oid][0], is_text=types[oid][1] in ("S", "E"))
+        _Column(
+            name=column,
+            type=types[oid][0],
+            is_certain=types[oid][1] in ("S", "E") or oid in _CERTAIN_TYPES,
+        )
         for column, oid in described
     ]
 
@@ -244,7 +265,7 @@ def _copied_columns(
     else:
         indexes = query_columns([column.name for column in columns], segment_column)
     for kind, index in ((Kind.IDENTITY, indexes.identity), (Kind.GUID, indexes.guid)):
-        if index is not None and not columns[index].is_text:
+        if index is not None and not columns[index].is_certain:
             column = columns[index]
             hint = cast_hint(column.name, kind, source.table)
             raise column_not_text(column.name, column.type, hint)

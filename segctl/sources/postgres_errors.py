@@ -66,7 +66,6 @@ _SQLSTATES = {
         "the server canceled the query because it conflicts with another transaction",
         "Run the same command again. On a standby, raise max_standby_streaming_delay.",
     ),
-    "42601": ("query-syntax", "the query has a semicolon before its end", "Remove the semicolon."),
     "22021": ("not-utf8", "a value cannot be converted to UTF-8", FIX_VALUE),
     "22P05": ("not-utf8", "a value cannot be converted to UTF-8", FIX_VALUE),
     "53100": (

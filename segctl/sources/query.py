@@ -13,10 +13,12 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from segctl.engine.model import CheckedQuery, SourceError
+from segctl.engine.scan_sql import txt_table
 from segctl.engine.source_errors import not_a_select, several_statements
-from segctl.engine.sql import file_names
+from segctl.engine.sql import WHOLE_NUMBERS, file_names
 from segctl.manifests.desired import DEFAULT_QUERY_LIMITS, DEFAULT_TIME_ZONE, QueryLimits
-from segctl.sources.files import partition_values
+from segctl.manifests.sql_parameters import trim_statement
+from segctl.sources.files import check_not_compressed, partition_values
 from segctl.sources.path_policy import PathPolicy
 from segctl.sources.repeatable import is_repeatable
 
@@ -38,6 +40,7 @@ _READERS = {
 }
 _GENERATORS = frozenset({"range", "generate_series", "unnest"})
 _FORMATS = {
+    ".txt": "txt",
     ".csv": "csv",
     ".tsv": "csv",
     ".parquet": "parquet",
@@ -49,6 +52,7 @@ _READER_OF = {"csv": "read_csv", "parquet": "read_parquet", "json": "read_json"}
 _TYPE_OPTIONS = frozenset(
     {"all_varchar", "types", "dtypes", "column_types", "columns", "auto_type_candidates"}
 )
+_JSON_TYPE_OPTIONS = frozenset({"columns", "convert_strings_to_integers"})
 _DELIMITER_OPTIONS = frozenset({"delim", "delimiter", "sep", "separator"})
 _DELIMITERS = {".csv": ",", ".tsv": "\t"}
 _DIALECT = {
@@ -69,13 +73,26 @@ class _Rewrite:
 
     ``common_tables`` are the names in WITH clauses. ``replacements`` are byte ranges of the
     text, each with its new text. ``headers`` are the CSV files with a header, each with its
-    delimiter.
+    delimiter, and ``lists`` the txt files.
     """
 
     common_tables: set[str] = field(default_factory=set)
     replacements: list[tuple[int, int, str]] = field(default_factory=list)
     files: list[Path] = field(default_factory=list)
     headers: list[tuple[Path, str]] = field(default_factory=list)
+    lists: list[Path] = field(default_factory=list)
+    uncertain_types: set[str] = field(default_factory=set)
+
+    def add_uncertain_types(self, format_: str, given_options: AbstractSet[str]) -> None:
+        """Note the types that may hide how a value is written in the file.
+
+        With types of its own, a query reads 0012 as the number 12. In JSON, DuckDB takes a text of
+        any case for a UUID.
+        """
+        if format_ == "json":
+            self.uncertain_types.add("UUID")
+        if given_options & (_TYPE_OPTIONS if format_ == "csv" else _JSON_TYPE_OPTIONS):
+            self.uncertain_types |= {"UUID", *WHOLE_NUMBERS}
 
     def add_headers(
         self, names: Sequence[str], files: Sequence[Path], given_options: AbstractSet[str]
@@ -97,12 +114,14 @@ def prepare(
     segment_column: str | None = None,
 ) -> CheckedQuery:
     """Check a query and replace its file names by real files. Raises ``SourceError``."""
-    text = sql.strip().rstrip(";").rstrip()
-    statements = parse(text)["statements"]
+    # The whole text first: what is cut off cannot be another statement.
+    statements = parse(sql)["statements"]
     if len(statements) != 1:
         raise several_statements() if statements else not_a_select()
+    text = trim_statement(sql)
+    [statement] = parse(text)["statements"]
     rewrite = _Rewrite()
-    nodes = list(walk_tree(statements[0]["node"]))
+    nodes = list(walk_tree(statement["node"]))
     for node in nodes:
         rewrite.common_tables.update(entry["key"].lower() for entry in _common_tables(node))
     encoded = text.encode()
@@ -115,10 +134,12 @@ def prepare(
         parameters=parameters,
         files=tuple(dict.fromkeys(rewrite.files)),
         headers=tuple(dict.fromkeys(rewrite.headers)),
+        lists=tuple(dict.fromkeys(rewrite.lists)),
         time_zone=time_zone,
         limits=limits,
         segment_column=segment_column,
         repeatable=is_repeatable(nodes),
+        uncertain_types=frozenset(rewrite.uncertain_types),
     )
 
 
@@ -163,36 +184,63 @@ def _resolve_table(node: Tree, text: bytes, policy: PathPolicy, rewrite: _Rewrit
     if table.lower() in rewrite.common_tables and not node.get("schema_name"):
         return
     path = ".".join(node.get("qualified_name", {}).get("path", [table]))
-    suffix = next((s for s in Path(path.lower()).suffixes if s in _FORMATS), None)
-    if suffix is None:
-        raise _no_table(path)
     start = int(node["query_location"])
+    if _format_of(path) is None and text[start : start + 1] != b"'":
+        raise _no_table(path)
     end = _end_of_name(text, start)
-    format_ = _FORMATS[suffix]
     names = policy.find(path)
     files = [policy.locate(name) for name in names]
+    format_ = _only_format(path, names)
+    rewrite.files.extend(files)
+    if format_ == "txt":
+        rewrite.lists.extend(files)
+        rewrite.replacements.append((start, end, txt_table(files)))
+        return
     options = _csv_options(names, frozenset()) if format_ == "csv" else ""
     options += _partition_options(names)
     if format_ == "csv":
         rewrite.add_headers(names, files, frozenset())
-    rewrite.files.extend(files)
+    rewrite.add_uncertain_types(format_, frozenset())
     rewrite.replacements.append(
         (start, end, f"{_READER_OF[format_]}({file_names(files)}{options})")
     )
 
 
+def _format_of(name: str) -> str | None:
+    """Return the format that a file's name shows, or None."""
+    suffixes = reversed(PurePosixPath(name.lower()).suffixes)
+    return next((_FORMATS[suffix] for suffix in suffixes if suffix in _FORMATS), None)
+
+
+def _only_format(path: str, names: Sequence[str]) -> str:
+    """Return the format of all files that a path means, according to their names."""
+    formats = {n: "tsv" if _delimiter(n) == "\t" else _format_of(n) for n in names}
+    for name, format_ in formats.items():
+        if format_ is None:
+            raise SourceError(
+                "unknown-format",
+                f"the format of {name} cannot be inferred from its name",
+                "A query reads files that end in .csv, .tsv, .parquet, .json, .jsonl, .ndjson or "
+                f".txt, which .gz or .zst may follow. Else use a function: read_csv('{path}').",
+            )
+        if format_ != formats[names[0]]:
+            raise SourceError(
+                "mixed-formats",
+                f"{path} contains several formats: {names[0]} is {formats[names[0]]}, {name} is "
+                f"{format_}",
+                "Read the files of one format, with a pattern such as 'FOLDER/*.csv'.",
+            )
+    if formats[names[0]] == "parquet":
+        check_not_compressed(names)
+    return str(_format_of(names[0]))
+
+
 def _no_table(path: str) -> SourceError:
-    if "/" in path or "." in path:
-        return SourceError(
-            "query-table",
-            f'the name "{path}" does not say which format the file has',
-            "Name a file that ends in .csv, .tsv, .parquet, .json or .jsonl, or use a function, "
-            f"such as read_csv('{path}').",
-        )
     return SourceError(
         "query-table",
         f'the query reads a table "{path}", which does not exist',
-        "A query reads files. Write a file name in single quotes, such as 'members/gold.parquet'.",
+        "A query reads files. Write the name of a file or a folder in single quotes, such as "
+        "'members/gold.parquet'.",
     )
 
 
@@ -234,6 +282,7 @@ def _resolve_function(function: Tree, policy: PathPolicy, rewrite: _Rewrite) -> 
     options = _csv_options(names, given_options) if _READERS[called] == "csv" else ""
     if _READERS[called] == "csv":
         rewrite.add_headers(names, files, given_options)
+    rewrite.add_uncertain_types(_READERS[called], given_options)
     options += "" if given_options & _HIVE_OPTIONS else _partition_options(names)
     rewrite.files.extend(files)
     rewrite.replacements.append((start, end, file_names(files) + options))

@@ -19,6 +19,7 @@ from segctl.engine.model import CopiedRows
 from segctl.engine.source_errors import not_a_select
 from segctl.engine.sql import identifier
 from segctl.manifests.desired import SqliteSource
+from segctl.manifests.sql_parameters import trim_statement
 from segctl.sources import sqlite_errors as errors
 from segctl.sources.result_columns import (
     COPY_HEADER,
@@ -150,7 +151,10 @@ def _authorize(action: int, first: str | None, second: str | None, *_: str | Non
 
 def _select(source: SqliteSource, segment_column: str | None) -> str:
     if not source.table:
-        return _TOKENS.sub(_quote_as_name, source.sql)
+        comments = (
+            token.span() for token in _TOKENS.finditer(source.sql) if token[0][:2] in ("--", "/*")
+        )
+        return _TOKENS.sub(_quote_as_name, trim_statement(source.sql, comments))
     wanted = [column for column in (source.column, segment_column) if column]
     # SQLite reads an unknown name in double quotes as a string, unless a table precedes it.
     columns = ", ".join(f"t.{identifier(column)}" for column in wanted)
@@ -180,16 +184,19 @@ def _copy(
 def _cells(
     batch: Sequence[_Row], index: int | None, cursor: sqlite3.Cursor, source: SqliteSource
 ) -> Sequence[str]:
-    """Return one column of a batch as COPY writes it. Raises ``SourceError`` if not text."""
+    """Return one column of a batch as COPY writes it.
+
+    Raises ``SourceError`` for a value that is neither text nor a whole number.
+    """
     if index is None:
         return ["\\N"] * len(batch)
     values = [row[index] for row in batch]
     types = set(map(type, values))
-    if others := types - {str, type(None)}:
-        type_ = "BLOB" if bytes in others else "INTEGER" if int in others else "REAL"
+    if others := types - {str, int, type(None)}:
+        type_ = "BLOB" if bytes in others else "REAL"
         column = cursor.description[index][0]
         key = source.kind if source.table and index == 0 else column
         raise errors.column_not_text(column, type_, key, source.table)
     if types == {str} and not _SPECIAL.search("".join(values)):
         return values
-    return ["\\N" if value is None else value.translate(_ESCAPES) for value in values]
+    return ["\\N" if value is None else str(value).translate(_ESCAPES) for value in values]

@@ -22,10 +22,7 @@ _SHOWN = re.compile(
 )
 _FORBIDDEN = ("not authorized", "prohibited", "authorization denied", "unsafe use")
 
-_CAST_WARNINGS = {
-    "INTEGER": "A number has lost any leading zeros.",
-    "REAL": "10.0 is not 10: cast whole numbers to INTEGER first.",
-}
+_CAST_WARNING = "10.0 is not 10: cast whole numbers to INTEGER first."
 
 
 def database_changed() -> SourceError:
@@ -54,7 +51,7 @@ def column_not_text(column: str, type_: str, key: str, table: str) -> SourceErro
     if type_ == "BLOB":
         hint = "Identities are text: store them as TEXT."
     else:
-        hint = f"{cast_hint(column, key, table)} {_CAST_WARNINGS[type_]}"
+        hint = f"{cast_hint(column, key, table)} {_CAST_WARNING}"
     return SourceError(
         "column-not-text", f'column "{column}" has values of type {type_}, not text', hint
     )

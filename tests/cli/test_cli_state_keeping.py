@@ -179,10 +179,10 @@ def test_an_import_of_a_bad_file_records_nothing(
 
 
 def test_an_import_of_numbers_says_how_they_must_come(workspace: Workspace, segctl: Segctl) -> None:
-    duckdb.sql(f"COPY (SELECT 7 AS identity) TO '{workspace / 'now.parquet'}'")
+    duckdb.sql(f"COPY (SELECT 7.5 AS identity) TO '{workspace / 'now.parquet'}'")
     done = segctl("import", "gold", "--members", "now.parquet")
     assert (
-        'now.parquet: column "identity" is INTEGER, not text\n'
+        'now.parquet: column "identity" is DECIMAL(2,1), not text\n'
         "    Write identities as text: a number has no leading zeros.\n"
     ) in done.err
 

@@ -27,6 +27,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "manifests.md"
 DATA = {
     "members/gold.csv": "email\nann@example.com\n",
     "exports/council.csv": "identity\nbarbara@example.com\n",
+    "members/branches.csv": "Kunde;Ort\nfay@example.com;Ulm\n",
     "members/opt-outs.txt": "bob@example.com\n",
     "members/complaints.txt": "carl@example.com\n",
     "members/events/day=2026-01-31/part-0.jsonl": '{"identity": "ann@example.com"}\n',
@@ -121,7 +122,7 @@ def test_every_example_validates_and_plans(
     bq.chmod(0o755)
     monkeypatch.setenv("PATH", f"{bq.parent}:{os.environ['PATH']}")
     assert execute(["plan", "-C", str(tmp_path)]) == 0, capsys.readouterr().err
-    assert "Plan: 11 to add, 0 to change, 0 to destroy, 1 to adopt.\n" in capsys.readouterr().out
+    assert "Plan: 12 to add, 0 to change, 0 to destroy, 1 to adopt.\n" in capsys.readouterr().out
     other = tmp_path / "other"
     other.mkdir()
     (other / "segctl.yaml").write_text(environments, encoding="utf-8")

@@ -251,6 +251,18 @@ def test_findings_about_rows_are_repeated_for_unchanged_sources(workspace: Works
     assert finding.summary.endswith("1 of 3 rows left out as duplicates")
 
 
+def test_warnings_about_a_list_are_repeated_for_unchanged_sources(workspace: Workspace) -> None:
+    workspace.write("gold.txt", "email\nann@example.com\nAnn@example.com\n")
+    workspace.apply()
+    assert unchanged(workspace) == set(NAMES)
+    read, known = workspace.plan(reread=True).findings, workspace.plan().findings
+    assert [finding.summary.partition("gold.txt: ")[2] for finding in known] == [
+        "2 values differ from another one only in upper and lower case",
+        "the first line looks like a header, and would be a user",
+    ]
+    assert list(known) == [finding for finding in read if finding.code != "rows-read"]
+
+
 def test_unchanged_rows_of_a_database_are_not_compared(workspace: Workspace) -> None:
     file = workspace.root / "users.db"
     declare(workspace, members=[{"sqlite": {"path": "users.db", "table": "users"}}])

@@ -21,8 +21,11 @@ KINDS_OF_FILE = [f"{form}{packed}" for form in FORMATS for packed in ("", ".gz",
                  if not (form == "parquet" and packed)]  # fmt: skip
 
 
-def write(path: Path, values: Sequence[str], *, column: str = "identity") -> Path:
-    """Write members to a file. Its name determines the format and the compression."""
+def write(path: Path, values: Sequence[str], *, column: str = "identity", mark: str = "") -> Path:
+    """Write members to a file. Its name determines the format and the compression.
+
+    Text begins with ``mark``.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     format_ = infer_format(path.name)
     if format_ == "parquet":
@@ -32,7 +35,7 @@ def write(path: Path, values: Sequence[str], *, column: str = "identity") -> Pat
         return path
     lines = [json.dumps({column: v}) for v in values] if format_ == "jsonl" else list(values)
     text = "".join(f"{line}\n" for line in [*([column] * (format_ in ("csv", "tsv"))), *lines])
-    write_packed(path, text.encode())
+    write_packed(path, (mark + text).encode())
     return path
 
 

@@ -104,7 +104,7 @@ def test_a_row_in_quotes_of_a_txt_in_a_query_has_the_limit_of_csv(tmp_path: Path
     """DuckDB reads it as csv there, where line ends within quotes end no row."""
     file = tmp_path / "list.txt"
     file.write_bytes(b'identity\na\n"' + b"x\n" * 1_000_001 + b'"')
-    with pytest.raises(SourceError, match="a line is longer than 2 MB, the limit for csv"):
+    with pytest.raises(SourceError, match="line is longer than 2 MB, the limit for CSV"):
         check_files([file], None)
 
 
@@ -128,13 +128,14 @@ def test_a_line_beyond_the_limit_is_an_error(
     lines = [b"identity", b"a", b"b", *([] if is_last else [b"c"])]
     lines.insert(3, long)
     found = problem(tmp_path, b"\n".join(lines), format_, suffix)
-    assert found == f"4: a line is longer than {limit} MB, the limit for {format_}"
+    name = {"jsonl": "JSON Lines", "txt": "txt"}.get(format_, format_.upper())
+    assert found == f"4: line is longer than {limit} MB, the limit for {name}"
     assert not problem(tmp_path, b"\n".join([*lines[:3], long[:-2]]), format_, suffix)
 
 
 def test_a_row_with_line_ends_in_quotes_is_one_line(tmp_path: Path) -> None:
     row = b'"' + b"x\n" * 1_200_000 + b'"\n'
-    assert "a line is longer than 2 MB" in problem(tmp_path, b"identity\n" + row, "csv")
+    assert "line is longer than 2 MB" in problem(tmp_path, b"identity\n" + row, "csv")
     rows = (b'"' + b"x\n" * 500_000 + b'"\n') * 4
     assert not problem(tmp_path, b"identity\n" + rows, "csv")
 

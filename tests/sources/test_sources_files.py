@@ -154,7 +154,10 @@ def test_a_file_that_cannot_be_read_is_explained(
 def test_an_error_does_not_quote_text_that_is_not_utf8(engine: DuckEngine, tmp_path: Path) -> None:
     path = tmp_path / "m.csv"
     path.write_bytes(b"identity\nsecret\xff\n")
-    assert error_of(engine, path, "csv") == "the file is not UTF-8 Save it as UTF-8."
+    assert error_of(engine, path, "csv") == (
+        "the file is not UTF-8 Save it as UTF-8, or name its encoding in a file source, such as "
+        "encoding: windows-1252."
+    )
 
 
 CAST = "Cast it with a query: SELECT CAST"
@@ -163,8 +166,15 @@ CAST = "Cast it with a query: SELECT CAST"
 @pytest.mark.parametrize(
     ("value", "type_", "advice"),
     [
-        ("7", "INTEGER", f"{CAST}(\"identity\" AS VARCHAR) AS … FROM '…'."),
-        ("uuid()", "UUID", f"{CAST}(\"identity\" AS VARCHAR) AS … FROM '…'."),
+        ("DATE '2026-01-31'", "DATE", f"{CAST}(\"identity\" AS VARCHAR) AS … FROM '…'."),
+        (
+            "7::DECIMAL(38, 0)",
+            "DECIMAL(38,0)",
+            (
+                "If all values are whole numbers, cast them with a query: "
+                "SELECT CAST(CAST(\"identity\" AS BIGINT) AS VARCHAR) AS … FROM '…'."
+            ),
+        ),
         (
             "10.0::DOUBLE",
             "DOUBLE",
@@ -193,6 +203,26 @@ def test_a_column_that_is_not_text_is_an_error_that_shows_the_cast(
     duckdb.sql(f"COPY (SELECT {value} AS identity) TO '{path}'")
     message = f'column "identity" is {type_}, not text {advice}'
     assert error_of(engine, path, "parquet") == message
+
+
+UUID = "A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("(-7)::TINYINT", "-7"),
+        ("7::USMALLINT", "7"),
+        ("9223372036854775807", "9223372036854775807"),
+        ("18446744073709551615::UBIGINT", "18446744073709551615"),
+        (f"'{UUID}'::UUID", UUID.lower()),
+    ],
+)
+def test_a_whole_number_and_a_uuid_in_parquet_are_taken_as_they_are_written(
+    engine: DuckEngine, tmp_path: Path, value: str, text: str
+) -> None:
+    duckdb.sql(f"COPY (SELECT {value} AS identity) TO '{tmp_path / 'm.parquet'}'")
+    assert load_file(engine, tmp_path / "m.parquet", "parquet")[1] == [text]
 
 
 def test_invalid_rows_are_counted_by_kind_with_the_first_of_each(

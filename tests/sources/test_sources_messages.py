@@ -10,11 +10,6 @@ from segctl.engine.model import FileScan, SourceError
 from segctl.sources.path_policy import PathPolicy
 from segctl.sources.query import prepare
 
-READ_WITH_FUNCTION = (
-    "Name a file that ends in .csv, .tsv, .parquet, .json or .jsonl, or use a function, such as "
-    "read_csv('/dev/null')."
-)
-
 
 @pytest.mark.parametrize(
     ("sql", "summary", "detail"),
@@ -46,8 +41,8 @@ READ_WITH_FUNCTION = (
         ),
         (
             "select 'a' as identity from '/dev/null'",
-            'the name "/dev/null" does not say which format the file has',
-            READ_WITH_FUNCTION,
+            "/dev/null is outside the workspace",
+            "Move it inside, or add its folder to spec.allowFolders in segctl.yaml.",
         ),
         (
             "select (select 'anna@example.com' from range(2)) as identity",

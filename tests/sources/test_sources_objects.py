@@ -41,6 +41,11 @@ KEYS = [
     "mm/other.csv",
     "log/day=2026-01-31/1.csv",
     "log/day=2026-02-01/1.csv",
+    "odd/x[1].csv",
+    "odd/x1.csv",
+    "odd/a*?.csv.gz",
+    "odd[12]/b?/c.csv",
+    "odd1/b1/d.csv",
 ]
 
 
@@ -73,6 +78,12 @@ def error_of(objects: ObjectFetcher, path: str) -> str:
         ("m/deep/", ["m/deep/er/x.csv"]),
         ("log/day=2026-0[12]-*/*", ["log/day=2026-01-31/1.csv", "log/day=2026-02-01/1.csv"]),
         ("m/_SUCCESS", ["m/_SUCCESS"]),
+        ("odd/x[1].csv", ["odd/x[1].csv"]),
+        ("odd/x[0-9].csv", ["odd/x1.csv"]),
+        ("odd/a*?.csv.gz", ["odd/a*?.csv.gz"]),
+        ("odd[12]", ["odd[12]/b?/c.csv"]),
+        ("odd[12]/b?/*.csv", ["odd1/b1/d.csv"]),
+        ("odd[12]/b?/", ["odd[12]/b?/c.csv"]),
         ("m/_*", ["m/_SUCCESS"]),
         ("mm/*", ["mm/other.csv"]),
         ("*/gold.csv", ["m/gold.csv"]),
@@ -87,7 +98,7 @@ def test_urls_folders_and_patterns_match_as_paths_of_files_do(
 
 @pytest.mark.usefixtures("store")
 def test_a_whole_bucket_is_a_folder(objects: ObjectFetcher) -> None:
-    assert len(objects.find(f"s3://{BUCKET}")) == len(objects.find(f"s3://{BUCKET}/")) == 7
+    assert len(objects.find(f"s3://{BUCKET}")) == len(objects.find(f"s3://{BUCKET}/")) == 12
 
 
 @pytest.mark.usefixtures("store")

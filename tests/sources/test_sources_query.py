@@ -177,13 +177,15 @@ def test_the_sealed_database_opens_only_resolved_files(engine: DuckEngine, root:
 @pytest.mark.parametrize(
     ("sql", "summary"),
     [
+        ("SELECT 1; SELECT 'a' AS identity", "the query has more than one statement"),
+        ("; -- nothing", "the query is not a SELECT"),
         (
             "SELECT 10.0::DOUBLE AS identity",
             'column "identity" is DOUBLE, not text',
         ),
         (
-            "SELECT count(*) AS guid FROM 'members/a.csv'",
-            'column "guid" is BIGINT, not text',
+            "SELECT identity FROM read_csv('members/a.csv', types = {'identity': 'BIGINT'})",
+            'column "identity" is BIGINT, not text',
         ),
         (
             "SELECT day FROM 'members/a.csv'",
@@ -259,6 +261,116 @@ def test_a_query_can_set_csv_options(engine: DuckEngine, root: Path, table: str,
     (root / table.split("'")[1]).write_bytes(text.encode())
     load(engine, root, f"SELECT identity FROM {table}")
     assert members(engine) == ["a"]
+
+
+@pytest.mark.parametrize(
+    "sql",
+    ["SELECT 9223372036854775807 AS identity", "SELECT 7::UHUGEINT AS identity",
+     "SELECT 'A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11'::UUID AS identity",
+     "SELECT CAST(identity AS INTEGER) AS identity FROM 'members/a.csv' LIMIT 1",
+     "SELECT count(*) AS identity FROM 'members/a.csv'"],
+)  # fmt: skip
+def test_a_query_can_return_whole_numbers_and_uuids(
+    engine: DuckEngine, root: Path, sql: str
+) -> None:
+    load(engine, root, sql)
+    [member] = members(engine)
+    assert member in ("9223372036854775807", "7", "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11", "4", "2")
+
+
+@pytest.mark.parametrize(
+    ("table", "found"),
+    [
+        ("'lists/m.txt'", ["0012", "a"]),
+        ("'lists'", ["0012", "a"]),
+        ("'tables/'", ["b", "c"]),
+        ("'tables/**/*'", ["b", "c"]),
+        ("'tables/m.tsv.gz'", ["b"]),
+        ("'bom.jsonl'", ["d"]),
+        ("read_json('bom.jsonl', columns = {identity: 'VARCHAR'})", ["d"]),
+    ],
+)
+def test_a_query_reads_files_of_every_format_and_folders(
+    engine: DuckEngine, root: Path, table: str, found: list[str]
+) -> None:
+    write(root / "lists/m.txt", ["a", "0012"])
+    write(root / "tables/m.tsv.gz", ["b"])
+    write(root / "tables/deep/n.tsv", ["c"])
+    write(root / "bom.jsonl", ["d"], mark="\ufeff")
+    load(engine, root, f"SELECT identity FROM {table}")
+    assert members(engine) == found
+
+
+NO_TABLE = (
+    'the query reads a table "all", which does not exist. A query reads files. Write the name of a '
+    "file or a folder in single quotes, such as 'members/gold.parquet'."
+)
+NO_FORMAT = (
+    "the format of m.xlsx cannot be inferred from its name. A query reads files that end in .csv, "
+    ".tsv, .parquet, .json, .jsonl, .ndjson or .txt, which .gz or .zst may follow. Else use a "
+    "function: read_csv('m.xlsx')."
+)
+COMMENTS = (
+    "1 line has a # at the beginning or after white space, as comments do. Remove it, or read the "
+    "file as a file source, with the field comments."
+)
+MIXED = (
+    "all contains several formats: all/m.csv is csv, all/n.tsv is tsv. Read the files of one "
+    "format, with a pattern such as 'FOLDER/*.csv'."
+)
+NO_MAIL = 'the query failed: there is no column "mail"'
+SEMICOLON = (
+    ": a header is a single name that contains a semicolon. If it separates values, write "
+    "read_csv('FILE', delim = ';')."
+)
+DID_YOU_MEAN = '. Did you mean "email"? The columns of its files are: email, plan, x.'
+
+
+@pytest.mark.parametrize(
+    ("sql", "message"),
+    [
+        ("FROM 'm.txt'", COMMENTS),
+        ("FROM 'm.xlsx'", NO_FORMAT),
+        ("FROM 'all'", MIXED),
+        ('FROM "all"', NO_TABLE),
+        ("SELECT mail AS identity FROM 'n.csv'", NO_MAIL + SEMICOLON),
+        ("SELECT mail AS identity FROM 'all/m.csv', 'n.jsonl'", NO_MAIL + DID_YOU_MEAN),
+        (
+            "SELECT mail AS identity FROM 'ids.txt'",
+            f"{NO_MAIL}. The columns of its files are: identity.",
+        ),
+    ],
+)
+def test_what_a_query_cannot_read_is_said(
+    engine: DuckEngine, root: Path, sql: str, message: str
+) -> None:
+    texts = {"m.txt": "a\nb # c\n", "m.xlsx": "", "all/m.csv": "email,plan\n",
+             "all/n.tsv": "a\tb\n", "n.csv": "mail;plan\n", "n.jsonl": '{"x": 1}\n',
+             "ids.txt": "a\n"}  # fmt: skip
+    (root / "all").mkdir()
+    for name, text in texts.items():
+        (root / name).write_text(text)
+    with pytest.raises(SourceError) as caught:
+        load(engine, root, sql)
+    assert f"{caught.value.summary}. {caught.value.detail}" == message
+
+
+AROUND = [
+    "{};",
+    "{}; -- it's ;",
+    "{} -- c",
+    "{};; /* a ; /* b */ ; */ ;\n",
+    "; {}",
+    "/* a */;{}\n;",
+]
+
+
+@pytest.mark.parametrize("around", AROUND)
+def test_semicolons_and_comments_may_surround_a_query(
+    engine: DuckEngine, root: Path, around: str
+) -> None:
+    load(engine, root, around.format("SELECT ';' AS identity, $$a;b$$ AS \"c;d\""))
+    assert members(engine) == [";"]
 
 
 @pytest.mark.parametrize(

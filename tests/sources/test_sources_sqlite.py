@@ -128,9 +128,29 @@ def test_many_rows_are_copied_in_batches(engine: DuckEngine, tmp_path: Path) -> 
 # Errors
 
 
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [("7", "7"), ("'007'", "007"), ("-9223372036854775808", "-9223372036854775808"),
+     ("CAST('0012' AS INTEGER)", "12")],
+)  # fmt: skip
+def test_a_whole_number_is_taken_as_it_is_stored(
+    engine: DuckEngine, crm: Path, value: str, text: str
+) -> None:
+    rows = fetch_rows(crm, sql=f"SELECT {value} AS identity UNION ALL SELECT 'a'")
+    assert load(engine, rows)[1] == [(Kind.IDENTITY, text), (Kind.IDENTITY, "a")]
+
+
+@pytest.mark.parametrize("around", ["{};", "{}; -- it's ;", "{};; /* a ; */ ;", "; {}", "{} /* c"])
+def test_semicolons_and_comments_may_surround_a_query(
+    engine: DuckEngine, crm: Path, around: str
+) -> None:
+    sql = "SELECT ';' AS identity, 'a' AS [b;--c]"
+    assert load(engine, fetch_rows(crm, sql=around.format(sql)))[1] == [(Kind.IDENTITY, ";")]
+
+
 IN_SQL = (
     "Use sql instead of table users: CAST({} AS TEXT) AS identity. "
-    "A number has lost any leading zeros."
+    "10.0 is not 10: cast whole numbers to INTEGER first."
 )
 ONLY_READ = (
     "the query does more than read data, which is not allowed",
@@ -142,22 +162,9 @@ ONLY_READ = (
     ("fields", "summary", "detail"),
     [
         (
-            {"table": "users", "column": "n"},
-            'column "n" has values of type INTEGER, not text',
-            IN_SQL.format('"n"'),
-        ),
-        (
-            {"sql": "SELECT x AS identity FROM users"},
-            'column "identity" has values of type INTEGER, not text',
-            "Cast it: CAST(… AS TEXT) AS identity. A number has lost any leading zeros.",
-        ),
-        (
             {"table": "users", "column": "y"},
             'column "y" has values of type REAL, not text',
-            IN_SQL.format('"y"').replace(
-                "A number has lost any leading zeros.",
-                "10.0 is not 10: cast whole numbers to INTEGER first.",
-            ),
+            IN_SQL.format('"y"'),
         ),
         (
             {"table": "users", "column": "z"},

@@ -1,0 +1,107 @@
+"""Count what looks wrong in a list and may be right: values that differ only in case, a header.
+
+Both are for warnings, so they must cost little next to reading the list. Most lists have no value
+with an upper-case letter, or none with a lower-case one: then one pass over them is enough.
+"""
+
+from collections import Counter
+
+import duckdb
+
+from segctl.core.identity import Kind
+from segctl.engine import sql
+from segctl.engine.file_contents import first_line, name_file_in_errors
+from segctl.engine.model import NOTHING_SUSPECT, FileScan, InlineRows, SuspectValues
+
+MAX_ODD_VALUES = 250_000
+"""Of more values with an unusual case, only a random part is looked at."""
+
+HEADER_WORDS = frozenset(
+    "identity identities guid guids email emails e_mail e_mails mail email_address emailaddress "
+    "user users user_id userid username id ids uid uuid customer customer_id customerid "
+    "customer_email member member_id members phone phone_number mobile msisdn objectid "
+    "contact_id account_id profile_id".split()
+)
+"""What a first line that is no user may say, in any case, with a blank or - for the _."""
+
+_ODD = "SELECT count_if(value <> {case}(value)) FROM ({rows}) WHERE kind = '{kind}'"
+
+_VARIANTS = """
+WITH listed AS {kept} (SELECT value FROM ({rows}) WHERE kind = '{kind}' {part}),
+odd AS (SELECT DISTINCT lower(value) AS folded FROM listed WHERE value <> {case}(value)),
+found AS (
+    SELECT DISTINCT l.value FROM listed AS l SEMI JOIN odd AS o ON lower(l.value) = o.folded
+)
+SELECT coalesce(sum(spellings), 0) FROM (
+    SELECT count(*) FILTER (WHERE ({problem}) IS NULL) AS spellings
+    FROM found GROUP BY lower(value)
+) WHERE spellings > 1
+"""
+"""Of two values that differ only in case, one at least is not lower and one not upper case."""
+
+_SAME_LOOK = """
+SELECT count(*) FROM ({rows})
+WHERE NOT contains(value, '@') AND regexp_full_match(value, '[\\pL _-]+')
+    AND regexp_replace(lower(value), '[ -]', '_', 'g') NOT IN ({words})
+"""
+
+
+def find_suspect_values(
+    db: duckdb.DuckDBPyConnection, scan: FileScan | None, rows: str
+) -> SuspectValues:
+    """Return what looks wrong in ``rows``, a SELECT; ``scan`` if they are from files."""
+    variants, share = _count_case_variants(db, rows)
+    return SuspectValues(
+        case_variants=variants * share,
+        case_share=share,
+        header_lines=_count_header_lines(db, scan, rows) if scan else 0,
+    )
+
+
+def find_suspect_inline(rows: InlineRows) -> SuspectValues:
+    """Return what looks wrong in a list of a manifest."""
+    if rows.kind != Kind.IDENTITY or all(map(str.islower, rows.values)):
+        return NOTHING_SUSPECT
+    spellings = Counter(value.lower() for value in set(rows.values))
+    return SuspectValues(case_variants=sum(n for n in spellings.values() if n > 1))
+
+
+def _count_case_variants(db: duckdb.DuckDBPyConnection, rows: str) -> tuple[int, int]:
+    """Count the values that differ from another in case, in one of so many parts of them."""
+    few, case = MAX_ODD_VALUES, ""
+    for name in ("lower", "upper"):
+        query = _ODD.format(case=name, rows=rows, kind=Kind.IDENTITY)
+        [[odd]] = db.execute(query).fetchall()
+        if not odd:
+            return 0, 1
+        if not case or odd < few:
+            few, case = odd, name
+    share = -(-few // MAX_ODD_VALUES)
+    part, kept = "", "NOT MATERIALIZED"
+    if share > 1:
+        part, kept = f"AND hash(lower(value)) % {share} = 0", "MATERIALIZED"
+    query = _VARIANTS.format(
+        rows=rows, kind=Kind.IDENTITY, case=case, part=part, kept=kept, problem=sql.VALUE_PROBLEM
+    )
+    [[variants]] = db.execute(query).fetchall()
+    return int(variants), share
+
+
+def _count_header_lines(db: duckdb.DuckDBPyConnection, scan: FileScan, rows: str) -> int:
+    """Count the txt files whose first line is a word for users, if no other line is a word."""
+    if scan.format != "txt" or scan.column in scan.partitions:
+        return 0
+    found = 0
+    for path in scan.paths:
+        with name_file_in_errors(path):
+            found += is_header(first_line(path, scan.comments))
+    if found:
+        words = ", ".join(map(sql.literal, sorted(HEADER_WORDS)))
+        [[alike]] = db.execute(_SAME_LOOK.format(rows=rows, words=words)).fetchall()
+        found = 0 if alike else found
+    return found
+
+
+def is_header(line: str) -> bool:
+    """Return whether a line says what a list holds, and is no user."""
+    return line.strip().lower().replace(" ", "_").replace("-", "_") in HEADER_WORDS
