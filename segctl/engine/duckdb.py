@@ -103,7 +103,7 @@ class DuckEngine(DuckMemberLister):
         self._loads: list[Load] = []
         self._recorded: dict[int, RecordedFiles] = {}
         self._wanted: set[int] = set()
-        self._is_about_one_user = False
+        self._asked = None
 
     def close(self) -> None:
         """Close the database."""
@@ -143,8 +143,8 @@ class DuckEngine(DuckMemberLister):
         """Load a source for its targets and return the number of the load."""
         number = next(self._numbers)
         select = self._reader.prepare(rows, number, patterns)
-        if self._is_about_one_user and not isinstance(rows, InlineRows | TargetMembers):
-            select = member_sets.only_asked(select, normalize)
+        if self._asked and not isinstance(rows, InlineRows | TargetMembers):
+            select = member_sets.only_asked(select, self._asked, normalize)
         try:
             load = Load(
                 number=number,

@@ -7,6 +7,7 @@ from pathlib import Path
 from segctl.backends.base import Backend, LatestHead
 from segctl.core.errors import WrongState
 from segctl.core.events import Recovered
+from segctl.core.member_hash import new_key
 from segctl.engine.model import RecordedFiles
 from segctl.state import codec as state_codec
 from segctl.state.model import EMPTY_STATE, FileRef, SegmentRecord, State
@@ -120,9 +121,14 @@ def check_newest(backend: Backend, state: State) -> None:
 def write_head(backend: Backend, loaded: LoadedState, state: State) -> LoadedState:
     """Replace the head that was loaded and return the new state; needs the lock.
 
+    A state without a key for the hashes of members gets one.
     Raises ``StateChanged`` if another run replaced the head after it was loaded.
     """
-    state = replace(_reseal(backend, state), revision=loaded.state.revision + 1)
+    state = replace(
+        _reseal(backend, state),
+        revision=loaded.state.revision + 1,
+        member_key=state.member_key or new_key(),
+    )
     stored = backend.replace_head(state_codec.encode(state), expected=loaded.version)
     record_latest(backend, state)
     return LoadedState(

@@ -11,6 +11,7 @@ from segctl.backends.base import Backend
 from segctl.backends.journal import Journal
 from segctl.core.errors import OperationError, StateDamaged
 from segctl.core.events import Observer, ignore_event
+from segctl.core.member_hash import new_key
 from segctl.session.context import Context
 from segctl.session.engine_session import EngineSession, engine_session
 from segctl.session.load import load_state
@@ -214,4 +215,8 @@ def _next_head(pushed: State, current: _CurrentState, unfinished: Journal | None
         serial=max(pushed.serial, current.serial) + 1,
         folded=current.state.folded if current.state else pushed.folded,
         unfinished=None,
+        # An earlier head may be from before the key, and hashes of members stay the same.
+        member_key=pushed.member_key
+        or (current.state.member_key if current.state else "")
+        or new_key(),
     )
