@@ -33,21 +33,22 @@ _MAX_KEY = 65_536
 
 _HASHED = "Members are shown as hashes. --identities full prints user keys.\n"
 _NOT_HASHED = (
-    "Only the number is shown: the state has no key for hashes yet. --identities full prints user "
-    "keys.\n"
+    "Only the number is shown: the first apply makes the key that members are hashed with. "
+    "--identities full prints user keys.\n"
 )
 
-_ELSEWHERE = (
-    "A hash is of one workspace and environment, and of a user who may not be a member any more.\n"
-)
-_NOBODY: dict[Choice, str] = {
-    "either": f"Nobody who is recorded or desired has it. {_ELSEWHERE}",
-    "both": f"Nobody who is recorded or desired has it. {_ELSEWHERE}",
-    "recorded": "Nobody who is recorded has it. A plan also shows users who are about to come: "
-    "without --recorded, the sources are searched too.\n",
-    "desired": f"Nobody who is desired has it. Without --desired, the state is searched "
-    f"too. {_ELSEWHERE}",
+_NOBODY: dict[Choice, tuple[str, str]] = {
+    "either": ("no recorded or desired member", ""),
+    "both": ("no recorded or desired member", ""),
+    "recorded": (
+        "no recorded member",
+        "Without --recorded, users whom an apply would add are found too. ",
+    ),
+    "desired": ("no desired member", "Without --desired, recorded members are found too. "),
 }
+"""Who does not have a hash, and where else to look, by where it was looked for."""
+
+_ELSEWHERE = "A hash belongs to one workspace and environment, and its user may have left since.\n"
 
 
 class _Members(click.Command):
@@ -259,7 +260,8 @@ def _show_list(
         screen.err(f"{escaped(one.address)} has no members.\n")
     elif mode is Identities.MASKED and not is_mode_asked and not sys.stdout.isatty():
         screen.err(_HASHED if members.member_key else _NOT_HASHED)
-    mode = MemberFormat(asked=mode, key=members.member_key).shown
+    if one.count:
+        mode = MemberFormat(asked=mode, key=members.member_key).shown
     if mode is Identities.NONE and not as_json:
         screen.out(members_view.render_counts([one], is_one=True))
         return
@@ -316,12 +318,16 @@ def _show_found(
     found = find_hashes(screen.context(), hashes, addresses, choice, variables=screen.variables)
     # Who asks for a hash has it. Only the user key can be more than that.
     shown = MemberFormat(asked=Identities.FULL if mode is Identities.FULL else Identities.NONE)
-    view = members_view.found_json if as_json else members_view.render_found
-    screen.out(view(found, hashes, shown))
+    nobody, elsewhere = _NOBODY[choice]
+    screen.out(
+        members_view.found_json(found, hashes, shown)
+        if as_json
+        else members_view.render_found(found, hashes, shown, nobody=nobody)
+    )
     if found and shown.shown is Identities.NONE and mode is Identities.MASKED:
         screen.err("User keys are not shown. --identities full prints them.\n")
     if len({each.hash for each in found}) < len(hashes):
-        screen.err(_NOBODY[choice])
+        screen.err(elsewhere + _ELSEWHERE)
 
 
 def _parse_hash(text: str) -> str:

@@ -309,8 +309,10 @@ def _counts(plan: Plan) -> str:
 def _origin(plan: Plan, identities: MemberFormat) -> str:
     origin = escape(phrases.origin_line(plan), max_bytes=_LINE_BYTES)
     digest = code(plan.digest, max_bytes=_LINE_BYTES)
-    note = f". {escape(line)}" if (line := identities.note(plan)) else ""
-    return f"<sub>{f'{origin} ' if origin else ''}Plan digest {digest}{note}</sub>"
+    parts = identities.note(plan).split("`")
+    note = "".join(code(part) if n % 2 else escape(part) for n, part in enumerate(parts))
+    foot = f"{f'{origin} ' if origin else ''}Plan digest {digest}{f'. {note}' if note else ''}"
+    return f"<sub>{foot}</sub>"
 
 
 def _finding_lines(finding: Finding, identities: MemberFormat) -> list[str]:

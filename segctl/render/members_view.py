@@ -221,9 +221,12 @@ def _standing(found: SegmentOfUser) -> str:
 
 
 def render_found(
-    found: Sequence[FoundMember], hashes: Sequence[str], identities: MemberFormat
+    found: Sequence[FoundMember], hashes: Sequence[str], identities: MemberFormat, *, nobody: str
 ) -> str:
-    """Return the users who have these hashes, each with the segments, and the hashes of nobody."""
+    """Return the users who have these hashes, each with the segments.
+
+    A hash that none has says ``nobody``.
+    """
     lines = []
     for each in found:
         user = identities.format(each.kind, each.value)
@@ -231,7 +234,7 @@ def render_found(
         lines.append(f"#{each.hash}{who}")
         lines += [f"    {escaped(s.address)}: {_standing(s)}" for s in each.segments]
     known = {each.hash for each in found}
-    lines += [f"#{text}: nobody" for text in hashes if text not in known]
+    lines += [f"#{text}: {nobody}" for text in hashes if text not in known]
     return "".join(f"{line}\n" for line in lines)
 
 
