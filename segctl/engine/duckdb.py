@@ -143,9 +143,9 @@ class DuckEngine(DuckMemberLister):
         """Load a source for its targets and return the number of the load."""
         number = next(self._numbers)
         select = self._reader.prepare(rows, number, patterns)
-        if self._asked and not isinstance(rows, InlineRows | TargetMembers):
-            select = member_sets.only_asked(select, self._asked, normalize)
         try:
+            if self._asked and not isinstance(rows, InlineRows | TargetMembers):
+                select = member_sets.load_asked(self._db, number, select, self._asked, normalize)
             load = Load(
                 number=number,
                 source=rows,

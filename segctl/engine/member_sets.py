@@ -195,6 +195,21 @@ def only_asked(select: str, asked: AskedUsers, forms: Sequence[Normalization] = 
     return f"SELECT * FROM ({select}) WHERE {_is_asked(asked)} OR {is_same}"
 
 
+def load_asked(
+    db: duckdb.DuckDBPyConnection,
+    number: int,
+    select: str,
+    asked: AskedUsers,
+    forms: Sequence[Normalization],
+) -> str:
+    """Return a SELECT of the rows that ``only_asked`` leaves, which are read once if few are."""
+    if asked.hashes and forms:
+        return select
+    rows = only_asked(select, asked, forms)
+    db.execute(f"CREATE TEMP TABLE asked_rows_{number} AS {rows}")
+    return f"SELECT * FROM asked_rows_{number}"
+
+
 def find_asked(db: duckdb.DuckDBPyConnection, asked: AskedUsers) -> tuple[FoundUser, ...]:
     """Return where the users are: each target, and what is known of the user there."""
     found = db.execute(
