@@ -6,7 +6,6 @@ numbers cannot find out which of them a hash is. ``engine/sql.py`` has the same 
 
 import hashlib
 import re
-import secrets
 
 from segctl.core.identity import Kind, encode_identity
 
@@ -23,11 +22,6 @@ _HASH = re.compile(rf"[^0-9a-z]*([0-9a-f]{{{HASH_DIGITS}}})[^0-9a-z]*")
 """A hash as people copy it: with ``#``, a quote or a comma, or with nothing."""
 
 _KEY = re.compile(rf"[0-9a-f]{{{KEY_DIGITS}}}")
-
-
-def new_key() -> str:
-    """Return a new random key."""
-    return secrets.token_hex(KEY_DIGITS // 2)
 
 
 def is_key(text: str) -> bool:

@@ -11,11 +11,10 @@ from segctl.backends.base import Backend
 from segctl.backends.journal import Journal
 from segctl.core.errors import OperationError, StateDamaged
 from segctl.core.events import Observer, ignore_event
-from segctl.core.member_hash import new_key
 from segctl.session.context import Context
 from segctl.session.engine_session import EngineSession, engine_session
 from segctl.session.load import load_state
-from segctl.session.loaded_state import record_latest, recorded_members
+from segctl.session.loaded_state import new_key, record_latest, recorded_members
 from segctl.session.locked_state import exclusive_lock
 from segctl.session.recovery import recover_state
 from segctl.state import codec as state_codec
