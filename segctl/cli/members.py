@@ -341,7 +341,7 @@ def _parse_hash(text: str) -> str:
     raise WrongUsage(
         f"a hash of a member is {HASH_DIGITS} hexadecimal digits, such as 9f2c1ab07d; one that is "
         f"given has {len(text)} characters",
-        hint="To find the segments of a user whose key you know, use --of.",
+        hint="Write addresses before --find. For a user whose key you know, use --of.",
     )
 
 

@@ -317,7 +317,7 @@ def test_an_empty_segment_is_an_empty_list(segctl: Segctl) -> None:
         (["--of", " anna@example.com"], 64, "white space around the value"),
         (["--find"], 64, "In a shell, # begins a comment"),
         (["--find", "9f2c"], 64, "a hash of a member is 10 hexadecimal digits"),
-        (["--find", "anna@example.com"], 64, "whose key you know, use --of"),
+        (["--find", "anna@example.com"], 64, "For a user whose key you know, use --of."),
         (["--find", "9f2c1ab07d", "--count"], 64, "--count and --find cannot be combined"),
         (["--find", "9f2c1ab07d"], 1, "there is no state, so no member was shown as a hash"),
     ],
