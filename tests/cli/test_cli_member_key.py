@@ -104,6 +104,12 @@ def test_a_saved_plan_shows_the_hashes_of_the_live_plan(segctl: Segctl) -> None:
     assert hashes(segctl("show", "saved.segplan", "--format", "html").out) == shown
 
 
+@pytest.mark.usefixtures("applied")
+def test_an_apply_shows_the_hashes_of_its_plan(segctl: Segctl) -> None:
+    shown = hashes(segctl("plan").out)
+    assert hashes(segctl("apply", "--auto-approve").out) == shown
+
+
 def test_without_its_state_a_saved_plan_shows_counts(
     applied: Path, segctl: Segctl, tmp_path: Path
 ) -> None:
