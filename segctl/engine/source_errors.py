@@ -37,7 +37,8 @@ def join_names(names: Sequence[str]) -> str:
     If one of them may be a value, return only how many there are.
     """
     if not all(map(_PLAIN_NAME.fullmatch, names)):
-        return f"{len(names)} that are not shown, since they may be values"
+        count = f"{len(names)} name{'' if len(names) == 1 else 's'}"
+        return f"{count}, not shown because they may be values"
     return ", ".join(names[:MAX_LISTED]) + (", …" if len(names) > MAX_LISTED else "")
 
 
