@@ -16,6 +16,7 @@ from segctl.core.events import ApplyEnded, Event
 from segctl.core.stop_signal import StopSignal
 from segctl.plan.model import Plan
 from segctl.render import phrases, report
+from segctl.render.member_format import MemberFormat
 from segctl.render.style import escaped
 from segctl.workflows.apply import apply_workspace
 from segctl.workflows.saved_plans import SavedPlanName
@@ -58,6 +59,7 @@ class Run:
         self._saved = saved
         self._approved = approved
         self._identities = identities
+        self._member_key = ""
         self._recorders = recorders
         self._progress = progress or for_people(screen, time.monotonic)
         self._summary = summary or StepSummary(screen, wanted=False)
@@ -97,6 +99,7 @@ class Run:
                     approve=self.approve,
                     observe=self.observe,
                     stop=self._stop,
+                    take_member_key=self._take_member_key,
                 )
             finally:
                 self._progress.close()
@@ -140,7 +143,7 @@ class Run:
 
     def _show(self, plan: Plan) -> None:
         annotate_findings(self._screen, plan.findings)
-        self._summary.add_plan(plan, identities_mode(self._identities, view="markdown"))
+        self._summary.add_plan(plan, self._member_format("markdown"))
         self._print(plan)
 
     def _summarize(self, event: Event) -> None:
@@ -153,9 +156,17 @@ class Run:
             lines = phrases.saved_plan_lines(plan, escaped(self._saved.text))
             self._screen.out("".join(f"{line}\n" for line in lines))
             return
-        mode = identities_mode(self._identities, view="text")
+        mode = self._member_format("text")
         page = plan_view(plan, view="text", identities=mode, style=style)
         self._screen.out(self._screen.complete(page))
+
+    def _take_member_key(self, key: str) -> None:
+        self._member_key = key
+
+    def _member_format(self, view: str) -> MemberFormat:
+        return MemberFormat(
+            asked=identities_mode(self._identities, view=view), key=self._member_key
+        )
 
     def _recorded(self) -> None:
         style = self._screen.out_style

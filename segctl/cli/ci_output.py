@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ from segctl.core.git import path_in_repository
 from segctl.core.output_file import OutputFile
 from segctl.plan.model import Finding, Plan
 from segctl.render import annotations
-from segctl.render.phrases import Identities
+from segctl.render.member_format import Identities, MemberFormat
 
 if TYPE_CHECKING:
     from segctl.cli.json_output import RunEnd
@@ -110,13 +111,14 @@ class StepSummary:
                 hint="GitHub sets it in each step. Elsewhere, use `segctl plan --format markdown`.",
             )
 
-    def add_plan(self, plan: Plan, identities: Identities) -> None:
+    def add_plan(self, plan: Plan, identities: MemberFormat) -> None:
         """Append a plan, cut to what the summary can still hold. Members are never in full."""
         if not self._path:
             return
         from segctl.render.comment_page import render_plan  # noqa: PLC0415 - only for a summary
 
-        shown = Identities.MASKED if identities is Identities.FULL else identities
+        is_full = identities.asked is Identities.FULL
+        shown = replace(identities, asked=Identities.MASKED) if is_full else identities
         self._append(lambda bytes_left: render_plan(plan, identities=shown, max_bytes=bytes_left))
 
     def add_failure(self, error: Exception) -> None:

@@ -17,7 +17,7 @@ from segctl.render.comment_page import (
     render_failure_comment,
     render_plan_comment,
 )
-from segctl.render.phrases import Identities
+from segctl.render.member_format import Identities, MemberFormat
 from segctl.render.report import unfinished_line
 from segctl.workflows.comment import CommentPlace, comment_plan, read_approved_digest
 from segctl.workflows.plan import PlanResult
@@ -160,7 +160,7 @@ class _Output:
         step_summary: bool,
     ) -> None:
         self._screen = screen
-        self._identities = identities
+        self._identities = MemberFormat(asked=identities)
         self._save = save
         self._report = CodeQuality(screen, code_quality)
         self._summary = StepSummary(screen, wanted=step_summary)
@@ -169,6 +169,7 @@ class _Output:
     def show(self, planned: PlanResult) -> None:
         """Print the plan in full, before anything is sent."""
         plan, style = planned.plan, self._screen.out_style
+        self._identities = replace(self._identities, key=planned.member_key)
         self._is_shown = True
         self._screen.out(plan_view(plan, view="text", identities=self._identities, style=style))
         if planned.recovered:

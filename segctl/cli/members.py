@@ -10,46 +10,69 @@ from segctl.cli import options
 from segctl.cli.common import common
 from segctl.cli.screen import Screen
 from segctl.core.errors import WrongUsage
+from segctl.core.member_hash import HASH_DIGITS, parse_hash
 from segctl.core.member_sets import SegmentSet
 from segctl.render import members_view
 from segctl.render.grouping import group_findings
-from segctl.render.phrases import Identities, format_count
+from segctl.render.member_format import Identities, MemberFormat
+from segctl.render.phrases import format_count
 from segctl.render.report import unfinished_line
 from segctl.render.style import escaped
 from segctl.render.text import finding_lines
 from segctl.workflows.member_selection import Choice, is_glob
 from segctl.workflows.members import OpenMembers, check_pairs, matching, open_members
-from segctl.workflows.user_segments import find_user
+from segctl.workflows.user_segments import find_hashes, find_user
 
-_EACH_OTHER = "\0each other"
-"""The value of ``--overlap`` without one. No argument of a program can contain a NUL."""
+_NOTHING = "\0"
+"""The value of ``--overlap`` or ``--find`` without one. No argument of a program has a NUL."""
+
+_TAKE_SEVERAL = ("--overlap", "--find")
 
 _MAX_KEY = 65_536
 """Characters that are read from standard input for ``--of -``."""
 
+_HASHED = "Members are shown as hashes. --identities full prints user keys.\n"
+_NOT_HASHED = (
+    "Only the number is shown: the first apply makes the key that members are hashed with. "
+    "--identities full prints user keys.\n"
+)
+
+_NOBODY: dict[Choice, tuple[str, str]] = {
+    "either": ("no recorded or desired member", ""),
+    "both": ("no recorded or desired member", ""),
+    "recorded": (
+        "no recorded member",
+        "Without --recorded, users whom an apply would add are found too. ",
+    ),
+    "desired": ("no desired member", "Without --desired, recorded members are found too. "),
+}
+"""Who does not have a hash, and where else to look, by where it was looked for."""
+
+_ELSEWHERE = "A hash belongs to one workspace and environment, and its user may have left since.\n"
+
 
 class _Members(click.Command):
-    """A command whose option ``--overlap`` takes all values up to the next option, or none."""
+    """A command with options that take all values up to the next option, or none."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Write each value of ``--overlap`` as an option of its own."""
-        return super().parse_args(ctx, list(_spread_overlap(args)))
+        """Write each value of such an option as an option of its own."""
+        return super().parse_args(ctx, list(_spread_values(args)))
 
 
-def _spread_overlap(args: Iterable[str]) -> Iterator[str]:
-    is_open = has_value = False
+def _spread_values(args: Iterable[str]) -> Iterator[str]:
+    open_option, has_value = "", False
     for argument in args:
-        if is_open and not argument.startswith("-"):
-            yield f"--overlap={argument}"
+        if open_option and not argument.startswith("-"):
+            yield f"{open_option}={argument}"
             has_value = True
             continue
-        if is_open and not has_value:
-            yield f"--overlap={_EACH_OTHER}"
-        is_open, has_value = argument == "--overlap", False
-        if not is_open:
+        if open_option and not has_value:
+            yield f"{open_option}={_NOTHING}"
+        open_option, has_value = argument if argument in _TAKE_SEVERAL else "", False
+        if not open_option:
             yield argument
-    if is_open and not has_value:
-        yield f"--overlap={_EACH_OTHER}"
+    if open_option and not has_value:
+        yield f"{open_option}={_NOTHING}"
 
 
 @click.command(
@@ -79,6 +102,14 @@ def _spread_overlap(args: Iterable[str]) -> Iterator[str]:
     help="Print in which segments this user is, and why. With -, reads the key from standard "
     "input.",
 )
+@click.option(
+    "--find",
+    "hashes",
+    metavar="HASH...",
+    type=options.Given(),
+    multiple=True,
+    help="Print who has a hash that a plan or a list shows, and in which segments.",
+)
 @click.option("--recorded", is_flag=True, help="The members that are recorded in the state.")
 @click.option("--desired", is_flag=True, help="The members that the sources have now.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON document.")
@@ -93,6 +124,7 @@ def command(
     sample: int | None,
     others: tuple[str, ...],
     user: str | None,
+    hashes: tuple[str, ...],
     recorded: bool,
     desired: bool,
     as_json: bool,
@@ -104,11 +136,11 @@ def command(
     yet. With --recorded and --desired, prints how the two differ. ADDRESS and OTHER can be
     globs. Changes nothing and takes no lock.
     """
-    asked = [name for name, value in _questions(count, sample, others, user) if value]
+    asked = [name for name, value in _questions(count, sample, others, user, hashes) if value]
     if len(asked) > 1:
         raise WrongUsage(f"{' and '.join(asked)} cannot be combined")
     choice = _choice(recorded=recorded, desired=desired)
-    if choice == "both" and asked not in ([], ["--of"]):
+    if choice == "both" and asked not in ([], ["--of"], ["--find"]):
         raise WrongUsage(
             f"--recorded and --desired together print how they differ, without {asked[0]}"
         )
@@ -116,13 +148,16 @@ def command(
         _show_user(screen, user, addresses, choice, as_json=as_json)
         return
     mode = options.identities_mode(identities, view="text")
+    if hashes:
+        _show_found(screen, hashes, addresses, choice, mode, as_json=as_json)
+        return
     is_list = not asked or sample is not None
     if is_list and not addresses and choice != "both":
         raise WrongUsage("name a segment", hint="`segctl members --count` lists all of them.")
     counts_only = count or (is_list and mode is Identities.NONE and not as_json)
     with open_members(
         screen.context(),
-        (*(addresses or ("*",)), *(other for other in others if other != _EACH_OTHER)),
+        (*(addresses or ("*",)), *(other for other in others if other != _NOTHING)),
         choice,
         variables=screen.variables,
         counts_only=counts_only,
@@ -142,13 +177,18 @@ def command(
 
 
 def _questions(
-    count: bool, sample: int | None, others: tuple[str, ...], user: str | None
+    count: bool,
+    sample: int | None,
+    others: tuple[str, ...],
+    user: str | None,
+    hashes: tuple[str, ...],
 ) -> list[tuple[str, bool]]:
     return [
         ("--count", count),
         ("--sample", sample is not None),
         ("--overlap", bool(others)),
         ("--of", user is not None),
+        ("--find", bool(hashes)),
     ]
 
 
@@ -196,7 +236,7 @@ def _show_overlaps(
     as_json: bool,
 ) -> None:
     lefts = matching(members.sets, addresses)
-    rights = lefts if others == (_EACH_OTHER,) else matching(members.sets, others)
+    rights = lefts if others == (_NOTHING,) else matching(members.sets, others)
     check_pairs(lefts, rights)
     overlaps = members.overlaps(lefts, rights)
     screen.out(
@@ -219,18 +259,24 @@ def _show_list(
     if not one.count:
         screen.err(f"{escaped(one.address)} has no members.\n")
     elif mode is Identities.MASKED and not is_mode_asked and not sys.stdout.isatty():
-        screen.err("User keys are masked. --identities full prints them in full.\n")
+        screen.err(_HASHED if members.member_key else _NOT_HASHED)
+    if one.count:
+        mode = MemberFormat(asked=mode, key=members.member_key).shown
+    if mode is Identities.NONE and not as_json:
+        screen.out(members_view.render_counts([one], is_one=True))
+        return
     with_kind = members.has_guids(one)
-    is_masked = mode is not Identities.FULL
     with closing(
-        members.iter_lines(one, masked=is_masked, with_kind=with_kind, sample=sample)
+        members.iter_lines(
+            one, hashed=mode is Identities.MASKED, with_kind=with_kind, sample=sample
+        )
     ) as lines:
         pieces = (
             members_view.iter_list_json(
                 one, lines, identities=mode, with_kind=with_kind, sample=sample
             )
             if as_json
-            else members_view.iter_list_text(lines, masked=is_masked)
+            else members_view.iter_list_text(lines)
         )
         for piece in pieces:
             screen.out(piece)
@@ -257,6 +303,46 @@ def _show_user(
         raise WrongUsage("the key is not valid UTF-8, so it is in no segment")
     segments = find_user(screen.context(), key, addresses, choice, variables=screen.variables)
     screen.out(members_view.user_json(segments) if as_json else members_view.render_user(segments))
+
+
+def _show_found(
+    screen: Screen,
+    given: tuple[str, ...],
+    addresses: tuple[str, ...],
+    choice: Choice,
+    mode: Identities,
+    *,
+    as_json: bool,
+) -> None:
+    hashes = tuple(dict.fromkeys(map(_parse_hash, given)))
+    found = find_hashes(screen.context(), hashes, addresses, choice, variables=screen.variables)
+    # Who asks for a hash has it. Only the user key can be more than that.
+    shown = MemberFormat(asked=Identities.FULL if mode is Identities.FULL else Identities.NONE)
+    nobody, elsewhere = _NOBODY[choice]
+    screen.out(
+        members_view.found_json(found, hashes, shown)
+        if as_json
+        else members_view.render_found(found, hashes, shown, nobody=nobody)
+    )
+    if found and shown.shown is Identities.NONE and mode is Identities.MASKED:
+        screen.err("User keys are not shown. --identities full prints them.\n")
+    if len({each.hash for each in found}) < len(hashes):
+        screen.err(elsewhere + _ELSEWHERE)
+
+
+def _parse_hash(text: str) -> str:
+    if text == _NOTHING:
+        raise WrongUsage(
+            "--find has no hash",
+            hint="In a shell, # begins a comment: leave it out, or put the hash in quotes.",
+        )
+    if found := parse_hash(text):
+        return found
+    raise WrongUsage(
+        f"a hash of a member is {HASH_DIGITS} hexadecimal digits, such as 9f2c1ab07d; one that is "
+        f"given has {len(text)} characters",
+        hint="Write addresses before --find. For a user whose key you know, use --of.",
+    )
 
 
 def _is_utf8(text: str) -> bool:

@@ -11,7 +11,8 @@ from segctl.cli.screen import Screen
 from segctl.cli.value_types import Given as Given  # noqa: PLC0414 - used as options.Given
 from segctl.core.errors import WrongUsage
 from segctl.core.resources import parse_size
-from segctl.render.phrases import MAX_COMMENT_BYTES, MIN_COMMENT_BYTES, Identities
+from segctl.render.member_format import Identities
+from segctl.render.phrases import MAX_COMMENT_BYTES, MIN_COMMENT_BYTES
 
 if TYPE_CHECKING:
     from segctl.workflows.saved_plans import SavedPlanName
@@ -146,7 +147,8 @@ reread = click.option(
 identities = click.option(
     "--identities",
     type=click.Choice([mode.value for mode in Identities]),
-    help="How to show members.  [default: full on a terminal, otherwise masked]",
+    help="How to show members: masked shows hashes.  [default: full on a terminal, otherwise "
+    "masked]",
 )
 
 max_bytes = click.option(

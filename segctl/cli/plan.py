@@ -10,6 +10,7 @@ from segctl.cli.screen import Screen
 from segctl.cli.views import FORMATS, check_view, plan_view
 from segctl.core.approval import APPROVAL_DAYS
 from segctl.plan.model import Plan
+from segctl.render.member_format import MemberFormat
 from segctl.render.report import unfinished_line
 from segctl.render.style import escaped
 from segctl.workflows.plan import PlanResult, plan_workspace
@@ -91,7 +92,9 @@ def command(
         report.add_error(error)
         summary.add_failure(error)
         raise
-    mode = options.identities_mode(identities, view=view)
+    mode = MemberFormat(
+        asked=options.identities_mode(identities, view=view), key=planned.member_key
+    )
     page = plan_view(
         planned.plan, view=view, identities=mode, style=screen.out_style, max_bytes=max_bytes
     )

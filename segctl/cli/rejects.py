@@ -9,6 +9,8 @@ from segctl.cli.common import common
 from segctl.cli.json_output import print_facts
 from segctl.cli.screen import Screen
 from segctl.render import rejects_view
+from segctl.render.member_format import MemberFormat
+from segctl.workflows.member_key import find_member_key
 from segctl.workflows.rejects import list_quarantined, load_rejects, retry_rejects
 
 
@@ -56,7 +58,10 @@ def list_refused(
     screen: Screen, *, as_json: bool, targets: tuple[str, ...], identities: str | None
 ) -> None:
     """Print every refused membership and the reason, one per line."""
-    mode = options.identities_mode(identities, view="text")
+    mode = MemberFormat(
+        asked=options.identities_mode(identities, view="text"),
+        key=find_member_key(screen.context()),
+    )
     found = list_quarantined(screen.context(), targets=targets)
     view = rejects_view.iter_json if as_json else rejects_view.iter_text
     for text in view(found, identities=mode):

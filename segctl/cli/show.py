@@ -1,5 +1,7 @@
 """``segctl show``: show a saved plan, or the state."""
 
+from dataclasses import replace
+
 import click
 
 from segctl.cli import options
@@ -8,7 +10,10 @@ from segctl.cli.json_output import DocumentFile, check_distinct, check_one_json
 from segctl.cli.screen import Screen
 from segctl.cli.views import FORMATS, check_view, plan_view
 from segctl.core.errors import WrongUsage
+from segctl.plan.model import Plan
 from segctl.render import state_view
+from segctl.render.member_format import Identities, MemberFormat
+from segctl.workflows.member_key import find_member_key
 from segctl.workflows.saved_plans import read_saved_plan
 from segctl.workflows.state import read_state
 
@@ -45,7 +50,8 @@ def command(
     options.check_max_bytes(max_bytes, view=view)
     if name := options.saved_plan(screen, file):
         plan = read_saved_plan(screen.context(), name)
-        mode = options.identities_mode(identities, view=view)
+        asked = options.identities_mode(identities, view=view)
+        mode = MemberFormat(asked=asked, key=_member_key(screen, plan, asked, view))
         if document:
             document.put(plan_view(plan, view="json", identities=mode, style=screen.out_style))
         page = plan_view(
@@ -63,3 +69,11 @@ def command(
         if view == "json"
         else state_view.render_text(state, style=screen.out_style)
     )
+
+
+def _member_key(screen: Screen, plan: Plan, asked: Identities, view: str) -> str:
+    """Return the key of the state that the plan was made from, if the view shows hashes."""
+    if asked is not Identities.MASKED or view == "json":
+        return ""
+    context = replace(screen.context(), env_name=plan.env_name)
+    return find_member_key(context, lineage=plan.lineage)

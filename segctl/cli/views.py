@@ -3,7 +3,8 @@
 from segctl.cli.screen import Screen
 from segctl.core.errors import WrongUsage
 from segctl.plan.model import Plan
-from segctl.render.phrases import MAX_COMMENT_BYTES, Identities
+from segctl.render.member_format import MemberFormat
+from segctl.render.phrases import MAX_COMMENT_BYTES
 from segctl.render.style import Style
 
 FORMATS = ("text", "markdown", "json", "html")
@@ -26,7 +27,7 @@ def plan_view(
     plan: Plan,
     *,
     view: str,
-    identities: Identities,
+    identities: MemberFormat,
     style: Style,
     max_bytes: int | None = None,
 ) -> str:

@@ -98,26 +98,6 @@ def find_problem(value: str) -> IdentityProblem | None:
     return next((problem for problem, applies in _CHECKS if applies(value)), None)
 
 
-MAX_SHOWN = 8
-"""The most characters that are shown of a masked value."""
-
-
-def mask_identity(value: str) -> str:
-    """Return a user key with at least two thirds of it masked: ``a…@e….com``, ``CT…56``.
-
-    At most ``MAX_SHOWN`` characters are shown.
-    """
-    local, at, domain = value.partition("@")
-    if at and local and "." in domain.strip("."):
-        host, _, top = domain.rpartition(".")
-        hint = f"{local[0]}…@{host[:1]}….{top}"
-        if 2 + len(top) <= min(len(value) // 3, MAX_SHOWN):
-            return hint
-    shown = min(len(value) // 3, MAX_SHOWN)
-    head = (shown + 1) // 2
-    return f"{value[:head]}…{value[len(value) - (shown - head) :] if shown > head else ''}"
-
-
 _MODULUS = 1 << 128
 
 

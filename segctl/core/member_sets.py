@@ -1,6 +1,6 @@
 """Sets of members as values: how large, how many users two share, and where one user is."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from segctl.core.identity import Kind
@@ -55,6 +55,16 @@ class SegmentOfUser:
     status: str = ""
     action: str = ""
     sources: tuple[SourceOfUser, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class FoundMember:
+    """A user who has a hash, and the segments in which the user was found."""
+
+    hash: str
+    kind: Kind
+    value: str = field(repr=False)
+    segments: tuple[SegmentOfUser, ...]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -108,7 +108,7 @@ class DuckEngine(DuckMemberLister):
         self._loads: list[Load] = []
         self._recorded: dict[int, RecordedFiles] = {}
         self._wanted: set[int] = set()
-        self._is_about_one_user = False
+        self._asked = None
 
     def close(self) -> None:
         """Close the database."""
@@ -148,9 +148,9 @@ class DuckEngine(DuckMemberLister):
         """Load a source for its targets and return the number of the load."""
         number = next(self._numbers)
         select = self._reader.prepare(rows, number, patterns)
-        if self._is_about_one_user and not isinstance(rows, InlineRows | TargetMembers):
-            select = member_sets.only_asked(select, normalize)
         try:
+            if self._asked and not isinstance(rows, InlineRows | TargetMembers):
+                select = member_sets.load_asked(self._db, number, select, self._asked, normalize)
             load = Load(
                 number=number,
                 source=rows,

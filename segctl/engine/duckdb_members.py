@@ -9,7 +9,14 @@ from segctl.core.errors import StateDamaged
 from segctl.engine import duckdb_errors, fold, member_sets
 from segctl.engine.compare import Load
 from segctl.engine.load_stats import add_first_rows
-from segctl.engine.model import FoundUser, LoadStats, MemberList, RecordedFiles, SourceError
+from segctl.engine.model import (
+    AskedUsers,
+    FoundUser,
+    LoadStats,
+    MemberList,
+    RecordedFiles,
+    SourceError,
+)
 from segctl.engine.read import RowReader
 from segctl.engine.resource_errors import to_operation_error, translate_resource_errors
 from segctl.engine.set_operations import SetOperations
@@ -25,15 +32,15 @@ class DuckMemberLister:
     _set_operations: SetOperations
     _loads: list[Load]
     _recorded: dict[int, RecordedFiles]
-    _is_about_one_user: bool
+    _asked: AskedUsers | None
 
     def _find_cause(self, error: duckdb.Error) -> SourceError | StateDamaged | duckdb.Error:
         raise NotImplementedError
 
-    def ask_for(self, value: str) -> None:
-        """Read only the rows of one user."""
-        member_sets.ask_for(self._db, value)
-        self._is_about_one_user = True
+    def ask_for(self, asked: AskedUsers) -> None:
+        """Read only the rows of some users."""
+        member_sets.ask_for(self._db, asked)
+        self._asked = asked
 
     @translate_resource_errors
     def open_sets(self, desired: Sequence[int]) -> Mapping[int, LoadStats]:
@@ -92,15 +99,16 @@ class DuckMemberLister:
 
     @translate_resource_errors
     def find_asked(self) -> tuple[FoundUser, ...]:
-        """Return where the user of ``ask_for`` is, by target."""
-        return member_sets.find_asked(self._db)
+        """Return where the users of ``ask_for`` are, by target."""
+        return member_sets.find_asked(self._db, self._asked or AskedUsers())
 
     @translate_resource_errors
     def find_asked_in_loads(self) -> Mapping[int, tuple[str | None, ...]]:
-        """Return the loads that have that user, by number, with the segment values of the rows."""
+        """Return the loads that have a user, by number, with the segment values of the rows."""
         operations = self._set_operations
         return member_sets.find_asked_in_loads(
             self._db,
+            self._asked or AskedUsers(),
             [
                 *((load, ()) for load in self._loads),
                 *((load, operations.forms_of(load)) for load in operations.loads),

@@ -10,14 +10,11 @@ from pathlib import Path
 
 import duckdb
 
-from segctl.core.identity import IdentityProblem, mask_identity
+from segctl.core.identity import IdentityProblem
 from segctl.engine import sql
 from segctl.engine.compare import Load
 from segctl.engine.model import FileScan, LoadStats, RecordedFiles
 from segctl.engine.partitions import run_in_partitions
-
-MAX_LISTED_VALUES = 10
-"""How many undeclared segment values are listed."""
 
 _INVALID = """
 SELECT load, problem, count(*) FROM unmatched WHERE problem IS NOT NULL
@@ -27,7 +24,7 @@ GROUP BY load, problem ORDER BY load, problem
 _UNDECLARED = """
 SELECT load, segment_value, count(*) AS rows FROM unmatched
 WHERE load IS NOT NULL AND target IS NULL
-GROUP BY load, segment_value ORDER BY load, rows DESC, segment_value
+GROUP BY load, segment_value
 """
 
 _ADDED = "SELECT target, count(*) FROM differences WHERE action = 'ADD' GROUP BY target"
@@ -84,12 +81,13 @@ def stats_from_comparison(
             problem: rows // (repeats or 1)
             for problem, rows in invalid.get(load.number, {}).items()
         }
-        stats[load.number] = LoadStats(
-            rows=load.rows,
-            duplicates=load.rows - sum(invalid_rows.values()) - distinct,
-            invalid=invalid_rows,
-            undeclared=tuple(values[:MAX_LISTED_VALUES]),
-            undeclared_rows=sum(rows for _, rows in values),
+        stats[load.number] = _add_undeclared(
+            LoadStats(
+                rows=load.rows,
+                duplicates=load.rows - sum(invalid_rows.values()) - distinct,
+                invalid=invalid_rows,
+            ),
+            values,
         )
     return stats
 
@@ -100,7 +98,7 @@ def stats_from_rows(
     """Return the stats of a load by reading it; of a table, only rows for ``target_indexes``."""
     rows = f"SELECT * FROM ({load.select})"
     parameters: dict[str, list[str]] = {}
-    undeclared: list[tuple[str, int]] = []
+    undeclared: list[tuple[str | None, int]] = []
     if isinstance(load.targets, Mapping):
         rows += " WHERE list_contains($values::VARCHAR[], segment_value)"
         parameters["values"] = [value for value, t in load.targets.items() if t in target_indexes]
@@ -112,13 +110,12 @@ def stats_from_rows(
     ).fetchall()
     invalid = {IdentityProblem(problem): count for problem, count in found}
     distinct = count_distinct(db, load, target_indexes, has_invalid=bool(invalid))
-    return LoadStats(
+    stats = LoadStats(
         rows=load.rows,
         duplicates=load.rows - sum(invalid.values()) - distinct,
         invalid=invalid,
-        undeclared=tuple(undeclared[:MAX_LISTED_VALUES]),
-        undeclared_rows=sum(count for _, count in undeclared),
     )
+    return _add_undeclared(stats, undeclared)
 
 
 def add_first_rows(
@@ -194,27 +191,32 @@ def _invalid_rows(db: duckdb.DuckDBPyConnection) -> dict[int, dict[IdentityProbl
     return by_load
 
 
-def _undeclared_rows(db: duckdb.DuckDBPyConnection) -> dict[int, list[tuple[str, int]]]:
-    by_load: dict[int, list[tuple[str, int]]] = {}
+def _undeclared_rows(db: duckdb.DuckDBPyConnection) -> dict[int, list[tuple[str | None, int]]]:
+    by_load: dict[int, list[tuple[str | None, int]]] = {}
     for load, segment_value, rows in db.execute(_UNDECLARED).fetchall():
-        by_load.setdefault(load, []).append((_display(segment_value), rows))
+        by_load.setdefault(load, []).append((segment_value, rows))
     return by_load
 
 
 def _undeclared_in_table(
     db: duckdb.DuckDBPyConnection, load: Load, declared: Sequence[str]
-) -> list[tuple[str, int]]:
-    found = db.execute(
+) -> list[tuple[str | None, int]]:
+    return db.execute(
         f"SELECT segment_value, count(*) AS rows FROM ({load.select}) "
         "WHERE segment_value IS NULL OR NOT list_contains($declared::VARCHAR[], segment_value) "
-        "GROUP BY segment_value ORDER BY rows DESC, segment_value",
+        "GROUP BY segment_value",
         {"declared": list(declared)},
     ).fetchall()
-    return [(_display(segment_value), rows) for segment_value, rows in found]
 
 
-def _display(segment_value: str | None) -> str:
-    return "(no value)" if segment_value is None else mask_identity(segment_value)
+def _add_undeclared(stats: LoadStats, values: Sequence[tuple[str | None, int]]) -> LoadStats:
+    """Add the counts of undeclared values. The values can be user keys, if it is another column."""
+    return replace(
+        stats,
+        undeclared=sum(value is not None for value, _ in values),
+        undeclared_rows=sum(rows for _, rows in values),
+        undeclared_nulls=sum(rows for value, rows in values if value is None),
+    )
 
 
 def _first_invalid(db: duckdb.DuckDBPyConnection, select: str) -> list[tuple[IdentityProblem, int]]:

@@ -17,7 +17,7 @@ from segctl.core.normalize import Normalization
 from segctl.engine import sql
 from segctl.engine.compare import Load
 from segctl.engine.line_sql import select_lines
-from segctl.engine.model import FoundUser, MemberList, RecordedFiles
+from segctl.engine.model import AskedUsers, FoundUser, MemberList, RecordedFiles
 from segctl.engine.normalize_sql import normalized
 
 _VIEW = """
@@ -46,8 +46,8 @@ GROUP BY p.one, p.other
 """
 
 _ASKED_USER = "asked_user"
-
-_IS_ASKED = f"value = getvariable('{_ASKED_USER}')"
+_ASKED_HASHES = "asked_hashes"
+"""Variables with the asked value, and with a pattern of the asked hashes."""
 
 _READ_BYTES = 1 << 20
 
@@ -119,9 +119,11 @@ def iter_lines(
         members += f" ORDER BY md5({sql.ENCODED_MEMBER}), value LIMIT {wanted.sample}"
     elif file:
         members = f"SELECT kind, value FROM read_parquet({sql.file_name(file)})"
-    if not file:
+    if wanted.hash_key:
+        db.execute(f"SET VARIABLE {sql.MEMBER_KEY} = $1", [wanted.hash_key])
+    elif not file:
         members = f"SELECT kind, value FROM ({members}) ORDER BY {sql.MEMBER_ORDER}"
-    lines = select_lines(members, masked=wanted.masked, with_kind=wanted.with_kind)
+    lines = select_lines(members, hashed=bool(wanted.hash_key), with_kind=wanted.with_kind)
     with sql.preserve_order(db):
         yield from _copy_to_pipe(db, lines)
 
@@ -157,47 +159,88 @@ def _copy_to_pipe(db: duckdb.DuckDBPyConnection, select: str) -> Iterator[bytes]
         copied.result()
 
 
-# One user
+# Some users
 
 
-def ask_for(db: duckdb.DuckDBPyConnection, value: str) -> None:
-    """Set the user that the questions are about. The value is in no text of SQL."""
-    db.execute(f"SET VARIABLE {_ASKED_USER} = $1", [value])
+def ask_for(db: duckdb.DuckDBPyConnection, asked: AskedUsers) -> None:
+    """Set the users that the questions are about. Value and key are in no text of SQL."""
+    pattern = f"^(?:{'|'.join(asked.hashes)})"
+    for name, value in (
+        (_ASKED_USER, asked.value),
+        (_ASKED_HASHES, pattern),
+        (sql.MEMBER_KEY, asked.hash_key),
+    ):
+        db.execute(f"SET VARIABLE {name} = $1", [value])
 
 
-def only_asked(select: str, forms: Sequence[Normalization] = ()) -> str:
-    """Return a SELECT with only the rows of the user, in these forms too."""
-    asked = normalized(f"getvariable('{_ASKED_USER}')", forms)
-    is_same = f" OR {normalized('value', forms)} = {asked}" if forms else ""
-    return f"SELECT * FROM ({select}) WHERE {_IS_ASKED}{is_same}"
+def _is_asked(asked: AskedUsers) -> str:
+    """Return a condition on ``kind`` and ``value``."""
+    if not asked.hashes:
+        return f"value = getvariable('{_ASKED_USER}')"
+    # One pattern computes each hash once; a list of comparisons computes it for each.
+    return f"regexp_matches({sql.MEMBER_HASH}, getvariable('{_ASKED_HASHES}'))"
 
 
-def find_asked(db: duckdb.DuckDBPyConnection) -> tuple[FoundUser, ...]:
-    """Return where the user is: each target, and what is known of the user there."""
+def only_asked(select: str, asked: AskedUsers, forms: Sequence[Normalization] = ()) -> str:
+    """Return a SELECT with at least the rows of the asked users, in these forms too.
+
+    By their hashes, rows are found as they are written. So all rows are read to compare forms.
+    """
+    if not forms:
+        return f"SELECT * FROM ({select}) WHERE {_is_asked(asked)}"
+    if asked.hashes:
+        return select
+    value = normalized(f"getvariable('{_ASKED_USER}')", forms)
+    is_same = f"{normalized('value', forms)} = {value}"
+    return f"SELECT * FROM ({select}) WHERE {_is_asked(asked)} OR {is_same}"
+
+
+def load_asked(
+    db: duckdb.DuckDBPyConnection,
+    number: int,
+    select: str,
+    asked: AskedUsers,
+    forms: Sequence[Normalization],
+) -> str:
+    """Return a SELECT of the rows that ``only_asked`` leaves, which are read once if few are."""
+    if asked.hashes and forms:
+        return select
+    rows = only_asked(select, asked, forms)
+    db.execute(f"CREATE TEMP TABLE asked_rows_{number} AS {rows}")
+    return f"SELECT * FROM asked_rows_{number}"
+
+
+def find_asked(db: duckdb.DuckDBPyConnection, asked: AskedUsers) -> tuple[FoundUser, ...]:
+    """Return where the users are: each target, and what is known of the user there."""
     found = db.execute(
         f"""
-        SELECT target, kind, 'recorded' AS what, '' AS detail FROM recorded WHERE {_IS_ASKED}
-        UNION ALL
-        SELECT target, kind, coalesce(left_out, 'desired'), '' FROM final_members WHERE {_IS_ASKED}
-        UNION ALL
-        SELECT target, kind, status, action FROM pairs WHERE {_IS_ASKED}
+        SELECT target, kind, value, what, detail FROM (
+            SELECT target, kind, value, 'recorded' AS what, '' AS detail FROM recorded
+            UNION ALL
+            SELECT target, kind, value, coalesce(left_out, 'desired'), '' FROM final_members
+            UNION ALL
+            SELECT target, kind, value, status, action FROM pairs
+        ) WHERE {_is_asked(asked)}
         ORDER BY ALL
         """
     ).fetchall()
     return tuple(
-        FoundUser(target_index=target, kind=Kind(kind), what=what, action=detail)
-        for target, kind, what, detail in found
+        FoundUser(target_index=target, kind=Kind(kind), value=value, what=what, action=detail)
+        for target, kind, value, what, detail in found
     )
 
 
 def find_asked_in_loads(
-    db: duckdb.DuckDBPyConnection, loads: Sequence[tuple[Load, Sequence[Normalization]]]
+    db: duckdb.DuckDBPyConnection,
+    asked: AskedUsers,
+    loads: Sequence[tuple[Load, Sequence[Normalization]]],
 ) -> dict[int, tuple[str | None, ...]]:
-    """Return the loads that have the user, by number, with the segment values of the rows."""
+    """Return the loads that have a user, by number, with the segment values of the rows."""
     found: dict[int, tuple[str | None, ...]] = {}
     for load, forms in loads:
         rows = db.execute(
-            f"SELECT DISTINCT segment_value FROM ({only_asked(load.select, forms)}) ORDER BY 1"
+            f"SELECT DISTINCT segment_value FROM ({only_asked(load.select, asked, forms)}) "
+            "ORDER BY 1"
         ).fetchall()
         if rows:
             found[load.number] = tuple(value for (value,) in rows)

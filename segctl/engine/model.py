@@ -172,10 +172,9 @@ class LoadStats:
     """The rows of a load: how many, how many duplicates, and how many invalid by problem.
 
     ``first_rows`` holds the row number, from 1, of the first row with each problem, if the source
-    has an order, and ``first_files`` its file, if there are several. ``undeclared`` lists the
-    masked segment values of a table that no manifest declares, with their rows, the most frequent
-    first, at most ten; ``undeclared_rows`` counts the rows of all of them. An invalid row is no
-    duplicate.
+    has an order, and ``first_files`` its file, if there are several. ``undeclared`` counts the
+    segment values of a table that no manifest declares, ``undeclared_rows`` their rows, and
+    ``undeclared_nulls`` those of them without a value. An invalid row is no duplicate.
 
     For a load that excludes, suppresses or intersects, ``matched`` counts its users who are in the
     sources of its targets; it is ``None`` for others. For one that excludes or suppresses,
@@ -191,8 +190,9 @@ class LoadStats:
     invalid: Mapping[IdentityProblem, int] = field(default_factory=dict)
     first_rows: Mapping[IdentityProblem, int] = field(default_factory=dict)
     first_files: Mapping[IdentityProblem, Path] = field(default_factory=dict)
-    undeclared: tuple[tuple[str, int], ...] = ()
+    undeclared: int = 0
     undeclared_rows: int = 0
+    undeclared_nulls: int = 0
     matched: int | None = None
     sample: tuple[str, ...] = field(default=(), repr=False)
     released: int = 0
@@ -379,13 +379,23 @@ class Audit:
 class MemberList:
     """How to list the members of a set as lines.
 
+    With ``hash_key``, each is a hash under this key, and they are in the order of the hashes.
     ``with_kind`` adds a tab and the kind to each. ``sample`` is the number of members to choose,
     the same ones every time; ``None`` lists all.
     """
 
-    masked: bool = True
+    hash_key: str = field(default="", repr=False)
     with_kind: bool = False
     sample: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class AskedUsers:
+    """The users that questions are about: one by ``value``, or those who have ``hashes``."""
+
+    value: str = field(default="", repr=False)
+    hashes: tuple[str, ...] = ()
+    hash_key: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -399,6 +409,7 @@ class FoundUser:
 
     target_index: int
     kind: Kind
+    value: str = field(repr=False)
     what: str
     action: str = ""
 

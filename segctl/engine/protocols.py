@@ -16,6 +16,7 @@ from segctl.core.rejects import Rejects
 from segctl.engine.model import (
     NO_EARLIER_LIST,
     NO_PATTERNS,
+    AskedUsers,
     Audit,
     ComparedChanges,
     Counting,
@@ -241,8 +242,11 @@ class MemberLister(Protocol):
     A target with recorded members has no loads.
     """
 
-    def ask_for(self, value: str) -> None:
-        """Read only the rows of one user; call it before ``load``."""
+    def ask_for(self, asked: AskedUsers) -> None:
+        """Read only the rows of some users, and what they are compared with.
+
+        Call it before ``load``.
+        """
 
     def open_sets(self, desired: Sequence[int]) -> Mapping[int, LoadStats]:
         """Compute the members of the ``desired`` targets. Return the counts of rows by load.
@@ -273,10 +277,10 @@ class MemberLister(Protocol):
         """Yield the members of a target in order, as UTF-8 text in pieces of any length."""
 
     def find_asked(self) -> tuple[FoundUser, ...]:
-        """Return where the user of ``ask_for`` is, by target."""
+        """Return where the users of ``ask_for`` are, by target."""
 
     def find_asked_in_loads(self) -> Mapping[int, tuple[str | None, ...]]:
-        """Return the loads that have that user, by number, with the segment values of the rows."""
+        """Return the loads that have a user, by number, with the segment values of the rows."""
 
 
 class StateAuditor(Protocol):

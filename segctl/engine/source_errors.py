@@ -8,7 +8,6 @@ import re
 from collections.abc import Sequence
 from difflib import get_close_matches
 
-from segctl.core.identity import mask_identity
 from segctl.engine.model import SourceError
 from segctl.engine.sql import identifier
 
@@ -23,25 +22,31 @@ FIX_VALUE = "Fix the value, or leave its row out with a query."
 
 
 def show_name(name: str, header: Sequence[str] = ()) -> str:
-    """Return a column's name for a message, masked if it may be a value.
+    """Return a column's name for a message, ``…`` if it may be a value.
 
     The first line of a file without a header is a row. If any name of the ``header`` may be a
-    value, all are masked.
+    value, none is shown.
     """
     is_plain = all(map(_PLAIN_NAME.fullmatch, (name, *header)))
-    return name if is_plain else mask_identity(name)
+    return name if is_plain else "…"
 
 
 def join_names(names: Sequence[str]) -> str:
-    """Return the names as a list for a message, the first ten of them."""
-    shown = (show_name(name, names) for name in names[:MAX_LISTED])
-    return ", ".join(shown) + (", …" if len(names) > MAX_LISTED else "")
+    """Return the names as a list for a message, the first ten of them.
+
+    If one of them may be a value, return only how many there are.
+    """
+    if not all(map(_PLAIN_NAME.fullmatch, names)):
+        count = f"{len(names)} name{'' if len(names) == 1 else 's'}"
+        return f"{count}, not shown because they may be values"
+    return ", ".join(names[:MAX_LISTED]) + (", …" if len(names) > MAX_LISTED else "")
 
 
 def did_you_mean(name: str, known: Sequence[str]) -> str:
     """Return a question that suggests the known name closest to ``name``, or an empty string."""
     near = get_close_matches(name, known, n=1)
-    return f'Did you mean "{show_name(near[0], known)}"?' if near else ""
+    is_plain = all(map(_PLAIN_NAME.fullmatch, known))
+    return f'Did you mean "{near[0]}"?' if near and is_plain else ""
 
 
 def missing_library(purpose: str, library: str, extra: str) -> SourceError:

@@ -126,6 +126,12 @@ def mark_mismatches(select: str, patterns: Mapping[Kind, str]) -> str:
 ENCODED_MEMBER = "kind[1] || value"
 """``core.identity.encode_identity``, in SQL."""
 
+MEMBER_KEY = "member_key"
+"""The variable of a connection that holds the key of ``MEMBER_HASH``. It is in no text of SQL."""
+
+MEMBER_HASH = f"sha256(getvariable('{MEMBER_KEY}') || {ENCODED_MEMBER})"
+"""``core.member_hash.hash_member`` with all its digits, in SQL."""
+
 MEMBER_ORDER = "kind = 'identity', value"
 """Guid before identity, then by value.
 

@@ -283,13 +283,16 @@ def _row_problems(load: Load, stats: LoadStats, policy: PathPolicy) -> Iterable[
             detail="Fix the data, or raise maxInvalidPercent.",
             location=location,
         )
-    if isinstance(load, TableLoad) and stats.undeclared and not load.ignore_other_values:
-        values = ", ".join(f'"{value}" ({_count_rows(rows)})' for value, rows in stats.undeclared)
+    if isinstance(load, TableLoad) and stats.undeclared_rows and not load.ignore_other_values:
+        values = f"{stats.undeclared:,} other value{'' if stats.undeclared == 1 else 's'}"
+        if stats.undeclared_nulls:
+            values += f", and {_count_rows(stats.undeclared_nulls)} without a value"
         yield Diagnostic(
             code="undeclared-segment",
             summary=f"{source_name(load)}: {_count_rows(stats.undeclared_rows)} for segments that "
             f"are not declared: {values}",
-            detail="Declare them under spec.segments, or set otherValues: ignore.",
+            detail="Declare them under spec.segments, or set otherValues: ignore. The values are "
+            "not shown, since they may be user keys.",
             location=location,
         )
 

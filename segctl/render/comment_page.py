@@ -8,14 +8,15 @@ from segctl.forges.comments import CommentUpdate
 from segctl.plan.model import Plan
 from segctl.render import markdown
 from segctl.render.markdown_text import escape
-from segctl.render.phrases import Identities, format_count
+from segctl.render.member_format import MemberFormat
+from segctl.render.phrases import format_count
 from segctl.render.style import escaped
 
 MAX_PROBLEMS = 20
 
 
 def render_plan_comment(
-    plan: Plan, *, workspace: str, identities: Identities, max_bytes: int
+    plan: Plan, *, workspace: str, identities: MemberFormat, max_bytes: int
 ) -> str:
     """Return the plan as Markdown, at most ``max_bytes`` bytes.
 
@@ -28,7 +29,7 @@ def render_plan_comment(
     return f"{result}{end}{heading}{rest}"
 
 
-def render_plan(plan: Plan, *, identities: Identities, max_bytes: int) -> str:
+def render_plan(plan: Plan, *, identities: MemberFormat, max_bytes: int) -> str:
     """Return the plan as Markdown without a marker, at most ``max_bytes`` bytes."""
     text = markdown.render(plan, identities=identities, max_bytes=max_bytes)
     return text.strip("\n").removesuffix(markdown.MARKER).strip("\n") + "\n"

@@ -23,7 +23,8 @@ from segctl.render.html_segments import (
     listed_changes,
     segment_views,
 )
-from segctl.render.phrases import MINUS, Identities
+from segctl.render.member_format import NOT_SHOWN, MemberFormat
+from segctl.render.phrases import MINUS
 from segctl.render.style import escaped, shortened
 
 _MAX_LINKS = 3
@@ -55,7 +56,7 @@ class FindingGroup:
     items: tuple[FindingItem, ...]
 
 
-def render(plan: Plan, *, identities: Identities = Identities.MASKED) -> str:
+def render(plan: Plan, *, identities: MemberFormat = NOT_SHOWN) -> str:
     """Return the whole file."""
     environment = _environment()
     css = environment.get_template("plan.css").render().strip()

@@ -8,7 +8,8 @@ from segctl.core.diagnostics import Severity
 from segctl.plan.model import Action, Attributes, Change, Finding, Flow, MemberCounts, Plan
 from segctl.render import phrases
 from segctl.render.charts import Composition, composition
-from segctl.render.phrases import MINUS, Identities
+from segctl.render.member_format import SHOWN_MEMBERS, MemberFormat, more_members
+from segctl.render.phrases import MINUS
 
 _MAX_FINDINGS = 8
 """The most findings and moves that the details of one segment list."""
@@ -78,13 +79,13 @@ def listed_changes(plan: Plan) -> tuple[Change, ...]:
 
 
 def segment_views(
-    plan: Plan, changes: Sequence[Change], identities: Identities
+    plan: Plan, changes: Sequence[Change], identities: MemberFormat
 ) -> tuple[SegmentView, ...]:
     """Return the views of the listed ``changes``, in their order."""
     findings = _findings_by_address(plan.findings)
     marks = _marks(findings)
     flows: Mapping[str, list[Flow]] = _flows_by_address(plan.flows or ())
-    most = phrases.SHOWN_MEMBERS if len(changes) <= _MANY_SEGMENTS else _MAX_MEMBERS_OF_MANY
+    most = SHOWN_MEMBERS if len(changes) <= _MANY_SEGMENTS else _MAX_MEMBERS_OF_MANY
     views = []
     for index, change in enumerate(changes):
         attributes = change.after or change.before
@@ -192,13 +193,12 @@ def _main_attributes(attributes: Attributes) -> Iterator[tuple[str, str]]:
     yield from ((path, phrases.format_value(value)) for path, value in values.items() if value)
 
 
-def _member_lists(change: Change, identities: Identities, most: int) -> Iterator[MemberList]:
+def _member_lists(change: Change, identities: MemberFormat, most: int) -> Iterator[MemberList]:
     counts = change.members
     for sign, title, sample, total in (
         ("+", "Added", change.sample.add, counts.add),
         (MINUS, "Removed", change.sample.remove, counts.remove),
     ):
-        shown = sample[:most]
-        if members := phrases.format_members(shown, identities):
-            more = phrases.more_line(shown, total)
+        if members := identities.members(sample, most=most):
+            more = more_members(members, total)
             yield MemberList(sign=sign, title=title, members=members, more=more)

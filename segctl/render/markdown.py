@@ -14,11 +14,11 @@ from segctl.plan.model import Action, Change, Finding, Plan
 from segctl.render import flow_diagram, phrases, text
 from segctl.render.grouping import group_changes, group_findings
 from segctl.render.markdown_text import code, code_block, escape, escape_line, fold, quote, size
+from segctl.render.member_format import NOT_SHOWN, MemberFormat
 from segctl.render.phrases import (
     MAX_COMMENT_BYTES,
     MIN_COMMENT_BYTES,
     MINUS,
-    Identities,
     format_count,
     format_number,
 )
@@ -78,7 +78,7 @@ class _ByteBudget:
 def render(
     plan: Plan,
     *,
-    identities: Identities = Identities.MASKED,
+    identities: MemberFormat = NOT_SHOWN,
     max_bytes: int = MAX_COMMENT_BYTES,
     marker: str = MARKER,
 ) -> str:
@@ -99,13 +99,15 @@ class _Comment:
     Raises ``ValueError`` if what every comment has does not fit.
     """
 
-    def __init__(self, plan: Plan, identities: Identities, *, max_bytes: int, marker: str) -> None:
+    def __init__(
+        self, plan: Plan, identities: MemberFormat, *, max_bytes: int, marker: str
+    ) -> None:
         self._plan = replace(plan, env_name=plan.env_name[:_MAX_ENV_LENGTH])
         self._identities = identities
         self._max_bytes = max_bytes
         self._heading = f"### {escape(phrases.result_line(self._plan), max_bytes=_HEADING_BYTES)}"
         self._counts = _counts(self._plan)
-        self._foot = [_origin(self._plan), marker]
+        self._foot = [_origin(self._plan, identities), marker]
         self._refusal = _refusal(plan)
         self._destroyed = _destroyed(plan)
         self._left_out: list[str] = []
@@ -304,18 +306,21 @@ def _counts(plan: Plan) -> str:
     return "  \n".join(escape_line(line, max_bytes=_LINE_BYTES) for line in lines if line)
 
 
-def _origin(plan: Plan) -> str:
+def _origin(plan: Plan, identities: MemberFormat) -> str:
     origin = escape(phrases.origin_line(plan), max_bytes=_LINE_BYTES)
     digest = code(plan.digest, max_bytes=_LINE_BYTES)
-    return f"<sub>{f'{origin} ' if origin else ''}Plan digest {digest}</sub>"
+    parts = identities.note(plan).split("`")
+    note = "".join(code(part) if n % 2 else escape(part) for n, part in enumerate(parts))
+    foot = f"{f'{origin} ' if origin else ''}Plan digest {digest}{f'. {note}' if note else ''}"
+    return f"<sub>{foot}</sub>"
 
 
-def _finding_lines(finding: Finding, identities: Identities) -> list[str]:
+def _finding_lines(finding: Finding, identities: MemberFormat) -> list[str]:
     """Return a list item: the summary, then the lines of users and details."""
     heading = phrases.severity_title(finding.severity)
     address = phrases.finding_address(finding)
     prefix = f"{code(address)}: " if address else ""
-    details = [phrases.sample_line(finding, identities), *finding.detail.splitlines()]
+    details = [identities.examples(finding), *finding.detail.splitlines()]
     lines = [f"- **{heading}:** {prefix}{escape(finding.summary)}"]
     lines += [f"  {escape_line(line)}" for line in details if line.strip()]
     return [*(f"{line}  " for line in lines[:-1]), lines[-1]]
@@ -396,7 +401,7 @@ def _rest_rows(groups: Sequence[Sequence[Change]]) -> list[str]:
     ]
 
 
-def _fold(group: Sequence[Change], identities: Identities) -> str:
+def _fold(group: Sequence[Change], identities: MemberFormat) -> str:
     """Return the details of one segment, or the names of some that are alike."""
     first, count = group[0], len(group)
     sentence = phrases.SENTENCES[first.action]

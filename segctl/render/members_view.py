@@ -1,18 +1,22 @@
 """Who is in a segment: counts, differences, overlaps, lists, and where one user is."""
 
 import json
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from segctl.core.identity import Kind
-from segctl.core.member_sets import Overlap, SegmentOfUser, SegmentSet, SetDifference
+from segctl.core.member_sets import (
+    FoundMember,
+    Overlap,
+    SegmentOfUser,
+    SegmentSet,
+    SetDifference,
+)
 from segctl.render.json_document import FORMAT_VERSION, facts
+from segctl.render.member_format import Identities, MemberFormat
 from segctl.render.phrases import (
-    Identities,
     format_count,
-    format_like,
     format_number,
     format_percent,
 )
@@ -104,54 +108,13 @@ def overlaps_json(overlaps: Iterable[Overlap]) -> str:
     )
 
 
-_LIKE_LINES = re.compile(r"^(.*\n)\1+", re.MULTILINE)
-
-
-def iter_list_text(pieces: Iterable[str], *, masked: bool = False) -> Iterator[str]:
-    """Yield the lines of ``pieces``, each escaped except for its tab.
-
-    Masked lines that follow one another and look the same share a line, as in a plan.
-    """
-    for piece in _merge_like(pieces) if masked else pieces:
+def iter_list_text(pieces: Iterable[str]) -> Iterator[str]:
+    """Yield the lines of ``pieces``, each escaped except for its tab."""
+    for piece in pieces:
         if piece.replace("\n", "").replace("\t", "").isprintable():
             yield piece
         else:
             yield "".join(f"{_escaped_cells(line)}\n" for line in _lines(piece))
-
-
-def _merge_like(pieces: Iterable[str]) -> Iterator[str]:
-    last, count = "", 0  # The last line, which the next piece may repeat.
-    for piece in pieces:
-        start = 0
-        while count and piece.startswith(last, start):
-            start, count = start + len(last), count + 1
-        if start == len(piece):
-            continue
-        if count:
-            yield _like_line(last, count)
-        last, count = piece[max(piece.rfind("\n", 0, -1) + 1, start) :], 0
-        end = len(piece)
-        while end > start and _is_line(piece, last, end - len(last)):
-            end, count = end - len(last), count + 1
-        if end > start:
-            yield _LIKE_LINES.sub(_like_match, piece[start:end])
-    if count:
-        yield _like_line(last, count)
-
-
-def _is_line(piece: str, line: str, start: int) -> bool:
-    return piece.startswith(line, start) and (start == 0 or piece[start - 1] == "\n")
-
-
-def _like_match(found: re.Match[str]) -> str:
-    return _like_line(found[1], len(found[0]) // len(found[1]))
-
-
-def _like_line(line: str, count: int) -> str:
-    if count == 1:
-        return line
-    value, tab, kind = line.removesuffix("\n").partition("\t")
-    return f"{format_like(value, count - 1)}{tab}{kind}\n"
 
 
 def _escaped_cells(line: str) -> str:
@@ -168,7 +131,8 @@ def iter_list_json(
 ) -> Iterator[str]:
     """Yield a document in pieces, one member per line.
 
-    ``pieces`` are whole lines of values, each with a tab and its kind if ``with_kind``.
+    ``pieces`` are whole lines of values, or of ``#`` and hashes if members are masked. Each has a
+    tab and its kind if ``with_kind``.
     """
     head = {
         "format_version": FORMAT_VERSION,
@@ -180,24 +144,24 @@ def iter_list_json(
     if identities is Identities.NONE:
         yield f"{opening}\n}}\n"
         return
+    member_objects = _hash_objects if identities is Identities.MASKED else _member_objects
     yield f'{opening},\n  "members": ['
     separator = "\n"
     for piece in pieces:
-        yield separator + _member_objects(piece, with_kind=with_kind)
+        yield separator + member_objects(piece, with_kind=with_kind)
         separator = ",\n"
     yield "\n]\n}\n" if separator != "\n" else "]\n}\n"
 
 
-_MASK = "…"
 _OPEN, _CLOSE = '{"kind": "identity", "value": "', '"}'
 
 
 def _member_objects(piece: str, *, with_kind: bool) -> str:
-    rest = piece.replace("\n", "").replace(_MASK, "")
+    rest = piece.replace("\n", "")
     is_plain = rest.isascii() and rest.isprintable() and not any(c in rest for c in '"\\#')
     if is_plain and not with_kind:
         lines = piece.removesuffix("\n").replace("\n", f"{_CLOSE},\n{_OPEN}")
-        return _OPEN + lines.replace(_MASK, "\\u2026") + _CLOSE
+        return _OPEN + lines + _CLOSE
     return ",\n".join(_member_object(line, with_kind=with_kind) for line in _lines(piece))
 
 
@@ -206,6 +170,14 @@ def _member_object(line: str, *, with_kind: bool) -> str:
     # CI runners read two of these as the beginning of a command, also within a string.
     text = json.dumps(value).replace("#", "\\u0023")
     return f'{{"kind": "{Kind(kind)}", "value": {text}}}'
+
+
+def _hash_objects(piece: str, *, with_kind: bool) -> str:
+    cells = (line.partition("\t") for line in _lines(piece))
+    return ",\n".join(
+        f'{{"kind": "{Kind(kind) if with_kind else Kind.IDENTITY}", "hash": "{text[1:]}"}}'
+        for text, _, kind in cells
+    )
 
 
 def _lines(piece: str) -> list[str]:
@@ -248,19 +220,60 @@ def _standing(found: SegmentOfUser) -> str:
     return ", ".join(parts)
 
 
+def render_found(
+    found: Sequence[FoundMember], hashes: Sequence[str], identities: MemberFormat, *, nobody: str
+) -> str:
+    """Return the users who have these hashes, each with the segments.
+
+    A hash that none has says ``nobody``.
+    """
+    lines = []
+    for each in found:
+        user = identities.format(each.kind, each.value)
+        who = f": {user}" if identities.shown is Identities.FULL else ""
+        lines.append(f"#{each.hash}{who}")
+        lines += [f"    {escaped(s.address)}: {_standing(s)}" for s in each.segments]
+    known = {each.hash for each in found}
+    lines += [f"#{text}: {nobody}" for text in hashes if text not in known]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def found_json(
+    found: Sequence[FoundMember], hashes: Sequence[str], identities: MemberFormat
+) -> str:
+    """Return the users who have these hashes as a document."""
+    known = {each.hash for each in found}
+    return facts(
+        members=[
+            {
+                "hash": each.hash,
+                "kind": str(each.kind),
+                **identities.fields(each.kind, each.value),
+                "segments": [_user_object(s) for s in each.segments],
+            }
+            for each in found
+        ],
+        not_found=[text for text in hashes if text not in known],
+    )
+
+
 def user_json(segments: Iterable[SegmentOfUser]) -> str:
     """Return the segments of one user as a document. It does not contain the user key."""
     return facts(
         segments=[
-            {
-                **asdict(s),
-                "left_out": s.left_out or None,
-                "status": s.status or None,
-                "action": s.action or None,
-            }
-            for s in segments
+            {**_user_object(s), "sources": [asdict(each) for each in s.sources]} for s in segments
         ]
     )
+
+
+def _user_object(found: SegmentOfUser) -> dict[str, Any]:
+    fields = asdict(found)
+    del fields["sources"]
+    return fields | {
+        "left_out": found.left_out or None,
+        "status": found.status or None,
+        "action": found.action or None,
+    }
 
 
 def desired_note(sets: Sequence[SegmentSet]) -> str:

@@ -1,24 +1,12 @@
 """The wording that all views share: numbers, symbols, summary lines, identities."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
-from enum import StrEnum
-from itertools import groupby
 
 from segctl.core.diagnostics import Severity
-from segctl.core.identity import Kind, mask_identity
 from segctl.plan.model import Action, Change, Finding, MemberCounts, Plan
 from segctl.render.style import escaped, quoted
-
-
-class Identities(StrEnum):
-    """How a view shows user keys: in full, masked, or not at all."""
-
-    FULL = "full"
-    MASKED = "masked"
-    NONE = "none"
-
 
 SYMBOLS: Mapping[Action, str] = {
     Action.CREATE: "+",
@@ -69,8 +57,6 @@ MIN_COMMENT_BYTES = 4_096
 
 NO_CHANGES = "No changes."
 MINUS = "\N{MINUS SIGN}"
-SHOWN_MEMBERS = 10
-"""The most members that a view lists per sign."""
 
 
 def format_number(value: int) -> str:
@@ -141,38 +127,6 @@ def format_value(value: object) -> str:
             return escaped(json.dumps(dict(value), ensure_ascii=False, sort_keys=True, default=str))
         case _:
             return escaped(str(value))
-
-
-def format_identity(kind: Kind, value: str, mode: Identities) -> str:
-    """Return one user key in quotes, in full or masked, with ``guid`` before a guid."""
-    shown = quoted(value if mode is Identities.FULL else mask_identity(value))
-    return shown if kind is Kind.IDENTITY else f"guid {shown}"
-
-
-def format_members(sample: Sequence[tuple[Kind, str]], mode: Identities) -> tuple[str, ...]:
-    """Return at most ``SHOWN_MEMBERS`` user keys; masked keys that look the same share a line."""
-    if mode is Identities.NONE:
-        return ()
-    shown = [format_identity(kind, value, mode) for kind, value in sample[:SHOWN_MEMBERS]]
-    repeats = ((text, len(list(group)) - 1) for text, group in groupby(shown))
-    return tuple(format_like(text, more) if more else text for text, more in repeats)
-
-
-def format_like(text: str, more: int) -> str:
-    """Return a masked user key and the number of others that look the same."""
-    return f"{text} and {format_number(more)} like it"
-
-
-def sample_line(finding: Finding, mode: Identities) -> str:
-    """Return a few of the users that a finding is about, or an empty text if none are shown."""
-    shown = format_members(finding.sample, mode)
-    return f"Among them: {', '.join(shown)}." if shown else ""
-
-
-def more_line(sample: Sequence[object], total: int) -> str:
-    """Return the number of members left out of a list; empty if all or none are listed."""
-    shown = min(len(sample), SHOWN_MEMBERS)
-    return f"({format_number(total - shown)} more)" if 0 < shown < total else ""
 
 
 def member_counts_line(counts: MemberCounts) -> str:

@@ -4,10 +4,10 @@ import json
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 
-from segctl.core.identity import mask_identity
 from segctl.core.rejects import QuarantinedMembership, RejectsResult, RetryResult
 from segctl.render.json_document import FORMAT_VERSION
-from segctl.render.phrases import Identities, format_count, format_identity, format_number
+from segctl.render.member_format import MemberFormat
+from segctl.render.phrases import format_count, format_number
 from segctl.render.style import escaped
 
 
@@ -50,20 +50,24 @@ def render_retry_result(result: RetryResult) -> str:
     return "".join(f"{line}\n" for line in lines) or "No refused membership matches.\n"
 
 
-def iter_text(refused: Iterable[QuarantinedMembership], *, identities: Identities) -> Iterator[str]:
+def iter_text(
+    refused: Iterable[QuarantinedMembership], *, identities: MemberFormat
+) -> Iterator[str]:
     """Yield one line per membership: segment, action, reason, time, user."""
     is_empty = True
     for item in refused:
         is_empty = False
         cells = [escaped(item.address), item.action, escaped(item.type) or "-", _time(item.at)]
-        if identities is not Identities.NONE:
-            cells.append(format_identity(item.kind, item.value, identities))
+        if user := identities.format(item.kind, item.value):
+            cells.append(user)
         yield "  ".join(cells) + "\n"
     if is_empty:
         yield "No membership is refused.\n"
 
 
-def iter_json(refused: Iterable[QuarantinedMembership], *, identities: Identities) -> Iterator[str]:
+def iter_json(
+    refused: Iterable[QuarantinedMembership], *, identities: MemberFormat
+) -> Iterator[str]:
     """Yield a JSON document in pieces, one membership per line."""
     yield f'{{"format_version": "{FORMAT_VERSION}", "refused": ['
     separator = "\n"
@@ -74,11 +78,8 @@ def iter_json(refused: Iterable[QuarantinedMembership], *, identities: Identitie
             "type": item.type,
             "refused_at": _time(item.at),
             "kind": str(item.kind),
+            **identities.fields(item.kind, item.value),
         }
-        if identities is not Identities.NONE:
-            members["value"] = (
-                item.value if identities is Identities.FULL else mask_identity(item.value)
-            )
         yield f"{separator}  {json.dumps(members)}"
         separator = ",\n"
     yield "\n]}\n" if separator != "\n" else "]}\n"

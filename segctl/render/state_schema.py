@@ -45,6 +45,8 @@ def state_schema() -> Schema:
                 "approvals": "What was sent on the approval of a plan, by its digest.",
                 "usage": "What was sent in each calendar month, oldest first.",
                 "sealed_with": "The id of the key that the files are encrypted with.",
+                "member_key": "The secret key of the hashes that name members, 64 hexadecimal "
+                "digits. With it and a list of user keys, hashes can be undone.",
             },
         ),
     }
@@ -53,8 +55,9 @@ def state_schema() -> Schema:
         "state",
         "segctl state head",
         f"segctl.state.json in format {state_codec.VERSION}, as `segctl state pull` prints it. It "
-        "is private: it has hashes of user keys, though no user key. A release may add fields "
-        "that it leaves out when they are empty; a reader ignores those that it does not know. "
+        "is private: it has hashes of user keys, and the key of those that name members, though no "
+        "user key. A release may add fields that it leaves out when they are empty; a reader "
+        "ignores those that it does not know. "
         "Anything else raises version. segctl itself refuses unknown fields: do not add any.",
         js.record("", fields, optional=optional),
         _state_definitions(),

@@ -7,7 +7,13 @@ from segctl.plan.findings import NOTHING_RECORDED
 from segctl.plan.model import Action, Attributes, Change, Finding, Plan
 from segctl.render import phrases
 from segctl.render.grouping import group_findings
-from segctl.render.phrases import Identities
+from segctl.render.member_format import (
+    IN_FULL,
+    NOT_SHOWN,
+    Identities,
+    MemberFormat,
+    more_members,
+)
 from segctl.render.style import PLAIN, Style, escaped, quoted
 
 _INDENT = "    "
@@ -15,7 +21,7 @@ _MAX_PATH_WIDTH = 40
 """Values are aligned up to this column; a longer path pushes its value to the right."""
 
 
-def render(plan: Plan, *, identities: Identities = Identities.FULL, style: Style = PLAIN) -> str:
+def render(plan: Plan, *, identities: MemberFormat = IN_FULL, style: Style = PLAIN) -> str:
     """Return the whole page, ending in a line break."""
     opening = [f for f in plan.findings if f.code == NOTHING_RECORDED]
     lines = []
@@ -24,11 +30,11 @@ def render(plan: Plan, *, identities: Identities = Identities.FULL, style: Style
     lines += _body(plan, identities, style)
     others = [f for f in plan.findings if f not in opening]
     lines += _findings(others, identities, style, has_body=not plan.is_empty)
-    lines += _summary(plan, style)
+    lines += _summary(plan, identities, style)
     return "\n".join(lines) + "\n"
 
 
-def _body(plan: Plan, identities: Identities, style: Style) -> Iterator[str]:
+def _body(plan: Plan, identities: MemberFormat, style: Style) -> Iterator[str]:
     if plan.is_empty:
         reason = style.bold(phrases.no_changes_reason(plan))
         yield f"{style.green(style.bold(phrases.NO_CHANGES))} {reason}"
@@ -68,7 +74,7 @@ def _sign(action: Action, style: Style) -> str:
 
 
 def segment_lines(
-    change: Change, *, identities: Identities = Identities.FULL, style: Style = PLAIN
+    change: Change, *, identities: MemberFormat = IN_FULL, style: Style = PLAIN
 ) -> Iterator[str]:
     """Yield the lines of one segment: its action, the reason, its attributes and members."""
     sentence = phrases.SENTENCES[change.action]
@@ -116,7 +122,7 @@ def _listed(attributes: Attributes, sign: str) -> Iterator[str]:
         yield f"{_INDENT}  {sign} {path:<{width}} = {phrases.format_value(value)}"
 
 
-def _members(change: Change, identities: Identities, style: Style) -> Iterator[str]:
+def _members(change: Change, identities: MemberFormat, style: Style) -> Iterator[str]:
     counts = change.members
     attributes = change.after or change.before
     if attributes and not attributes.managed:
@@ -128,16 +134,20 @@ def _members(change: Change, identities: Identities, style: Style) -> Iterator[s
         (change.sample.add, counts.add, style.green("+")),
         (change.sample.remove, counts.remove, style.red("-")),
     ):
-        shown = phrases.format_members(sample, identities)
+        shown = identities.members(sample)
+        more = more_members(shown, total)
+        if shown and identities.shown is Identities.MASKED:
+            yield f"{_INDENT}      {sign} {' '.join(filter(None, (*shown, more)))}"
+            continue
         yield from (f"{_INDENT}      {sign} {member}" for member in shown)
-        if shown and (more := phrases.more_line(sample, total)):
+        if more:
             yield style.dim(f"{_INDENT}        # {more}")
     for line in phrases.extra_count_lines(counts):
         yield style.dim(f"{_INDENT}    # {line}")
 
 
 def _findings(
-    findings: Sequence[Finding], identities: Identities, style: Style, *, has_body: bool
+    findings: Sequence[Finding], identities: MemberFormat, style: Style, *, has_body: bool
 ) -> Iterator[str]:
     """Yield findings. Single-line findings of one severity have no blank line in between."""
     previous: Finding | None = None
@@ -156,7 +166,7 @@ def _findings(
 
 
 def finding_lines(
-    finding: Finding, *, identities: Identities = Identities.NONE, style: Style = PLAIN
+    finding: Finding, *, identities: MemberFormat = NOT_SHOWN, style: Style = PLAIN
 ) -> Iterator[str]:
     """Yield the lines of one finding: severity, address, summary, users, and what to do."""
     severity = finding.severity
@@ -165,13 +175,13 @@ def finding_lines(
     address = phrases.finding_address(finding)
     summary = escaped(f"{address}: {finding.summary}" if address else finding.summary)
     yield f"{heading}: {style.bold(summary)} {style.dim(f'[{finding.code}]')}"
-    if line := phrases.sample_line(finding, identities):
+    if line := identities.examples(finding):
         yield f"  {line}"
     for line in finding.detail.splitlines():
         yield f"  {escaped(line)}"
 
 
-def _summary(plan: Plan, style: Style) -> Iterator[str]:
+def _summary(plan: Plan, identities: MemberFormat, style: Style) -> Iterator[str]:
     if note := phrases.target_note(plan):
         yield from (style.yellow(note), "")
     if not plan.is_empty:
@@ -183,6 +193,8 @@ def _summary(plan: Plan, style: Style) -> Iterator[str]:
             yield line
         if line := phrases.origin_line(plan):
             yield style.dim(line)
+    if line := identities.note(plan):
+        yield style.dim(line)
     if line := phrases.refusal_line(plan, position=" above"):
         yield ""
         yield style.red(style.bold(line))

@@ -1,5 +1,6 @@
 """The state as one run sees it: its value, its version in the backend, where its files are."""
 
+import secrets
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 from segctl.backends.base import Backend, LatestHead
 from segctl.core.errors import WrongState
 from segctl.core.events import Recovered
+from segctl.core.member_hash import KEY_DIGITS
 from segctl.engine.model import RecordedFiles
 from segctl.state import codec as state_codec
 from segctl.state.model import EMPTY_STATE, FileRef, SegmentRecord, State
@@ -120,9 +122,14 @@ def check_newest(backend: Backend, state: State) -> None:
 def write_head(backend: Backend, loaded: LoadedState, state: State) -> LoadedState:
     """Replace the head that was loaded and return the new state; needs the lock.
 
+    A state without a key for the hashes of members gets one.
     Raises ``StateChanged`` if another run replaced the head after it was loaded.
     """
-    state = replace(_reseal(backend, state), revision=loaded.state.revision + 1)
+    state = replace(
+        _reseal(backend, state),
+        revision=loaded.state.revision + 1,
+        member_key=state.member_key or new_key(),
+    )
     stored = backend.replace_head(state_codec.encode(state), expected=loaded.version)
     record_latest(backend, state)
     return LoadedState(
@@ -131,6 +138,11 @@ def write_head(backend: Backend, loaded: LoadedState, state: State) -> LoadedSta
         locate=backend.file_path,
         check_present=backend.check_present,
     )
+
+
+def new_key() -> str:
+    """Return a new random key for the hashes of members."""
+    return secrets.token_hex(KEY_DIGITS // 2)
 
 
 def _reseal(backend: Backend, state: State) -> State:

@@ -16,6 +16,7 @@ from segctl.core.address import is_address
 from segctl.core.codec import DecodeError, dump_json, from_plain, load_json, to_plain
 from segctl.core.errors import StateDamaged
 from segctl.core.identity import SetDigest
+from segctl.core.member_hash import is_key
 from segctl.state.model import SegmentRecord, State
 
 VERSION = 4
@@ -182,6 +183,8 @@ def _decode_head(head: Any) -> State:
     if version >= CHECKSUM_VERSION and not isinstance(checksum, str):
         raise DecodeError("expected text", path=".checksum")
     state = from_plain(State, fields)
+    if state.member_key and not is_key(state.member_key):
+        raise DecodeError("expected 64 hexadecimal digits", path=".member_key")
     for address, _ in state.records():
         if not is_address(address):
             raise DecodeError(f'"{address}" is not an address such as segment.gold')

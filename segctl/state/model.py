@@ -120,7 +120,8 @@ class State:
     ``applied`` is the digest of the last plan that was applied completely. ``sealed_with`` is the
     id of the key that all files of this head are encrypted with, empty if some may not be.
     ``approvals`` say what was sent on the approval of a plan, by its digest.
-    ``usage`` is how much was sent in each calendar month, oldest first.
+    ``usage`` is how much was sent in each calendar month, oldest first. ``member_key`` is the
+    secret key of ``core.member_hash``; every head that is written has one.
     """
 
     lineage: str
@@ -139,6 +140,7 @@ class State:
     sealed_with: str = field(default="", metadata=OPTIONAL)
     approvals: Mapping[str, ApprovalUse] = field(default_factory=dict, metadata=OPTIONAL)
     usage: tuple[MonthUsage, ...] = field(default=(), metadata=OPTIONAL)
+    member_key: str = field(default="", repr=False, metadata=OPTIONAL)
 
     def next(self, **changes: object) -> "State":
         """Return the state with ``changes`` and the next serial."""

@@ -50,6 +50,7 @@ def apply_workspace(
     approve: Callable[[Plan], bool],
     observe: Observer = ignore_event,
     stop: StopSignal,
+    take_member_key: Callable[[str], None] = lambda _: None,
 ) -> ApplyResult:
     """Plan under the lock, or load the ``saved`` plan; ask ``approve``, send, record.
 
@@ -57,6 +58,7 @@ def apply_workspace(
     With ``approved``, the plan that is made under the lock is applied only if it is the approved
     one, a part of it, or within its tolerance; ``observe`` gets the comparison.
     With ``max_seconds``, sending stops so early that the run ends within that time.
+    ``take_member_key`` gets the key of the hashes that name members, before ``approve`` is called.
 
     Raises ``GuardRefused``, ``StalePlan``, ``BeyondApproval``, ``StateLocked``,
     ``CredentialsRefused``, ``AppliedInPart``, ``Interrupted``.
@@ -79,6 +81,7 @@ def apply_workspace(
         desired = load_desired(context, variables)
         context.credentials()  # said before a row is read, and before anybody approves a plan
         locked = stack.enter_context(_locked(context, lock_timeout, observe, is_saved=bool(name)))
+        take_member_key(locked.loaded.state.member_key)
         approved_plan = (
             _load_approved_plan(context, approved, file, service_host(desired), locked)
             if approved and file

@@ -18,6 +18,7 @@ from segctl.forges.marker import FAILED, REFUSED, Marker, comment_key
 from segctl.manifests.workspace import read_project_name
 from segctl.plan.model import Plan
 from segctl.session.context import Context
+from segctl.workflows.member_key import find_member_key
 from segctl.workflows.plan import PlanResult, plan_workspace
 from segctl.workflows.saved_plans import SavedPlanName, read_saved_plan
 
@@ -257,4 +258,5 @@ def _make_plan(
             f"the plan was made from commit {plan.commit[:12]}, and this job is for {commit[:12]}",
             hint="Make a new plan in this job.",
         )
-    return PlanResult(plan=plan)
+    key = find_member_key(replace(context, env_name=plan.env_name), lineage=plan.lineage)
+    return PlanResult(plan=plan, member_key=key)

@@ -17,7 +17,7 @@ from segctl.core.member_sets import (
     SegmentSet,
     SetDifference,
 )
-from segctl.engine.model import MemberList
+from segctl.engine.model import AskedUsers, MemberList
 from segctl.engine.protocols import Engine
 from segctl.manifests.desired import DesiredState, Load
 from segctl.plan.model import Finding
@@ -25,6 +25,7 @@ from segctl.session.context import Context
 from segctl.session.engine_session import EngineSession, engine_session
 from segctl.session.load import load_state, read_stable
 from segctl.session.loaded_state import LoadedState
+from segctl.workflows.member_key import find_member_key
 from segctl.workflows.member_selection import (
     Choice,
     MemberTargets,
@@ -45,12 +46,14 @@ class OpenMembers:
     """The sets that were asked for, and an engine that answers questions about them.
 
     ``findings`` are warnings about the sources. ``recovered`` is what the journal of an
-    unfinished apply adds to the recorded members.
+    unfinished apply adds to the recorded members. ``member_key`` is the key of the hashes that
+    name members, empty if the state has none.
     """
 
     sets: tuple[SegmentSet, ...]
     findings: tuple[Finding, ...] = ()
     recovered: Recovered | None = None
+    member_key: str = field(default="", repr=False)
     _engine: Engine | None = field(default=None, repr=False)
 
     def has_guids(self, of: SegmentSet) -> bool:
@@ -61,17 +64,20 @@ class OpenMembers:
         self,
         of: SegmentSet,
         *,
-        masked: bool,
+        hashed: bool,
         with_kind: bool = False,
         sample: int | None = None,
     ) -> Generator[str, None, None]:
         """Yield the members of a set in pieces of whole lines, not escaped.
 
-        Each is a value, and after a tab its kind if ``with_kind``. Raises ``StateDamaged``.
+        Each is a value, or ``#`` and its hash, and after a tab its kind if ``with_kind``. Raises
+        ``StateDamaged``.
         """
         if self._engine is None:
             return
-        wanted = MemberList(masked=masked, with_kind=with_kind, sample=sample)
+        wanted = MemberList(
+            hash_key=self.member_key if hashed else "", with_kind=with_kind, sample=sample
+        )
         rest = b""
         for piece in self._engine.iter_lines(of.target_index, wanted):
             lines, end, rest_of_piece = piece.rpartition(b"\n")
@@ -234,6 +240,7 @@ def _open(
         sets=tuple(sorted(sets, key=lambda s: (s.address, s.target_index))),
         findings=findings,
         recovered=loaded.recovered if loaded else None,
+        member_key=loaded.state.member_key if loaded else find_member_key(context),
         _engine=engine,
     )
 
@@ -245,15 +252,15 @@ def open_engine(
     desired: DesiredState | None,
     targets: MemberTargets,
     *,
-    user: str | None = None,
+    asked: AskedUsers | None = None,
 ) -> tuple[Engine, tuple[Finding, ...], Mapping[int, Load]]:
     """Return an engine with the sets, the warnings about the sources, and the loads by number."""
     from segctl.planning.desired_members import compute_desired  # noqa: PLC0415 - heavy
     from segctl.planning.source_context import open_source_context  # noqa: PLC0415 - as above
 
     engine = session.open_engine()
-    if user is not None:
-        engine.ask_for(user)
+    if asked:
+        engine.ask_for(asked)
     if loaded:
         files = loaded.recorded()
         for address, index in targets.recorded.items():

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -37,7 +37,8 @@ class PlanResult:
 
     If that apply is ``running``, this is who runs it. Otherwise it was interrupted, and the next
     apply recovers it. ``is_kept`` says that the plan is kept with the state under its digest;
-    ``keep_problem`` is why it should be and is not.
+    ``keep_problem`` is why it should be and is not. ``member_key`` is the key of the hashes that
+    name members, empty if the state has none.
     """
 
     plan: Plan
@@ -45,6 +46,7 @@ class PlanResult:
     running: LockInfo | None = None
     is_kept: bool = False
     keep_problem: str = ""
+    member_key: str = field(default="", repr=False)
 
 
 def plan_workspace(
@@ -104,7 +106,12 @@ def plan_workspace(
                     disk=context.disk,
                     sealer=state.sealer,
                 )
-        return PlanResult(plan=bundle.plan, recovered=loaded.recovered, running=holder)
+        return PlanResult(
+            plan=bundle.plan,
+            recovered=loaded.recovered,
+            running=holder,
+            member_key=loaded.state.member_key,
+        )
 
     with ExitStack() as stack:
         file = out

@@ -14,7 +14,7 @@ from segctl.core.events import Observer, ignore_event
 from segctl.session.context import Context
 from segctl.session.engine_session import EngineSession, engine_session
 from segctl.session.load import load_state
-from segctl.session.loaded_state import record_latest, recorded_members
+from segctl.session.loaded_state import new_key, record_latest, recorded_members
 from segctl.session.locked_state import exclusive_lock
 from segctl.session.recovery import recover_state
 from segctl.state import codec as state_codec
@@ -214,4 +214,8 @@ def _next_head(pushed: State, current: _CurrentState, unfinished: Journal | None
         serial=max(pushed.serial, current.serial) + 1,
         folded=current.state.folded if current.state else pushed.folded,
         unfinished=None,
+        # An earlier head may be from before the key, and hashes of members stay the same.
+        member_key=pushed.member_key
+        or (current.state.member_key if current.state else "")
+        or new_key(),
     )

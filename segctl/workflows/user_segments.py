@@ -1,16 +1,18 @@
-"""Find the segments of one user, and why the user is in them or not."""
+"""Find the segments of one user, and why the user is in them or not; find users by hashes."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from segctl.core.errors import WrongUsage
+from segctl.core.errors import OperationError, WrongUsage
 from segctl.core.identity import PROBLEM_DESCRIPTIONS, Kind, find_problem
-from segctl.core.member_sets import SegmentOfUser, SourceOfUser
-from segctl.engine.model import FoundUser
+from segctl.core.member_hash import hash_member
+from segctl.core.member_sets import FoundMember, SegmentOfUser, SourceOfUser
+from segctl.engine.model import AskedUsers, FoundUser
 from segctl.manifests.desired import Load, TableLoad
 from segctl.session.context import Context
 from segctl.session.engine_session import engine_session
-from segctl.session.loaded_state import LoadedState
+from segctl.session.loaded_state import LoadedState, load_head
+from segctl.state.model import State
 from segctl.workflows.member_selection import (
     Choice,
     MemberTargets,
@@ -46,7 +48,9 @@ def find_user(
             if loaded and desired:
                 check_account(loaded.state, context.account, service_host(desired))
             targets = find_targets(records, desired, patterns, choice)
-            engine, _, loads = open_engine(context, session, loaded, desired, targets, user=value)
+            engine, _, loads = open_engine(
+                context, session, loaded, desired, targets, asked=AskedUsers(value=value)
+            )
             has_user = engine.find_asked_in_loads()
             sources = _sources_by_address(
                 {number: (loads[number], values) for number, values in has_user.items()}
@@ -54,6 +58,78 @@ def find_user(
             return _segments_of_user(targets, engine.find_asked(), sources, choice)
 
         return read_state_for(context, session, choice, read)
+
+
+def find_hashes(
+    context: Context,
+    hashes: Sequence[str],
+    patterns: Sequence[str],
+    choice: Choice,
+    *,
+    variables: Mapping[str, str],
+) -> tuple[FoundMember, ...]:
+    """Return the users who have these hashes, and the segments in which they are.
+
+    With the choice ``either``, the sources are read only if a hash is not that of a user in the
+    state. Raises ``OperationError`` if the state has no key, and what ``open_members`` raises.
+    """
+    first: Choice = "recorded" if choice == "either" else choice
+    found = _find_hashes(context, hashes, patterns, first, variables)
+    rest = set(hashes) - {each.hash for each in found}
+    if choice == "either" and rest:
+        found += _find_hashes(context, sorted(rest), patterns, "desired", variables)
+    order = {each: number for number, each in enumerate(hashes)}
+    return tuple(sorted(found, key=lambda each: (order[each.hash], each.kind, each.value)))
+
+
+def _find_hashes(
+    context: Context,
+    hashes: Sequence[str],
+    patterns: Sequence[str],
+    choice: Choice,
+    variables: Mapping[str, str],
+) -> tuple[FoundMember, ...]:
+    with engine_session(context.limits) as session:
+
+        def read(loaded: LoadedState | None) -> tuple[FoundMember, ...]:
+            state = (loaded or load_head(context.backend())).state
+            if not state.member_key:
+                raise _no_key(state)
+            records = records_by_address(loaded)
+            desired = None if choice == "recorded" else load_desired(context, variables)
+            if loaded and desired:
+                check_account(loaded.state, context.account, service_host(desired))
+            targets = find_targets(records, desired, patterns, choice)
+            asked = AskedUsers(hashes=tuple(hashes), hash_key=state.member_key)
+            engine, _, _ = open_engine(context, session, loaded, desired, targets, asked=asked)
+            by_user: dict[tuple[Kind, str], list[FoundUser]] = {}
+            for user in engine.find_asked():
+                by_user.setdefault((user.kind, user.value), []).append(user)
+            members = [
+                FoundMember(
+                    hash=hash_member(state.member_key, kind, value),
+                    kind=kind,
+                    value=value,
+                    segments=_segments_of_user(targets, users, {}, choice),
+                )
+                for (kind, value), users in by_user.items()
+            ]
+            return tuple(each for each in members if each.segments)
+
+        return read_state_for(context, session, choice, read)
+
+
+def _no_key(state: State) -> OperationError:
+    if state.lineage:
+        return OperationError(
+            "the state has no key for hashes yet, so it is from before members were shown as "
+            "hashes",
+            hint="The next apply that changes something makes one.",
+        )
+    return OperationError(
+        "there is no state, so no member was shown as a hash",
+        hint="Run this in the workspace that the hash is from, or name it with -C and --env.",
+    )
 
 
 def _sources_by_address(

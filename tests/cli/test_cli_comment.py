@@ -234,6 +234,20 @@ def test_a_saved_plan_is_shown(run_job: Job, stand_in: StandIn, repository: Path
     assert digest_in(stand_in.bodies(7)[0]) == digest
 
 
+def test_a_comment_shows_the_hashes_of_the_log_and_no_user_key(
+    run_job: Job, stand_in: StandIn, repository: Path
+) -> None:
+    (repository / "now.txt").write_text("bert@example.com\n")
+    assert run_job("import", "gold", "--members", "now.txt").code == 0
+    log = run_job("comment", "--target", "gold").out
+    [shown] = re.findall("[+] (#[0-9a-f]{10})\n", log)
+    assert run_job("plan", "--target", "gold", "--out", "saved.segplan").code == 0
+    for more in ([], ["--plan", "saved.segplan"]):
+        run_job("comment", *(more or ["--target", "gold"]))
+        [body] = stand_in.bodies(7)
+        assert (shown in body, "anna" in body, "bert" in body) == (True, False, False)
+
+
 def test_the_plan_of_the_comment_is_kept_and_shown_by_its_digest(
     run_job: Job, stand_in: StandIn, repository: Path
 ) -> None:

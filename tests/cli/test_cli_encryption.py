@@ -9,7 +9,7 @@ from tests.cli.conftest import PROJECT, Segctl
 
 KEY, OLD = (base64.b64encode(letter * 32).decode() for letter in (b"k", b"o"))
 SETTINGS = "spec: {{provider: {{settleSeconds: 0}}, state: {{encryption: {}}}}}\n"
-NAMES = (b"anna", b"bert", b"abcde12345", b"Council")
+NAMES = (b"anna", b"bert", b"abcde12345", b"Council", b"member_key")
 
 
 @pytest.fixture
@@ -34,6 +34,7 @@ def test_neither_state_nor_plans_show_a_member(encrypted: Path, segctl: Segctl) 
     assert segctl("plan", "--out", "first.plan").code == 0
     assert segctl("apply", "first.plan", "--auto-approve").code == 0
     assert in_the_clear(encrypted) == []
+    assert "member_key" in segctl("state", "pull").out
     assert "No changes" in segctl("plan").out
     assert segctl("state", "fsck").code == 0
     assert "Gold Users" in segctl("state", "pull").out

@@ -2,11 +2,14 @@
 
 import json
 import subprocess
+from collections.abc import Iterable
 from pathlib import Path
 
 import httpx
 import pytest
 
+from segctl.core.identity import Kind
+from segctl.core.member_hash import hash_member
 from segctl.emulator.testing import RunningEmulator
 from tests.cli.conftest import PROJECT, Segctl
 from tests.program import ENTRY
@@ -55,6 +58,12 @@ def _tiers(workspace: Path) -> None:
         "".join(f"{user}\n" for user in [*USERS, "anna@example.com"]), encoding="utf-8"
     )
     (workspace / "out.txt").write_text("user07@example.com\n", encoding="utf-8")
+
+
+def hashes_of(workspace: Path, users: Iterable[str]) -> list[str]:
+    """Return the hashes of users under the key in the state."""
+    state = json.loads((workspace / "segctl.state.json").read_text(encoding="utf-8"))
+    return [hash_member(state["member_key"], Kind.IDENTITY, user) for user in users]
 
 
 SILVER = sorted({*USERS, "anna@example.com"} - {"user03@example.com", "user07@example.com"})
@@ -142,18 +151,106 @@ def test_recorded_and_desired_together_count_the_difference(
     assert "only recorded" in segctl("members", "--recorded", "--desired").out
 
 
-def test_user_keys_are_masked_where_nothing_is_a_terminal(segctl: Segctl) -> None:
-    done = segctl("members", "gold")
-    assert done.out == "a…@e….com\nb…@e….com\n"
-    assert "User keys are masked. --identities full prints them in full." in done.err
-    assert "example.com" not in segctl("members", "gold", "--json").out
-
-
-def test_masked_user_keys_that_look_the_same_share_a_line(segctl: Segctl) -> None:
+@pytest.mark.usefixtures("applied")
+def test_members_are_hashes_where_nothing_is_a_terminal(segctl: Segctl, workspace: Path) -> None:
     done = segctl("members", "silver")
-    assert done.out == f"a…@e….com\nu…@e….com and {len(SILVER) - 2} like it\n"
-    listed = json.loads(segctl("members", "silver", "--json").out)["members"]
-    assert len(listed) == len(SILVER)
+    hashes = [f"#{text}" for text in hashes_of(workspace, SILVER)]
+    assert done.out.split() == sorted(hashes)
+    assert done.err == "Members are shown as hashes. --identities full prints user keys.\n"
+    document = json.loads(segctl("members", "silver", "--json").out)
+    assert [f"#{m['hash']}" for m in document["members"]] == sorted(hashes)
+    assert {*document["members"][0]} == {"kind", "hash"}
+
+
+@pytest.mark.usefixtures("applied")
+@pytest.mark.parametrize("option", ["--desired", "--recorded"])
+def test_a_member_has_one_hash_wherever_it_is_listed(
+    option: str, segctl: Segctl, workspace: Path
+) -> None:
+    done = segctl("members", "silver", option, "--sample", "100")
+    assert done.out.split() == sorted(f"#{text}" for text in hashes_of(workspace, SILVER))
+
+
+def test_members_are_only_counted_before_there_is_a_key(segctl: Segctl) -> None:
+    done = segctl("members", "silver", "--desired")
+    assert done.out == f"{len(SILVER)}\n"
+    assert done.err.startswith("Only the number is shown: the first apply makes the key")
+    document = json.loads(segctl("members", "silver", "--json").out)
+    assert (document["identities"], "members" in document) == ("none", False)
+
+
+@pytest.mark.usefixtures("applied")
+@pytest.mark.parametrize("write", ["{}", "#{}", "'#{}',", "\u200b{}"])
+def test_a_hash_finds_its_user_however_it_is_copied(
+    write: str, segctl: Segctl, workspace: Path
+) -> None:
+    [text] = hashes_of(workspace, ["anna@example.com"])
+    done = segctl("members", "gold", "--find", write.format(text.upper()), "--identities", "full")
+    assert (done.code, done.err) == (0, "")
+    assert done.out == f'#{text}: "anna@example.com"\n    segment.gold: recorded\n'
+
+
+@pytest.mark.usefixtures("applied")
+def test_a_hash_finds_a_user_who_is_about_to_come_or_to_go(segctl: Segctl, workspace: Path) -> None:
+    move_on(workspace)
+    new, old = hashes_of(workspace, ["new@example.com", "user00@example.com"])
+    shown = segctl("plan").out
+    assert f"+ #{new}\n" in shown
+    assert f"- #{old}\n" in shown
+    found = segctl("members", "silver", "--find", new, f"#{old}", "--identities", "full").out
+    assert f'#{new}: "new@example.com"\n    segment.silver: desired\n' in found
+    assert f'#{old}: "user00@example.com"\n    segment.silver: recorded\n' in found
+    both = segctl("members", "silver", "--find", new, old, "--recorded", "--desired").out
+    assert "not recorded, desired, an apply adds the user" in both
+    assert "recorded, not desired, an apply removes the user" in both
+
+
+@pytest.mark.usefixtures("applied")
+def test_a_user_key_of_a_hash_is_in_full_only_where_that_is_asked_for(
+    segctl: Segctl, on_terminal: Segctl, workspace: Path
+) -> None:
+    [text] = hashes_of(workspace, ["anna@example.com"])
+    for more in ([], ["--json"], ["--identities", "none"], ["--log-level", "debug"]):
+        done = segctl("members", "--find", text, *more)
+        assert (text in done.out, "anna" in done.out + done.err) == (True, False)
+    assert "anna@example.com" in on_terminal("members", "--find", text).out
+
+
+@pytest.mark.usefixtures("applied")
+def test_a_hash_of_nobody_says_so(segctl: Segctl, workspace: Path) -> None:
+    [text] = hashes_of(workspace, ["anna@example.com"])
+    done = segctl("members", "--find", text, "0" * 10)
+    assert done.out.endswith(f"#{'0' * 10}: no recorded or desired member\n")
+    assert "A hash belongs to one workspace and environment" in done.err
+    document = json.loads(segctl("members", "--find", text, "0" * 10, "--json").out)
+    assert [m["hash"] for m in document["members"]] == [text]
+    assert document["not_found"] == ["0" * 10]
+
+
+@pytest.mark.usefixtures("applied")
+def test_a_hash_finds_a_guid_and_a_user_in_quarantine(segctl: Segctl, workspace: Path) -> None:
+    (workspace / "stream.txt").write_text(
+        "Error Type\tCustomer Segment ID\tUser Identity\n"
+        "API_SEGMENT_ID_MISMATCH\tsilver\tuser01@example.com\n",
+        encoding="utf-8",
+    )
+    assert segctl("rejects", "load", "stream.txt").code == 0
+    refused = segctl("rejects", "list").out.split()[-1]
+    assert "CleverTap refused" in segctl("members", "silver", "--find", refused).out
+    guid = segctl("members", "council").out.split()[0]
+    assert "guid" in segctl("members", "--find", guid, "--identities", "full").out
+
+
+@pytest.mark.usefixtures("applied")
+def test_a_list_in_other_forms_takes_a_user_who_is_found_by_hash_away_too(
+    segctl: Segctl, workspace: Path
+) -> None:
+    manifest = TIERS.replace("path: out.txt}", "path: out.txt, normalize: [lower]}")
+    (workspace / "tiers.yaml").write_text(manifest, encoding="utf-8")
+    (workspace / "out.txt").write_text("USER01@example.com\n", encoding="utf-8")
+    [text] = hashes_of(workspace, ["user01@example.com"])
+    found = segctl("members", "silver", "--find", text, "--recorded", "--desired").out
+    assert "segment.silver: recorded, not desired" in found
 
 
 def test_user_keys_are_in_full_on_a_terminal(on_terminal: Segctl) -> None:
@@ -218,6 +315,11 @@ def test_an_empty_segment_is_an_empty_list(segctl: Segctl) -> None:
         (["gold", "--overlap", "gold"], 64, "only one segment is named"),
         (["gold", "--overlap", ""], 64, "it is empty"),
         (["--of", " anna@example.com"], 64, "white space around the value"),
+        (["--find"], 64, "In a shell, # begins a comment"),
+        (["--find", "9f2c"], 64, "a hash of a member is 10 hexadecimal digits"),
+        (["--find", "anna@example.com"], 64, "For a user whose key you know, use --of."),
+        (["--find", "9f2c1ab07d", "--count"], 64, "--count and --find cannot be combined"),
+        (["--find", "9f2c1ab07d"], 1, "there is no state, so no member was shown as a hash"),
     ],
 )
 def test_a_question_without_an_answer_is_refused(
@@ -298,7 +400,7 @@ def test_a_user_key_can_come_from_standard_input(workspace: Path) -> None:
 
 def test_a_closed_pipe_ends_a_list_cleanly(workspace: Path) -> None:
     (workspace / "silver.txt").write_text("".join(f"user{n}\n" for n in range(1, 200_000)))
-    command = [*ENTRY, "members", "silver", "-C", str(workspace)]
+    command = [*ENTRY, "members", "silver", "-C", str(workspace), "--identities", "full"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout
         assert process.stderr

@@ -1,6 +1,7 @@
 """``segctl rejects`` over a real workspace and a real emulator."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -60,12 +61,13 @@ def test_a_deleted_segment_is_told_at_once(refused: Segctl, workspace: Path) -> 
     assert refused("rejects", "retry").out.startswith("segment.gold is treated as restored: ")
 
 
-def test_list_tells_who_was_refused_and_why_masked_where_nobody_watches(refused: Segctl) -> None:
+def test_list_tells_who_was_refused_and_why_hashed_where_nobody_watches(refused: Segctl) -> None:
     [line] = refused("rejects", "list").out.splitlines()
     address, action, reason, at, user = line.split("  ")
     assert (address, action, reason) == ("segment.gold", "ADD", "API_SEGMENT_ID_MISMATCH")
     assert at.endswith("Z")
-    assert user == '"a…@e….com"'
+    assert re.fullmatch("#[0-9a-f]{10}", user)
+    assert "anna" not in refused("rejects", "list", "--json").out
     assert '"anna@example.com"' in refused("rejects", "list", "--identities", "full").out
     assert "@" not in refused("rejects", "list", "--identities", "none").out
 
@@ -80,12 +82,12 @@ def test_the_list_is_a_document_for_machines(refused: Segctl) -> None:
     [item] = document["refused"]
     assert document["format_version"] == "1.0"
     assert item.pop("refused_at").endswith("Z")
+    assert re.fullmatch("[0-9a-f]{10}", item.pop("hash"))
     assert item == {
         "address": "segment.gold",
         "action": "ADD",
         "type": "API_SEGMENT_ID_MISMATCH",
         "kind": "identity",
-        "value": "a…@e….com",
     }
     other = json.loads(refused("rejects", "list", "--json", "--target", "council").out)
     assert other["refused"] == []

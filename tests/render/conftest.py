@@ -7,6 +7,7 @@ import pytest
 
 from segctl.core.diagnostics import Location, Severity
 from segctl.core.identity import Kind
+from segctl.core.member_hash import KEY_DIGITS
 from segctl.manifests.desired import Disjoint, Guards, Lifecycle, Size, Subset
 from segctl.plan.model import (
     Action,
@@ -23,6 +24,10 @@ from segctl.plan.model import (
     Users,
 )
 from segctl.plan.rules import check_rules
+from segctl.render.member_format import Identities, MemberFormat
+
+HASHED = MemberFormat(asked=Identities.MASKED, key="5" * KEY_DIGITS)
+"""How views show members where nothing is a terminal."""
 
 HOSTILE = 'x\x1b[2J\n| <script>alert(1)</script> @team `id` "q" \u202eevil ![a](http://b)'
 

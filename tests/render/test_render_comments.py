@@ -12,7 +12,7 @@ from segctl.manifests.desired import Guards
 from segctl.plan.model import Action, Estimate, Finding, Flow, MemberCounts, Plan, Requests
 from segctl.render import markdown
 from tests.render.comment_kit import check_whole
-from tests.render.conftest import CREATED, GOLD, HOSTILE, ODDITIES, PLANS, attributes, plan
+from tests.render.conftest import CREATED, GOLD, HASHED, HOSTILE, ODDITIES, PLANS, attributes, plan
 
 GOLDEN = Path(__file__).parent / "comments"
 
@@ -135,7 +135,7 @@ COMMENTS: Mapping[str, tuple[Plan, int]] = {
 @pytest.mark.parametrize("name", COMMENTS)
 def test_a_comment_matches_its_golden_page(name: str) -> None:
     shown, limit = COMMENTS[name]
-    page = markdown.render(shown, max_bytes=limit)
+    page = markdown.render(shown, identities=HASHED, max_bytes=limit)
     path = GOLDEN / f"{name}.md"
     if os.environ.get("SEGCTL_REGENERATE"):
         path.parent.mkdir(exist_ok=True)

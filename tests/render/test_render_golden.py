@@ -8,16 +8,16 @@ import pytest
 
 from segctl.plan.model import Plan
 from segctl.render import html, json_document, markdown, text
-from segctl.render.phrases import Identities
+from tests.render.conftest import HASHED
 
 GOLDEN = Path(__file__).parent / "golden"
 CASES = ("everyday", "unchanged", "oddities", "refused", "hostile", "ruled")
 VIEWS: Mapping[str, Callable[[Plan], str]] = {
     "plan.txt": text.render,
-    "masked.txt": lambda plan: text.render(plan, identities=Identities.MASKED),
-    "plan.md": markdown.render,
+    "masked.txt": lambda plan: text.render(plan, identities=HASHED),
+    "plan.md": lambda plan: markdown.render(plan, identities=HASHED),
     "plan.json": json_document.render,
-    "plan.html": html.render,
+    "plan.html": lambda plan: html.render(plan, identities=HASHED),
 }
 
 

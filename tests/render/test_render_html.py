@@ -13,7 +13,9 @@ from segctl.core.diagnostics import Severity
 from segctl.plan.model import Finding, Flow, Plan
 from segctl.render import html
 from segctl.render.html_segments import format_growth, listed_changes
-from segctl.render.phrases import Identities, format_percent
+from segctl.render.member_format import IN_FULL, NOT_SHOWN, MemberFormat
+from segctl.render.phrases import format_percent
+from tests.render.conftest import HASHED
 from tests.render.report_plans import REFUSED, SMALL, TRAPPED, UNCHANGED, build_plan, large_plan
 
 ExamplePlan = Callable[[str], Plan]
@@ -77,15 +79,15 @@ def test_hostile_names_do_not_become_markup(example_plan: ExamplePlan) -> None:
     assert "\u202e" not in page.words
 
 
-@pytest.mark.parametrize("mode", [Identities.MASKED, Identities.NONE])
-def test_members_are_not_shown_in_full(mode: Identities, example_plan: ExamplePlan) -> None:
-    page = Page(html.render(example_plan("everyday"), identities=mode))
+@pytest.mark.parametrize("shown", [HASHED, NOT_SHOWN])
+def test_members_are_not_shown_in_full(shown: MemberFormat, example_plan: ExamplePlan) -> None:
+    page = Page(html.render(example_plan("everyday"), identities=shown))
     assert "example.com" not in page.words
-    assert ("n…@e….com" in page.words) == (mode is Identities.MASKED)
+    assert ("`segctl members --find HASH`" in page.words) == (shown is HASHED)
 
 
 def test_the_file_says_when_user_keys_are_in_full() -> None:
-    words = Page(html.render(SMALL, identities=Identities.FULL)).words
+    words = Page(html.render(SMALL, identities=IN_FULL)).words
     assert "council00@example.com" in words
     assert "User keys are shown in full: keep this file as safe as they are." in words
 

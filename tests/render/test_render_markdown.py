@@ -9,7 +9,9 @@ import pytest
 from segctl.core.diagnostics import Severity
 from segctl.plan.model import Finding, MemberCounts, Plan
 from segctl.render import markdown
+from segctl.render.member_format import NOT_SHOWN, MemberFormat
 from segctl.render.phrases import MAX_COMMENT_BYTES
+from tests.render.conftest import HASHED
 
 ExamplePlan = Callable[[str], Plan]
 
@@ -39,8 +41,11 @@ def test_the_summary_comes_first(example_plan: ExamplePlan) -> None:
     assert page.startswith("### Plan: 1 to add, 1 to change, 0 to destroy.\n\nMembers: 18 to add")
 
 
-def test_members_are_masked_unless_asked_for(example_plan: ExamplePlan) -> None:
-    assert "example.com" not in markdown.render(example_plan("everyday"))
+@pytest.mark.parametrize("shown", [HASHED, NOT_SHOWN])
+def test_members_are_hashes_or_nothing(shown: MemberFormat, example_plan: ExamplePlan) -> None:
+    page = markdown.render(example_plan("everyday"), identities=shown)
+    assert "example.com" not in page
+    assert ("--find HASH" in page) == (shown is HASHED)
 
 
 def test_the_most_dangerous_changes_come_first(example_plan: ExamplePlan) -> None:

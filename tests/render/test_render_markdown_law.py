@@ -23,8 +23,10 @@ from segctl.plan.model import (
     Sample,
 )
 from segctl.render import markdown
-from segctl.render.phrases import MIN_COMMENT_BYTES, Identities
+from segctl.render.member_format import IN_FULL, NOT_SHOWN, MemberFormat
+from segctl.render.phrases import MIN_COMMENT_BYTES
 from tests.render.comment_kit import check_inert, check_whole
+from tests.render.conftest import HASHED
 from tests.render.conftest import plan as build_plan
 
 MARKER = "<!-- segctl plan of shop -->"
@@ -140,9 +142,9 @@ limits = st.sampled_from([MIN_COMMENT_BYTES, 8_192, 32_768, 65_536, 1_000_000])
 
 
 @settings(max_examples=60, deadline=None)
-@given(plan=plans(), limit=limits, mode=st.sampled_from(list(Identities)))
-def test_a_comment_fits_and_is_whole(plan: Plan, limit: int, mode: Identities) -> None:
-    page = markdown.render(plan, identities=mode, max_bytes=limit, marker=MARKER)
+@given(plan=plans(), limit=limits, shown=st.sampled_from([IN_FULL, HASHED, NOT_SHOWN]))
+def test_a_comment_fits_and_is_whole(plan: Plan, limit: int, shown: MemberFormat) -> None:
+    page = markdown.render(plan, identities=shown, max_bytes=limit, marker=MARKER)
     assert len(page.encode()) <= limit
     check_whole(page, marker=MARKER)
 
@@ -150,7 +152,7 @@ def test_a_comment_fits_and_is_whole(plan: Plan, limit: int, mode: Identities) -
 @settings(max_examples=60, deadline=None)
 @given(plan=plans(), limit=limits)
 def test_a_comment_shows_what_a_plan_holds_as_text(plan: Plan, limit: int) -> None:
-    page = markdown.render(plan, identities=Identities.FULL, max_bytes=limit, marker=MARKER)
+    page = markdown.render(plan, identities=IN_FULL, max_bytes=limit, marker=MARKER)
     check_inert(page, marker=MARKER, values=["<script", "](http", "`code`", "\x1b", "\u202e"])
 
 

@@ -1,39 +1,28 @@
-"""A list of masked members counts those that look the same, wherever it is cut into pieces."""
+"""Members in views: lists, and the figures of two sets."""
 
-from itertools import accumulate, groupby, pairwise
+import json
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from segctl.core.member_sets import Overlap, SegmentSet
-from segctl.render.members_view import iter_list_text, render_overlaps
+from segctl.render.member_format import Identities
+from segctl.render.members_view import iter_list_json, iter_list_text, render_overlaps
+
+GOLD = SegmentSet(address="segment.gold", which="recorded", count=2, target_index=0)
 
 
-@given(
-    lines=st.lists(st.sampled_from(["a", "aa", "b\r", "", "é…\tguid"]), min_size=1),
-    sizes=st.lists(st.integers(1, 5)),
-)
-def test_like_lines_are_counted_across_pieces(lines: list[str], sizes: list[int]) -> None:
-    cuts = [0, *(cut for cut in accumulate(sizes) if cut < len(lines)), len(lines)]
-    pieces = ["".join(f"{line}\n" for line in lines[a:b]) for a, b in pairwise(cuts)]
-    runs = [(line, len(list(run))) for line, run in groupby(lines)]
-    expected = []
-    for line, count in runs:
-        value, tab, kind = line.replace("\r", "\\r").partition("\t")
-        like = f" and {count - 1} like it" if count > 1 else ""
-        expected.append(f"{value}{like}{tab}{kind}\n")
-    assert "".join(iter_list_text(pieces, masked=True)) == "".join(expected)
-
-
-def test_a_run_of_like_lines_is_not_held_in_memory() -> None:
-    pieces = (f"{'v…@e….com' * 100}\n" * 1_000 for _ in range(1_000))
-    [line] = iter_list_text(pieces, masked=True)
-    assert line.endswith(" and 999,999 like it\n")
-
-
-def test_lines_in_full_are_listed_one_by_one() -> None:
+def test_lines_are_listed_one_by_one() -> None:
     assert list(iter_list_text(["a\na\n"])) == ["a\na\n"]
+
+
+@pytest.mark.parametrize("kind", ["identity", "guid"])
+def test_a_document_of_hashes_has_no_values(kind: str) -> None:
+    lines = [f"#9f2c1ab07d\t{kind}\n#a000000000\t{kind}\n"]
+    pieces = iter_list_json(GOLD, lines, identities=Identities.MASKED, with_kind=True, sample=None)
+    assert json.loads("".join(pieces))["members"] == [
+        {"kind": kind, "hash": "9f2c1ab07d"},
+        {"kind": kind, "hash": "a000000000"},
+    ]
 
 
 @pytest.mark.parametrize(

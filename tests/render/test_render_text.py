@@ -1,5 +1,6 @@
 """The plan as text: its counts, what it leaves out, and that values are escaped."""
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -8,10 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from segctl.core.diagnostics import Severity
+from segctl.core.identity import Kind
 from segctl.plan.model import Estimate, Finding, MemberCounts, Plan, Requests
 from segctl.render import phrases, text
-from segctl.render.phrases import Identities
+from segctl.render.member_format import NOT_SHOWN, Identities, MemberFormat
 from segctl.render.style import COLOR, escaped, quoted
+from tests.render.conftest import HASHED
 
 ExamplePlan = Callable[[str], Plan]
 
@@ -85,18 +88,35 @@ def test_no_changes_with_targets_says_that_others_are_not_planned(
     )
 
 
-@pytest.mark.parametrize("mode", [Identities.MASKED, Identities.NONE])
+@pytest.mark.parametrize("shown", [HASHED, NOT_SHOWN, MemberFormat(asked=Identities.MASKED)])
 def test_identities_are_shown_in_full_only_when_asked_for(
-    mode: Identities, example_plan: ExamplePlan
+    shown: MemberFormat, example_plan: ExamplePlan
 ) -> None:
-    page = text.render(example_plan("everyday"), identities=mode)
+    page = text.render(example_plan("everyday"), identities=shown)
     assert "example.com" not in page
     assert "abcde12345" not in page
 
 
-def test_masked_members_that_look_the_same_share_a_line(example_plan: ExamplePlan) -> None:
-    page = text.render(example_plan("everyday"), identities=Identities.MASKED)
-    assert '+ "n…@e….com" and 9 like it\n            # (6 more)' in page
+def test_hashes_of_members_are_one_line_a_sign(example_plan: ExamplePlan) -> None:
+    lines = text.render(example_plan("everyday"), identities=HASHED).splitlines()
+    assert "Members are shown as hashes: `segctl members --find HASH` says who one is." in lines
+    hashes = [line for line in lines if re.match(r" +[+-] #", line)]
+    assert re.fullmatch(r" +\+( #[0-9a-f]{10}){2}", hashes[0])
+    assert re.fullmatch(r" +\+( #[0-9a-f]{10}){5} \(11 more\)", hashes[1])
+    assert re.fullmatch(r" +-( #[0-9a-f]{10}){5} \(595 more\)", hashes[2])
+
+
+def test_masked_members_without_a_key_are_counted_only(example_plan: ExamplePlan) -> None:
+    masked = MemberFormat(asked=Identities.MASKED)
+    pages = {text.render(example_plan("everyday"), identities=f) for f in (masked, NOT_SHOWN)}
+    assert len(pages) == 1
+    assert "#" not in pages.pop().replace("  # ", "")
+
+
+def test_the_order_of_hashes_is_not_that_of_the_values() -> None:
+    sample = [(Kind.IDENTITY, f"user{number}") for number in range(10)]
+    shown = HASHED.members(sample)
+    assert list(shown) == sorted(HASHED.format(*member) for member in sample)[:5]
 
 
 def test_a_finding_names_its_segment_once() -> None:
@@ -157,5 +177,5 @@ def test_a_duration_has_one_readable_unit(seconds: float, words: str) -> None:
 def test_users_who_break_a_rule_are_shown_like_other_identities(example_plan: ExamplePlan) -> None:
     ruled = example_plan("ruled")
     assert '  Among them: "both00@example.com", "both01@example.com", ' in text.render(ruled)
-    assert "Among them" not in text.render(ruled, identities=Identities.NONE)
+    assert "Among them" not in text.render(ruled, identities=NOT_SHOWN)
     assert "both" not in "".join(text.finding_lines(ruled.findings[0]))

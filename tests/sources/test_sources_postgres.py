@@ -44,7 +44,7 @@ def test_guids_of_a_table_fill_the_segments_in_its_segment_column(reader: Reader
     stats, members = reader.read(source, segment_column="tier")
     assert members == [(Kind.GUID, "ann"), (Kind.GUID, "bob")]
     assert stats.invalid == {IdentityProblem.NULL: 1}
-    assert stats.undeclared == (("l…", 2),)
+    assert (stats.undeclared, stats.undeclared_rows) == (1, 2)
 
 
 def test_a_query_returns_identities_and_guids(reader: Reader) -> None:

@@ -114,6 +114,7 @@ states = st.builds(
         max_size=2,
     ),
     rules=st.lists(texts, max_size=2).map(tuple),
+    member_key=st.sampled_from(["", "0123456789abcdef" * 4]),
     usage=st.lists(
         st.builds(MonthUsage, month=texts, requests=counts, events=counts), max_size=2
     ).map(tuple),
@@ -211,6 +212,19 @@ def test_the_format_of_version_4_does_not_change() -> None:
     )
     assert encode(state, segctl_version="0.1.0") == golden
     assert decode(golden) == state
+
+
+def test_a_key_is_in_the_head_and_in_no_text_of_the_value() -> None:
+    state = replace(EXAMPLE, member_key="0123456789abcdef" * 4)
+    assert decode(encode(state)) == state
+    assert state.member_key not in repr(state)
+
+
+@pytest.mark.parametrize("key", ["0123", "x" * 64, "0123456789ABCDEF" * 4])
+def test_a_key_that_is_none_is_refused(key: str) -> None:
+    with pytest.raises(StateDamaged, match="member_key: expected 64 hexadecimal digits") as caught:
+        decode(encode(replace(EXAMPLE, member_key=key)))
+    assert key not in str(caught.value)
 
 
 def test_a_head_of_version_3_says_nothing_of_what_was_sent() -> None:
