@@ -245,3 +245,21 @@ def test_a_folder_is_writable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
     (check,) = folder_checks(tmp_path)
     assert (check.status, "permission denied" in check.summary) == (Status.PROBLEM, True)
+
+
+def test_a_state_on_a_network_file_system_is_warned_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine, "_file_system", lambda _: "nfs4")
+    assert [check.status for check in folder_checks(tmp_path)] == [Status.OK, Status.WARNING]
+    assert len(folder_checks(tmp_path, is_state=False)) == 1
+
+
+def test_a_clock_that_differs_from_the_file_system_is_warned_of(tmp_path: Path) -> None:
+    class Late(SystemClock):
+        def now(self) -> float:
+            return super().now() - 7200
+
+    *_, check = machine.check_folder("x", tmp_path, Late(), is_state=True)
+    assert (check.topic, check.status) == ("clock", Status.WARNING)
+    assert "s behind that of the file system" in check.summary
