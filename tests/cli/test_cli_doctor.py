@@ -169,7 +169,7 @@ def test_credentials_are_set_and_can_be_sent(environment: dict[str, str], status
         ("https://eu1.api.clevertap.com", Status.OK),
         ("http://127.0.0.1:8787", Status.OK),
         ("", Status.OK),
-        ("http://in1.api.clevertap.com", Status.WARNING),
+        ("http://in1.api.clevertap.com", Status.PROBLEM),
         ("https://in1.api.clevertap.com.evil.example", Status.WARNING),
         ("https://evilclevertap.com", Status.WARNING),
         ("https://in1.api.clevertap.com\n", Status.PROBLEM),
@@ -179,6 +179,11 @@ def test_credentials_are_set_and_can_be_sent(environment: dict[str, str], status
 def test_the_service_is_one_that_may_get_the_passcode(url: str, status: Status) -> None:
     assert service.check_base_url({"CLEVERTAP_BASE_URL": url}, "").status is status
     assert service.check_base_url({}, url.strip()).status in {status, Status.OK}
+
+
+def test_an_address_without_encryption_that_is_allowed_is_warned_of() -> None:
+    check = service.check_base_url({}, "http://proxy.internal", allow_plain_http=True)
+    assert check.status is Status.WARNING
 
 
 @pytest.mark.parametrize(
