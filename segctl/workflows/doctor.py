@@ -26,7 +26,11 @@ def _examine(context: Context, variables: Mapping[str, str]) -> Iterator[Check]:
     scratch = context.limits.folder or Path(tempfile.gettempdir())
     yield from machine.check_folder("scratch folder", scratch, context.clock, is_state=False)
     yield service.check_credentials(context.environment)
-    yield service.check_base_url(context.environment, desired.project.base_url if desired else "")
+    yield service.check_base_url(
+        context.environment,
+        desired.project.base_url if desired else "",
+        allow_plain_http=bool(desired and desired.project.allow_plain_http),
+    )
     yield from service.check_network(context.environment)
     yield from workspace.checks
     if desired:

@@ -5,14 +5,15 @@ from collections.abc import Iterator, Mapping
 from urllib.parse import urlsplit
 
 from segctl.core.credentials import ACCOUNT_VARIABLE, PASSCODE_VARIABLE, Credentials
+from segctl.core.edges import REMOVE_EDGES, describe_edges
 from segctl.core.errors import CredentialsRefused, OperationError
 from segctl.core.health import Check, Status
+from segctl.core.loopback import UNENCRYPTED, is_loopback
 
 _CREDENTIALS = (ACCOUNT_VARIABLE, PASSCODE_VARIABLE)
 _BASE_URL = "CLEVERTAP_BASE_URL"
 _PROXIES = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY")
 _CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
-_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _VENDOR = "clevertap.com"
 
 
@@ -36,7 +37,9 @@ def check_credentials(environment: Mapping[str, str]) -> Check:
     return Check(topic=topic, summary="both are set; whether CleverTap accepts them is not asked")
 
 
-def check_base_url(environment: Mapping[str, str], declared: str) -> Check:
+def check_base_url(
+    environment: Mapping[str, str], declared: str, *, allow_plain_http: bool = False
+) -> Check:
     """Return the check of the address of the service: ``declared``, or that of the environment.
 
     ``declared`` is empty if the workspace is not known.
@@ -47,15 +50,10 @@ def check_base_url(environment: Mapping[str, str], declared: str) -> Check:
     text = given.strip() or declared
     if not text:
         return Check(topic=topic, summary="no workspace and no CLEVERTAP_BASE_URL name one")
-    if given != given.strip():
-        return Check(
-            topic=topic,
-            status=Status.PROBLEM,
-            summary=f"{_BASE_URL} has white space or a line break at its ends",
-            advice="Set it again; a value read from a file often ends with a line break.",
-        )
+    if edges := describe_edges(_BASE_URL, given):
+        return Check(topic=topic, status=Status.PROBLEM, summary=edges, advice=REMOVE_EDGES)
     try:
-        url = parse_base_url(text)
+        url = parse_base_url(text, allow_plain_http=allow_plain_http)
     except OperationError as error:
         return _problem(topic, error)
     origin = f" ({_BASE_URL})" if given else ""
@@ -64,15 +62,14 @@ def check_base_url(environment: Mapping[str, str], declared: str) -> Check:
 
 def _judge_host(shown: str, scheme: str, host: str) -> Check:
     topic = "service"
-    if host in _LOOPBACK:
+    if is_loopback(host):
         return Check(topic=topic, summary=f"{shown}, this machine")
     if scheme != "https":
         return Check(
             topic=topic,
             status=Status.WARNING,
-            summary=f"{shown} is not encrypted: the passcode and the user keys could be read on "
-            "the way",
-            advice="Use https://.",
+            summary=f"{shown} is allowed by provider.allowPlainHttp: {UNENCRYPTED}",
+            advice="Use https://, unless the network in between is trusted.",
         )
     if not f".{host}".endswith(f".{_VENDOR}"):
         return Check(

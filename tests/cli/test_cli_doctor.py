@@ -169,7 +169,7 @@ def test_credentials_are_set_and_can_be_sent(environment: dict[str, str], status
         ("https://eu1.api.clevertap.com", Status.OK),
         ("http://127.0.0.1:8787", Status.OK),
         ("", Status.OK),
-        ("http://in1.api.clevertap.com", Status.WARNING),
+        ("http://in1.api.clevertap.com", Status.PROBLEM),
         ("https://in1.api.clevertap.com.evil.example", Status.WARNING),
         ("https://evilclevertap.com", Status.WARNING),
         ("https://in1.api.clevertap.com\n", Status.PROBLEM),
@@ -179,6 +179,11 @@ def test_credentials_are_set_and_can_be_sent(environment: dict[str, str], status
 def test_the_service_is_one_that_may_get_the_passcode(url: str, status: Status) -> None:
     assert service.check_base_url({"CLEVERTAP_BASE_URL": url}, "").status is status
     assert service.check_base_url({}, url.strip()).status in {status, Status.OK}
+
+
+def test_an_address_without_encryption_that_is_allowed_is_warned_of() -> None:
+    check = service.check_base_url({}, "http://proxy.internal", allow_plain_http=True)
+    assert check.status is Status.WARNING
 
 
 @pytest.mark.parametrize(
@@ -245,3 +250,21 @@ def test_a_folder_is_writable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
     (check,) = folder_checks(tmp_path)
     assert (check.status, "permission denied" in check.summary) == (Status.PROBLEM, True)
+
+
+def test_a_state_on_a_network_file_system_is_warned_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine, "_file_system", lambda _: "nfs4")
+    assert [check.status for check in folder_checks(tmp_path)] == [Status.OK, Status.WARNING]
+    assert len(folder_checks(tmp_path, is_state=False)) == 1
+
+
+def test_a_clock_that_differs_from_the_file_system_is_warned_of(tmp_path: Path) -> None:
+    class Late(SystemClock):
+        def now(self) -> float:
+            return super().now() - 7200
+
+    *_, check = machine.check_folder("x", tmp_path, Late(), is_state=True)
+    assert (check.topic, check.status) == ("clock", Status.WARNING)
+    assert "s behind that of the file system" in check.summary

@@ -3,12 +3,14 @@ import json
 import os
 import re
 import shutil
+from contextlib import chdir
 from pathlib import Path
 
 import duckdb
 import pytest
 
 from segctl.applying import apply
+from segctl.cli.main import execute
 from segctl.core.errors import OperationError
 from segctl.emulator.testing import RunningEmulator
 from tests.cli.conftest import Segctl
@@ -296,8 +298,11 @@ def test_what_is_pushed_is_looked_for_in_the_folder_of_chdir(
     applied: Workspace, segctl: Segctl
 ) -> None:
     (applied / "head.json").write_text(segctl("state", "pull").out)
-    assert segctl("state", "push", "head.json").out == "The state is at serial 2 now.\n"
-    missing = segctl("state", "push", "none.json")
+    folder = applied.parent
+    relative = str(applied.relative_to(folder))
+    with chdir(folder):
+        assert execute(["state", "push", "head.json", "-C", relative]) == 0
+    missing = segctl("state", "push", "none.json", "-C", str(applied))
     assert missing.code == 64
     assert missing.err.startswith(
         f"Error: {applied / 'none.json'} cannot be read: No such file or directory\n"
