@@ -177,7 +177,7 @@ class DuckEngine(DuckMemberLister):
 
     def _find_suspect_values(self, rows: Rows, select: str, role: Role) -> SuspectValues:
         """Look for what is wrong in a list of members; lists that take away send nothing."""
-        if role != "include" or isinstance(rows, TargetMembers) or self._is_about_one_user:
+        if role != "include" or isinstance(rows, TargetMembers) or self._asked:
             return NOTHING_SUSPECT
         if isinstance(rows, InlineRows):
             return find_suspect_inline(rows)
