@@ -16,9 +16,12 @@ REFUSED = 6
 
 
 @pytest.fixture
-def workspace(tmp_path: Path) -> Path:
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the example, in which the program runs as the README says."""
     ignored = shutil.ignore_patterns("segctl.state*")
-    return Path(shutil.copytree(HERE, tmp_path / "spring-sale", ignore=ignored))
+    folder = Path(shutil.copytree(HERE, tmp_path / "spring-sale", ignore=ignored))
+    monkeypatch.chdir(folder)
+    return folder
 
 
 def read_pages() -> list[str]:
@@ -38,10 +41,9 @@ def read_lines(file: str) -> set[str]:
     return set((HERE / "data" / file).read_text(encoding="utf-8").split())
 
 
-def test_the_readme_shows_the_plan_of_the_sale(
-    workspace: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert execute(["plan", "-C", str(workspace), "--target", "spring-sale"]) == 0
+@pytest.mark.usefixtures("workspace")
+def test_the_readme_shows_the_plan_of_the_sale(capsys: pytest.CaptureFixture[str]) -> None:
+    assert execute(["plan", "--target", "spring-sale"]) == 0
     assert capsys.readouterr().out == read_pages()[0]
 
 
@@ -63,5 +65,5 @@ def test_the_line_that_the_readme_adds_violates_the_rule(
 ) -> None:
     with (workspace / "data" / "customers.csv").open("a", encoding="utf-8") as table:
         table.write("00103,gold\n")
-    assert execute(["plan", "-C", str(workspace)]) == REFUSED
+    assert execute(["plan"]) == REFUSED
     assert read_pages()[1] in capsys.readouterr().out
