@@ -36,7 +36,7 @@ def command(
     valid = loaded.desired is not None
     report.add_diagnostics(loaded.diagnostics)
     annotate_diagnostics(screen, loaded.diagnostics)
-    document = diagnostics.render_validation(loaded.diagnostics, loaded.passed_over)
+    document = diagnostics.render_validation(loaded.diagnostics, loaded.passed_over, loaded.ignored)
     if as_json:
         screen.out(document)
         return 0 if valid else 1
@@ -47,6 +47,9 @@ def command(
     screen.err(screen.complete(problems))
     for where in loaded.passed_over:
         screen.err(f"{escaped(where)}: passed over: not one of segctl's documents\n")
+    for hidden in loaded.ignored:
+        pattern = escaped(hidden.pattern)
+        screen.err(f'{escaped(hidden.path)}: passed over: spec.ignore has "{pattern}"\n')
     if loaded.desired is None:
         errors = sum(d.severity is Severity.ERROR for d in loaded.diagnostics)
         screen.err(f"The workspace is not valid: {format_count(errors, 'error')}.\n")

@@ -64,6 +64,7 @@ def assemble_desired_state(
     base_url: str,
     digest: str,
     passed_over: tuple[str, ...] = (),
+    ignored: tuple[desired.IgnoredPath, ...] = (),
     is_trusted: bool = False,
     env_name: str = "",
 ) -> desired.DesiredState:
@@ -90,6 +91,7 @@ def assemble_desired_state(
         blocks=_blocks(documents, segments, variables),
         digest=digest,
         passed_over=passed_over,
+        ignored=ignored,
         variables=dict(sorted(variables.items())),
     )
 

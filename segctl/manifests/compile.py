@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pydantic import ValidationError
 
@@ -11,10 +11,11 @@ from segctl.core.diagnostics import Diagnostic, Location, Severity
 from segctl.manifests.assemble import ValidDocument, assemble_desired_state
 from segctl.manifests.classify import classify_documents
 from segctl.manifests.declarations import kind_of
-from segctl.manifests.desired import DesiredState
+from segctl.manifests.desired import DesiredState, IgnoredPath
 from segctl.manifests.documents import KINDS, ProjectDocument
 from segctl.manifests.environments import check_environments, environment_names, select_environment
 from segctl.manifests.explain import explain_errors
+from segctl.manifests.ignore import PROJECT_FILE, ignore_hint, resembles_manifest
 from segctl.manifests.override_checks import check_overrides
 from segctl.manifests.trust import TrustedCopy, check_trusted
 from segctl.manifests.validate import check_base_url, check_documents, check_project
@@ -22,7 +23,6 @@ from segctl.manifests.variables import fill_variables, resolve_variables
 from segctl.manifests.yaml_reader import parse_file
 from segctl.manifests.yaml_tree import Document
 
-PROJECT_FILE = "segctl.yaml"
 BASE_URL_VARIABLE = "CLEVERTAP_BASE_URL"
 
 
@@ -50,17 +50,20 @@ def compile_files(
     trusted: TrustedCopy | None = None,
     env_name: str = "",
     now: float | None = None,
+    ignored: tuple[IgnoredPath, ...] = (),
 ) -> CompileResult:
     """Compile the YAML files of a workspace. Keys are their paths relative to its root.
 
     ``variables`` are the values set by ``--var``. From ``environment``, ``SEGCTL_VAR_…`` and
     ``CLEVERTAP_BASE_URL`` are read. Settings that the ``trusted`` copy does not have are warnings.
     ``env_name`` is the chosen environment, empty for none. With ``now``, in seconds since 1970, the
-    ends of overrides are checked. All problems are in the result, sorted by file and line. Raises
-    ``OperationError`` if the copy has no Project.
+    ends of overrides are checked. ``ignored`` is what the files are without. All problems are in
+    the result, sorted by file and line. Raises ``OperationError`` if the copy has no Project.
     """
     parsed = {file: parse_file(file, content) for file, content in files.items()}
-    diagnostics = [d for p in parsed.values() for d in p.diagnostics]
+    diagnostics = [
+        _with_ignore_hint(d, files[file]) for file, p in parsed.items() for d in p.diagnostics
+    ]
     classified = classify_documents(d for p in parsed.values() for d in p.documents)
     diagnostics += classified.diagnostics
     manifests = classified.manifests
@@ -107,6 +110,7 @@ def compile_files(
             digest=_digest(declared, env_name),
             env_name=env_name,
             passed_over=classified.passed_over,
+            ignored=ignored,
         )
     return CompileResult(
         desired=desired,
@@ -115,6 +119,14 @@ def compile_files(
         allowed_folders=tuple(folder for p in projects for folder in p.spec.allow_folders),
         environments=names,
     )
+
+
+def _with_ignore_hint(problem: Diagnostic, content: bytes) -> Diagnostic:
+    """Add how to leave a file alone, unless it seems to be segctl's."""
+    file = problem.location.file if problem.location else PROJECT_FILE
+    if resembles_manifest(content):
+        return problem
+    return replace(problem, detail=problem.detail + ignore_hint(file))
 
 
 def sort_diagnostics(diagnostics: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:

@@ -36,6 +36,14 @@ DEFAULT_QUERY_LIMITS = QueryLimits()
 
 
 @dataclass(frozen=True, kw_only=True)
+class IgnoredPath:
+    """A file or folder that is not read, and the pattern that hides it. A folder ends in ``/``."""
+
+    path: str
+    pattern: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Tolerance:
     """What to do with invalid rows of a source.
 
@@ -460,7 +468,7 @@ class DesiredState:
     ``digest`` (``sha256:`` and 64 hexadecimal digits) identifies the content of the manifests and
     of ``segctl.yaml``, without their formatting and before variables are filled in. ``variables``
     are the values that were filled in. ``passed_over`` are the YAML documents of other tools, as
-    ``file:line``.
+    ``file:line``, and ``ignored`` the files and folders that ``spec.ignore`` hides.
     """
 
     project: ProjectSettings
@@ -471,3 +479,4 @@ class DesiredState:
     digest: str
     variables: Mapping[str, str] = field(default_factory=dict)
     passed_over: tuple[str, ...] = ()
+    ignored: tuple[IgnoredPath, ...] = ()

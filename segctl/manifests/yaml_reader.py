@@ -37,7 +37,6 @@ LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 _NULLS = frozenset(("", "~", "null", "Null", "NULL"))
 _STRING_TAG = "tag:yaml.org,2002:str"
-_PYTHON_TAG_PREFIX = "tag:yaml.org,2002:python/"
 _UNPRINTABLE = re.compile(
     "[^\\t\\n\\r\\x20-\\x7e\\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
 )
@@ -297,10 +296,7 @@ class _DocumentBuilder:
         shown = tag.replace("tag:yaml.org,2002:", "!!")
         summary = f"the tag {shown} is not supported."
         advice = "Remove it; only !!str is allowed. A value in quotes is text without a tag."
-        problem = self._problem(position, "tag", summary, advice)
-        if tag.startswith(_PYTHON_TAG_PREFIX):
-            raise _ParseError(problem)
-        self._problems.append(problem)
+        self._problems.append(self._problem(position, "tag", summary, advice))
 
     def _check_depth(self, added: int, position: Position) -> None:
         if len(self._stack) + added > MAX_DEPTH:

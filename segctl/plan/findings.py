@@ -1,11 +1,12 @@
 """Build the findings that do not block a plan: manual steps, and members that are not sent."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from urllib.parse import urlsplit
 
 from segctl.core.diagnostics import Severity
 from segctl.core.loopback import is_loopback
+from segctl.manifests.desired import IgnoredPath
 from segctl.plan.diff import Draft
 from segctl.plan.model import Action, Change, Figures, Finding, Target
 from segctl.state.model import SegmentRecord, State
@@ -114,9 +115,7 @@ def other_host(host: str, changes: Sequence[Change]) -> Iterator[Finding]:
 
 def passed_over_documents(changes: Sequence[Change], documents: Sequence[str]) -> Iterator[Finding]:
     """Warn that a destroyed segment may be declared in a document that was passed over."""
-    gone = [
-        c.address for c in changes if c.action in (Action.DESTROY, Action.FORGET) and not c.after
-    ]
+    gone = removed_addresses(changes)
     if not gone or not documents:
         return
     shown = ", ".join(documents[:MAX_DOCUMENTS_SHOWN])
@@ -131,6 +130,32 @@ def passed_over_documents(changes: Sequence[Change], documents: Sequence[str]) -
         detail="If one of them declares a segment, correct its apiVersion and kind.",
         figures=Figures(count=len(documents), segments=tuple(gone)),
     )
+
+
+def removed_addresses(changes: Sequence[Change]) -> Sequence[str]:
+    """Return the segments that a plan removes because no manifest declares them."""
+    return [
+        c.address for c in changes if c.action in (Action.DESTROY, Action.FORGET) and not c.after
+    ]
+
+
+def hidden_manifests(hidden: Mapping[str, IgnoredPath]) -> Iterator[Finding]:
+    """Refuse to remove a segment while ``spec.ignore`` hides a file that declares it.
+
+    ``hidden`` are those files by the address of the segment.
+    """
+    for address, file in hidden.items():
+        yield Finding(
+            severity=Severity.ERROR,
+            code="ignored-manifest",
+            address=address,
+            summary=f"{address} would be removed, and {file.path}, which spec.ignore hides with "
+            f'"{file.pattern}", declares it',
+            detail="Correct spec.ignore in segctl.yaml. If the segment shall go, delete that "
+            "manifest,\nor declare removed: "
+            f"[{{address: {address}, onRemove: empty}}] in a document of kind Refactoring.",
+            figures=Figures(count=1, segments=(address,)),
+        )
 
 
 def _empty_segment(change: Change) -> Iterator[Finding]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from segctl.core.diagnostics import Severity
 from segctl.core.errors import InvalidInput
-from segctl.manifests import named_files, workspace
+from segctl.manifests import manifest_files, named_files, workspace
 from segctl.manifests.compile import sort_diagnostics
 from segctl.manifests.desired import DesiredState
 from segctl.manifests.named_files import NamedFiles
@@ -66,9 +66,9 @@ def _load(context: Context, variables: Mapping[str, str]) -> workspace.LoadedWor
     )
 
 
-def read_manifests(context: Context) -> workspace.ManifestFiles:
+def read_manifests(context: Context) -> manifest_files.ManifestFiles:
     """Return the content of every manifest of the workspace."""
-    return workspace.read_manifests(context.root)
+    return manifest_files.read_manifests(context.root)
 
 
 def read_named_files(context: Context, names: Iterable[str]) -> NamedFiles:

@@ -109,7 +109,7 @@ def test_every_example_validates_and_plans(
         r"^```yaml\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
     )
     files = {f"{n}.yaml": block for n, block in enumerate(blocks) if "kind: Project" not in block}
-    project, environments = (block for block in blocks if "kind: Project" in block)
+    project, ignoring, environments = (block for block in blocks if "kind: Project" in block)
     for name, text in {**files, **DATA, "segctl.yaml": project}.items():
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -128,6 +128,12 @@ def test_every_example_validates_and_plans(
     (other / "segctl.yaml").write_text(environments, encoding="utf-8")
     for name in ("staging", "production"):
         assert execute(["plan", "-C", str(other), "-e", name]) == 0, capsys.readouterr().err
+    for name in ("segctl.yaml", "charts/a.yaml", "tests/fixtures/b.yaml", "bazel-out.yaml"):
+        (tmp_path / "third" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "third" / name).write_text("{{ no YAML }}: [")
+    (tmp_path / "third/segctl.yaml").write_text(ignoring, encoding="utf-8")
+    assert execute(["validate", "-C", str(tmp_path / "third")]) == 0
+    assert "warning" not in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("heading", TABLES)
