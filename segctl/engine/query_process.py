@@ -76,6 +76,8 @@ def _raise_error(answer: Mapping[str, Any], memory: int) -> None:
     if problem := answer.get("problem"):
         error = SourceError(*problem)
         error.file = Path(answer["file"]) if answer["file"] else None
+        if position := answer.get("position"):
+            error.query_position = (position[0], position[1])
         raise error
     if name := answer.get("error"):
         message = str(answer["message"])

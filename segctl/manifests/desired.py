@@ -108,10 +108,14 @@ class FileSource:
 
 @dataclass(frozen=True, kw_only=True)
 class QuerySource:
-    """A SELECT over files of the workspace, with bound ``parameters``."""
+    """A SELECT over files of the workspace, with bound ``parameters``.
+
+    ``sql_file`` is the file with its text, empty if that is in the manifest.
+    """
 
     sql: str
     parameters: Mapping[str, str]
+    sql_file: str = ""
     tolerance: Tolerance = Tolerance()
     limits: SizeLimits = SizeLimits()
     patterns: Mapping[Kind, str] = field(default_factory=dict)
@@ -129,9 +133,13 @@ class SegmentSource:
 
 @dataclass(frozen=True, kw_only=True)
 class _DatabaseSource:
-    """Rows of a database: the result of ``sql``, or ``column`` of ``table`` if that is set."""
+    """Rows of a database: the result of ``sql``, or ``column`` of ``table`` if that is set.
+
+    ``sql_file`` is as in a ``QuerySource``.
+    """
 
     sql: str = ""
+    sql_file: str = ""
     parameters: Mapping[str, str] = field(default_factory=dict)
     table: str = ""
     column: str = "identity"
@@ -179,6 +187,7 @@ class CommandSource:
     location: Location
 
 
+SqlSource = QuerySource | SqliteSource | PostgresSource
 ExternalSource = FileSource | QuerySource | SqliteSource | PostgresSource | CommandSource
 Source = InlineSource | ExternalSource | SegmentSource
 

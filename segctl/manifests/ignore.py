@@ -9,15 +9,13 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from segctl.core.diagnostics import Diagnostic, Location, Severity
-from segctl.manifests.declarations import kind_of
+from segctl.manifests.declarations import PROJECT_FILE, kind_of
 from segctl.manifests.desired import IgnoredPath
 from segctl.manifests.yaml_reader import parse_file
 from segctl.manifests.yaml_tree import Document, Map, Seq, lookup
 
 if TYPE_CHECKING:
     from pathspec import GitIgnoreSpec
-
-PROJECT_FILE = "segctl.yaml"
 
 _API_VERSION = re.compile(rb"""["']?apiVersion["']?\s*:\s*["']?segctl""", re.IGNORECASE)
 _SPECIAL = re.compile(r"[\\*?\[]|^[#!]")
@@ -38,20 +36,19 @@ class IgnoreRules:
 
     def match(self, path: str) -> IgnoredPath | None:
         """Return the path with the pattern that hides it, if one does. A folder ends in ``/``."""
-        if self._spec is None:
-            return None
-        found = self._spec.check_file(path)
-        if found.index is None:
-            return None
-        if path.endswith("/") and self._patterns[found.index].endswith("/**"):
+        index, is_hidden = self._decide(path)
+        if index is not None and path.endswith("/") and self._patterns[index].endswith("/**"):
             # a/** is what is in the folder a, and not the folder: !a/b takes something back.
-            found = self._spec.check_file(path[:-1])
-            if found.index is None:
-                return None
-        self._decisive.add(found.index)
-        if not found.include:
+            index, is_hidden = self._decide(path[:-1])
+        if index is None:
             return None
-        return IgnoredPath(path=path, pattern=self._patterns[found.index])
+        self._decisive.add(index)
+        return IgnoredPath(path=path, pattern=self._patterns[index]) if is_hidden else None
+
+    def _decide(self, path: str) -> tuple[int | None, bool]:
+        """Return the index of the last pattern that matches, and whether it hides the path."""
+        found = self._spec.check_file(path) if self._spec else None
+        return (found.index, bool(found.include)) if found else (None, False)
 
     def unused(self) -> Iterator[Diagnostic]:
         """Yield a warning for each pattern that decided about no path so far."""
@@ -74,7 +71,8 @@ def ignore_hint(file: str) -> str:
     if file == PROJECT_FILE:
         return ""
     pattern = json.dumps(_SPECIAL.sub(r"\\\g<0>", file), ensure_ascii=False)
-    return f" If the file is not segctl's, list it under spec.ignore in {PROJECT_FILE}: ignore: [{pattern}]."
+    where = f"list it under spec.ignore in {PROJECT_FILE}"
+    return f" If the file is not segctl's, {where}: ignore: [{pattern}]."
 
 
 def resembles_manifest(content: bytes) -> bool:

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from segctl.core.diagnostics import Diagnostic, Location
+from segctl.manifests.declarations import PROJECT_FILE
 from segctl.manifests.desired import IgnoredPath
 from segctl.manifests.ignore import (
     NO_RULES,
-    PROJECT_FILE,
     IgnoreRules,
     ignore_hint,
     read_ignore_rules,

@@ -31,7 +31,7 @@ def read_named_files(root: Path, names: Iterable[str]) -> NamedFiles:
     for name in names:
         path = root / name
         if path.is_dir():
-            below = workspace.read_manifests(path)
+            below = manifest_files.read_manifests(path)
             diagnostics += (_below(name, problem) for problem in below.diagnostics)
             found |= {str(PurePath(name, file)): text for file, text in below.contents.items()}
         elif path.exists() and path.suffix.lower() not in manifest_files.SUFFIXES:

@@ -12,13 +12,14 @@ from pathlib import Path
 
 from segctl.core.diagnostics import Diagnostic, Location, Severity
 from segctl.core.errors import InvalidInput, OperationError
-from segctl.manifests.compile import PROJECT_FILE, compile_files, sort_diagnostics
-from segctl.manifests.declarations import kind_of
+from segctl.manifests.compile import compile_files, sort_diagnostics
+from segctl.manifests.declarations import PROJECT_FILE, kind_of
 from segctl.manifests.desired import DesiredState, IgnoredPath
 from segctl.manifests.environments import environment_names, select_environment
 from segctl.manifests.ignore import ignore_hint
 from segctl.manifests.manifest_files import read_manifest, read_manifests
 from segctl.manifests.schema import schema_text
+from segctl.manifests.sql_files import SqlReader, refuse_sql_files
 from segctl.manifests.state_place import (
     StatePlace,
     check_state_place,
@@ -102,13 +103,14 @@ def load_workspace(
     trusted: TrustedCopy | None = None,
     env_name: str = "",
     now: float | None = None,
+    read_sql: SqlReader = refuse_sql_files,
 ) -> LoadedWorkspace:
     """Read and compile the workspace at ``root``. All problems are in the result.
 
     ``variables`` are the values set by ``--var``. From ``environment``, ``SEGCTL_VAR_…`` and
     ``CLEVERTAP_BASE_URL`` are read. Settings that the ``trusted`` copy does not have are warnings.
     ``env_name`` is the chosen environment, empty for none. With ``now``, in seconds since 1970, the
-    ends of overrides are checked.
+    ends of overrides are checked. ``read_sql`` reads the files of queries.
     """
     if _is_outside_workspaces(root):
         return LoadedWorkspace(
@@ -123,6 +125,7 @@ def load_workspace(
         env_name=env_name,
         now=now,
         ignored=read.ignored,
+        read_sql=read_sql,
     )
     allowed = [(root / folder).resolve() for folder in compiled.allowed_folders]
     problems = [

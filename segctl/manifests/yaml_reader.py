@@ -79,7 +79,7 @@ def decode_text(file: str, content: bytes) -> str:
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        location = _end_of(file, content[: error.start].decode("utf-8-sig", "replace"))
+        location = end_of_text(file, content[: error.start].decode("utf-8-sig", "replace"))
         raise _not_utf8("the file is not valid UTF-8.", location) from None
     if bad := _UNPRINTABLE.search(text):
         code_point = f"{ord(bad[0]):04X}"
@@ -88,7 +88,7 @@ def decode_text(file: str, content: bytes) -> str:
                 code="control-character",
                 summary=f"a manifest cannot contain the character U+{code_point}.",
                 detail=f'Remove it, or write it as "\\u{code_point}" in double quotes.',
-                location=_end_of(file, text[: bad.start()]),
+                location=end_of_text(file, text[: bad.start()]),
             )
         )
     return text.replace("\r\n", "\n").replace("\r", "\n")
@@ -113,7 +113,7 @@ def _not_utf8(summary: str, location: Location) -> _ParseError:
     )
 
 
-def _end_of(file: str, text: str) -> Location:
+def end_of_text(file: str, text: str) -> Location:
     """Return the location after ``text``, the beginning of a file."""
     line = text.count("\n") + 1
     return Location(file=file, line=line, column=len(text) - text.rfind("\n"))

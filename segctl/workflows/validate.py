@@ -1,9 +1,10 @@
 """Create, read, check and rewrite the files of a workspace."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from segctl.core.ci import is_pull_request
 from segctl.core.diagnostics import Severity
 from segctl.core.errors import InvalidInput
 from segctl.manifests import manifest_files, named_files, workspace
@@ -56,11 +57,20 @@ def _with_lock_file(
 
 
 def _load(context: Context, variables: Mapping[str, str]) -> workspace.LoadedWorkspace:
+    trusted = find_trusted_copy(context.root, context.trusted_config, context.environment)
+
+    def read_sql(path: str, allowed: Sequence[str]) -> bytes:
+        from segctl.sources.sql_files import read_sql_file  # noqa: PLC0415 - few workspaces need it
+
+        is_trusted = trusted is not None or not is_pull_request(context.environment)
+        return read_sql_file(path, root=context.root, allowed=allowed, is_trusted=is_trusted)
+
     return workspace.load_workspace(
         context.root,
         variables=variables,
         environment=context.environment,
-        trusted=find_trusted_copy(context.root, context.trusted_config, context.environment),
+        trusted=trusted,
+        read_sql=read_sql,
         env_name=context.env_name,
         now=context.clock.now(),
     )

@@ -32,6 +32,8 @@ DATA = {
     "members/complaints.txt": "carl@example.com\n",
     "members/events/day=2026-01-31/part-0.jsonl": '{"identity": "ann@example.com"}\n',
     "members/tiers.csv": "customer_id,tier\n1001,silver\n1002,bronze\n1003,lead\n",
+    "queries/in-paris.sql": "SELECT email AS identity FROM 'members/orders.csv'\n"
+    "WHERE city = 'Paris'\n",
     "members/orders.csv": "email,day,city\n"
     "eve@example.com,2026-01-01,London\neve@example.com,2026-01-02,Paris\n",
 }

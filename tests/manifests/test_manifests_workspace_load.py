@@ -9,7 +9,9 @@ from segctl.manifests.workspace import LoadedWorkspace, create_workspace, load_w
 from tests.manifests.manifest_kit import PROJECT, segment
 
 GOLD = segment()
-LIST_IT = 'If it is not segctl\'s, list it under spec.ignore in segctl.yaml: ignore: ["gold.yaml"].'
+LIST_IT = (
+    'If the file is not segctl\'s, list it under spec.ignore in segctl.yaml: ignore: ["gold.yaml"].'
+)
 
 
 @pytest.fixture
