@@ -39,6 +39,7 @@ from segctl.engine.model import (
     NO_PATTERNS,
     NOTHING_SUSPECT,
     Audit,
+    CheckedQuery,
     ComparedChanges,
     Counting,
     Diff,
@@ -131,6 +132,11 @@ class DuckEngine(DuckMemberLister):
     def query_environment(self) -> Mapping[str, str]:
         """Return the version of DuckDB."""
         return {"duckdb": duckdb.__version__}
+
+    @translate_resource_errors
+    def check_columns(self, rows: FileScan | CheckedQuery) -> None:
+        """Check that files have their columns, without reading rows. Raises ``SourceError``."""
+        self._reader.check_columns(rows)
 
     # MemberComparer
 

@@ -17,10 +17,12 @@ from segctl.engine.model import (
     NO_EARLIER_LIST,
     NO_PATTERNS,
     Audit,
+    CheckedQuery,
     ComparedChanges,
     Counting,
     Diff,
     EarlierList,
+    FileScan,
     FoldedTarget,
     FoundUser,
     LoadStats,
@@ -48,6 +50,12 @@ class QueryParser(Protocol):
 
     def query_environment(self) -> Mapping[str, str]:
         """Return what a query's result can depend on besides its files and its time zone."""
+
+    def check_columns(self, rows: FileScan | CheckedQuery) -> None:
+        """Check that files have their columns and are lists, without reading rows.
+
+        Of a query, check that it can run and has the columns of members. Raises ``SourceError``.
+        """
 
 
 class MemberComparer(Protocol):

@@ -28,7 +28,10 @@ def _answer(request: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _run(request: Mapping[str, Any]) -> None:
-    """Run a query in a sealed database, which can read only the files that the query names."""
+    """Run a query in a sealed database, which can read only the files that the query names.
+
+    With ``only_describe``, check its columns and write nothing.
+    """
     text, parameters, result = request["sql"], request["parameters"], request["result"]
     with duckdb.connect(config=request["config"]) as sealed:
         allowed = f"[{', '.join(map(sql.literal, request['allowed']))}]"
@@ -51,6 +54,8 @@ def _run(request: Mapping[str, Any]) -> None:
             request["segment_column"],
             request["uncertain_types"],
         )
+        if request["only_describe"]:
+            return
         sealed.execute(
             f"COPY (SELECT {selected} FROM ({text}\n)) TO {sql.literal(result)} "
             "(FORMAT parquet, USE_TMP_FILE false)",

@@ -37,8 +37,9 @@ class QueryProcess:
         headers: Mapping[Path, Sequence[str]],
         result: Path,
         memory: int | None,
+        only_describe: bool = False,
     ) -> None:
-        """Run a query and write its result as Parquet.
+        """Run a query and write its result as Parquet, or with ``only_describe`` check its columns.
 
         ``headers`` are the columns of its CSV files, where they are known. Raises ``SourceError``
         for a query that exceeds a limit, and what DuckDB raises.
@@ -50,6 +51,7 @@ class QueryProcess:
             "sql": query.sql,
             "parameters": dict(query.parameters),
             "result": str(result),
+            "only_describe": only_describe,
             "allowed": allowed,
             "headers": {str(path): list(names) for path, names in headers.items()},
             "described": [
