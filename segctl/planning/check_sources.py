@@ -118,12 +118,13 @@ def _check_keys(
     load: Load, name: str, scan: FileScan, keys: Collection[str]
 ) -> Iterator[Diagnostic]:
     """Warn of a key that the first line does not have. Other lines may have it."""
+    listed = f"Its keys are: {join_names(list(keys))}." if keys else "It has no key."
     for column in scan.file_columns:
         if column not in keys:
             yield Diagnostic(
                 code="missing-column",
                 summary=f'{name}:1: the first line has no key "{column}".',
-                detail=did_you_mean(column, keys) or f"Its keys are: {join_names(list(keys))}.",
+                detail=did_you_mean(column, keys) or listed,
                 location=load.source.location,
                 severity=Severity.WARNING,
             )
