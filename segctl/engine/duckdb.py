@@ -310,6 +310,11 @@ class DuckEngine(DuckMemberLister):
         return delta.digest_delta(self._db, keys)
 
     @translate_resource_errors
+    def digest_added(self, targets: Collection[int]) -> Mapping[int, SetDigest]:
+        """Digest the users who are added to each target."""
+        return delta.digest_added(self._db, targets)
+
+    @translate_resource_errors
     def count_flows(self, segments: Sequence[int]) -> Mapping[tuple[int, int], int] | None:
         """Count who leaves one segment and joins another; see ``RequestPacker.count_flows``."""
         return count_flows(self._db, segments)

@@ -143,6 +143,12 @@ class RequestPacker(Protocol):
     def digest_delta(self, keys: Sequence[str]) -> SetDigest:
         """Digest the delta. ``keys`` are the ids of the targets in requests, by target index."""
 
+    def digest_added(self, targets: Collection[int]) -> Mapping[int, SetDigest]:
+        """Digest the users who are added to each target; one without any is left out.
+
+        Of a target without recorded members, it is the digest of its desired members.
+        """
+
     def count_flows(self, segments: Sequence[int]) -> Mapping[tuple[int, int], int] | None:
         """Return how many users of the delta leave one segment and join another.
 

@@ -12,17 +12,13 @@ from segctl import __version__
 from segctl.core.codec import to_plain
 from segctl.engine.model import PackingSummary, RecordedFiles, TargetDiff
 from segctl.engine.protocols import Engine
-from segctl.manifests.desired import DesiredState, IgnoredPath
+from segctl.manifests.desired import DesiredState
 from segctl.plan.blocks import ResolvedBlocks, resolve_blocks
 from segctl.plan.diff import Draft, attribute_changes, build_drafts
 from segctl.plan.findings import (
     build_findings,
-    hidden_manifests,
     nothing_recorded,
     other_host,
-    passed_over_documents,
-    possible_renames,
-    removed_addresses,
 )
 from segctl.plan.guards import GuardedChange
 from segctl.plan.model import (
@@ -41,6 +37,7 @@ from segctl.planning.flows import count_flows
 from segctl.planning.imports import read_imports
 from segctl.planning.limits import month_usage, with_findings
 from segctl.planning.load import SourceInput, find_sources
+from segctl.planning.removals import explain_removals
 from segctl.planning.restrictions import KnownRestrictions, find_known_restrictions
 from segctl.planning.scope import PlanScope, build_scope
 from segctl.planning.source_context import open_source_context
@@ -186,11 +183,13 @@ def build_plan(
             *imported.findings,
             *blocks.findings,
             *build_findings(changes, drafts),
-            *possible_renames(drafts, targets),
+            *(
+                []
+                if options.destroy
+                else explain_removals(desired, comparison, changes, drafts, root)
+            ),
             *nothing_recorded(changes, state),
             *other_host(options.host, changes),
-            *passed_over_documents(changes, desired.passed_over if not options.destroy else ()),
-            *hidden_manifests({} if options.destroy else _find_hidden(desired, changes, root)),
         ],
         guarded,
         place=project.place,
@@ -201,19 +200,6 @@ def build_plan(
         compared = comparison.engine or compare_nothing(context.engine, project)
         compared.save(delta, batches)
     return PlanBundle(plan=plan, delta=delta, batches=batches, imported=imported.bases(changes))
-
-
-def _find_hidden(
-    desired: DesiredState, changes: Sequence[Change], root: Path
-) -> Mapping[str, IgnoredPath]:
-    """Return the ignored files that declare a segment that is removed without a block."""
-    blocks = {block.address for block in desired.blocks.removals}
-    removed = set(removed_addresses(changes)) - blocks
-    if not removed or not desired.ignored:
-        return {}
-    from segctl.manifests.ignored_files import find_hidden_manifests  # noqa: PLC0415 - rare
-
-    return find_hidden_manifests(root, desired.ignored, removed)
 
 
 def _known_restrictions(
