@@ -73,7 +73,11 @@ def test_a_member_file_that_cannot_be_read_ends_a_plan_in_words(
 
 @pytest.mark.usefixtures("applied")
 def test_a_moved_segment_keeps_its_members(segctl: Segctl) -> None:
-    assert segctl("state", "mv", "segment.gold", "segment.vip").code == 0
+    done = segctl("state", "mv", "segment.gold", "segment.vip")
+    assert (done.code, done.out) == (0, "segment.gold is segment.vip now.\n")
+    assert done.err.startswith("Write customerSegmentId: gold in its manifest.")
+    assert segctl("state", "mv", "segment.vip", "segment.gold").err == ""
+    segctl("state", "mv", "segment.gold", "segment.vip")
     assert segctl("state", "list").out == "segment.council\nsegment.vip\n"
     done = segctl("plan")
     assert "it was segment.vip" in done.out
