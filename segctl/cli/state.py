@@ -109,7 +109,7 @@ def move(
         screen.out(f"{source} would be {destination}. {_NOTHING_WRITTEN}\n")
     else:
         screen.out(f"{source} is {destination} now.\n")
-    if segment_id and segment_address(segment_id) != destination and not as_json:
+    if segment_id and segment_address(segment_id) == source and not as_json:
         screen.err(
             f"Write customerSegmentId: {escaped(segment_id)} in its manifest. Without it, the id "
             "is the new name, and the segment would be replaced.\n"

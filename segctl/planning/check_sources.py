@@ -5,6 +5,7 @@ reached, and no program is run, so a check needs no credentials.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -65,13 +66,13 @@ def check_sources(
         memory=memory,
     )
     policy = replace(context.policy, objects=_UnopenedObjects(scratch))
-    context = replace(context, policy=policy)
-    for load in _loads(desired):
-        column = load.segment_column if isinstance(load, TableLoad) else None
-        key = f"{load.source!r} {column!r}"
-        if key not in checked:
-            checked.add(key)
-            yield from _check(load, column, context)
+    with closing(replace(context, policy=policy)) as context:
+        for load in _loads(desired):
+            column = load.segment_column if isinstance(load, TableLoad) else None
+            key = f"{load.source!r} {column!r}"
+            if key not in checked:
+                checked.add(key)
+                yield from _check(load, column, context)
 
 
 def _loads(desired: DesiredState) -> Iterator[Load]:
@@ -90,7 +91,13 @@ def _check(load: Load, column: str | None, context: SourceContext) -> Iterator[D
             elif isinstance(rows, CheckedQuery):
                 context.engine.check_columns(rows)
         elif isinstance(source, SqliteSource):
-            context.policy.locate(source.path)
+            context.open_sqlite().check(
+                source,
+                context.policy.locate(source.path),
+                context.new_file(".copy"),
+                limits=context.query_limits,
+                segment_column=column,
+            )
     except SourceError as error:
         if error.code not in _NOT_LOOKED_AT:
             yield source_diagnostic(load, error, context.policy)

@@ -3,6 +3,8 @@
 import gzip
 import json
 import os
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +92,37 @@ def test_queries_are_told_as_a_plan_tells_them(shop: Workspace) -> None:
         {"sqlite": {"path": "no.db", "table": "users"}},
     )
     assert len(loaded.diagnostics) == 10
+    with pytest.raises(InvalidInput) as refused:
+        shop.plan()
+    assert set(loaded.diagnostics) == set(refused.value.diagnostics)
+
+
+def test_the_sql_of_sqlite_is_prepared_and_not_run(shop: Workspace) -> None:
+    with closing(sqlite3.connect(shop.root / "crm.db")) as db:
+        db.executescript("CREATE TABLE users (email TEXT)")
+
+    def of(**source: str) -> dict[str, Any]:
+        return {"sqlite": {"path": "crm.db", **source}}
+
+    bad = [
+        of(table="user", column="email"),
+        of(table="users", column="mail"),
+        of(sql="SELEC 1"),
+        of(sql="SELECT mail AS identity FROM users"),
+        of(sql="DELETE FROM users"),
+        of(sql="SELECT 1; SELECT 2"),
+    ]
+    good = [
+        of(table="users", column="email"),
+        of(sql="SELECT email AS identity FROM users WHERE email > $day; -- all"),
+        of(
+            sql="WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i FROM n) "
+            "SELECT max(i) AS identity FROM n"
+        ),
+    ]
+    assert validate(shop, *good).diagnostics == ()
+    loaded = validate(shop, *bad)
+    assert len(loaded.diagnostics) == len(bad)
     with pytest.raises(InvalidInput) as refused:
         shop.plan()
     assert set(loaded.diagnostics) == set(refused.value.diagnostics)
