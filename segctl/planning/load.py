@@ -224,27 +224,13 @@ def source_diagnostic(load: Load, error: SourceError, policy: PathPolicy) -> Dia
         line = f"line {error.line} of " if error.line else ""
         file = policy.display_name(error.file) if error.file else "a file that it reads"
         summary += f" ({line}{file})"
-    location = load.source.location
-    if (
-        isinstance(load.source, SqlSource)
-        and load.source.sql_file
-        and _is_about_sql(load.source, error)
-    ):
+    source, location = load.source, load.source.location
+    if isinstance(source, SqlSource) and source.sql_file and _is_about_sql(source, error):
         detail = f"{detail} {location} uses this file.".strip()
-        location = _locate_in_file(load.source, error.query_position)
+        at = error.query_position or (0, 0)
+        location = Location(file=source.sql_file, line=at[0], column=at[1])
         summary = _LINE_OF_QUERY.sub("", summary)
     return Diagnostic(code=error.code, summary=summary, detail=detail, location=location)
-
-
-def _locate_in_file(source: SqlSource, position: tuple[int, int] | None) -> Location:
-    """Return the location of a position in the text of a query, without white space before it."""
-    if position is None:
-        return Location(file=source.sql_file)
-    line, column = position
-    before = source.sql[: len(source.sql) - len(source.sql.lstrip())]
-    if line == 1 and column:
-        column += len(before.rpartition("\n")[2])
-    return Location(file=source.sql_file, line=line + before.count("\n"), column=column)
 
 
 def _is_about_sql(source: SqlSource, error: SourceError) -> bool:

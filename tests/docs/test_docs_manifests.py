@@ -124,7 +124,7 @@ def test_every_example_validates_and_plans(
     bq.chmod(0o755)
     monkeypatch.setenv("PATH", f"{bq.parent}:{os.environ['PATH']}")
     assert execute(["plan", "-C", str(tmp_path)]) == 0, capsys.readouterr().err
-    assert "Plan: 12 to add, 0 to change, 0 to destroy, 1 to adopt.\n" in capsys.readouterr().out
+    assert "Plan: 13 to add, 0 to change, 0 to destroy, 1 to adopt.\n" in capsys.readouterr().out
     other = tmp_path / "other"
     other.mkdir()
     (other / "segctl.yaml").write_text(environments, encoding="utf-8")

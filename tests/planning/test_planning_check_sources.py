@@ -12,7 +12,7 @@ import pytest
 
 from segctl.core.diagnostics import Severity
 from segctl.core.errors import InvalidInput
-from segctl.engine import file_contents, headers
+from segctl.engine import beginnings, file_contents
 from segctl.manifests.workspace import LoadedWorkspace
 from segctl.workflows.validate import validate_workspace
 from tests.planning.unchanged_kit import Workspace
@@ -84,7 +84,7 @@ def test_queries_are_told_as_a_plan_tells_them(shop: Workspace) -> None:
         query("DELETE FROM x"),
         query("SELECT email FROM 'm.csv'"),
         query("SELECT mail AS identity FROM 'm.csv'"),
-        query("SELECT 1 AS identity FROM 'm.csv'"),
+        query("SELECT 1.5 AS identity FROM 'm.csv'"),
         query("SELECT email AS identity FROM 'no.csv'"),
         query("SELECT email AS identity FROM 'lfs.csv'"),
         query("SELECT email AS identity, email AS identity FROM 'm.csv'"),
@@ -152,7 +152,7 @@ def test_what_a_plan_reads_is_valid(shop: Workspace) -> None:
 
 
 def test_rows_are_not_read(shop: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(headers, "_HEADER_BYTES", 64)
+    monkeypatch.setattr(beginnings, "_HEADER_BYTES", 64)
     monkeypatch.setattr(file_contents, "_CHUNK", 64)
     shop.write("m.csv", CSV + "a\0b,\n" * 100)
     assert validate(shop, file("m.csv")).diagnostics == ()
