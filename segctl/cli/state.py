@@ -8,7 +8,7 @@ from segctl.cli import options
 from segctl.cli.common import common
 from segctl.cli.json_output import print_facts
 from segctl.cli.screen import Screen
-from segctl.core.address import is_targeted
+from segctl.core.address import is_targeted, segment_address
 from segctl.core.errors import WrongUsage
 from segctl.render import report, state_view
 from segctl.render.style import escaped
@@ -94,7 +94,7 @@ def move(
     A manifest that keeps its customerSegmentId does not need this: the plan
     recognises it.
     """
-    move_segment(
+    segment_id = move_segment(
         screen.context(),
         source,
         destination,
@@ -109,6 +109,11 @@ def move(
         screen.out(f"{source} would be {destination}. {_NOTHING_WRITTEN}\n")
     else:
         screen.out(f"{source} is {destination} now.\n")
+    if segment_id and segment_address(segment_id) == source and not as_json:
+        screen.err(
+            f"Write customerSegmentId: {escaped(segment_id)} in its manifest. Without it, the id "
+            "is the new name, and the segment would be replaced.\n"
+        )
 
 
 @command.command("rm", epilog="Example: segctl state rm segment.gold")

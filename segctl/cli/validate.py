@@ -16,27 +16,39 @@ from segctl.workflows.validate import validate_workspace
 
 
 @click.command("validate", epilog="Example: segctl validate --json")
+@click.option(
+    "--offline",
+    is_flag=True,
+    help="Check the manifests alone: parse no query, and look at no file that sources read.",
+)
 @options.as_json
 @options.json_into
 @ci_output.code_quality
 @common
 def command(
-    screen: Screen, *, as_json: bool, json_into: str | None, code_quality: str | None
+    screen: Screen,
+    *,
+    offline: bool,
+    as_json: bool,
+    json_into: str | None,
+    code_quality: str | None,
 ) -> int:
     """Check the workspace and report every problem.
 
     Prints each problem with file, line and column, and exits 1 if there is one.
-    Documents that are not segctl's are skipped and listed.
+    Parses queries, and looks whether files and columns are there. Reads no rows,
+    runs no program, and connects to no database and no bucket. Documents that are
+    not segctl's are skipped and listed.
     """
     check_one_json(as_json=as_json, json_into=json_into)
     check_distinct(screen, json_into=json_into, code_quality=code_quality)
     file = DocumentFile(screen, json_into) if json_into else None
     report = CodeQuality(screen, code_quality)
-    loaded = validate_workspace(screen.context(), variables=screen.variables)
+    loaded = validate_workspace(screen.context(), variables=screen.variables, offline=offline)
     valid = loaded.desired is not None
     report.add_diagnostics(loaded.diagnostics)
     annotate_diagnostics(screen, loaded.diagnostics)
-    document = diagnostics.render_validation(loaded.diagnostics, loaded.passed_over)
+    document = diagnostics.render_validation(loaded.diagnostics, loaded.passed_over, loaded.ignored)
     if as_json:
         screen.out(document)
         return 0 if valid else 1
@@ -47,6 +59,9 @@ def command(
     screen.err(screen.complete(problems))
     for where in loaded.passed_over:
         screen.err(f"{escaped(where)}: passed over: not one of segctl's documents\n")
+    for hidden in loaded.ignored:
+        pattern = escaped(hidden.pattern)
+        screen.err(f'{escaped(hidden.path)}: passed over: spec.ignore has "{pattern}"\n')
     if loaded.desired is None:
         errors = sum(d.severity is Severity.ERROR for d in loaded.diagnostics)
         screen.err(f"The workspace is not valid: {format_count(errors, 'error')}.\n")

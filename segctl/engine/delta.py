@@ -5,7 +5,7 @@ recorded member. ``reasserted`` marks changes whose last request got no answer. 
 the time of that request, if it was in the opposite direction: the change waits from then on.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import duckdb
@@ -156,6 +156,16 @@ def digest_delta(db: duckdb.DuckDBPyConnection, keys: Sequence[str]) -> SetDiges
         [list(keys), list(range(len(keys)))],
     ).fetchall()
     return sql.digest_from_sums(*sums)
+
+
+def digest_added(db: duckdb.DuckDBPyConnection, targets: Collection[int]) -> dict[int, SetDigest]:
+    """Return the digest of the users who are added to each of these targets."""
+    rows = db.execute(
+        f"SELECT target, count(*), {sql.digest_sums(sql.ENCODED_MEMBER)} FROM delta "
+        "WHERE action = 'ADD' AND target IN (SELECT unnest($1::INTEGER[])) GROUP BY target",
+        [list(targets)],
+    ).fetchall()
+    return {target: sql.digest_from_sums(*sums) for target, *sums in rows}
 
 
 def count_changes(

@@ -39,6 +39,7 @@ from segctl.engine.model import (
     NO_PATTERNS,
     NOTHING_SUSPECT,
     Audit,
+    CheckedQuery,
     ComparedChanges,
     Counting,
     Diff,
@@ -131,6 +132,11 @@ class DuckEngine(DuckMemberLister):
     def query_environment(self) -> Mapping[str, str]:
         """Return the version of DuckDB."""
         return {"duckdb": duckdb.__version__}
+
+    @translate_resource_errors
+    def check_columns(self, rows: FileScan | CheckedQuery) -> None:
+        """Check that files have their columns, without reading rows. Raises ``SourceError``."""
+        self._reader.check_columns(rows)
 
     # MemberComparer
 
@@ -302,6 +308,11 @@ class DuckEngine(DuckMemberLister):
     def digest_delta(self, keys: Sequence[str]) -> SetDigest:
         """Digest the delta. The order of its rows does not matter."""
         return delta.digest_delta(self._db, keys)
+
+    @translate_resource_errors
+    def digest_added(self, targets: Collection[int]) -> Mapping[int, SetDigest]:
+        """Digest the users who are added to each target."""
+        return delta.digest_added(self._db, targets)
 
     @translate_resource_errors
     def count_flows(self, segments: Sequence[int]) -> Mapping[tuple[int, int], int] | None:

@@ -84,6 +84,7 @@ _UNKNOWN_COLUMN = re.compile(
     r'Error: (?:Referenced column|Table "(?:[^"]|"")*" does not have a column named) '
     r'"((?:[^"]|"")*)"'
 )
+_QUERY_LINE = re.compile(r"^LINE (\d+): ", re.MULTILINE)
 _IDENTIFIER = re.compile(r"\w+")
 
 
@@ -238,11 +239,15 @@ def not_a_select(tree: Mapping[str, Any], query: str) -> SourceError:
         before = query.encode()[: int(tree.get("position") or 0)]  # DuckDB counts bytes
         line = before.count(b"\n") + 1
         place = f", in line {line} of the query" if line > 1 else ""
-        return SourceError(
+        error = SourceError(
             "query-syntax",
             f"the query cannot be parsed: {message}{place}",
             "The mistake is there or just before it.",
         )
+        if tree.get("position") is not None:
+            last = before.rpartition(b"\n")[2].decode("utf-8", "replace")
+            error.query_position = (line, len(last) + 1)
+        return error
     return source_errors.not_a_select()
 
 
@@ -250,6 +255,12 @@ def find_unknown_column(message: str) -> str | None:
     """Return the name of the column that a query refers to and no file has, if that failed."""
     found = _UNKNOWN_COLUMN.search(message)
     return found[1].replace('""', '"') if found else None
+
+
+def find_position(message: str) -> tuple[int, int] | None:
+    """Return the line of a query that a message of DuckDB quotes, and 0 for its column."""
+    found = _QUERY_LINE.search(message)
+    return (int(found[1]), 0) if found else None
 
 
 def unknown_column(name: str, columns: Mapping[str, Sequence[str]]) -> SourceError:
@@ -408,7 +419,9 @@ def _explain_query_error(error: duckdb.Error, message: str, line: int) -> Source
         first = message.split("\n", 1)[0]
         first = first.removeprefix("Binder Error: ").removeprefix("Catalog Error: ")
         hint = _CAST_COLUMNS if "cast" in message.lower() else ""
-        return source_errors.query_failed(first, hint)
+        failed = source_errors.query_failed(first, hint)
+        failed.query_position = find_position(message)
+        return failed
     if isinstance(error, duckdb.PermissionException):
         return SourceError(
             "query-forbidden",

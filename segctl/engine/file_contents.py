@@ -102,6 +102,21 @@ def check_files(files: Iterable[Path], format_: Format | None, delimiter: str = 
             _check_file(stream, file, format_ or _format_in_query(file), delimiter)
 
 
+def read_beginning(file: Path, format_: Format | None) -> bytes:
+    """Return the first megabyte of a file, decompressed; a compressed one may give less.
+
+    Raises ``SourceError`` if the file cannot be read, or if this shows that it is no list.
+    ``format_`` is as in ``check_files``.
+    """
+    with name_file_in_errors(file), file.open("rb") as stream:
+        format_ = format_ or _format_in_query(file)
+        chunks = _DECOMPRESS.get(file.suffix.lower(), _read_chunks)(stream)
+        start = next(chunks, b"") if format_ != "parquet" else stream.read(_END_BYTES)
+        if format_ != "parquet" or not start.startswith(b"PAR1"):
+            _check_start(start, format_)
+        return start
+
+
 def read_text(file: Path) -> Iterator[bytes]:
     """Yield the content of a text file in chunks, decompressed.
 

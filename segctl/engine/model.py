@@ -137,7 +137,9 @@ class SourceError(Exception):
     """A source cannot be read. ``summary`` and ``detail`` are for the user.
 
     ``line`` counts from 1; 0 means unknown. ``file`` is the file with the problem, if the source
-    has several. ``load_number`` identifies the load, if the error appears only in the comparison.
+    has several. ``query_position`` are line and column in the text of a query, counted from 1; the
+    column is 0 if it is not known. ``load_number`` identifies the load, if the error appears only
+    in the comparison.
     """
 
     def __init__(self, code: str, summary: str, detail: str = "", *, line: int = 0) -> None:
@@ -147,6 +149,7 @@ class SourceError(Exception):
         self.detail = detail
         self.line = line
         self.file: Path | None = None
+        self.query_position: tuple[int, int] | None = None
         self.load_number: int | None = None
 
 

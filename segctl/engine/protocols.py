@@ -18,10 +18,12 @@ from segctl.engine.model import (
     NO_PATTERNS,
     AskedUsers,
     Audit,
+    CheckedQuery,
     ComparedChanges,
     Counting,
     Diff,
     EarlierList,
+    FileScan,
     FoldedTarget,
     FoundUser,
     LoadStats,
@@ -49,6 +51,12 @@ class QueryParser(Protocol):
 
     def query_environment(self) -> Mapping[str, str]:
         """Return what a query's result can depend on besides its files and its time zone."""
+
+    def check_columns(self, rows: FileScan | CheckedQuery) -> None:
+        """Check that files have their columns and are lists, without reading rows.
+
+        Of a query, check that it can run and has the columns of members. Raises ``SourceError``.
+        """
 
 
 class MemberComparer(Protocol):
@@ -135,6 +143,12 @@ class RequestPacker(Protocol):
 
     def digest_delta(self, keys: Sequence[str]) -> SetDigest:
         """Digest the delta. ``keys`` are the ids of the targets in requests, by target index."""
+
+    def digest_added(self, targets: Collection[int]) -> Mapping[int, SetDigest]:
+        """Digest the users who are added to each target; one without any is left out.
+
+        Of a target without recorded members, it is the digest of its desired members.
+        """
 
     def count_flows(self, segments: Sequence[int]) -> Mapping[tuple[int, int], int] | None:
         """Return how many users of the delta leave one segment and join another.

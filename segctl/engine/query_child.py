@@ -17,15 +17,21 @@ def _answer(request: Mapping[str, Any]) -> dict[str, Any]:
     except duckdb.Error as error:
         return {"error": type(error).__name__, "message": str(error)}
     except SourceError as error:
-        file = str(error.file) if error.file else None
-        return {"problem": [error.code, error.summary, error.detail], "file": file}
+        return {
+            "problem": [error.code, error.summary, error.detail],
+            "file": str(error.file) if error.file else None,
+            "position": error.query_position,
+        }
     except (MemoryError, RuntimeError):  # std::bad_alloc
         return {"error": "OutOfMemoryException", "message": "bad allocation"}
     return {}
 
 
 def _run(request: Mapping[str, Any]) -> None:
-    """Run a query in a sealed database, which can read only the files that the query names."""
+    """Run a query in a sealed database, which can read only the files that the query names.
+
+    With ``only_describe``, check its columns and write nothing.
+    """
     text, parameters, result = request["sql"], request["parameters"], request["result"]
     with duckdb.connect(config=request["config"]) as sealed:
         allowed = f"[{', '.join(map(sql.literal, request['allowed']))}]"
@@ -39,13 +45,17 @@ def _run(request: Mapping[str, Any]) -> None:
         except duckdb.BinderException as error:
             if name := duckdb_errors.find_unknown_column(str(error)):
                 columns = request["headers"] | _columns(sealed, request["described"])
-                raise duckdb_errors.unknown_column(name, columns) from None
+                unknown = duckdb_errors.unknown_column(name, columns)
+                unknown.query_position = duckdb_errors.find_position(str(error))
+                raise unknown from None
             raise
         selected = duckdb_errors.select_result_columns(
             [(row[0], row[1]) for row in described],
             request["segment_column"],
             request["uncertain_types"],
         )
+        if request["only_describe"]:
+            return
         sealed.execute(
             f"COPY (SELECT {selected} FROM ({text}\n)) TO {sql.literal(result)} "
             "(FORMAT parquet, USE_TMP_FILE false)",

@@ -37,8 +37,9 @@ class QueryProcess:
         headers: Mapping[Path, Sequence[str]],
         result: Path,
         memory: int | None,
+        only_describe: bool = False,
     ) -> None:
-        """Run a query and write its result as Parquet.
+        """Run a query and write its result as Parquet, or with ``only_describe`` check its columns.
 
         ``headers`` are the columns of its CSV files, where they are known. Raises ``SourceError``
         for a query that exceeds a limit, and what DuckDB raises.
@@ -50,6 +51,7 @@ class QueryProcess:
             "sql": query.sql,
             "parameters": dict(query.parameters),
             "result": str(result),
+            "only_describe": only_describe,
             "allowed": allowed,
             "headers": {str(path): list(names) for path, names in headers.items()},
             "described": [
@@ -76,6 +78,8 @@ def _raise_error(answer: Mapping[str, Any], memory: int) -> None:
     if problem := answer.get("problem"):
         error = SourceError(*problem)
         error.file = Path(answer["file"]) if answer["file"] else None
+        if position := answer.get("position"):
+            error.query_position = (position[0], position[1])
         raise error
     if name := answer.get("error"):
         message = str(answer["message"])

@@ -18,7 +18,7 @@ import duckdb
 
 from segctl.core.identity import Kind
 from segctl.engine import duckdb_errors, scan_sql, sql
-from segctl.engine.file_contents import check_files
+from segctl.engine.file_contents import check_files, read_beginning
 from segctl.engine.headers import first_keys, parse_header
 from segctl.engine.model import (
     NO_PATTERNS,
@@ -115,6 +115,34 @@ class RowReader:
                     raise AssertionError("inline rows are inserted")
         except duckdb.Error as error:
             raise self.explain_error(error, rows) from error
+
+    def check_columns(self, rows: FileScan | CheckedQuery) -> None:
+        """Check what ``prepare`` would, as far as headers and metadata show it.
+
+        Raises ``SourceError``.
+        """
+        with self._plain_files.original_names():
+            try:
+                if isinstance(rows, CheckedQuery):
+                    self._check_query(self._plain_files.replace_files_in_query(rows))
+                else:
+                    self._check_scan(self.readable(rows))
+            except duckdb.Error as error:
+                raise duckdb_errors.explain_error(error, rows) from error
+
+    def _check_query(self, query: CheckedQuery) -> None:
+        for file in query.files:
+            read_beginning(file, None)
+        self._send_query(query, only_describe=True)
+
+    def _check_scan(self, scan: FileScan) -> None:
+        for path in scan.paths:
+            read_beginning(path, scan.format)
+            if scan.format in ("csv", "tsv"):
+                with _add_file_to_errors(path, scan):
+                    self._read_header(scan, path)
+        if scan.format == "parquet":
+            self._select_parquet(scan)
 
     def insert_inline_rows(self) -> None:
         """Insert the inline rows prepared since the last call; one statement for all loads."""
@@ -348,15 +376,25 @@ class RowReader:
 
     def _run_query(self, query: CheckedQuery) -> str:
         """Run a query of a manifest in a sealed database; return a SELECT over its result."""
+        return self._select_members(self._send_query(query))
+
+    def _send_query(self, query: CheckedQuery, *, only_describe: bool = False) -> Path:
+        """Run a query in a sealed database, or check its columns there. Return its result file."""
         headers = self._read_headers(query)
-        self._check_lists(query)
+        if not only_describe:
+            self._check_lists(query)
         result = self._scratch / f"query_{next(self._numbers)}.parquet"
         escaped = [sql.escape_glob(file) for file in query.files]
         names = dict.fromkeys([*map(str, query.files), *escaped, str(result)])
         self._queries.run(
-            query, allowed=list(names), headers=headers, result=result, memory=self._memory
+            query,
+            allowed=list(names),
+            headers=headers,
+            result=result,
+            memory=self._memory,
+            only_describe=only_describe,
         )
-        return self._select_members(result)
+        return result
 
     def _convert_copy(self, rows: CopiedRows) -> str:
         """Convert the output of COPY to Parquet, which is smaller; return a SELECT over it."""

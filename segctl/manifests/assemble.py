@@ -40,6 +40,7 @@ from segctl.manifests.source_models import (
     RowSource,
     Sqlite,
     TableSource,
+    sql_text,
 )
 from segctl.manifests.sql_parameters import find_parameters
 from segctl.manifests.yaml_tree import Document
@@ -64,6 +65,7 @@ def assemble_desired_state(
     base_url: str,
     digest: str,
     passed_over: tuple[str, ...] = (),
+    ignored: tuple[desired.IgnoredPath, ...] = (),
     is_trusted: bool = False,
     env_name: str = "",
 ) -> desired.DesiredState:
@@ -90,6 +92,7 @@ def assemble_desired_state(
         blocks=_blocks(documents, segments, variables),
         digest=digest,
         passed_over=passed_over,
+        ignored=ignored,
         variables=dict(sorted(variables.items())),
     )
 
@@ -416,8 +419,8 @@ def _external_source(
         )
     if query := source.query:
         return desired.QuerySource(
-            sql=query.sql,
-            parameters=_bound_parameters(query.sql, variables),
+            sql=sql_text(query.sql),
+            parameters=_bound_parameters(sql_text(query.sql), variables),
             **_row_settings(query),
             location=location,
         )
@@ -434,7 +437,7 @@ def _external_source(
 
 def _database_rows(source: Sqlite | Postgres, variables: Mapping[str, str]) -> dict[str, Any]:
     """Return the fields that all database sources have."""
-    sql = source.sql or ""
+    sql = sql_text(source.sql)
     return {
         "sql": sql,
         "parameters": _bound_parameters(sql, variables),

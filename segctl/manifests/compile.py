@@ -3,26 +3,33 @@
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pydantic import ValidationError
 
 from segctl.core.diagnostics import Diagnostic, Location, Severity
 from segctl.manifests.assemble import ValidDocument, assemble_desired_state
 from segctl.manifests.classify import classify_documents
-from segctl.manifests.declarations import kind_of
-from segctl.manifests.desired import DesiredState
+from segctl.manifests.declarations import PROJECT_FILE, kind_of
+from segctl.manifests.desired import DesiredState, IgnoredPath
 from segctl.manifests.documents import KINDS, ProjectDocument
 from segctl.manifests.environments import check_environments, environment_names, select_environment
 from segctl.manifests.explain import explain_errors
+from segctl.manifests.ignore import ignore_hint, resembles_manifest
 from segctl.manifests.override_checks import check_overrides
+from segctl.manifests.sql_files import (
+    SqlFiles,
+    SqlReader,
+    allowed_folders,
+    name_sql_files,
+    refuse_sql_files,
+)
 from segctl.manifests.trust import TrustedCopy, check_trusted
 from segctl.manifests.validate import check_base_url, check_documents, check_project
 from segctl.manifests.variables import fill_variables, resolve_variables
 from segctl.manifests.yaml_reader import parse_file
 from segctl.manifests.yaml_tree import Document
 
-PROJECT_FILE = "segctl.yaml"
 BASE_URL_VARIABLE = "CLEVERTAP_BASE_URL"
 
 
@@ -50,17 +57,22 @@ def compile_files(
     trusted: TrustedCopy | None = None,
     env_name: str = "",
     now: float | None = None,
+    ignored: tuple[IgnoredPath, ...] = (),
+    read_sql: SqlReader = refuse_sql_files,
 ) -> CompileResult:
     """Compile the YAML files of a workspace. Keys are their paths relative to its root.
 
     ``variables`` are the values set by ``--var``. From ``environment``, ``SEGCTL_VAR_…`` and
     ``CLEVERTAP_BASE_URL`` are read. Settings that the ``trusted`` copy does not have are warnings.
     ``env_name`` is the chosen environment, empty for none. With ``now``, in seconds since 1970, the
-    ends of overrides are checked. All problems are in the result, sorted by file and line. Raises
+    ends of overrides are checked. ``ignored`` is what the files are without, and ``read_sql``
+    reads the files of queries. All problems are in the result, sorted by file and line. Raises
     ``OperationError`` if the copy has no Project.
     """
     parsed = {file: parse_file(file, content) for file, content in files.items()}
-    diagnostics = [d for p in parsed.values() for d in p.diagnostics]
+    diagnostics = [
+        _with_ignore_hint(d, files[file]) for file, p in parsed.items() for d in p.diagnostics
+    ]
     classified = classify_documents(d for p in parsed.values() for d in p.documents)
     diagnostics += classified.diagnostics
     manifests = classified.manifests
@@ -80,8 +92,11 @@ def compile_files(
     diagnostics += problems
     filled = [fill_variables(document, values) for document in manifests]
     diagnostics += (problem for _, problems in filled for problem in problems)
-    documents = [document for document, _ in filled]
-    diagnostics += check_documents(documents, values)
+    folders = next((allowed_folders(d) for d, _ in filled if kind_of(d) == "Project"), ())
+    sql_files = SqlFiles(read=read_sql, allowed_folders=folders)
+    documents = [sql_files.fill(document) for document, _ in filled]
+    diagnostics += sql_files.problems
+    diagnostics += check_documents(documents, values, sql_files.by_source)
     valid, problems = _validate(documents)
     diagnostics += problems
     projects = [v.content for v in valid if isinstance(v.content, ProjectDocument)]
@@ -104,10 +119,12 @@ def compile_files(
             variables=values.values,
             base_url=base_url,
             is_trusted=trusted is not None,
-            digest=_digest(declared, env_name),
+            digest=_digest(declared, env_name, sql_files.texts),
             env_name=env_name,
             passed_over=classified.passed_over,
+            ignored=ignored,
         )
+        desired = name_sql_files(desired, sql_files.by_source)
     return CompileResult(
         desired=desired,
         diagnostics=sort_diagnostics(diagnostics),
@@ -115,6 +132,14 @@ def compile_files(
         allowed_folders=tuple(folder for p in projects for folder in p.spec.allow_folders),
         environments=names,
     )
+
+
+def _with_ignore_hint(problem: Diagnostic, content: bytes) -> Diagnostic:
+    """Add how to leave a file alone, unless it seems to be segctl's."""
+    file = problem.location.file if problem.location else PROJECT_FILE
+    if resembles_manifest(content):
+        return problem
+    return replace(problem, detail=problem.detail + ignore_hint(file))
 
 
 def sort_diagnostics(diagnostics: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
@@ -176,14 +201,16 @@ def _validate(documents: Iterable[Document]) -> tuple[list[ValidDocument], list[
     return valid, diagnostics
 
 
-def _digest(manifests: Iterable[Document], env_name: str) -> str:
+def _digest(manifests: Iterable[Document], env_name: str, sql_files: Mapping[str, str]) -> str:
     """Return a digest of the content before variables are filled in, and of the environment.
 
-    Formatting, files and the order of documents do not change it.
+    ``sql_files`` are the texts of the queries that are in files. Formatting, files and the order
+    of documents do not change it.
     """
+    contents = [*(d.data for d in manifests), *sql_files.items()]
     digests = sorted(
-        hashlib.sha256(json.dumps(d.data, sort_keys=True, separators=(",", ":")).encode()).digest()
-        for d in manifests
+        hashlib.sha256(json.dumps(c, sort_keys=True, separators=(",", ":")).encode()).digest()
+        for c in contents
     )
     content = b"".join(digests) + env_name.encode()
     return f"sha256:{hashlib.sha256(content).hexdigest()}"

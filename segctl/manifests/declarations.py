@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from segctl.core.diagnostics import Location
 from segctl.manifests.yaml_tree import Document, Map, Seq, Value, lookup
 
+PROJECT_FILE = "segctl.yaml"
+
 SourcePath = tuple[str | int, ...]
 
 SOURCE_FIELDS = ("members", "intersect", "exclude", "suppress")

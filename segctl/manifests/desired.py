@@ -36,6 +36,14 @@ DEFAULT_QUERY_LIMITS = QueryLimits()
 
 
 @dataclass(frozen=True, kw_only=True)
+class IgnoredPath:
+    """A file or folder that is not read, and the pattern that hides it. A folder ends in ``/``."""
+
+    path: str
+    pattern: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Tolerance:
     """What to do with invalid rows of a source.
 
@@ -100,10 +108,14 @@ class FileSource:
 
 @dataclass(frozen=True, kw_only=True)
 class QuerySource:
-    """A SELECT over files of the workspace, with bound ``parameters``."""
+    """A SELECT over files of the workspace, with bound ``parameters``.
+
+    ``sql_file`` is the file with its text, empty if that is in the manifest.
+    """
 
     sql: str
     parameters: Mapping[str, str]
+    sql_file: str = ""
     tolerance: Tolerance = Tolerance()
     limits: SizeLimits = SizeLimits()
     patterns: Mapping[Kind, str] = field(default_factory=dict)
@@ -121,9 +133,13 @@ class SegmentSource:
 
 @dataclass(frozen=True, kw_only=True)
 class _DatabaseSource:
-    """Rows of a database: the result of ``sql``, or ``column`` of ``table`` if that is set."""
+    """Rows of a database: the result of ``sql``, or ``column`` of ``table`` if that is set.
+
+    ``sql_file`` is as in a ``QuerySource``.
+    """
 
     sql: str = ""
+    sql_file: str = ""
     parameters: Mapping[str, str] = field(default_factory=dict)
     table: str = ""
     column: str = "identity"
@@ -171,6 +187,7 @@ class CommandSource:
     location: Location
 
 
+SqlSource = QuerySource | SqliteSource | PostgresSource
 ExternalSource = FileSource | QuerySource | SqliteSource | PostgresSource | CommandSource
 Source = InlineSource | ExternalSource | SegmentSource
 
@@ -460,7 +477,7 @@ class DesiredState:
     ``digest`` (``sha256:`` and 64 hexadecimal digits) identifies the content of the manifests and
     of ``segctl.yaml``, without their formatting and before variables are filled in. ``variables``
     are the values that were filled in. ``passed_over`` are the YAML documents of other tools, as
-    ``file:line``.
+    ``file:line``, and ``ignored`` the files and folders that ``spec.ignore`` hides.
     """
 
     project: ProjectSettings
@@ -471,3 +488,4 @@ class DesiredState:
     digest: str
     variables: Mapping[str, str] = field(default_factory=dict)
     passed_over: tuple[str, ...] = ()
+    ignored: tuple[IgnoredPath, ...] = ()

@@ -287,6 +287,10 @@ class ProjectSpec(Section):
         description="The time zone of queries, and of the dates and months of guards, such as "
         "Asia/Kolkata.",
     )
+    ignore: list[Line] = Field(
+        default=[],
+        description="Files and folders of other tools that are not read, as in .gitignore.",
+    )
     allow_folders: list[Line] = Field(
         default=[], description="Folders outside the workspace that sources may read."
     )

@@ -5,6 +5,7 @@ key, and blank lines are single. Scalars, collections in brackets or braces, and
 items stay exactly as written. If moving the lines would change a value, the file stays as it is.
 """
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,6 +27,9 @@ from segctl.manifests.yaml_reader import decode_text, parse_file
 from segctl.manifests.yaml_tree import Document, Path, lookup
 
 _INDENT = "  "
+_COMMENTED_ITEM = re.compile(r" *#\s*-(\s|$)")
+_FURTHER_LINE = re.compile(r" *#\s\s+\S")
+"""A further line of a commented item: the text is indented within the comment."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,7 +127,8 @@ class _DocumentFormatter:
         chunks: list[tuple[str, list[str]]] = []
         for i, child in enumerate(node.children):
             limit = node.children[i + 1].line if i + 1 < len(node.children) else end
-            stop = self._first_leading_line(node.column, child.value.last_line + 1, limit)
+            end_of_value = self._skip_commented_items(node, child.value, limit)
+            stop = self._first_leading_line(node.column, end_of_value, limit)
             comments = _tidy(self._lines[start : child.line])
             body = format_child(node, child, stop, path)
             chunks.append((_unquoted(child.key), [*comments, *body]))
@@ -134,6 +139,24 @@ class _DocumentFormatter:
         lines = [line for _, chunk in chunks for line in chunk]
         lines += _tidy(self._lines[start:end])
         return lines[1:] if not lines[0] else lines
+
+    def _skip_commented_items(self, node: Node, value: Node, end: int) -> int:
+        """Return the line after a value and the items below it that are comments.
+
+        In a list that is as deep as its key, such a comment is as deep as one of the next key.
+        """
+        after = value.last_line + 1
+        if not node.is_map or not value.children or value.is_map or value.column != node.column:
+            return after
+        is_item = False
+        for line in range(after, end):
+            text = self._lines[line]
+            is_comment = text.startswith(" " * node.column + "#")
+            is_item = is_comment and bool(
+                _COMMENTED_ITEM.match(text) or (is_item and _FURTHER_LINE.match(text))
+            )
+            after = line + 1 if is_item else after
+        return after
 
     def _first_leading_line(self, column: int, start: int, end: int) -> int:
         """Return the line where the comments of the next child begin.

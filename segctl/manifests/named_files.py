@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 
 from segctl.core.diagnostics import Diagnostic
-from segctl.manifests import workspace
+from segctl.manifests import manifest_files
 
 _OURS = b"segctl"
 """Every manifest has it in its apiVersion."""
@@ -31,13 +31,13 @@ def read_named_files(root: Path, names: Iterable[str]) -> NamedFiles:
     for name in names:
         path = root / name
         if path.is_dir():
-            below = workspace.read_manifests(path)
+            below = manifest_files.read_manifests(path)
             diagnostics += (_below(name, problem) for problem in below.diagnostics)
             found |= {str(PurePath(name, file)): text for file, text in below.contents.items()}
-        elif path.exists() and path.suffix.lower() not in workspace.SUFFIXES:
+        elif path.exists() and path.suffix.lower() not in manifest_files.SUFFIXES:
             passed_over[name] = "not a .yaml or .yml file"
         else:
-            content = workspace.read_manifest(name, path)
+            content = manifest_files.read_manifest(name, path)
             if isinstance(content, Diagnostic):
                 diagnostics.append(content)
             else:

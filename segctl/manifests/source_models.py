@@ -86,6 +86,27 @@ Normalize = Annotated[
 _SQL = "A single SELECT. $NAME is the value of a variable."
 
 
+class SqlFile(Section):
+    """A file with a single SELECT."""
+
+    file: Line = Field(description="The path of the file, relative to the workspace root.")
+
+
+def _sql_form(value: object) -> str:
+    return "<file>" if isinstance(value, dict | SqlFile) else "<text>"
+
+
+Sql = Annotated[
+    Annotated[SqlFile, Tag("<file>")] | Annotated[Text, Tag("<text>")], Discriminator(_sql_form)
+]
+"""The text of a query, or the file that has it. The text of a file is filled in before."""
+
+
+def sql_text(sql: SqlFile | str | None) -> str:
+    """Return the text of a query, empty for none. That of a file is filled in before."""
+    return "" if isinstance(sql, SqlFile) or sql is None else sql
+
+
 class RowSource(Section):
     """Base class of the sources that read rows.
 
@@ -170,7 +191,7 @@ class File(RowSource):
 class Query(RowSource):
     """One SELECT over files, with a column identity or guid, or both with one of them NULL."""
 
-    sql: Text = Field(description=_SQL)
+    sql: Sql = Field(description=_SQL)
     on_invalid: OnInvalid = "error"
     max_invalid_percent: MaxInvalidPercent = None
     pattern: Pattern = None
@@ -185,7 +206,7 @@ class Postgres(DatabaseSource):
     connection: Name = Field(
         description="The name of a database under spec.connections in segctl.yaml."
     )
-    sql: Omittable[Text] = Field(default=None, description=_SQL)
+    sql: Omittable[Sql] = Field(default=None, description=_SQL)
     table: Omittable[TableName] = Field(
         default=None, description="A table or view, with its schema: public.users."
     )
@@ -203,7 +224,7 @@ class Sqlite(DatabaseSource):
     """Rows of a SQLite database: the result of a SELECT, or one column of a table."""
 
     path: Line = Field(description="The path of the database file, relative to the workspace root.")
-    sql: Omittable[Text] = Field(default=None, description=_SQL)
+    sql: Omittable[Sql] = Field(default=None, description=_SQL)
     table: Omittable[Line] = Field(default=None, description="A table or view.")
     column: TableColumn = "identity"
     kind: TableMemberKind = "identity"

@@ -24,16 +24,28 @@ _COMMENT_MARK = re.compile(r"/\*|\*/")
 
 def find_parameters(sql: str) -> tuple[str, ...]:
     """Return the names of the parameters in a query, in order and without repeats."""
-    return tuple(dict.fromkeys(match["name"] for match in _parameters(sql)))
+    return tuple(locate_parameters(sql))
 
 
-def find_quoted_parameters(sql: str) -> tuple[str, ...]:
-    """Return the names that follow a ``$`` within single quotes, where they are plain text."""
-    names: list[str] = []
-    for match in _tokens(sql):
-        if match["quoted"]:
-            names += _IN_QUOTES.findall(match["quoted"])
-    return tuple(dict.fromkeys(names))
+def locate_parameters(sql: str) -> dict[str, int]:
+    """Return the names of the parameters in a query, in order, with the index of the first use."""
+    found: dict[str, int] = {}
+    for match in _parameters(sql):
+        found.setdefault(match["name"], match.start())
+    return found
+
+
+def locate_quoted_parameters(sql: str) -> dict[str, int]:
+    """Return the names that follow a ``$`` within single quotes, where they are plain text.
+
+    With the index of the first.
+    """
+    found: dict[str, int] = {}
+    for token in _tokens(sql):
+        if token["quoted"]:
+            for match in _IN_QUOTES.finditer(token["quoted"]):
+                found.setdefault(match[1], token.start() + match.start())
+    return found
 
 
 def replace_parameters(sql: str, replacement: Callable[[str], str]) -> str:

@@ -1,7 +1,8 @@
 """Check what no single field shows: names across documents, sources, variables, settings."""
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from segctl.core.address import is_name
@@ -23,8 +24,9 @@ from segctl.manifests.explain import MAX_SIMILAR, count_of_others
 from segctl.manifests.file_formats import infer_format
 from segctl.manifests.object_urls import URL_FORMS, is_url, parse_object_url
 from segctl.manifests.references import check_references
-from segctl.manifests.sql_parameters import find_parameters, find_quoted_parameters
-from segctl.manifests.variables import SQL_SOURCES, Variables
+from segctl.manifests.sql_parameters import locate_parameters, locate_quoted_parameters
+from segctl.manifests.variables import SQL_SOURCES, Variables, refuse_in_sql
+from segctl.manifests.yaml_reader import end_of_text
 from segctl.manifests.yaml_tree import Document, Map, Seq, lookup
 
 MAX_SEGMENTS = 2500
@@ -32,6 +34,8 @@ MAX_SEGMENTS = 2500
 
 SERVICE_CONCURRENCY = 3
 """Requests in flight that CleverTap allows for each call."""
+
+NO_SQL_FILES: Mapping[Location, str] = {}
 
 _RESERVED_ID = re.compile(r"ct:[0-9]+")
 """How the state and plans name a segment that has no customerSegmentId."""
@@ -57,9 +61,14 @@ _IDENTITY_ADVICE = {
 }
 
 
-def check_documents(documents: Sequence[Document], variables: Variables) -> Iterator[Diagnostic]:
+def check_documents(
+    documents: Sequence[Document],
+    variables: Variables,
+    sql_files: Mapping[Location, str] = NO_SQL_FILES,
+) -> Iterator[Diagnostic]:
     """Check manifests whose variables are filled in against each other.
 
+    ``sql_files`` are the files that the SQL of sources is from, by the location of the source.
     Documents with validation errors are checked too, so that one mistake does not hide another.
     """
     segments = list(find_segments(documents))
@@ -71,7 +80,8 @@ def check_documents(documents: Sequence[Document], variables: Variables) -> Iter
     project = next((d for d in documents if kind_of(d) == "Project"), None)
     for document in documents:
         for path, source in find_sources(document):
-            yield from _check_source(document, path, source, variables)
+            sql_file = sql_files.get(document.locate(path), "")
+            yield from _check_source(document, path, source, variables, sql_file)
             yield from _check_restriction_settings(document, path, source)
             if project is not None:
                 yield from _check_connection(document, path, source, project)
@@ -240,7 +250,7 @@ def _url_problem(url: str) -> str:
 
 
 def _check_source(
-    document: Document, path: SourcePath, source: Map, variables: Variables
+    document: Document, path: SourcePath, source: Map, variables: Variables, sql_file: str
 ) -> Iterator[Diagnostic]:
     for field, what in (("identities", "identity"), ("guids", "guid")):
         values = source.get(field)
@@ -266,7 +276,8 @@ def _check_source(
     for form in SQL_SOURCES:
         sql = lookup(source, form, "sql")
         if isinstance(sql, str):
-            yield from _check_query(sql, document.locate((*path, form, "sql")), variables)
+            location = document.locate((*path, form, "sql"))
+            yield from _check_query(sql, _Place(sql=sql, at=location, file=sql_file), variables)
 
 
 def _check_restriction_settings(
@@ -351,19 +362,37 @@ def _may_show_format(path: str) -> bool:
     return infer_format(path) is not None or "." not in last or bool(set("*?[") & set(last))
 
 
-def _check_query(sql: str, location: Location, variables: Variables) -> Iterator[Diagnostic]:
+@dataclass(frozen=True, kw_only=True)
+class _Place:
+    """Where the text of a query is: at a field of a manifest, or in a ``file``."""
+
+    sql: str
+    at: Location
+    file: str
+
+    def locate(self, index: int) -> Location:
+        """Return the location of a character."""
+        return end_of_text(self.file, self.sql[:index]) if self.file else self.at
+
+
+def _check_query(sql: str, place: _Place, variables: Variables) -> Iterator[Diagnostic]:
     if not sql.strip():
         yield Diagnostic(
-            code="blank", summary="the query is blank.", detail="Write a SELECT.", location=location
+            code="blank",
+            summary="the query is blank.",
+            detail="Write a SELECT.",
+            location=place.locate(0),
         )
-    for name in find_quoted_parameters(sql):
+    if place.file:
+        yield from refuse_in_sql(sql, place.locate)
+    for name, index in locate_quoted_parameters(sql).items():
         if name in variables.declared:
             yield Diagnostic(
                 code="quoted-parameter",
                 summary=f"${name} is in quotes, where it is plain text and not the variable.",
                 detail=f"Write ${name} without quotes: its value is bound as text.",
-                location=location,
+                location=place.locate(index),
             )
-    for name in find_parameters(sql):
-        if undeclared := variables.check_declared(name, location):
+    for name, index in locate_parameters(sql).items():
+        if undeclared := variables.check_declared(name, place.locate(index)):
             yield undeclared

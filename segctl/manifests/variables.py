@@ -5,7 +5,7 @@ pasted, so no value can change what a query does.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from segctl.core.diagnostics import Diagnostic, Location, Severity
@@ -20,6 +20,7 @@ SQL_SOURCES = ("query", "sqlite", "postgres")
 _SQL_PATHS = frozenset((source, "sql") for source in SQL_SOURCES)
 _PREFIX = "SEGCTL_VAR_"
 _REFERENCE = re.compile(r"\$\$\{|\$\{([^}]*)(\}?)")
+_IN_SQL = re.compile(r"\$\{var\.(\w*)\}")
 _NAME = re.compile(r"var\.([a-z_][a-z0-9_]*)")
 
 
@@ -134,6 +135,18 @@ def _undeclared(
         )
 
 
+def refuse_in_sql(sql: str, locate: Callable[[int], Location]) -> Iterator[Diagnostic]:
+    """Yield the references in SQL, where variables are parameters. ``locate`` gets an index."""
+    for match in _IN_SQL.finditer(sql):
+        name = match[1]
+        yield Diagnostic(
+            code="variable-in-sql",
+            summary=f"${{var.{name}}} cannot be used in SQL.",
+            detail=f"Write ${name}, which is a bound parameter. Cast it if needed: ${name}::date.",
+            location=locate(match.start()),
+        )
+
+
 def fill_variables(document: Document, variables: Variables) -> tuple[Document, list[Diagnostic]]:
     """Replace the references in a document by values. Without references, return it unchanged."""
     if not _has_references(document.data):
@@ -206,13 +219,5 @@ class _Filler:
         )
 
     def _refuse_in_sql(self, sql: str, path: tuple[str | int, ...]) -> None:
-        for name in re.findall(r"\$\{var\.(\w*)\}", sql):
-            self.diagnostics.append(
-                Diagnostic(
-                    code="variable-in-sql",
-                    summary=f"${{var.{name}}} cannot be used in SQL.",
-                    detail=f"Write ${name}, which is a bound parameter. Cast it if needed: "
-                    f"${name}::date.",
-                    location=self._document.locate(path),
-                )
-            )
+        location = self._document.locate(path)
+        self.diagnostics += refuse_in_sql(sql, lambda _: location)

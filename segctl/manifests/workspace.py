@@ -1,23 +1,25 @@
-"""Read the manifests in the user's folder, create a new workspace, rewrite a manifest.
+"""Load the workspace in the user's folder, create a new one, rewrite a manifest.
 
-Problems with the files themselves become diagnostics here. ``compile.py`` checks their content.
+``manifest_files.py`` reads the files, and ``compile.py`` checks their content.
 """
 
 import os
-import re
 import shlex
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from segctl.core.diagnostics import Diagnostic, Location, Severity
 from segctl.core.errors import InvalidInput, OperationError
-from segctl.manifests.compile import PROJECT_FILE, compile_files, sort_diagnostics
-from segctl.manifests.declarations import kind_of
-from segctl.manifests.desired import DesiredState
+from segctl.manifests.compile import compile_files, sort_diagnostics
+from segctl.manifests.declarations import PROJECT_FILE, kind_of
+from segctl.manifests.desired import DesiredState, IgnoredPath
 from segctl.manifests.environments import environment_names, select_environment
+from segctl.manifests.ignore import ignore_hint
+from segctl.manifests.manifest_files import read_manifest, read_manifests
 from segctl.manifests.schema import schema_text
+from segctl.manifests.sql_files import SqlReader, refuse_sql_files
 from segctl.manifests.state_place import (
     StatePlace,
     check_state_place,
@@ -25,18 +27,8 @@ from segctl.manifests.state_place import (
     find_state_place,
 )
 from segctl.manifests.trust import TrustedCopy
-from segctl.manifests.yaml_reader import MAX_BYTES, parse_file, too_large
+from segctl.manifests.yaml_reader import parse_file
 from segctl.manifests.yaml_tree import Document, Map, lookup
-
-SUFFIXES = (".yaml", ".yml")
-"""The ends of the names of manifests."""
-
-_JSON_SUFFIXES = (".json", ".jsonl", ".ndjson")
-_JSON_HEAD = 1 << 16
-_API_VERSION = re.compile(rb"""["']?apiVersion["']?\s*:\s*["']?segctl""", re.IGNORECASE)
-
-_NO_MANIFESTS = ("segctl.state.d", "segctl.lock.yaml")
-"""What segctl itself writes."""
 
 _PROJECT = """\
 # yaml-language-server: $schema=.segctl/project.schema.json
@@ -90,28 +82,17 @@ class LoadedWorkspace:
     """A workspace, read and compiled.
 
     ``desired`` is ``None`` if one of the ``diagnostics`` is an error. ``passed_over`` are the
-    documents of other tools, as ``file:line``. ``files`` is the number of files read, and
-    ``environments`` are the names of those that can be chosen.
+    documents of other tools, as ``file:line``, and ``ignored`` is what ``spec.ignore`` hides.
+    ``files`` is the number of files read, and ``environments`` are the names of those that can be
+    chosen.
     """
 
     desired: DesiredState | None
     diagnostics: tuple[Diagnostic, ...]
     passed_over: tuple[str, ...]
     files: int
+    ignored: tuple[IgnoredPath, ...] = ()
     environments: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True)
-class ManifestFiles:
-    """The YAML files of a workspace, in order, by their paths relative to its root.
-
-    ``external_links`` are symbolic links that point outside the root, with their targets. They are
-    not followed.
-    """
-
-    contents: Mapping[str, bytes]
-    diagnostics: tuple[Diagnostic, ...]
-    external_links: Mapping[str, Path]
 
 
 def load_workspace(
@@ -122,13 +103,14 @@ def load_workspace(
     trusted: TrustedCopy | None = None,
     env_name: str = "",
     now: float | None = None,
+    read_sql: SqlReader = refuse_sql_files,
 ) -> LoadedWorkspace:
     """Read and compile the workspace at ``root``. All problems are in the result.
 
     ``variables`` are the values set by ``--var``. From ``environment``, ``SEGCTL_VAR_…`` and
     ``CLEVERTAP_BASE_URL`` are read. Settings that the ``trusted`` copy does not have are warnings.
     ``env_name`` is the chosen environment, empty for none. With ``now``, in seconds since 1970, the
-    ends of overrides are checked.
+    ends of overrides are checked. ``read_sql`` reads the files of queries.
     """
     if _is_outside_workspaces(root):
         return LoadedWorkspace(
@@ -142,6 +124,8 @@ def load_workspace(
         trusted=trusted,
         env_name=env_name,
         now=now,
+        ignored=read.ignored,
+        read_sql=read_sql,
     )
     allowed = [(root / folder).resolve() for folder in compiled.allowed_folders]
     problems = [
@@ -149,7 +133,7 @@ def load_workspace(
         *(
             _external_link(file)
             for file, target in read.external_links.items()
-            if not _is_within(target, allowed)
+            if not any(target.is_relative_to(folder) for folder in allowed)
         ),
     ]
     failed = any(d.severity is Severity.ERROR for d in problems)
@@ -157,6 +141,7 @@ def load_workspace(
         desired=None if failed else compiled.desired,
         diagnostics=sort_diagnostics([*problems, *compiled.diagnostics]),
         passed_over=compiled.passed_over,
+        ignored=read.ignored,
         files=len(read.contents),
         environments=compiled.environments,
     )
@@ -242,128 +227,12 @@ def _bad_path(project: Document, error: Exception) -> Diagnostic:
     )
 
 
-def read_manifests(root: Path) -> ManifestFiles:
-    """Read every ``*.yaml`` and ``*.yml`` below ``root``, except hidden files and folders."""
-    contents: dict[str, bytes] = {}
-    diagnostics: list[Diagnostic] = []
-    external_links: dict[str, Path] = {}
-    for file, path in _find_manifests(root, diagnostics, external_links):
-        content = read_manifest(file, path)
-        if isinstance(content, Diagnostic):
-            diagnostics.append(content)
-        else:
-            contents[file] = content
-    return ManifestFiles(
-        contents=contents, diagnostics=tuple(diagnostics), external_links=external_links
-    )
-
-
-def _find_manifests(
-    root: Path, diagnostics: list[Diagnostic], external_links: dict[str, Path]
-) -> Iterator[tuple[str, Path]]:
-    """Yield the name and path of each manifest, folder by folder, each folder sorted by name.
-
-    Add problems to ``diagnostics``, and links to targets outside the root to ``external_links``.
-    """
-    inside = [root.resolve()]
-    folders = [root]
-    while folders:
-        folder = folders.pop(0)
-        try:
-            with os.scandir(folder) as entries:
-                visible = sorted(
-                    (e for e in entries if e.name[0] != "." and e.name not in _NO_MANIFESTS),
-                    key=lambda e: e.name,
-                )
-        except OSError as error:
-            diagnostics.append(_unreadable(_shown(folder, root), error))
-            continue
-        for entry in visible:
-            path = folder / entry.name
-            is_manifest = path.suffix.lower() in SUFFIXES
-            if entry.is_file(follow_symlinks=False) and _is_json_manifest(path):
-                diagnostics.append(_json_manifest(_shown(path, root)))
-            if entry.is_symlink() and (is_manifest or path.is_dir()):
-                target = Path(os.path.realpath(path))
-                if not _is_within(target, inside):
-                    external_links[_shown(path, root)] = target
-                    continue
-            if is_manifest:
-                yield _shown(path, root), path
-            elif entry.is_dir(follow_symlinks=False):
-                folders.append(path)
-
-
-def _is_json_manifest(path: Path) -> bool:
-    """Whether the beginning of a JSON file has the apiVersion of a manifest."""
-    if path.suffix.lower() not in _JSON_SUFFIXES:
-        return False
-    try:
-        with path.open("rb") as stream:
-            return bool(_API_VERSION.search(stream.read(_JSON_HEAD)))
-    except OSError:
-        return False
-
-
-def _json_manifest(file: str) -> Diagnostic:
-    return Diagnostic(
-        code="json-manifest",
-        summary="segctl reads no manifests from .json, .jsonl and .ndjson files.",
-        detail="Move its documents into a .yaml file, each after a line with ---. JSON is YAML.",
-        location=Location(file=file),
-    )
-
-
-def _is_within(path: Path, folders: list[Path]) -> bool:
-    return any(path.is_relative_to(folder) for folder in folders)
-
-
-def _shown(path: Path, root: Path) -> str:
-    """Return a path relative to the root as valid text. Other bytes in it are escaped."""
-    name = path.relative_to(root).as_posix() if path != root else str(root)
-    return os.fsencode(name).decode("utf-8", "backslashreplace")
-
-
-def read_manifest(file: str, path: Path) -> bytes | Diagnostic:
-    """Return the content of a regular file, or what is wrong with it."""
-    try:
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode):
-            return _not_a_file(file, status.st_mode)
-        if status.st_size > MAX_BYTES:
-            return too_large(file, status.st_size)
-        with path.open("rb") as stream:
-            content = stream.read(MAX_BYTES + 1)
-    except OSError as error:
-        return _unreadable(file, error)
-    return too_large(file, len(content)) if len(content) > MAX_BYTES else content
-
-
-def _not_a_file(file: str, mode: int) -> Diagnostic:
-    what = "a folder" if stat.S_ISDIR(mode) else "a special file, such as a pipe or a device"
-    return Diagnostic(
-        code="not-a-file",
-        summary=f"this has the name of a manifest but is {what}.",
-        detail="Rename it, or move it out of the workspace.",
-        location=Location(file=file),
-    )
-
-
-def _unreadable(file: str, error: OSError) -> Diagnostic:
-    return Diagnostic(
-        code="unreadable",
-        summary=f"cannot be read: {error.strerror or type(error).__name__}.",
-        detail="Check that it exists and that you have permission to read it.",
-        location=Location(file=file),
-    )
-
-
 def _external_link(file: str) -> Diagnostic:
     return Diagnostic(
         code="link-out",
         summary="this symbolic link points outside the workspace, so segctl does not follow it.",
         detail="Copy its target into the workspace. A folder of member files can instead be "
-        f"listed under spec.allowFolders in {PROJECT_FILE}.",
+        f"listed under spec.allowFolders in {PROJECT_FILE}.{ignore_hint(file)}",
         location=Location(file=file),
     )
 

@@ -37,7 +37,6 @@ LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 _NULLS = frozenset(("", "~", "null", "Null", "NULL"))
 _STRING_TAG = "tag:yaml.org,2002:str"
-_PYTHON_TAG_PREFIX = "tag:yaml.org,2002:python/"
 _UNPRINTABLE = re.compile(
     "[^\\t\\n\\r\\x20-\\x7e\\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
 )
@@ -80,7 +79,7 @@ def decode_text(file: str, content: bytes) -> str:
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        location = _end_of(file, content[: error.start].decode("utf-8-sig", "replace"))
+        location = end_of_text(file, content[: error.start].decode("utf-8-sig", "replace"))
         raise _not_utf8("the file is not valid UTF-8.", location) from None
     if bad := _UNPRINTABLE.search(text):
         code_point = f"{ord(bad[0]):04X}"
@@ -89,7 +88,7 @@ def decode_text(file: str, content: bytes) -> str:
                 code="control-character",
                 summary=f"a manifest cannot contain the character U+{code_point}.",
                 detail=f'Remove it, or write it as "\\u{code_point}" in double quotes.',
-                location=_end_of(file, text[: bad.start()]),
+                location=end_of_text(file, text[: bad.start()]),
             )
         )
     return text.replace("\r\n", "\n").replace("\r", "\n")
@@ -114,7 +113,7 @@ def _not_utf8(summary: str, location: Location) -> _ParseError:
     )
 
 
-def _end_of(file: str, text: str) -> Location:
+def end_of_text(file: str, text: str) -> Location:
     """Return the location after ``text``, the beginning of a file."""
     line = text.count("\n") + 1
     return Location(file=file, line=line, column=len(text) - text.rfind("\n"))
@@ -297,10 +296,7 @@ class _DocumentBuilder:
         shown = tag.replace("tag:yaml.org,2002:", "!!")
         summary = f"the tag {shown} is not supported."
         advice = "Remove it; only !!str is allowed. A value in quotes is text without a tag."
-        problem = self._problem(position, "tag", summary, advice)
-        if tag.startswith(_PYTHON_TAG_PREFIX):
-            raise _ParseError(problem)
-        self._problems.append(problem)
+        self._problems.append(self._problem(position, "tag", summary, advice))
 
     def _check_depth(self, added: int, position: Position) -> None:
         if len(self._stack) + added > MAX_DEPTH:

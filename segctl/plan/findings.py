@@ -1,14 +1,17 @@
 """Build the findings that do not block a plan: manual steps, and members that are not sent."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from urllib.parse import urlsplit
 
 from segctl.core.diagnostics import Severity
+from segctl.core.identity import SetDigest
 from segctl.core.loopback import is_loopback
+from segctl.manifests.desired import IgnoredPath
 from segctl.plan.diff import Draft
-from segctl.plan.model import Action, Change, Figures, Finding, Target
-from segctl.state.model import SegmentRecord, State
+from segctl.plan.model import Action, Change, Figures, Finding
+from segctl.state.model import State
 
 NOTHING_RECORDED = "nothing-recorded"
 """The code of the warning with which a plan without any record opens."""
@@ -45,58 +48,81 @@ def nothing_recorded(changes: Sequence[Change], state: State) -> Iterator[Findin
     )
 
 
-def possible_renames(drafts: Sequence[Draft], targets: Sequence[Target]) -> Iterator[Finding]:
+def removed_drafts(drafts: Sequence[Draft]) -> list[Draft]:
+    """Return the recorded segments whose members a plan removes."""
+    return [d for d in drafts if d.action is Action.DESTROY and d.record and not d.is_tombstone]
+
+
+def possible_renames(
+    drafts: Sequence[Draft], new_members: Mapping[str, SetDigest]
+) -> Iterator[Finding]:
     """Warn of a segment that is created while a similar one is destroyed: it may be a rename.
 
-    They are similar if they have the same name, or, where that is known without reading, the
-    same members. ``targets`` have the fingerprints of what the members are computed from.
+    They are similar if they have the same name, or else the same members. ``new_members`` are
+    those of created segments, by address. Each segment is in one pair at most.
     """
-    sources = {target.address: target.sources for target in targets if target.create}
-    gone = [
-        draft
-        for draft in drafts
-        if draft.action is Action.DESTROY and draft.record and not draft.is_tombstone
-    ]
-    for draft in drafts:
-        if draft.action is not Action.CREATE or draft.record or not draft.segment:
-            continue
-        by_name = [d for d in gone if draft.segment.display_name in _names(d)]
-        by_members = [d for d in gone if _is_computed_from(d.record, sources.get(draft.address))]
-        for similar in (by_name or by_members)[:1]:
-            what = "have the same name" if by_name else "have the same members"
-            yield Finding(
-                severity=Severity.WARNING,
-                code="possible-rename",
-                address=draft.address,
-                summary=f"{draft.address} is created and {similar.address} is destroyed, and both "
-                + what,
-                detail=_rename_advice(draft.address, similar),
-                figures=Figures(count=1, segments=(draft.address, similar.address)),
-            )
+    gone = removed_drafts(drafts)
+    created = [d for d in drafts if d.action is Action.CREATE and not d.record and d.segment]
+    for what, is_similar in (
+        ("the same name", _has_same_name),
+        ("the same members", partial(_has_same_members, new_members)),
+    ):
+        for draft in list(created):
+            similar = [d for d in gone if is_similar(draft, d)]
+            if similar:
+                created.remove(draft)
+                gone.remove(similar[0])
+                others = [*similar[1:], *(d for d in created if is_similar(d, similar[0]))]
+                yield _possible_rename(draft, similar[0], what, others)
 
 
-def _names(draft: Draft) -> tuple[str, ...]:
-    record = draft.record
-    return (record.declared_name, record.remote_name) if record else ()
+def _has_same_name(new: Draft, old: Draft) -> bool:
+    record, segment = old.record, new.segment
+    names = (record.declared_name, record.remote_name) if record else ()
+    return segment is not None and segment.display_name in names
 
 
-def _is_computed_from(record: SegmentRecord | None, sources: str | None) -> bool:
-    """Whether the recorded members are those that the sources with this fingerprint produce."""
-    if record is None or record.basis is None or sources is None or record.is_empty:
-        return False
-    return (record.basis.sources, record.basis.members) == (sources, record.members.digest)
+def _has_same_members(new_members: Mapping[str, SetDigest], new: Draft, old: Draft) -> bool:
+    members = new_members.get(new.address)
+    return old.record is not None and members == old.record.members.digest
+
+
+def _possible_rename(new: Draft, old: Draft, what: str, others: Sequence[Draft]) -> Finding:
+    detail = _rename_advice(new.address, old)
+    if others:
+        names = " and ".join(draft.address for draft in others[:MAX_DOCUMENTS_SHOWN])
+        more = len(others) - MAX_DOCUMENTS_SHOWN
+        names += f" and {more:,} more" if more > 0 else ""
+        verb = "has" if len(others) == 1 else "have"
+        detail += f"\n{names} {verb} {what}, too: check which segment was renamed to which."
+    return Finding(
+        severity=Severity.WARNING,
+        code="possible-rename",
+        address=new.address,
+        summary=f"{new.address} is created and {old.address} is destroyed, and both have {what}",
+        detail=detail,
+        figures=Figures(count=1, segments=(new.address, old.address)),
+    )
 
 
 def _rename_advice(address: str, gone: Draft) -> str:
+    """Return the ways to rename a segment without sending anything.
+
+    A new address alone is free only if the segment has no customerSegmentId: its default is the
+    name, so it would change, too.
+    """
     record = gone.record
     if record and record.customer_segment_id is not None:
-        what = f"write customerSegmentId: {record.customer_segment_id} in the manifest of {address}"
-    else:
-        what = (
-            f"declare moved: [{{from: {gone.address}, to: {address}}}] in a document of kind "
-            "Refactoring"
+        return (
+            f"If it is a rename, write customerSegmentId: {record.customer_segment_id} in the "
+            f"manifest of {address}:\nthe segment then keeps its members, and nothing is sent. A "
+            "moved block or `segctl state mv` alone does not keep them."
         )
-    return f"If it is a rename, {what}: the segment then keeps its members, and nothing is sent."
+    return (
+        f"If it is a rename, declare moved: [{{from: {gone.address}, to: {address}}}] in a "
+        f"document of kind Refactoring,\nor run `segctl state mv {gone.address} {address}`: the "
+        "segment then keeps its members, and nothing is sent."
+    )
 
 
 def other_host(host: str, changes: Sequence[Change]) -> Iterator[Finding]:
@@ -114,9 +140,7 @@ def other_host(host: str, changes: Sequence[Change]) -> Iterator[Finding]:
 
 def passed_over_documents(changes: Sequence[Change], documents: Sequence[str]) -> Iterator[Finding]:
     """Warn that a destroyed segment may be declared in a document that was passed over."""
-    gone = [
-        c.address for c in changes if c.action in (Action.DESTROY, Action.FORGET) and not c.after
-    ]
+    gone = removed_addresses(changes)
     if not gone or not documents:
         return
     shown = ", ".join(documents[:MAX_DOCUMENTS_SHOWN])
@@ -131,6 +155,32 @@ def passed_over_documents(changes: Sequence[Change], documents: Sequence[str]) -
         detail="If one of them declares a segment, correct its apiVersion and kind.",
         figures=Figures(count=len(documents), segments=tuple(gone)),
     )
+
+
+def removed_addresses(changes: Sequence[Change]) -> Sequence[str]:
+    """Return the segments that a plan removes because no manifest declares them."""
+    return [
+        c.address for c in changes if c.action in (Action.DESTROY, Action.FORGET) and not c.after
+    ]
+
+
+def hidden_manifests(hidden: Mapping[str, IgnoredPath]) -> Iterator[Finding]:
+    """Refuse to remove a segment while ``spec.ignore`` hides a file that declares it.
+
+    ``hidden`` are those files by the address of the segment.
+    """
+    for address, file in hidden.items():
+        yield Finding(
+            severity=Severity.ERROR,
+            code="ignored-manifest",
+            address=address,
+            summary=f"{address} would be removed, and {file.path}, which spec.ignore hides with "
+            f'"{file.pattern}", declares it',
+            detail="Correct spec.ignore in segctl.yaml. If the segment shall go, delete that "
+            "manifest,\nor declare removed: "
+            f"[{{address: {address}, onRemove: empty}}] in a document of kind Refactoring.",
+            figures=Figures(count=1, segments=(address,)),
+        )
 
 
 def _empty_segment(change: Change) -> Iterator[Finding]:

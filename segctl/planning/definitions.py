@@ -20,8 +20,9 @@ from segctl.manifests.desired import (
     SegmentSource,
 )
 
-_DATA = ("location", "parameters")
-"""Values of variables are data: the same query may ask for another day."""
+_DATA = ("location", "parameters", "sql_file")
+"""Values of variables are data: the same query may ask for another day. The text of a query counts,
+and not where it is."""
 
 _NOT_MEMBERS = tuple(
     "location path allow_location display_name labels guards allow lifecycle".split()

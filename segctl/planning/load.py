@@ -1,10 +1,11 @@
 """Load the sources of a plan into the engine, and report problems with their rows."""
 
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 
-from segctl.core.diagnostics import Diagnostic, Severity
+from segctl.core.diagnostics import Diagnostic, Location, Severity
 from segctl.core.errors import InvalidInput
 from segctl.core.identity import PROBLEM_DESCRIPTIONS, Kind
 from segctl.core.normalize import Normalization
@@ -26,6 +27,7 @@ from segctl.manifests.desired import (
     QuerySource,
     SegmentSource,
     SqliteSource,
+    SqlSource,
     TableLoad,
     Tolerance,
 )
@@ -222,9 +224,27 @@ def source_diagnostic(load: Load, error: SourceError, policy: PathPolicy) -> Dia
         line = f"line {error.line} of " if error.line else ""
         file = policy.display_name(error.file) if error.file else "a file that it reads"
         summary += f" ({line}{file})"
-    return Diagnostic(
-        code=error.code, summary=summary, detail=detail, location=load.source.location
-    )
+    source, location = load.source, load.source.location
+    if isinstance(source, SqlSource) and source.sql_file and _is_about_sql(source, error):
+        detail = f"{detail} {location} uses this file.".strip()
+        at = error.query_position or (0, 0)
+        location = Location(file=source.sql_file, line=at[0], column=at[1])
+        summary = _LINE_OF_QUERY.sub("", summary)
+    return Diagnostic(code=error.code, summary=summary, detail=detail, location=location)
+
+
+def _is_about_sql(source: SqlSource, error: SourceError) -> bool:
+    """Whether a problem is in the text of a query, and not in a file or in the database."""
+    if error.query_position:
+        return True
+    if isinstance(source, QuerySource):
+        return error.file is None and not error.line
+    return error.code.startswith("query-") or error.code in _CODES_OF_RESULTS
+
+
+_LINE_OF_QUERY = re.compile(r", in line \d+ of the query$")
+_CODES_OF_RESULTS = ("both-keys", "column-not-text", "missing-column")
+"""Errors about the columns of a result, besides those whose code begins with ``query-``."""
 
 
 def source_name(load: Load) -> str:
@@ -232,12 +252,12 @@ def source_name(load: Load) -> str:
     match load.source:
         case FileSource(path=name) | SegmentSource(address=name):
             return name
-        case QuerySource():
-            return "the query"
-        case PostgresSource(connection=database, table=table):
-            return f"{table or 'the query'} of {database}"
-        case SqliteSource(path=database, table=table):
-            return f"{table or 'the query'} of {database}"
+        case QuerySource(sql_file=file):
+            return file or "the query"
+        case PostgresSource(connection=database, table=table, sql_file=file):
+            return f"{table or file or 'the query'} of {database}"
+        case SqliteSource(path=database, table=table, sql_file=file):
+            return f"{table or file or 'the query'} of {database}"
         case CommandSource(run=run):
             return f"the command {run[0]}"
         case InlineSource():

@@ -19,8 +19,6 @@ from segctl.plan.findings import (
     build_findings,
     nothing_recorded,
     other_host,
-    passed_over_documents,
-    possible_renames,
 )
 from segctl.plan.guards import GuardedChange
 from segctl.plan.model import (
@@ -39,6 +37,7 @@ from segctl.planning.flows import count_flows
 from segctl.planning.imports import read_imports
 from segctl.planning.limits import month_usage, with_findings
 from segctl.planning.load import SourceInput, find_sources
+from segctl.planning.removals import explain_removals
 from segctl.planning.restrictions import KnownRestrictions, find_known_restrictions
 from segctl.planning.scope import PlanScope, build_scope
 from segctl.planning.source_context import open_source_context
@@ -184,10 +183,13 @@ def build_plan(
             *imported.findings,
             *blocks.findings,
             *build_findings(changes, drafts),
-            *possible_renames(drafts, targets),
+            *(
+                []
+                if options.destroy
+                else explain_removals(desired, comparison, changes, drafts, root)
+            ),
             *nothing_recorded(changes, state),
             *other_host(options.host, changes),
-            *passed_over_documents(changes, desired.passed_over if not options.destroy else ()),
         ],
         guarded,
         place=project.place,

@@ -386,7 +386,7 @@ def _load_fingerprint(load: Load, rows_content: str, validated: Mapping[str, obj
     """
     source = {f.name: getattr(load.source, f.name) for f in fields(load.source)}
     declared = {f.name: getattr(load, f.name) for f in fields(load)}
-    for name in ("location", "path", "format", "limits"):
+    for name in ("location", "path", "format", "limits", "sql_file"):
         source.pop(name, None)
     for name in ("source", "name", "addresses", "segments"):
         declared.pop(name, None)

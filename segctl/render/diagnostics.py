@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from segctl.core.diagnostics import Diagnostic, Location, Severity
+from segctl.manifests.desired import IgnoredPath
 from segctl.render.json_document import diagnostic_object, facts
 from segctl.render.style import PLAIN, Style, escaped
 
@@ -44,10 +45,15 @@ def _source_lines(line: str, column: int, style: Style) -> Iterator[str]:
         yield f"    {style.dim('|')} {indent}{style.red('^')}"
 
 
-def render_validation(diagnostics: Sequence[Diagnostic], passed_over: Sequence[str]) -> str:
+def render_validation(
+    diagnostics: Sequence[Diagnostic],
+    passed_over: Sequence[str],
+    ignored: Sequence[IgnoredPath] = (),
+) -> str:
     """Return the JSON document of ``validate --json``.
 
-    ``passed_over`` are the locations of YAML documents that are not segctl's.
+    ``passed_over`` are the locations of YAML documents that are not segctl's, and ``ignored`` is
+    what ``spec.ignore`` hides.
     """
     errors = sum(d.severity is Severity.ERROR for d in diagnostics)
     warnings = sum(d.severity is Severity.WARNING for d in diagnostics)
@@ -57,4 +63,5 @@ def render_validation(diagnostics: Sequence[Diagnostic], passed_over: Sequence[s
         warning_count=warnings,
         diagnostics=[diagnostic_object(diagnostic) for diagnostic in diagnostics],
         passed_over=list(passed_over),
+        ignored=[{"path": hidden.path, "pattern": hidden.pattern} for hidden in ignored],
     )

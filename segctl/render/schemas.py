@@ -244,6 +244,16 @@ def validate_schema() -> Schema:
         "passed_over": js.array(
             "YAML documents that are not segctl's, as file:line.", {"type": "string"}
         ),
+        "ignored": js.array(
+            "Files and folders that spec.ignore hides.",
+            js.record(
+                "",
+                {
+                    "path": js.text("The path from the workspace root. A folder ends in /."),
+                    "pattern": js.text("The pattern that hides it."),
+                },
+            ),
+        ),
     }
     return js.document(
         "validate",

@@ -9,7 +9,7 @@ from segctl.core.ci import is_pull_request, read_event
 from segctl.core.disk import read_file
 from segctl.core.errors import OperationError
 from segctl.core.git import find_checkout, run_git
-from segctl.manifests.compile import PROJECT_FILE
+from segctl.manifests.declarations import PROJECT_FILE
 from segctl.manifests.trust import TrustedCopy
 
 _PATH_BEGINNINGS = ("/", "./", "../", "~")

@@ -69,18 +69,33 @@ def fetch(
     ``file`` is the database. The caller has checked that it may be read. Raises ``SourceError``,
     and ``MemoryError``, ``OSError`` or ``OperationError`` if memory or disk do not suffice.
     """
+    with _explain_errors(), _open(file, lock_timeout_seconds) as connection:
+        cursor = connection.execute(_select(source, segment_column), source.parameters)
+        names = [name for name, *_ in cursor.description or ()]
+        if not names:
+            raise not_a_select()
+        if source.table:
+            columns = table_columns(source.kind, segment_column)
+        else:
+            columns = query_columns(names, segment_column)
+        with create_scratch_file(into) as out:
+            return CopiedRows(path=into, rows=_copy(cursor, columns, source, out))
+
+
+def check(source: SqliteSource, file: Path, *, segment_column: str | None = None) -> None:
+    """Check that SQLite can prepare the statement of a source. It reads no rows.
+
+    Raises what ``fetch`` raises, except for the columns of the result of a query.
+    """
+    with _explain_errors(), _open(file, LOCK_TIMEOUT_SECONDS) as connection:
+        statement = _select(source, segment_column)
+        connection.execute(f"EXPLAIN {statement}", source.parameters).close()
+
+
+@contextmanager
+def _explain_errors() -> Iterator[None]:
     try:
-        with _open(file, lock_timeout_seconds) as connection:
-            cursor = connection.execute(_select(source, segment_column), source.parameters)
-            names = [name for name, *_ in cursor.description or ()]
-            if not names:
-                raise not_a_select()
-            if source.table:
-                columns = table_columns(source.kind, segment_column)
-            else:
-                columns = query_columns(names, segment_column)
-            with create_scratch_file(into) as out:
-                return CopiedRows(path=into, rows=_copy(cursor, columns, source, out))
+        yield
     except UnicodeDecodeError:
         # A damaged page can hold the text of a schema, or of an error message.
         raise errors.explain(sqlite3.DatabaseError("SQLITE_CORRUPT")) from None

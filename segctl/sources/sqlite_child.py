@@ -14,13 +14,13 @@ from segctl.sources import sqlite
 
 
 def _answer(request: Mapping[str, Any]) -> Mapping[str, Any]:
+    source, file = from_plain(SqliteSource, request["source"]), Path(request["file"])
+    column = request["segment_column"]
     try:
-        copied = sqlite.fetch(
-            from_plain(SqliteSource, request["source"]),
-            Path(request["file"]),
-            Path(request["into"]),
-            segment_column=request["segment_column"],
-        )
+        if request["only_check"]:
+            sqlite.check(source, file, segment_column=column)
+            return {"rows": 0}
+        copied = sqlite.fetch(source, file, Path(request["into"]), segment_column=column)
     except SourceError as error:
         return {"problem": [error.code, error.summary, error.detail]}
     except MemoryError:

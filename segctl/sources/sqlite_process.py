@@ -32,7 +32,37 @@ class SqliteProcess:
 
         Raises ``SourceError``, also for a source that exceeds a limit.
         """
+        rows = self._request(source, file, into, limits, segment_column, only_check=False)
+        return CopiedRows(path=into, rows=rows)
+
+    def check(
+        self,
+        source: SqliteSource,
+        file: Path,
+        unused: Path,
+        *,
+        limits: QueryLimits,
+        segment_column: str | None = None,
+    ) -> None:
+        """Check that SQLite can prepare the statement of a source; see ``sqlite.check``.
+
+        ``unused`` is the path of a file that does not exist. Raises ``SourceError``.
+        """
+        self._request(source, file, unused, limits, segment_column, only_check=True)
+
+    def _request(
+        self,
+        source: SqliteSource,
+        file: Path,
+        into: Path,
+        limits: QueryLimits,
+        segment_column: str | None,
+        *,
+        only_check: bool,
+    ) -> int:
+        """Return the number of rows that the child copied."""
         request = {
+            "only_check": only_check,
             # The keys of patterns are no text, and the engine applies them.
             "source": to_plain(replace(source, patterns={})),
             "file": str(file.resolve()),
@@ -47,7 +77,7 @@ class SqliteProcess:
         if limit := answer.get("limit"):
             into.unlink(missing_ok=True)
             raise out_of_memory(limits.memory) if limit == "memory" else out_of_scratch()
-        return CopiedRows(path=into, rows=int(answer["rows"]))
+        return int(answer["rows"])
 
     def close(self) -> None:
         """End the child process."""

@@ -12,7 +12,7 @@ from segctl.core.diagnostics import Severity
 from segctl.core.errors import InvalidInput, OperationError, SegctlError
 from segctl.core.git import find_checkout, run_git
 from segctl.core.health import Check, Status
-from segctl.manifests.compile import PROJECT_FILE
+from segctl.manifests.declarations import PROJECT_FILE
 from segctl.manifests.desired import (
     DesiredState,
     FileSource,
@@ -53,7 +53,7 @@ def read_workspace(context: Context, variables: Mapping[str, str]) -> Workspace:
         return Workspace(checks=(Check(topic=topic, summary=summary),))
     checks, desired, place = [], None, None
     try:
-        loaded = validate_workspace(context, variables=variables)
+        loaded = validate_workspace(context, variables=variables, offline=True)
         desired = loaded.desired
         errors = sum(d.severity is Severity.ERROR for d in loaded.diagnostics)
         if desired is None:

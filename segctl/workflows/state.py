@@ -31,20 +31,21 @@ def move_segment(
     dry_run: bool = False,
     lock_timeout: float = 0.0,
     observe: Observer = ignore_event,
-) -> None:
-    """Move a recorded segment to another address. Raises ``WrongUsage``.
+) -> str | None:
+    """Move a recorded segment to another address. Return its customerSegmentId, if it has one.
 
-    A dry run checks the same, takes no lock and writes nothing.
+    A dry run checks the same, takes no lock and writes nothing. Raises ``WrongUsage``.
     """
     for address in (source, destination):
         if not is_address(address):
             raise WrongUsage(f"{address} is not an address", hint="An address reads segment.NAME.")
     if dry_run:
-        _moved(read_state(context), source, destination)
-        return
+        state = _moved(read_state(context), source, destination)
+        return state.segments[destination].customer_segment_id
     with locked_state(context, timeout=lock_timeout, observe=observe) as locked:
         state = _moved(locked.loaded.state, source, destination)
         write_head(locked.backend, locked.loaded, state)
+    return state.segments[destination].customer_segment_id
 
 
 def _moved(state: State, source: str, destination: str) -> State:

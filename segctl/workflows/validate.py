@@ -1,12 +1,13 @@
 """Create, read, check and rewrite the files of a workspace."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from segctl.core.diagnostics import Severity
+from segctl.core.ci import is_pull_request
+from segctl.core.diagnostics import Diagnostic, Severity
 from segctl.core.errors import InvalidInput
-from segctl.manifests import named_files, workspace
+from segctl.manifests import manifest_files, named_files, workspace
 from segctl.manifests.compile import sort_diagnostics
 from segctl.manifests.desired import DesiredState
 from segctl.manifests.named_files import NamedFiles
@@ -25,22 +26,60 @@ def create_workspace(folder: Path) -> tuple[str, ...]:
 
 
 def validate_workspace(
-    context: Context, *, variables: Mapping[str, str]
+    context: Context, *, variables: Mapping[str, str], offline: bool = False
 ) -> workspace.LoadedWorkspace:
     """Read and check the workspace, in every environment if none is chosen.
 
-    Raises ``OperationError`` for a bad trusted copy.
+    Unless ``offline``, parse the queries, and look whether files and columns are there. Raises
+    ``OperationError`` for a bad trusted copy.
     """
     loaded = _with_lock_file(context, _load(context, variables))
     if context.env_name or not loaded.environments:
-        return loaded
+        return loaded if offline else _with_sources(context, [loaded])[0]
     each = [
         _with_lock_file(context, _load(replace(context, env_name=name), variables))
         for name in loaded.environments
     ]
+    if not offline:
+        each = _with_sources(context, each)
     broken = next((one for one in each if one.desired is None), each[0])
     diagnostics = [diagnostic for one in each for diagnostic in one.diagnostics]
     return replace(broken, diagnostics=sort_diagnostics(diagnostics))
+
+
+def _with_sources(
+    context: Context, each: list[workspace.LoadedWorkspace]
+) -> list[workspace.LoadedWorkspace]:
+    """Add the problems of files and queries. Each source is looked at once."""
+    if not any(loaded.desired and loaded.desired.loads for loaded in each):
+        return each
+    from segctl.planning.check_sources import check_sources  # noqa: PLC0415 - rarely all of it
+    from segctl.session.engine_session import engine_session  # noqa: PLC0415 - as above
+
+    checked: set[str] = set()
+    result: list[workspace.LoadedWorkspace] = []
+    with engine_session(context.limits) as session:
+        for loaded in each:
+            found: list[Diagnostic] = []
+            if loaded.desired:
+                found += check_sources(
+                    loaded.desired,
+                    engine=session.open_engine,
+                    root=context.root,
+                    scratch=session.scratch,
+                    environment=context.environment,
+                    memory=context.limits.memory,
+                    checked=checked,
+                )
+            failed = any(d.severity is Severity.ERROR for d in found)
+            result.append(
+                replace(
+                    loaded,
+                    desired=None if failed else loaded.desired,
+                    diagnostics=sort_diagnostics([*loaded.diagnostics, *found]),
+                )
+            )
+    return result
 
 
 def _with_lock_file(
@@ -56,19 +95,28 @@ def _with_lock_file(
 
 
 def _load(context: Context, variables: Mapping[str, str]) -> workspace.LoadedWorkspace:
+    trusted = find_trusted_copy(context.root, context.trusted_config, context.environment)
+
+    def read_sql(path: str, allowed: Sequence[str]) -> bytes:
+        from segctl.sources.sql_files import read_sql_file  # noqa: PLC0415 - few workspaces need it
+
+        is_trusted = trusted is not None or not is_pull_request(context.environment)
+        return read_sql_file(path, root=context.root, allowed=allowed, is_trusted=is_trusted)
+
     return workspace.load_workspace(
         context.root,
         variables=variables,
         environment=context.environment,
-        trusted=find_trusted_copy(context.root, context.trusted_config, context.environment),
+        trusted=trusted,
+        read_sql=read_sql,
         env_name=context.env_name,
         now=context.clock.now(),
     )
 
 
-def read_manifests(context: Context) -> workspace.ManifestFiles:
+def read_manifests(context: Context) -> manifest_files.ManifestFiles:
     """Return the content of every manifest of the workspace."""
-    return workspace.read_manifests(context.root)
+    return manifest_files.read_manifests(context.root)
 
 
 def read_named_files(context: Context, names: Iterable[str]) -> NamedFiles:

@@ -25,7 +25,7 @@ MAY_TOUCH = {
         "scratch.py",
         "stop_signal.py",
     ),
-    "manifests": ("named_files.py", "workspace.py"),
+    "manifests": ("ignored_files.py", "manifest_files.py", "named_files.py", "workspace.py"),
     "plan": ("file.py",),
 }
 """By folder, the modules that may reach for files, a clock, chance or the environment."""

@@ -75,10 +75,23 @@ def test_a_member_file_that_cannot_be_read_ends_a_plan_in_words(
 
 @pytest.mark.usefixtures("applied")
 def test_a_moved_segment_keeps_its_members(segctl: Segctl) -> None:
-    assert segctl("state", "mv", "segment.gold", "segment.vip").code == 0
+    done = segctl("state", "mv", "segment.gold", "segment.vip")
+    assert (done.code, done.out) == (0, "segment.gold is segment.vip now.\n")
+    assert done.err == ""
     assert segctl("state", "list").out == "segment.council\nsegment.vip\n"
     done = segctl("plan")
     assert "it was segment.vip" in done.out
+
+
+@pytest.mark.usefixtures("applied")
+def test_a_moved_segment_whose_id_was_its_name_needs_the_id_written(segctl: Segctl) -> None:
+    done = segctl("state", "mv", "segment.council", "segment.board")
+    assert done.out == "segment.council is segment.board now.\n"
+    assert done.err == (
+        "Write customerSegmentId: council in its manifest. Without it, the id is the new name, and "
+        "the segment would be replaced.\n"
+    )
+    assert segctl("state", "mv", "segment.board", "segment.council").err == ""
 
 
 @pytest.mark.parametrize(

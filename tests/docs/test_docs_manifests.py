@@ -32,6 +32,8 @@ DATA = {
     "members/complaints.txt": "carl@example.com\n",
     "members/events/day=2026-01-31/part-0.jsonl": '{"identity": "ann@example.com"}\n',
     "members/tiers.csv": "customer_id,tier\n1001,silver\n1002,bronze\n1003,lead\n",
+    "queries/in-paris.sql": "SELECT email AS identity FROM 'members/orders.csv'\n"
+    "WHERE city = 'Paris'\n",
     "members/orders.csv": "email,day,city\n"
     "eve@example.com,2026-01-01,London\neve@example.com,2026-01-02,Paris\n",
 }
@@ -109,7 +111,7 @@ def test_every_example_validates_and_plans(
         r"^```yaml\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
     )
     files = {f"{n}.yaml": block for n, block in enumerate(blocks) if "kind: Project" not in block}
-    project, environments = (block for block in blocks if "kind: Project" in block)
+    project, ignoring, environments = (block for block in blocks if "kind: Project" in block)
     for name, text in {**files, **DATA, "segctl.yaml": project}.items():
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -122,12 +124,18 @@ def test_every_example_validates_and_plans(
     bq.chmod(0o755)
     monkeypatch.setenv("PATH", f"{bq.parent}:{os.environ['PATH']}")
     assert execute(["plan", "-C", str(tmp_path)]) == 0, capsys.readouterr().err
-    assert "Plan: 12 to add, 0 to change, 0 to destroy, 1 to adopt.\n" in capsys.readouterr().out
+    assert "Plan: 13 to add, 0 to change, 0 to destroy, 1 to adopt.\n" in capsys.readouterr().out
     other = tmp_path / "other"
     other.mkdir()
     (other / "segctl.yaml").write_text(environments, encoding="utf-8")
     for name in ("staging", "production"):
         assert execute(["plan", "-C", str(other), "-e", name]) == 0, capsys.readouterr().err
+    for name in ("segctl.yaml", "charts/a.yaml", "tests/fixtures/b.yaml", "bazel-out.yaml"):
+        (tmp_path / "third" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "third" / name).write_text("{{ no YAML }}: [")
+    (tmp_path / "third/segctl.yaml").write_text(ignoring, encoding="utf-8")
+    assert execute(["validate", "-C", str(tmp_path / "third")]) == 0
+    assert "warning" not in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("heading", TABLES)

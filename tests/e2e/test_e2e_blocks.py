@@ -288,17 +288,107 @@ def test_a_program_lists_the_members_of_an_import(shop: Workshop) -> None:
     assert shop.service.members("gold") == identities("2", "3")
 
 
-@pytest.mark.parametrize("name", ["The gold", "Other"])
-def test_a_rename_without_an_id_is_pointed_out(shop: Workshop, name: str) -> None:
+def renames(plan: Plan) -> dict[str, str]:
+    """Return the pairs of possible renames, each with the lines of the advice."""
+    found = [f for f in plan.findings if f.code == "possible-rename"]
+    return {f"{f.figures.segments}": f.detail for f in found if f.figures}
+
+
+RENAMED = {
+    "the same name and members": segment("vip", "a").replace("The vip", "The gold"),
+    "the same name": segment("vip", "b").replace("The vip", "The gold"),
+    "the same members": segment("vip", "a"),
+    "the same members from elsewhere": segment("vip", spec="members: [{file: {path: a.csv}}]"),
+}
+
+
+@pytest.mark.parametrize("what", RENAMED)
+def test_a_rename_without_an_id_is_pointed_out_and_the_advice_is_free(
+    shop: Workshop, what: str
+) -> None:
+    shop.write("a.csv", "identity\na\n")
     shop.declare(segment("gold", "a"))
     shop.apply()
-    shop.declare(segment("vip", "a").replace("The vip", name))
-    [found] = [f for f in shop.plan().findings if f.code == "possible-rename"]
-    assert found.detail.startswith(
-        "If it is a rename, write customerSegmentId: gold in the manifest of segment.vip"
+    sent = len(shop.service.requests)
+    shop.declare(RENAMED[what])
+    [advice] = renames(shop.plan()).values()
+    written = "write customerSegmentId: gold in the manifest of segment.vip:"
+    assert advice.startswith(f"If it is a rename, {written}")
+    shop.declare(RENAMED[what].replace("spec:\n", "spec:\n  customerSegmentId: gold\n"))
+    plan = shop.plan()
+    assert not renames(plan)
+    assert plan.requests.create == 0
+    if "members" in what:
+        shop.apply()
+        assert len(shop.service.requests) == sent
+
+
+def test_a_move_alone_does_not_keep_a_segment_with_an_id(shop: Workshop) -> None:
+    shop.declare(segment("gold", "a"))
+    shop.apply()
+    shop.declare(segment("vip", "a"), moved("gold", "vip"))
+    with pytest.raises(InvalidInput):
+        shop.plan()
+    shop.declare(segment("vip", "a"))
+    shop.run("state", "mv", "segment.gold", "segment.vip")
+    assert actions(shop.plan()) == {"segment.vip": Action.REPLACE}
+
+
+@pytest.mark.parametrize("way", ["moved", "mv"])
+def test_a_rename_of_a_segment_without_an_id_is_free_as_advised(shop: Workshop, way: str) -> None:
+    made = shop.service.foreign("whatever")
+    shop.declare(segment("gold", "a"), imported("gold", by=f", ctSegmentId: {made.ct_segment_id}"))
+    shop.apply()
+    sent = len(shop.service.requests)
+    shop.declare(segment("vip", "a"))
+    [advice] = renames(shop.plan()).values()
+    assert "moved: [{from: segment.gold, to: segment.vip}] in a document of kind" in advice
+    assert "`segctl state mv segment.gold segment.vip`" in advice
+    if way == "mv":
+        shop.run("state", "mv", "segment.gold", "segment.vip")
+    else:
+        shop.declare(segment("vip", "a"), moved("gold", "vip"))
+    shop.apply()
+    assert len(shop.service.requests) == sent
+    assert not renames(shop.plan())
+
+
+def test_segments_with_other_names_and_members_are_no_rename(shop: Workshop) -> None:
+    shop.declare(segment("gold", "a"), segment("empty"))
+    shop.apply()
+    shop.declare(segment("vip", "b"), segment("none"))
+    assert not renames(shop.plan())
+
+
+def test_renames_of_equal_segments_are_told_in_pairs(shop: Workshop) -> None:
+    shop.declare(segment("a1", "x"), segment("a2", "x"), segment("b", "y"))
+    shop.apply()
+    shop.declare(segment("c1", "x"), segment("c2", "x"), segment("c3", "x"), segment("d", "y"))
+    found = renames(shop.plan())
+    assert list(found) == [
+        "('segment.c1', 'segment.a1')",
+        "('segment.c2', 'segment.a2')",
+        "('segment.d', 'segment.b')",
+    ]
+    first, second, third = (detail.splitlines()[-1] for detail in found.values())
+    assert first == (
+        "segment.a2 and segment.c2 and segment.c3 have the same members, too: check which segment "
+        "was renamed to which."
     )
-    shop.declare(segment("vip", "b"))
-    assert "possible-rename" not in codes(shop.plan())
+    assert second.startswith("segment.c3 has the same members, too:")
+    assert "too" not in third
+
+
+def test_equal_segments_are_told_apart_by_their_names(shop: Workshop) -> None:
+    shop.declare(segment("a1", "x"), segment("a2", "x"))
+    shop.apply()
+    shop.declare(
+        segment("c1", "x").replace("The c1", "The a2"), segment("c2", "x").replace("The c2", "New")
+    )
+    assert list(renames(shop.plan())) == [
+        "('segment.c1', 'segment.a2')",
+        "('segment.c2', 'segment.a1')",
+    ]
 
 
 def test_blocks_added_after_an_approval_are_beyond_it(shop: Workshop) -> None:

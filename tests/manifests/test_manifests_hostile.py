@@ -56,13 +56,6 @@ HOSTILE = {
             "Remove the alias: the value would never end."
         ),
     ),
-    "an object of Python": (
-        b"a: !!python/object/apply:os.system [echo]",
-        (
-            "m.yaml:1:4: error: the tag !!python/object/apply:os.system is not supported. "
-            "Remove it; only !!str is allowed. A value in quotes is text without a tag."
-        ),
-    ),
     "endless brackets": (b"[" * 100_000, f"m.yaml:1:101: {TOO_DEEP}"),
     "endless indentation": (
         b"".join(b" " * i + b"a:\n" for i in range(500)),

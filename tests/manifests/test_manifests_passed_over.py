@@ -80,10 +80,22 @@ def test_a_suffix_in_capitals_is_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["- 1\n", "kind: List\nitems: [{kind: Service}]\n", "projects: [{kind: Project}]\n"]
+    "text",
+    [
+        "- 1\n",
+        "kind: List\nitems: [{kind: Service}]\n",
+        "projects: [{kind: Project}]\n",
+        "a: !Ref b\nc: !!python/name:material.extensions.emoji.twemoji ''\n",
+        "a: !!python/object/apply:os.system [echo]\n",
+    ],
 )
 def test_other_documents_are_passed_over(text: str, tmp_path: Path) -> None:
     assert problems(tmp_path, {"other.yaml": text, "data.json": '{"apiVersion": "v1"}'}) == []
+
+
+def test_a_tag_in_a_manifest_is_an_error(tmp_path: Path) -> None:
+    text = json.dumps(GOLD).replace('"Gold"', "!!python/name:gold Gold")
+    assert problems(tmp_path, {"g.yaml": text}) == ["g.yaml:1: tag"]
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,9 @@ from segctl.manifests.workspace import LoadedWorkspace, create_workspace, load_w
 from tests.manifests.manifest_kit import PROJECT, segment
 
 GOLD = segment()
+LIST_IT = (
+    'If the file is not segctl\'s, list it under spec.ignore in segctl.yaml: ignore: ["gold.yaml"].'
+)
 
 
 @pytest.fixture
@@ -91,7 +94,7 @@ def test_a_folder_with_the_name_of_a_manifest_is_an_error(root: Path) -> None:
     assert problems(root) == [
         (
             "gold.yaml: error: this has the name of a manifest but is a folder. "
-            "Rename it, or move it out of the workspace."
+            f"Rename it, or move it out of the workspace. {LIST_IT}"
         )
     ]
 
@@ -106,7 +109,7 @@ def test_a_pipe_with_the_name_of_a_manifest_is_not_opened(root: Path) -> None:
     assert problems(root) == [
         (
             "gold.yaml: error: this has the name of a manifest but is a special file, such as a "
-            "pipe or a device. Rename it, or move it out of the workspace."
+            f"pipe or a device. Rename it, or move it out of the workspace. {LIST_IT}"
         )
     ]
 
@@ -148,7 +151,8 @@ def test_a_link_to_a_target_outside_the_workspace_is_not_followed(root: Path, na
         (
             f"{name}: error: this symbolic link points outside the workspace, so segctl does not "
             "follow it. Copy its target into the workspace. A folder of member files can instead "
-            "be listed under spec.allowFolders in segctl.yaml."
+            "be listed under spec.allowFolders in segctl.yaml. "
+            + LIST_IT.replace("gold.yaml", name)
         )
     ]
 

@@ -114,6 +114,18 @@ def rename_file(path: str, new: str, *change: str | int) -> Change:
     return run
 
 
+def write_query(sql: str) -> Change:
+    """Return a change that puts the query of a segment into a file."""
+
+    def run(workspace: Workspace, manifests: dict[str, Any]) -> None:
+        workspace.write("q.sql", sql)
+        set_value("gold", "members", 3, "query", "sql", value={"file": "q.sql"})(
+            workspace, manifests
+        )
+
+    return run
+
+
 GOLD = {"gold"}
 AFFECTS_MEMBERS: dict[str, tuple[set[str], Change]] = {
     "a listed identity": (GOLD, set_value("gold", "members", 0, "identities", value=["x", "z"])),
@@ -138,6 +150,7 @@ AFFECTS_MEMBERS: dict[str, tuple[set[str], Change]] = {
         GOLD,
         set_value("gold", "members", 3, "query", "sql", value=SQL.replace(">=", ">")),
     ),
+    "the text of a query in a file": (GOLD, write_query(SQL.replace(">=", ">"))),
     "a variable of a query": (
         GOLD,
         set_value("project", "variables", "since", "default", value="2"),
@@ -202,6 +215,7 @@ WITHOUT_EFFECT: dict[str, Change] = {
         "gold.csv", "new/silver.csv", "gold", "members", 1, "file", "path"
     ),
     "a file that is not read": write_file("unused.csv", CSV),
+    "a query that moves to a file": write_query(SQL),
     "a pattern instead of a name": set_value(
         "gold", "members", 1, "file", "path", value="gold*.csv"
     ),

@@ -48,6 +48,35 @@ def test_a_destroy_names_the_documents_that_were_passed_over(shop: Workspace) ->
     )
 
 
+PROJECT = "apiVersion: segctl/v1\nkind: Project\nmetadata: {name: w}\nspec: {ignore: [old/]}\n"
+
+
+def test_a_plan_that_removes_a_segment_which_spec_ignore_hides_is_refused(shop: Workspace) -> None:
+    shop.apply()
+    (shop.root / "old").mkdir()
+    (shop.root / "gold.yaml").rename(shop.root / "old/gold.yaml")
+    shop.write("segctl.yaml", PROJECT)
+    [finding] = shop.plan().error_findings
+    assert finding.code == "ignored-manifest"
+    assert finding.summary == (
+        "segment.gold would be removed, and old/gold.yaml, which spec.ignore hides with "
+        '"old/", declares it'
+    )
+
+
+def test_a_block_that_removes_the_segment_makes_that_plan_possible(shop: Workspace) -> None:
+    shop.apply()
+    (shop.root / "old").mkdir()
+    (shop.root / "gold.yaml").rename(shop.root / "old/gold.yaml")
+    shop.write("segctl.yaml", PROJECT)
+    shop.write(
+        "removed.yaml",
+        "apiVersion: segctl/v1\nkind: Refactoring\n"
+        "spec: {removed: [{address: segment.gold, onRemove: empty}]}\n",
+    )
+    assert not shop.plan().error_findings
+
+
 def test_documents_of_others_are_not_named_without_a_destroy(shop: Workspace) -> None:
     shop.apply()
     shop.write("other.yaml", "a: 1\n")

@@ -63,6 +63,7 @@ def test_the_document_counts_and_lists() -> None:
             {"severity": "warning", "code": "odd", "summary": "odd.", "detail": "", "range": None},
         ],
         "passed_over": ["x.yaml:1"],
+        "ignored": [],
     }
 
 
