@@ -138,6 +138,7 @@ class SourceError(Exception):
 
     ``line`` counts from 1; 0 means unknown. ``file`` is the file with the problem, if the source
     has several. ``load_number`` identifies the load, if the error appears only in the comparison.
+    ``service`` is the database or bucket, if every source of it fails for this reason.
     """
 
     def __init__(self, code: str, summary: str, detail: str = "", *, line: int = 0) -> None:
@@ -148,6 +149,7 @@ class SourceError(Exception):
         self.line = line
         self.file: Path | None = None
         self.load_number: int | None = None
+        self.service = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -74,7 +74,7 @@ class Comparison:
     def run(self, selection: ReadSelection, context: SourceContext) -> ComparisonResult:
         """Compare the members of every segment that is not unchanged.
 
-        Raises ``InvalidInput`` with the problems of all sources at once.
+        Raises ``UnreadableSources`` with the problems of all sources at once.
         """
         unchanged = {
             self.scope.planned[address]: _unchanged_diff(basis)
@@ -177,7 +177,7 @@ class Comparison:
         try:
             return engine.diff(retry_before=self.retry_before)
         except SourceError as error:
-            raise loaded.invalid_input(error) from error
+            raise loaded.unreadable_source(error) from error
 
 
 _NO_DIFF = Diff(targets={}, loads={})

@@ -5,7 +5,6 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 
 from segctl.core.diagnostics import Diagnostic, Severity
-from segctl.core.errors import InvalidInput
 from segctl.core.identity import PROBLEM_DESCRIPTIONS, Kind
 from segctl.core.normalize import Normalization
 from segctl.engine.model import (
@@ -31,6 +30,7 @@ from segctl.manifests.desired import (
 )
 from segctl.plan.model import Figures, Finding
 from segctl.planning.scope import PlanScope
+from segctl.planning.unreadable import SourceProblem, UnreadableSources
 from segctl.sources.context import SourceContext
 from segctl.sources.path_policy import PathPolicy
 from segctl.sources.reader import resolve_rows
@@ -45,7 +45,7 @@ class SourceInput:
 
     load: Load
     rows: Rows | None = None
-    problem: Diagnostic | None = None
+    problem: SourceProblem | None = None
 
     @property
     def roles(self) -> Mapping[str, str]:
@@ -78,23 +78,23 @@ class LoadedSources:
 
         ``stats`` are by input index. A source of a segment in ``changing`` gets a finding with
         its row count, unless it is a list, another segment, or has other findings. Raises
-        ``InvalidInput`` with the problems of all sources at once.
+        ``UnreadableSources`` with the problems of all sources at once.
         """
         counted = [(self.inputs[index], counts) for index, counts in sorted(stats.items())]
         problems = [
-            explain_support(source_input.load, problem, self.scope)
+            source_problem(source_input.load, problem, self.scope)
             for source_input, counts in counted
             for problem in _row_problems(source_input.load, counts, self.policy)
         ]
         if problems:
-            raise InvalidInput(problems)
+            raise UnreadableSources(problems)
         return [
             finding
             for source_input, counts in counted
             for finding in _row_findings(source_input, counts, frozenset(changing))
         ]
 
-    def invalid_input(self, error: SourceError) -> InvalidInput:
+    def unreadable_source(self, error: SourceError) -> UnreadableSources:
         """Return an error for the source that the engine could not read while comparing.
 
         Raises ``error`` itself if it does not belong to a source.
@@ -102,8 +102,7 @@ class LoadedSources:
         if error.load_number is None:
             raise error
         load = self.inputs[self.input_indexes[error.load_number]].load
-        problem = source_diagnostic(load, error, self.policy)
-        return InvalidInput([explain_support(load, problem, self.scope)])
+        return UnreadableSources([_failed_source(load, error, self.policy, self.scope)])
 
 
 def find_sources(
@@ -126,8 +125,7 @@ def _find(load: Load, scope: PlanScope, context: SourceContext) -> SourceInput:
             load=load, rows=resolve_rows(load.source, context, segment_column=column)
         )
     except SourceError as error:
-        problem = source_diagnostic(load, error, context.policy)
-        return SourceInput(load=load, problem=explain_support(load, problem, scope))
+        return SourceInput(load=load, problem=_failed_source(load, error, context.policy, scope))
 
 
 def load_sources(
@@ -141,9 +139,9 @@ def load_sources(
     """Load the sources of the segments in ``target_indexes`` into the engine.
 
     ``earlier`` is what the last apply knew of sources that take members away, by input index.
-    Raises ``InvalidInput`` with all sources in scope that cannot be read.
+    Raises ``UnreadableSources`` with all sources in scope that cannot be read.
     """
-    problems: list[Diagnostic] = []
+    problems: list[SourceProblem] = []
     input_indexes: dict[int, int] = {}
     for index, source_input in enumerate(inputs):
         load = source_input.load
@@ -165,10 +163,9 @@ def load_sources(
                 )
                 input_indexes[number] = index
             except SourceError as error:
-                problem = source_diagnostic(load, error, context.policy)
-                problems.append(explain_support(load, problem, scope))
+                problems.append(_failed_source(load, error, context.policy, scope))
     if problems:
-        raise InvalidInput(problems)
+        raise UnreadableSources(problems)
     return LoadedSources(
         inputs=inputs, input_indexes=input_indexes, scope=scope, policy=context.policy
     )
@@ -193,10 +190,16 @@ def _load_targets(
     return [target_indexes[address] for address in load.addresses if address in target_indexes]
 
 
-def explain_support(load: Load, problem: Diagnostic, scope: PlanScope) -> Diagnostic:
-    """Add to a problem why its source is read, if no planned segment has that source."""
-    detail = f"{problem.detail} {scope.support_reason(load)}".strip()
-    return replace(problem, detail=detail)
+def source_problem(load: Load, problem: Diagnostic, scope: PlanScope) -> SourceProblem:
+    """Return the problem of a source, with why it is read if no planned segment has it."""
+    return SourceProblem(load=load, diagnostic=problem, support=scope.support_reason(load))
+
+
+def _failed_source(
+    load: Load, error: SourceError, policy: PathPolicy, scope: PlanScope
+) -> SourceProblem:
+    problem = source_problem(load, source_diagnostic(load, error, policy), scope)
+    return replace(problem, service=error.service)
 
 
 def source_diagnostic(load: Load, error: SourceError, policy: PathPolicy) -> Diagnostic:

@@ -12,7 +12,6 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
 
-from segctl.core.errors import InvalidInput
 from segctl.core.fingerprints import Basis, SourceCounts, fingerprint, segment_fingerprint
 from segctl.core.identity import IdentityProblem, SetDigest
 from segctl.engine.model import (
@@ -39,6 +38,7 @@ from segctl.plan.diff import Draft
 from segctl.planning.load import SourceInput, source_diagnostic
 from segctl.planning.restrictions import KnownRestrictions
 from segctl.planning.scope import PlanScope
+from segctl.planning.unreadable import SourceProblem, UnreadableSources
 from segctl.sources.content_hash import FileDigests
 from segctl.sources.context import SourceContext
 from segctl.sources.path_policy import PathPolicy
@@ -75,7 +75,7 @@ class ReadSelection:
     _recorded_counts: Mapping[str, SourceCounts]
 
     def check_files_unchanged(self) -> None:
-        """Raise ``InvalidInput`` for the files that changed while they were read.
+        """Raise ``UnreadableSources`` for the files that changed while they were read.
 
         Such a read may have ended in the middle of the rows, or of a value.
         """
@@ -226,18 +226,21 @@ def source_counts(stats: LoadStats) -> SourceCounts:
 def check_files_unchanged(
     read: Iterable[SourceInput], contents: FileDigests, policy: PathPolicy
 ) -> None:
-    """Raise ``InvalidInput`` for the files of these sources that no longer have ``contents``."""
+    """Raise ``UnreadableSources`` for the files of these sources without these ``contents``."""
     # Copied rows are private to this run, and the engine removes the file.
     checked = [i for i in read if not isinstance(i.rows, CopiedRows)]
     current = policy.digest_files(file for i in checked for file in row_files(i.rows))
     problems = [
-        source_diagnostic(source_input.load, changed_file_error(file), policy)
+        SourceProblem(
+            load=source_input.load,
+            diagnostic=source_diagnostic(source_input.load, changed_file_error(file), policy),
+        )
         for source_input in checked
         for file in row_files(source_input.rows)
         if current.get(file) != contents.get(file)
     ]
     if problems:
-        raise InvalidInput(problems)
+        raise UnreadableSources(problems)
 
 
 def changed_file_error(file: Path | None = None) -> SourceError:
