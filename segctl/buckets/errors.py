@@ -187,7 +187,7 @@ def explained(
     except (PreconditionError, AlreadyExistsError):
         raise object_changed(url) from None
     except (PermissionDeniedError, UnauthenticatedError) as error:
-        raise _denied(url, action, is_of_bucket=_mentions(error, url, _REFUSED_KEYS)) from None
+        raise _denied(error, url, action) from None
     except (BaseError, ValueError) as error:
         if downloading:
             summary = f"the download of {url} was interrupted"
@@ -232,7 +232,7 @@ def _proxy(marks: Sequence[str]) -> str:
 def _explain_status(status: int, error: Exception, url: ObjectUrl, action: Action) -> BucketError:
     """Return the error for a response for which the library has no error class."""
     if status in (401, 403):
-        return _denied(url, action)
+        return _denied(error, url, action)
     if _mentions(error, url, _WRONG_REGION):
         return _wrong_region(url)
     if _mentions(error, url, ("object lock",)):
@@ -255,12 +255,12 @@ def _wrong_region(url: ObjectUrl) -> BucketError:
     )
 
 
-def _denied(url: ObjectUrl, action: Action, *, is_of_bucket: bool = False) -> BucketError:
+def _denied(error: Exception, url: ObjectUrl, action: Action) -> BucketError:
     return BucketError(
         "access-denied",
         f"the credentials do not allow {_DOING[action]} {url}",
         f"Allow the credentials in the environment {_NEEDED[action]}.",
-        is_of_bucket=is_of_bucket,
+        is_of_bucket=_mentions(error, url, _REFUSED_KEYS),
     )
 
 

@@ -1,6 +1,6 @@
 """Load the sources of a plan into the engine, and report problems with their rows."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 
@@ -29,11 +29,11 @@ from segctl.manifests.desired import (
     Tolerance,
 )
 from segctl.plan.model import Figures, Finding
+from segctl.planning.resolve import SourceResolver, resolve_load
 from segctl.planning.scope import PlanScope
 from segctl.planning.unreadable import SourceProblem, UnreadableSources
 from segctl.sources.context import SourceContext
 from segctl.sources.path_policy import PathPolicy
-from segctl.sources.reader import resolve_rows
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,26 +106,36 @@ class LoadedSources:
 
 
 def find_sources(
-    desired: DesiredState, scope: PlanScope, context: SourceContext
+    desired: DesiredState,
+    scope: PlanScope,
+    context: SourceContext,
+    *,
+    resolver: SourceResolver | None = None,
 ) -> tuple[SourceInput, ...]:
     """Find the files of every source in scope, and fetch the sources that are not files.
 
     No row of a file is read. A source that fails has a ``problem``.
     """
+    resolve = resolver.resolve_load if resolver else resolve_load
     with closing(context):
-        return tuple(_find(load, scope, context) for load in desired.loads if scope.includes(load))
+        return tuple(
+            _find(load, scope, context, resolve) for load in desired.loads if scope.includes(load)
+        )
 
 
-def _find(load: Load, scope: PlanScope, context: SourceContext) -> SourceInput:
+def _find(
+    load: Load,
+    scope: PlanScope,
+    context: SourceContext,
+    resolve: Callable[[Load, SourceContext], Rows | SourceError],
+) -> SourceInput:
     if isinstance(load.source, SegmentSource):
         return SourceInput(load=load)
-    column = load.segment_column if isinstance(load, TableLoad) else None
-    try:
-        return SourceInput(
-            load=load, rows=resolve_rows(load.source, context, segment_column=column)
-        )
-    except SourceError as error:
-        return SourceInput(load=load, problem=_failed_source(load, error, context.policy, scope))
+    resolved = resolve(load, context)
+    if isinstance(resolved, SourceError):
+        problem = _failed_source(load, resolved, context.policy, scope)
+        return SourceInput(load=load, problem=problem)
+    return SourceInput(load=load, rows=resolved)
 
 
 def load_sources(

@@ -119,7 +119,7 @@ class ReadSelection:
     def rules_to_record(self, broken: Collection[Rule]) -> tuple[str, ...]:
         """Return the fingerprints of the rules in scope that are not ``broken``."""
         fingerprints = (
-            _rule_fingerprint(rule, self.segment_fingerprints)
+            _rule_fingerprint(rule, self.segment_fingerprints, self._scope)
             for rule in self._scope.rules
             if rule not in broken
         )
@@ -168,11 +168,15 @@ def select_reads(
     rules = tuple(
         rule
         for rule in scope.rules
-        if _rule_fingerprint(rule, segment_fingerprints) not in passing_rules
+        if _rule_fingerprint(rule, segment_fingerprints, scope) not in passing_rules
+        and (
+            scope.held.keys().isdisjoint(rule_addresses(rule))
+            or not (scope.planned.keys() - unchanged).isdisjoint(rule_addresses(rule))
+        )
     )
     to_read = {
         *(scope.planned.keys() - unchanged),
-        *(a for rule in rules for a in rule_addresses(rule)),
+        *(a for rule in rules for a in rule_addresses(rule) if a not in scope.held),
     }
     to_read = _with_dependencies(to_read, _segments_read_by(inputs, scope))
     return ReadSelection(
@@ -350,12 +354,18 @@ def _settings(segment: DesiredSegment) -> Mapping[str, Any]:
     }
 
 
-def _rule_fingerprint(rule: Rule, segment_fingerprints: Mapping[str, str]) -> str | None:
+def _rule_fingerprint(
+    rule: Rule, segment_fingerprints: Mapping[str, str], scope: PlanScope
+) -> str | None:
     """Return the fingerprint of a rule and of the members of its segments.
 
-    ``None`` if one of the segments has no fingerprint.
+    ``None`` if one of the segments has no fingerprint: one that is held back keeps other members
+    than its sources have.
     """
-    members = [segment_fingerprints.get(address) for address in rule_addresses(rule)]
+    members = [
+        None if address in scope.held else segment_fingerprints.get(address)
+        for address in rule_addresses(rule)
+    ]
     if None in members:
         return None
     settings = {f.name: getattr(rule, f.name) for f in fields(rule)}
