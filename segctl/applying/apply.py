@@ -22,12 +22,14 @@ from segctl.plan.freezes import (
     frozen_finding,
     next_plan_freeze,
 )
+from segctl.plan.holding import HOLD_HINT, can_hold
 from segctl.plan.model import Finding, Plan
 from segctl.plan.overrides import expired_overrides
 from segctl.session.advance import (
     ApplyInfo,
     find_record,
     is_complete,
+    is_finished,
     record_approval,
     record_source_facts,
 )
@@ -76,7 +78,7 @@ class Apply:
     def run(self, approve: Callable[[Plan], bool]) -> ApplyResult:
         """Run the apply; see ``workflows.apply.apply_workspace`` for its errors."""
         plan = self.bundle.plan
-        _refuse(plan.error_findings)
+        _refuse(plan.error_findings, hint=HOLD_HINT if can_hold(plan) else "")
         if plan.is_empty:
             self._record_empty_plan()
             return ApplyResult(plan=plan, approved=True)
@@ -124,7 +126,8 @@ class Apply:
         plan, now = self.bundle.plan, self.context.clock.now()
         state = record_source_facts(loaded.state, plan)
         if plan.approved:
-            approvals = record_approval(state, plan, Ledger(), now=now, finished=True)
+            finished = is_finished(plan, Ledger())
+            approvals = record_approval(state, plan, Ledger(), now=now, finished=finished)
             state = replace(state, approvals=approvals)
         if state.unfinished:
             state = state.next(unfinished=None)
@@ -270,12 +273,12 @@ class Apply:
         return "the time that --max-duration gives is over"
 
 
-def _refuse(findings: Sequence[Finding]) -> None:
+def _refuse(findings: Sequence[Finding], *, hint: str = "") -> None:
     """Raise ``GuardRefused`` if there are error findings."""
     if findings:
         count = len(findings)
         raise GuardRefused(
             f"{count} guard{'' if count == 1 else 's'} refused the plan",
             findings=findings,
-            hint=findings[0].detail,
+            hint=hint or findings[0].detail,
         )

@@ -89,13 +89,32 @@ _DOING: Mapping[Action, str] = {
     "delete": "deleting",
 }
 
+_OF_BUCKETS = frozenset(
+    (
+        "missing-bucket",
+        "no-credentials",
+        "store-settings",
+        "store-unreachable",
+        "wrong-region",
+    )
+)
+"""The codes of errors that every object of a bucket has."""
+
+_REFUSED_KEYS = ("invalidaccesskeyid", "signaturedoesnotmatch", "expiredtoken", "invalidtoken")
+
 
 class BucketError(OperationError):
-    """A bucket refused a request or did not answer. ``code`` names the kind of problem."""
+    """A bucket refused a request or did not answer. ``code`` names the kind of problem.
 
-    def __init__(self, code: str, message: str, hint: str = "") -> None:
+    ``is_of_bucket`` says that no object of the bucket can be read.
+    """
+
+    def __init__(
+        self, code: str, message: str, hint: str = "", *, is_of_bucket: bool = False
+    ) -> None:
         super().__init__(message, hint=hint)
         self.code = code
+        self.is_of_bucket = is_of_bucket or code in _OF_BUCKETS
 
 
 class NoObject(BucketError):
@@ -167,8 +186,8 @@ def explained(
         raise _no_such_object(url) from None
     except (PreconditionError, AlreadyExistsError):
         raise object_changed(url) from None
-    except (PermissionDeniedError, UnauthenticatedError):
-        raise _denied(url, action) from None
+    except (PermissionDeniedError, UnauthenticatedError) as error:
+        raise _denied(error, url, action) from None
     except (BaseError, ValueError) as error:
         if downloading:
             summary = f"the download of {url} was interrupted"
@@ -213,7 +232,7 @@ def _proxy(marks: Sequence[str]) -> str:
 def _explain_status(status: int, error: Exception, url: ObjectUrl, action: Action) -> BucketError:
     """Return the error for a response for which the library has no error class."""
     if status in (401, 403):
-        return _denied(url, action)
+        return _denied(error, url, action)
     if _mentions(error, url, _WRONG_REGION):
         return _wrong_region(url)
     if _mentions(error, url, ("object lock",)):
@@ -225,7 +244,7 @@ def _explain_status(status: int, error: Exception, url: ObjectUrl, action: Actio
     may_pass = status in (408, 429) or status >= 500
     hint = "Run the same command again later." if may_pass else _SETTINGS[url.scheme]
     summary = f"the store responded with HTTP {status} for {url}"
-    return BucketError("store-failed", summary, hint)
+    return BucketError("store-failed", summary, hint, is_of_bucket=may_pass)
 
 
 def _wrong_region(url: ObjectUrl) -> BucketError:
@@ -236,11 +255,12 @@ def _wrong_region(url: ObjectUrl) -> BucketError:
     )
 
 
-def _denied(url: ObjectUrl, action: Action) -> BucketError:
+def _denied(error: Exception, url: ObjectUrl, action: Action) -> BucketError:
     return BucketError(
         "access-denied",
         f"the credentials do not allow {_DOING[action]} {url}",
         f"Allow the credentials in the environment {_NEEDED[action]}.",
+        is_of_bucket=_mentions(error, url, _REFUSED_KEYS),
     )
 
 

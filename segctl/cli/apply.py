@@ -27,6 +27,8 @@ from segctl.core.errors import WrongUsage
 @options.json_into
 @options.report
 @options.targets
+@options.excluded
+@options.hold
 @options.reread
 @options.identities
 @options.lock_timeout
@@ -45,6 +47,8 @@ def command(
     json_into: str | None,
     report: str | None,
     targets: tuple[str, ...],
+    excluded: tuple[str, ...],
+    hold: bool,
     reread: bool,
     identities: str | None,
     lock_timeout: float,
@@ -57,21 +61,25 @@ def command(
     Plans and asks for confirmation, or applies FILE, a saved plan, exactly as it was
     reviewed: a file of `segctl plan --out`, or the digest of a plan that is kept with
     the state. With --approved, plans from today's data, and applies what is left of the
-    approved plan; what goes beyond it and its tolerance is refused (exit 4). Ctrl-C
+    approved plan; what goes beyond it and its tolerance is refused (exit 4). With --hold,
+    segments that are refused are held back, and the rest is applied (exit 6). Ctrl-C
     finishes the requests in flight; run the same command again to continue. Needs
     CLEVERTAP_ACCOUNT_ID and CLEVERTAP_PASSCODE in the environment.
     """
-    if file and (targets or screen.variables or reread):
+    if file and (targets or excluded or hold or screen.variables or reread):
         raise WrongUsage(
-            "a saved plan is applied as it is, without --target, --reread, --var or --var-file"
+            "a saved plan is applied as it is, without --target, --exclude, --hold, --reread, "
+            "--var or --var-file"
         )
     if file and approved:
         raise WrongUsage(
             "a plan is either applied as it is, or the approval for today's plan",
             hint="Leave FILE or --approved out.",
         )
-    if approved and targets:
-        raise WrongUsage("the approved plan says which segments it is for; leave --target out")
+    if approved and (targets or excluded):
+        raise WrongUsage(
+            "the approved plan says which segments it is for; leave --target and --exclude out"
+        )
     check_one_json(as_json=as_json, json_into=json_into)
     check_distinct(screen, FILE=file, approved=approved, json_into=json_into, report=report)
     asks = not (auto_approve or file or approved)
@@ -110,6 +118,8 @@ def command(
     def start() -> int:
         return run.go(
             targets=targets,
+            excluded=excluded,
+            hold=hold,
             destroy=False,
             reread=reread,
             lock_timeout=lock_timeout,

@@ -11,9 +11,10 @@ from segctl.cli.options import identities_mode
 from segctl.cli.progress import Progress, Silence, for_people
 from segctl.cli.screen import Screen
 from segctl.cli.views import plan_view
-from segctl.core.errors import WrongUsage
+from segctl.core.errors import SegmentsHeld, WrongUsage
 from segctl.core.events import ApplyEnded, Event
 from segctl.core.stop_signal import StopSignal
+from segctl.plan.holding import HELD_BACK
 from segctl.plan.model import Plan
 from segctl.render import phrases, report
 from segctl.render.member_format import MemberFormat
@@ -78,6 +79,8 @@ class Run:
         self,
         *,
         targets: tuple[str, ...],
+        excluded: tuple[str, ...] = (),
+        hold: bool = False,
         destroy: bool,
         lock_timeout: float,
         reread: bool = False,
@@ -92,6 +95,8 @@ class Run:
                     approved=self._approved,
                     variables=self._screen.variables,
                     targets=targets,
+                    excluded=excluded,
+                    hold=hold,
                     destroy=destroy,
                     reread=reread,
                     lock_timeout=lock_timeout,
@@ -109,7 +114,9 @@ class Run:
             for recorder in self._recorders:
                 recorder.recorded()
             self._recorded()
-        self.is_complete = applied.approved and not applied.plan.targeted
+        self.is_complete = applied.approved and not applied.plan.is_partial
+        if applied.approved and applied.plan.held:
+            raise _segments_held(applied.plan)
         return 0 if applied.approved else _CANCELLED
 
     def approve(self, plan: Plan) -> bool:
@@ -181,6 +188,15 @@ class Run:
             f"  {style.bold('Enter a value:')} "
         )
         return sys.stdin.readline().strip() == "yes"
+
+
+def _segments_held(plan: Plan) -> SegmentsHeld:
+    rest = "nothing else had to be applied" if plan.is_empty else "everything else was applied"
+    return SegmentsHeld(
+        f"{phrases.held_line(plan).removesuffix('.')}; {rest}",
+        findings=[finding for finding in plan.findings if finding.code == HELD_BACK],
+        hint="Correct what the plan names first, and plan again.",
+    )
 
 
 class JsonRun(Run):

@@ -52,6 +52,8 @@ _SMALLEST = 8_192
 )
 @click.option("--detailed-exitcode", is_flag=True, help="Exit 2 if there are changes.")
 @options.targets
+@options.excluded
+@options.hold
 @click.option("--destroy", is_flag=True, help="Plan to destroy all managed segments.")
 @options.reread
 @options.lock_timeout
@@ -76,6 +78,8 @@ def command(
     digest: bool,
     detailed_exitcode: bool,
     targets: tuple[str, ...],
+    excluded: tuple[str, ...],
+    hold: bool,
     destroy: bool,
     reread: bool,
     lock_timeout: float,
@@ -93,8 +97,8 @@ def command(
     credentials. Exits as `segctl plan` does.
     """
     if digest:
-        unused = (saved, save, targets, destroy, reread, screen.variables, step_summary)
-        if any(unused) or step_outputs:
+        unused = (saved, save, targets, excluded, hold, destroy, reread, step_summary)
+        if any(unused) or screen.variables or step_outputs:
             raise WrongUsage(
                 "--digest reads the comment on a merged pull request, and takes only --env and "
                 "--issue"
@@ -102,10 +106,10 @@ def command(
         return _print_digest(screen, reports_issue=reports_issue)
     if reports_issue:
         raise WrongUsage("--issue is for `segctl comment --digest` and `segctl apply`")
-    if saved and (save or targets or destroy or reread or screen.variables):
+    if saved and (save or targets or excluded or hold or destroy or reread or screen.variables):
         raise WrongUsage(
-            "a saved plan is shown as it is, without --save, --target, --destroy, --reread, --var "
-            "or --var-file"
+            "a saved plan is shown as it is, without --save, --target, --exclude, --hold, "
+            "--destroy, --reread, --var or --var-file"
         )
     output = _Output(
         screen, Identities(identities), code_quality, save=save, step_summary=step_summary
@@ -117,6 +121,8 @@ def command(
             saved=options.saved_plan(screen, saved),
             variables=screen.variables,
             targets=targets,
+            excluded=excluded,
+            hold=hold,
             destroy=destroy,
             reread=reread,
             save=save,

@@ -13,6 +13,7 @@ from segctl.core.errors import WrongUsage
 
 @click.command("destroy", epilog="Example: segctl destroy --target 'trial-*'")
 @options.targets
+@options.excluded
 @options.auto_approve
 @options.json_stream
 @options.json_into
@@ -26,6 +27,7 @@ def command(
     screen: Screen,
     *,
     targets: tuple[str, ...],
+    excluded: tuple[str, ...],
     auto_approve: bool,
     as_json: bool,
     json_into: str | None,
@@ -62,5 +64,9 @@ def command(
             recorders=recorders,
         )
     return run.go(
-        targets=targets, destroy=True, lock_timeout=lock_timeout, max_seconds=max_duration
+        targets=targets,
+        excluded=excluded,
+        destroy=True,
+        lock_timeout=lock_timeout,
+        max_seconds=max_duration,
     )

@@ -16,6 +16,7 @@ from segctl.core.errors import (
     Interrupted,
     InvalidInput,
     SegctlError,
+    SegmentsHeld,
     StalePlan,
     StateLocked,
     WrongUsage,
@@ -37,6 +38,7 @@ _CODES: dict[type[SegctlError], int] = {
     BeyondApproval: 4,
     StateLocked: 5,
     GuardRefused: 6,
+    SegmentsHeld: 6,
     WrongUsage: USAGE,
     Interrupted: INTERRUPTED,
 }

@@ -140,6 +140,22 @@ targets = click.option(
     help="Include only the segments matching this glob. Can be repeated.",
 )
 
+excluded = click.option(
+    "--exclude",
+    "excluded",
+    metavar="GLOB",
+    type=Given(),
+    multiple=True,
+    help="Leave out the segments matching this glob. Can be repeated.",
+)
+
+hold = click.option(
+    "--hold",
+    is_flag=True,
+    help="Leave out the segments that a guard, a rule or an unreadable source refuses, apply the "
+    "rest, and exit 6.",
+)
+
 reread = click.option(
     "--reread", is_flag=True, help="Read every source again, including unchanged files."
 )

@@ -39,6 +39,8 @@ REFUSED = 6
 @options.json_into
 @click.option("--detailed-exitcode", is_flag=True, help="Exit 2 if there are changes.")
 @options.targets
+@options.excluded
+@options.hold
 @click.option("--destroy", is_flag=True, help="Plan to destroy all managed segments.")
 @options.reread
 @options.lock_timeout
@@ -58,6 +60,8 @@ def command(
     json_into: str | None,
     detailed_exitcode: bool,
     targets: tuple[str, ...],
+    excluded: tuple[str, ...],
+    hold: bool,
     destroy: bool,
     reread: bool,
     lock_timeout: float,
@@ -69,7 +73,7 @@ def command(
     """Show what an apply would change.
 
     Reads the workspace and the state. Needs no credentials and changes nothing.
-    Exits 6 if a guard refuses the plan.
+    Exits 6 if a guard refuses the plan, or if --hold holds a segment back.
     """
     view = check_view(screen, view, as_json=as_json)
     check_one_json(as_json=view == "json", json_into=json_into)
@@ -82,6 +86,8 @@ def command(
             screen.context(),
             variables=screen.variables,
             targets=targets,
+            excluded=excluded,
+            hold=hold,
             destroy=destroy,
             reread=reread,
             out=screen.path(out) if out else None,
@@ -147,6 +153,6 @@ def _kept(screen: Screen, plan: Plan) -> str:
 
 def exit_code(plan: Plan, *, detailed: bool) -> int:
     """Return the exit code of a command that shows a plan."""
-    if plan.error_findings:
+    if plan.error_findings or plan.held:
         return REFUSED
     return CHANGES if detailed and not plan.is_empty else NO_CHANGES

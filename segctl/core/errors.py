@@ -17,6 +17,7 @@
     └── Unfinished              sending began, and something is left
         ├── AppliedInPart       some requests were not acknowledged
         ├── NothingApplied      no request was acknowledged, and none is uncertain
+        ├── SegmentsHeld        segments were held back; everything else was applied
         └── Interrupted         the user interrupted the run
 
 An error carries data and never prints. Only ``cli/errors.py`` turns errors into
@@ -147,6 +148,17 @@ class NothingApplied(Unfinished):
     def __init__(self, message: str, *, result: Any = None, hint: str = "") -> None:
         super().__init__(message, hint=hint)
         self.result = result
+
+
+class SegmentsHeld(Unfinished):
+    """Segments were held back with ``--hold``; everything else was applied.
+
+    ``findings`` say which, and why.
+    """
+
+    def __init__(self, message: str, *, findings: Sequence[Any] = (), hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.findings = tuple(findings)
 
 
 class Interrupted(Unfinished):

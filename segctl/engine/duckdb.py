@@ -109,6 +109,7 @@ class DuckEngine(DuckMemberLister):
         self._loads: list[Load] = []
         self._recorded: dict[int, RecordedFiles] = {}
         self._wanted: set[int] = set()
+        self._retained: dict[int, RecordedFiles] = {}
         self._asked = None
 
     def close(self) -> None:
@@ -198,6 +199,10 @@ class DuckEngine(DuckMemberLister):
         """Keep the desired members of a target for questions."""
         self._set_operations.retain_members(target_index)
 
+    def retain_recorded(self, target_index: int, recorded: RecordedFiles) -> None:
+        """Keep the recorded members of a target without loads for questions."""
+        self._retained[target_index] = recorded
+
     def set_recorded(self, target_index: int, recorded: RecordedFiles, *, wanted: bool) -> None:
         """Set the recorded members of a target. A target that is not ``wanted`` is emptied."""
         self._recorded[target_index] = recorded
@@ -210,12 +215,16 @@ class DuckEngine(DuckMemberLister):
         operations = self._set_operations
         try:
             self._reader.insert_inline_rows()
+            if self._retained:
+                fold.copy_recorded(self._db, self._retained, "retained_members")
             fold.view_recorded(self._db, self._recorded)
             fold.check_counts(self._db, self._recorded)
             loads = operations.materialize(self._loads, self._wanted)
             compare(self._db, loads, self._wanted, self._recorded, filters=operations.filters)
             excluded_counts = operations.count_excluded(loads, self._wanted)
             operations.match_restrictions(self._loads, self._wanted)
+            if self._retained:
+                member_queries.add_members(self._db, "retained_members")
         except duckdb.Error as error:
             raise self._find_cause(error) from error
         delta.create_delta(self._db, retry_before=retry_before)

@@ -134,6 +134,18 @@ def view_recorded(db: duckdb.DuckDBPyConnection, recorded: Mapping[int, Recorded
     db.execute(f"CREATE OR REPLACE TEMP TABLE pairs AS {select}")
 
 
+def copy_recorded(
+    db: duckdb.DuckDBPyConnection, recorded: Mapping[int, RecordedFiles], table: str
+) -> None:
+    """Copy recorded members into a new table. Raises ``StateDamaged``.
+
+    Afterwards ``view_recorded`` creates the relations for other targets.
+    """
+    view_recorded(db, recorded)
+    check_counts(db, recorded)
+    db.execute(f"CREATE OR REPLACE TEMP TABLE {table} AS SELECT target, kind, value FROM recorded")
+
+
 def check_counts(db: duckdb.DuckDBPyConnection, recorded: Mapping[int, RecordedFiles]) -> None:
     """Raise ``StateDamaged`` if a set with change files has another size than the head says.
 

@@ -37,6 +37,11 @@ GROUP BY m.target
 """
 
 
+def add_members(db: duckdb.DuckDBPyConnection, table: str) -> None:
+    """Answer the questions below about the members in a table too."""
+    db.execute(f"INSERT INTO final_members SELECT target, kind, value, NULL FROM {table}")
+
+
 def count_members(db: duckdb.DuckDBPyConnection, target_index: int) -> int:
     """Count the final members of a target."""
     [[users]] = db.execute(

@@ -140,6 +140,7 @@ class SourceError(Exception):
     has several. ``query_position`` are line and column in the text of a query, counted from 1; the
     column is 0 if it is not known. ``load_number`` identifies the load, if the error appears only
     in the comparison.
+    ``service`` is the database or bucket, if every source of it fails for this reason.
     """
 
     def __init__(self, code: str, summary: str, detail: str = "", *, line: int = 0) -> None:
@@ -151,6 +152,7 @@ class SourceError(Exception):
         self.file: Path | None = None
         self.query_position: tuple[int, int] | None = None
         self.load_number: int | None = None
+        self.service = ""
 
 
 @dataclass(frozen=True, kw_only=True)

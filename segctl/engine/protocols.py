@@ -91,6 +91,9 @@ class MemberComparer(Protocol):
     def retain_members(self, target_index: int) -> None:
         """Keep the desired members of a target after ``diff``, for the questions."""
 
+    def retain_recorded(self, target_index: int, recorded: RecordedFiles) -> None:
+        """Keep the recorded members of a target without loads for the questions."""
+
     def set_recorded(self, target_index: int, recorded: RecordedFiles, *, wanted: bool) -> None:
         """Set the recorded members of a target. A target that is not ``wanted`` is emptied."""
 

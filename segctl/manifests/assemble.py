@@ -140,7 +140,8 @@ def _settings(project: ProjectDocument, base_url: str) -> desired.ProjectSetting
 def _settings_place(project: ProjectDocument, documents: Sequence[ValidDocument]) -> str:
     """Return where the override of the workspace is, or where it can be added."""
     document = next(d.document for d in documents if d.content is project)
-    return str(document.locate(("spec", "allow"), key=True))
+    path = ("spec", "allow") if project.spec.allow else ("spec",)
+    return str(document.locate(path, key=True))
 
 
 def _plan_override(allow: ProjectAllow | None, zone: str) -> desired.PlanOverride | None:
@@ -200,8 +201,8 @@ def _segment(
 ) -> desired.DesiredSegment:
     segment_id = spec.customer_segment_id or name
     holdout = spec.holdout
-    allow_path = (*place.path, "allow")
-    allow_location = place.document.locate(allow_path, key=True) if spec.allow else None
+    allow_path = (*place.path, "allow") if spec.allow else place.path
+    allow_location = place.document.locate(allow_path, key=True)
     return desired.DesiredSegment(
         address=segment_address(name),
         display_name=spec.display_name,

@@ -40,17 +40,23 @@ def relevant_rules(desired: DesiredState, planned: Collection[str]) -> tuple[Rul
 
 
 def required_segments(
-    desired: DesiredState, planned: Collection[str], rules: Sequence[Rule]
+    desired: DesiredState,
+    planned: Collection[str],
+    rules: Sequence[Rule],
+    *,
+    held: Collection[str] = (),
 ) -> Mapping[str, str]:
     """Return the segments that are not planned but whose members the plan or a rule needs.
 
-    The values are the reasons, as the end of a sentence: ``segment.vip reads it``.
+    The values are the reasons, as the end of a sentence: ``segment.vip reads it``. Rules need
+    nothing of ``held`` segments.
     """
     inputs = segment_inputs(desired)
     in_rules = {
         address: f"the rule at {rule.location} names it"
         for rule in rules
         for address in rule_addresses(rule)
+        if address not in held
     }
     reasons = _all_inputs(inputs, in_rules) | in_rules | _all_inputs(inputs, planned)
     return {address: reason for address, reason in reasons.items() if address not in planned}

@@ -332,7 +332,7 @@ class DesiredSegment:
 
     Its members are the union of its included loads, reduced to users in every intersected load,
     without users in an excluded load, the hold-out or a suppression list. ``path`` leads to its
-    fields in its document, and ``allow_location`` is where its override is.
+    fields in its document, and ``allow_location`` is where its override is or can be added.
     """
 
     address: str

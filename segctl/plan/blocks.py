@@ -50,11 +50,12 @@ def resolve_blocks(
     state: State,
     *,
     patterns: Sequence[str] = (),
+    excluded: Sequence[str] = (),
 ) -> ResolvedBlocks:
     """Compare the blocks with the state, and return what they do to it.
 
-    ``patterns`` select the addresses that findings are about. Raises ``InvalidInput`` with all
-    blocks that contradict the state.
+    ``patterns`` select the addresses that findings are about, without ``excluded`` ones. Raises
+    ``InvalidInput`` with all blocks that contradict the state.
     """
     resolver = _Resolver(segments, state)
     resolver.move(blocks.moves)
@@ -72,7 +73,12 @@ def resolve_blocks(
         moves=resolver.moves,
         imports=resolver.imports,
         removals=resolver.removals,
-        findings=tuple(f for f in resolver.findings if is_targeted(f.address or "", patterns)),
+        findings=tuple(
+            finding
+            for finding in resolver.findings
+            if is_targeted(address := finding.address or "", patterns)
+            and not (excluded and is_targeted(address, excluded))
+        ),
     )
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 
 from segctl.core import address as addresses
+from segctl.core.errors import WrongUsage
 from segctl.manifests.desired import DesiredSegment, RemovedBlock
 from segctl.plan.blocks import NO_BLOCKS, ResolvedBlocks
 from segctl.plan.model import Action, AttributeChange, Attributes, Target
@@ -97,14 +98,15 @@ def build_drafts(
     *,
     blocks: ResolvedBlocks = NO_BLOCKS,
     patterns: Sequence[str] = (),
+    excluded: Sequence[str] = (),
     destroy: bool = False,
 ) -> tuple[Draft, ...]:
     """Match declared segments with recorded ones. Return one draft each, sorted by address.
 
     ``state`` is as the ``blocks`` make it.
     ``patterns`` select addresses; segments that exchange an address with a selected one are
-    included. ``destroy`` treats every manifest as deleted. Raises ``WrongUsage`` for a pattern that
-    selects nothing.
+    included. What matches ``excluded`` is left out. ``destroy`` treats every manifest as deleted.
+    Raises ``WrongUsage`` for a pattern that matches nothing.
     """
     declared = () if destroy else tuple(segments)
     address_by_key = {record.key: address for address, record in state.segments.items()}
@@ -126,7 +128,7 @@ def build_drafts(
     drafts += _tombstone_drafts(state, drafts)
     # The service would accept every request for a deleted segment, and skip its entries.
     drafts = [replace(d, wanted=None) if d.record and d.record.missing else d for d in drafts]
-    selected = _select(drafts, patterns)
+    selected = _exclude(drafts, _select(drafts, patterns), excluded)
     return tuple(sorted(selected, key=lambda d: (d.address, d.segment is None, d.to_target().key)))
 
 
@@ -168,18 +170,52 @@ def _select(drafts: Sequence[Draft], patterns: Sequence[str]) -> Sequence[Draft]
         kind="declared or recorded",
         moves={draft.moved_from: draft.address for draft in drafts if draft.moved_from},
     )
+    return with_exchanged(
+        drafts, [d.address for d in drafts if addresses.is_targeted(d.address, patterns)]
+    )
+
+
+def with_exchanged(drafts: Sequence[Draft], start: Sequence[str]) -> Sequence[Draft]:
+    """Return the drafts at these addresses, and those that exchange an address with one of them."""
     by_address: dict[str, list[Draft]] = {}
     for draft in drafts:
         by_address.setdefault(draft.address, []).append(draft)
         if draft.moved_from:
             by_address.setdefault(draft.moved_from, []).append(draft)
-    todo = [d.address for d in drafts if addresses.is_targeted(d.address, patterns)]
+    todo = list(start)
     selected: dict[int, Draft] = {}
     while todo:
         for draft in by_address.pop(todo.pop(), ()):
             selected[id(draft)] = draft
             todo.append(draft.address)
     return list(selected.values())
+
+
+def _exclude(
+    drafts: Sequence[Draft], selected: Sequence[Draft], patterns: Sequence[str]
+) -> Sequence[Draft]:
+    """Return the selected drafts that match no pattern.
+
+    Raises ``WrongUsage`` for a pattern that matches nothing, and for one that leaves out only one
+    of two segments that exchange an address.
+    """
+    if not patterns:
+        return selected
+    check_patterns(
+        patterns,
+        [draft.address for draft in drafts],
+        kind="declared or recorded",
+        option="--exclude",
+        moves={draft.moved_from: draft.address for draft in drafts if draft.moved_from},
+    )
+    left_out = [d.address for d in selected if addresses.is_targeted(d.address, patterns)]
+    for draft in with_exchanged(selected, left_out):
+        if draft.address not in left_out:
+            raise WrongUsage(
+                f"{draft.address} exchanges its address with a segment that --exclude leaves out",
+                hint=f"Exclude both, with --exclude {draft.address}, or neither.",
+            )
+    return [draft for draft in selected if draft.address not in left_out]
 
 
 def _declared_draft(

@@ -16,6 +16,9 @@ from segctl.state.model import State
 NOTHING_RECORDED = "nothing-recorded"
 """The code of the warning with which a plan without any record opens."""
 
+POSSIBLE_RENAME = "possible-rename"
+"""The code of the warning that two segments may be one under another name."""
+
 _SERVICE = "api.clevertap.com"
 
 MAX_DOCUMENTS_SHOWN = 5
@@ -97,7 +100,7 @@ def _possible_rename(new: Draft, old: Draft, what: str, others: Sequence[Draft])
         detail += f"\n{names} {verb} {what}, too: check which segment was renamed to which."
     return Finding(
         severity=Severity.WARNING,
-        code="possible-rename",
+        code=POSSIBLE_RENAME,
         address=new.address,
         summary=f"{new.address} is created and {old.address} is destroyed, and both have {what}",
         detail=detail,

@@ -48,7 +48,7 @@ class GuardedPlan:
     """What guards on a whole plan depend on: the limits, the override, and how much is sent.
 
     ``events`` counts the changes that may be billed, repeated ones included. ``month`` is what was
-    sent in this calendar month before. A plan ``is_targeted`` if it may leave out what an override
+    sent in this calendar month before. A plan ``is_partial`` if it may leave out what an override
     is for.
     """
 
@@ -58,7 +58,7 @@ class GuardedPlan:
     events: int = 0
     requests: int = 0
     month: MonthUsage | None = None
-    is_targeted: bool = False
+    is_partial: bool = False
     place: str = "segctl.yaml"
 
 
@@ -71,7 +71,7 @@ def guarded_plan(plan: Plan, *, place: str = "segctl.yaml") -> GuardedPlan:
         events=plan.members_changed,
         requests=plan.requests.create + plan.requests.update,
         month=plan.month,
-        is_targeted=bool(plan.targeted),
+        is_partial=plan.is_partial,
         place=place,
     )
 
@@ -92,7 +92,7 @@ def check_guards(
     at = OverridePlace(override=plan.allow, path="spec", place=plan.place)
     found = list(resolve([*_count_segments(items, plan), *_count_sent(plan)], at, clock))
     findings += found
-    is_partial = plan.is_targeted or bool(plan.allow and plan.allow.freeze)
+    is_partial = plan.is_partial or bool(plan.allow and plan.allow.freeze)
     findings += check_override(at, clock, findings=[*found, *others], is_partial=is_partial)
     return tuple(findings)
 
@@ -105,13 +105,7 @@ def _check_segment(
 ) -> Iterator[Finding]:
     change = item.change
     if item.is_protected and change.action in (Action.DESTROY, Action.REPLACE):
-        yield Finding(
-            severity=Severity.ERROR,
-            code="prevent-destroy",
-            address=change.address,
-            summary=f"{change.address} is protected: spec.lifecycle.preventDestroy is true",
-            detail="If this is intended, first apply its manifest with preventDestroy: false.",
-        )
+        yield _protected(item)
     if change.after is None:
         return
     at = OverridePlace(
@@ -122,6 +116,31 @@ def _check_segment(
         found += resolve([*_check_removals(item), *_check_additions(item)], at, clock)
         yield from found
     yield from check_override(at, clock, findings=[*found, *others], is_partial=False)
+
+
+def _protected(item: GuardedChange) -> Finding:
+    """Return the refusal to destroy a segment that was recorded with ``preventDestroy``."""
+    change = item.change
+    detail = "If this is intended, first apply its manifest with preventDestroy: false."
+    if item.place:
+        detail = (
+            f"If this is intended, first apply lifecycle: {{preventDestroy: false}} in {item.path} "
+            f"({item.place}), with nothing else changed."
+        )
+    elif change.reason.startswith("its manifest is gone"):
+        detail = (
+            "Its manifest is gone, and the state keeps its guards. If this is intended, restore "
+            "the manifest, apply it with lifecycle: {preventDestroy: false}, and then remove it. "
+            f"To stop managing it and keep its members, run `segctl state rm {change.address}`."
+        )
+    return Finding(
+        severity=Severity.ERROR,
+        code="prevent-destroy",
+        address=change.address,
+        summary=f"{change.address} is protected: it was applied with preventDestroy: true",
+        detail=detail,
+        figures=Figures(count=change.members.before, segments=(change.address,), place=item.place),
+    )
 
 
 def _check_removals(item: GuardedChange) -> Iterator[Excess]:

@@ -194,6 +194,19 @@ class Finding:
 
 
 @dataclass(frozen=True, kw_only=True)
+class HeldBack:
+    """Segments for which nothing is sent, and why: what a guard, a rule or a source refuses.
+
+    ``code`` is that of the refusal. ``place`` is its location as ``file:line:column``.
+    """
+
+    code: str
+    reason: str
+    segments: tuple[str, ...]
+    place: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Flow:
     """Users who leave one segment and join another in the same plan, by address.
 
@@ -234,7 +247,8 @@ class Plan:
 
     ``lineage``, ``serial``, ``account``, ``host`` and ``workspace_digest`` identify what the
     plan was made from. ``digest`` identifies its content and is the same on every machine.
-    ``targeted`` holds the ``--target`` patterns. Requests from index ``settle_from`` on
+    ``targeted`` holds the ``--target`` patterns, ``excluded`` those of ``--exclude``, and ``held``
+    the segments that ``--hold`` leaves out. Requests from index ``settle_from`` on
     reverse a change whose last request got no answer; they are sent no earlier than
     ``settled_at`` (seconds since 1970). ``sources`` holds the row counts of the sources by
     fingerprint, ``rules`` the fingerprints of the rules that hold, and ``restrictions`` what the
@@ -293,6 +307,8 @@ class Plan:
     time_zone: str = field(default=DEFAULT_TIME_ZONE, metadata=OPTIONAL)
     month: MonthUsage | None = field(default=None, metadata=OPTIONAL)
     shapes: Mapping[str, Shapes] = field(default_factory=dict, metadata=OPTIONAL)
+    excluded: tuple[str, ...] = field(default=(), metadata=OPTIONAL)
+    held: tuple[HeldBack, ...] = field(default=(), metadata=OPTIONAL)
 
     def count(self, *actions: Action) -> int:
         """Count the changes that have one of these actions."""
@@ -327,6 +343,16 @@ class Plan:
     def is_empty(self) -> bool:
         """Whether every change is a no-op."""
         return all(change.action is Action.NO_OP for change in self.changes)
+
+    @property
+    def is_partial(self) -> bool:
+        """Whether segments are left out: only some are targeted, or some are excluded or held."""
+        return bool(self.targeted or self.excluded or self.held)
+
+    @property
+    def held_segments(self) -> tuple[str, ...]:
+        """The addresses of the segments that are held back, sorted."""
+        return tuple(sorted({address for held in self.held for address in held.segments}))
 
     @property
     def error_findings(self) -> tuple[Finding, ...]:

@@ -27,6 +27,7 @@ class SourceSize:
 
     ``place`` is its location in the manifests. ``setting`` limits its loss; without one, a loss is
     only a warning. ``is_external`` is false for lists in manifests and for other segments.
+    ``segments`` have members from it, or lose members by it; empty for the whole workspace.
     """
 
     name: str
@@ -35,6 +36,7 @@ class SourceSize:
     limits: SizeLimits
     setting: str | None
     is_external: bool
+    segments: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +69,10 @@ def check_sizes(sources: Sequence[SourceSize]) -> Iterator[Finding]:
                 f"minRows requires ({source.limits.min_rows:,})",
                 detail="Restore the rows. If so few are right, lower minRows.",
                 figures=Figures(
-                    count=source.rows, limit=source.limits.min_rows, place=source.place
+                    count=source.rows,
+                    limit=source.limits.min_rows,
+                    segments=source.segments,
+                    place=source.place,
                 ),
             )
         elif not source.rows and source.is_external:
@@ -195,7 +200,13 @@ def _check_loss(
         count, total = max(loss.fewer, loss.dropped), known.rows
     else:
         count, total = item.released, len(known.sample)
-    figures = Figures(count=count, of=total, limit=int(total * limit / 100), place=size.place)
+    figures = Figures(
+        count=count,
+        of=total,
+        limit=int(total * limit / 100),
+        segments=size.segments,
+        place=size.place,
+    )
     is_refused = loss.percent > limit
     if is_refused and size.setting:
         percent = f"{loss.percent:.2f}".rstrip("0").rstrip(".")

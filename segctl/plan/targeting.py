@@ -1,4 +1,4 @@
-"""Patterns of ``--target``: each of them selects something, or it is a mistake."""
+"""Patterns of ``--target`` and ``--exclude``: each selects something, or it is a mistake."""
 
 from collections.abc import Mapping, Sequence
 
@@ -12,6 +12,7 @@ def check_patterns(
     addresses: Sequence[str],
     *,
     kind: str,
+    option: str = "--target",
     moves: Mapping[str, str] | None = None,
 ) -> None:
     """Raise ``WrongUsage`` for a pattern that matches no address.
@@ -26,7 +27,7 @@ def check_patterns(
         hint = f"It is {moved[0]} now." if moved else ""
         names = [segment_name(address) for address in addresses]
         raise WrongUsage(
-            f"--target {pattern} matches no {kind} segment",
+            f"{option} {pattern} matches no {kind} segment",
             hint=hint
             or did_you_mean(segment_name(pattern), names)
             or "`segctl state list` shows the recorded segments.",

@@ -1,7 +1,7 @@
 """Compare the desired members of a plan's segments with the recorded ones."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from segctl.core.fingerprints import Basis, SourceCounts
 from segctl.core.identity import SetDigest
@@ -59,6 +59,7 @@ class Comparison:
     requests, by target index. Pairs refused before ``retry_before`` (seconds since 1970)
     are sent again. ``restrictions`` are what the state knows of sources that take members away.
     ``shaped`` are the targets whose new shapes are limited. ``clock`` is the time for overrides.
+    ``held`` are the records of segments that are held back, by target index.
     """
 
     desired: DesiredState
@@ -70,11 +71,12 @@ class Comparison:
     restrictions: KnownRestrictions
     shaped: Collection[int]
     clock: OverrideClock
+    held: Mapping[int, SegmentRecord | None] = field(default_factory=dict)
 
     def run(self, selection: ReadSelection, context: SourceContext) -> ComparisonResult:
         """Compare the members of every segment that is not unchanged.
 
-        Raises ``InvalidInput`` with the problems of all sources at once.
+        Raises ``UnreadableSources`` with the problems of all sources at once.
         """
         unchanged = {
             self.scope.planned[address]: _unchanged_diff(basis)
@@ -115,7 +117,7 @@ class Comparison:
             shapes, added_shapes = self._count_shapes(engine, diff)
             packing = pack_delta(engine, self.keys, self.desired.project)
             delta_digest = engine.digest_delta(self.keys)
-            violations = _check_rules(selection.rules, engine, read, diff)
+            violations = _check_rules(selection.rules, engine, read, diff, self.scope.held)
         selection.check_files_unchanged()
         return ComparisonResult(
             engine=engine,
@@ -170,14 +172,23 @@ class Comparison:
         selection: ReadSelection,
     ) -> Diff:
         planned = {a: n for a, n in read.items() if a in self.scope.planned}
-        prepare_engine(self.desired, selection.rules, engine, target_indexes=read, planned=planned)
+        prepare_engine(
+            self.desired,
+            selection.rules,
+            engine,
+            target_indexes=read,
+            planned=planned,
+            held=self.scope.held,
+        )
+        for target_index, held in self.held.items():
+            engine.retain_recorded(target_index, files_of(held, self.recorded_files))
         for target_index, (record, wanted) in recorded.items():
             files = files_of(record, self.recorded_files)
             engine.set_recorded(target_index, files, wanted=wanted)
         try:
             return engine.diff(retry_before=self.retry_before)
         except SourceError as error:
-            raise loaded.invalid_input(error) from error
+            raise loaded.unreadable_source(error) from error
 
 
 _NO_DIFF = Diff(targets={}, loads={})
@@ -194,10 +205,16 @@ def files_of(
 
 
 def _check_rules(
-    rules: Sequence[Rule], engine: MemberComparer, read: Mapping[str, int], diff: Diff
+    rules: Sequence[Rule],
+    engine: MemberComparer,
+    read: Mapping[str, int],
+    diff: Diff,
+    held: Mapping[str, int],
 ) -> list[tuple[Rule, list[Finding]]]:
     """Return the rules that do not hold, each with its findings."""
-    members = EngineRuleMembers(engine=engine, target_indexes=read, diffs=diff.targets)
+    members = EngineRuleMembers(
+        engine=engine, target_indexes={**read, **held}, diffs=diff.targets, held=held.keys()
+    )
     checked = [(rule, list(check_rules([rule], members))) for rule in rules]
     return [(rule, findings) for rule, findings in checked if findings]
 

@@ -58,5 +58,5 @@ def _open_sets(engine: Engine, loaded: LoadedSources, desired: Sequence[int]) ->
     try:
         stats = engine.open_sets(desired)
     except SourceError as error:
-        raise loaded.invalid_input(error) from error
+        raise loaded.unreadable_source(error) from error
     return loaded.row_findings({loaded.input_indexes[load]: s for load, s in stats.items()})

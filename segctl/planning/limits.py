@@ -9,6 +9,7 @@ from segctl.manifests.desired import ProjectSettings
 from segctl.plan.findings import NOTHING_RECORDED
 from segctl.plan.freezes import check_freezes
 from segctl.plan.guards import GuardedChange, check_guards, guarded_plan
+from segctl.plan.holding import HELD_BACK
 from segctl.plan.model import Finding, Plan
 from segctl.plan.overrides import OF_SOURCES, USED, OverrideClock
 from segctl.state.model import State
@@ -51,7 +52,8 @@ def with_findings(
     return replace(plan, findings=tuple(sorted(found, key=_finding_order)))
 
 
-def _finding_order(finding: Finding) -> tuple[bool, Severity, str, str]:
-    """Order findings by severity; that nothing is recorded comes first."""
-    is_first = finding.code == NOTHING_RECORDED
-    return not is_first, finding.severity, finding.address or "", finding.summary
+def _finding_order(finding: Finding) -> tuple[int, Severity, str, str]:
+    """Order findings by severity; what is held back comes first, then that nothing is recorded."""
+    opening = (HELD_BACK, NOTHING_RECORDED)
+    place = opening.index(finding.code) if finding.code in opening else len(opening)
+    return place, finding.severity, finding.address or "", finding.summary

@@ -1,12 +1,11 @@
 """Load the sources of a plan into the engine, and report problems with their rows."""
 
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 
 from segctl.core.diagnostics import Diagnostic, Location, Severity
-from segctl.core.errors import InvalidInput
 from segctl.core.identity import PROBLEM_DESCRIPTIONS, Kind
 from segctl.core.normalize import Normalization
 from segctl.engine.model import (
@@ -32,10 +31,11 @@ from segctl.manifests.desired import (
     Tolerance,
 )
 from segctl.plan.model import Figures, Finding
+from segctl.planning.resolve import SourceResolver, resolve_load
 from segctl.planning.scope import PlanScope
+from segctl.planning.unreadable import SourceProblem, UnreadableSources
 from segctl.sources.context import SourceContext
 from segctl.sources.path_policy import PathPolicy
-from segctl.sources.reader import resolve_rows
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +47,7 @@ class SourceInput:
 
     load: Load
     rows: Rows | None = None
-    problem: Diagnostic | None = None
+    problem: SourceProblem | None = None
 
     @property
     def roles(self) -> Mapping[str, str]:
@@ -80,23 +80,23 @@ class LoadedSources:
 
         ``stats`` are by input index. A source of a segment in ``changing`` gets a finding with
         its row count, unless it is a list, another segment, or has other findings. Raises
-        ``InvalidInput`` with the problems of all sources at once.
+        ``UnreadableSources`` with the problems of all sources at once.
         """
         counted = [(self.inputs[index], counts) for index, counts in sorted(stats.items())]
         problems = [
-            explain_support(source_input.load, problem, self.scope)
+            source_problem(source_input.load, problem, self.scope)
             for source_input, counts in counted
             for problem in _row_problems(source_input.load, counts, self.policy)
         ]
         if problems:
-            raise InvalidInput(problems)
+            raise UnreadableSources(problems)
         return [
             finding
             for source_input, counts in counted
             for finding in _row_findings(source_input, counts, frozenset(changing))
         ]
 
-    def invalid_input(self, error: SourceError) -> InvalidInput:
+    def unreadable_source(self, error: SourceError) -> UnreadableSources:
         """Return an error for the source that the engine could not read while comparing.
 
         Raises ``error`` itself if it does not belong to a source.
@@ -104,32 +104,40 @@ class LoadedSources:
         if error.load_number is None:
             raise error
         load = self.inputs[self.input_indexes[error.load_number]].load
-        problem = source_diagnostic(load, error, self.policy)
-        return InvalidInput([explain_support(load, problem, self.scope)])
+        return UnreadableSources([_failed_source(load, error, self.policy, self.scope)])
 
 
 def find_sources(
-    desired: DesiredState, scope: PlanScope, context: SourceContext
+    desired: DesiredState,
+    scope: PlanScope,
+    context: SourceContext,
+    *,
+    resolver: SourceResolver | None = None,
 ) -> tuple[SourceInput, ...]:
     """Find the files of every source in scope, and fetch the sources that are not files.
 
     No row of a file is read. A source that fails has a ``problem``.
     """
+    resolve = resolver.resolve_load if resolver else resolve_load
     with closing(context):
-        return tuple(_find(load, scope, context) for load in desired.loads if scope.includes(load))
+        return tuple(
+            _find(load, scope, context, resolve) for load in desired.loads if scope.includes(load)
+        )
 
 
-def _find(load: Load, scope: PlanScope, context: SourceContext) -> SourceInput:
+def _find(
+    load: Load,
+    scope: PlanScope,
+    context: SourceContext,
+    resolve: Callable[[Load, SourceContext], Rows | SourceError],
+) -> SourceInput:
     if isinstance(load.source, SegmentSource):
         return SourceInput(load=load)
-    column = load.segment_column if isinstance(load, TableLoad) else None
-    try:
-        return SourceInput(
-            load=load, rows=resolve_rows(load.source, context, segment_column=column)
-        )
-    except SourceError as error:
-        problem = source_diagnostic(load, error, context.policy)
-        return SourceInput(load=load, problem=explain_support(load, problem, scope))
+    resolved = resolve(load, context)
+    if isinstance(resolved, SourceError):
+        problem = _failed_source(load, resolved, context.policy, scope)
+        return SourceInput(load=load, problem=problem)
+    return SourceInput(load=load, rows=resolved)
 
 
 def load_sources(
@@ -143,9 +151,9 @@ def load_sources(
     """Load the sources of the segments in ``target_indexes`` into the engine.
 
     ``earlier`` is what the last apply knew of sources that take members away, by input index.
-    Raises ``InvalidInput`` with all sources in scope that cannot be read.
+    Raises ``UnreadableSources`` with all sources in scope that cannot be read.
     """
-    problems: list[Diagnostic] = []
+    problems: list[SourceProblem] = []
     input_indexes: dict[int, int] = {}
     for index, source_input in enumerate(inputs):
         load = source_input.load
@@ -167,10 +175,9 @@ def load_sources(
                 )
                 input_indexes[number] = index
             except SourceError as error:
-                problem = source_diagnostic(load, error, context.policy)
-                problems.append(explain_support(load, problem, scope))
+                problems.append(_failed_source(load, error, context.policy, scope))
     if problems:
-        raise InvalidInput(problems)
+        raise UnreadableSources(problems)
     return LoadedSources(
         inputs=inputs, input_indexes=input_indexes, scope=scope, policy=context.policy
     )
@@ -195,10 +202,16 @@ def _load_targets(
     return [target_indexes[address] for address in load.addresses if address in target_indexes]
 
 
-def explain_support(load: Load, problem: Diagnostic, scope: PlanScope) -> Diagnostic:
-    """Add to a problem why its source is read, if no planned segment has that source."""
-    detail = f"{problem.detail} {scope.support_reason(load)}".strip()
-    return replace(problem, detail=detail)
+def source_problem(load: Load, problem: Diagnostic, scope: PlanScope) -> SourceProblem:
+    """Return the problem of a source, with why it is read if no planned segment has it."""
+    return SourceProblem(load=load, diagnostic=problem, support=scope.support_reason(load))
+
+
+def _failed_source(
+    load: Load, error: SourceError, policy: PathPolicy, scope: PlanScope
+) -> SourceProblem:
+    problem = source_problem(load, source_diagnostic(load, error, policy), scope)
+    return replace(problem, service=error.service)
 
 
 def source_diagnostic(load: Load, error: SourceError, policy: PathPolicy) -> Diagnostic:

@@ -1,15 +1,12 @@
 """Build a plan: read the sources, compare members with the state, and pack the difference."""
 
-import hashlib
-import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Literal
 
 from segctl import __version__
-from segctl.core.codec import to_plain
 from segctl.engine.model import PackingSummary, RecordedFiles, TargetDiff
 from segctl.engine.protocols import Engine
 from segctl.manifests.desired import DesiredState
@@ -21,6 +18,7 @@ from segctl.plan.findings import (
     other_host,
 )
 from segctl.plan.guards import GuardedChange
+from segctl.plan.holding import Refusal, held_findings
 from segctl.plan.model import (
     Action,
     Change,
@@ -33,11 +31,14 @@ from segctl.plan.model import (
 from segctl.plan.overrides import OverrideClock
 from segctl.planning.compare import Comparison, ComparisonResult, compare_nothing
 from segctl.planning.definitions import rules_digest, segment_definitions
+from segctl.planning.digest import plan_digest
 from segctl.planning.flows import count_flows
+from segctl.planning.hold import build_with_held, held_addresses
 from segctl.planning.imports import read_imports
 from segctl.planning.limits import month_usage, with_findings
 from segctl.planning.load import SourceInput, find_sources
 from segctl.planning.removals import explain_removals
+from segctl.planning.resolve import SourceResolver
 from segctl.planning.restrictions import KnownRestrictions, find_known_restrictions
 from segctl.planning.scope import PlanScope, build_scope
 from segctl.planning.source_context import open_source_context
@@ -50,6 +51,7 @@ from segctl.planning.targets import (
     with_fingerprints,
 )
 from segctl.planning.unchanged import select_reads
+from segctl.sources.context import SourceContext
 from segctl.state.model import SegmentRecord, State
 from segctl.state.restrictions import move_restrictions
 from segctl.state.usage import SEGMENTS_PER_CREATE_REQUEST
@@ -65,16 +67,20 @@ PlanPurpose = Literal["show", "save", "send"]
 class PlanOptions:
     """Which segments to plan, and for which account and host.
 
-    ``patterns`` select addresses, all if empty. ``destroy`` treats every manifest as deleted.
-    Memberships refused before ``retry_before`` (seconds since 1970) are sent again.
-    ``reread`` reads every source, even if it is unchanged. The plan is made at ``made_at``, in
-    seconds since 1970.
+    ``patterns`` select addresses, all if empty, without those that ``excluded`` match. ``destroy``
+    treats every manifest as deleted. With ``hold``, segments that are refused are held back, and
+    those of ``held`` are in any case. Memberships refused before ``retry_before`` (seconds since
+    1970) are sent again. ``reread`` reads every source, even if it is unchanged. The plan is made
+    at ``made_at``, in seconds since 1970.
     """
 
     account: str | None
     host: str
     patterns: tuple[str, ...] = ()
+    excluded: tuple[str, ...] = ()
     destroy: bool = False
+    hold: bool = False
+    held: tuple[Refusal, ...] = ()
     retry_before: float | None = None
     reread: bool = False
     memory: int | None = None
@@ -115,12 +121,12 @@ def build_plan(
     the members of imported segments, and for the comparison.
     ``recorded_files`` holds the local files of each recorded segment by its id in requests.
     ``root`` is the workspace folder, and ``environment`` the variables that sources may
-    read. Raises ``InvalidInput`` with the problems of all sources at once.
+    read. Raises ``UnreadableSources`` with the problems of all sources at once, and
+    ``InvalidInput`` for blocks.
     """
-    project = desired.project
     open_context = partial(
         open_source_context,
-        project,
+        desired.project,
         memory=options.memory,
         engine=engine,
         root=root,
@@ -128,20 +134,71 @@ def build_plan(
     )
     blocks = ResolvedBlocks(state=state)
     if not options.destroy:
-        blocks = resolve_blocks(desired.blocks, desired.segments, state, patterns=options.patterns)
-    state = blocks.state
+        blocks = resolve_blocks(
+            desired.blocks,
+            desired.segments,
+            state,
+            patterns=options.patterns,
+            excluded=options.excluded,
+        )
     drafts = build_drafts(
-        desired.segments, state, blocks=blocks, patterns=options.patterns, destroy=options.destroy
+        desired.segments,
+        blocks.state,
+        blocks=blocks,
+        patterns=options.patterns,
+        excluded=options.excluded,
+        destroy=options.destroy,
     )
+    build = partial(
+        _build_plan,
+        desired,
+        blocks,
+        options,
+        open_context=open_context,
+        resolver=SourceResolver(open_context(scratch), engine, repeats=options.hold),
+        recorded_files=recorded_files,
+        kept={d.address: d.old_record or d.record for d in drafts if not d.is_tombstone},
+        root=root,
+        scratch=scratch,
+        purpose=purpose,
+    )
+    return build_with_held(build, desired, drafts, hold=options.hold, held=options.held)
+
+
+def _build_plan(
+    desired: DesiredState,
+    blocks: ResolvedBlocks,
+    options: PlanOptions,
+    drafts: Sequence[Draft],
+    held: Sequence[Refusal],
+    *,
+    open_context: Callable[[Path], SourceContext],
+    resolver: SourceResolver,
+    recorded_files: Mapping[str, RecordedFiles],
+    kept: Mapping[str, SegmentRecord | None],
+    root: Path,
+    scratch: Path,
+    purpose: PlanPurpose,
+) -> PlanBundle:
+    """Build the plan of these drafts, without the segments that are held back.
+
+    ``kept`` are the records of all segments, by the addresses of their drafts.
+    """
+    project, state = desired.project, blocks.state
     imported = read_imports(
         desired, blocks.imports, drafts, scratch=scratch, open_context=open_context
     )
     drafts = tuple(imported.complete(draft) for draft in drafts)
     recorded_files = imported.with_files(recorded_files, drafts)
     segments, targets = assign_targets(drafts)
-    scope = build_scope(desired, filled_targets(segments), first_free_index=len(targets))
-    context = open_context(scratch)
-    inputs = find_sources(desired, scope, context)
+    scope = build_scope(
+        desired,
+        filled_targets(segments),
+        first_free_index=len(targets),
+        held=held_addresses(held),
+    )
+    context = resolver.open_context()
+    inputs = find_sources(desired, scope, context, resolver=resolver)
     restrictions = _known_restrictions(desired, scope, inputs, state, drafts)
     selection = select_reads(
         inputs,
@@ -163,6 +220,7 @@ def build_plan(
         restrictions=restrictions,
         shaped=shaped_targets(segments),
         clock=OverrideClock(now=options.made_at, zone=project.time_zone),
+        held={index: kept.get(address) for address, index in scope.held.items()},
     ).run(selection, context)
     definitions = segment_definitions(desired)
     guarded = [_guarded_change(segment, comparison, definitions) for segment in segments]
@@ -176,9 +234,11 @@ def build_plan(
         changes=changes,
         targets=targets,
     )
+    plan = replace(plan, held=tuple(refusal.held for refusal in held))
     plan = with_findings(
         plan,
         [
+            *held_findings(held),
             *comparison.findings,
             *imported.findings,
             *blocks.findings,
@@ -349,6 +409,7 @@ def _assemble_plan(
         variables=desired.variables,
         destroy=options.destroy,
         targeted=options.patterns,
+        excluded=options.excluded,
         changes=changes,
         targets=targets,
         max_destroys=project.max_destroys,
@@ -400,66 +461,3 @@ def with_requests(plan: Plan, packing: PackingSummary) -> Plan:
         settle_from=packing.settle_from if packing.settle_from < packing.requests else None,
         settled_at=packing.settled_at,
     )
-
-
-def plan_digest(plan: Plan, delta_digest: str) -> str:
-    """Return the SHA-256 of what the plan does, and of what it was made from.
-
-    The digest covers what is sent, what is recorded, and the limits and overrides: who approves a
-    digest approves all of these. It does not cover packing, the wording of reasons, findings that
-    do not refuse the plan, and what depends on which sources had to be read.
-    """
-    content = {
-        "account": plan.account,
-        "host": plan.host,
-        "environment": plan.env_name,
-        "lineage": plan.lineage,
-        "serial": plan.serial,
-        "workspace": plan.workspace_digest,
-        "variables": dict(plan.variables),
-        "targeted": plan.targeted,
-        "destroy": plan.destroy,
-        "delta": delta_digest,
-        "settings": [
-            plan.max_destroys,
-            plan.max_refused_percent,
-            plan.settle_seconds,
-            plan.counting,
-            plan.rules_digest,
-            asdict(plan.tolerance),
-        ],
-        "limits": {
-            "guards": to_plain(plan.guards),
-            "allow": to_plain(plan.allow),
-            "freezes": to_plain(plan.freezes),
-            "month": to_plain(plan.month),
-            "shapes": to_plain(plan.shapes),
-            "time_zone": plan.time_zone,
-        },
-        "sources": to_plain(plan.sources),
-        "rules": plan.rules,
-        "restrictions": [
-            to_plain([known.key, known.rows, known.listed, known.forms])
-            for known in plan.restrictions
-        ],
-        "changes": [
-            {
-                "address": change.address,
-                "action": change.action,
-                "before": to_plain(change.before),
-                "after": to_plain(change.after),
-                "members": asdict(change.members),
-                "definition": change.definition,
-                "moved_from": change.moved_from,
-                "imported": str(change.imported) if change.imported else None,
-            }
-            for change in plan.changes
-        ],
-        "targets": [
-            [t.address, t.customer_segment_id, t.ct_segment_id, t.display_name, t.create, t.sources]
-            for t in plan.targets
-        ],
-        "refusals": [[f.code, f.address, f.summary] for f in plan.error_findings],
-    }
-    text = json.dumps(content, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-    return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"

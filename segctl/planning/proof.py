@@ -27,11 +27,13 @@ from segctl.plan.diff import (
 )
 from segctl.plan.file import LoadedPlan
 from segctl.plan.guards import GuardedChange
+from segctl.plan.holding import HELD_BACK, held_summary
 from segctl.plan.model import Action, Change, Plan, Target
 from segctl.planning.compare import files_of
+from segctl.planning.digest import plan_digest
 from segctl.planning.flows import build_flows, number_segments
 from segctl.planning.limits import check_limits
-from segctl.planning.planner import plan_digest, with_requests
+from segctl.planning.planner import with_requests
 from segctl.session.advance import find_records
 from segctl.state.model import SegmentRecord, State
 from segctl.state.shapes import find_new_shapes
@@ -50,6 +52,7 @@ def prove_plan(saved: LoadedPlan, prover: PlanProver) -> None:
     try:
         _check_values(plan)
         _check_targets(plan)
+        _check_held(plan)
         facts = prover.prove_saved_plan(_files_of(saved))
         _check_blocks(saved)
         _check_changes(plan, facts)
@@ -130,6 +133,18 @@ def _check_targets(plan: Plan) -> None:
         if change.old_target is not None:
             old = plan.targets[change.old_target]
             _require(change.action is Action.REPLACE and not old.create, "it replaces wrongly")
+
+
+def _check_held(plan: Plan) -> None:
+    """Check that nothing is sent for what is held back, and that all of it is shown."""
+    planned = {change.address for change in plan.changes}
+    _require(planned.isdisjoint(plan.held_segments), "it sends what it holds back")
+    _require(all(held.segments for held in plan.held), "it holds back nothing for a reason")
+    shown = sorted(f.summary for f in plan.findings if f.code == HELD_BACK)
+    _require(
+        shown == sorted(map(held_summary, plan.held)),
+        "it shows other segments that are held back than it has",
+    )
 
 
 def _check_blocks(saved: LoadedPlan) -> None:

@@ -8,8 +8,8 @@ from segctl.core.normalize import Normalization
 from segctl.engine.model import EarlierList, LoadStats
 from segctl.engine.protocols import MemberComparer
 from segctl.manifests.desired import (
+    DesiredSegment,
     DesiredState,
-    Guards,
     InlineSource,
     Load,
     SegmentSource,
@@ -26,7 +26,7 @@ from segctl.plan.source_guards import (
     removed_restriction,
 )
 from segctl.planning.load import SourceInput, normalizations, source_name
-from segctl.planning.scope import PlanScope
+from segctl.planning.scope import PlanScope, segments_of
 from segctl.state.restrictions import Restriction, RestrictionKey, pair_restrictions
 
 _UNNAMED = "the "
@@ -150,12 +150,12 @@ def report_sizes(
     ``stats`` are the row counts of sources by input index, ``read`` those of the sources that
     were read now, for ``read_segments``.
     """
-    guards = {segment.address: segment.guards for segment in desired.segments}
+    segments = {segment.address: segment for segment in desired.segments}
     overrides = _override_places(desired)
     rows = {index: counts.users for index, counts in stats.items()}
     # Another segment has no counts if it is unchanged.
     rows |= {i: known.rows for i, known in restrictions.known.items() if i not in rows}
-    sizes = {i: source_size(inputs[i].load, rows[i], guards) for i in sorted(rows)}
+    sizes = {i: source_size(inputs[i].load, rows[i], segments) for i in sorted(rows)}
     findings = list(check_sizes(list(sizes.values())))
     findings += map(removed_restriction, restrictions.removed, added)
     current = []
@@ -230,13 +230,18 @@ def _restriction_key(load: Load) -> RestrictionKey | None:
     return RestrictionKey(role=load.role, segments=segments, name=source_name(load))
 
 
+def is_for_all(load: Load) -> bool:
+    """Return whether a source takes members from every segment of the workspace."""
+    return not isinstance(load, TableLoad) and load.role == "suppress"
+
+
 def _is_in_scope(key: RestrictionKey, scope: PlanScope) -> bool:
     if not key.segments:
         return bool(scope.target_indexes)
     return not scope.target_indexes.keys().isdisjoint(key.segments)
 
 
-def source_size(load: Load, rows: int, guards: Mapping[str, Guards]) -> SourceSize:
+def source_size(load: Load, rows: int, segments: Mapping[str, DesiredSegment]) -> SourceSize:
     """Return the size of a source with this number of rows.
 
     The guards of a segment limit its loss as a source too.
@@ -244,9 +249,9 @@ def source_size(load: Load, rows: int, guards: Mapping[str, Guards]) -> SourceSi
     source = load.source
     limits, setting = SizeLimits(), None
     if isinstance(source, SegmentSource):
-        own = guards[source.address]
-        limits = SizeLimits(max_shrink_percent=own.max_remove_percent)
-        setting = f"spec.guards.maxRemovePercent of {source.address}"
+        own = segments[source.address]
+        limits = SizeLimits(max_shrink_percent=own.guards.max_remove_percent)
+        setting = f"{own.path}.guards.maxRemovePercent of {source.address} ({own.allow_location})"
     elif not isinstance(source, InlineSource):
         limits, setting = source.limits, "maxShrinkPercent"
     return SourceSize(
@@ -256,4 +261,5 @@ def source_size(load: Load, rows: int, guards: Mapping[str, Guards]) -> SourceSi
         limits=limits,
         setting=setting,
         is_external=not isinstance(source, InlineSource | SegmentSource),
+        segments=() if is_for_all(load) else tuple(dict.fromkeys(segments_of(load))),
     )

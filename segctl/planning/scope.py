@@ -1,10 +1,10 @@
 """Decide whose members a plan needs: the planned segments, and those they depend on."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 
-from segctl.manifests.dependencies import relevant_rules, required_segments
+from segctl.manifests.dependencies import relevant_rules, required_segments, rule_addresses
 from segctl.manifests.desired import DesiredState, Load, Rule, TableLoad
 
 
@@ -15,13 +15,15 @@ class PlanScope:
     ``planned`` maps the addresses of the segments that get members to their target indexes.
     ``supporting`` does so for segments that are not part of the plan, but whose members a
     planned segment reads or a rule needs; ``reasons`` holds that reason by address, as the
-    end of a sentence. ``rules`` are the rules about the planned segments.
+    end of a sentence. ``rules`` are the rules about the planned segments. ``held`` maps segments
+    that are held back and that a rule names: a rule sees the members that they keep.
     """
 
     planned: Mapping[str, int]
     supporting: Mapping[str, int]
     reasons: Mapping[str, str]
     rules: tuple[Rule, ...]
+    held: Mapping[str, int] = field(default_factory=dict)
 
     @cached_property
     def target_indexes(self) -> Mapping[str, int]:
@@ -41,19 +43,27 @@ class PlanScope:
 
 
 def build_scope(
-    desired: DesiredState, planned: Mapping[str, int], first_free_index: int
+    desired: DesiredState,
+    planned: Mapping[str, int],
+    first_free_index: int,
+    *,
+    held: Collection[str] = (),
 ) -> PlanScope:
     """Find the supporting segments and the rules of the ``planned`` segments.
 
-    Supporting segments get target indexes from ``first_free_index`` on.
+    Supporting and ``held`` segments get target indexes from ``first_free_index`` on. No planned
+    segment reads a held one.
     """
     rules = relevant_rules(desired, planned)
-    reasons = required_segments(desired, planned, rules)
+    reasons = required_segments(desired, planned, rules, held=held)
+    named = {address for rule in rules for address in rule_addresses(rule)}
+    first_held = first_free_index + len(reasons)
     return PlanScope(
         planned=planned,
         supporting={address: first_free_index + n for n, address in enumerate(reasons)},
         reasons=reasons,
         rules=rules,
+        held={a: first_held + n for n, a in enumerate(sorted(named.intersection(held)))},
     )
 
 

@@ -12,7 +12,6 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
 
-from segctl.core.errors import InvalidInput
 from segctl.core.fingerprints import Basis, SourceCounts, fingerprint, segment_fingerprint
 from segctl.core.identity import IdentityProblem, SetDigest
 from segctl.engine.model import (
@@ -39,6 +38,7 @@ from segctl.plan.diff import Draft
 from segctl.planning.load import SourceInput, source_diagnostic
 from segctl.planning.restrictions import KnownRestrictions
 from segctl.planning.scope import PlanScope
+from segctl.planning.unreadable import SourceProblem, UnreadableSources
 from segctl.sources.content_hash import FileDigests
 from segctl.sources.context import SourceContext
 from segctl.sources.path_policy import PathPolicy
@@ -75,7 +75,7 @@ class ReadSelection:
     _recorded_counts: Mapping[str, SourceCounts]
 
     def check_files_unchanged(self) -> None:
-        """Raise ``InvalidInput`` for the files that changed while they were read.
+        """Raise ``UnreadableSources`` for the files that changed while they were read.
 
         Such a read may have ended in the middle of the rows, or of a value.
         """
@@ -119,7 +119,7 @@ class ReadSelection:
     def rules_to_record(self, broken: Collection[Rule]) -> tuple[str, ...]:
         """Return the fingerprints of the rules in scope that are not ``broken``."""
         fingerprints = (
-            _rule_fingerprint(rule, self.segment_fingerprints)
+            _rule_fingerprint(rule, self.segment_fingerprints, self._scope)
             for rule in self._scope.rules
             if rule not in broken
         )
@@ -168,11 +168,15 @@ def select_reads(
     rules = tuple(
         rule
         for rule in scope.rules
-        if _rule_fingerprint(rule, segment_fingerprints) not in passing_rules
+        if _rule_fingerprint(rule, segment_fingerprints, scope) not in passing_rules
+        and (
+            scope.held.keys().isdisjoint(rule_addresses(rule))
+            or not (scope.planned.keys() - unchanged).isdisjoint(rule_addresses(rule))
+        )
     )
     to_read = {
         *(scope.planned.keys() - unchanged),
-        *(a for rule in rules for a in rule_addresses(rule)),
+        *(a for rule in rules for a in rule_addresses(rule) if a not in scope.held),
     }
     to_read = _with_dependencies(to_read, _segments_read_by(inputs, scope))
     return ReadSelection(
@@ -226,18 +230,21 @@ def source_counts(stats: LoadStats) -> SourceCounts:
 def check_files_unchanged(
     read: Iterable[SourceInput], contents: FileDigests, policy: PathPolicy
 ) -> None:
-    """Raise ``InvalidInput`` for the files of these sources that no longer have ``contents``."""
+    """Raise ``UnreadableSources`` for the files of these sources without these ``contents``."""
     # Copied rows are private to this run, and the engine removes the file.
     checked = [i for i in read if not isinstance(i.rows, CopiedRows)]
     current = policy.digest_files(file for i in checked for file in row_files(i.rows))
     problems = [
-        source_diagnostic(source_input.load, changed_file_error(file), policy)
+        SourceProblem(
+            load=source_input.load,
+            diagnostic=source_diagnostic(source_input.load, changed_file_error(file), policy),
+        )
         for source_input in checked
         for file in row_files(source_input.rows)
         if current.get(file) != contents.get(file)
     ]
     if problems:
-        raise InvalidInput(problems)
+        raise UnreadableSources(problems)
 
 
 def changed_file_error(file: Path | None = None) -> SourceError:
@@ -347,12 +354,18 @@ def _settings(segment: DesiredSegment) -> Mapping[str, Any]:
     }
 
 
-def _rule_fingerprint(rule: Rule, segment_fingerprints: Mapping[str, str]) -> str | None:
+def _rule_fingerprint(
+    rule: Rule, segment_fingerprints: Mapping[str, str], scope: PlanScope
+) -> str | None:
     """Return the fingerprint of a rule and of the members of its segments.
 
-    ``None`` if one of the segments has no fingerprint.
+    ``None`` if one of the segments has no fingerprint: one that is held back keeps other members
+    than its sources have.
     """
-    members = [segment_fingerprints.get(address) for address in rule_addresses(rule)]
+    members = [
+        None if address in scope.held else segment_fingerprints.get(address)
+        for address in rule_addresses(rule)
+    ]
     if None in members:
         return None
     settings = {f.name: getattr(rule, f.name) for f in fields(rule)}

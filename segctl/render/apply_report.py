@@ -20,11 +20,18 @@ OUTCOMES = (
     "no_changes",
     "cancelled",
     "refused",
+    "held",
     "incomplete",
     "interrupted",
     "failed",
 )
-"""How an apply can end; ``running`` if it has not ended, or was killed."""
+"""How an apply can end; ``running`` if it has not ended, or was killed.
+
+``held`` if everything was applied but the segments that are held back.
+"""
+
+SEGMENTS_HELD = "segments-held"
+"""The code of the error with which an apply ends that held segments back."""
 
 _BY_CODE = {3: "incomplete", 4: "refused", 6: "refused", 130: "interrupted"}
 
@@ -64,6 +71,8 @@ class ApplyReport:
             return "no_changes" if self.plan and self.plan.is_empty else "complete"
         if not self.diagnostics:
             return "cancelled"
+        if any(diagnostic["code"] == SEGMENTS_HELD for diagnostic in self.diagnostics):
+            return "held"
         # A run can fail after it sent something: if the state cannot be written, for one.
         done = self.update_requests.get(Outcome.ACKNOWLEDGED) or any(
             outcome is Outcome.ACKNOWLEDGED for outcome in self.creates.values()
@@ -100,6 +109,7 @@ def _plan_object(plan: Plan) -> dict[str, Any]:
         "serial": plan.serial,
         "made": json_document.made_object(plan),
         "summary": json_document.summary_object(plan),
+        "held": json_document.held_objects(plan),
     }
 
 

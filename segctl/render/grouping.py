@@ -10,6 +10,7 @@ from itertools import islice
 
 from segctl.core.diagnostics import Severity
 from segctl.plan.findings import NOTHING_RECORDED
+from segctl.plan.holding import HELD_BACK
 from segctl.plan.model import Change, Finding
 
 MAX_SEPARATE = 3
@@ -25,6 +26,7 @@ _MAX_NAMED = 5
 
 _GRAVE = frozenset(
     (
+        HELD_BACK,
         NOTHING_RECORDED,
         "other-host",
         "restriction-removed",

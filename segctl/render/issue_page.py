@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 
-from segctl.core.errors import BeyondApproval, GuardRefused
+from segctl.core.errors import BeyondApproval, GuardRefused, SegmentsHeld
 from segctl.forges.issues import IssueUpdate
 from segctl.plan.model import Finding
 from segctl.render.approval_view import check_lines
@@ -40,11 +40,11 @@ def render_issue(
     """
     place = f" for {escape(env_name)}" if env_name else ""
     parts = [
-        f"### Exit code {exit_code}{place}: {_MEANINGS.get(exit_code, 'it failed')}",
+        f"### Exit code {exit_code}{place}: {_meaning(error, exit_code)}",
         caption(workspace),
         "\n".join(_shortened(_error_lines(error))),
     ]
-    if isinstance(error, GuardRefused):
+    if isinstance(error, GuardRefused | SegmentsHeld):
         parts.append("\n".join(_shortened(_finding_line(found) for found in error.findings)))
     if isinstance(error, BeyondApproval):
         parts.append(code_block(check_lines(error.check), "text"))
@@ -60,6 +60,12 @@ def render_issue(
         "closes it after one that does."
     )
     return "\n\n".join(part.strip("\n") for part in parts if part) + "\n"
+
+
+def _meaning(error: Exception, exit_code: int) -> str:
+    if isinstance(error, SegmentsHeld):
+        return "segments are held back, and everything else is applied"
+    return _MEANINGS.get(exit_code, "it failed")
 
 
 def closing_note(run_url: str) -> str:

@@ -33,6 +33,9 @@ def document(plan: Plan) -> dict[str, Any]:
         "serial": plan.serial,
         "digest": plan.digest,
         "made": made_object(plan),
+        "targeted": list(plan.targeted),
+        "excluded": list(plan.excluded),
+        "held": held_objects(plan),
         "changes": [change_object(change) for change in plan.changes],
         "summary": summary_object(plan),
         "requests": asdict(plan.requests),
@@ -41,6 +44,11 @@ def document(plan: Plan) -> dict[str, Any]:
         "flows": None if plan.flows is None else [asdict(flow) for flow in plan.flows],
         "limits": limits_object(plan),
     }
+
+
+def held_objects(plan: Plan) -> list[dict[str, Any]]:
+    """Return the segments that are held back, by reason."""
+    return [asdict(held) for held in plan.held]
 
 
 def limits_object(plan: Plan) -> dict[str, Any]:

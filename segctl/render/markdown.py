@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from segctl.core.diagnostics import Severity
+from segctl.plan.holding import HELD_BACK
 from segctl.plan.model import Action, Change, Finding, Plan
 from segctl.render import flow_diagram, phrases, text
 from segctl.render.grouping import group_changes, group_findings
@@ -112,7 +113,9 @@ class _Comment:
         self._destroyed = _destroyed(plan)
         self._left_out: list[str] = []
         self._budget = _ByteBudget(max_bytes - _CUT_NOTE_BYTES)
-        boxes = [_box(heading, [_MOST_LEFT]) for heading in (self._refusal, self._destroyed)]
+        self._held = _held(plan)
+        headings = (self._refusal, self._held, self._destroyed)
+        boxes = [_box(heading, [_MOST_LEFT]) for heading in headings]
         for part in (self._heading, self._counts, *boxes, *self._foot):
             if not self._budget.take(part):
                 raise ValueError("the marker is too long for a comment of this size")
@@ -120,6 +123,7 @@ class _Comment:
     def parts(self) -> Iterator[str]:
         """Yield the parts of the comment from top to bottom."""
         errors = self._findings(Severity.ERROR, share=0.6)
+        held = self._findings(Severity.WARNING, share=0.3, held=True)
         destroyed = self._destroyed_items()
         warnings = self._findings(Severity.WARNING, share=0.25)
         refused = _error_codes(self._plan)
@@ -135,7 +139,9 @@ class _Comment:
             *self._notes(),
         ]
         yield self._heading
-        yield from (_box(self._refusal, errors), _box(self._destroyed, destroyed), self._counts)
+        yield _box(self._refusal, errors)
+        yield _box(self._held, held, kind="WARNING")
+        yield from (_box(self._destroyed, destroyed), self._counts)
         yield self._cut_note() if self._left_out else ""
         yield from (*below, *self._foot)
 
@@ -148,12 +154,15 @@ class _Comment:
             items.append(f"- … and {format_count(more, 'more segment')}")
         return items
 
-    def _findings(self, severity: Severity, *, share: float) -> list[str]:
+    def _findings(self, severity: Severity, *, share: float, held: bool = False) -> list[str]:
         """Return the findings of a severity that fit, and how many more there are.
+
+        Those about what is ``held`` back, or the others.
 
         A finding that does not fit is shown without its detail.
         """
-        findings = [f for f in group_findings(self._plan.findings) if f.severity is severity]
+        wanted = [f for f in self._plan.findings if (f.code == HELD_BACK) is held]
+        findings = [f for f in group_findings(wanted) if f.severity is severity]
         # One of each kind comes first, so that many of one kind cannot push another off the page.
         codes = [finding.code for finding in findings]
         order = sorted(range(len(findings)), key=lambda index: codes[index] in codes[:index])
@@ -255,10 +264,10 @@ def _error_codes(plan: Plan) -> Mapping[str, Sequence[str]]:
     return codes
 
 
-def _box(heading: str, items: Sequence[str]) -> str:
+def _box(heading: str, items: Sequence[str], *, kind: str = "CAUTION") -> str:
     """Return an alert; empty without a heading."""
     lines = [line for item in items for line in item.split("\n")]
-    return quote([heading, *(("", *lines) if lines else ())], "CAUTION") if heading else ""
+    return quote([heading, *(("", *lines) if lines else ())], kind) if heading else ""
 
 
 def _refusal(plan: Plan) -> str:
@@ -274,6 +283,12 @@ def _refusal(plan: Plan) -> str:
     if more := len(kinds) - len(named):
         named.append(format_count(more, "other kind"))
     return f"**{line}** ({', '.join(named)})"
+
+
+def _held(plan: Plan) -> str:
+    """Return how many segments are held back; empty if there are none."""
+    line = phrases.held_line(plan)
+    return f"**{line[:-1]}: nothing is sent for what is named here.**" if line else ""
 
 
 def _destroyed(plan: Plan) -> str:

@@ -1,7 +1,7 @@
 """The wording that all views share: numbers, symbols, summary lines, identities."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
 from segctl.core.diagnostics import Severity
@@ -198,6 +198,15 @@ def uncounted_moves_line(plan: Plan) -> str:
 
 def saved_plan_lines(plan: Plan, name: str) -> Iterator[str]:
     """Yield what is applied of the saved plan in the file ``name``: all, or what is left of it."""
+    if held := held_line(plan):
+        yield (
+            f"{held[:-1]} in the saved plan: {', '.join(map(escaped, plan.held_segments[:5]))}"
+            + (
+                f" and {format_number(len(plan.held_segments) - 5)} more."
+                if len(plan.held_segments) > 5
+                else "."
+            )
+        )
     if plan.remaining is None:
         yield f"Applying the saved plan {name}."
         yield plan_line(plan)
@@ -230,10 +239,10 @@ def no_changes_reason(plan: Plan) -> str:
         finding.code == "missing" for finding in plan.findings
     ):
         return "Nothing needs to be sent; what CleverTap refused is not retried."
-    if plan.targeted:
-        return (
-            f"Segments matching --target {_patterns(plan)} are as declared; others are not planned."
-        )
+    if plan.held:
+        return "Nothing else needs to be sent."
+    if plan.targeted or plan.excluded:
+        return f"Segments {_selection(plan)} are as declared; others are not planned."
     if not plan.changes:
         return "No segment is declared or recorded."
     return "The state records every segment and member as declared; nothing needs to be sent."
@@ -241,13 +250,29 @@ def no_changes_reason(plan: Plan) -> str:
 
 def target_note(plan: Plan) -> str:
     """Return a note that the plan covers only some segments; empty if it covers all."""
-    if plan.is_empty or not plan.targeted:
+    if plan.is_empty or not (plan.targeted or plan.excluded):
         return ""
-    return f"Only segments matching --target are planned: {_patterns(plan)}"
+    excluded = f"matching --exclude: {_patterns(plan.excluded)}" if plan.excluded else ""
+    if not plan.targeted:
+        return f"Not planned are segments {excluded}"
+    targeted = f"Only segments matching --target are planned: {_patterns(plan.targeted)}"
+    return f"{targeted}; not those {excluded}" if excluded else targeted
 
 
-def _patterns(plan: Plan) -> str:
-    return ", ".join(escaped(pattern) for pattern in plan.targeted)
+def _patterns(patterns: Sequence[str]) -> str:
+    return ", ".join(escaped(pattern) for pattern in patterns)
+
+
+def _selection(plan: Plan) -> str:
+    """Return which segments the options select: ``matching --target gold*``."""
+    options = (("matching --target", plan.targeted), ("not matching --exclude", plan.excluded))
+    return " and ".join(f"{what} {_patterns(patterns)}" for what, patterns in options if patterns)
+
+
+def held_line(plan: Plan) -> str:
+    """Return how many segments are held back; empty if there are none."""
+    count = len(plan.held_segments)
+    return f"{format_count(count, 'segment')} held back." if count else ""
 
 
 def tolerance_line(plan: Plan) -> str:
@@ -294,6 +319,8 @@ def result_line(plan: Plan) -> str:
     parts = []
     if count := len(plan.error_findings):
         parts.append(f"Refused: {format_count(count, 'error')}.")
+    if held := held_line(plan):
+        parts.append(held)
     if destroyed := destroyed_line(plan):
         parts.append(destroyed)
     if plan.is_empty:

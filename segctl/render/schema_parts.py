@@ -8,7 +8,7 @@ from segctl.manifests.desired import (
     PlanOverride,
     SegmentOverride,
 )
-from segctl.plan.model import Action, Figures, MemberCounts
+from segctl.plan.model import Action, Figures, HeldBack, MemberCounts
 from segctl.render import json_schema as js
 from segctl.render.json_schema import Schema
 from segctl.state.usage import MonthUsage
@@ -178,6 +178,23 @@ def _range() -> Schema:
         "start": js.record("The position.", position),
     }
     return js.nullable(js.record("Where it is in the user's files; null if nowhere.", place))
+
+
+def held() -> Schema:
+    """Return the schema of the segments that are held back."""
+    return js.array(
+        "Segments for which nothing is sent, by the reason for which they are held back.",
+        js.dataclass_record(
+            HeldBack,
+            "Why segments are held back.",
+            {
+                "code": "The kind of the guard, rule or problem of a source.",
+                "reason": "What is wrong, as a sentence.",
+                "segments": "The addresses of the segments.",
+                "place": "Where the rule, the source or the segment is: file:line:column.",
+            },
+        ),
+    )
 
 
 def figures() -> Schema:

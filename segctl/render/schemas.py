@@ -28,6 +28,9 @@ def plan_schema() -> Schema:
         "serial": parts.SERIAL,
         "digest": parts.DIGEST,
         "made": js.reference("Made"),
+        "targeted": js.array("The patterns of --target.", js.text("A pattern.")),
+        "excluded": js.array("The patterns of --exclude.", js.text("A pattern.")),
+        "held": parts.held(),
         "changes": js.array("Every segment, also those without changes.", js.reference("Change")),
         "summary": js.reference("Summary"),
         "requests": js.dataclass_record(
@@ -141,6 +144,7 @@ def _stream_types() -> dict[str, Schema]:
                 "digest": parts.DIGEST,
                 "members_to_send": js.count("Membership changes to send."),
                 "made": js.reference("Made"),
+                "held": parts.held(),
             },
         ),
         "diagnostic": js.record(
@@ -320,6 +324,7 @@ def report_schema() -> Schema:
         "serial": parts.SERIAL,
         "made": js.reference("Made"),
         "summary": js.reference("Summary"),
+        "held": parts.held(),
     }
     requests = {
         "create": js.reference("Requests", "Requests that create segments."),
@@ -333,8 +338,9 @@ def report_schema() -> Schema:
         "command": js.choice("The command.", "apply", "destroy"),
         "outcome": js.choice(
             "How the run ended. running: it has not ended, or was killed; the next run records "
-            "what it sent. refused: by a guard (6) or as stale (4). failed: nothing was "
-            "acknowledged. incomplete: something was.",
+            "what it sent. refused: by a guard (6) or as stale (4). held: everything was applied "
+            "but the segments that are held back (6). failed: nothing was acknowledged. "
+            "incomplete: something was.",
             *OUTCOMES,
         ),
         "exit_code": js.nullable(js.count("The exit code of the run; null while it is running.")),

@@ -41,6 +41,7 @@ def plan_lines(plan: Plan) -> Iterator[Line]:
         yield _change_line(change)
     summary = json_document.summary_object(plan)
     message = phrases.NO_CHANGES if plan.is_empty else phrases.plan_line(plan)
+    message = f"{phrases.held_line(plan)} {message}".lstrip()
     yield _line(
         "info",
         message,
@@ -48,6 +49,7 @@ def plan_lines(plan: Plan) -> Iterator[Line]:
         changes=summary,
         digest=plan.digest,
         members_to_send=plan.members_to_send,
+        held=json_document.held_objects(plan),
         made=json_document.made_object(plan),
     )
 

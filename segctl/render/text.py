@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from segctl.core.diagnostics import Severity
 from segctl.plan.findings import NOTHING_RECORDED
+from segctl.plan.holding import HELD_BACK, HOLD_HINT, can_hold
 from segctl.plan.model import Action, Attributes, Change, Finding, Plan
 from segctl.render import phrases
 from segctl.render.grouping import group_findings
@@ -23,9 +24,13 @@ _MAX_PATH_WIDTH = 40
 
 def render(plan: Plan, *, identities: MemberFormat = IN_FULL, style: Style = PLAIN) -> str:
     """Return the whole page, ending in a line break."""
-    opening = [f for f in plan.findings if f.code == NOTHING_RECORDED]
+    held = [f for f in plan.findings if f.code == HELD_BACK]
+    opening = [*held, *(f for f in plan.findings if f.code == NOTHING_RECORDED)]
     lines = []
-    for finding in opening:
+    if held:
+        count = phrases.held_line(plan).removesuffix(".")
+        lines += [style.yellow(style.bold(f"{count}: nothing is sent for what is named here.")), ""]
+    for finding in [*group_findings(held), *opening[len(held) :]]:
         lines += [*finding_lines(finding, identities=identities, style=style), ""]
     lines += _body(plan, identities, style)
     others = [f for f in plan.findings if f not in opening]
@@ -198,3 +203,5 @@ def _summary(plan: Plan, identities: MemberFormat, style: Style) -> Iterator[str
     if line := phrases.refusal_line(plan, position=" above"):
         yield ""
         yield style.red(style.bold(line))
+        if can_hold(plan):
+            yield HOLD_HINT

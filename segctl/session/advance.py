@@ -70,7 +70,10 @@ def is_complete(plan: Plan, ledger: Ledger) -> bool:
 
 
 def is_finished(plan: Plan, ledger: Ledger) -> bool:
-    """Return whether nothing is left to send: every change was acknowledged or refused."""
+    """Return whether nothing is left to send: every change was acknowledged or refused.
+
+    Segments that are held back are left.
+    """
     ended = (Outcome.ACKNOWLEDGED, Outcome.REFUSED)
     creates = {index for index, target in enumerate(plan.targets) if target.create}
     created = {i for i, o in ledger.creates.items() if o.outcome is Outcome.ACKNOWLEDGED}
@@ -79,6 +82,7 @@ def is_finished(plan: Plan, ledger: Ledger) -> bool:
         and sum(ledger.count(outcome) for outcome in ended) == plan.requests.update
         and all(pair.outcome in ended for pair in ledger.exceptions)
         and not ledger.blocked
+        and not plan.held
     )
 
 
@@ -242,13 +246,13 @@ def _basis(sources: str, members: MemberSet, change: Change) -> Basis:
 
 
 def _known_rules(state: State, plan: Plan) -> tuple[str, ...]:
-    """Return the fingerprints of rules that hold; a targeted plan knows only some of them."""
-    return tuple(sorted({*(state.rules if plan.targeted else ()), *plan.rules}))
+    """Return the fingerprints of rules that hold; a partial plan knows only some of them."""
+    return tuple(sorted({*(state.rules if plan.is_partial else ()), *plan.rules}))
 
 
 def _known_sources(state: State, plan: Plan) -> Mapping[str, SourceCounts]:
-    """Return the row counts of sources; a targeted plan knows only some of them."""
-    return dict(sorted({**(state.sources if plan.targeted else {}), **plan.sources}.items()))
+    """Return the row counts of sources; a partial plan knows only some of them."""
+    return dict(sorted({**(state.sources if plan.is_partial else {}), **plan.sources}.items()))
 
 
 class _NextRecords:

@@ -1,12 +1,13 @@
 """What fetching a source needs: permissions, the engine, scratch files, connections."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from segctl.engine.model import CheckedQuery, FileScan, Rows
+from segctl.engine.model import CheckedQuery, FileScan, Rows, SourceError
 from segctl.engine.protocols import Engine
 from segctl.manifests.desired import DEFAULT_TIME_ZONE, Connection, QueryLimits
 from segctl.sources.path_policy import PathPolicy
@@ -37,6 +38,7 @@ class SourceContext:
     memory: int | None = None
     _numbers: Iterator[int] = field(default_factory=count, repr=False)
     _processes: "list[SqliteProcess]" = field(default_factory=list, repr=False)
+    _failures: dict[str, SourceError] = field(default_factory=dict, repr=False)
 
     @property
     def engine(self) -> Engine:
@@ -50,6 +52,22 @@ class SourceContext:
 
             self._processes.append(SqliteProcess(self.scratch, memory=self.memory))
         return self._processes[0]
+
+    @contextmanager
+    def asking(self, service: str, codes: Collection[str]) -> Iterator[None]:
+        """Ask a database within the block, unless it failed with one of the ``codes`` before.
+
+        Then all that needs it fails, so the error of the first attempt is raised again.
+        """
+        if service in self._failures:
+            raise self._failures[service]
+        try:
+            yield
+        except SourceError as error:
+            if error.code in codes:
+                error.service = service
+                self._failures[service] = error
+            raise
 
     def close(self) -> None:
         """End the process that reads SQLite files. The next source starts it again."""

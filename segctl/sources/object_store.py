@@ -67,6 +67,7 @@ class ObjectFetcher:
         self._found: dict[str, FoundObject] = {}
         self._files: dict[str, Path] = {}
         self._urls: dict[Path, str] = {}
+        self._failures: dict[str, SourceError] = {}
 
     def find(self, path: str) -> tuple[str, ...]:
         """Return the URLs of the objects that a path means, sorted, at least one.
@@ -121,8 +122,11 @@ class ObjectFetcher:
     def _run(self, url: ObjectUrl, work: "Callable[[ObjectStore], Coroutine[Any, Any, _T]]") -> _T:
         """Open a bucket and run ``work`` on it within the time limit.
 
-        A signal interrupts it at once.
+        A signal interrupts it at once. A bucket that cannot be read at all is asked once.
         """
+        bucket = f"{url.scheme}://{url.bucket}"
+        if bucket in self._failures:
+            raise self._failures[bucket]
         import asyncio  # noqa: PLC0415 - heavy, and few sources are in buckets
 
         try:
@@ -139,7 +143,11 @@ class ObjectFetcher:
         except TimeoutError:
             raise _store_timeout(url, self._limits.total) from None
         except errors.BucketError as error:
-            raise SourceError(error.code, error.message, error.hint) from None
+            failure = SourceError(error.code, error.message, error.hint)
+            if error.is_of_bucket:
+                failure.service = bucket
+                self._failures[bucket] = failure
+            raise failure from None
 
 
 async def _find(store: "ObjectStore", url: ObjectUrl) -> list[FoundObject]:

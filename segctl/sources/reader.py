@@ -20,6 +20,20 @@ from segctl.manifests.desired import (
 from segctl.sources import files, query
 from segctl.sources.context import SourceContext
 
+_CONNECTION_PROBLEMS = frozenset(
+    (
+        "connection-without-url",
+        "connection-url",
+        "connection-failed",
+        "missing-library",
+        "untrusted",
+    )
+)
+"""The codes of errors that every source of a connection has."""
+
+_FILE_PROBLEMS = frozenset(("database-locked", "missing-file"))
+"""The codes of errors that every source of an SQLite file has."""
+
 
 def resolve_rows(
     source: InlineSource | ExternalSource,
@@ -43,14 +57,15 @@ def resolve_rows(
                 limits=context.query_limits,
                 segment_column=segment_column,
             )
-        case SqliteSource():
-            return context.open_sqlite().fetch(
-                source,
-                context.policy.locate(source.path),
-                context.new_file(".copy"),
-                limits=context.query_limits,
-                segment_column=segment_column,
-            )
+        case SqliteSource(path=path):
+            with context.asking(f"file {path}", _FILE_PROBLEMS):
+                return context.open_sqlite().fetch(
+                    source,
+                    context.policy.locate(path),
+                    context.new_file(".copy"),
+                    limits=context.query_limits,
+                    segment_column=segment_column,
+                )
         case CommandSource():
             from segctl.sources import command  # noqa: PLC0415 - few workspaces need it
 
@@ -66,14 +81,15 @@ def resolve_rows(
         case PostgresSource():
             from segctl.sources import postgres  # noqa: PLC0415 - as above
 
-            if not context.is_trusted:
-                raise untrusted(f"the database {source.connection} is not asked")
-            database = postgres.find_database(
-                source.connection, context.connections, context.environment
-            )
-            return postgres.fetch(
-                source,
-                replace(database, time_zone=context.time_zone),
-                context.new_file(".copy"),
-                segment_column=segment_column,
-            )
+            with context.asking(f"connection {source.connection}", _CONNECTION_PROBLEMS):
+                if not context.is_trusted:
+                    raise untrusted(f"the database {source.connection} is not asked")
+                database = postgres.find_database(
+                    source.connection, context.connections, context.environment
+                )
+                return postgres.fetch(
+                    source,
+                    replace(database, time_zone=context.time_zone),
+                    context.new_file(".copy"),
+                    segment_column=segment_column,
+                )

@@ -43,6 +43,8 @@ def apply_workspace(
     approved: SavedPlanName | None = None,
     variables: Mapping[str, str],
     targets: tuple[str, ...] = (),
+    excluded: tuple[str, ...] = (),
+    hold: bool = False,
     destroy: bool = False,
     reread: bool = False,
     lock_timeout: float = 0.0,
@@ -57,6 +59,8 @@ def apply_workspace(
     Needs the credentials, also if nothing turns out to be left to send.
     With ``approved``, the plan that is made under the lock is applied only if it is the approved
     one, a part of it, or within its tolerance; ``observe`` gets the comparison.
+
+    Segments that match ``excluded`` are left out; with ``hold``, those that are refused are too.
     With ``max_seconds``, sending stops so early that the run ends within that time.
     ``take_member_key`` gets the key of the hashes that name members, before ``approve`` is called.
 
@@ -77,7 +81,7 @@ def apply_workspace(
             if saved:
                 variables = plan.variables  # the values that they had
             else:
-                targets, destroy = plan.targeted, plan.destroy
+                targets, excluded, destroy = plan.targeted, plan.excluded, plan.destroy
         desired = load_desired(context, variables)
         context.credentials()  # said before a row is read, and before anybody approves a plan
         locked = stack.enter_context(_locked(context, lock_timeout, observe, is_saved=bool(name)))
@@ -96,6 +100,9 @@ def apply_workspace(
                 locked.loaded,
                 locked.session,
                 targets=targets,
+                excluded=excluded,
+                hold=hold,
+                approved=approved_plan.plan if approved_plan else None,
                 destroy=destroy,
                 reread=reread,
                 purpose="send",

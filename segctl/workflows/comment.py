@@ -74,6 +74,8 @@ def comment_plan(
     saved: SavedPlanName | None = None,
     variables: Mapping[str, str],
     targets: tuple[str, ...] = (),
+    excluded: tuple[str, ...] = (),
+    hold: bool = False,
     destroy: bool = False,
     reread: bool = False,
     save: bool = False,
@@ -103,6 +105,8 @@ def comment_plan(
                 saved=saved,
                 variables=variables,
                 targets=targets,
+                excluded=excluded,
+                hold=hold,
                 destroy=destroy,
                 reread=reread,
                 save=save,
@@ -155,7 +159,7 @@ class _Posting:
         place = replace(self._place, env_name=plan.env_name)
         marker = self._marker(place, REFUSED if plan.error_findings else plan.digest)
         text = self._writer.write_plan(plan, place, max_bytes=self._bytes_left(marker))
-        creates = not plan.is_empty or bool(plan.error_findings) or is_kept
+        creates = not plan.is_empty or bool(plan.error_findings or plan.held) or is_kept
         return replace(self._post(place, marker, text, creates=creates), plan=plan)
 
     def post_failure(self, error: Exception) -> None:
@@ -230,6 +234,8 @@ def _make_plan(
     saved: SavedPlanName | None,
     variables: Mapping[str, str],
     targets: tuple[str, ...],
+    excluded: tuple[str, ...],
+    hold: bool,
     destroy: bool,
     reread: bool,
     save: bool,
@@ -240,6 +246,8 @@ def _make_plan(
             context,
             variables=variables,
             targets=targets,
+            excluded=excluded,
+            hold=hold,
             destroy=destroy,
             reread=reread,
             save=save,

@@ -15,6 +15,7 @@ from segctl.core.loopback import is_loopback
 from segctl.core.scratch import scratch_folder
 from segctl.manifests.desired import DesiredState
 from segctl.plan import file as plan_file
+from segctl.plan.holding import refusals_of_approved
 from segctl.plan.model import Plan
 from segctl.session.context import Context
 from segctl.session.engine_session import EngineSession, engine_session
@@ -54,6 +55,8 @@ def plan_workspace(
     *,
     variables: Mapping[str, str],
     targets: tuple[str, ...] = (),
+    excluded: tuple[str, ...] = (),
+    hold: bool = False,
     destroy: bool = False,
     reread: bool = False,
     out: Path | None = None,
@@ -61,6 +64,8 @@ def plan_workspace(
     lock_timeout: float = 0.0,
 ) -> PlanResult:
     """Compare the workspace with the state, and save the plan to ``out`` if given.
+
+    Segments that match ``excluded`` are left out; with ``hold``, those that are refused are too.
 
     With ``save``, keep it with the state, too. A plan saved to ``out`` is kept if the state is in a
     bucket; an error of that is ``PlanResult.keep_problem``. A plan that is refused is not kept.
@@ -92,6 +97,8 @@ def plan_workspace(
                 loaded,
                 session,
                 targets=targets,
+                excluded=excluded,
+                hold=hold,
                 destroy=destroy,
                 reread=reread,
                 purpose="save" if saves else "show",
@@ -154,11 +161,18 @@ def build_bundle(
     session: EngineSession,
     *,
     targets: tuple[str, ...],
+    excluded: tuple[str, ...] = (),
+    hold: bool = False,
+    approved: Plan | None = None,
     destroy: bool,
     reread: bool,
     purpose: "PlanPurpose",
 ) -> "PlanBundle":
-    """Build the plan from the loaded state; raises ``WrongAccount`` and ``InvalidInput``."""
+    """Build the plan from the loaded state; raises ``WrongAccount`` and ``InvalidInput``.
+
+    With ``hold``, segments that are refused are held back. What the ``approved`` plan held back
+    is held back again: its changes were not approved.
+    """
     from segctl.planning.planner import PlanOptions, build_plan  # noqa: PLC0415 - heavy
 
     host = service_host(desired)
@@ -171,6 +185,9 @@ def build_bundle(
             account=context.account,
             host=host,
             patterns=targets,
+            excluded=excluded,
+            hold=hold,
+            held=refusals_of_approved(approved) if approved else (),
             destroy=destroy,
             retry_before=None if days is None else context.clock.now() - days * _SECONDS_PER_DAY,
             reread=reread,

@@ -123,7 +123,7 @@ def test_a_kept_plan_is_shown_by_its_digest(segctl: Segctl, fill: Fill) -> None:
         (("apply", "--approved", ""), "it is empty"),
         (("show", "sha256:" + "G" * 64), "64 hexadecimal digits"),
         (("apply", "plan.segplan", "--approved", "x.segplan"), "Leave FILE or --approved out"),
-        (("apply", "--approved", "x", "--target", "gold"), "leave --target out"),
+        (("apply", "--approved", "x", "--target", "gold"), "leave --target and --exclude out"),
     ],
 )
 def test_wrong_usage_says_what_is_wrong(

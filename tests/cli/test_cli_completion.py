@@ -12,8 +12,8 @@ from segctl.cli.main import cli
 from segctl.cli.shell_completion import _FLAGS, _OPERANDS, _OPTIONS, _Bash, complete_value
 from segctl.emulator.testing import RunningEmulator
 from segctl.manifests.compile import compile_files
+from segctl.manifests.manifest_files import read_manifests
 from segctl.manifests.name_scan import scan_segment_names
-from segctl.manifests.workspace import read_manifests
 
 ROOT = Path(__file__).parents[2]
 Segctl = Callable[..., Any]

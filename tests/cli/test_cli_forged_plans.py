@@ -16,7 +16,7 @@ from segctl.engine.duckdb import DuckEngine
 from segctl.plan.diff import attribute_changes
 from segctl.plan.file import LoadedPlan
 from segctl.plan.model import Attributes, Plan
-from segctl.planning.planner import plan_digest
+from segctl.planning.digest import plan_digest
 from segctl.planning.proof import _files_of
 from tests.cli.conftest import Segctl
 

@@ -359,7 +359,7 @@ def test_a_saved_plan_takes_neither_target_nor_variables(segctl: Segctl) -> None
     for more in (["--target", "gold"], ["--var", "a=b"]):
         done = segctl("apply", "my.plan", *more)
         assert done.code == 64
-        assert "without --target, --reread, --var or --var-file" in done.err
+        assert "a saved plan is applied as it is, without --target, --exclude" in done.err
 
 
 def test_what_is_passed_over_is_listed(segctl: Segctl, workspace: Path) -> None:

@@ -106,7 +106,8 @@ def test_a_protected_segment_is_not_destroyed_though_its_manifest_is_gone(shop: 
     shop.declare()
     ran = shop.run("apply", "--auto-approve")
     assert ran.code == 6
-    assert "segment.gold is protected: spec.lifecycle.preventDestroy is true" in ran.err
+    assert "segment.gold is protected: it was applied with preventDestroy: true" in ran.err
+    assert "Its manifest is gone" in ran.err
     assert shop.service.members("gold") == identities("a")
 
 

@@ -126,11 +126,24 @@ class Workshop:
         )
 
     def plan(
-        self, *, targets: tuple[str, ...] = (), out: Path | None = None, reread: bool = False
+        self,
+        *,
+        targets: tuple[str, ...] = (),
+        excluded: tuple[str, ...] = (),
+        hold: bool = False,
+        out: Path | None = None,
+        reread: bool = False,
     ) -> Plan:
         """Plan the workspace."""
-        context = self.context()
-        return plan_workspace(context, variables={}, targets=targets, out=out, reread=reread).plan
+        return plan_workspace(
+            self.context(),
+            variables={},
+            targets=targets,
+            excluded=excluded,
+            hold=hold,
+            out=out,
+            reread=reread,
+        ).plan
 
     def keep(self) -> str:
         """Plan the workspace, keep the plan with the state, and return its digest."""
@@ -145,6 +158,8 @@ class Workshop:
         kept: str | None = None,
         approved: str | Path | None = None,
         targets: tuple[str, ...] = (),
+        excluded: tuple[str, ...] = (),
+        hold: bool = False,
         destroy: bool = False,
         stop: StopSignal | None = None,
         events: list[Event] | None = None,
@@ -157,6 +172,8 @@ class Workshop:
             approved=saved_plan(approved),
             variables={},
             targets=targets,
+            excluded=excluded,
+            hold=hold,
             destroy=destroy,
             approve=_yes,
             observe=(events if events is not None else []).append,
