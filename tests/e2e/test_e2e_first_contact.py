@@ -1,5 +1,6 @@
 """A first apply with a wrong region, a wrong passcode, or no service."""
 
+import asyncio
 import json
 from pathlib import Path
 
@@ -7,7 +8,18 @@ import httpx
 import pytest
 
 from segctl.cli.main import execute
+from segctl.core.clock import SystemClock
 from segctl.emulator.testing import RunningEmulator, running_emulator
+
+
+@pytest.fixture(autouse=True)
+def impatient_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make the waits between the attempts of a request last no time."""
+
+    async def sleep(_clock: SystemClock, _seconds: float) -> None:
+        await asyncio.sleep(0)
+
+    monkeypatch.setattr(SystemClock, "sleep", sleep)
 
 
 @pytest.fixture
