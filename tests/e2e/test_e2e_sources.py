@@ -51,7 +51,7 @@ def test_a_sqlite_file_fills_segments_and_its_errors_have_a_location(shop: Works
     shop.write("crm.db", b"")
     with closing(sqlite3.connect(shop.root / "crm.db")) as db:
         db.executescript(
-            "CREATE TABLE users (email TEXT, tier TEXT, n INTEGER); INSERT INTO users VALUES "
+            "CREATE TABLE users (email TEXT, tier TEXT, n REAL); INSERT INTO users VALUES "
             "('a', 'gold', 1), ('b', 'silver', 2), ('a', 'gold', 1), ('c', 'lead', 3)"
         )
     shop.declare(

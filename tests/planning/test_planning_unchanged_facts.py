@@ -5,6 +5,7 @@ import sqlite3
 import subprocess
 import sys
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -193,9 +194,9 @@ def test_an_imported_segment_with_other_bytes_is_unchanged_after_an_empty_apply(
         import_file(workspace, f"segment.{name}", "export.txt")
     assert unchanged(workspace) == set()
     before = workspace.state
-    result = apply_workspace(
-        workspace.context(), variables={}, approve=lambda _: False, stop=StopSignal()
-    )
+    credentials = {"CLEVERTAP_ACCOUNT_ID": "A", "CLEVERTAP_PASSCODE": "p"}
+    context = replace(workspace.context(), environment=credentials)
+    result = apply_workspace(context, variables={}, approve=lambda _: False, stop=StopSignal())
     assert result.plan.is_empty
     assert unchanged(workspace) == set(NAMES)
     assert workspace.state.serial == before.serial

@@ -141,7 +141,7 @@ def test_without_a_terminal_nothing_is_asked_or_sent(
     assert probe(tmp_path) == 64
     assert capsys.readouterr().err == (
         "Error: probe asks before each write, and standard input is no terminal\n"
-        "  Run it on a terminal, or run `segctl probe --yes`, which does not ask.\n"
+        f"  Run it on a terminal, or run `segctl probe -C {tmp_path} --yes`, which does not ask.\n"
     )
     assert httpx.get(f"{emulator.url}/emulator/v1/segments").json() == []
 

@@ -1,5 +1,6 @@
 """A run that dies before or after any request to the store is finished by the next machine."""
 
+import asyncio
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -9,7 +10,9 @@ from typing import Any, Literal
 
 import pytest
 
+from segctl.applying.send_window import STORE_SECONDS
 from segctl.backends.remote_journals import WINDOW
+from segctl.core.clock import Clock
 from segctl.core.codec import load_json
 from segctl.core.resources import ResourceLimits
 from segctl.manifests.object_urls import ObjectUrl
@@ -72,11 +75,23 @@ class DyingStore(MemoryStore):
         raise PowerCut
 
 
+class PacedClock(JumpingClock):
+    """A jumping clock for tasks that sleep again and again while others wait for the machine.
+
+    A slow machine would otherwise let it run beyond the lease, which is renewed in real time.
+    """
+
+    async def sleep(self, seconds: float) -> None:
+        self.wait(seconds)
+        await asyncio.sleep(0.01 if seconds <= STORE_SECONDS else 0)
+
+
 @dataclass(kw_only=True)
 class RemotePlace(Place):
     """A workspace whose state is in a store. Each run has a machine of its own."""
 
     max_uncertain: int = WINDOW + WINDOW // 2 + IN_FLIGHT + READY
+    clock: Clock = field(default_factory=PacedClock)
     store: MemoryStore = field(default_factory=MemoryStore)
     dying: DyingStore | None = None
     _machines: Any = field(default_factory=lambda: count(1))
