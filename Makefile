@@ -63,7 +63,7 @@ test: $(READY) browser postgres azurite lint
 	fi
 	# Without stored bytecode, each process that they start compiles all modules.
 	unset PYTHONDONTWRITEBYTECODE
-	$(call step,pytest,HYPOTHESIS_PROFILE=ci $(PYTHON_IN) -m pytest -n 2 --cov --cov-report=term)
+	$(call step,pytest,HYPOTHESIS_PROFILE=ci $(PYTHON_IN) -m pytest -n 2 --dist worksteal --cov --cov-report=term)
 	printf '\nmake test: everything passed\n'
 
 schemas: $(READY)

@@ -74,7 +74,7 @@ def running() -> Iterator[Store]:
     ) as server:
         try:
             url = f"http://127.0.0.1:{port}"
-            with httpx.Client(base_url=url) as client:
+            with httpx.Client(base_url=url, timeout=60) as client:
                 _wait_for(client)
                 client.put(f"/{BUCKET}").raise_for_status()
                 yield Store(url=url, client=client)

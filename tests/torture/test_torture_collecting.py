@@ -28,7 +28,7 @@ from tests.torture.torture_kit import (
 )
 from tests.torture.torture_scenarios import FIRST, SECOND, applied, cut_short
 
-KILLS = 4
+KILLS = 3
 
 
 def full_of_the_past(place: Place) -> None:

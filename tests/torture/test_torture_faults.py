@@ -16,7 +16,7 @@ from tests.torture.conftest import Covered, some_of
 from tests.torture.torture_kit import Place, Victims, check_converged, copied
 from tests.torture.torture_scenarios import SCENARIOS, SECOND, changed, check_finished_by_the_next
 
-SAMPLE = 3
+SAMPLE = 2
 ERRORS = (errno.ENOSPC, errno.EIO, errno.EROFS)
 
 

@@ -12,7 +12,7 @@ from tests.torture.conftest import Covered, some_of
 from tests.torture.torture_kit import Place, Victims, check_converged, copied
 from tests.torture.torture_scenarios import SCENARIOS, Scenario, check_finished_by_the_next
 
-KILLS, CUTS = 5, 2
+KILLS, CUTS = 3, 1
 """How many points of a scenario are taken, unless all are."""
 
 SHARED = 20

@@ -19,7 +19,7 @@ from tests.torture.torture_scenarios import SECOND, changed
 from tests.torture.torture_service import TortureService
 
 URL = "s3://bucket/state"
-SAMPLE = 4
+SAMPLE = 2
 
 
 @dataclass(kw_only=True)
