@@ -2,29 +2,30 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any
 
 from segctl.core.address import segment_address
 from segctl.core.approval import ApprovalTolerance
 from segctl.core.diagnostics import Location, Severity
 from segctl.core.holdout import Holdout
-from segctl.core.identity import Kind
 from segctl.core.local_time import begin_of, end_of
-from segctl.core.normalize import normalization_order
 from segctl.core.resources import parse_size
-from segctl.manifests import desired
+from segctl.manifests import desired, limits
+from segctl.manifests.assemble_sources import (
+    build_external_source,
+    build_source,
+    kind_patterns,
+    with_patterns,
+)
 from segctl.manifests.documents import (
     AnyDocument,
     MembershipDocument,
     ProjectDocument,
-    ProjectSpec,
     RefactoringDocument,
     SegmentDocument,
     SegmentSpec,
     SegmentTableDocument,
     TableSegment,
 )
-from segctl.manifests.file_formats import infer_format
 from segctl.manifests.guard_models import (
     ChangeFreeze,
     GuardSettings,
@@ -32,17 +33,11 @@ from segctl.manifests.guard_models import (
     ProjectGuards,
     SegmentAllow,
 )
+from segctl.manifests.project_models import ProjectSpec
 from segctl.manifests.rule_models import ProjectRule, SegmentRule, SizesRule, SubsetsRule
 from segctl.manifests.source_models import (
-    Command,
     MemberSource,
-    Postgres,
-    RowSource,
-    Sqlite,
-    TableSource,
-    sql_text,
 )
-from segctl.manifests.sql_parameters import find_parameters
 from segctl.manifests.yaml_tree import Document
 
 DEFAULT_REGION = "in1"
@@ -74,7 +69,7 @@ def assemble_desired_state(
         (s for d in documents for s in _segments(d, project.spec)), key=lambda s: s.address
     )
     managed = tuple(s.address for s in segments if s.managed)
-    patterns = _kind_patterns(project.spec)
+    patterns = kind_patterns(project.spec)
     return desired.DesiredState(
         project=replace(
             _settings(project, base_url),
@@ -84,7 +79,7 @@ def assemble_desired_state(
         ),
         segments=tuple(segments),
         loads=tuple(
-            _with_patterns(load, patterns)
+            with_patterns(load, patterns)
             for d in documents
             for load in _loads(d, managed, variables)
         ),
@@ -116,14 +111,14 @@ def _settings(project: ProjectDocument, base_url: str) -> desired.ProjectSetting
         approval=ApprovalTolerance(
             percent=spec.approval.tolerance_percent, members=spec.approval.tolerance_members
         ),
-        guards=desired.PlanGuards(
-            **{f.name: getattr(spec.guards, f.name) for f in fields(desired.PlanGuards)}
+        guards=limits.PlanGuards(
+            **{f.name: getattr(spec.guards, f.name) for f in fields(limits.PlanGuards)}
         ),
         allow=_plan_override(spec.allow, spec.time_zone),
         freezes=tuple(_freeze(freeze, spec.time_zone) for freeze in spec.change_freeze),
         retry_after_days=spec.rejects.retry_after_days,
         allowed_folders=tuple(spec.allow_folders),
-        patterns=_kind_patterns(spec),
+        patterns=kind_patterns(spec),
         time_zone=spec.time_zone,
         query_limits=desired.QueryLimits(
             timeout_seconds=spec.queries.timeout_seconds,
@@ -144,22 +139,22 @@ def _settings_place(project: ProjectDocument, documents: Sequence[ValidDocument]
     return str(document.locate(path, key=True))
 
 
-def _plan_override(allow: ProjectAllow | None, zone: str) -> desired.PlanOverride | None:
+def _plan_override(allow: ProjectAllow | None, zone: str) -> limits.PlanOverride | None:
     if allow is None:
         return None
     values = {**allow.model_dump(), "freeze": bool(allow.freeze)}
-    return desired.PlanOverride(**values, expires_at=end_of(allow.until, zone))
+    return limits.PlanOverride(**values, expires_at=end_of(allow.until, zone))
 
 
-def _segment_override(allow: SegmentAllow | None, zone: str) -> desired.SegmentOverride | None:
+def _segment_override(allow: SegmentAllow | None, zone: str) -> limits.SegmentOverride | None:
     if allow is None:
         return None
     values = {**allow.model_dump(), "empty": bool(allow.empty)}
-    return desired.SegmentOverride(**values, expires_at=end_of(allow.until, zone))
+    return limits.SegmentOverride(**values, expires_at=end_of(allow.until, zone))
 
 
-def _freeze(freeze: ChangeFreeze, zone: str) -> desired.Freeze:
-    return desired.Freeze(
+def _freeze(freeze: ChangeFreeze, zone: str) -> limits.Freeze:
+    return limits.Freeze(
         begins_at=begin_of(freeze.from_, zone) if freeze.from_ else None,
         ends_at=end_of(freeze.to, zone) if freeze.to else None,
         days=tuple(freeze.days or ()),
@@ -221,9 +216,9 @@ def _segment(
     )
 
 
-def _guards(own: GuardSettings, project: ProjectGuards) -> desired.Guards:
-    defaults = project.model_dump(include={f.name for f in fields(desired.Guards)})
-    return desired.Guards(**defaults | own.model_dump(exclude_unset=True))
+def _guards(own: GuardSettings, project: ProjectGuards) -> limits.Guards:
+    defaults = project.model_dump(include={f.name for f in fields(limits.Guards)})
+    return limits.Guards(**defaults | own.model_dump(exclude_unset=True))
 
 
 def _blocks(
@@ -245,7 +240,7 @@ def _blocks(
             sources = None
             if new.members is not None:
                 sources = tuple(
-                    _source(source, document.locate((*path, "members", n)), variables)
+                    build_source(source, document.locate((*path, "members", n)), variables)
                     for n, source in enumerate(new.members)
                 )
             imports.append(
@@ -294,7 +289,7 @@ def _loads(
     for path, sources, addresses in _source_lists(content, managed):
         for i, source in enumerate(sources):
             yield desired.MemberLoad(
-                source=_source(source, document.locate((*path, i)), variables),
+                source=build_source(source, document.locate((*path, i)), variables),
                 addresses=addresses,
                 role=_ROLES[path[-1]],
             )
@@ -327,7 +322,7 @@ def _table_load(
     spec = content.spec
     return desired.TableLoad(
         name=content.metadata.name,
-        source=_external_source(spec.source, document.locate(("spec", "source")), variables),
+        source=build_external_source(spec.source, document.locate(("spec", "source")), variables),
         segment_column=spec.segment_column,
         segments={name: segment_address(name) for name in spec.segments},
         ignore_other_values=spec.other_values == "ignore",
@@ -388,112 +383,3 @@ def _rule(rule: SegmentRule | ProjectRule, owner: str | None, location: Location
         severity=severity,
         location=location,
     )
-
-
-def _source(
-    source: MemberSource, location: Location, variables: Mapping[str, str]
-) -> desired.Source:
-    inline = {Kind.IDENTITY: source.identities, Kind.GUID: source.guids}
-    for kind, values in inline.items():
-        if values is not None:
-            return desired.InlineSource(kind=kind, values=tuple(values), location=location)
-    if source.segment is not None:
-        return desired.SegmentSource(address=segment_address(source.segment), location=location)
-    return _external_source(source, location, variables)
-
-
-def _external_source(
-    source: MemberSource | TableSource, location: Location, variables: Mapping[str, str]
-) -> desired.ExternalSource:
-    if file := source.file:
-        return desired.FileSource(
-            path=file.path,
-            format=file.format or infer_format(file.path),
-            column=file.column,
-            kind=Kind(file.kind),
-            where=file.where,
-            comments=file.comments,
-            encoding=file.encoding,
-            delimiter=file.delimiter,
-            **_row_settings(file),
-            location=location,
-        )
-    if query := source.query:
-        return desired.QuerySource(
-            sql=sql_text(query.sql),
-            parameters=_bound_parameters(sql_text(query.sql), variables),
-            **_row_settings(query),
-            location=location,
-        )
-    if sqlite := source.sqlite:
-        rows = _database_rows(sqlite, variables)
-        return desired.SqliteSource(path=sqlite.path, location=location, **rows)
-    if postgres := source.postgres:
-        rows = _database_rows(postgres, variables)
-        return desired.PostgresSource(connection=postgres.connection, location=location, **rows)
-    if source.command is not None:
-        return _command(source.command, location)
-    raise AssertionError("a validated source has exactly one form")
-
-
-def _database_rows(source: Sqlite | Postgres, variables: Mapping[str, str]) -> dict[str, Any]:
-    """Return the fields that all database sources have."""
-    sql = sql_text(source.sql)
-    return {
-        "sql": sql,
-        "parameters": _bound_parameters(sql, variables),
-        "table": source.table or "",
-        "column": source.column,
-        "kind": Kind(source.kind),
-        **_row_settings(source),
-    }
-
-
-def _bound_parameters(sql: str, variables: Mapping[str, str]) -> dict[str, str]:
-    return {name: variables[name] for name in find_parameters(sql)}
-
-
-def _command(written: list[str] | Command, location: Location) -> desired.CommandSource:
-    command = Command(run=written) if isinstance(written, list) else written
-    return desired.CommandSource(
-        run=tuple(command.run),
-        format=command.format,
-        column=command.column,
-        kind=Kind(command.kind),
-        timeout_seconds=command.timeout_seconds,
-        comments=command.comments,
-        encoding=command.encoding,
-        delimiter=command.delimiter,
-        **_row_settings(command),
-        location=location,
-    )
-
-
-def _row_settings(source: RowSource) -> dict[str, Any]:
-    """Return the fields that all sources of rows have."""
-    percent, shrink = source.max_invalid_percent, source.max_shrink_percent
-    return {
-        "tolerance": desired.Tolerance(
-            skip=source.on_invalid == "skip",
-            max_invalid_percent=100.0 if percent is None else percent,
-        ),
-        "limits": desired.SizeLimits(
-            min_rows=source.min_rows or 0,
-            max_shrink_percent=(desired.DEFAULT_MAX_SHRINK_PERCENT if shrink is None else shrink),
-        ),
-        "patterns": dict.fromkeys(Kind, source.pattern) if source.pattern is not None else {},
-        "normalize": normalization_order(source.normalize),
-    }
-
-
-def _kind_patterns(spec: ProjectSpec) -> dict[Kind, str]:
-    return {Kind(kind): pattern for kind, pattern in spec.patterns.items()}
-
-
-def _with_patterns(load: desired.Load, patterns: Mapping[Kind, str]) -> desired.Load:
-    """Return a load with the patterns of the workspace, unless its source has its own."""
-    source = load.source
-    if isinstance(source, desired.SegmentSource) or source.patterns or not patterns:
-        return load
-    changes: dict[str, Any] = {"source": replace(source, patterns=patterns)}
-    return replace(load, **changes)

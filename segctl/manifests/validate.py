@@ -19,10 +19,11 @@ from segctl.manifests.declarations import (
     find_sources,
     kind_of,
 )
-from segctl.manifests.documents import ProjectDocument, Provider
+from segctl.manifests.documents import ProjectDocument
 from segctl.manifests.explain import MAX_SIMILAR, count_of_others
 from segctl.manifests.file_formats import infer_format
 from segctl.manifests.object_urls import URL_FORMS, is_url, parse_object_url
+from segctl.manifests.project_models import Provider
 from segctl.manifests.references import check_references
 from segctl.manifests.sql_parameters import locate_parameters, locate_quoted_parameters
 from segctl.manifests.variables import SQL_SOURCES, Variables, refuse_in_sql

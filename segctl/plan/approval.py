@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import fields, replace
 
 from segctl.core.approval import NO_TOLERANCE, ApprovalCheck, PairCounts, SegmentApproval
-from segctl.manifests.desired import PlanGuards
+from segctl.manifests.limits import PlanGuards
 from segctl.plan.model import Action, Attributes, Change, Plan, Target
 
 ChangeCounts = Mapping[tuple[str, str], PairCounts]

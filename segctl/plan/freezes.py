@@ -9,7 +9,7 @@ from datetime import date, time, timedelta
 
 from segctl.core.diagnostics import Severity
 from segctl.core.local_time import format_moment, local_date, local_timestamp, parse_hours
-from segctl.manifests.desired import Freeze, PlanOverride
+from segctl.manifests.limits import Freeze, PlanOverride
 from segctl.plan.model import Finding, Plan
 from segctl.plan.overrides import OverrideClock, override_yaml
 

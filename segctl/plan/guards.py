@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from segctl.core.diagnostics import Severity
-from segctl.manifests.desired import PlanGuards, PlanOverride
+from segctl.manifests.limits import PlanGuards, PlanOverride
 from segctl.plan.model import Action, Change, Figures, Finding, Plan
 from segctl.plan.overrides import Excess, OverrideClock, OverridePlace, check_override, resolve
 from segctl.state.shapes import most_frequent

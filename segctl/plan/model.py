@@ -15,15 +15,8 @@ from segctl.core.codec import OPTIONAL
 from segctl.core.diagnostics import Severity
 from segctl.core.fingerprints import SourceCounts
 from segctl.core.identity import Kind, SetDigest
-from segctl.manifests.desired import (
-    DEFAULT_TIME_ZONE,
-    Freeze,
-    Guards,
-    Lifecycle,
-    PlanGuards,
-    PlanOverride,
-    SegmentOverride,
-)
+from segctl.manifests.desired import DEFAULT_TIME_ZONE, Lifecycle
+from segctl.manifests.limits import Freeze, Guards, PlanGuards, PlanOverride, SegmentOverride
 from segctl.state.restrictions import Restriction
 from segctl.state.shapes import Shapes
 from segctl.state.usage import MonthUsage

@@ -12,7 +12,7 @@ from datetime import timedelta
 
 from segctl.core.diagnostics import Severity
 from segctl.core.local_time import local_date
-from segctl.manifests.desired import Override, PlanOverride, SegmentOverride
+from segctl.manifests.limits import Override, PlanOverride, SegmentOverride
 from segctl.plan.model import Figures, Finding, Plan
 
 USED = "override-used"

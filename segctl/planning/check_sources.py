@@ -24,8 +24,8 @@ from segctl.manifests.desired import (
     SqliteSource,
     TableLoad,
 )
-from segctl.planning.load import source_diagnostic
 from segctl.planning.source_context import open_source_context
+from segctl.planning.source_diagnostics import source_diagnostic
 from segctl.sources.context import SourceContext
 from segctl.sources.object_store import ObjectFetcher
 from segctl.sources.reader import resolve_rows

@@ -25,8 +25,9 @@ from segctl.plan.source_guards import (
     check_sizes,
     removed_restriction,
 )
-from segctl.planning.load import SourceInput, normalizations, source_name
+from segctl.planning.load import SourceInput, normalizations
 from segctl.planning.scope import PlanScope, segments_of
+from segctl.planning.source_diagnostics import source_name
 from segctl.state.restrictions import Restriction, RestrictionKey, pair_restrictions
 
 _UNNAMED = "the "

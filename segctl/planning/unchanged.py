@@ -35,9 +35,10 @@ from segctl.manifests.desired import (
     TableLoad,
 )
 from segctl.plan.diff import Draft
-from segctl.planning.load import SourceInput, source_diagnostic
+from segctl.planning.load import SourceInput
 from segctl.planning.restrictions import KnownRestrictions
 from segctl.planning.scope import PlanScope
+from segctl.planning.source_diagnostics import source_diagnostic
 from segctl.planning.unreadable import SourceProblem, UnreadableSources
 from segctl.sources.content_hash import FileDigests
 from segctl.sources.context import SourceContext

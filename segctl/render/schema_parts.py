@@ -1,13 +1,8 @@
 """The parts that several schemas of ``schemas.py`` share."""
 
 from segctl.core.approval import ApprovalTolerance, PairCounts
-from segctl.manifests.desired import (
-    Guards,
-    Lifecycle,
-    PlanGuards,
-    PlanOverride,
-    SegmentOverride,
-)
+from segctl.manifests.desired import Lifecycle
+from segctl.manifests.limits import Guards, PlanGuards, PlanOverride, SegmentOverride
 from segctl.plan.model import Action, Figures, HeldBack, MemberCounts
 from segctl.render import json_schema as js
 from segctl.render.json_schema import Schema

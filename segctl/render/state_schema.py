@@ -4,7 +4,8 @@ import dataclasses
 
 from segctl.core.approval import ApprovalUse
 from segctl.core.fingerprints import Basis, SourceCounts
-from segctl.manifests.desired import Guards, Lifecycle
+from segctl.manifests.desired import Lifecycle
+from segctl.manifests.limits import Guards
 from segctl.render import json_schema as js
 from segctl.render import schema_parts as parts
 from segctl.render.json_schema import Schema

@@ -11,7 +11,8 @@ from segctl.core.approval import ApprovalUse
 from segctl.core.codec import OPTIONAL
 from segctl.core.fingerprints import Basis, SourceCounts
 from segctl.core.identity import SetDigest
-from segctl.manifests.desired import Guards, Lifecycle
+from segctl.manifests.desired import Lifecycle
+from segctl.manifests.limits import Guards
 from segctl.state.restrictions import Restriction
 from segctl.state.shapes import Shapes
 from segctl.state.usage import MonthUsage

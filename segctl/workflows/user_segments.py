@@ -135,7 +135,7 @@ def _no_key(state: State) -> OperationError:
 def _sources_by_address(
     found: Mapping[int, tuple[Load, tuple[str | None, ...]]],
 ) -> Mapping[str, tuple[SourceOfUser, ...]]:
-    from segctl.planning.load import source_name  # noqa: PLC0415 - heavy
+    from segctl.planning.source_diagnostics import source_name  # noqa: PLC0415 - heavy
 
     sources: dict[str, list[SourceOfUser]] = {}
     for load, values in found.values():

@@ -18,6 +18,7 @@ from segctl.manifests import (
     block_models,
     documents,
     guard_models,
+    project_models,
     rule_models,
     source_models,
 )
@@ -45,15 +46,15 @@ INSERT INTO users VALUES ('ann@example.com', NULL), ('carl@example.com', '2026-0
 """
 
 TABLES: dict[str, type[BaseModel]] = {
-    "spec": documents.ProjectSpec,
-    "spec.provider": documents.Provider,
-    "spec.queries": documents.QuerySettings,
-    "spec.state": documents.StateSettings,
-    "spec.environments.NAME": documents.EnvironmentSpec,
+    "spec": project_models.ProjectSpec,
+    "spec.provider": project_models.Provider,
+    "spec.queries": project_models.QuerySettings,
+    "spec.state": project_models.StateSettings,
+    "spec.environments.NAME": project_models.EnvironmentSpec,
     "spec.guards": guard_models.ProjectGuards,
-    "spec.rejects": documents.RejectSettings,
-    "spec.connections.NAME": documents.Connection,
-    "spec.variables.NAME": documents.VariableDeclaration,
+    "spec.rejects": project_models.RejectSettings,
+    "spec.connections.NAME": project_models.Connection,
+    "spec.variables.NAME": project_models.VariableDeclaration,
     "metadata": documents.SegmentMetadata,
     "spec of a Segment": documents.SegmentSpec,
     "Sources": source_models.MemberSource,

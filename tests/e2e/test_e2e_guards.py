@@ -7,7 +7,7 @@ import pytest
 from segctl.core.errors import AppliedInPart, GuardRefused, OperationError, SegctlError
 from segctl.core.events import Event, RequestDone
 from segctl.core.stop_signal import StopSignal
-from segctl.manifests.desired import Freeze, PlanGuards
+from segctl.manifests.limits import Freeze, PlanGuards
 from segctl.plan.model import Plan
 from segctl.planning.proof import prove_record, prove_settings
 from segctl.state.model import State

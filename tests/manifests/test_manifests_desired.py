@@ -6,7 +6,6 @@ from segctl.core.diagnostics import Location
 from segctl.core.identity import Kind
 from segctl.manifests.desired import (
     FileSource,
-    Guards,
     InlineSource,
     Lifecycle,
     MemberLoad,
@@ -14,6 +13,7 @@ from segctl.manifests.desired import (
     TableLoad,
     Tolerance,
 )
+from segctl.manifests.limits import Guards
 from tests.manifests.manifest_kit import Compile, desired_state, messages, segment
 
 GOLD = """\

@@ -4,7 +4,7 @@ import pytest
 
 from segctl.core.local_time import begin_of
 from segctl.manifests.compile import CompileResult, compile_files
-from segctl.manifests.desired import Freeze, PlanOverride
+from segctl.manifests.limits import Freeze, PlanOverride
 from segctl.manifests.override_checks import MAX_DAYS
 from tests.manifests.manifest_kit import PROJECT, Compile, desired_state, segment
 

@@ -14,7 +14,7 @@ from segctl.core.approval import (
 )
 from segctl.core.errors import StalePlan
 from segctl.core.outcomes import Ledger
-from segctl.manifests.desired import Freeze, PlanGuards, PlanOverride, SegmentOverride
+from segctl.manifests.limits import Freeze, PlanGuards, PlanOverride, SegmentOverride
 from segctl.plan.approval import check_approval
 from segctl.plan.model import Action, Attributes, Change, MemberCounts, Plan, Target
 from segctl.planning.approval import check_usable

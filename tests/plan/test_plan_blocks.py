@@ -9,12 +9,12 @@ from segctl.core.errors import InvalidInput
 from segctl.manifests.desired import (
     Blocks,
     DesiredSegment,
-    Guards,
     ImportBlock,
     Lifecycle,
     MovedBlock,
     RemovedBlock,
 )
+from segctl.manifests.limits import Guards
 from segctl.plan.blocks import REMOVABLE, ResolvedBlocks, resolve_blocks
 from segctl.state.model import SegmentRecord, State, Tombstone
 

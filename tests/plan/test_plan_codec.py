@@ -8,7 +8,8 @@ from segctl.core import codec as value_codec
 from segctl.core.diagnostics import Severity
 from segctl.core.errors import OperationError, StalePlan
 from segctl.core.identity import Kind
-from segctl.manifests.desired import Guards, Lifecycle
+from segctl.manifests.desired import Lifecycle
+from segctl.manifests.limits import Guards
 from segctl.plan.codec import VERSION, decode, encode
 from segctl.plan.model import (
     Action,

@@ -2,7 +2,8 @@ from dataclasses import replace
 
 from segctl.core.diagnostics import Location
 from segctl.core.identity import SetDigest
-from segctl.manifests.desired import DesiredSegment, Guards, Lifecycle
+from segctl.manifests.desired import DesiredSegment, Lifecycle
+from segctl.manifests.limits import Guards
 from segctl.plan.diff import Draft, attribute_changes, build_drafts, declared_attributes
 from segctl.plan.model import Action, AttributeChange
 from segctl.state.model import MemberSet, Pairs, SegmentRecord, State, Tombstone

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from segctl.core.local_time import begin_of, end_of
-from segctl.manifests.desired import Freeze
+from segctl.manifests.limits import Freeze
 from segctl.plan.freezes import find_freeze, next_begin
 
 NEW_YORK = "America/New_York"

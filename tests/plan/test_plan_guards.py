@@ -1,7 +1,7 @@
 import pytest
 
 from segctl.core.diagnostics import Severity
-from segctl.manifests.desired import Guards
+from segctl.manifests.limits import Guards
 from segctl.plan.guards import GuardedChange, GuardedPlan, check_guards
 from segctl.plan.model import Action, Attributes, Change, Figures, MemberCounts
 from segctl.plan.overrides import OverrideClock

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from segctl.core.diagnostics import Severity
-from segctl.manifests.desired import Guards, PlanGuards, PlanOverride, SegmentOverride
+from segctl.manifests.limits import Guards, PlanGuards, PlanOverride, SegmentOverride
 from segctl.plan.guards import GuardedChange, GuardedPlan, check_guards
 from segctl.plan.model import Action, Attributes, Change, Finding, MemberCounts, Plan
 from segctl.plan.overrides import OverrideClock, expired_overrides

@@ -8,7 +8,8 @@ import pytest
 from segctl.core.diagnostics import Location, Severity
 from segctl.core.identity import Kind
 from segctl.core.member_hash import KEY_DIGITS
-from segctl.manifests.desired import Disjoint, Guards, Lifecycle, Size, Subset
+from segctl.manifests.desired import Disjoint, Lifecycle, Size, Subset
+from segctl.manifests.limits import Guards
 from segctl.plan.model import (
     Action,
     AttributeChange,

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from segctl.core.diagnostics import Severity
-from segctl.manifests.desired import Guards
+from segctl.manifests.limits import Guards
 from segctl.plan.model import Action, Estimate, Finding, Flow, MemberCounts, Plan, Requests
 from segctl.render import markdown
 from tests.render.comment_kit import check_whole

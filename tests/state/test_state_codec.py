@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from segctl.core.errors import StateDamaged
 from segctl.core.fingerprints import Basis, SourceCounts
 from segctl.core.identity import SetDigest
-from segctl.manifests.desired import Guards, Lifecycle
+from segctl.manifests.desired import Lifecycle
+from segctl.manifests.limits import Guards
 from segctl.state.codec import EDITED, decode, encode, salvage
 from segctl.state.model import (
     EMPTY_STATE,
