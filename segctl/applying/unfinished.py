@@ -11,6 +11,7 @@ from segctl.core.errors import (
     SegctlError,
     SegmentsExist,
 )
+from segctl.core.listing import list_first
 from segctl.core.loopback import is_loopback
 from segctl.core.outcomes import NO_CONNECTION, Outcome
 from segctl.plan.model import Plan
@@ -43,7 +44,7 @@ def unfinished(plan: Plan, sent: "SendResult", result: Any, *, base_url: str) ->
     if existing := [index for index, create in sorted(ledger.creates.items()) if create.exists]:
         return _segments_exist(plan, existing, sent, result)
     reason = _first_reason(sent)
-    hint = _way_out(sent, reason, base_url)
+    hint = _advise(sent, reason, base_url)
     if sent.stop_reason:
         summary = "nothing was applied; " if sent.is_nothing_applied else ""
         return kind(
@@ -55,11 +56,12 @@ def unfinished(plan: Plan, sent: "SendResult", result: Any, *, base_url: str) ->
     return kind(message, result=result, hint=hint)
 
 
-def _way_out(sent: "SendResult", reason: str, base_url: str) -> str:
+def _advise(sent: "SendResult", reason: str, base_url: str) -> str:
+    """Return what to do about an apply of which something is left."""
     ended, ledger = sent.ended, sent.ledger
     failure = sent.stop_reason or reason
     if sent.is_nothing_applied and NO_CONNECTION in failure:
-        return _connect(failure, host=urlsplit(base_url).hostname or "")
+        return _advise_on_connection(failure, host=urlsplit(base_url).hostname or "")
     if any(create.outcome is Outcome.REFUSED for create in ledger.creates.values()):
         return _REFUSED_AGAIN
     if not (ended.failed or ended.uncertain or ended.not_tried or ended.not_created):
@@ -67,7 +69,7 @@ def _way_out(sent: "SendResult", reason: str, base_url: str) -> str:
     return "Run the same command again later." if sent.is_nothing_applied else SAME_COMMAND
 
 
-def _connect(failure: str, *, host: str) -> str:
+def _advise_on_connection(failure: str, *, host: str) -> str:
     """Return what to do about a service that was never reached."""
     if " the proxy " in failure:
         check = f"Check the proxy, or name {host} in NO_PROXY to connect directly"
@@ -83,11 +85,9 @@ def _segments_exist(
 ) -> SegmentsExist:
     """Return the error for segments that the state does not know and the service has."""
     addresses = [plan.targets[index].address for index in targets]
-    more = len(addresses) - 3
-    named = ", ".join(addresses[:3]) + (f" and {more:,} more" if more > 0 else "")
     is_single = len(addresses) == 1
     return SegmentsExist(
-        f"CleverTap already has {named}, and the state does not know "
+        f"CleverTap already has {list_first(addresses, 3)}, and the state does not know "
         f"{'it' if is_single else 'them'}; {_describe_counts(sent)}",
         result=result,
         hint="The same command again does not help. If the state was lost, restore it: "

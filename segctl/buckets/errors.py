@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import Literal
 from urllib.parse import urlsplit
 
+from segctl.core.connections import PROXY_VARIABLES
 from segctl.core.errors import OperationError
 from segctl.manifests.object_urls import ObjectUrl, Scheme
 
@@ -31,7 +32,6 @@ _SETTINGS: dict[Scheme, str] = {
     "az": "Check the variables that begin with AZURE_.",
 }
 _BAD_SETTINGS = "the environment's settings for {} are invalid"
-_PROXIES = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY")
 _ONE_WORD = (
     *("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_TOKEN"),
     *("AWS_REGION", "AWS_DEFAULT_REGION"),
@@ -89,7 +89,7 @@ _DOING: Mapping[Action, str] = {
     "delete": "deleting",
 }
 
-_OF_BUCKETS = frozenset(
+_BUCKET_WIDE = frozenset(
     (
         "missing-bucket",
         "no-credentials",
@@ -106,15 +106,15 @@ _REFUSED_KEYS = ("invalidaccesskeyid", "signaturedoesnotmatch", "expiredtoken", 
 class BucketError(OperationError):
     """A bucket refused a request or did not answer. ``code`` names the kind of problem.
 
-    ``is_of_bucket`` says that no object of the bucket can be read.
+    ``is_bucket_wide`` says that no object of the bucket can be read.
     """
 
     def __init__(
-        self, code: str, message: str, hint: str = "", *, is_of_bucket: bool = False
+        self, code: str, message: str, hint: str = "", *, is_bucket_wide: bool = False
     ) -> None:
         super().__init__(message, hint=hint)
         self.code = code
-        self.is_of_bucket = is_of_bucket or code in _OF_BUCKETS
+        self.is_bucket_wide = is_bucket_wide or code in _BUCKET_WIDE
 
 
 class NoObject(BucketError):
@@ -214,17 +214,19 @@ def _explain(error: Exception, url: ObjectUrl, action: Action) -> BucketError:
     if status := re.search(r"status code: (\d+)", str(error)):
         return _explain_status(int(status[1]), error, url, action)
     return next(
-        BucketError(code, summary.format(url), f"{hint or by_scheme[url.scheme]}{_proxy(marks)}")
+        BucketError(
+            code, summary.format(url), f"{hint or by_scheme[url.scheme]}{_advise_on_proxy(marks)}"
+        )
         for marks, code, summary, hint, by_scheme in _NO_RESPONSE
         if _mentions(error, url, marks)
     )
 
 
-def _proxy(marks: Sequence[str]) -> str:
-    """Return a further sentence about a store that is not reached while a proxy is set."""
-    names = (n for name in _PROXIES for n in (name.lower(), name))
+def _advise_on_proxy(marks: Sequence[str]) -> str:
+    """Return a sentence about the proxy, if no store was reached and one is set; else empty."""
+    names = (n for name in PROXY_VARIABLES for n in (name.lower(), name))
     name = next((name for name in names if os.environ.get(name)), None)
-    if any(marks) or name is None:  # another cause was recognised
+    if any(marks) or name is None:  # with marks, the cause is known
         return ""
     return f" {name} is set: check that proxy and NO_PROXY, too."
 
@@ -244,7 +246,7 @@ def _explain_status(status: int, error: Exception, url: ObjectUrl, action: Actio
     may_pass = status in (408, 429) or status >= 500
     hint = "Run the same command again later." if may_pass else _SETTINGS[url.scheme]
     summary = f"the store responded with HTTP {status} for {url}"
-    return BucketError("store-failed", summary, hint, is_of_bucket=may_pass)
+    return BucketError("store-failed", summary, hint, is_bucket_wide=may_pass)
 
 
 def _wrong_region(url: ObjectUrl) -> BucketError:
@@ -260,7 +262,7 @@ def _denied(error: Exception, url: ObjectUrl, action: Action) -> BucketError:
         "access-denied",
         f"the credentials do not allow {_DOING[action]} {url}",
         f"Allow the credentials in the environment {_NEEDED[action]}.",
-        is_of_bucket=_mentions(error, url, _REFUSED_KEYS),
+        is_bucket_wide=_mentions(error, url, _REFUSED_KEYS),
     )
 
 

@@ -15,12 +15,12 @@ from segctl.core.errors import WrongUsage
 
 
 @click.command("apply", epilog="Example: segctl apply gold.segplan")
-@click.argument("file", metavar="[FILE]", required=False, type=options.Given())
+@click.argument("file", metavar="[FILE]", required=False, type=options.NonEmptyText())
 @options.auto_approve
 @click.option(
     "--approved",
     metavar="PLAN",
-    type=options.Given(),
+    type=options.NonEmptyText(),
     help="Plan from today's data, and apply it if it is this approved plan or a part of it.",
 )
 @options.json_stream

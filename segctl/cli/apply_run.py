@@ -104,7 +104,7 @@ class Run:
                     approve=self.approve,
                     observe=self.observe,
                     stop=self._stop,
-                    take_member_key=self._take_member_key,
+                    on_member_key=self._set_member_key,
                 )
             finally:
                 self._progress.close()
@@ -146,7 +146,7 @@ class Run:
     def _ended(self, event: ApplyEnded) -> None:
         style = self._screen.out_style
         ended = report.end_report(event, place=self._place, style=style)
-        self._screen.out("\n" + self._screen.complete(ended))
+        self._screen.out("\n" + self._screen.add_run_options(ended))
 
     def _show(self, plan: Plan) -> None:
         annotate_findings(self._screen, plan.findings)
@@ -165,9 +165,9 @@ class Run:
             return
         mode = self._member_format("text")
         page = plan_view(plan, view="text", identities=mode, style=style)
-        self._screen.out(self._screen.complete(page))
+        self._screen.out(self._screen.add_run_options(page))
 
-    def _take_member_key(self, key: str) -> None:
+    def _set_member_key(self, key: str) -> None:
         self._member_key = key
 
     def _member_format(self, view: str) -> MemberFormat:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from segctl.cli.options import Given
+from segctl.cli.options import NonEmptyText
 from segctl.cli.screen import Screen
 from segctl.core.diagnostics import Diagnostic
 from segctl.core.disk import translate_os_errors
@@ -32,7 +32,7 @@ _SMALLEST_SUMMARY = 5_000
 code_quality = click.option(
     "--code-quality",
     metavar="FILE",
-    type=Given(),
+    type=NonEmptyText(),
     help="Write GitLab's Code Quality report to this file.",
 )
 

@@ -31,7 +31,7 @@ _SMALLEST = 8_192
     "--plan",
     "saved",
     metavar="PLAN",
-    type=options.Given(),
+    type=options.NonEmptyText(),
     help="Show this saved plan, a file or a digest, instead of planning now.",
 )
 @click.option(

@@ -13,7 +13,7 @@ from segctl import __version__
 from segctl.cli.log import install_log, parse_log_setting
 from segctl.cli.root_options import ROOT_OPTIONS, check_folder, environment_name, root_value
 from segctl.cli.screen import Screen
-from segctl.cli.value_types import Given
+from segctl.cli.value_types import NonEmptyText
 from segctl.cli.variables import VARIABLE_OPTIONS, read_variables, variable_words
 from segctl.core.errors import OperationError
 
@@ -30,7 +30,7 @@ _COMMON = (
     click.option(
         "--trusted-config",
         metavar="FILE|REF",
-        type=Given(),
+        type=NonEmptyText(),
         help="Compare segctl.yaml with this copy, and refuse programs, folders, databases and "
         "hosts that it does not have: a path, or a revision such as origin/main. Also "
         "SEGCTL_TRUSTED_CONFIG.",

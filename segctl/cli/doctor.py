@@ -25,5 +25,7 @@ def command(screen: Screen, *, as_json: bool) -> int:
     if as_json:
         screen.out(doctor_view.render_json(checks))
     else:
-        screen.out(screen.complete(doctor_view.render_checks(checks, style=screen.out_style)))
+        screen.out(
+            screen.add_run_options(doctor_view.render_checks(checks, style=screen.out_style))
+        )
     return 1 if has_problem(checks) else 0

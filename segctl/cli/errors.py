@@ -86,7 +86,7 @@ def _explain(error: SegctlError, screen: Screen) -> None:
     if isinstance(error, InvalidInput):
         source = source_lines(screen)
         found = diagnostics.render_text(error.diagnostics, style=style, source=source)
-        screen.err(screen.complete(found))
+        screen.err(screen.add_run_options(found))
         annotate_diagnostics(screen, error.diagnostics)
     if isinstance(error, GuardRefused):
         lines = (
@@ -94,13 +94,13 @@ def _explain(error: SegctlError, screen: Screen) -> None:
             for found in group_findings(error.findings)
             for line in text.finding_lines(found, style=style)
         )
-        screen.err(screen.complete("".join(f"{line}\n" for line in lines)))
+        screen.err(screen.add_run_options("".join(f"{line}\n" for line in lines)))
         annotate_findings(screen, error.findings)
     if isinstance(error, BeyondApproval):
         screen.err("".join(f"{line}\n" for line in check_lines(error.check, style=style)))
     screen.err(f"{_heading(screen)} {_multiline(error.message)}\n")
     if error.hint and not _told(error):
-        screen.err(f"  {_multiline(screen.complete(error.hint))}\n")
+        screen.err(f"  {_multiline(screen.add_run_options(error.hint))}\n")
 
 
 def _told(error: SegctlError) -> bool:

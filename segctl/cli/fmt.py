@@ -26,7 +26,7 @@ STANDARD_INPUT = "-"
 
 
 @click.command("fmt", epilog="Example: segctl fmt --check --diff")
-@click.argument("files", metavar="[FILE]...", nargs=-1, type=options.Given())
+@click.argument("files", metavar="[FILE]...", nargs=-1, type=options.NonEmptyText())
 @click.option("--check", is_flag=True, help="Write nothing; exit 1 if a file would change.")
 @click.option("--diff", is_flag=True, help="Print what changes.")
 @options.as_json

@@ -21,12 +21,12 @@ from segctl.render.style import escaped
 from segctl.render.text import finding_lines
 from segctl.workflows.member_selection import Choice, is_glob
 from segctl.workflows.members import OpenMembers, check_pairs, matching, open_members
-from segctl.workflows.user_segments import find_hashes, find_user
+from segctl.workflows.user_segments import find_user, find_users_by_hash
 
-_NOTHING = "\0"
+_NO_VALUE = "\0"
 """The value of ``--overlap`` or ``--find`` without one. No argument of a program has a NUL."""
 
-_TAKE_SEVERAL = ("--overlap", "--find")
+_WITH_SEVERAL_VALUES = ("--overlap", "--find")
 
 _MAX_KEY = 65_536
 """Characters that are read from standard input for ``--of -``."""
@@ -37,7 +37,7 @@ _NOT_HASHED = (
     "--identities full prints user keys.\n"
 )
 
-_NOBODY: dict[Choice, tuple[str, str]] = {
+_NO_MATCH: dict[Choice, tuple[str, str]] = {
     "either": ("no recorded or desired member", ""),
     "both": ("no recorded or desired member", ""),
     "recorded": (
@@ -46,7 +46,7 @@ _NOBODY: dict[Choice, tuple[str, str]] = {
     ),
     "desired": ("no desired member", "Without --desired, recorded members are found too. "),
 }
-"""Who does not have a hash, and where else to look, by where it was looked for."""
+"""What is printed for a hash without a user, and where else to look, by where it was looked for."""
 
 _ELSEWHERE = "A hash belongs to one workspace and environment, and its user may have left since.\n"
 
@@ -67,18 +67,18 @@ def _spread_values(args: Iterable[str]) -> Iterator[str]:
             has_value = True
             continue
         if open_option and not has_value:
-            yield f"{open_option}={_NOTHING}"
-        open_option, has_value = argument if argument in _TAKE_SEVERAL else "", False
+            yield f"{open_option}={_NO_VALUE}"
+        open_option, has_value = argument if argument in _WITH_SEVERAL_VALUES else "", False
         if not open_option:
             yield argument
     if open_option and not has_value:
-        yield f"{open_option}={_NOTHING}"
+        yield f"{open_option}={_NO_VALUE}"
 
 
 @click.command(
     "members", cls=_Members, epilog="Example: segctl members gold --overlap silver 'rfm-*'"
 )
-@click.argument("addresses", metavar="[ADDRESS]...", nargs=-1, type=options.Given())
+@click.argument("addresses", metavar="[ADDRESS]...", nargs=-1, type=options.NonEmptyText())
 @click.option("--count", is_flag=True, help="Print how many, not who.")
 @click.option(
     "--sample",
@@ -90,7 +90,7 @@ def _spread_values(args: Iterable[str]) -> Iterator[str]:
     "--overlap",
     "others",
     metavar="[OTHER]...",
-    type=options.Given(),
+    type=options.NonEmptyText(),
     multiple=True,
     help="Print how many users each ADDRESS shares with each OTHER; without one, with each other.",
 )
@@ -98,7 +98,7 @@ def _spread_values(args: Iterable[str]) -> Iterator[str]:
     "--of",
     "user",
     metavar="KEY",
-    type=options.Given(),
+    type=options.NonEmptyText(),
     help="Print in which segments this user is, and why. With -, reads the key from standard "
     "input.",
 )
@@ -106,7 +106,7 @@ def _spread_values(args: Iterable[str]) -> Iterator[str]:
     "--find",
     "hashes",
     metavar="HASH...",
-    type=options.Given(),
+    type=options.NonEmptyText(),
     multiple=True,
     help="Print who has a hash that a plan or a list shows, and in which segments.",
 )
@@ -157,7 +157,7 @@ def command(
     counts_only = count or (is_list and mode is Identities.NONE and not as_json)
     with open_members(
         screen.context(),
-        (*(addresses or ("*",)), *(other for other in others if other != _NOTHING)),
+        (*(addresses or ("*",)), *(other for other in others if other != _NO_VALUE)),
         choice,
         variables=screen.variables,
         counts_only=counts_only,
@@ -201,7 +201,7 @@ def _choice(*, recorded: bool, desired: bool) -> Choice:
 def _tell(screen: Screen, members: OpenMembers, choice: Choice) -> None:
     for found in group_findings(members.findings):
         lines = finding_lines(found, style=screen.err_style)
-        screen.err(screen.complete("".join(f"{line}\n" for line in lines)))
+        screen.err(screen.add_run_options("".join(f"{line}\n" for line in lines)))
     if choice == "either" and (note := members_view.desired_note(members.sets)):
         screen.err(note + "\n")
     if members.recovered:
@@ -236,7 +236,7 @@ def _show_overlaps(
     as_json: bool,
 ) -> None:
     lefts = matching(members.sets, addresses)
-    rights = lefts if others == (_NOTHING,) else matching(members.sets, others)
+    rights = lefts if others == (_NO_VALUE,) else matching(members.sets, others)
     check_pairs(lefts, rights)
     overlaps = members.overlaps(lefts, rights)
     screen.out(
@@ -307,22 +307,24 @@ def _show_user(
 
 def _show_found(
     screen: Screen,
-    given: tuple[str, ...],
+    texts: tuple[str, ...],
     addresses: tuple[str, ...],
     choice: Choice,
     mode: Identities,
     *,
     as_json: bool,
 ) -> None:
-    hashes = tuple(dict.fromkeys(map(_parse_hash, given)))
-    found = find_hashes(screen.context(), hashes, addresses, choice, variables=screen.variables)
-    # Who asks for a hash has it. Only the user key can be more than that.
+    hashes = tuple(dict.fromkeys(map(_parse_hash, texts)))
+    found = find_users_by_hash(
+        screen.context(), hashes, addresses, choice, variables=screen.variables
+    )
+    # The hash is known already, so a masked member is shown by its hash alone.
     shown = MemberFormat(asked=Identities.FULL if mode is Identities.FULL else Identities.NONE)
-    nobody, elsewhere = _NOBODY[choice]
+    no_match, elsewhere = _NO_MATCH[choice]
     screen.out(
         members_view.found_json(found, hashes, shown)
         if as_json
-        else members_view.render_found(found, hashes, shown, nobody=nobody)
+        else members_view.render_found(found, hashes, shown, no_match=no_match)
     )
     if found and shown.shown is Identities.NONE and mode is Identities.MASKED:
         screen.err("User keys are not shown. --identities full prints them.\n")
@@ -331,7 +333,7 @@ def _show_found(
 
 
 def _parse_hash(text: str) -> str:
-    if text == _NOTHING:
+    if text == _NO_VALUE:
         raise WrongUsage(
             "--find has no hash",
             hint="In a shell, # begins a comment: leave it out, or put the hash in quotes.",

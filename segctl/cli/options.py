@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from segctl.cli.screen import Screen
-from segctl.cli.value_types import Given as Given  # noqa: PLC0414 - used as options.Given
+from segctl.cli.value_types import NonEmptyText as NonEmptyText  # noqa: PLC0414 - used as options.NonEmptyText
 from segctl.core.errors import WrongUsage
 from segctl.core.resources import parse_size
 from segctl.render.member_format import Identities
@@ -77,7 +77,7 @@ _ROOM = (
     click.option(
         "--temp-dir",
         metavar="DIR",
-        type=Given(),
+        type=NonEmptyText(),
         callback=_set_temp_dir,
         expose_value=False,
         help="Put scratch files here. Also SEGCTL_TEMP_DIR.  [default: the system's]",
@@ -135,7 +135,7 @@ targets = click.option(
     "--target",
     "targets",
     metavar="GLOB",
-    type=Given(),
+    type=NonEmptyText(),
     multiple=True,
     help="Include only the segments matching this glob. Can be repeated.",
 )
@@ -144,7 +144,7 @@ excluded = click.option(
     "--exclude",
     "excluded",
     metavar="GLOB",
-    type=Given(),
+    type=NonEmptyText(),
     multiple=True,
     help="Leave out the segments matching this glob. Can be repeated.",
 )
@@ -186,14 +186,14 @@ json_stream = click.option(
 json_into = click.option(
     "--json-into",
     metavar="FILE",
-    type=Given(),
+    type=NonEmptyText(),
     help="Write to FILE what --json prints, and print the page for people.",
 )
 
 report = click.option(
     "--report",
     metavar="FILE",
-    type=Given(),
+    type=NonEmptyText(),
     help="Write a JSON document to FILE about how the run ended.",
 )
 

@@ -24,7 +24,7 @@ REFUSED = 6
 @click.option(
     "--out",
     metavar="FILE",
-    type=options.Given(),
+    type=options.NonEmptyText(),
     help="Save the plan, to apply exactly this plan later.",
 )
 @click.option(
@@ -106,7 +106,7 @@ def command(
     )
     if file:
         file.put(plan_view(planned.plan, view="json", identities=mode, style=screen.out_style))
-    screen.out(screen.complete(page) if view == "text" else page)
+    screen.out(screen.add_run_options(page) if view == "text" else page)
     annotate_findings(screen, planned.plan.findings)
     report.add_findings(planned.plan.findings)
     summary.add_plan(planned.plan, mode)

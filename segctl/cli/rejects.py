@@ -45,7 +45,7 @@ def load(screen: Screen, *, file: str, as_json: bool, lock_timeout: float) -> No
     if as_json:
         print_facts(screen, **asdict(result))
         return
-    screen.out(screen.complete(rejects_view.render_load_result(result)))
+    screen.out(screen.add_run_options(rejects_view.render_load_result(result)))
 
 
 @command.command("list", epilog="Example: segctl rejects list --target gold")
@@ -99,4 +99,4 @@ def retry(
     if as_json:
         print_facts(screen, **asdict(result))
         return
-    screen.out(screen.complete(rejects_view.render_retry_result(result)))
+    screen.out(screen.add_run_options(rejects_view.render_retry_result(result)))

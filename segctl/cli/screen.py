@@ -116,13 +116,13 @@ class Screen:
             options=options,
         )
 
-    def complete(self, text: str) -> str:
-        """Return a message whose commands name this run's folder and environment too."""
+    def add_run_options(self, text: str) -> str:
+        """Return a message whose commands, in backticks, have the -C and the -e of this run."""
         if self.folder == "." and not self.env_name:
             return text
-        from segctl.core.command_line import complete_commands  # noqa: PLC0415 - as above
+        from segctl.core.command_line import add_run_options  # noqa: PLC0415 - as above
 
-        return complete_commands(text, folder=self.folder, env_name=self.env_name or "")
+        return add_run_options(text, folder=self.folder, env_name=self.env_name or "")
 
     def context(self) -> "Context":
         """Return what a workflow needs from outside: environment, clock, random numbers, limits."""
@@ -150,14 +150,14 @@ class Screen:
 
         memory, folder, told = self.memory, self.temp_dir, "--temp-dir"
         if memory is None and (given := os.environ.get(_MEMORY)):
-            _check_edges(_MEMORY, given)
+            _check_whitespace(_MEMORY, given)
             try:
                 memory = parse_size(given)
             except ValueError as error:
                 raise WrongUsage(f"{_MEMORY}: {error}") from error
         if folder is None:
             folder, told = os.environ.get(_TEMP_DIR), _TEMP_DIR
-            _check_edges(_TEMP_DIR, folder or "")
+            _check_whitespace(_TEMP_DIR, folder or "")
         if not folder:
             return ResourceLimits(memory=memory)
         path = self.path(folder)
@@ -175,7 +175,7 @@ class Screen:
 
             raise WrongUsage(f"{variable} is empty", hint="Set it, or unset it.")
         if named and not option:
-            _check_edges(variable, named)
+            _check_whitespace(variable, named)
         return named
 
     def _style(self, stream: TextIO) -> "Style":
@@ -184,13 +184,14 @@ class Screen:
         return COLOR if _wants_color(stream, no_color=self.no_color) else PLAIN
 
 
-def _check_edges(variable: str, value: str) -> None:
-    """Raise ``WrongUsage`` for a variable with blanks around its value."""
+def _check_whitespace(variable: str, value: str) -> None:
+    """Raise ``WrongUsage`` for a variable with leading or trailing white space."""
     if value != value.strip():
-        from segctl.core.edges import REMOVE_EDGES, describe_edges  # noqa: PLC0415 - rarely needed
+        from segctl.core import whitespace  # noqa: PLC0415 - rarely needed
         from segctl.core.errors import WrongUsage  # noqa: PLC0415 - as above
 
-        raise WrongUsage(describe_edges(variable, value), hint=REMOVE_EDGES)
+        problem = whitespace.describe_surrounding_whitespace(variable, value)
+        raise WrongUsage(problem, hint=whitespace.REMOVE_WHITESPACE)
 
 
 def _wants_color(stream: TextIO, *, no_color: bool) -> bool:

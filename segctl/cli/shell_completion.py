@@ -18,6 +18,8 @@ from click.shell_completion import (
     add_completion_class,
 )
 
+from segctl.core.command_line import GROUPS
+
 _ANY = frozenset(("declared", "recorded"))
 _FILES = (
     *("--out", "--var-file", "--json-into", "--report", "--members", "--code-quality"),
@@ -53,8 +55,6 @@ _OPERANDS = {
     ("init",): {"dir"},
 }
 """What the operands of a command can be."""
-
-_GROUPS = ("state", "rejects")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,7 +121,7 @@ def complete_value(words: Sequence[str], incomplete: str) -> list[CompletionItem
     elif words and words[-1].startswith("-") and words[-1].partition("=")[0] not in _FLAGS:
         return None  # it may wait for a value
     else:
-        path = line.operands[: 2 if line.operands[:1] and line.operands[0] in _GROUPS else 1]
+        path = line.operands[: 2 if line.operands[:1] and line.operands[0] in GROUPS else 1]
         kinds = None if incomplete.startswith("-") else _OPERANDS.get(path)
     if kinds is None:
         return None

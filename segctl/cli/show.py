@@ -19,7 +19,7 @@ from segctl.workflows.state import read_state
 
 
 @click.command("show", epilog="Example: segctl show gold.segplan --format markdown")
-@click.argument("file", metavar="[FILE]", required=False, type=options.Given())
+@click.argument("file", metavar="[FILE]", required=False, type=options.NonEmptyText())
 @click.option(
     "--format", "view", type=click.Choice(FORMATS), help="How to print it.  [default: text]"
 )
@@ -57,7 +57,7 @@ def command(
         page = plan_view(
             plan, view=view, identities=mode, style=screen.out_style, max_bytes=max_bytes
         )
-        screen.out(screen.complete(page) if view == "text" else page)
+        screen.out(screen.add_run_options(page) if view == "text" else page)
         return
     if view not in {"text", "json"}:
         raise WrongUsage(f"the state is shown as text or json, not as {view}")

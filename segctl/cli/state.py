@@ -149,7 +149,7 @@ def pull(screen: Screen) -> None:
 
 
 @command.command("push", epilog="Example: segctl state push head.json")
-@click.argument("file", type=options.Given())
+@click.argument("file", type=options.NonEmptyText())
 @click.option("--force", is_flag=True, help="Allow an older head, or another lineage.")
 @options.dry_run
 @options.as_json
@@ -213,7 +213,7 @@ def _head(screen: Screen, file: str) -> bytes:
     "lineage",
     metavar="LINEAGE",
     required=True,
-    type=options.Given(),
+    type=options.NonEmptyText(),
     help="The lineage of the lost state, as segctl.lock.yaml names it.",
 )
 @options.as_json
@@ -233,7 +233,7 @@ def new(screen: Screen, *, lineage: str, as_json: bool) -> None:
         f"Lineage {escaped(lineage)} is forgotten. If there is no other state, the next plan "
         "creates every segment and adds every member; `segctl import` adopts segments that exist.\n"
     )
-    screen.out(screen.complete(told))
+    screen.out(screen.add_run_options(told))
 
 
 @command.command("migrate", epilog="Example: segctl state migrate --to s3://acme-segctl/growth")
@@ -327,7 +327,7 @@ def check(screen: Screen, *, as_json: bool) -> int:
     if as_json:
         print_facts(screen, consistent=not checked.problems, **asdict(checked))
         return code
-    screen.out(screen.complete(state_view.render_check(checked)))
+    screen.out(screen.add_run_options(state_view.render_check(checked)))
     if checked.recovered:
         screen.out(report.unfinished_line(checked.recovered, running=checked.running) + "\n")
     return code

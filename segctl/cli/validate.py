@@ -56,7 +56,7 @@ def command(
         file.put(document)
     source = source_lines(screen)
     problems = diagnostics.render_text(loaded.diagnostics, style=screen.err_style, source=source)
-    screen.err(screen.complete(problems))
+    screen.err(screen.add_run_options(problems))
     for where in loaded.passed_over:
         screen.err(f"{escaped(where)}: passed over: not one of segctl's documents\n")
     for hidden in loaded.ignored:

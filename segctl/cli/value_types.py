@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 
-class Given(click.ParamType[str]):
+class NonEmptyText(click.ParamType[str]):
     """Text that is not empty, as it is if a shell variable is not set."""
 
     name = "text"

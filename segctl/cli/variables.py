@@ -8,7 +8,7 @@ import click
 
 from segctl.cli.arguments import OptionWord, command_options
 from segctl.cli.screen import Screen
-from segctl.cli.value_types import Given
+from segctl.cli.value_types import NonEmptyText
 
 if TYPE_CHECKING:
     from segctl.core.diagnostics import Diagnostic
@@ -40,7 +40,7 @@ VARIABLE_OPTIONS: Sequence[Callable[..., Any]] = (
         "--var-file",
         "variable_files",
         metavar="FILE",
-        type=Given(),
+        type=NonEmptyText(),
         multiple=True,
         help="Set the variables in this YAML or JSON file; - is standard input. Can be repeated: "
         "of --var and --var-file, the last one counts.",

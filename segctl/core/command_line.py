@@ -4,7 +4,9 @@ import re
 import shlex
 from collections.abc import Sequence
 
-_GROUPS = ("state", "rejects")
+GROUPS = ("state", "rejects")
+"""Commands that have commands of their own."""
+
 _WITHOUT_WORKSPACE = ("init", "emulator", "schema", "version", "completion", "help")
 """Commands for which the folder of this run means nothing, or something else."""
 
@@ -28,8 +30,8 @@ def command_line(
     return shlex.join(["segctl", *command.split(), *chosen, *options, *words])
 
 
-def complete_commands(text: str, *, folder: str = ".", env_name: str = "") -> str:
-    """Return a message whose commands, in backticks, name the folder and the environment too."""
+def add_run_options(text: str, *, folder: str = ".", env_name: str = "") -> str:
+    """Return a message whose commands, in backticks, have the -C and the -e of this run."""
     if folder == "." and not env_name:
         return text
 
@@ -37,7 +39,7 @@ def complete_commands(text: str, *, folder: str = ".", env_name: str = "") -> st
         words = match[1].split(" ")
         if words[0] in _WITHOUT_WORKSPACE or "-C" in words:
             return match[0]
-        count = 2 if words[0] in _GROUPS else 1
+        count = 2 if words[0] in GROUPS else 1
         given = "-e" in words or "--env" in words
         options = map(shlex.quote, _options(folder, "" if given else env_name))
         return f"`{' '.join(['segctl', *words[:count], *options, *words[count:]])}`"

@@ -10,6 +10,9 @@ from urllib.request import getproxies, proxy_bypass
 
 from segctl.core.loopback import is_loopback
 
+PROXY_VARIABLES = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY")
+"""The variables that name proxies. Their names in lower case count first."""
+
 _ERROR_NUMBER = re.compile(r"\[Errno (\d+)\]")
 _DEFAULT_PORTS = {"http": 80, "https": 443, "socks5": 1080, "socks5h": 1080}
 
@@ -44,11 +47,11 @@ def find_proxy(url: str) -> Proxy | None:
     for kind in (parts.scheme, "all"):
         if found := proxies.get(kind):
             address = found if "://" in found else f"http://{found}"
-            return Proxy(url=address, variable=_variable(kind))
+            return Proxy(url=address, variable=_proxy_variable(kind))
     return None
 
 
-def _variable(kind: str) -> str:
+def _proxy_variable(kind: str) -> str:
     """Return the variable that sets a proxy: the one in lower case comes first."""
     names = (f"{kind}_proxy", f"{kind}_proxy".upper())
     return next((name for name in names if os.environ.get(name)), "the system's settings")

@@ -26,7 +26,7 @@ is part of every fingerprint too, so a release has the same effect."""
 class SourceCounts:
     """Row counts of a source, for the findings of a plan.
 
-    See ``engine.model.LoadStats`` and ``engine.model.SuspectValues``.
+    See ``engine.model.LoadStats`` and ``engine.model.Anomalies``.
     """
 
     rows: int

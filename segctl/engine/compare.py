@@ -13,13 +13,13 @@ import duckdb
 from segctl.core.identity import Kind
 from segctl.engine import sql
 from segctl.engine.model import (
-    NOTHING_SUSPECT,
+    NO_ANOMALIES,
+    Anomalies,
     FileScan,
     InlineRows,
     LoadTargets,
     RecordedFiles,
     Rows,
-    SuspectValues,
 )
 from segctl.engine.partitions import run_in_partitions
 
@@ -113,7 +113,7 @@ class Load:
     rows: int
     targets: LoadTargets
     patterns: Mapping[Kind, str] = field(default_factory=dict)
-    suspect: SuspectValues = NOTHING_SUSPECT
+    anomalies: Anomalies = NO_ANOMALIES
 
     @property
     def is_table(self) -> bool:

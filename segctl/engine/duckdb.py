@@ -28,6 +28,7 @@ from segctl.engine import (
     shapes,
     sql,
 )
+from segctl.engine.anomalies import find_anomalies, find_inline_anomalies
 from segctl.engine.compare import Load, compare
 from segctl.engine.compare_plans import compare_changes
 from segctl.engine.duckdb_members import DuckMemberLister
@@ -35,9 +36,10 @@ from segctl.engine.flows import count_flows
 from segctl.engine.load_stats import add_first_rows, stats_from_comparison
 from segctl.engine.match_restrictions import count_added
 from segctl.engine.model import (
+    NO_ANOMALIES,
     NO_EARLIER_LIST,
     NO_PATTERNS,
-    NOTHING_SUSPECT,
+    Anomalies,
     Audit,
     CheckedQuery,
     ComparedChanges,
@@ -59,7 +61,6 @@ from segctl.engine.model import (
     SavedPlanFiles,
     SentApply,
     SourceError,
-    SuspectValues,
     TargetMembers,
 )
 from segctl.engine.read import DATABASE_OPTIONS, RowReader
@@ -69,7 +70,6 @@ from segctl.engine.resource_errors import (
 )
 from segctl.engine.saved_plan import prove_files
 from segctl.engine.set_operations import SetOperations
-from segctl.engine.suspect_values import find_suspect_inline, find_suspect_values
 from segctl.manifests.desired import Role
 from segctl.plan.model import Users
 
@@ -165,7 +165,7 @@ class DuckEngine(DuckMemberLister):
                 rows=self._count_rows(rows, select),
                 targets=targets,
                 patterns=patterns,
-                suspect=self._find_suspect_values(rows, select, role),
+                anomalies=self._find_anomalies(rows, select, role),
             )
             if role == "include":
                 self._loads.append(load)
@@ -182,14 +182,14 @@ class DuckEngine(DuckMemberLister):
         [[number]] = self._db.execute(f"SELECT count(*) FROM ({select})").fetchall()
         return int(number)
 
-    def _find_suspect_values(self, rows: Rows, select: str, role: Role) -> SuspectValues:
+    def _find_anomalies(self, rows: Rows, select: str, role: Role) -> Anomalies:
         """Look for what is wrong in a list of members; lists that take away send nothing."""
         if role != "include" or isinstance(rows, TargetMembers) or self._asked:
-            return NOTHING_SUSPECT
+            return NO_ANOMALIES
         if isinstance(rows, InlineRows):
-            return find_suspect_inline(rows)
+            return find_inline_anomalies(rows)
         scan = self._reader.readable(rows) if isinstance(rows, FileScan) else None
-        return find_suspect_values(self._db, scan, select)
+        return find_anomalies(self._db, scan, select)
 
     def hold_out(self, target_index: int, holdout: Holdout) -> None:
         """Leave a share of the users out of a target."""
@@ -237,7 +237,7 @@ class DuckEngine(DuckMemberLister):
                     add_first_rows(
                         self._db, load, stats[load.number], self._reader.select_in_order
                     ),
-                    suspect=load.suspect,
+                    anomalies=load.anomalies,
                 )
                 for load in [*self._loads, *operations.loads]
             },

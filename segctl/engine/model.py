@@ -156,7 +156,7 @@ class SourceError(Exception):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SuspectValues:
+class Anomalies:
     """What looks wrong in a list.
 
     ``case_variants`` counts its valid identities that differ from another one only in case. If
@@ -169,7 +169,7 @@ class SuspectValues:
     header_lines: int = 0
 
 
-NOTHING_SUSPECT = SuspectValues()
+NO_ANOMALIES = Anomalies()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -204,7 +204,7 @@ class LoadStats:
     similar: Users = Users()
     listed: str = field(default="", repr=False)
     dropped: int = 0
-    suspect: SuspectValues = NOTHING_SUSPECT
+    anomalies: Anomalies = NO_ANOMALIES
 
     @property
     def users(self) -> int:

@@ -30,10 +30,10 @@ from segctl.engine.model import (
     SourceError,
     TargetMembers,
 )
-from segctl.engine.plain_files import PlainFiles
 from segctl.engine.query_process import QueryProcess
 from segctl.engine.resource_errors import is_resource_error
 from segctl.engine.set_operations import select_members
+from segctl.engine.utf8_copies import Utf8Copies
 
 DATABASE_OPTIONS = {
     "autoinstall_known_extensions": False,
@@ -70,7 +70,7 @@ class RowReader:
             Path(settings.get("temp_directory") or scratch / "spill").with_name("query_spill"),
             {**DATABASE_OPTIONS, **settings},
         )
-        self._plain_files = PlainFiles(scratch)
+        self._utf8_copies = Utf8Copies(scratch)
         self._inline: list[tuple[int, InlineRows, Mapping[Kind, str]]] = []
         self._single_threaded: set[Path] = set()
         db.execute("CREATE TEMP TABLE inline_rows (load INTEGER, kind VARCHAR, value VARCHAR)")
@@ -92,11 +92,11 @@ class RowReader:
         return sql.mark_mismatches(self._prepare(rows), patterns)
 
     def _prepare(self, rows: Rows) -> str:
-        with self._plain_files.original_names():
+        with self._utf8_copies.original_names():
             if isinstance(rows, FileScan):
                 rows = self.readable(rows)
             elif isinstance(rows, CheckedQuery):
-                rows = self._plain_files.replace_files_in_query(rows)
+                rows = self._utf8_copies.replace_files_in_query(rows)
             return self._select(rows)
 
     def _select(self, rows: Rows) -> str:
@@ -121,10 +121,10 @@ class RowReader:
 
         Raises ``SourceError``.
         """
-        with self._plain_files.original_names():
+        with self._utf8_copies.original_names():
             try:
                 if isinstance(rows, CheckedQuery):
-                    self._check_query(self._plain_files.replace_files_in_query(rows))
+                    self._check_query(self._utf8_copies.replace_files_in_query(rows))
                 else:
                     self._check_scan(self.readable(rows))
             except duckdb.Error as error:
@@ -163,7 +163,7 @@ class RowReader:
 
     def readable(self, scan: FileScan) -> FileScan:
         """Return a scan of the files as DuckDB reads them: the same ones, or copies of them."""
-        return self._plain_files.replace_files(scan)
+        return self._utf8_copies.replace_files(scan)
 
     def select_in_order(self, scan: FileScan) -> str:
         """Return a SELECT over files; in ``sql.preserve_order`` it returns rows in file order."""

@@ -16,9 +16,9 @@ import httpx
 from segctl import __version__
 from segctl.core.clock import Clock
 from segctl.core.connections import describe_cause, find_proxy, host_and_port
-from segctl.core.edges import REMOVE_EDGES, describe_edges
 from segctl.core.errors import CredentialsRefused, ForgeFailed, OperationError
 from segctl.core.loopback import is_plain_http
+from segctl.core.whitespace import REMOVE_WHITESPACE, describe_surrounding_whitespace
 
 _LOG = logging.getLogger(__name__)
 
@@ -297,8 +297,8 @@ def _origin(url: httpx.URL) -> tuple[str, str, int | None]:
 
 
 def _parse_base(access: Access) -> httpx.URL:
-    if edges := describe_edges(access.url_variable, access.base_url):
-        raise OperationError(edges, hint=REMOVE_EDGES)
+    if edges := describe_surrounding_whitespace(access.url_variable, access.base_url):
+        raise OperationError(edges, hint=REMOVE_WHITESPACE)
     try:
         url = httpx.URL(access.base_url.rstrip("/"))
         is_usable = url.scheme in ("https", "http") and url.host

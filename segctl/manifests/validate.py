@@ -7,10 +7,10 @@ from urllib.parse import urlsplit
 
 from segctl.core.address import is_name
 from segctl.core.diagnostics import Diagnostic, Location, Severity
-from segctl.core.edges import REMOVE_EDGES, describe_edges
 from segctl.core.identity import PROBLEM_DESCRIPTIONS, IdentityProblem, find_problem
 from segctl.core.loopback import ALLOW_PLAIN_HTTP, UNENCRYPTED, is_plain_http
 from segctl.core.suggestions import did_you_mean
+from segctl.core.whitespace import REMOVE_WHITESPACE, describe_surrounding_whitespace
 from segctl.manifests.blocks import check_blocks
 from segctl.manifests.declarations import (
     SegmentDeclaration,
@@ -224,8 +224,8 @@ def check_base_url(
 
     One without TLS must be this machine, or ``allow_plain_http``.
     """
-    if edges := describe_edges(name, url):
-        problem, detail = f"{edges}.", REMOVE_EDGES
+    if edges := describe_surrounding_whitespace(name, url):
+        problem, detail = f"{edges}.", REMOVE_WHITESPACE
     elif problem := _url_problem(url):
         problem = f"{name} {problem}."
         detail = "Use a URL such as https://in1.api.clevertap.com or http://127.0.0.1:8787."
@@ -277,8 +277,9 @@ def _check_source(
     for form in SQL_SOURCES:
         sql = lookup(source, form, "sql")
         if isinstance(sql, str):
-            location = document.locate((*path, form, "sql"))
-            yield from _check_query(sql, _Place(sql=sql, at=location, file=sql_file), variables)
+            at = document.locate((*path, form, "sql"))
+            query = _QueryText(sql=sql, location=at, file=sql_file)
+            yield from _check_query(query, variables)
 
 
 def _check_restriction_settings(
@@ -364,36 +365,36 @@ def _may_show_format(path: str) -> bool:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Place:
-    """Where the text of a query is: at a field of a manifest, or in a ``file``."""
+class _QueryText:
+    """The text of a query, and where it is: at a field of a manifest, or in a ``file``."""
 
     sql: str
-    at: Location
+    location: Location
     file: str
 
     def locate(self, index: int) -> Location:
         """Return the location of a character."""
-        return end_of_text(self.file, self.sql[:index]) if self.file else self.at
+        return end_of_text(self.file, self.sql[:index]) if self.file else self.location
 
 
-def _check_query(sql: str, place: _Place, variables: Variables) -> Iterator[Diagnostic]:
-    if not sql.strip():
+def _check_query(query: _QueryText, variables: Variables) -> Iterator[Diagnostic]:
+    if not query.sql.strip():
         yield Diagnostic(
             code="blank",
             summary="the query is blank.",
             detail="Write a SELECT.",
-            location=place.locate(0),
+            location=query.locate(0),
         )
-    if place.file:
-        yield from refuse_in_sql(sql, place.locate)
-    for name, index in locate_quoted_parameters(sql).items():
+    if query.file:
+        yield from refuse_in_sql(query.sql, query.locate)
+    for name, index in locate_quoted_parameters(query.sql).items():
         if name in variables.declared:
             yield Diagnostic(
                 code="quoted-parameter",
                 summary=f"${name} is in quotes, where it is plain text and not the variable.",
                 detail=f"Write ${name} without quotes: its value is bound as text.",
-                location=place.locate(index),
+                location=query.locate(index),
             )
-    for name, index in locate_parameters(sql).items():
-        if undeclared := variables.check_declared(name, place.locate(index)):
+    for name, index in locate_parameters(query.sql).items():
+        if undeclared := variables.check_declared(name, query.locate(index)):
             yield undeclared

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from segctl.core.diagnostics import Diagnostic, Location, Severity
-from segctl.core.edges import REMOVE_EDGES
 from segctl.core.suggestions import did_you_mean
+from segctl.core.whitespace import REMOVE_WHITESPACE
 from segctl.manifests.variable_files import FileValue
 from segctl.manifests.yaml_tree import Document, Map, Seq, Value, lookup
 
@@ -124,7 +124,9 @@ def _undeclared(
     used = sorted(known - {_PREFIX + n for o in options for n in (o, o.upper())})
     for key in (k for k in used if environment.get(k, "").endswith(("\n", "\r"))):
         yield Diagnostic(
-            code="variable-line-break", summary=f"{key} ends in a line break.", detail=REMOVE_EDGES
+            code="variable-line-break",
+            summary=f"{key} ends in a line break.",
+            detail=REMOVE_WHITESPACE,
         )
     for key in sorted(k for k in environment if k.startswith(_PREFIX) and k not in known):
         yield Diagnostic(

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from segctl.core.diagnostics import Severity
 from segctl.core.identity import SetDigest
+from segctl.core.listing import list_first
 from segctl.core.loopback import is_loopback
 from segctl.manifests.desired import IgnoredPath
 from segctl.plan.diff import Draft
@@ -146,15 +147,12 @@ def passed_over_documents(changes: Sequence[Change], documents: Sequence[str]) -
     gone = removed_addresses(changes)
     if not gone or not documents:
         return
-    shown = ", ".join(documents[:MAX_DOCUMENTS_SHOWN])
-    more = len(documents) - MAX_DOCUMENTS_SHOWN
     count = f"{len(gone):,} segment{'' if len(gone) == 1 else 's'}"
     yield Finding(
         severity=Severity.WARNING,
         code="passed-over",
         summary=f"{count} would be removed, and these YAML documents were passed over: "
-        + shown
-        + (f" and {more:,} more" if more > 0 else ""),
+        + list_first(documents, MAX_DOCUMENTS_SHOWN),
         detail="If one of them declares a segment, correct its apiVersion and kind.",
         figures=Figures(count=len(documents), segments=tuple(gone)),
     )

@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from segctl.core.diagnostics import Severity
+from segctl.core.listing import list_first
 from segctl.manifests.limits import PlanGuards, PlanOverride
 from segctl.plan.model import Action, Change, Figures, Finding, Plan
 from segctl.plan.overrides import Excess, OverrideClock, OverridePlace, check_override, resolve
@@ -237,8 +238,7 @@ def _check_additions(item: GuardedChange) -> Iterator[Excess]:
 def _list_shapes(shapes: Mapping[str, int]) -> str:
     """Return the most frequent shapes with their numbers; they show nothing of user keys."""
     listed = [f"{shape} ({count:,})" for shape, count in most_frequent(shapes).items()]
-    more = len(listed) - MAX_LISTED
-    return ", ".join(listed[:MAX_LISTED]) + (f" and {more:,} more" if more > 0 else "")
+    return list_first(listed, MAX_LISTED)
 
 
 # The whole plan

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from segctl.core.diagnostics import Severity
 from segctl.core.identity import Kind
+from segctl.core.listing import list_first
 from segctl.plan.model import Action, Figures, Finding, HeldBack, Plan
 from segctl.plan.overrides import OF_SOURCES
 
@@ -85,9 +86,7 @@ def held_findings(refusals: Sequence[Refusal]) -> Iterator[Finding]:
 
 def held_summary(held: HeldBack) -> str:
     """Return which segments are held back, why, and where the reason is."""
-    named = ", ".join(held.segments[:MAX_NAMED])
-    more = len(held.segments) - MAX_NAMED
-    named += f" and {more:,} more" if more > 0 else ""
+    named = list_first(held.segments, MAX_NAMED)
     names = "" if len(held.segments) == 1 and named in held.reason else f"{named}: "
     place = f" ({held.place})" if held.place and held.place not in held.reason else ""
     return f"held back: {names}{held.reason}{place}"

@@ -35,7 +35,7 @@ from segctl.planning.hold import build_with_held, held_addresses
 from segctl.planning.imports import read_imports
 from segctl.planning.limits import month_usage, with_findings
 from segctl.planning.load import SourceInput, find_sources
-from segctl.planning.removals import explain_removals
+from segctl.planning.removed_segments import check_removed_segments
 from segctl.planning.resolve import SourceResolver
 from segctl.planning.restrictions import KnownRestrictions, find_known_restrictions
 from segctl.planning.scope import PlanScope, build_scope
@@ -243,7 +243,7 @@ def _build_plan(
             *(
                 []
                 if options.destroy
-                else explain_removals(desired, comparison, changes, drafts, root)
+                else check_removed_segments(desired, comparison, changes, drafts, root)
             ),
             *nothing_recorded(changes, state),
             *other_host(options.host, changes),

@@ -66,13 +66,13 @@ def row_findings(load: Load, stats: LoadStats, *, is_changing: bool) -> list[Fin
                 figures=_figures(load, stats, stats.rows),
             )
         ]
-    return [*findings, *_suspect_values(load, stats)]
+    return [*findings, *_anomalies(load, stats)]
 
 
-def _suspect_values(load: Load, stats: LoadStats) -> Iterable[Finding]:
+def _anomalies(load: Load, stats: LoadStats) -> Iterable[Finding]:
     """Yield warnings about what looks wrong in a list. It may be right."""
-    name, suspect = _located_name(load), stats.suspect
-    if files := suspect.header_lines:
+    name, anomalies = _located_name(load), stats.anomalies
+    if files := anomalies.header_lines:
         first = "the first line looks" if files == 1 else f"the first lines of {files:,} files look"
         yield Finding(
             severity=Severity.WARNING,
@@ -82,8 +82,8 @@ def _suspect_values(load: Load, stats: LoadStats) -> Iterable[Finding]:
             "name as column.",
             figures=_figures(load, stats, files),
         )
-    if values := suspect.case_variants:
-        about = "about " if suspect.case_share > 1 else ""
+    if values := anomalies.case_variants:
+        about = "about " if anomalies.case_share > 1 else ""
         yield Finding(
             severity=Severity.WARNING,
             code="case-variants",

@@ -15,6 +15,7 @@ from typing import Any
 from segctl.core.fingerprints import Basis, SourceCounts, fingerprint, segment_fingerprint
 from segctl.core.identity import IdentityProblem, SetDigest
 from segctl.engine.model import (
+    Anomalies,
     CheckedQuery,
     CopiedRows,
     FileScan,
@@ -22,7 +23,6 @@ from segctl.engine.model import (
     LoadStats,
     Rows,
     SourceError,
-    SuspectValues,
 )
 from segctl.manifests.dependencies import rule_addresses
 from segctl.manifests.desired import (
@@ -101,7 +101,7 @@ class ReadSelection:
                         IdentityProblem(problem): rows for problem, rows in counts.invalid.items()
                     },
                     undeclared_rows=counts.others,
-                    suspect=SuspectValues(
+                    anomalies=Anomalies(
                         case_variants=counts.case_variants,
                         case_share=counts.case_share,
                         header_lines=counts.header_lines,
@@ -222,9 +222,9 @@ def source_counts(stats: LoadStats) -> SourceCounts:
         duplicates=stats.duplicates,
         invalid={str(problem): rows for problem, rows in sorted(stats.invalid.items())},
         others=stats.undeclared_rows,
-        case_variants=stats.suspect.case_variants,
-        case_share=stats.suspect.case_share,
-        header_lines=stats.suspect.header_lines,
+        case_variants=stats.anomalies.case_variants,
+        case_share=stats.anomalies.case_share,
+        header_lines=stats.anomalies.header_lines,
     )
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from segctl.core.diagnostics import Diagnostic
 from segctl.core.errors import InvalidInput
+from segctl.core.listing import list_first
 from segctl.manifests.desired import Load
 
 MAX_PLACES = 3
@@ -54,6 +55,4 @@ def merge_problems(
 def _list_places(loads: Sequence[Load]) -> str:
     """Return how many sources need a database or a bucket, and where the first of them are."""
     places = [str(load.source.location) for load in loads]
-    more = len(places) - MAX_PLACES
-    shown = ", ".join(places[:MAX_PLACES]) + (f" and {more:,} more" if more > 0 else "")
-    return f"{len(places):,} sources need it: {shown}"
+    return f"{len(places):,} sources need it: {list_first(places, MAX_PLACES)}"

@@ -221,11 +221,11 @@ def _standing(found: SegmentOfUser) -> str:
 
 
 def render_found(
-    found: Sequence[FoundMember], hashes: Sequence[str], identities: MemberFormat, *, nobody: str
+    found: Sequence[FoundMember], hashes: Sequence[str], identities: MemberFormat, *, no_match: str
 ) -> str:
     """Return the users who have these hashes, each with the segments.
 
-    A hash that none has says ``nobody``.
+    ``no_match`` is the text for a hash without a user.
     """
     lines = []
     for each in found:
@@ -234,7 +234,7 @@ def render_found(
         lines.append(f"#{each.hash}{who}")
         lines += [f"    {escaped(s.address)}: {_standing(s)}" for s in each.segments]
     known = {each.hash for each in found}
-    lines += [f"#{text}: {nobody}" for text in hashes if text not in known]
+    lines += [f"#{text}: {no_match}" for text in hashes if text not in known]
     return "".join(f"{line}\n" for line in lines)
 
 

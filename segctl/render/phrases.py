@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
 from segctl.core.diagnostics import Severity
+from segctl.core.listing import list_first
 from segctl.plan.model import Action, Change, Finding, MemberCounts, Plan
 from segctl.render.style import escaped, quoted
 
@@ -54,6 +55,9 @@ It is the limit of GitHub, which counts characters; a text never has more of the
 
 MIN_COMMENT_BYTES = 4_096
 """The smallest limit of a comment. The result and the kinds of errors of any plan fit into it."""
+
+_MAX_HELD = 5
+"""How many of the segments that a saved plan holds back are named."""
 
 NO_CHANGES = "No changes."
 MINUS = "\N{MINUS SIGN}"
@@ -199,14 +203,8 @@ def uncounted_moves_line(plan: Plan) -> str:
 def saved_plan_lines(plan: Plan, name: str) -> Iterator[str]:
     """Yield what is applied of the saved plan in the file ``name``: all, or what is left of it."""
     if held := held_line(plan):
-        yield (
-            f"{held[:-1]} in the saved plan: {', '.join(map(escaped, plan.held_segments[:5]))}"
-            + (
-                f" and {format_number(len(plan.held_segments) - 5)} more."
-                if len(plan.held_segments) > 5
-                else "."
-            )
-        )
+        segments = list_first([*map(escaped, plan.held_segments)], _MAX_HELD)
+        yield f"{held.removesuffix('.')} in the saved plan: {segments}."
     if plan.remaining is None:
         yield f"Applying the saved plan {name}."
         yield plan_line(plan)

@@ -13,9 +13,9 @@ from segctl.backends.local import FOLDER, HEAD, MOVED, LocalBackend
 from segctl.backends.sealing import NO_SEALING, Sealer
 from segctl.core.ci import run_url
 from segctl.core.disk import Disk
-from segctl.core.edges import REMOVE_EDGES, describe_edges
 from segctl.core.errors import OperationError
 from segctl.core.git import find_checkout, run_git
+from segctl.core.whitespace import REMOVE_WHITESPACE, describe_surrounding_whitespace
 from segctl.manifests.environments import NO_ENVIRONMENT
 from segctl.manifests.object_urls import ObjectUrl
 from segctl.manifests.state_place import StatePlace
@@ -169,8 +169,8 @@ def _open_bucket(url: ObjectUrl) -> ByteStore:
 def _cache_folder(environment: Mapping[str, str]) -> Path:
     """Return the folder for copies of member files: ``SEGCTL_CACHE_DIR``, or the platform's."""
     chosen = environment.get(_CACHE_DIR)
-    if chosen and (edges := describe_edges(_CACHE_DIR, chosen)):
-        raise OperationError(edges, hint=REMOVE_EDGES)
+    if chosen and (edges := describe_surrounding_whitespace(_CACHE_DIR, chosen)):
+        raise OperationError(edges, hint=REMOVE_WHITESPACE)
     if chosen:
         return Path(chosen) / "segctl-members"
     from segctl.backends.bucket_store import missing_remote  # noqa: PLC0415 - few need it

@@ -54,10 +54,11 @@ class SourceContext:
         return self._processes[0]
 
     @contextmanager
-    def asking(self, service: str, codes: Collection[str]) -> Iterator[None]:
-        """Ask a database within the block, unless it failed with one of the ``codes`` before.
+    def remember_failure(self, service: str, codes: Collection[str]) -> Iterator[None]:
+        """Raise the error of the first attempt again for a service that failed in this run.
 
-        Then all that needs it fails, so the error of the first attempt is raised again.
+        A failure with one of the ``codes`` is one of every source that needs the service, so the
+        block is not tried again.
         """
         if service in self._failures:
             raise self._failures[service]

@@ -144,7 +144,7 @@ class ObjectFetcher:
             raise _store_timeout(url, self._limits.total) from None
         except errors.BucketError as error:
             failure = SourceError(error.code, error.message, error.hint)
-            if error.is_of_bucket:
+            if error.is_bucket_wide:
                 failure.service = bucket
                 self._failures[bucket] = failure
             raise failure from None

@@ -21,8 +21,8 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from segctl.core.disk import create_scratch_file
-from segctl.core.edges import REMOVE_EDGES, describe_edges
 from segctl.core.identity import Kind
+from segctl.core.whitespace import REMOVE_WHITESPACE, describe_surrounding_whitespace
 from segctl.engine.model import CopiedRows, SourceError
 from segctl.engine.source_errors import cast_hint, column_not_text, missing_library
 from segctl.manifests.desired import DEFAULT_TIME_ZONE, Connection, PostgresSource
@@ -81,8 +81,8 @@ def find_database(
     url = environment.get(declared.variable, "")
     if not url.strip():
         raise errors.missing_url(name, declared.variable)
-    if edges := describe_edges(declared.variable, url):
-        raise SourceError("connection-url", edges, REMOVE_EDGES)
+    if edges := describe_surrounding_whitespace(declared.variable, url):
+        raise SourceError("connection-url", edges, REMOVE_WHITESPACE)
     return Database(
         name=name,
         variable=declared.variable,

@@ -58,7 +58,7 @@ def resolve_rows(
                 segment_column=segment_column,
             )
         case SqliteSource(path=path):
-            with context.asking(f"file {path}", _FILE_PROBLEMS):
+            with context.remember_failure(f"file {path}", _FILE_PROBLEMS):
                 return context.open_sqlite().fetch(
                     source,
                     context.policy.locate(path),
@@ -81,7 +81,7 @@ def resolve_rows(
         case PostgresSource():
             from segctl.sources import postgres  # noqa: PLC0415 - as above
 
-            with context.asking(f"connection {source.connection}", _CONNECTION_PROBLEMS):
+            with context.remember_failure(f"connection {source.connection}", _CONNECTION_PROBLEMS):
                 if not context.is_trusted:
                     raise untrusted(f"the database {source.connection} is not asked")
                 database = postgres.find_database(

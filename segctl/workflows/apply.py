@@ -52,7 +52,7 @@ def apply_workspace(
     approve: Callable[[Plan], bool],
     observe: Observer = ignore_event,
     stop: StopSignal,
-    take_member_key: Callable[[str], None] = lambda _: None,
+    on_member_key: Callable[[str], None] = lambda _: None,
 ) -> ApplyResult:
     """Plan under the lock, or load the ``saved`` plan; ask ``approve``, send, record.
 
@@ -62,7 +62,7 @@ def apply_workspace(
 
     Segments that match ``excluded`` are left out; with ``hold``, those that are refused are too.
     With ``max_seconds``, sending stops so early that the run ends within that time.
-    ``take_member_key`` gets the key of the hashes that name members, before ``approve`` is called.
+    ``on_member_key`` gets the key of the hashes that name members, before ``approve`` is called.
 
     Raises ``GuardRefused``, ``StalePlan``, ``BeyondApproval``, ``StateLocked``,
     ``CredentialsRefused``, ``AppliedInPart``, ``Interrupted``.
@@ -83,9 +83,9 @@ def apply_workspace(
             else:
                 targets, excluded, destroy = plan.targeted, plan.excluded, plan.destroy
         desired = load_desired(context, variables)
-        context.credentials()  # said before a row is read, and before anybody approves a plan
+        context.credentials()  # before a row is read and a plan is approved
         locked = stack.enter_context(_locked(context, lock_timeout, observe, is_saved=bool(name)))
-        take_member_key(locked.loaded.state.member_key)
+        on_member_key(locked.loaded.state.member_key)
         approved_plan = (
             _load_approved_plan(context, approved, file, service_host(desired), locked)
             if approved and file

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from segctl.core.address import segment_address
+from segctl.manifests.declarations import PROJECT_FILE
 from segctl.manifests.name_scan import scan_segment_names
 from segctl.manifests.yaml_tree import Map, Value, lookup
 
-_PROJECT = "segctl.yaml"
 _HEAD = "segctl.state.json"
 _SUFFIXES = (".yaml", ".yml")
 _MAX_BYTES = 64 << 20
@@ -52,7 +52,7 @@ def variable_names(root: Path) -> set[str]:
 def _spec(root: Path) -> Value:
     from segctl.manifests.yaml_reader import parse_file  # noqa: PLC0415 - addresses need none
 
-    documents = parse_file(_PROJECT, (root / _PROJECT).read_bytes()).documents
+    documents = parse_file(PROJECT_FILE, (root / PROJECT_FILE).read_bytes()).documents
     return lookup(documents[0].data, "spec") if documents else None
 
 

@@ -39,18 +39,18 @@ def _examine(context: Context, variables: Mapping[str, str]) -> Iterator[Check]:
         return
     if not place.url:
         folder = state_folder(context.root, place).absolute()
-        yield from _guarded(
+        yield from _catch_errors(
             "state folder",
             lambda: machine.check_folder("state folder", folder, context.clock, is_state=True),
         )
-    yield from _guarded("state", lambda: checks.check_state(context, place))
-    yield from _guarded("git", lambda: checks.check_git(context, place))
+    yield from _catch_errors("state", lambda: checks.check_state(context, place))
+    yield from _catch_errors("git", lambda: checks.check_git(context, place))
 
 
-def _guarded(topic: str, examine_one: Callable[[], Iterable[Check]]) -> Iterator[Check]:
-    """Yield the checks; an error that ends them is one more."""
+def _catch_errors(topic: str, run_checks: Callable[[], Iterable[Check]]) -> Iterator[Check]:
+    """Yield the checks of ``run_checks``, and its error as a check."""
     try:
-        yield from examine_one()
+        yield from run_checks()
     except SegctlError as error:
         yield Check(topic=topic, status=Status.PROBLEM, summary=error.message, advice=error.hint)
     except OSError as error:

@@ -40,8 +40,8 @@ class Requirement:
     versions: str
     extra: str
 
-    def problem(self) -> str:
-        """Return why the installed library does not do, or an empty text."""
+    def find_problem(self) -> str:
+        """Return why the installed library cannot be used, or an empty text."""
         try:
             found = metadata.version(self.name)
         except metadata.PackageNotFoundError:
@@ -91,7 +91,7 @@ def check_installation(
             advice="Install it with pip, pipx or uv.",
         )
         return
-    wrong = [text for each in required if not each.extra and (text := each.problem())]
+    wrong = [text for each in required if not each.extra and (text := each.find_problem())]
     if wrong:
         yield Check(
             topic="libraries",
@@ -107,7 +107,7 @@ def check_installation(
 
 
 def _check_extra(extra: str, required: Iterable[Requirement], reason: str) -> Check:
-    wrong = [text for each in required if (text := each.problem())]
+    wrong = [text for each in required if (text := each.find_problem())]
     topic, why = f"extra {extra}", f"; needed for {reason}" if reason else ""
     if not wrong:
         return Check(topic=topic, summary=f"installed{why}")

@@ -4,15 +4,15 @@ import os
 from collections.abc import Iterator, Mapping
 from urllib.parse import urlsplit
 
+from segctl.core.connections import PROXY_VARIABLES
 from segctl.core.credentials import ACCOUNT_VARIABLE, PASSCODE_VARIABLE, Credentials
-from segctl.core.edges import REMOVE_EDGES, describe_edges
 from segctl.core.errors import CredentialsRefused, OperationError
 from segctl.core.health import Check, Status
 from segctl.core.loopback import UNENCRYPTED, is_loopback
+from segctl.core.whitespace import REMOVE_WHITESPACE, describe_surrounding_whitespace
+from segctl.manifests.compile import BASE_URL_VARIABLE
 
 _CREDENTIALS = (ACCOUNT_VARIABLE, PASSCODE_VARIABLE)
-_BASE_URL = "CLEVERTAP_BASE_URL"
-_PROXIES = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY")
 _CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 _VENDOR = "clevertap.com"
 
@@ -40,23 +40,23 @@ def check_credentials(environment: Mapping[str, str]) -> Check:
 def check_base_url(
     environment: Mapping[str, str], declared: str, *, allow_plain_http: bool = False
 ) -> Check:
-    """Return the check of the address of the service: ``declared``, or that of the environment.
+    """Return the check of the URL of the service: that of the environment, or else ``declared``.
 
     ``declared`` is empty if the workspace is not known.
     """
     from segctl.provider.connection import parse_base_url  # noqa: PLC0415 - heavy
 
-    topic, given = "service", environment.get(_BASE_URL, "")
+    topic, given = "service", environment.get(BASE_URL_VARIABLE, "")
     text = given.strip() or declared
     if not text:
-        return Check(topic=topic, summary="no workspace and no CLEVERTAP_BASE_URL name one")
-    if edges := describe_edges(_BASE_URL, given):
-        return Check(topic=topic, status=Status.PROBLEM, summary=edges, advice=REMOVE_EDGES)
+        return Check(topic=topic, summary="neither a workspace nor CLEVERTAP_BASE_URL names one")
+    if edges := describe_surrounding_whitespace(BASE_URL_VARIABLE, given):
+        return Check(topic=topic, status=Status.PROBLEM, summary=edges, advice=REMOVE_WHITESPACE)
     try:
         url = parse_base_url(text, allow_plain_http=allow_plain_http)
     except OperationError as error:
         return _problem(topic, error)
-    origin = f" ({_BASE_URL})" if given else ""
+    origin = f" ({BASE_URL_VARIABLE})" if given else ""
     return _judge_host(f"{url.scheme}://{url.netloc.decode()}{origin}", url.scheme, url.host)
 
 
@@ -84,7 +84,7 @@ def _judge_host(shown: str, scheme: str, host: str) -> Check:
 
 def check_network(environment: Mapping[str, str]) -> Iterator[Check]:
     """Yield the checks of proxies and certificates that the environment sets."""
-    for name in _PROXIES:
+    for name in PROXY_VARIABLES:
         for spelling in (name.lower(), name):
             if value := environment.get(spelling):
                 yield _check_proxy(spelling, value)

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from segctl.core.disk import translate_os_errors
-from segctl.core.edges import REMOVE_EDGES, describe_edges
 from segctl.core.errors import OperationError
 from segctl.core.loopback import is_plain_http
+from segctl.core.whitespace import REMOVE_WHITESPACE, describe_surrounding_whitespace
+from segctl.manifests.compile import BASE_URL_VARIABLE
+from segctl.manifests.declarations import PROJECT_FILE
 from segctl.session.context import Context
 from segctl.workflows.validate import load_desired
 
@@ -18,7 +20,6 @@ if TYPE_CHECKING:
 
 _LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"
 _SUFFIX_LENGTH = 6
-_BASE_URL = "CLEVERTAP_BASE_URL"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,19 +46,19 @@ def find_probe_target(context: Context, *, variables: Mapping[str, str]) -> Prob
     """Return the account and the service from the environment, or else the workspace.
 
     Raises ``CredentialsRefused`` without credentials, ``InvalidInput`` without a service, and
-    ``OperationError`` for an address that cannot be used.
+    ``OperationError`` for a URL that cannot be used.
     """
     from segctl.provider.connection import parse_base_url  # noqa: PLC0415 - heavy
 
     account, _ = context.credentials()
-    base_url = context.environment.get(_BASE_URL, "")
-    if edges := describe_edges(_BASE_URL, base_url):
-        raise OperationError(edges, hint=REMOVE_EDGES)
+    base_url = context.environment.get(BASE_URL_VARIABLE, "")
+    if edges := describe_surrounding_whitespace(BASE_URL_VARIABLE, base_url):
+        raise OperationError(edges, hint=REMOVE_WHITESPACE)
     allows_plain_http = False
-    if not base_url or (is_plain_http(base_url) and (context.root / "segctl.yaml").exists()):
+    if not base_url or (is_plain_http(base_url) and (context.root / PROJECT_FILE).exists()):
         project = load_desired(context, variables).project
         base_url, allows_plain_http = project.base_url, project.allow_plain_http
-    parse_base_url(base_url, allow_plain_http=allows_plain_http)  # said before anybody is asked
+    parse_base_url(base_url, allow_plain_http=allows_plain_http)  # before the user confirms
     letters = (_LETTERS[int(context.chance() * len(_LETTERS))] for _ in range(_SUFFIX_LENGTH))
     return ProbeTarget(
         base_url=base_url,

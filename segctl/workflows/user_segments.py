@@ -60,7 +60,7 @@ def find_user(
         return read_state_for(context, session, choice, read)
 
 
-def find_hashes(
+def find_users_by_hash(
     context: Context,
     hashes: Sequence[str],
     patterns: Sequence[str],
@@ -74,15 +74,15 @@ def find_hashes(
     state. Raises ``OperationError`` if the state has no key, and what ``open_members`` raises.
     """
     first: Choice = "recorded" if choice == "either" else choice
-    found = _find_hashes(context, hashes, patterns, first, variables)
+    found = _find_users_by_hash(context, hashes, patterns, first, variables)
     rest = set(hashes) - {each.hash for each in found}
     if choice == "either" and rest:
-        found += _find_hashes(context, sorted(rest), patterns, "desired", variables)
+        found += _find_users_by_hash(context, sorted(rest), patterns, "desired", variables)
     order = {each: number for number, each in enumerate(hashes)}
     return tuple(sorted(found, key=lambda each: (order[each.hash], each.kind, each.value)))
 
 
-def _find_hashes(
+def _find_users_by_hash(
     context: Context,
     hashes: Sequence[str],
     patterns: Sequence[str],

@@ -212,8 +212,8 @@ def test_proxies_and_certificates_can_be_used(environment: dict[str, str], statu
 )
 def test_a_library_has_one_of_the_versions_that_are_named(line: str, problem: str) -> None:
     (required,) = machine.read_requirements([line])
-    assert required.problem().endswith(problem)
-    assert bool(required.problem()) is bool(problem)
+    assert required.find_problem().endswith(problem)
+    assert bool(required.find_problem()) is bool(problem)
 
 
 def test_every_requirement_of_segctl_is_read() -> None:

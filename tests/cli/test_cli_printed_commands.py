@@ -12,7 +12,7 @@ import pytest
 from segctl.cli.arguments import split_levels
 from segctl.cli.main import cli, execute
 from segctl.cli.root_options import workspace_folder
-from segctl.core.command_line import command_line, complete_commands
+from segctl.core.command_line import add_run_options, command_line
 from tests.cli.conftest import GOLD
 
 ROOT = Path(__file__).parents[2]
@@ -119,7 +119,7 @@ def test_the_command_after_init_runs(run: Run, folder: str) -> None:
 
 def test_a_command_of_the_current_folder_has_no_options() -> None:
     assert command_line("state rm", "segment.gold") == "segctl state rm segment.gold"
-    assert complete_commands("`segctl plan`") == "`segctl plan`"
+    assert add_run_options("`segctl plan`") == "`segctl plan`"
 
 
 @pytest.mark.parametrize(
@@ -133,7 +133,7 @@ def test_a_command_of_the_current_folder_has_no_options() -> None:
     ],
 )
 def test_the_commands_in_a_message_are_completed(text: str, expected: str) -> None:
-    assert complete_commands(text, folder="a b", env_name="x") == expected
+    assert add_run_options(text, folder="a b", env_name="x") == expected
 
 
 def texts_of(path: Path) -> Iterator[str]:

@@ -3,8 +3,8 @@
 import pytest
 
 from segctl.core.connections import find_proxy, host_and_port
-from segctl.core.edges import describe_edges
 from segctl.core.loopback import is_loopback, is_plain_http
+from segctl.core.whitespace import describe_surrounding_whitespace
 
 SERVICE = "https://in1.api.clevertap.com"
 
@@ -84,4 +84,4 @@ def test_only_plain_http_to_another_machine_is_readable_on_the_way() -> None:
     ],
 )
 def test_blanks_around_a_value_are_named(value: str, problem: str) -> None:
-    assert describe_edges("V", value) == problem
+    assert describe_surrounding_whitespace("V", value) == problem

@@ -18,7 +18,7 @@ from segctl.plan.model import Action, Change, Finding
 from segctl.planning.compare import ComparisonResult
 
 
-def explain_removals(
+def check_removed_segments(
     desired: DesiredState,
     comparison: ComparisonResult,
     changes: Sequence[Change],

@@ -27,7 +27,7 @@ _MARKS: tuple[tuple[bytes, tuple[Encoding, ...]], ...] = (
 """Byte order marks, and the encodings whose files begin with them."""
 
 
-class PlainFiles:
+class Utf8Copies:
     """Makes and remembers the copies of one run. They are in ``scratch``."""
 
     def __init__(self, scratch: Path) -> None:

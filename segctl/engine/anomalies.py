@@ -11,7 +11,7 @@ import duckdb
 from segctl.core.identity import Kind
 from segctl.engine import sql
 from segctl.engine.file_contents import first_line, name_file_in_errors
-from segctl.engine.model import NOTHING_SUSPECT, FileScan, InlineRows, SuspectValues
+from segctl.engine.model import NO_ANOMALIES, Anomalies, FileScan, InlineRows
 
 MAX_ODD_VALUES = 250_000
 """Of more values with an unusual case, only a random part is looked at."""
@@ -46,24 +46,22 @@ WHERE NOT contains(value, '@') AND regexp_full_match(value, '[\\pL _-]+')
 """
 
 
-def find_suspect_values(
-    db: duckdb.DuckDBPyConnection, scan: FileScan | None, rows: str
-) -> SuspectValues:
+def find_anomalies(db: duckdb.DuckDBPyConnection, scan: FileScan | None, rows: str) -> Anomalies:
     """Return what looks wrong in ``rows``, a SELECT; ``scan`` if they are from files."""
     variants, share = _count_case_variants(db, rows)
-    return SuspectValues(
+    return Anomalies(
         case_variants=variants * share,
         case_share=share,
         header_lines=_count_header_lines(db, scan, rows) if scan else 0,
     )
 
 
-def find_suspect_inline(rows: InlineRows) -> SuspectValues:
+def find_inline_anomalies(rows: InlineRows) -> Anomalies:
     """Return what looks wrong in a list of a manifest."""
     if rows.kind != Kind.IDENTITY or all(map(str.islower, rows.values)):
-        return NOTHING_SUSPECT
+        return NO_ANOMALIES
     spellings = Counter(value.lower() for value in set(rows.values))
-    return SuspectValues(case_variants=sum(n for n in spellings.values() if n > 1))
+    return Anomalies(case_variants=sum(n for n in spellings.values() if n > 1))
 
 
 def _count_case_variants(db: duckdb.DuckDBPyConnection, rows: str) -> tuple[int, int]:

@@ -7,16 +7,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from segctl.core.identity import IdentityProblem, Kind
-from segctl.engine import suspect_values
+from segctl.engine import anomalies
 from segctl.engine.duckdb import DuckEngine
-from segctl.engine.model import InlineRows, LoadTargets, RecordedFiles, SuspectValues
+from segctl.engine.model import Anomalies, InlineRows, LoadTargets, RecordedFiles
 from segctl.manifests.desired import Role
 from tests.profiles import examples
 from tests.sources.source_files import read, scan_files, write
 
 
-def suspects(engine: DuckEngine, root: Path, path: str, **fields: object) -> SuspectValues:
-    return read(engine, scan_files(root, path, **fields))[0].suspect
+def suspects(engine: DuckEngine, root: Path, path: str, **fields: object) -> Anomalies:
+    return read(engine, scan_files(root, path, **fields))[0].anomalies
 
 
 @pytest.mark.parametrize(
@@ -44,19 +44,19 @@ def test_guids_and_lists_that_take_away_are_compared_exactly(
     write(root / "m.csv", ["a", "A"])
     assert suspects(engine, root, "m.csv", kind=Kind.GUID).case_variants == 0
     number = engine.load(scan_files(root, "m.csv"), targets=[0], role="exclude")
-    assert engine.diff().loads[number].suspect.case_variants == 0
+    assert engine.diff().loads[number].anomalies.case_variants == 0
 
 
 def test_a_list_in_a_manifest_is_looked_at_too(engine: DuckEngine) -> None:
     number = engine.load(InlineRows(kind=Kind.IDENTITY, values=("A", "a", "b")), targets=[0])
     engine.set_recorded(0, RecordedFiles(), wanted=True)
-    assert engine.diff().loads[number].suspect.case_variants == 2
+    assert engine.diff().loads[number].anomalies.case_variants == 2
 
 
 def test_of_many_values_with_other_case_a_part_is_looked_at(
     engine: DuckEngine, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(suspect_values, "MAX_ODD_VALUES", 1000)
+    monkeypatch.setattr(anomalies, "MAX_ODD_VALUES", 1000)
     write(root / "m.csv", [f"{name}{n}" for n in range(4000) for name in ("ada", "Ada")])
     found = suspects(engine, root, "m.csv")
     assert found.case_share == 4
