@@ -38,7 +38,7 @@ class Level:
 
 
 def split_levels(root: click.Context, arguments: Sequence[str]) -> list[Level]:
-    """Return the words for the program, its group and its command, as far as these exist."""
+    """Return the words for the program, its group and its command, if these exist."""
     levels: list[Level] = []
     context, start = root, 0
     while True:

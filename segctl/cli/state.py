@@ -229,11 +229,11 @@ def new(screen: Screen, *, lineage: str, as_json: bool) -> None:
     if as_json:
         print_facts(screen, forgotten_lineage=lineage)
         return
-    told = (
+    message = (
         f"Lineage {escaped(lineage)} is forgotten. If there is no other state, the next plan "
         "creates every segment and adds every member; `segctl import` adopts segments that exist.\n"
     )
-    screen.out(screen.add_run_options(told))
+    screen.out(screen.add_run_options(message))
 
 
 @command.command("migrate", epilog="Example: segctl state migrate --to s3://acme-segctl/growth")

@@ -59,9 +59,9 @@ def command(
     screen.err(screen.add_run_options(problems))
     for where in loaded.passed_over:
         screen.err(f"{escaped(where)}: passed over: not one of segctl's documents\n")
-    for hidden in loaded.ignored:
-        pattern = escaped(hidden.pattern)
-        screen.err(f'{escaped(hidden.path)}: passed over: spec.ignore has "{pattern}"\n')
+    for ignored in loaded.ignored:
+        pattern = escaped(ignored.pattern)
+        screen.err(f'{escaped(ignored.path)}: passed over: spec.ignore has "{pattern}"\n')
     if loaded.desired is None:
         errors = sum(d.severity is Severity.ERROR for d in loaded.diagnostics)
         screen.err(f"The workspace is not valid: {format_count(errors, 'error')}.\n")

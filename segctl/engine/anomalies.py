@@ -1,4 +1,4 @@
-"""Count what looks wrong in a list and may be right: values that differ only in case, a header.
+"""Count anomalies of a list, which may be right: values that differ only in case, a header line.
 
 Both are for warnings, so they must cost little next to reading the list. Most lists have no value
 with an upper-case letter, or none with a lower-case one: then one pass over them is enough.
@@ -39,7 +39,7 @@ SELECT coalesce(sum(spellings), 0) FROM (
 """
 """Of two values that differ only in case, one at least is not lower and one not upper case."""
 
-_SAME_LOOK = """
+_LIKE_HEADERS = """
 SELECT count(*) FROM ({rows})
 WHERE NOT contains(value, '@') AND regexp_full_match(value, '[\\pL _-]+')
     AND regexp_replace(lower(value), '[ -]', '_', 'g') NOT IN ({words})
@@ -95,8 +95,8 @@ def _count_header_lines(db: duckdb.DuckDBPyConnection, scan: FileScan, rows: str
             found += is_header(first_line(path, scan.comments))
     if found:
         words = ", ".join(map(sql.literal, sorted(HEADER_WORDS)))
-        [[alike]] = db.execute(_SAME_LOOK.format(rows=rows, words=words)).fetchall()
-        found = 0 if alike else found
+        [[others]] = db.execute(_LIKE_HEADERS.format(rows=rows, words=words)).fetchall()
+        found = 0 if others else found
     return found
 
 

@@ -39,10 +39,8 @@ def first_keys(path: Path) -> tuple[str, ...] | None:
 
     Raises ``SourceError`` for a file that is no list.
     """
-    first, end, _ = read_beginning(path, "jsonl").removeprefix(_BOM).lstrip().partition(b"\n")
-    if not end:
-        return None  # the line may go on after what was read
-    try:
+    first, _, _ = read_beginning(path, "jsonl").removeprefix(_BOM).lstrip().partition(b"\n")
+    try:  # an object that is cut off is not valid
         value = json.loads(first)
     except (ValueError, RecursionError):
         return None

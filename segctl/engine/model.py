@@ -157,7 +157,7 @@ class SourceError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Anomalies:
-    """What looks wrong in a list.
+    """What looks wrong in a list, and may be right.
 
     ``case_variants`` counts its valid identities that differ from another one only in case. If
     only one in ``case_share`` of them was looked at, it is estimated. ``header_lines`` counts txt

@@ -18,8 +18,9 @@ import duckdb
 
 from segctl.core.identity import Kind
 from segctl.engine import duckdb_errors, scan_sql, sql
+from segctl.engine.beginnings import first_keys
 from segctl.engine.file_contents import check_files, read_beginning
-from segctl.engine.headers import first_keys, parse_header
+from segctl.engine.headers import parse_header
 from segctl.engine.model import (
     NO_PATTERNS,
     CheckedQuery,
@@ -117,7 +118,7 @@ class RowReader:
             raise self.explain_error(error, rows) from error
 
     def check_columns(self, rows: FileScan | CheckedQuery) -> None:
-        """Check what ``prepare`` would, as far as headers and metadata show it.
+        """Check what ``prepare`` would, if headers and metadata show it.
 
         Raises ``SourceError``.
         """
@@ -280,7 +281,7 @@ class RowReader:
                     f"SELECT count(*), count({column}) FROM {table}"
                 ).fetchall()
                 if rows and not found:
-                    raise duckdb_errors.missing_key(str(key), first_keys(scan.paths[0]))
+                    raise duckdb_errors.missing_key(str(key), first_keys(scan.paths[0]) or ())
 
     def _check_comments(self, scan: FileScan, table: str) -> None:
         """Raise ``SourceError`` if a line of a txt file looks like a comment or has one."""

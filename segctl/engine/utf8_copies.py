@@ -1,4 +1,4 @@
-"""Copies of text files that DuckDB cannot read as they are.
+"""UTF-8 copies of text files that DuckDB cannot read as they are.
 
 They are files in another encoding than UTF-8, JSON Lines with a byte order mark, and compressed
 files with a ``?`` in their path: DuckDB ignores what follows it, the ``.gz`` too. A copy is plain
@@ -28,7 +28,7 @@ _MARKS: tuple[tuple[bytes, tuple[Encoding, ...]], ...] = (
 
 
 class Utf8Copies:
-    """Makes and remembers the copies of one run. They are in ``scratch``."""
+    """The copies of one run, each made once. They are in ``scratch``."""
 
     def __init__(self, scratch: Path) -> None:
         self._scratch = scratch
@@ -40,7 +40,7 @@ class Utf8Copies:
         if scan.format == "parquet":
             return scan
         plain = {
-            path: self._plain(path, scan.encoding, is_json=scan.format == "jsonl")
+            path: self._readable_file(path, scan.encoding, is_json=scan.format == "jsonl")
             for path in scan.paths
         }
         if all(path == file for path, file in plain.items()):
@@ -58,7 +58,7 @@ class Utf8Copies:
     def replace_files_in_query(self, query: CheckedQuery) -> CheckedQuery:
         """Return a query of files that DuckDB can read. Raises ``SourceError``."""
         plain = {
-            path: self._plain(path, "utf-8", is_json="json" in path.name.lower())
+            path: self._readable_file(path, "utf-8", is_json="json" in path.name.lower())
             for path in query.files
             if ".parquet" not in path.name.lower()
         }
@@ -88,10 +88,10 @@ class Utf8Copies:
                 error.file = self.original(error.file)
             raise
 
-    def _plain(self, file: Path, encoding: Encoding, *, is_json: bool) -> Path:
+    def _readable_file(self, file: Path, encoding: Encoding, *, is_json: bool) -> Path:
         if (file, encoding) in self._copies:
             return self._copies[file, encoding]
-        if encoding == "utf-8" and not _has_odd_name(file):
+        if encoding == "utf-8" and not _has_question_mark(file):
             with name_file_in_errors(file):
                 if not is_json or not _has_mark(file):
                     return file
@@ -108,7 +108,7 @@ class Utf8Copies:
         return copy
 
 
-def _has_odd_name(file: Path) -> bool:
+def _has_question_mark(file: Path) -> bool:
     return "?" in str(file) and file.suffix.lower() in COMPRESSION_SUFFIXES
 
 
@@ -147,7 +147,7 @@ def _decode(chunks: Iterator[bytes], encoding: Encoding) -> Iterator[bytes]:
 
 
 class _Utf8Check:
-    """Whether text in another encoding is UTF-8, which it is next to never by chance."""
+    """Whether text in another encoding is UTF-8. By chance, it hardly ever is."""
 
     def __init__(self, *, is_possible: bool) -> None:
         self._decoder = codecs.getincrementaldecoder("utf-8")()

@@ -22,22 +22,22 @@ from segctl.manifests.yaml_tree import Map
 _NAME = re.compile(rb"""\bname["']?\s*:\s*["']?([\w.-]+)""")
 
 
-def find_hidden_manifests(
+def find_ignored_manifests(
     root: Path, ignored: Sequence[IgnoredPath], addresses: Collection[str]
 ) -> Mapping[str, IgnoredPath]:
-    """Return the hidden file that declares each of these segments, by address, if one does.
+    """Return the ignored file that declares each of these segments, by address, if one does.
 
     In a file that is no valid YAML, such as a template, each name counts. A file that cannot be
     read, and a link that leads outside the workspace, declares nothing.
     """
     found: dict[str, IgnoredPath] = {}
-    for hidden in ignored:
-        for path in _walk(root, root / hidden.path):
+    for entry in ignored:
+        for path in _walk(root, root / entry.path):
             declared = _declared_segments(path) if len(found) < len(addresses) else ()
             for address in declared:
                 if address in addresses:
                     file = path.relative_to(root).as_posix()
-                    found.setdefault(address, IgnoredPath(path=file, pattern=hidden.pattern))
+                    found.setdefault(address, IgnoredPath(path=file, pattern=entry.pattern))
     return found
 
 

@@ -86,8 +86,8 @@ class _Walk:
                 path = folder / entry.name
                 name = _shown(path, self.root)
                 is_manifest = path.suffix.lower() in SUFFIXES
-                if hidden := _match_ignored(self.rules, entry, name, is_manifest=is_manifest):
-                    self.ignored.append(hidden)
+                if ignored := _match_ignored(self.rules, entry, name, is_manifest=is_manifest):
+                    self.ignored.append(ignored)
                     continue
                 if entry.is_file(follow_symlinks=False) and _is_json_manifest(path):
                     self.diagnostics.append(_json_manifest(name))

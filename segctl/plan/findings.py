@@ -165,19 +165,19 @@ def removed_addresses(changes: Sequence[Change]) -> Sequence[str]:
     ]
 
 
-def hidden_manifests(hidden: Mapping[str, IgnoredPath]) -> Iterator[Finding]:
+def ignored_manifests(ignored: Mapping[str, IgnoredPath]) -> Iterator[Finding]:
     """Refuse to remove a segment while ``spec.ignore`` hides a file that declares it.
 
-    ``hidden`` are those files by the address of the segment.
+    ``ignored`` are those files by the address of the segment.
     """
-    for address, file in hidden.items():
+    for address, file in ignored.items():
         yield Finding(
             severity=Severity.ERROR,
             code="ignored-manifest",
             address=address,
             summary=f"{address} would be removed, and {file.path}, which spec.ignore hides with "
             f'"{file.pattern}", declares it',
-            detail="Correct spec.ignore in segctl.yaml. If the segment shall go, delete that "
+            detail="Correct spec.ignore in segctl.yaml. To remove the segment, delete that "
             "manifest,\nor declare removed: "
             f"[{{address: {address}, onRemove: empty}}] in a document of kind Refactoring.",
             figures=Figures(count=1, segments=(address,)),

@@ -20,9 +20,6 @@ from segctl.planning.unreadable import UnreadableSources, merge_problems
 if TYPE_CHECKING:
     from segctl.planning.planner import PlanBundle
 
-Held = tuple[Refusal, ...]
-
-
 BuildPlan = Callable[[Sequence[Draft], Sequence[Refusal]], "PlanBundle"]
 """Builds the plan of some drafts, without the segments that are held back."""
 
@@ -41,13 +38,13 @@ def build_with_held(
     """
     renames = segment_pairs(possible_renames(drafts, {}))
     known = {draft.address for draft in drafts}
-    given = [refusal for refusal in held if known.intersection(refusal.held.segments)]
-    kept = with_dependent(given, desired, drafts, renames)
+    held = [refusal for refusal in held if known.intersection(refusal.held.segments)]
+    held = with_dependent(held, desired, drafts, renames)
     while True:
-        addresses = held_addresses(kept)
+        addresses = held_addresses(held)
         left = [draft for draft in drafts if draft.address not in addresses]
         try:
-            bundle = build(left, sort_held(kept))
+            bundle = build(left, sort_held(held))
         except UnreadableSources as error:
             refusals = refusals_of_sources(error, desired, {draft.address for draft in left})
             if not (hold and refusals):
@@ -60,7 +57,7 @@ def build_with_held(
                 return bundle
             found = (f for f in bundle.plan.findings if f.code == POSSIBLE_RENAME)
             renames |= segment_pairs(found)
-        kept = with_dependent([*kept, *refusals], desired, drafts, renames)
+        held = with_dependent([*held, *refusals], desired, drafts, renames)
 
 
 def segment_pairs(findings: Iterable[Finding]) -> set[tuple[str, ...]]:
@@ -72,8 +69,8 @@ def _leaves_some(
     refusals: Sequence[Refusal], error: UnreadableSources, drafts: Sequence[Draft]
 ) -> bool:
     """Return whether each problem holds something back, and not everything."""
-    is_each = len(refusals) == len(error.diagnostics)
-    return is_each and not held_addresses(refusals).issuperset(d.address for d in drafts)
+    holds_each = len(refusals) == len(error.diagnostics)
+    return holds_each and not held_addresses(refusals).issuperset(d.address for d in drafts)
 
 
 def held_addresses(held: Sequence[Refusal]) -> frozenset[str]:
@@ -137,7 +134,7 @@ def with_dependent(
     desired: DesiredState,
     drafts: Sequence[Draft],
     renames: Collection[tuple[str, ...]],
-) -> Held:
+) -> tuple[Refusal, ...]:
     """Add the segments that cannot be planned without those that are held back.
 
     ``renames`` are pairs of addresses that may be two names of one segment.
@@ -185,6 +182,6 @@ def _dependent(
             yield Refusal(held=HeldBack(code=code, reason=text, segments=(address,)))
 
 
-def sort_held(held: Sequence[Refusal]) -> Held:
+def sort_held(held: Sequence[Refusal]) -> tuple[Refusal, ...]:
     """Return refusals in an order that depends on nothing else."""
     return tuple(sorted(held, key=lambda r: (r.held.segments, r.held.code, r.held.reason)))

@@ -154,7 +154,7 @@ def build_plan(
         open_context=open_context,
         resolver=SourceResolver(open_context(scratch), engine, repeats=options.hold),
         recorded_files=recorded_files,
-        kept={d.address: d.old_record or d.record for d in drafts if not d.is_tombstone},
+        records={d.address: d.old_record or d.record for d in drafts if not d.is_tombstone},
         root=root,
         scratch=scratch,
         purpose=purpose,
@@ -172,14 +172,14 @@ def _build_plan(
     open_context: Callable[[Path], SourceContext],
     resolver: SourceResolver,
     recorded_files: Mapping[str, RecordedFiles],
-    kept: Mapping[str, SegmentRecord | None],
+    records: Mapping[str, SegmentRecord | None],
     root: Path,
     scratch: Path,
     purpose: PlanPurpose,
 ) -> PlanBundle:
     """Build the plan of these drafts, without the segments that are held back.
 
-    ``kept`` are the records of all segments, by the addresses of their drafts.
+    ``records`` are those of all segments, by the addresses of their drafts.
     """
     project, state = desired.project, blocks.state
     imported = read_imports(
@@ -217,7 +217,7 @@ def _build_plan(
         restrictions=restrictions,
         shaped=shaped_targets(segments),
         clock=OverrideClock(now=options.made_at, zone=project.time_zone),
-        held={index: kept.get(address) for address, index in scope.held.items()},
+        held={index: records.get(address) for address, index in scope.held.items()},
     ).run(selection, context)
     definitions = segment_definitions(desired)
     guarded = [describe_change(segment, comparison, definitions) for segment in segments]

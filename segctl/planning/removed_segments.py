@@ -5,10 +5,10 @@ from pathlib import Path
 
 from segctl.core.identity import SetDigest
 from segctl.manifests.desired import DesiredState, IgnoredPath
-from segctl.manifests.ignored_files import find_hidden_manifests
+from segctl.manifests.ignored_files import find_ignored_manifests
 from segctl.plan.diff import Draft
 from segctl.plan.findings import (
-    hidden_manifests,
+    ignored_manifests,
     passed_over_documents,
     possible_renames,
     removed_addresses,
@@ -25,13 +25,13 @@ def check_removed_segments(
     drafts: Sequence[Draft],
     root: Path,
 ) -> Iterator[Finding]:
-    """Yield the findings about removed segments that may be renamed, misspelled or hidden.
+    """Yield the findings about removed segments that may be renamed, misspelled or ignored.
 
     ``drafts`` are in the order of ``changes``, and ``root`` is the workspace folder.
     """
     yield from possible_renames(drafts, _members_of_new(comparison, changes, drafts))
     yield from passed_over_documents(changes, desired.passed_over)
-    yield from hidden_manifests(_find_hidden(desired, changes, root))
+    yield from ignored_manifests(_find_ignored(desired, changes, root))
 
 
 def _members_of_new(
@@ -53,7 +53,7 @@ def _members_of_new(
     return {compared[target]: digest for target, digest in digests.items()}
 
 
-def _find_hidden(
+def _find_ignored(
     desired: DesiredState, changes: Sequence[Change], root: Path
 ) -> Mapping[str, IgnoredPath]:
     """Return the ignored files that declare a segment that is removed without a block."""
@@ -61,4 +61,4 @@ def _find_hidden(
     removed = set(removed_addresses(changes)) - blocks
     if not removed or not desired.ignored:
         return {}
-    return find_hidden_manifests(root, desired.ignored, removed)
+    return find_ignored_manifests(root, desired.ignored, removed)

@@ -63,5 +63,5 @@ def render_validation(
         warning_count=warnings,
         diagnostics=[diagnostic_object(diagnostic) for diagnostic in diagnostics],
         passed_over=list(passed_over),
-        ignored=[{"path": hidden.path, "pattern": hidden.pattern} for hidden in ignored],
+        ignored=[{"path": each.path, "pattern": each.pattern} for each in ignored],
     )

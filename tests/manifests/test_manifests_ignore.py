@@ -7,7 +7,7 @@ import pytest
 
 from segctl.core.diagnostics import Severity
 from segctl.manifests.desired import IgnoredPath
-from segctl.manifests.ignored_files import find_hidden_manifests
+from segctl.manifests.ignored_files import find_ignored_manifests
 from segctl.manifests.manifest_files import read_manifests
 from segctl.manifests.workspace import LoadedWorkspace, load_workspace
 from tests.manifests.manifest_kit import PROJECT, segment
@@ -36,7 +36,7 @@ def codes(loaded: LoadedWorkspace) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("ignore", "hidden"),
+    ("ignore", "ignored"),
     [
         ("[charts/]", ["charts/"]),
         ("['*.yaml']", ["charts/x/a.yaml"]),
@@ -46,10 +46,10 @@ def codes(loaded: LoadedWorkspace) -> list[str]:
     ],
 )
 def test_what_a_pattern_hides_is_not_read_and_listed(
-    root: Path, ignore: str, hidden: list[str]
+    root: Path, ignore: str, ignored: list[str]
 ) -> None:
     loaded = load(root, ignore, "charts/x/a.yaml")
-    assert (codes(loaded), [i.path for i in loaded.ignored]) == ([], hidden)
+    assert (codes(loaded), [i.path for i in loaded.ignored]) == ([], ignored)
     assert loaded.desired
     assert loaded.desired.ignored == loaded.ignored
 
@@ -134,7 +134,7 @@ def test_fmt_leaves_alone_what_is_ignored(root: Path) -> None:
     assert list(read_manifests(root).contents) == ["segctl.yaml"]
 
 
-HIDDEN = {
+IGNORED = {
     "segment": segment("gold"),
     "second document": f"a: 1\n---\n{segment('gold')}",
     "table": (
@@ -144,20 +144,20 @@ HIDDEN = {
 }
 
 
-@pytest.mark.parametrize("text", HIDDEN.values(), ids=HIDDEN)
-def test_a_hidden_manifest_is_found_by_the_segment_that_it_declares(root: Path, text: str) -> None:
+@pytest.mark.parametrize("text", IGNORED.values(), ids=IGNORED)
+def test_an_ignored_manifest_is_found_by_the_segment_it_declares(root: Path, text: str) -> None:
     (root / "charts/x").mkdir(parents=True)
     (root / "charts/x/gold.yaml").write_text(text)
-    hidden = [IgnoredPath(path="charts/", pattern="charts/")]
-    assert find_hidden_manifests(root, hidden, {"segment.gold", "segment.other"}) == {
+    ignored = [IgnoredPath(path="charts/", pattern="charts/")]
+    assert find_ignored_manifests(root, ignored, {"segment.gold", "segment.other"}) == {
         "segment.gold": IgnoredPath(path="charts/x/gold.yaml", pattern="charts/")
     }
 
 
-def test_a_hidden_file_that_cannot_be_read_declares_nothing(root: Path) -> None:
+def test_an_ignored_file_that_cannot_be_read_declares_nothing(root: Path) -> None:
     os.mkfifo(root / "pipe.yaml")
     (root / "out.yaml").symlink_to(root.parent / "gold.yaml")
     (root.parent / "gold.yaml").write_text(segment("gold"))
     (root / "loop").symlink_to("loop")
-    hidden = [IgnoredPath(path=p, pattern="*") for p in ("pipe.yaml", "out.yaml", "loop", "gone/")]
-    assert find_hidden_manifests(root, hidden, {"segment.gold"}) == {}
+    ignored = [IgnoredPath(path=p, pattern="*") for p in ("pipe.yaml", "out.yaml", "loop", "gone/")]
+    assert find_ignored_manifests(root, ignored, {"segment.gold"}) == {}
