@@ -171,9 +171,7 @@ class Run:
         self._member_key = key
 
     def _member_format(self, view: str) -> MemberFormat:
-        return MemberFormat(
-            asked=identities_mode(self._identities, view=view), key=self._member_key
-        )
+        return MemberFormat(mode=identities_mode(self._identities, view=view), key=self._member_key)
 
     def _recorded(self) -> None:
         style = self._screen.out_style

@@ -117,8 +117,8 @@ class StepSummary:
             return
         from segctl.render.comment_page import render_plan  # noqa: PLC0415 - only for a summary
 
-        is_full = identities.asked is Identities.FULL
-        shown = replace(identities, asked=Identities.MASKED) if is_full else identities
+        is_full = identities.mode is Identities.FULL
+        shown = replace(identities, mode=Identities.MASKED) if is_full else identities
         self._append(lambda bytes_left: render_plan(plan, identities=shown, max_bytes=bytes_left))
 
     def add_failure(self, error: Exception) -> None:

@@ -166,7 +166,7 @@ class _Output:
         step_summary: bool,
     ) -> None:
         self._screen = screen
-        self._identities = MemberFormat(asked=identities)
+        self._identities = MemberFormat(mode=identities)
         self._save = save
         self._report = CodeQuality(screen, code_quality)
         self._summary = StepSummary(screen, wanted=step_summary)

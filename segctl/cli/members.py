@@ -261,7 +261,7 @@ def _show_list(
     elif mode is Identities.MASKED and not is_mode_asked and not sys.stdout.isatty():
         screen.err(_HASHED if members.member_key else _NOT_HASHED)
     if one.count:
-        mode = MemberFormat(asked=mode, key=members.member_key).shown
+        mode = MemberFormat(mode=mode, key=members.member_key).shown
     if mode is Identities.NONE and not as_json:
         screen.out(members_view.render_counts([one], is_one=True))
         return
@@ -319,7 +319,7 @@ def _show_found(
         screen.context(), hashes, addresses, choice, variables=screen.variables
     )
     # The hash is known already, so a masked member is shown by its hash alone.
-    shown = MemberFormat(asked=Identities.FULL if mode is Identities.FULL else Identities.NONE)
+    shown = MemberFormat(mode=Identities.FULL if mode is Identities.FULL else Identities.NONE)
     no_match, elsewhere = _NO_MATCH[choice]
     screen.out(
         members_view.found_json(found, hashes, shown)

@@ -98,9 +98,7 @@ def command(
         report.add_error(error)
         summary.add_failure(error)
         raise
-    mode = MemberFormat(
-        asked=options.identities_mode(identities, view=view), key=planned.member_key
-    )
+    mode = MemberFormat(mode=options.identities_mode(identities, view=view), key=planned.member_key)
     page = plan_view(
         planned.plan, view=view, identities=mode, style=screen.out_style, max_bytes=max_bytes
     )

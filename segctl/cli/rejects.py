@@ -59,7 +59,7 @@ def list_refused(
 ) -> None:
     """Print every refused membership and the reason, one per line."""
     mode = MemberFormat(
-        asked=options.identities_mode(identities, view="text"),
+        mode=options.identities_mode(identities, view="text"),
         key=find_member_key(screen.context()),
     )
     found = list_quarantined(screen.context(), targets=targets)

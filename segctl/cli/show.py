@@ -51,7 +51,7 @@ def command(
     if name := options.saved_plan(screen, file):
         plan = read_saved_plan(screen.context(), name)
         asked = options.identities_mode(identities, view=view)
-        mode = MemberFormat(asked=asked, key=_member_key(screen, plan, asked, view))
+        mode = MemberFormat(mode=asked, key=_member_key(screen, plan, asked, view))
         if document:
             document.put(plan_view(plan, view="json", identities=mode, style=screen.out_style))
         page = plan_view(

@@ -28,20 +28,20 @@ class Identities(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class MemberFormat:
-    """How a view shows members: ``asked`` for, and the key of their hashes, empty without one.
+    """How a view shows members: the ``mode``, and the key of hashes, empty without one.
 
     Masked members are shown as hashes. Without a key, they are not shown.
     """
 
-    asked: Identities
+    mode: Identities
     key: str = field(default="", repr=False)
 
     @property
     def shown(self) -> Identities:
-        """How members are shown."""
-        if self.asked is Identities.MASKED and not self.key:
+        """The mode, or ``NONE`` for masked members without a key."""
+        if self.mode is Identities.MASKED and not self.key:
             return Identities.NONE
-        return self.asked
+        return self.mode
 
     def format(self, kind: Kind, value: str) -> str:
         """Return one member: in quotes, with ``guid`` before a guid, or as a hash with ``#``.
@@ -99,5 +99,5 @@ def more_members(shown: Sequence[str], total: int) -> str:
     return f"({total - len(shown):,} more)" if 0 < len(shown) < total else ""
 
 
-IN_FULL = MemberFormat(asked=Identities.FULL)
-NOT_SHOWN = MemberFormat(asked=Identities.NONE)
+IN_FULL = MemberFormat(mode=Identities.FULL)
+NOT_SHOWN = MemberFormat(mode=Identities.NONE)

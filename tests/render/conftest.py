@@ -27,7 +27,7 @@ from segctl.plan.model import (
 from segctl.plan.rules import check_rules
 from segctl.render.member_format import Identities, MemberFormat
 
-HASHED = MemberFormat(asked=Identities.MASKED, key="5" * KEY_DIGITS)
+HASHED = MemberFormat(mode=Identities.MASKED, key="5" * KEY_DIGITS)
 """How views show members where nothing is a terminal."""
 
 HOSTILE = 'x\x1b[2J\n| <script>alert(1)</script> @team `id` "q" \u202eevil ![a](http://b)'

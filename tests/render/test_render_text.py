@@ -88,7 +88,7 @@ def test_no_changes_with_targets_says_that_others_are_not_planned(
     )
 
 
-@pytest.mark.parametrize("shown", [HASHED, NOT_SHOWN, MemberFormat(asked=Identities.MASKED)])
+@pytest.mark.parametrize("shown", [HASHED, NOT_SHOWN, MemberFormat(mode=Identities.MASKED)])
 def test_identities_are_shown_in_full_only_when_asked_for(
     shown: MemberFormat, example_plan: ExamplePlan
 ) -> None:
@@ -107,7 +107,7 @@ def test_hashes_of_members_are_one_line_a_sign(example_plan: ExamplePlan) -> Non
 
 
 def test_masked_members_without_a_key_are_counted_only(example_plan: ExamplePlan) -> None:
-    masked = MemberFormat(asked=Identities.MASKED)
+    masked = MemberFormat(mode=Identities.MASKED)
     pages = {text.render(example_plan("everyday"), identities=f) for f in (masked, NOT_SHOWN)}
     assert len(pages) == 1
     assert "#" not in pages.pop().replace("  # ", "")
