@@ -11,7 +11,14 @@ import click
 
 from segctl import __version__
 from segctl.cli.log import install_log, parse_log_setting
-from segctl.cli.root_options import ROOT_OPTIONS, check_folder, environment_name, root_value
+from segctl.cli.root_options import (
+    ENVIRONMENT_OPTION,
+    FOLDER_OPTION,
+    OUTPUT_OPTIONS,
+    check_folder,
+    environment_name,
+    root_value,
+)
 from segctl.cli.screen import Screen
 from segctl.cli.value_types import NonEmptyText
 from segctl.cli.variables import VARIABLE_OPTIONS, read_variables, variable_words
@@ -24,9 +31,9 @@ _LOG = logging.getLogger(__name__)
 
 
 _COMMON = (
-    *ROOT_OPTIONS[:1],
+    FOLDER_OPTION,
     *VARIABLE_OPTIONS,
-    *ROOT_OPTIONS[1:2],
+    ENVIRONMENT_OPTION,
     click.option(
         "--trusted-config",
         metavar="FILE|REF",
@@ -35,7 +42,7 @@ _COMMON = (
         "hosts that it does not have: a path, or a revision such as origin/main. Also "
         "SEGCTL_TRUSTED_CONFIG.",
     ),
-    *ROOT_OPTIONS[2:],
+    *OUTPUT_OPTIONS,
 )
 
 

@@ -34,24 +34,24 @@ class Folder(click.ParamType[str]):
         return [CompletionItem(incomplete, type="dir")]
 
 
-ROOT_OPTIONS: Sequence[Callable[..., Any]] = (
-    click.option(
-        "-C",
-        "--chdir",
-        "folders",
-        metavar="DIR",
-        type=Folder(),
-        multiple=True,
-        help="Work in this folder; other paths are relative to it.",
-    ),
-    click.option(
-        "-e",
-        "--env",
-        "env_names",
-        metavar="NAME",
-        multiple=True,
-        help="Choose one of spec.environments. Also SEGCTL_ENV.",
-    ),
+FOLDER_OPTION: Callable[..., Any] = click.option(
+    "-C",
+    "--chdir",
+    "folders",
+    metavar="DIR",
+    type=Folder(),
+    multiple=True,
+    help="Work in this folder; other paths are relative to it.",
+)
+ENVIRONMENT_OPTION: Callable[..., Any] = click.option(
+    "-e",
+    "--env",
+    "env_names",
+    metavar="NAME",
+    multiple=True,
+    help="Choose one of spec.environments. Also SEGCTL_ENV.",
+)
+OUTPUT_OPTIONS: Sequence[Callable[..., Any]] = (
     click.option("--no-color", is_flag=True, help="Print without colors, as NO_COLOR does."),
     click.option(
         "--log-level",
@@ -64,7 +64,10 @@ ROOT_OPTIONS: Sequence[Callable[..., Any]] = (
         help="How to log: json has one object per line. Also SEGCTL_LOG.  [default: text]",
     ),
 )
-"""The options, the same before and after the command."""
+"""How to print and how to log."""
+
+ROOT_OPTIONS = (FOLDER_OPTION, ENVIRONMENT_OPTION, *OUTPUT_OPTIONS)
+"""All of them, the same before and after the command."""
 
 
 def workspace_folder(ctx: click.Context) -> str:

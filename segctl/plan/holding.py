@@ -53,11 +53,8 @@ def refusal_of(finding: Finding, segments: Sequence[str]) -> Refusal:
 
 def refusals_of_approved(plan: Plan) -> tuple[Refusal, ...]:
     """Return what an approved plan holds back, for today's plan."""
-    return tuple(
-        Refusal(held=held, detail="The approved plan holds it back. Plan again to see whether it "
-                "is still refused.")
-        for held in plan.held
-    )  # fmt: skip
+    detail = "The approved plan holds it back. Plan again to see whether it is still refused."
+    return tuple(Refusal(held=held, detail=detail) for held in plan.held)
 
 
 def can_hold(plan: Plan) -> bool:

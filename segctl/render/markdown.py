@@ -157,9 +157,8 @@ class _Comment:
     def _findings(self, severity: Severity, *, share: float, held: bool = False) -> list[str]:
         """Return the findings of a severity that fit, and how many more there are.
 
-        Those about what is ``held`` back, or the others.
-
-        A finding that does not fit is shown without its detail.
+        They are those about segments that are ``held`` back, or else all others. A finding that
+        does not fit is shown without its detail.
         """
         wanted = [f for f in self._plan.findings if (f.code == HELD_BACK) is held]
         findings = [f for f in group_findings(wanted) if f.severity is severity]

@@ -8,7 +8,7 @@ from segctl.core.identity import PROBLEM_DESCRIPTIONS, Kind, find_problem
 from segctl.core.member_hash import hash_member
 from segctl.core.member_sets import FoundMember, SegmentOfUser, SourceOfUser
 from segctl.engine.model import AskedUsers, FoundUser
-from segctl.manifests.desired import Load, TableLoad
+from segctl.manifests.desired import DesiredState, Load, TableLoad
 from segctl.session.context import Context
 from segctl.session.engine_session import engine_session
 from segctl.session.loaded_state import LoadedState, load_head
@@ -43,11 +43,7 @@ def find_user(
     with engine_session(context.limits) as session:
 
         def read(loaded: LoadedState | None) -> tuple[SegmentOfUser, ...]:
-            records = records_by_address(loaded)
-            desired = None if choice == "recorded" else load_desired(context, variables)
-            if loaded and desired:
-                check_account(loaded.state, context.account, service_host(desired))
-            targets = find_targets(records, desired, patterns, choice)
+            desired, targets = _find_targets(context, loaded, patterns, choice, variables)
             engine, _, loads = open_engine(
                 context, session, loaded, desired, targets, asked=AskedUsers(value=value)
             )
@@ -73,13 +69,12 @@ def find_users_by_hash(
     With the choice ``either``, the sources are read only if a hash is not that of a user in the
     state. Raises ``OperationError`` if the state has no key, and what ``open_members`` raises.
     """
-    first: Choice = "recorded" if choice == "either" else choice
-    found = _find_users_by_hash(context, hashes, patterns, first, variables)
-    rest = set(hashes) - {each.hash for each in found}
-    if choice == "either" and rest:
-        found += _find_users_by_hash(context, sorted(rest), patterns, "desired", variables)
-    order = {each: number for number, each in enumerate(hashes)}
-    return tuple(sorted(found, key=lambda each: (order[each.hash], each.kind, each.value)))
+    first_choice: Choice = "recorded" if choice == "either" else choice
+    members = _find_users_by_hash(context, hashes, patterns, first_choice, variables)
+    missing = set(hashes) - {member.hash for member in members}
+    if choice == "either" and missing:
+        members += _find_users_by_hash(context, sorted(missing), patterns, "desired", variables)
+    return tuple(sorted(members, key=lambda m: (hashes.index(m.hash), m.kind, m.value)))
 
 
 def _find_users_by_hash(
@@ -95,11 +90,7 @@ def _find_users_by_hash(
             state = (loaded or load_head(context.backend())).state
             if not state.member_key:
                 raise _no_key(state)
-            records = records_by_address(loaded)
-            desired = None if choice == "recorded" else load_desired(context, variables)
-            if loaded and desired:
-                check_account(loaded.state, context.account, service_host(desired))
-            targets = find_targets(records, desired, patterns, choice)
+            desired, targets = _find_targets(context, loaded, patterns, choice, variables)
             asked = AskedUsers(hashes=tuple(hashes), hash_key=state.member_key)
             engine, _, _ = open_engine(context, session, loaded, desired, targets, asked=asked)
             by_user: dict[tuple[Kind, str], list[FoundUser]] = {}
@@ -114,9 +105,23 @@ def _find_users_by_hash(
                 )
                 for (kind, value), users in by_user.items()
             ]
-            return tuple(each for each in members if each.segments)
+            return tuple(member for member in members if member.segments)
 
         return read_state_for(context, session, choice, read)
+
+
+def _find_targets(
+    context: Context,
+    loaded: LoadedState | None,
+    patterns: Sequence[str],
+    choice: Choice,
+    variables: Mapping[str, str],
+) -> tuple[DesiredState | None, MemberTargets]:
+    """Return the desired state, if the choice needs it, and the segments that are searched."""
+    desired = None if choice == "recorded" else load_desired(context, variables)
+    if loaded and desired:
+        check_account(loaded.state, context.account, service_host(desired))
+    return desired, find_targets(records_by_address(loaded), desired, patterns, choice)
 
 
 def _no_key(state: State) -> OperationError:
