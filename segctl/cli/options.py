@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from segctl.cli.screen import Screen
-from segctl.cli.value_types import NonEmptyText as NonEmptyText  # noqa: PLC0414 - used as options.NonEmptyText
+from segctl.cli.value_types import NonEmptyText as NonEmptyText  # noqa: PLC0414 - re-exported
 from segctl.core.errors import WrongUsage
 from segctl.core.resources import parse_size
 from segctl.render.member_format import Identities

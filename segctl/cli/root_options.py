@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from segctl.cli.value_types import EMPTY
+
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
 LEVELS = ("debug", "info", "warning", "error", "off")
 FORMATS = ("text", "json")
-
-_EMPTY = "it is empty. Is a shell variable not set?"
 
 
 class Folder(click.ParamType[str]):
@@ -83,7 +83,7 @@ def check_folder(ctx: click.Context) -> str:
     """Return ``workspace_folder``. Raises ``BadParameter`` if it is not a folder."""
     folder = workspace_folder(ctx)
     if "" in _on_both_sides(ctx, "folders"):
-        problem = _EMPTY
+        problem = EMPTY
     elif os.path.isdir(folder):  # noqa: PTH112 - pathlib is not imported for --help
         return folder
     else:
@@ -100,7 +100,7 @@ def environment_name(ctx: click.Context) -> str | None:
     names = _on_both_sides(ctx, "env_names")
     if "" not in names and len(set(names)) <= 1:
         return names[0] if names else None
-    problem = _EMPTY if "" in names else f"{names[0]!r} and {names[1]!r} differ; choose one."
+    problem = EMPTY if "" in names else f"{names[0]!r} and {names[1]!r} differ; choose one."
     raise click.BadParameter(problem, ctx=ctx, param_hint=["-e", "--env"])
 
 

@@ -4,6 +4,8 @@ from typing import Any
 
 import click
 
+EMPTY = "it is empty. Is a shell variable not set?"
+
 
 class NonEmptyText(click.ParamType[str]):
     """Text that is not empty, as it is if a shell variable is not set."""
@@ -13,5 +15,5 @@ class NonEmptyText(click.ParamType[str]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """Return the text unchanged. Fails if it is empty."""
         if not value:
-            self.fail("it is empty. Is a shell variable not set?", param, ctx)
+            self.fail(EMPTY, param, ctx)
         return str(value)

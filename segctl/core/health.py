@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class Status(StrEnum):
-    """How a check ended. A problem makes some command fail; a warning may be meant."""
+    """How a check ended. A problem makes some command fail; a warning may be intended."""
 
     OK = "ok"
     WARNING = "warning"

@@ -16,7 +16,7 @@ from segctl.manifests.yaml_reader import end_of_text
 from segctl.manifests.yaml_tree import Document, Map, Seq, Value, lookup
 
 MAX_BYTES = 1 << 20
-"""The size of a SQL file. DuckDB and PostgreSQL take longer queries, and nobody reviews one."""
+"""The largest SQL file, in bytes. A query that people review is much smaller."""
 
 
 class UnreadableSqlFile(Exception):
@@ -30,7 +30,7 @@ class UnreadableSqlFile(Exception):
 
 
 def refuse_sql_files(path: str, _allowed: Sequence[str]) -> bytes:
-    """Read no file: the ``SqlReader`` of a caller that has none. Raises ``UnreadableSqlFile``."""
+    """Refuse every file: the default ``SqlReader``. Raises ``UnreadableSqlFile``."""
     raise UnreadableSqlFile("unreadable-file", f"{path} is not read here", "")
 
 
@@ -92,7 +92,7 @@ class SqlFiles:
                 self._failed[file] = found
         problem = self._failed.get(file)
         if problem:
-            # A problem within the file is told once, and one with the path at each use.
+            # A problem within the file is reported once, one with the path at each use.
             is_inside = problem.location is not None and problem.location.file != location.file
             self.problems.append(problem if is_inside else replace(problem, location=location))
         return self.texts.get(file)

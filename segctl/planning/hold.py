@@ -1,7 +1,7 @@
 """Find the segments to hold back, so that the rest of a plan can be applied.
 
-A segment that is held back keeps what others have from it: segments that read it are held too, and
-so is the other side of an exchange of addresses, or of what may be a rename.
+A segment that is held back keeps its recorded members. Those that depend on it are held back too:
+segments that read it, exchange an address with it, or may be the same one under another name.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -183,5 +183,5 @@ def _dependent(
 
 
 def sort_held(held: Sequence[Refusal]) -> tuple[Refusal, ...]:
-    """Return refusals in an order that depends on nothing else."""
+    """Sort refusals, so that two plans of the same inputs have the same digest."""
     return tuple(sorted(held, key=lambda r: (r.held.segments, r.held.code, r.held.reason)))

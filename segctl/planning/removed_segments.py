@@ -1,4 +1,4 @@
-"""What a plan says about the segments that it removes: why they may not be meant to go."""
+"""Findings about segments that a plan removes: they may be renamed, misspelled or ignored."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path

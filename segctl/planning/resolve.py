@@ -13,7 +13,7 @@ from segctl.sources.reader import resolve_rows
 
 
 class SourceResolver:
-    """Resolves each source once: a database that is asked twice could answer in two ways.
+    """Resolves each source once: a database could give other rows the second time.
 
     ``engine`` opens an engine for each attempt. If there can be several (``repeats``), rows that
     were fetched are kept for the next.

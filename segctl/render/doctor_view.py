@@ -44,7 +44,7 @@ def doctor_schema() -> Schema:
                 "What was looked at, such as credentials. Several can have one topic."
             ),
             "status": js.choice(
-                "A problem makes some command fail; a warning may be meant.",
+                "A problem makes some command fail; a warning may be intended.",
                 *(str(status) for status in Status),
             ),
             "summary": js.text("What was found."),

@@ -25,15 +25,15 @@ _MAX_PATH_WIDTH = 40
 def render(plan: Plan, *, identities: MemberFormat = IN_FULL, style: Style = PLAIN) -> str:
     """Return the whole page, ending in a line break."""
     held = [f for f in plan.findings if f.code == HELD_BACK]
-    opening = [*held, *(f for f in plan.findings if f.code == NOTHING_RECORDED)]
+    opening = [f for f in plan.findings if f.code == NOTHING_RECORDED]
     lines = []
     if held:
         count = phrases.held_line(plan).removesuffix(".")
         lines += [style.yellow(style.bold(f"{count}: nothing is sent for what is named here.")), ""]
-    for finding in [*group_findings(held), *opening[len(held) :]]:
+    for finding in [*group_findings(held), *opening]:
         lines += [*finding_lines(finding, identities=identities, style=style), ""]
     lines += _body(plan, identities, style)
-    others = [f for f in plan.findings if f not in opening]
+    others = [f for f in plan.findings if f.code not in (HELD_BACK, NOTHING_RECORDED)]
     lines += _findings(others, identities, style, has_body=not plan.is_empty)
     lines += _summary(plan, identities, style)
     return "\n".join(lines) + "\n"

@@ -167,7 +167,7 @@ def _check_times(context: Context, place: StatePlace, state: State) -> Iterator[
 def _check_lock(opened: OpenState) -> Check:
     holder = opened.backend.lock_holder()
     if holder is None:
-        return Check(topic="lock", summary="nobody holds it")
+        return Check(topic="lock", summary="no run holds it")
     return Check(
         topic="lock",
         status=Status.WARNING,

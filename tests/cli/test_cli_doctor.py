@@ -82,7 +82,7 @@ def test_the_holder_of_the_lock_is_named_with_the_way_out(segctl: Segctl, worksp
     with backend.lock(command="segctl apply", timeout=0) as holder:
         ((status, summary),) = checks(segctl, "lock")
     assert (status, f"lock ID {holder.id}" in summary) == ("warning", True)
-    assert checks(segctl, "lock") == [("ok", "nobody holds it")]
+    assert checks(segctl, "lock") == [("ok", "no run holds it")]
 
 
 def test_what_is_wrong_in_the_manifests_is_a_problem(segctl: Segctl, workspace: Path) -> None:
