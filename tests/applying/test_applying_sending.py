@@ -438,7 +438,7 @@ def test_a_clock_that_was_set_back_holds_nothing_up_for_longer_than_the_settle_t
     assert run.clock.slept == [30.0]
 
 
-def test_each_request_that_ends_is_told() -> None:
+def test_each_request_that_ends_is_reported() -> None:
     answers = iter([OK, UNSURE])
     run = Run(
         plan(target("G"), requests=2),

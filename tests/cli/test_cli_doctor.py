@@ -105,7 +105,7 @@ def test_git_is_asked_about_the_state_and_the_lock_file(segctl: Segctl, workspac
     assert checks(segctl, "git")[0] == ("ok", "segctl.lock.yaml is committed")
 
 
-def test_what_the_workspace_needs_is_asked_for(
+def test_extras_and_connections_that_the_workspace_needs_are_checked(
     segctl: Segctl, workspace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (workspace / "segctl.yaml").write_text(

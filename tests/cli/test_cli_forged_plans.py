@@ -174,7 +174,7 @@ def test_a_plan_that_was_not_changed_proves(plan: Path, segctl: Segctl) -> None:
     assert segctl("apply", "a.segplan").code == 0
 
 
-def test_a_plan_that_was_applied_already_is_told_so(plan: Path, segctl: Segctl) -> None:
+def test_a_plan_that_was_applied_already_is_reported_so(plan: Path, segctl: Segctl) -> None:
     assert segctl("apply", plan.name).code == 0
     done = segctl("apply", plan.name)
     assert done.code == 4

@@ -152,7 +152,7 @@ def test_destroy_leaves_out_what_is_excluded(segctl: Segctl, emulator: RunningEm
 def test_an_exclusion_that_matches_nothing_exits_64(segctl: Segctl) -> None:
     done = segctl("plan", "--exclude", "glod")
     assert done.code == 64
-    assert 'Did you mean "gold"?' in done.err or "gold" in done.err
+    assert 'Did you mean "gold"?' in done.err
 
 
 def test_an_error_of_a_single_segment_mentions_hold(segctl: Segctl, unreadable: Path) -> None:

@@ -346,7 +346,7 @@ def test_an_invalid_row_is_refused_as_by_a_plan(segctl: Segctl, workspace: Path)
 
 
 @pytest.mark.usefixtures("applied")
-def test_the_segments_of_a_user_are_told_with_reasons(segctl: Segctl, workspace: Path) -> None:
+def test_the_segments_of_a_user_are_reported_with_reasons(segctl: Segctl, workspace: Path) -> None:
     move_on(workspace)
     done = segctl("members", "--of", "user00@example.com")
     assert "segment.silver: recorded, not desired, an apply removes the user\n" in done.out
@@ -363,7 +363,7 @@ def test_the_segments_of_a_user_are_told_with_reasons(segctl: Segctl, workspace:
         ("user07@example.com", "    excluded by out.txt (tiers.yaml:9:7)\n"),
     ],
 )
-def test_why_a_user_is_left_out_is_told(segctl: Segctl, user: str, reason: str) -> None:
+def test_why_a_user_is_left_out_is_reported(segctl: Segctl, user: str, reason: str) -> None:
     assert reason in segctl("members", "silver", "--of", user, "--desired").out
 
 

@@ -49,7 +49,7 @@ def test_load_again_says_that_all_was_known(refused: Segctl) -> None:
     )
 
 
-def test_a_deleted_segment_is_told_at_once(refused: Segctl, workspace: Path) -> None:
+def test_a_deleted_segment_is_reported_at_once(refused: Segctl, workspace: Path) -> None:
     text = STREAM.replace("ID_MISMATCH", "NOT_FOUND_OR_DELETED").replace("anna", "bert")
     (workspace / "stream.txt").write_text(text, encoding="utf-8")
     assert refused("rejects", "load", "stream.txt").out.endswith(
@@ -109,7 +109,7 @@ def test_retry_says_what_will_be_sent_again(refused: Segctl) -> None:
     assert refused("rejects", "retry").out == "No refused membership matches.\n"
 
 
-def test_every_row_that_cannot_be_used_is_told_and_nothing_is_changed(
+def test_every_row_that_cannot_be_used_is_reported_and_nothing_is_changed(
     refused: Segctl, workspace: Path
 ) -> None:
     (workspace / "stream.txt").write_text("segment id,identity\n,x@example.com\n1,\n")
@@ -130,7 +130,7 @@ def test_rejects_wait_for_the_lock_like_every_change(
         assert refused("rejects", "list").code == 0
 
 
-def test_a_folder_where_nothing_was_applied_is_told_so(segctl: Segctl, workspace: Path) -> None:
+def test_a_folder_where_nothing_was_applied_is_reported_so(segctl: Segctl, workspace: Path) -> None:
     (workspace / "stream.txt").write_text(STREAM, encoding="utf-8")
     done = segctl("rejects", "load", "stream.txt")
     assert done.code == 1

@@ -119,7 +119,7 @@ def test_apply_takes_nothing_else_for_a_yes(
 
 
 @pytest.mark.parametrize("command", ["apply", "destroy"])
-def test_nobody_to_ask_is_told_the_way_out(command: str, segctl: Segctl) -> None:
+def test_nobody_to_ask_is_reported_the_way_out(command: str, segctl: Segctl) -> None:
     done = segctl(command)
     assert done.code == 64
     assert done.err.startswith(
@@ -340,7 +340,7 @@ def test_a_terminal_that_lacks_a_character_gets_its_escape(workspace: Path) -> N
 
 @pytest.mark.parametrize("form", [[], ["--json"]])
 @pytest.mark.usefixtures("emulator")
-def test_what_is_only_recorded_is_told_to_be_only_recorded(
+def test_what_is_only_recorded_is_reported_to_be_only_recorded(
     form: list[str], segctl: Segctl, workspace: Path
 ) -> None:
     segctl("apply", "--auto-approve")

@@ -37,7 +37,7 @@ def run(capsys: pytest.CaptureFixture[str]) -> Run:
         ("members --of a@b.c -json", "members --of KEY --json"),
     ],
 )
-def test_one_dash_is_told_the_command_with_two(run: Run, typed: str, meant: str) -> None:
+def test_one_dash_is_answered_with_the_command_with_two(run: Run, typed: str, meant: str) -> None:
     code, out, err = run(typed)
     assert (code, f"  Type: segctl {meant}\n" in err) == (64, True)
     assert "a@b.c" not in out + err
@@ -60,7 +60,7 @@ def test_one_dash_is_told_the_command_with_two(run: Run, typed: str, meant: str)
         ("plan -xyzzy", "`segctl plan --help` lists its options."),
     ],
 )
-def test_an_option_that_segctl_does_not_have_is_told_what_to_do(
+def test_an_option_that_segctl_does_not_have_says_what_to_do(
     run: Run, typed: str, told: str
 ) -> None:
     code, _, err = run(typed)
@@ -81,7 +81,7 @@ def test_an_option_that_segctl_does_not_have_is_told_what_to_do(
         ("vlidate", "Did you mean 'validate'?"),
     ],
 )
-def test_an_unknown_command_is_told_what_to_do(run: Run, name: str, told: str) -> None:
+def test_an_unknown_command_says_what_to_do(run: Run, name: str, told: str) -> None:
     code, _, err = run(name)
     assert (code, told in err) == (64, True)
 
@@ -111,7 +111,7 @@ def test_a_second_folder_is_relative_to_the_first(
         ("-e '' plan", "it is empty. Is a shell variable not set?"),
     ],
 )
-def test_a_wrong_option_before_the_command_is_told(
+def test_a_wrong_option_before_the_command_is_reported(
     run: Run, line: str, told: str, workspace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(workspace)

@@ -294,7 +294,7 @@ def test_a_state_whose_segctl_yaml_was_lost_is_looked_at(
 
 
 @pytest.mark.usefixtures("applied")
-def test_what_is_pushed_and_no_state_is_told_from_the_present_one(
+def test_what_is_pushed_and_no_state_is_reported_from_the_present_one(
     workspace: Workspace, segctl: Segctl
 ) -> None:
     (workspace / "none.json").write_text("{}")

@@ -88,7 +88,7 @@ def test_a_wrong_file_is_an_error_at_its_line(
     assert (done.code, told in done.err, done.out) == (1, True, "")
 
 
-def test_the_problems_of_all_files_are_told_at_once(segctl: Segctl, workspace: Path) -> None:
+def test_the_problems_of_all_files_are_reported_at_once(segctl: Segctl, workspace: Path) -> None:
     (workspace / "c.vars").write_text("", encoding="utf-8")
     done = segctl("plan", "--var-file", "c.vars", "--var-file", "d.vars")
     assert "c.vars: error: the file is empty." in done.err

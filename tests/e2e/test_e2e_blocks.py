@@ -360,7 +360,7 @@ def test_segments_with_other_names_and_members_are_no_rename(shop: Workshop) -> 
     assert not renames(shop.plan())
 
 
-def test_renames_of_equal_segments_are_told_in_pairs(shop: Workshop) -> None:
+def test_renames_of_equal_segments_are_reported_in_pairs(shop: Workshop) -> None:
     shop.declare(segment("a1", "x"), segment("a2", "x"), segment("b", "y"))
     shop.apply()
     shop.declare(segment("c1", "x"), segment("c2", "x"), segment("c3", "x"), segment("d", "y"))
@@ -379,7 +379,7 @@ def test_renames_of_equal_segments_are_told_in_pairs(shop: Workshop) -> None:
     assert "too" not in third
 
 
-def test_equal_segments_are_told_apart_by_their_names(shop: Workshop) -> None:
+def test_equal_segments_are_distinguished_by_their_names(shop: Workshop) -> None:
     shop.declare(segment("a1", "x"), segment("a2", "x"))
     shop.apply()
     shop.declare(

@@ -86,7 +86,7 @@ def test_a_link_that_leads_out_of_the_workspace_can_be_ignored(root: Path, patte
     assert codes(load(root, f"['{pattern}']")) == []
 
 
-def test_a_pattern_that_hides_nothing_is_told(root: Path) -> None:
+def test_a_pattern_that_hides_nothing_is_reported(root: Path) -> None:
     loaded = load(root, "[charts/, templates/]", "charts/a.yaml")
     [problem] = loaded.diagnostics
     assert problem.severity is Severity.WARNING

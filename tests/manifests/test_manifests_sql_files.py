@@ -111,13 +111,13 @@ def test_a_file_may_be_in_a_list_of_suppressed_users_and_be_read_for_several_sou
     ],
     ids=range(9),
 )
-def test_a_problem_with_the_text_is_told_at_its_place_in_the_file(
+def test_a_problem_with_the_text_is_reported_at_its_place_in_the_file(
     text: bytes, message: str
 ) -> None:
     assert messages(compiled("{file: q.sql}", q=text)) == [message]
 
 
-def test_an_undeclared_variable_is_told_at_its_place_in_the_file() -> None:
+def test_an_undeclared_variable_is_reported_at_its_place_in_the_file() -> None:
     [message] = messages(compiled("{file: q.sql}", q=b"-- $other\nSELECT $dy AS identity"))
     assert message.startswith('q.sql:2:8: error: the variable "dy" is not declared.')
 
@@ -132,7 +132,7 @@ def test_an_undeclared_variable_is_told_at_its_place_in_the_file() -> None:
         ("[a]", ['g.yaml:7:20: error: "sql" must be text, but it is a list.']),
     ],
 )
-def test_a_wrong_form_is_told_in_the_manifest(sql: str, expected: list[str]) -> None:
+def test_a_wrong_form_is_reported_in_the_manifest(sql: str, expected: list[str]) -> None:
     found = messages(compiled(sql))
     assert [m[: len(e)] for m, e in zip(found, expected, strict=True)] == expected
 

@@ -64,7 +64,7 @@ BAD_FILES: dict[str, tuple[str | bytes, dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize("name", BAD_FILES)
-def test_a_file_is_told_as_a_plan_tells_it(shop: Workspace, name: str) -> None:
+def test_a_file_has_the_problem_that_a_plan_reports(shop: Workspace, name: str) -> None:
     content, source = BAD_FILES[name]
     if name != "missing":
         shop.write(source["file"]["path"], content)
@@ -75,7 +75,7 @@ def test_a_file_is_told_as_a_plan_tells_it(shop: Workspace, name: str) -> None:
     assert loaded.diagnostics == refused.value.diagnostics
 
 
-def test_queries_are_told_as_a_plan_tells_them(shop: Workspace) -> None:
+def test_queries_have_the_problems_that_a_plan_reports(shop: Workspace) -> None:
     shop.write("lfs.csv", POINTER)
     shop.write("q.sql", "\nSELECT mail AS identity FROM 'm.csv'")
     loaded = validate(

@@ -196,7 +196,7 @@ def test_the_workspace_names_the_service_where_the_environment_does_not(
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_probe_that_is_told_to_end_cleans_up_and_says_what_to_delete(
+def test_a_probe_that_is_reported_to_end_cleans_up_and_says_what_to_delete(
     number: signal.Signals, emulator: RunningEmulator, tmp_path: Path
 ) -> None:
     settings: dict[str, Any] = {"visibility_lag_ms": 600_000}

@@ -64,7 +64,7 @@ def probed(at: Bench, path: str, change: Change) -> ProbeReport:
     ],
     ids=["numbers", "in data", "a count", "204", "empty", "no JSON"],
 )
-def test_an_answer_of_another_shape_is_told_and_sets_nothing(
+def test_an_answer_of_another_shape_is_reported_and_sets_nothing(
     change: Change, answer: str, field: str
 ) -> None:
     with bench() as at:
@@ -91,7 +91,7 @@ def test_limits_that_refuse_without_code_100_settle_nothing() -> None:
     assert report.client_settings() == {"createBody": "array"}
 
 
-def test_a_second_segment_with_the_same_customer_id_is_told_and_sets_nothing() -> None:
+def test_a_second_segment_with_the_same_customer_id_is_reported_and_sets_nothing() -> None:
     def change(given: int, document: Any) -> Response:
         if given == 409:
             return Response('[{"id": 77, "customer_segment_id": "segctl-probe-k3x9-1"}]')
@@ -104,7 +104,7 @@ def test_a_second_segment_with_the_same_customer_id_is_told_and_sets_nothing() -
     assert 77 in {shell.ct_id for shell in report.shells}
 
 
-def test_profiles_that_have_both_ids_are_told_and_set_nothing() -> None:
+def test_profiles_that_have_both_ids_are_reported_and_set_nothing() -> None:
     def change(given: int, document: Any) -> Response:
         for each in document.get("records", []):
             if "u3" in each["profile"].get("identity", ""):

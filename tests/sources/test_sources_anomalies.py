@@ -15,7 +15,7 @@ from tests.profiles import examples
 from tests.sources.source_files import read, scan_files, write
 
 
-def suspects(engine: DuckEngine, root: Path, path: str, **fields: object) -> Anomalies:
+def anomalies_of(engine: DuckEngine, root: Path, path: str, **fields: object) -> Anomalies:
     return read(engine, scan_files(root, path, **fields))[0].anomalies
 
 
@@ -35,14 +35,14 @@ def test_valid_values_that_differ_only_in_case_are_counted(
     engine: DuckEngine, root: Path, values: list[str], variants: int
 ) -> None:
     write(root / "m.csv", values)
-    assert suspects(engine, root, "m.csv").case_variants == variants
+    assert anomalies_of(engine, root, "m.csv").case_variants == variants
 
 
 def test_guids_and_lists_that_take_away_are_compared_exactly(
     engine: DuckEngine, root: Path
 ) -> None:
     write(root / "m.csv", ["a", "A"])
-    assert suspects(engine, root, "m.csv", kind=Kind.GUID).case_variants == 0
+    assert anomalies_of(engine, root, "m.csv", kind=Kind.GUID).case_variants == 0
     number = engine.load(scan_files(root, "m.csv"), targets=[0], role="exclude")
     assert engine.diff().loads[number].anomalies.case_variants == 0
 
@@ -58,7 +58,7 @@ def test_of_many_values_with_other_case_a_part_is_looked_at(
 ) -> None:
     monkeypatch.setattr(anomalies, "MAX_ODD_VALUES", 1000)
     write(root / "m.csv", [f"{name}{n}" for n in range(4000) for name in ("ada", "Ada")])
-    found = suspects(engine, root, "m.csv")
+    found = anomalies_of(engine, root, "m.csv")
     assert found.case_share == 4
     assert 7000 < found.case_variants < 9000
 
@@ -73,7 +73,7 @@ def test_the_count_is_that_of_a_plain_loop(
     engine = DuckEngine(root, threads=1)
     distinct = set(values)
     expected = [v for v in distinct if any(v != w and v.lower() == w.lower() for w in distinct)]
-    assert suspects(engine, root, "m.csv").case_variants == len(expected)
+    assert anomalies_of(engine, root, "m.csv").case_variants == len(expected)
     engine.close()
 
 
@@ -93,13 +93,13 @@ def test_a_txt_whose_first_line_looks_like_a_header_is_found(
     engine: DuckEngine, root: Path, lines: list[str], comments: str | None, found: int
 ) -> None:
     write(root / "m.txt.gz", lines)
-    assert suspects(engine, root, "m.txt.gz", comments=comments).header_lines == found
+    assert anomalies_of(engine, root, "m.txt.gz", comments=comments).header_lines == found
 
 
 def test_each_file_of_a_txt_source_is_looked_at(engine: DuckEngine, root: Path) -> None:
     for name, lines in (("a", ["email", "a@x"]), ("b", ["b@x"]), ("c", ["id", "7"])):
         write(root / f"m/{name}.txt", lines)
-    assert suspects(engine, root, "m").header_lines == 2
+    assert anomalies_of(engine, root, "m").header_lines == 2
 
 
 @pytest.mark.parametrize("role", ["include", "exclude", "intersect", "suppress"])

@@ -78,7 +78,7 @@ def test_no_more_is_read_than_shows_that_a_file_is_too_large(root: Path) -> None
         ("SELECT getenv('HOME') AS identity", "q/gold.sql: the query calls getenv()"),
     ],
 )
-def test_a_problem_with_a_query_is_told_at_its_place_in_the_file(
+def test_a_problem_with_a_query_is_reported_at_its_place_in_the_file(
     tmp_path: Path, sql: str, message: str
 ) -> None:
     shop = Workspace(tmp_path / "shop")
