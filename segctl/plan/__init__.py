@@ -2,5 +2,5 @@
 
 Import ``model`` for the values; every other module is a function over them, and only ``file``
 reads and writes. What never belongs here: reading sources or state (findings about the rows of a
-source are in ``planning/load.py``), sending, and rendering.
+source are in ``planning/row_findings.py``), sending, and rendering.
 """
