@@ -247,6 +247,63 @@ def test_segments_that_exchange_an_address_wait_for_each_other(shop: Workshop) -
     }
 
 
+def take_over(shop: Workshop) -> None:
+    """Declare the recorded gold, which loses most members, as renamed, and another one as gold."""
+    shop.declare(segment("gold", *many(100)), segment("vip", "a@x.de"))
+    shop.apply()
+    shop.declare(
+        segment("renamed", *many(10), spec="customerSegmentId: gold"),
+        segment("gold", "n@x.de", spec="customerSegmentId: gold2"),
+        segment("vip", "b@x.de"),
+    )
+
+
+def test_no_segment_takes_over_the_address_where_a_held_one_stays(shop: Workshop) -> None:
+    take_over(shop)
+    before = read_state(shop.context()).segments["segment.gold"]
+    assert held(shop.apply(hold=True).plan) == {
+        "segment.renamed": "max-remove-percent",
+        "segment.gold": "exchanges-address",
+    }
+    assert read_state(shop.context()).segments["segment.gold"] == before
+
+
+def test_no_segment_takes_over_the_address_where_an_excluded_one_stays(shop: Workshop) -> None:
+    take_over(shop)
+    with pytest.raises(WrongUsage, match=r"segment\.gold exchanges its address"):
+        shop.plan(excluded=("renamed",))
+    assert len(shop.plan(excluded=("renamed", "gold")).changes) == 1
+
+
+@pytest.mark.parametrize("left_out", ["hold", "target", "exclude"])
+def test_what_is_known_of_an_opt_out_stays_if_the_move_of_its_segment_waits(
+    shop: Workshop, left_out: str
+) -> None:
+    def declare(name: str, *members: str, vip: str) -> None:
+        shop.declare(
+            segment(
+                name,
+                *members,
+                spec="customerSegmentId: gold\nexclude: [{file: {path: out.txt}}]",
+            ),
+            segment("vip", vip),
+            *([moved("gold", "renamed")] if name == "renamed" else []),
+        )
+
+    shop.write("out.txt", "x@x.de\n")
+    declare("gold", *many(100), "x@x.de", vip="a@x.de")
+    shop.apply()
+    declare("renamed", *many(10), "x@x.de", vip="b@x.de")
+    shop.apply(
+        hold=left_out == "hold",
+        targets=("vip",) if left_out == "target" else (),
+        excluded=("renamed",) if left_out == "exclude" else (),
+    )
+    shop.write("out.txt", "other@x.de\n")
+    declare("renamed", *many(100), "x@x.de", vip="b@x.de")
+    assert [finding.code for finding in shop.plan().error_findings] == ["max-shrink-percent"]
+
+
 def test_a_block_of_a_held_segment_waits(shop: Workshop) -> None:
     shop.service.foreign("vip").members |= identities("v@x.de")
     shop.declare(segment("gold", *many(100)), segment("old", "o@x.de"), segment("extra", "e@x.de"))
