@@ -12,7 +12,7 @@ import pytest
 
 from segctl.core.errors import AppliedInPart, GuardRefused, InvalidInput, OperationError, WrongUsage
 from segctl.plan.model import Plan
-from segctl.planning.proof import prove_settings
+from segctl.planning.proof import prove_record, prove_settings
 from segctl.workflows.state import read_state
 from segctl.workflows.validate import load_desired
 from tests.e2e.outside_answers import CUT_AFTER, always, no_faults
@@ -273,6 +273,24 @@ def test_no_segment_takes_over_the_address_where_an_excluded_one_stays(shop: Wor
     with pytest.raises(WrongUsage, match=r"segment\.gold exchanges its address"):
         shop.plan(excluded=("renamed",))
     assert len(shop.plan(excluded=("renamed", "gold")).changes) == 1
+
+
+def test_a_saved_plan_that_loses_a_record_is_refused(shop: Workshop) -> None:
+    take_over(shop)
+    plan, state = shop.plan(), read_state(shop.context())
+    prove_record(plan, state)
+    index, left = next((c.target, c) for c in plan.changes if c.address == "segment.renamed")
+    forged = replace(
+        plan,
+        changes=tuple(c for c in plan.changes if c is not left),
+        targets=tuple(t for n, t in enumerate(plan.targets) if n != index),
+    )
+    shifted = [
+        replace(c, target=c.target - (c.target > index)) if c.target is not None else c
+        for c in forged.changes
+    ]
+    with pytest.raises(OperationError, match="other figures of the past"):
+        prove_record(replace(forged, changes=tuple(shifted)), state)
 
 
 @pytest.mark.parametrize("left_out", ["hold", "target", "exclude"])
