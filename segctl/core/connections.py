@@ -8,9 +8,11 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
+from segctl.core.errors import OperationError
 from segctl.core.loopback import is_loopback
 
 _ERROR_NUMBER = re.compile(r"\[Errno (\d+)\]")
+_AT_AFTER_HOST = re.compile(r"[^/]*//[^/?#]*[/?#].*@", re.DOTALL)
 _DEFAULT_PORTS = {"http": 80, "https": 443, "socks5": 1080, "socks5h": 1080}
 
 
@@ -34,7 +36,8 @@ class Proxy:
 def find_proxy(url: str) -> Proxy | None:
     """Return the proxy that the environment names for a valid URL, ``None`` to connect directly.
 
-    Connections to this machine, such as to the emulator, use no proxy.
+    Connections to this machine, such as to the emulator, use no proxy. Raises ``OperationError`` for
+    a proxy whose password would be taken for its host.
     """
     parts = urlsplit(url)
     proxies = getproxies()
@@ -44,7 +47,13 @@ def find_proxy(url: str) -> Proxy | None:
     for kind in (parts.scheme, "all"):
         if found := proxies.get(kind):
             address = found if "://" in found else f"http://{found}"
-            return Proxy(url=address, variable=_variable(kind))
+            variable = _variable(kind)
+            if _AT_AFTER_HOST.match(address):
+                raise OperationError(
+                    f"the proxy in {variable} has a /, ? or # before the @",
+                    hint="In a user name or a password, write them as %2F, %3F and %23.",
+                )
+            return Proxy(url=address, variable=variable)
     return None
 
 
