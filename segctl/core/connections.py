@@ -46,15 +46,22 @@ def find_proxy(url: str) -> Proxy | None:
         return None
     for kind in (parts.scheme, "all"):
         if found := proxies.get(kind):
-            address = found if "://" in found else f"http://{found}"
-            variable = _variable(kind)
-            if _AT_AFTER_HOST.match(address):
-                raise OperationError(
-                    f"the proxy in {variable} has a /, ? or # before the @",
-                    hint="In a user name or a password, write them as %2F, %3F and %23.",
-                )
-            return Proxy(url=address, variable=variable)
+            return parse_proxy(_variable(kind), found)
     return None
+
+
+def parse_proxy(variable: str, value: str) -> Proxy:
+    """Return the proxy that a variable names.
+
+    Raises ``OperationError`` if a part of its password would be taken for its host.
+    """
+    address = value if "://" in value else f"http://{value}"
+    if _AT_AFTER_HOST.match(address):
+        raise OperationError(
+            f"the proxy in {variable} has a /, ? or # before the @",
+            hint="In a user name or a password, write them as %2F, %3F and %23.",
+        )
+    return Proxy(url=address, variable=variable)
 
 
 def _variable(kind: str) -> str:

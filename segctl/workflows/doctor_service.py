@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator, Mapping
 from urllib.parse import urlsplit
 
+from segctl.core.connections import parse_proxy
 from segctl.core.credentials import ACCOUNT_VARIABLE, PASSCODE_VARIABLE, Credentials
 from segctl.core.edges import REMOVE_EDGES, describe_edges
 from segctl.core.errors import CredentialsRefused, OperationError
@@ -105,8 +106,10 @@ def check_network(environment: Mapping[str, str]) -> Iterator[Check]:
 def _check_proxy(name: str, value: str) -> Check:
     """Return the check of a proxy. User name and password are not shown."""
     try:
-        url = urlsplit(value if "://" in value else f"http://{value}")
+        url = urlsplit(parse_proxy(name, value).url)
         host, port = url.hostname, url.port
+    except OperationError as error:
+        return _problem("proxy", error)
     except ValueError:
         host = port = None
     if not host or value != value.strip():
