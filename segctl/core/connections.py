@@ -36,8 +36,8 @@ class Proxy:
 def find_proxy(url: str) -> Proxy | None:
     """Return the proxy that the environment names for a valid URL, ``None`` to connect directly.
 
-    Connections to this machine, such as to the emulator, use no proxy. Raises ``OperationError`` for
-    a proxy whose password would be taken for its host.
+    Connections to this machine, such as to the emulator, use no proxy. Raises ``OperationError``
+    for a proxy whose password would be taken for its host.
     """
     parts = urlsplit(url)
     proxies = getproxies()

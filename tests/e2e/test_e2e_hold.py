@@ -12,7 +12,7 @@ import pytest
 
 from segctl.core.errors import AppliedInPart, GuardRefused, InvalidInput, OperationError, WrongUsage
 from segctl.plan.model import Plan
-from segctl.planning.proof import prove_record, prove_settings
+from segctl.planning.proof import prove_settings
 from segctl.workflows.state import read_state
 from segctl.workflows.validate import load_desired
 from tests.e2e.outside_answers import CUT_AFTER, always, no_faults
@@ -254,81 +254,6 @@ def test_segments_that_exchange_an_address_wait_for_each_other(shop: Workshop) -
         "segment.vip": "max-remove-percent",
         "segment.gold": "exchanges-address",
     }
-
-
-def take_over(shop: Workshop) -> None:
-    """Declare the recorded gold, which loses most members, as renamed, and another one as gold."""
-    shop.declare(segment("gold", *many(100)), segment("vip", "a@x.de"))
-    shop.apply()
-    shop.declare(
-        segment("renamed", *many(10), spec="customerSegmentId: gold"),
-        segment("gold", "n@x.de", spec="customerSegmentId: gold2"),
-        segment("vip", "b@x.de"),
-    )
-
-
-def test_no_segment_takes_over_the_address_where_a_held_one_stays(shop: Workshop) -> None:
-    take_over(shop)
-    before = read_state(shop.context()).segments["segment.gold"]
-    assert held(shop.apply(hold=True).plan) == {
-        "segment.renamed": "max-remove-percent",
-        "segment.gold": "exchanges-address",
-    }
-    assert read_state(shop.context()).segments["segment.gold"] == before
-
-
-def test_no_segment_takes_over_the_address_where_an_excluded_one_stays(shop: Workshop) -> None:
-    take_over(shop)
-    with pytest.raises(WrongUsage, match=r"segment\.gold exchanges its address"):
-        shop.plan(excluded=("renamed",))
-    assert len(shop.plan(excluded=("renamed", "gold")).changes) == 1
-
-
-def test_a_saved_plan_that_loses_a_record_is_refused(shop: Workshop) -> None:
-    take_over(shop)
-    plan, state = shop.plan(), read_state(shop.context())
-    prove_record(plan, state)
-    index, left = next((c.target, c) for c in plan.changes if c.address == "segment.renamed")
-    forged = replace(
-        plan,
-        changes=tuple(c for c in plan.changes if c is not left),
-        targets=tuple(t for n, t in enumerate(plan.targets) if n != index),
-    )
-    shifted = [
-        replace(c, target=c.target - (c.target > index)) if c.target is not None else c
-        for c in forged.changes
-    ]
-    with pytest.raises(OperationError, match="other figures of the past"):
-        prove_record(replace(forged, changes=tuple(shifted)), state)
-
-
-@pytest.mark.parametrize("left_out", ["hold", "target", "exclude"])
-def test_what_is_known_of_an_opt_out_stays_if_the_move_of_its_segment_waits(
-    shop: Workshop, left_out: str
-) -> None:
-    def declare(name: str, *members: str, vip: str) -> None:
-        shop.declare(
-            segment(
-                name,
-                *members,
-                spec="customerSegmentId: gold\nexclude: [{file: {path: out.txt}}]",
-            ),
-            segment("vip", vip),
-            *([moved("gold", "renamed")] if name == "renamed" else []),
-        )
-
-    shop.write("out.txt", "x@x.de\n")
-    declare("gold", *many(100), "x@x.de", vip="a@x.de")
-    shop.apply()
-    declare("renamed", *many(10), "x@x.de", vip="b@x.de")
-    shop.apply(
-        hold=left_out == "hold",
-        targets=("vip",) if left_out == "target" else (),
-        excluded=("renamed",) if left_out == "exclude" else (),
-    )
-    shop.write("out.txt", "other@x.de\n")
-    declare("renamed", *many(100), "x@x.de", vip="b@x.de")
-    assert [finding.code for finding in shop.plan().error_findings] == ["max-shrink-percent"]
 
 
 def test_a_block_of_a_held_segment_waits(shop: Workshop) -> None:
