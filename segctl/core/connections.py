@@ -8,12 +8,14 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
+from segctl.core.errors import OperationError
 from segctl.core.loopback import is_loopback
 
 PROXY_VARIABLES = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY")
 """The variables that name proxies. Their names in lower case count first."""
 
 _ERROR_NUMBER = re.compile(r"\[Errno (\d+)\]")
+_AT_AFTER_HOST = re.compile(r"[^/]*//[^/?#]*[/?#].*@", re.DOTALL)
 _DEFAULT_PORTS = {"http": 80, "https": 443, "socks5": 1080, "socks5h": 1080}
 
 
@@ -37,7 +39,8 @@ class Proxy:
 def find_proxy(url: str) -> Proxy | None:
     """Return the proxy that the environment names for a valid URL, ``None`` to connect directly.
 
-    Connections to this machine, such as to the emulator, use no proxy.
+    Connections to this machine, such as to the emulator, use no proxy. Raises ``OperationError``
+    for a proxy whose password would be taken for its host.
     """
     parts = urlsplit(url)
     proxies = getproxies()
@@ -46,9 +49,22 @@ def find_proxy(url: str) -> Proxy | None:
         return None
     for kind in (parts.scheme, "all"):
         if found := proxies.get(kind):
-            address = found if "://" in found else f"http://{found}"
-            return Proxy(url=address, variable=_proxy_variable(kind))
+            return parse_proxy(_proxy_variable(kind), found)
     return None
+
+
+def parse_proxy(variable: str, value: str) -> Proxy:
+    """Return the proxy that a variable names.
+
+    Raises ``OperationError`` if a part of its password would be taken for its host.
+    """
+    address = value if "://" in value else f"http://{value}"
+    if _AT_AFTER_HOST.match(address):
+        raise OperationError(
+            f"the proxy in {variable} has a /, ? or # before the @",
+            hint="In a user name or a password, write them as %2F, %3F and %23.",
+        )
+    return Proxy(url=address, variable=variable)
 
 
 def _proxy_variable(kind: str) -> str:

@@ -175,8 +175,15 @@ def _select(drafts: Sequence[Draft], patterns: Sequence[str]) -> Sequence[Draft]
     )
 
 
-def with_exchanged(drafts: Sequence[Draft], start: Sequence[str]) -> Sequence[Draft]:
-    """Return the drafts at these addresses, and those that exchange an address with one of them."""
+def with_exchanged(
+    drafts: Sequence[Draft], start: Sequence[str], *, left_out: bool = False
+) -> Sequence[Draft]:
+    """Return the drafts at these addresses, and those that must be planned with them.
+
+    A segment that takes over an address needs the one that is recorded there to leave it. With
+    ``left_out``, the drafts are not planned: a segment that stays where it is recorded keeps others
+    from taking over that address.
+    """
     by_address: dict[str, list[Draft]] = {}
     for draft in drafts:
         by_address.setdefault(draft.address, []).append(draft)
@@ -188,6 +195,8 @@ def with_exchanged(drafts: Sequence[Draft], start: Sequence[str]) -> Sequence[Dr
         for draft in by_address.pop(todo.pop(), ()):
             selected[id(draft)] = draft
             todo.append(draft.address)
+            if left_out and draft.moved_from:
+                todo.append(draft.moved_from)
     return list(selected.values())
 
 
@@ -209,7 +218,7 @@ def _exclude(
         moves={draft.moved_from: draft.address for draft in drafts if draft.moved_from},
     )
     left_out = [d.address for d in selected if addresses.is_targeted(d.address, patterns)]
-    for draft in with_exchanged(selected, left_out):
+    for draft in with_exchanged(selected, left_out, left_out=True):
         if draft.address not in left_out:
             raise WrongUsage(
                 f"{draft.address} exchanges its address with a segment that --exclude leaves out",

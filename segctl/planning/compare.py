@@ -215,8 +215,16 @@ def _check_rules(
     members = EngineRuleMembers(
         engine=engine, target_indexes={**read, **held}, diffs=diff.targets, held=held.keys()
     )
-    checked = [(rule, list(check_rules([rule], members))) for rule in rules]
+    checked = [
+        (rule, [f for f in check_rules([rule], members) if not _is_about_held(f, held)])
+        for rule in rules
+    ]
     return [(rule, findings) for rule, findings in checked if findings]
+
+
+def _is_about_held(finding: Finding, held: Collection[str]) -> bool:
+    """Whether a finding is only about members that segments keep because they are held back."""
+    return finding.figures is not None and set(finding.figures.segments) <= set(held)
 
 
 def _has_changes(diff: Diff, target_index: int) -> bool:

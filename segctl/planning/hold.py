@@ -166,7 +166,7 @@ def _dependent(
         *(
             (draft.address, "exchanges-address", "exchanges its address with {}", one)
             for one in sorted(held & moving)
-            for draft in with_exchanged(drafts, [one])
+            for draft in with_exchanged(drafts, [one], left_out=True)
         ),
         *(
             (other, "may-be-renamed", "may be another name of {}", one)

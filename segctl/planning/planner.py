@@ -196,7 +196,7 @@ def _build_plan(
     )
     context = resolver.open_context()
     inputs = find_sources(desired, scope, context, resolver=resolver)
-    restrictions = _known_restrictions(desired, scope, inputs, state, drafts)
+    restrictions = _known_restrictions(desired, scope, inputs, blocks, drafts)
     selection = select_reads(
         inputs,
         scope,
@@ -263,17 +263,22 @@ def _known_restrictions(
     desired: DesiredState,
     scope: PlanScope,
     inputs: Sequence[SourceInput],
-    state: State,
+    blocks: ResolvedBlocks,
     drafts: Sequence[Draft],
 ) -> KnownRestrictions:
-    """Return what is recorded of sources that take members away, at the new addresses."""
+    """Return what is recorded of sources that take members away, at the new addresses.
+
+    A segment that the plan leaves out stays at its old address, whatever a block says.
+    """
     moves = {draft.moved_from: draft.address for draft in drafts if draft.moved_from}
+    state = blocks.state
+    old_addresses = [old for old, _ in blocks.moves.values()]
     return find_known_restrictions(
         desired,
         scope,
         inputs,
         move_restrictions(state.restrictions, moves),
-        addresses=[address for address, _ in state.records()],
+        addresses=[*old_addresses, *(address for address, _ in state.records())],
     )
 
 

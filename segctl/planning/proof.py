@@ -306,6 +306,7 @@ def prove_record(plan: Plan, state: State) -> None:
     records = find_records(state, plan.targets)
     destroyed = {tombstone.record.key for tombstone in state.tombstones}
     is_same &= all(_is_as_recorded(c, state, records, destroyed) for c in plan.changes)
+    is_same &= _keeps_records(plan, state, records)
     for change in plan.changes:
         shapes = plan.shapes.get(change.address)
         if shapes is None or change.target is None:
@@ -348,6 +349,16 @@ def prove_start(
             "members",
             hint=_HINT,
         )
+
+
+def _keeps_records(plan: Plan, state: State, records: Sequence[SegmentRecord | None]) -> bool:
+    """Whether no segment takes the address of one that the plan leaves where it is recorded."""
+    planned = {record.key for record in records if record}
+    forgotten = {change.address for change in plan.changes if change.target is None}
+    taken = {change.address for change in plan.changes if change.after} - forgotten
+    return all(
+        record.key in planned for address, record in state.segments.items() if address in taken
+    )
 
 
 def _is_as_recorded(

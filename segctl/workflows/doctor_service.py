@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator, Mapping
 from urllib.parse import urlsplit
 
-from segctl.core.connections import PROXY_VARIABLES
+from segctl.core.connections import PROXY_VARIABLES, parse_proxy
 from segctl.core.credentials import ACCOUNT_VARIABLE, PASSCODE_VARIABLE, Credentials
 from segctl.core.errors import CredentialsRefused, OperationError
 from segctl.core.health import Check, Status
@@ -105,8 +105,10 @@ def check_network(environment: Mapping[str, str]) -> Iterator[Check]:
 def _check_proxy(name: str, value: str) -> Check:
     """Return the check of a proxy. User name and password are not shown."""
     try:
-        url = urlsplit(value if "://" in value else f"http://{value}")
+        url = urlsplit(parse_proxy(name, value).url)
         host, port = url.hostname, url.port
+    except OperationError as error:
+        return _problem("proxy", error)
     except ValueError:
         host = port = None
     if not host or value != value.strip():

@@ -191,6 +191,7 @@ def test_an_address_without_encryption_that_is_allowed_is_warned_of() -> None:
     [
         ({"https_proxy": "proxy:3128"}, Status.OK),
         ({"HTTPS_PROXY": "http://"}, Status.PROBLEM),
+        ({"HTTPS_PROXY": "http://me:12/x@proxy"}, Status.PROBLEM),
         ({"ALL_PROXY": "http://proxy:3128\n"}, Status.PROBLEM),
         ({"SSL_CERT_FILE": __file__}, Status.OK),
         ({"SSL_CERT_DIR": "/does/not/exist"}, Status.PROBLEM),

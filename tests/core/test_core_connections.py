@@ -3,6 +3,7 @@
 import pytest
 
 from segctl.core.connections import find_proxy, host_and_port
+from segctl.core.errors import OperationError
 from segctl.core.loopback import is_loopback, is_plain_http
 from segctl.core.whitespace import describe_surrounding_whitespace
 
@@ -42,6 +43,18 @@ def test_the_environment_names_the_proxy_of_a_url(
         monkeypatch.setenv(name, value)
     assert str(find_proxy(url)) == proxy
     assert "secret" not in repr(find_proxy(url))
+
+
+@pytest.mark.parametrize("mark", "/?#")
+def test_a_password_is_not_taken_for_the_host_of_a_proxy(
+    monkeypatch: pytest.MonkeyPatch, mark: str
+) -> None:
+    monkeypatch.setenv("https_proxy", f"http://anna:12345{mark}x@proxy.test:3128")
+    with pytest.raises(OperationError, match="the proxy in https_proxy") as caught:
+        find_proxy("https://in1.test")
+    assert "12345" not in str(caught.value)
+    monkeypatch.setenv("https_proxy", "http://anna:12345%2Fx@proxy.test:3128")
+    assert "proxy.test:3128" in str(find_proxy("https://in1.test"))
 
 
 def test_a_host_has_the_port_of_its_scheme() -> None:

@@ -218,6 +218,15 @@ def test_a_rule_that_the_kept_members_do_not_break_holds_nothing_back(shop: Work
     assert shop.service.everyone()["vip"] == identities("a@x.de", "b@x.de")
 
 
+def test_the_size_that_a_held_segment_keeps_refuses_nothing(shop: Workshop) -> None:
+    lose_most(shop)
+    shop.project("{rules: [{size: {segments: [gold, vip], max: 50}}]}")
+    plan = shop.apply(hold=True).plan
+    assert held(plan) == {"segment.gold": "max-remove-percent"}
+    assert shop.service.everyone()["vip"] == identities("a@x.de", "b@x.de")
+    assert shop.plan(hold=True).rules == ()
+
+
 def test_what_may_be_a_rename_waits_for_its_other_half(shop: Workshop) -> None:
     shop.declare(segment("gold", "a@x.de"), segment("vip", "b@x.de"))
     shop.apply()
