@@ -99,6 +99,7 @@ def test_a_pattern_that_hides_nothing_is_told(root: Path) -> None:
     [
         ("['!']", "error bad-pattern"),
         ("['# a']", "error bad-pattern"),
+        ("['*a*a*a*a*b']", "error bad-pattern"),
         ("['${var.x}/']", "error variable-not-allowed"),
         ("['a', '']", "error blank"),
         ("a", "error wrong-type"),
