@@ -162,3 +162,13 @@ def test_a_hidden_file_that_cannot_be_read_declares_nothing(root: Path) -> None:
     (root / "loop").symlink_to("loop")
     hidden = [IgnoredPath(path=p, pattern="*") for p in ("pipe.yaml", "out.yaml", "loop", "gone/")]
     assert find_hidden_manifests(root, hidden, {"segment.gold"}) == {}
+
+
+def test_a_hidden_folder_whose_name_is_no_text_is_looked_into(root: Path) -> None:
+    folder = root / os.fsdecode(b"old\xff")
+    folder.mkdir()
+    (folder / "gold.yaml").write_text(segment("gold"))
+    hidden = load(root, '["old*"]').ignored
+    assert find_hidden_manifests(root, hidden, {"segment.gold"}) == {
+        "segment.gold": IgnoredPath(path="old\\xff/gold.yaml", pattern="old*")
+    }
