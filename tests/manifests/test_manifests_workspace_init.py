@@ -81,12 +81,12 @@ def test_a_manifest_is_not_written_through_a_link_that_waits_for_it(tmp_path: Pa
 def test_a_disk_that_refuses_every_change_is_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(self: Path, **_: bool) -> None:
+    def refuse(_: Path, **_options: bool) -> None:
         raise OSError(errno.EROFS, "Read-only file system")
 
     (tmp_path / "gold.yaml").write_text("old")
     monkeypatch.setattr(Path, "unlink", refuse)
-    with pytest.raises(OperationError, match="cannot rewrite gold.yaml: Read-only") as caught:
+    with pytest.raises(OperationError, match=r"cannot rewrite gold\.yaml: Read-only") as caught:
         replace_manifest(tmp_path, "gold.yaml", "new")
     assert caught.value.hint == "The file system is mounted read-only. Mount it with write access."
 
