@@ -5,6 +5,7 @@ therefore completed by the tables here, and everything else by click.
 """
 
 import os
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,6 +56,12 @@ _OPERANDS = {
     ("init",): {"dir"},
 }
 """What the operands of a command can be."""
+
+_PLAIN_WORD = re.compile(r"[\w.-]+=?")
+"""A name that a shell takes as it is: what it completes stands in the command line unquoted.
+
+Only a workspace that is not valid has other names, such as ``$(rm -r .)``.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,7 +159,8 @@ def _names(line: _Line, kinds: Iterable[str], incomplete: str) -> list[str]:
         # A name without its prefix is an address too, but not what people begin with.
         if incomplete and line.operands[:2] != ("state", "mv"):
             names |= {segment_name(address) for address in names}
-    return sorted(name for name in names if name.startswith(incomplete))
+    words = (name for name in names if _PLAIN_WORD.fullmatch(name))
+    return sorted(name for name in words if name.startswith(incomplete))
 
 
 class _Quiet(ShellComplete):

@@ -22,7 +22,7 @@ from segctl.engine.model import SourceError
 from segctl.manifests.file_formats import Format, infer_format
 
 LINE_LIMITS: dict[str, int] = {"csv": 2_000_000, "tsv": 2_000_000, "txt": 2_000_000}
-"""The bytes that a row of a text format may have. DuckDB's own limit is a little higher."""
+"""The bytes that a row of a text format may have, with its line end, as DuckDB counts them."""
 
 JSON_LINE_LIMIT = 16_000_000
 
@@ -31,6 +31,8 @@ _NAMES = {"csv": "CSV", "tsv": "TSV", "jsonl": "JSON Lines"}
 _CHUNK = 1 << 20
 _COMPRESSED_CHUNK = 1 << 14
 """A chunk of zstd can expand ten thousand times."""
+
+_LINE_END_BYTES = 2
 
 _END_BYTES = 4096
 
@@ -105,7 +107,8 @@ def check_files(files: Iterable[Path], format_: Format | None, delimiter: str = 
 def read_beginning(file: Path, format_: Format | None) -> bytes:
     """Return the first megabyte of a file, decompressed; a compressed one may give less.
 
-    Raises ``SourceError`` if the file cannot be read, or if this shows that it is no list.
+    Raises ``SourceError`` if the file cannot be read, or if this shows that it is no list. More is
+    read if the first line is longer.
     ``format_`` is as in ``check_files``.
     """
     with name_file_in_errors(file), file.open("rb") as stream:
@@ -114,6 +117,8 @@ def read_beginning(file: Path, format_: Format | None) -> bytes:
         start = next(chunks, b"") if format_ != "parquet" else stream.read(_END_BYTES)
         if format_ != "parquet" or not start.startswith(b"PAR1"):
             _check_start(start, format_)
+        if format_ and format_ != "parquet":
+            _check_first_line(start, chunks, format_)
         return start
 
 
@@ -224,7 +229,7 @@ def _check_text(chunks: Iterator[bytes], format_: Format, delimiter: str) -> Non
     if format_ != "jsonl":
         _check_json(start)
     rows = _RowEnds(
-        limit=LINE_LIMITS.get(format_, JSON_LINE_LIMIT),
+        limit=_line_limit(format_),
         format_=format_,
         quotes=format_ in ("csv", "tsv"),
         before_quotes=(*_BEFORE_QUOTES, delimiter.encode()[-1:]),
@@ -246,6 +251,19 @@ def _check_text(chunks: Iterator[bytes], format_: Format, delimiter: str) -> Non
             end = end.partition(b"\n")[2]
         _check_messages(start, 1)
         _check_messages(end, rows.lines - end.count(b"\n") + 1)
+
+
+def _check_first_line(start: bytes, chunks: Iterator[bytes], format_: Format) -> None:
+    """Raise ``SourceError`` for a NUL byte in the first chunk, and for a first line without end.
+
+    DuckDB would look for the end in the whole file.
+    """
+    _check_bytes(start, 1)
+    line = _RowEnds(limit=_line_limit(format_), format_=format_, quotes=False)
+    chunk = start
+    while chunk and _first_end(chunk) < 0:
+        line.add(chunk)
+        chunk = next(chunks, b"")
 
 
 def _check_json(start: bytes) -> None:
@@ -293,6 +311,7 @@ def _check_messages(part: bytes, line: int) -> None:
 class _RowEnds:
     """Measures rows, chunk by chunk; a line end within quotes ends no row.
 
+    The ``limit`` of a row counts its line end, which is taken for two bytes.
     ``lines`` counts the lines of the chunks so far, ``open_bytes`` the bytes of the last row.
     """
 
@@ -313,7 +332,7 @@ class _RowEnds:
         else:
             self._add_lines(chunk)
         self.lines += chunk.count(b"\n")
-        if self.open_bytes > self.limit:
+        if self.open_bytes > self.limit - _LINE_END_BYTES:
             self._raise()
 
     def _add_lines(self, chunk: bytes) -> None:
@@ -322,7 +341,7 @@ class _RowEnds:
         if first < 0:
             self.open_bytes += len(chunk)
             return
-        if self.open_bytes + first > self.limit:
+        if self.open_bytes + first > self.limit - _LINE_END_BYTES:
             self._raise()
         last = max(chunk.rfind(b"\n"), chunk.rfind(b"\r"))
         self.open_bytes = len(chunk) - last - 1
@@ -340,7 +359,7 @@ class _RowEnds:
             if first < 0:
                 self.open_bytes += len(part)
             else:
-                if self.open_bytes + first > self.limit:
+                if self.open_bytes + first > self.limit - _LINE_END_BYTES:
                     self._raise()
                 last = max(part.rfind(b"\n"), part.rfind(b"\r"))
                 self.open_bytes = len(part) - last - 1
@@ -359,6 +378,10 @@ class _RowEnds:
             advice,
             line=self._row_line,
         )
+
+
+def _line_limit(format_: Format) -> int:
+    return LINE_LIMITS.get(format_, JSON_LINE_LIMIT)
 
 
 def _first_end(part: bytes) -> int:

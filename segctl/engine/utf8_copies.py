@@ -26,6 +26,10 @@ _MARKS: tuple[tuple[bytes, tuple[Encoding, ...]], ...] = (
 )
 """Byte order marks, and the encodings whose files begin with them."""
 
+_OTHER_ORDER: dict[Encoding, Encoding] = {"utf-16-le": "utf-16-be", "utf-16-be": "utf-16-le"}
+_SWAPPED_LINE_END = "\u0a00"
+"""A line end whose two bytes are swapped. No text has this character: it is unassigned."""
+
 
 class Utf8Copies:
     """The copies of one run, each made once. They are in ``scratch``."""
@@ -128,7 +132,7 @@ def _decode(chunks: Iterator[bytes], encoding: Encoding) -> Iterator[bytes]:
         yield from chunks
         return
     decoder = codecs.getincrementaldecoder(encoding)()
-    utf8 = _Utf8Check(is_possible=not encoding.startswith("utf"))
+    utf8 = _Utf8Check(encoding)
     lines = 0
     for chunk in chain([start], chunks, [b""]):
         try:
@@ -138,9 +142,15 @@ def _decode(chunks: Iterator[bytes], encoding: Encoding) -> Iterator[bytes]:
             line = lines + before.count("\n") + 1
             raise _not_in_encoding(encoding, line) from None
         utf8.add(chunk)
+        if encoding in _OTHER_ORDER and _SWAPPED_LINE_END in text:
+            raise SourceError(
+                "unreadable-file",
+                f"the file is {_OTHER_ORDER[encoding]}, not {encoding}",
+                f"Set encoding: {_OTHER_ORDER[encoding]}.",
+            )
         lines += text.count("\n")
         yield (text.removeprefix("\ufeff") if chunk is start else text).encode()
-    if utf8.is_certain:
+    if start and utf8.is_certain:
         raise SourceError(
             "unreadable-file", f"the file is UTF-8, not {encoding}", "Remove encoding."
         )
@@ -149,9 +159,10 @@ def _decode(chunks: Iterator[bytes], encoding: Encoding) -> Iterator[bytes]:
 class _Utf8Check:
     """Whether text in another encoding is UTF-8. By chance, it hardly ever is."""
 
-    def __init__(self, *, is_possible: bool) -> None:
+    def __init__(self, encoding: Encoding) -> None:
         self._decoder = codecs.getincrementaldecoder("utf-8")()
-        self._is_possible = is_possible
+        self._is_utf16 = encoding.startswith("utf-16")
+        self._is_possible = True
         self._is_ascii = True
 
     def add(self, chunk: bytes) -> None:
@@ -159,6 +170,8 @@ class _Utf8Check:
         if not self._is_possible:
             return
         self._is_ascii = self._is_ascii and chunk.isascii()
+        if self._is_utf16 and b"\0" in chunk:  # as each line end has
+            self._is_possible = False
         try:
             self._decoder.decode(chunk, final=not chunk)
         except UnicodeDecodeError:
@@ -166,8 +179,8 @@ class _Utf8Check:
 
     @property
     def is_certain(self) -> bool:
-        """Whether all chunks are UTF-8, and are not the same in other encodings."""
-        return self._is_possible and not self._is_ascii
+        """Whether all chunks are UTF-8, and are not the same in the encoding."""
+        return self._is_possible and (self._is_utf16 or not self._is_ascii)
 
 
 def _check_mark(start: bytes, encoding: Encoding) -> None:

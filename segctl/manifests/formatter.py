@@ -50,6 +50,8 @@ def format_file(file: str, content: bytes) -> FormatResult:
     diagnostics = [*before.diagnostics, *classified.diagnostics]
     if any(d.severity is Severity.ERROR for d in diagnostics):
         return FormatResult(text=None, diagnostics=tuple(diagnostics))
+    if not classified.manifests:
+        return FormatResult(text=content.decode())  # with its byte order mark and line ends
     old = decode_text(file, content)
     try:
         new = _format_text(old, classified.manifests)

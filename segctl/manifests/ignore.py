@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 
 _API_VERSION = re.compile(rb"""["']?apiVersion["']?\s*:\s*["']?segctl""", re.IGNORECASE)
 _SPECIAL = re.compile(r"[\\*?\[]|^[#!]")
+_WILDCARDS = re.compile(r"(?<!\\)\*+")
+_MAX_WILDCARDS = 4
+"""In one pattern. With each more, the time to match a long name can grow a hundredfold."""
+
 _FIELD = ("spec", "ignore")
 _AS_GITIGNORE = "Patterns are as in .gitignore, relative to the workspace root."
 
@@ -116,6 +120,8 @@ def _build_rules(project: Document, items: Seq) -> tuple[IgnoreRules, list[Diagn
             is_pattern = False
         if "${" in item:
             problems.append(_with_variable(location))
+        elif len(_WILDCARDS.findall(item)) > _MAX_WILDCARDS:
+            problems.append(_too_many_wildcards(location))
         elif is_pattern:
             patterns.append(item)
             locations.append(location)
@@ -130,6 +136,15 @@ def _with_variable(location: Location) -> Diagnostic:
         summary="a pattern of spec.ignore cannot have a variable.",
         detail="It says which files are manifests, and that is the same in every run. "
         "Write the pattern.",
+        location=location,
+    )
+
+
+def _too_many_wildcards(location: Location) -> Diagnostic:
+    return Diagnostic(
+        code="bad-pattern",
+        summary=f"a pattern of spec.ignore can have at most {_MAX_WILDCARDS} of * and **.",
+        detail="Write a simpler pattern, or several.",
         location=location,
     )
 

@@ -9,13 +9,13 @@ import re
 import stat
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from segctl.core.address import segment_address
 from segctl.manifests.declarations import find_segments
 from segctl.manifests.desired import IgnoredPath
 from segctl.manifests.ignore import resembles_manifest
-from segctl.manifests.manifest_files import JSON_SUFFIXES, SUFFIXES
+from segctl.manifests.manifest_files import JSON_SUFFIXES, SUFFIXES, shown_path
 from segctl.manifests.yaml_reader import MAX_BYTES, parse_file
 from segctl.manifests.yaml_tree import Map
 
@@ -32,13 +32,28 @@ def find_ignored_manifests(
     """
     found: dict[str, IgnoredPath] = {}
     for entry in ignored:
-        for path in _walk(root, root / entry.path):
+        for path in _walk(root, _locate(root, entry.path)):
             declared = _declared_segments(path) if len(found) < len(addresses) else ()
             for address in declared:
                 if address in addresses:
-                    file = path.relative_to(root).as_posix()
+                    file = shown_path(path, root)
                     found.setdefault(address, IgnoredPath(path=file, pattern=entry.pattern))
     return found
+
+
+def _locate(root: Path, shown: str) -> Path:
+    """Return the path that ``shown_path`` shows so. Bytes that are no text are escaped in it."""
+    path = root
+    for part in PurePosixPath(shown).parts:
+        entries = () if os.path.lexists(path / part) else _entries(path)
+        path = next((e for e in entries if shown_path(e, path) == part), path / part)
+    return path
+
+
+def _entries(folder: Path) -> list[Path]:
+    with suppress(OSError):
+        return [Path(entry) for entry in os.scandir(folder)]
+    return []
 
 
 def _walk(root: Path, path: Path) -> Iterator[Path]:
@@ -54,7 +69,7 @@ def _walk(root: Path, path: Path) -> Iterator[Path]:
             if stat.S_ISREG(mode) and current.suffix.lower() in (*SUFFIXES, *JSON_SUFFIXES):
                 yield current
             elif stat.S_ISDIR(mode) and not current.is_symlink():
-                paths += sorted((Path(e) for e in os.scandir(current)), reverse=True)
+                paths += sorted(_entries(current), reverse=True)
 
 
 def _declared_segments(path: Path) -> list[str]:

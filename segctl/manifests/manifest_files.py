@@ -84,7 +84,7 @@ class _Walk:
             folder = folders.pop(0)
             for entry in self._visible_entries(folder):
                 path = folder / entry.name
-                name = _shown(path, self.root)
+                name = shown_path(path, self.root)
                 is_manifest = path.suffix.lower() in SUFFIXES
                 if ignored := _match_ignored(self.rules, entry, name, is_manifest=is_manifest):
                     self.ignored.append(ignored)
@@ -107,7 +107,7 @@ class _Walk:
                 visible = (e for e in entries if e.name[0] != "." and e.name not in _NO_MANIFESTS)
                 return sorted(visible, key=lambda entry: entry.name)
         except OSError as error:
-            self.diagnostics.append(_unreadable(_shown(folder, self.root), error))
+            self.diagnostics.append(_unreadable(shown_path(folder, self.root), error))
             return []
 
 
@@ -148,7 +148,7 @@ def _json_manifest(file: str) -> Diagnostic:
     )
 
 
-def _shown(path: Path, root: Path) -> str:
+def shown_path(path: Path, root: Path) -> str:
     """Return a path relative to the root as valid text. Other bytes in it are escaped."""
     name = path.relative_to(root).as_posix() if path != root else str(root)
     return os.fsencode(name).decode("utf-8", "backslashreplace")

@@ -7,10 +7,12 @@ import os
 import shlex
 import stat
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from segctl.core.diagnostics import Diagnostic, Location, Severity
+from segctl.core.disk import to_operation_error
 from segctl.core.errors import InvalidInput, OperationError
 from segctl.manifests.compile import compile_files, sort_diagnostics
 from segctl.manifests.declarations import PROJECT_FILE, kind_of
@@ -335,12 +337,13 @@ def replace_manifest(root: Path, file: str, text: str) -> None:
     new_path = path.with_name(f".{path.name}.segctl-new")
     try:
         mode = stat.S_IMODE(path.stat().st_mode)
-        new_path.write_text(text, encoding="utf-8")
-        new_path.chmod(mode)
+        # What has the name is of a run that was killed, or a link, which must not be followed.
+        new_path.unlink(missing_ok=True)
+        with new_path.open("x", encoding="utf-8") as stream:
+            os.fchmod(stream.fileno(), mode)
+            stream.write(text)
         new_path.replace(path)
     except OSError as error:
-        new_path.unlink(missing_ok=True)
-        raise OperationError(
-            f"{file} cannot be rewritten: {error.strerror}",
-            hint="Check that you have permission to write to it and to its folder.",
-        ) from None
+        with suppress(OSError):
+            new_path.unlink(missing_ok=True)
+        raise to_operation_error(error, f"rewrite {file}") from None

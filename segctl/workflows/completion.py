@@ -5,6 +5,7 @@ Raises any error of a workspace that cannot be read; the caller then completes n
 
 import json
 import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -52,7 +53,7 @@ def variable_names(root: Path) -> set[str]:
 def _spec(root: Path) -> Value:
     from segctl.manifests.yaml_reader import parse_file  # noqa: PLC0415 - addresses need none
 
-    documents = parse_file(PROJECT_FILE, (root / PROJECT_FILE).read_bytes()).documents
+    documents = parse_file(PROJECT_FILE, _read(root / PROJECT_FILE).encode()).documents
     return lookup(documents[0].data, "spec") if documents else None
 
 
@@ -69,6 +70,8 @@ def _manifests(root: Path) -> Iterator[Path]:
 
 
 def _read(path: Path) -> str:
-    if path.stat().st_size > _MAX_BYTES:
+    """Return the text of a file, empty for one that is too large, and for a pipe or a device."""
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode) or status.st_size > _MAX_BYTES:
         return ""
     return path.read_text(encoding="utf-8-sig", errors="replace")

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from segctl import __version__
 from segctl.core.clock import Clock
+from segctl.core.disk import to_operation_error
 from segctl.core.health import Check, Status
 from segctl.core.resources import ResourceLimits, memory_limit, thread_count
 
@@ -158,13 +159,12 @@ def check_folder(topic: str, folder: Path, clock: Clock, *, is_state: bool) -> I
             changed = os.fstat(file.fileno()).st_mtime
         free = shutil.disk_usage(folder).free
     except OSError as error:
+        other = "" if is_state else "Or name another folder with --temp-dir."
         yield Check(
             topic=topic,
             status=Status.PROBLEM,
             summary=f"{folder} cannot be written to: {(error.strerror or 'error').lower()}",
-            advice="Check its permissions."
-            if is_state
-            else "Check its permissions, or name another folder with --temp-dir.",
+            advice=f"{to_operation_error(error, '').hint} {other}".strip(),
         )
         return
     yield _check_space(topic, folder, free)

@@ -231,5 +231,7 @@ def _check_ignored(checkout: Path, folder: Path) -> Iterator[Check]:
 def _problem(topic: str, error: SegctlError) -> Check:
     summary, advice = error.message, error.hint
     if isinstance(error, InvalidInput) and error.diagnostics:
-        summary, advice = error.diagnostics[0].summary, error.diagnostics[0].detail
+        first = error.diagnostics[0]
+        place = f"{first.location}: " if first.location else ""
+        summary, advice = f"{place}{first.summary}", first.detail
     return Check(topic=topic, status=Status.PROBLEM, summary=summary, advice=advice)

@@ -1,5 +1,7 @@
 """What a shell completes: the names of the workspace, and nothing of a broken one."""
 
+import json
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -94,6 +96,25 @@ def test_files_and_folders_are_completed_by_the_shell(words: str, kind: str) -> 
     found = complete_value(words.split(), "x") or []
     assert [(item.type, item.value) for item in found] == [(kind, "x")]
     assert words == "-C" or completions(f"-C elsewhere {words}", "x") == []
+
+
+@pytest.mark.parametrize("words", ["plan -e", "plan --var", "state show"])
+def test_a_name_that_a_shell_would_run_or_split_is_not_completed(here: Path, words: str) -> None:
+    names = "$(id)", "a`id`", "a;b", "a\nb", "a b", "*"
+    entries = ", ".join(f"{json.dumps(name)}: {{}}" for name in (*names, "fine"))
+    spec = f"{{environments: {{{entries}}}, variables: {{{entries}}}}}"
+    (here / "segctl.yaml").write_text(f"kind: Project\nspec: {spec}\n", encoding="utf-8")
+    (here / "segctl.state.json").write_text(f'{{"segments": {{{entries}}}}}', encoding="utf-8")
+    assert completions(words) == ["fine=" if "--var" in words else "fine"]
+
+
+@pytest.mark.parametrize("name", ["segctl.yaml", "segctl.state.json", "segments/pipe.yaml"])
+@pytest.mark.parametrize("words", ["plan -e", "plan --var", "plan --target"])
+def test_a_pipe_in_the_workspace_is_not_waited_for(here: Path, words: str, name: str) -> None:
+    (here / name).parent.mkdir(exist_ok=True)
+    (here / name).unlink(missing_ok=True)
+    os.mkfifo(here / name)
+    _Bash(cli, {}, "segctl", "").get_completions(words.split(), "")
 
 
 @pytest.mark.usefixtures("emulator")

@@ -77,6 +77,12 @@ def test_a_damaged_or_missing_state_is_a_problem(segctl: Segctl, workspace: Path
     assert checks(segctl, "state")[0][0] == "problem"
 
 
+def test_a_problem_in_a_file_is_told_with_its_place(segctl: Segctl, workspace: Path) -> None:
+    (workspace / "segctl.lock.yaml").write_bytes(b"states:\n- \xff\n")
+    [(_, summary)] = checks(segctl, "state")
+    assert summary.startswith("segctl.lock.yaml:2:3: ")
+
+
 def test_the_holder_of_the_lock_is_named_with_the_way_out(segctl: Segctl, workspace: Path) -> None:
     backend = LocalBackend(workspace, clock=SystemClock())
     with backend.lock(command="segctl apply", timeout=0) as holder:

@@ -99,6 +99,13 @@ def test_documents_of_other_tools_stay_as_they_are() -> None:
     assert formatted(text) == text
 
 
+@pytest.mark.parametrize("content", [b"", b"a: 1\r\nb:  2", b"\xef\xbb\xbfa: 1\n", b"# a\n\n\n"])
+def test_a_file_without_manifests_keeps_every_byte(content: bytes) -> None:
+    result = format_file("values.yaml", content)
+    assert result.text is not None
+    assert result.text.encode() == content
+
+
 def test_a_file_with_errors_is_not_formatted() -> None:
     result = format_file("m.yaml", b"a: [b\n")
     assert result.text is None

@@ -99,6 +99,7 @@ def test_a_pattern_that_hides_nothing_is_reported(root: Path) -> None:
     [
         ("['!']", "error bad-pattern"),
         ("['# a']", "error bad-pattern"),
+        ("['*a*a*a*a*b']", "error bad-pattern"),
         ("['${var.x}/']", "error variable-not-allowed"),
         ("['a', '']", "error blank"),
         ("a", "error wrong-type"),
@@ -161,3 +162,13 @@ def test_an_ignored_file_that_cannot_be_read_declares_nothing(root: Path) -> Non
     (root / "loop").symlink_to("loop")
     ignored = [IgnoredPath(path=p, pattern="*") for p in ("pipe.yaml", "out.yaml", "loop", "gone/")]
     assert find_ignored_manifests(root, ignored, {"segment.gold"}) == {}
+
+
+def test_an_ignored_folder_whose_name_is_no_text_is_looked_into(root: Path) -> None:
+    folder = root / os.fsdecode(b"old\xff")
+    folder.mkdir()
+    (folder / "gold.yaml").write_text(segment("gold"))
+    ignored = load(root, '["old*"]').ignored
+    assert find_ignored_manifests(root, ignored, {"segment.gold"}) == {
+        "segment.gold": IgnoredPath(path="old\\xff/gold.yaml", pattern="old*")
+    }

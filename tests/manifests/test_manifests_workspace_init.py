@@ -1,5 +1,6 @@
 """Creating a workspace, and rewriting a manifest."""
 
+import errno
 from pathlib import Path
 
 import pytest
@@ -67,9 +68,32 @@ def test_a_replaced_manifest_keeps_its_mode_and_leaves_no_other_file(tmp_path: P
     assert [p.name for p in tmp_path.iterdir()] == ["gold.yaml"]
 
 
+def test_a_manifest_is_not_written_through_a_link_that_waits_for_it(tmp_path: Path) -> None:
+    (tmp_path / "precious").write_text("mine")
+    (tmp_path / ".gold.yaml.segctl-new").symlink_to("precious")
+    (tmp_path / "gold.yaml").write_text("old")
+    replace_manifest(tmp_path, "gold.yaml", "new")
+    assert (tmp_path / "precious").read_text() == "mine"
+    assert (tmp_path / "gold.yaml").read_text() == "new"
+    assert not (tmp_path / "gold.yaml").is_symlink()
+
+
+def test_a_disk_that_refuses_every_change_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: Path, **_options: bool) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    (tmp_path / "gold.yaml").write_text("old")
+    monkeypatch.setattr(Path, "unlink", refuse)
+    with pytest.raises(OperationError, match=r"cannot rewrite gold\.yaml: Read-only") as caught:
+        replace_manifest(tmp_path, "gold.yaml", "new")
+    assert caught.value.hint == "The file system is mounted read-only. Mount it with write access."
+
+
 def test_a_missing_manifest_is_not_created_again(tmp_path: Path) -> None:
     with pytest.raises(
-        OperationError, match=r"gold\.yaml cannot be rewritten: No such file or directory"
+        OperationError, match=r"cannot rewrite gold\.yaml: No such file or directory"
     ):
         replace_manifest(tmp_path, "gold.yaml", "new")
     assert list(tmp_path.iterdir()) == []

@@ -53,6 +53,10 @@ BAD_FILES: dict[str, tuple[str | bytes, dict[str, Any]]] = {
     "another delimiter": (CSV.replace(",", ";"), file("x.csv")),
     "no header": ("", file("x.csv")),
     "an open quote": ('email,"tier\na,b"\n', file("x.csv")),
+    "a NUL": ("email\na\0b\n", file("x.csv", "mail")),
+    "no line end": ("email" + "x" * 2_000_000, file("x.csv")),
+    "no line end in gzip": (gzip.compress(b"email" + b"x" * 2_000_000), file("x.csv.gz")),
+    "no line end in jsonl": ('{"email": "' + "x" * 16_000_000, file("x.jsonl")),
     "a pointer": (POINTER, file("x.csv")),
     "a pointer in txt": (POINTER, {"file": {"path": "x.txt"}}),
     "a pointer in Parquet": (POINTER, file("x.parquet")),
@@ -203,6 +207,12 @@ def test_a_first_line_without_the_key_is_a_warning(
 def test_a_first_line_that_is_no_object_is_left_to_the_plan(shop: Workspace, first: str) -> None:
     shop.write("x.jsonl", f"{first}\n")
     assert validate(shop, file("x.jsonl")).diagnostics == ()
+
+
+def test_a_query_over_a_file_without_lines_is_told(shop: Workspace) -> None:
+    shop.write("x.csv", "x" * 2_000_001)
+    [problem] = validate(shop, query("SELECT email AS identity FROM 'x.csv'")).diagnostics
+    assert "line is longer than 2 MB" in problem.summary
 
 
 def test_one_bad_file_of_many_is_named(shop: Workspace) -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from segctl.core.identity import IdentityProblem, Kind
 from segctl.engine.duckdb import DuckEngine
-from segctl.engine.file_contents import check_files
+from segctl.engine.file_contents import LINE_LIMITS, check_files
 from segctl.engine.model import (
     FileScan,
     InlineRows,
@@ -22,7 +22,7 @@ from segctl.engine.model import (
 )
 from segctl.manifests.file_formats import Format
 from tests.profiles import examples
-from tests.sources.source_files import read
+from tests.sources.source_files import read, scan_files
 
 TEXT: tuple[Format, ...] = ("csv", "tsv", "txt", "jsonl")
 COMPRESS: dict[str, Callable[[bytes], bytes]] = {
@@ -130,7 +130,7 @@ def test_a_line_beyond_the_limit_is_an_error(
     found = problem(tmp_path, b"\n".join(lines), format_, suffix)
     name = {"jsonl": "JSON Lines", "txt": "txt"}.get(format_, format_.upper())
     assert found == f"4: line is longer than {limit} MB, the limit for {name}"
-    assert not problem(tmp_path, b"\n".join([*lines[:3], long[:-2]]), format_, suffix)
+    assert not problem(tmp_path, b"\n".join([*lines[:3], long[:-3]]), format_, suffix)
 
 
 def test_a_row_with_line_ends_in_quotes_is_one_line(tmp_path: Path) -> None:
@@ -208,3 +208,15 @@ def test_a_value_that_does_not_match_its_pattern_is_invalid(
     assert (stats.users, diff.targets[0].add) == (1, 1)
     if rows_from == "file":
         assert stats.first_rows[IdentityProblem.PATTERN] == 2
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r", ""])
+@pytest.mark.parametrize("kind", ["csv", "tsv", "txt"])
+def test_a_row_of_the_longest_length_can_be_read(
+    engine: DuckEngine, root: Path, kind: str, end: str
+) -> None:
+    header = {"csv": "x,identity", "tsv": "x\tidentity", "txt": "a"}[kind]
+    mark, first_end = header[1:2], end or "\n"
+    row = "y" * (LINE_LIMITS[kind] - len("\r\n") - len(mark) - 1) + f"{mark}b"
+    (root / f"m.{kind}").write_bytes(f"{header}{first_end}{row}{end}".encode())
+    assert read(engine, scan_files(root, f"m.{kind}"))[0].rows == 1 + (kind == "txt")

@@ -49,6 +49,12 @@ def test_a_text_file_may_have_another_encoding(
         ("identity\né\n".encode("utf-8-sig"), "latin-1",
          "the file is utf-8, not latin-1: it has a byte order mark", 0),
         ("identity\né\n".encode("utf-16"), "utf-8", "the file is text in UTF-16, not a list", 0),
+        ("identity\na\n".encode("utf-16-le"), "utf-16-be",
+         "the file is utf-16-le, not utf-16-be", 0),
+        ("identity\na\n".encode("utf-16-be"), "utf-16-le",
+         "the file is utf-16-be, not utf-16-le", 0),
+        (b"identity\nab\n", "utf-16-le", "the file is UTF-8, not utf-16-le", 0),
+        (b"", "utf-16-le", "the file is empty", 0),
     ],
 )  # fmt: skip
 def test_a_file_in_another_encoding_is_an_error(  # noqa: PLR0917 - each is a part of the case
