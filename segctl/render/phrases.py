@@ -55,6 +55,9 @@ It is the limit of GitHub, which counts characters; a text never has more of the
 MIN_COMMENT_BYTES = 4_096
 """The smallest limit of a comment. The result and the kinds of errors of any plan fit into it."""
 
+MAX_HELD = 20
+"""The most segments that are held back and that a list names; the JSON documents name all."""
+
 NO_CHANGES = "No changes."
 MINUS = "\N{MINUS SIGN}"
 
@@ -273,6 +276,13 @@ def held_line(plan: Plan) -> str:
     """Return how many segments are held back; empty if there are none."""
     count = len(plan.held_segments)
     return f"{format_count(count, 'segment')} held back." if count else ""
+
+
+def held_names(plan: Plan) -> str:
+    """Return the segments that are held back, of many the first; empty if there are none."""
+    names, more = plan.held_segments[:MAX_HELD], len(plan.held_segments) - MAX_HELD
+    listed = ", ".join(map(escaped, names))
+    return f"{listed} and {format_number(more)} more" if more > 0 else listed
 
 
 def tolerance_line(plan: Plan) -> str:
