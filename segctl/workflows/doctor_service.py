@@ -108,17 +108,17 @@ def _check_proxy(name: str, value: str) -> Check:
     """Return the check of a proxy. User name and password are not shown."""
     try:
         url = urlsplit(value if "://" in value else f"http://{value}")
-        host, port = url.hostname, url.port
+        scheme, host, port = url.scheme, url.hostname, url.port
     except ValueError:
-        url = host = port = None
-    if not url or not host or value != value.strip() or url.scheme not in _PROXY_SCHEMES:
+        scheme, host, port = "", None, None
+    if not host or value != value.strip() or scheme not in _PROXY_SCHEMES:
         return Check(
             topic="proxy",
             status=Status.PROBLEM,
             summary=f"{name} is not the URL of a proxy",
             advice=f"Write it as http://HOST:PORT, or unset {name}.",
         )
-    if url.scheme.startswith("socks") and find_spec("socksio") is None:
+    if scheme.startswith("socks") and find_spec("socksio") is None:
         return Check(
             topic="proxy",
             status=Status.PROBLEM,
