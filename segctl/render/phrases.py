@@ -56,8 +56,8 @@ It is the limit of GitHub, which counts characters; a text never has more of the
 MIN_COMMENT_BYTES = 4_096
 """The smallest limit of a comment. The result and the kinds of errors of any plan fit into it."""
 
-_MAX_HELD = 5
-"""How many of the segments that a saved plan holds back are named."""
+MAX_HELD = 20
+"""The most segments that are held back and that a list names; the JSON documents name all."""
 
 NO_CHANGES = "No changes."
 MINUS = "\N{MINUS SIGN}"
@@ -203,8 +203,7 @@ def uncounted_moves_line(plan: Plan) -> str:
 def saved_plan_lines(plan: Plan, name: str) -> Iterator[str]:
     """Yield what is applied of the saved plan in the file ``name``: all, or what is left of it."""
     if held := held_line(plan):
-        segments = list_first([*map(escaped, plan.held_segments)], _MAX_HELD)
-        yield f"{held.removesuffix('.')} in the saved plan: {segments}."
+        yield f"{held.removesuffix('.')} in the saved plan: {held_names(plan)}."
     if plan.remaining is None:
         yield f"Applying the saved plan {name}."
         yield plan_line(plan)
@@ -240,10 +239,19 @@ def no_changes_reason(plan: Plan) -> str:
     if plan.held:
         return "Nothing else needs to be sent."
     if plan.targeted or plan.excluded:
-        return f"Segments {_selection(plan)} are as declared; others are not planned."
+        return _selection_reason(plan)
     if not plan.changes:
         return "No segment is declared or recorded."
     return "The state records every segment and member as declared; nothing needs to be sent."
+
+
+def _selection_reason(plan: Plan) -> str:
+    """Return why a plan of the selected segments has no changes."""
+    if plan.excluded and not plan.changes:
+        of = f" matching --target {_patterns(plan.targeted)}" if plan.targeted else ""
+        excluded = _patterns(plan.excluded)
+        return f"Nothing is planned: every segment{of} matches --exclude {excluded}."
+    return f"Segments {_selection(plan)} are as declared; others are not planned."
 
 
 def target_note(plan: Plan) -> str:
@@ -271,6 +279,11 @@ def held_line(plan: Plan) -> str:
     """Return how many segments are held back; empty if there are none."""
     count = len(plan.held_segments)
     return f"{format_count(count, 'segment')} held back." if count else ""
+
+
+def held_names(plan: Plan) -> str:
+    """Return the first segments that a plan holds back, and how many more there are."""
+    return list_first([*map(escaped, plan.held_segments)], MAX_HELD)
 
 
 def tolerance_line(plan: Plan) -> str:
