@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator, Mapping
+from importlib.util import find_spec
 from urllib.parse import urlsplit
 
 from segctl.core.connections import PROXY_VARIABLES, parse_proxy
@@ -13,6 +14,7 @@ from segctl.core.whitespace import REMOVE_WHITESPACE, describe_surrounding_white
 from segctl.manifests.compile import BASE_URL_VARIABLE
 
 _CREDENTIALS = (ACCOUNT_VARIABLE, PASSCODE_VARIABLE)
+_PROXY_SCHEMES = ("http", "https", "socks5", "socks5h")
 _CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 _VENDOR = "clevertap.com"
 
@@ -68,7 +70,7 @@ def _judge_host(shown: str, scheme: str, host: str) -> Check:
         return Check(
             topic=topic,
             status=Status.WARNING,
-            summary=f"{shown} is allowed by provider.allowPlainHttp: {UNENCRYPTED}",
+            summary=f"{shown} is allowed by spec.provider.allowPlainHttp: {UNENCRYPTED}",
             advice="Use https://, unless the network in between is trusted.",
         )
     if not f".{host}".endswith(f".{_VENDOR}"):
@@ -106,20 +108,30 @@ def _check_proxy(name: str, value: str) -> Check:
     """Return the check of a proxy. User name and password are not shown."""
     try:
         url = urlsplit(parse_proxy(name, value).url)
-        host, port = url.hostname, url.port
+        scheme, host, port = url.scheme, url.hostname, url.port
     except OperationError as error:
         return _problem("proxy", error)
     except ValueError:
-        host = port = None
-    if not host or value != value.strip():
+        scheme, host, port = "", None, None
+    if not host or value != value.strip() or scheme not in _PROXY_SCHEMES:
         return Check(
             topic="proxy",
             status=Status.PROBLEM,
             summary=f"{name} is not the URL of a proxy",
             advice=f"Write it as http://HOST:PORT, or unset {name}.",
         )
+    if scheme.startswith("socks") and find_spec("socksio") is None:
+        return Check(
+            topic="proxy",
+            status=Status.PROBLEM,
+            summary=f"the SOCKS proxy in {name} needs the package socksio, which is not installed",
+            advice="Install it with pip install 'httpx[socks]', or unset the proxy.",
+        )
     shown = f"{host}:{port}" if port else host
-    return Check(topic="proxy", summary=f"{name} is {shown}; requests to this machine avoid it")
+    return Check(
+        topic="proxy",
+        summary=f"{name} is {shown}; requests to this machine and to hosts of NO_PROXY avoid it",
+    )
 
 
 def _problem(topic: str, error: OperationError) -> Check:

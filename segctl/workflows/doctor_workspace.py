@@ -23,8 +23,8 @@ from segctl.manifests.object_urls import is_url
 from segctl.manifests.state_place import StatePlace
 from segctl.manifests.workspace import read_state_place, state_folder
 from segctl.session.context import Context
+from segctl.session.loaded_state import load_head
 from segctl.session.open_state import OpenState
-from segctl.state import codec as state_codec
 from segctl.state.known_states import FILE as LOCK_FILE
 from segctl.state.model import State
 from segctl.workflows.validate import validate_workspace
@@ -116,13 +116,12 @@ def check_state(context: Context, place: StatePlace) -> Iterator[Check]:
     try:
         opened = context.open_state()
         opened.check()
-        head = opened.backend.read_head()
-        state = state_codec.decode(head.data) if head else None
+        head = load_head(opened.backend)
     except SegctlError as error:
         yield _problem("state", error)
         return
-    where = opened.name.place
-    if state is None:
+    where, state = opened.name.place, head.state
+    if head.version is None:
         yield Check(
             topic="state", summary=f"there is none in {where} yet; the first apply starts it"
         )

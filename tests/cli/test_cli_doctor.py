@@ -77,6 +77,20 @@ def test_a_damaged_or_missing_state_is_a_problem(segctl: Segctl, workspace: Path
     assert checks(segctl, "state")[0][0] == "problem"
 
 
+@pytest.mark.usefixtures("emulator")
+def test_a_head_that_is_older_than_its_history_is_a_problem(
+    segctl: Segctl, workspace: Path
+) -> None:
+    segctl("apply", "--auto-approve")
+    head = workspace / "segctl.state.json"
+    older = head.read_bytes()
+    (workspace / "gold.yaml").unlink()
+    segctl("apply", "--auto-approve")
+    head.write_bytes(older)
+    ((status, summary),) = checks(segctl, "state")
+    assert (status, "older than its own history" in summary) == ("problem", True)
+
+
 def test_the_holder_of_the_lock_is_named_with_the_way_out(segctl: Segctl, workspace: Path) -> None:
     backend = LocalBackend(workspace, clock=SystemClock())
     with backend.lock(command="segctl apply", timeout=0) as holder:
@@ -192,6 +206,7 @@ def test_an_address_without_encryption_that_is_allowed_is_warned_of() -> None:
         ({"https_proxy": "proxy:3128"}, Status.OK),
         ({"HTTPS_PROXY": "http://"}, Status.PROBLEM),
         ({"HTTPS_PROXY": "http://me:12/x@proxy"}, Status.PROBLEM),
+        ({"HTTPS_PROXY": "ftp://proxy:3128"}, Status.PROBLEM),
         ({"ALL_PROXY": "http://proxy:3128\n"}, Status.PROBLEM),
         ({"SSL_CERT_FILE": __file__}, Status.OK),
         ({"SSL_CERT_DIR": "/does/not/exist"}, Status.PROBLEM),
@@ -199,6 +214,15 @@ def test_an_address_without_encryption_that_is_allowed_is_warned_of() -> None:
 )
 def test_proxies_and_certificates_can_be_used(environment: dict[str, str], status: Status) -> None:
     assert [check.status for check in service.check_network(environment)] == [status]
+
+
+@pytest.mark.parametrize(("found", "status"), [(None, Status.PROBLEM), (object(), Status.OK)])
+def test_a_socks_proxy_needs_its_package(
+    monkeypatch: pytest.MonkeyPatch, found: object, status: Status
+) -> None:
+    monkeypatch.setattr(service, "find_spec", lambda _: found)
+    (check,) = service.check_network({"ALL_PROXY": "socks5://proxy:1080"})
+    assert check.status is status
 
 
 @pytest.mark.parametrize(
