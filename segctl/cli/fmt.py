@@ -81,6 +81,8 @@ def _format_input(screen: Screen, *, check: bool, diff: bool) -> int:
     """Format standard input to standard output, and return the exit code."""
     name = "standard input"
     content = sys.stdin.buffer.read(MAX_BYTES + 1)
+    if not content.strip():
+        return 0
     formatted = format_file(name, content)
     _print_problems(screen, formatted.diagnostics)
     if formatted.text is None:
@@ -89,7 +91,7 @@ def _format_input(screen: Screen, *, check: bool, diff: bool) -> int:
     if diff:
         screen.out(_diff(name, content, formatted.text, screen.out_style) if is_changed else "")
     elif not check:
-        screen.out(formatted.text)
+        screen.out_exact(formatted.text)
     return DIFFERENT if _has_error(formatted.diagnostics) or (check and is_changed) else 0
 
 

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, TextIO
 
+from segctl.core.errors import OperationError
 from segctl.core.runner_marks import RUNNER_MARK
 
 if TYPE_CHECKING:
@@ -23,6 +24,9 @@ _RUNNER_COMMAND = re.compile(rf"((?:^|(?<=[{_LINE_END}]))[^\S{_LINE_END}]*)(::)"
 
 Its runner ends lines at a carriage return too, and skips white space of any kind.
 """
+
+_RUNNERS = ("CI", "GITHUB_ACTIONS", "TF_BUILD", "TEAMCITY_VERSION")
+"""The variables by which a CI job is known, of any forge, GitHub, Azure and TeamCity."""
 
 _MEMORY, _TEMP_DIR = "SEGCTL_MEMORY_LIMIT", "SEGCTL_TEMP_DIR"
 _TRUSTED_CONFIG, _ENV = "SEGCTL_TRUSTED_CONFIG", "SEGCTL_ENV"
@@ -57,6 +61,20 @@ class Screen:
         """Write a result to standard output."""
         self.has_output = True
         _write(sys.stdout, text)
+
+    def out_exact(self, text: str) -> None:
+        """Write a result that is data to standard output, as it is.
+
+        Raises ``OperationError`` in a CI job if its runner would read a command in it.
+        """
+        if _for_runner(text) != text and any(os.environ.get(name) for name in _RUNNERS):
+            raise OperationError(
+                "the output has text that the runner of this CI job would read as a command",
+                hint="Nothing was printed. Name files instead of -.",
+            )
+        self.has_output = True
+        sys.stdout.write(text)
+        sys.stdout.flush()
 
     @property
     def is_closed(self) -> bool:
@@ -203,11 +221,16 @@ def _wants_color(stream: TextIO, *, no_color: bool) -> bool:
 
 
 def _write(stream: TextIO, text: str) -> None:
+    stream.write(_for_runner(text))
+    stream.flush()
+
+
+def _for_runner(text: str) -> str:
+    """Return ``text`` without what a CI runner reads as a command."""
     if "::" in text:
         text = _RUNNER_COMMAND.sub(r"\1| \2", text)
     if "##" in text:
         # In JSON, the mark is within a string, and an escape does not change its value.
         is_json = text.lstrip()[:1] == "{"
         text = RUNNER_MARK.sub(r"#\\u0023" if is_json else "# #", text)
-    stream.write(text)
-    stream.flush()
+    return text

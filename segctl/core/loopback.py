@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 
 UNENCRYPTED = "the passcode and all user keys would be sent unencrypted"
 ALLOW_PLAIN_HTTP = (
-    "Use https://. If the network in between is trusted, set provider.allowPlainHttp: true in "
+    "Use https://. If the network in between is trusted, set spec.provider.allowPlainHttp: true in "
     "segctl.yaml."
 )
 

@@ -47,8 +47,10 @@ def classify_documents(documents: Iterable[Document]) -> ClassifiedDocuments:
                 manifests.append(document)
         else:
             diagnostics += _missing_head(document)
-            diagnostics += _nested_manifests(document)
-            passed_over.append(f"{document.file}:{document.start[0]}")
+            if nested := list(_nested_manifests(document)):
+                diagnostics += nested
+            else:
+                passed_over.append(f"{document.file}:{document.start[0]}")
     return ClassifiedDocuments(
         manifests=tuple(manifests),
         passed_over=tuple(passed_over),

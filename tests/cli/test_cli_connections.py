@@ -72,7 +72,7 @@ def test_plain_http_to_another_machine_is_refused_before_anything_is_read(
     done = segctl(*command.split(), *options)
     assert done.code == 1
     assert "CLEVERTAP_BASE_URL begins with http:// and is not this machine" in done.err + done.out
-    assert "set provider.allowPlainHttp: true" in done.err + done.out
+    assert "set spec.provider.allowPlainHttp: true" in done.err + done.out
 
 
 def test_plain_http_to_another_machine_is_planned_if_the_workspace_allows_it(

@@ -117,6 +117,7 @@ def test_a_named_file_that_is_missing_or_wrong_is_an_error(segctl: Segctl, works
         ("--check", TIDY, (0, "")),
         ("--check --diff", TIDY, (0, "")),
         ("", "kind: [\n", (1, "")),
+        ("", "", (0, "")),
     ],
 )
 def test_standard_input_is_formatted_to_standard_output(
@@ -129,6 +130,18 @@ def test_standard_input_is_formatted_to_standard_output(
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content.encode())))
     done = segctl("fmt", "-", *options.split())
     assert (done.code, done.out) == result
+
+
+@pytest.mark.parametrize(("ci", "code"), [("", 0), ("true", 1)])
+def test_standard_input_is_never_changed_for_a_runner(
+    segctl: Segctl, monkeypatch: pytest.MonkeyPatch, ci: str, code: int
+) -> None:
+    text = TIDY.replace("Gold", "'##[group]'")
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
+    monkeypatch.setenv("GITHUB_ACTIONS", ci)
+    monkeypatch.delenv("CI", raising=False)
+    done = segctl("fmt", "-")
+    assert (done.code, done.out) == (code, "" if code else text)
 
 
 def test_the_difference_of_standard_input_is_printed_alone(
