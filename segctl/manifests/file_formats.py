@@ -22,6 +22,8 @@ Encoding = Literal[
 _FORMATS: tuple[Format, ...] = get_args(Format)
 COMPRESSION_SUFFIXES = (".gz", ".zst")
 
+SAVE_AS_CSV = "Spreadsheets are not read. Save the sheet as CSV UTF-8, and name that file."
+
 
 def infer_format(path: str) -> Format | None:
     """Return the format shown by a file's extension, or ``None`` if it shows none.
@@ -32,3 +34,8 @@ def infer_format(path: str) -> Format | None:
     for suffix in COMPRESSION_SUFFIXES:
         name = name.removesuffix(suffix)
     return next((known for known in _FORMATS if name.endswith(f".{known}")), None)
+
+
+def is_spreadsheet(path: str) -> bool:
+    """Return whether a file's name is that of a workbook, which no source reads."""
+    return path.lower().endswith((".xlsx", ".xlsm", ".xlsb", ".xls", ".ods", ".numbers"))

@@ -21,7 +21,7 @@ from segctl.manifests.declarations import (
 )
 from segctl.manifests.documents import ProjectDocument
 from segctl.manifests.explain import MAX_SIMILAR, count_of_others
-from segctl.manifests.file_formats import infer_format
+from segctl.manifests.file_formats import SAVE_AS_CSV, infer_format, is_spreadsheet
 from segctl.manifests.object_urls import URL_FORMS, is_url, parse_object_url
 from segctl.manifests.project_models import Provider
 from segctl.manifests.references import check_references
@@ -271,7 +271,9 @@ def _check_source(
         yield Diagnostic(
             code="unknown-format",
             summary="the name of this file does not show its format.",
-            detail="Add format: csv, tsv, jsonl, parquet or txt.",
+            detail=SAVE_AS_CSV
+            if is_spreadsheet(file)
+            else "Add format: csv, tsv, jsonl, parquet or txt.",
             location=document.locate((*path, "file", "path")),
         )
     for form in SQL_SOURCES:

@@ -15,6 +15,7 @@ from itertools import groupby
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from segctl.core.diagnostics import Severity
+from segctl.plan.holding import HELD_BACK
 from segctl.plan.model import Action, Change, Finding, Plan
 from segctl.render import charts, phrases
 from segctl.render.grouping import group_findings
@@ -84,6 +85,7 @@ def render(plan: Plan, *, identities: MemberFormat = NOT_SHOWN) -> str:
         notes=[group for group in groups if group.severity is Severity.INFO],
         most_alerts=_MAX_ALERTS,
         most_summary=_MAX_SUMMARY,
+        held_back=HELD_BACK,
         losses=_losses(segments),
         most_links=_MAX_LINKS,
         segments=segments,

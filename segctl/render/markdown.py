@@ -123,7 +123,10 @@ class _Comment:
     def parts(self) -> Iterator[str]:
         """Yield the parts of the comment from top to bottom."""
         errors = self._findings(Severity.ERROR, share=0.6)
-        held = self._findings(Severity.WARNING, share=0.3, held=True)
+        names = f"- {escape(phrases.held_names(self._plan), max_bytes=_HEADING_BYTES)}"
+        is_list = len(self._plan.held_segments) > 1
+        held = self._budget.fitting([names], share=0.1) if is_list else []
+        held += self._findings(Severity.WARNING, share=0.3, held=True)
         destroyed = self._destroyed_items()
         warnings = self._findings(Severity.WARNING, share=0.25)
         refused = _error_codes(self._plan)

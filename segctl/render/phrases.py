@@ -59,6 +59,9 @@ MIN_COMMENT_BYTES = 4_096
 _MAX_HELD = 5
 """How many of the segments that a saved plan holds back are named."""
 
+MAX_HELD = 20
+"""The most segments that are held back and that a list names; the JSON documents name all."""
+
 NO_CHANGES = "No changes."
 MINUS = "\N{MINUS SIGN}"
 
@@ -271,6 +274,13 @@ def held_line(plan: Plan) -> str:
     """Return how many segments are held back; empty if there are none."""
     count = len(plan.held_segments)
     return f"{format_count(count, 'segment')} held back." if count else ""
+
+
+def held_names(plan: Plan) -> str:
+    """Return the segments that are held back, of many the first; empty if there are none."""
+    names, more = plan.held_segments[:MAX_HELD], len(plan.held_segments) - MAX_HELD
+    listed = ", ".join(map(escaped, names))
+    return f"{listed} and {format_number(more)} more" if more > 0 else listed
 
 
 def tolerance_line(plan: Plan) -> str:

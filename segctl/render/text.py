@@ -29,7 +29,9 @@ def render(plan: Plan, *, identities: MemberFormat = IN_FULL, style: Style = PLA
     lines = []
     if held:
         count = phrases.held_line(plan).removesuffix(".")
-        lines += [style.yellow(style.bold(f"{count}: nothing is sent for what is named here.")), ""]
+        lines += [style.yellow(style.bold(f"{count}: nothing is sent for what is named here."))]
+        lines += [f"  {phrases.held_names(plan)}"] if len(plan.held_segments) > 1 else []
+        lines += [""]
     for finding in [*group_findings(held), *opening]:
         lines += [*finding_lines(finding, identities=identities, style=style), ""]
     lines += _body(plan, identities, style)
@@ -200,6 +202,9 @@ def _summary(plan: Plan, identities: MemberFormat, style: Style) -> Iterator[str
             yield style.dim(line)
     if line := identities.note(plan):
         yield style.dim(line)
+    if line := phrases.held_line(plan):
+        yield ""
+        yield style.yellow(style.bold(f"{line.removesuffix('.')}, named at the top."))
     if line := phrases.refusal_line(plan, position=" above"):
         yield ""
         yield style.red(style.bold(line))

@@ -11,7 +11,7 @@ from urllib.parse import unquote
 from segctl.engine.model import FileScan, SourceError
 from segctl.engine.source_errors import did_you_mean, join_names
 from segctl.manifests.desired import FileSource
-from segctl.manifests.file_formats import Format, infer_format
+from segctl.manifests.file_formats import SAVE_AS_CSV, Format, infer_format, is_spreadsheet
 from segctl.sources.path_policy import PathPolicy
 
 _NULL_FOLDER = "__HIVE_DEFAULT_PARTITION__"
@@ -127,7 +127,9 @@ def _detect_format(path: str, names: Sequence[str]) -> Format:
             raise SourceError(
                 "unknown-format",
                 f"the format of {name} cannot be inferred from its name",
-                "End the name in .csv, .tsv, .jsonl, .parquet or .txt, which .gz or .zst may "
+                SAVE_AS_CSV
+                if is_spreadsheet(name)
+                else "End the name in .csv, .tsv, .jsonl, .parquet or .txt, which .gz or .zst may "
                 "follow. In a manifest, you can set format instead.",
             )
         if first is not None and format_ != first:

@@ -17,6 +17,7 @@ from segctl.engine.scan_sql import txt_table
 from segctl.engine.source_errors import not_a_select, several_statements
 from segctl.engine.sql import WHOLE_NUMBERS, file_names
 from segctl.manifests.desired import DEFAULT_QUERY_LIMITS, DEFAULT_TIME_ZONE, QueryLimits
+from segctl.manifests.file_formats import SAVE_AS_CSV, is_spreadsheet
 from segctl.manifests.sql_parameters import trim_statement
 from segctl.sources.files import check_not_compressed, partition_values
 from segctl.sources.path_policy import PathPolicy
@@ -220,8 +221,11 @@ def _only_format(path: str, names: Sequence[str]) -> str:
             raise SourceError(
                 "unknown-format",
                 f"the format of {name} cannot be inferred from its name",
-                "A query reads files that end in .csv, .tsv, .parquet, .json, .jsonl, .ndjson or "
-                f".txt, which .gz or .zst may follow. Else use a function: read_csv('{path}').",
+                SAVE_AS_CSV
+                if is_spreadsheet(name)
+                else "A query reads files that end in .csv, .tsv, .parquet, .json, .jsonl, "
+                ".ndjson or .txt, which .gz or .zst may follow. Else use a function: "
+                f"read_csv('{path}').",
             )
         if format_ != formats[names[0]]:
             raise SourceError(

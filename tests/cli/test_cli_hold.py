@@ -37,6 +37,26 @@ def test_the_plan_names_first_what_is_held_back(segctl: Segctl, unreadable: Path
     assert first == "1 segment held back: nothing is sent for what is named here."
     assert second == f"Warning: {HELD} [held-back]"
     assert "Plan: 2 to add" in done.out
+    assert done.out.endswith("\n\n1 segment held back, named at the top.\n")
+
+
+@pytest.mark.parametrize(
+    ("view", "expected"),
+    [
+        ("text", "\n  segment.gold, segment.vip\n"),
+        ("markdown", "\n> - segment.gold, segment.vip\n"),
+        ("html", "Nothing is sent for segment.gold, segment.vip."),
+        ("html", '<details class="finding warning" open>'),
+    ],
+)
+def test_every_view_names_all_segments_that_are_held_back(
+    segctl: Segctl, unreadable: Path, view: str, expected: str
+) -> None:
+    manifest = unreadable / "gold.yaml"
+    manifest.write_text(
+        manifest.read_text(encoding="utf-8") + "    - file: {path: none.txt}\n", encoding="utf-8"
+    )
+    assert expected in segctl("plan", "--hold", "--format", view).out
 
 
 @pytest.mark.parametrize(

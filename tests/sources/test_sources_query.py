@@ -306,9 +306,13 @@ NO_TABLE = (
     "file or a folder in single quotes, such as 'members/gold.parquet'."
 )
 NO_FORMAT = (
-    "the format of m.xlsx cannot be inferred from its name. A query reads files that end in .csv, "
+    "the format of m.dat cannot be inferred from its name. A query reads files that end in .csv, "
     ".tsv, .parquet, .json, .jsonl, .ndjson or .txt, which .gz or .zst may follow. Else use a "
-    "function: read_csv('m.xlsx')."
+    "function: read_csv('m.dat')."
+)
+SPREADSHEET = (
+    "the format of m.xlsx cannot be inferred from its name. Spreadsheets are not read. Save the "
+    "sheet as CSV UTF-8, and name that file."
 )
 COMMENTS = (
     "1 line has a # at the beginning or after white space, as comments do. Remove it, or read the "
@@ -330,7 +334,8 @@ DID_YOU_MEAN = '. Did you mean "email"? The columns of its files are: email, pla
     ("sql", "message"),
     [
         ("FROM 'm.txt'", COMMENTS),
-        ("FROM 'm.xlsx'", NO_FORMAT),
+        ("FROM 'm.dat'", NO_FORMAT),
+        ("FROM 'm.xlsx'", SPREADSHEET),
         ("FROM 'all'", MIXED),
         ('FROM "all"', NO_TABLE),
         ("SELECT mail AS identity FROM 'n.csv'", NO_MAIL + SEMICOLON),
@@ -344,7 +349,7 @@ DID_YOU_MEAN = '. Did you mean "email"? The columns of its files are: email, pla
 def test_what_a_query_cannot_read_is_said(
     engine: DuckEngine, root: Path, sql: str, message: str
 ) -> None:
-    texts = {"m.txt": "a\nb # c\n", "m.xlsx": "", "all/m.csv": "email,plan\n",
+    texts = {"m.txt": "a\nb # c\n", "m.dat": "", "m.xlsx": "", "all/m.csv": "email,plan\n",
              "all/n.tsv": "a\tb\n", "n.csv": "mail;plan\n", "n.jsonl": '{"x": 1}\n',
              "ids.txt": "a\n"}  # fmt: skip
     (root / "all").mkdir()
