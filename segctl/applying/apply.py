@@ -25,6 +25,7 @@ from segctl.plan.freezes import (
 from segctl.plan.holding import HOLD_HINT, can_hold
 from segctl.plan.model import Finding, Plan
 from segctl.plan.overrides import expired_overrides
+from segctl.plan.rules import RULE_CODES
 from segctl.session.advance import (
     ApplyInfo,
     find_record,
@@ -276,9 +277,15 @@ class Apply:
 def _refuse(findings: Sequence[Finding], *, hint: str = "") -> None:
     """Raise ``GuardRefused`` if there are error findings."""
     if findings:
-        count = len(findings)
         raise GuardRefused(
-            f"{count} guard{'' if count == 1 else 's'} refused the plan",
+            f"{_count_refusals(findings)} refused the plan",
             findings=findings,
             hint=hint or findings[0].detail,
         )
+
+
+def _count_refusals(findings: Sequence[Finding]) -> str:
+    """Return how many rules and guards refuse a plan: ``1 rule and 2 guards``."""
+    rules = sum(finding.code in RULE_CODES for finding in findings)
+    counts = {"rule": rules, "guard": len(findings) - rules}
+    return " and ".join(f"{n} {kind}{'' if n == 1 else 's'}" for kind, n in counts.items() if n)

@@ -10,6 +10,9 @@ from segctl.plan.model import Figures, Finding, Users
 MAX_PAIRS_SHOWN = 10
 """The number of segment pairs that get a finding of their own per ``disjoint`` rule."""
 
+RULE_CODES = frozenset(("disjoint", "subset", "size"))
+"""The codes of findings about rules that are broken."""
+
 
 class RuleMembers(Protocol):
     """Answers questions about the desired members of segments, by address."""

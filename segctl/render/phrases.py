@@ -243,10 +243,19 @@ def no_changes_reason(plan: Plan) -> str:
     if plan.held:
         return "Nothing else needs to be sent."
     if plan.targeted or plan.excluded:
-        return f"Segments {_selection(plan)} are as declared; others are not planned."
+        return _selection_reason(plan)
     if not plan.changes:
         return "No segment is declared or recorded."
     return "The state records every segment and member as declared; nothing needs to be sent."
+
+
+def _selection_reason(plan: Plan) -> str:
+    """Return why a plan of the selected segments has no changes."""
+    if plan.excluded and not plan.changes:
+        of = f" matching --target {_patterns(plan.targeted)}" if plan.targeted else ""
+        excluded = _patterns(plan.excluded)
+        return f"Nothing is planned: every segment{of} matches --exclude {excluded}."
+    return f"Segments {_selection(plan)} are as declared; others are not planned."
 
 
 def target_note(plan: Plan) -> str:

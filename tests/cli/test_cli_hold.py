@@ -43,9 +43,9 @@ def test_the_plan_names_first_what_is_held_back(segctl: Segctl, unreadable: Path
 @pytest.mark.parametrize(
     ("view", "expected"),
     [
-        ("text", "\n  segment.gold, segment.vip\n"),
-        ("markdown", "\n> - segment.gold, segment.vip\n"),
-        ("html", "Nothing is sent for segment.gold, segment.vip."),
+        ("text", "\n  segment.council, segment.vip\n"),
+        ("markdown", "\n> - segment.council, segment.vip\n"),
+        ("html", "Nothing is sent for segment.council, segment.vip."),
         ("html", '<details class="finding warning" open>'),
     ],
 )
@@ -179,3 +179,20 @@ def test_an_error_of_a_single_segment_mentions_hold(segctl: Segctl, unreadable: 
     del unreadable
     assert "plan with --hold" in segctl("plan").err
     assert "plan with --hold" not in segctl("plan", "--target", "vip").err
+
+
+@pytest.mark.usefixtures("emulator")
+def test_rules_and_guards_that_refuse_an_apply_are_counted(segctl: Segctl, workspace: Path) -> None:
+    segctl("apply", "--auto-approve")
+    manifest = workspace / "gold.yaml"
+    text = manifest.read_text(encoding="utf-8").replace(
+        "[anna@example.com, bert@example.com]", "[]"
+    )
+    manifest.write_text(
+        text.replace(
+            "  members:\n    - guids", "  rules: [{size: {min: 5}}]\n  members:\n    - guids"
+        ),
+        encoding="utf-8",
+    )
+    done = segctl("apply", "--auto-approve")
+    assert (done.code, "Error: 1 rule and 1 guard refused the plan" in done.err) == (6, True)
