@@ -88,7 +88,6 @@ def test_no_changes_with_targets_says_that_others_are_not_planned(
     )
 
 
-@pytest.mark.parametrize("shown", [HASHED, NOT_SHOWN, MemberFormat(mode=Identities.MASKED)])
 def test_no_changes_because_everything_is_excluded_says_so(example_plan: ExamplePlan) -> None:
     plan = replace(example_plan("unchanged"), targeted=("g*",), excluded=("gold",), changes=())
     assert text.render(plan).startswith(
@@ -96,7 +95,7 @@ def test_no_changes_because_everything_is_excluded_says_so(example_plan: Example
     )
 
 
-@pytest.mark.parametrize("shown", [HASHED, NOT_SHOWN, MemberFormat(asked=Identities.MASKED)])
+@pytest.mark.parametrize("shown", [HASHED, NOT_SHOWN, MemberFormat(mode=Identities.MASKED)])
 def test_identities_are_shown_in_full_only_when_asked_for(
     shown: MemberFormat, example_plan: ExamplePlan
 ) -> None:
