@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from typing import Literal
 from urllib.parse import urlsplit
 
-from segctl.core.connections import PROXY_VARIABLES
 from segctl.core.errors import OperationError
 from segctl.manifests.object_urls import ObjectUrl, Scheme
 
@@ -224,6 +223,8 @@ def _explain(error: Exception, url: ObjectUrl, action: Action) -> BucketError:
 
 def _advise_on_proxy(marks: Sequence[str]) -> str:
     """Return a sentence about the proxy, if no store was reached and one is set; else empty."""
+    from segctl.core.connections import PROXY_VARIABLES  # noqa: PLC0415 - slow: it imports ssl
+
     names = (n for name in PROXY_VARIABLES for n in (name.lower(), name))
     name = next((name for name in names if os.environ.get(name)), None)
     if any(marks) or name is None:  # with marks, the cause is known
