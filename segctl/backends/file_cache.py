@@ -7,13 +7,13 @@ file, and the folder can be deleted at any time.
 import os
 import re
 import secrets
-import shutil
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 from segctl.core.disk import file_sha256, translate_os_errors
+from segctl.core.scratch import link_or_copy
 from segctl.state.codec import FILE_NAME, is_named
 
 MAX_BYTES = 4 << 30
@@ -61,10 +61,7 @@ class FileCache:
         with suppress(OSError):
             self._create()
             try:
-                try:
-                    os.link(file, part)
-                except OSError:
-                    shutil.copyfile(file, part)
+                link_or_copy(file, part)
                 part.chmod(0o600)
                 part.replace(self._folder / name)
             finally:

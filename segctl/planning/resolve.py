@@ -1,10 +1,10 @@
 """Resolve the sources of a plan to rows, once for all attempts to build the plan."""
 
-import os
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 
+from segctl.core.scratch import link_or_copy
 from segctl.engine.model import CopiedRows, Rows, SourceError
 from segctl.engine.protocols import Engine
 from segctl.manifests.desired import Load, SegmentSource, TableLoad
@@ -39,7 +39,7 @@ class SourceResolver:
         if self._repeats and isinstance(resolved, CopiedRows):
             # The engine removes the file that it gets.
             file = context.new_file(resolved.path.suffix)
-            os.link(resolved.path, file)
+            link_or_copy(resolved.path, file)
             return replace(resolved, path=file)
         return resolved
 
