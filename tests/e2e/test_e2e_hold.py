@@ -1,7 +1,5 @@
 """Segments that are left out of a plan: with --exclude, and with --hold what is refused."""
 
-import errno
-import os
 import re
 import socketserver
 import sqlite3
@@ -290,12 +288,9 @@ def test_a_block_of_a_held_segment_waits(shop: Workshop) -> None:
     shop.settled()
 
 
-@pytest.mark.parametrize("has_links", [True, False])
 def test_rows_of_a_database_are_fetched_once_though_the_plan_is_built_twice(
-    shop: Workshop, monkeypatch: pytest.MonkeyPatch, *, has_links: bool
+    shop: Workshop,
 ) -> None:
-    if not has_links:
-        monkeypatch.setattr(os, "link", no_links)
     with closing(sqlite3.connect(shop.root / "crm.db")) as db:
         db.executescript("CREATE TABLE users (id TEXT); INSERT INTO users VALUES ('a@x.de');")
     table = "{path: crm.db, table: users, column: id}"
@@ -312,10 +307,6 @@ def test_rows_of_a_database_are_fetched_once_though_the_plan_is_built_twice(
     )
     assert set(held(shop.apply(hold=True).plan)) == {"segment.gold", "segment.new"}
     assert shop.service.everyone()["vip"] == identities("a@x.de", "b@x.de")
-
-
-def no_links(*_: object, **__: object) -> None:
-    raise OSError(errno.EPERM, "Operation not permitted")
 
 
 # Saved and approved plans
