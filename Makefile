@@ -55,12 +55,14 @@ lint: $(READY)
 	$(call step,import-linter,$(dir $(PYTHON_IN))lint-imports)
 
 test: $(READY) browser postgres azurite lint
-	# In memory, the tests do not wait for the disk.
+	# In memory, the tests do not wait for the disk. They also run programs that they write.
 	free=$$(df --output=avail -k /dev/shm 2>/dev/null | tail -n 1 || true)
 	if [ "$${free:-0}" -ge 4194304 ]; then
-	  export TMPDIR=$$(mktemp -d /dev/shm/segctl-tests.XXXXXX)
-	  trap 'rm -rf "$$TMPDIR"' EXIT
-	  chmod 711 "$$TMPDIR" # PostgreSQL runs as another user if make runs as root
+	  folder=$$(mktemp -d /dev/shm/segctl-tests.XXXXXX)
+	  trap 'rm -rf "$$folder"' EXIT
+	  chmod 711 "$$folder" # PostgreSQL runs as another user if make runs as root
+	  cp "$$(type -P true)" "$$folder/true"
+	  if "$$folder/true" 2>/dev/null; then export TMPDIR=$$folder; fi
 	fi
 	# Without stored bytecode, each process that they start compiles all modules.
 	unset PYTHONDONTWRITEBYTECODE
