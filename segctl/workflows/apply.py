@@ -65,7 +65,8 @@ def apply_workspace(
     ``on_member_key`` gets the key of the hashes that name members, before ``approve`` is called.
 
     Raises ``GuardRefused``, ``StalePlan``, ``BeyondApproval``, ``StateLocked``,
-    ``CredentialsRefused``, ``AppliedInPart``, ``Interrupted``.
+    ``CredentialsRefused``, ``NothingApplied``, ``SegmentsExist``, ``AppliedInPart``,
+    ``SegmentsHeld``, ``Interrupted``.
     """
     deadline = None
     if max_seconds is not None:
