@@ -13,9 +13,9 @@ import ipaddress
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from segctl.emulator.calls.vendor_call import error_response
 from segctl.emulator.errors import RequestError
 from segctl.emulator.service import Service
-from segctl.emulator.vendor_call import error_response
 
 VENDOR_PREFIXES = ("/api/", "/1/")
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})

@@ -12,20 +12,20 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from segctl.emulator import control, streams
 from segctl.emulator.access import AccessControl
-from segctl.emulator.create_segment import create_segment
+from segctl.emulator.calls.create_segment import create_segment
+from segctl.emulator.calls.get_events import events_page, open_cursor
+from segctl.emulator.calls.get_profile import get_profile
+from segctl.emulator.calls.update_segment import update_segment
+from segctl.emulator.calls.upload import upload
+from segctl.emulator.calls.vendor_call import SYSTEM_ERROR, Handler, VendorCall
+from segctl.emulator.control import endpoints, streams
 from segctl.emulator.errors import InvalidSettingsError, RequestError
-from segctl.emulator.get_events import events_page, open_cursor
-from segctl.emulator.get_profile import get_profile
 from segctl.emulator.pages import views
 from segctl.emulator.precise_sleep import precise_sleep
 from segctl.emulator.service import Service
 from segctl.emulator.settings import Settings
-from segctl.emulator.store import Store
-from segctl.emulator.update_segment import update_segment
-from segctl.emulator.upload import upload
-from segctl.emulator.vendor_call import SYSTEM_ERROR, Handler, VendorCall
+from segctl.emulator.storage.store import Store
 
 DEMO_ACCOUNT = "EMULATOR"
 DEMO_PASSCODE = "emulator"
@@ -68,11 +68,11 @@ def create_app(
     )
     service = Service(store=store, settings=settings, seed=seed, clock=clock, sleep=sleep)
     app = Starlette(
-        routes=[*vendor_routes(service), *control.routes(), *streams.routes(), *views.routes()],
+        routes=[*vendor_routes(service), *endpoints.routes(), *streams.routes(), *views.routes()],
         middleware=[Middleware(AccessControl, service=service)],
         exception_handlers={
             RequestError: refuse,
-            InvalidSettingsError: control.refuse_settings,
+            InvalidSettingsError: endpoints.refuse_settings,
             HTTPException: refuse_path,
             Exception: answer_failure,
         },

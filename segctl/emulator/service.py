@@ -17,8 +17,8 @@ from starlette.types import Scope
 from segctl.emulator.errors import RequestError
 from segctl.emulator.faults import FaultInjector, FaultPlan, parse_plan
 from segctl.emulator.settings import Settings
-from segctl.emulator.state import Account
-from segctl.emulator.store import Store
+from segctl.emulator.storage.state import Account
+from segctl.emulator.storage.store import Store
 
 REGIONS = ("eu1", "in1", "sg1", "us1", "aps3", "mec1")
 DEFAULT_REGION = "eu1"

@@ -20,11 +20,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from segctl.emulator.app import create_app
-from segctl.emulator.database import Database
 from segctl.emulator.errors import DataFormatError, DataInUseError
 from segctl.emulator.settings import Settings
-from segctl.emulator.state import ADD, REMOVE, User
-from segctl.emulator.store import Change, NewSegment, Store
+from segctl.emulator.storage.database import Database
+from segctl.emulator.storage.state import ADD, REMOVE, User
+from segctl.emulator.storage.store import Change, NewSegment, Store
 
 if TYPE_CHECKING:
     from tests.emulator.conftest import Client

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from segctl.emulator.state import ADD, REACH_BITS, REMOVE, Account, Profiles, Segment
+from segctl.emulator.storage.state import ADD, REACH_BITS, REMOVE, Account, Profiles, Segment
 
 PROFILES = 60
 

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
-from segctl.emulator.control import (
+from segctl.emulator.control.endpoints import (
     PREFIX,
     account_of,
     describe,
@@ -22,11 +22,11 @@ from segctl.emulator.control import (
     segment_of,
     service_of,
 )
-from segctl.emulator.error_stream import read_error_stream
 from segctl.emulator.errors import ERROR_TYPES
-from segctl.emulator.events import iso, newest_events
 from segctl.emulator.faults import FAULTS, Rule
 from segctl.emulator.settings import LIMITS, QUESTIONS, SWITCHES, Settings
+from segctl.emulator.storage.error_stream import read_error_stream
+from segctl.emulator.storage.events import iso, newest_events
 
 ASSETS = Path(__file__).parent / "assets"
 MEDIA_TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}

@@ -14,9 +14,9 @@ from typing import Any
 
 from pyroaring import BitMap
 
-from segctl.emulator.database import Database, EventRun, SkippedLine
 from segctl.emulator.settings import Settings
-from segctl.emulator.state import ADD, REMOVE, Account, Profiles, Segment, User
+from segctl.emulator.storage.database import Database, EventRun, SkippedLine
+from segctl.emulator.storage.state import ADD, REMOVE, Account, Profiles, Segment, User
 
 CHECKPOINT_EVERY = 2_000_000
 """Membership changes between two saves of the members."""

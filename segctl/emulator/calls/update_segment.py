@@ -13,7 +13,13 @@ from typing import Any
 
 from starlette.responses import Response
 
-from segctl.emulator.database import SkippedLine
+from segctl.emulator.calls.vendor_call import (
+    SUCCESS,
+    TOO_MANY_SEGMENTS,
+    VendorRequest,
+    code_100,
+    json_response,
+)
 from segctl.emulator.errors import (
     EMPTY_IDENTITY,
     ID_MISMATCH,
@@ -24,15 +30,9 @@ from segctl.emulator.errors import (
 )
 from segctl.emulator.service import Service
 from segctl.emulator.settings import Settings, whole_number
-from segctl.emulator.state import ADD, REMOVE, Account, Segment, User
-from segctl.emulator.store import Change
-from segctl.emulator.vendor_call import (
-    SUCCESS,
-    TOO_MANY_SEGMENTS,
-    VendorRequest,
-    code_100,
-    json_response,
-)
+from segctl.emulator.storage.database import SkippedLine
+from segctl.emulator.storage.state import ADD, REMOVE, Account, Segment, User
+from segctl.emulator.storage.store import Change
 
 TOO_MANY_UPDATES = "Maximum number of profile updates reached: {limit} in one request"
 NO_PROFILES = "No user profiles are provided"

@@ -19,7 +19,7 @@ from segctl.emulator.errors import RequestError, bad_request, connection_cut
 from segctl.emulator.faults import RequestFaults
 from segctl.emulator.service import Service
 from segctl.emulator.settings import Settings
-from segctl.emulator.state import Account
+from segctl.emulator.storage.state import Account
 
 SUCCESS = {"success": True}
 TOO_MANY_SEGMENTS = "Segment limit exceeded: more than {limit} segments in the request"

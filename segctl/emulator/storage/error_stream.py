@@ -10,9 +10,9 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from segctl.emulator.events import iso
 from segctl.emulator.service import Service
-from segctl.emulator.state import Account
+from segctl.emulator.storage.events import iso
+from segctl.emulator.storage.state import Account
 
 COLUMNS = ("Error Type", "Segment ID", "Customer Segment ID", "User Identity", "Time", "Account")
 MAX_DIGITS = 18

@@ -13,10 +13,10 @@ from typing import Any
 
 from starlette.responses import Response
 
+from segctl.emulator.calls.vendor_call import VendorRequest, json_response
 from segctl.emulator.errors import bad_request
-from segctl.emulator.events import EVENT_NAME, day, read_events
 from segctl.emulator.service import Service
-from segctl.emulator.vendor_call import VendorRequest, json_response
+from segctl.emulator.storage.events import EVENT_NAME, day, read_events
 
 DEFAULT_BATCH = 50
 LARGEST_BATCH = 5000

@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from segctl.emulator.control import (
+from segctl.emulator.control.endpoints import (
     MAX_NUMBER,
     PREFIX,
     account_of,
@@ -24,8 +24,8 @@ from segctl.emulator.control import (
     parse_number,
     service_of,
 )
-from segctl.emulator.events import EVENT_NAME, day, read_events, stamp
 from segctl.emulator.service import Service
+from segctl.emulator.storage.events import EVENT_NAME, day, read_events, stamp
 
 KEEP_ALIVE_SECONDS = 15.0
 FIGURES_SECONDS = 0.25

@@ -12,18 +12,18 @@ from typing import Any
 
 from starlette.responses import Response
 
-from segctl.emulator.errors import RequestError, bad_request
-from segctl.emulator.service import Service
-from segctl.emulator.settings import Settings
-from segctl.emulator.state import Account, Segment
-from segctl.emulator.store import NewSegment
-from segctl.emulator.vendor_call import (
+from segctl.emulator.calls.vendor_call import (
     SUCCESS,
     TOO_MANY_SEGMENTS,
     VendorRequest,
     code_100,
     json_response,
 )
+from segctl.emulator.errors import RequestError, bad_request
+from segctl.emulator.service import Service
+from segctl.emulator.settings import Settings
+from segctl.emulator.storage.state import Account, Segment
+from segctl.emulator.storage.store import NewSegment
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -15,19 +15,19 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from segctl.emulator.bodies import read_json
-from segctl.emulator.error_stream import as_csv, read_error_stream
+from segctl.emulator.control.openapi import openapi_document
 from segctl.emulator.errors import (
     ERROR_TYPES,
     InvalidSettingsError,
     RequestError,
     bad_request,
 )
-from segctl.emulator.events import iso, read_events
 from segctl.emulator.faults import FAULTS, parse_plan
-from segctl.emulator.openapi import openapi_document
 from segctl.emulator.service import Service
 from segctl.emulator.settings import Settings
-from segctl.emulator.state import Account, Segment
+from segctl.emulator.storage.error_stream import as_csv, read_error_stream
+from segctl.emulator.storage.events import iso, read_events
+from segctl.emulator.storage.state import Account, Segment
 
 PREFIX = "/emulator/v1"
 NDJSON = "application/x-ndjson"

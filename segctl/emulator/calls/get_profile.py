@@ -8,10 +8,10 @@ from typing import Any
 
 from starlette.responses import Response
 
+from segctl.emulator.calls.vendor_call import VendorRequest, json_response
 from segctl.emulator.errors import bad_request
 from segctl.emulator.service import Service
-from segctl.emulator.state import Account, User
-from segctl.emulator.vendor_call import VendorRequest, json_response
+from segctl.emulator.storage.state import Account, User
 
 KEYS = ("identity", "email", "objectId")
 

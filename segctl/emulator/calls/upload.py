@@ -10,11 +10,11 @@ from typing import Any
 
 from starlette.responses import Response
 
+from segctl.emulator.calls.vendor_call import VendorRequest, json_response
 from segctl.emulator.errors import RequestError, bad_request
 from segctl.emulator.service import Service
-from segctl.emulator.state import REACH_BITS
-from segctl.emulator.store import ProfileRecord
-from segctl.emulator.vendor_call import VendorRequest, json_response
+from segctl.emulator.storage.state import REACH_BITS
+from segctl.emulator.storage.store import ProfileRecord
 
 BAD_FIELD = 514
 BAD_EMAIL = 515

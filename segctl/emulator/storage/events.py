@@ -10,9 +10,9 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
 
-from segctl.emulator.database import EventRun
 from segctl.emulator.service import Service
-from segctl.emulator.state import Account, Segment, User
+from segctl.emulator.storage.database import EventRun
+from segctl.emulator.storage.state import Account, Segment, User
 
 EVENT_NAME = "Segment Membership Change"
 RUNS_PER_READ = 500

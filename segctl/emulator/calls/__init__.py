@@ -1,0 +1,1 @@
+"""The vendor's calls: from a request to an answer."""
