@@ -157,6 +157,7 @@ class CleverTapProvider:
     def _open(self) -> httpx.AsyncClient:
         return open_http(
             self._credentials,
+            base=self._base,
             proxy=self._proxy,
             transport=self._transport,
             timeout=self._timeout,

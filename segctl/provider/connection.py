@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from ssl import PROTOCOL_TLS_CLIENT, SSLContext
 
 import httpx
 
@@ -58,6 +59,7 @@ def describe_connect_error(error: httpx.RequestError, base: httpx.URL, proxy: Pr
 def open_http(
     credentials: Credentials,
     *,
+    base: httpx.URL,
     proxy: Proxy | None,
     transport: httpx.AsyncBaseTransport | None,
     timeout: float,
@@ -66,12 +68,13 @@ def open_http(
 ) -> httpx.AsyncClient:
     """Return an HTTP client with at most ``connections`` connections. Nothing is sent yet.
 
-    ``timeout`` is in seconds. ``transport`` replaces the network. Raises ``OperationError`` if the
-    environment sets certificates or a proxy that cannot be used.
+    ``base`` is the URL of the service, ``timeout`` is in seconds. ``transport`` replaces the
+    network. Raises ``OperationError`` if the environment sets certificates or a proxy that cannot
+    be used.
     """
     with _environment_errors(proxy):
         return httpx.AsyncClient(
-            transport=transport or _open_transport(proxy, connections, before_write),
+            transport=transport or _open_transport(base, proxy, connections, before_write),
             headers={
                 "X-CleverTap-Account-Id": credentials.account_id,
                 "X-CleverTap-Passcode": credentials.passcode,
@@ -114,10 +117,14 @@ def _environment_errors(proxy: Proxy | None) -> Iterator[None]:
 
 
 def _open_transport(
-    proxy: Proxy | None, connections: int, before_write: Callable[[], None]
+    base: httpx.URL, proxy: Proxy | None, connections: int, before_write: Callable[[], None]
 ) -> httpx.AsyncBaseTransport:
     if proxy is None:
-        return DirectTransport(connections=connections, network=Network(before_write))
+        # Loading certificates takes time. Without any, a TLS connection would be refused.
+        is_tls = base.scheme == "https"
+        context = httpx.create_ssl_context() if is_tls else SSLContext(PROTOCOL_TLS_CLIENT)
+        network = Network(before_write)
+        return DirectTransport(connections=connections, network=network, context=context)
     return httpx.AsyncHTTPTransport(
         verify=httpx.create_ssl_context(),
         proxy=proxy.url,

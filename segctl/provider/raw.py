@@ -91,6 +91,7 @@ class RawService:
         """Open the connection pool. Nothing is sent yet."""
         self._http = open_http(
             self._credentials,
+            base=self._base,
             proxy=self._proxy,
             transport=self._transport,
             timeout=self._timeout,

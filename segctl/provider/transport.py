@@ -239,9 +239,13 @@ class DirectTransport(httpx.AsyncBaseTransport):
     """
 
     def __init__(
-        self, *, connections: int, network: httpcore.AsyncNetworkBackend | None = None
+        self,
+        *,
+        connections: int,
+        network: httpcore.AsyncNetworkBackend | None = None,
+        context: ssl.SSLContext | None = None,
     ) -> None:
-        context = httpx.create_ssl_context()
+        context = context or httpx.create_ssl_context()
         network = network or Network()
         self._least_recent = deque(_OneConnection(context, network) for _ in range(connections))
 

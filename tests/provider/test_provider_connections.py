@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from segctl.core.errors import OperationError
 from segctl.core.outcomes import Answer, Outcome
 from segctl.provider.retry import RetryPolicy
 from segctl.provider.transport import DirectTransport, Network, is_one_answer
@@ -251,3 +252,11 @@ def test_is_one_answer_is_false_for_incomplete_surplus_and_unclear_bytes(
 def test_surplus_bytes_are_always_detected(body: bytes, surplus: bytes) -> None:
     assert is_one_answer(http(body))
     assert not is_one_answer(http(body) + surplus)
+
+
+def test_certificates_are_loaded_only_for_tls(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", "missing.pem")
+    answers, _ = run(say(http()))
+    assert outcomes(answers) == [Outcome.ACKNOWLEDGED]
+    with pytest.raises(OperationError, match="certificates"):
+        provider(base_url="https://127.0.0.1:1", policy=ONCE)
