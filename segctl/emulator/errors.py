@@ -6,6 +6,7 @@ EmulatorError
 ├── DataInUseError         another process uses the data folder
 ├── DataFormatError        the data folder is damaged or of another version
 ├── ExposedError           listening beyond loopback is not allowed
+├── DataDeletedError       the data that is being read was deleted
 └── ConnectionCutError     a fault closes the connection without an answer
 """
 
@@ -72,6 +73,10 @@ class DataFormatError(EmulatorError):
 
 class ExposedError(EmulatorError):
     """Other machines can reach the requested address, and that is not allowed."""
+
+
+class DataDeletedError(EmulatorError):
+    """All data was deleted while somebody was reading it."""
 
 
 class ConnectionCutError(EmulatorError, ConnectionResetError):

@@ -9,6 +9,7 @@ import hmac
 import json
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from datetime import UTC, tzinfo
 from typing import Any
 
 from starlette.requests import Request
@@ -16,7 +17,7 @@ from starlette.types import Scope
 
 from segctl.emulator.errors import RequestError
 from segctl.emulator.faults import FaultInjector, FaultPlan, parse_plan
-from segctl.emulator.settings import Settings
+from segctl.emulator.settings import Settings, find_zone
 from segctl.emulator.storage.state import Account
 from segctl.emulator.storage.store import Store
 
@@ -125,6 +126,11 @@ class Service:
     def count(self, call: str, outcome: str) -> None:
         """Count a request by its call and outcome."""
         self.requests.setdefault(call, Counter())[outcome] += 1
+
+    @property
+    def zone(self) -> tzinfo:
+        """The project's time zone; UTC if this machine does not know the one of the settings."""
+        return find_zone(self.settings.time_zone) or UTC
 
     def visible_until(self) -> float | None:
         """Return the time up to which changes are visible, or None if all are."""

@@ -8,9 +8,13 @@ every alternative.
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
+from datetime import UTC, tzinfo
 from typing import Any, Literal, NamedTuple, get_args, get_origin
+from zoneinfo import ZoneInfo
 
 from segctl.emulator.errors import InvalidSettingsError
+
+UTC_NAME = "UTC"
 
 RefuseOrAccept = Literal["refuse", "accept"]
 
@@ -138,6 +142,12 @@ class Settings:
     export_object_id: Literal["absent", "present"] = _switch(
         "absent", "Does the event export contain objectId?"
     )
+    time_zone: str = field(
+        default=UTC_NAME,
+        metadata={
+            "question": "The project's time zone, an IANA name: of the days and times of events"
+        },
+    )
     unknown_accounts: Literal["refuse", "adopt"] = _switch(
         "refuse", "Is an unknown account accepted at its first call?"
     )
@@ -191,6 +201,17 @@ def alternatives() -> list[tuple[str, str | int]]:
     return [(name, choice) for name, choices in SWITCHES.items() for choice in choices[1:]]
 
 
+def find_zone(name: str) -> tzinfo | None:
+    """Return a time zone by its IANA name, or None if this machine has none of that name."""
+    if name == UTC_NAME:
+        return UTC
+    try:
+        return ZoneInfo(name)
+    except (ValueError, OSError, KeyError):
+        # ZoneInfoNotFoundError is a KeyError; a name of a folder is an OSError.
+        return None
+
+
 def whole_number(value: Any) -> Any:
     """Return a float without a fraction as an int: 1.0 and 1 are the same number in JSON."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
@@ -213,6 +234,9 @@ def _problem(name: str, value: object) -> str | None:
             return f"must be a {'whole ' * is_whole}number from {least} to {most}"
     elif name not in QUESTIONS:
         return "unknown setting"
+    elif name == "time_zone":
+        if not isinstance(value, str) or find_zone(value) is None:
+            return "must be the name of a time zone that this machine knows, as Europe/Berlin"
     elif not isinstance(value, dict) or not all(isinstance(each, str) for each in value.values()):
         return "must be an object of account ids and regions"
     return None

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from segctl.emulator.app import create_app
 from segctl.emulator.errors import DataFormatError, DataInUseError
 from segctl.emulator.settings import Settings
-from segctl.emulator.storage.database import Database
+from segctl.emulator.storage.event_log import EventLog
 from segctl.emulator.storage.state import ADD, REMOVE, User
 from segctl.emulator.storage.store import Change, NewSegment, Store
 
@@ -204,7 +204,7 @@ def test_a_write_that_fails_changes_nothing(
         raise sqlite3.OperationalError("database or disk is full")
 
     with monkeypatch.context() as patch:
-        patch.setattr(Database, "append_runs", fail)
+        patch.setattr(EventLog, "append", fail)
         with pytest.raises(sqlite3.OperationalError):
             client.update(["b"], [("gold", "ADD")])
     assert client.members("gold") == ["a"]
@@ -241,7 +241,7 @@ def test_the_store_is_a_set_of_users_for_each_segment(
 
     def start() -> Store:
         return Store(
-            folder=folder, passcodes={"A": "p"}, clock=lambda: 1_800_000_000.0, checkpoint_every=7
+            folder=folder, passcodes={"A": "p"}, clock=lambda: 1_800_000_000.0, changes_to_replay=7
         )
 
     store = start()

@@ -3,19 +3,21 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from segctl.emulator.storage.state import ADD, REACH_BITS, REMOVE, Account, Profiles, Segment
+from segctl.emulator.storage.database import Database
+from segctl.emulator.storage.profiles import Profiles
+from segctl.emulator.storage.state import ADD, REACH_BITS, REMOVE, Account, Segment
 
 PROFILES = 60
+DATABASE = Database(folder=None)
 
 numbers = st.lists(st.integers(0, PROFILES - 1))
 reaches = st.lists(st.integers(0, 7), min_size=PROFILES, max_size=PROFILES)
 
 
 def account_with(reaches: list[int]) -> Account:
-    profiles = Profiles(account="A")
-    for number, reach in enumerate(reaches):
-        profiles.add(identity=f"user-{number}", guid=None, reach=reach)
+    profiles = Profiles(DATABASE.connection, account_number=1, account="A")
     account = Account(number=1, id="A", passcode=None, profiles=profiles)
+    account.set_reach(dict(enumerate(reaches)))
     account.add_segment(Segment(id=1, customer_id="gold", name="Gold", created_at=0))
     return account
 
@@ -47,16 +49,17 @@ def test_a_segment_adds_and_removes_as_a_set_does(
     assert all((number in segment.members) == (number in model) for number in range(PROFILES + 9))
 
 
-@given(reaches, numbers)
-def test_saved_members_are_restored_with_who_is_reachable(
-    reaches: list[int], users: list[int]
+@given(reaches, numbers, st.dictionaries(st.integers(0, PROFILES - 1), st.integers(0, 7)))
+def test_a_new_reach_is_counted_in_every_segment(
+    reaches: list[int], users: list[int], changes: dict[int, int]
 ) -> None:
-    account, restored = account_with(reaches), account_with(reaches)
+    account = account_with(reaches)
     segment = account.segments[1]
     segment.change(ADD, users, account.profiles)
-    restored.restore_members({1: segment.members.serialize()})
-    assert restored.segments[1].members == segment.members
-    assert restored.segments[1].reachable == count_reachable(set(users), reaches)
+    account.set_reach(changes)
+    after = [changes.get(number, reach) for number, reach in enumerate(reaches)]
+    assert segment.reachable == count_reachable(set(users), after)
+    assert [account.profiles.reach(number) for number in range(PROFILES)] == after
 
 
 @given(numbers, numbers)

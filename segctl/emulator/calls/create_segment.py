@@ -48,7 +48,9 @@ def create_segment(service: Service, request: VendorRequest) -> Response:
         raise errors[0]
     created = iter(
         service.store.create(
-            request.account, [each for each in decisions if isinstance(each, NewSegment)]
+            request.account,
+            [each for each in decisions if isinstance(each, NewSegment)],
+            agent=request.agent,
         )
     )
     results = [next(created) if isinstance(each, NewSegment) else each for each in decisions]

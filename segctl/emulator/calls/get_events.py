@@ -16,7 +16,8 @@ from starlette.responses import Response
 from segctl.emulator.calls.vendor_call import VendorRequest, json_response
 from segctl.emulator.errors import bad_request
 from segctl.emulator.service import Service
-from segctl.emulator.storage.events import EVENT_NAME, day, read_events
+from segctl.emulator.storage.event_log import RunFilter
+from segctl.emulator.storage.events import EVENT_NAME, day_range, read_events
 
 DEFAULT_BATCH = 50
 LARGEST_BATCH = 5000
@@ -58,10 +59,15 @@ def events_page(service: Service, request: VendorRequest) -> Response:
         raise bad_request("cursor is not valid or has expired")
     if cursor["event"] != EVENT_NAME:
         return json_response({"status": "success", "records": []})
-    events = (
-        event
-        for event in read_events(service, account=request.account, start=cursor["start"])
-        if cursor["from"] <= day(event.ts) <= cursor["to"]
+    try:
+        since, until = day_range(service, cursor["from"], cursor["to"])
+    except ValueError as error:
+        raise bad_request("cursor is not valid or has expired") from error
+    events = read_events(
+        service,
+        account=request.account,
+        start=cursor["start"],
+        filter=RunFilter(since=since, until=until),
     )
     page = list(islice(events, cursor["batch"]))
     document: dict[str, Any] = {"status": "success", "records": [each.record() for each in page]}

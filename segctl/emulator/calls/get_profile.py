@@ -28,7 +28,7 @@ def get_profile(service: Service, request: VendorRequest) -> Response:
         if key == "email"
         else account.profiles.find(User("identity" if key == "identity" else "guid", value))
     )
-    record = None if number is None else _record(service, account, number)
+    record = None if number is None else _record(account, number)
     return json_response({"status": "success", "record": record})
 
 
@@ -41,9 +41,9 @@ def _find_by_email(service: Service, account: Account, email: str) -> int | None
     return None if row is None else int(row[0])
 
 
-def _record(service: Service, account: Account, number: int) -> dict[str, Any]:
-    fields = service.store.profile_fields(account, number)
-    identity, _ = account.profiles.keys[number]
+def _record(account: Account, number: int) -> dict[str, Any]:
+    fields = account.profiles.fields(number)
+    identity, _ = account.profiles.keys_of([number])[number]
     return {
         **({} if identity is None else {"identity": identity, "all_identities": [identity]}),
         "profileData": {name: value for name, value in fields.items() if name != "tokens"},

@@ -70,7 +70,7 @@ def update_segment(service: Service, request: VendorRequest) -> Response:
         now=service.clock(),
         refuse_entry=request.faults.refuse_entry,
     )
-    service.store.update(request.account, changes, skipped, settings=settings)
+    service.store.update(request.account, changes, skipped, settings=settings, agent=request.agent)
     return json_response(SUCCESS)
 
 

@@ -64,12 +64,13 @@ def code_100(text: str, settings: Settings) -> RequestError:
 
 @dataclass(frozen=True, kw_only=True)
 class VendorRequest:
-    """An authenticated request: its account, query, JSON document and faults."""
+    """An authenticated request: its account, query, JSON document, faults and User-Agent."""
 
     account: Account
     query: Mapping[str, str]
     document: Any
     faults: RequestFaults
+    agent: str = ""
 
     def required_text(self, name: str) -> str:
         """Return a string of the document; raises RequestError 400 if absent or blank."""
@@ -172,6 +173,7 @@ class VendorCall:
                     query=request.query_params,
                     document=document,
                     faults=faults,
+                    agent=request.headers.get("user-agent", ""),
                 ),
             )
         except RequestError as error:

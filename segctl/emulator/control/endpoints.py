@@ -25,6 +25,7 @@ from segctl.emulator.errors import (
 from segctl.emulator.faults import FAULTS, parse_plan
 from segctl.emulator.service import Service
 from segctl.emulator.settings import Settings
+from segctl.emulator.storage.applies import read_applies
 from segctl.emulator.storage.error_stream import as_csv, read_error_stream
 from segctl.emulator.storage.events import iso, read_events
 from segctl.emulator.storage.state import Account, Segment
@@ -33,6 +34,8 @@ PREFIX = "/emulator/v1"
 NDJSON = "application/x-ndjson"
 LINES_PER_WRITE = 2000
 MAX_NUMBER = 2**53
+APPLIES = 100
+MAX_APPLIES = 1000
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -217,6 +220,35 @@ async def list_events(request: Request) -> Response:
     return lines(event.line() for event in islice(events, limit))
 
 
+async def list_applies(request: Request) -> Response:
+    """List applies, newest first: ``limit`` of them, numbered below ``before``."""
+    service = service_of(request)
+    account = account_of(request)
+    found = read_applies(
+        service.store.database.connection,
+        account=None if account is None else account.number,
+        before=number_of(request, "before", MAX_NUMBER),
+        limit=min(number_of(request, "limit", APPLIES), MAX_APPLIES),
+    )
+    accounts = service.store.accounts_by_number()
+    return JSONResponse(
+        [
+            {
+                "number": each.number,
+                "account": accounts[each.account].id,
+                "agent": each.agent,
+                "label": each.label,
+                "first": iso(each.first),
+                "last": iso(each.last),
+                "requests": each.requests,
+                "events": each.events,
+                "skipped": each.skipped,
+            }
+            for each in found
+        ]
+    )
+
+
 async def stats(request: Request) -> Response:
     """Show the figures."""
     return JSONResponse(service_of(request).stats(account_of(request)))
@@ -283,6 +315,7 @@ ENDPOINTS: Mapping[str, Mapping[str, Endpoint]] = {
     "/segments/{ct_segment_id:segment_id}/members": {"GET": list_members},
     "/error-stream": {"GET": error_stream},
     "/events": {"GET": list_events},
+    "/applies": {"GET": list_applies},
     "/stats": {"GET": stats},
     "/settings": {"GET": get_settings, "PUT": put_settings, "DELETE": delete_settings},
     "/faults": {"GET": get_faults, "PUT": put_faults},

@@ -80,6 +80,19 @@ SEGMENT = record(
         "account": TEXT,
     }
 )
+APPLY = record(
+    {
+        "number": COUNT,
+        "account": TEXT,
+        "agent": TEXT,
+        "label": TEXT,
+        "first": TIME,
+        "last": TIME,
+        "requests": COUNT,
+        "events": COUNT,
+        "skipped": COUNT,
+    }
+)
 SKIPPED_ENTRY = record(
     {
         "Error Type": {"enum": list(ERROR_TYPES)},
@@ -88,6 +101,7 @@ SKIPPED_ENTRY = record(
         "User Identity": TEXT,
         "Time": TIME,
         "Account": TEXT,
+        "Apply": COUNT,
     }
 )
 STATS = record(
@@ -156,6 +170,8 @@ def settings_schema() -> Schema:
                 "minimum": least,
                 "maximum": most,
             }
+        elif name == "time_zone":
+            schema = {"enum": ["UTC", "Asia/Kolkata", "America/New_York"]}
         else:
             schema = {"type": "object", "additionalProperties": TEXT}
         properties[name] = {**schema, "description": question}
@@ -292,6 +308,16 @@ def own_paths() -> Schema:
                 query("from", POSITION),
                 query("to", POSITION),
                 media_type="text/plain",
+                errors=list_errors,
+            )
+        },
+        "/applies": {
+            "get": operation(
+                "List applies, newest first",
+                array(APPLY),
+                ACCOUNT,
+                query("before", POSITION),
+                query("limit", POSITION),
                 errors=list_errors,
             )
         },

@@ -125,7 +125,7 @@ async def export_events(request: Request) -> Response:
         events = (
             event
             for event in read_events(service, account=account)
-            if first <= day(event.ts) <= last
+            if first <= day(event.ts, service.zone) <= last
         )
         while page := list(islice(events, EVENTS_PER_WRITE)):
             yield "".join(
@@ -133,8 +133,8 @@ async def export_events(request: Request) -> Response:
                 for event in page
             )
 
-    now = service.clock()
-    name = f"{int(now)}-{stamp(now)}-{EVENT_NAME.replace(' ', '_')}-{day(now)}-0-0.json"
+    now, zone = service.clock(), service.zone
+    name = f"{int(now)}-{stamp(now, zone)}-{EVENT_NAME.replace(' ', '_')}-{day(now, zone)}-0-0.json"
     return StreamingResponse(
         pieces(),
         media_type="text/plain",

@@ -1,4 +1,4 @@
-"""The SQLite file: tables and statements.
+"""The SQLite file: its tables, its format and its lock.
 
 Membership events are stored as *runs*: one row for one segment, one action, and the
 profiles concerned in the order of their events.  A request of 100 users × 100 segments
@@ -12,61 +12,69 @@ import json
 import os
 import sqlite3
 import weakref
-from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from segctl.emulator.errors import DataFormatError, DataInUseError
+from segctl.emulator.storage import event_log
+from segctl.emulator.storage.migration import migrate
+from segctl.emulator.storage.state import API_SEGMENTS
 
-VERSION = 2
-"""The format of the file. Version 1 saved members differently and is migrated."""
+VERSION = 3
+"""The format of the file; ``migration`` reads the formats before."""
 
-SCHEMA = """
+SCHEMA = f"""
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS accounts (
     number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, passcode TEXT,
-    profile_points INTEGER NOT NULL DEFAULT 0);
+    profile_points INTEGER NOT NULL DEFAULT 0, changes INTEGER NOT NULL DEFAULT 0,
+    events INTEGER NOT NULL DEFAULT 0, event_points INTEGER NOT NULL DEFAULT 0);
 CREATE TABLE IF NOT EXISTS profiles (
     account INTEGER NOT NULL, number INTEGER NOT NULL, identity TEXT, guid TEXT,
     reach INTEGER NOT NULL DEFAULT 0, data TEXT,
     PRIMARY KEY (account, number)) WITHOUT ROWID;
+CREATE UNIQUE INDEX IF NOT EXISTS profiles_by_identity ON profiles (account, identity)
+    WHERE identity IS NOT NULL;
+CREATE UNIQUE INDEX IF NOT EXISTS profiles_by_guid ON profiles (account, guid)
+    WHERE guid IS NOT NULL;
 CREATE TABLE IF NOT EXISTS segments (
     id INTEGER PRIMARY KEY, account INTEGER NOT NULL, customer_id TEXT, name TEXT NOT NULL,
-    created_at REAL NOT NULL, deleted_at REAL);
-CREATE TABLE IF NOT EXISTS runs (
-    seq INTEGER PRIMARY KEY, account INTEGER NOT NULL, segment INTEGER NOT NULL,
-    action TEXT NOT NULL, changed INTEGER NOT NULL, events INTEGER NOT NULL,
-    points INTEGER NOT NULL, ts REAL NOT NULL, users BLOB NOT NULL);
+    created_at REAL NOT NULL, deleted_at REAL,
+    category TEXT NOT NULL DEFAULT '{API_SEGMENTS}');
 CREATE TABLE IF NOT EXISTS refusals (
     number INTEGER PRIMARY KEY, account INTEGER NOT NULL, ts REAL NOT NULL,
-    type TEXT NOT NULL, segment TEXT, customer_id TEXT, users TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS members (segment INTEGER PRIMARY KEY, bitmap BLOB NOT NULL);
-"""
+    type TEXT NOT NULL, segment TEXT, customer_id TEXT, users TEXT NOT NULL,
+    apply INTEGER NOT NULL DEFAULT 0);
+CREATE TABLE IF NOT EXISTS applies (
+    number INTEGER PRIMARY KEY, account INTEGER NOT NULL, agent TEXT NOT NULL,
+    label TEXT NOT NULL, first REAL NOT NULL, last REAL NOT NULL,
+    requests INTEGER NOT NULL, events INTEGER NOT NULL, skipped INTEGER NOT NULL);
+CREATE INDEX IF NOT EXISTS applies_by_agent ON applies (account, agent);
+CREATE TABLE IF NOT EXISTS members (
+    segment INTEGER PRIMARY KEY, bitmap BLOB NOT NULL, event INTEGER NOT NULL DEFAULT 1);
+CREATE TABLE IF NOT EXISTS reachable (
+    account INTEGER NOT NULL, channel TEXT NOT NULL, bitmap BLOB NOT NULL,
+    PRIMARY KEY (account, channel));
+CREATE TABLE IF NOT EXISTS reach_journal (
+    number INTEGER PRIMARY KEY, account INTEGER NOT NULL, profile INTEGER NOT NULL,
+    reach INTEGER NOT NULL);
+{event_log.SCHEMA}"""
 
-DROP_SAVED_MEMBERS = "DROP TABLE members; DELETE FROM meta WHERE key = 'checkpoint';"
-"""Migrates version 1: the members are recovered from the event log, which is complete."""
-
-CLEARED_TABLES = ("profiles", "segments", "runs", "refusals", "members")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class EventRun:
-    """Consecutive events of one segment and one action.
-
-    ``seq`` is the number of the first event, ``users`` are profile numbers.
-    ``changed`` is false for the events of a switch that reports changes without effect.
-    """
-
-    seq: int
-    account: int
-    segment: int
-    action: str
-    changed: bool
-    points: int
-    ts: float
-    users: tuple[int, ...]
+CLEARED_TABLES = (
+    "profiles",
+    "segments",
+    "runs",
+    "blocks",
+    "block_contents",
+    "tallies",
+    "refusals",
+    "applies",
+    "members",
+    "reachable",
+    "reach_journal",
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -82,18 +90,6 @@ class SkippedLine:
     segment: str | None
     customer_id: str | None
     users: tuple[str, ...]
-
-
-def pack_numbers(numbers: Sequence[int]) -> bytes:
-    """Return profile numbers as they are stored, four bytes each."""
-    return array("I", numbers).tobytes()
-
-
-def unpack_numbers(blob: bytes) -> tuple[int, ...]:
-    """Return the numbers that ``pack_numbers`` packed."""
-    numbers = array("I")
-    numbers.frombytes(blob)
-    return tuple(numbers)
 
 
 def _close(connection: sqlite3.Connection, lock: int | None) -> None:
@@ -139,10 +135,9 @@ class Database:
                 f"{folder} has data of format {version}, and this version of the emulator reads "
                 f"formats up to {VERSION}; use another data folder, or a newer segctl"
             )
-        migration = DROP_SAVED_MEMBERS if version == 1 else ""
-        self.connection.executescript(
-            f"BEGIN; {migration} {SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;"
-        )
+        with self.transaction():
+            migrate(self.connection, version=version, schema=SCHEMA)
+            execute(f"PRAGMA user_version = {VERSION}")
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
@@ -167,8 +162,10 @@ class Database:
         with self.transaction() as connection:
             for table in CLEARED_TABLES:
                 connection.execute(f"DELETE FROM {table}")  # noqa: S608 - our own names
-            connection.execute("UPDATE accounts SET profile_points = 0")
-            connection.execute("DELETE FROM meta WHERE key = 'checkpoint'")
+            connection.execute(
+                "UPDATE accounts SET profile_points = 0, changes = 0, events = 0, event_points = 0"
+            )
+            connection.execute("DELETE FROM meta WHERE key = 'replay_from'")
 
     def set_meta(self, key: str, value: str) -> None:
         """Store a small document under a key."""
@@ -179,31 +176,11 @@ class Database:
         row = self.connection.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
         return None if row is None else str(row[0])
 
-    def append_runs(self, runs: Iterable[EventRun]) -> None:
-        """Append to the event log. The caller has begun a transaction."""
+    def append_skipped(self, skipped: Iterable[SkippedLine], *, apply: int) -> None:
+        """Append what an apply skipped to the Error Stream, in the caller's transaction."""
         self.connection.executemany(
-            "INSERT INTO runs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            [
-                (
-                    run.seq,
-                    run.account,
-                    run.segment,
-                    run.action,
-                    run.changed,
-                    len(run.users),
-                    run.points,
-                    run.ts,
-                    pack_numbers(run.users),
-                )
-                for run in runs
-            ],
-        )
-
-    def append_skipped(self, skipped: Iterable[SkippedLine]) -> None:
-        """Append to the Error Stream. The caller has begun a transaction."""
-        self.connection.executemany(
-            "INSERT INTO refusals (account, ts, type, segment, customer_id, users) "
-            "VALUES (?, ?, ?, ?, ?, ?)",
+            "INSERT INTO refusals (account, ts, type, segment, customer_id, users, apply) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?)",
             [
                 (
                     line.account,
@@ -212,39 +189,11 @@ class Database:
                     line.segment,
                     line.customer_id,
                     json.dumps(line.users),
+                    apply,
                 )
                 for line in skipped
             ],
         )
-
-    def read_runs(self, *, start: int = 0) -> Iterator[EventRun]:
-        """Yield the runs from the one with event number ``start`` on, oldest first."""
-        return self._select_runs(
-            "WHERE seq >= coalesce((SELECT max(seq) FROM runs WHERE seq <= ?), 0) ORDER BY seq",
-            start,
-        )
-
-    def read_runs_backwards(self) -> Iterator[EventRun]:
-        """Yield all runs, newest first."""
-        return self._select_runs("ORDER BY seq DESC")
-
-    def _select_runs(self, clause: str, *parameters: int) -> Iterator[EventRun]:
-        rows = self.connection.execute(
-            "SELECT seq, account, segment, action, changed, points, ts, users FROM runs "  # noqa: S608 - one of two fixed clauses
-            + clause,
-            parameters,
-        )
-        for seq, account, segment, action, changed, points, ts, users in rows:
-            yield EventRun(
-                seq=seq,
-                account=account,
-                segment=segment,
-                action=action,
-                changed=bool(changed),
-                points=points,
-                ts=ts,
-                users=unpack_numbers(users),
-            )
 
 
 def _lock_folder(folder: Path) -> int:

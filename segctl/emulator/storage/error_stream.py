@@ -7,18 +7,32 @@ ID and User Identity.  JSON and CSV use the same names here.
 import csv
 import io
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from typing import Any
 
+from segctl.emulator.errors import DataDeletedError
 from segctl.emulator.service import Service
 from segctl.emulator.storage.events import iso
 from segctl.emulator.storage.state import Account
+from segctl.emulator.storage.store import Store
 
-COLUMNS = ("Error Type", "Segment ID", "Customer Segment ID", "User Identity", "Time", "Account")
+COLUMNS = (
+    "Error Type",
+    "Segment ID",
+    "Customer Segment ID",
+    "User Identity",
+    "Time",
+    "Account",
+    "Apply",
+)
 MAX_DIGITS = 18
+MAX_ROW = 1 << 62
+ROWS_PER_PIECE = 100
+ENTRIES_PER_PIECE = 500
 
 
-def read_error_stream(
+def error_pieces(
     service: Service,
     *,
     account: Account | None = None,
@@ -27,34 +41,63 @@ def read_error_stream(
     customer_id: str | None = None,
     user: str | None = None,
     newest_first: bool = False,
-) -> Iterator[dict[str, Any]]:
-    """Yield the skipped entries that match all filters, one for each user and segment line."""
-    accounts = service.store.accounts_by_number()
+) -> Iterator[list[dict[str, Any]]]:
+    """Yield the skipped entries that match all filters, in pieces of a few milliseconds.
+
+    An entry is one user on one segment line.  A piece may be empty.  Raises
+    DataDeletedError if all data is deleted meanwhile.
+    """
+    store = service.store
+    generation = store.generation
     filters = {
         "account = ?": None if account is None else account.number,
         "type = ?": error_type,
         "segment = ?": segment,
         "customer_id = ?": customer_id,
+        "instr(users, ?)": None if user is None else json.dumps(user),
         "ts <= ?": service.visible_until(),
+        "number < ?" if newest_first else "number > ?": MAX_ROW if newest_first else 0,
     }
     filters = {clause: value for clause, value in filters.items() if value is not None}
-    rows = service.store.database.connection.execute(
-        "SELECT account, ts, type, segment, customer_id, users FROM refusals "  # noqa: S608 - fixed clauses, bound values
-        f"WHERE {' AND '.join(filters) or 'TRUE'} "
-        f"ORDER BY number {'DESC' if newest_first else ''}",
-        list(filters.values()),
+    query = (
+        "SELECT number, account, ts, type, segment, customer_id, users, apply FROM refusals "  # noqa: S608 - fixed clauses, bound values
+        f"WHERE {' AND '.join(filters)} "
+        f"ORDER BY number {'DESC' if newest_first else ''} LIMIT {ROWS_PER_PIECE}"
     )
-    for number, ts, row_type, segment_id, row_customer_id, users in rows:
-        for name in json.loads(users):
-            if user is None or name == user:
-                yield {
-                    "Error Type": row_type,
-                    "Segment ID": _parse_segment_id(segment_id),
-                    "Customer Segment ID": row_customer_id,
-                    "User Identity": name,
-                    "Time": iso(ts),
-                    "Account": accounts[number].id,
-                }
+    values = list(filters.values())
+    rows = store.database.connection.execute(query, values).fetchall()
+    while rows:
+        for row in rows:
+            names = [name for name in json.loads(row[6]) if user is None or name == user]
+            if newest_first:
+                names.reverse()
+            for start in range(0, len(names), ENTRIES_PER_PIECE):
+                yield _entries(store, row, names[start : start + ENTRIES_PER_PIECE])
+                if store.generation != generation:
+                    raise DataDeletedError("all data was deleted while it was read")
+        values[-1] = rows[-1][0]
+        rows = store.database.connection.execute(query, values).fetchall()
+
+
+def _entries(store: Store, row: Sequence[Any], names: Sequence[str]) -> list[dict[str, Any]]:
+    _, account, ts, error_type, segment_id, customer_id, _, apply = row
+    return [
+        {
+            "Error Type": error_type,
+            "Segment ID": _parse_segment_id(segment_id),
+            "Customer Segment ID": customer_id,
+            "User Identity": name,
+            "Time": iso(ts),
+            "Account": store.accounts_by_number()[account].id,
+            "Apply": apply,
+        }
+        for name in names
+    ]
+
+
+def read_error_stream(service: Service, **filters: Any) -> Iterator[dict[str, Any]]:
+    """Yield the entries of ``error_pieces`` one by one."""
+    return chain.from_iterable(error_pieces(service, **filters))
 
 
 def _parse_segment_id(segment_id: str | None) -> int | str | None:

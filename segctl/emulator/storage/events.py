@@ -4,45 +4,57 @@ The log contains runs; here each run is expanded into its single events.  The na
 the four properties are the vendor's: three with spaces, one with underscores.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from itertools import islice
-from typing import Any
+import asyncio
+import math
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from itertools import chain, islice
+from typing import Any, TypeVar
 
+from segctl.emulator.errors import DataDeletedError
 from segctl.emulator.service import Service
-from segctl.emulator.storage.database import EventRun
+from segctl.emulator.storage.event_log import EventRun, RunFilter, cut_run
+from segctl.emulator.storage.profiles import Keys
 from segctl.emulator.storage.state import Account, Segment, User
 
 EVENT_NAME = "Segment Membership Change"
-RUNS_PER_READ = 500
+EVENTS_PER_PIECE = 500
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Event:
-    """One user was added to, or removed from, one segment."""
+    """One user was added to, or removed from, one segment.
+
+    ``apply`` is the number of the apply that caused it, 0 if none did.
+    """
 
     seq: int
     ts: float
     account: Account
     number: int
+    keys: Keys
     action: str
     segment: Segment
+    apply: int
+    zone: tzinfo
 
     @property
     def user(self) -> User:
-        """The profile's identity, or its guid if it has no identity."""
-        return self.account.profiles.user(self.number)
+        """The profile's identity, or its object id if it has no identity."""
+        return self.account.profiles.user_of(self.number, self.keys)
 
     @property
     def identity(self) -> str | None:
         """The profile's identity, if it has one."""
-        return self.account.profiles.keys[self.number][0]
+        return self.keys[0]
 
     @property
     def object_id(self) -> str:
         """The profile's CleverTap id."""
-        return self.account.profiles.object_id(self.number)
+        return self.account.profiles.object_id_of(self.number, self.keys)
 
     def properties(self) -> dict[str, Any]:
         """Return the event's four properties."""
@@ -58,7 +70,11 @@ class Event:
         profile: dict[str, Any] = {"objectId": self.object_id}
         if self.identity is not None:
             profile |= {"identity": self.identity, "all_identities": [self.identity]}
-        return {"profile": profile, "ts": stamp(self.ts), "event_props": self.properties()}
+        return {
+            "profile": profile,
+            "ts": stamp(self.ts, self.zone),
+            "event_props": self.properties(),
+        }
 
     def line(self) -> dict[str, Any]:
         """Return the event as in the emulator's own list and live stream."""
@@ -67,7 +83,7 @@ class Event:
             "account": self.account.id,
             "event_name": EVENT_NAME,
             "profile": {self.user.kind: self.user.value},
-            "ts": stamp(self.ts),
+            "ts": stamp(self.ts, self.zone),
             "event_props": self.properties(),
         }
 
@@ -79,77 +95,163 @@ class Event:
         return {
             "eventName": EVENT_NAME,
             "profile": profile,
-            "ts": stamp(self.ts),
+            "ts": stamp(self.ts, self.zone),
             "eventProps": self.properties(),
         }
 
 
-def stamp(ts: float) -> int:
-    """Return a time as the vendor writes it, yyyymmddhhmmss, in UTC."""
-    return int(_utc(ts).strftime("%Y%m%d%H%M%S"))
+def stamp(ts: float, zone: tzinfo) -> int:
+    """Return a time as the vendor writes it, yyyymmddhhmmss."""
+    return int(datetime.fromtimestamp(ts, tz=zone).strftime("%Y%m%d%H%M%S"))
 
 
-def day(ts: float) -> int:
-    """Return the day of a time as yyyymmdd, in UTC."""
-    return int(_utc(ts).strftime("%Y%m%d"))
+def day(ts: float, zone: tzinfo) -> int:
+    """Return the day of a time as yyyymmdd."""
+    return int(datetime.fromtimestamp(ts, tz=zone).strftime("%Y%m%d"))
 
 
-def iso(ts: float) -> str:
-    """Return a time in ISO 8601 with milliseconds, in UTC."""
-    return _utc(ts).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+def iso(ts: float, zone: tzinfo = UTC) -> str:
+    """Return a time in ISO 8601 with milliseconds and its offset; Z is UTC."""
+    text = datetime.fromtimestamp(ts, tz=zone).isoformat(timespec="milliseconds")
+    return text.replace("+00:00", "Z")
 
 
-def _utc(ts: float) -> datetime:
-    return datetime.fromtimestamp(ts, tz=UTC)
+def day_range(service: Service, first: int, last: int) -> tuple[float, float]:
+    """Return the first and the last moment of the days ``first`` to ``last``, yyyymmdd.
 
-
-def read_events(service: Service, *, account: Account | None, start: int = 1) -> Iterator[Event]:
-    """Yield the visible events from number ``start`` on, oldest first.
-
-    The log is read in pieces, and no cursor stays open between two of them: a reader may
-    be slow while the service continues to write.
+    Both are in seconds since 1970; an event of these days is neither before the one nor
+    after the other.  Raises ValueError for a number that is not a day.
     """
-    accounts = service.store.accounts_by_number()
-    until = service.visible_until()
-    while True:
-        runs = list(islice(service.store.database.read_runs(start=start), RUNS_PER_READ))
-        runs = [run for run in runs if run.seq + len(run.users) > start]
-        if not runs:
-            return
-        for run in runs:
-            if until is not None and run.ts > until:
+    start = _midnight(first, service.zone, days=0)
+    end = _midnight(last, service.zone, days=1)
+    return start, math.nextafter(end, -math.inf)
+
+
+def _midnight(number: int, zone: tzinfo, *, days: int) -> float:
+    parsed = date(number // 10_000, number // 100 % 100, number % 100)
+    try:
+        return datetime.combine(parsed + timedelta(days), time(), tzinfo=zone).timestamp()
+    except (OverflowError, ValueError):
+        # The first or the last day that Python knows: no clock is there.
+        return -math.inf if parsed.year == 1 else math.inf
+
+
+def event_pieces(
+    service: Service,
+    *,
+    account: Account | None = None,
+    filter: RunFilter | None = None,  # noqa: A002 - the word for it
+    start: int | None = None,
+    newest_first: bool = False,
+) -> Iterator[list[Event]]:
+    """Yield the visible events that match, in pieces that take a few milliseconds.
+
+    Oldest first, from number ``start`` on; or newest first, from ``start`` back.  A piece
+    may be empty: it gives other work its turn.  Raises DataDeletedError if all data is
+    deleted meanwhile.
+    """
+    store = service.store
+    wanted = filter or RunFilter()
+    if account is not None:
+        wanted = replace(wanted, account=account.number)
+    end = _visible_end(service)
+    if end is not None:
+        start, end = (min(end, start or end), None) if newest_first else (start, end)
+    generation = store.generation
+    zone = service.zone
+    for piece in store.log.pieces(wanted, start=start, newest_first=newest_first):
+        accounts = store.accounts_by_number()
+        for runs in _split(piece, newest_first=newest_first):
+            events = _expand(runs, accounts, zone, newest_first=newest_first)
+            if end is not None and events and events[-1].seq > end:
+                yield [event for event in events if event.seq <= end]
                 return
-            if account is None or run.account == account.number:
-                for event in _expand(run, accounts[run.account]):
-                    if event.seq >= start:
-                        yield event
-        start = runs[-1].seq + len(runs[-1].users)
+            yield events
+            if store.generation != generation:
+                raise DataDeletedError("all data was deleted while it was read")
 
 
-def _expand(run: EventRun, account: Account) -> Iterator[Event]:
-    segment = account.segments[run.segment]
-    for seq, number in enumerate(run.users, start=run.seq):
-        yield Event(
-            seq=seq,
-            ts=run.ts,
-            account=account,
-            number=number,
-            action=run.action,
-            segment=segment,
-        )
+def _visible_end(service: Service) -> int | None:
+    """Return the last event that is visible, None if all are."""
+    until = service.visible_until()
+    return None if until is None else service.store.log.first_after(until) - 1
+
+
+def _split(runs: list[EventRun], *, newest_first: bool) -> Iterator[list[EventRun]]:
+    """Yield runs in groups of at most ``EVENTS_PER_PIECE`` events, at least one group."""
+    group: list[EventRun] = []
+    size = 0
+    for run in chain.from_iterable(_parts(each, newest_first=newest_first) for each in runs):
+        if group and size + len(run.users) > EVENTS_PER_PIECE:
+            yield group
+            group, size = [], 0
+        group.append(run)
+        size += len(run.users)
+    yield group
+
+
+def _parts(run: EventRun, *, newest_first: bool) -> list[EventRun]:
+    if len(run.users) <= EVENTS_PER_PIECE:
+        return [run]
+    starts = range(0, len(run.users), EVENTS_PER_PIECE)
+    parts = [cut_run(run, low, low + EVENTS_PER_PIECE) for low in starts]
+    return parts[::-1] if newest_first else parts
+
+
+def _expand(
+    runs: list[EventRun], accounts: Mapping[int, Account], zone: tzinfo, *, newest_first: bool
+) -> list[Event]:
+    numbers: dict[int, set[int]] = {}
+    for run in runs:
+        numbers.setdefault(run.account, set()).update(run.users)
+    keys = {
+        account: accounts[account].profiles.keys_of(found) for account, found in numbers.items()
+    }
+    events: list[Event] = []
+    for run in runs:
+        account = accounts[run.account]
+        segment = account.segments[run.segment]
+        keys_of = keys[run.account]
+        run_events = [
+            Event(
+                seq=seq,
+                ts=run.ts,
+                account=account,
+                number=number,
+                keys=keys_of[number],
+                action=run.action,
+                segment=segment,
+                apply=run.apply,
+                zone=zone,
+            )
+            for seq, number in enumerate(run.users, start=run.seq)
+        ]
+        events += reversed(run_events) if newest_first else run_events
+    return events
+
+
+def read_events(
+    service: Service,
+    *,
+    account: Account | None = None,
+    filter: RunFilter | None = None,  # noqa: A002 - the word for it
+    start: int | None = None,
+    newest_first: bool = False,
+) -> Iterator[Event]:
+    """Yield the events of ``event_pieces`` one by one."""
+    for piece in event_pieces(
+        service, account=account, filter=filter, start=start, newest_first=newest_first
+    ):
+        yield from piece
 
 
 def newest_events(service: Service, *, account: Account | None, limit: int) -> list[Event]:
     """Return the newest visible events, newest first."""
-    accounts = service.store.accounts_by_number()
-    until = service.visible_until()
-    events: list[Event] = []
-    for run in service.store.database.read_runs_backwards():
-        if (until is not None and run.ts > until) or (
-            account is not None and run.account != account.number
-        ):
-            continue
-        events.extend(reversed(list(_expand(run, accounts[run.account]))))
-        if len(events) >= limit:
-            break
-    return events[:limit]
+    return list(islice(read_events(service, account=account, newest_first=True), limit))
+
+
+async def in_turns(pieces: Iterable[T]) -> AsyncIterator[T]:
+    """Yield pieces, and give other work its turn after each."""
+    for piece in pieces:
+        yield piece
+        await asyncio.sleep(0)

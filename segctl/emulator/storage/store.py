@@ -4,7 +4,6 @@ Each change is one transaction.  If it fails, memory is loaded again from the fi
 that the two always agree.
 """
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,11 +14,13 @@ from typing import Any
 from pyroaring import BitMap
 
 from segctl.emulator.settings import Settings
-from segctl.emulator.storage.database import Database, EventRun, SkippedLine
-from segctl.emulator.storage.state import ADD, REMOVE, Account, Profiles, Segment, User
-
-CHECKPOINT_EVERY = 2_000_000
-"""Membership changes between two saves of the members."""
+from segctl.emulator.storage import applies
+from segctl.emulator.storage.checkpoints import CHANGES_TO_REPLAY, Checkpoints
+from segctl.emulator.storage.database import Database, SkippedLine
+from segctl.emulator.storage.event_log import EventLog, EventRun
+from segctl.emulator.storage.profiles import Keys, Profiles
+from segctl.emulator.storage.state import ADD, API_SEGMENTS, Account, Segment, User
+from segctl.emulator.storage.visibility import VisibleMembers
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,6 +38,7 @@ class NewSegment:
 
     name: str
     customer_id: str | None
+    category: str = API_SEGMENTS
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,18 +59,23 @@ class Store:
         folder: Path | None,
         passcodes: Mapping[str, str],
         clock: Callable[[], float],
-        checkpoint_every: int = CHECKPOINT_EVERY,
+        changes_to_replay: int = CHANGES_TO_REPLAY,
     ) -> None:
         self.database = Database(folder=folder)
         self._clock = clock
-        self._checkpoint_every = checkpoint_every
+        self._changes_to_replay = changes_to_replay
         self._passcodes = dict(passcodes)
         self._listeners: list[Callable[[], None]] = []
         self.accounts: dict[str, Account] = {}
-        self.next_event = 1
         self._last_segment_id = 0
-        self._unsaved_changes = 0
+        self.generation = 0
+        """Changes when all data is deleted: what a reader has read before is gone."""
         self._load()
+
+    @property
+    def next_event(self) -> int:
+        """The number of the next event."""
+        return self.log.next_event
 
     # -- accounts -------------------------------------------------------------
 
@@ -95,10 +102,16 @@ class Store:
 
     # -- changes --------------------------------------------------------------
 
-    def create(self, account: Account, new_segments: Sequence[NewSegment]) -> list[Segment]:
-        """Create segments. Their ids look like the vendor's: seconds since 1970."""
+    def create(
+        self, account: Account, new_segments: Sequence[NewSegment], *, agent: str | None = None
+    ) -> list[Segment]:
+        """Create segments. Their ids look like the vendor's: seconds since 1970.
+
+        ``agent`` is the User-Agent of a client's request, None if there is no request.
+        """
         now = self._clock()
         with self._transaction() as connection:
+            self._count_request(account, agent, now)
             created = []
             for new in new_segments:
                 self._last_segment_id = max(self._last_segment_id + 1, int(now))
@@ -107,15 +120,27 @@ class Store:
                     customer_id=new.customer_id,
                     name=new.name,
                     created_at=now,
+                    category=new.category,
                 )
                 connection.execute(
-                    "INSERT INTO segments VALUES (?, ?, ?, ?, ?, NULL)",
-                    (segment.id, account.number, segment.customer_id, segment.name, now),
+                    "INSERT INTO segments (id, account, customer_id, name, created_at, category) "
+                    "VALUES (?, ?, ?, ?, ?, ?)",
+                    (segment.id, account.number, new.customer_id, new.name, now, new.category),
                 )
                 account.add_segment(segment)
                 created.append(segment)
         self._notify()
         return created
+
+    def rename(self, account: Account, segment: Segment, name: str) -> None:
+        """Rename a segment, as the dashboard does."""
+        with self._transaction() as connection:
+            connection.execute(
+                "UPDATE segments SET name = ? WHERE id = ? AND account = ?",
+                (name, segment.id, account.number),
+            )
+            segment.name = name
+        self._notify()
 
     def delete(self, account: Account, segments: Sequence[Segment]) -> None:
         """Delete segments as the dashboard does: remove their members, keep their ids."""
@@ -127,9 +152,8 @@ class Store:
                     (now, segment.id, account.number),
                 )
                 segment.deleted_at = now
-                segment.members = BitMap()
-                segment.reachable = dict.fromkeys(segment.reachable, 0)
-                segment.is_dirty = True
+                segment.clear()
+                self._checkpoints.forget(segment)
         self._notify()
 
     def update(
@@ -139,39 +163,54 @@ class Store:
         skipped: Sequence[SkippedLine],
         *,
         settings: Settings,
+        agent: str | None = None,
     ) -> None:
-        """Apply the changes of one update, and log the entries that it skips."""
-        with self._transaction() as connection:
-            first_new = len(account.profiles)
-            runs = list(self._apply(account, changes, settings=settings))
-            connection.executemany(
-                "INSERT INTO profiles (account, number, identity, guid) VALUES (?, ?, ?, ?)",
-                [
-                    (account.number, number, *account.profiles.keys[number])
-                    for number in range(first_new, len(account.profiles))
-                ],
-            )
-            self.database.append_runs(runs)
-            self.database.append_skipped(skipped)
-        if self._unsaved_changes >= self._checkpoint_every:
-            self.checkpoint()
+        """Apply the changes of one update, and log the entries that it skips.
+
+        ``agent`` is the User-Agent of a client's request, None if there is no request.
+        """
+        now = self._clock()
+        with self._transaction():
+            apply = self._count_request(account, agent, now)
+            runs = self._apply(account, changes, settings=settings, now=now, apply=apply)
+            self.log.append(runs)
+            self.database.append_skipped(skipped, apply=apply)
+            self._count(account, runs)
+            count = sum(len(line.users) for line in skipped)
+            self._count_effects(apply, runs, skipped=count)
+            self._checkpoints.save_some(self.accounts.values())
+        if settings.visibility_lag_ms:
+            # A little with each change, so that no reader has much to catch up.
+            self._move_visible(now - settings.visibility_lag_ms / 1000)
+        else:
+            self._visible.drop()
         self._notify()
 
+    def _count_request(self, account: Account, agent: str | None, now: float) -> int:
+        if agent is None:
+            return 0
+        return applies.count_request(
+            self.database.connection, account=account.number, agent=agent, now=now
+        )
+
+    def _count_effects(self, apply: int, runs: Sequence[EventRun], *, skipped: int) -> None:
+        if apply:
+            events = sum(len(run.users) for run in runs)
+            applies.count_effects(self.database.connection, apply, events=events, skipped=skipped)
+
     def _apply(
-        self, account: Account, changes: Sequence[Change], *, settings: Settings
-    ) -> Iterator[EventRun]:
-        """Change the members in memory; yield the events."""
-        now = self._clock()
-        # The lines of one entry share one tuple of users, which is looked up only once.
-        adding = {id(change.users) for change in changes if change.action == ADD}
-        numbers_by_users: dict[int, list[int]] = {}
-        for change in changes:
-            key = id(change.users)
-            numbers = numbers_by_users.get(key)
-            if numbers is None:
-                create = key in adding or settings.remove_unknown_user == "create_profile"
-                numbers = _find_profiles(account.profiles, change.users, create=create)
-                numbers_by_users[key] = numbers
+        self,
+        account: Account,
+        changes: Sequence[Change],
+        *,
+        settings: Settings,
+        now: float,
+        apply: int,
+    ) -> list[EventRun]:
+        """Change the members in memory and add the new profiles; return the events."""
+        runs: list[EventRun] = []
+        next_event = self.next_event
+        for change, numbers in self._resolve_users(account, changes, settings=settings):
             changed = change.segment.change(change.action, numbers, account.profiles)
             unchanged: Sequence[int] = ()
             if settings.noop_changes == "event" and len(changed) < len(numbers):
@@ -180,7 +219,7 @@ class Store:
             for users, is_changed in ((changed, True), (unchanged, False)):
                 if users:
                     run = EventRun(
-                        seq=self.next_event,
+                        seq=next_event,
                         account=account.number,
                         segment=change.segment.id,
                         action=change.action,
@@ -188,9 +227,36 @@ class Store:
                         points=len(users) * settings.data_points_per_event,
                         ts=now,
                         users=tuple(users),
+                        apply=apply,
                     )
-                    self._count(account, run)
-                    yield run
+                    next_event += len(users)
+                    self._checkpoints.note(change.segment, run)
+                    runs.append(run)
+        return runs
+
+    def _resolve_users(
+        self, account: Account, changes: Sequence[Change], *, settings: Settings
+    ) -> list[tuple[Change, Sequence[int]]]:
+        """Return each change with the numbers of its users; add profiles for unknown users.
+
+        Users who are only removed get a profile only if the switch says so.
+        """
+        # The lines of one entry share one tuple of users, which is looked up only once.
+        adding = {id(change.users) for change in changes if change.action == ADD}
+        distinct = {id(change.users): change.users for change in changes}
+        known = account.profiles.find_many({user for users in distinct.values() for user in users})
+        new: list[Keys] = []
+        numbers: dict[int, Sequence[int]] = {}
+        for key, users in distinct.items():
+            if key in adding or settings.remove_unknown_user == "create_profile":
+                for user in users:
+                    if user not in known:
+                        known[user] = len(account.profiles) + len(new)
+                        is_identity = user.kind == "identity"
+                        new.append((user.value, None) if is_identity else (None, user.value))
+            numbers[key] = [known[user] for user in users if user in known]
+        account.profiles.add_many(new)
+        return [(change, numbers[id(change.users)]) for change in changes]
 
     def save_profiles(
         self,
@@ -205,17 +271,16 @@ class Store:
         ``reach_of`` returns the channels, as bits, of a profile with these fields.
         """
         with self._transaction() as connection:
+            reach_by_number: dict[int, int] = {}
             for record in records:
                 number = _find_or_add_profile(account.profiles, record)
-                fields = self.profile_fields(account, number) | record.fields
-                reach = reach_of(fields)
-                keys = account.profiles.keys[number]
-                connection.execute(
-                    "INSERT OR REPLACE INTO profiles VALUES (?, ?, ?, ?, ?, ?)",
-                    (account.number, number, *keys, reach, json.dumps(fields)),
-                )
-                account.set_reach(number, reach)
+                fields = account.profiles.fields(number) | record.fields
+                reach_by_number[number] = reach_of(fields)
+                account.profiles.set_fields(number, fields, reach=reach_by_number[number])
                 account.profile_points += len(record.fields) * points_per_field
+            account.set_reach(reach_by_number)
+            self._checkpoints.append_reach(account, reach_by_number)
+            self._checkpoints.save_some(self.accounts.values())
             connection.execute(
                 "UPDATE accounts SET profile_points = ? WHERE number = ?",
                 (account.profile_points, account.number),
@@ -225,28 +290,14 @@ class Store:
     def reset(self) -> None:
         """Delete all segments, profiles, events and skipped entries."""
         self.database.clear()
+        self.generation += 1
         self._load()
         self._notify()
 
     def checkpoint(self) -> None:
-        """Save the members, so that a start reads only the later part of the log."""
-        with self._transaction() as connection:
-            for account in self.accounts.values():
-                for segment in account.segments.values():
-                    if segment.is_dirty:
-                        connection.execute(
-                            "INSERT OR REPLACE INTO members VALUES (?, ?)",
-                            (segment.id, segment.members.serialize()),
-                        )
-                        segment.is_dirty = False
-            figures = {
-                account.id: [account.membership_changes, account.events, account.event_points]
-                for account in self.accounts.values()
-            }
-            self.database.set_meta(
-                "checkpoint", json.dumps({"event": self.next_event, "figures": figures})
-            )
-        self._unsaved_changes = 0
+        """Save all members, so that a start reads nothing of the log."""
+        with self._transaction():
+            self._checkpoints.save_all(self.accounts.values())
 
     def close(self) -> None:
         """Save the members and close the file. A second call does nothing."""
@@ -264,28 +315,46 @@ class Store:
         for listener in self._listeners:
             listener()
 
-    def profile_fields(self, account: Account, number: int) -> dict[str, Any]:
-        """Return the uploaded fields of a profile."""
-        row = self.database.connection.execute(
-            "SELECT data FROM profiles WHERE account = ? AND number = ?", (account.number, number)
-        ).fetchone()
-        return json.loads(row[0]) if row and row[0] else {}
-
     def members_at(
         self, account: Account, segment: Segment, until: float | None
     ) -> tuple[BitMap, dict[str, int]]:
         """Return members and reachable users as they were at the time ``until`` (None: now)."""
         if until is None:
             return segment.members, segment.reachable
-        past = Segment(id=0, customer_id=None, name="", created_at=0)
-        past.members = segment.members.copy()
-        past.reachable = dict(segment.reachable)
-        for run in self.database.read_runs_backwards():
-            if run.ts <= until:
-                break
-            if run.segment == segment.id and run.changed:
-                past.change(REMOVE if run.action == ADD else ADD, run.users, account.profiles)
-        return past.members, past.reachable
+        self._move_visible(until)
+        members = self._visible.of(segment)
+        return members, {
+            channel: members.intersection_cardinality(reachable)
+            for channel, reachable in account.profiles.reachable.items()
+        }
+
+    def _move_visible(self, until: float) -> None:
+        segments = [
+            segment for account in self.accounts.values() for segment in account.segments.values()
+        ]
+        self._visible.move(until, segments)
+
+    def segment_history(self, segment: Segment, points: int) -> list[tuple[float, int]]:
+        """Return the members of a segment over time: at most ``points`` times with counts.
+
+        The times are in seconds since 1970, oldest first, at whole minutes.
+        """
+        history = [(segment.created_at, 0)]
+        members = 0
+        for minute, change in self.log.sizes(segment.id):
+            members += change
+            history.append((max(segment.created_at, minute * 60), members))
+        if segment.deleted_at is not None:
+            history.append((segment.deleted_at, 0))
+        if len(history) <= points:
+            return history
+        # The last count of each of equal spans of time.
+        first, last = history[0][0], history[-1][0]
+        spans = {
+            min(points - 1, int((ts - first) / (last - first or 1) * points)): (ts, count)
+            for ts, count in history
+        }
+        return [spans[span] for span in sorted(spans)]
 
     # -- the file -------------------------------------------------------------
 
@@ -301,17 +370,24 @@ class Store:
     def _load(self) -> None:
         self.accounts = {}
         self._last_segment_id = 0
-        self._unsaved_changes = 0
+        self.log = EventLog(self.database.connection)
+        self._visible = VisibleMembers(self.log)
+        self._checkpoints = Checkpoints(
+            self.database, self.log, changes_to_replay=self._changes_to_replay
+        )
         self._load_accounts()
         by_number = self.accounts_by_number()
-        execute = self.database.connection.execute
-        for number, identity, guid, reach in execute(
-            "SELECT account, identity, guid, reach FROM profiles ORDER BY account, number"
-        ):
-            by_number[number].profiles.add(identity=identity, guid=guid, reach=reach)
-        for segment_id, number, customer_id, name, created_at, deleted_at in execute(
-            "SELECT id, account, customer_id, name, created_at, deleted_at FROM segments "
-            "ORDER BY id"
+        for (
+            segment_id,
+            number,
+            customer_id,
+            name,
+            created_at,
+            deleted_at,
+            category,
+        ) in self.database.connection.execute(
+            "SELECT id, account, customer_id, name, created_at, deleted_at, category "
+            "FROM segments ORDER BY id"
         ):
             by_number[number].add_segment(
                 Segment(
@@ -320,68 +396,45 @@ class Store:
                     name=name,
                     created_at=created_at,
                     deleted_at=deleted_at,
+                    category=category,
                 )
             )
             self._last_segment_id = segment_id
-        self._load_members(by_number)
+        self._checkpoints.load(by_number)
 
     def _load_accounts(self) -> None:
-        execute = self.database.connection.execute
+        connection = self.database.connection
         for name in self._passcodes:
-            execute("INSERT OR IGNORE INTO accounts (id) VALUES (?)", (name,))
-        rows = execute("SELECT number, id, passcode, profile_points FROM accounts")
-        for number, name, passcode, points in rows:
+            connection.execute("INSERT OR IGNORE INTO accounts (id) VALUES (?)", (name,))
+        rows = connection.execute(
+            "SELECT number, id, passcode, profile_points, changes, events, event_points "
+            "FROM accounts"
+        ).fetchall()
+        for number, name, passcode, profile_points, changes, events, event_points in rows:
             if name not in self.accounts:
                 self.accounts[name] = Account(
-                    number=number, id=name, passcode=None, profiles=Profiles(account=name)
+                    number=number,
+                    id=name,
+                    passcode=None,
+                    profiles=Profiles(connection, account_number=number, account=name),
+                    profile_points=profile_points,
+                    membership_changes=changes,
+                    events=events,
+                    event_points=event_points,
                 )
             self.accounts[name].passcode = self._passcodes.get(name, passcode)
-            self.accounts[name].profile_points = points
 
-    def _load_members(self, by_number: Mapping[int, Account]) -> None:
-        saved = json.loads(self.database.get_meta("checkpoint") or '{"event": 1, "figures": {}}')
-        self.next_event = saved["event"]
-        for name, (changes, events, points) in saved["figures"].items():
-            account = self.accounts[name]
-            account.membership_changes = changes
-            account.events = events
-            account.event_points = points
-        bitmaps = dict(self.database.connection.execute("SELECT segment, bitmap FROM members"))
-        for account in by_number.values():
-            account.restore_members(bitmaps)
-        for run in self.database.read_runs(start=self.next_event):
-            if run.seq >= self.next_event:
-                account = by_number[run.account]
-                segment = account.segments[run.segment]
-                self._count(account, run)
-                if run.changed and not segment.is_deleted:
-                    segment.change(run.action, run.users, account.profiles)
-
-    def _count(self, account: Account, run: EventRun) -> None:
-        """Add a new run, or one from the log, to the figures of its account."""
-        count = len(run.users)
-        self.next_event = run.seq + count
-        account.events += count
-        account.event_points += run.points
-        if run.changed:
-            account.membership_changes += count
-            self._unsaved_changes += count
-
-
-def _find_profiles(profiles: Profiles, users: Sequence[User], *, create: bool) -> list[int]:
-    """Return the profile numbers of the users; create or leave out those that are unknown."""
-    numbers = []
-    for user in users:
-        number = profiles.find(user)
-        if number is None and create:
-            is_identity = user.kind == "identity"
-            number = profiles.add(
-                identity=user.value if is_identity else None,
-                guid=None if is_identity else user.value,
-            )
-        if number is not None:
-            numbers.append(number)
-    return numbers
+    def _count(self, account: Account, runs: Sequence[EventRun]) -> None:
+        """Add new events to the figures of their account."""
+        if not runs:
+            return
+        account.events += sum(len(run.users) for run in runs)
+        account.event_points += sum(run.points for run in runs)
+        account.membership_changes += sum(len(run.users) for run in runs if run.changed)
+        self.database.connection.execute(
+            "UPDATE accounts SET changes = ?, events = ?, event_points = ? WHERE number = ?",
+            (account.membership_changes, account.events, account.event_points, account.number),
+        )
 
 
 def _find_or_add_profile(profiles: Profiles, record: ProfileRecord) -> int:

@@ -1,0 +1,62 @@
+"""The members as they were a moment ago, for a service that shows changes late.
+
+The setting ``visibility_lag_ms`` hides the newest changes.  A copy of all members
+follows the log at that distance: each change is applied to it once, when it becomes
+visible.
+"""
+
+from pyroaring import BitMap
+
+from segctl.emulator.storage.event_log import EventLog, RunFilter
+from segctl.emulator.storage.state import ADD, Segment
+
+
+class VisibleMembers:
+    """The members of all segments as they were at a time that moves on."""
+
+    def __init__(self, log: EventLog) -> None:
+        self._log = log
+        self._members: dict[int, BitMap] = {}
+        self._until: float | None = None
+        self._position = 1
+        """The first event that is not visible."""
+
+    def drop(self) -> None:
+        """Forget the copy, when every change is visible at once."""
+        if self._until is not None:
+            self._members.clear()
+            self._until = None
+
+    def move(self, until: float, segments: list[Segment]) -> None:
+        """Move to the time ``until``, in seconds since 1970, of all ``segments``."""
+        if self._until is None or until < self._until:
+            self._copy(until, segments)
+        self._until = until
+        for piece in self._log.pieces(RunFilter(), start=self._position):
+            for run in piece:
+                if run.ts > until:
+                    return
+                if run.changed:
+                    self._change(run.segment, run.users, is_add=run.action == ADD)
+                self._position = run.seq + len(run.users)
+
+    def of(self, segment: Segment) -> BitMap:
+        """Return the members of a segment at the time moved to."""
+        return self._members.get(segment.id, BitMap()) if not segment.is_deleted else BitMap()
+
+    def _copy(self, until: float, segments: list[Segment]) -> None:
+        """Copy the members of now, and undo what happened after ``until``."""
+        self._members = {segment.id: segment.members.copy() for segment in segments}
+        self._position = self._log.first_after(until)
+        for piece in self._log.pieces(RunFilter(changed=True), newest_first=True):
+            for run in piece:
+                if run.seq < self._position:
+                    return
+                self._change(run.segment, run.users, is_add=run.action != ADD)
+
+    def _change(self, segment: int, users: tuple[int, ...], *, is_add: bool) -> None:
+        members = self._members.setdefault(segment, BitMap())
+        if is_add:
+            members.update(users)
+        else:
+            members.difference_update(BitMap(users))
