@@ -19,7 +19,7 @@ from segctl.emulator.calls.get_profile import get_profile
 from segctl.emulator.calls.update_segment import update_segment
 from segctl.emulator.calls.upload import upload
 from segctl.emulator.calls.vendor_call import SYSTEM_ERROR, Handler, VendorCall
-from segctl.emulator.control import endpoints, streams
+from segctl.emulator.control import changes, endpoints, streams
 from segctl.emulator.errors import InvalidSettingsError, RequestError
 from segctl.emulator.pages import views
 from segctl.emulator.precise_sleep import precise_sleep
@@ -68,7 +68,13 @@ def create_app(
     )
     service = Service(store=store, settings=settings, seed=seed, clock=clock, sleep=sleep)
     app = Starlette(
-        routes=[*vendor_routes(service), *endpoints.routes(), *streams.routes(), *views.routes()],
+        routes=[
+            *vendor_routes(service),
+            *endpoints.routes(),
+            *streams.routes(),
+            *changes.routes(),
+            *views.routes(),
+        ],
         middleware=[Middleware(AccessControl, service=service)],
         exception_handlers={
             RequestError: refuse,

@@ -88,7 +88,9 @@ class Service:
         self.is_closing = False
         self.streams: set[asyncio.Event] = set()
         """An event for each live stream, set when there may be something to send."""
-        store.listen(self._wake_streams)
+        self.versions: Counter[str] = Counter()
+        """The number of announced changes, by topic: ``data``, ``settings``, ``requests``, …"""
+        store.listen(lambda: self.announce("data"))
         stored = store.database.get_meta("settings")
         self.settings = settings or Settings().changed(json.loads(stored or "{}"))
         faults = store.database.get_meta("faults")
@@ -100,11 +102,13 @@ class Service:
         """Replace the settings, durably."""
         self.settings = settings
         self.store.database.set_meta("settings", json.dumps(settings.document()))
+        self.announce("settings")
 
     def change_faults(self, plan: FaultPlan) -> None:
         """Replace the fault plan, durably, and start it from its seed."""
         self.faults.restart(plan)
         self.store.database.set_meta("faults", json.dumps(plan.document()))
+        self.announce("faults")
 
     def reset(self) -> None:
         """Delete all data and restart the fault plan. Settings and faults stay."""
@@ -113,6 +117,11 @@ class Service:
             counts.clear()
         self.in_flight.peaks.clear()
         self.faults.restart(self.faults.plan)
+
+    def announce(self, topic: str) -> None:
+        """Count a change of a topic, and wake the live streams."""
+        self.versions[topic] += 1
+        self._wake_streams()
 
     def _wake_streams(self) -> None:
         for stream in self.streams:

@@ -32,7 +32,6 @@ class Site:
         self.console_messages: list[str] = []
         page.on("console", lambda message: self.console_messages.append(message.text))
         page.on("pageerror", lambda error: self.console_messages.append(str(error)))
-        page.on("dialog", lambda dialog: dialog.accept())
 
     def call(self, method: str, path: str, json: Any = None) -> Any:
         """Send one request."""
@@ -54,6 +53,11 @@ class Site:
             "segments": [{"customer_segment_id": customer_id, "action": "ADD"}],
         }
         self.call("POST", "/api/updateSegment", {"bulk_profiles": [entry]})
+
+    def confirm(self, button: str) -> None:
+        """Click a button, and answer its question with yes."""
+        self.page.get_by_role("button", name=button).click()
+        self.page.get_by_role("dialog").get_by_role("button", name="Yes").click()
 
     def go(self, path: str) -> None:
         """Open a page and wait until it is live."""
@@ -89,10 +93,10 @@ def test_the_overview_lists_segments_and_updates_their_figures(site: Site) -> No
     site.add("SEG-GOLD", "a", "b")
     row = site.page.locator("tbody tr")
     expect(row).to_contain_text("Gold Users")
-    expect(row.locator("[data-count=members]")).to_have_text("2")
+    expect(row.locator("[data-figure=members]")).to_have_text("2")
     site.add("SEG-GOLD", "c")
-    expect(row.locator("[data-count=members]")).to_have_text("3")
-    expect(site.page.locator("[data-figure=data_points]")).to_have_text("15")
+    expect(row.locator("[data-figure=members]")).to_have_text("3")
+    expect(site.page.locator("#figures")).to_contain_text("15 data points")
 
 
 def test_the_overview_shows_new_and_deleted_segments(site: Site) -> None:
@@ -109,22 +113,20 @@ def test_the_overview_can_be_filtered(site: Site) -> None:
     site.create("Gold", "g")
     site.create("Silver", "s")
     site.go("/")
-    site.page.get_by_label("Filter segments").fill("silv")
-    expect(site.page.locator("tbody tr:visible")).to_have_count(1)
+    site.page.get_by_label("Search", exact=True).fill("silv")
+    site.page.keyboard.press("Enter")
+    expect(site.page.locator("tbody tr")).to_have_count(1)
 
 
-def test_a_segments_page_shows_members_in_pages_and_finds_one(site: Site) -> None:
+def test_a_segments_page_shows_members_in_pages(site: Site) -> None:
     site.create("Gold", "g")
     site.add("g", *[f"user-{n}" for n in range(60)])
     site.add("g", *[f"user-{n}" for n in range(60, 150)])
     site.go("/")
     site.page.get_by_role("link", name="Gold").click()
     expect(site.page.locator("tbody tr")).to_have_count(100)
-    site.page.get_by_role("button", name="Next").click()
+    site.page.get_by_role("link", name="Next").click()
     expect(site.page.locator("tbody tr")).to_have_count(50)
-    site.page.get_by_label("Find a member").fill("user-14")
-    site.page.get_by_role("button", name="Find").click()
-    expect(site.page.locator("tbody tr")).to_have_count(11)
 
 
 def test_a_segments_page_updates_its_reach(site: Site) -> None:
@@ -133,13 +135,13 @@ def test_a_segments_page_updates_its_reach(site: Site) -> None:
     site.go(f"/segments/{number}")
     record = {"identity": "a", "type": "profile", "profileData": {"Email": "a@example.com"}}
     site.call("POST", "/1/upload", {"d": [record]})
-    expect(site.page.locator("[data-count=email]")).to_have_text("1")
+    expect(site.page.locator("[data-figure=email]")).to_have_text("1")
 
 
 def test_a_segment_is_deleted_as_in_the_dashboard(site: Site) -> None:
     number = site.create("Gold", "g")
     site.go(f"/segments/{number}")
-    site.page.get_by_role("button", name="Delete segment").click()
+    site.confirm("Delete segment")
     expect(site.page.locator(".badge")).to_have_text("deleted")
     assert site.call("GET", "/emulator/v1/segments")[0]["deleted"] is True
 
@@ -174,7 +176,7 @@ def test_settings_are_saved_and_marked(site: Site) -> None:
     assert site.call("GET", "/emulator/v1/settings")["noop_changes"] == "event"
     site.go("/settings")
     expect(site.page.locator(".changed")).to_have_count(1)
-    site.page.get_by_role("button", name="Back to defaults").click()
+    site.confirm("Back to defaults")
     expect(site.page.locator(".changed")).to_have_count(0)
 
 
@@ -197,7 +199,7 @@ def test_all_data_can_be_deleted(site: Site) -> None:
     site.create("Gold", "g")
     site.go("/settings")
     with site.page.expect_navigation():
-        site.page.get_by_role("button", name="Empty everything").click()
+        site.confirm("Empty everything")
     site.go("/")
     expect(site.page.locator("main")).to_contain_text("No segment yet")
 
