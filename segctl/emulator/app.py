@@ -19,10 +19,11 @@ from segctl.emulator.calls.get_profile import get_profile
 from segctl.emulator.calls.update_segment import update_segment
 from segctl.emulator.calls.upload import upload
 from segctl.emulator.calls.vendor_call import SYSTEM_ERROR, Handler, VendorCall
-from segctl.emulator.control import changes, endpoints, streams
+from segctl.emulator.control import changes, endpoints, requests, streams
 from segctl.emulator.errors import InvalidSettingsError, RequestError
 from segctl.emulator.pages import views
 from segctl.emulator.precise_sleep import precise_sleep
+from segctl.emulator.request_log import RequestRecorder
 from segctl.emulator.service import Service
 from segctl.emulator.settings import Settings
 from segctl.emulator.storage.store import Store
@@ -71,11 +72,15 @@ def create_app(
         routes=[
             *vendor_routes(service),
             *endpoints.routes(),
+            *requests.routes(),
             *streams.routes(),
             *changes.routes(),
             *views.routes(),
         ],
-        middleware=[Middleware(AccessControl, service=service)],
+        middleware=[
+            Middleware(RequestRecorder, log=service.request_log),
+            Middleware(AccessControl, service=service),
+        ],
         exception_handlers={
             RequestError: refuse,
             InvalidSettingsError: endpoints.refuse_settings,

@@ -7,7 +7,7 @@ the same faults in every run.
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from math import inf
 from random import Random
 from typing import Any
@@ -158,6 +158,8 @@ class RequestFaults:
     body: str | None = None
     committed: bool = True
     """Whether the request's change is made."""
+    names: list[str] = field(default_factory=list)
+    """The faults, in the order of their rules."""
     refuse_entry: Callable[[], str | None] | None = None
     """Returns for each valid entry the error type to refuse it with, or None."""
 
@@ -188,7 +190,7 @@ class FaultInjector:
             if rule.call not in {"*", call}:
                 continue
             if rule.fault == "refuse_entries":
-                faults.refuse_entry = self._entry_refuser(rule)
+                faults.refuse_entry = self._entry_refuser(rule, faults)
                 continue
             self._requests[index] += 1
             is_used_up = rule.times is not None and self._injections[index] >= rule.times
@@ -202,6 +204,7 @@ class FaultInjector:
         return faults
 
     def _add(self, rule: Rule, faults: RequestFaults) -> None:
+        faults.names.append(rule.fault)
         match rule.fault:
             case "latency":
                 faults.delay_ms += rule.ms + self.jitter(rule.jitter_ms)
@@ -218,11 +221,13 @@ class FaultInjector:
                 faults.body = "empty" if rule.fault == "empty_body" else rule.body
                 faults.committed = rule.committed is not False
 
-    def _entry_refuser(self, rule: Rule) -> Callable[[], str | None]:
+    def _entry_refuser(self, rule: Rule, faults: RequestFaults) -> Callable[[], str | None]:
         def refuse_entry() -> str | None:
             if self._random.random() >= rule.share:
                 return None
             self.injected[rule.fault] += 1
+            if rule.fault not in faults.names:
+                faults.names.append(rule.fault)
             return rule.error_type
 
         return refuse_entry

@@ -17,6 +17,7 @@ from starlette.types import Scope
 
 from segctl.emulator.errors import RequestError
 from segctl.emulator.faults import FaultInjector, FaultPlan, parse_plan
+from segctl.emulator.request_log import RequestLog
 from segctl.emulator.settings import Settings, find_zone
 from segctl.emulator.storage.state import Account
 from segctl.emulator.storage.store import Store
@@ -79,6 +80,7 @@ class Service:
             "createSegment": Counter(),
             "updateSegment": Counter(),
         }
+        self.request_log = RequestLog(clock=clock)
         self.cut_connection: Callable[[Scope], None] | None = None
         """Closes a request's connection; None if the application runs without a socket."""
         self.requires_passcode = False
@@ -116,6 +118,7 @@ class Service:
         for counts in self.requests.values():
             counts.clear()
         self.in_flight.peaks.clear()
+        self.request_log.clear()
         self.faults.restart(self.faults.plan)
 
     def announce(self, topic: str) -> None:

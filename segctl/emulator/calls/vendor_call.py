@@ -17,6 +17,7 @@ from starlette.types import Message, Receive, Scope, Send
 from segctl.emulator.bodies import parse_json, read_body
 from segctl.emulator.errors import RequestError, bad_request, connection_cut
 from segctl.emulator.faults import RequestFaults
+from segctl.emulator.request_log import logged_request
 from segctl.emulator.service import Service
 from segctl.emulator.settings import Settings
 from segctl.emulator.storage.state import Account
@@ -103,6 +104,8 @@ class VendorCall:
         """Answer one request."""
         request = Request(scope, receive)
         service = self.service
+        logged = logged_request(scope)
+        logged.call = self.name
         try:
             account = service.authenticate(request)
         except RequestError as error:
@@ -111,6 +114,7 @@ class VendorCall:
             await error_response(error)(scope, receive, send)
             return
         slot = service.in_flight.enter(account.id, self.name)
+        logged.account, logged.in_flight = account.id, slot.ahead + 1
 
         async def send_and_leave(message: Message) -> None:
             # Leave the slot before the client can see the end of the answer: it may send
@@ -133,6 +137,7 @@ class VendorCall:
     async def _serve(self, request: Request, account: Account, send: Send) -> None:
         service = self.service
         faults = service.faults.next_request(self.name)
+        logged_request(request.scope).faults = faults.names
         try:
             body = await read_body(request, limit=service.settings.max_body_bytes)
         except RequestError as error:

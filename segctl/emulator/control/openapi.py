@@ -9,6 +9,7 @@ from typing import Any
 
 from segctl.emulator.errors import ERROR_TYPES
 from segctl.emulator.faults import BODIES, CALLS, FAULTS
+from segctl.emulator.request_log import OUTCOMES
 from segctl.emulator.settings import LIMITS, QUESTIONS, SWITCHES
 
 Schema = dict[str, Any]
@@ -139,6 +140,22 @@ FAULT_PLAN: Schema = {
     "additionalProperties": False,
 }
 FAULTS_IN_FORCE = record({"seed": INTEGER, "rules": array(RULE), "injected": COUNTS})
+LOGGED_REQUEST = record(
+    {
+        "number": COUNT,
+        "started": TIME,
+        "account": TEXT_OR_NULL,
+        "call": {"enum": [None, *CALLS]},
+        "method": TEXT,
+        "path": TEXT,
+        "status": {"type": ["integer", "null"]},
+        "outcome": {"enum": list(OUTCOMES)},
+        "ms": {"type": ["number", "null"], "minimum": 0},
+        "in_flight": {"type": ["integer", "null"], "minimum": 1},
+        "faults": array({"enum": list(FAULTS)}),
+        "agent": TEXT,
+    }
+)
 UPLOAD = record({"d": array({"description": "A profile or a token"}, minItems=1, maxItems=1000)})
 UPLOADED = record(
     {
@@ -317,6 +334,18 @@ def own_paths() -> Schema:
                 array(APPLY),
                 ACCOUNT,
                 query("before", POSITION),
+                query("limit", POSITION),
+                errors=list_errors,
+            )
+        },
+        "/requests": {
+            "get": operation(
+                "List the newest requests to the vendor's paths",
+                array(LOGGED_REQUEST),
+                ACCOUNT,
+                query("call", {"enum": list(CALLS)}),
+                query("status", POSITION),
+                query("outcome", {"enum": list(OUTCOMES)}),
                 query("limit", POSITION),
                 errors=list_errors,
             )

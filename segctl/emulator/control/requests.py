@@ -1,0 +1,64 @@
+"""``GET /emulator/v1/requests``: the newest requests to the vendor's paths."""
+
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from segctl.emulator.control.endpoints import PREFIX, account_of, number_of, service_of
+from segctl.emulator.errors import bad_request
+from segctl.emulator.faults import CALLS
+from segctl.emulator.request_log import MAX_REQUESTS, OUTCOMES, LoggedRequest
+from segctl.emulator.storage.events import iso
+
+
+def describe_request(request: LoggedRequest) -> dict[str, Any]:
+    """Return a request as JSON values."""
+    return {
+        "number": request.number,
+        "started": iso(request.started),
+        "account": request.account,
+        "call": request.call,
+        "method": request.method,
+        "path": request.path,
+        "status": request.status,
+        "outcome": request.outcome,
+        "ms": request.ms,
+        "in_flight": request.in_flight,
+        "faults": request.faults,
+        "agent": request.agent,
+    }
+
+
+def selected_requests(request: Request) -> list[LoggedRequest]:
+    """Return the requests that the query selects, the newest first; raises RequestError."""
+    account = account_of(request)
+    # A form sends an empty value for a filter that is not used.
+    call = request.query_params.get("call") or None
+    outcome = request.query_params.get("outcome") or None
+    status = number_of(request, "status", 0) if request.query_params.get("status") else None
+    if call is not None and call not in CALLS:
+        raise bad_request(f"call must be one of {', '.join(CALLS)}")
+    if outcome is not None and outcome not in OUTCOMES:
+        raise bad_request(f"outcome must be one of {', '.join(OUTCOMES)}")
+    log = service_of(request).request_log
+    return list(
+        log.newest_first(
+            account=None if account is None else account.id,
+            call=call,
+            status=status,
+            outcome=outcome,
+        )
+    )
+
+
+async def list_requests(request: Request) -> Response:
+    """List the newest requests, the newest first, those in flight included."""
+    limit = number_of(request, "limit", MAX_REQUESTS)
+    return JSONResponse([describe_request(each) for each in selected_requests(request)[:limit]])
+
+
+def routes() -> list[Route]:
+    """Return the route of the list."""
+    return [Route(f"{PREFIX}/requests", list_requests, methods=["GET"])]
