@@ -22,6 +22,7 @@ from segctl.emulator.calls.vendor_call import SYSTEM_ERROR, Handler, VendorCall
 from segctl.emulator.control import changes, endpoints, requests, streams
 from segctl.emulator.errors import InvalidSettingsError, RequestError
 from segctl.emulator.pages import views
+from segctl.emulator.pages.problem import problem_page, wants_page
 from segctl.emulator.precise_sleep import precise_sleep
 from segctl.emulator.request_log import RequestRecorder
 from segctl.emulator.service import Service
@@ -106,10 +107,12 @@ def vendor_routes(service: Service) -> list[Route]:
     ]
 
 
-def refuse(_request: Request, error: Exception) -> Response:
-    """Answer a refused request in the vendor's form."""
+def refuse(request: Request, error: Exception) -> Response:
+    """Answer a refused request in the vendor's form, or in a page for a browser."""
     if not isinstance(error, RequestError):
         raise error
+    if wants_page(request) and error.status < 500:
+        return problem_page(request, error)
     return JSONResponse(error.body(), status_code=error.status)
 
 
@@ -117,7 +120,10 @@ def refuse_path(request: Request, error: Exception) -> Response:
     """Answer an unknown path or method in the vendor's form."""
     if not isinstance(error, HTTPException):
         raise error
-    answer = refuse(request, RequestError(error.status_code, error.detail))
+    refused = RequestError(error.status_code, error.detail)
+    if refused.status == 404 and wants_page(request):
+        refused = RequestError(404, "there is no such page")
+    answer = refuse(request, refused)
     answer.headers.update(error.headers or {})
     return answer
 

@@ -33,6 +33,20 @@ FAULTS = {
 }
 """What each fault does."""
 
+COMMON_FIELDS = ("call", "share", "skip", "times")
+FAULT_FIELDS = {
+    "latency": (*COMMON_FIELDS, "ms", "jitter_ms"),
+    "too_many_requests": (*COMMON_FIELDS, "retry_after"),
+    "server_error": (*COMMON_FIELDS, "status", "committed"),
+    "cut_before": COMMON_FIELDS,
+    "cut_after": COMMON_FIELDS,
+    "empty_body": (*COMMON_FIELDS, "committed"),
+    "wrong_body": (*COMMON_FIELDS, "body", "committed"),
+    "slow_body": (*COMMON_FIELDS, "ms"),
+    "refuse_entries": ("call", "share", "error_type"),
+}
+"""The fields that each fault uses."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Rule:

@@ -56,12 +56,14 @@ class LoggedRequest:
 class RequestLog:
     """The newest ``MAX_REQUESTS`` requests."""
 
-    def __init__(self, *, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, *, clock: Callable[[], float], announce: Callable[[], None] = lambda: None
+    ) -> None:
+        """Create an empty log; ``announce`` is called after every change."""
         self._clock = clock
+        self._announce = announce
         self._requests: deque[LoggedRequest] = deque(maxlen=MAX_REQUESTS)
         self._last_number = 0
-        self.revision = 0
-        """A number that grows with every change of the log."""
 
     def __len__(self) -> int:
         return len(self._requests)
@@ -77,7 +79,7 @@ class RequestLog:
             agent=agent[:MAX_TEXT],
         )
         self._requests.append(request)
-        self.revision += 1
+        self._announce()
         return request
 
     def finish(self, request: LoggedRequest, outcome: str) -> None:
@@ -86,7 +88,7 @@ class RequestLog:
             request.outcome = outcome
             # The clock may have been set back in between.
             request.ms = max(0.0, round((self._clock() - request.started) * 1000, 3))
-            self.revision += 1
+            self._announce()
 
     def newest_first(
         self,
@@ -109,7 +111,7 @@ class RequestLog:
     def clear(self) -> None:
         """Forget all requests. Their numbers are not used again."""
         self._requests.clear()
-        self.revision += 1
+        self._announce()
 
 
 def logged_request(scope: Scope) -> LoggedRequest:

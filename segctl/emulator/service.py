@@ -80,7 +80,7 @@ class Service:
             "createSegment": Counter(),
             "updateSegment": Counter(),
         }
-        self.request_log = RequestLog(clock=clock)
+        self.request_log = RequestLog(clock=clock, announce=lambda: self.announce("requests"))
         self.cut_connection: Callable[[Scope], None] | None = None
         """Closes a request's connection; None if the application runs without a socket."""
         self.requires_passcode = False

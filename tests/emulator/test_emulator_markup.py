@@ -1,8 +1,12 @@
 """The pages without a browser: what the server renders, and that it escapes every value."""
 
+import dataclasses
 from typing import TYPE_CHECKING
 
 import pytest
+
+from segctl.emulator.faults import FAULT_FIELDS, Rule
+from segctl.emulator.settings import QUESTIONS
 
 if TYPE_CHECKING:
     from tests.emulator.conftest import Client, Clock
@@ -58,3 +62,48 @@ def test_values_are_escaped_in_text_and_in_attributes(client: "Client") -> None:
         text = client.call("GET", path).text
         assert not any(each in text for each in ("<b>", "<i>", "<u>", "<s>"))
     assert 'value="&#34;&gt;&lt;s&gt;"' in text
+
+
+BROWSER = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+
+
+@pytest.mark.parametrize("path", ["/segments/1", "/nowhere", "/?account=nobody"])
+def test_a_browser_gets_a_page_instead_of_a_404_in_the_vendors_form(
+    client: "Client", path: str
+) -> None:
+    page = client.call("GET", path, headers=BROWSER)
+    assert (page.status_code, page.text[:15]) == (404, "<!doctype html>")
+    assert "Show all segments" in page.text
+    assert client.call("GET", path).json()["status"] == "fail"
+
+
+@pytest.mark.parametrize("path", ["/emulator/v1/segments/1", "/api/nothing", "/1/nothing"])
+def test_programs_get_the_vendors_form_even_if_they_accept_pages(
+    client: "Client", path: str
+) -> None:
+    assert client.call("GET", path, headers=BROWSER).json()["code"] == 404
+
+
+def test_a_page_with_a_wrong_number_in_its_address_says_what_is_wrong(client: "Client") -> None:
+    page = client.call("GET", "/requests?before=x", headers=BROWSER)
+    assert page.status_code == 400
+    assert "before must be a whole number" in page.text
+
+
+def test_requests_are_summarized_by_call_and_paged(client: "Client") -> None:
+    client.create("gold")
+    for _ in range(60):
+        client.update([], [("gold", "ADD")])
+    text = client.call("GET", "/requests").text
+    assert "400</span> × 60" in text
+    assert "before=12" in text
+    assert client.call("GET", "/requests?before=12").text.count("<tr data-key=") == 2 + 11
+    assert "No request matches" in client.call("GET", "/requests?status=200&call=upload").text
+
+
+def test_every_setting_and_every_field_of_a_rule_is_in_its_form(client: "Client") -> None:
+    settings = client.call("GET", "/settings").text
+    assert [name for name in QUESTIONS if f'name="{name}"' not in settings] == []
+    assert {name for fields in FAULT_FIELDS.values() for name in fields} | {"fault"} == {
+        each.name for each in dataclasses.fields(Rule)
+    }

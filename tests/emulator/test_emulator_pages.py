@@ -1,6 +1,5 @@
 """The pages in a browser: what they show, how they update, what they change."""
 
-import re
 from typing import Any
 
 import pytest
@@ -91,40 +90,6 @@ def test_the_error_stream_is_filtered_by_type(site: Site) -> None:
     site.page.get_by_label("Type").select_option("API_SEGMENT_EMPTY_IDENTITY")
     site.page.get_by_role("button", name="Filter").click()
     expect(site.page.locator("tbody tr")).to_have_count(1)
-
-
-def test_settings_are_saved_and_marked(site: Site) -> None:
-    site.go("/settings")
-    site.page.get_by_label(re.compile("noop_changes")).select_option("event")
-    site.page.get_by_role("button", name="Save").click()
-    expect(site.page.locator(".saved")).to_have_text("Saved")
-    assert site.call("GET", "/emulator/v1/settings")["noop_changes"] == "event"
-    site.go("/settings")
-    expect(site.page.locator(".changed")).to_have_count(1)
-    site.confirm("Back to defaults")
-    expect(site.page.locator(".changed")).to_have_count(0)
-
-
-def test_a_fault_plan_is_saved_or_refused_with_the_reason(site: Site) -> None:
-    site.go("/faults")
-    site.page.get_by_role("button", name="Busy service").click()
-    site.page.get_by_role("button", name="Save").click()
-    expect(site.page.locator(".saved")).to_have_text("Saved")
-    rules = site.call("GET", "/emulator/v1/faults")["rules"]
-    assert [each["fault"] for each in rules] == ["too_many_requests", "server_error"]
-    site.page.get_by_label("Plan, as JSON").fill('{"rules": [{"fault": "x"}]}')
-    site.page.get_by_role("button", name="Save").click()
-    expect(site.page.locator(".saved")).to_contain_text("rules[0].fault")
-    site.take_refusals()
-
-
-def test_all_data_can_be_deleted(site: Site) -> None:
-    site.create("Gold", "g")
-    site.go("/settings")
-    with site.page.expect_navigation():
-        site.confirm("Empty everything")
-    site.go("/")
-    expect(site.page.locator("main")).to_contain_text("No segment yet")
 
 
 def test_markup_in_names_is_shown_and_never_run(site: Site) -> None:

@@ -1,5 +1,6 @@
 """``GET /emulator/v1/requests``: the newest requests to the vendor's paths."""
 
+from datetime import tzinfo
 from typing import Any
 
 from starlette.requests import Request
@@ -11,13 +12,14 @@ from segctl.emulator.errors import bad_request
 from segctl.emulator.faults import CALLS
 from segctl.emulator.request_log import MAX_REQUESTS, OUTCOMES, LoggedRequest
 from segctl.emulator.storage.events import iso
+from segctl.emulator.storage.state import Account
 
 
-def describe_request(request: LoggedRequest) -> dict[str, Any]:
-    """Return a request as JSON values."""
+def describe_request(request: LoggedRequest, *, zone: tzinfo) -> dict[str, Any]:
+    """Return a request as JSON values, its time in the project's zone."""
     return {
         "number": request.number,
-        "started": iso(request.started),
+        "started": iso(request.started, zone),
         "account": request.account,
         "call": request.call,
         "method": request.method,
@@ -31,9 +33,11 @@ def describe_request(request: LoggedRequest) -> dict[str, Any]:
     }
 
 
-def selected_requests(request: Request) -> list[LoggedRequest]:
-    """Return the requests that the query selects, the newest first; raises RequestError."""
-    account = account_of(request)
+def selected_requests(request: Request, *, account: Account | None) -> list[LoggedRequest]:
+    """Return the account's requests that the query selects, the newest first.
+
+    Raises RequestError 400.
+    """
     # A form sends an empty value for a filter that is not used.
     call = request.query_params.get("call") or None
     outcome = request.query_params.get("outcome") or None
@@ -56,7 +60,9 @@ def selected_requests(request: Request) -> list[LoggedRequest]:
 async def list_requests(request: Request) -> Response:
     """List the newest requests, the newest first, those in flight included."""
     limit = number_of(request, "limit", MAX_REQUESTS)
-    return JSONResponse([describe_request(each) for each in selected_requests(request)[:limit]])
+    selected = selected_requests(request, account=account_of(request))
+    zone = service_of(request).zone
+    return JSONResponse([describe_request(each, zone=zone) for each in selected[:limit]])
 
 
 def routes() -> list[Route]:

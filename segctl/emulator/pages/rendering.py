@@ -28,6 +28,7 @@ SITE = (
     ("/users", "Users", "users"),
     ("/events", "Events", "events"),
     ("/errors", "Error Stream", "errors"),
+    ("/requests", "Requests", "requests"),
     ("/settings", "Settings", "settings"),
     ("/faults", "Faults", "faults"),
 )

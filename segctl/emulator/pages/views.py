@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from segctl.emulator.pages import event_pages, forms, segments
+from segctl.emulator.pages import event_pages, faults_page, requests, segments, settings_page
 
 ASSETS = Path(__file__).parent / "assets"
 MEDIA_TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
@@ -36,6 +36,8 @@ def routes() -> list[Route]:
     return [
         *segments.routes(),
         *event_pages.routes(),
-        *forms.routes(),
+        *requests.routes(),
+        *settings_page.routes(),
+        *faults_page.routes(),
         Route("/assets/{name}", asset),
     ]

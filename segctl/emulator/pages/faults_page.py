@@ -1,6 +1,6 @@
-"""The pages of settings and faults."""
+"""The page of the faults: a form of rules, examples, and the plan as JSON for experts."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from typing import Any
 
@@ -9,14 +9,13 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from segctl.emulator.control.endpoints import service_of
-from segctl.emulator.faults import FAULTS, Rule
+from segctl.emulator.errors import ERROR_TYPES
+from segctl.emulator.faults import BODIES, CALLS, FAULT_FIELDS, FAULTS, STATUSES, Rule
 from segctl.emulator.pages.rendering import chosen_account, render
-from segctl.emulator.settings import LIMITS, QUESTIONS, SWITCHES, Settings
 
 RULE_DEFAULTS = {each.name: each.default for each in fields(Rule)}
 
 PRESETS: Mapping[str, list[dict[str, Any]]] = {
-    "No faults": [],
     "Bad network": [
         {"fault": "latency", "ms": 150, "jitter_ms": 300},
         {"fault": "cut_before", "share": 0.03},
@@ -35,41 +34,39 @@ PRESETS: Mapping[str, list[dict[str, Any]]] = {
 }
 
 
-async def settings(request: Request) -> Response:
-    """Show switches and limits."""
-    return render(
-        "settings.html",
-        request,
-        account=chosen_account(request),
-        topics="settings",
-        settings=service_of(request).settings.document(),
-        defaults=Settings().document(),
-        questions=QUESTIONS,
-        switches=SWITCHES,
-        limits=LIMITS,
-    )
+def without_defaults(rule: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a rule without the fields that have their defaults."""
+    return {name: value for name, value in rule.items() if value != RULE_DEFAULTS[name]}
 
 
-async def faults(request: Request) -> Response:
-    """Show the fault plan, without the fields that have their defaults."""
+async def show_faults(request: Request) -> Response:
+    """Show the fault plan, and how often each fault was injected."""
     injector = service_of(request).faults
-    seed = injector.plan.seed
-    rules = [
-        {name: value for name, value in rule.items() if value != RULE_DEFAULTS[name]}
-        for rule in injector.plan.document()["rules"]
-    ]
+    plan = injector.plan.document()
+    rules = plan["rules"]
     return render(
         "faults.html",
         request,
         account=chosen_account(request),
         topics="faults requests",
-        plan={"seed": seed, "rules": rules},
-        presets={label: {"seed": seed, "rules": rules} for label, rules in PRESETS.items()},
+        seed=plan["seed"],
+        rules=rules,
+        blank={**RULE_DEFAULTS, "fault": next(iter(FAULTS))},
+        plan={**plan, "rules": [without_defaults(rule) for rule in rules]},
+        presets={
+            label: [{**RULE_DEFAULTS, **rule} for rule in preset]
+            for label, preset in PRESETS.items()
+        },
         effects=FAULTS,
+        fault_fields=FAULT_FIELDS,
         injected=injector.injected,
+        calls=CALLS,
+        statuses=STATUSES,
+        bodies=BODIES,
+        error_types=ERROR_TYPES,
     )
 
 
-def routes() -> list[Route]:
-    """Return the routes of both."""
-    return [Route("/settings", settings), Route("/faults", faults)]
+def routes() -> Iterator[Route]:
+    """Yield the route of the page."""
+    yield Route("/faults", show_faults)

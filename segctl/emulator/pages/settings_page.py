@@ -1,0 +1,108 @@
+"""The page of the settings: grouped, with their defaults, each with the values in force."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from segctl.emulator.control.endpoints import service_of
+from segctl.emulator.pages.rendering import chosen_account, render
+from segctl.emulator.service import REGIONS
+from segctl.emulator.settings import LIMITS, QUESTIONS, SWITCHES, Settings
+
+GROUPS: Sequence[tuple[str, str]] = (
+    ("Creating segments", r"create_|duplicate_|missing_customer|reuse_|segment_cap|max_segments"),
+    ("Campaigns and webhooks", r"webhook|campaign|journey|trigger|delivery"),
+    (
+        "Updating segments",
+        r"code_100|limit_|both_ids|numeric_|noop_|remove_|conflict_|profile_up|empty_|max_[elu]",
+    ),
+    ("Requests in flight", r".*_in_flight|rate_limit"),
+    ("Time", r"latency|visibility|.*_seconds$|.*_ms$|time_zone|retention"),
+    ("Accounts", r"unknown_accounts|account_|feature|private_beta"),
+    (
+        "Reading events, profiles and exports",
+        r"export|event|profile|cursor|count|batch|get_|data_p",
+    ),
+)
+"""The groups of settings by their names, which match from the start. The first match counts."""
+
+OTHERS = "Sizes and other limits"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SettingField:
+    """One setting as a form shows it."""
+
+    name: str
+    question: str
+    value: Any
+    default: Any
+    kind: str
+    """``switch``, ``number``, ``regions``, ``list`` or ``text``."""
+
+    @property
+    def is_changed(self) -> bool:
+        """Whether the value in force is not the default."""
+        return bool(self.value != self.default)
+
+
+def kind_of(name: str, default: Any) -> str:
+    """Return the kind of form field for a setting."""
+    if name in SWITCHES:
+        return "switch"
+    if name in LIMITS:
+        return "number"
+    if isinstance(default, Mapping):
+        return "regions"
+    return "list" if isinstance(default, list | tuple) else "text"
+
+
+def group_of(name: str) -> str:
+    """Return the label of a setting's group."""
+    return next((label for label, names in GROUPS if re.match(names, name)), OTHERS)
+
+
+def grouped_fields(settings: Settings) -> dict[str, list[SettingField]]:
+    """Return the fields of all settings by group, in the order of ``GROUPS``."""
+    values, defaults = settings.document(), Settings().document()
+    groups: dict[str, list[SettingField]] = {label: [] for label in (*dict(GROUPS), OTHERS)}
+    for name, question in QUESTIONS.items():
+        groups[group_of(name)].append(
+            SettingField(
+                name=name,
+                question=question,
+                value=values[name],
+                default=defaults[name],
+                kind=kind_of(name, defaults[name]),
+            )
+        )
+    return {label: fields for label, fields in groups.items() if fields}
+
+
+async def show_settings(request: Request) -> Response:
+    """Show all settings."""
+    service = service_of(request)
+    regions = service.settings.account_regions
+    groups = grouped_fields(service.settings)
+    return render(
+        "settings.html",
+        request,
+        account=chosen_account(request),
+        topics="settings",
+        groups=groups,
+        changed=sum(field.is_changed for fields in groups.values() for field in fields),
+        switches=SWITCHES,
+        limits=LIMITS,
+        regions=REGIONS,
+        region_accounts=sorted({*service.store.accounts, *regions}),
+    )
+
+
+def routes() -> Iterator[Route]:
+    """Yield the route of the page."""
+    yield Route("/settings", show_settings)
