@@ -19,7 +19,7 @@ from segctl.emulator.calls.get_profile import get_profile
 from segctl.emulator.calls.update_segment import update_segment
 from segctl.emulator.calls.upload import upload
 from segctl.emulator.calls.vendor_call import SYSTEM_ERROR, Handler, VendorCall
-from segctl.emulator.control import changes, endpoints, requests, streams
+from segctl.emulator.control import changes, endpoints, requests, streams, users
 from segctl.emulator.errors import InvalidSettingsError, RequestError
 from segctl.emulator.pages import views
 from segctl.emulator.pages.problem import problem_page, wants_page
@@ -76,6 +76,7 @@ def create_app(
             *requests.routes(),
             *streams.routes(),
             *changes.routes(),
+            *users.routes(),
             *views.routes(),
         ],
         middleware=[

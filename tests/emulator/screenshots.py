@@ -19,6 +19,9 @@ from segctl.emulator.testing import RunningEmulator, running_emulator
 
 CHROMIUM = "/usr/bin/chromium"
 SIZES = {"desktop": (1280, 860), "phone": (375, 812)}
+LONGEST = 1700
+"""Height of a picture at most."""
+
 NAMES = (
     "Gold Users",
     "Council members of the northern region who opened a newsletter in the last thirty days",
@@ -114,7 +117,11 @@ def take(browser: Browser, url: str, paths: dict[str, str], folder: Path, state:
         for name, path in paths.items():
             page.goto(url + path)
             page.wait_for_timeout(150)
-            page.screenshot(path=folder / f"{name}-{state}-{scheme}-{size}.png", full_page=True)
+            page.screenshot(
+                path=folder / f"{name}-{state}-{scheme}-{size}.png",
+                full_page=True,
+                clip={"x": 0, "y": 0, "width": width, "height": LONGEST},
+            )
         page.close()
 
 

@@ -52,7 +52,7 @@ def _sign(name: str, position: int) -> str | None:
     if category in {"Zs", "Zl", "Zp"}:
         return SPACE_SIGN
     if category == "Cc" and character < " ":
-        return chr(0x2400 + ord(character))
+        return repr(character)[1:-1]
     if character in JOINERS and _joins(name, position):
         return None
     if category.startswith("C") or character in BLANKS:

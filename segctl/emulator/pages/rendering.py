@@ -1,9 +1,10 @@
 """How a page is made: the templates' environment, its filters, and what every page has."""
 
 import json
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, tzinfo
+from datetime import datetime, tzinfo
 from functools import cache
 from typing import Any
 from urllib.parse import urlencode
@@ -15,13 +16,20 @@ from starlette.responses import HTMLResponse, Response
 from segctl.emulator.control.changes import current_versions
 from segctl.emulator.control.endpoints import PREFIX, account_of, service_of
 from segctl.emulator.pages.characters import split_name
+from segctl.emulator.service import Service
 from segctl.emulator.storage.state import Account
 
 ROWS = 100
 """Rows of a table on one page."""
 
+DEMO_CREDENTIALS = ("EMULATOR", "emulator")
+"""Of the account that the emulator has if none is given; the documentation names them."""
+
 AGO = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 """Units of a relative time, in seconds."""
+
+CHANNELS = {"email": "E-mail", "sms": "SMS", "push": "Push"}
+"""Labels of the channels on which a user is reached."""
 
 SITE = (
     ("/", "Segments", "segments"),
@@ -71,6 +79,7 @@ def environment() -> Environment:
         number=lambda value: f"{value:,}",
         json=lambda value: json.dumps(value, indent=2),
         pieces=split_name,
+        timestamp=lambda iso: datetime.fromisoformat(iso).timestamp(),
         zip=zip,
     )
     return environment
@@ -92,7 +101,7 @@ def render(
     open page reads itself again.
     """
     service = service_of(request)
-    now = service.clock()
+    now, zone = service.clock(), service.zone
     names = sorted(service.store.accounts)
 
     def link(path: str, **query: Any) -> str:
@@ -107,9 +116,13 @@ def render(
         .render(
             account=account,
             account_names=names,
+            axis_time=lambda ts, times: axis_time(ts, span=times[-1] - times[0], zone=zone),
             base_url=str(request.base_url).rstrip("/"),
             link=link,
-            moment=lambda ts: moment(ts, zone=UTC, now=now),
+            channels=CHANNELS,
+            **environment_values(service, account),
+            now=now,
+            moment=lambda ts: moment(ts, zone=zone, now=now),
             path=request.url.path,
             prefix=PREFIX,
             query=dict(request.query_params),
@@ -122,6 +135,16 @@ def render(
         status_code=status,
         headers={"cache-control": "no-store"},
     )
+
+
+def environment_values(service: Service, account: Account | None) -> dict[str, str]:
+    """Return what a client's environment needs. Only the demo account's passcode is shown."""
+    shown = account or next(iter(service.store.accounts.values()))
+    is_demo = (shown.id, shown.passcode) == DEMO_CREDENTIALS
+    return {
+        "environment_account": shlex.quote(shown.id),
+        "environment_passcode": DEMO_CREDENTIALS[1] if is_demo else "…",
+    }
 
 
 def chosen_account(request: Request) -> Account | None:
@@ -148,6 +171,14 @@ def moment(ts: float, *, zone: tzinfo, now: float) -> Moment:
         zone=local.tzname() or "",
         ago=ago(now - ts),
     )
+
+
+def axis_time(ts: float, *, span: float, zone: tzinfo) -> str:
+    """Return a time as the label of an axis that spans so many seconds."""
+    form = "%H:%M:%S" if span < 600 else "%H:%M" if span < 86400 else "%m-%d %H:%M"
+    if span > 10 * 86400:
+        form = "%Y-%m-%d"
+    return datetime.fromtimestamp(ts, tz=zone).strftime(form)
 
 
 def ago(seconds: float) -> str:

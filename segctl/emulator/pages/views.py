@@ -7,7 +7,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from segctl.emulator.pages import event_pages, faults_page, requests, segments, settings_page
+from segctl.emulator.pages import (
+    error_pages,
+    event_pages,
+    faults_page,
+    requests,
+    segments,
+    settings_page,
+    users,
+)
 
 ASSETS = Path(__file__).parent / "assets"
 MEDIA_TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
@@ -35,7 +43,9 @@ def routes() -> list[Route]:
     """Return the routes of the pages and their assets."""
     return [
         *segments.routes(),
+        *users.routes(),
         *event_pages.routes(),
+        *error_pages.routes(),
         *requests.routes(),
         *settings_page.routes(),
         *faults_page.routes(),
