@@ -179,13 +179,21 @@ async def describe_user(service: Service, profile: Profile) -> dict[str, Any]:
 
 
 async def show_user(request: Request) -> Response:
-    """Show one user, named by identity or object id, or by ``?kind=`` only one of them."""
+    """Show the user of the path, named by identity or object id."""
+    return await answer_user(request, request.path_params["user"], KINDS)
+
+
+async def show_user_of_query(request: Request) -> Response:
+    """Show the user of ``?identity=`` or ``?guid=``, for keys that a path cannot have."""
+    named = [kind for kind in KINDS if kind in request.query_params]
+    if len(named) != 1:
+        raise bad_request("one of identity, guid is required")
+    return await answer_user(request, request.query_params[named[0]], (named[0],))
+
+
+async def answer_user(request: Request, text: str, kinds: tuple[str, ...]) -> Response:
+    """Return the answer with one user; raises RequestError 400 or 404."""
     service = service_of(request)
-    kind = request.query_params.get("kind")
-    if kind is not None and kind not in KINDS:
-        raise bad_request(f"kind must be one of {', '.join(KINDS)}")
-    kinds = KINDS if kind is None else (kind,)
-    text = request.path_params["user"]
     found = list(find_profiles(service, account_of(request), text, kinds))
     if not found:
         raise RequestError(404, "no such user")
@@ -195,5 +203,8 @@ async def show_user(request: Request) -> Response:
 
 
 def routes() -> list[Route]:
-    """Return the route. A user's key may contain slashes."""
-    return [Route(f"{PREFIX}/users/{{user:path}}", show_user, methods=["GET"])]
+    """Return the routes. A user's key may contain slashes."""
+    return [
+        Route(f"{PREFIX}/users", show_user_of_query, methods=["GET"]),
+        Route(f"{PREFIX}/users/{{user:path}}", show_user, methods=["GET"]),
+    ]

@@ -6,7 +6,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from segctl.emulator.control.endpoints import MAX_NUMBER, number_of, service_of
+from segctl.emulator.control.endpoints import MAX_NUMBER, PREFIX, number_of, service_of
 from segctl.emulator.control.users import (
     KINDS,
     Profile,
@@ -122,6 +122,10 @@ async def show_user(request: Request, kind: str, text: str) -> Response:
         request,
         account=profile.account,
         profile=profile,
+        json_link=address(
+            f"{PREFIX}/users",
+            {"account": profile.account.id, profile.user.kind: profile.user.value},
+        ),
         reachable=profile.reachable(),
         segments=segments_of(service, profile),
         since=since,
