@@ -19,6 +19,7 @@ STRICTER_THAN_SCHEMA = {
     "/api/updateSegment",
     "/1/events.json",
     "/1/profile.json",
+    "/emulator/v1/users",
 }
 
 

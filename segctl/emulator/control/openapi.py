@@ -105,6 +105,28 @@ SKIPPED_ENTRY = record(
         "Apply": COUNT,
     }
 )
+USER_RECORD = record(
+    {
+        "account": TEXT,
+        "identity": TEXT_OR_NULL,
+        "guid": TEXT,
+        "reachable": record(dict.fromkeys(("any", "email", "sms", "push"), BOOLEAN)),
+        "profile": {"type": "object"},
+        "segments": array(
+            record(
+                {
+                    "ct_segment_id": INTEGER,
+                    "customer_segment_id": TEXT_OR_NULL,
+                    "segment_name": TEXT,
+                    "category": TEXT,
+                    "since": {"anyOf": [TIME, {"type": "null"}]},
+                }
+            )
+        ),
+        "events": {"type": "array"},
+        "errors": array(SKIPPED_ENTRY),
+    }
+)
 STATS = record(
     {
         "requests": {"type": "object", "additionalProperties": COUNTS},
@@ -350,6 +372,26 @@ def own_paths() -> Schema:
                 errors=list_errors,
             )
         },
+        "/users": {
+            "get": operation(
+                "Show a user by one of its keys",
+                USER_RECORD,
+                ACCOUNT,
+                query("identity"),
+                query("guid"),
+                errors=list_errors,
+            )
+        },
+        "/users/{user}": {
+            "get": operation(
+                "Show a user by identity or object id",
+                USER_RECORD,
+                ACCOUNT,
+                {"name": "user", "in": "path", "required": True, "schema": NOT_BLANK},
+                errors=list_errors,
+            )
+        },
+        "/changes": {"get": operation("Show the number of changes by topic", COUNTS)},
         "/stats": {"get": operation("Show figures", STATS, ACCOUNT, errors=list_errors)},
         "/settings": {
             "get": operation("Show settings", settings),
