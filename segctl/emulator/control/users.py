@@ -4,6 +4,7 @@ A user is named by an identity or by an object id.  The vendor has no such call;
 shows what the dashboard shows about one profile.
 """
 
+import asyncio
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -28,6 +29,8 @@ from segctl.emulator.storage.state import REACH_CHANNELS, Account, Segment, User
 
 LISTED = 100
 """Events and skipped entries of a user that are listed, the newest ones."""
+
+SEGMENTS_PER_TURN = 250
 
 KINDS = ("identity", "guid")
 
@@ -109,13 +112,18 @@ def segments_of(service: Service, profile: Profile) -> list[Segment]:
     ]
 
 
-def count_segments(profiles: Sequence[Profile]) -> list[tuple[Profile, int]]:
-    """Return each profile with the number of segments that it is a member of."""
+async def count_segments(profiles: Sequence[Profile]) -> list[tuple[Profile, int]]:
+    """Return each profile with the number of segments that it is a member of.
+
+    Other requests get their turn in between.
+    """
     counts: Counter[tuple[int, int]] = Counter()
     for account in {profile.account.number: profile.account for profile in profiles}.values():
         numbers = BitMap([each.number for each in profiles if each.account is account])
-        for segment in account.segments.values():
+        for position, segment in enumerate(list(account.segments.values())):
             counts.update((account.number, number) for number in segment.members & numbers)
+            if position % SEGMENTS_PER_TURN == 0:
+                await asyncio.sleep(0)
     return [(each, counts[each.account.number, each.number]) for each in profiles]
 
 

@@ -15,7 +15,6 @@ from segctl.emulator.control.endpoints import NDJSON, service_of
 from segctl.emulator.errors import bad_request
 from segctl.emulator.pages.history import (
     HistoryQuery,
-    count_rows,
     group_by_apply,
     read_page,
     read_query,
@@ -24,6 +23,9 @@ from segctl.emulator.pages.rendering import address, render
 from segctl.emulator.storage.event_log import RunFilter
 from segctl.emulator.storage.events import Event, event_pieces, in_turns, iso
 from segctl.emulator.storage.state import ADD, REMOVE
+
+COUNTED_RUNS = 100_000
+"""Runs of events that are read to count events, where no tally has the count."""
 
 ACTIONS = (ADD, REMOVE)
 COLUMNS = ("No.", "Time", "Action", "Segment ID", "Customer Segment ID", "Segment Name", "User")
@@ -100,21 +102,33 @@ async def read_events(
         newest_first=newest_first,
     )
     async for piece in in_turns(pieces):
-        if query.apply is None:
-            yield piece
-        else:
-            yield [event for event in piece if event.apply == query.apply.number]
+        yield [event for event in piece if is_chosen(query, event.apply)]
 
 
 async def count_events(request: Request, query: HistoryQuery, action: str) -> int | None:
     """Return how many events match, None if counting them would mean reading too many."""
     service = service_of(request)
-    if query.user or query.apply or service.settings.visibility_lag_ms:
-        return await count_rows(read_events(request, query, action))
-    total = 0
-    async for tally in in_turns(service.store.log.tallies(run_filter(query, action))):
-        total += tally.events
+    if query.user and query.profile is None:
+        return 0
+    chosen = run_filter(query, action)
+    if query.profile is None and query.apply is None and not service.settings.visibility_lag_ms:
+        tallies = in_turns(service.store.log.tallies(chosen))
+        return sum([tally.events async for tally in tallies])
+    visible = service.visible_until()
+    if visible is not None:
+        chosen = replace(chosen, until=min(visible, chosen.until or visible))
+    total = read = 0
+    async for runs in in_turns(service.store.log.pieces(chosen)):
+        total += sum(len(run.users) for run in runs if is_chosen(query, run.apply))
+        read += len(runs)
+        if read > COUNTED_RUNS:
+            return None
     return total
+
+
+def is_chosen(query: HistoryQuery, apply: int) -> bool:
+    """Whether the number of an apply is the one that the address names, if it names one."""
+    return query.apply is None or apply == query.apply.number
 
 
 async def export_events(request: Request) -> Response:

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from starlette.requests import Request
 
@@ -18,9 +18,6 @@ from segctl.emulator.errors import bad_request
 from segctl.emulator.pages.rendering import ROWS, Pager, address, chosen_account
 from segctl.emulator.storage.applies import Apply, read_applies
 from segctl.emulator.storage.state import Account, Segment
-
-COUNTED = 200_000
-"""Rows that are counted by reading them; a list with more matching rows shows no total."""
 
 PAGING = ("before", "after", "older")
 
@@ -186,16 +183,6 @@ def _rows_from_here(request: Request, *, is_first: bool, total: int | None) -> i
     For a page after a row, the rows of the page are not in the count.
     """
     return total if is_first else parse_number(request.query_params.get("older", ""))
-
-
-async def count_rows(pieces: AsyncIterator[Sequence[Any]]) -> int | None:
-    """Return the number of rows, or None if they are too many to be read for that."""
-    count = 0
-    async for piece in pieces:
-        count += len(piece)
-        if count > COUNTED:
-            return None
-    return count
 
 
 @dataclass(frozen=True, kw_only=True)

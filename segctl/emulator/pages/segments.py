@@ -176,7 +176,7 @@ async def find_members(account: Account, members: BitMap, text: str, *, start: i
             if len(found) == ROWS:
                 end = position + 1
                 break
-    return FoundMembers(users=count_segments(found), start=start, end=end, total=total)
+    return FoundMembers(users=await count_segments(found), start=start, end=end, total=total)
 
 
 async def each_member(

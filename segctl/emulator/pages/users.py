@@ -34,10 +34,10 @@ async def show_users(request: Request) -> Response:
         kind, text = next(iter(named.items()))
         return await show_user(request, kind, text)
     text = request.query_params.get("user", "")
-    return find_users(request, text) if text else list_users(request)
+    return await (find_users(request, text) if text else list_users(request))
 
 
-def find_users(request: Request, text: str) -> Response:
+async def find_users(request: Request, text: str) -> Response:
     """Lead to the user with exactly this key, or show those whose key starts with it."""
     service, account = service_of(request), chosen_account(request)
     exact = list(find_profiles(service, account, text))
@@ -47,7 +47,12 @@ def find_users(request: Request, text: str) -> Response:
         return RedirectResponse(address("/users", {"account": account_id, kind: value}), 303)
     found = exact or suggest(service, account, text)
     return render(
-        "users.html", request, account=account, text=text, users=count_segments(found), page=None
+        "users.html",
+        request,
+        account=account,
+        text=text,
+        users=await count_segments(found),
+        page=None,
     )
 
 
@@ -77,7 +82,7 @@ def _numbers_by_prefix(connection: Connection, account: Account, prefix: str) ->
     return list(numbers)
 
 
-def list_users(request: Request) -> Response:
+async def list_users(request: Request) -> Response:
     """Show the profiles of an account, newest first."""
     service, account = service_of(request), chosen_account(request)
     shown = account or next(iter(service.store.accounts.values()))
@@ -97,7 +102,7 @@ def list_users(request: Request) -> Response:
         next=link(first) if first else None,
     )
     return render(
-        "users.html", request, account=shown, text="", users=count_segments(found), page=page
+        "users.html", request, account=shown, text="", users=await count_segments(found), page=page
     )
 
 
