@@ -111,7 +111,10 @@ async def count_events(request: Request, query: HistoryQuery, action: str) -> in
     if query.user and query.profile is None:
         return 0
     chosen = run_filter(query, action)
-    if query.profile is None and query.apply is None and not service.settings.visibility_lag_ms:
+    has_lag = service.settings.visibility_lag_ms > 0
+    if query.apply and not (query.profile or query.segment or action or query.is_timed or has_lag):
+        return query.apply.events
+    if not (query.profile or query.apply or has_lag):
         tallies = in_turns(service.store.log.tallies(chosen))
         return sum([tally.events async for tally in tallies])
     visible = service.visible_until()

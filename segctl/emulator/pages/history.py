@@ -41,9 +41,14 @@ class HistoryQuery:
     apply: Apply | None
 
     @property
+    def is_timed(self) -> bool:
+        """Whether a time is chosen."""
+        return self.since is not None or self.until is not None
+
+    @property
     def is_filtered(self) -> bool:
         """Whether anything but the account is chosen."""
-        return bool(self.segment or self.user or self.since or self.until or self.apply)
+        return bool(self.segment or self.user or self.apply) or self.is_timed
 
 
 def read_query(request: Request) -> HistoryQuery:
