@@ -80,6 +80,8 @@ def create_app(
     # The vendor's paths exactly: a path with one more slash is not redirected.
     app.router.redirect_slashes = False
     app.state.service = service
+    app.state.event_messages = streams.EventMessages(service)
+    app.state.figures_feeds = {}
     return app
 
 

@@ -286,6 +286,8 @@ def own_paths() -> Schema:
                 query("format", {"const": "json"}),
                 query("type", {"enum": list(ERROR_TYPES)}),
                 *[query(name) for name in filters],
+                query("start", POSITION),
+                query("limit", POSITION),
                 errors=list_errors,
             )
         },
@@ -305,8 +307,8 @@ def own_paths() -> Schema:
                 "Export membership events",
                 None,
                 ACCOUNT,
-                query("from", POSITION),
-                query("to", POSITION),
+                query("from", DAY),
+                query("to", DAY),
                 media_type="text/plain",
                 errors=list_errors,
             )

@@ -109,10 +109,14 @@ def _parse_segment_id(segment_id: str | None) -> int | str | None:
     return int(segment_id) if is_number else segment_id
 
 
-def as_csv(lines: Iterable[dict[str, Any]]) -> str:
-    """Return the entries as CSV with a header; an absent id is an empty field."""
+def csv_pieces(pieces: Iterable[Sequence[dict[str, Any]]]) -> Iterator[str]:
+    """Yield pieces of entries as CSV with a header; an absent id is an empty field."""
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(lines)
-    return text.getvalue()
+    for piece in pieces:
+        writer.writerows(piece)
+        yield text.getvalue()
+        text.seek(0)
+        text.truncate()
+    yield text.getvalue()

@@ -181,7 +181,7 @@ class Store:
             self._checkpoints.save_some(self.accounts.values())
         if settings.visibility_lag_ms:
             # A little with each change, so that no reader has much to catch up.
-            self._move_visible(now - settings.visibility_lag_ms / 1000)
+            self._visible.move(now - settings.visibility_lag_ms / 1000, self.accounts)
         else:
             self._visible.drop()
         self._notify()
@@ -321,18 +321,12 @@ class Store:
         """Return members and reachable users as they were at the time ``until`` (None: now)."""
         if until is None:
             return segment.members, segment.reachable
-        self._move_visible(until)
+        self._visible.move(until, self.accounts)
         members = self._visible.of(segment)
         return members, {
             channel: members.intersection_cardinality(reachable)
             for channel, reachable in account.profiles.reachable.items()
         }
-
-    def _move_visible(self, until: float) -> None:
-        segments = [
-            segment for account in self.accounts.values() for segment in account.segments.values()
-        ]
-        self._visible.move(until, segments)
 
     def segment_history(self, segment: Segment, points: int) -> list[tuple[float, int]]:
         """Return the members of a segment over time: at most ``points`` times with counts.
