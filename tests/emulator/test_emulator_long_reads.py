@@ -108,7 +108,7 @@ def test_a_long_answer_is_whole(client: "Client") -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["events", "error-stream", "segments/{number}/members", "exports/events", "segments"]
+    "path", ["events", "error-stream", "segments/{number}/members", "exports/events"]
 )
 @pytest.mark.usefixtures("small_pieces")
 def test_a_read_that_a_reset_interrupts_is_cut_off(

@@ -16,6 +16,7 @@ from starlette.routing import Route
 from segctl.emulator.bodies import read_json
 from segctl.emulator.control.openapi import openapi_document
 from segctl.emulator.control.responses import (
+    array_in_turns,
     in_pieces,
     limited,
     stream_array,
@@ -145,7 +146,8 @@ def _describe_faults(service: Service) -> dict[str, Any]:
 
 async def list_segments(request: Request) -> Response:
     """List every segment, including deleted ones."""
-    return stream_array(request, described_pieces(service_of(request), account_of(request)))
+    pieces = described_pieces(service_of(request), account_of(request))
+    return Response(await array_in_turns(pieces), media_type="application/json")
 
 
 async def show_segment(request: Request) -> Response:

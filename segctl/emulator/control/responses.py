@@ -48,6 +48,11 @@ def array_pieces(pieces: Iterable[Sequence[Any]]) -> Iterator[str]:
     yield "]" if separator == "," else "[]"
 
 
+async def array_in_turns(pieces: Iterable[Sequence[Any]]) -> str:
+    """Return the text of one JSON array; others get their turn while it is written."""
+    return "".join([text async for text in in_turns(array_pieces(pieces))])
+
+
 def stream_text(
     request: Request,
     pieces: Iterable[str],

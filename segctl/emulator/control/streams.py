@@ -26,7 +26,7 @@ from segctl.emulator.control.endpoints import (
     parse_number,
     service_of,
 )
-from segctl.emulator.control.responses import array_pieces, json_lines, stream_text
+from segctl.emulator.control.responses import array_in_turns, json_lines, stream_text
 from segctl.emulator.errors import bad_request
 from segctl.emulator.service import Service
 from segctl.emulator.storage.event_log import RunFilter
@@ -35,7 +35,6 @@ from segctl.emulator.storage.events import (
     day,
     day_range,
     event_pieces,
-    in_turns,
     stamp,
 )
 from segctl.emulator.storage.state import Account
@@ -46,7 +45,7 @@ SHARE_OF_TIME = 0.1
 """The most of its time that the service spends on live figures."""
 
 FIRST_DAY, LAST_DAY = 10101, 99991231
-CACHED_PIECES = 50
+CACHED_PIECES = 100
 
 
 def message(document: Any, *, event: str, number: int | None = None) -> str:
@@ -209,8 +208,7 @@ class FiguresFeed:
     async def _figures(self) -> str:
         """Return the figures as JSON text. The account may be a new one after a reset."""
         account = self._service.find_account(self._account)
-        pieces = array_pieces(described_pieces(self._service, account))
-        segments = "".join([piece async for piece in in_turns(pieces)])
+        segments = await array_in_turns(described_pieces(self._service, account))
         stats = json.dumps(self._service.stats(account), ensure_ascii=False)
         return f'{{"segments": {segments}, "stats": {stats}}}'
 
