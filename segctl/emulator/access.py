@@ -17,7 +17,7 @@ from segctl.emulator.calls.vendor_call import error_response
 from segctl.emulator.errors import RequestError
 from segctl.emulator.service import Service
 
-VENDOR_PREFIXES = ("/api/", "/1/")
+VENDOR_PREFIXES = ("/api/", "/1/", "/getSchema")
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 SECURITY_HEADERS = [
     (b"x-content-type-options", b"nosniff"),

@@ -17,6 +17,7 @@ from starlette.types import Scope
 
 from segctl.emulator.errors import RequestError
 from segctl.emulator.faults import FaultInjector, FaultPlan, parse_plan
+from segctl.emulator.searches import SearchTable
 from segctl.emulator.settings import Settings, find_zone
 from segctl.emulator.storage.state import Account
 from segctl.emulator.storage.store import Store
@@ -75,6 +76,7 @@ class Service:
         self.sleep = sleep
         self.seed = seed
         self.in_flight = InFlight()
+        self.searches = SearchTable(clock=clock)
         self.requests: dict[str, Counter[str]] = {
             "createSegment": Counter(),
             "updateSegment": Counter(),
