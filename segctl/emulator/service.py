@@ -15,7 +15,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.types import Scope
 
-from segctl.emulator.errors import RequestError
+from segctl.emulator.errors import InvalidSettingsError, RequestError
 from segctl.emulator.faults import FaultInjector, FaultPlan, parse_plan
 from segctl.emulator.settings import Settings, find_zone
 from segctl.emulator.storage.state import Account
@@ -23,6 +23,10 @@ from segctl.emulator.storage.store import Store
 
 REGIONS = ("eu1", "in1", "sg1", "us1", "aps3", "mec1")
 DEFAULT_REGION = "eu1"
+ADOPT_IS_LOCAL = (
+    "unknown_accounts: must be refuse while other machines can connect, since adopt lets "
+    "anyone in; start without --allow-remote to use adopt"
+)
 
 
 class InFlight:
@@ -97,7 +101,13 @@ class Service:
         )
 
     def change_settings(self, settings: Settings) -> None:
-        """Replace the settings, durably."""
+        """Replace the settings, durably.
+
+        Raises InvalidSettingsError for settings that must not be used while other
+        machines can connect.
+        """
+        if self.requires_passcode and settings.unknown_accounts == "adopt":
+            raise InvalidSettingsError(ADOPT_IS_LOCAL)
         self.settings = settings
         self.store.database.set_meta("settings", json.dumps(settings.document()))
 

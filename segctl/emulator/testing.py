@@ -16,6 +16,7 @@ from segctl.emulator.faults import FaultPlan
 from segctl.emulator.server import run
 from segctl.emulator.service import Service
 from segctl.emulator.settings import Settings
+from segctl.emulator.tls import TlsFiles, server_context
 
 HOST = "127.0.0.1"
 START_SECONDS = 30
@@ -66,15 +67,20 @@ def running_emulator(
     settings: Settings | None = None,
     seed: int = 0,
     clock: Callable[[], float] = time.time,
+    tls: TlsFiles | None = None,
 ) -> Iterator[RunningEmulator]:
-    """Run the emulator for the block. The arguments are those of ``create_app``."""
+    """Run the emulator for the block.
+
+    The arguments are those of ``create_app``.  With ``tls``, the URL is https://localhost.
+    """
+    context = None if tls is None else server_context(tls)
     app = create_app(data=data, accounts=accounts, settings=settings, seed=seed, clock=clock)
     app.state.service.loopback_only = True
     started: Queue[str | BaseException] = Queue()
 
     def work() -> None:
         try:
-            run(app, host=HOST, port=0, ready=started.put)
+            run(app, host="localhost" if tls else HOST, port=0, ready=started.put, tls=context)
         except BaseException as error:  # noqa: BLE001 - raised again in the test's thread
             started.put(error)
 

@@ -71,6 +71,14 @@ def account_of(request: Request) -> Account | None:
     return service_of(request).find_account(request.query_params.get("account"))
 
 
+def visible_accounts(request: Request) -> list[str]:
+    """Return the ids of the accounts that the client may see, sorted."""
+    service = service_of(request)
+    if service.requires_passcode:
+        return [request.query_params["account"]]
+    return sorted(service.store.accounts)
+
+
 def parse_number(text: str) -> int | None:
     """Return the text as a whole number up to ``MAX_NUMBER``, or None if it is not one."""
     is_number = text.isascii() and text.isdecimal() and len(text) <= len(str(MAX_NUMBER))
@@ -88,12 +96,13 @@ def number_of(request: Request, name: str, default: int) -> int:
 
 def segment_of(request: Request) -> tuple[Account, Segment]:
     """Return the segment of the path; raises RequestError 404."""
-    return _find_segment(service_of(request), request.path_params["ct_segment_id"])
+    return _find_segment(request, request.path_params["ct_segment_id"])
 
 
-def _find_segment(service: Service, segment_id: int) -> tuple[Account, Segment]:
-    found = service.store.find_segment(segment_id)
-    if found is None:
+def _find_segment(request: Request, segment_id: int) -> tuple[Account, Segment]:
+    account = account_of(request) if request.query_params.get("account") else None
+    found = service_of(request).store.find_segment(segment_id)
+    if found is None or account not in {None, found[0]}:
         raise RequestError(404, "no such segment")
     return found
 
@@ -179,7 +188,7 @@ async def delete_segments(request: Request) -> Response:
     ids = document.get("ct_segment_ids") if isinstance(document, dict) else None
     if not isinstance(ids, list) or not all(type(each) is int for each in ids):
         raise bad_request("ct_segment_ids must be an array of integers")
-    found = [_find_segment(service, segment_id) for segment_id in dict.fromkeys(ids)]
+    found = [_find_segment(request, segment_id) for segment_id in dict.fromkeys(ids)]
     for account in {account.id: account for account, _ in found}.values():
         service.store.delete(account, [segment for owner, segment in found if owner is account])
     return JSONResponse([describe(service, account, segment) for account, segment in found])

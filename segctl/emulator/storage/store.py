@@ -65,6 +65,8 @@ class Store:
         self._clock = clock
         self._changes_to_replay = changes_to_replay
         self._passcodes = dict(passcodes)
+        self.operator = next(iter(passcodes), None)
+        """The id of the first account given. It may change what concerns all accounts."""
         self._listeners: list[Callable[[], None]] = []
         self.accounts: dict[str, Account] = {}
         self._last_segment_id = 0
