@@ -67,11 +67,14 @@ def command(
         from segctl.emulator.errors import EmulatorError  # noqa: PLC0415 - as above
         from segctl.emulator.tls import TlsFiles  # noqa: PLC0415 - as above
     except ModuleNotFoundError as missing:
-        if (missing.name or "").partition(".")[0] not in {"pyroaring", "starlette", "uvicorn"}:
+        from segctl.emulator.extra import INSTALL, missing_library  # noqa: PLC0415 - as above
+
+        library = missing_library(missing)
+        if library is None:
             raise
         raise OperationError(
-            f"the emulator needs {missing.name}, which is not installed",
-            hint="Install it with: pip install 'segctl[emulator]'",
+            f"the emulator needs {library}, which is not installed",
+            hint=f"Install it with: {INSTALL}",
         ) from missing
 
     accounts = _accounts()
