@@ -26,6 +26,7 @@ from segctl.emulator.faults import FAULTS, parse_plan
 from segctl.emulator.service import Service
 from segctl.emulator.settings import Settings
 from segctl.emulator.storage.applies import read_applies
+from segctl.emulator.spreadsheet import guard_row
 from segctl.emulator.storage.error_stream import as_csv, read_error_stream
 from segctl.emulator.storage.events import iso, read_events
 from segctl.emulator.storage.state import Account, Segment
@@ -208,8 +209,12 @@ async def error_stream(request: Request) -> Response:
         customer_id=query.get("customer_segment_id"),
         user=query.get("user"),
     )
+    guard = query.get("guard")
+    if guard not in {None, "spreadsheet"}:
+        raise bad_request("guard must be spreadsheet, or left out")
     match query.get("format", "json"):
         case "csv":
+            entries = entries if guard is None else map(guard_row, entries)
             return Response(
                 as_csv(entries),
                 media_type="text/csv",

@@ -285,6 +285,7 @@ def own_paths() -> Schema:
                 ACCOUNT,
                 query("format", {"const": "json"}),
                 query("type", {"enum": list(ERROR_TYPES)}),
+                query("guard", {"const": "spreadsheet"}),
                 *[query(name) for name in filters],
                 errors=list_errors,
             )
