@@ -21,6 +21,8 @@ from segctl.emulator.service import Service
 
 VENDOR_PREFIXES = ("/api/", "/1/")
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+HEALTH_PATH = "/emulator/v1/health"
+"""The path without a passcode: what starts containers asks it. It shows no data."""
 SHARED_PATHS = frozenset({f"/emulator/v1/{name}" for name in ("settings", "faults", "reset")})
 """Paths whose changes concern all accounts."""
 SECURITY_HEADERS = [
@@ -52,7 +54,7 @@ class AccessControl:
                 check_host(headers.get("host", ""))
             if is_own_path:
                 check_origin(scope["method"], headers)
-                if self.service.requires_passcode:
+                if self.service.requires_passcode and scope["path"] != HEALTH_PATH:
                     account = self.check_passcode(headers)
                     self.check_operator(account, scope)
                     scope = restrict_to(account, scope)

@@ -268,6 +268,12 @@ async def stats(request: Request) -> Response:
     return JSONResponse(service_of(request).stats(account_of(request)))
 
 
+async def health(request: Request) -> Response:
+    """Answer 200 if the data can be read."""
+    service_of(request).store.database.get_meta("settings")
+    return JSONResponse({"status": "ok"})
+
+
 async def get_settings(request: Request) -> Response:
     """Show the settings in force."""
     return JSONResponse(service_of(request).settings.document())
@@ -331,6 +337,7 @@ ENDPOINTS: Mapping[str, Mapping[str, Endpoint]] = {
     "/events": {"GET": list_events},
     "/applies": {"GET": list_applies},
     "/stats": {"GET": stats},
+    "/health": {"GET": health},
     "/settings": {"GET": get_settings, "PUT": put_settings, "DELETE": delete_settings},
     "/faults": {"GET": get_faults, "PUT": put_faults},
     "/reset": {"POST": reset},

@@ -323,6 +323,7 @@ def own_paths() -> Schema:
             )
         },
         "/stats": {"get": operation("Show figures", STATS, ACCOUNT, errors=list_errors)},
+        "/health": {"get": operation("Say that it works", record({"status": {"const": "ok"}}))},
         "/settings": {
             "get": operation("Show settings", settings),
             "put": operation("Change settings", settings, body=settings),
