@@ -35,6 +35,10 @@ class EmulatorError(Exception):
 
     hint = ""
 
+    def __init__(self, *args: object, hint: str = "") -> None:
+        super().__init__(*args)
+        self.hint = hint
+
 
 class RequestError(EmulatorError):
     """A request is refused as a whole: HTTP status, the vendor's code and text."""
@@ -76,10 +80,6 @@ class DataFormatError(EmulatorError):
 
 class ExposedError(EmulatorError):
     """Other machines can reach the requested address, and that is not allowed."""
-
-    def __init__(self, text: str, *, hint: str) -> None:
-        super().__init__(text)
-        self.hint = hint
 
 
 class TlsFilesError(EmulatorError):

@@ -25,8 +25,8 @@ from segctl.emulator.errors import (
 from segctl.emulator.faults import FAULTS, parse_plan
 from segctl.emulator.service import Service
 from segctl.emulator.settings import Settings
-from segctl.emulator.storage.applies import read_applies
 from segctl.emulator.spreadsheet import guard_row
+from segctl.emulator.storage.applies import read_applies
 from segctl.emulator.storage.error_stream import as_csv, read_error_stream
 from segctl.emulator.storage.events import iso, read_events
 from segctl.emulator.storage.state import Account, Segment
