@@ -30,6 +30,7 @@ from segctl.emulator.calls.upload import upload
 from segctl.emulator.calls.vendor_call import SYSTEM_ERROR, Handler, VendorCall
 from segctl.emulator.control import endpoints, streams
 from segctl.emulator.errors import InvalidSettingsError, RequestError
+from segctl.emulator.failures import FailureReport
 from segctl.emulator.pages import views
 from segctl.emulator.precise_sleep import precise_sleep
 from segctl.emulator.service import Service
@@ -96,7 +97,10 @@ def create_app(
     service = Service(store=store, settings=settings, seed=seed, clock=clock, sleep=sleep)
     app = Starlette(
         routes=[*vendor_routes(service), *endpoints.routes(), *streams.routes(), *views.routes()],
-        middleware=[Middleware(AccessControl, service=service)],
+        middleware=[
+            Middleware(FailureReport, service=service),
+            Middleware(AccessControl, service=service),
+        ],
         exception_handlers={
             RequestError: refuse,
             InvalidSettingsError: endpoints.refuse_settings,

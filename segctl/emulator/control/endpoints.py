@@ -32,6 +32,7 @@ from segctl.emulator.errors import (
 from segctl.emulator.faults import FAULTS, parse_plan
 from segctl.emulator.service import Service
 from segctl.emulator.settings import Settings
+from segctl.emulator.spreadsheet import guard_row
 from segctl.emulator.storage.applies import read_applies
 from segctl.emulator.storage.error_stream import csv_pieces, error_pieces
 from segctl.emulator.storage.events import event_pieces, iso
@@ -78,6 +79,14 @@ def account_of(request: Request) -> Account | None:
     return service_of(request).find_account(request.query_params.get("account"))
 
 
+def visible_accounts(request: Request) -> list[str]:
+    """Return the ids of the accounts that the client may see, sorted."""
+    service = service_of(request)
+    if service.requires_passcode:
+        return [request.query_params["account"]]
+    return sorted(service.store.accounts)
+
+
 def parse_number(text: str) -> int | None:
     """Return the text as a whole number up to ``MAX_NUMBER``, or None if it is not one."""
     is_number = text.isascii() and text.isdecimal() and len(text) <= len(str(MAX_NUMBER))
@@ -95,12 +104,13 @@ def number_of(request: Request, name: str, default: int) -> int:
 
 def segment_of(request: Request) -> tuple[Account, Segment]:
     """Return the segment of the path; raises RequestError 404."""
-    return _find_segment(service_of(request), request.path_params["ct_segment_id"])
+    return _find_segment(request, request.path_params["ct_segment_id"])
 
 
-def _find_segment(service: Service, segment_id: int) -> tuple[Account, Segment]:
-    found = service.store.find_segment(segment_id)
-    if found is None:
+def _find_segment(request: Request, segment_id: int) -> tuple[Account, Segment]:
+    account = account_of(request) if request.query_params.get("account") else None
+    found = service_of(request).store.find_segment(segment_id)
+    if found is None or account not in {None, found[0]}:
         raise RequestError(404, "no such segment")
     return found
 
@@ -182,7 +192,7 @@ async def delete_segments(request: Request) -> Response:
     ids = document.get("ct_segment_ids") if isinstance(document, dict) else None
     if not isinstance(ids, list) or not all(type(each) is int for each in ids):
         raise bad_request("ct_segment_ids must be an array of integers")
-    found = [_find_segment(service, segment_id) for segment_id in dict.fromkeys(ids)]
+    found = [_find_segment(request, segment_id) for segment_id in dict.fromkeys(ids)]
     for account in {account.id: account for account, _ in found}.values():
         service.store.delete(account, [segment for owner, segment in found if owner is account])
     return JSONResponse([describe(service, account, segment) for account, segment in found])
@@ -209,11 +219,15 @@ async def error_stream(request: Request) -> Response:
         skip=number_of(request, "start", 0),
         limit=number_of(request, "limit", MAX_NUMBER),
     )
+    guard = query.get("guard")
+    if guard not in {None, "spreadsheet"}:
+        raise bad_request("guard must be spreadsheet, or left out")
     match query.get("format", "json"):
         case "csv":
+            rows = pieces if guard is None else ([*map(guard_row, each)] for each in pieces)
             return stream_text(
                 request,
-                csv_pieces(pieces),
+                csv_pieces(rows),
                 media_type="text/csv",
                 headers={"content-disposition": 'attachment; filename="error-stream.csv"'},
             )
@@ -264,6 +278,12 @@ async def list_applies(request: Request) -> Response:
 async def stats(request: Request) -> Response:
     """Show the figures."""
     return JSONResponse(service_of(request).stats(account_of(request)))
+
+
+async def health(request: Request) -> Response:
+    """Answer 200 if the data can be read."""
+    service_of(request).store.database.get_meta("settings")
+    return JSONResponse({"status": "ok"})
 
 
 async def get_settings(request: Request) -> Response:
@@ -329,6 +349,7 @@ ENDPOINTS: Mapping[str, Mapping[str, Endpoint]] = {
     "/events": {"GET": list_events},
     "/applies": {"GET": list_applies},
     "/stats": {"GET": stats},
+    "/health": {"GET": health},
     "/settings": {"GET": get_settings, "PUT": put_settings, "DELETE": delete_settings},
     "/faults": {"GET": get_faults, "PUT": put_faults},
     "/reset": {"POST": reset},

@@ -360,6 +360,7 @@ def own_paths() -> Schema:
                 ACCOUNT,
                 query("format", {"const": "json"}),
                 query("type", {"enum": list(ERROR_TYPES)}),
+                query("guard", {"const": "spreadsheet"}),
                 *[query(name) for name in filters],
                 query("start", POSITION),
                 query("limit", POSITION),
@@ -399,6 +400,7 @@ def own_paths() -> Schema:
             )
         },
         "/stats": {"get": operation("Show figures", STATS, ACCOUNT, errors=list_errors)},
+        "/health": {"get": operation("Say that it works", record({"status": {"const": "ok"}}))},
         "/settings": {
             "get": operation("Show settings", settings),
             "put": operation("Change settings", settings, body=settings),

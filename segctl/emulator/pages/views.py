@@ -21,6 +21,7 @@ from segctl.emulator.control.endpoints import (
     number_of,
     segment_of,
     service_of,
+    visible_accounts,
 )
 from segctl.emulator.errors import ERROR_TYPES
 from segctl.emulator.faults import FAULTS, Rule
@@ -90,7 +91,7 @@ async def overview(request: Request) -> Response:
         "overview.html",
         request,
         account=account,
-        account_names=sorted(service.store.accounts),
+        account_names=visible_accounts(request),
         segments=describe_all(service, account),
         tiles=[
             ("segments", "segments", stats["segments"]),

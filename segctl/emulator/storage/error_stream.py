@@ -112,7 +112,8 @@ def _parse_segment_id(segment_id: str | None) -> int | str | None:
 def csv_pieces(pieces: Iterable[Sequence[dict[str, Any]]]) -> Iterator[str]:
     """Yield pieces of entries as CSV with a header; an absent id is an empty field."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    # Only with this line end does the writer quote a cell that contains "\r".
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\r\n")
     writer.writeheader()
     for piece in pieces:
         writer.writerows(piece)
