@@ -92,12 +92,14 @@ RECONCILE := --sizes 1e4,1e6 --runs 1 --patience 10
 PACKING := --scale 0.1
 APPLY := --requests 200 --changes 100000
 EMULATOR := --seconds 1 --profiles 100000
+EMULATOR_SCALE := --seconds 1 --users 100000
 endif
 
 bench: $(READY)
 	$(call step,packing,$(PYTHON_IN) -m benchmarks.packing $(PACKING))
 	$(call step,apply,$(PYTHON_IN) -m benchmarks.apply_throughput $(APPLY))
 	$(call step,emulator,$(PYTHON_IN) -m benchmarks.emulator_throughput $(EMULATOR))
+	$(call step,emulator with ten million memberships,$(PYTHON_IN) -m benchmarks.emulator_scale $(EMULATOR_SCALE))
 	$(call step,startup,$(PYTHON_IN) -m benchmarks.startup)
 	$(call step,reconcile,$(PYTHON_IN) -m benchmarks.reconcile $(RECONCILE))
 	$(PYTHON_IN) -m benchmarks.page

@@ -44,6 +44,8 @@ def tables_of(name: str, document: Document) -> list[Table]:
         return tables.reconcile(name, document)
     if name == "emulator":
         return tables.emulator(document)
+    if name == "emulator_scale":
+        return tables.emulator_scale(document)
     single = {"apply": tables.applied, "packing": tables.packing, "startup": tables.startup}
     return [single[name](document)]
 

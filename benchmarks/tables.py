@@ -156,6 +156,37 @@ def emulator(document: Document) -> list[Table]:
     ]
 
 
+def emulator_scale(document: Document) -> list[Table]:
+    """Return the tables of ``emulator_scale``."""
+    starts = [
+        [
+            each["data"],
+            f"{each['after_stop_seconds']} s",
+            f"{each['after_kill_seconds']} s",
+            f"{each['memory_mib']:,} MiB",
+            f"{each['disk_mib']:,} MiB",
+        ]
+        for each in document["starts"]
+    ]
+    readers = [
+        [each["reader"], f"{each['updates']:,}", *(str(each[name]) for name in LATENCIES)]
+        for each in document["readers"]
+    ]
+    reads = [[name, f"{milliseconds} ms"] for name, milliseconds in document["reads"]]
+    head = ["data", "start", "after kill -9", "memory", "on disk"]
+    return [
+        Table(name="emulator_starts", head=head, rows=starts),
+        Table(
+            name="emulator_readers",
+            head=["reader", "updates", "p50, ms", "p99, ms", "longest, ms"],
+            rows=readers,
+        ),
+        Table(name="emulator_reads", head=["", "then"], rows=reads),
+    ]
+
+
+LATENCIES = ("p50_ms", "p99_ms", "max_ms")
+
 LABELS = {"segments": "segments", "formats": "written as", "keys": "keys"}
 """What the jobs of a suite differ in, apart from their size."""
 

@@ -8,7 +8,7 @@ import click
 
 from segctl.cli.common import common
 from segctl.cli.screen import Screen
-from segctl.core.errors import OperationError
+from segctl.core.errors import OperationError, WrongUsage
 from segctl.core.loopback import is_plain_http
 from segctl.render.style import escaped
 
@@ -30,6 +30,11 @@ from segctl.render.style import escaped
     is_flag=True,
     help="Allow --host to be an address that other machines can reach.",
 )
+@click.option("--tls-cert", metavar="FILE", help="Serve https:// with this certificate, in PEM.")
+@click.option("--tls-key", metavar="FILE", help="The private key of --tls-cert, in PEM.")
+@click.option(
+    "--url-file", metavar="FILE", help="Keep the address here while the emulator can be reached."
+)
 @common
 def command(
     screen: Screen,
@@ -42,6 +47,9 @@ def command(
     faults: str | None,
     settings: str | None,
     allow_remote: bool,
+    tls_cert: str | None,
+    tls_key: str | None,
+    url_file: str | None,
 ) -> None:
     """Run a local CleverTap API Segments service.
 
@@ -50,15 +58,23 @@ def command(
     set, otherwise the account EMULATOR with the passcode emulator. --allow-remote
     requires them to be set, since the default passcode is public.
     """
+    if bool(tls_cert) != bool(tls_key):
+        raise WrongUsage(
+            "--tls-cert and --tls-key belong together", hint="Give both, or neither for http://."
+        )
     try:
         from segctl.emulator import server  # noqa: PLC0415 - its libraries are an extra
-        from segctl.emulator.errors import EmulatorError, ExposedError  # noqa: PLC0415 - as above
+        from segctl.emulator.errors import EmulatorError  # noqa: PLC0415 - as above
+        from segctl.emulator.tls import TlsFiles  # noqa: PLC0415 - as above
     except ModuleNotFoundError as missing:
-        if (missing.name or "").partition(".")[0] not in {"pyroaring", "starlette", "uvicorn"}:
+        from segctl.emulator.extra import INSTALL, missing_library  # noqa: PLC0415 - as above
+
+        library = missing_library(missing)
+        if library is None:
             raise
         raise OperationError(
-            f"the emulator needs {missing.name}, which is not installed",
-            hint="Install it with: pip install 'segctl[emulator]'",
+            f"the emulator needs {library}, which is not installed",
+            hint=f"Install it with: {INSTALL}",
         ) from missing
 
     accounts = _accounts()
@@ -74,13 +90,13 @@ def command(
             faults=screen.path(faults) if faults else None,
             settings=screen.path(settings) if settings else None,
             allow_remote=allow_remote,
+            tls=TlsFiles(certificate=screen.path(tls_cert), key=screen.path(tls_key))
+            if tls_cert and tls_key
+            else None,
+            url_file=screen.path(url_file) if url_file else None,
         )
-    except ExposedError as error:
-        hint = "Set CLEVERTAP_ACCOUNT_ID and CLEVERTAP_PASSCODE to your own values."
-        raise OperationError(f"the emulator cannot start: {error}", hint=hint) from error
-    except (EmulatorError, ValueError) as error:
-        # ValueError: the faults file is not JSON.
-        raise OperationError(f"the emulator cannot start: {error}") from error
+    except EmulatorError as error:
+        raise OperationError(f"the emulator cannot start: {error}", hint=error.hint) from error
     except OSError as error:
         raise _unavailable(error, port) from error
 
@@ -121,6 +137,10 @@ def _welcome(url: str, accounts: Mapping[str, str] | None) -> str:
         if is_plain_http(url)
         else ""
     )
+    if url.startswith("https:"):
+        plain = (
+            "If no public authority issued the certificate, also set SSL_CERT_FILE to its file.\n"
+        )
     return (
         f"The emulator listens on {escaped(url)}. Ctrl-C ends it.\n{serves}"
         "Let segctl use it, in another terminal, with:\n\n"

@@ -4,11 +4,13 @@ The vendor's paths require an account's passcode.  The emulator's own do not, on
 loopback, so a web page in the user's browser could try to use them.  Two checks stop
 that: the Host header must name this machine (a foreign name that resolves to 127.0.0.1
 is refused), and a change must not come from another site's page.  If other machines
-can connect, the emulator's own paths require an account's passcode too.
+can connect, the emulator's own paths require an account's passcode too, and show the
+data of that account only: every request is treated as if it had ``?account=`` with it.
 """
 
 import base64
 import ipaddress
+from urllib.parse import parse_qsl, urlencode
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -17,8 +19,12 @@ from segctl.emulator.calls.vendor_call import error_response
 from segctl.emulator.errors import RequestError
 from segctl.emulator.service import Service
 
-VENDOR_PREFIXES = ("/api/", "/1/")
+VENDOR_PREFIXES = ("/api/", "/1/", "/getSchema")
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+HEALTH_PATH = "/emulator/v1/health"
+"""The path without a passcode: what starts containers asks it. It shows no data."""
+SHARED_PATHS = frozenset({f"/emulator/v1/{name}" for name in ("settings", "faults", "reset")})
+"""Paths whose changes concern all accounts."""
 SECURITY_HEADERS = [
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
@@ -48,8 +54,10 @@ class AccessControl:
                 check_host(headers.get("host", ""))
             if is_own_path:
                 check_origin(scope["method"], headers)
-                if self.service.requires_passcode:
-                    self.check_passcode(headers)
+                if self.service.requires_passcode and scope["path"] != HEALTH_PATH:
+                    account = self.check_passcode(headers)
+                    self.check_operator(account, scope)
+                    scope = restrict_to(account, scope)
         except RequestError as error:
             challenge = {"www-authenticate": 'Basic realm="emulator"'}
             refusal = error_response(error, headers=challenge if error.status == 401 else None)
@@ -57,8 +65,8 @@ class AccessControl:
             return
         await self.app(scope, receive, _with_security_headers(send) if is_own_path else send)
 
-    def check_passcode(self, headers: Headers) -> None:
-        """Check the passcode, sent by HTTP Basic or in the vendor's headers.
+    def check_passcode(self, headers: Headers) -> str:
+        """Return the account whose passcode is sent by HTTP Basic or in the vendor's headers.
 
         Raises RequestError 401.
         """
@@ -71,7 +79,28 @@ class AccessControl:
             except ValueError:
                 decoded = ""
             name, _, passcode = decoded.partition(":")
-        self.service.check_passcode(name, passcode)
+        return self.service.check_passcode(name, passcode).id
+
+    def check_operator(self, account: str, scope: Scope) -> None:
+        """Check that what concerns all accounts is changed by the first one only.
+
+        Raises RequestError 403.
+        """
+        is_change = scope["method"] not in SAFE_METHODS
+        if is_change and scope["path"] in SHARED_PATHS and account != self.service.store.operator:
+            raise RequestError(403, "only the account of the emulator's start may do this")
+
+
+def restrict_to(account: str, scope: Scope) -> Scope:
+    """Return the request with ``?account=`` set to this account.
+
+    Raises RequestError 404 if the request names another account, known or not.
+    """
+    query = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
+    if any(name == "account" and value not in {"", account} for name, value in query):
+        raise RequestError(404, "no such account")
+    query = [*((name, value) for name, value in query if name != "account"), ("account", account)]
+    return {**scope, "query_string": urlencode(query).encode("latin-1")}
 
 
 def check_host(host: str) -> None:

@@ -13,14 +13,24 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from segctl.emulator.access import AccessControl
+from segctl.emulator.calls.counts import (
+    counting,
+    event_count,
+    profile_count,
+    top_counts,
+    trend_counts,
+)
 from segctl.emulator.calls.create_segment import create_segment
-from segctl.emulator.calls.get_events import events_page, open_cursor
-from segctl.emulator.calls.get_profile import get_profile
+from segctl.emulator.calls.estimate_target import estimate_target
+from segctl.emulator.calls.get_events import events_page, open_events_cursor
+from segctl.emulator.calls.get_profile import get_profile, open_profiles_cursor, profiles_page
+from segctl.emulator.calls.get_schema import get_schema, real_time_counts
 from segctl.emulator.calls.update_segment import update_segment
 from segctl.emulator.calls.upload import upload
 from segctl.emulator.calls.vendor_call import SYSTEM_ERROR, Handler, VendorCall
 from segctl.emulator.control import changes, endpoints, requests, streams, users
 from segctl.emulator.errors import InvalidSettingsError, RequestError
+from segctl.emulator.failures import FailureReport
 from segctl.emulator.pages import views
 from segctl.emulator.pages.problem import problem_page, wants_page
 from segctl.emulator.precise_sleep import precise_sleep
@@ -38,10 +48,28 @@ VENDOR_CALLS: tuple[tuple[str, str, Mapping[str, Handler], str], ...] = (
     (
         "/1/events.json",
         "getEvents",
-        {"POST": open_cursor, "GET": events_page},
+        {"POST": open_events_cursor, "GET": events_page},
         "get_events_in_flight",
     ),
     ("/1/profile.json", "getProfile", {"GET": get_profile}, "get_profile_in_flight"),
+    (
+        "/1/profiles.json",
+        "getProfile",
+        {"POST": open_profiles_cursor, "GET": profiles_page},
+        "get_profile_in_flight",
+    ),
+    *(
+        (f"/1/counts/{path}.json", name, counting(name, count), "counts_in_flight")
+        for path, name, count in (
+            ("events", "getEventCount", event_count),
+            ("profiles", "getProfileCount", profile_count),
+            ("top", "getTopCounts", top_counts),
+            ("trends", "getTrends", trend_counts),
+        )
+    ),
+    ("/1/now.json", "getRealTimeCounts", {"POST": real_time_counts}, "counts_in_flight"),
+    ("/getSchema", "getSchema", {"GET": get_schema}, "counts_in_flight"),
+    ("/1/targets/create.json", "createCampaign", {"POST": estimate_target}, "counts_in_flight"),
     ("/1/upload", "upload", {"POST": upload}, "upload_in_flight"),
 )
 """Path, name, handlers by method, and the setting that limits the requests in flight."""
@@ -81,6 +109,7 @@ def create_app(
         ],
         middleware=[
             Middleware(RequestRecorder, log=service.request_log),
+            Middleware(FailureReport, service=service),
             Middleware(AccessControl, service=service),
         ],
         exception_handlers={
@@ -93,6 +122,8 @@ def create_app(
     # The vendor's paths exactly: a path with one more slash is not redirected.
     app.router.redirect_slashes = False
     app.state.service = service
+    app.state.event_messages = streams.EventMessages(service)
+    app.state.figures_feeds = {}
     return app
 
 

@@ -7,6 +7,7 @@ EmulatorError
 ├── DataFormatError        the data folder is damaged or of another version
 ├── ExposedError           listening beyond loopback is not allowed
 ├── DataDeletedError       the data that is being read was deleted
+├── TlsFilesError          the certificate or its key cannot be used
 └── ConnectionCutError     a fault closes the connection without an answer
 """
 
@@ -30,7 +31,13 @@ ERROR_TYPES = (
 
 
 class EmulatorError(Exception):
-    """Base class of the emulator's errors."""
+    """Base class of the emulator's errors. ``hint`` says what to do, if there is more to say."""
+
+    hint = ""
+
+    def __init__(self, *args: object, hint: str = "") -> None:
+        super().__init__(*args)
+        self.hint = hint
 
 
 class RequestError(EmulatorError):
@@ -73,6 +80,10 @@ class DataFormatError(EmulatorError):
 
 class ExposedError(EmulatorError):
     """Other machines can reach the requested address, and that is not allowed."""
+
+
+class TlsFilesError(EmulatorError):
+    """The TLS certificate or its key cannot be used."""
 
 
 class DataDeletedError(EmulatorError):

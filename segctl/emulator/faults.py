@@ -15,7 +15,20 @@ from typing import Any
 from segctl.emulator.errors import ERROR_TYPES, NOT_FOUND_OR_DELETED, InvalidSettingsError
 from segctl.emulator.settings import is_number, whole_number
 
-CALLS = ("createSegment", "updateSegment", "getEvents", "getProfile", "upload")
+CALLS = (
+    "createSegment",
+    "updateSegment",
+    "getEvents",
+    "getProfile",
+    "upload",
+    "getEventCount",
+    "getProfileCount",
+    "getTopCounts",
+    "getTrends",
+    "getRealTimeCounts",
+    "getSchema",
+    "createCampaign",
+)
 BODIES = ("html", "fail", "truncated", "array")
 STATUSES = (500, 502, 503, 504)
 MAX_MS = 600_000

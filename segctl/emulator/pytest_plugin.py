@@ -9,14 +9,27 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from segctl.emulator.extra import INSTALL, missing_library
+
 if TYPE_CHECKING:
     from segctl.emulator.testing import RunningEmulator
 
 
 @pytest.fixture(scope="session")
 def clevertap_emulator_server() -> "Iterator[RunningEmulator]":
-    """Run one emulator for the whole session. It keeps its data between tests."""
-    from segctl.emulator.testing import running_emulator  # noqa: PLC0415 - only when used
+    """Run one emulator for the whole session. It keeps its data between tests.
+
+    Every worker of pytest-xdist has its own.
+    """
+    try:
+        from segctl.emulator.testing import running_emulator  # noqa: PLC0415 - only when used
+    except ModuleNotFoundError as error:
+        library = missing_library(error)
+        if library is None:
+            raise
+        pytest.fail(
+            f"the emulator needs {library}, which is not installed: {INSTALL}", pytrace=False
+        )
 
     with running_emulator() as emulator:
         yield emulator

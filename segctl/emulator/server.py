@@ -2,9 +2,12 @@
 
 import asyncio
 import contextlib
+import errno
 import json
+import os
 import signal
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
@@ -20,7 +23,9 @@ from segctl.emulator.access import is_loopback
 from segctl.emulator.app import DEMO_PASSCODE, create_app
 from segctl.emulator.errors import ExposedError, InvalidSettingsError
 from segctl.emulator.faults import parse_plan
+from segctl.emulator.service import Service
 from segctl.emulator.settings import Settings
+from segctl.emulator.tls import TlsFiles, server_context
 
 GRACE_SECONDS = 5
 KEEP_ALIVE_SECONDS = 3600
@@ -87,34 +92,70 @@ def serve(
     faults: Path | None = None,
     settings: Path | None = None,
     allow_remote: bool = False,
+    tls: TlsFiles | None = None,
+    url_file: Path | None = None,
 ) -> None:
     """Serve until SIGINT or SIGTERM.
 
     Port 0 takes any free port.  ``ready`` is called with the base URL once connections
-    are accepted.  ``settings`` is a file of the document that ``PUT settings`` accepts:
-    settings it does not name stay as saved in ``data``.  Raises ExposedError for a host
-    beyond loopback, unless ``allow_remote`` is given and ``accounts`` have passcodes of
-    their own; InvalidSettingsError for an invalid faults or settings file; OSError if
-    the port is taken.
+    are accepted, and the URL is in ``url_file`` from then until the end.  ``settings`` is
+    a file of the document that ``PUT settings`` accepts: settings it does not name stay as
+    saved in ``data``.  Raises ExposedError for a host
+    beyond loopback, unless ``allow_remote`` is given, ``accounts`` have passcodes of
+    their own and no stranger can add one; TlsFilesError for ``tls`` files that do not
+    work; InvalidSettingsError for an invalid faults or settings file; OSError if the port
+    is taken.
     """
+    context = None if tls is None else server_context(tls)
     is_exposed = check_exposure(host, accounts=accounts, allow_remote=allow_remote)
     plan = None if faults is None else parse_plan(read_json_file(faults), seed=seed)
     changes = {} if settings is None else read_json_file(settings)
     Settings().changed(changes)  # invalid settings are refused before any data is created
     app = create_app(data=data, accounts=accounts, seed=seed)
-    service = app.state.service
-    if changes:
-        service.change_settings(service.settings.changed(changes))
-    if latency_ms:
-        service.change_settings(replace(service.settings, latency_ms=latency_ms))
-    if plan is not None:
-        service.change_faults(plan)
-    service.requires_passcode = is_exposed
+    service: Service = app.state.service
     service.loopback_only = not is_exposed
     try:
-        run(app, host=host, port=port, ready=ready)
+        started = service.settings.changed(changes)
+        if latency_ms:
+            started = replace(started, latency_ms=latency_ms)
+        if is_exposed:
+            check_exposed_data(service, started)
+        service.requires_passcode = is_exposed
+        if started != service.settings:
+            service.change_settings(started)
+        if plan is not None:
+            service.change_faults(plan)
+        with published_url(url_file, ready) as publish:
+            run(app, host=host, port=port, ready=publish, tls=context)
     finally:
         service.store.close()
+
+
+@contextlib.contextmanager
+def published_url(
+    file: Path | None, ready: Callable[[str], None] | None
+) -> Iterator[Callable[[str], None]]:
+    """Yield what to call with the base URL: it writes ``file`` and then calls ``ready``.
+
+    The file exists only while connections are accepted, and is never half written.
+    """
+
+    def publish(url: str) -> None:
+        if file is not None:
+            # In the same folder, so that the rename is atomic.
+            beside = file.with_name(f"{file.name}.{os.getpid()}")
+            beside.write_text(f"{url}\n", "utf-8")
+            beside.replace(file)
+        if ready is not None:
+            ready(url)
+
+    if file is not None:
+        file.unlink(missing_ok=True)
+    try:
+        yield publish
+    finally:
+        if file is not None:
+            file.unlink(missing_ok=True)
 
 
 def read_json_file(file: Path) -> Any:
@@ -131,14 +172,34 @@ def check_exposure(host: str, *, accounts: Mapping[str, str] | None, allow_remot
         return False
     if not allow_remote:
         raise ExposedError(
-            f"other machines can reach the address {host}; add --allow-remote to allow that"
+            f"other machines can reach the address {host}",
+            hint="Add --allow-remote to allow that, or leave out --host.",
         )
     if not accounts or not all(accounts.values()) or DEMO_PASSCODE in accounts.values():
         raise ExposedError(
             f"other machines can reach the address {host}, which needs an account with its "
-            "own passcode"
+            "own passcode",
+            hint="Set CLEVERTAP_ACCOUNT_ID and CLEVERTAP_PASSCODE to your own values.",
         )
     return True
+
+
+def check_exposed_data(service: Service, settings: Settings) -> None:
+    """Check saved accounts and the settings to start with; raises ExposedError."""
+    if settings.unknown_accounts == "adopt":
+        raise ExposedError(
+            "other machines can connect, and the setting unknown_accounts is adopt, which lets "
+            "anyone in",
+            hint='Start with --settings and a file with {"unknown_accounts": "refuse"}, or '
+            "without --allow-remote.",
+        )
+    for account in service.store.accounts.values():
+        if account.passcode == DEMO_PASSCODE:
+            raise ExposedError(
+                f"other machines can connect, and the account {account.id} of the data folder has "
+                "the default passcode, which is public",
+                hint="Use another data folder, or start without --allow-remote.",
+            )
 
 
 def run(
@@ -147,11 +208,13 @@ def run(
     host: str,
     port: int,
     ready: Callable[[str], None] | None = None,
+    tls: ssl.SSLContext | None = None,
 ) -> None:
-    """Serve the application on a socket until it is told to stop."""
+    """Serve the application on a socket until it is told to stop, over TLS if given."""
     listener = bind(host, port)
     bound_port = listener.getsockname()[1]
     url_host = f"[{host}]" if ":" in host else host
+    scheme = "http" if tls is None else "https"
     connections = Connections()
     app.state.service.cut_connection = connections.cut
     config = uvicorn.Config(
@@ -167,9 +230,11 @@ def run(
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
+    config.load()
+    config.ssl = tls
     server = Server(
         config,
-        ready=lambda: ready(f"http://{url_host}:{bound_port}") if ready is not None else None,
+        ready=lambda: ready(f"{scheme}://{url_host}:{bound_port}") if ready is not None else None,
     )
 
     async def main() -> None:
@@ -192,9 +257,12 @@ def run(
 
 def bind(host: str, port: int) -> socket.socket:
     """Return a listening socket; raises OSError if the port is taken."""
-    family, kind, protocol, _, address = socket.getaddrinfo(
-        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-    )[0]
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+    except UnicodeError as error:
+        raise OSError(errno.EINVAL, "not a host name", host) from error
     listener = socket.socket(family, kind, protocol)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

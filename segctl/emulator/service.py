@@ -8,22 +8,29 @@ import asyncio
 import hmac
 import json
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, tzinfo
+from pathlib import Path
 from typing import Any
 
 from starlette.requests import Request
 from starlette.types import Scope
 
-from segctl.emulator.errors import RequestError
+from segctl.emulator.errors import DataFormatError, InvalidSettingsError, RequestError
 from segctl.emulator.faults import FaultInjector, FaultPlan, parse_plan
 from segctl.emulator.request_log import RequestLog
+from segctl.emulator.searches import SearchTable
 from segctl.emulator.settings import Settings, find_zone
 from segctl.emulator.storage.state import Account
 from segctl.emulator.storage.store import Store
 
 REGIONS = ("eu1", "in1", "sg1", "us1", "aps3", "mec1")
 DEFAULT_REGION = "eu1"
+ADOPT_IS_LOCAL = (
+    "unknown_accounts: must be refuse while other machines can connect, since adopt lets "
+    "anyone in; start without --allow-remote to use adopt"
+)
 
 
 class InFlight:
@@ -76,6 +83,7 @@ class Service:
         self.sleep = sleep
         self.seed = seed
         self.in_flight = InFlight()
+        self.searches = SearchTable(clock=clock)
         self.requests: dict[str, Counter[str]] = {
             "createSegment": Counter(),
             "updateSegment": Counter(),
@@ -93,15 +101,25 @@ class Service:
         self.versions: Counter[str] = Counter()
         """The number of announced changes, by topic: ``data``, ``settings``, ``requests``, …"""
         store.listen(lambda: self.announce("data"))
-        stored = store.database.get_meta("settings")
-        self.settings = settings or Settings().changed(json.loads(stored or "{}"))
-        faults = store.database.get_meta("faults")
-        self.faults = FaultInjector(
-            parse_plan(json.loads(faults)) if faults else FaultPlan(seed=seed)
-        )
+        self.settings = settings or Settings()
+        plan = FaultPlan(seed=seed)
+        with store.database.closed_if_damaged(), invalid_if_saved(store.database.file):
+            stored = store.database.get_meta("settings")
+            if settings is None and stored is not None:
+                self.settings = Settings().changed(json.loads(stored))
+            faults = store.database.get_meta("faults")
+            if faults is not None:
+                plan = parse_plan(json.loads(faults))
+        self.faults = FaultInjector(plan)
 
     def change_settings(self, settings: Settings) -> None:
-        """Replace the settings, durably."""
+        """Replace the settings, durably.
+
+        Raises InvalidSettingsError for settings that must not be used while other
+        machines can connect.
+        """
+        if self.requires_passcode and settings.unknown_accounts == "adopt":
+            raise InvalidSettingsError(ADOPT_IS_LOCAL)
         self.settings = settings
         self.store.database.set_meta("settings", json.dumps(settings.document()))
         self.announce("settings")
@@ -196,6 +214,20 @@ class Service:
         if account is None:
             raise RequestError(404, "no such account")
         return account
+
+
+@contextmanager
+def invalid_if_saved(file: Path | None) -> Iterator[None]:
+    """Name the file if its settings or faults are invalid; raises DataFormatError."""
+    try:
+        yield
+    except InvalidSettingsError as error:
+        if file is None:
+            raise
+        raise DataFormatError(
+            f"{file} has settings or faults that are not valid: {error}",
+            hint="Use the version of segctl that saved them, or another data folder.",
+        ) from error
 
 
 def region_of(host: str) -> str | None:

@@ -54,6 +54,9 @@ class Settings:
     get_profile_in_flight: int = _limit(
         3, 1, 10_000, "Requests in flight per account for Get User Profiles"
     )
+    counts_in_flight: int = _limit(
+        3, 1, 10_000, "Requests in flight per account for each count, the schema and the estimate"
+    )
     upload_in_flight: int = _limit(15, 1, 10_000, "Requests in flight per account for upload")
     max_segments: int = _limit(2500, 0, 1_000_000, "Segments per account")
     max_create_entries: int = _limit(100, 1, 100_000, "Segments in one create request")
@@ -70,6 +73,18 @@ class Settings:
         1, 0, 1000, "Data points for setting one profile field"
     )
     cursor_seconds: int = _limit(14_400, 1, 10_000_000, "Seconds until a Get Events cursor expires")
+    cursor_idle_seconds: int = _limit(
+        3600, 1, 10_000_000, "Seconds until a Get Events cursor that nobody uses expires"
+    )
+    profile_cursor_seconds: int = _limit(
+        345_600, 1, 10_000_000, "Seconds until a cursor of profiles by event expires"
+    )
+    search_events: int = _limit(
+        100_000,
+        1,
+        1_000_000_000,
+        "Events that one call of a search reads; a longer search is still in progress then",
+    )
 
     create_body: Literal["either", "array", "wrapped"] = _switch(
         "either", "Does create take a bare array or a segments array?"
@@ -148,6 +163,42 @@ class Settings:
             "question": "The project's time zone, an IANA name: of the days and times of events"
         },
     )
+    event_export: Literal["allow", "refuse"] = _switch(
+        "allow", "Can Segment Membership Change be read with Get Events and profiles by event?"
+    )
+    search_answer: Literal["at_once", "in_progress"] = _switch(
+        "at_once", "Is a quick search or count answered at once, or at first still in progress?"
+    )
+    request_id_type: Literal["integer", "string"] = _switch(
+        "integer", "Is the req_id of a count in progress a number?"
+    )
+    encoded_cursor: RefuseOrAccept = _switch(
+        "refuse", "What happens if a client percent-encodes a cursor once more?"
+    )
+    small_batch: Literal["as_asked", "unlimited"] = _switch(
+        "as_asked", "What does a batch_size below 23 mean?"
+    )
+    empty_records: Literal["empty", "absent"] = _switch(
+        "empty", "Does a batch without records have the key records?"
+    )
+    unknown_event: Literal["accept", "refuse"] = _switch(
+        "accept", "What happens if a query names an event that the account does not have?"
+    )
+    filter_case: Literal["sensitive", "ignore"] = _switch(
+        "sensitive", "Do filters of a query tell upper from lower case?"
+    )
+    filter_number_text: Literal["accept", "no_match"] = _switch(
+        "accept", "Does a number in a filter equal the same number as text, and the reverse?"
+    )
+    top_numbers: Literal["values", "ranges"] = _switch(
+        "values", "Does top count the values of a number, or ten ranges of them as its sample does?"
+    )
+    trend_weeks: Literal["sunday", "iso"] = _switch(
+        "sunday", "Do the weeks of trends begin on Sunday and at each year, or are they ISO weeks?"
+    )
+    profile_segment_filter: RefuseOrAccept = _switch(
+        "refuse", "Can profiles be read by segment? The shape, segment and an id, is ours."
+    )
     unknown_accounts: Literal["refuse", "adopt"] = _switch(
         "refuse", "Is an unknown account accepted at its first call?"
     )
@@ -191,6 +242,24 @@ LIMITS: Mapping[str, Limit] = {
     for each in fields(Settings)
     if "least" in each.metadata
 }
+
+READING_SWITCHES = frozenset(
+    {
+        "request_id_type",
+        "encoded_cursor",
+        "small_batch",
+        "empty_records",
+        "unknown_event",
+        "filter_case",
+        "filter_number_text",
+        "top_numbers",
+        "trend_weeks",
+        "profile_segment_filter",
+        "event_export",
+        "search_answer",
+    }
+)
+"""The switches of calls that only read: a client that only creates and updates meets none."""
 
 
 def alternatives() -> list[tuple[str, str | int]]:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import unquote
 
 from segctl.probing.probe_run import CreatedSegment, ProbeRun, error_message, parse_json
 from segctl.provider.raw import RawReply, RawRequest
@@ -69,7 +70,8 @@ class EventWatcher:
             if pages == MOST_PAGES:
                 raise Unreadable(f"there are more than {MOST_PAGES * int(BATCH):,} events to read")
             page = self._send_until_answered(
-                RawRequest(method="GET", path=EVENTS, query={"cursor": cursor})
+                # It is percent-encoded already, and encoded again when it is sent.
+                RawRequest(method="GET", path=EVENTS, query={"cursor": unquote(cursor)})
             )
             found = page.get("records")
             records += [each for each in found if self._is_own(each)] if found else []

@@ -5,7 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import apply_throughput, emulator_throughput, packing, reconcile, startup, store
+from benchmarks import (
+    apply_throughput,
+    emulator_scale,
+    emulator_throughput,
+    packing,
+    reconcile,
+    startup,
+    store,
+)
 from benchmarks.contenders import PYTHON_SETS, SEGCTL_PLAN, TERRAFORM_EACH, TERRAFORM_MAP
 from benchmarks.job import Job
 from benchmarks.measuring import BenchmarkFailed
@@ -115,6 +123,13 @@ def test_the_emulator_is_measured(tmp_path: Path) -> None:
     emulator_throughput.main(["--seconds", "0.1", "--profiles", "200", "--json", str(tmp_path)])
     parts = store.load(tmp_path, "emulator")["parts"]
     assert [part["changes_a_second"] > 0 for part in parts] == [True] * 6
+
+
+def test_the_emulator_is_measured_with_many_memberships(tmp_path: Path) -> None:
+    emulator_scale.main(["--seconds", "0.05", "--users", "1000", "--json", str(tmp_path)])
+    document = store.load(tmp_path, "emulator_scale")
+    assert [each["updates"] > 0 for each in document["readers"]] == [True] * 3
+    assert [each["data"] for each in document["starts"]] == ["1,000 users × 1", "100 users × 10"]
 
 
 @pytest.mark.parametrize("suite", ["sizes", "segments", "unchanged"])

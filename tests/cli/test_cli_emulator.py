@@ -60,7 +60,7 @@ def test_a_port_that_is_taken_is_no_bug(segctl: Segctl) -> None:
 def test_others_may_reach_it_only_when_allowed(segctl: Segctl) -> None:
     done = segctl("emulator", "--host", "0.0.0.0", "--port", "0")  # noqa: S104 - refused
     assert done.code == 1
-    assert "add --allow-remote to allow that" in done.err
+    assert "Add --allow-remote to allow that" in done.err
 
 
 @pytest.mark.parametrize("text", ["{", '{"nope": 1}'])

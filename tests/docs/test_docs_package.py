@@ -103,8 +103,9 @@ def test_every_version_of_python_in_the_metadata_is_tested(wheel: zipfile.ZipFil
     assert versions == jobs["test"]["strategy"]["matrix"]["python"]
 
 
-def test_the_image_runs_as_a_user_without_rights_and_copies_only_what_it_needs() -> None:
-    lines = (ROOT / "Dockerfile").read_text(encoding="utf-8").splitlines()
+@pytest.mark.parametrize("name", ["Dockerfile", "Dockerfile.emulator"])
+def test_the_image_runs_as_a_user_without_rights_and_copies_only_what_it_needs(name: str) -> None:
+    lines = (ROOT / name).read_text(encoding="utf-8").splitlines()
     copied = [word for line in lines if line.startswith("COPY ") for word in line.split()[1:-1]]
     allowed = re.findall(r"^!(.+)$", (ROOT / ".dockerignore").read_text(), re.MULTILINE)
     assert sorted(copied) == sorted([*allowed, "--from=build", "/opt/segctl"])

@@ -1,13 +1,15 @@
 """Access: loopback only by default, no foreign pages, a passcode if others can connect."""
 
 import base64
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from segctl.emulator.access import is_loopback
+from segctl.emulator.app import create_app
 from segctl.emulator.errors import ExposedError
-from segctl.emulator.server import check_exposure
+from segctl.emulator.server import check_exposure, serve
 
 if TYPE_CHECKING:
     from tests.emulator.conftest import Client
@@ -107,3 +109,91 @@ def test_pages_forbid_foreign_scripts_and_frames(client: "Client") -> None:
     policy = client.call("GET", "/").headers["content-security-policy"]
     assert "default-src 'self'" in policy
     assert "frame-ancestors 'none'" in policy
+
+
+@pytest.fixture
+def exposed(client: "Client", other: "Client") -> "Client":
+    """Return the first account's client of an emulator that other machines can reach."""
+    client.create("gold")
+    other.create("theirs")
+    client.app.state.service.requires_passcode = True
+    return client
+
+
+@pytest.mark.parametrize("path", ["segments", "segments?account=", "segments?account=ACC-1"])
+def test_an_account_sees_only_itself_if_others_can_connect(exposed: "Client", path: str) -> None:
+    assert [each["account"] for each in exposed.read(path)] == ["ACC-1"]
+    assert "ACC-2" not in exposed.call("GET", "/").text
+
+
+def test_another_account_does_not_exist_if_others_can_connect(
+    exposed: "Client", other: "Client"
+) -> None:
+    (theirs,) = other.read("segments")
+    number = theirs["ct_segment_id"]
+    base = "/emulator/v1/segments"
+    ids = {"ct_segment_ids": [number]}
+    answers = [
+        exposed.call("GET", f"{base}?account=ACC-2"),
+        exposed.call("GET", f"{base}?account=ACC-1&account=ACC-2"),
+        exposed.call("GET", f"{base}/{number}"),
+        exposed.call("GET", f"{base}/{number}/members"),
+        exposed.call("DELETE", f"{base}/{number}"),
+        exposed.call("POST", f"{base}/delete", json=ids),
+        exposed.call("GET", f"/segments/{number}"),
+    ]
+    assert {each.status_code for each in answers} == {404}
+    assert not other.read(f"segments/{number}")["deleted"]
+
+
+@pytest.mark.parametrize(
+    ("method", "name"),
+    [("PUT", "settings"), ("DELETE", "settings"), ("PUT", "faults"), ("POST", "reset")],
+)
+def test_only_the_first_account_changes_what_concerns_all(
+    exposed: "Client", other: "Client", method: str, name: str
+) -> None:
+    options: Any = {"json": {}} if method == "PUT" else {}
+    assert other.call(method, f"/emulator/v1/{name}", **options).status_code == 403
+    assert len(exposed.read("segments")) == 1
+    assert exposed.call(method, f"/emulator/v1/{name}", **options).status_code == 200
+
+
+def test_strangers_cannot_be_let_in_while_others_can_connect(exposed: "Client") -> None:
+    answer = exposed.call("PUT", "/emulator/v1/settings", json={"unknown_accounts": "adopt"})
+    assert answer.status_code == 400
+    assert "start without --allow-remote to use adopt" in answer.json()["error"]
+    assert exposed.read("settings")["unknown_accounts"] == "refuse"
+
+
+@pytest.mark.parametrize("where", ["file", "data"])
+def test_a_start_that_lets_strangers_in_is_refused(tmp_path: Path, where: str) -> None:
+    file = tmp_path / "settings.json"
+    file.write_text('{"unknown_accounts": "adopt"}')
+    if where == "data":
+        service = create_app(data=tmp_path / "data").state.service
+        service.change_settings(service.settings.changed({"unknown_accounts": "adopt"}))
+        service.store.close()
+        file.write_text("{}")
+    with pytest.raises(ExposedError, match="unknown_accounts is adopt") as raised:
+        start_exposed(tmp_path / "data", settings=file)
+    assert "--settings" in raised.value.hint
+
+
+def test_a_public_passcode_in_the_data_is_refused(tmp_path: Path) -> None:
+    store = create_app(data=tmp_path).state.service.store
+    store.add_account("ADOPTED", "emulator")
+    store.close()
+    with pytest.raises(ExposedError, match="ADOPTED of the data folder has the default passcode"):
+        start_exposed(tmp_path)
+
+
+def start_exposed(data: Path, settings: Path | None = None) -> None:
+    serve(
+        host="0.0.0.0",  # noqa: S104 - what is refused
+        port=0,
+        data=data,
+        accounts={"A": "secret"},
+        allow_remote=True,
+        settings=settings,
+    )

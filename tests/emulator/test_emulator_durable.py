@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 from segctl.emulator.app import create_app
 from segctl.emulator.errors import DataFormatError, DataInUseError
 from segctl.emulator.settings import Settings
+from segctl.emulator.storage import migration
 from segctl.emulator.storage.event_log import EventLog
 from segctl.emulator.storage.state import ADD, REMOVE, User
 from segctl.emulator.storage.store import Change, NewSegment, Store
@@ -141,10 +142,65 @@ def test_all_data_survives_a_restart(client: "Client", tmp_path: Path) -> None:
     store.close()
 
 
+def write_old_file(folder: Path, version: int) -> Path:
+    """Write the file of an older format and return its path."""
+    dump = (Path(__file__).parent / f"data_format_{version}.sql").read_text("utf-8")
+    file = folder / "emulator.sqlite3"
+    with contextlib.closing(sqlite3.connect(file)) as connection:
+        connection.executescript(f"{dump} PRAGMA user_version = {version};")
+    return file
+
+
+def test_a_file_of_format_2_is_migrated(client: "Client", tmp_path: Path) -> None:
+    write_old_file(tmp_path, 2)
+    for _ in range(2):
+        client.app = create_app(data=tmp_path, accounts={"ACC-1": "pass-1", "ACC-2": "pass-2"})
+        store = client.app.state.service.store
+        assert client.members("gold") == ["g5", "u0", "u2"]
+        segments = client.read("segments")
+        assert [each["members"] for each in segments] == [3, 0, 1]
+        assert segments[0]["reachable"] == {"any": 1, "email": 1, "sms": 0, "push": 0}
+        stats = client.read("stats?account=ACC-1")
+        assert (stats["membership_changes"], stats["events"], stats["data_points"]) == (6, 7, 36)
+        assert [each["Apply"] for each in client.read("error-stream")] == [0]
+        gold = store.accounts["ACC-1"].by_customer_id["gold"]
+        assert [members for _, members in store.segment_history(gold, 9)] == [0, 3, 3]
+        assert [
+            each["event_props"]["Action"] for each in client.read("events?start=5&limit=2")
+        ] == [
+            "REMOVE",
+            "ADD",
+        ]
+        store.close()
+
+
+def test_a_migration_that_ends_early_leaves_the_old_file(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = write_old_file(tmp_path, 2)
+    with monkeypatch.context() as patch:
+        patch.setattr(EventLog, "make_blocks", lambda _self: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            create_app(data=tmp_path)
+    with contextlib.closing(sqlite3.connect(file)) as connection:
+        assert connection.execute("PRAGMA user_version").fetchone() == (2,)
+        assert connection.execute("SELECT count(*) FROM members").fetchone() == (2,)
+    create_app(data=tmp_path).state.service.store.close()
+
+
+def test_a_large_file_of_an_older_format_says_that_it_takes_a_while(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    write_old_file(tmp_path, 2)
+    monkeypatch.setattr(migration, "LARGE", 5)
+    create_app(data=tmp_path).state.service.store.close()
+    assert "Migrating 5 profiles and 8 events" in capsys.readouterr().err
+    create_app(data=tmp_path).state.service.store.close()
+    assert capsys.readouterr().err == ""
+
+
 def test_a_file_of_format_1_is_migrated(client: "Client", tmp_path: Path) -> None:
-    dump = (Path(__file__).parent / "data_format_1.sql").read_text("utf-8")
-    with contextlib.closing(sqlite3.connect(tmp_path / "emulator.sqlite3")) as connection:
-        connection.executescript(f"{dump} PRAGMA user_version = 1;")
+    write_old_file(tmp_path, 1)
     gold = ["g", *sorted(f"u{n}" for n in range(20) if n % 3 and n != 1)]
     silver = sorted(f"u{n}" for n in (*range(0, 20, 3), 19))
     for _ in range(2):
@@ -230,6 +286,31 @@ def test_a_full_disk_is_a_500_and_no_half_change(client: "Client") -> None:
 
 users = st.lists(st.sampled_from([User("identity", f"u{n}") for n in range(12)]), max_size=6)
 steps = st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from([ADD, REMOVE]), users))
+
+
+def test_reach_survives_a_restart_without_a_checkpoint(client: "Client", tmp_path: Path) -> None:
+    def start() -> Any:
+        client.app = create_app(data=tmp_path, accounts={"ACC-1": "pass-1"})
+        return client.app.state.service.store
+
+    def upload(email: str) -> None:
+        record = {"identity": "a", "type": "profile", "profileData": {"Email": email}}
+        client.call("POST", "/1/upload", json={"d": [record]})
+
+    store = start()
+    client.create("gold")
+    client.update(["a", "b"], [("gold", "ADD")])
+    for email, reached in (("a@example.com", 1), ("", 0), ("a@example.com", 1)):
+        upload(email)
+        assert client.read("segments")[0]["reachable"]["email"] == reached
+        store.database.close()
+        store = start()
+        assert client.read("segments")[0]["reachable"]["email"] == reached
+    store.close()
+    store = start()
+    assert client.read("segments")[0]["reachable"]["email"] == 1
+    assert store.database.connection.execute("SELECT * FROM reach_journal").fetchall() == []
+    store.close()
 
 
 @settings(max_examples=40, deadline=None)

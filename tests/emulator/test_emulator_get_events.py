@@ -23,7 +23,7 @@ def ask(client: "Client", *, size: int = 50, **changes: Any) -> Any:
 def pages(client: "Client", cursor: str) -> list[list[Any]]:
     found = []
     while cursor:
-        page = client.call("GET", "/1/events.json", params={"cursor": cursor}).json()
+        page = client.call("GET", f"/1/events.json?cursor={cursor}").json()
         assert page["status"] == "success"
         found.append(page["records"])
         cursor = page.get("next_cursor", "")
@@ -123,6 +123,111 @@ def test_a_cursor_expires(client: "Client", clock: "Clock") -> None:
     cursor = ask(client).json()["cursor"]
     clock.now += 14_401
     assert client.call("GET", f"/1/events.json?cursor={cursor}").status_code == 400
+
+
+def test_a_cursor_that_nobody_uses_expires_sooner(client: "Client", clock: "Clock") -> None:
+    client.create("gold")
+    client.update(["a", "b", "c"], [("gold", "ADD")])
+    cursor = ask(client, size=1).json()["cursor"]
+    clock.now += 3600
+    page = client.call("GET", f"/1/events.json?cursor={cursor}").json()
+    clock.now += 3601
+    assert client.call("GET", f"/1/events.json?cursor={page['next_cursor']}").status_code == 400
+
+
+def test_a_cursor_is_percent_encoded_and_sent_as_it_came(client: "Client") -> None:
+    cursors = [ask(client, event_name="x" * n).json()["cursor"] for n in (1, 2, 3)]
+    assert not set("".join(cursors)) & set("+/=")
+    cursor = next(each for each in cursors if "%" in each)
+    again = client.call("GET", "/1/events.json", params={"cursor": cursor})
+    assert again.status_code == 400
+    assert "send it as it came" in again.json()["error"]
+    client.settings(encoded_cursor="accept")
+    assert client.call("GET", "/1/events.json", params={"cursor": cursor}).status_code == 200
+
+
+def filtered(client: "Client", *conditions: tuple[str, str, Any], size: int = 2) -> list[str]:
+    """Return the users of the events that match, read in batches of two."""
+    names = ("name", "operator", "value")
+    properties = [dict(zip(names, each, strict=True)) for each in conditions]
+    cursor = ask(client, size=size, event_properties=properties).json()["cursor"]
+    return [each["profile"]["identity"] for page in pages(client, cursor) for each in page]
+
+
+def test_records_are_filtered_by_the_properties_of_events(client: "Client") -> None:
+    ids = client.create("gold", "silver")
+    client.update([f"u{n}" for n in range(5)], [("gold", "ADD"), ("silver", "ADD")])
+    client.update(["u1", "u3"], [("gold", "REMOVE")])
+    gold = ("Segment ID", "equals", ids["gold"])
+    assert filtered(client, gold, ("Action", "equals", "REMOVE")) == ["u1", "u3"]
+    assert filtered(client, gold, size=50) == [*(f"u{n}" for n in range(5)), "u1", "u3"]
+    assert filtered(client, ("Customer_Segment_ID", "equals", "none")) == []
+
+
+def test_a_long_search_goes_on_with_the_same_cursor(client: "Client") -> None:
+    client.create("gold", "silver")
+    for number in range(4):
+        client.update([f"u{number}"], [("silver", "ADD")])
+    client.update(["a"], [("gold", "ADD")])
+    client.settings(search_events=1)
+    advanced = {"did_all": [{"event_name": NAME, "from": 20270115, "to": 20270115}]}
+    gold = [{"name": "Segment Name", "operator": "contains", "value": "gold"}]
+    cursor = ask(client, advanced_query=advanced, event_properties=gold).json()["cursor"]
+    replies = [client.call("GET", f"/1/events.json?cursor={cursor}") for _ in range(3)]
+    while replies[-1].json()["status"] == "fail":
+        replies.append(client.call("GET", f"/1/events.json?cursor={cursor}"))
+    waiting = {"status": "fail", "error": "Request still in progress, please retry later"}
+    assert (replies[0].status_code, replies[0].json()) == (200, {**waiting, "code": 2})
+    (record,) = replies[-1].json()["records"]
+    assert record["profile"]["identity"] == "a"
+
+
+def test_a_first_batch_may_be_still_in_progress(client: "Client") -> None:
+    client.settings(search_answer="in_progress")
+    cursor = ask(client).json()["cursor"]
+    replies = [client.call("GET", f"/1/events.json?cursor={cursor}").json() for _ in range(2)]
+    assert [each["status"] for each in replies] == ["fail", "success"]
+
+
+def test_events_that_come_after_the_query_are_not_in_its_batches(client: "Client") -> None:
+    client.create("gold")
+    client.update(["a"], [("gold", "ADD")])
+    cursor = ask(client).json()["cursor"]
+    client.update(["b"], [("gold", "ADD")])
+    (records,) = pages(client, cursor)
+    assert [each["profile"]["identity"] for each in records] == ["a"]
+
+
+def test_a_small_batch_may_mean_no_limit(client: "Client") -> None:
+    client.create("gold")
+    client.update([f"u{n}" for n in range(60)], [("gold", "ADD")])
+    assert len(pages(client, ask(client, size=22).json()["cursor"])[0]) == 22
+    client.settings(small_batch="unlimited")
+    assert [len(each) for each in pages(client, ask(client, size=22).json()["cursor"])] == [60]
+    assert len(pages(client, ask(client, size=23).json()["cursor"])[0]) == 23
+
+
+def test_a_batch_without_records_may_have_no_key_of_them(client: "Client") -> None:
+    client.settings(empty_records="absent")
+    cursor = ask(client).json()["cursor"]
+    assert client.call("GET", f"/1/events.json?cursor={cursor}").json() == {"status": "success"}
+
+
+@pytest.mark.parametrize("path", ["events", "profiles"])
+def test_the_export_of_the_event_may_be_refused(client: "Client", path: str) -> None:
+    client.settings(event_export="refuse")
+    query = {"event_name": NAME, "from": 20270115, "to": 20270115}
+    reply = client.call("POST", f"/1/{path}.json", json=query)
+    assert (reply.status_code, reply.json()["error"]) == (400, "Export not allowed for this event")
+    other = client.call("POST", f"/1/{path}.json", json={**query, "event_name": "App Launched"})
+    assert other.status_code == 200
+
+
+def test_a_query_that_is_too_long_for_a_cursor_is_told(client: "Client") -> None:
+    long = [{"name": "Segment Name", "operator": "equals", "value": ["x" * 50] * 1000}]
+    reply = ask(client, event_properties=long)
+    assert reply.status_code == 400
+    assert "too long for a cursor; split the query" in reply.json()["error"]
 
 
 def test_get_events_requires_credentials(client: "Client") -> None:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from tests.emulator.conftest import Client
+    from tests.emulator.conftest import Client, Clock
 
 
 def record(client: "Client", **query: str) -> Any:
@@ -24,6 +24,7 @@ def test_a_profile_is_found_by_identity_email_and_object_id(client: "Client") ->
     found = record(client, identity="a")
     assert found["all_identities"] == ["a"]
     assert found["profileData"] == {"Email": "a@example.com", "Plan": "gold"}
+    assert found["email"] == "a@example.com"
     assert record(client, email="a@example.com") == found
     assert record(client, objectId=found["platformInfo"][0]["objectId"]) == found
 
@@ -32,9 +33,26 @@ def test_a_profile_that_an_update_made_is_found(client: "Client") -> None:
     client.create("gold")
     client.update(["a", {"guid": "g-1"}], [("gold", "ADD")])
     assert record(client, identity="a")["identity"] == "a"
-    assert record(client, objectId="g-1") == {
+    assert record(client, objectId="g-1", events="false") == {
         "profileData": {},
         "platformInfo": [{"objectId": "g-1"}],
+    }
+
+
+def test_a_record_says_how_often_and_when_its_user_had_the_event(
+    client: "Client", clock: "Clock"
+) -> None:
+    client.create("gold")
+    first = int(clock.now)
+    for action in ("ADD", "REMOVE", "ADD"):
+        client.update(["a", "b"], [("gold", action)])
+        clock.now += 60.5
+    assert record(client, identity="a")["events"] == {
+        "Segment Membership Change": {
+            "count": 3,
+            "first_seen": first,
+            "last_seen": first + 121,
+        }
     }
 
 

@@ -13,13 +13,19 @@ from segctl.emulator.app import create_app
 HEADERS = {"X-CleverTap-Account-Id": "EMULATOR", "X-CleverTap-Passcode": "emulator"}
 
 # A schema cannot say that names are unique, that some entry has a user, which cursors
-# exist, or that exactly one key is given: these paths may refuse what the schema allows.
+# exist, or what a query may ask: these paths may refuse what the schema allows.
 STRICTER_THAN_SCHEMA = {
     "/api/createSegment",
     "/api/updateSegment",
     "/1/events.json",
     "/1/profile.json",
     "/emulator/v1/users",
+    "/1/profiles.json",
+    "/1/counts/events.json",
+    "/1/counts/profiles.json",
+    "/1/counts/top.json",
+    "/1/counts/trends.json",
+    "/1/targets/create.json",
 }
 
 

@@ -1,9 +1,8 @@
-"""The server: ports, faults from a file, three clients at once, the pytest fixtures."""
+"""The server: ports, faults from a file, three clients at once."""
 
 import socket
 import threading
 from collections.abc import Iterator
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,8 +16,6 @@ from segctl.emulator.testing import running_emulator
 
 if TYPE_CHECKING:
     from segctl.emulator.testing import RunningEmulator
-
-pytest_plugins = ["pytester"]
 
 
 def test_three_clients_that_wait_for_their_answers_never_get_a_429() -> None:
@@ -80,38 +77,6 @@ def test_a_running_emulator_has_the_environment_for_segctl() -> None:
             "CLEVERTAP_PASSCODE": "p",
             "CLEVERTAP_BASE_URL": emulator.url,
         }
-
-
-def test_the_fixture_gives_each_test_an_empty_emulator(pytester: pytest.Pytester) -> None:
-    pytester.makepyfile(
-        """
-        import os
-        import httpx
-        import pytest
-
-        @pytest.mark.parametrize("turn", [1, 2])
-        def test_empty(clevertap_emulator, turn):
-            url = os.environ["CLEVERTAP_BASE_URL"]
-            assert url == clevertap_emulator.url
-            assert httpx.get(url + "/emulator/v1/segments").json() == []
-            assert httpx.get(url + "/emulator/v1/settings").json()["latency_ms"] == 0
-            httpx.put(url + "/emulator/v1/settings", json={"latency_ms": 1})
-            made = httpx.post(
-                url + "/api/createSegment",
-                json=[{"segment_name": "G", "customer_segment_id": "g"}],
-                headers=clevertap_emulator.headers,
-            )
-            assert made.status_code == 200
-        """
-    )
-    pytester.runpytest_subprocess(*plugin()).assert_outcomes(passed=2)
-
-
-def plugin() -> list[str]:
-    """Return the options that load the plugin, unless an entry point of segctl does."""
-    name = "segctl.emulator.pytest_plugin"
-    installed = any(each.value == name for each in entry_points(group="pytest11"))
-    return [] if installed else ["-p", name]
 
 
 def test_restart_ends_all_faults(running: "RunningEmulator") -> None:

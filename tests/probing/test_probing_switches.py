@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 
-from segctl.emulator.settings import Settings, alternatives
+from segctl.emulator.settings import READING_SWITCHES, Settings, alternatives
 from segctl.probing.report import LIKELY, MOST, QUESTIONS, UNASKABLE, Certainty, Cost, ProbeReport
 from tests.probing.probe_kit import Bench, account_of, answers, bench
 
-NO_QUESTION = {"unknown_accounts"}
-"""A switch for tests with several accounts; the service has no such question."""
+NO_QUESTION = {"unknown_accounts", *READING_SWITCHES}
+"""A switch for tests with several accounts, which the service does not have, and those of the
+calls that read: their questions are for a client that reads what is there."""
 
 UNSEEN = {*UNASKABLE, *NO_QUESTION}
 

@@ -1,121 +1,128 @@
-"""Get Events: read the events of a range of days, in two steps.
+"""Get Events: read the events of a query in batches.
 
-The first call names an event and a range of days, and gets a cursor.  Each further
-call returns a page of records and the next cursor, until there are no more.  A cursor
-contains the whole query, so the service stores nothing for it.
+Documented: the base query is needed, and all filters of the query language apply.  Records
+have no unique id.  A search that takes long answers that it is still in progress (public
+clients report it); the same cursor goes on where the search stopped.
 """
 
-import base64
-import json
-from datetime import UTC, datetime
-from itertools import islice
+from dataclasses import dataclass
 from typing import Any
 
+from pyroaring import BitMap
 from starlette.responses import Response
 
+from segctl.emulator.calls.cursors import (
+    EXPORT_NOT_ALLOWED,
+    STILL_IN_PROGRESS,
+    Cursor,
+    next_cursor,
+    open_cursor,
+    parse_batch,
+    read_cursor,
+)
+from segctl.emulator.calls.event_search import Moment, filter_users, select_events
+from segctl.emulator.calls.query_language import parse_query
 from segctl.emulator.calls.vendor_call import VendorRequest, json_response
-from segctl.emulator.errors import bad_request
+from segctl.emulator.searches import Work
 from segctl.emulator.service import Service
-from segctl.emulator.storage.event_log import RunFilter
-from segctl.emulator.storage.events import EVENT_NAME, day_range, read_events
+from segctl.emulator.storage.event_log import EventRun
+from segctl.emulator.storage.events import EVENT_NAME, Event
+from segctl.emulator.storage.state import Account
 
-DEFAULT_BATCH = 50
-LARGEST_BATCH = 5000
-
-CURSOR_FIELDS = {
-    "account": str,
-    "event": str,
-    "from": int,
-    "to": int,
-    "start": int,
-    "batch": int,
-    "issued": float,
-}
+CALL = "events"
 
 
-def open_cursor(service: Service, request: VendorRequest) -> Response:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Match:
+    """One event of a run."""
+
+    seq: int
+    number: int
+    run: EventRun
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EventPage:
+    """A batch of events, and where the next one starts; None if this is the last."""
+
+    matches: list[Match]
+    next_start: int | None
+
+
+def open_events_cursor(service: Service, request: VendorRequest) -> Response:
     """Handle the first call: answer with a cursor to the records."""
-    name = request.required_text("event_name")
-    first, last = (_parse_day(request.document.get(each), each) for each in ("from", "to"))
-    if first > last:
-        raise bad_request("from is later than to")
-    cursor = {
-        "account": request.account.id,
-        "event": name,
-        "from": first,
-        "to": last,
-        "start": 1,
-        "batch": _parse_batch(request.query.get("batch_size")),
-        "issued": service.clock(),
-    }
-    return json_response({"status": "success", "cursor": encode_cursor(cursor)})
+    query = parse_query(request.document, settings=service.settings)
+    if query.event.name == EVENT_NAME and service.settings.event_export == "refuse":
+        raise EXPORT_NOT_ALLOWED
+    batch = parse_batch(request, service.settings)
+    return json_response(open_cursor(service, request, call=CALL, batch=batch))
 
 
 def events_page(service: Service, request: VendorRequest) -> Response:
-    """Handle a further call: answer with a page of records."""
-    cursor = decode_cursor(request.query.get("cursor", ""))
-    age = service.clock() - cursor["issued"]
-    if cursor["account"] != request.account.id or age > service.settings.cursor_seconds:
-        raise bad_request("cursor is not valid or has expired")
-    if cursor["event"] != EVENT_NAME:
-        return json_response({"status": "success", "records": []})
-    try:
-        since, until = day_range(service, cursor["from"], cursor["to"])
-    except ValueError as error:
-        raise bad_request("cursor is not valid or has expired") from error
-    events = read_events(
-        service,
-        account=request.account,
-        start=cursor["start"],
-        filter=RunFilter(since=since, until=until),
-    )
-    page = list(islice(events, cursor["batch"]))
-    document: dict[str, Any] = {"status": "success", "records": [each.record() for each in page]}
-    if next(events, None) is not None:
-        document["next_cursor"] = encode_cursor(
-            {**cursor, "start": page[-1].seq + 1, "issued": service.clock()}
-        )
+    """Handle a further call: answer with a batch of records, or that it is in progress."""
+    cursor = read_cursor(service, request, call=CALL)
+    account = request.account
+    key = (CALL, request.query["cursor"])
+    search = service.searches.open(key, account, lambda: find_page(service, account, cursor))
+    if not search.go_on(service.settings):
+        raise STILL_IN_PROGRESS
+    service.searches.close(key)
+    page: EventPage = search.result
+    records = [each.record() for each in expand_matches(service, account, page.matches)]
+    if "profile" in cursor["with"]:
+        for match, record in zip(page.matches, records, strict=True):
+            record["profile"]["profileData"] = account.profiles.fields(match.number)
+    document: dict[str, Any] = {"status": "success", "records": records}
+    if not records and service.settings.empty_records == "absent":
+        del document["records"]
+    if page.next_start is not None:
+        document["next_cursor"] = next_cursor(service, cursor, start=page.next_start)
     return json_response(document)
 
 
-def encode_cursor(cursor: dict[str, Any]) -> str:
-    """Return a cursor as text that is safe in a URL."""
-    return base64.urlsafe_b64encode(json.dumps(cursor).encode()).decode().rstrip("=")
+def find_page(service: Service, account: Account, cursor: Cursor) -> Work[EventPage]:
+    """Return the batch of a cursor."""
+    query = parse_query(cursor["query"], settings=service.settings)
+    at = Moment(now=cursor["begun"], end=cursor["end"])
+    selection = select_events(service, account, query.event, at)
+    users = yield from filter_users(service, account, query, at)
+    size = cursor["batch"]
+    matches: list[Match] = []
+    for runs, work in selection.runs(service, start=cursor["start"]):
+        for run in runs:
+            matches += match_users(run, users, limit=size + 1 - len(matches))
+            if len(matches) > size:
+                return EventPage(matches=matches[:size], next_start=matches[size].seq)
+        yield work
+    return EventPage(matches=matches, next_start=None)
 
 
-def decode_cursor(text: str) -> dict[str, Any]:
-    """Read the text of a cursor; raises RequestError 400 if it is not one of ours."""
-    try:
-        cursor = json.loads(base64.urlsafe_b64decode(text.encode() + b"=" * (-len(text) % 4)))
-    except (ValueError, RecursionError):
-        cursor = None
-    if (
-        not isinstance(cursor, dict)
-        or any(type(cursor.get(name)) is not kind for name, kind in CURSOR_FIELDS.items())
-        or not 1 <= cursor["batch"] <= LARGEST_BATCH
-        or not 1 <= cursor["start"] < 1 << 62
-    ):
-        raise bad_request("cursor is not valid or has expired")
-    return cursor
+def match_users(run: EventRun, users: BitMap | None, *, limit: int) -> list[Match]:
+    """Return the first ``limit`` events of a run, those of ``users`` if it is not None."""
+    matches: list[Match] = []
+    for seq, number in enumerate(run.users, start=run.seq):
+        if users is None or number in users:
+            matches.append(Match(seq=seq, number=number, run=run))
+            if len(matches) == limit:
+                break
+    return matches
 
 
-def _parse_day(value: Any, name: str) -> int:
-    """Read a day as the vendor writes it: 20260131, as a number or a string."""
-    text = str(value)
-    is_number = text.isascii() and text.isdecimal()
-    try:
-        datetime.strptime(text if is_number else "", "%Y%m%d").replace(tzinfo=UTC)
-    except ValueError as error:
-        raise bad_request(f"{name} must be a day, yyyymmdd") from error
-    return int(text)
-
-
-def _parse_batch(text: str | None) -> int:
-    if text is None:
-        return DEFAULT_BATCH
-    if not (text.isascii() and text.isdecimal() and len(text) <= len(str(LARGEST_BATCH))):
-        raise bad_request("batch_size must be a whole number")
-    size = int(text)
-    if not 1 <= size <= LARGEST_BATCH:
-        raise bad_request(f"batch_size must be from 1 to {LARGEST_BATCH}")
-    return size
+def expand_matches(service: Service, account: Account, matches: list[Match]) -> list[Event]:
+    """Return the events with the keys of their users."""
+    keys = account.profiles.keys_of({each.number for each in matches})
+    zone = service.zone
+    return [
+        Event(
+            seq=each.seq,
+            ts=each.run.ts,
+            account=account,
+            number=each.number,
+            keys=keys[each.number],
+            action=each.run.action,
+            segment=account.segments[each.run.segment],
+            apply=each.run.apply,
+            zone=zone,
+        )
+        for each in matches
+    ]

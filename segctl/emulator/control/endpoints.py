@@ -4,18 +4,25 @@ The vendor has none of it.  It shows what the dashboard would show, and more, so
 test can check what a client did.
 """
 
-import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
-from itertools import islice
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from itertools import chain
 from typing import Any
 
 from starlette.convertors import Convertor, register_url_convertor
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from segctl.emulator.bodies import read_json
 from segctl.emulator.control.openapi import openapi_document
+from segctl.emulator.control.responses import (
+    array_in_turns,
+    in_pieces,
+    limited,
+    stream_array,
+    stream_lines,
+    stream_text,
+)
 from segctl.emulator.errors import (
     ERROR_TYPES,
     InvalidSettingsError,
@@ -25,14 +32,15 @@ from segctl.emulator.errors import (
 from segctl.emulator.faults import FAULTS, parse_plan
 from segctl.emulator.service import Service
 from segctl.emulator.settings import Settings
+from segctl.emulator.spreadsheet import guard_row
 from segctl.emulator.storage.applies import read_applies
-from segctl.emulator.storage.error_stream import as_csv, read_error_stream
-from segctl.emulator.storage.events import iso, read_events
+from segctl.emulator.storage.error_stream import csv_pieces, error_pieces
+from segctl.emulator.storage.events import event_pieces, iso
+from segctl.emulator.storage.members import sorted_users
 from segctl.emulator.storage.state import Account, Segment
 
 PREFIX = "/emulator/v1"
-NDJSON = "application/x-ndjson"
-LINES_PER_WRITE = 2000
+SEGMENTS_PER_PIECE = 200
 MAX_NUMBER = 2**53
 APPLIES = 100
 MAX_APPLIES = 1000
@@ -71,6 +79,14 @@ def account_of(request: Request) -> Account | None:
     return service_of(request).find_account(request.query_params.get("account"))
 
 
+def visible_accounts(request: Request) -> list[str]:
+    """Return the ids of the accounts that the client may see, sorted."""
+    service = service_of(request)
+    if service.requires_passcode:
+        return [request.query_params["account"]]
+    return sorted(service.store.accounts)
+
+
 def parse_number(text: str) -> int | None:
     """Return the text as a whole number up to ``MAX_NUMBER``, or None if it is not one."""
     is_number = text.isascii() and text.isdecimal() and len(text) <= len(str(MAX_NUMBER))
@@ -88,28 +104,18 @@ def number_of(request: Request, name: str, default: int) -> int:
 
 def segment_of(request: Request) -> tuple[Account, Segment]:
     """Return the segment of the path; raises RequestError 404."""
-    return _find_segment(service_of(request), request.path_params["ct_segment_id"])
+    return _find_segment(request, request.path_params["ct_segment_id"])
 
 
-def _find_segment(service: Service, segment_id: int) -> tuple[Account, Segment]:
-    found = service.store.find_segment(segment_id)
-    if found is None:
+def _find_segment(request: Request, segment_id: int) -> tuple[Account, Segment]:
+    account = account_of(request) if request.query_params.get("account") else None
+    found = service_of(request).store.find_segment(segment_id)
+    if found is None or account not in {None, found[0]}:
         raise RequestError(404, "no such segment")
     return found
 
 
 # -- responses ----------------------------------------------------------------
-
-
-def lines(documents: Iterable[Any]) -> Response:
-    """Return documents one a line, sent in pieces so that other requests get their turn."""
-
-    async def pieces() -> AsyncIterator[str]:
-        source = iter(documents)
-        while piece := list(islice(source, LINES_PER_WRITE)):
-            yield "".join(json.dumps(each, ensure_ascii=False) + "\n" for each in piece)
-
-    return StreamingResponse(pieces(), media_type=NDJSON)
 
 
 def describe(service: Service, account: Account, segment: Segment) -> dict[str, Any]:
@@ -129,10 +135,15 @@ def describe(service: Service, account: Account, segment: Segment) -> dict[str, 
 
 def describe_all(service: Service, account: Account | None) -> list[dict[str, Any]]:
     """Return the segments of one account or, if None, of all, oldest first."""
-    accounts = service.store.accounts.values() if account is None else [account]
-    return [
-        describe(service, each, segment) for each in accounts for segment in each.segments.values()
-    ]
+    return list(chain.from_iterable(described_pieces(service, account)))
+
+
+def described_pieces(service: Service, account: Account | None) -> Iterator[list[dict[str, Any]]]:
+    """Yield the segments of ``describe_all`` in pieces of a few milliseconds."""
+    accounts = list(service.store.accounts.values()) if account is None else [account]
+    segments = [(each, segment) for each in accounts for segment in each.segments.values()]
+    for piece in in_pieces(segments, SEGMENTS_PER_PIECE):
+        yield [describe(service, *each) for each in piece]
 
 
 def _describe_faults(service: Service) -> dict[str, Any]:
@@ -145,7 +156,8 @@ def _describe_faults(service: Service) -> dict[str, Any]:
 
 async def list_segments(request: Request) -> Response:
     """List every segment, including deleted ones."""
-    return JSONResponse(describe_all(service_of(request), account_of(request)))
+    pieces = described_pieces(service_of(request), account_of(request))
+    return Response(await array_in_turns(pieces), media_type="application/json")
 
 
 async def show_segment(request: Request) -> Response:
@@ -160,8 +172,9 @@ async def list_members(request: Request) -> Response:
     if request.query_params.get("format", "ndjson") != "ndjson":
         raise bad_request("format must be ndjson")
     members, _ = service.store.members_at(account, segment, service.visible_until())
-    users = sorted(account.profiles.user(number) for number in members)
-    return lines({user.kind: user.value} for user in users)
+    # A copy, so that the list is that of one moment.
+    pieces = sorted_users(account.profiles, members.copy())
+    return stream_lines(request, ([{user.kind: user.value} for user in piece] for piece in pieces))
 
 
 async def delete_segment(request: Request) -> Response:
@@ -179,45 +192,58 @@ async def delete_segments(request: Request) -> Response:
     ids = document.get("ct_segment_ids") if isinstance(document, dict) else None
     if not isinstance(ids, list) or not all(type(each) is int for each in ids):
         raise bad_request("ct_segment_ids must be an array of integers")
-    found = [_find_segment(service, segment_id) for segment_id in dict.fromkeys(ids)]
+    found = [_find_segment(request, segment_id) for segment_id in dict.fromkeys(ids)]
     for account in {account.id: account for account, _ in found}.values():
         service.store.delete(account, [segment for owner, segment in found if owner is account])
     return JSONResponse([describe(service, account, segment) for account, segment in found])
 
 
 async def error_stream(request: Request) -> Response:
-    """List the skipped entries, as JSON or CSV, filtered by type, segment or user."""
+    """List the skipped entries, as JSON or CSV, filtered by type, segment or user.
+
+    ``start`` entries are left out, and at most ``limit`` are listed.
+    """
     query = request.query_params
     error_type = query.get("type")
     if error_type is not None and error_type not in ERROR_TYPES:
         raise bad_request(f"type must be one of {', '.join(ERROR_TYPES)}")
-    entries = read_error_stream(
-        service_of(request),
-        account=account_of(request),
-        error_type=error_type,
-        segment=query.get("segment_id"),
-        customer_id=query.get("customer_segment_id"),
-        user=query.get("user"),
+    pieces = limited(
+        error_pieces(
+            service_of(request),
+            account=account_of(request),
+            error_type=error_type,
+            segment=query.get("segment_id"),
+            customer_id=query.get("customer_segment_id"),
+            user=query.get("user"),
+        ),
+        skip=number_of(request, "start", 0),
+        limit=number_of(request, "limit", MAX_NUMBER),
     )
+    guard = query.get("guard")
+    if guard not in {None, "spreadsheet"}:
+        raise bad_request("guard must be spreadsheet, or left out")
     match query.get("format", "json"):
         case "csv":
-            return Response(
-                as_csv(entries),
+            rows = pieces if guard is None else ([*map(guard_row, each)] for each in pieces)
+            return stream_text(
+                request,
+                csv_pieces(rows),
                 media_type="text/csv",
                 headers={"content-disposition": 'attachment; filename="error-stream.csv"'},
             )
         case "json":
-            return JSONResponse(list(entries))
+            return stream_array(request, pieces)
         case _:
             raise bad_request("format must be json or csv")
 
 
 async def list_events(request: Request) -> Response:
     """List Segment Membership Change events from number ``start`` on."""
-    service = service_of(request)
-    events = read_events(service, account=account_of(request), start=number_of(request, "start", 1))
-    limit = number_of(request, "limit", MAX_NUMBER)
-    return lines(event.line() for event in islice(events, limit))
+    pieces = event_pieces(
+        service_of(request), account=account_of(request), start=number_of(request, "start", 1)
+    )
+    found = limited(pieces, limit=number_of(request, "limit", MAX_NUMBER))
+    return stream_lines(request, ([event.line() for event in piece] for piece in found))
 
 
 async def list_applies(request: Request) -> Response:
@@ -252,6 +278,12 @@ async def list_applies(request: Request) -> Response:
 async def stats(request: Request) -> Response:
     """Show the figures."""
     return JSONResponse(service_of(request).stats(account_of(request)))
+
+
+async def health(request: Request) -> Response:
+    """Answer 200 if the data can be read."""
+    service_of(request).store.database.get_meta("settings")
+    return JSONResponse({"status": "ok"})
 
 
 async def get_settings(request: Request) -> Response:
@@ -317,6 +349,7 @@ ENDPOINTS: Mapping[str, Mapping[str, Endpoint]] = {
     "/events": {"GET": list_events},
     "/applies": {"GET": list_applies},
     "/stats": {"GET": stats},
+    "/health": {"GET": health},
     "/settings": {"GET": get_settings, "PUT": put_settings, "DELETE": delete_settings},
     "/faults": {"GET": get_faults, "PUT": put_faults},
     "/reset": {"POST": reset},

@@ -23,6 +23,7 @@ ID_OR_NULL: Schema = {"type": ["integer", "string", "null"]}
 COUNT: Schema = {"type": "integer", "minimum": 0}
 COUNT_OR_NULL: Schema = {"type": ["integer", "null"], "minimum": 0}
 COUNTS: Schema = {"type": "object", "additionalProperties": COUNT}
+COUNTS_BY: Schema = {"type": ["object", "string"]}
 POSITION: Schema = {"type": "integer", "minimum": 0, "maximum": 2**53}
 MILLISECONDS: Schema = {"type": "number", "minimum": 0, "maximum": 600_000}
 BOOLEAN: Schema = {"type": "boolean"}
@@ -187,7 +188,51 @@ UPLOADED = record(
     }
 )
 PROFILE = record({"status": {"const": "success"}, "record": {"type": ["object", "null"]}})
-EVENTS_QUERY = record({"event_name": NOT_BLANK, "from": DAY, "to": {"const": 20300101}})
+# The filters are described in docs/emulator.md.
+FILTERS: Schema = {
+    "event_properties": {"type": ["array", "null"]},
+    "common_profile_properties": {"type": ["object", "null"]},
+    "advanced_query": {"type": ["object", "null"]},
+}
+EVENTS_QUERY = record(
+    {"event_name": NOT_BLANK, "from": DAY, "to": {"const": 20000201}, **FILTERS},
+    "event_name",
+    "from",
+    "to",
+)
+PROFILES_QUERY: Schema = {"type": "object", "properties": FILTERS}
+GROUPED_QUERY = record(
+    {
+        "event_name": NOT_BLANK,
+        "from": DAY,
+        "to": {"const": 20000201},
+        "groups": {"type": "object"},
+        **FILTERS,
+    },
+    "event_name",
+    "from",
+    "to",
+    "groups",
+)
+IN_PROGRESS = record({"status": {"const": "partial"}, "req_id": {"type": ["integer", "string"]}})
+COUNTED: Schema = {"anyOf": [record({"status": {"const": "success"}, "count": COUNT}), IN_PROGRESS]}
+GROUPED: Schema = {
+    "anyOf": [record({"status": {"const": "success"}}, additionalProperties=COUNTS_BY), IN_PROGRESS]
+}
+TARGET = record(
+    {
+        "name": NOT_BLANK,
+        "estimate_only": {"const": True},
+        "target_mode": {"enum": ["push", "webpush", "email", "sms"]},
+        "segment": ID_OR_NULL,
+        "where": {"type": "object"},
+    },
+    "name",
+    "estimate_only",
+)
+ESTIMATE = record({"status": {"const": "success"}, "estimates": COUNTS})
+SCHEMA_OF_EVENTS = record({"status": {"const": "success"}, "events": array({"type": "object"})})
+ACTIVE_USERS = record({"status": {"const": "success"}, "count": COUNT, "last_processed_ts": COUNT})
 CURSOR = record({"status": {"const": "success"}, "cursor": TEXT})
 EVENTS_PAGE = record(
     {"status": {"const": "success"}, "records": {"type": "array"}, "next_cursor": TEXT},
@@ -274,13 +319,43 @@ def vendor_paths() -> Schema:
     keys = [query(key) for key in ("identity", "email", "objectId")]
     create = vendor_operation("Create segments", CREATED, body=CREATE, errors=(409,))
     update = vendor_operation("Add and remove members", SUCCESS, body=UPDATE)
-    ask = vendor_operation("Ask for events", CURSOR, batch_size, body=EVENTS_QUERY)
-    page = vendor_operation("Read a page of events", EVENTS_PAGE, query("cursor", required=True))
+    exports = {
+        f"/1/{name}.json": {
+            "post": vendor_operation(f"Ask for {name}", CURSOR, batch_size, body=body),
+            "get": vendor_operation(
+                f"Read a batch of {name}", EVENTS_PAGE, query("cursor", required=True)
+            ),
+        }
+        for name, body in (("events", EVENTS_QUERY), ("profiles", PROFILES_QUERY))
+    }
+    counts = {
+        f"/1/counts/{name}.json": {
+            "post": vendor_operation(f"Count {name}", counted, body=body),
+            "get": vendor_operation(
+                f"Poll a count of {name}", counted, query("req_id", required=True)
+            ),
+        }
+        for name, body, counted in (
+            ("events", EVENTS_QUERY, COUNTED),
+            ("profiles", PROFILES_QUERY, COUNTED),
+            ("top", GROUPED_QUERY, GROUPED),
+            ("trends", GROUPED_QUERY, GROUPED),
+        )
+    }
+    kind = query("type", {"const": "events"}, required=True)
+    splits = ("user_type", "session_source", "browser", "os", "device")
+    now: Schema = {"type": "object", "properties": dict.fromkeys(splits, BOOLEAN)}
     return {
         "/api/createSegment": {"post": create},
         "/api/updateSegment": {"post": update},
         "/1/profile.json": {"get": vendor_operation("Look up one profile", PROFILE, *keys)},
-        "/1/events.json": {"post": ask, "get": page},
+        **exports,
+        **counts,
+        "/1/now.json": {"post": vendor_operation("Count active users", ACTIVE_USERS, body=now)},
+        "/1/targets/create.json": {
+            "post": vendor_operation("Estimate a target", ESTIMATE, body=TARGET)
+        },
+        "/getSchema": {"get": vendor_operation("Show the events", SCHEMA_OF_EVENTS, kind)},
         "/1/upload": {"post": vendor_operation("Upload profiles", UPLOADED, body=UPLOAD)},
     }
 
@@ -324,7 +399,10 @@ def own_paths() -> Schema:
                 ACCOUNT,
                 query("format", {"const": "json"}),
                 query("type", {"enum": list(ERROR_TYPES)}),
+                query("guard", {"const": "spreadsheet"}),
                 *[query(name) for name in filters],
+                query("start", POSITION),
+                query("limit", POSITION),
                 errors=list_errors,
             )
         },
@@ -344,8 +422,8 @@ def own_paths() -> Schema:
                 "Export membership events",
                 None,
                 ACCOUNT,
-                query("from", POSITION),
-                query("to", POSITION),
+                query("from", DAY),
+                query("to", DAY),
                 media_type="text/plain",
                 errors=list_errors,
             )
@@ -393,6 +471,7 @@ def own_paths() -> Schema:
         },
         "/changes": {"get": operation("Show the number of changes by topic", COUNTS)},
         "/stats": {"get": operation("Show figures", STATS, ACCOUNT, errors=list_errors)},
+        "/health": {"get": operation("Say that it works", record({"status": {"const": "ok"}}))},
         "/settings": {
             "get": operation("Show settings", settings),
             "put": operation("Change settings", settings, body=settings),

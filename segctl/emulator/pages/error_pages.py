@@ -1,15 +1,14 @@
 """The page of the Error Stream: filtered, counted, in pages, grouped by apply; and as a file."""
 
-import json
 from collections.abc import AsyncIterator, Sequence
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from segctl.emulator.control.endpoints import NDJSON, service_of
+from segctl.emulator.control.endpoints import service_of
 from segctl.emulator.errors import ERROR_TYPES, bad_request
-from segctl.emulator.pages.event_pages import as_csv, download
+from segctl.emulator.pages.files import send_file
 from segctl.emulator.pages.history import (
     HistoryQuery,
     group_by_apply,
@@ -49,7 +48,7 @@ async def show_errors(request: Request) -> Response:
         error_type=chosen.type or "",
         groups=group_by_apply(request, page.rows, lambda entry: entry.apply),
         page=page.pager,
-        export=lambda form: address("/errors/export", {**request.query_params, "format": form}),
+        export=lambda extra: address("/errors/export", {**request.query_params, **extra}),
     )
 
 
@@ -78,24 +77,14 @@ def _account_number(query: HistoryQuery) -> int | None:
 
 
 async def export_errors(request: Request) -> Response:
-    """Send the entries that match, oldest first, as CSV or JSON lines, by the dashboard's names."""
-    chosen = read_filter(request)
-    form = request.query_params.get("format", "csv")
-    if form not in {"csv", "jsonl"}:
-        raise bad_request("format must be csv or jsonl")
-
-    async def pieces() -> AsyncIterator[str]:
-        if form == "csv":
-            yield as_csv([COLUMNS])
-        async for piece in in_turns(skipped_pieces(service_of(request), chosen)):
-            lines = [entry.line() for entry in piece]
-            if form == "csv":
-                yield as_csv([list(line.values()) for line in lines])
-            else:
-                yield "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
-
-    return download(
-        pieces(), name=f"error-stream.{form}", media_type="text/csv" if form == "csv" else NDJSON
+    """Send the entries that match, oldest first, by the dashboard's names."""
+    return send_file(
+        request,
+        skipped_pieces(service_of(request), read_filter(request)),
+        name="error-stream",
+        columns=COLUMNS,
+        csv_row=SkippedEntry.line,
+        document=SkippedEntry.line,
     )
 
 

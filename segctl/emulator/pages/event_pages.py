@@ -1,18 +1,16 @@
 """The page of events: filtered, counted, in pages, grouped by apply; and as a file."""
 
-import csv
-import io
-import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 from starlette.routing import Route
 
-from segctl.emulator.control.endpoints import NDJSON, service_of
+from segctl.emulator.control.endpoints import service_of
 from segctl.emulator.errors import bad_request
+from segctl.emulator.pages.files import send_file
 from segctl.emulator.pages.history import (
     HistoryQuery,
     group_by_apply,
@@ -20,6 +18,7 @@ from segctl.emulator.pages.history import (
     read_query,
 )
 from segctl.emulator.pages.rendering import address, render
+from segctl.emulator.service import Service
 from segctl.emulator.storage.event_log import RunFilter
 from segctl.emulator.storage.events import Event, event_pieces, in_turns, iso
 from segctl.emulator.storage.state import ADD, REMOVE
@@ -33,11 +32,14 @@ COLUMNS = ("No.", "Time", "Action", "Segment ID", "Customer Segment ID", "Segmen
 
 async def show_events(request: Request) -> Response:
     """Show events, newest first."""
+    service = service_of(request)
     query = read_query(request)
     action = read_action(request)
 
     def read(start: int | None, newest_first: bool) -> AsyncIterator[Sequence[Event]]:
-        return read_events(request, query, action, start=start, newest_first=newest_first)
+        return in_turns(
+            matching_events(service, query, action, start=start, newest_first=newest_first)
+        )
 
     page = await read_page(
         request,
@@ -54,7 +56,7 @@ async def show_events(request: Request) -> Response:
         actions=ACTIONS,
         groups=group_by_apply(request, page.rows, lambda event: event.apply),
         page=page.pager,
-        export=lambda form: address("/events/export", {**request.query_params, "format": form}),
+        export=lambda extra: address("/events/export", {**request.query_params, **extra}),
     )
 
 
@@ -84,24 +86,21 @@ def run_filter(query: HistoryQuery, action: str) -> RunFilter:
     return found
 
 
-async def read_events(
-    request: Request,
+def matching_events(
+    service: Service,
     query: HistoryQuery,
     action: str,
     *,
     start: int | None = None,
     newest_first: bool = False,
-) -> AsyncIterator[Sequence[Event]]:
+) -> Iterator[Sequence[Event]]:
     """Yield the events that match, in pieces."""
     if query.user and query.profile is None:
         return
     pieces = event_pieces(
-        service_of(request),
-        filter=run_filter(query, action),
-        start=start,
-        newest_first=newest_first,
+        service, filter=run_filter(query, action), start=start, newest_first=newest_first
     )
-    async for piece in in_turns(pieces):
+    for piece in pieces:
         yield [event for event in piece if is_chosen(query, event.apply)]
 
 
@@ -135,32 +134,21 @@ def is_chosen(query: HistoryQuery, apply: int) -> bool:
 
 
 async def export_events(request: Request) -> Response:
-    """Send the events that match, oldest first, as CSV or JSON lines."""
-    query, action = read_query(request), read_action(request)
-    form = request.query_params.get("format", "jsonl")
-    if form not in {"csv", "jsonl"}:
-        raise bad_request("format must be csv or jsonl")
-
-    async def pieces() -> AsyncIterator[str]:
-        if form == "csv":
-            yield as_csv([COLUMNS])
-        async for piece in read_events(request, query, action):
-            if form == "csv":
-                yield as_csv([csv_row(event) for event in piece])
-            else:
-                yield "".join(
-                    json.dumps(event.line(), ensure_ascii=False) + "\n" for event in piece
-                )
-
-    return download(
-        pieces(), name=f"events.{form}", media_type="text/csv" if form == "csv" else NDJSON
+    """Send the events that match, oldest first."""
+    return send_file(
+        request,
+        matching_events(service_of(request), read_query(request), read_action(request)),
+        name="events",
+        columns=COLUMNS,
+        csv_row=csv_row,
+        document=Event.line,
     )
 
 
-def csv_row(event: Event) -> tuple[Any, ...]:
+def csv_row(event: Event) -> dict[str, Any]:
     """Return an event as a row of ``COLUMNS``."""
     segment = event.segment
-    return (
+    values = (
         event.seq,
         iso(event.ts, event.zone),
         event.action,
@@ -169,22 +157,7 @@ def csv_row(event: Event) -> tuple[Any, ...]:
         segment.name,
         event.user.value,
     )
-
-
-def as_csv(rows: Sequence[Sequence[Any]]) -> str:
-    """Return rows as CSV; None is an empty field."""
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    return text.getvalue()
-
-
-def download(pieces: AsyncIterator[str], *, name: str, media_type: str) -> Response:
-    """Return a response that a browser saves as a file."""
-    return StreamingResponse(
-        pieces,
-        media_type=media_type,
-        headers={"content-disposition": f'attachment; filename="{name}"'},
-    )
+    return dict(zip(COLUMNS, values, strict=True))
 
 
 def routes() -> list[Route]:

@@ -14,9 +14,8 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from segctl.emulator.control.changes import current_versions
-from segctl.emulator.control.endpoints import PREFIX, account_of, service_of
+from segctl.emulator.control.endpoints import PREFIX, account_of, service_of, visible_accounts
 from segctl.emulator.pages.characters import split_name
-from segctl.emulator.service import Service
 from segctl.emulator.storage.state import Account
 
 ROWS = 100
@@ -102,7 +101,7 @@ def render(
     """
     service = service_of(request)
     now, zone = service.clock(), service.zone
-    names = sorted(service.store.accounts)
+    names = visible_accounts(request)
 
     def link(path: str, **query: Any) -> str:
         """Return the address of a page that stays with the account."""
@@ -120,7 +119,7 @@ def render(
             base_url=str(request.base_url).rstrip("/"),
             link=link,
             channels=CHANNELS,
-            **environment_values(service, account),
+            **environment_values(account or service.store.accounts[names[0]]),
             now=now,
             moment=lambda ts: moment(ts, zone=zone, now=now),
             path=request.url.path,
@@ -137,12 +136,11 @@ def render(
     )
 
 
-def environment_values(service: Service, account: Account | None) -> dict[str, str]:
+def environment_values(account: Account) -> dict[str, str]:
     """Return what a client's environment needs. Only the demo account's passcode is shown."""
-    shown = account or next(iter(service.store.accounts.values()))
-    is_demo = (shown.id, shown.passcode) == DEMO_CREDENTIALS
+    is_demo = (account.id, account.passcode) == DEMO_CREDENTIALS
     return {
-        "environment_account": shlex.quote(shown.id),
+        "environment_account": shlex.quote(account.id),
         "environment_passcode": DEMO_CREDENTIALS[1] if is_demo else "…",
     }
 

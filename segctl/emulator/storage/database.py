@@ -7,9 +7,7 @@ are recovered after ``kill -9``.  Members are kept in memory and saved now and t
 with their position in the log.
 """
 
-import fcntl
 import json
-import os
 import sqlite3
 import weakref
 from collections.abc import Iterable, Iterator
@@ -17,8 +15,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from segctl.emulator.errors import DataFormatError, DataInUseError
+from segctl.emulator.errors import DataFormatError
 from segctl.emulator.storage import event_log
+from segctl.emulator.storage.damage import check_rows, check_structure, damage_reported
+from segctl.emulator.storage.data_folder import DataFolder, new_data_id
 from segctl.emulator.storage.migration import migrate
 from segctl.emulator.storage.state import API_SEGMENTS
 
@@ -92,52 +92,77 @@ class SkippedLine:
     users: tuple[str, ...]
 
 
-def _close(connection: sqlite3.Connection, lock: int | None) -> None:
+def _close(connection: sqlite3.Connection, folder: DataFolder | None) -> None:
+    if folder is None:
+        connection.close()
+        return
+    folder.closing()
     connection.close()
-    if lock is not None:
-        os.close(lock)
+    folder.end()
 
 
 class Database:
     """The connection to the file, which is locked while it is open, or to memory."""
 
     def __init__(self, *, folder: Path | None) -> None:
-        lock: int | None = None
-        path = ":memory:"
-        if folder is not None:
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            lock = _lock_folder(folder)
-            path = str(folder / "emulator.sqlite3")
+        self._data = data = None if folder is None else DataFolder(folder)
+        self.file = None if data is None else data.file
         # The server may run in a thread other than the one that opened the file.  Only
         # one event loop uses the connection, so there is never a second user.
-        self.connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+        self.connection = sqlite3.connect(
+            self.file or ":memory:", check_same_thread=False, isolation_level=None
+        )
         # Also closes the file of an application that a test never closed.
-        self.close = weakref.finalize(self, _close, self.connection, lock)
-        try:
-            self._open(folder)
-        except sqlite3.DatabaseError as error:
-            self.close()
-            raise DataFormatError(
-                f"{path}: {error}; check the file, or use another data folder"
-            ) from error
+        self.close = weakref.finalize(self, _close, self.connection, data)
+        with self.closed_if_damaged():
+            self._open(data)
 
-    def _open(self, folder: Path | None) -> None:
+    @contextmanager
+    def closed_if_damaged(self) -> Iterator[None]:
+        """Close the file if the block fails; raises DataFormatError for damaged data."""
+        try:
+            with damage_reported(self.file):
+                yield
+        except BaseException:
+            self.distrust()
+            self.close()
+            raise
+
+    def distrust(self) -> None:
+        """Let the next start check the whole file, whatever the end of this run."""
+        if self._data is not None:
+            self._data.distrust()
+
+    def _open(self, data: DataFolder | None) -> None:
         execute = self.connection.execute
+        if data is not None and not data.is_unchanged:
+            check_structure(self.connection, data.file)
+        (version,) = execute("PRAGMA user_version").fetchone()
+        if not 0 <= version <= VERSION:
+            raise DataFormatError(
+                f"{self.file} has data of format {version}, and this version of the emulator reads "
+                f"formats up to {VERSION}",
+                hint="Use another data folder, or a newer segctl.",
+            )
         execute("PRAGMA journal_mode = WAL")
         # NORMAL: a commit has reached the operating system, so it survives the end of
         # this process by any means.  Only a power cut can lose the last ones.
         execute("PRAGMA synchronous = NORMAL")
         execute("PRAGMA cache_size = -65536")
-        (version,) = execute("PRAGMA user_version").fetchone()
-        if version > VERSION:
-            self.close()
-            raise DataFormatError(
-                f"{folder} has data of format {version}, and this version of the emulator reads "
-                f"formats up to {VERSION}; use another data folder, or a newer segctl"
-            )
         with self.transaction():
             migrate(self.connection, version=version, schema=SCHEMA)
-            execute(f"PRAGMA user_version = {VERSION}")
+            # Nothing is written if nothing changes: a file that turns out to be damaged
+            # stays as it is.
+            if version != VERSION:
+                execute(f"PRAGMA user_version = {VERSION}")
+            data_id = self.get_meta("data_id")
+            if data_id is None:
+                data_id = new_data_id()
+                self.set_meta("data_id", data_id)
+        if data is not None:
+            data.begin(data_id)
+            if not data.is_unchanged:
+                check_rows(self.connection, data.file)
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
@@ -194,15 +219,3 @@ class Database:
                 for line in skipped
             ],
         )
-
-
-def _lock_folder(folder: Path) -> int:
-    lock = os.open(folder / "emulator.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(lock)
-        raise DataInUseError(
-            f"another emulator is using {folder}; stop it, or use another data folder"
-        ) from error
-    return lock

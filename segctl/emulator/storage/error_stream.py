@@ -29,7 +29,7 @@ COLUMNS = (
 MAX_DIGITS = 18
 MAX_ROW = 1 << 62
 ROWS_PER_PIECE = 100
-ENTRIES_PER_PIECE = 500
+ENTRIES_PER_PIECE = 250
 
 
 def error_pieces(
@@ -109,10 +109,17 @@ def _parse_segment_id(segment_id: str | None) -> int | str | None:
     return int(segment_id) if is_number else segment_id
 
 
-def as_csv(lines: Iterable[dict[str, Any]]) -> str:
-    """Return the entries as CSV with a header; an absent id is an empty field."""
+def csv_pieces(
+    pieces: Iterable[Sequence[dict[str, Any]]], *, columns: Sequence[str] = COLUMNS
+) -> Iterator[str]:
+    """Yield pieces of rows as CSV with a header; None is an empty field."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    # Only with this line end does the writer quote a cell that contains "\r".
+    writer = csv.DictWriter(text, columns, lineterminator="\r\n")
     writer.writeheader()
-    writer.writerows(lines)
-    return text.getvalue()
+    for piece in pieces:
+        writer.writerows(piece)
+        yield text.getvalue()
+        text.seek(0)
+        text.truncate()
+    yield text.getvalue()

@@ -9,6 +9,7 @@ import math
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from functools import lru_cache
 from itertools import chain, islice
 from typing import Any, TypeVar
 
@@ -19,7 +20,7 @@ from segctl.emulator.storage.profiles import Keys
 from segctl.emulator.storage.state import Account, Segment, User
 
 EVENT_NAME = "Segment Membership Change"
-EVENTS_PER_PIECE = 500
+EVENTS_PER_PIECE = 250
 
 T = TypeVar("T")
 
@@ -102,6 +103,11 @@ class Event:
 
 def stamp(ts: float, zone: tzinfo) -> int:
     """Return a time as the vendor writes it, yyyymmddhhmmss."""
+    return _stamp(math.floor(ts), zone)
+
+
+@lru_cache(maxsize=1000)
+def _stamp(ts: int, zone: tzinfo) -> int:
     return int(datetime.fromtimestamp(ts, tz=zone).strftime("%Y%m%d%H%M%S"))
 
 

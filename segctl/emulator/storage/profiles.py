@@ -167,6 +167,27 @@ class Profiles:
         keys = self.keys_of(numbers)
         return [self.user_of(number, keys[number]) for number in numbers]
 
+    def users_in_order(self, kind: str) -> Iterator[list[tuple[int, User]]]:
+        """Yield all users of one kind with their numbers, by value, in pieces.
+
+        The users of kind ``guid`` are those without an identity.
+        """
+        after = ""
+        while True:
+            rows = self._connection.execute(
+                f"SELECT {kind}, number, identity FROM profiles WHERE account = ? "  # noqa: S608 - one of two columns
+                f"AND {kind} > ? ORDER BY {kind} LIMIT {KEYS_PER_STATEMENT}",
+                (self._account, after),
+            ).fetchall()
+            yield [
+                (number, User(kind, key))
+                for key, number, identity in rows
+                if kind == "identity" or identity is None
+            ]
+            if len(rows) < KEYS_PER_STATEMENT:
+                return
+            after = rows[-1][0]
+
     def object_id(self, number: int) -> str:
         """Return the profile's CleverTap id, generated if none was given."""
         return self.object_id_of(number, self.keys_of((number,))[number])

@@ -75,6 +75,7 @@ class SkippedEntry:
             "User Identity": self.user,
             "Time": iso(self.ts),
             "Account": self.account.id,
+            "Apply": self.apply,
         }
 
 

@@ -4,6 +4,7 @@ Each change is one transaction.  If it fails, memory is loaded again from the fi
 that the two always agree.
 """
 
+import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -65,12 +66,17 @@ class Store:
         self._clock = clock
         self._changes_to_replay = changes_to_replay
         self._passcodes = dict(passcodes)
+        self.operator = next(iter(passcodes), None)
+        """The id of the first account given. It may change what concerns all accounts."""
         self._listeners: list[Callable[[], None]] = []
         self.accounts: dict[str, Account] = {}
         self._last_segment_id = 0
         self.generation = 0
         """Changes when all data is deleted: what a reader has read before is gone."""
-        self._load()
+        self._has_failed = False
+        """Whether memory may differ from the file, which could not be read again."""
+        with self.database.closed_if_damaged():
+            self._load()
 
     @property
     def next_event(self) -> int:
@@ -181,7 +187,7 @@ class Store:
             self._checkpoints.save_some(self.accounts.values())
         if settings.visibility_lag_ms:
             # A little with each change, so that no reader has much to catch up.
-            self._move_visible(now - settings.visibility_lag_ms / 1000)
+            self._visible.move(now - settings.visibility_lag_ms / 1000, self.accounts)
         else:
             self._visible.drop()
         self._notify()
@@ -302,7 +308,11 @@ class Store:
     def close(self) -> None:
         """Save the members and close the file. A second call does nothing."""
         if not self.database.is_closed:
-            self.checkpoint()
+            try:
+                self.checkpoint()
+            except sqlite3.Error:
+                # Nothing is lost: all changes are in the log, which the next start reads.
+                self.database.distrust()
             self.database.close()
 
     # -- reads ----------------------------------------------------------------
@@ -321,18 +331,12 @@ class Store:
         """Return members and reachable users as they were at the time ``until`` (None: now)."""
         if until is None:
             return segment.members, segment.reachable
-        self._move_visible(until)
+        self._visible.move(until, self.accounts)
         members = self._visible.of(segment)
         return members, {
             channel: members.intersection_cardinality(reachable)
             for channel, reachable in account.profiles.reachable.items()
         }
-
-    def _move_visible(self, until: float) -> None:
-        segments = [
-            segment for account in self.accounts.values() for segment in account.segments.values()
-        ]
-        self._visible.move(until, segments)
 
     def segment_history(self, segment: Segment, points: int) -> list[tuple[float, int]]:
         """Return the members of a segment over time: at most ``points`` times with counts.
@@ -364,8 +368,15 @@ class Store:
             with self.database.transaction() as connection:
                 yield connection
         except BaseException:
-            self._load()
+            self._has_failed = True
+            self.reload_if_failed()
             raise
+
+    def reload_if_failed(self) -> None:
+        """Load everything again if the last try failed; raises sqlite3.Error if it cannot."""
+        if self._has_failed:
+            self._load()
+            self._has_failed = False
 
     def _load(self) -> None:
         self.accounts = {}

@@ -5,10 +5,12 @@ follows the log at that distance: each change is applied to it once, when it bec
 visible.
 """
 
+from collections.abc import Mapping
+
 from pyroaring import BitMap
 
 from segctl.emulator.storage.event_log import EventLog, RunFilter
-from segctl.emulator.storage.state import ADD, Segment
+from segctl.emulator.storage.state import ADD, Account, Segment
 
 
 class VisibleMembers:
@@ -17,21 +19,24 @@ class VisibleMembers:
     def __init__(self, log: EventLog) -> None:
         self._log = log
         self._members: dict[int, BitMap] = {}
-        self._until: float | None = None
+        self._moved_to: tuple[float, int] | None = None
+        """The time, and the end of the log when it was reached."""
         self._position = 1
         """The first event that is not visible."""
 
     def drop(self) -> None:
         """Forget the copy, when every change is visible at once."""
-        if self._until is not None:
+        if self._moved_to is not None:
             self._members.clear()
-            self._until = None
+            self._moved_to = None
 
-    def move(self, until: float, segments: list[Segment]) -> None:
-        """Move to the time ``until``, in seconds since 1970, of all ``segments``."""
-        if self._until is None or until < self._until:
-            self._copy(until, segments)
-        self._until = until
+    def move(self, until: float, accounts: Mapping[str, Account]) -> None:
+        """Move to the time ``until``, in seconds since 1970."""
+        if (until, self._log.next_event) == self._moved_to:
+            return
+        if self._moved_to is None or until < self._moved_to[0]:
+            self._copy(until, accounts)
+        self._moved_to = (until, self._log.next_event)
         for piece in self._log.pieces(RunFilter(), start=self._position):
             for run in piece:
                 if run.ts > until:
@@ -44,9 +49,13 @@ class VisibleMembers:
         """Return the members of a segment at the time moved to."""
         return self._members.get(segment.id, BitMap()) if not segment.is_deleted else BitMap()
 
-    def _copy(self, until: float, segments: list[Segment]) -> None:
+    def _copy(self, until: float, accounts: Mapping[str, Account]) -> None:
         """Copy the members of now, and undo what happened after ``until``."""
-        self._members = {segment.id: segment.members.copy() for segment in segments}
+        self._members = {
+            segment.id: segment.members.copy()
+            for account in accounts.values()
+            for segment in account.segments.values()
+        }
         self._position = self._log.first_after(until)
         for piece in self._log.pieces(RunFilter(changed=True), newest_first=True):
             for run in piece:

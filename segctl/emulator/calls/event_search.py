@@ -1,0 +1,303 @@
+"""Find the events, the users and the counts of a query, in pieces of bounded work.
+
+An event's four properties follow from its segment and its action, so filters on
+properties become a set of segments for each action, which the log looks up in its index.
+Counts without a filter on users come from the log's tallies.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from pyroaring import BitMap
+
+from segctl.emulator.calls.query_language import (
+    Behaviour,
+    Comparison,
+    Condition,
+    EventQuery,
+    Query,
+    comparison,
+)
+from segctl.emulator.searches import Work
+from segctl.emulator.service import Service
+from segctl.emulator.storage.event_log import EventRun, RunFilter
+from segctl.emulator.storage.events import EVENT_NAME, day_range
+from segctl.emulator.storage.state import ADD, REMOVE, Account, Segment
+
+DEFAULT_DAYS = 365
+"""Documented: without a base query, the events of the past 365 days count."""
+PROFILES_PER_STEP = 5_000
+WORK_PER_RUN = 20
+"""Reading a run costs about as much as this many events."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EventSelection:
+    """The events of one account that an event query means.
+
+    ``segments`` has the ids of the segments by action.  The times are in seconds since
+    1970, both inclusive.  ``end`` is the number of the first event not to read.
+    """
+
+    account: Account
+    segments: dict[str, frozenset[int]]
+    since: float
+    until: float
+    end: int
+    has_whole_days: bool
+    """Whether the times are those of whole days, and not cut by what is visible."""
+
+    def filters(self) -> list[RunFilter]:
+        """Return the filters of the log that together select these events, and no others."""
+        adds, removes = self.segments[ADD], self.segments[REMOVE]
+        every = frozenset(self.account.segments)
+        actions = [(None, adds)] if adds == removes else [(ADD, adds), (REMOVE, removes)]
+        return [
+            RunFilter(
+                account=self.account.number,
+                segments=None if segments == every else segments,
+                action=action,
+                since=self.since,
+                until=self.until,
+            )
+            for action, segments in actions
+            if segments
+        ]
+
+    def cover(self) -> RunFilter | None:
+        """Return one filter of the log for all these events, and perhaps for others."""
+        filters = self.filters()
+        if len(filters) < 2:
+            return filters[0] if filters else None
+        segments = self.segments[ADD] | self.segments[REMOVE]
+        return RunFilter(
+            account=self.account.number, segments=segments, since=self.since, until=self.until
+        )
+
+    def runs(self, service: Service, *, start: int = 1) -> Iterator[tuple[list[EventRun], int]]:
+        """Yield the runs of these events from number ``start`` on, oldest first, with the work."""
+        cover = self.cover()
+        if cover is None:
+            return
+        for piece in service.store.log.pieces(cover, start=start):
+            runs = [
+                run
+                for run in piece
+                if run.seq < self.end and run.segment in self.segments[run.action]
+            ]
+            yield runs, WORK_PER_RUN * (1 + len(piece)) + sum(len(run.users) for run in runs)
+            if piece and piece[-1].seq >= self.end:
+                return
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Moment:
+    """When a query was asked: what came later is not part of its answer.
+
+    ``now`` is in seconds since 1970, ``end`` the number of the next event.
+    """
+
+    now: float
+    end: int
+
+
+def moment(service: Service) -> Moment:
+    """Return the moment of a query that is asked now."""
+    return Moment(now=service.clock(), end=service.store.log.next_event)
+
+
+def select_events(
+    service: Service, account: Account, query: EventQuery, at: Moment
+) -> EventSelection:
+    """Return the events that the query means, as they were visible at a moment."""
+    if query.days is None:
+        today = datetime.fromtimestamp(at.now, tz=service.zone)
+        first = today - timedelta(days=DEFAULT_DAYS)
+        days = (int(first.strftime("%Y%m%d")), int(today.strftime("%Y%m%d")))
+    else:
+        days = query.days
+    since, until = day_range(service, *days)
+    lag = service.settings.visibility_lag_ms
+    compare = comparison(service.settings)
+    nothing: dict[str, frozenset[int]] = {ADD: frozenset(), REMOVE: frozenset()}
+    return EventSelection(
+        account=account,
+        segments=_match_segments(account, query, compare) if query.name == EVENT_NAME else nothing,
+        since=since,
+        until=min(until, at.now - lag / 1000) if lag else until,
+        end=at.end,
+        has_whole_days=not lag,
+    )
+
+
+def _match_segments(
+    account: Account, query: EventQuery, compare: Comparison
+) -> dict[str, frozenset[int]]:
+    predicates = [(each.name, each.predicate(compare)) for each in query.conditions]
+    is_match_of: dict[str, list[Callable[[Any], bool]]] = {}
+    for name, predicate in predicates:
+        is_match_of.setdefault(name, []).append(predicate)
+    values: dict[str, Callable[[Segment], Any]] = {
+        "Segment Name": lambda segment: segment.name,
+        "Segment ID": lambda segment: segment.id,
+        "Customer_Segment_ID": lambda segment: segment.customer_id,
+    }
+    found = frozenset(
+        segment.id
+        for segment in account.segments.values()
+        if all(
+            is_match(value(segment))
+            for name, value in values.items()
+            for is_match in is_match_of.get(name, ())
+        )
+    )
+    return {
+        action: found
+        if all(is_match(action) for is_match in is_match_of.get("Action", ()))
+        else frozenset()
+        for action in (ADD, REMOVE)
+    }
+
+
+# -- counts and users ---------------------------------------------------------
+
+
+def count_events(service: Service, selection: EventSelection, users: BitMap | None) -> Work[int]:
+    """Count the events, those of ``users`` if it is not None."""
+    counts = yield from tally_events(service, selection, users)
+    return counts.total()
+
+
+Bucket = tuple[int, str, int]
+"""Segment, action and minute since 1970 (the first one of the run)."""
+
+
+def tally_events(
+    service: Service, selection: EventSelection, users: BitMap | None
+) -> Work[Counter[Bucket]]:
+    """Count the events by segment, action and minute, those of ``users`` if it is not None."""
+    counts: Counter[Bucket] = Counter()
+    if users is None and selection.has_whole_days:
+        for wanted in selection.filters():
+            for tally in service.store.log.tallies(wanted):
+                counts[tally.segment, tally.action, tally.minute] += tally.events
+                yield WORK_PER_RUN
+        return counts
+    for runs, work in selection.runs(service):
+        for run in runs:
+            count = len(run.users) if users is None else sum(each in users for each in run.users)
+            if count:
+                counts[run.segment, run.action, int(run.ts // 60)] += count
+        yield work
+    return counts
+
+
+def find_users(service: Service, selection: EventSelection) -> Work[BitMap]:
+    """Return the profile numbers of the users of the events."""
+    users = BitMap()
+    for runs, work in selection.runs(service):
+        for run in runs:
+            users.update(run.users)
+        yield work
+    return users
+
+
+def count_by_user(service: Service, selections: Sequence[EventSelection]) -> Work[Counter[int]]:
+    """Count the events of each user."""
+    counts: Counter[int] = Counter()
+    for selection in selections:
+        for runs, work in selection.runs(service):
+            for run in runs:
+                counts.update(run.users)
+            yield work
+    return counts
+
+
+# -- filters on users ---------------------------------------------------------
+
+
+def filter_users(
+    service: Service, account: Account, query: Query, at: Moment
+) -> Work[BitMap | None]:
+    """Return the users who meet the query's filters on users; None if there are none."""
+    if not query.has_user_filters:
+        return None
+    compare = comparison(service.settings)
+    found: BitMap | None = None
+    if query.fields:
+        found = yield from match_profiles(service, account, query.fields, compare)
+    for behaviour in query.did:
+        users = yield from _behaved(service, account, behaviour, compare, at)
+        found = users if found is None else found & users
+    if found is None:
+        found = BitMap(range(len(account.profiles)))
+    for behaviour in query.did_not:
+        found -= yield from _behaved(service, account, behaviour, compare, at)
+    return found
+
+
+def _behaved(
+    service: Service,
+    account: Account,
+    behaviour: Behaviour,
+    compare: Comparison,
+    at: Moment,
+) -> Work[BitMap]:
+    selections = [select_events(service, account, each, at) for each in behaviour.events]
+    if behaviour.count is None:
+        users = BitMap()
+        for selection in selections:
+            users |= yield from find_users(service, selection)
+        return users
+    counts = yield from count_by_user(service, selections)
+    is_enough = behaviour.count.predicate(compare)
+    # A user without an event did it 0 times.
+    found = BitMap(range(len(account.profiles)) if is_enough(0) else ())
+    found -= BitMap([user for user, count in counts.items() if not is_enough(count)])
+    found |= BitMap([user for user, count in counts.items() if is_enough(count)])
+    return found
+
+
+def match_profiles(
+    service: Service, account: Account, conditions: Sequence[Condition], compare: Comparison
+) -> Work[BitMap]:
+    """Return the profiles whose uploaded fields meet all conditions."""
+    predicates = [(each.name, each.predicate(compare)) for each in conditions]
+
+    def is_match(fields: dict[str, Any]) -> bool:
+        return all(_any_value(fields.get(name), predicate) for name, predicate in predicates)
+
+    found = BitMap()
+    matches_empty = is_match({})
+    for first in range(0, len(account.profiles), PROFILES_PER_STEP):
+        last = min(first + PROFILES_PER_STEP, len(account.profiles)) - 1
+        if matches_empty:
+            found.add_range(first, last + 1)
+        rows = read_fields(service, account, first, last)
+        for number, fields in rows:
+            (found.add if is_match(fields) else found.discard)(number)
+        yield PROFILES_PER_STEP + WORK_PER_RUN * len(rows)
+    return found
+
+
+def _any_value(value: Any, predicate: Callable[[Any], bool]) -> bool:
+    """Whether a field matches; one with several values matches if one of them does."""
+    if isinstance(value, list):
+        return any(predicate(each) for each in value) if value else predicate(None)
+    return predicate(value)
+
+
+def read_fields(
+    service: Service, account: Account, first: int, last: int
+) -> list[tuple[int, dict[str, Any]]]:
+    """Return the numbers and uploaded fields of the profiles from ``first`` to ``last``."""
+    rows = service.store.database.connection.execute(
+        "SELECT number, data FROM profiles WHERE account = ? AND number BETWEEN ? AND ? "
+        "AND data IS NOT NULL",
+        (account.number, first, last),
+    )
+    return [(number, json.loads(data)) for number, data in rows]
