@@ -71,6 +71,11 @@ class Settings:
     )
     cursor_seconds: int = _limit(14_400, 1, 10_000_000, "Seconds until a Get Events cursor expires")
 
+    webhook_retry_seconds: float = _limit(1, 0, 86_400, "Seconds between two attempts of a webhook")
+    webhook_profiles: int = _limit(
+        100, 1, 1000, "Profiles in one webhook request of an offline campaign"
+    )
+
     create_body: Literal["either", "array", "wrapped"] = _switch(
         "either", "Does create take a bare array or a segments array?"
     )
@@ -148,8 +153,27 @@ class Settings:
             "question": "The project's time zone, an IANA name: of the days and times of events"
         },
     )
+    other_category_error: Literal["not_found", "invalid_action"] = _switch(
+        "not_found", "Under which type is an update of a dashboard or partner segment logged?"
+    )
+    segment_cap_scope: Literal["api_segments", "all"] = _switch(
+        "api_segments", "Do dashboard and partner segments count towards the limit?"
+    )
+    webhook_payload: Literal["lower_case", "capitalized"] = _switch(
+        "lower_case", "How does a webhook's payload spell the keys of a profile?"
+    )
+    webhook_limits: Literal["5_seconds_2_retries", "3_seconds_1_retry"] = _switch(
+        "5_seconds_2_retries", "How long does a webhook wait, and how often is it repeated?"
+    )
+    journey_entry: Literal["once", "each_time"] = _switch(
+        "once", "Does a user enter a journey once or with each event?"
+    )
     unknown_accounts: Literal["refuse", "adopt"] = _switch(
         "refuse", "Is an unknown account accepted at its first call?"
+    )
+    webhook_hosts: tuple[str, ...] = field(
+        default=(),
+        metadata={"question": "Hosts beyond this machine that webhooks may be sent to"},
     )
     account_regions: Mapping[str, str] = field(
         default_factory=dict,
@@ -158,7 +182,7 @@ class Settings:
 
     def document(self) -> dict[str, Any]:
         """Return all settings by name, as JSON values."""
-        return asdict(self)
+        return {**asdict(self), **{name: list(getattr(self, name)) for name in HOST_LISTS}}
 
     def changed(self, document: object) -> "Settings":
         """Return these settings with the values of ``document`` instead of their own.
@@ -167,7 +191,7 @@ class Settings:
         """
         if not isinstance(document, dict):
             raise InvalidSettingsError("settings must be a JSON object")
-        values = {name: whole_number(value) for name, value in document.items()}
+        values: dict[str, Any] = {name: whole_number(value) for name, value in document.items()}
         problems = [
             f"{name}: {problem}"
             for name, value in values.items()
@@ -175,7 +199,8 @@ class Settings:
         ]
         if problems:
             raise InvalidSettingsError(*problems)
-        return replace(self, **values)
+        hosts = {name: tuple(values[name]) for name in HOST_LISTS if name in values}
+        return replace(self, **{**values, **hosts})
 
 
 QUESTIONS: Mapping[str, str] = {each.name: each.metadata["question"] for each in fields(Settings)}
@@ -191,6 +216,9 @@ LIMITS: Mapping[str, Limit] = {
     for each in fields(Settings)
     if "least" in each.metadata
 }
+
+HOST_LISTS = ("webhook_hosts",)
+"""The settings that are arrays of host names."""
 
 
 def alternatives() -> list[tuple[str, str | int]]:
@@ -234,9 +262,19 @@ def _problem(name: str, value: object) -> str | None:
             return f"must be a {'whole ' * is_whole}number from {least} to {most}"
     elif name not in QUESTIONS:
         return "unknown setting"
-    elif name == "time_zone":
+    else:
+        return _problem_of_text(name, value)
+    return None
+
+
+def _problem_of_text(name: str, value: object) -> str | None:
+    """Return what is wrong with a setting that is neither a switch nor a number."""
+    if name == "time_zone":
         if not isinstance(value, str) or find_zone(value) is None:
             return "must be the name of a time zone that this machine knows, as Europe/Berlin"
+    elif name in HOST_LISTS:
+        if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+            return "must be an array of host names"
     elif not isinstance(value, dict) or not all(isinstance(each, str) for each in value.values()):
         return "must be an object of account ids and regions"
     return None

@@ -10,8 +10,17 @@ from segctl.emulator.settings import Settings, alternatives
 from segctl.probing.report import LIKELY, MOST, QUESTIONS, UNASKABLE, Certainty, Cost, ProbeReport
 from tests.probing.probe_kit import Bench, account_of, answers, bench
 
-NO_QUESTION = {"unknown_accounts"}
-"""A switch for tests with several accounts; the service has no such question."""
+OUTSIDE_SEGCTL = {
+    "other_category_error",
+    "segment_cap_scope",
+    "webhook_payload",
+    "webhook_limits",
+    "journey_entry",
+}
+"""Switches of campaigns and of segments of other kinds, which segctl neither reads nor changes."""
+
+NO_QUESTION = {"unknown_accounts", *OUTSIDE_SEGCTL}
+"""Also a switch for tests with several accounts; the service has no such question."""
 
 UNSEEN = {*UNASKABLE, *NO_QUESTION}
 
