@@ -11,9 +11,10 @@ there is something to do; the application needs no lifespan.
 import asyncio
 import ssl
 from collections.abc import Iterable, Iterator
-from functools import cache
 from typing import Any
 
+import anyio
+import anyio.lowlevel
 import httpx
 from pyroaring import BitMap
 
@@ -207,9 +208,7 @@ class Engagement:
         if self._runner is not None and self._runner.loop is loop and not self._runner.has_ended:
             await self._runner.run_due()
             return
-        runner = Runner(self, loop)
-        async with runner.client:
-            await runner.run_due()
+        await Runner(self, loop).run_once()
 
     async def close(self) -> None:
         """End the task; requests under way get a second to finish."""
@@ -217,11 +216,9 @@ class Engagement:
         if self._runner is not None and not self._runner.has_ended:
             await self._runner.wait_for_end()
 
-    def client(self) -> httpx.AsyncClient:
-        """Return a client for webhooks: no redirects, no proxy, no cookies kept."""
-        transport = self._transport or httpx.AsyncHTTPTransport(
-            verify=_tls_context(), limits=httpx.Limits(max_keepalive_connections=MAX_IN_FLIGHT)
-        )
+    async def open_client(self) -> httpx.AsyncClient:
+        """Return a client for webhooks: no redirects, no proxy, no environment."""
+        transport = self._transport or await asyncio.to_thread(_make_transport)
         return httpx.AsyncClient(transport=transport, trust_env=False, timeout=None)  # noqa: S113 - ``post`` limits the whole request
 
     def start_scheduled(self) -> None:
@@ -312,10 +309,9 @@ class Engagement:
             status = FAILED
         else:
             status = PENDING
+        due = ended + settings.webhook_retry_seconds if status == PENDING else trigger.due
         with self.store.transaction():
-            self.store.record_attempt(
-                trigger, attempt, status=status, due=ended + settings.webhook_retry_seconds
-            )
+            self.store.record_attempt(trigger, attempt, status=status, due=due)
 
 
 def delivery_id(trigger: Trigger) -> str:
@@ -323,7 +319,12 @@ def delivery_id(trigger: Trigger) -> str:
     return f"{trigger.campaign}-{trigger.id}"
 
 
-@cache
-def _tls_context() -> ssl.SSLContext:
-    """Return the context for https, which takes some milliseconds to make."""
-    return ssl.create_default_context()
+def _make_transport() -> WebhookTransport:
+    """Return what sends webhooks.
+
+    The certificates, and the modules that the first connection needs, take a tenth of a
+    second to load.  The caller does it in a thread, so that no call has to wait.
+    """
+    asyncio.run(anyio.lowlevel.checkpoint())
+    limits = httpx.Limits(max_keepalive_connections=MAX_IN_FLIGHT)
+    return httpx.AsyncHTTPTransport(verify=ssl.create_default_context(), limits=limits)

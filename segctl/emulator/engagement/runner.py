@@ -7,7 +7,10 @@ work between two turns of the event loop takes some milliseconds.
 import asyncio
 import contextlib
 import logging
+from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
+
+import httpx
 
 from segctl.emulator.engagement.campaign import Campaign, Trigger, Webhook
 from segctl.emulator.engagement.delivery import LIMITS, NOT_ALLOWED, Answer, check_url, post
@@ -32,7 +35,8 @@ class Runner:
     def __init__(self, engagement: "Engagement", loop: asyncio.AbstractEventLoop) -> None:
         self.engagement = engagement
         self.loop = loop
-        self.client = engagement.client()
+        self._client: httpx.AsyncClient | None = None
+        self._is_open = asyncio.Event()
         self.changed = asyncio.Event()
         self._requests: dict[asyncio.Task[None], Trigger] = {}
         self._task: asyncio.Task[None] | None = None
@@ -52,8 +56,20 @@ class Runner:
         if self._task is not None:
             await self._task
 
+    @contextlib.asynccontextmanager
+    async def _open_client(self) -> AsyncIterator[None]:
+        async with await self.engagement.open_client() as self._client:
+            self._is_open.set()
+            yield
+
+    async def run_once(self) -> None:
+        """Work until nothing is due, without the task."""
+        async with self._open_client():
+            await self.run_due()
+
     async def run_due(self) -> None:
         """Work until nothing is due; raises the first error."""
+        await self._is_open.wait()
         while True:
             await self._work()
             if not self._requests:
@@ -65,7 +81,7 @@ class Runner:
     async def _run(self) -> None:
         service, store = self.engagement.service, self.engagement.store
         service.streams.add(self.changed)
-        async with self.client:
+        async with self._open_client():
             try:
                 while not service.is_closing and (store.in_use or self._requests):
                     self.changed.clear()
@@ -109,7 +125,8 @@ class Runner:
 
     def _send(self) -> None:
         """Send what is due, at most a few requests at once."""
-        if self.loop.time() < self._paused_until:
+        client = self._client
+        if client is None or self.loop.time() < self._paused_until:
             return
         store, now = self.engagement.store, self.engagement.service.clock()
         for campaign in store.running():
@@ -129,7 +146,7 @@ class Runner:
                     continue
                 known.add(trigger.id)
                 users.add(trigger.users)
-                task = self.loop.create_task(self._deliver(campaign, webhook, trigger))
+                task = self.loop.create_task(self._deliver(client, campaign, webhook, trigger))
                 self._requests[task] = trigger
                 task.add_done_callback(self._finish)
 
@@ -139,7 +156,9 @@ class Runner:
             self._report(error)
         self.changed.set()
 
-    async def _deliver(self, campaign: Campaign, webhook: Webhook, trigger: Trigger) -> None:
+    async def _deliver(
+        self, client: httpx.AsyncClient, campaign: Campaign, webhook: Webhook, trigger: Trigger
+    ) -> None:
         engagement, service = self.engagement, self.engagement.service
         if campaign.id not in engagement.store.campaigns:
             return
@@ -151,5 +170,5 @@ class Runner:
         else:
             body, headers = engagement.request(campaign, webhook, trigger)
             seconds = LIMITS[service.settings.webhook_limits].seconds
-            answer = await post(self.client, webhook.url, body, headers, seconds=seconds)
+            answer = await post(client, webhook.url, body, headers, seconds=seconds)
         engagement.record(trigger, answer, started=started)
