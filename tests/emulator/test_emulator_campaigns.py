@@ -326,6 +326,7 @@ def seed(client: Campaigns, **fields: Any) -> Any:
 
 def test_a_segment_of_another_kind_is_seeded_with_members(client: Campaigns) -> None:
     members = [{"identity": "a"}, {"identity": "new"}, {"guid": "g"}, {"identity": "a"}]
+    client.settings(visibility_lag_ms=1000)
     events = client.read("stats")["events"]
     segment = seed(client, members=members).json()
     assert (segment["category"], segment["customer_segment_id"]) == ("Past Behaviour", None)

@@ -11,6 +11,7 @@ import pytest
 from segctl.emulator.app import create_app
 from segctl.emulator.engagement import runner
 from segctl.emulator.engagement.delivery import MAX_ANSWER_BYTES, Answer, post
+from segctl.emulator.errors import DataFormatError
 from tests.emulator.campaign_kit import URL, Campaigns, Receiver, offline, online, start
 from tests.emulator.conftest import ACCOUNTS, Client, body
 
@@ -66,6 +67,15 @@ def test_events_that_no_campaign_saw_before_a_crash_are_not_missed(
     assert client.show(campaign)["triggers"] == 3
     assert client.show(later)["audience"] == 3
     client.app.state.service.store.close()
+
+
+def test_a_damaged_campaign_is_told_at_the_start(clock: "Clock", tmp_path: Path) -> None:
+    client = start(clock, data=tmp_path)
+    campaign = client.campaign(when=None)
+    database = client.app.state.service.store.database
+    database.connection.execute("UPDATE campaigns SET definition = '{}'")
+    with pytest.raises(DataFormatError, match=f"campaign {campaign['id']} .* is damaged"):
+        restart(client, tmp_path)
 
 
 def test_seeded_members_survive_a_crash(clock: "Clock", tmp_path: Path) -> None:

@@ -91,6 +91,16 @@ def test_only_events_from_the_start_on_qualify(client: Campaigns) -> None:
     assert client.receiver.users == ["after"]
 
 
+def test_a_scheduled_campaign_misses_no_event_from_its_time_on(client: Campaigns) -> None:
+    client.campaign(when="2027-01-15T08:01")
+    client.clock.now += 59
+    client.update(["before"], [("gold", "ADD")])
+    client.clock.now += 1
+    client.update(["after"], [("gold", "ADD")])
+    client.run_due(5)
+    assert client.receiver.users == ["after"]
+
+
 def test_a_delay_postpones_the_webhook(client: Campaigns) -> None:
     client.campaign(**online(delay_seconds=60))
     client.update(["a"], [("gold", "ADD")])
@@ -333,7 +343,7 @@ def test_this_machine_has_several_addresses(client: Campaigns, url: str) -> None
 
 
 def test_a_setting_allows_other_hosts_and_takes_them_back(client: Campaigns) -> None:
-    client.settings(webhook_hosts=["hooks.example.com"])
+    client.settings(webhook_hosts=["Hooks.example.com"])
     campaign = client.campaign(webhook={"url": "https://hooks.example.com/a"})
     client.update(["a"], [("gold", "ADD")])
     client.run_due()

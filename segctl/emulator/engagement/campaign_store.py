@@ -22,6 +22,7 @@ from segctl.emulator.engagement.campaign import (
     Definition,
     Trigger,
 )
+from segctl.emulator.errors import DataFormatError
 from segctl.emulator.storage.database import Database
 from segctl.emulator.storage.event_log import pack_numbers, unpack_numbers
 
@@ -91,7 +92,13 @@ class CampaignStore:
         self._uses = None
         for row in self._execute(f"SELECT {', '.join(names)} FROM campaigns ORDER BY id"):  # noqa: S608 - our own names
             values = dict(zip(names, row, strict=True))
-            values["definition"] = Definition.from_stored(json.loads(values["definition"]))
+            try:
+                values["definition"] = Definition.from_stored(json.loads(values["definition"]))
+            except (ValueError, TypeError, KeyError) as error:
+                raise DataFormatError(
+                    f"campaign {values['id']} in the data folder is damaged; "
+                    "use another data folder, or delete the campaign from the file"
+                ) from error
             self.campaigns[values["id"]] = Campaign(**values)
 
     @contextmanager

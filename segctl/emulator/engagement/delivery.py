@@ -98,13 +98,12 @@ def check_url(url: str, *, settings: Settings, is_exposed: bool) -> None:
         )
     if parsed.port is not None and not 0 < parsed.port < 1 << 16:
         raise InvalidFieldError("webhook.url has no valid port")
-    is_allowed = parsed.host in settings.webhook_hosts
-    if not is_allowed and (is_exposed or not is_loopback(parsed.host)):
+    is_named = parsed.host in {host.lower() for host in settings.webhook_hosts}
+    if not is_named and (is_exposed or not is_loopback(parsed.host)):
+        allowed = "named hosts" if is_exposed else "this machine and named hosts"
         raise InvalidFieldError(
-            "webhook.url is not on this machine: add its host to the setting webhook_hosts to "
-            "allow it"
-            if not is_exposed
-            else "webhook.url has a host that is not allowed: add it to the setting webhook_hosts"
+            f"webhook.url: webhooks are sent only to {allowed}; to allow it, add "
+            f"{parsed.host!r:.120} to the setting webhook_hosts"
         )
 
 

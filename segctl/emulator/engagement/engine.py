@@ -9,6 +9,7 @@ there is something to do; the application needs no lifespan.
 """
 
 import asyncio
+import math
 import ssl
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -91,7 +92,7 @@ class Engagement:
             if starts_at is not None and starts_at > now:
                 campaign = self.store.change(campaign, status=SCHEDULED, starts_at=starts_at)
             elif starts_at is not None:
-                campaign = self._start(campaign)
+                campaign = self._start(campaign, now)
         self.wake()
         return campaign
 
@@ -109,7 +110,7 @@ class Engagement:
                 409, f"segments of the campaign were deleted: {names}; create a new campaign"
             )
         with self.store.transaction():
-            campaign = self._start(campaign)
+            campaign = self._start(campaign, self.service.clock())
         self.wake()
         return campaign
 
@@ -167,13 +168,20 @@ class Engagement:
         """Return the account of a campaign."""
         return self.service.store.accounts_by_number()[campaign.account]
 
-    def _start(self, campaign: Campaign) -> Campaign:
-        now = self.service.clock()
+    def _start(self, campaign: Campaign, starts_at: float) -> Campaign:
         definition = campaign.definition
         if definition.kind != OFFLINE:
-            # History does not qualify: only events from now on.
+            # History does not qualify: only events from its time on, even if the campaign is
+            # started a moment later.
+            service = self.service
+            is_late = starts_at < service.clock()
+            position = (
+                service.store.log.first_after(math.nextafter(starts_at, -math.inf))
+                if is_late
+                else service.store.next_event
+            )
             return self.store.change(
-                campaign, status=RUNNING, starts_at=now, position=self.service.store.next_event
+                campaign, status=RUNNING, starts_at=starts_at, position=position
             )
         account = self.account_of(campaign)
         audience = self.estimate(account, include=definition.include, exclude=definition.exclude)
@@ -182,7 +190,7 @@ class Engagement:
             campaign,
             # Only a webhook leaves more to do than to freeze the audience.
             status=COMPLETED if definition.webhook is None else RUNNING,
-            starts_at=now,
+            starts_at=starts_at,
             audience=len(audience),
             reachable=count_reachable(account.profiles, audience, definition.channel),
         )
@@ -225,9 +233,9 @@ class Engagement:
         """Start the campaigns whose time has come."""
         now = self.service.clock()
         for campaign in self.store.in_use:
-            if campaign.status == SCHEDULED and (campaign.starts_at or 0) <= now:
+            if campaign.status == SCHEDULED and (starts_at := campaign.starts_at or 0) <= now:
                 with self.store.transaction():
-                    self._start(campaign)
+                    self._start(campaign, starts_at)
 
     def seconds_until_due(self) -> float | None:
         """Return the seconds until something will be due, or None if nothing will."""

@@ -162,6 +162,8 @@ class Store:
             segment.change(ADD, numbers, account.profiles)
             account.add_segment(segment)
             self._checkpoints.save(segment)
+        # No event tells of these members, so they are visible at once.
+        self._visible.drop()
         self._notify()
         return segment
 
