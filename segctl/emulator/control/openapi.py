@@ -7,9 +7,10 @@ a checker that sends requests by this document tests one against the other.
 from collections.abc import Mapping
 from typing import Any
 
+from segctl.emulator.control.seeding import CATEGORIES
 from segctl.emulator.errors import ERROR_TYPES
 from segctl.emulator.faults import BODIES, CALLS, FAULTS
-from segctl.emulator.settings import LIMITS, QUESTIONS, SWITCHES
+from segctl.emulator.settings import HOST_LISTS, LIMITS, QUESTIONS, SWITCHES
 
 Schema = dict[str, Any]
 
@@ -79,6 +80,8 @@ SEGMENT = record(
         "deleted": BOOLEAN,
         "created_at": TIME,
         "account": TEXT,
+        "category": TEXT,
+        "used_by": array(record({"id": INTEGER, "name": TEXT, "kind": TEXT, "status": TEXT})),
     }
 )
 APPLY = record(
@@ -93,6 +96,18 @@ APPLY = record(
         "events": COUNT,
         "skipped": COUNT,
     }
+)
+SEED = record(
+    {
+        "category": {"enum": list(CATEGORIES)},
+        "segment_name": {**NOT_BLANK, "maxLength": 500},
+        "members": array(
+            record({"identity": NOT_BLANK, "guid": NOT_BLANK}, minProperties=1, maxProperties=1)
+        ),
+    },
+    "category",
+    "segment_name",
+    additionalProperties=False,
 )
 SKIPPED_ENTRY = record(
     {
@@ -217,6 +232,8 @@ def settings_schema() -> Schema:
             }
         elif name == "time_zone":
             schema = {"enum": ["UTC", "Asia/Kolkata", "America/New_York"]}
+        elif name in HOST_LISTS:
+            schema = array(TEXT)
         else:
             schema = {"type": "object", "additionalProperties": TEXT}
         properties[name] = {**schema, "description": question}
@@ -329,19 +346,22 @@ def own_paths() -> Schema:
     filters = ("segment_id", "customer_segment_id", "user")
     return {
         "/segments": {
-            "get": operation("List segments", array(SEGMENT), ACCOUNT, errors=list_errors)
+            "get": operation("List segments", array(SEGMENT), ACCOUNT, errors=list_errors),
+            "post": operation(
+                "Create a segment of another kind", SEGMENT, ACCOUNT, body=SEED, errors=(404,)
+            ),
         },
         "/segments/delete": {
             "post": operation(
                 "Delete segments, as the dashboard does",
                 array(SEGMENT),
                 body=record({"ct_segment_ids": array(INTEGER)}),
-                errors=(404,),
+                errors=(404, 409),
             )
         },
         "/segments/{ct_segment_id}": {
             "get": operation("Show a segment", SEGMENT, SEGMENT_ID, errors=(404,)),
-            "delete": operation("Delete a segment", SEGMENT, SEGMENT_ID, errors=(404,)),
+            "delete": operation("Delete a segment", SEGMENT, SEGMENT_ID, errors=(404, 409)),
         },
         "/segments/{ct_segment_id}/members": {
             "get": operation(
@@ -414,8 +434,11 @@ def own_paths() -> Schema:
     }
 
 
-def openapi_document(*, prefix: str) -> Schema:
-    """Return the whole document. The live streams never end and are not part of it."""
+def openapi_document(*, prefix: str, more_paths: Schema) -> Schema:
+    """Return the whole document; ``more_paths`` are below the prefix too.
+
+    The live streams never end and are not part of it.
+    """
 
     def header(name: str) -> Schema:
         return {"type": "apiKey", "in": "header", "name": name}
@@ -429,7 +452,7 @@ def openapi_document(*, prefix: str) -> Schema:
         },
         "paths": {
             **vendor_paths(),
-            **{prefix + path: item for path, item in own_paths().items()},
+            **{prefix + path: item for path, item in {**own_paths(), **more_paths}.items()},
         },
         "components": {
             "securitySchemes": {
