@@ -28,7 +28,15 @@ from segctl.emulator.calls.get_schema import get_schema, real_time_counts
 from segctl.emulator.calls.update_segment import update_segment
 from segctl.emulator.calls.upload import upload
 from segctl.emulator.calls.vendor_call import SYSTEM_ERROR, Handler, VendorCall
-from segctl.emulator.control import changes, endpoints, requests, streams, users
+from segctl.emulator.control import (
+    campaigns,
+    changes,
+    endpoints,
+    requests,
+    streams,
+    users,
+)
+from segctl.emulator.engagement.engine import Engagement, WebhookTransport
 from segctl.emulator.errors import InvalidSettingsError, RequestError
 from segctl.emulator.failures import FailureReport
 from segctl.emulator.pages import views
@@ -83,12 +91,16 @@ def create_app(
     seed: int = 0,
     clock: Callable[[], float] = time.time,
     sleep: Callable[[float], Awaitable[None]] = precise_sleep,
+    webhook_transport: WebhookTransport | None = None,
+    run_campaigns: bool = True,
 ) -> Starlette:
     """Return the emulated service as an ASGI application. It needs no lifespan.
 
     ``data`` is the folder for all data, None for memory.  ``accounts`` maps account ids
     to passcodes; None is the demo account alone.  With ``settings`` None, the settings
-    saved in ``data`` apply, or the defaults.  Raises DataInUseError if another emulator
+    saved in ``data`` apply, or the defaults.  ``webhook_transport`` sends the webhooks of
+    campaigns.  Campaigns run in a task of the event loop; if ``run_campaigns`` is false,
+    only ``service.engagement.run_due()`` runs them.  Raises DataInUseError if another emulator
     uses the folder, and DataFormatError if its file cannot be read.
     """
     store = Store(
@@ -97,10 +109,12 @@ def create_app(
         clock=clock,
     )
     service = Service(store=store, settings=settings, seed=seed, clock=clock, sleep=sleep)
+    service.engagement = Engagement(service, transport=webhook_transport, runs_itself=run_campaigns)
     app = Starlette(
         routes=[
             *vendor_routes(service),
             *endpoints.routes(),
+            *campaigns.routes(),
             *requests.routes(),
             *streams.routes(),
             *changes.routes(),

@@ -2,6 +2,7 @@
 
 EmulatorError
 ├── RequestError           a request is refused, in the vendor's form
+├── InvalidFieldError      a field of a campaign is invalid
 ├── InvalidSettingsError   a settings or fault plan document is invalid
 ├── DataInUseError         another process uses the data folder
 ├── DataFormatError        the data folder is damaged or of another version
@@ -60,6 +61,10 @@ class RequestError(EmulatorError):
 def bad_request(problem: str) -> RequestError:
     """Return the vendor's 400 for a request with this problem."""
     return RequestError(400, f"Incorrect request parameters: {problem}")
+
+
+class InvalidFieldError(EmulatorError):
+    """A field of a campaign's definition is invalid; the text says which and why."""
 
 
 class InvalidSettingsError(EmulatorError):

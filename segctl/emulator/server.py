@@ -249,7 +249,9 @@ def run(
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
                 loop.add_signal_handler(number, end)
+        app.state.service.engagement.wake()
         await server.serve(sockets=[listener])
+        await app.state.service.engagement.close()
 
     with contextlib.closing(listener):
         asyncio.run(main())

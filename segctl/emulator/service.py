@@ -8,11 +8,11 @@ import asyncio
 import hmac
 import json
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, tzinfo
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from starlette.requests import Request
 from starlette.types import Scope
@@ -22,8 +22,11 @@ from segctl.emulator.faults import FaultInjector, FaultPlan, parse_plan
 from segctl.emulator.request_log import RequestLog
 from segctl.emulator.searches import SearchTable
 from segctl.emulator.settings import Settings, find_zone
-from segctl.emulator.storage.state import Account
+from segctl.emulator.storage.state import Account, Segment
 from segctl.emulator.storage.store import Store
+
+if TYPE_CHECKING:
+    from segctl.emulator.engagement.engine import Engagement
 
 REGIONS = ("eu1", "in1", "sg1", "us1", "aps3", "mec1")
 DEFAULT_REGION = "eu1"
@@ -96,6 +99,8 @@ class Service:
         self.loopback_only = False
         """Whether only requests to a name of this machine are served."""
         self.is_closing = False
+        self.engagement: Engagement
+        """The campaigns. ``create_app`` sets it, because it is built on this service."""
         self.streams: set[asyncio.Event] = set()
         """An event for each live stream, set when there may be something to send."""
         self.versions: Counter[str] = Counter()
@@ -132,12 +137,22 @@ class Service:
 
     def reset(self) -> None:
         """Delete all data and restart the fault plan. Settings and faults stay."""
+        self.engagement.clear()
         self.store.reset()
         for counts in self.requests.values():
             counts.clear()
         self.in_flight.peaks.clear()
         self.request_log.clear()
         self.faults.restart(self.faults.plan)
+
+    def delete_segments(self, found: Sequence[tuple[Account, Segment]]) -> None:
+        """Delete segments as the dashboard does: all of them or none.
+
+        Raises RequestError 409 if a scheduled or running campaign uses one.
+        """
+        self.engagement.check_unused(segment for _, segment in found)
+        for account in {account.id: account for account, _ in found}.values():
+            self.store.delete(account, [segment for owner, segment in found if owner is account])
 
     def announce(self, topic: str) -> None:
         """Count a change of a topic, and wake the live streams."""

@@ -86,6 +86,11 @@ class Settings:
         "Events that one call of a search reads; a longer search is still in progress then",
     )
 
+    webhook_retry_seconds: float = _limit(1, 0, 86_400, "Seconds between two attempts of a webhook")
+    webhook_profiles: int = _limit(
+        100, 1, 1000, "Profiles in one webhook request of an offline campaign"
+    )
+
     create_body: Literal["either", "array", "wrapped"] = _switch(
         "either", "Does create take a bare array or a segments array?"
     )
@@ -197,10 +202,29 @@ class Settings:
         "sunday", "Do the weeks of trends begin on Sunday and at each year, or are they ISO weeks?"
     )
     profile_segment_filter: RefuseOrAccept = _switch(
-        "refuse", "Can profiles be read by segment? The shape, segment and an id, is ours."
+        "refuse", "Can profiles be read by segment, in a shape of ours: segment and an id?"
+    )
+    other_category_error: Literal["not_found", "invalid_action"] = _switch(
+        "not_found", "Under which type is an update of a dashboard or partner segment logged?"
+    )
+    segment_cap_scope: Literal["api_segments", "all"] = _switch(
+        "api_segments", "Do dashboard and partner segments count towards the limit?"
+    )
+    webhook_payload: Literal["lower_case", "capitalized"] = _switch(
+        "lower_case", "How does a webhook's payload spell the keys of a profile?"
+    )
+    webhook_limits: Literal["5_seconds_2_retries", "3_seconds_1_retry"] = _switch(
+        "5_seconds_2_retries", "How long does a webhook wait, and how often is it repeated?"
+    )
+    journey_entry: Literal["once", "each_time"] = _switch(
+        "once", "Does a user enter a journey once or with each event?"
     )
     unknown_accounts: Literal["refuse", "adopt"] = _switch(
         "refuse", "Is an unknown account accepted at its first call?"
+    )
+    webhook_hosts: tuple[str, ...] = field(
+        default=(),
+        metadata={"question": "Hosts beyond this machine that webhooks may be sent to"},
     )
     account_regions: Mapping[str, str] = field(
         default_factory=dict,
@@ -209,7 +233,7 @@ class Settings:
 
     def document(self) -> dict[str, Any]:
         """Return all settings by name, as JSON values."""
-        return asdict(self)
+        return {**asdict(self), **{name: list(getattr(self, name)) for name in HOST_LISTS}}
 
     def changed(self, document: object) -> "Settings":
         """Return these settings with the values of ``document`` instead of their own.
@@ -218,7 +242,7 @@ class Settings:
         """
         if not isinstance(document, dict):
             raise InvalidSettingsError("settings must be a JSON object")
-        values = {name: whole_number(value) for name, value in document.items()}
+        values: dict[str, Any] = {name: whole_number(value) for name, value in document.items()}
         problems = [
             f"{name}: {problem}"
             for name, value in values.items()
@@ -226,7 +250,8 @@ class Settings:
         ]
         if problems:
             raise InvalidSettingsError(*problems)
-        return replace(self, **values)
+        hosts = {name: tuple(values[name]) for name in HOST_LISTS if name in values}
+        return replace(self, **{**values, **hosts})
 
 
 QUESTIONS: Mapping[str, str] = {each.name: each.metadata["question"] for each in fields(Settings)}
@@ -260,6 +285,8 @@ READING_SWITCHES = frozenset(
     }
 )
 """The switches of calls that only read: a client that only creates and updates meets none."""
+HOST_LISTS = ("webhook_hosts",)
+"""The settings that are arrays of host names."""
 
 
 def alternatives() -> list[tuple[str, str | int]]:
@@ -303,9 +330,19 @@ def _problem(name: str, value: object) -> str | None:
             return f"must be a {'whole ' * is_whole}number from {least} to {most}"
     elif name not in QUESTIONS:
         return "unknown setting"
-    elif name == "time_zone":
+    else:
+        return _problem_of_text(name, value)
+    return None
+
+
+def _problem_of_text(name: str, value: object) -> str | None:
+    """Return what is wrong with a setting that is neither a switch nor a number."""
+    if name == "time_zone":
         if not isinstance(value, str) or find_zone(value) is None:
             return "must be the name of a time zone that this machine knows, as Europe/Berlin"
+    elif name in HOST_LISTS:
+        if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+            return "must be an array of host names"
     elif not isinstance(value, dict) or not all(isinstance(each, str) for each in value.values()):
         return "must be an object of account ids and regions"
     return None

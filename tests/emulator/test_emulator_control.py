@@ -19,11 +19,13 @@ def test_a_segment_is_listed_with_its_figures(client: "Client") -> None:
         "ct_segment_id": number,
         "customer_segment_id": "gold",
         "segment_name": "Name of gold",
+        "category": "API Segments",
         "members": 1,
         "reachable": {"any": 0, "email": 0, "sms": 0, "push": 0},
         "deleted": False,
         "created_at": "2027-01-15T08:00:00.000Z",
         "account": "ACC-1",
+        "used_by": [],
     }
     assert client.read("segments") == [expected]
     assert client.read(f"segments/{number}") == expected

@@ -88,8 +88,10 @@ def decide(
         used.account_names.update(
             segment.name for segment in account.segments.values() if not segment.is_deleted
         )
-    counts_deleted = settings.segment_cap_counts == "ever_created"
-    count = len(account.segments) if counts_deleted else account.count_live_segments()
+    count = account.count_towards_limit(
+        all_categories=settings.segment_cap_scope == "all",
+        with_deleted=settings.segment_cap_counts == "ever_created",
+    )
     decisions: list[Decision] = []
     for entry in entries:
         try:

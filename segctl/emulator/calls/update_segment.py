@@ -31,12 +31,22 @@ from segctl.emulator.errors import (
 from segctl.emulator.service import Service
 from segctl.emulator.settings import Settings, whole_number
 from segctl.emulator.storage.database import SkippedLine
-from segctl.emulator.storage.state import ADD, REMOVE, Account, Segment, User
+from segctl.emulator.storage.state import (
+    ADD,
+    API_SEGMENTS,
+    REMOVE,
+    Account,
+    Segment,
+    User,
+)
 from segctl.emulator.storage.store import Change
 
 TOO_MANY_UPDATES = "Maximum number of profile updates reached: {limit} in one request"
 NO_PROFILES = "No user profiles are provided"
 TOO_MANY_USERS = "Profile limit exceeded: more than {limit} user ids for one or more segments"
+
+OTHER_CATEGORY_ERRORS = {"not_found": NOT_FOUND_OR_DELETED, "invalid_action": INVALID_ACTION}
+"""The page: the call does not apply to dashboard and partner segments. It names no type."""
 
 EMPTY_USER = User("identity", "")
 """A user whose identity and guid are missing or blank."""
@@ -236,7 +246,11 @@ def _find_segment(account: Account, line: SegmentLine, *, settings: Settings) ->
         segment = by_id
     else:
         return ID_MISMATCH
-    return NOT_FOUND_OR_DELETED if segment is None or segment.is_deleted else segment
+    if segment is None or segment.is_deleted:
+        return NOT_FOUND_OR_DELETED
+    if segment.category != API_SEGMENTS:
+        return OTHER_CATEGORY_ERRORS[settings.other_category_error]
+    return segment
 
 
 def _find_by_id(

@@ -15,6 +15,8 @@ from starlette.routing import Route
 
 from segctl.emulator.bodies import read_json
 from segctl.emulator.control.openapi import openapi_document
+from segctl.emulator.control.openapi_activity import activity_paths
+from segctl.emulator.control.openapi_campaigns import campaign_paths
 from segctl.emulator.control.responses import (
     array_in_turns,
     in_pieces,
@@ -23,6 +25,7 @@ from segctl.emulator.control.responses import (
     stream_lines,
     stream_text,
 )
+from segctl.emulator.control.seeding import check_segment_limit, parse_seed
 from segctl.emulator.errors import (
     ERROR_TYPES,
     InvalidSettingsError,
@@ -87,6 +90,21 @@ def visible_accounts(request: Request) -> list[str]:
     return sorted(service.store.accounts)
 
 
+def only_account_of(request: Request) -> Account:
+    """Return the account of ``?account=``, or the only one there is.
+
+    Raises RequestError: 404 for an unknown account, 400 if none is named and there are
+    several.
+    """
+    account = account_of(request)
+    if account is not None:
+        return account
+    accounts = service_of(request).store.accounts
+    if len(accounts) != 1:
+        raise bad_request("there are several accounts: name one with ?account=")
+    return next(iter(accounts.values()))
+
+
 def parse_number(text: str) -> int | None:
     """Return the text as a whole number up to ``MAX_NUMBER``, or None if it is not one."""
     is_number = text.isascii() and text.isdecimal() and len(text) <= len(str(MAX_NUMBER))
@@ -125,11 +143,21 @@ def describe(service: Service, account: Account, segment: Segment) -> dict[str, 
         "ct_segment_id": segment.id,
         "customer_segment_id": segment.customer_id,
         "segment_name": segment.name,
+        "category": segment.category,
         "members": len(members),
         "reachable": reachable,
         "deleted": segment.is_deleted,
         "created_at": iso(segment.created_at),
         "account": account.id,
+        "used_by": [
+            {
+                "id": campaign.id,
+                "name": campaign.definition.name,
+                "kind": campaign.definition.kind,
+                "status": campaign.status,
+            }
+            for campaign in service.engagement.store.used_by(segment.id)
+        ],
     }
 
 
@@ -160,6 +188,18 @@ async def list_segments(request: Request) -> Response:
     return Response(await array_in_turns(pieces), media_type="application/json")
 
 
+async def seed_segment(request: Request) -> Response:
+    """Create a segment as the dashboard or a partner does, with its members."""
+    service, account = service_of(request), only_account_of(request)
+    document = await read_json(request, settings=service.settings)
+    name, category, users = parse_seed(document)
+    check_segment_limit(account, settings=service.settings)
+    segment = service.store.seed(
+        account, name=name, category=category, users=users, settings=service.settings
+    )
+    return JSONResponse(describe(service, account, segment))
+
+
 async def show_segment(request: Request) -> Response:
     """Show one segment."""
     return JSONResponse(describe(service_of(request), *segment_of(request)))
@@ -181,7 +221,7 @@ async def delete_segment(request: Request) -> Response:
     """Delete a segment as the dashboard does."""
     account, segment = segment_of(request)
     service = service_of(request)
-    service.store.delete(account, [segment])
+    service.delete_segments([(account, segment)])
     return JSONResponse(describe(service, account, segment))
 
 
@@ -193,8 +233,7 @@ async def delete_segments(request: Request) -> Response:
     if not isinstance(ids, list) or not all(type(each) is int for each in ids):
         raise bad_request("ct_segment_ids must be an array of integers")
     found = [_find_segment(request, segment_id) for segment_id in dict.fromkeys(ids)]
-    for account in {account.id: account for account, _ in found}.values():
-        service.store.delete(account, [segment for owner, segment in found if owner is account])
+    service.delete_segments(found)
     return JSONResponse([describe(service, account, segment) for account, segment in found])
 
 
@@ -327,7 +366,9 @@ async def reset(request: Request) -> Response:
 
 async def openapi(_request: Request) -> Response:
     """Show the OpenAPI document."""
-    return JSONResponse(openapi_document(prefix=PREFIX))
+    return JSONResponse(
+        openapi_document(prefix=PREFIX, more_paths=campaign_paths() | activity_paths())
+    )
 
 
 def refuse_settings(_request: Request, error: Exception) -> Response:
@@ -341,7 +382,7 @@ def refuse_settings(_request: Request, error: Exception) -> Response:
 # -- routes -------------------------------------------------------------------
 
 ENDPOINTS: Mapping[str, Mapping[str, Endpoint]] = {
-    "/segments": {"GET": list_segments},
+    "/segments": {"GET": list_segments, "POST": seed_segment},
     "/segments/delete": {"POST": delete_segments},
     "/segments/{ct_segment_id:segment_id}": {"GET": show_segment, "DELETE": delete_segment},
     "/segments/{ct_segment_id:segment_id}/members": {"GET": list_members},

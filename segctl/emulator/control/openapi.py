@@ -7,10 +7,10 @@ a checker that sends requests by this document tests one against the other.
 from collections.abc import Mapping
 from typing import Any
 
+from segctl.emulator.control.seeding import CATEGORIES
 from segctl.emulator.errors import ERROR_TYPES
 from segctl.emulator.faults import BODIES, CALLS, FAULTS
-from segctl.emulator.request_log import OUTCOMES
-from segctl.emulator.settings import LIMITS, QUESTIONS, SWITCHES
+from segctl.emulator.settings import HOST_LISTS, LIMITS, QUESTIONS, SWITCHES
 
 Schema = dict[str, Any]
 
@@ -80,6 +80,8 @@ SEGMENT = record(
         "deleted": BOOLEAN,
         "created_at": TIME,
         "account": TEXT,
+        "category": TEXT,
+        "used_by": array(record({"id": INTEGER, "name": TEXT, "kind": TEXT, "status": TEXT})),
     }
 )
 APPLY = record(
@@ -95,6 +97,18 @@ APPLY = record(
         "skipped": COUNT,
     }
 )
+SEED = record(
+    {
+        "category": {"enum": list(CATEGORIES)},
+        "segment_name": {**NOT_BLANK, "maxLength": 500},
+        "members": array(
+            record({"identity": NOT_BLANK, "guid": NOT_BLANK}, minProperties=1, maxProperties=1)
+        ),
+    },
+    "category",
+    "segment_name",
+    additionalProperties=False,
+)
 SKIPPED_ENTRY = record(
     {
         "Error Type": {"enum": list(ERROR_TYPES)},
@@ -104,28 +118,6 @@ SKIPPED_ENTRY = record(
         "Time": TIME,
         "Account": TEXT,
         "Apply": COUNT,
-    }
-)
-USER_RECORD = record(
-    {
-        "account": TEXT,
-        "identity": TEXT_OR_NULL,
-        "guid": TEXT,
-        "reachable": record(dict.fromkeys(("any", "email", "sms", "push"), BOOLEAN)),
-        "profile": {"type": "object"},
-        "segments": array(
-            record(
-                {
-                    "ct_segment_id": INTEGER,
-                    "customer_segment_id": TEXT_OR_NULL,
-                    "segment_name": TEXT,
-                    "category": TEXT,
-                    "since": {"anyOf": [TIME, {"type": "null"}]},
-                }
-            )
-        ),
-        "events": {"type": "array"},
-        "errors": array(SKIPPED_ENTRY),
     }
 )
 STATS = record(
@@ -163,22 +155,6 @@ FAULT_PLAN: Schema = {
     "additionalProperties": False,
 }
 FAULTS_IN_FORCE = record({"seed": INTEGER, "rules": array(RULE), "injected": COUNTS})
-LOGGED_REQUEST = record(
-    {
-        "number": COUNT,
-        "started": TIME,
-        "account": TEXT_OR_NULL,
-        "call": {"enum": [None, *CALLS]},
-        "method": TEXT,
-        "path": TEXT,
-        "status": {"type": ["integer", "null"]},
-        "outcome": {"enum": list(OUTCOMES)},
-        "ms": {"type": ["number", "null"], "minimum": 0},
-        "in_flight": {"type": ["integer", "null"], "minimum": 1},
-        "faults": array({"enum": list(FAULTS)}),
-        "agent": TEXT,
-    }
-)
 UPLOAD = record({"d": array({"description": "A profile or a token"}, minItems=1, maxItems=1000)})
 UPLOADED = record(
     {
@@ -256,6 +232,8 @@ def settings_schema() -> Schema:
             }
         elif name == "time_zone":
             schema = {"enum": ["UTC", "Asia/Kolkata", "America/New_York"]}
+        elif name in HOST_LISTS:
+            schema = array(TEXT)
         else:
             schema = {"type": "object", "additionalProperties": TEXT}
         properties[name] = {**schema, "description": question}
@@ -368,19 +346,22 @@ def own_paths() -> Schema:
     filters = ("segment_id", "customer_segment_id", "user")
     return {
         "/segments": {
-            "get": operation("List segments", array(SEGMENT), ACCOUNT, errors=list_errors)
+            "get": operation("List segments", array(SEGMENT), ACCOUNT, errors=list_errors),
+            "post": operation(
+                "Create a segment of another kind", SEGMENT, ACCOUNT, body=SEED, errors=(404,)
+            ),
         },
         "/segments/delete": {
             "post": operation(
                 "Delete segments, as the dashboard does",
                 array(SEGMENT),
                 body=record({"ct_segment_ids": array(INTEGER)}),
-                errors=(404,),
+                errors=(404, 409),
             )
         },
         "/segments/{ct_segment_id}": {
             "get": operation("Show a segment", SEGMENT, SEGMENT_ID, errors=(404,)),
-            "delete": operation("Delete a segment", SEGMENT, SEGMENT_ID, errors=(404,)),
+            "delete": operation("Delete a segment", SEGMENT, SEGMENT_ID, errors=(404, 409)),
         },
         "/segments/{ct_segment_id}/members": {
             "get": operation(
@@ -438,38 +419,6 @@ def own_paths() -> Schema:
                 errors=list_errors,
             )
         },
-        "/requests": {
-            "get": operation(
-                "List the newest requests to the vendor's paths",
-                array(LOGGED_REQUEST),
-                ACCOUNT,
-                query("call", {"enum": list(CALLS)}),
-                query("status", POSITION),
-                query("outcome", {"enum": list(OUTCOMES)}),
-                query("limit", POSITION),
-                errors=list_errors,
-            )
-        },
-        "/users": {
-            "get": operation(
-                "Show a user by one of its keys",
-                USER_RECORD,
-                ACCOUNT,
-                query("identity"),
-                query("guid"),
-                errors=list_errors,
-            )
-        },
-        "/users/{user}": {
-            "get": operation(
-                "Show a user by identity or object id",
-                USER_RECORD,
-                ACCOUNT,
-                {"name": "user", "in": "path", "required": True, "schema": NOT_BLANK},
-                errors=list_errors,
-            )
-        },
-        "/changes": {"get": operation("Show the number of changes by topic", COUNTS)},
         "/stats": {"get": operation("Show figures", STATS, ACCOUNT, errors=list_errors)},
         "/health": {"get": operation("Say that it works", record({"status": {"const": "ok"}}))},
         "/settings": {
@@ -485,8 +434,11 @@ def own_paths() -> Schema:
     }
 
 
-def openapi_document(*, prefix: str) -> Schema:
-    """Return the whole document. The live streams never end and are not part of it."""
+def openapi_document(*, prefix: str, more_paths: Schema) -> Schema:
+    """Return the whole document; ``more_paths`` are below the prefix too.
+
+    The live streams never end and are not part of it.
+    """
 
     def header(name: str) -> Schema:
         return {"type": "apiKey", "in": "header", "name": name}
@@ -500,7 +452,7 @@ def openapi_document(*, prefix: str) -> Schema:
         },
         "paths": {
             **vendor_paths(),
-            **{prefix + path: item for path, item in own_paths().items()},
+            **{prefix + path: item for path, item in {**own_paths(), **more_paths}.items()},
         },
         "components": {
             "securitySchemes": {

@@ -138,6 +138,10 @@ class Checkpoints:
     def _save_longest_unsaved(self) -> int:
         """Save the members of one segment and return their size in bytes."""
         segment, _, _ = self._unsaved.pop(next(iter(self._unsaved)))
+        return self.save(segment)
+
+    def save(self, segment: Segment) -> int:
+        """Save the members of a segment and return their size in bytes."""
         blob = segment.members.serialize()
         self._connection.execute(
             "INSERT OR REPLACE INTO members VALUES (?, ?, ?)",

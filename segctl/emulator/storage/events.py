@@ -59,12 +59,7 @@ class Event:
 
     def properties(self) -> dict[str, Any]:
         """Return the event's four properties."""
-        return {
-            "Action": self.action,
-            "Segment Name": self.segment.name,
-            "Segment ID": self.segment.id,
-            "Customer_Segment_ID": self.segment.customer_id,
-        }
+        return event_properties(self.segment, self.action)
 
     def record(self) -> dict[str, Any]:
         """Return the event as a record of Get Events."""
@@ -99,6 +94,16 @@ class Event:
             "ts": stamp(self.ts, self.zone),
             "eventProps": self.properties(),
         }
+
+
+def event_properties(segment: Segment, action: str) -> dict[str, Any]:
+    """Return the four properties of the events of one segment and action."""
+    return {
+        "Action": action,
+        "Segment Name": segment.name,
+        "Segment ID": segment.id,
+        "Customer_Segment_ID": segment.customer_id,
+    }
 
 
 def stamp(ts: float, zone: tzinfo) -> int:

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 ADD = "ADD"
 REMOVE = "REMOVE"
 
+API_SEGMENTS = "API Segments"
+"""The category of the segments that are created by the API, as the dashboard calls it."""
+
 REACH_BITS = {"email": 1, "sms": 2, "push": 4}
 """The bit of each channel in a profile's reach."""
 
@@ -36,7 +39,7 @@ class User(NamedTuple):
 
 @dataclass(kw_only=True, slots=True, eq=False)
 class Segment:
-    """An API Segment with its members and their counts."""
+    """A segment with its members and their counts."""
 
     id: int
     customer_id: str | None
@@ -104,6 +107,14 @@ class Account:
     def count_live_segments(self) -> int:
         """Return the number of segments that are not deleted."""
         return sum(not segment.is_deleted for segment in self.segments.values())
+
+    def count_towards_limit(self, *, all_categories: bool, with_deleted: bool) -> int:
+        """Return the number of segments that count towards the account's limit."""
+        return sum(
+            (all_categories or segment.category == API_SEGMENTS)
+            and (with_deleted or not segment.is_deleted)
+            for segment in self.segments.values()
+        )
 
     def add_segment(self, segment: Segment) -> None:
         """Add a segment under both its ids. It replaces a deleted one with its customer id."""

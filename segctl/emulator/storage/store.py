@@ -138,6 +138,41 @@ class Store:
         self._notify()
         return created
 
+    def seed(
+        self,
+        account: Account,
+        *,
+        name: str,
+        category: str,
+        users: Sequence[User],
+        settings: Settings,
+    ) -> Segment:
+        """Create a segment of another category, with its members. It raises no events."""
+        now = self._clock()
+        with self._transaction() as connection:
+            self._last_segment_id = max(self._last_segment_id + 1, int(now))
+            segment = Segment(
+                id=self._last_segment_id,
+                customer_id=None,
+                name=name,
+                created_at=now,
+                category=category,
+            )
+            connection.execute(
+                "INSERT INTO segments (id, account, name, created_at, category) "
+                "VALUES (?, ?, ?, ?, ?)",
+                (segment.id, account.number, name, now, category),
+            )
+            change = Change(segment=segment, action=ADD, users=tuple(users))
+            ((_, numbers),) = self._resolve_users(account, [change], settings=settings)
+            segment.change(ADD, numbers, account.profiles)
+            account.add_segment(segment)
+            self._checkpoints.save(segment)
+        # No event tells of these members, so they are visible at once.
+        self._visible.drop()
+        self._notify()
+        return segment
+
     def rename(self, account: Account, segment: Segment, name: str) -> None:
         """Rename a segment, as the dashboard does."""
         with self._transaction() as connection:

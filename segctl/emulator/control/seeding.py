@@ -1,0 +1,64 @@
+"""Seed segments that CleverTap's dashboard or a partner would create.
+
+They have no customer id, and updates do not apply to them.  That an account has them,
+with members, is what the vendor's pages say; how they get here is our own.
+"""
+
+from typing import Any
+
+from segctl.emulator.errors import bad_request
+from segctl.emulator.settings import Settings
+from segctl.emulator.storage.state import Account, User
+
+CATEGORIES = ("Past Behaviour", "Live", "Custom List", "Partner")
+"""The categories of segments that the API does not create, as the dashboard calls them."""
+
+FIELDS = {"category", "segment_name", "members"}
+MAX_NAME = 500
+MAX_MEMBERS = 100_000
+
+
+def parse_seed(document: Any) -> tuple[str, str, list[User]]:
+    """Return name, category and members of a segment; raises RequestError 400."""
+    if not isinstance(document, dict):
+        raise bad_request("a segment is an object with category, segment_name and members")
+    problems = [f"unknown field {name}" for name in document if name not in FIELDS]
+    category, name = document.get("category"), document.get("segment_name")
+    if category not in CATEGORIES:
+        problems.append(
+            f"category must be one of {', '.join(CATEGORIES)}; createSegment creates API Segments"
+        )
+    if not isinstance(name, str) or not name or name.isspace() or len(name) > MAX_NAME:
+        problems.append(f"segment_name must be text of 1 to {MAX_NAME} characters, not blank")
+    members = document.get("members")
+    members = [] if members is None else members
+    users: list[User] = []
+    if not isinstance(members, list) or len(members) > MAX_MEMBERS:
+        problems.append(f"members must be an array of at most {MAX_MEMBERS} users")
+    else:
+        users = [user for each in members if (user := _parse_member(each)) is not None]
+        if wrong := len(members) - len(users):
+            problems.append(
+                f"{wrong} of the members are not an object with either identity or guid"
+            )
+    if problems:
+        raise bad_request("; ".join(problems))
+    return str(name), str(category), users
+
+
+def _parse_member(document: Any) -> User | None:
+    if not isinstance(document, dict) or len(document) != 1:
+        return None
+    ((kind, value),) = document.items()
+    is_valid = isinstance(value, str) and bool(value) and not value.isspace()
+    return User(kind, value) if is_valid and kind in {"identity", "guid"} else None
+
+
+def check_segment_limit(account: Account, *, settings: Settings) -> None:
+    """Check the limit of segments, if it is of all categories; raises RequestError 400."""
+    if settings.segment_cap_scope != "all":
+        return
+    with_deleted = settings.segment_cap_counts == "ever_created"
+    count = account.count_towards_limit(all_categories=True, with_deleted=with_deleted)
+    if count >= settings.max_segments:
+        raise bad_request(f"an account has at most {settings.max_segments} segments")

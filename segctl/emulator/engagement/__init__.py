@@ -1,0 +1,1 @@
+"""Campaigns on segments: audiences, triggers on membership events, and webhooks."""

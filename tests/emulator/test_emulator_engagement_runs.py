@@ -1,0 +1,196 @@
+"""Campaigns beside the calls: in the event loop, over a crash, and against bad receivers."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+
+from segctl.emulator.app import create_app
+from segctl.emulator.engagement import runner
+from segctl.emulator.engagement.delivery import MAX_ANSWER_BYTES, Answer, post
+from segctl.emulator.errors import DataFormatError
+from tests.emulator.campaign_kit import URL, Campaigns, Receiver, offline, online, start
+from tests.emulator.conftest import ACCOUNTS, Client, body
+
+if TYPE_CHECKING:
+    from tests.emulator.conftest import Clock
+
+
+class Crash(BaseException):
+    """The end of the process."""
+
+
+def restart(client: Campaigns, folder: Path) -> Campaigns:
+    """Return a client of an emulator that was killed and started again."""
+    client.app.state.service.store.database.close()
+    return start(client.clock, data=folder)
+
+
+def test_a_webhook_under_way_is_sent_again_after_a_crash(clock: "Clock", tmp_path: Path) -> None:
+    client = start(clock, data=tmp_path)
+    client.create("gold")
+    campaign = client.campaign()
+    client.update(["a"], [("gold", "ADD")])
+
+    def crash() -> None:
+        raise Crash
+
+    client.receiver.while_answering = crash
+    with pytest.raises(Crash):
+        client.run_due()
+    (first,) = client.receiver.requests
+    client = restart(client, tmp_path)
+    client.run_due()
+    (second,) = client.receiver.requests
+    for name in ("x-emulator-delivery", "x-emulator-attempt"):
+        assert second.headers[name] == first.headers[name]
+    assert [len(each["attempts"]) for each in client.triggers(campaign)] == [1]
+    client.app.state.service.store.close()
+
+
+def test_events_that_no_campaign_saw_before_a_crash_are_not_missed(
+    clock: "Clock", tmp_path: Path
+) -> None:
+    client = start(clock, data=tmp_path)
+    client.create("gold")
+    campaign = client.campaign(**online(segment="gold"))
+    client.update(["a"], [("gold", "ADD")])
+    client.run_due()
+    client.update(["b", "c"], [("gold", "ADD")])
+    later = client.campaign(**offline("gold", when="2027-01-15T09:00:00Z"))
+    client = restart(client, tmp_path)
+    client.run_due(3600)
+    assert sorted(client.receiver.users) == ["b", "c"]
+    assert client.show(campaign)["triggers"] == 3
+    assert client.show(later)["audience"] == 3
+    client.app.state.service.store.close()
+
+
+def test_a_damaged_campaign_is_told_at_the_start(clock: "Clock", tmp_path: Path) -> None:
+    client = start(clock, data=tmp_path)
+    campaign = client.campaign(when=None)
+    database = client.app.state.service.store.database
+    database.connection.execute("UPDATE campaigns SET definition = '{}'")
+    with pytest.raises(DataFormatError, match=f"campaign {campaign['id']} .* is damaged"):
+        restart(client, tmp_path)
+
+
+def test_seeded_members_survive_a_crash(clock: "Clock", tmp_path: Path) -> None:
+    client = start(clock, data=tmp_path)
+    seed = {"category": "Live", "segment_name": "L", "members": [{"identity": "a"}, {"guid": "g"}]}
+    before = client.post("segments", seed).json()
+    client = restart(client, tmp_path)
+    assert client.read("segments") == [before]
+    client.app.state.service.store.close()
+
+
+def test_a_campaign_of_many_events_makes_its_triggers_in_pieces(clock: "Clock") -> None:
+    client = start(clock)
+    client.create("gold")
+    campaign = client.campaign(channel="email", webhook=None)
+    for first in range(0, 1000, 100):
+        client.update([f"u{number}" for number in range(first, first + 100)], [("gold", "ADD")])
+    pieces = list(client.app.state.service.engagement.pieces())
+    assert len(pieces) == 4
+    assert client.show(campaign)["triggers"] == 1000
+    assert len(client.triggers(campaign)) == 1000
+
+
+# -- beside the calls ---------------------------------------------------------
+
+
+def work_in_one_loop(clock: "Clock", receiver: Receiver) -> Client:
+    """Create a campaign and an event while campaigns run by themselves."""
+    app = create_app(accounts={"ACC-1": "pass-1"}, clock=clock, webhook_transport=receiver)
+    client = Client(app)
+    client.create("gold")
+
+    async def work(http: httpx.AsyncClient) -> None:
+        received = asyncio.Event()
+        receiver.while_answering = received.set
+        await http.post("/emulator/v1/campaigns", json=online())
+        await http.post("/api/updateSegment", json=body((["a"], [("gold", "ADD")])))
+        await asyncio.wait_for(received.wait(), 30)
+        await app.state.service.engagement.close()
+
+    client.run(work)
+    return client
+
+
+def test_a_campaign_runs_by_itself_in_the_event_loop(clock: "Clock") -> None:
+    receiver = Receiver(clock)
+    client = work_in_one_loop(clock, receiver)
+    (campaign,) = client.read("campaigns")
+    (trigger,) = client.read(f"campaigns/{campaign['id']}/triggers")
+    assert (receiver.users, trigger["status"]) == (["a"], "sent")
+    client.app.state.service.store.close()
+
+
+def test_a_problem_is_reported_and_does_not_end_campaigns(
+    clock: "Clock", monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(runner, "PAUSE_AFTER_PROBLEM", 0)
+    receiver = Receiver(clock)
+    receiver.answers = [MemoryError]  # type: ignore[list-item] # no error of a transport
+    client = work_in_one_loop(clock, receiver)
+    assert "campaigns: MemoryError" in caplog.text
+    client.app.state.service.store.close()
+
+
+def test_campaigns_need_no_event_loop_to_be_woken(clock: "Clock") -> None:
+    app = create_app(accounts=ACCOUNTS, clock=clock)
+    app.state.service.engagement.wake()
+    app.state.service.store.close()
+
+
+# -- receivers ----------------------------------------------------------------
+
+
+def post_to(handler: "httpx.AsyncBaseTransport", *, seconds: float = 30) -> Answer:
+    async def send() -> Answer:
+        async with httpx.AsyncClient(transport=handler) as client:
+            return await post(client, URL, b"{}", {}, seconds=seconds)
+
+    return asyncio.run(send())
+
+
+class Endless(httpx.AsyncByteStream):
+    """An answer that never ends, and counts what is read of it."""
+
+    def __init__(self, *, stalls: bool) -> None:
+        self.stalls = stalls
+        self.read = 0
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        while True:
+            if self.stalls:
+                await asyncio.Event().wait()
+            self.read += 1024
+            yield bytes(1024)
+
+
+def test_a_receiver_that_does_not_answer_is_a_timeout() -> None:
+    slow = Endless(stalls=True)
+    transport = httpx.MockTransport(lambda _: httpx.Response(200, stream=slow))
+    assert post_to(transport, seconds=0) == Answer(None, "timeout")
+
+
+def test_a_huge_answer_is_not_read_to_its_end() -> None:
+    huge = Endless(stalls=False)
+    transport = httpx.MockTransport(lambda _: httpx.Response(200, stream=huge))
+    assert post_to(transport) == Answer(200, None)
+    assert huge.read == MAX_ANSWER_BYTES + 1024
+
+
+def test_a_redirect_is_not_followed() -> None:
+    asked: list[str] = []
+
+    def redirect(request: httpx.Request) -> httpx.Response:
+        asked.append(str(request.url))
+        return httpx.Response(302, headers={"location": "http://example.com/"})
+
+    assert post_to(httpx.MockTransport(redirect)) == Answer(302, "redirect")
+    assert asked == [URL]
