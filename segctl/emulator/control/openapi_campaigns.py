@@ -95,7 +95,7 @@ def campaign_paths() -> Schema:
     one = ({"name": "campaign", "in": "path", "required": True, "schema": COUNT}, ACCOUNT)
     path = "/campaigns/{campaign}"
     create = operation("Create a campaign", CAMPAIGN, ACCOUNT, body=NEW_CAMPAIGN, errors=(404,))
-    rules = record(AUDIENCE_RULES, additionalProperties=False)
+    rules: Schema = {"type": "object", "properties": AUDIENCE_RULES}
     estimate = operation("Estimate an audience", ESTIMATE, ACCOUNT, body=rules, errors=(404,))
     log = operation(
         "List triggers with every attempt",
