@@ -165,6 +165,17 @@ def parse_query(document: Any, *, settings: Settings, needs_base: bool = True) -
     return query
 
 
+def parse_event_conditions(
+    document: Any, path: str, *, settings: Settings
+) -> tuple[tuple[Condition, ...], list[str]]:
+    """Return conditions on the properties of Segment Membership Change, and all problems.
+
+    ``path`` is what the problems call the document.
+    """
+    parser = _Parser(settings)
+    return parser.event_conditions(document, path), parser.problems
+
+
 def parse_day(value: Any) -> int | None:
     """Return a day as the vendor writes it, 20260131 as a number or string; None if it is none."""
     text = str(value)
@@ -217,14 +228,19 @@ class _Parser:
         if len(days) == 2 and days[0] > days[1]:
             self._tell(f"{path}from", "is later than to")
         where = f"{path}event_properties"
-        conditions = self.conditions(document.get("event_properties"), where)
-        if name == EVENT_NAME:
-            for number, condition in enumerate(conditions):
-                if condition.name not in EVENT_PROPERTIES:
-                    known = ", ".join(EVENT_PROPERTIES)
-                    self._tell(f"{where}[{number}].name", f"is none of the event's: {known}")
+        parse = self.event_conditions if name == EVENT_NAME else self.conditions
+        conditions = parse(document.get("event_properties"), where)
         first, last = (days[0], days[1]) if len(days) == 2 else (0, 0)
         return EventQuery(name=name, days=(first, last), conditions=conditions)
+
+    def event_conditions(self, document: Any, path: str) -> tuple[Condition, ...]:
+        """Return conditions on the properties of Segment Membership Change."""
+        conditions = self.conditions(document, path)
+        for number, condition in enumerate(conditions):
+            if condition.name not in EVENT_PROPERTIES:
+                known = ", ".join(EVENT_PROPERTIES)
+                self._tell(f"{path}[{number}].name", f"is none of the event's: {known}")
+        return conditions
 
     def profile_conditions(self, document: Any) -> tuple[Condition, ...]:
         path = "common_profile_properties"
