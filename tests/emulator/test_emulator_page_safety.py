@@ -63,6 +63,7 @@ def fill(site: "Site", names: tuple[str, ...]) -> list[str]:
     bulk += [{"user_profiles": [{"identity": "a"}], "segments": missing}]
     site.call("POST", "/api/updateSegment", {"bulk_profiles": bulk})
     site.call("DELETE", f"/emulator/v1/segments/{created[-1]['id']}")
+    campaigns = [create_campaigns(site, name, created[0]["id"]) for name in names]
     rules = [{"fault": "server_error", "call": "upload"}, {"fault": "wrong_body", "share": 0.5}]
     site.call("PUT", "/emulator/v1/faults", {"rules": rules})
     return [
@@ -70,8 +71,27 @@ def fill(site: "Site", names: tuple[str, ...]) -> list[str]:
         f"/segments/{created[0]['id']}",
         f"/segments/{created[-1]['id']}",
         f"/users?identity={quote(names[0])}",
+        "/campaigns/new",
+        *[f"/campaigns/{number}" for number in campaigns[0]],
         "/requests?status=1",
         "/nowhere",
+    ]
+
+
+def create_campaigns(site: "Site", name: str, segment: int) -> list[int]:
+    """Create a campaign of each kind with this name in all fields; return their ids."""
+    url = f"http://127.0.0.1:9/{quote(name)}"
+    where = [{"name": "Segment Name", "operator": "does_not_contain", "value": [name, "x"]}]
+    online = {"trigger": {"action": "ANY", "segment": segment, "where": where}}
+    webhook = {"url": url, "secret": name, "key_values": {name: name}}
+    documents: list[dict[str, Any]] = [
+        {"kind": "offline", "channel": "email", "include": [segment]},
+        {"kind": "online", "channel": "webhook", "webhook": webhook, **online},
+        {"kind": "journey", "channel": "push", **online},
+    ]
+    path = "/emulator/v1/campaigns"
+    return [
+        site.call("POST", path, {"name": name, "when": "now", **each})["id"] for each in documents
     ]
 
 
@@ -105,6 +125,11 @@ def test_no_name_harms_a_page(site: "Site") -> None:
         for width in (1200, 375):
             site.page.set_viewport_size({"width": width, "height": 800})
             found += [f"{path} at {width}: {each}" for each in site.page.evaluate(DAMAGE)]
+    site.go("/campaigns/new")
+    for row in site.page.get_by_role("button", name="Include").all():
+        row.click()
+    assert site.page.locator(".chip").count() == len(HOSTILE) - 1
+    found += site.page.evaluate(DAMAGE)
     site.forgive_not_found()
     assert found == []
 

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from segctl.emulator.control.endpoints import service_of
+from segctl.emulator.control.endpoints import service_of, visible_accounts
 from segctl.emulator.pages.rendering import chosen_account, render
 from segctl.emulator.service import REGIONS
 from segctl.emulator.settings import LIMITS, QUESTIONS, SWITCHES, Settings
@@ -130,7 +130,7 @@ async def show_settings(request: Request) -> Response:
         switches=SWITCHES,
         limits=LIMITS,
         regions=REGIONS,
-        region_accounts=sorted({*service.store.accounts, *regions}),
+        region_accounts=sorted({*visible_accounts(request), *regions}),
     )
 
 
