@@ -205,7 +205,7 @@ class Settings:
         "sunday", "Do the weeks of trends begin on Sunday and at each year, or are they ISO weeks?"
     )
     profile_segment_filter: RefuseOrAccept = _switch(
-        "refuse", "Can profiles be read by segment? The shape, segment and an id, is ours."
+        "refuse", "Can profiles be read by segment, in a shape of ours: segment and an id?"
     )
     unknown_accounts: Literal["refuse", "adopt"] = _switch(
         "refuse", "Is an unknown account accepted at its first call?"
@@ -321,8 +321,15 @@ def _problem(name: str, value: object) -> str | None:
     elif name == "time_zone":
         if not isinstance(value, str) or find_zone(value) is None:
             return "must be the name of a time zone that this machine knows, as Europe/Berlin"
-    elif not isinstance(value, dict) or not all(isinstance(each, str) for each in value.values()):
+    else:
+        return _mapping_problem(name, value)
+    return None
+
+
+def _mapping_problem(name: str, value: object) -> str | None:
+    if not isinstance(value, dict) or not all(isinstance(each, str) for each in value.values()):
         return "must be an object of account ids and strings"
-    elif name == "account_api_segments" and not set(value.values()) <= {*SWITCHES["api_segments"]}:
-        return f"each value must be one of {', '.join(map(str, SWITCHES['api_segments']))}"
+    choices = SWITCHES["api_segments"]
+    if name == "account_api_segments" and not set(value.values()) <= set(choices):
+        return f"each value must be one of {', '.join(map(str, choices))}"
     return None
