@@ -27,10 +27,10 @@ from segctl.emulator.calls.get_profile import get_profile, open_profiles_cursor,
 from segctl.emulator.calls.get_schema import get_schema, real_time_counts
 from segctl.emulator.calls.update_segment import update_segment
 from segctl.emulator.calls.upload import upload
-from segctl.emulator.calls.vendor_call import SYSTEM_ERROR, Handler, VendorCall
+from segctl.emulator.calls.vendor_call import Handler, VendorCall
 from segctl.emulator.control import campaigns, endpoints, streams
 from segctl.emulator.engagement.engine import Engagement, WebhookTransport
-from segctl.emulator.errors import InvalidSettingsError, RequestError
+from segctl.emulator.errors import SYSTEM_ERROR, InvalidSettingsError, RequestError
 from segctl.emulator.failures import FailureReport
 from segctl.emulator.pages import views
 from segctl.emulator.precise_sleep import precise_sleep

@@ -34,6 +34,23 @@ def test_wrong_credentials_are_a_401(client: "Client", path: str, headers: Any) 
     client.headers = headers
     answer = client.call("POST", path, json=[])
     assert (answer.status_code, answer.json()["code"]) == (401, 401)
+    assert answer.json()["error"].startswith(
+        "Authentication Failure: User authentication failed. "
+        "Ensure all authentication values are entered and correct. "
+    )
+
+
+@pytest.mark.parametrize("status", ["401", "403", "404"])
+@pytest.mark.parametrize("path", [CREATE, UPDATE])
+def test_an_account_may_be_without_api_segments(
+    client: "Client", other: "Client", path: str, status: str
+) -> None:
+    client.settings(api_segments=status, account_api_segments={"ACC-2": "on"})
+    answer = client.call("POST", path, json=[name("a")])
+    assert (answer.status_code, answer.json()["code"]) == (int(status), int(status))
+    assert "API Segments are not enabled for this account" in answer.json()["error"]
+    assert client.read("segments") == []
+    assert other.create("gold")
 
 
 def test_header_names_have_no_case(client: "Client") -> None:
