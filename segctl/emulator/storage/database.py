@@ -22,6 +22,7 @@ from segctl.emulator.storage.damage import check_rows, check_structure, damage_r
 from segctl.emulator.storage.data_folder import DataFolder, new_data_id
 from segctl.emulator.storage.migration import migrate
 from segctl.emulator.storage.state import API_SEGMENTS
+from segctl.emulator.storage.wal import LogCopier
 
 VERSION = 3
 """The format of the file; ``migration`` reads the formats before."""
@@ -79,7 +80,11 @@ class SkippedLine:
     users: tuple[str, ...]
 
 
-def _close(connection: sqlite3.Connection, folder: DataFolder | None) -> None:
+def _close(
+    connection: sqlite3.Connection, folder: DataFolder | None, copier: LogCopier | None
+) -> None:
+    if copier is not None:
+        copier.stop()
     if folder is None:
         connection.close()
         return
@@ -99,8 +104,9 @@ class Database:
         self.connection = sqlite3.connect(
             self.file or ":memory:", check_same_thread=False, isolation_level=None
         )
+        self._copier = None if data is None else LogCopier(data.file, self.connection)
         # Also closes the file of an application that a test never closed.
-        self.close = weakref.finalize(self, _close, self.connection, data)
+        self.close = weakref.finalize(self, _close, self.connection, data, self._copier)
         with self.closed_if_damaged():
             self._open(data)
 
@@ -163,6 +169,8 @@ class Database:
             if self.connection.in_transaction:
                 self.connection.execute("ROLLBACK")
             raise
+        if self._copier is not None:
+            self._copier.committed()
 
     @property
     def is_closed(self) -> bool:
