@@ -26,7 +26,8 @@ from segctl.emulator.calls.event_search import (
     filter_users,
     find_users,
     moment,
-    read_fields,
+    properties_of,
+    read_fields_of,
     select_events,
     tally_events,
 )
@@ -186,13 +187,7 @@ def _values_of_events(
     values: Values = Counter()
     for (segment_id, action, _), count in tally.items():
         segment = selection.account.segments[segment_id]
-        properties: dict[str, str | int | None] = {
-            "Action": action,
-            "Segment Name": segment.name,
-            "Segment ID": segment.id,
-            "Customer_Segment_ID": segment.customer_id,
-        }
-        value = properties[name]
+        value = properties_of(action, segment)[name]
         if value is not None:
             values[value] += count
     return values
@@ -206,7 +201,7 @@ def _values_of_profiles(
     numbers = sorted(counts if users is None else users & BitMap(counts))
     for start in range(0, len(numbers), STEP):
         batch = numbers[start : start + STEP]
-        fields_of = dict(read_fields(service, selection.account, batch[0], batch[-1]))
+        fields_of = read_fields_of(service, selection.account, batch)
         for number in batch:
             value = fields_of.get(number, {}).get(name)
             for each in value if isinstance(value, list) else [value]:

@@ -11,6 +11,7 @@ Undocumented: a filter by segment.  The page on exports says that profiles can b
 takes either id of a segment; this shape is ours.
 """
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import islice
@@ -29,8 +30,15 @@ from segctl.emulator.calls.cursors import (
     open_cursor,
     parse_batch,
     read_cursor,
+    records_response,
 )
-from segctl.emulator.calls.event_search import Moment, filter_users, find_users, select_events
+from segctl.emulator.calls.event_search import (
+    Moment,
+    filter_users,
+    find_users,
+    read_fields_of,
+    select_events,
+)
 from segctl.emulator.calls.query_language import EventQuery, Query, parse_query
 from segctl.emulator.calls.vendor_call import VendorRequest, json_response
 from segctl.emulator.errors import bad_request
@@ -49,10 +57,10 @@ PLATFORMS = {"apns": "iOS", "gcm": "Android", "fcm": "Android", "chrome": "Web"}
 
 def get_profile(service: Service, request: VendorRequest) -> Response:
     """Answer with the profile's record, or null if there is no such profile."""
-    keys = [(key, value) for key in KEYS if (value := request.query.get(key))]
-    if len(keys) != 1:
+    given = [(key, value) for key in KEYS if (value := request.query.get(key))]
+    if len(given) != 1:
         raise bad_request(f"one of {', '.join(KEYS)} is required")
-    ((key, value),) = keys
+    ((key, value),) = given
     account = request.account
     number = (
         _find_by_email(service, account, value)
@@ -61,7 +69,8 @@ def get_profile(service: Service, request: VendorRequest) -> Response:
     )
     if number is None:
         return json_response({"status": "success", "record": None})
-    record = profile_record(account, number, account.profiles.keys_of((number,))[number])
+    keys = account.profiles.keys_of((number,))[number]
+    record = profile_record(account, number, keys, account.profiles.fields(number))
     if request.query.get("events") != "false":
         record |= _events(summarize_user(service, account, number))
     return json_response({"status": "success", "record": record})
@@ -76,15 +85,21 @@ def _find_by_email(service: Service, account: Account, email: str) -> int | None
     return None if row is None else int(row[0])
 
 
-def profile_record(account: Account, number: int, keys: Keys) -> dict[str, Any]:
+def stored_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the uploaded fields as a record shows them."""
+    return {name: value for name, value in fields.items() if name != "tokens"}
+
+
+def profile_record(
+    account: Account, number: int, keys: Keys, fields: Mapping[str, Any]
+) -> dict[str, Any]:
     """Return what the emulator stores of a profile, as a record."""
-    fields = account.profiles.fields(number)
     object_id = account.profiles.object_id_of(number, keys)
     email = fields.get("Email")
     return {
         **({} if keys[0] is None else {"identity": keys[0], "all_identities": [keys[0]]}),
         **({"email": email} if email else {}),
-        "profileData": {name: value for name, value in fields.items() if name != "tokens"},
+        "profileData": stored_fields(fields),
         "platformInfo": [
             _platform(token) | {"objectId": object_id} for token in fields.get("tokens") or [{}]
         ],
@@ -206,17 +221,18 @@ def profiles_page(service: Service, request: VendorRequest) -> Response:
             raise STILL_IN_PROGRESS
         summaries = summary.result
         service.searches.close(page_key)
-    keys = account.profiles.keys_of(page)
+    keys, fields_of = account.profiles.keys_of(page), read_fields_of(service, account, page)
     records = [
-        profile_record(account, number, keys[number]) | _events(summaries.get(number))
+        json.dumps(
+            profile_record(account, number, keys[number], fields_of.get(number, {}))
+            | _events(summaries.get(number))
+        )
         for number in page
     ]
-    document: dict[str, Any] = {"status": "success", "records": records}
-    if not records and service.settings.empty_records == "absent":
-        del document["records"]
+    following = None
     if page and page[-1] != found.max():
-        document["next_cursor"] = next_cursor(service, cursor, start=page[-1] + 1)
-    return json_response(document)
+        following = next_cursor(service, cursor, start=page[-1] + 1)
+    return records_response(service, records, cursor=following)
 
 
 def find_profiles(service: Service, account: Account, cursor: Cursor) -> Work[BitMap]:
