@@ -184,10 +184,12 @@ def _values_of_events(
     service: Service, selection: EventSelection, users: BitMap | None, name: str
 ) -> Work[Values]:
     tally = yield from tally_events(service, selection, users)
+    by_run: Counter[tuple[int, str]] = Counter()
+    for (segment, action, _), count in tally.items():
+        by_run[segment, action] += count
     values: Values = Counter()
-    for (segment_id, action, _), count in tally.items():
-        segment = selection.account.segments[segment_id]
-        value = properties_of(action, segment)[name]
+    for (segment, action), count in by_run.items():
+        value = properties_of(action, selection.account.segments[segment])[name]
         if value is not None:
             values[value] += count
     return values
@@ -269,10 +271,12 @@ def trend_counts(service: Service, account: Account, document: Any) -> Work[Answ
         if is_unique:
             return (yield from _unique_trends(service, selection, users, groups, days))
         tally = yield from tally_events(service, selection, users)
-        by_day: Counter[date] = Counter()
+        by_minute: Counter[int] = Counter()
         for (segment, _, minute), number in tally.items():
-            day = datetime.fromtimestamp(minute * 60, tz=service.zone).date()
-            by_day[day] += number * (segment if summed else 1)
+            by_minute[minute] += number * (segment if summed else 1)
+        by_day: Counter[date] = Counter()
+        for minute, number in by_minute.items():
+            by_day[datetime.fromtimestamp(minute * 60, tz=service.zone).date()] += number
         weeks = service.settings.trend_weeks
         answer = {
             key: dict.fromkeys([_bucket(day, kind, weeks) for day in days], 0)

@@ -25,6 +25,7 @@ from segctl.emulator.calls.query_language import (
 from segctl.emulator.searches import Work
 from segctl.emulator.service import Service
 from segctl.emulator.storage.event_log import EventRun, RunFilter
+from segctl.emulator.storage.event_sums import sum_tallies, users_of_events
 from segctl.emulator.storage.events import EVENT_NAME, day_range
 from segctl.emulator.storage.state import ADD, REMOVE, Account, Segment
 
@@ -33,7 +34,7 @@ DEFAULT_DAYS = 365
 PROFILES_PER_STEP = 5_000
 WORK_PER_RUN = 20
 """Reading a run costs about as much as this many events."""
-WORK_PER_SUM = 20_000
+WORK_PER_SUM = 50_000
 """Summing tallies up costs about as much as this many events."""
 EVENTS_IN_UNION = 8
 """Events of which only the set of users is needed cost this much less."""
@@ -189,9 +190,10 @@ def tally_events(
 ) -> Work[Counter[Bucket]]:
     """Count the events by segment, action and time, those of ``users`` if it is not None."""
     counts: Counter[Bucket] = Counter()
+    connection = service.store.database.connection
     if users is None and selection.has_whole_days:
         for wanted in selection.filters():
-            for piece in service.store.log.totals(wanted, span=SPAN):
+            for piece in sum_tallies(connection, wanted, span=SPAN):
                 for segment, action, minute, events in piece:
                     counts[segment, action, minute] += events
                 yield WORK_PER_SUM + 2 * len(piece)
@@ -215,8 +217,10 @@ def count_of(run: EventRun, users: BitMap) -> int:
 def find_users(service: Service, selection: EventSelection) -> Work[BitMap]:
     """Return the profile numbers of the users of the events."""
     found = BitMap()
+    store = service.store
     for wanted in selection.filters():
-        for users, events in service.store.log.users(wanted, end=selection.end):
+        pieces = users_of_events(store.database.connection, store.log, wanted, end=selection.end)
+        for users, events in pieces:
             found |= users
             yield WORK_PER_RUN + events // EVENTS_IN_UNION
     return found

@@ -28,8 +28,6 @@ EVENTS_PER_BLOCK = 100_000
 BLOCKS_PER_STEP = 50
 RUNS_PER_STEP = 100
 TALLIES_PER_STEP = 1000
-TALLIES_PER_SUM = 10_000
-RUNS_PER_UNION = 500
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS runs (
@@ -108,10 +106,6 @@ class Tally:
     minute: int
     events: int
     changed: int
-
-
-TallySum = tuple[int, str, int, int]
-"""Segment, action, the first minute of a span since 1970, and the events in it."""
 
 
 def pack_numbers(numbers: Sequence[int]) -> bytes:
@@ -233,7 +227,7 @@ class EventLog:
         are cut to the events that match.  A piece may be empty.  No cursor stays open
         between two pieces, and events that are added meanwhile are not read.
         """
-        ranges = self._ranges_backwards if newest_first else self._ranges_forwards
+        ranges = self._ranges_backwards if newest_first else self.ranges
         first = 1 if start is None or newest_first else start
         last = self.next_event - 1
         if newest_first and start is not None:
@@ -244,9 +238,7 @@ class EventLog:
             else:
                 yield from self._read_range(wanted, *each, newest_first=newest_first)
 
-    def _ranges_forwards(
-        self, wanted: RunFilter, first: int, last: int
-    ) -> Iterator[tuple[int, int] | None]:
+    def ranges(self, wanted: RunFilter, first: int, last: int) -> Iterator[tuple[int, int] | None]:
         """Yield the ranges of events that may match, and None to give others their turn."""
         while True:
             tail = self._tail
@@ -321,7 +313,7 @@ class EventLog:
             "SELECT coalesce((SELECT max(seq) FROM runs WHERE seq <= ?), ?)", (first, first)
         ).fetchone()[0]
         high = last
-        conditions, values = _conditions(wanted)
+        conditions, values = sql_conditions(wanted)
         order = "DESC" if newest_first else ""
         while low <= high:
             rows: list[RunRow] = self._connection.execute(
@@ -360,7 +352,7 @@ class EventLog:
         last = math.inf if wanted.until is None else wanted.until // 60
         position: tuple[Any, ...] = (first, -1, -1, "")
         (segment,) = wanted.segments if wanted.segments and len(wanted.segments) == 1 else (None,)
-        conditions, values = _conditions(
+        conditions, values = sql_conditions(
             RunFilter(account=wanted.account, segments=wanted.segments, action=wanted.action)
         )
         index = "INDEXED BY tallies_of_segment" if segment is not None else ""
@@ -386,58 +378,6 @@ class EventLog:
                 return
             position = rows[-1][:4]
 
-    def totals(self, wanted: RunFilter, *, span: int) -> Iterator[list[TallySum]]:
-        """Yield sums of the tallies that match, by segment, action and span, in pieces.
-
-        A span is so many minutes; a sum may come in several pieces.
-        """
-        first = -math.inf if wanted.since is None else wanted.since // 60
-        last = math.inf if wanted.until is None else wanted.until // 60
-        conditions, values = _conditions(
-            RunFilter(account=wanted.account, segments=wanted.segments, action=wanted.action)
-        )
-        while True:
-            beyond = self._connection.execute(
-                "SELECT minute FROM tallies WHERE minute BETWEEN ? AND ? "
-                "ORDER BY minute LIMIT 1 OFFSET ?",
-                (first, last, TALLIES_PER_SUM),
-            ).fetchone()
-            # One minute may have more tallies than that.
-            end = last if beyond is None else max(beyond[0] - 1, first)
-            yield self._connection.execute(
-                "SELECT segment, action, minute / ? * ?, sum(events) FROM tallies "  # noqa: S608 - our own clauses, bound values
-                f"WHERE minute BETWEEN ? AND ? {conditions} GROUP BY 1, 2, 3",
-                (span, span, first, end, *values),
-            ).fetchall()
-            if beyond is None:
-                return
-            first = end + 1
-
-    def users(self, wanted: RunFilter, *, end: int) -> Iterator[tuple[BitMap, int]]:
-        """Yield the profile numbers of the users of events before ``end``, and how many events.
-
-        In pieces of a few milliseconds; a user may be in several.  ``end`` must be where a
-        run ends, and ``wanted`` name one account, or the numbers mean nothing.
-        """
-        conditions, values = _conditions(wanted)
-        for each in self._ranges_forwards(wanted, 1, end - 1):
-            if each is None:
-                yield BitMap(), 0
-                continue
-            first, last = each
-            while first <= last:
-                rows = self._connection.execute(
-                    "SELECT seq, events, users FROM runs "  # noqa: S608 - our own clauses, bound values
-                    f"WHERE seq BETWEEN ? AND ? {conditions} ORDER BY seq LIMIT {RUNS_PER_UNION}",
-                    (first, last, *values),
-                ).fetchall()
-                # The lines of one request have the same users.
-                numbers = array("I", b"".join({row[2] for row in rows}))
-                yield BitMap(numbers), sum(row[1] for row in rows)
-                if len(rows) < RUNS_PER_UNION:
-                    break
-                first = rows[-1][0] + 1
-
     def sizes(self, segment: int) -> Iterator[tuple[int, int]]:
         """Yield the minutes in which the members of a segment changed, with the net change."""
         net: Counter[int] = Counter()
@@ -454,7 +394,7 @@ def _at_most(until: float | None) -> float:
     return math.inf if until is None else until
 
 
-def _conditions(wanted: RunFilter) -> tuple[str, list[Any]]:
+def sql_conditions(wanted: RunFilter) -> tuple[str, list[Any]]:
     """Return the filter as SQL conditions on runs, each with AND before it, and their values."""
     values: dict[str, Any] = {
         "account = ?": wanted.account,
