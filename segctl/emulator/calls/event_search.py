@@ -25,7 +25,7 @@ from segctl.emulator.calls.query_language import (
 from segctl.emulator.searches import Work
 from segctl.emulator.service import Service
 from segctl.emulator.storage.event_log import EventRun, RunFilter
-from segctl.emulator.storage.event_sums import sum_tallies, users_of_events
+from segctl.emulator.storage.event_sums import TallySum, sum_tallies, users_of_events
 from segctl.emulator.storage.events import EVENT_NAME, day_range
 from segctl.emulator.storage.state import ADD, REMOVE, Account, Segment
 
@@ -34,7 +34,7 @@ DEFAULT_DAYS = 365
 PROFILES_PER_STEP = 5_000
 WORK_PER_RUN = 20
 """Reading a run costs about as much as this many events."""
-WORK_PER_SUM = 50_000
+WORK_PER_SUM = 125_000
 """Summing tallies up costs about as much as this many events."""
 EVENTS_IN_UNION = 8
 """Events of which only the set of users is needed cost this much less."""
@@ -190,13 +190,12 @@ def tally_events(
 ) -> Work[Counter[Bucket]]:
     """Count the events by segment, action and time, those of ``users`` if it is not None."""
     counts: Counter[Bucket] = Counter()
-    connection = service.store.database.connection
     if users is None and selection.has_whole_days:
         for wanted in selection.filters():
-            for piece in sum_tallies(connection, wanted, span=SPAN):
+            for piece, work in _sums(service, wanted):
                 for segment, action, minute, events in piece:
                     counts[segment, action, minute] += events
-                yield WORK_PER_SUM + 2 * len(piece)
+                yield work
         return counts
     for runs, work in selection.runs(service):
         for run in runs:
@@ -205,6 +204,16 @@ def tally_events(
                 counts[run.segment, run.action, int(run.ts // (60 * SPAN)) * SPAN] += count
         yield work
     return counts
+
+
+def _sums(service: Service, wanted: RunFilter) -> Iterator[tuple[list[TallySum], int]]:
+    """Yield sums of tallies, and the work; those of one segment are found by their index."""
+    if wanted.segments is not None and len(wanted.segments) == 1:
+        for each in service.store.log.tallies(wanted):
+            yield [(each.segment, each.action, each.minute // SPAN * SPAN, each.events)], 10
+        return
+    for piece in sum_tallies(service.store.database.connection, wanted, span=SPAN):
+        yield piece, WORK_PER_SUM + 2 * len(piece)
 
 
 def count_of(run: EventRun, users: BitMap) -> int:
