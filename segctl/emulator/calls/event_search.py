@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import Any
 
 from pyroaring import BitMap
@@ -31,7 +32,7 @@ from segctl.emulator.storage.state import ADD, REMOVE, Account, Segment
 
 DEFAULT_DAYS = 365
 """Documented: without a base query, the events of the past 365 days count."""
-PROFILES_PER_STEP = 5_000
+PROFILES_PER_STEP = 2_000
 WORK_PER_RUN = 20
 """Reading a run costs about as much as this many events."""
 WORK_PER_SUM = 125_000
@@ -286,8 +287,11 @@ def _behaved(
     is_enough = behaviour.count.predicate(compare)
     # A user without an event did it 0 times.
     found = BitMap(range(len(account.profiles)) if is_enough(0) else ())
-    found -= BitMap([user for user, count in counts.items() if not is_enough(count)])
-    found |= BitMap([user for user, count in counts.items() if is_enough(count)])
+    numbers = iter(counts)
+    while batch := list(islice(numbers, PROFILES_PER_STEP)):
+        found -= BitMap([number for number in batch if not is_enough(counts[number])])
+        found |= BitMap([number for number in batch if is_enough(counts[number])])
+        yield PROFILES_PER_STEP
     return found
 
 

@@ -30,7 +30,7 @@ from segctl.emulator.calls.event_search import (
     select_events,
 )
 from segctl.emulator.calls.get_profile import stored_fields
-from segctl.emulator.calls.query_language import parse_query
+from segctl.emulator.calls.query_language import Query, parse_query
 from segctl.emulator.calls.vendor_call import VendorRequest, json_response
 from segctl.emulator.searches import Work
 from segctl.emulator.service import Service
@@ -67,7 +67,8 @@ def events_page(service: Service, request: VendorRequest) -> Response:
     cursor = read_cursor(service, request, call=CALL)
     account = request.account
     key = (CALL, request.query["cursor"])
-    search = service.searches.open(key, account, lambda: find_page(service, account, cursor))
+    query = parse_query(cursor["query"], settings=service.settings)
+    search = service.searches.open(key, account, lambda: find_page(service, account, query, cursor))
     if not search.go_on(service.settings):
         raise STILL_IN_PROGRESS
     service.searches.close(key)
@@ -79,9 +80,8 @@ def events_page(service: Service, request: VendorRequest) -> Response:
     return records_response(service, records, cursor=following)
 
 
-def find_page(service: Service, account: Account, cursor: Cursor) -> Work[EventPage]:
-    """Return the batch of a cursor."""
-    query = parse_query(cursor["query"], settings=service.settings)
+def find_page(service: Service, account: Account, query: Query, cursor: Cursor) -> Work[EventPage]:
+    """Return the batch of a cursor with this query."""
     at = Moment(now=cursor["begun"], end=cursor["end"])
     selection = select_events(service, account, query.event, at)
     users = yield from filter_users(service, account, query, at)

@@ -25,7 +25,6 @@ from segctl.emulator.calls.cursors import (
     BUCKETS,
     EXPORT_NOT_ALLOWED,
     STILL_IN_PROGRESS,
-    Cursor,
     next_cursor,
     open_cursor,
     parse_batch,
@@ -205,7 +204,11 @@ def profiles_page(service: Service, request: VendorRequest) -> Response:
     cursor = read_cursor(service, request, call=CALL)
     account = request.account
     key = (CALL, repr(cursor["query"]), cursor["begun"], cursor["end"])
-    search = service.searches.open(key, account, lambda: find_profiles(service, account, cursor))
+    query, segment = parse_profiles_query(service, account, cursor["query"])
+    at = Moment(now=cursor["begun"], end=cursor["end"])
+    search = service.searches.open(
+        key, account, lambda: find_profiles(service, account, query, segment, at)
+    )
     if not search.go_on(service.settings):
         raise STILL_IN_PROGRESS
     found: BitMap = search.result
@@ -213,7 +216,6 @@ def profiles_page(service: Service, request: VendorRequest) -> Response:
     summaries: Mapping[int, Summary] = {}
     if page and "events" in cursor["with"]:
         page_key = (CALL, request.query["cursor"])
-        at = Moment(now=cursor["begun"], end=cursor["end"])
         summary = service.searches.open(
             page_key, account, lambda: summarize_events(service, account, BitMap(page), at)
         )
@@ -235,13 +237,15 @@ def profiles_page(service: Service, request: VendorRequest) -> Response:
     return records_response(service, records, cursor=following)
 
 
-def find_profiles(service: Service, account: Account, cursor: Cursor) -> Work[BitMap]:
-    """Return the numbers of the profiles that a cursor's query means."""
-    query, segment = parse_profiles_query(service, account, cursor["query"])
-    members = None if segment is None else segment.members.copy()
+def find_profiles(
+    service: Service, account: Account, query: Query | None, segment: Segment | None, at: Moment
+) -> Work[BitMap]:
+    """Return the numbers of the profiles that a query, a segment or both mean."""
+    members = None
+    if segment is not None:
+        members = service.store.members_at(account, segment, service.visible_until())[0].copy()
     if query is None:
         return BitMap() if members is None else members
-    at = Moment(now=cursor["begun"], end=cursor["end"])
     users = yield from filter_users(service, account, query, at)
     selection = select_events(service, account, query.event, at)
     found = yield from find_users(service, selection)
