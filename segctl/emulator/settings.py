@@ -80,7 +80,7 @@ class Settings:
         345_600, 1, 10_000_000, "Seconds until a cursor of profiles by event expires"
     )
     search_events: int = _limit(
-        100_000,
+        250_000,
         1,
         1_000_000_000,
         "Events that one call of a search reads; a longer search is still in progress then",
