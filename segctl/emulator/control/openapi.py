@@ -9,7 +9,7 @@ from typing import Any
 
 from segctl.emulator.control.seeding import CATEGORIES
 from segctl.emulator.errors import ERROR_TYPES
-from segctl.emulator.faults import BODIES, CALLS, FAULTS
+from segctl.emulator.faults import BODIES, CALLS, FAULTS, MAX_MEMBERS
 from segctl.emulator.settings import HOST_LISTS, LIMITS, QUESTIONS, SWITCHES
 
 Schema = dict[str, Any]
@@ -145,6 +145,9 @@ RULE = record(
         "committed": {"type": ["boolean", "null"]},
         "body": {"enum": list(BODIES)},
         "error_type": {"enum": list(ERROR_TYPES)},
+        "segment": ID_OR_NULL,
+        "add": {**COUNT, "maximum": MAX_MEMBERS},
+        "remove": {**COUNT, "maximum": MAX_MEMBERS},
     },
     "fault",
     additionalProperties=False,
@@ -155,6 +158,46 @@ FAULT_PLAN: Schema = {
     "additionalProperties": False,
 }
 FAULTS_IN_FORCE = record({"seed": INTEGER, "rules": array(RULE), "injected": COUNTS})
+OTHER_USERS: Schema = {
+    "anyOf": [
+        {"type": "integer", "minimum": 0, "maximum": 20},
+        array({"anyOf": [NOT_BLANK, record({"identity": NOT_BLANK})]}),
+    ]
+}
+OTHER_SEGMENT: Schema = {"type": ["integer", "string"]}
+OTHER_CHANGE: Schema = {
+    "oneOf": [
+        record(
+            {
+                "change": {"const": "members"},
+                "segment": OTHER_SEGMENT,
+                "add": OTHER_USERS,
+                "remove": OTHER_USERS,
+                "seed": {"type": "integer", "minimum": 0, "maximum": 100_000},
+            },
+            "change",
+            "segment",
+            additionalProperties=False,
+        ),
+        record(
+            {"change": {"const": "rename"}, "segment": OTHER_SEGMENT, "name": NOT_BLANK},
+            additionalProperties=False,
+        ),
+        record(
+            {"change": {"const": "delete"}, "segment": OTHER_SEGMENT}, additionalProperties=False
+        ),
+    ]
+}
+OTHER_CHANGED = record(
+    {
+        "change": {"enum": ["members", "rename", "delete"]},
+        "added": COUNT,
+        "removed": COUNT,
+        "segment": SEGMENT,
+    },
+    "change",
+    "segment",
+)
 UPLOAD = record({"d": array({"description": "A profile or a token"}, minItems=1, maxItems=1000)})
 UPLOADED = record(
     {
@@ -420,6 +463,15 @@ def own_paths() -> Schema:
             )
         },
         "/stats": {"get": operation("Show figures", STATS, ACCOUNT, errors=list_errors)},
+        "/other-writer": {
+            "post": operation(
+                "Change a segment as somebody else does",
+                OTHER_CHANGED,
+                ACCOUNT,
+                body=OTHER_CHANGE,
+                errors=(404, 409),
+            )
+        },
         "/health": {"get": operation("Say that it works", record({"status": {"const": "ok"}}))},
         "/settings": {
             "get": operation("Show settings", settings),

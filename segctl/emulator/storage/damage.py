@@ -121,6 +121,8 @@ CONTRADICTIONS = {
     "the accounts": "SELECT 1 FROM accounts WHERE typeof(id) != 'text' OR number < 1",
     "the segments": "SELECT 1 FROM segments WHERE account NOT IN (SELECT number FROM accounts) "
     "OR typeof(name) != 'text' OR NOT (created_at BETWEEN 0 AND 253402214400)",
+    "the former names": "SELECT 1 FROM former_names "
+    "WHERE segment NOT IN (SELECT id FROM segments) OR typeof(name) != 'text'",
     PROFILES: "SELECT 1 FROM profiles GROUP BY account "
     "HAVING min(number) != 0 OR max(number) != count(*) - 1 "
     "OR account NOT IN (SELECT number FROM accounts)",

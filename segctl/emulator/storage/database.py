@@ -43,6 +43,8 @@ CREATE TABLE IF NOT EXISTS segments (
     id INTEGER PRIMARY KEY, account INTEGER NOT NULL, customer_id TEXT, name TEXT NOT NULL,
     created_at REAL NOT NULL, deleted_at REAL,
     category TEXT NOT NULL DEFAULT '{API_SEGMENTS}');
+CREATE TABLE IF NOT EXISTS former_names (
+    segment INTEGER NOT NULL, until INTEGER NOT NULL, name TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS refusals (
     number INTEGER PRIMARY KEY, account INTEGER NOT NULL, ts REAL NOT NULL,
     type TEXT NOT NULL, segment TEXT, customer_id TEXT, users TEXT NOT NULL,
@@ -65,6 +67,7 @@ CREATE TABLE IF NOT EXISTS reach_journal (
 CLEARED_TABLES = (
     "profiles",
     "segments",
+    "former_names",
     "runs",
     "blocks",
     "block_contents",

@@ -174,8 +174,13 @@ class Store:
         return segment
 
     def rename(self, account: Account, segment: Segment, name: str) -> None:
-        """Rename a segment, as the dashboard does."""
+        """Rename a segment, as the dashboard does. Earlier events keep the earlier name."""
         with self._transaction() as connection:
+            connection.execute(
+                "INSERT INTO former_names VALUES (?, ?, ?)",
+                (segment.id, self.next_event, segment.name),
+            )
+            segment.former_names.append((self.next_event, segment.name))
             connection.execute(
                 "UPDATE segments SET name = ? WHERE id = ? AND account = ?",
                 (name, segment.id, account.number),
@@ -446,6 +451,13 @@ class Store:
                 )
             )
             self._last_segment_id = segment_id
+        segments = {
+            each.id: each for account in by_number.values() for each in account.segments.values()
+        }
+        for segment_id, until, name in self.database.connection.execute(
+            "SELECT segment, until, name FROM former_names ORDER BY rowid"
+        ):
+            segments[segment_id].former_names.append((until, name))
         self._checkpoints.load(by_number)
 
     def _load_accounts(self) -> None:
