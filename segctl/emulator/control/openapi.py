@@ -158,46 +158,6 @@ FAULT_PLAN: Schema = {
     "additionalProperties": False,
 }
 FAULTS_IN_FORCE = record({"seed": INTEGER, "rules": array(RULE), "injected": COUNTS})
-OTHER_USERS: Schema = {
-    "anyOf": [
-        {"type": "integer", "minimum": 0, "maximum": 20},
-        array({"anyOf": [NOT_BLANK, record({"identity": NOT_BLANK})]}),
-    ]
-}
-OTHER_SEGMENT: Schema = {"type": ["integer", "string"]}
-OTHER_CHANGE: Schema = {
-    "oneOf": [
-        record(
-            {
-                "change": {"const": "members"},
-                "segment": OTHER_SEGMENT,
-                "add": OTHER_USERS,
-                "remove": OTHER_USERS,
-                "seed": {"type": "integer", "minimum": 0, "maximum": 100_000},
-            },
-            "change",
-            "segment",
-            additionalProperties=False,
-        ),
-        record(
-            {"change": {"const": "rename"}, "segment": OTHER_SEGMENT, "name": NOT_BLANK},
-            additionalProperties=False,
-        ),
-        record(
-            {"change": {"const": "delete"}, "segment": OTHER_SEGMENT}, additionalProperties=False
-        ),
-    ]
-}
-OTHER_CHANGED = record(
-    {
-        "change": {"enum": ["members", "rename", "delete"]},
-        "added": COUNT,
-        "removed": COUNT,
-        "segment": SEGMENT,
-    },
-    "change",
-    "segment",
-)
 UPLOAD = record({"d": array({"description": "A profile or a token"}, minItems=1, maxItems=1000)})
 UPLOADED = record(
     {
@@ -463,15 +423,6 @@ def own_paths() -> Schema:
             )
         },
         "/stats": {"get": operation("Show figures", STATS, ACCOUNT, errors=list_errors)},
-        "/other-writer": {
-            "post": operation(
-                "Change a segment as somebody else does",
-                OTHER_CHANGED,
-                ACCOUNT,
-                body=OTHER_CHANGE,
-                errors=(404, 409),
-            )
-        },
         "/health": {"get": operation("Say that it works", record({"status": {"const": "ok"}}))},
         "/settings": {
             "get": operation("Show settings", settings),

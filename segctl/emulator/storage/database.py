@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from segctl.emulator.errors import DataFormatError
-from segctl.emulator.storage import event_log
+from segctl.emulator.storage import event_log, former_names
 from segctl.emulator.storage.damage import check_rows, check_structure, damage_reported
 from segctl.emulator.storage.data_folder import DataFolder, new_data_id
 from segctl.emulator.storage.migration import migrate
@@ -43,8 +43,6 @@ CREATE TABLE IF NOT EXISTS segments (
     id INTEGER PRIMARY KEY, account INTEGER NOT NULL, customer_id TEXT, name TEXT NOT NULL,
     created_at REAL NOT NULL, deleted_at REAL,
     category TEXT NOT NULL DEFAULT '{API_SEGMENTS}');
-CREATE TABLE IF NOT EXISTS former_names (
-    segment INTEGER NOT NULL, until INTEGER NOT NULL, name TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS refusals (
     number INTEGER PRIMARY KEY, account INTEGER NOT NULL, ts REAL NOT NULL,
     type TEXT NOT NULL, segment TEXT, customer_id TEXT, users TEXT NOT NULL,
@@ -62,7 +60,7 @@ CREATE TABLE IF NOT EXISTS reachable (
 CREATE TABLE IF NOT EXISTS reach_journal (
     number INTEGER PRIMARY KEY, account INTEGER NOT NULL, profile INTEGER NOT NULL,
     reach INTEGER NOT NULL);
-{event_log.SCHEMA}"""
+{former_names.SCHEMA}{event_log.SCHEMA}"""
 
 CLEARED_TABLES = (
     "profiles",
