@@ -28,7 +28,7 @@ from segctl.emulator.calls.get_schema import get_schema, real_time_counts
 from segctl.emulator.calls.update_segment import update_segment
 from segctl.emulator.calls.upload import upload
 from segctl.emulator.calls.vendor_call import Handler, VendorCall
-from segctl.emulator.control import campaigns, endpoints, streams
+from segctl.emulator.control import campaigns, endpoints, other_writer, streams
 from segctl.emulator.engagement.engine import Engagement, WebhookTransport
 from segctl.emulator.errors import SYSTEM_ERROR, InvalidSettingsError, RequestError
 from segctl.emulator.failures import FailureReport
@@ -107,6 +107,7 @@ def create_app(
             *endpoints.routes(),
             *campaigns.routes(),
             *streams.routes(),
+            *other_writer.routes(),
             *views.routes(),
         ],
         middleware=[

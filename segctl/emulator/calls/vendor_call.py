@@ -23,6 +23,7 @@ from segctl.emulator.errors import (
     unauthenticated,
 )
 from segctl.emulator.faults import RequestFaults
+from segctl.emulator.other_writer import change_by_fault
 from segctl.emulator.service import Service
 from segctl.emulator.settings import Settings
 from segctl.emulator.storage.state import Account
@@ -166,6 +167,7 @@ class VendorCall:
             await service.sleep(delay / 1000)
         # Nothing is awaited from here to the answer, so a change is made whole or not at all.
         result = self._handle(request, account.id, body, faults) if faults.committed else None
+        self._change_as_others(account.id, faults)
         if faults.cut:
             service.count(self.name, "cut")
             await self._cut(request)
@@ -198,6 +200,20 @@ class VendorCall:
             )
         except RequestError as error:
             return error_response(error)
+
+    def _change_as_others(self, account_id: str, faults: RequestFaults) -> None:
+        for change in faults.other_changes:
+            rule = change.rule
+            if change_by_fault(
+                self.service,
+                self.service.store.accounts[account_id],
+                fault=rule.fault,
+                named=rule.segment,
+                add=rule.add,
+                remove=rule.remove,
+                random=change.random,
+            ):
+                change.count()
 
     def _spoil(self, result: Response | None, faults: RequestFaults) -> Response:
         """Return the fault's answer, or ``result`` if no fault replaces it."""

@@ -16,6 +16,7 @@ from starlette.routing import Route
 from segctl.emulator.bodies import read_json
 from segctl.emulator.control.openapi import openapi_document
 from segctl.emulator.control.openapi_campaigns import campaign_paths
+from segctl.emulator.control.openapi_other_writer import other_writer_paths
 from segctl.emulator.control.responses import (
     array_in_turns,
     in_pieces,
@@ -365,7 +366,9 @@ async def reset(request: Request) -> Response:
 
 async def openapi(_request: Request) -> Response:
     """Show the OpenAPI document."""
-    return JSONResponse(openapi_document(prefix=PREFIX, more_paths=campaign_paths()))
+    return JSONResponse(
+        openapi_document(prefix=PREFIX, more_paths={**campaign_paths(), **other_writer_paths()})
+    )
 
 
 def refuse_settings(_request: Request, error: Exception) -> Response:

@@ -9,7 +9,7 @@ from typing import Any
 
 from segctl.emulator.control.seeding import CATEGORIES
 from segctl.emulator.errors import ERROR_TYPES
-from segctl.emulator.faults import BODIES, CALLS, FAULTS
+from segctl.emulator.faults import BODIES, CALLS, FAULTS, MAX_MEMBERS
 from segctl.emulator.settings import HOST_LISTS, LIMITS, QUESTIONS, SWITCHES
 
 Schema = dict[str, Any]
@@ -156,6 +156,9 @@ RULE = record(
         "committed": {"type": ["boolean", "null"]},
         "body": {"enum": list(BODIES)},
         "error_type": {"enum": list(ERROR_TYPES)},
+        "segment": ID_OR_NULL,
+        "add": {**COUNT, "maximum": MAX_MEMBERS},
+        "remove": {**COUNT, "maximum": MAX_MEMBERS},
     },
     "fault",
     additionalProperties=False,

@@ -147,7 +147,7 @@ def qualifies(campaign: Campaign, account: Account, run: EventRun) -> bool:
         return False
     if rule.segment not in {None, run.segment}:
         return False
-    properties = event_properties(account.segments[run.segment], run.action)
+    properties = event_properties(account.segments[run.segment], run.action, event=run.seq)
     return all(condition.matches(properties) for condition in rule.where)
 
 
