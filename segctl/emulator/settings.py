@@ -300,6 +300,18 @@ READING_SWITCHES = frozenset(
     }
 )
 """The switches of calls that only read: a client that only creates and updates meets none."""
+
+CAMPAIGN_SWITCHES = frozenset(
+    {
+        "other_category_error",
+        "segment_cap_scope",
+        "webhook_payload",
+        "webhook_limits",
+        "journey_entry",
+    }
+)
+"""The switches of campaigns and of segments of other kinds, which segctl does not touch."""
+
 HOST_LISTS = ("webhook_hosts",)
 """The settings that are arrays of host names."""
 

@@ -15,7 +15,7 @@ from segctl.applying.apply import ApplyResult
 from segctl.core.errors import NothingApplied, SegctlError
 from segctl.core.stop_signal import StopSignal
 from segctl.emulator.app import create_app
-from segctl.emulator.settings import READING_SWITCHES, Settings, alternatives
+from segctl.emulator.settings import CAMPAIGN_SWITCHES, READING_SWITCHES, Settings, alternatives
 from segctl.plan.model import Plan
 from segctl.session.context import Context
 from segctl.workflows.apply import apply_workspace
@@ -30,7 +30,7 @@ WITHOUT_SETTINGS = [
     (name, choice)
     for name, choice in alternatives()
     if (name, choice) != ("create_body", "wrapped")
-    and name not in {*READING_SWITCHES, "api_segments"}
+    and name not in {*READING_SWITCHES, *CAMPAIGN_SWITCHES, "api_segments"}
 ]
 """A plan and an apply make no call that only reads, so the switches of those change nothing."""
 

@@ -7,22 +7,14 @@ from typing import Any
 import pytest
 
 from segctl.core.errors import CredentialsRefused
-from segctl.emulator.settings import READING_SWITCHES, Settings, alternatives
+from segctl.emulator.settings import CAMPAIGN_SWITCHES, READING_SWITCHES, Settings, alternatives
 from segctl.probing.report import LIKELY, MOST, QUESTIONS, UNASKABLE, Certainty, Cost, ProbeReport
 from tests.probing.probe_kit import Bench, account_of, answers, bench
 
-OUTSIDE_SEGCTL = {
-    "other_category_error",
-    "segment_cap_scope",
-    "webhook_payload",
-    "webhook_limits",
-    "journey_entry",
-}
-"""Switches of campaigns and of segments of other kinds, which segctl neither reads nor changes."""
-
-NO_QUESTION = {"unknown_accounts", *OUTSIDE_SEGCTL, *READING_SWITCHES}
-"""Also a switch for tests with several accounts, which the service does not have, and those of
-the calls that read: their questions are for a client that reads what is there."""
+NO_QUESTION = {"unknown_accounts", *READING_SWITCHES, *CAMPAIGN_SWITCHES}
+"""A switch for tests with several accounts, which the service does not have, those of the calls
+that read, whose questions are for a client that reads what is there, and those of campaigns and
+of segments of other kinds, which segctl does not touch."""
 
 UNSEEN = {*UNASKABLE, *NO_QUESTION}
 

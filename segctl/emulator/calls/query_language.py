@@ -166,6 +166,18 @@ def parse_query(document: Any, *, settings: Settings, needs_base: bool = True) -
     return query
 
 
+def parse_event_conditions(
+    document: Any, path: str, *, settings: Settings
+) -> tuple[tuple[Condition, ...], list[str]]:
+    """Return conditions on the properties of Segment Membership Change, and all problems.
+
+    ``path`` is what the problems call the document.
+    """
+    parser = _Parser(settings)
+    known = tuple(EVENT_PROPERTIES)
+    return parser.conditions(document, path, known=known), parser.problems
+
+
 def parse_day(value: Any) -> int | None:
     """Return a day as the vendor writes it, 20260131 as a number or string; None if it is none."""
     text = str(value)
