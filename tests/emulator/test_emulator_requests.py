@@ -133,7 +133,20 @@ def test_the_fourth_request_in_flight_is_a_429() -> None:
     assert sorted(statuses) == [400, 400, 400, 429, 429]
 
 
-@pytest.mark.parametrize(("path", "limit"), [("/1/events.json", 3), ("/1/upload", 15)])
+@pytest.mark.parametrize(
+    ("path", "limit"),
+    [
+        ("/1/upload", 15),
+        ("/1/events.json", 3),
+        ("/1/profiles.json", 3),
+        ("/1/counts/events.json", 3),
+        ("/1/counts/profiles.json", 3),
+        ("/1/counts/top.json", 3),
+        ("/1/counts/trends.json", 3),
+        ("/1/now.json", 3),
+        ("/1/targets/create.json", 3),
+    ],
+)
 def test_get_events_and_upload_have_limits_of_their_own(path: str, limit: int) -> None:
     statuses = asyncio.run(send_together([("ACC-1", path)] * (limit + 1), let_in=limit))
     assert sorted(statuses) == [400] * limit + [429]
