@@ -149,7 +149,7 @@ def qualifies(campaign: Campaign, account: Account, run: EventRun, *, compare: C
         return False
     if rule.segment not in {None, run.segment}:
         return False
-    properties = event_properties(account.segments[run.segment], run.action)
+    properties = event_properties(account.segments[run.segment], run.action, event=run.seq)
     return all(each.predicate(compare)(properties[each.name]) for each in rule.where)
 
 
