@@ -221,7 +221,7 @@ def check(user: Ints, op: Ints, packing: Packing, limits: Limits) -> None:
     got = np.sort(np.concatenate(carried)) if carried else np.zeros(0, np.int64)
     want = np.sort(user * width + op)
     assert np.array_equal(got, want), "the packing does not carry exactly the delta"
-    if limits.counting == "strict":
+    if limits.counting != "distinct":
         users_in = np.bincount(p.request, weights=heights, minlength=p.requests)
         ops_in = np.bincount(p.request, weights=widths, minlength=p.requests)
     else:
@@ -230,6 +230,10 @@ def check(user: Ints, op: Ints, packing: Packing, limits: Limits) -> None:
     assert users_in.max(initial=0) <= limits.users
     assert ops_in.max(initial=0) <= limits.segments
     assert p.floor <= p.requests <= p.naive
+    if limits.counting == "pairs":
+        pairs_in = np.bincount(p.request, weights=heights * widths, minlength=p.requests)
+        assert pairs_in.max(initial=0) <= min(limits.users, limits.segments)
+        assert p.requests == p.floor == -(-len(user) // min(limits.users, limits.segments))
 
 
 def _distinct(request: Ints, value: Ints, requests: int) -> Ints:

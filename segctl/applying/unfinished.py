@@ -13,7 +13,7 @@ from segctl.core.errors import (
 )
 from segctl.core.listing import list_first
 from segctl.core.loopback import is_loopback
-from segctl.core.outcomes import NO_CONNECTION, Outcome
+from segctl.core.outcomes import ASK_FOR_ACCESS, NO_CONNECTION, NOT_FOUND, Outcome
 from segctl.plan.model import Plan
 
 if TYPE_CHECKING:
@@ -62,6 +62,8 @@ def _advise(sent: "SendResult", reason: str, base_url: str) -> str:
     failure = sent.stop_reason or reason
     if sent.is_nothing_applied and NO_CONNECTION in failure:
         return _advise_on_connection(failure, host=urlsplit(base_url).hostname or "")
+    if sent.is_nothing_applied and failure.startswith(NOT_FOUND):
+        return f"Check the region and the base URL. {ASK_FOR_ACCESS}"
     if any(create.outcome is Outcome.REFUSED for create in ledger.creates.values()):
         return _REFUSED_AGAIN
     if not (ended.failed or ended.uncertain or ended.not_tried or ended.not_created):

@@ -21,6 +21,15 @@ EXISTS_ALREADY = "a segment with this customerSegmentId or name exists already"
 NO_CONNECTION = "could not connect to"
 """Part of the detail of a request that was never sent."""
 
+NOT_FOUND = "HTTP 404"
+"""Part of the detail of a request that was answered 404: there is no such call, or segment."""
+
+ASK_FOR_ACCESS = (
+    "If they are correct, ask CleverTap whether the account has API Segments, a private beta "
+    "for the plans Advanced and Cutting Edge."
+)
+"""What to do if credentials and region are correct and the service still refuses its calls."""
+
 
 class Outcome(StrEnum):
     """What is known about one request.

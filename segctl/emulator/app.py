@@ -27,17 +27,18 @@ from segctl.emulator.calls.get_profile import get_profile, open_profiles_cursor,
 from segctl.emulator.calls.get_schema import get_schema, real_time_counts
 from segctl.emulator.calls.update_segment import update_segment
 from segctl.emulator.calls.upload import upload
-from segctl.emulator.calls.vendor_call import SYSTEM_ERROR, Handler, VendorCall
+from segctl.emulator.calls.vendor_call import Handler, VendorCall
 from segctl.emulator.control import (
     campaigns,
     changes,
     endpoints,
+    other_writer,
     requests,
     streams,
     users,
 )
 from segctl.emulator.engagement.engine import Engagement, WebhookTransport
-from segctl.emulator.errors import InvalidSettingsError, RequestError
+from segctl.emulator.errors import SYSTEM_ERROR, InvalidSettingsError, RequestError
 from segctl.emulator.failures import FailureReport
 from segctl.emulator.pages import views
 from segctl.emulator.pages.problem import problem_page, wants_page
@@ -119,6 +120,7 @@ def create_app(
             *streams.routes(),
             *changes.routes(),
             *users.routes(),
+            *other_writer.routes(),
             *views.routes(),
         ],
         middleware=[

@@ -54,13 +54,48 @@ class RequestError(EmulatorError):
         """Return the error as a JSON document.
 
         The form is that of the vendor's older calls; the segment calls' is not published.
+        The text has the case and the description of the vendor's table, if the table has
+        the error, and then what is wrong with this request.
         """
         return {"status": "fail", "error": self.text, "code": self.code}
 
 
+UNAUTHENTICATED = (
+    "Authentication Failure: User authentication failed. "
+    "Ensure all authentication values are entered and correct."
+)
+BAD_REQUEST = (
+    "Incorrect Request Parameters: The request parameters are invalid. "
+    "Verify the parameters and try again."
+)
+TOO_MANY_UPDATES = (
+    "Maximum number of profile updates reached: "
+    "A maximum of {limit} profile updates can be included in one request."
+)
+NO_PROFILES = (
+    "No user profiles are provided: No user profiles were provided in the request. "
+    "Add profiles and try again."
+)
+TOO_MANY_SEGMENTS = "Segment limit exceeded: More than {limit} segments were added in the request."
+TOO_MANY_USERS = (
+    "Profile limit exceeded: More than {limit} user IDs added for one or more segments."
+)
+SYSTEM_ERROR = "Unknown cause: The request could not be processed due to a system error. Try again."
+
+
 def bad_request(problem: str) -> RequestError:
     """Return the vendor's 400 for a request with this problem."""
-    return RequestError(400, f"Incorrect request parameters: {problem}")
+    return RequestError(400, f"{BAD_REQUEST} {_sentence(problem)}")
+
+
+def unauthenticated(problem: str) -> RequestError:
+    """Return the vendor's 401 for credentials with this problem."""
+    return RequestError(401, f"{UNAUTHENTICATED} {_sentence(problem)}")
+
+
+def _sentence(problem: str) -> str:
+    """Return the problem with a full stop. Its first word may be the name of a field."""
+    return problem if problem.endswith(".") else f"{problem}."
 
 
 class InvalidFieldError(EmulatorError):

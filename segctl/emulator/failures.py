@@ -10,8 +10,8 @@ import sys
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from segctl.emulator.calls.vendor_call import SYSTEM_ERROR, error_response
-from segctl.emulator.errors import DataFormatError, RequestError
+from segctl.emulator.calls.vendor_call import error_response
+from segctl.emulator.errors import SYSTEM_ERROR, DataFormatError, RequestError
 from segctl.emulator.service import Service
 from segctl.emulator.storage.damage import damage_reported
 

@@ -8,6 +8,7 @@ the same faults in every run.
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from math import inf
 from random import Random
 from typing import Any
@@ -32,6 +33,9 @@ CALLS = (
 BODIES = ("html", "fail", "truncated", "array")
 STATUSES = (500, 502, 503, 504)
 MAX_MS = 600_000
+MAX_MEMBERS = 10_000
+OTHER_WRITER = frozenset({"change_members", "rename_segment", "delete_segment"})
+"""The faults that are changes by somebody else, made after the request."""
 
 FAULTS = {
     "latency": "the answer takes ms longer, and up to jitter_ms more",
@@ -42,6 +46,9 @@ FAULTS = {
     "empty_body": "200 without a body; with committed: false, the change is not made",
     "wrong_body": "200 with a body that is not an answer: html, fail, truncated or array",
     "slow_body": "the body is sent in pieces over ms",
+    "change_members": "somebody else adds and removes members, add and remove of them",
+    "rename_segment": "somebody renames a segment in the dashboard",
+    "delete_segment": "somebody deletes a segment in the dashboard",
     "refuse_entries": "a share of the valid entries goes to the Error Stream as error_type",
 }
 """What each fault does."""
@@ -77,6 +84,10 @@ class Rule:
     committed: bool | None = None
     body: str = "html"
     error_type: str = NOT_FOUND_OR_DELETED
+    segment: int | str | None = None
+    """CleverTap's id (a number) or the customer id. None: a random one."""
+    add: int = 1
+    remove: int = 1
 
 
 @dataclass(frozen=True)
@@ -100,6 +111,17 @@ def _is_count(value: Any) -> bool:
     return is_number(value, 0, inf, is_whole=True)
 
 
+def _names_segment(value: Any) -> bool:
+    return value is None or (isinstance(value, int | str) and not isinstance(value, bool))
+
+
+SEGMENT = Check(
+    _names_segment, "must be a ct_segment_id, a customer_segment_id, or null for a random segment"
+)
+MEMBERS = Check(
+    lambda value: is_number(value, 0, MAX_MEMBERS, is_whole=True),
+    f"must be a whole number from 0 to {MAX_MEMBERS}",
+)
 COUNT = Check(_is_count, "must be a whole number, 0 or more")
 COUNT_OR_NULL = Check(
     lambda value: value is None or _is_count(value), "must be a whole number, 0 or more, or null"
@@ -120,6 +142,9 @@ RULE_FIELDS: Mapping[str, Check] = {
     ),
     "body": _one_of(BODIES),
     "error_type": _one_of(ERROR_TYPES),
+    "segment": SEGMENT,
+    "add": MEMBERS,
+    "remove": MEMBERS,
 }
 
 
@@ -187,8 +212,20 @@ class RequestFaults:
     """Whether the request's change is made."""
     names: list[str] = field(default_factory=list)
     """The faults, in the order of their rules."""
+    other_changes: list["OtherChange"] = field(default_factory=list)
+    """Changes by somebody else, to make after the request."""
     refuse_entry: Callable[[], str | None] | None = None
     """Returns for each valid entry the error type to refuse it with, or None."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OtherChange:
+    """A change by somebody else that a rule asks for."""
+
+    rule: Rule
+    random: Random
+    count: Callable[[], None]
+    """To be called if anything changed."""
 
 
 class FaultInjector:
@@ -225,10 +262,20 @@ class FaultInjector:
                 continue
             if rule.share < 1 and self._random.random() >= rule.share:
                 continue
-            self._injections[index] += 1
-            self.injected[rule.fault] += 1
-            self._add(rule, faults)
+            count = partial(self._count, index)
+            if rule.fault in OTHER_WRITER:
+                faults.names.append(rule.fault)
+                faults.other_changes.append(
+                    OtherChange(rule=rule, random=self._random, count=count)
+                )
+            else:
+                count()
+                self._add(rule, faults)
         return faults
+
+    def _count(self, index: int) -> None:
+        self._injections[index] += 1
+        self.injected[self.plan.rules[index].fault] += 1
 
     def _add(self, rule: Rule, faults: RequestFaults) -> None:
         faults.names.append(rule.fault)

@@ -31,6 +31,7 @@ class Search:
     work: Work[Any]
     started_at: float
     is_done: bool = False
+    has_failed: bool = False
     result: Any = None
     calls: int = 0
     """How many calls have asked for it."""
@@ -49,6 +50,9 @@ class Search:
                 amount -= next(self.work)
             except StopIteration as end:
                 self.is_done, self.result = True, end.value
+            except BaseException:
+                self.has_failed = True
+                raise
         return self.is_done
 
 
@@ -73,7 +77,7 @@ class SearchTable:
     def find(self, key: Hashable, account: Account) -> Search | None:
         """Return the account's search with this key, if it is still in the table."""
         search = self._searches.pop(key, None)
-        if search is None or search.account is not account:
+        if search is None or search.has_failed or search.account is not account:
             # After a reset, or a failed write, the account is another object.
             return None
         self._searches[key] = search

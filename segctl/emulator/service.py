@@ -17,7 +17,12 @@ from typing import TYPE_CHECKING, Any
 from starlette.requests import Request
 from starlette.types import Scope
 
-from segctl.emulator.errors import DataFormatError, InvalidSettingsError, RequestError
+from segctl.emulator.errors import (
+    DataFormatError,
+    InvalidSettingsError,
+    RequestError,
+    unauthenticated,
+)
 from segctl.emulator.faults import FaultInjector, FaultPlan, parse_plan
 from segctl.emulator.request_log import RequestLog
 from segctl.emulator.searches import SearchTable
@@ -207,7 +212,7 @@ class Service:
         region = region_of(request.headers.get("host", ""))
         home = self.settings.account_regions.get(account.id)
         if region is not None and home is not None and region != home:
-            raise RequestError(401, "Account ID is not valid in this region")
+            raise unauthenticated("Account ID is not valid in this region")
         return account
 
     def check_passcode(self, name: str, passcode: str) -> Account:
@@ -215,10 +220,10 @@ class Service:
         account = self.store.accounts.get(name)
         if account is None or account.passcode is None:
             if not (name and passcode and self.settings.unknown_accounts == "adopt"):
-                raise RequestError(401, "Account ID is not valid")
+                raise unauthenticated("Account ID is not valid")
             account = self.store.add_account(name, passcode)
         if not hmac.compare_digest(passcode.encode(), (account.passcode or "").encode()):
-            raise RequestError(401, "Passcode is not valid")
+            raise unauthenticated("Passcode is not valid")
         return account
 
     def find_account(self, name: str | None) -> Account | None:

@@ -62,7 +62,7 @@ class Settings:
     max_create_entries: int = _limit(100, 1, 100_000, "Segments in one create request")
     max_users: int = _limit(100, 1, 100_000, "User ids in one update request")
     max_lines: int = _limit(100, 1, 100_000, "Segment lines in one update request")
-    max_entries: int = _limit(100, 1, 100_000, "bulk_profiles entries in one update request")
+    max_entries: int = _limit(100, 1, 100_000, "Profile updates in one update request")
     max_upload_records: int = _limit(1000, 1, 100_000, "Records in one upload request")
     max_body_bytes: int = _limit(5 << 20, 1024, 1 << 30, "Bytes in a request body")
     max_json_depth: int = _limit(32, 8, 200, "Levels of nesting in a request body")
@@ -80,7 +80,7 @@ class Settings:
         345_600, 1, 10_000_000, "Seconds until a cursor of profiles by event expires"
     )
     search_events: int = _limit(
-        100_000,
+        250_000,
         1,
         1_000_000_000,
         "Events that one call of a search reads; a longer search is still in progress then",
@@ -115,8 +115,8 @@ class Settings:
     duplicate_status: Literal[409, 400] = _switch(
         409, "Which HTTP status refuses a customer_segment_id that exists?"
     )
-    missing_customer_id: RefuseOrAccept = _switch(
-        "refuse", "Can a create leave out customer_segment_id?"
+    missing_customer_id: Literal["accept", "refuse"] = _switch(
+        "accept", "Can a create leave out customer_segment_id?"
     )
     duplicate_name_in_request: RefuseOrAccept = _switch(
         "refuse", "What happens if a create has the same segment_name twice?"
@@ -131,6 +131,14 @@ class Settings:
         "live", "Do deleted segments count towards the limit?"
     )
     code_100_status: Literal[400, 200] = _switch(400, "Which HTTP status goes with error code 100?")
+    profile_updates: Literal["entries", "users", "pairs"] = _switch(
+        "entries",
+        "What are the 100 profile updates of a request: entries, users, or users × segments?",
+    )
+    empty_entry: Literal["error_stream", "refuse"] = _switch(
+        "error_stream",
+        "What happens to an entry without users or segments, or a null, beside valid ones?",
+    )
     limit_scope: Literal["request", "entry"] = _switch(
         "request", "Are users and segments counted per request or per entry?"
     )
@@ -226,9 +234,16 @@ class Settings:
         default=(),
         metadata={"question": "Hosts beyond this machine that webhooks may be sent to"},
     )
+    api_segments: Literal["on", "403", "401", "404"] = _switch(
+        "on", "Does an account have API Segments, or which HTTP status refuses both calls?"
+    )
     account_regions: Mapping[str, str] = field(
         default_factory=dict,
         metadata={"question": "Region of an account; a call to another region's host is a 401"},
+    )
+    account_api_segments: Mapping[str, str] = field(
+        default_factory=dict,
+        metadata={"question": "Value of api_segments for single accounts"},
     )
 
     def document(self) -> dict[str, Any]:
@@ -285,6 +300,18 @@ READING_SWITCHES = frozenset(
     }
 )
 """The switches of calls that only read: a client that only creates and updates meets none."""
+
+CAMPAIGN_SWITCHES = frozenset(
+    {
+        "other_category_error",
+        "segment_cap_scope",
+        "webhook_payload",
+        "webhook_limits",
+        "journey_entry",
+    }
+)
+"""The switches of campaigns and of segments of other kinds, which segctl does not touch."""
+
 HOST_LISTS = ("webhook_hosts",)
 """The settings that are arrays of host names."""
 
@@ -343,6 +370,15 @@ def _problem_of_text(name: str, value: object) -> str | None:
     elif name in HOST_LISTS:
         if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
             return "must be an array of host names"
-    elif not isinstance(value, dict) or not all(isinstance(each, str) for each in value.values()):
-        return "must be an object of account ids and regions"
+    else:
+        return _mapping_problem(name, value)
+    return None
+
+
+def _mapping_problem(name: str, value: object) -> str | None:
+    if not isinstance(value, dict) or not all(isinstance(each, str) for each in value.values()):
+        return "must be an object of account ids and strings"
+    choices = SWITCHES["api_segments"]
+    if name == "account_api_segments" and not set(value.values()) <= set(choices):
+        return f"each value must be one of {', '.join(map(str, choices))}"
     return None

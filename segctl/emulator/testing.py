@@ -129,6 +129,26 @@ class RunningEmulator:
         """
         return dict(self._own("PUT", "faults", {"seed": seed, "rules": list(rules)}))
 
+    # -- what somebody else does in the dashboard ------------------------------
+
+    def change_members(
+        self, segment: str | int, *, add: Iterable[str] = (), remove: Iterable[str] = ()
+    ) -> None:
+        """Add identities to a segment and remove others, behind the client's back."""
+        self._change(segment, "members", add=list(add), remove=list(remove))
+
+    def rename(self, segment: str | int, name: str) -> None:
+        """Rename a segment."""
+        self._change(segment, "rename", name=name)
+
+    def delete(self, segment: str | int) -> None:
+        """Delete a segment."""
+        self._change(segment, "delete")
+
+    def _change(self, segment: str | int, change: str, **fields: Any) -> None:
+        document = {"change": change, "segment": segment, **fields}
+        self._own("POST", f"other-writer?{self._account}", document)
+
     # -- what is there before the test ----------------------------------------
 
     def create(self, *customer_ids: str) -> dict[str, int]:

@@ -115,7 +115,7 @@ A negative index means a declared segment that is not part of the plan.
 NO_PATTERNS: Mapping[Kind, str] = {}
 """The patterns of a source whose keys may have any form."""
 
-Counting = Literal["strict", "distinct"]
+Counting = Literal["strict", "distinct", "pairs"]
 """How the limits of a request are counted. See ``packing.Limits``."""
 
 

@@ -7,7 +7,8 @@ import numpy as np
 
 from segctl.engine.model import Counting, PackingSummary
 from segctl.packing import Limits
-from segctl.packing.placing import Numbers, place
+from segctl.packing.placed import Numbers
+from segctl.packing.placing import place
 
 _SLICE = 1 << 20
 """Changes that are compared with the first of their entry at a time."""

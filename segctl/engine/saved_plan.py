@@ -93,6 +93,11 @@ HAVING count(DISTINCT (kind, value)) > $users OR count(DISTINCT (target, action)
 LIMIT 1
 """
 
+_PAIR_LIMITS = """
+SELECT 'a request is larger than CleverTap allows' FROM read_parquet({batches})
+GROUP BY request HAVING sum(len(names) * len(targets)) > $pairs LIMIT 1
+"""
+
 _SENT = """
 SELECT request, target, action, kind, value FROM (
     SELECT request, unnest(targets) AS target, unnest(actions) AS action, kinds, names
@@ -166,8 +171,7 @@ def prove_files(db: duckdb.DuckDBPyConnection, files: SavedPlanFiles) -> SavedPl
         _check(db, _MISSING_REQUESTS, requests=files.requests)
         batches = sql.file_name(files.batches)
         _check(db, _BATCH_PROBLEMS.replace("{batches}", batches))
-        size = _STRICT_LIMITS if files.counting == "strict" else _DISTINCT_LIMITS
-        _check(db, size.replace("{batches}", batches), users=limits.users, segments=limits.segments)
+        _check_size(db, batches, limits)
         _check(db, _DIFFERENT.replace("{batches}", batches))
         for index, (digest, base) in files.imported.items():
             _check_imported(db, index, digest, base)
@@ -196,6 +200,15 @@ def prove_files(db: duckdb.DuckDBPyConnection, files: SavedPlanFiles) -> SavedPl
         raise SavedPlanError("its files cannot be read") from error
     finally:
         db.execute("DROP VIEW IF EXISTS delta; DROP VIEW IF EXISTS saved_changes")
+
+
+def _check_size(db: duckdb.DuckDBPyConnection, batches: str, limits: Limits) -> None:
+    """Check that no request is above the limits, in the plan's way of counting."""
+    if limits.counting == "pairs":
+        _check(db, _PAIR_LIMITS.replace("{batches}", batches), pairs=limits.pairs)
+        return
+    size = _STRICT_LIMITS if limits.counting == "strict" else _DISTINCT_LIMITS
+    _check(db, size.replace("{batches}", batches), users=limits.users, segments=limits.segments)
 
 
 def _check_imported(

@@ -314,7 +314,7 @@ class ProjectSettings:
     create_body: Literal["array", "wrapped"] = "array"
     concurrency: int = 3
     settle_seconds: float = 30.0
-    counting: Literal["strict", "distinct"] = "strict"
+    counting: Literal["strict", "distinct", "pairs"] = "strict"
     max_refused_percent: float = 25.0
     max_destroys: int = 5
     approval: ApprovalTolerance = ApprovalTolerance()

@@ -84,10 +84,11 @@ class Provider(Section):
         default=30.0,
         description="Seconds to wait before reversing a change whose request got no answer.",
     )
-    counting: Literal["strict", "distinct"] = Field(
+    counting: Literal["strict", "distinct", "pairs"] = Field(
         default="strict",
         description="How to count the limits of a request, which CleverTap does not document: "
-        "strict adds up its entries, distinct counts each user and each segment action once.",
+        "strict adds up its entries, distinct counts each user and each segment action once, "
+        "pairs counts users × segment actions.",
     )
     max_refused_percent: Percent = Field(
         default=25.0,

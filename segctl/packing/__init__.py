@@ -17,6 +17,7 @@ from segctl.packing.cover_search import search_covers
 from segctl.packing.delta import Delta, build_delta
 from segctl.packing.distinct import fill_distinct
 from segctl.packing.model import Bools, Ints, Limits, Packing
+from segctl.packing.pairs import pack_pairs
 
 __all__ = ["Limits", "Packing", "pack"]
 
@@ -35,13 +36,12 @@ def pack(user: Ints, op: Ints, *, removal: Bools, limits: Limits | None = None) 
     limits = limits or Limits()
     user, op = np.asarray(user, np.int64), np.asarray(op, np.int64)
     removal = np.asarray(removal, np.bool_)
-    if user.shape != op.shape or user.ndim != 1:
-        raise ValueError("user and op must be one-dimensional arrays of equal length")
+    _check_changes(user, op, removal)
     if len(user) == 0:
         return empty_packing()
-    if int(user.min()) < 0 or int(op.min()) < 0 or int(op.max()) >= len(removal):
-        raise ValueError("users must be >= 0, and operations must be indexes of removal")
     delta = build_delta(user, op, removal)
+    if limits.counting == "pairs":
+        return pack_pairs(delta, limits)
     least = slot_floor(delta, limits)
     cover, pieces = fill_naively(delta, limits)
     if limits.counting == "distinct":
@@ -61,6 +61,16 @@ def pack(user: Ints, op: Ints, *, removal: Bools, limits: Limits | None = None) 
         least = max(least, priced_floor(delta, limits))
     pieces = order_requests(cover, pieces, delta, swap=limits.counting == "strict")
     return assemble(delta, cover, pieces, naive=naive_requests(delta, limits), floor=least)
+
+
+def _check_changes(user: Ints, op: Ints, removal: Bools) -> None:
+    """Raise ValueError if the arrays are not changes."""
+    if user.shape != op.shape or user.ndim != 1:
+        raise ValueError("user and op must be one-dimensional arrays of equal length")
+    if len(user) == 0:
+        return
+    if int(user.min()) < 0 or int(op.min()) < 0 or int(op.max()) >= len(removal):
+        raise ValueError("users must be >= 0, and operations must be indexes of removal")
 
 
 def _candidate_covers(delta: Delta, limits: Limits) -> Iterator[Parts]:

@@ -12,9 +12,14 @@ MAX_WIDTH = 6  # operations of a row that the priced bound uses
 
 
 def naive_requests(delta: Delta, limits: Limits) -> int:
-    """Return the requests needed if each has one operation and up to ``limits.users`` users."""
+    """Return the requests needed if each has one operation and as many users as fit."""
     per_op = np.bincount(delta.cols, minlength=len(delta.ops))
-    return int((-(-per_op // limits.users)).sum())
+    return int((-(-per_op // limits.users_of_one_op)).sum())
+
+
+def pair_floor(changes: int, limits: Limits) -> int:
+    """Return the requests that any packing of so many pairs needs."""
+    return -(-changes // limits.pairs)
 
 
 def slot_floor(delta: Delta, limits: Limits) -> int:

@@ -1,13 +1,15 @@
 """Limits of a request, the resulting ``Packing``, and the array types of the folder."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
+
+Counting = Literal["strict", "distinct", "pairs"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,18 +18,32 @@ class Limits:
 
     ``strict`` counting adds up the entries of a request.  ``distinct`` counting counts each
     user and each (segment, action) once per request, regardless of the number of entries.
-    The vendor's page allows both readings; strict is valid under either.
+    ``pairs`` counting counts users × operations, and the lesser of the two limits is that of
+    the pairs.  The vendor's page allows all three readings; pairs is valid under each of them,
+    strict under the first two.
     """
 
     users: int = 100
     segments: int = 100
-    counting: Literal["strict", "distinct"] = "strict"
+    counting: Counting = "strict"
 
     def __post_init__(self) -> None:
         if self.users < 1 or self.segments < 1:
             raise ValueError("limits must allow at least one user and one segment in a request")
-        if self.counting not in ("strict", "distinct"):
-            raise ValueError(f"counting must be 'strict' or 'distinct', not {self.counting!r}")
+        if self.counting not in get_args(Counting):
+            raise ValueError(
+                f"counting must be one of {', '.join(get_args(Counting))}, not {self.counting!r}"
+            )
+
+    @property
+    def pairs(self) -> int:
+        """The most (user, operation) pairs of a request, if these are counted."""
+        return min(self.users, self.segments)
+
+    @property
+    def users_of_one_op(self) -> int:
+        """The most users of a request with one operation."""
+        return self.pairs if self.counting == "pairs" else self.users
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,11 +12,12 @@ import numpy as np
 import numpy.typing as npt
 
 from segctl.packing import pack
+from segctl.packing.bound import pair_floor
 from segctl.packing.delta import hash_numbers
 from segctl.packing.model import Bools, Ints, Limits, Packing
+from segctl.packing.pairs import cut_rows
+from segctl.packing.placed import Numbers, Placed, sort_removals_first
 from segctl.packing.ragged import offsets, spans
-
-Numbers = npt.NDArray[np.int32]
 
 MAX_CHANGES = 1_000_000
 """Changes packed together.  The hardest deltas of this size take 1 GB and half a minute."""
@@ -59,15 +60,6 @@ class _Classes:
     class_number: Numbers  # (U,)
     first: Ints  # (C,) the first user of each
     size: Ints  # (C,)
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Placed:
-    """Entries and requests of a subset of the changes, numbered from 0."""
-
-    entry: Numbers  # of each change; -1 if the change is not packed yet
-    request: Ints  # (E,)
-    requests: int
 
 
 def place(
@@ -128,6 +120,9 @@ def _find_entries(packing: Packing, user: Ints | Numbers, op: Ints | Numbers, op
 def _place_sharded(rows: _Rows, removal: Bools, limits: Limits, max_changes: int) -> Placing:
     naive, floor = _compute_bounds(rows, len(removal), limits)
     classes = _group_users(rows, len(removal))
+    if limits.counting == "pairs":
+        placed = cut_rows(rows.width, classes.class_number, removal[rows.op], limits)
+        return _as_placing(placed, naive=naive, floor=floor)
     full = _fill_by_class(rows, classes, limits)
     entry, requests, entries = full.entry, full.requests, len(full.request)
     request = [full.request]
@@ -144,22 +139,27 @@ def _place_sharded(rows: _Rows, removal: Bools, limits: Limits, max_changes: int
         request.append(packing.request + requests)
         requests += packing.requests
         entries += len(packing.request)
-    placed = _Placed(entry=entry, request=np.concatenate(request), requests=requests)
+    placed = Placed(entry=entry, request=np.concatenate(request), requests=requests)
     if requests > naive:
         placed = _place_naively(rows, len(removal), limits)
-    ordered = _sort_removals_first(placed, removal[rows.op])
+    return _as_placing(sort_removals_first(placed, removal[rows.op]), naive=naive, floor=floor)
+
+
+def _as_placing(placed: Placed, *, naive: int, floor: int) -> Placing:
     return Placing(
-        entry=ordered.entry,
-        request=ordered.request.astype(np.int32),
-        requests=ordered.requests,
+        entry=placed.entry,
+        request=placed.request.astype(np.int32),
+        requests=placed.requests,
         naive=naive,
         floor=floor,
     )
 
 
 def _compute_bounds(rows: _Rows, ops: int, limits: Limits) -> tuple[int, int]:
-    """Return the naive number of requests and the slot bound; see ``packing/bound.py``."""
-    op_slots = int((-(-np.bincount(rows.op, minlength=ops) // limits.users)).sum())
+    """Return the naive number of requests and the lower bound; see ``packing/bound.py``."""
+    op_slots = int((-(-np.bincount(rows.op, minlength=ops) // limits.users_of_one_op)).sum())
+    if limits.counting == "pairs":
+        return op_slots, pair_floor(len(rows.op), limits)
     user_slots = int((-(-rows.width // limits.segments)).sum(dtype=np.int64))
     return op_slots, max(-(-user_slots // limits.users), -(-op_slots // limits.segments))
 
@@ -224,7 +224,7 @@ def _chunks(rows: _Rows) -> list[tuple[int, int, int, int]]:
     return list(zip(edges, edges[1:], change_edges, change_edges[1:], strict=False))
 
 
-def _fill_by_class(rows: _Rows, classes: _Classes, limits: Limits) -> _Placed:
+def _fill_by_class(rows: _Rows, classes: _Classes, limits: Limits) -> Placed:
     """Fill whole requests with users of one class each; changes of other users get entry -1.
 
     Such a request has ``limits.users`` users with all their changes.  It uses every user
@@ -236,7 +236,7 @@ def _fill_by_class(rows: _Rows, classes: _Classes, limits: Limits) -> _Placed:
     entry = base[classes.class_number] + position_in_class // limits.users
     entry[position_in_class >= (full * limits.users).astype(np.int32)[classes.class_number]] = -1
     requests = int(full.sum())
-    return _Placed(
+    return Placed(
         entry=np.repeat(entry, rows.width),
         request=np.arange(requests, dtype=np.int64),
         requests=requests,
@@ -272,7 +272,7 @@ def _split_shards(rows: _Rows, classes: _Classes, users: Ints, max_changes: int)
     return [np.sort(shard) for shard in np.split(users, cuts) if len(shard)]
 
 
-def _place_naively(rows: _Rows, ops: int, limits: Limits) -> _Placed:
+def _place_naively(rows: _Rows, ops: int, limits: Limits) -> Placed:
     """Return the naive packing: each request has one operation and up to ``limits.users`` users."""
     count = np.bincount(rows.op, minlength=ops)
     requests = -(-count // limits.users)
@@ -281,17 +281,4 @@ def _place_naively(rows: _Rows, ops: int, limits: Limits) -> _Placed:
     order = np.argsort(rows.op, kind="stable")
     entry[order] = np.repeat(offsets(requests)[:-1], count) + nth // limits.users
     total = int(requests.sum())
-    return _Placed(entry=entry, request=np.arange(total, dtype=np.int64), requests=total)
-
-
-def _sort_removals_first(placed: _Placed, removes: Bools) -> _Placed:
-    """Renumber requests by their number of removals, most first, and entries accordingly."""
-    per_entry = np.bincount(placed.entry[removes], minlength=len(placed.request))
-    per_request = np.bincount(placed.request, weights=per_entry, minlength=placed.requests)
-    rank = np.empty(placed.requests, np.int64)
-    rank[np.argsort(-per_request, kind="stable")] = np.arange(placed.requests)
-    request = rank[placed.request]
-    order = np.argsort(request, kind="stable")
-    new_number = np.empty(len(order), np.int32)
-    new_number[order] = np.arange(len(order), dtype=np.int32)
-    return _Placed(entry=new_number[placed.entry], request=request[order], requests=placed.requests)
+    return Placed(entry=entry, request=np.arange(total, dtype=np.int64), requests=total)

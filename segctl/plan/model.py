@@ -278,7 +278,7 @@ class Plan:
     max_destroys: int = 5
     settle_seconds: float = 30.0
     max_refused_percent: float = 25.0
-    counting: Literal["strict", "distinct"] = "strict"
+    counting: Literal["strict", "distinct", "pairs"] = "strict"
     concurrency: int = 3
     settle_from: int | None = None
     settled_at: float = 0.0

@@ -8,6 +8,7 @@ the first one's name, and each is dropped only if refused.
 from dataclasses import replace
 from typing import Any
 
+from segctl.core.outcomes import ASK_FOR_ACCESS
 from segctl.probing.probe_run import (
     ARRAY,
     WRAPPED,
@@ -40,7 +41,17 @@ def first_segment(probe: ProbeRun) -> list[ProbeFinding]:
             return _answer_findings(reply)
         if reply.acceptance is Acceptance.UNCLEAR:
             return _retry_first_segment(probe, entry, form, reply)
+        if reply.status in (403, 404):
+            raise _without_access(reply)
     raise EndedEarly(f"createSegment refused both bodies: {reply.summary}")
+
+
+def _without_access(reply: Reply) -> EndedEarly:
+    """Return the error for a service that has no createSegment for this account."""
+    key = "api_segments"
+    finding = observed(key, f"no: {reply.summary}", reply.number, settings={key: str(reply.status)})
+    why = f"createSegment is refused: {reply.summary}. Check the credentials and the region."
+    return EndedEarly(f"{why} {ASK_FOR_ACCESS}", findings=[finding])
 
 
 def _retry_first_segment(

@@ -18,6 +18,9 @@ OVER = 101
 HALF = 60
 """The size of each of two entries: each within the limit, both together above it."""
 
+PAIRED = 51
+"""Segments for each of two users: within the limits of both, and together more than 100."""
+
 CODE_100 = (100, "100")
 _NO_LIMIT = "an answer was unclear, or a refusal other than code 100"
 
@@ -41,17 +44,94 @@ def update_without_users(probe: ProbeRun, first: CreatedSegment) -> list[ProbeFi
     return [observed(key, f"no code 100 without users: {summary}", reply.number)]
 
 
-def counting(probe: ProbeRun) -> list[ProbeFinding]:
-    """Send a little more than 100 segments and users: distinct, repeated, and in two entries."""
+def empty_entry(probe: ProbeRun) -> list[ProbeFinding]:
+    """Send an entry without users beside one that is complete."""
+    key = "empty_entry"
+    if unskipped := _unskipped_update(probe, key):
+        return unskipped
+    line = [probe.nonexistent_line()]
+    reply = probe.update(
+        ([probe.user(8)], line),
+        ([], line),
+        purpose="update with an entry without users beside a complete one",
+        cost=_skipped_entries(2),
+    )
+    if reply.acceptance is Acceptance.UNCLEAR:
+        return [cannot_tell(key, f"no clear answer: {reply.summary}", reply.number)]
+    if reply.acceptance is Acceptance.REFUSED:
+        summary, choice = f"the request is refused: {reply.summary}", "refuse"
+    else:
+        summary = "the request is accepted; the Error Stream shows whether the entry is logged"
+        choice = "error_stream"
+    return [observed(key, summary, reply.number, settings={key: choice})]
+
+
+def profile_updates(probe: ProbeRun, *, accepts_empty: bool) -> list[ProbeFinding]:
+    """Send a little more than 100 users × segments, then a little more than 100 entries.
+
+    ``accepts_empty``: entries without users are accepted. Otherwise there are at least as many
+    users as entries, and the two limits cannot be told apart.
+    """
+    key = "profile_updates"
+    if unskipped := _unskipped_update(probe, key):
+        return unskipped
+    line = [probe.nonexistent_line()]
+    pairs = probe.update(
+        ([probe.user(8), probe.user(10)], [probe.nonexistent_line(n) for n in range(PAIRED)]),
+        purpose=f"update {PAIRED} segments for each of two users",
+        cost=Cost(profiles=1, errors=2 * PAIRED),
+    )
+    by_pairs = _is_limit_refusal(pairs)
+    if by_pairs is None:
+        return [cannot_tell(key, _NO_LIMIT, pairs.number)]
+    if by_pairs:
+        settings = {key: "pairs"}
+        return [observed(key, "users × segments", pairs.number, settings=settings)]
+    if not accepts_empty:
+        why = "not users × segments; entries and users cannot be told apart here"
+        return [cannot_tell(key, why, pairs.number)]
+    entries = probe.update(
+        ([probe.user(8)], line),
+        *[([], [])] * (OVER - 1),
+        purpose=f"update with {OVER} entries, of which one has a user",
+        cost=_skipped_entries(OVER),
+    )
+    by_entries = _is_limit_refusal(entries)
+    evidence = (pairs.number, entries.number)
+    if by_entries is None:
+        return [cannot_tell(key, _NO_LIMIT, *evidence)]
+    choice = "entries" if by_entries else "users"
+    return [observed(key, choice, *evidence, settings={key: choice})]
+
+
+def _unskipped_update(probe: ProbeRun, *keys: str) -> list[ProbeFinding]:
+    """Return findings if a segment that does not exist is not skipped, else an empty list.
+
+    The request that shows it is sent once a probe.
+    """
+    reply = probe.skipped_update
+    if reply is None:
+        reply = probe.skipped_update = probe.update(
+            ([probe.user(8)], [probe.nonexistent_line()]),
+            purpose="update a segment that does not exist",
+            cost=_skipped_entries(1),
+        )
+    if reply.acceptance is Acceptance.ACCEPTED:
+        return []
+    why = f"a segment that does not exist is not passed over: {reply.summary}"
+    return [cannot_tell(key, why, reply.number) for key in keys]
+
+
+def counting(probe: ProbeRun, *, updates: object) -> list[ProbeFinding]:
+    """Send a little more than 100 segments and users: distinct, repeated, and in two entries.
+
+    ``updates`` is what the service counts as profile updates, None if unknown.
+    """
     keys = ("limit_counts", "limit_scope")
+    if unskipped := _unskipped_update(probe, *keys):
+        return unskipped
     user = [probe.user(8)]
     line = [probe.nonexistent_line()]
-    harmless = probe.update(
-        (user, line), purpose="update a segment that does not exist", cost=_skipped_entries(1)
-    )
-    if harmless.acceptance is not Acceptance.ACCEPTED:
-        why = f"a segment that does not exist is not passed over: {harmless.summary}"
-        return [cannot_tell(key, why, harmless.number) for key in keys]
     over = probe.update(
         (user, [probe.nonexistent_line(n) for n in range(OVER)]),
         purpose=f"update {OVER} segments that do not exist",
@@ -84,7 +164,7 @@ def counting(probe: ProbeRun) -> list[ProbeFinding]:
     )
     return [
         _repeats_finding(over, lines, users),
-        _scope_finding(over, segment_halves, users, user_halves),
+        _scope_finding(over, segment_halves, users, user_halves, updates=updates),
     ]
 
 
@@ -105,9 +185,7 @@ def _repeats_finding(over: Reply, lines: Reply, users: Reply) -> ProbeFinding:
     by_line, by_user = _is_limit_refusal(lines), _is_limit_refusal(users)
     key = "limit_counts"
     if by_line is None or by_user is None:
-        return cannot_tell(
-            key, "an answer was unclear, or another refusal than code 100", *evidence
-        )
+        return cannot_tell(key, _NO_LIMIT, *evidence)
     if by_line != by_user:
         summary = f"segments {_counting_text(by_line)}, users {_counting_text(by_user)}"
         return observed(key, summary, *evidence)
@@ -120,17 +198,20 @@ def _counting_text(counted: bool) -> str:
 
 
 def _scope_finding(
-    over: Reply, segment_halves: Reply, users: Reply, user_halves: Reply
+    over: Reply, segment_halves: Reply, users: Reply, user_halves: Reply, *, updates: object
 ) -> ProbeFinding:
     evidence = (over.number, segment_halves.number, users.number, user_halves.number)
+    if updates == "pairs":
+        why = "100 users × segments a request leave no room to reach it"
+        return cannot_tell("limit_scope", why, *evidence)
     by_line = _is_limit_refusal(segment_halves)
     # If repeats do not count, one repeated user says nothing about entries.
-    by_user = _is_limit_refusal(user_halves) if _is_limit_refusal(users) else by_line
+    # If users are the profile updates, they are counted per request in any case.
+    is_shown = _is_limit_refusal(users) and updates != "users"
+    by_user = _is_limit_refusal(user_halves) if is_shown else by_line
     key = "limit_scope"
     if by_line is None or by_user is None:
-        return cannot_tell(
-            key, "an answer was unclear, or another refusal than code 100", *evidence
-        )
+        return cannot_tell(key, _NO_LIMIT, *evidence)
     if by_line != by_user:
         return observed(
             key, f"segments {_scope_text(by_line)}, users {_scope_text(by_user)}", *evidence

@@ -13,6 +13,7 @@ from segctl.probing.probe_run import (
     ProbeRun,
     WriteDeclined,
     cannot_tell,
+    observed,
 )
 from segctl.probing.report import QUESTIONS, UNASKABLE, ProbeFinding, ProbeReport, Shell
 
@@ -44,6 +45,7 @@ class ProbePlan:
         except WriteDeclined:
             self._problem = "without a segment nothing can be asked"
         except EndedEarly as error:
+            self._add_findings(error.findings)
             self._problem = error.message
         except OperationError as error:
             if not self._probe.shells:
@@ -61,6 +63,8 @@ class ProbePlan:
         first = probe.first
         if first is None:
             raise EndedEarly("the first segment is not there")
+        key = "api_segments"
+        self._add_findings([observed(key, "yes", probe.exchanges[-1].number, settings={key: "on"})])
         # If the first segment was created in the wrapped form, the bare array was refused.
         refused = probe.exchanges[0].number if probe.form == WRAPPED else None
         names = ("create_body", "duplicate_name_in_account")
@@ -69,6 +73,35 @@ class ProbePlan:
             ("duplicate_customer_id", "duplicate_status"),
             lambda: create_questions.taken_customer_id(probe, first),
         )
+        self._ask_about_creates()
+        self._ask(("create_empty",), lambda: create_questions.empty_create(probe))
+        self._ask(("code_100_status",), lambda: limit_questions.update_without_users(probe, first))
+        self._ask(("empty_entry",), lambda: limit_questions.empty_entry(probe))
+        accepts_empty = self._setting("empty_entry") == "error_stream"
+        self._ask(
+            ("profile_updates",),
+            lambda: limit_questions.profile_updates(probe, accepts_empty=accepts_empty),
+        )
+        updates = self._setting("profile_updates")
+        self._ask(
+            ("limit_counts", "limit_scope"),
+            lambda: limit_questions.counting(probe, updates=updates),
+        )
+        self._ask(
+            ("rate_limit_body", "rate_limit_retry_after"),
+            lambda: limit_questions.in_flight(probe),
+        )
+        self._ask_about_members(first, probe.second)
+
+    def _ask_about_creates(self) -> None:
+        """Ask what a create may contain: nothing can be told if even a valid one is refused."""
+        probe = self._probe
+        # Without evidence it was declined, which says nothing about other creates.
+        if probe.second is None and self._findings["create_body"].evidence:
+            keys = ("missing_customer_id", "create_processing", "duplicate_name_in_request")
+            why = "there is no second segment: other creates may be refused for the same reason"
+            self._add_findings(cannot_tell(key, why) for key in keys)
+            return
         self._ask(("missing_customer_id",), lambda: create_questions.missing_customer_id(probe))
         self._ask(("create_processing",), lambda: create_questions.bad_entry(probe))
         whole = self._setting("create_processing") == "all_or_nothing"
@@ -76,14 +109,6 @@ class ProbePlan:
             ("duplicate_name_in_request",),
             lambda: create_questions.duplicate_name(probe, whole=whole),
         )
-        self._ask(("create_empty",), lambda: create_questions.empty_create(probe))
-        self._ask(("code_100_status",), lambda: limit_questions.update_without_users(probe, first))
-        self._ask(("limit_counts", "limit_scope"), lambda: limit_questions.counting(probe))
-        self._ask(
-            ("rate_limit_body", "rate_limit_retry_after"),
-            lambda: limit_questions.in_flight(probe),
-        )
-        self._ask_about_members(first, probe.second)
 
     def _ask_about_members(self, first: CreatedSegment, second: CreatedSegment | None) -> None:
         keys = ("visibility_lag_ms", "remove_unknown_user", "numeric_identity")

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from segctl.core.clock import Clock
 from segctl.core.errors import CredentialsRefused, SegctlError
-from segctl.core.outcomes import Answer, Outcome
+from segctl.core.outcomes import ASK_FOR_ACCESS, Answer, Outcome
 from segctl.probing.masking import Masker
 from segctl.probing.report import Certainty, Cost, Exchange, ProbeFinding, Shell, Write
 from segctl.provider.raw import RawReply, RawRequest
@@ -53,7 +53,11 @@ class WriteDeclined(Exception):
 
 
 class EndedEarly(SegctlError):
-    """The probe cannot continue."""
+    """The probe cannot continue. ``findings`` has what the last answer shows."""
+
+    def __init__(self, message: str, *, findings: Sequence[ProbeFinding] = ()) -> None:
+        super().__init__(message)
+        self.findings = findings
 
 
 class Acceptance(Enum):
@@ -131,6 +135,8 @@ class ProbeRun:
         self.form = ARRAY
         self.first: CreatedSegment | None = None
         self.second: CreatedSegment | None = None
+        self.skipped_update: Reply | None = None
+        """The answer to an update of a segment that does not exist, once it is sent."""
         self.exchanges: list[Exchange] = []
         self.shells: list[Shell] = []
         self.members: dict[str, tuple[User, str]] = {}
@@ -290,7 +296,8 @@ class ProbeRun:
         if raw.status == 401:
             raise CredentialsRefused(
                 f"the credentials were refused: {reply.summary}",
-                hint="Check CLEVERTAP_ACCOUNT_ID, CLEVERTAP_PASSCODE and the region.",
+                hint="Check CLEVERTAP_ACCOUNT_ID, CLEVERTAP_PASSCODE and the region. "
+                f"{ASK_FOR_ACCESS}",
             )
         return reply
 
@@ -389,6 +396,8 @@ def _acceptance(answer: Answer | None) -> Acceptance:
         case Outcome.ACKNOWLEDGED:
             return Acceptance.ACCEPTED
         case Outcome.REFUSED if answer and not answer.ids:  # with ids, it created some of them
+            return Acceptance.REFUSED
+        case Outcome.FAILED if answer and answer.stop:  # 403: there is no access
             return Acceptance.REFUSED
         case _:
             return Acceptance.UNCLEAR

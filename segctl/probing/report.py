@@ -13,6 +13,7 @@ class Certainty(StrEnum):
 
 
 QUESTIONS: Mapping[str, str] = {
+    "api_segments": "Does an account have API Segments, or which HTTP status refuses both calls?",
     "create_body": "Does create take a bare array or a segments array?",
     "create_answer": "What does a successful create answer?",
     "create_id_field": "Under which name does create return the id?",
@@ -28,6 +29,12 @@ QUESTIONS: Mapping[str, str] = {
     "reuse_deleted_customer_id": "Can the customer_segment_id of a deleted segment be used again?",
     "segment_cap_counts": "Do deleted segments count towards the limit?",
     "code_100_status": "Which HTTP status goes with error code 100?",
+    "empty_entry": (
+        "What happens to an entry without users or segments, or a null, beside valid ones?"
+    ),
+    "profile_updates": (
+        "What are the 100 profile updates of a request: entries, users, or users × segments?"
+    ),
     "limit_scope": "Are users and segments counted per request or per entry?",
     "limit_counts": "Do repeated users and segments count again?",
     "rate_limit_body": "What is the body of a 429?",
@@ -105,10 +112,10 @@ class Cost:
     errors: int = 0
 
 
-LIKELY = Cost(segments=2, profiles=6, events=14, errors=10)
+LIKELY = Cost(segments=3, profiles=6, events=14, errors=114)
 """What a probe consumes if the service behaves as its pages say."""
 
-MOST = Cost(segments=9, profiles=11, events=20, errors=575)
+MOST = Cost(segments=9, profiles=12, events=20, errors=780)
 """The most that a probe can consume."""
 
 
@@ -150,6 +157,8 @@ class ProbeReport:
             settings["createBody"] = "wrapped" if body == "wrapped" else "array"
         if (counts := found.get("limit_counts")) is not None:
             settings["counting"] = "distinct" if counts == "distinct" else "strict"
+        if found.get("profile_updates") == "pairs":
+            settings["counting"] = "pairs"
         return settings
 
     def obstacle(self) -> str:

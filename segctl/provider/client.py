@@ -14,7 +14,7 @@ import httpx
 from segctl.core.clock import Clock
 from segctl.core.connections import find_proxy
 from segctl.core.credentials import Credentials
-from segctl.core.outcomes import Answer, Outcome
+from segctl.core.outcomes import ASK_FOR_ACCESS, Answer, Outcome
 from segctl.core.stop_signal import StoppableClock, StopSignal, loop_callback
 from segctl.provider.connection import (
     describe_connect_error,
@@ -266,12 +266,17 @@ class CleverTapProvider:
         return Attempt(answer=answer, is_retryable=True)
 
     def _with_advice(self, answer: Answer) -> Answer:
-        """Add what to do about refused credentials. A wrong region gets the same answer."""
+        """Add what to do about refused access. A wrong region gets the same answer.
+
+        What an account without API Segments is answered is not documented: it may be any of
+        these answers.
+        """
         if not answer.stop:
             return answer
         advice = (
             f"{self._base.host}: {answer.detail}; check the credentials or region "
-            "(CLEVERTAP_ACCOUNT_ID, CLEVERTAP_PASSCODE, CLEVERTAP_BASE_URL or segctl.yaml)"
+            "(CLEVERTAP_ACCOUNT_ID, CLEVERTAP_PASSCODE, CLEVERTAP_BASE_URL or segctl.yaml). "
+            f"{ASK_FOR_ACCESS}"
         )
         return replace(answer, detail=advice)
 

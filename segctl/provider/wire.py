@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from segctl.core.identity import Kind
-from segctl.core.outcomes import Answer, Outcome
+from segctl.core.outcomes import NOT_FOUND, Answer, Outcome
 
 MAX_DETAIL_LENGTH = 200
 """Maximum number of characters of the service's text in a ``detail``."""
@@ -256,11 +256,10 @@ def _judge_failure(status: int, document: Any, hidden: Collection[str]) -> Answe
     effective_status = _effective_status(status, document)
     outcome, detail = Outcome.UNCERTAIN, f"HTTP {status}{because}"
     match effective_status:
-        case 401 | 403:
-            outcome, detail = (
-                Outcome.FAILED,
-                f"the credentials were refused (HTTP {effective_status}){because}",
-            )
+        case 401:
+            outcome, detail = Outcome.FAILED, f"the credentials were refused (HTTP 401){because}"
+        case 403:
+            outcome, detail = Outcome.FAILED, f"access was refused (HTTP 403){because}"
         case 407:  # from a proxy: the request did not reach the service
             outcome, detail = Outcome.FAILED, "the proxy asks for credentials (HTTP 407)"
         case 408 | 425:  # these ask for a retry and do not concern the content
@@ -272,6 +271,8 @@ def _judge_failure(status: int, document: Any, hidden: Collection[str]) -> Answe
                 Outcome.FAILED,
                 f"HTTP {status} is a redirect, which segctl does not follow",
             )
+        case 404:  # of the call, or of a segment: the pages do not say
+            outcome, detail = Outcome.REFUSED, f"{NOT_FOUND}{because}"
         case _ if 400 <= effective_status < 500:
             outcome, detail = Outcome.REFUSED, words or f"HTTP {status} without a reason"
         case _ if 200 <= effective_status < 300 and not words:

@@ -12,15 +12,16 @@ import pytest
 from starlette.applications import Starlette
 
 from segctl.applying.apply import ApplyResult
-from segctl.core.errors import NothingApplied
+from segctl.core.errors import NothingApplied, SegctlError
 from segctl.core.stop_signal import StopSignal
 from segctl.emulator.app import create_app
-from segctl.emulator.settings import READING_SWITCHES, Settings, alternatives
+from segctl.emulator.settings import CAMPAIGN_SWITCHES, READING_SWITCHES, Settings, alternatives
 from segctl.plan.model import Plan
 from segctl.session.context import Context
 from segctl.workflows.apply import apply_workspace
 from segctl.workflows.plan import plan_workspace
 from tests.clocks import SwiftClock
+from tests.e2e.workshop import saved_plan
 
 QUICKSTART = Path(__file__).parents[2] / "examples" / "quickstart"
 ACCOUNT, PASSCODE = "ACC-1", "pass-very-secret"
@@ -28,7 +29,8 @@ ACCOUNT, PASSCODE = "ACC-1", "pass-very-secret"
 WITHOUT_SETTINGS = [
     (name, choice)
     for name, choice in alternatives()
-    if (name, choice) != ("create_body", "wrapped") and name not in READING_SWITCHES
+    if (name, choice) != ("create_body", "wrapped")
+    and name not in {*READING_SWITCHES, *CAMPAIGN_SWITCHES, "api_segments"}
 ]
 """A plan and an apply make no call that only reads, so the switches of those change nothing."""
 
@@ -64,10 +66,19 @@ class Shop:
     def plan(self) -> Plan:
         return plan_workspace(self.context, variables={}).plan
 
-    def apply(self) -> ApplyResult:
+    def apply(self, saved: Path | None = None) -> ApplyResult:
         return apply_workspace(
-            self.context, variables={}, approve=lambda _: True, stop=StopSignal()
+            self.context,
+            variables={},
+            approve=lambda _: True,
+            stop=StopSignal(),
+            saved=saved_plan(saved),
         )
+
+    def provider(self, setting: str) -> None:
+        """Add a setting to spec.provider."""
+        project = self.root / "segctl.yaml"
+        project.write_text(f"{project.read_text('utf-8')}    {setting}\n", "utf-8")
 
     def members(self) -> dict[str, list[str]]:
         """Return the emulator's members of every segment."""
@@ -127,8 +138,48 @@ def test_a_service_that_wants_another_body_gets_it_once_it_is_declared(tmp_path:
         with pytest.raises(NothingApplied, match="the body must be an object with a segments"):
             at.apply()
         assert at.members() == {}
-        project = at.root / "segctl.yaml"
-        text = project.read_text("utf-8")
-        project.write_text(f"{text}    createBody: wrapped\n", "utf-8")
+        at.provider("createBody: wrapped")
+        at.apply()
+        assert at.members() == DECLARED
+
+
+@pytest.mark.parametrize("is_saved", [False, True], ids=["planned", "saved"])
+def test_a_service_that_counts_pairs_gets_no_request_of_more(
+    tmp_path: Path, is_saved: bool
+) -> None:
+    with shop(tmp_path, profile_updates="pairs") as at:
+        at.provider("counting: pairs")
+        users = [f"u{number}" for number in range(60)]
+        file = at.root / "segments.yaml"
+        listed = file.read_text("utf-8").replace(
+            "- ada@example.com", "\n        - ".join(["- ada@example.com", *users])
+        )
+        file.write_text(listed, "utf-8")
+        plan = plan_workspace(at.context, variables={}, out=tmp_path / "plan").plan
+        assert (plan.requests.update, plan.requests.floor) == (2, 2)
+        at.apply(tmp_path / "plan" if is_saved else None)
+        assert at.members() == {
+            key: sorted([*who, *users]) if "ada@example.com" in who else who
+            for key, who in DECLARED.items()
+        }
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        ("401", r"the credentials were refused \(HTTP 401\)"),
+        ("403", r"access was refused \(HTTP 403\)"),
+        ("404", r"HTTP 404: API Segments are not enabled"),
+    ],
+)
+def test_an_account_without_api_segments_is_told_of_the_private_beta(
+    status: str, error: str, tmp_path: Path
+) -> None:
+    with shop(tmp_path, account_api_segments={ACCOUNT: status}) as at:
+        with pytest.raises(SegctlError, match=error) as caught:
+            at.apply()
+        text = f"{caught.value} {caught.value.hint}"
+        assert "a private beta for the plans Advanced and Cutting Edge" in text
+        at.app.state.service.change_settings(Settings())
         at.apply()
         assert at.members() == DECLARED

@@ -46,14 +46,34 @@ def test_ids_are_unique_even_within_one_second(client: "Client", other: "Client"
         [{"customer_segment_id": "a"}],
         [{"segment_name": "", "customer_segment_id": "a"}],
         [{"segment_name": 1, "customer_segment_id": "a"}],
-        [{"segment_name": "a"}],
-        [{"segment_name": "a", "customer_segment_id": ""}],
+        [{"segment_name": "a", "customer_segment_id": " "}],
         [{"segment_name": "a", "customer_segment_id": 5}],
     ],
 )
-def test_name_and_customer_id_are_required_strings(client: "Client", document: Any) -> None:
+def test_name_and_customer_id_are_strings_and_a_name_is_required(
+    client: "Client", document: Any
+) -> None:
     answer = post(client, document)
     assert (answer.status_code, answer.json()["code"]) == (400, 400)
+
+
+@pytest.mark.parametrize(
+    "left_out", [{}, {"customer_segment_id": None}, {"customer_segment_id": ""}]
+)
+def test_a_segment_without_a_customer_id_is_addressed_by_clevertaps_id(
+    client: "Client", left_out: dict[str, Any]
+) -> None:
+    (made, _) = post(client, [{"segment_name": "Gold", **left_out}, {"segment_name": "B"}]).json()
+    assert made["customer_segment_id"] is None
+    client.update(["a"], [{"ct_segment_id": made["id"], "action": "ADD"}])
+    client.update(["b"], [{"ct_segment_id": made["id"], "action": "DROP"}])
+    assert [each["members"] for each in client.read("segments")] == [1, 0]
+    assert client.read("events")[0]["event_props"]["Customer_Segment_ID"] is None
+    (error,) = client.read("error-stream")
+    assert (error["Segment ID"], error["Customer Segment ID"]) == (made["id"], None)
+    assert f",{made['id']},,b," in client.call("GET", "/emulator/v1/error-stream?format=csv").text
+    for page in ("/", f"/segments/{made['id']}", "/errors"):
+        assert "None" not in client.call("GET", page).text
 
 
 def test_a_name_is_unique_within_a_request(client: "Client") -> None:

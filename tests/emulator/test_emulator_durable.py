@@ -22,10 +22,12 @@ from hypothesis import strategies as st
 from segctl.emulator.app import create_app
 from segctl.emulator.errors import DataFormatError, DataInUseError
 from segctl.emulator.settings import Settings
-from segctl.emulator.storage import migration
+from segctl.emulator.storage import migration, wal
+from segctl.emulator.storage.database import Database
 from segctl.emulator.storage.event_log import EventLog
 from segctl.emulator.storage.state import ADD, REMOVE, User
 from segctl.emulator.storage.store import Change, NewSegment, Store
+from segctl.emulator.storage.wal import copy_log
 
 if TYPE_CHECKING:
     from tests.emulator.conftest import Client
@@ -285,6 +287,30 @@ def test_a_full_disk_is_a_500_and_no_half_change(client: "Client") -> None:
     assert client.members("gold") == ["a"]
     client.update(big, [("gold", "ADD")])
     assert client.read("segments")[0]["members"] == 101
+
+
+@pytest.mark.parametrize("pages", [0, 10**6], ids=["starts again", "goes on"])
+def test_the_write_ahead_log_is_copied_meanwhile(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, pages: int
+) -> None:
+    monkeypatch.setattr(wal, "ROWS_PER_COPY", 5)
+    monkeypatch.setattr(wal, "MAX_LOG_PAGES", pages)
+    copied: list[int] = []
+
+    def copy(file: Path) -> int:
+        copied.append(copy_log(file))
+        return copied[-1]
+
+    monkeypatch.setattr(wal, "copy_log", copy)
+    database = Database(folder=tmp_path)
+    for number in range(50):
+        with database.transaction():
+            database.set_meta(f"key {number}", "value" * 900)
+    database.close()
+    assert copied
+    database = Database(folder=tmp_path)
+    assert all(database.get_meta(f"key {number}") == "value" * 900 for number in range(50))
+    assert database.connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
 
 
 users = st.lists(st.sampled_from([User("identity", f"u{n}") for n in range(12)]), max_size=6)

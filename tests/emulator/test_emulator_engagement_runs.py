@@ -71,10 +71,10 @@ def test_events_that_no_campaign_saw_before_a_crash_are_not_missed(
 
 def test_a_damaged_campaign_is_told_at_the_start(clock: "Clock", tmp_path: Path) -> None:
     client = start(clock, data=tmp_path)
-    campaign = client.campaign(when=None)
+    client.campaign(when=None)
     database = client.app.state.service.store.database
     database.connection.execute("UPDATE campaigns SET definition = '{}'")
-    with pytest.raises(DataFormatError, match=f"campaign {campaign['id']} .* is damaged"):
+    with pytest.raises(DataFormatError, match="is damaged"):
         restart(client, tmp_path)
 
 

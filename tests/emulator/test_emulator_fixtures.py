@@ -89,6 +89,16 @@ def test_an_unknown_segment_is_an_error_that_lists_the_others(
         emulator.members(segment)
 
 
+def test_another_writer_changes_members_and_names_and_deletes(emulator: RunningEmulator) -> None:
+    emulator.seed({"gold": ["a", "b"]})
+    emulator.change_members("gold", add=["c"], remove=["a"])
+    assert emulator.members("gold") == {"b", "c"}
+    emulator.rename("gold", "New")
+    emulator.delete("gold")
+    (gold,) = emulator.segments()
+    assert (gold["segment_name"], gold["deleted"]) == ("New", True)
+
+
 def test_a_setting_that_does_not_exist_is_an_error(emulator: RunningEmulator) -> None:
     with pytest.raises(EmulatorError, match="nope: unknown setting"):
         emulator.settings(nope=1)

@@ -182,6 +182,19 @@ def test_a_long_search_goes_on_with_the_same_cursor(client: "Client") -> None:
     assert record["profile"]["identity"] == "a"
 
 
+@pytest.mark.parametrize("path", ["events", "profiles"])
+def test_a_cursor_whose_query_is_refused_now_is_a_400_each_time(
+    client: "Client", path: str
+) -> None:
+    query = {"event_name": "Charged", "from": 20270115, "to": 20270115}
+    cursor = client.call("POST", f"/1/{path}.json", json=query).json()["cursor"]
+    client.settings(unknown_event="refuse")
+    for _ in range(2):
+        assert client.call("GET", f"/1/{path}.json?cursor={cursor}").status_code == 400
+    client.settings(unknown_event="accept")
+    assert client.call("GET", f"/1/{path}.json?cursor={cursor}").status_code == 200
+
+
 def test_a_first_batch_may_be_still_in_progress(client: "Client") -> None:
     client.settings(search_answer="in_progress")
     cursor = ask(client).json()["cursor"]

@@ -103,6 +103,7 @@ def test_filters_may_ignore_case(client: "Client") -> None:
         ({"name": "Action", "value": []}, "[0].value: must be a number, a string, or an array"),
         ({"name": 1, "value": "x"}, "[0].name: must be a string that is not empty"),
         ({"name": "Action", "operator": "contains", "value": ["x"] * 101}, "too many values"),
+        ({"name": "Action", "value": ["x"] * 10_001}, "too many values"),
     ],
 )
 def test_a_wrong_condition_is_told(client: "Client", condition: Any, text: str) -> None:
@@ -136,10 +137,20 @@ def test_a_wrong_query_is_told(client: "Client", query: Any, text: str) -> None:
 
 
 def test_all_problems_are_told_and_no_value(client: "Client") -> None:
-    wrong = {"name": "Action", "operator": "greater_than", "value": "ada@example.com"}
-    text = problem(client, event_properties=[wrong], **{"from": "x", "to": "y"})
-    assert text.count(";") == 2
+    wrong = {"name": "Colour", "operator": "greater_than", "value": "ada@example.com"}
+    text = problem(client, event_properties=[{}, wrong], **{"from": "x"})
+    for place in ("from:", "[0].name:", "[0].value:", "[1].name:", "[1].value:"):
+        assert place in text
     assert "ada@" not in text
+
+
+def test_a_query_has_at_most_100_filters(client: "Client") -> None:
+    filters = [{"name": "Action", "value": "ADD"}] * 60
+    assert count(client, *filters) == 0
+    advanced = {"did_all": [{**BASE, "event_properties": filters}]}
+    assert "more than 100 filters" in problem(
+        client, event_properties=filters, advanced_query=advanced
+    )
 
 
 def test_an_event_that_the_account_does_not_have_may_be_refused(client: "Client") -> None:

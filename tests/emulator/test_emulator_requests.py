@@ -34,6 +34,23 @@ def test_wrong_credentials_are_a_401(client: "Client", path: str, headers: Any) 
     client.headers = headers
     answer = client.call("POST", path, json=[])
     assert (answer.status_code, answer.json()["code"]) == (401, 401)
+    assert answer.json()["error"].startswith(
+        "Authentication Failure: User authentication failed. "
+        "Ensure all authentication values are entered and correct. "
+    )
+
+
+@pytest.mark.parametrize("status", ["401", "403", "404"])
+@pytest.mark.parametrize("path", [CREATE, UPDATE])
+def test_an_account_may_be_without_api_segments(
+    client: "Client", other: "Client", path: str, status: str
+) -> None:
+    client.settings(api_segments=status, account_api_segments={"ACC-2": "on"})
+    answer = client.call("POST", path, json=[name("a")])
+    assert (answer.status_code, answer.json()["code"]) == (int(status), int(status))
+    assert "API Segments are not enabled for this account" in answer.json()["error"]
+    assert client.read("segments") == []
+    assert other.create("gold")
 
 
 def test_header_names_have_no_case(client: "Client") -> None:
@@ -116,7 +133,20 @@ def test_the_fourth_request_in_flight_is_a_429() -> None:
     assert sorted(statuses) == [400, 400, 400, 429, 429]
 
 
-@pytest.mark.parametrize(("path", "limit"), [("/1/events.json", 3), ("/1/upload", 15)])
+@pytest.mark.parametrize(
+    ("path", "limit"),
+    [
+        ("/1/upload", 15),
+        ("/1/events.json", 3),
+        ("/1/profiles.json", 3),
+        ("/1/counts/events.json", 3),
+        ("/1/counts/profiles.json", 3),
+        ("/1/counts/top.json", 3),
+        ("/1/counts/trends.json", 3),
+        ("/1/now.json", 3),
+        ("/1/targets/create.json", 3),
+    ],
+)
 def test_get_events_and_upload_have_limits_of_their_own(path: str, limit: int) -> None:
     statuses = asyncio.run(send_together([("ACC-1", path)] * (limit + 1), let_in=limit))
     assert sorted(statuses) == [400] * limit + [429]

@@ -29,6 +29,7 @@ def test_all_invalid_settings_are_named(client: "Client") -> None:
         "latency_ms": -1,
         "code_100_status": True,
         "max_users": 1.5,
+        "account_api_segments": {"ACC-1": "off"},
     }
     answer = client.call("PUT", "/emulator/v1/settings", json=wrong)
     assert answer.status_code == 400
@@ -105,12 +106,14 @@ def test_a_taken_customer_id_may_be_a_400(client: "Client") -> None:
     assert post(client, [segment(1)]).status_code == 400
 
 
-def test_the_customer_id_may_be_optional(client: "Client") -> None:
-    client.settings(missing_customer_id="accept")
-    (made,) = post(client, [{"segment_name": "Gold"}]).json()
-    assert made["customer_segment_id"] is None
-    client.update(["a"], [{"ct_segment_id": made["id"], "action": "ADD"}])
-    assert client.read("segments")[0]["members"] == 1
+@pytest.mark.parametrize(
+    "left_out", [{}, {"customer_segment_id": None}, {"customer_segment_id": ""}]
+)
+def test_the_customer_id_may_be_required(client: "Client", left_out: dict[str, Any]) -> None:
+    client.settings(missing_customer_id="refuse")
+    answer = post(client, [{"segment_name": "Gold", **left_out}])
+    assert answer.status_code == 400
+    assert "customer_segment_id is required" in answer.json()["error"]
 
 
 def test_a_name_twice_in_a_request_may_pass(client: "Client") -> None:
@@ -157,6 +160,32 @@ def test_limits_may_be_counted_per_entry(client: "Client") -> None:
     assert client.update(*entries[0], entries[1]).json()["code"] == 100
     client.settings(limit_scope="entry")
     assert client.update(*entries[0], entries[1]).status_code == 200
+
+
+TEN = [f"u{n}" for n in range(10)]
+
+
+@pytest.mark.parametrize(
+    ("switch", "counts", "entries", "is_allowed"),
+    [
+        ("entries", "all", [(["a"], [("gold", "ADD")])] * 100, True),
+        ("entries", "all", [(["a"], [("gold", "ADD")])] * 101, False),
+        ("users", "all", [(["a"], [("gold", "ADD")])] * 101, False),
+        ("users", "distinct", [(["a"], [("gold", "ADD")])] * 101, True),
+        ("pairs", "all", [(TEN, [("gold", "ADD")] * 10)], True),
+        ("pairs", "all", [(TEN, [("gold", "ADD")] * 10), (["a"], [("gold", "ADD")])], False),
+        ("pairs", "distinct", [(TEN, [("gold", "ADD")] * 11)], True),
+        ("pairs", "distinct", [(TEN, [(f"s{n}", "ADD") for n in range(11)])], False),
+        ("pairs", "distinct", [(TEN, [(f"s{n}", "ADD")]) for n in range(11)], False),
+    ],
+)
+def test_what_the_100_profile_updates_are(
+    client: "Client", switch: str, counts: str, entries: Any, is_allowed: bool
+) -> None:
+    client.settings(profile_updates=switch, limit_counts=counts, limit_scope="entry")
+    answer = client.update(*entries[0], *entries[1:])
+    assert answer.json().get("code") == (None if is_allowed else 100)
+    assert is_allowed or "Maximum number of profile updates" in answer.json()["error"]
 
 
 def test_limits_may_count_distinct_users_and_segments(client: "Client") -> None:

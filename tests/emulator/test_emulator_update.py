@@ -8,6 +8,10 @@ if TYPE_CHECKING:
     from tests.emulator.conftest import Client
 
 
+UPDATE = "/api/updateSegment"
+LINE = {"customer_segment_id": "gold", "action": "ADD"}
+
+
 def fail(code: int, text: str) -> dict[str, Any]:
     return {"status": "fail", "error": text, "code": code}
 
@@ -129,6 +133,8 @@ def test_the_vendors_own_sample_is_accepted(client: "Client") -> None:
         {"bulk_profiles": [{"user_profiles": [{"identity": 1}], "segments": [{}]}]},
         {"bulk_profiles": [{"user_profiles": [{"identity": "a"}]}]},
         {"bulk_profiles": [{"user_profiles": [{"identity": "a"}], "segments": []}]},
+        {"bulk_profiles": [{"user_profiles": [{"identity": "a"}], "segments": ""}]},
+        {"bulk_profiles": [{"user_profiles": "", "segments": [{}]}]},
         {"bulk_profiles": [{"user_profiles": [{"identity": "a"}], "segments": ["x"]}]},
         {
             "bulk_profiles": [
@@ -146,6 +152,10 @@ def test_wrong_parameters_are_a_400(client: "Client", body: Any) -> None:
     answer = client.call("POST", "/api/updateSegment", json=body)
     assert (answer.status_code, answer.json()["code"]) == (400, 400)
     assert answer.json()["status"] == "fail"
+    assert answer.json()["error"].startswith(
+        "Incorrect Request Parameters: The request parameters are invalid. "
+        "Verify the parameters and try again. "
+    )
 
 
 def test_more_than_100_profile_updates_are_code_100(client: "Client") -> None:
@@ -153,20 +163,26 @@ def test_more_than_100_profile_updates_are_code_100(client: "Client") -> None:
     entries = [([f"u{n}"], [("gold", "ADD")]) for n in range(101)]
     answer = client.update(*entries[0], *entries[1:])
     assert answer.json() == fail(
-        100, "Maximum number of profile updates reached: 100 in one request"
+        100,
+        "Maximum number of profile updates reached: "
+        "A maximum of 100 profile updates can be included in one request.",
     )
 
 
 @pytest.mark.parametrize("bulk", [[], [{"user_profiles": [], "segments": [{}]}]])
 def test_no_user_profiles_are_code_100(client: "Client", bulk: Any) -> None:
     answer = client.call("POST", "/api/updateSegment", json={"bulk_profiles": bulk})
-    assert answer.json() == fail(100, "No user profiles are provided")
+    assert answer.json() == fail(
+        100,
+        "No user profiles are provided: No user profiles were provided in the request. "
+        "Add profiles and try again.",
+    )
 
 
 def test_more_than_100_segments_are_code_100(client: "Client") -> None:
     answer = client.update(["a"], [(f"s{n}", "ADD") for n in range(101)])
     assert answer.json() == fail(
-        100, "Segment limit exceeded: more than 100 segments in the request"
+        100, "Segment limit exceeded: More than 100 segments were added in the request."
     )
 
 
@@ -174,7 +190,7 @@ def test_more_than_100_user_ids_are_code_100(client: "Client") -> None:
     client.create("gold")
     answer = client.update([f"u{n}" for n in range(101)], [("gold", "ADD")])
     assert answer.json() == fail(
-        100, "Profile limit exceeded: more than 100 user ids for one or more segments"
+        100, "Profile limit exceeded: More than 100 user IDs added for one or more segments."
     )
     assert answer.status_code == 400
     assert client.members("gold") == []
@@ -244,6 +260,37 @@ def test_a_missing_or_empty_identity_is_logged(client: "Client", user: Any) -> N
 def test_a_line_without_any_segment_id_is_logged(client: "Client", line: Any) -> None:
     client.update(["a"], [{**line, "action": "ADD"}])
     assert client.error_types() == ["API_SEGMENT_NO_SEGMENT_ID"]
+
+
+GUID = {"user_profiles": [{"guid": "g"}]}
+
+
+@pytest.mark.parametrize(
+    ("empty", "error", "user"),
+    [
+        ({"user_profiles": [], "segments": [LINE]}, "API_SEGMENT_EMPTY_IDENTITY", ""),
+        ({"user_profiles": None, "segments": [LINE]}, "API_SEGMENT_EMPTY_IDENTITY", ""),
+        ({"segments": [LINE]}, "API_SEGMENT_EMPTY_IDENTITY", ""),
+        ({"user_profiles": [None], "segments": [LINE]}, "API_SEGMENT_EMPTY_IDENTITY", ""),
+        (GUID, "API_SEGMENT_NO_SEGMENT_ID", "g"),
+        ({**GUID, "segments": []}, "API_SEGMENT_NO_SEGMENT_ID", "g"),
+        ({**GUID, "segments": [None]}, "API_SEGMENT_NO_SEGMENT_ID", "g"),
+        ({}, "API_SEGMENT_NO_SEGMENT_ID", ""),
+        (None, "API_SEGMENT_NO_SEGMENT_ID", ""),
+    ],
+)
+def test_an_empty_entry_beside_a_good_one_is_logged_or_refused(
+    client: "Client", empty: Any, error: str, user: str
+) -> None:
+    client.create("gold")
+    bulk = [{"user_profiles": [{"identity": "a"}], "segments": [LINE]}, empty]
+    assert client.call("POST", UPDATE, json={"bulk_profiles": bulk}).json() == {"success": True}
+    (logged,) = client.read("error-stream")
+    assert (logged["Error Type"], logged["User Identity"]) == (error, user)
+    assert (logged["Customer Segment ID"] is None) == (error == "API_SEGMENT_NO_SEGMENT_ID")
+    client.settings(empty_entry="refuse")
+    assert client.call("POST", UPDATE, json={"bulk_profiles": bulk}).status_code == 400
+    assert (client.members("gold"), len(client.read("error-stream"))) == (["a"], 1)
 
 
 def test_a_refused_line_is_logged_for_every_user(client: "Client") -> None:

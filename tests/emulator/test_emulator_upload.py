@@ -131,6 +131,17 @@ def test_a_wrong_record_is_left_out_and_reported(client: "Client", record: Any, 
     assert upload(client, record)["status"] == "fail"
 
 
+@pytest.mark.parametrize(
+    ("name", "code"), [("Segment Membership Change", 513), ("Charged", 524), (None, 509), (7, 509)]
+)
+def test_events_are_refused_and_the_system_event_is_restricted(
+    client: "Client", name: Any, code: int
+) -> None:
+    answer = upload(client, {"identity": "a", "type": "event", "evtName": name})
+    assert [each["code"] for each in answer["unprocessed"]] == [code]
+    assert client.read("stats")["events"] == 0
+
+
 @pytest.mark.parametrize("document", [{}, {"d": []}, {"d": {}}, [], {"d": [1] * 1001}])
 def test_an_upload_takes_1_to_1000_records(client: "Client", document: Any) -> None:
     assert client.call("POST", "/1/upload", json=document).status_code == 400

@@ -24,7 +24,7 @@ limits_of = st.builds(
     Limits,
     users=st.sampled_from([1, 2, 3, 7, 100]),
     segments=st.sampled_from([1, 2, 3, 7, 100]),
-    counting=st.sampled_from(["strict", "distinct"]),
+    counting=st.sampled_from(["strict", "distinct", "pairs"]),
 )
 
 

@@ -40,6 +40,12 @@ def test_every_workload_is_packed_exactly_when_slots_are_distinct(name: str) -> 
     packed(name, Limits(counting="distinct"))
 
 
+@pytest.mark.parametrize("name", sorted(WORKLOADS))
+def test_every_workload_is_packed_optimally_when_pairs_are_counted(name: str) -> None:
+    packing = packed(name, Limits(counting="pairs"))
+    assert packing.requests == packing.floor
+
+
 @pytest.mark.parametrize("limits", [Limits(users=10, segments=50), Limits(users=50, segments=7)])
 def test_unequal_limits_hold(limits: Limits) -> None:
     packed("communities", limits)

@@ -74,7 +74,7 @@ def test_an_answer_of_another_shape_is_reported_and_sets_nothing(
     assert said["create_id_field"] == field
     assert "create_answer" not in report.emulator_settings()
     assert said["noop_changes"] == "no"
-    assert sum(shell.sure for shell in report.shells) in {1, 2}
+    assert sum(shell.sure for shell in report.shells) in {1, 2, 3}
 
 
 def test_limits_that_refuse_without_code_100_settle_nothing() -> None:

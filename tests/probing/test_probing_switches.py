@@ -6,24 +6,22 @@ from typing import Any
 
 import pytest
 
-from segctl.emulator.settings import READING_SWITCHES, Settings, alternatives
+from segctl.core.errors import CredentialsRefused
+from segctl.emulator.settings import CAMPAIGN_SWITCHES, READING_SWITCHES, Settings, alternatives
 from segctl.probing.report import LIKELY, MOST, QUESTIONS, UNASKABLE, Certainty, Cost, ProbeReport
 from tests.probing.probe_kit import Bench, account_of, answers, bench
 
-OUTSIDE_SEGCTL = {
-    "other_category_error",
-    "segment_cap_scope",
-    "webhook_payload",
-    "webhook_limits",
-    "journey_entry",
-}
-"""Switches of campaigns and of segments of other kinds, which segctl neither reads nor changes."""
-
-NO_QUESTION = {"unknown_accounts", *OUTSIDE_SEGCTL, *READING_SWITCHES}
-"""Also a switch for tests with several accounts, which the service does not have, and those of
-the calls that read: their questions are for a client that reads what is there."""
+NO_QUESTION = {"unknown_accounts", *READING_SWITCHES, *CAMPAIGN_SWITCHES}
+"""A switch for tests with several accounts, which the service does not have, those of the calls
+that read, whose questions are for a client that reads what is there, and those of campaigns and
+of segments of other kinds, which segctl does not touch."""
 
 UNSEEN = {*UNASKABLE, *NO_QUESTION}
+
+ACCESS = "api_segments"
+"""The switch whose alternatives leave nothing to ask."""
+
+ALTERNATIVES = [(name, choice) for name, choice in alternatives() if name != ACCESS]
 
 COMBINED: list[dict[str, Any]] = [
     {"create_body": "wrapped", "duplicate_name_in_account": "refuse"},
@@ -42,7 +40,14 @@ COMBINED: list[dict[str, Any]] = [
     {"noop_changes": "event", "conflict_order": "adds_first"},
     {"both_ids": "guid", "remove_unknown_user": "create_profile"},
     {"rate_limit_body": "html", "rate_limit_retry_after": 7},
-    {"missing_customer_id": "accept", "duplicate_customer_id": "return_existing"},
+    {"missing_customer_id": "refuse", "duplicate_customer_id": "return_existing"},
+    {"profile_updates": "pairs", "limit_scope": "entry"},
+    {"profile_updates": "pairs", "limit_counts": "distinct", "empty_entry": "refuse"},
+    {"profile_updates": "users", "limit_scope": "entry"},
+    {"profile_updates": "users", "limit_counts": "distinct", "limit_scope": "entry"},
+    {"profile_updates": "users", "empty_entry": "refuse"},
+    {"empty_entry": "refuse", "limit_scope": "entry", "limit_counts": "distinct"},
+    {"code_100_status": 200, "profile_updates": "pairs"},
 ]
 
 
@@ -83,7 +88,7 @@ def test_a_probe_of_the_default_service_answers_all_that_can_be_told() -> None:
     assert [each.key for each in report.findings] == list(QUESTIONS)
 
 
-@pytest.mark.parametrize(("name", "choice"), [(n, c) for n, c in alternatives() if n not in UNSEEN])
+@pytest.mark.parametrize(("name", "choice"), [(n, c) for n, c in ALTERNATIVES if n not in UNSEEN])
 def test_a_probe_finds_a_switch_out(name: str, choice: Any) -> None:
     with bench(**{name: choice}) as at:
         report = at.probe()
@@ -91,7 +96,7 @@ def test_a_probe_finds_a_switch_out(name: str, choice: Any) -> None:
     assert report.emulator_settings()[name] == choice
 
 
-@pytest.mark.parametrize(("name", "choice"), [(n, c) for n, c in alternatives() if n in UNSEEN])
+@pytest.mark.parametrize(("name", "choice"), [(n, c) for n, c in ALTERNATIVES if n in UNSEEN])
 def test_a_probe_says_what_it_cannot_tell(name: str, choice: Any) -> None:
     with bench(**{name: choice}) as at:
         report = at.probe()
@@ -107,7 +112,7 @@ def test_a_probe_is_never_wrong_about_several_switches_at_once(settings: dict[st
 
 
 @pytest.mark.parametrize(
-    "settings", [{name: choice} for name, choice in alternatives()] + COMBINED, ids=in_words
+    "settings", [{name: choice} for name, choice in ALTERNATIVES] + COMBINED, ids=in_words
 )
 def test_an_emulator_with_a_probes_settings_answers_a_probe_alike(settings: dict[str, Any]) -> None:
     with bench(**settings) as at:
@@ -129,14 +134,32 @@ def test_every_switch_is_a_question_or_has_a_reason_not_to_be() -> None:
         ({}, "strict"),
         ({"limit_counts": "distinct"}, "distinct"),
         ({"limit_scope": "entry"}, "strict"),
+        ({"profile_updates": "users"}, "strict"),
+        ({"profile_updates": "pairs"}, "pairs"),
+        ({"profile_updates": "pairs", "limit_counts": "distinct"}, "pairs"),
     ],
-    ids=["all", "distinct", "per entry"],
+    ids=["all", "distinct", "per entry", "users", "pairs", "pairs, distinct"],
 )
 def test_how_the_service_counts_is_the_clients_setting(
     settings: dict[str, Any], counting: str
 ) -> None:
     with bench(**settings) as at:
         assert at.probe().client_settings() == {"createBody": "array", "counting": counting}
+
+
+@pytest.mark.parametrize("status", ["403", "404"])
+def test_an_account_without_api_segments_ends_a_probe_with_what_to_do(status: str) -> None:
+    with bench(api_segments=status) as at:
+        report = at.probe()
+    assert (report.shells, report.emulator_settings()) == ((), {ACCESS: status})
+    assert f"refused: HTTP {status}, API Segments are not enabled" in report.problem
+    assert "private beta for the plans Advanced and Cutting Edge" in report.problem
+
+
+def test_a_401_of_a_probe_may_mean_that_the_account_has_no_api_segments() -> None:
+    with bench(api_segments="401") as at, pytest.raises(CredentialsRefused) as caught:
+        at.probe()
+    assert "private beta for the plans Advanced and Cutting Edge" in caught.value.hint
 
 
 def test_a_service_that_segctl_cannot_create_in_is_pointed_out() -> None:

@@ -14,7 +14,7 @@ from segctl.probing.member_questions import EVENT_KEYS
 from segctl.probing.report import UNASKABLE, ProbeReport, Write
 from tests.probing.probe_kit import Bench, account_of, answers, bench
 
-WRITES = 25
+WRITES = 28
 """How many writes a probe of the default service asks for; a test counts them."""
 
 

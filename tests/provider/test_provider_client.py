@@ -78,15 +78,19 @@ def test_an_endless_retry_after_is_capped() -> None:
     assert clock.slept == [120.0]
 
 
-@pytest.mark.parametrize("status", [401, 403])
-def test_refused_credentials_are_not_retried_and_name_the_settings_to_check(status: int) -> None:
+@pytest.mark.parametrize(("status", "what"), [(401, "the credentials were"), (403, "access was")])
+def test_refused_credentials_are_not_retried_and_name_the_settings_to_check(
+    status: int, what: str
+) -> None:
     script = Script(httpx.Response(status, json={"error": f"ACC-1 with {PASSCODE} is not valid"}))
     answer = run(provider(script))
     assert (answer.outcome, answer.stop, len(script.requests)) == (Outcome.FAILED, True, 1)
     assert answer.detail == (
-        f"in1.api.clevertap.com: the credentials were refused (HTTP {status}): "
+        f"in1.api.clevertap.com: {what} refused (HTTP {status}): "
         "[hidden] with [hidden] is not valid; check the credentials or region "
-        "(CLEVERTAP_ACCOUNT_ID, CLEVERTAP_PASSCODE, CLEVERTAP_BASE_URL or segctl.yaml)"
+        "(CLEVERTAP_ACCOUNT_ID, CLEVERTAP_PASSCODE, CLEVERTAP_BASE_URL or segctl.yaml). "
+        "If they are correct, ask CleverTap whether the account has API Segments, a private beta "
+        "for the plans Advanced and Cutting Edge."
     )
 
 

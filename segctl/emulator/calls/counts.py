@@ -13,20 +13,24 @@ equal counts are in the order of their values; ``req_id`` lives as long as a cur
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, timedelta, tzinfo
+from itertools import islice
 from typing import Any
 
 from pyroaring import BitMap
 from starlette.responses import Response
 
 from segctl.emulator.calls.event_search import (
+    WORK_PER_RUN,
+    Bucket,
     EventSelection,
     count_by_user,
     count_events,
     filter_users,
     find_users,
     moment,
-    read_fields,
+    properties_of,
+    read_fields_of,
     select_events,
     tally_events,
 )
@@ -81,6 +85,8 @@ def _answer(service: Service, account: Account, key: tuple[str, int]) -> Respons
     if search is None or service.clock() - search.started_at > service.settings.cursor_seconds:
         raise bad_request("Invalid request id: req_id is unknown or has expired; ask again")
     if search.go_on(service.settings):
+        if search.calls == 1:
+            service.searches.close(key)  # The client never learns its request id.
         return json_response({"status": "success", **search.result})
     number = key[1]
     is_text = service.settings.request_id_type == "string"
@@ -183,16 +189,12 @@ def _values_of_events(
     service: Service, selection: EventSelection, users: BitMap | None, name: str
 ) -> Work[Values]:
     tally = yield from tally_events(service, selection, users)
+    by_run: Counter[tuple[int, str]] = Counter()
+    for (segment, action, _), count in tally.items():
+        by_run[segment, action] += count
     values: Values = Counter()
-    for (segment_id, action, _), count in tally.items():
-        segment = selection.account.segments[segment_id]
-        properties: dict[str, str | int | None] = {
-            "Action": action,
-            "Segment Name": segment.name,
-            "Segment ID": segment.id,
-            "Customer_Segment_ID": segment.customer_id,
-        }
-        value = properties[name]
+    for (segment, action), count in by_run.items():
+        value = properties_of(action, selection.account.segments[segment])[name]
         if value is not None:
             values[value] += count
     return values
@@ -203,16 +205,15 @@ def _values_of_profiles(
 ) -> Work[Values]:
     counts = yield from count_by_user(service, [selection])
     values: Values = Counter()
-    numbers = sorted(counts if users is None else users & BitMap(counts))
-    for start in range(0, len(numbers), STEP):
-        batch = numbers[start : start + STEP]
-        fields_of = dict(read_fields(service, selection.account, batch[0], batch[-1]))
+    numbers = iter(BitMap(counts) if users is None else users & BitMap(counts))
+    while batch := list(islice(numbers, STEP)):
+        fields_of = read_fields_of(service, selection.account, batch)
         for number in batch:
             value = fields_of.get(number, {}).get(name)
             for each in value if isinstance(value, list) else [value]:
                 if isinstance(each, str | int | float):
                     values[str(each) if isinstance(each, bool) else each] += counts[number]
-        yield STEP
+        yield WORK_PER_RUN * STEP
     return values
 
 
@@ -266,29 +267,42 @@ def trend_counts(service: Service, account: Account, document: Any) -> Work[Answ
     if summed is not None and EVENT_PROPERTIES.get(str(summed)) != "Integer":
         raise bad_request("sum_event_prop must be a property that is an integer: Segment ID")
     days = days_of(query)
+    zone = service.zone
     at = moment(service)
     selection = select_events(service, account, query.event, at)
 
     def count() -> Work[Answer]:
         users = yield from filter_users(service, account, query, at)
         if is_unique:
-            return (yield from _unique_trends(service, selection, users, groups, days))
+            users_by_day = yield from _users_by_day(service, selection, users, zone)
+            return _unique_trends(users_by_day, groups, days, weeks=service.settings.trend_weeks)
         tally = yield from tally_events(service, selection, users)
-        by_day: Counter[date] = Counter()
-        for (segment, _, minute), number in tally.items():
-            day = datetime.fromtimestamp(minute * 60, tz=service.zone).date()
-            by_day[day] += number * (segment if summed else 1)
-        weeks = service.settings.trend_weeks
-        answer = {
-            key: dict.fromkeys([_bucket(day, kind, weeks) for day in days], 0)
-            for key, kind in groups
-        }
-        for key, kind in groups:
-            for day in days:
-                answer[key][_bucket(day, kind, weeks)] += by_day[day]
-        return answer
+        by_day = _sum_by_day(tally, zone, times_segment=summed is not None)
+        return _event_trends(by_day, groups, days, weeks=service.settings.trend_weeks)
 
     return count()
+
+
+def _sum_by_day(tally: Mapping[Bucket, int], zone: tzinfo, *, times_segment: bool) -> Counter[date]:
+    by_minute: Counter[int] = Counter()
+    for (segment, _, minute), number in tally.items():
+        by_minute[minute] += number * segment if times_segment else number
+    by_day: Counter[date] = Counter()
+    for minute, number in by_minute.items():
+        by_day[datetime.fromtimestamp(minute * 60, tz=zone).date()] += number
+    return by_day
+
+
+def _event_trends(
+    by_day: Counter[date], groups: list[tuple[str, str]], days: list[date], *, weeks: str
+) -> Answer:
+    answer: Answer = {}
+    for key, kind in groups:
+        counts: Counter[str] = Counter()
+        for day in days:
+            counts[_bucket(day, kind, weeks)] += by_day[day]
+        answer[key] = dict(counts)
+    return answer
 
 
 def _parse_trend(group: Mapping[str, Any]) -> str:
@@ -321,26 +335,27 @@ def _bucket(day: date, kind: str, weeks: str) -> str:
     return day.strftime("%G%V" if weeks == "iso" else "%Y%U")
 
 
-def _unique_trends(
-    service: Service,
-    selection: EventSelection,
-    users: BitMap | None,
-    groups: list[tuple[str, str]],
-    days: list[date],
-) -> Work[Answer]:
-    by_day = {day: BitMap() for day in days}
+def _users_by_day(
+    service: Service, selection: EventSelection, users: BitMap | None, zone: tzinfo
+) -> Work[dict[date, BitMap]]:
+    by_day: dict[date, BitMap] = {}
     for runs, work in selection.runs(service):
         for run in runs:
-            day = datetime.fromtimestamp(run.ts, tz=service.zone).date()
-            by_day[day].update(run.users)
+            day = datetime.fromtimestamp(run.ts, tz=zone).date()
+            by_day.setdefault(day, BitMap()).update(run.users)
         yield work
-    weeks = service.settings.trend_weeks
+    return by_day if users is None else {day: each & users for day, each in by_day.items()}
+
+
+def _unique_trends(
+    by_day: Mapping[date, BitMap], groups: list[tuple[str, str]], days: list[date], *, weeks: str
+) -> Answer:
     answer: Answer = {}
     for key, kind in groups:
         found: dict[str, BitMap] = {}
         for day in days:
             bucket = found.setdefault(_bucket(day, kind, weeks), BitMap())
-            bucket |= by_day[day] if users is None else by_day[day] & users
+            bucket |= by_day.get(day, BitMap())
         answer[key] = {bucket: len(each) for bucket, each in found.items()}
     return answer
 

@@ -1,9 +1,10 @@
 """createSegment: parse the request, decide which segments to create, answer.
 
-Documented: name and customer id are required (the overview page calls the customer id
-optional), a name is unique within a request, a customer id is unique across all
-requests, 100 segments a request, 2,500 an account.  The pages do not show what
-breaking a rule answers, nor the successful answer; switches say what we assume.
+Documented: a name is required, and unique within a request; a customer id is unique
+across all requests; 100 segments a request, 2,500 an account.  The overview page calls the
+customer id optional, createSegment's own page calls it required: a switch.  The pages do
+not show what breaking a rule answers, nor the successful answer; switches say what we
+assume.  Texts of errors are those of updateSegment's page.
 """
 
 from collections.abc import Sequence
@@ -14,12 +15,11 @@ from starlette.responses import Response
 
 from segctl.emulator.calls.vendor_call import (
     SUCCESS,
-    TOO_MANY_SEGMENTS,
     VendorRequest,
     code_100,
     json_response,
 )
-from segctl.emulator.errors import RequestError, bad_request
+from segctl.emulator.errors import TOO_MANY_SEGMENTS, RequestError, bad_request
 from segctl.emulator.service import Service
 from segctl.emulator.settings import Settings
 from segctl.emulator.storage.state import Account, Segment
@@ -32,6 +32,7 @@ class CreateEntry:
 
     name: Any
     customer_id: Any
+    """None if it is absent, null or empty."""
 
 
 Decision = NewSegment | Segment | RequestError
@@ -74,7 +75,11 @@ def parse_create(document: Any, *, settings: Settings) -> list[CreateEntry]:
     if not all(isinstance(each, dict) for each in document):
         raise bad_request("an item of the segments array is not an object")
     return [
-        CreateEntry(name=each.get("segment_name"), customer_id=each.get("customer_segment_id"))
+        CreateEntry(
+            name=each.get("segment_name"),
+            # An empty id is an absent one, as in updateSegment.
+            customer_id=None if (key := each.get("customer_segment_id")) == "" else key,
+        )
         for each in document
     ]
 
@@ -134,7 +139,8 @@ def _decide(
     if entry.customer_id is None and settings.missing_customer_id == "accept":
         return new
     if not _is_text(entry.customer_id):
-        raise bad_request("customer_segment_id is required, a string that is not blank")
+        verb = "is required," if entry.customer_id is None else "must be"
+        raise bad_request(f"customer_segment_id {verb} a string that is not blank")
     known = account.by_customer_id.get(entry.customer_id)
     if entry.customer_id not in used.customer_ids:
         if known is None:

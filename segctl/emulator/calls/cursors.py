@@ -9,11 +9,13 @@ clients report that one that is encoded once more is refused.
 
 import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote, unquote
 
-from segctl.emulator.calls.vendor_call import VendorRequest
+from starlette.responses import Response
+
+from segctl.emulator.calls.vendor_call import VendorRequest, response
 from segctl.emulator.errors import RequestError, bad_request
 from segctl.emulator.service import Service
 from segctl.emulator.settings import Settings
@@ -91,6 +93,19 @@ def encode_cursor(cursor: Mapping[str, Any]) -> str:
     """Return a cursor as percent-encoded text."""
     text = json.dumps(cursor, separators=(",", ":"), sort_keys=True)
     return quote(base64.b64encode(text.encode()).decode(), safe="")
+
+
+def records_response(service: Service, records: Sequence[str], *, cursor: str | None) -> Response:
+    """Return a batch of records, each JSON text, and the next cursor if there is one.
+
+    The text is put together here because a document of 5,000 records takes too long.
+    """
+    parts = ['"status": "success"']
+    if records or service.settings.empty_records == "empty":
+        parts.append(f'"records": [{", ".join(records)}]')
+    if cursor is not None:
+        parts.append(f'"next_cursor": {json.dumps(cursor)}')
+    return response(f"{{{', '.join(parts)}}}")
 
 
 def read_cursor(service: Service, request: VendorRequest, *, call: str) -> Cursor:

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import Any
 
 from pyroaring import BitMap
@@ -25,14 +26,21 @@ from segctl.emulator.calls.query_language import (
 from segctl.emulator.searches import Work
 from segctl.emulator.service import Service
 from segctl.emulator.storage.event_log import EventRun, RunFilter
+from segctl.emulator.storage.event_sums import TallySum, sum_tallies, users_of_events
 from segctl.emulator.storage.events import EVENT_NAME, day_range
 from segctl.emulator.storage.state import ADD, REMOVE, Account, Segment
 
 DEFAULT_DAYS = 365
 """Documented: without a base query, the events of the past 365 days count."""
-PROFILES_PER_STEP = 5_000
+PROFILES_PER_STEP = 2_000
 WORK_PER_RUN = 20
 """Reading a run costs about as much as this many events."""
+WORK_PER_SUM = 125_000
+"""Summing tallies up costs about as much as this many events."""
+EVENTS_IN_UNION = 8
+"""Events of which only the set of users is needed cost this much less."""
+SPAN = 15
+"""Minutes: the offset of every time zone from UTC is a multiple of it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -137,6 +145,8 @@ def select_events(
 def _match_segments(
     account: Account, query: EventQuery, compare: Comparison
 ) -> dict[str, frozenset[int]]:
+    if not query.conditions:
+        return dict.fromkeys((ADD, REMOVE), frozenset(account.segments))
     predicates = [(each.name, each.predicate(compare)) for each in query.conditions]
     is_match_of: dict[str, list[Callable[[Any], bool]]] = {}
     for name, predicate in predicates:
@@ -173,37 +183,57 @@ def count_events(service: Service, selection: EventSelection, users: BitMap | No
 
 
 Bucket = tuple[int, str, int]
-"""Segment, action and minute since 1970 (the first one of the run)."""
+"""Segment, action and first minute, since 1970, of a span of ``SPAN`` minutes."""
 
 
 def tally_events(
     service: Service, selection: EventSelection, users: BitMap | None
 ) -> Work[Counter[Bucket]]:
-    """Count the events by segment, action and minute, those of ``users`` if it is not None."""
+    """Count the events by segment, action and time, those of ``users`` if it is not None."""
     counts: Counter[Bucket] = Counter()
     if users is None and selection.has_whole_days:
         for wanted in selection.filters():
-            for tally in service.store.log.tallies(wanted):
-                counts[tally.segment, tally.action, tally.minute] += tally.events
-                yield WORK_PER_RUN
+            for piece, work in _sums(service, wanted):
+                for segment, action, minute, events in piece:
+                    counts[segment, action, minute] += events
+                yield work
         return counts
     for runs, work in selection.runs(service):
         for run in runs:
-            count = len(run.users) if users is None else sum(each in users for each in run.users)
+            count = len(run.users) if users is None else count_of(run, users)
             if count:
-                counts[run.segment, run.action, int(run.ts // 60)] += count
+                counts[run.segment, run.action, int(run.ts // (60 * SPAN)) * SPAN] += count
         yield work
     return counts
 
 
+def _sums(service: Service, wanted: RunFilter) -> Iterator[tuple[list[TallySum], int]]:
+    """Yield sums of tallies, and the work; those of one segment are found by their index."""
+    if wanted.segments is not None and len(wanted.segments) == 1:
+        for each in service.store.log.tallies(wanted):
+            yield [(each.segment, each.action, each.minute // SPAN * SPAN, each.events)], 10
+        return
+    for piece in sum_tallies(service.store.database.connection, wanted, span=SPAN):
+        yield piece, WORK_PER_SUM + 2 * len(piece)
+
+
+def count_of(run: EventRun, users: BitMap) -> int:
+    """Return how many events of a run are those of ``users``."""
+    if users.isdisjoint(BitMap(run.users)):
+        return 0
+    return sum(number in users for number in run.users)
+
+
 def find_users(service: Service, selection: EventSelection) -> Work[BitMap]:
     """Return the profile numbers of the users of the events."""
-    users = BitMap()
-    for runs, work in selection.runs(service):
-        for run in runs:
-            users.update(run.users)
-        yield work
-    return users
+    found = BitMap()
+    store = service.store
+    for wanted in selection.filters():
+        pieces = users_of_events(store.database.connection, store.log, wanted, end=selection.end)
+        for users, events in pieces:
+            found |= users
+            yield WORK_PER_RUN + events // EVENTS_IN_UNION
+    return found
 
 
 def count_by_user(service: Service, selections: Sequence[EventSelection]) -> Work[Counter[int]]:
@@ -257,8 +287,11 @@ def _behaved(
     is_enough = behaviour.count.predicate(compare)
     # A user without an event did it 0 times.
     found = BitMap(range(len(account.profiles)) if is_enough(0) else ())
-    found -= BitMap([user for user, count in counts.items() if not is_enough(count)])
-    found |= BitMap([user for user, count in counts.items() if is_enough(count)])
+    numbers = iter(counts)
+    while batch := list(islice(numbers, PROFILES_PER_STEP)):
+        found -= BitMap([number for number in batch if not is_enough(counts[number])])
+        found |= BitMap([number for number in batch if is_enough(counts[number])])
+        yield PROFILES_PER_STEP
     return found
 
 
@@ -284,11 +317,33 @@ def match_profiles(
     return found
 
 
+def properties_of(action: str, segment: Segment) -> dict[str, str | int | None]:
+    """Return the four properties of the event of an action on a segment."""
+    return {
+        "Action": action,
+        "Segment Name": segment.name,
+        "Segment ID": segment.id,
+        "Customer_Segment_ID": segment.customer_id,
+    }
+
+
 def _any_value(value: Any, predicate: Callable[[Any], bool]) -> bool:
     """Whether a field matches; one with several values matches if one of them does."""
     if isinstance(value, list):
         return any(predicate(each) for each in value) if value else predicate(None)
     return predicate(value)
+
+
+def read_fields_of(
+    service: Service, account: Account, numbers: Sequence[int]
+) -> dict[int, dict[str, Any]]:
+    """Return the uploaded fields of profiles by their numbers, of those that have some."""
+    rows = service.store.database.connection.execute(
+        "SELECT number, data FROM profiles WHERE account = ? AND data IS NOT NULL "
+        "AND number IN (SELECT value FROM json_each(?))",
+        (account.number, json.dumps(numbers)),
+    )
+    return {number: json.loads(data) for number, data in rows}
 
 
 def read_fields(

@@ -5,10 +5,11 @@ have no unique id.  A search that takes long answers that it is still in progres
 clients report it); the same cursor goes on where the search stopped.
 """
 
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pyroaring import BitMap
 from starlette.responses import Response
 
 from segctl.emulator.calls.cursors import (
@@ -19,33 +20,36 @@ from segctl.emulator.calls.cursors import (
     open_cursor,
     parse_batch,
     read_cursor,
+    records_response,
 )
-from segctl.emulator.calls.event_search import Moment, filter_users, select_events
-from segctl.emulator.calls.query_language import parse_query
+from segctl.emulator.calls.event_search import (
+    Moment,
+    filter_users,
+    properties_of,
+    read_fields_of,
+    select_events,
+)
+from segctl.emulator.calls.get_profile import stored_fields
+from segctl.emulator.calls.query_language import Query, parse_query
 from segctl.emulator.calls.vendor_call import VendorRequest, json_response
 from segctl.emulator.searches import Work
 from segctl.emulator.service import Service
 from segctl.emulator.storage.event_log import EventRun
-from segctl.emulator.storage.events import EVENT_NAME, Event
+from segctl.emulator.storage.events import EVENT_NAME, stamp
+from segctl.emulator.storage.profiles import Keys
 from segctl.emulator.storage.state import Account
 
 CALL = "events"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Match:
-    """One event of a run."""
-
-    seq: int
-    number: int
-    run: EventRun
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class EventPage:
-    """A batch of events, and where the next one starts; None if this is the last."""
+    """A batch of events: runs, with the numbers of the users of theirs that are in it.
 
-    matches: list[Match]
+    ``next_start`` is the number of the first event of the next batch, None if there is none.
+    """
+
+    runs: list[tuple[EventRun, list[int]]]
     next_start: int | None
 
 
@@ -63,66 +67,64 @@ def events_page(service: Service, request: VendorRequest) -> Response:
     cursor = read_cursor(service, request, call=CALL)
     account = request.account
     key = (CALL, request.query["cursor"])
-    search = service.searches.open(key, account, lambda: find_page(service, account, cursor))
+    query = parse_query(cursor["query"], settings=service.settings)
+    search = service.searches.open(key, account, lambda: find_page(service, account, query, cursor))
     if not search.go_on(service.settings):
         raise STILL_IN_PROGRESS
     service.searches.close(key)
     page: EventPage = search.result
-    records = [each.record() for each in expand_matches(service, account, page.matches)]
-    if "profile" in cursor["with"]:
-        for match, record in zip(page.matches, records, strict=True):
-            record["profile"]["profileData"] = account.profiles.fields(match.number)
-    document: dict[str, Any] = {"status": "success", "records": records}
-    if not records and service.settings.empty_records == "absent":
-        del document["records"]
+    records = event_records(service, account, page, has_fields="profile" in cursor["with"])
+    following = None
     if page.next_start is not None:
-        document["next_cursor"] = next_cursor(service, cursor, start=page.next_start)
-    return json_response(document)
+        following = next_cursor(service, cursor, start=page.next_start)
+    return records_response(service, records, cursor=following)
 
 
-def find_page(service: Service, account: Account, cursor: Cursor) -> Work[EventPage]:
-    """Return the batch of a cursor."""
-    query = parse_query(cursor["query"], settings=service.settings)
+def find_page(service: Service, account: Account, query: Query, cursor: Cursor) -> Work[EventPage]:
+    """Return the batch of a cursor with this query."""
     at = Moment(now=cursor["begun"], end=cursor["end"])
     selection = select_events(service, account, query.event, at)
     users = yield from filter_users(service, account, query, at)
-    size = cursor["batch"]
-    matches: list[Match] = []
+    left = cursor["batch"]
+    found: list[tuple[EventRun, list[int]]] = []
     for runs, work in selection.runs(service, start=cursor["start"]):
         for run in runs:
-            matches += match_users(run, users, limit=size + 1 - len(matches))
-            if len(matches) > size:
-                return EventPage(matches=matches[:size], next_start=matches[size].seq)
+            positions: Sequence[int] = range(len(run.users))
+            if users is not None:
+                positions = [each for each in positions if run.users[each] in users]
+            if len(positions) > left:
+                numbers = [run.users[each] for each in positions[:left]]
+                start = run.seq + positions[left]
+                return EventPage(runs=[*found, (run, numbers)], next_start=start)
+            found.append((run, [run.users[each] for each in positions]))
+            left -= len(positions)
         yield work
-    return EventPage(matches=matches, next_start=None)
+    return EventPage(runs=found, next_start=None)
 
 
-def match_users(run: EventRun, users: BitMap | None, *, limit: int) -> list[Match]:
-    """Return the first ``limit`` events of a run, those of ``users`` if it is not None."""
-    matches: list[Match] = []
-    for seq, number in enumerate(run.users, start=run.seq):
-        if users is None or number in users:
-            matches.append(Match(seq=seq, number=number, run=run))
-            if len(matches) == limit:
-                break
-    return matches
+def event_records(
+    service: Service, account: Account, page: EventPage, *, has_fields: bool
+) -> list[str]:
+    """Return the records of a batch as JSON; the events of a run share time and properties."""
+    numbers = list({number for _, numbers in page.runs for number in numbers})
+    fields_of = read_fields_of(service, account, numbers) if has_fields else {}
+    profiles = {}
+    for number, keys in account.profiles.keys_of(numbers).items():
+        profile = _profile(account, number, keys)
+        if has_fields:
+            profile["profileData"] = stored_fields(fields_of.get(number, {}))
+        profiles[number] = json.dumps(profile)
+    records = []
+    for run, run_numbers in page.runs:
+        properties = json.dumps(properties_of(run.action, account.segments[run.segment]))
+        rest = f'"ts": {stamp(run.ts, service.zone)}, "event_props": {properties}'
+        records += [f'{{"profile": {profiles[number]}, {rest}}}' for number in run_numbers]
+    return records
 
 
-def expand_matches(service: Service, account: Account, matches: list[Match]) -> list[Event]:
-    """Return the events with the keys of their users."""
-    keys = account.profiles.keys_of({each.number for each in matches})
-    zone = service.zone
-    return [
-        Event(
-            seq=each.seq,
-            ts=each.run.ts,
-            account=account,
-            number=each.number,
-            keys=keys[each.number],
-            action=each.run.action,
-            segment=account.segments[each.run.segment],
-            apply=each.run.apply,
-            zone=zone,
-        )
-        for each in matches
-    ]
+def _profile(account: Account, number: int, keys: Keys) -> dict[str, Any]:
+    object_id = account.profiles.object_id_of(number, keys)
+    identity = keys[0]
+    if identity is None:
+        return {"objectId": object_id}
+    return {"objectId": object_id, "identity": identity, "all_identities": [identity]}

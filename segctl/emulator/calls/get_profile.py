@@ -11,6 +11,7 @@ Undocumented: a filter by segment.  The page on exports says that profiles can b
 takes either id of a segment; this shape is ours.
 """
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import islice
@@ -24,13 +25,19 @@ from segctl.emulator.calls.cursors import (
     BUCKETS,
     EXPORT_NOT_ALLOWED,
     STILL_IN_PROGRESS,
-    Cursor,
     next_cursor,
     open_cursor,
     parse_batch,
     read_cursor,
+    records_response,
 )
-from segctl.emulator.calls.event_search import Moment, filter_users, find_users, select_events
+from segctl.emulator.calls.event_search import (
+    Moment,
+    filter_users,
+    find_users,
+    read_fields_of,
+    select_events,
+)
 from segctl.emulator.calls.query_language import EventQuery, Query, parse_query
 from segctl.emulator.calls.vendor_call import VendorRequest, json_response
 from segctl.emulator.errors import bad_request
@@ -49,10 +56,10 @@ PLATFORMS = {"apns": "iOS", "gcm": "Android", "fcm": "Android", "chrome": "Web"}
 
 def get_profile(service: Service, request: VendorRequest) -> Response:
     """Answer with the profile's record, or null if there is no such profile."""
-    keys = [(key, value) for key in KEYS if (value := request.query.get(key))]
-    if len(keys) != 1:
+    given = [(key, value) for key in KEYS if (value := request.query.get(key))]
+    if len(given) != 1:
         raise bad_request(f"one of {', '.join(KEYS)} is required")
-    ((key, value),) = keys
+    ((key, value),) = given
     account = request.account
     number = (
         _find_by_email(service, account, value)
@@ -61,7 +68,8 @@ def get_profile(service: Service, request: VendorRequest) -> Response:
     )
     if number is None:
         return json_response({"status": "success", "record": None})
-    record = profile_record(account, number, account.profiles.keys_of((number,))[number])
+    keys = account.profiles.keys_of((number,))[number]
+    record = profile_record(account, number, keys, account.profiles.fields(number))
     if request.query.get("events") != "false":
         record |= _events(summarize_user(service, account, number))
     return json_response({"status": "success", "record": record})
@@ -76,15 +84,21 @@ def _find_by_email(service: Service, account: Account, email: str) -> int | None
     return None if row is None else int(row[0])
 
 
-def profile_record(account: Account, number: int, keys: Keys) -> dict[str, Any]:
+def stored_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the uploaded fields as a record shows them."""
+    return {name: value for name, value in fields.items() if name != "tokens"}
+
+
+def profile_record(
+    account: Account, number: int, keys: Keys, fields: Mapping[str, Any]
+) -> dict[str, Any]:
     """Return what the emulator stores of a profile, as a record."""
-    fields = account.profiles.fields(number)
     object_id = account.profiles.object_id_of(number, keys)
     email = fields.get("Email")
     return {
         **({} if keys[0] is None else {"identity": keys[0], "all_identities": [keys[0]]}),
         **({"email": email} if email else {}),
-        "profileData": {name: value for name, value in fields.items() if name != "tokens"},
+        "profileData": stored_fields(fields),
         "platformInfo": [
             _platform(token) | {"objectId": object_id} for token in fields.get("tokens") or [{}]
         ],
@@ -190,7 +204,11 @@ def profiles_page(service: Service, request: VendorRequest) -> Response:
     cursor = read_cursor(service, request, call=CALL)
     account = request.account
     key = (CALL, repr(cursor["query"]), cursor["begun"], cursor["end"])
-    search = service.searches.open(key, account, lambda: find_profiles(service, account, cursor))
+    query, segment = parse_profiles_query(service, account, cursor["query"])
+    at = Moment(now=cursor["begun"], end=cursor["end"])
+    search = service.searches.open(
+        key, account, lambda: find_profiles(service, account, query, segment, at)
+    )
     if not search.go_on(service.settings):
         raise STILL_IN_PROGRESS
     found: BitMap = search.result
@@ -198,7 +216,6 @@ def profiles_page(service: Service, request: VendorRequest) -> Response:
     summaries: Mapping[int, Summary] = {}
     if page and "events" in cursor["with"]:
         page_key = (CALL, request.query["cursor"])
-        at = Moment(now=cursor["begun"], end=cursor["end"])
         summary = service.searches.open(
             page_key, account, lambda: summarize_events(service, account, BitMap(page), at)
         )
@@ -206,26 +223,29 @@ def profiles_page(service: Service, request: VendorRequest) -> Response:
             raise STILL_IN_PROGRESS
         summaries = summary.result
         service.searches.close(page_key)
-    keys = account.profiles.keys_of(page)
+    keys, fields_of = account.profiles.keys_of(page), read_fields_of(service, account, page)
     records = [
-        profile_record(account, number, keys[number]) | _events(summaries.get(number))
+        json.dumps(
+            profile_record(account, number, keys[number], fields_of.get(number, {}))
+            | _events(summaries.get(number))
+        )
         for number in page
     ]
-    document: dict[str, Any] = {"status": "success", "records": records}
-    if not records and service.settings.empty_records == "absent":
-        del document["records"]
+    following = None
     if page and page[-1] != found.max():
-        document["next_cursor"] = next_cursor(service, cursor, start=page[-1] + 1)
-    return json_response(document)
+        following = next_cursor(service, cursor, start=page[-1] + 1)
+    return records_response(service, records, cursor=following)
 
 
-def find_profiles(service: Service, account: Account, cursor: Cursor) -> Work[BitMap]:
-    """Return the numbers of the profiles that a cursor's query means."""
-    query, segment = parse_profiles_query(service, account, cursor["query"])
-    members = None if segment is None else segment.members.copy()
+def find_profiles(
+    service: Service, account: Account, query: Query | None, segment: Segment | None, at: Moment
+) -> Work[BitMap]:
+    """Return the numbers of the profiles that a query, a segment or both mean."""
+    members = None
+    if segment is not None:
+        members = service.store.members_at(account, segment, service.visible_until())[0].copy()
     if query is None:
         return BitMap() if members is None else members
-    at = Moment(now=cursor["begun"], end=cursor["end"])
     users = yield from filter_users(service, account, query, at)
     selection = select_events(service, account, query.event, at)
     found = yield from find_users(service, selection)

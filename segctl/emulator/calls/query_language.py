@@ -44,6 +44,7 @@ OPERATORS = (*TEXT_OPERATORS, *PRESENCE_OPERATORS, *COMPARISONS)
 
 MAX_VALUES = 10_000
 MAX_SUBSTRINGS = 100
+MAX_CONDITIONS = 100
 MAX_BEHAVIOURS = 20
 """Limits of the emulator, so that a query cannot occupy it; the vendor's are not published."""
 MAX_PROBLEMS = 5
@@ -165,6 +166,18 @@ def parse_query(document: Any, *, settings: Settings, needs_base: bool = True) -
     return query
 
 
+def parse_event_conditions(
+    document: Any, path: str, *, settings: Settings
+) -> tuple[tuple[Condition, ...], list[str]]:
+    """Return conditions on the properties of Segment Membership Change, and all problems.
+
+    ``path`` is what the problems call the document.
+    """
+    parser = _Parser(settings)
+    known = tuple(EVENT_PROPERTIES)
+    return parser.conditions(document, path, known=known), parser.problems
+
+
 def parse_day(value: Any) -> int | None:
     """Return a day as the vendor writes it, 20260131 as a number or string; None if it is none."""
     text = str(value)
@@ -184,6 +197,7 @@ class _Parser:
         self.problems: list[str] = []
         self.values_left = MAX_VALUES
         self.substrings_left = MAX_SUBSTRINGS
+        self.conditions_left = MAX_CONDITIONS
 
     def query(self, document: Any, *, needs_base: bool) -> Query:
         if not isinstance(document, dict):
@@ -196,7 +210,7 @@ class _Parser:
         if has_base or needs_base or not (fields or did or did_not):
             event = self.event(document, "")
         else:
-            conditions = self.conditions(document.get("event_properties"), "event_properties")
+            conditions = self.event_conditions(document, "", is_ours=True)
             event = EventQuery(name=EVENT_NAME, days=None, conditions=conditions)
         return Query(event=event, fields=fields, did=did, did_not=did_not)
 
@@ -216,15 +230,16 @@ class _Parser:
                 days.append(day)
         if len(days) == 2 and days[0] > days[1]:
             self._tell(f"{path}from", "is later than to")
-        where = f"{path}event_properties"
-        conditions = self.conditions(document.get("event_properties"), where)
-        if name == EVENT_NAME:
-            for number, condition in enumerate(conditions):
-                if condition.name not in EVENT_PROPERTIES:
-                    known = ", ".join(EVENT_PROPERTIES)
-                    self._tell(f"{where}[{number}].name", f"is none of the event's: {known}")
+        conditions = self.event_conditions(document, path, is_ours=name == EVENT_NAME)
         first, last = (days[0], days[1]) if len(days) == 2 else (0, 0)
         return EventQuery(name=name, days=(first, last), conditions=conditions)
+
+    def event_conditions(
+        self, document: Mapping[str, Any], path: str, *, is_ours: bool
+    ) -> tuple[Condition, ...]:
+        known = tuple(EVENT_PROPERTIES) if is_ours else None
+        where = f"{path}event_properties"
+        return self.conditions(document.get("event_properties"), where, known=known)
 
     def profile_conditions(self, document: Any) -> tuple[Condition, ...]:
         path = "common_profile_properties"
@@ -295,52 +310,63 @@ class _Parser:
             self._tell(f"{path}value", "must be a number")
         return condition
 
-    def conditions(self, document: Any, path: str) -> tuple[Condition, ...]:
+    def conditions(
+        self, document: Any, path: str, *, known: Sequence[str] | None = None
+    ) -> tuple[Condition, ...]:
         return tuple(
             condition
-            for each, where in self._objects(document, path, limit=MAX_VALUES)
-            if (condition := self.condition(each, where.rstrip("."))) is not None
+            for each, where in self._objects(document, path, limit=MAX_CONDITIONS)
+            if (condition := self.condition(each, where.rstrip("."), known=known)) is not None
         )
 
-    def condition(self, document: Mapping[str, Any], path: str) -> Condition | None:
+    def condition(
+        self, document: Mapping[str, Any], path: str, *, known: Sequence[str] | None = None
+    ) -> Condition | None:
+        problems = len(self.problems)
+        self.conditions_left -= 1
+        if self.conditions_left < 0:
+            self._tell(path, f"the query has more than {MAX_CONDITIONS} filters; split it")
+            return None
         name, operator = document.get("name"), document.get("operator") or "equals"
         if not isinstance(name, str) or not name:
             self._tell(f"{path}.name", "must be a string that is not empty")
-            return None
+        elif known is not None and name not in known:
+            self._tell(f"{path}.name", f"is none of the event's: {', '.join(known)}")
         if operator not in OPERATORS:
             self._tell(f"{path}.operator", f"must be one of {', '.join(OPERATORS)}")
-            return None
         if operator in PRESENCE_OPERATORS:
-            return Condition(name=name, operator=operator, values=())
-        values = document.get("value")
-        values = values if isinstance(values, list) else [values]
-        if not values or not all(_is_scalar(each) for each in values):
-            self._tell(
-                f"{path}.value",
-                'must be a number, a string, or an array of these; "True" and "False" are strings',
-            )
+            values: list[Any] = []
+        else:
+            values = self.condition_values(document.get("value"), path)
+            if operator in OPERATORS:
+                self._check_values(str(operator), values, path)
+        if len(self.problems) > problems:
             return None
-        if not self._fits_operator(operator, values, path):
-            return None
-        return Condition(name=name, operator=operator, values=tuple(values))
+        return Condition(name=str(name), operator=str(operator), values=tuple(values))
 
-    def _fits_operator(self, operator: str, values: Sequence[Scalar], path: str) -> bool:
-        """Whether the values are of the operator's kind and not too many; documented kinds."""
+    def condition_values(self, value: Any, path: str) -> list[Any]:
+        values = value if isinstance(value, list) else [value]
+        if values and all(_is_scalar(each) for each in values):
+            return values
+        self._tell(
+            f"{path}.value",
+            'must be a number, a string, or an array of these; "True" and "False" are strings',
+        )
+        return []
+
+    def _check_values(self, operator: str, values: Sequence[Scalar], path: str) -> None:
+        """Check that the values are of the operator's kind, as documented, and not too many."""
         has_text = any(isinstance(each, str) for each in values)
         has_number = not all(isinstance(each, str) for each in values)
         if has_text and operator in COMPARISONS:
             self._tell(f"{path}.value", f"must be a number for {operator}")
-            return False
         if has_number and operator in TEXT_OPERATORS[1:]:
             self._tell(f"{path}.value", f"must be a string for {operator}")
-            return False
         self.values_left -= len(values)
         if operator not in {"equals", "not_equals"}:
             self.substrings_left -= len(values)
         if self.values_left < 0 or self.substrings_left < 0:
             self._tell(path, "the query has too many values; split it")
-            return False
-        return True
 
     def _objects(
         self, document: Any, path: str, *, limit: int = MAX_BEHAVIOURS

@@ -4,7 +4,9 @@ A request whose shape is wrong, or that is over a limit, is refused as a whole.
 Otherwise the vendor answers 200 and processes the request in part: entries that are
 invalid are skipped and logged to the Error Stream under one of five types.  An entry,
 here, is one user on one segment line.  It is logged once: for what is wrong with the
-line, else for what is wrong with the user.
+line, else for what is wrong with the user.  Where an item of ``bulk_profiles`` has no
+users or no segments, an empty user or an empty line stands for them, so that it is logged
+too.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,7 +17,6 @@ from starlette.responses import Response
 
 from segctl.emulator.calls.vendor_call import (
     SUCCESS,
-    TOO_MANY_SEGMENTS,
     VendorRequest,
     code_100,
     json_response,
@@ -24,8 +25,12 @@ from segctl.emulator.errors import (
     EMPTY_IDENTITY,
     ID_MISMATCH,
     INVALID_ACTION,
+    NO_PROFILES,
     NO_SEGMENT_ID,
     NOT_FOUND_OR_DELETED,
+    TOO_MANY_SEGMENTS,
+    TOO_MANY_UPDATES,
+    TOO_MANY_USERS,
     bad_request,
 )
 from segctl.emulator.service import Service
@@ -41,10 +46,6 @@ from segctl.emulator.storage.state import (
 )
 from segctl.emulator.storage.store import Change
 
-TOO_MANY_UPDATES = "Maximum number of profile updates reached: {limit} in one request"
-NO_PROFILES = "No user profiles are provided"
-TOO_MANY_USERS = "Profile limit exceeded: more than {limit} user ids for one or more segments"
-
 OTHER_CATEGORY_ERRORS = {"not_found": NOT_FOUND_OR_DELETED, "invalid_action": INVALID_ACTION}
 """The page: the call does not apply to dashboard and partner segments. It names no type."""
 
@@ -59,6 +60,10 @@ class SegmentLine:
     ct_segment_id: int | str | None
     customer_segment_id: str | None
     action: Any
+
+
+EMPTY_LINE = SegmentLine(ct_segment_id=None, customer_segment_id=None, action=None)
+"""A line that names no segment."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -98,33 +103,36 @@ def parse_update(document: Any, *, settings: Settings) -> list[Entry]:
     bulk = document.get("bulk_profiles")
     if not isinstance(bulk, list):
         raise bad_request("bulk_profiles must be an array")
-    if len(bulk) > settings.max_entries:
-        raise code_100(TOO_MANY_UPDATES.format(limit=settings.max_entries), settings)
     entries = [_parse_entry(each, settings=settings) for each in bulk]
+    _check_content(bulk, entries, settings=settings)
     _check_limits(entries, settings=settings)
     return entries
 
 
 def _parse_entry(document: Any, *, settings: Settings) -> Entry:
-    if not isinstance(document, dict):
+    if not isinstance(document, dict | None):
         raise bad_request("an entry of bulk_profiles is not an object")
-    users = document.get("user_profiles")
-    if users is None:
-        users = []
-    if not isinstance(users, list):
-        raise bad_request("user_profiles must be an array")
-    lines = document.get("segments")
-    if not isinstance(lines, list) or not lines:
-        raise bad_request("segments must be an array with at least one segment")
     return Entry(
-        users=tuple([_parse_user(each, settings=settings) for each in users]),
-        lines=tuple([_parse_line(each) for each in lines]),
+        users=tuple(
+            [_parse_user(each, settings=settings) for each in _array(document, "user_profiles")]
+        ),
+        lines=tuple([_parse_line(each) for each in _array(document, "segments")]),
     )
 
 
+def _array(document: dict[str, Any] | None, name: str) -> list[Any]:
+    """Return the array of an entry; an absent or null one is empty."""
+    value = (document or {}).get(name)
+    if not isinstance(value, list | None):
+        raise bad_request(f"{name} must be an array")
+    return value or []
+
+
 def _parse_user(document: Any, *, settings: Settings) -> User:
-    if not isinstance(document, dict):
+    if not isinstance(document, dict | None):
         raise bad_request("an item of user_profiles is not an object")
+    if document is None:
+        return EMPTY_USER
     users = {}
     for kind in ("identity", "guid"):
         value = document.get(kind)
@@ -142,8 +150,10 @@ def _parse_user(document: Any, *, settings: Settings) -> User:
 
 
 def _parse_line(document: Any) -> SegmentLine:
-    if not isinstance(document, dict):
+    if not isinstance(document, dict | None):
         raise bad_request("an item of segments is not an object")
+    if document is None:
+        return EMPTY_LINE
     ct_segment_id = whole_number(document.get("ct_segment_id"))
     if isinstance(ct_segment_id, bool) or not isinstance(ct_segment_id, int | str | None):
         raise bad_request("ct_segment_id must be an integer")
@@ -157,9 +167,29 @@ def _parse_line(document: Any) -> SegmentLine:
     )
 
 
-def _check_limits(entries: Sequence[Entry], *, settings: Settings) -> None:
+def _check_content(bulk: Sequence[Any], entries: Sequence[Entry], *, settings: Settings) -> None:
+    """Refuse a request without users or without segments, or with one empty item, by setting.
+
+    An object that only lacks its ids is not empty: the page lists it among the errors that
+    are logged.
+    """
     if not any(entry.users for entry in entries):
         raise code_100(NO_PROFILES, settings)
+    if not any(entry.lines for entry in entries):
+        raise bad_request("segments must be an array with at least one segment")
+    if settings.empty_entry == "error_stream":
+        return
+    for number, (document, entry) in enumerate(zip(bulk, entries, strict=True)):
+        for name, items in (("user_profiles", entry.users), ("segments", entry.lines)):
+            if not items:
+                raise bad_request(f"bulk_profiles[{number}] has no {name}")
+            if None in document[name]:
+                raise bad_request(f"an item of {name} of bulk_profiles[{number}] is null")
+
+
+def _check_limits(entries: Sequence[Entry], *, settings: Settings) -> None:
+    if _has_too_many_updates(entries, settings=settings):
+        raise code_100(TOO_MANY_UPDATES.format(limit=settings.max_entries), settings)
     groups = [entries] if settings.limit_scope == "request" else [[entry] for entry in entries]
     for group in groups:
         users: Sequence[Any] = [user for entry in group for user in entry.users]
@@ -171,6 +201,30 @@ def _check_limits(entries: Sequence[Entry], *, settings: Settings) -> None:
             raise code_100(TOO_MANY_SEGMENTS.format(limit=settings.max_lines), settings)
         if len(users) > settings.max_users:
             raise code_100(TOO_MANY_USERS.format(limit=settings.max_users), settings)
+
+
+def _has_too_many_updates(entries: Sequence[Entry], *, settings: Settings) -> bool:
+    """Whether the request has more profile updates than allowed, in the setting's sense."""
+    limit = settings.max_entries
+    if settings.profile_updates == "entries":
+        return len(entries) > limit
+    if settings.limit_counts == "all":
+        is_pairs = settings.profile_updates == "pairs"
+        return sum(len(e.users) * (len(e.lines) if is_pairs else 1) for e in entries) > limit
+    updates: set[Any] = set()
+    for entry in entries:
+        users = set(entry.users)
+        lines = {(line.ct_segment_id, line.customer_segment_id) for line in entry.lines}
+        if settings.profile_updates == "users":
+            updates |= users
+        elif len(users) * len(lines) > limit:
+            # Checked first: the product of two long lists does not fit in memory.
+            return True
+        else:
+            updates.update((user, line) for user in users for line in lines)
+        if len(updates) > limit:
+            return True
+    return False
 
 
 # -- its entries --------------------------------------------------------------
@@ -194,11 +248,12 @@ def split_entries(
     for entry in entries:
         # One tuple for all lines, so that the store looks its users up only once.
         valid_users = tuple([user for user in entry.users if user is not EMPTY_USER])
-        empty_users = [user for user in entry.users if user is EMPTY_USER]
-        for line in entry.lines:
+        entry_users = entry.users or (EMPTY_USER,)
+        empty_users = [user for user in entry_users if user is EMPTY_USER]
+        for line in entry.lines or (EMPTY_LINE,):
             segment = _find_segment(account, line, settings=settings)
             if isinstance(segment, str):
-                skipped.append(_skip(account, line, segment, entry.users, now))
+                skipped.append(_skip(account, line, segment, entry_users, now))
                 continue
             if empty_users:
                 skipped.append(_skip(account, line, EMPTY_IDENTITY, empty_users, now))

@@ -1,9 +1,9 @@
 """Upload: profiles and device tokens, which decide who can be reached.
 
-The vendor's call accepts much more, such as events.  Here a profile keeps the fields
-it is given, and three of them count for reach: an e-mail address, a phone number and a
-device token, each unless the profile opted out of the channel.  An invalid record is
-left out and reported with the vendor's code.
+The vendor's call accepts much more, such as custom events, which are refused here.  A
+profile keeps the fields it is given, and three of them count for reach: an e-mail
+address, a phone number and a device token, each unless the profile opted out of the
+channel.  An invalid record is left out and reported with the vendor's code.
 """
 
 from typing import Any
@@ -13,9 +13,12 @@ from starlette.responses import Response
 from segctl.emulator.calls.vendor_call import VendorRequest, json_response
 from segctl.emulator.errors import RequestError, bad_request
 from segctl.emulator.service import Service
+from segctl.emulator.storage.events import EVENT_NAME
 from segctl.emulator.storage.state import REACH_BITS
 from segctl.emulator.storage.store import ProfileRecord
 
+NO_EVENT_NAME = 509
+RESTRICTED_EVENT = 513
 BAD_FIELD = 514
 BAD_EMAIL = 515
 BAD_PHONE = 516
@@ -77,9 +80,20 @@ def parse_record(record: Any) -> ProfileRecord:
         fields = _parse_fields(record.get("profileData"))
     elif record.get("type") == "token":
         fields = {"tokens": [_parse_token(record.get("tokenData"))]}
+    elif record.get("type") == "event":
+        raise _refuse_event(record.get("evtName"))
     else:
         raise _invalid(NOT_A_PROFILE, "Only records of type profile and token are emulated")
     return ProfileRecord(identity=identity, guid=guid, fields=fields)
+
+
+def _refuse_event(name: Any) -> RequestError:
+    """Return the refusal of an event. Documented: its codes, of which 513 is for system events."""
+    if not isinstance(name, str) or not name:
+        return _invalid(NO_EVENT_NAME, "Event name is missing")
+    if name == EVENT_NAME:
+        return _invalid(RESTRICTED_EVENT, f"{EVENT_NAME} is a restricted system event")
+    return _invalid(NOT_A_PROFILE, "Only records of type profile and token are emulated")
 
 
 def _parse_key(value: Any, code: int) -> str | None:

@@ -15,18 +15,25 @@ from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
 from segctl.emulator.bodies import parse_json, read_body
-from segctl.emulator.errors import RequestError, bad_request, connection_cut
+from segctl.emulator.errors import (
+    SYSTEM_ERROR,
+    RequestError,
+    bad_request,
+    connection_cut,
+    unauthenticated,
+)
 from segctl.emulator.faults import RequestFaults
+from segctl.emulator.other_writer import change_by_fault
 from segctl.emulator.request_log import logged_request
 from segctl.emulator.service import Service
 from segctl.emulator.settings import Settings
 from segctl.emulator.storage.state import Account
 
 SUCCESS = {"success": True}
-TOO_MANY_SEGMENTS = "Segment limit exceeded: more than {limit} segments in the request"
+API_SEGMENTS_CALLS = {"createSegment", "updateSegment"}
+NO_API_SEGMENTS = "API Segments are not enabled for this account"
 JSON = "application/json;charset=utf-8"
 TOO_MANY = RequestError(429, "Too many concurrent requests")
-SYSTEM_ERROR = "The request could not be processed due to a system error"
 WRONG_BODIES = {
     "fail": json.dumps({"status": "fail", "error": SYSTEM_ERROR, "code": 555}),
     "truncated": '{"succ',
@@ -56,6 +63,18 @@ def json_response(document: Any, *, status: int = 200) -> Response:
 def error_response(error: RequestError, *, headers: Mapping[str, str] | None = None) -> Response:
     """Return an error in the vendor's form."""
     return response(json.dumps(error.body()), status=error.status, headers=headers)
+
+
+def check_api_segments(account: Account, *, settings: Settings) -> None:
+    """Raise RequestError if the account does not have API Segments.
+
+    Documented: a private beta, on two plans only.  What other accounts are answered is not.
+    """
+    status = settings.account_api_segments.get(account.id, settings.api_segments)
+    if status == "401":
+        raise unauthenticated(NO_API_SEGMENTS)
+    if status != "on":
+        raise RequestError(int(status), NO_API_SEGMENTS)
 
 
 def code_100(text: str, settings: Settings) -> RequestError:
@@ -108,6 +127,8 @@ class VendorCall:
         logged.call = self.name
         try:
             account = service.authenticate(request)
+            if self.name in API_SEGMENTS_CALLS:
+                check_api_segments(account, settings=service.settings)
         except RequestError as error:
             await self._discard_body(request)
             service.count(self.name, str(error.status))
@@ -151,6 +172,7 @@ class VendorCall:
             await service.sleep(delay / 1000)
         # Nothing is awaited from here to the answer, so a change is made whole or not at all.
         result = self._handle(request, account.id, body, faults) if faults.committed else None
+        self._change_as_others(account.id, faults)
         if faults.cut:
             service.count(self.name, "cut")
             await self._cut(request)
@@ -183,6 +205,20 @@ class VendorCall:
             )
         except RequestError as error:
             return error_response(error)
+
+    def _change_as_others(self, account_id: str, faults: RequestFaults) -> None:
+        for change in faults.other_changes:
+            rule = change.rule
+            if change_by_fault(
+                self.service,
+                self.service.store.accounts[account_id],
+                fault=rule.fault,
+                named=rule.segment,
+                add=rule.add,
+                remove=rule.remove,
+                random=change.random,
+            ):
+                change.count()
 
     def _spoil(self, result: Response | None, faults: RequestFaults) -> Response:
         """Return the fault's answer, or ``result`` if no fault replaces it."""

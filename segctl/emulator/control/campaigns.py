@@ -4,17 +4,18 @@ The vendor has campaigns in its dashboard; these paths are our own.
 """
 
 import asyncio
-import json
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from pyroaring import BitMap
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from segctl.emulator.bodies import read_json
+from segctl.emulator.calls.query_language import Condition
 from segctl.emulator.control.endpoints import (
+    MAX_NUMBER,
     PREFIX,
     Endpoint,
     account_of,
@@ -23,7 +24,7 @@ from segctl.emulator.control.endpoints import (
     only_account_of,
     service_of,
 )
-from segctl.emulator.control.responses import NDJSON
+from segctl.emulator.control.responses import limited, stream_lines
 from segctl.emulator.engagement.audience import count_reachable
 from segctl.emulator.engagement.campaign import (
     CANCELLED,
@@ -81,9 +82,17 @@ def _describe_rule(definition: Definition) -> dict[str, Any] | None:
     return {
         "action": rule.action,
         "segment": rule.segment,
-        "where": [each.document() for each in rule.where],
+        "where": [_describe_condition(each) for each in rule.where],
         "delay_seconds": rule.delay_seconds,
     }
+
+
+def _describe_condition(condition: Condition) -> dict[str, Any]:
+    document: dict[str, Any] = {"name": condition.name, "operator": condition.operator}
+    if condition.values:
+        values = list(condition.values)
+        document["value"] = values[0] if len(values) == 1 else values
+    return document
 
 
 def _describe_webhook(definition: Definition) -> dict[str, Any] | None:
@@ -178,22 +187,6 @@ def campaign_of(request: Request) -> Campaign:
     return campaign
 
 
-def stream_lines(pieces: Iterator[list[Any]], *, limit: int | None = None) -> Response:
-    """Return documents one a line; other requests get their turn between two pieces."""
-
-    async def written() -> AsyncIterator[str]:
-        left = limit
-        for piece in pieces:
-            kept = piece if left is None else piece[:left]
-            yield "".join(json.dumps(each, ensure_ascii=False) + "\n" for each in kept)
-            left = None if left is None else left - len(kept)
-            if left == 0:
-                return
-            await asyncio.sleep(0)
-
-    return StreamingResponse(written(), media_type=NDJSON)
-
-
 # -- endpoints ----------------------------------------------------------------
 
 
@@ -218,6 +211,7 @@ async def create_campaign(request: Request) -> Response:
         account=only_account_of(request),
         now=service.clock(),
         zone=service.zone,
+        settings=service.settings,
         check_url=lambda url: check_url(
             url, settings=service.settings, is_exposed=service.requires_passcode
         ),
@@ -275,8 +269,8 @@ async def list_triggers(request: Request) -> Response:
         start=number_of(request, "start", 0),
         newest_first=order == "newest",
     )
-    has_limit = "limit" in request.query_params
-    return stream_lines(pieces, limit=number_of(request, "limit", 0) if has_limit else None)
+    limit = number_of(request, "limit", MAX_NUMBER)
+    return stream_lines(request, limited(pieces, limit=limit))
 
 
 async def list_audience(request: Request) -> Response:
@@ -288,7 +282,7 @@ async def list_audience(request: Request) -> Response:
         [{user.kind: user.value} for user in profiles.users(numbers)]
         for numbers in _pieces_of(audience)
     )
-    return stream_lines(pieces)
+    return stream_lines(request, pieces)
 
 
 def _pieces_of(audience: BitMap) -> Iterator[list[int]]:

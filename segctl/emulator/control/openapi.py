@@ -9,7 +9,7 @@ from typing import Any
 
 from segctl.emulator.control.seeding import CATEGORIES
 from segctl.emulator.errors import ERROR_TYPES
-from segctl.emulator.faults import BODIES, CALLS, FAULTS
+from segctl.emulator.faults import BODIES, CALLS, FAULTS, MAX_MEMBERS
 from segctl.emulator.settings import HOST_LISTS, LIMITS, QUESTIONS, SWITCHES
 
 Schema = dict[str, Any]
@@ -35,6 +35,11 @@ def array(items: Schema, **more: Any) -> Schema:
     return {"type": "array", "items": items, **more}
 
 
+def or_null(schema: Schema) -> Schema:
+    """Return the schema of a value that may be null."""
+    return {"anyOf": [schema, {"type": "null"}]}
+
+
 def record(properties: Mapping[str, Schema], *required: str, **more: Any) -> Schema:
     """Return the schema of an object; all properties are required unless some are named."""
     return {
@@ -58,17 +63,23 @@ LINE: Schema = {
         "action": {"description": "ADD or REMOVE"},
     },
 }
-UPDATE_ENTRY = record(
-    {
-        "user_profiles": {"anyOf": [array(USER, maxItems=100), {"type": "null"}]},
-        "segments": array(LINE, minItems=1, maxItems=100),
+UPDATE_ENTRY: Schema = {
+    "description": "Without users or segments, it is skipped or refused: see empty_entry.",
+    "type": ["object", "null"],
+    "properties": {
+        "user_profiles": or_null(array(or_null(USER), maxItems=100)),
+        "segments": or_null(array(or_null(LINE), maxItems=100)),
     },
-    "segments",
-)
+}
 UPDATE = record({"bulk_profiles": array(UPDATE_ENTRY, maxItems=100)})
-CREATE = array(
-    record({"segment_name": NOT_BLANK, "customer_segment_id": NOT_BLANK}), minItems=1, maxItems=100
+NEW_SEGMENT = record(
+    {
+        "segment_name": NOT_BLANK,
+        "customer_segment_id": {"anyOf": [NOT_BLANK, {"const": ""}, {"type": "null"}]},
+    },
+    "segment_name",
 )
+CREATE = array(NEW_SEGMENT, minItems=1, maxItems=100)
 CREATED = array(record({"id": INTEGER, "segment_name": TEXT, "customer_segment_id": TEXT_OR_NULL}))
 SEGMENT = record(
     {
@@ -145,6 +156,9 @@ RULE = record(
         "committed": {"type": ["boolean", "null"]},
         "body": {"enum": list(BODIES)},
         "error_type": {"enum": list(ERROR_TYPES)},
+        "segment": ID_OR_NULL,
+        "add": {**COUNT, "maximum": MAX_MEMBERS},
+        "remove": {**COUNT, "maximum": MAX_MEMBERS},
     },
     "fault",
     additionalProperties=False,
@@ -235,7 +249,9 @@ def settings_schema() -> Schema:
         elif name in HOST_LISTS:
             schema = array(TEXT)
         else:
-            schema = {"type": "object", "additionalProperties": TEXT}
+            values = {"enum": list(SWITCHES["api_segments"])}
+            is_switch = name == "account_api_segments"
+            schema = {"type": "object", "additionalProperties": values if is_switch else TEXT}
         properties[name] = {**schema, "description": question}
     return {"type": "object", "properties": properties, "additionalProperties": False}
 

@@ -1,5 +1,6 @@
 """The part of the OpenAPI document that is about campaigns."""
 
+from segctl.emulator.calls.query_language import EVENT_PROPERTIES, OPERATORS
 from segctl.emulator.control.openapi import (
     ACCOUNT,
     BOOLEAN,
@@ -19,12 +20,11 @@ from segctl.emulator.control.openapi import (
     record,
 )
 from segctl.emulator.engagement.campaign import CHANNELS, KINDS, STATUSES
-from segctl.emulator.engagement.conditions import OPERATORS, PROPERTIES
 
 SEGMENT_KEYS = array({"type": ["integer", "string"]})
 FILTER = record(
     {
-        "name": {"enum": list(PROPERTIES)},
+        "name": {"enum": list(EVENT_PROPERTIES)},
         "operator": {"enum": list(OPERATORS)},
         "value": {"type": ["string", "number", "array"]},
     },
@@ -95,7 +95,7 @@ def campaign_paths() -> Schema:
     one = ({"name": "campaign", "in": "path", "required": True, "schema": COUNT}, ACCOUNT)
     path = "/campaigns/{campaign}"
     create = operation("Create a campaign", CAMPAIGN, ACCOUNT, body=NEW_CAMPAIGN, errors=(404,))
-    rules = record(AUDIENCE_RULES, additionalProperties=False)
+    rules: Schema = {"type": "object", "properties": AUDIENCE_RULES}
     estimate = operation("Estimate an audience", ESTIMATE, ACCOUNT, body=rules, errors=(404,))
     log = operation(
         "List triggers with every attempt",

@@ -22,7 +22,7 @@ from segctl.emulator.engagement.campaign import (
     Definition,
     Trigger,
 )
-from segctl.emulator.errors import DataFormatError
+from segctl.emulator.storage.damage import damage_reported
 from segctl.emulator.storage.database import Database
 from segctl.emulator.storage.event_log import pack_numbers, unpack_numbers
 
@@ -84,7 +84,8 @@ class CampaignStore:
         database.connection.executescript(f"BEGIN; {SCHEMA} COMMIT;")
         self.campaigns: dict[int, Campaign] = {}
         self._uses: dict[int, list[Campaign]] | None = None
-        self._load()
+        with damage_reported(database.file):
+            self._load()
 
     def _load(self) -> None:
         names = [each.name for each in fields(Campaign)]
@@ -92,13 +93,7 @@ class CampaignStore:
         self._uses = None
         for row in self._execute(f"SELECT {', '.join(names)} FROM campaigns ORDER BY id"):  # noqa: S608 - our own names
             values = dict(zip(names, row, strict=True))
-            try:
-                values["definition"] = Definition.from_stored(json.loads(values["definition"]))
-            except (ValueError, TypeError, KeyError) as error:
-                raise DataFormatError(
-                    f"campaign {values['id']} in the data folder is damaged; "
-                    "use another data folder, or delete the campaign from the file"
-                ) from error
+            values["definition"] = Definition.from_stored(json.loads(values["definition"]))
             self.campaigns[values["id"]] = Campaign(**values)
 
     @contextmanager

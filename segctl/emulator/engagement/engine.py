@@ -278,8 +278,9 @@ class Engagement:
         """Return the body and the headers of the trigger's next attempt."""
         account = self.account_of(campaign)
         properties: dict[str, Any] | None = None
-        if trigger.segment is not None and trigger.action is not None:
-            properties = event_properties(account.segments[trigger.segment], trigger.action)
+        if trigger.segment and trigger.action and trigger.event:
+            segment = account.segments[trigger.segment]
+            properties = event_properties(segment, trigger.action, event=trigger.event)
         profiles = account.profiles
         recipients = [
             Recipient(

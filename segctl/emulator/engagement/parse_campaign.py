@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 from datetime import datetime, tzinfo
 from typing import Any
 
+from segctl.emulator.calls.query_language import parse_event_conditions
 from segctl.emulator.engagement.campaign import (
     ANY,
     CHANNELS,
@@ -14,9 +15,8 @@ from segctl.emulator.engagement.campaign import (
     TriggerRule,
     Webhook,
 )
-from segctl.emulator.engagement.conditions import parse_conditions
 from segctl.emulator.errors import InvalidFieldError, bad_request
-from segctl.emulator.settings import is_number
+from segctl.emulator.settings import Settings, is_number
 from segctl.emulator.storage.state import ADD, API_SEGMENTS, REMOVE, Account, Segment
 
 FIELDS = {
@@ -62,6 +62,7 @@ def parse_campaign(
     account: Account,
     now: float,
     zone: tzinfo,
+    settings: Settings,
     check_url: Callable[[str], None],
 ) -> tuple[Definition, float | None]:
     """Return the definition in a request, and its time in seconds since 1970.
@@ -84,7 +85,9 @@ def parse_campaign(
         problems.append("include is empty: name at least one segment, or nobody would get it")
     if not is_offline and (include or exclude):
         problems.append(f"include and exclude are for offline campaigns; {kind} has a trigger")
-    trigger = problems.catch(lambda: _trigger(document.get("trigger"), account, kind), None)
+    trigger = problems.catch(
+        lambda: _trigger(document.get("trigger"), account, kind, settings), None
+    )
     webhook = problems.catch(lambda: _webhook(document.get("webhook"), channel, check_url), None)
     exits = problems.catch(lambda: _exit_on_leave(document, kind, trigger), False)
     problems.refuse()
@@ -189,7 +192,7 @@ def _rules(
     return include, exclude
 
 
-def _trigger(document: Any, account: Account, kind: str) -> TriggerRule | None:
+def _trigger(document: Any, account: Account, kind: str, settings: Settings) -> TriggerRule | None:
     if kind == OFFLINE:
         if document is not None:
             raise InvalidFieldError(
@@ -208,7 +211,8 @@ def _trigger(document: Any, account: Account, kind: str) -> TriggerRule | None:
     segment = document.get("segment")
     if segment is not None:
         segment = problems.catch(lambda: _trigger_segment(segment, account), None)
-    where = problems.catch(lambda: parse_conditions(document.get("where")), ())
+    where, wrong = parse_event_conditions(document.get("where"), "trigger.where", settings=settings)
+    problems += wrong
     delay = document.get("delay_seconds")
     delay = 0 if delay is None else delay
     if not is_number(delay, 0, MAX_DELAY_SECONDS):

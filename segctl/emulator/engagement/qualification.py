@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from pyroaring import BitMap
 
+from segctl.emulator.calls.query_language import Comparison, comparison
 from segctl.emulator.engagement.audience import reachable_users
 from segctl.emulator.engagement.campaign import (
     ANY,
@@ -116,9 +117,10 @@ def _apply_events(
     """Store what the events mean for one campaign."""
     triggers: list[NewTrigger] = []
     exits = 0
+    compare = comparison(service.settings)
     reachable = reachable_users(account.profiles, campaign.definition.channel)
     for run in runs:
-        is_qualified = qualifies(campaign, account, run)
+        is_qualified = qualifies(campaign, account, run, compare=compare)
         if not is_qualified and not _leaves_journey(campaign, run):
             continue
         # Events from before the campaign's position do not qualify, or did already.
@@ -140,15 +142,15 @@ def _apply_events(
         )
 
 
-def qualifies(campaign: Campaign, account: Account, run: EventRun) -> bool:
+def qualifies(campaign: Campaign, account: Account, run: EventRun, *, compare: Comparison) -> bool:
     """Whether the events of a run trigger the campaign."""
     rule = campaign.definition.trigger
     if rule is None or rule.action not in {ANY, run.action}:
         return False
     if rule.segment not in {None, run.segment}:
         return False
-    properties = event_properties(account.segments[run.segment], run.action)
-    return all(condition.matches(properties) for condition in rule.where)
+    properties = event_properties(account.segments[run.segment], run.action, event=run.seq)
+    return all(each.predicate(compare)(properties[each.name]) for each in rule.where)
 
 
 def _leaves_journey(campaign: Campaign, run: EventRun) -> bool:

@@ -15,7 +15,10 @@ from segctl.emulator.settings import Settings
 SAVED_SETTINGS = "emulator.settings.json"
 WAY_OUT = "Use another data folder, or restore this one from a copy."
 FULL_CHECK_BYTES = 32 << 20
-"""The size up to which indexes are compared with their tables, a few times the time."""
+"""The size up to which every value is read, and indexes are compared with their tables."""
+MAX_CHECK_BYTES = 256 << 20
+"""The size up to which profiles are checked: ten million of them would take seconds."""
+PROFILES = "profiles"
 
 READING_ERRORS = (
     sqlite3.Error,
@@ -99,18 +102,28 @@ def sqlite_problem(error: sqlite3.Error) -> tuple[str, str] | None:
 
 def check_structure(connection: sqlite3.Connection, file: Path) -> None:
     """Check the file's pages, rows and, in a small file, indexes; raises DataFormatError."""
-    is_small = file.stat().st_size <= FULL_CHECK_BYTES
-    check = "integrity_check" if is_small else "quick_check"
-    (result,) = connection.execute(f"PRAGMA {check}(1)").fetchone()
-    if result != "ok":
-        raise damaged(file, "SQLite finds that its pages contradict each other")
+    size = file.stat().st_size
+    checks = ["quick_check(1)" if size > FULL_CHECK_BYTES else "integrity_check(1)"]
+    if size > MAX_CHECK_BYTES:
+        checks = [f"quick_check({table})" for table in _tables(connection) if table != PROFILES]
+    for check in checks:
+        (result,) = connection.execute(f"PRAGMA {check}").fetchone()
+        if result != "ok":
+            raise damaged(file, "SQLite finds that its pages contradict each other")
+
+
+def _tables(connection: sqlite3.Connection) -> list[str]:
+    rows = connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")
+    return [name for (name,) in rows if name.isidentifier()]
 
 
 CONTRADICTIONS = {
     "the accounts": "SELECT 1 FROM accounts WHERE typeof(id) != 'text' OR number < 1",
     "the segments": "SELECT 1 FROM segments WHERE account NOT IN (SELECT number FROM accounts) "
     "OR typeof(name) != 'text' OR NOT (created_at BETWEEN 0 AND 253402214400)",
-    "the profiles": "SELECT 1 FROM profiles GROUP BY account "
+    "the former names": "SELECT 1 FROM former_names "
+    "WHERE segment NOT IN (SELECT id FROM segments) OR typeof(name) != 'text'",
+    PROFILES: "SELECT 1 FROM profiles GROUP BY account "
     "HAVING min(number) != 0 OR max(number) != count(*) - 1 "
     "OR account NOT IN (SELECT number FROM accounts)",
     "the events": "SELECT 1 FROM runs WHERE length(users) != 4 * events OR events < 1 "
@@ -132,13 +145,15 @@ def check_rows(connection: sqlite3.Connection, file: Path) -> None:
 
     In a small file, every value is read.
     """
+    size = file.stat().st_size
     for what, query in CONTRADICTIONS.items():
+        if what == PROFILES and size > MAX_CHECK_BYTES:
+            continue
         if connection.execute(f"{query} LIMIT 1").fetchone() is not None:
             raise damaged(file, f"{what} contradict each other")
-    if file.stat().st_size <= FULL_CHECK_BYTES:
-        tables = connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")
-        for (table,) in tables.fetchall():
-            for _ in connection.execute(f'SELECT * FROM "{table}"'):  # noqa: S608 - its own name
+    if size <= FULL_CHECK_BYTES:
+        for table in _tables(connection):
+            for _ in connection.execute(f"SELECT * FROM {table}"):  # noqa: S608 - its own name
                 pass
         _check_users(connection, file)
 

@@ -227,7 +227,7 @@ class EventLog:
         are cut to the events that match.  A piece may be empty.  No cursor stays open
         between two pieces, and events that are added meanwhile are not read.
         """
-        ranges = self._ranges_backwards if newest_first else self._ranges_forwards
+        ranges = self._ranges_backwards if newest_first else self.ranges
         first = 1 if start is None or newest_first else start
         last = self.next_event - 1
         if newest_first and start is not None:
@@ -238,9 +238,7 @@ class EventLog:
             else:
                 yield from self._read_range(wanted, *each, newest_first=newest_first)
 
-    def _ranges_forwards(
-        self, wanted: RunFilter, first: int, last: int
-    ) -> Iterator[tuple[int, int] | None]:
+    def ranges(self, wanted: RunFilter, first: int, last: int) -> Iterator[tuple[int, int] | None]:
         """Yield the ranges of events that may match, and None to give others their turn."""
         while True:
             tail = self._tail
@@ -315,7 +313,7 @@ class EventLog:
             "SELECT coalesce((SELECT max(seq) FROM runs WHERE seq <= ?), ?)", (first, first)
         ).fetchone()[0]
         high = last
-        conditions, values = _conditions(wanted)
+        conditions, values = sql_conditions(wanted)
         order = "DESC" if newest_first else ""
         while low <= high:
             rows: list[RunRow] = self._connection.execute(
@@ -354,7 +352,7 @@ class EventLog:
         last = math.inf if wanted.until is None else wanted.until // 60
         position: tuple[Any, ...] = (first, -1, -1, "")
         (segment,) = wanted.segments if wanted.segments and len(wanted.segments) == 1 else (None,)
-        conditions, values = _conditions(
+        conditions, values = sql_conditions(
             RunFilter(account=wanted.account, segments=wanted.segments, action=wanted.action)
         )
         index = "INDEXED BY tallies_of_segment" if segment is not None else ""
@@ -396,7 +394,7 @@ def _at_most(until: float | None) -> float:
     return math.inf if until is None else until
 
 
-def _conditions(wanted: RunFilter) -> tuple[str, list[Any]]:
+def sql_conditions(wanted: RunFilter) -> tuple[str, list[Any]]:
     """Return the filter as SQL conditions on runs, each with AND before it, and their values."""
     values: dict[str, Any] = {
         "account = ?": wanted.account,

@@ -59,7 +59,7 @@ class Event:
 
     def properties(self) -> dict[str, Any]:
         """Return the event's four properties."""
-        return event_properties(self.segment, self.action)
+        return event_properties(self.segment, self.action, event=self.seq)
 
     def record(self) -> dict[str, Any]:
         """Return the event as a record of Get Events."""
@@ -96,11 +96,11 @@ class Event:
         }
 
 
-def event_properties(segment: Segment, action: str) -> dict[str, Any]:
-    """Return the four properties of the events of one segment and action."""
+def event_properties(segment: Segment, action: str, *, event: int) -> dict[str, Any]:
+    """Return the four properties of the event with this number."""
     return {
         "Action": action,
-        "Segment Name": segment.name,
+        "Segment Name": segment.name_at(event),
         "Segment ID": segment.id,
         "Customer_Segment_ID": segment.customer_id,
     }

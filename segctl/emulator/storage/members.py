@@ -14,7 +14,7 @@ FEW_MEMBERS = 100_000
 SHARE = 8
 """If fewer than one in so many profiles is a member, sorting is faster than the index."""
 
-USERS_PER_PIECE = 1000
+USERS_PER_PIECE = 400
 
 
 def sorted_users(profiles: Profiles, members: BitMap) -> Iterator[list[User]]:
@@ -27,7 +27,7 @@ def sorted_users(profiles: Profiles, members: BitMap) -> Iterator[list[User]]:
         yield from _sort(profiles, members)
     else:
         for kind in ("guid", "identity"):
-            for piece in profiles.users_in_order(kind):
+            for piece in profiles.users_in_order(kind, size=USERS_PER_PIECE):
                 yield [user for number, user in piece if number in members]
 
 

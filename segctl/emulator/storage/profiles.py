@@ -167,8 +167,8 @@ class Profiles:
         keys = self.keys_of(numbers)
         return [self.user_of(number, keys[number]) for number in numbers]
 
-    def users_in_order(self, kind: str) -> Iterator[list[tuple[int, User]]]:
-        """Yield all users of one kind with their numbers, by value, in pieces.
+    def users_in_order(self, kind: str, *, size: int) -> Iterator[list[tuple[int, User]]]:
+        """Yield all users of one kind with their numbers, by value, in pieces of ``size``.
 
         The users of kind ``guid`` are those without an identity.
         """
@@ -176,15 +176,15 @@ class Profiles:
         while True:
             rows = self._connection.execute(
                 f"SELECT {kind}, number, identity FROM profiles WHERE account = ? "  # noqa: S608 - one of two columns
-                f"AND {kind} > ? ORDER BY {kind} LIMIT {KEYS_PER_STATEMENT}",
-                (self._account, after),
+                f"AND {kind} > ? ORDER BY {kind} LIMIT ?",
+                (self._account, after, size),
             ).fetchall()
             yield [
                 (number, User(kind, key))
                 for key, number, identity in rows
                 if kind == "identity" or identity is None
             ]
-            if len(rows) < KEYS_PER_STATEMENT:
+            if len(rows) < size:
                 return
             after = rows[-1][0]
 

@@ -56,11 +56,20 @@ class Segment:
     """Members that can be reached, by channel."""
     unsaved_since: int | None = None
     """The number of the first event that the saved members lack, None if they lack none."""
+    former_names: list[tuple[int, str]] = field(default_factory=list)
+    """Each with the number of the first event that has the next name, oldest first."""
 
     @property
     def is_deleted(self) -> bool:
         """Whether the segment was deleted in the dashboard."""
         return self.deleted_at is not None
+
+    def name_at(self, event: int) -> str:
+        """Return the name that the segment had when the event with this number happened."""
+        for until, name in self.former_names:
+            if event < until:
+                return name
+        return self.name
 
     def change(self, action: str, numbers: Sequence[int], profiles: "Profiles") -> Sequence[int]:
         """Add or remove profiles; return those whose membership changed, in order."""

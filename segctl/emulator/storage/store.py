@@ -19,6 +19,7 @@ from segctl.emulator.storage import applies
 from segctl.emulator.storage.checkpoints import CHANGES_TO_REPLAY, Checkpoints
 from segctl.emulator.storage.database import Database, SkippedLine
 from segctl.emulator.storage.event_log import EventLog, EventRun
+from segctl.emulator.storage.former_names import append_former_name, load_former_names
 from segctl.emulator.storage.profiles import Keys, Profiles
 from segctl.emulator.storage.state import ADD, API_SEGMENTS, Account, Segment, User
 from segctl.emulator.storage.visibility import VisibleMembers
@@ -174,8 +175,9 @@ class Store:
         return segment
 
     def rename(self, account: Account, segment: Segment, name: str) -> None:
-        """Rename a segment, as the dashboard does."""
+        """Rename a segment, as the dashboard does. Earlier events keep the earlier name."""
         with self._transaction() as connection:
+            append_former_name(connection, segment, next_event=self.next_event)
             connection.execute(
                 "UPDATE segments SET name = ? WHERE id = ? AND account = ?",
                 (name, segment.id, account.number),
@@ -446,6 +448,7 @@ class Store:
                 )
             )
             self._last_segment_id = segment_id
+        load_former_names(self.database.connection, self.accounts.values())
         self._checkpoints.load(by_number)
 
     def _load_accounts(self) -> None:
