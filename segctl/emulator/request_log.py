@@ -15,6 +15,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from segctl.emulator.errors import ConnectionCutError
 
 VENDOR_PREFIXES = ("/api/", "/1/", "/getSchema")
+"""The starts of the vendor's paths."""
+
 MAX_REQUESTS = 1000
 MAX_TEXT = 200
 """Characters kept of a path and of a User-Agent."""

@@ -40,15 +40,17 @@ class Site:
         page.on("pageerror", lambda error: self.console_messages.append(str(error)))
         return page
 
-    def call(self, method: str, path: str, json: Any = None, **headers: str) -> Any:
-        """Send one request; ``headers`` replace the credentials."""
+    def call(
+        self, method: str, path: str, json: Any = None, status: int = 200, **headers: str
+    ) -> Any:
+        """Send one request, and check the status; ``headers`` replace the credentials."""
         answer = httpx.request(
             method,
             self.emulator.url + path,
             json=json,
             headers={**self.emulator.headers, **headers},
         )
-        assert answer.status_code == 200, answer.text
+        assert answer.status_code == status, answer.text
         return answer.json()
 
     def create(self, name: str, customer_id: str) -> int:
@@ -80,6 +82,10 @@ class Site:
         assert self.console_messages
         assert all("status of 4" in each for each in self.console_messages)
         self.console_messages.clear()
+
+    def forgive_not_found(self) -> None:
+        """Drop what the browser logs about pages that do not exist."""
+        self.console_messages = [each for each in self.console_messages if "404" not in each]
 
     def violations(self) -> list[str]:
         """Return what axe-core finds wrong on the page, one text for each element."""

@@ -41,6 +41,7 @@ class Fill:
     def __init__(self, emulator: RunningEmulator) -> None:
         self.client = httpx.Client(base_url=emulator.url, headers=emulator.headers)
         self.segments: list[int] = []
+        self.campaigns: list[int] = []
 
     def call(self, method: str, path: str, json: Any = None) -> Any:
         """Send one request."""
@@ -76,6 +77,38 @@ class Fill:
         record = {"identity": "ada@example.com", "type": "profile", "profileData": profile}
         self.call("POST", "/1/upload", {"d": [record]})
         self.call("DELETE", f"/emulator/v1/segments/{self.segments[-1]}")
+        self.run_campaigns(ids)
+
+    def run_campaigns(self, ids: Sequence[str]) -> None:
+        """Create campaigns of all kinds, and a webhook that nobody answers."""
+        offline = {"kind": "offline", "channel": "email", "include": ids[:3], "exclude": ids[3:4]}
+        trigger = {"action": "ADD", "segment": ids[0], "delay_seconds": 0}
+        where = [{"name": "Segment Name", "operator": "contains", "value": ["Gold", "<b>"]}]
+        webhook = {"url": "http://127.0.0.1:9/hook?<b>", "secret": "x"}
+        named = [
+            {"name": "Spring newsletter", "when": "now", **offline},
+            {"name": NAMES[6], "when": None, **offline},
+            {
+                "name": "Welcome to Gold",
+                "kind": "online",
+                "channel": "webhook",
+                "when": "now",
+                "trigger": {**trigger, "where": where},
+                "webhook": webhook,
+            },
+            {
+                "name": "Gold journey",
+                "kind": "journey",
+                "channel": "push",
+                "when": "now",
+                "trigger": {**trigger, "action": "ADD", "delay_seconds": 30},
+                "exit_on_leave": True,
+            },
+        ]
+        self.campaigns = [
+            self.call("POST", "/emulator/v1/campaigns", document)["id"] for document in named
+        ]
+        self.update(["new-1@example.com", HOSTILE_USERS[0] + "2"], ids[0], "ADD")
 
     def paths(self) -> dict[str, str]:
         """Return the pages that exist only when there is something to show."""
@@ -88,6 +121,11 @@ class Fill:
             "user": "/users?identity=ada%40example.com",
             "user-hostile": "/users?identity=a%2Fb%2F..%2Fc",
             "events-filtered": "/events?action=REMOVE",
+            "campaign-offline": f"/campaigns/{self.campaigns[0]}",
+            "campaign-draft": f"/campaigns/{self.campaigns[1]}",
+            "campaign-online": f"/campaigns/{self.campaigns[2]}",
+            "campaign-journey": f"/campaigns/{self.campaigns[3]}",
+            "campaigns-new-found": "/campaigns/new?q=decile",
             "errors-filtered": "/errors?user=ada%40example.com",
         }
 
@@ -99,6 +137,7 @@ PATHS = {
     "events": "/events",
     "errors": "/errors",
     "campaigns": "/campaigns",
+    "campaigns-new": "/campaigns/new",
     "requests": "/requests",
     "settings": "/settings",
     "faults": "/faults",

@@ -1,6 +1,8 @@
 """The pages without a browser: what the server renders, and that it escapes every value."""
 
 import dataclasses
+import html
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -107,3 +109,32 @@ def test_every_setting_and_every_field_of_a_rule_is_in_its_form(client: "Client"
     assert {name for fields in FAULT_FIELDS.values() for name in fields} | {"fault"} == {
         each.name for each in dataclasses.fields(Rule)
     }
+
+
+def test_every_link_and_form_of_a_page_keeps_the_account(client: "Client") -> None:
+    client.create("gold")
+    client.update(["a"], [("gold", "ADD"), ("nowhere", "ADD")])
+    offline = {"name": "News", "kind": "offline", "channel": "email", "include": ["gold"]}
+    client.call("POST", "/emulator/v1/campaigns?account=ACC-1", json=offline)
+    visited: set[str] = set()
+    waiting = ["/?account=ACC-1"]
+    while waiting:
+        path = waiting.pop()
+        visited.add(path)
+        page = client.call("GET", path, headers=BROWSER).text
+        links = {html.unescape(each) for each in re.findall(r'<a [^>]*href="(/[^"]*)"', page)}
+        # What an id names has one account.
+        unnamed = {each for each in links if not re.match(r"/emulator/v1/\w+/\d", each)}
+        assert [each for each in unnamed if "account=ACC-1" not in each] == [], path
+        forms = re.findall(r'<form[^>]* method="get".*?</form>', page, re.DOTALL)
+        assert all('name="account"' in each for each in forms), path
+        pages = {each for each in links if not each.startswith("/emulator/")}
+        waiting += sorted(pages - visited - set(waiting))
+    assert len(visited) > 10
+
+
+def test_the_page_of_a_segment_or_campaign_is_about_its_account(client: "Client") -> None:
+    number = client.create("gold")["gold"]
+    text = client.call("GET", f"/segments/{number}").text
+    assert '<option value="ACC-1" selected>' in text
+    assert 'href="/events?account=ACC-1"' in text

@@ -4,15 +4,18 @@ from datetime import tzinfo
 from typing import Any
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
 from segctl.emulator.control.endpoints import PREFIX, account_of, number_of, service_of
+from segctl.emulator.control.responses import array_in_turns, in_pieces
 from segctl.emulator.errors import bad_request
 from segctl.emulator.faults import CALLS
 from segctl.emulator.request_log import MAX_REQUESTS, OUTCOMES, LoggedRequest
 from segctl.emulator.storage.events import iso
 from segctl.emulator.storage.state import Account
+
+REQUESTS_PER_TURN = 100
 
 
 def describe_request(request: LoggedRequest, *, zone: tzinfo) -> dict[str, Any]:
@@ -62,7 +65,11 @@ async def list_requests(request: Request) -> Response:
     limit = number_of(request, "limit", MAX_REQUESTS)
     selected = selected_requests(request, account=account_of(request))
     zone = service_of(request).zone
-    return JSONResponse([describe_request(each, zone=zone) for each in selected[:limit]])
+    pieces = (
+        [describe_request(each, zone=zone) for each in piece]
+        for piece in in_pieces(selected[:limit], REQUESTS_PER_TURN)
+    )
+    return Response(await array_in_turns(pieces), media_type="application/json")
 
 
 def routes() -> list[Route]:

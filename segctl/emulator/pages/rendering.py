@@ -35,6 +35,7 @@ SITE = (
     ("/users", "Users", "users"),
     ("/events", "Events", "events"),
     ("/errors", "Error Stream", "errors"),
+    ("/campaigns", "Campaigns", "campaigns"),
     ("/requests", "Requests", "requests"),
     ("/settings", "Settings", "settings"),
     ("/faults", "Faults", "faults"),

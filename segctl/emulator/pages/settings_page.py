@@ -9,27 +9,56 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from segctl.emulator.control.endpoints import service_of
+from segctl.emulator.control.endpoints import service_of, visible_accounts
 from segctl.emulator.pages.rendering import chosen_account, render
 from segctl.emulator.service import REGIONS
 from segctl.emulator.settings import LIMITS, QUESTIONS, SWITCHES, Settings
 
-GROUPS: Sequence[tuple[str, str]] = (
-    ("Creating segments", r"create_|duplicate_|missing_customer|reuse_|segment_cap|max_segments"),
-    ("Campaigns and webhooks", r"webhook|campaign|journey|trigger|delivery"),
-    (
-        "Updating segments",
-        r"code_100|limit_|both_ids|numeric_|noop_|remove_|conflict_|profile_up|empty_|max_[elu]",
+GROUPS: Mapping[str, Sequence[str]] = {
+    "Creating segments": (
+        "create_",
+        "duplicate_",
+        "max_(create|segments)",
+        "missing_customer",
+        "reuse_",
+        "segment_cap",
     ),
-    ("Requests in flight", r".*_in_flight|rate_limit"),
-    ("Time", r"latency|visibility|.*_seconds$|.*_ms$|time_zone|retention"),
-    ("Accounts", r"unknown_accounts|account_|feature|private_beta"),
-    (
-        "Reading events, profiles and exports",
-        r"export|event|profile|cursor|count|batch|get_|data_p",
+    "Updating segments": (
+        "both_ids",
+        "code_100",
+        "conflict_",
+        "empty_entry",
+        "limit_",
+        "linked|links?_",
+        "max_(entries|lines|users)",
+        "noop_",
+        "numeric_",
+        "other_category",
+        "profile_updates",
+        "remove_unknown",
     ),
-)
-"""The groups of settings by their names, which match from the start. The first match counts."""
+    "Campaigns and webhooks": ("journey_", "webhook_"),
+    "Requests in flight": (".*_in_flight", "rate_limit"),
+    "Accounts": ("account_", "api_segments", "feature", "unknown_accounts"),
+    "Time": ("latency", "time_zone", "visibility"),
+    "Reading events, profiles and exports": (
+        "count",
+        "data_points",
+        ".*cursor",
+        "empty_records",
+        "event_",
+        "export_",
+        "filter_",
+        "profile_",
+        "request_id",
+        "search_",
+        "small_batch",
+        "top_",
+        "trend_",
+        "unknown_event",
+    ),
+}
+"""The groups of settings by the starts of their names. The first match counts."""
 
 OTHERS = "Sizes and other limits"
 
@@ -64,13 +93,15 @@ def kind_of(name: str, default: Any) -> str:
 
 def group_of(name: str) -> str:
     """Return the label of a setting's group."""
-    return next((label for label, names in GROUPS if re.match(names, name)), OTHERS)
+    return next(
+        (label for label, names in GROUPS.items() if re.match("|".join(names), name)), OTHERS
+    )
 
 
 def grouped_fields(settings: Settings) -> dict[str, list[SettingField]]:
     """Return the fields of all settings by group, in the order of ``GROUPS``."""
     values, defaults = settings.document(), Settings().document()
-    groups: dict[str, list[SettingField]] = {label: [] for label in (*dict(GROUPS), OTHERS)}
+    groups: dict[str, list[SettingField]] = {label: [] for label in (*GROUPS, OTHERS)}
     for name, question in QUESTIONS.items():
         groups[group_of(name)].append(
             SettingField(
@@ -99,7 +130,7 @@ async def show_settings(request: Request) -> Response:
         switches=SWITCHES,
         limits=LIMITS,
         regions=REGIONS,
-        region_accounts=sorted({*service.store.accounts, *regions}),
+        region_accounts=sorted({*visible_accounts(request), *regions}),
     )
 
 

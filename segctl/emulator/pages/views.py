@@ -8,6 +8,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from segctl.emulator.pages import (
+    campaigns,
     error_pages,
     event_pages,
     faults_page,
@@ -45,6 +46,7 @@ def routes() -> list[Route]:
         *segments.routes(),
         *users.routes(),
         *event_pages.routes(),
+        *campaigns.routes(),
         *error_pages.routes(),
         *requests.routes(),
         *settings_page.routes(),

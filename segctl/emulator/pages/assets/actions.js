@@ -27,13 +27,14 @@ export function ask(text) {
   });
 }
 
-// <button data-call="DELETE /path" data-ask="Really?">
+// <button data-call="DELETE /path" data-ask="Really?" data-then="/page that comes next">
 document.addEventListener("click", async (event) => {
   const button = event.target.closest?.("[data-call]");
   if (!button || (button.dataset.ask && !(await ask(button.dataset.ask)))) return;
   try {
     await send(...button.dataset.call.split(" "));
-    location.reload();
+    if (button.dataset.then) location.assign(button.dataset.then);
+    else location.reload();
   } catch (error) {
     button.setCustomValidity(error.message);
     button.reportValidity();
