@@ -181,9 +181,14 @@ class CampaignStore:
                 connection.executemany("DELETE FROM trigger_attempts WHERE trigger_id = ?", ids)
                 connection.executemany("DELETE FROM campaign_triggers WHERE id = ?", ids)
             yield
+        while self._execute(
+            "DELETE FROM journey_users WHERE campaign = ?1 AND user IN "
+            "(SELECT user FROM journey_users WHERE campaign = ?1 LIMIT ?2)",
+            (campaign.id, ROWS_PER_PIECE),
+        ).rowcount:
+            yield
         with self.transaction():
-            for table in ("campaign_audiences", "journey_users"):
-                self._execute(f"DELETE FROM {table} WHERE campaign = ?", (campaign.id,))  # noqa: S608 - our own names
+            self._execute("DELETE FROM campaign_audiences WHERE campaign = ?", (campaign.id,))
             self._execute("DELETE FROM campaigns WHERE id = ?", (campaign.id,))
         self.campaigns.pop(campaign.id, None)
         self._uses = None
