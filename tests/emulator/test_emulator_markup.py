@@ -1,7 +1,9 @@
 """The pages without a browser: what the server renders, and that it escapes every value."""
 
+import asyncio
 import dataclasses
 import html
+import json
 import re
 from typing import TYPE_CHECKING
 
@@ -9,8 +11,11 @@ import pytest
 
 from segctl.emulator.faults import FAULT_FIELDS, Rule
 from segctl.emulator.settings import QUESTIONS
+from tests.emulator.conftest import body
 
 if TYPE_CHECKING:
+    import httpx
+
     from tests.emulator.conftest import Client, Clock
 
 PATHS = ("/", "/events", "/errors", "/settings", "/faults")
@@ -138,3 +143,18 @@ def test_the_page_of_a_segment_or_campaign_is_about_its_account(client: "Client"
     text = client.call("GET", f"/segments/{number}").text
     assert '<option value="ACC-1" selected>' in text
     assert 'href="/events?account=ACC-1"' in text
+
+
+def test_a_page_that_a_change_overtakes_is_known_to_be_old(client: "Client") -> None:
+    client.create(*[f"segment-{number}" for number in range(100)])
+    lines = [(f"segment-{number}", "ADD") for number in range(100)]
+
+    async def work(http: "httpx.AsyncClient") -> "httpx.Response":
+        update = http.post("/api/updateSegment", json=body((["a"], lines)))
+        page, _ = await asyncio.gather(http.get("/?account=ACC-1"), update)
+        return page
+
+    page = client.run(work).text
+    versions = json.loads(html.unescape(re.findall(r'data-versions="(.*?)"', page)[0]))
+    is_complete = page.count('data-figure="members">1<') == 100
+    assert is_complete or versions["data"] < client.read("changes")["data"]

@@ -129,12 +129,27 @@ def render(
             rows=ROWS,
             site=SITE,
             topics=topics,
-            versions=json.dumps(current_versions(service)),
+            versions=json.dumps(known_versions(request)),
             **values,
         ),
         status_code=status,
         headers={"cache-control": "no-store"},
     )
+
+
+def note_versions(request: Request) -> None:
+    """Note the versions of all topics before a page reads anything.
+
+    A page reads in turns, and a change may come between two of them.  With the versions of
+    its end, it would look newer than what it shows, and would not be read again.
+    """
+    request.state.versions = current_versions(service_of(request))
+
+
+def known_versions(request: Request) -> dict[str, Any]:
+    """Return the versions that a page shows at least."""
+    versions: dict[str, Any] | None = getattr(request.state, "versions", None)
+    return versions or current_versions(service_of(request))
 
 
 def environment_values(account: Account) -> dict[str, str]:

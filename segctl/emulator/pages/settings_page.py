@@ -60,6 +60,12 @@ GROUPS: Mapping[str, Sequence[str]] = {
 }
 """The groups of settings by the starts of their names. The first match counts."""
 
+ACCOUNT_CHOICES: Mapping[str, tuple[Sequence[str | int], str]] = {
+    "account_regions": (REGIONS, "any region"),
+    "account_api_segments": (SWITCHES.get("api_segments", ()), "as for all"),
+}
+"""The settings by account: their choices, and what an account without a choice has."""
+
 OTHERS = "Sizes and other limits"
 
 
@@ -72,7 +78,7 @@ class SettingField:
     value: Any
     default: Any
     kind: str
-    """``switch``, ``number``, ``regions``, ``list`` or ``text``."""
+    """``switch``, ``number``, ``accounts``, ``list`` or ``text``."""
 
     @property
     def is_changed(self) -> bool:
@@ -87,7 +93,7 @@ def kind_of(name: str, default: Any) -> str:
     if name in LIMITS:
         return "number"
     if isinstance(default, Mapping):
-        return "regions"
+        return "accounts"
     return "list" if isinstance(default, list | tuple) else "text"
 
 
@@ -118,7 +124,6 @@ def grouped_fields(settings: Settings) -> dict[str, list[SettingField]]:
 async def show_settings(request: Request) -> Response:
     """Show all settings."""
     service = service_of(request)
-    regions = service.settings.account_regions
     groups = grouped_fields(service.settings)
     return render(
         "settings.html",
@@ -129,8 +134,8 @@ async def show_settings(request: Request) -> Response:
         changed=sum(field.is_changed for fields in groups.values() for field in fields),
         switches=SWITCHES,
         limits=LIMITS,
-        regions=REGIONS,
-        region_accounts=sorted({*visible_accounts(request), *regions}),
+        account_choices=ACCOUNT_CHOICES,
+        known_accounts=visible_accounts(request),
     )
 
 

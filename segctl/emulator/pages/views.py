@@ -17,6 +17,7 @@ from segctl.emulator.pages import (
     settings_page,
     users,
 )
+from segctl.emulator.pages.rendering import note_versions
 
 ASSETS = Path(__file__).parent / "assets"
 MEDIA_TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
@@ -40,9 +41,20 @@ def assets() -> dict[str, bytes]:
     return {each.name: each.read_bytes() for each in ASSETS.iterdir() if each.suffix in MEDIA_TYPES}
 
 
+def page_route(route: Route) -> Route:
+    """Return the route of a page that notes what is known before it reads."""
+
+    async def endpoint(request: Request) -> Response:
+        note_versions(request)
+        response: Response = await route.endpoint(request)
+        return response
+
+    return Route(route.path, endpoint)
+
+
 def routes() -> list[Route]:
     """Return the routes of the pages and their assets."""
-    return [
+    pages = [
         *segments.routes(),
         *users.routes(),
         *event_pages.routes(),
@@ -51,5 +63,5 @@ def routes() -> list[Route]:
         *requests.routes(),
         *settings_page.routes(),
         *faults_page.routes(),
-        Route("/assets/{name}", asset),
     ]
+    return [*map(page_route, pages), Route("/assets/{name}", asset)]

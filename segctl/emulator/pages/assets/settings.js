@@ -27,7 +27,7 @@ function valueOf(control) {
       return JSON.parse(control.value);
     case "list":
       return control.value.split("\n").map((line) => line.trim()).filter(Boolean);
-    case "region": {
+    case "account": {
       const chosen = controls().filter((other) => other.name === control.name && other.value);
       return Object.fromEntries(chosen.map((other) => [other.dataset.account, other.value]));
     }
