@@ -63,6 +63,9 @@ FAULT_FIELDS = {
     "empty_body": (*COMMON_FIELDS, "committed"),
     "wrong_body": (*COMMON_FIELDS, "body", "committed"),
     "slow_body": (*COMMON_FIELDS, "ms"),
+    "change_members": (*COMMON_FIELDS, "segment", "add", "remove"),
+    "rename_segment": (*COMMON_FIELDS, "segment"),
+    "delete_segment": (*COMMON_FIELDS, "segment"),
     "refuse_entries": ("call", "share", "error_type"),
 }
 """The fields that each fault uses."""
