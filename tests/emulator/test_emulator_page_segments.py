@@ -72,7 +72,7 @@ def test_an_empty_page_says_what_a_user_of_segctl_does_next(client: "Client") ->
     for path in ("/", "/events", "/users"):
         text = client.call("GET", path).text
         assert "export CLEVERTAP_BASE_URL=http://emulator\n" in text
-        assert "CLEVERTAP_ACCOUNT_ID=ACC-1 CLEVERTAP_PASSCODE=…" in text
+        assert "CLEVERTAP_ACCOUNT_ID=ACC-1\nexport CLEVERTAP_PASSCODE=…" in text
     assert "pass-1" not in text
 
 
