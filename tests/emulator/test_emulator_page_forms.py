@@ -128,6 +128,17 @@ def test_rules_are_added_and_removed_and_show_the_fields_of_their_fault(site: "S
     assert saved["error_type"] == "API_SEGMENT_ID_MISMATCH"
 
 
+@pytest.mark.parametrize("segment", [1_800_000_000, "gold", "123", '"', "null", "", None])
+def test_a_rule_of_another_writer_keeps_its_segment(site: "Site", segment: Any) -> None:
+    rule = {"fault": "change_members", "segment": segment, "add": 3}
+    site.call("PUT", "/emulator/v1/faults", {"rules": [rule]})
+    site.go("/faults")
+    with site.page.expect_navigation():
+        save(site)
+    (saved,) = site.call("GET", "/emulator/v1/faults")["rules"]
+    assert (saved["segment"] or None, saved["add"]) == (segment or None, 3)
+
+
 def test_a_plan_as_json_is_saved_or_refused_with_the_reason(site: "Site") -> None:
     site.go("/faults")
     site.page.get_by_text("The plan as JSON").click()

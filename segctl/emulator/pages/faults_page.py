@@ -1,5 +1,6 @@
 """The page of the faults: a form of rules, examples, and the plan as JSON for experts."""
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from typing import Any
@@ -30,6 +31,10 @@ PRESETS: Mapping[str, list[dict[str, Any]]] = {
         {"fault": "wrong_body", "share": 0.05},
         {"fault": "server_error", "share": 0.05, "committed": True},
     ],
+    "Another writer": [
+        {"fault": "change_members", "call": "updateSegment", "share": 0.1, "add": 2},
+        {"fault": "rename_segment", "call": "updateSegment", "share": 0.01},
+    ],
     "Picky about entries": [{"fault": "refuse_entries", "share": 0.02}],
 }
 
@@ -37,6 +42,17 @@ PRESETS: Mapping[str, list[dict[str, Any]]] = {
 def without_defaults(rule: Mapping[str, Any]) -> dict[str, Any]:
     """Return a rule without the fields that have their defaults."""
     return {name: value for name, value in rule.items() if value != RULE_DEFAULTS[name]}
+
+
+def segment_text(segment: int | str | None) -> str:
+    """Return a rule's segment as the form shows it: in quotes if it would look like a number."""
+    if isinstance(segment, str):
+        try:
+            json.loads(segment)
+        except ValueError:
+            return segment
+        return json.dumps(segment, ensure_ascii=False)
+    return "" if segment is None else str(segment)
 
 
 async def show_faults(request: Request) -> Response:
@@ -50,6 +66,7 @@ async def show_faults(request: Request) -> Response:
         account=chosen_account(request),
         topics="faults requests",
         seed=plan["seed"],
+        segment_text=segment_text,
         rules=rules,
         blank={**RULE_DEFAULTS, "fault": next(iter(FAULTS))},
         plan={**plan, "rules": [without_defaults(rule) for rule in rules]},

@@ -18,7 +18,18 @@ function fieldsOf(rule) {
   return rule.querySelector("[name=fault]").selectedOptions[0].dataset.fields.split(" ");
 }
 
+/** A number is CleverTap's id; a customer's id that is a number is in quotes. */
+function segmentOf(text) {
+  try {
+    const value = JSON.parse(text);
+    return typeof value === "number" || typeof value === "string" ? value : text;
+  } catch {
+    return text || null;
+  }
+}
+
 function valueOf(control) {
+  if (control.name === "segment") return segmentOf(control.value);
   if (control.name === "share") return Number((control.valueAsNumber / 100).toPrecision(12));
   if (control.name === "committed") return control.value === "true";
   if (control.name === "status") return Number(control.value);
