@@ -6,10 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from segctl.emulator.storage import event_log
+from segctl.emulator.storage import event_log, tallies
 from segctl.emulator.storage.database import Database
-from segctl.emulator.storage.event_log import EventLog, EventRun, RunFilter, Tally
+from segctl.emulator.storage.event_log import EventLog, EventRun, RunFilter
 from segctl.emulator.storage.state import ADD, REMOVE
+from segctl.emulator.storage.tallies import Tally
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -98,7 +99,7 @@ def _small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in (("RUNS_PER_BLOCK", 3), ("EVENTS_PER_BLOCK", 12), ("RUNS_PER_STEP", 2)):
         monkeypatch.setattr(event_log, name, value)
     monkeypatch.setattr(event_log, "BLOCKS_PER_STEP", 2)
-    monkeypatch.setattr(event_log, "TALLIES_PER_STEP", 2)
+    monkeypatch.setattr(tallies, "TALLIES_PER_STEP", 2)
 
 
 @given(bodies, filters, st.integers(1, 60))

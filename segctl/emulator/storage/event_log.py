@@ -4,24 +4,20 @@ The log has a row for each *run* of events.  About a thousand runs are a *block*
 the table of blocks has what a reader needs to skip one: its first and last event, the
 least and the greatest time (a clock may go backwards), and bitmaps of its segments and
 its users.  The newest runs, which do not fill a block yet, are scanned.
-
-The table of tallies counts the events of every minute, so that counts, trends and the
-size of a segment over time need no reading of the log.
 """
 
-import heapq
 import math
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from operator import attrgetter
 from sqlite3 import Connection
 from typing import Any
 
 from pyroaring import BitMap, BitMap64
 
 from segctl.emulator.storage.state import ADD
+from segctl.emulator.storage.tallies import Tally, count_runs, read_tallies
 
 RUNS_PER_BLOCK = 1000
 EVENTS_PER_BLOCK = 100_000
@@ -29,10 +25,6 @@ EVENTS_PER_BLOCK = 100_000
 
 BLOCKS_PER_STEP = 50
 RUNS_PER_STEP = 100
-TALLIES_PER_STEP = 1000
-
-MERGED_SEGMENTS = 100
-"""Up to so many segments are read one by one and merged."""
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS runs (
@@ -46,11 +38,6 @@ CREATE TABLE IF NOT EXISTS blocks (
 CREATE TABLE IF NOT EXISTS block_contents (
     first INTEGER PRIMARY KEY, accounts BLOB NOT NULL, segments BLOB NOT NULL,
     users BLOB NOT NULL);
-CREATE TABLE IF NOT EXISTS tallies (
-    minute INTEGER NOT NULL, account INTEGER NOT NULL, segment INTEGER NOT NULL,
-    action TEXT NOT NULL, events INTEGER NOT NULL, changed INTEGER NOT NULL,
-    PRIMARY KEY (minute, account, segment, action)) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS tallies_of_segment ON tallies (segment, minute);
 """
 
 COLUMNS = "seq, account, segment, action, changed, points, ts, users, apply"
@@ -96,24 +83,6 @@ class RunFilter:
     def __post_init__(self) -> None:
         if self.user is not None and self.account is None:
             raise ValueError("a filter by user needs the account of the user")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Tally:
-    """The events of one segment and action in one minute, and how many changed a membership.
-
-    ``minute`` is in minutes since 1970.
-    """
-
-    account: int
-    segment: int
-    action: str
-    minute: int
-    events: int
-    changed: int
-
-
-TALLY_ORDER = ("minute", "account", "segment", "action")
 
 
 def pack_numbers(numbers: Sequence[int]) -> bytes:
@@ -168,24 +137,11 @@ class EventLog:
                 for run in runs
             ],
         )
-        self._add_tallies(runs)
+        count_runs(self._connection, runs)
         self.next_event = runs[-1].seq + len(runs[-1].users)
         self._tail_runs += len(runs)
         self._tail_events += sum(len(run.users) for run in runs)
         self.make_blocks()
-
-    def _add_tallies(self, runs: Iterable[EventRun]) -> None:
-        events: Counter[tuple[int, int, int, str]] = Counter()
-        changed: Counter[tuple[int, int, int, str]] = Counter()
-        for run in runs:
-            key = (int(run.ts / 60), run.account, run.segment, run.action)
-            events[key] += len(run.users)
-            changed[key] += len(run.users) if run.changed else 0
-        self._connection.executemany(
-            "INSERT INTO tallies VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET "
-            "events = events + excluded.events, changed = changed + excluded.changed",
-            [(*key, count, changed[key]) for key, count in events.items()],
-        )
 
     def make_blocks(self) -> None:
         """Make blocks of the runs that are in none, as long as they fill one."""
@@ -349,53 +305,8 @@ class EventLog:
         return self.next_event
 
     def tallies(self, wanted: RunFilter) -> Iterator[Tally]:
-        """Yield the tallies that match, oldest first: whole minutes that overlap the time.
-
-        A filter by user is a ValueError.  With ``changed`` set, the events that it
-        excludes are not counted, and tallies without an event are left out.
-        """
-        if wanted.user is not None:
-            raise ValueError("tallies are not counted by user")
-        if wanted.segments is None or len(wanted.segments) > MERGED_SEGMENTS:
-            yield from self._select_tallies(wanted)
-            return
-        # The index by segment reads nothing of the others.
-        by_segment = [
-            self._select_tallies(replace(wanted, segments=frozenset({segment})))
-            for segment in wanted.segments
-        ]
-        yield from heapq.merge(*by_segment, key=attrgetter(*TALLY_ORDER))
-
-    def _select_tallies(self, wanted: RunFilter) -> Iterator[Tally]:
-        first = -math.inf if wanted.since is None else wanted.since // 60
-        last = math.inf if wanted.until is None else wanted.until // 60
-        position: tuple[Any, ...] = (first, -1, -1, "")
-        conditions, values = sql_conditions(
-            RunFilter(account=wanted.account, segments=wanted.segments, action=wanted.action)
-        )
-        is_one_segment = wanted.segments is not None and len(wanted.segments) == 1
-        index = "INDEXED BY tallies_of_segment" if is_one_segment else ""
-        while True:
-            rows = self._connection.execute(
-                f"SELECT minute, account, segment, action, events, changed FROM tallies {index} "  # noqa: S608 - our own clauses, bound values
-                "WHERE minute >= ? AND minute <= ? AND (minute, account, segment, action) "
-                f"> (?, ?, ?, ?) {conditions} ORDER BY minute, account, segment, action LIMIT ?",
-                (position[0], last, *position, *values, TALLIES_PER_STEP),
-            ).fetchall()
-            for minute, account, segment_id, action, events, changed in rows:
-                count = {None: events, True: changed, False: events - changed}[wanted.changed]
-                if count:
-                    yield Tally(
-                        account=account,
-                        segment=segment_id,
-                        action=action,
-                        minute=minute,
-                        events=count,
-                        changed=0 if wanted.changed is False else changed,
-                    )
-            if len(rows) < TALLIES_PER_STEP:
-                return
-            position = rows[-1][:4]
+        """Yield the tallies of ``read_tallies``."""
+        return read_tallies(self._connection, wanted)
 
     def sizes(self, segment: int) -> Iterator[tuple[int, int]]:
         """Yield the minutes in which the members of a segment changed, with the net change."""
