@@ -71,17 +71,6 @@ class DataFolder:
             self.unlock()
             raise
 
-    @property
-    def needs_check(self) -> bool:
-        """Whether the file may be damaged, so that it is worth reading all of it.
-
-        A kill damages nothing: SQLite recovers from it.  Reading a large file after one
-        would take seconds.
-        """
-        was_killed = self.record is not None and self.record.is_in_use
-        is_large = self.file.exists() and self.file.stat().st_size > MAX_DIGEST_BYTES
-        return not self.is_unchanged and not (was_killed and is_large)
-
     def begin(self, data_id: str) -> None:
         """Record that the file, which has this id, is in use.
 

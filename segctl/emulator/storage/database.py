@@ -128,7 +128,7 @@ class Database:
 
     def _open(self, data: DataFolder | None) -> None:
         execute = self.connection.execute
-        if data is not None and data.needs_check:
+        if data is not None and not data.is_unchanged:
             check_structure(self.connection, data.file)
         (version,) = execute("PRAGMA user_version").fetchone()
         if not 0 <= version <= VERSION:
@@ -154,7 +154,7 @@ class Database:
                 self.set_meta("data_id", data_id)
         if data is not None:
             data.begin(data_id)
-            if data.needs_check:
+            if not data.is_unchanged:
                 check_rows(self.connection, data.file)
 
     @contextmanager

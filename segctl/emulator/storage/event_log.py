@@ -166,14 +166,15 @@ class EventLog:
             "INSERT INTO blocks VALUES (?, ?, ?, ?)", (first, last, min(times), max(times))
         )
         # The lines of one request have the same users.
-        users = array("I", b"".join({row[5] for row in rows}))
+        users = BitMap(array("I", b"".join({row[5] for row in rows})))
+        users.run_optimize()
         self._connection.execute(
             "INSERT INTO block_contents VALUES (?, ?, ?, ?)",
             (
                 first,
                 BitMap({row[2] for row in rows}).serialize(),
                 BitMap64({row[3] for row in rows}).serialize(),
-                BitMap(users).serialize(),
+                users.serialize(),
             ),
         )
         self._tail = last + 1
