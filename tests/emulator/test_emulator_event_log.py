@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from segctl.emulator.storage import event_log, tallies
@@ -102,6 +102,7 @@ def _small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tallies, "TALLIES_PER_STEP", 2)
 
 
+@settings(max_examples=50, deadline=None)
 @given(bodies, filters, st.integers(1, 60))
 def test_the_log_is_read_from_any_event_in_both_directions(
     entries: list[Any], wanted: RunFilter, start: int
@@ -118,6 +119,7 @@ def test_the_log_is_read_from_any_event_in_both_directions(
     ]
 
 
+@settings(max_examples=50, deadline=None)
 @given(bodies, filters)
 def test_tallies_count_the_events_of_each_minute(entries: list[Any], wanted: RunFilter) -> None:
     log, events = log_of(entries)
