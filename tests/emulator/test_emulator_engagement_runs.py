@@ -1,6 +1,7 @@
 """Campaigns beside the calls: in the event loop, over a crash, and against bad receivers."""
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ import pytest
 from segctl.emulator.app import create_app
 from segctl.emulator.engagement import runner
 from segctl.emulator.engagement.delivery import MAX_ANSWER_BYTES, Answer, post
+from segctl.emulator.engagement.engine import Engagement
 from segctl.emulator.errors import DataFormatError
 from tests.emulator.campaign_kit import URL, Campaigns, Receiver, offline, online, start
 from tests.emulator.conftest import ACCOUNTS, Client, body
@@ -138,6 +140,36 @@ def test_a_problem_is_reported_and_does_not_end_campaigns(
     client = work_in_one_loop(clock, receiver)
     assert "campaigns: MemoryError" in caplog.text
     client.app.state.service.store.close()
+
+
+@pytest.mark.parametrize(
+    ("problem", "text"),
+    [
+        (sqlite3.OperationalError("disk full"), "campaigns: OperationalError: disk full; trying"),
+        (ValueError("the key of a user"), "campaigns: ValueError; trying again"),
+    ],
+    ids=["of the file", "of a row"],
+)
+def test_a_problem_of_the_data_is_reported_without_a_key(
+    clock: "Clock",
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    problem: Exception,
+    text: str,
+) -> None:
+    monkeypatch.setattr(runner, "PAUSE_AFTER_PROBLEM", 0)
+    work = Engagement.seconds_until_due
+    problems = [problem]
+
+    def fail_once(engagement: Engagement) -> float | None:
+        if problems:
+            raise problems.pop()
+        return work(engagement)
+
+    monkeypatch.setattr(Engagement, "seconds_until_due", fail_once)
+    receiver = Receiver(clock)
+    work_in_one_loop(clock, receiver).app.state.service.store.close()
+    assert (receiver.users, text in caplog.text) == (["a"], True)
 
 
 def test_campaigns_need_no_event_loop_to_be_woken(clock: "Clock") -> None:
