@@ -101,6 +101,41 @@ def test_a_campaign_of_many_events_makes_its_triggers_in_pieces(clock: "Clock") 
     assert len(client.triggers(campaign)) == 1000
 
 
+def test_a_reset_between_two_pieces_hides_no_event_of_a_new_campaign(clock: "Clock") -> None:
+    client = start(clock)
+    client.create("gold")
+    client.campaign()
+    for number in range(10):
+        client.update([f"old-{number}-{each}" for each in range(100)], [("gold", "ADD")])
+    pieces = client.app.state.service.engagement.pieces()
+    next(pieces)
+    client.app.state.service.reset()
+    client.create("gold")
+    campaign = client.campaign()
+    client.update(["new"], [("gold", "ADD")])
+    list(pieces)
+    client.run_due()
+    assert (client.receiver.users, client.show(campaign)["triggers"]) == (["new"], 1)
+
+
+def test_a_campaign_that_starts_between_two_pieces_misses_no_event(clock: "Clock") -> None:
+    client = start(clock)
+    client.create("gold", "silver")
+    client.campaign(**online(segment="gold"))
+    for number in range(10):
+        client.update([f"u-{number}-{each}" for each in range(100)], [("gold", "ADD")])
+    late = client.campaign(**online(segment="silver") | {"when": "2027-01-15T08:01"})
+    engagement = client.app.state.service.engagement
+    pieces = engagement.pieces()
+    next(pieces)
+    clock.now += 60
+    client.update(["late"], [("silver", "ADD")])
+    engagement.start_scheduled()
+    list(pieces)
+    list(engagement.pieces())
+    assert client.show(late)["triggers"] == 1
+
+
 # -- beside the calls ---------------------------------------------------------
 
 
