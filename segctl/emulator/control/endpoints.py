@@ -25,7 +25,7 @@ from segctl.emulator.control.responses import (
     stream_lines,
     stream_text,
 )
-from segctl.emulator.control.seeding import check_segment_limit, parse_seed
+from segctl.emulator.control.seeding import parse_seed, seed
 from segctl.emulator.errors import (
     ERROR_TYPES,
     InvalidSettingsError,
@@ -193,10 +193,7 @@ async def seed_segment(request: Request) -> Response:
     service, account = service_of(request), only_account_of(request)
     document = await read_json(request, settings=service.settings)
     name, category, users = parse_seed(document)
-    check_segment_limit(account, settings=service.settings)
-    segment = service.store.seed(
-        account, name=name, category=category, users=users, settings=service.settings
-    )
+    segment = await seed(service, account.id, name=name, category=category, users=users)
     return JSONResponse(describe(service, account, segment))
 
 

@@ -4,11 +4,18 @@ They have no customer id, and updates do not apply to them.  That an account has
 with members, is what the vendor's pages say; how they get here is our own.
 """
 
+import asyncio
+from collections.abc import Sequence
 from typing import Any
 
-from segctl.emulator.errors import bad_request
+from pyroaring import BitMap
+
+from segctl.emulator.control.responses import in_pieces
+from segctl.emulator.errors import RequestError, bad_request
+from segctl.emulator.service import Service
 from segctl.emulator.settings import Settings
-from segctl.emulator.storage.state import Account, User
+from segctl.emulator.storage.state import Account, Segment, User
+from segctl.emulator.storage.store import NewSegment
 
 CATEGORIES = ("Past Behaviour", "Live", "Custom List", "Partner")
 """The categories of segments that the API does not create, as the dashboard calls them."""
@@ -16,6 +23,7 @@ CATEGORIES = ("Past Behaviour", "Live", "Custom List", "Partner")
 FIELDS = {"category", "segment_name", "members"}
 MAX_NAME = 500
 MAX_MEMBERS = 100_000
+USERS_PER_PIECE = 200
 
 
 def parse_seed(document: Any) -> tuple[str, str, list[User]]:
@@ -52,6 +60,27 @@ def _parse_member(document: Any) -> User | None:
     ((kind, value),) = document.items()
     is_valid = isinstance(value, str) and bool(value) and not value.isspace()
     return User(kind, value) if is_valid and kind in {"identity", "guid"} else None
+
+
+async def seed(
+    service: Service, account_id: str, *, name: str, category: str, users: Sequence[User]
+) -> Segment:
+    """Create a segment with its members, whole or not at all; others get their turn meanwhile.
+
+    Raises RequestError: 400 over the limit of segments, 409 if all data is deleted
+    meanwhile.
+    """
+    store, generation = service.store, service.store.generation
+    members = BitMap()
+    for piece in in_pieces(users, USERS_PER_PIECE):
+        members.update(store.add_profiles(store.accounts[account_id], piece))
+        await asyncio.sleep(0)
+        if store.generation != generation:
+            raise RequestError(409, "all data was deleted meanwhile; try again")
+    account = store.accounts[account_id]
+    check_segment_limit(account, settings=service.settings)
+    new = NewSegment(name=name, customer_id=None, category=category, members=members)
+    return store.create(account, [new])[0]
 
 
 def check_segment_limit(account: Account, *, settings: Settings) -> None:

@@ -83,6 +83,7 @@ class CampaignStore:
         self._execute = database.connection.execute
         database.connection.executescript(f"BEGIN; {SCHEMA} COMMIT;")
         self.campaigns: dict[int, Campaign] = {}
+        self._last_id = 0
         self._uses: dict[int, list[Campaign]] | None = None
         with damage_reported(database.file):
             self._load()
@@ -95,6 +96,7 @@ class CampaignStore:
             values = dict(zip(names, row, strict=True))
             values["definition"] = Definition.from_stored(json.loads(values["definition"]))
             self.campaigns[values["id"]] = Campaign(**values)
+            self._last_id = max(self._last_id, values["id"])
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -127,9 +129,13 @@ class CampaignStore:
         return self._uses.get(segment, ())
 
     def add(self, *, account: int, definition: Definition, now: float) -> Campaign:
-        """Store a new draft. Its id looks like the vendor's: seconds since 1970."""
+        """Store a new draft. Its id looks like the vendor's: seconds since 1970.
+
+        No id is used again, even if all campaigns were deleted meanwhile.
+        """
+        self._last_id = max(int(now), self._last_id + 1)
         campaign = Campaign(
-            id=max([int(now), *(each + 1 for each in self.campaigns)]),
+            id=self._last_id,
             account=account,
             definition=definition,
             status=DRAFT,
@@ -178,9 +184,14 @@ class CampaignStore:
                 connection.executemany("DELETE FROM trigger_attempts WHERE trigger_id = ?", ids)
                 connection.executemany("DELETE FROM campaign_triggers WHERE id = ?", ids)
             yield
+        while self._execute(
+            "DELETE FROM journey_users WHERE campaign = ?1 AND user IN "
+            "(SELECT user FROM journey_users WHERE campaign = ?1 LIMIT ?2)",
+            (campaign.id, ROWS_PER_PIECE),
+        ).rowcount:
+            yield
         with self.transaction():
-            for table in ("campaign_audiences", "journey_users"):
-                self._execute(f"DELETE FROM {table} WHERE campaign = ?", (campaign.id,))  # noqa: S608 - our own names
+            self._execute("DELETE FROM campaign_audiences WHERE campaign = ?", (campaign.id,))
             self._execute("DELETE FROM campaigns WHERE id = ?", (campaign.id,))
         self.campaigns.pop(campaign.id, None)
         self._uses = None

@@ -205,6 +205,16 @@ class Profiles:
         """Add a profile and return its number."""
         return self.add_many([(identity, guid)]).start
 
+    def find_or_add(self, users: Sequence[User]) -> list[int]:
+        """Return the numbers of the users' profiles; add a profile for users without one."""
+        known = self.find_many(users)
+        new = [user for user in dict.fromkeys(users) if user not in known]
+        numbers = self.add_many(
+            [(user.value, None) if user.kind == "identity" else (None, user.value) for user in new]
+        )
+        known.update(zip(new, numbers, strict=True))
+        return [known[user] for user in users]
+
     def add_many(self, keys: Sequence[Keys]) -> range:
         """Add profiles with these identities and guids; return their numbers."""
         numbers = range(self._count, self._count + len(keys))

@@ -41,6 +41,8 @@ class NewSegment:
     name: str
     customer_id: str | None
     category: str = API_SEGMENTS
+    members: BitMap | None = None
+    """Profile numbers of a segment of another category, whose members no event tells of."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -136,43 +138,22 @@ class Store:
                 )
                 account.add_segment(segment)
                 created.append(segment)
+                if new.members is not None:
+                    self._set_members(account, segment, new.members)
         self._notify()
         return created
 
-    def seed(
-        self,
-        account: Account,
-        *,
-        name: str,
-        category: str,
-        users: Sequence[User],
-        settings: Settings,
-    ) -> Segment:
-        """Create a segment of another category, with its members. It raises no events."""
-        now = self._clock()
-        with self._transaction() as connection:
-            self._last_segment_id = max(self._last_segment_id + 1, int(now))
-            segment = Segment(
-                id=self._last_segment_id,
-                customer_id=None,
-                name=name,
-                created_at=now,
-                category=category,
-            )
-            connection.execute(
-                "INSERT INTO segments (id, account, name, created_at, category) "
-                "VALUES (?, ?, ?, ?, ?)",
-                (segment.id, account.number, name, now, category),
-            )
-            change = Change(segment=segment, action=ADD, users=tuple(users))
-            ((_, numbers),) = self._resolve_users(account, [change], settings=settings)
-            segment.change(ADD, numbers, account.profiles)
-            account.add_segment(segment)
-            self._checkpoints.save(segment)
-        # No event tells of these members, so they are visible at once.
+    def _set_members(self, account: Account, segment: Segment, members: BitMap) -> None:
+        """Set and save the members of a new segment, inside a transaction."""
+        segment.members = members
+        segment.count_reachable(members, account.profiles.reachable, 1)
+        self._checkpoints.save(segment)
         self._visible.drop()
-        self._notify()
-        return segment
+
+    def add_profiles(self, account: Account, users: Sequence[User]) -> list[int]:
+        """Return the profile numbers of users; add a profile for those without one."""
+        with self._transaction():
+            return account.profiles.find_or_add(users)
 
     def rename(self, account: Account, segment: Segment, name: str) -> None:
         """Rename a segment, as the dashboard does. Earlier events keep the earlier name."""
