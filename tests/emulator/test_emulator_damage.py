@@ -24,6 +24,10 @@ from tests.emulator.conftest import ACCOUNTS, Client
 if TYPE_CHECKING:
     from segctl.emulator.service import Service
 
+CAMPAIGN = (
+    "INSERT INTO campaigns (account, definition, status, created_at) "
+    "VALUES (1, '{definition}', 'draft', 1.8e9)"
+)
 GOLD = [f"member-{n}" for n in range(120)]
 
 
@@ -235,6 +239,8 @@ def test_one_changed_bit_is_refused_or_harmless_without_a_record(folder: Path) -
         ("UPDATE meta SET value = '[]' WHERE key = 'settings'", "must be a JSON object"),
         ("UPDATE meta SET value = '{\"x\": 1}' WHERE key = 'settings'", "x: unknown setting"),
         ("INSERT INTO meta VALUES ('faults', '{')", "cannot be read"),
+        (CAMPAIGN.format(definition="{"), "cannot be read"),
+        (CAMPAIGN.format(definition="[]"), "cannot be read"),
     ],
 )
 def test_rows_that_make_no_sense_are_refused(folder: Path, statement: str, problem: str) -> None:
