@@ -127,6 +127,23 @@ def test_a_folder_in_the_place_of_a_file_next_to_it_is_refused(folder: Path, nam
     assert name in str(refusal(folder))
 
 
+def test_a_start_that_is_killed_leaves_no_empty_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", die)
+        with pytest.raises(KeyboardInterrupt):
+            start(tmp_path)
+    assert not (tmp_path / FILE).exists()
+    for _ in range(2):
+        client = start(tmp_path)
+        assert (tmp_path / FILE).stat().st_size > 0
+        service_of(client.app).store.close()
+
+
 def test_a_file_in_the_place_of_the_folder_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "data"
     file.write_text("hello")
@@ -217,6 +234,7 @@ def test_one_changed_bit_is_refused_or_harmless_without_a_record(folder: Path) -
     [
         ("PRAGMA user_version = 9", "format 9"),
         ("PRAGMA user_version = -1", "format -1"),
+        ("PRAGMA user_version = 0", "of another program"),
         ("PRAGMA user_version = 1", ""),
         ("DROP TABLE segments", ""),
         ("DROP TABLE profiles", ""),
