@@ -116,7 +116,8 @@ def event_records(
         profiles[number] = json.dumps(profile)
     records = []
     for run, run_numbers in page.runs:
-        properties = json.dumps(properties_of(run.action, account.segments[run.segment]))
+        segment = account.segments[run.segment]
+        properties = json.dumps(properties_of(run.action, segment, event=run.seq))
         rest = f'"ts": {stamp(run.ts, service.zone)}, "event_props": {properties}'
         records += [f'{{"profile": {profiles[number]}, {rest}}}' for number in run_numbers]
     return records

@@ -10,14 +10,15 @@ import fcntl
 import hashlib
 import json
 import os
+import sqlite3
 import stat
 import uuid
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from segctl.emulator.errors import DataFormatError, DataInUseError
-from segctl.emulator.storage.damage import damaged
+from segctl.emulator.storage.damage import damage_reported, damaged
 
 FILE = "emulator.sqlite3"
 WAL = f"{FILE}-wal"
@@ -67,6 +68,9 @@ class DataFolder:
         self._data_id: str | None = None
         try:
             self.is_unchanged = self._check_files()
+            if not self.file.exists():
+                with damage_reported(self.file):
+                    _create_file(self.file)
         except BaseException:
             self.unlock()
             raise
@@ -177,6 +181,19 @@ def _create(folder: Path) -> None:
         raise DataFormatError(text, hint="Use another data folder.") from None
     except OSError as error:
         raise _unusable(folder, error) from error
+
+
+def _create_file(file: Path) -> None:
+    """Create a file without tables, under its name only when it is complete.
+
+    So ``kill -9`` at any moment leaves no empty file, which would look damaged.
+    """
+    new = file.with_name(f"{file.name}.new")
+    new.unlink(missing_ok=True)
+    with closing(sqlite3.connect(new)) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+    new.chmod(0o600)
+    new.replace(file)
 
 
 def _open_lock(path: Path) -> int:

@@ -137,6 +137,10 @@ class Database:
                 f"formats up to {VERSION}",
                 hint="Use another data folder, or a newer segctl.",
             )
+        if version == 0 and execute("SELECT 1 FROM sqlite_schema").fetchone() is not None:
+            raise DataFormatError(
+                f"{self.file} is a database of another program", hint="Use another data folder."
+            )
         execute("PRAGMA journal_mode = WAL")
         # NORMAL: a commit has reached the operating system, so it survives the end of
         # this process by any means.  Only a power cut can lose the last ones.
