@@ -38,7 +38,7 @@ WORK_PER_RUN = 20
 """Reading a run costs about as much as this many events."""
 WORK_PER_SUM = 125_000
 """Summing tallies up costs about as much as this many events."""
-EVENTS_IN_UNION = 8
+EVENTS_IN_UNION = 5
 """Events of which only the set of users is needed cost this much less."""
 SPAN = 15
 """Minutes: the offset of every time zone from UTC is a multiple of it."""

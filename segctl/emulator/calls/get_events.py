@@ -96,7 +96,8 @@ def find_page(service: Service, account: Account, query: Query, cursor: Cursor) 
                 numbers = [run.users[each] for each in positions[:left]]
                 start = run.seq + positions[left]
                 return EventPage(runs=[*found, (run, numbers)], next_start=start)
-            found.append((run, [run.users[each] for each in positions]))
+            if positions:
+                found.append((run, [run.users[each] for each in positions]))
             left -= len(positions)
         yield work
     return EventPage(runs=found, next_start=None)

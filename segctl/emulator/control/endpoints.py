@@ -17,6 +17,7 @@ from segctl.emulator.bodies import read_json
 from segctl.emulator.control.openapi import openapi_document
 from segctl.emulator.control.openapi_campaigns import campaign_paths
 from segctl.emulator.control.openapi_other_writer import other_writer_paths
+from segctl.emulator.control.openapi_reading import reading_paths
 from segctl.emulator.control.responses import (
     array_in_turns,
     in_pieces,
@@ -364,7 +365,11 @@ async def reset(request: Request) -> Response:
 async def openapi(_request: Request) -> Response:
     """Show the OpenAPI document."""
     return JSONResponse(
-        openapi_document(prefix=PREFIX, more_paths={**campaign_paths(), **other_writer_paths()})
+        openapi_document(
+            prefix=PREFIX,
+            reading_paths=reading_paths(),
+            more_paths={**campaign_paths(), **other_writer_paths()},
+        )
     )
 
 
