@@ -7,7 +7,7 @@ that the two always agree.
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from sqlite3 import Connection
 from typing import Any
@@ -20,6 +20,7 @@ from segctl.emulator.storage.checkpoints import CHANGES_TO_REPLAY, Checkpoints
 from segctl.emulator.storage.database import Database, SkippedLine
 from segctl.emulator.storage.event_log import EventLog, EventRun
 from segctl.emulator.storage.former_names import append_former_name, load_former_names
+from segctl.emulator.storage.linking import link_users
 from segctl.emulator.storage.profiles import Keys, Profiles
 from segctl.emulator.storage.state import ADD, API_SEGMENTS, Account, Segment, User
 from segctl.emulator.storage.visibility import VisibleMembers
@@ -215,6 +216,7 @@ class Store:
         now = self._clock()
         with self._transaction():
             apply = self._count_request(account, agent, now)
+            changes = self._link_ids(account, changes, now=now)
             runs = self._apply(account, changes, settings=settings, now=now, apply=apply)
             self.log.append(runs)
             self.database.append_skipped(skipped, apply=apply)
@@ -277,6 +279,18 @@ class Store:
                     runs.append(run)
         return runs
 
+    def _link_ids(
+        self, account: Account, changes: Sequence[Change], *, now: float
+    ) -> Sequence[Change]:
+        """Link the two ids of users who have both; return the changes with one id a user."""
+        if not any(user.guid for change in changes for user in change.users):
+            return changes
+        sent = [(change.users, change.action == ADD) for change in changes]
+        single, new_reach = link_users(account, sent, log=self.log, now=now)
+        self._checkpoints.append_reach(account, new_reach)
+        self._visible.drop()
+        return [replace(change, users=single[id(change.users)]) for change in changes]
+
     def _resolve_users(
         self, account: Account, changes: Sequence[Change], *, settings: Settings
     ) -> list[tuple[Change, Sequence[int]]]:
@@ -294,7 +308,7 @@ class Store:
             if key in adding or settings.remove_unknown_user == "create_profile":
                 for user in users:
                     if user not in known:
-                        known[user] = len(account.profiles) + len(new)
+                        known[user] = account.profiles.next_number + len(new)
                         is_identity = user.kind == "identity"
                         new.append((user.value, None) if is_identity else (None, user.value))
             numbers[key] = [known[user] for user in users if user in known]
@@ -465,7 +479,12 @@ class Store:
                     number=number,
                     id=name,
                     passcode=None,
-                    profiles=Profiles(connection, account_number=number, account=name),
+                    profiles=Profiles(
+                        connection,
+                        account_number=number,
+                        account=name,
+                        survivors=self.log.merges.survivors(number),
+                    ),
                     profile_points=profile_points,
                     membership_changes=changes,
                     events=events,
