@@ -20,6 +20,7 @@ from segctl.emulator.storage.checkpoints import CHANGES_TO_REPLAY, Checkpoints
 from segctl.emulator.storage.database import Database, SkippedLine
 from segctl.emulator.storage.event_log import EventLog, EventRun
 from segctl.emulator.storage.former_names import append_former_name, load_former_names
+from segctl.emulator.storage.history import segment_history
 from segctl.emulator.storage.linking import link_users
 from segctl.emulator.storage.profiles import Keys, Profiles
 from segctl.emulator.storage.state import ADD, API_SEGMENTS, Account, Segment, User
@@ -390,26 +391,8 @@ class Store:
         }
 
     def segment_history(self, segment: Segment, points: int) -> list[tuple[float, int]]:
-        """Return the members of a segment over time: at most ``points`` times with counts.
-
-        The times are in seconds since 1970, oldest first, at whole minutes.
-        """
-        history = [(segment.created_at, 0)]
-        members = 0
-        for minute, change in self.log.sizes(segment.id):
-            members += change
-            history.append((max(segment.created_at, minute * 60), members))
-        if segment.deleted_at is not None:
-            history.append((segment.deleted_at, 0))
-        if len(history) <= points:
-            return history
-        # The last count of each of equal spans of time.
-        first, last = history[0][0], history[-1][0]
-        spans = {
-            min(points - 1, int((ts - first) / (last - first or 1) * points)): (ts, count)
-            for ts, count in history
-        }
-        return [spans[span] for span in sorted(spans)]
+        """Return the members of a segment over time; see ``history.segment_history``."""
+        return segment_history(self.log, segment, points)
 
     # -- the file -------------------------------------------------------------
 
