@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from segctl.emulator.storage.event_log import EventLog
 from segctl.emulator.storage.merges import Merge
+from segctl.emulator.storage.profiles import Profiles
 from segctl.emulator.storage.state import ADD, REMOVE, Account, Segment, User
 
 
@@ -88,3 +89,13 @@ def replace_member(account: Account, segment: Segment, other: int, *, by: int) -
     if other in segment.members:
         segment.change(REMOVE, (other,), account.profiles)
         segment.change(ADD, (by,), account.profiles)
+
+
+def find_or_add_profile(profiles: Profiles, *, identity: str | None, guid: str | None) -> int:
+    """Return the number of the profile with one of these keys, which gets the other if free."""
+    for user in (User("identity", identity or ""), User("guid", guid or "")):
+        number = profiles.find(user) if user.value else None
+        if number is not None:
+            profiles.set_missing_keys(number, identity=identity, guid=guid)
+            return number
+    return profiles.add(identity=identity, guid=guid)

@@ -21,7 +21,7 @@ from segctl.emulator.storage.database import Database, SkippedLine
 from segctl.emulator.storage.event_log import EventLog, EventRun
 from segctl.emulator.storage.former_names import append_former_name, load_former_names
 from segctl.emulator.storage.history import segment_history
-from segctl.emulator.storage.linking import link_users
+from segctl.emulator.storage.linking import find_or_add_profile, link_users
 from segctl.emulator.storage.profiles import Keys, Profiles
 from segctl.emulator.storage.state import ADD, API_SEGMENTS, Account, Segment, User
 from segctl.emulator.storage.visibility import VisibleMembers
@@ -331,7 +331,9 @@ class Store:
         with self._transaction() as connection:
             reach_by_number: dict[int, int] = {}
             for record in records:
-                number = _find_or_add_profile(account.profiles, record)
+                number = find_or_add_profile(
+                    account.profiles, identity=record.identity, guid=record.guid
+                )
                 fields = account.profiles.fields(number) | record.fields
                 reach_by_number[number] = reach_of(fields)
                 account.profiles.set_fields(number, fields, reach=reach_by_number[number])
@@ -486,12 +488,3 @@ class Store:
             "UPDATE accounts SET changes = ?, events = ?, event_points = ? WHERE number = ?",
             (account.membership_changes, account.events, account.event_points, account.number),
         )
-
-
-def _find_or_add_profile(profiles: Profiles, record: ProfileRecord) -> int:
-    for user in (User("identity", record.identity or ""), User("guid", record.guid or "")):
-        number = profiles.find(user) if user.value else None
-        if number is not None:
-            profiles.set_missing_keys(number, identity=record.identity, guid=record.guid)
-            return number
-    return profiles.add(identity=record.identity, guid=record.guid)
