@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from pyroaring import BitMap
 
 from segctl.emulator.settings import Settings
 from segctl.emulator.storage.event_log import RunFilter
+from segctl.emulator.storage.event_sums import users_of_events
 from segctl.emulator.storage.state import ADD, REMOVE, Account, User
 from segctl.emulator.storage.store import Change, NewSegment, Store
 
@@ -103,11 +105,15 @@ def picture(store: Store, account: Account) -> dict[str, Any]:
     """Return what the store says of its segments, and of the users and their events."""
     profiles = account.profiles
     runs = [run for piece in store.log.pieces(RunFilter()) for run in piece]
+    wanted = RunFilter(account=account.number)
+    sums = users_of_events(store.database.connection, store.log, wanted, end=store.next_event)
+    seen = BitMap.union(*[numbers for numbers, _ in sums])
     events = [(run.segment, run.action, number) for run in runs for number in run.users]
     return {
         "members": {each.name: sorted(profiles.users(list(each.members)))
                     for each in account.segments.values()},
         "count": len(profiles),
+        "users of events": sorted(profiles.users(list(seen))),
         "events": [(segment, action, profiles.user(number)) for segment, action, number in events],
         "own": {
             number: [
@@ -151,7 +157,9 @@ def test_a_start_finds_what_was_there(tmp_path: Path, seed: int) -> None:
             assert store.segment_history(each, 100)[-1][1] == len(people)
     shutil.copytree(tmp_path / "0", tmp_path / "1")
     again, same = open_store(tmp_path / "1")
-    assert picture(again, same) == picture(store, account)
+    read = picture(again, same)
+    assert read == picture(store, account)
+    assert read["users of events"] == sorted({user for _, _, user in read["events"]})
     assert len(account.profiles) == len({frozenset(ids) for ids in groups.values()})
     again.close()
     store.close()
