@@ -298,7 +298,7 @@ def filter_users(
         users = yield from _behaved(service, account, behaviour, compare, at)
         found = users if found is None else found & users
     if found is None:
-        found = BitMap(range(len(account.profiles)))
+        found = account.profiles.numbers()
     for behaviour in query.did_not:
         found -= yield from _behaved(service, account, behaviour, compare, at)
     return found
@@ -320,7 +320,7 @@ def _behaved(
     counts = yield from count_by_user(service, selections)
     is_enough = behaviour.count.predicate(compare)
     # A user without an event did it 0 times.
-    found = BitMap(range(len(account.profiles)) if is_enough(0) else ())
+    found = account.profiles.numbers() if is_enough(0) else BitMap()
     numbers = iter(counts)
     while batch := list(islice(numbers, PROFILES_PER_STEP)):
         found -= BitMap([number for number in batch if not is_enough(counts[number])])
@@ -340,15 +340,15 @@ def match_profiles(
 
     found = BitMap()
     matches_empty = is_match({})
-    for first in range(0, len(account.profiles), PROFILES_PER_STEP):
-        last = min(first + PROFILES_PER_STEP, len(account.profiles)) - 1
+    for first in range(0, account.profiles.next_number, PROFILES_PER_STEP):
+        last = min(first + PROFILES_PER_STEP, account.profiles.next_number) - 1
         if matches_empty:
             found.add_range(first, last + 1)
         rows = read_fields(service, account, first, last)
         for number, fields in rows:
             (found.add if is_match(fields) else found.discard)(number)
         yield PROFILES_PER_STEP + WORK_PER_RUN * len(rows)
-    return found
+    return found & account.profiles.numbers()
 
 
 def properties_of(

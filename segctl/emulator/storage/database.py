@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from segctl.emulator.errors import DataFormatError
-from segctl.emulator.storage import event_log, former_names, tallies
+from segctl.emulator.storage import event_log, former_names, merges, tallies
 from segctl.emulator.storage.damage import check_rows, check_structure, damage_reported
 from segctl.emulator.storage.data_folder import DataFolder, new_data_id
 from segctl.emulator.storage.migration import migrate
@@ -62,7 +62,7 @@ CREATE TABLE IF NOT EXISTS reachable (
 CREATE TABLE IF NOT EXISTS reach_journal (
     number INTEGER PRIMARY KEY, account INTEGER NOT NULL, profile INTEGER NOT NULL,
     reach INTEGER NOT NULL);
-{former_names.SCHEMA}{event_log.SCHEMA}{tallies.SCHEMA}"""
+{former_names.SCHEMA}{event_log.SCHEMA}{tallies.SCHEMA}{merges.SCHEMA}"""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

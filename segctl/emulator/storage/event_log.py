@@ -9,13 +9,14 @@ its users.  The newest runs, which do not fill a block yet, are scanned.
 import math
 from array import array
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from sqlite3 import Connection
 from typing import Any
 
 from pyroaring import BitMap, BitMap64
 
+from segctl.emulator.storage.merges import Merges
 from segctl.emulator.storage.state import ADD
 from segctl.emulator.storage.tallies import Tally, count_runs, read_tallies
 
@@ -102,6 +103,7 @@ class EventLog:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self.merges = Merges(connection)
         row = connection.execute("SELECT last FROM blocks ORDER BY first DESC LIMIT 1").fetchone()
         self._tail = 1 if row is None else row[0] + 1
         """The first event that is in no block."""
@@ -184,13 +186,19 @@ class EventLog:
     # -- reading --------------------------------------------------------------
 
     def pieces(
-        self, wanted: RunFilter, *, start: int | None = None, newest_first: bool = False
+        self,
+        wanted: RunFilter,
+        *,
+        start: int | None = None,
+        newest_first: bool = False,
+        as_stored: bool = False,
     ) -> Iterator[list[EventRun]]:
         """Yield the runs of the events that match, in pieces of a few milliseconds of work.
 
         Oldest first, from event ``start`` on; or newest first, from ``start`` back.  Runs
         are cut to the events that match.  A piece may be empty.  No cursor stays open
-        between two pieces, and events that are added meanwhile are not read.
+        between two pieces, and events that are added meanwhile are not read.  Profiles that
+        were merged appear as the one that is left, unless ``as_stored``.
         """
         ranges = self._ranges_backwards if newest_first else self.ranges
         first = 1 if start is None or newest_first else start
@@ -201,7 +209,9 @@ class EventLog:
             if each is None:
                 yield []
             else:
-                yield from self._read_range(wanted, *each, newest_first=newest_first)
+                yield from self._read_range(
+                    wanted, *each, newest_first=newest_first, as_stored=as_stored
+                )
 
     def ranges(self, wanted: RunFilter, first: int, last: int) -> Iterator[tuple[int, int] | None]:
         """Yield the ranges of events that may match, and None to give others their turn."""
@@ -266,11 +276,20 @@ class EventLog:
                 wanted.segments is None
                 or not wanted.segments.isdisjoint(BitMap64.deserialize(segments))
             )
-            and (wanted.user is None or wanted.user in BitMap.deserialize(users))
+            and (
+                wanted.user is None
+                or not BitMap.deserialize(users).isdisjoint(BitMap(self.numbers_of(wanted)))
+            )
         )
 
+    def numbers_of(self, wanted: RunFilter) -> list[int]:
+        """Return the numbers under which the user of a filter is stored."""
+        if wanted.user is None or wanted.account is None:
+            return []
+        return self.merges.numbers_of(wanted.account, wanted.user)
+
     def _read_range(
-        self, wanted: RunFilter, first: int, last: int, *, newest_first: bool
+        self, wanted: RunFilter, first: int, last: int, *, newest_first: bool, as_stored: bool
     ) -> Iterator[list[EventRun]]:
         """Yield the runs of events ``first`` to ``last`` that match, cut to these events."""
         # The run that contains the first event may begin before it.
@@ -278,7 +297,7 @@ class EventLog:
             "SELECT coalesce((SELECT max(seq) FROM runs WHERE seq <= ?), ?)", (first, first)
         ).fetchone()[0]
         high = last
-        conditions, values = sql_conditions(wanted)
+        conditions, values = sql_conditions(wanted, self.numbers_of(wanted))
         order = "DESC" if newest_first else ""
         while low <= high:
             rows: list[RunRow] = self._connection.execute(
@@ -289,7 +308,14 @@ class EventLog:
             yield [
                 run
                 for row in rows
-                for run in _decode(row, wanted.user, first, last, newest_first=newest_first)
+                for run in _decode(
+                    row,
+                    wanted.user,
+                    first,
+                    last,
+                    newest_first=newest_first,
+                    survivors={} if as_stored else self.merges.survivors(row[1]),
+                )
             ]
             if len(rows) < RUNS_PER_STEP:
                 return
@@ -314,6 +340,8 @@ class EventLog:
         net: Counter[int] = Counter()
         for tally in self.tallies(RunFilter(segments=frozenset({segment}), changed=True)):
             net[tally.minute] += tally.changed if tally.action == ADD else -tally.changed
+        for minute, members in self.merges.losses(segment):
+            net[minute] -= members
         yield from sorted(net.items())
 
 
@@ -325,28 +353,42 @@ def _at_most(until: float | None) -> float:
     return math.inf if until is None else until
 
 
-def sql_conditions(wanted: RunFilter) -> tuple[str, list[Any]]:
-    """Return the filter as SQL conditions on runs, each with AND before it, and their values."""
+def sql_conditions(wanted: RunFilter, numbers: Sequence[int] = ()) -> tuple[str, list[Any]]:
+    """Return the filter as SQL conditions on runs, each with AND before it, and their values.
+
+    ``numbers`` are those of the user.
+    """
     values: dict[str, Any] = {
         "account = ?": wanted.account,
         "action = ?": wanted.action,
         "ts >= ?": wanted.since,
         "ts <= ?": wanted.until,
         "changed = ?": wanted.changed,
-        "instr(users, ?)": None if wanted.user is None else pack_numbers([wanted.user]),
     }
     values = {clause: value for clause, value in values.items() if value is not None}
     clauses = [*values]
+    if numbers:
+        clauses.append(f"({' OR '.join(['instr(users, ?)'] * len(numbers))})")
     if wanted.segments is not None:
         clauses.append(f"segment IN ({', '.join(map(str, sorted(wanted.segments)))})")
-    return "".join(f" AND {clause}" for clause in clauses), list(values.values())
+    blobs = [pack_numbers([number]) for number in numbers]
+    return "".join(f" AND {clause}" for clause in clauses), [*values.values(), *blobs]
 
 
 def _decode(
-    row: RunRow, user: int | None, first: int, last: int, *, newest_first: bool
+    row: RunRow,
+    user: int | None,
+    first: int,
+    last: int,
+    *,
+    newest_first: bool,
+    survivors: Mapping[int, int],
 ) -> Iterator[EventRun]:
     """Yield the run of a row, cut to events ``first`` to ``last``, or to those of one user."""
     seq, account, segment, action, changed, points, ts, blob, apply = row
+    users = unpack_numbers(blob)
+    if survivors:
+        users = tuple([survivors.get(number, number) for number in users])
     run = EventRun(
         seq=seq,
         account=account,
@@ -355,7 +397,7 @@ def _decode(
         changed=bool(changed),
         points=points,
         ts=ts,
-        users=unpack_numbers(blob),
+        users=users,
         apply=apply,
     )
     count = len(run.users)
