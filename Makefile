@@ -17,7 +17,7 @@ printf '\n== %s\n' "$(1)"
 $(2) || { code=$$?; printf '\nmake $@: %s failed (exit %s)\n' "$(1)" "$$code" >&2; exit "$$code"; }
 endef
 
-.PHONY: help setup browser postgres azurite demo test coverage lint format bench torture schemas clean
+.PHONY: help setup browser postgres azurite axe demo test coverage lint format bench torture schemas clean
 
 help:
 	echo "make demo     plan and apply the CDNOW example on the emulator, and check every member"
@@ -45,6 +45,9 @@ postgres:
 azurite:
 	.ci/azurite
 
+axe:
+	.ci/axe
+
 demo: $(READY)
 	$(PYTHON_IN) -m examples.demo
 
@@ -54,7 +57,7 @@ lint: $(READY)
 	$(call step,mypy,$(PYTHON_IN) -m mypy)
 	$(call step,import-linter,$(dir $(PYTHON_IN))lint-imports)
 
-test: $(READY) browser postgres azurite lint
+test: $(READY) browser postgres azurite axe lint
 	# In memory, the tests do not wait for the disk. They also run programs that they write.
 	free=$$(df --output=avail -k /dev/shm 2>/dev/null | tail -n 1 || true)
 	if [ "$${free:-0}" -ge 4194304 ]; then

@@ -17,9 +17,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from segctl.emulator.calls.vendor_call import error_response
 from segctl.emulator.errors import RequestError
+from segctl.emulator.request_log import VENDOR_PREFIXES
 from segctl.emulator.service import Service
 
-VENDOR_PREFIXES = ("/api/", "/1/", "/getSchema")
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 HEALTH_PATH = "/emulator/v1/health"
 """The path without a passcode: what starts containers asks it. It shows no data."""

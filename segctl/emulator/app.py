@@ -28,12 +28,22 @@ from segctl.emulator.calls.get_schema import get_schema, real_time_counts
 from segctl.emulator.calls.update_segment import update_segment
 from segctl.emulator.calls.upload import upload
 from segctl.emulator.calls.vendor_call import Handler, VendorCall
-from segctl.emulator.control import campaigns, endpoints, other_writer, streams
+from segctl.emulator.control import (
+    campaigns,
+    changes,
+    endpoints,
+    other_writer,
+    requests,
+    streams,
+    users,
+)
 from segctl.emulator.engagement.engine import Engagement, WebhookTransport
 from segctl.emulator.errors import SYSTEM_ERROR, InvalidSettingsError, RequestError
 from segctl.emulator.failures import FailureReport
 from segctl.emulator.pages import views
+from segctl.emulator.pages.problem import problem_page, wants_page
 from segctl.emulator.precise_sleep import precise_sleep
+from segctl.emulator.request_log import RequestRecorder
 from segctl.emulator.service import Service
 from segctl.emulator.settings import Settings
 from segctl.emulator.storage.store import Store
@@ -109,11 +119,15 @@ def create_app(
             *vendor_routes(service),
             *endpoints.routes(),
             *campaigns.routes(),
+            *requests.routes(),
             *streams.routes(),
+            *changes.routes(),
+            *users.routes(),
             *other_writer.routes(),
             *views.routes(),
         ],
         middleware=[
+            Middleware(RequestRecorder, log=service.request_log),
             Middleware(FailureReport, service=service),
             Middleware(AccessControl, service=service),
         ],
@@ -144,10 +158,12 @@ def vendor_routes(service: Service) -> list[Route]:
     ]
 
 
-def refuse(_request: Request, error: Exception) -> Response:
-    """Answer a refused request in the vendor's form."""
+def refuse(request: Request, error: Exception) -> Response:
+    """Answer a refused request in the vendor's form, or in a page for a browser."""
     if not isinstance(error, RequestError):
         raise error
+    if wants_page(request) and error.status < 500:
+        return problem_page(request, error)
     return JSONResponse(error.body(), status_code=error.status)
 
 
@@ -155,7 +171,10 @@ def refuse_path(request: Request, error: Exception) -> Response:
     """Answer an unknown path or method in the vendor's form."""
     if not isinstance(error, HTTPException):
         raise error
-    answer = refuse(request, RequestError(error.status_code, error.detail))
+    refused = RequestError(error.status_code, error.detail)
+    if refused.status == 404 and wants_page(request):
+        refused = RequestError(404, "there is no such page")
+    answer = refuse(request, refused)
     answer.headers.update(error.headers or {})
     return answer
 

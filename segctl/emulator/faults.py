@@ -53,6 +53,23 @@ FAULTS = {
 }
 """What each fault does."""
 
+COMMON_FIELDS = ("call", "share", "skip", "times")
+FAULT_FIELDS = {
+    "latency": (*COMMON_FIELDS, "ms", "jitter_ms"),
+    "too_many_requests": (*COMMON_FIELDS, "retry_after"),
+    "server_error": (*COMMON_FIELDS, "status", "committed"),
+    "cut_before": COMMON_FIELDS,
+    "cut_after": COMMON_FIELDS,
+    "empty_body": (*COMMON_FIELDS, "committed"),
+    "wrong_body": (*COMMON_FIELDS, "body", "committed"),
+    "slow_body": (*COMMON_FIELDS, "ms"),
+    "change_members": (*COMMON_FIELDS, "segment", "add", "remove"),
+    "rename_segment": (*COMMON_FIELDS, "segment"),
+    "delete_segment": (*COMMON_FIELDS, "segment"),
+    "refuse_entries": ("call", "share", "error_type"),
+}
+"""The fields that each fault uses."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Rule:
@@ -196,6 +213,8 @@ class RequestFaults:
     body: str | None = None
     committed: bool = True
     """Whether the request's change is made."""
+    names: list[str] = field(default_factory=list)
+    """The faults, in the order of their rules."""
     other_changes: list["OtherChange"] = field(default_factory=list)
     """Changes by somebody else, to make after the request."""
     refuse_entry: Callable[[], str | None] | None = None
@@ -238,7 +257,7 @@ class FaultInjector:
             if rule.call not in {"*", call}:
                 continue
             if rule.fault == "refuse_entries":
-                faults.refuse_entry = self._entry_refuser(rule)
+                faults.refuse_entry = self._entry_refuser(rule, faults)
                 continue
             self._requests[index] += 1
             is_used_up = rule.times is not None and self._injections[index] >= rule.times
@@ -248,6 +267,7 @@ class FaultInjector:
                 continue
             count = partial(self._count, index)
             if rule.fault in OTHER_WRITER:
+                faults.names.append(rule.fault)
                 faults.other_changes.append(
                     OtherChange(rule=rule, random=self._random, count=count)
                 )
@@ -261,6 +281,7 @@ class FaultInjector:
         self.injected[self.plan.rules[index].fault] += 1
 
     def _add(self, rule: Rule, faults: RequestFaults) -> None:
+        faults.names.append(rule.fault)
         match rule.fault:
             case "latency":
                 faults.delay_ms += rule.ms + self.jitter(rule.jitter_ms)
@@ -277,11 +298,13 @@ class FaultInjector:
                 faults.body = "empty" if rule.fault == "empty_body" else rule.body
                 faults.committed = rule.committed is not False
 
-    def _entry_refuser(self, rule: Rule) -> Callable[[], str | None]:
+    def _entry_refuser(self, rule: Rule, faults: RequestFaults) -> Callable[[], str | None]:
         def refuse_entry() -> str | None:
             if self._random.random() >= rule.share:
                 return None
             self.injected[rule.fault] += 1
+            if rule.fault not in faults.names:
+                faults.names.append(rule.fault)
             return rule.error_type
 
         return refuse_entry

@@ -24,6 +24,7 @@ from segctl.emulator.errors import (
     unauthenticated,
 )
 from segctl.emulator.faults import FaultInjector, FaultPlan, parse_plan
+from segctl.emulator.request_log import RequestLog
 from segctl.emulator.searches import SearchTable
 from segctl.emulator.settings import Settings, find_zone
 from segctl.emulator.storage.state import Account, Segment
@@ -95,6 +96,7 @@ class Service:
             "createSegment": Counter(),
             "updateSegment": Counter(),
         }
+        self.request_log = RequestLog(clock=clock, announce=lambda: self.announce("requests"))
         self.cut_connection: Callable[[Scope], None] | None = None
         """Closes a request's connection; None if the application runs without a socket."""
         self.requires_passcode = False
@@ -106,7 +108,9 @@ class Service:
         """The campaigns. ``create_app`` sets it, because it is built on this service."""
         self.streams: set[asyncio.Event] = set()
         """An event for each live stream, set when there may be something to send."""
-        store.listen(self._wake_streams)
+        self.versions: Counter[str] = Counter()
+        """The number of announced changes, by topic: ``data``, ``settings``, ``requests``, …"""
+        store.listen(lambda: self.announce("data"))
         self.settings = settings or Settings()
         plan = FaultPlan(seed=seed)
         with store.database.closed_if_damaged(), invalid_if_saved(store.database.file):
@@ -128,11 +132,13 @@ class Service:
             raise InvalidSettingsError(ADOPT_IS_LOCAL)
         self.settings = settings
         self.store.database.set_meta("settings", json.dumps(settings.document()))
+        self.announce("settings")
 
     def change_faults(self, plan: FaultPlan) -> None:
         """Replace the fault plan, durably, and start it from its seed."""
         self.faults.restart(plan)
         self.store.database.set_meta("faults", json.dumps(plan.document()))
+        self.announce("faults")
 
     def reset(self) -> None:
         """Delete all data and restart the fault plan. Settings and faults stay."""
@@ -141,6 +147,7 @@ class Service:
         for counts in self.requests.values():
             counts.clear()
         self.in_flight.peaks.clear()
+        self.request_log.clear()
         self.faults.restart(self.faults.plan)
 
     def delete_segments(self, found: Sequence[tuple[Account, Segment]]) -> None:
@@ -151,6 +158,11 @@ class Service:
         self.engagement.check_unused(segment for _, segment in found)
         for account in {account.id: account for account, _ in found}.values():
             self.store.delete(account, [segment for owner, segment in found if owner is account])
+
+    def announce(self, topic: str) -> None:
+        """Count a change of a topic, and wake the live streams."""
+        self.versions[topic] += 1
+        self._wake_streams()
 
     def _wake_streams(self) -> None:
         for stream in self.streams:

@@ -3,13 +3,19 @@
 import asyncio
 import json
 from collections.abc import Callable, Coroutine, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
 from starlette.applications import Starlette
 
 from segctl.emulator.app import create_app
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+    from segctl.emulator.testing import RunningEmulator
+    from tests.emulator.browser_kit import Site
 
 ACCOUNTS = {"ACC-1": "pass-1", "ACC-2": "pass-2"}
 
@@ -155,3 +161,21 @@ def client(app: Starlette) -> Client:
 def other(app: Starlette) -> Client:
     """Return a client of the second account."""
     return Client(app, account="ACC-2")
+
+
+@pytest.fixture(scope="module")
+def emulator_and_browser() -> "Iterator[tuple[RunningEmulator, Browser]]":
+    """Yield one emulator and one browser for all tests of a module."""
+    from tests.emulator import browser_kit  # noqa: PLC0415 - for the tests that ask alone
+
+    with browser_kit.open_emulator_and_browser() as opened:
+        yield opened
+
+
+@pytest.fixture
+def site(emulator_and_browser: "tuple[RunningEmulator, Browser]") -> "Iterator[Site]":
+    """Yield an empty emulator and a new tab in which nothing may go wrong."""
+    from tests.emulator import browser_kit  # noqa: PLC0415 - for the tests that ask alone
+
+    with browser_kit.open_site(*emulator_and_browser) as site:
+        yield site

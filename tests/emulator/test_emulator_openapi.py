@@ -20,6 +20,7 @@ STRICTER_THAN_SCHEMA = {
     "/api/updateSegment",
     "/1/events.json",
     "/1/profile.json",
+    "/emulator/v1/users",
     "/1/profiles.json",
     "/1/counts/events.json",
     "/1/counts/profiles.json",

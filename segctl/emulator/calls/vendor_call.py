@@ -24,6 +24,7 @@ from segctl.emulator.errors import (
 )
 from segctl.emulator.faults import RequestFaults
 from segctl.emulator.other_writer import change_by_fault
+from segctl.emulator.request_log import logged_request
 from segctl.emulator.service import Service
 from segctl.emulator.settings import Settings
 from segctl.emulator.storage.state import Account
@@ -122,6 +123,8 @@ class VendorCall:
         """Answer one request."""
         request = Request(scope, receive)
         service = self.service
+        logged = logged_request(scope)
+        logged.call = self.name
         try:
             account = service.authenticate(request)
             if self.name in API_SEGMENTS_CALLS:
@@ -132,6 +135,7 @@ class VendorCall:
             await error_response(error)(scope, receive, send)
             return
         slot = service.in_flight.enter(account.id, self.name)
+        logged.account, logged.in_flight = account.id, slot.ahead + 1
 
         async def send_and_leave(message: Message) -> None:
             # Leave the slot before the client can see the end of the answer: it may send
@@ -154,6 +158,7 @@ class VendorCall:
     async def _serve(self, request: Request, account: Account, send: Send) -> None:
         service = self.service
         faults = service.faults.next_request(self.name)
+        logged_request(request.scope).faults = faults.names
         try:
             body = await read_body(request, limit=service.settings.max_body_bytes)
         except RequestError as error:

@@ -146,12 +146,17 @@ def describe_trigger(
 
 
 def trigger_pieces(
-    service: Service, campaign: Campaign, *, start: int = 0, newest_first: bool = False
+    service: Service,
+    campaign: Campaign,
+    *,
+    start: int = 0,
+    before: int = MAX_NUMBER,
+    newest_first: bool = False,
 ) -> Iterator[list[dict[str, Any]]]:
-    """Yield the trigger log in pieces, from trigger ``start`` on."""
+    """Yield the trigger log in pieces, from trigger ``start`` to below ``before``."""
     profiles = service.engagement.account_of(campaign).profiles
     pieces = service.engagement.store.read_triggers(
-        campaign, start=start, newest_first=newest_first
+        campaign, start=start, before=before, newest_first=newest_first
     )
     for piece in pieces:
         # A trigger of an event has one user; a part of an audience is shown by its size.

@@ -15,6 +15,7 @@ from starlette.routing import Route
 
 from segctl.emulator.bodies import read_json
 from segctl.emulator.control.openapi import openapi_document
+from segctl.emulator.control.openapi_activity import activity_paths
 from segctl.emulator.control.openapi_campaigns import campaign_paths
 from segctl.emulator.control.openapi_other_writer import other_writer_paths
 from segctl.emulator.control.openapi_reading import reading_paths
@@ -368,7 +369,7 @@ async def openapi(_request: Request) -> Response:
         openapi_document(
             prefix=PREFIX,
             reading_paths=reading_paths(),
-            more_paths={**campaign_paths(), **other_writer_paths()},
+            more_paths={**campaign_paths(), **other_writer_paths(), **activity_paths()},
         )
     )
 

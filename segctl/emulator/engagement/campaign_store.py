@@ -6,7 +6,7 @@ its campaign's position in the event log, so that none is lost and none is made 
 """
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields, replace
 from typing import Any, NamedTuple
@@ -78,8 +78,10 @@ class NewTrigger(NamedTuple):
 class CampaignStore:
     """All campaigns of a service. Its changes are made inside ``transaction``."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, announce: Callable[[], None]) -> None:
+        """Open the tables; ``announce`` is called after every transaction."""
         self._database = database
+        self._announce = announce
         self._execute = database.connection.execute
         database.connection.executescript(f"BEGIN; {SCHEMA} COMMIT;")
         self.campaigns: dict[int, Campaign] = {}
@@ -107,6 +109,7 @@ class CampaignStore:
         except BaseException:
             self._load()
             raise
+        self._announce()
 
     # -- campaigns --------------------------------------------------------------
 
@@ -274,14 +277,19 @@ class CampaignStore:
             self.change(campaign, failed=campaign.failed + 1)
 
     def read_triggers(
-        self, campaign: Campaign, *, start: int = 0, newest_first: bool = False
+        self,
+        campaign: Campaign,
+        *,
+        start: int = 0,
+        before: int = 1 << 62,
+        newest_first: bool = False,
     ) -> Iterator[list[tuple[Trigger, list[Attempt]]]]:
-        """Yield the triggers with their attempts in pieces, from trigger ``start`` on.
+        """Yield the triggers with their attempts in pieces, from ``start`` to below ``before``.
 
-        With ``newest_first``, from the newest down to ``start``.  No cursor stays open
+        With ``newest_first``, in the opposite order.  No cursor stays open
         between two pieces.
         """
-        first, last = start, 1 << 62
+        first, last = start, before - 1
         order = "DESC" if newest_first else "ASC"
         clause = f"WHERE campaign = ? AND id BETWEEN ? AND ? ORDER BY id {order} LIMIT ?"
         while piece := list(self._select(clause, campaign.id, first, last, ROWS_PER_PIECE)):

@@ -74,7 +74,9 @@ class Engagement:
         runs_itself: bool = True,
     ) -> None:
         self.service = service
-        self.store = CampaignStore(service.store.database)
+        self.store = CampaignStore(
+            service.store.database, announce=lambda: service.announce("campaigns")
+        )
         self._transport = transport
         self._runs_itself = runs_itself
         self._runner: Runner | None = None

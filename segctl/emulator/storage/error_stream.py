@@ -111,11 +111,13 @@ def _parse_segment_id(segment_id: str | None) -> int | str | None:
     return int(segment_id) if is_number else segment_id
 
 
-def csv_pieces(pieces: Iterable[Sequence[dict[str, Any]]]) -> Iterator[str]:
-    """Yield pieces of entries as CSV with a header; an absent id is an empty field."""
+def csv_pieces(
+    pieces: Iterable[Sequence[dict[str, Any]]], *, columns: Sequence[str] = COLUMNS
+) -> Iterator[str]:
+    """Yield pieces of rows as CSV with a header; None is an empty field."""
     text = io.StringIO()
     # Only with this line end does the writer quote a cell that contains "\r".
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\r\n")
+    writer = csv.DictWriter(text, columns, lineterminator="\r\n")
     writer.writeheader()
     for piece in pieces:
         writer.writerows(piece)
