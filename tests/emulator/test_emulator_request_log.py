@@ -134,3 +134,15 @@ def test_only_the_newest_requests_are_kept_and_a_reset_clears_them(client: "Clie
     assert len(listed[0]["path"]) == len(listed[0]["agent"]) == 200
     client.call("POST", "/emulator/v1/reset")
     assert client.read("requests") == []
+
+
+def test_a_client_of_another_machine_sees_the_requests_of_its_account(
+    client: "Client", other: "Client"
+) -> None:
+    client.create("gold")
+    other.create("silver")
+    client.app.state.service.requires_passcode = True
+    assert [each["number"] for each in client.read("requests")] == [1]
+    assert client.call("GET", "/emulator/v1/requests?account=ACC-2").status_code == 404
+    page = client.call("GET", "/requests").text
+    assert "ACC-2" not in page + client.call("GET", "/settings").text

@@ -1,5 +1,6 @@
 """The page of the requests: each with its timing and answer, and a summary by call."""
 
+import asyncio
 import math
 import statistics
 from collections import Counter
@@ -69,6 +70,8 @@ async def list_requests(request: Request) -> Response:
     log = service_of(request).request_log
     account = chosen_account(request)
     everything = list(log.newest_first(account=None if account is None else account.id))
+    summaries = list(summarize(everything))
+    await asyncio.sleep(0)  # other requests get their turn before the page is written
     matching = selected_requests(request, account=account)
     before = number_of(request, "before", 0)
     older = [each for each in matching if each.number < before] if before else matching
@@ -83,7 +86,7 @@ async def list_requests(request: Request) -> Response:
         calls=CALLS,
         outcomes=OUTCOMES,
         statuses=sorted({each.status for each in everything if each.status is not None}),
-        summaries=list(summarize(everything)),
+        summaries=summaries,
         everything=len(everything),
         matching=len(matching),
         most=MAX_REQUESTS,
