@@ -28,6 +28,7 @@ from benchmarks.machine import Session
 from benchmarks.measuring import resident_mib
 from segctl.emulator.settings import Settings
 from segctl.emulator.storage.event_log import RunFilter
+from segctl.emulator.storage.events import EVENT_NAME
 from segctl.emulator.storage.state import ADD, Segment, User
 from segctl.emulator.storage.store import Change, NewSegment, Store
 
@@ -89,6 +90,41 @@ async def best_of_five(port: int, *steps: tuple[str, str, Any]) -> float:
         times.append(time.perf_counter() - began)
     connection.writer.close()
     return min(times) * 1000
+
+
+async def ask_until_done(port: int, path: str, query: Any) -> float:
+    """Return the milliseconds of a count and of all its polls: the best of five."""
+    connection = await Connection.to(port)
+    times = []
+    for _ in range(5):
+        began = time.perf_counter()
+        answer = await connection.call("POST", path, json.dumps(query).encode())
+        while answer["status"] == "partial":
+            answer = await connection.call("GET", f"{path}?req_id={answer['req_id']}", b"")
+        times.append(time.perf_counter() - began)
+    connection.writer.close()
+    return min(times) * 1000
+
+
+def vendor_reads(port: int) -> Iterator[tuple[str, float]]:
+    """Yield the vendor's reading calls with their milliseconds, over HTTP."""
+    base = {"event_name": EVENT_NAME, "from": 20200101, "to": 20991231}
+    without = {**base, "from": 20990101}
+    one = {**base, "event_properties": [{"name": "Customer_Segment_ID", "value": "s0"}]}
+    groups = {"a": {"property_type": "event_properties", "name": "Segment Name", "top_n": 100}}
+    for name, query in (("a range without events", without), ("50 events of a segment", one)):
+        export = (
+            ("POST", "/1/events.json", query),
+            ("GET", "/1/events.json?cursor={cursor}", None),
+        )
+        yield f"Get Events, {name}", asyncio.run(best_of_five(port, *export))
+    for name, path, query in (
+        ("events of all segments", "events", base),
+        ("events of one segment", "events", one),
+        ("users of events", "profiles", base),
+        ("the top 100 segments", "top", {**base, "groups": groups}),
+    ):
+        yield f"count, {name}", asyncio.run(ask_until_done(port, f"/1/counts/{path}.json", query))
 
 
 async def time_updates(port: int, *, seconds: float, known: int) -> list[float]:
@@ -221,6 +257,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         with server(folders[0]) as (port, _):
             path = "/emulator/v1/segments"
             listing = asyncio.run(best_of_five(port, ("GET", path, None)))
+            called = [(name, round(ms, 2)) for name, ms in vendor_reads(port)]
             readers = [
                 latencies(
                     name,
@@ -237,6 +274,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 )
             ]
         reads = [(f"listing {SEGMENTS:,} segments, over HTTP", round(listing, 2))]
+        reads += called
         reads += reads_in_process(folders[0], options.users)
     body = {"starts": starts, "readers": readers, "reads": reads}
     for table in tables.emulator_scale(store.save(options.json, "emulator_scale", session, body)):

@@ -110,7 +110,10 @@ def create_app(
         clock=clock,
     )
     service = Service(store=store, settings=settings, seed=seed, clock=clock, sleep=sleep)
-    service.engagement = Engagement(service, transport=webhook_transport, runs_itself=run_campaigns)
+    with store.database.closed_if_damaged():
+        service.engagement = Engagement(
+            service, transport=webhook_transport, runs_itself=run_campaigns
+        )
     app = Starlette(
         routes=[
             *vendor_routes(service),

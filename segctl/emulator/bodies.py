@@ -49,7 +49,10 @@ def parse_json(request: Request, body: bytes, *, max_depth: int) -> Any:
         raise bad_request("the body must be UTF-8")
     try:
         value = json.loads(
-            body.decode("utf-8"), parse_constant=_reject_constant, parse_float=_parse_finite
+            body.decode("utf-8"),
+            parse_constant=_reject_constant,
+            parse_float=_parse_finite,
+            object_pairs_hook=_unique_names,
         )
         if b"\\u" in body:
             # An escaped lone surrogate is valid JSON but cannot be encoded as UTF-8.
@@ -58,6 +61,8 @@ def parse_json(request: Request, body: bytes, *, max_depth: int) -> Any:
         raise bad_request("the body is not valid UTF-8") from error
     except RecursionError as error:
         raise bad_request("the body is nested too deeply") from error
+    except RepeatedNameError as error:
+        raise bad_request("an object of the body has a name twice") from error
     except ValueError as error:
         raise bad_request("the body is not valid JSON") from error
     if is_nested_deeper(value, max_depth):
@@ -78,6 +83,17 @@ def is_nested_deeper(value: Any, max_depth: int) -> bool:
 def _containers(value: Any) -> list[Any]:
     inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
     return [each for each in inner if isinstance(each, (dict, list))]
+
+
+class RepeatedNameError(ValueError):
+    """A JSON object has a name twice. Python would drop the first value in silence."""
+
+
+def _unique_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    document = dict(pairs)
+    if len(document) != len(pairs):
+        raise RepeatedNameError
+    return document
 
 
 def _parse_finite(text: str) -> float:

@@ -145,8 +145,9 @@ class Settings:
     limit_counts: Literal["all", "distinct"] = _switch(
         "all", "Do repeated users and segments count again?"
     )
-    both_ids: Literal["identity", "guid"] = _switch(
-        "identity", "Which one is used if a user has both identity and guid?"
+    both_ids: Literal["identity", "guid", "link"] = _switch(
+        "identity",
+        "Which one is used if a user has both identity and guid, or are they linked?",
     )
     numeric_identity: RefuseOrAccept = _switch("refuse", "What happens if an identity is a number?")
     numeric_string_id: Literal["accept", "not_found"] = _switch(

@@ -144,7 +144,8 @@ class MemberFindings:
         if len(used) == 1:
             return observed(key, used[0], *evidence, settings={key: used[0]})
         if used:
-            return observed(key, "both: the event's profile has the two", *evidence)
+            summary = "both: the event's profile has the two"
+            return observed(key, summary, *evidence, settings={key: "link"})
         accepted = reply.acceptance is Acceptance.ACCEPTED
         summary = "neither: " + ("there is no event" if accepted else f"refused, {reply.summary}")
         return observed(key, summary, *evidence)

@@ -42,7 +42,7 @@ QUESTIONS: Mapping[str, str] = {
     "visibility_lag_ms": "How soon does Get Events show a membership change?",
     "noop_changes": "Does adding a member, or removing a non-member, raise an event?",
     "remove_unknown_user": "Does removing an unknown user create a profile?",
-    "both_ids": "Which one is used if a user has both identity and guid?",
+    "both_ids": "Which one is used if a user has both identity and guid, or are they linked?",
     "numeric_identity": "What happens if an identity is a number?",
     "numeric_string_id": "Is a ct_segment_id accepted as a string?",
     "lower_case_action": "Is an action accepted in lower case?",

@@ -274,7 +274,7 @@ class CleverTapProvider:
         if not answer.stop:
             return answer
         advice = (
-            f"{self._base.host}: {answer.detail}; check the credentials or region "
+            f"{self._base.host}: {answer.detail.rstrip('.')}; check the credentials or region "
             "(CLEVERTAP_ACCOUNT_ID, CLEVERTAP_PASSCODE, CLEVERTAP_BASE_URL or segctl.yaml). "
             f"{ASK_FOR_ACCESS}"
         )

@@ -129,9 +129,12 @@ def test_an_account_sees_only_itself_if_others_can_connect(exposed: "Client", pa
 def test_another_account_does_not_exist_if_others_can_connect(
     exposed: "Client", other: "Client"
 ) -> None:
-    (theirs,) = other.read("segments")
-    number = theirs["ct_segment_id"]
+    (segment,) = other.read("segments")
+    number = segment["ct_segment_id"]
     base = "/emulator/v1/segments"
+    campaign = {"name": "x", "kind": "offline", "channel": "email", "include": [number]}
+    campaign_path = "/emulator/v1/campaigns"
+    theirs = other.call("POST", campaign_path, json={**campaign, "when": None}).json()["id"]
     ids = {"ct_segment_ids": [number]}
     answers = [
         exposed.call("GET", f"{base}?account=ACC-2"),
@@ -141,6 +144,10 @@ def test_another_account_does_not_exist_if_others_can_connect(
         exposed.call("DELETE", f"{base}/{number}"),
         exposed.call("POST", f"{base}/delete", json=ids),
         exposed.call("GET", f"/segments/{number}"),
+        exposed.call("GET", f"{campaign_path}/{theirs}"),
+        exposed.call("GET", f"{campaign_path}/{theirs}/audience"),
+        exposed.call("DELETE", f"{campaign_path}/{theirs}"),
+        exposed.call("POST", "/emulator/v1/other-writer?account=ACC-2", json={"change": "delete"}),
     ]
     assert {each.status_code for each in answers} == {404}
     assert not other.read(f"segments/{number}")["deleted"]

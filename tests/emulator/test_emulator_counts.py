@@ -229,3 +229,20 @@ def test_the_schema_has_the_system_event_and_its_properties(client: "Client") ->
     assert client.call("GET", "/getSchema?type=userProperties").status_code == 400
     client.headers = {}
     assert client.call("GET", "/getSchema?type=events").status_code == 401
+
+
+def test_queries_use_the_name_of_an_events_time(client: "Client", ids: dict[str, int]) -> None:
+    change = {"change": "rename", "segment": ids["gold"], "name": "Renamed"}
+    client.call("POST", "/emulator/v1/other-writer?account=ACC-1", json=change)
+    client.update(["d"], [("gold", "ADD")])
+    for name, events, users in (
+        ("Name of gold", 4, 3),
+        ("Renamed", 1, 1),
+        ("Name of silver", 1, 1),
+    ):
+        condition = {"name": "Segment Name", "operator": "equals", "value": name}
+        query = {"event_properties": [condition]}
+        assert answer(client, "events", **query) == {"count": events}
+        assert answer(client, "profiles", **query) == {"count": users}
+    names = {"Name of gold": 4, "Renamed": 1, "Name of silver": 1}
+    assert top(client, "event_properties", "Segment Name")["STR"] == names

@@ -24,6 +24,10 @@ from tests.emulator.conftest import ACCOUNTS, Client
 if TYPE_CHECKING:
     from segctl.emulator.service import Service
 
+CAMPAIGN = (
+    "INSERT INTO campaigns (account, definition, status, created_at) "
+    "VALUES (1, '{definition}', 'draft', 1.8e9)"
+)
 GOLD = [f"member-{n}" for n in range(120)]
 
 
@@ -123,6 +127,23 @@ def test_a_folder_in_the_place_of_a_file_next_to_it_is_refused(folder: Path, nam
     assert name in str(refusal(folder))
 
 
+def test_a_start_that_is_killed_leaves_no_empty_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", die)
+        with pytest.raises(KeyboardInterrupt):
+            start(tmp_path)
+    assert not (tmp_path / FILE).exists()
+    for _ in range(2):
+        client = start(tmp_path)
+        assert (tmp_path / FILE).stat().st_size > 0
+        service_of(client.app).store.close()
+
+
 def test_a_file_in_the_place_of_the_folder_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "data"
     file.write_text("hello")
@@ -213,6 +234,7 @@ def test_one_changed_bit_is_refused_or_harmless_without_a_record(folder: Path) -
     [
         ("PRAGMA user_version = 9", "format 9"),
         ("PRAGMA user_version = -1", "format -1"),
+        ("PRAGMA user_version = 0", "of another program"),
         ("PRAGMA user_version = 1", ""),
         ("DROP TABLE segments", ""),
         ("DROP TABLE profiles", ""),
@@ -235,6 +257,8 @@ def test_one_changed_bit_is_refused_or_harmless_without_a_record(folder: Path) -
         ("UPDATE meta SET value = '[]' WHERE key = 'settings'", "must be a JSON object"),
         ("UPDATE meta SET value = '{\"x\": 1}' WHERE key = 'settings'", "x: unknown setting"),
         ("INSERT INTO meta VALUES ('faults', '{')", "cannot be read"),
+        (CAMPAIGN.format(definition="{"), "cannot be read"),
+        (CAMPAIGN.format(definition="[]"), "cannot be read"),
     ],
 )
 def test_rows_that_make_no_sense_are_refused(folder: Path, statement: str, problem: str) -> None:

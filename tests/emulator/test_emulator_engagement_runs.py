@@ -1,6 +1,7 @@
 """Campaigns beside the calls: in the event loop, over a crash, and against bad receivers."""
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ import pytest
 from segctl.emulator.app import create_app
 from segctl.emulator.engagement import runner
 from segctl.emulator.engagement.delivery import MAX_ANSWER_BYTES, Answer, post
+from segctl.emulator.engagement.engine import Engagement
 from segctl.emulator.errors import DataFormatError
 from tests.emulator.campaign_kit import URL, Campaigns, Receiver, offline, online, start
 from tests.emulator.conftest import ACCOUNTS, Client, body
@@ -99,6 +101,41 @@ def test_a_campaign_of_many_events_makes_its_triggers_in_pieces(clock: "Clock") 
     assert len(client.triggers(campaign)) == 1000
 
 
+def test_a_reset_between_two_pieces_hides_no_event_of_a_new_campaign(clock: "Clock") -> None:
+    client = start(clock)
+    client.create("gold")
+    client.campaign()
+    for number in range(10):
+        client.update([f"old-{number}-{each}" for each in range(100)], [("gold", "ADD")])
+    pieces = client.app.state.service.engagement.pieces()
+    next(pieces)
+    client.app.state.service.reset()
+    client.create("gold")
+    campaign = client.campaign()
+    client.update(["new"], [("gold", "ADD")])
+    list(pieces)
+    client.run_due()
+    assert (client.receiver.users, client.show(campaign)["triggers"]) == (["new"], 1)
+
+
+def test_a_campaign_that_starts_between_two_pieces_misses_no_event(clock: "Clock") -> None:
+    client = start(clock)
+    client.create("gold", "silver")
+    client.campaign(**online(segment="gold"))
+    for number in range(10):
+        client.update([f"u-{number}-{each}" for each in range(100)], [("gold", "ADD")])
+    late = client.campaign(**online(segment="silver") | {"when": "2027-01-15T08:01"})
+    engagement = client.app.state.service.engagement
+    pieces = engagement.pieces()
+    next(pieces)
+    clock.now += 60
+    client.update(["late"], [("silver", "ADD")])
+    engagement.start_scheduled()
+    list(pieces)
+    list(engagement.pieces())
+    assert client.show(late)["triggers"] == 1
+
+
 # -- beside the calls ---------------------------------------------------------
 
 
@@ -138,6 +175,36 @@ def test_a_problem_is_reported_and_does_not_end_campaigns(
     client = work_in_one_loop(clock, receiver)
     assert "campaigns: MemoryError" in caplog.text
     client.app.state.service.store.close()
+
+
+@pytest.mark.parametrize(
+    ("problem", "text"),
+    [
+        (sqlite3.OperationalError("disk full"), "campaigns: OperationalError: disk full; trying"),
+        (ValueError("the key of a user"), "campaigns: ValueError; trying again"),
+    ],
+    ids=["of the file", "of a row"],
+)
+def test_a_problem_of_the_data_is_reported_without_a_key(
+    clock: "Clock",
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    problem: Exception,
+    text: str,
+) -> None:
+    monkeypatch.setattr(runner, "PAUSE_AFTER_PROBLEM", 0)
+    work = Engagement.seconds_until_due
+    problems = [problem]
+
+    def fail_once(engagement: Engagement) -> float | None:
+        if problems:
+            raise problems.pop()
+        return work(engagement)
+
+    monkeypatch.setattr(Engagement, "seconds_until_due", fail_once)
+    receiver = Receiver(clock)
+    work_in_one_loop(clock, receiver).app.state.service.store.close()
+    assert (receiver.users, text in caplog.text) == (["a"], True)
 
 
 def test_campaigns_need_no_event_loop_to_be_woken(clock: "Clock") -> None:

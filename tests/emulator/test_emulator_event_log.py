@@ -3,13 +3,14 @@
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from segctl.emulator.storage import event_log
+from segctl.emulator.storage import event_log, tallies
 from segctl.emulator.storage.database import Database
-from segctl.emulator.storage.event_log import EventLog, EventRun, RunFilter, Tally
+from segctl.emulator.storage.event_log import EventLog, EventRun, RunFilter
 from segctl.emulator.storage.state import ADD, REMOVE
+from segctl.emulator.storage.tallies import Tally
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -98,9 +99,10 @@ def _small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in (("RUNS_PER_BLOCK", 3), ("EVENTS_PER_BLOCK", 12), ("RUNS_PER_STEP", 2)):
         monkeypatch.setattr(event_log, name, value)
     monkeypatch.setattr(event_log, "BLOCKS_PER_STEP", 2)
-    monkeypatch.setattr(event_log, "TALLIES_PER_STEP", 2)
+    monkeypatch.setattr(tallies, "TALLIES_PER_STEP", 2)
 
 
+@settings(max_examples=50, deadline=None)
 @given(bodies, filters, st.integers(1, 60))
 def test_the_log_is_read_from_any_event_in_both_directions(
     entries: list[Any], wanted: RunFilter, start: int
@@ -117,6 +119,7 @@ def test_the_log_is_read_from_any_event_in_both_directions(
     ]
 
 
+@settings(max_examples=50, deadline=None)
 @given(bodies, filters)
 def test_tallies_count_the_events_of_each_minute(entries: list[Any], wanted: RunFilter) -> None:
     log, events = log_of(entries)

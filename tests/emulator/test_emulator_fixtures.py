@@ -4,6 +4,7 @@ import sys
 from collections.abc import Iterator
 from importlib.metadata import entry_points
 
+import httpx
 import pytest
 
 from segctl.emulator.errors import EmulatorError
@@ -87,6 +88,17 @@ def test_an_unknown_segment_is_an_error_that_lists_the_others(
     emulator.create("gold")
     with pytest.raises(EmulatorError, match=f"no segment {segment!r}; the account has .*"):
         emulator.members(segment)
+
+
+def test_campaigns_are_listed(emulator: RunningEmulator) -> None:
+    assert emulator.campaigns() == []
+    emulator.create("gold")
+    campaign = {"name": "Mail", "kind": "offline", "channel": "email", "include": ["gold"]}
+    account = str(httpx.QueryParams(account=emulator.account))
+    httpx.post(
+        f"{emulator.url}/emulator/v1/campaigns?{account}", json={**campaign, "when": None}
+    ).raise_for_status()
+    assert [each["name"] for each in emulator.campaigns()] == ["Mail"]
 
 
 def test_another_writer_changes_members_and_names_and_deletes(emulator: RunningEmulator) -> None:

@@ -5,7 +5,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyroaring import BitMap
 from starlette.requests import Request
@@ -214,10 +214,11 @@ steps = st.lists(
 )
 
 
+@settings(max_examples=40, deadline=None)
 @given(steps)
 def test_what_is_visible_late_is_what_was_there(steps: list[Any]) -> None:
     now = 1000.0
-    settings = Settings(visibility_lag_ms=2000)
+    late = Settings(visibility_lag_ms=2000)
     store = Store(folder=None, passcodes={"A": "p"}, clock=lambda: now)
     account = store.accounts["A"]
     (gold,) = store.create(account, [NewSegment(name="Gold", customer_id="gold")])
@@ -225,7 +226,7 @@ def test_what_is_visible_late_is_what_was_there(steps: list[Any]) -> None:
     for action, values, wait, is_read in steps:
         users = {User("identity", value) for value in values}
         change = Change(segment=gold, action=action, users=tuple(users))
-        store.update(account, [change], [], settings=settings)
+        store.update(account, [change], [], settings=late)
         current = history[-1][1]
         history.append((now, current | users if action == ADD else current - users))
         now += wait

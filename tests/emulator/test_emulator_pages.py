@@ -122,6 +122,23 @@ def test_all_tabs_of_a_browser_share_one_connection(site: "Site") -> None:
         expect(tab.locator("#segments [data-figure=members]")).to_have_text("1")
 
 
+HIDE = """(hidden) => {
+  Object.defineProperty(document, "hidden", { configurable: true, get: () => hidden });
+  document.dispatchEvent(new Event("visibilitychange"));
+}"""
+
+
+def test_a_hidden_tab_has_no_connection_and_catches_up_when_it_is_shown(site: "Site") -> None:
+    site.create("Gold", "g")
+    site.go("/")
+    with site.page.expect_event("requestfailed", lambda request: "stream" in request.url):
+        site.page.evaluate(HIDE, True)
+    site.add("g", "a")
+    expect(site.page.locator("#segments [data-figure=members]")).to_have_text("0")
+    site.page.evaluate(HIDE, False)
+    expect(site.page.locator("#segments [data-figure=members]")).to_have_text("1")
+
+
 def test_a_page_without_a_connection_says_since_when(site: "Site") -> None:
     site.go("/")
     site.context.set_offline(True)

@@ -188,6 +188,17 @@ def test_the_figures_show_statuses_and_the_most_in_flight(client: "Client") -> N
 JSON = {"Content-Type": "application/json"}
 
 
+def test_a_name_twice_in_an_object_is_refused_and_not_dropped(client: "Client") -> None:
+    client.create("gold")
+    line = b'{"customer_segment_id": "gold", "action": "ADD"}'
+    user = b'{"identity": "a", "identity": "b"}'
+    body = b'{"bulk_profiles": [{"user_profiles": [%b], "segments": [%b]}]}' % (user, line)
+    answer = client.call("POST", UPDATE, content=body, headers=JSON)
+    assert answer.status_code == 400
+    assert "an object of the body has a name twice" in answer.json()["error"]
+    assert client.members("gold") == []
+
+
 @pytest.mark.parametrize(
     ("content", "headers"),
     [

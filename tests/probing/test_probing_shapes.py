@@ -104,7 +104,7 @@ def test_a_second_segment_with_the_same_customer_id_is_reported_and_sets_nothing
     assert 77 in {shell.ct_id for shell in report.shells}
 
 
-def test_profiles_that_have_both_ids_are_reported_and_set_nothing() -> None:
+def test_profiles_that_have_both_ids_are_linked() -> None:
     def change(given: int, document: Any) -> Response:
         for each in document.get("records", []):
             if "u3" in each["profile"].get("identity", ""):
@@ -114,7 +114,7 @@ def test_profiles_that_have_both_ids_are_reported_and_set_nothing() -> None:
     with bench() as at:
         report = probed(at, "/1/events.json", change)
     assert answers(report)["both_ids"] == "both: the event's profile has the two"
-    assert "both_ids" not in report.emulator_settings()
+    assert report.emulator_settings()["both_ids"] == "link"
 
 
 def test_other_peoples_events_are_not_kept() -> None:

@@ -21,13 +21,16 @@ from pyroaring import BitMap
 from starlette.responses import Response
 
 from segctl.emulator.calls.event_search import (
+    SEGMENT_NAME,
     WORK_PER_RUN,
     Bucket,
     EventSelection,
     count_by_user,
     count_events,
+    count_of,
     filter_users,
     find_users,
+    has_renamed_segments,
     moment,
     properties_of,
     read_fields_of,
@@ -188,6 +191,8 @@ Values = Counter[str | int | float]
 def _values_of_events(
     service: Service, selection: EventSelection, users: BitMap | None, name: str
 ) -> Work[Values]:
+    if name == SEGMENT_NAME and has_renamed_segments(selection.account):
+        return (yield from _names_of_events(service, selection, users))
     tally = yield from tally_events(service, selection, users)
     by_run: Counter[tuple[int, str]] = Counter()
     for (segment, action, _), count in tally.items():
@@ -197,6 +202,20 @@ def _values_of_events(
         value = properties_of(action, selection.account.segments[segment])[name]
         if value is not None:
             values[value] += count
+    return values
+
+
+def _names_of_events(
+    service: Service, selection: EventSelection, users: BitMap | None
+) -> Work[Values]:
+    """Count the events by the name that their segment had at their time."""
+    values: Values = Counter()
+    for runs, work in selection.runs(service):
+        for run in runs:
+            name = selection.account.segments[run.segment].name_at(run.seq)
+            if count := len(run.users) if users is None else count_of(run, users):
+                values[name] += count
+        yield work
     return values
 
 

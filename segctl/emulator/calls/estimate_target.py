@@ -87,7 +87,7 @@ def estimate(
         elif segment is not None:
             target, _ = service.store.members_at(account, segment, service.visible_until())
         else:
-            target = BitMap(range(len(account.profiles)))
+            target = account.profiles.numbers()
         reached = target & account.profiles.reachable[CHANNELS[mode]]
         if mode in {"push", "webpush"}:
             return (yield from _by_platform(service, account, reached, mode))
@@ -101,8 +101,8 @@ def _by_platform(
 ) -> Work[dict[str, int]]:
     platforms = {"chrome": "chrome"} if mode == "webpush" else PUSH_PLATFORMS
     counts = Counter(dict.fromkeys(platforms.values(), 0))
-    for first in range(0, len(account.profiles), PROFILES_PER_STEP):
-        last = min(first + PROFILES_PER_STEP, len(account.profiles)) - 1
+    for first in range(0, account.profiles.next_number, PROFILES_PER_STEP):
+        last = min(first + PROFILES_PER_STEP, account.profiles.next_number) - 1
         rows = (
             read_fields(service, account, first, last)
             if users.range_cardinality(first, last + 1)

@@ -33,11 +33,12 @@ from segctl.emulator.storage.state import ADD, REMOVE, Account, Segment
 DEFAULT_DAYS = 365
 """Documented: without a base query, the events of the past 365 days count."""
 PROFILES_PER_STEP = 2_000
+SEGMENT_NAME = "Segment Name"
 WORK_PER_RUN = 20
 """Reading a run costs about as much as this many events."""
 WORK_PER_SUM = 125_000
 """Summing tallies up costs about as much as this many events."""
-EVENTS_IN_UNION = 8
+EVENTS_IN_UNION = 5
 """Events of which only the set of users is needed cost this much less."""
 SPAN = 15
 """Minutes: the offset of every time zone from UTC is a multiple of it."""
@@ -58,9 +59,21 @@ class EventSelection:
     end: int
     has_whole_days: bool
     """Whether the times are those of whole days, and not cut by what is visible."""
+    is_named: Callable[[str], bool] | None = None
+    """Whether a segment's name is meant; None if no name of a renamed segment matters."""
+
+    def means(self, run: EventRun) -> bool:
+        """Return whether the query means the events of a run that its ``cover`` selects."""
+        if run.seq >= self.end or run.segment not in self.segments[run.action]:
+            return False
+        name = self.account.segments[run.segment].name_at(run.seq)
+        return self.is_named is None or self.is_named(name)
 
     def filters(self) -> list[RunFilter]:
-        """Return the filters of the log that together select these events, and no others."""
+        """Return the filters of the log that together select these events, and no others.
+
+        With ``is_named``, they select others too.
+        """
         adds, removes = self.segments[ADD], self.segments[REMOVE]
         every = frozenset(self.account.segments)
         actions = [(None, adds)] if adds == removes else [(ADD, adds), (REMOVE, removes)]
@@ -92,11 +105,7 @@ class EventSelection:
         if cover is None:
             return
         for piece in service.store.log.pieces(cover, start=start):
-            runs = [
-                run
-                for run in piece
-                if run.seq < self.end and run.segment in self.segments[run.action]
-            ]
+            runs = [run for run in piece if self.means(run)]
             yield runs, WORK_PER_RUN * (1 + len(piece)) + sum(len(run.users) for run in runs)
             if piece and piece[-1].seq >= self.end:
                 return
@@ -139,7 +148,26 @@ def select_events(
         until=min(until, at.now - lag / 1000) if lag else until,
         end=at.end,
         has_whole_days=not lag,
+        is_named=_name_predicate(account, query, compare),
     )
+
+
+def has_renamed_segments(account: Account) -> bool:
+    """Return whether events of one segment can have different names."""
+    return any(segment.former_names for segment in account.segments.values())
+
+
+def _name_predicate(
+    account: Account, query: EventQuery, compare: Comparison
+) -> Callable[[str], bool] | None:
+    """Return what the query asks of segments' names, None if all events of a segment have one.
+
+    An event keeps the name that the segment had at its time.
+    """
+    if not has_renamed_segments(account):
+        return None
+    asked = [each.predicate(compare) for each in query.conditions if each.name == SEGMENT_NAME]
+    return (lambda name: all(is_match(name) for is_match in asked)) if asked else None
 
 
 def _match_segments(
@@ -151,16 +179,16 @@ def _match_segments(
     is_match_of: dict[str, list[Callable[[Any], bool]]] = {}
     for name, predicate in predicates:
         is_match_of.setdefault(name, []).append(predicate)
-    values: dict[str, Callable[[Segment], Any]] = {
-        "Segment Name": lambda segment: segment.name,
-        "Segment ID": lambda segment: segment.id,
-        "Customer_Segment_ID": lambda segment: segment.customer_id,
+    values: dict[str, Callable[[Segment], list[Any]]] = {
+        SEGMENT_NAME: lambda segment: [segment.name, *(name for _, name in segment.former_names)],
+        "Segment ID": lambda segment: [segment.id],
+        "Customer_Segment_ID": lambda segment: [segment.customer_id],
     }
     found = frozenset(
         segment.id
         for segment in account.segments.values()
         if all(
-            is_match(value(segment))
+            any(map(is_match, value(segment)))
             for name, value in values.items()
             for is_match in is_match_of.get(name, ())
         )
@@ -191,7 +219,7 @@ def tally_events(
 ) -> Work[Counter[Bucket]]:
     """Count the events by segment, action and time, those of ``users`` if it is not None."""
     counts: Counter[Bucket] = Counter()
-    if users is None and selection.has_whole_days:
+    if users is None and selection.has_whole_days and selection.is_named is None:
         for wanted in selection.filters():
             for piece, work in _sums(service, wanted):
                 for segment, action, minute, events in piece:
@@ -228,6 +256,12 @@ def find_users(service: Service, selection: EventSelection) -> Work[BitMap]:
     """Return the profile numbers of the users of the events."""
     found = BitMap()
     store = service.store
+    if selection.is_named is not None:
+        for runs, work in selection.runs(service):
+            for run in runs:
+                found.update(run.users)
+            yield work
+        return found
     for wanted in selection.filters():
         pieces = users_of_events(store.database.connection, store.log, wanted, end=selection.end)
         for users, events in pieces:
@@ -264,7 +298,7 @@ def filter_users(
         users = yield from _behaved(service, account, behaviour, compare, at)
         found = users if found is None else found & users
     if found is None:
-        found = BitMap(range(len(account.profiles)))
+        found = account.profiles.numbers()
     for behaviour in query.did_not:
         found -= yield from _behaved(service, account, behaviour, compare, at)
     return found
@@ -286,7 +320,7 @@ def _behaved(
     counts = yield from count_by_user(service, selections)
     is_enough = behaviour.count.predicate(compare)
     # A user without an event did it 0 times.
-    found = BitMap(range(len(account.profiles)) if is_enough(0) else ())
+    found = account.profiles.numbers() if is_enough(0) else BitMap()
     numbers = iter(counts)
     while batch := list(islice(numbers, PROFILES_PER_STEP)):
         found -= BitMap([number for number in batch if not is_enough(counts[number])])
@@ -306,22 +340,24 @@ def match_profiles(
 
     found = BitMap()
     matches_empty = is_match({})
-    for first in range(0, len(account.profiles), PROFILES_PER_STEP):
-        last = min(first + PROFILES_PER_STEP, len(account.profiles)) - 1
+    for first in range(0, account.profiles.next_number, PROFILES_PER_STEP):
+        last = min(first + PROFILES_PER_STEP, account.profiles.next_number) - 1
         if matches_empty:
             found.add_range(first, last + 1)
         rows = read_fields(service, account, first, last)
         for number, fields in rows:
             (found.add if is_match(fields) else found.discard)(number)
         yield PROFILES_PER_STEP + WORK_PER_RUN * len(rows)
-    return found
+    return found & account.profiles.numbers()
 
 
-def properties_of(action: str, segment: Segment) -> dict[str, str | int | None]:
-    """Return the four properties of the event of an action on a segment."""
+def properties_of(
+    action: str, segment: Segment, *, event: int | None = None
+) -> dict[str, str | int | None]:
+    """Return the four properties of an event; without its number, with the present name."""
     return {
         "Action": action,
-        "Segment Name": segment.name,
+        SEGMENT_NAME: segment.name if event is None else segment.name_at(event),
         "Segment ID": segment.id,
         "Customer_Segment_ID": segment.customer_id,
     }

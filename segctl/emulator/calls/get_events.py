@@ -96,7 +96,8 @@ def find_page(service: Service, account: Account, query: Query, cursor: Cursor) 
                 numbers = [run.users[each] for each in positions[:left]]
                 start = run.seq + positions[left]
                 return EventPage(runs=[*found, (run, numbers)], next_start=start)
-            found.append((run, [run.users[each] for each in positions]))
+            if positions:
+                found.append((run, [run.users[each] for each in positions]))
             left -= len(positions)
         yield work
     return EventPage(runs=found, next_start=None)
@@ -116,7 +117,8 @@ def event_records(
         profiles[number] = json.dumps(profile)
     records = []
     for run, run_numbers in page.runs:
-        properties = json.dumps(properties_of(run.action, account.segments[run.segment]))
+        segment = account.segments[run.segment]
+        properties = json.dumps(properties_of(run.action, segment, event=run.seq))
         rest = f'"ts": {stamp(run.ts, service.zone)}, "event_props": {properties}'
         records += [f'{{"profile": {profiles[number]}, {rest}}}' for number in run_numbers]
     return records

@@ -145,8 +145,10 @@ def _parse_user(document: Any, *, settings: Settings) -> User:
             raise bad_request(f"{kind} must be a string")
         if value and not value.isspace():
             users[kind] = User(kind, value)
-    other = "guid" if settings.both_ids == "identity" else "identity"
-    return users.get(settings.both_ids) or users.get(other) or EMPTY_USER
+    if settings.both_ids == "link" and len(users) == 2:
+        return users["identity"]._replace(guid=users["guid"].value)
+    first, second = ("guid", "identity") if settings.both_ids == "guid" else ("identity", "guid")
+    return users.get(first) or users.get(second) or EMPTY_USER
 
 
 def _parse_line(document: Any) -> SegmentLine:

@@ -18,6 +18,7 @@ from segctl.emulator.control.openapi import openapi_document
 from segctl.emulator.control.openapi_activity import activity_paths
 from segctl.emulator.control.openapi_campaigns import campaign_paths
 from segctl.emulator.control.openapi_other_writer import other_writer_paths
+from segctl.emulator.control.openapi_reading import reading_paths
 from segctl.emulator.control.responses import (
     array_in_turns,
     in_pieces,
@@ -367,6 +368,7 @@ async def openapi(_request: Request) -> Response:
     return JSONResponse(
         openapi_document(
             prefix=PREFIX,
+            reading_paths=reading_paths(),
             more_paths={**campaign_paths(), **other_writer_paths(), **activity_paths()},
         )
     )

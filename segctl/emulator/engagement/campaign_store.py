@@ -85,6 +85,7 @@ class CampaignStore:
         self._execute = database.connection.execute
         database.connection.executescript(f"BEGIN; {SCHEMA} COMMIT;")
         self.campaigns: dict[int, Campaign] = {}
+        self._last_id = 0
         self._uses: dict[int, list[Campaign]] | None = None
         with damage_reported(database.file):
             self._load()
@@ -97,6 +98,7 @@ class CampaignStore:
             values = dict(zip(names, row, strict=True))
             values["definition"] = Definition.from_stored(json.loads(values["definition"]))
             self.campaigns[values["id"]] = Campaign(**values)
+            self._last_id = max(self._last_id, values["id"])
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -130,9 +132,13 @@ class CampaignStore:
         return self._uses.get(segment, ())
 
     def add(self, *, account: int, definition: Definition, now: float) -> Campaign:
-        """Store a new draft. Its id looks like the vendor's: seconds since 1970."""
+        """Store a new draft. Its id looks like the vendor's: seconds since 1970.
+
+        No id is used again, even if all campaigns were deleted meanwhile.
+        """
+        self._last_id = max(int(now), self._last_id + 1)
         campaign = Campaign(
-            id=max([int(now), *(each + 1 for each in self.campaigns)]),
+            id=self._last_id,
             account=account,
             definition=definition,
             status=DRAFT,

@@ -94,7 +94,7 @@ class Engagement:
             if starts_at is not None and starts_at > now:
                 campaign = self.store.change(campaign, status=SCHEDULED, starts_at=starts_at)
             elif starts_at is not None:
-                campaign = self._start(campaign, now)
+                campaign = self._start_now(campaign)
         self.wake()
         return campaign
 
@@ -112,7 +112,7 @@ class Engagement:
                 409, f"segments of the campaign were deleted: {names}; create a new campaign"
             )
         with self.store.transaction():
-            campaign = self._start(campaign, self.service.clock())
+            campaign = self._start_now(campaign)
         self.wake()
         return campaign
 
@@ -170,18 +170,15 @@ class Engagement:
         """Return the account of a campaign."""
         return self.service.store.accounts_by_number()[campaign.account]
 
-    def _start(self, campaign: Campaign, starts_at: float) -> Campaign:
+    def _start_now(self, campaign: Campaign) -> Campaign:
+        # History does not qualify.
+        position = self.service.store.next_event
+        return self._start(campaign, self.service.clock(), position=position)
+
+    def _start(self, campaign: Campaign, starts_at: float, *, position: int) -> Campaign:
+        """Start a campaign in the caller's transaction; ``position`` is its first event."""
         definition = campaign.definition
         if definition.kind != OFFLINE:
-            # History does not qualify: only events from its time on, even if the campaign is
-            # started a moment later.
-            service = self.service
-            is_late = starts_at < service.clock()
-            position = (
-                service.store.log.first_after(math.nextafter(starts_at, -math.inf))
-                if is_late
-                else service.store.next_event
-            )
             return self.store.change(
                 campaign, status=RUNNING, starts_at=starts_at, position=position
             )
@@ -236,8 +233,10 @@ class Engagement:
         now = self.service.clock()
         for campaign in self.store.in_use:
             if campaign.status == SCHEDULED and (starts_at := campaign.starts_at or 0) <= now:
+                # The events from its time on qualify, even if it starts a moment later.
+                position = self.service.store.log.first_after(math.nextafter(starts_at, -math.inf))
                 with self.store.transaction():
-                    self._start(campaign, starts_at)
+                    self._start(campaign, starts_at, position=position)
 
     def seconds_until_due(self) -> float | None:
         """Return the seconds until something will be due, or None if nothing will."""

@@ -4,7 +4,7 @@ A run of events has one segment and one action, and all four properties are of t
 whether it qualifies is decided once for all its users.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from pyroaring import BitMap
 
@@ -43,22 +43,31 @@ def make_event_triggers(service: Service, store: CampaignStore) -> Iterator[None
     start = min((each.position for each in campaigns), default=end)
     if start >= end:
         return
+    ids = {each.id for each in campaigns}
     generation = service.store.generation
     for runs in service.store.log.pieces(_common_filter(campaigns), start=start):
-        for piece in _split([_before(run, end) for run in runs if run.seq < end]):
-            with store.transaction():
-                _apply_runs(service, store, piece)
+        for piece in _split([_before(run, end) for run in runs if run.seq < end]) or [[]]:
+            if piece:
+                with store.transaction():
+                    _apply_runs(service, store, piece, ids)
             yield
             if service.store.generation != generation:
                 return
-        if not runs:
-            yield
     with store.transaction():
-        _advance(store, end)
+        _advance(store, end, ids)
 
 
-def _waiting(store: CampaignStore) -> list[Campaign]:
-    return [each for each in store.running() if each.waits_for_events]
+def _waiting(store: CampaignStore, ids: Collection[int] | None = None) -> list[Campaign]:
+    """Return the campaigns that events trigger now; with ``ids``, only those of them.
+
+    A campaign that is started between two pieces waits for the next pass: this one may
+    skip events of its segment.
+    """
+    return [
+        each
+        for each in store.running()
+        if each.waits_for_events and (ids is None or each.id in ids)
+    ]
 
 
 def _common_filter(campaigns: list[Campaign]) -> RunFilter:
@@ -72,37 +81,38 @@ def _common_filter(campaigns: list[Campaign]) -> RunFilter:
     )
 
 
-def _split(runs: list[EventRun]) -> Iterator[list[EventRun]]:
-    """Yield runs in groups of at most ``EVENTS_PER_PIECE`` events."""
-    group: list[EventRun] = []
-    size = 0
+def _split(runs: list[EventRun]) -> list[list[EventRun]]:
+    """Return runs in groups of at most ``EVENTS_PER_PIECE`` events."""
+    groups: list[list[EventRun]] = []
+    left = 0
     for run in runs:
         for low in range(0, len(run.users), EVENTS_PER_PIECE):
             part = cut_run(run, low, low + EVENTS_PER_PIECE)
-            if group and size + len(part.users) > EVENTS_PER_PIECE:
-                yield group
-                group, size = [], 0
-            group.append(part)
-            size += len(part.users)
-    if group:
-        yield group
+            if len(part.users) > left:
+                groups.append([])
+                left = EVENTS_PER_PIECE
+            groups[-1].append(part)
+            left -= len(part.users)
+    return groups
 
 
 def _before(run: EventRun, end: int) -> EventRun:
     return run if run.seq + len(run.users) <= end else cut_run(run, 0, end - run.seq)
 
 
-def _apply_runs(service: Service, store: CampaignStore, runs: list[EventRun]) -> None:
-    """Store what runs mean for the campaigns that run now, which may be others than before."""
+def _apply_runs(
+    service: Service, store: CampaignStore, runs: list[EventRun], ids: Collection[int]
+) -> None:
+    """Store what runs mean for those of the campaigns ``ids`` that still run."""
     accounts = service.store.accounts_by_number()
-    for campaign in _waiting(store):
+    for campaign in _waiting(store, ids):
         own = [run for run in runs if run.account == campaign.account]
         _apply_events(service, store, campaign, accounts[campaign.account], own)
-    _advance(store, runs[-1].seq + len(runs[-1].users))
+    _advance(store, runs[-1].seq + len(runs[-1].users), ids)
 
 
-def _advance(store: CampaignStore, position: int) -> None:
-    for campaign in _waiting(store):
+def _advance(store: CampaignStore, position: int, ids: Collection[int]) -> None:
+    for campaign in _waiting(store, ids):
         if campaign.position < position:
             store.change(campaign, position=position)
 

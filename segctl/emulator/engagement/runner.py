@@ -7,6 +7,7 @@ work between two turns of the event loop takes some milliseconds.
 import asyncio
 import contextlib
 import logging
+import sqlite3
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
@@ -85,10 +86,10 @@ class Runner:
             try:
                 while not service.is_closing and (store.in_use or self._requests):
                     self.changed.clear()
-                    await self._work_on()
+                    seconds = await self._work_on()
                     if not service.is_closing:
                         with contextlib.suppress(TimeoutError):
-                            await asyncio.wait_for(self.changed.wait(), self._longest_wait())
+                            await asyncio.wait_for(self.changed.wait(), seconds)
                 if self._requests:
                     await asyncio.wait(self._requests, timeout=SECONDS_TO_FINISH)
             finally:
@@ -96,26 +97,30 @@ class Runner:
                 for task in self._requests:
                     task.cancel()
 
-    async def _work_on(self) -> None:
-        """Work; report a problem and go on after a pause."""
+    async def _work_on(self) -> float | None:
+        """Work, and return the seconds to wait if nothing changes; None is for ever.
+
+        A problem is reported, and the work goes on after a pause.
+        """
         try:
             await self._work()
+            seconds = self.engagement.seconds_until_due()
         except Exception as error:  # noqa: BLE001 - a full disk must not end all campaigns
             self._report(error)
+            seconds = PAUSE_AFTER_PROBLEM
+        pause = self._paused_until - self.loop.time()
+        return pause if pause > 0 else seconds
 
     def _report(self, error: BaseException) -> None:
         self._paused_until = self.loop.time() + PAUSE_AFTER_PROBLEM
+        # Any text but SQLite's own could quote a row, and so a user's key.
+        text = f": {error}" if isinstance(error, sqlite3.Error) else ""
         log.error(
-            "campaigns: %s: %s; trying again in %d s",
+            "campaigns: %s%s; trying again in %d s",
             type(error).__name__,
-            error,
+            text,
             PAUSE_AFTER_PROBLEM,
         )
-
-    def _longest_wait(self) -> float | None:
-        seconds = self.engagement.seconds_until_due()
-        pause = self._paused_until - self.loop.time()
-        return pause if pause > 0 else seconds
 
     async def _work(self) -> None:
         for _ in self.engagement.pieces():

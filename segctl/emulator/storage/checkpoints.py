@@ -5,6 +5,7 @@ and only a little with each change: saving all of them at once would stop the se
 for a moment.
 """
 
+from collections import deque
 from collections.abc import Iterable, Mapping
 from sqlite3 import Connection
 
@@ -12,6 +13,8 @@ from pyroaring import BitMap
 
 from segctl.emulator.storage.database import Database
 from segctl.emulator.storage.event_log import EventLog, EventRun, RunFilter
+from segctl.emulator.storage.linking import replace_member
+from segctl.emulator.storage.merges import Merge
 from segctl.emulator.storage.state import Account, Segment
 
 CHANGES_TO_REPLAY = 2_000_000
@@ -53,14 +56,19 @@ class Checkpoints:
         positions = self._load_members(accounts)
         self._replay_reach(accounts)
         start = int(self._database.get_meta("replay_from") or 1)
-        for piece in self._log.pieces(RunFilter(), start=start):
+        merges = deque(self._log.merges.in_order())
+        for piece in self._log.pieces(RunFilter(), start=start, as_stored=True):
             for run in piece:
+                while merges and merges[0].event <= run.seq:
+                    _replay_merge(merges.popleft(), accounts, positions)
                 account = accounts[run.account]
                 segment = account.segments[run.segment]
                 if run.seq >= positions.get(run.segment, 1) and not segment.is_deleted:
                     self.note(segment, run)
                     if run.changed:
                         segment.change(run.action, run.users, account.profiles)
+        for merge in merges:
+            _replay_merge(merge, accounts, positions)
 
     def _load_members(self, accounts: Mapping[int, Account]) -> dict[int, int]:
         segments = {
@@ -166,3 +174,13 @@ class Checkpoints:
         )
         self._connection.execute("DELETE FROM reach_journal")
         self._reach_rows = 0
+
+
+def _replay_merge(
+    merge: Merge, accounts: Mapping[int, Account], positions: Mapping[int, int]
+) -> None:
+    """Merge two members of the segments that were saved before the merge."""
+    account = accounts[merge.account]
+    for segment in account.segments.values():
+        if positions.get(segment.id, 1) <= merge.event:
+            replace_member(account, segment, merge.profile, by=merge.survivor)

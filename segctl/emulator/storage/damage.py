@@ -135,6 +135,9 @@ CONTRADICTIONS = {
     "the skipped entries": "SELECT 1 FROM refusals "
     "WHERE account NOT IN (SELECT number FROM accounts) OR NOT json_valid(users) "
     "OR typeof(ts) != 'real' OR NOT (ts BETWEEN 0 AND 253402214400)",
+    "the merged profiles": "SELECT 1 FROM merges WHERE NOT EXISTS (SELECT 1 FROM profiles "
+    "WHERE profiles.account = merges.account AND number = merges.profile) OR NOT EXISTS "
+    "(SELECT 1 FROM profiles WHERE profiles.account = merges.account AND number = survivor)",
     "the saved members": "SELECT 1 FROM members WHERE segment NOT IN (SELECT id FROM segments)",
 }
 """Queries by what they check. A row that one returns contradicts others, or itself."""

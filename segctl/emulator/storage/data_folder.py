@@ -10,14 +10,15 @@ import fcntl
 import hashlib
 import json
 import os
+import sqlite3
 import stat
 import uuid
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from segctl.emulator.errors import DataFormatError, DataInUseError
-from segctl.emulator.storage.damage import damaged
+from segctl.emulator.storage.damage import damage_reported, damaged
 
 FILE = "emulator.sqlite3"
 WAL = f"{FILE}-wal"
@@ -67,20 +68,12 @@ class DataFolder:
         self._data_id: str | None = None
         try:
             self.is_unchanged = self._check_files()
+            if not self.file.exists():
+                with damage_reported(self.file):
+                    _create_file(self.file)
         except BaseException:
             self.unlock()
             raise
-
-    @property
-    def needs_check(self) -> bool:
-        """Whether the file may be damaged, so that it is worth reading all of it.
-
-        A kill damages nothing: SQLite recovers from it.  Reading a large file after one
-        would take seconds.
-        """
-        was_killed = self.record is not None and self.record.is_in_use
-        is_large = self.file.exists() and self.file.stat().st_size > MAX_DIGEST_BYTES
-        return not self.is_unchanged and not (was_killed and is_large)
 
     def begin(self, data_id: str) -> None:
         """Record that the file, which has this id, is in use.
@@ -188,6 +181,19 @@ def _create(folder: Path) -> None:
         raise DataFormatError(text, hint="Use another data folder.") from None
     except OSError as error:
         raise _unusable(folder, error) from error
+
+
+def _create_file(file: Path) -> None:
+    """Create a file without tables, under its name only when it is complete.
+
+    So ``kill -9`` at any moment leaves no empty file, which would look damaged.
+    """
+    new = file.with_name(f"{file.name}.new")
+    new.unlink(missing_ok=True)
+    with closing(sqlite3.connect(new)) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+    new.chmod(0o600)
+    new.replace(file)
 
 
 def _open_lock(path: Path) -> int:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from segctl.emulator.errors import DataFormatError
-from segctl.emulator.storage import event_log, former_names
+from segctl.emulator.storage import event_log, former_names, merges, tallies
 from segctl.emulator.storage.damage import check_rows, check_structure, damage_reported
 from segctl.emulator.storage.data_folder import DataFolder, new_data_id
 from segctl.emulator.storage.migration import migrate
@@ -62,7 +62,7 @@ CREATE TABLE IF NOT EXISTS reachable (
 CREATE TABLE IF NOT EXISTS reach_journal (
     number INTEGER PRIMARY KEY, account INTEGER NOT NULL, profile INTEGER NOT NULL,
     reach INTEGER NOT NULL);
-{former_names.SCHEMA}{event_log.SCHEMA}"""
+{former_names.SCHEMA}{event_log.SCHEMA}{tallies.SCHEMA}{merges.SCHEMA}"""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -128,7 +128,7 @@ class Database:
 
     def _open(self, data: DataFolder | None) -> None:
         execute = self.connection.execute
-        if data is not None and data.needs_check:
+        if data is not None and not data.is_unchanged:
             check_structure(self.connection, data.file)
         (version,) = execute("PRAGMA user_version").fetchone()
         if not 0 <= version <= VERSION:
@@ -136,6 +136,10 @@ class Database:
                 f"{self.file} has data of format {version}, and this version of the emulator reads "
                 f"formats up to {VERSION}",
                 hint="Use another data folder, or a newer segctl.",
+            )
+        if version == 0 and execute("SELECT 1 FROM sqlite_schema").fetchone() is not None:
+            raise DataFormatError(
+                f"{self.file} is a database of another program", hint="Use another data folder."
             )
         execute("PRAGMA journal_mode = WAL")
         # NORMAL: a commit has reached the operating system, so it survives the end of
@@ -154,7 +158,7 @@ class Database:
                 self.set_meta("data_id", data_id)
         if data is not None:
             data.begin(data_id)
-            if data.needs_check:
+            if not data.is_unchanged:
                 check_rows(self.connection, data.file)
 
     @contextmanager

@@ -27,8 +27,7 @@ COLUMNS = (
     "Apply",
 )
 MAX_DIGITS = 18
-MAX_ROW = 1 << 62
-ROWS_PER_PIECE = 100
+ROWS_PER_PIECE = 1000
 ENTRIES_PER_PIECE = 250
 
 
@@ -56,31 +55,34 @@ def error_pieces(
         "customer_id = ?": customer_id,
         "instr(users, ?)": None if user is None else json.dumps(user),
         "ts <= ?": service.visible_until(),
-        "number < ?" if newest_first else "number > ?": MAX_ROW if newest_first else 0,
     }
     filters = {clause: value for clause, value in filters.items() if value is not None}
     query = (
-        "SELECT number, account, ts, type, segment, customer_id, users, apply FROM refusals "  # noqa: S608 - fixed clauses, bound values
-        f"WHERE {' AND '.join(filters)} "
-        f"ORDER BY number {'DESC' if newest_first else ''} LIMIT {ROWS_PER_PIECE}"
+        "SELECT account, ts, type, segment, customer_id, users, apply FROM refusals "  # noqa: S608 - fixed clauses, bound values
+        f"WHERE {' AND '.join(['number >= ?', 'number < ?', *filters])} "
+        f"ORDER BY number {'DESC' if newest_first else ''}"
     )
-    values = list(filters.values())
-    rows = store.database.connection.execute(query, values).fetchall()
-    while rows:
-        for row in rows:
-            names = [name for name in json.loads(row[6]) if user is None or name == user]
+    connection = store.database.connection
+    (last,) = connection.execute("SELECT coalesce(max(number), 0) FROM refusals").fetchone()
+    firsts = range(1, last + 1, ROWS_PER_PIECE)
+    for first in reversed(firsts) if newest_first else firsts:
+        end = min(first + ROWS_PER_PIECE, last + 1)
+        for row in connection.execute(query, (first, end, *filters.values())).fetchall():
+            names = [name for name in json.loads(row[5]) if user is None or name == user]
             if newest_first:
                 names.reverse()
             for start in range(0, len(names), ENTRIES_PER_PIECE):
                 yield _entries(store, row, names[start : start + ENTRIES_PER_PIECE])
                 if store.generation != generation:
                     raise DataDeletedError("all data was deleted while it was read")
-        values[-1] = rows[-1][0]
-        rows = store.database.connection.execute(query, values).fetchall()
+        yield []
+        if store.generation != generation:
+            raise DataDeletedError("all data was deleted while it was read")
 
 
 def _entries(store: Store, row: Sequence[Any], names: Sequence[str]) -> list[dict[str, Any]]:
-    _, account, ts, error_type, segment_id, customer_id, _, apply = row
+    account, ts, error_type, segment_id, customer_id, _, apply = row
+    account_id = store.accounts_by_number()[account].id
     return [
         {
             "Error Type": error_type,
@@ -88,7 +90,7 @@ def _entries(store: Store, row: Sequence[Any], names: Sequence[str]) -> list[dic
             "Customer Segment ID": customer_id,
             "User Identity": name,
             "Time": iso(ts),
-            "Account": store.accounts_by_number()[account].id,
+            "Account": account_id,
             "Apply": apply,
         }
         for name in names

@@ -4,22 +4,21 @@ The log has a row for each *run* of events.  About a thousand runs are a *block*
 the table of blocks has what a reader needs to skip one: its first and last event, the
 least and the greatest time (a clock may go backwards), and bitmaps of its segments and
 its users.  The newest runs, which do not fill a block yet, are scanned.
-
-The table of tallies counts the events of every minute, so that counts, trends and the
-size of a segment over time need no reading of the log.
 """
 
 import math
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from sqlite3 import Connection
 from typing import Any
 
 from pyroaring import BitMap, BitMap64
 
+from segctl.emulator.storage.merges import Merges
 from segctl.emulator.storage.state import ADD
+from segctl.emulator.storage.tallies import Tally, count_runs, read_tallies
 
 RUNS_PER_BLOCK = 1000
 EVENTS_PER_BLOCK = 100_000
@@ -27,7 +26,6 @@ EVENTS_PER_BLOCK = 100_000
 
 BLOCKS_PER_STEP = 50
 RUNS_PER_STEP = 100
-TALLIES_PER_STEP = 1000
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS runs (
@@ -41,11 +39,6 @@ CREATE TABLE IF NOT EXISTS blocks (
 CREATE TABLE IF NOT EXISTS block_contents (
     first INTEGER PRIMARY KEY, accounts BLOB NOT NULL, segments BLOB NOT NULL,
     users BLOB NOT NULL);
-CREATE TABLE IF NOT EXISTS tallies (
-    minute INTEGER NOT NULL, account INTEGER NOT NULL, segment INTEGER NOT NULL,
-    action TEXT NOT NULL, events INTEGER NOT NULL, changed INTEGER NOT NULL,
-    PRIMARY KEY (minute, account, segment, action)) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS tallies_of_segment ON tallies (segment, minute);
 """
 
 COLUMNS = "seq, account, segment, action, changed, points, ts, users, apply"
@@ -93,21 +86,6 @@ class RunFilter:
             raise ValueError("a filter by user needs the account of the user")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Tally:
-    """The events of one segment and action in one minute, and how many changed a membership.
-
-    ``minute`` is in minutes since 1970.
-    """
-
-    account: int
-    segment: int
-    action: str
-    minute: int
-    events: int
-    changed: int
-
-
 def pack_numbers(numbers: Sequence[int]) -> bytes:
     """Return profile numbers as they are stored, four bytes each."""
     return array("I", numbers).tobytes()
@@ -125,6 +103,7 @@ class EventLog:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self.merges = Merges(connection)
         row = connection.execute("SELECT last FROM blocks ORDER BY first DESC LIMIT 1").fetchone()
         self._tail = 1 if row is None else row[0] + 1
         """The first event that is in no block."""
@@ -160,24 +139,11 @@ class EventLog:
                 for run in runs
             ],
         )
-        self._add_tallies(runs)
+        count_runs(self._connection, runs)
         self.next_event = runs[-1].seq + len(runs[-1].users)
         self._tail_runs += len(runs)
         self._tail_events += sum(len(run.users) for run in runs)
         self.make_blocks()
-
-    def _add_tallies(self, runs: Iterable[EventRun]) -> None:
-        events: Counter[tuple[int, int, int, str]] = Counter()
-        changed: Counter[tuple[int, int, int, str]] = Counter()
-        for run in runs:
-            key = (int(run.ts / 60), run.account, run.segment, run.action)
-            events[key] += len(run.users)
-            changed[key] += len(run.users) if run.changed else 0
-        self._connection.executemany(
-            "INSERT INTO tallies VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET "
-            "events = events + excluded.events, changed = changed + excluded.changed",
-            [(*key, count, changed[key]) for key, count in events.items()],
-        )
 
     def make_blocks(self) -> None:
         """Make blocks of the runs that are in none, as long as they fill one."""
@@ -202,14 +168,15 @@ class EventLog:
             "INSERT INTO blocks VALUES (?, ?, ?, ?)", (first, last, min(times), max(times))
         )
         # The lines of one request have the same users.
-        users = array("I", b"".join({row[5] for row in rows}))
+        users = BitMap(array("I", b"".join({row[5] for row in rows})))
+        users.run_optimize()
         self._connection.execute(
             "INSERT INTO block_contents VALUES (?, ?, ?, ?)",
             (
                 first,
                 BitMap({row[2] for row in rows}).serialize(),
                 BitMap64({row[3] for row in rows}).serialize(),
-                BitMap(users).serialize(),
+                users.serialize(),
             ),
         )
         self._tail = last + 1
@@ -219,13 +186,19 @@ class EventLog:
     # -- reading --------------------------------------------------------------
 
     def pieces(
-        self, wanted: RunFilter, *, start: int | None = None, newest_first: bool = False
+        self,
+        wanted: RunFilter,
+        *,
+        start: int | None = None,
+        newest_first: bool = False,
+        as_stored: bool = False,
     ) -> Iterator[list[EventRun]]:
         """Yield the runs of the events that match, in pieces of a few milliseconds of work.
 
         Oldest first, from event ``start`` on; or newest first, from ``start`` back.  Runs
         are cut to the events that match.  A piece may be empty.  No cursor stays open
-        between two pieces, and events that are added meanwhile are not read.
+        between two pieces, and events that are added meanwhile are not read.  Profiles that
+        were merged appear as the one that is left, unless ``as_stored``.
         """
         ranges = self._ranges_backwards if newest_first else self.ranges
         first = 1 if start is None or newest_first else start
@@ -236,7 +209,9 @@ class EventLog:
             if each is None:
                 yield []
             else:
-                yield from self._read_range(wanted, *each, newest_first=newest_first)
+                yield from self._read_range(
+                    wanted, *each, newest_first=newest_first, as_stored=as_stored
+                )
 
     def ranges(self, wanted: RunFilter, first: int, last: int) -> Iterator[tuple[int, int] | None]:
         """Yield the ranges of events that may match, and None to give others their turn."""
@@ -301,11 +276,20 @@ class EventLog:
                 wanted.segments is None
                 or not wanted.segments.isdisjoint(BitMap64.deserialize(segments))
             )
-            and (wanted.user is None or wanted.user in BitMap.deserialize(users))
+            and (
+                wanted.user is None
+                or not BitMap.deserialize(users).isdisjoint(BitMap(self.numbers_of(wanted)))
+            )
         )
 
+    def numbers_of(self, wanted: RunFilter) -> list[int]:
+        """Return the numbers under which the user of a filter is stored."""
+        if wanted.user is None or wanted.account is None:
+            return []
+        return self.merges.numbers_of(wanted.account, wanted.user)
+
     def _read_range(
-        self, wanted: RunFilter, first: int, last: int, *, newest_first: bool
+        self, wanted: RunFilter, first: int, last: int, *, newest_first: bool, as_stored: bool
     ) -> Iterator[list[EventRun]]:
         """Yield the runs of events ``first`` to ``last`` that match, cut to these events."""
         # The run that contains the first event may begin before it.
@@ -313,7 +297,7 @@ class EventLog:
             "SELECT coalesce((SELECT max(seq) FROM runs WHERE seq <= ?), ?)", (first, first)
         ).fetchone()[0]
         high = last
-        conditions, values = sql_conditions(wanted)
+        conditions, values = sql_conditions(wanted, self.numbers_of(wanted))
         order = "DESC" if newest_first else ""
         while low <= high:
             rows: list[RunRow] = self._connection.execute(
@@ -324,7 +308,14 @@ class EventLog:
             yield [
                 run
                 for row in rows
-                for run in _decode(row, wanted.user, first, last, newest_first=newest_first)
+                for run in _decode(
+                    row,
+                    wanted.user,
+                    first,
+                    last,
+                    newest_first=newest_first,
+                    survivors={} if as_stored else self.merges.survivors(row[1]),
+                )
             ]
             if len(rows) < RUNS_PER_STEP:
                 return
@@ -341,48 +332,16 @@ class EventLog:
         return self.next_event
 
     def tallies(self, wanted: RunFilter) -> Iterator[Tally]:
-        """Yield the tallies that match, oldest first: whole minutes that overlap the time.
-
-        A filter by user is a ValueError.  With ``changed`` set, the events that it
-        excludes are not counted, and tallies without an event are left out.
-        """
-        if wanted.user is not None:
-            raise ValueError("tallies are not counted by user")
-        first = -math.inf if wanted.since is None else wanted.since // 60
-        last = math.inf if wanted.until is None else wanted.until // 60
-        position: tuple[Any, ...] = (first, -1, -1, "")
-        (segment,) = wanted.segments if wanted.segments and len(wanted.segments) == 1 else (None,)
-        conditions, values = sql_conditions(
-            RunFilter(account=wanted.account, segments=wanted.segments, action=wanted.action)
-        )
-        index = "INDEXED BY tallies_of_segment" if segment is not None else ""
-        while True:
-            rows = self._connection.execute(
-                f"SELECT minute, account, segment, action, events, changed FROM tallies {index} "  # noqa: S608 - our own clauses, bound values
-                "WHERE minute >= ? AND minute <= ? AND (minute, account, segment, action) "
-                f"> (?, ?, ?, ?) {conditions} ORDER BY minute, account, segment, action LIMIT ?",
-                (position[0], last, *position, *values, TALLIES_PER_STEP),
-            ).fetchall()
-            for minute, account, segment_id, action, events, changed in rows:
-                count = {None: events, True: changed, False: events - changed}[wanted.changed]
-                if count:
-                    yield Tally(
-                        account=account,
-                        segment=segment_id,
-                        action=action,
-                        minute=minute,
-                        events=count,
-                        changed=0 if wanted.changed is False else changed,
-                    )
-            if len(rows) < TALLIES_PER_STEP:
-                return
-            position = rows[-1][:4]
+        """Yield the tallies of ``read_tallies``."""
+        return read_tallies(self._connection, wanted)
 
     def sizes(self, segment: int) -> Iterator[tuple[int, int]]:
         """Yield the minutes in which the members of a segment changed, with the net change."""
         net: Counter[int] = Counter()
         for tally in self.tallies(RunFilter(segments=frozenset({segment}), changed=True)):
             net[tally.minute] += tally.changed if tally.action == ADD else -tally.changed
+        for minute, members in self.merges.losses(segment):
+            net[minute] -= members
         yield from sorted(net.items())
 
 
@@ -394,28 +353,42 @@ def _at_most(until: float | None) -> float:
     return math.inf if until is None else until
 
 
-def sql_conditions(wanted: RunFilter) -> tuple[str, list[Any]]:
-    """Return the filter as SQL conditions on runs, each with AND before it, and their values."""
+def sql_conditions(wanted: RunFilter, numbers: Sequence[int] = ()) -> tuple[str, list[Any]]:
+    """Return the filter as SQL conditions on runs, each with AND before it, and their values.
+
+    ``numbers`` are those of the user.
+    """
     values: dict[str, Any] = {
         "account = ?": wanted.account,
         "action = ?": wanted.action,
         "ts >= ?": wanted.since,
         "ts <= ?": wanted.until,
         "changed = ?": wanted.changed,
-        "instr(users, ?)": None if wanted.user is None else pack_numbers([wanted.user]),
     }
     values = {clause: value for clause, value in values.items() if value is not None}
     clauses = [*values]
+    if numbers:
+        clauses.append(f"({' OR '.join(['instr(users, ?)'] * len(numbers))})")
     if wanted.segments is not None:
         clauses.append(f"segment IN ({', '.join(map(str, sorted(wanted.segments)))})")
-    return "".join(f" AND {clause}" for clause in clauses), list(values.values())
+    blobs = [pack_numbers([number]) for number in numbers]
+    return "".join(f" AND {clause}" for clause in clauses), [*values.values(), *blobs]
 
 
 def _decode(
-    row: RunRow, user: int | None, first: int, last: int, *, newest_first: bool
+    row: RunRow,
+    user: int | None,
+    first: int,
+    last: int,
+    *,
+    newest_first: bool,
+    survivors: Mapping[int, int],
 ) -> Iterator[EventRun]:
     """Yield the run of a row, cut to events ``first`` to ``last``, or to those of one user."""
     seq, account, segment, action, changed, points, ts, blob, apply = row
+    users = unpack_numbers(blob)
+    if survivors:
+        users = tuple([survivors.get(number, number) for number in users])
     run = EventRun(
         seq=seq,
         account=account,
@@ -424,7 +397,7 @@ def _decode(
         changed=bool(changed),
         points=points,
         ts=ts,
-        users=unpack_numbers(blob),
+        users=users,
         apply=apply,
     )
     count = len(run.users)

@@ -58,7 +58,7 @@ def users_of_events(
     A user may be in several pieces.  ``end`` is where a run ends, and ``wanted`` names one
     account: the numbers of another mean other profiles.
     """
-    clauses, values = sql_conditions(wanted)
+    clauses, values = sql_conditions(wanted, log.numbers_of(wanted))
     for each in log.ranges(wanted, 1, end - 1):
         if each is None:
             yield BitMap(), 0
@@ -72,7 +72,8 @@ def users_of_events(
             ).fetchall()
             # The lines of one request have the same users.
             numbers = array("I", b"".join({row[2] for row in rows}))
-            yield BitMap(numbers), sum(row[1] for row in rows)
+            users = log.merges.replace_merged(wanted.account, BitMap(numbers))
+            yield users, sum(row[1] for row in rows)
             if len(rows) < RUNS_PER_UNION:
                 break
             first = rows[-1][0] + 1

@@ -7,7 +7,7 @@ and a bounded cache keeps the ones used last.
 
 import hashlib
 import json
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from sqlite3 import Connection
 from typing import Any
 
@@ -72,10 +72,13 @@ class Profiles:
         *,
         account_number: int,
         account: str,
+        survivors: Mapping[int, int] | None = None,
         cached_keys: int = CACHED_KEYS,
     ) -> None:
         self._connection = connection
         self._account = account_number
+        self._survivors = {} if survivors is None else survivors
+        """The profile that is left, by each profile that was merged; it is kept current."""
         self._prefix = GENERATED_PREFIX + hashlib.sha256(account.encode()).hexdigest()[:24]
         (last,) = connection.execute(
             "SELECT max(number) FROM profiles WHERE account = ?", (account_number,)
@@ -87,7 +90,16 @@ class Profiles:
         """The numbers of the profiles that can be reached, by channel."""
 
     def __len__(self) -> int:
+        return self._count - len(self._survivors)
+
+    @property
+    def next_number(self) -> int:
+        """The number of the next profile."""
         return self._count
+
+    def numbers(self) -> BitMap:
+        """Return the numbers of all profiles, without those merged into another."""
+        return BitMap(range(self._count)) - BitMap(self._survivors)
 
     # -- from keys to numbers -------------------------------------------------
 
@@ -112,6 +124,8 @@ class Profiles:
             number = self._generated_number(key)
             if number is not None:
                 found.setdefault(User("guid", key), number)
+        if self._survivors:
+            return {user: self._survivors.get(number, number) for user, number in found.items()}
         return found
 
     def _select_numbers(self, kind: str, keys: Sequence[str]) -> Iterator[tuple[str, int]]:
@@ -140,7 +154,17 @@ class Profiles:
     # -- from numbers to keys -------------------------------------------------
 
     def keys_of(self, numbers: Collection[int]) -> dict[int, Keys]:
-        """Return the identity and the guid of profiles, by their numbers, which must exist."""
+        """Return the identity and the guid of profiles, by their numbers, which must exist.
+
+        Those of a profile that was merged are those of the one that is left.
+        """
+        if not self._survivors.keys().isdisjoint(numbers):
+            left = {number: self._survivors.get(number, number) for number in numbers}
+            keys = self._read_keys(set(left.values()))
+            return {number: keys[survivor] for number, survivor in left.items()}
+        return self._read_keys(numbers)
+
+    def _read_keys(self, numbers: Collection[int]) -> dict[int, Keys]:
         found: dict[int, Keys] = {}
         for batch in _batches(list(numbers)):
             for number, identity, guid in self._connection.execute(
@@ -243,6 +267,19 @@ class Profiles:
                     (value, self._account, number),
                 )
                 self._caches[kind].put(value, number)
+
+    def move_keys(self, number: int, to: int) -> None:
+        """Give another profile the keys that it does not have and this one has."""
+        keys = self._read_keys((number, to))
+        for kind, own, free in zip(("identity", "guid"), keys[number], keys[to], strict=True):
+            if own is None or free is not None:
+                continue
+            for value, owner in ((None, number), (own, to)):
+                self._connection.execute(
+                    f"UPDATE profiles SET {kind} = ? WHERE account = ? AND number = ?",  # noqa: S608 - one of two columns
+                    (value, self._account, owner),
+                )
+            self._caches[kind].put(own, to)
 
     def fields(self, number: int) -> dict[str, Any]:
         """Return the uploaded fields of a profile."""

@@ -31,10 +31,14 @@ API_SEGMENTS = "API Segments"
 
 
 class User(NamedTuple):
-    """A user of a request: ``kind`` is ``identity`` or ``guid``."""
+    """A user of a request: ``kind`` is ``identity`` or ``guid``.
+
+    ``guid`` came with an identity, and both are to be linked.
+    """
 
     kind: str
     value: str
+    guid: str | None = None
 
 
 @dataclass(kw_only=True, slots=True, eq=False)

@@ -7,7 +7,7 @@ that the two always agree.
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from sqlite3 import Connection
 from typing import Any
@@ -20,6 +20,8 @@ from segctl.emulator.storage.checkpoints import CHANGES_TO_REPLAY, Checkpoints
 from segctl.emulator.storage.database import Database, SkippedLine
 from segctl.emulator.storage.event_log import EventLog, EventRun
 from segctl.emulator.storage.former_names import append_former_name, load_former_names
+from segctl.emulator.storage.history import segment_history
+from segctl.emulator.storage.linking import find_or_add_profile, link_users
 from segctl.emulator.storage.profiles import Keys, Profiles
 from segctl.emulator.storage.state import ADD, API_SEGMENTS, Account, Segment, User
 from segctl.emulator.storage.visibility import VisibleMembers
@@ -196,6 +198,7 @@ class Store:
         now = self._clock()
         with self._transaction():
             apply = self._count_request(account, agent, now)
+            changes = self._link_ids(account, changes, now=now)
             runs = self._apply(account, changes, settings=settings, now=now, apply=apply)
             self.log.append(runs)
             self.database.append_skipped(skipped, apply=apply)
@@ -258,6 +261,18 @@ class Store:
                     runs.append(run)
         return runs
 
+    def _link_ids(
+        self, account: Account, changes: Sequence[Change], *, now: float
+    ) -> Sequence[Change]:
+        """Link the two ids of users who have both; return the changes with one id a user."""
+        if not any(user.guid for change in changes for user in change.users):
+            return changes
+        sent = [(change.users, change.action == ADD) for change in changes]
+        single, new_reach = link_users(account, sent, log=self.log, now=now)
+        self._checkpoints.append_reach(account, new_reach)
+        self._visible.drop()
+        return [replace(change, users=single[id(change.users)]) for change in changes]
+
     def _resolve_users(
         self, account: Account, changes: Sequence[Change], *, settings: Settings
     ) -> list[tuple[Change, Sequence[int]]]:
@@ -275,7 +290,7 @@ class Store:
             if key in adding or settings.remove_unknown_user == "create_profile":
                 for user in users:
                     if user not in known:
-                        known[user] = len(account.profiles) + len(new)
+                        known[user] = account.profiles.next_number + len(new)
                         is_identity = user.kind == "identity"
                         new.append((user.value, None) if is_identity else (None, user.value))
             numbers[key] = [known[user] for user in users if user in known]
@@ -297,7 +312,9 @@ class Store:
         with self._transaction() as connection:
             reach_by_number: dict[int, int] = {}
             for record in records:
-                number = _find_or_add_profile(account.profiles, record)
+                number = find_or_add_profile(
+                    account.profiles, identity=record.identity, guid=record.guid
+                )
                 fields = account.profiles.fields(number) | record.fields
                 reach_by_number[number] = reach_of(fields)
                 account.profiles.set_fields(number, fields, reach=reach_by_number[number])
@@ -357,26 +374,8 @@ class Store:
         }
 
     def segment_history(self, segment: Segment, points: int) -> list[tuple[float, int]]:
-        """Return the members of a segment over time: at most ``points`` times with counts.
-
-        The times are in seconds since 1970, oldest first, at whole minutes.
-        """
-        history = [(segment.created_at, 0)]
-        members = 0
-        for minute, change in self.log.sizes(segment.id):
-            members += change
-            history.append((max(segment.created_at, minute * 60), members))
-        if segment.deleted_at is not None:
-            history.append((segment.deleted_at, 0))
-        if len(history) <= points:
-            return history
-        # The last count of each of equal spans of time.
-        first, last = history[0][0], history[-1][0]
-        spans = {
-            min(points - 1, int((ts - first) / (last - first or 1) * points)): (ts, count)
-            for ts, count in history
-        }
-        return [spans[span] for span in sorted(spans)]
+        """Return the members of a segment over time; see ``history.segment_history``."""
+        return segment_history(self.log, segment, points)
 
     # -- the file -------------------------------------------------------------
 
@@ -446,7 +445,12 @@ class Store:
                     number=number,
                     id=name,
                     passcode=None,
-                    profiles=Profiles(connection, account_number=number, account=name),
+                    profiles=Profiles(
+                        connection,
+                        account_number=number,
+                        account=name,
+                        survivors=self.log.merges.survivors(number),
+                    ),
                     profile_points=profile_points,
                     membership_changes=changes,
                     events=events,
@@ -465,12 +469,3 @@ class Store:
             "UPDATE accounts SET changes = ?, events = ?, event_points = ? WHERE number = ?",
             (account.membership_changes, account.events, account.event_points, account.number),
         )
-
-
-def _find_or_add_profile(profiles: Profiles, record: ProfileRecord) -> int:
-    for user in (User("identity", record.identity or ""), User("guid", record.guid or "")):
-        number = profiles.find(user) if user.value else None
-        if number is not None:
-            profiles.set_missing_keys(number, identity=record.identity, guid=record.guid)
-            return number
-    return profiles.add(identity=record.identity, guid=record.guid)

@@ -1,0 +1,94 @@
+"""Profiles that were merged into another one, because both are the same person.
+
+A merge is kept with its position in the log of membership events.  The log itself is
+not changed: a reader gets the profile that is left in place of those merged into it,
+and a start replays events and merges in their order.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from sqlite3 import Connection
+
+from pyroaring import BitMap
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS merges (
+    number INTEGER PRIMARY KEY, account INTEGER NOT NULL, profile INTEGER NOT NULL,
+    survivor INTEGER NOT NULL, event INTEGER NOT NULL, ts REAL NOT NULL);
+CREATE TABLE IF NOT EXISTS merge_losses (
+    segment INTEGER NOT NULL, minute INTEGER NOT NULL, members INTEGER NOT NULL,
+    PRIMARY KEY (segment, minute)) WITHOUT ROWID;
+"""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Merge:
+    """A profile was merged into another, before the event with the number ``event``."""
+
+    account: int
+    profile: int
+    survivor: int
+    event: int
+
+
+class Merges:
+    """The merges of all accounts."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._survivors: dict[int, dict[int, int]] = {}
+        for merge in self.in_order():
+            self._note(merge)
+
+    def in_order(self) -> Iterator[Merge]:
+        """Yield all merges, the oldest first."""
+        for account, profile, survivor, event in self._connection.execute(
+            "SELECT account, profile, survivor, event FROM merges ORDER BY number"
+        ):
+            yield Merge(account=account, profile=profile, survivor=survivor, event=event)
+
+    def survivors(self, account: int) -> dict[int, int]:
+        """Return the profile that is left, by each profile that was merged; it is kept current."""
+        return self._survivors.setdefault(account, {})
+
+    def numbers_of(self, account: int, profile: int) -> list[int]:
+        """Return the number of a profile and those of the profiles merged into it."""
+        merged = [n for n, survivor in self.survivors(account).items() if survivor == profile]
+        return [profile, *merged]
+
+    def replace_merged(self, account: int | None, profiles: BitMap) -> BitMap:
+        """Return the profiles with the one that is left in place of those merged into it."""
+        survivors = {} if account is None else self.survivors(account)
+        if not survivors:
+            return profiles
+        merged = profiles & BitMap(survivors)
+        return (profiles - merged) | BitMap([survivors[number] for number in merged])
+
+    def losses(self, segment: int) -> Iterator[tuple[int, int]]:
+        """Yield the minutes, and how many members the segment lost by merges in each."""
+        yield from self._connection.execute(
+            "SELECT minute, members FROM merge_losses WHERE segment = ?", (segment,)
+        )
+
+    def add(self, merge: Merge, *, ts: float) -> None:
+        """Add a merge, in the caller's transaction."""
+        self._connection.execute(
+            "INSERT INTO merges (account, profile, survivor, event, ts) VALUES (?, ?, ?, ?, ?)",
+            (merge.account, merge.profile, merge.survivor, merge.event, ts),
+        )
+        self._note(merge)
+
+    def add_loss(self, segment: int, *, ts: float) -> None:
+        """Count that two members of a segment became one, in the caller's transaction."""
+        self._connection.execute(
+            "INSERT INTO merge_losses VALUES (?, ?, 1) "
+            "ON CONFLICT DO UPDATE SET members = members + 1",
+            (segment, int(ts / 60)),
+        )
+
+    def _note(self, merge: Merge) -> None:
+        survivors = self.survivors(merge.account)
+        for profile, survivor in survivors.items():
+            if survivor == merge.profile:
+                survivors[profile] = merge.survivor
+        survivors[merge.profile] = merge.survivor
