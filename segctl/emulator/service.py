@@ -108,8 +108,11 @@ class Service:
         """The campaigns. ``create_app`` sets it, because it is built on this service."""
         self.streams: set[asyncio.Event] = set()
         """An event for each live stream, set when there may be something to send."""
-        self.versions: Counter[str] = Counter()
-        """The number of announced changes, by topic: ``data``, ``settings``, ``requests``, …"""
+        self.versions = Counter(start=int(clock() * 1000))
+        """The number of announced changes, by topic: ``data``, ``settings``, ``requests``, …
+
+        ``start`` differs for each start of the emulator, so that a page notices one.
+        """
         store.listen(lambda: self.announce("data"))
         self.settings = settings or Settings()
         plan = FaultPlan(seed=seed)

@@ -6,7 +6,6 @@ every page, so one stream serves all tabs of a browser.
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -19,21 +18,15 @@ from segctl.emulator.control.streams import (
     subscription,
     wait_for_change,
 )
-from segctl.emulator.service import Service
 
 PAUSE_SECONDS = 0.25
 """The least time between two messages of a stream."""
 
 
-def current_versions(service: Service) -> dict[str, Any]:
-    """Return the number of changes by topic, with an id of this start of the emulator."""
-    return {"start": id(service), **service.versions}
-
-
 async def show_changes(request: Request) -> Response:
     """Show the number of changes by topic."""
     headers = {"cache-control": "no-store"}
-    return JSONResponse(current_versions(service_of(request)), headers=headers)
+    return JSONResponse(service_of(request).versions, headers=headers)
 
 
 async def stream_changes(request: Request) -> Response:
@@ -44,7 +37,7 @@ async def stream_changes(request: Request) -> Response:
         is_hidden = False
         with subscription(service) as changed:
             while not service.is_closing:
-                yield message(current_versions(service), event="changes")
+                yield message(service.versions, event="changes")
                 has_changed = await wait_for_change(service, changed)
                 if is_hidden and not has_changed:
                     # The visibility lag has passed since the last change.

@@ -13,7 +13,6 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
-from segctl.emulator.control.changes import current_versions
 from segctl.emulator.control.endpoints import PREFIX, account_of, service_of, visible_accounts
 from segctl.emulator.pages.characters import split_name
 from segctl.emulator.storage.state import Account
@@ -143,13 +142,13 @@ def note_versions(request: Request) -> None:
     A page reads in turns, and a change may come between two of them.  With the versions of
     its end, it would look newer than what it shows, and would not be read again.
     """
-    request.state.versions = current_versions(service_of(request))
+    request.state.versions = dict(service_of(request).versions)
 
 
 def known_versions(request: Request) -> dict[str, Any]:
     """Return the versions that a page shows at least."""
     versions: dict[str, Any] | None = getattr(request.state, "versions", None)
-    return versions or current_versions(service_of(request))
+    return versions or dict(service_of(request).versions)
 
 
 def environment_values(account: Account) -> dict[str, str]:
