@@ -47,8 +47,7 @@ class Profile:
     @property
     def identity(self) -> str | None:
         """The identity, if the profile has one."""
-        kind, value = self.user
-        return value if kind == "identity" else None
+        return self.user.value if self.user.kind == "identity" else None
 
     @property
     def object_id(self) -> str:

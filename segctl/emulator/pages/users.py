@@ -43,8 +43,9 @@ async def find_users(request: Request, text: str) -> Response:
     exact = list(find_profiles(service, account, text))
     if len(exact) == 1:
         account_id = exact[0].account.id if len(service.store.accounts) > 1 else None
-        kind, value = exact[0].user
-        return RedirectResponse(address("/users", {"account": account_id, kind: value}), 303)
+        user = exact[0].user
+        chosen = {"account": account_id, user.kind: user.value}
+        return RedirectResponse(address("/users", chosen), 303)
     found = exact or suggest(service, account, text)
     return render(
         "users.html",
