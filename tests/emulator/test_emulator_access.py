@@ -204,3 +204,26 @@ def start_exposed(data: Path, settings: Path | None = None) -> None:
         allow_remote=True,
         settings=settings,
     )
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/",
+        "/events",
+        "/errors",
+        "/campaigns",
+        "/requests",
+        "/settings",
+        "/faults",
+        "/users?q=theirs",
+    ],
+)
+def test_no_page_shows_another_account_if_others_can_connect(
+    exposed: "Client", other: "Client", path: str
+) -> None:
+    other.update(["theirs"], [("theirs", "ADD"), ("nope", "ADD")])
+    answer = exposed.call("GET", path, headers={"Accept": "text/html"})
+    assert answer.status_code in {200, 404}
+    assert "ACC-2" not in answer.text
+    assert "Name of theirs" not in answer.text

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
+    from starlette.applications import Starlette
+
     from tests.emulator.conftest import Client, Clock
 
 NAME = "Segment Membership Change"
@@ -118,6 +120,21 @@ def test_top_counts_the_values_of_a_property(client: "Client", ids: dict[str, in
     removed = [{"name": "Action", "operator": "equals", "value": "REMOVE"}]
     found = answer(client, "top", groups=GROUPS["top"], event_properties=removed)
     assert found == {"foo": {"STR": {"REMOVE": 1}}}
+
+
+def test_an_event_is_found_by_the_name_of_its_time(client: "Client", app: "Starlette") -> None:
+    client.create("gold")
+    client.update(["a", "b"], [("gold", "ADD")])
+    store = app.state.service.store
+    account = store.accounts["ACC-1"]
+    store.rename(account, account.by_customer_id["gold"], "New")
+    client.update(["c"], [("gold", "ADD")])
+    for name, users in (("Name of gold", 2), ("New", 1)):
+        named = [{"name": "Segment Name", "operator": "equals", "value": name}]
+        assert answer(client, "events", event_properties=named) == {"count": users}
+        assert answer(client, "profiles", event_properties=named) == {"count": users}
+    found = top(client, "event_properties", "Segment Name")
+    assert found == {"STR": {"Name of gold": 2, "New": 1}}
 
 
 @pytest.mark.usefixtures("ids")

@@ -10,6 +10,8 @@ import pytest
 from segctl.emulator.testing import running_emulator
 
 if TYPE_CHECKING:
+    from starlette.applications import Starlette
+
     from tests.emulator.conftest import Client, Clock
 
 NAME = "Segment Membership Change"
@@ -162,6 +164,19 @@ def test_records_are_filtered_by_the_properties_of_events(client: "Client") -> N
     assert filtered(client, gold, ("Action", "equals", "REMOVE")) == ["u1", "u3"]
     assert filtered(client, gold, size=50) == [*(f"u{n}" for n in range(5)), "u1", "u3"]
     assert filtered(client, ("Customer_Segment_ID", "equals", "none")) == []
+
+
+def test_a_record_has_the_name_that_its_segment_had(client: "Client", app: "Starlette") -> None:
+    client.create("gold")
+    client.update(["a"], [("gold", "ADD")])
+    store = app.state.service.store
+    account = store.accounts["ACC-1"]
+    store.rename(account, account.by_customer_id["gold"], "New")
+    client.update(["b"], [("gold", "ADD")])
+    (records,) = pages(client, ask(client).json()["cursor"])
+    names = [each["event_props"]["Segment Name"] for each in records]
+    assert names == ["Name of gold", "New"]
+    assert filtered(client, ("Segment Name", "equals", "New")) == ["b"]
 
 
 def test_a_long_search_goes_on_with_the_same_cursor(client: "Client") -> None:

@@ -11,7 +11,7 @@ from pyroaring import BitMap
 from segctl.emulator.settings import Settings
 from segctl.emulator.storage.event_log import RunFilter
 from segctl.emulator.storage.event_sums import users_of_events
-from segctl.emulator.storage.state import ADD, REMOVE, Account, User
+from segctl.emulator.storage.state import ADD, REMOVE, Account, LinkedUser, User
 from segctl.emulator.storage.store import Change, NewSegment, Store
 
 if TYPE_CHECKING:
@@ -136,7 +136,9 @@ def test_a_start_finds_what_was_there(tmp_path: Path, seed: int) -> None:
     for step in range(60):
         identity, guid = (f"{kind}{chance.randrange(5)}" for kind in "iG")
         kind, linked = chance.choice([("identity", None), ("guid", None), ("identity", guid)])
-        user = User(kind, guid if kind == "guid" else identity, linked)
+        user = User(kind, guid if kind == "guid" else identity)
+        if linked:
+            user = LinkedUser(identity, linked)
         segment, action = chance.choice([gold, silver]), chance.choice([ADD, ADD, REMOVE])
         is_known = any(key in groups for key in (user.value, linked))
         if is_known or action == ADD:

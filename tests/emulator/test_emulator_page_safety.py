@@ -64,7 +64,8 @@ def fill(site: "Site", names: tuple[str, ...]) -> list[str]:
     site.call("POST", "/api/updateSegment", {"bulk_profiles": bulk})
     site.call("DELETE", f"/emulator/v1/segments/{created[-1]['id']}")
     campaigns = [create_campaigns(site, name, created[0]["id"]) for name in names]
-    rules = [{"fault": "server_error", "call": "upload"}, {"fault": "wrong_body", "share": 0.5}]
+    rules: list[dict[str, Any]] = [{"fault": "server_error", "call": "upload"}]
+    rules += [{"fault": "delete_segment", "segment": name, "times": 0} for name in names]
     site.call("PUT", "/emulator/v1/faults", {"rules": rules})
     return [
         *[path for path, _, _ in SITE],
@@ -113,7 +114,8 @@ def test_no_page_has_a_violation_of_accessibility(
 
 
 def test_no_name_harms_a_page(site: "Site") -> None:
-    site.call("PUT", "/emulator/v1/settings", {"account_regions": dict.fromkeys(HEADERS, "x<b>")})
+    hostile = {"account_regions": dict.fromkeys(HEADERS, "x<b>"), "webhook_hosts": list(HOSTILE)}
+    site.call("PUT", "/emulator/v1/settings", hostile)
     for name in HEADERS:
         site.call("POST", "/api/createSegment", [], 400, **{"User-Agent": name})
         site.call("GET", f"/api/{quote(name)}", None, 404)

@@ -176,6 +176,18 @@ def test_the_payload_has_the_documented_fields(client: Campaigns) -> None:
     ]
 
 
+def test_a_user_who_was_merged_meanwhile_is_the_one_that_is_left(client: Campaigns) -> None:
+    client.settings(both_ids="link")
+    client.campaign(**online(delay_seconds=60))
+    client.update([{"guid": "g-2"}], [("gold", "ADD")])
+    upload(client)
+    client.run_due()
+    client.update([{"guid": "g-2", "identity": "ada"}], [("gold", "ADD")])
+    client.run_due(60)
+    (profile,) = client.receiver.bodies[0]["profiles"]
+    assert (profile["identity"], profile["email"]) == ("ada", "ada@example.com")
+
+
 def test_the_payload_may_be_capitalized(client: Campaigns) -> None:
     client.settings(webhook_payload="capitalized")
     upload(client)

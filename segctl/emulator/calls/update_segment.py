@@ -41,6 +41,7 @@ from segctl.emulator.storage.state import (
     API_SEGMENTS,
     REMOVE,
     Account,
+    LinkedUser,
     Segment,
     User,
 )
@@ -146,7 +147,7 @@ def _parse_user(document: Any, *, settings: Settings) -> User:
         if value and not value.isspace():
             users[kind] = User(kind, value)
     if settings.both_ids == "link" and len(users) == 2:
-        return users["identity"]._replace(guid=users["guid"].value)
+        return LinkedUser(users["identity"].value, users["guid"].value)
     first, second = ("guid", "identity") if settings.both_ids == "guid" else ("identity", "guid")
     return users.get(first) or users.get(second) or EMPTY_USER
 

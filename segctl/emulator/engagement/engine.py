@@ -283,6 +283,9 @@ class Engagement:
             segment = account.segments[trigger.segment]
             properties = event_properties(segment, trigger.action, event=trigger.event)
         profiles = account.profiles
+        # A profile may have been merged into another one since.
+        merges = self.service.store.log.merges
+        numbers = merges.replace_merged(account.number, BitMap(trigger.users))
         recipients = [
             Recipient(
                 profiles.user_of(number, keys),
@@ -290,7 +293,7 @@ class Engagement:
                 profiles.fields(number),
                 properties,
             )
-            for number, keys in sorted(profiles.keys_of(trigger.users).items())
+            for number, keys in sorted(profiles.keys_of(list(numbers)).items())
         ]
         body = payload(campaign, recipients, settings=self.service.settings)
         headers = request_headers(

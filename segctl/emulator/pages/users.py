@@ -44,9 +44,8 @@ async def find_users(request: Request, text: str) -> Response:
     if len(exact) == 1:
         account_id = exact[0].account.id if len(service.store.accounts) > 1 else None
         user = exact[0].user
-        return RedirectResponse(
-            address("/users", {"account": account_id, user.kind: user.value}), 303
-        )
+        parameters = {"account": account_id, user.kind: user.value}
+        return RedirectResponse(address("/users", parameters), 303)
     found = exact or suggest(service, account, text)
     return render(
         "users.html",

@@ -61,17 +61,6 @@ class Event:
         """Return the event's four properties."""
         return event_properties(self.segment, self.action, event=self.seq)
 
-    def record(self) -> dict[str, Any]:
-        """Return the event as a record of Get Events."""
-        profile: dict[str, Any] = {"objectId": self.object_id}
-        if self.identity is not None:
-            profile |= {"identity": self.identity, "all_identities": [self.identity]}
-        return {
-            "profile": profile,
-            "ts": stamp(self.ts, self.zone),
-            "event_props": self.properties(),
-        }
-
     def line(self) -> dict[str, Any]:
         """Return the event as in the emulator's own list and live stream."""
         return {

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from segctl.emulator.storage.event_log import EventLog
 from segctl.emulator.storage.merges import Merge
 from segctl.emulator.storage.profiles import Profiles
-from segctl.emulator.storage.state import ADD, REMOVE, Account, Segment, User
+from segctl.emulator.storage.state import ADD, REMOVE, Account, LinkedUser, Segment, User
 
 
 def link_users(
@@ -30,18 +30,18 @@ def link_users(
         if id(users) in single:
             continue
         for user in users:
-            if user.guid:
+            if isinstance(user, LinkedUser):
                 new_reach |= _link_ids(account, user, creates=id(users) in adding, log=log, now=now)
         single[id(users)] = tuple([User(user.kind, user.value) for user in users])
     return single, new_reach
 
 
 def _link_ids(
-    account: Account, user: User, *, creates: bool, log: EventLog, now: float
+    account: Account, user: LinkedUser, *, creates: bool, log: EventLog, now: float
 ) -> dict[int, int]:
     """Link the ids of ``user``; return the profiles whose reach changes, with the new one."""
     profiles = account.profiles
-    identity, guid = User("identity", user.value), User("guid", user.guid or "")
+    identity, guid = User("identity", user.value), User("guid", user.guid)
     found = profiles.find_many((identity, guid))
     if not found and not creates:
         return {}

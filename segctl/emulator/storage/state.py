@@ -5,7 +5,7 @@ Counts are updated with every change, never computed on request.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 from pyroaring import BitMap
 
@@ -31,14 +31,22 @@ API_SEGMENTS = "API Segments"
 
 
 class User(NamedTuple):
-    """A user of a request: ``kind`` is ``identity`` or ``guid``.
-
-    ``guid`` came with an identity, and both are to be linked.
-    """
+    """A user of a request: ``kind`` is ``identity`` or ``guid``."""
 
     kind: str
     value: str
-    guid: str | None = None
+
+
+class LinkedUser(User):
+    """A user whose identity came with a guid, if both are to be linked."""
+
+    guid: str
+
+    def __new__(cls, identity: str, guid: str) -> Self:
+        """Return the user with this identity; it equals the user without the guid."""
+        user = super().__new__(cls, "identity", identity)
+        user.guid = guid
+        return user
 
 
 @dataclass(kw_only=True, slots=True, eq=False)

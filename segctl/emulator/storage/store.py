@@ -23,7 +23,7 @@ from segctl.emulator.storage.former_names import append_former_name, load_former
 from segctl.emulator.storage.history import segment_history
 from segctl.emulator.storage.linking import find_or_add_profile, link_users
 from segctl.emulator.storage.profiles import Keys, Profiles
-from segctl.emulator.storage.state import ADD, API_SEGMENTS, Account, Segment, User
+from segctl.emulator.storage.state import ADD, API_SEGMENTS, Account, LinkedUser, Segment, User
 from segctl.emulator.storage.visibility import VisibleMembers
 
 
@@ -265,7 +265,8 @@ class Store:
         self, account: Account, changes: Sequence[Change], *, now: float
     ) -> Sequence[Change]:
         """Link the two ids of users who have both; return the changes with one id a user."""
-        if not any(user.guid for change in changes for user in change.users):
+        distinct = {id(change.users): change.users for change in changes}
+        if not any(isinstance(user, LinkedUser) for users in distinct.values() for user in users):
             return changes
         sent = [(change.users, change.action == ADD) for change in changes]
         single, new_reach = link_users(account, sent, log=self.log, now=now)
