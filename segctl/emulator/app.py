@@ -38,7 +38,12 @@ from segctl.emulator.control import (
     users,
 )
 from segctl.emulator.engagement.engine import Engagement, WebhookTransport
-from segctl.emulator.errors import SYSTEM_ERROR, InvalidSettingsError, RequestError
+from segctl.emulator.errors import (
+    SYSTEM_ERROR,
+    DataDeletedError,
+    InvalidSettingsError,
+    RequestError,
+)
 from segctl.emulator.failures import FailureReport
 from segctl.emulator.pages import views
 from segctl.emulator.pages.problem import problem_page, wants_page
@@ -134,6 +139,7 @@ def create_app(
         exception_handlers={
             RequestError: refuse,
             InvalidSettingsError: endpoints.refuse_settings,
+            DataDeletedError: refuse_deleted,
             HTTPException: refuse_path,
             Exception: answer_failure,
         },
@@ -177,6 +183,11 @@ def refuse_path(request: Request, error: Exception) -> Response:
     answer = refuse(request, refused)
     answer.headers.update(error.headers or {})
     return answer
+
+
+def refuse_deleted(request: Request, error: Exception) -> Response:
+    """Answer a read whose data was deleted meanwhile."""
+    return refuse(request, RequestError(409, f"{error}: read again"))
 
 
 def answer_failure(request: Request, _error: Exception) -> Response:

@@ -13,12 +13,14 @@ from starlette.requests import Request
 from segctl.emulator.control import responses, streams
 from segctl.emulator.control.endpoints import described_pieces
 from segctl.emulator.errors import ConnectionCutError
+from segctl.emulator.pages import error_pages
 from segctl.emulator.settings import Settings
-from segctl.emulator.storage import error_stream, events, members, profiles
+from segctl.emulator.storage import events, members, profiles, skipped_entries
 from segctl.emulator.storage.database import Database
 from segctl.emulator.storage.event_log import RunFilter
 from segctl.emulator.storage.members import sorted_users
 from segctl.emulator.storage.profiles import KeyCache, Profiles
+from segctl.emulator.storage.skipped_entries import SkippedFilter, skipped_pieces
 from segctl.emulator.storage.state import ADD, REMOVE, User
 from segctl.emulator.storage.store import Change, NewSegment, Store
 
@@ -35,8 +37,8 @@ def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make pieces of one or two items."""
     for module, name, size in (
         (events, "EVENTS_PER_PIECE", 2),
-        (error_stream, "ROWS_PER_PIECE", 1),
-        (error_stream, "ENTRIES_PER_PIECE", 2),
+        (skipped_entries, "ROWS_PER_QUERY", 1),
+        (skipped_entries, "ENTRIES_PER_PIECE", 2),
         (members, "USERS_PER_PIECE", 2),
         (profiles, "KEYS_PER_STATEMENT", 2),
         (responses, "BYTES_PER_WRITE", 1),
@@ -125,6 +127,30 @@ def test_a_read_that_a_reset_interrupts_is_cut_off(
     monkeypatch.setattr(f"{responses.__name__}.in_turns", reset_after_the_first)
     with pytest.raises(ConnectionCutError):
         client.call("GET", f"/emulator/v1/{path.format(number=number)}")
+
+
+@pytest.mark.usefixtures("small_pieces")
+def test_a_page_that_a_reset_interrupts_says_so(
+    client: "Client", app: "Starlette", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client.update([f"u{each}" for each in range(7)], [("nowhere", "ADD")])
+
+    async def reset_after_the_first(pieces: Any) -> "AsyncIterator[Any]":
+        for piece in pieces:
+            yield piece
+            app.state.service.reset()
+
+    monkeypatch.setattr(error_pages, "in_turns", reset_after_the_first)
+    answer = client.call("GET", "/errors?user=u1", headers={"accept": "text/html"})
+    assert answer.status_code == 409
+    assert "data was deleted while it was read: read again" in answer.text
+
+
+def test_skipped_entries_come_in_pieces_of_bounded_size(client: "Client", app: "Starlette") -> None:
+    for _ in range(3):
+        client.update([f"u{each}" for each in range(100)], [("nowhere", "ADD")])
+    pieces = skipped_pieces(app.state.service, SkippedFilter())
+    assert [len(piece) for piece in pieces] == [250, 50]
 
 
 def test_ten_tabs_get_figures_that_are_written_once(

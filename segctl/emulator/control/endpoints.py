@@ -14,6 +14,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from segctl.emulator.bodies import read_json
+from segctl.emulator.control.csv_text import csv_pieces, is_guarded
 from segctl.emulator.control.openapi import openapi_document
 from segctl.emulator.control.openapi_activity import activity_paths
 from segctl.emulator.control.openapi_campaigns import campaign_paths
@@ -37,11 +38,10 @@ from segctl.emulator.errors import (
 from segctl.emulator.faults import FAULTS, parse_plan
 from segctl.emulator.service import Service
 from segctl.emulator.settings import Settings
-from segctl.emulator.spreadsheet import guard_row
 from segctl.emulator.storage.applies import read_applies
-from segctl.emulator.storage.error_stream import csv_pieces, error_pieces
 from segctl.emulator.storage.events import event_pieces, iso
 from segctl.emulator.storage.members import sorted_users
+from segctl.emulator.storage.skipped_entries import COLUMNS, SkippedFilter, skipped_pieces
 from segctl.emulator.storage.state import Account, Segment
 
 PREFIX = "/emulator/v1"
@@ -245,27 +245,26 @@ async def error_stream(request: Request) -> Response:
     error_type = query.get("type")
     if error_type is not None and error_type not in ERROR_TYPES:
         raise bad_request(f"type must be one of {', '.join(ERROR_TYPES)}")
-    pieces = limited(
-        error_pieces(
-            service_of(request),
-            account=account_of(request),
-            error_type=error_type,
-            segment=query.get("segment_id"),
-            customer_id=query.get("customer_segment_id"),
-            user=query.get("user"),
-        ),
+    account = account_of(request)
+    chosen = SkippedFilter(
+        account=None if account is None else account.number,
+        type=error_type,
+        segment_id=query.get("segment_id"),
+        customer_id=query.get("customer_segment_id"),
+        user=query.get("user"),
+    )
+    found = limited(
+        skipped_pieces(service_of(request), chosen),
         skip=number_of(request, "start", 0),
         limit=number_of(request, "limit", MAX_NUMBER),
     )
-    guard = query.get("guard")
-    if guard not in {None, "spreadsheet"}:
-        raise bad_request("guard must be spreadsheet, or left out")
+    pieces = ([entry.line() for entry in piece] for piece in found)
+    guarded = is_guarded(request)
     match query.get("format", "json"):
         case "csv":
-            rows = pieces if guard is None else ([*map(guard_row, each)] for each in pieces)
             return stream_text(
                 request,
-                csv_pieces(rows),
+                csv_pieces(pieces, columns=COLUMNS, guarded=guarded),
                 media_type="text/csv",
                 headers={"content-disposition": 'attachment; filename="error-stream.csv"'},
             )

@@ -16,9 +16,9 @@ from segctl.emulator.pages.history import (
     read_query,
 )
 from segctl.emulator.pages.rendering import address, render
-from segctl.emulator.storage.error_stream import COLUMNS
 from segctl.emulator.storage.events import in_turns
 from segctl.emulator.storage.skipped_entries import (
+    COLUMNS,
     SkippedEntry,
     SkippedFilter,
     skipped_counts,

@@ -1,15 +1,14 @@
 """Rows as a file that a browser saves: CSV or JSON lines, read in small pieces."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from starlette.requests import Request
 from starlette.responses import Response
 
+from segctl.emulator.control.csv_text import csv_pieces, is_guarded
 from segctl.emulator.control.responses import NDJSON, json_lines, stream_text
 from segctl.emulator.errors import bad_request
-from segctl.emulator.spreadsheet import guard_row
-from segctl.emulator.storage.error_stream import csv_pieces
 
 Row = TypeVar("Row")
 
@@ -29,19 +28,11 @@ def send_file(
     ``?guard=spreadsheet``, no cell of a CSV is a formula.  Raises RequestError 400.
     """
     form = request.query_params.get("format", "csv")
-    guard = request.query_params.get("guard")
+    guarded = is_guarded(request)
     if form not in {"csv", "jsonl"}:
         raise bad_request("format must be csv or jsonl")
-    if guard not in {None, "spreadsheet"}:
-        raise bad_request("guard must be spreadsheet, or left out")
-
-    def rows() -> Iterator[list[dict[str, Any]]]:
-        for piece in pieces:
-            found = [dict(csv_row(each)) for each in piece]
-            yield found if guard is None else [guard_row(each) for each in found]
-
     texts = (
-        csv_pieces(rows(), columns=columns)
+        csv_pieces((map(csv_row, piece) for piece in pieces), columns=columns, guarded=guarded)
         if form == "csv"
         else (json_lines(document(each) for each in piece) for piece in pieces)
     )

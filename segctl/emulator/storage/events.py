@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from functools import lru_cache
-from itertools import chain, islice
+from itertools import chain
 from typing import Any, TypeVar
 
 from segctl.emulator.errors import DataDeletedError
@@ -228,26 +228,6 @@ def _expand(
         ]
         events += reversed(run_events) if newest_first else run_events
     return events
-
-
-def read_events(
-    service: Service,
-    *,
-    account: Account | None = None,
-    filter: RunFilter | None = None,  # noqa: A002 - the word for it
-    start: int | None = None,
-    newest_first: bool = False,
-) -> Iterator[Event]:
-    """Yield the events of ``event_pieces`` one by one."""
-    for piece in event_pieces(
-        service, account=account, filter=filter, start=start, newest_first=newest_first
-    ):
-        yield from piece
-
-
-def newest_events(service: Service, *, account: Account | None, limit: int) -> list[Event]:
-    """Return the newest visible events, newest first."""
-    return list(islice(read_events(service, account=account, newest_first=True), limit))
 
 
 async def in_turns(pieces: Iterable[T]) -> AsyncIterator[T]:

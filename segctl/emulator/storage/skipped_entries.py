@@ -1,24 +1,42 @@
-"""The skipped entries, read in small pieces: by time, segment, user and apply.
+"""The Error Stream: the entries that updates skipped, read in small pieces.
 
-The table has a row for each skipped line of a request, with its users; here each user is
-an entry.  No cursor stays open between two pieces.
+The dashboard shows the type of an error and three fields: Segment ID, Customer Segment
+ID and User Identity.  JSON and CSV use the same names here.  The table has a row for each
+skipped line of a request, with its users; here each user is an entry.  No cursor stays
+open between two pieces.
 """
 
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
+from segctl.emulator.errors import DataDeletedError
 from segctl.emulator.service import Service
-from segctl.emulator.storage.error_stream import MAX_DIGITS
 from segctl.emulator.storage.events import iso
 from segctl.emulator.storage.state import Account, Segment
 
-ROWS_PER_PIECE = 500
-"""Rows that a piece returns at most."""
+COLUMNS = (
+    "Error Type",
+    "Segment ID",
+    "Customer Segment ID",
+    "User Identity",
+    "Time",
+    "Account",
+    "Apply",
+)
+"""The keys of ``SkippedEntry.line``, in order."""
 
-NUMBERS_PER_PIECE = 10_000
-"""Rows that a piece looks at: a few milliseconds."""
+MAX_DIGITS = 18
+
+ROWS_PER_QUERY = 500
+"""Rows that a query returns at most."""
+
+ENTRIES_PER_PIECE = 250
+
+NUMBERS_PER_QUERY = 10_000
+"""Rows that a query looks at: a few milliseconds."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,6 +49,10 @@ class SkippedFilter:
     """CleverTap ids. An entry matches by either of the two ids that it names."""
     named: str | None = None
     """Either id as the request had it, also of a segment that does not exist."""
+    segment_id: str | None = None
+    """The Segment ID as the request had it."""
+    customer_id: str | None = None
+    """The Customer Segment ID as the request had it."""
     user: str | None = None
     since: float | None = None
     until: float | None = None
@@ -89,8 +111,9 @@ def skipped_pieces(
     """Yield the visible entries that match, in pieces that take a few milliseconds.
 
     Oldest first, from line ``start`` on; or newest first, from ``start`` back.  A piece
-    may be empty.
+    may be empty.  Raises DataDeletedError if all data is deleted meanwhile.
     """
+    generation = service.store.generation
     connection = service.store.database.connection
     accounts = service.store.accounts_by_number()
     (last,) = connection.execute("SELECT max(number) FROM refusals").fetchone()
@@ -102,21 +125,31 @@ def skipped_pieces(
     while low <= high:
         first, end = low, high
         if newest_first:
-            first = max(low, high - NUMBERS_PER_PIECE + 1)
+            first = max(low, high - NUMBERS_PER_QUERY + 1)
         else:
-            end = min(high, low + NUMBERS_PER_PIECE - 1)
+            end = min(high, low + NUMBERS_PER_QUERY - 1)
         rows = connection.execute(
             "SELECT number, account, ts, type, segment, customer_id, users, apply "  # noqa: S608 - our own clauses, bound values
             f"FROM refusals WHERE number BETWEEN ? AND ? {conditions} "
-            f"ORDER BY number {order} LIMIT {ROWS_PER_PIECE}",
+            f"ORDER BY number {order} LIMIT {ROWS_PER_QUERY}",
             (first, end, *values),
         ).fetchall()
-        yield [entry for row in rows for entry in _expand(row, accounts, chosen.user)]
-        is_cut = len(rows) == ROWS_PER_PIECE
+        for piece in _split(entry for row in rows for entry in _expand(row, accounts, chosen.user)):
+            yield piece
+            if service.store.generation != generation:
+                raise DataDeletedError("all data was deleted while it was read")
+        is_cut = len(rows) == ROWS_PER_QUERY
         if newest_first:
             high = rows[-1][0] - 1 if is_cut else first - 1
         else:
             low = rows[-1][0] + 1 if is_cut else end + 1
+
+
+def _split(entries: Iterator[SkippedEntry]) -> Iterator[list[SkippedEntry]]:
+    """Yield at least one piece, which may be empty."""
+    yield list(islice(entries, ENTRIES_PER_PIECE))
+    while piece := list(islice(entries, ENTRIES_PER_PIECE)):
+        yield piece
 
 
 def skipped_counts(service: Service, chosen: SkippedFilter) -> Iterator[int]:
@@ -127,11 +160,11 @@ def skipped_counts(service: Service, chosen: SkippedFilter) -> Iterator[int]:
     connection = service.store.database.connection
     (last,) = connection.execute("SELECT max(number) FROM refusals").fetchone()
     conditions, values = _conditions(service, chosen)
-    for first in range(1, (last or 0) + 1, NUMBERS_PER_PIECE):
+    for first in range(1, (last or 0) + 1, NUMBERS_PER_QUERY):
         (count,) = connection.execute(
             "SELECT coalesce(sum(json_array_length(users)), 0) "  # noqa: S608 - our own clauses, bound values
             f"FROM refusals WHERE number BETWEEN ? AND ? {conditions}",
-            (first, first + NUMBERS_PER_PIECE - 1, *values),
+            (first, first + NUMBERS_PER_QUERY - 1, *values),
         ).fetchone()
         yield count
 
@@ -159,6 +192,8 @@ def _conditions(service: Service, chosen: SkippedFilter) -> tuple[str, list[Any]
     values: dict[str, Any] = {
         "account = ?": chosen.account,
         "type = ?": chosen.type,
+        "segment = ?": chosen.segment_id,
+        "customer_id = ?": chosen.customer_id,
         "ts >= ?": chosen.since,
         "ts <= ?": chosen.until,
         "ts <= ? ": service.visible_until(),
