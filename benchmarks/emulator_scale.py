@@ -26,9 +26,9 @@ from benchmarks import store, tables
 from benchmarks.emulator_throughput import HEADERS, Connection, server, update
 from benchmarks.machine import Session
 from benchmarks.measuring import resident_mib
+from segctl.emulator.reading.events import EVENT_NAME
 from segctl.emulator.settings import Settings
 from segctl.emulator.storage.event_log import RunFilter
-from segctl.emulator.storage.events import EVENT_NAME
 from segctl.emulator.storage.state import ADD, Segment, User
 from segctl.emulator.storage.store import Change, NewSegment, Store
 

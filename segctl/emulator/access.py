@@ -9,7 +9,6 @@ data of that account only: every request is treated as if it had ``?account=`` w
 """
 
 import base64
-import ipaddress
 from urllib.parse import parse_qsl, urlencode
 
 from starlette.datastructures import Headers
@@ -17,6 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from segctl.emulator.calls.vendor_call import error_response
 from segctl.emulator.errors import RequestError
+from segctl.emulator.hosts import is_loopback
 from segctl.emulator.request_log import VENDOR_PREFIXES
 from segctl.emulator.service import Service
 
@@ -110,16 +110,6 @@ def check_host(host: str) -> None:
     if name.endswith((".localhost", ".clevertap.com")) or is_loopback(name):
         return
     raise RequestError(403, "this host is not served here")
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a name or address can be reached only from this machine."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def check_origin(method: str, headers: Headers) -> None:

@@ -34,6 +34,7 @@ from segctl.emulator.control import (
     endpoints,
     other_writer,
     requests,
+    segments,
     streams,
     users,
 )
@@ -123,6 +124,7 @@ def create_app(
         routes=[
             *vendor_routes(service),
             *endpoints.routes(),
+            *segments.routes(),
             *campaigns.routes(),
             *requests.routes(),
             *streams.routes(),

@@ -19,10 +19,10 @@ from starlette.applications import Starlette
 from starlette.types import Scope
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
-from segctl.emulator.access import is_loopback
 from segctl.emulator.app import DEMO_PASSCODE, create_app
 from segctl.emulator.errors import ExposedError, InvalidSettingsError
 from segctl.emulator.faults import parse_plan
+from segctl.emulator.hosts import is_loopback
 from segctl.emulator.service import Service
 from segctl.emulator.settings import Settings
 from segctl.emulator.tls import TlsFiles, server_context

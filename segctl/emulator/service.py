@@ -24,6 +24,7 @@ from segctl.emulator.errors import (
     unauthenticated,
 )
 from segctl.emulator.faults import FaultInjector, FaultPlan, parse_plan
+from segctl.emulator.hosts import region_of
 from segctl.emulator.request_log import RequestLog
 from segctl.emulator.searches import SearchTable
 from segctl.emulator.settings import Settings, find_zone
@@ -33,8 +34,6 @@ from segctl.emulator.storage.store import Store
 if TYPE_CHECKING:
     from segctl.emulator.engagement.engine import Engagement
 
-REGIONS = ("eu1", "in1", "sg1", "us1", "aps3", "mec1")
-DEFAULT_REGION = "eu1"
 ADOPT_IS_LOCAL = (
     "unknown_accounts: must be refuse while other machines can connect, since adopt lets "
     "anyone in; start without --allow-remote to use adopt"
@@ -251,16 +250,3 @@ def invalid_if_saved(file: Path | None) -> Iterator[None]:
             f"{file} has settings or faults that are not valid: {error}",
             hint="Use the version of segctl that saved them, or another data folder.",
         ) from error
-
-
-def region_of(host: str) -> str | None:
-    """Return the region of a Host header, or None if it is not a host of the vendor.
-
-    ``in1.api.clevertap.com`` is India, ``api.clevertap.com`` is Europe.  The same names
-    below ``localhost`` work without a name server.
-    """
-    name = host.rsplit(":", 1)[0].lower() if not host.endswith("]") else host
-    if name == "api.clevertap.com":
-        return DEFAULT_REGION
-    label, _, rest = name.partition(".")
-    return label if label in REGIONS and rest in {"api.clevertap.com", "localhost"} else None

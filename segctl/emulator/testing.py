@@ -16,8 +16,8 @@ import httpx
 from starlette.applications import Starlette
 
 from segctl.emulator.app import DEMO_ACCOUNT, DEMO_PASSCODE, create_app
-from segctl.emulator.control.endpoints import PREFIX
 from segctl.emulator.control.responses import NDJSON
+from segctl.emulator.control.routing import PREFIX
 from segctl.emulator.errors import EmulatorError
 from segctl.emulator.faults import FaultPlan
 from segctl.emulator.server import run

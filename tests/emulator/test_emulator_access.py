@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from segctl.emulator.access import is_loopback
 from segctl.emulator.app import create_app
 from segctl.emulator.errors import ExposedError
+from segctl.emulator.hosts import is_loopback
 from segctl.emulator.server import check_exposure, serve
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from segctl.emulator.calls.cursors import FIELDS, decode_cursor, encode_cursor
-from segctl.emulator.calls.query_language import OPERATORS
+from segctl.emulator.query_language import OPERATORS
 
 if TYPE_CHECKING:
     from tests.emulator.conftest import Client

@@ -11,16 +11,18 @@ from pyroaring import BitMap
 from starlette.requests import Request
 
 from segctl.emulator.control import responses, streams
-from segctl.emulator.control.endpoints import described_pieces
+from segctl.emulator.control.responses import in_turns
+from segctl.emulator.control.segments import described_pieces
 from segctl.emulator.errors import ConnectionCutError
 from segctl.emulator.pages import error_pages
+from segctl.emulator.reading import events, skipped_entries
+from segctl.emulator.reading.skipped_entries import SkippedFilter, skipped_pieces
 from segctl.emulator.settings import Settings
-from segctl.emulator.storage import events, members, profiles, skipped_entries
+from segctl.emulator.storage import members, profiles
 from segctl.emulator.storage.database import Database
 from segctl.emulator.storage.event_log import RunFilter
 from segctl.emulator.storage.members import sorted_users
 from segctl.emulator.storage.profiles import KeyCache, Profiles
-from segctl.emulator.storage.skipped_entries import SkippedFilter, skipped_pieces
 from segctl.emulator.storage.state import ADD, REMOVE, User
 from segctl.emulator.storage.store import Change, NewSegment, Store
 
@@ -120,7 +122,7 @@ def test_a_read_that_a_reset_interrupts_is_cut_off(
     client.update([f"u{each}" for each in range(7)], [("gold", "ADD"), ("nowhere", "ADD")])
 
     async def reset_after_the_first(pieces: Any) -> "AsyncIterator[str]":
-        async for piece in events.in_turns(pieces):
+        async for piece in in_turns(pieces):
             yield piece
             app.state.service.reset()
 

@@ -37,9 +37,9 @@ from segctl.emulator.calls.event_search import (
     select_events,
     tally_events,
 )
-from segctl.emulator.calls.query_language import EVENT_PROPERTIES, Query, as_text, parse_query
 from segctl.emulator.calls.vendor_call import Handler, VendorRequest, json_response
 from segctl.emulator.errors import bad_request
+from segctl.emulator.query_language import EVENT_PROPERTIES, Query, as_text, parse_query
 from segctl.emulator.searches import Work
 from segctl.emulator.service import Service
 from segctl.emulator.storage.state import Account

@@ -27,9 +27,9 @@ from segctl.emulator.calls.event_search import (
     select_events,
 )
 from segctl.emulator.calls.get_profile import find_segment
-from segctl.emulator.calls.query_language import parse_query
 from segctl.emulator.calls.vendor_call import VendorRequest, json_response
 from segctl.emulator.errors import bad_request
+from segctl.emulator.query_language import parse_query
 from segctl.emulator.searches import Work
 from segctl.emulator.service import Service
 from segctl.emulator.storage.state import Account

@@ -15,7 +15,7 @@ from typing import Any
 
 from pyroaring import BitMap
 
-from segctl.emulator.calls.query_language import (
+from segctl.emulator.query_language import (
     Behaviour,
     Comparison,
     Condition,
@@ -23,11 +23,11 @@ from segctl.emulator.calls.query_language import (
     Query,
     comparison,
 )
+from segctl.emulator.reading.events import EVENT_NAME, day_range
 from segctl.emulator.searches import Work
 from segctl.emulator.service import Service
 from segctl.emulator.storage.event_log import EventRun, RunFilter
 from segctl.emulator.storage.event_sums import TallySum, sum_tallies, users_of_events
-from segctl.emulator.storage.events import EVENT_NAME, day_range
 from segctl.emulator.storage.state import ADD, REMOVE, Account, Segment
 
 DEFAULT_DAYS = 365

@@ -30,12 +30,12 @@ from segctl.emulator.calls.event_search import (
     select_events,
 )
 from segctl.emulator.calls.get_profile import stored_fields
-from segctl.emulator.calls.query_language import Query, parse_query
 from segctl.emulator.calls.vendor_call import VendorRequest, json_response
+from segctl.emulator.query_language import Query, parse_query
+from segctl.emulator.reading.events import EVENT_NAME, stamp
 from segctl.emulator.searches import Work
 from segctl.emulator.service import Service
 from segctl.emulator.storage.event_log import EventRun
-from segctl.emulator.storage.events import EVENT_NAME, stamp
 from segctl.emulator.storage.profiles import Keys
 from segctl.emulator.storage.state import Account
 

@@ -38,13 +38,13 @@ from segctl.emulator.calls.event_search import (
     read_fields_of,
     select_events,
 )
-from segctl.emulator.calls.query_language import EventQuery, Query, parse_query
 from segctl.emulator.calls.vendor_call import VendorRequest, json_response
 from segctl.emulator.errors import bad_request
+from segctl.emulator.query_language import EventQuery, Query, parse_query
+from segctl.emulator.reading.events import EVENT_NAME
 from segctl.emulator.searches import Work
 from segctl.emulator.service import Service
 from segctl.emulator.storage.event_log import RunFilter
-from segctl.emulator.storage.events import EVENT_NAME
 from segctl.emulator.storage.profiles import Keys
 from segctl.emulator.storage.state import Account, Segment, User
 

@@ -12,11 +12,11 @@ from typing import Any
 
 from starlette.responses import Response
 
-from segctl.emulator.calls.query_language import EVENT_PROPERTIES
 from segctl.emulator.calls.vendor_call import VendorRequest, json_response
 from segctl.emulator.errors import bad_request
+from segctl.emulator.query_language import EVENT_PROPERTIES
+from segctl.emulator.reading.events import EVENT_NAME
 from segctl.emulator.service import Service
-from segctl.emulator.storage.events import EVENT_NAME
 
 SPLITS = {
     "user_type": ("new", "repeat", "addressable", "customer"),

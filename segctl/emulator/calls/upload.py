@@ -12,8 +12,8 @@ from starlette.responses import Response
 
 from segctl.emulator.calls.vendor_call import VendorRequest, json_response
 from segctl.emulator.errors import RequestError, bad_request
+from segctl.emulator.reading.events import EVENT_NAME
 from segctl.emulator.service import Service
-from segctl.emulator.storage.events import EVENT_NAME
 from segctl.emulator.storage.state import REACH_BITS
 from segctl.emulator.storage.store import ProfileRecord
 

@@ -13,18 +13,15 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from segctl.emulator.bodies import read_json
-from segctl.emulator.calls.query_language import Condition
-from segctl.emulator.control.endpoints import (
+from segctl.emulator.control.parameters import (
     MAX_NUMBER,
-    PREFIX,
-    Endpoint,
     account_of,
-    dispatch,
     number_of,
     only_account_of,
     service_of,
 )
 from segctl.emulator.control.responses import limited, stream_lines
+from segctl.emulator.control.routing import Endpoint, routes_of
 from segctl.emulator.engagement.audience import count_reachable
 from segctl.emulator.engagement.campaign import (
     CANCELLED,
@@ -40,8 +37,9 @@ from segctl.emulator.engagement.delivery import check_url
 from segctl.emulator.engagement.engine import delivery_id
 from segctl.emulator.engagement.parse_campaign import parse_campaign, parse_estimate
 from segctl.emulator.errors import RequestError, bad_request
+from segctl.emulator.query_language import Condition
+from segctl.emulator.reading.events import iso
 from segctl.emulator.service import Service
-from segctl.emulator.storage.events import iso
 from segctl.emulator.storage.state import REACH_CHANNELS, Account, User
 
 USERS_PER_PIECE = 1000
@@ -309,7 +307,4 @@ ENDPOINTS: Mapping[str, Mapping[str, Endpoint]] = {
 
 def routes() -> list[Route]:
     """Return the routes of the campaigns."""
-    return [
-        Route(PREFIX + path, dispatch(endpoints), methods=list(endpoints))
-        for path, endpoints in ENDPOINTS.items()
-    ]
+    return routes_of(ENDPOINTS)

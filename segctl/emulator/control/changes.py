@@ -11,7 +11,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from segctl.emulator.control.endpoints import PREFIX, service_of
+from segctl.emulator.control.parameters import service_of
+from segctl.emulator.control.routing import PREFIX
 from segctl.emulator.control.streams import (
     event_stream,
     message,

@@ -1,6 +1,5 @@
 """The part of the OpenAPI document that is about campaigns."""
 
-from segctl.emulator.calls.query_language import EVENT_PROPERTIES, OPERATORS
 from segctl.emulator.control.openapi import (
     ACCOUNT,
     BOOLEAN,
@@ -20,6 +19,7 @@ from segctl.emulator.control.openapi import (
     record,
 )
 from segctl.emulator.engagement.campaign import CHANNELS, KINDS, STATUSES
+from segctl.emulator.query_language import EVENT_PROPERTIES, OPERATORS
 
 SEGMENT_KEYS = array({"type": ["integer", "string"]})
 FILTER = record(

@@ -10,7 +10,9 @@ from starlette.routing import Route
 
 from segctl.emulator import other_writer
 from segctl.emulator.bodies import read_json
-from segctl.emulator.control.endpoints import PREFIX, describe, only_account_of, service_of
+from segctl.emulator.control.parameters import only_account_of, service_of
+from segctl.emulator.control.routing import PREFIX
+from segctl.emulator.control.segments import describe
 from segctl.emulator.errors import RequestError, bad_request
 from segctl.emulator.storage.state import Account, Segment, User
 

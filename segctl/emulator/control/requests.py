@@ -7,12 +7,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from segctl.emulator.control.endpoints import PREFIX, account_of, number_of, service_of
+from segctl.emulator.control.parameters import account_of, number_of, service_of
 from segctl.emulator.control.responses import array_in_turns, in_pieces
+from segctl.emulator.control.routing import PREFIX
 from segctl.emulator.errors import bad_request
 from segctl.emulator.faults import CALLS
+from segctl.emulator.reading.events import iso
 from segctl.emulator.request_log import MAX_REQUESTS, OUTCOMES, LoggedRequest
-from segctl.emulator.storage.events import iso
 from segctl.emulator.storage.state import Account
 
 REQUESTS_PER_TURN = 100

@@ -4,6 +4,7 @@ A response that cannot be completed, because all data was deleted while it was r
 ends with a closed connection: a short answer must not look like a whole one.
 """
 
+import asyncio
 import contextlib
 import json
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
@@ -15,12 +16,18 @@ from starlette.responses import Response, StreamingResponse
 
 from segctl.emulator.errors import DataDeletedError, connection_cut
 from segctl.emulator.service import Service
-from segctl.emulator.storage.events import in_turns
 
 NDJSON = "application/x-ndjson"
 BYTES_PER_WRITE = 1 << 16
 
 T = TypeVar("T")
+
+
+async def in_turns(pieces: Iterable[T]) -> AsyncIterator[T]:
+    """Yield pieces, and give other work its turn after each."""
+    for piece in pieces:
+        yield piece
+        await asyncio.sleep(0)
 
 
 def stream_lines(request: Request, pieces: Iterable[Sequence[Any]]) -> Response:

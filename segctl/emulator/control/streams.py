@@ -17,26 +17,20 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from segctl.emulator.control.endpoints import (
+from segctl.emulator.control.parameters import (
     MAX_NUMBER,
-    PREFIX,
     account_of,
-    described_pieces,
     number_of,
     parse_number,
     service_of,
 )
 from segctl.emulator.control.responses import array_in_turns, json_lines, stream_text
+from segctl.emulator.control.routing import PREFIX
+from segctl.emulator.control.segments import described_pieces
 from segctl.emulator.errors import bad_request
+from segctl.emulator.reading.events import EVENT_NAME, day, day_range, event_pieces, stamp
 from segctl.emulator.service import Service
 from segctl.emulator.storage.event_log import RunFilter
-from segctl.emulator.storage.events import (
-    EVENT_NAME,
-    day,
-    day_range,
-    event_pieces,
-    stamp,
-)
 from segctl.emulator.storage.state import Account
 
 KEEP_ALIVE_SECONDS = 15.0

@@ -15,16 +15,18 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from segctl.emulator.control.endpoints import PREFIX, account_of, service_of
+from segctl.emulator.control.parameters import account_of, service_of
+from segctl.emulator.control.responses import in_turns
+from segctl.emulator.control.routing import PREFIX
 from segctl.emulator.errors import RequestError, bad_request
-from segctl.emulator.service import Service
-from segctl.emulator.storage.event_log import RunFilter
-from segctl.emulator.storage.events import Event, event_pieces, in_turns, iso
-from segctl.emulator.storage.skipped_entries import (
+from segctl.emulator.reading.events import Event, event_pieces, iso
+from segctl.emulator.reading.skipped_entries import (
     SkippedEntry,
     SkippedFilter,
     skipped_pieces,
 )
+from segctl.emulator.service import Service
+from segctl.emulator.storage.event_log import RunFilter
 from segctl.emulator.storage.state import REACH_CHANNELS, Account, Segment, User
 
 LISTED = 100

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from segctl.emulator.calls.query_language import Condition
+from segctl.emulator.query_language import Condition
 
 OFFLINE = "offline"
 ONLINE = "online"

@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 
 import httpx
 
-from segctl.emulator.access import is_loopback
 from segctl.emulator.engagement.campaign import Campaign, Webhook
 from segctl.emulator.errors import InvalidFieldError
+from segctl.emulator.hosts import is_loopback
 from segctl.emulator.settings import Settings
 from segctl.emulator.storage.state import User
 

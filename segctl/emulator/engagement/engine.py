@@ -51,8 +51,8 @@ from segctl.emulator.engagement.qualification import (
 )
 from segctl.emulator.engagement.runner import MAX_IN_FLIGHT, Runner
 from segctl.emulator.errors import RequestError
+from segctl.emulator.reading.events import event_properties
 from segctl.emulator.service import Service
-from segctl.emulator.storage.events import event_properties
 from segctl.emulator.storage.state import Account, Segment
 
 TRIGGERS_PER_PIECE = 300

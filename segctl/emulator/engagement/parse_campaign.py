@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterable
 from datetime import datetime, tzinfo
 from typing import Any
 
-from segctl.emulator.calls.query_language import parse_event_conditions
 from segctl.emulator.engagement.campaign import (
     ANY,
     CHANNELS,
@@ -16,6 +15,7 @@ from segctl.emulator.engagement.campaign import (
     Webhook,
 )
 from segctl.emulator.errors import InvalidFieldError, bad_request
+from segctl.emulator.query_language import parse_event_conditions
 from segctl.emulator.settings import Settings, is_number
 from segctl.emulator.storage.state import ADD, API_SEGMENTS, REMOVE, Account, Segment
 

@@ -8,7 +8,6 @@ from collections.abc import Collection, Iterator
 
 from pyroaring import BitMap
 
-from segctl.emulator.calls.query_language import Comparison, comparison
 from segctl.emulator.engagement.audience import reachable_users
 from segctl.emulator.engagement.campaign import (
     ANY,
@@ -22,9 +21,10 @@ from segctl.emulator.engagement.campaign import (
     Campaign,
 )
 from segctl.emulator.engagement.campaign_store import CampaignStore, NewTrigger
+from segctl.emulator.query_language import Comparison, comparison
+from segctl.emulator.reading.events import event_properties
 from segctl.emulator.service import Service
 from segctl.emulator.storage.event_log import EventRun, RunFilter, cut_run
-from segctl.emulator.storage.events import event_properties
 from segctl.emulator.storage.state import ADD, REMOVE, Account
 
 EVENTS_PER_PIECE = 300

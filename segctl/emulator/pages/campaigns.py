@@ -8,16 +8,16 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from segctl.emulator.calls.query_language import (
+from segctl.emulator.control.campaigns import campaign_of, describe_campaign, trigger_pieces
+from segctl.emulator.control.parameters import MAX_NUMBER, number_of, service_of
+from segctl.emulator.engagement.campaign import CHANNELS, IN_USE, OFFLINE, Campaign
+from segctl.emulator.pages.rendering import ROWS, address, chosen_account, render
+from segctl.emulator.pages.segments import list_pager
+from segctl.emulator.query_language import (
     EVENT_PROPERTIES,
     OPERATORS,
     PRESENCE_OPERATORS,
 )
-from segctl.emulator.control.campaigns import campaign_of, describe_campaign, trigger_pieces
-from segctl.emulator.control.endpoints import MAX_NUMBER, number_of, service_of
-from segctl.emulator.engagement.campaign import CHANNELS, IN_USE, OFFLINE, Campaign
-from segctl.emulator.pages.rendering import ROWS, address, chosen_account, render
-from segctl.emulator.pages.segments import list_pager
 from segctl.emulator.service import Service
 from segctl.emulator.storage.state import Account, Segment
 

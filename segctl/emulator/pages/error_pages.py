@@ -6,7 +6,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from segctl.emulator.control.endpoints import service_of
+from segctl.emulator.control.parameters import service_of
+from segctl.emulator.control.responses import in_turns
 from segctl.emulator.errors import ERROR_TYPES, bad_request
 from segctl.emulator.pages.files import send_file
 from segctl.emulator.pages.history import (
@@ -16,8 +17,7 @@ from segctl.emulator.pages.history import (
     read_query,
 )
 from segctl.emulator.pages.rendering import address, render
-from segctl.emulator.storage.events import in_turns
-from segctl.emulator.storage.skipped_entries import (
+from segctl.emulator.reading.skipped_entries import (
     COLUMNS,
     SkippedEntry,
     SkippedFilter,

@@ -8,7 +8,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from segctl.emulator.control.endpoints import service_of
+from segctl.emulator.control.parameters import service_of
+from segctl.emulator.control.responses import in_turns
 from segctl.emulator.errors import bad_request
 from segctl.emulator.pages.files import send_file
 from segctl.emulator.pages.history import (
@@ -18,9 +19,9 @@ from segctl.emulator.pages.history import (
     read_query,
 )
 from segctl.emulator.pages.rendering import address, render
+from segctl.emulator.reading.events import Event, event_pieces, iso
 from segctl.emulator.service import Service
 from segctl.emulator.storage.event_log import RunFilter
-from segctl.emulator.storage.events import Event, event_pieces, in_turns, iso
 from segctl.emulator.storage.state import ADD, REMOVE
 
 COUNTED_RUNS = 100_000

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from segctl.emulator.control.endpoints import service_of
+from segctl.emulator.control.parameters import service_of
 from segctl.emulator.errors import ERROR_TYPES
 from segctl.emulator.faults import BODIES, CALLS, FAULT_FIELDS, FAULTS, STATUSES, Rule
 from segctl.emulator.pages.rendering import chosen_account, render

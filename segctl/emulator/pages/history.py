@@ -12,7 +12,7 @@ from typing import Generic, TypeVar
 
 from starlette.requests import Request
 
-from segctl.emulator.control.endpoints import MAX_NUMBER, number_of, parse_number, service_of
+from segctl.emulator.control.parameters import MAX_NUMBER, number_of, parse_number, service_of
 from segctl.emulator.control.users import Profile, find_profiles
 from segctl.emulator.errors import bad_request
 from segctl.emulator.pages.rendering import ROWS, Pager, address, chosen_account

@@ -3,7 +3,7 @@
 from starlette.requests import Request
 from starlette.responses import Response
 
-from segctl.emulator.control.endpoints import PREFIX
+from segctl.emulator.control.routing import PREFIX
 from segctl.emulator.errors import RequestError
 from segctl.emulator.pages.rendering import render
 from segctl.emulator.request_log import VENDOR_PREFIXES

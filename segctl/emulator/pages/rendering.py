@@ -13,7 +13,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
-from segctl.emulator.control.endpoints import PREFIX, account_of, service_of, visible_accounts
+from segctl.emulator.control.parameters import account_of, service_of, visible_accounts
+from segctl.emulator.control.routing import PREFIX
 from segctl.emulator.pages.characters import split_name
 from segctl.emulator.storage.state import Account
 

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from segctl.emulator.control.endpoints import number_of, service_of
+from segctl.emulator.control.parameters import number_of, service_of
 from segctl.emulator.control.requests import selected_requests
 from segctl.emulator.faults import CALLS
 from segctl.emulator.pages.rendering import address, chosen_account, render

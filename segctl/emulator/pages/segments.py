@@ -10,15 +10,17 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from segctl.emulator.control.endpoints import describe, number_of, segment_of, service_of
+from segctl.emulator.control.parameters import number_of, service_of
+from segctl.emulator.control.responses import in_turns
+from segctl.emulator.control.segments import describe, segment_of
 from segctl.emulator.control.users import Profile, count_segments, profiles_of
 from segctl.emulator.pages.charts import Chart, draw_chart
 from segctl.emulator.pages.history import group_by_apply, matches
 from segctl.emulator.pages.rendering import ROWS, Pager, address, chosen_account, render
+from segctl.emulator.reading.events import Event, event_pieces
+from segctl.emulator.reading.skipped_entries import SkippedEntry, SkippedFilter, skipped_pieces
 from segctl.emulator.service import Service
 from segctl.emulator.storage.event_log import RunFilter
-from segctl.emulator.storage.events import Event, event_pieces, in_turns
-from segctl.emulator.storage.skipped_entries import SkippedEntry, SkippedFilter, skipped_pieces
 from segctl.emulator.storage.state import Account, Segment
 
 SORTS = {"name": "Segment", "members": "Members", "created": "Created"}

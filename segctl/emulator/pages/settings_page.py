@@ -9,9 +9,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from segctl.emulator.control.endpoints import service_of, visible_accounts
+from segctl.emulator.control.parameters import service_of, visible_accounts
+from segctl.emulator.hosts import REGIONS
 from segctl.emulator.pages.rendering import chosen_account, render
-from segctl.emulator.service import REGIONS
 from segctl.emulator.settings import LIMITS, QUESTIONS, SWITCHES, Settings
 
 GROUPS: Mapping[str, Sequence[str]] = {

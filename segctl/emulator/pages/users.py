@@ -6,7 +6,8 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from segctl.emulator.control.endpoints import MAX_NUMBER, PREFIX, number_of, service_of
+from segctl.emulator.control.parameters import MAX_NUMBER, number_of, service_of
+from segctl.emulator.control.routing import PREFIX
 from segctl.emulator.control.users import (
     KINDS,
     Profile,

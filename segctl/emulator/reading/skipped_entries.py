@@ -13,8 +13,8 @@ from itertools import islice
 from typing import Any
 
 from segctl.emulator.errors import DataDeletedError
+from segctl.emulator.reading.events import iso
 from segctl.emulator.service import Service
-from segctl.emulator.storage.events import iso
 from segctl.emulator.storage.state import Account, Segment
 
 COLUMNS = (

@@ -18,8 +18,8 @@ from datetime import datetime
 from typing import Any
 
 from segctl.emulator.errors import bad_request
+from segctl.emulator.reading.events import EVENT_NAME
 from segctl.emulator.settings import Settings
-from segctl.emulator.storage.events import EVENT_NAME
 
 Scalar = str | int | float
 Number = int | float

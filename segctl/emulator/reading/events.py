@@ -4,9 +4,8 @@ The log contains runs; here each run is expanded into its single events.  The na
 the four properties are the vendor's: three with spaces, one with underscores.
 """
 
-import asyncio
 import math
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from functools import lru_cache
@@ -228,10 +227,3 @@ def _expand(
         ]
         events += reversed(run_events) if newest_first else run_events
     return events
-
-
-async def in_turns(pieces: Iterable[T]) -> AsyncIterator[T]:
-    """Yield pieces, and give other work its turn after each."""
-    for piece in pieces:
-        yield piece
-        await asyncio.sleep(0)
