@@ -28,9 +28,10 @@ from benchmarks.machine import Session
 from benchmarks.measuring import resident_mib
 from segctl.emulator.reading.events import EVENT_NAME
 from segctl.emulator.settings import Settings
-from segctl.emulator.storage.event_log import RunFilter
+from segctl.emulator.storage.changes import Change, NewSegment
+from segctl.emulator.storage.event_runs import RunFilter
 from segctl.emulator.storage.state import ADD, Segment, User
-from segctl.emulator.storage.store import Change, NewSegment, Store
+from segctl.emulator.storage.store import Store
 
 SEGMENTS = 2500
 USERS_PER_REQUEST = 100

@@ -10,8 +10,8 @@ from random import Random
 
 from segctl.emulator.errors import RequestError
 from segctl.emulator.service import Service
+from segctl.emulator.storage.changes import Change
 from segctl.emulator.storage.state import ADD, API_SEGMENTS, REMOVE, Account, Segment, User
-from segctl.emulator.storage.store import Change
 
 AGENT = "dashboard"
 TRIES = 20

@@ -23,10 +23,12 @@ from segctl.emulator.app import create_app
 from segctl.emulator.errors import DataFormatError, DataInUseError
 from segctl.emulator.settings import Settings
 from segctl.emulator.storage import migration, wal
+from segctl.emulator.storage.changes import Change, NewSegment
 from segctl.emulator.storage.database import Database
 from segctl.emulator.storage.event_log import EventLog
+from segctl.emulator.storage.history import segment_history
 from segctl.emulator.storage.state import ADD, REMOVE, User
-from segctl.emulator.storage.store import Change, NewSegment, Store
+from segctl.emulator.storage.store import Store
 from segctl.emulator.storage.wal import copy_log
 
 if TYPE_CHECKING:
@@ -166,7 +168,7 @@ def test_a_file_of_format_2_is_migrated(client: "Client", tmp_path: Path) -> Non
         assert (stats["membership_changes"], stats["events"], stats["data_points"]) == (6, 7, 36)
         assert [each["Apply"] for each in client.read("error-stream")] == [0]
         gold = store.accounts["ACC-1"].by_customer_id["gold"]
-        assert [members for _, members in store.segment_history(gold, 9)] == [0, 3, 3]
+        assert [members for _, members in segment_history(store.log, gold, 9)] == [0, 3, 3]
         assert [
             each["event_props"]["Action"] for each in client.read("events?start=5&limit=2")
         ] == [

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from segctl.emulator.storage import event_log, tallies
 from segctl.emulator.storage.database import Database
-from segctl.emulator.storage.event_log import EventLog, EventRun, RunFilter
+from segctl.emulator.storage.event_log import EventLog
+from segctl.emulator.storage.event_runs import EventRun, RunFilter
 from segctl.emulator.storage.state import ADD, REMOVE
 from segctl.emulator.storage.tallies import Tally
 

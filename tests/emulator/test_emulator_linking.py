@@ -9,10 +9,12 @@ import pytest
 from pyroaring import BitMap
 
 from segctl.emulator.settings import Settings
-from segctl.emulator.storage.event_log import RunFilter
+from segctl.emulator.storage.changes import Change, NewSegment
+from segctl.emulator.storage.event_runs import RunFilter
 from segctl.emulator.storage.event_sums import users_of_events
+from segctl.emulator.storage.history import segment_history
 from segctl.emulator.storage.state import ADD, REMOVE, Account, LinkedUser, User
-from segctl.emulator.storage.store import Change, NewSegment, Store
+from segctl.emulator.storage.store import Store
 
 if TYPE_CHECKING:
     from tests.emulator.conftest import Client
@@ -156,7 +158,7 @@ def test_a_start_finds_what_was_there(tmp_path: Path, seed: int) -> None:
             people = {frozenset(groups[key]) for key in wanted[each.name]}
             assert len(each.members) == len(people), step
             assert all(len(found & person) == 1 for person in people)
-            assert store.segment_history(each, 100)[-1][1] == len(people)
+            assert segment_history(store.log, each, 100)[-1][1] == len(people)
     shutil.copytree(tmp_path / "0", tmp_path / "1")
     again, same = open_store(tmp_path / "1")
     read = picture(again, same)

@@ -19,12 +19,14 @@ from segctl.emulator.reading import events, skipped_entries
 from segctl.emulator.reading.skipped_entries import SkippedFilter, skipped_pieces
 from segctl.emulator.settings import Settings
 from segctl.emulator.storage import members, profiles
+from segctl.emulator.storage.changes import Change, NewSegment
 from segctl.emulator.storage.database import Database
-from segctl.emulator.storage.event_log import RunFilter
+from segctl.emulator.storage.event_runs import RunFilter
+from segctl.emulator.storage.history import segment_history
 from segctl.emulator.storage.members import sorted_users
 from segctl.emulator.storage.profiles import KeyCache, Profiles
 from segctl.emulator.storage.state import ADD, REMOVE, User
-from segctl.emulator.storage.store import Change, NewSegment, Store
+from segctl.emulator.storage.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -275,13 +277,13 @@ def test_a_segments_history_has_its_members_at_each_minute(
     for minute, user in enumerate("abcdef", start=1):
         clock.now = start + 60 * minute
         client.update([user], [("gold", "ADD")])
-    assert store.segment_history(segment, 100) == [
+    assert segment_history(store.log, segment, 100) == [
         (start + 60 * minute, minute) for minute in range(7)
     ]
-    assert store.segment_history(segment, 3)[-1] == (start + 360, 6)
-    assert len(store.segment_history(segment, 3)) == 3
+    assert segment_history(store.log, segment, 3)[-1] == (start + 360, 6)
+    assert len(segment_history(store.log, segment, 3)) == 3
     store.delete(store.accounts["ACC-1"], [segment])
-    assert store.segment_history(segment, 100)[-1] == (clock.now, 0)
+    assert segment_history(store.log, segment, 100)[-1] == (clock.now, 0)
 
 
 def test_a_renamed_segment_keeps_its_members(client: "Client", app: "Starlette") -> None:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
+from segctl.emulator.storage.changes import Change
 from segctl.emulator.storage.state import User
-from segctl.emulator.storage.store import Change
 from tests.emulator.campaign_kit import Campaigns, online, start
 
 if TYPE_CHECKING:

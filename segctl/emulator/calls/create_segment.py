@@ -22,8 +22,8 @@ from segctl.emulator.calls.vendor_call import (
 from segctl.emulator.errors import TOO_MANY_SEGMENTS, RequestError, bad_request
 from segctl.emulator.service import Service
 from segctl.emulator.settings import Settings
+from segctl.emulator.storage.changes import NewSegment
 from segctl.emulator.storage.state import Account, Segment
-from segctl.emulator.storage.store import NewSegment
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

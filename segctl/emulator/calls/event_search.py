@@ -26,7 +26,7 @@ from segctl.emulator.query_language import (
 from segctl.emulator.reading.events import EVENT_NAME, day_range
 from segctl.emulator.searches import Work
 from segctl.emulator.service import Service
-from segctl.emulator.storage.event_log import EventRun, RunFilter
+from segctl.emulator.storage.event_runs import EventRun, RunFilter
 from segctl.emulator.storage.event_sums import TallySum, sum_tallies, users_of_events
 from segctl.emulator.storage.state import ADD, REMOVE, Account, Segment
 

@@ -35,7 +35,7 @@ from segctl.emulator.query_language import Query, parse_query
 from segctl.emulator.reading.events import EVENT_NAME, stamp
 from segctl.emulator.searches import Work
 from segctl.emulator.service import Service
-from segctl.emulator.storage.event_log import EventRun
+from segctl.emulator.storage.event_runs import EventRun
 from segctl.emulator.storage.profiles import Keys
 from segctl.emulator.storage.state import Account
 

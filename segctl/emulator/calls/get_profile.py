@@ -44,7 +44,7 @@ from segctl.emulator.query_language import EventQuery, Query, parse_query
 from segctl.emulator.reading.events import EVENT_NAME
 from segctl.emulator.searches import Work
 from segctl.emulator.service import Service
-from segctl.emulator.storage.event_log import RunFilter
+from segctl.emulator.storage.event_runs import RunFilter
 from segctl.emulator.storage.profiles import Keys
 from segctl.emulator.storage.state import Account, Segment, User
 

@@ -35,6 +35,7 @@ from segctl.emulator.errors import (
 )
 from segctl.emulator.service import Service
 from segctl.emulator.settings import Settings, whole_number
+from segctl.emulator.storage.changes import Change
 from segctl.emulator.storage.database import SkippedLine
 from segctl.emulator.storage.state import (
     ADD,
@@ -45,7 +46,6 @@ from segctl.emulator.storage.state import (
     Segment,
     User,
 )
-from segctl.emulator.storage.store import Change
 
 OTHER_CATEGORY_ERRORS = {"not_found": NOT_FOUND_OR_DELETED, "invalid_action": INVALID_ACTION}
 """The page: the call does not apply to dashboard and partner segments. It names no type."""

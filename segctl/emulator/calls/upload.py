@@ -14,8 +14,8 @@ from segctl.emulator.calls.vendor_call import VendorRequest, json_response
 from segctl.emulator.errors import RequestError, bad_request
 from segctl.emulator.reading.events import EVENT_NAME
 from segctl.emulator.service import Service
+from segctl.emulator.storage.changes import ProfileRecord
 from segctl.emulator.storage.state import REACH_BITS
-from segctl.emulator.storage.store import ProfileRecord
 
 NO_EVENT_NAME = 509
 RESTRICTED_EVENT = 513

@@ -14,8 +14,8 @@ from segctl.emulator.control.responses import in_pieces
 from segctl.emulator.errors import RequestError, bad_request
 from segctl.emulator.service import Service
 from segctl.emulator.settings import Settings
+from segctl.emulator.storage.changes import NewSegment
 from segctl.emulator.storage.state import Account, Segment, User
-from segctl.emulator.storage.store import NewSegment
 
 CATEGORIES = ("Past Behaviour", "Live", "Custom List", "Partner")
 """The categories of segments that the API does not create, as the dashboard calls them."""

@@ -30,7 +30,7 @@ from segctl.emulator.control.segments import described_pieces
 from segctl.emulator.errors import bad_request
 from segctl.emulator.reading.events import EVENT_NAME, day, day_range, event_pieces, stamp
 from segctl.emulator.service import Service
-from segctl.emulator.storage.event_log import RunFilter
+from segctl.emulator.storage.event_runs import RunFilter
 from segctl.emulator.storage.state import Account
 
 KEEP_ALIVE_SECONDS = 15.0

@@ -26,7 +26,7 @@ from segctl.emulator.reading.skipped_entries import (
     skipped_pieces,
 )
 from segctl.emulator.service import Service
-from segctl.emulator.storage.event_log import RunFilter
+from segctl.emulator.storage.event_runs import RunFilter
 from segctl.emulator.storage.state import REACH_CHANNELS, Account, Segment, User
 
 LISTED = 100

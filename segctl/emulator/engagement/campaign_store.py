@@ -24,7 +24,7 @@ from segctl.emulator.engagement.campaign import (
 )
 from segctl.emulator.storage.damage import damage_reported
 from segctl.emulator.storage.database import Database
-from segctl.emulator.storage.event_log import pack_numbers, unpack_numbers
+from segctl.emulator.storage.event_runs import pack_numbers, unpack_numbers
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS campaigns (

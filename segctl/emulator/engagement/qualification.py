@@ -24,7 +24,7 @@ from segctl.emulator.engagement.campaign_store import CampaignStore, NewTrigger
 from segctl.emulator.query_language import Comparison, comparison
 from segctl.emulator.reading.events import event_properties
 from segctl.emulator.service import Service
-from segctl.emulator.storage.event_log import EventRun, RunFilter, cut_run
+from segctl.emulator.storage.event_runs import EventRun, RunFilter, cut_run
 from segctl.emulator.storage.state import ADD, REMOVE, Account
 
 EVENTS_PER_PIECE = 300

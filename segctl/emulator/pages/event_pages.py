@@ -21,7 +21,7 @@ from segctl.emulator.pages.history import (
 from segctl.emulator.pages.rendering import address, render
 from segctl.emulator.reading.events import Event, event_pieces, iso
 from segctl.emulator.service import Service
-from segctl.emulator.storage.event_log import RunFilter
+from segctl.emulator.storage.event_runs import RunFilter
 from segctl.emulator.storage.state import ADD, REMOVE
 
 COUNTED_RUNS = 100_000

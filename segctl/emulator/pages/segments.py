@@ -20,7 +20,8 @@ from segctl.emulator.pages.rendering import ROWS, Pager, address, chosen_account
 from segctl.emulator.reading.events import Event, event_pieces
 from segctl.emulator.reading.skipped_entries import SkippedEntry, SkippedFilter, skipped_pieces
 from segctl.emulator.service import Service
-from segctl.emulator.storage.event_log import RunFilter
+from segctl.emulator.storage.event_runs import RunFilter
+from segctl.emulator.storage.history import segment_history
 from segctl.emulator.storage.state import Account, Segment
 
 SORTS = {"name": "Segment", "members": "Members", "created": "Created"}
@@ -104,7 +105,7 @@ def sort_key(segment: Segment, sort: str) -> tuple[Any, ...]:
 def segment_chart(service: Service, segment: Segment, points: int) -> Chart:
     """Return the chart of a segment's size up to now."""
     now = service.clock()
-    history = service.store.segment_history(segment, points)
+    history = segment_history(service.store.log, segment, points)
     # The history has whole minutes; what happened in this one is in the members.
     return draw_chart([*history, (max(now, history[-1][0]), len(segment.members))], until=now)
 

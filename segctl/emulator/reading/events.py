@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from segctl.emulator.errors import DataDeletedError
 from segctl.emulator.service import Service
-from segctl.emulator.storage.event_log import EventRun, RunFilter, cut_run
+from segctl.emulator.storage.event_runs import EventRun, RunFilter, cut_run
 from segctl.emulator.storage.profiles import Keys
 from segctl.emulator.storage.state import Account, Segment, User
 

@@ -12,7 +12,8 @@ from sqlite3 import Connection
 from pyroaring import BitMap
 
 from segctl.emulator.storage.database import Database
-from segctl.emulator.storage.event_log import EventLog, EventRun, RunFilter
+from segctl.emulator.storage.event_log import EventLog
+from segctl.emulator.storage.event_runs import EventRun, RunFilter
 from segctl.emulator.storage.linking import replace_member
 from segctl.emulator.storage.merges import Merge
 from segctl.emulator.storage.state import Account, Segment

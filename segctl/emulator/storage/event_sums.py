@@ -10,7 +10,8 @@ from sqlite3 import Connection
 
 from pyroaring import BitMap
 
-from segctl.emulator.storage.event_log import EventLog, RunFilter, sql_conditions
+from segctl.emulator.storage.event_log import EventLog
+from segctl.emulator.storage.event_runs import RunFilter, sql_conditions
 
 TALLIES_PER_SUM = 10_000
 RUNS_PER_UNION = 500

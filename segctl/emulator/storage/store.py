@@ -7,7 +7,7 @@ that the two always agree.
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from sqlite3 import Connection
 from typing import Any
@@ -16,44 +16,17 @@ from pyroaring import BitMap
 
 from segctl.emulator.settings import Settings
 from segctl.emulator.storage import applies
+from segctl.emulator.storage.changes import Change, NewSegment, ProfileRecord
 from segctl.emulator.storage.checkpoints import CHANGES_TO_REPLAY, Checkpoints
 from segctl.emulator.storage.database import Database, SkippedLine
-from segctl.emulator.storage.event_log import EventLog, EventRun
+from segctl.emulator.storage.event_log import EventLog
+from segctl.emulator.storage.event_runs import EventRun
 from segctl.emulator.storage.former_names import append_former_name, load_former_names
-from segctl.emulator.storage.history import segment_history
 from segctl.emulator.storage.linking import find_or_add_profile, link_users
-from segctl.emulator.storage.profiles import Keys, Profiles
-from segctl.emulator.storage.state import ADD, API_SEGMENTS, Account, LinkedUser, Segment, User
+from segctl.emulator.storage.loading import load_accounts, load_segments
+from segctl.emulator.storage.profiles import Keys
+from segctl.emulator.storage.state import ADD, Account, LinkedUser, Segment, User
 from segctl.emulator.storage.visibility import VisibleMembers
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Change:
-    """Users to add to, or remove from, one segment."""
-
-    segment: Segment
-    action: str
-    users: tuple[User, ...]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class NewSegment:
-    """A segment to create."""
-
-    name: str
-    customer_id: str | None
-    category: str = API_SEGMENTS
-    members: BitMap | None = None
-    """Profile numbers of a segment of another category, whose members no event tells of."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ProfileRecord:
-    """A profile to create or change: its keys and the fields to set."""
-
-    identity: str | None
-    guid: str | None
-    fields: dict[str, Any]
 
 
 class Store:
@@ -374,11 +347,12 @@ class Store:
             for channel, reachable in account.profiles.reachable.items()
         }
 
-    def segment_history(self, segment: Segment, points: int) -> list[tuple[float, int]]:
-        """Return the members of a segment over time; see ``history.segment_history``."""
-        return segment_history(self.log, segment, points)
-
     # -- the file -------------------------------------------------------------
+
+    def _load_accounts(self) -> None:
+        load_accounts(
+            self.database.connection, self.accounts, self._passcodes, merges=self.log.merges
+        )
 
     @contextmanager
     def _transaction(self) -> Iterator[Connection]:
@@ -398,7 +372,6 @@ class Store:
 
     def _load(self) -> None:
         self.accounts = {}
-        self._last_segment_id = 0
         self.log = EventLog(self.database.connection)
         self._visible = VisibleMembers(self.log)
         self._checkpoints = Checkpoints(
@@ -406,58 +379,9 @@ class Store:
         )
         self._load_accounts()
         by_number = self.accounts_by_number()
-        for (
-            segment_id,
-            number,
-            customer_id,
-            name,
-            created_at,
-            deleted_at,
-            category,
-        ) in self.database.connection.execute(
-            "SELECT id, account, customer_id, name, created_at, deleted_at, category "
-            "FROM segments ORDER BY id"
-        ):
-            by_number[number].add_segment(
-                Segment(
-                    id=segment_id,
-                    customer_id=customer_id,
-                    name=name,
-                    created_at=created_at,
-                    deleted_at=deleted_at,
-                    category=category,
-                )
-            )
-            self._last_segment_id = segment_id
+        self._last_segment_id = load_segments(self.database.connection, by_number)
         load_former_names(self.database.connection, self.accounts.values())
         self._checkpoints.load(by_number)
-
-    def _load_accounts(self) -> None:
-        connection = self.database.connection
-        for name in self._passcodes:
-            connection.execute("INSERT OR IGNORE INTO accounts (id) VALUES (?)", (name,))
-        rows = connection.execute(
-            "SELECT number, id, passcode, profile_points, changes, events, event_points "
-            "FROM accounts"
-        ).fetchall()
-        for number, name, passcode, profile_points, changes, events, event_points in rows:
-            if name not in self.accounts:
-                self.accounts[name] = Account(
-                    number=number,
-                    id=name,
-                    passcode=None,
-                    profiles=Profiles(
-                        connection,
-                        account_number=number,
-                        account=name,
-                        survivors=self.log.merges.survivors(number),
-                    ),
-                    profile_points=profile_points,
-                    membership_changes=changes,
-                    events=events,
-                    event_points=event_points,
-                )
-            self.accounts[name].passcode = self._passcodes.get(name, passcode)
 
     def _count(self, account: Account, runs: Sequence[EventRun]) -> None:
         """Add new events to the figures of their account."""

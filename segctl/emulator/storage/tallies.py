@@ -10,10 +10,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from operator import attrgetter
 from sqlite3 import Connection
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from segctl.emulator.storage.event_log import EventRun, RunFilter
+from segctl.emulator.storage.event_runs import EventRun, RunFilter
 
 TALLIES_PER_STEP = 1000
 
@@ -47,7 +46,7 @@ class Tally:
 IN_ORDER = attrgetter("minute", "account", "segment", "action")
 
 
-def count_runs(connection: Connection, runs: Iterable["EventRun"]) -> None:
+def count_runs(connection: Connection, runs: Iterable[EventRun]) -> None:
     """Add runs to the tallies, in the caller's transaction."""
     events: Counter[tuple[int, int, int, str]] = Counter()
     changed: Counter[tuple[int, int, int, str]] = Counter()
@@ -62,7 +61,7 @@ def count_runs(connection: Connection, runs: Iterable["EventRun"]) -> None:
     )
 
 
-def read_tallies(connection: Connection, wanted: "RunFilter") -> Iterator[Tally]:
+def read_tallies(connection: Connection, wanted: RunFilter) -> Iterator[Tally]:
     """Yield the tallies that match, oldest first: whole minutes that overlap the time.
 
     A filter by user is a ValueError.  With ``changed`` set, the events that it excludes
@@ -85,7 +84,7 @@ def read_tallies(connection: Connection, wanted: "RunFilter") -> Iterator[Tally]
 
 def _select(
     connection: Connection,
-    wanted: "RunFilter",
+    wanted: RunFilter,
     clause: str,
     segments: list[int],
     *,

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 
 from pyroaring import BitMap
 
-from segctl.emulator.storage.event_log import EventLog, RunFilter
+from segctl.emulator.storage.event_log import EventLog
+from segctl.emulator.storage.event_runs import RunFilter
 from segctl.emulator.storage.state import ADD, Account, Segment
 
 
