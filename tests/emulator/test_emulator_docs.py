@@ -1,4 +1,4 @@
-"""docs/emulator.md: the tests it names exist, and it has every switch and every fault."""
+"""The pages of the emulator in docs: their tests exist, and each switch and fault is there."""
 
 import re
 from pathlib import Path
@@ -7,11 +7,13 @@ from segctl.emulator.faults import FAULTS
 from segctl.emulator.settings import QUESTIONS, SWITCHES
 
 HERE = Path(__file__).parent
-PAGE = (HERE.parents[1] / "docs" / "emulator.md").read_text("utf-8")
+PAGES = {
+    file.stem: file.read_text("utf-8") for file in (HERE.parents[1] / "docs").glob("emulator*.md")
+}
 
 
-def test_every_test_that_the_page_names_exists() -> None:
-    named = set(re.findall(r"`(test_\w+)`", PAGE))
+def test_every_test_that_the_pages_name_exists() -> None:
+    named = set(re.findall(r"`(test_\w+)`", "\n".join(PAGES.values())))
     written = {
         name
         for file in HERE.glob("test_*.py")
@@ -24,8 +26,8 @@ def test_every_test_that_the_page_names_exists() -> None:
 def test_the_page_has_every_switch_with_its_choices_and_question() -> None:
     for name, choices in SWITCHES.items():
         listed = ", ".join(f"`{choice}`" for choice in choices)
-        assert f"| `{name}` | {listed} | {QUESTIONS[name]} |" in PAGE
+        assert f"| `{name}` | {listed} | {QUESTIONS[name]} |" in PAGES["emulator-settings"]
 
 
 def test_the_page_has_every_fault() -> None:
-    assert [name for name in FAULTS if f"`{name}`" not in PAGE] == []
+    assert [name for name in FAULTS if f"`{name}`" not in PAGES["emulator"]] == []

@@ -17,7 +17,7 @@ from segctl.emulator.control.openapi import (
 
 COUNTS_BY: Schema = {"type": ["object", "string"]}
 PROFILE = record({"status": {"const": "success"}, "record": {"type": ["object", "null"]}})
-# The filters are described in docs/emulator.md.
+# The filters are described in docs/emulator-behaviour.md.
 FILTERS: Schema = {
     "event_properties": {"type": ["array", "null"]},
     "common_profile_properties": {"type": ["object", "null"]},
