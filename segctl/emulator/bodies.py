@@ -6,7 +6,7 @@ body becomes either a JSON value or a refusal in the vendor's form.
 
 import json
 import math
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeGuard
 
 from starlette.requests import Request
 
@@ -106,3 +106,8 @@ def _parse_finite(text: str) -> float:
 
 def _reject_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
+
+
+def is_text(value: Any) -> TypeGuard[str]:
+    """Whether a JSON value is a string that is not blank."""
+    return isinstance(value, str) and bool(value) and not value.isspace()

@@ -27,13 +27,6 @@ class MemberChange:
     removed: int
 
 
-def find_segment(account: Account, named: int | str) -> Segment | None:
-    """Return the segment with this CleverTap id (a number) or customer id, if there is one."""
-    if isinstance(named, str):
-        return account.by_customer_id.get(named)
-    return account.segments.get(named)
-
-
 def choose_segment(account: Account, random: Random) -> Segment | None:
     """Return one of the API Segments that are not deleted, or None if there is none."""
     segments = [
@@ -107,7 +100,7 @@ def change_by_fault(
 
     Nothing changes if there is no such segment, or if it may not be deleted.
     """
-    segment = choose_segment(account, random) if named is None else find_segment(account, named)
+    segment = choose_segment(account, random) if named is None else account.find_segment(named)
     if segment is None or segment.is_deleted:
         return False
     match fault:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from segctl.emulator.bodies import is_text
 from segctl.emulator.errors import bad_request
 from segctl.emulator.reading.events import EVENT_NAME
 from segctl.emulator.settings import Settings
@@ -203,7 +204,7 @@ class _Parser:
         if not isinstance(document, dict):
             raise bad_request("the query must be an object")
         if document.get("session_properties"):
-            self._tell("session_properties", "sessions are not emulated; leave it out")
+            self._report("session_properties", "sessions are not emulated; leave it out")
         fields = self.profile_conditions(document.get("common_profile_properties"))
         did, did_not = self.behaviours(document.get("advanced_query"))
         has_base = any(document.get(key) is not None for key in ("event_name", "from", "to"))
@@ -216,20 +217,20 @@ class _Parser:
 
     def event(self, document: Mapping[str, Any], path: str) -> EventQuery:
         name = document.get("event_name")
-        if not isinstance(name, str) or not name or name.isspace():
-            self._tell(f"{path}event_name", "must be a string that is not blank")
+        if not is_text(name):
+            self._report(f"{path}event_name", "must be a string that is not blank")
             name = EVENT_NAME
         elif name != EVENT_NAME and self.settings.unknown_event == "refuse":
-            self._tell(f"{path}event_name", f"Invalid event; the account has only {EVENT_NAME}")
+            self._report(f"{path}event_name", f"Invalid event; the account has only {EVENT_NAME}")
         days = []
         for key in ("from", "to"):
             day = parse_day(document.get(key))
             if day is None:
-                self._tell(f"{path}{key}", "must be a day, yyyymmdd")
+                self._report(f"{path}{key}", "must be a day, yyyymmdd")
             else:
                 days.append(day)
         if len(days) == 2 and days[0] > days[1]:
-            self._tell(f"{path}from", "is later than to")
+            self._report(f"{path}from", "is later than to")
         conditions = self.event_conditions(document, path, is_ours=name == EVENT_NAME)
         first, last = (days[0], days[1]) if len(days) == 2 else (0, 0)
         return EventQuery(name=name, days=(first, last), conditions=conditions)
@@ -246,13 +247,13 @@ class _Parser:
         if document is None:
             return ()
         if not isinstance(document, dict):
-            self._tell(path, "must be an object")
+            self._report(path, "must be an object")
             return ()
         for key in document:
             if key in NOT_STORED:
-                self._tell(f"{path}.{key}", "is not emulated; leave it out")
+                self._report(f"{path}.{key}", "is not emulated; leave it out")
             elif key not in {"profile_fields", "reachability"}:
-                self._tell(path, "has a key that is not documented")
+                self._report(path, "has a key that is not documented")
         fields = self.conditions(document.get("profile_fields"), f"{path}.profile_fields")
         return (*fields, *self.reachability(document.get("reachability"), f"{path}.reachability"))
 
@@ -261,7 +262,7 @@ class _Parser:
         conditions = []
         for number, each in enumerate(self.conditions(document, path)):
             if each.name != "has_token" or each.values not in {("True",), ("False",)}:
-                self._tell(f"{path}[{number}]", 'only has_token is emulated, "True" or "False"')
+                self._report(f"{path}[{number}]", 'only has_token is emulated, "True" or "False"')
                 continue
             operator = "exists" if each.values == ("True",) else "does_not_exist"
             conditions.append(Condition(name="tokens", operator=operator, values=()))
@@ -276,7 +277,7 @@ class _Parser:
             "did_any",
             "did_none",
         }:
-            self._tell(path, "must be an object of did_all, did_any and did_none")
+            self._report(path, "must be an object of did_all, did_any and did_none")
             return (), ()
         did = [
             Behaviour(events=(self.event(each, where),), count=self.count(each, where))
@@ -289,7 +290,7 @@ class _Parser:
         if (any_of := document.get("did_any")) is not None:
             where = f"{path}.did_any"
             if not isinstance(any_of, dict):
-                self._tell(where, "must be an object with any_events")
+                self._report(where, "must be an object with any_events")
                 any_of = {}
             events = tuple(
                 self.event(each, place)
@@ -307,7 +308,7 @@ class _Parser:
             condition.operator in PRESENCE_OPERATORS
             or any(isinstance(each, str) for each in condition.values)
         ):
-            self._tell(f"{path}value", "must be a number")
+            self._report(f"{path}value", "must be a number")
         return condition
 
     def conditions(
@@ -325,15 +326,15 @@ class _Parser:
         problems = len(self.problems)
         self.conditions_left -= 1
         if self.conditions_left < 0:
-            self._tell(path, f"the query has more than {MAX_CONDITIONS} filters; split it")
+            self._report(path, f"the query has more than {MAX_CONDITIONS} filters; split it")
             return None
         name, operator = document.get("name"), document.get("operator") or "equals"
         if not isinstance(name, str) or not name:
-            self._tell(f"{path}.name", "must be a string that is not empty")
+            self._report(f"{path}.name", "must be a string that is not empty")
         elif known is not None and name not in known:
-            self._tell(f"{path}.name", f"is none of the event's: {', '.join(known)}")
+            self._report(f"{path}.name", f"is none of the event's: {', '.join(known)}")
         if operator not in OPERATORS:
-            self._tell(f"{path}.operator", f"must be one of {', '.join(OPERATORS)}")
+            self._report(f"{path}.operator", f"must be one of {', '.join(OPERATORS)}")
         if operator in PRESENCE_OPERATORS:
             values: list[Any] = []
         else:
@@ -348,7 +349,7 @@ class _Parser:
         values = value if isinstance(value, list) else [value]
         if values and all(_is_scalar(each) for each in values):
             return values
-        self._tell(
+        self._report(
             f"{path}.value",
             'must be a number, a string, or an array of these; "True" and "False" are strings',
         )
@@ -359,14 +360,14 @@ class _Parser:
         has_text = any(isinstance(each, str) for each in values)
         has_number = not all(isinstance(each, str) for each in values)
         if has_text and operator in COMPARISONS:
-            self._tell(f"{path}.value", f"must be a number for {operator}")
+            self._report(f"{path}.value", f"must be a number for {operator}")
         if has_number and operator in TEXT_OPERATORS[1:]:
-            self._tell(f"{path}.value", f"must be a string for {operator}")
+            self._report(f"{path}.value", f"must be a string for {operator}")
         self.values_left -= len(values)
         if operator not in {"equals", "not_equals"}:
             self.substrings_left -= len(values)
         if self.values_left < 0 or self.substrings_left < 0:
-            self._tell(path, "the query has too many values; split it")
+            self._report(path, "the query has too many values; split it")
 
     def _objects(
         self, document: Any, path: str, *, limit: int = MAX_BEHAVIOURS
@@ -375,14 +376,14 @@ class _Parser:
         if document is None:
             return []
         if not isinstance(document, list) or not all(isinstance(each, dict) for each in document):
-            self._tell(path, "must be an array of objects")
+            self._report(path, "must be an array of objects")
             return []
         if len(document) > limit:
-            self._tell(path, f"has more than {limit} entries")
+            self._report(path, f"has more than {limit} entries")
             return []
         return [(each, f"{path}[{number}].") for number, each in enumerate(document)]
 
-    def _tell(self, path: str, problem: str) -> None:
+    def _report(self, path: str, problem: str) -> None:
         self.problems.append(f"{path}: {problem}")
 
 

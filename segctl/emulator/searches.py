@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from segctl.emulator.settings import Settings
 from segctl.emulator.storage.state import Account
 
-MOST_SEARCHES = 100
+MAX_SEARCHES = 100
 
 Result = TypeVar("Result")
 Work = Generator[int, None, Result]
@@ -70,7 +70,7 @@ class SearchTable:
         if search is None:
             search = Search(account=account, work=begin(), started_at=self._clock())
             self._searches[key] = search
-            while len(self._searches) > MOST_SEARCHES:
+            while len(self._searches) > MAX_SEARCHES:
                 del self._searches[next(iter(self._searches))]
         return search
 

@@ -143,9 +143,9 @@ def published_url(
     def publish(url: str) -> None:
         if file is not None:
             # In the same folder, so that the rename is atomic.
-            beside = file.with_name(f"{file.name}.{os.getpid()}")
-            beside.write_text(f"{url}\n", "utf-8")
-            beside.replace(file)
+            temporary = file.with_name(f"{file.name}.{os.getpid()}")
+            temporary.write_text(f"{url}\n", "utf-8")
+            temporary.replace(file)
         if ready is not None:
             ready(url)
 
@@ -210,7 +210,7 @@ def run(
     ready: Callable[[str], None] | None = None,
     tls: ssl.SSLContext | None = None,
 ) -> None:
-    """Serve the application on a socket until it is told to stop, over TLS if given."""
+    """Serve the application on a socket until it is stopped, over TLS if given."""
     listener = bind(host, port)
     bound_port = listener.getsockname()[1]
     url_host = f"[{host}]" if ":" in host else host

@@ -320,7 +320,7 @@ HOST_LISTS = ("webhook_hosts",)
 def alternatives() -> list[tuple[str, str | int]]:
     """Return every choice of every switch that is not its default, with the switch's name.
 
-    A client that works with all of them works with whatever the real service does.
+    A client that works with all of them works with each answer that the pages allow.
     """
     return [(name, choice) for name, choices in SWITCHES.items() for choice in choices[1:]]
 

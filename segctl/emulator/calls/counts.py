@@ -31,10 +31,10 @@ from segctl.emulator.calls.event_search import (
     filter_users,
     find_users,
     has_renamed_segments,
-    moment,
     properties_of,
     read_fields_of,
     select_events,
+    snapshot,
     tally_events,
 )
 from segctl.emulator.calls.vendor_call import Handler, VendorRequest, json_response
@@ -51,7 +51,7 @@ Count = Callable[[Service, Account, Any], Work[Answer]]
 MAX_GROUPS = 5
 MAX_TREND_DAYS = 366
 """Documented for trends: five groups and a year."""
-DEFAULT_TOP, MOST_TOP = 10, 100
+DEFAULT_TOP, MAX_TOP = 10, 100
 RANGES = 10
 RESERVED = ("status", "req_id")
 PROPERTY_TYPES = (
@@ -102,7 +102,7 @@ def _answer(service: Service, account: Account, key: tuple[str, int]) -> Respons
 def event_count(service: Service, account: Account, document: Any) -> Work[Answer]:
     """Count the events of a query."""
     query = parse_query(document, settings=service.settings)
-    at = moment(service)
+    at = snapshot(service)
     selection = select_events(service, account, query.event, at)
 
     def count() -> Work[Answer]:
@@ -115,7 +115,7 @@ def event_count(service: Service, account: Account, document: Any) -> Work[Answe
 def profile_count(service: Service, account: Account, document: Any) -> Work[Answer]:
     """Count the users of the events of a query."""
     query = parse_query(document, settings=service.settings, needs_base=False)
-    at = moment(service)
+    at = snapshot(service)
     selection = select_events(service, account, query.event, at)
 
     def count() -> Work[Answer]:
@@ -144,7 +144,7 @@ def top_counts(service: Service, account: Account, document: Any) -> Work[Answer
     """Count the events of a query by the values of properties."""
     query = parse_query(document, settings=service.settings)
     groups = [_parse_top(key, each) for key, each in _groups(document, limit=None)]
-    at = moment(service)
+    at = snapshot(service)
     selection = select_events(service, account, query.event, at)
 
     def count() -> Work[Answer]:
@@ -172,8 +172,8 @@ def _parse_top(key: str, group: Mapping[str, Any]) -> TopGroup:
         raise bad_request(f"Invalid group: {kind} are not emulated")
     if kind == "event_properties" and name not in EVENT_PROPERTIES:
         raise bad_request(f"Invalid group: the event has only {', '.join(EVENT_PROPERTIES)}")
-    if type(size) is not int or not 1 <= size <= MOST_TOP:
-        raise bad_request(f"top_n must be a whole number from 1 to {MOST_TOP}")
+    if type(size) is not int or not 1 <= size <= MAX_TOP:
+        raise bad_request(f"top_n must be a whole number from 1 to {MAX_TOP}")
     if order not in ("asc", "desc"):
         raise bad_request("order must be asc or desc")
     return TopGroup(
@@ -287,7 +287,7 @@ def trend_counts(service: Service, account: Account, document: Any) -> Work[Answ
         raise bad_request("sum_event_prop must be a property that is an integer: Segment ID")
     days = days_of(query)
     zone = service.zone
-    at = moment(service)
+    at = snapshot(service)
     selection = select_events(service, account, query.event, at)
 
     def count() -> Work[Answer]:
@@ -385,8 +385,8 @@ def _groups(document: Any, *, limit: int | None) -> list[tuple[str, Mapping[str,
         raise bad_request("groups must be an object with a key for each group")
     if not all(isinstance(each, dict) for each in groups.values()):
         raise bad_request("Invalid group: each must be an object")
-    if len(groups) > (limit or MOST_TOP):
-        raise bad_request(f"groups: at most {limit or MOST_TOP} in one request")
+    if len(groups) > (limit or MAX_TOP):
+        raise bad_request(f"groups: at most {limit or MAX_TOP} in one request")
     if any(key in groups for key in RESERVED):
         raise bad_request(f"Invalid group: {' and '.join(RESERVED)} are keys of the answer")
     return list(groups.items())

@@ -13,6 +13,7 @@ from typing import Any
 
 from starlette.responses import Response
 
+from segctl.emulator.bodies import is_text
 from segctl.emulator.calls.vendor_call import (
     SUCCESS,
     VendorRequest,
@@ -129,7 +130,7 @@ class UsedKeys:
 def _decide(
     account: Account, entry: CreateEntry, *, used: UsedKeys, settings: Settings
 ) -> NewSegment | Segment:
-    if not _is_text(entry.name):
+    if not is_text(entry.name):
         raise bad_request("segment_name is required, a string that is not blank")
     if entry.name in used.names:
         raise bad_request("segment_name must be unique within the request")
@@ -138,7 +139,7 @@ def _decide(
     new = NewSegment(name=entry.name, customer_id=entry.customer_id)
     if entry.customer_id is None and settings.missing_customer_id == "accept":
         return new
-    if not _is_text(entry.customer_id):
+    if not is_text(entry.customer_id):
         verb = "is required," if entry.customer_id is None else "must be"
         raise bad_request(f"customer_segment_id {verb} a string that is not blank")
     known = account.by_customer_id.get(entry.customer_id)
@@ -150,10 +151,6 @@ def _decide(
         if not known.is_deleted and settings.duplicate_customer_id == "return_existing":
             return known
     raise RequestError(settings.duplicate_status, "customer_segment_id already exists")
-
-
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str) and bool(value) and not value.isspace()
 
 
 def _answer(

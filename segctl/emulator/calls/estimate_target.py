@@ -1,4 +1,4 @@
-"""Create Campaign, as far as it sends nothing: the estimate of a target's reachable users.
+"""Create Campaign with ``estimate_only``: how many users of a target can be reached.
 
 Documented: with ``estimate_only`` the call creates no campaign and answers ``estimates``,
 the reachable users by platform; the target is a ``where`` in the query language, or a
@@ -22,9 +22,9 @@ from segctl.emulator.calls.event_search import (
     WORK_PER_RUN,
     filter_users,
     find_users,
-    moment,
     read_fields,
     select_events,
+    snapshot,
 )
 from segctl.emulator.calls.get_profile import find_segment
 from segctl.emulator.calls.vendor_call import VendorRequest, json_response
@@ -76,7 +76,7 @@ def estimate(
     named = document.get("segment", "all")
     segment = None if named == "all" else find_segment(account, named)
 
-    at = moment(service)
+    at = snapshot(service)
 
     def count() -> Work[dict[str, int]]:
         if query is not None:

@@ -62,8 +62,8 @@ class EventSelection:
     is_named: Callable[[str], bool] | None = None
     """Whether a segment's name is meant; None if no name of a renamed segment matters."""
 
-    def means(self, run: EventRun) -> bool:
-        """Return whether the query means the events of a run that its ``cover`` selects."""
+    def selects(self, run: EventRun) -> bool:
+        """Return whether the query selects the events of a run that its ``cover`` selects."""
         if run.seq >= self.end or run.segment not in self.segments[run.action]:
             return False
         name = self.account.segments[run.segment].name_at(run.seq)
@@ -105,15 +105,15 @@ class EventSelection:
         if cover is None:
             return
         for piece in service.store.log.pieces(cover, start=start):
-            runs = [run for run in piece if self.means(run)]
+            runs = [run for run in piece if self.selects(run)]
             yield runs, WORK_PER_RUN * (1 + len(piece)) + sum(len(run.users) for run in runs)
             if piece and piece[-1].seq >= self.end:
                 return
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Moment:
-    """When a query was asked: what came later is not part of its answer.
+class Snapshot:
+    """When a query was sent: what came later is not part of its answer.
 
     ``now`` is in seconds since 1970, ``end`` the number of the next event.
     """
@@ -122,13 +122,13 @@ class Moment:
     end: int
 
 
-def moment(service: Service) -> Moment:
-    """Return the moment of a query that is asked now."""
-    return Moment(now=service.clock(), end=service.store.log.next_event)
+def snapshot(service: Service) -> Snapshot:
+    """Return the snapshot of a query that is sent now."""
+    return Snapshot(now=service.clock(), end=service.store.log.next_event)
 
 
 def select_events(
-    service: Service, account: Account, query: EventQuery, at: Moment
+    service: Service, account: Account, query: EventQuery, at: Snapshot
 ) -> EventSelection:
     """Return the events that the query means, as they were visible at a moment."""
     if query.days is None:
@@ -285,7 +285,7 @@ def count_by_user(service: Service, selections: Sequence[EventSelection]) -> Wor
 
 
 def filter_users(
-    service: Service, account: Account, query: Query, at: Moment
+    service: Service, account: Account, query: Query, at: Snapshot
 ) -> Work[BitMap | None]:
     """Return the users who meet the query's filters on users; None if there are none."""
     if not query.has_user_filters:
@@ -295,21 +295,21 @@ def filter_users(
     if query.fields:
         found = yield from match_profiles(service, account, query.fields, compare)
     for behaviour in query.did:
-        users = yield from _behaved(service, account, behaviour, compare, at)
+        users = yield from _users_who_did(service, account, behaviour, compare, at)
         found = users if found is None else found & users
     if found is None:
         found = account.profiles.numbers()
     for behaviour in query.did_not:
-        found -= yield from _behaved(service, account, behaviour, compare, at)
+        found -= yield from _users_who_did(service, account, behaviour, compare, at)
     return found
 
 
-def _behaved(
+def _users_who_did(
     service: Service,
     account: Account,
     behaviour: Behaviour,
     compare: Comparison,
-    at: Moment,
+    at: Snapshot,
 ) -> Work[BitMap]:
     selections = [select_events(service, account, each, at) for each in behaviour.events]
     if behaviour.count is None:

@@ -23,7 +23,7 @@ from segctl.emulator.calls.cursors import (
     records_response,
 )
 from segctl.emulator.calls.event_search import (
-    Moment,
+    Snapshot,
     filter_users,
     properties_of,
     read_fields_of,
@@ -82,7 +82,7 @@ def events_page(service: Service, request: VendorRequest) -> Response:
 
 def find_page(service: Service, account: Account, query: Query, cursor: Cursor) -> Work[EventPage]:
     """Return the batch of a cursor with this query."""
-    at = Moment(now=cursor["begun"], end=cursor["end"])
+    at = Snapshot(now=cursor["begun"], end=cursor["end"])
     selection = select_events(service, account, query.event, at)
     users = yield from filter_users(service, account, query, at)
     left = cursor["batch"]

@@ -32,7 +32,7 @@ from segctl.emulator.calls.cursors import (
     records_response,
 )
 from segctl.emulator.calls.event_search import (
-    Moment,
+    Snapshot,
     filter_users,
     find_users,
     read_fields_of,
@@ -135,7 +135,7 @@ def summarize_user(service: Service, account: Account, number: int) -> Summary:
 
 
 def summarize_events(
-    service: Service, account: Account, users: BitMap, at: Moment
+    service: Service, account: Account, users: BitMap, at: Snapshot
 ) -> Work[dict[int, Summary]]:
     """Return the summaries of many users, from one pass over the log."""
     every = EventQuery(name=EVENT_NAME, days=ALL_DAYS)
@@ -189,11 +189,8 @@ def parse_profiles_query(
 
 def find_segment(account: Account, named: Any) -> Segment:
     """Return the segment with this CleverTap id (number) or customer id; raises 400."""
-    segment = None
-    if isinstance(named, int) and not isinstance(named, bool):
-        segment = account.segments.get(named)
-    elif isinstance(named, str):
-        segment = account.by_customer_id.get(named)
+    is_id = isinstance(named, int | str) and not isinstance(named, bool)
+    segment = account.find_segment(named) if is_id else None
     if segment is None or segment.is_deleted:
         raise bad_request("segment: there is no such segment, or it was deleted")
     return segment
@@ -205,7 +202,7 @@ def profiles_page(service: Service, request: VendorRequest) -> Response:
     account = request.account
     key = (CALL, repr(cursor["query"]), cursor["begun"], cursor["end"])
     query, segment = parse_profiles_query(service, account, cursor["query"])
-    at = Moment(now=cursor["begun"], end=cursor["end"])
+    at = Snapshot(now=cursor["begun"], end=cursor["end"])
     search = service.searches.open(
         key, account, lambda: find_profiles(service, account, query, segment, at)
     )
@@ -238,7 +235,7 @@ def profiles_page(service: Service, request: VendorRequest) -> Response:
 
 
 def find_profiles(
-    service: Service, account: Account, query: Query | None, segment: Segment | None, at: Moment
+    service: Service, account: Account, query: Query | None, segment: Segment | None, at: Snapshot
 ) -> Work[BitMap]:
     """Return the numbers of the profiles that a query, a segment or both mean."""
     members = None

@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
-from segctl.emulator.bodies import parse_json, read_body
+from segctl.emulator.bodies import is_text, parse_json, read_body
 from segctl.emulator.errors import (
     SYSTEM_ERROR,
     RequestError,
@@ -95,7 +95,7 @@ class VendorRequest:
     def required_text(self, name: str) -> str:
         """Return a string of the document; raises RequestError 400 if absent or blank."""
         value = self.document.get(name) if isinstance(self.document, dict) else None
-        if not isinstance(value, str) or not value or value.isspace():
+        if not is_text(value):
             raise bad_request(f"{name} must be a string that is not blank")
         return value
 
@@ -177,7 +177,7 @@ class VendorCall:
             service.count(self.name, "cut")
             await self._cut(request)
             return
-        result = self._spoil(result, faults)
+        result = self._replace_answer(result, faults)
         service.count(self.name, str(result.status_code))
         if faults.slow_ms:
             await self._send_slowly(result, send, seconds=faults.slow_ms / 1000)
@@ -220,7 +220,7 @@ class VendorCall:
             ):
                 change.count()
 
-    def _spoil(self, result: Response | None, faults: RequestFaults) -> Response:
+    def _replace_answer(self, result: Response | None, faults: RequestFaults) -> Response:
         """Return the fault's answer, or ``result`` if no fault replaces it."""
         if faults.status == TOO_MANY.status:
             return self._too_many(faults.retry_after)

@@ -9,9 +9,10 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from segctl.emulator import other_writer
-from segctl.emulator.bodies import read_json
+from segctl.emulator.bodies import is_text, read_json
 from segctl.emulator.control.parameters import only_account_of, service_of
 from segctl.emulator.control.routing import PREFIX
+from segctl.emulator.control.seeding import parse_user
 from segctl.emulator.control.segments import describe
 from segctl.emulator.errors import RequestError, bad_request
 from segctl.emulator.storage.state import Account, Segment, User
@@ -67,7 +68,7 @@ def parse_change(document: Any, account: Account) -> tuple[str, Segment]:
     named = document.get("segment")
     if isinstance(named, bool) or not isinstance(named, int | str):
         raise bad_request("segment must be a ct_segment_id (a number) or a customer_segment_id")
-    segment = other_writer.find_segment(account, named)
+    segment = account.find_segment(named)
     if segment is None:
         raise RequestError(404, "no such segment")
     if segment.is_deleted:
@@ -78,7 +79,7 @@ def parse_change(document: Any, account: Account) -> tuple[str, Segment]:
 def parse_name(document: dict[str, Any]) -> str:
     """Return the new name; raises RequestError 400."""
     name = document.get("name")
-    if not isinstance(name, str) or not name or name.isspace():
+    if not is_text(name):
         raise bad_request("name must be a string that is not blank")
     return name
 
@@ -91,13 +92,12 @@ def parse_users(value: Any, field: str) -> list[User]:
 
 
 def _parse_user(value: Any, field: str) -> User:
-    pair = {"identity": value} if isinstance(value, str) else value
-    if isinstance(pair, dict) and len(pair) == 1:
-        ((kind, key),) = pair.items()
-        is_text = isinstance(key, str) and bool(key) and not key.isspace()
-        if kind in {"identity", "guid"} and is_text:
-            return User(kind, key)
-    raise bad_request(f"a user of {field} must be an identity, or an object with identity or guid")
+    user = parse_user({"identity": value} if isinstance(value, str) else value)
+    if user is None:
+        raise bad_request(
+            f"a user of {field} must be an identity, or an object with identity or guid"
+        )
+    return user
 
 
 def _count(document: dict[str, Any], field: str) -> int:

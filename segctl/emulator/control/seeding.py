@@ -10,6 +10,7 @@ from typing import Any
 
 from pyroaring import BitMap
 
+from segctl.emulator.bodies import is_text
 from segctl.emulator.control.responses import in_pieces
 from segctl.emulator.errors import RequestError, bad_request
 from segctl.emulator.service import Service
@@ -36,7 +37,7 @@ def parse_seed(document: Any) -> tuple[str, str, list[User]]:
         problems.append(
             f"category must be one of {', '.join(CATEGORIES)}; createSegment creates API Segments"
         )
-    if not isinstance(name, str) or not name or name.isspace() or len(name) > MAX_NAME:
+    if not is_text(name) or len(name) > MAX_NAME:
         problems.append(f"segment_name must be text of 1 to {MAX_NAME} characters, not blank")
     members = document.get("members")
     members = [] if members is None else members
@@ -44,7 +45,7 @@ def parse_seed(document: Any) -> tuple[str, str, list[User]]:
     if not isinstance(members, list) or len(members) > MAX_MEMBERS:
         problems.append(f"members must be an array of at most {MAX_MEMBERS} users")
     else:
-        users = [user for each in members if (user := _parse_member(each)) is not None]
+        users = [user for each in members if (user := parse_user(each)) is not None]
         if wrong := len(members) - len(users):
             problems.append(
                 f"{wrong} of the members are not an object with either identity or guid"
@@ -54,12 +55,12 @@ def parse_seed(document: Any) -> tuple[str, str, list[User]]:
     return str(name), str(category), users
 
 
-def _parse_member(document: Any) -> User | None:
+def parse_user(document: Any) -> User | None:
+    """Return the user of an object with either identity or guid, or None if it is not one."""
     if not isinstance(document, dict) or len(document) != 1:
         return None
     ((kind, value),) = document.items()
-    is_valid = isinstance(value, str) and bool(value) and not value.isspace()
-    return User(kind, value) if is_valid and kind in {"identity", "guid"} else None
+    return User(kind, value) if is_text(value) and kind in {"identity", "guid"} else None
 
 
 async def seed(

@@ -87,7 +87,7 @@ async def list_members(request: Request) -> Response:
     if request.query_params.get("format", "ndjson") != "ndjson":
         raise bad_request("format must be ndjson")
     members, _ = service.store.members_at(account, segment, service.visible_until())
-    # A copy, so that the list is that of one moment.
+    # A copy: later changes are not in the list.
     pieces = sorted_users(account.profiles, members.copy())
     return stream_lines(request, ([{user.kind: user.value} for user in piece] for piece in pieces))
 

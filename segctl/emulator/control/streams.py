@@ -167,7 +167,7 @@ class FiguresFeed:
         try:
             if self._text:
                 news.set()
-            # A tab whose figures are written no more is told so by the end of its stream.
+            # The stream of a tab ends when its figures are no longer written.
             while not task.done():
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(news.wait(), KEEP_ALIVE_SECONDS)

@@ -84,7 +84,7 @@ def check_url(url: str, *, settings: Settings, is_exposed: bool) -> None:
     Only this machine is allowed unless the setting ``webhook_hosts`` names the host, so
     that a copied configuration sends nothing to anybody.  If other machines can reach
     the emulator (``is_exposed``), this machine must be named too: services that trust
-    local requests must not be open to whoever can create a campaign.
+    local requests must not be open to anyone who can create a campaign.
     """
     try:
         parsed = httpx.URL(url)
@@ -192,7 +192,7 @@ async def post(
             # A transport without a socket may have read the answer already.
             if not response.is_stream_consumed:
                 await _read_bounded(response)
-            return _judge(response.status_code)
+            return _answer_of_status(response.status_code)
     except (TimeoutError, httpx.TimeoutException):
         return Answer(None, TIMEOUT)
     except httpx.ConnectError:
@@ -209,7 +209,7 @@ async def _read_bounded(response: httpx.Response) -> None:
             return
 
 
-def _judge(status: int) -> Answer:
+def _answer_of_status(status: int) -> Answer:
     if status < 300:
         return Answer(status, None)
     return Answer(status, REDIRECT if status < 400 else REFUSED_STATUS)

@@ -4,7 +4,7 @@ All that is to do is stored, so the work can stop at any moment and go on after 
 restart: no trigger is lost.  A request that was under way may be sent a second time, with
 the same delivery id.
 
-The work runs beside the calls in a task of the running event loop.  The task starts when
+The work runs in the background, in a task of the event loop.  The task starts when
 there is something to do; the application needs no lifespan.
 """
 
@@ -194,7 +194,7 @@ class Engagement:
             reachable=count_reachable(account.profiles, audience, definition.channel),
         )
 
-    # -- what runs beside the calls ---------------------------------------------
+    # -- work in the background -------------------------------------------------
 
     def wake(self) -> None:
         """Look for something to do, now or soon, on the running event loop if there is one."""

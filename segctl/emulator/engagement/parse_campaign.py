@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 from datetime import datetime, tzinfo
 from typing import Any
 
+from segctl.emulator.bodies import is_text
 from segctl.emulator.engagement.campaign import (
     ANY,
     CHANNELS,
@@ -82,7 +83,7 @@ def parse_campaign(
     )
     is_offline = kind == OFFLINE
     if is_offline and not include and document.get("include") in (None, []):
-        problems.append("include is empty: name at least one segment, or nobody would get it")
+        problems.append("include is empty: name at least one segment")
     if not is_offline and (include or exclude):
         problems.append(f"include and exclude are for offline campaigns; {kind} has a trigger")
     trigger = problems.catch(
@@ -141,13 +142,9 @@ def parse_when(value: Any, *, now: float, zone: tzinfo) -> tuple[str | None, flo
 
 def find_segment(account: Account, value: Any, where: str) -> Segment:
     """Return the live segment that a number or a customer's id names; raises InvalidFieldError."""
-    segment = None
-    if isinstance(value, int) and not isinstance(value, bool):
-        segment = account.segments.get(value)
-    elif isinstance(value, str):
-        segment = account.by_customer_id.get(value)
-    else:
+    if isinstance(value, bool) or not isinstance(value, int | str):
         raise InvalidFieldError(f"{where}: name a segment by ct_segment_id or customer_segment_id")
+    segment = account.find_segment(value)
     if segment is None:
         raise InvalidFieldError(f"{where}: account {account.id} has no segment {value!r:.120}")
     if segment.is_deleted:
@@ -167,7 +164,7 @@ def _one_of(document: dict[str, Any], name: str, choices: tuple[str, ...]) -> st
 
 
 def _text(value: Any, name: str, longest: int) -> str:
-    if not isinstance(value, str) or not value or value.isspace() or len(value) > longest:
+    if not is_text(value) or len(value) > longest:
         raise InvalidFieldError(
             f"{name} must be text of 1 to {longest} characters that is not blank"
         )

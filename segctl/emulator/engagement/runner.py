@@ -1,6 +1,6 @@
 """The work on campaigns in one event loop: its task, its client, and the requests under way.
 
-Requests are sent beside the calls and never delay them: at most a few at once, and the
+Requests are sent in the background and never delay a call: at most a few at once, and the
 work between two turns of the event loop takes some milliseconds.
 """
 

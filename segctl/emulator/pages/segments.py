@@ -167,7 +167,7 @@ class FoundMembers:
 async def find_members(account: Account, members: BitMap, text: str, *, start: int) -> FoundMembers:
     """Return the members from a position on whose key contains the text, at most a page.
 
-    Members are in the order in which the account got to know them.  At most ``SEARCHED``
+    Members are in the order in which the account got their profiles.  At most ``SEARCHED``
     are looked at.
     """
     total = len(members)

@@ -17,7 +17,7 @@ UNKNOWN_AGENT = "unknown client"
 class Apply:
     """Requests that belong together: times in seconds since 1970, and what they caused.
 
-    ``label`` names the client and its version, as far as its User-Agent tells.
+    ``label`` is the client's name and version, from its User-Agent.
     """
 
     number: int

@@ -122,7 +122,7 @@ class Database:
             raise
 
     def distrust(self) -> None:
-        """Let the next start check the whole file, whatever the end of this run."""
+        """Let the next start check the whole file, even if this run ends cleanly."""
         if self._data is not None:
             self._data.distrust()
 

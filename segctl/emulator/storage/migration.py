@@ -37,7 +37,7 @@ def statements(script: str) -> Iterator[str]:
 def migrate(connection: Connection, *, version: int, schema: str) -> None:
     """Make the tables of ``schema``, from those of an older version, or from nothing (0)."""
     if version in {1, 2}:
-        _tell_if_large(connection)
+        _report_if_large(connection)
         for change in NEW_COLUMNS:
             connection.execute(f"ALTER TABLE {change}")
         if version == 1:
@@ -53,7 +53,7 @@ def migrate(connection: Connection, *, version: int, schema: str) -> None:
         EventLog(connection).make_blocks()
 
 
-def _tell_if_large(connection: Connection) -> None:
+def _report_if_large(connection: Connection) -> None:
     (profiles,) = connection.execute("SELECT count(*) FROM profiles").fetchone()
     (events,) = connection.execute("SELECT coalesce(max(seq), 0) FROM runs").fetchone()
     if max(profiles, events) >= LARGE:

@@ -137,6 +137,12 @@ class Account:
             for segment in self.segments.values()
         )
 
+    def find_segment(self, named: int | str) -> Segment | None:
+        """Return the segment with this CleverTap id (a number) or customer id (a string)."""
+        if isinstance(named, str):
+            return self.by_customer_id.get(named)
+        return self.segments.get(named)
+
     def add_segment(self, segment: Segment) -> None:
         """Add a segment under both its ids. It replaces a deleted one with its customer id."""
         self.segments[segment.id] = segment
