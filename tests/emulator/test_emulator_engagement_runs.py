@@ -216,12 +216,8 @@ def test_campaigns_need_no_event_loop_to_be_woken(clock: "Clock") -> None:
 # -- receivers ----------------------------------------------------------------
 
 
-def post_to(handler: "httpx.AsyncBaseTransport", *, seconds: float = 30) -> Answer:
-    async def send() -> Answer:
-        async with httpx.AsyncClient(transport=handler) as client:
-            return await post(client, URL, b"{}", {}, seconds=seconds)
-
-    return asyncio.run(send())
+def post_to(transport: "httpx.AsyncBaseTransport", *, seconds: float = 30) -> Answer:
+    return asyncio.run(post(transport, URL, b"{}", {}, seconds=seconds))
 
 
 class Endless(httpx.AsyncByteStream):
@@ -252,12 +248,29 @@ def test_a_huge_answer_is_not_read_to_its_end() -> None:
     assert huge.read == MAX_ANSWER_BYTES + 1024
 
 
-def test_a_redirect_is_not_followed() -> None:
+@pytest.mark.parametrize(
+    "location", ["http://example.com/", "http://xn--localhost-/", "http://[", "http://a:x/", ""]
+)
+def test_a_redirect_is_not_followed_wherever_it_leads(location: str) -> None:
     asked: list[str] = []
 
     def redirect(request: httpx.Request) -> httpx.Response:
         asked.append(str(request.url))
-        return httpx.Response(302, headers={"location": "http://example.com/"})
+        return httpx.Response(302, headers={"location": location})
 
     assert post_to(httpx.MockTransport(redirect)) == Answer(302, "redirect")
     assert asked == [URL]
+
+
+@pytest.mark.parametrize("status", [101, 199, 600, 999])
+def test_only_a_status_from_200_to_299_is_a_success(status: int) -> None:
+    answer = post_to(httpx.MockTransport(lambda _: httpx.Response(status)))
+    assert answer == Answer(status, "refused")
+
+
+def test_a_name_that_no_resolver_accepts_is_a_failed_connection() -> None:
+    def resolve(_: httpx.Request) -> httpx.Response:
+        f"{'a' * 64}.example".encode("idna")
+        raise AssertionError
+
+    assert post_to(httpx.MockTransport(resolve)) == Answer(None, "connection_failed")

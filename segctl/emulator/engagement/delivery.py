@@ -6,6 +6,7 @@ headers are our own, and which failures are repeated is inferred.
 """
 
 import asyncio
+import contextlib
 import hashlib
 import hmac
 import json
@@ -88,9 +89,10 @@ def check_url(url: str, *, settings: Settings, is_exposed: bool) -> None:
     """
     try:
         parsed = httpx.URL(url)
-    except httpx.InvalidURL as error:
+        host = parsed.host
+    except (httpx.InvalidURL, UnicodeError) as error:
         raise InvalidFieldError(f"webhook.url is not an address: {error}") from error
-    if parsed.scheme not in {"http", "https"} or not parsed.host:
+    if parsed.scheme not in {"http", "https"} or not host:
         raise InvalidFieldError("webhook.url must start with http:// or https:// and name a host")
     if parsed.userinfo:
         raise InvalidFieldError(
@@ -98,12 +100,12 @@ def check_url(url: str, *, settings: Settings, is_exposed: bool) -> None:
         )
     if parsed.port is not None and not 0 < parsed.port < 1 << 16:
         raise InvalidFieldError("webhook.url has no valid port")
-    is_named = parsed.host in {host.lower() for host in settings.webhook_hosts}
-    if not is_named and (is_exposed or not is_loopback(parsed.host)):
+    is_named = host in {each.lower() for each in settings.webhook_hosts}
+    if not is_named and (is_exposed or not is_loopback(host)):
         allowed = "named hosts" if is_exposed else "this machine and named hosts"
         raise InvalidFieldError(
             f"webhook.url: webhooks are sent only to {allowed}; to allow it, add "
-            f"{parsed.host!r:.120} to the setting webhook_hosts"
+            f"{host!r:.120} to the setting webhook_hosts"
         )
 
 
@@ -178,24 +180,32 @@ def request_headers(
 
 
 async def post(
-    client: httpx.AsyncClient, url: str, body: bytes, headers: Mapping[str, str], *, seconds: float
+    transport: httpx.AsyncBaseTransport,
+    url: str,
+    body: bytes,
+    headers: Mapping[str, str],
+    *,
+    seconds: float,
 ) -> Answer:
-    """Send a request and return what came of it. Redirects are not followed.
+    """Send a request and return what came of it.
 
-    The whole answer must arrive within ``seconds``, up to ``MAX_ANSWER_BYTES``.
+    The whole answer must arrive within ``seconds``, up to ``MAX_ANSWER_BYTES``.  There is
+    no client around the transport: it would keep the cookies of receivers, and parse
+    where a redirect leads.
     """
+    request = httpx.Request("POST", url, content=body, headers=headers)
     try:
-        async with (
-            asyncio.timeout(seconds),
-            client.stream("POST", url, content=body, headers=headers) as response,
-        ):
-            # A transport without a socket may have read the answer already.
-            if not response.is_stream_consumed:
-                await _read_bounded(response)
+        async with asyncio.timeout(seconds):
+            response = await transport.handle_async_request(request)
+            async with contextlib.aclosing(response):
+                # A transport without a socket may have read the answer already.
+                if not response.is_stream_consumed:
+                    await _read_bounded(response)
             return _answer_of_status(response.status_code)
     except (TimeoutError, httpx.TimeoutException):
         return Answer(None, TIMEOUT)
-    except httpx.ConnectError:
+    except (httpx.ConnectError, UnicodeError):
+        # A resolver refuses some names, such as one with a label over 63 bytes, as text.
         return Answer(None, CONNECTION_FAILED)
     except httpx.HTTPError:
         return Answer(None, CONNECTION_LOST)
@@ -210,6 +220,6 @@ async def _read_bounded(response: httpx.Response) -> None:
 
 
 def _answer_of_status(status: int) -> Answer:
-    if status < 300:
+    if 200 <= status < 300:
         return Answer(status, None)
-    return Answer(status, REDIRECT if status < 400 else REFUSED_STATUS)
+    return Answer(status, REDIRECT if 300 <= status < 400 else REFUSED_STATUS)

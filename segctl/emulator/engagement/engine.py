@@ -223,10 +223,9 @@ class Engagement:
         if self._runner is not None and not self._runner.has_ended:
             await self._runner.wait_for_end()
 
-    async def open_client(self) -> httpx.AsyncClient:
-        """Return a client for webhooks: no redirects, no proxy, no environment."""
-        transport = self._transport or await asyncio.to_thread(_make_transport)
-        return httpx.AsyncClient(transport=transport, trust_env=False, timeout=None)  # noqa: S113 - ``post`` limits the whole request
+    async def open_transport(self) -> WebhookTransport:
+        """Return what sends webhooks: no redirects, no proxy, no cookies, no environment."""
+        return self._transport or await asyncio.to_thread(_make_transport)
 
     def start_scheduled(self) -> None:
         """Start the campaigns whose time has come."""
@@ -340,4 +339,6 @@ def _make_transport() -> WebhookTransport:
     """
     asyncio.run(anyio.lowlevel.checkpoint())
     limits = httpx.Limits(max_keepalive_connections=MAX_IN_FLIGHT)
-    return httpx.AsyncHTTPTransport(verify=ssl.create_default_context(), limits=limits)
+    return httpx.AsyncHTTPTransport(
+        verify=ssl.create_default_context(), limits=limits, trust_env=False
+    )

@@ -1,4 +1,4 @@
-"""The work on campaigns in one event loop: its task, its client, and the requests under way.
+"""The work on campaigns in one event loop: its task, its transport, and the requests under way.
 
 Requests are sent in the background and never delay a call: at most a few at once, and the
 work between two turns of the event loop takes some milliseconds.
@@ -31,12 +31,12 @@ log = logging.getLogger(__name__)
 
 
 class Runner:
-    """The work of one event loop: a client, and the requests under way."""
+    """The work of one event loop: a transport, and the requests under way."""
 
     def __init__(self, engagement: "Engagement", loop: asyncio.AbstractEventLoop) -> None:
         self.engagement = engagement
         self.loop = loop
-        self._client: httpx.AsyncClient | None = None
+        self._transport: httpx.AsyncBaseTransport | None = None
         self._is_open = asyncio.Event()
         self.changed = asyncio.Event()
         self._requests: dict[asyncio.Task[None], Trigger] = {}
@@ -58,14 +58,14 @@ class Runner:
             await self._task
 
     @contextlib.asynccontextmanager
-    async def _open_client(self) -> AsyncIterator[None]:
-        async with await self.engagement.open_client() as self._client:
+    async def _open_transport(self) -> AsyncIterator[None]:
+        async with await self.engagement.open_transport() as self._transport:
             self._is_open.set()
             yield
 
     async def run_once(self) -> None:
         """Work until nothing is due, without the task."""
-        async with self._open_client():
+        async with self._open_transport():
             await self.run_due()
 
     async def run_due(self) -> None:
@@ -82,7 +82,7 @@ class Runner:
     async def _run(self) -> None:
         service, store = self.engagement.service, self.engagement.store
         service.streams.add(self.changed)
-        async with self._open_client():
+        async with self._open_transport():
             try:
                 while not service.is_closing and (store.in_use or self._requests):
                     self.changed.clear()
@@ -130,8 +130,8 @@ class Runner:
 
     def _send(self) -> None:
         """Send what is due, at most a few requests at once."""
-        client = self._client
-        if client is None or self.loop.time() < self._paused_until:
+        transport = self._transport
+        if transport is None or self.loop.time() < self._paused_until:
             return
         store, now = self.engagement.store, self.engagement.service.clock()
         for campaign in store.running():
@@ -151,7 +151,7 @@ class Runner:
                     continue
                 known.add(trigger.id)
                 users.add(trigger.users)
-                task = self.loop.create_task(self._deliver(client, campaign, webhook, trigger))
+                task = self.loop.create_task(self._deliver(transport, campaign, webhook, trigger))
                 self._requests[task] = trigger
                 task.add_done_callback(self._finish)
 
@@ -162,7 +162,11 @@ class Runner:
         self.changed.set()
 
     async def _deliver(
-        self, client: httpx.AsyncClient, campaign: Campaign, webhook: Webhook, trigger: Trigger
+        self,
+        transport: httpx.AsyncBaseTransport,
+        campaign: Campaign,
+        webhook: Webhook,
+        trigger: Trigger,
     ) -> None:
         engagement, service = self.engagement, self.engagement.service
         if campaign.id not in engagement.store.campaigns:
@@ -175,5 +179,5 @@ class Runner:
         else:
             body, headers = engagement.request(campaign, webhook, trigger)
             seconds = LIMITS[service.settings.webhook_limits].seconds
-            answer = await post(client, webhook.url, body, headers, seconds=seconds)
+            answer = await post(transport, webhook.url, body, headers, seconds=seconds)
         engagement.record(trigger, answer, started=started)
