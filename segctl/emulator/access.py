@@ -25,6 +25,8 @@ HEALTH_PATH = "/emulator/v1/health"
 """The path without a passcode: what starts containers asks it. It shows no data."""
 SHARED_PATHS = frozenset({f"/emulator/v1/{name}" for name in ("settings", "faults", "reset")})
 """Paths whose changes concern all accounts."""
+FAULT_PATHS = frozenset({"/faults", "/emulator/v1/faults"})
+"""Paths that show the fault plan, which can name segments of every account."""
 SECURITY_HEADERS = [
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
@@ -82,12 +84,13 @@ class AccessControl:
         return self.service.check_passcode(name, passcode).id
 
     def check_operator(self, account: str, scope: Scope) -> None:
-        """Check that what concerns all accounts is changed by the first one only.
+        """Check that what concerns all accounts is used by the first one only.
 
         Raises RequestError 403.
         """
-        is_change = scope["method"] not in SAFE_METHODS
-        if is_change and scope["path"] in SHARED_PATHS and account != self.service.store.operator:
+        path, is_change = scope["path"], scope["method"] not in SAFE_METHODS
+        is_shared = path in FAULT_PATHS or (is_change and path in SHARED_PATHS)
+        if is_shared and account != self.service.store.operator:
             raise RequestError(403, "only the account of the emulator's start may do this")
 
 

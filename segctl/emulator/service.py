@@ -34,6 +34,8 @@ from segctl.emulator.storage.store import Store
 if TYPE_CHECKING:
     from segctl.emulator.engagement.engine import Engagement
 
+SEGMENT_CALLS = ("createSegment", "updateSegment")
+"""The calls that the figures always have."""
 ADOPT_IS_LOCAL = (
     "unknown_accounts: must be refuse while other machines can connect, since adopt lets "
     "anyone in; start without --allow-remote to use adopt"
@@ -45,13 +47,13 @@ class InFlight:
 
     def __init__(self) -> None:
         self._counts: Counter[tuple[str, str]] = Counter()
-        self.peaks: Counter[str] = Counter()
-        """The most requests in flight at once, by call."""
+        self.peaks: Counter[tuple[str, str]] = Counter()
+        """The most requests in flight at once, by account and call."""
 
     def enter(self, account: str, call: str) -> "Slot":
         """Count a request in. The caller leaves the slot when it answers."""
         slot = Slot(self._counts, (account, call))
-        self.peaks[call] = max(self.peaks[call], slot.ahead + 1)
+        self.peaks[account, call] = max(self.peaks[account, call], slot.ahead + 1)
         return slot
 
 
@@ -91,10 +93,8 @@ class Service:
         self.seed = seed
         self.in_flight = InFlight()
         self.searches = SearchTable(clock=clock)
-        self.requests: dict[str, Counter[str]] = {
-            "createSegment": Counter(),
-            "updateSegment": Counter(),
-        }
+        self.requests: Counter[tuple[str | None, str, str]] = Counter()
+        """Requests by account (None if it is not known), call and outcome."""
         self.request_log = RequestLog(clock=clock, announce=lambda: self.announce("requests"))
         self.cut_connection: Callable[[Scope], None] | None = None
         """Closes a request's connection; None if the application runs without a socket."""
@@ -146,8 +146,7 @@ class Service:
         """Delete all data and restart the fault plan. Settings and faults stay."""
         self.engagement.clear()
         self.store.reset()
-        for counts in self.requests.values():
-            counts.clear()
+        self.requests.clear()
         self.in_flight.peaks.clear()
         self.request_log.clear()
         self.faults.restart(self.faults.plan)
@@ -175,9 +174,9 @@ class Service:
         self.is_closing = True
         self._wake_streams()
 
-    def count(self, call: str, outcome: str) -> None:
-        """Count a request by its call and outcome."""
-        self.requests.setdefault(call, Counter())[outcome] += 1
+    def count(self, account: str | None, call: str, outcome: str) -> None:
+        """Count a request; ``account`` is None if its credentials were wrong."""
+        self.requests[account, call, outcome] += 1
 
     @property
     def zone(self) -> tzinfo:
@@ -192,16 +191,21 @@ class Service:
     def stats(self, account: Account | None) -> dict[str, Any]:
         """Return the figures of one account, or of all if None."""
         accounts = list(self.store.accounts.values()) if account is None else [account]
+        requests: dict[str, Counter[str]] = {call: Counter() for call in SEGMENT_CALLS}
+        for (owner, call, outcome), count in self.requests.items():
+            if account is None or owner == account.id:
+                requests.setdefault(call, Counter())[outcome] += count
+        peaks = self.in_flight.peaks
         return {
-            "requests": {
-                call: dict(sorted(counts.items())) for call, counts in self.requests.items()
-            },
+            "requests": {call: dict(sorted(counts.items())) for call, counts in requests.items()},
             "membership_changes": sum(each.membership_changes for each in accounts),
             "events": sum(each.events for each in accounts),
             "data_points": sum(each.data_points for each in accounts),
             "profiles": sum(len(each.profiles) for each in accounts),
             "segments": sum(each.count_live_segments() for each in accounts),
-            "max_in_flight": {call: self.in_flight.peaks[call] for call in self.requests},
+            "max_in_flight": {
+                call: max(peaks[each.id, call] for each in accounts) for call in requests
+            },
         }
 
     # -- authentication -------------------------------------------------------
@@ -222,11 +226,16 @@ class Service:
         account = self.store.accounts.get(name)
         if account is None or account.passcode is None:
             if not (name and passcode and self.settings.unknown_accounts == "adopt"):
-                raise unauthenticated("Account ID is not valid")
+                raise self._wrong_credentials("Account ID")
             account = self.store.add_account(name, passcode)
         if not hmac.compare_digest(passcode.encode(), (account.passcode or "").encode()):
-            raise unauthenticated("Passcode is not valid")
+            raise self._wrong_credentials("Passcode")
         return account
+
+    def _wrong_credentials(self, which: str) -> RequestError:
+        """Return the 401. If other machines can connect, it does not tell which accounts exist."""
+        wrong = "Account ID or passcode" if self.requires_passcode else which
+        return unauthenticated(f"{wrong} is not valid")
 
     def find_account(self, name: str | None) -> Account | None:
         """Return the account with this id, or None for all; raises RequestError 404."""

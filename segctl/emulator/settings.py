@@ -313,6 +313,9 @@ CAMPAIGN_SWITCHES = frozenset(
 )
 """The switches of campaigns and of segments of other kinds, which segctl does not touch."""
 
+BY_ACCOUNT = ("account_regions", "account_api_segments")
+"""The settings that are objects of account ids and values."""
+
 HOST_LISTS = ("webhook_hosts",)
 """The settings that are arrays of host names."""
 

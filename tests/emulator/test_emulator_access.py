@@ -155,9 +155,16 @@ def test_another_account_does_not_exist_if_others_can_connect(
 
 @pytest.mark.parametrize(
     ("method", "name"),
-    [("PUT", "settings"), ("DELETE", "settings"), ("PUT", "faults"), ("POST", "reset")],
+    [
+        ("PUT", "settings"),
+        ("DELETE", "settings"),
+        ("GET", "faults"),
+        ("HEAD", "faults"),
+        ("PUT", "faults"),
+        ("POST", "reset"),
+    ],
 )
-def test_only_the_first_account_changes_what_concerns_all(
+def test_only_the_first_account_uses_what_concerns_all(
     exposed: "Client", other: "Client", method: str, name: str
 ) -> None:
     options: Any = {"json": {}} if method == "PUT" else {}
@@ -227,3 +234,43 @@ def test_no_page_shows_another_account_if_others_can_connect(
     assert answer.status_code in {200, 404}
     assert "ACC-2" not in answer.text
     assert "Name of theirs" not in answer.text
+
+
+def test_an_apply_of_another_account_does_not_exist_if_others_can_connect(
+    exposed: "Client", other: "Client"
+) -> None:
+    other.headers["User-Agent"] = "their-agent"
+    other.update(["theirs"], [("theirs", "ADD")])
+    numbers = [each["number"] for each in other.read("applies")]
+    for page in ("/events", "/errors", "/events/export", "/errors/export"):
+        for number in numbers:
+            assert exposed.call("GET", f"{page}?apply={number}").status_code == 400
+
+
+def test_requests_of_another_account_are_not_counted(exposed: "Client", other: "Client") -> None:
+    for _ in range(3):
+        other.update([], [])
+    stats = exposed.read("stats")
+    assert stats["requests"] == {"createSegment": {"200": 1}, "updateSegment": {}}
+    assert stats["max_in_flight"] == {"createSegment": 1, "updateSegment": 0}
+
+
+@pytest.mark.parametrize("name", ["account_regions", "account_api_segments"])
+def test_settings_of_another_account_are_not_shown(
+    exposed: "Client", other: "Client", name: str
+) -> None:
+    values = {"ACC-1": "on", "ACC-2": "on"}
+    exposed.settings(**{name: values})
+    assert exposed.read("settings")[name] == values
+    assert other.read("settings")[name] == {"ACC-2": "on"}
+    assert "ACC-1" not in other.call("GET", "/settings").text
+
+
+@pytest.mark.parametrize("path", ["/api/updateSegment", "/emulator/v1/stats"])
+def test_a_wrong_passcode_and_an_unknown_account_look_alike(exposed: "Client", path: str) -> None:
+    answers = []
+    for account in ("ACC-2", "ACC-3", ""):
+        exposed.headers["X-CleverTap-Account-Id"] = account
+        answers.append(exposed.call("POST", path))
+    assert {each.status_code for each in answers} == {401}
+    assert len({each.text for each in answers}) == 1

@@ -124,7 +124,7 @@ async def send_together(calls: list[tuple[str, str]], *, let_in: int) -> list[in
             await asyncio.sleep(0)
         gate.open.set()
         answers = await asyncio.gather(*tasks)
-    assert service.in_flight.peaks["updateSegment"] <= len(calls)
+    assert service.in_flight.peaks["ACC-1", "updateSegment"] <= len(calls)
     return [each.status_code for each in answers]
 
 

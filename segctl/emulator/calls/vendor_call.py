@@ -131,7 +131,7 @@ class VendorCall:
                 check_api_segments(account, settings=service.settings)
         except RequestError as error:
             await self._discard_body(request)
-            service.count(self.name, str(error.status))
+            service.count(None, self.name, str(error.status))
             await error_response(error)(scope, receive, send)
             return
         slot = service.in_flight.enter(account.id, self.name)
@@ -148,7 +148,7 @@ class VendorCall:
             if slot.ahead >= self.max_in_flight(service.settings):
                 await self._discard_body(request)
                 slot.leave()
-                service.count(self.name, str(TOO_MANY.status))
+                service.count(account.id, self.name, str(TOO_MANY.status))
                 await self._too_many(None)(scope, receive, send)
             else:
                 await self._serve(request, account, send_and_leave)
@@ -162,7 +162,7 @@ class VendorCall:
         try:
             body = await read_body(request, limit=service.settings.max_body_bytes)
         except RequestError as error:
-            service.count(self.name, str(error.status))
+            service.count(account.id, self.name, str(error.status))
             await error_response(error)(request.scope, request.receive, send)
             return
         settings = service.settings
@@ -174,11 +174,11 @@ class VendorCall:
         result = self._handle(request, account.id, body, faults) if faults.committed else None
         self._change_as_others(account.id, faults)
         if faults.cut:
-            service.count(self.name, "cut")
+            service.count(account.id, self.name, "cut")
             await self._cut(request)
             return
         result = self._replace_answer(result, faults)
-        service.count(self.name, str(result.status_code))
+        service.count(account.id, self.name, str(result.status_code))
         if faults.slow_ms:
             await self._send_slowly(result, send, seconds=faults.slow_ms / 1000)
         else:

@@ -18,7 +18,13 @@ from segctl.emulator.control.openapi_activity import activity_paths
 from segctl.emulator.control.openapi_campaigns import campaign_paths
 from segctl.emulator.control.openapi_other_writer import other_writer_paths
 from segctl.emulator.control.openapi_reading import reading_paths
-from segctl.emulator.control.parameters import MAX_NUMBER, account_of, number_of, service_of
+from segctl.emulator.control.parameters import (
+    MAX_NUMBER,
+    account_of,
+    number_of,
+    service_of,
+    visible_settings,
+)
 from segctl.emulator.control.responses import (
     limited,
     stream_array,
@@ -140,7 +146,7 @@ async def health(request: Request) -> Response:
 
 async def get_settings(request: Request) -> Response:
     """Show the settings in force."""
-    return JSONResponse(service_of(request).settings.document())
+    return JSONResponse(visible_settings(request).document())
 
 
 async def put_settings(request: Request) -> Response:

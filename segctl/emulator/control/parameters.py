@@ -4,6 +4,7 @@ from starlette.requests import Request
 
 from segctl.emulator.errors import bad_request
 from segctl.emulator.service import Service
+from segctl.emulator.settings import BY_ACCOUNT, Settings
 from segctl.emulator.storage.state import Account
 
 MAX_NUMBER = 2**53
@@ -26,6 +27,21 @@ def visible_accounts(request: Request) -> list[str]:
     if service.requires_passcode:
         return [request.query_params["account"]]
     return sorted(service.store.accounts)
+
+
+def visible_settings(request: Request) -> Settings:
+    """Return the settings without what they say about accounts that the client may not see."""
+    service = service_of(request)
+    own = request.query_params.get("account")
+    if not service.requires_passcode or own == service.store.operator:
+        return service.settings
+    by_account = {
+        name: {
+            each: value for each, value in getattr(service.settings, name).items() if each == own
+        }
+        for name in BY_ACCOUNT
+    }
+    return service.settings.changed(by_account)
 
 
 def only_account_of(request: Request) -> Account:

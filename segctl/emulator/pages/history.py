@@ -69,7 +69,7 @@ def read_query(request: Request) -> HistoryQuery:
         since=since,
         # The whole minute.
         until=None if until is None else until + 59.999_999,
-        apply=_find_apply(request),
+        apply=_find_apply(request, account),
     )
 
 
@@ -100,13 +100,13 @@ def _parse_minute(request: Request, name: str) -> float | None:
         raise bad_request(f"{name} must be a time such as 2026-01-31T12:00") from None
 
 
-def _find_apply(request: Request) -> Apply | None:
+def _find_apply(request: Request, account: Account | None) -> Apply | None:
     text = request.query_params.get("apply", "")
     if not text:
         return None
     number = parse_number(text)
     found = read_apply(request, number) if number is not None else None
-    if found is None:
+    if found is None or (account is not None and found.account != account.number):
         raise bad_request("apply must be the number of an apply")
     return found
 

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from segctl.emulator.control.parameters import service_of, visible_accounts
+from segctl.emulator.control.parameters import visible_accounts, visible_settings
 from segctl.emulator.hosts import REGIONS
 from segctl.emulator.pages.rendering import chosen_account, render
 from segctl.emulator.settings import LIMITS, QUESTIONS, SWITCHES, Settings
@@ -123,8 +123,7 @@ def grouped_fields(settings: Settings) -> dict[str, list[SettingField]]:
 
 async def show_settings(request: Request) -> Response:
     """Show all settings."""
-    service = service_of(request)
-    groups = grouped_fields(service.settings)
+    groups = grouped_fields(visible_settings(request))
     return render(
         "settings.html",
         request,
