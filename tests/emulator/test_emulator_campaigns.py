@@ -381,3 +381,60 @@ def test_only_api_segments_trigger_a_campaign(client: Campaigns) -> None:
     number = seed(client).json()["ct_segment_id"]
     answer = client.post("campaigns", online(segment=number))
     assert (answer.status_code, "only API Segments" in answer.json()["error"]) == (400, True)
+
+
+# -- profiles that are merged -------------------------------------------------
+
+
+def link(client: Campaigns, identity: str, guid: str) -> None:
+    client.settings(both_ids="link")
+    client.update([{"identity": identity, "guid": guid}], [("silver", "REMOVE")])
+
+
+@pytest.mark.parametrize("guid_first", [True, False])
+def test_a_user_of_two_merged_profiles_is_listed_once(
+    client: Campaigns, *, guid_first: bool
+) -> None:
+    for user in ({"guid": "g"}, "z") if guid_first else ("z", {"guid": "g"}):
+        client.update([user], [("gold", "ADD")])
+    campaign = client.campaign(**offline("gold"))
+    link(client, "z", "g")
+    assert users(client, campaign) == ["a", "b", "c", "z"]
+
+
+@pytest.mark.parametrize("guid_first", [True, False])
+@pytest.mark.parametrize("size", [1, 2, 100])
+def test_a_user_of_two_merged_profiles_gets_one_message(
+    client: Campaigns, size: int, *, guid_first: bool
+) -> None:
+    client.settings(webhook_profiles=size)
+    for user in ({"guid": "g"}, "z") if guid_first else ("z", {"guid": "g"}):
+        client.update([user], [("gold", "ADD")])
+    campaign = client.campaign(**offline("gold", channel="webhook", webhook={"url": URL}))
+    link(client, "z", "g")
+    client.run_due()
+    assert sorted(client.receiver.users) == ["a", "b", "c", "z"]
+    assert client.show(campaign)["status"] == "completed"
+
+
+def test_a_merged_user_leaves_a_journey_and_does_not_enter_again(client: Campaigns) -> None:
+    campaign = client.campaign(**journey(exit_on_leave=True))
+    client.update(["z"], [("silver", "ADD")])
+    client.update([{"guid": "g"}], [("gold", "ADD")])
+    client.run_due()
+    link(client, "z", "g")
+    client.update(["z"], [("gold", "REMOVE")])
+    client.update(["z"], [("gold", "ADD")])
+    client.run_due()
+    shown = client.show(campaign)
+    assert (shown["entries"], shown["exits"]) == (1, 1)
+
+
+def test_a_message_to_a_user_who_was_merged_meanwhile_is_sent(client: Campaigns) -> None:
+    campaign = client.campaign(**online(delay_seconds=60) | {"channel": "email", "webhook": None})
+    client.update([{"guid": "g"}], [("gold", "ADD")])
+    client.run_due()
+    reach(client, "z")
+    link(client, "z", "g")
+    client.run_due(60)
+    assert [each["status"] for each in client.triggers(campaign)] == ["sent"]

@@ -280,7 +280,7 @@ async def list_audience(request: Request) -> Response:
     """List the users of an offline campaign, as they were at its time."""
     service, campaign = service_of(request), campaign_of(request)
     profiles = service.engagement.account_of(campaign).profiles
-    audience = service.engagement.store.read_audience(campaign)
+    audience = service.engagement.audience_now(campaign)
     pieces = (
         [{user.kind: user.value} for user in profiles.users(numbers)]
         for numbers in _pieces_of(audience)

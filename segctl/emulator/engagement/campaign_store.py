@@ -324,21 +324,31 @@ class CampaignStore:
 
     # -- journeys ---------------------------------------------------------------
 
-    def enter_journey(self, campaign: Campaign, user: int, *, once: bool) -> bool:
-        """Store that a user is inside; return False if the user must not enter again."""
-        row = self._execute(
-            "SELECT 1 FROM journey_users WHERE campaign = ? AND user = ?", (campaign.id, user)
-        ).fetchone()
-        if row is not None and once:
+    def enter_journey(self, campaign: Campaign, user: Sequence[int], *, once: bool) -> bool:
+        """Store that a user is inside; return False if the user must not enter again.
+
+        ``user`` is a profile's number, then those of profiles merged into it.
+        """
+        if once and any(self._select_journey(campaign, number) for number in user):
             return False
-        self._execute("INSERT OR REPLACE INTO journey_users VALUES (?, ?, 1)", (campaign.id, user))
+        self._execute(
+            "INSERT OR REPLACE INTO journey_users VALUES (?, ?, 1)", (campaign.id, user[0])
+        )
         return True
 
-    def leave_journey(self, campaign: Campaign, user: int) -> bool:
-        """Store that a user is outside; return whether the user was inside."""
-        left = self._execute(
-            "UPDATE journey_users SET is_inside = 0 "
-            "WHERE campaign = ? AND user = ? AND is_inside = 1",
-            (campaign.id, user),
+    def _select_journey(self, campaign: Campaign, number: int) -> bool:
+        row = self._execute(
+            "SELECT 1 FROM journey_users WHERE campaign = ? AND user = ?", (campaign.id, number)
         )
-        return left.rowcount > 0
+        return row.fetchone() is not None
+
+    def leave_journey(self, campaign: Campaign, user: Sequence[int]) -> int:
+        """Store that a user is outside; return how many of the user's profiles were inside."""
+        return sum(
+            self._execute(
+                "UPDATE journey_users SET is_inside = 0 "
+                "WHERE campaign = ? AND user = ? AND is_inside = 1",
+                (campaign.id, number),
+            ).rowcount
+            for number in user
+        )

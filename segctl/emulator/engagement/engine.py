@@ -21,6 +21,7 @@ from pyroaring import BitMap
 
 from segctl.emulator.engagement.audience import audience_of, count_reachable, reachable_users
 from segctl.emulator.engagement.campaign import (
+    CANCELLED,
     COMPLETED,
     DRAFT,
     FAILED,
@@ -225,7 +226,9 @@ class Engagement:
 
     async def open_transport(self) -> WebhookTransport:
         """Return what sends webhooks: no redirects, no proxy, no cookies, no environment."""
-        return self._transport or await asyncio.to_thread(_make_transport)
+        if self._transport is None:
+            return await asyncio.to_thread(_make_transport)
+        return self._transport
 
     def start_scheduled(self) -> None:
         """Start the campaigns whose time has come."""
@@ -263,28 +266,54 @@ class Engagement:
     def _settle(self, campaign: Campaign) -> Iterator[None]:
         """Settle the delayed messages that are due and do not leave this machine."""
         profiles = self.account_of(campaign).profiles
+        survivors = self.service.store.log.merges.survivors(campaign.account)
         reachable = reachable_users(profiles, campaign.definition.channel)
         now = self.service.clock()
         while due := self.store.due_triggers(campaign, now=now, limit=TRIGGERS_PER_PIECE):
             with self.store.transaction():
                 self.store.settle(
-                    (settled_status(each.users[0], reachable), each.id) for each in due
+                    (settled_status(survivors.get(user, user), reachable), each.id)
+                    for each in due
+                    for user in each.users
                 )
             yield
 
+    def audience_now(self, campaign: Campaign) -> BitMap:
+        """Return the frozen audience, with merged profiles replaced by those that are left."""
+        audience = self.store.read_audience(campaign)
+        return self.service.store.log.merges.replace_merged(campaign.account, audience)
+
+    def recipients(self, campaign: Campaign, trigger: Trigger) -> BitMap:
+        """Return the profiles to send to: those that are left of profiles merged since.
+
+        Two profiles of an audience that were merged get it once, with the part of the
+        first one.
+        """
+        merges, users = self.service.store.log.merges, BitMap(trigger.users)
+        if campaign.definition.kind == OFFLINE and (merged := merges.involved(campaign.account)):
+            audience = self.store.read_audience(campaign)
+            users -= BitMap(
+                user
+                for user in users & merged
+                if (audience & merges.same_as(campaign.account, user)).min() < user
+            )
+        return merges.replace_merged(campaign.account, users)
+
+    def cancel(self, trigger: Trigger) -> None:
+        """Settle a trigger that has nobody left to send to."""
+        with self.store.transaction():
+            self.store.settle([(CANCELLED, trigger.id)])
+
     def request(
-        self, campaign: Campaign, webhook: Webhook, trigger: Trigger
+        self, campaign: Campaign, webhook: Webhook, trigger: Trigger, numbers: BitMap
     ) -> tuple[bytes, dict[str, str]]:
-        """Return the body and the headers of the trigger's next attempt."""
+        """Return the body and the headers of the trigger's next attempt to these profiles."""
         account = self.account_of(campaign)
         properties: dict[str, Any] | None = None
         if trigger.segment and trigger.action and trigger.event:
             segment = account.segments[trigger.segment]
             properties = event_properties(segment, trigger.action, event=trigger.event)
         profiles = account.profiles
-        # A profile may have been merged into another one since.
-        merges = self.service.store.log.merges
-        numbers = merges.replace_merged(account.number, BitMap(trigger.users))
         recipients = [
             Recipient(
                 profiles.user_of(number, keys),

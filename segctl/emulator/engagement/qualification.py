@@ -140,7 +140,7 @@ def _apply_events(
                 if _may_enter(service, store, campaign, user):
                     triggers.append(_trigger(campaign, run, seq, user, reachable))
             else:
-                exits += store.leave_journey(campaign, user)
+                exits += store.leave_journey(campaign, _numbers_of(service, campaign, user))
     if triggers or exits:
         store.add_triggers(triggers)
         is_journey = campaign.definition.kind == JOURNEY
@@ -178,7 +178,12 @@ def _may_enter(service: Service, store: CampaignStore, campaign: Campaign, user:
     if campaign.definition.kind != JOURNEY:
         return True
     once = service.settings.journey_entry == "once"
-    return store.enter_journey(campaign, user, once=once)
+    return store.enter_journey(campaign, _numbers_of(service, campaign, user), once=once)
+
+
+def _numbers_of(service: Service, campaign: Campaign, user: int) -> list[int]:
+    """Return the user's number, and those of profiles that were merged into it."""
+    return service.store.log.merges.numbers_of(campaign.account, user)
 
 
 def _trigger(

@@ -171,13 +171,17 @@ class Runner:
         engagement, service = self.engagement, self.engagement.service
         if campaign.id not in engagement.store.campaigns:
             return
+        recipients = engagement.recipients(campaign, trigger)
+        if not recipients:
+            engagement.cancel(trigger)
+            return
         started = service.clock()
         try:
             check_url(webhook.url, settings=service.settings, is_exposed=service.requires_passcode)
         except InvalidFieldError:
             answer = Answer(None, NOT_ALLOWED)
         else:
-            body, headers = engagement.request(campaign, webhook, trigger)
+            body, headers = engagement.request(campaign, webhook, trigger, recipients)
             seconds = LIMITS[service.settings.webhook_limits].seconds
             answer = await post(transport, webhook.url, body, headers, seconds=seconds)
         engagement.record(trigger, answer, started=started)

@@ -127,7 +127,7 @@ async def show_campaign(request: Request) -> Response:
     triggers = list(islice((each for piece in pieces for each in piece), ROWS + 1))
     audience = []
     if campaign.definition.kind == OFFLINE and campaign.audience:
-        numbers = service.engagement.store.read_audience(campaign)[:ROWS]
+        numbers = service.engagement.audience_now(campaign)[:ROWS]
         audience = account.profiles.users(list(numbers))
     query: dict[str, Any] = {**request.query_params, "before": None}
     path = request.url.path

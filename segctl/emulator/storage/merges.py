@@ -37,6 +37,8 @@ class Merges:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._survivors: dict[int, dict[int, int]] = {}
+        self._merged: dict[int, dict[int, list[int]]] = {}
+        """By account and survivor: the profiles merged into it."""
         for merge in self.in_order():
             self._note(merge)
 
@@ -53,8 +55,15 @@ class Merges:
 
     def numbers_of(self, account: int, profile: int) -> list[int]:
         """Return the number of a profile and those of the profiles merged into it."""
-        merged = [n for n, survivor in self.survivors(account).items() if survivor == profile]
-        return [profile, *merged]
+        return [profile, *self._merged.get(account, {}).get(profile, ())]
+
+    def involved(self, account: int) -> BitMap:
+        """Return the profiles that were merged, and those that are left of them."""
+        return BitMap(self.survivors(account)) | BitMap(self._merged.get(account, {}))
+
+    def same_as(self, account: int, profile: int) -> BitMap:
+        """Return all profiles that are one with this one, itself included."""
+        return BitMap(self.numbers_of(account, self.survivors(account).get(profile, profile)))
 
     def replace_merged(self, account: int | None, profiles: BitMap) -> BitMap:
         """Return the profiles with the one that is left in place of those merged into it."""
@@ -87,8 +96,7 @@ class Merges:
         )
 
     def _note(self, merge: Merge) -> None:
-        survivors = self.survivors(merge.account)
-        for profile, survivor in survivors.items():
-            if survivor == merge.profile:
-                survivors[profile] = merge.survivor
-        survivors[merge.profile] = merge.survivor
+        by_survivor = self._merged.setdefault(merge.account, {})
+        merged = [merge.profile, *by_survivor.pop(merge.profile, ())]
+        self.survivors(merge.account).update(dict.fromkeys(merged, merge.survivor))
+        by_survivor.setdefault(merge.survivor, []).extend(merged)
