@@ -66,7 +66,7 @@ FAULT_FIELDS = {
     "change_members": (*COMMON_FIELDS, "segment", "add", "remove"),
     "rename_segment": (*COMMON_FIELDS, "segment"),
     "delete_segment": (*COMMON_FIELDS, "segment"),
-    "refuse_entries": ("call", "share", "error_type"),
+    "refuse_entries": (*COMMON_FIELDS, "error_type"),
 }
 """The fields that each fault uses."""
 
@@ -217,34 +217,57 @@ class RequestFaults:
     """The faults, in the order of their rules."""
     other_changes: list["OtherChange"] = field(default_factory=list)
     """Changes by somebody else, to make after the request."""
-    refuse_entry: Callable[[], str | None] | None = None
-    """Returns for each valid entry the error type to refuse it with, or None."""
+    refusers: list[Callable[[], str | None]] = field(default_factory=list)
+    """Each returns for a valid entry the error type to refuse it with, or None."""
+
+    def refuse_entry(self) -> str | None:
+        """Return the error type to refuse the next valid entry with, or None."""
+        return next((each for refuse in self.refusers if (each := refuse()) is not None), None)
+
+
+@dataclass(kw_only=True)
+class RuleUse:
+    """A rule in force, and how often it was used."""
+
+    rule: Rule
+    requests: int = 0
+    """The requests of its call."""
+    injections: int = 0
+
+    @property
+    def is_used_up(self) -> bool:
+        """Whether the fault was injected as often as the rule says."""
+        return self.rule.times is not None and self.injections >= self.rule.times
 
 
 @dataclass(frozen=True, kw_only=True)
 class OtherChange:
-    """A change by somebody else that a rule asks for."""
+    """A change by somebody else that a rule asks for. It is counted if anything changed."""
 
-    rule: Rule
+    use: RuleUse
     random: Random
-    count: Callable[[], None]
-    """To be called if anything changed."""
 
 
 class FaultInjector:
     """A fault plan in force, with its random generator and the faults injected so far."""
 
     def __init__(self, plan: FaultPlan) -> None:
-        self.injected: Counter[str] = Counter()
         self.restart(plan)
 
     def restart(self, plan: FaultPlan) -> None:
         """Start a plan from its seed."""
         self.plan = plan
-        self.injected.clear()
         self._random = Random(plan.seed)  # noqa: S311 - repeatable on purpose, guards nothing
-        self._requests = [0] * len(plan.rules)
-        self._injections = [0] * len(plan.rules)
+        # New objects: a request that is still served may count in the old ones.
+        self._uses = [RuleUse(rule=rule) for rule in plan.rules]
+
+    @property
+    def injected(self) -> Counter[str]:
+        """How often each fault was injected; entries of refuse_entries count one by one."""
+        counts: Counter[str] = Counter()
+        for use in self._uses:
+            counts[use.rule.fault] += use.injections
+        return counts
 
     def jitter(self, most: float) -> float:
         """Return a random number from 0 to ``most``."""
@@ -253,35 +276,27 @@ class FaultInjector:
     def next_request(self, call: str) -> RequestFaults:
         """Choose the faults of the next request of this call."""
         faults = RequestFaults()
-        for index, rule in enumerate(self.plan.rules):
+        for use in self._uses:
+            rule = use.rule
             if rule.call not in {"*", call}:
                 continue
+            use.requests += 1
+            if use.requests <= rule.skip or use.is_used_up:
+                continue
             if rule.fault == "refuse_entries":
-                faults.refuse_entry = self._entry_refuser(rule, faults)
-                continue
-            self._requests[index] += 1
-            is_used_up = rule.times is not None and self._injections[index] >= rule.times
-            if self._requests[index] <= rule.skip or is_used_up:
-                continue
-            if rule.share < 1 and self._random.random() >= rule.share:
-                continue
-            count = partial(self._count, index)
-            if rule.fault in OTHER_WRITER:
-                faults.names.append(rule.fault)
-                faults.other_changes.append(
-                    OtherChange(rule=rule, random=self._random, count=count)
-                )
-            else:
-                count()
-                self._add(rule, faults)
+                faults.refusers.append(partial(self._refuse_entry, use, faults))
+            elif rule.share == 1 or self._random.random() < rule.share:
+                self._inject(use, faults)
         return faults
 
-    def _count(self, index: int) -> None:
-        self._injections[index] += 1
-        self.injected[self.plan.rules[index].fault] += 1
-
-    def _add(self, rule: Rule, faults: RequestFaults) -> None:
+    def _inject(self, use: RuleUse, faults: RequestFaults) -> None:
+        rule = use.rule
         faults.names.append(rule.fault)
+        if rule.fault in OTHER_WRITER:
+            faults.other_changes.append(OtherChange(use=use, random=self._random))
+            return
+        use.injections += 1
+        is_committed = True
         match rule.fault:
             case "latency":
                 faults.delay_ms += rule.ms + self.jitter(rule.jitter_ms)
@@ -289,22 +304,22 @@ class FaultInjector:
                 faults.slow_ms += rule.ms
             case "too_many_requests":
                 faults.status, faults.retry_after = 429, rule.retry_after
-                faults.committed = False
+                is_committed = False
             case "server_error":
-                faults.status, faults.committed = rule.status, bool(rule.committed)
+                faults.status, is_committed = rule.status, bool(rule.committed)
             case "cut_before" | "cut_after":
-                faults.cut, faults.committed = True, rule.fault == "cut_after"
+                faults.cut, is_committed = True, rule.fault == "cut_after"
             case _:
                 faults.body = "empty" if rule.fault == "empty_body" else rule.body
-                faults.committed = rule.committed is not False
+                is_committed = rule.committed is not False
+        # A request with several faults makes its change only if each of them says so.
+        faults.committed &= is_committed
 
-    def _entry_refuser(self, rule: Rule, faults: RequestFaults) -> Callable[[], str | None]:
-        def refuse_entry() -> str | None:
-            if self._random.random() >= rule.share:
-                return None
-            self.injected[rule.fault] += 1
-            if rule.fault not in faults.names:
-                faults.names.append(rule.fault)
-            return rule.error_type
-
-        return refuse_entry
+    def _refuse_entry(self, use: RuleUse, faults: RequestFaults) -> str | None:
+        rule = use.rule
+        if use.is_used_up or self._random.random() >= rule.share:
+            return None
+        use.injections += 1
+        if rule.fault not in faults.names:
+            faults.names.append(rule.fault)
+        return rule.error_type

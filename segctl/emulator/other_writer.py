@@ -98,12 +98,15 @@ def change_by_fault(
 ) -> bool:
     """Make the change of a fault; return whether anything changed.
 
-    Nothing changes if there is no such segment, or if it may not be deleted.
+    Nothing changes if there is no such segment, if it may not be deleted, or if members of
+    a segment of another category should change: its changes raise no event.
     """
     segment = choose_segment(account, random) if named is None else account.find_segment(named)
     if segment is None or segment.is_deleted:
         return False
     match fault:
+        case "change_members" if segment.category != API_SEGMENTS:
+            return False
         case "change_members":
             removed = choose_members(account, segment, remove, random)
             added = choose_others(account, segment, add, random)

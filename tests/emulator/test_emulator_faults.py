@@ -1,11 +1,13 @@
 """Faults: each kind, its share and its seed, over a socket where that matters."""
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
 
 from segctl.emulator.testing import running_emulator
+from tests.emulator.conftest import body
 
 if TYPE_CHECKING:
     from tests.emulator.conftest import Client
@@ -172,6 +174,68 @@ def test_a_rule_skips_some_requests_of_its_call_and_ends_after_some_times(client
     client.create("gold")
     assert statuses(client, 5) == [200, 500, 500, 200, 200]
     assert client.read("faults")["injected"]["server_error"] == 2
+
+
+def test_refused_entries_are_skipped_by_request_and_end_after_some_entries(
+    client: "Client",
+) -> None:
+    client.create("gold")
+    client.faults({"fault": "refuse_entries", "skip": 1, "times": 3})
+    client.update(["a", "b"], GOLD)
+    client.update(["c", "d"], GOLD)
+    client.update(["e", "f"], GOLD)
+    assert [each["User Identity"] for each in client.read("error-stream")] == ["c", "d", "e"]
+    assert client.members("gold") == ["a", "b", "f"]
+    assert client.read("faults")["injected"]["refuse_entries"] == 3
+
+
+def test_several_rules_may_refuse_entries(client: "Client") -> None:
+    client.create("gold")
+    types = ["API_SEGMENT_ID_MISMATCH", "API_SEGMENT_INVALID_ACTION"]
+    client.faults(*({"fault": "refuse_entries", "times": 1, "error_type": each} for each in types))
+    client.update(["a", "b", "c"], GOLD)
+    assert client.error_types() == types
+    assert client.members("gold") == ["c"]
+
+
+def test_two_faults_make_a_change_only_if_both_say_so(client: "Client") -> None:
+    client.create("gold")
+    client.faults({"fault": "too_many_requests"}, {"fault": "wrong_body"})
+    assert client.update(["a"], GOLD).status_code == 429
+    client.faults({"fault": "cut_before"}, {"fault": "server_error", "committed": True})
+    with pytest.raises(httpx.RemoteProtocolError):
+        client.update(["b"], GOLD)
+    assert client.members("gold") == []
+
+
+@pytest.mark.parametrize(
+    "fault", ["change_members", "server_error", "refuse_entries", "rename_segment"]
+)
+def test_requests_in_flight_at_once_share_the_times_of_a_rule(client: "Client", fault: str) -> None:
+    client.create("gold")
+    client.settings(latency_ms=1)
+    client.faults({"fault": fault, "times": 1, "call": "updateSegment"})
+
+    async def send(http: httpx.AsyncClient) -> None:
+        requests = [
+            http.post("/api/updateSegment", json=body(([user], GOLD))) for user in ("a", "b", "c")
+        ]
+        await asyncio.gather(*requests)
+
+    client.run(send)
+    assert client.read("faults")["injected"][fault] == 1
+
+
+def test_a_plan_that_is_replaced_during_a_request_does_not_harm_it(client: "Client") -> None:
+    client.create("gold")
+    client.settings(latency_ms=1)
+    client.faults({"fault": "change_members", "call": "updateSegment"})
+
+    async def send(http: httpx.AsyncClient) -> tuple[httpx.Response, ...]:
+        update = http.post("/api/updateSegment", json=body((["a"], GOLD)))
+        return await asyncio.gather(update, http.put("/emulator/v1/faults", json={}))
+
+    assert [each.status_code for each in client.run(send)] == [200, 200]
 
 
 def test_reset_deletes_all_data_and_restarts_the_plan(client: "Client") -> None:

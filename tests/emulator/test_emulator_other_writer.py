@@ -147,3 +147,16 @@ def test_a_fault_without_a_segment_does_nothing_and_is_not_used_up(
     client.update(["a"], GOLD)
     client.update(["b"], GOLD)
     assert client.read("faults")["injected"][fault] == 1
+
+
+def test_members_of_a_dashboard_segment_do_not_change_and_raise_no_event(client: "Client") -> None:
+    document = {"category": "Live", "segment_name": "Buyers", "members": [{"identity": "a"}]}
+    path = "/emulator/v1/segments?account=ACC-1"
+    number = client.call("POST", path, json=document).json()["ct_segment_id"]
+    answer = change(client, status=400, change="members", segment=number, add=["b"])
+    assert "this is Live" in answer["error"]
+    client.create("gold")
+    client.faults({"fault": "change_members", "segment": number})
+    client.update(["c"], GOLD)
+    assert len(client.read("events")) == 1
+    assert client.read(f"segments/{number}")["members"] == 1

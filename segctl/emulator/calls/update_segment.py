@@ -84,7 +84,7 @@ def update_segment(service: Service, request: VendorRequest) -> Response:
         entries,
         settings=settings,
         now=service.clock(),
-        refuse_entry=request.faults.refuse_entry,
+        refuse_entry=request.faults.refuse_entry if request.faults.refusers else None,
     )
     service.store.update(request.account, changes, skipped, settings=settings, agent=request.agent)
     return json_response(SUCCESS)

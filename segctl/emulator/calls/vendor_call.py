@@ -208,8 +208,9 @@ class VendorCall:
 
     def _change_as_others(self, account_id: str, faults: RequestFaults) -> None:
         for change in faults.other_changes:
-            rule = change.rule
-            if change_by_fault(
+            rule = change.use.rule
+            # Requests in flight at once may have chosen the last one of its times each.
+            if not change.use.is_used_up and change_by_fault(
                 self.service,
                 self.service.store.accounts[account_id],
                 fault=rule.fault,
@@ -218,7 +219,7 @@ class VendorCall:
                 remove=rule.remove,
                 random=change.random,
             ):
-                change.count()
+                change.use.injections += 1
 
     def _replace_answer(self, result: Response | None, faults: RequestFaults) -> Response:
         """Return the fault's answer, or ``result`` if no fault replaces it."""

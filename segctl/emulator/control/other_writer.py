@@ -15,7 +15,7 @@ from segctl.emulator.control.routing import PREFIX
 from segctl.emulator.control.seeding import parse_user
 from segctl.emulator.control.segments import describe
 from segctl.emulator.errors import RequestError, bad_request
-from segctl.emulator.storage.state import Account, Segment, User
+from segctl.emulator.storage.state import API_SEGMENTS, Account, Segment, User
 
 CHANGES = ("members", "rename", "delete")
 MAX_USERS = 100_000
@@ -30,6 +30,11 @@ async def change_segment(request: Request) -> Response:
     changed: dict[str, Any] = {}
     match kind:
         case "members":
+            if segment.category != API_SEGMENTS:
+                raise bad_request(
+                    "members of API Segments only can be changed, since only they raise the "
+                    f"event: this is {segment.category}"
+                )
             random = Random(_count(document, "seed"))  # noqa: S311 - repeatable on purpose
             add, remove = document.get("add", []), document.get("remove", [])
             removed = (
