@@ -144,8 +144,8 @@ class Service:
 
     def reset(self) -> None:
         """Delete all data and restart the fault plan. Settings and faults stay."""
-        self.engagement.clear()
         self.store.reset()
+        self.engagement.forget()
         self.requests.clear()
         self.in_flight.peaks.clear()
         self.request_log.clear()

@@ -2,13 +2,14 @@
 
 import hashlib
 import hmac
+import sqlite3
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
 
-from segctl.emulator.storage.changes import Change
+from segctl.emulator.storage.changes import Change, NewSegment
 from segctl.emulator.storage.state import User
 from tests.emulator.campaign_kit import Campaigns, online, start
 
@@ -313,6 +314,52 @@ def test_a_reset_while_a_webhook_is_sent_leaves_nothing(client: Campaigns) -> No
     assert client.read("campaigns") == []
     execute = client.app.state.service.store.database.connection.execute
     assert execute("SELECT count(*) FROM trigger_attempts").fetchone() == (0,)
+
+
+def test_an_answer_that_comes_after_a_reset_is_not_that_of_a_new_trigger(
+    client: Campaigns,
+) -> None:
+    service = client.app.state.service
+    first = client.campaign()
+    client.update(["a"], [("gold", "ADD")])
+
+    def start_again() -> None:
+        client.receiver.while_answering = lambda: None
+        service.reset()
+        (account, _) = service.store.accounts.values()
+        (gold,) = service.store.create(account, [NewSegment(name="Gold", customer_id="gold")])
+        definition = service.engagement.store.add(account=account.number, definition=kept, now=0)
+        service.engagement.start(definition)
+        joined = Change(segment=gold, action="ADD", users=(User("identity", "b"),))
+        service.store.update(account, [joined], [], settings=service.settings)
+        for _ in service.engagement.pieces():
+            pass
+
+    kept = service.engagement.store.campaigns[first["id"]].definition
+    client.receiver.while_answering = start_again
+    client.run_due()
+    (second,) = client.read("campaigns")
+    (trigger,) = client.triggers(second)
+    assert client.receiver.users == ["a", "b"]
+    assert [each["number"] for each in trigger["attempts"]] == [1]
+
+
+def test_a_reset_that_fails_keeps_the_campaigns_too(
+    client: Campaigns, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    campaign = client.campaign()
+
+    def fail() -> None:
+        raise sqlite3.OperationalError
+
+    service = client.app.state.service
+    monkeypatch.setattr(service.store, "reset", fail)
+    with pytest.raises(sqlite3.OperationalError):
+        service.reset()
+    assert client.show(campaign)["status"] == "running"
+    assert service.store.database.connection.execute(
+        "SELECT count(*) FROM campaigns"
+    ).fetchone() == (1,)
 
 
 # -- where webhooks may go ----------------------------------------------------

@@ -50,13 +50,6 @@ CREATE TABLE IF NOT EXISTS journey_users (
     campaign INTEGER NOT NULL, user INTEGER NOT NULL, is_inside INTEGER NOT NULL,
     PRIMARY KEY (campaign, user)) WITHOUT ROWID;
 """
-TABLES = (
-    "campaigns",
-    "campaign_audiences",
-    "campaign_triggers",
-    "trigger_attempts",
-    "journey_users",
-)
 TRIGGER_COLUMNS = tuple(each.name for each in fields(Trigger))
 ROWS_PER_PIECE = 500
 """Rows read or deleted at once: some milliseconds of work."""
@@ -199,12 +192,10 @@ class CampaignStore:
         self.campaigns.pop(campaign.id, None)
         self._uses = None
 
-    def clear(self) -> None:
-        """Delete all campaigns."""
-        with self.transaction():
-            for table in TABLES:
-                self._execute(f"DELETE FROM {table}")  # noqa: S608 - our own names
+    def forget(self) -> None:
+        """Forget the campaigns, which were deleted with all data."""
         self._load()
+        self._announce()
 
     def _remember(self, campaign: Campaign) -> None:
         before = self.campaigns.get(campaign.id)
@@ -253,11 +244,13 @@ class CampaignStore:
     ) -> None:
         """Store an attempt, and the status and time that it gives its trigger.
 
-        Does nothing if the trigger was deleted during the attempt.
+        Does nothing if the trigger was deleted during the attempt. After all data was
+        deleted, another campaign's trigger may have its id.
         """
         updated = self._execute(
-            "UPDATE campaign_triggers SET status = ?, due = ?, attempts = ? WHERE id = ?",
-            (status, due, attempt.number, trigger.id),
+            "UPDATE campaign_triggers SET status = ?, due = ?, attempts = ? "
+            "WHERE id = ? AND campaign = ?",
+            (status, due, attempt.number, trigger.id, trigger.campaign),
         )
         if not updated.rowcount:
             return

@@ -151,9 +151,9 @@ class Engagement:
                 409, f"segments are in use: {'; '.join(uses)}; stop the campaigns first"
             )
 
-    def clear(self) -> None:
-        """Delete all campaigns."""
-        self.store.clear()
+    def forget(self) -> None:
+        """Forget the campaigns, which were deleted with all data."""
+        self.store.forget()
 
     def estimate(
         self, account: Account, *, include: tuple[int, ...], exclude: tuple[int, ...]
