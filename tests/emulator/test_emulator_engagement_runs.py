@@ -80,6 +80,61 @@ def test_a_damaged_campaign_is_told_at_the_start(clock: "Clock", tmp_path: Path)
         restart(client, tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("statement", "problem"),
+    [
+        ("UPDATE campaigns SET account = 7", "the campaigns"),
+        ("UPDATE campaigns SET status = 'runninG'", "the campaigns"),
+        ("UPDATE campaigns SET starts_at = 9e99", "the campaigns"),
+        ("UPDATE campaigns SET position = 'x'", "the campaigns"),
+        ("UPDATE campaigns SET triggers = 2", "the numbers of triggers"),
+        ("UPDATE campaigns SET failed = 1", "the numbers of triggers"),
+        ("UPDATE campaign_triggers SET status = 'pendinf'", "the triggers"),
+        ("UPDATE campaign_triggers SET users = 7", "the triggers"),
+        ("UPDATE campaign_triggers SET due = 9e99", "the triggers"),
+        ("UPDATE campaign_triggers SET campaign = 7", "the triggers"),
+        ("UPDATE campaign_triggers SET attempts = 0", "the numbers of attempts"),
+        ("UPDATE campaign_triggers SET users = x'ffffff00'", "of users that do not exist"),
+        ("DELETE FROM trigger_attempts", "the numbers of attempts"),
+        ("UPDATE trigger_attempts SET started = 9e99", "the attempts"),
+        ("ALTER TABLE campaigns RENAME COLUMN exits TO eXitz", "its tables"),
+        ("ALTER TABLE runs RENAME COLUMN points TO pointz", "its tables"),
+    ],
+)
+def test_campaigns_that_make_no_sense_are_refused(
+    clock: "Clock", tmp_path: Path, statement: str, problem: str
+) -> None:
+    client = start(clock, data=tmp_path)
+    client.create("gold")
+    client.campaign()
+    client.update(["a"], [("gold", "ADD")])
+    client.run_due()
+    store = client.app.state.service.store
+    store.database.connection.execute(statement)
+    store.database.distrust()
+    store.database.close()
+    with pytest.raises(DataFormatError, match=problem) as raised:
+        start(clock, data=tmp_path)
+    assert str(tmp_path) in str(raised.value)
+
+
+def test_a_campaign_that_is_half_deleted_is_no_damage(clock: "Clock", tmp_path: Path) -> None:
+    client = start(clock, data=tmp_path)
+    client.create("gold")
+    campaign = client.campaign()
+    client.update(["a"], [("gold", "ADD")])
+    client.run_due()
+    client.post(f"campaigns/{campaign['id']}/stop")
+    engagement = client.app.state.service.engagement
+    next(engagement.delete(engagement.store.campaigns[campaign["id"]]))
+    client.app.state.service.store.database.distrust()
+    client.app.state.service.store.database.close()
+    client = start(clock, data=tmp_path)
+    assert client.show(campaign)["status"] == "stopped"
+    assert client.call("DELETE", f"/emulator/v1/campaigns/{campaign['id']}").status_code == 200
+    client.app.state.service.store.close()
+
+
 def test_seeded_members_survive_a_crash(clock: "Clock", tmp_path: Path) -> None:
     client = start(clock, data=tmp_path)
     seed = {"category": "Live", "segment_name": "L", "members": [{"identity": "a"}, {"guid": "g"}]}

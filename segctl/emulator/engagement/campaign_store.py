@@ -6,9 +6,13 @@ its campaign's position in the event log, so that none is lost and none is made 
 """
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields, replace
+from functools import partial
+from pathlib import Path
+from sqlite3 import Connection
 from typing import Any, NamedTuple
 
 from pyroaring import BitMap
@@ -22,7 +26,12 @@ from segctl.emulator.engagement.campaign import (
     Definition,
     Trigger,
 )
-from segctl.emulator.storage.damage import damage_reported
+from segctl.emulator.storage.damage import (
+    check_columns,
+    check_rows,
+    damage_reported,
+    damaged,
+)
 from segctl.emulator.storage.database import Database
 from segctl.emulator.storage.event_runs import pack_numbers, unpack_numbers
 
@@ -50,6 +59,33 @@ CREATE TABLE IF NOT EXISTS journey_users (
     campaign INTEGER NOT NULL, user INTEGER NOT NULL, is_inside INTEGER NOT NULL,
     PRIMARY KEY (campaign, user)) WITHOUT ROWID;
 """
+CONTRADICTIONS = {
+    "the campaigns": "SELECT 1 FROM campaigns WHERE account NOT IN (SELECT number FROM accounts) "
+    "OR status NOT IN ('draft', 'scheduled', 'running', 'completed', 'stopped') "
+    "OR (status IN ('scheduled', 'running') AND starts_at IS NULL) "
+    "OR NOT (created_at BETWEEN 0 AND 253402214400) OR NOT (starts_at BETWEEN 0 AND 253402214400) "
+    "OR typeof(position) != 'integer' OR position < 0 OR typeof(entries) != 'integer' "
+    "OR typeof(exits) != 'integer'",
+    "the triggers": "SELECT 1 FROM campaign_triggers "
+    "WHERE campaign NOT IN (SELECT id FROM campaigns) "
+    "OR status NOT IN ('pending', 'sent', 'failed', 'unreachable', 'cancelled') "
+    "OR typeof(users) != 'blob' OR length(users) = 0 OR length(users) % 4 != 0 "
+    "OR segment NOT IN (SELECT id FROM segments) OR action NOT IN ('ADD', 'REMOVE') "
+    "OR NOT (ts BETWEEN 0 AND 253402214400) OR NOT (due BETWEEN 0 AND 253402214400)",
+    "the attempts": "SELECT 1 FROM trigger_attempts "
+    "WHERE trigger_id NOT IN (SELECT id FROM campaign_triggers) OR typeof(ms) != 'real' "
+    "OR NOT (started BETWEEN 0 AND 253402214400) OR typeof(status) NOT IN ('integer', 'null') "
+    "OR typeof(error) NOT IN ('text', 'null')",
+    "the numbers of attempts": "SELECT 1 FROM campaign_triggers WHERE attempts != "
+    "(SELECT count(*) FROM trigger_attempts WHERE trigger_id = campaign_triggers.id)",
+    # One that is not in use may be half deleted.
+    "the numbers of triggers": "SELECT 1 FROM campaigns WHERE status IN ('scheduled', 'running') "
+    "AND (triggers != (SELECT count(*) FROM campaign_triggers WHERE campaign = campaigns.id) "
+    "OR failed != (SELECT count(*) FROM campaign_triggers "
+    "WHERE campaign = campaigns.id AND status = 'failed'))",
+}
+"""Queries by what they check, as in ``damage.CONTRADICTIONS``."""
+LARGE_CHECKS = CONTRADICTIONS.keys() - {"the campaigns"}
 TRIGGER_COLUMNS = tuple(each.name for each in fields(Trigger))
 ROWS_PER_PIECE = 500
 """Rows read or deleted at once: some milliseconds of work."""
@@ -81,6 +117,15 @@ class CampaignStore:
         self._last_id = 0
         self._uses: dict[int, list[Campaign]] | None = None
         with damage_reported(database.file):
+            if database.file is not None and database.is_suspect:
+                check_columns(database.connection, database.file, SCHEMA)
+                check_rows(
+                    database.connection,
+                    database.file,
+                    CONTRADICTIONS,
+                    large=LARGE_CHECKS,
+                    check_users=partial(_check_users, database.connection, database.file),
+                )
             self._load()
 
     def _load(self) -> None:
@@ -345,3 +390,27 @@ class CampaignStore:
             ).rowcount
             for number in user
         )
+
+
+def _check_users(connection: Connection, file: Path, counts: Mapping[int, int]) -> None:
+    """Check that triggers, audiences and journeys are of profiles that exist.
+
+    ``counts`` has the number of profiles of each account.
+    """
+    last = connection.execute(
+        "SELECT account, users FROM campaign_triggers JOIN campaigns ON campaigns.id = campaign"
+    )
+    known = [max(array("I", users)) < counts.get(account, 0) for account, users in last]
+    audiences = connection.execute(
+        "SELECT account, bitmap FROM campaign_audiences JOIN campaigns ON campaigns.id = campaign"
+    )
+    for account, blob in audiences:
+        audience = BitMap.deserialize(blob)
+        known.append(not audience or audience.max() < counts.get(account, 0))
+    inside = connection.execute(
+        "SELECT account, max(user) FROM journey_users JOIN campaigns ON campaigns.id = campaign "
+        "GROUP BY account"
+    )
+    known += [user < counts.get(account, 0) for account, user in inside]
+    if not all(known):
+        raise damaged(file, "it has campaigns of users that do not exist")

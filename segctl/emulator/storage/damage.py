@@ -3,9 +3,10 @@
 import json
 import sqlite3
 from array import array
-from collections.abc import Iterator
+from collections.abc import Callable, Container, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 from pyroaring import BitMap
 
@@ -143,14 +144,22 @@ CONTRADICTIONS = {
 """Queries by what they check. A row that one returns contradicts others, or itself."""
 
 
-def check_rows(connection: sqlite3.Connection, file: Path) -> None:
+def check_rows(
+    connection: sqlite3.Connection,
+    file: Path,
+    contradictions: Mapping[str, str] = CONTRADICTIONS,
+    *,
+    large: Container[str] = (PROFILES,),
+    check_users: Callable[[Mapping[int, int]], None] | None = None,
+) -> None:
     """Check that no row contradicts another; raises DataFormatError.
 
-    In a small file, every value is read.
+    The queries named in ``large`` are left out for a large file.  In a small file, every
+    value is read, and ``check_users`` gets the number of profiles of each account.
     """
     size = file.stat().st_size
-    for what, query in CONTRADICTIONS.items():
-        if what == PROFILES and size > MAX_CHECK_BYTES:
+    for what, query in contradictions.items():
+        if what in large and size > MAX_CHECK_BYTES:
             continue
         if connection.execute(f"{query} LIMIT 1").fetchone() is not None:
             raise damaged(file, f"{what} contradict each other")
@@ -158,12 +167,35 @@ def check_rows(connection: sqlite3.Connection, file: Path) -> None:
         for table in _tables(connection):
             for _ in connection.execute(f"SELECT * FROM {table}"):  # noqa: S608 - its own name
                 pass
-        _check_users(connection, file)
+        counts = dict(connection.execute("SELECT account, count(*) FROM profiles GROUP BY account"))
+        if check_users is None:
+            _check_users(connection, file, counts)
+        else:
+            check_users(counts)
 
 
-def _check_users(connection: sqlite3.Connection, file: Path) -> None:
+def check_columns(connection: sqlite3.Connection, file: Path, schema: str) -> None:
+    """Check that the file has the columns of a schema; raises DataFormatError.
+
+    A changed byte in the text of a table leaves a table that SQLite reads differently.
+    """
+    with closing(sqlite3.connect(":memory:")) as expected:
+        expected.executescript(schema)
+        if not _columns(expected) <= _columns(connection):
+            raise damaged(file, "its tables are not those of this format")
+
+
+def _columns(connection: sqlite3.Connection) -> set[tuple[Any, ...]]:
+    return set(
+        connection.execute(
+            "SELECT tables.name, columns.name, columns.type, columns.pk FROM sqlite_schema AS "
+            "tables, pragma_table_info(tables.name) AS columns WHERE tables.type = 'table'"
+        )
+    )
+
+
+def _check_users(connection: sqlite3.Connection, file: Path, counts: Mapping[int, int]) -> None:
     """Check that events and saved members are those of profiles that exist."""
-    counts = dict(connection.execute("SELECT account, count(*) FROM profiles GROUP BY account"))
     for account, users in connection.execute("SELECT account, users FROM runs"):
         if max(array("I", users)) >= counts.get(account, 0):
             raise damaged(file, "it has events of users that do not exist")

@@ -18,7 +18,12 @@ from pathlib import Path
 
 from segctl.emulator.errors import DataFormatError
 from segctl.emulator.storage import event_log, former_names, merges, tallies
-from segctl.emulator.storage.damage import check_rows, check_structure, damage_reported
+from segctl.emulator.storage.damage import (
+    check_columns,
+    check_rows,
+    check_structure,
+    damage_reported,
+)
 from segctl.emulator.storage.data_folder import DataFolder, new_data_id
 from segctl.emulator.storage.migration import migrate
 from segctl.emulator.storage.state import API_SEGMENTS
@@ -99,6 +104,8 @@ class Database:
     def __init__(self, *, folder: Path | None) -> None:
         self._data = data = None if folder is None else DataFolder(folder)
         self.file = None if data is None else data.file
+        self.is_suspect = data is not None and not data.is_unchanged
+        """Whether the file may not be what the last run left, so that its rows are checked."""
         # The server may run in a thread other than the one that opened the file.  Only
         # one event loop uses the connection, so there is never a second user.
         self.connection = sqlite3.connect(
@@ -158,7 +165,8 @@ class Database:
                 self.set_meta("data_id", data_id)
         if data is not None:
             data.begin(data_id)
-            if not data.is_unchanged:
+            if self.is_suspect:
+                check_columns(self.connection, data.file, SCHEMA)
                 check_rows(self.connection, data.file)
 
     @contextmanager
