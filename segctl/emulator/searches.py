@@ -57,11 +57,14 @@ class Search:
 
 
 class SearchTable:
-    """The searches that clients may ask for again, the one used last at the end."""
+    """The searches that clients may ask for again, by account, the one used last at the end.
+
+    No account can go on with, drop or crowd out a search of another.
+    """
 
     def __init__(self, *, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._searches: dict[Hashable, Search] = {}
+        self._searches: dict[str, dict[Hashable, Search]] = {}
         self._last_id = 0
 
     def open(self, key: Hashable, account: Account, begin: Callable[[], Work[Any]]) -> Search:
@@ -69,23 +72,25 @@ class SearchTable:
         search = self.find(key, account)
         if search is None:
             search = Search(account=account, work=begin(), started_at=self._clock())
-            self._searches[key] = search
-            while len(self._searches) > MAX_SEARCHES:
-                del self._searches[next(iter(self._searches))]
+            searches = self._searches.setdefault(account.id, {})
+            searches[key] = search
+            while len(searches) > MAX_SEARCHES:
+                del searches[next(iter(searches))]
         return search
 
     def find(self, key: Hashable, account: Account) -> Search | None:
         """Return the account's search with this key, if it is still in the table."""
-        search = self._searches.pop(key, None)
+        searches = self._searches.get(account.id, {})
+        search = searches.pop(key, None)
         if search is None or search.has_failed or search.account is not account:
             # After a reset, or a failed write, the account is another object.
             return None
-        self._searches[key] = search
+        searches[key] = search
         return search
 
-    def close(self, key: Hashable) -> None:
+    def close(self, key: Hashable, account: Account) -> None:
         """Forget a search whose result nobody asks for again."""
-        self._searches.pop(key, None)
+        self._searches.get(account.id, {}).pop(key, None)
 
     def new_id(self) -> int:
         """Return a request id: a long integer, as the vendor's sample has it, never used twice."""

@@ -263,3 +263,15 @@ def test_queries_use_the_name_of_an_events_time(client: "Client", ids: dict[str,
         assert answer(client, "profiles", **query) == {"count": users}
     names = {"Name of gold": 4, "Renamed": 1, "Name of silver": 1}
     assert top(client, "event_properties", "Segment Name")["STR"] == names
+
+
+def test_another_account_neither_drops_nor_crowds_out_a_count(
+    client: "Client", other: "Client"
+) -> None:
+    client.settings(search_answer="in_progress")
+    number = ask(client, "events").json()["req_id"]
+    path = f"/1/counts/events.json?req_id={number}"
+    assert other.call("GET", path).status_code == 400
+    for _ in range(101):
+        ask(other, "events")
+    assert client.call("GET", path).json() == {"status": "success", "count": 0}

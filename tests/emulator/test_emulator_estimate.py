@@ -101,3 +101,17 @@ def test_a_wrong_target_is_told(client: "Client", changes: Any, text: str) -> No
     reply = ask(client, **changes)
     assert reply.status_code == 400
     assert text in reply.json()["error"]
+
+
+def test_two_accounts_that_ask_the_same_in_turn_both_get_an_answer(
+    client: "Client", other: "Client", ids: dict[str, int]
+) -> None:
+    assert ids
+    other.create("gold")
+    other.update(["x", "y"], [("gold", "ADD"), ("gold", "REMOVE")])
+    client.settings(search_events=1)
+    found = [
+        ask(each, where=REMOVED).json()["status"] for _ in range(9) for each in (client, other)
+    ]
+    assert "success" in found[::2]
+    assert "success" in found[1::2]

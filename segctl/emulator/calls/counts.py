@@ -89,7 +89,7 @@ def _answer(service: Service, account: Account, key: tuple[str, int]) -> Respons
         raise bad_request("Invalid request id: req_id is unknown or has expired; ask again")
     if search.go_on(service.settings):
         if search.calls == 1:
-            service.searches.close(key)  # The client never learns its request id.
+            service.searches.close(key, account)  # The client never learns its request id.
         return json_response({"status": "success", **search.result})
     number = key[1]
     is_text = service.settings.request_id_type == "string"

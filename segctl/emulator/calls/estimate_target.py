@@ -59,7 +59,7 @@ def estimate_target(service: Service, request: VendorRequest) -> Response:
     search = service.searches.open(key, account, lambda: work)
     if not search.go_on(service.settings):
         raise STILL_IN_PROGRESS
-    service.searches.close(key)
+    service.searches.close(key, account)
     return json_response({"status": "success", "estimates": search.result})
 
 

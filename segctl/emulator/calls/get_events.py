@@ -71,7 +71,7 @@ def events_page(service: Service, request: VendorRequest) -> Response:
     search = service.searches.open(key, account, lambda: find_page(service, account, query, cursor))
     if not search.go_on(service.settings):
         raise STILL_IN_PROGRESS
-    service.searches.close(key)
+    service.searches.close(key, account)
     page: EventPage = search.result
     records = event_records(service, account, page, has_fields="profile" in cursor["with"])
     following = None

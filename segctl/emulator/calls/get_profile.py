@@ -219,7 +219,7 @@ def profiles_page(service: Service, request: VendorRequest) -> Response:
         if not summary.go_on(service.settings):
             raise STILL_IN_PROGRESS
         summaries = summary.result
-        service.searches.close(page_key)
+        service.searches.close(page_key, account)
     keys, fields_of = account.profiles.keys_of(page), read_fields_of(service, account, page)
     records = [
         json.dumps(
