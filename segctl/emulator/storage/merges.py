@@ -47,6 +47,20 @@ class Merges:
         ):
             yield Merge(account=account, profile=profile, survivor=survivor, event=event)
 
+    def last_after(self, first: int) -> dict[tuple[int, int], int]:
+        """Return the last merge of each profile that is left, of those after event ``first``.
+
+        The keys are account and profile, the values the number of the event after the merge.
+        """
+        last: dict[tuple[int, int], int] = {}
+        for account, profile, event in self._connection.execute(
+            "SELECT account, profile, event FROM merges ORDER BY number DESC"
+        ):
+            if event <= first:
+                break
+            last.setdefault((account, self.survivors(account)[profile]), event)
+        return last
+
     def survivors(self, account: int) -> dict[int, int]:
         """Return the profile that is left, by each profile that was merged; it is kept current."""
         return self._survivors.setdefault(account, {})
