@@ -78,6 +78,19 @@ class Merges:
         merged = profiles & BitMap(survivors)
         return (profiles - merged) | BitMap([survivors[number] for number in merged])
 
+    def without_doubles(self, account: int, profiles: BitMap) -> BitMap:
+        """Return the profiles with the first alone of those that became one.
+
+        Each keeps its number, so that a reader goes on where it was when profiles were merged.
+        """
+        survivors = self.survivors(account)
+        merged = profiles & BitMap(survivors)
+        left = BitMap([survivors[number] for number in merged])
+        first: dict[int, int] = {}
+        for number in merged | (left & profiles):
+            first.setdefault(survivors.get(number, number), number)
+        return (profiles - merged - left) | BitMap(first.values())
+
     def losses(self, segment: int) -> Iterator[tuple[int, int]]:
         """Yield the minutes, and how many members the segment lost by merges in each."""
         yield from self._connection.execute(
