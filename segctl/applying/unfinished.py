@@ -66,7 +66,9 @@ def _advise(sent: "SendResult", reason: str, base_url: str) -> str:
         return f"Check the region and the base URL. {ASK_FOR_ACCESS}"
     if any(create.outcome is Outcome.REFUSED for create in ledger.creates.values()):
         return _REFUSED_AGAIN
-    if not (ended.failed or ended.uncertain or ended.not_tried or ended.not_created):
+    if not (
+        ended.refused or ended.failed or ended.uncertain or ended.not_tried or ended.not_created
+    ):
         return _NOT_SENT_AGAIN
     return "Run the same command again later." if sent.is_nothing_applied else SAME_COMMAND
 

@@ -62,13 +62,13 @@ def _advice(ended: ApplyEnded) -> Iterator[str]:
         yield f"Not created: {count}. Their members were not sent."
     if ended.uncertain:
         yield "Uncertain: sent, but without a trustworthy answer. The next apply sends them again."
+    if ended.refused:
+        yield "Refused: none of their parts was accepted. They are part of the next plan."
     if ended.failed or ended.not_tried:
         yield "Failed or not tried: they are part of the next plan."
     if ended.quarantined:
         count = format_count(ended.quarantined, "membership")
         yield f"Quarantined: {count} that CleverTap refused one by one. They are not sent again."
-    if ended.refused:
-        yield "Refused: CleverTap rejected the content. It is recorded and not sent again."
 
 
 def create_line(event: CreateDone) -> str:

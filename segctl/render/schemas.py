@@ -362,7 +362,13 @@ def report_schema() -> Schema:
         "Summary": parts.summary(),
         **parts.approval_definitions(),
         "Changes": js.record("Membership changes by outcome.", changes),
-        "Requests": js.record("Requests by outcome.", _by_outcome("Requests")),
+        "Requests": js.record(
+            "Requests by outcome.",
+            {
+                **_by_outcome("Requests"),
+                "refused": js.count("Requests of which it accepted no part; sent again."),
+            },
+        ),
         "Diagnostic": parts.diagnostic(),
         "Figures": parts.figures(),
     }

@@ -80,6 +80,19 @@ def test_a_reversed_change_waits_for_the_settle_time(shop: Workshop) -> None:
     assert shop.service.members("gold") == identities("a")
 
 
+def test_requests_of_which_no_part_was_accepted_are_in_the_next_plan(shop: Workshop) -> None:
+    shop.declare(segment("gold", *many(40)))
+    no = Fault(name="400", answer=failure(400, "something is wrong"))
+    shop.service.faults = always(no, call="update")
+    ran = shop.run("apply", "--auto-approve")
+    assert "Refused: none of their parts was accepted. They are part of the next plan." in ran.out
+    assert "not sent again" not in ran.err + ran.out
+    shop.service.faults = no_faults
+    assert shop.plan().members_add == 40
+    shop.apply()
+    shop.settled()
+
+
 def test_refused_credentials_stop_at_the_first_request(shop: Workshop) -> None:
     shop.declare(segment("gold", *many(500)))
     shop.environment["CLEVERTAP_PASSCODE"] = "n0t-ours"

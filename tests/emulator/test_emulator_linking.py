@@ -17,7 +17,7 @@ from segctl.emulator.storage.state import ADD, REMOVE, Account, LinkedUser, User
 from segctl.emulator.storage.store import Store
 
 if TYPE_CHECKING:
-    from tests.emulator.conftest import Client
+    from tests.emulator.conftest import Client, Clock
 
 BOTH = {"identity": "a", "guid": "g"}
 SETTINGS = Settings(both_ids="link")
@@ -67,14 +67,45 @@ def test_a_merge_is_no_membership_change(client: "Client") -> None:
     assert (client.members("gold"), client.members("silver")) == (["a"], ["a"])
 
 
-def test_the_reach_of_a_merged_profile_is_that_of_both(client: "Client") -> None:
-    for key, fields in (("identity", {"Email": "a@example.com"}), ("objectId", {"Phone": "+4915"})):
-        value = "a" if key == "identity" else "g"
-        record = {key: value, "type": "profile", "profileData": fields}
+@pytest.mark.parametrize(
+    ("identitys", "guids", "reach"),
+    [
+        ({"Email": "a@example.com"}, {"Phone": "+4915"}, [1, 1, 1]),
+        ({"Email": "a@example.com"}, {"MSG-email": False, "Phone": "+4915"}, [1, 0, 1]),
+        ({"Email": "", "MSG-sms": False}, {"Email": "g@example.com", "Phone": "+4915"}, [0, 0, 0]),
+    ],
+)
+def test_the_reach_of_a_merged_profile_is_that_of_its_fields(
+    client: "Client", identitys: dict[str, Any], guids: dict[str, Any], reach: list[int]
+) -> None:
+    for keys, fields in (({"identity": "a"}, identitys), ({"objectId": "g"}, guids)):
+        record = {**keys, "type": "profile", "profileData": fields}
         assert client.call("POST", "/1/upload", json={"d": [record]}).json()["processed"] == 1
     change(client, BOTH)
     reachable = client.read("segments")[0]["reachable"]
-    assert (reachable["any"], reachable["email"], reachable["sms"]) == (1, 1, 1)
+    assert [reachable[channel] for channel in ("any", "email", "sms")] == reach
+
+
+@pytest.mark.parametrize("kept", ["a", {"guid": "g"}])
+@pytest.mark.parametrize("action", ["ADD", "REMOVE"])
+def test_a_merge_while_changes_are_not_visible_loses_no_member(
+    client: "Client", clock: "Clock", kept: Any, action: str
+) -> None:
+    client.settings(visibility_lag_ms=60_000)
+    change(client, kept)
+    clock.now += 61
+    other = {"guid": "g"} if kept == "a" else "a"
+    change(client, other)
+    if action == "REMOVE":
+        change(client, other, action="REMOVE")
+    change(client, BOTH, segment="silver")
+    for seconds in (0, 61):
+        clock.now += seconds
+        assert client.members("gold") == ["a"]
+    change(client, "a", action="REMOVE")
+    assert client.members("gold") == ["a"]
+    clock.now += 61
+    assert client.members("gold") == []
 
 
 def test_a_profile_may_have_more_ids_than_two(client: "Client") -> None:

@@ -54,6 +54,28 @@ def test_each_user_of_the_events_has_one_record(client: "Client", other: "Client
     assert records[0]["platformInfo"][0]["objectId"].startswith("__ct")
 
 
+@pytest.mark.parametrize("is_guid_first", [False, True])
+def test_profiles_that_become_one_between_batches_have_one_record(
+    client: "Client", *, is_guid_first: bool
+) -> None:
+    client.settings(both_ids="link")
+    client.create("gold", "silver")
+    guids = [{"guid": f"g{n}"} for n in range(30)]
+    groups: list[list[Any]] = [guids, [f"u{n}" for n in range(30)]]
+    for users in groups if is_guid_first else groups[::-1]:
+        client.update(users, [("gold", "ADD")])
+    cursor, found = ask(client, "batch_size=23&events=true").json()["cursor"], []
+    while cursor:
+        page = client.call("GET", f"/1/profiles.json?cursor={cursor}").json()
+        found += [(each.get("identity"), each["events"][NAME]["count"]) for each in page["records"]]
+        cursor = page.get("next_cursor", "")
+        if len(found) == 23:
+            both = [{"identity": f"u{n}", "guid": f"g{n}"} for n in range(30)]
+            client.update(both, [("silver", "REMOVE")])
+    first = [(None if is_guid_first else f"u{n}", 1) for n in range(23)]
+    assert found == first + [(f"u{n}", 2) for n in range(23, 30)]
+
+
 def test_a_batch_is_a_multiple_of_23(client: "Client") -> None:
     client.create("gold")
     client.update([f"u{n}" for n in range(60)], [("gold", "ADD")])

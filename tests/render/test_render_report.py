@@ -41,8 +41,8 @@ def test_an_incomplete_apply_says_what_happens_to_the_rest() -> None:
         "Apply incomplete. 12 membership changes acknowledged in 2 s.\n"
         "  Requests: 3 acknowledged, 1 refused, 1 failed, 1 uncertain, 1 not tried.\n"
         "  Uncertain: sent, but without a trustworthy answer. The next apply sends them again.\n"
+        "  Refused: none of their parts was accepted. They are part of the next plan.\n"
         "  Failed or not tried: they are part of the next plan.\n"
-        "  Refused: CleverTap rejected the content. It is recorded and not sent again.\n"
     )
 
 

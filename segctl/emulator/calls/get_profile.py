@@ -208,8 +208,11 @@ def profiles_page(service: Service, request: VendorRequest) -> Response:
     )
     if not search.go_on(service.settings):
         raise STILL_IN_PROGRESS
-    found: BitMap = search.result
-    page = list(islice(found.iter_equal_or_larger(cursor["start"]), cursor["batch"]))
+    merges = service.store.log.merges
+    found = merges.without_doubles(account.number, search.result)
+    numbers = list(islice(found.iter_equal_or_larger(cursor["start"]), cursor["batch"]))
+    survivors = merges.survivors(account.number)
+    page = [survivors.get(number, number) for number in numbers]
     summaries: Mapping[int, Summary] = {}
     if page and "events" in cursor["with"]:
         page_key = (CALL, request.query["cursor"])
@@ -229,8 +232,8 @@ def profiles_page(service: Service, request: VendorRequest) -> Response:
         for number in page
     ]
     following = None
-    if page and page[-1] != found.max():
-        following = next_cursor(service, cursor, start=page[-1] + 1)
+    if numbers and numbers[-1] != found.max():
+        following = next_cursor(service, cursor, start=numbers[-1] + 1)
     return records_response(service, records, cursor=following)
 
 

@@ -27,7 +27,6 @@ NOT_A_PROFILE = 524
 BAD_OBJECT_ID = 526
 BAD_TOKEN = 530
 
-CHANNEL_FIELDS = {"email": "Email", "sms": "Phone", "push": "tokens"}
 MAX_NAME_BYTES = 120
 MAX_VALUE_BYTES = 512
 
@@ -52,20 +51,10 @@ def upload(service: Service, request: VendorRequest) -> Response:
         service.store.save_profiles(
             request.account,
             valid,
-            reach_of=reach_of,
             points_per_field=service.settings.data_points_per_profile_field,
         )
     status = "success" if not invalid else "partial" if valid else "fail"
     return json_response({"status": status, "processed": len(valid), "unprocessed": invalid})
-
-
-def reach_of(fields: dict[str, Any]) -> int:
-    """Return the channels, as bits, on which a profile with these fields can be reached."""
-    return sum(
-        bit
-        for channel, bit in REACH_BITS.items()
-        if fields.get(CHANNEL_FIELDS[channel]) and fields.get(f"MSG-{channel}") is not False
-    )
 
 
 def parse_record(record: Any) -> ProfileRecord:

@@ -71,15 +71,14 @@ def _merge(account: Account, other: int, *, into: int, log: EventLog, now: float
             log.merges.add_loss(segment.id, ts=now)
         replace_member(account, segment, other, by=into)
     fields = profiles.fields(other) | profiles.fields(into)
-    reach = profiles.reach(other) | profiles.reach(into)
     profiles.move_keys(other, into)
     merge = Merge(account=account.number, profile=other, survivor=into, event=log.next_event)
     log.merges.add(merge, ts=now)
     if not fields:
         return {}
-    profiles.set_fields(into, fields, reach=reach)
-    profiles.set_fields(other, {}, reach=0)
-    new_reach = {into: reach, other: 0}
+    new_reach = {
+        number: profiles.set_fields(number, data) for number, data in ((into, fields), (other, {}))
+    }
     account.set_reach(new_reach)
     return new_reach
 

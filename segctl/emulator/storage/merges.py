@@ -49,6 +49,20 @@ class Merges:
         ):
             yield Merge(account=account, profile=profile, survivor=survivor, event=event)
 
+    def last_after(self, first: int) -> dict[tuple[int, int], int]:
+        """Return the last merge of each profile that is left, of those after event ``first``.
+
+        The keys are account and profile, the values the number of the event after the merge.
+        """
+        last: dict[tuple[int, int], int] = {}
+        for account, profile, event in self._connection.execute(
+            "SELECT account, profile, event FROM merges ORDER BY number DESC"
+        ):
+            if event <= first:
+                break
+            last.setdefault((account, self.survivors(account)[profile]), event)
+        return last
+
     def survivors(self, account: int) -> dict[int, int]:
         """Return the profile that is left, by each profile that was merged; it is kept current."""
         return self._survivors.setdefault(account, {})
@@ -72,6 +86,19 @@ class Merges:
             return profiles
         merged = profiles & BitMap(survivors)
         return (profiles - merged) | BitMap([survivors[number] for number in merged])
+
+    def without_doubles(self, account: int, profiles: BitMap) -> BitMap:
+        """Return the profiles with the first alone of those that became one.
+
+        Each keeps its number, so that a reader goes on where it was when profiles were merged.
+        """
+        survivors = self.survivors(account)
+        merged = profiles & BitMap(survivors)
+        left = BitMap([survivors[number] for number in merged])
+        first: dict[int, int] = {}
+        for number in merged | (left & profiles):
+            first.setdefault(survivors.get(number, number), number)
+        return (profiles - merged - left) | BitMap(first.values())
 
     def losses(self, segment: int) -> Iterator[tuple[int, int]]:
         """Yield the minutes, and how many members the segment lost by merges in each."""

@@ -13,7 +13,7 @@ from typing import Any
 
 from pyroaring import BitMap
 
-from segctl.emulator.storage.state import REACH_BITS, REACH_CHANNELS, User
+from segctl.emulator.storage.state import REACH_CHANNELS, User, reach_of
 
 CACHED_KEYS = 1_000_000
 """The keys of each kind that an account keeps in memory: about 200 bytes each."""
@@ -288,16 +288,14 @@ class Profiles:
         ).fetchone()
         return json.loads(row[0]) if row and row[0] else {}
 
-    def set_fields(self, number: int, fields: dict[str, Any], *, reach: int) -> None:
-        """Set the fields of a profile, and the channels, as bits, on which it is reached.
+    def set_fields(self, number: int, fields: dict[str, Any]) -> int:
+        """Set the fields of a profile; return the channels, as bits, on which it is reached.
 
         The caller tells the account, which counts the reachable users of its segments.
         """
+        reach = reach_of(fields)
         self._connection.execute(
             "UPDATE profiles SET data = ?, reach = ? WHERE account = ? AND number = ?",
             (json.dumps(fields), reach, self._account, number),
         )
-
-    def reach(self, number: int) -> int:
-        """Return the channels, as bits, on which a profile is reached."""
-        return sum(bit for channel, bit in REACH_BITS.items() if number in self.reachable[channel])
+        return reach

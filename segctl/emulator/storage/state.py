@@ -5,7 +5,7 @@ Counts are updated with every change, never computed on request.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from pyroaring import BitMap
 
@@ -21,13 +21,22 @@ API_SEGMENTS = "API Segments"
 REACH_BITS = {"email": 1, "sms": 2, "push": 4}
 """The bit of each channel in a profile's reach."""
 
+CHANNEL_FIELDS = {"email": "Email", "sms": "Phone", "push": "tokens"}
+"""The field of a profile that each channel needs."""
+
 ANY_CHANNEL = sum(REACH_BITS.values())
 
 REACH_CHANNELS = ("any", *REACH_BITS)
 """The channels that a segment counts its reachable users by."""
 
-API_SEGMENTS = "API Segments"
-"""The category of the segments that updates change, as the dashboard names it."""
+
+def reach_of(fields: Mapping[str, Any]) -> int:
+    """Return the channels, as bits, on which a profile with these fields can be reached."""
+    return sum(
+        bit
+        for channel, bit in REACH_BITS.items()
+        if fields.get(CHANNEL_FIELDS[channel]) and fields.get(f"MSG-{channel}") is not False
+    )
 
 
 class User(NamedTuple):

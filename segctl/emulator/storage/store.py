@@ -276,13 +276,9 @@ class Store:
         account: Account,
         records: Sequence[ProfileRecord],
         *,
-        reach_of: Callable[[dict[str, Any]], int],
         points_per_field: int,
     ) -> None:
-        """Create or change profiles.
-
-        ``reach_of`` returns the channels, as bits, of a profile with these fields.
-        """
+        """Create or change profiles."""
         with self._transaction() as connection:
             reach_by_number: dict[int, int] = {}
             for record in records:
@@ -290,8 +286,7 @@ class Store:
                     account.profiles, identity=record.identity, guid=record.guid
                 )
                 fields = account.profiles.fields(number) | record.fields
-                reach_by_number[number] = reach_of(fields)
-                account.profiles.set_fields(number, fields, reach=reach_by_number[number])
+                reach_by_number[number] = account.profiles.set_fields(number, fields)
                 account.profile_points += len(record.fields) * points_per_field
             account.set_reach(reach_by_number)
             self._checkpoints.append_reach(account, reach_by_number)

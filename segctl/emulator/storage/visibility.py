@@ -3,14 +3,17 @@
 The setting ``visibility_lag_ms`` hides the newest changes.  A copy of all members
 follows the log at that distance: each change is applied to it once, when it becomes
 visible.
+
+Merges of profiles are visible at once, with the memberships of then: the log does not say
+which of the two profiles was a member before.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from pyroaring import BitMap
 
 from segctl.emulator.storage.event_log import EventLog
-from segctl.emulator.storage.event_runs import RunFilter
+from segctl.emulator.storage.event_runs import EventRun, RunFilter
 from segctl.emulator.storage.state import ADD, Account, Segment
 
 
@@ -24,6 +27,8 @@ class VisibleMembers:
         """The time, and the end of the log when it was reached."""
         self._position = 1
         """The first event that is not visible."""
+        self._merged: dict[tuple[int, int], int] = {}
+        """By account and profile, the first event that a merge has not made visible."""
 
     def drop(self) -> None:
         """Forget the copy, when every change is visible at once."""
@@ -43,7 +48,7 @@ class VisibleMembers:
                 if run.ts > until:
                     return
                 if run.changed:
-                    self._change(run.segment, run.users, is_add=run.action == ADD)
+                    self._change(run, is_add=run.action == ADD)
                 self._position = run.seq + len(run.users)
 
     def of(self, segment: Segment) -> BitMap:
@@ -58,14 +63,18 @@ class VisibleMembers:
             for segment in account.segments.values()
         }
         self._position = self._log.first_after(until)
+        self._merged = self._log.merges.last_after(self._position)
         for piece in self._log.pieces(RunFilter(changed=True), newest_first=True):
             for run in piece:
                 if run.seq < self._position:
                     return
-                self._change(run.segment, run.users, is_add=run.action != ADD)
+                self._change(run, is_add=run.action != ADD)
 
-    def _change(self, segment: int, users: tuple[int, ...], *, is_add: bool) -> None:
-        members = self._members.setdefault(segment, BitMap())
+    def _change(self, run: EventRun, *, is_add: bool) -> None:
+        users: Sequence[int] = run.users
+        if self._merged:
+            users = [each for each in users if run.seq >= self._merged.get((run.account, each), 0)]
+        members = self._members.setdefault(run.segment, BitMap())
         if is_add:
             members.update(users)
         else:
