@@ -25,6 +25,10 @@ HEALTH_PATH = "/emulator/v1/health"
 """The path without a passcode: what starts containers asks it. It shows no data."""
 SHARED_PATHS = frozenset({f"/emulator/v1/{name}" for name in ("settings", "faults", "reset")})
 """Paths whose changes concern all accounts."""
+NEEDS_PASSCODE = (
+    "log in with an account id as the user name and its passcode as the password, "
+    "or send both in the vendor's two headers"
+)
 SECURITY_HEADERS = [
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
@@ -79,7 +83,10 @@ class AccessControl:
             except ValueError:
                 decoded = ""
             name, _, passcode = decoded.partition(":")
-        return self.service.check_passcode(name, passcode).id
+        try:
+            return self.service.check_passcode(name, passcode).id
+        except RequestError as error:
+            raise RequestError(401, NEEDS_PASSCODE) from error
 
     def check_operator(self, account: str, scope: Scope) -> None:
         """Check that what concerns all accounts is changed by the first one only.
