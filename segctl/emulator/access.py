@@ -27,6 +27,10 @@ SHARED_PATHS = frozenset({f"/emulator/v1/{name}" for name in ("settings", "fault
 """Paths whose changes concern all accounts."""
 FAULT_PATHS = frozenset({"/faults", "/emulator/v1/faults"})
 """Paths that show the fault plan, which can name segments of every account."""
+NEEDS_PASSCODE = (
+    "log in with an account id as the user name and its passcode as the password, "
+    "or send both in the vendor's two headers"
+)
 SECURITY_HEADERS = [
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
@@ -81,7 +85,10 @@ class AccessControl:
             except ValueError:
                 decoded = ""
             name, _, passcode = decoded.partition(":")
-        return self.service.check_passcode(name, passcode).id
+        try:
+            return self.service.check_passcode(name, passcode).id
+        except RequestError as error:
+            raise RequestError(401, NEEDS_PASSCODE) from error
 
     def check_operator(self, account: str, scope: Scope) -> None:
         """Check that what concerns all accounts is used by the first one only.

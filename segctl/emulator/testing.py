@@ -95,6 +95,8 @@ class RunningEmulator:
         The keys are those of ``GET /emulator/v1/events``.  ``action`` is ``ADD`` or
         ``REMOVE``; None is both.
         """
+        if action not in {None, "ADD", "REMOVE"}:
+            raise EmulatorError(f"action must be ADD or REMOVE, not {action!r}")
         number = None if segment is None else self._find(segment)["ct_segment_id"]
         return [
             event
@@ -132,10 +134,22 @@ class RunningEmulator:
     # -- what somebody else does in the dashboard ------------------------------
 
     def change_members(
-        self, segment: str | int, *, add: Iterable[str] = (), remove: Iterable[str] = ()
+        self,
+        segment: str | int,
+        *,
+        add: Iterable[str] | int = (),
+        remove: Iterable[str] | int = (),
+        seed: int = 0,
     ) -> None:
-        """Add identities to a segment and remove others, behind the client's back."""
-        self._change(segment, "members", add=list(add), remove=list(remove))
+        """Add identities to a segment and remove others, behind the client's back.
+
+        A number stands for so many users, chosen at random by ``seed``.
+        """
+        users = {
+            name: value if isinstance(value, int) else _identities(value)
+            for name, value in (("add", add), ("remove", remove))
+        }
+        self._change(segment, "members", **users, seed=seed)
 
     def rename(self, segment: str | int, name: str) -> None:
         """Rename a segment."""
@@ -166,10 +180,11 @@ class RunningEmulator:
         It is what another client of the account does: it raises events, and faults and
         settings apply.  Raises EmulatorError if an entry is skipped.
         """
+        users_of = {name: _identities(identities) for name, identities in members.items()}
         skipped = len(self.error_stream())
         existing = {each["customer_segment_id"] for each in self.segments() if not each["deleted"]}
         self.create(*(name for name in members if name not in existing))
-        for name, identities in members.items():
+        for name, identities in users_of.items():
             users = [{"identity": identity} for identity in identities]
             for start in range(0, len(users), REQUEST_SIZE):
                 entry = {
@@ -219,6 +234,12 @@ class RunningEmulator:
         if answer.is_error:
             raise EmulatorError(f"{method} {path}: {answer.status_code} {answer.text}")
         return answer
+
+
+def _identities(users: Iterable[str]) -> list[str]:
+    if isinstance(users, str):  # A loop over it would take each character for a user.
+        raise EmulatorError("one string was given for the users; put it in a list")
+    return list(users)
 
 
 @contextmanager

@@ -63,6 +63,7 @@ def test_an_exposed_emulator_requires_a_passcode_for_reads_and_pages(
     answer = client.call("GET", path)
     assert answer.status_code == 401
     assert answer.headers["www-authenticate"].startswith("Basic")
+    assert "account id as the user name" in answer.json()["error"]
     basic = base64.b64encode(b"ACC-1:pass-1").decode()
     for credentials in (headers, {"Authorization": f"Basic {basic}"}):
         assert client.call("GET", path, headers=credentials).status_code == 200

@@ -101,6 +101,26 @@ def test_campaigns_are_listed(emulator: RunningEmulator) -> None:
     assert [each["name"] for each in emulator.campaigns()] == ["Mail"]
 
 
+def test_users_may_be_a_number_for_another_writer(emulator: RunningEmulator) -> None:
+    emulator.seed({"gold": ["a", "b"]})
+    emulator.change_members("gold", add=3, remove=1, seed=7)
+    assert len(emulator.members("gold")) == 4
+
+
+def test_one_string_is_not_taken_for_a_list_of_users(emulator: RunningEmulator) -> None:
+    with pytest.raises(EmulatorError, match="put it in a list"):
+        emulator.seed({"gold": "ada"})
+    emulator.create("gold")
+    with pytest.raises(EmulatorError, match="put it in a list"):
+        emulator.change_members("gold", add="ada")
+    assert emulator.members("gold") == set()
+
+
+def test_an_action_that_no_event_can_have_is_an_error(emulator: RunningEmulator) -> None:
+    with pytest.raises(EmulatorError, match="must be ADD or REMOVE, not 'add'"):
+        emulator.events(action="add")
+
+
 def test_another_writer_changes_members_and_names_and_deletes(emulator: RunningEmulator) -> None:
     emulator.seed({"gold": ["a", "b"]})
     emulator.change_members("gold", add=["c"], remove=["a"])

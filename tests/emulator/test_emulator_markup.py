@@ -80,8 +80,17 @@ def test_a_browser_gets_a_page_instead_of_a_404_in_the_vendors_form(
 ) -> None:
     page = client.call("GET", path, headers=BROWSER)
     assert (page.status_code, page.text[:15]) == (404, "<!doctype html>")
-    assert "Show all segments" in page.text
+    assert "Go to Segments" in page.text
     assert client.call("GET", path).json()["status"] == "fail"
+
+
+def test_a_page_of_an_error_says_what_is_wrong_and_leads_back_to_its_section(
+    client: "Client",
+) -> None:
+    page = client.call("GET", "/events?action=x", headers=BROWSER)
+    assert page.status_code == 400
+    assert "action must be ADD or REMOVE." in page.text
+    assert '<a class="button" href="/events">Go to Events</a>' in page.text
 
 
 @pytest.mark.parametrize("path", ["/emulator/v1/segments/1", "/api/nothing", "/1/nothing"])

@@ -52,6 +52,33 @@ def test_the_trigger_log_is_shown_in_pages_newest_first(client: "Client") -> Non
     assert "user-099" in client.call("GET", older).text
 
 
+def test_a_trigger_names_its_segment(client: "Client") -> None:
+    client.create("gold")
+    trigger = {"action": "ANY", "segment": None}
+    number = create(client, kind="online", include=[], when="now", trigger=trigger)
+    client.update(["ada"], [("gold", "ADD")])
+    client.run(lambda _http: client.app.state.service.engagement.run_due())
+    assert "Name of gold" in client.call("GET", f"/campaigns/{number}").text
+
+
+def test_a_campaign_of_many_segments_links_the_first_ones(client: "Client") -> None:
+    names = [f"s{number:02d}" for number in range(15)]
+    client.create(*names)
+    number = create(client, include=names)
+    for path in ("/campaigns", f"/campaigns/{number}"):
+        text = client.call("GET", path).text
+        assert "Name of s09</bdi></a> and 5 more" in text
+        assert "Name of s10" not in text
+
+
+def test_a_segment_of_many_campaigns_links_the_first_ones(client: "Client") -> None:
+    client.create("gold")
+    for number in range(12):
+        trigger = {"action": "ADD", "segment": "gold"}
+        create(client, name=f"C{number}", kind="online", include=[], when="now", trigger=trigger)
+    assert "C9</bdi></a> and 2 more" in client.call("GET", "/").text
+
+
 def test_a_new_campaign_asks_for_its_account_and_finds_segments(client: "Client") -> None:
     client.create("gold", "silver")
     assert "Which account?" in client.call("GET", "/campaigns/new").text

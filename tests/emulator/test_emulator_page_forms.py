@@ -105,6 +105,7 @@ def test_an_example_becomes_rules_that_are_edited_and_saved(site: "Site") -> Non
     expect(rule.get_by_label("Error Type")).to_be_hidden()
     with site.page.expect_navigation():
         save(site)
+    expect(site.page.locator(".saved")).to_have_text("In force: 2 rules")
     busy, error = site.call("GET", "/emulator/v1/faults")["rules"]
     assert (busy["fault"], busy["share"]) == ("too_many_requests", 0.25)
     assert (error["status"], error["share"], error["committed"]) == (503, 0.29, True)

@@ -54,6 +54,19 @@ def test_a_user_has_segments_events_errors_channels_and_fields(client: "Client")
     assert found["profile"] == profile
 
 
+def test_the_segments_of_a_user_are_shown_in_pages(client: "Client") -> None:
+    names = [f"s{number:03d}" for number in range(130)]
+    for part in (names[:100], names[100:]):
+        client.create(*part)
+        client.update(["ada"], [(name, "ADD") for name in part])
+    first = client.call("GET", "/users?identity=ada").text
+    segments = first.split("<h2>History</h2>")[0]
+    assert "1–100 of <strong>130</strong> segments" in segments
+    assert "earlier than the history below" in segments
+    assert "Name of s100" not in segments
+    assert "Name of s129" in client.call("GET", "/users?identity=ada&start=100").text
+
+
 def test_a_user_is_found_by_its_object_id(client: "Client") -> None:
     client.create("gold")
     client.update(["ada"], [("gold", "ADD")])

@@ -10,7 +10,7 @@ from starlette.routing import Route
 
 from segctl.emulator.control.campaigns import campaign_of, describe_campaign, trigger_pieces
 from segctl.emulator.control.parameters import MAX_NUMBER, number_of, service_of
-from segctl.emulator.engagement.campaign import CHANNELS, IN_USE, OFFLINE, Campaign
+from segctl.emulator.engagement.campaign import CHANNELS, IN_USE, OFFLINE
 from segctl.emulator.pages.rendering import ROWS, address, chosen_account, render
 from segctl.emulator.pages.segments import list_pager
 from segctl.emulator.query_language import (
@@ -18,7 +18,6 @@ from segctl.emulator.query_language import (
     OPERATORS,
     PRESENCE_OPERATORS,
 )
-from segctl.emulator.service import Service
 from segctl.emulator.storage.state import Account, Segment
 
 FOUND_SEGMENTS = 12
@@ -53,12 +52,6 @@ LABELS: Mapping[str, Any] = {
 }
 
 
-def segments_of(service: Service, campaign: Campaign) -> dict[int, Segment]:
-    """Return the segments that a campaign uses, by id."""
-    segments = service.engagement.account_of(campaign).segments
-    return {number: segments[number] for number in campaign.definition.segments}
-
-
 async def list_campaigns(request: Request) -> Response:
     """Show the campaigns, newest first."""
     service, account = service_of(request), chosen_account(request)
@@ -76,7 +69,7 @@ async def list_campaigns(request: Request) -> Response:
         account=account,
         topics="data campaigns",
         campaigns=[(each, describe_campaign(service, each)) for each in shown],
-        segments=lambda campaign: segments_of(service, campaign),
+        segments=lambda campaign: service.engagement.account_of(campaign).segments,
         page=list_pager(request, start=start, shown=len(shown), total=len(found)),
         **LABELS,
     )
@@ -138,7 +131,7 @@ async def show_campaign(request: Request) -> Response:
         topics="data campaigns",
         campaign=campaign,
         document=describe_campaign(service, campaign),
-        segments=segments_of(service, campaign),
+        segments=account.segments,
         is_in_use=campaign.status in IN_USE,
         audience=audience,
         triggers=triggers[:ROWS],

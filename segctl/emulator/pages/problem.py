@@ -4,7 +4,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from segctl.emulator.control.routing import PREFIX
-from segctl.emulator.errors import RequestError
+from segctl.emulator.errors import BAD_REQUEST, RequestError
 from segctl.emulator.pages.rendering import render
 from segctl.emulator.request_log import VENDOR_PREFIXES
 
@@ -19,11 +19,14 @@ def wants_page(request: Request) -> bool:
 
 def problem_page(request: Request, error: RequestError) -> Response:
     """Return the page of a refused request, with its status."""
+    problem = error.text.removeprefix(BAD_REQUEST).lstrip()
+    if error.status != 400:  # The first word of a 400 may be the name of a parameter.
+        problem = problem[:1].upper() + problem[1:]
     return render(
         "problem.html",
         request,
         status=error.status,
         title=TITLES.get(error.status, "Refused"),
         is_segment=request.url.path.startswith("/segments/"),
-        text=error.text,
+        text=problem,
     )

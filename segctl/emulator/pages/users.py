@@ -21,6 +21,7 @@ from segctl.emulator.control.users import (
 )
 from segctl.emulator.pages.history import group_by_apply
 from segctl.emulator.pages.rendering import ROWS, Pager, address, chosen_account, render
+from segctl.emulator.pages.segments import list_pager
 from segctl.emulator.service import Service
 from segctl.emulator.storage.state import ADD, Account
 
@@ -120,6 +121,9 @@ async def show_user(request: Request, kind: str, text: str) -> Response:
     profile = found[0]
     errors = await errors_of(service, profile.account, {text, profile.object_id})
     events = await events_of(service, profile, limit=ROWS + 1)
+    segments = segments_of(service, profile)
+    start = number_of(request, "start", 0)
+    shown = segments[start : start + ROWS]
     since: dict[int, float] = {}
     for event in events:
         if event.action == ADD:
@@ -134,7 +138,8 @@ async def show_user(request: Request, kind: str, text: str) -> Response:
             {"account": profile.account.id, profile.user.kind: profile.user.value},
         ),
         reachable=profile.reachable(),
-        segments=segments_of(service, profile),
+        segments=shown,
+        page=list_pager(request, start=start, shown=len(shown), total=len(segments)),
         since=since,
         groups=group_by_apply(request, events[:ROWS], lambda event: event.apply),
         has_more=len(events) > ROWS,
