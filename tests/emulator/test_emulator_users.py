@@ -62,7 +62,7 @@ def test_the_segments_of_a_user_are_shown_in_pages(client: "Client") -> None:
     first = client.call("GET", "/users?identity=ada").text
     segments = first.split("<h2>History</h2>")[0]
     assert "1–100 of <strong>130</strong> segments" in segments
-    assert "earlier than the history below" in segments
+    assert "Earlier than the history below" in segments
     assert "Name of s100" not in segments
     assert "Name of s129" in client.call("GET", "/users?identity=ada&start=100").text
 
