@@ -1,6 +1,7 @@
 """Access: loopback only by default, no foreign pages, a passcode if others can connect."""
 
 import base64
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,7 @@ import pytest
 from segctl.emulator.app import create_app
 from segctl.emulator.errors import ExposedError
 from segctl.emulator.hosts import is_loopback
+from segctl.emulator.pages import views
 from segctl.emulator.server import check_exposure, serve
 
 if TYPE_CHECKING:
@@ -275,3 +277,36 @@ def test_a_wrong_passcode_and_an_unknown_account_look_alike(exposed: "Client", p
         answers.append(exposed.call("POST", path))
     assert {each.status_code for each in answers} == {401}
     assert len({each.text for each in answers}) == 1
+
+
+def test_no_path_shows_or_changes_anything_of_another_account(
+    exposed: "Client", other: "Client"
+) -> None:
+    other.headers["User-Agent"] = "hidden-agent"
+    number = other.create("hidden-segment")["hidden-segment"]
+    other.update(["hidden-user"], [("hidden-segment", "ADD"), ("hidden-typo", "ADD")])
+    campaign = {
+        "name": "hidden-campaign",
+        "kind": "online",
+        "channel": "email",
+        "when": "now",
+        "trigger": {"action": "ADD", "segment": "hidden-segment"},
+    }
+    theirs = other.call("POST", "/emulator/v1/campaigns", json=campaign).json()["id"]
+    names = {"campaign": theirs, "user": "hidden-user"}
+    documented = {
+        re.sub(r"\{(\w+)\}", lambda found: str(names.get(found[1], number)), path): methods
+        for path, methods in exposed.read("openapi.json")["paths"].items()
+        if not path.endswith(("/stream", "/reset"))
+    }
+    calls = [(method, path) for path, methods in documented.items() for method in methods]
+    pages = [each.path for each in views.routes() if "{" not in each.path]
+    calls += [("get", page) for page in pages]
+    calls += [("get", f"/segments/{number}"), ("get", f"/campaigns/{theirs}")]
+    before = other.read("segments"), other.read("campaigns"), other.read("stats")
+    for method, path in calls:
+        options: Any = {"json": {}} if method in {"post", "put"} else {}
+        answer = exposed.call(method.upper(), path, **options)
+        assert "hidden-" not in answer.text, (method, path)
+        assert "ACC-2" not in answer.text, (method, path)
+    assert (other.read("segments"), other.read("campaigns"), other.read("stats")) == before

@@ -82,7 +82,7 @@ def test_the_error_stream_is_csv_too(client: "Client") -> None:
 
 
 def test_a_spreadsheet_runs_no_cell_of_a_guarded_csv(client: "Client") -> None:
-    keys = ["=1+1", "+1", "-1", "@SUM(1)", "\ta", "\ra", "a=1", "'=1"]
+    keys = ["=1+1", "+1", "-1", "@SUM(1)", "\ta", "\ra", "\na", "\uff1d1", "a=1", "'=1"]
     client.update(keys, [("=cmd|' /C calc'!A0", "ADD")])
 
     def cells(query: str, column: str) -> list[str]:
@@ -90,7 +90,7 @@ def test_a_spreadsheet_runs_no_cell_of_a_guarded_csv(client: "Client") -> None:
         return [row[column] for row in csv.DictReader(io.StringIO(text, newline=""))]
 
     assert cells("", "User Identity") == keys
-    guarded = ["'=1+1", "'+1", "'-1", "'@SUM(1)", "'\ta", "'\ra", "a=1", "'=1"]
+    guarded = ["'=1+1", "'+1", "'-1", "'@SUM(1)", "'\ta", "'\ra", "'\na", "'\uff1d1", "a=1", "'=1"]
     assert cells("&guard=spreadsheet", "User Identity") == guarded
     assert set(cells("&guard=spreadsheet", "Customer Segment ID")) == {"'=cmd|' /C calc'!A0"}
     assert client.call("GET", "/emulator/v1/error-stream?guard=x").status_code == 400

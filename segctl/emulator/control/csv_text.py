@@ -13,7 +13,8 @@ from starlette.requests import Request
 
 from segctl.emulator.errors import bad_request
 
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+FORMULA_STARTS = (*"=+-@", "\t", "\r", "\n", *"\uff1d\uff0b\uff0d\uff20")
+"""The last four are the full-width forms of the first, which some spreadsheets run too."""
 
 
 def is_guarded(request: Request) -> bool:
