@@ -36,7 +36,7 @@ from segctl.workflows.probe import find_probe_target, keep_files, make_folder, r
 def command(screen: Screen, *, yes: bool, out: str | None, patience: float, as_json: bool) -> int:
     """Find out in a live account what the vendor's pages leave open.
 
-    Creates two throw-away segments, which only the dashboard can delete, and tries
+    Creates three throw-away segments, which only the dashboard can delete, and tries
     out with them what the vendor's pages leave open. Prints what that costs and asks
     before each write. Writes a report, a settings file for `segctl emulator
     --settings`, and settings for segctl.yaml. Needs CLEVERTAP_ACCOUNT_ID and
