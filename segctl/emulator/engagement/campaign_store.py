@@ -274,11 +274,11 @@ class CampaignStore:
         return None if due is None else float(due)
 
     def has_pending(self, campaign: Campaign) -> bool:
-        """Whether a trigger of the campaign is not settled yet."""
+        """Whether a trigger of the campaign is pending."""
         clause = "WHERE campaign = ? AND status = 'pending' LIMIT 1"
         return bool(list(self._select(clause, campaign.id)))
 
-    def settle(self, statuses: Iterable[tuple[str, int]]) -> None:
+    def set_statuses(self, statuses: Iterable[tuple[str, int]]) -> None:
         """Set the status of triggers that need no attempt: pairs of status and trigger id."""
         self._database.connection.executemany(
             "UPDATE campaign_triggers SET status = ? WHERE id = ?", statuses
