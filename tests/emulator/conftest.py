@@ -179,3 +179,15 @@ def site(emulator_and_browser: "tuple[RunningEmulator, Browser]") -> "Iterator[S
 
     with browser_kit.open_site(*emulator_and_browser) as site:
         yield site
+
+
+@pytest.fixture
+def ids(client: Client) -> dict[str, int]:
+    """Return the ids of ``gold``, which three users joined and one left, and ``silver``, with one.
+
+    These are five events of three users.
+    """
+    ids = client.create("gold", "silver")
+    client.update(["a", "b", "c"], [("gold", "ADD")])
+    client.update(["a"], [("gold", "REMOVE"), ("silver", "ADD")])
+    return ids

@@ -37,15 +37,6 @@ def top(client: "Client", kind: str, name: str, **group: Any) -> Any:
     return answer(client, "top", groups=groups)["foo"]
 
 
-@pytest.fixture
-def ids(client: "Client") -> dict[str, int]:
-    """Return the ids of two segments, after five events of three users."""
-    ids = client.create("gold", "silver")
-    client.update(["a", "b", "c"], [("gold", "ADD")])
-    client.update(["a"], [("gold", "REMOVE"), ("silver", "ADD")])
-    return ids
-
-
 @pytest.mark.usefixtures("ids")
 def test_events_and_their_users_are_counted(client: "Client", other: "Client") -> None:
     assert answer(client, "events") == {"count": 5}

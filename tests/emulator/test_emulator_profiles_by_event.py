@@ -34,15 +34,6 @@ def names(client: "Client", **changes: Any) -> list[str]:
     return [each["identity"] for page in pages(client, ask(client, **changes)) for each in page]
 
 
-@pytest.fixture
-def ids(client: "Client") -> dict[str, int]:
-    """Return the ids of two segments, of three users and of one."""
-    ids = client.create("gold", "silver")
-    client.update(["a", "b", "c"], [("gold", "ADD")])
-    client.update(["a"], [("gold", "REMOVE"), ("silver", "ADD")])
-    return ids
-
-
 @pytest.mark.usefixtures("ids")
 def test_each_user_of_the_events_has_one_record(client: "Client", other: "Client") -> None:
     assert names(client) == ["a", "b", "c"]

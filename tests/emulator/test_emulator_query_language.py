@@ -33,15 +33,6 @@ def problem(client: "Client", **query: Any) -> str:
     return str(answer.json()["error"])
 
 
-@pytest.fixture
-def ids(client: "Client") -> dict[str, int]:
-    """Return the ids of a segment with three added and one removed user, and one with one."""
-    ids = client.create("gold", "silver")
-    client.update(["a", "b", "c"], [("gold", "ADD")])
-    client.update(["a"], [("gold", "REMOVE"), ("silver", "ADD")])
-    return ids
-
-
 @pytest.mark.parametrize(
     ("name", "operator", "value", "expected"),
     [

@@ -48,7 +48,7 @@ from segctl.emulator.engagement.delivery import (
 from segctl.emulator.engagement.qualification import (
     make_audience_triggers,
     make_event_triggers,
-    settled_status,
+    status_without_attempt,
 )
 from segctl.emulator.engagement.runner import MAX_IN_FLIGHT, Runner
 from segctl.emulator.errors import RequestError
@@ -255,24 +255,24 @@ class Engagement:
         return min(max(0.0, min(known) - now), LONGEST_WAIT) if known else None
 
     def pieces(self) -> Iterator[None]:
-        """Make and settle triggers, in pieces of some milliseconds."""
+        """Make triggers and set the status of those that are not sent, in small pieces."""
         self.start_scheduled()
         yield from make_event_triggers(self.service, self.store)
         yield from make_audience_triggers(self.service, self.store)
         for campaign in self.store.running():
             if campaign.definition.webhook is None:
-                yield from self._settle(campaign)
+                yield from self._finish_delayed(campaign)
 
-    def _settle(self, campaign: Campaign) -> Iterator[None]:
-        """Settle the delayed messages that are due and do not leave this machine."""
+    def _finish_delayed(self, campaign: Campaign) -> Iterator[None]:
+        """Set the status of delayed messages that are due and do not leave this machine."""
         profiles = self.account_of(campaign).profiles
         survivors = self.service.store.log.merges.survivors(campaign.account)
         reachable = reachable_users(profiles, campaign.definition.channel)
         now = self.service.clock()
         while due := self.store.due_triggers(campaign, now=now, limit=TRIGGERS_PER_PIECE):
             with self.store.transaction():
-                self.store.settle(
-                    (settled_status(survivors.get(user, user), reachable), each.id)
+                self.store.set_statuses(
+                    (status_without_attempt(survivors.get(user, user), reachable), each.id)
                     for each in due
                     for user in each.users
                 )
@@ -302,7 +302,7 @@ class Engagement:
     def cancel(self, trigger: Trigger) -> None:
         """Settle a trigger that has nobody left to send to."""
         with self.store.transaction():
-            self.store.settle([(CANCELLED, trigger.id)])
+            self.store.set_statuses([(CANCELLED, trigger.id)])
 
     def request(
         self, campaign: Campaign, webhook: Webhook, trigger: Trigger, numbers: BitMap

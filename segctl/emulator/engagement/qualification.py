@@ -191,8 +191,8 @@ def _trigger(
 ) -> NewTrigger:
     rule = campaign.definition.trigger
     delay = 0 if rule is None else rule.delay_seconds
-    is_settled = campaign.definition.webhook is None and not delay
-    status = settled_status(user, reachable) if is_settled else PENDING
+    is_complete = campaign.definition.webhook is None and not delay
+    status = status_without_attempt(user, reachable) if is_complete else PENDING
     return NewTrigger(
         campaign=campaign.id,
         event=seq,
@@ -205,7 +205,7 @@ def _trigger(
     )
 
 
-def settled_status(user: int, reachable: BitMap | None) -> str:
+def status_without_attempt(user: int, reachable: BitMap | None) -> str:
     """Return the status of a message that does not leave this machine."""
     return SENT if reachable is None or user in reachable else UNREACHABLE
 
@@ -213,8 +213,7 @@ def settled_status(user: int, reachable: BitMap | None) -> str:
 def make_audience_triggers(service: Service, store: CampaignStore) -> Iterator[None]:
     """Store the triggers of offline webhook campaigns that run, in pieces.
 
-    Each has a part of the audience.  A campaign whose triggers are all settled is
-    complete.
+    Each has a part of the audience.  A campaign without pending triggers is complete.
     """
     for campaign in store.running():
         if campaign.definition.kind == OFFLINE:

@@ -24,7 +24,6 @@ from segctl.emulator.storage.event_runs import RunFilter
 from segctl.emulator.storage.history import segment_history
 from segctl.emulator.storage.state import Account, Segment
 
-SORTS = {"name": "Segment", "members": "Members", "created": "Created"}
 ROWS_PER_TURN = 10
 """Rows that are described before other requests get their turn."""
 

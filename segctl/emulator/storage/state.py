@@ -75,8 +75,6 @@ class Segment:
         default_factory=lambda: dict.fromkeys(("any", *REACH_BITS), 0)
     )
     """Members that can be reached, by channel."""
-    unsaved_since: int | None = None
-    """The number of the first event that the saved members lack, None if they lack none."""
     former_names: list[tuple[int, str]] = field(default_factory=list)
     """Each with the number of the first event that has the next name, oldest first."""
 
