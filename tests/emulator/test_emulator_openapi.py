@@ -53,7 +53,10 @@ parametrize: Callable[[Callable[[Any], None]], Any] = schema.parametrize()
 
 @parametrize
 @hypothesis_settings(
-    max_examples=25, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True
+    max_examples=hypothesis_settings().max_examples // 10,  # `make torture` takes more
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    derandomize=True,
 )
 def test_the_document_and_the_service_agree(case: Any) -> None:
     excluded = [positive_data_acceptance] if case.path in STRICTER_THAN_SCHEMA else []

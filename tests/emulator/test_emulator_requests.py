@@ -228,6 +228,16 @@ def test_a_body_that_is_not_proper_json_is_the_vendors_400(
     assert "Traceback" not in answer.text
 
 
+def test_a_body_may_have_just_so_many_levels_as_the_setting_says(client: "Client") -> None:
+    client.settings(max_json_depth=8)
+    for levels, is_deeper in ((8, False), (9, True)):
+        for opened, closed in ((b"[", b"]"), (b'{"a":', b"}")):
+            body = opened * levels + b"1" + closed * levels
+            answer = client.call("POST", UPDATE, content=body, headers=JSON)
+            assert answer.status_code == 400
+            assert ("nested deeper than 8 levels" in answer.json()["error"]) == is_deeper
+
+
 def test_a_body_over_the_limit_is_refused_unread(client: "Client") -> None:
     client.settings(max_body_bytes=1024)
     answer = client.call("POST", UPDATE, content=b" " * 2000, headers=JSON)

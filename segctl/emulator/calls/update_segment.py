@@ -134,22 +134,26 @@ def _parse_user(document: Any, *, settings: Settings) -> User:
         raise bad_request("an item of user_profiles is not an object")
     if document is None:
         return EMPTY_USER
-    users = {}
-    for kind in ("identity", "guid"):
-        value = document.get(kind)
-        if value is None:
-            continue
+    identity = _parse_id(document, "identity", settings=settings)
+    guid = _parse_id(document, "guid", settings=settings)
+    if guid is None or (identity is not None and settings.both_ids == "identity"):
+        return EMPTY_USER if identity is None else User("identity", identity)
+    if identity is None or settings.both_ids == "guid":
+        return User("guid", guid)
+    return LinkedUser(identity, guid)
+
+
+def _parse_id(document: dict[str, Any], kind: str, *, settings: Settings) -> str | None:
+    """Return an id of a user, None if it is absent or blank."""
+    value = document.get(kind)
+    if value is None:
+        return None
+    if not isinstance(value, str):
         is_integer = isinstance(value, int) and not isinstance(value, bool)
-        if is_integer and settings.numeric_identity == "accept":
-            value = str(value)
-        if not isinstance(value, str):
+        if not is_integer or settings.numeric_identity != "accept":
             raise bad_request(f"{kind} must be a string")
-        if value and not value.isspace():
-            users[kind] = User(kind, value)
-    if settings.both_ids == "link" and len(users) == 2:
-        return LinkedUser(users["identity"].value, users["guid"].value)
-    first, second = ("guid", "identity") if settings.both_ids == "guid" else ("identity", "guid")
-    return users.get(first) or users.get(second) or EMPTY_USER
+        value = str(value)
+    return None if not value or value.isspace() else value
 
 
 def _parse_line(document: Any) -> SegmentLine:

@@ -31,8 +31,8 @@ class Apply:
     skipped: int
 
 
-def count_request(connection: Connection, *, account: int, agent: str, now: float) -> int:
-    """Return the number of the apply that a request belongs to, and count the request."""
+def find_or_add_apply(connection: Connection, *, account: int, agent: str, now: float) -> int:
+    """Return the number of the apply that a request belongs to."""
     agent = agent[:MAX_AGENT]
     row = connection.execute(
         "SELECT number, last FROM applies WHERE account = ? AND agent = ? "
@@ -40,27 +40,26 @@ def count_request(connection: Connection, *, account: int, agent: str, now: floa
         (account, agent),
     ).fetchone()
     if row is not None and abs(now - row[1]) <= SECONDS_BETWEEN:
-        connection.execute(
-            "UPDATE applies SET last = ?, requests = requests + 1 WHERE number = ?", (now, row[0])
-        )
         return int(row[0])
     return int(
         connection.execute(
             "INSERT INTO applies (account, agent, label, first, last, requests, events, skipped) "
-            "VALUES (?, ?, ?, ?, ?, 1, 0, 0)",
+            "VALUES (?, ?, ?, ?, ?, 0, 0, 0)",
             (account, agent, label_of(agent), now, now),
         ).lastrowid
         or 0
     )
 
 
-def count_effects(connection: Connection, number: int, *, events: int, skipped: int) -> None:
-    """Add what a request caused to the counts of its apply."""
-    if events or skipped:
-        connection.execute(
-            "UPDATE applies SET events = events + ?, skipped = skipped + ? WHERE number = ?",
-            (events, skipped, number),
-        )
+def count_request(
+    connection: Connection, number: int, *, now: float, events: int = 0, skipped: int = 0
+) -> None:
+    """Count a request, and what it caused, in its apply."""
+    connection.execute(
+        "UPDATE applies SET last = ?, requests = requests + 1, events = events + ?, "
+        "skipped = skipped + ? WHERE number = ?",
+        (now, events, skipped, number),
+    )
 
 
 def label_of(agent: str) -> str:

@@ -94,7 +94,8 @@ class Store:
         """
         now = self._clock()
         with self._transaction() as connection:
-            self._count_request(account, agent, now)
+            if apply := self._apply_of(account, agent, now):
+                applies.count_request(connection, apply, now=now)
             created = []
             for new in new_segments:
                 self._last_segment_id = max(self._last_segment_id + 1, int(now))
@@ -168,15 +169,18 @@ class Store:
         ``agent`` is the User-Agent of a client's request, None if there is no request.
         """
         now = self._clock()
-        with self._transaction():
-            apply = self._count_request(account, agent, now)
-            changes = self._link_ids(account, changes, now=now)
+        with self._transaction() as connection:
+            apply = self._apply_of(account, agent, now)
+            if settings.both_ids == "link":
+                changes = self._link_ids(account, changes, now=now)
             runs = self._apply(account, changes, settings=settings, now=now, apply=apply)
             self.log.append(runs)
             self.database.append_skipped(skipped, apply=apply)
             self._count(account, runs)
-            count = sum(len(line.users) for line in skipped)
-            self._count_effects(apply, runs, skipped=count)
+            if apply:
+                events = sum(len(run.users) for run in runs)
+                count = sum(len(line.users) for line in skipped)
+                applies.count_request(connection, apply, now=now, events=events, skipped=count)
             self._checkpoints.save_some(self.accounts.values())
         if settings.visibility_lag_ms:
             # A little with each change, so that no reader has much to catch up.
@@ -185,17 +189,13 @@ class Store:
             self._visible.drop()
         self._notify()
 
-    def _count_request(self, account: Account, agent: str | None, now: float) -> int:
+    def _apply_of(self, account: Account, agent: str | None, now: float) -> int:
+        """Return the number of a client's apply, 0 if there is no request."""
         if agent is None:
             return 0
-        return applies.count_request(
+        return applies.find_or_add_apply(
             self.database.connection, account=account.number, agent=agent, now=now
         )
-
-    def _count_effects(self, apply: int, runs: Sequence[EventRun], *, skipped: int) -> None:
-        if apply:
-            events = sum(len(run.users) for run in runs)
-            applies.count_effects(self.database.connection, apply, events=events, skipped=skipped)
 
     def _apply(
         self,
