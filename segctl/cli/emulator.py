@@ -132,19 +132,20 @@ def _welcome(url: str, accounts: Mapping[str, str] | None) -> str:
     else:
         serves = "It serves the account EMULATOR.\n"
         credentials = "  export CLEVERTAP_ACCOUNT_ID=EMULATOR CLEVERTAP_PASSCODE=emulator\n"
-    plain = (
-        "From another machine, segctl also needs spec.provider.allowPlainHttp: true.\n"
-        if is_plain_http(url)
-        else ""
-    )
+    here = url.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
+    others = ""
+    if here != url:
+        others = "From another machine, write the name of this one in the URL.\n"
     if url.startswith("https:"):
-        plain = (
+        others += (
             "If no public authority issued the certificate, also set SSL_CERT_FILE to its file.\n"
         )
+    elif here != url or is_plain_http(url):
+        others += "From another machine, segctl also needs spec.provider.allowPlainHttp: true.\n"
     return (
         f"The emulator listens on {escaped(url)}. Ctrl-C ends it.\n{serves}"
         "Let segctl use it, in another terminal, with:\n\n"
         f"{credentials}"
-        f"  export CLEVERTAP_BASE_URL={escaped(url)}\n\n"
-        f"or, permanently, with spec.provider.baseUrl in segctl.yaml.\n{plain}"
+        f"  export CLEVERTAP_BASE_URL={escaped(here)}\n\n"
+        f"or, permanently, with spec.provider.baseUrl in segctl.yaml.\n{others}"
     )

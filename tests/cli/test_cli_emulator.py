@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
+from segctl.emulator import server
 from tests.program import CODE, ENTRY
 
 Segctl = Callable[..., Any]
@@ -69,3 +70,19 @@ def test_a_wrong_faults_file_is_no_bug(text: str, segctl: Segctl, workspace: Pat
     done = segctl("emulator", "--port", "0", "--faults", "faults.json")
     assert done.code == 1
     assert done.err.startswith("Error: the emulator cannot start: ")
+
+
+@pytest.mark.parametrize(
+    ("url", "here"),
+    [("http://0.0.0.0:8787", "http://127.0.0.1:8787"), ("http://[::]:8787", "http://[::1]:8787")],
+)
+def test_an_address_of_all_networks_is_told_as_it_is_reached(
+    segctl: Segctl, monkeypatch: pytest.MonkeyPatch, url: str, here: str
+) -> None:
+    monkeypatch.setattr(server, "serve", lambda *, ready, **_: ready(url))
+    told = segctl("emulator").out
+    assert f"  export CLEVERTAP_BASE_URL={here}\n" in told
+    assert told.endswith(
+        "From another machine, write the name of this one in the URL.\n"
+        "From another machine, segctl also needs spec.provider.allowPlainHttp: true.\n"
+    )
