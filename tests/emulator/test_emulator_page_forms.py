@@ -121,7 +121,7 @@ def test_rules_are_added_and_removed_and_show_the_fields_of_their_fault(site: "S
     site.page.get_by_role("button", name="Remove this rule").first.click()
     rule = site.page.locator(".rule")
     rule.get_by_label("Fault").select_option("refuse_entries")
-    expect(rule.get_by_label("Skip the first")).to_be_hidden()
+    expect(rule.get_by_label("Skip the first")).to_be_visible()
     rule.get_by_label("Error Type").select_option("API_SEGMENT_ID_MISMATCH")
     with site.page.expect_navigation():
         save(site)
