@@ -25,3 +25,16 @@ class SwiftClock:
     def wait(self, seconds: float) -> None:
         """Advance by ``seconds`` without waiting."""
         self.time += seconds
+
+
+class PatientClock(SwiftClock):
+    """A swift clock that lets threads and sockets have their turn at each sleep.
+
+    With a task that sleeps in a loop, a swift clock alone lets an hour pass while another task
+    waits for an answer, and a lease ends.
+    """
+
+    async def sleep(self, seconds: float) -> None:
+        """Advance by ``seconds``; wait for some milliseconds at most."""
+        self.wait(seconds)
+        await asyncio.sleep(min(seconds, 0.005))

@@ -10,6 +10,7 @@ from segctl.buckets.bucket import StoreLimits
 from segctl.core.errors import OperationError, SegctlError
 from tests.backends.faulty_proxy import FaultyProxy, no_fault, running_proxy
 from tests.backends.store_servers import BUCKET, moto
+from tests.clocks import PatientClock
 from tests.e2e.workshop import Workshop, identities, many, segment
 
 IS_TORTURE = os.environ.get("HYPOTHESIS_PROFILE") == "torture"
@@ -44,6 +45,7 @@ def proxy(
             f"state: {{backend: objectStore, url: 's3://{BUCKET}/{shop.root.parent.name}', "
             "leaseSeconds: 3600}}"
         )
+        shop.clock = PatientClock()
         # A run that waits for the lease of a dead one looks at it less often than a real one.
         shop.sleep = lambda seconds: shop.clock.wait(60 * seconds)
         yield proxy
