@@ -137,7 +137,7 @@ class Settings:
     )
     empty_entry: Literal["error_stream", "refuse"] = _switch(
         "error_stream",
-        "What happens to an entry without users or segments, or a null, beside valid ones?",
+        "What happens to an entry without users or segments, or a null, if others are valid?",
     )
     limit_scope: Literal["request", "entry"] = _switch(
         "request", "Are users and segments counted per request or per entry?"

@@ -18,8 +18,8 @@ class Limits:
 
     ``strict`` counting adds up the entries of a request.  ``distinct`` counting counts each
     user and each (segment, action) once per request, regardless of the number of entries.
-    ``pairs`` counting counts users × operations, and the lesser of the two limits is that of
-    the pairs.  The vendor's page allows all three readings; pairs is valid under each of them,
+    ``pairs`` counting counts users × operations; the smaller of the two limits is the limit of
+    pairs.  The vendor's page allows all three readings; pairs is valid under each of them,
     strict under the first two.
     """
 

@@ -45,7 +45,7 @@ def update_without_users(probe: ProbeRun, first: CreatedSegment) -> list[ProbeFi
 
 
 def empty_entry(probe: ProbeRun) -> list[ProbeFinding]:
-    """Send an entry without users beside one that is complete."""
+    """Send an entry without users, and one that is complete."""
     key = "empty_entry"
     if unskipped := _unskipped_update(probe, key):
         return unskipped
@@ -53,7 +53,7 @@ def empty_entry(probe: ProbeRun) -> list[ProbeFinding]:
     reply = probe.update(
         ([probe.user(8)], line),
         ([], line),
-        purpose="update with an entry without users beside a complete one",
+        purpose="update with an entry without users, and a complete one",
         cost=_skipped_entries(2),
     )
     if reply.acceptance is Acceptance.UNCLEAR:
@@ -70,7 +70,7 @@ def profile_updates(probe: ProbeRun, *, accepts_empty: bool) -> list[ProbeFindin
     """Send a little more than 100 users × segments, then a little more than 100 entries.
 
     ``accepts_empty``: entries without users are accepted. Otherwise there are at least as many
-    users as entries, and the two limits cannot be told apart.
+    users as entries, and the two limits cannot be distinguished.
     """
     key = "profile_updates"
     if unskipped := _unskipped_update(probe, key):
@@ -88,7 +88,7 @@ def profile_updates(probe: ProbeRun, *, accepts_empty: bool) -> list[ProbeFindin
         settings = {key: "pairs"}
         return [observed(key, "users × segments", pairs.number, settings=settings)]
     if not accepts_empty:
-        why = "not users × segments; entries and users cannot be told apart here"
+        why = "not users × segments; entries and users cannot be distinguished here"
         return [cannot_tell(key, why, pairs.number)]
     entries = probe.update(
         ([probe.user(8)], line),

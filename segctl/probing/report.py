@@ -30,7 +30,7 @@ QUESTIONS: Mapping[str, str] = {
     "segment_cap_counts": "Do deleted segments count towards the limit?",
     "code_100_status": "Which HTTP status goes with error code 100?",
     "empty_entry": (
-        "What happens to an entry without users or segments, or a null, beside valid ones?"
+        "What happens to an entry without users or segments, or a null, if others are valid?"
     ),
     "profile_updates": (
         "What are the 100 profile updates of a request: entries, users, or users × segments?"
