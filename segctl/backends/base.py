@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Protocol
 
 from segctl.backends.journal import Journals
 from segctl.core.codec import OPTIONAL
+from segctl.core.dataclass import dataclass
 from segctl.state.model import FileRef
 
 

@@ -4,9 +4,11 @@ A store for another kind of place is one module with one class.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Protocol
+
+from segctl.core.dataclass import dataclass
 
 
 class WriteConflict(Exception):

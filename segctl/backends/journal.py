@@ -17,7 +17,6 @@ such a place provides.
 import threading
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -26,6 +25,7 @@ from typing import Any, Protocol
 from segctl.backends.journal_lines import encode_line, read_lines
 from segctl.backends.sealing import NO_SEALING, Sealer
 from segctl.core.codec import DecodeError, dump_json, load_json
+from segctl.core.dataclass import dataclass
 from segctl.core.disk import to_operation_error
 from segctl.core.errors import SegctlError
 from segctl.core.outcomes import Record

@@ -10,12 +10,13 @@ import secrets
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from segctl.backends.base import LockInfo
 from segctl.backends.byte_store import ByteStore, WriteConflict
 from segctl.core.clock import Clock
 from segctl.core.codec import OPTIONAL, DecodeError, dump_json, from_plain, load_json, to_plain
+from segctl.core.dataclass import dataclass
 from segctl.core.errors import OperationError, StateChanged, StateDamaged
 
 ROOT = "root.json"

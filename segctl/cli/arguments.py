@@ -5,9 +5,10 @@ words in their order, or as they were typed, finds them here.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import click
+
+from segctl.core.dataclass import dataclass
 
 ARGUMENTS = "segctl.arguments"
 """The key in ``Context.meta`` of the words of the command line, as they were typed."""

@@ -8,7 +8,6 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 import click
@@ -18,6 +17,7 @@ from segctl.cli.errors import report
 from segctl.cli.progress import JsonLines
 from segctl.cli.screen import Screen
 from segctl.core.approval import ApprovalCheck
+from segctl.core.dataclass import dataclass
 from segctl.core.disk import to_operation_error
 from segctl.core.errors import BeyondApproval, SegctlError, WrongUsage
 from segctl.core.events import Event

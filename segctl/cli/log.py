@@ -2,11 +2,11 @@
 
 import json
 import logging
-from dataclasses import dataclass
 from typing import Any
 
 from segctl.cli.root_options import FORMATS, LEVELS
 from segctl.cli.screen import Screen
+from segctl.core.dataclass import dataclass
 from segctl.core.errors import WrongUsage
 from segctl.render.phrases import format_utc
 from segctl.render.style import escaped

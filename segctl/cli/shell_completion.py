@@ -7,7 +7,6 @@ therefore completed by the tables here, and everything else by click.
 import os
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from click.shell_completion import (
@@ -20,6 +19,7 @@ from click.shell_completion import (
 )
 
 from segctl.core.command_line import GROUPS
+from segctl.core.dataclass import dataclass
 
 _ANY = frozenset(("declared", "recorded"))
 _FILES = (

@@ -2,7 +2,9 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
+
+from segctl.core.dataclass import dataclass
 
 PLAN_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 """A plan's digest, under which it is kept and approved."""

@@ -4,10 +4,11 @@ import os
 import re
 import socket
 import ssl
-from dataclasses import dataclass, field
+from dataclasses import field
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
+from segctl.core.dataclass import dataclass
 from segctl.core.errors import OperationError
 from segctl.core.loopback import is_loopback
 

@@ -1,8 +1,9 @@
 """The account id and passcode of the service, and their form. They appear in no message."""
 
 import string
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from segctl.core.dataclass import dataclass
 from segctl.core.errors import CredentialsRefused
 
 ACCOUNT_VARIABLE, PASSCODE_VARIABLE = "CLEVERTAP_ACCOUNT_ID", "CLEVERTAP_PASSCODE"

@@ -1,7 +1,8 @@
 """A problem in the user's input: where it is, what is wrong, what to do."""
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+from segctl.core.dataclass import dataclass
 
 
 class Severity(StrEnum):

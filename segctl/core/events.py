@@ -1,9 +1,10 @@
 """Events that an apply reports while it runs; ``cli/`` and ``render/`` show them."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from segctl.core.approval import ApprovalCheck
+from segctl.core.dataclass import dataclass
 from segctl.core.outcomes import Outcome
 
 

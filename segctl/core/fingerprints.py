@@ -10,10 +10,11 @@ current fingerprint is known to produce exactly the recorded set of members.
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from segctl import __version__
 from segctl.core.codec import OPTIONAL, to_plain
+from segctl.core.dataclass import dataclass
 from segctl.core.identity import SetDigest
 
 RULES_VERSION = 3

@@ -1,7 +1,9 @@
 """The graph of a workspace as a value: segments, sources, rules, and what connects them."""
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal
+
+from segctl.core.dataclass import dataclass
 
 NodeType = Literal["segment", "segments", "source", "everyone", "rule"]
 Role = Literal["include", "intersect", "exclude", "suppress", "rule"]

@@ -1,8 +1,9 @@
 """The result of one check of ``segctl doctor``."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import StrEnum
+
+from segctl.core.dataclass import dataclass
 
 
 class Status(StrEnum):

@@ -5,8 +5,8 @@ every engine arrives at the same users. ``engine/set_operations.py`` has the sam
 """
 
 import hashlib
-from dataclasses import dataclass
 
+from segctl.core.dataclass import dataclass
 from segctl.core.identity import Kind, encode_identity
 
 SEPARATOR = "\x1f"

@@ -8,8 +8,9 @@ file of ten million rows and an inline list follow the same rules.
 import hashlib
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from enum import StrEnum
+
+from segctl.core.dataclass import dataclass
 
 MAX_CHARACTERS = 1023
 """An error text of the service's CSV upload says that identifiers have under 1,024 characters."""

@@ -1,8 +1,9 @@
 """Sets of members as values: how large, how many users two share, and where one user is."""
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal
 
+from segctl.core.dataclass import dataclass
 from segctl.core.identity import Kind
 
 Which = Literal["recorded", "desired"]

@@ -5,10 +5,11 @@
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from enum import StrEnum
 from typing import Any
 
+from segctl.core.dataclass import dataclass
 from segctl.core.identity import Kind
 
 Record = Mapping[str, Any]

@@ -4,8 +4,9 @@ The dashboard's Error Stream is the only place that shows them; ``error_stream.p
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from segctl.core.dataclass import dataclass
 from segctl.core.identity import Kind
 
 SEGMENT_NOT_FOUND = "API_SEGMENT_NOT_FOUND_OR_DELETED"

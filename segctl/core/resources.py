@@ -9,8 +9,9 @@ import os
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
+
+from segctl.core.dataclass import dataclass
 
 ROOT = Path("/")
 

@@ -5,11 +5,12 @@ for reviewers and the entries of the requests in flight.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Literal
 
 from segctl.core.approval import BeyondChanges, PairCounts
+from segctl.core.dataclass import dataclass
 from segctl.core.identity import IdentityProblem, Kind, SetDigest
 from segctl.core.outcomes import Ledger
 from segctl.manifests.desired import DEFAULT_TIME_ZONE, QueryLimits

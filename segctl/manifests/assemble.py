@@ -1,10 +1,11 @@
 """Build the desired state from validated documents. Nothing can be invalid here."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 
 from segctl.core.address import segment_address
 from segctl.core.approval import ApprovalTolerance
+from segctl.core.dataclass import dataclass
 from segctl.core.diagnostics import Location, Severity
 from segctl.core.holdout import Holdout
 from segctl.core.local_time import begin_of, end_of

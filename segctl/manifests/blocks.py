@@ -4,9 +4,9 @@ What the state records is not known here; ``plan/blocks.py`` compares it.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 from segctl.core.address import is_address, segment_address
+from segctl.core.dataclass import dataclass
 from segctl.core.diagnostics import Diagnostic, Location, Severity
 from segctl.core.suggestions import did_you_mean_address
 from segctl.manifests.declarations import SegmentDeclaration, kind_of

@@ -5,9 +5,9 @@ manifest that was skipped by mistake.
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from difflib import SequenceMatcher
 
+from segctl.core.dataclass import dataclass
 from segctl.core.diagnostics import Diagnostic, Severity
 from segctl.core.suggestions import did_you_mean
 from segctl.manifests.documents import API_VERSION, KINDS

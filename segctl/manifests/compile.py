@@ -3,10 +3,11 @@
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from pydantic import ValidationError
 
+from segctl.core.dataclass import dataclass
 from segctl.core.diagnostics import Diagnostic, Location, Severity
 from segctl.manifests.assemble import ValidDocument, assemble_desired_state
 from segctl.manifests.classify import classify_documents

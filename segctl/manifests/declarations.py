@@ -5,8 +5,8 @@ other problems. A value of the wrong type is skipped here; the model of the docu
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
+from segctl.core.dataclass import dataclass
 from segctl.core.diagnostics import Location
 from segctl.manifests.yaml_tree import Document, Map, Seq, Value, lookup
 

@@ -4,10 +4,11 @@
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal
 
 from segctl.core.approval import ApprovalTolerance
+from segctl.core.dataclass import dataclass
 from segctl.core.diagnostics import Location, Severity
 from segctl.core.holdout import Holdout
 from segctl.core.identity import Kind

@@ -8,10 +8,10 @@ items stay exactly as written. If moving the lines would change a value, the fil
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from pydantic import BaseModel
 
+from segctl.core.dataclass import dataclass
 from segctl.core.diagnostics import Diagnostic, Location, Severity
 from segctl.manifests.classify import classify_documents
 from segctl.manifests.documents import KINDS

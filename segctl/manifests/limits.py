@@ -1,9 +1,10 @@
 """Limits on what plans may change, as values: guards, overrides of guards, and change freezes."""
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal
 
 from segctl.core.codec import OPTIONAL
+from segctl.core.dataclass import dataclass
 
 
 @dataclass(frozen=True, kw_only=True)

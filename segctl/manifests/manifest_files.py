@@ -3,9 +3,10 @@
 import os
 import stat
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
+from segctl.core.dataclass import dataclass
 from segctl.core.diagnostics import Diagnostic, Location
 from segctl.manifests.declarations import PROJECT_FILE
 from segctl.manifests.desired import IgnoredPath

@@ -1,9 +1,10 @@
 """Read the manifests that are named one by one, in a workspace or outside of one."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path, PurePath
 
+from segctl.core.dataclass import dataclass
 from segctl.core.diagnostics import Diagnostic
 from segctl.manifests import manifest_files
 

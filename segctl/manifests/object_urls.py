@@ -1,8 +1,9 @@
 """URLs of objects in buckets: ``s3://bucket/key``, ``gs://`` and ``az://``."""
 
 import re
-from dataclasses import dataclass
 from typing import Literal, get_args
+
+from segctl.core.dataclass import dataclass
 
 Scheme = Literal["s3", "gs", "az"]
 

@@ -2,8 +2,9 @@
 
 import posixpath
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from segctl.core.dataclass import dataclass
 from segctl.core.diagnostics import Diagnostic
 from segctl.manifests.object_urls import ObjectUrl, parse_object_url
 from segctl.manifests.yaml_tree import Document, Map, Seq, Value, lookup

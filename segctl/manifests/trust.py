@@ -5,8 +5,9 @@ which folders and databases are read, and where users are sent, before somebody 
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from segctl.core.dataclass import dataclass
 from segctl.core.diagnostics import Diagnostic, Location, Severity
 from segctl.core.errors import OperationError
 from segctl.manifests.declarations import kind_of

@@ -2,10 +2,10 @@
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from segctl.core.address import is_name
+from segctl.core.dataclass import dataclass
 from segctl.core.diagnostics import Diagnostic, Location, Severity
 from segctl.core.identity import PROBLEM_DESCRIPTIONS, IdentityProblem, find_problem
 from segctl.core.loopback import ALLOW_PLAIN_HTTP, UNENCRYPTED, is_plain_http

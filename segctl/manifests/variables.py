@@ -6,8 +6,9 @@ pasted, so no value can change what a query does.
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
+from segctl.core.dataclass import dataclass
 from segctl.core.diagnostics import Diagnostic, Location, Severity
 from segctl.core.suggestions import did_you_mean
 from segctl.core.whitespace import REMOVE_WHITESPACE

@@ -8,9 +8,9 @@ import shlex
 import stat
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
+from segctl.core.dataclass import dataclass
 from segctl.core.diagnostics import Diagnostic, Location, Severity
 from segctl.core.disk import to_operation_error
 from segctl.core.errors import InvalidInput, OperationError

@@ -7,7 +7,6 @@ are limited, so no file can hang or crash a run.
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import yaml
@@ -22,6 +21,7 @@ from yaml.events import (
     ScalarEvent,
 )
 
+from segctl.core.dataclass import dataclass
 from segctl.core.diagnostics import Diagnostic, Location, Severity
 from segctl.manifests.yaml_tree import Document, Map, Position, Seq, Unquoted, Value
 

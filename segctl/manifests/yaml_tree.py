@@ -5,8 +5,8 @@ Models validate the tree as it is. A diagnostic about any part of it can name it
 
 from array import array
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from segctl.core.dataclass import dataclass
 from segctl.core.diagnostics import Diagnostic, Location
 
 Position = tuple[int, int]

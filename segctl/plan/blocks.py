@@ -5,9 +5,10 @@ a finding says that it can be removed. Nothing here touches the service.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from segctl.core.address import is_targeted
+from segctl.core.dataclass import dataclass
 from segctl.core.diagnostics import Diagnostic, Location, Severity
 from segctl.core.errors import InvalidInput
 from segctl.core.suggestions import did_you_mean_address

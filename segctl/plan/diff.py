@@ -7,9 +7,10 @@ replacement.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 
 from segctl.core import address as addresses
+from segctl.core.dataclass import dataclass
 from segctl.core.errors import WrongUsage
 from segctl.manifests.desired import DesiredSegment, RemovedBlock
 from segctl.plan.blocks import NO_BLOCKS, ResolvedBlocks

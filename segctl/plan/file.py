@@ -21,7 +21,7 @@ import uuid
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from types import MappingProxyType
 from typing import IO, Any
@@ -29,6 +29,7 @@ from typing import IO, Any
 from segctl.backends.sealing import NO_SEALING, Sealer, is_sealed_file
 from segctl.core import codec as value_codec
 from segctl.core.codec import DecodeError
+from segctl.core.dataclass import dataclass
 from segctl.core.disk import Disk, file_sha256, open_file, translate_os_errors
 from segctl.core.errors import OperationError
 from segctl.plan import codec as plan_codec

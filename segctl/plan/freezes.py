@@ -4,9 +4,9 @@
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import date, time, timedelta
 
+from segctl.core.dataclass import dataclass
 from segctl.core.diagnostics import Severity
 from segctl.core.local_time import format_moment, local_date, local_timestamp, parse_hours
 from segctl.manifests.limits import Freeze, PlanOverride

@@ -6,8 +6,9 @@ been applied. What a guard refuses, an override can allow for a time: see ``over
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from segctl.core.dataclass import dataclass
 from segctl.core.diagnostics import Severity
 from segctl.core.listing import list_first
 from segctl.manifests.limits import PlanGuards, PlanOverride

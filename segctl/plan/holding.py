@@ -1,8 +1,9 @@
 """What a plan holds back: the refusals that belong to single segments, and how they are named."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from segctl.core.dataclass import dataclass
 from segctl.core.diagnostics import Severity
 from segctl.core.identity import Kind
 from segctl.core.listing import list_first

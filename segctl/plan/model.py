@@ -6,12 +6,13 @@ Field names are the keys of a saved plan: see ``plan.codec``.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from typing import Literal
 
 from segctl.core.approval import ApprovalTolerance, BeyondChanges
 from segctl.core.codec import OPTIONAL
+from segctl.core.dataclass import dataclass
 from segctl.core.diagnostics import Severity
 from segctl.core.fingerprints import SourceCounts
 from segctl.core.identity import Kind, SetDigest

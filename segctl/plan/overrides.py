@@ -7,9 +7,10 @@ is not needed is a finding.
 import json
 import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from datetime import timedelta
 
+from segctl.core.dataclass import dataclass
 from segctl.core.diagnostics import Severity
 from segctl.core.local_time import local_date
 from segctl.manifests.limits import Override, PlanOverride, SegmentOverride

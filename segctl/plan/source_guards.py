@@ -5,8 +5,8 @@ findings are errors where that would happen.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
+from segctl.core.dataclass import dataclass
 from segctl.core.diagnostics import Severity
 from segctl.core.list_samples import count_hashes
 from segctl.manifests.desired import SizeLimits

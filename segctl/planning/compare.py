@@ -1,8 +1,9 @@
 """Compare the desired members of a plan's segments with the recorded ones."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
+from segctl.core.dataclass import dataclass
 from segctl.core.fingerprints import Basis, SourceCounts
 from segctl.core.identity import SetDigest
 from segctl.engine.model import Diff, PackingSummary, RecordedFiles, SourceError, TargetDiff

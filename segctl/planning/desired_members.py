@@ -1,8 +1,8 @@
 """Compute the desired members of segments, without a state to compare them with."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
+from segctl.core.dataclass import dataclass
 from segctl.core.diagnostics import Severity
 from segctl.engine.model import SourceError
 from segctl.engine.protocols import Engine

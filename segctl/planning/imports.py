@@ -2,9 +2,10 @@
 
 from collections import ChainMap
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
+from segctl.core.dataclass import dataclass
 from segctl.core.diagnostics import Severity
 from segctl.core.scratch import scratch_folder
 from segctl.engine.model import RecordedFiles

@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from segctl.core.dataclass import dataclass
 from segctl.core.diagnostics import Diagnostic
 from segctl.core.identity import Kind
 from segctl.core.normalize import Normalization

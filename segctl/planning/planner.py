@@ -1,12 +1,13 @@
 """Build a plan: read the sources, compare members with the state, and pack the difference."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import partial
 from pathlib import Path
 from typing import Literal
 
 from segctl import __version__
+from segctl.core.dataclass import dataclass
 from segctl.engine.model import PackingSummary, RecordedFiles
 from segctl.engine.protocols import Engine
 from segctl.manifests.desired import DesiredState

@@ -1,8 +1,9 @@
 """The sizes of a plan's sources, and what sources that take members away did at the last apply."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from segctl.core.dataclass import dataclass
 from segctl.core.list_samples import split_hashes
 from segctl.core.normalize import Normalization
 from segctl.engine.model import EarlierList, LoadStats

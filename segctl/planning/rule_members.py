@@ -1,8 +1,8 @@
 """Ask the engine about the members of segments, for hold-outs and rules."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 
+from segctl.core.dataclass import dataclass
 from segctl.engine.model import TargetDiff
 from segctl.engine.protocols import MemberComparer
 from segctl.manifests.dependencies import rule_addresses

@@ -1,9 +1,10 @@
 """Decide whose members a plan needs: the planned segments, and those they depend on."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cached_property
 
+from segctl.core.dataclass import dataclass
 from segctl.manifests.dependencies import relevant_rules, required_segments, rule_addresses
 from segctl.manifests.desired import DesiredState, Load, Rule, TableLoad
 

@@ -1,8 +1,9 @@
 """The segments of a plan with the targets that their members are sent to."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from segctl.core.dataclass import dataclass
 from segctl.plan.diff import Draft
 from segctl.plan.model import Action, Target
 from segctl.state.model import SegmentRecord

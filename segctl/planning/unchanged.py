@@ -7,11 +7,12 @@ would find no change. What a plan reports about its rows is in the state, too.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
 
+from segctl.core.dataclass import dataclass
 from segctl.core.fingerprints import Basis, SourceCounts, fingerprint, segment_fingerprint
 from segctl.core.identity import IdentityProblem, SetDigest
 from segctl.engine.model import (

@@ -1,8 +1,9 @@
 """The sources of a plan that cannot be read, with one problem for each database or bucket."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from segctl.core.dataclass import dataclass
 from segctl.core.diagnostics import Diagnostic
 from segctl.core.errors import InvalidInput
 from segctl.core.listing import list_first

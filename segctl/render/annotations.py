@@ -6,8 +6,8 @@ import posixpath
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
+from segctl.core.dataclass import dataclass
 from segctl.core.diagnostics import Diagnostic, Severity
 from segctl.core.runner_marks import RUNNER_MARK
 from segctl.plan.model import Finding

@@ -4,11 +4,12 @@
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from segctl import __version__
 from segctl.core.approval import ApprovalCheck
+from segctl.core.dataclass import dataclass
 from segctl.core.outcomes import Outcome
 from segctl.plan.model import Plan
 from segctl.render import approval_view, json_document

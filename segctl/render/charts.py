@@ -6,8 +6,8 @@ diagram of moves is in units of its own ``viewBox``.
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from segctl.core.dataclass import dataclass
 from segctl.plan.model import Action, Change, Flow
 
 MAX_BARS = 12

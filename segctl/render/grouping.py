@@ -5,9 +5,9 @@ important finding would be hard to spot. The JSON document lists every finding s
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import islice
 
+from segctl.core.dataclass import dataclass
 from segctl.core.diagnostics import Severity
 from segctl.plan.findings import NOTHING_RECORDED
 from segctl.plan.holding import HELD_BACK

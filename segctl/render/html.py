@@ -8,12 +8,13 @@ import base64
 import hashlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import groupby
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from segctl.core.dataclass import dataclass
 from segctl.core.diagnostics import Severity
 from segctl.plan.holding import HELD_BACK
 from segctl.plan.model import Action, Change, Finding, Plan

@@ -2,8 +2,8 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
+from segctl.core.dataclass import dataclass
 from segctl.core.diagnostics import Severity
 from segctl.plan.model import Action, Attributes, Change, Finding, Flow, MemberCounts, Plan
 from segctl.render import phrases

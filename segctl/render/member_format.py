@@ -1,9 +1,10 @@
 """How views show members: in full, as hashes, or not at all. The only place that decides it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 
+from segctl.core.dataclass import dataclass
 from segctl.core.identity import Kind
 from segctl.core.member_hash import hash_member
 from segctl.plan.model import Finding, Plan

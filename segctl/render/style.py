@@ -1,6 +1,6 @@
 """Colors, and the escaping that keeps control sequences in values out of the terminal."""
 
-from dataclasses import dataclass
+from segctl.core.dataclass import dataclass
 
 
 def escaped(text: str) -> str:

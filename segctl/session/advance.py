@@ -5,9 +5,10 @@ Pure functions. The state never claims what was not acknowledged, and never forg
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from segctl.core.approval import MAX_APPROVALS, ApprovalUse
+from segctl.core.dataclass import dataclass
 from segctl.core.fingerprints import Basis, SourceCounts
 from segctl.core.outcomes import Ledger, Outcome
 from segctl.plan.model import Action, Attributes, Change, Plan, Target

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +10,7 @@ from segctl.backends.base import Backend
 from segctl.backends.byte_store import ByteStore
 from segctl.core.clock import Clock
 from segctl.core.credentials import ACCOUNT_VARIABLE, PASSCODE_VARIABLE, check_credential
+from segctl.core.dataclass import dataclass
 from segctl.core.disk import Disk
 from segctl.core.errors import CredentialsRefused
 from segctl.core.resources import ResourceLimits

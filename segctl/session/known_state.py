@@ -6,10 +6,10 @@ import os
 import secrets
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from segctl.backends.base import Backend
+from segctl.core.dataclass import dataclass
 from segctl.core.disk import Disk, read_file
 from segctl.core.errors import (
     InvalidInput,

@@ -2,10 +2,11 @@
 
 import secrets
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 
 from segctl.backends.base import Backend, LatestHead
+from segctl.core.dataclass import dataclass
 from segctl.core.errors import WrongState
 from segctl.core.events import Recovered
 from segctl.core.member_hash import KEY_DIGITS

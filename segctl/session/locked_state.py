@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 
 from segctl.backends import garbage
 from segctl.backends.base import Backend
+from segctl.core.dataclass import dataclass
 from segctl.core.errors import SegctlError
 from segctl.core.events import Observer, StateNamed, ignore_event
 from segctl.session.context import Context

@@ -3,7 +3,6 @@
 import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +11,7 @@ from segctl.backends.byte_store import ByteStore
 from segctl.backends.local import FOLDER, HEAD, MOVED, LocalBackend
 from segctl.backends.sealing import NO_SEALING, Sealer
 from segctl.core.ci import run_url
+from segctl.core.dataclass import dataclass
 from segctl.core.disk import Disk
 from segctl.core.errors import OperationError
 from segctl.core.git import find_checkout, run_git

@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from segctl.core.dataclass import dataclass
 from segctl.engine.model import CheckedQuery, FileScan, Rows, SourceError
 from segctl.engine.protocols import Engine
 from segctl.manifests.desired import DEFAULT_TIME_ZONE, Connection, QueryLimits

@@ -7,11 +7,12 @@ an incomplete list, so here it is an error.
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from fnmatch import translate
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
+from segctl.core.dataclass import dataclass
 from segctl.engine.model import SourceError
 
 STATE_FOLDER = "segctl.state.d"

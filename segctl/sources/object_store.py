@@ -6,7 +6,6 @@ download is an error; it never yields a partial list.
 
 import os
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from segctl.buckets import errors
 from segctl.buckets.bucket import StoreLimits, open_bucket
+from segctl.core.dataclass import dataclass
 from segctl.core.disk import Disk, translate_scratch_errors
 from segctl.engine.model import SourceError
 from segctl.engine.source_errors import NOT_USED, missing_library

@@ -3,10 +3,11 @@
 import os
 import stat
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cached_property
 from pathlib import Path
 
+from segctl.core.dataclass import dataclass
 from segctl.engine.model import SourceError
 from segctl.engine.source_errors import untrusted
 from segctl.manifests.file_formats import infer_format

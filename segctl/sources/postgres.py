@@ -15,11 +15,12 @@ import socket
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+from segctl.core.dataclass import dataclass
 from segctl.core.disk import create_scratch_file
 from segctl.core.identity import Kind
 from segctl.core.whitespace import REMOVE_WHITESPACE, describe_surrounding_whitespace

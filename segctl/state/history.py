@@ -1,8 +1,8 @@
 """Values about a state as a whole: its versions, its garbage, the result of a full check."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
+from segctl.core.dataclass import dataclass
 from segctl.core.events import Recovered
 
 

@@ -6,8 +6,8 @@ committed with the manifests, so a run notices that the state it finds is not th
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 
+from segctl.core.dataclass import dataclass
 from segctl.core.diagnostics import Diagnostic, Location
 from segctl.core.errors import InvalidInput
 from segctl.manifests.yaml_reader import parse_file

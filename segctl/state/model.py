@@ -5,10 +5,11 @@ readable. It refers to immutable files, named by their content, that hold member
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from segctl.core.approval import ApprovalUse
 from segctl.core.codec import OPTIONAL
+from segctl.core.dataclass import dataclass
 from segctl.core.fingerprints import Basis, SourceCounts
 from segctl.core.identity import SetDigest
 from segctl.manifests.desired import Lifecycle

@@ -5,10 +5,11 @@ what it took away, and the next plan compares.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from difflib import SequenceMatcher
 
 from segctl.core.codec import OPTIONAL
+from segctl.core.dataclass import dataclass
 from segctl.core.normalize import Normalization
 from segctl.manifests.desired import Role
 

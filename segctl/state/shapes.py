@@ -1,8 +1,9 @@
 """The shapes of a segment's members: ``digits:8``, ``email``, ``uuid``. No user key is in them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from segctl.core.dataclass import dataclass
 from segctl.core.identity import SetDigest
 
 MAX_SHAPES = 64

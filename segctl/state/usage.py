@@ -2,8 +2,8 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
+from segctl.core.dataclass import dataclass
 from segctl.core.local_time import month_of
 from segctl.core.outcomes import Ledger, Outcome
 

@@ -3,10 +3,11 @@
 import logging
 from collections.abc import Callable, Mapping
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Protocol
 
 from segctl.core.ci import commit_of
+from segctl.core.dataclass import dataclass
 from segctl.core.errors import OperationError, StalePlan
 from segctl.core.git import path_in_repository
 from segctl.core.process_secrets import hide_variables

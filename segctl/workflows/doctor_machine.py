@@ -6,12 +6,12 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
 from segctl import __version__
 from segctl.core.clock import Clock
+from segctl.core.dataclass import dataclass
 from segctl.core.disk import to_operation_error
 from segctl.core.health import Check, Status
 from segctl.core.resources import ResourceLimits, memory_limit, thread_count

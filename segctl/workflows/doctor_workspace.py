@@ -2,12 +2,13 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime
 from pathlib import Path
 
 from segctl.backends.holders import describe_holder
 from segctl.backends.local import FOLDER, HEAD
+from segctl.core.dataclass import dataclass
 from segctl.core.diagnostics import Severity
 from segctl.core.errors import InvalidInput, OperationError, SegctlError
 from segctl.core.git import find_checkout, run_git

@@ -6,9 +6,10 @@ be asked who is in a segment.
 
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
+from segctl.core.dataclass import dataclass
 from segctl.core.diagnostics import Diagnostic, Location
 from segctl.core.errors import InvalidInput, OperationError, WrongUsage
 from segctl.core.events import Observer, ignore_event

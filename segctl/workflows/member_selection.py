@@ -1,10 +1,10 @@
 """Which segments a question about members is about, and which of their sets."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 from segctl.core.address import is_targeted, segment_address
+from segctl.core.dataclass import dataclass
 from segctl.core.errors import OperationError, WrongUsage
 from segctl.core.suggestions import did_you_mean
 from segctl.manifests.desired import DesiredSegment, DesiredState

@@ -6,10 +6,11 @@ Nothing is sent or changed, and no lock is taken. *Recorded* members are those o
 
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TypeVar
 
 from segctl.core.address import is_targeted
+from segctl.core.dataclass import dataclass
 from segctl.core.errors import WrongUsage
 from segctl.core.events import Recovered
 from segctl.core.member_sets import (

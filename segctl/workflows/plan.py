@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from segctl.backends.base import Backend, LockInfo
 from segctl.core.ci import commit_of
+from segctl.core.dataclass import dataclass
 from segctl.core.errors import OperationError, StateLocked, WrongAccount
 from segctl.core.events import Recovered
 from segctl.core.loopback import is_loopback

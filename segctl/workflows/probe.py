@@ -1,11 +1,11 @@
 """Probe: find the account, run the questions, write the report."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from segctl.core.dataclass import dataclass
 from segctl.core.disk import translate_os_errors
 from segctl.core.errors import OperationError
 from segctl.core.loopback import is_plain_http

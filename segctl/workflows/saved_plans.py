@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from segctl.backends.base import Backend
 from segctl.core.approval import APPROVAL_DAYS, APPROVAL_SECONDS, PLAN_DIGEST
+from segctl.core.dataclass import dataclass
 from segctl.core.errors import OperationError, StalePlan, WrongUsage
 from segctl.core.scratch import scratch_folder
 from segctl.plan import file as plan_file

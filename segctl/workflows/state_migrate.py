@@ -4,10 +4,11 @@ The place that the state comes from keeps everything and records where the state
 nobody goes on with it.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from segctl.backends.base import Backend
+from segctl.core.dataclass import dataclass
 from segctl.core.errors import OperationError, StateDamaged, WrongUsage
 from segctl.core.events import Observer, ignore_event
 from segctl.manifests.state_place import StatePlace, folder_problem, is_nested, parse_state_url

@@ -5,10 +5,11 @@ workspace, and a head older than what was sent since. A head whose member files 
 always refused.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from segctl.backends.base import Backend
 from segctl.backends.journal import Journal
+from segctl.core.dataclass import dataclass
 from segctl.core.errors import OperationError, StateDamaged
 from segctl.core.events import Observer, ignore_event
 from segctl.session.context import Context
