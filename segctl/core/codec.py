@@ -116,6 +116,8 @@ def to_plain(value: object) -> Any:
         case Mapping():
             return {str(key): to_plain(item) for key, item in value.items()}
         case Sequence():
+            if set(map(type, value)) == {str}:  # such as the members in a manifest
+                return list(value)
             return [to_plain(item) for item in value]
     kind: Any = type(value)
     items = [(name, field, getattr(value, name)) for name, field in _optional_fields(kind)]

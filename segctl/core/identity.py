@@ -94,8 +94,14 @@ _CHECKS: tuple[tuple[IdentityProblem, Callable[[str], object]], ...] = (
 )
 
 
+_COMMON = re.compile("[A-Za-z0-9][!-~]*@[!-~]*|[0-9]{2,}|[A-Za-z][!-~]{15,}")
+"""Valid keys, unless too long: email addresses, numbers, and words longer than any mark."""
+
+
 def find_problem(value: str) -> IdentityProblem | None:
     """Return what is wrong with a user key, or ``None`` if it is valid."""
+    if _COMMON.fullmatch(value) and len(value) <= MAX_CHARACTERS:
+        return None
     return next((problem for problem, applies in _CHECKS if applies(value)), None)
 
 

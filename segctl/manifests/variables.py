@@ -164,7 +164,9 @@ def _has_references(value: Value) -> bool:
         return "${" in value
     if isinstance(value, Map):
         return any(_has_references(v) for v in value.values())
-    return isinstance(value, Seq) and any(v is not None and _has_references(v) for v in value)
+    return isinstance(value, Seq) and any(
+        "${" in v if isinstance(v, str) else _has_references(v) for v in value
+    )
 
 
 class _Filler:

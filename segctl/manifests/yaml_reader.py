@@ -6,7 +6,7 @@ are limited, so no file can hang or crash a run.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import yaml
@@ -19,6 +19,7 @@ from yaml.events import (
     Event,
     MappingStartEvent,
     ScalarEvent,
+    StreamEndEvent,
 )
 
 from segctl.core.dataclass import dataclass
@@ -120,18 +121,20 @@ def end_of_text(file: str, text: str) -> Location:
 
 
 def _documents(file: str, text: str) -> Iterator[Document]:
-    events = yaml.parse(text, LOADER)
+    loader = LOADER(text)
     aliased = 0
     try:
-        for event in events:
+        while not isinstance(event := loader.get_event(), StreamEndEvent):
             if isinstance(event, DocumentStartEvent):
-                builder = _DocumentBuilder(file, events, aliased)
+                builder = _DocumentBuilder(file, loader.get_event, aliased)
                 yield builder.build()
                 aliased = builder.aliased
     except yaml.MarkedYAMLError as error:
         if marks := _CONFLICT_MARKS.search(text):
             raise _ParseError(_conflict(file, text.count("\n", 0, marks.start()) + 1)) from None
         raise _ParseError(_syntax_problem(file, text.split("\n"), error)) from None
+    finally:
+        loader.dispose()
 
 
 @dataclass(slots=True)
@@ -149,10 +152,10 @@ class _OpenCollection:
 class _DocumentBuilder:
     """Builds one document from its events."""
 
-    def __init__(self, file: str, events: Iterator[Event], aliased: int) -> None:
+    def __init__(self, file: str, next_event: Callable[[], Event], aliased: int) -> None:
         self.aliased = aliased
         self._file = file
-        self._events = events
+        self._next_event = next_event
         self._problems: list[Diagnostic] = []
         self._anchors: dict[str, Value] = {}
         self._unused_anchors: dict[str, Position] = {}
@@ -161,11 +164,12 @@ class _DocumentBuilder:
 
     def build(self) -> Document:
         """Read events up to the end of the document."""
-        event = next(self._events)
+        event = self._next_event()
         start = _position(event)
         while not isinstance(event, DocumentEndEvent):
             self._add_event(event)
-            event = next(self._events)
+            parent = self._stack[-1].value if self._stack else None
+            event = self._add_items(parent) if isinstance(parent, Seq) else self._next_event()
         for anchor, position in self._unused_anchors.items():
             self._problems.append(
                 self._problem(
@@ -182,11 +186,7 @@ class _DocumentBuilder:
 
     def _add_event(self, event: Event) -> None:
         if isinstance(event, ScalarEvent):
-            parent = self._stack[-1].value if self._stack else None
-            if isinstance(parent, Seq) and event.anchor is None and event.tag is None:
-                self._add_plain_item(parent, event)
-            else:
-                self._add_scalar(event)
+            self._add_scalar(event)
         elif isinstance(event, CollectionStartEvent):
             self._open_collection(event)
         elif isinstance(event, CollectionEndEvent):
@@ -194,24 +194,40 @@ class _DocumentBuilder:
         elif isinstance(event, AliasEvent):
             self._add_alias(event.anchor or "", _position(event))
 
-    def _add_plain_item(self, parent: Seq, event: ScalarEvent) -> None:
-        """Add a list item without anchor and tag: the fast path for long member lists."""
-        position = _position(event)
-        value: str | None = event.value
-        if event.implicit[0]:
-            if value in _NULLS:
-                value = None
-            elif " " in event.value and _line_count(event) > 1:
-                self._problems.append(
-                    self._problem(
-                        position,
-                        "run-on-item",
-                        "this list item continues on the next line.",
-                        "If the next line is another item, begin it with a dash. "
-                        "If it is part of a long value, put the value in quotes.",
-                    )
+    def _add_items(self, parent: Seq) -> Event:
+        """Add list items up to one with anchor or tag, or that is no scalar; return its event.
+
+        The fast path for long member lists: little is called for each item.
+        """
+        next_event, append = self._next_event, parent.append
+        add_line, add_column = parent.lines.append, parent.columns.append
+        event = next_event()
+        while isinstance(event, ScalarEvent) and event.anchor is None and event.tag is None:
+            value: str | None = event.value
+            if event.implicit[0]:
+                if value in _NULLS:
+                    value = None
+                elif " " in event.value:
+                    self._check_run_on(event)
+            mark: Any = event.start_mark
+            append(value)
+            add_line(mark.line + 1)
+            add_column(mark.column + 1)
+            event = next_event()
+        return event
+
+    def _check_run_on(self, event: ScalarEvent) -> None:
+        """Report an item without quotes that has several lines."""
+        if _line_count(event) > 1:
+            self._problems.append(
+                self._problem(
+                    _position(event),
+                    "run-on-item",
+                    "this list item continues on the next line.",
+                    "If the next line is another item, begin it with a dash. "
+                    "If it is part of a long value, put the value in quotes.",
                 )
-        parent.add(value, position)
+            )
 
     def _add_scalar(self, event: ScalarEvent) -> None:
         position = _position(event)

@@ -80,7 +80,7 @@ def test_only_the_segment_whose_source_changed_is_read(workspace: Workspace) -> 
 def test_a_plan_without_changes_does_not_import_the_engine(workspace: Workspace) -> None:
     workspace.apply()
     program = (
-        "import sys; from segctl.cli.main import run; code = run(); "
+        "import sys; from segctl.cli.main import execute; code = execute(sys.argv[1:]); "
         "sys.exit(code or 'duckdb' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", program, "plan", "-C", str(workspace.root)], check=True)
