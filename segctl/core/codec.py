@@ -24,6 +24,8 @@ T = TypeVar("T")
 
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
+_JSON_SCALARS = frozenset((str, int, float, bool, types.NoneType))
+
 OPTIONAL: Mapping[str, Any] = {"optional": True}
 """``metadata`` of a field with a default that is left out while it has that default."""
 
@@ -108,18 +110,18 @@ def _no_constant(name: str) -> NoReturn:
 
 def to_plain(value: object) -> Any:
     """Convert a value to JSON values: dataclasses to objects, tuples to arrays, enums to text."""
+    kind: Any = type(value)
+    if kind in _JSON_SCALARS:
+        return value
     match value:
-        case None | bool() | int() | float():
-            return value
         case str() | SetDigest():
             return str(value)
-        case Mapping():
+        case dict() | Mapping():
             return {str(key): to_plain(item) for key, item in value.items()}
-        case Sequence():
-            if set(map(type, value)) == {str}:  # such as the members in a manifest
+        case tuple() | list() | Sequence():
+            if set(map(type, value)) <= _JSON_SCALARS:  # such as the members in a manifest
                 return list(value)
             return [to_plain(item) for item in value]
-    kind: Any = type(value)
     items = [(name, field, getattr(value, name)) for name, field in _optional_fields(kind)]
     return {
         name: to_plain(item)

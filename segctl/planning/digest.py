@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-from dataclasses import asdict
 
 from segctl.core.codec import to_plain
 from segctl.plan.model import Plan
@@ -32,7 +31,7 @@ def plan_digest(plan: Plan, delta_digest: str) -> str:
             plan.settle_seconds,
             plan.counting,
             plan.rules_digest,
-            asdict(plan.tolerance),
+            to_plain(plan.tolerance),
         ],
         "limits": {
             "guards": to_plain(plan.guards),
@@ -54,7 +53,7 @@ def plan_digest(plan: Plan, delta_digest: str) -> str:
                 "action": change.action,
                 "before": to_plain(change.before),
                 "after": to_plain(change.after),
-                "members": asdict(change.members),
+                "members": to_plain(change.members),
                 "definition": change.definition,
                 "moved_from": change.moved_from,
                 "imported": str(change.imported) if change.imported else None,
