@@ -93,6 +93,8 @@ PACKING := --scale 0.1
 APPLY := --requests 200 --changes 100000
 EMULATOR := --seconds 1 --profiles 100000
 EMULATOR_SCALE := --seconds 1 --users 100000
+STARTUP := --runs 3
+COMPOSED := --rows 1e6 --runs 1
 endif
 
 bench: $(READY)
@@ -100,7 +102,8 @@ bench: $(READY)
 	$(call step,apply,$(PYTHON_IN) -m benchmarks.apply_throughput $(APPLY))
 	$(call step,emulator,$(PYTHON_IN) -m benchmarks.emulator_throughput $(EMULATOR))
 	$(call step,emulator with ten million memberships,$(PYTHON_IN) -m benchmarks.emulator_scale $(EMULATOR_SCALE))
-	$(call step,startup,$(PYTHON_IN) -m benchmarks.startup)
+	$(call step,startup,$(PYTHON_IN) -m benchmarks.startup $(STARTUP))
+	$(call step,composed segments,$(PYTHON_IN) -m benchmarks.composed $(COMPOSED))
 	$(call step,reconcile,$(PYTHON_IN) -m benchmarks.reconcile $(RECONCILE))
 	$(PYTHON_IN) -m benchmarks.page
 	printf '\nmake bench: the results are in benchmarks/results and in docs/benchmarks.md\n'

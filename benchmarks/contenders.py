@@ -15,6 +15,7 @@ from pathlib import Path
 from benchmarks import machine
 from benchmarks.job import Job
 from benchmarks.measuring import HOUR, SEGCTL, BenchmarkFailed, Run, measure
+from benchmarks.workspaces import forget_recorded
 
 TERRAFORM_ENVIRONMENT = {
     "CHECKPOINT_DISABLE": "1",
@@ -28,27 +29,33 @@ Answer = tuple[int, int]
 
 @dataclass(frozen=True, kw_only=True)
 class Contender:
-    """``prepare`` writes the input before the clock starts; ``command`` is measured."""
+    """``prepare`` writes the input before the clock starts; ``command`` is measured.
+
+    ``reset`` undoes what ``command`` did, before each run.
+    """
 
     name: str
     command: Callable[[Job], list[str | Path]]
     answer: Callable[[str], Answer | None]
     prepare: Callable[[Job], None] | None = None
+    reset: Callable[[Job], None] | None = None
     cwd: Callable[[Job], Path] | None = None
     environment: dict[str, str] = field(default_factory=dict)
 
     def run(self, job: Job, *, longest: float = HOUR) -> Run:
         """Measure one run; raises ``BenchmarkFailed`` for a wrong answer."""
+        if self.reset:
+            self.reset(job)
         run = measure(
             self.command(job),
             cwd=self.cwd(job) if self.cwd else None,
             environment=self.environment,
             longest=longest,
         )
-        if not run.capped and self.answer(run.output) != (job.changed, job.changed):
+        if not run.capped and self.answer(run.output) != (job.to_add, job.changed):
             raise BenchmarkFailed(
-                f"{self.name} finds {self.answer(run.output)}, not {job.changed:,} to add and as "
-                f"many to remove:\n{run.output[-2000:]}"
+                f"{self.name} finds {self.answer(run.output)}, not {job.to_add:,} to add and "
+                f"{job.changed:,} to remove:\n{run.output[-2000:]}"
             )
         return run
 
@@ -100,6 +107,33 @@ def _terraform_map(output: str) -> Answer:
     return lines.count("+"), lines.count("-")
 
 
+def _import(job: Job) -> list[str | Path]:
+    limit = ["--memory-limit", job.memory_limit] if job.memory_limit else []
+    segment = f"segment.{job.names()[0]}"
+    return [SEGCTL, "import", segment, "--members", job.desired, "-C", job.workspace, *limit]
+
+
+def _imported(output: str) -> Answer | None:
+    found = re.search(r"([\d,]+) members", output)
+    return (int(found[1].replace(",", "")), 0) if found else None
+
+
+def _sort(job: Job) -> list[str | Path]:
+    module = "benchmarks.peers.bare_sort"
+    limit = ["--memory-limit", job.memory_limit] if job.memory_limit else []
+    out = job.folder / "sorted.parquet"
+    return [
+        sys.executable,
+        "-m",
+        module,
+        job.desired,
+        out,
+        "--threads",
+        str(os.cpu_count()),
+        *limit,
+    ]
+
+
 def _script(name: str, *more: Callable[[Job], str | Path]) -> Callable[[Job], list[str | Path]]:
     def command(job: Job) -> list[str | Path]:
         module = f"benchmarks.peers.{name}"
@@ -144,6 +178,8 @@ def _zones(job: Job) -> None:
 
 SEGCTL_PLAN = Contender(name="segctl", command=_plan, answer=_planned)
 BARE_DUCKDB = Contender(name="bare DuckDB", command=_join, answer=_counted)
+SEGCTL_IMPORT = Contender(name="segctl", command=_import, reset=forget_recorded, answer=_imported)
+BARE_SORT = Contender(name="bare DuckDB", command=_sort, answer=_counted)
 PYTHON_SETS = Contender(
     name="Python sets",
     command=_script("python_sets", lambda job: job.folder / "sets.csv"),

@@ -24,11 +24,18 @@ class Job:
     segments: int = 200
     skewed: bool = False
     memory_limit: str = ""
+    is_first: bool = False
+    """Nothing is recorded yet: all desired members are to add."""
 
     @property
     def changed(self) -> int:
-        """How many members to add; the same number is to remove."""
-        return self.rows * self.rate // 100
+        """How many of the recorded members are no longer desired."""
+        return 0 if self.is_first else self.rows * self.rate // 100
+
+    @property
+    def to_add(self) -> int:
+        """How many members to add."""
+        return self.rows if self.is_first else self.changed
 
     @property
     def parted(self) -> bool:

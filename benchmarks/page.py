@@ -46,7 +46,12 @@ def tables_of(name: str, document: Document) -> list[Table]:
         return tables.emulator(document)
     if name == "emulator_scale":
         return tables.emulator_scale(document)
-    single = {"apply": tables.applied, "packing": tables.packing, "startup": tables.startup}
+    single = {
+        "apply": tables.applied,
+        "composed": tables.composed,
+        "packing": tables.packing,
+        "startup": tables.startup,
+    }
     return [single[name](document)]
 
 

@@ -17,14 +17,13 @@ from itertools import groupby
 from pathlib import Path
 
 from benchmarks import store, tables
-from benchmarks.contenders import SEGCTL_PLAN
 from benchmarks.emulators import emulator
 from benchmarks.job import Job
 from benchmarks.machine import Session
 from benchmarks.measuring import HOUR, BenchmarkFailed, Run
 from benchmarks.state_bytes import StateBytes, apply, state_bytes
 from benchmarks.store import Measurement
-from benchmarks.suites import IN_MEMORY, LIMIT, RECORDING, SUITES, Case, cases
+from benchmarks.suites import IMPORT_LIMIT, IN_MEMORY, LIMIT, SUITES, Case, cases
 from benchmarks.workspaces import make_desired, make_recorded
 
 LONG = 30.0
@@ -68,8 +67,7 @@ class Harness:
         """Record what the cases share, then measure one after another."""
         cases = [replace(case, job=replace(case.job, folder=self._folder)) for case in shared]
         with self._clean(cases[0].job):
-            run = make_recorded(cases[0].job)
-            self._keep(RECORDING, SEGCTL_PLAN.name, cases[0].job, [run])
+            make_recorded(cases[0].job)
             for case in cases:
                 self._prepare(case)
                 for name, runs in self._in_turns(case).items():
@@ -100,7 +98,7 @@ class Harness:
                 runs = found[contender.name]
                 if runs and runs[0].seconds > LONG:
                     continue
-                longest = HOUR if contender in LIMIT else self._patience
+                longest = HOUR if contender in (*LIMIT, *IMPORT_LIMIT) else self._patience
                 runs.append(contender.run(case.job, longest=longest))
         return found
 

@@ -7,9 +7,11 @@ from typing import Any
 from benchmarks import machine
 from benchmarks.contenders import (
     BARE_DUCKDB,
+    BARE_SORT,
     DEEPDIFF,
     OCTODNS,
     PYTHON_SETS,
+    SEGCTL_IMPORT,
     SEGCTL_PLAN,
     TERRAFORM_EACH,
     TERRAFORM_MAP,
@@ -19,6 +21,8 @@ from benchmarks.job import Job
 
 SUITES = {
     "sizes": "one segment, Parquet",
+    "first": "nothing recorded yet",
+    "imports": "segctl import",
     "segments": "200 segments, Parquet",
     "formats": "file formats",
     "keys": "kinds of user keys",
@@ -26,9 +30,6 @@ SUITES = {
     "state": "bytes of state written",
     "unchanged": "nothing changed since the last apply",
 }
-
-RECORDING = "recording"
-"""The suite that holds the measurements of ``segctl import``."""
 
 REACH = {
     PYTHON_SETS.name: 10_000_000,
@@ -63,10 +64,19 @@ class Case:
         """Cases with the same dataset share the recorded state."""
         job = self.job
         parted = job.segments if job.parted else 0
-        return (job.rows, job.extension, job.keys, job.skewed, parted, self.suite == "unchanged")
+        return (
+            job.rows,
+            job.extension,
+            job.keys,
+            job.skewed,
+            parted,
+            self.suite == "unchanged",
+            job.is_first,
+        )
 
 
 LIMIT = (SEGCTL_PLAN, BARE_DUCKDB)
+IMPORT_LIMIT = (SEGCTL_IMPORT, BARE_SORT)
 
 
 Jobs = Iterator[tuple[Job, tuple[Contender, ...]]]
@@ -82,6 +92,20 @@ def _sizes(base: Job, sizes: Sequence[int], rates: Sequence[int]) -> Jobs:
         for rate in rates:
             if rows <= IN_MEMORY or rate <= MOST_CHANGED:
                 yield _of(base, rows, rate=rate), LIMIT
+
+
+def _first(base: Job, sizes: Sequence[int], rates: Sequence[int]) -> Jobs:
+    del rates
+    for rows in [size for size in sizes if size <= IN_MEMORY]:
+        yield replace(base, rows=rows, is_first=True), LIMIT
+        if rows >= base.segments:
+            yield replace(base, rows=rows, is_first=True, arrangement="table"), LIMIT
+
+
+def _imports(base: Job, sizes: Sequence[int], rates: Sequence[int]) -> Jobs:
+    del rates
+    for rows in sizes:
+        yield _of(base, rows, is_first=True), IMPORT_LIMIT
 
 
 def _segments(base: Job, sizes: Sequence[int], rates: Sequence[int]) -> Jobs:
@@ -135,6 +159,8 @@ def _middle(sizes: Sequence[int]) -> int:
 
 _JOBS = {
     "sizes": _sizes,
+    "first": _first,
+    "imports": _imports,
     "segments": _segments,
     "formats": _formats,
     "keys": _keys,

@@ -7,7 +7,6 @@ from typing import Any
 
 from benchmarks.contenders import BARE_DUCKDB, SEGCTL_PLAN
 from benchmarks.store import Document, Measurement
-from benchmarks.suites import RECORDING
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,9 +52,6 @@ def reconcile(suite: str, document: Document) -> list[Table]:
             return [_alone(suite, compared)]
         case "state":
             return [_states(document["states"])]
-        case "sizes":
-            recorded = [m for m in found if m.suite == RECORDING]
-            return [_against_the_limit(suite, compared), _alone(RECORDING, recorded)]
         case _:
             return [_against_the_limit(suite, compared)]
 
@@ -100,14 +96,37 @@ def startup(document: Document) -> Table:
         [
             each["program"],
             each["limit"],
+            f"{each['seconds']:.3f}",
+            f"{each['limit_seconds']:.3f}",
             f"{each['cpu_seconds']:.3f}",
             f"{each['limit_cpu_seconds']:.3f}",
             f"{each['cpu_seconds'] / each['limit_cpu_seconds']:.1f}",
         ]
         for each in document["startup"]
     ]
-    head = ["program", "limit", "CPU s", "of the limit", "ratio"]
+    head = ["program", "limit", "s", "limit, s", "CPU s", "limit, CPU s", "ratio"]
     return Table(name="startup", head=head, rows=rows, words=2)
+
+
+def composed(document: Document) -> Table:
+    """Return the table of ``composed``."""
+    rows = [
+        [
+            each["kind"],
+            f"{each['rows']:,}",
+            f"{each['add'] + each['remove']:,}",
+            seconds(each["seconds"]),
+            seconds(each["plain_seconds"]),
+            f"{each['seconds'] / each['plain_seconds']:.1f}",
+            seconds(each["cpu_seconds"]),
+            seconds(each["plain_cpu_seconds"]),
+            f"{each['peak_mib']:,.0f}",
+            f"{each['plain_peak_mib']:,.0f}",
+        ]
+        for each in document["composed"]
+    ]
+    head = "composed by,members,changes,s,plain s,ratio,CPU s,plain CPU s,MiB,plain MiB"
+    return Table(name="composed", head=head.split(","), rows=rows)
 
 
 def packing(document: Document) -> Table:
@@ -187,9 +206,12 @@ def emulator_scale(document: Document) -> list[Table]:
 
 LATENCIES = ("p50_ms", "p99_ms", "max_ms")
 
-LABELS = {"segments": "segments", "formats": "written as", "keys": "keys"}
+LABELS = {"first": "segments", "segments": "segments", "formats": "written as", "keys": "keys"}
 """What the jobs of a suite differ in, apart from their size."""
 
+
+WITHOUT_RATE = ("first", "imports")
+"""The suites in which all members are new."""
 
 COMPARED = (
     "changed",
@@ -205,13 +227,14 @@ COMPARED = (
 
 def _against_the_limit(suite: str, found: Sequence[Measurement]) -> Table:
     """Compare segctl with bare DuckDB, job by job."""
+    head = COMPARED[1:] if suite in WITHOUT_RATE else COMPARED
     labels = [*([LABELS[suite]] if suite in LABELS else []), "members"]
     rows = []
     for _, same in groupby(found, key=lambda m: m.job):
         by_name = {m.contender: m for m in same}
         ours, limit = by_name[SEGCTL_PLAN.name], by_name[BARE_DUCKDB.name]
-        rows.append([*_labels(ours, labels), *_compared(ours, limit)])
-    return Table(name=suite, head=[*labels, *COMPARED], rows=rows, words=len(labels) - 1)
+        rows.append([*_labels(ours, labels), *_compared(ours, limit)[-len(head) :]])
+    return Table(name=suite, head=[*labels, *head], rows=rows, words=len(labels) - 1)
 
 
 def _compared(ours: Measurement, limit: Measurement) -> list[str]:

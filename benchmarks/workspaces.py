@@ -2,12 +2,13 @@
 
 import csv
 import json
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks.job import Job
-from benchmarks.measuring import SEGCTL, Run, measure
+from benchmarks.measuring import SEGCTL, measure
 
 PROJECT = """\
 apiVersion: segctl/v1
@@ -35,20 +36,32 @@ spec:
 """
 
 
-def make_recorded(job: Job) -> Run:
-    """Write the recorded rows, record them with segctl, and measure that."""
+def make_recorded(job: Job) -> None:
+    """Write the recorded rows, and record them with segctl. On a first plan there are none."""
     (job.workspace / "data").mkdir(parents=True)
-    _write_rows(job, job.recorded, first=0)
     (job.workspace / "segctl.yaml").write_text(PROJECT, encoding="utf-8")
+    if job.is_first:
+        make_rows(job, job.recorded, first=0, rows=0)
+        return
+    make_rows(job, job.recorded, first=0, rows=job.rows)
     _write_manifests(job, of=job.recorded)
     pairs = [
         f"{name}={job.part(job.recorded, name) if job.parted else job.recorded}"
         for name in job.names()
     ]
-    return measure(
+    measure(
         [sys.executable, "-m", "benchmarks.importing", job.workspace, *pairs],
         environment=memory(job),
     )
+
+
+def forget_recorded(job: Job) -> None:
+    """Remove the state, so that the next run is the first."""
+    for file in job.workspace.glob("segctl.*"):
+        if file.is_dir():
+            shutil.rmtree(file)
+        elif file.name != "segctl.yaml":
+            file.unlink()
 
 
 def memory(job: Job) -> dict[str, str]:
@@ -59,7 +72,7 @@ def memory(job: Job) -> dict[str, str]:
 def make_additions(job: Job) -> None:
     """Declare one segment with all rows, and record it as existing and empty."""
     (job.workspace / "data").mkdir(parents=True)
-    _write_rows(job, job.desired, first=0)
+    make_rows(job, job.desired, first=0, rows=job.rows)
     (job.workspace / "segctl.yaml").write_text(PROJECT, encoding="utf-8")
     _write_manifests(job, of=job.desired)
     measure([SEGCTL, "import", f"segment.{job.names()[0]}", "-C", job.workspace])
@@ -67,15 +80,16 @@ def make_additions(job: Job) -> None:
 
 def make_desired(job: Job) -> None:
     """Write the desired rows, of which ``rate`` percent are new, and the manifests."""
-    _write_rows(job, job.desired, first=job.changed)
+    make_rows(job, job.desired, first=job.changed, rows=job.rows)
     _write_manifests(job, of=job.desired)
 
 
-def _write_rows(job: Job, whole: Path, *, first: int) -> None:
+def make_rows(job: Job, whole: Path, *, first: int, rows: int) -> None:
+    """Write the rows with the numbers from ``first`` on to a file of the job."""
     measure(
         [
             *(sys.executable, "-m", "benchmarks.data", whole),
-            *("--first", str(first), "--rows", str(job.rows), "--keys", job.keys),
+            *("--first", str(first), "--rows", str(rows), "--keys", job.keys),
             *("--order", "0" if whole == job.recorded else "1"),
             *(("--segments", str(job.segments), "--parts") if job.parted else ()),
             *(("--skewed",) if job.skewed else ()),

@@ -7,6 +7,7 @@ import pytest
 
 from benchmarks import (
     apply_throughput,
+    composed,
     emulator_scale,
     emulator_throughput,
     packing,
@@ -33,7 +34,16 @@ echo '        }'
 """
 """Stands in for a program that is not on every machine, and takes its time."""
 
-TAKING_PART = {"sizes": 2, "segments": 6, "formats": 4, "keys": 6, "peers": 7, "unchanged": 1}
+TAKING_PART = {
+    "sizes": 2,
+    "first": 4,
+    "imports": 2,
+    "segments": 6,
+    "formats": 4,
+    "keys": 6,
+    "peers": 7,
+    "unchanged": 1,
+}
 
 
 @pytest.fixture(autouse=True)
@@ -61,13 +71,26 @@ def test_every_contender_of_a_suite_finds_the_changes(suite: str, tmp_path: Path
 
 
 def test_starting_is_measured_next_to_the_least_it_can_take(tmp_path: Path) -> None:
-    startup.main(["--runs", "1", "--members", "10", "--json", str(tmp_path)])
+    small = ["--members", "10", "--segments", "25"]
+    startup.main(["--runs", "1", *small, "--json", str(tmp_path)])
     measured = store.load(tmp_path, "startup")["startup"]
     assert [each["program"] for each in measured] == [
         "segctl --help",
+        "segctl plan, quickstart, no changes",
         "segctl validate, 10 inline members",
+        "segctl plan, 10 inline members",
+        "segctl plan, 25 inline segments",
+        "segctl plan, 5 disjoint rules over 3 segments",
     ]
     assert all(each["cpu_seconds"] > 0 and each["limit_cpu_seconds"] > 0 for each in measured)
+
+
+def test_a_composed_segment_is_measured_next_to_a_plain_one(tmp_path: Path) -> None:
+    kind = "read by another"
+    composed.main([kind, "--rows", "1e3", "--runs", "1", "--json", str(tmp_path)])
+    (measured,) = store.load(tmp_path, "composed")["composed"]
+    assert (measured["kind"], measured["add"], measured["remove"]) == (kind, 20, 20)
+    assert min(measured["seconds"], measured["plain_seconds"]) > 0
 
 
 def test_an_apply_writes_members_head_and_journal(tmp_path: Path) -> None:
