@@ -6,13 +6,14 @@ clocks and segment names never belong here: numbered users and operations go in,
 """
 
 from collections.abc import Iterator
+from operator import itemgetter
 
 import numpy as np
 
 from segctl.packing.assemble import assemble, empty_packing, fill_naively, order_requests
-from segctl.packing.bins import fill_requests
+from segctl.packing.bins import Pieces, fill_requests
 from segctl.packing.bound import naive_requests, priced_floor, slot_floor
-from segctl.packing.cover import Parts, build_cover, single_ops, whole_rows
+from segctl.packing.cover import Cover, build_cover, single_ops, whole_rows
 from segctl.packing.cover_search import search_covers
 from segctl.packing.delta import Delta, build_delta
 from segctl.packing.distinct import fill_distinct
@@ -20,6 +21,8 @@ from segctl.packing.model import Bools, Ints, Limits, Packing
 from segctl.packing.pairs import pack_pairs
 
 __all__ = ["Limits", "Packing", "pack"]
+
+FINALISTS = 2  # covers that are filled in all ways
 
 
 def pack(user: Ints, op: Ints, *, removal: Bools, limits: Limits | None = None) -> Packing:
@@ -48,15 +51,8 @@ def pack(user: Ints, op: Ints, *, removal: Bools, limits: Limits | None = None) 
         trial, filled = fill_distinct(delta, limits)
         if filled.requests < pieces.requests:
             cover, pieces = trial, filled
-    covers = _candidate_covers(delta, limits)
-    while pieces.requests > least and (parts := next(covers, None)) is not None:
-        trial = build_cover(delta, parts, limits)
-        users, ops = np.diff(trial.user_start), np.diff(trial.op_start)
-        # skip bin packing if the slot counts alone rule out an improvement
-        if max(users.sum() / limits.users, ops.sum() / limits.segments) <= pieces.requests - 1:
-            filled = fill_requests(users, ops, trial.removes(delta), limits)
-            if filled.requests < pieces.requests:
-                cover, pieces = trial, filled
+    if pieces.requests > least:
+        cover, pieces = _fill_best_cover(delta, cover, pieces, least, limits)
     if pieces.requests > least and limits.counting == "strict":
         least = max(least, priced_floor(delta, limits))
     pieces = order_requests(cover, pieces, delta, swap=limits.counting == "strict")
@@ -73,8 +69,54 @@ def _check_changes(user: Ints, op: Ints, removal: Bools) -> None:
         raise ValueError("users must be >= 0, and operations must be indexes of removal")
 
 
-def _candidate_covers(delta: Delta, limits: Limits) -> Iterator[Parts]:
-    """Yield covers to try, the cheapest to compute first; they are enough for a small delta."""
-    yield whole_rows(delta)
-    yield single_ops(delta)
-    yield from search_covers(delta, limits)
+def _fill_best_cover(
+    delta: Delta, cover: Cover, pieces: Pieces, least: int, limits: Limits
+) -> tuple[Cover, Pieces]:
+    """Return the cover with the fewest requests, starting from a known one.
+
+    Every cover is filled quickly.  The best few are then filled in all ways.
+    """
+    best: list[tuple[int, Cover]] = []
+    for trial in _candidate_covers(delta, least, limits):
+        # the slot counts alone can rule out an improvement
+        if _slot_requests(trial, limits) >= pieces.requests:
+            continue
+        filled = _fill(delta, trial, limits, quick=True)
+        best = sorted([*best, (filled.requests, trial)], key=itemgetter(0))[:FINALISTS]
+        if filled.requests < pieces.requests:
+            cover, pieces = trial, filled
+        if pieces.requests <= least:
+            break
+    for _, trial in best:
+        if _slot_requests(trial, limits) <= pieces.requests:
+            filled = _fill(delta, trial, limits, quick=False)
+            if filled.requests < pieces.requests or (
+                trial is cover and filled.requests == pieces.requests
+            ):
+                cover, pieces = trial, filled
+    return cover, pieces
+
+
+def _fill(delta: Delta, cover: Cover, limits: Limits, *, quick: bool) -> Pieces:
+    users, ops = np.diff(cover.user_start), np.diff(cover.op_start)
+    return fill_requests(users, ops, cover.removes(delta), limits, quick=quick)
+
+
+def _slot_requests(cover: Cover, limits: Limits) -> int:
+    """Return the requests that the cover's slots need at least."""
+    users, ops = int(cover.user_start[-1]), int(cover.op_start[-1])
+    return max(-(-users // limits.users), -(-ops // limits.segments))
+
+
+def _candidate_covers(delta: Delta, least: int, limits: Limits) -> Iterator[Cover]:
+    """Yield covers to try.
+
+    The simple covers come first if they can reach the bound, which ends the search;
+    otherwise last, where the covers of the search usually rule them out.
+    """
+    simple = [build_cover(delta, parts(delta), limits) for parts in (whole_rows, single_ops)]
+    simple.sort(key=lambda cover: _slot_requests(cover, limits))
+    yield from (cover for cover in simple if _slot_requests(cover, limits) <= least)
+    for parts in search_covers(delta, limits):
+        yield build_cover(delta, parts, limits)
+    yield from (cover for cover in simple if _slot_requests(cover, limits) > least)

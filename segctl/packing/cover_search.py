@@ -45,6 +45,7 @@ class _FixedSlots:
     usage: Ints  # (P,) users that these parts add to each pattern of the round
     users: int  # user slots of parts that are not a pattern of the round
     ops: int  # operation slots of parts that are not a pattern of the round
+    capacity: Ints  # (P,) users of a pattern that share its operation slots
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -183,12 +184,12 @@ def _split_again(
 
     ``kept`` are parts that do not change.  ``current`` is the current cover, or empty.
     """
-    subsets = Subsets(rows.start, rows.ops, size[rows.row])
+    subsets = Subsets(rows.start, rows.ops, size[rows.row], shared=kept.digest())
     fixed = _count_fixed_slots(subsets, kept, size, limits)
-    possible = np.minimum(subsets.support + fixed.usage, limits.users).astype(np.float64)
+    possible = np.minimum(subsets.support + fixed.usage, fixed.capacity).astype(np.float64)
     best_splits: list[_PricedSplit | None] = [None for _ in SLACKS]
     if len(current.row):
-        usage = subsets.count_usage(current.digest(), size[current.row])
+        usage, _ = subsets.count_usage(current.digest(), size[current.row])
         known = np.where(usage > 0, np.minimum(usage, limits.users), UNUSED_SHARE * possible)
         tries = _descend(subsets, fixed, np.maximum(known, 1.0), price, limits)
     else:
@@ -216,11 +217,14 @@ def _split_again(
 def _count_fixed_slots(subsets: Subsets, kept: Parts, size: Ints, limits: Limits) -> _FixedSlots:
     digest = kept.digest()
     users = size[kept.row]
-    usage = subsets.count_usage(digest, users)
-    pattern_index = np.minimum(np.searchsorted(subsets.hashes, digest), len(subsets.hashes) - 1)
-    unknown = np.flatnonzero(subsets.hashes[pattern_index] != digest)
+    usage, known = subsets.count_usage(digest, users)
+    unknown = np.flatnonzero(~known)
     ops = _count_slots(kept.select(unknown), size, limits)[1] if len(unknown) else 0
-    return _FixedSlots(usage=usage, users=int(users.sum() - usage.sum()), ops=ops)
+    capacity = np.full(len(usage), limits.users)
+    capacity[: subsets.unshared] = 1
+    return _FixedSlots(
+        usage=usage, users=int(users.sum() - usage.sum()), ops=ops, capacity=capacity
+    )
 
 
 def _bisect(
@@ -288,7 +292,7 @@ def _split_at_odds(
     split = subsets.split(cost)
     usage = split.usage + fixed.usage
     unused = np.maximum(estimate * 0.5, 1.0)
-    estimate = np.where(usage > 0, np.minimum(usage, limits.users), unused)
+    estimate = np.where(usage > 0, np.minimum(usage, fixed.capacity), unused)
     return _price_split(subsets, fixed, split, price, limits), estimate
 
 
@@ -296,7 +300,7 @@ def _price_split(
     subsets: Subsets, fixed: _FixedSlots, split: Split, price: float, limits: Limits
 ) -> _PricedSplit:
     usage = split.usage + fixed.usage
-    entries = -(-usage // limits.users)
+    entries = -(-usage // fixed.capacity)
     return _PricedSplit(
         users=(int(usage.sum()) + fixed.users) / limits.users,
         ops=(int((subsets.width * entries).sum()) + fixed.ops) / limits.segments,
