@@ -38,7 +38,10 @@ LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 _NULLS = frozenset(("", "~", "null", "Null", "NULL"))
 _STRING_TAG = "tag:yaml.org,2002:str"
-_UNPRINTABLE = "[^\\t\\n\\r\\x20-\\x7e\\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
+_UNPRINTABLE = (
+    "[^\\t\\n\\r\\x20-\\x7e\\xa0-\\u2027\\u202a-\\ud7ff"
+    "\\ue000-\\ufefe\\uff00-\\ufffd\\U00010000-\\U0010ffff]"
+)
 """Characters that YAML forbids, and line separators that editors do not show as line ends."""
 _UNPRINTABLE_ASCII = "[^\\t\\n\\r\\x20-\\x7e]"
 """The same for ASCII text. The longer pattern takes some milliseconds to compile."""
