@@ -4,7 +4,6 @@ On Linux, ``/proc/PID/environ`` shows the environment that a process was started
 variables that it removed later. A program that segctl runs could read it there.
 """
 
-import ctypes
 import sys
 
 CREDENTIAL_PREFIX = "CLEVERTAP_"
@@ -19,6 +18,8 @@ def hide_variables(prefix: str) -> None:
     ``os.environ`` keeps its copy. On Linux, other processes of the same user, except root's,
     can then not read the memory of this process either.
     """
+    import ctypes  # noqa: PLC0415 - only a run with other programs needs it
+
     libc = ctypes.CDLL(None)
     if sys.platform == "linux":
         libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)

@@ -31,6 +31,7 @@ from segctl.engine import (
 from segctl.engine.anomalies import find_anomalies, find_inline_anomalies
 from segctl.engine.compare import Load, compare
 from segctl.engine.compare_plans import compare_changes
+from segctl.engine.database import Database
 from segctl.engine.duckdb_members import DuckMemberLister
 from segctl.engine.flows import count_flows
 from segctl.engine.load_stats import add_first_rows, stats_from_comparison
@@ -63,7 +64,7 @@ from segctl.engine.model import (
     SourceError,
     TargetMembers,
 )
-from segctl.engine.read import DATABASE_OPTIONS, RowReader
+from segctl.engine.read import RowReader
 from segctl.engine.resource_errors import (
     is_resource_error,
     translate_resource_errors,
@@ -79,8 +80,8 @@ _FETCHED_ENTRIES = 256
 class DuckEngine(DuckMemberLister):
     """The ``Engine`` of ``protocols.py`` on DuckDB.
 
-    ``memory`` is the limit in bytes. DuckDB spills to a folder in ``spill``, by default in
-    ``scratch``.
+    It works in ``database``, which others can use afterwards, or in one of its own. ``memory`` is
+    the limit in bytes. DuckDB spills to a folder in ``spill``, by default in ``scratch``.
     """
 
     def __init__(
@@ -90,21 +91,22 @@ class DuckEngine(DuckMemberLister):
         threads: int | None = None,
         memory: int | None = None,
         spill: Path | None = None,
+        database: Database | None = None,
     ) -> None:
         self._scratch = scratch
-        spill = spill or scratch
-        self.memory_limit = memory
-        self.spill_folder = spill.parent
-        settings: dict[str, Any] = {"temp_directory": str(spill / "spill")}
-        if threads:
-            settings["threads"] = threads
-        if memory:
-            settings["memory_limit"] = f"{memory}B"
-        self._db = duckdb.connect(
-            config={**DATABASE_OPTIONS, **settings, "preserve_insertion_order": False}
-        )
+        self._own_database = None
+        if database is None:
+            database = self._own_database = Database(
+                spill or scratch, threads=threads, memory=memory
+            )
+        self.memory_limit = database.memory
+        self.spill_folder = database.spill.parent
+        self._catalog = database.open_catalog()
+        self._db = self._catalog.connection
         self._numbers = count()
-        self._reader = RowReader(self._db, scratch, settings, self._numbers, memory=memory)
+        self._reader = RowReader(
+            self._db, scratch, database.settings, self._numbers, memory=database.memory
+        )
         self._set_operations = SetOperations(self._db, next(self._numbers))
         self._loads: list[Load] = []
         self._recorded: dict[int, RecordedFiles] = {}
@@ -113,9 +115,11 @@ class DuckEngine(DuckMemberLister):
         self._asked = None
 
     def close(self) -> None:
-        """Close the database."""
+        """End what runs, and drop all tables."""
         self._reader.close()
-        self._db.close()
+        self._catalog.close()
+        if self._own_database:
+            self._own_database.close()
 
     # QueryParser
 

@@ -20,6 +20,7 @@ import numpy as np
 from segctl.core.identity import Kind
 from segctl.engine import duckdb_errors, scan_sql, sql
 from segctl.engine.beginnings import first_keys
+from segctl.engine.database import DATABASE_OPTIONS
 from segctl.engine.file_contents import check_files, read_beginning
 from segctl.engine.headers import parse_header
 from segctl.engine.model import (
@@ -36,13 +37,6 @@ from segctl.engine.query_process import QueryProcess
 from segctl.engine.resource_errors import is_resource_error
 from segctl.engine.set_operations import select_members
 from segctl.engine.utf8_copies import Utf8Copies
-
-DATABASE_OPTIONS = {
-    "autoinstall_known_extensions": False,
-    "autoload_known_extensions": False,
-    "allow_community_extensions": False,
-}
-"""DuckDB downloads no extensions."""
 
 _FETCHED_LINES = 10_000
 

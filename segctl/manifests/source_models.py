@@ -337,6 +337,10 @@ class MemberSource(_OneForm):
     )
 
 
+# Built once here, and not again in each kind of document that has such sources.
+MemberSource.model_rebuild()
+
+
 class TableSource(_OneForm):
     """Where a table comes from: exactly one of the fields."""
 

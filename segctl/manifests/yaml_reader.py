@@ -38,10 +38,13 @@ LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 _NULLS = frozenset(("", "~", "null", "Null", "NULL"))
 _STRING_TAG = "tag:yaml.org,2002:str"
-_UNPRINTABLE = re.compile(
-    "[^\\t\\n\\r\\x20-\\x7e\\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
+_UNPRINTABLE = (
+    "[^\\t\\n\\r\\x20-\\x7e\\xa0-\\u2027\\u202a-\\ud7ff"
+    "\\ue000-\\ufefe\\uff00-\\ufffd\\U00010000-\\U0010ffff]"
 )
 """Characters that YAML forbids, and line separators that editors do not show as line ends."""
+_UNPRINTABLE_ASCII = "[^\\t\\n\\r\\x20-\\x7e]"
+"""The same for ASCII text. The longer pattern takes some milliseconds to compile."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +85,7 @@ def decode_text(file: str, content: bytes) -> str:
     except UnicodeDecodeError as error:
         location = end_of_text(file, content[: error.start].decode("utf-8-sig", "replace"))
         raise _not_utf8("the file is not valid UTF-8.", location) from None
-    if bad := _UNPRINTABLE.search(text):
+    if bad := re.search(_UNPRINTABLE_ASCII if text.isascii() else _UNPRINTABLE, text):
         code_point = f"{ord(bad[0]):04X}"
         raise _ParseError(
             Diagnostic(

@@ -9,6 +9,7 @@ from segctl.core.resources import ResourceLimits, memory_limit, thread_count
 from segctl.core.scratch import scratch_folder
 
 if TYPE_CHECKING:
+    from segctl.engine.database import Database
     from segctl.engine.protocols import Engine
 
 
@@ -16,31 +17,42 @@ class EngineSession:
     """A scratch folder, and an engine that is opened when it is needed.
 
     An engine serves one plan or one fold. Opening the next one closes the one before, since
-    each may use all the memory of the run. What does not fit in memory spills to ``spill``.
+    each may use all the memory of the run. All of them work in one database, which is opened for
+    the first. What does not fit in memory spills to ``spill``.
     """
 
     def __init__(self, scratch: Path, *, limits: ResourceLimits, spill: Path) -> None:
         self.scratch = scratch
         self._limits = limits
         self._spill = spill
+        self._database: Database | None = None
         self._engine: Engine | None = None
 
     def open_engine(self) -> "Engine":
         """Open a new engine; closes the previous one."""
+        from segctl.engine.database import Database  # noqa: PLC0415 - heavy
         from segctl.engine.duckdb import DuckEngine  # noqa: PLC0415 - heavy
 
-        self.close()
-        memory = memory_limit(self._limits)
-        self._engine = DuckEngine(
-            self.scratch, threads=thread_count(memory), memory=memory, spill=self._spill
-        )
+        self._close_engine()
+        if self._database is None:
+            memory = memory_limit(self._limits)
+            self._database = Database(self._spill, threads=thread_count(memory), memory=memory)
+        self._engine = DuckEngine(self.scratch, database=self._database)
         return self._engine
 
     def close(self) -> None:
-        """Close the engine, if one is open."""
-        if self._engine:
-            self._engine.close()
-        self._engine = None
+        """Close the engine and the database, if they are open."""
+        try:
+            self._close_engine()
+        finally:
+            if self._database:
+                self._database.close()
+            self._database = None
+
+    def _close_engine(self) -> None:
+        engine, self._engine = self._engine, None
+        if engine:
+            engine.close()
 
 
 @contextmanager
