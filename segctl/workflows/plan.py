@@ -108,7 +108,6 @@ def plan_workspace(
                     file,
                     plan=bundle.plan,
                     delta=bundle.delta,
-                    batches=bundle.batches,
                     imported=bundle.imported,
                     disk=context.disk,
                     sealer=state.sealer,
